@@ -1,0 +1,1 @@
+"""Replay side: the tape of a day, the engine that plays it, fill and quote models, results."""

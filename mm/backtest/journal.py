@@ -1,0 +1,72 @@
+"""What a backtest leaves behind: three integer tables and the words for their codes.
+
+The kernel appends rows of int64; nothing here computes. Instants are µs of simulated receive
+time, prices ticks, quantities lots of the tape; an instant that does not exist is -1.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Table = NDArray[np.int64]
+
+ORDER_COLUMNS = (
+    "us",
+    "order_id",
+    "action",
+    "status",
+    "side",
+    "ticks",
+    "lots",
+    "remaining_lots",
+    "active_us",
+    "expire_us",
+    "cancel_req_us",
+    "cancel_effective_us",
+    "reject_reason",
+    "cancel_reason",
+)
+FILL_COLUMNS = ("us", "order_id", "side", "ticks", "lots", "fee_e8", "reason", "mid2_ticks", "inventory_lots")
+STATE_COLUMNS = ("us", "inventory_lots", "cash_tl", "fees_e8", "mid2_ticks", "open_orders")
+
+ACTIONS = ("PLACE", "CANCEL_REQ", "CANCEL_ACK", "FILL", "CLOSE_FILLED", "EXPIRE", "REJECT", "SKIP")
+STATUSES = ("SENT", "LIVE", "CANCELLING", "CANCELLED", "FILLED", "EXPIRED", "REJECTED")
+# Codes are positions; 0 is "no reason".
+REJECT_REASONS = (
+    "",
+    "would_cross",
+    "insufficient_cash",
+    "insufficient_inventory",
+    "min_notional",
+    "book_invalid",
+    "price_not_positive",
+    "quantity_below_step",
+)
+CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break")
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The tables of one run, over one or more tapes.
+
+    Attributes:
+        orders: int64[rows, 14], columns ``ORDER_COLUMNS``; action, status and reasons are codes.
+        fills: int64[rows, 9], columns ``FILL_COLUMNS``; reason is a position in *fill_reasons*.
+        state: int64[rows, 6], columns ``STATE_COLUMNS``; ``cash_tl`` is the signed sum of fill
+            notionals in tick·lots (buys negative) and ``fees_e8`` the sum of fees, so that
+            cash = initial cash + cash_tl·tick·lot − fees, exactly.
+        mids: int64[rows, 2], instant and ``mid2_ticks`` (bid + ask) at every change; 0 means that
+            the book was not valid from there on.
+        fill_reasons: What triggered a fill, by code ("trade_cross:trade").
+        counters: Sums the kernel kept: seconds in µs, expected fills, events (see docs/engine.md).
+    """
+
+    orders: "Table"
+    fills: "Table"
+    state: "Table"
+    mids: "Table"
+    fill_reasons: tuple[str, ...]
+    counters: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Quote models that calibration drives: fixed spreads and the ladder."""

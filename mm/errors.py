@@ -1,0 +1,95 @@
+"""Every error the project raises on purpose, as one tree.
+
+Each class carries the exit code of the command line (docs/configuration.md). A message says
+what, which value, where, and the way out; the command line prints it as one line.
+
+::
+
+    MMError                     1   unforeseen
+    ├── ModelError              1   a user's model raised, or answered nonsense
+    ├── UsageError              2   a knob is wrong
+    │   ├── UnknownModel        2   no model of that name
+    │   ├── RunExists           2   the run folder or RUN_ID was used before
+    │   └── MissingExtra        2   an optional package is not installed
+    ├── DataError               3   a file is missing, broken or does not match
+    │   ├── MissingDay          3   no such day folder
+    │   ├── BrokenFile          3   a file that cannot be read as what it should be
+    │   ├── OffGrid             3   a price or quantity that is not on the grid
+    │   ├── NeverSynced         3   a day without one valid book
+    │   └── Mismatch            3   two inputs of different symbols, ticks or days
+    ├── FitError                4   the fit is not usable
+    ├── SafetyError             5   refused by a safety rule
+    └── TryLater               75   a lock is held, or there is no space
+"""
+
+
+class MMError(Exception):
+    """Base of all errors raised on purpose; *exit_code* is what a command ends with."""
+
+    exit_code = 1
+
+
+class ModelError(MMError):
+    """A user's model raised, or gave an answer that cannot be acted on."""
+
+
+class UsageError(MMError):
+    """A knob has a value that cannot be used."""
+
+    exit_code = 2
+
+
+class UnknownModel(UsageError):
+    """No model, method or command has that name."""
+
+
+class RunExists(UsageError):
+    """The run folder, or the RUN_ID, was used before."""
+
+
+class MissingExtra(UsageError):
+    """A command needs a package that this installation left out."""
+
+
+class DataError(MMError):
+    """A file is missing, broken, or does not match the others."""
+
+    exit_code = 3
+
+
+class MissingDay(DataError):
+    """There is no day folder where one was expected."""
+
+
+class BrokenFile(DataError):
+    """A file cannot be read as what its name says."""
+
+
+class OffGrid(DataError):
+    """A price or a quantity is not a whole multiple of its step."""
+
+
+class NeverSynced(DataError):
+    """A day has no instant at which its book is valid."""
+
+
+class Mismatch(DataError):
+    """Two inputs belong to different symbols, tick sizes or days."""
+
+
+class FitError(MMError):
+    """A fit is not usable where a usable one is needed."""
+
+    exit_code = 4
+
+
+class SafetyError(MMError):
+    """A safety rule refused."""
+
+    exit_code = 5
+
+
+class TryLater(MMError):
+    """The work cannot be done now, but may be later."""
+
+    exit_code = 75

@@ -1,0 +1,1 @@
+"""Calibrate on the past, trade the next slice, never peek."""

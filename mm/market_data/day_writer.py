@@ -1,0 +1,266 @@
+"""Write one day folder: the one door to its files for the recorder, the import and the simulator.
+
+Rows reach each file in the order of `recv_seq`, one counter a day over all files and runs. The ledger is
+written through; everything else gathers and is flushed together, diffs before the frames made of them, so
+that after a crash no row speaks of one that is not there.
+"""
+
+import base64
+import fcntl
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import chain
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import msgspec
+
+from mm.errors import RunExists, TryLater, UsageError
+from mm.instrument import Instrument, to_exchange_info
+from mm.market_data import layout
+from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, replace_file
+from mm.market_data.earlier import recover
+from mm.market_data.layout import DayFolder
+from mm.market_data.ledger import Details, Ledger
+from mm.market_data.manifest import Manifest, unseal, write_manifest
+
+Levels = Sequence[Sequence[str]]
+"""Book levels, best first: pairs of price and quantity, the exchange's own text."""
+
+US_STAMPS_FROM = 10**14
+"""Exchange stamps from here on are µs, below it ms (both bounds lie between the years 1973 and 5138)."""
+
+
+class Stamp(NamedTuple):
+    """A depth message as its frame needs it: arrival, number, exchange time `E` (as received) and last id `u`."""
+
+    recv_us: int
+    recv_seq: int
+    exch_time: int
+    last_id: int
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    """One trade; times as received (ms or µs), price and quantity the exchange's own text.
+
+    `event_time` is None for a trade from REST. `first_id` and `last_id` are those an aggregate spans, for a
+    single trade its own id.
+    """
+
+    event_time: int | None
+    trade_id: int
+    trade_time: int
+    price: str
+    qty: str
+    is_buyer_maker: bool
+    first_id: int
+    last_id: int
+    source: str = "ws"
+
+
+class _Diff(msgspec.Struct, frozen=True, gc=False):
+    """A line of the diffs file."""
+
+    recv_ms: int
+    recv_us: int
+    recv_seq: int
+    run_id: str
+    E: int
+    U: int
+    u: int
+    b: Levels
+    a: Levels
+
+
+class DayWriter:
+    """Append one run's rows to a day folder, which it holds locked until `close`.
+
+    Args:
+        folder: The day; made where it is not there, continued where it is.
+        run_id: Names the run in every row; must be new to the day.
+        top_n: Levels a side in the frames.
+        instrument: The symbol's grid, or the exchange's own entry as JSON text; None leaves ``instrument.json`` alone.
+        write_diffs: Whether depth messages are kept.
+        write_gaps: Whether the gaps file is kept.
+
+    Attributes:
+        earlier: What the folder held before, and what a crash had torn.
+
+    Raises:
+        TryLater: If another writer holds the folder.
+        RunExists: If the day has a run of that id.
+        Mismatch: If the day's frames were begun with another *top_n*.
+    """
+
+    def __init__(
+        self,
+        folder: DayFolder,
+        run_id: str,
+        *,
+        top_n: int = 20,
+        instrument: Instrument | str | None = None,
+        write_diffs: bool = True,
+        write_gaps: bool = True,
+    ) -> None:
+        self.folder = folder
+        self.run_id = _plain_run_id(run_id)
+        self._top_n = top_n
+        self._quarantine: NdjsonWriter | None = None
+        self._closed = False
+        with ExitStack() as held:
+            _lock(folder, held)
+            self.earlier = recover(folder)
+            if run_id in self.earlier.runs:
+                raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
+            unseal(folder)
+            # The frames come first: theirs is the header that may not fit, and then nothing else is made.
+            self._frames = CsvWriter(folder.frames, layout.frame_columns(top_n), held, self.flush)
+            self._events = CsvWriter(folder.events, layout.EVENT_COLUMNS, held)
+            self._gaps = CsvWriter(folder.gaps, layout.GAP_COLUMNS, held, self.flush) if write_gaps else None
+            self._diffs = NdjsonWriter(folder.diffs, held, self.flush) if write_diffs else None
+            self._trades = CsvWriter(folder.trades, layout.TRADE_COLUMNS, held, self.flush)
+            self._held = held.pop_all()
+        add_gap = self._gaps.add if self._gaps else None
+        self._ledger = Ledger(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
+        self._last_seq = self.earlier.next_seq - 1
+        self._units = set(self.earlier.exchange_units)
+        if instrument is not None:
+            text = instrument if isinstance(instrument, str) else to_exchange_info(instrument)
+            replace_file(folder.instrument, text.encode())
+        self._write_schema()
+
+    def event(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
+        """Write a ledger row at once and return its event id; raises ValueError where it is not in the vocabulary."""
+        return self._ledger.event(recv_us, self.skip(), kind, epoch_id, details)
+
+    def gap(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
+        """Write a ledger row and, under the same `recv_seq`, its row in the gaps file; return the event id."""
+        return self._ledger.gap(recv_us, self.skip(), kind, epoch_id, details)
+
+    def snapshot(self, recv_us: int, tag: str, last_update_id: int, bids: Levels, asks: Levels, epoch_id: int) -> int:
+        """Write a snapshot whole, then the `snapshot_loaded` event that opens *epoch_id*; return the event id."""
+        if tag not in layout.SNAPSHOT_TAGS:
+            raise ValueError(f"{tag!r} is not a snapshot tag; it is one of {', '.join(layout.SNAPSHOT_TAGS)}")
+        event_id = self._ledger.next_event_id
+        path = self.folder.snapshot(event_id, tag)
+        lines = [",".join(layout.SNAPSHOT_COLUMNS)]
+        for side, levels in (("bid", bids), ("ask", asks)):
+            lines += [f"{self.run_id},{event_id},{side},{price},{qty},{last_update_id}" for price, qty in levels]
+        replace_file(path, ("\n".join(lines) + "\n").encode())
+        details = {"last_update_id": last_update_id, "path": self.folder.relative(path)}
+        return self.event(recv_us, "snapshot_loaded", epoch_id, details)
+
+    def diff(self, recv_us: int, exch_time: int, first_id: int, last_id: int, bids: Levels, asks: Levels) -> int:
+        """Store a depth message and return its `recv_seq`; *exch_time* is its `E` as received, the ids its U and u."""
+        seq = self.skip()
+        self._note_unit(exch_time)
+        if self._diffs:
+            row = _Diff(recv_us // 1000, recv_us, seq, self.run_id, exch_time, first_id, last_id, bids, asks)
+            self._diffs.add(row)
+        return seq
+
+    def frame(self, stamp: Stamp, epoch_id: int, bids: Levels, asks: Levels) -> None:
+        """Write the top of the book after the diff of *stamp* was applied; levels best first, surplus ones are cut."""
+        recv_us, seq, exch_time, last_id = stamp
+        levels = zip(self._padded(bids), self._padded(asks), strict=True)
+        cells = ",".join(chain.from_iterable(chain.from_iterable(levels)))
+        event_ms = _milliseconds(exch_time)
+        self._frames.add(f"{event_ms},{recv_us // 1000},{seq},{self.run_id},{epoch_id},{cells},{recv_us},{last_id}\n")
+
+    def trade(self, recv_us: int, trade: Trade) -> int:
+        """Write a trade and return its `recv_seq`."""
+        seq = self.skip()
+        self._note_unit(trade.trade_time)
+        event_ms = "" if trade.event_time is None else _milliseconds(trade.event_time)
+        maker = "true" if trade.is_buyer_maker else "false"
+        self._trades.add(
+            f"{event_ms},{recv_us // 1000},{seq},{self.run_id},{trade.trade_id},{_milliseconds(trade.trade_time)},"
+            f"{trade.price},{trade.qty},{maker},{recv_us},{trade.first_id},{trade.last_id},{trade.source}\n"
+        )
+        return seq
+
+    def quarantine(self, recv_us: int, stream: str, reason: str, raw: bytes) -> int:
+        """Keep a message that could not be parsed, raw, and return its `recv_seq`."""
+        seq = self.skip()
+        if self._quarantine is None:
+            self._quarantine = NdjsonWriter(self.folder.quarantine, self._held, self.flush)
+        text = base64.b64encode(raw).decode()
+        row = dict(zip(layout.QUARANTINE_KEYS, (recv_us, seq, stream, reason, text), strict=True))
+        self._quarantine.add(row)
+        return seq
+
+    def skip(self) -> int:
+        """Take the next `recv_seq`, for a message that is counted but not stored, and return it."""
+        self._last_seq += 1
+        return self._last_seq
+
+    def flush(self, *, sync: bool = False) -> None:
+        """Bring all rows to the disk's cache, or with *sync* to the disk; after an OSError it may be called again."""
+        for writer in self._writers():
+            writer.flush(sync=sync)
+
+    def seal(self) -> Manifest:
+        """Flush, and write the schema and the sealed manifest: the run's last act before `close`."""
+        self.flush(sync=True)
+        self._write_schema()
+        return write_manifest(self.folder, (*self.earlier.runs, self.run_id))
+
+    def close(self) -> None:
+        """Flush, close the files and give the folder free; may be called twice."""
+        if not self._closed:
+            self._closed = True
+            with self._held:
+                self.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _writers(self) -> list[CsvWriter | NdjsonWriter]:
+        """Return the files in the order in which they must reach the disk."""
+        every = (self._events, self._gaps, self._diffs, self._frames, self._trades, self._quarantine)
+        return [writer for writer in every if writer is not None]
+
+    def _add_event(self, line: str) -> None:
+        self._events.add(line)
+        self._events.flush()
+
+    def _padded(self, levels: Levels) -> Levels:
+        """Return exactly `top_n` levels; a missing one is empty."""
+        if len(levels) == self._top_n:
+            return levels
+        return [*levels[: self._top_n], *[("", "")] * (self._top_n - len(levels))]
+
+    def _note_unit(self, stamp: int) -> None:
+        self._units.add("us" if stamp >= US_STAMPS_FROM else "ms")
+
+    def _write_schema(self) -> None:
+        unit = " and ".join(sorted(self._units)) or None
+        replace_file(self.folder.schema, layout.schema_json(self.folder, self._top_n, unit).encode())
+
+
+def _milliseconds(stamp: int) -> int:
+    """Return an exchange stamp (ms or µs) in whole ms, floored."""
+    return stamp // 1000 if stamp >= US_STAMPS_FROM else stamp
+
+
+def _plain_run_id(run_id: str) -> str:
+    if not run_id or not run_id.isprintable() or any(sign in ' ,"' for sign in run_id):
+        raise UsageError(f"--run-id (RUN_ID) {run_id!r} stands in CSV rows; use letters, digits, '-', '_' and '.'")
+    return run_id
+
+
+def _lock(folder: DayFolder, held: ExitStack) -> None:
+    """Lock the folder until *held* closes."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    held.callback(os.close, lock)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise TryLater(f"{folder.path} is being written by another process; wait for it or stop it") from error

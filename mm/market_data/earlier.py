@@ -1,0 +1,119 @@
+"""What earlier runs of a day left: where the counters go on, and what a crash tore."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from mm.errors import BrokenFile
+from mm.market_data.layout import GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
+from mm.market_data.tail import Tail, recover_tail
+
+_SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
+_GAP_SEQ_COLUMN = GAP_COLUMNS.index("recv_seq")
+_TRADE_ID_COLUMN = TRADE_COLUMNS.index("trade_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The state of a day folder before a run.
+
+    Attributes:
+        next_seq: The first free `recv_seq`.
+        next_event_id: The first free event id; that of an orphaned snapshot is not free.
+        epoch_id: The last epoch that was opened, 0 where none was.
+        runs: The runs of the day, in order.
+        open_run: The last run, where it neither stopped nor was recovered: it crashed.
+        last_diff_id: Last update id of the recorded diffs.
+        last_trade_id: Id of the last recorded trade.
+        exchange_units: Units (``ms``, ``us``) in which the exchange has sent its stamps so far.
+        lost: Files whose torn tail was cut, with the bytes lost.
+    """
+
+    next_seq: int = 1
+    next_event_id: int = 1
+    epoch_id: int = 0
+    runs: tuple[str, ...] = ()
+    open_run: str | None = None
+    last_diff_id: int | None = None
+    last_trade_id: int | None = None
+    exchange_units: frozenset[str] = frozenset()
+    lost: dict[Path, int] = field(default_factory=dict)
+
+
+def recover(folder: DayFolder) -> Earlier:
+    """Cut torn tails, remove what never came into the ledger, and return what *folder* holds.
+
+    A snapshot without its ledger row, or under a temporary name, is removed; its id is not used again.
+    """
+    tails = {path: recover_tail(path) for path in folder.streams()}
+    events = list(_events(folder.events))
+    runs = tuple(dict.fromkeys(row["run_id"] for row in events))
+    loaded = {int(row["event_id"]) for row in events if row["type"] == "snapshot_loaded"}
+    last_event_id = max([0, *(int(row["event_id"]) for row in events), *_sweep(folder, loaded)])
+    return Earlier(
+        next_seq=1 + max(_last_seq(folder, path, tail) for path, tail in tails.items()),
+        next_event_id=last_event_id + 1,
+        epoch_id=max([0, *(int(row["epoch_id"]) for row in events)]),
+        runs=runs,
+        open_run=_open_run(events),
+        last_diff_id=_last_diff_id(tails[folder.diffs]),
+        last_trade_id=_last_cell(folder.trades, tails[folder.trades], _TRADE_ID_COLUMN),
+        exchange_units=_exchange_units(folder),
+        lost={path: tail.lost_bytes for path, tail in tails.items() if tail.lost_bytes},
+    )
+
+
+def _events(path: Path) -> Iterator[dict[str, str]]:
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as stream:
+            yield from csv.DictReader(stream)
+
+
+def _open_run(events: list[dict[str, str]]) -> str | None:
+    last = events[-1]["run_id"] if events else None
+    ended = any(row["run_id"] == last and row["type"] == "run_stop" for row in events)
+    return None if ended else last
+
+
+def _sweep(folder: DayFolder, loaded: set[int]) -> list[int]:
+    """Remove snapshots that no event names; return the ids of all that were there."""
+    ids = []
+    for path in sorted(folder.snapshots.glob("*")):
+        event_id = snapshot_event_id(path)
+        if event_id is not None:
+            ids.append(event_id)
+        if path.name.endswith(".tmp") or (event_id is not None and event_id not in loaded):
+            path.unlink()
+    return ids
+
+
+def _last_seq(folder: DayFolder, path: Path, tail: Tail) -> int:
+    if path.suffix == PACKED:
+        return int(msgspec.json.decode(tail.last)["recv_seq"]) if tail.lines else 0
+    return _last_cell(path, tail, _GAP_SEQ_COLUMN if path == folder.gaps else _SEQ_COLUMN) or 0
+
+
+def _last_cell(path: Path, tail: Tail, at: int) -> int | None:
+    """Return a whole number from the last row; its column stands before any quoted one."""
+    if tail.lines < 2:
+        return None
+    try:
+        return int(tail.last.split(b",")[at])
+    except (ValueError, IndexError) as error:
+        raise BrokenFile(
+            f"{path}: last row {tail.last[:80]!r} has no number in column {at + 1}; run `mm data check`"
+        ) from error
+
+
+def _last_diff_id(tail: Tail) -> int | None:
+    return int(msgspec.json.decode(tail.last)["u"]) if tail.lines else None
+
+
+def _exchange_units(folder: DayFolder) -> frozenset[str]:
+    if not folder.schema.is_file():
+        return frozenset()
+    unit = msgspec.json.decode(folder.schema.read_bytes()).get("time_unit")
+    return frozenset(unit.split(" and ") if unit else ())

@@ -1,0 +1,285 @@
+"""The data contract of a day folder: where each file lies and what its columns are.
+
+Writers and readers import it; nothing else spells a file name or a column of ``data/<SYMBOL>/<YYYYMMDD>/``.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mm.clock import next_day, parse_day
+from mm.errors import MissingDay, UsageError
+
+SCHEMA_VERSION = 1
+PACKED = ".gz"
+
+TRADE_COLUMNS = (
+    "event_time_ms",
+    "recv_time_ms",
+    "recv_seq",
+    "run_id",
+    "trade_id",
+    "trade_time_ms",
+    "price",
+    "qty",
+    "is_buyer_maker",
+    "recv_time_us",
+    "first_trade_id",
+    "last_trade_id",
+    "source",
+)
+EVENT_COLUMNS = (
+    "event_id",
+    "recv_time_ms",
+    "recv_seq",
+    "run_id",
+    "type",
+    "epoch_id",
+    "details_json",
+    "recv_time_us",
+)
+GAP_COLUMNS = ("recv_time_ms", "recv_seq", "run_id", "epoch_id", "event", "details", "recv_time_us")
+SNAPSHOT_COLUMNS = ("run_id", "event_id", "side", "price", "qty", "lastUpdateId")
+DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "U", "u", "b", "a")
+QUARANTINE_KEYS = ("recv_us", "recv_seq", "stream", "reason", "raw_base64")
+SNAPSHOT_TAGS = ("initial", "resync", "refresh", "carried")
+TRADE_SOURCES = ("ws", "rest", "import")
+
+_FRAME_HEAD = ("event_time_ms", "recv_time_ms", "recv_seq", "run_id", "epoch_id")
+_FRAME_TAIL = ("recv_time_us", "last_update_id")
+_LEVEL = ("bid{0}_price", "bid{0}_qty", "ask{0}_price", "ask{0}_qty")
+FRAME_FIRST_LEVEL = len(_FRAME_HEAD)
+
+
+def frame_columns(top_n: int) -> tuple[str, ...]:
+    """Return the columns of a frames file with *top_n* levels a side."""
+    levels = (name.format(level) for level in range(1, top_n + 1) for name in _LEVEL)
+    return (*_FRAME_HEAD, *levels, *_FRAME_TAIL)
+
+
+@dataclass(frozen=True, slots=True)
+class DayFolder:
+    """The paths of one recorded day; nothing is created or read by making one.
+
+    The paths are those a writer uses; a reader asks `existing`, which also finds the packed or unpacked twin.
+
+    Attributes:
+        root: The folder that holds a folder per symbol (``DATA_ROOT``).
+        symbol: Upper case; made so.
+        day: ``YYYYMMDD``, the local date on which the window opened.
+    """
+
+    root: Path
+    symbol: str
+    day: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+        object.__setattr__(self, "symbol", _symbol(self.symbol))
+        _checked_day(self.day)
+
+    @classmethod
+    def at(cls, path: Path) -> "DayFolder":
+        """Return the day folder that *path* (``…/SYMBOL/YYYYMMDD``) is; raises UsageError where its name is no day."""
+        whole = Path(path).resolve()
+        return cls(whole.parent.parent, whole.parent.name, whole.name)
+
+    @property
+    def path(self) -> Path:
+        """The folder itself."""
+        return self.root / self.symbol / self.day
+
+    @property
+    def frames(self) -> Path:
+        """Top-N book frames, one per applied diff."""
+        return self.path / f"orderbook_ws_depth_{self.symbol}_{self.day}.csv"
+
+    @property
+    def trades(self) -> Path:
+        """Trades."""
+        return self.path / f"trades_ws_{self.symbol}_{self.day}.csv"
+
+    @property
+    def events(self) -> Path:
+        """The ledger."""
+        return self.path / f"events_{self.symbol}_{self.day}.csv"
+
+    @property
+    def gaps(self) -> Path:
+        """Gap diagnostics."""
+        return self.path / f"gaps_{self.symbol}_{self.day}.csv"
+
+    @property
+    def diffs(self) -> Path:
+        """Every depth message, as received."""
+        return self.path / "diffs" / f"depth_diffs_{self.symbol}_{self.day}.ndjson.gz"
+
+    @property
+    def quarantine(self) -> Path:
+        """Messages that could not be parsed, raw."""
+        return self.path / "quarantine" / f"frames_{self.symbol}_{self.day}.ndjson.gz"
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder of book snapshots."""
+        return self.path / "snapshots"
+
+    @property
+    def instrument(self) -> Path:
+        """The exchange's own filters of the symbol."""
+        return self.path / "instrument.json"
+
+    @property
+    def schema(self) -> Path:
+        """Schema version, columns and units."""
+        return self.path / "schema.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Rows, ids, bytes and sha256 of each file."""
+        return self.path / f"manifest_{self.symbol}_{self.day}.json"
+
+    @property
+    def lock(self) -> Path:
+        """The lock that one writer holds."""
+        return self.path / "day.lock"
+
+    def snapshot(self, event_id: int, tag: str) -> Path:
+        """Return the path of the snapshot that event *event_id* loaded."""
+        return self.snapshots / f"snapshot_{event_id}_{tag}.csv"
+
+    def streams(self) -> tuple[Path, ...]:
+        """Return the files that grow while a day is recorded, the ledger first."""
+        return (self.events, self.gaps, self.diffs, self.frames, self.trades, self.quarantine)
+
+    def relative(self, path: Path) -> str:
+        """Return *path* as manifests and the ledger name it: relative to the folder, with slashes."""
+        return path.relative_to(self.path).as_posix()
+
+
+def existing(path: Path) -> Path | None:
+    """Return the file at *path* or its packed or unpacked twin (``.csv`` / ``.csv.gz``), or None where neither is."""
+    twin = path.with_suffix("") if path.suffix == PACKED else path.with_name(path.name + PACKED)
+    return next((candidate for candidate in (path, twin) if candidate.is_file()), None)
+
+
+def snapshot_event_id(path: Path) -> int | None:
+    """Return the event id in the name ``snapshot_<event_id>_<tag>.csv[.gz]``, or None where it is no such name."""
+    parts = path.name.removesuffix(PACKED).removesuffix(".csv").split("_")
+    named = len(parts) == 3 and parts[0] == "snapshot" and parts[1].isascii() and parts[1].isdigit()
+    return int(parts[1]) if named and path.name.removesuffix(PACKED).endswith(".csv") else None
+
+
+def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None) -> str:
+    """Return the text of ``schema.json``.
+
+    Args:
+        folder: The day it describes.
+        top_n: Levels a side in the frames.
+        exchange_unit: Unit of the stamps `E` and `T` as the exchange sent them, ``ms`` or ``us``;
+            None while none was seen.
+    """
+    schema: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "symbol": folder.symbol,
+        "day": folder.day,
+        "venue": "binance-spot",
+        "units": {
+            "*_ms": "Unix UTC, milliseconds",
+            "*_us": "Unix UTC, microseconds",
+            "E": exchange_unit,
+            "T": exchange_unit,
+            "price": "quote asset, decimal text of the exchange",
+            "qty": "base asset, decimal text of the exchange",
+        },
+        "time_unit": exchange_unit,
+        "top_n": top_n,
+        "columns": {
+            "orderbook_ws_depth": frame_columns(top_n),
+            "trades_ws": TRADE_COLUMNS,
+            "events": EVENT_COLUMNS,
+            "gaps": GAP_COLUMNS,
+            "snapshot": SNAPSHOT_COLUMNS,
+            "depth_diffs": DIFF_KEYS,
+            "quarantine": QUARANTINE_KEYS,
+        },
+    }
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
+def parse_days(text: str) -> tuple[str, ...]:
+    """Return the days that ``20251216``, a list ``a,b`` or a range ``a:b`` (both ends included) names, in order.
+
+    Raises:
+        UsageError: If a part is no day, a range runs backwards, or a day is named twice.
+    """
+    days = tuple(day for part in text.split(",") for day in _days_of(part.strip()))
+    if len(set(days)) != len(days):
+        twice = next(day for day in days if days.count(day) > 1)
+        raise UsageError(f"--day (DAY) {text!r} names {twice} twice; name each day once")
+    return tuple(sorted(days))
+
+
+def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
+    """Return the day folder of *symbol* and *day*, which must be there.
+
+    Raises:
+        MissingDay: If there is none; the message names the folder and the days that are there.
+    """
+    folder = DayFolder(Path(data_root), symbol, day)
+    if folder.path.is_dir():
+        return folder
+    there = days_of(folder.root, folder.symbol)
+    if there:
+        known = f"days there: {', '.join(there)}"
+    else:
+        symbols = sorted(path.name for path in folder.root.iterdir() if path.is_dir()) if folder.root.is_dir() else []
+        known = f"no day of {folder.symbol} is there (symbols: {', '.join(symbols) or 'none'})"
+    raise MissingDay(f"no day folder {folder.path}; {known}; set --data-root, --symbol or --day")
+
+
+def days_of(data_root: Path, symbol: str) -> tuple[str, ...]:
+    """Return the days recorded of *symbol*, in order; empty where there are none."""
+    home = Path(data_root) / _symbol(symbol)
+    if not home.is_dir():
+        return ()
+    return tuple(sorted(path.name for path in home.iterdir() if path.is_dir() and _is_day(path.name)))
+
+
+def _days_of(part: str) -> tuple[str, ...]:
+    first, colon, last = part.partition(":")
+    _checked_day(first)
+    if not colon:
+        return (first,)
+    _checked_day(last)
+    if last < first:
+        raise UsageError(f"--day (DAY) {part!r} runs backwards; write the earlier day first, as 20251216:20251220")
+    days = [first]
+    while days[-1] < last:
+        days.append(next_day(days[-1]))
+    return tuple(days)
+
+
+def _checked_day(day: str) -> None:
+    if not _is_day(day):
+        raise UsageError(
+            f"--day (DAY) {day!r} is not a day; write YYYYMMDD, a list 20251216,20251217 or a range 20251216:20251220"
+        )
+
+
+def _is_day(day: str) -> bool:
+    try:
+        parse_day(day)
+    except ValueError:
+        return False
+    return True
+
+
+def _symbol(symbol: str) -> str:
+    upper = symbol.upper()
+    if not upper or not upper.isprintable() or any(sign in " /\\,\"'" for sign in upper) or upper.startswith("."):
+        raise UsageError(
+            f"--symbol (SYMBOL) {symbol!r} is not a symbol; write it as the exchange does, such as BTCUSDT"
+        )
+    return upper

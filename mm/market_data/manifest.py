@@ -1,0 +1,113 @@
+"""The manifest of a day: what each file holds, so that a day can be proved whole after it has travelled."""
+
+import csv
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from mm.errors import BrokenFile
+from mm.market_data.buffered_writer import replace_file
+from mm.market_data.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
+from mm.market_data.tail import scan
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """One file: *path* relative to the day folder, data rows, size, hash, and the ids of its first and last row."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    first_id: int | None = None
+    last_id: int | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """All files of a day; *sealed* says that no writer has come since."""
+
+    schema_version: int
+    symbol: str
+    day: str
+    sealed: bool
+    runs: list[str]
+    files: list[FileEntry]
+
+
+def read_manifest(folder: DayFolder) -> Manifest | None:
+    """Return the manifest of *folder*, or None where it has none; raises BrokenFile where it cannot be read."""
+    if not folder.manifest.is_file():
+        return None
+    try:
+        return msgspec.json.decode(folder.manifest.read_bytes(), type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise BrokenFile(
+            f"{folder.manifest}: not a manifest ({error}); remove it, and the day counts as not sealed"
+        ) from error
+
+
+def write_manifest(folder: DayFolder, runs: Iterable[str]) -> Manifest:
+    """Read every file of *folder*, write its sealed manifest, and return it."""
+    files = [file_entry(folder, path) for path in day_files(folder)]
+    manifest = Manifest(SCHEMA_VERSION, folder.symbol, folder.day, True, list(runs), files)
+    _write(folder, manifest)
+    return manifest
+
+
+def unseal(folder: DayFolder) -> None:
+    """Mark the manifest of *folder*, if it has one, as no longer true: a writer is about to append."""
+    manifest = read_manifest(folder)
+    if manifest and manifest.sealed:
+        _write(folder, msgspec.structs.replace(manifest, sealed=False))
+
+
+def day_files(folder: DayFolder) -> list[Path]:
+    """Return the files that a manifest must name, in the order of their relative paths."""
+    found = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.manifest)
+    return sorted((path for path in found if not _is_passing(path.name)), key=folder.relative)
+
+
+def file_entry(folder: DayFolder, path: Path) -> FileEntry:
+    """Return what the manifest says of *path*, read from the disk."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    rows, first_id, last_id = _rows_and_ids(folder, path)
+    return FileEntry(folder.relative(path), rows, path.stat().st_size, digest, first_id, last_id)
+
+
+def _rows_and_ids(folder: DayFolder, path: Path) -> tuple[int, int | None, int | None]:
+    plain = path.name.removesuffix(PACKED)
+    if plain.endswith(".json"):
+        return 1, None, None
+    tail = scan(path)
+    if plain.endswith(".csv"):
+        column = _id_column(folder, path)
+        if column is None or tail.lines < 2:
+            return max(tail.lines - 1, 0), None, None
+        at = next(csv.reader([tail.head[0].decode()])).index(column)
+        return tail.lines - 1, _cell(tail.head[1], at), _cell(tail.last, at)
+    if plain == folder.diffs.name.removesuffix(PACKED) and tail.lines:
+        return tail.lines, msgspec.json.decode(tail.head[0])["U"], msgspec.json.decode(tail.last)["u"]
+    return tail.lines, None, None
+
+
+def _id_column(folder: DayFolder, path: Path) -> str | None:
+    """Return the column whose first and last values are a file's ids."""
+    if snapshot_event_id(path) is not None:
+        return "lastUpdateId"
+    columns = {folder.frames.name: "last_update_id", folder.trades.name: "trade_id", folder.events.name: "event_id"}
+    return columns.get(path.name.removesuffix(PACKED))
+
+
+def _cell(line: bytes, at: int) -> int:
+    return int(next(csv.reader([line.decode()]))[at])
+
+
+def _is_passing(name: str) -> bool:
+    """Tell whether a file is none of the day's data: a lock, a health file, a temporary name."""
+    return name.endswith((".lock", ".tmp")) or (name.startswith("health") and name.endswith(".json"))
+
+
+def _write(folder: DayFolder, manifest: Manifest) -> None:
+    replace_file(folder.manifest, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")

@@ -7,34 +7,29 @@ from libc.string cimport memset
 
 import numpy as np
 
-from mm.backtest._kinds cimport DEPTH, GAP, KEYFRAME, SNAPSHOT
+from mm.backtest._kinds cimport DEPTH, GAP, SNAPSHOT
 
-cdef int64_t MAX_WINDOW = 1 << 24  # ticks; pages that no level touches cost no memory
+cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages that no level touches cost no memory
 
 
 cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil:
-    """Open an empty book over ``lo <= ticks < hi`` (widened to whole words of 64 ticks)."""
+    """Open an empty book over the window ``lo <= ticks < hi``."""
     memset(book, 0, sizeof(Book))
-    book.lo = lo & ~(<int64_t> 63)
-    book.hi = ((hi + 63) & ~(<int64_t> 63))
-    if book.hi <= book.lo:
-        book.hi = book.lo + 64
-    cdef int64_t width = book.hi - book.lo
-    book.bid_lots = <int64_t*> calloc(width, sizeof(int64_t))
-    book.ask_lots = <int64_t*> calloc(width, sizeof(int64_t))
-    book.bid_bits = <uint64_t*> calloc(width >> 6, sizeof(uint64_t))
-    book.ask_bits = <uint64_t*> calloc(width >> 6, sizeof(uint64_t))
-    if not (book.bid_lots and book.ask_lots and book.bid_bits and book.ask_bits):
+    book.lo = lo
+    book.hi = max(hi, lo + 1)
+    book.bid_floor = book.hi
+    book.ask_ceil = book.lo - 1
+    book.bid_lots = <int64_t*> calloc(book.hi - lo, sizeof(int64_t))
+    book.ask_lots = <int64_t*> calloc(book.hi - lo, sizeof(int64_t))
+    if not (book.bid_lots and book.ask_lots):
         with gil:
-            raise MemoryError(f"no memory for a book of {width} ticks")
+            raise MemoryError(f"no memory for a book of {book.hi - lo} ticks")
     return 0
 
 
 cdef void book_close(Book* book) noexcept nogil:
     free(book.bid_lots)
     free(book.ask_lots)
-    free(book.bid_bits)
-    free(book.ask_bits)
     free(book.far_bid.ticks)
     free(book.far_bid.lots)
     free(book.far_ask.ticks)
@@ -42,47 +37,20 @@ cdef void book_close(Book* book) noexcept nogil:
     memset(book, 0, sizeof(Book))
 
 
-cdef void clear_side(int64_t* lots, uint64_t* bits, int64_t words) noexcept nogil:
-    cdef int64_t word
-    for word in range(words):
-        while bits[word]:
-            lots[(word << 6) + low_bit(bits[word])] = 0
-            bits[word] &= bits[word] - 1
-
-
 cdef void book_clear(Book* book) noexcept nogil:
-    """Empty the book; only what is occupied is touched."""
-    clear_side(book.bid_lots, book.bid_bits, (book.hi - book.lo) >> 6)
-    clear_side(book.ask_lots, book.ask_bits, (book.hi - book.lo) >> 6)
+    """Empty the book; only the span that was in use is touched."""
+    cdef int64_t top = min(book.best_bid, book.hi - 1)
+    if book.bid_floor <= top:
+        memset(book.bid_lots + (book.bid_floor - book.lo), 0, (top - book.bid_floor + 1) * sizeof(int64_t))
+    if book.best_ask and max(book.best_ask, book.lo) <= book.ask_ceil:
+        top = max(book.best_ask, book.lo)
+        memset(book.ask_lots + (top - book.lo), 0, (book.ask_ceil - top + 1) * sizeof(int64_t))
     book.best_bid = 0
     book.best_ask = 0
+    book.bid_floor = book.hi
+    book.ask_ceil = book.lo - 1
     book.far_bid.used = 0
     book.far_ask.used = 0
-
-
-cdef int64_t next_bid(const Book* book, int64_t index) noexcept nogil:
-    """Return the highest occupied tick below window entry *index*, 0 where none is."""
-    cdef int64_t word = index >> 6
-    cdef uint64_t bits = book.bid_bits[word] & ((<uint64_t> 1 << (index & 63)) - 1)
-    while not bits:
-        word -= 1
-        if word < 0:
-            return far_best(&book.far_bid, 1)
-        bits = book.bid_bits[word]
-    return book.lo + (word << 6) + high_bit(bits)
-
-
-cdef int64_t next_ask(const Book* book, int64_t index) noexcept nogil:
-    """Return the lowest occupied tick above window entry *index*, 0 where none is."""
-    cdef int64_t word = index >> 6
-    cdef int64_t words = (book.hi - book.lo) >> 6
-    cdef uint64_t bits = book.ask_bits[word] & ~((<uint64_t> 2 << (index & 63)) - 1)
-    while not bits:
-        word += 1
-        if word >= words:
-            return far_best(&book.far_ask, -1)
-        bits = book.ask_bits[word]
-    return book.lo + (word << 6) + low_bit(bits)
 
 
 # Levels outside the window: few and seldom touched, so a plain list is searched.
@@ -128,52 +96,112 @@ cdef int far_put(Far* far, int64_t ticks, int64_t lots) except -1 nogil:
     return 0
 
 
-cdef int book_set_far(Book* book, int side, int64_t ticks, int64_t lots) except -1 nogil:
-    """Set a level outside the window; where it is the best price, the window moves to it."""
-    cdef Far* far = &book.far_bid if side > 0 else &book.far_ask
-    cdef int64_t best = book.best_bid if side > 0 else book.best_ask
-    cdef int64_t half
-    far_put(far, ticks, lots)
-    if lots and (best == 0 or side * (ticks - best) > 0):
-        half = (book.hi - book.lo) >> 1
-        book_move(book, max(ticks - half, 0), max(ticks - half, 0) + 2 * half)
-    elif not lots and ticks == best:  # the side had no level inside the window
-        best = far_best(far, side)
-        if side > 0:
-            book.best_bid = best
-        else:
-            book.best_ask = best
+cdef int64_t bid_at_or_below(const Book* book, int64_t ticks) noexcept nogil:
+    """Return the window's best bid at or below *ticks*, 0 where there is none."""
+    cdef const int64_t* lots = book.bid_lots - book.lo
+    ticks = min(ticks, book.hi - 1)
+    while ticks >= book.bid_floor:
+        if lots[ticks]:
+            return ticks
+        ticks -= 1
     return 0
 
 
-cdef int move_side(const Book* old, Book* book, int side) except -1 nogil:
-    """Set every level of one side of *old* in *book*."""
-    cdef const int64_t* lots = old.bid_lots if side > 0 else old.ask_lots
-    cdef const uint64_t* occupied = old.bid_bits if side > 0 else old.ask_bits
-    cdef const Far* far = &old.far_bid if side > 0 else &old.far_ask
-    cdef Far* out = &book.far_bid if side > 0 else &book.far_ask
-    cdef int64_t word, index, ticks
-    cdef uint64_t bits
-    for word in range((old.hi - old.lo) >> 6):
-        bits = occupied[word]
-        while bits:
-            index = (word << 6) + low_bit(bits)
-            bits &= bits - 1
-            ticks = old.lo + index
-            if book.lo <= ticks < book.hi:
-                book_set(book, side, ticks, lots[index])
-            else:
-                far_put(out, ticks, lots[index])
-    for index in range(far.used):
-        ticks = far.ticks[index]
-        if book.lo <= ticks < book.hi:
-            book_set(book, side, ticks, far.lots[index])
+cdef int64_t ask_at_or_above(const Book* book, int64_t ticks) noexcept nogil:
+    """Return the window's best ask at or above *ticks*, 0 where there is none."""
+    cdef const int64_t* lots = book.ask_lots - book.lo
+    ticks = max(ticks, book.lo)
+    while ticks <= book.ask_ceil:
+        if lots[ticks]:
+            return ticks
+        ticks += 1
+    return 0
+
+
+cdef int center(Book* book, int64_t ticks) except -1 nogil:
+    """Move the window so that *ticks*, a best price that lies outside, is in its middle."""
+    cdef int64_t width = book.hi - book.lo
+    cdef int64_t lo = max(ticks - width // 2, 0)
+    return book_move(book, lo, lo + width)
+
+
+cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
+    """Store the bids that stand first in *rows*, settle the best bid, and return how many there were."""
+    cdef int64_t* window = book.bid_lots - book.lo
+    cdef int64_t lo = book.lo, hi = book.hi, top = book.best_bid, floor = book.bid_floor
+    cdef int64_t row = 0, at
+    cdef bint far = not lo <= book.best_bid < hi
+    while row < rows and side[row] > 0:
+        at = ticks[row]
+        if lo <= at < hi:
+            window[at] = lots[row]
+            top = max(top, at)
+            floor = min(floor, at)
         else:
-            far_put(out, ticks, far.lots[index])
-    if side > 0 and book.best_bid == 0:
-        book.best_bid = far_best(out, 1)
-    elif side < 0 and book.best_ask == 0:
-        book.best_ask = far_best(out, -1)
+            far_put(&book.far_bid, at, lots[row])
+            far = True
+        row += 1
+    book.bid_floor = floor
+    book.best_bid = bid_at_or_below(book, top)
+    if far or book.best_bid == 0:
+        book.best_bid = max(book.best_bid, far_best(&book.far_bid, 1))
+        if book.best_bid >= hi:
+            center(book, book.best_bid)
+    return row
+
+
+cdef int64_t apply_asks(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
+    """Store the asks that stand first in *rows*, settle the best ask, and return how many there were."""
+    cdef int64_t* window = book.ask_lots - book.lo
+    cdef int64_t lo = book.lo, hi = book.hi, ceil = book.ask_ceil
+    cdef int64_t top = book.best_ask if book.best_ask else hi
+    cdef int64_t row = 0, at
+    cdef bint far = not lo <= book.best_ask < hi
+    while row < rows and side[row] < 0:
+        at = ticks[row]
+        if lo <= at < hi:
+            window[at] = lots[row]
+            top = min(top, at)
+            ceil = max(ceil, at)
+        else:
+            far_put(&book.far_ask, at, lots[row])
+            far = True
+        row += 1
+    book.ask_ceil = ceil
+    book.best_ask = ask_at_or_above(book, top)
+    if far or book.best_ask == 0:
+        at = far_best(&book.far_ask, -1)
+        if at and (at < book.best_ask or book.best_ask == 0):
+            book.best_ask = at
+        if book.best_ask and book.best_ask < lo:
+            center(book, book.best_ask)
+    return row
+
+
+cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
+    """Apply the rows of one message: each gives the lots now displayed at a price, 0 removes it."""
+    cdef int64_t done = 0
+    while done < rows:
+        if side[done] > 0:
+            done += apply_bids(book, side + done, ticks + done, lots + done, rows - done)
+        else:
+            done += apply_asks(book, side + done, ticks + done, lots + done, rows - done)
+    return 0
+
+
+cdef int move_levels(const Book* old, Book* book, int side) except -1 nogil:
+    """Set every level of one side of *old* in *book*."""
+    cdef const int64_t* window = (old.bid_lots if side > 0 else old.ask_lots) - old.lo
+    cdef const Far* far = &old.far_bid if side > 0 else &old.far_ask
+    cdef int64_t first = old.bid_floor if side > 0 else max(old.best_ask, old.lo)
+    cdef int64_t last = min(old.best_bid, old.hi - 1) if side > 0 else old.ask_ceil
+    cdef int8_t row_side = side
+    cdef int64_t ticks
+    for ticks in range(first, last + 1):
+        if window[ticks]:
+            book_apply(book, &row_side, &ticks, &window[ticks], 1)
+    for ticks in range(far.used):
+        book_apply(book, &row_side, &far.ticks[ticks], &far.lots[ticks], 1)
     return 0
 
 
@@ -181,8 +209,9 @@ cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil:
     """Move the window to ``lo <= ticks < hi``; every level stays in the book."""
     cdef Book moved
     book_open(&moved, lo, hi)
-    move_side(book, &moved, 1)
-    move_side(book, &moved, -1)
+    move_levels(book, &moved, 1)
+    if book.best_ask:
+        move_levels(book, &moved, -1)
     book_close(book)
     book[0] = moved
     return 0
@@ -199,28 +228,19 @@ cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept no
     return far.lots[found] if found >= 0 else 0
 
 
-cdef int book_load(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
-    """Replace the whole book by the levels of a snapshot or keyframe."""
-    cdef int64_t row
-    book_clear(book)
-    for row in range(rows):
-        book_set(book, side[row], ticks[row], lots[row])
-    return 0
-
-
 cdef void window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) noexcept nogil:
     """Choose a window that holds every price of *rows*, or the most that fits around the middle row's."""
-    cdef int64_t row, low = 0, high = 0, middle
-    if rows:
-        low = high = ticks[0]
+    cdef int64_t row, low, high
+    if rows == 0:
+        lo[0] = 0
+        hi[0] = 1
+        return
+    low = high = ticks[0]
     for row in range(rows):
-        if ticks[row] < low:
-            low = ticks[row]
-        elif ticks[row] > high:
-            high = ticks[row]
+        low = min(low, ticks[row])
+        high = max(high, ticks[row])
     if high - low >= MAX_WINDOW:
-        middle = ticks[rows // 2]
-        low = max(low, middle - MAX_WINDOW // 2)
+        low = max(low, ticks[rows // 2] - MAX_WINDOW // 2)
         high = low + MAX_WINDOW - 1
     lo[0] = low
     hi[0] = high + 1
@@ -276,9 +296,10 @@ cdef class CompiledBook:
     def __dealloc__(self) -> None:
         book_close(&self.book)
 
-    def set(self, int side, int64_t ticks, int64_t lots) -> None:
-        """Make *lots* the displayed quantity at *ticks*; 0 removes the level."""
-        book_set(&self.book, side, ticks, lots)
+    def apply(self, const int8_t[::1] side, const int64_t[::1] ticks, const int64_t[::1] lots) -> None:
+        """Apply the rows of one message: lots now displayed at each price, 0 removes it."""
+        if side.shape[0]:
+            book_apply(&self.book, &side[0], &ticks[0], &lots[0], side.shape[0])
 
     def clear(self) -> None:
         """Empty the book."""
@@ -307,10 +328,10 @@ cdef class CompiledBook:
             best = self.book.best_bid if side > 0 else self.book.best_ask
             assert best == (levels[0][0] if levels else 0), (side, best, levels[:1])
             assert len({ticks for ticks, _ in levels}) == len(levels)
-            occupied = self.book.bid_bits if side > 0 else self.book.ask_bits
-            lots = self.book.bid_lots if side > 0 else self.book.ask_lots
-            for i in range(self.book.hi - self.book.lo):
-                assert lots[i] >= 0 and ((occupied[i >> 6] >> (i & 63)) & 1) == (lots[i] != 0), (side, i)
+            for ticks, lots in levels:
+                assert lots > 0
+                if self.book.lo <= ticks < self.book.hi:
+                    assert ticks >= self.book.bid_floor if side > 0 else ticks <= self.book.ask_ceil, (side, ticks)
 
 
 def replay_tops(
@@ -324,7 +345,7 @@ def replay_tops(
     """Play the book of a tape's events once.
 
     Args:
-        kind: Kinds of the events; KEYFRAME events are passed over.
+        kind: Kinds of the events; TRADE and KEYFRAME events are passed over.
         first_row: int64[n+1], where each event's rows begin.
         row_side, row_ticks, row_lots: The rows.
         keyframe_after: uint8[n], 1 where the whole book after that event is wanted.
@@ -345,14 +366,13 @@ def replay_tops(
     book_open(&book, lo, hi)
     try:
         for event in range(kind.shape[0]):
-            if kind[event] == DEPTH:
-                for row in range(first_row[event], first_row[event + 1]):
-                    book_set(&book, row_side[row], row_ticks[row], row_lots[row])
-            elif kind[event] == SNAPSHOT:
-                book_clear(&book)
-                for row in range(first_row[event], first_row[event + 1]):
-                    book_set(&book, row_side[row], row_ticks[row], row_lots[row])
-                valid = True
+            if kind[event] == DEPTH or kind[event] == SNAPSHOT:
+                if kind[event] == SNAPSHOT:
+                    book_clear(&book)
+                    valid = True
+                row = first_row[event]
+                if row < first_row[event + 1]:
+                    book_apply(&book, &row_side[row], &row_ticks[row], &row_lots[row], first_row[event + 1] - row)
             elif kind[event] == GAP:
                 book_clear(&book)
                 valid = False
@@ -370,32 +390,28 @@ def replay_tops(
 
 cdef tuple whole(const Book* book):
     """Return every level of a book as (side, ticks, lots) arrays, bids first, best first."""
-    sides, ticks, lots = [], [], []
-    cdef int64_t at = book.best_bid
-    while at:
-        sides.append(1)
-        ticks.append(at)
-        lots.append(book_lots_at(book, 1, at))
-        at = next_level(book, 1, at)
-    at = book.best_ask
-    while at:
-        sides.append(-1)
-        ticks.append(at)
-        lots.append(book_lots_at(book, -1, at))
-        at = next_level(book, -1, at)
-    return np.array(sides, np.int8), np.array(ticks, np.int64), np.array(lots, np.int64)
+    bids = side_levels(book, 1)
+    asks = side_levels(book, -1)
+    ticks = np.concatenate((bids[0], asks[0]))
+    lots = np.concatenate((bids[1], asks[1]))
+    side = np.repeat(np.array([1, -1], np.int8), [bids[0].size, asks[0].size])
+    return side, ticks, lots
 
 
-cdef int64_t next_level(const Book* book, int side, int64_t ticks) noexcept nogil:
-    """Return the next occupied price behind *ticks*, window first, then the map; 0 at the end."""
+cdef tuple side_levels(const Book* book, int side):
+    """Return one side's (ticks, lots) arrays, best first."""
     cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
-    cdef int64_t i, found = 0
-    if book.lo <= ticks < book.hi:
-        found = next_bid(book, ticks - book.lo) if side > 0 else next_ask(book, ticks - book.lo)
-        if found and book.lo <= found < book.hi:
-            return found
-    found = 0
-    for i in range(far.used):
-        if side * (ticks - far.ticks[i]) > 0 and (found == 0 or side * (far.ticks[i] - found) > 0):
-            found = far.ticks[i]
-    return found
+    cdef int64_t first = book.bid_floor if side > 0 else max(book.best_ask, book.lo)
+    cdef int64_t last = min(book.best_bid, book.hi - 1) if side > 0 else book.ask_ceil
+    cdef const int64_t* lots = book.bid_lots if side > 0 else book.ask_lots
+    ticks = np.empty(0, np.int64)
+    found = np.empty(0, np.int64)
+    if first <= last and (side > 0 or book.best_ask):
+        span = np.asarray(<const int64_t[: last - first + 1]> (lots + (first - book.lo)))
+        ticks = np.flatnonzero(span)
+        found = span[ticks]
+        ticks = ticks + first
+    ticks = np.concatenate((ticks, np.array([far.ticks[i] for i in range(far.used)], np.int64)))
+    found = np.concatenate((found, np.array([far.lots[i] for i in range(far.used)], np.int64)))
+    order = np.argsort(-side * ticks, kind="stable")
+    return ticks[order], found[order]

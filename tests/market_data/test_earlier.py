@@ -1,0 +1,73 @@
+"""What a run finds of the runs before it, also of one that was killed."""
+
+import gzip
+
+import pytest
+
+from mm.errors import BrokenFile
+from mm.market_data.day_writer import DayWriter, Stamp
+from mm.market_data.earlier import Earlier, recover
+from mm.market_data.layout import DayFolder
+
+T = 1_767_600_000_000_000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+        writer.snapshot(T, "initial", 5, [["1", "2"]], [["2", "2"]], 1)
+        for n in range(3):
+            seq = writer.diff(T + n, T // 1000, 6 + n, 6 + n, [["1", str(n)]], [])
+            writer.frame(Stamp(T + n, seq, T // 1000, 6 + n), 1, [["1", str(n)]], [["2", "2"]])
+            writer.flush()
+    return folder
+
+
+def test_a_new_day_begins_at_one(tmp_path):
+    """Numbers, events and epochs count from the day's first message."""
+    assert recover(DayFolder(tmp_path, "A", "20260105")) == Earlier()
+
+
+def test_a_run_that_did_not_stop_is_named(folder):
+    """The next run writes `crash_recovered` with it."""
+    assert recover(folder).open_run == "R1"
+    with DayWriter(folder, "R2", top_n=1) as writer:
+        writer.event(T, "run_stop", 0, {"reason": "signal"})
+    assert recover(folder).open_run is None
+
+
+def test_torn_tails_are_cut_and_told(folder):
+    """A run appends behind whole rows only, and can say in the ledger how much was lost."""
+    for path in (folder.frames, folder.diffs):
+        with path.open("ab") as stream:
+            stream.write(b"\x1f\x8b\x08 torn")
+    found = recover(folder)
+    assert found.lost == {folder.frames: 8, folder.diffs: 8}
+    assert len(gzip.decompress(folder.diffs.read_bytes()).splitlines()) == 3
+    assert recover(folder).lost == {}
+
+
+def test_the_highest_number_of_any_file_counts(folder):
+    """The ledger is written at once, other files later: none of them alone knows the last number."""
+    assert recover(folder).next_seq == 6
+    folder.diffs.unlink()
+    folder.frames.unlink()
+    assert recover(folder).next_seq == 3
+
+
+def test_an_orphan_is_removed_and_its_id_never_used_again(folder):
+    """A crash between a snapshot and its event leaves a file that nobody vouches for."""
+    folder.snapshot(9, "resync").write_text("run_id,event_id,side,price,qty,lastUpdateId\n")
+    (folder.snapshots / "snapshot_11_resync.csv.tmp").write_text("half")
+    assert recover(folder).next_event_id == 10
+    assert [path.name for path in folder.snapshots.iterdir()] == ["snapshot_2_initial.csv"]
+
+
+def test_a_last_row_without_a_number_is_an_error(folder):
+    """Counting on from a guess would give two rows one number."""
+    with folder.trades.open("a") as stream:
+        stream.write("nonsense\n")
+    with pytest.raises(BrokenFile, match="mm data check"):
+        recover(folder)

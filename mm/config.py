@@ -1,0 +1,288 @@
+"""Every knob of the project, in small frozen dataclasses; a command takes the ones it needs.
+
+docs/configuration.md is generated from here (``make docs``). Durations are in the unit their name ends in;
+decimals that must stay exact (prices, quantities, fees, cash) are kept as text.
+"""
+# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+
+import itertools
+import json
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from mm.clock import next_day, parse_day
+from mm.errors import UsageError
+from mm.knobs import (
+    JSON_OBJECT,
+    PATH,
+    REQUIRED,
+    SWITCH,
+    Reader,
+    decimal,
+    knob,
+    matching,
+    number,
+    numbers,
+    one_of,
+    whole,
+)
+
+_MS = number(0, 1e10)
+_MODEL = matching(r"\w+|[\w.]+:\w+", "a name such as poisson, or package.module:Class")
+_LONGEST = timedelta(days=3660)
+
+
+def _symbol(text: str) -> str:
+    if not re.fullmatch(r"[\w-]{1,40}", text):
+        raise ValueError("a symbol such as BTCUSDT")
+    return text.upper()
+
+
+def _base_url(*schemes: str) -> Reader:
+    def parse(text: str) -> str:
+        if not re.fullmatch(rf"({'|'.join(schemes)})://[^/\s?#]+/?", text):
+            raise ValueError(f"a base URL without a path, such as {schemes[-1]}://host:443")
+        return text.rstrip("/")
+
+    return Reader("URL", parse)
+
+
+def _zone(text: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("a time zone such as Europe/Berlin") from None
+    return text
+
+
+def day_list(text: str) -> tuple[str, ...]:
+    """Return the days that ``YYYYMMDD``, a comma list or a range ``first:last`` names, in rising order.
+
+    Raises:
+        ValueError: With what the text must be.
+    """
+    wanted = "YYYYMMDD, a rising list 20251216,20251217 or a range 20251216:20251220"
+    first, colon, last = text.partition(":")
+    days = (first, last) if colon else tuple(part.strip() for part in text.split(","))
+    try:
+        dates = [parse_day(day) for day in days]
+    except ValueError as error:
+        raise ValueError(f"{wanted} ({error})") from None
+    if not colon:
+        if any(later <= earlier for earlier, later in itertools.pairwise(dates)):
+            raise ValueError(wanted)
+        return days
+    if not timedelta(0) <= dates[1] - dates[0] <= _LONGEST:
+        raise ValueError(f"{wanted}, the first day before the last and at most {_LONGEST.days} days apart")
+    inside = [first]
+    while inside[-1] != last:
+        inside.append(next_day(inside[-1]))
+    return tuple(inside)
+
+
+def _day(text: str) -> str:
+    day_list(text)
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Which symbol, and where recorded days lie."""
+
+    symbol: str = knob(REQUIRED, Reader("SYMBOL", _symbol), "Binance Spot symbol, in any case.")
+    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
+
+    def folder(self, day: str) -> Path:
+        """Return the folder of one *day*, YYYYMMDD."""
+        return self.data_root / self.symbol / day
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Where runs lie."""
+
+    out_root: Path = knob(Path("out"), PATH, "Folder of the run folders and of the tape cache.", matters=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day(Results, Source):
+    """Which recorded days, and where the run goes."""
+
+    day: str = knob(REQUIRED, Reader("DAY", _day), "YYYYMMDD, a list 20251216,20251217 or a range 20251216:20251220.")
+    out_dir: Path | None = knob(None, PATH, "The run's own folder, instead of one under OUT_ROOT.", matters=False)
+
+    def days(self) -> tuple[str, ...]:
+        """Return the days, each YYYYMMDD, in rising order."""
+        return day_list(self.day)
+
+    def label(self) -> str:
+        """Return the day, or ``<FIRST>-<LAST>`` where there are several: the name in run folders."""
+        days = self.days()
+        return days[0] if len(days) == 1 else f"{days[0]}-{days[-1]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terminal:
+    """What a command tells."""
+
+    log_level: str = knob(
+        "INFO",
+        one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", upper=True),
+        "Least level that is logged, to the terminal and to run.log.",
+        matters=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output(Terminal):
+    """What a run tells, and what it is called."""
+
+    log_root: Path | None = knob(None, PATH, "Folder of the run logs; without it <OUT_ROOT>/logs.", matters=False)
+    run_id: str | None = knob(
+        None,
+        matching(r"(?!.*\.partial$)\w[\w.-]{0,99}", "letters, digits and ._- (at most 100, not ending in .partial)"),
+        "The run's name; without it a UTC stamp. One that was used before is refused.",
+        matters=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """The grid our orders stand on; what is not given comes from the day's instrument.json."""
+
+    tick_size: str | None = knob(None, decimal("0.00000001"), "Price step, in the quote asset.")
+    qty_step: str | None = knob(None, decimal("0.00000001"), "Quantity step of our orders, in the base asset.")
+    min_notional: str | None = knob(None, decimal("0"), "Least price times quantity of our orders.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How our orders reach the exchange and leave it."""
+
+    order_latency_ms: float = knob(50.0, _MS, "From sending an order until it rests in the book.")
+    cancel_latency_ms: float = knob(25.0, _MS, "From sending a cancel until it takes effect.")
+    requote_interval_ms: float = knob(250.0, number(0.001, 1e10), "Between two questions to the quote model.")
+    order_ttl_ms: float = knob(0.0, _MS, "Life of an order, from resting; 0 is good till cancelled.")
+    refresh_interval_ms: float = knob(0.0, _MS, "Replace an order of this age though its price stands; 0 never does.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What we own, what a trade costs, and the seed of every draw."""
+
+    maker_fee_rate: str = knob("0.001", decimal("-1", "1"), "Fee of a resting order, as a share of its notional.")
+    taker_fee_rate: str = knob("0.001", decimal("-1", "1"), "Fee of an order that takes, as a share of its notional.")
+    initial_cash: str = knob("1000", decimal(None, "90000000000"), "Quote asset at the start.")
+    initial_inventory: str = knob("0", decimal("-90000000000", "90000000000"), "Base asset at the start.")
+    state_interval_ms: float = knob(1000.0, number(1, 1e10), "Between two rows of the state file.")
+    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """What quotes, and what decides that a quote is filled."""
+
+    quote_model: str = knob("avellaneda_stoikov", _MODEL, "Quote model: a name, or package.module:Class.")
+    quote_qty: str | None = knob(
+        None, decimal("0.00000001"), "Quantity of a quote; without it the least that step and notional allow."
+    )
+    quote_params_json: str | None = knob(None, JSON_OBJECT, "The quote model's constructor arguments.")
+    fill_model: str = knob("trade_cross", _MODEL, "Fill model: a name, or package.module:Class.")
+    fill_params_json: str | None = knob(None, JSON_OBJECT, "The fill model's constructor arguments.")
+    fill_params_file: Path | None = knob(
+        None, PATH, "A poisson_fit.json or poisson_schedule.json; its content is an input of the run.", matters=False
+    )
+    fill_per_side: bool = knob(False, SWITCH, "1 uses the sides' own A and k of the fit.")
+
+    def __post_init__(self) -> None:
+        if self.fill_params_json is not None and self.fill_params_file is not None:
+            raise UsageError(
+                f"--fill-params-file (FILL_PARAMS_FILE) {str(self.fill_params_file)!r} and --fill-params-json "
+                f"(FILL_PARAMS_JSON) {self.fill_params_json!r} were both given; give one of them"
+            )
+
+    def quote_params(self) -> dict[str, Any]:
+        """Return QUOTE_PARAMS_JSON as a dict; empty where it was not given."""
+        return dict(json.loads(self.quote_params_json or "{}"))
+
+    def fill_params(self) -> dict[str, Any]:
+        """Return FILL_PARAMS_JSON as a dict; empty where it was not given."""
+        return dict(json.loads(self.fill_params_json or "{}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How a day becomes points of distance, exposure and fills."""
+
+    calib_method: str = knob("marks", one_of("ladder", "fixed", "marks"), "How exposure is made.", flag="--method")
+    calib_deltas: tuple[float, ...] = knob(
+        (1.0, 2.0, 3.0, 5.0, 8.0, 13.0), numbers(0, 1e6), "Distances that are measured, in ticks.", flag="--deltas"
+    )
+    calib_dwell_ms: float = knob(60000.0, number(1, 1e10), "How long the ladder holds one distance.", flag="--dwell-ms")
+    calib_mid_move_threshold_ticks: float = knob(
+        2.0, number(0, 1e6), "How far the reference moves until a calibration quote follows."
+    )
+    calib_reference: str = knob("mid", one_of("mid", "micro", "best"), "Price that distances count from.")
+    calib_hit: str = knob("touch", one_of("touch", "strict"), "A print at the price fills, or only one beyond it.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How points become A and k."""
+
+    fit_method: str = knob("poisson_mle", one_of("poisson_mle", "poisson_firth", "log_linear"), "Estimator.")
+    min_exposure_s: float = knob(5.0, number(0, 1e10), "Least exposure of a distance that is used, in s.")
+    min_usable_deltas: int = knob(3, whole(2, 1000), "Least number of distances of a usable fit.")
+    max_delta_ticks: float | None = knob(50.0, number(0, 1e9), "Largest distance that is used, in ticks.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """The rolling windows of schedules and walk-forwards."""
+
+    wf_train_window_min: float = knob(120.0, number(0.01, 1e6), "Length of a training window, in minutes.")
+    wf_step_min: float = knob(15.0, number(0.01, 1e6), "From one window to the next, in minutes.")
+    fallback_policy: str = knob(
+        "carry_forward",
+        one_of("carry_forward", "global_default", "skip_segment"),
+        "What stands in for a window whose fit is not usable.",
+    )
+    schedule_mode: str = knob(
+        "rolling", one_of("rolling", "expanding", "ewma", "pooled_k", "static"), "How windows share their past."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorder:
+    """How a day is recorded."""
+
+    ws_url: str = knob("wss://stream.binance.com:9443", _base_url("ws", "wss"), "Base of the streams.", matters=False)
+    rest_url: str = knob("https://api.binance.com", _base_url("http", "https"), "Base of REST.", matters=False)
+    top_n: int = knob(20, whole(1, 5000), "Levels of a side in a frame.")
+    snapshot_limit: int = knob(5000, whole(1, 5000), "Levels of a side asked for in a snapshot.")
+    flush_interval_s: float = knob(5.0, number(0.01, 3600), "Longest time until a row is on disk.")
+    window_start: str = knob(
+        "08:00", matching(r"([01]\d|2[0-3]):[0-5]\d|always", "HH:MM or always", "HH:MM"), "When recording begins."
+    )
+    window_end: str = knob(
+        "22:00", matching(r"([01]\d|2[0-3]):[0-5]\d|24:00", "HH:MM", "HH:MM"), "When recording ends."
+    )
+    window_tz: str = knob("Europe/Berlin", Reader("ZONE", _zone), "Time zone of the window and of the day.")
+    trade_stream: str = knob("trade", one_of("trade", "aggTrade"), "Trade stream.")
+    write_diffs: bool = knob(True, SWITCH, "Keep the raw depth messages.")
+    write_gaps: bool = knob(True, SWITCH, "Keep the ledger of gaps.")
+    metrics_port: int = knob(0, whole(0, 65535), "Port of the Prometheus page; 0 is off.", matters=False)
+    start_jitter_s: float = knob(5.0, number(0, 3600), "Longest random delay before the first connection.")
+    min_free_mb: float = knob(200.0, number(0, 1e9), "Free disk space under which recording pauses.")
+    ws_max_age_s: float = knob(84600.0, number(1, 86400), "Age at which a connection is replaced.")
+    ws_pair: bool = knob(False, SWITCH, "Record over two connections.")
+    depth_silence_s: float = knob(3.0, number(0.1, 3600), "Silence of the depth stream that counts as a stall.")
+    backoff_max_s: float = knob(30.0, number(0.01, 3600), "Longest wait between two attempts to connect.")
+
+
+GROUPS: tuple[type, ...] = (Day, Output, Market, Execution, Account, Models, Calibration, Fit, Windows, Recorder)

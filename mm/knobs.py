@@ -1,0 +1,245 @@
+"""A knob: one dataclass field that is also one flag, one environment variable and one manifest entry.
+
+``order_latency_ms: float = knob(50.0, number(0), "From sending ...")`` is the flag ``--order-latency-ms``,
+the variable ``ORDER_LATENCY_MS``, the help, the row in docs/configuration.md and the manifest entry.
+A reader turns the text of a flag or a variable into the field's value, or says what it must be.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mm.errors import OffGrid, UsageError
+from mm.instrument import e8, short_text
+
+REQUIRED = dataclasses.MISSING
+_KEY = "knob"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the text of a knob becomes its value.
+
+    Attributes:
+        metavar: What the help shows for the value.
+        parse: Text to value; raises ValueError with what the text must be.
+    """
+
+    metavar: str
+    parse: Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One field of a knob dataclass.
+
+    Attributes:
+        name: The field's name, and the manifest entry's.
+        reader: How its text is read.
+        help: One sentence.
+        flag: The command line's name for it (``--order-latency-ms``).
+        default: Its value where nobody gave one; ``REQUIRED`` where somebody must.
+        matters: Whether the result of a run depends on it, so that the digest covers it.
+    """
+
+    name: str
+    reader: Reader
+    help: str
+    flag: str
+    default: Any
+    matters: bool
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: the field in capitals."""
+        return self.name.upper()
+
+    @property
+    def label(self) -> str:
+        """Flag and variable, as messages name them."""
+        return f"{self.flag} ({self.variable})"
+
+    def read(self, text: str) -> Any:
+        """Return *text* as the knob's value.
+
+        Raises:
+            UsageError: If it cannot be; the message names the flag, the variable and the value.
+        """
+        try:
+            return self.reader.parse(text.strip())
+        except ValueError as error:
+            raise UsageError(f"{self.label} was {text!r}: it must be {error}") from error
+
+
+def knob(default: Any, reader: Reader, text: str, *, flag: str | None = None, matters: bool = True) -> Any:
+    """Declare a field of a knob dataclass.
+
+    Args:
+        default: Its value where nobody gives one, or ``REQUIRED``.
+        reader: How its text is read and checked.
+        text: What it does, in one sentence, for help and docs.
+        flag: The flag's name, where it is not the field with dashes.
+        matters: False where the result of a run does not depend on it.
+    """
+    return dataclasses.field(default=default, metadata={_KEY: (reader, text, flag, matters)})
+
+
+def knobs(group: type) -> tuple[Knob, ...]:
+    """Return the knobs that the dataclass *group* declares, in order."""
+    found = []
+    for entry in dataclasses.fields(group):
+        reader, text, flag, matters = entry.metadata[_KEY]
+        flag = flag or "--" + entry.name.replace("_", "-")
+        found.append(Knob(entry.name, reader, text, flag, entry.default, matters))
+    return tuple(found)
+
+
+def shown(value: Any) -> str:
+    """Return a knob's *value* as the text one would type for it; empty for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, tuple):
+        return ",".join(shown(part) for part in value)
+    return str(value)
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the known name nearest to *word*, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _span(low: float | str | None, high: float | str | None) -> str:
+    """Return bounds as the end of a sentence: " between 0 and 5"; empty without any."""
+    if low is not None and high is not None:
+        return f" between {shown(low)} and {shown(high)}"
+    return f" of at least {shown(low)}" if low is not None else f" of at most {shown(high)}" if high is not None else ""
+
+
+def whole(low: int | None = None, high: int | None = None) -> Reader:
+    """Read a whole number within bounds that belong to the range."""
+
+    def parse(text: str) -> int:
+        wanted = f"a whole number{_span(low, high)}"
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError(wanted) from None
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise ValueError(wanted)
+        return value
+
+    return Reader("INTEGER", parse)
+
+
+def number(low: float | None = None, high: float | None = None) -> Reader:
+    """Read a finite number, fractions allowed, within bounds that belong to the range."""
+
+    def parse(text: str) -> float:
+        wanted = f"a number{_span(low, high)}"
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(wanted) from None
+        if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
+            raise ValueError(wanted)
+        return value
+
+    return Reader("NUMBER", parse)
+
+
+def numbers(low: float, high: float) -> Reader:
+    """Read a list of different finite numbers, separated by commas; their order is kept."""
+    one = number(low, high)
+
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(one.parse(part) for part in text.split(","))
+        except ValueError as error:
+            raise ValueError(f"a list such as 1,2,3,5, each entry {error}") from None
+        if len(set(values)) < len(values):
+            raise ValueError("a list without repeats, such as 1,2,3,5")
+        return values
+
+    return Reader("N,N,…", parse)
+
+
+def decimal(low: str | None = None, high: str | None = None) -> Reader:
+    """Read a plain decimal of at most eight places, kept exact as text without trailing zeros."""
+
+    def parse(text: str) -> str:
+        wanted = f"a plain decimal such as 0.001{_span(low, high)}, of at most eight places"
+        try:
+            value = e8(text)
+        except OffGrid:
+            raise ValueError(wanted) from None
+        if (low is not None and value < e8(low)) or (high is not None and value > e8(high)):
+            raise ValueError(wanted)
+        return short_text(value)
+
+    return Reader("DECIMAL", parse)
+
+
+def one_of(*words: str, upper: bool = False) -> Reader:
+    """Read one of *words*; with *upper* in any case, kept in capitals."""
+
+    def parse(text: str) -> str:
+        word = text.upper() if upper else text
+        if word not in words:
+            raise ValueError(f"one of {', '.join(words)}{closest(word, words)}")
+        return word
+
+    return Reader("|".join(words), parse)
+
+
+def matching(pattern: str, wanted: str, metavar: str = "TEXT") -> Reader:
+    """Read text that the regular expression *pattern* matches as a whole; *wanted* describes it."""
+
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(wanted)
+        return text
+
+    return Reader(metavar, parse)
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("0", "1", "true", "false"):
+        raise ValueError("0 or 1")
+    return text.lower() in ("1", "true")
+
+
+def _json_object(text: str) -> str:
+    wanted = 'a JSON object such as {"gamma": 0.1}'
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON number")
+
+    try:
+        value = json.loads(text, parse_constant=refuse)
+    except ValueError as error:
+        raise ValueError(f"{wanted} ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(wanted)
+    return json.dumps(value, sort_keys=True)
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("a path")
+    return Path(text).expanduser()
+
+
+SWITCH = Reader("0|1", _switch)
+JSON_OBJECT = Reader("JSON", _json_object)
+PATH = Reader("PATH", _path)

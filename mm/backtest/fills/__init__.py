@@ -1,1 +1,1 @@
-"""TODO-doc."""
+"""Fill models: when a trade, the book or the clock fills a resting order."""

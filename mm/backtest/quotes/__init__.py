@@ -1,1 +1,1 @@
-"""TODO-doc."""
+"""Quote models: where to quote."""

@@ -1,0 +1,53 @@
+# Money and position, exactly: cash flow in tick·lots, fees in 1e-8 of the quote asset.
+
+from libc.stdint cimport int64_t
+
+cdef extern from *:
+    """
+    typedef __int128 mm_wide;
+    /* Round a / b half to even, b > 0. */
+    static inline mm_wide mm_half_even(mm_wide a, mm_wide b) {
+        mm_wide q = a / b, r = a % b, twice;
+        if (r < 0) { r += b; q -= 1; }
+        twice = 2 * r;
+        if (twice > b || (twice == b && (q & 1))) q += 1;
+        return q;
+    }
+    """
+    ctypedef long long wide "mm_wide"      # 128 bits in C
+    wide half_even "mm_half_even"(wide a, wide b) noexcept nogil
+
+cdef struct Account:
+    int64_t inventory_lots
+    int64_t cash_tl         # signed sum of fill notionals, buys negative
+    int64_t fees_e8
+    int64_t start_cash_e8
+    int64_t unit_e16        # one tick·lot, in 1e-16 of the quote asset
+    int64_t maker_fee_e8    # rate
+
+
+cdef inline int64_t fee_e8(const Account* account, int64_t ticks, int64_t lots) noexcept nogil:
+    """Return the maker fee of a fill, rounded half even to 1e-8 of the quote asset."""
+    cdef wide notional_e16 = <wide> ticks * lots * account.unit_e16
+    return <int64_t> half_even(notional_e16 * account.maker_fee_e8, <wide> 10000000000000000)
+
+
+cdef inline wide notional_e16(const Account* account, int64_t ticks, int64_t lots) noexcept nogil:
+    """Return price times quantity, in 1e-16 of the quote asset."""
+    return <wide> ticks * lots * account.unit_e16
+
+
+cdef inline wide cash_e16(const Account* account) noexcept nogil:
+    """Return the cash, in 1e-16 of the quote asset."""
+    return (
+        <wide> account.start_cash_e8 * 100000000
+        + <wide> account.cash_tl * account.unit_e16
+        - <wide> account.fees_e8 * 100000000
+    )
+
+
+cdef inline void book_fill(Account* account, int64_t side, int64_t ticks, int64_t lots, int64_t fee) noexcept nogil:
+    """Book one fill: position, cash and fee at once."""
+    account.inventory_lots += side * lots
+    account.cash_tl -= side * ticks * lots
+    account.fees_e8 += fee

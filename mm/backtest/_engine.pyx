@@ -1,0 +1,723 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The engine: plays a tape against a quote model and a fill model; docs/engine.md specifies it.
+
+Everything between ``advance`` and the models runs without the interpreter. ``paper_exchange.py``
+is its Python face, ``tests/oracle.py`` its plain twin.
+"""
+
+from cython.view cimport array as cython_array
+from libc.math cimport NAN, ceil, floor, isnan, sqrt
+from libc.stdint cimport int8_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memmove
+
+import numpy as np
+
+from mm.backtest._account cimport Account, book_fill, cash_e16, fee_e8, notional_e16, wide
+from mm.backtest._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
+from mm.backtest._kinds cimport DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
+from mm.backtest._tables cimport Table, new_row
+from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIVE, NEVER, REJECTED, SENT, FillModel, Order, Top, Trade
+from mm.backtest.quotes.base cimport QuoteModel, View, Want
+
+from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS, Journal
+
+# Positions in the tables of words of journal.py.
+cdef enum Action:
+    PLACE, CANCEL_REQ, CANCEL_ACK, FILL, CLOSE_FILLED, EXPIRE, REJECT, SKIP
+
+cdef enum RejectReason:
+    COVERED, WOULD_CROSS, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, MIN_NOTIONAL, BOOK_INVALID, PRICE_NOT_POSITIVE, QUANTITY_BELOW_STEP
+
+cdef enum CancelReason:
+    NOT_CANCELLED, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, EPOCH_BREAK
+
+cdef enum FillReason:
+    BY_TRADE, BY_BOOK, BY_DRAW
+
+cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
+cdef int64_t MOST_TICKS = 1000000000000000
+cdef int LEAST_SAMPLES = 30
+
+
+cdef class Engine:
+    """One paper exchange: book, orders, account, journal and clock.
+
+    Args:
+        quotes: The quote model.
+        fills: The fill model.
+        rules: ``mm.backtest.rules.Rules``.
+    """
+
+    cdef QuoteModel quotes
+    cdef FillModel fills
+    cdef object rules
+    # the tape
+    cdef const int64_t[::1] event_us, recv_seq, event_id, first_row, row_ticks, row_lots
+    cdef const uint8_t[::1] kind
+    cdef const int8_t[::1] row_side
+    cdef int64_t next_event, events, start_us
+    # rules
+    cdef int64_t order_latency_us, cancel_latency_us, requote_us, ttl_us, refresh_us, state_us
+    cdef int64_t quote_lots, step_lots
+    cdef wide min_notional_e16
+    cdef bint enforce_balances
+    # state
+    cdef Book book
+    cdef bint opened, valid, begun
+    cdef Top top
+    cdef View view
+    cdef Account account
+    cdef Order* orders                  # SENT, LIVE and CANCELLING, by id
+    cdef int64_t* scratch               # ids in price-time order
+    cdef int64_t open_orders, room, last_id
+    cdef int64_t resting[2]             # LIVE and CANCELLING; sells, buys
+    cdef int64_t skipped[2]             # why the last requote sent nothing; sells, buys
+    cdef int64_t last_mid2, last_book_us
+    # clock
+    cdef int64_t now_us, begun_us, next_message_us, next_due_us, next_sample_us, next_state_us, next_requote_us
+    # volatility: squared changes of mid2 per second, -1 where there is none
+    cdef int64_t* squares
+    cdef int64_t window_s, square_at, squares_sum, squares_count, sampled_mid2
+    # counters
+    cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us, events_played, rows_played
+    cdef double expected_fills
+    # journal
+    cdef Table order_rows, fill_rows, state_rows, mid_rows
+
+    def __init__(self, quotes: QuoteModel, fills: FillModel, rules: object) -> None:
+        self.quotes = quotes
+        self.fills = fills
+        self.rules = rules
+        self.order_latency_us = rules.order_latency_us
+        self.cancel_latency_us = rules.cancel_latency_us
+        self.requote_us = rules.requote_us
+        self.ttl_us = rules.ttl_us
+        self.refresh_us = rules.refresh_us
+        self.state_us = rules.state_us
+        self.quote_lots = rules.quote_lots
+        self.step_lots = rules.step_lots
+        self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
+        self.enforce_balances = rules.enforce_balances
+        self.account = Account(rules.start_lots, 0, 0, rules.start_cash_e8, rules.tick_e8 * rules.lot_e8, rules.maker_fee_e8)
+        self.next_message_us = self.next_due_us = self.next_sample_us = self.next_state_us = self.next_requote_us = NEVER
+        self.two_sided_since_us = NEVER
+        self.view.last_trade.id = -1
+        self.view.quote_lots = self.quote_lots
+        self.view.sigma_ticks = NAN
+        self.window_s = rules.sigma_window_s
+        self.squares = <int64_t*> calloc(self.window_s, sizeof(int64_t))
+        if self.squares is NULL:
+            raise MemoryError("no memory for the volatility window")
+        for i in range(self.window_s):
+            self.squares[i] = -1
+        self.order_rows.width = len(ORDER_COLUMNS)
+        self.fill_rows.width = len(FILL_COLUMNS)
+        self.state_rows.width = len(STATE_COLUMNS)
+        self.mid_rows.width = 2
+
+    def __dealloc__(self) -> None:
+        if self.opened:
+            book_close(&self.book)
+        free(self.orders)
+        free(self.scratch)
+        free(self.squares)
+        free(self.order_rows.cells)
+        free(self.fill_rows.cells)
+        free(self.state_rows.cells)
+        free(self.mid_rows.cells)
+
+    def attach(self, tape: object, lo_ticks: int, hi_ticks: int, joins: bool) -> None:
+        """Make *tape* what is played next; it has passed ``Tape.check``.
+
+        Args:
+            tape: The tape; its arrays are read, not copied.
+            lo_ticks, hi_ticks: The window of prices that its book should hold densely.
+            joins: Whether its book carries on where the last tape stopped; else a GAP is inserted.
+        """
+        if not self.opened:
+            book_open(&self.book, lo_ticks, hi_ticks)
+            self.opened = True
+        else:
+            if not joins:
+                self.gap(self.now_us, 0)
+            book_move(&self.book, lo_ticks, hi_ticks)
+        self.event_us = tape.event_us
+        self.recv_seq = tape.recv_seq
+        self.event_id = tape.event_id
+        self.kind = tape.kind
+        self.first_row = tape.first_row
+        self.row_side = tape.row_side
+        self.row_ticks = tape.row_ticks
+        self.row_lots = tape.row_lots
+        self.events = self.kind.shape[0]
+        self.start_us = tape.start_us
+        self.next_event = 0
+
+    def advance(self, int64_t until_us) -> None:
+        """Play everything up to and including *until_us*."""
+        with nogil:
+            self.build()
+            self.play(until_us)
+            self.catch_up(until_us, until_us)
+            self.now_us = max(self.now_us, until_us)
+
+    # ------------------------------------------------------------------ the clock
+
+    cdef int build(self) except -1 nogil:
+        """Build the book, silently, from the events before the tape's window."""
+        while self.next_event < self.events and self.event_us[self.next_event] < self.start_us:
+            if self.kind[self.next_event] != TRADE:
+                self.change_book(self.next_event)
+            self.next_event += 1
+        if self.valid and not self.begun:
+            self.begin(self.start_us)
+            self.see(self.start_us, self.recv_seq[max(self.next_event - 1, 0)])
+        return 0
+
+    cdef void begin(self, int64_t us) noexcept nogil:
+        """Fix the grids at the first valid book."""
+        self.begun = True
+        self.now_us = self.begun_us = self.valid_since_us = self.view.begun_us = us
+        self.next_sample_us = self.next_state_us = self.next_requote_us = us
+
+    cdef int play(self, int64_t until_us) except -1 nogil:
+        """Play the events of the tape up to *until_us*, and what of ours falls due before each."""
+        cdef int64_t event = self.next_event, us
+        cdef int kind
+        while event < self.events:
+            us = self.event_us[event]
+            if us > until_us:
+                break
+            if us >= self.next_message_us or us > self.next_after():
+                self.catch_up(us, us - 1)
+            self.now_us = us
+            self.events_played += 1
+            kind = self.kind[event]
+            if kind == TRADE:
+                self.trade(event)
+            elif kind == GAP:
+                self.gap(us, self.recv_seq[event])
+            elif kind != KEYFRAME or event == 0:
+                self.change_book(event)
+                if not self.begun:
+                    self.begin(us)
+                self.see(us, self.recv_seq[event])
+            event += 1
+            self.next_event = event
+        return 0
+
+    cdef inline int64_t next_after(self) noexcept nogil:
+        """Return the next instant of what follows the market: draws, samples, state rows, requotes."""
+        return min(min(self.next_due_us, self.next_sample_us), min(self.next_state_us, self.next_requote_us))
+
+    cdef int catch_up(self, int64_t messages_us, int64_t after_us) except -1 nogil:
+        """Let happen what of ours is due: messages up to one instant, the rest up to another."""
+        cdef int64_t message_us, us
+        while True:
+            message_us = self.next_message_us
+            us = self.next_after()
+            if message_us <= messages_us and message_us <= us:
+                self.now_us = max(self.now_us, message_us)
+                self.deliver(message_us)
+            elif us <= after_us:
+                self.now_us = us
+                if us == self.next_due_us:
+                    self.fill_due(us)
+                if us == self.next_sample_us:
+                    self.sample()
+                    self.next_sample_us += SAMPLE_US
+                if us == self.next_state_us:
+                    self.write_state(us)
+                    self.next_state_us += self.state_us
+                if us == self.next_requote_us:
+                    self.requote(us)
+                    self.next_requote_us += self.requote_us
+            else:
+                return 0
+
+    # ------------------------------------------------------------------ the market
+
+    cdef int change_book(self, int64_t event) except -1 nogil:
+        """Apply a SNAPSHOT, DEPTH or GAP, or the KEYFRAME a tape begins with."""
+        cdef int64_t row = self.first_row[event], rows = self.first_row[event + 1] - row
+        if self.kind[event] != DEPTH:
+            book_clear(&self.book)
+            self.set_valid(self.kind[event] != GAP, self.event_us[event])
+        if rows:
+            book_apply(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
+            self.rows_played += rows
+        return 0
+
+    cdef void set_valid(self, bint valid, int64_t us) noexcept nogil:
+        if self.valid and not valid and self.begun:
+            self.valid_us += us - self.valid_since_us
+        elif valid and not self.valid:
+            self.valid_since_us = us
+        self.valid = valid
+
+    cdef int see(self, int64_t us, int64_t recv_seq) except -1 nogil:
+        """Take note of the best prices after a book event, and ask the fill model about it."""
+        cdef int64_t mid2, sides
+        self.top.us = us
+        self.top.recv_seq = recv_seq
+        self.top.book = &self.book
+        self.top.bid_ticks = self.book.best_bid
+        self.top.ask_ticks = self.book.best_ask
+        self.top.bid_lots = book_lots_at(&self.book, 1, self.book.best_bid) if self.book.best_bid else 0
+        self.top.ask_lots = book_lots_at(&self.book, -1, self.book.best_ask) if self.book.best_ask else 0
+        mid2 = self.top.bid_ticks + self.top.ask_ticks if self.top.bid_ticks and self.top.ask_ticks else 0
+        if mid2 != self.last_mid2:
+            self.write_mid(us, mid2)
+        if self.fills.asks_book and self.resting[0] + self.resting[1]:
+            self.ask_book(us)
+        self.last_book_us = us
+        if self.fills.draws:
+            sides = self.fills.on_top(&self.top)
+            if sides & 1:
+                self.redraw(1, us)
+            if sides & 2:
+                self.redraw(-1, us)
+        self.watch_sides(us)
+        return 0
+
+    cdef int gap(self, int64_t us, int64_t recv_seq) except -1 nogil:
+        """End the epoch: no book, no resting orders."""
+        cdef int64_t i = 0
+        book_clear(&self.book)
+        self.set_valid(False, us)
+        while i < self.open_orders:
+            if self.orders[i].status == SENT:
+                i += 1
+                continue
+            self.orders[i].cancel_us = us
+            self.orders[i].cancel_reason = EPOCH_BREAK
+            self.close(i, us, CANCELLED, CANCEL_ACK)
+        self.find_next_message()
+        return self.see(us, recv_seq)
+
+    cdef int trade(self, int64_t event) except -1 nogil:
+        """Show a print to the fill model, order by order."""
+        cdef int64_t row = self.first_row[event], i, n, lots
+        cdef Trade* print_ = &self.view.last_trade
+        cdef Order* order
+        print_.us = self.event_us[event]
+        print_.side = self.row_side[row]
+        print_.ticks = self.row_ticks[row]
+        print_.lots = self.row_lots[row]
+        print_.id = self.event_id[event]
+        self.rows_played += 1
+        if not self.fills.asks_trade or self.resting[0] + self.resting[1] == 0:
+            return 0
+        cdef Trade left = print_[0]
+        left.lots = self.fills.print_lots(print_)
+        n = self.rank()
+        for i in range(n):
+            order = self.find(self.scratch[i])
+            lots = self.fills.on_trade(order, &left)
+            lots = min(min(lots, order.lots), left.lots)
+            if lots > 0:
+                left.lots -= lots
+                self.fill(order - self.orders, left.us, lots, BY_TRADE)
+        return 0
+
+    cdef int ask_book(self, int64_t us) except -1 nogil:
+        """Ask the fill model about a book change, order by order."""
+        cdef int64_t i, n = self.rank(), lots
+        cdef Order* order
+        for i in range(n):
+            order = self.find(self.scratch[i])
+            lots = self.fills.on_book(order, &self.top, us - max(self.last_book_us, order.active_us))
+            lots = min(lots, order.lots)
+            if lots > 0:
+                self.fill(order - self.orders, us, lots, BY_BOOK)
+        return 0
+
+    cdef int redraw(self, int64_t side, int64_t us) except -1 nogil:
+        """Begin a new stretch of intensity for the resting orders of a side."""
+        cdef int64_t i
+        if self.resting[1 if side > 0 else 0] == 0:
+            return 0
+        for i in range(self.open_orders):
+            if self.orders[i].side == side and self.orders[i].status != SENT:
+                self.expected_fills += self.fills.expected(&self.orders[i], us)
+                self.fills.draw(&self.orders[i], &self.top, us)
+        self.find_next_due()
+        return 0
+
+    cdef int fill_due(self, int64_t us) except -1 nogil:
+        """Fill what the model drew for this instant, by order id."""
+        cdef int64_t i = 0, before
+        while i < self.open_orders:
+            before = self.open_orders
+            if self.orders[i].due_us == us:
+                self.fill(i, us, self.orders[i].lots, BY_DRAW)
+            if self.open_orders == before:
+                i += 1
+        return 0
+
+    # ------------------------------------------------------------------ orders
+
+    cdef Order* find(self, int64_t order_id) noexcept nogil:
+        """Return the open order of that id; it is there."""
+        cdef int64_t i = 0
+        while self.orders[i].id != order_id:
+            i += 1
+        return &self.orders[i]
+
+    cdef int64_t rank(self) noexcept nogil:
+        """Put the ids of the resting orders into ``scratch``: buys, then sells, best price first, then id."""
+        cdef int64_t side, i, at, n = 0, first
+        for side in range(1, -2, -2):
+            first = n
+            for i in range(self.open_orders):
+                if self.orders[i].side != side or self.orders[i].status == SENT:
+                    continue
+                at = n
+                while at > first and side * (self.orders[i].ticks - self.find(self.scratch[at - 1]).ticks) > 0:
+                    self.scratch[at] = self.scratch[at - 1]
+                    at -= 1
+                self.scratch[at] = self.orders[i].id
+                n += 1
+        return n
+
+    cdef void find_next_message(self) noexcept nogil:
+        cdef int64_t i, us = NEVER
+        for i in range(self.open_orders):
+            if self.orders[i].status == SENT:
+                us = min(us, self.orders[i].active_us)
+            else:
+                us = min(us, min(self.orders[i].cancel_us, self.orders[i].expire_us))
+        self.next_message_us = us
+
+    cdef void find_next_due(self) noexcept nogil:
+        cdef int64_t i, us = NEVER
+        for i in range(self.open_orders):
+            us = min(us, self.orders[i].due_us)
+        self.next_due_us = us
+
+    cdef int deliver(self, int64_t us) except -1 nogil:
+        """Let the messages of an instant take effect, by order id."""
+        cdef int64_t i = 0, before
+        while i < self.open_orders:
+            before = self.open_orders
+            if self.orders[i].status == SENT and self.orders[i].active_us == us:
+                self.arrive(i, us)
+            if self.open_orders == before and self.orders[i].status != SENT:
+                if self.orders[i].cancel_us == us:
+                    self.close(i, us, CANCELLED, CANCEL_ACK)
+                elif self.orders[i].expire_us == us:
+                    self.close(i, us, EXPIRED, EXPIRE)
+            if self.open_orders == before:
+                i += 1
+        self.find_next_message()
+        return 0
+
+    cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
+        """Let an order reach the exchange: it rests, or is rejected."""
+        cdef Order* order = &self.orders[i]
+        cdef int reason = COVERED
+        if not self.valid:
+            reason = BOOK_INVALID
+        elif order.side > 0 and self.top.ask_ticks and order.ticks >= self.top.ask_ticks:
+            reason = WOULD_CROSS
+        elif order.side < 0 and order.ticks <= self.top.bid_ticks:
+            reason = WOULD_CROSS
+        else:
+            reason = self.covered(order, True)
+        if reason != COVERED:
+            order.status = REJECTED
+            self.write_order(order, us, REJECT, reason)
+            self.drop(i)
+            return 0
+        order.status = LIVE if order.cancel_us == NEVER else CANCELLING
+        self.resting[1 if order.side > 0 else 0] += 1
+        self.fills.on_rest(order, &self.top)
+        if self.fills.draws:
+            order.stretch_us = NEVER
+            self.redraw(order.side, us)
+        self.watch_sides(us)
+        return 0
+
+    cdef int covered(self, const Order* order, bint arrives) noexcept nogil:
+        """Return why the balance does not cover *order*, or 0: at the requote, or when it arrives."""
+        cdef int64_t i, bound_lots = 0
+        cdef wide bound_e16 = 0
+        cdef const Order* other
+        if not self.enforce_balances:
+            return COVERED
+        for i in range(self.open_orders):
+            other = &self.orders[i]
+            if other.side != order.side or other.id == order.id:
+                continue
+            if other.status == SENT if arrives else other.cancel_req_us != NEVER:
+                continue
+            if other.side > 0:
+                bound_e16 += self.cost_e16(other.ticks, other.lots)
+            else:
+                bound_lots += other.lots
+        if order.side < 0:
+            return COVERED if self.account.inventory_lots - bound_lots >= order.lots else INSUFFICIENT_INVENTORY
+        if cash_e16(&self.account) - bound_e16 >= self.cost_e16(order.ticks, order.lots):
+            return COVERED
+        return INSUFFICIENT_CASH
+
+    cdef wide cost_e16(self, int64_t ticks, int64_t lots) noexcept nogil:
+        """Return what a buy binds: notional and fee."""
+        return notional_e16(&self.account, ticks, lots) + <wide> fee_e8(&self.account, ticks, lots) * 100000000
+
+    cdef void drop(self, int64_t i) noexcept nogil:
+        """Forget an order that has come to its end."""
+        cdef int64_t due_us = self.orders[i].due_us
+        self.open_orders -= 1
+        memmove(&self.orders[i], &self.orders[i + 1], (self.open_orders - i) * sizeof(Order))
+        if due_us == self.next_due_us:
+            self.find_next_due()
+
+    cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil:
+        """End a resting order with a row."""
+        cdef Order* order = &self.orders[i]
+        if self.fills.draws:
+            self.expected_fills += self.fills.expected(order, us)
+        self.resting[1 if order.side > 0 else 0] -= 1
+        order.status = status
+        self.write_order(order, us, action, COVERED)
+        self.drop(i)
+        self.watch_sides(us)
+        return 0
+
+    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int reason) except -1 nogil:
+        """Book a fill: position, cash and fee at once; the rest of the order stays."""
+        cdef Order* order = &self.orders[i]
+        cdef int64_t side = order.side, ticks = order.ticks, order_id = order.id
+        cdef int64_t fee = fee_e8(&self.account, ticks, lots)
+        cdef int64_t* row
+        book_fill(&self.account, side, ticks, lots, fee)
+        order.lots -= lots
+        if order.lots == 0:
+            order.status = FILLED
+        self.write_order(order, us, FILL, COVERED)
+        row = new_row(&self.fill_rows)
+        row[0], row[1], row[2], row[3], row[4] = us, order_id, side, ticks, lots
+        row[5], row[6], row[7], row[8] = fee, reason, self.last_valid_mid2(), self.account.inventory_lots
+        if order.lots == 0:
+            self.close(i, us, FILLED, CLOSE_FILLED)
+            self.find_next_message()
+        self.write_state(us)
+        return 0
+
+    # ------------------------------------------------------------------ quotes
+
+    cdef int requote(self, int64_t us) except -1 nogil:
+        """Ask the quote model, and bring our orders to what it wants."""
+        cdef Want want
+        if not self.valid or self.top.bid_ticks == 0 or self.top.ask_ticks == 0:
+            return 0
+        self.view.top = self.top
+        self.view.top.us = us
+        self.view.inventory_lots = self.account.inventory_lots
+        self.view.cash = <double> cash_e16(&self.account) * 1e-16
+        want.bid_ticks = want.ask_ticks = NAN
+        want.bid_lots = want.ask_lots = self.quote_lots
+        self.quotes.quote(&self.view, &want)
+        self.reconcile(us, 1, floor(want.bid_ticks), want.bid_lots)
+        self.reconcile(us, -1, ceil(want.ask_ticks), want.ask_lots)
+        return 0
+
+    cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots) except -1 nogil:
+        """Keep, cancel or replace the current order of a side; *price* NaN wants none."""
+        cdef int64_t ticks, i = self.current(side)
+        cdef int reason, slot = 1 if side > 0 else 0
+        if isnan(price):
+            if i >= 0:
+                self.ask_cancel(i, us, QUOTE_WITHDRAWN)
+            self.skipped[slot] = COVERED
+            return 0
+        ticks = <int64_t> min(max(price, <double> -MOST_TICKS), <double> MOST_TICKS)
+        if i >= 0:
+            if self.orders[i].ticks == ticks:
+                if self.refresh_us == 0 or us - self.orders[i].sent_us < self.refresh_us:
+                    self.skipped[slot] = COVERED
+                    return 0
+                self.ask_cancel(i, us, REFRESH)
+            else:
+                self.ask_cancel(i, us, QUOTE_MOVED)
+        reason = self.send(us, side, ticks, lots - lots % self.step_lots, self.skipped[slot])
+        self.skipped[slot] = reason
+        return 0
+
+    cdef int64_t current(self, int64_t side) noexcept nogil:
+        """Return where the newest order of a side without a cancel request stands, or -1."""
+        cdef int64_t i = self.open_orders - 1
+        while i >= 0 and (self.orders[i].side != side or self.orders[i].cancel_req_us != NEVER):
+            i -= 1
+        return i
+
+    cdef int ask_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
+        """Send a cancel; it never overtakes its order."""
+        cdef Order* order = &self.orders[i]
+        order.cancel_req_us = us
+        order.cancel_us = max(us + self.cancel_latency_us, order.active_us)
+        order.cancel_reason = reason
+        if order.status == LIVE:
+            order.status = CANCELLING
+            self.next_message_us = min(self.next_message_us, order.cancel_us)
+        return self.write_order(order, us, CANCEL_REQ, COVERED)
+
+    cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t skipped) except -1 nogil:
+        """Send an order, or return why not; a reason other than *skipped* leaves a row."""
+        cdef Order order
+        cdef int reason
+        order.id = 0
+        order.side, order.ticks, order.lots, order.placed_lots = side, ticks, lots, lots
+        order.status = REJECTED
+        order.sent_us = us
+        order.active_us = order.expire_us = order.cancel_req_us = order.cancel_us = NEVER
+        order.cancel_reason = NOT_CANCELLED
+        order.queue_lots = 0
+        order.due_us = order.stretch_us = NEVER
+        order.delta = 0.0
+        if ticks <= 0:
+            reason = PRICE_NOT_POSITIVE
+        elif lots <= 0:
+            reason = QUANTITY_BELOW_STEP
+        elif notional_e16(&self.account, ticks, lots) < self.min_notional_e16:
+            reason = MIN_NOTIONAL
+        else:
+            reason = self.covered(&order, False)
+        if reason != COVERED:
+            if reason != skipped:
+                self.write_order(&order, us, SKIP, reason)
+            return reason
+        self.last_id += 1
+        order.id = self.last_id
+        order.status = SENT
+        order.active_us = us + self.order_latency_us
+        if self.ttl_us:
+            order.expire_us = order.active_us + self.ttl_us
+        self.make_room()
+        self.orders[self.open_orders] = order
+        self.open_orders += 1
+        self.next_message_us = min(self.next_message_us, order.active_us)
+        self.write_order(&order, us, PLACE, COVERED)
+        return COVERED
+
+    cdef int make_room(self) except -1 nogil:
+        cdef int64_t room = 2 * self.room + 8
+        if self.open_orders < self.room:
+            return 0
+        self.orders = <Order*> realloc(self.orders, room * sizeof(Order))
+        self.scratch = <int64_t*> realloc(self.scratch, room * sizeof(int64_t))
+        if self.orders is NULL or self.scratch is NULL:
+            with gil:
+                raise MemoryError(f"no memory for {room} open orders")
+        self.room = room
+        return 0
+
+    # ------------------------------------------------------------------ volatility and counters
+
+    cdef void sample(self) noexcept nogil:
+        """Take the squared change of the mid over the last second into the window."""
+        cdef int64_t mid2 = self.last_mid2, square = -1
+        if mid2 and self.sampled_mid2:
+            square = (mid2 - self.sampled_mid2) * (mid2 - self.sampled_mid2)
+        if self.squares[self.square_at] >= 0:
+            self.squares_sum -= self.squares[self.square_at]
+            self.squares_count -= 1
+        if square >= 0:
+            self.squares_sum += square
+            self.squares_count += 1
+        self.squares[self.square_at] = square
+        self.square_at = (self.square_at + 1) % self.window_s
+        self.sampled_mid2 = mid2
+        if self.squares_count >= min(LEAST_SAMPLES, self.window_s):
+            self.view.sigma_ticks = sqrt(<double> self.squares_sum / (4.0 * <double> self.squares_count))
+        else:
+            self.view.sigma_ticks = NAN
+
+    cdef void watch_sides(self, int64_t us) noexcept nogil:
+        """Count the time during which the book is valid and we rest on both sides."""
+        cdef bint both = self.valid and self.resting[0] and self.resting[1]
+        if both and self.two_sided_since_us == NEVER:
+            self.two_sided_since_us = us
+        elif not both and self.two_sided_since_us != NEVER:
+            self.two_sided_us += us - self.two_sided_since_us
+            self.two_sided_since_us = NEVER
+
+    # ------------------------------------------------------------------ the journal
+
+    cdef int64_t last_valid_mid2(self) noexcept nogil:
+        """Return the mid that marks: the last valid one."""
+        cdef int64_t row = self.mid_rows.used - 1
+        while row >= 0 and self.mid_rows.cells[2 * row + 1] == 0:
+            row -= 1
+        return self.mid_rows.cells[2 * row + 1] if row >= 0 else 0
+
+    cdef int write_mid(self, int64_t us, int64_t mid2) except -1 nogil:
+        cdef int64_t* row = new_row(&self.mid_rows)
+        row[0], row[1] = us, mid2
+        self.last_mid2 = mid2
+        if mid2 == 0:
+            self.sampled_mid2 = 0
+        return 0
+
+    cdef int write_state(self, int64_t us) except -1 nogil:
+        cdef int64_t* row = new_row(&self.state_rows)
+        row[0], row[1], row[2] = us, self.account.inventory_lots, self.account.cash_tl
+        row[3], row[4], row[5] = self.account.fees_e8, self.last_valid_mid2(), self.open_orders
+        return 0
+
+    cdef int write_order(self, const Order* order, int64_t us, int action, int reject) except -1 nogil:
+        cdef int64_t* row = new_row(&self.order_rows)
+        row[0], row[1], row[2], row[3] = us, order.id, action, order.status
+        row[4], row[5], row[6], row[7] = order.side, order.ticks, order.placed_lots, order.lots
+        row[8] = order.active_us if order.active_us != NEVER else -1
+        row[9] = order.expire_us if order.expire_us != NEVER else -1
+        row[10] = order.cancel_req_us if order.cancel_req_us != NEVER else -1
+        row[11] = order.cancel_us if order.cancel_us != NEVER else -1
+        row[12], row[13] = reject, order.cancel_reason
+        return 0
+
+    def journal(self) -> Journal:
+        """Hand over the tables without a copy; the engine starts new ones."""
+        cdef int64_t i
+        expected = self.expected_fills
+        if self.fills.draws:
+            for i in range(self.open_orders):
+                if self.orders[i].status != SENT:
+                    expected += self.fills.expected(&self.orders[i], self.now_us)
+        valid_us = self.valid_us + (self.now_us - self.valid_since_us if self.valid and self.begun else 0)
+        two_sided_us = self.two_sided_us
+        if self.two_sided_since_us != NEVER:
+            two_sided_us += self.now_us - self.two_sided_since_us
+        counters = {
+            "first_us": self.begun_us,
+            "last_us": self.now_us,
+            "valid_us": valid_us,
+            "invalid_us": self.now_us - self.begun_us - valid_us if self.begun else 0,
+            "two_sided_us": two_sided_us,
+            "events": self.events_played,
+            "rows": self.rows_played,
+            "expected_fills": expected if self.fills.has_intensity else None,
+        }
+        return Journal(
+            orders=handed(&self.order_rows),
+            fills=handed(&self.fill_rows),
+            state=handed(&self.state_rows),
+            mids=handed(&self.mid_rows),
+            fill_reasons=self.fills.reasons,
+            counters=counters,
+        )
+
+
+cdef object handed(Table* table):
+    """Return a table as an array that owns its memory, and leave an empty table behind."""
+    cdef cython_array cells
+    if table.used == 0:
+        return np.empty((0, table.width), np.int64)
+    cells = cython_array((table.used, table.width), itemsize=sizeof(int64_t), format="q", allocate_buffer=False)
+    cells.data = <char*> table.cells
+    cells.callback_free_data = free
+    table.cells = NULL
+    table.used = table.room = 0
+    return np.asarray(cells)

@@ -1,0 +1,74 @@
+# The socket of fill models: what the engine shows them, and what it asks.
+
+from libc.stdint cimport int64_t, uint64_t
+
+cdef enum Status:
+    SENT = 0
+    LIVE = 1
+    CANCELLING = 2
+    CANCELLED = 3
+    FILLED = 4
+    EXPIRED = 5
+    REJECTED = 6
+
+cdef int64_t NEVER
+
+cdef struct Order:
+    int64_t id
+    int64_t side            # +1 buy, -1 sell
+    int64_t ticks
+    int64_t lots            # what is left
+    int64_t placed_lots
+    int64_t status
+    int64_t sent_us
+    int64_t active_us       # when it reaches the exchange
+    int64_t expire_us       # NEVER where it is good till cancelled
+    int64_t cancel_req_us   # NEVER where no cancel is on its way
+    int64_t cancel_us       # when the cancel takes effect
+    int64_t cancel_reason
+    int64_t queue_lots      # a queue model's own note
+    int64_t due_us          # the fill drawn for the current stretch, or NEVER
+    int64_t stretch_us      # when that stretch began
+    double delta            # its distance from the reference during the stretch, in ticks
+
+cdef struct Trade:
+    int64_t us
+    int64_t side            # the aggressor's
+    int64_t ticks
+    int64_t lots            # what is left of the print for us
+    int64_t id
+
+cdef struct Top:
+    int64_t us
+    int64_t recv_seq
+    int64_t bid_ticks       # 0 where there is none, as everywhere while the book is not valid
+    int64_t ask_ticks
+    int64_t bid_lots
+    int64_t ask_lots
+    const void* book        # the whole book, for lots_at
+
+cdef class FillModel:
+    cdef bint asks_trade    # which questions the model has an answer to
+    cdef bint asks_book
+    cdef bint draws
+    cdef readonly str name          # as results and fill reasons show it
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil
+    cdef int64_t print_lots(self, const Trade* trade) except -1 nogil
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil
+    cdef int on_top(self, const Top* top) except -1 nogil
+    cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil
+    cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil
+
+cdef class OrderView:
+    cdef const Order* order
+    cdef const Order* seen(self) except NULL
+
+cdef class TradeView:
+    cdef const Trade* trade
+    cdef const Trade* seen(self) except NULL
+
+cdef class BookView:
+    cdef const Top* top
+    cdef const Top* seen(self) except NULL

@@ -1,0 +1,275 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The socket of fill models: one question a method, compiled or plain Python.
+
+A fill model answers: how many lots of this order did this event fill? The engine owns latency,
+eligibility, what is left of a print, balances, fees and the journal.
+"""
+
+from libc.stdint cimport int64_t
+
+from mm.backtest._book cimport Book, book_lots_at
+
+import traceback
+
+from mm.errors import ModelError, UsageError
+
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+
+
+cdef class FillModel:
+    """Base of compiled fill models: override what the model answers and set the flag of that question.
+
+    Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``,
+    ``asks_book`` for ``on_book``, ``draws`` for ``on_top``, ``draw`` and ``expected``.
+    """
+
+    def __cinit__(self, *_args, **_kwargs) -> None:
+        self.asks_trade = self.asks_book = self.draws = False
+        self.name = type(self).__name__
+
+    @property
+    def has_intensity(self) -> bool:
+        """Whether the model draws fills from an intensity, so that expected fills can be counted."""
+        return self.draws
+
+    @property
+    def reasons(self) -> tuple[str, str, str]:
+        """The reasons of fills after a trade, after a book change, and drawn."""
+        return f"{self.name}:trade", f"{self.name}:book", f"{self.name}:hazard"
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        """Note that *order* reached the book."""
+        return 0
+
+    cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
+        """Return how much of a print is open to all our orders together."""
+        return trade.lots
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        """Return how many lots of *order* the print fills."""
+        return 0
+
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
+        """Return how many lots of *order* the book change fills."""
+        return 0
+
+    cdef int on_top(self, const Top* top) except -1 nogil:
+        """Return which sides begin a new stretch after a book event: 1 buys, 2 sells, 3 both."""
+        return 0
+
+    cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
+        """Set the order's ``delta``, ``stretch_us`` and ``due_us`` for the stretch that begins now."""
+        return 0
+
+    cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
+        """Return the integrated intensity of *order* from the beginning of its stretch to *until_us*."""
+        return 0.0
+
+
+cdef class OrderView:
+    """An order as a Python model sees it; valid during the call only."""
+
+    cdef const Order* seen(self) except NULL:
+        if self.order is NULL:
+            raise ModelError("an order view was used after its call; copy the numbers you want to keep")
+        return self.order
+
+    @property
+    def id(self) -> int:
+        """Number of the order, from 1."""
+        return self.seen().id
+
+    @property
+    def side(self) -> int:
+        """+1 buy, -1 sell."""
+        return self.seen().side
+
+    @property
+    def ticks(self) -> int:
+        """Price in ticks."""
+        return self.seen().ticks
+
+    @property
+    def lots(self) -> int:
+        """Lots left."""
+        return self.seen().lots
+
+    @property
+    def live_us(self) -> int:
+        """Instant at which it reached the book."""
+        return self.seen().active_us
+
+    @property
+    def queue_lots(self) -> int:
+        """Lots ahead of it, as a queue model noted."""
+        return self.seen().queue_lots
+
+
+cdef class TradeView:
+    """A print as a Python model sees it; valid during the call only."""
+
+    cdef const Trade* seen(self) except NULL:
+        if self.trade is NULL:
+            raise ModelError("a trade view was used after its call; copy the numbers you want to keep")
+        return self.trade
+
+    @property
+    def us(self) -> int:
+        """Instant of the print."""
+        return self.seen().us
+
+    @property
+    def side(self) -> int:
+        """The aggressor's side: +1 bought, -1 sold."""
+        return self.seen().side
+
+    @property
+    def ticks(self) -> int:
+        """Price in ticks."""
+        return self.seen().ticks
+
+    @property
+    def lots(self) -> int:
+        """Lots of the print that our orders have not taken yet."""
+        return self.seen().lots
+
+    @property
+    def id(self) -> int:
+        """The exchange's trade id."""
+        return self.seen().id
+
+
+cdef class BookView:
+    """The book as a Python model sees it; valid during the call only. A price of 0 means none."""
+
+    cdef const Top* seen(self) except NULL:
+        if self.top is NULL:
+            raise ModelError("a book view was used after its call; copy the numbers you want to keep")
+        return self.top
+
+    @property
+    def us(self) -> int:
+        """Instant of the book."""
+        return self.seen().us
+
+    @property
+    def bid_ticks(self) -> int:
+        """Best bid."""
+        return self.seen().bid_ticks
+
+    @property
+    def ask_ticks(self) -> int:
+        """Best ask."""
+        return self.seen().ask_ticks
+
+    @property
+    def bid_lots(self) -> int:
+        """Lots at the best bid."""
+        return self.seen().bid_lots
+
+    @property
+    def ask_lots(self) -> int:
+        """Lots at the best ask."""
+        return self.seen().ask_lots
+
+    @property
+    def mid2_ticks(self) -> int:
+        """Best bid plus best ask: twice the mid."""
+        return self.seen().bid_ticks + self.seen().ask_ticks
+
+    def lots_at(self, int side, int64_t ticks) -> int:
+        """Return the displayed lots at a price; side +1 bids, -1 asks."""
+        return book_lots_at(<const Book*> self.seen().book, side, ticks)
+
+
+cdef class PythonFillModel(FillModel):
+    """Holds a user's object and calls the hooks it has.
+
+    Hooks: ``on_rest(order, book)``, ``on_trade(order, trade) -> lots``,
+    ``on_book(order, book, elapsed_us) -> lots``.
+    """
+
+    cdef object model, rest, trade, book
+    cdef OrderView order_view
+    cdef TradeView trade_view
+    cdef BookView book_view
+
+    def __init__(self, model: object) -> None:
+        self.model = model
+        self.rest = getattr(model, "on_rest", None)
+        self.trade = getattr(model, "on_trade", None)
+        self.book = getattr(model, "on_book", None)
+        if self.trade is None and self.book is None:
+            raise UsageError(
+                f"fill model {type(model).__name__} has none of on_trade(order, trade) and "
+                f"on_book(order, book, elapsed_us); without them nothing fills"
+            )
+        self.asks_trade = self.trade is not None
+        self.asks_book = self.book is not None
+        self.name = type(model).__name__
+        self.order_view = OrderView()
+        self.trade_view = TradeView()
+        self.book_view = BookView()
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        if self.rest is None:
+            return 0
+        with gil:
+            self.order_view.order = order
+            self.book_view.top = top
+            try:
+                self.rest(self.order_view, self.book_view)
+            except Exception as error:
+                raise raised(self.model, "on_rest", error) from error
+            finally:
+                self.order_view.order = NULL
+                self.book_view.top = NULL
+        return 0
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        with gil:
+            self.order_view.order = order
+            self.trade_view.trade = trade
+            try:
+                return whole_lots(self.model, "on_trade", self.trade(self.order_view, self.trade_view))
+            except ModelError:
+                raise
+            except Exception as error:
+                raise raised(self.model, "on_trade", error) from error
+            finally:
+                self.order_view.order = NULL
+                self.trade_view.trade = NULL
+
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
+        with gil:
+            self.order_view.order = order
+            self.book_view.top = top
+            try:
+                return whole_lots(self.model, "on_book", self.book(self.order_view, self.book_view, elapsed_us))
+            except ModelError:
+                raise
+            except Exception as error:
+                raise raised(self.model, "on_book", error) from error
+            finally:
+                self.order_view.order = NULL
+                self.book_view.top = NULL
+
+
+cdef object raised(object model, str hook, object error):
+    """Return the error that names the model whose hook raised, and the line that did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return ModelError(f"{type(model).__name__}.{hook} raised {type(error).__name__}: {error}{where}")
+
+
+cdef int64_t whole_lots(object model, str hook, object answer) except -1:
+    """Return a hook's answer as lots, or refuse it by the model's name."""
+    try:
+        lots = answer.__index__()
+    except AttributeError:
+        raise ModelError(
+            f"{type(model).__name__}.{hook} answered {answer!r}; it must return a whole number of lots"
+        ) from None
+    if lots < 0:
+        raise ModelError(f"{type(model).__name__}.{hook} answered {lots} lots; fills cannot be negative")
+    return min(lots, 0x7FFFFFFFFFFFFFFE)

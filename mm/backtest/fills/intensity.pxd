@@ -1,0 +1,17 @@
+from libc.stdint cimport int64_t
+
+cdef struct Piece:
+    int64_t start_us
+    int64_t end_us
+    double A_bid            # per second
+    double k_bid            # per tick
+    double A_ask
+    double k_ask
+    double k                # of both sides together: what quotes use
+
+cdef class Intensity:
+    cdef Piece* pieces
+    cdef int64_t count
+    cdef readonly str reference
+    cdef int64_t find(self, int64_t us) noexcept nogil
+    cdef double rate(self, int64_t piece, int64_t side, double delta) noexcept nogil

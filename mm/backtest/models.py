@@ -1,0 +1,102 @@
+"""The registries: fill and quote models by name, and what makes each from its parameters.
+
+A new model is one function here and one line in its registry. The arguments of a function are the
+keys of ``FILL_PARAMS_JSON`` and ``QUOTE_PARAMS_JSON``; ``seed`` and ``intensity`` are the run's own
+and are offered to whoever takes them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from mm.errors import UsageError
+
+if TYPE_CHECKING:
+    from mm.backtest.fills.base import FillModel
+    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.quotes.base import QuoteModel
+
+
+def trade_cross(*, strict: bool = False, share: float = 1.0, penetration_ticks: int = 0) -> "FillModel":
+    """Fill by trades that print at or through our price; see ``TradeCross``."""
+    from mm.backtest.fills.trade_cross import TradeCross
+
+    return TradeCross(strict=strict, share=share, penetration_ticks=penetration_ticks)
+
+
+def poisson(
+    *,
+    A: float | None = None,  # noqa: N803 - the model's own symbol
+    k: float | None = None,
+    bid: Mapping[str, float] | None = None,
+    ask: Mapping[str, float] | None = None,
+    intensity: "Intensity | None" = None,
+    seed: int = 0,
+) -> "FillModel":
+    """Draw fills from lambda(delta) = A exp(-k delta): one A and k, those of each side, or a fit's intensity.
+
+    Raises:
+        UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
+    """
+    from mm.backtest.fills.poisson import Poisson
+
+    given = [A is not None or k is not None, bid is not None or ask is not None, intensity is not None]
+    if sum(given) != 1:
+        raise UsageError(
+            "poisson needs A and k in one form: FILL_PARAMS_FILE=<fit or schedule>, "
+            'FILL_PARAMS_JSON=\'{"A": .., "k": ..}\' or \'{"bid": {"A": .., "k": ..}, "ask": {"A": .., "k": ..}}\''
+        )
+    if intensity is None:
+        both = {"A": A, "k": k}
+        intensity = _constant(bid or {} if given[1] else both, ask or {} if given[1] else both)
+    return Poisson(intensity, seed)
+
+
+def _constant(bid: Mapping[str, float | None], ask: Mapping[str, float | None]) -> "Intensity":
+    from mm.backtest.fills.intensity import FOREVER, Intensity
+
+    numbers = []
+    for side, params in (("bid", bid), ("ask", ask)):
+        for name in ("A", "k"):
+            value = params.get(name)
+            if not isinstance(value, int | float) or set(params) != {"A", "k"}:
+                raise UsageError(f"poisson: the {side}'s parameters are {dict(params)}; they must be numbers A and k")
+            numbers.append(float(value))
+    return Intensity([(0, FOREVER, *numbers, (numbers[1] + numbers[3]) / 2)])
+
+
+def avellaneda_stoikov(
+    *,
+    gamma: float = 0.1,
+    k: float | None = None,
+    sigma: float | None = None,
+    horizon_s: float = 30.0,
+    mode: str = "rolling",
+    q_max: float | None = None,
+    sigma_window_s: int = 300,  # noqa: ARG001 - the engine keeps the volatility, see volatility_window_s
+    intensity: "Intensity | None" = None,
+) -> "QuoteModel":
+    """Quote after Avellaneda and Stoikov (2008); see ``AvellanedaStoikov``."""
+    from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov
+
+    return AvellanedaStoikov(
+        gamma=gamma, k=k, sigma=sigma, horizon_s=horizon_s, mode=mode, q_max=q_max, intensity=intensity
+    )
+
+
+def fixed_spread(*, delta_ticks: float) -> "QuoteModel":
+    """Quote the same distance from the mid on both sides; see ``FixedSpread``."""
+    from mm.backtest.quotes.fixed_spread import FixedSpread
+
+    return FixedSpread(delta_ticks=delta_ticks)
+
+
+FILL_MODELS: Mapping[str, Callable[..., "FillModel"]] = {
+    "poisson": poisson,
+    "trade_cross": trade_cross,
+    "trade_driven": trade_cross,
+}
+
+QUOTE_MODELS: Mapping[str, Callable[..., "QuoteModel"]] = {
+    "avellaneda_stoikov": avellaneda_stoikov,
+    "fixed_spread": fixed_spread,
+}

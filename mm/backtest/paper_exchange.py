@@ -1,0 +1,82 @@
+"""The Python face of the engine: checks, defaults and names in errors; the loop itself is compiled."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mm.backtest._engine import Engine
+from mm.backtest.fills.base import FillModel, PythonFillModel
+from mm.backtest.quotes.base import PythonQuoteModel, QuoteModel
+from mm.backtest.rules import Rules
+from mm.clock import US_PER_S
+from mm.errors import Mismatch
+
+if TYPE_CHECKING:
+    from mm.backtest.journal import Journal
+    from mm.backtest.tape import Tape
+
+STRIDE_US = 3600 * US_PER_S  # between two looks at signals and two steps of a progress bar
+MARGIN_TICKS = 1 << 20  # beyond the best prices of a tape, what its book holds densely
+
+
+class PaperExchange:
+    """An exchange that trades recorded markets: one account, one quote model, one fill model.
+
+    Args:
+        quotes: A compiled quote model, or any object with ``quote(view)``.
+        fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
+        rules: What binds our orders.
+    """
+
+    def __init__(self, quotes: object, fills: object, rules: Rules) -> None:
+        self.rules = rules
+        self._engine = Engine(
+            quotes if isinstance(quotes, QuoteModel) else PythonQuoteModel(quotes),
+            fills if isinstance(fills, FillModel) else PythonFillModel(fills),
+            rules,
+        )
+        self._last: Tape | None = None
+
+    def attach(self, tape: "Tape") -> None:
+        """Make *tape* what is played next; positions, cash, orders and timers carry over.
+
+        Raises:
+            Mismatch: If its grid is not the rules', or it begins before the last one ended.
+        """
+        grid = (tape.instrument.tick_e8, tape.instrument.lot_e8)
+        if grid != (self.rules.tick_e8, self.rules.lot_e8):
+            raise Mismatch(
+                f"{tape.symbol} {tape.days[0]}: tick and lot are {grid[0]} and {grid[1]} (1e-8), the run's are "
+                f"{self.rules.tick_e8} and {self.rules.lot_e8}; play days of one grid"
+            )
+        if self._last and tape.start_us < self._last.end_us:
+            raise Mismatch(
+                f"{tape.symbol} {tape.days[0]}: the tape begins at {tape.start_us}, before the last one "
+                f"ended at {self._last.end_us}; give the days in rising order"
+            )
+        low, high = tape.price_span()
+        self._engine.attach(tape, max(low - MARGIN_TICKS, 0), high + MARGIN_TICKS, self._joins(tape))
+        self._last = tape
+
+    def _joins(self, tape: "Tape") -> bool:
+        """Return whether *tape* begins with the very book that the last one ended with."""
+        return self._last is not None and tape.carries_on(self._last)
+
+    def advance(self, until_us: int) -> None:
+        """Play everything up to and including *until_us*."""
+        self._engine.advance(until_us)
+
+    def run(self, tape: "Tape", step: Callable[[int], None] | None = None) -> None:
+        """Play a whole tape; *step* is told the µs of tape that went by, every hour of it."""
+        self.attach(tape)
+        us = tape.start_us
+        while us < tape.end_us:
+            to_us = min(us + STRIDE_US, tape.end_us)
+            self.advance(to_us)
+            if step:
+                step(to_us - us)
+            us = to_us
+        self.advance(tape.end_us)
+
+    def journal(self) -> "Journal":
+        """Return what happened since the beginning, or since the last call."""
+        return self._engine.journal()

@@ -1,0 +1,25 @@
+# The socket of quote models: what they see, and what they answer.
+
+from libc.stdint cimport int64_t
+
+from mm.backtest.fills.base cimport Top, Trade
+
+cdef struct View:
+    Top top
+    int64_t inventory_lots
+    int64_t quote_lots      # the clip
+    double cash             # quote asset
+    double sigma_ticks      # per root second, NaN while unknown
+    Trade last_trade        # id -1 before the first
+    int64_t begun_us        # when the run's first valid book was
+
+cdef struct Want:
+    double bid_ticks        # NaN is no quote
+    double ask_ticks
+    int64_t bid_lots
+    int64_t ask_lots
+
+cdef class QuoteModel:
+    cdef readonly str name          # as results show it
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil

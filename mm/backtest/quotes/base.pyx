@@ -1,0 +1,167 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The socket of quote models: one question, compiled or plain Python."""
+
+from libc.math cimport NAN
+from libc.stdint cimport int64_t
+
+from mm.backtest._book cimport Book, book_lots_at
+from mm.backtest.fills.base cimport TradeView
+
+import math
+import traceback
+
+from mm.backtest.quotes.view import Quotes
+from mm.errors import ModelError, UsageError
+
+
+cdef class QuoteModel:
+    """Base of compiled quote models: override ``quote``."""
+
+    def __cinit__(self, *_args, **_kwargs) -> None:
+        self.name = type(self).__name__
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        """Set what is wanted; every field of *want* holds "no quote" and the clip before the call."""
+        return 0
+
+
+cdef class QuoteView:
+    """What a Python quote model sees; valid during the call only. A price of 0 means none."""
+
+    cdef const View* view
+    cdef TradeView trade
+
+    cdef const View* seen(self) except NULL:
+        if self.view is NULL:
+            raise ModelError("a quote view was used after its call; copy the numbers you want to keep")
+        return self.view
+
+    @property
+    def us(self) -> int:
+        """Instant of the question."""
+        return self.seen().top.us
+
+    @property
+    def bid_ticks(self) -> int:
+        """Best bid."""
+        return self.seen().top.bid_ticks
+
+    @property
+    def ask_ticks(self) -> int:
+        """Best ask."""
+        return self.seen().top.ask_ticks
+
+    @property
+    def bid_lots(self) -> int:
+        """Lots at the best bid."""
+        return self.seen().top.bid_lots
+
+    @property
+    def ask_lots(self) -> int:
+        """Lots at the best ask."""
+        return self.seen().top.ask_lots
+
+    @property
+    def mid2_ticks(self) -> int:
+        """Best bid plus best ask: twice the mid."""
+        return self.seen().top.bid_ticks + self.seen().top.ask_ticks
+
+    @property
+    def inventory_lots(self) -> int:
+        """What we hold, in lots."""
+        return self.seen().inventory_lots
+
+    @property
+    def quote_lots(self) -> int:
+        """The clip: lots of a quote that names none."""
+        return self.seen().quote_lots
+
+    @property
+    def cash(self) -> float:
+        """Cash in the quote asset."""
+        return self.seen().cash
+
+    @property
+    def sigma_ticks(self) -> float:
+        """Volatility in ticks per root second, NaN while unknown."""
+        return self.seen().sigma_ticks
+
+    @property
+    def last_trade(self) -> TradeView | None:
+        """The last print, None before the first."""
+        if self.seen().last_trade.id < 0:
+            return None
+        return self.trade
+
+    def lots_at(self, int side, int64_t ticks) -> int:
+        """Return the displayed lots at a price; side +1 bids, -1 asks."""
+        return book_lots_at(<const Book*> self.seen().top.book, side, ticks)
+
+
+cdef class PythonQuoteModel(QuoteModel):
+    """Holds a user's object and asks its ``quote(view) -> Quotes | None``."""
+
+    cdef object model, ask
+    cdef QuoteView view
+
+    def __init__(self, model: object) -> None:
+        self.model = model
+        self.ask = getattr(model, "quote", None)
+        if self.ask is None:
+            raise UsageError(f"quote model {type(model).__name__} has no method quote(view)")
+        self.name = type(model).__name__
+        self.view = QuoteView()
+        self.view.trade = TradeView()
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        with gil:
+            self.view.view = view
+            self.view.trade.trade = &view.last_trade
+            try:
+                answer = self.ask(self.view)
+            except ModelError:
+                raise
+            except Exception as error:
+                frames = traceback.extract_tb(error.__traceback__)
+                where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+                raise ModelError(
+                    f"{type(self.model).__name__}.quote raised {type(error).__name__}: {error}{where}"
+                ) from error
+            finally:
+                self.view.view = NULL
+                self.view.trade.trade = NULL
+            if answer is None:
+                return 0
+            if not isinstance(answer, Quotes):
+                raise ModelError(
+                    f"{type(self.model).__name__}.quote answered {answer!r}; it must return mm.Quotes or None"
+                )
+            want.bid_ticks = self.price("bid", answer.bid_ticks)
+            want.ask_ticks = self.price("ask", answer.ask_ticks)
+            want.bid_lots = self.lots("bid", answer.bid_lots, want.bid_lots)
+            want.ask_lots = self.lots("ask", answer.ask_lots, want.ask_lots)
+        return 0
+
+    cdef double price(self, str side, object ticks) except? -1.0:
+        """Return a price of the answer, NaN for none."""
+        if ticks is None:
+            return NAN
+        try:
+            value = float(ticks)
+        except (TypeError, ValueError):
+            value = math.nan
+        if not math.isfinite(value) or abs(value) > 1e15:
+            raise ModelError(
+                f"{type(self.model).__name__}.quote answered {side}_ticks={ticks!r}; it must be a finite number of ticks or None"
+            )
+        return value
+
+    cdef int64_t lots(self, str side, object lots, int64_t default) except? -1:
+        """Return the lots of the answer."""
+        if lots is None:
+            return default
+        if not hasattr(lots, "__index__") or not 0 <= lots.__index__() < 1 << 62:
+            raise ModelError(
+                f"{type(self.model).__name__}.quote answered {side}_lots={lots!r}; it must be a whole number of lots, 0 or more"
+            )
+        return lots.__index__()

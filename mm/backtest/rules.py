@@ -1,0 +1,55 @@
+"""What binds our orders: latencies, timers, fees, balances and the exchange's steps."""
+
+from dataclasses import dataclass, fields
+
+from mm.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of one backtest, in the engine's own units.
+
+    Attributes:
+        tick_e8: Price step, 1e-8 of the quote asset.
+        lot_e8: The tape's lot, 1e-8 of the base asset; one tick·lot is tick_e8·lot_e8 1e-16 of quote.
+        order_latency_us: From sending an order until it arrives.
+        cancel_latency_us: From asking for a cancel until it takes effect.
+        requote_us: Between two questions to the quote model.
+        ttl_us: Life of an order from its arrival; 0 is good till cancelled.
+        refresh_us: Age from which an unchanged order is replaced; 0 is never.
+        state_us: Between two state rows of the grid.
+        maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
+        enforce_balances: Whether cash and inventory bind orders.
+        start_cash_e8: Cash at the start, 1e-8 of the quote asset.
+        start_lots: Inventory at the start, lots.
+        quote_lots: Lots of a quote that names none: the clip.
+        step_lots: The exchange's quantity step, in lots of the tape.
+        min_notional_e8: Least notional of an order, 1e-8 of the quote asset.
+        sigma_window_s: Seconds that the volatility looks back.
+    """
+
+    tick_e8: int
+    lot_e8: int
+    order_latency_us: int = 50_000
+    cancel_latency_us: int = 25_000
+    requote_us: int = 250_000
+    ttl_us: int = 0
+    refresh_us: int = 0
+    state_us: int = 1_000_000
+    maker_fee_e8: int = 100_000
+    enforce_balances: bool = True
+    start_cash_e8: int = 100_000_000_000
+    start_lots: int = 0
+    quote_lots: int = 1
+    step_lots: int = 1
+    min_notional_e8: int = 0
+    sigma_window_s: int = 300
+
+    def __post_init__(self) -> None:
+        positive = {"tick_e8", "lot_e8", "requote_us", "state_us", "quote_lots", "step_lots", "sigma_window_s"}
+        signed = {"maker_fee_e8", "start_cash_e8", "start_lots"}  # rebates and debts are real
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in signed and value < (field.name in positive):
+                least = "above 0" if field.name in positive else "0 or more"
+                raise UsageError(f"{field.name} is {value}; it must be {least}")

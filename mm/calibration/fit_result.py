@@ -1,0 +1,227 @@
+"""What a fit gives back: `PoissonFit`, which is ``poisson_fit.json``."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from mm.calibration import fit_text
+from mm.errors import BrokenFile, FitError, Mismatch
+
+SCHEMA_VERSION = 1
+DISTANCE_UNIT, TIME_UNIT = "ticks", "s"
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """One estimate beside the main one; all None where there is none.
+
+    Attributes:
+        A: Fills a second at distance 0.
+        k: Decay, in 1/tick.
+    """
+
+    A: float | None = None
+    k: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatesWithErrors(Rates):
+    """An estimate with the standard errors of ln A and k."""
+
+    se_logA: float | None = None
+    se_k: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideRates(RatesWithErrors):
+    """The estimate of one side alone, with its number of fills; None where the sides are unknown."""
+
+    n_fills: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """Both sides: bid is hit by sell aggressors."""
+
+    bid: SideRates = SideRates()
+    ask: SideRates = SideRates()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The stretch of data that was fitted, in µs since the Unix epoch; None where it is not known."""
+
+    start_us: int | None = None
+    end_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoissonFit:
+    """A fit of λ(δ) = A exp(-k δ): fills a second, a side, a resting order, δ ticks from the reference price.
+
+    The fields are the keys of ``poisson_fit.json``, in its order. A fit that is not *usable* has None
+    for every number it would otherwise have estimated; *mle*, *firth* and *log_linear* still say what
+    those estimates would be. Where the data came from (*symbol*, *day*, *method*, *tick_size*,
+    *window*, *hit*, *reference*) is None until somebody who knows sets it, with `dataclasses.replace`.
+
+    Attributes:
+        A: Intensity at distance 0, in 1/s.
+        k: Decay, in 1/tick.
+        ci95_A: 95 % interval of A: profile likelihood, or by blocks where one tape feeds dependent runs.
+        ci95_A_block: The same from the cluster sandwich over blocks; None with fewer than two.
+        dispersion: Pearson statistic per degree of freedom, over block × side × delta cells.
+        loglik: Log-likelihood with the factorials of the counts.
+        pivot_delta: Distance, in ticks, at which the intensity is known best.
+        curvature_p: Chance of such a bend of ln λ(δ), were it straight.
+        side_lr_p: Chance of sides as different, were they equal.
+        mle: The highest likelihood, wherever it is finite.
+        status: ``ok``, ``few_fills``, ``poor_fit`` (usable) or what forbids the use; *reason* says it in words.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    symbol: str | None = None
+    day: str | None = None
+    method: str | None = None
+    fit_method: str
+    A: float | None = None
+    k: float | None = None
+    distance_unit: str = DISTANCE_UNIT
+    time_unit: str = TIME_UNIT
+    tick_size: float | None = None
+    logA: float | None = None
+    se_logA: float | None = None
+    se_k: float | None = None
+    cov_logA_k: float | None = None
+    ci95_A: Interval | None = None
+    ci95_k: Interval | None = None
+    ci95_A_block: Interval | None = None
+    ci95_k_block: Interval | None = None
+    dispersion: float | None = None
+    n_blocks: int = 0
+    loglik: float | None = None
+    deviance: float | None = None
+    pearson_chi2: float | None = None
+    df_resid: int | None = None
+    aic: float | None = None
+    n_fills: float
+    exposure_s: float
+    pivot_delta: float | None = None
+    lambda_at_pivot: float | None = None
+    se_log_lambda_at_pivot: float | None = None
+    curvature_p: float | None = None
+    sides: Sides = Sides()
+    side_lr_p: float | None = None
+    firth: Rates = Rates()
+    log_linear: Rates = Rates()
+    min_delta_ticks: float | None = None
+    max_delta_ticks: float | None = None
+    window: Window = Window()
+    usable: bool
+    status: str
+    reason: str
+    mle: RatesWithErrors = RatesWithErrors()
+    hit: str | None = None
+    reference: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def parameters(self) -> tuple[float, float]:
+        """Return A in 1/s and k in 1/tick.
+
+        Raises:
+            FitError: If the fit is not usable.
+        """
+        if not self.usable or self.A is None or self.k is None:
+            raise FitError(
+                f"the fit is not usable ({self.status}: {self.reason}); record longer, or widen the distances"
+            )
+        return self.A, self.k
+
+    def headline(self) -> str:
+        """Return A, k, fills and verdict as one line."""
+        return fit_text.headline(self)
+
+    def summary(self) -> str:
+        """Return all of it as a table, for people."""
+        return fit_text.summary(self)
+
+    def __str__(self) -> str:
+        return fit_text.box(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``poisson_fit.json``: plain values, null for what is not known or not finite."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
+        """Return the fit that *content* holds.
+
+        Args:
+            content: A ``poisson_fit.json`` as read; keys that are not known are passed over.
+            source: Its file, for the message of an error.
+
+        Raises:
+            BrokenFile: If a key is missing or holds what it cannot.
+            Mismatch: If it is of another schema, or in other units.
+        """
+        _check_head(content, source)
+        known = {field.name: content[field.name] for field in fields(cls) if field.name in content}
+        try:
+            fit = cls(**{name: _READ.get(name, _scalar)(value) for name, value in known.items()})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise BrokenFile(f"{source}: not a poisson_fit.json ({error}); fit again") from error
+        if fit.usable and not (_positive(fit.A) and _positive(fit.k)):
+            raise BrokenFile(f"{source}: says usable, but A = {fit.A} and k = {fit.k}; both must be above 0; fit again")
+        return fit
+
+
+def _check_head(content: Mapping[str, Any], source: str) -> None:
+    """Refuse another schema or other units."""
+    if not isinstance(content, Mapping):
+        raise BrokenFile(f"{source}: not a JSON object; give a poisson_fit.json")
+    for key, value in (("schema_version", SCHEMA_VERSION), ("distance_unit", DISTANCE_UNIT), ("time_unit", TIME_UNIT)):
+        if key not in content:
+            raise BrokenFile(f"{source}: no {key}; give a poisson_fit.json, or fit again")
+        if content[key] != value:
+            raise Mismatch(f"{source}: {key} is {content[key]!r}; this version reads {value!r} only; fit again")
+
+
+def _plain(value: Any) -> Any:
+    """Return *value* as JSON can hold it."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _positive(value: float | None) -> bool:
+    return isinstance(value, float | int) and value > 0
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        raise ValueError(f"{str(value)[:40]!r} where one value belongs")
+    return value
+
+
+def _interval(value: Any) -> Interval | None:
+    if value is None:
+        return None
+    low, high = value
+    return float(low), float(high)
+
+
+_READ: dict[str, Any] = {
+    **dict.fromkeys(("ci95_A", "ci95_k", "ci95_A_block", "ci95_k_block"), _interval),
+    "sides": lambda sides: Sides(**{name: SideRates(**rates) for name, rates in sides.items()}),
+    "firth": lambda rates: Rates(**rates),
+    "log_linear": lambda rates: Rates(**rates),
+    "mle": lambda rates: RatesWithErrors(**rates),
+    "window": lambda window: Window(**window),
+    "warnings": tuple,
+}

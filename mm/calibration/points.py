@@ -1,0 +1,280 @@
+"""Points: how long orders waited at each distance, and how often they were reached."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mm.errors import BrokenFile, DataError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+SIDES = {"bid": 1, "ask": -1, "": 0}
+SIDE_NAMES = {value: name for name, value in SIDES.items()}
+NO_BLOCK = -1
+COLUMNS = ("delta_ticks", "exposure_s", "fills")
+LARGEST = 1e15  # nothing measured is larger, and every whole number up to here is exact
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """A table of points; several rows of one distance (sides, blocks, dwells) are welcome.
+
+    Attributes:
+        delta_ticks: Distance from the reference price, in ticks; of a cell, its near edge.
+        width_ticks: Inf for an order resting at that distance; finite for a disjoint cell
+            ``[delta, delta + width)`` of the depth that aggressive orders reached.
+        exposure_s: Order-seconds that could have been filled.
+        fills: How many fills; fractions are weights.
+        side: +1 bid (hit by sell aggressors), -1 ask, 0 both or unknown.
+        block: Stretch of time or ladder cycle whose rows may depend on each other; -1 for none.
+    """
+
+    delta_ticks: Floats
+    width_ticks: Floats
+    exposure_s: Floats
+    fills: Floats
+    side: NDArray[np.int8]
+    block: Ints
+
+    def __post_init__(self) -> None:
+        columns = (self.delta_ticks, self.width_ticks, self.exposure_s, self.fills, self.side, self.block)
+        if any(column.shape != (len(self.delta_ticks),) for column in columns):
+            lengths = ", ".join(str(column.shape) for column in columns)
+            raise DataError(f"points: the columns have shapes {lengths}; give one value a row in each")
+        fault = first_fault(self.delta_ticks, self.width_ticks, self.exposure_s, self.fills)
+        if fault:
+            raise DataError(f"points row {fault[0] + 1}: {fault[1]}")
+        for column in columns:
+            column.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.delta_ticks)
+
+    @classmethod
+    def of(
+        cls,
+        delta_ticks: ArrayLike,
+        exposure_s: ArrayLike,
+        fills: ArrayLike,
+        side: Sequence[str | int] | ArrayLike | None = None,
+        block: ArrayLike | None = None,
+        width_ticks: ArrayLike | None = None,
+    ) -> Self:
+        """Return points of columns in any numeric type.
+
+        Args:
+            delta_ticks: Distances, in ticks.
+            exposure_s: Order-seconds.
+            fills: Counts.
+            side: ``bid``, ``ask``, an empty string, or +1, -1, 0; None when unknown.
+            block: Whole numbers, -1 for none; None when there are no blocks.
+            width_ticks: Widths of cells; None for resting orders.
+
+        Raises:
+            DataError: On a value that cannot be, with its row (counted from 1).
+        """
+        delta = _floats(delta_ticks, "delta_ticks")
+        rows = len(delta)
+        return cls(
+            delta_ticks=delta,
+            width_ticks=np.full(rows, np.inf) if width_ticks is None else _floats(width_ticks, "width_ticks"),
+            exposure_s=_floats(exposure_s, "exposure_s"),
+            fills=_floats(fills, "fills"),
+            side=np.zeros(rows, np.int8) if side is None else _sides(side),
+            block=np.full(rows, NO_BLOCK) if block is None else _blocks(block),
+        )
+
+    def where(self, rows: ArrayLike) -> Self:
+        """Return the points that *rows* (a mask or row numbers) picks."""
+        picked = np.asarray(rows)
+        return type(self)(
+            self.delta_ticks[picked],
+            self.width_ticks[picked],
+            self.exposure_s[picked],
+            self.fills[picked],
+            self.side[picked],
+            self.block[picked],
+        )
+
+
+def as_points(table: Points | Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> Points:
+    """Return *table* as points.
+
+    Args:
+        table: Points, a mapping of column names to columns (other names are passed over), or the
+            columns themselves in the order of `Points.of`.
+    """
+    if isinstance(table, Points):
+        return table
+    if not isinstance(table, Mapping):
+        if len(table) < len(COLUMNS):
+            raise DataError(f"points: {len(table)} columns; give at least {', '.join(COLUMNS)}")
+        return Points.of(*table)
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise DataError(f"points: no column {', '.join(missing)} among {', '.join(table)}")
+    known = (*COLUMNS, "side", "block", "width_ticks")
+    return Points.of(**{name: table[name] for name in known if name in table})
+
+
+def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -> tuple[int, str] | None:
+    """Return the first row that cannot be, counted from 0, with what is wrong; None when all can."""
+    faults = (
+        ("delta_ticks", delta, ~(np.abs(delta) <= LARGEST), "a distance is a number of ticks"),
+        ("width_ticks", width, ~(width > 0), "a cell has a width (inf for a resting order)"),
+        ("exposure_s", exposure, ~((exposure >= 0) & (exposure <= LARGEST)), "waiting takes 0 s or more"),
+        ("fills", fills, ~((fills >= 0) & (fills <= LARGEST)), "a count is 0 or more"),
+        ("exposure_s", exposure, (exposure == 0) & (fills > 0), "there are fills, so some time has passed"),
+    )
+    found = [(int(np.argmax(bad)), name, column, why) for name, column, bad, why in faults if bad.any()]
+    if not found:
+        return None
+    row, name, column, why = min(found, key=lambda fault: fault[0])
+    return row, f"{name} is {column[row]:g}; {why}; correct the row or leave it out"
+
+
+def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
+    """Group rows of equal keys, in ascending order of the first key, then the second, …
+
+    Returns:
+        One row number for each group, and for each row the number of its group.
+    """
+    order = np.lexsort(keys[::-1])
+    starts = np.zeros(len(order), bool)
+    starts[:1] = True
+    for key in keys:
+        ordered = key[order]
+        starts[1:] |= ordered[1:] != ordered[:-1]
+    groups = np.empty(len(order), np.int64)
+    groups[order] = np.cumsum(starts) - 1
+    return order[starts], groups
+
+
+def sum_by(groups: Ints, values: Floats, count: int) -> Floats:
+    """Return the sums of *values* over each of *count* groups."""
+    return np.bincount(groups, values, count).astype(np.float64, copy=False)
+
+
+def read_points(path: Path | str) -> Points:
+    """Read a CSV with ``delta_ticks``, ``exposure_s``, ``fills`` and perhaps ``side`` and ``block``.
+
+    Columns may stand in any order, others are passed over. ``side`` is ``bid``, ``ask`` or empty;
+    ``block`` is any label, empty for none.
+
+    Raises:
+        BrokenFile: If the file cannot be read so, with its line and value.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, skipinitialspace=True)
+            header = [name.strip() for name in next(reader, [])]
+            _check_header(path, header)
+            lines = [(reader.line_num, row) for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BrokenFile(f"{path}: cannot be read as a CSV of points ({error}); check the path and the file") from error
+    return _table(path, header, lines)
+
+
+def write_points(path: Path, points: Points) -> None:
+    """Write ``calibration_points.csv``: rows summed over blocks, by distance, then bid before ask.
+
+    An empty ``side`` means both or unknown; an empty ``lambda_per_s``, no exposure.
+    """
+    first, groups = group(points.delta_ticks, -points.side)
+    exposure = sum_by(groups, points.exposure_s, len(first))
+    fills = sum_by(groups, points.fills, len(first))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["delta_ticks", "side", "exposure_s", "fills", "lambda_per_s"])
+        for row, seconds, count in zip(first, exposure.tolist(), fills.tolist(), strict=True):
+            rate = _number_text(count / seconds) if seconds else ""
+            side = SIDE_NAMES[int(points.side[row])]
+            writer.writerow(
+                [_number_text(float(points.delta_ticks[row])), side, _number_text(seconds), _number_text(count), rate]
+            )
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    """Refuse a header without the three columns, or with one of them twice."""
+    for name in COLUMNS:
+        if header.count(name) != 1:
+            raise BrokenFile(
+                f"{path.name}:1: {'no' if name not in header else 'more than one'} column {name} in "
+                f"{','.join(header)[:80]!r}; a table of points has {','.join(COLUMNS)} and perhaps side, block, "
+                f"parted by commas"
+            )
+
+
+def _table(path: Path, header: list[str], lines: list[tuple[int, list[str]]]) -> Points:
+    """Return the points of the read *lines*; a fault names its line."""
+    for line, row in lines:
+        if len(row) != len(header):
+            raise BrokenFile(f"{path.name}:{line}: {len(row)} fields under {len(header)} columns; mend the line")
+    columns = {name: [(line, row[at].strip()) for line, row in lines] for at, name in enumerate(header)}
+    delta, exposure, fills = (_numbers(path, name, columns[name]) for name in COLUMNS)
+    for line, name in columns.get("side", ()):
+        if name not in SIDES:
+            raise BrokenFile(f"{path.name}:{line}: side is {name!r}; write bid or ask, or leave it empty")
+    fault = first_fault(delta, np.full(len(lines), np.inf), exposure, fills)
+    if fault:
+        raise BrokenFile(f"{path.name}:{lines[fault[0]][0]}: {fault[1]}")
+    labels = [label for _, label in columns.get("block", ())]
+    numbers = {label: number for number, label in enumerate(dict.fromkeys(filter(None, labels)))}
+    return Points.of(
+        delta,
+        exposure,
+        fills,
+        side=[name for _, name in columns["side"]] if "side" in columns else None,
+        block=[numbers.get(label, NO_BLOCK) for label in labels] if "block" in columns else None,
+    )
+
+
+def _numbers(path: Path, name: str, texts: Iterable[tuple[int, str]]) -> Floats:
+    """Return a column of decimal texts as numbers."""
+    numbers = []
+    for line, text in texts:
+        try:
+            numbers.append(float(text.replace("_", "?")))
+        except ValueError as error:
+            raise BrokenFile(f"{path.name}:{line}: {name} is {text!r}, not a number; mend the line") from error
+    return np.array(numbers, np.float64)
+
+
+def _floats(column: ArrayLike, name: str) -> Floats:
+    """Return a copy of *column* as 64-bit floats."""
+    try:
+        return np.array(column, np.float64, ndmin=1)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"points: column {name} is not all numbers ({error}); correct it") from error
+
+
+def _sides(column: Sequence[str | int] | ArrayLike) -> NDArray[np.int8]:
+    """Return sides, as names or as signs, as signs."""
+    values = np.array(column, ndmin=1).tolist()
+    signs = [SIDES.get(value) if isinstance(value, str) else value for value in values]
+    for row, (value, sign) in enumerate(zip(values, signs, strict=True), 1):
+        if sign not in SIDE_NAMES:
+            raise DataError(f"points row {row}: side is {value!r}; give bid or 1, ask or -1, '' or 0 for unknown")
+    return np.array(signs, np.int8)
+
+
+def _blocks(column: ArrayLike) -> Ints:
+    """Return block numbers as integers."""
+    blocks = _floats(column, "block")
+    bad = (blocks != np.round(blocks)) | ~((blocks >= NO_BLOCK) & (blocks <= LARGEST))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(f"points row {row + 1}: block is {blocks[row]:g}; give a whole number from 0, or -1 for none")
+    return blocks.astype(np.int64)
+
+
+def _number_text(value: float) -> str:
+    """Return *value* as the shortest text that reads back as itself."""
+    return str(int(value)) if value.is_integer() and abs(value) < LARGEST else repr(value)

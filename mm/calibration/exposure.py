@@ -1,0 +1,202 @@
+"""How long simulated orders rested at each distance, and how often the first fill came there.
+
+An order counts from the instant it rests until its first fill, the instant its cancel takes effect,
+its expiry, a break of the book or the end of the data: first fill goes with time to first fill. Its
+distance is that of its own price from the current reference, so an order that stands still changes
+its distance when the market moves. While it is nearer than its own side's best price, or the book is
+not valid, its seconds and fills are left out: no print shows who would have come.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, STATUSES, Journal
+from mm.calibration.points import Points
+from mm.calibration.reference import BLOCK_US, CLOSED, ReferencePath, reference_path, span_of, within
+from mm.clock import US_PER_S
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.backtest.tape import Tape
+
+    Ints = NDArray[np.int64]
+
+FOREVER = 1 << 62
+ENDED = [STATUSES.index(name) for name in ("CANCELLED", "FILLED", "EXPIRED", "REJECTED")]
+
+
+@dataclass(frozen=True)
+class OrderExposure:
+    """Exposure and first fills of simulated orders.
+
+    Attributes:
+        points: By side, block and distance; a fill is hit by anything at the distance or beyond.
+        orders: Orders that rested.
+        fills: First fills counted.
+        fills_left_out: First fills of orders that were nearer than the best price, or without a valid book.
+        exposed_s: Order-seconds counted.
+        left_out_s: Order-seconds of orders nearer than the best price, or without a valid book.
+    """
+
+    points: Points
+    orders: int
+    fills: int
+    fills_left_out: int
+    exposed_s: float
+    left_out_s: float
+
+
+@dataclass(frozen=True)
+class _Lives:
+    """One row an order: from when it rested, until when, and whether a fill ended that."""
+
+    side: "Ints"
+    ticks: "Ints"
+    start_us: "Ints"
+    end_us: "Ints"
+    filled: "NDArray[np.bool_]"
+
+    def between(self, start_us: int, end_us: int) -> "_Lives":
+        """Return the lives that rested for some time in a window, cut to it."""
+        begin_us, stop_us = np.maximum(self.start_us, start_us), np.minimum(self.end_us, end_us)
+        rested = begin_us < stop_us
+        return _Lives(
+            side=self.side[rested],
+            ticks=self.ticks[rested],
+            start_us=begin_us[rested],
+            end_us=stop_us[rested],
+            filled=(self.filled & (self.end_us < end_us))[rested],
+        )
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where orders stood: ``distance`` is ``CLOSED`` where nobody could have shown that they were hit."""
+
+    side: "Ints"
+    block: "Ints"
+    distance: "Ints"
+
+    def keys(self, blocks: int, distances: int) -> "Ints":
+        """Return one number for each place that counts; ``CLOSED`` ones are left out."""
+        counted = self.distance != CLOSED
+        side = (self.side[counted] == 1).astype(np.int64)
+        keys: Ints = (side * blocks + self.block[counted]) * distances + self.distance[counted]
+        return keys
+
+
+class SimulatedOrders:
+    """The orders of one or more runs over one tape, ready for any number of windows.
+
+    Attributes:
+        span: The instants ``[start, end)`` that the tape speaks for.
+    """
+
+    def __init__(
+        self, journals: Sequence[Journal], tape: "Tape", reference: str = "mid", block_us: int = BLOCK_US
+    ) -> None:
+        """Prepare the lives of the orders.
+
+        Args:
+            journals: What a run of ``ladder``, or the runs of ``fixed``, left.
+            tape: The tape they were played on: its best prices say how far each order stood.
+            reference: ``mid``, ``micro`` or ``best``.
+            block_us: Length of the blocks, counted from the start of a window; exposure is split there.
+        """
+        self.span = span_of(tape)
+        self._path = reference_path(tape, reference)
+        self._block_us = block_us
+        self._lives = _lives(journals)
+
+    def between(self, start_us: int, end_us: int) -> OrderExposure:
+        """Return the exposure in ``[start_us, end_us)``, cut to the span of the tape.
+
+        An order that outlives the window rests until its end, whatever became of it then.
+        """
+        start_us, end_us = within(self.span, start_us, end_us)
+        lives = self._lives.between(start_us, end_us)
+        places, spent = _pieces(lives, self._path, self._path.segments(start_us, end_us, self._block_us))
+        hits = _fills(lives, self._path, start_us, self._block_us)
+        counted, exposed = hits.distance != CLOSED, places.distance != CLOSED
+        return OrderExposure(
+            points=_points(places, spent, hits, self._path.per_tick),
+            orders=lives.side.size,
+            fills=int(counted.sum()),
+            fills_left_out=int((~counted).sum()),
+            exposed_s=int(spent[exposed].sum()) / US_PER_S,
+            left_out_s=int(spent[~exposed].sum()) / US_PER_S,
+        )
+
+
+def _lives(journals: Sequence[Journal]) -> _Lives:
+    """Return the lives of all orders that were sent, whether or not they ever rested."""
+    parts = [_journal_lives(journal.orders) for journal in journals]
+    names = ("side", "ticks", "start_us", "end_us", "filled")
+    return _Lives(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _journal_lives(orders: "Ints") -> _Lives:
+    column = dict(zip(ORDER_COLUMNS, orders.T, strict=True))
+    order_id, us, action = column["order_id"], column["us"], column["action"]
+    placed, fill = action == ACTIONS.index("PLACE"), action == ACTIONS.index("FILL")
+    size = int(order_id.max(initial=0)) + 1
+    ended_us, filled_us = np.full(size, FOREVER), np.full(size, FOREVER)
+    over = fill | np.isin(column["status"], ENDED)
+    np.minimum.at(ended_us, order_id[over], us[over])
+    np.minimum.at(filled_us, order_id[fill], us[fill])
+    ids = order_id[placed]
+    return _Lives(
+        side=column["side"][placed],
+        ticks=column["ticks"][placed],
+        start_us=column["active_us"][placed],
+        end_us=ended_us[ids],
+        filled=(filled_us == ended_us)[ids] & (filled_us[ids] < FOREVER),
+    )
+
+
+def _pieces(lives: _Lives, path: ReferencePath, segments: "tuple[Ints, Ints, Ints]") -> "tuple[_Places, Ints]":
+    """Return each life cut where the reference moves or a block begins, with the µs of each piece."""
+    edges, rows, blocks = segments
+    first = np.searchsorted(edges[:-1], lives.start_us, side="right") - 1
+    count = np.searchsorted(edges[:-1], lives.end_us, side="left") - first
+    owner = np.repeat(np.arange(count.size), count)
+    segment = np.arange(owner.size) + np.repeat(first - (np.cumsum(count) - count), count)
+    spent = np.minimum(lives.end_us[owner], edges[segment + 1]) - np.maximum(lives.start_us[owner], edges[segment])
+    owner, segment, spent = owner[spent > 0], segment[spent > 0], spent[spent > 0]
+    side = lives.side[owner]
+    return _Places(side, blocks[segment], _distance(path, side, lives.ticks[owner], rows[segment])), spent
+
+
+def _fills(lives: _Lives, path: ReferencePath, start_us: int, block_us: int) -> _Places:
+    """Return where each filled order stood up to the instant of its first fill."""
+    side, us = lives.side[lives.filled], lives.end_us[lives.filled]
+    distance = _distance(path, side, lives.ticks[lives.filled], path.row_before_us(us))
+    return _Places(side, (us - 1 - start_us) // block_us, distance)
+
+
+def _distance(path: ReferencePath, side: "Ints", ticks: "Ints", rows: "Ints") -> "Ints":
+    """Return the distance of orders in the path's steps, ``CLOSED`` where they are not exposed."""
+    reference = np.where(side == 1, path.reference[1][rows], path.reference[-1][rows])
+    touch = np.where(side == 1, path.touch[1][rows], path.touch[-1][rows])
+    distance = side * (reference - path.per_tick * ticks)
+    return np.where((touch != CLOSED) & (distance >= touch), distance, CLOSED)
+
+
+def _points(places: _Places, spent: "Ints", hits: _Places, per_tick: int) -> Points:
+    """Return seconds and hits of each place that has seconds; a hit ends a piece, so its place has some."""
+    blocks = int(places.block.max(initial=0)) + 1
+    distances = int(places.distance.max(initial=0)) + 1
+    keys, into = np.unique(places.keys(blocks, distances), return_inverse=True)
+    exposure_us = np.bincount(into, spent[places.distance != CLOSED], keys.size)
+    fills = np.bincount(np.searchsorted(keys, hits.keys(blocks, distances)), minlength=keys.size)
+    return Points.of(
+        keys % distances / per_tick,
+        exposure_us / US_PER_S,
+        fills,
+        side=np.where(keys // (blocks * distances) == 1, 1, -1),
+        block=keys // distances % blocks,
+    )

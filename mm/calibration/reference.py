@@ -1,0 +1,144 @@
+"""The reference price that distances are measured from, as a number and as a path over a day.
+
+Distances are whole numbers: of half ticks from the mid, of eighths from the micro-price (which is
+rounded to the nearest eighth of a tick, half to even), of ticks from the side's own best price.
+An order's own distance and the distance of its side's best price always differ by whole ticks.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from mm.clock import US_PER_S
+from mm.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.backtest.tape import Tape
+
+    Ints = NDArray[np.int64]
+
+PER_TICK = {"mid": 2, "micro": 8, "best": 1}  # steps of distance in one tick, by reference
+BLOCK_US = 300 * US_PER_S  # points of one block may depend on each other
+CLOSED = -1  # instead of a distance: no valid book
+BEFORE_ALL = -(1 << 62)
+
+
+class Top(Protocol):
+    """The best prices (ticks) and their quantities (lots) of one instant."""
+
+    bid_ticks: int
+    ask_ticks: int
+    bid_lots: int
+    ask_lots: int
+
+
+def check_reference(reference: str) -> str:
+    """Return *reference*; raises UsageError where it is none of ``PER_TICK``."""
+    if reference not in PER_TICK:
+        raise UsageError(f"CALIB_REFERENCE (--calib-reference) is {reference!r}; choose one of {', '.join(PER_TICK)}")
+    return reference
+
+
+def reference_ticks(top: Top, reference: str) -> tuple[float, float]:
+    """Return the reference of a buy and of a sell order, in ticks (fractions where they fall so)."""
+    bid, ask = top.bid_ticks, top.ask_ticks
+    if reference == "best":
+        return float(bid), float(ask)
+    if reference == "mid":
+        return (bid + ask) / 2, (bid + ask) / 2
+    micro = bid + (ask - bid) * top.bid_lots / (top.bid_lots + top.ask_lots)
+    return micro, micro
+
+
+@dataclass(frozen=True)
+class ReferencePath:
+    """Reference and own best prices over a tape, one row whenever a best price or quantity changes.
+
+    Row 0 stands before everything, without a book. A book that is one-sided, empty, or whose bid
+    is not below its ask has no reference.
+
+    Attributes:
+        per_tick: Steps of distance in one tick.
+        event: Tape event after which the row holds.
+        us: Instant from which it holds.
+        reference: By side (+1 buy orders, -1 sell orders), the reference price in steps.
+        touch: By side, the distance of its own best price in steps; ``CLOSED`` without a book.
+    """
+
+    per_tick: int
+    event: "Ints"
+    us: "Ints"
+    reference: "dict[int, Ints]"
+    touch: "dict[int, Ints]"
+
+    def row_before_event(self, events: "Ints") -> "Ints":
+        """Return the row in force just before each of *events*, in the order of the tape."""
+        return np.searchsorted(self.event, events, side="left") - 1
+
+    def row_before_us(self, us: "Ints") -> "Ints":
+        """Return the row in force up to each instant: what changes at that instant does not count."""
+        return np.searchsorted(self.us, us, side="left") - 1
+
+    def segments(self, start_us: int, end_us: int, block_us: int) -> "tuple[Ints, Ints, Ints]":
+        """Return what held in ``[start_us, end_us)``, cut where a row or a block begins.
+
+        An end that is not after the start gives one segment of no length.
+
+        Returns:
+            ``(edges, rows, blocks)``: segment i is ``[edges[i], edges[i+1])``, with the row in
+            force and the number of its block; blocks count from *start_us*.
+        """
+        if block_us <= 0:
+            raise UsageError(f"blocks of {block_us} µs cannot be counted; give a length above 0")
+        first = int(np.searchsorted(self.us, start_us, side="right")) - 1
+        last = max(int(np.searchsorted(self.us, end_us, side="left")), first + 1)
+        begins = self.us[first:last].copy()
+        begins[0] = start_us
+        cuts = np.arange(start_us + block_us, end_us, block_us, dtype=np.int64)
+        at = np.searchsorted(begins, cuts, side="right")
+        rows = np.insert(np.arange(first, last), at, first + at - 1)
+        edges = np.append(np.insert(begins, at, cuts), end_us)
+        return edges, rows, (edges[:-1] - start_us) // block_us
+
+
+def span_of(tape: "Tape") -> tuple[int, int]:
+    """Return the instants ``[start, end)`` that *tape* speaks for, its last event included."""
+    last_us = int(tape.event_us[-1]) + 1 if tape.event_us.size else tape.end_us
+    return tape.start_us, max(tape.end_us, last_us)
+
+
+def within(span: tuple[int, int], start_us: int, end_us: int) -> tuple[int, int]:
+    """Return the part of ``[start_us, end_us)`` within *span*; of no length where there is none."""
+    start_us = max(start_us, span[0])
+    return start_us, max(min(end_us, span[1]), start_us)
+
+
+def reference_path(tape: "Tape", reference: str) -> ReferencePath:
+    """Return the path of *reference* (``mid``, ``micro`` or ``best``) over *tape*."""
+    per_tick = PER_TICK[check_reference(reference)]
+    bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
+    valid = (bid > 0) & (bid < ask)
+    buy, sell = _references(tape, reference, valid)
+    touch = {1: buy - per_tick * bid, -1: per_tick * ask - sell}
+    return ReferencePath(
+        per_tick=per_tick,
+        event=np.concatenate(([BEFORE_ALL], tape.top_event)),
+        us=np.concatenate(([BEFORE_ALL], tape.event_us[tape.top_event])),
+        reference={side: np.concatenate(([0], path)) for side, path in ((1, buy), (-1, sell))},
+        touch={side: np.concatenate(([CLOSED], np.where(valid, path, CLOSED))) for side, path in touch.items()},
+    )
+
+
+def _references(tape: "Tape", reference: str, valid: "NDArray[np.bool_]") -> "tuple[Ints, Ints]":
+    bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
+    if reference == "best":
+        return bid, ask
+    if reference == "mid":
+        return bid + ask, bid + ask
+    lots = np.where(valid, tape.top_bid_lots + tape.top_ask_lots, 1)
+    above_bid = np.rint(PER_TICK["micro"] * (ask - bid) * (tape.top_bid_lots / lots)).astype(np.int64)
+    micro = PER_TICK["micro"] * bid + above_bid
+    return micro, micro

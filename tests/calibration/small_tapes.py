@@ -1,0 +1,99 @@
+"""Tapes of a few events, and the slow way to walk through them."""
+
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+from hypothesis import strategies as st
+
+SNAPSHOT, DEPTH, TRADE, GAP, KEYFRAME = 1, 2, 3, 4, 5
+
+
+def book(us, bid, ask, bid_lots=10, ask_lots=10):
+    """A message after which these are the best prices (0 for none)."""
+    return ("book", us, bid, ask, bid_lots, ask_lots)
+
+
+def gap(us):
+    return ("gap", us)
+
+
+def trade(us, aggressor, ticks, trade_us=None):
+    """A print; *aggressor* +1 bought, -1 sold."""
+    return ("trade", us, aggressor, ticks, us if trade_us is None else trade_us)
+
+
+def tape(events, start_us, end_us):
+    """Return what the calibration reads of a tape."""
+    rows = [event for event in events if event[0] == "trade"]
+    tops = [(number, *_top(event)) for number, event in enumerate(events) if event[0] != "trade"]
+    tops = [top for number, top in enumerate(tops) if number == 0 or top[1:] != tops[number - 1][1:]]
+    columns = np.array(tops, np.int64).reshape(-1, 5).T
+    kinds = {"book": DEPTH, "gap": GAP, "trade": TRADE}
+    return SimpleNamespace(
+        event_us=np.array([event[1] for event in events], np.int64),
+        event_exch_us=np.array([event[4] if event[0] == "trade" else event[1] for event in events], np.int64),
+        kind=np.array([kinds[event[0]] for event in events], np.uint8),
+        first_row=np.concatenate(([0], np.cumsum([event[0] == "trade" for event in events]))).astype(np.int64),
+        row_side=np.array([row[2] for row in rows], np.int8),
+        row_ticks=np.array([row[3] for row in rows], np.int64),
+        top_event=columns[0],
+        top_bid_ticks=columns[1],
+        top_ask_ticks=columns[2],
+        top_bid_lots=columns[3],
+        top_ask_lots=columns[4],
+        start_us=start_us,
+        end_us=end_us,
+    )
+
+
+def _top(event):
+    return event[2:6] if event[0] == "book" else (0, 0, 0, 0)
+
+
+@st.composite
+def events(draw, size=40):
+    """A short story: books that move, gaps, one-sided books, and prints in bursts of one trade time."""
+    us, trade_us, told = 0, 0, []
+    for _ in range(draw(st.integers(0, size))):
+        us += draw(st.sampled_from((0, 0, 1, 2, 5, 9)))
+        what = draw(st.sampled_from(("book", "book", "trade", "trade", "trade", "gap")))
+        if what == "book":
+            bid = draw(st.integers(95, 100))
+            ask = draw(st.sampled_from((0, bid + 1, bid + 1, bid + 2, bid + 3, bid + 6)))
+            lots = st.integers(1, 9)
+            told.append(book(us, bid, ask, draw(lots), draw(lots) if ask else 0))
+        elif what == "trade":
+            trade_us += draw(st.sampled_from((0, 0, 1)))
+            told.append(trade(us, draw(st.sampled_from((1, -1))), draw(st.integers(88, 110)), trade_us))
+        else:
+            told.append(gap(us))
+    return told
+
+
+def tops(events):
+    """Yield ``(from_us, to_us, top)`` of every stretch, the last to the end of time; None is no book."""
+    now, since = None, 0
+    for event in events:
+        if event[0] == "trade":
+            continue
+        yield since, event[1], now
+        since = event[1]
+        now = event[2:6] if event[0] == "book" and event[3] else None
+    yield since, 1 << 62, now
+
+
+def top_before(events, number):
+    """Return the top that event *number* of the story meets."""
+    books = [event for event in events[:number] if event[0] != "trade"]
+    return books[-1][2:6] if books and books[-1][0] == "book" and books[-1][3] else None
+
+
+def slow_touch(top, side, reference):
+    """Return ``(reference, own best price)`` in ticks, exactly, or None without a book."""
+    if top is None:
+        return None
+    bid, ask, bid_lots, ask_lots = top
+    eighths = round(Fraction(8 * (ask - bid) * bid_lots, bid_lots + ask_lots))
+    middle = {"mid": Fraction(bid + ask, 2), "micro": bid + Fraction(eighths, 8)}
+    return middle.get(reference, bid if side > 0 else ask), bid if side > 0 else ask

@@ -1,0 +1,127 @@
+"""Quotes that only measure."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.calibration.quotes import CalibrationLadder, FixedDelta
+from mm.errors import UsageError
+
+DELTAS = (1, 2, 3, 5, 8, 13)
+
+
+def view(us=0, bid=100, ask=102, bid_lots=1, ask_lots=3):
+    return SimpleNamespace(us=us, bid_ticks=bid, ask_ticks=ask, bid_lots=bid_lots, ask_lots=ask_lots)
+
+
+def prices(quotes):
+    return quotes.bid_ticks, quotes.ask_ticks
+
+
+def test_both_quotes_stand_at_the_distance_from_the_mid():
+    assert prices(FixedDelta(3).quote(view(bid=100, ask=102))) == (98, 104)
+
+
+def test_a_half_tick_mid_rounds_both_quotes_away_from_it():
+    """A bid is floored and an ask ceiled: no side is nearer than asked."""
+    assert prices(FixedDelta(3).quote(view(bid=100, ask=101))) == (97, 104)
+
+
+def test_the_quantity_is_the_engines():
+    quotes = FixedDelta(3).quote(view())
+    assert quotes.bid_lots is None
+    assert quotes.ask_lots is None
+
+
+@pytest.mark.parametrize(("reference", "expected"), [("mid", (100, 102)), ("micro", (99, 102)), ("best", (99, 103))])
+def test_the_reference_is_what_distances_are_measured_from(reference, expected):
+    """Micro-price of 1 lot bid at 100 and 3 offered at 102: 100.5, nearer the thin side."""
+    assert prices(FixedDelta(1, reference=reference).quote(view())) == expected
+
+
+def test_quotes_stand_still_until_the_mid_has_moved_by_the_threshold():
+    """An order that rests is what measures; the market moves past it."""
+    model = FixedDelta(3, mid_move_threshold_ticks=2)
+    first = prices(model.quote(view(bid=100, ask=102)))
+    assert prices(model.quote(view(bid=101, ask=104))) == first  # mid +1.5
+    assert prices(model.quote(view(bid=102, ask=104))) == (100, 106)  # mid +2
+    assert prices(model.quote(view(bid=101, ask=103))) == (100, 106)  # -1 from the new anchor
+
+
+def test_a_threshold_of_zero_follows_every_move():
+    model = FixedDelta(3, mid_move_threshold_ticks=0)
+    model.quote(view(bid=100, ask=102))
+    assert prices(model.quote(view(bid=101, ask=102))) == (98, 105)
+
+
+def test_a_new_dwell_takes_a_new_distance_and_a_new_anchor():
+    ladder = CalibrationLadder((1, 5), dwell_ms=60_000, start_us=7)
+    near, far = ladder.cycle(0)
+    assert prices(ladder.quote(view(us=7))) == (101 - near, 101 + near)
+    assert prices(ladder.quote(view(us=7 + 59_999_999, bid=101, ask=103))) == (101 - near, 101 + near)
+    assert prices(ladder.quote(view(us=7 + 60_000_000, bid=101, ask=103))) == (102 - far, 102 + far)
+
+
+def test_every_cycle_shows_every_distance_for_one_dwell():
+    ladder = CalibrationLadder(DELTAS, dwell_ms=10)
+    shown = []
+    for number in range(20 * len(DELTAS)):
+        ladder.quote(view(us=10_000 * number))
+        shown.append(ladder.delta_ticks)
+    assert all(set(shown[at : at + 6]) == set(DELTAS) for at in range(0, len(shown), 6))
+    assert set(Counter(shown).values()) == {20}
+
+
+def test_no_distance_is_tied_to_its_place_in_the_cycle():
+    """A fixed order would give one distance every full hour and what happens then."""
+    ladder = CalibrationLadder(DELTAS, dwell_ms=10)
+    first = Counter(ladder.cycle(number)[0] for number in range(600))
+    assert all(70 <= first[delta] <= 130 for delta in DELTAS)
+
+
+def test_the_order_of_a_cycle_is_part_of_the_artefact():
+    """The seed alone is recorded, so the order it stands for must never change."""
+    ladder = CalibrationLadder(DELTAS, dwell_ms=60_000, seed=7)
+    assert [ladder.cycle(number) for number in (0, 1, 1_000_000)] == [
+        (1, 2, 8, 13, 3, 5),
+        (3, 5, 8, 2, 13, 1),
+        (5, 13, 1, 2, 3, 8),
+    ]
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 10**10), min_size=1, max_size=8))
+def test_the_distance_depends_on_the_instant_alone(seed, instants):
+    """However often and from where it is asked: windows may be played in any order."""
+    asked_once = []
+    for us in instants:
+        ladder = CalibrationLadder(DELTAS, dwell_ms=60_000, seed=seed)
+        ladder.quote(view(us=us))
+        asked_once.append(ladder.delta_ticks)
+    ladder = CalibrationLadder(DELTAS, dwell_ms=60_000, seed=seed)
+    asked_in_turn = []
+    for us in instants:
+        ladder.quote(view(us=us))
+        asked_in_turn.append(ladder.delta_ticks)
+    assert asked_once == asked_in_turn
+
+
+@pytest.mark.parametrize("deltas", [(), (1, 1), (2, 1), (-1, 2), (1, float("nan")), (1, float("inf"))])
+def test_distances_that_cannot_be_held_are_refused(deltas):
+    with pytest.raises(UsageError, match="CALIB_DELTAS"):
+        CalibrationLadder(deltas, dwell_ms=60_000)
+
+
+@pytest.mark.parametrize("dwell_ms", [0, -1, float("nan"), 0.0001])
+def test_a_dwell_must_last(dwell_ms):
+    with pytest.raises(UsageError, match="CALIB_DWELL_MS"):
+        CalibrationLadder(DELTAS, dwell_ms=dwell_ms)
+
+
+def test_an_unknown_reference_and_a_negative_threshold_are_refused():
+    with pytest.raises(UsageError, match="choose one of mid, micro, best"):
+        FixedDelta(1, reference="last")
+    with pytest.raises(UsageError, match="THRESHOLD"):
+        FixedDelta(1, mid_move_threshold_ticks=-1)

@@ -1,0 +1,202 @@
+"""How long simulated orders rested at each distance, and how often the first fill came there."""
+
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_tapes import book, events, gap, slow_touch, tape, tops
+
+from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, STATUSES, Journal
+from mm.calibration.exposure import SimulatedOrders
+from mm.calibration.reference import PER_TICK
+
+S = 1_000_000
+CLOSES = {
+    "fill": [("FILL", "FILLED"), ("CLOSE_FILLED", "FILLED")],
+    "part": [("FILL", "LIVE")],
+    "cancel": [("CANCEL_ACK", "CANCELLED")],
+    "expire": [("EXPIRE", "EXPIRED")],
+    "reject": [("REJECT", "REJECTED")],
+    "": [],
+}
+
+
+def row(**values):
+    return [values.get(name, -1) for name in ORDER_COLUMNS]
+
+
+def order(number, side, ticks, active_us, *ends):
+    """The rows of one order: placed, then what became of it, as ``(word, instant)``."""
+    told = [("PLACE", "SENT", max(active_us - 3, 0))]
+    told += [(action, status, us) for word, us in ends for action, status in CLOSES[word]]
+    same = {"order_id": number, "side": side, "ticks": ticks, "lots": 1, "active_us": active_us}
+    return [row(us=us, action=ACTIONS.index(a), status=STATUSES.index(s), **same) for a, s, us in told]
+
+
+def journal(*orders):
+    rows = [told for one in orders for told in one]
+    empty = np.empty((0, 0), np.int64)
+    table = np.array(rows, np.int64).reshape(-1, len(ORDER_COLUMNS))
+    return Journal(table, empty, empty, empty, ())
+
+
+def places(result):
+    points = result.points
+    keys = zip(points.side.tolist(), points.block.tolist(), points.delta_ticks.tolist(), strict=True)
+    return dict(zip(keys, zip(points.exposure_s.tolist(), points.fills.tolist(), strict=True), strict=True))
+
+
+def measure(told, end_us, *orders, **options):
+    return SimulatedOrders([journal(*orders)], tape(told, 0, end_us), **options).between(0, end_us)
+
+
+def test_an_order_is_exposed_from_rest_to_its_first_fill():
+    """Bid at 99 under a mid of 101, from second 1 to a fill at second 4: 3 s at 2 ticks, one fill."""
+    result = measure([book(0, 100, 102)], 10 * S, order(1, 1, 99, 1 * S, ("fill", 4 * S)))
+    assert places(result) == {(1, 0, 2): (3, 1)}
+    assert (result.orders, result.fills, result.fills_left_out) == (1, 1, 0)
+
+
+def test_what_rests_after_a_part_of_it_was_filled_is_not_exposed():
+    """First fill goes with time to first fill; the rest of the order would add time without counts."""
+    rows = order(1, 1, 99, 1 * S, ("part", 4 * S), ("part", 6 * S), ("cancel", 9 * S))
+    assert places(measure([book(0, 100, 102)], 10 * S, rows)) == {(1, 0, 2): (3, 1)}
+
+
+@pytest.mark.parametrize("how", ["cancel", "expire"])
+def test_a_cancel_and_an_expiry_end_exposure_without_a_fill(how):
+    assert places(measure([book(0, 100, 102)], 10 * S, order(1, 1, 99, 1 * S, (how, 4 * S)))) == {(1, 0, 2): (3, 0)}
+
+
+def test_an_order_still_resting_is_exposed_to_the_end_of_the_data():
+    assert places(measure([book(0, 100, 102)], 10 * S, order(1, 1, 99, 1 * S))) == {(1, 0, 2): (9, 0)}
+
+
+def test_a_rejected_order_never_rested():
+    result = measure([book(0, 100, 102)], 10 * S, order(1, 1, 99, 1 * S, ("reject", 1 * S)))
+    assert (places(result), result.orders) == ({}, 0)
+
+
+def test_an_order_that_stands_still_changes_its_distance_when_the_mid_moves():
+    """Ask at 105: 4 ticks from 101, then 2.5 from 102.5, and the fill comes there."""
+    told = [book(0, 100, 102), book(3 * S, 102, 103)]
+    result = measure(told, 10 * S, order(1, -1, 105, 1 * S, ("fill", 7 * S)))
+    assert places(result) == {(-1, 0, 4): (2, 0), (-1, 0, 2.5): (4, 1)}
+
+
+def test_a_fill_counts_at_the_distance_up_to_its_instant():
+    """What the book does at the instant of the fill, it does because of the trade that filled."""
+    told = [book(0, 100, 102), book(7 * S, 98, 102)]
+    assert places(measure(told, 10 * S, order(1, 1, 99, 1 * S, ("fill", 7 * S)))) == {(1, 0, 2): (6, 1)}
+
+
+def test_an_order_nearer_than_its_own_best_price_is_left_out():
+    """A bid at 100 while the best bid falls to 99 and comes back: nobody's print shows who would have come."""
+    told = [book(0, 100, 102), book(3 * S, 99, 102), book(5 * S, 100, 102)]
+    result = measure(told, 10 * S, order(1, 1, 100, 1 * S, ("fill", 6 * S)))
+    assert places(result) == {(1, 0, 1): (3, 1)}
+    assert (result.exposed_s, result.left_out_s) == (3, 2)
+
+
+def test_a_fill_nearer_than_the_best_price_ends_the_order_and_counts_nowhere():
+    told = [book(0, 100, 102), book(3 * S, 99, 102)]
+    result = measure(told, 10 * S, order(1, 1, 100, 1 * S, ("fill", 6 * S)))
+    assert places(result) == {(1, 0, 1): (2, 0)}
+    assert (result.fills, result.fills_left_out) == (0, 1)
+
+
+def test_seconds_without_a_book_are_left_out():
+    told = [book(0, 100, 102), gap(3 * S), book(5 * S, 100, 102)]
+    result = measure(told, 10 * S, order(1, 1, 99, 1 * S, ("cancel", 3 * S)), order(2, 1, 99, 4 * S))
+    assert places(result) == {(1, 0, 2): (7, 0)}
+    assert result.left_out_s == 1
+
+
+def test_exposure_is_split_where_a_block_begins():
+    result = measure([book(0, 100, 102)], 1000 * S, order(1, 1, 99, 250 * S, ("fill", 600 * S)))
+    assert places(result) == {(1, 0, 2): (50, 0), (1, 1, 2): (300, 1)}
+
+
+@pytest.mark.parametrize(("reference", "delta"), [("mid", 2), ("micro", 1.5), ("best", 1)])
+def test_the_reference_can_be_chosen(reference, delta):
+    result = measure([book(0, 100, 102, 1, 3)], 10 * S, order(1, 1, 99, 0, ("fill", 1 * S)), reference=reference)
+    assert places(result) == {(1, 0, delta): (1, 1)}
+
+
+def test_a_window_does_not_know_how_an_order_ends_after_it():
+    """The fill at second 6 is no datum of a window that ends there."""
+    filled = journal(order(1, 1, 99, 1 * S, ("fill", 6 * S)))
+    orders = SimulatedOrders([filled], tape([book(0, 100, 102)], 0, 10 * S))
+    assert places(orders.between(2 * S, 6 * S)) == {(1, 0, 2): (4, 0)}
+    assert places(orders.between(2 * S, 6 * S + 1)) == {(1, 0, 2): (4, 1)}
+
+
+def test_a_journal_without_orders_gives_no_points():
+    result = measure([book(0, 100, 102)], 10 * S)
+    assert (len(result.points), result.orders, result.exposed_s, result.left_out_s) == (0, 0, 0, 0)
+
+
+def test_a_skipped_quote_is_no_order():
+    skip = [row(us=5, order_id=0, action=ACTIONS.index("SKIP"), status=STATUSES.index("REJECTED"), side=1, ticks=99)]
+    assert measure([book(0, 100, 102)], 10 * S, skip).orders == 0
+
+
+LIVES = st.lists(
+    st.tuples(
+        st.sampled_from((1, -1)),
+        st.integers(92, 106),
+        st.integers(0, 70),
+        st.integers(0, 40),
+        st.sampled_from(("fill", "part", "cancel", "expire", "")),
+    ),
+    max_size=6,
+)
+
+
+def slow_exposure(told, lives, window, reference, block_us):
+    """Ask every order in every µs where it stands."""
+    tick, spent, fills = Fraction(1, PER_TICK[reference]), Counter(), Counter()
+    state = {us: top for since, until, top in tops(told) for us in range(since, min(until, window[1]))}
+
+    def place(side, ticks, us):
+        found = slow_touch(state[us], side, reference)
+        if found is None or side * (found[1] - ticks) < 0:
+            return None
+        distance = side * (found[0] - ticks)
+        assert distance % tick == 0
+        return side, (us - window[0]) // block_us, distance
+
+    for side, ticks, start_us, length_us, how in lives:
+        stop_us = start_us + length_us if how else window[1]
+        for us in range(max(start_us, window[0]), min(stop_us, window[1])):
+            spent[place(side, ticks, us)] += 1
+        if how in ("fill", "part") and max(start_us, window[0]) < stop_us < window[1]:
+            fills[place(side, ticks, stop_us - 1)] += 1
+    return spent, fills
+
+
+@given(
+    events(),
+    LIVES,
+    st.tuples(st.integers(0, 40), st.integers(1, 60)),
+    st.sampled_from(("mid", "micro", "best")),
+    st.sampled_from((7, 30, S)),
+)
+def test_exposure_is_where_every_order_stands_in_every_instant(told, lives, window, reference, block_us):
+    """Seconds and fills agree with the slow way, and no order-second is lost."""
+    window = window[0], sum(window)
+    orders = [
+        order(number, side, ticks, start_us, (how, start_us + length_us))
+        for number, (side, ticks, start_us, length_us, how) in enumerate(lives, start=1)
+    ]
+    runs = [journal(*orders[::2]), journal(*orders[1::2])]
+    result = SimulatedOrders(runs, tape(told, 0, 200), reference, block_us).between(*window)
+    spent, fills = slow_exposure(told, lives, window, reference, block_us)
+    left_out, left_out_fills = spent.pop(None, 0), fills.pop(None, 0)
+    assert places(result) == {key: (us / S, fills[key]) for key, us in spent.items()}
+    assert (result.left_out_s, result.fills_left_out) == (left_out / S, left_out_fills)
+    assert result.exposed_s == sum(spent.values()) / S
+    assert result.fills == fills.total()

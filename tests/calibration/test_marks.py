@@ -1,0 +1,297 @@
+"""How deep each aggressive order reached."""
+
+from collections import Counter
+from dataclasses import asdict
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from small_tapes import book, events, gap, slow_touch, tape, top_before, tops, trade
+
+from mm.calibration.marks import MarkOptions, Marks
+from mm.calibration.reference import PER_TICK
+from mm.errors import UsageError
+
+S = 1_000_000
+
+
+def cells(points):
+    """Return ``{(side, block, delta): (seconds, fills)}``."""
+    keys = zip(points.side.tolist(), points.block.tolist(), points.delta_ticks.tolist(), strict=True)
+    return dict(zip(keys, zip(points.exposure_s.tolist(), points.fills.tolist(), strict=True), strict=True))
+
+
+def marks(told, end_us, **options):
+    return Marks(tape(told, 0, end_us), MarkOptions(**options)).between(0, end_us)
+
+
+def hits(result, side):
+    return {key[2]: fills for key, (_, fills) in cells(result.cells).items() if key[0] == side and fills}
+
+
+def test_one_sell_through_two_levels_is_one_mark_at_its_deepest_print():
+    """Book 100/102, mid 101: prints at 100 and 98 of one order reach bids 3 ticks below the mid, once."""
+    told = [book(0, 100, 102), trade(5 * S, -1, 100, 77), trade(5 * S, -1, 98, 77)]
+    result = marks(told, 10 * S)
+    assert hits(result, 1) == {3: 1}
+    assert hits(result, -1) == {}
+    assert (result.counts.prints, result.counts.sweeps, result.counts.counted) == (2, 1, 1)
+
+
+def test_the_cumulative_table_counts_a_mark_at_every_distance_it_reached():
+    told = [book(0, 100, 102), trade(5 * S, -1, 100, 77), trade(5 * S, -1, 98, 77)]
+    assert {
+        key[2]: row for key, row in cells(marks(told, 10 * S, max_delta_ticks=5).cumulative).items() if key[0] > 0
+    } == {
+        1: (10, 1),
+        2: (10, 1),
+        3: (10, 1),
+        4: (10, 0),
+        5: (10, 0),
+    }
+
+
+def test_exposure_is_the_time_in_which_a_probe_could_have_rested_there():
+    """Spread 2 for 4 s, then 3 for 6 s: whole ticks from 1 on, then half ticks from 1.5 on; each on two sides."""
+    result = marks([book(0, 100, 102), book(4 * S, 100, 103)], 10 * S, max_delta_ticks=3)
+    one_side = {1: (4, 0), 2: (4, 0), 3: (4, 0), 1.5: (6, 0), 2.5: (6, 0)}
+    assert cells(result.cells) == {(side, 0, delta): row for side in (1, -1) for delta, row in one_side.items()}
+    assert (result.valid_s, result.excluded_s) == (10, 0)
+
+
+def test_a_sweep_is_measured_from_the_mid_before_its_first_print():
+    """The book that the order itself has moved does not shorten its reach."""
+    told = [book(0, 100, 102), trade(5, 1, 102, 77), book(6, 100, 104), trade(7, 1, 104, 77)]
+    assert hits(marks(told, 10), -1) == {3: 1}
+
+
+def test_prints_of_the_other_side_do_not_split_a_sweep():
+    told = [book(0, 100, 102), trade(5, 1, 102, 77), trade(5, -1, 100, 77), trade(5, 1, 103, 77)]
+    assert (hits(marks(told, 10), -1), hits(marks(told, 10), 1)) == ({2: 1}, {1: 1})
+
+
+def test_two_trade_times_are_two_sweeps():
+    told = [book(0, 100, 102), trade(5, 1, 102, 77), trade(5, 1, 103, 78)]
+    assert hits(marks(told, 10), -1) == {1: 1, 2: 1}
+
+
+def test_a_print_inside_the_spread_hits_no_probe_and_is_counted_as_such():
+    """A book older than the print: nobody could have known that a quote stood there."""
+    result = marks([book(0, 100, 104), trade(5, -1, 101), trade(6, -1, 103)], 10)
+    assert hits(result, 1) == {}
+    assert (result.counts.unreachable, result.counts.counted) == (2, 0)
+
+
+def test_strict_wants_a_print_beyond_the_probe():
+    told = [book(0, 100, 102), trade(5, -1, 99, 77), trade(7, -1, 100, 78)]
+    result = marks(told, 10, hit="strict")
+    assert hits(result, 1) == {1: 1}
+    assert result.counts.unreachable == 1
+
+
+def test_everything_beyond_the_largest_distance_falls_into_the_open_cell():
+    told = [book(0, 100, 102), trade(4, -1, 40), book(5, 100, 103), trade(6, -1, 30)]
+    result = marks(told, 10, max_delta_ticks=4)
+    assert hits(result, 1) == {4: 1, 3.5: 1}
+    widths = dict(zip(result.cells.delta_ticks.tolist(), result.cells.width_ticks.tolist(), strict=True))
+    assert widths == {1: 1, 2: 1, 3: 1, 4: np.inf, 1.5: 1, 2.5: 1, 3.5: np.inf}
+
+
+def test_a_spread_wider_than_the_largest_distance_exposes_no_probe():
+    result = marks([book(0, 100, 110), trade(5, -1, 90)], 10, max_delta_ticks=4)
+    assert len(result.cells) == 0
+    assert result.counts.beyond == 1
+
+
+def test_gaps_are_left_out_with_their_prints():
+    told = [book(0, 100, 102), gap(4 * S), trade(5 * S, -1, 99), book(6 * S, 100, 102)]
+    result = marks(told, 10 * S, max_delta_ticks=1)
+    assert cells(result.cells) == {(1, 0, 1): (8, 0), (-1, 0, 1): (8, 0)}
+    assert (result.valid_s, result.excluded_s, result.counts.no_book) == (8, 2, 1)
+
+
+def test_blocks_count_from_the_start_of_the_window():
+    told = [book(0, 100, 102), trade(450 * S, -1, 100)]
+    result = Marks(tape(told, 0, 1000 * S), MarkOptions(max_delta_ticks=1)).between(100 * S, 700 * S)
+    assert cells(result.cells) == {(side, block, 1): (300, block * (side > 0)) for side in (1, -1) for block in (0, 1)}
+
+
+def test_a_cell_without_time_keeps_no_hit():
+    """Two book messages of one µs with a print between them: the odd spread lasted for no time at all."""
+    told = [book(0, 100, 102), book(5, 100, 103), trade(5, -1, 100), book(5, 100, 102)]
+    result = marks(told, 10)
+    assert hits(result, 1) == {}
+    assert result.counts.unexposed == 1
+
+
+def test_distances_from_the_own_best_price_start_at_the_touch():
+    told = [book(0, 100, 103), trade(4, -1, 100, 7), trade(5, 1, 105, 8)]
+    result = marks(told, 10, reference="best", max_delta_ticks=5)
+    assert (hits(result, 1), hits(result, -1)) == ({0: 1}, {2: 1})
+
+
+def test_distances_from_the_micro_price_are_eighths_of_a_tick():
+    """1 lot bid at 100 and 3 offered at 102: micro-price 100.5, so a print at 99 is 1.5 ticks deep."""
+    told = [book(0, 100, 102, 1, 3), trade(4, -1, 99, 7), trade(5, 1, 102, 8)]
+    result = marks(told, 10, reference="micro", max_delta_ticks=3)
+    assert (hits(result, 1), hits(result, -1)) == ({1.5: 1}, {1.5: 1})
+    assert min(delta for side, _, delta in cells(result.cells) if side > 0) == 0.5
+
+
+def test_the_sides_asked_for_are_the_sides_given():
+    told = [book(0, 100, 102), trade(4, -1, 99, 7), trade(5, 1, 103, 8)]
+    assert set(marks(told, 10, sides=(-1,)).cells.side.tolist()) == {-1}
+
+
+def test_a_window_outside_the_tape_is_empty():
+    day = Marks(tape([book(0, 100, 102)], 0, 10))
+    for start_us, end_us in ((20, 30), (-9, -5), (5, 5)):
+        result = day.between(start_us, end_us)
+        assert (len(result.cells), len(result.cumulative), result.valid_s, result.excluded_s) == (0, 0, 0, 0)
+
+
+def test_the_span_of_a_tape_holds_its_last_event():
+    """A whole tape ends at the instant of its last event, which is a print here."""
+    day = Marks(tape([book(0, 100, 102), trade(10, -1, 100)], 0, 10))
+    assert day.span == (0, 11)
+    assert hits(day.between(*day.span), 1) == {1: 1}
+
+
+def test_a_tape_without_an_event_gives_an_empty_window():
+    result = marks([], 10)
+    assert (len(result.cells), result.excluded_s, result.counts.sweeps) == (0, 1e-5, 0)
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "says"),
+    [
+        ("hit", "near", "CALIB_HIT"),
+        ("reference", "last", "CALIB_REFERENCE"),
+        ("max_delta_ticks", -1, "MAX_DELTA_TICKS"),
+        ("max_delta_ticks", float("nan"), "MAX_DELTA_TICKS"),
+        ("block_us", 0, "blocks of 0 µs"),
+        ("sides", (), "sides"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(knob, value, says):
+    with pytest.raises(UsageError, match=says):
+        marks([], 10, **{knob: value})
+
+
+def slow_sweeps(told, window, side):
+    """Yield ``(us, number of the first print's event, deepest price)`` of each sweep in a window."""
+    found, trade_us = [], None
+    for number, event in enumerate(told):
+        if event[0] != "trade" or event[2] != -side or not window[0] <= event[1] < window[1]:
+            continue
+        if event[4] == trade_us:
+            found[-1][2] = side * min(side * found[-1][2], side * event[3])
+        else:
+            found.append([event[1], number, event[3]])
+        trade_us = event[4]
+    return found
+
+
+def slow_marks(told, window, options):
+    """Ask every probe what it sees: seconds exposed, sweeps that hit it, and of them those that went no further."""
+    per_tick = PER_TICK[options.reference]
+    beyond, block_us = options.hit == "strict", options.block_us
+    seconds, ends, reached = Counter(), Counter(), Counter()
+    for side in (1, -1):
+        distances = [Fraction(n, per_tick) for n in range(int(options.max_delta_ticks * per_tick) + 1)]
+
+        def on_grid_and_exposed(distance, place, side=side):
+            price = place[0] - side * distance
+            return price.denominator == 1 and side * (place[1] - price) >= 0
+
+        def is_hit(distance, place, deepest, side=side):
+            return side * (place[0] - side * distance - deepest) >= beyond
+
+        for since, until, top in tops(told):
+            place = slow_touch(top, side, options.reference)
+            for us in range(max(since, window[0]), min(until, window[1])):
+                for distance in distances if place else ():
+                    if on_grid_and_exposed(distance, place):
+                        seconds[side, (us - window[0]) // block_us, distance] += 1
+        for us, number, deepest in slow_sweeps(told, window, side):
+            place, block = slow_touch(top_before(told, number), side, options.reference), (us - window[0]) // block_us
+            met = [d for d in distances if place and on_grid_and_exposed(d, place) and is_hit(d, place, deepest)]
+            ends.update([(side, block, max(met))] if met else [])
+            reached.update((side, distance) for distance in met)
+    fills = {key: (us / S, ends[key]) for key, us in seconds.items()}
+    total = Counter()
+    for (side, _, distance), us in seconds.items():
+        total[side, distance] += us
+    return fills, {(side, -1, distance): (us / S, reached[side, distance]) for (side, distance), us in total.items()}
+
+
+OPTIONS = st.builds(
+    MarkOptions,
+    reference=st.sampled_from(("mid", "micro", "best")),
+    hit=st.sampled_from(("touch", "strict")),
+    max_delta_ticks=st.sampled_from((0, 1, 2.5, 4, 7)),
+    block_us=st.sampled_from((10, 30, S)),
+)
+
+
+@given(events(), OPTIONS, st.integers(-2, 60), st.integers(0, 60))
+def test_marks_are_what_every_single_probe_sees(told, options, start_us, length_us):
+    """The histograms agree with the definition, asked probe by probe and µs by µs."""
+    window = max(start_us, 0), max(start_us, 0) + length_us
+    result = Marks(tape(told, 0, 200), options).between(*window)
+    slow_cells, slow_cumulative = slow_marks(told, window, options)
+    assert cells(result.cells) == slow_cells
+    assert cells(result.cumulative) == slow_cumulative
+    counts = result.counts
+    assert counts.sweeps == counts.counted + counts.unreachable + counts.beyond + counts.no_book + counts.unexposed
+    assert counts.prints == sum(event[0] == "trade" and window[0] <= event[1] < window[1] for event in told)
+    assert counts.counted == result.cells.fills.sum()
+
+
+def same(one, other):
+    for name in ("cells", "cumulative"):
+        for column in ("delta_ticks", "width_ticks", "exposure_s", "fills", "side", "block"):
+            np.testing.assert_array_equal(getattr(getattr(one, name), column), getattr(getattr(other, name), column))
+    assert asdict(one.counts) == asdict(other.counts)
+    assert (one.valid_s, one.excluded_s) == (other.valid_s, other.excluded_s)
+
+
+@given(events(), events(), OPTIONS, st.integers(0, 60), st.integers(1, 60))
+def test_nothing_at_or_after_the_end_of_a_window_matters(told, other, options, start_us, length_us):
+    """The future may be anything: the past's marks are the same to the last bit."""
+    end_us = start_us + length_us
+    past = [event for event in told if event[1] < end_us]
+    future = [(event[0], event[1] + end_us, *event[2:]) for event in other]
+    once = Marks(tape(told, 0, 200), options).between(start_us, end_us)
+    again = Marks(tape(past + future, 0, 200), options).between(start_us, end_us)
+    same(once, again)
+
+
+@example([book(0, 100, 102), trade(3, -1, 99, 7), trade(5, -1, 98, 7)], MarkOptions(), 4, 9)
+@given(events(), OPTIONS, st.integers(0, 60), st.integers(1, 60))
+def test_a_window_is_what_a_tape_of_that_window_gives(told, options, start_us, length_us):
+    """The day is prepared once; a window of it is the window cut out, with only the book from before."""
+    end_us = start_us + length_us
+    early = [event for event in told if event[1] < start_us and event[0] != "trade"][-1:]
+    inside = [event for event in told if start_us <= event[1] < end_us]
+    whole = Marks(tape(told, 0, 200), options).between(start_us, end_us)
+    cut = Marks(tape(early + inside, start_us, end_us), options).between(start_us, end_us)
+    same(whole, cut)
+
+
+@given(events(), OPTIONS.filter(lambda options: options.reference != "micro"), st.integers(1, 60))
+def test_marks_are_symmetric(told, options, end_us):
+    """Turn the market upside down and bids become asks (a rounded micro-price may differ by an eighth)."""
+    mirrored = [
+        ("book", event[1], 200 - event[3] if event[3] else 0, 200 - event[2], event[5], event[4])
+        if event[0] == "book"
+        else (event[0], event[1], -event[2], 200 - event[3], event[4])
+        if event[0] == "trade"
+        else event
+        for event in told
+    ]
+    upright = cells(Marks(tape(told, 0, 200), options).between(0, end_us).cells)
+    turned = cells(Marks(tape(mirrored, 0, 200), options).between(0, end_us).cells)
+    assert turned == {(-side, block, delta): row for (side, block, delta), row in upright.items()}

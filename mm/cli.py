@@ -1,0 +1,272 @@
+"""The frame of every command: knobs to flags, errors to one line, exit codes to the contract's.
+
+A runner (:func:`runner`) makes a run folder; a plain command (:func:`command`) only answers. Both take their
+knobs as frozen dataclasses of mm/config.py, both understand ``--json``.
+"""
+
+import errno
+import functools
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from click.core import ParameterSource
+
+from mm.config import Day, Output, Terminal
+from mm.console import Console
+from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
+from mm.knobs import REQUIRED, Knob, closest, knobs, shown
+from mm.logs import write_line
+
+EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
+INTERRUPTED = 130
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+_SOURCES = {ParameterSource.COMMANDLINE: "flag", ParameterSource.ENVIRONMENT: "environment"}
+# What a line of ``mm --help`` says, and "module:function" or the commands below it.
+Commands = Mapping[str, tuple[str, "str | Commands"]]
+
+
+class _Frame(click.Command):
+    """Ends every failure with one line on stderr and the contract's exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run the command and leave the process."""
+        try:
+            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+        except (Exception, KeyboardInterrupt) as error:
+            code = ended(error)
+        sys.exit(code)
+
+
+class Command(_Frame):
+    """One command, made by :func:`runner` or :func:`command`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the body; its errors end here, before click takes some of them for its own."""
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.Exit:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            raise click.exceptions.Exit(ended(error)) from error
+
+
+class Program(_Frame, click.Group):
+    """Commands by name, each imported when it is called; the help imports none of them."""
+
+    def __init__(self, name: str, text: str, commands: Commands) -> None:
+        super().__init__(name, help=text, context_settings=_SETTINGS)
+        self._entries = commands
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of the commands whose modules are installed."""
+        return [name for name, (_, target) in self._entries.items() if _exists(target)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Return the command called *cmd_name*.
+
+        Raises:
+            UnknownModel: If there is none.
+        """
+        known = self.list_commands(ctx)
+        if cmd_name not in known:
+            raise UnknownModel(
+                f"{ctx.command_path} has no command {cmd_name!r}; it has {', '.join(known)}{closest(cmd_name, known)}"
+            )
+        text, target = self._entries[cmd_name]
+        if not isinstance(target, str):
+            return Program(cmd_name, text, target)
+        module, _, attribute = target.partition(":")
+        found: click.Command = getattr(import_module(module), attribute)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the map alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._entries[name][0]) for name in self.list_commands(ctx)])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*; without any, show the help."""
+        return super().parse_args(ctx, args or ["--help"])
+
+
+def runner(
+    kind: str, *groups: type, method: str | None = None, defaults: Mapping[str, Any] | None = None
+) -> Callable[[Callable[..., None]], Command]:
+    """Make ``main(run, *groups)`` a command that leaves a run folder.
+
+    Args:
+        kind: Of the run, and the folder it goes to (``backtest``).
+        groups: The dataclasses of its knobs, one of them Day; the body gets one object of each.
+        method: The knob that names the folder between kind and symbol (``calib_method``).
+        defaults: Defaults that this command has of its own, by field name.
+    """
+
+    def decorate(body: Callable[..., None]) -> Command:
+        every = _with(groups, Output)
+
+        def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
+            from mm.run_folder import Plan
+            from mm.runs import working
+
+            folder = settings[method].value if method else None
+            plan = Plan(kind, folder, _find(objects, Day), _find(objects, Output), settings)
+            with working(plan, console) as run:
+                body(run, *objects[: len(groups)])
+
+        return _make(body, every, call, defaults)
+
+    return decorate
+
+
+def command(
+    *groups: type, arguments: Sequence[click.Parameter] = (), defaults: Mapping[str, Any] | None = None
+) -> Callable[[Callable[..., None]], Command]:
+    """Make ``main(console, *groups, **arguments)`` a command without a run folder.
+
+    Args:
+        groups: The dataclasses of its knobs; the body gets one object of each.
+        arguments: Positional arguments, and options that are no knobs; the body gets them by name.
+        defaults: Defaults that this command has of its own, by field name.
+    """
+
+    def decorate(body: Callable[..., None]) -> Command:
+        def call(console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
+            named = {str(p.name): click.get_current_context().params[str(p.name)] for p in arguments}
+            try:
+                body(console, *objects[: len(groups)], **named)
+            except Exception as error:
+                if console.level == "DEBUG":
+                    traceback.print_exception(error)
+                error.add_note("LOG_LEVEL=DEBUG shows the traceback")
+                raise
+
+        return _make(body, _with(groups, Terminal), call, defaults, arguments)
+
+    return decorate
+
+
+def ended(error: BaseException) -> int:
+    """Tell *error* in one line on stderr, and return the exit code it means."""
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        write_line(sys.stderr, "error: interrupted")
+        return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        write_line(sys.stderr, f"error: {_usage(error)}")
+        return error.exit_code
+    known = _named(error)
+    write_line(sys.stderr, f"error: {' '.join(str(known).split())}")
+    if isinstance(known, ModelError):
+        traceback.print_exception(known.__cause__ or known)
+    return known.exit_code
+
+
+def _make(
+    body: Callable[..., None],
+    groups: Sequence[type],
+    call: Callable[[Console, Sequence[Any], Mapping[str, Any]], None],
+    defaults: Mapping[str, Any] | None,
+    arguments: Sequence[click.Parameter] = (),
+) -> Command:
+    declared = [_own_default(one, defaults or {}) for group in groups for one in knobs(group)]
+
+    @functools.wraps(body)
+    def callback(**params: Any) -> None:
+        from mm.run_manifest import SetKnob
+
+        ctx = click.get_current_context()
+        objects = [group(**{one.name: params[one.name] for one in knobs(group)}) for group in groups]
+        settings = {
+            one.name: SetKnob(
+                _as_json(params[one.name]),
+                _SOURCES.get(ctx.get_parameter_source(one.name) or ParameterSource.DEFAULT, "default"),
+                one.matters,
+            )
+            for one in declared
+        }
+        console = Console(as_json=params["json"], level=_find(objects, Terminal).log_level)
+        try:
+            call(console, objects, settings)
+        finally:
+            console.close()
+
+    options = [*arguments, *map(_option, declared), _json_option()]
+    name = body.__name__
+    return Command(name, callback=callback, params=options, help=body.__doc__, context_settings=_SETTINGS)
+
+
+def _option(one: Knob) -> click.Option:
+    # A default of None must not be passed: click would take it for a value that was given.
+    default: dict[str, Any] = {} if one.default in (None, REQUIRED) else {"default": shown(one.default)}
+    told = f", default {default['default']}" if default else ""
+    return click.Option(
+        [one.flag, one.name],
+        type=one.read,
+        envvar=one.variable,
+        required=one.default is REQUIRED,
+        metavar=one.reader.metavar,
+        help=f"{one.help}  [{one.variable}{told}]",
+        show_default=False,
+        **default,
+    )
+
+
+def _json_option() -> click.Option:
+    return click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
+
+
+def _own_default(one: Knob, defaults: Mapping[str, Any]) -> Knob:
+    return replace(one, default=defaults[one.name]) if one.name in defaults else one
+
+
+def _with(groups: Sequence[type], needed: type) -> tuple[type, ...]:
+    return tuple(groups) if any(issubclass(group, needed) for group in groups) else (*groups, needed)
+
+
+def _find(objects: Sequence[Any], kind: type) -> Any:
+    return next(one for one in objects if isinstance(one, kind))
+
+
+def _as_json(value: Any) -> Any:
+    return shown(value) if isinstance(value, Path | tuple) else value
+
+
+def _exists(target: "str | Commands") -> bool:
+    if not isinstance(target, str):
+        return any(_exists(below) for _, below in target.values())
+    try:
+        return find_spec(target.partition(":")[0]) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _usage(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    hint = f"; see {context.command_path} --help" if context else ""
+    if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Option):
+        return f"{error.param.opts[0]} ({error.param.envvar}) is missing; give the flag or set the variable{hint}"
+    return " ".join(error.format_message().split()).rstrip(".") + hint
+
+
+def _named(error: BaseException) -> MMError:
+    """Return *error* as the project's error that says what it means to a user."""
+    if isinstance(error, MMError):
+        return error
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        if package in EXTRAS:
+            return MissingExtra(f"this command needs {package}; install it with: pip install 'mm[{EXTRAS[package]}]'")
+        if package == "mm":
+            return MissingExtra(f"{error.name} is not compiled; build it with: make build")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return TryLater(f"no space: {error}; free some and try again")
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return DataError(f"{error.filename}: there is no such file or folder")
+    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    return MMError(f"unforeseen {type(error).__name__}: {error}{notes}")

@@ -1,0 +1,130 @@
+"""Names to classes: ``poisson`` from a registry, ``package.module:Class`` from anywhere.
+
+The current folder is searched first, so that a model of one's own needs no installation. A name, a parameter
+or a signature that does not fit is refused here, before anything runs.
+"""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from mm.errors import MMError, ModelError, UnknownModel, UsageError
+from mm.knobs import closest
+
+Registry = Mapping[str, "str | Callable[..., Any]"]
+
+
+def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
+    """Return the class that *name* stands for.
+
+    Args:
+        registry: The known names; an entry is the class, or ``package.module:Class`` to be imported now.
+        name: A known name, or ``package.module:Class``.
+        kind: What it is, for messages (``fill model``).
+
+    Raises:
+        UnknownModel: If there is no such name, module or class.
+        ModelError: If a user's module raises when it is imported.
+    """
+    if ":" in name:
+        return _load_from_anywhere(name, kind)
+    if name not in registry:
+        raise UnknownModel(
+            f"{kind} {name!r} is not known; known are {', '.join(sorted(registry))}, or give package.module:Class"
+            f"{closest(name, registry)}"
+        )
+    entry = registry[name]
+    if not isinstance(entry, str):
+        return entry
+    module, _, attribute = entry.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), attribute)
+    return found
+
+
+def _load_from_anywhere(name: str, kind: str) -> Callable[..., Any]:
+    module_name, _, attribute = name.partition(":")
+    here = os.getcwd()
+    if here not in sys.path[:1]:
+        sys.path.insert(0, here)
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise ModelError(f"{kind} {name!r}: {module_name} needs {error.name}, which is not installed") from error
+        raise UnknownModel(
+            f"{kind} {name!r}: there is no module {error.name!r} in {here} or on the Python path"
+        ) from error
+    except Exception as error:
+        raise ModelError(f"{kind} {name!r}: importing {module_name} raised {_told(error)}") from error
+    found: Callable[..., Any] | None = getattr(module, attribute, None)
+    if not callable(found):
+        names = [known for known in vars(module) if not known.startswith("_")]
+        raise UnknownModel(f"{kind} {name!r}: {module.__file__} has no class {attribute!r}{closest(attribute, names)}")
+    return found
+
+
+def construct(build: Callable[..., Any], params: Mapping[str, Any], source: str) -> Any:
+    """Return what *build*, a class or a function, makes of *params*.
+
+    Args:
+        build: What :func:`resolve` found; a compiled class names its parameters in ``__signature__``.
+        params: Its keyword arguments.
+        source: Where they come from, for messages (``QUOTE_PARAMS_JSON``).
+
+    Raises:
+        UsageError: If a key is unknown, or a required one is missing.
+        ModelError: If a user's class raises.
+    """
+    name = build.__name__
+    accepted = _parameters(build)
+    known = [p.name for p in accepted if p.kind is not p.VAR_KEYWORD]
+    if len(known) == len(accepted):
+        for key in params:
+            if key not in known:
+                raise UsageError(
+                    f"{source}: {name} has no parameter {key!r}; known are {', '.join(known) or 'none'}"
+                    f"{closest(key, known)}"
+                )
+    missing = [p.name for p in accepted if p.default is p.empty and p.name in known and p.name not in params]
+    if missing:
+        raise UsageError(f"{source}: {name} needs {', '.join(missing)}; known are {', '.join(known)}")
+    try:
+        return build(**params)
+    except MMError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{source}: {name} raised {_told(error)}") from error
+
+
+def require_signature(owner: object, method: str, n_args: int) -> None:
+    """Check that *owner*, a model or its class, has a hook that can be called with *n_args* values.
+
+    Raises:
+        UsageError: If it cannot.
+    """
+    hook = getattr(owner, method)
+    model = owner if inspect.isclass(owner) else type(owner)
+    unbound = inspect.isclass(owner) and inspect.isfunction(inspect.getattr_static(owner, method))
+    place = f"{model.__module__}:{model.__qualname__}.{method}"
+    if not callable(hook):
+        raise UsageError(f"{place} is {hook!r}; it must be a method of {n_args} arguments")
+    signature = inspect.signature(hook)
+    try:
+        signature.bind(*[None] * (n_args + unbound))
+    except TypeError:
+        raise UsageError(
+            f"{place}{signature} has the wrong signature; it is called with {n_args} "
+            f"argument{'s' if n_args != 1 else ''}{' after self' if unbound else ''}"
+        ) from None
+
+
+def _parameters(build: Callable[..., Any]) -> list[inspect.Parameter]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    return [p for p in inspect.signature(build).parameters.values() if p.kind in kinds]
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

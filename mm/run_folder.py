@@ -1,0 +1,116 @@
+"""Where runs lie and what they are called: one folder a run, claimed by making ``<folder>.partial``."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mm.clock import now_us, run_stamp
+from mm.config import Day, Output
+from mm.errors import RunExists, UsageError
+from mm.run_manifest import SetKnob
+
+_FOLDERS = {"schedule": ("calibration", "schedules")}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a run before it begins.
+
+    Attributes:
+        kind: ``backtest``, ``calibration``, ``schedule``, ``walkforward`` or ``sweep``.
+        method: The folder between kind and symbol, where the kind has one (``ladder``).
+        day: The days, and where the run goes.
+        output: What it is called, and what it tells.
+        knobs: Every knob of the command, by field name.
+    """
+
+    kind: str
+    method: str | None
+    day: Day
+    output: Output
+    knobs: Mapping[str, SetKnob]
+
+    def folder(self, run_id: str) -> Path:
+        """Return the folder of the finished run."""
+        if self.day.out_dir is not None:
+            return self.day.out_dir
+        parts = (*_FOLDERS.get(self.kind, (self.kind,)), *self._method(), self.day.symbol)
+        return self.day.out_root.joinpath(*parts, f"{self.day.label()}_{run_id}")
+
+    def log_file(self, run_id: str) -> Path:
+        """Return where the run's log lies."""
+        root = self.output.log_root or self.day.out_root / "logs"
+        return root.joinpath(self.kind, *self._method(), self.day.symbol, self.day.label(), run_id, "run.log")
+
+    def _method(self) -> tuple[str, ...]:
+        return (self.method,) if self.method else ()
+
+
+def claim(plan: Plan) -> str:
+    """Return a run id that nobody used; making its partial folder is what claims it.
+
+    Raises:
+        RunExists: If RUN_ID or OUT_DIR was used before.
+        UsageError: If the folder cannot be written.
+    """
+    given = plan.output.run_id
+    if plan.day.out_dir is not None:
+        _check_out_dir(plan.day.out_dir)
+    for run_id in (given,) if given else _stamps():
+        try:
+            if _begin(plan, run_id):
+                return run_id
+        except OSError as error:
+            raise cannot_write(plan.folder(run_id), error, "--out-root (OUT_ROOT) or --out-dir (OUT_DIR)") from error
+    raise RunExists(
+        f"--run-id (RUN_ID) {given!r} was used before: see {plan.folder(str(given))} and "
+        f"{plan.log_file(str(given)).parent}; give another one, or none"
+    )
+
+
+def _begin(plan: Plan, run_id: str) -> bool:
+    folder = plan.folder(run_id)
+    # A log alone is that of a run that failed, whose name may be given again; but under OUT_DIR it is
+    # the only trace of the name, and a generated name shares no log.
+    log_counts = plan.output.run_id is None or plan.day.out_dir is not None
+    if log_counts and plan.log_file(run_id).exists():
+        return False
+    if plan.day.out_dir is None and folder.exists():
+        return False
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        partial_folder(folder).mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _check_out_dir(folder: Path) -> None:
+    flag = f"--out-dir (OUT_DIR) {str(folder)!r}"
+    if partial_folder(folder).exists():
+        raise RunExists(f"{flag}: a run works on it, or was killed; if none does, remove {partial_folder(folder)}")
+    if not folder.exists():
+        return
+    if not folder.is_dir() or folder.is_mount():
+        raise UsageError(f"{flag}: a run cannot be renamed to a file or a mounted folder; name a new folder inside it")
+    if any(folder.iterdir()):
+        raise RunExists(f"{flag} is not empty; a run folder is written once, so name a new one")
+
+
+def _stamps() -> Iterator[str]:
+    stamp = run_stamp(now_us())
+    yield stamp
+    for count in itertools.count(2):
+        yield f"{stamp}_{count}"
+
+
+def partial_folder(folder: Path) -> Path:
+    """Return what the run folder *folder* is called while the run works, as an absolute path."""
+    whole = folder.resolve()
+    return whole.with_name(whole.name + ".partial")
+
+
+def cannot_write(path: Path, error: OSError, knob: str) -> UsageError:
+    """Return the error that names *path*, why it cannot be written, and the *knob* that moves it."""
+    return UsageError(f"{path} cannot be written ({error.strerror}); set {knob} to a folder that can")

@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pytest
+
+from mm import run_folder
+from mm.config import Day, Output
+from mm.errors import RunExists, UsageError
+from mm.run_folder import Plan, claim, partial_folder
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch, tmp_path):
+    monkeypatch.setattr(run_folder, "now_us", lambda: 1_765_951_200_000_000)
+    monkeypatch.chdir(tmp_path)
+
+
+def plan(kind="backtest", method=None, run_id=None, **day) -> Plan:
+    where = Day(**{"symbol": "BTCUSDT", "day": "20251216", **day})
+    return Plan(kind, method, where, Output(run_id=run_id), {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "folder", "log"),
+    [
+        ("backtest", None, "backtest/BTCUSDT/20251216_r", "backtest/BTCUSDT/20251216/r"),
+        ("calibration", "ladder", "calibration/ladder/BTCUSDT/20251216_r", "calibration/ladder/BTCUSDT/20251216/r"),
+        ("schedule", None, "calibration/schedules/BTCUSDT/20251216_r", "schedule/BTCUSDT/20251216/r"),
+        ("walkforward", None, "walkforward/BTCUSDT/20251216_r", "walkforward/BTCUSDT/20251216/r"),
+        ("sweep", None, "sweep/BTCUSDT/20251216_r", "sweep/BTCUSDT/20251216/r"),
+    ],
+)
+def test_a_run_and_its_log_lie_where_the_contract_says(kind, method, folder, log):
+    """Scripts find runs by their paths."""
+    made = plan(kind, method)
+    assert made.folder("r") == Path("out") / folder
+    assert made.log_file("r") == Path("out/logs") / log / "run.log"
+
+
+def test_several_days_share_one_folder():
+    """A range is one run."""
+    assert plan(day="20251216:20251218").folder("r").name == "20251216-20251218_r"
+
+
+def test_logs_follow_the_output_unless_they_have_their_own_root():
+    """A run into another folder leaves nothing in the current one."""
+    assert plan(out_root=Path("/x")).log_file("r").is_relative_to("/x/logs")
+    own = Plan("backtest", None, plan().day, Output(log_root=Path("/l")), {})
+    assert own.log_file("r").is_relative_to("/l/backtest")
+
+
+def test_a_generated_name_is_a_stamp_that_counts_up():
+    """Two runs in one second are two runs; a name is claimed by its partial folder."""
+    assert [claim(plan()) for _ in range(3)] == ["20251217T060000Z", "20251217T060000Z_2", "20251217T060000Z_3"]
+
+
+def test_a_generated_name_shares_no_log():
+    """A run that failed keeps its log to itself."""
+    log = plan().log_file("20251217T060000Z")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    assert claim(plan()) == "20251217T060000Z_2"
+
+
+@pytest.mark.parametrize("name", ["20251216_mine", "20251216_mine.partial"])
+def test_a_given_name_is_used_once(name):
+    """A folder that exists is never overwritten, nor one that somebody works on."""
+    folder = plan(run_id="mine").folder("mine").with_name(name)
+    folder.mkdir(parents=True)
+    with pytest.raises(RunExists, match=r"--run-id \(RUN_ID\) 'mine' was used before"):
+        claim(plan(run_id="mine"))
+
+
+def test_the_name_of_a_run_that_failed_may_be_given_again():
+    """Nothing but its log is left, which goes on."""
+    log = plan().log_file("mine")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    assert claim(plan(run_id="mine")) == "mine"
+
+
+def test_out_dir_is_the_run_folder_itself():
+    """OUT_DIR=out_backtest gives the core document's layout."""
+    assert plan(out_dir=Path("out_backtest")).folder("r") == Path("out_backtest")
+    claim(plan(out_dir=Path("out_backtest")))
+    assert Path("out_backtest.partial").is_dir()
+
+
+def test_out_dir_must_be_new_or_empty():
+    """Files of two runs are never mixed."""
+    Path("empty").mkdir()
+    claim(plan(out_dir=Path("empty")))
+    Path("full").mkdir()
+    Path("full/x").touch()
+    with pytest.raises(RunExists, match="'full' is not empty"):
+        claim(plan(out_dir=Path("full")))
+    with pytest.raises(UsageError, match="to a file"):
+        claim(plan(out_dir=Path("full/x")))
+    with pytest.raises(RunExists, match=r"a run works on it, or was killed; if none does, remove .*empty.partial"):
+        claim(plan(out_dir=Path("empty")))
+
+
+def test_a_name_used_under_out_dir_is_known_by_its_log():
+    """The folder does not tell the name there."""
+    log = plan(run_id="mine").log_file("mine")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    with pytest.raises(RunExists, match="'mine' was used before"):
+        claim(plan(run_id="mine", out_dir=Path("elsewhere")))
+
+
+def test_an_output_that_cannot_be_written_names_the_knob():
+    """It is found before the work, not after it."""
+    Path("file").touch()
+    with pytest.raises(UsageError, match=r"file/backtest/.* cannot be written \(Not a directory\); set --out-root"):
+        claim(plan(out_root=Path("file")))
+
+
+def test_a_partial_folder_stands_beside_the_run(tmp_path):
+    """Renaming is then one step on one disk."""
+    assert partial_folder(Path("a/../b")) == tmp_path / "b.partial"

@@ -1,0 +1,150 @@
+"""A simulated day as files: what a recorder would have left, equal for equal flags."""
+
+import hashlib
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from recorded import diffs, rows, snapshot
+
+from mm.errors import UsageError
+from mm.market_data.layout import DayFolder
+from mm.sim.day import make_day
+from mm.sim.market import Session
+from mm.sim.scenario import Poisson
+
+DAY = "20260105"
+
+
+def make(root: Path, day: str = DAY, seed: int = 7, hours: float = 0.1) -> Path:
+    folder = DayFolder(root, "SIMUSDT", day)
+    make_day(folder, Poisson(sigma_ticks_per_sqrt_s=3.0), Session("SIMUSDT", day, hours, seed))
+    return folder.path
+
+
+def hashes(path: Path) -> dict[str, str]:
+    files = (file for file in path.rglob("*") if file.is_file())
+    return {file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    """Six minutes of a lively mid."""
+    return make(tmp_path_factory.mktemp("data"))
+
+
+def test_frames_are_the_replay_of_snapshot_and_diffs(path):
+    """One frame a diff, top twenty best first, exact to the text, and never crossed."""
+    book = snapshot(path)
+    frames = rows(path, "orderbook_ws_depth")
+    for diff, frame in zip(diffs(path), frames, strict=True):
+        for side, levels in (("bid", diff["b"]), ("ask", diff["a"])):
+            for price, qty in levels:
+                book[side][price] = qty
+                if Decimal(qty) == 0:
+                    del book[side][price]
+        for side, backwards in (("bid", True), ("ask", False)):
+            best = sorted(book[side], key=Decimal, reverse=backwards)[:20]
+            told = [(frame[f"{side}{n}_price"], frame[f"{side}{n}_qty"]) for n in range(1, 21)]
+            assert told == [(price, book[side][price]) for price in best]
+        assert Decimal(frame["bid1_price"]) < Decimal(frame["ask1_price"])
+        assert (frame["recv_seq"], frame["last_update_id"]) == (str(diff["recv_seq"]), str(diff["u"]))
+        assert (frame["epoch_id"], frame["event_time_ms"]) == ("1", str(diff["E"]))
+
+
+def test_ids_have_no_hole(path):
+    """Updates join the snapshot and one another; trade ids count by one; recv_seq counts over all files."""
+    (loaded,) = (row for row in rows(path, "events") if row["type"] == "snapshot_loaded")
+    known = json.loads(loaded["details_json"])["last_update_id"]
+    taken = {int(row["recv_seq"]) for row in rows(path, "events")}
+    for diff in diffs(path):
+        assert diff["U"] == known + 1
+        assert diff["u"] - known == len(diff["b"]) + len(diff["a"])
+        known = diff["u"]
+        taken.add(diff["recv_seq"])
+    ids = [int(row["trade_id"]) for row in rows(path, "trades_ws")]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    taken |= {int(row["recv_seq"]) for row in rows(path, "trades_ws")}
+    assert taken == set(range(1, len(taken) + 1))
+
+
+def test_messages_arrive_in_the_order_of_sending_a_few_milliseconds_late(path):
+    """Receive order is exchange order, so the mid before a trade is the one it met."""
+    messages = [(d["recv_seq"], d["E"], d["recv_us"], 0) for d in diffs(path)]
+    messages += [
+        (int(t["recv_seq"]), int(t["trade_time_ms"]), int(t["recv_time_us"]), 1) for t in rows(path, "trades_ws")
+    ]
+    messages.sort()
+    assert [(sent, kind) for _, sent, _, kind in messages] == sorted((sent, kind) for _, sent, _, kind in messages)
+    received = [at for _, _, at, _ in messages]
+    assert received == sorted(received)
+    assert all(2_000 <= at - 1000 * sent <= 9_000 for _, sent, at, _ in messages)
+    assert all(sent % 100 == 0 for _, sent, _, kind in messages if kind == 0)
+
+
+def test_the_ledger_is_that_of_an_undisturbed_recording(path):
+    """One run, one epoch, one window, which encloses every message."""
+    events = rows(path, "events")
+    assert [row["type"] for row in events] == [
+        "run_start", "window_start", "ws_connected", "resync_start", "snapshot_request", "snapshot_loaded",
+        "resync_done", "window_end", "run_stop",
+    ]  # fmt: skip
+    assert [row["epoch_id"] for row in events] == ["0"] * 5 + ["1"] * 4
+    times = {row["type"]: int(row["recv_time_us"]) for row in events}
+    assert times["window_end"] - times["window_start"] == 360_000_000
+    arrivals = [int(row["recv_time_us"]) for row in rows(path, "trades_ws") + rows(path, "orderbook_ws_depth")]
+    assert times["resync_done"] < min(arrivals)
+    assert max(arrivals) < times["window_end"]
+
+
+def test_truth_lies_in_the_folder_and_in_its_manifest(path):
+    """The truth travels with the day and cannot be changed unseen."""
+    truth = json.loads((path / "truth.json").read_text())
+    assert {"A", "k", "sigma_ticks_per_sqrt_s", "tick_size", "scenario", "seed", "sides"} <= set(truth)
+    assert truth["trades"] == len(rows(path, "trades_ws"))
+    assert truth["depth_messages"] == len(rows(path, "orderbook_ws_depth"))
+    manifest = json.loads((path / f"manifest_SIMUSDT_{DAY}.json").read_text())
+    assert manifest["sealed"] is True
+    told = {entry["path"]: entry["sha256"] for entry in manifest["files"]}
+    assert told == {name: told_now for name, told_now in hashes(path).items() if name in told}
+    assert set(hashes(path)) - set(told) == {f"manifest_SIMUSDT_{DAY}.json", "day.lock"}
+
+
+def test_equal_flags_give_equal_bytes(path, tmp_path):
+    """No clock, no host and no folder name enters a day."""
+    again = make(tmp_path / "elsewhere")
+    assert hashes(again) == hashes(path)
+
+
+def test_another_seed_is_another_day(path, tmp_path):
+    """Every stream of draws is keyed by the seed."""
+    other = hashes(make(tmp_path, seed=8))
+    same = {name for name, one in hashes(path).items() if one == other[name]}
+    assert same == {"day.lock", "instrument.json", "schema.json", f"gaps_SIMUSDT_{DAY}.csv"}
+
+
+def test_a_simulated_day_is_replaced_and_nothing_else_is_left(tmp_path):
+    """A demo may be run twice; the folder holds one run."""
+    first = hashes(make(tmp_path))
+    assert hashes(make(tmp_path)) == first
+    assert [entry.name for entry in tmp_path.iterdir()] == ["SIMUSDT"]
+    assert [entry.name for entry in (tmp_path / "SIMUSDT").iterdir()] == [DAY]
+
+
+def test_a_recorded_day_is_never_replaced(tmp_path):
+    """A folder without a truth was not made here."""
+    folder = DayFolder(tmp_path, "SIMUSDT", DAY)
+    folder.path.mkdir(parents=True)
+    kept = folder.path / "something.csv"
+    kept.write_text("mine")
+    with pytest.raises(UsageError, match="no simulated day"):
+        make(tmp_path)
+    assert kept.read_text() == "mine"
+
+
+def test_the_check_of_recorded_days_finds_nothing_wrong(path):
+    """What holds for a recorded day holds for a simulated one."""
+    check = pytest.importorskip("mm.market_data.check")
+    report = check.check_day(DayFolder.at(path))
+    assert (report.ok, list(report.defects)) == (True, [])

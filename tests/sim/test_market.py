@@ -1,0 +1,38 @@
+"""When a session runs, and with which luck."""
+
+import pytest
+
+from mm.clock import iso
+from mm.sim.market import Session
+
+
+@pytest.mark.parametrize(
+    ("day", "utc"),
+    [("20260105", "2026-01-05T07:00:00"), ("20260329", "2026-03-29T06:00:00"), ("20261025", "2026-10-25T07:00:00")],
+)
+def test_a_session_opens_at_eight_in_berlin_on_every_day(day, utc):
+    """Also on the days whose night is an hour shorter or longer."""
+    assert iso(Session("S", day, 14, 0).open_ms * 1000).startswith(utc)
+
+
+def test_flow_lies_between_the_first_and_the_last_depth_instant():
+    """Before the first no recorder has a frame; after the last no message would show what was swept."""
+    session = Session("S", "20260105", 2, 0)
+    assert session.flow_ms == (session.open_ms + 100, session.close_ms - 100)
+    assert session.close_ms - session.open_ms == 2 * 3600 * 1000
+
+
+def test_draws_depend_on_seed_day_and_purpose():
+    """Days of a range are independent, and one part of a market does not disturb another."""
+    drawn = {
+        Session("S", day, 1, seed).random(purpose).random()
+        for day in ("20260105", "20260106")
+        for seed in (0, 1)
+        for purpose in ("mid", "orders")
+    }
+    assert len(drawn) == 8
+
+
+def test_ids_grow_from_day_to_day():
+    """A range of days is read as one tape."""
+    assert Session("S", "20260106", 1, 0).first_id - Session("S", "20260105", 1, 0).first_id == 10**9

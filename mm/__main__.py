@@ -1,0 +1,38 @@
+"""The ``mm`` program: every command of the project by name. Its help imports none of them."""
+
+import click
+
+import mm
+from mm.cli import Commands, Program
+
+_DATA: Commands = {
+    "import": ("Turn raw captured streams into day folders.", "mm.runner_data:import_command"),
+    "check": ("Validate a day folder.", "mm.runner_data:check_command"),
+}
+_RUNS: Commands = {
+    "list": ("List the runs under OUT_ROOT.", "mm.runner_runs:list_command"),
+    "show": ("Show one run.", "mm.runner_runs:show_command"),
+}
+_SIM: Commands = {
+    "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
+}
+COMMANDS: Commands = {
+    "record": ("Record one symbol until the window closes.", "mm.market_data.recorder:main"),
+    "data": ("Import and check recorded days.", _DATA),
+    "calibrate": ("Measure A and k of one day.", "mm.runner_calibration:main"),
+    "fit": ("Fit A and k to a table of points.", "mm.runner_fit:main"),
+    "schedule": ("Fit A and k in rolling windows.", "mm.runner_calibrate_schedule:main"),
+    "backtest": ("Play recorded days against a quote model and a fill model.", "mm.runner_backtest:main"),
+    "walkforward": ("Schedule, then one continuous backtest with it.", "mm.runner_walkforward:main"),
+    "report": ("Draw the report of a run.", "mm.runner_report:main"),
+    "runs": ("Look at run folders.", _RUNS),
+    "sim": ("Make markets to practise on.", _SIM),
+    "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench.__main__:main"),
+}
+
+main = click.version_option(mm.__version__, prog_name="mm")(
+    Program("mm", "Record, calibrate and backtest market making, from bytes to a result.", COMMANDS)
+)
+
+if __name__ == "__main__":
+    main()

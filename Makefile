@@ -1,0 +1,43 @@
+# Each target is a line or two that can be run by hand as well. PYTHON is any Python from 3.11 on.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+SOURCES := pyproject.toml $(shell find mm -name '*.pyx' -o -name '*.pxd')
+
+.PHONY: help install build demo test lint docs bench clean
+
+help:            ## What there is
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+install: $(VENV)/installed  ## Make .venv, install, compile
+
+$(VENV)/installed: $(SOURCES)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mm needs Python 3.11 or newer; say make PYTHON=python3.12 ...")'
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+build: install   ## Compile the kernels in place
+	$(RUN) -c "import setuptools; setuptools.setup()" --quiet build_ext --inplace
+
+demo: install    ## A synthetic day, from calibration to walk-forward
+	$(RUN) -m mm.demo
+
+test: lint       ## The whole suite: pytest, ruff, mypy
+	$(RUN) -m pytest -n auto
+
+lint: install
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+docs: install    ## Generate docs/configuration.md
+	$(RUN) -m mm.cli_docs
+
+bench: install   ## The project's own measurements, as ratios
+	$(RUN) -m mm.bench
+
+clean:           ## Remove what was built
+	rm -rf build $(VENV) *.egg-info
+	find mm -name '*.so' -delete -o -name '*.c' -delete

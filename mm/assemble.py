@@ -1,0 +1,280 @@
+"""Knobs to objects: the one place where names, decimals and milliseconds end."""
+
+import inspect
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mm.backtest.io import load_day
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
+from mm.backtest.rules import Rules
+from mm.calibration.calibrate import Recipe
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.schedule import Schedule
+from mm.clock import us_from_ms
+from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models
+from mm.errors import BrokenFile, DataError, FitError, Mismatch, UsageError
+from mm.instrument import E8, Instrument, e8, short_text
+from mm.market_data.layout import day_folder
+from mm.plugins import construct, require_signature, resolve
+from mm.runs import Run
+
+if TYPE_CHECKING:
+    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.tape import Tape
+
+DEFAULT_K = 1.0  # per tick; what Avellaneda-Stoikov quotes take where no fit was given
+NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
+OFFERED = ("seed", "intensity")  # what the run offers to a model that takes it
+
+
+def tapes(run: Run, day: Day, market: Market) -> "list[Tape]":
+    """Open the days' tapes, on one grid, and note their files as the run's inputs.
+
+    Raises:
+        Mismatch: If the days have different tick sizes.
+    """
+    opened = []
+    with run.timing("load"):
+        for name in day.days():
+            tape = load_day(
+                day_folder(day.data_root, day.symbol, name),
+                cache=run.tapes,
+                tick_size_e8=_e8(market.tick_size),
+                qty_step_e8=_e8(market.qty_step),
+                min_notional_e8=_e8(market.min_notional),
+            )
+            opened.append(tape)
+            _note(run, tape)
+    run.timings["tape_cache"] = "hit" if all(tape.meta.cached for tape in opened) else "miss"
+    ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
+    if len(ticks) > 1:
+        told = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
+        raise Mismatch(f"{day.symbol}: the days have different tick sizes ({told}); run them apart, or set --tick-size")
+    lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
+    return [tape.rescaled(lot_e8) for tape in opened]
+
+
+def one_tape(run: Run, day: Day, market: Market) -> "Tape":
+    """Open the tape of the only day.
+
+    Raises:
+        UsageError: If several days were given.
+    """
+    if len(day.days()) > 1:
+        raise UsageError(f"--day (DAY) is {day.day!r}; this command takes one day, YYYYMMDD")
+    return tapes(run, day, market)[0]
+
+
+def _note(run: Run, tape: "Tape") -> None:
+    """Tell the manifest and the log what was read."""
+    for file in tape.meta.inputs:
+        run.input(f"{tape.symbol}/{tape.days[0]}/{file.path}", file.bytes, file.sha256)
+    for warning in tape.meta.warnings:
+        run.log.warning("data_warning", day=tape.days[0], told=warning)
+    run.log.info("day_loaded", day=tape.days[0], events=len(tape.kind), rows=len(tape.row_ticks), **tape.meta.counts)
+
+
+def rules(tape: "Tape", execution: Execution, account: Account, models: Models | None = None) -> Rules:
+    """Return the rules of a run that begins with *tape*; without *models* a quote is one quantity step."""
+    instrument = tape.instrument
+    quote_params = models.quote_params() if models else {}
+    return Rules(
+        tick_e8=instrument.tick_e8,
+        lot_e8=instrument.lot_e8,
+        order_latency_us=us_from_ms(execution.order_latency_ms),
+        cancel_latency_us=us_from_ms(execution.cancel_latency_ms),
+        requote_us=us_from_ms(execution.requote_interval_ms),
+        ttl_us=us_from_ms(execution.order_ttl_ms),
+        refresh_us=us_from_ms(execution.refresh_interval_ms),
+        state_us=us_from_ms(account.state_interval_ms),
+        maker_fee_e8=e8(account.maker_fee_rate),
+        start_cash_e8=e8(account.initial_cash),
+        start_lots=_lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)"),
+        quote_lots=_quote_lots(tape, models),
+        step_lots=tape.step_lots,
+        min_notional_e8=instrument.min_notional_e8,
+        sigma_window_s=_window_s(quote_params.get("sigma_window_s", Rules.sigma_window_s)),
+    )
+
+
+def _window_s(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
+        raise UsageError(f"QUOTE_PARAMS_JSON: sigma_window_s is {value!r}; it must be a whole number of seconds")
+    return value
+
+
+def _lots(qty: str, instrument: Instrument, knob: str) -> int:
+    lots, rest = divmod(e8(qty), instrument.lot_e8)
+    if rest:
+        raise UsageError(f"{knob} is {qty}; it must be a multiple of {short_text(instrument.lot_e8)}")
+    return lots
+
+
+def _quote_lots(tape: "Tape", models: Models | None) -> int:
+    """Return the clip: QUOTE_QTY, else the least whole steps that reach the least notional."""
+    instrument, step_e8 = tape.instrument, tape.step_lots * tape.instrument.lot_e8
+    if models and models.quote_qty is not None:
+        if e8(models.quote_qty) % step_e8:
+            raise UsageError(
+                f"--quote-qty (QUOTE_QTY) is {models.quote_qty}; it must be a multiple of the quantity step "
+                f"{short_text(step_e8)}"
+            )
+        return e8(models.quote_qty) // instrument.lot_e8
+    price_e8 = NOTIONAL_MARGIN * tape.first_mid2() * instrument.tick_e8 / 2
+    steps = math.ceil(instrument.min_notional_e8 * E8 / (price_e8 * step_e8))
+    return max(steps, 1) * tape.step_lots
+
+
+def recipe(calibration: Calibration, fit: Fit, seed: int) -> Recipe:
+    """Return how a tape is to be calibrated."""
+    return Recipe(
+        method=calibration.calib_method,
+        deltas=calibration.calib_deltas,
+        dwell_ms=calibration.calib_dwell_ms,
+        mid_move_threshold_ticks=calibration.calib_mid_move_threshold_ticks,
+        reference=calibration.calib_reference,
+        hit=calibration.calib_hit,
+        seed=seed,
+        fit_method=fit.fit_method,
+        min_exposure_s=fit.min_exposure_s,
+        min_usable_deltas=fit.min_usable_deltas,
+        max_delta_ticks=Recipe.max_delta_ticks if fit.max_delta_ticks is None else fit.max_delta_ticks,
+    )
+
+
+class ModelMaker:
+    """Makes the models that the knobs name; the intensity behind them is read from FILL_PARAMS_FILE."""
+
+    def __init__(self, run: Run, models: Models, tape: "Tape", seed: int) -> None:
+        self._run, self._models, self._tape, self._seed = run, models, tape, seed
+        self._intensity: Intensity | None = None
+        self._scheduled = False
+        if models.fill_params_file is not None:
+            self.use(_fitted(models.fill_params_file))
+            run.input_file(models.fill_params_file)
+
+    def use(self, fitted: PoissonFit | Schedule) -> None:
+        """Take a fit or a schedule for the fill model and the quotes' k.
+
+        Raises:
+            Mismatch: If it is of another symbol or tick size.
+            FitError: If it is not usable.
+        """
+        source = str(self._models.fill_params_file or "the schedule")
+        _check_match(fitted, self._tape, source)
+        per_side = self._models.fill_per_side
+        if isinstance(fitted, Schedule):
+            self._intensity = _scheduled(fitted, source, per_side)
+            self._scheduled = True
+        else:
+            self._intensity = _constant(fitted, source, per_side)
+
+    def fills(self) -> object:
+        """Return the fill model."""
+        models = self._models
+        build = resolve(FILL_MODELS, models.fill_model, "fill model")
+        params = models.fill_params()
+        if not params and self._intensity is not None:
+            model = self._construct(build, {}, "FILL_PARAMS_FILE")
+        else:
+            model = self._construct(build, params, "FILL_PARAMS_JSON", offer_intensity=False)
+        return _checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3})
+
+    def quotes(self) -> object:
+        """Return the quote model; behind a schedule, one that quotes only where a segment is usable."""
+        build = resolve(QUOTE_MODELS, self._models.quote_model, "quote model")
+        params = self._models.quote_params()
+        if "k" in _names(build) and "k" not in params and self._intensity is None:
+            params["k"] = DEFAULT_K
+            self._run.log.warning("k_assumed", k_per_tick=DEFAULT_K, told="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON")
+        model = _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
+        if not self._scheduled:
+            return model
+        from mm.backtest.quotes.gated import Gated
+
+        return Gated(model, self._intensity)
+
+    def _construct(
+        self, build: Callable[..., Any], params: Mapping[str, Any], source: str, *, offer_intensity: bool = True
+    ) -> object:
+        for name in OFFERED:
+            if name in params and build.__module__ == "mm.backtest.models":
+                raise UsageError(f"{source}: {name!r} is the run's own and cannot be given; leave it out")
+        offers = {"seed": self._seed, "intensity": self._intensity if offer_intensity else None}
+        taken = {name: offers[name] for name in OFFERED if name in _names(build) and offers[name] is not None}
+        return construct(build, {**taken, **params}, source)
+
+
+def _names(build: Callable[..., Any]) -> set[str]:
+    return set(inspect.signature(build).parameters)
+
+
+def _checked(model: object, hooks: Mapping[str, int]) -> object:
+    """Return *model* after checking that a user's hooks can be called as they will be."""
+    if not type(model).__module__.startswith("mm.backtest."):
+        for name, count in hooks.items():
+            if hasattr(model, name):
+                require_signature(model, name, count)
+    return model
+
+
+def _fitted(path: Path) -> PoissonFit | Schedule:
+    """Read a fit or a schedule."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"--fill-params-file (FILL_PARAMS_FILE) {path}: there is no such file; run mm calibrate") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokenFile(f"{path}: cannot be read ({error})") from error
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BrokenFile(f"{path}:{error.lineno}: not JSON ({error.msg}); make it anew with mm calibrate") from error
+    if isinstance(content, dict) and "segments" in content:
+        return Schedule.from_json(text, str(path))
+    return PoissonFit.from_json(content, str(path))
+
+
+def _check_match(fitted: PoissonFit | Schedule, tape: "Tape", source: str) -> None:
+    """Refuse a fit of another symbol or tick size."""
+    if fitted.symbol is not None and fitted.symbol != tape.symbol:
+        raise Mismatch(f"{source}: a fit of {fitted.symbol}, but the run is of {tape.symbol}; calibrate {tape.symbol}")
+    tick = tape.instrument.tick_e8
+    if fitted.tick_size is not None and round(float(fitted.tick_size) * E8) != tick:
+        raise Mismatch(
+            f"{source}: distances in ticks of {fitted.tick_size}, but {tape.symbol} {tape.days[0]} has ticks of "
+            f"{short_text(tick)}; calibrate this day's grid"
+        )
+
+
+def _constant(fit: PoissonFit, source: str, per_side: bool) -> "Intensity":
+    from mm.backtest.fills.intensity import FOREVER, Intensity
+
+    if not fit.usable or fit.A is None or fit.k is None:
+        raise FitError(f"{source}: the fit is not usable ({fit.status}: {fit.reason}); calibrate more data")
+    rates = (fit.A, fit.k, fit.A, fit.k)
+    if per_side:
+        sides = (fit.sides.bid.A, fit.sides.bid.k, fit.sides.ask.A, fit.sides.ask.k)
+        if None in sides:
+            raise FitError(f"{source}: no A and k for each side; set FILL_PER_SIDE=0 or calibrate more data")
+        rates = sides
+    return Intensity([(0, FOREVER, *rates, fit.k)], fit.reference or "mid")
+
+
+def _scheduled(schedule: Schedule, source: str, per_side: bool) -> "Intensity":
+    from mm.backtest.fills.intensity import Intensity
+
+    if per_side:
+        raise UsageError(f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k")
+    usable = [segment for segment in schedule.segments if segment.usable]
+    if not usable:
+        raise FitError(f"{source}: no segment of the schedule is usable; take longer windows, or more data")
+    return Intensity([(s.start_us, s.end_us, s.A, s.k, s.A, s.k, s.k) for s in usable], schedule.reference or "mid")
+
+
+def _e8(text: str | None) -> int | None:
+    return None if text is None else e8(text)
+

@@ -1,0 +1,28 @@
+"""``mm backtest``: play recorded days against a quote model and a fill model."""
+
+from mm.cli import runner
+from mm.config import Account, Day, Execution, Market, Models
+from mm.runs import Run
+
+
+@runner("backtest", Day, Market, Execution, Account, Models)
+def main(run: Run, day: Day, market: Market, execution: Execution, account: Account, models: Models) -> None:
+    """Play one or more recorded days against a quote model and a fill model.
+
+    Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
+    """
+    from mm import assemble
+    from mm.backtest.replay import backtest
+
+    played = assemble.tapes(run, day, market)
+    maker = assemble.ModelMaker(run, models, played[0], account.seed)
+    rules = assemble.rules(played[0], execution, account, models)
+    length_us = sum(tape.end_us - tape.start_us for tape in played)
+    with run.timing("play"), run.progress("play", length_us) as step:
+        result = backtest(played, maker.quotes(), maker.fills(), rules, step=step)
+    run.write_result(result)
+    run.say(result.told())
+
+
+if __name__ == "__main__":
+    main()

@@ -154,20 +154,21 @@ def _moved(book: RegularBook, side: int) -> Levels:
 
 def _in_message_order(rows: Levels) -> Levels:
     """Return the distinct *rows* by instant, bids before asks, best first."""
-    width = int(rows.ticks.max(initial=0)) + 1
-    place = np.where(rows.side > 0, width - 1 - rows.ticks, rows.ticks)
+    low, high = int(rows.ticks.min()), int(rows.ticks.max())
+    place = np.where(rows.side > 0, high - rows.ticks, rows.ticks - low)
+    width = high - low + 1
     block, place = np.divmod(np.unique((rows.step * 2 + (rows.side < 0)) * width + place), width)
     step, is_ask = np.divmod(block, 2)
-    return Levels(step, 1 - 2 * is_ask, np.where(is_ask, place, width - 1 - place))
+    return Levels(step, 1 - 2 * is_ask, np.where(is_ask, low + place, high - place))
 
 
 def _shown(known: Levels, lots: "Ints", wanted: Levels) -> "Ints":
     """Return the *lots* that *known* rows last gave each wanted level, as of its instant."""
-    steps = int(max(known.step.max(), wanted.step.max(initial=0))) + 1
-    width = int(max(known.ticks.max(), wanted.ticks.max(initial=0))) + 1
+    steps = int(known.step.max()) + 1
+    low, high = int(known.ticks.min()), int(known.ticks.max())
 
     def code(rows: Levels) -> "Ints":
-        coded: Ints = ((rows.side < 0) * width + rows.ticks) * steps + rows.step
+        coded: Ints = ((rows.side < 0) * (high - low + 1) + rows.ticks - low) * steps + rows.step
         return coded
 
     codes = code(known)

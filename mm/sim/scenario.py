@@ -7,6 +7,7 @@ loaded when a session is made.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.knobs import decimal, knob, number, whole
 from mm.sim.market import MarketDay, Session
@@ -30,10 +31,20 @@ class Poisson:
     k_ask_per_tick: float | None = knob(None, _DECAY, "k of the orders that hit asks; without it k.", flag="--k-ask")
     sigma_ticks_per_sqrt_s: float = knob(0.4, number(0, 1000), "Volatility of the mid, in ticks per √s.")
     spread_ticks: int = knob(2, whole(1, 1000), "From best bid to best ask, in ticks.")
-    start_price: str = knob("100", decimal("0.00000001"), "The mid at the opening, in the quote asset.")
-    level_qty: str = knob("10", decimal("0.00000001"), "Mean quantity of a level of the book, in the base asset.")
+    start_price: str = knob("100", decimal("0.00000001", "1000000000"), "The mid at the opening, in the quote asset.")
+    level_qty: str = knob(
+        "10", decimal("0.00000001", "1000000"), "Mean quantity of a level of the book, in the base asset."
+    )
     tick_size: str = knob("0.01", decimal("0.00000001"), "Price step, in the quote asset.")
     qty_step: str = knob("0.001", decimal("0.00000001"), "Quantity step, in the base asset.")
+
+    def __post_init__(self) -> None:
+        for text, step, flags in (
+            (self.start_price, self.tick_size, "--start-price {} (START_PRICE) is no multiple of --tick-size {}"),
+            (self.level_qty, self.qty_step, "--level-qty {} (LEVEL_QTY) is no multiple of --qty-step {}"),
+        ):
+            if e8(text) % e8(step):
+                raise UsageError(flags.format(text, step) + "; change one of them")
 
     def rate(self, side: int) -> tuple[float, float]:
         """Return A (1/s) and k (1/tick) of the orders that hit a resting order of *side*, +1 bid or -1 ask."""

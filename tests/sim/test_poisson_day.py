@@ -115,6 +115,14 @@ def test_a_mid_that_never_moves_leaves_the_flow_alone():
     assert (market.row_lots[levels] > 0).all()
 
 
+def test_prices_of_any_size_make_the_same_market():
+    """A price of 10^17 ticks must not run over the whole numbers that sort the rows."""
+    session = Session("SIMUSDT", "20260105", 0.05, 1)
+    low, high = (Poisson(start_price=price, tick_size="0.00000001").simulate(session) for price in ("1", "1000000000"))
+    assert np.array_equal(high.row_ticks - low.row_ticks, np.full(low.row_ticks.size, 999_999_999 * 10**8))
+    assert np.array_equal(high.row_lots, low.row_lots)
+
+
 @pytest.mark.parametrize(
     ("scenario", "word"),
     [

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mm.errors import UsageError
 from mm.knobs import knobs
 from mm.sim.scenario import SCENARIOS, Poisson
 
@@ -33,3 +34,11 @@ def test_truth_names_one_law_only_where_there_is_one():
     other = Poisson(k_bid_per_tick=0.2).truth()
     assert (other["A"], other["k"]) == (None, None)
     assert other["sides"] == {"bid": {"A": 0.8, "k": 0.2}, "ask": {"A": 0.8, "k": 0.35}}
+
+
+@pytest.mark.parametrize("off", [{"start_price": "100.005"}, {"level_qty": "0.0005"}])
+def test_a_price_or_quantity_off_the_grid_is_a_wrong_knob(off):
+    """The message names both flags, for either may be the one that is meant otherwise."""
+    (field,) = off
+    with pytest.raises(UsageError, match=f"--{field.replace('_', '-')} .* --(tick-size|qty-step) "):
+        Poisson(**off)

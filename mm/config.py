@@ -258,12 +258,19 @@ class Windows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorder:
+class Streams:
+    """What of the exchange's streams a day holds."""
+
+    top_n: int = knob(20, whole(1, 5000), "Levels of a side in a frame.")
+    trade_stream: str | None = knob("trade", one_of("trade", "aggTrade"), "Trade stream.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorder(Streams):
     """How a day is recorded."""
 
     ws_url: str = knob("wss://stream.binance.com:9443", _base_url("ws", "wss"), "Base of the streams.", matters=False)
     rest_url: str = knob("https://api.binance.com", _base_url("http", "https"), "Base of REST.", matters=False)
-    top_n: int = knob(20, whole(1, 5000), "Levels of a side in a frame.")
     snapshot_limit: int = knob(5000, whole(1, 5000), "Levels of a side asked for in a snapshot.")
     flush_interval_s: float = knob(5.0, number(0.01, 3600), "Longest time until a row is on disk.")
     window_start: str = knob(
@@ -273,7 +280,6 @@ class Recorder:
         "22:00", matching(r"([01]\d|2[0-3]):[0-5]\d|24:00", "HH:MM", "HH:MM"), "When recording ends."
     )
     window_tz: str = knob("Europe/Berlin", Reader("ZONE", _zone), "Time zone of the window and of the day.")
-    trade_stream: str = knob("trade", one_of("trade", "aggTrade"), "Trade stream.")
     write_diffs: bool = knob(True, SWITCH, "Keep the raw depth messages.")
     write_gaps: bool = knob(True, SWITCH, "Keep the ledger of gaps.")
     metrics_port: int = knob(0, whole(0, 65535), "Port of the Prometheus page; 0 is off.", matters=False)

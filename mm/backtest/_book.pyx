@@ -189,19 +189,35 @@ cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const 
     return 0
 
 
+cdef int place(Book* book, int side, int64_t ticks, int64_t lots) except -1 nogil:
+    """Put a level into an empty place, wherever the window lies."""
+    if not book.lo <= ticks < book.hi:
+        far_put(&book.far_bid if side > 0 else &book.far_ask, ticks, lots)
+    elif side > 0:
+        book.bid_lots[ticks - book.lo] = lots
+        book.bid_floor = min(book.bid_floor, ticks)
+    else:
+        book.ask_lots[ticks - book.lo] = lots
+        book.ask_ceil = max(book.ask_ceil, ticks)
+    if side > 0:
+        book.best_bid = max(book.best_bid, ticks)
+    elif book.best_ask == 0 or ticks < book.best_ask:
+        book.best_ask = ticks
+    return 0
+
+
 cdef int move_levels(const Book* old, Book* book, int side) except -1 nogil:
-    """Set every level of one side of *old* in *book*."""
+    """Place every level of one side of *old* in *book*."""
     cdef const int64_t* window = (old.bid_lots if side > 0 else old.ask_lots) - old.lo
     cdef const Far* far = &old.far_bid if side > 0 else &old.far_ask
     cdef int64_t first = old.bid_floor if side > 0 else max(old.best_ask, old.lo)
     cdef int64_t last = min(old.best_bid, old.hi - 1) if side > 0 else old.ask_ceil
-    cdef int8_t row_side = side
-    cdef int64_t ticks
-    for ticks in range(first, last + 1):
-        if window[ticks]:
-            book_apply(book, &row_side, &ticks, &window[ticks], 1)
-    for ticks in range(far.used):
-        book_apply(book, &row_side, &far.ticks[ticks], &far.lots[ticks], 1)
+    cdef int64_t at
+    for at in range(first, last + 1):
+        if window[at]:
+            place(book, side, at, window[at])
+    for at in range(far.used):
+        place(book, side, far.ticks[at], far.lots[at])
     return 0
 
 

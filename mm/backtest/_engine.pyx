@@ -69,7 +69,8 @@ cdef class Engine:
     cdef View view
     cdef Account account
     cdef Order* orders                  # SENT, LIVE and CANCELLING, by id
-    cdef int64_t* scratch               # ids in price-time order
+    cdef int64_t* ranking               # ids of the resting orders in price-time order
+    cdef int64_t ranked                 # how many, -1 where the ranking is stale
     cdef int64_t open_orders, room, last_id
     cdef int64_t resting[2]             # LIVE and CANCELLING; sells, buys
     cdef int64_t skipped[2]             # why the last requote sent nothing; sells, buys
@@ -120,7 +121,7 @@ cdef class Engine:
         if self.opened:
             book_close(&self.book)
         free(self.orders)
-        free(self.scratch)
+        free(self.ranking)
         free(self.squares)
         free(self.order_rows.cells)
         free(self.fill_rows.cells)
@@ -313,7 +314,7 @@ cdef class Engine:
         left.lots = self.fills.print_lots(print_)
         n = self.rank()
         for i in range(n):
-            order = self.find(self.scratch[i])
+            order = self.find(self.ranking[i])
             lots = self.fills.on_trade(order, &left)
             lots = min(min(lots, order.lots), left.lots)
             if lots > 0:
@@ -326,7 +327,7 @@ cdef class Engine:
         cdef int64_t i, n = self.rank(), lots
         cdef Order* order
         for i in range(n):
-            order = self.find(self.scratch[i])
+            order = self.find(self.ranking[i])
             lots = self.fills.on_book(order, &self.top, us - max(self.last_book_us, order.active_us))
             lots = min(lots, order.lots)
             if lots > 0:
@@ -366,19 +367,22 @@ cdef class Engine:
         return &self.orders[i]
 
     cdef int64_t rank(self) noexcept nogil:
-        """Put the ids of the resting orders into ``scratch``: buys, then sells, best price first, then id."""
+        """Put the ids of the resting orders into ``ranking``: buys, then sells, best price first, then id."""
         cdef int64_t side, i, at, n = 0, first
+        if self.ranked >= 0:
+            return self.ranked
         for side in range(1, -2, -2):
             first = n
             for i in range(self.open_orders):
                 if self.orders[i].side != side or self.orders[i].status == SENT:
                     continue
                 at = n
-                while at > first and side * (self.orders[i].ticks - self.find(self.scratch[at - 1]).ticks) > 0:
-                    self.scratch[at] = self.scratch[at - 1]
+                while at > first and side * (self.orders[i].ticks - self.find(self.ranking[at - 1]).ticks) > 0:
+                    self.ranking[at] = self.ranking[at - 1]
                     at -= 1
-                self.scratch[at] = self.orders[i].id
+                self.ranking[at] = self.orders[i].id
                 n += 1
+        self.ranked = n
         return n
 
     cdef void find_next_message(self) noexcept nogil:
@@ -432,6 +436,7 @@ cdef class Engine:
             return 0
         order.status = LIVE if order.cancel_us == NEVER else CANCELLING
         self.resting[1 if order.side > 0 else 0] += 1
+        self.ranked = -1
         self.fills.on_rest(order, &self.top)
         if self.fills.draws:
             order.stretch_us = NEVER
@@ -470,6 +475,7 @@ cdef class Engine:
         """Forget an order that has come to its end."""
         cdef int64_t due_us = self.orders[i].due_us
         self.open_orders -= 1
+        self.ranked = -1
         memmove(&self.orders[i], &self.orders[i + 1], (self.open_orders - i) * sizeof(Order))
         if due_us == self.next_due_us:
             self.find_next_due()
@@ -607,8 +613,8 @@ cdef class Engine:
         if self.open_orders < self.room:
             return 0
         self.orders = <Order*> realloc(self.orders, room * sizeof(Order))
-        self.scratch = <int64_t*> realloc(self.scratch, room * sizeof(int64_t))
-        if self.orders is NULL or self.scratch is NULL:
+        self.ranking = <int64_t*> realloc(self.ranking, room * sizeof(int64_t))
+        if self.orders is NULL or self.ranking is NULL:
             with gil:
                 raise MemoryError(f"no memory for {room} open orders")
         self.room = room

@@ -20,7 +20,9 @@ from mm.knobs import (
     PATH,
     REQUIRED,
     SWITCH,
+    ZONE,
     Reader,
+    base_url,
     decimal,
     knob,
     matching,
@@ -39,25 +41,6 @@ def _symbol(text: str) -> str:
     if not re.fullmatch(r"[\w-]{1,40}", text):
         raise ValueError("a symbol such as BTCUSDT")
     return text.upper()
-
-
-def _base_url(*schemes: str) -> Reader:
-    def parse(text: str) -> str:
-        if not re.fullmatch(rf"({'|'.join(schemes)})://[^/\s?#]+/?", text):
-            raise ValueError(f"a base URL without a path, such as {schemes[-1]}://host:443")
-        return text.rstrip("/")
-
-    return Reader("URL", parse)
-
-
-def _zone(text: str) -> str:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("a time zone such as Europe/Berlin") from None
-    return text
 
 
 def day_list(text: str) -> tuple[str, ...]:
@@ -139,16 +122,22 @@ class Terminal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output(Terminal):
-    """What a run tells, and what it is called."""
+class Name:
+    """What a run is called."""
 
-    log_root: Path | None = knob(None, PATH, "Folder of the run logs; without it <OUT_ROOT>/logs.", matters=False)
     run_id: str | None = knob(
         None,
         matching(r"(?!.*\.partial$)\w[\w.-]{0,99}", "letters, digits and ._- (at most 100, not ending in .partial)"),
         "The run's name; without it a UTC stamp. One that was used before is refused.",
         matters=False,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output(Name, Terminal):
+    """What a run tells, and what it is called."""
+
+    log_root: Path | None = knob(None, PATH, "Folder of the run logs; without it <OUT_ROOT>/logs.", matters=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,8 +258,8 @@ class Streams:
 class Recorder(Streams):
     """How a day is recorded."""
 
-    ws_url: str = knob("wss://stream.binance.com:9443", _base_url("ws", "wss"), "Base of the streams.", matters=False)
-    rest_url: str = knob("https://api.binance.com", _base_url("http", "https"), "Base of REST.", matters=False)
+    ws_url: str = knob("wss://stream.binance.com:9443", base_url("ws", "wss"), "Base of the streams.", matters=False)
+    rest_url: str = knob("https://api.binance.com", base_url("http", "https"), "Base of REST.", matters=False)
     snapshot_limit: int = knob(5000, whole(1, 5000), "Levels of a side asked for in a snapshot.")
     flush_interval_s: float = knob(5.0, number(0.01, 3600), "Longest time until a row is on disk.")
     window_start: str = knob(
@@ -279,7 +268,7 @@ class Recorder(Streams):
     window_end: str = knob(
         "22:00", matching(r"([01]\d|2[0-3]):[0-5]\d|24:00", "HH:MM", "HH:MM"), "When recording ends."
     )
-    window_tz: str = knob("Europe/Berlin", Reader("ZONE", _zone), "Time zone of the window and of the day.")
+    window_tz: str = knob("Europe/Berlin", ZONE, "Time zone of the window and of the day.")
     write_diffs: bool = knob(True, SWITCH, "Keep the raw depth messages.")
     write_gaps: bool = knob(True, SWITCH, "Keep the ledger of gaps.")
     metrics_port: int = knob(0, whole(0, 65535), "Port of the Prometheus page; 0 is off.", matters=False)

@@ -213,6 +213,17 @@ def matching(pattern: str, wanted: str, metavar: str = "TEXT") -> Reader:
     return Reader(metavar, parse)
 
 
+def base_url(*schemes: str) -> Reader:
+    """Read the base of a URL, of one of *schemes* and without a path; kept without a slash at its end."""
+
+    def parse(text: str) -> str:
+        if not re.fullmatch(rf"({'|'.join(schemes)})://[^/\s?#]+/?", text):
+            raise ValueError(f"a base URL without a path, such as {schemes[-1]}://host:443")
+        return text.rstrip("/")
+
+    return Reader("URL", parse)
+
+
 def _switch(text: str) -> bool:
     if text.lower() not in ("0", "1", "true", "false"):
         raise ValueError("0 or 1")
@@ -240,6 +251,17 @@ def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def _zone(text: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("a time zone such as Europe/Berlin") from None
+    return text
+
+
 SWITCH = Reader("0|1", _switch)
 JSON_OBJECT = Reader("JSON", _json_object)
 PATH = Reader("PATH", _path)
+ZONE = Reader("ZONE", _zone)

@@ -1,4 +1,4 @@
-from conftest import ROOT
+from support import ROOT
 
 from mm import cli_docs
 from mm.config import GROUPS

@@ -1,7 +1,7 @@
 import json
 
 from click.testing import CliRunner
-from conftest import run_python
+from support import run_python
 
 import mm
 from mm.__main__ import COMMANDS, main

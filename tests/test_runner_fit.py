@@ -2,7 +2,7 @@ import json
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import run_python
+from support import run_python
 
 from mm.runner_fit import main
 

@@ -2,7 +2,7 @@
 
 import json
 
-from conftest import run_python
+from support import run_python
 
 SIM = ("-m", "mm.sim", "day", "--hours", "0.02")
 

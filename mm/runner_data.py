@@ -1,0 +1,77 @@
+"""``mm data``: raw captured streams to day folders, and the check of a day folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from mm.cli import command
+from mm.clock import now_us, run_stamp
+from mm.config import Market, Name, Source, Streams
+from mm.console import Console
+from mm.errors import DataError
+
+_PATH = click.Path(path_type=Path)
+
+
+@command(
+    Source,
+    Market,
+    Streams,
+    Name,
+    arguments=[click.Argument(["captures"], type=_PATH, nargs=-1, required=True, metavar="CAPTURE...")],
+    defaults={"trade_stream": None},
+)
+def import_command(
+    console: Console, source: Source, market: Market, streams: Streams, name: Name, captures: tuple[Path, ...]
+) -> None:
+    """Write the day folders of one symbol from raw captures, given in the order of their recording."""
+    from mm.market_data.import_capture import ImportOptions, import_captures
+
+    options = ImportOptions(
+        tick_size=market.tick_size,
+        qty_step=market.qty_step,
+        min_notional=market.min_notional,
+        top_n=streams.top_n,
+        trade_stream=streams.trade_stream,
+    )
+    run_id = name.run_id or run_stamp(now_us())
+    size = sum(path.stat().st_size for path in captures if path.is_file())
+    with console.progress("import", size) as advance:
+        report = import_captures(
+            captures, source.symbol, source.data_root, run_id=run_id, options=options, progress=_steps(advance)
+        )
+    for line in report.lines():
+        console.say(line)
+    console.answer(report.to_json())
+
+
+def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
+    """Return what takes bytes done and bytes in all, and moves a bar on by the difference."""
+    before = 0
+
+    def told(done: int, _total: int) -> None:
+        nonlocal before
+        advance(done - before)
+        before = done
+
+    return told
+
+
+@command(arguments=[click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")])
+def check_command(console: Console, folder: Path) -> None:
+    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with 3."""
+    import msgspec
+
+    from mm.market_data.check import check_day
+    from mm.market_data.layout import DayFolder
+
+    report = check_day(DayFolder.at(folder))
+    console.answer(msgspec.to_builtins(report))
+    for defect in report.defects:
+        row = "" if defect.row is None else f":{defect.row}"
+        console.say(f"{defect.file}{row}: {defect.kind}: {defect.message}")
+    sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
+    console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {report.gaps} gaps in the ledger")
+    if not report.ok:
+        raise DataError(f"{folder}: {len(report.defects)} defects; mm data repair mends torn tails, or import it again")

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from support import ROOT, SHARED
 
 from mm.config import GROUPS
 from mm.knobs import knobs
+
+__all__ = ["ROOT", "SHARED"]
 
 VARIABLES = [one.variable for group in GROUPS for one in knobs(group)]
 

@@ -25,7 +25,7 @@ class Earlier:
         next_event_id: The first free event id; that of an orphaned snapshot is not free.
         epoch_id: The last epoch that was opened, 0 where none was.
         runs: The runs of the day, in order.
-        open_run: The last run, where it neither stopped nor was recovered: it crashed.
+        open_runs: Those of them that neither stopped nor were recovered: they crashed.
         last_diff_id: Last update id of the recorded diffs.
         last_trade_id: Id of the last recorded trade.
         exchange_units: Units (``ms``, ``us``) in which the exchange has sent its stamps so far.
@@ -36,7 +36,7 @@ class Earlier:
     next_event_id: int = 1
     epoch_id: int = 0
     runs: tuple[str, ...] = ()
-    open_run: str | None = None
+    open_runs: tuple[str, ...] = ()
     last_diff_id: int | None = None
     last_trade_id: int | None = None
     exchange_units: frozenset[str] = frozenset()
@@ -58,7 +58,7 @@ def recover(folder: DayFolder) -> Earlier:
         next_event_id=last_event_id + 1,
         epoch_id=max([0, *(int(row["epoch_id"]) for row in events)]),
         runs=runs,
-        open_run=_open_run(events),
+        open_runs=_open_runs(events),
         last_diff_id=_last_diff_id(tails[folder.diffs]),
         last_trade_id=_last_cell(folder.trades, tails[folder.trades], _TRADE_ID_COLUMN),
         exchange_units=_exchange_units(folder),
@@ -72,10 +72,11 @@ def _events(path: Path) -> Iterator[dict[str, str]]:
             yield from csv.DictReader(stream)
 
 
-def _open_run(events: list[dict[str, str]]) -> str | None:
-    last = events[-1]["run_id"] if events else None
-    ended = any(row["run_id"] == last and row["type"] == "run_stop" for row in events)
-    return None if ended else last
+def _open_runs(events: list[dict[str, str]]) -> tuple[str, ...]:
+    ended = {row["run_id"] for row in events if row["type"] == "run_stop"}
+    recovered = (row["details_json"] for row in events if row["type"] == "crash_recovered")
+    ended |= {msgspec.json.decode(details)["previous_run_id"] for details in recovered}
+    return tuple(run for run in dict.fromkeys(row["run_id"] for row in events) if run not in ended)
 
 
 def _sweep(folder: DayFolder, loaded: set[int]) -> list[int]:

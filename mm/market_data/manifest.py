@@ -69,11 +69,18 @@ def day_files(folder: DayFolder) -> list[Path]:
 
 
 def file_entry(folder: DayFolder, path: Path) -> FileEntry:
-    """Return what the manifest says of *path*, read from the disk."""
+    """Return what the manifest says of *path*, read from the disk; raises BrokenFile where it has no ids to say."""
+    try:
+        rows, first_id, last_id = _rows_and_ids(folder, path)
+    except (ValueError, LookupError, msgspec.MsgspecError) as error:
+        raise BrokenFile(f"{path}: first or last row cannot be read ({error}); run `mm data check`") from error
+    return FileEntry(folder.relative(path), rows, path.stat().st_size, sha256_of(path), first_id, last_id)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file, in hexadecimal."""
     with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    rows, first_id, last_id = _rows_and_ids(folder, path)
-    return FileEntry(folder.relative(path), rows, path.stat().st_size, digest, first_id, last_id)
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _rows_and_ids(folder: DayFolder, path: Path) -> tuple[int, int | None, int | None]:
@@ -85,8 +92,8 @@ def _rows_and_ids(folder: DayFolder, path: Path) -> tuple[int, int | None, int |
         column = _id_column(folder, path)
         if column is None or tail.lines < 2:
             return max(tail.lines - 1, 0), None, None
-        at = next(csv.reader([tail.head[0].decode()])).index(column)
-        return tail.lines - 1, _cell(tail.head[1], at), _cell(tail.last, at)
+        at = _cells(tail.head[0]).index(column)
+        return tail.lines - 1, int(_cells(tail.head[1])[at]), int(_cells(tail.last)[at])
     if plain == folder.diffs.name.removesuffix(PACKED) and tail.lines:
         return tail.lines, msgspec.json.decode(tail.head[0])["U"], msgspec.json.decode(tail.last)["u"]
     return tail.lines, None, None
@@ -100,8 +107,8 @@ def _id_column(folder: DayFolder, path: Path) -> str | None:
     return columns.get(path.name.removesuffix(PACKED))
 
 
-def _cell(line: bytes, at: int) -> int:
-    return int(next(csv.reader([line.decode()]))[at])
+def _cells(line: bytes) -> list[str]:
+    return next(csv.reader([line.decode()]))
 
 
 def _is_passing(name: str) -> bool:

@@ -3,6 +3,7 @@
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,31 @@ def recover_tail(path: Path) -> Tail:
     return found
 
 
+def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
+    """Yield the text of a gzip stream, piece by piece, each with the place in the stream where a member ends with it.
+
+    The place is None within a member. What can be read before a damage is yielded.
+
+    Raises:
+        zlib.error: If a member is damaged.
+        EOFError: If the last one is torn.
+    """
+    read, inflate, inside = 0, zlib.decompressobj(GZIP_FORMAT), False
+    for chunk in _chunks(stream):
+        read += len(chunk)
+        while chunk:
+            text = inflate.decompress(chunk)
+            inside = not inflate.eof
+            if inside:
+                yield text, None
+                break
+            chunk = inflate.unused_data  # noqa: PLW2901 - the rest of the chunk is the next member's
+            yield text, read - len(chunk)
+            inflate = zlib.decompressobj(GZIP_FORMAT)
+    if inside:
+        raise EOFError("the last gzip member has no end")
+
+
 class _Lines:
     """Count lines over chunks that end anywhere."""
 
@@ -107,19 +133,12 @@ def _scan_plain(stream: BinaryIO) -> _Lines:
 
 
 def _scan_gzip(stream: BinaryIO) -> _Lines:
-    lines, read = _Lines(), 0
-    good, inflate = lines.kept(0), zlib.decompressobj(GZIP_FORMAT)
-    for chunk in _chunks(stream):
-        read += len(chunk)
-        while chunk:
-            try:
-                lines.feed(inflate.decompress(chunk))
-            except zlib.error:
-                return good
-            if not inflate.eof:
-                break
-            chunk = inflate.unused_data  # noqa: PLW2901 - the rest of the chunk is the next member's
-            good, inflate = lines.kept(read - len(chunk)), zlib.decompressobj(GZIP_FORMAT)
+    lines, good = _Lines(), _Lines()
+    with suppress(zlib.error, EOFError):
+        for text, end in unpacked(stream):
+            lines.feed(text)
+            if end is not None:
+                good = lines.kept(end)
     return good
 
 

@@ -163,7 +163,7 @@ def test_a_later_run_goes_on_where_the_last_one_stopped(folder):
     with DayWriter(folder, "R2", top_n=2) as writer:
         earlier = writer.earlier
         assert (earlier.next_seq, earlier.next_event_id, earlier.epoch_id) == (6, 4, 1)
-        assert (earlier.runs, earlier.open_run, earlier.last_diff_id, earlier.last_trade_id) == (("R1",), None, 9, 77)
+        assert (earlier.runs, earlier.open_runs, earlier.last_diff_id, earlier.last_trade_id) == (("R1",), (), 9, 77)
         assert json.loads(folder.manifest.read_text())["sealed"] is False
         assert writer.event(T, "run_start", 0, {"version": "0", "knobs": {}}) == 4
         assert writer.diff(T, 1_767_600_000_001_000, 10, 10, [], []) == 7

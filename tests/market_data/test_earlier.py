@@ -30,12 +30,17 @@ def test_a_new_day_begins_at_one(tmp_path):
     assert recover(DayFolder(tmp_path, "A", "20260105")) == Earlier()
 
 
-def test_a_run_that_did_not_stop_is_named(folder):
-    """The next run writes `crash_recovered` with it."""
-    assert recover(folder).open_run == "R1"
+def test_runs_that_did_not_stop_are_named(folder):
+    """The next run writes `crash_recovered` for each of them, also where one crashed while it recovered another."""
+    assert recover(folder).open_runs == ("R1",)
     with DayWriter(folder, "R2", top_n=1) as writer:
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+    assert recover(folder).open_runs == ("R1", "R2")
+    with DayWriter(folder, "R3", top_n=1) as writer:
+        writer.event(T, "crash_recovered", 0, {"previous_run_id": "R1"})
+        writer.event(T, "crash_recovered", 0, {"previous_run_id": "R2"})
         writer.event(T, "run_stop", 0, {"reason": "signal"})
-    assert recover(folder).open_run is None
+    assert recover(folder).open_runs == ()
 
 
 def test_torn_tails_are_cut_and_told(folder):

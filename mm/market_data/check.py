@@ -1,0 +1,204 @@
+"""Check a recorded day, on the disk and without trusting who wrote it.
+
+Every file is read and held against the contract, the ledger against itself, the frames against the book that
+snapshots and diffs give, and the manifest, where the day is sealed, against sizes and hashes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from mm.clock import US_PER_S
+from mm.errors import BrokenFile, MissingDay
+from mm.instrument import Instrument, from_exchange_info
+from mm.market_data.check_books import Replay, read_diffs
+from mm.market_data.check_frames import FrameFile
+from mm.market_data.check_ledger import LedgerView, check_events, check_gap_rows, check_snapshot_files, read_events
+from mm.market_data.check_rows import Defect, Findings, RowOrder, check_numbers, lines_of
+from mm.market_data.check_trades import check_trades
+from mm.market_data.grid import Grid
+from mm.market_data.layout import QUARANTINE_KEYS, SCHEMA_VERSION, DayFolder, existing
+from mm.market_data.manifest import FileEntry, Manifest, day_files, file_entry, read_manifest, sha256_of
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a check found.
+
+    Attributes:
+        ok: There is no defect.
+        sealed: The manifest is sealed, and sizes and hashes were checked by it.
+        defects: What is wrong, with file and row.
+        covered_s: Seconds in which the book is valid.
+        gaps: Gaps of update ids that the ledger tells of: no defects.
+    """
+
+    ok: bool
+    sealed: bool
+    defects: list[Defect]
+    covered_s: float
+    gaps: int
+
+
+def check_day(folder: DayFolder) -> Report:
+    """Read every file of *folder* and report what is wrong; raises MissingDay where there is no such folder."""
+    if not folder.path.is_dir():
+        raise MissingDay(f"no day folder {folder.path}; give a folder such as data/BTCUSDT/20251216")
+    return _DayCheck(folder).report()
+
+
+class _DayCheck:
+    """One pass over one day."""
+
+    def __init__(self, folder: DayFolder) -> None:
+        self._folder = folder
+        self._findings = Findings(folder)
+        self._view = LedgerView(folder.events, ())
+        self._numbered: list[RowOrder] = []
+
+    def report(self) -> Report:
+        """Check all there is, the ledger first: the others are read in its light."""
+        folder, findings = self._folder, self._findings
+        events = self._there(folder.events)
+        if events:
+            self._view = LedgerView(events, tuple(read_events(events, findings)))
+            check_events(self._view, findings, self._order(events, counts=True))
+        gaps = existing(folder.gaps)
+        if gaps:
+            check_gap_rows(self._view, findings, self._order(gaps))
+        check_snapshot_files(folder, self._view, findings)
+        grid = Grid(self._tick_e8())
+        covered_us = self._check_books(grid)
+        trades = self._there(folder.trades)
+        if trades:
+            check_trades(self._view, grid, findings, self._order(trades, counts=True))
+        self._check_quarantine()
+        check_numbers(self._numbered, findings)
+        self._check_schema()
+        sealed = self._check_manifest()
+        defects = findings.defects()
+        gap_count = sum(event.kind == "gap" for event in self._view.events)
+        return Report(not defects, sealed, defects, covered_us / US_PER_S, gap_count)
+
+    def _there(self, path: Path) -> Path | None:
+        """Return the file at *path* or its twin; that it is missing is a finding."""
+        found = existing(path)
+        if found is None:
+            self._findings.add(path, None, "missing_file", "a day must have this file")
+        return found
+
+    def _order(self, path: Path, *, counts: bool = False) -> RowOrder:
+        """Return the order of a file; where its rows have numbers of their own, it *counts* among the others."""
+        runs = self._view.runs if self._view.events else None
+        order = RowOrder(path, self._findings, self._folder.day, runs, self._view.stepping)
+        if counts:
+            self._numbered.append(order)
+        return order
+
+    def _check_books(self, grid: Grid) -> int:
+        """Return the time in µs for which the book is valid."""
+        folder, findings = self._folder, self._findings
+        diffs, frames = existing(folder.diffs), existing(folder.frames)
+        if not diffs and not frames:
+            findings.add(folder.diffs, None, "missing_file", "a day must have diffs or frames")
+        frame_file = FrameFile(frames, findings, self._order(frames)) if frames else None
+        replay = Replay(folder, self._view, frame_file if diffs else None, grid, findings)
+        rows = read_diffs(diffs, findings, self._order(diffs, counts=True)) if diffs else iter(())
+        replay.play(rows, diffs or folder.diffs)
+        if frame_file and not diffs:
+            opened = frozenset(event.epoch_id for event in self._view.events if event.kind == "snapshot_loaded")
+            frame_file.check_alone(grid, opened, replay.coverage)
+        return replay.coverage.total_us
+
+    def _check_quarantine(self) -> None:
+        path = existing(self._folder.quarantine)
+        if not path:
+            return
+        decode = msgspec.json.Decoder(dict[str, int | str]).decode
+        last = 0
+        for row, line in lines_of(path, self._findings):
+            try:
+                kept = decode(line)
+                if tuple(kept) != QUARANTINE_KEYS:
+                    raise ValueError(f"the keys are {', '.join(kept)}; they must be {', '.join(QUARANTINE_KEYS)}")
+                msgspec.convert(kept["raw_base64"], bytes)
+                seq = msgspec.convert(kept["recv_seq"], int)
+            except (ValueError, msgspec.MsgspecError) as error:
+                self._findings.add(path, row, "type", str(error))
+                continue
+            if seq <= last:
+                self._findings.add(path, row, "order", f"recv_seq {seq} follows {last}; it must rise")
+            last = seq
+
+    def _check_schema(self) -> None:
+        path = self._folder.schema
+        if not path.is_file():
+            return
+        try:
+            version = msgspec.json.decode(path.read_bytes(), type=dict[str, object]).get("schema_version")
+        except msgspec.MsgspecError as error:
+            self._findings.add(path, None, "schema", f"not a JSON object: {error}")
+            return
+        if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+            self._findings.add(path, None, "schema", f"schema_version is {version!r}; known are 1 to {SCHEMA_VERSION}")
+
+    def _tick_e8(self) -> int | None:
+        """Return the price step of the day, or None where the day does not say it."""
+        path = self._folder.instrument
+        if not path.is_file():
+            return None
+        try:
+            instrument: Instrument = from_exchange_info(msgspec.json.decode(path.read_bytes()), path.name)
+        except (BrokenFile, msgspec.MsgspecError) as error:
+            self._findings.add(path, None, "instrument", str(error))
+            return None
+        if instrument.symbol != self._folder.symbol:
+            message = f"it is of {instrument.symbol}, the folder of {self._folder.symbol}"
+            self._findings.add(path, None, "instrument", message)
+        return instrument.tick_e8
+
+    def _check_manifest(self) -> bool:
+        """Hold a sealed manifest against the disk; tell whether there is one."""
+        folder, path = self._folder, self._folder.manifest
+        try:
+            manifest = read_manifest(folder)
+        except BrokenFile as error:
+            self._findings.add(path, None, "manifest", str(error))
+            return False
+        if manifest is None or not manifest.sealed:
+            return False
+        if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
+            self._findings.add(path, None, "manifest", f"it is of {manifest.symbol} {manifest.day}")
+        self._check_entries(manifest)
+        return True
+
+    def _check_entries(self, manifest: Manifest) -> None:
+        files = {self._folder.relative(path): path for path in day_files(self._folder)}
+        for entry in manifest.files:
+            found = files.pop(entry.path, None)
+            if found is None:
+                message = f"the manifest names {entry.path}, which is not there"
+                self._findings.add(self._folder.manifest, None, "manifest", message)
+                continue
+            for trouble in _differences(self._folder, found, entry):
+                self._findings.add(found, None, "manifest", trouble)
+        for path in files.values():
+            self._findings.add(path, None, "manifest", "the sealed manifest does not name this file")
+
+
+def _differences(folder: DayFolder, path: Path, entry: FileEntry) -> Iterator[str]:
+    """Yield what the manifest's *entry* says of *path* and is not so; what follows from other bytes only once."""
+    size = path.stat().st_size
+    if size != entry.bytes:
+        yield f"it has {size} bytes, the manifest says {entry.bytes}"
+    elif sha256_of(path) != entry.sha256:
+        yield f"its sha256 is {sha256_of(path)}, the manifest says {entry.sha256}"
+    else:
+        try:
+            has = file_entry(folder, path)
+        except BrokenFile as error:
+            yield str(error)
+            return
+        said = (entry.rows, entry.first_id, entry.last_id)
+        if (has.rows, has.first_id, has.last_id) != said:
+            yield f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {said}"

@@ -1,0 +1,252 @@
+"""Check the ledger of a day: its events, its gaps file, and the snapshots it names."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mm.market_data.check_rows import Arrival, Findings, RowOrder, arrival, decimal, header_fits, lines_of, whole
+from mm.market_data.layout import (
+    EVENT_COLUMNS,
+    GAP_COLUMNS,
+    SNAPSHOT_COLUMNS,
+    SNAPSHOT_TAGS,
+    DayFolder,
+    existing,
+    snapshot_event_id,
+)
+from mm.market_data.ledger import EVENT_KEYS
+from mm.market_data.local_orderbook import Level
+
+_FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One row of the ledger."""
+
+    row: int
+    event_id: int
+    at: Arrival
+    kind: str
+    epoch_id: int
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LedgerView:
+    """The ledger as the other checks need it.
+
+    Attributes:
+        path: Its file.
+        events: Its rows, in order.
+    """
+
+    path: Path
+    events: tuple[Event, ...]
+
+    @property
+    def runs(self) -> frozenset[str]:
+        """Runs that it knows."""
+        return frozenset(event.at.run_id for event in self.events)
+
+    @property
+    def stopped(self) -> frozenset[str]:
+        """Runs that ended as they should: what they had to write is written."""
+        return self._runs_with("run_stop")
+
+    @property
+    def stepping(self) -> frozenset[str]:
+        """Runs in which the clock was set."""
+        return self._runs_with("clock_step")
+
+    def holes(self, kind: str) -> "Holes":
+        """Return the ids that events of *kind* (``gap``, ``trade_gap``) declare missing."""
+        found = (event.details for event in self.events if event.kind == kind)
+        return Holes((gap["from_id"], gap["to_id"]) for gap in found if is_hole(gap))
+
+    def _runs_with(self, kind: str) -> frozenset[str]:
+        return frozenset(event.at.run_id for event in self.events if event.kind == kind)
+
+
+class Holes:
+    """Ranges of missing ids, both ends included."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self._ranges: list[tuple[int, int]] = []
+        for first, last in sorted(ranges):
+            if self._ranges and first <= self._ranges[-1][1] + 1:
+                self._ranges[-1] = (self._ranges[-1][0], max(last, self._ranges[-1][1]))
+            else:
+                self._ranges.append((first, last))
+
+    def cover(self, first: int, last: int) -> bool:
+        """Tell whether all ids from *first* to *last* are declared missing."""
+        return any(begin <= first and last <= end for begin, end in self._ranges)
+
+
+def is_hole(details: dict[str, Any]) -> bool:
+    """Tell whether the details of a gap name a range of ids."""
+    first, last = details.get("from_id"), details.get("to_id")
+    return isinstance(first, int) and isinstance(last, int) and first <= last
+
+
+def read_events(path: Path, findings: Findings) -> list[Event]:
+    """Return the rows of the ledger; what cannot be read is a finding and left out."""
+    lines = lines_of(path, findings, first_row=0)
+    head = next(lines, (0, ""))[1].split(",")
+    if not header_fits(path, head, EVENT_COLUMNS, 1, findings):
+        return []
+    return [event for event in _parsed(path, lines, len(head), findings) if event]
+
+
+def check_events(view: LedgerView, findings: Findings, order: RowOrder) -> None:
+    """Check ids, vocabulary, epochs and the life of each run."""
+    last_id, last_run, epoch = 0, "", 0
+    for event in view.events:
+        order.see(event.row, event.at)
+        new_run = event.at.run_id != last_run
+        if event.event_id <= last_id or (not new_run and event.event_id != last_id + 1):
+            findings.add(
+                view.path, event.row, "event_id", f"event {event.event_id} follows {last_id}; it must count on"
+            )
+        for trouble in _vocabulary(event):
+            findings.add(view.path, event.row, "event", trouble)
+        loaded = event.kind == "snapshot_loaded"
+        if event.epoch_id > epoch + loaded or (loaded and event.epoch_id != epoch + 1):
+            wanted = f"opens {epoch + 1}" if loaded else f"is in {epoch} at most"
+            findings.add(view.path, event.row, "epoch", f"{event.kind} is in epoch {event.epoch_id}; it {wanted}")
+        last_id, last_run, epoch = max(last_id, event.event_id), event.at.run_id, max(epoch, event.epoch_id)
+    _check_runs(view, findings)
+
+
+def check_gap_rows(view: LedgerView, findings: Findings, order: RowOrder) -> None:
+    """Check that each row of the gaps file repeats an event."""
+    path = order.path
+    lines = lines_of(path, findings, first_row=0)
+    if not header_fits(path, next(lines, (0, ""))[1].split(","), GAP_COLUMNS, 1, findings):
+        return
+    events = {event.at.seq: event for event in view.events}
+    for row, line in lines:
+        cells = _quoted_cells(line)
+        try:
+            if len(cells) not in (len(GAP_COLUMNS) - 1, len(GAP_COLUMNS)):
+                raise ValueError(f"{len(cells)} cells under {len(GAP_COLUMNS)} columns")
+            at = arrival(cells[1], cells[2], cells[0], "".join(cells[6:]))
+        except ValueError as error:
+            findings.add(path, row, "type", str(error))
+            continue
+        order.see(row, at)
+        event = events.get(at.seq)
+        if event is None or (event.at.run_id, str(event.epoch_id), event.kind) != tuple(cells[2:5]):
+            findings.add(path, row, "event", f"no {cells[4]} of recv_seq {at.seq} in the ledger")
+
+
+def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: Findings) -> None:
+    """Check that every snapshot on the disk was loaded by an event; the books check the other direction."""
+    named = {existing(folder.path / str(event.details.get("path", ""))) for event in view.events}
+    for path in sorted(folder.snapshots.glob("*")):
+        if path not in named:
+            findings.add(path, None, "orphan", "no snapshot_loaded event names this file; `mm data repair` removes it")
+
+
+def read_snapshot(
+    folder: DayFolder, view: LedgerView, event: Event, findings: Findings
+) -> tuple[list[Level], list[Level]] | None:
+    """Return the bids and asks that *event* loaded, or None where they cannot be read; a finding says why."""
+    named = str(event.details.get("path"))
+    path = existing(folder.path / named)
+    tag = Path(named).name.split(".")[0].split("_")[-1]
+    if path is None or snapshot_event_id(path) != event.event_id or tag not in SNAPSHOT_TAGS:
+        wanted = f"snapshots/snapshot_{event.event_id}_<tag>.csv"
+        findings.add(view.path, event.row, "snapshot", f"{named!r} is not there or not named {wanted}")
+        return None
+    sides: dict[str, list[Level]] = {"bid": [], "ask": []}
+    wanted_cells = [event.at.run_id, str(event.event_id), str(event.details.get("last_update_id"))]
+    lines = lines_of(path, findings, first_row=0)
+    if not header_fits(path, next(lines, (0, ""))[1].split(","), SNAPSHOT_COLUMNS, 0, findings):
+        return None
+    for row, line in lines:
+        cells = line.split(",")
+        try:
+            if len(cells) != len(SNAPSHOT_COLUMNS) or [*cells[:2], cells[5]] != wanted_cells or cells[2] not in sides:
+                raise ValueError(f"{line!r} is no level of run, event, lastUpdateId {wanted_cells}")
+            sides[cells[2]].append((decimal(cells[3], "price"), decimal(cells[4], "qty")))
+        except ValueError as error:
+            findings.add(path, row, "type", str(error))
+    return sides["bid"], sides["ask"]
+
+
+def _parsed(path: Path, lines: Iterator[tuple[int, str]], width: int, findings: Findings) -> Iterator[Event | None]:
+    for row, line in lines:
+        cells = _quoted_cells(line)
+        try:
+            if len(cells) != width:
+                raise ValueError(f"{len(cells)} cells under {width} columns")
+            at = arrival(cells[2], cells[3], cells[1], "".join(cells[7:]))
+            details = msgspec.json.decode(cells[6], type=dict[str, Any])
+            yield Event(row, whole(cells[0], "event_id"), at, cells[4], whole(cells[5], "epoch_id"), details)
+        except (ValueError, msgspec.MsgspecError) as error:
+            findings.add(path, row, "type", str(error))
+
+
+def _quoted_cells(line: str) -> list[str]:
+    return next(csv.reader([line]), [])
+
+
+def _vocabulary(event: Event) -> Iterator[str]:
+    """Yield what is wrong with the type and the details of *event*."""
+    keys = EVENT_KEYS.get(event.kind)
+    if keys is None:
+        yield f"{event.kind!r} is not an event type"
+        return
+    missing = [key for key in keys if key not in event.details]
+    if missing:
+        yield f"{event.kind} lacks {', '.join(missing)} in its details"
+    elif event.kind in ("gap", "trade_gap") and event.details["from_id"] is not None and not is_hole(event.details):
+        yield f"{event.kind} from {event.details['from_id']} to {event.details['to_id']} is no range of ids"
+
+
+def _check_runs(view: LedgerView, findings: Findings) -> None:
+    """Check that runs follow each other, and that what a run begins it also ends."""
+    runs: dict[str, list[Event]] = {}
+    for event in view.events:
+        runs.setdefault(event.at.run_id, []).append(event)
+    recovered = {event.details.get("previous_run_id") for event in view.events if event.kind == "crash_recovered"}
+    last_run = next(reversed(runs), None)
+    for run_id, events in runs.items():
+        for event, trouble in _life(events):
+            findings.add(view.path, event.row, "state", f"run {run_id}: {trouble}")
+        if run_id not in (last_run, *recovered, *view.stopped):
+            message = f"run {run_id} has neither run_stop nor a crash_recovered that names it, and another run follows"
+            findings.add(view.path, events[-1].row, "state", message)
+
+
+def _life(events: list[Event]) -> Iterator[tuple[Event, str]]:
+    """Yield the events of one run that come when they cannot."""
+    kinds = [event.kind for event in events]
+    if "run_start" not in kinds or kinds[0] not in _FIRST_EVENTS:
+        yield events[0], f"begins with {kinds[0]}, not with run_start"
+    asks = "snapshot_request" in kinds  # an import has snapshots that nobody here asked for
+    seen: set[str] = set()
+    waiting = False
+    for event in events:
+        kind = event.kind
+        if kind in seen and kind in ("run_start", "run_stop", "window_start", "window_end"):
+            yield event, f"second {kind}"
+        if "run_stop" in seen and kind != "run_stop":
+            yield event, f"{kind} after run_stop"
+        if kind == "window_end" and "window_start" not in seen:
+            yield event, "window_end without window_start"
+        if kind == "resync_done" and "resync_start" not in seen:
+            yield event, "resync_done without resync_start"
+        if kind == "snapshot_request" and waiting:
+            yield event, "snapshot_request while another one is neither loaded nor failed"
+        if kind in ("snapshot_loaded", "snapshot_failed"):
+            carried = str(event.details.get("path", "")).endswith(("_carried.csv", "_carried.csv.gz"))
+            if asks and not waiting and not carried:
+                yield event, f"{kind} without snapshot_request"
+        waiting = kind == "snapshot_request" or (waiting and kind not in ("snapshot_loaded", "snapshot_failed"))
+        seen = seen - {"resync_start"} if kind == "resync_done" else seen | {kind}

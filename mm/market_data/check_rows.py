@@ -1,0 +1,228 @@
+"""Read the files of a day row by row, believing nothing: what is wrong becomes a finding, and the reading goes on."""
+
+import re
+import zlib
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import repeat
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from mm.clock import US_PER_S, midnight_us
+from mm.market_data.layout import PACKED, DayFolder
+from mm.market_data.tail import unpacked
+
+MOST_OF_A_KIND = 100
+CLOCK_SLACK_US = US_PER_S
+_FIRST_US, _LAST_US = 1_230_768_000_000_000, 4_102_444_800_000_000  # the years 2009 to 2099
+_DAY_US = 86_400 * US_PER_S
+_DECIMAL = re.compile(r"\d+(\.\d+)?", re.ASCII)
+
+
+class Defect(msgspec.Struct, frozen=True):
+    """One thing that is wrong, with its place.
+
+    Attributes:
+        file: Path relative to the day folder.
+        row: Data row, counted from 1; 0 is the header, None the file as a whole.
+        kind: One word of what is wrong, for machines.
+        message: The same for people, with the values.
+    """
+
+    file: str
+    row: int | None
+    kind: str
+    message: str
+
+
+class Findings:
+    """The defects of a day; of each kind in each file the first hundred, and the number of the others."""
+
+    def __init__(self, folder: DayFolder) -> None:
+        self._folder = folder
+        self._found: list[Defect] = []
+        self._count: Counter[tuple[str, str]] = Counter()
+
+    def add(self, path: Path, row: int | None, kind: str, message: str) -> None:
+        """Note a defect of *path*."""
+        name = self._folder.relative(path)
+        self._count[name, kind] += 1
+        if self._count[name, kind] <= MOST_OF_A_KIND:
+            self._found.append(Defect(name, row, kind, message))
+
+    def defects(self) -> list[Defect]:
+        """Return what was found, in the order of finding."""
+        more = [
+            Defect(name, None, kind, f"{count - MOST_OF_A_KIND} more of this kind")
+            for (name, kind), count in self._count.items()
+            if count > MOST_OF_A_KIND
+        ]
+        return self._found + more
+
+
+def lines_of(path: Path, findings: Findings, first_row: int = 1) -> Iterator[tuple[int, str]]:
+    """Yield the whole lines of *path* (plain or gzip) with their row numbers; a torn end is a finding."""
+    row = first_row - 1
+    try:
+        with path.open("rb") as stream:
+            for row, raw in enumerate(_packed_lines(stream) if path.suffix == PACKED else stream, first_row):
+                if not raw.endswith(b"\n"):
+                    message = f"the last row has no end ({len(raw)} bytes); run `mm data repair`"
+                    findings.add(path, row, "torn_tail", message)
+                    return
+                try:
+                    yield row, raw[:-1].decode()
+                except UnicodeDecodeError as error:
+                    findings.add(path, row, "encoding", f"not UTF-8: {error.reason} at byte {error.start} of the row")
+    except (EOFError, zlib.error) as error:
+        findings.add(path, row + 1, "torn_gzip", f"cannot be unpacked behind row {row}: {error}; run `mm data repair`")
+
+
+def table(path: Path, columns: Sequence[str], optional: int, findings: Findings) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV without quoted fields, each as wide as *columns*.
+
+    Args:
+        path: The file.
+        columns: Its header.
+        optional: How many of the last columns an older day may lack; their cells come out empty.
+        findings: Takes a wrong header, or a row of another width, which is left out.
+    """
+    lines = lines_of(path, findings, first_row=0)
+    head = next(lines, (0, ""))[1].split(",")
+    if not header_fits(path, head, columns, optional, findings):
+        return
+    missing = [""] * (len(columns) - len(head))
+    for row, line in lines:
+        cells = line.split(",")
+        if len(cells) == len(head):
+            yield row, cells + missing if missing else cells
+        else:
+            findings.add(path, row, "columns", f"{len(cells)} cells under {len(head)} columns")
+
+
+def header_fits(path: Path, head: Sequence[str], columns: Sequence[str], optional: int, findings: Findings) -> bool:
+    """Tell whether *head* is *columns*, but for *optional* last ones; a finding says where it is not."""
+    if len(columns) - optional <= len(head) <= len(columns) and list(head) == list(columns[: len(head)]):
+        return True
+    pairs = list(zip(head, columns, strict=False))
+    wrong = next((f"{found!r} for {wanted!r}" for found, wanted in pairs if found != wanted), None)
+    findings.add(path, 0, "columns", f"the header has {wrong or f'{len(head)} columns for {len(columns)}'}")
+    return False
+
+
+def whole(text: str, name: str) -> int:
+    """Return *text* as a whole number; raises ValueError that names the column."""
+    if text.isdigit() and text.isascii():
+        return int(text)
+    raise ValueError(f"{name} is {text!r}, not a whole number")
+
+
+def decimal(text: str, name: str) -> str:
+    """Return *text*, which must be a plain decimal; raises ValueError that names the column."""
+    if _DECIMAL.fullmatch(text):
+        return text
+    raise ValueError(f"{name} is {text!r}, not a plain decimal")
+
+
+def exchange_stamp(stamp: int, name: str) -> int:
+    """Return an exchange stamp, ms or µs, as it is; raises ValueError where it is neither."""
+    if _FIRST_US <= stamp < _LAST_US or _FIRST_US // 1000 <= stamp < _LAST_US // 1000:
+        return stamp
+    raise ValueError(f"{name} is {stamp}, which is neither ms nor µs of our time")
+
+
+def stamp_ms(text: str, name: str) -> int:
+    """Return the text of an instant in ms; raises ValueError where it is another unit."""
+    stamp = whole(text, name)
+    if _FIRST_US // 1000 <= stamp < _LAST_US // 1000:
+        return stamp
+    raise ValueError(f"{name} is {text}, which is no instant in ms; it may be another unit")
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """What every row says of its own arrival."""
+
+    seq: int
+    run_id: str
+    recv_ms: int
+    recv_us: int
+
+
+def arrival(seq: str, run_id: str, recv_ms: str, recv_us: str) -> Arrival:
+    """Return the arrival cells of a CSV row as numbers; raises ValueError. An older day has no *recv_us*."""
+    millis = whole(recv_ms, "recv_time_ms")
+    return Arrival(whole(seq, "recv_seq"), run_id, millis, whole(recv_us, "recv_time_us") if recv_us else millis * 1000)
+
+
+class RowOrder:
+    """Hold the rows of one file to rising `recv_seq`, known runs and plausible arrival times.
+
+    Args:
+        path: The file.
+        findings: Takes what is wrong.
+        day: The day of the folder; rows arrive within two days of it.
+        runs: The runs that the ledger knows; None where there is no ledger to know them.
+        stepping: Runs whose ledger says that the clock was set.
+    """
+
+    def __init__(
+        self, path: Path, findings: Findings, day: str, runs: frozenset[str] | None, stepping: frozenset[str]
+    ) -> None:
+        self.path = path
+        self.seqs = array("q")
+        self.rows = array("q")
+        self._findings = findings
+        self._from_us = midnight_us(day, "UTC") - 2 * _DAY_US
+        self._to_us = self._from_us + 5 * _DAY_US
+        self._runs = runs
+        self._stepping = stepping
+        self._run = ""
+        self._latest_us = 0
+
+    def see(self, row: int, at: Arrival) -> None:
+        """Check one row against those before it."""
+        if self.seqs and at.seq <= self.seqs[-1]:
+            self._add(row, "order", f"recv_seq {at.seq} follows {self.seqs[-1]}; it must rise")
+        self.seqs.append(at.seq)
+        self.rows.append(row)
+        if at.run_id != self._run:
+            self._run, self._latest_us = at.run_id, 0
+            if self._runs is not None and at.run_id not in self._runs:
+                self._add(row, "run", f"run {at.run_id!r} is not in the ledger")
+        if at.recv_ms != at.recv_us // 1000:
+            self._add(row, "time", f"recv_time_ms {at.recv_ms} is not recv_time_us {at.recv_us} in ms")
+        elif not self._from_us <= at.recv_us < self._to_us:
+            self._add(row, "time", f"recv_time_us {at.recv_us} is not near the day of the folder; is it another unit?")
+        elif at.recv_us < self._latest_us - CLOCK_SLACK_US and at.run_id not in self._stepping:
+            back = (self._latest_us - at.recv_us) / US_PER_S
+            self._add(row, "clock", f"arrival steps back by {back:.3f} s, and the ledger has no clock_step")
+        self._latest_us = max(self._latest_us, at.recv_us)
+
+    def _add(self, row: int, kind: str, message: str) -> None:
+        self._findings.add(self.path, row, kind, message)
+
+
+def check_numbers(orders: Sequence[RowOrder], findings: Findings) -> None:
+    """Find a `recv_seq` that two files use for two messages."""
+    last_seq, last_path = -1, Path()
+    for seq, at in merge(*(zip(order.seqs, repeat(n), strict=False) for n, order in enumerate(orders))):
+        order = orders[at]
+        if seq == last_seq and order.path != last_path:
+            row = order.rows[min(bisect_left(order.seqs, seq), len(order.rows) - 1)]
+            findings.add(order.path, row, "order", f"recv_seq {seq} is used in {last_path.name} too")
+        last_seq, last_path = seq, order.path
+
+
+def _packed_lines(stream: BinaryIO) -> Iterator[bytes]:
+    rest = b""
+    for text, _ in unpacked(stream):
+        *lines, rest = (rest + text).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+    if rest:
+        yield rest

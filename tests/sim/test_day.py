@@ -9,6 +9,7 @@ import pytest
 from recorded import diffs, rows, snapshot
 
 from mm.errors import UsageError
+from mm.market_data.check import check_day
 from mm.market_data.layout import DayFolder
 from mm.sim.day import make_day
 from mm.sim.market import Session
@@ -145,6 +146,5 @@ def test_a_recorded_day_is_never_replaced(tmp_path):
 
 def test_the_check_of_recorded_days_finds_nothing_wrong(path):
     """What holds for a recorded day holds for a simulated one."""
-    check = pytest.importorskip("mm.market_data.check")
-    report = check.check_day(DayFolder.at(path))
+    report = check_day(DayFolder.at(path))
     assert (report.ok, list(report.defects)) == (True, [])

@@ -1,0 +1,48 @@
+import pytest
+
+from mm.errors import OffGrid
+from mm.market_data import grid as grid_module
+from mm.market_data.grid import Grid
+
+
+def test_texts_become_whole_numbers_and_leave_their_steps_behind():
+    """What all prices are multiples of is the best guess at a tick that nobody told."""
+    grid = Grid()
+    grid.check([("1.25000000", "0.30000000"), ("1.24500000", "0.00000000"), ("1.2", "1")])
+    assert (grid.price("1.25"), grid.qty("0.3")) == (125_000_000, 30_000_000)
+    assert (grid.seen_tick_e8, grid.seen_step_e8) == (500_000, 10_000_000)
+
+
+@pytest.mark.parametrize("price", ["0", "0.000", "-1", "abc", "1e5", "", "1.123456789"])
+def test_a_price_that_is_none_is_refused_each_time(price):
+    """A wrong text is not remembered as a right one."""
+    grid = Grid()
+    for _ in range(2):
+        with pytest.raises(OffGrid):
+            grid.price(price)
+
+
+def test_a_quantity_may_be_zero_but_not_negative():
+    """Zero removes a level."""
+    grid = Grid()
+    assert grid.qty("0.00000000") == 0
+    with pytest.raises(OffGrid, match="negative"):
+        grid.qty("-1")
+
+
+def test_off_tick_names_the_first_price_off_a_known_tick():
+    """Without a known tick no price is off it."""
+    prices = ["1.01", "1.005", "1.003"]
+    assert Grid().off_tick(prices) is None
+    assert Grid(1_000_000).off_tick(prices) == "1.005"
+    assert Grid(100_000).off_tick(prices) is None
+
+
+def test_memory_stays_bounded(monkeypatch):
+    """A day of millions of different texts does not fill it, and the steps are not forgotten."""
+    monkeypatch.setattr(grid_module, "REMEMBERED_TEXTS", 3)
+    grid = Grid()
+    for price in range(1, 20):
+        grid.price(str(price))
+    assert len(grid._prices) <= 3
+    assert grid.seen_tick_e8 == 100_000_000

@@ -1,0 +1,107 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.errors import OffGrid
+from mm.instrument import Instrument, decimal_text, e8
+from mm.market_data.local_orderbook import LocalOrderBook
+
+INSTRUMENT = Instrument("SIMUSDT", 1_000_000, 1_000)
+prices = st.integers(1, 30).map(lambda ticks: decimal_text(ticks * 1_000_000))
+quantities = st.integers(0, 3).map(lambda lots: decimal_text(lots * 1_000))
+changes = st.lists(st.tuples(st.sampled_from([1, -1]), prices, quantities), max_size=60)
+
+
+def plain(changes):
+    """The same book as two dictionaries, sorted when asked: the oracle."""
+    sides = {1: {}, -1: {}}
+    for side, price, qty in changes:
+        sides[side][price] = qty
+    held = {side: [(p, q) for p, q in levels.items() if e8(q)] for side, levels in sides.items()}
+    return (
+        sorted(held[1], key=lambda level: -e8(level[0])),
+        sorted(held[-1], key=lambda level: e8(level[0])),
+    )
+
+
+@given(changes, st.integers(0, 40))
+def test_the_book_is_what_the_changes_say(changes, n):
+    """Best first on both sides, the exchange's texts untouched, levels of zero gone."""
+    book = LocalOrderBook()
+    for side, price, qty in changes:
+        book.apply(side, price, qty)
+        book.check()
+    bids, asks = plain(changes)
+    assert book.levels() == (bids, asks)
+    assert book.top(n) == (bids[:n], asks[:n])
+    assert len(book) == len(bids) + len(asks)
+    assert book.best() == (e8(bids[0][0]) if bids else None, e8(asks[0][0]) if asks else None)
+    assert book.crossed() == bool(bids and asks and e8(bids[0][0]) >= e8(asks[0][0]))
+
+
+@given(changes)
+def test_quantities_are_found_by_price(changes):
+    """What the compiled book answers for a level, this one does too."""
+    book = LocalOrderBook(INSTRUMENT.ticks)
+    for change in changes:
+        book.apply(*change)
+    for side, levels in zip((1, -1), plain(changes), strict=True):
+        held = {INSTRUMENT.ticks(price): qty for price, qty in levels}
+        assert {ticks: book.qty_at(side, ticks) for ticks in range(1, 31)} == {t: held.get(t) for t in range(1, 31)}
+
+
+def test_a_book_is_made_from_a_snapshot_in_any_order():
+    """The exchange sends best first; nothing depends on it."""
+    book = LocalOrderBook.of([("1.00", "5"), ("1.02", "7")], [("1.05", "2"), ("1.03", "1")])
+    assert book.top(1) == ([("1.02", "7")], [("1.03", "1")])
+
+
+def test_equal_prices_are_one_level_however_they_are_written():
+    """The number is the price; the text is the last one that came."""
+    book = LocalOrderBook()
+    book.apply(1, "1.5", "3")
+    book.apply(1, "1.50000000", "4.0")
+    assert book.levels() == ([("1.50000000", "4.0")], [])
+    book.apply(1, "1.5", "0.00000000")
+    assert len(book) == 0
+
+
+def test_a_locked_book_is_crossed():
+    """No exchange shows a bid at the price of an ask."""
+    assert LocalOrderBook.of([("1", "1")], [("1", "1")]).crossed()
+    assert not LocalOrderBook.of([("1", "1")], [("1.1", "1")]).crossed()
+    assert not LocalOrderBook.of([("1", "1")], []).crossed()
+
+
+def test_an_error_of_the_key_leaves_the_book_alone():
+    """A price off the grid changes nothing."""
+    book = LocalOrderBook(INSTRUMENT.ticks)
+    book.apply(1, "1.00", "1")
+    with pytest.raises(OffGrid, match=r"1\.005"):
+        book.apply(1, "1.005", "1")
+    assert book.levels() == ([("1.00", "1")], [])
+
+
+def test_differences_count_the_levels_that_a_shorter_book_could_know():
+    """A snapshot of a thousand levels says nothing of what lies beyond them."""
+    book = LocalOrderBook.of([("10", "1"), ("9", "2"), ("5", "9")], [("11", "1"), ("20", "1")])
+    same = LocalOrderBook.of([("10.0", "1.0"), ("9", "2")], [("11", "1")])
+    other = LocalOrderBook.of([("10", "1"), ("8", "2")], [("11", "3")])
+    assert book.differences(same) == 0
+    assert book.differences(other) == 3
+    assert book.differences(LocalOrderBook()) == 0
+
+
+def test_check_finds_a_broken_book():
+    """It is what other tests lean on."""
+    book = LocalOrderBook.of([("1", "1"), ("2", "1")], [])
+    book._bids.keys.reverse()
+    with pytest.raises(ValueError, match="do not ascend"):
+        book.check()
+    book._bids.keys.pop()
+    with pytest.raises(ValueError, match="1 keys for 2 levels"):
+        book.check()
+    book = LocalOrderBook.of([("1", "1")], [])
+    book._bids.levels[100_000_000] = ("1", "0.0")
+    with pytest.raises(ValueError, match="empty levels"):
+        book.check()

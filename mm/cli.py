@@ -116,7 +116,8 @@ def runner(
             from mm.runs import working
 
             folder = settings[method].value if method else None
-            plan = Plan(kind, folder, _find(objects, Day), _find(objects, Output), settings)
+            program = click.get_current_context().command_path
+            plan = Plan(kind, folder, _find(objects, Day), _find(objects, Output), settings, program)
             with working(plan, console) as run:
                 body(run, *objects[: len(groups)])
 
@@ -187,6 +188,7 @@ def _make(
                 _as_json(params[one.name]),
                 _SOURCES.get(ctx.get_parameter_source(one.name) or ParameterSource.DEFAULT, "default"),
                 one.matters,
+                one.flag,
             )
             for one in declared
         }

@@ -8,9 +8,11 @@ from pathlib import Path
 from mm.clock import now_us, run_stamp
 from mm.config import Day, Output
 from mm.errors import RunExists, UsageError
+from mm.knobs import shown
 from mm.run_manifest import SetKnob
 
 _FOLDERS = {"schedule": ("calibration", "schedules")}
+_ONCE = ("run_id", "out_dir")  # a second run of that name would be refused
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Plan:
         day: The days, and where the run goes.
         output: What it is called, and what it tells.
         knobs: Every knob of the command, by field name.
+        program: What was called (``mm backtest``).
     """
 
     kind: str
@@ -30,6 +33,7 @@ class Plan:
     day: Day
     output: Output
     knobs: Mapping[str, SetKnob]
+    program: str = "mm"
 
     def folder(self, run_id: str) -> Path:
         """Return the folder of the finished run."""
@@ -42,6 +46,14 @@ class Plan:
         """Return where the run's log lies."""
         root = self.output.log_root or self.day.out_root / "logs"
         return root.joinpath(self.kind, *self._method(), self.day.symbol, self.day.label(), run_id, "run.log")
+
+    def command(self) -> list[str]:
+        """Return the words of a command that does the same work again: the knobs that were set, as flags."""
+        words = self.program.split()
+        for name, one in self.knobs.items():
+            if one.source != "default" and name not in _ONCE:
+                words += [one.flag, shown(one.value)]
+        return words
 
     def _method(self) -> tuple[str, ...]:
         return (self.method,) if self.method else ()

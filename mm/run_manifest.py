@@ -59,11 +59,17 @@ class SetKnob:
         value: As JSON holds it.
         source: ``flag``, ``environment`` or ``default``.
         matters: Whether the result depends on it.
+        flag: The command line's name for it.
     """
 
     value: Any
     source: str
     matters: bool
+    flag: str = ""
+
+    def entry(self) -> dict[str, Any]:
+        """Return what the manifest says of it."""
+        return {"value": self.value, "source": self.source}
 
 
 def hash_file(path: Path) -> tuple[str, int]:

@@ -10,8 +10,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 import mm
 from mm import run_manifest
@@ -21,6 +21,9 @@ from mm.errors import FitError
 from mm.logs import Log
 from mm.run_folder import Plan, cannot_write, claim, partial_folder
 from mm.run_manifest import InputFile, OutputFile
+
+if TYPE_CHECKING:
+    from mm.backtest.result import Result
 
 
 class Run:
@@ -84,6 +87,19 @@ class Run:
         relative = Path(os.path.relpath(path, self._plan.day.data_root)).as_posix()
         self._inputs[relative] = run_manifest.read_input(path, relative)
 
+    def write_result(self, result: "Result", name: str = "") -> None:
+        """Write a backtest into the run, or into its folder *name*; its summary is the run's main output."""
+        from mm.backtest.page import About
+
+        place = PurePosixPath(name)
+        about = About(self._plan.command(), {key: one.entry() for key, one in self._plan.knobs.items()})
+        with self.timing("write"):
+            rows = result.write(self.partial / place, about)
+        for file, count in rows.items():
+            # The page shows the command and where its knobs came from, which is not the work.
+            self.output(str(place / file), count, digest=file != "report.html")
+        self.artefact, self.summary = str(place / "summary.json"), dict(result.summary)
+
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:
         """Add the seconds spent inside to ``<name>_s`` of the manifest's timings."""
@@ -143,7 +159,7 @@ class Run:
             "finished_at": iso(now_us()),
             "version": mm.__version__,
             "commit": run_manifest.checkout_commit(Path(__file__).parent),
-            "knobs": {n: {"value": k.value, "source": k.source} for n, k in self._plan.knobs.items()},
+            "knobs": {name: one.entry() for name, one in self._plan.knobs.items()},
             **run_manifest.file_entries(inputs, outputs),
             "digest": run_manifest.digest(self._plan.kind, day.days(), self._plan.knobs, [*inputs, *outputs]),
             "timings": self.timings,

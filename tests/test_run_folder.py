@@ -6,6 +6,7 @@ from mm import run_folder
 from mm.config import Day, Output
 from mm.errors import RunExists, UsageError
 from mm.run_folder import Plan, claim, partial_folder
+from mm.run_manifest import SetKnob
 
 
 @pytest.fixture(autouse=True)
@@ -118,3 +119,15 @@ def test_an_output_that_cannot_be_written_names_the_knob():
 def test_a_partial_folder_stands_beside_the_run(tmp_path):
     """Renaming is then one step on one disk."""
     assert partial_folder(Path("a/../b")) == tmp_path / "b.partial"
+
+
+def test_the_command_that_does_it_again_needs_no_environment():
+    """What a variable set is a flag in it; a name that would be refused the second time is not."""
+    knobs = {
+        "symbol": SetKnob("BTCUSDT", "environment", matters=True, flag="--symbol"),
+        "fill_per_side": SetKnob(True, "flag", matters=True, flag="--fill-per-side"),
+        "seed": SetKnob(0, "default", matters=True, flag="--seed"),
+        "run_id": SetKnob("mine", "flag", matters=False, flag="--run-id"),
+    }
+    made = Plan("backtest", None, plan().day, Output(), knobs, "python -m mm backtest")
+    assert made.command() == ["python", "-m", "mm", "backtest", "--symbol", "BTCUSDT", "--fill-per-side", "1"]

@@ -5,39 +5,56 @@ Everything between ``advance`` and the models runs without the interpreter. ``pa
 is its Python face, ``tests/oracle.py`` its plain twin.
 """
 
-from cython.view cimport array as cython_array
-from libc.math cimport NAN, ceil, floor, isnan, sqrt
+from libc.math cimport NAN, ceil, floor, isnan
 from libc.stdint cimport int8_t, int64_t, uint8_t
-from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy, memmove
-
-import numpy as np
+from libc.stdlib cimport free, realloc
+from libc.string cimport memmove
 
 from mm.backtest._account cimport Account, book_fill, cash_e16, fee_e8, notional_e16, wide
 from mm.backtest._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
 from mm.backtest._kinds cimport DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
-from mm.backtest._tables cimport Table, new_row
+from mm.backtest._records cimport (
+    BOOK_INVALID,
+    BY_BOOK,
+    BY_DRAW,
+    BY_TRADE,
+    CANCEL_ACK,
+    CANCEL_REQ,
+    CLOSE_FILLED,
+    COVERED,
+    EPOCH_BREAK,
+    EXPIRE,
+    FILL,
+    INSUFFICIENT_CASH,
+    INSUFFICIENT_INVENTORY,
+    MIN_NOTIONAL,
+    NOT_CANCELLED,
+    PLACE,
+    PRICE_NOT_POSITIVE,
+    QUANTITY_BELOW_STEP,
+    QUOTE_MOVED,
+    QUOTE_WITHDRAWN,
+    REFRESH,
+    REJECT,
+    SKIP,
+    WOULD_CROSS,
+    Records,
+    handed,
+    record_fill,
+    record_mid,
+    record_order,
+    record_state,
+    records_close,
+    records_open,
+)
+from mm.backtest._volatility cimport Volatility, volatility_close, volatility_open, volatility_sample
 from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIVE, NEVER, REJECTED, SENT, FillModel, Order, Top, Trade
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
-from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS, Journal
-
-# Positions in the tables of words of journal.py.
-cdef enum Action:
-    PLACE, CANCEL_REQ, CANCEL_ACK, FILL, CLOSE_FILLED, EXPIRE, REJECT, SKIP
-
-cdef enum RejectReason:
-    COVERED, WOULD_CROSS, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, MIN_NOTIONAL, BOOK_INVALID, PRICE_NOT_POSITIVE, QUANTITY_BELOW_STEP
-
-cdef enum CancelReason:
-    NOT_CANCELLED, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, EPOCH_BREAK
-
-cdef enum FillReason:
-    BY_TRADE, BY_BOOK, BY_DRAW
+from mm.backtest.journal import Journal
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
-cdef int LEAST_SAMPLES = 30
 
 
 cdef class Engine:
@@ -74,17 +91,14 @@ cdef class Engine:
     cdef int64_t open_orders, room, last_id
     cdef int64_t resting[2]             # LIVE and CANCELLING; sells, buys
     cdef int64_t skipped[2]             # why the last requote sent nothing; sells, buys
-    cdef int64_t last_mid2, last_book_us
+    cdef int64_t mid2, last_book_us     # mid2 is 0 while there is none
     # clock
     cdef int64_t now_us, begun_us, next_message_us, next_due_us, next_sample_us, next_state_us, next_requote_us
-    # volatility: squared changes of mid2 per second, -1 where there is none
-    cdef int64_t* squares
-    cdef int64_t window_s, square_at, squares_sum, squares_count, sampled_mid2
+    cdef Volatility volatility
     # counters
     cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us, events_played, rows_played
     cdef double expected_fills
-    # journal
-    cdef Table order_rows, fill_rows, state_rows, mid_rows
+    cdef Records records
 
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: object) -> None:
         self.quotes = quotes
@@ -106,27 +120,16 @@ cdef class Engine:
         self.view.last_trade.id = -1
         self.view.quote_lots = self.quote_lots
         self.view.sigma_ticks = NAN
-        self.window_s = rules.sigma_window_s
-        self.squares = <int64_t*> calloc(self.window_s, sizeof(int64_t))
-        if self.squares is NULL:
-            raise MemoryError("no memory for the volatility window")
-        for i in range(self.window_s):
-            self.squares[i] = -1
-        self.order_rows.width = len(ORDER_COLUMNS)
-        self.fill_rows.width = len(FILL_COLUMNS)
-        self.state_rows.width = len(STATE_COLUMNS)
-        self.mid_rows.width = 2
+        volatility_open(&self.volatility, rules.sigma_window_s)
+        records_open(&self.records)
 
     def __dealloc__(self) -> None:
         if self.opened:
             book_close(&self.book)
         free(self.orders)
         free(self.ranking)
-        free(self.squares)
-        free(self.order_rows.cells)
-        free(self.fill_rows.cells)
-        free(self.state_rows.cells)
-        free(self.mid_rows.cells)
+        volatility_close(&self.volatility)
+        records_close(&self.records)
 
     def attach(self, tape: object, lo_ticks: int, hi_ticks: int, joins: bool) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
@@ -226,10 +229,10 @@ cdef class Engine:
                 if us == self.next_due_us:
                     self.fill_due(us)
                 if us == self.next_sample_us:
-                    self.sample()
+                    self.view.sigma_ticks = volatility_sample(&self.volatility, self.mid2)
                     self.next_sample_us += SAMPLE_US
                 if us == self.next_state_us:
-                    self.write_state(us)
+                    record_state(&self.records, us, &self.account, self.open_orders)
                     self.next_state_us += self.state_us
                 if us == self.next_requote_us:
                     self.requote(us)
@@ -268,8 +271,11 @@ cdef class Engine:
         self.top.bid_lots = book_lots_at(&self.book, 1, self.book.best_bid) if self.book.best_bid else 0
         self.top.ask_lots = book_lots_at(&self.book, -1, self.book.best_ask) if self.book.best_ask else 0
         mid2 = self.top.bid_ticks + self.top.ask_ticks if self.top.bid_ticks and self.top.ask_ticks else 0
-        if mid2 != self.last_mid2:
-            self.write_mid(us, mid2)
+        if mid2 != self.mid2:
+            self.mid2 = mid2
+            record_mid(&self.records, us, mid2)
+            if mid2 == 0:
+                self.volatility.sampled_mid2 = 0
         if self.fills.asks_book and self.resting[0] + self.resting[1]:
             self.ask_book(us)
         self.last_book_us = us
@@ -431,7 +437,7 @@ cdef class Engine:
             reason = self.covered(order, True)
         if reason != COVERED:
             order.status = REJECTED
-            self.write_order(order, us, REJECT, reason)
+            record_order(&self.records, order, us, REJECT, reason)
             self.drop(i)
             return 0
         order.status = LIVE if order.cancel_us == NEVER else CANCELLING
@@ -487,7 +493,7 @@ cdef class Engine:
             self.expected_fills += self.fills.expected(order, us)
         self.resting[1 if order.side > 0 else 0] -= 1
         order.status = status
-        self.write_order(order, us, action, COVERED)
+        record_order(&self.records, order, us, action, COVERED)
         self.drop(i)
         self.watch_sides(us)
         return 0
@@ -495,21 +501,17 @@ cdef class Engine:
     cdef int fill(self, int64_t i, int64_t us, int64_t lots, int reason) except -1 nogil:
         """Book a fill: position, cash and fee at once; the rest of the order stays."""
         cdef Order* order = &self.orders[i]
-        cdef int64_t side = order.side, ticks = order.ticks, order_id = order.id
-        cdef int64_t fee = fee_e8(&self.account, ticks, lots)
-        cdef int64_t* row
-        book_fill(&self.account, side, ticks, lots, fee)
+        cdef int64_t fee = fee_e8(&self.account, order.ticks, lots)
+        book_fill(&self.account, order.side, order.ticks, lots, fee)
         order.lots -= lots
         if order.lots == 0:
             order.status = FILLED
-        self.write_order(order, us, FILL, COVERED)
-        row = new_row(&self.fill_rows)
-        row[0], row[1], row[2], row[3], row[4] = us, order_id, side, ticks, lots
-        row[5], row[6], row[7], row[8] = fee, reason, self.last_valid_mid2(), self.account.inventory_lots
+        record_order(&self.records, order, us, FILL, COVERED)
+        record_fill(&self.records, order, us, lots, fee, reason, &self.account)
         if order.lots == 0:
             self.close(i, us, FILLED, CLOSE_FILLED)
             self.find_next_message()
-        self.write_state(us)
+        record_state(&self.records, us, &self.account, self.open_orders)
         return 0
 
     # ------------------------------------------------------------------ quotes
@@ -568,7 +570,7 @@ cdef class Engine:
         if order.status == LIVE:
             order.status = CANCELLING
             self.next_message_us = min(self.next_message_us, order.cancel_us)
-        return self.write_order(order, us, CANCEL_REQ, COVERED)
+        return record_order(&self.records, order, us, CANCEL_REQ, COVERED)
 
     cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t skipped) except -1 nogil:
         """Send an order, or return why not; a reason other than *skipped* leaves a row."""
@@ -593,7 +595,7 @@ cdef class Engine:
             reason = self.covered(&order, False)
         if reason != COVERED:
             if reason != skipped:
-                self.write_order(&order, us, SKIP, reason)
+                record_order(&self.records, &order, us, SKIP, reason)
             return reason
         self.last_id += 1
         order.id = self.last_id
@@ -605,7 +607,7 @@ cdef class Engine:
         self.orders[self.open_orders] = order
         self.open_orders += 1
         self.next_message_us = min(self.next_message_us, order.active_us)
-        self.write_order(&order, us, PLACE, COVERED)
+        record_order(&self.records, &order, us, PLACE, COVERED)
         return COVERED
 
     cdef int make_room(self) except -1 nogil:
@@ -620,26 +622,7 @@ cdef class Engine:
         self.room = room
         return 0
 
-    # ------------------------------------------------------------------ volatility and counters
-
-    cdef void sample(self) noexcept nogil:
-        """Take the squared change of the mid over the last second into the window."""
-        cdef int64_t mid2 = self.last_mid2, square = -1
-        if mid2 and self.sampled_mid2:
-            square = (mid2 - self.sampled_mid2) * (mid2 - self.sampled_mid2)
-        if self.squares[self.square_at] >= 0:
-            self.squares_sum -= self.squares[self.square_at]
-            self.squares_count -= 1
-        if square >= 0:
-            self.squares_sum += square
-            self.squares_count += 1
-        self.squares[self.square_at] = square
-        self.square_at = (self.square_at + 1) % self.window_s
-        self.sampled_mid2 = mid2
-        if self.squares_count >= min(LEAST_SAMPLES, self.window_s):
-            self.view.sigma_ticks = sqrt(<double> self.squares_sum / (4.0 * <double> self.squares_count))
-        else:
-            self.view.sigma_ticks = NAN
+    # ------------------------------------------------------------------ counters and the journal
 
     cdef void watch_sides(self, int64_t us) noexcept nogil:
         """Count the time during which the book is valid and we rest on both sides."""
@@ -649,40 +632,6 @@ cdef class Engine:
         elif not both and self.two_sided_since_us != NEVER:
             self.two_sided_us += us - self.two_sided_since_us
             self.two_sided_since_us = NEVER
-
-    # ------------------------------------------------------------------ the journal
-
-    cdef int64_t last_valid_mid2(self) noexcept nogil:
-        """Return the mid that marks: the last valid one."""
-        cdef int64_t row = self.mid_rows.used - 1
-        while row >= 0 and self.mid_rows.cells[2 * row + 1] == 0:
-            row -= 1
-        return self.mid_rows.cells[2 * row + 1] if row >= 0 else 0
-
-    cdef int write_mid(self, int64_t us, int64_t mid2) except -1 nogil:
-        cdef int64_t* row = new_row(&self.mid_rows)
-        row[0], row[1] = us, mid2
-        self.last_mid2 = mid2
-        if mid2 == 0:
-            self.sampled_mid2 = 0
-        return 0
-
-    cdef int write_state(self, int64_t us) except -1 nogil:
-        cdef int64_t* row = new_row(&self.state_rows)
-        row[0], row[1], row[2] = us, self.account.inventory_lots, self.account.cash_tl
-        row[3], row[4], row[5] = self.account.fees_e8, self.last_valid_mid2(), self.open_orders
-        return 0
-
-    cdef int write_order(self, const Order* order, int64_t us, int action, int reject) except -1 nogil:
-        cdef int64_t* row = new_row(&self.order_rows)
-        row[0], row[1], row[2], row[3] = us, order.id, action, order.status
-        row[4], row[5], row[6], row[7] = order.side, order.ticks, order.placed_lots, order.lots
-        row[8] = order.active_us if order.active_us != NEVER else -1
-        row[9] = order.expire_us if order.expire_us != NEVER else -1
-        row[10] = order.cancel_req_us if order.cancel_req_us != NEVER else -1
-        row[11] = order.cancel_us if order.cancel_us != NEVER else -1
-        row[12], row[13] = reject, order.cancel_reason
-        return 0
 
     def journal(self) -> Journal:
         """Hand over the tables without a copy; the engine starts new ones."""
@@ -707,23 +656,10 @@ cdef class Engine:
             "expected_fills": expected if self.fills.has_intensity else None,
         }
         return Journal(
-            orders=handed(&self.order_rows),
-            fills=handed(&self.fill_rows),
-            state=handed(&self.state_rows),
-            mids=handed(&self.mid_rows),
+            orders=handed(&self.records.orders),
+            fills=handed(&self.records.fills),
+            state=handed(&self.records.state),
+            mids=handed(&self.records.mids),
             fill_reasons=self.fills.reasons,
             counters=counters,
         )
-
-
-cdef object handed(Table* table):
-    """Return a table as an array that owns its memory, and leave an empty table behind."""
-    cdef cython_array cells
-    if table.used == 0:
-        return np.empty((0, table.width), np.int64)
-    cells = cython_array((table.used, table.width), itemsize=sizeof(int64_t), format="q", allocate_buffer=False)
-    cells.data = <char*> table.cells
-    cells.callback_free_data = free
-    table.cells = NULL
-    table.used = table.room = 0
-    return np.asarray(cells)

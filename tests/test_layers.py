@@ -1,0 +1,96 @@
+"""Imports go down the layers only; docs/architecture.md draws them."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from support import ROOT
+
+PACKAGE = ROOT / "mm"
+# Lower first; a module may import its own layer and those before it.
+LAYERS = [
+    ["errors", "instrument", "clock"],
+    ["market_data"],
+    ["backtest"],
+    ["calibration"],
+    ["walkforward"],
+    ["knobs", "config", "console", "logs", "cli", "cli_docs", "plugins", "run_folder", "run_manifest", "runs"],
+    ["assemble"],
+]
+# Entry points: they may import everything, and nothing below imports them.
+ENTRIES = re.compile(r"mm\.(runner_\w+|demo|__main__|bench(\..+)?|sim(\..+)?|market_data\.recorder)\Z")
+FRAME = set(LAYERS[5])
+# What the recorder box is made of, and what it must do without.
+RECORDER = {"errors", "instrument", "clock", "market_data", *FRAME}
+HEAVY = {"numpy", "polars", "pyarrow", "scipy", "isal", "Cython"}
+# The commands of the lower rooms: `python -m` doors that call their runner.
+DOORS = {
+    "mm.calibration.runner_calibration": "mm.runner_calibration",
+    "mm.calibration.poisson_fit": "mm.runner_fit",
+    "mm.market_data.import_capture": "mm.runner_data",
+    "mm.market_data.check": "mm.runner_data",
+}
+
+
+def modules() -> dict[str, Path]:
+    """Return every module of the package by its dotted name, kernels too."""
+    found = {}
+    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx")]):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    """Return the dotted names that a module imports, wherever in it the import stands."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".pyx":
+        return set(re.findall(r"^\s*(?:from|import|cimport)\s+([\w.]+)", text, re.MULTILINE))
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def layer(module: str) -> int | None:
+    """Return the layer of a module, None for entry points and the package itself."""
+    if module == "mm" or ENTRIES.match(module):
+        return None
+    room = module.split(".")[1]
+    return next(number for number, rooms in enumerate(LAYERS) if room in rooms)
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_go_down_the_layers_only(name: str) -> None:
+    """A reader of one layer never needs to know the ones above it."""
+    own = layer(name)
+    if own is None:
+        return
+    for other in imported(modules()[name]):
+        if not other.startswith("mm.") or other not in modules() or other == DOORS.get(name):
+            continue
+        assert not ENTRIES.match(other), f"{name} imports the entry point {other}"
+        below = layer(other)
+        assert below is not None and below <= own, f"{name} (layer {own}) imports {other} (layer {below})"
+        assert not (own < 5 and other.split(".")[1] in FRAME), f"{name} knows the command line through {other}"
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name.split(".")[1:2] == ["market_data"]])
+def test_the_recorder_needs_no_numpy(name: str) -> None:
+    """A recorder box has no compiler and stays under 30 MB."""
+    for other in imported(modules()[name]):
+        assert other.split(".")[0] not in HEAVY, f"{name} imports {other}"
+        if other.startswith("mm.") and other in modules() and name not in DOORS:
+            assert other.split(".")[1] in RECORDER, f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if layer(name) is not None and layer(name) < 5])
+def test_layers_below_the_frame_read_no_environment(name: str) -> None:
+    """What a function does is said by its arguments alone."""
+    text = modules()[name].read_text(encoding="utf-8")
+    assert not re.search(r"os\.environ|os\.getenv|sys\.argv|logging\.basicConfig|import click", text), name

@@ -7,7 +7,6 @@ its distance when the market moves. While it is nearer than its own side's best 
 not valid, its seconds and fills are left out: no print shows who would have come.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, STATUSES, Journal
 from mm.calibration.points import Points
-from mm.calibration.reference import BLOCK_US, CLOSED, ReferencePath, reference_path, span_of, within
+from mm.calibration.reference import BLOCK_S, CLOSED, ReferencePath, block_length_us, reference_path, span_of
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -52,25 +51,13 @@ class OrderExposure:
 
 @dataclass(frozen=True)
 class _Lives:
-    """One row an order: from when it rested, until when, and whether a fill ended that."""
+    """One row an order that rested: from when, until when, and whether a fill ended it."""
 
     side: "Ints"
     ticks: "Ints"
     start_us: "Ints"
     end_us: "Ints"
     filled: "NDArray[np.bool_]"
-
-    def between(self, start_us: int, end_us: int) -> "_Lives":
-        """Return the lives that rested for some time in a window, cut to it."""
-        begin_us, stop_us = np.maximum(self.start_us, start_us), np.minimum(self.end_us, end_us)
-        rested = begin_us < stop_us
-        return _Lives(
-            side=self.side[rested],
-            ticks=self.ticks[rested],
-            start_us=begin_us[rested],
-            end_us=stop_us[rested],
-            filled=(self.filled & (self.end_us < end_us))[rested],
-        )
 
 
 @dataclass(frozen=True)
@@ -89,57 +76,34 @@ class _Places:
         return keys
 
 
-class SimulatedOrders:
-    """The orders of one or more runs over one tape, ready for any number of windows.
+def order_exposure(journal: Journal, tape: "Tape", reference: str = "mid", block_s: float = BLOCK_S) -> OrderExposure:
+    """Return the exposure of a journal's orders over the span of *tape*.
 
-    Attributes:
-        span: The instants ``[start, end)`` that the tape speaks for.
+    Args:
+        journal: What a run of ``ladder`` or ``fixed`` left.
+        tape: The tape it was played on, or a window of it: its best prices say how far each order
+            stood. An order that outlives a window rests until its end, whatever became of it then.
+        reference: ``mid``, ``micro`` or ``best``.
+        block_s: Length of the blocks, counted from the start of the span; exposure is split there.
     """
-
-    def __init__(
-        self, journals: Sequence[Journal], tape: "Tape", reference: str = "mid", block_us: int = BLOCK_US
-    ) -> None:
-        """Prepare the lives of the orders.
-
-        Args:
-            journals: What a run of ``ladder``, or the runs of ``fixed``, left.
-            tape: The tape they were played on: its best prices say how far each order stood.
-            reference: ``mid``, ``micro`` or ``best``.
-            block_us: Length of the blocks, counted from the start of a window; exposure is split there.
-        """
-        self.span = span_of(tape)
-        self._path = reference_path(tape, reference)
-        self._block_us = block_us
-        self._lives = _lives(journals)
-
-    def between(self, start_us: int, end_us: int) -> OrderExposure:
-        """Return the exposure in ``[start_us, end_us)``, cut to the span of the tape.
-
-        An order that outlives the window rests until its end, whatever became of it then.
-        """
-        start_us, end_us = within(self.span, start_us, end_us)
-        lives = self._lives.between(start_us, end_us)
-        places, spent = _pieces(lives, self._path, self._path.segments(start_us, end_us, self._block_us))
-        hits = _fills(lives, self._path, start_us, self._block_us)
-        counted, exposed = hits.distance != CLOSED, places.distance != CLOSED
-        return OrderExposure(
-            points=_points(places, spent, hits, self._path.per_tick),
-            orders=lives.side.size,
-            fills=int(counted.sum()),
-            fills_left_out=int((~counted).sum()),
-            exposed_s=int(spent[exposed].sum()) / US_PER_S,
-            left_out_s=int(spent[~exposed].sum()) / US_PER_S,
-        )
+    (start_us, end_us), block_us = span_of(tape), block_length_us(block_s)
+    path = reference_path(tape, reference)
+    lives = _lives(journal.orders, start_us, end_us)
+    places, spent = _pieces(lives, path, path.segments(start_us, end_us, block_us))
+    hits = _fills(lives, path, start_us, block_us)
+    counted, exposed = hits.distance != CLOSED, places.distance != CLOSED
+    return OrderExposure(
+        points=_points(places, spent, hits, path.per_tick),
+        orders=lives.side.size,
+        fills=int(counted.sum()),
+        fills_left_out=int((~counted).sum()),
+        exposed_s=int(spent[exposed].sum()) / US_PER_S,
+        left_out_s=int(spent[~exposed].sum()) / US_PER_S,
+    )
 
 
-def _lives(journals: Sequence[Journal]) -> _Lives:
-    """Return the lives of all orders that were sent, whether or not they ever rested."""
-    parts = [_journal_lives(journal.orders) for journal in journals]
-    names = ("side", "ticks", "start_us", "end_us", "filled")
-    return _Lives(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-
-
-def _journal_lives(orders: "Ints") -> _Lives:
+def _lives(orders: "Ints", start_us: int, end_us: int) -> _Lives:
+    """Return the lives of the orders that rested for some time in ``[start_us, end_us)``, cut to it."""
     column = dict(zip(ORDER_COLUMNS, orders.T, strict=True))
     order_id, us, action = column["order_id"], column["us"], column["action"]
     placed, fill = action == ACTIONS.index("PLACE"), action == ACTIONS.index("FILL")
@@ -149,12 +113,14 @@ def _journal_lives(orders: "Ints") -> _Lives:
     np.minimum.at(ended_us, order_id[over], us[over])
     np.minimum.at(filled_us, order_id[fill], us[fill])
     ids = order_id[placed]
+    begin_us, stop_us = np.maximum(column["active_us"][placed], start_us), np.minimum(ended_us[ids], end_us)
+    rested = begin_us < stop_us
     return _Lives(
-        side=column["side"][placed],
-        ticks=column["ticks"][placed],
-        start_us=column["active_us"][placed],
-        end_us=ended_us[ids],
-        filled=(filled_us == ended_us)[ids] & (filled_us[ids] < FOREVER),
+        side=column["side"][placed][rested],
+        ticks=column["ticks"][placed][rested],
+        start_us=begin_us[rested],
+        end_us=stop_us[rested],
+        filled=((filled_us[ids] == stop_us) & (stop_us < end_us))[rested],
     )
 
 

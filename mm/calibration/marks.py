@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.calibration.points import NO_BLOCK, Points
-from mm.calibration.reference import BLOCK_US, CLOSED, ReferencePath, reference_path, span_of, within
+from mm.calibration.reference import BLOCK_S, CLOSED, ReferencePath, block_length_us, reference_path, span_of, within
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-TRADE = 3
 HITS = ("touch", "strict")
 
 
@@ -37,21 +36,23 @@ class MarkOptions:
         reference: ``mid``, ``micro`` or ``best``: what distances are measured from.
         hit: ``touch`` (a print at the probe's price or beyond) or ``strict`` (a print beyond it).
         max_delta_ticks: Distance of the last, open cell.
-        block_us: Length of the blocks, counted from the start of the window.
+        block_s: Length of the blocks, counted from the start of the window.
         sides: Sides of the probes: +1 bids (hit by sellers), -1 asks.
     """
 
     reference: str = "mid"
     hit: str = "touch"
     max_delta_ticks: float = 50
-    block_us: int = BLOCK_US
+    block_s: float = BLOCK_S
     sides: tuple[int, ...] = (1, -1)
 
     def __post_init__(self) -> None:
         if self.hit not in HITS:
             raise UsageError(f"CALIB_HIT (--calib-hit) is {self.hit!r}; choose one of {', '.join(HITS)}")
-        if not 0 <= self.max_delta_ticks <= 100_000:
-            raise UsageError(f"MAX_DELTA_TICKS (--max-delta-ticks) is {self.max_delta_ticks}; it must be in 0..100000")
+        if not 0 <= self.max_delta_ticks <= 10_000:
+            raise UsageError(
+                f"MAX_DELTA_TICKS (--max-delta-ticks) is {self.max_delta_ticks}; marks take a distance from 0 to 10000"
+            )
         if self.sides not in ((1,), (-1,), (1, -1)):
             raise UsageError(f"sides {self.sides} cannot be used; give (1, -1), or one of them alone")
 
@@ -143,6 +144,7 @@ class Marks:
         """Prepare the prints and the reference path of *tape*; the options default to ``MarkOptions()``."""
         self.options = options or MarkOptions()
         self.span = span_of(tape)
+        self._block_us = block_length_us(self.options.block_s)
         self._path = reference_path(tape, self.options.reference)
         self._prints = {side: _prints(tape, self._path, side) for side in self.options.sides}
         self._last = int(self.options.max_delta_ticks * self._path.per_tick)
@@ -154,7 +156,7 @@ class Marks:
         that a border cuts counts on each side with the prints it has there.
         """
         start_us, end_us = within(self.span, start_us, end_us)
-        edges, rows, blocks = self._path.segments(start_us, end_us, self.options.block_us)
+        edges, rows, blocks = self._path.segments(start_us, end_us, self._block_us)
         spent = np.diff(edges)
         sides = {}
         for side in self.options.sides:
@@ -168,6 +170,10 @@ class Marks:
             valid_s=valid_us / US_PER_S,
             excluded_s=(end_us - start_us - valid_us) / US_PER_S,
         )
+
+    def points(self, start_us: int, end_us: int) -> Points:
+        """Return the cells of ``[start_us, end_us)``: what is fitted."""
+        return self.between(start_us, end_us).cells
 
     def _exposure(self, touch: "Ints", blocks: "Ints", spent: "Ints") -> "NDArray[np.float64]":
         """Return µs by block and distance: of all touches as near or nearer, whole ticks apart."""
@@ -185,7 +191,7 @@ class Marks:
         counted = book & hits & (touch <= self._last)
         cell = self._cell(reach[counted])
         width = exposure_us.shape[1]
-        flat = (us[counted] - start_us) // self.options.block_us * width + cell
+        flat = (us[counted] - start_us) // self._block_us * width + cell
         fills = np.bincount(flat, minlength=exposure_us.size).reshape(exposure_us.shape)
         exposed = exposure_us > 0
         counts = MarkCounts(
@@ -249,16 +255,16 @@ class Marks:
 
 def _prints(tape: "Tape", path: ReferencePath, side: int) -> _Prints:
     """Return the prints whose aggressor hits the probes of *side*, in the order of the tape."""
-    events = np.flatnonzero(tape.kind == TRADE)
-    rows = tape.first_row[events]
-    mine = tape.row_side[rows] == -side
-    events, rows = events[mine], rows[mine]
+    mine = tape.row_side[tape.trade_rows] == -side
+    events, rows = tape.trades[mine], tape.trade_rows[mine]
     before = path.row_before_event(events)
     trade_us = tape.event_exch_us[events]
+    alone = trade_us == 0  # the exchange's time is not known: each print stands for itself
+    new = np.concatenate(([True], trade_us[1:] != trade_us[:-1]))[: events.size]
     return _Prints(
         us=tape.event_us[events],
         signed_ticks=side * tape.row_ticks[rows],
-        opens=np.flatnonzero(np.concatenate(([True], trade_us[1:] != trade_us[:-1]))[: events.size]),
+        opens=np.flatnonzero(new | alone),
         signed_reference=side * path.reference[side][before],
         touch=path.touch[side][before],
     )

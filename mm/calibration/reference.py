@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 PER_TICK = {"mid": 2, "micro": 8, "best": 1}  # steps of distance in one tick, by reference
-BLOCK_US = 300 * US_PER_S  # points of one block may depend on each other
+BLOCK_S = 300.0  # points of one block may depend on each other
 CLOSED = -1  # instead of a distance: no valid book
 BEFORE_ALL = -(1 << 62)
 
@@ -91,8 +91,6 @@ class ReferencePath:
             ``(edges, rows, blocks)``: segment i is ``[edges[i], edges[i+1])``, with the row in
             force and the number of its block; blocks count from *start_us*.
         """
-        if block_us <= 0:
-            raise UsageError(f"blocks of {block_us} µs cannot be counted; give a length above 0")
         first = int(np.searchsorted(self.us, start_us, side="right")) - 1
         last = max(int(np.searchsorted(self.us, end_us, side="left")), first + 1)
         begins = self.us[first:last].copy()
@@ -108,6 +106,13 @@ def span_of(tape: "Tape") -> tuple[int, int]:
     """Return the instants ``[start, end)`` that *tape* speaks for, its last event included."""
     last_us = int(tape.event_us[-1]) + 1 if tape.event_us.size else tape.end_us
     return tape.start_us, max(tape.end_us, last_us)
+
+
+def block_length_us(block_s: float) -> int:
+    """Return the length of a block in whole µs; raises UsageError where it has none."""
+    if not 1 <= block_s * US_PER_S < 1e15:
+        raise UsageError(f"blocks of {block_s} s cannot be counted; give a length above 0")
+    return round(block_s * US_PER_S)
 
 
 def within(span: tuple[int, int], start_us: int, end_us: int) -> tuple[int, int]:

@@ -1,12 +1,14 @@
 """Tapes of a few events, and the slow way to walk through them."""
 
 from fractions import Fraction
-from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import strategies as st
 
-SNAPSHOT, DEPTH, TRADE, GAP, KEYFRAME = 1, 2, 3, 4, 5
+from mm.backtest.tape import DEPTH, GAP, KEYFRAME, TRADE, Tape
+from mm.instrument import Instrument
+
+KINDS = {"book": (DEPTH, KEYFRAME), "gap": (GAP,), "trade": (TRADE,)}
 
 
 def book(us, bid, ask, bid_lots=10, ask_lots=10):
@@ -24,19 +26,26 @@ def trade(us, aggressor, ticks, trade_us=None):
 
 
 def tape(events, start_us, end_us):
-    """Return what the calibration reads of a tape."""
-    rows = [event for event in events if event[0] == "trade"]
-    tops = [(number, *_top(event)) for number, event in enumerate(events) if event[0] != "trade"]
+    """Return a tape of these events; behind every book message stands the keyframe to enter at."""
+    told = [(kind, event) for event in events for kind in KINDS[event[0]]]
+    rows = [event for _, event in told if event[0] == "trade"]
+    tops = [(number, *_top(event)) for number, (kind, event) in enumerate(told) if kind in (DEPTH, GAP)]
     tops = [top for number, top in enumerate(tops) if number == 0 or top[1:] != tops[number - 1][1:]]
     columns = np.array(tops, np.int64).reshape(-1, 5).T
-    kinds = {"book": DEPTH, "gap": GAP, "trade": TRADE}
-    return SimpleNamespace(
-        event_us=np.array([event[1] for event in events], np.int64),
-        event_exch_us=np.array([event[4] if event[0] == "trade" else event[1] for event in events], np.int64),
-        kind=np.array([kinds[event[0]] for event in events], np.uint8),
-        first_row=np.concatenate(([0], np.cumsum([event[0] == "trade" for event in events]))).astype(np.int64),
+    return Tape(
+        symbol="SIMUSDT",
+        days=("20260105",),
+        instrument=Instrument("SIMUSDT", 1_000_000, 100_000),
+        step_lots=1,
+        event_us=np.array([event[1] for _, event in told], np.int64),
+        event_exch_us=np.array([event[4] if event[0] == "trade" else event[1] for _, event in told], np.int64),
+        recv_seq=np.arange(len(told)),
+        event_id=np.arange(len(told)),
+        kind=np.array([kind for kind, _ in told], np.uint8),
+        first_row=np.concatenate(([0], np.cumsum([kind == TRADE for kind, _ in told]))).astype(np.int64),
         row_side=np.array([row[2] for row in rows], np.int8),
         row_ticks=np.array([row[3] for row in rows], np.int64),
+        row_lots=np.ones(len(rows), np.int64),
         top_event=columns[0],
         top_bid_ticks=columns[1],
         top_ask_ticks=columns[2],
@@ -54,7 +63,7 @@ def _top(event):
 @st.composite
 def events(draw, size=40):
     """A short story: books that move, gaps, one-sided books, and prints in bursts of one trade time."""
-    us, trade_us, told = 0, 0, []
+    us, trade_us, told = 0, draw(st.integers(0, 1)), []
     for _ in range(draw(st.integers(0, size))):
         us += draw(st.sampled_from((0, 0, 1, 2, 5, 9)))
         what = draw(st.sampled_from(("book", "book", "trade", "trade", "trade", "gap")))
@@ -97,3 +106,26 @@ def slow_touch(top, side, reference):
     eighths = round(Fraction(8 * (ask - bid) * bid_lots, bid_lots + ask_lots))
     middle = {"mid": Fraction(bid + ask, 2), "micro": bid + Fraction(eighths, 8)}
     return middle.get(reference, bid if side > 0 else ask), bid if side > 0 else ask
+
+
+def poisson_day(seed, seconds, A, k):
+    """Return the story of a market whose sweeps reach every exposed probe with rate A exp(-k delta).
+
+    The mid walks, the spread is 1 to 3 ticks; a sweep beyond the touch goes on tick by tick with
+    probability exp(-k), and prints at every price on its way.
+    """
+    rng = np.random.default_rng(seed)
+    told, bid, spread, trade_us = [], 10_000, 1, 0
+    for us in range(0, seconds * 1_000_000, 500_000):
+        bid += int(rng.integers(-1, 2))
+        spread = min(max(spread + int(rng.integers(-1, 2)), 1), 3)
+        told.append(book(us, bid, bid + spread))
+        bursts = []
+        for aggressor, touch in ((1, bid + spread), (-1, bid)):
+            for _ in range(rng.poisson(0.5 * A * np.exp(-k * spread / 2))):
+                ticks = [touch + aggressor * beyond for beyond in range(rng.geometric(1 - np.exp(-k)))]
+                bursts.append((us + int(rng.integers(1, 500_000)), aggressor, ticks))
+        for at_us, aggressor, ticks in sorted(bursts):
+            trade_us += 1
+            told += [trade(at_us, aggressor, price, trade_us) for price in ticks]
+    return told

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_tapes import book, events, gap, slow_touch, tape, tops
 
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, STATUSES, Journal
-from mm.calibration.exposure import SimulatedOrders
+from mm.calibration.exposure import order_exposure
 from mm.calibration.reference import PER_TICK
 
 S = 1_000_000
@@ -50,7 +50,7 @@ def places(result):
 
 
 def measure(told, end_us, *orders, **options):
-    return SimulatedOrders([journal(*orders)], tape(told, 0, end_us), **options).between(0, end_us)
+    return order_exposure(journal(*orders), tape(told, 0, end_us), **options)
 
 
 def test_an_order_is_exposed_from_rest_to_its_first_fill():
@@ -129,9 +129,9 @@ def test_the_reference_can_be_chosen(reference, delta):
 def test_a_window_does_not_know_how_an_order_ends_after_it():
     """The fill at second 6 is no datum of a window that ends there."""
     filled = journal(order(1, 1, 99, 1 * S, ("fill", 6 * S)))
-    orders = SimulatedOrders([filled], tape([book(0, 100, 102)], 0, 10 * S))
-    assert places(orders.between(2 * S, 6 * S)) == {(1, 0, 2): (4, 0)}
-    assert places(orders.between(2 * S, 6 * S + 1)) == {(1, 0, 2): (4, 1)}
+    day = tape([book(0, 100, 102)], 0, 10 * S)
+    assert places(order_exposure(filled, day.between(2 * S, 6 * S))) == {(1, 0, 2): (4, 0)}
+    assert places(order_exposure(filled, day.between(2 * S, 6 * S + 1))) == {(1, 0, 2): (4, 1)}
 
 
 def test_a_journal_without_orders_gives_no_points():
@@ -192,8 +192,7 @@ def test_exposure_is_where_every_order_stands_in_every_instant(told, lives, wind
         order(number, side, ticks, start_us, (how, start_us + length_us))
         for number, (side, ticks, start_us, length_us, how) in enumerate(lives, start=1)
     ]
-    runs = [journal(*orders[::2]), journal(*orders[1::2])]
-    result = SimulatedOrders(runs, tape(told, 0, 200), reference, block_us).between(*window)
+    result = order_exposure(journal(*orders), tape(told, 0, 200).between(*window), reference, block_us / S)
     spent, fills = slow_exposure(told, lives, window, reference, block_us)
     left_out, left_out_fills = spent.pop(None, 0), fills.pop(None, 0)
     assert places(result) == {key: (us / S, fills[key]) for key, us in spent.items()}

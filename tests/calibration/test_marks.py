@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from small_tapes import book, events, gap, slow_touch, tape, top_before, tops, trade
+from small_tapes import book, events, gap, poisson_day, slow_touch, tape, top_before, tops, trade
 
 from mm.calibration.marks import MarkOptions, Marks
+from mm.calibration.poisson_fit import fit_poisson
 from mm.calibration.reference import PER_TICK
 from mm.errors import UsageError
 
@@ -74,6 +75,12 @@ def test_prints_of_the_other_side_do_not_split_a_sweep():
 
 def test_two_trade_times_are_two_sweeps():
     told = [book(0, 100, 102), trade(5, 1, 102, 77), trade(5, 1, 103, 78)]
+    assert hits(marks(told, 10), -1) == {1: 1, 2: 1}
+
+
+def test_prints_without_a_trade_time_stand_for_themselves():
+    """0 is "the exchange did not say": nothing shows that two prints are one order."""
+    told = [book(0, 100, 102), trade(5, 1, 102, 0), trade(5, 1, 103, 0)]
     assert hits(marks(told, 10), -1) == {1: 1, 2: 1}
 
 
@@ -171,7 +178,7 @@ def test_a_tape_without_an_event_gives_an_empty_window():
         ("reference", "last", "CALIB_REFERENCE"),
         ("max_delta_ticks", -1, "MAX_DELTA_TICKS"),
         ("max_delta_ticks", float("nan"), "MAX_DELTA_TICKS"),
-        ("block_us", 0, "blocks of 0 µs"),
+        ("block_s", 0, "blocks of 0 s"),
         ("sides", (), "sides"),
     ],
 )
@@ -186,7 +193,7 @@ def slow_sweeps(told, window, side):
     for number, event in enumerate(told):
         if event[0] != "trade" or event[2] != -side or not window[0] <= event[1] < window[1]:
             continue
-        if event[4] == trade_us:
+        if event[4] == trade_us != 0:
             found[-1][2] = side * min(side * found[-1][2], side * event[3])
         else:
             found.append([event[1], number, event[3]])
@@ -197,7 +204,7 @@ def slow_sweeps(told, window, side):
 def slow_marks(told, window, options):
     """Ask every probe what it sees: seconds exposed, sweeps that hit it, and of them those that went no further."""
     per_tick = PER_TICK[options.reference]
-    beyond, block_us = options.hit == "strict", options.block_us
+    beyond, block_us = options.hit == "strict", round(options.block_s * S)
     seconds, ends, reached = Counter(), Counter(), Counter()
     for side in (1, -1):
         distances = [Fraction(n, per_tick) for n in range(int(options.max_delta_ticks * per_tick) + 1)]
@@ -232,7 +239,7 @@ OPTIONS = st.builds(
     reference=st.sampled_from(("mid", "micro", "best")),
     hit=st.sampled_from(("touch", "strict")),
     max_delta_ticks=st.sampled_from((0, 1, 2.5, 4, 7)),
-    block_us=st.sampled_from((10, 30, S)),
+    block_s=st.sampled_from((1e-5, 3e-5, 1)),
 )
 
 
@@ -272,13 +279,11 @@ def test_nothing_at_or_after_the_end_of_a_window_matters(told, other, options, s
 @example([book(0, 100, 102), trade(3, -1, 99, 7), trade(5, -1, 98, 7)], MarkOptions(), 4, 9)
 @given(events(), OPTIONS, st.integers(0, 60), st.integers(1, 60))
 def test_a_window_is_what_a_tape_of_that_window_gives(told, options, start_us, length_us):
-    """The day is prepared once; a window of it is the window cut out, with only the book from before."""
+    """The day is prepared once; a window of it is the window cut out first and prepared then."""
     end_us = start_us + length_us
-    early = [event for event in told if event[1] < start_us and event[0] != "trade"][-1:]
-    inside = [event for event in told if start_us <= event[1] < end_us]
-    whole = Marks(tape(told, 0, 200), options).between(start_us, end_us)
-    cut = Marks(tape(early + inside, start_us, end_us), options).between(start_us, end_us)
-    same(whole, cut)
+    day = tape(told, 0, 200)
+    window = Marks(day.between(start_us, end_us), options)
+    same(Marks(day, options).between(start_us, end_us), window.between(*window.span))
 
 
 @given(events(), OPTIONS.filter(lambda options: options.reference != "micro"), st.integers(1, 60))
@@ -295,3 +300,23 @@ def test_marks_are_symmetric(told, options, end_us):
     upright = cells(Marks(tape(told, 0, 200), options).between(0, end_us).cells)
     turned = cells(Marks(tape(mirrored, 0, 200), options).between(0, end_us).cells)
     assert turned == {(-side, block, delta): row for (side, block, delta), row in upright.items()}
+
+
+@pytest.mark.parametrize(("reference", "hit"), [("mid", "touch"), ("mid", "strict"), ("best", "touch")])
+def test_a_known_flow_is_found_again(reference, hit):
+    """Sweeps of A = 0.8/s and k = 0.5/tick from the mid, over all spreads and both sides.
+
+    A strict hit is one tick harder: A exp(-k). From the own best price the rate at distance 0 is
+    that of the half spread: A times the mean of exp(-k spread / 2).
+    """
+    A, k = 0.8, 0.5
+    told = poisson_day(7, 4 * 3600, A, k)
+    day = Marks(tape(told, 0, 4 * 3600 * S), MarkOptions(reference, hit, max_delta_ticks=20))
+    found = fit_poisson(day.points(*day.span))
+    spreads = np.array([event[3] - event[2] for event in told if event[0] == "book"])
+    truth = {"touch": A, "strict": A * np.exp(-k)}[hit] if reference == "mid" else A * np.exp(-k * spreads / 2).mean()
+    assert found.n_fills > 5000
+    assert abs(found.k - k) < 4 * found.se_k
+    assert abs(np.log(found.A / truth)) < 4 * found.se_logA
+    assert found.status == "ok"
+    assert found.n_blocks == 48

@@ -1,0 +1,188 @@
+"""Training windows over a day, and what each of them says about A and k.
+
+Modes: ``rolling`` (the last stretch), ``expanding`` (everything so far), ``static`` (the first stretch, for
+good), ``ewma`` (everything so far, older data weighing less), ``pooled_k`` (k from everything so far, A from
+everything with older data weighing less: k hardly moves in a day, A does).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from mm.calibration.points import Points
+from mm.calibration.reference import BLOCK_S
+from mm.clock import US_PER_S
+from mm.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.calibration.fit_result import PoissonFit
+
+    Floats = NDArray[np.float64]
+
+MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
+US_PER_MIN = 60 * US_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When parameters apply, and the data that they may be trained on; µs, ends not included."""
+
+    start_us: int
+    end_us: int
+    train_start_us: int
+    train_end_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a stretch of time is cut into segments and their training windows.
+
+    Attributes:
+        train_window_min: Length of a training window; the first segment starts one after the start.
+        step_min: Length of a segment.
+        latency_us: Training ends so long before its segment starts: an order sent then rests then.
+        mode: One of ``MODES``.
+        half_life_min: Age at which data weighs half (``ewma``, ``pooled_k``).
+    """
+
+    train_window_min: float = 120
+    step_min: float = 15
+    latency_us: int = 50_000
+    mode: str = "rolling"
+    half_life_min: float = 30
+
+    def __post_init__(self) -> None:
+        lengths = {
+            "WF_TRAIN_WINDOW_MIN (--wf-train-window-min)": self.train_window_min,
+            "WF_STEP_MIN (--wf-step-min)": self.step_min,
+            "the half-life in minutes": self.half_life_min,
+        }
+        for name, minutes in lengths.items():
+            if not 1 <= minutes * US_PER_MIN < 1e15:
+                raise UsageError(f"{name} is {minutes}; it must be above 0, and no more than some years")
+        if self.latency_us < 0:
+            raise UsageError(f"ORDER_LATENCY_MS (--order-latency-ms) of {self.latency_us} µs; it must not be negative")
+        if self.mode not in MODES:
+            raise UsageError(f"SCHEDULE_MODE (--schedule-mode) is {self.mode!r}; choose one of {', '.join(MODES)}")
+
+    def windows(self, start_us: int, end_us: int) -> tuple[Window, ...]:
+        """Return the windows of ``[start_us, end_us)``; the last segment is cut to it, and there may be none."""
+        train_us, step_us = round(self.train_window_min * US_PER_MIN), round(self.step_min * US_PER_MIN)
+        first_us = start_us + train_us
+        return tuple(
+            Window(at_us, min(at_us + step_us, end_us), *self._training(start_us, first_us, at_us))
+            for at_us in range(first_us, end_us, step_us)
+        )
+
+    def _training(self, start_us: int, first_us: int, at_us: int) -> tuple[int, int]:
+        if self.mode == "static":
+            at_us = first_us
+        train_end_us = at_us - self.latency_us
+        if self.mode in ("rolling", "static"):
+            return train_end_us - (first_us - start_us), train_end_us
+        return start_us, train_end_us
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFit:
+    """What one training window says; A, k and their errors are None where it gives nothing to use.
+
+    Attributes:
+        A: Fills per second, side and resting order at distance 0.
+        k: Decay per tick.
+        se_k: Standard error of k.
+        se_logA: Standard error of ln A.
+        fit: The whole fit; for ``ewma`` of weighted counts, for ``pooled_k`` of all data so far.
+    """
+
+    A: float | None
+    k: float | None
+    se_k: float | None
+    se_logA: float | None
+    fit: "PoissonFit"
+
+    @classmethod
+    def of(cls, fit: "PoissonFit") -> Self:
+        """Return what *fit* itself says."""
+        return cls(fit.A, fit.k, fit.se_k, fit.se_logA, fit)
+
+
+@dataclass(frozen=True)
+class WindowFitter:
+    """Fits training windows in the mode of a plan.
+
+    Attributes:
+        points: Points of ``[start, end)`` in µs: from no datum outside.
+        fit: Points to fit.
+        plan: Its mode and half-life.
+    """
+
+    points: Callable[[int, int], Points]
+    fit: "Callable[[Points], PoissonFit]"
+    plan: Plan
+
+    def all(self, windows: Iterable[Window]) -> list[WindowFit]:
+        """Return the fit of each window; windows of one training stretch share it."""
+        found: dict[tuple[int, int], WindowFit] = {}
+        fits = []
+        for window in windows:
+            stretch = window.train_start_us, window.train_end_us
+            if stretch not in found:
+                found[stretch] = self.one(*stretch)
+            fits.append(found[stretch])
+        return fits
+
+    def one(self, start_us: int, end_us: int) -> WindowFit:
+        """Return the fit of the training window ``[start_us, end_us)``."""
+        points = self.points(start_us, end_us)
+        if self.plan.mode not in ("ewma", "pooled_k"):
+            return WindowFit.of(self.fit(points))
+        weights = _weights(points, (end_us - start_us) / US_PER_S, self.plan.half_life_min * 60)
+        recent = _recent if self.plan.mode == "ewma" else _pooled
+        return recent(points, weights, self.fit)
+
+
+def _weights(points: Points, length_s: float, half_life_s: float) -> "Floats":
+    """Return each row's weight, by the age of its block's middle at the end of the window."""
+    middle_s = (points.block + 0.5) * BLOCK_S
+    half_lives = np.clip((length_s - middle_s) / half_life_s, 0.0, 400.0)  # even its square never weighs nothing
+    weights: Floats = np.exp2(-half_lives)
+    return weights
+
+
+def _recent(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonFit]") -> WindowFit:
+    """Fit weighted counts and exposure; errors are those of the weighted score, not of so many whole fills."""
+    weighted = Points(
+        delta_ticks=points.delta_ticks,
+        width_ticks=points.width_ticks,
+        exposure_s=points.exposure_s * weights,
+        fills=points.fills * weights,
+        side=points.side,
+        block=points.block,
+    )
+    found = fit(weighted)
+    if found.se_k is None or found.se_logA is None:
+        return WindowFit.of(found)
+    shrink = sqrt(float((weights**2) @ points.fills) / float(weights @ points.fills))
+    return WindowFit(found.A, found.k, found.se_k * shrink, found.se_logA * shrink, found)
+
+
+def _pooled(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonFit]") -> WindowFit:
+    """Fit k to all points alike, then A to the weighted ones with that k."""
+    found = fit(points)
+    if found.k is None or found.se_k is None:
+        return WindowFit.of(found)
+    near, far = points.delta_ticks, points.delta_ticks + points.width_ticks
+    gain, steepness = np.exp(-found.k * near), near * np.exp(-found.k * near)
+    cells = np.isfinite(far)
+    gain[cells] -= np.exp(-found.k * far[cells])
+    steepness[cells] -= far[cells] * np.exp(-found.k * far[cells])
+    fills, waited = float(weights @ points.fills), float((weights * points.exposure_s) @ gain)
+    pivot = float((weights * points.exposure_s) @ steepness) / waited
+    variance = float((weights**2) @ points.fills) / fills**2 + (pivot * found.se_k) ** 2
+    return WindowFit(fills / waited, found.k, found.se_k, sqrt(variance), found)

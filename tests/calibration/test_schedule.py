@@ -1,0 +1,280 @@
+"""Fits over time, and what stands in for those that cannot be used."""
+
+import copy
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_tapes import book, poisson_day, tape, trade
+
+from mm.calibration.marks import Marks
+from mm.calibration.poisson_fit import estimate, fit_poisson
+from mm.calibration.schedule import Fallback, Schedule, build_schedule, segments_of
+from mm.calibration.windows import MODES, Plan, WindowFit
+from mm.errors import BrokenFile, Mismatch, UsageError
+
+S = 1_000_000
+MIN = 60 * S
+GOOD = WindowFit(0.5, 0.3, 0.02, 0.1, SimpleNamespace(n_fills=400, status="ok", reason=""))
+OTHER = WindowFit(0.7, 0.4, 0.03, 0.2, SimpleNamespace(n_fills=300, status="few_fills", reason="9 fills"))
+EMPTY = WindowFit(None, None, None, None, SimpleNamespace(n_fills=0, status="no_fills", reason="no fills in 7200 s"))
+PLAN = Plan(train_window_min=120, step_min=15, latency_us=50_000)
+
+
+def segments(*fits, **fallback):
+    windows = PLAN.windows(0, (120 + 15 * len(fits)) * MIN)
+    return segments_of(windows, fits, Fallback(**fallback))
+
+
+def schedule(*fits, **fallback):
+    policy = fallback.get("policy", "carry_forward")
+    return Schedule("SIMUSDT", "20260105", 0.01, 120, 15, policy, segments(*fits, **fallback))
+
+
+def told(segment):
+    return segment.A, segment.k, segment.source, segment.age_s, segment.status
+
+
+def test_a_usable_fit_is_used():
+    (segment,) = segments(GOOD)
+    assert told(segment) == (0.5, 0.3, "fitted", 0, "ok")
+    assert (segment.se_k, segment.se_logA, segment.n_fills, segment.usable, segment.reason) == (
+        0.02,
+        0.1,
+        400,
+        True,
+        "",
+    )
+    assert (segment.train_start_us, segment.train_end_us) == (-50_000, 120 * MIN - 50_000)
+
+
+def test_carry_forward_takes_the_last_usable_fit_with_its_age():
+    """The segment says both: what its own data gave, and whose parameters it uses."""
+    first, second, third = segments(GOOD, EMPTY, EMPTY)
+    assert told(first) == (0.5, 0.3, "fitted", 0, "ok")
+    assert told(second) == (0.5, 0.3, "carried", 900, "no_fills")
+    assert told(third) == (0.5, 0.3, "carried", 1800, "no_fills")
+    assert (third.n_fills, third.usable) == (0, True)
+    assert third.reason == "no fills in 7200 s; the last usable fit is carried"
+
+
+def test_a_newer_usable_fit_replaces_the_carried_one():
+    assert [told(segment)[:4] for segment in segments(GOOD, EMPTY, OTHER, EMPTY)] == [
+        (0.5, 0.3, "fitted", 0),
+        (0.5, 0.3, "carried", 900),
+        (0.7, 0.4, "fitted", 0),
+        (0.7, 0.4, "carried", 900),
+    ]
+
+
+def test_what_is_too_old_is_not_carried():
+    second, third = segments(GOOD, EMPTY, EMPTY, max_age_s=900)[1:]
+    assert second.source == "carried"
+    assert told(third) == (None, None, "none", None, "no_fills")
+    assert third.reason == "no fills in 7200 s; the last usable fit is 1800 s old, more than the 900 s allowed"
+
+
+def test_nothing_is_carried_from_the_future():
+    first, second = segments(EMPTY, GOOD)
+    assert told(first) == (None, None, "none", None, "no_fills")
+    assert first.reason.endswith("there is no earlier fit to carry")
+    assert second.source == "fitted"
+
+
+def test_global_default_uses_what_it_is_given():
+    (segment,) = segments(EMPTY, policy="global_default", default=(0.2, 0.9))
+    assert told(segment) == (0.2, 0.9, "default", None, "no_fills")
+    assert (segment.usable, segment.se_k, segment.se_logA) == (True, None, None)
+
+
+def test_skip_segment_leaves_a_hole_in_the_quotes_not_in_the_schedule():
+    first, second = segments(GOOD, EMPTY, policy="skip_segment")
+    assert told(second) == (None, None, "none", None, "no_fills")
+    assert (second.usable, second.start_us) == (False, first.end_us)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "says"),
+    [
+        ({"policy": "hope"}, "choose one of carry_forward, global_default, skip_segment"),
+        ({"policy": "global_default"}, "global_default needs them"),
+        ({"policy": "skip_segment", "default": (1, 1)}, "do not use them"),
+        ({"policy": "global_default", "default": (0, 1)}, "must be positive"),
+        ({"max_age_s": -1}, "must not be negative"),
+        ({"max_age_s": float("nan")}, "must not be negative"),
+    ],
+)
+def test_a_fallback_that_cannot_work_is_refused(knobs, says):
+    with pytest.raises(UsageError, match=says):
+        Fallback(**knobs)
+
+
+def test_the_segment_in_force_is_found_by_time():
+    """A segment ends where the next begins; before the first and after the last there is none."""
+    one = schedule(GOOD, OTHER)
+    first, second = one.segments
+    at = {
+        us: one.at(us) for us in (0, first.start_us - 1, first.start_us, first.end_us - 1, first.end_us, second.end_us)
+    }
+    assert list(at.values()) == [None, None, first, first, second, None]
+    assert schedule().at(0) is None
+
+
+def test_the_file_has_the_keys_of_the_contract_in_its_order():
+    content = schedule(GOOD).to_json()
+    assert list(content)[:9] == [
+        "schema_version",
+        "symbol",
+        "day",
+        "tick_size",
+        "distance_unit",
+        "train_window_min",
+        "step_min",
+        "fallback_policy",
+        "segments",
+    ]
+    assert list(content["segments"][0]) == [
+        *("start_us", "end_us", "train_start_us", "train_end_us", "A", "k", "se_k", "se_logA"),
+        *("n_fills", "usable", "status", "source", "age_s", "reason"),
+    ]
+
+
+FITS = st.lists(st.sampled_from((GOOD, OTHER, EMPTY)), max_size=6)
+FALLBACKS = st.sampled_from(
+    ({}, {"max_age_s": 900}, {"policy": "skip_segment"}, {"policy": "global_default", "default": (0.2, 0.9)})
+)
+
+
+@given(FITS, FALLBACKS)
+def test_a_schedule_is_what_its_file_says(fits, fallback):
+    """Written and read again, nothing changes; and every schedule that is built keeps the rules of the format."""
+    one = schedule(*fits, **fallback)
+    text = json.dumps(one.to_json(), allow_nan=False)
+    assert Schedule.from_json(json.loads(text), "x.json") == one
+    assert all(segment.usable == (segment.A is not None) for segment in one.segments)
+
+
+def test_a_file_without_a_reference_measures_from_the_mid():
+    """Keys that came later may be missing; keys that are not known are passed over."""
+    content = schedule(GOOD).to_json()
+    del content["reference"]
+    content["colour"] = "blue"
+    assert Schedule.from_json(content, "x.json") == schedule(GOOD)
+
+
+def _set(content, path, value):
+    *way, last = path
+    for step in way:
+        content = content[step]
+    content[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (("symbol",), 7, "symbol is 7, not a text"),
+        (("step_min",), "15", "step_min is '15', not a finite number"),
+        (("step_min",), True, "step_min is True, not a finite number"),
+        (("fallback_policy",), "hope", "fallback_policy is 'hope', not one of carry_forward"),
+        (("segments",), {}, "segments is {}, not a list"),
+        (("segments", 0), 3, r"segments\[0\].start_us is missing"),
+        (("segments", 0, "end_us"), 1.5, r"segments\[0\].end_us is 1.5, not a whole number of µs"),
+        (("segments", 0, "k"), float("nan"), r"segments\[0\].k is nan, not a finite number"),
+        (("segments", 1, "source"), "guess", r"segments\[1\].source is 'guess', not one of fitted"),
+        (("segments", 0, "usable"), 1, r"segments\[0\].usable is 1, not true or false"),
+        (("segments", 0, "usable"), False, r"segments\[0\]: usable is False with source 'fitted'"),
+        (("segments", 0, "A"), None, r"segments\[0\]: A None and k 0.3 of a usable segment must be positive"),
+        (("segments", 0, "k"), -0.1, "must be positive"),
+        (("segments", 1, "A"), 0.5, r"segments\[1\]: A 0.5 and k None of an unusable segment must be null"),
+        (("segments", 0, "end_us"), 0, r"segments\[0\]: start_us 7200000000 is not before end_us 0"),
+        (("segments", 1, "start_us"), 8_100_000_001, r"segments\[1\] starts at 8100000001, but .* ends at 8100000000"),
+        (("segments", 0, "train_end_us"), 7_200_000_001, "it would look ahead"),
+    ],
+)
+def test_a_broken_file_is_refused_by_name_and_value(path, value, says):
+    content = copy.deepcopy(schedule(GOOD, EMPTY, policy="skip_segment").to_json())
+    _set(content, path, value)
+    with pytest.raises(BrokenFile, match=rf"x\.json: .*{says}.*make it anew"):
+        Schedule.from_json(content, "x.json")
+
+
+@pytest.mark.parametrize("content", [[], "x", None, {}])
+def test_what_is_no_schedule_at_all_is_refused(content):
+    with pytest.raises(BrokenFile, match=r"x\.json: schema_version is missing"):
+        Schedule.from_json(content, "x.json")
+
+
+@pytest.mark.parametrize(("key", "value"), [("schema_version", 2), ("distance_unit", "bps")])
+def test_another_schema_or_unit_is_refused(key, value):
+    with pytest.raises(Mismatch, match=f"{key} is {value!r}"):
+        Schedule.from_json(schedule(GOOD).to_json() | {key: value}, "x.json")
+
+
+DAY_S = 3600
+HOUR = poisson_day(11, DAY_S, 0.6, 0.5)
+SHORT = {"train_window_min": 12, "step_min": 6, "half_life_min": 4}
+
+
+def test_a_tape_becomes_a_schedule():
+    """One hour, trained on 12 minutes every 6: eight segments, each near the truth of its market."""
+    one = build_schedule(tape(HOUR, 0, DAY_S * S), Plan(**SHORT))
+    one.check()
+    assert (one.symbol, one.day, one.tick_size, one.reference) == ("SIMUSDT", "20260105", 0.01, "mid")
+    assert (len(one.segments), one.segments[-1].end_us) == (8, DAY_S * S)
+    assert all(segment.source == "fitted" for segment in one.segments)
+    assert all(abs(segment.k - 0.5) < 5 * segment.se_k for segment in one.segments)
+
+
+def test_a_segment_holds_the_fit_of_its_training_window():
+    day = tape(HOUR, 0, DAY_S * S)
+    segment = build_schedule(day, Plan(**SHORT)).segments[3]
+    fit = fit_poisson(Marks(day).points(segment.train_start_us, segment.train_end_us))
+    assert (segment.A, segment.k, segment.se_k, segment.n_fills) == (fit.A, fit.k, fit.se_k, fit.n_fills)
+
+
+def quick(points):
+    """The estimate alone, with what a segment asks of a fit."""
+    found = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
+    known = {name: getattr(found, name, None) for name in ("A", "k", "se_k", "se_logA")}
+    return SimpleNamespace(**known, n_fills=points.fills.sum(), status="", reason="")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_at_or_after_a_segments_start_reaches_its_parameters(mode):
+    """Whatever the market does from then on: bit-identical, also what is carried."""
+    plan = Plan(**SHORT, mode=mode)
+    cut_us = 1800 * S
+    past = [event for event in HOUR if event[1] < cut_us]
+    calm = [event for event in HOUR if event[1] >= cut_us]
+    wild = [book(cut_us, 9_000, 9_001), *(trade(cut_us + n, -1, 8_000, n) for n in range(5000))]
+    schedules = [build_schedule(tape(past + rest, 0, DAY_S * S), plan, fit=quick) for rest in (calm, wild, [])]
+    known = [[segment for segment in one.segments if segment.start_us <= cut_us] for one in schedules]
+    assert len(known[0]) == 4
+    assert known[0] == known[1] == known[2]
+
+
+def test_a_day_without_a_trade_has_segments_and_nothing_to_use():
+    quiet = tape([book(0, 100, 102)], 0, DAY_S * S)
+    one = build_schedule(quiet, Plan(**SHORT))
+    assert {(segment.usable, segment.status) for segment in one.segments} == {(False, "no_fills")}
+
+
+def test_a_day_shorter_than_the_window_has_no_segments():
+    assert build_schedule(tape(HOUR, 0, 600 * S), Plan(**SHORT)).segments == ()
+
+
+def test_points_of_another_kind_can_be_scheduled():
+    """Ladder and fixed measure with orders; the windows, modes and fallbacks are the same."""
+    asked = []
+
+    def points(start_us, end_us):
+        asked.append((start_us, end_us))
+        return Marks(tape(HOUR, 0, DAY_S * S)).points(start_us, end_us)
+
+    one = build_schedule(tape(HOUR, 0, DAY_S * S), Plan(12, 24), points=points, fit=quick, reference="micro")
+    assert asked == [(segment.train_start_us, segment.train_end_us) for segment in one.segments]
+    assert np.isfinite([segment.A for segment in one.segments]).all()
+    assert one.reference == "micro"

@@ -1,0 +1,197 @@
+"""Training windows, and what each of them says."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.calibration.points import Points
+from mm.calibration.poisson_fit import estimate, fit_poisson
+from mm.calibration.windows import MODES, Plan, Window, WindowFit, WindowFitter
+from mm.errors import UsageError
+
+MIN = 60_000_000
+HOURS = 60 * MIN
+START = 1_767_600_000_000_000
+
+
+def test_fourteen_hours_at_120_and_15_minutes_are_48_segments():
+    windows = Plan().windows(START, START + 14 * HOURS)
+    assert len(windows) == 48
+    assert windows[0].start_us == START + 2 * HOURS
+    assert windows[-1].end_us == START + 14 * HOURS
+
+
+def test_a_rolling_window_ends_an_order_latency_before_its_segment():
+    """What is known when the first order of the segment must leave."""
+    window = Plan(latency_us=50_000).windows(START, START + 14 * HOURS)[3]
+    assert window.train_end_us == window.start_us - 50_000
+    assert window.train_end_us - window.train_start_us == 2 * HOURS
+
+
+def test_the_last_segment_ends_with_the_day():
+    windows = Plan().windows(START, START + 2 * HOURS + 20 * MIN)
+    assert [window.end_us - window.start_us for window in windows] == [15 * MIN, 5 * MIN]
+
+
+def test_a_day_no_longer_than_the_training_window_has_no_segment():
+    assert Plan().windows(START, START + 2 * HOURS) == ()
+
+
+@pytest.mark.parametrize("mode", ["expanding", "ewma", "pooled_k"])
+def test_modes_that_use_everything_so_far_train_from_the_start(mode):
+    windows = Plan(mode=mode).windows(START, START + 5 * HOURS)
+    assert {window.train_start_us for window in windows} == {START}
+    assert all(window.train_end_us == window.start_us - 50_000 for window in windows)
+
+
+def test_a_static_schedule_is_trained_once():
+    """Every window is the first one, and it is fitted once."""
+    windows = Plan(mode="static").windows(START, START + 5 * HOURS)
+    assert len({(window.train_start_us, window.train_end_us) for window in windows}) == 1
+    asked = []
+
+    def points(start_us, end_us):
+        asked.append((start_us, end_us))
+        return Points.of([1, 2], [10, 10], [5, 2])
+
+    fits = WindowFitter(points, fit_poisson, Plan(mode="static")).all(windows)
+    assert asked == [(START - 50_000, START + 2 * HOURS - 50_000)]
+    assert len(fits) == len(windows)
+
+
+@given(
+    st.floats(0.01, 300),
+    st.floats(0.01, 60).filter(lambda step: step > 0.5),
+    st.integers(0, 10**6),
+    st.sampled_from(MODES),
+    st.integers(0, 24 * 60 * MIN),
+)
+def test_segments_touch_and_never_train_on_what_follows(train_min, step_min, latency_us, mode, length_us):
+    windows = Plan(train_min, step_min, latency_us, mode).windows(START, START + length_us)
+    assert all(before.end_us == after.start_us for before, after in itertools.pairwise(windows))
+    assert all(window.start_us < window.end_us <= START + length_us for window in windows)
+    assert all(window.train_start_us < window.train_end_us <= window.start_us - latency_us for window in windows) or (
+        latency_us >= round(train_min * MIN)
+    )
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "says"),
+    [
+        ("train_window_min", 0, "WF_TRAIN_WINDOW_MIN"),
+        ("step_min", -1, "WF_STEP_MIN"),
+        ("step_min", float("nan"), "WF_STEP_MIN"),
+        ("half_life_min", 0, "half-life"),
+        ("latency_us", -1, "ORDER_LATENCY_MS"),
+        ("mode", "magic", "choose one of rolling, expanding, ewma, pooled_k, static"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(knob, value, says):
+    with pytest.raises(UsageError, match=says):
+        Plan(**{knob: value})
+
+
+def cells(fills):
+    """Three distances in each of two blocks of 5 minutes, the last cell open."""
+    delta = np.tile([1.0, 2.0, 3.0], 2)
+    return Points.of(
+        delta,
+        [100, 100, 100, 50, 50, 50],
+        fills,
+        side=[1] * 6,
+        block=[0, 0, 0, 1, 1, 1],
+        width_ticks=np.where(delta < 3, 1, np.inf),
+    )
+
+
+def fitted(mode, points, fit=fit_poisson):
+    """Fit a window of 10 minutes with a half-life of 5: the older block weighs 2^-1.5, the newer 2^-0.5."""
+    return WindowFitter(lambda *_: points, fit, Plan(mode=mode, half_life_min=5)).one(0, 10 * MIN)
+
+
+@pytest.mark.parametrize("mode", ["rolling", "expanding", "static"])
+def test_a_plain_mode_says_what_the_fit_says(mode):
+    points = cells([9, 4, 2, 6, 3, 1])
+    assert fitted(mode, points) == WindowFit.of(fit_poisson(points))
+
+
+def test_ewma_weighs_fills_and_exposure_by_their_age():
+    """The same fitter sees fractions; k and A are those of the weighted table."""
+    seen = []
+
+    def fit(points):
+        seen.append(points)
+        return fit_poisson(points)
+
+    points = cells([9, 4, 2, 6, 3, 1])
+    found = fitted("ewma", points, fit)
+    weights = np.repeat([2**-1.5, 2**-0.5], 3)
+    np.testing.assert_allclose(seen[0].fills, points.fills * weights)
+    np.testing.assert_allclose(seen[0].exposure_s, points.exposure_s * weights)
+    assert (found.A, found.k) == (found.fit.A, found.fit.k)
+    assert found.fit.n_fills == pytest.approx(15 * 2**-1.5 + 10 * 2**-0.5)
+
+
+def test_pooled_k_takes_k_from_all_data_and_a_from_what_is_new():
+    points = cells([90, 40, 20, 6, 3, 1])
+    pooled, found = fit_poisson(points), fitted("pooled_k", points)
+    gain = np.exp(-pooled.k * 1) * (100 * 2**-1.5 + 50 * 2**-0.5)  # a sweep of any depth reaches the nearest cell
+    assert found.k == pooled.k
+    expected = (150 * 2**-1.5 + 10 * 2**-0.5) / gain
+    assert abs(found.A / expected - 1) < 1e-12
+    assert found.A < pooled.A
+
+
+@pytest.mark.parametrize("mode", ["ewma", "pooled_k"])
+def test_a_steady_flow_gives_every_mode_the_same_answer(mode):
+    points = cells([80, 40, 40, 40, 20, 20])
+    found, plain = fitted(mode, points), fit_poisson(points)
+    assert (found.A, found.k) == (pytest.approx(plain.A), pytest.approx(plain.k))
+
+
+def quick_fit(points):
+    """The estimate alone."""
+    return estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
+
+
+@pytest.mark.parametrize("mode", ["ewma", "pooled_k"])
+def test_the_errors_of_weighted_fits_are_their_spread(mode):
+    """Over 400 days of one truth, estimates scatter by what each says of itself."""
+    rng = np.random.default_rng(5)
+    A, k, blocks = 0.5, 0.7, 24
+    delta, block = np.tile(np.arange(1.0, 11.0), blocks), np.repeat(np.arange(blocks), 10)
+    width = np.where(delta < 10, 1.0, np.inf)
+    mean = 300 * A * (np.exp(-k * delta) - np.where(delta < 10, np.exp(-k * (delta + 1)), 0))
+
+    def points(_start_us, _end_us):
+        return Points.of(delta, np.full(delta.size, 300.0), rng.poisson(mean), block=block, width_ticks=width)
+
+    fitter = WindowFitter(points, quick_fit, Plan(mode=mode, half_life_min=30))
+    found = [fitter.one(0, blocks * 5 * MIN) for _ in range(400)]
+    z_k = [(fit.k - k) / fit.se_k for fit in found]
+    z_A = [(np.log(fit.A) - np.log(A)) / fit.se_logA for fit in found]
+    assert 0.88 < np.std(z_k) < 1.12
+    assert 0.88 < np.std(z_A) < 1.12
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_window_without_fills_gives_nothing_to_use(mode):
+    found = fitted(mode, cells([0] * 6))
+    assert (found.A, found.k, found.se_k, found.se_logA, found.fit.status) == (None, None, None, None, "no_fills")
+
+
+def test_old_data_never_weighs_nothing():
+    """The only fills are hundreds of half-lives old: still a fit, not a division by zero."""
+    points = cells([9, 4, 2, 0, 0, 0])
+    fitter = WindowFitter(lambda *_: points, fit_poisson, Plan(mode="pooled_k", half_life_min=0.01))
+    assert fitter.one(0, 24 * HOURS).A > 0
+
+
+def test_windows_know_when_they_apply():
+    assert Plan(10, 5, 7).windows(0, 16 * MIN) == (
+        Window(10 * MIN, 15 * MIN, -7, 10 * MIN - 7),
+        Window(15 * MIN, 16 * MIN, 5 * MIN - 7, 15 * MIN - 7),
+    )

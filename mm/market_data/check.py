@@ -136,7 +136,7 @@ class _DayCheck:
             return
         try:
             version = msgspec.json.decode(path.read_bytes(), type=dict[str, object]).get("schema_version")
-        except msgspec.MsgspecError as error:
+        except (ValueError, msgspec.MsgspecError) as error:
             self._findings.add(path, None, "schema", f"not a JSON object: {error}")
             return
         if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
@@ -149,7 +149,7 @@ class _DayCheck:
             return None
         try:
             instrument: Instrument = from_exchange_info(msgspec.json.decode(path.read_bytes()), path.name)
-        except (BrokenFile, msgspec.MsgspecError) as error:
+        except (BrokenFile, ValueError, msgspec.MsgspecError) as error:
             self._findings.add(path, None, "instrument", str(error))
             return None
         if instrument.symbol != self._folder.symbol:

@@ -6,6 +6,7 @@ The bridging rule is `SyncEngine`'s, the book is `LocalOrderBook`; what stands h
 from collections.abc import Iterator
 from itertools import chain, takewhile
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -21,16 +22,20 @@ from mm.market_data.sync_engine import SyncEngine, Verdict, went_back
 _US_STAMPS_FROM = 10**14
 
 
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A whole number of 64 bits that is not negative."""
+
+
 class DiffRow(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A line of the diffs file, with exactly the keys of the contract."""
 
-    recv_ms: int
-    recv_us: int
-    recv_seq: int
+    recv_ms: Number
+    recv_us: Number
+    recv_seq: Number
     run_id: str
-    E: int
-    U: int
-    u: int
+    E: Number
+    U: Number
+    u: Number
     b: list[tuple[str, str]]
     a: list[tuple[str, str]]
 

@@ -12,11 +12,11 @@ from mm.market_data.check_rows import Arrival, Findings, RowOrder, arrival, deci
 from mm.market_data.layout import (
     EVENT_COLUMNS,
     GAP_COLUMNS,
+    PACKED,
     SNAPSHOT_COLUMNS,
     SNAPSHOT_TAGS,
     DayFolder,
     existing,
-    snapshot_event_id,
 )
 from mm.market_data.ledger import EVENT_KEYS
 from mm.market_data.local_orderbook import Level
@@ -135,20 +135,22 @@ def check_gap_rows(view: LedgerView, findings: Findings, order: RowOrder) -> Non
             if len(cells) not in (len(GAP_COLUMNS) - 1, len(GAP_COLUMNS)):
                 raise ValueError(f"{len(cells)} cells under {len(GAP_COLUMNS)} columns")
             at = arrival(cells[1], cells[2], cells[0], "".join(cells[6:]))
-        except ValueError as error:
+            details = msgspec.json.decode(cells[5], type=dict[str, Any])
+        except (ValueError, msgspec.MsgspecError) as error:
             findings.add(path, row, "type", str(error))
             continue
         order.see(row, at)
         event = events.get(at.seq)
-        if event is None or (event.at.run_id, str(event.epoch_id), event.kind) != tuple(cells[2:5]):
-            findings.add(path, row, "event", f"no {cells[4]} of recv_seq {at.seq} in the ledger")
+        said = (*cells[2:5], details)
+        if event is None or (event.at.run_id, str(event.epoch_id), event.kind, event.details) != said:
+            findings.add(path, row, "event", f"no such {cells[4]} of recv_seq {at.seq} in the ledger")
 
 
 def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: Findings) -> None:
     """Check that every snapshot on the disk was loaded by an event; the books check the other direction."""
-    named = {existing(folder.path / str(event.details.get("path", ""))) for event in view.events}
+    named = {Path(str(event.details.get("path"))).name for event in view.events if event.kind == "snapshot_loaded"}
     for path in sorted(folder.snapshots.glob("*")):
-        if path not in named:
+        if path.name.removesuffix(PACKED) not in named:
             findings.add(path, None, "orphan", "no snapshot_loaded event names this file; `mm data repair` removes it")
 
 
@@ -157,9 +159,9 @@ def read_snapshot(
 ) -> tuple[list[Level], list[Level]] | None:
     """Return the bids and asks that *event* loaded, or None where they cannot be read; a finding says why."""
     named = str(event.details.get("path"))
-    path = existing(folder.path / named)
-    tag = Path(named).name.split(".")[0].split("_")[-1]
-    if path is None or snapshot_event_id(path) != event.event_id or tag not in SNAPSHOT_TAGS:
+    proper = (folder.snapshot(event.event_id, tag) for tag in SNAPSHOT_TAGS)
+    path = next((existing(path) for path in proper if folder.relative(path) == named), None)
+    if path is None:
         wanted = f"snapshots/snapshot_{event.event_id}_<tag>.csv"
         findings.add(view.path, event.row, "snapshot", f"{named!r} is not there or not named {wanted}")
         return None

@@ -21,6 +21,7 @@ MOST_OF_A_KIND = 100
 CLOCK_SLACK_US = US_PER_S
 _FIRST_US, _LAST_US = 1_230_768_000_000_000, 4_102_444_800_000_000  # the years 2009 to 2099
 _DAY_US = 86_400 * US_PER_S
+_MOST_DIGITS = 18
 _DECIMAL = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
@@ -117,9 +118,9 @@ def header_fits(path: Path, head: Sequence[str], columns: Sequence[str], optiona
 
 def whole(text: str, name: str) -> int:
     """Return *text* as a whole number; raises ValueError that names the column."""
-    if text.isdigit() and text.isascii():
+    if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS:
         return int(text)
-    raise ValueError(f"{name} is {text!r}, not a whole number")
+    raise ValueError(f"{name} is {text!r}, not a whole number of 64 bits")
 
 
 def decimal(text: str, name: str) -> str:

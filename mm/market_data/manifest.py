@@ -41,7 +41,7 @@ def read_manifest(folder: DayFolder) -> Manifest | None:
         return None
     try:
         return msgspec.json.decode(folder.manifest.read_bytes(), type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (ValueError, msgspec.MsgspecError) as error:
         raise BrokenFile(
             f"{folder.manifest}: not a manifest ({error}); remove it, and the day counts as not sealed"
         ) from error

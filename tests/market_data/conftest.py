@@ -1,7 +1,6 @@
 """A small recorded day in which everything happens that a ledger can tell of."""
 
 import shutil
-from contextlib import suppress
 
 import pytest
 
@@ -167,6 +166,4 @@ def recorded_day(pristine_day, tmp_path):
 def unsealed_day(recorded_day):
     """The same day without its manifest: what is wrong must be seen in the rows themselves."""
     recorded_day.manifest.unlink()
-    with suppress(FileNotFoundError):
-        recorded_day.lock.unlink()
     return recorded_day

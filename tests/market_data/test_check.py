@@ -6,6 +6,8 @@ import io
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mm.errors import MissingDay
 from mm.market_data.buffered_writer import gzip_member
@@ -382,3 +384,20 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     """No folder is no clean day."""
     with pytest.raises(MissingDay, match="20260105"):
         check_day(DayFolder(tmp_path, "SIMUSDT", "20260105"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_changed_byte_of_a_sealed_day_escapes_or_stops_the_check(pristine_day, data):
+    """Whatever a disk or a network did to a file, the check names it, and reads on."""
+    files = [path for path in sorted(pristine_day.path.rglob("*")) if path.is_file() and path.suffix != ".lock"]
+    path = data.draw(st.sampled_from([path for path in files if path != pristine_day.manifest]))
+    before = path.read_bytes()
+    place, bit = data.draw(st.integers(0, len(before) - 1)), data.draw(st.integers(0, 7))
+    after = bytearray(before)
+    after[place] ^= 1 << bit
+    path.write_bytes(after)
+    try:
+        assert pristine_day.relative(path) in {defect.file for defect in check_day(pristine_day).defects}
+    finally:
+        path.write_bytes(before)

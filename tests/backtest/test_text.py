@@ -1,0 +1,57 @@
+"""Numbers as people read them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.backtest import _text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0.0, "0"),
+        (12.34567, "12.35"),
+        (-0.00123456, "−0.001235"),
+        (87_000.123, "87,000"),
+        (1_234_567.0, "1,234,567"),
+        (3.0, "3"),
+        (1000.0, "1,000"),
+        (1.5e-9, "1.500e−09"),
+    ],
+)
+def test_numbers_keep_the_digits_that_count(value, text):
+    """Four of them, thousands parted, a real minus, no idle zeros."""
+    assert _text.number(value) == text
+
+
+@given(st.floats(min_value=-1e12, max_value=1e12))
+def test_a_number_read_back_is_near_what_it_was(value):
+    """Rounding to four digits is all that happens."""
+    read = float(_text.number(value).replace(",", "").replace("−", "-"))
+    assert read == pytest.approx(value, rel=5.1e-4)
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.5, "+1.5"), (-1.5, "−1.5"), (0.0, "0"), (None, "–")])
+def test_signs_stand_in_front(value, text):
+    """A gain is seen without looking for the minus."""
+    assert _text.signed(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (0, "0 s"), (59.6, "1 min 00 s"), (75, "1 min 15 s"), (3_660, "1 h 01 min"), (50_400, "14 h 00 min")],
+)
+def test_durations_show_their_two_largest_units(seconds, text):
+    """Seconds do not matter beside hours."""
+    assert _text.lasting(seconds) == text
+
+
+def test_shares_are_percent_and_short_numbers_complete():
+    """A share of one; an axis label."""
+    assert _text.percent(0.06952) == "6.95 %"
+    assert _text.percent(None) == "–"
+    assert _text.short(-0.0005) == "−0.0005"
+    assert _text.short(86_999.5) == "86,999.5"

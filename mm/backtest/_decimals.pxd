@@ -1,0 +1,87 @@
+# Integers and fixed decimals as text, appended at a pointer; every function returns the new end.
+
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
+
+cdef extern from *:
+    """
+    typedef __int128 mm_decimal_t;
+    typedef unsigned __int128 mm_udecimal_t;
+    /* "00", "01", ... "99": two digits a division, which halves the divisions. */
+    static const char mm_pairs[] =
+        "00010203040506070809101112131415161718192021222324"
+        "25262728293031323334353637383940414243444546474849"
+        "50515253545556575859606162636465666768697071727374"
+        "75767778798081828384858687888990919293949596979899";
+    """
+    const char* PAIRS "mm_pairs"
+    ctypedef long long wide_t "mm_decimal_t"            # 128 bits in C
+    ctypedef unsigned long long uwide_t "mm_udecimal_t"
+
+
+cdef inline uint64_t power_of_ten(int exponent) noexcept nogil:
+    """Return 10**exponent, for exponents up to 19."""
+    cdef uint64_t power = 1
+    cdef int i
+    for i in range(exponent):
+        power *= 10
+    return power
+
+
+cdef inline char* put_fixed(char* p, uint64_t value, int digits) noexcept nogil:
+    """Append *value* with exactly so many digits, zeros in front."""
+    cdef char* q = p + digits
+    while q - p >= 2:
+        q -= 2
+        memcpy(q, PAIRS + 2 * (value % 100), 2)
+        value //= 100
+    if q > p:
+        p[0] = <char> (48 + value)
+    return p + digits
+
+
+cdef inline char* put_whole(char* p, uint64_t value) noexcept nogil:
+    """Append *value* with as many digits as it has."""
+    cdef int digits = 1
+    cdef uint64_t rest = value
+    while rest >= 10000:
+        rest //= 10000
+        digits += 4
+    digits += (rest >= 10) + (rest >= 100) + (rest >= 1000)
+    return put_fixed(p, value, digits)
+
+
+cdef inline char* put_signed(char* p, int64_t value) noexcept nogil:
+    """Append *value*, with a minus where it is negative."""
+    if value < 0:
+        p[0] = c"-"
+        return put_whole(p + 1, 0 - <uint64_t> value)
+    return put_whole(p, <uint64_t> value)
+
+
+cdef inline char* put_wide(char* p, uwide_t value) noexcept nogil:
+    """Append *value*, which may have more than 64 bits."""
+    cdef uwide_t high = value // power_of_ten(19)
+    cdef uwide_t low = value % power_of_ten(19)
+    if high == 0:
+        return put_whole(p, <uint64_t> low)
+    return put_fixed(put_whole(p, <uint64_t> high), <uint64_t> low, 19)
+
+
+cdef inline char* put_decimal(char* p, wide_t value, int places) noexcept nogil:
+    """Append *value*, in units of 10**-places."""
+    cdef uwide_t size = <uwide_t> value
+    cdef uint64_t small
+    if value < 0:
+        p[0] = c"-"
+        p += 1
+        size = 0 - size
+    small = <uint64_t> size
+    if small == size and places == 8:
+        p = put_whole(p, small // 100000000)
+        p[0] = c"."
+        return put_fixed(p + 1, small % 100000000, 8)
+    p = put_wide(p, size // power_of_ten(places))
+    p[0] = c"."
+    small = <uint64_t> (size % power_of_ten(places))
+    return put_fixed(p + 1, small, places)

@@ -1,0 +1,193 @@
+"""The CSV writer against a plain twin that prints Decimals: byte for byte, whatever the integers."""
+
+import io
+from decimal import Context, Decimal, localcontext
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from journals import BTCUSDT, Scribe, scribes, seeded
+
+from mm.backtest import _journal_csv
+from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
+from mm.errors import MMError
+
+E8 = Decimal(10) ** -8
+WIDE = Context(prec=80)
+
+
+def places(unit):
+    """As many places as the unit has, or eight."""
+    return max(8, -unit.normalize().as_tuple().exponent)
+
+
+def ms(us):
+    return "" if us < 0 else str(us // 1000)
+
+
+def us_text(us):
+    return "" if us < 0 else str(us)
+
+
+def word(words, code):
+    return "" if code < 0 else words[code]
+
+
+def side_text(side):
+    return "BUY" if side > 0 else "SELL" if side < 0 else ""
+
+
+def csv(header, lines):
+    return "".join(",".join(line) + "\n" for line in [header, *lines]).encode()
+
+
+def plain_orders(orders, tick, lot):
+    def line(row):
+        us, order_id, action, status, side, ticks, lots, left, active, expire, asked, gone, reject, cancel = row
+        return [
+            *(ms(us), str(order_id), word(ACTIONS, action), word(STATUSES, status), side_text(side)),
+            *(f"{amount:.8f}" for amount in (ticks * tick, lots * lot, left * lot)),
+            *(ms(instant) for instant in (active, expire, asked, gone)),
+            *(word(REJECT_REASONS, reject), word(CANCEL_REASONS, cancel)),
+            *(us_text(instant) for instant in (us, active, gone, expire)),
+        ]
+
+    return csv(_journal_csv.ORDER_FILE, map(line, orders.tolist()))
+
+
+def plain_fills(fills, tick, lot, reasons):
+    def line(row):
+        us, order_id, side, ticks, lots, fee, reason, mid2, inventory = row
+        mid = f"{mid2 * tick / 2:.{places(tick / 2)}f}" if mid2 else ""
+        return [
+            *(ms(us), str(order_id), side_text(side), f"{ticks * tick:.8f}", f"{lots * lot:.8f}", f"{fee * E8:.8f}"),
+            *(word(reasons, reason), us_text(us), mid, f"{inventory * lot:.8f}"),
+        ]
+
+    return csv(_journal_csv.FILL_FILE, map(line, fills.tolist()))
+
+
+def plain_state(state, tick, lot, start):
+    def line(row):
+        us, inventory, cash_tl, fees, mid2, open_orders = row
+        mid, held = mid2 * tick / 2, inventory * lot
+        cash = start + cash_tl * tick * lot - fees * E8
+        fine = places(tick * lot / 2)
+        marks = [f"{mid:.{places(tick / 2)}f}", f"{held * mid:.{fine}f}", f"{cash + held * mid:.{fine}f}"]
+        mid_text, value, equity = marks if mid2 else ["", "", ""]
+        cash_text = f"{cash:.{places(tick * lot)}f}"
+        return [ms(us), f"{held:.8f}", cash_text, mid_text, value, str(open_orders), us_text(us), equity]
+
+    return csv(_journal_csv.STATE_FILE, map(line, state.tolist()))
+
+
+def written(write, *arguments):
+    file = io.BytesIO()
+    write(file, *arguments)
+    return file.getvalue()
+
+
+def assert_tables(orders, fills, state, reasons, grid, start_e8):
+    """Every table comes out as the twin prints it."""
+    tick_e8, lot_e8 = grid
+    with localcontext(WIDE):
+        tick, lot, start = tick_e8 * E8, lot_e8 * E8, start_e8 * E8
+        assert written(_journal_csv.write_orders, orders, *grid) == plain_orders(orders, tick, lot)
+        assert written(_journal_csv.write_fills, fills, *grid, reasons) == plain_fills(fills, tick, lot, reasons)
+        assert written(_journal_csv.write_state, state, *grid, start_e8) == plain_state(state, tick, lot, start)
+
+
+@settings(max_examples=60, deadline=None)
+@given(scribes(), st.integers(0, 10**15))
+def test_a_run_is_written_as_decimals_say(scribe, start_e8):
+    """No column of a real run passes through a float or loses a digit."""
+    journal, grid = scribe.journal(), (scribe.instrument.tick_e8, scribe.instrument.lot_e8)
+    assert_tables(journal.orders, journal.fills, journal.state, journal.fill_reasons, grid, start_e8)
+
+
+INSTANT = st.one_of(st.just(-1), st.integers(0, 2**62))
+COUNT = st.integers(-(2**62), 2**62)
+SIDE = st.sampled_from([-1, 0, 1])
+
+
+def code(words):
+    return st.integers(-1, len(words) - 1)
+
+
+def table(*columns):
+    rows = st.lists(st.tuples(*columns), max_size=4)
+    return rows.map(lambda rows: np.array(rows, dtype=np.int64).reshape(len(rows), len(columns)))
+
+
+REASONS = ("trade_cross:trade", "", "a reason with a long name " * 30)
+ORDERS = table(
+    *(INSTANT, COUNT, code(ACTIONS), code(STATUSES), SIDE, COUNT, COUNT, COUNT),
+    *(INSTANT, INSTANT, INSTANT, INSTANT, code(REJECT_REASONS), code(CANCEL_REASONS)),
+)
+FILLS = table(INSTANT, COUNT, SIDE, COUNT, COUNT, COUNT, code(REASONS), st.integers(0, 2**62), COUNT)
+STATE = table(INSTANT, st.integers(-(2**40), 2**40), COUNT, COUNT, st.integers(0, 2**40), COUNT)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ORDERS, FILLS, STATE, st.integers(1, 10**9), st.integers(1, 10**9), st.integers(-(10**17), 10**17))
+def test_any_integers_are_written_as_decimals_say(orders, fills, state, tick_e8, lot_e8, start_e8):
+    """Signs, empty fields and amounts far beyond 64 bits come out right, too."""
+    assert_tables(orders, fills, state, REASONS, (tick_e8, lot_e8), start_e8)
+
+
+def test_a_table_of_many_buffers_has_no_seam():
+    """Rows at the edge of the buffer are written once and whole."""
+    journal = seeded(2_500, fill_chance=0.3).journal()
+    assert len(written(_journal_csv.write_orders, journal.orders, 1_000_000, 1_000)) > 2 * (1 << 20)
+    assert_tables(journal.orders, journal.fills, journal.state, journal.fill_reasons, (1_000_000, 1_000), 10**11)
+
+
+def test_eight_places_are_enough_where_the_unit_allows():
+    """A tick of 0.01 and a lot of 0.00001 need no more than the exchange's own places."""
+    scribe = Scribe()
+    scribe.move(17_400_001)
+    scribe.fill(scribe.place(1, 8_700_000, 100), 1, 8_700_000, 100)
+    text = written(_journal_csv.write_state, scribe.journal().state, BTCUSDT.tick_e8, BTCUSDT.lot_e8, 10**11)
+    assert text.decode().splitlines()[1] == (
+        "1765868400000,0.00100000,912.91300000,87000.00500000,87.00000500,1,1765868400000000,999.91300500"
+    )
+
+
+def test_half_a_tick_gets_the_place_it_needs():
+    """Where the tick is the last of eight places, the mid has nine."""
+    scribe = Scribe()
+    scribe.move(3)
+    scribe.state()
+    text = written(_journal_csv.write_state, scribe.journal().state, 1, 10**8, 0)
+    assert text.decode().splitlines()[1].split(",")[3] == "0.000000015"
+
+
+def test_a_skip_has_no_id_and_no_instants():
+    """What was not placed never rests and is never cancelled."""
+    scribe = Scribe()
+    scribe.skip(1, 8_700_000, 100)
+    text = written(_journal_csv.write_orders, scribe.journal().orders, BTCUSDT.tick_e8, BTCUSDT.lot_e8)
+    assert text.decode().splitlines()[1] == (
+        "1765868400000,0,SKIP,REJECTED,BUY,87000.00000000,0.00100000,0.00100000,,,,,insufficient_cash,,"
+        "1765868400000000,,,"
+    )
+
+
+@pytest.mark.parametrize(("column", "code"), [(2, len(ACTIONS)), (3, 99), (12, -2), (13, len(CANCEL_REASONS))])
+def test_an_unknown_code_is_refused_before_anything_is_read(column, code):
+    """A journal of another version must not be read past the end of the words."""
+    scribe = Scribe()
+    scribe.place(1, 8_700_000, 100)
+    orders = scribe.journal().orders
+    orders[0, column] = code
+    file = io.BytesIO()
+    with pytest.raises(MMError, match=f"row 0: .* code {code} is not one of"):
+        _journal_csv.write_orders(file, orders, BTCUSDT.tick_e8, BTCUSDT.lot_e8)
+    assert file.getvalue() == b""
+
+
+def test_a_table_of_another_width_is_refused():
+    """Rows are read by position, so a missing column would be read beyond the row."""
+    with pytest.raises(MMError, match="has 5 columns, not 6"):
+        _journal_csv.write_state(io.BytesIO(), np.zeros((1, 5), np.int64), 1, 1, 0)

@@ -1,0 +1,193 @@
+"""Where the PnL came from: spread captured, inventory carried, fees paid; and what fills were worth later.
+
+The account is kept in integers of one unit, the largest that divides both a half tick·lot and 1e-8
+of the quote asset, so that pnl_total = spread + inventory − fees holds without a rounding; a number
+becomes a float once, at the end.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.clock import US_PER_S
+from mm.errors import MMError
+from mm.instrument import E8, Instrument
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.backtest.journal import Journal, Table
+
+    Column = NDArray[np.int64]
+
+HORIZONS_S = (1, 5, 30, 60)
+BLOCK_US = 300 * US_PER_S
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The account at every state row, exactly.
+
+    Attributes:
+        us: Instants of the rows.
+        inventory: Lots held.
+        marks2: Bid + ask in ticks; where the book is not valid, that of the last row before (else after) where it is.
+        valid: Whether the book was valid.
+        equity: Cash + inventory at the mark, in units (Python integers where 64 bits are too few).
+        half_tl: Units in a half tick·lot.
+        fee: Units in 1e-8 of the quote asset.
+        per_quote: Units in one of the quote asset.
+    """
+
+    us: "Column"
+    inventory: "Column"
+    marks2: "Column"
+    valid: "NDArray[np.bool_]"
+    equity: "NDArray[Any]"
+    half_tl: int
+    fee: int
+    per_quote: int
+
+    def quote(self, units: int) -> float:
+        """Return so many *units* in the quote asset."""
+        return int(units) / self.per_quote
+
+
+def ledger(state: "Table", instrument: Instrument, initial_cash_e8: int) -> Ledger:
+    """Return the account of a journal's *state* rows."""
+    us, inventory, cash_tl, fees_e8, mid2, _ = state.T
+    half_tl, fee = 5 * instrument.tick_e8 * instrument.lot_e8, 10**9  # of 1e-17
+    common = math.gcd(half_tl, fee)  # a divisor of 10**17, too
+    half_tl, fee = half_tl // common, fee // common
+    marks2 = last_valid(mid2)
+    largest = half_tl * (2 * _size(cash_tl) + _size(inventory) * _size(marks2)) + fee * (
+        initial_cash_e8 + _size(fees_e8)
+    )
+    exact = np.int64 if largest < 2**62 else object
+    equity = half_tl * (2 * cash_tl.astype(exact) + inventory.astype(exact) * marks2)
+    equity = equity + fee * (initial_cash_e8 - fees_e8.astype(exact))
+    return Ledger(us, inventory, marks2, mid2 > 0, equity, half_tl, fee, 10**17 // common)
+
+
+def last_valid(mid2: "Column") -> "Column":
+    """Return *mid2* with each 0 replaced by the last value before it, or the first after it, that is not 0."""
+    valid = np.flatnonzero(mid2)
+    if len(valid) == 0:
+        return mid2
+    last = np.searchsorted(valid, np.arange(len(mid2)), side="right") - 1
+    return mid2[valid[np.maximum(last, 0)]]
+
+
+def _size(values: "Column") -> int:
+    return int(np.abs(values).max(initial=0))
+
+
+@dataclass(frozen=True)
+class Pnl:
+    """A run's gain from its first to its last state row, in units of the ledger: total = spread + inventory − fees."""
+
+    total: int
+    spread: int
+    inventory: int
+    fees: int
+
+
+def split(fills: "Table", account: Ledger) -> Pnl | None:
+    """Return the PnL and its parts, or None where no state row has a valid book to mark at.
+
+    Spread is s·q·(m − p) of each fill at the mid it met; inventory is what was held times the move of the mid
+    between fills. They are summed from the fills alone and held against the account.
+
+    Raises:
+        MMError: If fills and state rows do not add up, which is a fault of the engine.
+    """
+    if not account.valid.any():
+        return None
+    rows = fills[:, [2, 3, 4, 5, 8]].tolist()
+    held, mark2 = int(account.inventory[0]), int(account.marks2[0])
+    spread = inventory = fees = 0
+    for (side, ticks, lots, fee_e8, after), now2 in zip(rows, fill_marks(fills, account).tolist(), strict=True):
+        spread += side * lots * (now2 - 2 * ticks)
+        inventory += held * (now2 - mark2)
+        fees += fee_e8
+        held, mark2 = after, now2
+    inventory += held * (int(account.marks2[-1]) - mark2)
+    pnl = Pnl(
+        total=int(account.equity[-1]) - int(account.equity[0]),
+        spread=spread * account.half_tl,
+        inventory=inventory * account.half_tl,
+        fees=fees * account.fee,
+    )
+    residual = pnl.total - (pnl.spread + pnl.inventory - pnl.fees)
+    if residual:
+        raise MMError(
+            f"journal: fills and state rows differ by {account.quote(residual)} of the quote asset over "
+            f"{len(rows)} fills; this is a fault of the engine, please report it with the run's manifest"
+        )
+    return pnl
+
+
+def fill_marks(fills: "Table", account: Ledger) -> "Column":
+    """Return bid + ask, in ticks, at each fill; where its book was not valid, the mark of the account then."""
+    row = np.searchsorted(account.us, fills[:, 0], side="right") - 1
+    return np.where(fills[:, 7] > 0, fills[:, 7], account.marks2[np.maximum(row, 0)])
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A quantity-weighted mean over fills, in quote asset per unit of the base asset.
+
+    Attributes:
+        value: The mean; None without a fill to take.
+        error: Its standard error, fills of the same five minutes counting as one draw; None under two such blocks.
+        left_out: How many fills could not be taken.
+    """
+
+    value: float | None
+    error: float | None
+    left_out: int
+
+
+def effective_half_spread(fills: "Table", instrument: Instrument) -> Mean:
+    """Return the mean of s·(m − p): what a fill earned against the mid of its instant."""
+    return _mean(fills, fills[:, 7] - 2 * fills[:, 3], fills[:, 7] > 0, instrument)
+
+
+def adverse_selection(journal: "Journal", instrument: Instrument, horizon_s: int) -> Mean:
+    """Return the mean of s·(m_h − m): how far the mid went our way within *horizon_s* after a fill.
+
+    Negative is adverse. A fill is left out when the data end first, or the book is not valid at either instant.
+    """
+    fills = journal.fills
+    later_us = fills[:, 0] + horizon_s * US_PER_S
+    later2 = mid2_at(journal.mids, later_us)
+    known = (fills[:, 7] > 0) & (later2 > 0) & (later_us <= journal.counters["last_us"])
+    return _mean(fills, later2 - fills[:, 7], known, instrument)
+
+
+def mid2_at(mids: "Table", us: "Column") -> "Column":
+    """Return the ``mid2_ticks`` in force at each instant; 0 where there was none."""
+    if len(mids) == 0:
+        return np.zeros(len(us), np.int64)
+    row = np.searchsorted(mids[:, 0], us, side="right") - 1
+    return np.where(row >= 0, mids[np.maximum(row, 0), 1], 0)
+
+
+def _mean(fills: "Table", half_ticks: "Column", known: "NDArray[np.bool_]", instrument: Instrument) -> Mean:
+    """Return the mean of side·*half_ticks* over the *known* fills, weighted by their lots."""
+    weight = fills[known, 4].astype(np.float64)
+    value = (fills[:, 2] * half_ticks)[known].astype(np.float64)
+    left_out = len(fills) - len(value)
+    if len(value) == 0:
+        return Mean(None, None, left_out)
+    half_tick = instrument.tick_e8 / (2 * E8)
+    mean = float(weight @ value / weight.sum())
+    _, block = np.unique(fills[known, 0] // BLOCK_US, return_inverse=True)
+    scores = np.bincount(block, weights=weight * (value - mean))
+    blocks = len(scores)
+    if blocks < 2:
+        return Mean(mean * half_tick, None, left_out)
+    error = math.sqrt(scores @ scores * blocks / (blocks - 1)) / float(weight.sum())
+    return Mean(mean * half_tick, error * half_tick, left_out)

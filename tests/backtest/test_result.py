@@ -1,0 +1,156 @@
+"""A result's files, frames and text."""
+
+import json
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from journals import START_US, Scribe, books, scribes, seeded
+from support import run_python
+
+from mm.backtest._journal_csv import FILL_FILE, ORDER_FILE, STATE_FILE
+from mm.backtest.page import About
+from mm.backtest.result import Result
+from mm.instrument import Instrument
+
+FILES = ["fills_BTCUSDT.csv", "orders_BTCUSDT.csv", "report.html", "state_BTCUSDT.csv", "summary.json"]
+
+
+def result_of(scribe, **terms):
+    return Result(scribe.journal(), books(scribe.instrument, **terms))
+
+
+def test_the_files_are_those_of_the_contract(tmp_path):
+    """Names, and how many rows each holds."""
+    result = result_of(seeded(60))
+    rows = result.write(tmp_path / "deep" / "run")
+    assert sorted(path.name for path in (tmp_path / "deep" / "run").iterdir()) == FILES == sorted(rows)
+    for name, count in rows.items():
+        if name.endswith(".csv"):
+            assert (tmp_path / "deep" / "run" / name).read_bytes().count(b"\n") == count + 1
+        else:
+            assert count is None
+    assert json.loads((tmp_path / "deep" / "run" / "summary.json").read_text(encoding="utf-8")) == result.summary
+
+
+@pytest.mark.parametrize("scribe", [Scribe(), seeded(120)], ids=["empty", "short"])
+def test_equal_work_leaves_equal_bytes(tmp_path, scribe):
+    """Nothing in a file depends on the clock, the host or the order of a set."""
+    result_of(scribe).write(tmp_path / "a")
+    result_of(scribe).write(tmp_path / "b")
+    assert [(tmp_path / "a" / n).read_bytes() for n in FILES] == [(tmp_path / "b" / n).read_bytes() for n in FILES]
+
+
+@settings(max_examples=40, deadline=None)
+@given(scribes())
+def test_frames_are_what_a_reader_of_the_files_gets(tmp_path_factory, scribe):
+    """The same columns, the same empty fields, the same numbers to the last bits of a float."""
+    folder, result = tmp_path_factory.mktemp("run"), result_of(scribe)
+    result.write(folder)
+    symbol = scribe.instrument.symbol
+    for name, columns, frame in [
+        ("orders", ORDER_FILE, result.orders),
+        ("fills", FILL_FILE, result.fills),
+        ("state", STATE_FILE, result.state),
+    ]:
+        read = pl.read_csv(folder / f"{name}_{symbol}.csv", schema=frame.schema)
+        assert tuple(frame.columns) == columns
+        for column in columns:
+            if frame[column].dtype == pl.Float64:
+                found, expected = (values[column].fill_null(np.nan).to_list() for values in (frame, read))
+                assert found == pytest.approx(expected, rel=1e-14, nan_ok=True)
+            else:
+                assert frame[column].to_list() == read[column].to_list()
+
+
+def test_numbers_of_a_frame_are_exact_where_a_float_can_be():
+    """0.00192 is not 0.0019200000000000002."""
+    scribe = Scribe()
+    scribe.move(17_400_001)
+    scribe.fill(scribe.place(1, 8_700_013, 192), 1, 8_700_013, 192)
+    result = result_of(scribe)
+    assert result.fills["price"].to_list() == [87000.13]
+    assert result.fills["qty"].to_list() == [0.00192]
+    assert result.state["mid"].to_list() == [87000.005]
+    assert result.state["equity"].to_list() == [999.83271975]
+
+
+def test_money_beyond_64_bits_reaches_the_frame():
+    """The account's own integers become floats like any other."""
+    scribe = Scribe(instrument=Instrument("BIGUSDT", tick_e8=3, lot_e8=7), fee_rate=0.0)
+    scribe.move(2 * 10**12)
+    scribe.fill(scribe.place(1, 10**12, 9 * 10**6), 1, 10**12, 9 * 10**6)
+    assert result_of(scribe).state["mtm_value"].to_list() == [pytest.approx(10**12 * 9e6 * 21e-16)]
+
+
+def test_excluded_stretches_begin_and_end_with_the_book():
+    """The last one ends with the data."""
+    scribe = Scribe()
+    for wait_us, mid2 in [(0, 100), (10, 0), (5, 100), (20, 0), (7, 0)]:
+        scribe.wait(wait_us)
+        scribe.move(mid2)
+    stretches = result_of(scribe).excluded() - START_US
+    assert stretches.tolist() == [[10, 15], [35, 42]]
+
+
+def test_the_page_names_the_command(tmp_path):
+    """What the runner says about the run stands in its report."""
+    about = About(["mm", "backtest", "--day", "20251216"], {"SEED": {"value": 7, "source": "flag"}})
+    result_of(seeded(30)).write(tmp_path, about)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "mm backtest --day 20251216" in html
+    assert ">SEED<" in html
+
+
+def test_a_result_prints_itself_in_a_few_lines():
+    """What a terminal shows after a run."""
+    scribe = Scribe()
+    scribe.move(20_000)
+    scribe.state()
+    order_id = scribe.place(1, 9_990, 100)
+    scribe.wait(1_000_000)
+    scribe.fill(order_id, 1, 9_990, 100)
+    scribe.wait(90_000_000)
+    scribe.move(20_040)
+    scribe.state()
+    assert str(result_of(scribe, fill_model="poisson")) == (
+        "BTCUSDT 20251216: avellaneda_stoikov quotes, poisson fills\n"
+        "  PnL       +0.0002001 USDT = spread +0.0001, inventory +0.0002, fees 0.0000999\n"
+        "  Sharpe    – a year, drawdown 0 USDT over 0 s\n"
+        "  Fills     1 of 1 orders, 100 % of the quantity; half-spread 0.1, after 60 s 0.1\n"
+        "  Inventory rms 0.000994 BTC, at most 0.001; both sides quoted 0 % of the time\n"
+        "  Covered   1 min 31 s, excluded 0 s\n"
+        "  ! Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "
+        "read this PnL as an upper bound, beside a run with trade_cross or a queue model"
+    )
+
+
+def test_arrays_of_a_result_are_the_engines_own():
+    """Nothing is copied on the way in."""
+    journal = seeded(10).journal()
+    assert Result(journal, books()).journal.orders is journal.orders
+    assert journal.orders.dtype == np.int64
+
+
+def test_summing_up_and_writing_need_neither_scipy_nor_polars(tmp_path):
+    """A run loads numpy and nothing heavier for its results."""
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:2]\n"
+        "from pathlib import Path\n"
+        "from mm.backtest.result import Result\n"
+        "import numpy as np\n"
+        "from mm.backtest.journal import Journal\n"
+        "from mm.backtest.result import Books\n"
+        "from mm.instrument import Instrument\n"
+        "counters = dict.fromkeys(['valid_us', 'invalid_us', 'two_sided_us', 'last_us', 'expected_fills'], 0)\n"
+        "tables = [np.zeros((0, width), np.int64) for width in (14, 9, 6, 2)]\n"
+        "journal = Journal(*tables, (), counters)\n"
+        "books = Books(Instrument('A', 1, 1), ('20251216',), 'q', 'f', 0, 1)\n"
+        "Result(journal, books).write(Path('run'))\n"
+        "print({'scipy', 'polars', 'pyarrow'} & set(sys.modules))\n"
+    )
+    done = run_python("-c", code, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+    assert sys.version_info >= (3, 11)

@@ -62,7 +62,7 @@ def page(
     """
     about = about or About()
     off = np.empty((0, 2), np.int64) if excluded is None else excluded
-    days = " – ".join(dict.fromkeys((summary["days"][0], summary["days"][-1])))
+    days = " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
     title = f"{summary['symbol']} {days}"
     body = [
         _header(summary, days, state),

@@ -52,7 +52,7 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
     risk, left_out = _risk(account, books.seed)
     summary = {
         "symbol": books.instrument.symbol,
-        "days": list(books.days),
+        "days": list(dict.fromkeys(books.days)),
         "models": {"quote": books.quote_model, "fill": books.fill_model},
         **_pnl(journal, account),
         **_spreads(journal, books),

@@ -127,6 +127,20 @@ def test_a_result_prints_itself_in_a_few_lines():
     )
 
 
+def test_assets_that_are_not_known_leave_no_hole_in_the_text():
+    """An instrument read from a bare capture has no names for its assets."""
+    scribe = seeded(30)
+    scribe.instrument = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
+    lines = str(result_of(scribe)).splitlines()
+    assert not any("  " in line.strip()[10:] or " ," in line for line in lines)
+
+
+def test_a_day_in_two_pieces_is_named_once():
+    """Slices of a tape carry their day with them."""
+    result = result_of(seeded(30), days=("20251216", "20251216", "20251217"))
+    assert result.summary["days"] == ["20251216", "20251217"]
+
+
 def test_arrays_of_a_result_are_the_engines_own():
     """Nothing is copied on the way in."""
     journal = seeded(10).journal()

@@ -1,0 +1,221 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""What parsing is made of: columns that grow, words with numbers, lines out of pieces, rows put where they belong."""
+
+from libc.stdint cimport int8_t, int64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memchr, memcmp, memcpy
+
+from mm.backtest._scan cimport Grid, grid_of, steps_of
+
+from mm.errors import BrokenFile, OffGrid
+from mm.instrument import short_text
+
+
+cdef class Column:
+    """A growing run of int64 (*width* 8) or int8 (*width* 1); numpy views it without a copy once it has grown."""
+
+    def __cinit__(self, Py_ssize_t width=8) -> None:
+        self.width = width
+        self.reserve(1)  # an empty column has an address, too
+
+    def __dealloc__(self) -> None:
+        free(self.data)
+
+    cdef int reserve(self, Py_ssize_t more) except -1 nogil:
+        """Make room for *more* items."""
+        cdef Py_ssize_t room
+        cdef char* data
+        if self.used + more > self.room:
+            room = 2 * self.room + more
+            data = <char*> realloc(self.data, room * self.width)
+            if data == NULL:
+                with gil:
+                    raise MemoryError(f"no memory for {room} rows")
+            self.data = data
+            self.room = room
+        return 0
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags) -> None:
+        buffer.buf = self.data
+        buffer.obj = self
+        buffer.len = self.used * self.width
+        buffer.itemsize = self.width
+        buffer.format = b"q" if self.width == 8 else b"b"
+        buffer.ndim = 1
+        buffer.shape = &self.used
+        buffer.strides = &self.width
+        buffer.suboffsets = NULL
+        buffer.readonly = 0
+        buffer.internal = NULL
+
+
+cdef class Words:
+    """Numbers words by first appearance."""
+
+    def __cinit__(self) -> None:
+        cdef int slot
+        self.words = []
+        for slot in range(RECENT):
+            self.recent[slot].size = -1
+
+    cdef int64_t code(self, const char* text, Py_ssize_t size) except -2 nogil:
+        """Return the number of a word, -1 for one that is too long."""
+        cdef int i
+        cdef Recent* slot
+        for i in range(RECENT):
+            if size == self.recent[i].size and memcmp(text, self.recent[i].text, size) == 0:
+                return self.recent[i].code
+        if size > LONGEST_WORD:
+            return -1
+        slot = &self.recent[self.oldest]
+        self.oldest = (self.oldest + 1) % RECENT
+        memcpy(slot.text, text, size)
+        slot.size = size
+        with gil:
+            word = text[:size].decode("utf-8", "replace")
+            if word not in self.words:
+                self.words.append(word)
+            slot.code = self.words.index(word)
+        return slot.code
+
+
+cdef class LineParser:
+    """Cuts pieces of a file into lines; a subclass parses one.
+
+    Args:
+        name: The file, for messages.
+        tick_e8: Price step; a price off it raises OffGrid. 0 finds the greatest that divides all prices.
+        qty_step_e8: Quantity step to begin with; finer quantities make it finer. 0 begins with the first quantity.
+    """
+
+    def __init__(self, str name, int64_t tick_e8=0, int64_t qty_step_e8=0) -> None:
+        self.name = name
+        self.tail = b""
+        self.seen = Words()
+        self.price_grid = grid_of(tick_e8, tick_e8 > 0)
+        self.qty_grid = grid_of(qty_step_e8, False)
+
+    @property
+    def tick_e8(self) -> int:
+        """The price step given, or the greatest that divides all prices; 0 without one."""
+        return self.price_grid.step
+
+    @property
+    def lot_e8(self) -> int:
+        """The greatest step that divides the quantity step given and all quantities; 0 without one."""
+        return self.qty_grid.step
+
+    @property
+    def words(self) -> list[str]:
+        """The words that the cells of word columns number."""
+        return self.seen.words
+
+    def feed(self, bytes piece) -> None:
+        """Parse the lines that *piece* completes, and keep the one it tears.
+
+        Raises:
+            BrokenFile: If a line is not what it should be.
+            OffGrid: If a price is off the given step.
+        """
+        cdef const char* start = piece
+        cdef const char* end = start + len(piece)
+        cdef const char* newline
+        if self.tail:
+            newline = <const char*> memchr(start, c"\n", end - start)
+            if newline == NULL:
+                self.tail += piece
+                return
+            whole = self.tail + piece[: newline + 1 - start]
+            self.tail = b""
+            self.run(whole, <const char*> whole + len(whole))
+            start = newline + 1
+        start = self.run(start, end)
+        self.tail = start[: end - start]
+
+    def finish(self, bint accept_last) -> int:
+        """Return how many lines are lost at the end: 1 where the last one is torn.
+
+        Args:
+            accept_last: Take a last line that is whole but for its newline.
+        """
+        torn = self.tail
+        self.tail = b""
+        if not torn.strip():
+            return 0
+        if accept_last:
+            try:
+                self.feed(torn + b"\n")
+            except BrokenFile:
+                self.lines -= 1
+            else:
+                return 0
+        return 1
+
+    cdef const char* run(self, const char* start, const char* end) except NULL:
+        """Parse whole lines; return where the torn one begins."""
+        self.start = start
+        with nogil:
+            while True:
+                self.end = <const char*> memchr(self.start, c"\n", end - self.start)
+                if self.end == NULL:
+                    break
+                self.lines += 1
+                self.line()
+                self.start = self.end + 1
+        return self.start
+
+    cdef int line(self) except -1 nogil:
+        """Parse the line between ``start`` and ``end``."""
+        return 0
+
+    cdef int refuse_price(self, const char* at, int64_t price) except -1 nogil:
+        """Raise about *price*, which stands at *at* and is 0 or off the grid."""
+        if price == 0:
+            self.fail(at, b"a price above 0")
+        with gil:
+            raise OffGrid(
+                f"{self.name}:{self.lines}: price {short_text(price)} is not a multiple of tick size "
+                f"{short_text(self.price_grid.step)}; set --tick-size or check instrument.json"
+            )
+
+    cdef int fail(self, const char* at, const char* wanted) except -1 nogil:
+        with gil:
+            stands = at[: min(self.end - at, 40)].decode("utf-8", "replace") or "nothing"
+            raise BrokenFile(
+                f"{self.name}:{self.lines}: {wanted.decode()} expected at byte {at - self.start + 1} of the line, "
+                f"where {stands!r} stands; restore the file or take the line out"
+            )
+
+
+def place_rows(
+    const int64_t[::1] start,
+    const int64_t[::1] end,
+    const int64_t[::1] where,
+    tuple source,
+    tuple target,
+    tuple steps,
+) -> None:
+    """Copy runs of rows to where they belong, and turn prices and quantities of 1e-8 into ticks and lots.
+
+    Args:
+        start, end: Bounds of each run in *source*.
+        where: The row of *target* where each run begins.
+        source: (side int8, price, quantity) arrays.
+        target: (side int8, ticks, lots) arrays.
+        steps: Tick and lot in 1e-8; each price and quantity is a whole multiple.
+    """
+    cdef const int8_t[::1] side = source[0]
+    cdef const int64_t[::1] price = source[1], qty = source[2]
+    cdef int8_t[::1] to_side = target[0]
+    cdef int64_t[::1] to_ticks = target[1], to_lots = target[2]
+    cdef Grid tick = grid_of(steps[0], True), lot = grid_of(steps[1], True)
+    cdef Py_ssize_t run
+    cdef int64_t row, to
+    with nogil:
+        for run in range(start.shape[0]):
+            to = where[run]
+            for row in range(start[run], end[run]):
+                to_side[to] = side[row]
+                to_ticks[to] = steps_of(&tick, price[row])
+                to_lots[to] = steps_of(&lot, qty[row])
+                to += 1

@@ -1,0 +1,185 @@
+# Scanners over one line of text. They only ever read up to the newline behind it: a newline is no
+# digit, blank or sign that any of them steps over, so none needs a bound (and each needs that newline).
+
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+cdef struct Grid:
+    uint64_t step       # 0 until a value was seen
+    uint64_t inverse    # of the step's odd part, modulo 2**64
+    uint64_t limit      # the largest quotient there is
+    int shift           # the step's power of two
+    bint fixed          # a value off the grid is an error; else the grid becomes finer
+
+cdef enum:
+    # Keys of a depth message, those of a single number first.
+    RECV_MS = 0
+    RECV_US, RECV_SEQ, EXCHANGE, FIRST_ID, LAST_ID, RUN, BIDS, ASKS, OTHER
+    NUMBERS = RUN + 1
+
+
+cdef inline Grid grid_of(uint64_t step, bint fixed) noexcept nogil:
+    cdef Grid grid
+    cdef uint64_t odd = step
+    cdef int turn
+    grid.step, grid.inverse, grid.limit, grid.shift, grid.fixed = step, 1, 0, 0, fixed
+    if step:
+        while not odd & 1:
+            odd >>= 1
+            grid.shift += 1
+        for turn in range(6):  # Newton: each turn doubles the number of right bits
+            grid.inverse *= 2 - odd * grid.inverse
+        grid.limit = <uint64_t> -1 // step
+    return grid
+
+
+cdef inline uint64_t steps_of(const Grid* grid, uint64_t value) noexcept nogil:
+    """Return value / step by one multiplication; a value with a remainder gives more than ``grid.limit``."""
+    cdef uint64_t steps = value * grid.inverse
+    return (steps >> grid.shift) | (steps << ((64 - grid.shift) & 63))
+
+
+cdef inline bint on_grid(Grid* grid, uint64_t value) noexcept nogil:
+    """Tell whether *value* is a whole number of steps; an open grid becomes as fine as that takes."""
+    cdef uint64_t step, rest
+    if steps_of(grid, value) <= grid.limit:
+        return True
+    if grid.fixed:
+        return False
+    step, rest = grid.step, value
+    while rest:
+        step, rest = rest, step % rest
+    grid[0] = grid_of(step, False)
+    return True
+
+
+cdef inline const char* blank(const char* p) noexcept nogil:
+    while p[0] == c" " or p[0] == c"\t" or p[0] == c"\r":
+        p += 1
+    return p
+
+
+cdef inline bint take(const char** at, char sign) noexcept nogil:
+    """Step over blanks and *sign*; False where something else stands."""
+    at[0] = blank(at[0])
+    if at[0][0] != sign:
+        return False
+    at[0] += 1
+    return True
+
+
+cdef inline bint is_digit(char sign) noexcept nogil:
+    return c"0" <= sign <= c"9"
+
+
+cdef inline bint whole_number(const char** at, int64_t* value) noexcept nogil:
+    """Read a whole number of at most 18 digits; False where none stands."""
+    cdef const char* p = at[0]
+    cdef uint64_t number = 0
+    while is_digit(p[0]):
+        number = number * 10 + (p[0] - c"0")
+        p += 1
+    if not 0 < p - at[0] <= 18:
+        return False
+    value[0] = number
+    at[0] = p
+    return True
+
+
+cdef inline bint eight_digits(const char* p, uint64_t* value) noexcept nogil:
+    """Read eight digits as one word; False where one is none, or where words are stored the other way round."""
+    cdef uint64_t word
+    memcpy(&word, p, 8)
+    if word & 0xF0F0F0F0F0F0F0F0u != 0x3030303030303030u:
+        return False
+    word &= 0x0F0F0F0F0F0F0F0Fu
+    if (word + 0x0606060606060606u) & 0xF0F0F0F0F0F0F0F0u:
+        return False
+    word = (word * 10 + (word >> 8)) & 0x00FF00FF00FF00FFu
+    word = (word * 100 + (word >> 16)) & 0x0000FFFF0000FFFFu
+    value[0] = (word * 10000 + (word >> 32)) & 0xFFFFFFFFu
+    return True
+
+
+cdef inline bint decimal(const char** at, const char* end, int64_t* value) noexcept nogil:
+    """Read a plain decimal in units of 1e-8; False where it is none, too large or too fine."""
+    cdef const char* p = at[0]
+    cdef uint64_t whole = 0, places = 0
+    cdef int n = 0
+    while is_digit(p[0]):
+        whole = whole * 10 + (p[0] - c"0")
+        p += 1
+    if not 0 < p - at[0] <= 11:
+        return False
+    if p[0] == c".":
+        p += 1
+        if end - p >= 8 and eight_digits(p, &places):
+            p += 8
+        else:
+            while n < 8:
+                places *= 10
+                if is_digit(p[0]):
+                    places += p[0] - c"0"
+                    p += 1
+                n += 1
+        while p[0] == c"0":
+            p += 1
+    if is_digit(p[0]) or whole * 100000000u + places > <uint64_t> INT64_MAX:
+        return False
+    value[0] = whole * 100000000u + places
+    at[0] = p
+    return True
+
+
+cdef inline bint past_value(const char** at, const char* end) noexcept nogil:
+    """Step over one JSON value of any form; False where it does not end before *end*."""
+    cdef const char* p = at[0]
+    cdef int depth = 0
+    while p < end:
+        if p[0] == c'"':
+            p += 1
+            while p < end and p[0] != c'"':
+                p += 2 if p[0] == c"\\" else 1
+        elif p[0] == c"[" or p[0] == c"{":
+            depth += 1
+        elif depth == 0 and (p[0] == c"," or p[0] == c"}"):
+            break
+        elif p[0] == c"]" or p[0] == c"}":
+            depth -= 1
+        p += 1
+    at[0] = p
+    return p < end and depth == 0
+
+
+cdef inline int key_of(const char* key, Py_ssize_t size) noexcept nogil:
+    if size == 1:
+        if key[0] == c"b":
+            return BIDS
+        if key[0] == c"a":
+            return ASKS
+        if key[0] == c"U":
+            return FIRST_ID
+        if key[0] == c"u":
+            return LAST_ID
+        if key[0] == c"E":
+            return EXCHANGE
+    elif size == 7 and memcmp(key, b"recv_us", 7) == 0:
+        return RECV_US
+    elif size == 7 and memcmp(key, b"recv_ms", 7) == 0:
+        return RECV_MS
+    elif size == 8 and memcmp(key, b"recv_seq", 8) == 0:
+        return RECV_SEQ
+    elif size == 6 and memcmp(key, b"run_id", 6) == 0:
+        return RUN
+    return OTHER
+
+
+cdef inline int flag(const char* text, Py_ssize_t size) noexcept nogil:
+    """Read a boolean as this project writes it, as Python does, or as a digit; -1 where it is none."""
+    if size == 1 and (text[0] == c"0" or text[0] == c"1"):
+        return text[0] == c"1"
+    if size == 4 and (text[0] == c"t" or text[0] == c"T") and memcmp(text + 1, b"rue", 3) == 0:
+        return 1
+    if size == 5 and (text[0] == c"f" or text[0] == c"F") and memcmp(text + 1, b"alse", 4) == 0:
+        return 0
+    return -1

@@ -1,0 +1,193 @@
+"""Read a day folder, settle when its book is valid, and make the tape."""
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+
+from mm.backtest import findings
+from mm.backtest.day_ledger import LedgerRow, read_ledger
+from mm.backtest.day_tables import (
+    Snapshot,
+    Steps,
+    Stream,
+    read_diffs,
+    read_frames,
+    read_snapshot,
+    read_trades,
+    snapshot_files,
+)
+from mm.backtest.grid import GridOptions, known_grid
+from mm.backtest.inflate import FileRead
+from mm.backtest.ordering import in_order, unique_trades
+from mm.backtest.settle import Settled, ledger_marks, marks_by_id, settle_diffs, settle_frames
+from mm.backtest.stack import Day, Stack, quarter_hours, settle_tops, stacked
+from mm.backtest.tape import DEPTH, GAP, SNAPSHOT, Tape, TapeMeta
+from mm.errors import BrokenFile, NeverSynced
+from mm.market_data.layout import DayFolder, existing
+
+__all__ = ["GridOptions", "read_day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a day folder holds, as it lies there.
+
+    Attributes:
+        ledger: Rows of the ledger; none without one.
+        book: Depth messages, else frames.
+        whole_books: *book* is frames.
+        trades: Trades.
+        snapshots: Those that the ledger loads; without a ledger all, in the order of their event ids.
+        loaded: Index in *snapshots* of the one that each `snapshot_loaded` event, by its id, names.
+        reads: The files read.
+    """
+
+    ledger: list[LedgerRow]
+    book: Stream
+    whole_books: bool
+    trades: Stream
+    snapshots: list[Snapshot]
+    loaded: dict[int, int]
+    reads: list[FileRead]
+
+    def steps(self) -> Steps:
+        """Return the greatest steps that divide everything recorded."""
+        streams = self.book.steps.joined(self.trades.steps)
+        return reduce(Steps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
+
+
+@dataclass(slots=True)
+class Found:
+    """What is known of a day beside its columns; *counts* grow on the way."""
+
+    steps: Steps
+    reads: list[FileRead]
+    counts: Counter[str] = field(default_factory=Counter)
+    carried_from: int | None = None
+
+
+def read_day(folder: DayFolder, options: GridOptions) -> Tape:
+    """Return the tape of *folder*; `mm.backtest.io.load_day` says the rest.
+
+    Raises:
+        DataError: As `load_day`.
+    """
+    grid = known_grid(folder, options)
+    stack, found = _settled(folder, grid.steps)
+    crossed = settle_tops(stack, quarter_hours(stack))
+    counts = found.counts
+    counts["crossed"] = len(crossed)
+    counts["gaps"] = int(np.count_nonzero(stack.kind == GAP))
+    if not (stack.kind == SNAPSHOT).any():
+        raise NeverSynced(findings.never_synced(folder, counts))
+    instrument, step_lots, warnings = grid.instrument(folder.symbol, found.steps)
+    reads = [*([grid.read] if grid.read else []), *found.reads]
+    lost = findings.lost_lines(folder, reads)
+    counts["lost_lines"] = sum(lost.values())
+    meta = TapeMeta(
+        inputs=tuple(
+            sorted((read.path.relative_to(folder.root).as_posix(), read.bytes, read.sha256) for read in reads)
+        ),
+        counts={name: count for name, count in sorted(counts.items()) if count},
+        warnings=(*warnings, *findings.sentences(folder, counts, crossed), *findings.lost_sentences(reads, lost)),
+        last_update_id=_last_update_id(stack),
+        carried_from=found.carried_from,
+    )
+    tape = stack.tape(instrument, folder.day, step_lots=step_lots, meta=meta)
+    tape.check()
+    return tape
+
+
+def _settled(folder: DayFolder, steps: Steps) -> tuple[Stack, Found]:
+    """Read and settle a day; what was read is no longer held when this returns."""
+    recorded = _recorded(folder, steps)
+    found = Found(recorded.steps(), recorded.reads)
+    keys, book, trades, moved = in_order(recorded.ledger, recorded.book, recorded.trades)
+    kept, repeated = unique_trades(trades)
+    trade_keys = keys.trades
+    if repeated:
+        trades, trade_keys = trades.taken(np.flatnonzero(kept)), trade_keys[kept]
+    if recorded.ledger:
+        marks = ledger_marks(recorded.ledger, keys, recorded.loaded, recorded.whole_books)
+    else:
+        marks = marks_by_id(book, keys, recorded.snapshots)
+    if recorded.whole_books:
+        settled = settle_frames(book, keys, marks)
+    else:
+        settled = settle_diffs(book, keys, marks, [snapshot.last_update_id for snapshot in recorded.snapshots])
+    found.carried_from = _carried_from(settled, recorded.snapshots)
+    found_steps = (found.steps.tick_e8 or 1, found.steps.lot_e8 or 1)
+    day = Day(keys, book, recorded.whole_books, trades, trade_keys, recorded.snapshots, settled, found_steps)
+    stack, raised = stacked(day)
+    found.counts.update(settled.counts)
+    found.counts.update(clock_raised=raised, duplicate_trades=repeated, misplaced=moved, ordered_by_time=keys.by_time)
+    return stack, found
+
+
+def _recorded(folder: DayFolder, steps: Steps) -> Recorded:
+    """Read all files of a day; trades in a thread of their own."""
+    ledger, ledger_read = read_ledger(folder)
+    diffs, frames, trades = existing(folder.diffs), existing(folder.frames), existing(folder.trades)
+    if trades is None:
+        raise BrokenFile(f"{folder.trades}: the file is missing; restore it, or record or import the day again")
+    if diffs is None and frames is None:
+        raise BrokenFile(f"{folder.diffs}: the file is missing, and so are frames ({folder.frames.name}); restore one")
+    with ThreadPoolExecutor(1) as other:
+        coming = other.submit(read_trades, trades, steps)
+        book = read_diffs(diffs, steps) if diffs else read_frames(frames or folder.frames, steps)
+        trade_stream = coming.result()
+    named = _snapshot_paths(folder, ledger) if diffs else []
+    snapshots = [read_snapshot(path, steps, last_id) for _, path, last_id in named]
+    reads = [book.read, trade_stream.read, *(snapshot.read for snapshot in snapshots)]
+    if ledger_read:
+        reads.append(ledger_read)
+    return Recorded(
+        ledger=ledger,
+        book=book,
+        whole_books=diffs is None,
+        trades=trade_stream,
+        snapshots=snapshots,
+        loaded={event_id: index for index, (event_id, _, _) in enumerate(named)},
+        reads=reads,
+    )
+
+
+def _snapshot_paths(folder: DayFolder, ledger: Sequence[LedgerRow]) -> list[tuple[int, Path, int | None]]:
+    """Return event id, file and (from the ledger) last update id of each snapshot to read, in order."""
+    there = snapshot_files(folder)
+    if not ledger:
+        return [(event_id, path, None) for event_id, path in there.items()]
+    named = []
+    for row in ledger:
+        if row.kind == "snapshot_loaded":
+            # Older ledgers name a path relative to another folder: its last part is what counts.
+            told = Path(str(row.details.get("path", ""))).name
+            path = (existing(folder.snapshots / told) if told else None) or there.get(row.event_id)
+            if path is None:
+                raise BrokenFile(
+                    f"{folder.snapshots / (told or f'snapshot_{row.event_id}_*.csv')}: the file is missing, but event "
+                    f"{row.event_id} of {folder.events.name} loads it; restore it, or take the event out"
+                )
+            last_id = row.details.get("last_update_id")
+            named.append((row.event_id, path, int(last_id) if last_id is not None else None))
+    return named
+
+
+def _carried_from(settled: Settled, snapshots: Sequence[Snapshot]) -> int | None:
+    """Return the id of the book that was carried over from the day before, if the day begins with one."""
+    first = settled.turns[0][0] if settled.turns else None
+    if first is None or first.kind != "snapshot" or snapshots[first.snapshot].tag != "carried":
+        return None
+    return snapshots[first.snapshot].last_update_id
+
+
+def _last_update_id(stack: Stack) -> int | None:
+    """Return the id of the book at the end; None where it is not valid."""
+    turns = np.flatnonzero((stack.kind == SNAPSHOT) | (stack.kind == DEPTH) | (stack.kind == GAP))
+    last = int(stack.event_id[turns[-1]])
+    return last if last > 0 else None

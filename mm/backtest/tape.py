@@ -1,0 +1,201 @@
+"""The tape: one or more recorded days as integer arrays, which is all that the engine and the calibration see."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.clock import iso
+from mm.errors import BrokenFile
+from mm.instrument import Instrument
+
+Ints = NDArray[np.int64]
+
+SNAPSHOT, DEPTH, TRADE, GAP, KEYFRAME = 1, 2, 3, 4, 5
+KIND_NAMES = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "trade", GAP: "gap", KEYFRAME: "keyframe"}
+
+EVENT_COLUMNS = ("event_us", "event_exch_us", "recv_seq", "event_id")
+ROW_COLUMNS = ("row_ticks", "row_lots")
+TOP_COLUMNS = ("top_event", "top_bid_ticks", "top_ask_ticks", "top_bid_lots", "top_ask_lots")
+ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", "row_side", *ROW_COLUMNS, *TOP_COLUMNS)
+
+
+@dataclass(frozen=True)
+class TapeMeta:
+    """Where a tape comes from.
+
+    Attributes:
+        inputs: Path (relative to the data root), bytes and sha256 of every file read.
+        counts: What was found and mended: gaps, stale updates, duplicate trades, …
+        warnings: The same in sentences that name the file.
+        last_update_id: Id of the book at the end; None where there is no valid book.
+        carried_from: Id of the snapshot carried over from the day before, if the tape begins with one.
+        cache: ``hit``, ``miss`` or ``off``; says nothing about the tape.
+    """
+
+    inputs: tuple[tuple[str, int, str], ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    last_update_id: int | None = None
+    carried_from: int | None = None
+    cache: str = field(default="off", compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """Events in the one order in which they count; every event is a time, a kind and a run of rows.
+
+    All arrays are C-contiguous and read-only; instants are µs, prices ticks, quantities lots of *instrument*.
+
+    Attributes:
+        symbol: What was recorded.
+        days: The recorded days, ``YYYYMMDD``.
+        instrument: The grid. Its lot is the tape's: it divides the exchange's step and every recorded quantity.
+        step_lots: The exchange's quantity step in lots; it binds our orders only.
+        event_us: When each event arrived; never falls.
+        event_exch_us: When the exchange says that it happened; 0 where it does not say.
+        recv_seq: Number of the message; -1 where there is none.
+        event_id: Trade id, last update id of a depth message or snapshot; 0 for GAP and KEYFRAME.
+        kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME. A GAP ends the book until the next SNAPSHOT; a KEYFRAME is
+            the whole book as it stands, for those who enter there.
+        first_row: The rows of event e are ``first_row[e]:first_row[e + 1]``; a trade has one, a gap none.
+        row_side: +1 bid or buyer as aggressor, -1 ask or seller as aggressor.
+        row_ticks, row_lots: Price, and the lots traded or now displayed there (0: the level is gone).
+        top_event: The events behind which the best prices or the lots at them are others than before.
+        top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: What they then are; 0 ticks is no price.
+        start_us, end_us: The window it speaks for; events before it only build the book, none is later.
+        meta: Where it comes from.
+    """
+
+    symbol: str
+    days: tuple[str, ...]
+    instrument: Instrument
+    step_lots: int
+    event_us: Ints
+    event_exch_us: Ints
+    recv_seq: Ints
+    event_id: Ints
+    kind: NDArray[np.uint8]
+    first_row: Ints
+    row_side: NDArray[np.int8]
+    row_ticks: Ints
+    row_lots: Ints
+    top_event: Ints
+    top_bid_ticks: Ints
+    top_ask_ticks: Ints
+    top_bid_lots: Ints
+    top_ask_lots: Ints
+    start_us: int
+    end_us: int
+    meta: TapeMeta = field(default_factory=TapeMeta)
+
+    def __post_init__(self) -> None:
+        for name in ARRAYS:
+            dtype = {"kind": np.uint8, "row_side": np.int8}.get(name, np.int64)
+            column = np.ascontiguousarray(getattr(self, name), dtype).view()
+            column.flags.writeable = False
+            object.__setattr__(self, name, column)
+
+    @classmethod
+    def of(cls, instrument: Instrument, events: Sequence[tuple[Any, ...]], day: str = "20250106") -> "Tape":
+        """Return a tape made by hand, checked, of events in these forms; a level is (ticks, lots).
+
+        - ``(us, "snapshot", bids, asks)`` and ``(us, "depth", bids, asks)``
+        - ``(us, "trade", side, ticks, lots)`` or ``(us, "trade", side, ticks, lots, exch_us)``; *side* +1 is a buyer
+        - ``(us, "gap")``
+        - ``(us, "keyframe")``, which stands behind the event before it and has its instant
+        """
+        from mm.backtest.by_hand import tape_by_hand
+
+        return tape_by_hand(instrument, events, day)
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    @cached_property
+    def trades(self) -> NDArray[np.intp]:
+        """Positions of the TRADE events."""
+        return np.flatnonzero(self.kind == TRADE)
+
+    @cached_property
+    def trade_rows(self) -> Ints:
+        """The row of each TRADE event, beside `trades`."""
+        return self.first_row[self.trades]
+
+    def rows(self, event: int) -> list[tuple[int, int, int]]:
+        """Return the rows of an event as (side, ticks, lots)."""
+        run = slice(int(self.first_row[event]), int(self.first_row[event + 1]))
+        columns = (self.row_side[run].tolist(), self.row_ticks[run].tolist(), self.row_lots[run].tolist())
+        return list(zip(*columns, strict=True))
+
+    def continues(self, earlier: "Tape") -> bool:
+        """Tell whether this tape's first book is the one with which *earlier* ends: no update is missing between."""
+        carried = self.meta.carried_from
+        return carried is not None and carried == earlier.meta.last_update_id and self.symbol == earlier.symbol
+
+    def between(self, a_us: int, b_us: int) -> "Tape":
+        """Return the window ``a_us <= time < b_us``, without copying events or rows.
+
+        It begins with the last KEYFRAME or SNAPSHOT that stands before the window's first event, so that the
+        book is right there; where there is none, with that event.
+        """
+        if b_us < a_us:
+            raise ValueError(f"window ends at {iso(b_us)}, before it begins at {iso(a_us)}")
+        first, stop = np.searchsorted(self.event_us, (a_us, b_us)).tolist()
+        before = self.kind[: min(first + 1, stop)]
+        books = np.flatnonzero((before == SNAPSHOT) | (before == KEYFRAME))
+        begin = int(books[-1]) if len(books) else first
+        top, top_stop = np.searchsorted(self.top_event, (begin, stop))
+        if top > 0 and begin < stop and not (top < len(self.top_event) and self.top_event[top] == begin):
+            top -= 1  # what the book shows at the entrance
+        events = slice(begin, stop)
+        return replace(
+            self,
+            **{name: getattr(self, name)[events] for name in (*EVENT_COLUMNS, "kind")},
+            first_row=self.first_row[begin : stop + 1],
+            **{name: getattr(self, name)[top:top_stop] for name in TOP_COLUMNS[1:]},
+            top_event=np.maximum(self.top_event[top:top_stop] - begin, 0),
+            start_us=a_us,
+            end_us=b_us,
+        )
+
+    def on_lot(self, lot_e8: int) -> "Tape":
+        """Return the tape in lots of *lot_e8*, a divisor of its own; days that are played together need one lot."""
+        times = self.instrument.lot_e8 // lot_e8
+        if times == 1:
+            return self
+        lots = ("row_lots", "top_bid_lots", "top_ask_lots")
+        return replace(
+            self,
+            instrument=replace(self.instrument, lot_e8=lot_e8),
+            step_lots=self.step_lots * times,
+            **{name: getattr(self, name) * times for name in lots},
+        )
+
+    def check(self) -> None:
+        """Raise BrokenFile where an invariant does not hold; kernels rely on them and check no bounds."""
+        from mm.backtest.invariants import faults
+
+        fault = next(faults(self), None)
+        if fault:
+            raise BrokenFile(
+                f"tape of {self.symbol} {','.join(self.days)}: {fault}; remove its cache file, or report it"
+            )
+
+    def describe(self, first: int = 0, events: int = 20) -> Iterator[str]:
+        """Yield printable lines: what the tape holds, then *events* events from the one at *first* on."""
+        kinds = np.bincount(self.kind, minlength=KEYFRAME + 1)
+        held = ", ".join(f"{kinds[kind]} {name}" for kind, name in KIND_NAMES.items() if kinds[kind])
+        yield f"{self.symbol} {','.join(self.days)}: {iso(self.start_us)} to {iso(self.end_us)}, {held or 'empty'}"
+        for event in range(first, min(first + events, len(self))):
+            rows = self.rows(event)
+            shown = " ".join(
+                f"{'+' if side > 0 else '-'}{self.instrument.qty(lots)}@{self.instrument.price(ticks)}"
+                for side, ticks, lots in rows[:4]
+            )
+            more = f" … {len(rows) - 4} more" if len(rows) > 4 else ""
+            name, when = KIND_NAMES[int(self.kind[event])], iso(int(self.event_us[event]))
+            yield f"{event:>9} {when} {name:<8} id {self.event_id[event]} {shown}{more}".rstrip()

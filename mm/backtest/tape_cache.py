@@ -1,0 +1,117 @@
+"""Tapes kept as Arrow files: one row whose columns are lists, so that opening one maps it and copies nothing."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mm.backtest.tape import ARRAYS, Tape, TapeMeta
+from mm.instrument import Instrument
+from mm.market_data.layout import DayFolder
+
+TAPE_VERSION = 1  # raise it when the same files give another tape
+_ENTRY = b"mm.tape"
+
+
+@dataclass(frozen=True, slots=True)
+class CachedTape:
+    """The place of one tape.
+
+    Attributes:
+        path: Its file, there or not.
+        key: What a tape in it must have been made from: version, options, and size and time of each input.
+    """
+
+    path: Path
+    key: str
+
+    @classmethod
+    def of(cls, cache: Path, day: DayFolder, options: str, inputs: Sequence[Path]) -> "CachedTape":
+        """Return the place for the tape of *day* that *inputs* give under *options*."""
+        stats = [(day.relative(path), path.stat()) for path in inputs]
+        files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+        name = hashlib.sha256(f"{day.path.resolve()} {options}".encode()).hexdigest()[:12]
+        return cls(cache / f"{day.symbol}_{day.day}_{name}.arrow", json.dumps([TAPE_VERSION, options, files]))
+
+    def read(self) -> Tape | None:
+        """Map the tape; None where there is none, or a stale or broken one."""
+        if not self.path.is_file():
+            return None
+        import pyarrow as pa
+
+        try:
+            with pa.memory_map(str(self.path)) as source:
+                batch = pa.ipc.open_file(source).get_batch(0)
+            entry = json.loads(batch.schema.metadata[_ENTRY])
+            if entry.pop("key") != self.key:
+                return None
+            arrays = {name: batch.column(name).values.to_numpy(zero_copy_only=True) for name in ARRAYS}
+            return _whole(_tape(entry, arrays))
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
+            return None  # a cache is never worth an error: whoever asked parses the day
+
+    def write(self, tape: Tape) -> None:
+        """Write the tape whole or not at all; raises OSError where that cannot be."""
+        import pyarrow as pa
+
+        lists = [_as_list(getattr(tape, name)) for name in ARRAYS]
+        schema = pa.schema(
+            [(name, column.type) for name, column in zip(ARRAYS, lists, strict=True)],
+            metadata={_ENTRY: json.dumps({"key": self.key, **_entry(tape)})},
+        )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
+        try:
+            with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+                writer.write_batch(pa.record_batch(lists, schema=schema))
+            partial.replace(self.path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _as_list(column: "np.ndarray[Any, Any]") -> Any:
+    """Return *column* as an Arrow column of one row."""
+    import pyarrow as pa
+
+    return pa.LargeListArray.from_arrays(pa.array([0, len(column)], pa.int64()), pa.array(column))
+
+
+def _entry(tape: Tape) -> dict[str, Any]:
+    """Return all of *tape* that is no array."""
+    own = ("symbol", "days", "step_lots", "start_us", "end_us")
+    return {
+        **{name: getattr(tape, name) for name in own},
+        "instrument": asdict(tape.instrument),
+        "meta": asdict(tape.meta),
+    }
+
+
+def _tape(entry: dict[str, Any], arrays: dict[str, Any]) -> Tape:
+    meta = entry["meta"]
+    inputs = tuple((path, size, digest) for path, size, digest in meta["inputs"])
+    return Tape(
+        **{**entry, **arrays}
+        | {
+            "days": tuple(entry["days"]),
+            "instrument": Instrument(**entry["instrument"]),
+            "meta": TapeMeta(**{**meta, "inputs": inputs, "warnings": tuple(meta["warnings"]), "cache": "hit"}),
+        }
+    )
+
+
+def _whole(tape: Tape) -> Tape | None:
+    """Return *tape* if its bounds hold; the rows themselves were checked before they were written."""
+    first_row, rows = tape.first_row, len(tape.row_side)
+    good = (
+        len(first_row) == len(tape.kind) + 1 == len(tape.event_us) + 1
+        and len(tape.row_ticks) == len(tape.row_lots) == rows
+        and first_row[0] >= 0
+        and first_row[-1] <= rows
+        and not (first_row[1:] < first_row[:-1]).any()
+    )
+    return tape if good else None

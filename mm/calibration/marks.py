@@ -124,7 +124,10 @@ class _Prints:
 
 @dataclass(frozen=True)
 class _Cells:
-    """One side of a window: time and hits by block and distance, and where the sweeps went."""
+    """One side of a window: time and hits by block and distance, and where the sweeps went.
+
+    Only the places with time are of use; the others keep the hits that are counted as unexposed.
+    """
 
     exposure_us: "NDArray[np.float64]"  # whole numbers below 2**53: exact in any order of summing
     fills: "Ints"
@@ -203,7 +206,7 @@ class Marks:
             no_book=int((~book).sum()),
             unexposed=int(fills[~exposed].sum()),
         )
-        return _Cells(exposure_us, np.where(exposed, fills, 0), self._reaching(touch[counted], cell), counts)
+        return _Cells(exposure_us, fills, self._reaching(touch[counted], cell), counts)
 
     def _cell(self, reach: "Ints") -> "Ints":
         """Return the cell of each distance: itself, or the open cell a whole number of ticks nearer."""

@@ -1,18 +1,16 @@
 """How deep each aggressive order reached."""
 
-from collections import Counter
 from dataclasses import asdict
-from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from small_tapes import book, events, gap, poisson_day, slow_touch, tape, top_before, tops, trade
+from slow_marks import slow_marks
+from small_tapes import book, events, gap, poisson_day, tape, trade
 
 from mm.calibration.marks import MarkOptions, Marks
 from mm.calibration.poisson_fit import fit_poisson
-from mm.calibration.reference import PER_TICK
 from mm.errors import UsageError
 
 S = 1_000_000
@@ -185,53 +183,6 @@ def test_a_tape_without_an_event_gives_an_empty_window():
 def test_options_that_mean_nothing_are_refused(knob, value, says):
     with pytest.raises(UsageError, match=says):
         marks([], 10, **{knob: value})
-
-
-def slow_sweeps(told, window, side):
-    """Yield ``(us, number of the first print's event, deepest price)`` of each sweep in a window."""
-    found, trade_us = [], None
-    for number, event in enumerate(told):
-        if event[0] != "trade" or event[2] != -side or not window[0] <= event[1] < window[1]:
-            continue
-        if event[4] == trade_us != 0:
-            found[-1][2] = side * min(side * found[-1][2], side * event[3])
-        else:
-            found.append([event[1], number, event[3]])
-        trade_us = event[4]
-    return found
-
-
-def slow_marks(told, window, options):
-    """Ask every probe what it sees: seconds exposed, sweeps that hit it, and of them those that went no further."""
-    per_tick = PER_TICK[options.reference]
-    beyond, block_us = options.hit == "strict", round(options.block_s * S)
-    seconds, ends, reached = Counter(), Counter(), Counter()
-    for side in (1, -1):
-        distances = [Fraction(n, per_tick) for n in range(int(options.max_delta_ticks * per_tick) + 1)]
-
-        def on_grid_and_exposed(distance, place, side=side):
-            price = place[0] - side * distance
-            return price.denominator == 1 and side * (place[1] - price) >= 0
-
-        def is_hit(distance, place, deepest, side=side):
-            return side * (place[0] - side * distance - deepest) >= beyond
-
-        for since, until, top in tops(told):
-            place = slow_touch(top, side, options.reference)
-            for us in range(max(since, window[0]), min(until, window[1])):
-                for distance in distances if place else ():
-                    if on_grid_and_exposed(distance, place):
-                        seconds[side, (us - window[0]) // block_us, distance] += 1
-        for us, number, deepest in slow_sweeps(told, window, side):
-            place, block = slow_touch(top_before(told, number), side, options.reference), (us - window[0]) // block_us
-            met = [d for d in distances if place and on_grid_and_exposed(d, place) and is_hit(d, place, deepest)]
-            ends.update([(side, block, max(met))] if met else [])
-            reached.update((side, distance) for distance in met)
-    fills = {key: (us / S, ends[key]) for key, us in seconds.items()}
-    total = Counter()
-    for (side, _, distance), us in seconds.items():
-        total[side, distance] += us
-    return fills, {(side, -1, distance): (us / S, reached[side, distance]) for (side, distance), us in total.items()}
 
 
 OPTIONS = st.builds(

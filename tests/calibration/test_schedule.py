@@ -1,6 +1,5 @@
 """Fits over time, and what stands in for those that cannot be used."""
 
-import copy
 import json
 from types import SimpleNamespace
 
@@ -14,7 +13,7 @@ from mm.calibration.marks import Marks
 from mm.calibration.poisson_fit import estimate, fit_poisson
 from mm.calibration.schedule import Fallback, Schedule, build_schedule, segments_of
 from mm.calibration.windows import MODES, Plan, WindowFit
-from mm.errors import BrokenFile, Mismatch, UsageError
+from mm.errors import UsageError
 
 S = 1_000_000
 MIN = 60 * S
@@ -163,54 +162,6 @@ def test_a_file_without_a_reference_measures_from_the_mid():
     del content["reference"]
     content["colour"] = "blue"
     assert Schedule.from_json(content, "x.json") == schedule(GOOD)
-
-
-def _set(content, path, value):
-    *way, last = path
-    for step in way:
-        content = content[step]
-    content[last] = value
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "says"),
-    [
-        (("symbol",), 7, "symbol is 7, not a text"),
-        (("step_min",), "15", "step_min is '15', not a finite number"),
-        (("step_min",), True, "step_min is True, not a finite number"),
-        (("fallback_policy",), "hope", "fallback_policy is 'hope', not one of carry_forward"),
-        (("segments",), {}, "segments is {}, not a list"),
-        (("segments", 0), 3, r"segments\[0\].start_us is missing"),
-        (("segments", 0, "end_us"), 1.5, r"segments\[0\].end_us is 1.5, not a whole number of µs"),
-        (("segments", 0, "k"), float("nan"), r"segments\[0\].k is nan, not a finite number"),
-        (("segments", 1, "source"), "guess", r"segments\[1\].source is 'guess', not one of fitted"),
-        (("segments", 0, "usable"), 1, r"segments\[0\].usable is 1, not true or false"),
-        (("segments", 0, "usable"), False, r"segments\[0\]: usable is False with source 'fitted'"),
-        (("segments", 0, "A"), None, r"segments\[0\]: A None and k 0.3 of a usable segment must be positive"),
-        (("segments", 0, "k"), -0.1, "must be positive"),
-        (("segments", 1, "A"), 0.5, r"segments\[1\]: A 0.5 and k None of an unusable segment must be null"),
-        (("segments", 0, "end_us"), 0, r"segments\[0\]: start_us 7200000000 is not before end_us 0"),
-        (("segments", 1, "start_us"), 8_100_000_001, r"segments\[1\] starts at 8100000001, but .* ends at 8100000000"),
-        (("segments", 0, "train_end_us"), 7_200_000_001, "it would look ahead"),
-    ],
-)
-def test_a_broken_file_is_refused_by_name_and_value(path, value, says):
-    content = copy.deepcopy(schedule(GOOD, EMPTY, policy="skip_segment").to_json())
-    _set(content, path, value)
-    with pytest.raises(BrokenFile, match=rf"x\.json: .*{says}.*make it anew"):
-        Schedule.from_json(content, "x.json")
-
-
-@pytest.mark.parametrize("content", [[], "x", None, {}])
-def test_what_is_no_schedule_at_all_is_refused(content):
-    with pytest.raises(BrokenFile, match=r"x\.json: schema_version is missing"):
-        Schedule.from_json(content, "x.json")
-
-
-@pytest.mark.parametrize(("key", "value"), [("schema_version", 2), ("distance_unit", "bps")])
-def test_another_schema_or_unit_is_refused(key, value):
-    with pytest.raises(Mismatch, match=f"{key} is {value!r}"):
-        Schedule.from_json(schedule(GOOD).to_json() | {key: value}, "x.json")
 
 
 DAY_S = 3600

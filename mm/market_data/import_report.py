@@ -1,0 +1,181 @@
+"""What an import found and wrote: numbers for machines, a few lines for people."""
+
+from array import array
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mm.instrument import Instrument, short_text
+from mm.market_data.book_keeper import BookCounts
+
+
+@dataclass
+class DayReport:
+    """One day folder.
+
+    Attributes:
+        day: ``YYYYMMDD``.
+        first_us: Receive time of the day's first message.
+        last_us: That of the last one.
+        path: The folder; empty until the import is done.
+        lines: Lines of the symbol that came into the day.
+        trades: Trades stored.
+        duplicate_trades: Trades that were there already and were left out.
+        trade_gaps: Holes in the trade ids.
+        tickers: bookTicker messages.
+        clock_steps: Times the receive clock stepped back.
+        quarantined: Lines that could not be read, kept raw.
+        book: Depth messages, frames, snapshots, gaps, epochs and anomalies.
+        clock_offset_us: Median of receive time less the exchange's stamp; None without a depth message.
+        clock_offset_p99_us: The 99th percentile of it.
+    """
+
+    day: str
+    first_us: int
+    last_us: int
+    path: str = ""
+    lines: int = 0
+    trades: int = 0
+    duplicate_trades: int = 0
+    trade_gaps: int = 0
+    tickers: int = 0
+    clock_steps: int = 0
+    quarantined: int = 0
+    book: BookCounts = field(default_factory=BookCounts)
+    clock_offset_us: int | None = None
+    clock_offset_p99_us: int | None = None
+
+    @property
+    def synced(self) -> bool:
+        """Whether the day ever had a valid book."""
+        return self.book.epochs > 0
+
+
+@dataclass
+class CaptureReport:
+    """One capture: its lines of any symbol, and what could not be used of it.
+
+    Attributes:
+        name: File name.
+        lines: Lines with something on them.
+        cut_lines: Fragments of lines, at the end or beside a damaged stretch; they are in the quarantine.
+        lost_bytes: Bytes of the file that could not be unpacked.
+        ends_early: Whether a gzip file ended in the middle of a member.
+    """
+
+    name: str
+    lines: int = 0
+    cut_lines: int = 0
+    lost_bytes: int = 0
+    ends_early: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the capture was lost."""
+        return not (self.cut_lines or self.lost_bytes or self.ends_early)
+
+
+@dataclass
+class ImportReport:
+    """A whole import.
+
+    Attributes:
+        symbol: Upper case.
+        run_id: Names the run in every row.
+        captures: In the order in which they were read.
+        days: In order.
+        compared: bookTicker messages that met a book of their update id.
+        agreed: Those that agreed with it in both prices and both quantities.
+        instrument: The grid that was written; None where not one price came.
+        inferred: What of it was concluded from the capture: ``tick size``, ``quantity step``.
+        warnings: What a user should know, one sentence each.
+    """
+
+    symbol: str
+    run_id: str
+    captures: list[CaptureReport] = field(default_factory=list)
+    days: list[DayReport] = field(default_factory=list)
+    compared: int = 0
+    agreed: int = 0
+    instrument: Instrument | None = None
+    inferred: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values; *path* is the folder of the symbol's last day."""
+        record = asdict(self)
+        for entry, day in zip(record["days"], self.days, strict=True):
+            entry.update(entry.pop("book"), anomalies=dict(day.book.anomalies), synced=day.synced)
+        if self.instrument:
+            instrument = self.instrument
+            record["instrument"] = {
+                "tick_size": short_text(instrument.tick_e8),
+                "qty_step": short_text(instrument.lot_e8),
+                "min_notional": short_text(instrument.min_notional_e8),
+            }
+        return {**record, "path": self.days[-1].path if self.days else None}
+
+    def lines(self) -> list[str]:
+        """Return the report for a terminal: the days, the check, the clock, the grid, what was lost, the warnings."""
+        return [
+            *(_day_line(day) for day in self.days),
+            f"bookTicker check: {self.compared:,} compared, {self.agreed:,} agreed",
+            *_clock_line(self.days),
+            *_grid_line(self.instrument, self.inferred),
+            *(_loss_line(capture) for capture in self.captures if not capture.whole),
+            *(f"warning: {warning}" for warning in self.warnings),
+            *(day.path for day in self.days),
+        ]
+
+
+def percentiles(offsets_us: "array[int]") -> tuple[int | None, int | None]:
+    """Return median and 99th percentile (each the lower of two candidates); None where there is nothing."""
+    if not offsets_us:
+        return None, None
+    ordered = sorted(offsets_us)
+    last = len(ordered) - 1
+    return ordered[last // 2], ordered[last * 99 // 100]
+
+
+def _day_line(day: DayReport) -> str:
+    book = day.book
+    counted = [
+        f"{book.diffs:,} diffs",
+        f"{day.trades:,} trades",
+        f"{book.frames:,} frames",
+        f"{book.snapshots:,} snapshots",
+        f"{book.epochs:,} epochs",
+        f"{book.gaps:,} gaps",
+        *([f"{day.trade_gaps:,} trade gaps"] if day.trade_gaps else []),
+        *([f"{day.duplicate_trades:,} duplicate trades left out"] if day.duplicate_trades else []),
+        *([f"{day.clock_steps:,} clock steps"] if day.clock_steps else []),
+        *([f"{day.quarantined:,} lines in quarantine"] if day.quarantined else []),
+        *([_anomalies(book.anomalies)] if book.anomalies else []),
+        *([] if day.synced else ["never synced: no snapshot that bridges, so no frames"]),
+    ]
+    return f"{day.day}  {', '.join(counted)}"
+
+
+def _anomalies(found: Counter[str]) -> str:
+    return "anomalies: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.items()))
+
+
+def _clock_line(days: list[DayReport]) -> list[str]:
+    medians = [f"{day.clock_offset_us / 1000:+.1f} ms" for day in days if day.clock_offset_us is not None]
+    return [f"receive clock less exchange stamp, median a day: {', '.join(medians)}"] if medians else []
+
+
+def _grid_line(instrument: Instrument | None, inferred: list[str]) -> list[str]:
+    if instrument is None:
+        return []
+    source = f" (inferred from the capture: {', '.join(inferred)})" if inferred else ""
+    return [f"tick size {short_text(instrument.tick_e8)}, quantity step {short_text(instrument.lot_e8)}{source}"]
+
+
+def _loss_line(capture: CaptureReport) -> str:
+    lost = [
+        *(["the gzip stream ends early"] if capture.ends_early else []),
+        *([f"{capture.lost_bytes:,} bytes could not be unpacked"] if capture.lost_bytes else []),
+        *([f"{capture.cut_lines:,} cut line in quarantine"] if capture.cut_lines else []),
+    ]
+    return f"lost: {capture.name}: {', '.join(lost)}; all {capture.lines - capture.cut_lines:,} whole lines were used"

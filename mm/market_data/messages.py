@@ -1,0 +1,259 @@
+"""What Binance Spot sends, as types: stream payloads and REST answers, decoded and told apart.
+
+Prices and quantities stay the exchange's own text. Whatever belongs to futures is refused: their update ids follow
+another rule (`pu`), and a book built by the rule of Spot would be silently wrong.
+"""
+
+from collections import Counter
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from msgspec import Raw, Struct
+
+from mm.errors import BrokenFile
+from mm.market_data.grid import Grid
+from mm.market_data.local_orderbook import Level
+
+_FUTURES_HOSTS = ("fstream.", "dstream.", "fapi.", "dapi.")
+_FUTURES_EVENTS = frozenset(("markPriceUpdate", "forceOrder", "indexPriceUpdate", "continuous_kline", "compositeIndex"))
+_FUTURES_STREAMS = frozenset(
+    ("markPrice", "forceOrder", "indexPrice", "compositeIndex", "assetIndex", "contractInfo", "continuousKline")
+)
+_FUTURES_SPEEDS = frozenset(("0ms", "250ms", "500ms"))
+
+
+class DepthUpdate(Struct, gc=False):
+    """A ``depthUpdate``: absolute quantities of the ids `U` to `u`, zero removes a level; `pu` is None on Spot."""
+
+    E: int
+    s: str
+    U: int
+    u: int
+    b: list[Level]
+    a: list[Level]
+    pu: int | None = None
+
+
+class TradePrint(Struct, gc=False):
+    """A ``trade``; `X` is None on Spot."""
+
+    E: int
+    s: str
+    t: int
+    p: str
+    q: str
+    T: int
+    m: bool
+    X: str | None = None
+
+
+class AggTrade(Struct, gc=False):
+    """An ``aggTrade``: one taker order at one price, the trades `f` to `l`."""
+
+    E: int
+    s: str
+    a: int
+    p: str
+    q: str
+    f: int
+    l: int  # noqa: E741 - the wire's name
+    T: int
+    m: bool
+
+
+class BookTicker(Struct, gc=False):
+    """A ``bookTicker``: best bid (`b`, `B`) and ask (`a`, `A`) after update `u`."""
+
+    u: int
+    s: str
+    b: str
+    B: str
+    a: str
+    A: str
+
+
+class Snapshot(Struct, gc=False):
+    """A REST depth answer; `symbol` is None where nothing says whose it is, `E` is None on Spot."""
+
+    lastUpdateId: int
+    bids: list[Level]
+    asks: list[Level]
+    E: int | None = None
+    symbol: str | None = None
+
+
+class ExchangeInfo(Struct):
+    """The exchange's own entry of a symbol, JSON text."""
+
+    text: str
+
+
+class Connected(Struct):
+    """A WebSocket connection was opened."""
+
+    url: str
+
+
+class Other(Struct):
+    """A message of another symbol, or of a kind that has no place in a day folder."""
+
+
+Message = DepthUpdate | TradePrint | AggTrade | BookTicker | Snapshot | ExchangeInfo | Connected | Other
+
+
+class Unreadable(ValueError):
+    """A message is not what it should be; it says how."""
+
+
+class Futures(BrokenFile):
+    """A message that only futures markets send."""
+
+
+class _Envelope(Struct, gc=False):
+    """The fields that tell messages apart."""
+
+    stream: str = ""
+    data: Raw = Raw(b"")
+    e: str = ""
+    s: str = ""
+    u: int | None = None
+    lastUpdateId: int | None = None
+    symbols: Raw = Raw(b"")
+
+
+class _Info(Struct):
+    symbols: list[Raw]
+
+
+class _InfoEntry(Struct):
+    symbol: str
+
+
+_Stream = DepthUpdate | TradePrint | AggTrade | BookTicker
+_DECODERS: dict[str, msgspec.json.Decoder[_Stream]] = {
+    "depth": msgspec.json.Decoder(DepthUpdate),
+    "trade": msgspec.json.Decoder(TradePrint),
+    "aggTrade": msgspec.json.Decoder(AggTrade),
+    "bookTicker": msgspec.json.Decoder(BookTicker),
+}
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_SNAPSHOT = msgspec.json.Decoder(Snapshot)
+_OTHER = Other()
+
+
+class Messages:
+    """Decode the messages of one symbol.
+
+    Args:
+        symbol: The asked symbol, upper case; messages of others are `Other`.
+        grid: Checks, and learns from, every price and quantity of the symbol.
+
+    Attributes:
+        symbols: Messages a symbol, of the kinds that a day folder is made of; every symbol that was seen.
+    """
+
+    def __init__(self, symbol: str, grid: Grid) -> None:
+        self.symbols: Counter[str] = Counter()
+        self._symbol = symbol
+        self._grid = grid
+        self._streams: dict[str, tuple[str, str]] = {}
+
+    def received(self, body: bytes | str) -> Message:
+        """Return what a JSON text is: a combined-stream message, a bare payload, or a REST answer without its address.
+
+        Raises:
+            Unreadable: If a field contradicts the others; OffGrid if a price or a quantity is no decimal;
+                msgspec.MsgspecError if the JSON is broken or lacks a field.
+            Futures: If only futures markets send it.
+        """
+        envelope = _ENVELOPE.decode(body)
+        if envelope.stream:
+            symbol, kind = self._streams.get(envelope.stream) or self._stream(envelope.stream)
+            return self._message(kind, symbol, envelope.data)
+        if envelope.symbols:
+            return self._exchange_info(body)
+        if envelope.lastUpdateId is not None:
+            return self._snapshot(body, None)
+        if envelope.e in _FUTURES_EVENTS:
+            raise Futures(f"event {envelope.e!r}")
+        kind = "depth" if envelope.e == "depthUpdate" else envelope.e
+        if not kind and envelope.u is not None:
+            kind = "bookTicker"
+        return self._message(kind, envelope.s, body)
+
+    def answer(self, url: str, body: bytes | str) -> Message:
+        """Return what the REST answer from *url* is; raises as `received`."""
+        address = urlsplit(url)
+        _check_host(address.netloc)
+        if address.path.endswith("/exchangeInfo"):
+            return self._exchange_info(body)
+        if not address.path.endswith("/depth"):
+            return _OTHER
+        symbol = parse_qs(address.query).get("symbol", [""])[0].upper()
+        self.symbols[symbol] += 1
+        return self._snapshot(body, symbol) if symbol == self._symbol else _OTHER
+
+    def connected(self, url: str) -> Connected:
+        """Return the message that a connection to *url* was opened; raises Futures where the host serves those."""
+        _check_host(urlsplit(url).netloc)
+        return Connected(url)
+
+    def _stream(self, name: str) -> tuple[str, str]:
+        """Return the symbol and kind of a stream name, such as ``btcusdt@depth@100ms``."""
+        symbol, _, rest = name.partition("@")
+        kind, _, speed = rest.partition("@")
+        base = symbol[1:] if symbol.startswith("!") else kind.partition("_")[0]
+        if base in _FUTURES_STREAMS or (kind == "depth" and speed in _FUTURES_SPEEDS):
+            raise Futures(f"stream {name!r}")
+        self._streams[name] = (symbol.upper(), kind)
+        return self._streams[name]
+
+    def _message(self, kind: str, symbol: str, body: bytes | str | Raw) -> Message:
+        decoder = _DECODERS.get(kind)
+        if decoder is None:
+            return _OTHER
+        self.symbols[symbol] += 1
+        if symbol != self._symbol:
+            return _OTHER
+        message = decoder.decode(body)
+        if message.s != symbol:
+            raise Unreadable(f"the stream is of {symbol}, its message of {message.s}")
+        if isinstance(message, DepthUpdate):
+            self._check_depth(message)
+        elif isinstance(message, BookTicker):
+            self._grid.check(
+                level for level in ((message.b, message.B), (message.a, message.A)) if level[1].strip("0.")
+            )
+        else:
+            if isinstance(message, TradePrint) and message.X is not None:
+                raise Futures("a trade with 'X'")
+            self._grid.check(((message.p, message.q),))
+        return message
+
+    def _check_depth(self, update: DepthUpdate) -> None:
+        if update.pu is not None:
+            raise Futures("a depth update with 'pu'")
+        if update.u < update.U:
+            raise Unreadable(f"a depth update from U={update.U} down to u={update.u}")
+        self._grid.check(update.b)
+        self._grid.check(update.a)
+
+    def _snapshot(self, body: bytes | str, symbol: str | None) -> Snapshot:
+        snapshot = _SNAPSHOT.decode(body)
+        if snapshot.E is not None:
+            raise Futures("a depth snapshot with 'E'")
+        self._grid.check(snapshot.bids)
+        self._grid.check(snapshot.asks)
+        snapshot.symbol = symbol
+        return snapshot
+
+    def _exchange_info(self, body: bytes | str) -> Message:
+        for entry in msgspec.json.decode(body, type=_Info).symbols:
+            if msgspec.json.decode(entry, type=_InfoEntry).symbol == self._symbol:
+                return ExchangeInfo(bytes(entry).decode())
+        return _OTHER
+
+
+def _check_host(host: str) -> None:
+    if any(name in host for name in _FUTURES_HOSTS):
+        raise Futures(f"host {host!r}")

@@ -1,0 +1,127 @@
+import gzip
+from random import Random
+
+import pytest
+
+from mm.errors import BrokenFile
+from mm.market_data import capture_lines
+from mm.market_data.capture_lines import CaptureLines
+
+TEXT = b"".join(b"line %d\n" % n for n in range(2_000))
+
+
+def noise(lines):
+    """Return lines that do not pack well, so that their members have some length."""
+    return b"".join(b"%d %d\n" % (n, n * 2_654_435_761 % 2**64) for n in range(lines))
+
+
+def read(tmp_path, raw):
+    path = tmp_path / "capture"
+    path.write_bytes(raw)
+    lines = CaptureLines(path)
+    got = [(line, lines.cut, lines.number) for line in lines]
+    return lines, [line for line, cut, _ in got if not cut], [line for line, cut, _ in got if cut], got
+
+
+@pytest.fixture(autouse=True, params=[64, 1 << 18])
+def _chunks(request, monkeypatch):
+    """Lines and members end anywhere in a chunk."""
+    monkeypatch.setattr(capture_lines, "CHUNK_BYTES", request.param)
+
+
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, lambda raw: gzip.compress(raw[:5_000]) + gzip.compress(raw[5_000:])]
+)
+def test_a_whole_file_gives_every_line(tmp_path, pack):
+    """Plain, gzip, and gzip of many members that end in the middle of a line."""
+    lines, whole, cut, got = read(tmp_path, pack(TEXT))
+    assert whole == TEXT.split(b"\n")[:-1]
+    assert (cut, lines.lost_bytes, lines.ends_early) == ([], 0, False)
+    assert [number for _, _, number in got] == list(range(1, 2_001))
+
+
+def test_a_last_line_without_a_newline_is_handed_out_as_cut(tmp_path):
+    """It may be whole; only its content can tell."""
+    lines, whole, cut, _ = read(tmp_path, b"one\ntwo")
+    assert (whole, cut, lines.number) == ([b"one"], [b"two"], 2)
+
+
+def test_a_truncated_gzip_gives_all_its_whole_lines(tmp_path):
+    """A copy was interrupted: what arrived is used, and the end is known to be missing."""
+    packed = gzip.compress(noise(3_000))
+    lines, whole, cut, _ = read(tmp_path, packed[: len(packed) // 2])
+    assert noise(3_000).startswith(b"\n".join(whole))
+    assert 1_000 < len(whole) < 2_000
+    assert (len(cut) <= 1, lines.ends_early, lines.lost_bytes) == (True, True, 0)
+
+
+def test_a_torn_member_does_not_take_the_next_ones_with_it(tmp_path):
+    """A recorder was killed and another one appended: the lines of both are there, none is glued together."""
+    torn = gzip.compress(noise(3_000))
+    lines, whole, cut, _ = read(tmp_path, torn[: len(torn) // 2] + gzip.compress(TEXT))
+    first = [line for line in whole if not line.startswith(b"line")]
+    assert whole[len(first) :] == TEXT.split(b"\n")[:-1]
+    assert len(set(first) & set(noise(3_000).split(b"\n"))) > 1_000
+    assert len(cut) <= 1
+    assert not lines.ends_early
+
+
+def test_damage_in_the_last_member_is_counted_in_bytes(tmp_path):
+    """What stands before it is used."""
+    packed = bytearray(gzip.compress(noise(3_000)))
+    half = len(packed) // 2
+    packed[half:] = Random(7).randbytes(len(packed) - half)
+    lines, whole, _, _ = read(tmp_path, bytes(packed))
+    assert len(whole) > 1_000
+    assert half - 1_000 < lines.lost_bytes <= half + 1
+
+
+def test_padding_behind_a_gzip_is_nothing(tmp_path):
+    """Tapes and block devices round up with zeros."""
+    lines, whole, _, _ = read(tmp_path, gzip.compress(TEXT) + b"\0" * 1_000)
+    assert (len(whole), lines.lost_bytes) == (2_000, 0)
+
+
+def test_progress_ends_at_the_size_of_the_file(tmp_path):
+    """A bar that stops before the end is a bug report."""
+    for name, raw in (("a", TEXT), ("b.gz", gzip.compress(TEXT))):
+        done = []
+        (tmp_path / name).write_bytes(raw)
+        list(CaptureLines(tmp_path / name, done.append))
+        assert done == sorted(done)
+        assert done[-1] == len(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"\x28\xb5\x2f\xfd....", "zstd file; unpack it with `zstd -d`"),
+        (b"BZh9....", "bzip2"),
+        (b"PAR1....", "Parquet"),
+        (b"\xfd7zXZ\0..", "xz"),
+        (b"PK\x03\x04....", "zip"),
+    ],
+)
+def test_other_packings_are_named(tmp_path, raw, message):
+    """One line: which file, what it is, the way out."""
+    path = tmp_path / "capture"
+    path.write_bytes(raw)
+    with pytest.raises(BrokenFile, match=message) as error:
+        CaptureLines(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    """So is a folder."""
+    with pytest.raises(BrokenFile, match=r"gone\.gz: cannot be read"):
+        CaptureLines(tmp_path / "gone.gz")
+    with pytest.raises(BrokenFile, match="cannot be read"):
+        CaptureLines(tmp_path)
+
+
+def test_a_file_without_lines_is_given_up(tmp_path, monkeypatch):
+    """Binary data must not fill the memory in search of a newline."""
+    monkeypatch.setattr(capture_lines, "LONGEST_LINE", 100)
+    with pytest.raises(BrokenFile, match="capture:2: a line of more than 100 bytes"):
+        read(tmp_path, b"x\n" + b"y" * 1_000_000)

@@ -1,0 +1,362 @@
+import gzip
+import hashlib
+import json
+import shutil
+import subprocess
+
+import pytest
+from captured import (
+    DAY,
+    NOON_US,
+    SYMBOL,
+    diff,
+    events,
+    exchange_info,
+    folder,
+    frames,
+    imported,
+    kinds,
+    lines,
+    rows,
+    snapshot,
+    tags,
+    ticker,
+    trade,
+    write,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import SHARED
+
+from mm.errors import BrokenFile, Mismatch, RunExists, UsageError
+from mm.market_data.check import check_day
+from mm.market_data.import_capture import ImportOptions, import_captures
+from mm.market_data.local_orderbook import LocalOrderBook
+
+shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
+GOOD = [snapshot(10), diff(11, 11), trade(1), ticker(11), diff(12, 12)]
+
+
+def test_a_capture_becomes_a_sealed_day(tmp_path):
+    """Every file of the contract, and the check finds nothing wrong."""
+    report = imported(tmp_path, GOOD)
+    day = folder(tmp_path)
+    checked = check_day(day)
+    assert (checked.ok, checked.sealed, checked.defects) == (True, True, [])
+    assert (kinds(day), tags(day)) == (["snapshot_loaded"], [("initial", 10)])
+    assert report.days[0].path == str(day.path)
+    start = events(day, "run_start")[0]["knobs"]
+    assert (start["symbol"], start["captures"], start["top_n"]) == (SYMBOL, ["capture_0.gz"], 20)
+
+
+def test_several_captures_are_one_recording(tmp_path):
+    """A file border is nothing: ids and trades go on across it."""
+    imported(tmp_path, GOOD, write(tmp_path / "b", [diff(13, 13), trade(2)], from_us=NOON_US + 10**6))
+    day = folder(tmp_path)
+    assert kinds(day) == ["snapshot_loaded"]
+    assert [last_id for _, last_id, _, _ in frames(day)] == [11, 12, 13]
+
+
+def test_overlapping_captures_lose_and_double_nothing(tmp_path):
+    """A second recorder that was started before the first one ended."""
+    again = write(tmp_path / "b", [diff(12, 12), trade(1), diff(13, 13), trade(2)], from_us=NOON_US + 10**6)
+    report = imported(tmp_path, GOOD, again)
+    day = folder(tmp_path)
+    assert [last_id for _, last_id, _, _ in frames(day)] == [11, 12, 13]
+    assert [row["trade_id"] for row in rows(day.trades)] == ["1", "2"]
+    assert report.days[0].book.anomalies == {"duplicate": 2}
+    assert check_day(day).ok
+
+
+def test_a_capture_without_a_snapshot_is_kept_and_never_syncs(tmp_path):
+    """Diffs and trades are worth having; no frame pretends to be a book."""
+    report = imported(tmp_path, [diff(1, 1), trade(1), diff(2, 2)])
+    day = folder(tmp_path)
+    assert (frames(day), len(rows(day.trades)), report.days[0].book.diffs) == ([], 1, 2)
+    assert not report.days[0].synced
+    assert any("no day ever synced" in warning for warning in report.warnings)
+    assert check_day(day).ok
+
+
+def test_the_grid_is_inferred_from_everything_and_marked(tmp_path):
+    """The finest price may come last; a reader can see that nobody told the tick."""
+    report = imported(tmp_path, [snapshot(10), diff(11, 11, [["99.95", "0.25"]]), trade(1, qty="0.003")])
+    assert (report.instrument.tick_e8, report.instrument.lot_e8) == (5_000_000, 100_000)
+    assert report.inferred == ["tick size", "quantity step"]
+    assert [warning.split(" is inferred")[0] for warning in report.warnings] == [
+        "tick size 0.05",
+        "quantity step 0.001",
+    ]
+    written = json.loads(folder(tmp_path).instrument.read_text())
+    assert written["inferred"] == ["tick size", "quantity step"]
+    assert written["filters"][0]["tickSize"] == "0.05000000"
+
+
+def test_the_exchanges_own_filters_are_kept_as_they_came(tmp_path):
+    """A capture may hold the answer of exchangeInfo."""
+    info = exchange_info("ABCUSDT", SYMBOL)
+    report = imported(tmp_path, [info, *GOOD])
+    day = folder(tmp_path)
+    assert json.loads(day.instrument.read_text()) == info["symbols"][1]
+    assert (report.inferred, report.instrument.base_asset) == ([], "SIM")
+    assert events(day, "exchange_info") == [{"status": "TRADING"}]
+    assert check_day(day).ok
+
+
+def test_given_steps_win(tmp_path):
+    """What the user says stands above what the capture says."""
+    report = imported(tmp_path, [exchange_info(SYMBOL), *GOOD], tick_size="0.01", qty_step="0.02", min_notional="5")
+    filters = json.loads(folder(tmp_path).instrument.read_text())["filters"]
+    assert [filters[0]["tickSize"], filters[1]["stepSize"], filters[2]["minNotional"]] == [
+        "0.01000000",
+        "0.02000000",
+        "5.00000000",
+    ]
+    assert report.inferred == []
+
+
+def test_a_tick_from_the_capture_withholds_what_is_off_it(tmp_path):
+    """The ledger names the price, and a snapshot brings the book back."""
+    imported(tmp_path, [exchange_info(SYMBOL), *GOOD, diff(13, 13, [["99.95", "1"]]), snapshot(13), diff(14, 14)])
+    day = folder(tmp_path)
+    assert [last_id for _, last_id, _, _ in frames(day)] == [11, 12, 14]
+    assert events(day, "anomaly")[0]["price"] == "99.95"
+
+
+def test_only_the_asked_symbol_is_imported(tmp_path):
+    """The others stay in the capture."""
+    other = [diff(5, 5, symbol="ABCUSDT"), trade(9, symbol="ABCUSDT"), ticker(5, symbol="ABCUSDT")]
+    report = imported(tmp_path, [*other, *GOOD[1:], *other], symbol=SYMBOL.lower())
+    assert (report.symbol, report.days[0].lines) == (SYMBOL, 4)
+    assert len(rows(folder(tmp_path).trades)) == 1
+
+
+def test_a_symbol_that_is_not_there_is_refused_by_those_that_are(tmp_path):
+    """Nothing is written."""
+    with pytest.raises(Mismatch, match=r"no message of XYZ; --symbol \(SYMBOL\) can be ABCUSDT, SIMUSDT"):
+        imported(tmp_path, [diff(1, 1), trade(1, symbol="ABCUSDT")], symbol="XYZ")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_capture_of_nothing_is_refused(tmp_path):
+    """Its lines have the form, but none has a place in a day."""
+    with pytest.raises(BrokenFile, match="no depth, trade or bookTicker message"):
+        imported(tmp_path, [{"result": None, "id": 1}])
+
+
+def test_a_snapshot_of_nobody_among_several_symbols_is_refused(tmp_path):
+    """It would make a book of another symbol, silently."""
+    with pytest.raises(BrokenFile, match=r"holds ABCUSDT, SIMUSDT, and the snapshot at capture_0\.gz:1 does not say"):
+        imported(tmp_path, [*GOOD, trade(1, symbol="ABCUSDT")])
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_truncated_capture_gives_all_its_whole_lines(tmp_path):
+    """What was lost is counted, told in the ledger, and the fragment is kept."""
+    packed = gzip.compress(lines([snapshot(10), *(diff(n, n) for n in range(11, 500))]))
+    (tmp_path / "cut.gz").write_bytes(packed[: len(packed) * 2 // 3])
+    report = imported(tmp_path, tmp_path / "cut.gz")
+    (capture,) = report.captures
+    assert capture.ends_early
+    assert 200 < len(frames(folder(tmp_path))) < 450
+    (anomaly,) = events(folder(tmp_path), "anomaly")
+    assert (anomaly["kind"], anomaly["file"]) == ("capture_cut", "cut.gz")
+    assert any(line.startswith("lost: cut.gz: the gzip stream ends early") for line in report.lines())
+    assert check_day(folder(tmp_path)).ok
+
+
+def test_a_day_that_is_there_is_never_touched(tmp_path):
+    """Neither by a second import nor by one that fails."""
+    imported(tmp_path, GOOD)
+    day = folder(tmp_path)
+    before = {path: path.read_bytes() for path in day.path.rglob("*") if path.is_file()}
+    with pytest.raises(RunExists, match=f"{DAY} holds a recorded day already"):
+        imported(tmp_path, GOOD)
+    assert {path: path.read_bytes() for path in day.path.rglob("*") if path.is_file()} == before
+    assert [path.name for path in day.path.parent.iterdir()] == [DAY]
+
+
+def test_an_import_that_is_interrupted_leaves_nothing(tmp_path):
+    """Ctrl-C in the middle."""
+
+    def stop(done, total):
+        if done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_captures([write(tmp_path / "c.gz", GOOD)], SYMBOL, tmp_path / "data", run_id="R1", progress=stop)
+    assert not (tmp_path / "data").exists()
+
+
+def test_two_imports_leave_the_same_bytes(tmp_path):
+    """No clock, no host and no order of a set gets into the files."""
+    digests = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        imported(tmp_path / name, [*GOOD, diff(15, 15), diff(15, 15)])
+        path = folder(tmp_path / name).path
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        digests.append([(str(f.relative_to(path)), hashlib.sha256(f.read_bytes()).hexdigest()) for f in files])
+    assert digests[0] == digests[1]
+
+
+def test_progress_counts_the_bytes_of_all_captures(tmp_path):
+    """It never goes back and ends at the whole."""
+    paths = [write(tmp_path / name, GOOD) for name in ("a.gz", "b")]
+    told = []
+    import_captures(paths, SYMBOL, tmp_path / "data", run_id="R1", progress=lambda *step: told.append(step))
+    total = sum(path.stat().st_size for path in paths)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (total, total)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tick_size": "0"}, r"--tick-size \(TICK_SIZE\) '0'"),
+        ({"qty_step": "abc"}, r"--qty-step \(QTY_STEP\) 'abc'"),
+        ({"min_notional": "-1"}, r"--min-notional \(MIN_NOTIONAL\) '-1'"),
+        ({"trade_stream": "depth"}, r"--trade-stream \(TRADE_STREAM\) 'depth'"),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    """Flag, variable and value."""
+    with pytest.raises(UsageError, match=message):
+        ImportOptions(**options)
+
+
+def test_an_import_of_nothing_is_a_usage_error(tmp_path):
+    """There is no default capture."""
+    with pytest.raises(UsageError, match="no capture was given"):
+        import_captures([], SYMBOL, tmp_path, run_id="R1")
+
+
+@st.composite
+def recordings(draw):
+    """The truth after each id, and a recording of it with messages dropped, doubled, widened and swapped."""
+    prices = st.tuples(st.sampled_from("ba"), st.integers(1, 8), st.sampled_from(["0.0", "1.5", "2"]))
+    changes = draw(st.lists(prices, min_size=5, max_size=40))
+    side = {"b": lambda step: f"{100 - step}.00", "a": lambda step: f"{100 + step}.00"}
+    truth = [LocalOrderBook()]
+    for which, step, qty in changes:
+        book = LocalOrderBook.of(*truth[-1].levels())
+        book.apply(1 if which == "b" else -1, side[which](step), qty)
+        truth.append(book)
+    messages, at = [], 0
+    while at < len(changes):
+        first, at = at + 1, min(len(changes), at + draw(st.integers(1, 4)))
+        levels = {"b": [], "a": []}
+        for which, step, qty in changes[first - 1 : at]:
+            levels[which].append([side[which](step), qty])
+        message = diff(first, at, levels["b"], levels["a"])
+        messages += [message] * draw(st.sampled_from([0, 1, 1, 1, 1, 2]))
+        if draw(st.integers(0, 4)) == 0:
+            messages.append(draw(st.integers(0, at).map(lambda n: snapshot(n, *map(list, truth[n].levels())))))
+    for _ in range(draw(st.integers(0, 2))):
+        where = draw(st.integers(0, max(0, len(messages) - 2)))
+        messages[where : where + 2] = reversed(messages[where : where + 2])
+    return truth, [snapshot(0, [], []), *messages]
+
+
+@settings(max_examples=60, deadline=None)
+@given(recordings())
+def test_whatever_was_lost_no_frame_is_wrong(tmp_path_factory, recording):
+    """Every frame is the exchange's book at its id, and the check agrees with every row of the day."""
+    truth, messages = recording
+    tmp_path = tmp_path_factory.mktemp("recording")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)  # what a crash would lose is not asked here
+        imported(tmp_path, messages)
+    day = folder(tmp_path)
+    none = ("", "")
+    for _, last_id, bid, ask in frames(day):
+        bids, asks = truth[last_id].top(1)
+        assert (bid, ask) == (bids[0] if bids else none, asks[0] if asks else none)
+    assert check_day(day).defects == []
+    shutil.rmtree(tmp_path)
+
+
+def market(tmp_path, name, symbol, *patterns, **options):
+    paths = [path for pattern in patterns for path in sorted((SHARED / "data" / name).glob(pattern))]
+    report = import_captures(paths, symbol, tmp_path / "data", run_id="R1", options=ImportOptions(**options))
+    for day in report.days:
+        assert day.book.gaps == day.trade_gaps == day.clock_steps == day.quarantined == 0
+    return report
+
+
+@shared
+def test_the_days_of_nexousdt(tmp_path):
+    """24 hours over a midnight in Berlin: no id is lost, and every bookTicker that can be compared agrees."""
+    report = market(tmp_path, "binance-spot-nexousdt-20240723-24", "NEXOUSDT", "*.gz")
+    assert [day.day for day in report.days] == ["20240723", "20240724"]
+    assert sum(day.book.diffs for day in report.days) == sum(day.book.frames for day in report.days) == 68_182
+    assert sum(day.trades for day in report.days) == 12_458
+    assert (report.compared, report.agreed) == (12_197, 12_197)
+    assert report.instrument.tick_e8 == 100_000
+    assert [tags(folder(tmp_path, day.day, "NEXOUSDT"))[0][0] for day in report.days] == ["initial", "carried"]
+    assert -45_000 < report.days[1].clock_offset_us < -35_000
+
+
+@shared
+def test_the_busy_minutes_of_btcusdt(tmp_path):
+    """Nanosecond stamps, a snapshot that comes after the first diffs, a clock that is 1.27 s behind."""
+    report = market(tmp_path, "binance-spot-btcusdt-20240808-09", "BTCUSDT", "*.gz")
+    (day,) = report.days
+    assert (day.day, day.book.diffs, day.trades) == ("20240809", 6_495, 19_904)
+    assert (report.compared, report.agreed) == (1_059, 1_059)
+    assert day.book.frames == 6_493
+    assert -1_276_000 < day.clock_offset_us < -1_259_000
+
+
+@shared
+@pytest.mark.parametrize(
+    ("symbol", "diffs", "trades"), [("BTCUSDT", 899, 1_227), ("ETHUSDT", 909, 506), ("DOTUSDT", 880, 177)]
+)
+def test_a_capture_of_three_symbols(tmp_path, symbol, diffs, trades):
+    """Diffs before and behind the snapshot they need, and aggregate trades."""
+    (day,) = market(tmp_path, "binance-spot-multi-20210404", symbol, "*.gz").days
+    assert (day.book.diffs, day.trades, day.book.epochs, day.book.anomalies) == (diffs, trades, 1, {})
+    assert check_day(folder(tmp_path, day.day, symbol)).ok
+
+
+@shared
+@pytest.mark.skipif(not shutil.which("zstd"), reason="needs the program zstd")
+@pytest.mark.parametrize(("symbol", "diffs"), [("NKNUSDT", 150), ("LRCBTC", 15), ("BLZETH", 10), ("RUNEEUR", 2)])
+def test_nearly_silent_streams_with_their_filters(tmp_path, symbol, diffs):
+    """Snapshots that stand before everything else bridge, and the exchange's filters come along."""
+    packed = SHARED / "data/binance-spot-quiet-20211012/BINANCE.jsonl.zst"
+    capture = tmp_path / "quiet.jsonl"
+    with capture.open("wb") as plain:
+        subprocess.run(["zstd", "-dcq", str(packed)], stdout=plain, check=True)
+    report = import_captures([capture], symbol, tmp_path / "data", run_id="R1")
+    (day,) = report.days
+    assert (day.book.diffs, day.book.epochs, day.clock_steps, report.compared) == (diffs, 1, 0, report.agreed)
+    assert (report.inferred, json.loads(folder(tmp_path, day.day, symbol).instrument.read_text())["symbol"]) == (
+        [],
+        symbol,
+    )
+
+
+@shared
+@pytest.mark.parametrize(
+    ("pattern", "what"),
+    [
+        ("binance-usdm-btcusdt-20230404-05/*0404*", "belongs to futures"),
+        ("binance-spot-btcusdt-20260607-depth5/*sample.csv.gz", "a CSV table"),
+        ("binance-spot-trxusdt-20250304-us/*trade*", "a CSV table"),
+        ("binance-spot-btcusdt-20260216-frames/lob*", "a Parquet file"),
+        ("binance-spot-quiet-20211012/*", "a zstd file"),
+        ("bitstamp-btcusd-20150501-l3/*", "a bzip2 file"),
+        ("hyperliquid-btc-wlfi-20250904/orderbooks_BTC*", "a CSV table"),
+    ],
+)
+def test_other_recordings_are_refused_in_one_line(tmp_path, pattern, what):
+    """File, line, what it is and what is accepted; nothing is written."""
+    (path,) = (SHARED / "data").glob(pattern)
+    with pytest.raises(BrokenFile, match=what) as error:
+        import_captures([path], "BTCUSDT", tmp_path / "data", run_id="R1")
+    message = str(error.value)
+    assert message.startswith(str(path))
+    assert "accepted" in message
+    assert "\n" not in message
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,60 @@
+from array import array
+from collections import Counter
+
+from mm.instrument import Instrument
+from mm.market_data.book_keeper import BookCounts
+from mm.market_data.import_report import CaptureReport, DayReport, ImportReport, percentiles
+
+
+def report():
+    book = BookCounts(2_000, 1_990, 2, 1, 1, 2, Counter(stale=3, crossed=1))
+    whole = DayReport("20260105", 1, 2, "data/SIMUSDT/20260105", 3_000, 900, 4, 1, 5, 1, 6, book, -40_250, 9_000)
+    empty = DayReport("20260106", 3, 4, "data/SIMUSDT/20260106")
+    return ImportReport(
+        "SIMUSDT",
+        "R1",
+        [CaptureReport("a.gz", 10), CaptureReport("b.gz", 1_234, 1, 99, ends_early=True)],
+        [whole, empty],
+        7,
+        6,
+        Instrument("SIMUSDT", 1_000_000, 1_000),
+        ["tick size"],
+        ["careful"],
+    )
+
+
+def test_the_report_reads_like_this():
+    """Everything a user must know stands in a few lines; what did not happen is not mentioned."""
+    assert report().lines() == [
+        "20260105  2,000 diffs, 900 trades, 1,990 frames, 2 snapshots, 2 epochs, 1 gaps, 1 trade gaps, "
+        "4 duplicate trades left out, 1 clock steps, 6 lines in quarantine, anomalies: 1 crossed, 3 stale",
+        "20260106  0 diffs, 0 trades, 0 frames, 0 snapshots, 0 epochs, 0 gaps, "
+        "never synced: no snapshot that bridges, so no frames",
+        "bookTicker check: 7 compared, 6 agreed",
+        "receive clock less exchange stamp, median a day: -40.2 ms",
+        "tick size 0.01, quantity step 0.00001 (inferred from the capture: tick size)",
+        "lost: b.gz: the gzip stream ends early, 99 bytes could not be unpacked, 1 cut line in quarantine; "
+        "all 1,233 whole lines were used",
+        "warning: careful",
+        "data/SIMUSDT/20260105",
+        "data/SIMUSDT/20260106",
+    ]
+
+
+def test_the_record_is_plain_and_complete():
+    """Decimals are text, counts are flat, the path is that of the last day."""
+    record = report().to_json()
+    assert record["instrument"] == {"tick_size": "0.01", "qty_step": "0.00001", "min_notional": "0"}
+    assert record["path"] == "data/SIMUSDT/20260106"
+    first, second = record["days"]
+    assert (first["frames"], first["anomalies"], first["synced"]) == (1_990, {"stale": 3, "crossed": 1}, True)
+    assert (second["synced"], second["clock_offset_us"]) == (False, None)
+    assert record["captures"][1]["lost_bytes"] == 99
+    assert ImportReport("SIMUSDT", "R1").to_json()["path"] is None
+
+
+def test_percentiles_are_values_that_occurred():
+    """No average of two: a clock offset is one message's."""
+    assert percentiles(array("q")) == (None, None)
+    assert percentiles(array("q", [5])) == (5, 5)
+    assert percentiles(array("q", range(100, -1, -1))) == (50, 99)

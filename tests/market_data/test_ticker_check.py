@@ -1,0 +1,61 @@
+from mm.market_data.grid import Grid
+from mm.market_data.local_orderbook import LocalOrderBook
+from mm.market_data.messages import BookTicker
+from mm.market_data.ticker_check import TickerCheck
+
+BOOK = LocalOrderBook.of([("9.90", "1.0"), ("9.80", "5")], [("10.10", "2.0")])
+
+
+def ticker(update_id, bid=("9.90000000", "1.00"), ask=("10.1", "2")):
+    return BookTicker(update_id, "SIMUSDT", *bid, *ask)
+
+
+def test_a_ticker_waits_for_the_book_of_its_id():
+    """Tickers come before the depth update that holds their change."""
+    check = TickerCheck(Grid())
+    assert check.ticker(ticker(7), 5, BOOK) is None
+    assert check.meet(6, BOOK) is None
+    assert check.compared == 0
+    assert check.meet(7, BOOK) is None
+    assert (check.compared, check.agreed) == (1, 1)
+
+
+def test_a_ticker_may_come_after_the_book_and_is_compared_once():
+    """An update that changes nothing leaves the book at the same id."""
+    check = TickerCheck(Grid())
+    check.ticker(ticker(7), 7, BOOK)
+    check.meet(7, BOOK)
+    assert (check.compared, check.agreed) == (1, 1)
+
+
+def test_only_the_latest_ticker_waits():
+    """A later one says that the book has gone on."""
+    check = TickerCheck(Grid())
+    check.ticker(ticker(7), 5, BOOK)
+    check.ticker(ticker(8), 5, BOOK)
+    check.meet(7, BOOK)
+    assert check.compared == 0
+
+
+def test_without_a_valid_book_nothing_is_compared():
+    """None is no id."""
+    check = TickerCheck(Grid())
+    check.ticker(ticker(7), None, BOOK)
+    assert check.compared == 0
+
+
+def test_a_difference_in_price_or_quantity_is_told():
+    """Both sides, and quantities as well as prices."""
+    for wrong in (ticker(7, bid=("9.80", "1")), ticker(7, ask=("10.10", "2.1"))):
+        check = TickerCheck(Grid())
+        assert "10.10" in check.ticker(wrong, 7, BOOK)
+        assert (check.compared, check.agreed) == (1, 0)
+
+
+def test_an_empty_side_agrees_with_a_quantity_of_zero():
+    """That is how the exchange tells of one."""
+    check = TickerCheck(Grid())
+    bids_only = LocalOrderBook.of([("9.90", "1")], [])
+    assert check.ticker(ticker(7, ask=("0.00000000", "0.00000000")), 7, bids_only) is None
+    assert check.ticker(ticker(8), 8, bids_only) is not None
+    assert check.agreed == 1

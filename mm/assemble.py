@@ -48,13 +48,13 @@ def tapes(run: Run, day: Day, market: Market) -> "list[Tape]":
             )
             opened.append(tape)
             _note(run, tape)
-    run.timings["tape_cache"] = "hit" if all(tape.meta.cached for tape in opened) else "miss"
+    run.timings["tape_cache"] = "hit" if all(tape.meta.cache == "hit" for tape in opened) else opened[0].meta.cache
     ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
     if len(ticks) > 1:
         told = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
         raise Mismatch(f"{day.symbol}: the days have different tick sizes ({told}); run them apart, or set --tick-size")
     lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
-    return [tape.rescaled(lot_e8) for tape in opened]
+    return [tape.on_lot(lot_e8) for tape in opened]
 
 
 def one_tape(run: Run, day: Day, market: Market) -> "Tape":
@@ -70,8 +70,8 @@ def one_tape(run: Run, day: Day, market: Market) -> "Tape":
 
 def _note(run: Run, tape: "Tape") -> None:
     """Tell the manifest and the log what was read."""
-    for file in tape.meta.inputs:
-        run.input(f"{tape.symbol}/{tape.days[0]}/{file.path}", file.bytes, file.sha256)
+    for path, size, sha256 in tape.meta.inputs:
+        run.input(path, size, sha256)
     for warning in tape.meta.warnings:
         run.log.warning("data_warning", day=tape.days[0], told=warning)
     run.log.info("day_loaded", day=tape.days[0], events=len(tape.kind), rows=len(tape.row_ticks), **tape.meta.counts)
@@ -123,7 +123,11 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
                 f"{short_text(step_e8)}"
             )
         return e8(models.quote_qty) // instrument.lot_e8
-    price_e8 = NOTIONAL_MARGIN * tape.first_mid2() * instrument.tick_e8 / 2
+    both = (tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0)
+    if not both.any():
+        return tape.step_lots
+    first = int(both.argmax())
+    price_e8 = NOTIONAL_MARGIN * int(tape.top_bid_ticks[first] + tape.top_ask_ticks[first]) * instrument.tick_e8 / 2
     steps = math.ceil(instrument.min_notional_e8 * E8 / (price_e8 * step_e8))
     return max(steps, 1) * tape.step_lots
 

@@ -13,6 +13,7 @@ def main(run: Run, day: Day, market: Market, execution: Execution, account: Acco
     """
     from mm import assemble
     from mm.backtest.replay import backtest
+    from mm.backtest.words import told
 
     played = assemble.tapes(run, day, market)
     maker = assemble.ModelMaker(run, models, played[0], account.seed)
@@ -20,8 +21,9 @@ def main(run: Run, day: Day, market: Market, execution: Execution, account: Acco
     length_us = sum(tape.end_us - tape.start_us for tape in played)
     with run.timing("play"), run.progress("play", length_us) as step:
         result = backtest(played, maker.quotes(), maker.fills(), rules, step=step)
+    run.timings.update(events=result.journal.counters["events"], rows=result.journal.counters["rows"])
     run.write_result(result)
-    run.say(result.told())
+    run.say(told(result.summary))
 
 
 if __name__ == "__main__":

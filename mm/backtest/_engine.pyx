@@ -170,13 +170,18 @@ cdef class Engine:
 
     cdef int build(self) except -1 nogil:
         """Build the book, silently, from the events before the tape's window."""
+        if self.next_event == self.events or self.event_us[self.next_event] >= self.start_us:
+            return 0
+        if self.begun:
+            self.catch_up(self.start_us - 1, self.start_us - 1)
         while self.next_event < self.events and self.event_us[self.next_event] < self.start_us:
             if self.kind[self.next_event] != TRADE:
                 self.change_book(self.next_event)
             self.next_event += 1
-        if self.valid and not self.begun:
-            self.begin(self.start_us)
-            self.see(self.start_us, self.recv_seq[max(self.next_event - 1, 0)])
+        if self.valid:
+            if not self.begun:
+                self.begin(self.start_us)
+            self.see(self.start_us, self.recv_seq[self.next_event - 1])
         return 0
 
     cdef void begin(self, int64_t us) noexcept nogil:
@@ -247,7 +252,7 @@ cdef class Engine:
         cdef int64_t row = self.first_row[event], rows = self.first_row[event + 1] - row
         if self.kind[event] != DEPTH:
             book_clear(&self.book)
-            self.set_valid(self.kind[event] != GAP, self.event_us[event])
+            self.set_valid(self.kind[event] != GAP, max(self.event_us[event], self.start_us))
         if rows:
             book_apply(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
             self.rows_played += rows

@@ -53,13 +53,10 @@ class PaperExchange:
                 f"{tape.symbol} {tape.days[0]}: the tape begins at {tape.start_us}, before the last one "
                 f"ended at {self._last.end_us}; give the days in rising order"
             )
-        low, high = tape.price_span()
-        self._engine.attach(tape, max(low - MARGIN_TICKS, 0), high + MARGIN_TICKS, self._joins(tape))
+        low, high = _best_prices(tape)
+        joins = self._last is not None and tape.continues(self._last)
+        self._engine.attach(tape, max(low - MARGIN_TICKS, 0), high + MARGIN_TICKS, joins)
         self._last = tape
-
-    def _joins(self, tape: "Tape") -> bool:
-        """Return whether *tape* begins with the very book that the last one ended with."""
-        return self._last is not None and tape.carries_on(self._last)
 
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*."""
@@ -80,3 +77,10 @@ class PaperExchange:
     def journal(self) -> "Journal":
         """Return what happened since the beginning, or since the last call."""
         return self._engine.journal()
+
+
+def _best_prices(tape: "Tape") -> tuple[int, int]:
+    """Return the least and the greatest best price of a tape, in ticks; 0, 0 where it has none."""
+    best = [column[column > 0] for column in (tape.top_bid_ticks, tape.top_ask_ticks)]
+    spans = [(int(column.min()), int(column.max())) for column in best if len(column)]
+    return min((low for low, _ in spans), default=0), max((high for _, high in spans), default=0)

@@ -149,6 +149,20 @@ class Result:
         ends = np.append(us, self.journal.counters["last_us"])[begins + 1]
         return np.stack([us[begins], ends], axis=1)
 
+    def write_tables(self, folder: Path) -> dict[str, int]:
+        """Write orders, fills and state; return the rows of each file. *folder* is created where it does not exist."""
+        folder.mkdir(parents=True, exist_ok=True)
+        journal, grid = self.journal, self.books.instrument
+        unit = (grid.tick_e8, grid.lot_e8)
+        orders, fills, state = (f"{table}_{grid.symbol}.csv" for table in ("orders", "fills", "state"))
+        with (folder / orders).open("wb", buffering=0) as file:
+            _journal_csv.write_orders(file, journal.orders, *unit)
+        with (folder / fills).open("wb", buffering=0) as file:
+            _journal_csv.write_fills(file, journal.fills, *unit, journal.fill_reasons)
+        with (folder / state).open("wb", buffering=0) as file:
+            _journal_csv.write_state(file, journal.state, *unit, self.books.initial_cash_e8)
+        return {orders: len(journal.orders), fills: len(journal.fills), state: len(journal.state)}
+
     def write(self, folder: Path, about: About | None = None) -> dict[str, int | None]:
         """Write the files of a run folder but its manifest; return the rows of each, None where it is no table.
 
@@ -156,26 +170,12 @@ class Result:
             folder: Created where it does not exist.
             about: The command and the knobs, for the page.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        journal, grid, symbol = self.journal, self.books.instrument, self.books.instrument.symbol
-        unit = (grid.tick_e8, grid.lot_e8)
-        with (folder / f"orders_{symbol}.csv").open("wb", buffering=0) as file:
-            _journal_csv.write_orders(file, journal.orders, *unit)
-        with (folder / f"fills_{symbol}.csv").open("wb", buffering=0) as file:
-            _journal_csv.write_fills(file, journal.fills, *unit, journal.fill_reasons)
-        with (folder / f"state_{symbol}.csv").open("wb", buffering=0) as file:
-            _journal_csv.write_state(file, journal.state, *unit, self.books.initial_cash_e8)
+        tables = self.write_tables(folder)
         summary = json.dumps(self.summary, indent=1, allow_nan=False, ensure_ascii=False)
         (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
         html = page(self.summary, self.fill_columns(), self.state_columns(), about, self.excluded())
         (folder / "report.html").write_text(html, encoding="utf-8")
-        return {
-            f"orders_{symbol}.csv": len(journal.orders),
-            f"fills_{symbol}.csv": len(journal.fills),
-            f"state_{symbol}.csv": len(journal.state),
-            "summary.json": None,
-            "report.html": None,
-        }
+        return {**tables, "summary.json": None, "report.html": None}
 
     def _price(self, ticks: "NDArray[np.int64]") -> "NDArray[np.float64]":
         return ticks * self.books.instrument.tick_e8 / E8

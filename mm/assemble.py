@@ -4,6 +4,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,12 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import Recipe
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.schedule import Schedule
+from mm.calibration.intensity import intensity_of
+from mm.calibration.schedule import Fallback, Schedule
+from mm.calibration.windows import Plan
 from mm.clock import us_from_ms
-from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models
-from mm.errors import BrokenFile, DataError, FitError, Mismatch, UsageError
+from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
+from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.market_data.layout import day_folder
 from mm.plugins import construct, require_signature, resolve
@@ -149,6 +152,36 @@ def recipe(calibration: Calibration, fit: Fit, seed: int) -> Recipe:
     )
 
 
+def plan(windows: Windows, execution: Execution) -> Plan:
+    """Return the windows of a schedule; training ends an order latency before its segment."""
+    return Plan(
+        train_window_min=windows.wf_train_window_min,
+        step_min=windows.wf_step_min,
+        latency_us=us_from_ms(execution.order_latency_ms),
+        mode=windows.schedule_mode,
+    )
+
+
+def fallback(windows: Windows, models: Models) -> Fallback:
+    """Return what stands in for a window without a usable fit.
+
+    Raises:
+        UsageError: If ``global_default`` has no A and k to use.
+    """
+    if windows.fallback_policy != "global_default":
+        return Fallback(windows.fallback_policy)
+    params = models.fill_params()
+    if models.fill_params_file is not None:
+        fitted = _fitted(models.fill_params_file)
+        params = {"A": fitted.A, "k": fitted.k} if isinstance(fitted, PoissonFit) and fitted.usable else {}
+    if not all(isinstance(params.get(name), int | float) for name in ("A", "k")):
+        raise UsageError(
+            "--fallback-policy (FALLBACK_POLICY) global_default needs one A and k: FILL_PARAMS_FILE=<a usable fit>, "
+            'or FILL_PARAMS_JSON=\'{"A": .., "k": ..}\''
+        )
+    return Fallback("global_default", default=(params["A"], params["k"]))
+
+
 class ModelMaker:
     """Makes the models that the knobs name; the intensity behind them is read from FILL_PARAMS_FILE."""
 
@@ -169,12 +202,8 @@ class ModelMaker:
         """
         source = str(self._models.fill_params_file or "the schedule")
         _check_match(fitted, self._tape, source)
-        per_side = self._models.fill_per_side
-        if isinstance(fitted, Schedule):
-            self._intensity = _scheduled(fitted, source, per_side)
-            self._scheduled = True
-        else:
-            self._intensity = _constant(fitted, source, per_side)
+        self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=source)
+        self._scheduled = isinstance(fitted, Schedule)
 
     def fills(self) -> object:
         """Return the fill model."""
@@ -193,9 +222,11 @@ class ModelMaker:
         params = self._models.quote_params()
         if "k" in _names(build) and "k" not in params and self._intensity is None:
             params["k"] = DEFAULT_K
-            self._run.log.warning("k_assumed", k_per_tick=DEFAULT_K, told="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON")
+            self._run.log.warning(
+                "k_assumed", k_per_tick=DEFAULT_K, told="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
+            )
         model = _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
-        if not self._scheduled:
+        if not self._scheduled or self._intensity is None:
             return model
         from mm.backtest.quotes.gated import Gated
 
@@ -230,7 +261,9 @@ def _fitted(path: Path) -> PoissonFit | Schedule:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise DataError(f"--fill-params-file (FILL_PARAMS_FILE) {path}: there is no such file; run mm calibrate") from error
+        raise DataError(
+            f"--fill-params-file (FILL_PARAMS_FILE) {path}: there is no such file; run mm calibrate"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BrokenFile(f"{path}: cannot be read ({error})") from error
     try:
@@ -238,7 +271,7 @@ def _fitted(path: Path) -> PoissonFit | Schedule:
     except json.JSONDecodeError as error:
         raise BrokenFile(f"{path}:{error.lineno}: not JSON ({error.msg}); make it anew with mm calibrate") from error
     if isinstance(content, dict) and "segments" in content:
-        return Schedule.from_json(text, str(path))
+        return Schedule.from_json(content, str(path))
     return PoissonFit.from_json(content, str(path))
 
 
@@ -247,38 +280,28 @@ def _check_match(fitted: PoissonFit | Schedule, tape: "Tape", source: str) -> No
     if fitted.symbol is not None and fitted.symbol != tape.symbol:
         raise Mismatch(f"{source}: a fit of {fitted.symbol}, but the run is of {tape.symbol}; calibrate {tape.symbol}")
     tick = tape.instrument.tick_e8
-    if fitted.tick_size is not None and round(float(fitted.tick_size) * E8) != tick:
+    if fitted.tick_size is not None and round(fitted.tick_size * E8) != tick:
         raise Mismatch(
             f"{source}: distances in ticks of {fitted.tick_size}, but {tape.symbol} {tape.days[0]} has ticks of "
             f"{short_text(tick)}; calibrate this day's grid"
         )
 
 
-def _constant(fit: PoissonFit, source: str, per_side: bool) -> "Intensity":
-    from mm.backtest.fills.intensity import FOREVER, Intensity
-
-    if not fit.usable or fit.A is None or fit.k is None:
-        raise FitError(f"{source}: the fit is not usable ({fit.status}: {fit.reason}); calibrate more data")
-    rates = (fit.A, fit.k, fit.A, fit.k)
-    if per_side:
-        sides = (fit.sides.bid.A, fit.sides.bid.k, fit.sides.ask.A, fit.sides.ask.k)
-        if None in sides:
-            raise FitError(f"{source}: no A and k for each side; set FILL_PER_SIDE=0 or calibrate more data")
-        rates = sides
-    return Intensity([(0, FOREVER, *rates, fit.k)], fit.reference or "mid")
-
-
-def _scheduled(schedule: Schedule, source: str, per_side: bool) -> "Intensity":
-    from mm.backtest.fills.intensity import Intensity
-
-    if per_side:
-        raise UsageError(f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k")
-    usable = [segment for segment in schedule.segments if segment.usable]
-    if not usable:
-        raise FitError(f"{source}: no segment of the schedule is usable; take longer windows, or more data")
-    return Intensity([(s.start_us, s.end_us, s.A, s.k, s.A, s.k, s.k) for s in usable], schedule.reference or "mid")
-
-
 def _e8(text: str | None) -> int | None:
     return None if text is None else e8(text)
 
+
+def of_walkforward(models: Models, windows: Windows) -> Models:
+    """Return *models* without fill parameters: a walk-forward fills and quotes by its own schedule.
+
+    Raises:
+        UsageError: If parameters were given that nothing would use.
+    """
+    given = models.fill_params_file or models.fill_params_json
+    if given and models.fill_model == "poisson" and windows.fallback_policy != "global_default":
+        raise UsageError(
+            f"FILL_PARAMS_FILE or FILL_PARAMS_JSON is {str(given)!r}, but a walk-forward fits its own A and k; leave it out, "
+            f"or set FALLBACK_POLICY=global_default to use it where a window has no usable fit"
+        )
+    own = models.fill_params_json if models.fill_model != "poisson" else None
+    return replace(models, fill_params_json=own, fill_params_file=None)

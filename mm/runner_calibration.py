@@ -31,9 +31,7 @@ def main(  # noqa: PLR0913 - one group of knobs each
 
     tape = assemble.one_tape(run, day, market)
     with run.timing("play"):
-        found = measure(
-            tape, assemble.recipe(calibration, fit, account.seed), assemble.rules(tape, execution, account)
-        )
+        found = measure(tape, assemble.recipe(calibration, fit, account.seed), assemble.rules(tape, execution, account))
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)
         run.path(FIT).write_text(json.dumps(found.fit.to_json(), indent=1) + "\n", encoding="utf-8")

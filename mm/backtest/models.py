@@ -61,7 +61,8 @@ def _constant(bid: Mapping[str, float | None], ask: Mapping[str, float | None]) 
             if not isinstance(value, int | float) or set(params) != {"A", "k"}:
                 raise UsageError(f"poisson: the {side}'s parameters are {dict(params)}; they must be numbers A and k")
             numbers.append(float(value))
-    return Intensity([(0, FOREVER, *numbers, (numbers[1] + numbers[3]) / 2)])
+    A_bid, k_bid, A_ask, k_ask = numbers
+    return Intensity([(0, FOREVER, A_bid, k_bid, A_ask, k_ask, (k_bid + k_ask) / 2)])
 
 
 def avellaneda_stoikov(

@@ -112,32 +112,38 @@ class Meter:
         points = _joined(parts)
         return Measured(points, points)
 
-    def fit(self, start_us: int, end_us: int) -> tuple[PoissonFit, Measured]:
-        """Return the fit of ``[start_us, end_us)``, with what it rests on."""
-        measured = self.between(start_us, end_us)
-        recipe, instrument = self.recipe, self.tape.instrument
-        fit = fit_poisson(
-            measured.fitted,
+    def points(self, start_us: int, end_us: int) -> Points:
+        """Return the points of ``[start_us, end_us)`` that a fit takes."""
+        return self.between(start_us, end_us).fitted
+
+    def fit_points(self, points: Points) -> PoissonFit:
+        """Return the fit of *points*, as the recipe has it."""
+        recipe = self.recipe
+        return fit_poisson(
+            points,
             fit_method=recipe.fit_method,
             min_exposure_s=recipe.min_exposure_s,
             min_usable_deltas=recipe.min_usable_deltas,
             max_delta_ticks=recipe.max_delta_ticks,
             intervals="block" if recipe.method == "fixed" else "profile",
         )
-        return (
-            replace(
-                fit,
-                symbol=self.tape.symbol,
-                day="-".join(dict.fromkeys((self.tape.days[0], self.tape.days[-1]))),
-                method=recipe.method,
-                tick_size=instrument.tick_e8 / E8,
-                window=Window(start_us=start_us, end_us=end_us),
-                hit=recipe.hit,
-                reference=recipe.reference,
-                warnings=(*fit.warnings, *measured.notes),
-            ),
-            measured,
+
+    def fit(self, start_us: int, end_us: int) -> tuple[PoissonFit, Measured]:
+        """Return the fit of ``[start_us, end_us)`` with its provenance, and what it rests on."""
+        measured = self.between(start_us, end_us)
+        fit = self.fit_points(measured.fitted)
+        described = replace(
+            fit,
+            symbol=self.tape.symbol,
+            day="-".join(dict.fromkeys((self.tape.days[0], self.tape.days[-1]))),
+            method=self.recipe.method,
+            tick_size=self.tape.instrument.tick_e8 / E8,
+            window=Window(start_us=start_us, end_us=end_us),
+            hit=self.recipe.hit,
+            reference=self.recipe.reference,
+            warnings=(*fit.warnings, *measured.notes),
         )
+        return described, measured
 
 
 def measure(tape: "Tape", recipe: Recipe | None = None, rules: Rules | None = None) -> Calibration:

@@ -1,0 +1,64 @@
+"""From what was fitted to what fills: a fit or a schedule as the intensity of a fill model."""
+
+from typing import TYPE_CHECKING
+
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.schedule import Schedule
+from mm.errors import FitError, UsageError
+
+if TYPE_CHECKING:
+    from mm.backtest.fills.intensity import Intensity
+
+
+def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
+    """Return λ(δ) over time as a fit or a schedule says it.
+
+    Args:
+        fitted: A fit, which holds for all time, or a schedule, which holds where a segment is usable.
+        per_side: Use the sides' own A and k, which a schedule does not have.
+        source: Where it comes from, for messages.
+
+    Raises:
+        FitError: If nothing in it is usable.
+        UsageError: If the sides' own numbers are asked of a schedule.
+    """
+    from mm.backtest.fills.intensity import Intensity
+
+    return Intensity(_pieces(fitted, per_side, source), fitted.reference or "mid")
+
+
+def _pieces(
+    fitted: PoissonFit | Schedule, per_side: bool, source: str
+) -> list[tuple[int, int, float, float, float, float, float]]:
+    from mm.backtest.fills.intensity import FOREVER
+
+    if isinstance(fitted, PoissonFit):
+        A_bid, k_bid, A_ask, k_ask = _rates(fitted, per_side, source)
+        return [(0, FOREVER, A_bid, k_bid, A_ask, k_ask, fitted.k or k_bid)]
+    if per_side:
+        raise UsageError(
+            f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; set it to 0"
+        )
+    pieces = [
+        (segment.start_us, segment.end_us, segment.A, segment.k, segment.A, segment.k, segment.k)
+        for segment in fitted.segments
+        if segment.A is not None and segment.k is not None
+    ]
+    if not pieces:
+        raise FitError(
+            f"{source}: none of {len(fitted.segments)} segments is usable; take longer windows, a smaller "
+            f"--min-usable-deltas, or a day with more trades"
+        )
+    return pieces
+
+
+def _rates(fit: PoissonFit, per_side: bool, source: str) -> tuple[float, float, float, float]:
+    """Return A and k of bids, then of asks."""
+    if not fit.usable or fit.A is None or fit.k is None:
+        raise FitError(f"{source}: the fit is not usable ({fit.status}: {fit.reason}); calibrate more data")
+    if not per_side:
+        return fit.A, fit.k, fit.A, fit.k
+    bid, ask = fit.sides.bid, fit.sides.ask
+    if bid.A is None or bid.k is None or ask.A is None or ask.k is None:
+        raise FitError(f"{source}: no A and k of each side alone; set FILL_PER_SIDE=0, or calibrate more data")
+    return bid.A, bid.k, ask.A, ask.k

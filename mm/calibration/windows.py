@@ -65,8 +65,11 @@ class Plan:
         for name, minutes in lengths.items():
             if not 1 <= minutes * US_PER_MIN < 1e15:
                 raise UsageError(f"{name} is {minutes}; it must be above 0, and no more than some years")
-        if self.latency_us < 0:
-            raise UsageError(f"ORDER_LATENCY_MS (--order-latency-ms) of {self.latency_us} µs; it must not be negative")
+        if not 0 <= self.latency_us < self.train_window_min * US_PER_MIN:
+            raise UsageError(
+                f"ORDER_LATENCY_MS (--order-latency-ms) is {self.latency_us / 1000:g}; it must not be negative, and "
+                f"shorter than the training window of {self.train_window_min:g} minutes"
+            )
         if self.mode not in MODES:
             raise UsageError(f"SCHEDULE_MODE (--schedule-mode) is {self.mode!r}; choose one of {', '.join(MODES)}")
 

@@ -8,6 +8,7 @@ from libc.string cimport memset
 import numpy as np
 
 from mm.backtest._kinds cimport DEPTH, GAP, SNAPSHOT
+from mm.backtest._memory cimport prefer_large_pages
 
 cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages that no level touches cost no memory
 
@@ -24,6 +25,8 @@ cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil:
     if not (book.bid_lots and book.ask_lots):
         with gil:
             raise MemoryError(f"no memory for a book of {book.hi - lo} ticks")
+    prefer_large_pages(book.bid_lots, (book.hi - lo) * sizeof(int64_t))
+    prefer_large_pages(book.ask_lots, (book.hi - lo) * sizeof(int64_t))
     return 0
 
 

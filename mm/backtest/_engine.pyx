@@ -92,6 +92,7 @@ cdef class Engine:
     cdef int64_t resting[2]             # LIVE and CANCELLING; sells, buys
     cdef int64_t skipped[2]             # why the last requote sent nothing; sells, buys
     cdef int64_t mid2, last_book_us     # mid2 is 0 while there is none
+    cdef int64_t last_trade_event       # of this tape, -1 before its first
     # clock
     cdef int64_t now_us, begun_us, next_message_us, next_due_us, next_sample_us, next_state_us, next_requote_us
     cdef Volatility volatility
@@ -146,6 +147,7 @@ cdef class Engine:
             if not joins:
                 self.gap(self.now_us, 0)
             book_move(&self.book, lo_ticks, hi_ticks)
+            self.show_last_trade()
         self.event_us = tape.event_us
         self.recv_seq = tape.recv_seq
         self.event_id = tape.event_id
@@ -157,6 +159,7 @@ cdef class Engine:
         self.events = self.kind.shape[0]
         self.start_us = tape.start_us
         self.next_event = 0
+        self.last_trade_event = -1
 
     def advance(self, int64_t until_us) -> None:
         """Play everything up to and including *until_us*."""
@@ -311,26 +314,26 @@ cdef class Engine:
     cdef int trade(self, int64_t event) except -1 nogil:
         """Show a print to the fill model, order by order."""
         cdef int64_t row = self.first_row[event], i, n, lots
-        cdef Trade* print_ = &self.view.last_trade
+        cdef Trade print_
         cdef Order* order
         print_.us = self.event_us[event]
         print_.side = self.row_side[row]
         print_.ticks = self.row_ticks[row]
         print_.lots = self.row_lots[row]
         print_.id = self.event_id[event]
+        self.last_trade_event = event
         self.rows_played += 1
         if not self.fills.asks_trade or self.resting[0] + self.resting[1] == 0:
             return 0
-        cdef Trade left = print_[0]
-        left.lots = self.fills.print_lots(print_)
+        print_.lots = self.fills.print_lots(&print_)
         n = self.rank()
         for i in range(n):
             order = self.find(self.ranking[i])
-            lots = self.fills.on_trade(order, &left)
-            lots = min(min(lots, order.lots), left.lots)
+            lots = self.fills.on_trade(order, &print_)
+            lots = min(min(lots, order.lots), print_.lots)
             if lots > 0:
-                left.lots -= lots
-                self.fill(order - self.orders, left.us, lots, BY_TRADE)
+                print_.lots -= lots
+                self.fill(order - self.orders, print_.us, lots, BY_TRADE)
         return 0
 
     cdef int ask_book(self, int64_t us) except -1 nogil:
@@ -528,6 +531,7 @@ cdef class Engine:
             return 0
         self.view.top = self.top
         self.view.top.us = us
+        self.show_last_trade()
         self.view.inventory_lots = self.account.inventory_lots
         self.view.cash = <double> cash_e16(&self.account) * 1e-16
         want.bid_ticks = want.ask_ticks = NAN
@@ -536,6 +540,15 @@ cdef class Engine:
         self.reconcile(us, 1, floor(want.bid_ticks), want.bid_lots)
         self.reconcile(us, -1, ceil(want.ask_ticks), want.ask_lots)
         return 0
+
+    cdef void show_last_trade(self) noexcept nogil:
+        """Let the quote model see the tape's last print; before its first, the one of the tape before."""
+        cdef int64_t event = self.last_trade_event, row
+        if event >= 0:
+            row = self.first_row[event]
+            self.view.last_trade = Trade(
+                self.event_us[event], self.row_side[row], self.row_ticks[row], self.row_lots[row], self.event_id[event]
+            )
 
     cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots) except -1 nogil:
         """Keep, cancel or replace the current order of a side; *price* NaN wants none."""

@@ -9,6 +9,7 @@ from libc.string cimport memset
 import numpy as np
 
 from mm.backtest._account cimport Account
+from mm.backtest._memory cimport prefer_large_pages
 from mm.backtest.fills.base cimport NEVER, Order
 
 
@@ -37,6 +38,7 @@ cdef int64_t* new_row(Table* table) except NULL nogil:
         if table.cells is NULL:
             with gil:
                 raise MemoryError(f"no memory for {room} journal rows")
+        prefer_large_pages(table.cells, room * table.width * sizeof(int64_t))
         table.room = room
     table.used += 1
     return table.cells + (table.used - 1) * table.width

@@ -5,8 +5,10 @@ from libc.stdint cimport int64_t
 from mm.backtest._scan cimport Grid
 
 cdef class Column:
-    cdef char* data
+    cdef object array
+    cdef char* data  # of the array
     cdef Py_ssize_t used, room, width
+    cdef int grow(self, Py_ssize_t room) except -1
     cdef int reserve(self, Py_ssize_t more) except -1 nogil
     cdef inline void add(self, int64_t value) noexcept nogil:
         (<int64_t*> self.data)[self.used] = value

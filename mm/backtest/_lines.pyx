@@ -2,51 +2,46 @@
 """What parsing is made of: columns that grow, words with numbers, lines out of pieces, rows put where they belong."""
 
 from libc.stdint cimport int8_t, int64_t
-from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcmp, memcpy
 
 from mm.backtest._scan cimport Grid, grid_of, steps_of
+
+import numpy as np
 
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import short_text
 
 
 cdef class Column:
-    """A growing run of int64 (*width* 8) or int8 (*width* 1); numpy views it without a copy once it has grown."""
+    """A growing run of int64 (*width* 8) or int8 (*width* 1) in memory of numpy."""
 
-    def __cinit__(self, Py_ssize_t width=8) -> None:
+    def __init__(self, Py_ssize_t width=8, Py_ssize_t room=1024) -> None:
         self.width = width
-        self.reserve(1)  # an empty column has an address, too
+        self.grow(room)
 
-    def __dealloc__(self) -> None:
-        free(self.data)
+    @property
+    def values(self) -> np.ndarray:
+        """The items so far; good until the column grows."""
+        return self.array[: self.used]
+
+    cdef int grow(self, Py_ssize_t room) except -1:
+        """Move to an array of *room* items, in whose unused end no page is touched."""
+        cdef const int8_t[::1] bytes_of
+        array = np.empty(room, np.int64 if self.width == 8 else np.int8)
+        if self.used:
+            array[: self.used] = self.array[: self.used]
+        bytes_of = array.view(np.int8)
+        self.array = array
+        self.data = <char*> &bytes_of[0]
+        self.room = room
+        return 0
 
     cdef int reserve(self, Py_ssize_t more) except -1 nogil:
         """Make room for *more* items."""
-        cdef Py_ssize_t room
-        cdef char* data
         if self.used + more > self.room:
-            room = 2 * self.room + more
-            data = <char*> realloc(self.data, room * self.width)
-            if data == NULL:
-                with gil:
-                    raise MemoryError(f"no memory for {room} rows")
-            self.data = data
-            self.room = room
+            with gil:
+                self.grow(2 * self.room + more)
         return 0
-
-    def __getbuffer__(self, Py_buffer* buffer, int flags) -> None:
-        buffer.buf = self.data
-        buffer.obj = self
-        buffer.len = self.used * self.width
-        buffer.itemsize = self.width
-        buffer.format = b"q" if self.width == 8 else b"b"
-        buffer.ndim = 1
-        buffer.shape = &self.used
-        buffer.strides = &self.width
-        buffer.suboffsets = NULL
-        buffer.readonly = 0
-        buffer.internal = NULL
 
 
 cdef class Words:
@@ -110,22 +105,24 @@ cdef class LineParser:
         """The words that the cells of word columns number."""
         return self.seen.words
 
-    def feed(self, bytes piece) -> None:
-        """Parse the lines that *piece* completes, and keep the one it tears.
+    def feed(self, const unsigned char[::1] piece) -> None:
+        """Parse the lines that *piece*, any bytes, completes, and keep the one it tears.
 
         Raises:
             BrokenFile: If a line is not what it should be.
             OffGrid: If a price is off the given step.
         """
-        cdef const char* start = piece
-        cdef const char* end = start + len(piece)
+        if piece.shape[0] == 0:
+            return
+        cdef const char* start = <const char*> &piece[0]
+        cdef const char* end = start + piece.shape[0]
         cdef const char* newline
         if self.tail:
             newline = <const char*> memchr(start, c"\n", end - start)
             if newline == NULL:
-                self.tail += piece
+                self.tail += start[: end - start]
                 return
-            whole = self.tail + piece[: newline + 1 - start]
+            whole = self.tail + start[: newline + 1 - start]
             self.tail = b""
             self.run(whole, <const char*> whole + len(whole))
             start = newline + 1

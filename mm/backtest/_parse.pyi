@@ -1,6 +1,6 @@
 from enum import IntEnum
 
-from mm.backtest._lines import Column, LineParser
+from mm.backtest._lines import Column, LineParser, Rows
 
 class Cell(IntEnum):
     SKIP = 0
@@ -19,7 +19,8 @@ class DiffParser(LineParser):
     first_id: Column
     last_id: Column
     first_row: Column
-    blocks: list[tuple[Column, Column, Column]]
+    @property
+    def blocks(self) -> list[Rows]: ...
     def __init__(self, name: str, tick_e8: int = 0, qty_step_e8: int = 0) -> None: ...
 
 class TableParser(LineParser):

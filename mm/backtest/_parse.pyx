@@ -22,7 +22,6 @@ cpdef enum Cell:
 
 cdef enum:
     BLOCK_ROWS = 1 << 22  # columns of 32 MiB, which go back to the system when they are let go
-    SPARE_ROWS = 1 << 16
     SHORTEST_LEVEL = 9  # bytes of ["1","0"]
 
 
@@ -33,13 +32,11 @@ cdef class DiffParser(LineParser):
         recv_us, recv_seq, run, exchange, first_id, last_id: One item a message; -1 where a key is absent.
             ``run`` is a position in ``words``, ``exchange`` is E as received.
         first_row: Where the rows of each message begin, and, last, where they end.
-        blocks: (side, price, quantity) columns of the rows, one item a level, block after block; no message
-            stands in two, so that whoever moves the rows on can let go of them block by block.
     """
 
     cdef readonly Column recv_us, recv_seq, run_code, exchange, first_id, last_id, first_row
-    cdef readonly list blocks
-    cdef Column side, price_e8, qty_e8  # of the last block
+    cdef list closed
+    cdef Column side, price_e8, qty_e8  # of the block at work
     cdef Py_ssize_t fresh  # levels of the message at work; they count once it is whole
     cdef int64_t rows
 
@@ -48,15 +45,23 @@ cdef class DiffParser(LineParser):
         self.recv_us, self.recv_seq, self.run_code, self.exchange = Column(), Column(), Column(), Column()
         self.first_id, self.last_id, self.first_row = Column(), Column(), Column()
         self.first_row.add(0)
-        self.blocks = []
-        self.open_block()
+        self.closed = []
+        self.open_block(BLOCK_ROWS)
 
-    cdef int open_block(self) except -1:
-        """Begin a block; pages of it that no row reaches cost no memory."""
-        self.side, self.price_e8, self.qty_e8 = Column(1), Column(), Column()
-        self.price_e8.reserve(BLOCK_ROWS + SPARE_ROWS)
-        self.qty_e8.reserve(BLOCK_ROWS + SPARE_ROWS)
-        self.blocks.append((self.side, self.price_e8, self.qty_e8))
+    @property
+    def blocks(self) -> list[Rows]:
+        """(side, price, quantity) arrays of the rows, block after block; no message stands in two.
+
+        So whoever moves the rows on can let go of them block by block.
+        """
+        return [*self.closed, (self.side.values, self.price_e8.values, self.qty_e8.values)]
+
+    cdef int open_block(self, Py_ssize_t rows) except -1:
+        """Begin a block of at least *rows*."""
+        if self.rows:
+            self.closed.append((self.side.values, self.price_e8.values, self.qty_e8.values))
+        rows = max(rows, BLOCK_ROWS)
+        self.side, self.price_e8, self.qty_e8 = Column(1, rows), Column(8, rows), Column(8, rows)
         return 0
 
     cdef int line(self) except -1 nogil:
@@ -83,9 +88,9 @@ cdef class DiffParser(LineParser):
 
     cdef int make_room(self, Py_ssize_t rows) except -1 nogil:
         """Make room for one message of at most *rows* levels."""
-        if self.side.used >= BLOCK_ROWS:
+        if self.side.used + rows > self.side.room:
             with gil:
-                self.open_block()
+                self.open_block(rows)
         self.recv_us.reserve(1)
         self.recv_seq.reserve(1)
         self.run_code.reserve(1)
@@ -93,9 +98,6 @@ cdef class DiffParser(LineParser):
         self.first_id.reserve(1)
         self.last_id.reserve(1)
         self.first_row.reserve(1)
-        self.side.reserve(rows)
-        self.price_e8.reserve(rows)
-        self.qty_e8.reserve(rows)
         self.fresh = 0
         return 0
 

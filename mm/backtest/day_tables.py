@@ -108,20 +108,20 @@ def read_diffs(path: Path, steps: Steps) -> Stream:
     """Read the raw depth messages."""
     parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8)
     read = parse_file(path, parser)
-    recv_us, first_row = np.asarray(parser.recv_us), np.asarray(parser.first_row)
+    recv_us, first_row = parser.recv_us.values, parser.first_row.values
     return Stream(
         read=read,
         steps=_steps(parser),
         recv_us=recv_us,
-        recv_seq=np.asarray(parser.recv_seq),
-        run=np.asarray(parser.run_code),
-        exchange_us=_exchange_us(np.asarray(parser.exchange)),
+        recv_seq=parser.recv_seq.values,
+        run=parser.run_code.values,
+        exchange_us=_exchange_us(parser.exchange.values),
         runs=tuple(parser.words),
         start=first_row[:-1],
         end=first_row[1:],
-        rows=[(np.asarray(side), np.asarray(price), np.asarray(qty)) for side, price, qty in parser.blocks],
-        first_id=np.asarray(parser.first_id),
-        last_id=np.asarray(parser.last_id),
+        rows=parser.blocks,
+        first_id=parser.first_id.values,
+        last_id=parser.last_id.values,
         repeats=np.zeros(len(recv_us), bool),
     )
 
@@ -228,7 +228,7 @@ class _Table:
         self.read = parse_file(path, parser)
         self.steps = _steps(parser)
         self.words = tuple(parser.words)
-        self.cells = np.asarray(parser.cells).reshape(-1, len(columns))
+        self.cells = parser.cells.values.reshape(-1, len(columns))
         self._place = {name: place for place, name in enumerate(columns)}
 
     def __getitem__(self, name: str) -> Ints:

@@ -1,14 +1,19 @@
 """The bytes of a recorded file: hashed as they are read, inflated one piece ahead of whoever parses them."""
 
 import hashlib
+import io
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from gzip import BadGzipFile
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from isal import isal_zlib
+# The reader behind `isal.igzip`: alone it inflates into a buffer of ours. New memory for every
+# piece would cost as much as the inflating does.
 from isal.igzip_lib import IsalError
+from isal.isal_zlib import _GzipReader
 
 from mm.errors import BrokenFile
 from mm.market_data.layout import PACKED
@@ -16,7 +21,8 @@ from mm.market_data.layout import PACKED
 if TYPE_CHECKING:
     from mm.backtest._lines import LineParser
 
-_PIECE = 1 << 18
+_PIECE = 1 << 20
+_PACKED_PIECE = 1 << 18
 _GZIP_FORMAT = 31
 
 
@@ -48,95 +54,104 @@ def parse_file(path: Path, parser: "LineParser") -> FileRead:
         BrokenFile: If the file is empty, or damaged before its end, or holds a line that cannot be parsed.
     """
     with path.open("rb") as stream:
-        pieces = _pieces(stream)
-        for piece in _ahead(pieces):
+        text = _Text(stream)
+        for piece in _ahead(text):
             parser.feed(piece)
-    if pieces.size == 0:
+    if text.packed.size == 0:
         raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or record or import the day again")
     # A row of CSV cut short may look whole; an object of JSON cannot.
-    whole_if_parsed = not pieces.cut_off or path.name.removesuffix(PACKED).endswith(".ndjson")
+    whole_if_parsed = not text.cut_off or path.name.removesuffix(PACKED).endswith(".ndjson")
     torn = parser.finish(whole_if_parsed)
-    return FileRead(path, pieces.size, pieces.digest.hexdigest(), pieces.cut_off, parser.lines, torn)
+    return FileRead(path, text.packed.size, text.packed.digest.hexdigest(), text.cut_off, parser.lines, torn)
 
 
 def read_small(path: Path) -> tuple[bytes, FileRead]:
     """Return all bytes of a small file, inflated, and what reading it found."""
     with path.open("rb") as stream:
-        pieces = _pieces(stream)
-        data = b"".join(iter(pieces.next, b""))
-    return data, FileRead(path, pieces.size, pieces.digest.hexdigest(), pieces.cut_off, data.count(b"\n"))
+        text = _Text(stream)
+        data = b"".join(bytes(piece) for piece in _ahead(text))
+    read = FileRead(path, text.packed.size, text.packed.digest.hexdigest(), text.cut_off, data.count(b"\n"))
+    return data, read
 
 
 def first_line(path: Path) -> str:
     """Return the first line of a text file; empty where there is none."""
     with path.open("rb") as stream:
-        return _pieces(stream).next().split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+        piece = bytearray(_PIECE)
+        size = _Text(stream).readinto(piece)
+        return piece[:size].split(b"\n", 1)[0].decode("utf-8", "replace").strip()
 
 
-class _Plain:
-    """The pieces of a plain file."""
+class _Hashed(io.RawIOBase):
+    """A file that counts and hashes what is read of it."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.cut_off = False
         self.size = 0
         self.digest = hashlib.sha256()
         self._stream = stream
 
-    def next(self) -> bytes:
-        """Return the next piece; empty at the end of the file."""
-        data = self._stream.read(_PIECE)
-        self.size += len(data)
-        self.digest.update(data)
-        return data
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # of all buffers, these
+        size: int = self._stream.readinto(buffer)  # type: ignore[attr-defined]  # every file opened here has it
+        self.digest.update(memoryview(buffer)[:size])
+        self.size += size
+        return size
 
 
-class _Packed(_Plain):
-    """The pieces of a gzip file, inflated; members follow one another as if they were one."""
+class _Text:
+    """The text of a file; gzip members follow one another as if they were one."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        super().__init__(stream)
-        self._member = isal_zlib.decompressobj(_GZIP_FORMAT)
-        self._begun = False  # the member at work has taken bytes
+        self.cut_off = False
+        self.packed = _Hashed(stream)
+        self._name = stream.name
+        packed = cast("BinaryIO", self.packed)
+        self._source: Any = _GzipReader(packed, _PACKED_PIECE) if self._name.endswith(PACKED) else packed
+        self._size = 0
+        self._rest = b""
 
-    def next(self) -> bytes:
-        """Return the next piece; empty at the end of the file, where `cut_off` tells whether it ends well."""
-        text = b""
-        while not text:
-            data = super().next()
-            if not data:
-                self.cut_off = self._begun
-                return b""
-            text = self._inflate(data)
-        return text
-
-    def _inflate(self, data: bytes) -> bytes:
-        texts = []
-        while data:
-            if not self._begun:
-                data = data.lstrip(b"\0")  # padding between members, which gzip allows
-            self._begun = bool(data)
-            try:
-                texts.append(self._member.decompress(data))
-            except IsalError as error:  # type: ignore[misc]  # its stub calls the class an instance
-                raise BrokenFile(
-                    f"{self._stream.name}: damaged gzip data before byte {self.size} ({error}); "
-                    f"restore the file, or keep what can be saved with `mm data repair`"
-                ) from error
-            if not self._member.eof:
-                break
-            data = self._member.unused_data
-            self._member, self._begun = isal_zlib.decompressobj(_GZIP_FORMAT), False
-        return b"".join(texts)
+    def readinto(self, buffer: bytearray) -> int:
+        """Fill *buffer* and return how much of it; 0 at the end, where `cut_off` tells whether it ends well."""
+        try:
+            size = 0 if self.cut_off else int(self._source.readinto(buffer))
+        except EOFError:
+            self.cut_off = True
+            self._rest = _text_from(Path(self._name), self._size)
+            size = 0
+        except (BadGzipFile, IsalError) as error:  # type: ignore[misc]  # a stub calls the class an instance
+            raise BrokenFile(
+                f"{self._name}: damaged gzip data before byte {self.packed.size} ({error}); "
+                f"restore the file, or keep what can be saved with `mm data repair`"
+            ) from error
+        if self.cut_off:
+            size = min(len(self._rest), len(buffer))
+            buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        self._size += size
+        return size
 
 
-def _pieces(stream: BinaryIO) -> _Plain:
-    return _Packed(stream) if stream.name.endswith(PACKED) else _Plain(stream)
+def _text_from(path: Path, offset: int) -> bytes:
+    """Return the text behind *offset* of a gzip file that is cut off: what the fast reader has not handed out."""
+    texts, size = [], 0
+    member = zlib.decompressobj(_GZIP_FORMAT)
+    with path.open("rb") as stream:
+        while data := member.unused_data.lstrip(b"\0") or stream.read(_PACKED_PIECE):
+            if member.eof:
+                member = zlib.decompressobj(_GZIP_FORMAT)
+            text = member.decompress(data)
+            texts.append(text[max(offset - size, 0) :])
+            size += len(text)
+    return b"".join(texts)
 
 
-def _ahead(pieces: _Plain) -> Iterator[bytes]:
-    """Yield all pieces, the next one being read in another thread meanwhile."""
+def _ahead(text: _Text) -> Iterator[memoryview]:
+    """Yield all pieces, the next one being read in another thread meanwhile; a piece is good until the next."""
+    buffers = (bytearray(_PIECE), bytearray(_PIECE))
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(pieces.next)
-        while piece := coming.result():
-            coming = reader.submit(pieces.next)
-            yield piece
+        coming = reader.submit(text.readinto, buffers[0])
+        while size := coming.result():
+            buffers = buffers[::-1]
+            coming = reader.submit(text.readinto, buffers[0])
+            yield memoryview(buffers[1])[:size]

@@ -18,13 +18,17 @@ from mm.instrument import Instrument
 Whole = tuple[int, NDArray[np.int8], Ints, Ints]  # an event, and the rows of the whole book behind it
 
 KEYFRAME_US = 15 * 60 * 1_000_000
+_SPARE_ROWS = 1 << 14  # for each keyframe; untouched, they cost no memory
 
 _NO_ROWS, _BOOK, _TRADES, _SNAPSHOTS = range(4)  # where an event's rows come from
 
 
 @dataclass(slots=True)
 class Stack:
-    """The columns of a tape in the making; names as in `Tape`, *rows* being side, ticks and lots."""
+    """The columns of a tape in the making; names as in `Tape`.
+
+    *rows* are side, ticks and lots, with rows to spare behind the last that *first_row* speaks of.
+    """
 
     event_us: Ints
     event_exch_us: Ints
@@ -35,12 +39,15 @@ class Stack:
     rows: list[NDArray[Any]]
     tops: Ints
 
+    def used_rows(self) -> list[NDArray[Any]]:
+        """Return side, ticks and lots without the spare rows."""
+        return [column[: self.first_row[-1]] for column in self.rows]
+
     def keep_events(self, kept: NDArray[np.bool_], with_rows: NDArray[np.bool_]) -> None:
         """Drop the events that are not *kept*, and the rows of those that are not *with_rows*."""
         sizes = np.diff(self.first_row)
         rows = np.repeat(with_rows, sizes)
-        for i in range(3):
-            self.rows[i] = self.rows[i][rows]
+        self.rows = [column[rows] for column in self.used_rows()]
         self.first_row = _bounds((sizes * with_rows)[kept])
         self.tops[:, 0] = (np.cumsum(kept) - 1)[self.tops[:, 0]]
         for name in ("event_us", "event_exch_us", "recv_seq", "event_id", "kind"):
@@ -53,10 +60,9 @@ class Stack:
         at = np.array([book[0] for book in frames], np.int64)
         cuts = self.first_row[at + 1].tolist()
         sizes = np.insert(np.diff(self.first_row), at + 1, [len(book[1]) for book in frames])
-        # Column by column, so that only one at a time is there twice.
-        self.rows[0] = _spliced(self.rows[0], cuts, [book[1] for book in frames])
-        self.rows[1] = _spliced(self.rows[1], cuts, [book[2] for book in frames])
-        self.rows[2] = _spliced(self.rows[2], cuts, [book[3] for book in frames])
+        end = int(self.first_row[-1])
+        for i in range(3):
+            self.rows[i] = _inserted(self.rows[i], end, cuts, [book[i + 1] for book in frames])
         self.first_row = _bounds(sizes)
         self.tops[:, 0] += np.searchsorted(at, self.tops[:, 0])
         for name in ("event_us", "event_exch_us", "recv_seq"):
@@ -68,7 +74,7 @@ class Stack:
     def tape(self, instrument: Instrument, day: str, *, step_lots: int = 1, meta: TapeMeta | None = None) -> Tape:
         """Return the finished tape, which speaks from its first event to its last."""
         named = dict(zip(TOP_COLUMNS, self.tops.T, strict=True))
-        side, ticks, lots = self.rows
+        side, ticks, lots = self.used_rows()
         return Tape(
             symbol=instrument.symbol,
             days=(day,),
@@ -130,6 +136,7 @@ def stacked(day: Day) -> tuple[Stack, int]:
     raised = int(np.count_nonzero((raw_us < event_us) & (raw_us != AS_BEFORE)))
     start, end = column("start", 6), column("end", 7)
     first_row = _bounds(end - start)
+    spare = min(len(_quarter_ends(event_us)) * _SPARE_ROWS, int(first_row[-1]))
     stack = Stack(
         event_us=event_us,
         event_exch_us=column("exchange_us", 3),
@@ -137,7 +144,7 @@ def stacked(day: Day) -> tuple[Stack, int]:
         event_id=column("last_id", 5),
         kind=codes(0, SNAPSHOT if day.whole_books else DEPTH, TRADE),
         first_row=first_row,
-        rows=list(_placed(day, codes(1, _BOOK, _TRADES), (start, end, first_row))),
+        rows=list(_placed(day, codes(1, _BOOK, _TRADES), (start, end, first_row), spare)),
         tops=np.empty((0, 5), np.int64),
     )
     return stack, raised
@@ -165,15 +172,15 @@ def _turns(day: Day) -> tuple[Ints, Ints]:
     return np.array(events, np.int64).reshape(-1, 8), np.array(keys, np.int64)
 
 
-def _placed(day: Day, origin: NDArray[np.uint8], bounds: tuple[Ints, Ints, Ints]) -> Rows:
-    """Return all rows in the order of their events, in ticks and lots.
+def _placed(day: Day, origin: NDArray[np.uint8], bounds: tuple[Ints, Ints, Ints], spare: int) -> Rows:
+    """Return all rows in the order of their events, in ticks and lots, and behind them *spare* that are not set.
 
     Args:
         day: Whose rows are moved.
         origin: Where the rows of each event come from.
         bounds: Where they start and end there, and where they belong.
     """
-    total = int(bounds[2][-1])
+    total = int(bounds[2][-1]) + spare
     rows = np.empty(total, np.int8), np.empty(total, np.int64), np.empty(total, np.int64)
     sources = {
         _BOOK: day.book.rows,
@@ -196,8 +203,12 @@ def _placed(day: Day, origin: NDArray[np.uint8], bounds: tuple[Ints, Ints, Ints]
 def quarter_hours(stack: Stack) -> NDArray[np.uint8]:
     """Return a mark for each event that is the last before a full quarter of an hour."""
     last = np.zeros(len(stack.kind), np.uint8)
-    last[np.flatnonzero(np.diff(stack.event_us // KEYFRAME_US) > 0)] = 1
+    last[_quarter_ends(stack.event_us)] = 1
     return last
+
+
+def _quarter_ends(event_us: Ints) -> NDArray[np.intp]:
+    return np.flatnonzero(np.diff(event_us // KEYFRAME_US) > 0)
 
 
 def settle_tops(stack: Stack, keyframe_after: NDArray[np.uint8]) -> list[int]:
@@ -214,7 +225,7 @@ def settle_tops(stack: Stack, keyframe_after: NDArray[np.uint8]) -> list[int]:
     tops, frames, crossed = [], [], []
     begin = 0
     while begin < len(stack.kind):
-        side, ticks, lots = stack.rows
+        side, ticks, lots = stack.used_rows()
         path, bad, books = replay_tops(
             stack.kind[begin:], stack.first_row[begin:], side, ticks, lots, keyframe_after[begin:]
         )
@@ -260,10 +271,17 @@ def _bounds(sizes: Ints) -> Ints:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)))
 
 
-def _spliced(column: NDArray[Any], cuts: Sequence[int], pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return *column* with each of *pieces* inserted at its cut."""
-    parts, begin = [], 0
-    for cut, piece in zip(cuts, pieces, strict=True):
-        parts += [column[begin:cut], piece]
-        begin = cut
-    return np.concatenate([*parts, column[begin:]])
+def _inserted(column: NDArray[Any], end: int, cuts: Sequence[int], pieces: Sequence[Any]) -> NDArray[Any]:
+    """Return *column*, of which the first *end* rows count, with each of *pieces* inserted at its cut.
+
+    Where it has rows to spare it grows in place, for the rows are most of the memory.
+    """
+    shift = sum(map(len, pieces))
+    if end + shift > len(column):
+        column = np.concatenate((column[:end], np.empty(shift, column.dtype)))
+    for cut, piece in zip(reversed(cuts), reversed(pieces), strict=True):
+        column[cut + shift : end + shift] = column[cut:end]
+        shift -= len(piece)
+        column[cut + shift : cut + shift + len(piece)] = piece
+        end = cut
+    return column

@@ -1,13 +1,14 @@
 """Depth messages and snapshots into a day folder: diffs, frames, snapshots, and what the ledger must say of them.
 
 Never a silently wrong book: where ids are missing, the ids begin anew, the book crosses, or a frame would show a price
-off the tick, the book is dropped, the ledger says why, and no frame is written until a snapshot bridges. A price off
-the tick deeper in the book is kept and ledgered: orders that are older than a change of the tick rest there for years.
+off the tick, the book is dropped, the ledger says why, and no frame is written until a snapshot bridges. Deeper in the
+book, orders that are older than a change of the tick may rest off it for years: these levels are left out of the book,
+and the ledger holds them.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, NamedTuple
 
 from mm.market_data.day_writer import DayWriter, Stamp
@@ -30,6 +31,10 @@ class BookCounts:
     gaps: int = 0
     epochs: int = 0
     anomalies: Counter[str] = field(default_factory=Counter)
+
+
+_Held = tuple[str, str, str]
+"""Side (``bid``, ``ask``), price and quantity of a level."""
 
 
 class _Pending(NamedTuple):
@@ -85,11 +90,11 @@ class BookKeeper:
         self._day += 1
         self.epoch_id = 0
         self.counts = BookCounts()
-        self._carry = carry and self._engine.synced
         if self._engine.synced and not carry:
             self._drop(recv_us, "days_missing")
         elif self._lost:
             self._drop(recv_us, self._lost)
+        self._carry = self._engine.synced
 
     def settle(self, recv_us: int) -> None:
         """Write the carried book, if it is due: before every row of a new day."""
@@ -158,9 +163,9 @@ class BookKeeper:
     def _take(self, recv_us: int, snapshot: Snapshot) -> None:
         fresh = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price)
         last_id, known, was_synced = snapshot.lastUpdateId, self._engine.known_id, self._engine.synced
+        off_tick = self._off_tick(snapshot.bids, snapshot.asks)
         cause = self._fault(snapshot, fresh)
         differing = self.book.differences(fresh) if not cause and last_id == self.book_id else 0
-        off_tick = self._off_tick(snapshot.bids, snapshot.asks)
         bridge: Bridge[_Pending] = Bridge(Verdict.STALE) if cause else self._engine.snapshot(last_id)
         if bridge.verdict not in (Verdict.APPLY, Verdict.RESET):
             self._refuse(recv_us, cause or bridge.verdict.value, last_id, off_tick)
@@ -168,19 +173,19 @@ class BookKeeper:
         tag = "resync" if self._lost else "refresh" if was_synced and not self._carry else "initial"
         self._carry = False
         if off_tick:
-            self.anomaly(recv_us, "off_tick", price=off_tick, last_id=last_id, shown=False)
+            self._leave_out(recv_us, last_id, off_tick, fresh)
         if differing:
             self.anomaly(recv_us, "snapshot_differs", last_update_id=last_id, levels=differing)
         if bridge.verdict is Verdict.RESET:
             self.anomaly(recv_us, "id_reset", known_id=known, last_update_id=last_id)
             tag = "resync"
         self._rest_levels = len(snapshot.bids), len(snapshot.asks)
-        self._last_us = max(self._last_us, recv_us)
+        self._last_us = recv_us
         self._load(recv_us, tag, last_id, fresh, bridge.updates)
 
     def _fault(self, snapshot: Snapshot, fresh: LocalOrderBook) -> str | None:
         """Return why a snapshot cannot be used at all; None where it can."""
-        if self._off_tick(*fresh.top(self._top_n)):
+        if self._shows_off_tick(fresh):
             return "off_tick"
         if fresh.crossed():
             return "crossed"
@@ -188,10 +193,10 @@ class BookKeeper:
         shallow = any(2 * new < old for new, old in zip(levels, self._rest_levels, strict=True))
         return "shallow" if self._engine.synced and shallow else None
 
-    def _refuse(self, recv_us: int, cause: str, last_id: int, off_tick: str | None = None) -> None:
+    def _refuse(self, recv_us: int, cause: str, last_id: int, off_tick: Sequence[_Held] = ()) -> None:
         self.settle(recv_us)
         if cause == "off_tick":
-            self.anomaly(recv_us, cause, price=off_tick, last_id=last_id, shown=True)
+            self.anomaly(recv_us, cause, price=off_tick[0][1], last_id=last_id)
         elif cause == "crossed":
             self.anomaly(recv_us, cause, last_id=last_id)
         self.counts.snapshots_refused += 1
@@ -226,12 +231,12 @@ class BookKeeper:
         update = pending.update
         self._change_book(update)
         off_tick = self._off_tick(update.b, update.a)
+        if off_tick and self._shows_off_tick(self.book):
+            self.anomaly(recv_us, "off_tick", price=off_tick[0][1], last_id=update.u)
+            self._drop(recv_us, "off_tick")
+            return
         if off_tick:
-            shown = self._off_tick(*self.book.top(self._top_n)) is not None
-            self.anomaly(recv_us, "off_tick", price=off_tick, last_id=update.u, shown=shown)
-            if shown:
-                self._drop(recv_us, "off_tick")
-                return
+            self._leave_out(recv_us, update.u, off_tick, self.book)
         if self.book.crossed():
             (bid, _), (ask, _) = (side[0] for side in self.book.top(1))
             self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=update.u)
@@ -240,9 +245,27 @@ class BookKeeper:
         self._writer.frame(pending.stamp, self.epoch_id, *self.book.top(self._top_n))
         self.counts.frames += 1
 
-    def _off_tick(self, bids: list[Level], asks: list[Level]) -> str | None:
-        """Return the first price off the tick among levels that hold something; None where there is none."""
-        return self._grid.off_tick(price for price, qty in chain(bids, asks) if qty.strip("0."))
+    def _off_tick(self, bids: Sequence[Level], asks: Sequence[Level]) -> list[_Held]:
+        """Return the levels that hold something at a price off the tick."""
+        tick_e8, price_e8 = self._grid.tick_e8, self._grid.price
+        if not tick_e8:
+            return []
+        sides = (("bid", bids), ("ask", asks))
+        return [
+            (side, price, qty)
+            for side, levels in sides
+            for price, qty in levels
+            if price_e8(price) % tick_e8 and qty.strip("0.")
+        ]
+
+    def _shows_off_tick(self, book: LocalOrderBook) -> bool:
+        return bool(self._off_tick(*book.top(self._top_n)))
+
+    def _leave_out(self, recv_us: int, last_id: int, off_tick: Sequence[_Held], book: LocalOrderBook) -> None:
+        """Take levels off the tick out of *book* and into the ledger."""
+        for side, price, _ in off_tick:
+            book.apply(1 if side == "bid" else -1, price, "0")
+        self.anomaly(recv_us, "off_tick", price=off_tick[0][1], last_id=last_id, left_out=off_tick)
 
     def _change_book(self, update: DepthUpdate) -> None:
         apply = self.book.apply

@@ -10,6 +10,7 @@ Two forms are read, each plain or gzip, and recognised file by file:
   time.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -65,6 +66,7 @@ class _Record(Struct, gc=False):
     exchange: str = ""
 
 
+_HEADER = re.compile(rb'\{\s*"t"\s*:\s*"header"')
 _RECORD = msgspec.json.Decoder(_Record)
 _OTHER = Other()
 
@@ -121,7 +123,7 @@ class Capture:
         """Return what takes the lines of this file apart."""
         first = [line for line in islice(CaptureLines(self.lines.path), RECOGNISE_LINES) if line.strip()]
         for line in first:
-            if line.startswith(b'{"t":"header"'):
+            if _HEADER.match(line):
                 self._check_recorder(line)
                 return _split_record
             try:
@@ -162,9 +164,10 @@ def _split_stamped(line: bytes) -> _Packet:
     if not line[:1].isdigit():
         address, arrow, line = line.partition(b"-> ")
         url = address.rstrip(b" <").decode()
-        if not arrow or "://" not in url:
+        if not line.strip() or not arrow or "://" not in url:
             raise Unreadable("no receive stamp at its beginning")
-    stamp, _, body = line.strip().partition(b" ")
+    stamp, *rest = line.split(maxsplit=1)
+    body = rest[0] if rest else b""
     if (body or not url) and not body.startswith((b"{", b"[")):
         raise Unreadable("no JSON behind the receive stamp")
     return _Packet(_stamp_us(stamp.rstrip(b":")), url, body)

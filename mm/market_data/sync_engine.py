@@ -139,7 +139,6 @@ class SyncEngine(Generic[Update]):
     def lose(self) -> None:
         """Declare the book void although no id is missing (it crossed, it cannot be read): a snapshot must come."""
         self.book_id = None
-        self._buffer.clear()
 
     def _start_again(self, first_id: int, last_id: int, update: Update, verdict: Verdict) -> Verdict:
         self._buffer.clear()

@@ -140,6 +140,18 @@ def test_a_refresh_waits_until_the_book_reaches_it(desk):
     assert len(desk.keeper.book) == 7
 
 
+def test_a_refresh_may_be_a_little_shallower(desk):
+    """Books breathe; only less than half of a side is suspicious."""
+    day = desk.take(snapshot(10), diff(11, 11), snapshot(11, BIDS[:2]), diff(12, 12)).close()
+    assert tags(day) == [("initial", 10), ("refresh", 11)]
+
+
+def test_a_gap_right_behind_a_snapshot_begins_at_it(desk):
+    """Until then the book was right."""
+    (gap,) = events(desk.take(snapshot(10), diff(15, 16)).close(), "gap")
+    assert (gap["from_id"], gap["from_us"]) == (11, NOON_US + 100_000)
+
+
 def test_a_snapshot_behind_a_hole_is_no_refresh(desk):
     """A second recording, with its own snapshot: the ids between the two are missing, and the ledger says so."""
     day = desk.take(snapshot(10), diff(11, 11), snapshot(50), diff(51, 51), diff(52, 52)).close()
@@ -202,17 +214,23 @@ def test_a_price_off_the_tick_is_never_shown(tmp_path):
     """The frame that would show it is withheld and the book dropped."""
     desk = Desk(tmp_path, tick_e8=10_000_000)
     day = desk.take(snapshot(10), diff(11, 11, [["99.95", "1"]]), diff(12, 12), snapshot(12), diff(13, 13)).close()
-    assert events(day, "anomaly") == [{"kind": "off_tick", "price": "99.95", "last_id": 11, "shown": True}]
+    assert events(day, "anomaly") == [{"kind": "off_tick", "price": "99.95", "last_id": 11}]
     assert ids(day) == [(2, 13)]
 
 
-def test_old_orders_off_the_tick_rest_deep_in_the_book(tmp_path):
-    """A tick that was made coarser leaves them there for years; no frame shows them, and they come and go."""
+def test_old_orders_off_the_tick_are_left_out(tmp_path):
+    """A tick that was made coarser leaves them deep in the book for years; the ledger keeps what the files lack."""
     desk = Desk(tmp_path, tick_e8=10_000_000)
     old = [*BIDS, ["50.05", "1"]]
     day = desk.take(snapshot(10, old), diff(11, 11, [["50.05", "2"]]), diff(12, 12, [["50.05", "0"]])).close()
-    assert [details["shown"] for details in events(day, "anomaly")] == [False, False]
+    assert [details["left_out"] for details in events(day, "anomaly")] == [
+        [["bid", "50.05", "1"]],
+        [["bid", "50.05", "2"]],
+    ]
     assert ids(day) == [(1, 11), (1, 12)]
+    assert [row["price"] for row in rows(day.snapshots / "snapshot_4_initial.csv") if row["side"] == "bid"] == [
+        price for price, _ in BIDS
+    ]
 
 
 def test_a_snapshot_whose_best_prices_are_off_the_tick_is_refused(tmp_path):

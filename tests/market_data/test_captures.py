@@ -31,10 +31,10 @@ def of(received, kind):
         (f"{NOON_US // 10**6}", NOON_US),
     ],
 )
-@pytest.mark.parametrize("colon", ["", ":"])
-def test_stamps_of_every_unit_are_us_inside(tmp_path, stamp, us, colon):
+@pytest.mark.parametrize("between", [" ", ": ", "\t"])
+def test_stamps_of_every_unit_are_us_inside(tmp_path, stamp, us, between):
     """A fraction finer than µs is cut, not rounded: a later day must not begin early."""
-    received = read(tmp_path, f"{stamp}{colon} {json.dumps(diff(1, 2))}\n".encode())
+    received = read(tmp_path, f"{stamp}{between}{json.dumps(diff(1, 2))}\n".encode())
     assert [(one.recv_us, type(one.message)) for one in received] == [(us, DepthUpdate)]
 
 
@@ -70,7 +70,7 @@ def test_answers_that_stand_first_come_when_the_stream_reaches_them(tmp_path):
     """The JSON form keeps each connection in order, not all of them: a snapshot must not come before its buffer."""
     depth = "https://api.binance.com/api/v3/depth?symbol={}&limit=1000"
     raw = (
-        '{"t":"header","format":2,"exchange":"BINANCE"}\n'
+        '{"t": "header","format":2,"exchange":"BINANCE"}\n'
         + record("http", 0.5, url="https://api.binance.com/api/v3/exchangeInfo", data=json.dumps(exchange_info(SYMBOL)))
         + record("http", 2.5, url=depth.format(SYMBOL), data=json.dumps(snapshot(3)))
         + record("http", 9, url=depth.format("ABCUSDT"), data=json.dumps(snapshot(3)))
@@ -126,6 +126,7 @@ def test_a_torn_beginning_does_not_hide_the_form(tmp_path):
         (b'{"t":"header","exchange":"BINANCE_FUTURES"}\n', "a capture of exchange 'BINANCE_FUTURES'"),
         (b'{"t":"header",\n', "the configuration record is broken"),
         (b"\x00\x01\x02binary", "its first line is"),
+        (b"wss://stream.binance.com -> \n", "its first line is"),
     ],
 )
 def test_other_forms_are_refused_in_one_line(tmp_path, raw, what):

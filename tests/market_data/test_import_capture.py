@@ -1,3 +1,4 @@
+import csv
 import gzip
 import hashlib
 import json
@@ -26,12 +27,12 @@ from captured import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import SHARED
 
 from mm.errors import BrokenFile, Mismatch, RunExists, UsageError
 from mm.market_data.check import check_day
 from mm.market_data.import_capture import ImportOptions, import_captures
 from mm.market_data.local_orderbook import LocalOrderBook
+from support import SHARED
 
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
 GOOD = [snapshot(10), diff(11, 11), trade(1), ticker(11), diff(12, 12)]
@@ -306,6 +307,39 @@ def test_the_busy_minutes_of_btcusdt(tmp_path):
     assert (report.compared, report.agreed) == (1_059, 1_059)
     assert day.book.frames == 6_493
     assert -1_276_000 < day.clock_offset_us < -1_259_000
+
+
+def table(path):
+    """Return a packed CSV as its rows, each with its receive stamp in ns."""
+    with gzip.open(path, "rt", newline="") as stream:
+        return [row | {"ns": int(row["recv_tsec"]) * 10**9 + int(row["recv_tnsec"])} for row in csv.DictReader(stream)]
+
+
+@shared
+def test_the_exchanges_own_top_five(tmp_path):
+    """After every depth update the frame begins with the five levels that the venue itself published at that id."""
+    limit = csv.field_size_limit(10**7)
+    home = SHARED / "data/binance-spot-btcusdt-20260607-depth5"
+    (main,), (rest,) = home.glob("*sample.csv.gz"), home.glob("*snapshots.csv.gz")
+    received, answers = table(main), table(rest)
+    csv.field_size_limit(limit)
+    stamped = sorted((row for row in received + answers if row.get("stream_kind") != "depth5"), key=lambda r: r["ns"])
+    imported(
+        tmp_path,
+        write(tmp_path / "c.gz", "".join(f"{row['ns']} {row['payload_json']}\n" for row in stamped).encode()),
+        symbol="BTCUSDT",
+    )
+    published = [json.loads(row["payload_json"]) for row in received if row["stream_kind"] == "depth5"]
+    frame_of = {int(row["last_update_id"]): row for row in rows(folder(tmp_path, "20260607", "BTCUSDT").frames)}
+    compared = 0
+    for theirs in published:
+        ours = frame_of.get(theirs["lastUpdateId"])
+        if ours:
+            for side in ("bid", "ask"):
+                levels = [[ours[f"{side}{n}_price"], ours[f"{side}{n}_qty"]] for n in range(1, 6)]
+                assert levels == theirs[f"{side}s"]
+            compared += 1
+    assert compared == 593
 
 
 @shared

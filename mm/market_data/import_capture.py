@@ -249,3 +249,9 @@ def _e8_or(text: str | None, default: int) -> int:
         return default if text is None else e8(text)
     except OffGrid:
         return default
+
+
+if __name__ == "__main__":
+    from mm.runner_data import import_command
+
+    import_command()

@@ -32,7 +32,7 @@ from mm.errors import BrokenFile, Mismatch, RunExists, UsageError
 from mm.market_data.check import check_day
 from mm.market_data.import_capture import ImportOptions, import_captures
 from mm.market_data.local_orderbook import LocalOrderBook
-from support import SHARED
+from support import SHARED, run_python
 
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
 GOOD = [snapshot(10), diff(11, 11), trade(1), ticker(11), diff(12, 12)]
@@ -394,3 +394,11 @@ def test_other_recordings_are_refused_in_one_line(tmp_path, pattern, what):
     assert "accepted" in message
     assert "\n" not in message
     assert not (tmp_path / "data").exists()
+
+
+def test_the_module_is_a_command(tmp_path):
+    """`python -m mm.market_data.import_capture` is `mm data import`."""
+    write(tmp_path / "capture.gz", GOOD)
+    done = run_python("-m", "mm.market_data.import_capture", "capture.gz", "--symbol", SYMBOL, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert check_day(folder(tmp_path)).ok

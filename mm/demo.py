@@ -1,103 +1,116 @@
 """``make demo``: the whole way on a synthetic day whose truth is known, by the very commands of the README."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-SYMBOL, DAY = "SIMUSDT", "20260105"
+from mm.config import GROUPS
+from mm.knobs import knobs
+
 ROOT = Path("out/demo")
-DATA = ROOT / "data"
 HOURS = 6
+COMMON = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "DATA_ROOT": str(ROOT / "data"), "OUT_ROOT": str(ROOT)}
+# A fee of 0.1 % is ten ticks a fill, more than these quotes earn; and with the default gamma of 0.1 a clip of
+# inventory moves them by half a tick (gamma·sigma²·tau), with 0.01 by a twentieth.
+TERMS = {"QUOTE_PARAMS_JSON": '{"gamma": 0.01}', "MAKER_FEE_RATE": "0"}
+TERMS_TOLD = "Avellaneda-Stoikov quotes; no fee, and gamma = 0.01 per tick and clip in place of 0.1."
+
+Artefact = dict[str, Any]
 
 
 def main() -> None:
-    """Make the day, calibrate, backtest, walk forward, and tell what was found."""
+    """Make the day, calibrate, backtest with drawn and with printed fills, walk forward, tell what was found."""
+    print("$ export", *(f"{name}={value}" for name, value in COMMON.items()))
     truth = _truth()
     fit = _mm("calibrate", "--method", "marks")
-    backtest = _mm("backtest", FILL_MODEL="poisson", FILL_PARAMS_FILE=_near(fit["path"]), INITIAL_INVENTORY="5")
-    forward = _mm("walkforward", "--wf-train-window-min", "60", INITIAL_INVENTORY="5")
-    print(_table(truth, fit, backtest, forward))
+    fitted = {"FILL_PARAMS_FILE": _near(fit["path"]), **TERMS}
+    drawn = _mm("backtest", FILL_MODEL="poisson", **fitted)
+    printed = _mm("backtest", FILL_MODEL="trade_cross", **fitted)
+    forward = _mm("walkforward", "--wf-train-window-min", "60", **TERMS)
+    print(
+        "\n".join(["", *_found(truth, fit), "", *_played(drawn, printed, forward), "", *_places(truth, fit, forward)])
+    )
 
 
-def _truth() -> dict[str, Any]:
+def _truth() -> Artefact:
     """Return the truth of the synthetic day; a day that a former demo made is taken as it is."""
-    kept = DATA / SYMBOL / DAY / "truth.json"
+    kept = Path(COMMON["DATA_ROOT"], COMMON["SYMBOL"], COMMON["DAY"], "truth.json")
     if kept.exists():
         print(f"{kept.parent} is there from a former demo")
         return dict(json.loads(kept.read_text(encoding="utf-8"))) | {"path": str(kept)}
     return _mm("sim", "day", "--hours", str(HOURS), "--seed", "7", "--scenario", "poisson")
 
 
-def _mm(*words: str, **variables: str) -> dict[str, Any]:
-    """Run one command of the project and return its main artefact."""
-    flags = ["--symbol", SYMBOL, "--day", DAY, "--data-root", str(DATA)]
-    if words[0] != "sim":
-        flags += ["--out-root", str(ROOT)]
-    settings = [f"{name}={value}" for name, value in variables.items()]
-    print("$", shlex.join([*settings, "mm", *words, *flags]), flush=True)
-    command = ["env", *settings, sys.executable, "-m", "mm", *words, *flags, "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+def _mm(*words: str, **variables: str) -> Artefact:
+    """Run one command of the project, with no other knob than those shown, and return its main artefact."""
+    shown = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
+    print("$", *shown, "mm", *words, flush=True)
+    kept_out = {one.variable for group in GROUPS for one in knobs(group)} - {"LOG_LEVEL"}
+    environment = {name: value for name, value in os.environ.items() if name not in kept_out}
+    command = [sys.executable, "-m", "mm", *words, "--json"]
+    done = subprocess.run(command, env=environment | COMMON | variables, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(f"demo: the command above ended with {done.returncode}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _table(truth: dict[str, Any], fit: dict[str, Any], backtest: dict[str, Any], forward: dict[str, Any]) -> str:
-    """Return what was found, beside what is true."""
-    segments = json.loads((Path(forward["path"]).parent.parent / "poisson_schedule.json").read_text())["segments"]
-    usable = [segment for segment in segments if segment["usable"]]
-    lines = [
-        "",
-        f"{'':<22}{'truth':>10}{'found':>12}   95 % interval",
-        _row("A, fills per second", truth["A"], fit["A"], fit["ci95_A"]),
-        _row("k, per tick", truth["k"], fit["k"], fit["ci95_k"]),
-        f"{'fit':<22}{'':>10}{fit['status']:>12}   {fit['n_fills']} aggressive orders",
-        "",
-        f"{'':<22}{'backtest':>10}{'walk-forward':>14}",
-        _pair("orders", backtest["n_orders"], forward["n_orders"], ",d"),
-        _pair("fills", backtest["n_fills"], forward["n_fills"], ",d"),
-        _pair("fills expected", backtest["predicted_fills"], forward["predicted_fills"], ",.1f"),
-        _pair("PnL", backtest["pnl_total"], forward["pnl_total"], ",.2f"),
-        _pair("  spread capture", backtest["pnl_spread_capture"], forward["pnl_spread_capture"], ",.2f"),
-        _pair("  inventory", backtest["pnl_inventory"], forward["pnl_inventory"], ",.2f"),
-        _pair("  fees", -backtest["fees"], -forward["fees"], ",.2f"),
-        f"{'usable segments':<22}{'':>10}{f'{len(usable)} of {len(segments)}':>14}",
-        "",
-        "Fills drawn from an intensity know no adverse selection: their PnL is an upper bound.",
-        "",
-        *(f"{name:<14}{_near(path)}" for name, path in _places(truth, fit, backtest, forward)),
+def _found(truth: Artefact, fit: Artefact) -> list[str]:
+    """Return the fit beside the truth."""
+    return [
+        f"{'':<22}{'truth':>10}{'found':>10}   95 % interval",
+        _beside("A, fills per second", truth["A"], fit["A"], fit["ci95_A"]),
+        _beside("k, per tick", truth["k"], fit["k"], fit["ci95_k"]),
+        f"{fit['n_fills']:,} aggressive orders in {HOURS} hours; the fit is {fit['status']}",
     ]
-    return "\n".join(lines)
 
 
-def _row(name: str, truth: float, found: float, interval: tuple[float, float]) -> str:
+def _beside(name: str, truth: float, found: float, interval: tuple[float, float]) -> str:
     low, high = interval
     verdict = "holds the truth" if low <= truth <= high else "misses the truth, as 1 in 20 does"
-    return f"{name:<22}{truth:>10.4f}{found:>12.4f}   {low:.4f} to {high:.4f}, {verdict}"
+    return f"{name:<22}{truth:>10.4f}{found:>10.4f}   {low:.4f} to {high:.4f}, {verdict}"
 
 
-def _pair(name: str, first: float, second: float, form: str) -> str:
-    return f"{name:<22}{first:>10{form}}{second:>14{form}}"
-
-
-def _places(
-    truth: dict[str, Any], fit: dict[str, Any], backtest: dict[str, Any], forward: dict[str, Any]
-) -> list[tuple[str, str]]:
-    def folder(artefact: dict[str, Any]) -> Path:
-        return Path(artefact["path"]).parent
-
+def _played(*runs: Artefact) -> list[str]:
+    """Return the three runs side by side: fills drawn from the fit, fills by the prints, and the walk-forward."""
+    segments = _segments(runs[-1])
+    usable = sum(segment["usable"] for segment in segments)
+    rows = {
+        "orders": ("n_orders", ",d"),
+        "fills": ("n_fills", ",d"),
+        "fills expected": ("predicted_fills", ",.0f"),
+        "PnL": ("pnl_total", ",.2f"),
+        "  spread capture": ("pnl_spread_capture", ",.2f"),
+        "  inventory": ("pnl_inventory", ",.2f"),
+    }
     return [
-        ("the day", str(folder(truth))),
-        ("the fit", str(fit["path"])),
-        ("backtest", str(folder(backtest) / "report.html")),
-        ("walk-forward", str(folder(forward) / "report.html")),
+        TERMS_TOLD,
+        f"{'':<22}{'poisson':>14}{'trade_cross':>14}{'walk-forward':>14}",
+        *(f"{name:<22}" + "".join(_cell(run[key], form) for run in runs) for name, (key, form) in rows.items()),
+        f"The walk-forward has {len(segments)} segments, {usable} of them usable, and trades from the second hour on.",
+        "Fills drawn from an intensity know no adverse selection: read their PnL beside that of the prints.",
     ]
 
 
-def _near(path: str) -> str:
+def _cell(value: float | None, form: str) -> str:
+    return f"{'–' if value is None else format(value, form):>14}"
+
+
+def _segments(forward: Artefact) -> list[Artefact]:
+    schedule = Path(forward["path"]).parent.parent / "poisson_schedule.json"
+    return list(json.loads(schedule.read_text(encoding="utf-8"))["segments"])
+
+
+def _places(truth: Artefact, fit: Artefact, forward: Artefact) -> list[str]:
+    report = Path(forward["path"]).parent / "report.html"
+    places = {"the day": Path(truth["path"]).parent, "the fit": fit["path"], "a report": report, "all runs": ROOT}
+    return [f"{name:<10}{_near(place)}" for name, place in places.items()]
+
+
+def _near(path: str | Path) -> str:
     """Return *path* as seen from here, where it lies below."""
     here, there = Path.cwd(), Path(path).resolve()
     return str(there.relative_to(here) if there.is_relative_to(here) else there)

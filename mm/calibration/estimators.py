@@ -6,6 +6,7 @@ None raises on any table: where there is no estimate, there is a reason instead.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,31 +16,44 @@ from mm.calibration.points import Floats, as_points
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
 LARGEST_LOG = 690.0  # exp beyond leaves the floats
+EXACT = 1e-15  # to the last digits
 GRID = 129  # points of the scan where a function may have more than one peak
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An estimate of λ(δ) = A exp(-k δ), with the covariance of ln A and k.
+    """An estimate of λ(δ) = A exp(-k δ).
+
+    At the pivot, the estimated intensity and k are independent; all errors follow from theirs.
 
     Attributes:
         logA: Ln of A, A in fills a second.
         k: Decay, in 1/tick.
-        var_logA: Variance of ln A.
+        pivot_delta: The pivot, in ticks: where the intensity is known best.
+        var_pivot: Variance of ln of the intensity there.
         var_k: Variance of k.
-        cov_logA_k: Their covariance.
     """
 
     logA: float
     k: float
-    var_logA: float
+    pivot_delta: float
+    var_pivot: float
     var_k: float
-    cov_logA_k: float
 
     @property
     def A(self) -> float:
         """Fills a second, a side, a resting order, at distance 0."""
         return math.exp(self.logA)
+
+    @property
+    def var_logA(self) -> float:
+        """Variance of ln A."""
+        return self.var_pivot + self.pivot_delta * self.cov_logA_k
+
+    @property
+    def cov_logA_k(self) -> float:
+        """Covariance of ln A and k."""
+        return self.pivot_delta * self.var_k
 
     @property
     def se_logA(self) -> float:
@@ -52,11 +66,6 @@ class Estimate:
         return math.sqrt(self.var_k)
 
     @property
-    def pivot_delta(self) -> float:
-        """Distance, in ticks, at which the intensity is known best (and independently of k)."""
-        return self.cov_logA_k / self.var_k
-
-    @property
     def lambda_at_pivot(self) -> float:
         """Intensity at the pivot, in 1/s."""
         return math.exp(min(self.logA - self.k * self.pivot_delta, LARGEST_LOG))
@@ -64,7 +73,7 @@ class Estimate:
     @property
     def se_log_lambda_at_pivot(self) -> float:
         """Standard error of its logarithm."""
-        return math.sqrt(max(self.var_logA - self.cov_logA_k**2 / self.var_k, 0.0))
+        return math.sqrt(self.var_pivot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +158,12 @@ def likelihood_peak(table: Table) -> float | Absent:
         return absent
     filled = table.shape.delta[table.fills > 0]
     if filled.max() == 0:
-        return Absent("boundary_k_pos", f"all fills are at the nearest distance (δ = {table.near:g})", math.inf)
+        return Absent("boundary_k_pos", f"all fills are at the nearest distance, δ = {table.near:g}", math.inf)
     if table.shape.cells.size:
         peak = _highest(table, table.score, table.log_likelihood)
         return Absent("boundary_k_neg", "the fills lie no nearer than the exposure", LEAST_K) if peak is None else peak
     if filled.min() == 1:
-        return Absent("boundary_k_neg", f"all fills are at the farthest distance (δ = {table.far:g})", -math.inf)
+        return Absent("boundary_k_neg", f"all fills are at the farthest distance, δ = {table.far:g}", -math.inf)
     return climb(lambda k: float(table.score(k)) / table.total, 0.0, 1.0)
 
 
@@ -166,29 +175,34 @@ def at_peak(table: Table, k: float, fitted: float) -> Estimate | Absent:
     return _in_ticks(table, (math.log(fitted) - float(log_mass), k), pivot, (fitted, fitted * float(variance)))
 
 
-def climb(slope: Callable[[float], float], start: float, step: float, floor: float = -math.inf) -> float:
+def climb(
+    slope: Callable[[float], float], start: float, step: float, floor: float = -math.inf, precision: float = EXACT
+) -> float:
     """Return where *slope* falls through zero, seen from *start*; the floor, if it falls all the way."""
+    slope = cache(slope)
     here = slope(start)
     if abs(here) < 1e-14:
         return start
     way = math.copysign(1.0, here)
-    found = outward(lambda k: -way * slope(k), start, way * step, floor)
+    found = outward(lambda k: -way * slope(k), start, way * step, floor, precision)
     return floor if found is None else found
 
 
-def outward(rise: Callable[[float], float], start: float, step: float, floor: float = -math.inf) -> float | None:
+def outward(
+    rise: Callable[[float], float], start: float, step: float, floor: float = -math.inf, precision: float = EXACT
+) -> float | None:
     """Return where *rise*, negative at *start*, turns positive in the direction of *step*; None if it never does.
 
-    No step goes below *floor*.
+    No step goes below *floor*; the root is right to *precision*, as a share of the last step or of itself.
     """
-    near = start
+    rise, near = cache(rise), start  # the steps, the check and the root finder look at the same places
     if not rise(near) < 0:
         return None
     while math.isfinite(step):
         far = max(near + step, floor)
         height = rise(far)
         if not height < 0:
-            return None if math.isnan(height) else _root(rise, near, far)
+            return None if math.isnan(height) else _root(rise, near, far, precision)
         if far == floor:
             return None
         near, step = far, 2 * step
@@ -214,14 +228,15 @@ def _highest(
     return max(peaks, key=lambda k: float(value(k)), default=None)
 
 
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return the root between two ends, to the last digits; where rounding hides it, the end nearer to it."""
+def _root(function: Callable[[float], float], low: float, high: float, precision: float = EXACT) -> float:
+    """Return the root between two ends; where rounding hides it, the end nearer to it."""
     from scipy.optimize import brentq
 
     at_low, at_high = function(low), function(high)
     if (at_low > 0) == (at_high > 0):
         return low if abs(at_low) < abs(at_high) else high
-    return float(brentq(function, low, high, xtol=max(1e-16 * abs(high - low), 1e-300), rtol=1e-15, maxiter=1000))
+    smallest = max(precision * abs(high - low), 1e-300)
+    return float(brentq(function, low, high, xtol=smallest, rtol=precision, maxiter=1000))
 
 
 def _far(slope: Callable[[float], float]) -> float:
@@ -237,7 +252,7 @@ def _unidentified(table: Table) -> Absent | None:
     if table.total == 0:
         return Absent("no_fills", "no fills")
     if table.span == 0:
-        return Absent("too_few_deltas", f"there is only one distance (δ = {table.near:g}); k needs two")
+        return Absent("too_few_deltas", f"there is only one distance, δ = {table.near:g}; k needs two")
     return None
 
 
@@ -257,8 +272,8 @@ def _in_ticks(
     pivot_ticks = table.near + table.span * pivot
     var_pivot, var_k = (1 / about if about > 0 else math.inf for about in information)
     var_k = var_k / table.span / table.span
-    estimate = Estimate(log_a, k, var_pivot + pivot_ticks * pivot_ticks * var_k, var_k, pivot_ticks * var_k)
-    numbers = (k, estimate.var_logA, var_k, estimate.cov_logA_k)
+    estimate = Estimate(log_a, k, pivot_ticks, var_pivot, var_k)
+    numbers = (k, pivot_ticks, var_k, estimate.var_logA)
     if abs(log_a) <= LARGEST_LOG and all(map(math.isfinite, numbers)) and var_k > 0:
         return estimate
     status = "boundary_k_pos" if k > 0 else "boundary_k_neg"

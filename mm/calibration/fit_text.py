@@ -53,7 +53,7 @@ def box(fit: "PoissonFit") -> str:
 def verdict(fit: "PoissonFit") -> list[str]:
     """Return the status, why, and the warnings, a line each."""
     said = f"{'usable' if fit.usable else 'not usable'}: {fit.status}"
-    return [f"{said} ({fit.reason})" if fit.reason else said, *(f"warning: {warning}" for warning in fit.warnings)]
+    return [f"{said} – {fit.reason}" if fit.reason else said, *(f"warning: {warning}" for warning in fit.warnings)]
 
 
 def _neighbours(fit: "PoissonFit") -> "tuple[tuple[str, Rates], ...]":

@@ -126,10 +126,10 @@ def _tilted(fills: Floats, offset: Floats, design: Floats) -> float:
 
     best, shares = height(weights)
     for _ in range(50):
-        mean = shares @ design
-        curvature = total * ((design * shares[:, None]).T @ design - np.multiply.outer(mean, mean))
+        off = design - shares @ design
+        curvature = total * (off * shares[:, None]).T @ off
         ridge = 1e-12 * np.trace(curvature) + 1e-300
-        step = np.linalg.solve(curvature + ridge * np.eye(len(weights)), fills @ design - total * mean)
+        step = np.linalg.solve(curvature + ridge * np.eye(len(weights)), fills @ off)
         for _ in range(30):
             higher, shares_there = height(weights + step)
             if higher >= best:

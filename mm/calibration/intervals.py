@@ -13,6 +13,8 @@ LEVEL = 0.95
 NORMAL = 1.959963984540054  # its two-sided quantile of the normal distribution
 CHI2 = NORMAL**2  # and of chi-squared with one degree of freedom
 
+ENOUGH = 1e-9  # of an interval's end; the exactest reference is given to 1e-5
+
 Interval = tuple[float, float]
 
 
@@ -43,12 +45,9 @@ def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
     return Intervals(A=_exp(_profile_log_a(hill, estimate, k)), k=_profile_k(hill, k, step))
 
 
-def wald(estimate: Estimate, quantile: float = NORMAL) -> Intervals:
-    """Return estimate ± *quantile* standard errors, on the log scale for A."""
-    reach_a, reach_k = quantile * estimate.se_logA, quantile * estimate.se_k
-    return Intervals(
-        A=_exp((estimate.logA - reach_a, estimate.logA + reach_a)), k=(estimate.k - reach_k, estimate.k + reach_k)
-    )
+def wald(estimate: Estimate) -> Intervals:
+    """Return estimate ± 1.96 standard errors, on the log scale for A."""
+    return _around(estimate, NORMAL * estimate.se_logA, NORMAL * estimate.se_k)
 
 
 def blocks_of(points: Points) -> int:
@@ -75,8 +74,8 @@ def block_robust(points: Points, estimate: Estimate) -> Intervals:
     bread = np.array([[estimate.var_logA, estimate.cov_logA_k], [estimate.cov_logA_k, estimate.var_k]])
     errors = bread @ scores
     variance = blocks / (blocks - 1) * (errors**2).sum(axis=1)
-    robust = Estimate(estimate.logA, estimate.k, float(variance[0]), float(variance[1]), 0.0)
-    return wald(robust, float(stdtrit(blocks - 1, (1 + LEVEL) / 2)))
+    reach_log_a, reach_k = (float(stdtrit(blocks - 1, (1 + LEVEL) / 2)) * np.sqrt(variance)).tolist()
+    return _around(estimate, reach_log_a, reach_k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +124,10 @@ def _profile_k(hill: _Hill, k: float, step: float) -> Interval | None:
     def drop(at: float) -> float:
         return 2 * (top - hill.profile(at)) - CHI2
 
-    low, high = outward(drop, k, -step, hill.floor), outward(drop, k, step)
+    low, high = outward(drop, k, -step, hill.floor, ENOUGH), outward(drop, k, step, precision=ENOUGH)
     if low is None and math.isfinite(hill.floor):
         low = 0.0
-    return None if low is None or high is None else (low / hill.table.span, high / hill.table.span)
+    return None if low is None or high is None else _finite((low / hill.table.span, high / hill.table.span))
 
 
 def _profile_log_a(hill: _Hill, estimate: Estimate, k: float) -> Interval | None:
@@ -139,14 +138,27 @@ def _profile_log_a(hill: _Hill, estimate: Estimate, k: float) -> Interval | None
 
     def drop(log_a: float) -> float:
         start = max(k + ridge * (log_a - estimate.logA), hill.floor)
-        best = climb(lambda at: hill.slope(log_a, at), start, stride, hill.floor)
+        best = climb(lambda at: hill.slope(log_a, at), start, stride, hill.floor, ENOUGH)
         return 2 * (top - hill.height(log_a, best)) - CHI2
 
     step = NORMAL * estimate.se_logA
-    low, high = outward(drop, estimate.logA, -step), outward(drop, estimate.logA, step)
+    low, high = (outward(drop, estimate.logA, way, precision=ENOUGH) for way in (-step, step))
     return None if low is None or high is None else (low, high)
+
+
+def _around(estimate: Estimate, reach_log_a: float, reach_k: float) -> Intervals:
+    """Return the intervals that reach so far to both sides of *estimate*; None if they reach to infinity."""
+    log_a, k = estimate.logA, estimate.k
+    return Intervals(A=_exp((log_a - reach_log_a, log_a + reach_log_a)), k=_finite((k - reach_k, k + reach_k)))
+
+
+def _finite(interval: Interval) -> Interval | None:
+    """Return *interval*; None if an end is not a number to compute with."""
+    return interval if all(map(math.isfinite, interval)) else None
 
 
 def _exp(interval: Interval | None) -> Interval | None:
     """Return the interval of A of one of ln A."""
-    return interval and (math.exp(interval[0]), math.exp(min(interval[1], LARGE)))
+    if interval is None or not _finite(interval) or max(interval) > LARGE:
+        return None
+    return math.exp(interval[0]), math.exp(interval[1])

@@ -41,11 +41,18 @@ class Shape:
         """The rows that are cells of finite width; with any of them, k must be positive."""
         return np.flatnonzero(np.isfinite(self.width))
 
+    @cached_property
+    def _widths(self) -> tuple[Floats, Ints]:
+        """The distinct widths of the cells, few as a rule, and which of them each cell has."""
+        widths, which = np.unique(self.width[self.cells], return_inverse=True)
+        return widths, which.astype(np.int64)
+
     def log_gain(self, k: Floats | float) -> Floats:
         """Return ln g(k); *k* is a number, or a column of numbers for a row of each."""
         gain: Floats = -k * self.delta
         if self.cells.size:
-            gain[..., self.cells] += np.log(-np.expm1(-k * self.width[self.cells]))
+            width, which = self._widths
+            gain[..., self.cells] += np.log(-np.expm1(-k * width))[..., which]
         return gain
 
     def depth(self, k: Floats | float) -> Floats:
@@ -53,8 +60,8 @@ class Shape:
         if not self.cells.size:
             return self.delta
         within = np.broadcast_to(1 / k, np.broadcast_shapes(np.shape(k), self.delta.shape)).copy()
-        width = self.width[self.cells]
-        within[..., self.cells] = width * _mean_in_cell(k * width)
+        width, which = self._widths
+        within[..., self.cells] = (width * _mean_in_cell(k * width))[..., which]
         depth: Floats = self.delta + within
         return depth
 
@@ -62,9 +69,9 @@ class Shape:
         """Return the variance of the depth within each row's cell; 0 for plain rows."""
         if not self.cells.size:
             return np.zeros_like(self.delta)
-        within = np.broadcast_to(1 / k**2, np.broadcast_shapes(np.shape(k), self.delta.shape)).copy()
-        width = self.width[self.cells]
-        within[..., self.cells] = width**2 * _variance_in_cell(k * width)
+        within = np.broadcast_to((1 / k) ** 2, np.broadcast_shapes(np.shape(k), self.delta.shape)).copy()
+        width, which = self._widths
+        within[..., self.cells] = (width**2 * _variance_in_cell(k * width))[..., which]
         return within
 
     def steepness(self, k: float) -> Floats:

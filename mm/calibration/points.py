@@ -257,7 +257,7 @@ def _floats(column: ArrayLike, name: str) -> Floats:
 
 def _sides(column: Sequence[str | int] | ArrayLike) -> NDArray[np.int8]:
     """Return sides, as names or as signs, as signs."""
-    values = np.array(column, ndmin=1).tolist()
+    values = np.array(column, dtype=object).ravel().tolist()
     signs = [SIDES.get(value) if isinstance(value, str) else value for value in values]
     for row, (value, sign) in enumerate(zip(values, signs, strict=True), 1):
         if sign not in SIDE_NAMES:

@@ -1,0 +1,247 @@
+"""Point estimates against published cases, statsmodels, direct maximisation and closed forms."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from fit_tables import S1, S2, Raw, columns, finite_tables, random_raw, reference_cases, shared
+from hypothesis import given, settings
+from scipy.optimize import minimize
+
+from mm.calibration.estimators import Absent, Estimate, estimate, firth, log_linear, maximum_likelihood
+from mm.calibration.points import as_points
+
+NAMES = ("A", "k", "se_logA", "se_k", "cov_logA_k", "pivot_delta", "lambda_at_pivot", "se_log_lambda_at_pivot")
+
+
+def agree(found, expected, rel=1e-6):
+    assert isinstance(found, Estimate)
+    for name in NAMES:
+        if name in expected:
+            assert getattr(found, name) == pytest.approx(expected[name], rel=rel), name
+
+
+@pytest.mark.parametrize("case", [S1, S2])
+def test_the_published_cases_are_met(case):
+    """Two tables with known answers, also where the recorded reference is not at hand."""
+    table = Raw.of(**{name.split("_")[0]: column for name, column in columns(case).items()}).table
+    agree(maximum_likelihood(table), case["poisson_mle"])
+    agree(firth(table), case["firth"])
+    agree(log_linear(table), case["log_linear"])
+
+
+@shared
+@pytest.mark.parametrize("case", reference_cases(), ids=lambda case: case.get("id") or case["name"])
+def test_the_reference_cases_are_met(case):
+    """All recorded cases to their stated tolerance, edges included."""
+    table = Raw.of(**{name.split("_")[0]: column for name, column in columns(case).items()}).table
+    if "poisson_mle" in case:
+        agree(maximum_likelihood(table), case["poisson_mle"])
+    else:
+        expected = {"k_plus_infinity": "boundary_k_pos", "k_minus_infinity": "boundary_k_neg", "no_fills": "no_fills"}
+        found = maximum_likelihood(table)
+        assert isinstance(found, Absent)
+        assert found.status == expected[case["mle_status"]]
+    if case["firth"]:
+        agree(firth(table), case["firth"])
+    else:
+        assert isinstance(firth(table), Absent)
+    if "log_linear" in case:
+        agree(log_linear(table), case["log_linear"]["wls_weight_N_zero_dropped"])
+
+
+@shared
+def test_censored_dwells_and_their_sums_have_one_fit():
+    """One fitter serves exposure that ends at the first fill: the survival likelihood is the Poisson one."""
+    case = reference_cases()[2]
+    delta, _, seconds, filled = zip(*case["inputs"]["intervals"], strict=True)
+    agree(estimate(delta, seconds, filled), case["poisson_mle"])
+
+
+def statsmodels_glm(raw):
+    import statsmodels.api as sm
+
+    design = np.stack([np.ones_like(raw.delta), -raw.delta], axis=1)
+    model = sm.GLM(raw.fills, design, family=sm.families.Poisson(), offset=np.log(raw.exposure))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(maxiter=100, tol=1e-10, tol_criterion="params")
+
+
+def test_random_tables_agree_with_statsmodels():
+    """200 tables from the model, k also negative, empty rows included."""
+    rng = np.random.default_rng(20)
+    compared = 0
+    while compared < 200:
+        raw = random_raw(rng, least_fills=2)
+        found = estimate(raw.delta, raw.exposure, raw.fills)
+        at_both_ends = (raw.fills > 0).sum() > 1
+        if isinstance(found, Absent):
+            assert not at_both_ends
+            continue
+        glm = statsmodels_glm(raw)
+        covariance = glm.cov_params()
+        assert [found.logA, found.k] == pytest.approx(glm.params, rel=1e-6, abs=1e-8)
+        assert [found.var_logA, found.cov_logA_k, found.var_k] == pytest.approx(
+            [covariance[0, 0], covariance[0, 1], covariance[1, 1]], rel=1e-5
+        )
+        compared += 1
+
+
+@pytest.mark.parametrize(
+    ("fills", "status"),
+    [
+        ([0, 0, 0], "no_fills"),
+        ([4, 0, 0], "boundary_k_pos"),
+        ([0, 0, 4], "boundary_k_neg"),
+        ([0, 4, 0], None),
+        ([1, 0, 1], None),
+        ([0, 1, 1], None),
+    ],
+)
+def test_a_finite_maximum_exists_where_fills_have_something_on_both_sides(fills, status):
+    """Fills at two distances, or at one interior; else the status says to which side k runs away."""
+    found = estimate([1, 2, 4], [100, 200, 50], fills)
+    assert (found.status if isinstance(found, Absent) else None) == status
+
+
+def test_equal_rates_have_k_zero_exactly():
+    """Rounding does not make a tiny positive k, which would look usable."""
+    for counts in ([7, 7, 7], [10, 20, 30]):
+        found = estimate([0.1, 0.7, 1.3], counts, counts)
+        assert isinstance(found, Estimate)
+        assert found.k == 0.0
+
+
+def test_one_distance_has_no_k():
+    """Both sides and many blocks of one distance are still one distance."""
+    found = estimate([2, 2, 2], [10, 20, 30], [1, 2, 3])
+    assert isinstance(found, Absent)
+    assert found.status == "too_few_deltas"
+
+
+def test_shifted_distances_change_a_and_nothing_else():
+    """Distance from the best price or from the mid differ by half a spread: A by exp(k · shift)."""
+    near, far = (estimate(np.array([1, 2, 5]) + shift, [9, 8, 7], [40, 30, 10]) for shift in (0, 1e6))
+    assert isinstance(near, Estimate)
+    assert isinstance(far, Absent)  # A at distance 0 would be exp(300 000)
+    some = estimate([51, 52, 55], [9, 8, 7], [40, 30, 10])
+    assert isinstance(some, Estimate)
+    assert (some.k, some.se_k) == pytest.approx((near.k, near.se_k), rel=1e-12)
+    assert some.logA == pytest.approx(near.logA + 50 * near.k, rel=1e-12)
+
+
+def maximised(raw, function):
+    """Return the highest point of a function of ln A and k, found by a search that knows no slope."""
+    start = np.array([np.log(raw.fills.sum() / raw.exposure.sum()), 0.2])
+    found = minimize(lambda at: -function(*at), start, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
+    return found.x
+
+
+def test_firth_is_the_maximum_of_likelihood_times_prior():
+    """By direct maximisation over both parameters, plain points and cells."""
+    rng = np.random.default_rng(5)
+    cells = Raw.of([0, 1, 2, 3, 4], [90, 100, 110, 120, 50], [6, 3, 1, 0, 1], [1, 1, 1, 1, np.inf])
+    for raw in [cells, *(random_raw(rng, least_fills=1) for _ in range(6))]:
+        found = firth(raw.table)
+        assert isinstance(found, Estimate)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert [found.logA, found.k] == pytest.approx(maximised(raw, raw.penalised), rel=2e-4, abs=2e-5)
+
+
+def test_firth_finds_the_higher_of_two_peaks():
+    """With a gap in the distances and few fills the penalised likelihood can have several."""
+    raw = Raw.of([0, 1, 100], [1000, 1000, 1000], [1, 0, 0])
+    found = firth(raw.table)
+    assert isinstance(found, Estimate)
+    heights = [raw.penalised(log_a, k) for log_a in np.linspace(-9, -4, 51) for k in np.linspace(-0.1, 2, 106)]
+    assert raw.penalised(found.logA, found.k) >= max(heights) - 1e-6
+
+
+def geometric_cells(counts, seconds):
+    """Return unit cells from distance 0 with an open last one, all exposed equally long."""
+    width = [1.0] * (len(counts) - 1) + [np.inf]
+    return Raw.of(np.arange(len(counts)), [seconds] * len(counts), counts, width)
+
+
+def test_cells_of_one_tick_have_the_geometric_closed_form():
+    """k = ln(1 + n / sum of whole ticks), var k = p² / ((1-p) n), and the intensity at 0 is n / T."""
+    depth = np.random.default_rng(8).exponential(1 / 0.3, 400)
+    ticks = np.floor(depth).astype(int)
+    raw = geometric_cells(np.bincount(ticks, minlength=200).astype(float), 3600.0)
+    found = maximum_likelihood(raw.table)
+    assert isinstance(found, Estimate)
+    k = math.log1p(400 / ticks.sum())
+    p = 1 - math.exp(-k)
+    assert found.k == pytest.approx(k, rel=1e-9)
+    assert pytest.approx(400 / 3600, rel=1e-9) == found.A
+    assert found.var_k == pytest.approx(p**2 / ((1 - p) * 400), rel=1e-9)
+    assert found.var_logA == pytest.approx(1 / 400, rel=1e-6)
+    assert abs(found.k - 0.3) < 4 * found.se_k
+
+
+def test_uneven_cells_are_the_direct_maximum():
+    """Widths and exposures may differ; the likelihood is written out and searched."""
+    raw = Raw.of([0.5, 1.5, 2, 4, 9], [90, 40, 110, 120, 50], [30, 11, 14, 9, 8], [1, 0.5, 2, 5, np.inf])
+    found = maximum_likelihood(raw.table)
+    assert isinstance(found, Estimate)
+    assert [found.logA, found.k] == pytest.approx(maximised(raw, raw.loglik), rel=1e-6)
+
+
+def test_the_highest_of_several_peaks_is_found_among_cells():
+    """All fills in a wide cell of almost no exposure: the slope falls through zero at k = 0.25 and at k = 2."""
+    raw = Raw.of([0, 1, 3, 100], [1e3, 1e-9, 4e5, 1e14], [0, 50, 0, 0], [0.01, 8, 0.01, 0.01])
+    slopes = raw.table.score(raw.table.span * np.array([0.2, 0.3, 1.0, 3.0])[:, None])
+    assert np.sign(slopes).tolist() == [1, -1, 1, -1]
+    found = maximum_likelihood(raw.table)
+    assert isinstance(found, Estimate)
+    assert found.k == pytest.approx(2, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("fills", "status"), [([5, 0, 0], "boundary_k_pos"), ([1, 2, 3], "boundary_k_neg"), ([0, 0, 3], "boundary_k_neg")]
+)
+def test_cells_whose_fills_lie_too_deep_have_no_positive_k(fills, status):
+    """The limit k to 0 of cells of finite width is a uniform depth; deeper than that, no k is left."""
+    found = maximum_likelihood(Raw.of([0, 1, 2], [10, 10, 10], fills, [1, 1, 1]).table)
+    assert isinstance(found, Absent)
+    assert found.status == status
+
+
+def test_the_regression_of_equal_cells_knows_their_width():
+    """On exact rates of cells it returns the A and k that made them."""
+    rate = 0.4 * (np.exp(-0.25 * np.arange(6)) - np.exp(-0.25 * (np.arange(6) + 1)))
+    found = log_linear(Raw.of(np.arange(6), [1e5] * 6, rate * 1e5, [1.0] * 6).table)
+    assert isinstance(found, Estimate)
+    assert (found.A, found.k) == pytest.approx((0.4, 0.25), rel=1e-9)
+
+
+def test_firth_has_less_bias_than_the_likelihood_when_fills_are_few():
+    """About twenty fills: the likelihood overstates k by a tenth, Firth by less than a third of that."""
+    rng = np.random.default_rng(11)
+    delta = np.array([1, 2, 3, 5, 8, 13.0])
+    exposure = np.full(6, 20 / (np.exp(-0.3 * delta)).sum())
+    ks = []
+    for _ in range(400):
+        table = Raw.of(delta, exposure, rng.poisson(exposure * np.exp(-0.3 * delta))).table
+        pair = maximum_likelihood(table), firth(table)
+        if all(isinstance(found, Estimate) for found in pair):
+            ks.append([found.k for found in pair])
+    mle_bias, firth_bias = np.mean(ks, axis=0) / 0.3 - 1
+    assert mle_bias > 0.06
+    assert abs(firth_bias) < 0.03
+
+
+@settings(max_examples=60, deadline=None)
+@given(finite_tables)
+def test_the_bare_estimate_never_raises(table):
+    """A schedule fits what a quiet window leaves it."""
+    delta, exposure, fills, _, _, width = table
+    points = as_points([delta, exposure, fills])
+    found = estimate(points.delta_ticks, points.exposure_s, points.fills, width)
+    if isinstance(found, Estimate):
+        assert all(math.isfinite(getattr(found, name)) for name in NAMES)
+        assert found.A > 0
+        assert found.se_k > 0

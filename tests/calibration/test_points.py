@@ -1,0 +1,169 @@
+"""Tables of points: what is read, what is refused, what is written."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.calibration.points import Points, as_points, group, read_points, write_points
+from mm.errors import BrokenFile, DataError
+
+GOOD = {"delta_ticks": [1, 2], "exposure_s": [10, 20], "fills": [3, 1]}
+
+
+def write(folder, text, encoding="utf-8"):
+    path = folder / "points.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_columns_stand_in_any_order_and_others_are_passed_over(tmp_path):
+    """A table exported from elsewhere needs no rework."""
+    path = write(
+        tmp_path, "fills, note,side,delta_ticks,exposure_s,block\n3,a,bid,1,10.5,x\n1,b,ask,2.5,20,y\n\n0,c,,3,5,\n"
+    )
+    points = read_points(path)
+    assert points.delta_ticks.tolist() == [1, 2.5, 3]
+    assert points.exposure_s.tolist() == [10.5, 20, 5]
+    assert points.fills.tolist() == [3, 1, 0]
+    assert points.side.tolist() == [1, -1, 0]
+    assert points.block.tolist() == [0, 1, -1]
+    assert np.isinf(points.width_ticks).all()
+
+
+def test_a_byte_order_mark_does_not_hide_the_first_column(tmp_path):
+    """Spreadsheets write one."""
+    assert len(read_points(write(tmp_path, "delta_ticks,exposure_s,fills\n1,2,3\n", "utf-8-sig"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "points.csv:1: no column delta_ticks"),
+        ("delta_ticks;exposure_s;fills\n1;2;3\n", "parted by commas"),
+        ("delta_ticks,exposure_s\n1,2\n", "points.csv:1: no column fills"),
+        ("fills,delta_ticks,exposure_s,fills\n1,2,3,4\n", "points.csv:1: more than one column fills"),
+        ("delta_ticks,exposure_s,fills\n1,2,3\n1,2\n", "points.csv:3: 2 fields under 3 columns"),
+        ("delta_ticks,exposure_s,fills\n1,2,3\n1,two,3\n", "points.csv:3: exposure_s is 'two', not a number"),
+        ("delta_ticks,exposure_s,fills\n1,2,1_000\n", "points.csv:2: fills is '1_000', not a number"),
+        ("delta_ticks,exposure_s,fills\n1,2,3\n\n1,-2,3\n", "points.csv:4: exposure_s is -2"),
+        ("delta_ticks,exposure_s,fills\nnan,2,3\n", "points.csv:2: delta_ticks is nan"),
+        ("delta_ticks,exposure_s,fills\n1,inf,3\n", "points.csv:2: exposure_s is inf"),
+        ("delta_ticks,exposure_s,fills\n1,2,-1\n", "points.csv:2: fills is -1"),
+        ("delta_ticks,exposure_s,fills\n1,0,1\n", "points.csv:2: exposure_s is 0; there are fills"),
+        ("delta_ticks,exposure_s,fills,side\n1,2,3,buy\n", "points.csv:2: side is 'buy'; write bid or ask"),
+    ],
+)
+def test_a_malformed_table_is_refused_with_file_line_and_value(tmp_path, text, said):
+    """The message is where to look and what to do; the exit code is that of a broken file."""
+    with pytest.raises(BrokenFile) as caught:
+        read_points(write(tmp_path, text))
+    assert said in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'delta_ticks,exposure_s,fills\n"1,2,3' + b"x" * 200_000])
+def test_a_file_that_is_no_table_is_refused(tmp_path, content):
+    """Binary files and endless fields are not a crash."""
+    path = tmp_path / "points.csv"
+    path.write_bytes(content)
+    with pytest.raises(BrokenFile, match=r"points\.csv"):
+        read_points(path)
+    with pytest.raises(BrokenFile, match="absent"):
+        read_points(tmp_path / "absent.csv")
+    with pytest.raises(BrokenFile):
+        read_points(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"delta_ticks": [1, float("nan")]}, "row 2: delta_ticks is nan"),
+        ({"exposure_s": [-1, 20]}, "row 1: exposure_s is -1"),
+        ({"exposure_s": [10, 1e16]}, "row 2: exposure_s is 1e\\+16"),
+        ({"fills": [3, -1]}, "row 2: fills is -1"),
+        ({"exposure_s": [10, 0]}, "row 2: exposure_s is 0; there are fills"),
+        ({"fills": [3, 1, 2]}, "shapes"),
+        ({"fills": ["many", 1]}, "column fills is not all numbers"),
+        ({"side": ["bid", "left"]}, "row 2: side is 'left'"),
+        ({"side": [3, 1]}, "row 1: side is 3"),
+        ({"block": [0, 1.5]}, "row 2: block is 1.5"),
+        ({"block": [-2, 1]}, "row 1: block is -2"),
+        ({"width_ticks": [1, 0]}, "row 2: width_ticks is 0"),
+    ],
+)
+def test_columns_that_cannot_be_are_refused_with_their_row(changed, said):
+    """The same rules hold for tables made in Python."""
+    with pytest.raises(DataError, match=said):
+        as_points(GOOD | changed)
+
+
+def test_points_come_as_mapping_as_columns_or_as_points():
+    """`mm.fit_poisson` takes what is at hand."""
+    points = as_points({**GOOD, "side": ["bid", -1], "remark": ["x", "y"]})
+    assert as_points(points) is points
+    assert points.side.tolist() == [1, -1]
+    assert as_points(list(GOOD.values())).fills.tolist() == [3, 1]
+    for poor in ({"fills": [1]}, [[1], [2]]):
+        with pytest.raises(DataError, match="exposure_s"):
+            as_points(poor)
+
+
+def test_points_cannot_be_changed_and_do_not_follow_their_source():
+    """What was checked stays what was checked."""
+    source = np.array([1.0, 2.0])
+    points = Points.of(source, [10, 20], [3, 1])
+    source[0] = np.nan
+    assert points.delta_ticks.tolist() == [1, 2]
+    with pytest.raises(ValueError, match="read-only"):
+        points.fills[0] = 7
+
+
+def test_the_written_file_sums_blocks_and_stands_in_order(tmp_path):
+    """`calibration_points.csv`: by distance, bid before ask; no exposure, no intensity."""
+    points = Points.of(
+        [2, 1, 1, 1, 3.5, 9],
+        [10, 5, 5, 20, 8, 0],
+        [1, 2, 3, 4, 0, 0],
+        ["bid", "ask", "ask", "bid", "", "bid"],
+        range(6),
+    )
+    path = tmp_path / "calibration_points.csv"
+    write_points(path, points)
+    assert path.read_text() == (
+        "delta_ticks,side,exposure_s,fills,lambda_per_s\n"
+        "1,bid,20,4,0.2\n"
+        "1,ask,10,5,0.5\n"
+        "2,bid,10,1,0.1\n"
+        "3.5,,8,0,0\n"
+        "9,bid,0,0,\n"
+    )
+
+
+rows = st.tuples(
+    st.floats(-100, 100),
+    st.floats(1e-3, 1e9),
+    st.one_of(st.integers(0, 10**9), st.floats(0, 1e9)),
+    st.sampled_from([-1, 0, 1]),
+)
+
+
+@given(st.lists(rows, min_size=1, max_size=8, unique_by=lambda row: (row[0], row[3])))
+def test_written_points_read_back_as_they_were(tmp_path_factory, table):
+    """No number moves when it is written to a file and read again."""
+    delta, exposure, fills, side = zip(*sorted(table, key=lambda row: (row[0], -row[3])), strict=True)
+    points = Points.of(delta, exposure, fills, side)
+    path = tmp_path_factory.mktemp("points") / "points.csv"
+    write_points(path, points)
+    again = read_points(path)
+    for name in ("delta_ticks", "exposure_s", "fills", "side"):
+        assert getattr(again, name).tolist() == getattr(points, name).tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=20))
+def test_groups_are_the_distinct_keys_in_order(keys):
+    """Every sum over rows stands on this."""
+    pairs = np.array(keys, np.int64).reshape(-1, 2)
+    first, groups = group(pairs[:, 0], pairs[:, 1])
+    assert [tuple(pairs[row]) for row in first] == sorted(set(keys))
+    assert [tuple(pairs[first[number]]) for number in groups] == keys

@@ -1,0 +1,231 @@
+"""The whole fit: statuses in their order, selection, methods, intervals, and that nothing makes it raise."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from fit_tables import S1, S2, columns, finite_tables, reference_cases, shared
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import mm
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.poisson_fit import ESTIMATORS, fit_poisson
+from mm.errors import UsageError
+
+DENSE = {"delta_ticks": [1, 2, 3, 5, 8, 13], "exposure_s": [1000.0] * 6, "fills": [62, 45, 38, 22, 9, 2]}
+
+
+def check(fit, expected):
+    for name, value in expected.items():
+        tolerance = {"abs": 1e-6} if name in ("loglik", "deviance", "pearson_chi2") else {"rel": 1e-6}
+        tolerance = {"rel": 1e-5} if name.startswith("ci95") else tolerance
+        assert getattr(fit, name) == pytest.approx(value, **tolerance), name
+
+
+@pytest.mark.parametrize("case", [S1, S2])
+def test_the_published_cases_are_met(case):
+    """Everything that is published of the two tables, through the public door."""
+    fit = mm.fit_poisson(columns(case))
+    check(fit, case["poisson_mle"])
+    assert (fit.status, fit.usable, fit.reason, fit.warnings) == ("ok", True, "", ())
+    assert (fit.firth.A, fit.firth.k) == pytest.approx((case["firth"]["A"], case["firth"]["k"]), rel=1e-6)
+    assert (fit.log_linear.A, fit.log_linear.k) == pytest.approx(tuple(case["log_linear"].values()), rel=1e-6)
+    assert (fit.mle.A, fit.mle.k, fit.mle.se_k) == (fit.A, fit.k, fit.se_k)
+
+
+@shared
+@pytest.mark.parametrize("case", reference_cases(), ids=lambda case: case.get("id") or case["name"])
+def test_the_reference_cases_are_met(case):
+    """All recorded cases to their stated tolerances; an edge has the status that it should have."""
+    fit = fit_poisson(columns(case))
+    if "mle_status" in case:
+        statuses = {
+            "interior_bucket_only": "few_fills",
+            "nearest_bucket_only": "boundary_k_pos",
+            "farthest_bucket_only": "boundary_k_neg",
+            "all_zero": "no_fills",
+            "increasing_rates_negative_k": "k_nonpositive",
+        }
+        assert fit.status == statuses[case["name"]]
+        expected = case.get("poisson_mle", dict.fromkeys(("A", "k", "se_logA", "se_k")))
+        for name in ("A", "k", "se_logA", "se_k"):
+            assert getattr(fit.mle, name) == (expected[name] and pytest.approx(expected[name], rel=1e-6))
+        return
+    published = case["poisson_mle"]
+    renamed = {"loglik": published["loglik_full"], "ci95_k": published["profile95_k"]}
+    same = ("A", "k", "logA", "se_logA", "se_k", "cov_logA_k", "deviance", "pearson_chi2", "df_resid", "aic")
+    check(fit, {**renamed, **{name: published[name] for name in same}})
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "status"),
+    [
+        (([], [], []), {}, "no_fills"),
+        (([1], [10], [0]), {}, "no_fills"),  # one distance as well
+        (([1, 1], [10, 10], [3, 4]), {}, "too_few_deltas"),
+        (([1, 2], [10, 10], [9, 4]), {"min_usable_deltas": 3}, "too_few_deltas"),
+        (([1, 2, 3], [1, 10, 10], [9, 4, 1]), {"min_usable_deltas": 3, "min_exposure_s": 5}, "too_little_exposure"),
+        (([1, 2, 3], [1, 10, 10], [9, 0, 0]), {"min_exposure_s": 5}, "no_fills"),
+        (([1, 2, 3], [10, 10, 10], [9, 0, 0]), {}, "boundary_k_pos"),
+        (([1, 2, 3], [10, 10, 10], [0, 0, 9]), {}, "boundary_k_neg"),
+        (([1, 2, 3], [10, 10, 10], [1, 2, 9]), {}, "k_nonpositive"),  # few fills as well
+        (([1, 2, 3], [10, 10, 10], [9, 4, 2]), {}, "few_fills"),
+        (([1, 2, 3], [10, 10, 10], [1000, 100, 90]), {}, "poor_fit"),
+        (([1, 2, 3], [10, 10, 10], [90, 40, 20]), {}, "ok"),
+    ],
+)
+def test_the_first_status_that_holds_is_named(table, options, status):
+    """In the order of the contract; the last three are usable."""
+    fit = fit_poisson(table, **options)
+    assert fit.status == status
+    assert fit.usable == (status in ("ok", "few_fills", "poor_fit"))
+    assert (fit.A is not None) == (fit.k is not None) == fit.usable
+    assert bool(fit.reason) == (status != "ok")
+    assert bool(fit.warnings) == (status in ("few_fills", "poor_fit"))
+
+
+def test_rows_are_left_out_only_when_asked_and_as_sums():
+    """Five short stretches of one distance are one long one; the limit is a distance that still takes part."""
+    table = {"delta_ticks": [1, 2, 3] + [5] * 5, "exposure_s": [10, 10, 3] + [2] * 5, "fills": [90, 40, 8] + [1] * 5}
+    whole = fit_poisson(table)
+    assert (whole.max_delta_ticks, whole.n_fills, whole.exposure_s, whole.df_resid) == (5, 143, 33, 2)
+    longer = fit_poisson(table, min_exposure_s=5)
+    assert (longer.min_delta_ticks, longer.max_delta_ticks, longer.n_fills, longer.df_resid) == (1, 5, 135, 1)
+    nearer = fit_poisson(table, max_delta_ticks=3)
+    assert (nearer.max_delta_ticks, nearer.n_fills) == (3, 138)
+
+
+def test_sides_blocks_and_order_of_rows_do_not_change_the_estimate():
+    """Equal distances are summed first, whatever the rows were."""
+    rng = np.random.default_rng(3)
+    parts = {name: np.repeat(column, 4) for name, column in DENSE.items()}
+    parts["exposure_s"] = parts["exposure_s"] / 4
+    parts["fills"] = parts["fills"] / 4
+    parts |= {"side": np.tile([1, -1, 1, -1], 6), "block": np.tile([0, 0, 1, 1], 6)}
+    order = rng.permutation(24)
+    fit, whole = fit_poisson({name: column[order] for name, column in parts.items()}), fit_poisson(DENSE)
+    assert (fit.A, fit.k, fit.deviance, fit.df_resid) == pytest.approx(
+        (whole.A, whole.k, whole.deviance, whole.df_resid)
+    )
+    assert (fit.n_blocks, whole.n_blocks) == (2, 0)
+    assert (fit.sides.bid.n_fills, fit.sides.ask.n_fills) == (89, 89)
+    assert fit.sides.bid.k == pytest.approx(whole.k)
+    assert fit.side_lr_p == pytest.approx(1)
+    assert (whole.sides.bid.n_fills, whole.sides.bid.A, whole.side_lr_p) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "beside"), [("poisson_firth", "firth"), ("log_linear", "log_linear"), ("poisson_mle", "mle")]
+)
+def test_the_method_chooses_which_estimate_a_and_k_are(method, beside):
+    """The others stand beside, the same in every fit; the interval is that of the chosen one."""
+    fit, plain = fit_poisson(columns(S2), fit_method=method), fit_poisson(columns(S2))
+    chosen = getattr(fit, beside)
+    assert (fit.fit_method, fit.A, fit.k) == (method, chosen.A, chosen.k)
+    assert (fit.mle, fit.firth, fit.log_linear) == (plain.mle, plain.firth, plain.log_linear)
+    assert fit.ci95_k[0] < fit.k < fit.ci95_k[1]
+    assert fit.ci95_A[0] < fit.A < fit.ci95_A[1]
+    assert fit.loglik <= plain.loglik + 1e-9
+
+
+def test_firth_is_usable_where_the_likelihood_has_no_maximum_and_says_so():
+    """All of many fills at the nearest distance: finite by the prior, with a warning; the likelihood says so in mle."""
+    fit = fit_poisson(([1, 2, 3], [100, 100, 100], [60, 0, 0]), fit_method="poisson_firth")
+    assert (fit.usable, fit.status, fit.mle.k) == (True, "ok", None)
+    assert any("no finite maximum" in warning for warning in fit.warnings)
+    assert fit_poisson(([1, 2, 3], [100, 100, 100], [60, 0, 0])).firth.k == fit.k
+
+
+def test_log_linear_says_when_its_buckets_are_thin():
+    """Dropping and weighting thin buckets understates k."""
+    fit = fit_poisson(columns(S2), fit_method="log_linear")
+    assert any("fewer than 5 fills" in warning for warning in fit.warnings)
+
+
+def bursts(seed=5, blocks=30):
+    rng = np.random.default_rng(seed)
+    delta = np.tile([1, 2, 3, 5, 8], blocks)
+    level = np.repeat(rng.gamma(2, 0.5, blocks), 5)
+    fills = rng.poisson(60 * level * np.exp(-0.3 * delta))
+    return {
+        "delta_ticks": delta,
+        "exposure_s": [300.0] * len(delta),
+        "fills": fills,
+        "block": np.repeat(np.arange(blocks), 5),
+    }
+
+
+def test_intervals_by_blocks_replace_the_others_where_one_tape_feeds_all():
+    """And are wider for bursts, of which the dispersion warns."""
+    profile, block = fit_poisson(bursts()), fit_poisson(bursts(), intervals="block")
+    assert profile.ci95_A_block == block.ci95_A_block == block.ci95_A
+    assert profile.ci95_k_block == block.ci95_k_block == block.ci95_k
+    assert np.diff(block.ci95_A) > 2 * np.diff(profile.ci95_A)
+    assert profile.dispersion > 3
+    assert any("as much as Poisson counts" in warning for warning in profile.warnings)
+    lonely = fit_poisson(DENSE, intervals="block")
+    assert (lonely.ci95_A, lonely.ci95_k, lonely.n_blocks) == (None, None, 0)
+    assert any("no 95 % intervals" in warning for warning in lonely.warnings)
+
+
+def test_sides_that_differ_are_said_to():
+    """And have their own A and k; a side whose k is not positive keeps only its count."""
+    table = {
+        "delta_ticks": [1, 2, 3, 5] * 2,
+        "exposure_s": [100.0] * 8,
+        "fills": [300, 200, 130, 60, 10, 11, 12, 14],
+        "side": ["bid"] * 4 + ["ask"] * 4,
+    }
+    fit = fit_poisson(table)
+    assert fit.side_lr_p < 1e-6
+    assert any("bid and ask differ" in warning for warning in fit.warnings)
+    assert fit.sides.bid.k > fit.k
+    assert (fit.sides.ask.k, fit.sides.ask.n_fills) == (None, 47)
+
+
+def test_cells_and_plain_points_of_one_tape_agree():
+    """Disjoint cells of simulated depths give the A and k that made them; cumulative points nearly the same."""
+    rng = np.random.default_rng(18)
+    ticks = np.floor(rng.exponential(1 / 0.3, rng.poisson(0.2 * 7200))).astype(int).clip(max=40)
+    counts = np.bincount(ticks, minlength=41)
+    cells = {
+        "delta_ticks": np.arange(41),
+        "exposure_s": [7200.0] * 41,
+        "fills": counts,
+        "width_ticks": [1.0] * 40 + [np.inf],
+    }
+    fit = fit_poisson(cells)
+    assert fit.status == "ok"
+    assert fit.ci95_A[0] < 0.2 < fit.ci95_A[1]
+    assert fit.ci95_k[0] < 0.3 < fit.ci95_k[1]
+    assert fit.pivot_delta == pytest.approx(0, abs=1e-3)
+    assert fit.lambda_at_pivot == pytest.approx(counts.sum() / 7200, rel=1e-3)
+    nested = fit_poisson((np.arange(41), [7200.0] * 41, counts[::-1].cumsum()[::-1]))
+    assert (nested.A, nested.k) == pytest.approx((fit.A, fit.k), rel=0.05)
+    deep = fit_poisson({**cells, "fills": np.arange(41), "width_ticks": [1.0] * 41})
+    assert (deep.status, deep.mle.k) == ("boundary_k_neg", None)
+
+
+@pytest.mark.parametrize("options", [{"fit_method": "ols"}, {"intervals": "bootstrap"}])
+def test_an_unknown_method_is_refused_with_the_known_ones(options):
+    """As a wrong knob."""
+    with pytest.raises(UsageError, match=r"choose (poisson_mle, poisson_firth, log_linear|profile, block)"):
+        fit_poisson(DENSE, **options)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(finite_tables, st.sampled_from(list(ESTIMATORS)), st.sampled_from(["profile", "block"]))
+def test_no_finite_table_makes_it_raise(table, method, intervals):
+    """Whatever it is given, it answers with a fit: usable and finite, or with a status; and as valid JSON."""
+    fit = fit_poisson(table, fit_method=method, intervals=intervals)
+    assert fit.usable == (fit.status in ("ok", "few_fills", "poor_fit"))
+    if fit.usable:
+        assert all(math.isfinite(value) and value > 0 for value in (*fit.parameters(), fit.se_k))
+    for ends, value in ((fit.ci95_A, fit.A), (fit.ci95_k, fit.k)):
+        assert ends is None or ends[0] <= value <= ends[1]
+    assert str(fit)
+    assert fit.summary()
+    content = json.loads(json.dumps(fit.to_json(), allow_nan=False))
+    assert PoissonFit.from_json(content, "fit.json").status == fit.status

@@ -27,6 +27,7 @@ from mm.market_data.grid import Grid
 from mm.market_data.messages import Futures, Message, Messages, Other, Unreadable
 
 EARLIEST_US = 10**15
+LATEST_US = 4_102_444_800_000_000
 RECOGNISE_LINES = 20
 SPOT_RECORDERS = ("BINANCE", "BINANCE_US")
 
@@ -106,7 +107,7 @@ class Capture:
         try:
             recv_us, url, body = self._split(line)
             return Received(recv_us, self._message(url, body), answer=bool(url and body))
-        except (Unreadable, OffGrid, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (ValueError, OffGrid, msgspec.MsgspecError) as error:
             return Received(recv_us, Broken(line, f"{self.where()}: {error}", self.lines.cut))
         except Futures as error:
             raise BrokenFile(
@@ -128,7 +129,7 @@ class Capture:
                 return _split_record
             try:
                 _split_stamped(line)
-            except (Unreadable, UnicodeDecodeError):
+            except ValueError:
                 continue
             return _split_stamped
         what = _describe(first[0]) if first else "it holds no line"
@@ -190,8 +191,8 @@ def _stamp_us(text: bytes) -> int:
         raise Unreadable(f"{text[:40].decode(errors='replace')!r} is not a receive stamp")
     stamp = int(whole)
     us = stamp_to_us(stamp)
-    if us < EARLIEST_US:
-        raise Unreadable(f"receive stamp {stamp} lies before the year 2001")
+    if not EARLIEST_US <= us < LATEST_US:
+        raise Unreadable(f"receive stamp {stamp} does not lie in the years 2001 to 2099, in s, ms, µs or ns")
     if fraction and us > stamp:  # s or ms: the fraction reaches down to the µs
         places = 6 if us == stamp * US_PER_S else 3
         us += int(fraction[:places].ljust(places, b"0"))

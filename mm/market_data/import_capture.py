@@ -132,7 +132,7 @@ class _Import:
 
     def _read(self, capture: Capture, session: ImportSession) -> CaptureReport:
         """Give every message of *capture* to *session*."""
-        read = CaptureReport(capture.lines.path.name)
+        lines, read = capture.lines, CaptureReport(capture.lines.path.name)
         bare_snapshot = ""
         for recv_us, message, _ in capture:
             if isinstance(message, Broken):
@@ -151,24 +151,23 @@ class _Import:
                 try:
                     session.take(recv_us, message)
                 except BrokenFile as error:
-                    raise BrokenFile(f"{capture.lines.path}:{capture.lines.number}: {error}") from error
-        if bare_snapshot and len(capture.messages.symbols) > 1:
-            symbols = _named(capture.messages.symbols)
-            raise BrokenFile(
-                f"{capture.lines.path}: holds {symbols}, and the snapshot at {bare_snapshot} does not say whose it is; "
-                f"give a capture of one symbol, or one whose REST lines have their address"
-            )
-        lines = capture.lines
+                    raise BrokenFile(f"{lines.path}:{lines.number}: {error}") from error
+        if bare_snapshot:
+            self._check_alone(capture, bare_snapshot)
         read.lines, read.lost_bytes, read.ends_early = lines.number, lines.lost_bytes, lines.ends_early
         if not read.whole:
-            lost = {
-                "kind": "capture_cut",
-                "file": read.name,
-                "lost_bytes": read.lost_bytes,
-                "cut_lines": read.cut_lines,
-            }
-            session.note(None, "anomaly", lost)
+            lost = {"lost_bytes": read.lost_bytes, "cut_lines": read.cut_lines}
+            session.note(None, "anomaly", {"kind": "capture_cut", "file": read.name, **lost})
         return read
+
+    def _check_alone(self, capture: Capture, bare_snapshot: str) -> None:
+        """Refuse snapshots that name no symbol where there are several; one that is met once may be a damaged line."""
+        seen = capture.messages.symbols
+        if any(count > 1 for name, count in seen.items() if name != self.symbol):
+            raise BrokenFile(
+                f"{capture.lines.path}: holds {_named(seen)}, and the snapshot at {bare_snapshot} does not say whose "
+                f"it is; give a capture of one symbol, or one whose REST lines have their address"
+            )
 
     def _learn(self, recv_us: int, info: ExchangeInfo, capture: Capture, session: ImportSession) -> None:
         """Take over the exchange's own filters."""
@@ -204,8 +203,17 @@ class _Import:
                 f"the capture has both trade streams; {session.trade_stream} was stored, {session.left_out:,} "
                 f"messages of the other one were left out"
             )
+        off_tick = sum(day.book.anomalies["off_tick"] for day in report.days)
+        if off_tick:
+            report.warnings.append(
+                f"{off_tick:,} messages hold prices off tick size {short_text(tick_e8)}; the ledger names them; "
+                f"give --tick-size if that is not the exchange's"
+            )
         if not any(day.synced for day in report.days):
-            report.warnings.append("no day ever synced: no snapshot bridges to the diffs; diffs and trades are stored")
+            report.warnings.append(
+                "no day ever synced: no snapshot became the book (snapshot_failed in the ledger says why); "
+                "diffs and trades are stored"
+            )
 
     def _instrument_json(self, report: ImportReport) -> str | None:
         """Return the text of ``instrument.json``; None where nothing is known."""

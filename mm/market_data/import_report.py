@@ -151,7 +151,7 @@ def _day_line(day: DayReport) -> str:
         *([f"{day.clock_steps:,} clock steps"] if day.clock_steps else []),
         *([f"{day.quarantined:,} lines in quarantine"] if day.quarantined else []),
         *([_anomalies(book.anomalies)] if book.anomalies else []),
-        *([] if day.synced else ["never synced: no snapshot that bridges, so no frames"]),
+        *([] if day.synced else ["never synced, so no frames"]),
     ]
     return f"{day.day}  {', '.join(counted)}"
 

@@ -71,7 +71,7 @@ class ImportSession:
         self._broken: list[tuple[int, Broken]] = []
 
     def note(self, recv_us: int | None, kind: str, details: Mapping[str, Any]) -> None:
-        """Write an event before the next message, in whose day it then stands; without *recv_us* at its time."""
+        """Write an event before the next message, in whose day it then stands; None is the time of the last one."""
         self._notes.append((recv_us or 0, kind, details))
 
     def quarantine(self, recv_us: int | None, broken: Broken) -> None:
@@ -198,7 +198,7 @@ class ImportSession:
 
     def _write_notes(self, today: _Today) -> None:
         for at_us, kind, details in self._notes:
-            today.writer.event(max(at_us, today.report.first_us), kind, today.keeper.epoch_id, details)
+            today.writer.event(max(at_us or self._last_us, today.report.first_us), kind, today.keeper.epoch_id, details)
         self._notes.clear()
 
     def _close(self, today: _Today, reason: str) -> None:

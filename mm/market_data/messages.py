@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from mm.errors import BrokenFile
+from mm.market_data.check_rows import exchange_stamp
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level
 
@@ -162,8 +163,8 @@ class Messages:
         """Return what a JSON text is: a combined-stream message, a bare payload, or a REST answer without its address.
 
         Raises:
-            Unreadable: If a field contradicts the others; OffGrid if a price or a quantity is no decimal;
-                msgspec.MsgspecError if the JSON is broken or lacks a field.
+            ValueError: If a field contradicts the others (Unreadable), or a time is none of ours; OffGrid if a price or
+                a quantity is no decimal; msgspec.MsgspecError if the JSON is broken or lacks a field.
             Futures: If only futures markets send it.
         """
         envelope = _ENVELOPE.decode(body)
@@ -227,6 +228,8 @@ class Messages:
         else:
             if isinstance(message, TradePrint) and message.X is not None:
                 raise Futures("a trade with 'X'")
+            exchange_stamp(message.E, "E")
+            exchange_stamp(message.T, "T")
             self._grid.check(((message.p, message.q),))
         return message
 
@@ -235,6 +238,7 @@ class Messages:
             raise Futures("a depth update with 'pu'")
         if update.u < update.U:
             raise Unreadable(f"a depth update from U={update.U} down to u={update.u}")
+        exchange_stamp(update.E, "E")
         self._grid.check(update.b)
         self._grid.check(update.a)
 

@@ -103,7 +103,7 @@ def test_a_cut_last_line_says_so_and_a_whole_one_counts(tmp_path):
     assert broken.cut
 
 
-@pytest.mark.parametrize("stamp", ["0", "999999999", "12.x", "-5"])
+@pytest.mark.parametrize("stamp", ["0", "999999999", "12.x", "-5", "4102444800", "9" * 30, "9" * 5000])
 def test_an_impossible_stamp_is_a_broken_line(tmp_path, stamp):
     """It must not open a day of its own."""
     received = read(tmp_path, lines([diff(1, 2)]) + f"{stamp} {json.dumps(diff(3, 4))}\n".encode())

@@ -124,6 +124,13 @@ def test_a_tick_from_the_capture_withholds_what_is_off_it(tmp_path):
     assert events(day, "anomaly")[0]["price"] == "99.95"
 
 
+def test_a_wrong_tick_is_told_in_the_report(tmp_path):
+    """The day stays unsynced, and the user must see why without reading the ledger."""
+    report = imported(tmp_path, GOOD, tick_size="1")
+    assert report.warnings[-2].startswith("2 messages hold prices off tick size 1; ")
+    assert report.warnings[-1].startswith("no day ever synced")
+
+
 def test_only_the_asked_symbol_is_imported(tmp_path):
     """The others stay in the capture."""
     other = [diff(5, 5, symbol="ABCUSDT"), trade(9, symbol="ABCUSDT"), ticker(5, symbol="ABCUSDT")]
@@ -148,8 +155,13 @@ def test_a_capture_of_nothing_is_refused(tmp_path):
 def test_a_snapshot_of_nobody_among_several_symbols_is_refused(tmp_path):
     """It would make a book of another symbol, silently."""
     with pytest.raises(BrokenFile, match=r"holds ABCUSDT, SIMUSDT, and the snapshot at capture_0\.gz:1 does not say"):
-        imported(tmp_path, [*GOOD, trade(1, symbol="ABCUSDT")])
+        imported(tmp_path, [*GOOD, trade(1, symbol="ABCUSDT"), trade(2, symbol="ABCUSDT")])
     assert not (tmp_path / "data").exists()
+
+
+def test_a_damaged_name_is_no_second_symbol(tmp_path):
+    """One flipped bit must not cost a day."""
+    assert imported(tmp_path, [*GOOD, diff(13, 13, symbol="SIMUSDU"), diff(14, 14)]).days[0].book.gaps == 1
 
 
 def test_a_truncated_capture_gives_all_its_whole_lines(tmp_path):

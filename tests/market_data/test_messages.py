@@ -123,6 +123,8 @@ def test_hosts_of_futures_are_refused():
         (json.dumps(snapshot(1, [["0", "1"]])), OffGrid),
         (json.dumps(trade(1, price="0")), OffGrid),
         (json.dumps(diff(3, 2)), Unreadable),
+        (json.dumps(diff(1, 2, E=17)), ValueError),
+        (json.dumps(trade(1, E=10**20)), ValueError),
         (json.dumps({"stream": "simusdt@depth", "data": diff(1, 2, symbol="ABCUSDT")["data"]}), Unreadable),
     ],
 )

@@ -300,8 +300,8 @@ def of_walkforward(models: Models, windows: Windows) -> Models:
     given = models.fill_params_file or models.fill_params_json
     if given and models.fill_model == "poisson" and windows.fallback_policy != "global_default":
         raise UsageError(
-            f"FILL_PARAMS_FILE or FILL_PARAMS_JSON is {str(given)!r}, but a walk-forward fits its own A and k; leave it out, "
-            f"or set FALLBACK_POLICY=global_default to use it where a window has no usable fit"
+            f"FILL_PARAMS_FILE or FILL_PARAMS_JSON is {str(given)!r}, but a walk-forward fits its own A and k; "
+            f"leave it out, or set FALLBACK_POLICY=global_default to use it where a window has no usable fit"
         )
     own = models.fill_params_json if models.fill_model != "poisson" else None
     return replace(models, fill_params_json=own, fill_params_file=None)

@@ -12,7 +12,7 @@ METRICS = "window_metrics.csv"
 
 
 @runner("schedule", Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
-def main(  # noqa: PLR0913 - one group of knobs each
+def main(
     run: Run,
     day: Day,
     market: Market,

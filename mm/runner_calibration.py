@@ -12,7 +12,7 @@ FIT = "poisson_fit.json"
 
 
 @runner("calibration", Day, Market, Calibration, Fit, Execution, Account, method="calib_method")
-def main(  # noqa: PLR0913 - one group of knobs each
+def main(
     run: Run,
     day: Day,
     market: Market,

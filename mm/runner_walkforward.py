@@ -4,8 +4,8 @@ import json
 
 from mm.cli import runner
 from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
-from mm.runs import Run
 from mm.runner_calibrate_schedule import METRICS, SCHEDULE
+from mm.runs import Run
 
 
 @runner(
@@ -20,7 +20,7 @@ from mm.runner_calibrate_schedule import METRICS, SCHEDULE
     Models,
     defaults={"fill_model": "poisson"},
 )
-def main(  # noqa: PLR0913 - one group of knobs each
+def main(
     run: Run,
     day: Day,
     market: Market,

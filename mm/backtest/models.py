@@ -25,7 +25,7 @@ def trade_cross(*, strict: bool = False, share: float = 1.0, penetration_ticks: 
 
 def poisson(
     *,
-    A: float | None = None,  # noqa: N803 - the model's own symbol
+    A: float | None = None,
     k: float | None = None,
     bid: Mapping[str, float] | None = None,
     ask: Mapping[str, float] | None = None,
@@ -65,7 +65,7 @@ def _constant(bid: Mapping[str, float | None], ask: Mapping[str, float | None]) 
     return Intensity([(0, FOREVER, A_bid, k_bid, A_ask, k_ask, (k_bid + k_ask) / 2)])
 
 
-def avellaneda_stoikov(
+def avellaneda_stoikov(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     *,
     gamma: float = 0.1,
     k: float | None = None,

@@ -37,7 +37,8 @@ def _pieces(
         return [(0, FOREVER, A_bid, k_bid, A_ask, k_ask, fitted.k or k_bid)]
     if per_side:
         raise UsageError(
-            f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; set it to 0"
+            f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; "
+            f"set it to 0"
         )
     pieces = [
         (segment.start_us, segment.end_us, segment.A, segment.k, segment.A, segment.k, segment.k)

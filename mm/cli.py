@@ -263,7 +263,7 @@ def _named(error: BaseException) -> MMError:
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         if package in EXTRAS:
-            return MissingExtra(f"this command needs {package}; install it with: pip install 'mm[{EXTRAS[package]}]'")
+            return MissingExtra(f"this command needs {package}; install it with: pip install '.[{EXTRAS[package]}]'")
         if package == "mm":
             return MissingExtra(f"{error.name} is not compiled; build it with: make build")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

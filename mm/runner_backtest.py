@@ -14,9 +14,10 @@ def main(run: Run, day: Day, market: Market, execution: Execution, account: Acco
     from mm import assemble
     from mm.backtest.replay import backtest
     from mm.backtest.words import told
+    from mm.model_maker import ModelMaker
 
     played = assemble.tapes(run, day, market)
-    maker = assemble.ModelMaker(run, models, played[0], account.seed)
+    maker = ModelMaker(run, models, played[0], account.seed)
     rules = assemble.rules(played[0], execution, account, models)
     length_us = sum(tape.end_us - tape.start_us for tape in played)
     with run.timing("play"), run.progress("play", length_us) as step:

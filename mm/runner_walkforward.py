@@ -40,12 +40,13 @@ def main(
     from mm.backtest.words import told
     from mm.calibration.calibrate import Meter
     from mm.calibration.window_metrics import write_window_metrics
+    from mm.model_maker import ModelMaker
     from mm.walkforward.walkforward import schedule_of
 
     tape = assemble.one_tape(run, day, market)
     rules = assemble.rules(tape, execution, account, models)
     fallback = assemble.fallback(windows, models)
-    maker = assemble.ModelMaker(run, assemble.of_walkforward(models, windows), tape, account.seed)
+    maker = ModelMaker(run, assemble.of_walkforward(models, windows), tape, account.seed)
     with run.timing("calibrate"):
         meter = Meter(tape, assemble.recipe(calibration, fit, account.seed), rules)
         schedule = schedule_of(meter, assemble.plan(windows, execution), fallback)

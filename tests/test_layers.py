@@ -17,7 +17,7 @@ LAYERS = [
     ["calibration"],
     ["walkforward"],
     ["knobs", "config", "console", "logs", "cli", "cli_docs", "plugins", "run_folder", "run_manifest", "runs"],
-    ["assemble"],
+    ["model_maker", "assemble"],
 ]
 # Entry points: they may import everything, and nothing below imports them.
 ENTRIES = re.compile(r"mm\.(runner_\w+|demo|__main__|bench(\..+)?|sim(\..+)?|market_data\.recorder)\Z")

@@ -1,0 +1,129 @@
+"""Models from their knobs: names, parameters, and the fit or schedule behind them."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.intensity import intensity_of
+from mm.calibration.schedule import Schedule
+from mm.config import Models
+from mm.errors import BrokenFile, DataError, Mismatch, UsageError
+from mm.instrument import E8, short_text
+from mm.plugins import construct, require_signature, resolve
+from mm.runs import Run
+
+if TYPE_CHECKING:
+    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.tape import Tape
+
+DEFAULT_K = 1.0  # per tick; what Avellaneda-Stoikov quotes take where no fit was given
+OFFERED = ("seed", "intensity")  # what the run offers to a model that takes it
+
+
+class ModelMaker:
+    """Makes the models that the knobs name; the intensity behind them is read from FILL_PARAMS_FILE."""
+
+    def __init__(self, run: Run, models: Models, tape: "Tape", seed: int) -> None:
+        self._run, self._models, self._tape, self._seed = run, models, tape, seed
+        self._intensity: Intensity | None = None
+        self._scheduled = False
+        if models.fill_params_file is not None:
+            self.use(read_fitted(models.fill_params_file))
+            run.input_file(models.fill_params_file)
+
+    def use(self, fitted: PoissonFit | Schedule) -> None:
+        """Take a fit or a schedule for the fill model and the quotes' k.
+
+        Raises:
+            Mismatch: If it is of another symbol or tick size.
+            FitError: If it is not usable.
+        """
+        source = str(self._models.fill_params_file or "the schedule")
+        _check_match(fitted, self._tape, source)
+        self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=source)
+        self._scheduled = isinstance(fitted, Schedule)
+
+    def fills(self) -> object:
+        """Return the fill model."""
+        models = self._models
+        build = resolve(FILL_MODELS, models.fill_model, "fill model")
+        params = models.fill_params()
+        if not params and self._intensity is not None:
+            model = self._construct(build, {}, "FILL_PARAMS_FILE")
+        else:
+            model = self._construct(build, params, "FILL_PARAMS_JSON", offer_intensity=False)
+        return _checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3})
+
+    def quotes(self) -> object:
+        """Return the quote model; behind a schedule, one that quotes only where a segment is usable."""
+        build = resolve(QUOTE_MODELS, self._models.quote_model, "quote model")
+        params = self._models.quote_params()
+        if "k" in _names(build) and "k" not in params and self._intensity is None:
+            params["k"] = DEFAULT_K
+            self._run.log.warning(
+                "k_assumed", k_per_tick=DEFAULT_K, told="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
+            )
+        model = _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
+        if not self._scheduled or self._intensity is None:
+            return model
+        from mm.backtest.quotes.gated import Gated
+
+        return Gated(model, self._intensity)
+
+    def _construct(
+        self, build: Callable[..., Any], params: Mapping[str, Any], source: str, *, offer_intensity: bool = True
+    ) -> object:
+        for name in OFFERED:
+            if name in params and build.__module__ == "mm.backtest.models":
+                raise UsageError(f"{source}: {name!r} is the run's own and cannot be given; leave it out")
+        offers = {"seed": self._seed, "intensity": self._intensity if offer_intensity else None}
+        taken = {name: offers[name] for name in OFFERED if name in _names(build) and offers[name] is not None}
+        return construct(build, {**taken, **params}, source)
+
+
+def _names(build: Callable[..., Any]) -> set[str]:
+    return set(inspect.signature(build).parameters)
+
+
+def _checked(model: object, hooks: Mapping[str, int]) -> object:
+    """Return *model* after checking that a user's hooks can be called as they will be."""
+    if not type(model).__module__.startswith("mm.backtest."):
+        for name, count in hooks.items():
+            if hasattr(model, name):
+                require_signature(model, name, count)
+    return model
+
+
+def read_fitted(path: Path) -> PoissonFit | Schedule:
+    """Read a fit or a schedule."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(
+            f"--fill-params-file (FILL_PARAMS_FILE) {path}: there is no such file; run mm calibrate"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokenFile(f"{path}: cannot be read ({error})") from error
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BrokenFile(f"{path}:{error.lineno}: not JSON ({error.msg}); make it anew with mm calibrate") from error
+    if isinstance(content, dict) and "segments" in content:
+        return Schedule.from_json(content, str(path))
+    return PoissonFit.from_json(content, str(path))
+
+
+def _check_match(fitted: PoissonFit | Schedule, tape: "Tape", source: str) -> None:
+    """Refuse a fit of another symbol or tick size."""
+    if fitted.symbol is not None and fitted.symbol != tape.symbol:
+        raise Mismatch(f"{source}: a fit of {fitted.symbol}, but the run is of {tape.symbol}; calibrate {tape.symbol}")
+    tick = tape.instrument.tick_e8
+    if fitted.tick_size is not None and round(fitted.tick_size * E8) != tick:
+        raise Mismatch(
+            f"{source}: distances in ticks of {fitted.tick_size}, but {tape.symbol} {tape.days[0]} has ticks of "
+            f"{short_text(tick)}; calibrate this day's grid"
+        )

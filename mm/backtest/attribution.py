@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics import dot
 from mm.clock import US_PER_S
 from mm.errors import MMError
 from mm.instrument import E8, Instrument
@@ -183,11 +184,12 @@ def _mean(fills: "Table", half_ticks: "Column", known: "NDArray[np.bool_]", inst
     if len(value) == 0:
         return Mean(None, None, left_out)
     half_tick = instrument.tick_e8 / (2 * E8)
-    mean = float(weight @ value / weight.sum())
+    total = float(weight.sum())
+    mean = dot(weight, value) / total
     _, block = np.unique(fills[known, 0] // BLOCK_US, return_inverse=True)
     scores = np.bincount(block, weights=weight * (value - mean))
     blocks = len(scores)
     if blocks < 2:
         return Mean(mean * half_tick, None, left_out)
-    error = math.sqrt(scores @ scores * blocks / (blocks - 1)) / float(weight.sum())
+    error = math.sqrt(dot(scores, scores) * blocks / (blocks - 1)) / total
     return Mean(mean * half_tick, error * half_tick, left_out)

@@ -57,11 +57,11 @@ def sharpe_autocorr(changes: "Floats") -> float | None:
     if ratio is None:
         return None
     centred = changes - changes.mean()
-    variance = centred @ centred
+    variance = dot(centred, centred)
     last = lags(len(changes))
     inflation = 1.0
     for lag in range(1, last + 1):
-        rho = centred[lag:] @ centred[:-lag] / variance
+        rho = dot(centred[lag:], centred[:-lag]) / variance
         inflation += 2 * (1 - lag / (last + 1)) * (1 - lag / PERIODS_PER_YEAR) * rho
     return float(ratio * math.sqrt(PERIODS_PER_YEAR / inflation)) if inflation > 0 else None
 
@@ -157,15 +157,15 @@ def inventory_moments(us: "Instants", inventory: "Instants") -> dict[str, float 
     """
     held = np.diff(us).astype(np.float64)
     size = inventory[:-1].astype(np.float64)
-    total = held.sum()
+    total = float(held.sum())
     most = float(np.abs(inventory.astype(np.float64)).max()) if len(inventory) else None
     if total == 0:
         return {"mean": None, "abs_mean": None, "max": most, "rms": None}
     return {
-        "mean": float(held @ size / total),
-        "abs_mean": float(held @ np.abs(size) / total),
+        "mean": dot(held, size) / total,
+        "abs_mean": dot(held, np.abs(size)) / total,
         "max": most,
-        "rms": math.sqrt(held @ size**2 / total),
+        "rms": math.sqrt(dot(held, size**2) / total),
     }
 
 
@@ -195,6 +195,20 @@ def partial_orders(order_ids: "Instants", filled: "Instants", placed_ids: "Insta
     """Return how many orders have a fill smaller than themselves; *placed_ids* rise."""
     size = placed[np.searchsorted(placed_ids, order_ids)]
     return len(np.unique(order_ids[filled < size]))
+
+
+def dot(first: "Numbers", second: "Numbers") -> float:
+    """Return the sum of the products.
+
+    Not ``first @ second``: BLAS sums in an order that depends on the machine and its cores, so that the same run would
+    have other last digits elsewhere, and its idle threads spin for longer than all of a summary takes.
+    """
+    return float((first * second).sum())
+
+
+def exact_sum(values: "Instants") -> int:
+    """Return the sum of whole numbers, also where 64 bits do not hold it."""
+    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
 def quotient(over: float, under: float) -> float | None:

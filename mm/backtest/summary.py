@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mm.backtest import metrics
 from mm.backtest._text import NULL
 from mm.backtest.attribution import HORIZONS_S, Ledger, adverse_selection, effective_half_spread, ledger, split
@@ -97,13 +99,15 @@ def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
 
 def _activity(journal: "Journal") -> dict[str, Any]:
     orders, fills = journal.orders, journal.fills
-    placed = orders[orders[:, 2] == ACTIONS.index("PLACE")]
-    cancels = int((orders[:, 2] == ACTIONS.index("CANCEL_REQ")).sum())
+    action = np.ascontiguousarray(orders[:, 2])
+    placed = np.flatnonzero(action == ACTIONS.index("PLACE"))
+    cancels = int(np.count_nonzero(action == ACTIONS.index("CANCEL_REQ")))
+    placed_lots = orders[placed, 6]
     return {
         "n_orders": len(placed),
         "n_fills": len(fills),
-        "n_partial": metrics.partial_orders(fills[:, 1], fills[:, 4], placed[:, 1], placed[:, 6]),
-        "fill_ratio": metrics.quotient(sum(fills[:, 4].tolist()), sum(placed[:, 6].tolist())),
+        "n_partial": metrics.partial_orders(fills[:, 1], fills[:, 4], orders[placed, 1], placed_lots),
+        "fill_ratio": metrics.quotient(metrics.exact_sum(fills[:, 4]), metrics.exact_sum(placed_lots)),
         "quote_to_trade": metrics.quotient(len(placed) + cancels, len(fills)),
     }
 

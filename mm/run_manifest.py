@@ -72,27 +72,28 @@ class SetKnob:
         return {"value": self.value, "source": self.source}
 
 
-def hash_file(path: Path) -> tuple[str, int]:
-    """Return the sha256 of a file, in hex, and how many lines it has."""
-    digest, lines = hashlib.sha256(), 0
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file, in hex."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            lines += chunk.count(b"\n")
-    return digest.hexdigest(), lines
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def count_lines(path: Path) -> int:
+    """Return how many lines a file has."""
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(_CHUNK), b""))
 
 
 def read_input(path: Path, relative: str) -> InputFile:
     """Return the file at *path* as an input that the manifest calls *relative*."""
-    return InputFile(relative, path.stat().st_size, hash_file(path)[0])
+    return InputFile(relative, path.stat().st_size, hash_file(path))
 
 
 def read_output(folder: Path, path: Path, rows: int | None, in_digest: bool) -> OutputFile:
     """Return the file at *path* in the run *folder* as an output; the rows of a CSV are counted where None."""
-    sha256, lines = hash_file(path)
     if rows is None and path.suffix == ".csv":
-        rows = max(lines - 1, 0)
-    return OutputFile(path.relative_to(folder).as_posix(), rows, sha256, in_digest)
+        rows = max(count_lines(path) - 1, 0)
+    return OutputFile(path.relative_to(folder).as_posix(), rows, hash_file(path), in_digest)
 
 
 def digest(

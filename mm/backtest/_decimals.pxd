@@ -1,6 +1,6 @@
 # Integers and fixed decimals as text, appended at a pointer; every function returns the new end.
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef extern from *:
@@ -40,15 +40,36 @@ cdef inline char* put_fixed(char* p, uint64_t value, int digits) noexcept nogil:
     return p + digits
 
 
+cdef inline char* put_eight(char* p, uint32_t value) noexcept nogil:
+    """Append *value*, less than 10**8, with eight digits: in halves that do not wait for each other."""
+    cdef uint32_t high = value // 10000
+    cdef uint32_t low = value % 10000
+    memcpy(p, PAIRS + 2 * (high // 100), 2)
+    memcpy(p + 2, PAIRS + 2 * (high % 100), 2)
+    memcpy(p + 4, PAIRS + 2 * (low // 100), 2)
+    memcpy(p + 6, PAIRS + 2 * (low % 100), 2)
+    return p + 8
+
+
+cdef inline char* put_short(char* p, uint32_t value) noexcept nogil:
+    """Append *value*, less than 10**8, with as many digits as it has."""
+    cdef int digits = (
+        1 + (value >= 10) + (value >= 100) + (value >= 1000) + (value >= 10000)
+        + (value >= 100000) + (value >= 1000000) + (value >= 10000000)
+    )
+    return put_fixed(p, value, digits)
+
+
 cdef inline char* put_whole(char* p, uint64_t value) noexcept nogil:
     """Append *value* with as many digits as it has."""
-    cdef int digits = 1
-    cdef uint64_t rest = value
-    while rest >= 10000:
-        rest //= 10000
-        digits += 4
-    digits += (rest >= 10) + (rest >= 100) + (rest >= 1000)
-    return put_fixed(p, value, digits)
+    cdef uint64_t high = value // 100000000
+    if high == 0:
+        return put_short(p, <uint32_t> value)
+    if high < 100000000:
+        p = put_short(p, <uint32_t> high)
+    else:
+        p = put_eight(put_short(p, <uint32_t> (high // 100000000)), <uint32_t> (high % 100000000))
+    return put_eight(p, <uint32_t> (value % 100000000))
 
 
 cdef inline char* put_signed(char* p, int64_t value) noexcept nogil:
@@ -80,7 +101,7 @@ cdef inline char* put_decimal(char* p, wide_t value, int places) noexcept nogil:
     if small == size and places == 8:
         p = put_whole(p, small // 100000000)
         p[0] = c"."
-        return put_fixed(p + 1, small % 100000000, 8)
+        return put_eight(p + 1, <uint32_t> (small % 100000000))
     p = put_wide(p, size // power_of_ten(places))
     p[0] = c"."
     small = <uint64_t> (size % power_of_ten(places))

@@ -15,7 +15,7 @@ from itertools import accumulate
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from mm.backtest._decimals cimport put_decimal, put_signed, put_whole, wide_t
+from mm.backtest._decimals cimport power_of_ten, put_decimal, put_fixed, put_signed, put_whole, wide_t
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS
@@ -67,8 +67,16 @@ cdef inline char* put_product(char* p, int64_t count, wide_t unit) noexcept nogi
     return put_decimal(p, value, 8)
 
 
-cdef inline char* put_instant(char* p, int64_t us, int64_t unit) noexcept nogil:
-    return p if us < 0 else put_whole(p, <uint64_t>(us // unit))
+cdef inline char* put_ms(char* p, int64_t us) noexcept nogil:
+    return p if us < 0 else put_whole(p, <uint64_t>us // 1000)
+
+
+cdef inline char* put_us(char* p, int64_t us, const char* ms) noexcept nogil:
+    """Append *us*; its whole milliseconds were put at *ms* before."""
+    if power_of_ten(15) <= <uint64_t>us < power_of_ten(16):  # 2001 to 2286: 16 digits, and 13 of them are there
+        memcpy(p, ms, 13)
+        return put_fixed(p + 13, <uint64_t>us % 1000, 3)
+    return p if us < 0 else put_whole(p, <uint64_t>us)
 
 
 cdef inline char* put_word(char* p, int64_t code, const Words* words) noexcept nogil:
@@ -104,7 +112,11 @@ cdef inline char* comma(char* p) noexcept nogil:
 
 
 cdef char* put_order(char* p, const int64_t* row, const Units* units) noexcept nogil:
-    p = comma(put_instant(p, row[O_US], 1000))
+    cdef char* at = p
+    cdef char* active
+    cdef char* expire
+    cdef char* gone
+    p = comma(put_ms(p, row[O_US]))
     p = comma(put_signed(p, row[O_ID]))
     p = comma(put_word(p, row[O_ACTION], &units.actions))
     p = comma(put_word(p, row[O_STATUS], &units.statuses))
@@ -112,27 +124,31 @@ cdef char* put_order(char* p, const int64_t* row, const Units* units) noexcept n
     p = comma(put_product(p, row[O_TICKS], units.tick))
     p = comma(put_product(p, row[O_LOTS], units.lot))
     p = comma(put_product(p, row[O_REMAINING], units.lot))
-    p = comma(put_instant(p, row[O_ACTIVE], 1000))
-    p = comma(put_instant(p, row[O_EXPIRE], 1000))
-    p = comma(put_instant(p, row[O_CANCEL_REQ], 1000))
-    p = comma(put_instant(p, row[O_CANCEL_EFFECTIVE], 1000))
+    active = p
+    p = comma(put_ms(p, row[O_ACTIVE]))
+    expire = p
+    p = comma(put_ms(p, row[O_EXPIRE]))
+    p = comma(put_ms(p, row[O_CANCEL_REQ]))
+    gone = p
+    p = comma(put_ms(p, row[O_CANCEL_EFFECTIVE]))
     p = comma(put_word(p, row[O_REJECT], &units.rejects))
     p = comma(put_word(p, row[O_CANCEL], &units.cancels))
-    p = comma(put_instant(p, row[O_US], 1))
-    p = comma(put_instant(p, row[O_ACTIVE], 1))
-    p = comma(put_instant(p, row[O_CANCEL_EFFECTIVE], 1))
-    return put_instant(p, row[O_EXPIRE], 1)
+    p = comma(put_us(p, row[O_US], at))
+    p = comma(put_us(p, row[O_ACTIVE], active))
+    p = comma(put_us(p, row[O_CANCEL_EFFECTIVE], gone))
+    return put_us(p, row[O_EXPIRE], expire)
 
 
 cdef char* put_fill(char* p, const int64_t* row, const Units* units) noexcept nogil:
-    p = comma(put_instant(p, row[F_US], 1000))
+    cdef char* at = p
+    p = comma(put_ms(p, row[F_US]))
     p = comma(put_signed(p, row[F_ID]))
     p = comma(put_side(p, row[F_SIDE]))
     p = comma(put_product(p, row[F_TICKS], units.tick))
     p = comma(put_product(p, row[F_LOTS], units.lot))
     p = comma(put_product(p, row[F_FEE], 1))
     p = comma(put_word(p, row[F_REASON], &units.reasons))
-    p = comma(put_instant(p, row[F_US], 1))
+    p = comma(put_us(p, row[F_US], at))
     p = comma(put_mid(p, row[F_MID2], units))
     return put_product(p, row[F_INVENTORY], units.lot)
 
@@ -141,13 +157,14 @@ cdef char* put_state(char* p, const int64_t* row, const Units* units) noexcept n
     cdef wide_t cash = row[S_CASH]
     cdef wide_t fees = row[S_FEES]
     cdef wide_t value = row[S_INVENTORY]
+    cdef char* at = p
     cash *= units.cash_tl
     fees *= units.fee
     cash += units.start_cash
     cash -= fees
     value *= row[S_MID2]
     value *= units.mtm
-    p = comma(put_instant(p, row[S_US], 1000))
+    p = comma(put_ms(p, row[S_US]))
     p = comma(put_product(p, row[S_INVENTORY], units.lot))
     p = comma(put_decimal(p, cash, units.cash_places))
     p = comma(put_mid(p, row[S_MID2], units))
@@ -155,7 +172,7 @@ cdef char* put_state(char* p, const int64_t* row, const Units* units) noexcept n
         p = put_decimal(p, value, units.mtm_places)
     p = comma(p)
     p = comma(put_signed(p, row[S_OPEN]))
-    p = comma(put_instant(p, row[S_US], 1))
+    p = comma(put_us(p, row[S_US], at))
     if row[S_MID2] > 0:
         cash *= units.cash_to_equity
         cash += value

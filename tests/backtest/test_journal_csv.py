@@ -106,7 +106,9 @@ def test_a_run_is_written_as_decimals_say(scribe, start_e8):
     assert_tables(journal.orders, journal.fills, journal.state, journal.fill_reasons, grid, start_e8)
 
 
-INSTANT = st.one_of(st.just(-1), st.integers(0, 2**62))
+INSTANT = st.one_of(
+    st.just(-1), st.integers(0, 10**4), st.sampled_from([10**15 - 1, 10**15, 10**16 - 1, 10**16]), st.integers(0, 2**62)
+)
 COUNT = st.integers(-(2**62), 2**62)
 SIDE = st.sampled_from([-1, 0, 1])
 

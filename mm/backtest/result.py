@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -170,12 +171,15 @@ class Result:
             folder: Created where it does not exist.
             about: The command and the knobs, for the page.
         """
-        tables = self.write_tables(folder)
-        summary = json.dumps(self.summary, indent=1, allow_nan=False, ensure_ascii=False)
+        # The tables are written without the interpreter's lock: beside the summary, on another core.
+        with ThreadPoolExecutor(1) as other:
+            tables = other.submit(self.write_tables, folder)
+            summary = json.dumps(self.summary, indent=1, allow_nan=False, ensure_ascii=False)
+            html = page(self.summary, self.fill_columns(), self.state_columns(), about, self.excluded())
+            rows = tables.result()
         (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
-        html = page(self.summary, self.fill_columns(), self.state_columns(), about, self.excluded())
         (folder / "report.html").write_text(html, encoding="utf-8")
-        return {**tables, "summary.json": None, "report.html": None}
+        return {**rows, "summary.json": None, "report.html": None}
 
     def _price(self, ticks: "NDArray[np.int64]") -> "NDArray[np.float64]":
         return ticks * self.books.instrument.tick_e8 / E8

@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.market_data.backoff import EARLY_MOST_S, Backoff, retry_after_s
+
+
+def delays(backoff, count, now_s=0.0, work_s=0.0):
+    """Return the delays of attempts that each fail after *work_s*."""
+    found = []
+    for _ in range(count):
+        found.append(backoff.delay(now_s))
+        now_s += found[-1] + work_s
+    return found
+
+
+def test_delays_double_up_to_eight_seconds_and_after_a_minute_up_to_the_most():
+    """The first attempt is made at once: most trouble is over when one looks again."""
+    found = delays(Backoff(0.25, 30.0, draw=lambda: 0.0), 16)
+    assert found[:8] == [0, 0.25, 0.5, 1, 2, 4, 8, 8]
+    assert max(found[:12]) == EARLY_MOST_S
+    assert found[-1] == 30
+
+
+def test_a_healthy_minute_makes_everything_new():
+    """A connection that lived for a minute was a good one."""
+    backoff = Backoff(0.25, 30.0, draw=lambda: 0.0)
+    delays(backoff, 8)
+    last_s = 40.0
+    assert backoff.delay(last_s) > 0
+    assert delays(backoff, 3, now_s=last_s + 70) == [0, 0.25, 0.5]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1), st.floats(0.01, 60), st.floats(0, 70))
+def test_a_delay_is_never_longer_than_allowed(draws, most_s, work_s):
+    """Jitter shortens, by up to a half; nothing makes a delay longer."""
+    backoff, now_s = Backoff(0.25, most_s, draw=iter([*draws, *[0.5] * 50]).__next__), 0.0
+    for _ in draws:
+        delay_s = backoff.delay(now_s)
+        assert 0 <= delay_s <= most_s
+        now_s += delay_s + work_s
+
+
+def test_three_hundred_attempts_in_five_minutes_are_never_reached():
+    """The exchange bans addresses that try more often; here every attempt fails at once."""
+    assert sum(delays(Backoff(0.25, 30.0, draw=lambda: 1.0), 60)) > 300
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), (None, 0.0), ("", 0.0), ("Wed, 21 Oct 2026", 0.0), ("-1", 0.0)]
+)
+def test_the_exchange_names_its_pause_in_seconds(header, seconds):
+    """What is not in seconds is left to the backoff."""
+    assert retry_after_s(header) == seconds

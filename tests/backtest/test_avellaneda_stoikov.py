@@ -1,0 +1,90 @@
+"""The bare formula against published numbers and its own identities; units are the caller's."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.backtest.fills.intensity import Intensity
+from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov
+from mm.errors import UsageError
+
+# The paper's parameters (sigma 2, k 1.5, gamma 0.1): time left, inventory, distance of bid and ask.
+PAPER = [
+    (1.0, 0, 0.8453852114, 0.8453852114),
+    (1.0, 2, 1.6453852114, 0.0453852114),
+    (1.0, 5, 2.8453852114, -1.1546147886),
+    (0.1, 5, 0.8653852114, 0.4653852114),
+    (0.001, 2, 0.6463852114, 0.6447852114),
+]
+GAMMA, K, SIGMA = st.floats(1e-3, 5), st.floats(0.05, 5), st.floats(0, 5)
+
+
+@pytest.mark.parametrize(("tau_s", "q", "bid", "ask"), PAPER)
+def test_quotes_are_the_papers(tau_s, q, bid, ask):
+    """Equations 29 and 30, at the parameters of section 3.3; a distance may be negative."""
+    model = AvellanedaStoikov(gamma=0.1, k=1.5)
+    assert model.distances(q, tau_s, 2.0, 1.5) == pytest.approx((bid, ask), abs=1e-9)
+
+
+@given(GAMMA, K, SIGMA, st.floats(-20, 20), st.floats(0, 100))
+def test_the_spread_does_not_depend_on_inventory_and_sides_mirror(gamma, k, sigma, q, tau_s):
+    """Inventory moves both quotes by the same amount, and a short is a long seen from the other side."""
+    model = AvellanedaStoikov(gamma=gamma, k=k)
+    bid, ask = model.distances(q, tau_s, sigma, k)
+    flat_bid, flat_ask = model.distances(0, tau_s, sigma, k)
+    assert bid + ask == pytest.approx(flat_bid + flat_ask, rel=1e-9, abs=1e-9)
+    assert flat_bid == flat_ask
+    assert model.distances(-q, tau_s, sigma, k) == pytest.approx((ask, bid), rel=1e-12, abs=1e-12)
+
+
+@given(K)
+def test_without_risk_aversion_the_markup_is_one_over_k(k):
+    """(1/gamma) ln(1 + gamma/k) tends to 1/k, and the series takes over before the logarithm loses digits."""
+    for gamma in (1e-7 * k, 1.01e-8 * k, 0.99e-8 * k, 1e-12 * k):
+        bid, _ = AvellanedaStoikov(gamma=gamma, k=k).distances(0, 0.0, 1.0, k)
+        assert bid == pytest.approx(1 / k - gamma / (2 * k * k), rel=1e-9)
+
+
+@given(GAMMA, K, st.integers(1, 30), st.data())
+def test_infinite_horizon_quotes_mirror_and_end_at_the_bound(gamma, k, q_max, data):
+    """At the bound there is no quote that would go beyond it."""
+    model = AvellanedaStoikov(gamma=gamma, k=k, mode="infinite", q_max=q_max)
+    q = data.draw(st.integers(-q_max, q_max))
+    bid, ask = model.distances(q, 30.0, 1.0, k)
+    assert model.distances(-q, 30.0, 1.0, k) == pytest.approx((ask, bid), rel=1e-9)
+    assert (bid == math.inf) == (q == q_max)
+    assert (ask == math.inf) == (q == -q_max)
+    if -q_max < q < q_max:
+        assert model.distances(q + 1, 30.0, 1.0, k)[0] > bid
+
+
+def test_a_bound_ends_quotes_in_every_mode():
+    """q_max means the same wherever it is given."""
+    model = AvellanedaStoikov(gamma=0.1, k=1.0, q_max=3)
+    assert model.distances(3, 30.0, 1.0, 1.0)[0] == math.inf
+    assert model.distances(-3, 30.0, 1.0, 1.0)[1] == math.inf
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"gamma": 0.0, "k": 1.0}, "gamma is 0.0; it must be above 0"),
+        ({"k": -1.0}, "k is -1.0"),
+        ({"k": 1.0, "mode": "weekly"}, "mode is 'weekly'; it must be one of rolling, session, infinite"),
+        ({"k": 1.0, "mode": "infinite"}, "needs q_max"),
+        ({}, "k is missing"),
+        ({"k": 1.0, "sigma": -1.0}, "sigma is -1.0"),
+        ({"k": 1.0, "horizon_s": math.nan}, "horizon_s is nan"),
+    ],
+)
+def test_a_wrong_parameter_is_named(params, told):
+    """The message says which, its value, and what it must be."""
+    with pytest.raises(UsageError, match=told):
+        AvellanedaStoikov(**params)
+
+
+def test_an_intensity_takes_the_place_of_k():
+    """A fit or a schedule is enough; its k is read at each requote."""
+    assert AvellanedaStoikov(intensity=Intensity.constant(0.5, 0.3)).name == "avellaneda_stoikov"

@@ -1,0 +1,96 @@
+"""A walk-forward trades the next slice on the past alone."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mm.backtest.io import load_day
+from mm.backtest.rules import Rules
+from mm.backtest.tape import TRADE
+from mm.calibration.calibrate import Meter, Recipe
+from mm.calibration.intensity import intensity_of
+from mm.calibration.window_metrics import COLUMNS, write_window_metrics
+from mm.calibration.windows import Plan
+from mm.errors import FitError, UsageError
+from mm.market_data.layout import DayFolder
+from mm.sim.day import make_day
+from mm.sim.market import Session
+from mm.sim.scenario import Poisson
+from mm.walkforward.walkforward import schedule_of, walkforward
+
+PLAN = Plan(train_window_min=20, step_min=10, latency_us=50_000)
+
+
+@pytest.fixture(scope="module")
+def tape(tmp_path_factory: pytest.TempPathFactory):
+    """An hour and a half of a busy market."""
+    folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
+    make_day(folder, Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1.5, 3))
+    return load_day(folder)
+
+
+def rules_for(tape) -> Rules:
+    return Rules(tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8, quote_lots=100, enforce_balances=False)
+
+
+def test_nothing_is_quoted_before_the_first_segment(tape):
+    """The first training window passes before the first order; then every segment trades."""
+    walked = walkforward(tape, rules_for(tape), plan=PLAN)
+    first = walked.schedule.segments[0]
+    placed = walked.result.journal.orders[walked.result.journal.orders[:, 2] == 0]
+    assert first.start_us - tape.start_us == 20 * 60_000_000
+    assert placed[0, 0] >= first.start_us
+    assert len(walked.result.journal.fills) > 100
+    assert walked.result.summary["days"] == ["20260105"]
+    for segment in walked.schedule.segments:
+        assert segment.train_end_us == segment.start_us - 50_000
+        assert ((placed[:, 0] >= segment.start_us) & (placed[:, 0] < segment.end_us)).any()
+
+
+@pytest.mark.parametrize("method", ["marks", "ladder"])
+def test_what_happens_later_changes_no_earlier_parameter(tape, method):
+    """Perturb every trade from a segment's start on: its parameters stay the same to the bit."""
+    meter = Meter(tape, Recipe(method=method), rules_for(tape))
+    before = schedule_of(meter, PLAN).segments
+    at_us = before[3].start_us
+    later = (tape.kind == TRADE) & (tape.event_us >= at_us)
+    ticks = tape.row_ticks.copy()
+    ticks[tape.first_row[:-1][later]] += np.where(tape.row_side[tape.first_row[:-1][later]] > 0, 7, -7)
+    after = schedule_of(Meter(replace(tape, row_ticks=ticks), Recipe(method=method), rules_for(tape)), PLAN).segments
+    assert after[:4] == before[:4]
+    assert after[5] != before[5]
+
+
+def test_window_metrics_test_each_segment_on_what_it_had_not_seen(tape, tmp_path):
+    """Expected and seen fills of the segments agree where the market is the model."""
+    meter = Meter(tape, Recipe())
+    schedule = schedule_of(meter, PLAN)
+    path = tmp_path / "window_metrics.csv"
+    assert write_window_metrics(path, schedule, meter.points) == len(schedule.segments)
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert tuple(rows[0]) == COLUMNS
+    seen, expected = (sum(float(row[name]) for row in rows) for name in ("test_fills", "test_expected"))
+    assert abs(seen - expected) < 4 * (expected + expected**2 / 1000) ** 0.5
+    assert all(row["usable"] == "true" for row in rows)
+
+
+def test_a_schedule_without_a_usable_segment_is_no_intensity(tape):
+    """There is nothing to trade on, and the line says what to do."""
+    schedule = schedule_of(Meter(tape, Recipe(min_usable_deltas=900)), PLAN)
+    with pytest.raises(FitError, match="none of 7 segments is usable"):
+        intensity_of(schedule)
+    with pytest.raises(UsageError, match="FILL_PER_SIDE"):
+        intensity_of(schedule_of(Meter(tape, Recipe()), PLAN), per_side=True)
+
+
+def test_an_intensity_has_the_fits_numbers(tape):
+    """Both sides alike, or each its own."""
+    fit, _ = Meter(tape, Recipe()).fit(tape.start_us, tape.end_us)
+    both, each = intensity_of(fit), intensity_of(fit, per_side=True)
+    assert both.at(0, 1, 0.0) == both.at(0, -1, 0.0) == fit.A
+    assert (each.at(0, 1, 0.0), each.at(0, -1, 0.0)) == (fit.sides.bid.A, fit.sides.ask.A)
+    with pytest.raises(FitError, match="not usable"):
+        intensity_of(replace(fit, usable=False, A=None, k=None, status="no_fills", reason="none"))

@@ -9,6 +9,7 @@ import numpy as np
 
 from mm.backtest._svg import LEFT, RIGHT, TOP, Plot, bar, padded, steps
 from mm.backtest._text import number, short, signed
+from mm.backtest.metrics import quantiles
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def course(state: Mapping[str, Any], excluded: "NDArray[np.int64]") -> Course:
     a minute becomes a hole, too.
     """
     us = np.asarray(state["recv_us"], dtype=np.int64)
-    usual = float(np.median(np.diff(us))) if len(us) > 1 else 0.0
+    usual = quantiles(np.diff(us), [0.5])[0] if len(us) > 1 else 0.0
     after = np.flatnonzero(np.diff(us) > max(PAUSE_US, 10 * usual)) + 1
     inventory, mid, equity = (np.asarray(state[name], dtype=np.float64) for name in ("inventory", "mid", "equity"))
     begun = np.searchsorted(excluded[:, 0], us, side="right")
@@ -235,14 +236,14 @@ def distance_edges(ticks: "Floats", most: int = 24) -> "Floats":
 
     An edge lies a quarter tick below a half tick or a whole one, where no distance can be.
     """
-    low, high = np.quantile(ticks, [0.005, 0.995])
+    low, high = quantiles(ticks, [0.005, 0.995])
     raw = max((high - low + 0.5) / (most - 1), 0.5)
     power = 10.0 ** math.floor(math.log10(raw))
     width = next(max(power * factor, 0.5) for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
     first = math.floor((low + 0.25) / width)
     last = math.floor((high + 0.25) / width) + 1
     room = max(0, math.ceil((9 - (last - first)) / 2))
-    return np.arange(first - room, last + room + 1) * width - 0.25
+    return np.arange(first - room, last + room + 1, dtype=np.float64) * width - 0.25
 
 
 def nothing(why: str) -> str:

@@ -5,6 +5,7 @@ or as floats, and what returns money returns it in that unit. What is undefined 
 """
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,8 +93,7 @@ def sharpe_ci95(changes: "Floats", seed: int) -> list[float] | None:
     if np.count_nonzero(varied) < 0.95 * DRAWS:
         return None
     mean = total[varied] / periods + changes.mean() / changes.std()
-    low, high = np.quantile(mean / np.sqrt(variance[varied]) * math.sqrt(PERIODS_PER_YEAR), [0.025, 0.975])
-    return [float(low), float(high)]
+    return quantiles(mean / np.sqrt(variance[varied]) * math.sqrt(PERIODS_PER_YEAR), (0.025, 0.975))
 
 
 def _resampled_sums(values: "Floats", random: np.random.Generator) -> tuple["Floats", "Floats"]:
@@ -194,7 +194,17 @@ def autocovariance(values: "Floats") -> "Floats":
 def partial_orders(order_ids: "Instants", filled: "Instants", placed_ids: "Instants", placed: "Instants") -> int:
     """Return how many orders have a fill smaller than themselves; *placed_ids* rise."""
     size = placed[np.searchsorted(placed_ids, order_ids)]
-    return len(np.unique(order_ids[filled < size]))
+    return len(set(order_ids[filled < size].tolist()))
+
+
+def quantiles(values: "Numbers", shares: Sequence[float]) -> list[float]:
+    """Return the values below which these *shares* lie, between two neighbours on their line, as np.quantile does.
+
+    That one imports numpy.ma, for longer than all charts of a page take; so does np.median.
+    """
+    places = np.multiply(shares, len(values) - 1)
+    found: list[float] = np.interp(places, np.arange(len(values)), np.sort(values)).tolist()
+    return found
 
 
 def dot(first: "Numbers", second: "Numbers") -> float:

@@ -264,3 +264,9 @@ def test_products_are_summed(pairs):
     """As the formula says, in an order that no machine chooses."""
     first, second = np.array(pairs, float).reshape(-1, 2).T
     assert metrics.dot(first, second) == sum(a * b for a, b in pairs)
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=50), st.floats(0, 1))
+def test_quantiles_are_those_of_numpy(values, share):
+    """Without what numpy would import for them."""
+    assert metrics.quantiles(np.array(values), [share]) == pytest.approx([np.quantile(values, share)], abs=1e-9)

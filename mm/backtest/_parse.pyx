@@ -147,6 +147,8 @@ cdef class DiffParser(LineParser):
             if at[0] == NULL:
                 self.fail(text, b"a run id in quotes")
             number[RUN] = self.seen.code(text + 1, at[0] - text - 1)
+            if number[RUN] < 0:
+                self.fail(text, b"a run id of at most 64 bytes")
             at[0] += 1
         elif not whole_number(at, &number[key]):
             self.fail(text, b"a whole number")
@@ -167,17 +169,19 @@ cdef class DiffParser(LineParser):
             if not (take(&p, c"[") and take(&p, c'"')):
                 self.fail(p, b"a level")
             text = p
-            if not decimal(&p, self.end, &price):
+            if not decimal(&p, self.end, &price) or p[0] != c'"':
                 self.fail(text, b"a price, a plain decimal of at most 8 places,")
             if price == 0 or not on_grid(&self.price_grid, price):
                 self.refuse_price(text, price)
-            if not (take(&p, c'"') and take(&p, c",") and take(&p, c'"')):
+            p += 1
+            if not (take(&p, c",") and take(&p, c'"')):
                 self.fail(p, b"a quantity in quotes")
             text = p
-            if not decimal(&p, self.end, &qty):
+            if not decimal(&p, self.end, &qty) or p[0] != c'"':
                 self.fail(text, b"a quantity, a plain decimal of at most 8 places,")
             on_grid(&self.qty_grid, qty)
-            if not (take(&p, c'"') and take(&p, c"]")):
+            p += 1
+            if not take(&p, c"]"):
                 self.fail(p, b"the end of the level")
             (<int8_t*> self.side.data)[row] = side
             (<int64_t*> self.price_e8.data)[row] = price

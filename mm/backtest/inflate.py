@@ -76,10 +76,12 @@ def read_small(path: Path) -> tuple[bytes, FileRead]:
 
 def first_line(path: Path) -> str:
     """Return the first line of a text file; empty where there is none."""
+    line = b""
     with path.open("rb") as stream:
-        piece = bytearray(_PIECE)
-        size = _Text(stream).readinto(piece)
-        return piece[:size].split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+        text, piece = _Text(stream), bytearray(_PIECE)
+        while b"\n" not in line and (size := text.readinto(piece)):
+            line += piece[:size]
+    return line.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
 
 
 class _Hashed(io.RawIOBase):
@@ -115,20 +117,25 @@ class _Text:
     def readinto(self, buffer: bytearray) -> int:
         """Fill *buffer* and return how much of it; 0 at the end, where `cut_off` tells whether it ends well."""
         try:
-            size = 0 if self.cut_off else int(self._source.readinto(buffer))
-        except EOFError:
-            self.cut_off = True
-            self._rest = _text_from(Path(self._name), self._size)
-            size = 0
-        except (BadGzipFile, IsalError) as error:  # type: ignore[misc]  # a stub calls the class an instance
+            return self._inflate_into(buffer)
+        except (BadGzipFile, IsalError, zlib.error) as error:  # type: ignore[misc]  # a stub has an instance there
             raise BrokenFile(
                 f"{self._name}: damaged gzip data before byte {self.packed.size} ({error}); "
                 f"restore the file, or keep what can be saved with `mm data repair`"
             ) from error
-        if self.cut_off:
-            size = min(len(self._rest), len(buffer))
-            buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        self._size += size
+
+    def _inflate_into(self, buffer: bytearray) -> int:
+        if not self.cut_off:
+            try:
+                size = int(self._source.readinto(buffer))
+            except EOFError:
+                self.cut_off = True
+                self._rest = _text_from(Path(self._name), self._size)
+            else:
+                self._size += size
+                return size
+        size = min(len(self._rest), len(buffer))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
         return size
 
 

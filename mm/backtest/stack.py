@@ -253,7 +253,7 @@ def _void(stack: Stack, crossed: list[int], kept: NDArray[np.bool_], frames: lis
     with_rows = kept.copy()
     with_rows[crossed] = False
     stack.kind[crossed] = GAP
-    stack.event_id[crossed] = 0
+    stack.event_id[crossed] = stack.event_exch_us[crossed] = 0
     place = np.cumsum(kept) - 1
     stack.keep_events(kept, with_rows)
     return [(int(place[event]), side, ticks, lots) for event, side, ticks, lots in frames]

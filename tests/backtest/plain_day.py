@@ -1,0 +1,165 @@
+"""The plain way to read a recorded day: standard library, one message after the other."""
+
+import csv
+import gzip
+import json
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from mm.market_data.sync_engine import SyncEngine, Verdict
+
+
+@dataclass
+class PlainBook:
+    """A book of two dictionaries, ticks to lots."""
+
+    bids: dict = field(default_factory=dict)
+    asks: dict = field(default_factory=dict)
+
+    def apply(self, rows):
+        for side, ticks, lots in rows:
+            levels = self.bids if side > 0 else self.asks
+            levels.pop(ticks, None)
+            if lots:
+                levels[ticks] = lots
+
+    def top(self):
+        bid, ask = max(self.bids, default=0), min(self.asks, default=0)
+        return bid, ask, self.bids.get(bid, 0), self.asks.get(ask, 0)
+
+    def crossed(self):
+        return bool(self.bids and self.asks) and max(self.bids) >= min(self.asks)
+
+
+def text_of(path):
+    """Return the text of *path*, or of its packed twin; empty where neither is."""
+    for candidate in (path, path.with_name(path.name + ".gz"), path.with_suffix("")):
+        if candidate.is_file():
+            data = candidate.read_bytes()
+            return (gzip.decompress(data) if candidate.suffix == ".gz" else data).decode()
+    return ""
+
+
+def table(path):
+    """Return the rows of a CSV file as dictionaries."""
+    return list(csv.DictReader(text_of(path).splitlines()))
+
+
+def messages(folder):
+    """Return (run, recv_seq, what, row) of all that was recorded, in order."""
+    ledger = table(folder.events)
+    found = [(row["run_id"], int(row["recv_seq"]), "ledger", row) for row in ledger]
+    diffs = [json.loads(line) for line in text_of(folder.diffs).splitlines()]
+    found += [(row["run_id"], row["recv_seq"], "diff", row) for row in diffs]
+    found += [(row["run_id"], int(row["recv_seq"]), "trade", row) for row in table(folder.trades)]
+    runs = list(dict.fromkeys(row["run_id"] for row in ledger))
+    return sorted(found, key=lambda message: (runs.index(message[0]), message[1]))
+
+
+def ticks(text, instrument):
+    whole = Fraction(text) * 10**8 / instrument.tick_e8
+    assert whole.denominator == 1
+    return int(whole)
+
+
+def lots(text, instrument):
+    whole = Fraction(text) * 10**8 / instrument.lot_e8
+    assert whole.denominator == 1
+    return int(whole)
+
+
+def plain_events(folder, instrument):
+    """Return (us, exch_us, seq, id, kind, rows) of every event of the day's tape, keyframes left out."""
+    told, engine, run, seen, book = [], SyncEngine(), None, set(), None
+    now = 0
+
+    def tell(us, exch_us, seq, event_id, kind, rows):
+        nonlocal now
+        now = max(now, us)
+        told.append((now, exch_us, seq, event_id, kind, rows))
+
+    def change(us, exch_us, seq, event_id, kind, rows):
+        nonlocal book, now
+        now = max(now, us)
+        if kind == "snapshot":
+            book = PlainBook()
+        if book is None:
+            return
+        book.apply(rows)
+        if book.crossed():
+            book = None
+            tell(us, 0, seq, 0, "gap", [])
+        else:
+            tell(us, exch_us, seq, event_id, kind, rows)
+
+    def void(us, seq):
+        nonlocal book, now
+        now = max(now, us)
+        if book is not None:
+            tell(us, 0, seq, 0, "gap", [])
+        book = None
+
+    for run_id, seq, what, row in messages(folder):
+        us = int(row.get("recv_us") or row.get("recv_time_us"))
+        if run_id != run:
+            if run is not None and engine.synced:
+                void(-1, -1)
+            engine, run = SyncEngine(), run_id
+        if what == "trade":
+            if row["trade_id"] not in seen:
+                seen.add(row["trade_id"])
+                side = -1 if row["is_buyer_maker"] == "true" else 1
+                rows = [(side, ticks(row["price"], instrument), lots(row["qty"], instrument))]
+                tell(us, int(row["trade_time_ms"]) * 1000, seq, int(row["trade_id"]), "trade", rows)
+        elif what == "diff":
+            synced = engine.synced
+            verdict = engine.diff(row["U"], row["u"], (row, seq))
+            if verdict is Verdict.APPLY:
+                change(us, row["E"] * 1000, seq, row["u"], "depth", diff_rows(row, instrument))
+            elif synced and not engine.synced:
+                void(us, seq)
+        elif row["type"] == "snapshot_loaded":
+            bridge, snapshot_id, levels = load(folder, row, engine, instrument)
+            if bridge.verdict in (Verdict.APPLY, Verdict.RESET):
+                change(us, 0, seq, snapshot_id, "snapshot", levels)
+                for update, update_seq in bridge.updates:
+                    change(us, update["E"] * 1000, update_seq, update["u"], "depth", diff_rows(update, instrument))
+        elif row["type"] in ("gap", "resync_start") and engine.synced:
+            void(us, seq)
+            engine.lose()
+    return told
+
+
+def load(folder, row, engine, instrument):
+    """Return what the engine says to a snapshot that the ledger names, its id and its rows."""
+    details = json.loads(row["details_json"])
+    sides = {"bid": 1, "ask": -1}
+    levels = table(folder.path / details["path"])
+    rows = [
+        (sides[level["side"]], ticks(level["price"], instrument), lots(level["qty"], instrument)) for level in levels
+    ]
+    return engine.snapshot(details["last_update_id"]), details["last_update_id"], rows
+
+
+def diff_rows(row, instrument):
+    """Return the rows of a depth message in the order of its text."""
+    sides = {"b": 1, "a": -1}
+    return [
+        (sides[key], ticks(price, instrument), lots(qty, instrument))
+        for key in row
+        if key in sides
+        for price, qty in row[key]
+    ]
+
+
+def plain_tops(events):
+    """Return (event, bid, ask, bid lots, ask lots) at every change."""
+    book, tops = PlainBook(), []
+    for number, (_, _, _, _, kind, rows) in enumerate(events):
+        if kind in ("gap", "snapshot"):
+            book = PlainBook()
+        if kind in ("depth", "snapshot"):
+            book.apply(rows)
+        if kind != "trade" and (not tops or tops[-1][1:] != book.top()):
+            tops.append((number, *book.top()))
+    return tops

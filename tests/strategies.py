@@ -1,0 +1,143 @@
+"""Hypothesis strategies: small recorded days, as stories that can be written to a folder, and tapes made by hand."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+from mm.backtest.tape import Tape
+from mm.instrument import Instrument
+from mm.market_data.day_writer import DayWriter, Trade
+from mm.market_data.layout import DayFolder
+
+SIM = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000, min_notional_e8=500_000_000)
+DAY = "20260105"
+START_US = 1_767_596_400_000_000
+
+
+@dataclass
+class Story:
+    """What happens on a recorded day.
+
+    Attributes:
+        runs: For each run its steps: a method of DayWriter and its arguments.
+        finer: Quantities are finer than the exchange's step.
+    """
+
+    runs: list[list[tuple]] = field(default_factory=list)
+
+    def write(self, root, *, symbol="SIMUSDT", day=DAY, instrument=SIM, seal=True):
+        """Write the day under *root* and return its folder; sealing waits for the disk."""
+        folder = DayFolder(root, symbol, day)
+        for number, steps in enumerate(self.runs):
+            with DayWriter(folder, f"run{number}", top_n=3, instrument=instrument) as writer:
+                for method, *args in steps:
+                    getattr(writer, method)(*args)
+                if seal:
+                    writer.seal()
+        return folder
+
+
+def decimal(units, places):
+    """Return *units* of 10**-places as the exchange writes them, with eight places."""
+    return f"{units // 10**places}.{units % 10**places:0{places}d}{'0' * (8 - places)}"
+
+
+def price(ticks):
+    """Return a price of SIM."""
+    return decimal(ticks, 2)
+
+
+def qty(lots):
+    """Return a quantity of SIM."""
+    return decimal(lots, 3)
+
+
+def levels(low, high, most=3, least_lots=0):
+    """Levels as the exchange sends them, prices in ticks from *low* to *high*, best not necessarily first."""
+    level = st.tuples(st.integers(low, high), st.integers(least_lots, 9))
+    unique = st.lists(level, max_size=most, unique_by=lambda pair: pair[0])
+    return unique.map(lambda pairs: [[price(ticks), qty(lots)] for ticks, lots in pairs])
+
+
+@st.composite
+def stories(draw, runs=2, size=25, crossing=True):
+    """A day of up to *runs* runs: snapshots early and late, holes, repeats and overlaps in the ids, odd clocks."""
+    high_bid, low_ask = (102, 100) if crossing else (100, 101)
+    at, last_id, trade_id = START_US, draw(st.integers(1, 5_000)), 0
+    told = Story()
+    for _ in range(draw(st.integers(1, runs))):
+        steps = [("event", at, "run_start", 0, {"version": "1", "knobs": {}})]
+        for _ in range(draw(st.integers(0, size))):
+            at += draw(st.sampled_from((0, 1, 1_000, 90_000, 100_000_000, -2_000)))
+            match draw(st.sampled_from(("diff",) * 6 + ("trade",) * 3 + ("snapshot", "snapshot", "gap", "resync"))):
+                case "diff":
+                    first = last_id + draw(st.sampled_from((1,) * 8 + (0, -2, 3, -2_000)))
+                    end = first + draw(st.sampled_from((0, 1, 4)))
+                    last_id = max(end, 1)
+                    bids, asks = draw(levels(95, high_bid)), draw(levels(low_ask, 106))
+                    steps.append(("diff", at, at // 1000, max(first, 1), last_id, bids, asks))
+                case "trade":
+                    trade_id += draw(st.sampled_from((1, 1, 1, 0, 3)))
+                    lots, ticks = draw(st.integers(1, 9)), draw(st.integers(95, 106))
+                    trade = (trade_id, at // 1000, price(ticks), qty(lots), draw(st.booleans()), trade_id, trade_id)
+                    source = draw(st.sampled_from(("ws", "rest")))
+                    steps.append(("trade", at, Trade(None if source == "rest" else at // 1000, *trade, source)))
+                case "snapshot":
+                    snapshot_id = max(last_id + draw(st.sampled_from((0, 0, -1, -3, 2))), 1)
+                    tag = draw(st.sampled_from(("initial", "resync", "carried")))
+                    book = draw(levels(95, high_bid, 4, 1)), draw(levels(low_ask, 106, 4, 1))
+                    steps.append(("snapshot", at, tag, snapshot_id, *book, 1))
+                case "gap":
+                    hole = {"from_id": 1, "to_id": 2, "from_us": at, "to_us": at, "cause": "test"}
+                    steps.append(("gap", at, "gap", 1, hole))
+                case "resync":
+                    steps.append(("event", at, "resync_start", 1, {"cause": "test"}))
+        told.runs.append(steps)
+    return told
+
+
+@st.composite
+def tape_events(draw, size=30, gaps=True):
+    """Events for `Tape.of`: a book that never crosses, trades at and around it, gaps with a snapshot behind them."""
+    us, told, bids, asks = 0, [], {}, {}
+    valid = False
+    for _ in range(draw(st.integers(1, size))):
+        us += draw(st.sampled_from((0, 0, 1, 7, 250_000, 60_000_000)))
+        what = draw(st.sampled_from(("depth",) * 4 + ("trade",) * 3 + ("gap", "keyframe") * gaps))
+        if what == "trade":
+            side, exch_us = draw(st.sampled_from((1, -1))), max(us - draw(st.integers(0, 2)), 0)
+            told.append((us, "trade", side, draw(st.integers(94, 107)), draw(st.integers(1, 9)), exch_us))
+        elif what == "gap" and valid:
+            told.append((us, "gap"))
+            bids, asks, valid = {}, {}, False
+        elif what == "keyframe" and valid:
+            told.append((us, "keyframe"))
+        elif valid:
+            told.append((us, "depth", *draw(_quiet_change(bids, asks))))
+        else:
+            bids.update(draw(st.dictionaries(st.integers(95, 100), st.integers(1, 9), max_size=3)))
+            asks.update(draw(st.dictionaries(st.integers(101, 106), st.integers(1, 9), max_size=3)))
+            told.append((us, "snapshot", [*bids.items()], [*asks.items()]))
+            valid = True
+    return told
+
+
+@st.composite
+def _quiet_change(draw, bids, asks):
+    """A change of both sides that leaves them apart; *bids* and *asks* are kept up to date."""
+    middle = draw(st.integers(98, 103))
+    changes = []
+    for book, low, high in ((bids, middle - 5, middle - 1), (asks, middle, middle + 5)):
+        change = draw(st.dictionaries(st.integers(low, high), st.integers(0, 9), max_size=3))
+        gone = [ticks for ticks in book if not low - 50 * (book is bids) <= ticks <= high + 50 * (book is asks)]
+        change.update(dict.fromkeys(gone, 0))
+        book.update(change)
+        for ticks in [ticks for ticks, lots in book.items() if lots == 0]:
+            del book[ticks]
+        changes.append([*change.items()])
+    return changes
+
+
+def tapes(size=30, gaps=True):
+    """Valid tapes of up to *size* events."""
+    return tape_events(size, gaps).map(lambda events: Tape.of(SIM, events))

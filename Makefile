@@ -35,7 +35,7 @@ lint: install
 docs: install    ## Generate docs/configuration.md
 	$(RUN) -m mm.cli_docs
 
-bench: install   ## The project's own measurements, as ratios
+bench: install   ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest
 	$(RUN) -m mm.bench
 
 clean:           ## Remove what was built

@@ -1,0 +1,1 @@
+"""The project's own measurements: ratios of one run, fresh processes taking turns."""

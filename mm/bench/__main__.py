@@ -1,0 +1,93 @@
+"""``mm bench``: the project's own measurements, as ratios in one run."""
+# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+import mm
+from mm.bench import engine, parse, startup
+from mm.bench.turns import Measured
+from mm.bench.yardstick import NO_EVENTS, QUOTE_QTY, Bench, Yardstick, recorded
+from mm.cli import command
+from mm.config import Results
+from mm.console import Console
+from mm.knobs import PATH, knob, number, whole
+
+MEASUREMENTS: dict[str, Callable[[Bench], Measured]] = {
+    "engine": engine.measure,
+    "parse": parse.measure,
+    "startup": startup.measure,
+}
+ANSWER = "bench.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Results):
+    """On which day, beside what, and how often."""
+
+    yardstick: Path = knob(Path("../shared/bench"), PATH, "Folder of gen_day.py and bench_hftbacktest.py.")
+    bench_hours: float = knob(14.0, number(0.01, 24), "Length of the yardstick day, in hours.", flag="--hours")
+    bench_day: Path | None = knob(
+        None, PATH, "A recorded day to measure on, instead of the yardstick's.", flag="--day-folder"
+    )
+    bench_peer: Path | None = knob(
+        None, PATH, "Python of an environment that has hftbacktest, to measure beside it.", flag="--peer"
+    )
+    bench_turns: int = knob(5, whole(1, 1000), "How often each process takes its turn.", flag="--turns")
+
+    def bench(self, console: Console) -> Bench:
+        """Return what is measured on; the yardstick day and the peer's copy are made where they are missing."""
+        out = self.out_root.resolve() / "bench"
+        if self.bench_day is not None:
+            return Bench(recorded(self.bench_day), out, self.bench_turns, no_peer=NO_EVENTS)
+        yardstick = Yardstick(self.yardstick.resolve(), self.bench_hours, out)
+        day = yardstick.day(console)
+        if self.bench_peer is None:
+            return Bench(day, out, self.bench_turns, QUOTE_QTY)
+        peer = yardstick.peer(console, self.bench_peer.absolute())
+        return Bench(day, out, self.bench_turns, QUOTE_QTY, peer)
+
+
+@command(
+    Settings,
+    arguments=[click.Argument(["names"], nargs=-1, type=click.Choice(list(MEASUREMENTS)), metavar="[NAME]...")],
+)
+def main(console: Console, settings: Settings, names: tuple[str, ...]) -> None:
+    """Measure NAME (engine, parse, startup; all without one): medians of fresh processes that take turns.
+
+    A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
+    """
+    bench = settings.bench(console)
+    day = bench.folder
+    console.say(f"{day.symbol} {day.day}, medians of {bench.turns} turns; a ratio above 1 is ours")
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(names or MEASUREMENTS):
+        measured = MEASUREMENTS[name](bench)
+        for line in ["", *measured.lines(name)]:
+            console.say(line)
+        found[name] = measured.to_json()
+    answer = {"day": f"{day.symbol}/{day.day}", "turns": bench.turns, **_machine(), "measured": found}
+    path = bench.out / ANSWER
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(answer, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    console.answer({**answer, "path": str(path)})
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "version": mm.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processors": os.cpu_count(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -2,8 +2,7 @@
 
 Never a silently wrong book: where ids are missing, the ids begin anew, the book crosses, or a frame would show a price
 off the tick, the book is dropped, the ledger says why, and no frame is written until a snapshot bridges. Deeper in the
-book, orders that are older than a change of the tick may rest off it for years: these levels are left out of the book,
-and the ledger holds them.
+book, orders older than a change of the tick may rest off it for years: they are left out, and the ledger holds them.
 """
 
 from collections import Counter
@@ -49,7 +48,7 @@ class BookKeeper:
     """Keep one symbol's book and write what becomes of it.
 
     Args:
-        writer: The day that is written first.
+        writer: The day that is written first; where it has earlier runs, ids missing since are a gap.
         grid: Knows the symbol's decimals; every text that comes here was checked by it.
         top_n: Levels a side in the frames.
 
@@ -57,21 +56,24 @@ class BookKeeper:
         book: The book; valid only while `book_id` is not None.
         counts: Of the day that is being written.
         epoch_id: Last epoch opened in that day; 0 before the first.
+        gap_cause: What the ledger says of ids that are missing.
     """
 
     def __init__(self, writer: DayWriter, grid: Grid, top_n: int = TOP_N) -> None:
         self.book = LocalOrderBook(grid.price)
         self.counts = BookCounts()
-        self.epoch_id = 0
+        self.epoch_id = writer.earlier.epoch_id
+        self.gap_cause = "ids_missing"
         self._writer = writer
         self._grid = grid
         self._top_n = top_n
         self._engine: SyncEngine[_Pending] = SyncEngine()
+        self._engine.seen_id = writer.earlier.last_diff_id
         self._day = 0
         self._carry = False
         self._lost: str | None = None
         self._last: DepthUpdate | None = None
-        self._last_us = 0
+        self._last_us = writer.earlier.last_diff_us
         self._ahead: Snapshot | None = None
         self._rest_levels = (0, 0)
 
@@ -88,7 +90,7 @@ class BookKeeper:
         """
         self._writer = writer
         self._day += 1
-        self.epoch_id = 0
+        self.epoch_id = writer.earlier.epoch_id
         self.counts = BookCounts()
         if self._engine.synced and not carry:
             self._drop(recv_us, "days_missing")
@@ -277,7 +279,7 @@ class BookKeeper:
     def _gap(self, recv_us: int, last_known: int, first_id: int) -> None:
         self.counts.gaps += 1
         details = {"from_id": last_known + 1, "to_id": first_id - 1, "from_us": self._last_us, "to_us": recv_us}
-        self._writer.gap(recv_us, "gap", self.epoch_id, {**details, "cause": "ids_missing"})
+        self._writer.gap(recv_us, "gap", self.epoch_id, {**details, "cause": self.gap_cause})
 
     def _note_ids(self, recv_us: int, seen: int, update: DepthUpdate) -> None:
         """Write what is strange about the ids of an update that follows one of last id *seen* and is no gap."""

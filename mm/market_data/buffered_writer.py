@@ -131,7 +131,11 @@ class CsvWriter:
             self._lines.clear()
             self._held = 0
         if sync:
-            self._file.sync()
+            self.sync()
+
+    def sync(self) -> None:
+        """Force what was flushed to the disk; another thread may do so while rows are added."""
+        self._file.sync()
 
 
 class NdjsonWriter:
@@ -167,7 +171,11 @@ class NdjsonWriter:
             self._file.append(gzip_member(self._held))
             self._held.clear()
         if sync:
-            self._file.sync()
+            self.sync()
+
+    def sync(self) -> None:
+        """Force what was flushed to the disk; another thread may do so while rows are added."""
+        self._file.sync()
 
 
 def _first_line(path: Path) -> bytes:

@@ -200,6 +200,11 @@ class DayWriter:
         for writer in self._writers():
             writer.flush(sync=sync)
 
+    def sync(self) -> None:
+        """Force what was flushed to the disk; another thread may do so while rows are added."""
+        for writer in self._writers():
+            writer.sync()
+
     def seal(self) -> Manifest:
         """Flush, and write the schema and the sealed manifest: the run's last act before `close`."""
         self.flush(sync=True)

@@ -1,9 +1,10 @@
 """What earlier runs of a day left: where the counters go on, and what a crash tore."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,6 +15,7 @@ from mm.market_data.tail import Tail, recover_tail
 _SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 _GAP_SEQ_COLUMN = GAP_COLUMNS.index("recv_seq")
 _TRADE_ID_COLUMN = TRADE_COLUMNS.index("trade_id")
+_TRADE_US_COLUMN = TRADE_COLUMNS.index("recv_time_us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,10 @@ class Earlier:
         runs: The runs of the day, in order.
         open_runs: Those of them that neither stopped nor were recovered: they crashed.
         last_diff_id: Last update id of the recorded diffs.
+        last_diff_us: When it was received; 0 where there is none.
         last_trade_id: Id of the last recorded trade.
+        last_trade_us: When it was received; 0 where there is none.
+        knobs: Those of the last run, as it wrote them; empty where there was none.
         exchange_units: Units (``ms``, ``us``) in which the exchange has sent its stamps so far.
         lost: Files whose torn tail was cut, with the bytes lost.
     """
@@ -38,7 +43,10 @@ class Earlier:
     runs: tuple[str, ...] = ()
     open_runs: tuple[str, ...] = ()
     last_diff_id: int | None = None
+    last_diff_us: int = 0
     last_trade_id: int | None = None
+    last_trade_us: int = 0
+    knobs: Mapping[str, Any] = field(default_factory=dict)
     exchange_units: frozenset[str] = frozenset()
     lost: dict[Path, int] = field(default_factory=dict)
 
@@ -53,14 +61,18 @@ def recover(folder: DayFolder) -> Earlier:
     runs = tuple(dict.fromkeys(row["run_id"] for row in events))
     loaded = {int(row["event_id"]) for row in events if row["type"] == "snapshot_loaded"}
     last_event_id = max([0, *(int(row["event_id"]) for row in events), *_sweep(folder, loaded)])
+    last_diff, trades = _last_diff(tails[folder.diffs]), tails[folder.trades]
     return Earlier(
         next_seq=1 + max(_last_seq(folder, path, tail) for path, tail in tails.items()),
         next_event_id=last_event_id + 1,
         epoch_id=max([0, *(int(row["epoch_id"]) for row in events)]),
         runs=runs,
         open_runs=_open_runs(events),
-        last_diff_id=_last_diff_id(tails[folder.diffs]),
-        last_trade_id=_last_cell(folder.trades, tails[folder.trades], _TRADE_ID_COLUMN),
+        last_diff_id=last_diff.get("u"),
+        last_diff_us=last_diff.get("recv_us", 0),
+        last_trade_id=_last_cell(folder.trades, trades, _TRADE_ID_COLUMN),
+        last_trade_us=_last_cell(folder.trades, trades, _TRADE_US_COLUMN) or 0,
+        knobs=_last_knobs(events),
         exchange_units=_exchange_units(folder),
         lost={path: tail.lost_bytes for path, tail in tails.items() if tail.lost_bytes},
     )
@@ -109,8 +121,13 @@ def _last_cell(path: Path, tail: Tail, at: int) -> int | None:
         ) from error
 
 
-def _last_diff_id(tail: Tail) -> int | None:
-    return int(msgspec.json.decode(tail.last)["u"]) if tail.lines else None
+def _last_diff(tail: Tail) -> dict[str, Any]:
+    return msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
+
+
+def _last_knobs(events: list[dict[str, str]]) -> dict[str, Any]:
+    starts = [row["details_json"] for row in events if row["type"] == "run_start"]
+    return dict(msgspec.json.decode(starts[-1]).get("knobs", {})) if starts else {}
 
 
 def _exchange_units(folder: DayFolder) -> frozenset[str]:

@@ -1,54 +1,11 @@
 """What an import found and wrote: numbers for machines, a few lines for people."""
 
 from array import array
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mm.instrument import Instrument, short_text
-from mm.market_data.book_keeper import BookCounts
-
-
-@dataclass
-class DayReport:
-    """One day folder.
-
-    Attributes:
-        day: ``YYYYMMDD``.
-        first_us: Receive time of the day's first message.
-        last_us: That of the last one.
-        path: The folder; empty until the import is done.
-        lines: Lines of the symbol that came into the day.
-        trades: Trades stored.
-        duplicate_trades: Trades that were there already and were left out.
-        trade_gaps: Holes in the trade ids.
-        tickers: bookTicker messages.
-        clock_steps: Times the receive clock stepped back.
-        quarantined: Lines that could not be read, kept raw.
-        book: Depth messages, frames, snapshots, gaps, epochs and anomalies.
-        clock_offset_us: Median of receive time less the exchange's stamp; None without a depth message.
-        clock_offset_p99_us: The 99th percentile of it.
-    """
-
-    day: str
-    first_us: int
-    last_us: int
-    path: str = ""
-    lines: int = 0
-    trades: int = 0
-    duplicate_trades: int = 0
-    trade_gaps: int = 0
-    tickers: int = 0
-    clock_steps: int = 0
-    quarantined: int = 0
-    book: BookCounts = field(default_factory=BookCounts)
-    clock_offset_us: int | None = None
-    clock_offset_p99_us: int | None = None
-
-    @property
-    def synced(self) -> bool:
-        """Whether the day ever had a valid book."""
-        return self.book.epochs > 0
+from mm.market_data.day_report import DayReport
 
 
 @dataclass
@@ -103,9 +60,7 @@ class ImportReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values; *path* is the folder of the symbol's last day."""
-        record = asdict(self)
-        for entry, day in zip(record["days"], self.days, strict=True):
-            entry.update(entry.pop("book"), anomalies=dict(day.book.anomalies), synced=day.synced)
+        record = asdict(self) | {"days": [day.to_json() for day in self.days]}
         if self.instrument:
             instrument = self.instrument
             record["instrument"] = {
@@ -118,7 +73,7 @@ class ImportReport:
     def lines(self) -> list[str]:
         """Return the report for a terminal: the days, the check, the clock, the grid, what was lost, the warnings."""
         return [
-            *(_day_line(day) for day in self.days),
+            *(day.line() for day in self.days),
             f"bookTicker check: {self.compared:,} compared, {self.agreed:,} agreed",
             *_clock_line(self.days),
             *_grid_line(self.instrument, self.inferred),
@@ -135,29 +90,6 @@ def percentiles(offsets_us: "array[int]") -> tuple[int | None, int | None]:
     ordered = sorted(offsets_us)
     last = len(ordered) - 1
     return ordered[last // 2], ordered[last * 99 // 100]
-
-
-def _day_line(day: DayReport) -> str:
-    book = day.book
-    counted = [
-        f"{book.diffs:,} diffs",
-        f"{day.trades:,} trades",
-        f"{book.frames:,} frames",
-        f"{book.snapshots:,} snapshots",
-        f"{book.epochs:,} epochs",
-        f"{book.gaps:,} gaps",
-        *([f"{day.trade_gaps:,} trade gaps"] if day.trade_gaps else []),
-        *([f"{day.duplicate_trades:,} duplicate trades left out"] if day.duplicate_trades else []),
-        *([f"{day.clock_steps:,} clock steps"] if day.clock_steps else []),
-        *([f"{day.quarantined:,} lines in quarantine"] if day.quarantined else []),
-        *([_anomalies(book.anomalies)] if book.anomalies else []),
-        *([] if day.synced else ["never synced, so no frames"]),
-    ]
-    return f"{day.day}  {', '.join(counted)}"
-
-
-def _anomalies(found: Counter[str]) -> str:
-    return "anomalies: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.items()))
 
 
 def _clock_line(days: list[DayReport]) -> list[str]:

@@ -9,12 +9,13 @@ from mm.clock import US_PER_S, day_of, midnight_us, next_day, stamp_to_us
 from mm.errors import BrokenFile
 from mm.market_data.book_keeper import BookKeeper
 from mm.market_data.captures import Broken
-from mm.market_data.day_writer import DayWriter, Trade
+from mm.market_data.day_report import DayReport
+from mm.market_data.day_writer import DayWriter
 from mm.market_data.grid import Grid
-from mm.market_data.import_report import DayReport, percentiles
+from mm.market_data.import_report import percentiles
 from mm.market_data.messages import AggTrade, BookTicker, DepthUpdate, Snapshot, TradePrint
 from mm.market_data.ticker_check import TickerCheck
-from mm.market_data.trade_ids import TradeIds, TradeVerdict
+from mm.market_data.trade_keeper import TradeKeeper
 
 LONGEST_STEP_BACK_US = 3_600 * US_PER_S
 MarketMessage = DepthUpdate | BookTicker | TradePrint | AggTrade | Snapshot
@@ -64,8 +65,7 @@ class ImportSession:
         self._run_start = run_start
         self._top_n = top_n
         self._today: _Today | None = None
-        self._trade_ids = TradeIds()
-        self._trade_us = 0
+        self._trades = TradeKeeper(grid, "import")
         self._last_us = 0
         self._notes: list[tuple[int, str, Mapping[str, Any]]] = []
         self._broken: list[tuple[int, Broken]] = []
@@ -124,37 +124,7 @@ class ImportSession:
             return
         today = self._enter(recv_us)
         today.keeper.settle(recv_us)
-        if isinstance(message, TradePrint):
-            trade_id, first_id, last_id = message.t, message.t, message.t
-        else:
-            trade_id, first_id, last_id = message.a, message.f, message.l
-        verdict = self._trade_ids.take(trade_id)
-        self._note_trade(today, recv_us, trade_id, verdict)
-        if verdict is TradeVerdict.DUPLICATE:
-            today.report.duplicate_trades += 1
-            return
-        if self._grid.off_tick((message.p,)):
-            today.keeper.anomaly(recv_us, "off_tick", stream=stream, price=message.p, trade_id=trade_id)
-        today.writer.trade(
-            recv_us,
-            Trade(message.E, trade_id, message.T, message.p, message.q, message.m, first_id, last_id, "import"),
-        )
-        today.report.trades += 1
-        self._trade_us = recv_us
-
-    def _note_trade(self, today: _Today, recv_us: int, trade_id: int, verdict: TradeVerdict) -> None:
-        """Write what the id of a trade says, where it does not just follow the last one."""
-        keeper, writer = today.keeper, today.writer
-        if verdict is TradeVerdict.GAP:
-            from_id, to_id = self._trade_ids.hole
-            hole = {"from_id": from_id, "to_id": to_id, "from_us": self._trade_us, "to_us": recv_us}
-            writer.gap(recv_us, "trade_gap", keeper.epoch_id, {**hole, "cause": "ids_missing"})
-            today.report.trade_gaps += 1
-        elif verdict is TradeVerdict.LATE:
-            writer.event(recv_us, "backfill", keeper.epoch_id, {"from_id": trade_id, "to_id": trade_id, "rows": 1})
-        elif verdict in (TradeVerdict.DUPLICATE, TradeVerdict.RESET):
-            kind = "duplicate" if verdict is TradeVerdict.DUPLICATE else "id_reset"
-            keeper.anomaly(recv_us, kind, stream=self.trade_stream, trade_id=trade_id)
+        self._trades.take(recv_us, message, today)
 
     def _enter(self, recv_us: int) -> _Today:
         """Return the day that a message of *recv_us* belongs to, begun if need be, and count the message."""

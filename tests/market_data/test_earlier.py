@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from mm.errors import BrokenFile
-from mm.market_data.day_writer import DayWriter, Stamp
+from mm.market_data.day_writer import DayWriter, Stamp, Trade
 from mm.market_data.earlier import Earlier, recover
 from mm.market_data.layout import DayFolder
 
@@ -28,6 +28,17 @@ def folder(tmp_path):
 def test_a_new_day_begins_at_one(tmp_path):
     """Numbers, events and epochs count from the day's first message."""
     assert recover(DayFolder(tmp_path, "A", "20260105")) == Earlier()
+
+
+def test_the_last_rows_say_when_they_came(folder):
+    """What is missing behind them is missing from then on; the knobs of the run tell what it recorded."""
+    found = recover(folder)
+    assert (found.last_diff_id, found.last_diff_us, found.last_trade_id, found.last_trade_us) == (8, T + 2, None, 0)
+    with DayWriter(folder, "R2", top_n=1) as writer:
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {"trade_stream": "trade"}})
+        writer.trade(T + 7, Trade(None, 5, T // 1000, "1", "2", True, 5, 5))
+    found = recover(folder)
+    assert (found.last_trade_id, found.last_trade_us, found.knobs) == (5, T + 7, {"trade_stream": "trade"})
 
 
 def test_runs_that_did_not_stop_are_named(folder):

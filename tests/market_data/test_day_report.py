@@ -1,0 +1,19 @@
+from mm.market_data.day_report import DayReport
+
+
+def test_a_report_is_flat_for_machines():
+    """What the book counted stands beside the rest."""
+    report = DayReport("20260105", 1, 2)
+    report.book.anomalies["crossed"] += 1
+    found = report.to_json()
+    assert (found["frames"], found["anomalies"], found["synced"], "book" in found) == (0, {"crossed": 1}, False, False)
+
+
+def test_a_line_for_people_leaves_out_what_did_not_happen():
+    """What did is there with its number."""
+    report = DayReport("20260105", 1, 2, trades=1_200, trade_gaps=2, quarantined=1)
+    report.book.epochs = report.book.snapshots = 1
+    assert report.line() == (
+        "20260105  0 diffs, 1,200 trades, 0 frames, 1 snapshots, 1 epochs, 0 gaps, 2 trade gaps, 1 in quarantine"
+    )
+    assert DayReport("20260105", 1, 2).line().endswith("0 gaps, never synced, so no frames")

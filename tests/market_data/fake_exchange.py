@@ -8,11 +8,12 @@ import json
 import random
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response
 
 from mm.clock import now_us
@@ -131,7 +132,7 @@ class FakeExchange:
     async def _play(self) -> None:
         await self._started.wait()
         for number in range(1, self._messages + 1):
-            await asyncio.sleep(0.008)
+            await asyncio.sleep(0.005)
             fault = self._faults.get(number, "")
             depth = self._depth()
             trades = [self._wrapped("trade", self.market.trade()) for _ in range(number % 3)]
@@ -143,7 +144,7 @@ class FakeExchange:
             if fault in ("cut", "close", "down"):
                 await self._cut(orderly=fault == "close")
                 self._refuse = 3 if fault == "down" else 0
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         if self._then:
             self._then()
 
@@ -161,7 +162,8 @@ class FakeExchange:
 
     async def _send(self, text: str) -> None:
         for client in list(self._clients):
-            await client.send(text)
+            with suppress(ConnectionClosed):
+                await client.send(text)
 
     async def _cut(self, *, orderly: bool) -> None:
         clients, self._clients = self._clients, set()

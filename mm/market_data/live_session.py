@@ -1,0 +1,211 @@
+"""One symbol's messages, as they come from the exchange, into its day folders.
+
+No socket, no timer, no clock: messages, answers and instants come in, rows go out. What a book is and what a gap is,
+`BookKeeper` and `TradeKeeper` decide, as they do for an import.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from mm.errors import BrokenFile, OffGrid
+from mm.instrument import from_exchange_info
+from mm.market_data.book_keeper import BookKeeper
+from mm.market_data.buffered_writer import replace_file
+from mm.market_data.day_report import DayReport
+from mm.market_data.day_writer import DayWriter
+from mm.market_data.grid import Grid
+from mm.market_data.messages import (
+    AggTrade,
+    DepthUpdate,
+    ExchangeInfo,
+    Futures,
+    Message,
+    Messages,
+    Snapshot,
+    TradePrint,
+    Unreadable,
+)
+from mm.market_data.snapshot import Answer
+from mm.market_data.trade_ids import TradeVerdict
+from mm.market_data.trade_keeper import STREAM, TradeKeeper
+
+REST = "rest"
+_BROKEN = (Unreadable, Futures, OffGrid, msgspec.MsgspecError, UnicodeDecodeError)
+
+
+@dataclass
+class _Today:
+    """The day that is being written."""
+
+    writer: DayWriter
+    keeper: BookKeeper
+    report: DayReport
+
+
+class LiveSession:
+    """Take what comes, one thing after the other, and write it.
+
+    Args:
+        writer: The first day, its opening events written.
+        at_us: When it was opened.
+        top_n: Levels a side in the frames.
+
+    Attributes:
+        wants_snapshot: Whether updates wait for a book.
+        instrument: The exchange's entry of the symbol, JSON text; None while it is not known.
+    """
+
+    def __init__(self, writer: DayWriter, at_us: int, top_n: int) -> None:
+        self.wants_snapshot = False
+        self.instrument: str | None = None
+        self._grid = Grid()
+        self._messages = Messages(writer.folder.symbol, self._grid)
+        self._trades = TradeKeeper(self._grid, STREAM)
+        keeper, earlier = BookKeeper(writer, self._grid, top_n), writer.earlier
+        self._trades.resume(earlier.last_trade_id, earlier.last_trade_us)
+        self._today = _Today(writer, keeper, _report(writer, keeper, at_us))
+        self._set_gap_cause("restart")
+        self._attempt: int | None = None
+        self._last_us = at_us
+
+    @property
+    def writer(self) -> DayWriter:
+        """The files of the day that is being written."""
+        return self._today.writer
+
+    @property
+    def report(self) -> DayReport:
+        """What came into that day."""
+        return self._today.report
+
+    @property
+    def epoch_id(self) -> int:
+        """The last epoch that was opened in it; 0 before the first."""
+        return self._today.keeper.epoch_id
+
+    def event(self, at_us: int, kind: str, details: Mapping[str, Any]) -> None:
+        """Write something that happened to the recording."""
+        self.writer.event(at_us, kind, self.epoch_id, details)
+
+    def connected(self, at_us: int, url: str, conn: int) -> None:
+        """Write that connection number *conn* is open."""
+        self.event(at_us, "ws_connected", {"url": url, "conn": conn})
+
+    def disconnected(self, at_us: int, conn: int, code: int | None, reason: str) -> None:
+        """Write that it has ended; what is missing when the next one goes on was lost in between."""
+        self.event(at_us, "ws_disconnected", {"conn": conn, "code": code, "reason": reason})
+        self._set_gap_cause("disconnected")
+        self.wants_snapshot = False
+
+    def message(self, recv_us: int, raw: bytes) -> type[Message] | None:
+        """Take a message of the stream and return what it was; None where it could not be used."""
+        today = self._today
+        if recv_us < self._last_us:
+            self.event(recv_us, "clock_step", {"by_us": recv_us - self._last_us})
+            today.report.clock_steps += 1
+        self._last_us = today.report.last_us = recv_us
+        today.report.lines += 1
+        today.keeper.settle(recv_us)
+        try:
+            message = self._messages.received(raw)
+        except _BROKEN as error:
+            self._quarantine(recv_us, STREAM, str(error), raw)
+            return None
+        if isinstance(message, DepthUpdate):
+            today.keeper.depth(recv_us, message)
+            today.keeper.gap_cause = "ids_missing"
+            self.wants_snapshot = today.keeper.book_id is None
+        elif isinstance(message, TradePrint | AggTrade):
+            if self._trades.take(recv_us, message, today) is TradeVerdict.LATE:
+                self._quarantine(recv_us, STREAM, "a trade behind a later one", raw)
+        else:
+            self._quarantine(recv_us, STREAM, "neither a depth update nor a trade of the symbol", raw)
+            return None
+        return type(message)
+
+    def snapshot_requested(self, at_us: int, attempt: int) -> None:
+        """Write that a snapshot was asked for."""
+        self._attempt = attempt
+        self.event(at_us, "snapshot_request", {"attempt": attempt})
+
+    def snapshot_answered(self, answer: Answer) -> None:
+        """Make the answer the book, where it bridges; the ledger says why it does not."""
+        self._attempt = None
+        if answer.cause:
+            self._snapshot_failed(answer.recv_us, answer.cause, answer.status)
+            return
+        try:
+            message = self._messages.answer(answer.url, answer.body)
+        except _BROKEN as error:
+            self._quarantine(answer.recv_us, REST, str(error), answer.body)
+            self._snapshot_failed(answer.recv_us, "unreadable", answer.status)
+            return
+        if isinstance(message, Snapshot):
+            self._today.keeper.snapshot(answer.recv_us, message)
+            self.wants_snapshot = self.wants_snapshot and self._today.keeper.book_id is None
+        else:
+            self._snapshot_failed(answer.recv_us, "no_snapshot", answer.status)
+
+    def learn(self, answer: Answer) -> str | None:
+        """Take the symbol's filters over from exchangeInfo and return its status; None where there are none in it."""
+        if answer.cause:
+            return None
+        try:
+            message = self._messages.answer(answer.url, answer.body)
+            if not isinstance(message, ExchangeInfo):
+                return None
+            entry = msgspec.json.decode(message.text, type=dict[str, Any])
+            self._grid.tick_e8 = from_exchange_info(entry, answer.url).tick_e8
+        except (*_BROKEN, BrokenFile) as error:
+            self._quarantine(answer.recv_us, REST, str(error), answer.body)
+            return None
+        self.instrument = msgspec.json.format(message.text, indent=1) + "\n"
+        replace_file(self.writer.folder.instrument, self.instrument.encode())
+        status = str(entry.get("status"))
+        self.event(answer.recv_us, "exchange_info", {"status": status})
+        return status
+
+    def roll(self, writer: DayWriter, at_us: int, *, carry: bool) -> DayWriter:
+        """Go on in another day and return the files of the one that is over, which is not sealed yet.
+
+        Args:
+            writer: The new day, its opening events written.
+            at_us: When it begins.
+            carry: Whether it follows on the old one, so that the book may be taken over.
+        """
+        attempt, before = self._attempt, self._today
+        self.finish(at_us, "day_over", window_over=True)
+        before.keeper.roll(writer, at_us, carry=carry)
+        self._today = _Today(writer, before.keeper, _report(writer, before.keeper, at_us))
+        if attempt is not None:
+            self.snapshot_requested(at_us, attempt)
+        return before.writer
+
+    def finish(self, at_us: int, reason: str, *, window_over: bool) -> None:
+        """Write the last events of the day."""
+        if self._attempt is not None:
+            self._attempt = None
+            self._snapshot_failed(at_us, reason, None)
+        self._today.keeper.finish(at_us)
+        if window_over:
+            self.event(at_us, "window_end", {})
+        self.event(at_us, "run_stop", {"reason": reason})
+
+    def _snapshot_failed(self, at_us: int, cause: str, status: int | None) -> None:
+        self._today.keeper.counts.snapshots_refused += 1
+        self.event(at_us, "snapshot_failed", {"cause": cause, "http_status": status})
+
+    def _quarantine(self, at_us: int, stream: str, reason: str, raw: bytes) -> None:
+        self.writer.quarantine(at_us, stream, reason, raw)
+        self.report.quarantined += 1
+        self._today.keeper.anomaly(at_us, "quarantined", stream=stream, reason=reason)
+
+    def _set_gap_cause(self, cause: str) -> None:
+        self._today.keeper.gap_cause = self._trades.gap_cause = cause
+
+
+def _report(writer: DayWriter, keeper: BookKeeper, at_us: int) -> DayReport:
+    return DayReport(writer.folder.day, at_us, at_us, path=str(writer.folder.path), book=keeper.counts)

@@ -1,0 +1,431 @@
+"""The real recorder against an exchange whose truth is known."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+import pytest
+from captured import events, rows, tags
+from click.testing import CliRunner
+from fake_exchange import ENTRY, SYMBOL, FakeExchange
+
+from mm.clock import iso, now_us
+from mm.market_data import recorder
+from mm.market_data.check import check_day
+from mm.market_data.day_writer import DayWriter
+from mm.market_data.layout import DayFolder
+from mm.market_data.recorder import main
+from mm.market_data.window import Window, WindowRule
+from support import ROOT
+
+TOP_N = 20
+QUICK = {
+    "SYMBOL": SYMBOL.lower(),
+    "WINDOW_START": "always",
+    "START_JITTER_S": "0",
+    "FLUSH_INTERVAL_S": "0.1",
+    "BACKOFF_MAX_S": "0.05",
+    "MIN_FREE_MB": "0",
+}
+Usage = namedtuple("Usage", "free")
+
+
+@pytest.fixture(autouse=True)
+def _folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recorder, "_FIRST_REST_DELAY_S", 0.05)
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def call(exchange=None, *args, **knobs):
+    """Call the command in this process."""
+    return CliRunner().invoke(main, args, env={**QUICK, **(exchange.urls() if exchange else {}), **knobs})
+
+
+def recorded(exchange, **knobs):
+    """Record what *exchange* plays, until it sends SIGTERM, and return the day."""
+    with exchange:
+        result = call(exchange, **knobs)
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    return the_day()
+
+
+def the_day():
+    """Return the only day folder, which must be sealed and without a defect."""
+    (path,) = DayFolder.at("data/SIMUSDT/20260105").path.parent.iterdir()
+    folder = DayFolder.at(path)
+    report = check_day(folder)
+    assert (report.defects, report.sealed) == ([], True)
+    return folder
+
+
+def assert_true(day, exchange):
+    """Hold every frame and every trade against the exchange's own book and list; return the ids of the frames."""
+    found = rows(day.frames)
+    for row in found:
+        bids, asks = exchange.market.book(int(row["last_update_id"]))
+        for side, levels in (("bid", bids), ("ask", asks)):
+            told = [[row[f"{side}{level}_price"], row[f"{side}{level}_qty"]] for level in range(1, TOP_N + 1)]
+            assert told == levels[:TOP_N]
+    made = {str(trade["t"]): trade for trade in exchange.market.trades}
+    for row in rows(day.trades):
+        trade = made.pop(row["trade_id"])
+        assert (row["price"], row["qty"], row["trade_time_ms"]) == (trade["p"], trade["q"], str(trade["T"] // 1000))
+        assert row["is_buyer_maker"] == json.dumps(trade["m"])
+    missing = {number for gap in events(day, "trade_gap") for number in range(gap["from_id"], gap["to_id"] + 1)}
+    assert set(map(int, made)) == missing
+    return [int(row["last_update_id"]) for row in found]
+
+
+def kinds(day):
+    return [kind for kind, _, _ in events(day)]
+
+
+def test_a_day_is_recorded_as_it_was():
+    """Every update has its frame and every trade its row; the streams are asked for in microseconds."""
+    exchange = FakeExchange(messages=60, then=terminate)
+    day = recorded(exchange)
+    ids = assert_true(day, exchange)
+    assert len(ids) > 40
+    assert ids[-1] == exchange.market.last_id
+    assert len(rows(day.trades)) == len(exchange.market.trades) == 60
+    assert exchange.paths == ["/stream?streams=simusdt@depth@100ms/simusdt@trade&timeUnit=MICROSECOND"]
+    assert json.loads(day.instrument.read_text()) == ENTRY
+    assert json.loads(day.schema.read_text())["time_unit"] == "us"
+    assert kinds(day)[:2] == ["run_start", "window_start"]
+    assert set(kinds(day)[2:6]) == {"ws_connected", "exchange_info", "snapshot_request", "snapshot_loaded"}
+    assert events(day)[-2:] == [
+        ("ws_disconnected", 1, {"conn": 1, "code": 1000, "reason": "SIGTERM"}),
+        ("run_stop", 1, {"reason": "SIGTERM"}),
+    ]
+
+
+def test_the_answer_is_one_json_object():
+    """A script reads what came into the day and where it lies."""
+    with FakeExchange(messages=20, then=terminate) as exchange:
+        result = call(exchange, "--json")
+    found = json.loads(result.stdout)
+    day = the_day()
+    assert (found["path"], found["symbol"]) == (os.path.relpath(day.path), SYMBOL)
+    assert (found["days"][0]["diffs"], found["days"][0]["gaps"], found["days"][0]["synced"]) == (20, 0, True)
+
+
+def test_a_dropped_update_is_one_gap_one_snapshot_and_one_more_epoch():
+    """No frame between the gap and the snapshot that bridges; trades go on."""
+    exchange = FakeExchange(messages=70, faults={30: "drop"}, then=terminate)
+    day = recorded(exchange)
+    ids = assert_true(day, exchange)
+    (gap,) = events(day, "gap")
+    assert gap["cause"] == "ids_missing"
+    assert not set(range(gap["from_id"], gap["to_id"] + 1)) & set(ids)
+    assert [tag for tag, _ in tags(day)] == ["initial", "resync"]
+    assert {row["epoch_id"] for row in rows(day.frames)} == {"1", "2"}
+    assert len(rows(day.trades)) == len(exchange.market.trades)
+    assert not events(day, "trade_gap")
+    order = [kind for kind in kinds(day) if kind in ("gap", "resync_start", "snapshot_request", "resync_done")]
+    assert order == ["snapshot_request", "gap", "resync_start", "snapshot_request", "resync_done"]
+
+
+@pytest.mark.parametrize("fault", ["cut", "close", "down"])
+def test_a_lost_connection_is_followed_by_another(fault):
+    """What was missed is told with both its ids and its time; the book is right again behind it."""
+    exchange = FakeExchange(messages=80, faults={30: fault}, then=terminate)
+    day = recorded(exchange)
+    ids = assert_true(day, exchange)
+    assert [details["conn"] for details in events(day, "ws_connected")] == [1, 2]
+    ended = events(day, "ws_disconnected")[0]
+    assert (ended["conn"], ended["code"]) == (1, 1001 if fault == "close" else 1006)
+    for gap in events(day, "gap"):
+        assert gap["cause"] == "disconnected"
+        assert gap["to_us"] > gap["from_us"]
+    assert ids[-1] == exchange.market.last_id
+
+
+def test_a_late_snapshot_loses_nothing():
+    """Updates wait for it in the buffer and get their frames, in order, when it bridges."""
+    exchange = FakeExchange(messages=60, snapshots=[0.25], then=terminate)
+    day = recorded(exchange)
+    assert len(assert_true(day, exchange)) > 40
+    assert len(tags(day)) == 1
+
+
+def test_a_snapshot_is_asked_for_until_one_can_be_used():
+    """Errors, torn bodies and snapshots from before the stream; the buffer stays, so that nothing is lost."""
+    exchange = FakeExchange(messages=120, snapshots=[500, "broken", "old"], faults={1: "drop"}, then=terminate)
+    day = recorded(exchange)
+    ids = assert_true(day, exchange)
+    assert [details["cause"] for details in events(day, "snapshot_failed")] == ["http 500", "unreadable", "too_old"]
+    assert [details["attempt"] for details in events(day, "snapshot_request")] == [1, 2, 3, 4]
+    assert ids[-1] == exchange.market.last_id
+    assert len(ids) > 50
+
+
+def test_a_silent_depth_stream_is_a_stall_and_ends_the_connection():
+    """A timer sees it, for in silence nothing else happens; the exchange's status is asked for as well."""
+    exchange = FakeExchange(messages=100, faults={20: "mute"}, then=terminate)
+    day = recorded(exchange, DEPTH_SILENCE_S="0.2")
+    assert_true(day, exchange)
+    stall = events(day, "stall")[0]
+    assert (stall["stream"], 0.2 <= stall["silent_s"] < 1) == ("depth", True)
+    assert events(day, "ws_disconnected")[0]["reason"] == "stall"
+    assert len(events(day, "exchange_info")) > 1
+
+
+def test_an_old_connection_is_replaced_and_told():
+    """The exchange would cut it after a day."""
+    exchange = FakeExchange(messages=250, then=terminate)
+    day = recorded(exchange, WS_MAX_AGE_S="1")
+    assert_true(day, exchange)
+    reasons = [details["reason"] for details in events(day, "ws_disconnected")]
+    assert (set(reasons[:-1]), reasons[-1]) == ({"max_age"}, "SIGTERM")
+
+
+def test_damage_and_repetition_on_the_wire():
+    """What cannot be parsed is kept raw and leaves a gap, what comes twice gets no second frame."""
+    exchange = FakeExchange(messages=70, faults={20: "twice", 40: "garbage"}, then=terminate)
+    day = recorded(exchange)
+    ids = assert_true(day, exchange)
+    assert len(ids) == len(set(ids))
+    assert [details["kind"] for details in events(day, "anomaly")] == ["duplicate", "quarantined"]
+    assert len(events(day, "gap")) == 1
+    assert day.quarantine.exists()
+
+
+def test_switches_leave_files_away():
+    """And the number of levels is a knob."""
+    exchange = FakeExchange(messages=20, then=terminate)
+    day = recorded(exchange, WRITE_DIFFS="0", WRITE_GAPS="0", TOP_N="3", SNAPSHOT_LIMIT="7")
+    assert not day.diffs.exists()
+    assert not day.gaps.exists()
+    assert "ask3_qty" in rows(day.frames)[0]
+    assert "ask4_qty" not in rows(day.frames)[0]
+    assert exchange.asked[-1].endswith("limit=7")
+
+
+def test_the_window_ends_the_recording(monkeypatch):
+    """By the clock, and with exit code 0: its last rows are sealed, and nothing behind it is written."""
+    end_us = now_us() + 1_000_000
+    short = Window("20260105", 0, end_us)
+    monkeypatch.setattr(WindowRule, "at", lambda _self, _now: short)
+    with FakeExchange(messages=200) as exchange:
+        result = call(exchange, WINDOW_START="08:00")
+    assert result.exit_code == 0, result.stderr
+    folder = DayFolder.at("data/SIMUSDT/20260105")
+    assert events(folder)[-2:] == [("window_end", 1, {}), ("run_stop", 1, {"reason": "window_end"})]
+    stamps = [int(row["recv_time_us"]) for row in [*rows(folder.frames), *rows(folder.trades)]]
+    assert max(stamps) < end_us
+    assert end_us - max(stamps) < 200_000
+
+
+def test_a_recorder_that_is_early_waits_and_may_be_stopped(monkeypatch):
+    """There is no folder yet, and the log says when the window opens."""
+    window = WindowRule("08:00", "22:00", "Europe/Berlin").of_day("20991231")
+    monkeypatch.setattr(WindowRule, "at", lambda _self, _now: window)
+
+    class Impatient(FakeExchange):
+        def _info_answer(self):
+            self._loop.call_later(0.2, terminate)
+            return super()._info_answer()
+
+    with Impatient() as exchange:
+        result = call(exchange)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"window_awaited opens={iso(window.start_us)}" in result.stderr
+    assert os.listdir() == []
+
+
+def test_midnight_goes_into_another_folder(monkeypatch):
+    """Round the clock, on the same connection and with the same book."""
+    days, turn_us = ["20260105", "20260106"], now_us() + 500_000
+
+    def at(_self, now):
+        return Window(days[now >= turn_us], 0, turn_us if now < turn_us else now + 10**12)
+
+    monkeypatch.setattr(WindowRule, "at", at)
+    exchange = FakeExchange(messages=90, then=terminate)
+    with exchange:
+        result = call(exchange)
+    assert result.exit_code == 0, result.stderr
+    first, second = (DayFolder.at(f"data/SIMUSDT/{day}") for day in days)
+    ids = [int(row["last_update_id"]) for day in (first, second) for row in rows(day.frames)]
+    assert ids[-1] == exchange.market.last_id
+    assert not [gap for day in (first, second) for gap in events(day, "gap")]
+    assert len(rows(first.trades)) + len(rows(second.trades)) == len(exchange.market.trades)
+    assert tags(second)[0][0] == "carried"
+    assert [events(day)[-1][2]["reason"] for day in (first, second)] == ["day_over", "SIGTERM"]
+    assert max(int(row["recv_time_us"]) for row in rows(first.frames)) < turn_us
+    for day in (first, second):  # their rows are of today, so only what does not concern the date is checked
+        assert {defect.kind for defect in check_day(day).defects} <= {"time"}
+        assert check_day(day).sealed
+    assert second.instrument.exists()
+
+
+def test_a_day_that_is_being_written_is_left_alone():
+    """Exit code 75: try later. What is there stays as it is."""
+    exchange = FakeExchange(messages=20, then=terminate)
+    day = recorded(exchange)
+    with DayWriter(day, "other"), FakeExchange() as again:
+        before = {path: path.read_bytes() for path in day.path.rglob("*") if path.is_file()}
+        result = call(again)
+        after = {path: path.read_bytes() for path in day.path.rglob("*") if path.is_file()}
+    assert (result.exit_code, "is being written by another process" in result.stderr) == (75, True)
+    assert before == after
+
+
+def test_no_space_at_the_start_is_75_and_no_folder():
+    """The message names the knob."""
+    with FakeExchange() as exchange:
+        result = call(exchange, MIN_FREE_MB="1000000000")
+    assert (result.exit_code, result.stdout, os.listdir()) == (75, "", [])
+    assert "MB are free, --min-free-mb (MIN_FREE_MB) is 1000000000" in result.stderr
+
+
+def test_a_disk_that_fills_ends_the_recording_while_there_is_room_to_say_so(monkeypatch):
+    """The ledger tells of it, the day is sealed, and the exit code says: try later."""
+    begun_s = time.monotonic()
+
+    def usage(_path):
+        return Usage(10**12 if time.monotonic() - begun_s < 0.5 else 10**6)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with FakeExchange(messages=1000) as exchange:
+        result = call(exchange, MIN_FREE_MB="200")
+    assert (result.exit_code, "1 MB are free" in result.stderr) == (75, True)
+    day = the_day()
+    assert assert_true_so_far(day, exchange)
+    assert events(day)[-2:] == [("disk_full", 1, {"errno": 28}), ("run_stop", 1, {"reason": "disk_full"})]
+
+
+def assert_true_so_far(day, exchange):
+    """As `assert_true`, where the exchange went on when the recording had ended."""
+    last_id = max(int(row["trade_id"]) for row in rows(day.trades))
+    del exchange.market.trades[last_id:]
+    return assert_true(day, exchange)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--ws-pair", "1"], "--ws-pair (WS_PAIR) was '1': this version records over one connection"),
+        (["--metrics-port", "9100"], "--metrics-port (METRICS_PORT) was '9100': this version has no metrics page"),
+        (["--ws-url", "wss://fstream.binance.com"], "--ws-url (WS_URL) was 'wss://fstream.binance.com'"),
+        (["--window-start", "8"], "--window-start (WINDOW_START) was '8': it must be HH:MM or always"),
+        (["--window-tz", "Berlin"], "--window-tz (WINDOW_TZ) was 'Berlin': it must be a time zone"),
+    ],
+)
+def test_what_this_recorder_does_not_do_is_refused(args, message):
+    """In one line, before anything is asked of the exchange or written."""
+    result = call(None, *args)
+    assert (result.exit_code, result.stderr.count("\n"), os.listdir()) == (2, 1, [])
+    assert result.stderr.startswith(f"error: {message}")
+
+
+def test_a_symbol_that_the_exchange_does_not_know_is_refused():
+    """At the start, not after a day of silence."""
+    with FakeExchange(infos=[400]) as exchange:
+        result = call(exchange)
+    assert (result.exit_code, os.listdir()) == (2, [])
+    assert "--symbol (SYMBOL) 'SIMUSDT'" in result.stderr
+    assert "Invalid symbol" in result.stderr
+
+
+def test_filters_are_asked_for_until_they_come():
+    """REST may be down when the window opens; the stream is recorded meanwhile."""
+    exchange = FakeExchange(messages=60, infos=[503, 503, {"symbol": SYMBOL, "filters": []}], then=terminate)
+    day = recorded(exchange)
+    assert len(assert_true(day, exchange)) > 40
+    assert json.loads(day.instrument.read_text()) == ENTRY
+
+
+def test_another_stream_of_trades_is_not_mixed_into_a_day():
+    """Their ids count differently."""
+    recorded(FakeExchange(messages=10, then=terminate))
+    with FakeExchange() as exchange:
+        result = call(exchange, TRADE_STREAM="aggTrade")
+    assert (result.exit_code, "was begun with --trade-stream (TRADE_STREAM) trade" in result.stderr) == (3, True)
+
+
+def test_a_data_root_that_cannot_be_is_a_wrong_knob():
+    """Here a file stands in its way."""
+    with FakeExchange() as exchange:
+        result = call(exchange, "--data-root", "/dev/null/data")
+    assert (result.exit_code, "--data-root (DATA_ROOT) /dev/null/data: cannot be written" in result.stderr) == (2, True)
+
+
+@pytest.fixture
+def process():
+    """Start the module as a process; what is left of it is killed."""
+    started = []
+
+    def start(exchange, **knobs):
+        env = {**os.environ, "PYTHONPATH": str(ROOT), **QUICK, **exchange.urls(), **knobs}
+        command = [sys.executable, "-m", "mm.market_data.recorder"]
+        started.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.poll() is None:
+            one.kill()
+        one.communicate()
+
+
+def wait_for_frames(count):
+    """Wait until a day folder has *count* frames on the disk."""
+    give_up_s = time.monotonic() + 20
+    while time.monotonic() < give_up_s:
+        for path in DayFolder.at("data/SIMUSDT/20260105").path.parent.glob("*/orderbook_*.csv"):
+            with path.open(newline="") as stream:
+                if sum(1 for _ in csv.reader(stream)) > count:
+                    return
+        time.sleep(0.02)
+    raise AssertionError("no frames came")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_process_in_order(process, number):
+    """Exit code 0 in less than five seconds, everything that had arrived written, the manifest sealed."""
+    with FakeExchange(messages=2000) as exchange:
+        recorder = process(exchange)
+        wait_for_frames(20)
+        recorder.send_signal(number)
+        begun_s = time.monotonic()
+        out, _ = recorder.communicate(timeout=10)
+    assert (recorder.returncode, time.monotonic() - begun_s < 5) == (0, True)
+    day = the_day()
+    assert_true_so_far(day, exchange)
+    assert events(day)[-1] == ("run_stop", 1, {"reason": number.name})
+    assert out.splitlines()[-1] == os.path.relpath(day.path)
+
+
+def test_a_killed_run_is_recovered_by_the_next_one(process):
+    """The torn end is cut, the ledger tells of the crash and of the ids that were lost, and the counters go on."""
+    with FakeExchange(messages=2000) as exchange:
+        first = process(exchange)
+        wait_for_frames(20)
+        first.kill()
+        first.communicate()
+        assert not check_day_of_today().sealed
+        second = process(exchange)
+        wait_for_frames(80)
+        second.send_signal(signal.SIGTERM)
+        second.communicate(timeout=10)
+    day = the_day()
+    assert_true_so_far(day, exchange)
+    assert len(events(day, "crash_recovered")) == 1
+    assert events(day, "gap")[0]["cause"] == "restart"
+    assert [tag for tag, _ in tags(day)] == ["initial", "initial"]
+
+
+def check_day_of_today():
+    (path,) = DayFolder.at("data/SIMUSDT/20260105").path.parent.iterdir()
+    return check_day(DayFolder.at(path))

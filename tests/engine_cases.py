@@ -302,9 +302,10 @@ def rules(draw, unit):
 
 
 def tapes(unit):
-    """One tape, or two with or without a seam."""
+    """One tape, windows of one, or two with or without a seam."""
     one = one_tape(unit).map(lambda told: told[:1])
-    return st.one_of(one, one, *(two_tapes(unit, joined).map(lambda told: told[:2]) for joined in (True, False)))
+    two = [two_tapes(unit, joined).map(lambda told: told[:2]) for joined in (True, False)]
+    return st.one_of(one, one, windows(unit), *two)
 
 
 @st.composite

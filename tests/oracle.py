@@ -250,7 +250,6 @@ class Backtest:
         if current:
             same = current.ticks == ticks
             if same and not 0 < rules.refresh_us <= self.us - current.sent_us:
-                self.no_order[side] = ""
                 return
             self.cancel(current, "quote_withdrawn" if ticks is None else "refresh" if same else "quote_moved")
         if ticks is not None:

@@ -5,7 +5,7 @@ asked for every 100 µs from the first snapshot, at 1000 µs, on.
 """
 
 from dataclasses import replace
-from math import isnan, log, sqrt
+from math import exp, isnan, log, sqrt
 from types import SimpleNamespace
 
 import pytest
@@ -243,7 +243,20 @@ def test_a_window_builds_its_book_in_silence(play):
     ]
     assert played.state == [(1050, 100, 0, 0, 199, 0), (1110, 100, 0, 0, 199, 0)]
     assert played.mids == [(1050, 199)]
-    assert (played.counters["events"], played.counters["valid_us"]) == (1, 110)
+    assert [played.counters[name] for name in ("events", "rows", "valid_us")] == [1, 1, 110]
+
+
+def test_a_book_event_before_a_window_keys_its_draws(play):
+    """The snapshot of 1000, number 1, last changed the mid; not the window's begin, not the trade of 1040."""
+    tape = tape_of(SNAPSHOT, until(1040), until(9000))
+    wait = int(unit_exponential(0, 1000, 1, 3) / 0.01)
+    played = play({1050: Quotes(98, None)}, tapes=[tape.between(1050, 9001)], fills=hazard((0, ALWAYS, 0.01, 1e-12)))
+    assert fills(played)[0][:2] == (1060 + wait, 1)
+
+
+def test_a_run_without_a_book_has_no_beginning(play):
+    played = play({}, until(1000), until(2000))
+    assert [played.counters[name] for name in ("first_us", "last_us", "valid_us", "events")] == [-1, 2000, 0, 2]
 
 
 def test_a_window_with_no_book_yet_begins_with_its_first_snapshot(play):
@@ -533,6 +546,15 @@ def test_a_bound_order_binds_what_is_left_of_it(play):
     assert [row for row in whys(short) if row[2] == "REJECT"] == [(1110, 1, "REJECT", "insufficient_cash")]
 
 
+@pytest.mark.parametrize(("start_lots", "reason"), [(15, []), (14, [(1110, -1, "REJECT", "insufficient_inventory")])])
+def test_a_bound_sale_binds_what_is_left_of_it(play, start_lots, reason):
+    """Of ten lots eight are sold, two stay bound under cancel, and five more are offered: 8 + 2 + 5."""
+    plan = {1000: Quotes(None, 102), 1100: Quotes(None, 103, None, 5), 1200: None}
+    events = (SNAPSHOT, (1020, "trade", 1, 102, 8), until(1200))
+    played = play(plan, *events, start_lots=start_lots, cancel_latency_us=50)
+    assert [row for row in whys(played) if row[2] == "REJECT"] == reason
+
+
 @pytest.mark.parametrize(
     ("side", "trade", "reason"), [(1, (-1, 98, 10), "insufficient_cash"), (-1, (1, 102, 10), "insufficient_inventory")]
 )
@@ -656,7 +678,7 @@ def test_a_side_has_its_own_numbers(play):
 
 
 @pytest.mark.parametrize(("reference", "delta"), [("mid", 1.5), ("best", 1.0), ("micro", 1.3)])
-def test_where_distances_are_measured_from(play, reference, delta):
+def test_where_a_bids_distance_is_measured_from(play, reference, delta):
     """Best bid 99 with 3 lots, best ask 100 with 7: the micro price, 99.3, leans to the side with fewer lots."""
     book = (1000, "snapshot", [(99, 3)], [(100, 7)])
     played = play(
@@ -673,24 +695,33 @@ def test_where_distances_are_measured_from(play, reference, delta):
             reference=reference,
         ),
     )
-    assert played.counters["expected_fills"] == pytest.approx(30e-9 * 2.718281828459045**-delta)
+    assert played.counters["expected_fills"] == pytest.approx(30e-9 * exp(-delta))
+
+
+@pytest.mark.parametrize(("reference", "delta"), [("mid", 2.5), ("best", 2.0), ("micro", 2.7)])
+def test_where_an_asks_distance_is_measured_from(play, reference, delta):
+    book = (1000, "snapshot", [(99, 3)], [(100, 7)])
+    played = play(ASK_102, book, until(1040), fills=hazard((0, ALWAYS, 1e-9, 1.0), reference=reference))
+    assert played.counters["expected_fills"] == pytest.approx(30e-9 * exp(-delta))
 
 
 @pytest.mark.parametrize(
-    ("move", "restarts"),
+    ("bids", "asks", "restarts"),
     [
-        ([(99, 0)], "mid best micro"),
-        ([(99, 6)], "micro"),
-        ([(98, 1)], ""),
-        ([(100, 1)], "mid best micro"),
+        ([(99, 0)], [], "mid best micro"),
+        ([(100, 1)], [], "mid best micro"),
+        ([], [(101, 0)], "mid best micro"),
+        ([(99, 6)], [], "micro"),
+        ([], [(101, 6)], "micro"),
+        ([(98, 1)], [(103, 1)], ""),
     ],
 )
 @pytest.mark.parametrize("reference", ["mid", "best", "micro"])
-def test_which_book_events_begin_a_stretch(play, reference, move, restarts):
+def test_which_book_events_begin_a_stretch(play, reference, bids, asks, restarts):
     """The draw that counts for the order tells whether the event at 1030 counted as a change."""
     model = hazard((1040, ALWAYS, 0.002, 1e-12), reference=reference)
     draw = unit_exponential(0, 1030, 2, 1) if reference in restarts else unit_exponential(0, 1000, 1, 3)
-    played = play(BID_98, SNAPSHOT, (1030, "depth", move, []), until(9000), fills=model)
+    played = play(BID_98, SNAPSHOT, (1030, "depth", bids, asks), until(9000), fills=model)
     assert fills(played)[0][0] == 1040 + int(draw / 0.002)
 
 
@@ -704,9 +735,10 @@ def test_two_moves_that_leave_the_mid_are_a_stretch_of_best_only(play):
 
 
 def test_an_arrival_begins_a_stretch_on_its_own_side_only(play):
-    """An ask that arrives at 1110 leaves the bid's draw alone; a second bid gives both bids the draw 2·2 + 1."""
-    model = hazard((1150, ALWAYS, 0.002, 1e-12))
-    first, second = (1150 + int(unit_exponential(0, 1000, 1, c) / 0.002) for c in (3, 5))
+    """An ask that arrives at 1110 leaves the bid's stretch alone; a second bid gives both bids the draw 2·2 + 1."""
+    model = hazard((0, ALWAYS, 0.002, 1e-12))
+    first, second = (us + int(unit_exponential(0, 1000, 1, c) / 0.002) for us, c in ((1010, 3), (1110, 5)))
+    assert first > 1110
     plan = {1000: Quotes(98, None), 1100: Quotes(98, 102)}
     assert (first, 1, 1, 98, 10) in fills(play(plan, SNAPSHOT, until(9000), fills=model))
     plan = {1000: Quotes(98, None), 1100: Quotes(97, None)}
@@ -814,6 +846,21 @@ def test_a_seam_is_a_gap_at_the_end_of_the_tape_before(play):
     assert [row for row in whys(played) if row[2] == "CANCEL_ACK"] == [(1050, 1, "CANCEL_ACK", "epoch_break")]
     assert played.mids == [(1000, 200), (1050, 0), (1080, 200)]
     assert (played.counters["valid_us"], played.counters["invalid_us"]) == (90, 30)
+
+
+WHOLE = [(1280, "snapshot", BIDS, ASKS), until(1310)]
+WINDOW = [(1020, "snapshot", BIDS, ASKS), until(1310)]
+
+
+@pytest.mark.parametrize("events", [WHOLE, WINDOW])
+def test_time_goes_on_between_tapes(play, events):
+    """Nobody is asked at 1100 and 1200, the order on its way arrives in no book, and state rows are written."""
+    first, second = tape_of(SNAPSHOT, until(1050)), tape_of(*events).between(1280, 1311)
+    played = play(BID_98, tapes=[first, second], order_latency_us=90, state_us=80)
+    assert story(played) == [(1000, 1, "PLACE", "SENT"), (1090, 1, "REJECT", "REJECTED"), (1300, 2, "PLACE", "SENT")]
+    assert [(row[0], row[5]) for row in played.state] == [(1000, 0), (1080, 1), (1160, 0), (1240, 0)]
+    assert [view.us for view in played.seen] == [1000, 1300]
+    assert played.mids == [(1000, 200), (1050, 0), (1280, 200)]
 
 
 def replace_meta(tape, **meta):

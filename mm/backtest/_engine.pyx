@@ -180,6 +180,9 @@ cdef class Engine:
         while self.next_event < self.events and self.event_us[self.next_event] < self.start_us:
             if self.kind[self.next_event] != TRADE:
                 self.change_book(self.next_event)
+                self.look(self.event_us[self.next_event], self.recv_seq[self.next_event])
+                if self.fills.draws:
+                    self.fills.on_top(&self.top)  # what keys the first stretch may stand before the window
             self.next_event += 1
         if self.valid:
             if not self.begun:
@@ -215,6 +218,8 @@ cdef class Engine:
                 if not self.begun:
                     self.begin(us)
                 self.see(us, self.recv_seq[event])
+            if kind != KEYFRAME:
+                self.rows_played += self.first_row[event + 1] - self.first_row[event]
             event += 1
             self.next_event = event
         return 0
@@ -258,7 +263,6 @@ cdef class Engine:
             self.set_valid(self.kind[event] != GAP, max(self.event_us[event], self.start_us))
         if rows:
             book_apply(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
-            self.rows_played += rows
         return 0
 
     cdef void set_valid(self, bint valid, int64_t us) noexcept nogil:
@@ -268,9 +272,8 @@ cdef class Engine:
             self.valid_since_us = us
         self.valid = valid
 
-    cdef int see(self, int64_t us, int64_t recv_seq) except -1 nogil:
-        """Take note of the best prices after a book event, and ask the fill model about it."""
-        cdef int64_t mid2, sides
+    cdef void look(self, int64_t us, int64_t recv_seq) noexcept nogil:
+        """Take note of the best prices after a book event."""
         self.top.us = us
         self.top.recv_seq = recv_seq
         self.top.book = &self.book
@@ -278,6 +281,11 @@ cdef class Engine:
         self.top.ask_ticks = self.book.best_ask
         self.top.bid_lots = book_lots_at(&self.book, 1, self.book.best_bid) if self.book.best_bid else 0
         self.top.ask_lots = book_lots_at(&self.book, -1, self.book.best_ask) if self.book.best_ask else 0
+
+    cdef int see(self, int64_t us, int64_t recv_seq) except -1 nogil:
+        """Look at the book after an event, and ask the fill model about it."""
+        cdef int64_t mid2, sides
+        self.look(us, recv_seq)
         mid2 = self.top.bid_ticks + self.top.ask_ticks if self.top.bid_ticks and self.top.ask_ticks else 0
         if mid2 != self.mid2:
             self.mid2 = mid2
@@ -322,7 +330,6 @@ cdef class Engine:
         print_.lots = self.row_lots[row]
         print_.id = self.event_id[event]
         self.last_trade_event = event
-        self.rows_played += 1
         if not self.fills.asks_trade or self.resting[0] + self.resting[1] == 0:
             return 0
         print_.lots = self.fills.print_lots(&print_)
@@ -664,7 +671,7 @@ cdef class Engine:
         if self.two_sided_since_us != NEVER:
             two_sided_us += self.now_us - self.two_sided_since_us
         counters = {
-            "first_us": self.begun_us,
+            "first_us": self.begun_us if self.begun else -1,
             "last_us": self.now_us,
             "valid_us": valid_us,
             "invalid_us": self.now_us - self.begun_us - valid_us if self.begun else 0,

@@ -28,6 +28,10 @@ cdef enum:
 cdef class DiffParser(LineParser):
     """Parses raw depth messages: one JSON object a line, keys in any order, unknown keys passed over.
 
+    Args:
+        name, tick_e8, qty_step_e8: As for `LineParser`.
+        room: Messages to expect; more are as welcome, but move what was parsed to larger memory.
+
     Attributes:
         recv_us, recv_seq, run, exchange, first_id, last_id: One item a message; -1 where a key is absent.
             ``run`` is a position in ``words``, ``exchange`` is E as received.
@@ -40,10 +44,11 @@ cdef class DiffParser(LineParser):
     cdef Py_ssize_t fresh  # levels of the message at work; they count once it is whole
     cdef int64_t rows
 
-    def __init__(self, str name, int64_t tick_e8=0, int64_t qty_step_e8=0) -> None:
+    def __init__(self, str name, int64_t tick_e8=0, int64_t qty_step_e8=0, Py_ssize_t room=1024) -> None:
         super().__init__(name, tick_e8, qty_step_e8)
-        self.recv_us, self.recv_seq, self.run_code, self.exchange = Column(), Column(), Column(), Column()
-        self.first_id, self.last_id, self.first_row = Column(), Column(), Column()
+        self.recv_us, self.recv_seq, self.run_code = Column(8, room), Column(8, room), Column(8, room)
+        self.exchange, self.first_id, self.last_id = Column(8, room), Column(8, room), Column(8, room)
+        self.first_row = Column(8, room)
         self.first_row.add(0)
         self.closed = []
         self.open_block(BLOCK_ROWS)
@@ -200,7 +205,9 @@ cdef class TableParser(LineParser):
     """Parses a CSV file without quotes by its header; columns stand in any order, others are passed over.
 
     Args:
+        name, tick_e8, qty_step_e8: As for `LineParser`.
         columns: Name and Cell of each column that is wanted.
+        room: Rows to expect, as for `DiffParser`.
 
     Attributes:
         cells: Row by row, one item for each of *columns*.
@@ -211,11 +218,13 @@ cdef class TableParser(LineParser):
     cdef Column plan  # for each field of a row: its Cell, and which item of the row it becomes
     cdef Py_ssize_t fields, width
 
-    def __init__(self, str name, dict columns, int64_t tick_e8=0, int64_t qty_step_e8=0) -> None:
+    def __init__(
+        self, str name, dict columns, int64_t tick_e8=0, int64_t qty_step_e8=0, Py_ssize_t room=1024
+    ) -> None:
         super().__init__(name, tick_e8, qty_step_e8)
         self.columns = columns
         self.width = len(columns)
-        self.cells, self.plan = Column(), Column()
+        self.cells, self.plan = Column(8, room * self.width), Column()
 
     cdef int header(self) except -1:
         """Plan how to read the rows under this header."""

@@ -106,7 +106,7 @@ class Snapshot:
 
 def read_diffs(path: Path, steps: Steps) -> Stream:
     """Read the raw depth messages."""
-    parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8)
+    parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, _lines_expected(path, 100))
     read = parse_file(path, parser)
     recv_us, first_row = parser.recv_us.values, parser.first_row.values
     return Stream(
@@ -168,7 +168,7 @@ def read_frames(path: Path, steps: Steps) -> Stream:
     there = prices > 0
     levels_there = there.sum(axis=1)
     ends = np.cumsum(levels_there)
-    ids = table["last_update_id"]
+    ids = np.maximum(table["last_update_id"], 0)
     return Stream(
         read=table.read,
         steps=table.steps,
@@ -224,7 +224,7 @@ class _Table:
     """A parsed CSV file, column by column."""
 
     def __init__(self, path: Path, columns: dict[str, int], steps: Steps) -> None:
-        parser = TableParser(str(path), columns, steps.tick_e8, steps.lot_e8)
+        parser = TableParser(str(path), columns, steps.tick_e8, steps.lot_e8, _lines_expected(path, 4 + len(columns)))
         self.read = parse_file(path, parser)
         self.steps = _steps(parser)
         self.words = tuple(parser.words)
@@ -246,6 +246,11 @@ class _Table:
             line = int(np.flatnonzero(stamps < 0)[0]) + 2
             raise BrokenFile(f"{self.read.path}:{line}: neither recv_time_us nor recv_time_ms; restore the file")
         return stamps
+
+
+def _lines_expected(path: Path, packed_bytes: int) -> int:
+    """Return about how many lines *path* has, rather too many, if a line takes so many bytes when packed."""
+    return 1024 + path.stat().st_size // (packed_bytes if path.suffix == PACKED else 3 * packed_bytes)
 
 
 def _steps(parser: "LineParser") -> Steps:

@@ -7,8 +7,9 @@ from mm.backtest.inflate import FileRead
 from mm.market_data.layout import DayFolder
 
 _SENTENCES = {
-    "gap": "update ids are missing {n} times in the depth messages; the book is void from there to the next snapshot",
-    "reset": "the exchange began its update ids anew {n} times; the book is void from there to the next snapshot",
+    "id_gaps": "update ids are missing {n} times; the book is void from there to the next snapshot",
+    "id_resets": "the exchange began its update ids anew {n} times; the book is void from there to the next snapshot",
+    "repeated_diffs": "the update ids of {n} depth messages do not rise; they bring nothing new and were left out",
     "snapshots_unused": "{n} snapshots do not meet the depth messages around them and were left out",
     "duplicate_trades": "{n} trades repeat the id of an earlier one and were left out",
     "misplaced": "{n} messages stand behind a later one in their file and were sorted",
@@ -59,7 +60,7 @@ def lost_sentences(reads: Sequence[FileRead], lost: Mapping[str, int]) -> Iterat
 
 def never_synced(folder: DayFolder, counts: Mapping[str, int]) -> str:
     """Return the message about a day without one valid book."""
-    waiting = counts["buffer"] + counts["gap"] + counts["reset"]
+    waiting = counts["unsynced_diffs"] + counts["id_gaps"] + counts["id_resets"]
     return (
         f"{folder.path}: the book is never valid: {waiting} depth messages wait for a snapshot, "
         f"{counts['snapshots_unused']} snapshots do not meet them, {counts['crossed']} books are crossed; "

@@ -16,6 +16,12 @@ from mm.backtest.day_tables import Ints, Snapshot, Stream
 from mm.backtest.ordering import Keys
 from mm.market_data.sync_engine import SyncEngine, Verdict
 
+_COUNTED = {
+    Verdict.BUFFER: "unsynced_diffs",
+    Verdict.STALE: "stale_diffs",  # the snapshot was ahead of them, which is no fault
+    Verdict.GAP: "id_gaps",
+    Verdict.RESET: "id_resets",
+}
 EPOCH_ENDS = ("gap", "resync_start")
 AS_BEFORE = -1  # instant of a gap that is only noticed later: that of the event before it
 
@@ -44,20 +50,19 @@ class Settled:
     """What becomes of each message.
 
     Attributes:
-        applied: Bounds of the runs of book messages that change a valid book where they stand.
+        applied: Positions of the book messages that change a valid book where they stand, piece by piece.
         turns: In order, where a snapshot becomes the book, with the messages that were waiting for it, and
             where (a mark of another kind) a valid book ends.
         counts: Verdicts on all other messages and snapshots.
     """
 
-    applied: list[tuple[int, int]] = field(default_factory=list)
+    applied: list[Ints] = field(default_factory=list)
     turns: list[tuple[Mark, tuple[int, ...]]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     def applied_at(self) -> Ints:
-        """Return the positions of all applied messages."""
-        pieces = [np.arange(first, end) for first, end in self.applied]
-        return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+        """Return all positions of `applied`."""
+        return np.concatenate([np.empty(0, np.int64), *self.applied])
 
 
 def ledger_marks(ledger: Sequence[LedgerRow], keys: Keys, loaded: Mapping[int, int], whole_books: bool) -> list[Mark]:
@@ -131,16 +136,17 @@ class _Drive:
         """Take the messages ``at:stop``."""
         first, last = self._book.first_id, self._book.last_id
         while at < stop:
-            synced = self._engine.synced
+            synced, seen = self._engine.synced, self._engine.seen_id
             verdict = self._engine.diff(int(first[at]), int(last[at]), at)
             end = at + 1
             if verdict is Verdict.APPLY:
                 end = min(stop, self._breaks[bisect_right(self._breaks, at)])
                 if end > at + 1:
                     self._engine.diff(int(first[at + 1]), int(last[end - 1]), at + 1)
-                self.settled.applied.append((at, end))
+                self.settled.applied.append(np.arange(at, end))
             else:
-                self.settled.counts[verdict.value] += 1
+                repeated = verdict is Verdict.STALE and seen is not None and last[at] <= seen
+                self.settled.counts["repeated_diffs" if repeated else _COUNTED[verdict]] += 1
                 if synced and not self._engine.synced:
                     self.settled.turns.append((self._gap_at(at), ()))
             at = end
@@ -171,7 +177,7 @@ def settle_frames(book: Stream, keys: Keys, marks: Sequence[Mark]) -> Settled:
     new = ~book.repeats
     new[stops[stops < len(book)]] = True
     settled = Settled(counts=Counter(frames_unchanged=int(np.count_nonzero(~new))))
-    settled.applied = [(at, at + 1) for at in np.flatnonzero(new).tolist()]
+    settled.applied.append(np.flatnonzero(new))
     before = 0
     for mark, stop in zip(marks, stops.tolist(), strict=True):
         if stop > before:

@@ -50,7 +50,7 @@ class CachedTape:
             entry = json.loads(batch.schema.metadata[_ENTRY])
             if entry.pop("key") != self.key:
                 return None
-            arrays = {name: batch.column(name).values.to_numpy(zero_copy_only=True) for name in ARRAYS}
+            arrays = {name: _array(batch.column(name).values) for name in ARRAYS}
             return _whole(_tape(entry, arrays))
         except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
             return None  # a cache is never worth an error: whoever asked parses the day
@@ -75,10 +75,18 @@ class CachedTape:
 
 
 def _as_list(column: "np.ndarray[Any, Any]") -> Any:
-    """Return *column* as an Arrow column of one row."""
+    """Return *column* as an Arrow column of one row, without a copy."""
     import pyarrow as pa
 
-    return pa.LargeListArray.from_arrays(pa.array([0, len(column)], pa.int64()), pa.array(column))
+    # By buffers: `pa.array` and `to_numpy` would first import pandas, where it is installed.
+    items = pa.Array.from_buffers(pa.type_for_alias(column.dtype.name), len(column), [None, pa.py_buffer(column)])
+    bounds = pa.py_buffer(np.array([0, len(column)], np.int64))
+    return pa.LargeListArray.from_buffers(pa.large_list(items.type), 1, [None, bounds], children=[items])
+
+
+def _array(items: Any) -> "np.ndarray[Any, Any]":
+    """Return the items of an Arrow column, mapped as they are."""
+    return np.frombuffer(items.buffers()[1] or b"", str(items.type), len(items))
 
 
 def _entry(tape: Tape) -> dict[str, Any]:

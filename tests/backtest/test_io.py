@@ -202,6 +202,16 @@ def test_ids_that_begin_anew_void_the_book(tmp_path):
     assert "began its update ids anew 1 times" in " ".join(tape.meta.warnings)
 
 
+def test_messages_that_come_twice_are_left_out(tmp_path):
+    """Ids that go back a little are old news; that they did is worth a word."""
+    tape = load_day(written(tmp_path, [*PLAIN, diff(6, 11, 12, [(98, 9)]), diff(7, 13, 13), diff(8, 14, 14)]))
+    assert kinds(tape)[4:] == ["depth"]
+    assert tape.meta.counts == {"repeated_diffs": 2, "unsynced_diffs": 1}
+    assert "the update ids of 2 depth messages do not rise" in tape.meta.warnings[0]
+    ahead = load_day(written(tmp_path, [START, snapshot(1, 10), diff(2, 8, 9), diff(3, 10, 11)], day="20260106"))
+    assert (ahead.meta.counts, ahead.meta.warnings) == ({"stale_diffs": 1}, ())
+
+
 def test_a_clock_that_steps_back_is_raised(tmp_path):
     """Time never falls on a tape; how often it had is counted."""
     tape = load_day(written(tmp_path, [*PLAIN, trade(3, 2), trade(6, 3)]))

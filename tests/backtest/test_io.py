@@ -9,16 +9,19 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from plain_day import PlainBook, plain_events, plain_tops, text_of
+from plain_day import PlainBook, plain_events, plain_tops, table, text_of
 
 from mm.backtest.io import load_day
-from mm.backtest.tape import GAP, KEYFRAME, KIND_NAMES, SNAPSHOT, TOP_COLUMNS, TRADE
+from mm.backtest.tape import DEPTH, GAP, KEYFRAME, KIND_NAMES, SNAPSHOT, TOP_COLUMNS, TRADE
 from mm.errors import BrokenFile, Mismatch, MissingDay, NeverSynced, OffGrid, UsageError
 from mm.instrument import Instrument
 from mm.market_data.day_writer import Stamp, Trade
+from mm.market_data.import_capture import import_captures
 from mm.market_data.layout import DayFolder
 from strategies import DAY, SIM, START_US, Story, price, qty, stories
+from support import SHARED
 
+shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
 BOOK = ([[price(99), qty(5)]], [[price(101), qty(7)]])
 
 
@@ -236,6 +239,27 @@ def test_a_day_may_go_on_where_the_one_before_ended(tmp_path):
     assert (second.meta.carried_from, second.continues(first)) == (13, True)
     assert not second.continues(second)
     assert not other.continues(first)
+
+
+@shared
+def test_a_recorded_market_reads_as_it_reads_in_plain_python(tmp_path):
+    """And its best prices are those of the frames that the import wrote beside the messages."""
+    capture = SHARED / "data/binance-spot-nexousdt-20240723-24/nexousdt_20240723.dat.gz"
+    import_captures([capture], "NEXOUSDT", tmp_path, run_id="R1")
+    folder = DayFolder(tmp_path, "NEXOUSDT", "20240723")
+    tape = load_day(folder)
+    events = plain_events(folder, tape.instrument)
+    assert told(tape) == events
+    check_keyframes(tape)
+    frames = [(int(row["recv_seq"]), row) for row in table(folder.frames)]
+    assert [seq for seq, _ in frames] == tape.recv_seq[tape.kind == DEPTH].tolist()
+    last = np.searchsorted(tape.top_event, np.flatnonzero(tape.kind == DEPTH), "right") - 1
+    best = np.stack([getattr(tape, name)[last] for name in TOP_COLUMNS[1:]]).T.tolist()
+    to_ticks, to_lots = tape.instrument.ticks, tape.instrument.lots
+    assert best == [
+        [to_ticks(row["bid1_price"]), to_ticks(row["ask1_price"]), to_lots(row["bid1_qty"]), to_lots(row["ask1_qty"])]
+        for _, row in frames
+    ]
 
 
 # The grid

@@ -159,6 +159,17 @@ def test_odd_windows_are_tapes_too(bounds):
     Tape.of(SIM, []).between(*bounds).check()
 
 
+@given(tapes(), st.integers(1, 1_000))
+def test_a_finer_lot_changes_no_quantity(tape, times):
+    """Days that are played together need one lot, and each had found its own."""
+    finer = replace(tape, instrument=replace(SIM, lot_e8=1_000 * times)).on_lot(1_000)
+    finer.check()
+    assert (finer.step_lots, finer.instrument.lot_e8) == (times, 1_000)
+    assert (finer.row_lots == tape.row_lots * times).all()
+    assert (finer.top_bid_lots == tape.top_bid_lots * times).all()
+    assert tape.on_lot(SIM.lot_e8) is tape
+
+
 def test_nothing_writes_on_a_tape():
     """Several engines may play one tape at once."""
     tape = Tape.of(SIM, STORY)

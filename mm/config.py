@@ -271,11 +271,13 @@ class Recorder(Streams):
     window_tz: str = knob("Europe/Berlin", ZONE, "Time zone of the window and of the day.")
     write_diffs: bool = knob(True, SWITCH, "Keep the raw depth messages.")
     write_gaps: bool = knob(True, SWITCH, "Keep the ledger of gaps.")
-    metrics_port: int = knob(0, whole(0, 65535), "Port of the Prometheus page; 0 is off.", matters=False)
+    metrics_port: int = knob(
+        0, whole(0, 65535), "Port of a Prometheus page; this version has none and takes only 0.", matters=False
+    )
     start_jitter_s: float = knob(5.0, number(0, 3600), "Longest random delay before the first connection.")
-    min_free_mb: float = knob(200.0, number(0, 1e9), "Free disk space under which recording pauses.")
+    min_free_mb: float = knob(200.0, number(0, 1e9), "Free disk space, in MB, under which a recording ends (75).")
     ws_max_age_s: float = knob(84600.0, number(1, 86400), "Age at which a connection is replaced.")
-    ws_pair: bool = knob(False, SWITCH, "Record over two connections.")
+    ws_pair: bool = knob(False, SWITCH, "Record over two connections; this version takes only 0.")
     depth_silence_s: float = knob(3.0, number(0.1, 3600), "Silence of the depth stream that counts as a stall.")
     backoff_max_s: float = knob(30.0, number(0.01, 3600), "Longest wait between two attempts to connect.")
 

@@ -6,7 +6,6 @@ The bridging rule is `SyncEngine`'s, the book is `LocalOrderBook`; what stands h
 from collections.abc import Iterator
 from itertools import chain, takewhile
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 
@@ -17,13 +16,10 @@ from mm.market_data.check_rows import Arrival, Findings, RowOrder, decimal, exch
 from mm.market_data.grid import Grid
 from mm.market_data.layout import DayFolder
 from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.market_data.messages import Number
 from mm.market_data.sync_engine import SyncEngine, Verdict, went_back
 
 _US_STAMPS_FROM = 10**14
-
-
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A whole number of 64 bits that is not negative."""
 
 
 class DiffRow(msgspec.Struct, forbid_unknown_fields=True, gc=False):

@@ -26,14 +26,13 @@ from mm.market_data.messages import (
     Messages,
     Snapshot,
     TradePrint,
-    Unreadable,
 )
 from mm.market_data.snapshot import Answer
 from mm.market_data.trade_ids import TradeVerdict
 from mm.market_data.trade_keeper import STREAM, TradeKeeper
 
 REST = "rest"
-_BROKEN = (Unreadable, Futures, OffGrid, msgspec.MsgspecError, UnicodeDecodeError)
+_BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 
 
 @dataclass

@@ -5,6 +5,7 @@ another rule (`pu`), and a book built by the rule of Spot would be silently wron
 """
 
 from collections import Counter
+from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -23,13 +24,17 @@ _FUTURES_STREAMS = frozenset(
 _FUTURES_SPEEDS = frozenset(("0ms", "250ms", "500ms"))
 
 
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A whole number of 64 bits that is not negative."""
+
+
 class DepthUpdate(Struct, gc=False):
     """A ``depthUpdate``: absolute quantities of the ids `U` to `u`, zero removes a level; `pu` is None on Spot."""
 
     E: int
     s: str
-    U: int
-    u: int
+    U: Number
+    u: Number
     b: list[Level]
     a: list[Level]
     pu: int | None = None
@@ -40,7 +45,7 @@ class TradePrint(Struct, gc=False):
 
     E: int
     s: str
-    t: int
+    t: Number
     p: str
     q: str
     T: int
@@ -53,11 +58,11 @@ class AggTrade(Struct, gc=False):
 
     E: int
     s: str
-    a: int
+    a: Number
     p: str
     q: str
-    f: int
-    l: int  # noqa: E741 - the wire's name
+    f: Number
+    l: Number  # noqa: E741 - the wire's name
     T: int
     m: bool
 
@@ -65,7 +70,7 @@ class AggTrade(Struct, gc=False):
 class BookTicker(Struct, gc=False):
     """A ``bookTicker``: best bid (`b`, `B`) and ask (`a`, `A`) after update `u`."""
 
-    u: int
+    u: Number
     s: str
     b: str
     B: str
@@ -76,7 +81,7 @@ class BookTicker(Struct, gc=False):
 class Snapshot(Struct, gc=False):
     """A REST depth answer; `symbol` is None where nothing says whose it is, `E` is None on Spot."""
 
-    lastUpdateId: int
+    lastUpdateId: Number
     bids: list[Level]
     asks: list[Level]
     E: int | None = None

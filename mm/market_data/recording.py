@@ -25,7 +25,6 @@ from mm.market_data.snapshot import Answer, RestClient, Snapshots
 from mm.market_data.window import Window, WindowRule, sleep_until
 from mm.market_data.ws_stream import WsStream
 
-BAD_REQUEST = 400
 DRAIN_S = 2.0
 ROLL_GRACE_US = US_PER_S
 
@@ -114,13 +113,10 @@ class Recording:
 
     async def _opening(self) -> Window:
         """Return the window when it is open."""
-        days = self._parts.days
-        answer = await self._parts.rest.exchange_info(days.symbol)
-        if answer.status == BAD_REQUEST:
-            said = answer.body[:200].decode(errors="replace")
-            raise UsageError(f"--symbol (SYMBOL) {days.symbol!r}: {answer.url} does not know it: {said}")
-        if answer.cause:
-            self._log.warning("exchange_unreachable", url=answer.url, cause=answer.cause)
+        symbol = self._parts.days.symbol
+        refusal = await self._parts.rest.refusal(symbol)
+        if refusal:
+            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {refusal}")
         window = self._parts.window.at(self._clock())
         if self._clock() < window.start_us:
             self._log.info("window_awaited", opens=iso(window.start_us), closes=iso(window.end_us))
@@ -217,6 +213,8 @@ class Recording:
             if status:
                 self._log.info("exchange_info", status=status)
                 await self._status_wanted.wait()
+            else:
+                self._log.warning("exchange_info_failed")
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()

@@ -17,7 +17,8 @@ from mm.market_data.backoff import Backoff, retry_after_s
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0
-SLOW_DOWN, BANNED = 429, 418
+REFUSAL_TIMEOUT_S = 5.0
+BAD_REQUEST, BANNED, SLOW_DOWN = 400, 418, 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,16 @@ class RestClient:
     async def exchange_info(self, symbol: str) -> Answer:
         """Ask for the filters and the status of *symbol*."""
         return await self._get("/api/v3/exchangeInfo", {"symbol": symbol})
+
+    async def refusal(self, symbol: str) -> str | None:
+        """Return the exchange's words where it does not know *symbol*; None where it does, or does not say at once."""
+        try:
+            answer = await asyncio.wait_for(self.exchange_info(symbol), REFUSAL_TIMEOUT_S)
+        except TimeoutError:
+            return None
+        if answer.status != BAD_REQUEST:
+            return None
+        return f"{answer.url} answered {answer.body[:200].decode(errors='replace')}"
 
     async def until_welcome(self) -> None:
         """Wait until the exchange takes requests again, where it has asked for a pause."""

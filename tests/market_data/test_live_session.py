@@ -1,5 +1,7 @@
 import gzip
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from captured import (
@@ -19,6 +21,8 @@ from captured import (
     ticker,
     trade,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mm.clock import midnight_us
 from mm.market_data.check import check_day
@@ -198,6 +202,44 @@ def test_what_cannot_be_used_is_kept_raw_and_damages_no_book(desk, raw, reason):
     assert "quarantined" in kinds(day)
     assert [(gap["from_id"], gap["to_id"]) for gap in events(day, "gap")] == [(12, 12)]
     assert desk.session.report.quarantined == 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"stream":"simusdt@depth","data":' + b"[" * 100_000,
+        json.dumps(diff(12, 2**64)).encode(),
+        json.dumps(diff(-5, -3)).encode(),
+        json.dumps(diff(12, 12, E=10**40)).encode(),
+        json.dumps(diff(12, 12, [["9" * 5000, "1"]])).encode(),
+        json.dumps(trade(2**70)).encode(),
+    ],
+)
+def test_numbers_that_no_file_can_hold_are_no_numbers(desk, raw):
+    """Nor does a text that is nested without end bring down the recorder."""
+    desk.take(diff(11, 11), snapshot(11), raw, diff(12, 12))
+    assert len(quarantined(desk.close())) == 1
+
+
+MESSAGES = [json.dumps(message).encode() for message in (diff(12, 13, [["99.95", "1"]], [["100.3", "0"]]), trade(2))]
+
+
+PATCHES = st.tuples(st.sampled_from(MESSAGES), st.integers(0, 300), st.binary(min_size=1, max_size=3))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(PATCHES | st.binary(), min_size=5, max_size=40))
+def test_no_bytes_whatever_end_a_recording_or_damage_its_day(messages):
+    """A byte changed anywhere is an update, a trade, or a line in quarantine; the day is without a defect."""
+    with TemporaryDirectory() as place:
+        desk = Desk(Path(place)).take(diff(11, 11), snapshot(11), trade(1))
+        for message in messages:
+            if isinstance(message, bytes):
+                desk.take(message)
+            else:
+                whole, at, patch = message
+                desk.take(whole[:at] + patch + whole[at + len(patch) :])
+        desk.close()
 
 
 def test_a_trade_is_written_once_and_a_late_one_is_set_aside(desk):

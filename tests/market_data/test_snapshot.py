@@ -114,6 +114,21 @@ def test_an_answer_that_takes_too_long_is_given_up(monkeypatch):
     assert (desk.answers[0].status, desk.answers[0].cause) == (None, "timeout")
 
 
+@pytest.mark.parametrize(("infos", "refused"), [([400], True), ([503], False), ([], False)])
+def test_a_symbol_is_refused_only_in_the_exchange_s_own_words(infos, refused):
+    """Silence or an error of the server say nothing about it."""
+
+    async def scenario(url):
+        rest = RestClient(url)
+        refusal = await rest.refusal(SYMBOL)
+        await rest.close()
+        return refusal
+
+    with FakeExchange(infos=infos) as exchange:
+        refusal = asyncio.run(scenario(exchange.urls()["REST_URL"]))
+    assert (refusal is not None and "Invalid symbol" in refusal) == refused
+
+
 def test_filters_are_asked_for_by_symbol():
     """The whole list is megabytes."""
 

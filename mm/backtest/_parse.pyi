@@ -21,7 +21,10 @@ class DiffParser(LineParser):
     first_row: Column
     @property
     def blocks(self) -> list[Rows]: ...
-    def __init__(self, name: str, tick_e8: int = 0, qty_step_e8: int = 0, room: int = 1024) -> None: ...
+    left_out: int
+    def __init__(
+        self, name: str, tick_e8: int = 0, qty_step_e8: int = 0, room: int = 1024, lenient: bool = False
+    ) -> None: ...
 
 class TableParser(LineParser):
     cells: Column

@@ -31,6 +31,7 @@ cdef class DiffParser(LineParser):
     Args:
         name, tick_e8, qty_step_e8: As for `LineParser`.
         room: Messages to expect; more are as welcome, but move what was parsed to larger memory.
+        lenient: Leave levels off the tick out, and count them.
 
     Attributes:
         recv_us, recv_seq, run, exchange, first_id, last_id: One item a message; -1 where a key is absent.
@@ -43,9 +44,14 @@ cdef class DiffParser(LineParser):
     cdef Column side, price_e8, qty_e8  # of the block at work
     cdef Py_ssize_t fresh  # levels of the message at work; they count once it is whole
     cdef int64_t rows
+    cdef bint lenient
+    cdef readonly int64_t left_out
 
-    def __init__(self, str name, int64_t tick_e8=0, int64_t qty_step_e8=0, Py_ssize_t room=1024) -> None:
+    def __init__(
+        self, str name, int64_t tick_e8=0, int64_t qty_step_e8=0, Py_ssize_t room=1024, bint lenient=False
+    ) -> None:
         super().__init__(name, tick_e8, qty_step_e8)
+        self.lenient = lenient
         self.recv_us, self.recv_seq, self.run_code = Column(8, room), Column(8, room), Column(8, room)
         self.exchange, self.first_id, self.last_id = Column(8, room), Column(8, room), Column(8, room)
         self.first_row = Column(8, room)
@@ -164,6 +170,7 @@ cdef class DiffParser(LineParser):
         cdef const char* p = at[0]
         cdef const char* text
         cdef int64_t price = 0, qty = 0
+        cdef bint good
         cdef Py_ssize_t row = self.side.used + self.fresh
         if not take(&p, c"["):
             self.fail(p, b"a list of levels")
@@ -176,7 +183,8 @@ cdef class DiffParser(LineParser):
             text = p
             if not decimal(&p, self.end, &price) or p[0] != c'"':
                 self.fail(text, b"a price, a plain decimal of at most 8 places,")
-            if price == 0 or not on_grid(&self.price_grid, price):
+            good = price and on_grid(&self.price_grid, price)
+            if not good and (price == 0 or not self.lenient):
                 self.refuse_price(text, price)
             p += 1
             if not (take(&p, c",") and take(&p, c'"')):
@@ -184,14 +192,17 @@ cdef class DiffParser(LineParser):
             text = p
             if not decimal(&p, self.end, &qty) or p[0] != c'"':
                 self.fail(text, b"a quantity, a plain decimal of at most 8 places,")
-            on_grid(&self.qty_grid, qty)
             p += 1
             if not take(&p, c"]"):
                 self.fail(p, b"the end of the level")
-            (<int8_t*> self.side.data)[row] = side
-            (<int64_t*> self.price_e8.data)[row] = price
-            (<int64_t*> self.qty_e8.data)[row] = qty
-            row += 1
+            if good:
+                on_grid(&self.qty_grid, qty)
+                (<int8_t*> self.side.data)[row] = side
+                (<int64_t*> self.price_e8.data)[row] = price
+                (<int64_t*> self.qty_e8.data)[row] = qty
+                row += 1
+            else:
+                self.left_out += 1
             if not take(&p, c","):
                 break
         self.fresh = row - self.side.used

@@ -68,6 +68,7 @@ class Stream:
         rows: (side, price, quantity) of each row, in 1e-8, in blocks; no message stands in two.
         first_id, last_id: Update ids of a depth message or frame; both the id of a trade.
         repeats: A frame shows the same book as the frame before it.
+        left_out: Levels off the tick that were passed over.
     """
 
     read: FileRead
@@ -83,6 +84,7 @@ class Stream:
     first_id: Ints
     last_id: Ints
     repeats: NDArray[np.bool_]
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.recv_us)
@@ -104,9 +106,9 @@ class Snapshot:
     rows: Rows
 
 
-def read_diffs(path: Path, steps: Steps) -> Stream:
-    """Read the raw depth messages."""
-    parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, _lines_expected(path, 100))
+def read_diffs(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
+    """Read the raw depth messages; *lenient* passes over levels off the tick."""
+    parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, _lines_expected(path, 100), lenient)
     read = parse_file(path, parser)
     recv_us, first_row = parser.recv_us.values, parser.first_row.values
     return Stream(
@@ -123,6 +125,7 @@ def read_diffs(path: Path, steps: Steps) -> Stream:
         first_id=parser.first_id.values,
         last_id=parser.last_id.values,
         repeats=np.zeros(len(recv_us), bool),
+        left_out=parser.left_out,
     )
 
 

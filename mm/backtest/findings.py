@@ -10,6 +10,7 @@ _SENTENCES = {
     "id_gaps": "update ids are missing {n} times; the book is void from there to the next snapshot",
     "id_resets": "the exchange began its update ids anew {n} times; the book is void from there to the next snapshot",
     "repeated_diffs": "the update ids of {n} depth messages do not rise; they bring nothing new and were left out",
+    "off_tick_left_out": "{n} changes of levels off the tick were left out, as the ledger tells of such levels",
     "snapshots_unused": "{n} snapshots do not meet the depth messages around them and were left out",
     "duplicate_trades": "{n} trades repeat the id of an earlier one and were left out",
     "misplaced": "{n} messages stand behind a later one in their file and were sorted",

@@ -30,12 +30,14 @@ class KnownGrid:
         min_notional_e8: Least notional of an order, 0 where none is known.
         assets: Base and quote asset; empty where nothing names them.
         read: ``instrument.json``, where it was read.
+        as_recorded: The tick is that of ``instrument.json``, by which the recorder judged prices.
     """
 
     steps: Steps
     min_notional_e8: int
     assets: tuple[str, str]
     read: FileRead | None
+    as_recorded: bool
 
     def instrument(self, symbol: str, found: Steps) -> tuple[Instrument, int, list[str]]:
         """Return the tape's grid, the exchange's quantity step in its lots, and a warning for what was inferred.
@@ -78,6 +80,7 @@ def known_grid(folder: DayFolder, options: GridOptions) -> KnownGrid:
         min_notional_e8=notional if given is None else given,
         assets=(base.base_asset, base.quote_asset) if base else ("", ""),
         read=read,
+        as_recorded=read is not None and options.tick_size_e8 is None,
     )
 
 

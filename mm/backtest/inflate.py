@@ -3,8 +3,9 @@
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from gzip import BadGzipFile
 from pathlib import Path
@@ -55,8 +56,9 @@ def parse_file(path: Path, parser: "LineParser") -> FileRead:
     """
     with path.open("rb") as stream:
         text = _Text(stream)
-        for piece in _ahead(text):
-            parser.feed(piece)
+        with closing(_ahead(text)) as pieces:  # no thread may go on reading when a line is refused
+            for piece in pieces:
+                parser.feed(piece)
     if text.packed.size == 0:
         raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or record or import the day again")
     # A row of CSV cut short may look whole; an object of JSON cannot.
@@ -153,7 +155,7 @@ def _text_from(path: Path, offset: int) -> bytes:
     return b"".join(texts)
 
 
-def _ahead(text: _Text) -> Iterator[memoryview]:
+def _ahead(text: _Text) -> Generator[memoryview, None, None]:
     """Yield all pieces, the next one being read in another thread meanwhile; a piece is good until the next."""
     buffers = (bytearray(_PIECE), bytearray(_PIECE))
     with ThreadPoolExecutor(1) as reader:

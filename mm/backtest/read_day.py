@@ -21,7 +21,7 @@ from mm.backtest.day_tables import (
     read_trades,
     snapshot_files,
 )
-from mm.backtest.grid import GridOptions, known_grid
+from mm.backtest.grid import GridOptions, KnownGrid, known_grid
 from mm.backtest.inflate import FileRead
 from mm.backtest.ordering import in_order, unique_trades
 from mm.backtest.settle import Settled, ledger_marks, marks_by_id, settle_diffs, settle_frames
@@ -78,7 +78,7 @@ def read_day(folder: DayFolder, options: GridOptions) -> Tape:
         DataError: As `load_day`.
     """
     grid = known_grid(folder, options)
-    stack, found = _settled(folder, grid.steps)
+    stack, found = _settled(folder, grid)
     crossed = settle_tops(stack, quarter_hours(stack))
     counts = found.counts
     counts["crossed"] = len(crossed)
@@ -103,9 +103,9 @@ def read_day(folder: DayFolder, options: GridOptions) -> Tape:
     return tape
 
 
-def _settled(folder: DayFolder, steps: Steps) -> tuple[Stack, Found]:
+def _settled(folder: DayFolder, grid: KnownGrid) -> tuple[Stack, Found]:
     """Read and settle a day; what was read is no longer held when this returns."""
-    recorded = _recorded(folder, steps)
+    recorded = _recorded(folder, grid)
     found = Found(recorded.steps(), recorded.reads)
     keys, book, trades, moved = in_order(recorded.ledger, recorded.book, recorded.trades)
     kept, repeated = unique_trades(trades)
@@ -125,13 +125,20 @@ def _settled(folder: DayFolder, steps: Steps) -> tuple[Stack, Found]:
     day = Day(keys, book, recorded.whole_books, trades, trade_keys, recorded.snapshots, settled, found_steps)
     stack, raised = stacked(day)
     found.counts.update(settled.counts)
-    found.counts.update(clock_raised=raised, duplicate_trades=repeated, misplaced=moved, ordered_by_time=keys.by_time)
+    found.counts.update(clock_raised=raised, duplicate_trades=repeated, misplaced=moved)
+    found.counts.update(ordered_by_time=keys.by_time, off_tick_left_out=book.left_out)
     return stack, found
 
 
-def _recorded(folder: DayFolder, steps: Steps) -> Recorded:
-    """Read all files of a day; trades in a thread of their own."""
+def _recorded(folder: DayFolder, grid: KnownGrid) -> Recorded:
+    """Read all files of a day; trades in a thread of their own.
+
+    Levels off the tick are an error, unless the ledger tells that the recorder met and left out such: orders older
+    than a change of the tick.
+    """
+    steps = grid.steps
     ledger, ledger_read = read_ledger(folder)
+    lenient = grid.as_recorded and any(row.details.get("kind") == "off_tick" for row in ledger)
     diffs, frames, trades = existing(folder.diffs), existing(folder.frames), existing(folder.trades)
     if trades is None:
         raise BrokenFile(f"{folder.trades}: the file is missing; restore it, or record or import the day again")
@@ -139,7 +146,7 @@ def _recorded(folder: DayFolder, steps: Steps) -> Recorded:
         raise BrokenFile(f"{folder.diffs}: the file is missing, and so are frames ({folder.frames.name}); restore one")
     with ThreadPoolExecutor(1) as other:
         coming = other.submit(read_trades, trades, steps)
-        book = read_diffs(diffs, steps) if diffs else read_frames(frames or folder.frames, steps)
+        book = read_diffs(diffs, steps, lenient=lenient) if diffs else read_frames(frames or folder.frames, steps)
         trade_stream = coming.result()
     named = _snapshot_paths(folder, ledger) if diffs else []
     snapshots = [read_snapshot(path, steps, last_id) for _, path, last_id in named]

@@ -322,6 +322,18 @@ def test_a_price_off_the_grid_names_file_line_and_price(tmp_path):
         load_day(folder)
 
 
+def test_levels_that_the_recorder_left_out_are_left_out(tmp_path):
+    """Orders older than a change of the tick may rest off it for years; the ledger tells, and says which."""
+    told_of = {"kind": "off_tick", "price": "0.905", "last_id": 14, "left_out": [["bid", "0.905", "1.0"]]}
+    odd = ("diff", at(6), at(6) // 1000, 14, 14, [["0.90500000", "1.0"], [price(98), qty(4)]], [["1.90500000", "0.0"]])
+    folder = written(tmp_path, [*PLAIN, odd, ("event", at(6), "anomaly", 1, told_of), trade(7, 2)])
+    tape = load_day(folder)
+    assert told(tape)[4] == (at(6), at(6), 7, 14, "depth", [(1, 98, 4)])
+    assert tape.meta.counts["off_tick_left_out"] == 2
+    with pytest.raises(OffGrid, match=r"price 0\.905 is not a multiple"):
+        load_day(folder, tick_size_e8=SIM.tick_e8)
+
+
 # Older and plainer folders
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import random
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import engine_cases
@@ -16,6 +16,11 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
 from mm.backtest.tape import Tape
 from mm.errors import Mismatch, ModelError, UsageError
+
+
+def drawn(examples):
+    """Return the settings of a test that draws so many cases; a busy machine is no failure."""
+    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def assert_same(engine, oracle):
@@ -41,7 +46,7 @@ def assert_twins_agree(case):
 # The twins
 
 
-@settings(max_examples=300, deadline=None)
+@drawn(300)
 @given(cases())
 def test_engine_agrees_with_the_oracle(case):
     """The compiled engine and the plain one leave the same journal, and show a quote model the same."""
@@ -83,11 +88,11 @@ def chunked(draw):
     return case, draw(st.lists(st.sampled_from(marks), max_size=8).map(sorted)), draw(st.booleans())
 
 
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 @given(chunked())
-def test_a_run_in_chunks_is_the_same_run(drawn):
+def test_a_run_in_chunks_is_the_same_run(chunks):
     """Where a run is interrupted changes nothing, and a journal taken in parts is the whole."""
-    case, cuts, in_parts = drawn
+    case, cuts, in_parts = chunks
     exchange, seen = case.exchange()
     parts = []
     for tape in case.tapes:
@@ -115,11 +120,11 @@ def joined(draw):
     return case, dataclasses.replace(case, tapes=(Tape.of(TEST, events),))
 
 
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 @given(joined())
-def test_two_tapes_without_a_seam_are_one_tape(drawn):
+def test_two_tapes_without_a_seam_are_one_tape(pair):
     """Midnight changes nothing."""
-    two, one = drawn
+    two, one = pair
     (ours, our_saw), (theirs, their_saw) = two.engine(), one.engine()
     assert_same(ours, theirs)
     assert our_saw == their_saw
@@ -175,7 +180,7 @@ def play(quotes, fills, *events):
     return exchange.journal()
 
 
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 @given(cases(fills=lambda _: st.tuples(st.just("trade_cross"), st.booleans(), st.just(1.0), st.just(0))))
 def test_a_users_fill_model_is_asked_and_clipped_like_a_built_in_one(case):
     """The rule of trade_cross in three lines of Python, greedy: the engine cuts it down to the order and the print."""

@@ -42,6 +42,7 @@ def tapes(run: Run, day: Day, market: Market) -> "list[Tape]":
             )
             opened.append(tape)
             _note(run, tape)
+    run.timings.update(events=sum(len(tape) for tape in opened), rows=sum(len(tape.row_ticks) for tape in opened))
     run.timings["tape_cache"] = "hit" if all(tape.meta.cache == "hit" for tape in opened) else opened[0].meta.cache
     ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
     if len(ticks) > 1:

@@ -22,7 +22,6 @@ def main(run: Run, day: Day, market: Market, execution: Execution, account: Acco
     length_us = sum(tape.end_us - tape.start_us for tape in played)
     with run.timing("play"), run.progress("play", length_us) as step:
         result = backtest(played, maker.quotes(), maker.fills(), rules, step=step)
-    run.timings.update(events=result.journal.counters["events"], rows=result.journal.counters["rows"])
     run.write_result(result)
     run.say(told(result.summary))
 

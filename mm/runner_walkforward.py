@@ -56,7 +56,6 @@ def main(
     maker.use(schedule)
     with run.timing("play"), run.progress("play", tape.end_us - tape.start_us) as step:
         result = backtest(tape, maker.quotes(), maker.fills(), rules, step=step)
-    run.timings.update(events=result.journal.counters["events"], rows=result.journal.counters["rows"])
     run.write_result(result, "backtest")
     usable = sum(segment.usable for segment in schedule.segments)
     run.say(f"{len(schedule.segments)} segments, {usable} usable")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, STATUSES, Journal
+from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S, CLOSED, ReferencePath, block_length_us, reference_path, span_of
 from mm.clock import US_PER_S
@@ -58,6 +58,7 @@ class _Lives:
     start_us: "Ints"
     end_us: "Ints"
     filled: "NDArray[np.bool_]"
+    mid2: "Ints"  # at the first fill
 
 
 @dataclass(frozen=True)
@@ -88,23 +89,25 @@ def order_exposure(journal: Journal, tape: "Tape", reference: str = "mid", block
     """
     (start_us, end_us), block_us = span_of(tape), block_length_us(block_s)
     path = reference_path(tape, reference)
-    lives = _lives(journal.orders, start_us, end_us)
+    lives = _lives(journal, start_us, end_us)
     places, spent = _pieces(lives, path, path.segments(start_us, end_us, block_us))
     hits = _fills(lives, path, start_us, block_us)
-    counted, exposed = hits.distance != CLOSED, places.distance != CLOSED
+    exposed = places.distance != CLOSED
+    points = _points(places, spent, hits, path.per_tick)
+    fills = int(points.fills.sum())
     return OrderExposure(
-        points=_points(places, spent, hits, path.per_tick),
+        points=points,
         orders=lives.side.size,
-        fills=int(counted.sum()),
-        fills_left_out=int((~counted).sum()),
+        fills=fills,
+        fills_left_out=hits.distance.size - fills,
         exposed_s=int(spent[exposed].sum()) / US_PER_S,
         left_out_s=int(spent[~exposed].sum()) / US_PER_S,
     )
 
 
-def _lives(orders: "Ints", start_us: int, end_us: int) -> _Lives:
+def _lives(journal: Journal, start_us: int, end_us: int) -> _Lives:
     """Return the lives of the orders that rested for some time in ``[start_us, end_us)``, cut to it."""
-    column = dict(zip(ORDER_COLUMNS, orders.T, strict=True))
+    column = dict(zip(ORDER_COLUMNS, journal.orders.T, strict=True))
     order_id, us, action = column["order_id"], column["us"], column["action"]
     placed, fill = action == ACTIONS.index("PLACE"), action == ACTIONS.index("FILL")
     size = int(order_id.max(initial=0)) + 1
@@ -112,6 +115,9 @@ def _lives(orders: "Ints", start_us: int, end_us: int) -> _Lives:
     over = fill | np.isin(column["status"], ENDED)
     np.minimum.at(ended_us, order_id[over], us[over])
     np.minimum.at(filled_us, order_id[fill], us[fill])
+    told = dict(zip(FILL_COLUMNS, journal.fills[::-1].T, strict=True))  # the first fill of an order is told last
+    mid2 = np.zeros(size, np.int64)
+    mid2[told["order_id"]] = told["mid2_ticks"]
     ids = order_id[placed]
     begin_us, stop_us = np.maximum(column["active_us"][placed], start_us), np.minimum(ended_us[ids], end_us)
     rested = begin_us < stop_us
@@ -121,6 +127,7 @@ def _lives(orders: "Ints", start_us: int, end_us: int) -> _Lives:
         start_us=begin_us[rested],
         end_us=stop_us[rested],
         filled=((filled_us[ids] == stop_us) & (stop_us < end_us))[rested],
+        mid2=mid2[ids][rested],
     )
 
 
@@ -138,9 +145,9 @@ def _pieces(lives: _Lives, path: ReferencePath, segments: "tuple[Ints, Ints, Int
 
 
 def _fills(lives: _Lives, path: ReferencePath, start_us: int, block_us: int) -> _Places:
-    """Return where each filled order stood up to the instant of its first fill."""
+    """Return where each filled order stood when its first fill came: by the book behind which the print arrived."""
     side, us = lives.side[lives.filled], lives.end_us[lives.filled]
-    distance = _distance(path, side, lives.ticks[lives.filled], path.row_before_us(us))
+    distance = _distance(path, side, lives.ticks[lives.filled], path.row_at(us, lives.mid2[lives.filled]))
     return _Places(side, (us - 1 - start_us) // block_us, distance)
 
 
@@ -153,12 +160,17 @@ def _distance(path: ReferencePath, side: "Ints", ticks: "Ints", rows: "Ints") ->
 
 
 def _points(places: _Places, spent: "Ints", hits: _Places, per_tick: int) -> Points:
-    """Return seconds and hits of each place that has seconds; a hit ends a piece, so its place has some."""
-    blocks = int(places.block.max(initial=0)) + 1
-    distances = int(places.distance.max(initial=0)) + 1
+    """Return seconds and hits of each place that has seconds.
+
+    A hit at the very instant at which its order came to stand so, where no order ever rested, is left out.
+    """
+    blocks = int(max(places.block.max(initial=0), hits.block.max(initial=0))) + 1
+    distances = int(max(places.distance.max(initial=0), hits.distance.max(initial=0))) + 1
     keys, into = np.unique(places.keys(blocks, distances), return_inverse=True)
     exposure_us = np.bincount(into, spent[places.distance != CLOSED], keys.size)
-    fills = np.bincount(np.searchsorted(keys, hits.keys(blocks, distances)), minlength=keys.size)
+    hit_keys = hits.keys(blocks, distances)
+    hit_keys = hit_keys[np.isin(hit_keys, keys)]
+    fills = np.bincount(np.searchsorted(keys, hit_keys), minlength=keys.size)
     return Points.of(
         keys % distances / per_tick,
         exposure_us / US_PER_S,

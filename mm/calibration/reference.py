@@ -64,6 +64,7 @@ class ReferencePath:
         per_tick: Steps of distance in one tick.
         event: Tape event after which the row holds.
         us: Instant from which it holds.
+        mid2: Best bid plus best ask.
         reference: By side (+1 buy orders, -1 sell orders), the reference price in steps.
         touch: By side, the distance of its own best price in steps; ``CLOSED`` without a book.
     """
@@ -71,6 +72,7 @@ class ReferencePath:
     per_tick: int
     event: "Ints"
     us: "Ints"
+    mid2: "Ints"
     reference: "dict[int, Ints]"
     touch: "dict[int, Ints]"
 
@@ -78,9 +80,14 @@ class ReferencePath:
         """Return the row in force just before each of *events*, in the order of the tape."""
         return np.searchsorted(self.event, events, side="left") - 1
 
-    def row_before_us(self, us: "Ints") -> "Ints":
-        """Return the row in force up to each instant: what changes at that instant does not count."""
-        return np.searchsorted(self.us, us, side="left") - 1
+    def row_at(self, us: "Ints", mid2: "Ints") -> "Ints":
+        """Return the row in force at each instant; where several begin there, the last whose mid is *mid2*."""
+        rows = np.searchsorted(self.us, us, side="right") - 1
+        while True:
+            behind = (self.us[rows] == us) & (self.mid2[rows] != mid2)
+            if not behind.any():
+                return rows
+            rows = rows - behind
 
     def segments(self, start_us: int, end_us: int, block_us: int) -> "tuple[Ints, Ints, Ints]":
         """Return what held in ``[start_us, end_us)``, cut where a row or a block begins.
@@ -132,6 +139,7 @@ def reference_path(tape: "Tape", reference: str) -> ReferencePath:
         per_tick=per_tick,
         event=np.concatenate(([BEFORE_ALL], tape.top_event)),
         us=np.concatenate(([BEFORE_ALL], tape.event_us[tape.top_event])),
+        mid2=np.concatenate(([0], bid + ask)),
         reference={side: np.concatenate(([0], path)) for side, path in ((1, buy), (-1, sell))},
         touch={side: np.concatenate(([CLOSED], np.where(valid, path, CLOSED))) for side, path in touch.items()},
     )

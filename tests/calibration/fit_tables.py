@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from conftest import SHARED
 from mm.calibration.likelihood import Table
+from support import SHARED
 
 CASES_FILE = SHARED / "reference" / "calibration_cases.json"
 shared = pytest.mark.skipif(not CASES_FILE.exists(), reason="needs the reference cases in ../shared")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_tapes import book, events, gap, slow_touch, tape, tops
 
-from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, STATUSES, Journal
+from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
 from mm.calibration.exposure import order_exposure
 from mm.calibration.reference import PER_TICK
 
@@ -36,11 +36,22 @@ def order(number, side, ticks, active_us, *ends):
     return [row(us=us, action=ACTIONS.index(a), status=STATUSES.index(s), **same) for a, s, us in told]
 
 
-def journal(*orders):
-    rows = [told for one in orders for told in one]
-    empty = np.empty((0, 0), np.int64)
+def journal(told, *orders):
+    """The order rows, and a fills row for each fill: the print came before what the book did at that instant."""
+    rows = [row for one in orders for row in one]
     table = np.array(rows, np.int64).reshape(-1, len(ORDER_COLUMNS))
-    return Journal(table, empty, empty, empty, ())
+    filled = table[table[:, 2] == ACTIONS.index("FILL")]
+    fills = np.zeros((len(filled), len(FILL_COLUMNS)), np.int64)
+    fills[:, 0], fills[:, 1] = filled[:, 0], filled[:, 1]
+    fills[:, 7] = [mid2_before(told, us) for us in filled[:, 0].tolist()]
+    empty = np.empty((0, 0), np.int64)
+    return Journal(table, fills, empty, empty, ())
+
+
+def mid2_before(told, us):
+    """Best bid plus best ask as they stood up to an instant; 0 without a book."""
+    stood = [top for since, _, top in tops(told) if since < us]
+    return sum(stood[-1][:2]) if stood and stood[-1] else 0
 
 
 def places(result):
@@ -50,7 +61,7 @@ def places(result):
 
 
 def measure(told, end_us, *orders, **options):
-    return order_exposure(journal(*orders), tape(told, 0, end_us), **options)
+    return order_exposure(journal(told, *orders), tape(told, 0, end_us), **options)
 
 
 def test_an_order_is_exposed_from_rest_to_its_first_fill():
@@ -87,10 +98,26 @@ def test_an_order_that_stands_still_changes_its_distance_when_the_mid_moves():
     assert places(result) == {(-1, 0, 4): (2, 0), (-1, 0, 2.5): (4, 1)}
 
 
-def test_a_fill_counts_at_the_distance_up_to_its_instant():
-    """What the book does at the instant of the fill, it does because of the trade that filled."""
+def test_a_fill_counts_where_the_print_found_the_order():
+    """The fills row says behind which book the print came, also where both have one instant."""
+    told = [book(0, 100, 102), book(7 * S, 99, 103), book(7 * S, 98, 102)]
+    rows = order(1, 1, 97, 1 * S, ("fill", 7 * S))
+    assert places(measure(told, 10 * S, rows)) == {(1, 0, 4): (6, 1)}
+    late = order(2, 1, 97, 1 * S, ("fill", 9 * S))
+    later = journal(told, rows, late)
+    later.fills[0, 7] = 200
+    result = order_exposure(later, tape(told, 0, 10 * S))
+    assert places(result) == {(1, 0, 4): (12, 0), (1, 0, 3): (2, 2)}
+
+
+def test_a_hit_where_no_order_ever_rested_is_left_out():
+    """A rate needs seconds: a fill in the very instant in which its distance began has none."""
     told = [book(0, 100, 102), book(7 * S, 98, 102)]
-    assert places(measure(told, 10 * S, order(1, 1, 99, 1 * S, ("fill", 7 * S)))) == {(1, 0, 2): (6, 1)}
+    filled = journal(told, order(1, 1, 97, 1 * S, ("fill", 7 * S)))
+    filled.fills[0, 7] = 200
+    result = order_exposure(filled, tape(told, 0, 10 * S))
+    assert places(result) == {(1, 0, 4): (6, 0)}
+    assert (result.fills, result.fills_left_out) == (0, 1)
 
 
 def test_an_order_nearer_than_its_own_best_price_is_left_out():
@@ -128,8 +155,9 @@ def test_the_reference_can_be_chosen(reference, delta):
 
 def test_a_window_does_not_know_how_an_order_ends_after_it():
     """The fill at second 6 is no datum of a window that ends there."""
-    filled = journal(order(1, 1, 99, 1 * S, ("fill", 6 * S)))
-    day = tape([book(0, 100, 102)], 0, 10 * S)
+    told = [book(0, 100, 102)]
+    filled = journal(told, order(1, 1, 99, 1 * S, ("fill", 6 * S)))
+    day = tape(told, 0, 10 * S)
     assert places(order_exposure(filled, day.between(2 * S, 6 * S))) == {(1, 0, 2): (4, 0)}
     assert places(order_exposure(filled, day.between(2 * S, 6 * S + 1))) == {(1, 0, 2): (4, 1)}
 
@@ -161,8 +189,8 @@ def slow_exposure(told, lives, window, reference, block_us):
     tick, spent, fills = Fraction(1, PER_TICK[reference]), Counter(), Counter()
     state = {us: top for since, until, top in tops(told) for us in range(since, min(until, window[1]))}
 
-    def place(side, ticks, us):
-        found = slow_touch(state[us], side, reference)
+    def place(side, ticks, us, top=None):
+        found = slow_touch(top if top is not None else state[us], side, reference)
         if found is None or side * (found[1] - ticks) < 0:
             return None
         distance = side * (found[0] - ticks)
@@ -174,7 +202,12 @@ def slow_exposure(told, lives, window, reference, block_us):
         for us in range(max(start_us, window[0]), min(stop_us, window[1])):
             spent[place(side, ticks, us)] += 1
         if how in ("fill", "part") and max(start_us, window[0]) < stop_us < window[1]:
-            fills[place(side, ticks, stop_us - 1)] += 1
+            mid2 = mid2_before(told, stop_us)
+            stood = [state[stop_us - 1], *(top for since, _, top in tops(told) if since == stop_us)]
+            seen = [top for top in stood if (sum(top[:2]) if top else 0) == mid2]
+            fills[place(side, ticks, stop_us - 1, seen[-1])] += 1
+    for key in [key for key in fills if key not in spent]:
+        fills[None] += fills.pop(key)
     return spent, fills
 
 
@@ -192,7 +225,7 @@ def test_exposure_is_where_every_order_stands_in_every_instant(told, lives, wind
         order(number, side, ticks, start_us, (how, start_us + length_us))
         for number, (side, ticks, start_us, length_us, how) in enumerate(lives, start=1)
     ]
-    result = order_exposure(journal(*orders), tape(told, 0, 200).between(*window), reference, block_us / S)
+    result = order_exposure(journal(told, *orders), tape(told, 0, 200).between(*window), reference, block_us / S)
     spent, fills = slow_exposure(told, lives, window, reference, block_us)
     left_out, left_out_fills = spent.pop(None, 0), fills.pop(None, 0)
     assert places(result) == {key: (us / S, fills[key]) for key, us in spent.items()}

@@ -62,11 +62,11 @@ def test_a_book_without_two_sides_has_no_touch():
 
 
 def test_rows_are_found_by_event_and_by_instant():
-    """By event, what stood before it in the tape's order; by instant, what stood up to it."""
+    """By event, what stood before it in the tape's order; by instant, the last row with that mid."""
     told = [book(0, 100, 102), trade(5, 1, 102), book(5, 101, 103), trade(5, 1, 103)]
     found, day = path(told), tape(told, 0, 100)
     assert found.row_before_event(day.trades).tolist() == [1, 2]
-    assert found.row_before_us(np.array([0, 1, 5, 6])).tolist() == [0, 1, 1, 2]
+    assert found.row_at(np.array([0, 1, 5, 5, 6]), np.array([202, 202, 202, 204, 204])).tolist() == [1, 1, 1, 2, 2]
 
 
 def test_segments_are_cut_where_a_row_or_a_block_begins():

@@ -202,3 +202,9 @@ def _differences(folder: DayFolder, path: Path, entry: FileEntry) -> Iterator[st
         said = (entry.rows, entry.first_id, entry.last_id)
         if (has.rows, has.first_id, has.last_id) != said:
             yield f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {said}"
+
+
+if __name__ == "__main__":
+    from mm.runner_data import check_command
+
+    check_command()

@@ -1,0 +1,287 @@
+"""A second reading of day folders and run folders, from the contract alone.
+
+Plain Python with decimals and dicts; imports nothing of the package, so that it cannot share its mistakes.
+"""
+
+import csv
+import gzip
+import hashlib
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+E8 = Decimal("0.00000001")
+Rows = list[dict[str, str]]
+
+
+def text_of(path: Path) -> str:
+    """Return the whole text of *path*, gzip or plain."""
+    return (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode()
+
+
+@lru_cache(maxsize=64)
+def rows_of(path: Path) -> Rows:
+    """Return the rows of a CSV file as dicts of text; the file must not change afterwards."""
+    return list(csv.DictReader(text_of(path).splitlines()))
+
+
+def header_of(path: Path) -> str:
+    """Return the first line of a CSV file."""
+    return text_of(path).split("\n", 1)[0]
+
+
+def json_of(path: Path) -> Any:
+    """Return a JSON file with its numbers as the decimals that stand there."""
+    return json.loads(path.read_text(), parse_float=Decimal, parse_constant=no_json)
+
+
+def no_json(name: str) -> None:
+    """Refuse NaN and Infinity, which are no JSON."""
+    raise AssertionError(f"{name} is no JSON number")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex SHA-256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something that arrived: *kind* is snapshot, depth, trade or gap."""
+
+    us: int
+    seq: int
+    kind: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Top:
+    """Best prices and their quantities behind one book message; None where there is no valid book."""
+
+    us: int
+    seq: int
+    bid: Decimal | None
+    ask: Decimal | None
+
+    @property
+    def mid(self) -> Decimal | None:
+        """Return the middle, exact, or None where a side is missing."""
+        return None if self.bid is None or self.ask is None else (self.bid + self.ask) / 2
+
+
+@dataclass(frozen=True)
+class Print:
+    """One trade; *buyer* is true where a buyer was the aggressor."""
+
+    us: int
+    seq: int
+    id: int
+    trade_ms: int
+    price: Decimal
+    qty: Decimal
+    buyer: bool
+
+
+@dataclass
+class Market:
+    """One recorded day, replayed: the messages, the best prices over time, the trades."""
+
+    messages: list[Message]
+    tick: Decimal
+    step: Decimal
+    tops: list[Top] = field(default_factory=list)
+    prints: list[Print] = field(default_factory=list)
+
+    @property
+    def first_us(self) -> int:
+        """Return the instant of the first snapshot."""
+        return self.tops[0].us
+
+    @property
+    def end_us(self) -> int:
+        """Return the instant of the last message."""
+        return self.messages[-1].us
+
+    def after(self, us: int, seq: int = 2**62) -> Top:
+        """Return the top behind everything up to *us* (and *seq* at that instant)."""
+        return self.tops[bisect_right(self.tops, (us, seq), key=lambda top: (top.us, top.seq)) - 1]
+
+    def mark(self, us: int, seq: int = 2**62) -> Decimal:
+        """Return the last valid mid at or before *us*."""
+        at = bisect_right(self.tops, (us, seq), key=lambda top: (top.us, top.seq)) - 1
+        while (mid := self.tops[at].mid) is None:
+            at -= 1
+        return mid
+
+    def before(self, us: int) -> Top:
+        """Return the top as it is before the market moves at *us*."""
+        return self.tops[bisect_left(self.tops, us, key=lambda top: top.us) - 1]
+
+
+@lru_cache(maxsize=8)
+def read_days(*folders: Path) -> Market:
+    """Read consecutive days as one."""
+    first, *others = [read_day(folder) for folder in folders]
+    return Market(
+        [message for day in (first, *others) for message in day.messages],
+        first.tick,
+        first.step,
+        [top for day in (first, *others) for top in day.tops],
+        [one for day in (first, *others) for one in day.prints],
+    )
+
+
+@lru_cache(maxsize=8)
+def read_day(folder: Path) -> Market:
+    """Read a day folder with diffs and rebuild its book message by message; the day must not change afterwards."""
+    messages = sorted(_messages(folder), key=lambda message: message.seq)
+    clock, ordered = 0, []
+    for message in messages:
+        clock = max(clock, message.us)
+        ordered.append(Message(clock, message.seq, message.kind, message.body))
+    filters = {entry["filterType"]: entry for entry in json_of(folder / "instrument.json")["filters"]}
+    market = Market(ordered, Decimal(filters["PRICE_FILTER"]["tickSize"]), Decimal(filters["LOT_SIZE"]["stepSize"]))
+    book = Book()
+    for message in ordered:
+        if message.kind == "trade":
+            market.prints.append(_print(message))
+        elif book.take(message):
+            market.tops.append(book.top(message))
+    return market
+
+
+def _messages(folder: Path) -> Iterator[Message]:
+    for row in rows_of(next(folder.glob("events_*"))):
+        us, seq = int(row["recv_time_us"]), int(row["recv_seq"])
+        if row["type"] == "snapshot_loaded":
+            path = json.loads(row["details_json"])["path"]
+            yield Message(us, seq, "snapshot", {"rows": rows_of(folder / path)})
+        elif row["type"] in {"gap", "resync_start"}:
+            yield Message(us, seq, "gap", {})
+    for line in text_of(next((folder / "diffs").glob("depth_diffs_*"))).splitlines():
+        diff = json.loads(line)
+        yield Message(diff["recv_us"], diff["recv_seq"], "depth", diff)
+    for row in rows_of(next(folder.glob("trades_ws_*"))):
+        yield Message(int(row["recv_time_us"]), int(row["recv_seq"]), "trade", row)
+
+
+def _print(message: Message) -> Print:
+    row = message.body
+    return Print(
+        message.us,
+        message.seq,
+        int(row["trade_id"]),
+        int(row["trade_time_ms"]),
+        Decimal(row["price"]),
+        Decimal(row["qty"]),
+        row["is_buyer_maker"] == "false",
+    )
+
+
+class Book:
+    """A book as two dicts; void until a snapshot, and from a break in the ids to the next one."""
+
+    def __init__(self) -> None:
+        self.sides: dict[str, dict[Decimal, Decimal]] = {"b": {}, "a": {}}
+        self.last_id: int | None = None
+        self.waiting: list[Message] = []
+
+    def take(self, message: Message) -> bool:
+        """Apply one message; return whether the book may have changed."""
+        if message.kind == "snapshot":
+            self.load(message.body["rows"])
+            for early in self.waiting:
+                self.apply(early.body)
+            self.waiting = []
+            return True
+        if message.kind == "gap":
+            had, self.last_id = self.last_id is not None, None
+            return had
+        if self.last_id is None or message.body["U"] > self.last_id + 1:
+            had, self.last_id = self.last_id is not None, None
+            self.waiting.append(message)
+            return had
+        return self.apply(message.body)
+
+    def load(self, rows: Rows) -> None:
+        """Replace everything by a snapshot's rows."""
+        self.sides = {
+            key: {Decimal(row["price"]): Decimal(row["qty"]) for row in rows if row["side"] == side}
+            for key, side in (("b", "bid"), ("a", "ask"))
+        }
+        self.last_id = int(rows[0]["lastUpdateId"])
+
+    def apply(self, diff: dict[str, Any]) -> bool:
+        """Replace the quantities of a diff that comes next; leave an old one out."""
+        assert self.last_id is not None
+        if diff["u"] <= self.last_id:
+            return False
+        assert diff["U"] <= self.last_id + 1, "the snapshot and what was buffered do not meet"
+        for key in "ba":
+            for price, qty in diff[key]:
+                self.sides[key].pop(Decimal(price), None)
+                if Decimal(qty):
+                    self.sides[key][Decimal(price)] = Decimal(qty)
+        self.last_id = diff["u"]
+        return True
+
+    def top(self, message: Message) -> Top:
+        """Return the best prices as they stand behind *message*."""
+        if self.last_id is None:
+            return Top(message.us, message.seq, None, None)
+        return Top(message.us, message.seq, max(self.sides["b"], default=None), min(self.sides["a"], default=None))
+
+
+@dataclass
+class Order:
+    """The life of one order, as the rows of the orders file tell it."""
+
+    id: int
+    sign: int
+    price: Decimal
+    qty: Decimal
+    sent_us: int
+    active_us: int
+    expire_us: int | None
+    cancel_req_ms: str = ""
+    cancel_us: int | None = None
+    reject: str = ""
+    rows: Rows = field(default_factory=list)
+    left: Decimal = Decimal(0)
+
+    @property
+    def end_us(self) -> int:
+        """Return the first instant at which it can no longer fill, for whatever but a fill."""
+        return min(us for us in (self.cancel_us, self.expire_us, 2**62) if us is not None)
+
+
+def read_orders(path: Path) -> dict[int, Order]:
+    """Return the orders that were sent, by id."""
+    orders: dict[int, Order] = {}
+    for row in rows_of(path):
+        if row["action"] == "PLACE":
+            orders[int(row["order_id"])] = Order(
+                int(row["order_id"]),
+                1 if row["side"] == "BUY" else -1,
+                Decimal(row["price"]),
+                Decimal(row["qty"]),
+                int(row["recv_us"]),
+                int(row["active_recv_us"]),
+                int(row["expire_recv_us"]) if row["expire_recv_us"] else None,
+                left=Decimal(row["qty"]),
+            )
+        if row["action"] == "SKIP":
+            continue
+        order = orders[int(row["order_id"])]
+        order.rows.append(row)
+        order.cancel_req_ms = row["cancel_req_ms"] or order.cancel_req_ms
+        order.cancel_us = int(row["cancel_effective_us"]) if row["cancel_effective_us"] else order.cancel_us
+        if row["action"] == "REJECT":
+            order.reject = row["reject_reason"]
+    return orders

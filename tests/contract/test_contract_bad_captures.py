@@ -1,0 +1,140 @@
+"""Captures that are broken or not what was asked for: refused in one line, or used and told."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import hand
+import pytest
+from lab import Done, Lab, mm
+
+FLAGS = ("--symbol", "TINYUSDT", "--tick-size", "0.01", "--qty-step", "0.001")
+
+
+def imported(lab: Lab, name: str, content: bytes, *flags: str) -> Done:
+    """Import a capture of exactly these bytes."""
+
+    def make(folder: Path) -> None:
+        (folder / "cap.dat").write_bytes(content)
+        done = mm("data", "import", "cap.dat", *(flags or FLAGS), cwd=folder)
+        (folder / "done.json").write_text(json.dumps([done.code, done.out, done.err]))
+
+    folder = lab.once(f"capture/{name}", make)
+    return Done(*json.loads((folder / "done.json").read_text()), folder)
+
+
+def lines(change: Callable[[list[str]], None] | None = None) -> bytes:
+    text = hand.small(40)
+    if change:
+        change(text)
+    return ("\n".join(text) + "\n").encode()
+
+
+def put(number: int, text: str) -> Callable[[list[str]], None]:
+    def change(all_lines: list[str]) -> None:
+        all_lines[number - 1] = text
+
+    return change
+
+
+def futures(all_lines: list[str]) -> None:
+    all_lines[21] = all_lines[21].replace('"U":', '"pu": 1, "U":')
+
+
+REFUSED = {
+    "empty": (b"", ("cap.dat", "empty")),
+    "empty gzip": (gzip.compress(b""), ("cap.dat",)),
+    "a table": (b"a,b,c\n1,2,3\n", ("cap.dat:1:",)),
+    "binary": (bytes(range(256)) * 8, ("cap.dat",)),
+    "futures": (lines(futures), ("cap.dat:22:", "pu")),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_capture_of_spot_is_refused_in_one_line(lab: Lab, name: str) -> None:
+    """Exit 3, the file and line, and no day folder."""
+    content, needles = REFUSED[name]
+    done = imported(lab, name, content)
+    assert done.code == 3, done
+    (line,) = done.err.splitlines()
+    assert all(needle in line for needle in needles), line
+    assert not (done.cwd / "data").exists()
+
+
+def test_a_capture_of_another_symbol_is_not_this_symbol(lab: Lab) -> None:
+    """A REST answer names no symbol; a typing error in --symbol must not make a day out of another book."""
+    done = imported(lab, "other symbol", lines(), "--symbol", "TINYUSDC", *FLAGS[2:])
+    assert done.code == 3, done.out
+    assert "TINYUSDT" in done.err
+    assert not (done.cwd / "data").exists()
+
+
+def test_a_capture_that_is_not_there_is_named(lab: Lab) -> None:
+    """Exit 3 and its path."""
+    done = lab.command("capture/absent", "data", "import", "absent.dat", *FLAGS)
+    assert done.code == 3
+    assert "absent.dat" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_day_is_never_written_over(lab: Lab) -> None:
+    """A second import into the same folder is refused and changes nothing."""
+
+    def make(folder: Path) -> None:
+        (folder / "cap.dat").write_bytes(lines())
+        assert mm("data", "import", "cap.dat", *FLAGS, cwd=folder).code == 0
+
+    folder = lab.once("capture/twice", make)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    done = mm("data", "import", "cap.dat", *FLAGS, cwd=folder)
+    assert done.code in {2, 3}
+    assert len(done.err.splitlines()) == 1
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_truncated_gzip_is_used_as_far_as_it_goes(lab: Lab) -> None:
+    """All whole lines count, and the import says how many there were and that the rest is lost."""
+    whole = gzip.compress(lines())
+    done = imported(lab, "truncated", whole[: len(whole) * 2 // 3])
+    assert done.code == 0
+    (told,) = [line for line in done.out.splitlines() + done.err.splitlines() if "lost" in line]
+    assert "cap.dat" in told
+    assert "whole lines" in told
+
+
+@pytest.mark.parametrize("text", ["garbage", f"{hand.T0 + 5_500_000} {{broken"])
+def test_a_line_that_is_no_json_is_named_by_its_number(lab: Lab, text: str) -> None:
+    """The rest is used; the line is kept in quarantine, and the import says which line of which file it was."""
+    done = imported(lab, f"broken {len(text)}", lines(put(22, text)))
+    assert done.code == 0
+    assert "cap.dat:22" in done.out + done.err
+
+
+@pytest.mark.parametrize(("unit", "cut"), [("ms", 13), ("us", 16), ("ns", 19)])
+def test_stamps_in_three_units_are_one_instant(lab: Lab, unit: str, cut: int) -> None:
+    """Receive stamps in ms, µs or ns lead to the same book at the same time."""
+    text = [f"{line.split(' ', 1)[0]}000"[:cut] + " " + line.split(" ", 1)[1] for line in hand.small(40)]
+    done = imported(lab, unit, ("\n".join(text) + "\n").encode())
+    assert done.code == 0
+    (trades,) = done.cwd.rglob("trades_ws_*.csv")
+    first = trades.read_text().splitlines()[1].split(",")
+    assert first[9] == str(hand.T0 + 600_000)
+
+
+def test_plain_and_gzip_and_several_files_are_one_capture(lab: Lab) -> None:
+    """Cut anywhere between two lines, compressed or not: the same day."""
+
+    def make(folder: Path) -> None:
+        text = lines().decode().splitlines(keepends=True)
+        (folder / "one.gz").write_bytes(gzip.compress("".join(text[:33]).encode()))
+        (folder / "two.txt").write_text("".join(text[33:]))
+        (folder / "all.txt").write_text("".join(text))
+        for number, names in enumerate((["all.txt"], ["one.gz", "two.txt"])):
+            done = mm("data", "import", *names, *FLAGS, "--data-root", f"d{number}", cwd=folder, RUN_ID="x")
+            assert done.code == 0, done.err
+
+    folder = lab.once("capture/parts", make)
+    for pattern in ("trades_ws_*", "depth_diffs_*", "orderbook_ws_*"):
+        (one,), (two,) = (folder / "d0").rglob(pattern), (folder / "d1").rglob(pattern)
+        assert one.read_bytes() == two.read_bytes()

@@ -1,0 +1,237 @@
+"""Days that are broken on the disk: each is told in one line that says where, and nothing half-written stays."""
+
+import gzip
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import hand
+import pytest
+from lab import Done, Lab
+from outside import json_of, text_of
+
+SYMBOL, DAY = "TINYUSDT", "20260105"
+TRADES, EVENTS = f"trades_ws_{SYMBOL}_{DAY}.csv", f"events_{SYMBOL}_{DAY}.csv"
+DIFFS, SNAPSHOT = f"diffs/depth_diffs_{SYMBOL}_{DAY}.ndjson.gz", "snapshots/snapshot_3_initial.csv"
+FRAMES = f"orderbook_ws_depth_{SYMBOL}_{DAY}.csv"
+QUOTES = {"QUOTE_MODEL": "fixed_spread", "QUOTE_PARAMS_JSON": '{"delta_ticks": 1}'}
+Spoil = Callable[[Path], None]
+
+
+def line_of(name: str, number: int, change: Callable[[str], str]) -> Spoil:
+    """Return what changes one line (from 1) of a file of the day."""
+
+    def spoil(day: Path) -> None:
+        lines = text_of(day / name).split("\n")
+        after = change(lines[number - 1])
+        assert after != lines[number - 1]
+        lines[number - 1] = after
+        write(day / name, "\n".join(lines))
+
+    return spoil
+
+
+def write(path: Path, text: str) -> None:
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+
+
+def emptied(name: str) -> Spoil:
+    return lambda day: (day / name).write_bytes(b"") and None
+
+
+def removed(name: str) -> Spoil:
+    return lambda day: (day / name).unlink()
+
+
+def cut(name: str, size: int) -> Spoil:
+    return lambda day: (day / name).write_bytes((day / name).read_bytes()[:size]) and None
+
+
+def swap(old: str, new: str) -> Callable[[str], str]:
+    return lambda line: line.replace(old, new, 1)
+
+
+def field(key: str, change: Callable[[int], int]) -> Callable[[str], str]:
+    """Return what changes numbers of a diff."""
+
+    def apply(line: str) -> str:
+        diff = json.loads(line)
+        return json.dumps({name: change(diff[name]) if name in key.split() else diff[name] for name in diff})
+
+    return apply
+
+
+def cell(number: int, change: Callable[[str], str]) -> Callable[[str], str]:
+    def apply(line: str) -> str:
+        cells = line.split(",")
+        cells[number] = change(cells[number])
+        return ",".join(cells)
+
+    return apply
+
+
+#: Name, what is done to the day, and what the one line of stderr must name: file and line, or row and value.
+REFUSED: dict[str, tuple[Spoil, tuple[str, ...]]] = {
+    "missing snapshot": (removed(SNAPSHOT), (SNAPSHOT,)),
+    "empty snapshot": (emptied(SNAPSHOT), (SNAPSHOT, "empty")),
+    "missing trades": (removed(TRADES), (TRADES,)),
+    "empty trades": (emptied(TRADES), (TRADES, "empty")),
+    "empty diffs": (emptied(DIFFS), (DIFFS, "empty")),
+    "empty ledger": (emptied(EVENTS), (EVENTS, "empty")),
+    "broken instrument": (lambda day: write(day / "instrument.json", "{"), ("instrument.json",)),
+    "broken JSON line": (line_of(DIFFS, 21, swap('"u":', '"u"')), (f"{DIFFS}:21:",)),
+    "no JSON at all": (line_of(DIFFS, 21, lambda _: "garbage"), (f"{DIFFS}:21:", "garbage")),
+    "unknown column": (line_of(TRADES, 1, swap("price", "prize")), (f"{TRADES}:1:", "price")),
+    "short row": (line_of(TRADES, 21, lambda line: line[:30]), (f"{TRADES}:21:",)),
+    "no number": (line_of(TRADES, 21, cell(7, lambda _: "0.x5")), (f"{TRADES}:21:", "x5")),
+    "no truth value": (line_of(TRADES, 21, cell(8, lambda _: "yes")), (f"{TRADES}:21:", "yes")),
+    "negative quantity": (line_of(TRADES, 21, cell(7, lambda qty: f"-{qty}")), (f"{TRADES}:21:", "-0.5")),
+    "diff off the grid": (line_of(DIFFS, 21, swap("99.99", "99.993")), (f"{DIFFS}:21:", "99.993", "0.01")),
+    "trade off the grid": (line_of(TRADES, 21, cell(6, lambda _: "99.993")), (f"{TRADES}:21:", "99.993", "0.01")),
+    "snapshot off the grid": (line_of(SNAPSHOT, 4, cell(3, lambda _: "99.973")), (f"{SNAPSHOT}:4:", "99.973", "0.01")),
+}
+
+#: What the run goes on with, and what the one warning must name.
+TOLD: dict[str, tuple[Spoil, tuple[str, ...]]] = {
+    "truncated gzip": (cut(DIFFS, 1500), (DIFFS, "whole lines are used", "lost")),
+    "torn last row": (cut(TRADES, -40), (TRADES, "whole lines are used", "lost")),
+    "crossed book": (line_of(DIFFS, 21, swap("99.99", "100.50")), (DIFFS, "recv_seq")),
+    "ids backwards": (line_of(DIFFS, 21, field("U u", lambda number: number - 10)), (DIFFS, r"\b(121|111|21)\b")),
+    "missing id": (line_of(DIFFS, 21, field("U", lambda number: number + 1)), (DIFFS, r"\b(121|122|21)\b")),
+    "clock back": (
+        line_of(DIFFS, 21, field("recv_us recv_ms", lambda stamp: int(stamp - 3 * 10 ** (len(str(stamp)) - 10)))),
+        (DIFFS, r"\b(21|44|1767596407500000)\b"),
+    ),
+    "duplicate trade": (line_of(TRADES, 21, cell(4, lambda _: "1018")), (TRADES, r"\b(1018|21)\b")),
+    "no instrument": (removed("instrument.json"), ("instrument.json", "0.01")),
+}
+
+
+def tiny(lab: Lab) -> Path:
+    """Return the data root of a minute of a quiet book."""
+    done = lab.imported("tiny", hand.small(), "--symbol", SYMBOL, "--tick-size", "0.01", "--qty-step", "0.001")
+    assert done.code == 0, done.err
+    return done.cwd / "data"
+
+
+def played(lab: Lab, name: str, spoil: Spoil, level: str = "ERROR") -> Done:
+    """Return a backtest of the spoiled day; its manifest is gone, as after a crash of the recorder."""
+
+    def make(folder: Path) -> None:
+        data = shutil.copytree(tiny(lab), folder / "data")
+        day = data / SYMBOL / DAY
+        next(day.glob("manifest_*")).unlink()
+        spoil(day)
+
+    data = lab.once(f"bad/{name}", make) / "data"
+    return lab.command(
+        f"bad-run/{name}", "backtest", SYMBOL=SYMBOL, DAY=DAY, DATA_ROOT=str(data), LOG_LEVEL=level, **QUOTES
+    )
+
+
+def remains(folder: Path) -> list[str]:
+    """Return what a refused run must not leave: run folders, whole or partial."""
+    out = folder / "out"
+    there = [path for path in out.rglob("*") if path.is_dir() and "logs" not in path.relative_to(out).parts]
+    return [str(path) for path in there if path.name.startswith(DAY) or "partial" in path.name]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_broken_day_is_refused_in_one_line_that_says_where(lab: Lab, name: str) -> None:
+    """Exit 3; file, line or row, and the value; no run folder."""
+    spoil, needles = REFUSED[name]
+    done = played(lab, name, spoil)
+    assert done.code == 3, done
+    assert len(done.err.splitlines()) == 1, done.err
+    assert done.out == ""
+    for needle in needles:
+        assert needle in done.err
+    assert remains(done.cwd) == []
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_day_with_a_fault_is_used_and_one_warning_says_where_it_is(lab: Lab, name: str) -> None:
+    """Nothing is lost in silence: the warning names the file, and the line, row or id that is meant."""
+    spoil, needles = TOLD[name]
+    done = played(lab, name, spoil, level="WARNING")
+    assert done.code == 0, done
+    (line,) = [line for line in done.err.splitlines() if "warning" in line]
+    for needle in needles:
+        assert re.search(needle, line), line
+
+
+def test_a_fault_of_the_book_is_not_traded_on(lab: Lab) -> None:
+    """From a crossed book or a hole to the next snapshot (here: the end) nothing rests and nothing counts."""
+    for name in ("crossed book", "missing id"):
+        done = played(lab, name, TOLD[name][0], level="WARNING")
+        summary = json_of(next(done.cwd.rglob("summary.json")))
+        assert 9 < summary["seconds_covered"] < 12
+        assert 48 < summary["seconds_excluded"] < 52
+
+
+def test_columns_in_another_order_are_read_by_their_names(lab: Lab) -> None:
+    """Names say what a column is; what follows is the same but for the input's hash."""
+
+    def reorder(day: Path) -> None:
+        rows = [line.split(",") for line in text_of(day / TRADES).splitlines()]
+        write(day / TRADES, "\n".join(",".join([*row[7:], *row[:7]]) for row in rows) + "\n")
+
+    plain, other = played(lab, "sound", lambda _: None), played(lab, "reordered", reorder)
+    assert (plain.code, other.code) == (0, 0)
+    files = [next(done.cwd.rglob("fills_*.csv")).read_bytes() for done in (plain, other)]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("day", "needle"),
+    [("20260106", "20260106"), ("20260105:20260107", "20260106"), ("20260105,20260109", "20260109")],
+)
+def test_a_missing_day_is_named_also_within_a_range(lab: Lab, day: str, needle: str) -> None:
+    """Exit 3 before anything is played; the line names the folder that is not there and the days that are."""
+    done = lab.command(
+        f"missing/{needle}-{len(day)}", "backtest", SYMBOL=SYMBOL, DAY=day, DATA_ROOT=str(tiny(lab)), **QUOTES
+    )
+    assert done.code == 3
+    (line,) = done.err.splitlines()
+    assert f"{SYMBOL}/{needle}" in line
+    assert DAY in line
+    assert remains(done.cwd) == []
+
+
+@pytest.mark.parametrize("command", ["calibrate", "schedule", "walkforward"])
+def test_the_other_commands_refuse_a_broken_day_as_well(lab: Lab, command: str) -> None:
+    """One reader of days, one way to refuse."""
+    played(lab, "broken JSON line", REFUSED["broken JSON line"][0])
+    data = lab.root / "bad/broken JSON line/data"
+    windows = () if command == "calibrate" else ("--wf-train-window-min", "0.2", "--wf-step-min", "0.1")
+    done = lab.command(f"bad-{command}", command, *windows, SYMBOL=SYMBOL, DAY=DAY, DATA_ROOT=str(data))
+    assert done.code == 3
+    (line,) = done.err.splitlines()
+    assert f"{DIFFS}:21:" in line
+    assert remains(done.cwd) == []
+
+
+def test_a_day_that_never_synced_is_refused(lab: Lab) -> None:
+    """Contract §1: exit 3 also for a day that never synced; its import ended with 0 and said so."""
+    done = lab.imported("unsynced", hand.small()[1:], "--symbol", SYMBOL, "--tick-size", "0.01", "--qty-step", "0.001")
+    assert done.code == 0
+    assert "never synced" in done.out
+    run = lab.command("unsynced-run", "backtest", SYMBOL=SYMBOL, DAY=DAY, DATA_ROOT=str(done.cwd / "data"), **QUOTES)
+    assert run.code == 3
+    assert len(run.err.splitlines()) == 1
+    assert remains(run.cwd) == []
+
+
+def test_the_check_names_file_and_row_of_every_fault(lab: Lab) -> None:
+    """`mm data check` ends with 3 and lists what a backtest would trip over, by both doors."""
+    for name in ("broken JSON line", "trade off the grid", "duplicate trade"):
+        played(lab, name, {**REFUSED, **TOLD}[name][0])
+        day = lab.root / "bad" / name / "data" / SYMBOL / DAY
+        front = lab.command(f"checked/{name}", "data", "check", str(day), "--json")
+        assert front.code == 3
+        assert front.last["ok"] is False
+        assert {(defect["file"], defect["row"]) for defect in front.last["defects"]} & {(DIFFS, 21), (TRADES, 20)}
+        back = lab.command(f"checked/{name} by module", str(day), "--json", module="mm.market_data.check")
+        assert (back.code, back.out) == (3, front.out)

@@ -1,0 +1,181 @@
+"""Knobs that are wrong: exit 2 (3 for a file), one line that names flag, variable and value, and no run folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Done, Lab
+from test_contract_bad_days import DAY, QUOTES, SYMBOL, remains, tiny
+
+POISSON = {**QUOTES, "FILL_MODEL": "poisson"}
+FIXED = {"QUOTE_MODEL": "fixed_spread"}
+
+#: Name, variables beside those of a good run, exit code, and what the line must hold.
+WRONG: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
+    "negative latency": ({"ORDER_LATENCY_MS": "-1"}, 2, ("--order-latency-ms", "ORDER_LATENCY_MS", "-1")),
+    "negative cancel": ({"CANCEL_LATENCY_MS": "-0.5"}, 2, ("--cancel-latency-ms", "CANCEL_LATENCY_MS", "-0.5")),
+    "latency in words": ({"ORDER_LATENCY_MS": "fast"}, 2, ("ORDER_LATENCY_MS", "fast")),
+    "latency not a number": ({"ORDER_LATENCY_MS": "nan"}, 2, ("ORDER_LATENCY_MS", "nan")),
+    "no requotes": ({"REQUOTE_INTERVAL_MS": "0"}, 2, ("--requote-interval-ms", "REQUOTE_INTERVAL_MS", "0")),
+    "negative life": ({"ORDER_TTL_MS": "-1"}, 2, ("ORDER_TTL_MS", "-1")),
+    "fee above one": ({"MAKER_FEE_RATE": "2"}, 2, ("--maker-fee-rate", "MAKER_FEE_RATE", "2")),
+    "quantity off the step": ({"QUOTE_QTY": "0.7005"}, 2, ("QUOTE_QTY", "0.7005", "0.001")),
+    "no quantity": ({"QUOTE_QTY": "0"}, 2, ("QUOTE_QTY", "0")),
+    "seed in words": ({"SEED": "x"}, 2, ("--seed", "SEED", "x")),
+    "unknown level": ({"LOG_LEVEL": "LOUD"}, 2, ("LOG_LEVEL", "LOUD")),
+    "day in words": ({"DAY": "yesterday"}, 2, ("--day", "DAY", "yesterday")),
+    "no such date": ({"DAY": "20261305"}, 2, ("DAY", "20261305")),
+    "range backwards": ({"DAY": "20260107:20260105"}, 2, ("DAY", "20260107:20260105")),
+    "symbol with a path": ({"SYMBOL": "../x"}, 2, ("SYMBOL", "../x")),
+    "run id with a path": ({"RUN_ID": "../../evil"}, 2, ("RUN_ID", "../../evil")),
+    "unknown quote model": ({"QUOTE_MODEL": "fixed_spred"}, 2, ("fixed_spred", "did you mean fixed_spread")),
+    "unknown fill model": ({"FILL_MODEL": "trade_cros"}, 2, ("trade_cros", "did you mean trade_cross")),
+    "unknown parameter": ({"QUOTE_PARAMS_JSON": '{"delta": 1}'}, 2, ("'delta'", "delta_ticks")),
+    "missing parameter": ({"QUOTE_PARAMS_JSON": "{}"}, 2, ("delta_ticks",)),
+    "negative parameter": ({"QUOTE_PARAMS_JSON": '{"delta_ticks": -1}'}, 2, ("delta_ticks", "-1")),
+    "parameter in words": ({"QUOTE_PARAMS_JSON": '{"delta_ticks": "a"}'}, 2, ("delta_ticks", "a")),
+    "parameter a list": ({"QUOTE_PARAMS_JSON": '{"delta_ticks": [1]}'}, 2, ("delta_ticks",)),
+    "parameter null": ({"QUOTE_PARAMS_JSON": '{"delta_ticks": null}'}, 2, ("delta_ticks",)),
+    "gamma in words": (
+        {"QUOTE_MODEL": "avellaneda_stoikov", "QUOTE_PARAMS_JSON": '{"gamma": "high"}'},
+        2,
+        ("gamma", "high"),
+    ),
+    "parameters no JSON": ({"QUOTE_PARAMS_JSON": "{delta:1}"}, 2, ("QUOTE_PARAMS_JSON", "{delta:1}")),
+    "gamma of zero": ({"QUOTE_MODEL": "avellaneda_stoikov", "QUOTE_PARAMS_JSON": '{"gamma": 0}'}, 2, ("gamma", "0")),
+    "share above one": ({"FILL_PARAMS_JSON": '{"share": 2}'}, 2, ("share", "2")),
+    "share in words": ({"FILL_PARAMS_JSON": '{"share": "all"}'}, 2, ("share", "all")),
+    "poisson without parameters": (POISSON, 2, ("FILL_PARAMS_FILE", "FILL_PARAMS_JSON")),
+    "poisson with a negative A": ({**POISSON, "FILL_PARAMS_JSON": '{"A": -1, "k": 0.3}'}, 2, ("A", "-1")),
+    "poisson in words": ({**POISSON, "FILL_PARAMS_JSON": '{"A": "x", "k": 0.3}'}, 2, ("A", "x")),
+    "poisson with one side": ({**POISSON, "FILL_PARAMS_JSON": '{"bid": {"A": 1, "k": 0.3}}'}, 2, ("ask",)),
+    "both parameter knobs": (
+        {**POISSON, "FILL_PARAMS_FILE": "good.json", "FILL_PARAMS_JSON": '{"A": 1, "k": 1}'},
+        2,
+        ("FILL_PARAMS_FILE", "FILL_PARAMS_JSON", "good.json"),
+    ),
+    "fit absent": ({**POISSON, "FILL_PARAMS_FILE": "nope.json"}, 3, ("FILL_PARAMS_FILE", "nope.json")),
+    "fit not usable": ({**POISSON, "FILL_PARAMS_FILE": "unusable.json"}, 4, ("unusable.json", "no_fills")),
+    "fit of another symbol": ({**POISSON, "FILL_PARAMS_FILE": "symbol.json"}, 3, ("symbol.json", "OTHERUSDT", SYMBOL)),
+    "fit of another tick": ({**POISSON, "FILL_PARAMS_FILE": "tick.json"}, 3, ("tick.json", "0.1", "0.01")),
+    "fit no JSON": ({**POISSON, "FILL_PARAMS_FILE": "broken.json"}, 3, ("broken.json",)),
+    "fit a folder": ({**POISSON, "FILL_PARAMS_FILE": "."}, 3, ("FILL_PARAMS_FILE",)),
+    "output a file": ({"OUT_ROOT": "in_the_way"}, 2, ("OUT_ROOT", "in_the_way")),
+    "run folder a file": ({"OUT_DIR": "in_the_way"}, 2, ("OUT_DIR", "in_the_way")),
+    "run folder not empty": ({"OUT_DIR": "full"}, 2, ("OUT_DIR", "full")),
+    "log folder a file": ({"LOG_ROOT": "in_the_way"}, 2, ("LOG_ROOT", "in_the_way")),
+    "tick too coarse": ({"TICK_SIZE": "0.1"}, 3, ("0.1", "99.99")),
+    "tick of zero": ({"TICK_SIZE": "0"}, 2, ("--tick-size", "TICK_SIZE", "0")),
+}
+
+
+def fits() -> dict[str, Any]:
+    """Return files of fits: a good one as the contract describes it, and what may be wrong with one."""
+    numbers = {"logA": 0.0, "se_logA": 0.1, "se_k": 0.1, "cov_logA_k": 0.0, "min_delta_ticks": 1, "max_delta_ticks": 9}
+    good = {
+        "schema_version": 1, "symbol": SYMBOL, "day": DAY, "method": "marks", "fit_method": "poisson_mle",
+        "A": 1.0, "k": 0.3, "distance_unit": "ticks", "time_unit": "s", "tick_size": 0.01, **numbers,
+        "sides": {side: {"A": 1.0, "k": 0.3, "se_logA": 0.1, "se_k": 0.1, "n_fills": 50} for side in ("bid", "ask")},
+        "usable": True, "status": "ok", "reason": "", "hit": "touch", "reference": "mid", "warnings": [],
+        "n_fills": 100, "exposure_s": 1000.0, "mle": {"A": 1.0, "k": 0.3, "se_logA": 0.1, "se_k": 0.1},
+    }  # fmt: skip
+    return {
+        "good.json": good,
+        "symbol.json": {**good, "symbol": "OTHERUSDT"},
+        "tick.json": {**good, "tick_size": 0.1},
+        "unusable.json": {**good, "A": None, "k": None, "usable": False, "status": "no_fills", "reason": "no fills"},
+    }
+
+
+def lay_out(folder: Path) -> None:
+    """Put the files that the wrong knobs point at into a folder."""
+    for name, fit in fits().items():
+        (folder / name).write_text(json.dumps(fit))
+    (folder / "broken.json").write_text("{")
+    (folder / "in_the_way").write_text("mine")
+    (folder / "full").mkdir(exist_ok=True)
+    (folder / "full" / "precious.txt").write_text("mine")
+
+
+def tried(lab: Lab, name: str, *flags: str, **variables: str) -> Done:
+    """Run a backtest of the tiny day with these knobs in a folder that holds the files."""
+    folder = lab.root / f"knobs/{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    lay_out(folder)
+    good = {"SYMBOL": SYMBOL, "DAY": DAY, "DATA_ROOT": str(tiny(lab)), **QUOTES}
+    return lab.command(f"knobs/{name}", "backtest", *flags, **{**good, **variables})
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_knob_is_refused_in_one_line(lab: Lab, name: str) -> None:
+    """The line names the knob by flag and variable and says its value; nothing is left behind."""
+    variables, code, needles = WRONG[name]
+    done = tried(lab, name, **variables)
+    assert done.code == code, done
+    (line,) = done.err.splitlines()
+    for needle in needles:
+        assert needle in line, line
+    assert done.out == ""
+    assert remains(done.cwd) == []
+    assert (done.cwd / "in_the_way").read_text() == "mine"
+    assert [path.name for path in (done.cwd / "full").iterdir()] == ["precious.txt"]
+
+
+def test_a_good_fit_by_hand_is_accepted(lab: Lab) -> None:
+    """The fits above are wrong for the one reason that their name gives."""
+    done = tried(lab, "good fit", **{**POISSON, "FILL_PARAMS_FILE": "good.json"})
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    "command", ["backtest", "calibrate", "schedule", "walkforward", "fit", "data import", "sim day"]
+)
+def test_an_unknown_flag_is_an_error(lab: Lab, command: str) -> None:
+    """A mistyped flag must not be a silent default; beside click's own lines there is one."""
+    done = lab.command(f"flags/{command}", *command.split(), "--order-latncy-ms", "5")
+    assert done.code == 2
+    lines = [line for line in done.err.splitlines() if not line.startswith(("Usage", "Try"))]
+    assert len(lines) == 1
+    assert "--order-latncy-ms" in lines[0]
+
+
+def test_a_flag_wins_over_the_environment(lab: Lab) -> None:
+    """Flag > environment > default, and the manifest says which it was."""
+    done = tried(lab, "precedence", "--seed", "3", SEED="4", ORDER_LATENCY_MS="60")
+    assert done.code == 0, done.err
+    knobs = json.loads(next(done.cwd.rglob("run_manifest.json")).read_text())["knobs"]
+    assert knobs["seed"]["value"] == 3
+    assert knobs["seed"]["source"] == "flag"
+    assert knobs["order_latency_ms"]["value"] == 60
+    assert knobs["order_latency_ms"]["source"].startswith("env")
+    assert knobs["cancel_latency_ms"] == {"value": 25, "source": "default"}
+
+
+@pytest.mark.parametrize("name", ["day", "symbol"])
+def test_what_is_required_is_asked_for_by_name(lab: Lab, name: str) -> None:
+    """Nothing is asked on a terminal; the line names flag and variable."""
+    known = {"symbol": {"SYMBOL": SYMBOL}, "day": {"DAY": DAY}}
+    known.pop(name)
+    done = lab.command(f"required/{name}", "backtest", **next(iter(known.values())))
+    assert done.code == 2
+    (line,) = done.err.splitlines()
+    assert f"--{name}" in line
+    assert name.upper() in line
+
+
+def test_the_aliases_and_forms_of_the_contract_are_accepted(lab: Lab) -> None:
+    """`trade_driven` is `trade_cross`; fractions of a millisecond are latencies; a symbol may be in small letters."""
+    runs = {
+        "alias": {"FILL_MODEL": "trade_driven"},
+        "fraction": {"ORDER_LATENCY_MS": "0.5"},
+        "small letters": {"SYMBOL": SYMBOL.lower()},
+        "range of one": {"DAY": f"{DAY}:{DAY}"},
+    }
+    for name, variables in runs.items():
+        done = tried(lab, name, **variables)
+        assert done.code == 0, done.err
+    fills = [
+        next((lab.root / f"knobs/{name}").rglob("fills_*.csv")).read_bytes() for name in ("alias", "small letters")
+    ]
+    assert fills[0] == fills[1]

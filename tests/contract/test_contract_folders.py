@@ -1,0 +1,222 @@
+"""What lies in a run folder: files, columns, keys, hashes, logs; and what two equal runs have in common."""
+
+import json
+from pathlib import Path
+
+import pytest
+from contract_runs import RUNS, run_of
+from lab import Done, Lab, Run
+from outside import header_of, json_of, rows_of, sha256_of
+
+ORDERS = (
+    "recv_ms,order_id,action,status,side,price,qty,remaining_qty,active_recv_ms,expire_recv_ms,cancel_req_ms,"
+    "cancel_effective_ms,reject_reason,cancel_reason,recv_us,active_recv_us,cancel_effective_us,expire_recv_us"
+)
+FILLS = "recv_ms,order_id,side,price,qty,fee,reason,recv_us,mid,inventory_after"
+STATE = "recv_ms,inventory,cash,mid,mtm_value,open_orders,recv_us,equity"
+POINTS = "delta_ticks,side,exposure_s,fills,lambda_per_s"
+FIT = (
+    "schema_version symbol day method fit_method A k distance_unit time_unit tick_size logA se_logA se_k cov_logA_k "
+    "ci95_A ci95_k ci95_A_block ci95_k_block dispersion n_blocks loglik deviance pearson_chi2 df_resid aic n_fills "
+    "exposure_s pivot_delta lambda_at_pivot se_log_lambda_at_pivot curvature_p sides side_lr_p firth log_linear "
+    "min_delta_ticks max_delta_ticks window usable status reason mle hit reference warnings"
+)
+SCHEDULE = "schema_version symbol day tick_size distance_unit train_window_min step_min fallback_policy segments"
+SEGMENT = "start_us end_us train_start_us train_end_us A k se_k se_logA n_fills usable status source age_s reason"
+SUMMARY = (
+    "symbol days models pnl_total pnl_spread_capture pnl_inventory fees adverse_selection n_orders n_fills n_partial "
+    "fill_ratio quote_to_trade two_sided_uptime inventory sharpe sharpe_ci95 sortino calmar max_drawdown "
+    "drawdown_duration_s effective_half_spread realised_half_spread seconds_covered seconds_excluded predicted_fills "
+    "observed_fills warnings"
+)
+MANIFEST = (
+    "schema_version kind symbol day run_id status started_at finished_at version commit knobs inputs outputs digest "
+    "timings summary"
+)
+TIMINGS = "import_s load_s play_s write_s total_s tape_cache events rows peak_rss_mb"
+KINDS = ("backtest", "marks", "ladder", "fixed", "schedule", "walkforward")
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def run_of_kind(lab: Lab, kind: str) -> Run:
+    if kind == "backtest":
+        return run_of(lab, "default")
+    if kind in {"schedule", "walkforward"}:
+        return lab.over_time(kind, "plain")
+    return lab.calibration(kind, "--method", kind)
+
+
+def inside(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def of_backtest(where: str = "") -> set[str]:
+    return {where + name for name in (*of_orders(), "summary.json", "report.html")}
+
+
+def of_orders(where: str = "") -> set[str]:
+    return {f"{where}{name}_SIMUSDT.csv" for name in ("orders", "fills", "state")}
+
+
+FILES = {
+    "backtest": of_backtest(),
+    "marks": {"calibration_points.csv", "poisson_fit.json"},
+    "ladder": {"calibration_points.csv", "poisson_fit.json", *of_orders("runs/ladder/")},
+    "fixed": {"calibration_points.csv", "poisson_fit.json"}.union(
+        *(of_orders(f"runs/delta_{delta}/") for delta in (1, 2, 3, 5, 8, 13))
+    ),
+    "schedule": {"poisson_schedule.json", "window_metrics.csv"},
+    "walkforward": {"poisson_schedule.json", "window_metrics.csv", *of_backtest("backtest/")},
+}
+PLACES = {
+    "backtest": "backtest/SIMUSDT",
+    "marks": "calibration/marks/SIMUSDT",
+    "ladder": "calibration/ladder/SIMUSDT",
+    "fixed": "calibration/fixed/SIMUSDT",
+    "schedule": "calibration/schedules/SIMUSDT",
+    "walkforward": "walkforward/SIMUSDT",
+}
+LOGS = {
+    "backtest": "backtest/SIMUSDT",
+    "marks": "calibration/marks/SIMUSDT",
+    "ladder": "calibration/ladder/SIMUSDT",
+    "fixed": "calibration/fixed/SIMUSDT",
+    "schedule": "schedule/SIMUSDT",
+    "walkforward": "walkforward/SIMUSDT",
+}
+
+
+@every_kind
+def test_a_run_folder_stands_where_the_contract_says_with_the_files_it_says(lab: Lab, kind: str) -> None:
+    """Scripts find a run by symbol, day and id, and nothing that they do not know lies there."""
+    run = run_of_kind(lab, kind)
+    run_id = run.manifest["run_id"]
+    assert run.folder == run.done.cwd / "out" / PLACES[kind] / f"20260105_{run_id}"
+    assert inside(run.folder) == FILES[kind] | {"run_manifest.json"}
+    assert not list(run.done.cwd.rglob("*.partial"))
+
+
+@every_kind
+def test_columns_and_keys_are_those_of_the_contract(lab: Lab, kind: str) -> None:
+    """A column that moves breaks every script that reads by place; a key that is missing, every dashboard."""
+    run = run_of_kind(lab, kind)
+    for pattern, header in (
+        ("orders_*.csv", ORDERS),
+        ("fills_*.csv", FILLS),
+        ("state_*.csv", STATE),
+        ("calibration_points.csv", POINTS),
+    ):
+        assert all(header_of(path) == header for path in run.folder.rglob(pattern))
+    for pattern, keys in (("poisson_fit.json", FIT), ("poisson_schedule.json", SCHEDULE), ("summary.json", SUMMARY)):
+        for path in run.folder.rglob(pattern):
+            assert [key for key in keys.split() if key not in json_of(path)] == []
+    for path in run.folder.rglob("poisson_schedule.json"):
+        assert all(list(segment) == SEGMENT.split() for segment in json_of(path)["segments"])
+
+
+@every_kind
+def test_the_manifest_tells_the_truth_about_every_file(lab: Lab, kind: str) -> None:
+    """Hashes, sizes and rows recomputed; every file but the manifest is listed, inputs relative to DATA_ROOT."""
+    run, root = run_of_kind(lab, kind), lab.sim("plain")
+    manifest = run.manifest
+    assert [key for key in MANIFEST.split() if key not in manifest] == []
+    assert manifest["status"] == "ok"
+    assert {entry["path"] for entry in manifest["outputs"]} == FILES[kind]
+    for entry in manifest["outputs"]:
+        path = run.folder / entry["path"]
+        assert entry["sha256"] == sha256_of(path)
+        assert entry["rows"] == (len(rows_of(path)) if path.suffix == ".csv" else None), entry
+    assert len(manifest["inputs"]) >= 4
+    for entry in manifest["inputs"]:
+        path = root / entry["path"]
+        assert (entry["bytes"], entry["sha256"]) == (path.stat().st_size, sha256_of(path))
+    assert [key for key in TIMINGS.split() if key not in manifest["timings"]] == []
+    assert manifest["timings"]["tape_cache"] in {"hit", "miss", "off"}
+
+
+@every_kind
+def test_the_last_line_of_stdout_is_the_main_artefact_with_its_path(lab: Lab, kind: str) -> None:
+    """Contract §1: scripts read one JSON object, and find the file by it."""
+    run = run_of_kind(lab, kind)
+    told = run.done.last
+    assert told == {**json.loads(run.artefact.read_text()), "path": told["path"]}
+    assert run.artefact.name in {"summary.json", "poisson_fit.json", "poisson_schedule.json"}
+
+
+@every_kind
+def test_knobs_say_where_their_value_came_from(lab: Lab, kind: str) -> None:
+    """A run can be repeated from its manifest: flag, environment or default, for each knob."""
+    knobs = run_of_kind(lab, kind).manifest["knobs"]
+    lower = {name.lower(): knob for name, knob in knobs.items()}
+    assert lower["symbol"] == {"value": "SIMUSDT", "source": "environment"} or lower["symbol"]["source"] == "env"
+    assert lower["seed"] == {"value": 0, "source": "default"}
+    assert all(set(knob) == {"value", "source"} for knob in knobs.values())
+
+
+@every_kind
+def test_the_log_is_json_with_run_and_symbol_in_each_line(lab: Lab, kind: str) -> None:
+    """Contract §9; at LOG_LEVEL=ERROR nothing was worth a line, at INFO the story is there."""
+    run = run_of_kind(lab, kind)
+    quiet = run.done.cwd / "out/logs" / LOGS[kind] / "20260105" / run.manifest["run_id"] / "run.log"
+    assert quiet.read_text() == ""
+    assert run.done.err == ""
+
+
+def test_logs_go_to_stderr_and_to_run_log_at_the_level_asked_for(lab: Lab) -> None:
+    """Results on stdout, logs on stderr; LOG_ROOT moves the log away; each line has ts, level, event, run, symbol."""
+    lives = run_of(lab, "lives")
+    for level, least in (("INFO", "info"), ("DEBUG", "info"), ("WARNING", None)):
+        done = lab.command(
+            f"logs/{level}",
+            "backtest",
+            LOG_LEVEL=level,
+            LOG_ROOT="elsewhere",
+            RUN_ID="r1",
+            **variables_of(lab, "lives"),
+        )
+        assert done.code == 0
+        assert not (done.cwd / "out/logs").exists()
+        lines = (done.cwd / "elsewhere/backtest/SIMUSDT/20260105/r1/run.log").read_text().splitlines()
+        told = [json.loads(line) for line in lines]
+        assert all(list(line)[:3] == ["ts", "level", "event"] for line in told)
+        assert all((line["run_id"], line["symbol"]) == ("r1", "SIMUSDT") for line in told)
+        assert (least in {line["level"] for line in told}) == (least is not None)
+        assert len(done.err.splitlines()) == len(lines)
+        assert "info" not in done.out
+    assert lives.done.err == ""
+
+
+def variables_of(lab: Lab, name: str) -> dict[str, str]:
+    return {"SYMBOL": "SIMUSDT", "DAY": "20260105", "DATA_ROOT": str(lab.sim("plain")), **RUNS[name]}
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(lab: Lab) -> None:
+    """Contract §4: report.html is one page; it opens on a machine without a network."""
+    page = run_of(lab, "parts").file("report.html").read_text()
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    for needs in ('src="', "src='", "url(", "@import", "<link"):
+        assert needs not in page
+
+
+def told_by(done: Done) -> list[str]:
+    return done.out.splitlines()
+
+
+def test_every_command_has_two_doors(lab: Lab) -> None:
+    """Both doors of contract §1 run the same function: their help is the same but for the name."""
+    doors = (
+        ("backtest", "mm.runner_backtest"),
+        ("calibrate", "mm.runner_calibration"),
+        ("calibrate", "mm.calibration.runner_calibration"),
+        ("schedule", "mm.runner_calibrate_schedule"),
+        ("walkforward", "mm.runner_walkforward"),
+        ("fit", "mm.calibration.poisson_fit"),
+        ("data import", "mm.market_data.import_capture"),
+        ("data check", "mm.market_data.check"),
+        ("sim", "mm.sim"),
+    )
+    for number, (command, module) in enumerate(doors):
+        front = lab.command(f"doors/{number}-front", *command.split(), "--help")
+        back = lab.command(f"doors/{number}-back", "--help", module=module)
+        assert (front.code, back.code) == (0, 0), module
+        assert told_by(front)[1:] == told_by(back)[1:], module

@@ -1,0 +1,230 @@
+"""What a calibration measured, recomputed from the raw day: sweeps, half-tick distances, exposure, and the fit."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import hand
+import pytest
+from lab import Lab, Run
+from outside import Market, Print, json_of, rows_of
+
+#: Half ticks from the mid, the side of the order that is hit, and what stands there.
+Cells = dict[tuple[int, str], Decimal]
+DAYS = ("plain", "odd", "four", "wild")
+every_day = pytest.mark.parametrize("day", DAYS)
+SPREADS = {"odd": "3", "four": "4"}
+
+
+def root_of(lab: Lab, day: str) -> dict[str, str]:
+    """Return the variables that name a day: the simulated one, those of other spreads, the wild capture."""
+    if day == "wild":
+        return {"DATA_ROOT": str(lab.wild()), "SYMBOL": hand.SYMBOL}
+    flags = () if day == "plain" else ("--spread-ticks", SPREADS[day], "--hours", "0.2")
+    return {"DATA_ROOT": str(lab.sim(day, *flags)), "SYMBOL": "SIMUSDT"}
+
+
+def market_of(lab: Lab, day: str) -> Market:
+    where = root_of(lab, day)
+    return lab.market(Path(where["DATA_ROOT"]), where["SYMBOL"])
+
+
+def marks(lab: Lab, day: str, hit: str = "touch") -> Run:
+    name = "marks" if (day, hit) == ("plain", "touch") else f"marks-{day}-{hit}"
+    return lab.calibration(name, "--method", "marks", "--calib-hit", hit, **root_of(lab, day))
+
+
+def half_ticks(market: Market, price: Decimal) -> int:
+    """Return a price, or a mid, as a whole number of half ticks."""
+    exact = price / market.tick * 2
+    assert exact == int(exact)
+    return int(exact)
+
+
+def sweeps(market: Market) -> Iterator[list[Print]]:
+    """Yield the prints of each aggressive order: one side, one trade time."""
+    open_ones: dict[bool, list[Print]] = {}
+    for one in market.prints:
+        known = open_ones.get(one.buyer)
+        if known and known[0].trade_ms == one.trade_ms:
+            known.append(one)
+        else:
+            if known:
+                yield known
+            open_ones[one.buyer] = [one]
+    yield from open_ones.values()
+
+
+def counted(market: Market, *, strict: bool, farthest: int) -> Cells:
+    """Return the sweeps that reach each cell which was exposed when they began."""
+    counts: Cells = defaultdict(Decimal)
+    for prints in sweeps(market):
+        top = market.after(prints[0].us, prints[0].seq)
+        if top.mid is None or top.bid is None or top.ask is None:
+            continue
+        sign, side = (1, "ask") if prints[0].buyer else (-1, "bid")
+        mid = half_ticks(market, top.mid)
+        nearest = half_ticks(market, top.ask) - mid
+        deepest = max(sign * (half_ticks(market, one.price) - mid) for one in prints) - 2 * strict
+        for cell in range(nearest, min(deepest, 2 * farthest) + 1, 2):
+            counts[cell, side] += 1
+    return counts
+
+
+def exposed(market: Market, farthest: int) -> Cells:
+    """Return the seconds for which an order could have rested in each cell."""
+    seconds: Cells = defaultdict(Decimal)
+    ends = [top.us for top in market.tops[1:]] + [market.end_us]
+    for top, end in zip(market.tops, ends, strict=True):
+        if top.mid is None or top.ask is None:
+            continue
+        nearest = half_ticks(market, top.ask) - half_ticks(market, top.mid)
+        for cell in range(nearest, 2 * farthest + 1, 2):
+            for side in ("bid", "ask"):
+                seconds[cell, side] += Decimal(end - top.us) / 10**6
+    return seconds
+
+
+def points_of(run: Run) -> dict[tuple[int, str], dict[str, str]]:
+    """Return the points file by cell."""
+    rows = rows_of(run.file("calibration_points.csv"))
+    points = {(int(Decimal(row["delta_ticks"]) * 2), row["side"]): row for row in rows}
+    assert len(points) == len(rows)
+    return points
+
+
+@every_day
+@pytest.mark.parametrize("hit", ["touch", "strict"])
+def test_marks_counts_each_aggressive_order_once_at_each_distance_it_reached(lab: Lab, day: str, hit: str) -> None:
+    """The points file holds cumulative counts and the seconds in which that distance was on the grid and open."""
+    if hit == "strict" and day not in {"plain", "wild"}:
+        pytest.skip("two days are enough")
+    market, points = market_of(lab, day), points_of(marks(lab, day, hit))
+    counts, seconds = counted(market, strict=hit == "strict", farthest=50), exposed(market, 50)
+    assert set(points) == set(seconds)
+    assert {cell: Decimal(row["fills"]) for cell, row in points.items() if Decimal(row["fills"])} == counts
+    for cell, row in points.items():
+        assert math.isclose(float(row["exposure_s"]), float(seconds[cell]), rel_tol=1e-9), cell
+        assert math.isclose(float(row["lambda_per_s"]), float(counts.get(cell, 0) / seconds[cell]), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("day", ["plain", "odd", "four"])
+def test_the_fit_finds_the_truth_of_the_simulator(lab: Lab, day: str) -> None:
+    """The simulator writes A and k down; the interval of five standard errors holds them."""
+    fit = json_of(marks(lab, day).file("poisson_fit.json"))
+    truth = json_of(next(Path(root_of(lab, day)["DATA_ROOT"]).rglob("truth.json")))
+    assert abs(float(fit["logA"]) - math.log(truth["A"])) < 5 * fit["se_logA"]
+    assert abs(fit["k"] - truth["k"]) < 5 * fit["se_k"]
+    assert fit["ci95_k"][0] < fit["k"] < fit["ci95_k"][1]
+    assert fit["ci95_A"][0] < fit["A"] < fit["ci95_A"][1]
+
+
+def test_marks_fits_the_likelihood_of_disjoint_cells(lab: Lab) -> None:
+    """Counts that end in a cell, with mean T·A·(e^−kδ − e^−k(δ+1)), the last one open: its score is zero at the fit."""
+    points = points_of(marks(lab, "plain"))
+    fit = json_of(marks(lab, "plain").file("poisson_fit.json"))
+    used = {cell: row for cell, row in points.items() if cell[0] <= 100}
+    steps = sorted({cell for cell, _ in used})
+    ends = []
+    for near, far in pairwise([*steps, None]):
+        reached = sum(int(used[near, side]["fills"]) for side in ("bid", "ask"))
+        beyond = sum(int(used[far, side]["fills"]) for side in ("bid", "ask")) if far else 0
+        seconds = sum(float(used[near, side]["exposure_s"]) for side in ("bid", "ask"))
+        ends.append((near / 2, (far or near) / 2, far is None, reached - beyond, seconds))
+
+    def likelihood(log_a: float, k: float) -> float:
+        total = 0.0
+        for near, far, last, count, seconds in ends:
+            mean = seconds * math.exp(log_a) * (math.exp(-k * near) - (0.0 if last else math.exp(-k * far)))
+            total += count * math.log(mean) - mean
+        return total
+
+    log_a, k, small = float(fit["logA"]), float(fit["k"]), 1e-5
+    for lower, upper in (((log_a - small, k), (log_a + small, k)), ((log_a, k - small), (log_a, k + small))):
+        slope = (likelihood(*upper) - likelihood(*lower)) / (2 * small)
+        assert abs(slope) < 0.01, slope
+
+
+@pytest.mark.parametrize("method", ["ladder", "fixed"])
+@pytest.mark.parametrize("day", ["plain", "wild"])
+def test_points_of_simulated_orders_follow_from_their_own_files(lab: Lab, method: str, day: str) -> None:
+    """Fills and seconds by the distance at which each order stood, but not where it stood nearer than the best."""
+    name = method if day == "plain" else f"{method}-{day}"
+    run, market = lab.calibration(name, "--method", method, **root_of(lab, day)), market_of(lab, day)
+    fills: dict[tuple[int, str], int] = defaultdict(int)
+    seqs: dict[int, list[int]] = defaultdict(list)
+    for one in market.prints:
+        seqs[one.us].append(one.seq)
+    for path in run.folder.rglob("fills_*.csv"):
+        for row in rows_of(path):
+            sign, side = (1, "bid") if row["side"] == "BUY" else (-1, "ask")
+            us, mid = int(row["recv_us"]), Decimal(row["mid"])
+            # The book behind the print itself; where messages share an instant, the mid in the file tells which.
+            top = next(top for seq in (*seqs[us], 2**62) if (top := market.after(us, seq)).mid == mid)
+            assert top.ask is not None
+            assert top.mid is not None
+            cell = half_ticks(market, top.mid) * sign - half_ticks(market, Decimal(row["price"])) * sign
+            if cell >= half_ticks(market, top.ask) - half_ticks(market, top.mid):
+                fills[cell, side] += 1
+    told = {cell: int(row["fills"]) for cell, row in points_of(run).items() if int(row["fills"])}
+    assert told == fills
+
+
+def test_every_exposed_second_of_a_ladder_is_an_order_second(lab: Lab) -> None:
+    """Exposure is in order-seconds: at most one order a side, so a side never has more than the day has."""
+    for method, most in (("ladder", 1), ("fixed", 6)):
+        points = points_of(lab.calibration(method, "--method", method))
+        market = market_of(lab, "plain")
+        for side in ("bid", "ask"):
+            total = sum(float(row["exposure_s"]) for (_, of), row in points.items() if of == side)
+            assert total <= most * (market.end_us - market.first_us) / 1e6
+            assert total > 0.8 * most * (market.end_us - market.first_us) / 1e6
+
+
+@pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
+def test_mm_fit_on_the_points_of_a_run_gives_what_the_run_says_of_itself(lab: Lab, method: str) -> None:
+    """Independent points give the run's own A and k; marks' cumulative ones are not independent, but near."""
+    run = lab.calibration(method, "--method", method)
+    fit = json_of(run.file("poisson_fit.json"))
+    limits = ("--min-exposure-s", "5", "--max-delta-ticks", "50")
+    again = lab.command(f"refit/{method}", "fit", str(run.file("calibration_points.csv")), "--json", *limits)
+    assert again.code == 0
+    tolerance = 0.05 if method == "marks" else 1e-7
+    for key in ("A", "k"):
+        assert math.isclose(again.last[key], fit[key], rel_tol=tolerance), key
+
+
+def test_a_day_without_trades_is_not_usable_and_says_so_in_its_outputs(lab: Lab) -> None:
+    """Exit 4; the outputs are written, the numbers are null, the status is named."""
+    book_only = [text for text in hand.small() if "@trade" not in text]
+    day = lab.imported("no-trades", book_only, "--symbol", "TINYUSDT", "--qty-step", "0.001")
+    for method in ("marks", "ladder", "fixed"):
+        done = lab.command(
+            f"calibration/empty-{method}",
+            "calibrate",
+            "--json",
+            "--method",
+            method,
+            SYMBOL="TINYUSDT",
+            DAY="20260105",
+            DATA_ROOT=str(day.cwd / "data"),
+        )
+        assert done.code == 4, done.err
+        assert len(done.err.splitlines()) == 1
+        fit = done.last
+        assert (fit["usable"], fit["status"]) == (False, "no_fills")
+        assert unusable_is_null(fit)
+        (path,) = done.cwd.rglob("poisson_fit.json")
+        assert str(path) == fit["path"]
+        assert (path.parent / "calibration_points.csv").exists()
+        assert json_of(path.parent / "run_manifest.json")["status"] != "ok"
+
+
+def unusable_is_null(fit: dict[str, Any]) -> bool:
+    """Whether every estimate at the top level is null."""
+    names = "A k logA se_logA se_k cov_logA_k ci95_A ci95_k ci95_A_block ci95_k_block lambda_at_pivot"
+    return all(fit[name] is None for name in names.split())

@@ -1,0 +1,108 @@
+"""Equal work leaves equal bytes and an equal digest; other work does not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from contract_runs import RUNS, run_of
+from lab import Lab, Run, mm
+from outside import json_of, sha256_of, text_of
+from test_contract_folders import FILES, inside, of_orders, run_of_kind, variables_of
+
+
+def elsewhere(lab: Lab, name: str) -> Path:
+    """Return a copy of the data root under another name, so that nothing can depend on where it lies."""
+    source = lab.sim("plain")
+
+    def make(folder: Path) -> None:
+        shutil.copytree(source, folder / "other data")
+
+    return lab.once(f"elsewhere/{name}", make) / "other data"
+
+
+@pytest.mark.parametrize("name", ["default", "parts", "sides"])
+def test_equal_work_leaves_equal_bytes_and_an_equal_digest(lab: Lab, name: str) -> None:
+    """Another process, PYTHONHASHSEED, RUN_ID, folder, log level and door: the same CSV bytes, the same digest."""
+    first = run_of(lab, name)
+    again = Run(
+        lab.command(
+            f"again/{name}",
+            "--json",
+            module="mm.runner_backtest",
+            **{**variables_of(lab, name), "DATA_ROOT": str(elsewhere(lab, "bytes"))},
+            PYTHONHASHSEED="77",
+            RUN_ID="another",
+            OUT_DIR="deep/er/run",
+            LOG_LEVEL="INFO",
+        )
+    )
+    assert again.folder == again.done.cwd / "deep/er/run"
+    assert again.manifest["digest"] == first.manifest["digest"]
+    for output in of_orders():
+        assert (again.folder / output).read_bytes() == (first.folder / output).read_bytes()
+
+
+def test_a_digest_knows_seed_and_data(lab: Lab) -> None:
+    """A digest that never changes proves nothing: another seed and another day give another one."""
+    digests = {run_of(lab, name).manifest["digest"] for name in RUNS}
+    other = lab.backtest("other-seed", **RUNS["hazard"], SEED="9").manifest["digest"]
+    assert len(digests | {other}) == len(RUNS) + 1
+
+
+def test_a_calibration_and_a_walk_forward_repeat_themselves(lab: Lab) -> None:
+    """The same holds for what is fitted: bytes and digests, in another process and folder."""
+    for kind in ("marks", "walkforward"):
+        first = run_of_kind(lab, kind)
+        data = {"DATA_ROOT": str(elsewhere(lab, "fits")), "PYTHONHASHSEED": "5"}
+        again = (
+            lab.over_time(kind, "again", **data)
+            if kind == "walkforward"
+            else lab.calibration("again", "--method", kind, **data)
+        )
+        assert again.manifest["digest"] == first.manifest["digest"]
+        for name in FILES[kind] - {"backtest/report.html"}:
+            assert (again.folder / name).read_bytes() == (first.folder / name).read_bytes(), name
+
+
+def test_where_a_fit_lies_does_not_enter_the_digest(lab: Lab) -> None:
+    """Contract §8: FILL_PARAMS_FILE is an input by its content."""
+    fit = lab.calibration("marks", "--method", "marks").artefact
+    copied = lab.root / "a fit by another name.json"
+    shutil.copy(fit, copied)
+    runs = [
+        lab.backtest(f"fitted-{number}", FILL_MODEL="poisson", FILL_PARAMS_FILE=str(path))
+        for number, path in enumerate((fit, copied))
+    ]
+    assert runs[0].manifest["digest"] == runs[1].manifest["digest"]
+    assert sha256_of(fit) in {entry["sha256"] for entry in runs[0].manifest["inputs"]}
+
+
+def test_a_cached_tape_gives_the_same_result(lab: Lab) -> None:
+    """The second run maps the tape from the cache: `hit`, the same bytes; a changed day is read anew."""
+    folder = lab.root / "cached"
+    data = shutil.copytree(lab.sim("plain"), folder / "data")
+    variables = {**variables_of(lab, "lives"), "DATA_ROOT": str(data)}
+    runs = [Run(mm("backtest", "--json", cwd=folder, RUN_ID=f"r{n}", OUT_ROOT="o", **variables)) for n in (1, 2)]
+    assert [run.manifest["timings"]["tape_cache"] for run in runs] == ["miss", "hit"]
+    assert runs[0].manifest["digest"] == runs[1].manifest["digest"]
+    trades = next(data.rglob("trades_ws_*"))
+    trades.write_text("\n".join(text_of(trades).split("\n")[:-200]) + "\n")
+    next(data.rglob("manifest_*")).unlink()
+    third = Run(mm("backtest", "--json", cwd=folder, RUN_ID="r3", OUT_ROOT="o", **variables))
+    assert third.manifest["timings"]["tape_cache"] == "miss"
+    assert third.manifest["digest"] != runs[0].manifest["digest"]
+
+
+def test_the_same_flags_simulate_the_same_bytes(lab: Lab) -> None:
+    """Contract §10: same flags, same bytes; another seed another day; the truth lies beside it."""
+    days = [lab.sim(name, *flags) / "SIMUSDT/20260105" for name, flags in (("plain", ()), ("twin", ()))]
+    other = lab.sim("other", "--seed", "8") / "SIMUSDT/20260105"
+    for name in inside(days[0]):
+        assert (days[0] / name).read_bytes() == (days[1] / name).read_bytes(), name
+    assert next(other.glob("trades_ws_*")).read_bytes() != next(days[0].glob("trades_ws_*")).read_bytes()
+    truth = json_of(days[0] / "truth.json")
+    assert [
+        key
+        for key in ["A", "k", "sigma_ticks_per_sqrt_s", "tick_size", "scenario", "seed", "sides"]
+        if key not in truth
+    ] == []

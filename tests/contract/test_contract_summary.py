@@ -1,0 +1,205 @@
+"""summary.json recomputed from the other files and the recorded market, by the definitions of contract §7."""
+
+import math
+from bisect import bisect_left, bisect_right
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from contract_runs import RUNS, by_hand, every_drawn_run, every_run, market_of, params_of, run_of, sign
+from lab import Lab
+from outside import Market, Order, json_of, read_orders, rows_of
+
+HORIZONS = (1, 5, 30, 60)
+
+
+def summary_of(lab: Lab, name: str) -> Any:
+    return json_of(run_of(lab, name).file("summary.json"))
+
+
+def fills_of(lab: Lab, name: str) -> list[dict[str, str]]:
+    return rows_of(run_of(lab, name).file("fills_*.csv"))
+
+
+def states_of(lab: Lab, name: str) -> list[dict[str, str]]:
+    return rows_of(run_of(lab, name).file("state_*.csv"))
+
+
+def close(told: Decimal | None, expected: float | Decimal) -> bool:
+    return told is not None and math.isclose(float(told), float(expected), rel_tol=1e-9, abs_tol=1e-12)
+
+
+@every_run
+def test_orders_and_fills_are_counted_as_defined(lab: Lab, name: str) -> None:
+    """Ratios of counts and quantities, from the orders and fills files alone."""
+    summary, fills = summary_of(lab, name), fills_of(lab, name)
+    orders = read_orders(run_of(lab, name).file("orders_*.csv"))
+    requests = sum(row["action"] == "CANCEL_REQ" for order in orders.values() for row in order.rows)
+    in_parts = {row["order_id"] for row in fills if Decimal(row["qty"]) < orders[int(row["order_id"])].qty}
+    filled = sum(Decimal(row["qty"]) for row in fills)
+    assert summary["n_orders"] == len(orders)
+    assert summary["n_fills"] == summary["observed_fills"] == len(fills)
+    assert summary["n_partial"] == len(in_parts)
+    assert close(summary["fill_ratio"], filled / sum(order.qty for order in orders.values()))
+    assert close(summary["quote_to_trade"], (len(orders) + requests) / len(fills))
+
+
+@every_run
+def test_spreads_and_adverse_selection_are_those_of_the_market(lab: Lab, name: str) -> None:
+    """Quantity-weighted, signed, marked at the mid h seconds later; what cannot be marked is left out and counted."""
+    summary, fills, market = summary_of(lab, name), fills_of(lab, name), market_of(lab, name)
+    weights = sum(Decimal(row["qty"]) for row in fills)
+    effective = sum(Decimal(r["qty"]) * sign(r) * (Decimal(r["mid"]) - Decimal(r["price"])) for r in fills) / weights
+    assert close(summary["effective_half_spread"], effective)
+    for horizon in HORIZONS:
+        total = weight = Decimal(0)
+        for row in fills:
+            then = int(row["recv_us"]) + horizon * 1_000_000
+            later = market.after(then).mid
+            if then <= market.end_us and later is not None:
+                weight += Decimal(row["qty"])
+                total += Decimal(row["qty"]) * sign(row) * (later - Decimal(row["mid"]))
+        told = summary["adverse_selection"][str(horizon)]
+        assert close(told, total / weight), horizon
+        assert close(summary["realised_half_spread"][str(horizon)], effective + total / weight), horizon
+
+
+@every_run
+def test_seconds_covered_are_those_with_a_valid_book(lab: Lab, name: str) -> None:
+    """From the first snapshot to the last message; what a gap takes away is told."""
+    summary, market = summary_of(lab, name), market_of(lab, name)
+    void = sum(after.us - top.us for top, after in pairwise(market.tops) if top.mid is None)
+    whole = market.end_us - market.first_us
+    assert close(summary["seconds_excluded"], Decimal(void) / 10**6)
+    assert close(summary["seconds_covered"], Decimal(whole - void) / 10**6)
+    assert (void > 0) == by_hand(name)
+
+
+@every_run
+def test_inventory_is_weighted_by_time(lab: Lab, name: str) -> None:
+    """A position of a second counts a second, however many fills that second had."""
+    states = states_of(lab, name)
+    if by_hand(name):
+        pytest.skip("whether the void counts is not defined")
+    held = [(int(row["recv_us"]), float(row["inventory"])) for row in states]
+    spans = [(after - us, lots) for (us, lots), (after, _) in pairwise(held)]
+    whole = sum(span for span, _ in spans)
+    told = summary_of(lab, name)["inventory"]
+    assert close(told["mean"], sum(span * lots for span, lots in spans) / whole)
+    assert close(told["abs_mean"], sum(span * abs(lots) for span, lots in spans) / whole)
+    assert close(told["rms"], math.sqrt(sum(span * lots**2 for span, lots in spans) / whole))
+    assert close(told["max"], max(abs(lots) for _, lots in spans))
+
+
+@every_run
+def test_sharpe_is_that_of_whole_minutes(lab: Lab, name: str) -> None:
+    """60 s periods of equity change, ddof 1, times the root of 525600."""
+    if by_hand(name):
+        pytest.skip("a minute with a void in it is not defined")
+    states, market = states_of(lab, name), market_of(lab, name)
+    instants = [int(row["recv_us"]) for row in states]
+    minutes = range(market.first_us, market.end_us + 1, 60_000_000)
+    equity = [float(states[bisect_right(instants, us) - 1]["equity"]) for us in minutes]
+    changes = [after - before for before, after in pairwise(equity)]
+    mean = sum(changes) / len(changes)
+    spread = math.sqrt(sum((change - mean) ** 2 for change in changes) / (len(changes) - 1))
+    summary = summary_of(lab, name)
+    assert close(summary["sharpe"], mean / spread * math.sqrt(525600))
+    downs = math.sqrt(sum(min(change, 0.0) ** 2 for change in changes) / (len(changes) - 1))
+    downs_of_all = math.sqrt(sum(min(change, 0.0) ** 2 for change in changes) / len(changes))
+    assert any(close(summary["sortino"], mean / down * math.sqrt(525600)) for down in (downs, downs_of_all))
+
+
+@every_run
+def test_drawdown_is_that_of_the_state_file(lab: Lab, name: str) -> None:
+    """Depth below the highest equity so far; duration from a peak to its recovery or the end."""
+    states, summary = states_of(lab, name), summary_of(lab, name)
+    peak, peak_us, depth, longest, below = Decimal("-Infinity"), 0, Decimal(0), 0, False
+    for row in states:
+        equity, us = Decimal(row["equity"]), int(row["recv_us"])
+        if below or equity < peak:
+            longest = max(longest, us - peak_us)
+        below = equity < peak
+        if not below:
+            peak, peak_us = equity, us
+        depth = max(depth, peak - equity)
+    assert close(summary["max_drawdown"], depth)
+    assert abs(float(summary["drawdown_duration_s"]) - longest / 1e6) <= 1.0
+
+
+@every_run
+def test_two_sided_uptime_is_the_share_with_a_resting_order_on_each_side(lab: Lab, name: str) -> None:
+    """LIVE or CANCELLING orders on both sides while the book is valid, over the time the book is valid."""
+    market = market_of(lab, name)
+    changes = [(top.us, 2, (0 if top.mid is None else 1)) for top in market.tops]
+    for order in read_orders(run_of(lab, name).file("orders_*.csv")).values():
+        if order.reject or order.active_us > market.end_us:
+            continue
+        changes += [(order.active_us, order.sign, 1), (gone_us(order, market), order.sign, -1)]
+    resting, valid, both, covered, at = {1: 0, -1: 0}, 0, 0, 0, market.first_us
+    for us, what, change in [*sorted(changes), (market.end_us, 2, 0)]:
+        step = min(us, market.end_us) - at
+        both += step * (valid and resting[1] > 0 and resting[-1] > 0)
+        covered += step * valid
+        at += step
+        if what == 2:
+            valid = change
+        else:
+            resting[what] += change
+    assert close(summary_of(lab, name)["two_sided_uptime"], both / covered)
+
+
+@every_drawn_run
+def test_predicted_fills_are_the_integrated_hazard(lab: Lab, name: str) -> None:
+    """λ(δ) over the time that each order rests at each distance: what the fills should have been."""
+    market, params = market_of(lab, name), params_of(name)
+    total = 0.0
+    for order in read_orders(run_of(lab, name).file("orders_*.csv")).values():
+        if not order.reject:
+            total += hazard_of(order, market, params.get("bid" if order.sign > 0 else "ask", params))
+    summary = summary_of(lab, name)
+    assert math.isclose(float(summary["predicted_fills"]), total, rel_tol=1e-6)
+    assert abs(summary["n_fills"] - total) < 4 * math.sqrt(total)
+
+
+def gone_us(order: Order, market: Market) -> int:
+    """Return the instant at which an order left the book, or the end."""
+    gone = [int(row["recv_us"]) for row in order.rows if row["action"] in {"CANCEL_ACK", "CLOSE_FILLED", "EXPIRE"}]
+    return min([*gone, market.end_us])
+
+
+def hazard_of(order: Order, market: Market, own: dict[str, float]) -> float:
+    """Return one order's λ, integrated from its arrival to its end."""
+    end = gone_us(order, market)
+    first = bisect_left(market.tops, order.active_us, key=lambda top: top.us)
+    cuts = [order.active_us]
+    mids = [market.before(order.active_us).mid]
+    for top in market.tops[first:]:
+        if top.us >= end:
+            break
+        cuts.append(top.us)
+        mids.append(top.mid)
+    total = 0.0
+    for (begin, after), mid in zip(pairwise([*cuts, max(end, order.active_us)]), mids, strict=True):
+        if mid is not None:
+            distance = float(order.sign * (mid - order.price) / market.tick)
+            total += own["A"] * math.exp(-own["k"] * distance) * (after - begin) / 1e6
+    return total
+
+
+def test_no_number_is_nan_and_null_says_why(lab: Lab) -> None:
+    """Contract §7: an undefined value is null, with the reason in `warnings`."""
+    for name in RUNS:
+        summary = summary_of(lab, name)
+        for key, value in summary.items():
+            if value is None:
+                assert any(key in warning for warning in summary["warnings"]), (name, key)
+
+
+def test_models_and_days_are_named(lab: Lab) -> None:
+    """Who reads a summary alone must know what was played."""
+    summary = summary_of(lab, "hazard")
+    assert summary["symbol"] == "SIMUSDT"
+    assert summary["days"] == ["20260105"]
+    assert summary["models"] == {"quote": "fixed_spread", "fill": "poisson"}

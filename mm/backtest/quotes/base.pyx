@@ -147,7 +147,7 @@ cdef class PythonQuoteModel(QuoteModel):
         if ticks is None:
             return NAN
         try:
-            value = float(ticks)
+            value = math.nan if isinstance(ticks, str) else float(ticks)
         except (TypeError, ValueError):
             value = math.nan
         if not math.isfinite(value) or abs(value) > 1e15:

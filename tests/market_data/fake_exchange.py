@@ -1,12 +1,14 @@
 """A small exchange on loopback whose truth is known: seeded book changes of one id each, trades, and scripted faults.
 
-It runs in a thread of its own, so that what talks to it may be a process, a command or a loop of its own.
+It runs in a thread of its own, so that what talks to it may be a process, a command or a loop of its own. As a script
+it plays for a minute, drops one update, and prints where it is.
 """
 
 import asyncio
 import json
 import random
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from urllib.parse import parse_qs, urlsplit
@@ -222,3 +224,9 @@ def _ladder(side: int, levels: int) -> list[int]:
 
 def _price(cents: int) -> str:
     return f"{cents // 100}.{cents % 100:02d}"
+
+
+if __name__ == "__main__":
+    with FakeExchange(messages=10_000, faults={1_000: "drop"}) as playing:
+        print(*(f"{name}={url}" for name, url in playing.urls().items()), flush=True)
+        time.sleep(60)

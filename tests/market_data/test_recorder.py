@@ -15,7 +15,7 @@ from captured import events, rows, tags
 from click.testing import CliRunner
 from fake_exchange import ENTRY, SYMBOL, FakeExchange
 
-from mm.clock import iso, now_us
+from mm.clock import iso
 from mm.market_data import recorder
 from mm.market_data.check import check_day
 from mm.market_data.day_writer import DayWriter
@@ -213,17 +213,20 @@ def test_switches_leave_files_away():
 
 def test_the_window_ends_the_recording(monkeypatch):
     """By the clock, and with exit code 0: its last rows are sealed, and nothing behind it is written."""
-    end_us = now_us() + 1_000_000
-    short = Window("20260105", 0, end_us)
-    monkeypatch.setattr(WindowRule, "at", lambda _self, _now: short)
-    with FakeExchange(messages=200) as exchange:
+    windows = []
+
+    def at(_self, now):
+        windows.append(Window("20260105", 0, now + 800_000))
+        return windows[0]
+
+    monkeypatch.setattr(WindowRule, "at", at)
+    with FakeExchange(messages=5000) as exchange:
         result = call(exchange, WINDOW_START="08:00")
     assert result.exit_code == 0, result.stderr
     folder = DayFolder.at("data/SIMUSDT/20260105")
     assert events(folder)[-2:] == [("window_end", 1, {}), ("run_stop", 1, {"reason": "window_end"})]
     stamps = [int(row["recv_time_us"]) for row in [*rows(folder.frames), *rows(folder.trades)]]
-    assert max(stamps) < end_us
-    assert end_us - max(stamps) < 200_000
+    assert windows[0].end_us - 200_000 < max(stamps) < windows[0].end_us
 
 
 def test_a_recorder_that_is_early_waits_and_may_be_stopped(monkeypatch):
@@ -245,13 +248,14 @@ def test_a_recorder_that_is_early_waits_and_may_be_stopped(monkeypatch):
 
 def test_midnight_goes_into_another_folder(monkeypatch):
     """Round the clock, on the same connection and with the same book."""
-    days, turn_us = ["20260105", "20260106"], now_us() + 500_000
+    days, turns_us = ["20260105", "20260106"], []
 
     def at(_self, now):
-        return Window(days[now >= turn_us], 0, turn_us if now < turn_us else now + 10**12)
+        turns_us.append(now + 800_000)
+        return Window(days[now >= turns_us[0]], 0, turns_us[0] if now < turns_us[0] else now + 10**12)
 
     monkeypatch.setattr(WindowRule, "at", at)
-    exchange = FakeExchange(messages=90, then=terminate)
+    exchange = FakeExchange(messages=250, then=terminate)
     with exchange:
         result = call(exchange)
     assert result.exit_code == 0, result.stderr
@@ -262,7 +266,7 @@ def test_midnight_goes_into_another_folder(monkeypatch):
     assert len(rows(first.trades)) + len(rows(second.trades)) == len(exchange.market.trades)
     assert tags(second)[0][0] == "carried"
     assert [events(day)[-1][2]["reason"] for day in (first, second)] == ["day_over", "SIGTERM"]
-    assert max(int(row["recv_time_us"]) for row in rows(first.frames)) < turn_us
+    assert max(int(row["recv_time_us"]) for row in rows(first.frames)) < turns_us[0]
     for day in (first, second):  # their rows are of today, so only what does not concern the date is checked
         assert {defect.kind for defect in check_day(day).defects} <= {"time"}
         assert check_day(day).sealed

@@ -134,7 +134,7 @@ class FakeExchange:
     async def _play(self) -> None:
         await self._started.wait()
         for number in range(1, self._messages + 1):
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.004)
             fault = self._faults.get(number, "")
             depth = self._depth()
             trades = [self._wrapped("trade", self.market.trade()) for _ in range(number % 3)]
@@ -189,7 +189,7 @@ class FakeExchange:
         self._clients.discard(connection)
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer):
+        with suppress(asyncio.CancelledError), closing(writer):
             target = (await reader.readuntil(b"\r\n\r\n")).decode().split()[1]
             self.asked.append(target)
             depth = target.startswith("/api/v3/depth")

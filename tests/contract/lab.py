@@ -49,8 +49,9 @@ def mm(*args: str, cwd: Path, module: str = "mm", **variables: str) -> Done:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return the shell's environment with the package importable, terse logs, and *variables*."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "LOG_LEVEL": "ERROR", **variables}
+    """Return the shell's environment with the package importable, terse logs, few threads, and *variables*."""
+    threads = {"OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "LOG_LEVEL": "ERROR", **threads, **variables}
 
 
 class Lab:

@@ -75,18 +75,13 @@ def cell(number: int, change: Callable[[str], str]) -> Callable[[str], str]:
 #: Name, what is done to the day, and what the one line of stderr must name: file and line, or row and value.
 REFUSED: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "missing snapshot": (removed(SNAPSHOT), (SNAPSHOT,)),
-    "empty snapshot": (emptied(SNAPSHOT), (SNAPSHOT, "empty")),
-    "missing trades": (removed(TRADES), (TRADES,)),
     "empty trades": (emptied(TRADES), (TRADES, "empty")),
     "empty diffs": (emptied(DIFFS), (DIFFS, "empty")),
-    "empty ledger": (emptied(EVENTS), (EVENTS, "empty")),
     "broken instrument": (lambda day: write(day / "instrument.json", "{"), ("instrument.json",)),
     "broken JSON line": (line_of(DIFFS, 21, swap('"u":', '"u"')), (f"{DIFFS}:21:",)),
-    "no JSON at all": (line_of(DIFFS, 21, lambda _: "garbage"), (f"{DIFFS}:21:", "garbage")),
     "unknown column": (line_of(TRADES, 1, swap("price", "prize")), (f"{TRADES}:1:", "price")),
     "short row": (line_of(TRADES, 21, lambda line: line[:30]), (f"{TRADES}:21:",)),
     "no number": (line_of(TRADES, 21, cell(7, lambda _: "0.x5")), (f"{TRADES}:21:", "x5")),
-    "no truth value": (line_of(TRADES, 21, cell(8, lambda _: "yes")), (f"{TRADES}:21:", "yes")),
     "negative quantity": (line_of(TRADES, 21, cell(7, lambda qty: f"-{qty}")), (f"{TRADES}:21:", "-0.5")),
     "diff off the grid": (line_of(DIFFS, 21, swap("99.99", "99.993")), (f"{DIFFS}:21:", "99.993", "0.01")),
     "trade off the grid": (line_of(TRADES, 21, cell(6, lambda _: "99.993")), (f"{TRADES}:21:", "99.993", "0.01")),
@@ -96,7 +91,6 @@ REFUSED: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 #: What the run goes on with, and what the one warning must name.
 TOLD: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "truncated gzip": (cut(DIFFS, 1500), (DIFFS, "whole lines are used", "lost")),
-    "torn last row": (cut(TRADES, -40), (TRADES, "whole lines are used", "lost")),
     "crossed book": (line_of(DIFFS, 21, swap("99.99", "100.50")), (DIFFS, "recv_seq")),
     "ids backwards": (line_of(DIFFS, 21, field("U u", lambda number: number - 10)), (DIFFS, r"\b(121|111|21)\b")),
     "missing id": (line_of(DIFFS, 21, field("U", lambda number: number + 1)), (DIFFS, r"\b(121|122|21)\b")),

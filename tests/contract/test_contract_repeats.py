@@ -1,6 +1,9 @@
 """Equal work leaves equal bytes and an equal digest; other work does not."""
 
+import csv
+import gzip
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +25,7 @@ def elsewhere(lab: Lab, name: str) -> Path:
 
 @pytest.mark.parametrize("name", ["default", "parts", "sides"])
 def test_equal_work_leaves_equal_bytes_and_an_equal_digest(lab: Lab, name: str) -> None:
-    """Another process, PYTHONHASHSEED, RUN_ID, folder, log level and door: the same CSV bytes, the same digest."""
+    """Another process, hash seed, number of threads, RUN_ID, folder, log level, door: not a byte differs."""
     first = run_of(lab, name)
     again = Run(
         lab.command(
@@ -31,6 +34,7 @@ def test_equal_work_leaves_equal_bytes_and_an_equal_digest(lab: Lab, name: str) 
             module="mm.runner_backtest",
             **{**variables_of(lab, name), "DATA_ROOT": str(elsewhere(lab, "bytes"))},
             PYTHONHASHSEED="77",
+            POLARS_MAX_THREADS="3",
             RUN_ID="another",
             OUT_DIR="deep/er/run",
             LOG_LEVEL="INFO",
@@ -106,3 +110,50 @@ def test_the_same_flags_simulate_the_same_bytes(lab: Lab) -> None:
         for key in ["A", "k", "sigma_ticks_per_sqrt_s", "tick_size", "scenario", "seed", "sides"]
         if key not in truth
     ] == []
+
+
+def zipped(day: Path) -> None:
+    """Plain tables become gzip, gzip diffs become plain."""
+    for path in [*day.glob("*.csv"), *day.glob("snapshots/*.csv")]:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    (path,) = day.glob("diffs/*.gz")
+    path.with_suffix("").write_text(text_of(path))
+    path.unlink()
+
+
+def in_members(day: Path) -> None:
+    """The diffs become a gzip file of many members, as a recorder that flushes leaves it."""
+    (path,) = day.glob("diffs/*.gz")
+    lines = text_of(path).splitlines(keepends=True)
+    parts = ("".join(lines[at : at + 300]) for at in range(0, len(lines), 300))
+    path.write_bytes(b"".join(gzip.compress(part.encode()) for part in parts))
+
+
+def older(day: Path) -> None:
+    """Tables lose the columns that were added at the end."""
+    for pattern, added in (("trades_ws_*", 4), ("events_*", 1), ("orderbook_ws_*", 2), ("gaps_*", 1)):
+        (path,) = day.glob(pattern)
+        with path.open(newline="") as file:
+            rows = list(csv.reader(file))
+        with path.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(row[:-added] for row in rows)
+
+
+@pytest.mark.parametrize("form", [zipped, in_members, older])
+def test_a_day_may_come_in_every_form_of_the_contract(lab: Lab, form: Callable[[Path], None]) -> None:
+    """CSV or gzip, one gzip member or many, without the trailing columns of later versions: the same trades count."""
+
+    def make(folder: Path) -> None:
+        data = shutil.copytree(lab.wild(), folder / "data")
+        next(data.rglob("manifest_*")).unlink()
+        form(data / "WILDUSDT/20260105")
+
+    data = lab.once(f"forms/{form.__name__}", make) / "data"
+    first = run_of(lab, "wild-parts")
+    again = lab.backtest(f"form-{form.__name__}", **RUNS["wild-parts"], DATA_ROOT=str(data))
+    for output in ("orders_WILDUSDT.csv", "fills_WILDUSDT.csv", "state_WILDUSDT.csv"):
+        if form is not older:
+            assert (again.folder / output).read_bytes() == (first.folder / output).read_bytes()
+    counts = [json_of(run.file("summary.json"))["n_fills"] for run in (first, again)]
+    assert abs(counts[0] - counts[1]) < 0.02 * counts[0]

@@ -21,6 +21,7 @@ from click.core import ParameterSource
 from mm.config import Day, Output, Terminal
 from mm.console import Console
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
+from mm.interrupts import interruptible
 from mm.knobs import REQUIRED, Knob, closest, knobs, shown
 from mm.logs import write_line
 
@@ -38,7 +39,8 @@ class _Frame(click.Command):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command and leave the process."""
         try:
-            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            with interruptible():
+                code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except (Exception, KeyboardInterrupt) as error:
             code = ended(error)
         sys.exit(code)

@@ -56,7 +56,7 @@ class ModelMaker:
             model = self._construct(build, {}, "FILL_PARAMS_FILE")
         else:
             model = self._construct(build, params, "FILL_PARAMS_JSON", offer_intensity=False)
-        return _checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3})
+        return _checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3, "on_level": 3})
 
     def quotes(self) -> object:
         """Return the quote model; behind a schedule, one that quotes only where a segment is usable."""
@@ -107,7 +107,7 @@ def read_fitted(path: Path) -> PoissonFit | Schedule:
             f"--fill-params-file (FILL_PARAMS_FILE) {path}: there is no such file; run mm calibrate"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BrokenFile(f"{path}: cannot be read ({error})") from error
+        raise BrokenFile(f"--fill-params-file (FILL_PARAMS_FILE) {path}: cannot be read ({error})") from error
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:

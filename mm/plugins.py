@@ -9,11 +9,19 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from mm.errors import MMError, ModelError, UnknownModel, UsageError
 from mm.knobs import closest
 
+_JSON_TYPES = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "a text",
+    type(None): "null",
+    Mapping: "an object",
+}
 Registry = Mapping[str, "str | Callable[..., Any]"]
 
 
@@ -88,6 +96,8 @@ def construct(build: Callable[..., Any], params: Mapping[str, Any], source: str)
                     f"{source}: {name} has no parameter {key!r}; known are {', '.join(known) or 'none'}"
                     f"{closest(key, known)}"
                 )
+    if build.__module__.startswith("mm."):
+        _check_types(accepted, params, f"{source}: {name}")
     missing = [p.name for p in accepted if p.default is p.empty and p.name in known and p.name not in params]
     if missing:
         raise UsageError(f"{source}: {name} needs {', '.join(missing)}; known are {', '.join(known)}")
@@ -124,6 +134,26 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
 def _parameters(build: Callable[..., Any]) -> list[inspect.Parameter]:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
     return [p for p in inspect.signature(build).parameters.values() if p.kind in kinds]
+
+
+def _check_types(accepted: list[inspect.Parameter], params: Mapping[str, Any], place: str) -> None:
+    """Refuse a value whose JSON type is not what the parameter is declared to take."""
+    for parameter in accepted:
+        if parameter.name not in params or isinstance(parameter.annotation, str):
+            continue  # a text names a class of the project, which no JSON holds
+        value = params[parameter.name]
+        options = get_args(parameter.annotation) or (parameter.annotation,)
+        wanted = [get_origin(option) or option for option in options]
+        if not any(_is_a(value, kind) for kind in wanted):
+            told = " or ".join(_JSON_TYPES.get(kind, kind.__name__) for kind in wanted)
+            raise UsageError(f"{place}: {parameter.name} is {value!r}; it must be {told}")
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """Return whether a JSON value is of a type; whole numbers are numbers, and true and false are neither."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _told(error: Exception) -> str:

@@ -29,6 +29,7 @@ def main(
     """
     from mm import assemble
     from mm.calibration.calibrate import Meter
+    from mm.calibration.intensity import why_unusable
     from mm.calibration.window_metrics import write_window_metrics
     from mm.walkforward.walkforward import schedule_of
 
@@ -44,10 +45,7 @@ def main(
     run.summary = {"segments": len(schedule.segments), "usable": usable}
     run.say(f"{len(schedule.segments)} segments, {usable} usable")
     if not usable:
-        raise FitError(
-            f"{day.symbol} {day.label()}: none of {len(schedule.segments)} segments is usable; take shorter training "
-            f"windows (--wf-train-window-min is {windows.wf_train_window_min:g}), or a longer day"
-        )
+        raise FitError(f"{day.symbol} {day.label()}: {why_unusable(schedule)}")
 
 
 if __name__ == "__main__":

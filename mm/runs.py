@@ -18,6 +18,7 @@ from mm import run_manifest
 from mm.clock import iso, now_us
 from mm.console import Console
 from mm.errors import FitError
+from mm.interrupts import hold_interrupts, release_interrupts
 from mm.logs import Log
 from mm.run_folder import Plan, cannot_write, claim, partial_folder
 from mm.run_manifest import InputFile, OutputFile
@@ -190,9 +191,15 @@ def working(plan: Plan, console: Console) -> Iterator[Run]:
         RunExists: If RUN_ID or the folder was used before.
         UsageError: If an output folder cannot be written.
     """
-    run = _open(plan, console)
+    hold_interrupts()  # until there is a run that a Ctrl-C takes back
+    try:
+        run = _open(plan, console)
+    except BaseException:
+        release_interrupts()
+        raise
     unusable: FitError | None = None
     try:
+        release_interrupts()
         run.log.info("run_started", kind=plan.kind, day=plan.day.label(), version=mm.__version__)
         try:
             yield run

@@ -13,40 +13,11 @@ from libc.string cimport memmove
 from mm.backtest._account cimport Account, book_fill, cash_e16, fee_e8, notional_e16, wide
 from mm.backtest._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
 from mm.backtest._kinds cimport DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
-from mm.backtest._records cimport (
-    BOOK_INVALID,
-    BY_BOOK,
-    BY_DRAW,
-    BY_TRADE,
-    CANCEL_ACK,
-    CANCEL_REQ,
-    CLOSE_FILLED,
-    COVERED,
-    EPOCH_BREAK,
-    EXPIRE,
-    FILL,
-    INSUFFICIENT_CASH,
-    INSUFFICIENT_INVENTORY,
-    MIN_NOTIONAL,
-    NOT_CANCELLED,
-    PLACE,
-    PRICE_NOT_POSITIVE,
-    QUANTITY_BELOW_STEP,
-    QUOTE_MOVED,
-    QUOTE_WITHDRAWN,
-    REFRESH,
-    REJECT,
-    SKIP,
-    WOULD_CROSS,
-    Records,
-    handed,
-    record_fill,
-    record_mid,
-    record_order,
-    record_state,
-    records_close,
-    records_open,
-)
+from mm.backtest._records cimport BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, CANCEL_REQ, CLOSE_FILLED, COVERED
+from mm.backtest._records cimport EPOCH_BREAK, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, MIN_NOTIONAL
+from mm.backtest._records cimport NOT_CANCELLED, PLACE, PRICE_NOT_POSITIVE, QUANTITY_BELOW_STEP, QUOTE_MOVED
+from mm.backtest._records cimport QUOTE_WITHDRAWN, REFRESH, REJECT, SKIP, WOULD_CROSS
+from mm.backtest._records cimport Records, handed, record_fill, record_mid, record_order, record_state, records_close, records_open
 from mm.backtest._volatility cimport Volatility, volatility_close, volatility_open, volatility_sample
 from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIVE, NEVER, REJECTED, SENT, FillModel, Order, Top, Trade
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
@@ -292,6 +263,8 @@ cdef class Engine:
             record_mid(&self.records, us, mid2)
             if mid2 == 0:
                 self.volatility.sampled_mid2 = 0
+        if self.fills.asks_level and self.resting[0] + self.resting[1]:
+            self.tell_levels()
         if self.fills.asks_book and self.resting[0] + self.resting[1]:
             self.ask_book(us)
         self.last_book_us = us
@@ -353,6 +326,19 @@ cdef class Engine:
             lots = min(lots, order.lots)
             if lots > 0:
                 self.fill(order - self.orders, us, lots, BY_BOOK)
+        return 0
+
+    cdef int tell_levels(self) except -1 nogil:
+        """Tell the fill model of each resting order at whose price other lots are displayed than before."""
+        cdef int64_t i, n = self.rank(), lots, before
+        cdef Order* order
+        for i in range(n):
+            order = self.find(self.ranking[i])
+            lots = book_lots_at(&self.book, <int> order.side, order.ticks)
+            before = order.level_lots
+            order.level_lots = lots
+            if lots != before:
+                self.fills.on_level(order, before, lots)
         return 0
 
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil:
@@ -458,6 +444,7 @@ cdef class Engine:
         order.status = LIVE if order.cancel_us == NEVER else CANCELLING
         self.resting[1 if order.side > 0 else 0] += 1
         self.ranked = -1
+        order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
         self.fills.on_rest(order, &self.top)
         if self.fills.draws:
             order.stretch_us = NEVER
@@ -607,7 +594,7 @@ cdef class Engine:
         order.sent_us = us
         order.active_us = order.expire_us = order.cancel_req_us = order.cancel_us = NEVER
         order.cancel_reason = NOT_CANCELLED
-        order.queue_lots = 0
+        order.queue_lots = order.level_lots = 0
         order.due_us = order.stretch_us = NEVER
         order.delta = 0.0
         if ticks <= 0:

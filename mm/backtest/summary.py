@@ -72,13 +72,12 @@ def _pnl(journal: "Journal", account: Ledger) -> dict[str, float | None]:
     pnl = split(journal.fills, account)
     if pnl is None:
         return dict.fromkeys(("pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "initial_equity"))
-    spread, inventory, fees = map(account.quote, (pnl.spread, pnl.inventory, pnl.fees))
-    # The parts are rounded to floats, and the total is their float sum: whoever adds them up finds it to the last bit.
+    # Each is the nearest float to an exact decimal, so as text the parts add up to the total exactly.
     return {
-        "pnl_total": spread + inventory - fees,
-        "pnl_spread_capture": spread,
-        "pnl_inventory": inventory,
-        "fees": fees,
+        "pnl_total": account.quote(pnl.spread + pnl.inventory - pnl.fees),
+        "pnl_spread_capture": account.quote(pnl.spread),
+        "pnl_inventory": account.quote(pnl.inventory),
+        "fees": account.quote(pnl.fees),
         "initial_equity": account.quote(account.equity[0]),
     }
 

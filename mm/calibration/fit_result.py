@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self
 
 from mm.calibration import fit_text
@@ -168,6 +168,9 @@ class PoissonFit:
         """
         _check_head(content, source)
         known = {field.name: content[field.name] for field in fields(cls) if field.name in content}
+        needed = [field.name for field in fields(cls) if field.default is MISSING and field.name not in content]
+        if needed:
+            raise BrokenFile(f"{source}: no {', '.join(needed)}; give a poisson_fit.json as mm calibrate writes it")
         try:
             fit = cls(**{name: _READ.get(name, _scalar)(value) for name, value in known.items()})
         except (TypeError, ValueError, AttributeError) as error:

@@ -27,6 +27,20 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
     return Intensity(_pieces(fitted, per_side, source), fitted.reference or "mid")
 
 
+def why_unusable(schedule: Schedule) -> str:
+    """Return why a schedule without a usable segment has none, and the way out."""
+    if not schedule.segments:
+        return (
+            f"no segment, because the day is not longer than the training window of {schedule.train_window_min:g} "
+            f"minutes; take a shorter --wf-train-window-min (WF_TRAIN_WINDOW_MIN), or a longer day"
+        )
+    last = schedule.segments[-1]
+    return (
+        f"none of {len(schedule.segments)} segments is usable (the last: {last.status}, {last.reason}); take longer "
+        f"training windows, a smaller --min-usable-deltas, or a day with more trades"
+    )
+
+
 def _pieces(
     fitted: PoissonFit | Schedule, per_side: bool, source: str
 ) -> list[tuple[int, int, float, float, float, float, float]]:
@@ -46,10 +60,7 @@ def _pieces(
         if segment.A is not None and segment.k is not None
     ]
     if not pieces:
-        raise FitError(
-            f"{source}: none of {len(fitted.segments)} segments is usable; take longer windows, a smaller "
-            f"--min-usable-deltas, or a day with more trades"
-        )
+        raise FitError(f"{source}: {why_unusable(fitted)}")
     return pieces
 
 

@@ -34,7 +34,7 @@ def test_the_spread_does_not_depend_on_inventory_and_sides_mirror(gamma, k, sigm
     model = AvellanedaStoikov(gamma=gamma, k=k)
     bid, ask = model.distances(q, tau_s, sigma, k)
     flat_bid, flat_ask = model.distances(0, tau_s, sigma, k)
-    assert bid + ask == pytest.approx(flat_bid + flat_ask, rel=1e-9, abs=1e-9)
+    assert bid + ask == pytest.approx(flat_bid + flat_ask, rel=1e-9, abs=1e-12 * (abs(bid) + abs(ask)))
     assert flat_bid == flat_ask
     assert model.distances(-q, tau_s, sigma, k) == pytest.approx((ask, bid), rel=1e-12, abs=1e-12)
 

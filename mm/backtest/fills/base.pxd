@@ -27,6 +27,7 @@ cdef struct Order:
     int64_t cancel_us       # when the cancel takes effect
     int64_t cancel_reason
     int64_t queue_lots      # a queue model's own note
+    int64_t level_lots      # displayed at its price, as last seen
     int64_t due_us          # the fill drawn for the current stretch, or NEVER
     int64_t stretch_us      # when that stretch began
     double delta            # its distance from the reference during the stretch, in ticks
@@ -50,6 +51,7 @@ cdef struct Top:
 cdef class FillModel:
     cdef bint asks_trade    # which questions the model has an answer to
     cdef bint asks_book
+    cdef bint asks_level
     cdef bint draws
     cdef readonly str name          # as results and fill reasons show it
 
@@ -57,6 +59,7 @@ cdef class FillModel:
     cdef int64_t print_lots(self, const Trade* trade) except -1 nogil
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil
+    cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil
     cdef int on_top(self, const Top* top) except -1 nogil
     cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil
     cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil

@@ -20,11 +20,12 @@ cdef class FillModel:
     """Base of compiled fill models: override what the model answers and set the flag of that question.
 
     Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``,
-    ``asks_book`` for ``on_book``, ``draws`` for ``on_top``, ``draw`` and ``expected``.
+    ``asks_book`` for ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and
+    ``expected``.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
-        self.asks_trade = self.asks_book = self.draws = False
+        self.asks_trade = self.asks_book = self.asks_level = self.draws = False
         self.name = type(self).__name__
 
     @property
@@ -51,6 +52,10 @@ cdef class FillModel:
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
         """Return how many lots of *order* the book change fills."""
+        return 0
+
+    cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
+        """Note that the lots displayed at the order's price changed."""
         return 0
 
     cdef int on_top(self, const Top* top) except -1 nogil:
@@ -186,10 +191,10 @@ cdef class PythonFillModel(FillModel):
     """Holds a user's object and calls the hooks it has.
 
     Hooks: ``on_rest(order, book)``, ``on_trade(order, trade) -> lots``,
-    ``on_book(order, book, elapsed_us) -> lots``.
+    ``on_book(order, book, elapsed_us) -> lots``, ``on_level(order, before_lots, after_lots)``.
     """
 
-    cdef object model, rest, trade, book
+    cdef object model, rest, trade, book, level
     cdef OrderView order_view
     cdef TradeView trade_view
     cdef BookView book_view
@@ -199,6 +204,7 @@ cdef class PythonFillModel(FillModel):
         self.rest = getattr(model, "on_rest", None)
         self.trade = getattr(model, "on_trade", None)
         self.book = getattr(model, "on_book", None)
+        self.level = getattr(model, "on_level", None)
         if self.trade is None and self.book is None:
             raise UsageError(
                 f"fill model {type(model).__name__} has none of on_trade(order, trade) and "
@@ -206,6 +212,7 @@ cdef class PythonFillModel(FillModel):
             )
         self.asks_trade = self.trade is not None
         self.asks_book = self.book is not None
+        self.asks_level = self.level is not None
         self.name = type(model).__name__
         self.order_view = OrderView()
         self.trade_view = TradeView()
@@ -219,7 +226,7 @@ cdef class PythonFillModel(FillModel):
             self.book_view.top = top
             try:
                 self.rest(self.order_view, self.book_view)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_rest", error) from error
             finally:
                 self.order_view.order = NULL
@@ -234,7 +241,7 @@ cdef class PythonFillModel(FillModel):
                 return whole_lots(self.model, "on_trade", self.trade(self.order_view, self.trade_view))
             except ModelError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_trade", error) from error
             finally:
                 self.order_view.order = NULL
@@ -248,11 +255,22 @@ cdef class PythonFillModel(FillModel):
                 return whole_lots(self.model, "on_book", self.book(self.order_view, self.book_view, elapsed_us))
             except ModelError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_book", error) from error
             finally:
                 self.order_view.order = NULL
                 self.book_view.top = NULL
+
+    cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
+        with gil:
+            self.order_view.order = order
+            try:
+                self.level(self.order_view, before_lots, after_lots)
+            except (Exception, SystemExit) as error:
+                raise raised(self.model, "on_level", error) from error
+            finally:
+                self.order_view.order = NULL
+        return 0
 
 
 cdef object raised(object model, str hook, object error):

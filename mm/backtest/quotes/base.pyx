@@ -121,7 +121,7 @@ cdef class PythonQuoteModel(QuoteModel):
                 answer = self.ask(self.view)
             except ModelError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 frames = traceback.extract_tb(error.__traceback__)
                 where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
                 raise ModelError(

@@ -113,28 +113,32 @@ def _shares(wholes: Sequence[Ran], timings: Sequence[Mapping[str, float]]) -> di
 
 def main(folder: str, cache: str, quote_qty: str = "") -> None:
     """Open and play the day, and print the medians of the seconds it took."""
+    runs = [_played(Path(folder), Path(cache), quote_qty or None) for _ in range(REPEATS)]
+    seconds = {key: statistics.median(one[key] for one in runs) for key in ("load_s", "run_s", "run_user_s")}
+    print(json.dumps({**runs[-1], **seconds}))
+
+
+def _played(folder: Path, cache: Path, quote_qty: str | None) -> dict[str, Any]:
+    """Open and play the day once; what it takes to let go of tape and journal is nobody's time."""
     from mm import assemble
     from mm.backtest.io import load_day
     from mm.backtest.models import avellaneda_stoikov, trade_cross
     from mm.backtest.replay import backtest
 
-    runs: list[dict[str, Any]] = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        tape = load_day(Path(folder), cache=Path(cache))
-        rules = assemble.rules(tape, EXECUTION, ACCOUNT, _models(quote_qty or None))
-        opened, opened_user = time.perf_counter(), _user_s()
-        journal = backtest(tape, avellaneda_stoikov(**QUOTES), trade_cross(), rules).journal
-        runs.append(
-            {
-                "load_s": opened - began,
-                "run_s": time.perf_counter() - opened,
-                "run_user_s": _user_s() - opened_user,
-            }
-        )
-    medians = {key: statistics.median(one[key] for one in runs) for key in runs[0]}
-    counts = {"events": journal.counters["events"], "rows": journal.counters["rows"], "fills": len(journal.fills)}
-    print(json.dumps({**medians, **counts, "orders": int(journal.orders[:, 1].max(initial=0))}))
+    began = time.perf_counter()
+    tape = load_day(folder, cache=cache)
+    rules = assemble.rules(tape, EXECUTION, ACCOUNT, _models(quote_qty))
+    opened, opened_user = time.perf_counter(), _user_s()
+    journal = backtest(tape, avellaneda_stoikov(**QUOTES), trade_cross(), rules).journal
+    return {
+        "load_s": opened - began,
+        "run_s": time.perf_counter() - opened,
+        "run_user_s": _user_s() - opened_user,
+        "events": journal.counters["events"],
+        "rows": journal.counters["rows"],
+        "orders": int(journal.orders[:, 1].max(initial=0)),
+        "fills": len(journal.fills),
+    }
 
 
 def _user_s() -> float:

@@ -15,7 +15,7 @@ $(VENV)/installed: $(SOURCES)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mm needs Python 3.11 or newer; say make PYTHON=python3.12 ...")'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	PYTHONWARNINGS=ignore $(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
 build: install   ## Compile the kernels in place

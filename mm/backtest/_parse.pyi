@@ -22,6 +22,7 @@ class DiffParser(LineParser):
     @property
     def blocks(self) -> list[Rows]: ...
     left_out: int
+    first_left_out: int
     def __init__(
         self, name: str, tick_e8: int = 0, qty_step_e8: int = 0, room: int = 1024, lenient: bool = False
     ) -> None: ...

@@ -37,6 +37,7 @@ cdef class DiffParser(LineParser):
         recv_us, recv_seq, run, exchange, first_id, last_id: One item a message; -1 where a key is absent.
             ``run`` is a position in ``words``, ``exchange`` is E as received.
         first_row: Where the rows of each message begin, and, last, where they end.
+        left_out, first_left_out: Levels that were left out, and the line (from 1) of the first; 0 without one.
     """
 
     cdef readonly Column recv_us, recv_seq, run_code, exchange, first_id, last_id, first_row
@@ -45,7 +46,7 @@ cdef class DiffParser(LineParser):
     cdef Py_ssize_t fresh  # levels of the message at work; they count once it is whole
     cdef int64_t rows
     cdef bint lenient
-    cdef readonly int64_t left_out
+    cdef readonly int64_t left_out, first_left_out
 
     def __init__(
         self, str name, int64_t tick_e8=0, int64_t qty_step_e8=0, Py_ssize_t room=1024, bint lenient=False
@@ -202,6 +203,8 @@ cdef class DiffParser(LineParser):
                 (<int64_t*> self.qty_e8.data)[row] = qty
                 row += 1
             else:
+                if self.left_out == 0:
+                    self.first_left_out = self.lines
                 self.left_out += 1
             if not take(&p, c","):
                 break

@@ -38,7 +38,8 @@ def tape_by_hand(instrument: Instrument, events: Sequence[tuple[Any, ...]], day:
     )
     crossed = settle_tops(stack, after)
     if crossed:
-        raise ValueError(f"event {crossed[0] - 1} leaves the book crossed or locked: {wanted[crossed[0] - 1]}")
+        place = crossed[0].recv_seq - 1
+        raise ValueError(f"event {place} leaves the book crossed or locked: {wanted[place]}")
     tape = stack.tape(instrument, day)
     tape.check()
     return tape

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mm.backtest._parse import Cell, DiffParser, TableParser
 from mm.backtest.inflate import FileRead, first_line, parse_file
+from mm.backtest.places import FEW, Place, named
 from mm.errors import BrokenFile
 from mm.market_data.layout import PACKED, DayFolder, snapshot_event_id
 
@@ -68,7 +69,7 @@ class Stream:
         rows: (side, price, quantity) of each row, in 1e-8, in blocks; no message stands in two.
         first_id, last_id: Update ids of a depth message or frame; both the id of a trade.
         repeats: A frame shows the same book as the frame before it.
-        left_out: Levels off the tick that were passed over.
+        left_out, first_left_out: Levels off the tick that were passed over, and the line of the first.
     """
 
     read: FileRead
@@ -85,6 +86,7 @@ class Stream:
     last_id: Ints
     repeats: NDArray[np.bool_]
     left_out: int = 0
+    first_left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.recv_us)
@@ -93,6 +95,14 @@ class Stream:
         """Return the messages at the positions *order*, in that order."""
         columns = ("recv_us", "recv_seq", "run", "exchange_us", "start", "end", "first_id", "last_id", "repeats")
         return replace(self, **{name: getattr(self, name)[order] for name in columns})
+
+    def name(self, at: int) -> str:
+        """Return what the message at the position *at* is found by."""
+        return named(int(self.recv_seq[at]), int(self.last_id[at]), int(self.recv_us[at]))
+
+    def places(self, positions: Ints) -> list[Place]:
+        """Return where the first few of *positions* are found."""
+        return [Place(self.read.path, f"{self.name(at)}: id {self.last_id[at]}") for at in positions[:FEW].tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,7 @@ def read_diffs(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
         last_id=parser.last_id.values,
         repeats=np.zeros(len(recv_us), bool),
         left_out=parser.left_out,
+        first_left_out=parser.first_left_out,
     )
 
 

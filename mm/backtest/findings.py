@@ -4,38 +4,50 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from mm.backtest.inflate import FileRead
+from mm.backtest.places import Place, told
 from mm.market_data.layout import DayFolder
 
-_SENTENCES = {
-    "id_gaps": "update ids are missing {n} times; the book is void from there to the next snapshot",
-    "id_resets": "the exchange began its update ids anew {n} times; the book is void from there to the next snapshot",
-    "repeated_diffs": "the update ids of {n} depth messages do not rise; they bring nothing new and were left out",
-    "off_tick_left_out": "{n} changes of levels off the tick were left out, as the ledger tells of such levels",
-    "snapshots_unused": "{n} snapshots do not meet the depth messages around them and were left out",
-    "duplicate_trades": "{n} trades repeat the id of an earlier one and were left out",
-    "misplaced": "{n} messages stand behind a later one in their file and were sorted",
-    "clock_raised": "the clock had stepped back at {n} messages; each is given the time of the one before it",
-    "ordered_by_time": "no recv_seq in some file: messages are ordered by receive time, depth before trades",
-}
+# What is said of each count. One warning tells a whole group: a message out of its turn repeats ids and leaves a hole.
+_SENTENCES: tuple[dict[str, str], ...] = (
+    {
+        "id_gaps": "update ids are missing {n} times{at}; the book is void from there to the next snapshot",
+        "id_resets": (
+            "the exchange began its update ids anew {n} times{at}; the book is void from there to the next snapshot"
+        ),
+        "repeated_diffs": (
+            "the update ids of {n} depth messages do not rise{at}; they bring nothing new and were left out"
+        ),
+    },
+    {"off_tick_left_out": "{n} changes of levels off the tick{at} were left out, as the ledger tells of such levels"},
+    {"snapshots_unused": "{n} snapshots{at} do not meet the depth messages around them and were left out"},
+    {"duplicate_trades": "{n} trades repeat the id of an earlier one{at} and were left out"},
+    {"misplaced": "{n} messages stand behind a later one in their file{at} and were sorted"},
+    {"clock_raised": "the clock had stepped back at {n} messages{at}; each is given the time of the one before it"},
+    {"ordered_by_time": "no recv_seq in some file: messages are ordered by receive time, depth before trades"},
+    {"crossed": "{n} messages leave the book crossed or locked{at}; it is void from there to the next snapshot"},
+)
 
 
-def sentences(folder: DayFolder, counts: Mapping[str, int], crossed: Sequence[int]) -> Iterator[str]:
-    """Yield a warning for each count that a reader should know of.
+def sentences(folder: DayFolder, counts: Mapping[str, int], places: Mapping[str, list[Place]]) -> Iterator[str]:
+    """Yield a warning for each fault that a reader should know of, which begins with the file it was first met in.
 
     Args:
         folder: The day.
         counts: What was counted.
-        crossed: `recv_seq` of each message that left the book crossed or locked.
+        places: Where the first few of each count are.
     """
-    for name, sentence in _SENTENCES.items():
-        if counts[name]:
-            yield f"{folder.path}: {sentence.format(n=counts[name])}"
-    if crossed:
-        numbers = ", ".join(map(str, crossed[:5])) + (", …" if len(crossed) > 5 else "")
-        yield (
-            f"{folder.path}: {len(crossed)} messages leave the book crossed or locked (recv_seq {numbers}); "
-            f"it is void from there to the next snapshot"
-        )
+    for group in _SENTENCES:
+        names = [name for name in group if counts[name]]
+        if names:
+            there = places.get(names[0])
+            parts = [group[name].format(n=counts[name], at=_at(counts[name], places.get(name))) for name in names]
+            yield f"{there[0].path if there else folder.path}: {'; '.join(parts)}"
+
+
+def _at(count: int, places: list[Place] | None) -> str:
+    if not places:
+        return ""
+    return f" ({told(places)}{', …' if count > len(places) else ''})"
 
 
 def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> dict[str, int]:

@@ -29,8 +29,10 @@ class Keys:
     by_time: bool
 
 
-def in_order(ledger: Sequence[LedgerRow], book: Stream, trades: Stream) -> tuple[Keys, Stream, Stream, int]:
-    """Return the keys of a day, both streams in their order, and how many messages stood in another one."""
+def in_order(
+    ledger: Sequence[LedgerRow], book: Stream, trades: Stream
+) -> tuple[Keys, Stream, Stream, tuple[Ints, Ints]]:
+    """Return the keys of a day, both streams in their order, and which rows of each stood behind a later one."""
     by_time = any(len(seq) and seq.min() < 0 for seq in (book.recv_seq, trades.recv_seq, _seqs(ledger)))
     ranks = _run_ranks(ledger, book, trades)
     book_keys = _stream_keys(book, ranks, by_time)
@@ -46,7 +48,7 @@ def in_order(ledger: Sequence[LedgerRow], book: Stream, trades: Stream) -> tuple
         first_of_run=tuple(rank * _PER_RUN for rank in range(1, max(ranks.values(), default=0) + 1)),
         by_time=by_time,
     )
-    return keys, book, trades, book_moved + trades_moved
+    return keys, book, trades, (book_moved, trades_moved)
 
 
 def _run_ranks(ledger: Sequence[LedgerRow], *streams: Stream) -> dict[str, int]:
@@ -78,20 +80,20 @@ def _seqs(ledger: Sequence[LedgerRow]) -> Ints:
     return np.array([row.recv_seq for row in ledger], np.int64)
 
 
-def _sorted(stream: Stream, keys: Ints) -> tuple[Stream, Ints, int]:
-    """Return a stream in the order of its keys, and how many messages stood behind a later one."""
-    misplaced = int(np.count_nonzero(keys[1:] < keys[:-1]))
-    if not misplaced:
-        return stream, keys, 0
+def _sorted(stream: Stream, keys: Ints) -> tuple[Stream, Ints, Ints]:
+    """Return a stream in the order of its keys, and the positions that were behind a later one."""
+    misplaced = np.flatnonzero(keys[1:] < keys[:-1]) + 1
+    if not len(misplaced):
+        return stream, keys, misplaced
     order = np.argsort(keys, kind="stable")
     return stream.taken(order), keys[order], misplaced
 
 
-def unique_trades(trades: Stream) -> tuple[NDArray[np.bool_], int]:
-    """Return which trades come first with their id, and how many repeat one."""
+def unique_trades(trades: Stream) -> NDArray[np.bool_]:
+    """Return which trades come first with their id."""
     kept = np.ones(len(trades), bool)
     if np.any(trades.first_id[1:] <= trades.first_id[:-1]):
         _, first = np.unique(trades.first_id, return_index=True)
         kept[:] = False
         kept[first] = True
-    return kept, int(np.count_nonzero(~kept))
+    return kept

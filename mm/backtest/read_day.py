@@ -1,7 +1,7 @@
 """Read a day folder, settle when its book is valid, and make the tape."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
@@ -24,9 +24,10 @@ from mm.backtest.day_tables import (
 from mm.backtest.grid import GridOptions, KnownGrid, known_grid
 from mm.backtest.inflate import FileRead
 from mm.backtest.ordering import in_order, unique_trades
+from mm.backtest.places import FEW, Event, Place, named
 from mm.backtest.settle import Settled, ledger_marks, marks_by_id, settle_diffs, settle_frames
 from mm.backtest.stack import Day, Stack, quarter_hours, settle_tops, stacked
-from mm.backtest.tape import DEPTH, GAP, SNAPSHOT, Tape, TapeMeta
+from mm.backtest.tape import DEPTH, GAP, SNAPSHOT, TRADE, Tape, TapeMeta
 from mm.errors import BrokenFile, NeverSynced
 from mm.market_data.layout import DayFolder, existing
 
@@ -60,15 +61,54 @@ class Recorded:
         streams = self.book.steps.joined(self.trades.steps)
         return reduce(Steps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
 
+    def sources(self, folder: DayFolder) -> "Sources":
+        """Return what tells which file an event comes from."""
+        return Sources(
+            book=self.book.read.path,
+            trades=self.trades.read.path,
+            ledger=folder.events,
+            ledger_seqs=frozenset(row.recv_seq for row in self.ledger),
+            snapshots={snapshot.last_update_id: snapshot.read.path for snapshot in self.snapshots},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Which file an event of the tape comes from: snapshots by their last update id, gaps of the ledger by number."""
+
+    book: Path
+    trades: Path
+    ledger: Path
+    ledger_seqs: frozenset[int]
+    snapshots: dict[int, Path]
+
+    def places(self, events: Iterable[Event]) -> list[Place]:
+        """Return where *events* are found."""
+        return [Place(self._path(event), named(event.recv_seq, event.last_id, event.recv_us)) for event in events]
+
+    def _path(self, event: Event) -> Path:
+        if event.kind == TRADE:
+            return self.trades
+        if event.kind == SNAPSHOT:
+            return self.snapshots.get(event.last_id, self.book)
+        return self.ledger if event.kind == GAP and event.recv_seq in self.ledger_seqs else self.book
+
 
 @dataclass(slots=True)
 class Found:
-    """What is known of a day beside its columns; *counts* grow on the way."""
+    """What is known of a day beside its columns; *counts*, and *places* of the first few counted, grow on the way."""
 
     steps: Steps
     reads: list[FileRead]
+    sources: Sources
     counts: Counter[str] = field(default_factory=Counter)
+    places: defaultdict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
     carried_from: int | None = None
+
+    def note(self, name: str, count: int, places: list[Place]) -> None:
+        """Count what was mended, and keep where the first few are."""
+        self.counts[name] = count
+        self.places[name] = places[:FEW]
 
 
 def read_day(folder: DayFolder, options: GridOptions) -> Tape:
@@ -82,6 +122,7 @@ def read_day(folder: DayFolder, options: GridOptions) -> Tape:
     crossed = settle_tops(stack, quarter_hours(stack))
     counts = found.counts
     counts["crossed"] = len(crossed)
+    found.places["crossed"] = found.sources.places(crossed[:FEW])
     counts["gaps"] = int(np.count_nonzero(stack.kind == GAP))
     if not (stack.kind == SNAPSHOT).any():
         raise NeverSynced(findings.never_synced(folder, counts))
@@ -94,7 +135,7 @@ def read_day(folder: DayFolder, options: GridOptions) -> Tape:
             sorted((read.path.relative_to(folder.root).as_posix(), read.bytes, read.sha256) for read in reads)
         ),
         counts={name: count for name, count in sorted(counts.items()) if count},
-        warnings=(*warnings, *findings.sentences(folder, counts, crossed), *findings.lost_sentences(reads, lost)),
+        warnings=(*warnings, *findings.sentences(folder, counts, found.places), *findings.lost_sentences(reads, lost)),
         last_update_id=_last_update_id(stack),
         carried_from=found.carried_from,
     )
@@ -106,11 +147,14 @@ def read_day(folder: DayFolder, options: GridOptions) -> Tape:
 def _settled(folder: DayFolder, grid: KnownGrid) -> tuple[Stack, Found]:
     """Read and settle a day; what was read is no longer held when this returns."""
     recorded = _recorded(folder, grid)
-    found = Found(recorded.steps(), recorded.reads)
+    found = Found(recorded.steps(), recorded.reads, recorded.sources(folder))
     keys, book, trades, moved = in_order(recorded.ledger, recorded.book, recorded.trades)
-    kept, repeated = unique_trades(trades)
+    found.note("misplaced", sum(map(len, moved)), recorded.book.places(moved[0]) + recorded.trades.places(moved[1]))
+    kept = unique_trades(trades)
     trade_keys = keys.trades
-    if repeated:
+    if not kept.all():
+        repeated = np.flatnonzero(~kept)
+        found.note("duplicate_trades", len(repeated), trades.places(repeated))
         trades, trade_keys = trades.taken(np.flatnonzero(kept)), trade_keys[kept]
     if recorded.ledger:
         marks = ledger_marks(recorded.ledger, keys, recorded.loaded, recorded.whole_books)
@@ -124,9 +168,12 @@ def _settled(folder: DayFolder, grid: KnownGrid) -> tuple[Stack, Found]:
     found_steps = (found.steps.tick_e8 or 1, found.steps.lot_e8 or 1)
     day = Day(keys, book, recorded.whole_books, trades, trade_keys, recorded.snapshots, settled, found_steps)
     stack, raised = stacked(day)
-    found.counts.update(settled.counts)
-    found.counts.update(clock_raised=raised, duplicate_trades=repeated, misplaced=moved)
-    found.counts.update(ordered_by_time=keys.by_time, off_tick_left_out=book.left_out)
+    found.note("clock_raised", len(raised), found.sources.places(map(stack.event, raised[:FEW].tolist())))
+    found.note("off_tick_left_out", book.left_out, [Place(book.read.path, f"line {book.first_left_out}")])
+    unused = [recorded.snapshots[index] for index in settled.unused[:FEW]]
+    settled.places["snapshots_unused"] = [Place(one.read.path, f"id {one.last_update_id}") for one in unused]
+    found.counts.update(settled.counts, ordered_by_time=keys.by_time)
+    found.places.update(settled.places)
     return stack, found
 
 

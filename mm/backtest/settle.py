@@ -5,7 +5,7 @@ one by one where they do not. The answer is the same (tests hold the two ways to
 """
 
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ import numpy as np
 from mm.backtest.day_ledger import LedgerRow
 from mm.backtest.day_tables import Ints, Snapshot, Stream
 from mm.backtest.ordering import Keys
+from mm.backtest.places import FEW, Place
 from mm.market_data.sync_engine import SyncEngine, Verdict
 
 _COUNTED = {
@@ -54,11 +55,15 @@ class Settled:
         turns: In order, where a snapshot becomes the book, with the messages that were waiting for it, and
             where (a mark of another kind) a valid book ends.
         counts: Verdicts on all other messages and snapshots.
+        places: Where the first few messages of each verdict are, and what their ids are.
+        unused: Which snapshots do not meet the messages.
     """
 
     applied: list[Ints] = field(default_factory=list)
     turns: list[tuple[Mark, tuple[int, ...]]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    places: defaultdict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
+    unused: list[int] = field(default_factory=list)
 
     def applied_at(self) -> Ints:
         """Return all positions of `applied`."""
@@ -136,7 +141,7 @@ class _Drive:
         """Take the messages ``at:stop``."""
         first, last = self._book.first_id, self._book.last_id
         while at < stop:
-            synced, seen = self._engine.synced, self._engine.seen_id
+            synced, seen, known = self._engine.synced, self._engine.seen_id, self._engine.known_id
             verdict = self._engine.diff(int(first[at]), int(last[at]), at)
             end = at + 1
             if verdict is Verdict.APPLY:
@@ -146,7 +151,7 @@ class _Drive:
                 self.settled.applied.append(np.arange(at, end))
             else:
                 repeated = verdict is Verdict.STALE and seen is not None and last[at] <= seen
-                self.settled.counts["repeated_diffs" if repeated else _COUNTED[verdict]] += 1
+                self._count("repeated_diffs" if repeated else _COUNTED[verdict], at, known)
                 if synced and not self._engine.synced:
                     self.settled.turns.append((self._gap_at(at), ()))
             at = end
@@ -159,12 +164,20 @@ class _Drive:
                 self.settled.turns.append((mark, bridge.updates))
             else:
                 self.settled.counts["snapshots_unused"] += 1
+                self.settled.unused.append(mark.snapshot)
             return
         if self._engine.synced:
             self.settled.turns.append((mark, ()))
             self._engine.lose()
         if mark.kind == "run":
             self._engine = SyncEngine()
+
+    def _count(self, verdict: str, message: int, known_id: int | None) -> None:
+        self.settled.counts[verdict] += 1
+        if len(self.settled.places[verdict]) < FEW:
+            book = self._book
+            ids = f"U={book.first_id[message]}, u={book.last_id[message]} after {known_id}"
+            self.settled.places[verdict].append(Place(book.read.path, f"{book.name(message)}: {ids}"))
 
     def _gap_at(self, message: int) -> Mark:
         book = self._book

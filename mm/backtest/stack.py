@@ -11,6 +11,7 @@ from mm.backtest._book import replay_tops
 from mm.backtest._lines import place_rows
 from mm.backtest.day_tables import Ints, Rows, Snapshot, Stream
 from mm.backtest.ordering import Keys
+from mm.backtest.places import Event
 from mm.backtest.settle import AS_BEFORE, Settled
 from mm.backtest.tape import DEPTH, EVENT_COLUMNS, GAP, KEYFRAME, SNAPSHOT, TOP_COLUMNS, TRADE, Tape, TapeMeta
 from mm.instrument import Instrument
@@ -38,6 +39,10 @@ class Stack:
     first_row: Ints
     rows: list[NDArray[Any]]
     tops: Ints
+
+    def event(self, at: int) -> Event:
+        """Return what names event *at*."""
+        return Event(int(self.kind[at]), int(self.recv_seq[at]), int(self.event_id[at]), int(self.event_us[at]))
 
     def used_rows(self) -> list[NDArray[Any]]:
         """Return side, ticks and lots without the spare rows."""
@@ -115,8 +120,8 @@ class Day:
     steps: tuple[int, int]
 
 
-def stacked(day: Day) -> tuple[Stack, int]:
-    """Return the day's columns without tops and keyframes, and how many instants were raised to their predecessor's.
+def stacked(day: Day) -> tuple[Stack, Ints]:
+    """Return the day's columns without tops and keyframes, and which events got the instant of their predecessor.
 
     The rows of book and trades are moved, block by block: the lists in *day* are empty afterwards.
     """
@@ -133,7 +138,7 @@ def stacked(day: Day) -> tuple[Stack, int]:
 
     raw_us = column("recv_us", 2)
     event_us = np.maximum.accumulate(raw_us)
-    raised = int(np.count_nonzero((raw_us < event_us) & (raw_us != AS_BEFORE)))
+    raised = np.flatnonzero((raw_us < event_us) & (raw_us != AS_BEFORE))
     start, end = column("start", 6), column("end", 7)
     first_row = _bounds(end - start)
     spare = min(len(_quarter_ends(event_us)) * _SPARE_ROWS, int(first_row[-1]))
@@ -211,7 +216,7 @@ def _quarter_ends(event_us: Ints) -> NDArray[np.intp]:
     return np.flatnonzero(np.diff(event_us // KEYFRAME_US) > 0)
 
 
-def settle_tops(stack: Stack, keyframe_after: NDArray[np.uint8]) -> list[int]:
+def settle_tops(stack: Stack, keyframe_after: NDArray[np.uint8]) -> list[Event]:
     """Play the book once: fill in the tops, and turn into a GAP whatever leaves the book crossed or locked.
 
     Args:
@@ -219,7 +224,7 @@ def settle_tops(stack: Stack, keyframe_after: NDArray[np.uint8]) -> list[int]:
         keyframe_after: 1 for each event behind which a KEYFRAME is wanted, where there is a valid book.
 
     Returns:
-        The `recv_seq` of each event that left the book crossed.
+        The events that left the book crossed.
     """
     kept = np.ones(len(stack.kind), bool)
     tops, frames, crossed = [], [], []
@@ -241,11 +246,11 @@ def settle_tops(stack: Stack, keyframe_after: NDArray[np.uint8]) -> list[int]:
         begin = bad + 1 + int(snapshots[0]) if len(snapshots) else len(stack.kind)
         kept[bad + 1 : begin] = stack.kind[bad + 1 : begin] == TRADE
     stack.tops = tops[0] if len(tops) == 1 else _changes(np.concatenate([stack.tops, *tops]))
-    numbers: list[int] = stack.recv_seq[crossed].tolist()
+    events = [stack.event(at) for at in crossed]
     if crossed:
         frames = _void(stack, crossed, kept, frames)
     stack.insert_keyframes(frames)
-    return numbers
+    return events
 
 
 def _void(stack: Stack, crossed: list[int], kept: NDArray[np.bool_], frames: list[Whole]) -> list[Whole]:

@@ -14,7 +14,7 @@ from mm.backtest.tape import ARRAYS, Tape, TapeMeta
 from mm.instrument import Instrument
 from mm.market_data.layout import DayFolder
 
-TAPE_VERSION = 1  # raise it when the same files give another tape
+TAPE_VERSION = 2  # raise it when the same files give another tape
 _ENTRY = b"mm.tape"
 
 

@@ -136,7 +136,7 @@ class _Import:
         bare_snapshot = ""
         for recv_us, message, _ in capture:
             if isinstance(message, Broken):
-                read.cut_lines += message.cut
+                read.quarantine(message.reason, cut=message.cut)
                 session.quarantine(recv_us, message)
             elif isinstance(message, Other) or recv_us is None:
                 continue

@@ -7,6 +7,9 @@ from typing import Any
 from mm.instrument import Instrument, short_text
 from mm.market_data.day_report import DayReport
 
+UNREAD_NAMED = 5
+"""How many of the lines in quarantine the report names."""
+
 
 @dataclass
 class CaptureReport:
@@ -18,6 +21,8 @@ class CaptureReport:
         cut_lines: Fragments of lines, at the end or beside a damaged stretch; they are in the quarantine.
         lost_bytes: Bytes of the file that could not be unpacked.
         ends_early: Whether a gzip file ended in the middle of a member.
+        unread_lines: Lines that could not be read, cut ones included; they are in the quarantine.
+        unread: File, line and reason of the first few of them.
     """
 
     name: str
@@ -25,6 +30,15 @@ class CaptureReport:
     cut_lines: int = 0
     lost_bytes: int = 0
     ends_early: bool = False
+    unread_lines: int = 0
+    unread: list[str] = field(default_factory=list)
+
+    def quarantine(self, reason: str, *, cut: bool) -> None:
+        """Count a line that could not be read; *reason* begins with file and line."""
+        self.unread_lines += 1
+        self.cut_lines += cut
+        if len(self.unread) < UNREAD_NAMED:
+            self.unread.append(reason)
 
     @property
     def whole(self) -> bool:
@@ -78,6 +92,7 @@ class ImportReport:
             *_clock_line(self.days),
             *_grid_line(self.instrument, self.inferred),
             *(_loss_line(capture) for capture in self.captures if not capture.whole),
+            *(_unread_line(capture) for capture in self.captures if capture.unread),
             *(f"warning: {warning}" for warning in self.warnings),
             *(day.path for day in self.days),
         ]
@@ -102,6 +117,11 @@ def _grid_line(instrument: Instrument | None, inferred: list[str]) -> list[str]:
         return []
     source = f" (inferred from the capture: {', '.join(inferred)})" if inferred else ""
     return [f"tick size {short_text(instrument.tick_e8)}, quantity step {short_text(instrument.lot_e8)}{source}"]
+
+
+def _unread_line(capture: CaptureReport) -> str:
+    more = capture.unread_lines - len(capture.unread)
+    return f"in quarantine: {'; '.join(capture.unread)}{f'; and {more:,} more of {capture.name}' if more else ''}"
 
 
 def _loss_line(capture: CaptureReport) -> str:

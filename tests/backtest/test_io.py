@@ -162,7 +162,10 @@ def test_missing_ids_void_the_book_until_a_snapshot(tmp_path):
     tape = load_day(written(tmp_path, [*PLAIN, *steps]))
     assert kinds(tape)[4:] == ["gap", "trade", "snapshot", "depth", "depth"]
     assert tape.meta.counts["gaps"] == 1
-    assert "update ids are missing 1 times" in " ".join(tape.meta.warnings)
+    (warning,) = tape.meta.warnings
+    assert warning.startswith(str(tmp_path))
+    assert "diffs/depth_diffs_" in warning
+    assert "update ids are missing 1 times (recv_seq 7: U=20, u=21 after 13); the book is void" in warning
 
 
 def test_a_resync_in_the_ledger_ends_the_book(tmp_path):
@@ -194,7 +197,7 @@ def test_a_crossed_book_is_void_until_a_snapshot(tmp_path, locked):
     tape = load_day(written(tmp_path, [*PLAIN, *steps]))
     assert kinds(tape)[4:] == ["gap", "trade", "snapshot", "depth"]
     assert tape.meta.counts["crossed"] == 1
-    assert "crossed or locked (recv_seq 7)" in " ".join(tape.meta.warnings)
+    assert "ndjson.gz: 1 messages leave the book crossed or locked (recv_seq 7); " in tape.meta.warnings[0]
 
 
 def test_ids_that_begin_anew_void_the_book(tmp_path):
@@ -210,7 +213,7 @@ def test_messages_that_come_twice_are_left_out(tmp_path):
     tape = load_day(written(tmp_path, [*PLAIN, diff(6, 11, 12, [(98, 9)]), diff(7, 13, 13), diff(8, 14, 14)]))
     assert kinds(tape)[4:] == ["depth"]
     assert tape.meta.counts == {"repeated_diffs": 2, "unsynced_diffs": 1}
-    assert "the update ids of 2 depth messages do not rise" in tape.meta.warnings[0]
+    assert "the update ids of 2 depth messages do not rise (recv_seq 7: U=11, u=12 after 13, " in tape.meta.warnings[0]
     ahead = load_day(written(tmp_path, [START, snapshot(1, 10), diff(2, 8, 9), diff(3, 10, 11)], day="20260106"))
     assert (ahead.meta.counts, ahead.meta.warnings) == ({"stale_diffs": 1}, ())
 
@@ -220,7 +223,9 @@ def test_a_clock_that_steps_back_is_raised(tmp_path):
     tape = load_day(written(tmp_path, [*PLAIN, trade(3, 2), trade(6, 3)]))
     assert tape.event_us.tolist()[-2:] == [at(5), at(6)]
     assert tape.meta.counts["clock_raised"] == 1
-    assert "stepped back at 1 messages" in " ".join(tape.meta.warnings)
+    (warning,) = tape.meta.warnings
+    assert "trades_ws_" in warning
+    assert "stepped back at 1 messages (recv_seq 7)" in warning
 
 
 def test_a_trade_id_counts_once(tmp_path):
@@ -229,6 +234,7 @@ def test_a_trade_id_counts_once(tmp_path):
     assert tape.event_id[tape.trades].tolist() == [1, 2]
     assert tape.row_side[tape.trade_rows].tolist() == [-1, 1]
     assert tape.meta.counts["duplicate_trades"] == 1
+    assert ".csv: 1 trades repeat the id of an earlier one (recv_seq 7: id 1) and" in tape.meta.warnings[0]
 
 
 def test_a_day_may_go_on_where_the_one_before_ended(tmp_path):
@@ -330,6 +336,8 @@ def test_levels_that_the_recorder_left_out_are_left_out(tmp_path):
     tape = load_day(folder)
     assert told(tape)[4] == (at(6), at(6), 7, 14, "depth", [(1, 98, 4)])
     assert tape.meta.counts["off_tick_left_out"] == 2
+    assert "ndjson.gz: 2 changes of levels off the tick (line 4, …) were left out" in tape.meta.warnings[0]
+    assert b"0.90500000" in gzip.decompress(folder.diffs.read_bytes()).splitlines()[3]
     with pytest.raises(OffGrid, match=r"price 0\.905 is not a multiple"):
         load_day(folder, tick_size_e8=SIM.tick_e8)
 
@@ -575,6 +583,22 @@ def test_rows_out_of_order_are_sorted_and_counted(tmp_path):
     tape = load_day(folder)
     assert told(tape) == expected
     assert tape.meta.counts["misplaced"] == 2
+    assert ".csv: 2 messages stand behind a later one in their file (recv_seq 7: id 2, " in tape.meta.warnings[0]
+
+
+def test_of_many_faults_the_first_few_are_named(tmp_path):
+    """A message out of its turn repeats ids and leaves a hole: one warning, of bounded length, tells both."""
+    steps = [diff(6 + n, 12, 12) for n in range(5)] + [diff(20, 15, 15)]
+    (warning,) = load_day(written(tmp_path, [*PLAIN, *steps])).meta.warnings
+    assert warning.count("U=12, u=12 after 13") == 3
+    assert ", …); they bring nothing new" in warning
+    assert "missing 1 times (recv_seq 12: U=15, u=15 after 13)" in warning
+
+
+def test_a_snapshot_that_fits_nowhere_is_named(tmp_path):
+    """Its file says where to look."""
+    (warning,) = load_day(written(tmp_path, [*PLAIN, snapshot(6, 9, "resync"), diff(7, 14, 14)])).meta.warnings
+    assert "_resync.csv: 1 snapshots (id 9) do not meet the depth messages around them" in warning
 
 
 def test_loading_leaves_the_folder_as_it_was(tmp_path):

@@ -52,6 +52,17 @@ def test_the_record_is_plain_and_complete():
     assert ImportReport("SIMUSDT", "R1").to_json()["path"] is None
 
 
+def test_the_first_lines_in_quarantine_are_named():
+    """Where to look, in a line of bounded length."""
+    capture = CaptureReport("a.gz", 10)
+    for number in range(1, 8):
+        capture.quarantine(f"a.gz:{number}: no JSON", cut=number == 7)
+    (line,) = [line for line in ImportReport("SIMUSDT", "R1", [capture]).lines() if "quarantine: " in line]
+    named = "; ".join(f"a.gz:{number}: no JSON" for number in range(1, 6))
+    assert line == f"in quarantine: {named}; and 2 more of a.gz"
+    assert (capture.unread_lines, capture.cut_lines) == (7, 1)
+
+
 def test_percentiles_are_values_that_occurred():
     """No average of two: a clock offset is one message's."""
     assert percentiles(array("q")) == (None, None)

@@ -1,0 +1,267 @@
+"""The pages say what is there: every command parses, every knob exists, every link leads somewhere."""
+
+import ast
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import pytest
+
+from mm.__main__ import main as program
+from support import ROOT, SHARED
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mm").rglob("*.md")])
+MODELS = ROOT / "docs" / "models.md"
+README_LINES = 250
+NO_KNOBS = {"NO_COLOR"}  # variables that are read without being a knob
+_FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_SETTING = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
+
+
+class Call(NamedTuple):
+    """One command of a page: the variables it is given, and its words."""
+
+    settings: dict[str, str]
+    words: list[str]
+
+
+def named(path: Path) -> str:
+    """Return a page as it reads in a report."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def text_of(page: Path) -> str:
+    """Return the text of a page."""
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Return language and body of each fenced block of a page's text."""
+    return _FENCE.findall(text)
+
+
+def prose(page: Path) -> str:
+    """Return a page without its fenced blocks."""
+    return _FENCE.sub("", text_of(page))
+
+
+def typed(language: str, body: str) -> Iterator[str]:
+    """Yield what is typed in a block: all of a script, the lines behind a $ of a console; continued lines joined."""
+    pending = ""
+    for line in body.splitlines():
+        if pending or language == "bash" or line.startswith("$ "):
+            pending += line.strip() if pending else line.removeprefix("$ ")
+            if pending.endswith("\\"):
+                pending = pending[:-1]
+                continue
+            yield pending
+            pending = ""
+
+
+def commands(line: str) -> list[list[str]]:
+    """Return the words of each command of a shell line, without comments and without where its output goes."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
+    lexer.whitespace_split = True
+    parts: list[list[str]] = [[]]
+    for word in lexer:
+        if set(word) <= set(";&|"):
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return [words[: words.index(">")] if ">" in words else words for words in parts]
+
+
+def calls(text: str) -> Iterator[Call]:
+    """Yield the commands that a page's text shows; what a block exports holds to its end."""
+    for language, body in blocks(text):
+        exported: dict[str, str] = {}
+        for line in typed(language, body) if language in ("console", "bash") else ():
+            for words in commands(line):
+                settings = {}
+                while words and (setting := _SETTING.fullmatch(words[0])):
+                    settings[setting[1]] = setting[2]
+                    words.pop(0)
+                if words[:1] == ["export"]:
+                    exported |= dict(word.split("=", 1) for word in words[1:])
+                elif words:
+                    yield Call({**exported, **settings}, words)
+
+
+CALLS = [
+    pytest.param(call, id=f"{named(page)}: {' '.join(call.words)[:60]}")
+    for page in PAGES
+    for call in calls(text_of(page))
+]
+
+
+def leaves(command: click.Command, context: click.Context) -> Iterator[click.Command]:
+    """Yield a command, or all commands below a group."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from leaves(below, click.Context(below, context, name))
+    else:
+        yield command
+
+
+@cache
+def options() -> tuple[click.Option, ...]:
+    """Return every option of every command."""
+    every = leaves(program, click.Context(program, info_name="mm"))
+    return tuple(one for command in every for one in command.params if isinstance(one, click.Option))
+
+
+def variables() -> set[str]:
+    """Return every environment variable that a command takes."""
+    return {str(one.envvar) for one in options() if one.envvar} | NO_KNOBS
+
+
+def command_of(words: list[str]) -> tuple[object, list[str]] | None:
+    """Return what *words* call, our program or a module's door, and its arguments; None for other programs."""
+    called = words[0].rpartition("/")[2]
+    if called == "mm":
+        return program, words[1:]
+    if called != "python" or words[1:2] != ["-m"] or not re.match(r"mm\b", words[2]):
+        return None
+    inside = f"{words[2]}.__main__" if (ROOT / words[2].replace(".", "/")).is_dir() else words[2]
+    return importlib.import_module(inside).main, words[3:]
+
+
+def parse(command: click.Command, words: list[str], parent: click.Context | None = None) -> None:
+    """Parse *words* as the program would, and run nothing."""
+    words = [word for word in words if word != "--help"]
+    if not isinstance(command, click.Group):
+        command.make_context(command.name, words, parent)
+    elif words:
+        context = click.Context(command, parent, info_name=command.name)
+        below = command.get_command(context, words[0])
+        assert below is not None
+        parse(below, words[1:], context)
+
+
+def check(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parse a command of the project under its variables; what calls other programs is not looked at."""
+    found = command_of(call.words)
+    if found is None:
+        return
+    for name, value in call.settings.items():
+        assert name in variables(), f"no command reads {name}"
+        monkeypatch.setenv(name, value)
+    command, words = found
+    if isinstance(command, click.Command):
+        parse(command, words)
+    else:
+        assert not words, "this module takes no arguments"
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_command_of_a_page_parses(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a reader pastes has the name, the flags and the values that the program knows."""
+    check(call, monkeypatch)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the core document in ../shared")
+def test_every_command_of_the_core_document_parses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are promised letter for letter; only the day's placeholder is filled in."""
+    text = (SHARED / "spec" / "core_avellaneda_stoikov_pipeline.md").read_text(encoding="utf-8")
+    promised = list(calls(text.replace("YYYYMMDD", "20251216")))
+    assert len([call for call in promised if command_of(call.words)]) > 5
+    for call in promised:
+        with monkeypatch.context() as patch:
+            check(call, patch)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_target_of_make_is_there(page: Path) -> None:
+    """`make X` is only said of an X that the Makefile has."""
+    targets = set(re.findall(r"^([a-z]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    lines = [shlex.join(call.words) for call in calls(text_of(page))] + re.findall(r"`(make [^`]+)`", prose(page))
+    for line in lines:
+        words = line.split()
+        if words[0] == "make":
+            assert {word for word in words[1:] if "=" not in word} <= targets, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_commands_and_flags_within_the_text_exist(page: Path) -> None:
+    """A sentence that names a command or a flag is as good as a block that shows it."""
+    flags = {flag for one in options() for flag in one.opts} | {"--help", "--version"}
+    for span in re.findall(r"`((?:mm [a-z]|--\w)[^`\n]*)`", prose(page)):
+        words = span.replace("…", "").split()
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= flags, span
+        command: click.Command | None = program if words[0] == "mm" else None
+        for name in words[1:]:
+            if isinstance(command, click.Group):
+                command = command.get_command(click.Context(command, info_name=command.name), name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_variable_of_a_table_is_read_by_a_command(page: Path) -> None:
+    """A knob that was renamed does not live on in a table."""
+    for header, body in re.findall(r"^(\|[^\n]*variable[^\n]*)\n\|[-|]+\n((?:\|[^\n]*\n)+)", prose(page), re.MULTILINE):
+        at = [cell.strip() for cell in header.split("|")].index("variable")
+        cells = [row.split("|")[at] for row in body.splitlines()]
+        named_there = {name for cell in cells for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", cell)}
+        assert named_there <= variables()
+        assert named_there
+
+
+def test_every_variable_is_on_a_page() -> None:
+    """What can be set from outside is documented, also what a command reads without declaring it."""
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "mm").rglob("*.py"))
+    read = set(re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", code)) - {"PYTHONPATH"}
+    pages = "".join(text_of(page) for page in PAGES)
+    missing = {name for name in variables() | read if f"`{name}`" not in pages and f"`{name}=" not in pages}
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """A link names a file that is there, and a heading that is in it."""
+    for target in _LINK.findall(prose(page)):
+        path, _, anchor = target.partition("#")
+        if "://" in path:
+            continue
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", prose(there), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings}, target
+
+
+def test_the_readme_is_read_in_one_go() -> None:
+    """Longer things have pages of their own."""
+    assert len(text_of(ROOT / "README.md").splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_the_imports_of_every_example_work(page: Path) -> None:
+    """An example that needs recorded data is not run here, but what it imports is there."""
+    for language, body in blocks(text_of(page)):
+        if language == "python" and page != MODELS:
+            imports = [node for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Import | ast.ImportFrom)]
+            exec(compile(ast.Module(imports, []), named(page), "exec"), {})
+
+
+def test_the_examples_of_models_print_what_the_page_says() -> None:
+    """A model of one's own is written from these lines."""
+    namespace: dict[str, object] = {"__name__": "my_models"}
+    shown = [(language, body) for language, body in blocks(text_of(MODELS)) if language in ("python", "text")]
+    for (language, body), (following, output) in pairwise([*shown, ("", "")]):
+        if language != "python":
+            continue
+        printed = StringIO()
+        with redirect_stdout(printed):
+            exec(compile(body, named(MODELS), "exec"), namespace)
+        assert printed.getvalue() == (output if following == "text" else "")

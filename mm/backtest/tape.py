@@ -139,13 +139,14 @@ class Tape:
     def between(self, a_us: int, b_us: int) -> "Tape":
         """Return the window ``a_us <= time < b_us``, without copying events or rows.
 
-        It begins with the last KEYFRAME or SNAPSHOT that stands before the window's first event, so that the
-        book is right there; where there is none, with that event.
+        It begins with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is right from there on;
+        where there is none, with the window's first event.
         """
         if b_us < a_us:
             raise ValueError(f"window ends at {iso(b_us)}, before it begins at {iso(a_us)}")
         first, stop = np.searchsorted(self.event_us, (a_us, b_us)).tolist()
-        before = self.kind[: min(first + 1, stop)]
+        at_begin = first < stop and self.event_us[first] == a_us
+        before = self.kind[: first + at_begin]
         books = np.flatnonzero((before == SNAPSHOT) | (before == KEYFRAME))
         begin = int(books[-1]) if len(books) else first
         top, top_stop = np.searchsorted(self.top_event, (begin, stop))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from plain_day import PlainBook
 
@@ -133,11 +133,20 @@ def test_a_window_shows_what_the_whole_tape_shows(tape, data):
 
 @given(tapes(), st.data())
 def test_a_window_of_a_window_is_that_window(tape, data):
-    """Slices may be sliced."""
+    """Slices may be sliced; a window of no length holds nothing to compare."""
     edges = st.integers(0, tape.end_us + 1)
     a, b, c, d = sorted(data.draw(st.tuples(edges, edges, edges, edges)))
+    assume(b < c)
     inner, straight = tape.between(a, d).between(b, c), tape.between(b, c)
     assert all(np.array_equal(getattr(inner, name), getattr(straight, name)) for name in ARRAYS if "row_" not in name)
+
+
+def test_a_window_knows_the_book_it_begins_in_also_when_a_snapshot_comes_first():
+    """Between the window's begin and its first event the book is the one before, not none."""
+    tape = Tape.of(SIM, [(10, "snapshot", [(99, 1)], [(101, 1)]), (50, "snapshot", [(98, 1)], [(102, 1)])])
+    window = tape.between(30, 60)
+    assert window.event_us.tolist() == [10, 50]
+    assert tape.between(50, 60).event_us.tolist() == [50]
 
 
 def test_a_window_copies_no_rows():

@@ -129,7 +129,11 @@ def to_exchange_info(instrument: Instrument) -> str:
         "quoteAsset": instrument.quote_asset,
         "filters": [
             {"filterType": "PRICE_FILTER", "tickSize": decimal_text(instrument.tick_e8)},
-            {"filterType": "LOT_SIZE", "minQty": decimal_text(instrument.lot_e8), "stepSize": decimal_text(instrument.lot_e8)},
+            {
+                "filterType": "LOT_SIZE",
+                "minQty": decimal_text(instrument.lot_e8),
+                "stepSize": decimal_text(instrument.lot_e8),
+            },
             {"filterType": "NOTIONAL", "minNotional": decimal_text(instrument.min_notional_e8)},
         ],
     }

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from support import ROOT, SHARED
 
 from mm.config import GROUPS
 from mm.knobs import knobs
+from support import ROOT, SHARED
 
 __all__ = ["ROOT", "SHARED"]
 

@@ -1,8 +1,7 @@
-from support import ROOT
-
 from mm import cli_docs
 from mm.config import GROUPS
 from mm.knobs import knobs
+from support import ROOT
 
 
 def test_the_configuration_page_is_the_generated_one():

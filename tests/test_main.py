@@ -1,10 +1,10 @@
 import json
 
 from click.testing import CliRunner
-from support import run_python
 
 import mm
 from mm.__main__ import COMMANDS, main
+from support import run_python
 
 HEAVY = ("numpy", "polars", "pyarrow", "scipy", "structlog", "httpx", "websockets", "msgspec", "plotly")
 IMPORTS = f"""

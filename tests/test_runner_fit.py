@@ -2,9 +2,9 @@ import json
 
 import pytest
 from click.testing import CliRunner, Result
-from support import run_python
 
 from mm.runner_fit import main
+from support import run_python
 
 POINTS = "delta_ticks,exposure_s,fills\n" + "".join(
     f"{delta},{seconds},{fills}\n" for delta, seconds, fills in [(1, 900, 400), (2, 900, 220), (3, 900, 120), (5, 4, 1)]

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from journals import START_US, Scribe, books, scribes, seeded
-from support import run_python
 
 from mm.backtest._journal_csv import FILL_FILE, ORDER_FILE, STATE_FILE
 from mm.backtest.page import About
 from mm.backtest.result import Result
 from mm.instrument import Instrument
+from support import run_python
 
 FILES = ["fills_BTCUSDT.csv", "orders_BTCUSDT.csv", "report.html", "state_BTCUSDT.csv", "summary.json"]
 

@@ -148,7 +148,11 @@ NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
         (KeyboardInterrupt(), 130, "interrupted"),
         (NO_SPACE, 75, "no space: [Errno 28] No space left on device; free some and try again"),
         (FileNotFoundError(errno.ENOENT, "No", "x.csv"), 3, "x.csv: there is no such file or folder"),
-        (ModuleNotFoundError(name="scipy.stats"), 2, "this command needs scipy; install it with: pip install '.[research]'"),
+        (
+            ModuleNotFoundError(name="scipy.stats"),
+            2,
+            "this command needs scipy; install it with: pip install '.[research]'",
+        ),
         (ModuleNotFoundError(name="mm.backtest._engine"), 2, "mm.backtest._engine is not compiled; build it with"),
         (EOFError("odd"), 1, "unforeseen EOFError: odd; the traceback is in out/logs/backtest/BTCUSDT/20251216/"),
         (ZeroDivisionError("x\ny"), 1, "unforeseen ZeroDivisionError: x y; the traceback is in out/logs"),

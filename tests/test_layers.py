@@ -16,7 +16,19 @@ LAYERS = [
     ["backtest"],
     ["calibration"],
     ["walkforward"],
-    ["interrupts", "knobs", "config", "console", "logs", "cli", "cli_docs", "plugins", "run_folder", "run_manifest", "runs"],
+    [
+        "interrupts",
+        "knobs",
+        "config",
+        "console",
+        "logs",
+        "cli",
+        "cli_docs",
+        "plugins",
+        "run_folder",
+        "run_manifest",
+        "runs",
+    ],
     ["model_maker", "assemble"],
 ]
 # Entry points: they may import everything, and nothing below imports them.

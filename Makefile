@@ -33,7 +33,7 @@ lint: install
 	$(RUN) -m mypy
 
 docs: install    ## Generate docs/configuration.md
-	$(RUN) -m mm.cli_docs
+	$(RUN) -m mm.cli_docs > docs/configuration.md
 
 bench: install   ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest
 	$(RUN) -m mm.bench

@@ -9,12 +9,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "backtest": "mm.backtest.replay",
     "build_schedule": "mm.calibration.schedule",
     "calibrate": "mm.calibration.calibrate",
     "fit_poisson": "mm.calibration.poisson_fit",
     "load_day": "mm.backtest.io",
-    "walkforward": "mm.walkforward.walkforward",
     "Quotes": "mm.backtest.quotes.view",
 }
 
@@ -23,10 +21,10 @@ __all__ = ["Quotes", "backtest", "build_schedule", "calibrate", "fit_poisson", "
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first asked for."""
+    if name in ("backtest", "walkforward"):
+        return import_module(f"mm.{name}")  # folders that can be called, see mm/callable_package.py
     if name not in _PUBLIC:
         raise AttributeError(f"module 'mm' has no attribute {name!r}")
-    # Kept in the module's own namespace, where it wins over a subpackage of the same name
-    # (``mm.backtest`` and ``mm.walkforward`` are folders, too).
     value = getattr(import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value

@@ -178,17 +178,17 @@ def _e8(text: str | None) -> int | None:
     return None if text is None else e8(text)
 
 
-def of_walkforward(models: Models, windows: Windows) -> Models:
+def of_walkforward(run: Run, models: Models, windows: Windows) -> Models:
     """Return *models* without fill parameters: a walk-forward fills and quotes by its own schedule.
 
-    Raises:
-        UsageError: If parameters were given that nothing would use.
+    A shell in which they are still exported for a backtest is usual, so it is told and no error.
     """
     given = models.fill_params_file or models.fill_params_json
     if given and models.fill_model == "poisson" and windows.fallback_policy != "global_default":
-        raise UsageError(
-            f"FILL_PARAMS_FILE or FILL_PARAMS_JSON is {str(given)!r}, but a walk-forward fits its own A and k; "
-            f"leave it out, or set FALLBACK_POLICY=global_default to use it where a window has no usable fit"
+        run.log.warning(
+            "fill_params_unused",
+            given=str(given),
+            told="a walk-forward fits its own A and k; FALLBACK_POLICY=global_default uses these where a fit fails",
         )
     own = models.fill_params_json if models.fill_model != "poisson" else None
     return replace(models, fill_params_json=own, fill_params_file=None)

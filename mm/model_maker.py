@@ -11,7 +11,7 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensity import intensity_of
 from mm.calibration.schedule import Schedule
 from mm.config import Models
-from mm.errors import BrokenFile, DataError, Mismatch, UsageError
+from mm.errors import BrokenFile, DataError, Mismatch
 from mm.instrument import E8, short_text
 from mm.plugins import construct, require_signature, resolve
 from mm.runs import Run
@@ -77,12 +77,11 @@ class ModelMaker:
     def _construct(
         self, build: Callable[..., Any], params: Mapping[str, Any], source: str, *, offer_intensity: bool = True
     ) -> object:
-        for name in OFFERED:
-            if name in params and build.__module__ == "mm.backtest.models":
-                raise UsageError(f"{source}: {name!r} is the run's own and cannot be given; leave it out")
         offers = {"seed": self._seed, "intensity": self._intensity if offer_intensity else None}
-        taken = {name: offers[name] for name in OFFERED if name in _names(build) and offers[name] is not None}
-        return construct(build, {**taken, **params}, source)
+        own = {name: offers[name] for name in OFFERED if name in _names(build) and name not in params}
+        if build.__module__ == "mm.backtest.models":
+            own = {name: offers[name] for name in OFFERED if name in _names(build)}
+        return construct(build, params, source, own)
 
 
 def _names(build: Callable[..., Any]) -> set[str]:

@@ -74,13 +74,16 @@ def _load_from_anywhere(name: str, kind: str) -> Callable[..., Any]:
     return found
 
 
-def construct(build: Callable[..., Any], params: Mapping[str, Any], source: str) -> Any:
+def construct(
+    build: Callable[..., Any], params: Mapping[str, Any], source: str, own: Mapping[str, Any] | None = None
+) -> Any:
     """Return what *build*, a class or a function, makes of *params*.
 
     Args:
         build: What :func:`resolve` found; a compiled class names its parameters in ``__signature__``.
         params: Its keyword arguments.
         source: Where they come from, for messages (``QUOTE_PARAMS_JSON``).
+        own: What the caller adds of its own; its names cannot be given, and messages do not list them.
 
     Raises:
         UsageError: If a key is unknown, or a required one is missing.
@@ -88,8 +91,10 @@ def construct(build: Callable[..., Any], params: Mapping[str, Any], source: str)
     """
     name = build.__name__
     accepted = _parameters(build)
-    known = [p.name for p in accepted if p.kind is not p.VAR_KEYWORD]
-    if len(known) == len(accepted):
+    own = own or {}
+    free = any(p.kind is p.VAR_KEYWORD for p in accepted)
+    known = [p.name for p in accepted if p.kind is not p.VAR_KEYWORD and p.name not in own]
+    if not free:
         for key in params:
             if key not in known:
                 raise UsageError(
@@ -102,7 +107,7 @@ def construct(build: Callable[..., Any], params: Mapping[str, Any], source: str)
     if missing:
         raise UsageError(f"{source}: {name} needs {', '.join(missing)}; known are {', '.join(known)}")
     try:
-        return build(**params)
+        return build(**own, **params)
     except MMError:
         raise
     except Exception as error:

@@ -1,12 +1,12 @@
 """``mm data``: raw captured streams to day folders, and the check of a day folder."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from mm.cli import command
-from mm.clock import now_us, run_stamp
 from mm.config import Market, Name, Source, Streams
 from mm.console import Console
 from mm.errors import DataError
@@ -35,7 +35,7 @@ def import_command(
         top_n=streams.top_n,
         trade_stream=streams.trade_stream,
     )
-    run_id = name.run_id or run_stamp(now_us())
+    run_id = name.run_id or _named_after(captures)
     size = sum(path.stat().st_size for path in captures if path.is_file())
     with console.progress("import", size) as advance:
         report = import_captures(
@@ -44,6 +44,17 @@ def import_command(
     for line in report.lines():
         console.say(line)
     console.answer(report.to_json())
+
+
+def _named_after(captures: tuple[Path, ...]) -> str:
+    """Return a run id that follows from the captures alone, so that two imports of them are equal to the byte."""
+    digest = hashlib.sha256()
+    for path in captures:
+        if path.is_file():
+            with path.open("rb") as file:
+                digest.update(file.read(65536))
+            digest.update(str(path.stat().st_size).encode())
+    return f"import_{digest.hexdigest()[:12]}"
 
 
 def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
@@ -74,4 +85,4 @@ def check_command(console: Console, folder: Path) -> None:
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
     console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {report.gaps} gaps in the ledger")
     if not report.ok:
-        raise DataError(f"{folder}: {len(report.defects)} defects; mm data repair mends torn tails, or import it again")
+        raise DataError(f"{folder}: {len(report.defects)} defects; record or import the day again")

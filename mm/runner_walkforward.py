@@ -46,7 +46,7 @@ def main(
     tape = assemble.one_tape(run, day, market)
     rules = assemble.rules(tape, execution, account, models)
     fallback = assemble.fallback(windows, models)
-    maker = ModelMaker(run, assemble.of_walkforward(models, windows), tape, account.seed)
+    maker = ModelMaker(run, assemble.of_walkforward(run, models, windows), tape, account.seed)
     with run.timing("calibrate"):
         meter = Meter(tape, assemble.recipe(calibration, fit, account.seed), rules)
         schedule = schedule_of(meter, assemble.plan(windows, execution), fallback)

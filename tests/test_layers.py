@@ -11,7 +11,7 @@ from support import ROOT
 PACKAGE = ROOT / "mm"
 # Lower first; a module may import its own layer and those before it.
 LAYERS = [
-    ["errors", "instrument", "clock"],
+    ["errors", "instrument", "clock", "callable_package"],
     ["market_data"],
     ["backtest"],
     ["calibration"],
@@ -35,7 +35,7 @@ LAYERS = [
 ENTRIES = re.compile(r"mm\.(runner_\w+|demo|__main__|bench(\..+)?|sim(\..+)?|market_data\.recorder)\Z")
 FRAME = set(LAYERS[5])
 # What the recorder box is made of, and what it must do without.
-RECORDER = {"errors", "instrument", "clock", "market_data", *FRAME}
+RECORDER = {"errors", "instrument", "clock", "callable_package", "market_data", *FRAME}
 HEAVY = {"numpy", "polars", "pyarrow", "scipy", "isal", "Cython"}
 # The commands of the lower rooms: `python -m` doors that call their runner.
 DOORS = {

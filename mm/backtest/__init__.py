@@ -1,1 +1,6 @@
 """Replay side: the tape of a day, the engine that plays it, fill and quote models, results."""
+
+from mm.callable_package import make_callable
+
+_CALL = "mm.backtest.replay"
+make_callable(__name__)

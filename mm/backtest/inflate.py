@@ -123,7 +123,7 @@ class _Text:
         except (BadGzipFile, IsalError, zlib.error) as error:  # type: ignore[misc]  # a stub has an instance there
             raise BrokenFile(
                 f"{self._name}: damaged gzip data before byte {self.packed.size} ({error}); "
-                f"restore the file, or keep what can be saved with `mm data repair`"
+                f"restore the file, or record or import the day again"
             ) from error
 
     def _inflate_into(self, buffer: bytearray) -> int:

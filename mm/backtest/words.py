@@ -14,7 +14,9 @@ def told(summary: Mapping[str, Any]) -> str:
         ("  spread capture", _number(summary["pnl_spread_capture"], 4)),
         ("  inventory", _number(summary["pnl_inventory"], 4)),
         ("  fees", _number(_negative(summary["fees"]), 4)),
-        ("orders, fills", f"{summary['n_orders']:,} {summary['n_fills']:,} ({summary['n_partial']:,} orders in parts)"),
+        ("quote", f"{summary['quote_qty']:g} {summary['base_asset'] or summary['symbol']}"),
+        ("orders", f"{summary['n_orders']:,}"),
+        ("fills", f"{summary['n_fills']:,}, {summary['n_partial']:,} orders in parts"),
         ("fills expected", _number(summary["predicted_fills"], 1)),
         ("inventory", f"mean {_number(inventory['mean'], 4)}, largest {_number(inventory['max'], 4)}"),
         ("Sharpe, drawdown", f"{_number(summary['sharpe'], 2)}, {_number(summary['max_drawdown'], 4)}"),
@@ -22,7 +24,8 @@ def told(summary: Mapping[str, Any]) -> str:
         ("seconds", f"{_number(summary['seconds_covered'], 0)}, {_number(summary['seconds_excluded'], 0)} excluded"),
     ]
     lines = [f"{name:<18}{value}" for name, value in rows]
-    return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+    notes = [warning for warning in summary["warnings"] if not warning.startswith("null: ")]
+    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
 def _number(value: float | None, places: int) -> str:
@@ -30,4 +33,4 @@ def _number(value: float | None, places: int) -> str:
 
 
 def _negative(value: float | None) -> float | None:
-    return None if value is None else -value
+    return None if value is None else 0.0 - value

@@ -151,7 +151,7 @@ def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: Findings
     named = {Path(str(event.details.get("path"))).name for event in view.events if event.kind == "snapshot_loaded"}
     for path in sorted(folder.snapshots.glob("*")):
         if path.name.removesuffix(PACKED) not in named:
-            findings.add(path, None, "orphan", "no snapshot_loaded event names this file; `mm data repair` removes it")
+            findings.add(path, None, "orphan", "no snapshot_loaded event names this file; remove it")
 
 
 def read_snapshot(

@@ -73,7 +73,7 @@ def lines_of(path: Path, findings: Findings, first_row: int = 1) -> Iterator[tup
         with path.open("rb") as stream:
             for row, raw in enumerate(_packed_lines(stream) if path.suffix == PACKED else stream, first_row):
                 if not raw.endswith(b"\n"):
-                    message = f"the last row has no end ({len(raw)} bytes); run `mm data repair`"
+                    message = f"the last row has no end ({len(raw)} bytes); the recorder's next start cuts it"
                     findings.add(path, row, "torn_tail", message)
                     return
                 try:
@@ -81,7 +81,7 @@ def lines_of(path: Path, findings: Findings, first_row: int = 1) -> Iterator[tup
                 except UnicodeDecodeError as error:
                     findings.add(path, row, "encoding", f"not UTF-8: {error.reason} at byte {error.start} of the row")
     except (EOFError, zlib.error) as error:
-        findings.add(path, row + 1, "torn_gzip", f"cannot be unpacked behind row {row}: {error}; run `mm data repair`")
+        findings.add(path, row + 1, "torn_gzip", f"cannot be unpacked behind row {row}: {error}; rows before are whole")
 
 
 def table(path: Path, columns: Sequence[str], optional: int, findings: Findings) -> Iterator[tuple[int, list[str]]]:

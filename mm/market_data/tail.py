@@ -60,7 +60,7 @@ def recover_tail(path: Path) -> Tail:
         if _holds_rows(torn, packed=path.suffix == PACKED):
             raise BrokenFile(
                 f"{path}: damaged at byte {found.good_bytes}, with good rows behind it; "
-                f"run `mm data repair {path.parent}` before recording into this day"
+                f"move {path.parent} away before recording into this day, or mend the file"
             )
         os.truncate(path, found.good_bytes)
     return found

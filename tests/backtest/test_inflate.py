@@ -81,7 +81,9 @@ def test_damage_is_refused(tmp_path, data):
     """A checksum that fails says that some line before it is wrong."""
     path = tmp_path / "day.csv.gz"
     path.write_bytes(data)
-    with pytest.raises(BrokenFile, match=r"day\.csv\.gz: damaged gzip data before byte \d+ .*`mm data repair`"):
+    with pytest.raises(
+        BrokenFile, match=r"day\.csv\.gz: damaged gzip data before byte \d+ .*record or import the day again"
+    ):
         text_of(path)
 
 

@@ -389,7 +389,7 @@ def test_a_signal_ends_a_recording_in_every_state(state):
         threading.Timer(0.3, terminate).start()
         begun_s = time.monotonic()
         result = call(exchange, **knobs)
-    assert (result.exit_code, time.monotonic() - begun_s < 3) == (0, True)
+    assert (result.exit_code, time.monotonic() - begun_s < 20) == (0, True)  # the answer would take 30 s
     day = the_day()
     assert events(day)[-1] == ("run_stop", 0, {"reason": "SIGTERM"})
     if state == "waiting for a snapshot":

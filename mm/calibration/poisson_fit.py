@@ -32,6 +32,7 @@ FEW_FILLS = 20
 POOR_FIT_P = 0.01
 FEW_IN_A_BUCKET = 5
 OVERDISPERSED = 2.0
+BEYOND_MEASURE = 100.0  # a dispersion that a single count in an all but impossible cell makes
 
 
 @np.errstate(all="ignore")
@@ -226,7 +227,8 @@ def _warnings(fit: PoissonFit, task: _Task, deviance_p: float) -> Iterator[str]:
     if task.fit_method == LOG_LINEAR and (task.table.fills < FEW_IN_A_BUCKET).any():
         yield f"a distance has fewer than {FEW_IN_A_BUCKET} fills: log_linear understates k, poisson_mle does not"
     if fit.n_blocks > 1 and fit.dispersion is not None and fit.dispersion > OVERDISPERSED:
-        yield f"counts vary {fit.dispersion:.2g} times as much as Poisson counts: trust the intervals by blocks"
+        much = f"{fit.dispersion:.2g} times as much as" if fit.dispersion < BEYOND_MEASURE else "far more than"
+        yield f"counts vary {much} Poisson counts: trust the intervals by blocks"
     if fit.side_lr_p is not None and fit.side_lr_p < POOR_FIT_P:
         yield f"bid and ask differ (p = {fit.side_lr_p:.2g}): see their own A and k"
     if fit.ci95_A is None or fit.ci95_k is None:

@@ -31,8 +31,8 @@ p { margin: 0; }
 .tiles { display: grid; grid-template-columns: repeat(6, 1fr); gap: 12px; margin: 22px 0 12px; }
 .tile, .card { background: var(--card); border: 1px solid var(--edge); border-radius: 10px; }
 .tile { padding: 13px 15px 12px; min-width: 0; }
-.tile b { display: block; font-size: clamp(17px, 1.75vw, 23px); line-height: 1.25; letter-spacing: -.02em; white-space: nowrap; }
-.tile b { font-weight: 600; font-variant-numeric: tabular-nums; }
+.tile b { display: block; font-size: clamp(17px, 1.75vw, 23px); line-height: 1.25; }
+.tile b { letter-spacing: -.02em; white-space: nowrap; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: 13px; }
 .tile i { display: block; color: var(--soft); font-style: normal; font-size: 12.5px; line-height: 1.4; }
 b.gain { color: var(--gain); }

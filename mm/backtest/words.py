@@ -14,7 +14,7 @@ def told(summary: Mapping[str, Any]) -> str:
         ("  spread capture", _number(summary["pnl_spread_capture"], 4)),
         ("  inventory", _number(summary["pnl_inventory"], 4)),
         ("  fees", _number(_negative(summary["fees"]), 4)),
-        ("quote", f"{summary['quote_qty']:g} {summary['base_asset']}".rstrip()),
+        ("quote", f"{_short(summary['quote_qty'])} {summary['base_asset']}".rstrip()),
         ("orders", f"{summary['n_orders']:,}"),
         ("fills", f"{summary['n_fills']:,}, {summary['n_partial']:,} orders in parts"),
         ("fills expected", _number(summary["predicted_fills"], 1)),
@@ -30,6 +30,10 @@ def told(summary: Mapping[str, Any]) -> str:
 
 def _number(value: float | None, places: int) -> str:
     return NONE if value is None else f"{value:,.{places}f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.8f}".rstrip("0").rstrip(".")
 
 
 def _negative(value: float | None) -> float | None:

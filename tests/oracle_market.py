@@ -99,11 +99,11 @@ class FillModel:
     reason: int
     expected_fills: float | None = None
 
-    def on_trade(self, orders: list[Order], trade: Trade) -> Iterable[tuple[Order, int]]:  # noqa: ARG002
+    def on_trade(self, orders: list[Order], trade: Trade) -> Iterable[tuple[Order, int]]:
         """Yield which of the resting *orders*, best price first, a trade fills, and how many lots of them."""
         return ()
 
-    def moved(self, event: Event, book: Book) -> bool:  # noqa: ARG002
+    def moved(self, event: Event, book: Book) -> bool:
         """Tell whether a book event changed the reference, so that new stretches begin."""
         return False
 

@@ -25,7 +25,7 @@ class Kept(LineParser):
         self.text += bytes(piece)
         super().feed(piece)
 
-    def finish(self, accept_last):  # noqa: ARG002 - what is torn is kept, too
+    def finish(self, accept_last):
         return 0
 
 

@@ -9,8 +9,7 @@ from libc.stdint cimport int64_t
 
 from mm.backtest._book cimport Book, book_lots_at
 
-import traceback
-
+from mm.backtest.user_model import raised
 from mm.errors import ModelError, UsageError
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
@@ -271,13 +270,6 @@ cdef class PythonFillModel(FillModel):
             finally:
                 self.order_view.order = NULL
         return 0
-
-
-cdef object raised(object model, str hook, object error):
-    """Return the error that names the model whose hook raised, and the line that did."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return ModelError(f"{type(model).__name__}.{hook} raised {type(error).__name__}: {error}{where}")
 
 
 cdef int64_t whole_lots(object model, str hook, object answer) except -1:

@@ -8,9 +8,9 @@ from mm.backtest._book cimport Book, book_lots_at
 from mm.backtest.fills.base cimport TradeView
 
 import math
-import traceback
 
 from mm.backtest.quotes.view import Quotes
+from mm.backtest.user_model import raised
 from mm.errors import ModelError, UsageError
 
 
@@ -122,11 +122,7 @@ cdef class PythonQuoteModel(QuoteModel):
             except ModelError:
                 raise
             except (Exception, SystemExit) as error:
-                frames = traceback.extract_tb(error.__traceback__)
-                where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-                raise ModelError(
-                    f"{type(self.model).__name__}.quote raised {type(error).__name__}: {error}{where}"
-                ) from error
+                raise raised(self.model, "quote", error) from error
             finally:
                 self.view.view = NULL
                 self.view.trade.trade = NULL

@@ -7,7 +7,7 @@ from mm.cli import Commands, Program, command
 from mm.config import Source, day_list
 from mm.console import Console
 from mm.knobs import REQUIRED, Reader, knob, number, one_of, whole
-from mm.sim.scenario import SCENARIOS, Poisson
+from mm.sim.flow.scenario import SCENARIOS, Poisson
 
 COMMANDS: Commands = {
     "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
@@ -30,8 +30,8 @@ class Simulated(Source):
 def day(console: Console, simulated: Simulated, *scenarios: Poisson) -> None:
     """Make simulated days: day folders as a recorder writes them, and the truth of their market in truth.json."""
     from mm.market_data.layout import DayFolder
-    from mm.sim.day import TRUTH, make_day
-    from mm.sim.market import Session
+    from mm.sim.flow.day import TRUTH, make_day
+    from mm.sim.flow.market import Session
 
     scenario = dict(zip(SCENARIOS, scenarios, strict=True))[simulated.scenario]
     truths: list[dict[str, Any]] = []

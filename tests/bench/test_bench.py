@@ -14,9 +14,9 @@ from mm.bench.yardstick import NO_EVENTS, NO_PEER, Bench, Yardstick, recorded
 from mm.console import Console
 from mm.errors import DataError, MissingDay, MMError
 from mm.market_data.layout import DayFolder
-from mm.sim.day import make_day
-from mm.sim.market import Session
-from mm.sim.scenario import Poisson
+from mm.sim.flow.day import make_day
+from mm.sim.flow.market import Session
+from mm.sim.flow.scenario import Poisson
 from support import run_python
 
 GENERATOR = """

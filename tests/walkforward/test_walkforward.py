@@ -16,9 +16,9 @@ from mm.calibration.window_metrics import COLUMNS, write_window_metrics
 from mm.calibration.windows import Plan
 from mm.errors import FitError, UsageError
 from mm.market_data.layout import DayFolder
-from mm.sim.day import make_day
-from mm.sim.market import Session
-from mm.sim.scenario import Poisson
+from mm.sim.flow.day import make_day
+from mm.sim.flow.market import Session
+from mm.sim.flow.scenario import Poisson
 from mm.walkforward.walkforward import schedule_of, walkforward
 
 PLAN = Plan(train_window_min=20, step_min=10, latency_us=50_000)

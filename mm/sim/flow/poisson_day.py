@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.errors import UsageError
-from mm.sim.market import MS_PER_S, STEP_MS, MarketDay, Session
-from mm.sim.regular_book import SIDES, RegularBook, Sweeps, play
+from mm.sim.flow.market import MS_PER_S, STEP_MS, MarketDay, Session
+from mm.sim.flow.regular_book import SIDES, RegularBook, Sweeps, play
 
 if TYPE_CHECKING:
-    from mm.sim.market import Ints
-    from mm.sim.scenario import Poisson
+    from mm.sim.flow.market import Ints
+    from mm.sim.flow.scenario import Poisson
 
 LEAST_LEVELS = 100
 MOST_LEVELS = 5_000  # what one snapshot holds

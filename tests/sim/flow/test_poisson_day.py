@@ -9,10 +9,10 @@ from recorded import Sweep, geometric_k, sigma2, sweeps
 
 from mm.errors import UsageError
 from mm.market_data.layout import DayFolder
-from mm.sim import poisson_day
-from mm.sim.day import make_day
-from mm.sim.market import Session
-from mm.sim.scenario import Poisson
+from mm.sim.flow import poisson_day
+from mm.sim.flow.day import make_day
+from mm.sim.flow.market import Session
+from mm.sim.flow.scenario import Poisson
 
 HOURS = 1.5
 # The sides differ, so that one taken for the other cannot pass.

@@ -11,9 +11,9 @@ from recorded import diffs, rows, snapshot
 from mm.errors import UsageError
 from mm.market_data.check import check_day
 from mm.market_data.layout import DayFolder
-from mm.sim.day import make_day
-from mm.sim.market import Session
-from mm.sim.scenario import Poisson
+from mm.sim.flow.day import make_day
+from mm.sim.flow.market import Session
+from mm.sim.flow.scenario import Poisson
 
 DAY = "20260105"
 

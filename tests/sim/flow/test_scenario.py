@@ -4,7 +4,7 @@ import pytest
 
 from mm.errors import UsageError
 from mm.knobs import knobs
-from mm.sim.scenario import SCENARIOS, Poisson
+from mm.sim.flow.scenario import SCENARIOS, Poisson
 
 
 def test_every_scenario_stands_under_its_own_name():

@@ -1,0 +1,1 @@
+"""Order flow with known truth: the scenarios of ``mm sim day`` and of the live server."""

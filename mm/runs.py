@@ -90,7 +90,7 @@ class Run:
 
     def write_result(self, result: "Result", name: str = "") -> None:
         """Write a backtest into the run, or into its folder *name*; its summary is the run's main output."""
-        from mm.backtest.page import About
+        from mm.page.frame import About
 
         place = PurePosixPath(name)
         about = About(self._plan.command(), {key: one.entry() for key, one in self._plan.knobs.items()})

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "mm"
 # Lower first; a module may import its own layer and those before it.
 LAYERS = [
     ["errors", "instrument", "clock", "callable_package"],
-    ["market_data"],
+    ["market_data", "page"],
     ["backtest"],
     ["calibration"],
     ["walkforward"],

@@ -1,16 +1,17 @@
 """The charts of the report page, each from the columns of a run's files or from its summary."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest._svg import LEFT, RIGHT, TOP, Plot, bar, padded, steps
-from mm.backtest._text import number, short, signed
 from mm.backtest.metrics import quantiles
 from mm.clock import US_PER_S
+from mm.page.frame import nothing
+from mm.page.numbers import number, short, signed
+from mm.page.svg import LEFT, RIGHT, TOP, Plot, bar, padded, steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -244,22 +245,3 @@ def distance_edges(ticks: "Floats", most: int = 24) -> "Floats":
     last = math.floor((high + 0.25) / width) + 1
     room = max(0, math.ceil((9 - (last - first)) / 2))
     return np.arange(first - room, last + room + 1, dtype=np.float64) * width - 0.25
-
-
-def nothing(why: str) -> str:
-    """Return the words that stand where a chart would."""
-    return f'<p class="none">{why}</p>'
-
-
-def card(heading: str, hint: str, body: str, keys: Sequence[tuple[str, str]] = ()) -> str:
-    """Return a titled box around *body*; all is HTML. *keys* are the classes of colours and what they stand for."""
-    legend = "".join(f'<span><i class="key {kind}"></i>{text}</span>' for kind, text in keys)
-    return (
-        f'<section class="card"><div class="head"><h2>{heading}</h2><p class="legend">{legend}</p></div>'
-        f'<p class="hint">{hint}</p>{body}</section>'
-    )
-
-
-def wide(chart: str) -> str:
-    """Return *chart* so that a narrow screen scrolls it instead of making it too small to read."""
-    return f'<div class="wide">{chart}</div>'

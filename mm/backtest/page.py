@@ -1,47 +1,29 @@
 """The report page of a run: one HTML file that needs nothing else, light or dark as the reader's screen is."""
 
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest._page_charts import (
-    card,
     course,
     distance_chart,
     equity_chart,
     inventory_chart,
     markout_chart,
     mid_chart,
-    nothing,
     split_chart,
-    wide,
 )
-from mm.backtest._page_style import STYLE
-from mm.backtest._text import NULL, lasting, number, percent, short, signed
+from mm.backtest._text import NULL
 from mm.clock import iso
+from mm.page.frame import About, Row, card, document, notes, nothing, origin, table, tile, wide
+from mm.page.numbers import lasting, number, percent, short, signed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Row = tuple[str, str]
 BOTH = (("buy", "our buys"), ("sell", "our sells"))
-
-
-@dataclass(frozen=True)
-class About:
-    """What the numbers alone cannot say.
-
-    Attributes:
-        command: The exact command, as the words of its line; empty where there was none (a notebook).
-        knobs: Name to ``{"value": …, "source": …}``, as in the manifest.
-    """
-
-    command: Sequence[str] = ()
-    knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def page(
@@ -67,18 +49,13 @@ def page(
     body = [
         _header(summary, days, state),
         _tiles(summary),
-        _notes([line for line in summary["warnings"] if not line.startswith(NULL)], "notes"),
+        notes([line for line in summary["warnings"] if not line.startswith(NULL)], "notes"),
         _time_cards(summary, fills, state, off),
         _fill_cards(summary, fills),
         _numbers(summary),
-        _origin(about),
+        origin(about),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)} · backtest</title><style>{STYLE}</style></head>\n"
-        f"<body><main>\n{chr(10).join(part for part in body if part)}\n</main></body></html>\n"
-    )
+    return document(f"{title} · backtest", body)
 
 
 def _header(summary: Mapping[str, Any], days: str, state: Mapping[str, Any]) -> str:
@@ -101,37 +78,27 @@ def _tiles(summary: Mapping[str, Any]) -> str:
     pnl = summary["pnl_total"] or 0.0
     return (
         '<section class="tiles">'
-        + _tile(
+        + tile(
             "PnL " + escape(summary["quote_asset"]),
             signed(summary["pnl_total"]),
             f"after {number(summary['fees'])} fees",
             "gain" if pnl > 0 else "loss" if pnl < 0 else "",
         )
-        + _tile("Sharpe, annual", number(summary["sharpe"], 3), interval)
-        + _tile(
+        + tile("Sharpe, annual", number(summary["sharpe"], 3), interval)
+        + tile(
             "Max drawdown",
             number(summary["max_drawdown"]),
             f"longest {lasting(summary['drawdown_duration_s'])}",
         )
-        + _tile("Fills", f"{summary['n_fills']:,}", f"{percent(summary['fill_ratio'])} of placed quantity")
-        + _tile(
+        + tile("Fills", f"{summary['n_fills']:,}", f"{percent(summary['fill_ratio'])} of placed quantity")
+        + tile(
             "Inventory, rms " + escape(summary["base_asset"]),
             number(inventory["rms"], 3),
             f"at most {number(inventory['max'], 3)}",
         )
-        + _tile("Quoting both sides", percent(summary["two_sided_uptime"]), "of the time with a valid book")
+        + tile("Quoting both sides", percent(summary["two_sided_uptime"]), "of the time with a valid book")
         + "</section>"
     )
-
-
-def _tile(name: str, value: str, more: str, kind: str = "") -> str:
-    return f'<div class="tile"><span>{name}</span><b class="{kind}">{value}</b><i>{more}</i></div>'
-
-
-def _notes(warnings: Sequence[str], kind: str) -> str:
-    if not warnings:
-        return ""
-    return f'<ul class="{kind}">{"".join(f"<li>{escape(line)}</li>" for line in warnings)}</ul>'
 
 
 def _time_cards(
@@ -177,7 +144,7 @@ def _fill_cards(summary: Mapping[str, Any], fills: Mapping[str, Any]) -> str:
             distance_chart(fills, summary["tick_size"]),
             BOTH,
         )
-        + card("Activity", "Orders, fills and the time they had.", _table("", _activity(summary)))
+        + card("Activity", "Orders, fills and the time they had.", table("", _activity(summary)))
         + "</div>"
     )
 
@@ -213,37 +180,15 @@ def _numbers(summary: Mapping[str, Any]) -> str:
             (f"{h} s ({left_out[h]})", signed(value)) for h, value in summary["adverse_selection"].items()
         ],
     }
-    tables = "".join(_table(caption, rows) for caption, rows in groups.items())
+    tables = "".join(table(caption, rows) for caption, rows in groups.items())
     bootstrap = summary["sharpe_bootstrap"]
     hint = (
         f"Sharpe and Sortino from {bootstrap['periods']} periods of 60 s; interval by {bootstrap['draws']:,} circular "
         f"block resamples of {bootstrap['block_periods']} periods. Names are those of summary.json."
     )
-    undefined = _notes([line for line in summary["warnings"] if line.startswith(NULL)], "why")
+    undefined = notes([line for line in summary["warnings"] if line.startswith(NULL)], "why")
     return card("All numbers", hint, f'<div class="groups">{tables}</div>{undefined}')
 
 
 def _named(numbers: Mapping[str, Any], *names: str) -> list[Row]:
     return [(name, number(numbers[name], 6)) for name in names]
-
-
-def _table(caption: str, rows: Sequence[Row]) -> str:
-    head = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (
-        f"<table>{head}{''.join(f'<tr><th>{escape(name)}</th><td>{value}</td></tr>' for name, value in rows)}</table>"
-    )
-
-
-def _origin(about: About) -> str:
-    if not about.command and not about.knobs:
-        return ""
-    command = f"<pre>{escape(shlex.join(about.command))}</pre>" if about.command else ""
-    knobs = "".join(_knob(name, str(knob["value"]), str(knob["source"])) for name, knob in about.knobs.items())
-    return card(
-        "How to get this again", "The exact command, and every knob.", f'{command}<div class="knobs">{knobs}</div>'
-    )
-
-
-def _knob(name: str, value: str, source: str) -> str:
-    kind = "default" if source == "default" else "set"
-    return f'<div class="{kind}"><code>{escape(name)}</code><b>{escape(value)}</b><span>{escape(source)}</span></div>'

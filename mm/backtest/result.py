@@ -14,10 +14,11 @@ from mm.backtest import _journal_csv
 from mm.backtest._text import describe
 from mm.backtest.attribution import Ledger, ledger
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
-from mm.backtest.page import About, page
+from mm.backtest.page import page
 from mm.backtest.summary import summarise
 from mm.clock import US_PER_MS
 from mm.instrument import E8, Instrument
+from mm.page.frame import About
 
 if TYPE_CHECKING:
     import polars as pl

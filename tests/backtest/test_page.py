@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from journals import START_US, Scribe, books, scribes, seeded
 
 from mm.backtest import _page_charts
-from mm.backtest.page import About, page
+from mm.backtest.page import page
 from mm.backtest.result import Result
+from mm.page.frame import About
 
 VOID = {"meta"}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest import _text
+from mm.page import numbers
 
 
 @pytest.mark.parametrize(
@@ -24,20 +24,20 @@ from mm.backtest import _text
 )
 def test_numbers_keep_the_digits_that_count(value, text):
     """Four of them, thousands parted, a real minus, no idle zeros."""
-    assert _text.number(value) == text
+    assert numbers.number(value) == text
 
 
 @given(st.floats(min_value=-1e12, max_value=1e12))
 def test_a_number_read_back_is_near_what_it_was(value):
     """Rounding to four digits is all that happens."""
-    read = float(_text.number(value).replace(",", "").replace("−", "-"))
+    read = float(numbers.number(value).replace(",", "").replace("−", "-"))
     assert read == pytest.approx(value, rel=5.1e-4)
 
 
 @pytest.mark.parametrize(("value", "text"), [(1.5, "+1.5"), (-1.5, "−1.5"), (0.0, "0"), (None, "–")])
 def test_signs_stand_in_front(value, text):
     """A gain is seen without looking for the minus."""
-    assert _text.signed(value) == text
+    assert numbers.signed(value) == text
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_signs_stand_in_front(value, text):
 )
 def test_durations_show_their_two_largest_units(seconds, text):
     """Seconds do not matter beside hours."""
-    assert _text.lasting(seconds) == text
+    assert numbers.lasting(seconds) == text
 
 
 def test_shares_are_percent_and_short_numbers_complete():
     """A share of one; an axis label."""
-    assert _text.percent(0.06952) == "6.95 %"
-    assert _text.percent(None) == "–"
-    assert _text.short(-0.0005) == "−0.0005"
-    assert _text.short(86_999.5) == "86,999.5"
+    assert numbers.percent(0.06952) == "6.95 %"
+    assert numbers.percent(None) == "–"
+    assert numbers.short(-0.0005) == "−0.0005"
+    assert numbers.short(86_999.5) == "86,999.5"

@@ -1,0 +1,1 @@
+"""The matching engine: one symbol's book, and what orders do to it."""

@@ -1,0 +1,189 @@
+"""The order log: what its rows say, the book that they rebuild, and the file they lie in.
+
+A row is ten whole numbers, named by `COLUMNS`; 0 stands where a column means nothing.
+
+========= ===================================================================================
+us        instant of the command that did it, µs
+kind      what happened, one of the `ROW_` kinds
+order_id  whom it happened to: of a TRADE the taker, of a LEVEL the order that left or joined
+other_id  of a TRADE the maker; of a NEW the order kind; of an EXPIRE the reason
+account   the order's (of a TRADE the taker's); 0 in a LEVEL
+side      +1 buy, -1 sell: the order's (of a TRADE the taker's); of a LEVEL the book's
+ticks     the order's limit (0 of a MARKET order); of a TRADE the maker's price; of a LEVEL its price
+lots      NEW, REFUSE: all of the order · TRADE: traded · REST, REDUCE: left from now on ·
+          CANCEL, EXPIRE: what was left · LEVEL: all that rests at its price from now on
+trade_id  of a TRADE, counted by one
+update_id of a LEVEL, counted by one
+========= ===================================================================================
+
+docs/exchange.md says which rows a command leaves, and in which order.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mm.errors import BrokenFile
+from mm.market_data.buffered_writer import FLUSH_BYTES, gzip_member
+
+COLUMNS = ("us", "kind", "order_id", "other_id", "account", "side", "ticks", "lots", "trade_id", "update_id")
+Row = tuple[int, int, int, int, int, int, int, int, int, int]
+"""One row of the log, its values named by `COLUMNS`."""
+
+ROW_NEW, ROW_TRADE, ROW_LEVEL, ROW_REST, ROW_CANCEL, ROW_REDUCE, ROW_EXPIRE, ROW_REFUSE = range(1, 9)
+"""Kinds of rows."""
+REASON_IOC, REASON_FOK, REASON_STP = range(1, 4)
+"""Why an order expired: it may not rest (IOC, MARKET), cannot be filled whole, or met one of its own account."""
+
+LIMIT, MAKER, IOC, FOK, MARKET = range(5)
+"""Kinds of orders."""
+STP_NONE, STP_EXPIRE_TAKER, STP_EXPIRE_MAKER, STP_EXPIRE_BOTH, STP_DECREMENT = range(5)
+"""What a taker does when it meets an order of its own account."""
+OP_SUBMIT, OP_CANCEL, OP_REDUCE, OP_REPLACE = range(1, 5)
+"""Operations of a command of `run`, whose values are named by `COMMAND`."""
+COMMAND = ("us", "op", "account", "side", "ticks", "lots", "kind", "arg")
+
+WOULD_CROSS = -1
+"""Instead of an order id: a MAKER order that would have matched at once."""
+MOST_TICKS, MOST_LOTS = 2**40 - 1, 2**48 - 1
+"""The largest price and quantity of an order."""
+
+
+class Book:
+    """The book of a log, rebuilt twice: L2 from LEVEL rows, L3 from all the others.
+
+    The log must begin with an empty book.
+
+    Attributes:
+        rows: Rows taken.
+        update_id: That of the last LEVEL row; 0 before the first.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.update_id = 0
+        self._levels: dict[int, dict[int, int]] = {+1: {}, -1: {}}
+        self._queues: dict[tuple[int, int], dict[int, list[int]]] = {}
+        self._places: dict[int, tuple[int, int]] = {}
+
+    def apply(self, row: Row) -> None:
+        """Take the next row.
+
+        Raises:
+            BrokenFile: If the row speaks of an order that does not rest, takes more than is left of one, leaves out an
+                update id, or if at its LEVEL the resting orders have another total than it says.
+        """
+        _, kind, order_id, other_id, account, side, ticks, lots, _, update_id = row
+        self.rows += 1
+        if kind == ROW_LEVEL:
+            self._set_level(side, ticks, lots, update_id)
+        elif kind == ROW_TRADE:
+            if self._place(other_id) != (-side, ticks):
+                raise self._broken(f"order {other_id} does not rest at {ticks} ticks, where it is said to trade")
+            self._leave(other_id, lots)
+        elif kind == ROW_REST:
+            self._places[order_id] = (side, ticks)
+            self._queues.setdefault((side, ticks), {})[order_id] = [account, lots]
+        elif kind == ROW_REDUCE:
+            self._leave(order_id, self._left(order_id) - lots)
+        elif kind == ROW_CANCEL:
+            self._leave(order_id, lots)
+        elif kind == ROW_EXPIRE and order_id in self._places:
+            self._leave(order_id, self._left(order_id))
+
+    def play(self, rows: Iterable[Row]) -> None:
+        """Take *rows*, one after the other; raises what `apply` raises."""
+        for row in rows:
+            self.apply(row)
+
+    def depth(self, side: int) -> list[tuple[int, int]]:
+        """Return (ticks, lots) of every level of *side* (+1 bids, -1 asks), best first: the L2 view."""
+        return sorted(self._levels[side].items(), reverse=side > 0)
+
+    def orders(self, side: int) -> list[tuple[int, int, int, int]]:
+        """Return (order_id, account, ticks, lots) of every order of *side* in its priority: the L3 view."""
+        prices = sorted((ticks for at, ticks in self._queues if at == side), reverse=side > 0)
+        return [
+            (order_id, account, ticks, lots)
+            for ticks in prices
+            for order_id, (account, lots) in self._queues[side, ticks].items()
+        ]
+
+    def _set_level(self, side: int, ticks: int, lots: int, update_id: int) -> None:
+        if self.update_id and update_id != self.update_id + 1:
+            raise self._broken(f"update id {update_id} follows {self.update_id}")
+        self.update_id = update_id
+        resting = sum(left for _, left in self._queues.get((side, ticks), {}).values())
+        if resting != lots:
+            raise self._broken(f"{lots} lots at {ticks} ticks on side {side:+d}, but orders of {resting} rest there")
+        if lots:
+            self._levels[side][ticks] = lots
+        else:
+            self._levels[side].pop(ticks, None)
+
+    def _place(self, order_id: int) -> tuple[int, int]:
+        if order_id not in self._places:
+            raise self._broken(f"order {order_id} does not rest")
+        return self._places[order_id]
+
+    def _left(self, order_id: int) -> int:
+        return self._queues[self._place(order_id)][order_id][1]
+
+    def _leave(self, order_id: int, lots: int) -> None:
+        """Take *lots* from a resting order, and the order from the book where that was all."""
+        left = self._left(order_id) - lots
+        if left < 0 or lots < 0:
+            raise self._broken(f"{lots} lots cannot be taken from order {order_id}, which has {left + lots}")
+        queue = self._queues[self._places[order_id]]
+        queue[order_id][1] = left
+        if left == 0:
+            del queue[order_id]
+            place = self._places.pop(order_id)
+            if not queue:
+                del self._queues[place]
+
+    def _broken(self, what: str) -> BrokenFile:
+        return BrokenFile(f"order log, row {self.rows}: {what}; a log must be whole and begin with an empty book")
+
+
+def write_log(path: Path, rows: Iterable[Row]) -> int:
+    """Write *rows* to *path* (``.csv.gz``), under a header of `COLUMNS`, and return how many there were.
+
+    Rows may come from an engine that runs while they are written: no more than a gzip member of them is held.
+    """
+    count = 0
+    held = bytearray(",".join(COLUMNS).encode() + b"\n")
+    with path.open("wb") as stream:
+        for row in rows:
+            held += ",".join(map(str, row)).encode() + b"\n"
+            count += 1
+            if len(held) >= FLUSH_BYTES:
+                stream.write(gzip_member(held))
+                held.clear()
+        if held:
+            stream.write(gzip_member(held))
+    return count
+
+
+def read_log(path: Path) -> Iterator[Row]:
+    """Yield the rows of the log at *path* (``.csv.gz``).
+
+    Raises:
+        BrokenFile: If it has another header, or a row that is not ten whole numbers, or its packing is damaged.
+    """
+    line = 1
+    try:
+        with gzip.open(path, "rt", encoding="ascii") as texts:
+            if (header := next(texts, "").rstrip("\n")) != ",".join(COLUMNS):
+                raise ValueError(f"the header is {header!r}")
+            for text in texts:
+                line += 1
+                yield _row(text)
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise BrokenFile(f"{path}: line {line} is none of an order log: {error}; write the day again") from error
+
+
+def _row(text: str) -> Row:
+    us, kind, order_id, other_id, account, side, ticks, lots, trade_id, update_id = map(int, text.split(","))
+    return us, kind, order_id, other_id, account, side, ticks, lots, trade_id, update_id

@@ -1,0 +1,1 @@
+"""Binance's rules above the matching core: no socket, no clock."""

@@ -1,0 +1,232 @@
+"""What really happened: the exact book at any update id ever, and every trade.
+
+Kept as integers beside the exchange, in segments that each begin with a whole book, so that a book costs one
+segment's replay however long the exchange has run. No fault of the wire reaches it.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from mm.errors import DataError
+from mm.instrument import Instrument
+from mm.sim.matching.order_log import ROW_LEVEL, ROW_TRADE, Row
+
+Level = tuple[str, str]
+"""Price and quantity, as the exchange writes them."""
+_SEGMENT = 1_024
+
+
+class TruthTrade(NamedTuple):
+    """One trade, as it happened.
+
+    Attributes:
+        trade_id: Counted by one.
+        us: When, in µs of the exchange.
+        price: Decimal text.
+        qty: Decimal text.
+        is_buyer_maker: Whether the buyer's order rested and the seller's took it.
+    """
+
+    trade_id: int
+    us: int
+    price: str
+    qty: str
+    is_buyer_maker: bool
+
+
+class Forgotten(DataError):
+    """The truth was asked for an id that has not happened yet, or that it no longer keeps."""
+
+
+class Truth:
+    """The exact past of one symbol, as far back as it is kept.
+
+    A level's key is its price in ticks, negative on the side of the asks.
+
+    Args:
+        instrument: Writes prices and quantities.
+        first_update_id: The id before the first change; the book of that id is empty.
+        keep: Changes of the book, and trades, that are kept at least; the oldest are dropped.
+    """
+
+    def __init__(self, instrument: Instrument, *, first_update_id: int = 0, keep: int = 2_000_000) -> None:
+        if keep < 1:
+            raise ValueError(f"keep={keep}: the truth must keep at least one change")
+        self._instrument = instrument
+        self._keep = keep
+        self._levels: dict[int, int] = {}
+        self._segments = deque([_Segment(first_update_id, {})])
+        self._changes = 0
+        self._last_update_id = first_update_id
+        self._trades = array("q")
+        self._last_trade_id = 0
+        self._eras = [(first_update_id, 0)]
+
+    @property
+    def last_update_id(self) -> int:
+        """Id of the newest change, as the wire counts now."""
+        return self._last_update_id - self._eras[-1][1]
+
+    @property
+    def first_update_id(self) -> int:
+        """Oldest id whose book is kept, as the wire counted then."""
+        oldest = self._segments[0].first_id
+        return oldest - next((shift for after, shift in reversed(self._eras) if after < oldest), 0)
+
+    @property
+    def last_trade_id(self) -> int:
+        """Id of the newest trade; 0 before the first."""
+        return self._last_trade_id
+
+    @property
+    def first_trade_id(self) -> int:
+        """Oldest trade that is kept; one more than `last_trade_id` where there is none."""
+        return self._last_trade_id - len(self._trades) // 4 + 1
+
+    def listen(self, rows: Iterable[Row]) -> None:
+        """Take the next *rows* of the exchange's log.
+
+        Raises:
+            ValueError: If they leave out an update id or a trade id.
+        """
+        for row in rows:
+            kind = row[1]
+            if kind == ROW_LEVEL:
+                self._change(row[5] * row[6], row[7], row[9])
+            elif kind == ROW_TRADE:
+                self._trade(row)
+
+    def book(self, update_id: int, era: int | None = None) -> tuple[list[Level], list[Level]]:
+        """Return bids and asks, best first, as they stood right after *update_id*.
+
+        Args:
+            update_id: As the wire counted it.
+            era: Which numbering it is of, 0 the first; None for the newest that has it.
+
+        Raises:
+            Forgotten: If the id lies in the future, or further back than is kept.
+        """
+        levels = self._at(self._counted(update_id, era))
+        bids = sorted((key for key in levels if key > 0), reverse=True)
+        asks = sorted((key for key in levels if key < 0), reverse=True)
+        return self._texts(bids, levels), self._texts(asks, levels)
+
+    def changed(self, first_id: int, last_id: int) -> tuple[list[Level], list[Level]]:
+        """Return bids and asks that changed in the ids from *first_id* to *last_id*, as they stood after the last.
+
+        That is what a depth message of these ids says: a quantity of zero where a level is gone. Newest numbering.
+        """
+        first, last = self._counted(first_id, None), self._counted(last_id, None)
+        levels = self._at(last)
+        keys = {key for number, key, _ in self._between(first - 1, last) if first <= number <= last}
+        shown = {key: levels.get(key, 0) for key in keys}
+        bids = sorted((key for key in keys if key > 0), reverse=True)
+        asks = sorted((key for key in keys if key < 0), reverse=True)
+        return self._texts(bids, shown), self._texts(asks, shown)
+
+    def trades(self, first_id: int, last_id: int) -> list[TruthTrade]:
+        """Return the trades from *first_id* to *last_id*, both included.
+
+        Raises:
+            Forgotten: If one of them lies in the future, or further back than is kept.
+        """
+        if first_id <= last_id and not self.first_trade_id <= first_id <= last_id <= self._last_trade_id:
+            raise Forgotten(
+                f"trades {first_id} to {last_id}: the truth has {self.first_trade_id} to {self._last_trade_id}; "
+                f"ask for those, or keep more than {self._keep}"
+            )
+        return [self._print(trade_id) for trade_id in range(first_id, last_id + 1)]
+
+    def renumber(self, after_id: int, first_id: int) -> None:
+        """Count update ids anew: the change after *after_id* is *first_id* from now on.
+
+        Only names change, never what happened. Ids up to *after_id* keep theirs, in the era before.
+
+        Raises:
+            ValueError: If *after_id*, in today's numbering, lies before this era began.
+        """
+        begun, shift = self._eras[-1]
+        after = after_id + shift
+        if after < begun:
+            raise ValueError(f"after_id={after_id} lies before the era that counts from {begun - shift}")
+        self._eras.append((after, after - first_id + 1))
+
+    def _change(self, key: int, lots: int, update_id: int) -> None:
+        if update_id != self._last_update_id + 1:
+            raise ValueError(f"update id {update_id} follows {self._last_update_id}; the truth must hear every change")
+        segment = self._segments[-1]
+        if len(segment.keys) >= max(_SEGMENT, 2 * len(self._levels)):
+            segment = _Segment(self._last_update_id, self._levels)
+            self._segments.append(segment)
+            while self._changes - len(self._segments[0].keys) >= self._keep:
+                self._changes -= len(self._segments.popleft().keys)
+        segment.keys.append(key)
+        segment.lots.append(lots)
+        self._changes += 1
+        self._last_update_id = update_id
+        if lots:
+            self._levels[key] = lots
+        else:
+            self._levels.pop(key, None)
+
+    def _trade(self, row: Row) -> None:
+        trade_id = row[8]
+        if self._last_trade_id and trade_id != self._last_trade_id + 1:
+            raise ValueError(f"trade id {trade_id} follows {self._last_trade_id}; the truth must hear every trade")
+        self._last_trade_id = trade_id
+        self._trades.extend((row[0], row[6], row[7], row[5]))
+        if len(self._trades) > 8 * self._keep:
+            del self._trades[: 4 * self._keep]
+
+    def _counted(self, update_id: int, era: int | None) -> int:
+        """Return the exchange's own number of an id of the wire."""
+        for number in range(len(self._eras) - 1, -1, -1) if era is None else [era]:
+            after, shift = self._eras[number]
+            until = self._eras[number + 1][0] if number + 1 < len(self._eras) else self._last_update_id
+            # The first era has the id before its first change as well; later ones begin behind the one before.
+            if after + bool(number) <= update_id + shift <= until and update_id + shift >= self._segments[0].first_id:
+                return update_id + shift
+        raise Forgotten(
+            f"update id {update_id}: the truth has {self.first_update_id} to {self.last_update_id}; "
+            f"ask for one of those, or keep more than {self._keep} changes"
+        )
+
+    def _at(self, number: int) -> dict[int, int]:
+        index = bisect_right(self._segments, number, key=lambda segment: segment.first_id) - 1
+        segment = self._segments[index]
+        levels = dict(zip(segment.opening_keys, segment.opening_lots, strict=True))
+        end = number - segment.first_id
+        levels.update(zip(segment.keys[:end], segment.lots[:end], strict=True))
+        return {key: lots for key, lots in levels.items() if lots}
+
+    def _between(self, after: int, last: int) -> Iterator[tuple[int, int, int]]:
+        """Yield number, key and lots of the changes of the segments that hold those behind *after* up to *last*."""
+        for segment in self._segments:
+            if segment.first_id < last and segment.first_id + len(segment.keys) > after:
+                numbers = range(segment.first_id + 1, segment.first_id + 1 + len(segment.keys))
+                yield from zip(numbers, segment.keys, segment.lots, strict=True)
+
+    def _texts(self, keys: list[int], levels: dict[int, int]) -> list[Level]:
+        price, qty = self._instrument.price, self._instrument.qty
+        return [(price(abs(key)), qty(levels[key])) for key in keys]
+
+    def _print(self, trade_id: int) -> TruthTrade:
+        at = 4 * (trade_id - self.first_trade_id)
+        us, ticks, lots, side = self._trades[at : at + 4]
+        return TruthTrade(trade_id, us, self._instrument.price(ticks), self._instrument.qty(lots), side < 0)
+
+
+class _Segment:
+    """Changes of the book in order, and the book before them."""
+
+    __slots__ = ("first_id", "keys", "lots", "opening_keys", "opening_lots")
+
+    def __init__(self, first_id: int, levels: dict[int, int]) -> None:
+        self.first_id = first_id
+        self.opening_keys = array("q", levels)
+        self.opening_lots = array("q", levels.values())
+        self.keys = array("q")
+        self.lots = array("q")

@@ -1,0 +1,155 @@
+"""The truth against a replay of everything by a dict."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.instrument import Instrument
+from mm.sim.exchange.truth import Forgotten, Truth
+from mm.sim.matching.order_log import ROW_LEVEL, ROW_REST, ROW_TRADE, Row
+
+GRID = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000)
+FIRST = 500
+
+
+def level(update_id: int, side: int, ticks: int, lots: int) -> Row:
+    return (7, ROW_LEVEL, 1, 0, 0, side, ticks, lots, 0, update_id)
+
+
+def trade(trade_id: int, us: int, side: int, ticks: int, lots: int) -> Row:
+    return (us, ROW_TRADE, 9, 8, 5, side, ticks, lots, trade_id, 0)
+
+
+def text(units: int, step_e8: int) -> str:
+    whole, rest = divmod(units * step_e8, 10**8)
+    return f"{whole}.{rest:08d}"
+
+
+def replayed(changes: list[tuple[int, int, int]], count: int) -> tuple[list, list]:
+    """Return bids and asks after the first *count* changes, by a dict that starts from nothing."""
+    book: dict[tuple[int, int], int] = {}
+    for side, ticks, lots in changes[:count]:
+        book[side, ticks] = lots
+    sides = []
+    for side in (1, -1):
+        prices = sorted((ticks for at, ticks in book if at == side and book[at, ticks]), reverse=side > 0)
+        sides.append([(text(ticks, 1_000_000), text(book[side, ticks], 100_000)) for ticks in prices])
+    return tuple(sides)
+
+
+CHANGES = st.lists(
+    st.tuples(st.sampled_from([1, -1]), st.integers(1, 40), st.integers(0, 3) | st.integers(1, 2**48 - 1)), max_size=300
+)
+
+
+@pytest.fixture(autouse=True)
+def _short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a small example cross many segments."""
+    monkeypatch.setattr("mm.sim.exchange.truth._SEGMENT", 8)
+
+
+def told(changes: list[tuple[int, int, int]], **options: int) -> Truth:
+    truth = Truth(GRID, first_update_id=FIRST, **options)
+    truth.listen(level(FIRST + number, *change) for number, change in enumerate(changes, 1))
+    return truth
+
+
+@given(CHANGES, st.data())
+def test_the_book_at_any_id_is_that_of_a_replay_of_everything(changes: list, data: st.DataObject) -> None:
+    """A check of a recording asks for any id, in any order, long after it happened."""
+    truth = told(changes)
+    for count in data.draw(st.lists(st.integers(0, len(changes)), max_size=8)):
+        assert truth.book(FIRST + count) == replayed(changes, count)
+
+
+@given(CHANGES.filter(len), st.data())
+def test_what_changed_brings_the_book_before_to_the_book_after(changes: list, data: st.DataObject) -> None:
+    """A widened depth message made of it is one that the exchange could have sent."""
+    truth = told(changes)
+    last = data.draw(st.integers(1, len(changes)))
+    first = data.draw(st.integers(1, last))
+    for side, (before, changed, after) in enumerate(
+        zip(
+            truth.book(FIRST + first - 1),
+            truth.changed(FIRST + first, FIRST + last),
+            truth.book(FIRST + last),
+            strict=1,
+        )
+    ):
+        assert {price for price, _ in changed} == {
+            text(ticks, 1_000_000) for at, ticks, _ in changes[first - 1 : last] if at == (1, -1)[side]
+        }
+        shown = {price: qty for price, qty in (dict(before) | dict(changed)).items() if qty != "0.00000000"}
+        assert shown == dict(after)
+
+
+@given(CHANGES, st.integers(1, 60))
+def test_it_forgets_the_oldest_and_says_so(changes: list, keep: int) -> None:
+    """A server that runs for weeks must not grow; an answer about a time it forgot must not be a guess."""
+    truth = told(changes, keep=keep)
+    assert truth.first_update_id <= max(FIRST, FIRST + len(changes) - keep)
+    assert len(changes) - (truth.first_update_id - FIRST) <= keep + 2 * 80 + 8
+    assert truth.book(truth.first_update_id) == replayed(changes, truth.first_update_id - FIRST)
+    assert truth.book(truth.last_update_id) == replayed(changes, len(changes))
+    for wrong in (truth.first_update_id - 1, truth.last_update_id + 1):
+        with pytest.raises(Forgotten, match=f"update id {wrong}: the truth has"):
+            truth.book(wrong)
+
+
+@given(CHANGES, st.integers(0, 300), st.integers(0, 300), st.integers(1, FIRST))
+def test_after_a_reset_of_ids_every_book_keeps_a_name(changes: list, cut: int, again: int, first: int) -> None:
+    """Two eras may use one number; each id of the wire still leads to its own book."""
+    cut, again = sorted((min(cut, len(changes)), min(again, len(changes))))
+    truth = told(changes)
+    truth.renumber(FIRST + cut, first)
+    truth.renumber(first + again - cut - 1, 3)
+    for count in range(len(changes) + 1):
+        if count <= cut:
+            assert truth.book(FIRST + count, era=0) == replayed(changes, count)
+        elif count <= again:
+            assert truth.book(first + count - cut - 1, era=1) == replayed(changes, count)
+        else:
+            assert truth.book(3 + count - again - 1) == replayed(changes, count)
+    assert truth.last_update_id == 3 + len(changes) - again - 1
+    assert truth.first_update_id == FIRST
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, -1]), st.integers(1, 99), st.integers(1, 99))))
+def test_trades_come_back_as_they_happened(prints: list) -> None:
+    """A trade id that is missing in a recording is looked up here."""
+    truth = Truth(GRID)
+    truth.listen(trade(40 + number, *one) for number, one in enumerate(prints))
+    expected = [
+        (40 + number, us, text(ticks, 1_000_000), text(lots, 100_000), side < 0)
+        for number, (us, side, ticks, lots) in enumerate(prints)
+    ]
+    assert truth.trades(truth.first_trade_id, truth.last_trade_id) == expected
+    for start in range(len(prints)):
+        assert truth.trades(40 + start, truth.last_trade_id) == expected[start:]
+    with pytest.raises(Forgotten, match="the truth has"):
+        truth.trades(truth.last_trade_id, truth.last_trade_id + 1)
+
+
+def test_trades_are_bounded_too() -> None:
+    """What is dropped is named by the first id that is left."""
+    truth = Truth(GRID, keep=10)
+    truth.listen(trade(number, number, 1, 5, number) for number in range(1, 101))
+    assert truth.last_trade_id - 20 <= truth.first_trade_id <= truth.last_trade_id - 10 + 1
+    assert [one.trade_id for one in truth.trades(truth.first_trade_id, 100)] == [*range(truth.first_trade_id, 101)]
+    with pytest.raises(Forgotten):
+        truth.trades(truth.first_trade_id - 1, 100)
+
+
+def test_a_hole_in_what_it_hears_is_refused() -> None:
+    """A truth that missed a change would accuse the recorder."""
+    truth = told([(1, 5, 5)])
+    with pytest.raises(ValueError, match="update id 503 follows 501"):
+        truth.listen([level(503, 1, 5, 6)])
+    truth.listen([trade(1, 0, 1, 5, 5), (0, ROW_REST, 4, 0, 0, 1, 5, 5, 0, 0)])
+    with pytest.raises(ValueError, match="trade id 3 follows 1"):
+        truth.listen([trade(3, 0, 1, 5, 5)])
+    with pytest.raises(ValueError, match="keep=0"):
+        Truth(GRID, keep=0)
+    truth.renumber(501, 1)
+    with pytest.raises(ValueError, match="before the era"):
+        truth.renumber(-1, 1)

@@ -25,6 +25,10 @@ from mm.run_manifest import InputFile, OutputFile
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
+    from mm.page.frame import About
+
+
+PAGE = "report.html"
 
 
 class Run:
@@ -88,17 +92,24 @@ class Run:
         relative = Path(os.path.relpath(path, self._plan.day.data_root)).as_posix()
         self._inputs[relative] = run_manifest.read_input(path, relative)
 
-    def write_result(self, result: "Result", name: str = "") -> None:
-        """Write a backtest into the run, or into its folder *name*; its summary is the run's main output."""
+    @property
+    def about(self) -> "About":
+        """What a page of the run says of how to get it again: the command and the knobs."""
         from mm.page.frame import About
 
+        return About(self._plan.command(), {key: one.entry() for key, one in self._plan.knobs.items()})
+
+    def write_page(self, html: str) -> None:
+        """Write the run's page; it shows the command and where knobs came from, so it is not in the digest."""
+        self.output(PAGE, digest=False).write_text(html, encoding="utf-8")
+
+    def write_result(self, result: "Result", name: str = "") -> None:
+        """Write a backtest into the run, or into its folder *name*; its summary is the run's main output."""
         place = PurePosixPath(name)
-        about = About(self._plan.command(), {key: one.entry() for key, one in self._plan.knobs.items()})
         with self.timing("write"):
-            rows = result.write(self.partial / place, about)
+            rows = result.write(self.partial / place, self.about)
         for file, count in rows.items():
-            # The page shows the command and where its knobs came from, which is not the work.
-            self.output(str(place / file), count, digest=file != "report.html")
+            self.output(str(place / file), count, digest=file != PAGE)
         self.artefact, self.summary = str(place / "summary.json"), dict(result.summary)
 
     @contextmanager

@@ -55,6 +55,15 @@ svg .value { fill: var(--ink); font-size: 13px; font-weight: 600; }
 .zero { stroke: var(--zero); fill: none; }
 .line { stroke: var(--main); stroke-width: 1.5; fill: none; stroke-linejoin: round; }
 .faint { stroke: var(--soft); stroke-width: 1; fill: none; stroke-linejoin: round; opacity: .75; }
+.band { fill: var(--main); opacity: .13; }
+.whisker path { stroke: var(--main); stroke-width: 1.4; fill: none; }
+.whisker circle { fill: var(--main); }
+.whisker.buy path, .whisker.sell path { fill: none; }
+.whisker.buy path { stroke: var(--buy); }
+.whisker.sell path { stroke: var(--sell); }
+.whisker.buy circle { fill: var(--buy); }
+.whisker.sell circle { fill: var(--sell); }
+svg .whisker.buy, svg .whisker.sell { fill: none; }
 .error { stroke: var(--main); stroke-width: 1.5; fill: none; }
 .dash { stroke: var(--loss); stroke-width: 1.5; stroke-dasharray: 5 4; fill: none; }
 .point { fill: var(--main); stroke: var(--card); stroke-width: 2; }

@@ -84,6 +84,41 @@ class Plot:
             marks.append(self.label(x, label))
         return "".join(marks)
 
+    def number_axis(self, text: Callable[[float], str], most: int = 12) -> str:
+        """Return labels at *most* round values or so of x, below the plot; none where *text* is empty."""
+        marks = []
+        for value in filter(text, round_values(*self.x, most)):
+            x = float(self.across(value))
+            marks.append(f'<path class="rule" d="M{x:.1f} {self.height - BOTTOM}v4"/>')
+            marks.append(self.label(x, text(value)))
+        return "".join(marks)
+
+    def path(self, x: "Floats", y: "Floats", kind: str) -> str:
+        """Return a line through points of rising x; NaN splits it."""
+        pieces, pen = [], "M"
+        for a, b in zip(self.across(x).tolist(), self.up(y).tolist(), strict=True):
+            if math.isnan(b):
+                pen = "M"
+                continue
+            pieces.append(f"{pen}{a:.1f} {b:.1f}")
+            pen = "L"
+        return f'<path class="{kind}" d="{"".join(pieces)}"/>'
+
+    def band(self, x: "Floats", low: "Floats", high: "Floats", kind: str) -> str:
+        """Return the area between two lines over x."""
+        there = list(zip(self.across(x).tolist(), self.up(high).tolist(), strict=True))
+        back = list(zip(self.across(x).tolist(), self.up(low).tolist(), strict=True))[::-1]
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in [*there, *back])
+        return f'<path class="{kind}" d="M{points}z"/>' if points else ""
+
+    def whisker(self, x: float, y: float, ends: tuple[float, float], kind: str, title: str) -> str:
+        """Return a point with an error bar to *ends*, all in values; *title* shows under the pointer."""
+        at, (low, high) = float(self.across(x)), (float(self.up(end)) for end in ends)
+        return (
+            f'<g class="{kind}"><title>{escape(title)}</title><path d="M{at:.1f} {low:.1f}V{high:.1f}"/>'
+            f'<circle cx="{at:.1f}" cy="{float(self.up(y)):.1f}" r="3.5"/></g>'
+        )
+
     def label(self, x: float, text: str, kind: str = "tick mid") -> str:
         """Return *text* below the plot, centred at *x*."""
         return f'<text class="{kind}" x="{x:.1f}" y="{self.height - BOTTOM + 17}">{escape(text)}</text>'

@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import polars as pl
@@ -14,38 +13,7 @@ from mm.backtest import _page_charts
 from mm.backtest.page import page
 from mm.backtest.result import Result
 from mm.page.frame import About
-
-VOID = {"meta"}
-
-
-class Tags(HTMLParser):
-    """Follows the nesting of tags, in HTML and in the SVG within."""
-
-    def __init__(self):
-        super().__init__(convert_charrefs=True)
-        self.stack, self.words, self.seen = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-
-def read(html):
-    tags = Tags()
-    tags.feed(html)
-    tags.close()
-    assert tags.stack == []
-    return tags
+from pages import read
 
 
 def page_of(result, about=None):

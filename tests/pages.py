@@ -1,0 +1,36 @@
+"""Read an HTML page back, and see that it is whole."""
+
+from html.parser import HTMLParser
+
+VOID = {"meta"}
+
+
+class Tags(HTMLParser):
+    """Follows the nesting of tags, in HTML and in the SVG within."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.stack, self.words, self.seen = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def read(html):
+    """Return the tags and words of a page; every tag must be closed where it belongs."""
+    tags = Tags()
+    tags.feed(html)
+    tags.close()
+    assert tags.stack == []
+    return tags

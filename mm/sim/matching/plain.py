@@ -1,0 +1,300 @@
+"""The exchange in a box, to be read: one symbol's order book with price-time priority, in plain Python.
+
+An order that arrives (the taker) meets what rests on the other side (the makers), best price first and the oldest
+first within a price, always at the maker's price. What is left of it rests behind all others at its own price, or
+expires. Every step leaves rows in the order log (`mm.sim.matching.order_log`).
+
+`mm.sim.matching._core` is the same engine compiled; docs/exchange.md states the rules that both follow.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from mm.sim.matching.order_log import (
+    COMMAND,
+    FOK,
+    LIMIT,
+    MAKER,
+    MARKET,
+    MOST_LOTS,
+    MOST_TICKS,
+    OP_CANCEL,
+    OP_REDUCE,
+    OP_REPLACE,
+    OP_SUBMIT,
+    REASON_FOK,
+    REASON_IOC,
+    REASON_STP,
+    ROW_CANCEL,
+    ROW_EXPIRE,
+    ROW_LEVEL,
+    ROW_NEW,
+    ROW_REDUCE,
+    ROW_REFUSE,
+    ROW_REST,
+    ROW_TRADE,
+    STP_DECREMENT,
+    STP_EXPIRE_BOTH,
+    STP_EXPIRE_MAKER,
+    STP_EXPIRE_TAKER,
+    STP_NONE,
+    WOULD_CROSS,
+    Row,
+)
+from mm.sim.matching.plain_book import Level, Order, PlainBook, checked_side
+
+_MOST = 2**63 - 1
+
+
+class PlainMatching(PlainBook):
+    """One symbol's matching engine: commands in, rows of the order log out.
+
+    Prices are whole ticks, quantities whole lots, instants µs that never fall, sides +1 (buy) and -1 (sell). An
+    argument out of range raises ValueError and changes nothing.
+
+    Args:
+        first_order_id: The id before that of the first order, 0 or more.
+        first_trade_id: Likewise of the first trade.
+        first_update_id: Likewise of the first change of a level.
+        log: Whether rows are kept for `take_log`.
+
+    Attributes:
+        last_order_id: That of the last order accepted.
+        last_trade_id: That of the last trade.
+        update_id: That of the last change of a level.
+    """
+
+    def __init__(
+        self, *, first_order_id: int = 0, first_trade_id: int = 0, first_update_id: int = 0, log: bool = True
+    ) -> None:
+        super().__init__()
+        self.last_order_id = _within("first_order_id", first_order_id, 0, _MOST)
+        self.last_trade_id = _within("first_trade_id", first_trade_id, 0, _MOST)
+        self.update_id = _within("first_update_id", first_update_id, 0, _MOST)
+        self._us = -_MOST - 1
+        self._logs = log
+        self._log: list[Row] = []
+
+    def submit(  # noqa: PLR0913, PLR0917 - what an order is made of
+        self, us: int, account: int, side: int, ticks: int, lots: int, kind: int = LIMIT, stp: int = STP_NONE
+    ) -> int:
+        """Send an order and return its id, or WOULD_CROSS.
+
+        Args:
+            us: Now.
+            account: Whose order it is, 0 or more.
+            side: +1 buy, -1 sell.
+            ticks: The worst price it accepts; 0 of a MARKET order, which accepts any.
+            lots: Its quantity.
+            kind: LIMIT lets what is left rest; MAKER is refused where it would match at once; IOC and MARKET let what
+                is left expire; FOK is filled whole or not at all.
+            stp: What happens when it meets an order of its own account.
+        """
+        _within("account", account, 0, _MOST)
+        checked_side(side)
+        _check_terms(ticks, lots, kind, stp)
+        self._advance(us)
+        return self._submit(Order(0, account, side, ticks, lots), kind, stp)
+
+    def cancel(self, us: int, order_id: int) -> int:
+        """Take a resting order from the book and return the lots that were left of it; 0 if no such order rests."""
+        self._advance(us)
+        order = self._resting.get(order_id)
+        return self._cancel(order) if order else 0
+
+    def reduce(self, us: int, order_id: int, lots: int) -> int:
+        """Lower a resting order to *lots*, at the place it has, and return them; 0 if no such order rests.
+
+        Raises:
+            ValueError: Also if *lots* are not below what is left of it.
+        """
+        _within("lots", lots, 1, MOST_LOTS)
+        order = self._resting.get(order_id)
+        if order and lots >= order.lots:
+            raise ValueError(f"lots {lots} are not below the {order.lots} that are left of order {order_id}")
+        self._advance(us)
+        return self._reduce(order, lots) if order else 0
+
+    def replace(self, us: int, order_id: int, ticks: int, lots: int, kind: int = LIMIT, stp: int = STP_NONE) -> int:
+        """Cancel a resting order and send another of its account and side in one step, behind all others.
+
+        Returns:
+            The new order's id; WOULD_CROSS, and the old one stays cancelled; 0 if no such order rests, and then
+            nothing was sent.
+        """
+        _check_terms(ticks, lots, kind, stp)
+        self._advance(us)
+        order = self._resting.get(order_id)
+        if not order:
+            return 0
+        self._cancel(order)
+        return self._submit(Order(0, order.account, order.side, ticks, lots), kind, stp)
+
+    def run(self, commands: Iterable[Sequence[int]]) -> None:
+        """Do many commands: rows of whole numbers named by `COMMAND`.
+
+        `arg` is the order id of a cancel, reduce or replace, and the `stp` of a submit; a replacing order has
+        STP_NONE. A command for an order that does not rest does nothing, nor does a reduction to what is left or more.
+
+        Raises:
+            ValueError: If a row is no command; those before it are done.
+        """
+        for number, command in enumerate(commands):
+            try:
+                self._run_one(command)
+            except ValueError as error:
+                raise ValueError(f"commands row {number}: {error}") from error
+
+    def take_log(self) -> list[Row]:
+        """Return the rows of the order log since the last call."""
+        rows, self._log = self._log, []
+        return rows
+
+    def _run_one(self, command: Sequence[int]) -> None:
+        if len(command) != len(COMMAND):
+            raise ValueError(f"{len(command)} values are not the {len(COMMAND)} of {', '.join(COMMAND)}")
+        us, op, account, side, ticks, lots, kind, arg = map(int, command)
+        if op == OP_SUBMIT:
+            self.submit(us, account, side, ticks, lots, kind, arg)
+        elif op == OP_CANCEL:
+            self.cancel(us, arg)
+        elif op == OP_REDUCE:
+            order = self._resting.get(arg)
+            self.reduce(us, arg if order and lots < order.lots else 0, lots)
+        elif op == OP_REPLACE:
+            self.replace(us, arg, ticks, lots, kind)
+        else:
+            raise ValueError(f"op {op} is not one of {OP_SUBMIT} to {OP_REPLACE}")
+
+    def _submit(self, taker: Order, kind: int, stp: int) -> int:
+        if kind == MAKER and self._meets(taker):
+            self._note(ROW_REFUSE, taker, taker.lots)
+            return WOULD_CROSS
+        self.last_order_id += 1
+        taker.order_id = self.last_order_id
+        self._note(ROW_NEW, taker, taker.lots, other_id=kind)
+        if kind == FOK and not self._fillable(taker, stp):
+            self._expire(taker, REASON_FOK, taker.lots)
+            return taker.order_id
+        self._match(taker, stp)
+        if taker.lots and kind in (LIMIT, MAKER):
+            self._rest(taker)
+        elif taker.lots:
+            self._expire(taker, REASON_IOC, taker.lots)
+        return taker.order_id
+
+    def _match(self, taker: Order, stp: int) -> None:
+        """Let *taker* meet one maker after the other, until nothing is left of it or no price is acceptable."""
+        while taker.lots and (level := self._meets(taker)):
+            maker = next(iter(level.queue.values()))
+            if stp != STP_NONE and maker.account == taker.account:
+                self._prevent(taker, maker, stp)
+            else:
+                self._trade(taker, maker)
+
+    def _meets(self, taker: Order) -> Level | None:
+        """Return the best level of the other side if *taker* accepts its price, or None."""
+        level = self._sides[-taker.side].best()
+        return level if level and taker.accepts(level.ticks) else None
+
+    def _fillable(self, taker: Order, stp: int) -> bool:
+        """Tell whether others rest with enough lots, at prices that *taker* accepts, to fill it whole."""
+        missing = taker.lots
+        for level in self._sides[-taker.side]:
+            if missing <= 0 or not taker.accepts(level.ticks):
+                break
+            makers = (maker for maker in level.queue.values() if stp == STP_NONE or maker.account != taker.account)
+            missing -= sum(maker.lots for maker in makers)
+        return missing <= 0
+
+    def _trade(self, taker: Order, maker: Order) -> None:
+        lots = min(taker.lots, maker.lots)
+        self.last_trade_id += 1
+        taker.lots -= lots
+        self._note(ROW_TRADE, taker, lots, other_id=maker.order_id, ticks=maker.ticks, trade_id=self.last_trade_id)
+        self._take(maker, lots)
+
+    def _prevent(self, taker: Order, maker: Order, stp: int) -> None:
+        """Keep two orders of one account from trading with each other."""
+        if stp == STP_DECREMENT:
+            self._decrement(taker, maker)
+        if stp in (STP_EXPIRE_MAKER, STP_EXPIRE_BOTH):
+            self._expire(maker, REASON_STP, maker.lots)
+        if stp in (STP_EXPIRE_TAKER, STP_EXPIRE_BOTH):
+            self._expire(taker, REASON_STP, taker.lots)
+
+    def _decrement(self, taker: Order, maker: Order) -> None:
+        """Lower both by what the smaller one has, which expires with nothing left."""
+        lots = min(taker.lots, maker.lots)
+        taker.lots -= lots
+        if lots < maker.lots:
+            self._reduce(maker, maker.lots - lots)
+        else:
+            self._expire(maker, REASON_STP, 0)
+        if taker.lots == 0:
+            self._expire(taker, REASON_STP, 0)
+
+    def _rest(self, order: Order) -> None:
+        self._note(ROW_REST, order, order.lots)
+        self._resting[order.order_id] = order
+        self._note_level(order, self._sides[order.side].add(order))
+
+    def _cancel(self, order: Order) -> int:
+        lots = order.lots
+        self._note(ROW_CANCEL, order, lots)
+        self._take(order, lots)
+        return lots
+
+    def _reduce(self, order: Order, lots: int) -> int:
+        self._note(ROW_REDUCE, order, lots)
+        self._take(order, order.lots - lots)
+        return lots
+
+    def _expire(self, order: Order, reason: int, lots: int) -> None:
+        """End *order*, a taker or one that rests, of which *lots* were left."""
+        self._note(ROW_EXPIRE, order, lots, other_id=reason)
+        if order.order_id in self._resting:
+            self._take(order, order.lots)
+        order.lots = 0
+
+    def _take(self, order: Order, lots: int) -> None:
+        """Take *lots* from a resting order, which leaves the book with its last one."""
+        shown = self._sides[order.side].take(order, lots)
+        if order.lots == 0:
+            del self._resting[order.order_id]
+        self._note_level(order, shown)
+
+    def _note(
+        self, kind: int, order: Order, lots: int, *, other_id: int = 0, ticks: int | None = None, trade_id: int = 0
+    ) -> None:
+        price = order.ticks if ticks is None else ticks
+        self._log_row((self._us, kind, order.order_id, other_id, order.account, order.side, price, lots, trade_id, 0))
+
+    def _note_level(self, order: Order, lots: int) -> None:
+        """Count the change that *order* made to its level, which now shows *lots*."""
+        self.update_id += 1
+        self._log_row((self._us, ROW_LEVEL, order.order_id, 0, 0, order.side, order.ticks, lots, 0, self.update_id))
+
+    def _log_row(self, row: Row) -> None:
+        if self._logs:
+            self._log.append(row)
+
+    def _advance(self, us: int) -> None:
+        if us < self._us:
+            raise ValueError(f"us {us} is before {self._us}; instants never fall")
+        self._us = _within("us", us, -_MOST - 1, _MOST)
+
+
+def _within(name: str, value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise ValueError(f"{name} {value} is not within {least} to {most}")
+    return value
+
+
+def _check_terms(ticks: int, lots: int, kind: int, stp: int) -> None:
+    _within("kind", kind, LIMIT, MARKET)
+    _within("stp", stp, STP_NONE, STP_DECREMENT)
+    if kind == MARKET:
+        _within("ticks of a MARKET order", ticks, 0, 0)
+    else:
+        _within("ticks", ticks, 1, MOST_TICKS)
+    _within("lots", lots, 1, MOST_LOTS)

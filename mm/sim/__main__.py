@@ -31,7 +31,7 @@ def day(console: Console, simulated: Simulated, *scenarios: Poisson) -> None:
     """Make simulated days: day folders as a recorder writes them, and the truth of their market in truth.json."""
     from mm.market_data.layout import DayFolder
     from mm.sim.flow.day import TRUTH, make_day
-    from mm.sim.flow.market import Session
+    from mm.sim.flow.session import Session
 
     scenario = dict(zip(SCENARIOS, scenarios, strict=True))[simulated.scenario]
     truths: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ from mm.calibration.calibrate import Meter, Recipe, calibrate, measure
 from mm.errors import UsageError
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.market import Session
+from mm.sim.flow.session import Session
 from mm.sim.flow.scenario import Poisson
 
 A, K = 1.2, 0.4

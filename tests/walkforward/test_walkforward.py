@@ -17,7 +17,7 @@ from mm.calibration.windows import Plan
 from mm.errors import FitError, UsageError
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.market import Session
+from mm.sim.flow.session import Session
 from mm.sim.flow.scenario import Poisson
 from mm.walkforward.walkforward import schedule_of, walkforward
 

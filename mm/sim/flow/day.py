@@ -20,11 +20,11 @@ from mm.instrument import Instrument
 from mm.market_data.day_writer import DayWriter, Stamp, Trade
 from mm.market_data.layout import DayFolder
 from mm.market_data.local_orderbook import LocalOrderBook
-from mm.sim.flow.market import MarketDay, Session
+from mm.sim.flow.session import MarketDay, Session
 from mm.sim.flow.scenario import Poisson
 
 if TYPE_CHECKING:
-    from mm.sim.flow.market import Ints
+    from mm.sim.flow.session import Ints
 
 TRUTH = "truth.json"
 TOP_N = 20

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.errors import UsageError
-from mm.sim.flow.market import MS_PER_S, STEP_MS, MarketDay, Session
+from mm.sim.flow.session import MS_PER_S, STEP_MS, MarketDay, Session
 from mm.sim.flow.regular_book import SIDES, RegularBook, Sweeps, play
 
 if TYPE_CHECKING:
-    from mm.sim.flow.market import Ints
+    from mm.sim.flow.session import Ints
     from mm.sim.flow.scenario import Poisson
 
 LEAST_LEVELS = 100

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.instrument import Instrument
-from mm.sim.flow.market import STEP_MS, MarketDay, Session
+from mm.sim.flow.session import STEP_MS, MarketDay, Session
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from mm.sim.flow.market import Bools, Ints
+    from mm.sim.flow.session import Bools, Ints
 
 SIDES = (1, -1)
 

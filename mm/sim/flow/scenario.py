@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.knobs import decimal, knob, number, whole
-from mm.sim.flow.market import MarketDay, Session
+from mm.sim.flow.session import MarketDay, Session
 
 MIN_NOTIONAL_E8 = 5 * E8
 _RATE = number(0, 100)  # more orders of a side than this crowd the milliseconds that tell them apart

@@ -12,7 +12,7 @@ from mm.errors import UsageError
 from mm.market_data.check import check_day
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.market import Session
+from mm.sim.flow.session import Session
 from mm.sim.flow.scenario import Poisson
 
 DAY = "20260105"

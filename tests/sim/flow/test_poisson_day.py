@@ -11,7 +11,7 @@ from mm.errors import UsageError
 from mm.market_data.layout import DayFolder
 from mm.sim.flow import poisson_day
 from mm.sim.flow.day import make_day
-from mm.sim.flow.market import Session
+from mm.sim.flow.session import Session
 from mm.sim.flow.scenario import Poisson
 
 HOURS = 1.5

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm.instrument import Instrument
-from mm.sim.flow.market import STEP_MS, MarketDay, Session
+from mm.sim.flow.session import STEP_MS, MarketDay, Session
 from mm.sim.flow.regular_book import RegularBook, Sweeps, play
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000)

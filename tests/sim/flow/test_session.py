@@ -3,7 +3,7 @@
 import pytest
 
 from mm.clock import iso
-from mm.sim.flow.market import Session
+from mm.sim.flow.session import Session
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,169 @@
+"""Events of the market streams as the exchange sends them: fields in its order, decimals as exact text, no float.
+
+Texts are put together by hand, because each is sent to many connections and made once.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from websockets.frames import Frame, Opcode
+
+from mm.clock import US_PER_MS
+from mm.instrument import Instrument
+from mm.market_data.local_orderbook import Level
+from mm.sim.matching.order_log import Row
+from mm.sim.wire.agg_trades import AggTrade
+from mm.sim.wire.http_messages import json_bytes
+
+_TEXTS = 1 << 16
+SHUTDOWN_STREAM = "!serverShutdown"
+_EMPTY: Level = ("0.00000000", "0.00000000")
+
+
+class Message:
+    """One event on its way to connections.
+
+    Attributes:
+        stream: Name of the stream, as events that are wrapped say it.
+        kind: ``depth partial trade aggTrade bookTicker``, or ``other``.
+        first_id: Of a depth event U; of a trade its id, of an aggregate trade its first; else the id of the book.
+        last_id: Of a depth event u; of a trade its id, of an aggregate trade its last; else the id of the book.
+        raw: The event alone, as JSON.
+    """
+
+    __slots__ = ("_combined_frame", "_raw_frame", "first_id", "kind", "last_id", "raw", "stream")
+
+    def __init__(self, stream: str, kind: str, first_id: int, last_id: int, raw: bytes) -> None:
+        self.stream = stream
+        self.kind = kind
+        self.first_id = first_id
+        self.last_id = last_id
+        self.raw = raw
+        self._raw_frame = b""
+        self._combined_frame = b""
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The event as an object, a new one each time."""
+        found: dict[str, Any] = json.loads(self.raw)
+        return found
+
+    def changed(self, event: Mapping[str, Any]) -> "Message":
+        """Return this message with *event* in the place of its own; the ids stay."""
+        return Message(self.stream, self.kind, self.first_id, self.last_id, json_bytes(event))
+
+    def payload(self, *, combined: bool) -> bytes:
+        """Return the text of the message, wrapped with the stream's name where *combined* asks for it."""
+        return b'{"stream":%b,"data":%b}' % (_quoted(self.stream), self.raw) if combined else self.raw
+
+    def frame(self, *, combined: bool) -> bytes:
+        """Return the payload as a WebSocket frame, made once."""
+        if combined:
+            self._combined_frame = self._combined_frame or text_frame(self.payload(combined=True))
+            return self._combined_frame
+        self._raw_frame = self._raw_frame or text_frame(self.raw)
+        return self._raw_frame
+
+
+class Batch(NamedTuple):
+    """What a depth event tells: ids *first_id* to *last_id* and the levels they set, as text by price in ticks."""
+
+    first_id: int
+    last_id: int
+    bids: dict[int, str]
+    asks: dict[int, str]
+
+    def then(self, later: "Batch") -> "Batch":
+        """Return this batch and the *later* one, which follows without a hole, as one: quantities are absolute."""
+        return Batch(self.first_id, later.last_id, self.bids | later.bids, self.asks | later.asks)
+
+
+class Texts:
+    """Writes the events of one instrument.
+
+    Attributes:
+        price: Ticks to decimal text.
+        qty: Lots to decimal text.
+    """
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.price = lru_cache(_TEXTS)(instrument.price)
+        self.qty = lru_cache(_TEXTS)(instrument.qty)
+        self._symbol = json.dumps(instrument.symbol, ensure_ascii=False)
+
+    def trade(self, name: str, row: Row, *, micro: bool) -> Message:
+        """Return the event of a TRADE row on the stream *name*; stamps are µs with *micro*, else ms."""
+        us, _, _, _, _, side, ticks, lots, trade_id, _ = row
+        stamp = stamped(us, micro=micro)
+        text = (
+            f'{{"e":"trade","E":{stamp},"s":{self._symbol},"t":{trade_id},"p":"{self.price(ticks)}",'
+            f'"q":"{self.qty(lots)}","T":{stamp},"m":{_maker_bought(side)},"M":true}}'
+        )
+        return Message(name, "trade", trade_id, trade_id, text.encode())
+
+    def agg_trade(self, name: str, trade: AggTrade, *, micro: bool) -> Message:
+        """Return the event of an aggregate trade on the stream *name*."""
+        stamp = stamped(trade.us, micro=micro)
+        text = (
+            f'{{"e":"aggTrade","E":{stamp},"s":{self._symbol},"a":{trade.id},"p":"{self.price(trade.ticks)}",'
+            f'"q":"{self.qty(trade.lots)}","f":{trade.first_id},"l":{trade.last_id},"T":{stamp},'
+            f'"m":{_maker_bought(trade.side)},"M":true}}'
+        )
+        return Message(name, "aggTrade", trade.first_id, trade.last_id, text.encode())
+
+    def book_ticker(self, name: str, update_id: int, bids: list[Level], asks: list[Level]) -> Message:
+        """Return the event of the best levels after *update_id*; a side without levels has price and quantity 0."""
+        (bid, bid_qty), (ask, ask_qty) = (bids or [_EMPTY])[0], (asks or [_EMPTY])[0]
+        text = f'{{"u":{update_id},"s":{self._symbol},"b":"{bid}","B":"{bid_qty}","a":"{ask}","A":"{ask_qty}"}}'
+        return Message(name, "bookTicker", update_id, update_id, text.encode())
+
+    def level(self, ticks: int, lots: int) -> str:
+        """Return a level as events have it."""
+        return f'["{self.price(ticks)}","{self.qty(lots)}"]'
+
+    def depth(self, name: str, batch: Batch, us: int, *, micro: bool) -> Message:
+        """Return the event of *batch* at the instant *us*, each side best first."""
+        bids = ",".join([batch.bids[ticks] for ticks in sorted(batch.bids, reverse=True)])
+        asks = ",".join([batch.asks[ticks] for ticks in sorted(batch.asks)])
+        text = (
+            f'{{"e":"depthUpdate","E":{stamped(us, micro=micro)},"s":{self._symbol},'
+            f'"U":{batch.first_id},"u":{batch.last_id},"b":[{bids}],"a":[{asks}]}}'
+        )
+        return Message(name, "depth", batch.first_id, batch.last_id, text.encode())
+
+    def partial(self, name: str, update_id: int, bids: list[Level], asks: list[Level]) -> Message:
+        """Return the event of the best levels of both sides after *update_id*; it has no stamp and no symbol."""
+        raw = json_bytes({"lastUpdateId": update_id, "bids": bids, "asks": asks})
+        return Message(name, "partial", update_id, update_id, raw)
+
+
+def server_shutdown(us: int, *, micro: bool) -> Message:
+    """Return what tells a connection, at the instant *us*, that its server is about to go."""
+    raw = json_bytes({"e": "serverShutdown", "E": stamped(us, micro=micro)})
+    return Message(SHUTDOWN_STREAM, "other", 0, 0, raw)
+
+
+def stamped(us: int, *, micro: bool) -> int:
+    """Return an instant as the client asked for it: in µs, or the ms that it lies in."""
+    return us if micro else us // US_PER_MS
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return *payload* as one whole text frame of a server."""
+    return Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """Return *payload* as one whole binary frame of a server: the exchange sends none, a fault may."""
+    return Frame(Opcode.BINARY, payload).serialize(mask=False)
+
+
+@lru_cache(_TEXTS)
+def _quoted(name: str) -> bytes:
+    return json_bytes(name)
+
+
+def _maker_bought(side: int) -> str:
+    return "true" if side < 0 else "false"

@@ -1,0 +1,99 @@
+"""What the exchange says when it refuses: its own codes and messages, as its documentation lists them."""
+
+from typing import Any
+
+from mm.errors import MMError
+
+BAD_REQUEST, UNAUTHORIZED, CONFLICT, TEAPOT, TOO_MANY = 400, 401, 409, 418, 429
+
+
+class ApiError(MMError):
+    """A request that the exchange refuses; the book is as it was.
+
+    Attributes:
+        code: The exchange's own, negative.
+        msg: The exchange's own words.
+        http_status: Of the answer; the WebSocket API gives the same number as ``status``.
+        data: Further fields of the answer's ``data``; None without.
+        retry_us: Instant from which a new attempt may succeed, µs; None where waiting does not help.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        msg: str,
+        http_status: int = BAD_REQUEST,
+        *,
+        data: dict[str, Any] | None = None,
+        retry_us: int | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {msg}")
+        self.code = code
+        self.msg = msg
+        self.http_status = http_status
+        self.data = data
+        self.retry_us = retry_us
+
+    def content(self) -> dict[str, Any]:
+        """Return the error as the exchange writes it, without ``data``."""
+        return {"code": self.code, "msg": self.msg}
+
+
+def mandatory(name: str) -> ApiError:
+    """Return the error of a parameter that is missing."""
+    return ApiError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+
+
+def one_of_two(first: str, second: str) -> ApiError:
+    """Return the error of two parameters of which one is needed."""
+    return ApiError(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
+
+
+def not_required(name: str) -> ApiError:
+    """Return the error of a parameter that does not go with the others."""
+    return ApiError(-1106, f"Parameter '{name}' sent when not required.")
+
+
+def not_valid(name: str) -> ApiError:
+    """Return the error of a value that a parameter does not know."""
+    return ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
+
+
+def bad_combination() -> ApiError:
+    """Return the error of optional parameters that exclude each other."""
+    return ApiError(-1128, "Combination of optional parameters invalid.")
+
+
+def invalid_message(msg: str) -> ApiError:
+    """Return the error of an order that does not reach the matching engine."""
+    return ApiError(-1013, msg)
+
+
+def filter_failure(name: str) -> ApiError:
+    """Return the error of an order that a filter stops."""
+    return invalid_message(f"Filter failure: {name}")
+
+
+def order_rejected(msg: str) -> ApiError:
+    """Return the error of an order that the matching engine refuses."""
+    return ApiError(-2010, msg)
+
+
+def cancel_rejected(msg: str = "Unknown order sent.") -> ApiError:
+    """Return the error of a cancel that the matching engine refuses."""
+    return ApiError(-2011, msg)
+
+
+def insufficient_balance() -> ApiError:
+    """Return the error of an order that its account cannot pay for."""
+    return order_rejected("Account has insufficient balance for requested action.")
+
+
+def would_take() -> ApiError:
+    """Return the error of a LIMIT_MAKER order that would have matched at once."""
+    return order_rejected("Order would immediately match and take.")
+
+
+def no_such_order() -> ApiError:
+    """Return the error of a query for an order that the account never had."""
+    return ApiError(-2013, "Order does not exist.")

@@ -1,0 +1,294 @@
+"""The exchange itself: one symbol, its users and its market, without a socket and without a clock.
+
+Every call says when. First the market does everything that it does up to that instant, then the user's wish is
+done, then the rows that it left go to everyone who listens, before the call returns.
+"""
+
+from collections.abc import Callable, Iterable
+
+from mm.sim.exchange import api_error
+from mm.sim.exchange.account import Account
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.core import Core, rows_of
+from mm.sim.exchange.market_walk import Walk
+from mm.sim.exchange.order import (
+    EXPIRED,
+    NEW,
+    PARTIALLY_FILLED,
+    REJECTED,
+    Amendment,
+    Execution,
+    NewOrder,
+    Order,
+    Position,
+)
+from mm.sim.exchange.requests import CancelReplaced, CancelRequest
+from mm.sim.exchange.rules import STP_MODES, Average, SymbolRules
+from mm.sim.exchange.settlement import Settlement
+from mm.sim.exchange.trade_tape import Trade, TradeTape
+from mm.sim.exchange.user_orders import UserOrders
+from mm.sim.flow.market import Flow
+from mm.sim.matching.order_log import FOK, IOC, LIMIT, MAKER, MARKET, ROW_TRADE, WOULD_CROSS, Row
+
+Listener = Callable[[list[Row]], None]
+Watcher = Callable[[Execution | Position], None]
+Levels = list[tuple[str, str]]
+"""Price and quantity, as decimal text."""
+
+_KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK}
+_REASONS = {
+    "Account has insufficient balance for requested action.": "INSUFFICIENT_BALANCES",
+    "Order would immediately match and take.": "WOULD_MATCH_IMMEDIATELY",
+}
+
+
+class Exchange:
+    """Binance's rules above a matching core.
+
+    Args:
+        rules: What orders the symbol takes.
+        core: The matching engine; it must write a log, which nobody else may drain.
+        flow: The market that trades by itself.
+        accounts: The users and their money.
+        start_us: The exchange's first instant.
+
+    Attributes:
+        rules: As given.
+        accounts: Users by number.
+        now_us: The last instant that anything was done at.
+        tape: Trades, for market data.
+        users: Orders and trades of the users.
+        settlement: Balances of the market and of the fees, beside the users' own.
+        limits: Whether users may send so many orders only.
+    """
+
+    def __init__(
+        self,
+        rules: SymbolRules,
+        core: Core,
+        flow: Flow,
+        accounts: Iterable[Account],
+        start_us: int,
+        *,
+        limits: bool = True,
+    ) -> None:
+        self.rules = rules
+        self.accounts = {account.number: account for account in accounts}
+        self.now_us = start_us
+        self.tape = TradeTape(rules.average_mins)
+        self.users = UserOrders(self.accounts)
+        self.settlement = Settlement(rules, core, self.accounts, self._told)
+        self.settlement.orders = self.users.by_id
+        self.limits = limits
+        self._core = core
+        self._flow = flow
+        self._listeners: list[Listener] = []
+        self._watchers: dict[int, list[Watcher]] = {number: [] for number in self.accounts}
+
+    def listen(self, listener: Listener) -> None:
+        """Give *listener* all rows from now on, in order; each call has the whole of what something left behind."""
+        self._listeners.append(listener)
+
+    def watch(self, number: int, watcher: Watcher) -> None:
+        """Tell *watcher* from now on what happens to the orders and the balances of an account."""
+        self._watchers[number].append(watcher)
+
+    def unwatch(self, number: int, watcher: Watcher) -> None:
+        """Tell *watcher* no more."""
+        self._watchers[number].remove(watcher)
+
+    def advance(self, us: int) -> None:
+        """Let the market do all that it does up to and including *us*; an instant of the past changes nothing."""
+        self.now_us = max(self.now_us, us)
+        self._flow.advance(self.now_us)
+        self._drain()
+
+    @property
+    def update_id(self) -> int:
+        """Return the id of the book's last change."""
+        return self._core.update_id
+
+    def depth(self, limit: int) -> tuple[int, Levels, Levels]:
+        """Return the id of the book's last change, and the best *limit* levels of bids and asks, best first."""
+        bids, asks = (self._levels(self._core.depth(side, limit)) for side in (+1, -1))
+        return self._core.update_id, bids, asks
+
+    def average(self) -> Average:
+        """Return the mean price that filters measure from: recent trades', else the reference of the rules."""
+        return self.tape.average(self.now_us) or (self.rules.reference_ticks, 1)
+
+    def check(self, number: int, new: NewOrder) -> None:
+        """Raise ApiError where a filter of the symbol stops an order."""
+        self.rules.check(new, self.average())
+        if len(self.users.open(number)) >= self.rules.most_orders:
+            raise api_error.filter_failure("MAX_NUM_ORDERS")
+
+    def place(self, us: int, number: int, new: NewOrder) -> Order:
+        """Send an order of an account; raises ApiError where the exchange refuses it."""
+        self.advance(us)
+        self.check(number, new)
+        if exceeded := self._exceeded(number):
+            raise exceeded
+        return self._place(number, new)
+
+    def cancel(self, us: int, number: int, request: CancelRequest) -> Order:
+        """Cancel an order of an account; raises ApiError where there is none that the request means."""
+        self.advance(us)
+        return self._cancel(number, request)
+
+    def cancel_all(self, us: int, number: int) -> list[Order]:
+        """Cancel all open orders of an account, oldest first; raises ApiError where there are none."""
+        self.advance(us)
+        orders = self.users.open(number)
+        if not orders:
+            raise api_error.cancel_rejected()
+        request_id = self.users.new_name()
+        for order in orders:
+            self._end(order, request_id)
+        return orders
+
+    def cancel_replace(self, us: int, number: int, request: CancelRequest, new: NewOrder) -> CancelReplaced:
+        """Cancel an order and send another, as `CancelReplaced` says what came of both.
+
+        Raises:
+            ApiError: Where a filter stops the new order, or the account has sent too many; then nothing was done.
+        """
+        self.advance(us)
+        self.check(number, new)
+        exceeded = self._exceeded(number)
+        if exceeded and not request.when_exceeded_cancel:
+            raise exceeded
+        cancelled = _attempt(lambda: self._cancel(number, request))
+        if isinstance(cancelled, ApiError) and request.stop_on_failure:
+            self.accounts[number].count.add(self.now_us)
+            return CancelReplaced(cancelled, None, bool(exceeded))
+        placed: Order | ApiError = exceeded or _attempt(lambda: self._place(number, new))
+        if isinstance(placed, ApiError) and not exceeded and isinstance(cancelled, Order):
+            self._reject(number, new, placed)
+        return CancelReplaced(cancelled, placed, bool(exceeded))
+
+    def amend(self, us: int, number: int, request: CancelRequest, lots: int) -> tuple[Order, Amendment]:
+        """Reduce an order to *lots* in all, its place in the queue kept; raises ApiError where that cannot be."""
+        self.advance(us)
+        order, agree = self.users.find(number, request.order_id, request.client_id)
+        if not order or not agree or not order.is_open:
+            raise ApiError(-2038, "Unknown order sent.")
+        left_lots = lots - order.filled_lots - order.prevented_lots
+        if lots == order.lots:
+            raise ApiError(-2038, "The requested action would change no state; rejecting.")
+        if lots > order.lots:
+            raise ApiError(-2038, "Order amend (quantity increase) is not supported.")
+        if left_lots <= 0:
+            raise ApiError(-2038, "The request to amend the order has been rejected.")
+        self.rules.check_notional(order.asked.ticks * lots * self.rules.tl_e8)
+        if len(order.amendments) >= self.rules.most_amends:
+            raise ApiError(-2038, "Filter failure: MAX_NUM_ORDER_AMENDS")
+        if request.request_id != order.client_id:
+            self._check_name(number, request.request_id)
+        old_client_id = order.client_id
+        self._core.reduce(self.now_us, order.order_id, left_lots)
+        self._drain(request.request_id or self.users.new_name())
+        self.users.rename(order, old_client_id)
+        return order, order.amendments[-1]
+
+    def _place(self, number: int, new: NewOrder) -> Order:
+        us, account = self.now_us, self.accounts[number]
+        self._check_name(number, new.client_id)
+        lots, spent_e8, is_short = self._terms(number, new)
+        if spent_e8 > account.pays_with(new.side).free:
+            raise api_error.insufficient_balance()
+        kind = {"LIMIT_MAKER": MAKER, "MARKET": MARKET}.get(new.type) or _KINDS[new.time_in_force]
+        order_id = self._core.submit(us, number, new.side, new.ticks, lots, kind, STP_MODES.index(new.stp))
+        if order_id == WOULD_CROSS:
+            self._drain()
+            raise api_error.would_take()
+        order = Order(
+            account=number,
+            asked=new,
+            client_id=new.client_id or self.users.new_name(),
+            us=us,
+            lots=lots,
+            left_lots=lots,
+            order_id=order_id,
+            is_short=is_short,
+        )
+        self.users.add(order)
+        account.count.add(us)
+        self.settlement.reserve(order, spent_e8)
+        self._drain()
+        if is_short and order.is_open:
+            self.settlement.finish(us, order, EXPIRED, EXPIRED)
+            self.settlement.tell_positions()
+        return order
+
+    def _terms(self, number: int, new: NewOrder) -> tuple[int, int, bool]:
+        """Return an order's lots, what it may spend in 1e-8, and whether the book cannot give what it asks for."""
+        rules, lots, is_short = self.rules, new.lots, False
+        walk = Walk(self._core, new.side, number, new.stp)
+        if not lots:
+            lots, is_short = walk.lots_for(new.quote_e8 // rules.tl_e8)
+            if not lots and is_short:
+                raise api_error.order_rejected("Order book liquidity is less than symbol minimum quantity.")
+            rules.check_market_lots(lots)
+        if new.side < 0:
+            return lots, lots * rules.instrument.lot_e8, is_short
+        cost_tl = new.ticks * lots if new.ticks else walk.cost(lots)
+        return lots, cost_tl * rules.tl_e8, is_short
+
+    def _cancel(self, number: int, request: CancelRequest) -> Order:
+        order, agree = self.users.find(number, request.order_id, request.client_id)
+        if not order or not agree or not order.is_open:
+            raise api_error.cancel_rejected()
+        wanted = {"ONLY_NEW": NEW, "ONLY_PARTIALLY_FILLED": PARTIALLY_FILLED}.get(request.restrictions, order.status)
+        if order.status != wanted:
+            raise api_error.cancel_rejected("Order was not canceled due to cancel restrictions.")
+        self._end(order, request.request_id or self.users.new_name())
+        return order
+
+    def _end(self, order: Order, request_id: str) -> None:
+        self._core.cancel(self.now_us, order.order_id)
+        self._drain(request_id)
+
+    def _reject(self, number: int, new: NewOrder, error: ApiError) -> None:
+        """Tell an account of an order that was refused although its cancel was done."""
+        client_id = new.client_id or self.users.new_name()
+        order = Order(account=number, asked=new, client_id=client_id, us=self.now_us, lots=new.lots, left_lots=0)
+        order.status = REJECTED
+        self.settlement.tell(self.now_us, order, REJECTED, reject_reason=_REASONS.get(error.msg, "NONE"))
+        self.settlement.tell_positions()
+
+    def _check_name(self, number: int, client_id: str) -> None:
+        known, _ = self.users.find(number, None, client_id)
+        if client_id and known and known.is_open:
+            raise api_error.order_rejected("Duplicate order sent.")
+
+    def _exceeded(self, number: int) -> ApiError | None:
+        return self.accounts[number].count.exceeded(self.now_us) if self.limits else None
+
+    def _drain(self, request_id: str = "") -> None:
+        rows = rows_of(self._core.take_log())
+        if not rows:
+            return
+        for us, kind, _, _, _, side, ticks, lots, trade_id, _ in rows:
+            if kind == ROW_TRADE:
+                self.tape.add(Trade(trade_id, us, ticks, lots, side < 0))
+        self.settlement.apply(rows, request_id)
+        for listener in self._listeners:
+            listener(rows)
+
+    def _told(self, number: int, what: Execution | Position) -> None:
+        if isinstance(what, Execution):
+            self.users.note(number, what)
+        for watcher in list(self._watchers[number]):
+            watcher(what)
+
+    def _levels(self, levels: Iterable[tuple[int, int]]) -> Levels:
+        grid = self.rules.instrument
+        return [(grid.price(ticks), grid.qty(lots)) for ticks, lots in levels]
+
+
+def _attempt(action: Callable[[], Order]) -> Order | ApiError:
+    try:
+        return action()
+    except ApiError as error:
+        return error

@@ -1,0 +1,199 @@
+"""What orders a symbol takes: its filters, its order types, its fees."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mm.errors import UsageError
+from mm.instrument import E8, Instrument, decimal_text
+from mm.sim.exchange.api_error import filter_failure, invalid_message
+from mm.sim.exchange.order import NewOrder
+from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
+
+ORDER_TYPES = ("LIMIT", "LIMIT_MAKER", "MARKET")
+STP_MODES = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
+"""Self-trade prevention; the place of a mode is its number in the matching core."""
+_MOST_PRICE_E8 = 1_000_000 * E8
+_MOST_QTY_E8 = 1_000_000 * E8
+_HALF = 2
+
+Average = tuple[int, int]
+"""A mean price: tick·lots traded, and the lots; exact where a quotient would not be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolRules:
+    """The rules of one symbol. All of its filters are enforced, and exchangeInfo lists no other.
+
+    Attributes:
+        instrument: Symbol, price step, quantity step, least notional and the names of the assets.
+        reference_ticks: Price that the percent filter measures from before the first trade.
+        most_notional_e8: Most price times quantity of a limit order, in 1e-8 of the quote asset.
+        multiplier_up_e8: A price above this multiple (1e-8) of the mean price is refused.
+        multiplier_down_e8: As above, below.
+        average_mins: Minutes of trades that the mean price is taken over.
+        most_orders: Open orders of an account.
+        most_amends: Times that one order may be amended.
+        maker_rate_e8: Fee of a resting order, in 1e-8 of what it receives.
+        taker_rate_e8: Fee of an order that takes, likewise.
+        default_stp: Self-trade prevention of an order that names none.
+    """
+
+    instrument: Instrument
+    reference_ticks: int
+    most_notional_e8: int = 9_000_000 * E8
+    multiplier_up_e8: int = 5 * E8
+    multiplier_down_e8: int = E8 // 5
+    average_mins: int = 5
+    most_orders: int = 200
+    most_amends: int = 10
+    maker_rate_e8: int = 100_000
+    taker_rate_e8: int = 100_000
+    default_stp: str = "EXPIRE_MAKER"
+    tl_e8: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        grid = self.instrument
+        tl_e8, rest = divmod(grid.tick_e8 * grid.lot_e8, E8)
+        if rest:
+            raise UsageError(
+                f"{grid.symbol}: one lot at one tick is worth less than 0.00000001 of the quote asset, which the "
+                f"exchange cannot book; make --tick-size {grid.price(1)} or --qty-step {grid.qty(1)} coarser"
+            )
+        object.__setattr__(self, "tl_e8", tl_e8)
+
+    @property
+    def base(self) -> str:
+        """Return the name of the base asset."""
+        return self.instrument.base_asset
+
+    @property
+    def quote(self) -> str:
+        """Return the name of the quote asset."""
+        return self.instrument.quote_asset
+
+    @property
+    def most_ticks(self) -> int:
+        """Return the highest price of an order, in ticks."""
+        return min(_MOST_PRICE_E8 // self.instrument.tick_e8, MOST_TICKS)
+
+    @property
+    def most_lots(self) -> int:
+        """Return the largest quantity of an order, in lots."""
+        return min(_MOST_QTY_E8 // self.instrument.lot_e8, MOST_LOTS)
+
+    @property
+    def most_market_lots(self) -> int:
+        """Return the largest quantity of a MARKET order, in lots."""
+        return self.most_lots // _HALF or 1
+
+    def ticks(self, price_e8: int) -> int:
+        """Return a price in ticks; raises ApiError where PRICE_FILTER stops it."""
+        ticks, rest = divmod(price_e8, self.instrument.tick_e8)
+        if not price_e8:
+            raise invalid_message("Invalid price.")
+        if rest or ticks > self.most_ticks:
+            raise filter_failure("PRICE_FILTER")
+        return ticks
+
+    def lots(self, qty_e8: int, *, market: bool = False) -> int:
+        """Return a quantity in lots; raises ApiError where LOT_SIZE or MARKET_LOT_SIZE stops it."""
+        lots, rest = divmod(qty_e8, self.instrument.lot_e8)
+        if not qty_e8:
+            raise invalid_message("Invalid quantity.")
+        if rest or lots > self.most_lots:
+            raise filter_failure("LOT_SIZE")
+        if market:
+            self.check_market_lots(lots)
+        return lots
+
+    def check_market_lots(self, lots: int) -> None:
+        """Raise ApiError where a MARKET order of *lots* is too large, or nothing."""
+        if not lots:
+            raise filter_failure("LOT_SIZE")
+        if lots > self.most_market_lots:
+            raise filter_failure("MARKET_LOT_SIZE")
+
+    def check(self, new: NewOrder, average: Average) -> None:
+        """Raise ApiError where price or worth of an order stops it; a MARKET order is worth what *average* says."""
+        if new.ticks:
+            self.check_price(new.ticks, average)
+            self.check_notional(new.ticks * new.lots * self.tl_e8)
+        else:
+            cost_tl, lots = average
+            self.check_notional(new.quote_e8 or cost_tl * new.lots * self.tl_e8 // lots, market=True)
+
+    def check_price(self, ticks: int, average: Average) -> None:
+        """Raise ApiError where *ticks* lie too far from the mean price."""
+        cost, lots = average
+        if not cost * self.multiplier_down_e8 <= ticks * lots * E8 <= cost * self.multiplier_up_e8:
+            raise filter_failure("PERCENT_PRICE_BY_SIDE")
+
+    def check_notional(self, notional_e8: int, *, market: bool = False) -> None:
+        """Raise ApiError where an order is worth too little, or, unless it is a *market* order, too much."""
+        if notional_e8 < self.instrument.min_notional_e8 or (not market and notional_e8 > self.most_notional_e8):
+            raise filter_failure("NOTIONAL")
+
+    def filters(self) -> list[dict[str, Any]]:
+        """Return the filters, as exchangeInfo lists them."""
+        grid = self.instrument
+        up, down = decimal_text(self.multiplier_up_e8), decimal_text(self.multiplier_down_e8)
+        step = {"minQty": grid.qty(1), "stepSize": grid.qty(1)}
+        return [
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": grid.price(1),
+                "maxPrice": grid.price(self.most_ticks),
+                "tickSize": grid.price(1),
+            },
+            {"filterType": "LOT_SIZE", **step, "maxQty": grid.qty(self.most_lots)},
+            {"filterType": "MARKET_LOT_SIZE", **step, "maxQty": grid.qty(self.most_market_lots)},
+            {
+                "filterType": "PERCENT_PRICE_BY_SIDE",
+                "bidMultiplierUp": up,
+                "bidMultiplierDown": down,
+                "askMultiplierUp": up,
+                "askMultiplierDown": down,
+                "avgPriceMins": self.average_mins,
+            },
+            {
+                "filterType": "NOTIONAL",
+                "minNotional": decimal_text(grid.min_notional_e8),
+                "applyMinToMarket": True,
+                "maxNotional": decimal_text(self.most_notional_e8),
+                "applyMaxToMarket": False,
+                "avgPriceMins": self.average_mins,
+            },
+            {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": self.most_orders},
+            {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": self.most_amends},
+        ]
+
+    def entry(self) -> dict[str, Any]:
+        """Return the symbol as exchangeInfo shows it."""
+        return {
+            "symbol": self.instrument.symbol,
+            "status": "TRADING",
+            "baseAsset": self.base,
+            "baseAssetPrecision": 8,
+            "quoteAsset": self.quote,
+            "quotePrecision": 8,
+            "quoteAssetPrecision": 8,
+            "baseCommissionPrecision": 8,
+            "quoteCommissionPrecision": 8,
+            "orderTypes": list(ORDER_TYPES),
+            "icebergAllowed": False,
+            "ocoAllowed": False,
+            "otoAllowed": False,
+            "opoAllowed": False,
+            "quoteOrderQtyMarketAllowed": True,
+            "allowTrailingStop": False,
+            "cancelReplaceAllowed": True,
+            "amendAllowed": True,
+            "pegInstructionsAllowed": False,
+            "isSpotTradingAllowed": True,
+            "isMarginTradingAllowed": False,
+            "filters": self.filters(),
+            "permissions": [],
+            "permissionSets": [["SPOT"]],
+            "defaultSelfTradePreventionMode": self.default_stp,
+            "allowedSelfTradePreventionModes": list(STP_MODES),
+        }

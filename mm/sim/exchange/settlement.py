@@ -1,0 +1,220 @@
+"""From the log of the matching core to money: what every row means to the users it touches.
+
+The core knows no user; here each trade moves both assets between two accounts and takes the fees, to the last 1e-8.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from mm.instrument import E8
+from mm.sim.exchange.account import Account, Balance
+from mm.sim.exchange.core import Core
+from mm.sim.exchange.order import (
+    CANCELED,
+    EXPIRED,
+    EXPIRED_IN_MATCH,
+    FILLED,
+    NEW,
+    PARTIALLY_FILLED,
+    REPLACED,
+    TRADE,
+    TRADE_PREVENTION,
+    Amendment,
+    Execution,
+    Fill,
+    Order,
+    Position,
+    PreventedMatch,
+)
+from mm.sim.exchange.rules import SymbolRules
+from mm.sim.matching.order_log import (
+    REASON_STP,
+    ROW_CANCEL,
+    ROW_EXPIRE,
+    ROW_NEW,
+    ROW_REDUCE,
+    ROW_TRADE,
+    Row,
+)
+
+Tell = Callable[[int, Execution | Position], None]
+"""Takes an account's number and what happened to it."""
+
+
+def fee_e8(amount_e8: int, rate_e8: int) -> int:
+    """Return the fee on an amount, both in 1e-8 of the asset, rounded half even."""
+    fee, rest = divmod(amount_e8 * rate_e8, E8)
+    return fee + (rest * 2 > E8 or (rest * 2 == E8 and fee % 2))
+
+
+class Settlement:
+    """Applies the rows of the log to users' orders and balances, and tells them.
+
+    Attributes:
+        orders: Users' orders by id, as long as they are remembered.
+        market: What the market itself has gained, in 1e-8; negative where it paid.
+        fees: What the exchange has taken.
+        execution_id: Of the last thing told.
+    """
+
+    def __init__(self, rules: SymbolRules, core: Core, accounts: Mapping[int, Account], tell: Tell) -> None:
+        self.orders: dict[int, Order] = {}
+        self.market = Account(0, "market")
+        self.fees = Account(0, "fees")
+        self.execution_id = 0
+        self._rules = rules
+        self._core = core
+        self._accounts = accounts
+        self._tell = tell
+        self._taker: Order | None = None
+        self._match_id = -1
+        self._touched: dict[int, int] = {}
+
+    def apply(self, rows: Iterable[Row], request_id: str = "") -> None:
+        """Take the next rows.
+
+        Args:
+            rows: In order.
+            request_id: Client id of the cancel or the amendment that left them.
+        """
+        for us, kind, order_id, other_id, _, side, ticks, lots, trade_id, _ in rows:
+            if kind == ROW_TRADE:
+                self._trade(us, (order_id, other_id), side, (ticks, lots), trade_id)
+                continue
+            if kind == ROW_NEW:
+                self.tell_positions()
+            order = self.orders.get(order_id)
+            if kind == ROW_NEW:
+                self._taker = order
+            if not order:
+                continue
+            if kind == ROW_NEW:
+                self.tell(us, order, NEW)
+            elif kind == ROW_CANCEL:
+                self.finish(us, order, CANCELED, CANCELED, request_id)
+            elif kind == ROW_REDUCE and request_id:
+                self._amend(us, order, lots, request_id)
+            elif kind == ROW_REDUCE:
+                self._prevent(us, order, order.left_lots - lots)
+            elif kind == ROW_EXPIRE and other_id != REASON_STP:
+                self.finish(us, order, EXPIRED, EXPIRED)
+            elif kind == ROW_EXPIRE and order is not self._taker:
+                self._prevent(us, order, order.left_lots)
+            elif kind == ROW_EXPIRE and order.left_lots:
+                self._expire_taker(us, order)
+        self.tell_positions()
+
+    def reserve(self, order: Order, amount_e8: int) -> None:
+        """Lock for an order what it may spend, in 1e-8 of that asset."""
+        order.reserved_e8 = amount_e8
+        self._pays(order).lock(amount_e8)
+
+    def finish(self, us: int, order: Order, kind: str, status: str, request_id: str = "") -> None:
+        """End an order that is not filled, set its money free, and tell."""
+        order.left_lots, order.status = 0, status
+        self._release(order, order.reserved_e8)
+        named = {"client_id": request_id, "old_client_id": order.client_id} if request_id else {}
+        self.tell(us, order, kind, **named)
+
+    def tell(self, us: int, order: Order, kind: str, **more: Any) -> int:
+        """Tell the owner of an order what happened to it, with *more* fields of `Execution`; returns its id."""
+        self.execution_id += 1
+        order.updated_us = us
+        self._touched[order.account] = us
+        detail = {"client_id": order.client_id} | more
+        execution = Execution(execution_id=self.execution_id, kind=kind, us=us, order=order.snapshot(), **detail)
+        self._tell(order.account, execution)
+        return self.execution_id
+
+    def tell_positions(self) -> None:
+        """Tell the balances of everyone whom something happened to since the last time."""
+        for number, us in self._touched.items():
+            account = self._accounts[number]
+            account.updated_us = us
+            base, quote = account.base, account.quote
+            self._tell(number, Position(us, (base.free, base.locked), (quote.free, quote.locked)))
+        self._touched.clear()
+
+    def _pays(self, order: Order) -> Balance:
+        return self._accounts[order.account].pays_with(order.asked.side)
+
+    def _release(self, order: Order, amount_e8: int) -> None:
+        order.reserved_e8 -= amount_e8
+        self._pays(order).unlock(amount_e8)
+
+    def _worth(self, order: Order, ticks: int, lots: int) -> int:
+        """Return what *lots* of an order cost it at a price, in 1e-8 of the asset that it spends."""
+        return ticks * lots * self._rules.tl_e8 if order.asked.side > 0 else lots * self._rules.instrument.lot_e8
+
+    def _trade(self, us: int, ids: tuple[int, int], side: int, what: tuple[int, int], trade_id: int) -> None:
+        for order_id, own_side, is_maker in ((ids[0], side, False), (ids[1], -side, True)):
+            order = self.orders.get(order_id)
+            if order:
+                self._fill(us, order, what, trade_id, is_maker)
+            else:
+                self._fill_market(own_side, what)
+
+    def _fill_market(self, side: int, what: tuple[int, int]) -> None:
+        ticks, lots = what
+        self.market.base.free += side * lots * self._rules.instrument.lot_e8
+        self.market.quote.free -= side * ticks * lots * self._rules.tl_e8
+
+    def _fill(self, us: int, order: Order, what: tuple[int, int], trade_id: int, is_maker: bool) -> None:
+        ticks, lots = what
+        rules, side, account = self._rules, order.asked.side, self._accounts[order.account]
+        if not order.filled_lots:
+            account.count.filled(us, is_maker)
+        self._release(order, self._worth(order, order.asked.ticks or ticks, lots))
+        account.pays_with(side).free -= self._worth(order, ticks, lots)
+        earned = lots * rules.instrument.lot_e8 if side > 0 else ticks * lots * rules.tl_e8
+        fee = fee_e8(earned, rules.maker_rate_e8 if is_maker else rules.taker_rate_e8)
+        account.receives(side).free += earned - fee
+        self.fees.receives(side).free += fee
+        order.left_lots -= lots
+        order.filled_lots += lots
+        order.spent_tl += ticks * lots
+        order.status = PARTIALLY_FILLED if order.left_lots or order.is_short else FILLED
+        if order.status == FILLED:
+            self._release(order, order.reserved_e8)
+        fill = Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee, self.execution_id + 1)
+        order.fills.append(fill)
+        self.tell(us, order, TRADE, fill=fill)
+
+    def _amend(self, us: int, order: Order, left_lots: int, new_client_id: str) -> None:
+        old_client_id, old_lots = order.client_id, order.lots
+        cut = order.left_lots - left_lots
+        order.left_lots, order.lots, order.client_id = left_lots, old_lots - cut, new_client_id
+        self._release(order, self._worth(order, order.asked.ticks, cut))
+        execution_id = self.tell(us, order, REPLACED, old_client_id=old_client_id)
+        order.amendments.append(Amendment(execution_id, us, old_client_id, new_client_id, old_lots, order.lots))
+
+    def _prevent(self, us: int, maker: Order, lost: int) -> None:
+        """Write down that *maker* lost lots to a taker of its own account, which may lose some as well."""
+        taker = self._taker
+        assert taker, maker
+        taker_lost = {"DECREMENT": lost, "EXPIRE_BOTH": taker.left_lots}.get(taker.asked.stp, 0)
+        self._note_match(us, taker, maker.order_id, maker.asked.ticks, (taker_lost, lost))
+
+    def _expire_taker(self, us: int, taker: Order) -> None:
+        """Write down that *taker* ended at an order of its own, which still leads the other side."""
+        maker_id, _, ticks, _ = self._core.orders(-taker.asked.side, 1)[0]
+        self._note_match(us, taker, maker_id, ticks, (taker.left_lots, 0))
+
+    def _note_match(self, us: int, taker: Order, maker_id: int, ticks: int, lost: tuple[int, int]) -> None:
+        self._match_id += 1
+        match = PreventedMatch(self._match_id, us, taker.order_id, maker_id, ticks, taker.asked.stp, *lost)
+        maker = self.orders[maker_id]
+        for order, lots in ((maker, lost[1]), (taker, lost[0])):
+            order.prevented.append(match)
+            if lots:
+                self._lose(us, order, match, lots)
+
+    def _lose(self, us: int, order: Order, match: PreventedMatch, lots: int) -> None:
+        order.left_lots -= lots
+        order.prevented_lots += lots
+        if not order.left_lots:
+            order.status = EXPIRED_IN_MATCH
+            self._release(order, order.reserved_e8)
+        elif order.asked.ticks:
+            self._release(order, self._worth(order, order.asked.ticks, lots))
+        self.tell(us, order, TRADE_PREVENTION, prevented=match, prevented_lots=lots)

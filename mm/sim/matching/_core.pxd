@@ -1,0 +1,100 @@
+# The matching core as other kernels see it; _core.pyi has its Python face.
+#
+# What stands under "for other kernels" takes and gives numbers, runs without the interpreter, checks what it is
+# given and raises what the Python method of the same job raises. A flow that runs without the interpreter's lock
+# calls `hold` before and `release` behind, so that another thread is refused instead of let in.
+#
+#     matching.place(us, account, side, ticks, lots, kind, stp)     submit
+#     matching.withdraw(us, order_id)                               cancel
+#     matching.shrink(us, order_id, lots)                           reduce; lots not below what is left do nothing
+#     matching.renew(us, order_id, ticks, lots, kind, stp)          replace
+
+from libc.stdint cimport int32_t, int64_t
+
+from mm.sim.matching._index cimport Index
+from mm.sim.matching._ladder cimport Ladder
+from mm.sim.matching._log cimport Log
+from mm.sim.matching._owners cimport Owners
+from mm.sim.matching._pool cimport Pool
+
+cdef enum:
+    WOULD_CROSS = -1        # instead of an order id
+    FAILED = -2             # instead of an answer: an exception is set
+
+# order_log.py has the same numbers.
+cdef enum Kind:
+    LIMIT, MAKER, IOC, FOK, MARKET
+
+cdef enum SelfTrade:
+    STP_NONE, STP_EXPIRE_TAKER, STP_EXPIRE_MAKER, STP_EXPIRE_BOTH, STP_DECREMENT
+
+cdef enum Operation:
+    OP_SUBMIT = 1
+    OP_CANCEL, OP_REDUCE, OP_REPLACE
+
+cdef struct Order:          # that rests
+    int32_t behind          # the next in the queue, NONE of the last
+    int32_t ahead
+    int32_t level
+    int32_t owner
+    int64_t id
+    int64_t lots            # left
+    int32_t place           # among its owner's orders
+
+cdef struct Command:        # a row of run(); its last column is an order id or a stp
+    int64_t us, op, account, side, ticks, lots, kind, order_id, stp
+
+cdef struct Taker:          # an order before it rests
+    int64_t id
+    int64_t account
+    int64_t side
+    int64_t ticks           # its limit, 0 of MARKET
+    int64_t reach           # the worst price at which it trades
+    int64_t left            # lots
+    int64_t stp
+
+cdef class Matching:
+    cdef readonly int64_t last_order_id, last_trade_id, update_id
+    cdef int64_t us                     # of the last command
+    cdef Ladder ladder
+    cdef Pool slots                     # of the resting orders
+    cdef Index by_id
+    cdef Owners owners
+    cdef Log log                        # log.used is the cursor: rows that were not taken yet
+    cdef int32_t[2] top                 # levels: of the asks, of the bids
+    cdef bint held
+
+    # for other kernels
+    cdef int64_t place(self, int64_t us, int64_t account, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t stp) except FAILED nogil
+    cdef int64_t withdraw(self, int64_t us, int64_t order_id) except FAILED nogil
+    cdef int64_t shrink(self, int64_t us, int64_t order_id, int64_t lots) except FAILED nogil
+    cdef int64_t renew(self, int64_t us, int64_t order_id, int64_t ticks, int64_t lots, int64_t kind, int64_t stp) except FAILED nogil
+    cdef int64_t play(self, const Command* command, int64_t row) except FAILED nogil
+    cdef int64_t best_ticks(self, int side) noexcept nogil                      # 0 where the side is empty
+    cdef int64_t best_lots(self, int side) noexcept nogil
+    cdef int64_t displayed(self, int side, int64_t ticks) noexcept nogil        # lots at a price, 0 without
+    cdef int64_t next_ticks(self, int side, int64_t ticks) noexcept nogil       # of the level behind that at ticks, 0 without
+    cdef int64_t live(self, int64_t account) noexcept nogil                     # how many of its orders rest
+    cdef int64_t live_order(self, int64_t account, int64_t k) noexcept nogil    # id of the k-th, 0 <= k < live(account)
+    cdef const Order* resting_order(self, int64_t order_id) noexcept nogil      # until the next command; NULL if it rests not
+    cdef int64_t price_of(self, const Order* order) noexcept nogil
+    cdef int side_of(self, const Order* order) noexcept nogil
+    cdef int64_t account_of(self, const Order* order) noexcept nogil
+    cdef const int64_t* logged(self, int64_t row) noexcept nogil                # ten cells, 0 <= row < log.used
+    cdef int hold(self) except -1
+    cdef void release(self) noexcept
+
+    # its own
+    cdef int alone(self) except -1
+    cdef int fault(self, const Command* command) noexcept nogil
+    cdef bint overfull(self, const Command* command) noexcept nogil
+    cdef int refuse(self, const Command* command, int fault, int64_t row) except -1 with gil
+    cdef int64_t enter(self, Taker* taker, int64_t kind) except FAILED nogil
+    cdef bint meets(self, const Taker* taker) noexcept nogil
+    cdef bint fillable(self, const Taker* taker) noexcept nogil
+    cdef int match(self, Taker* taker) except -1 nogil
+    cdef void trade(self, Taker* taker, int32_t slot) noexcept nogil
+    cdef void prevent(self, Taker* taker, int32_t slot) noexcept nogil
+    cdef int rest(self, const Taker* taker) except -1 nogil
+    cdef void lose(self, int32_t slot, int64_t kind, int64_t told, int64_t left) noexcept nogil
+    cdef void leave(self, int32_t slot) noexcept nogil

@@ -1,0 +1,688 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The compiled matching core: price-time priority over whole ticks and lots, and a log of all that happens.
+
+docs/exchange.md says what each command does; ``plain.PlainMatching`` is the plain twin. The memory is in four
+pieces, each with a file of its own: the prices (``_ladder.pxd``), the orders with the index of their ids
+(``_index.pxd``), whose they are (``_owners.pxd``), and the rows of the log (``_log.pxd``). All of it grows with
+what rests at one time, never with what ever did.
+
+Invariants (``Matching.check`` verifies them):
+  - a level is in the tree as long as an order rests at its price, and its lots are those of its queue
+  - the best bid is below the best ask
+  - an order is once in its level's queue, once in the index and once among its owner's
+"""
+
+cimport cython
+from cython.view cimport array as cython_array
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from mm.sim.matching._arguments cimport MOST_LOTS, MOST_TICKS, a_side, first_id, most_of, price, some_id, whole
+from mm.sim.matching._index cimport index_drop, index_find, index_put, index_reserve
+from mm.sim.matching._ladder cimport (
+    Level, ladder_add, ladder_close, ladder_drop, ladder_find, ladder_next, ladder_open, ladder_reserve, level_at,
+)
+from mm.sim.matching._log cimport (
+    REASON_FOK, REASON_IOC, REASON_STP, ROW_CANCEL, ROW_EXPIRE, ROW_LEVEL, ROW_NEW, ROW_REDUCE, ROW_REFUSE, ROW_REST,
+    ROW_TRADE, WIDTH, log_reserve, log_row,
+)
+from mm.sim.matching._owners cimport (
+    Owner, owner_add, owner_at, owner_of, owner_remove, owner_reserve, owners_close, owners_open,
+)
+from mm.sim.matching._pool cimport NONE, pool_close, pool_give, pool_open, pool_reserve, pool_take, pool_used
+
+import numpy as np
+
+cdef enum:
+    FULL_LEVEL = 1 << 15    # orders of MOST_LOTS at one price whose total is still an int64
+    ROWS_OF_A_STEP = 4      # the most that one match, or what is before and behind them all, leaves in the log
+    ROWS_KEPT = 4096        # of the log's memory, when its rows are taken
+
+cdef enum Fault:
+    FINE, BAD_OP, BAD_US, BAD_ACCOUNT, BAD_SIDE, BAD_KIND, BAD_STP, BAD_MARKET, BAD_TICKS, BAD_LOTS, OVERFULL
+
+
+cdef inline Order* order_at(Matching self, int32_t slot) noexcept nogil:
+    return <Order*> self.slots.items + slot
+
+
+cdef inline void note(
+    Matching self, int64_t kind, int64_t order_id, int64_t other_id, int64_t account, int64_t side, int64_t ticks,
+    int64_t lots, int64_t trade_id, int64_t update_id
+) noexcept nogil:
+    """Write a row, whose room was reserved."""
+    cdef int64_t* row
+    if self.log.on:
+        row = log_row(&self.log)
+        row[0], row[1], row[2], row[3], row[4] = self.us, kind, order_id, other_id, account
+        row[5], row[6], row[7], row[8], row[9] = side, ticks, lots, trade_id, update_id
+
+
+cdef inline void note_taker(Matching self, int64_t kind, const Taker* taker, int64_t other_id) noexcept nogil:
+    note(self, kind, taker.id, other_id, taker.account, taker.side, taker.ticks, taker.left, 0, 0)
+
+
+cdef inline void show(Matching self, const Level* level, int64_t order_id) noexcept nogil:
+    """Write what a level displays from now on."""
+    self.update_id += 1
+    note(self, ROW_LEVEL, order_id, 0, 0, level.side, level.ticks, level.lots, 0, self.update_id)
+
+
+@cython.final
+cdef class Matching:
+    """One symbol's order book.
+
+    Prices are ticks (1 to 2**40 - 1), quantities lots (1 to 2**48 - 1), ``side`` is +1 to buy and -1 to sell, and
+    instants are microseconds that never fall. A method that raises has changed nothing, save that a `run` keeps
+    the rows before the bad one. It may be used from several threads, but not by two at once: while `run` works
+    without the interpreter's lock, the other thread's call raises RuntimeError.
+
+    Args:
+        first_order_id, first_trade_id, first_update_id: The ids that were given last (0 to 2**62); they count on.
+        log: False leaves the log empty.
+
+    Attributes:
+        last_order_id, last_trade_id, update_id: The ids that were given last.
+    """
+
+    def __cinit__(self, *, first_order_id=0, first_trade_id=0, first_update_id=0, bint log=True) -> None:
+        pool_open(&self.slots, sizeof(Order))
+        owners_open(&self.owners)
+        ladder_open(&self.ladder)
+        self.top[0] = self.top[1] = NONE
+        self.us = INT64_MIN
+        self.log.on = log
+        self.last_order_id = first_id(first_order_id, "first_order_id")
+        self.last_trade_id = first_id(first_trade_id, "first_trade_id")
+        self.update_id = first_id(first_update_id, "first_update_id")
+
+    def __dealloc__(self) -> None:
+        pool_close(&self.slots)
+        owners_close(&self.owners)
+        ladder_close(&self.ladder)
+        free(self.by_id.entries)
+        free(self.log.cells)
+
+    # ------------------------------------------------------------------ commands
+
+    def submit(self, us, account, side, ticks, lots, kind=LIMIT, stp=STP_NONE) -> int:
+        """Submit an order and match it.
+
+        Args:
+            us: Instant in µs, not before the last command's.
+            account: Whose it is, 0 or more.
+            side: +1 to buy, -1 to sell.
+            ticks: The worst price that it takes; 0 of a MARKET order.
+            lots: Quantity.
+            kind: LIMIT 0, MAKER 1, IOC 2, FOK 3, MARKET 4.
+            stp: What it does when it meets an order of its account: 0 trades, 1 expires itself, 2 expires the other,
+                3 expires both, 4 takes the smaller quantity from both.
+
+        Returns:
+            The order's id, or WOULD_CROSS (-1) if it is a MAKER order that would have matched.
+
+        Raises:
+            ValueError: If a value is out of range, naming it.
+            OverflowError: If its price would display 2**63 lots or more.
+        """
+        self.alone()
+        return self.place(
+            whole(us, "us"), whole(account, "account"), whole(side, "side"), whole(ticks, "ticks"), whole(lots, "lots"),
+            whole(kind, "kind"), whole(stp, "stp"),
+        )
+
+    def cancel(self, us, order_id) -> int:
+        """Cancel an order; return the lots that were left of it, 0 if it does not rest."""
+        self.alone()
+        return self.withdraw(whole(us, "us"), some_id(order_id))
+
+    def reduce(self, us, order_id, lots) -> int:
+        """Leave *lots* of an order, which keeps its priority.
+
+        Returns:
+            *lots*, or 0 if the order does not rest.
+
+        Raises:
+            ValueError: If *lots* is not below what is left, or a value is out of range.
+        """
+        cdef int64_t order = some_id(order_id), left = whole(lots, "lots")
+        cdef const Order* resting
+        self.alone()
+        resting = self.resting_order(order)
+        if resting is not NULL and left >= resting.lots:
+            raise ValueError(f"lots {left}: order {order} has {resting.lots} left; an order is only ever reduced")
+        return self.shrink(whole(us, "us"), order, left)
+
+    def replace(self, us, order_id, ticks, lots, kind=LIMIT, stp=STP_NONE) -> int:
+        """Cancel an order and submit another of its account and side in one step.
+
+        Args:
+            us, ticks, lots, kind, stp: As for `submit`.
+            order_id: The order to cancel.
+
+        Returns:
+            The new order's id; 0 if the old one does not rest, and then nothing happens; WOULD_CROSS (-1) if the new
+            one is a MAKER order that would have matched, and then the old one is cancelled nevertheless.
+
+        Raises:
+            ValueError, OverflowError: As `submit`; the old order rests on.
+        """
+        self.alone()
+        return self.renew(
+            whole(us, "us"), some_id(order_id), whole(ticks, "ticks"), whole(lots, "lots"), whole(kind, "kind"),
+            whole(stp, "stp"),
+        )
+
+    def run(self, const int64_t[:, :] commands) -> None:
+        """Carry out many commands, without the interpreter's lock.
+
+        Args:
+            commands: int64[n, 8], columns us, op (SUBMIT 1, CANCEL 2, REDUCE 3, REPLACE 4), account, side, ticks, lots,
+                kind, arg: the order's id, or of SUBMIT its stp. REPLACE has no stp. A column that an op has no use for
+                is not read. What is to be done to an order that does not rest is not done, nor a REDUCE to as much as
+                is left or more.
+
+        Raises:
+            ValueError, OverflowError: As `submit`, naming the row; the rows before it are carried out.
+        """
+        cdef int64_t row
+        cdef Command command
+        if commands.shape[1] != 8:
+            raise ValueError(f"commands of {commands.shape[1]} columns; us, op, account, side, ticks, lots, kind and arg are 8")
+        self.hold()
+        try:
+            with nogil:
+                for row in range(commands.shape[0]):
+                    command.us, command.op = commands[row, 0], commands[row, 1]
+                    command.account, command.side = commands[row, 2], commands[row, 3]
+                    command.ticks, command.lots = commands[row, 4], commands[row, 5]
+                    command.kind = commands[row, 6]
+                    command.order_id = commands[row, 7]
+                    command.stp = command.order_id if command.op == OP_SUBMIT else STP_NONE
+                    self.play(&command, row)
+        finally:
+            self.release()
+
+    # ------------------------------------------------------------------ views
+
+    @property
+    def resting(self) -> int:
+        """How many orders rest."""
+        return self.by_id.used
+
+    def best(self) -> tuple[int, int, int, int]:
+        """Return best bid and its lots, best ask and its lots; 0 where a side is empty."""
+        self.alone()
+        return self.best_ticks(1), self.best_lots(1), self.best_ticks(-1), self.best_lots(-1)
+
+    def depth(self, side, limit) -> list[tuple[int, int]]:
+        """Return (ticks, lots) of the *limit* best prices of a side, best first; of all where it is None."""
+        cdef int64_t most = most_of(limit)
+        cdef int32_t number
+        cdef const Level* level
+        self.alone()
+        number = self.top[a_side(side) > 0]
+        found = []
+        while number != NONE and len(found) < most:
+            level = level_at(&self.ladder, number)
+            found.append((level.ticks, level.lots))
+            number = ladder_next(&self.ladder, number, level.side)
+        return found
+
+    def lots_at(self, side, ticks) -> int:
+        """Return the lots that a price displays, 0 where nothing of that side rests."""
+        self.alone()
+        return self.displayed(a_side(side), price(ticks))
+
+    def orders(self, side, limit=None) -> list[tuple[int, int, int, int]]:
+        """Return (order_id, account, ticks, lots) of the first *limit* orders of a side in their priority, or of all."""
+        cdef int64_t most = most_of(limit)
+        cdef int32_t number, slot
+        cdef const Order* order
+        self.alone()
+        number = self.top[a_side(side) > 0]
+        found = []
+        while number != NONE:
+            slot = level_at(&self.ladder, number).head
+            while slot != NONE:
+                if len(found) >= most:
+                    return found
+                order = order_at(self, slot)
+                found.append((order.id, self.account_of(order), self.price_of(order), order.lots))
+                slot = order.behind
+            number = ladder_next(&self.ladder, number, level_at(&self.ladder, number).side)
+        return found
+
+    def order(self, order_id) -> tuple[int, int, int, int] | None:
+        """Return (account, side, ticks, lots left) of an order, None if it does not rest."""
+        cdef const Order* order
+        self.alone()
+        order = self.resting_order(some_id(order_id))
+        if order is NULL:
+            return None
+        return self.account_of(order), self.side_of(order), self.price_of(order), order.lots
+
+    def queue_ahead(self, order_id) -> int:
+        """Return the lots that are before an order at its price.
+
+        Raises:
+            ValueError: If it does not rest.
+        """
+        cdef const Order* order
+        cdef int64_t lots = 0
+        self.alone()
+        order = self.resting_order(some_id(order_id))
+        if order is NULL:
+            raise ValueError(f"order_id {order_id}: no such order rests")
+        while order.ahead != NONE:
+            order = order_at(self, order.ahead)
+            lots += order.lots
+        return lots
+
+    def open_orders(self, account) -> list[int]:
+        """Return the ids of an account's resting orders, oldest first."""
+        cdef int64_t whose = whole(account, "account"), k
+        self.alone()
+        return sorted([self.live_order(whose, k) for k in range(self.live(whose))])
+
+    def take_log(self):
+        """Return the rows since the last call as int64[n, 10], named by ``order_log.COLUMNS``, and let go of them."""
+        cdef int64_t rows = self.log.used
+        cdef int64_t[:, ::1] cells
+        cdef cython_array owned
+        self.alone()
+        if rows > ROWS_KEPT:
+            owned = cython_array((rows, WIDTH), itemsize=sizeof(int64_t), format="q", allocate_buffer=False)
+            owned.data = <char*> self.log.cells
+            owned.callback_free_data = free
+            self.log.cells = NULL
+            self.log.used = self.log.room = 0
+            return np.asarray(owned)
+        taken = np.empty((rows, WIDTH), np.int64)
+        if rows:
+            cells = taken
+            memcpy(&cells[0, 0], self.log.cells, rows * WIDTH * sizeof(int64_t))
+            self.log.used = 0
+        return taken
+
+    # ------------------------------------------------------------------ for other kernels
+
+    cdef int64_t place(
+        self, int64_t us, int64_t account, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t stp
+    ) except FAILED nogil:
+        cdef Command command = Command(us, OP_SUBMIT, account, side, ticks, lots, kind, 0, stp)
+        return self.play(&command, NONE)
+
+    cdef int64_t withdraw(self, int64_t us, int64_t order_id) except FAILED nogil:
+        cdef Command command = Command(us, OP_CANCEL, 0, 0, 0, 0, 0, order_id, STP_NONE)
+        return self.play(&command, NONE)
+
+    cdef int64_t shrink(self, int64_t us, int64_t order_id, int64_t lots) except FAILED nogil:
+        cdef Command command = Command(us, OP_REDUCE, 0, 0, 0, lots, 0, order_id, STP_NONE)
+        return self.play(&command, NONE)
+
+    cdef int64_t renew(
+        self, int64_t us, int64_t order_id, int64_t ticks, int64_t lots, int64_t kind, int64_t stp
+    ) except FAILED nogil:
+        cdef Command command = Command(us, OP_REPLACE, 0, 0, ticks, lots, kind, order_id, stp)
+        return self.play(&command, NONE)
+
+    cdef int64_t best_ticks(self, int side) noexcept nogil:
+        cdef int32_t number = self.top[side > 0]
+        return level_at(&self.ladder, number).ticks if number != NONE else 0
+
+    cdef int64_t best_lots(self, int side) noexcept nogil:
+        cdef int32_t number = self.top[side > 0]
+        return level_at(&self.ladder, number).lots if number != NONE else 0
+
+    cdef int64_t displayed(self, int side, int64_t ticks) noexcept nogil:
+        cdef int32_t number = ladder_find(&self.ladder, ticks)
+        if number == NONE or level_at(&self.ladder, number).side != side:
+            return 0
+        return level_at(&self.ladder, number).lots
+
+    cdef int64_t next_ticks(self, int side, int64_t ticks) noexcept nogil:
+        cdef int32_t number = ladder_find(&self.ladder, ticks)
+        if number == NONE or level_at(&self.ladder, number).side != side:
+            return 0
+        number = ladder_next(&self.ladder, number, side)
+        return level_at(&self.ladder, number).ticks if number != NONE else 0
+
+    cdef int64_t live(self, int64_t account) noexcept nogil:
+        cdef int32_t owner = owner_of(&self.owners, account)
+        return owner_at(&self.owners, owner).used if owner != NONE else 0
+
+    cdef int64_t live_order(self, int64_t account, int64_t k) noexcept nogil:
+        return order_at(self, owner_at(&self.owners, owner_of(&self.owners, account)).slots[k]).id
+
+    cdef const Order* resting_order(self, int64_t order_id) noexcept nogil:
+        cdef int32_t slot = index_find(&self.by_id, order_id)
+        return order_at(self, slot) if slot != NONE else NULL
+
+    cdef int64_t price_of(self, const Order* order) noexcept nogil:
+        return level_at(&self.ladder, order.level).ticks
+
+    cdef int side_of(self, const Order* order) noexcept nogil:
+        return level_at(&self.ladder, order.level).side
+
+    cdef int64_t account_of(self, const Order* order) noexcept nogil:
+        return owner_at(&self.owners, order.owner).account
+
+    cdef const int64_t* logged(self, int64_t row) noexcept nogil:
+        return self.log.cells + row * WIDTH
+
+    cdef int hold(self) except -1:
+        """Shut other threads out."""
+        self.alone()
+        self.held = True
+        return 0
+
+    cdef void release(self) noexcept:
+        self.held = False
+
+    cdef int alone(self) except -1:
+        if self.held:
+            raise RuntimeError("this order book is at work in another thread; wait for it, or give each thread its own")
+        return 0
+
+    # ------------------------------------------------------------------ one command
+
+    cdef int64_t play(self, const Command* command, int64_t row) except FAILED nogil:
+        """Check and carry out a command; *row* is told where it is wrong, unless it is NONE."""
+        cdef Taker taker
+        cdef Order* order
+        cdef int64_t lots
+        cdef int32_t slot
+        cdef int fault = self.fault(command)
+        if fault:
+            self.refuse(command, fault, row)
+        log_reserve(&self.log, ROWS_OF_A_STEP)
+        self.us = command.us
+        taker.account, taker.side = command.account, command.side
+        if command.op != OP_SUBMIT:
+            slot = index_find(&self.by_id, command.order_id)
+            if slot == NONE:
+                return 0
+            order = order_at(self, slot)
+            if command.op == OP_REDUCE:
+                if command.lots >= order.lots:
+                    return 0
+                self.lose(slot, ROW_REDUCE, command.lots, command.lots)
+                return command.lots
+            taker.account, taker.side = self.account_of(order), self.side_of(order)
+            lots = order.lots
+            self.lose(slot, ROW_CANCEL, lots, 0)
+            if command.op == OP_CANCEL:
+                return lots
+        taker.ticks, taker.left, taker.stp = command.ticks, command.lots, command.stp
+        taker.reach = taker.ticks
+        if command.kind == MARKET and taker.side > 0:
+            taker.reach = MOST_TICKS
+        return self.enter(&taker, command.kind)
+
+    cdef int fault(self, const Command* command) noexcept nogil:
+        """Return what is wrong with a command, FINE where nothing is."""
+        if not OP_SUBMIT <= command.op <= OP_REPLACE:
+            return BAD_OP
+        if command.us < self.us:
+            return BAD_US
+        if command.op == OP_CANCEL:
+            return FINE
+        if not 1 <= command.lots <= MOST_LOTS:
+            return BAD_LOTS
+        if command.op == OP_REDUCE:
+            return FINE
+        if command.op == OP_SUBMIT:
+            if command.account < 0:
+                return BAD_ACCOUNT
+            if command.side != 1 and command.side != -1:
+                return BAD_SIDE
+        if not LIMIT <= command.kind <= MARKET:
+            return BAD_KIND
+        if not STP_NONE <= command.stp <= STP_DECREMENT:
+            return BAD_STP
+        if command.kind == MARKET:
+            return BAD_MARKET if command.ticks else FINE
+        if not 1 <= command.ticks <= MOST_TICKS:
+            return BAD_TICKS
+        return OVERFULL if self.by_id.used >= FULL_LEVEL and self.overfull(command) else FINE
+
+    cdef bint overfull(self, const Command* command) noexcept nogil:
+        """Tell whether what rests of an order would not go into its level's int64.
+
+        A level of its own side at its price means that it matches nothing, so all of it would rest.
+        """
+        cdef int32_t number = ladder_find(&self.ladder, command.ticks)
+        cdef const Order* old
+        cdef int64_t lots, side = command.side
+        if number == NONE or command.kind > MAKER:
+            return False
+        lots = level_at(&self.ladder, number).lots
+        if command.op == OP_REPLACE:
+            old = self.resting_order(command.order_id)
+            if old is NULL:
+                return False
+            side = self.side_of(old)
+            if old.level == number:
+                lots -= old.lots
+        return level_at(&self.ladder, number).side == side and lots > INT64_MAX - command.lots
+
+    cdef int refuse(self, const Command* command, int fault, int64_t row) except -1 with gil:
+        """Raise what is wrong with a command."""
+        where = f"row {row}: " if row != NONE else ""
+        if fault == OVERFULL:
+            raise OverflowError(
+                f"{where}lots {command.lots} at {command.ticks} ticks: the price would display 2**63 lots or more; "
+                f"submit less, or at another price"
+            )
+        what = {
+            BAD_OP: f"op {command.op}: neither SUBMIT 1, CANCEL 2, REDUCE 3 nor REPLACE 4",
+            BAD_US: f"us {command.us}: before the last command, at {self.us}; time does not fall",
+            BAD_ACCOUNT: f"account {command.account}: below 0",
+            BAD_SIDE: f"side {command.side}: neither +1 to buy nor -1 to sell",
+            BAD_KIND: f"kind {command.kind}: neither LIMIT 0, MAKER 1, IOC 2, FOK 3 nor MARKET 4",
+            BAD_STP: f"stp {command.stp}: not within 0 to 4",
+            BAD_MARKET: f"ticks {command.ticks}: a MARKET order has no price; give 0",
+            BAD_TICKS: f"ticks {command.ticks}: not within 1 to {MOST_TICKS}",
+            BAD_LOTS: f"lots {command.lots}: not within 1 to {MOST_LOTS}",
+        }
+        raise ValueError(where + what[fault])
+
+    cdef int64_t enter(self, Taker* taker, int64_t kind) except FAILED nogil:
+        """Let an order in: match it, and let rest what may rest."""
+        if kind == MAKER and self.meets(taker):
+            taker.id = 0
+            note_taker(self, ROW_REFUSE, taker, 0)
+            return WOULD_CROSS
+        self.last_order_id += 1
+        taker.id = self.last_order_id
+        note_taker(self, ROW_NEW, taker, kind)
+        if kind == FOK and not self.fillable(taker):
+            note_taker(self, ROW_EXPIRE, taker, REASON_FOK)
+            return taker.id
+        self.match(taker)
+        if taker.left and kind <= MAKER:
+            self.rest(taker)
+        elif taker.left:
+            log_reserve(&self.log, 1)
+            note_taker(self, ROW_EXPIRE, taker, REASON_IOC)
+        return taker.id
+
+    # ------------------------------------------------------------------ matching
+
+    cdef inline bint meets(self, const Taker* taker) noexcept nogil:
+        """Tell whether the best price of the other side is acceptable."""
+        cdef int32_t number = self.top[taker.side < 0]
+        return number != NONE and taker.side * (taker.reach - level_at(&self.ladder, number).ticks) >= 0
+
+    cdef bint fillable(self, const Taker* taker) noexcept nogil:
+        """Tell whether enough rests at acceptable prices, own orders left out unless the taker would trade with them."""
+        cdef int32_t own = owner_of(&self.owners, taker.account) if taker.stp else NONE
+        cdef int32_t number = self.top[taker.side < 0], slot
+        cdef int64_t missing = taker.left
+        cdef const Level* level
+        while number != NONE:
+            level = level_at(&self.ladder, number)
+            if taker.side * (taker.reach - level.ticks) < 0:
+                return False
+            if own == NONE:
+                missing -= min(missing, level.lots)
+            else:
+                slot = level.head
+                while slot != NONE and missing > 0:
+                    if order_at(self, slot).owner != own:
+                        missing -= order_at(self, slot).lots
+                    slot = order_at(self, slot).behind
+            if missing <= 0:
+                return True
+            number = ladder_next(&self.ladder, number, level.side)
+        return False
+
+    cdef int match(self, Taker* taker) except -1 nogil:
+        """Match an order until nothing is left of it or nothing is acceptable."""
+        cdef int32_t own = owner_of(&self.owners, taker.account) if taker.stp else NONE
+        cdef int32_t slot
+        while taker.left and self.meets(taker):
+            log_reserve(&self.log, ROWS_OF_A_STEP)
+            slot = level_at(&self.ladder, self.top[taker.side < 0]).head
+            if own != NONE and order_at(self, slot).owner == own:
+                self.prevent(taker, slot)
+            else:
+                self.trade(taker, slot)
+        return 0
+
+    cdef inline void trade(self, Taker* taker, int32_t slot) noexcept nogil:
+        """Trade with a resting order, at its price."""
+        cdef Order* maker = order_at(self, slot)
+        cdef Level* level = level_at(&self.ladder, maker.level)
+        cdef int64_t lots = min(taker.left, maker.lots)
+        self.last_trade_id += 1
+        taker.left -= lots
+        maker.lots -= lots
+        level.lots -= lots
+        note(self, ROW_TRADE, taker.id, maker.id, taker.account, taker.side, level.ticks, lots, self.last_trade_id, 0)
+        show(self, level, maker.id)
+        if maker.lots == 0:
+            self.leave(slot)
+
+    cdef void prevent(self, Taker* taker, int32_t slot) noexcept nogil:
+        """Keep an order from trading with one of its own account."""
+        cdef int64_t theirs = order_at(self, slot).lots
+        cdef int64_t both = min(taker.left, theirs)
+        if taker.stp == STP_DECREMENT:
+            self.lose(slot, ROW_REDUCE if both < theirs else ROW_EXPIRE, theirs - both, theirs - both)
+            taker.left -= both
+        elif taker.stp != STP_EXPIRE_TAKER:
+            self.lose(slot, ROW_EXPIRE, theirs, 0)
+        if taker.left == 0 or taker.stp == STP_EXPIRE_TAKER or taker.stp == STP_EXPIRE_BOTH:
+            note_taker(self, ROW_EXPIRE, taker, REASON_STP)
+            taker.left = 0
+
+    # ------------------------------------------------------------------ resting orders
+
+    cdef int rest(self, const Taker* taker) except -1 nogil:
+        """Put what is left of an order behind all others at its price."""
+        cdef int32_t owner, slot, number
+        cdef Order* order
+        cdef Level* level
+        log_reserve(&self.log, ROWS_OF_A_STEP)
+        pool_reserve(&self.slots, 1)
+        index_reserve(&self.by_id)
+        ladder_reserve(&self.ladder)
+        owner = owner_reserve(&self.owners, taker.account)
+        number = ladder_find(&self.ladder, taker.ticks)
+        if number == NONE:
+            number = ladder_add(&self.ladder, taker.side, taker.ticks)
+            if taker.side * (taker.ticks - self.best_ticks(taker.side)) > 0 or self.top[taker.side > 0] == NONE:
+                self.top[taker.side > 0] = number
+        level = level_at(&self.ladder, number)
+        slot = pool_take(&self.slots)
+        order = order_at(self, slot)
+        order.id, order.lots, order.level, order.owner = taker.id, taker.left, number, owner
+        order.behind = NONE
+        order.ahead = level.tail
+        if level.tail == NONE:
+            level.head = slot
+        else:
+            order_at(self, level.tail).behind = slot
+        level.tail = slot
+        level.lots += taker.left
+        index_put(&self.by_id, taker.id, slot)
+        order.place = owner_add(owner_at(&self.owners, owner), slot)
+        note_taker(self, ROW_REST, taker, 0)
+        show(self, level, taker.id)
+        return 0
+
+    cdef void lose(self, int32_t slot, int64_t kind, int64_t told, int64_t left) noexcept nogil:
+        """Leave *left* lots of a resting order; the row says *told*."""
+        cdef Order* order = order_at(self, slot)
+        cdef Level* level = level_at(&self.ladder, order.level)
+        cdef int64_t reason = REASON_STP if kind == ROW_EXPIRE else 0
+        level.lots -= order.lots - left
+        order.lots = left
+        note(self, kind, order.id, reason, self.account_of(order), level.side, level.ticks, told, 0, 0)
+        show(self, level, order.id)
+        if left == 0:
+            self.leave(slot)
+
+    cdef void leave(self, int32_t slot) noexcept nogil:
+        """Take an order of which nothing is left out of the book."""
+        cdef Order* order = order_at(self, slot)
+        cdef Level* level = level_at(&self.ladder, order.level)
+        cdef int32_t moved
+        if order.ahead == NONE:
+            level.head = order.behind
+        else:
+            order_at(self, order.ahead).behind = order.behind
+        if order.behind == NONE:
+            level.tail = order.ahead
+        else:
+            order_at(self, order.behind).ahead = order.ahead
+        if level.head == NONE:
+            if self.top[level.side > 0] == order.level:
+                self.top[level.side > 0] = ladder_next(&self.ladder, order.level, level.side)
+            ladder_drop(&self.ladder, order.level)
+        index_drop(&self.by_id, order.id)
+        moved = owner_remove(&self.owners, order.owner, order.place)
+        if moved != NONE:
+            order_at(self, moved).place = order.place
+        pool_give(&self.slots, slot)
+
+    # ------------------------------------------------------------------ invariants
+
+    def check(self) -> None:
+        """Raise AssertionError where an invariant does not hold; for tests, as it walks all of the book."""
+        cdef int32_t number, slot, owner
+        cdef const Level* level
+        cdef const Order* order
+        orders = 0
+        levels = 0
+        for side in (1, -1):
+            number = self.top[side > 0]
+            before = None
+            while number != NONE:
+                level = level_at(&self.ladder, number)
+                assert level.side == side and (before is None or side * (before - level.ticks) > 0), level.ticks
+                assert ladder_find(&self.ladder, level.ticks) == number, level.ticks
+                before, lots, ahead, slot = level.ticks, 0, NONE, level.head
+                while slot != NONE:
+                    order = order_at(self, slot)
+                    assert order.lots > 0 and order.level == number and order.ahead == ahead, order.id
+                    assert index_find(&self.by_id, order.id) == slot, order.id
+                    assert owner_at(&self.owners, order.owner).slots[order.place] == slot, order.id
+                    lots, orders, ahead, slot = lots + order.lots, orders + 1, slot, order.behind
+                assert level.lots == lots and level.tail == ahead != NONE, level.ticks
+                levels += 1
+                number = ladder_next(&self.ladder, number, side)
+        assert not self.best_ticks(-1) or self.best_ticks(1) < self.best_ticks(-1), self.best()
+        assert self.by_id.used == orders == pool_used(&self.slots)
+        assert levels == pool_used(&self.ladder.levels)
+        owned = 0
+        for owner in range(self.owners.pool.made):
+            if owner_of(&self.owners, owner_at(&self.owners, owner).account) == owner:
+                assert 0 < owner_at(&self.owners, owner).used <= owner_at(&self.owners, owner).room
+                owned += owner_at(&self.owners, owner).used
+        assert owned == orders
+        assert self.owners.by_account.used == pool_used(&self.owners.pool)
+        assert orders or pool_used(&self.ladder.pages) == 1

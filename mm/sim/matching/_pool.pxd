@@ -1,0 +1,70 @@
+# Slots of one size in one piece of memory: taken, given back, and taken again before memory grows.
+#
+# A slot is known by its number, since its address changes when memory grows. Each item begins with an
+# int32_t that the pool uses while the slot is free.
+
+from libc.stdint cimport int32_t
+from libc.stdlib cimport free, realloc
+
+cdef enum:
+    NONE = -1               # no slot
+    MOST_SLOTS = 1 << 30
+
+cdef struct Pool:
+    char* items
+    size_t size             # bytes of one
+    int32_t made            # slots that were ever taken
+    int32_t room
+    int32_t spare           # the first free one
+
+
+cdef inline void pool_open(Pool* pool, size_t size) noexcept nogil:
+    pool.items = NULL
+    pool.size = size
+    pool.made = pool.room = 0
+    pool.spare = NONE
+
+
+cdef inline void pool_close(Pool* pool) noexcept nogil:
+    free(pool.items)
+
+
+cdef inline int pool_grow(Pool* pool) except -1 nogil:
+    cdef int32_t room = 2 * pool.room + 64
+    cdef char* items = <char*> realloc(pool.items, room * pool.size) if room < MOST_SLOTS else NULL
+    if items is NULL:
+        with gil:
+            raise MemoryError(f"no memory for {room} slots of {pool.size} bytes in the order book")
+    pool.items = items
+    pool.room = room
+    return 0
+
+
+cdef inline int pool_reserve(Pool* pool, int32_t slots) except -1 nogil:
+    """Make sure that the next *slots* can be taken; addresses of items change here and nowhere else."""
+    return pool_grow(pool) if pool.made + slots > pool.room else 0
+
+
+cdef inline int32_t pool_take(Pool* pool) noexcept nogil:
+    """Return a slot that was reserved; its item holds anything."""
+    cdef int32_t slot = pool.spare
+    if slot == NONE:
+        slot = pool.made
+        pool.made += 1
+    else:
+        pool.spare = (<int32_t*> (pool.items + slot * pool.size))[0]
+    return slot
+
+
+cdef inline void pool_give(Pool* pool, int32_t slot) noexcept nogil:
+    (<int32_t*> (pool.items + slot * pool.size))[0] = pool.spare
+    pool.spare = slot
+
+
+cdef inline int32_t pool_used(const Pool* pool) noexcept nogil:
+    """Return how many slots are taken."""
+    cdef int32_t used = pool.made, slot = pool.spare
+    while slot != NONE:
+        used -= 1
+        slot = (<int32_t*> (pool.items + slot * pool.size))[0]
+    return used

@@ -1,6 +1,6 @@
 """Where faults take hold of the wire. Nothing here is called unless a script of faults is armed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Protocol
 
 from mm.sim.wire.http_messages import Request, Response
@@ -13,20 +13,22 @@ class FaultyConnection(Protocol):
     Attributes:
         id: Counted from 1 over the server's life.
         path: Of its handshake, as it came, with its query.
-        combined: Whether its events are wrapped with their stream's name.
         micro: Whether its stamps are µs, not ms.
         phase_ms: When its depth batches end, in ms behind each whole second; it counts for later subscriptions.
     """
 
     id: int
     path: str
-    combined: bool
     micro: bool
     phase_ms: int
 
     @property
+    def combined(self) -> bool:
+        """Whether its events are wrapped with their stream's name."""
+
+    @property
     def streams(self) -> tuple[str, ...]:
-        """Return the names of its streams."""
+        """The names of its streams."""
 
     def write(self, frame: bytes) -> None:
         """Send a whole frame, past the hooks."""
@@ -51,8 +53,8 @@ class FaultyConnection(Protocol):
 class Faults(Protocol):
     """What the wire asks and tells, when faults are armed."""
 
-    def handshake(self, path: str) -> tuple[int, Mapping[str, str]] | None:
-        """Return status and headers with which a handshake for *path* is refused; None lets it through."""
+    def handshake(self, path: str) -> Response | None:
+        """Return what a handshake for *path* is answered with, or how it is cut, instead; None lets it through."""
 
     def opened(self, connection: FaultyConnection) -> None:
         """Learn of a stream connection, before anything is sent on it."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, hybrid
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensity import intensity_of
 from mm.calibration.schedule import Schedule
 from mm.config import Models
-from mm.errors import BrokenFile, DataError, Mismatch
+from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
 from mm.plugins import construct, require_signature, resolve
 from mm.runs import Run
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mm.backtest.tape import Tape
 
 DEFAULT_K = 1.0  # per tick; what Avellaneda-Stoikov quotes take where no fit was given
+PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
 OFFERED = ("seed", "intensity")  # what the run offers to a model that takes it
 
 
@@ -49,9 +50,12 @@ class ModelMaker:
 
     def fills(self) -> object:
         """Return the fill model."""
-        models = self._models
-        build = resolve(FILL_MODELS, models.fill_model, "fill model")
-        params = models.fill_params()
+        return self._fills(self._models.fill_model, self._models.fill_params())
+
+    def _fills(self, name: str, params: Mapping[str, Any]) -> object:
+        build = resolve(FILL_MODELS, name, "fill model")
+        if build is hybrid and "models" in params:
+            params = {**params, "models": [self._fills(*pair) for pair in _pairs(params["models"])]}
         if not params and self._intensity is not None:
             model = self._construct(build, {}, "FILL_PARAMS_FILE")
         else:
@@ -82,6 +86,18 @@ class ModelMaker:
         if build.__module__ == "mm.backtest.models":
             own = {name: offers[name] for name in OFFERED if name in _names(build)}
         return construct(build, params, source, own)
+
+
+def _pairs(models: object) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the names and parameters of a hybrid's models."""
+    if not isinstance(models, list):
+        raise UsageError(f"{PAIRS}; models is {models!r}")
+    pairs = []
+    for pair in models:
+        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], dict)):
+            raise UsageError(f"{PAIRS}; one is {pair!r}")
+        pairs.append((pair[0], pair[1]))
+    return pairs
 
 
 def _names(build: Callable[..., Any]) -> set[str]:

@@ -64,6 +64,8 @@ cdef class Engine:
     cdef int64_t skipped[2]             # why the last requote sent nothing; sells, buys
     cdef int64_t mid2, last_book_us     # mid2 is 0 while there is none
     cdef int64_t last_trade_event       # of this tape, -1 before its first
+    cdef Trade* prints                  # since the last book event, where the fill model follows levels
+    cdef int64_t printed, print_room
     # clock
     cdef int64_t now_us, begun_us, next_message_us, next_due_us, next_sample_us, next_state_us, next_requote_us
     cdef Volatility volatility
@@ -100,6 +102,7 @@ cdef class Engine:
             book_close(&self.book)
         free(self.orders)
         free(self.ranking)
+        free(self.prints)
         volatility_close(&self.volatility)
         records_close(&self.records)
 
@@ -263,8 +266,10 @@ cdef class Engine:
             record_mid(&self.records, us, mid2)
             if mid2 == 0:
                 self.volatility.sampled_mid2 = 0
-        if self.fills.asks_level and self.resting[0] + self.resting[1]:
-            self.tell_levels()
+        if self.fills.asks_level:
+            if self.resting[0] + self.resting[1]:
+                self.tell_levels()
+            self.printed = 0
         if self.fills.asks_book and self.resting[0] + self.resting[1]:
             self.ask_book(us)
         self.last_book_us = us
@@ -303,6 +308,8 @@ cdef class Engine:
         print_.lots = self.row_lots[row]
         print_.id = self.event_id[event]
         self.last_trade_event = event
+        if self.fills.asks_level:
+            self.note_print(&print_)
         if not self.fills.asks_trade or self.resting[0] + self.resting[1] == 0:
             return 0
         print_.lots = self.fills.print_lots(&print_)
@@ -313,8 +320,29 @@ cdef class Engine:
             lots = min(min(lots, order.lots), print_.lots)
             if lots > 0:
                 print_.lots -= lots
-                self.fill(order - self.orders, print_.us, lots, BY_TRADE)
+                self.fill(order - self.orders, print_.us, lots, self.fills.by + BY_TRADE)
         return 0
+
+    cdef int note_print(self, const Trade* print_) except -1 nogil:
+        """Keep a print until the book shows what it took."""
+        cdef int64_t room = 2 * self.print_room + 64
+        if self.printed == self.print_room:
+            self.prints = <Trade*> realloc(self.prints, room * sizeof(Trade))
+            if self.prints is NULL:
+                with gil:
+                    raise MemoryError(f"no memory for {room} prints")
+            self.print_room = room
+        self.prints[self.printed] = print_[0]
+        self.printed += 1
+        return 0
+
+    cdef int64_t printed_at(self, const Order* order) noexcept nogil:
+        """Return the lots of the prints since the last book event that met an order's price from the other side."""
+        cdef int64_t i, lots = 0
+        for i in range(self.printed):
+            if self.prints[i].ticks == order.ticks and self.prints[i].side != order.side:
+                lots += self.prints[i].lots
+        return lots
 
     cdef int ask_book(self, int64_t us) except -1 nogil:
         """Ask the fill model about a book change, order by order."""
@@ -325,7 +353,7 @@ cdef class Engine:
             lots = self.fills.on_book(order, &self.top, us - max(self.last_book_us, order.active_us))
             lots = min(lots, order.lots)
             if lots > 0:
-                self.fill(order - self.orders, us, lots, BY_BOOK)
+                self.fill(order - self.orders, us, lots, self.fills.by + BY_BOOK)
         return 0
 
     cdef int tell_levels(self) except -1 nogil:
@@ -337,7 +365,8 @@ cdef class Engine:
             lots = book_lots_at(&self.book, <int> order.side, order.ticks)
             before = order.level_lots
             order.level_lots = lots
-            if lots != before:
+            order.printed_lots = self.printed_at(order)
+            if lots != before or order.printed_lots:
                 self.fills.on_level(order, before, lots)
         return 0
 
@@ -359,7 +388,7 @@ cdef class Engine:
         while i < self.open_orders:
             before = self.open_orders
             if self.orders[i].due_us == us:
-                self.fill(i, us, self.orders[i].lots, BY_DRAW)
+                self.fill(i, us, self.orders[i].lots, self.fills.drawn_by() + BY_DRAW)
             if self.open_orders == before:
                 i += 1
         return 0
@@ -445,6 +474,7 @@ cdef class Engine:
         self.resting[1 if order.side > 0 else 0] += 1
         self.ranked = -1
         order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
+        order.printed_lots = self.printed_at(order)
         self.fills.on_rest(order, &self.top)
         if self.fills.draws:
             order.stretch_us = NEVER
@@ -594,7 +624,8 @@ cdef class Engine:
         order.sent_us = us
         order.active_us = order.expire_us = order.cancel_req_us = order.cancel_us = NEVER
         order.cancel_reason = NOT_CANCELLED
-        order.queue_lots = order.level_lots = 0
+        order.queue_lots = order.level_lots = order.printed_lots = 0
+        order.ahead_lots = 0.0
         order.due_us = order.stretch_us = NEVER
         order.delta = 0.0
         if ticks <= 0:

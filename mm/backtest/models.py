@@ -5,7 +5,7 @@ keys of ``FILL_PARAMS_JSON`` and ``QUOTE_PARAMS_JSON``; ``seed`` and ``intensity
 and are offered to whoever takes them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mm.errors import UsageError
@@ -65,6 +65,45 @@ def _constant(bid: Mapping[str, float | None], ask: Mapping[str, float | None]) 
     return Intensity([(0, FOREVER, A_bid, k_bid, A_ask, k_ask, (k_bid + k_ask) / 2)])
 
 
+def price_cross(*, penetration_ticks: int = 0) -> "FillModel":
+    """Fill when the other side's best price reaches ours; see ``PriceCross``."""
+    from mm.backtest.fills.price_cross import PriceCross
+
+    return PriceCross(penetration_ticks=penetration_ticks)
+
+
+def queue_risk_averse() -> "FillModel":
+    """Fill by place in the queue, every cancellation behind us; see ``QueueRiskAverse``."""
+    from mm.backtest.fills.queue import QueueRiskAverse
+
+    return QueueRiskAverse()
+
+
+def queue_prob_power(*, exponent: float = 3.0) -> "FillModel":
+    """Fill by place in the queue, cancellations shared by a power of the lots; see ``QueueProbPower``."""
+    from mm.backtest.fills.queue import QueueProbPower
+
+    return QueueProbPower(exponent=exponent)
+
+
+def queue_prob_log() -> "FillModel":
+    """Fill by place in the queue, cancellations shared by the logarithm of the lots; see ``QueueProbLog``."""
+    from mm.backtest.fills.queue import QueueProbLog
+
+    return QueueProbLog()
+
+
+def hybrid(*, models: Sequence[object]) -> "FillModel":
+    """Fill as the most generous of several models says; see ``Hybrid``.
+
+    Args:
+        models: The models themselves; in FILL_PARAMS_JSON pairs of a name and its parameters.
+    """
+    from mm.backtest.fills.hybrid import Hybrid
+
+    return Hybrid(models)
+
+
 def avellaneda_stoikov(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     *,
     gamma: float = 0.1,
@@ -92,7 +131,12 @@ def fixed_spread(*, delta_ticks: float) -> "QuoteModel":
 
 
 FILL_MODELS: Mapping[str, Callable[..., "FillModel"]] = {
+    "hybrid": hybrid,
     "poisson": poisson,
+    "price_cross": price_cross,
+    "queue_prob_log": queue_prob_log,
+    "queue_prob_power": queue_prob_power,
+    "queue_risk_averse": queue_risk_averse,
     "trade_cross": trade_cross,
     "trade_driven": trade_cross,
 }

@@ -26,8 +26,10 @@ cdef struct Order:
     int64_t cancel_req_us   # NEVER where no cancel is on its way
     int64_t cancel_us       # when the cancel takes effect
     int64_t cancel_reason
-    int64_t queue_lots      # a queue model's own note
+    double ahead_lots       # a queue model's own note
+    int64_t queue_lots      # the same in whole lots, rounded up, for Python models
     int64_t level_lots      # displayed at its price, as last seen
+    int64_t printed_lots    # printed against it at its price since the last book event
     int64_t due_us          # the fill drawn for the current stretch, or NEVER
     int64_t stretch_us      # when that stretch began
     double delta            # its distance from the reference during the stretch, in ticks
@@ -53,6 +55,7 @@ cdef class FillModel:
     cdef bint asks_book
     cdef bint asks_level
     cdef bint draws
+    cdef int64_t by                 # position of the reasons behind its last answer
     cdef readonly str name          # as results and fill reasons show it
 
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil
@@ -63,6 +66,7 @@ cdef class FillModel:
     cdef int on_top(self, const Top* top) except -1 nogil
     cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil
     cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil
+    cdef int64_t drawn_by(self) noexcept nogil
 
 cdef class OrderView:
     cdef const Order* order

@@ -33,7 +33,7 @@ cdef class FillModel:
         return self.draws
 
     @property
-    def reasons(self) -> tuple[str, str, str]:
+    def reasons(self) -> tuple[str, ...]:
         """The reasons of fills after a trade, after a book change, and drawn."""
         return f"{self.name}:trade", f"{self.name}:book", f"{self.name}:hazard"
 
@@ -68,6 +68,10 @@ cdef class FillModel:
     cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
         """Return the integrated intensity of *order* from the beginning of its stretch to *until_us*."""
         return 0.0
+
+    cdef int64_t drawn_by(self) noexcept nogil:
+        """Return the position of the reasons of the model that draws."""
+        return 0
 
 
 cdef class OrderView:
@@ -107,6 +111,11 @@ cdef class OrderView:
     def queue_lots(self) -> int:
         """Lots ahead of it, as a queue model noted."""
         return self.seen().queue_lots
+
+    @property
+    def printed_lots(self) -> int:
+        """In ``on_rest`` and ``on_level``: lots that printed against it at its price since the last book event."""
+        return self.seen().printed_lots
 
 
 cdef class TradeView:

@@ -1,0 +1,126 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Several fill models at once: the most generous answer counts."""
+
+from cpython.ref cimport PyObject
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+
+from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
+
+from mm.backtest.fills.base import PythonFillModel
+from mm.backtest.fills.queue import Queue
+from mm.errors import UsageError
+
+cdef int REASONS = 3  # of each model: after a trade, after a book change, drawn
+
+
+cdef class Hybrid(FillModel):
+    """An order fills as soon, and as much, as the most generous of several models says.
+
+    - every model sees every event, so that each keeps its own account of queues and prints
+    - of their answers to one question the largest counts, the first named among equals: what two models
+      fill is filled once
+    - a print fills no more than its size over all our orders, whichever model answers
+    - the reason of a fill is that of the model whose answer counted
+    - one model at most draws its fills, and one at most keeps a queue: an order has one place for each
+
+    Args:
+        models: Compiled fill models, or any objects with ``on_trade`` or ``on_book``.
+    """
+
+    cdef readonly tuple models
+    cdef PyObject** each            # borrowed from *models*
+    cdef int count
+    cdef FillModel drawing          # the one that draws, or None
+    cdef int64_t print_full_lots    # of the print that is being shown
+
+    def __init__(self, models: object) -> None:
+        self.models = tuple(one if isinstance(one, FillModel) else PythonFillModel(one) for one in models)
+        self.count = len(self.models)
+        if self.count == 0:
+            raise UsageError("hybrid: models is empty; name one at least")
+        if any(isinstance(one, Hybrid) for one in self.models):
+            raise UsageError("hybrid: a hybrid in a hybrid; name the inner one's models instead")
+        names = ", ".join(one.name for one in self.models)
+        drawing = [one for one in self.models if one.has_intensity]
+        if len(drawing) > 1 or sum(isinstance(one, Queue) for one in self.models) > 1:
+            raise UsageError(f"hybrid: {names}; one model may draw its fills and one may keep a queue, not more")
+        self.drawing = drawing[0] if drawing else None
+        self.each = <PyObject**> calloc(self.count, sizeof(PyObject*))
+        if self.each is NULL:
+            raise MemoryError("no memory for the models of a hybrid")
+        for i, one in enumerate(self.models):
+            self.each[i] = <PyObject*> one
+            self.asks_trade |= (<FillModel> one).asks_trade
+            self.asks_book |= (<FillModel> one).asks_book
+            self.asks_level |= (<FillModel> one).asks_level
+        self.draws = self.drawing is not None
+        self.name = "hybrid"
+
+    def __dealloc__(self) -> None:
+        free(self.each)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of each model, one model after another."""
+        return tuple(reason for one in self.models for reason in one.reasons)
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        cdef int i
+        for i in range(self.count):
+            (<FillModel> self.each[i]).on_rest(order, top)
+        return 0
+
+    cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
+        self.print_full_lots = trade.lots
+        return trade.lots
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        cdef int64_t most = 0, lots, taken = self.print_full_lots - trade.lots
+        cdef Trade full = trade[0], shown = trade[0]
+        cdef int i
+        full.lots = self.print_full_lots
+        for i in range(self.count):
+            if not (<FillModel> self.each[i]).asks_trade:
+                continue
+            shown.lots = max((<FillModel> self.each[i]).print_lots(&full) - taken, 0)
+            lots = min((<FillModel> self.each[i]).on_trade(order, &shown), shown.lots)
+            if lots > most:
+                most = lots
+                self.by = REASONS * i
+        return most
+
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
+        cdef int64_t most = 0, lots
+        cdef int i
+        for i in range(self.count):
+            if not (<FillModel> self.each[i]).asks_book:
+                continue
+            lots = (<FillModel> self.each[i]).on_book(order, top, elapsed_us)
+            if lots > most:
+                most = lots
+                self.by = REASONS * i
+        return most
+
+    cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
+        cdef int i
+        for i in range(self.count):
+            if (<FillModel> self.each[i]).asks_level:
+                (<FillModel> self.each[i]).on_level(order, before_lots, after_lots)
+        return 0
+
+    cdef int on_top(self, const Top* top) except -1 nogil:
+        return self.drawing.on_top(top)
+
+    cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
+        return self.drawing.draw(order, top, now_us)
+
+    cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
+        return self.drawing.expected(order, until_us)
+
+    cdef int64_t drawn_by(self) noexcept nogil:
+        cdef int i
+        for i in range(self.count):
+            if (<FillModel> self.each[i]).draws:
+                return REASONS * i
+        return 0

@@ -1,0 +1,9 @@
+# The base of queue models: subclasses answer which share of cancelled lots was ahead of us.
+
+from mm.backtest.fills.base cimport FillModel
+
+cdef class Queue(FillModel):
+    cdef double ahead_share(self, double ahead, double behind) noexcept nogil
+
+cdef class QueueProbPower(Queue):
+    cdef readonly double exponent

@@ -1,0 +1,13 @@
+from mm.backtest.fills.base import FillModel
+
+class Queue(FillModel): ...
+
+class QueueRiskAverse(Queue):
+    def __init__(self) -> None: ...
+
+class QueueProbPower(Queue):
+    exponent: float
+    def __init__(self, *, exponent: float = 3.0) -> None: ...
+
+class QueueProbLog(Queue):
+    def __init__(self) -> None: ...

@@ -1,0 +1,107 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Fills by place in the queue, estimated from a book that shows prices and no orders."""
+
+from libc.math cimport ceil, floor, log1p
+from libc.math cimport pow as power
+from libc.stdint cimport int64_t
+
+from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
+
+from mm.errors import UsageError
+
+
+cdef class Queue(FillModel):
+    """A resting order fills when what was ahead of it at its price is gone.
+
+    - it joins behind the lots displayed at its price, less those that printed there since the last book event
+    - a print at its price from the other side takes what is ahead first, and the order with what is left
+    - a print beyond its price fills it: nobody trades through a better price
+    - fewer lots displayed than before, beyond what printed, are cancellations; a share of them was ahead
+      of us (`ahead_share`); never more is ahead than is displayed
+    - the other side's best price at ours or beyond fills what is left
+
+    Subclasses answer `ahead_share`.
+    """
+
+    def __cinit__(self, *_args, **_kwargs) -> None:
+        self.asks_trade = self.asks_book = self.asks_level = True
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of fills after a trade, after a book change, and drawn (never)."""
+        return "queue:trade", "queue:book", "queue:hazard"
+
+    cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
+        """Return which share of the lots cancelled at our price stood *ahead* of us rather than *behind*."""
+        return 0.0
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        set_ahead(order, <double> (order.level_lots - order.printed_lots))
+        return 0
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        cdef int64_t beyond = order.side * (order.ticks - trade.ticks)
+        cdef double reach
+        if trade.side == order.side or beyond < 0:
+            return 0
+        if beyond > 0:
+            set_ahead(order, 0.0)
+            return min(order.lots, trade.lots)
+        reach = <double> trade.lots - order.ahead_lots
+        set_ahead(order, -reach)
+        return min(order.lots, <int64_t> floor(reach)) if reach > 0.0 else 0
+
+    cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
+        cdef double ahead = order.ahead_lots, behind, cancelled, gone
+        behind = max(<double> (before_lots - order.printed_lots) - ahead, 0.0)
+        cancelled = <double> (before_lots - order.printed_lots - after_lots)
+        if cancelled > 0.0 and ahead > 0.0:
+            gone = self.ahead_share(ahead, behind) * cancelled
+            ahead -= max(gone, cancelled - behind)
+        set_ahead(order, min(ahead, <double> after_lots))
+        return 0
+
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
+        cdef int64_t other = top.ask_ticks if order.side > 0 else top.bid_ticks
+        return order.lots if other and order.side * (order.ticks - other) >= 0 else 0
+
+
+cdef inline void set_ahead(Order* order, double lots) noexcept nogil:
+    """Note how many lots are ahead, and the whole number that covers them for Python models to see."""
+    order.ahead_lots = max(lots, 0.0)
+    order.queue_lots = <int64_t> ceil(order.ahead_lots)
+
+
+cdef class QueueRiskAverse(Queue):
+    """Every cancellation was behind us: only prints, and a level smaller than our queue, bring us forward."""
+
+    def __init__(self) -> None:
+        self.name = "queue_risk_averse"
+
+
+cdef class QueueProbPower(Queue):
+    """A cancellation was ahead of us with probability a^n / (a^n + b^n), a lots ahead and b behind.
+
+    Args:
+        exponent: n; 1 shares cancellations evenly over the lots, more leans to the larger side.
+    """
+
+    def __init__(self, *, exponent: float = 3.0) -> None:
+        if not 0.0 < exponent <= 100.0:
+            raise UsageError(f"queue_prob_power: exponent is {exponent}; it must lie above 0 and not above 100")
+        self.exponent = exponent
+        self.name = "queue_prob_power"
+
+    cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
+        # (b / a)^n cannot overflow into anything but "all behind".
+        return 1.0 / (1.0 + power(behind / ahead, self.exponent))
+
+
+cdef class QueueProbLog(Queue):
+    """A cancellation was ahead of us with probability ln(1 + a) / (ln(1 + a) + ln(1 + b)), in lots."""
+
+    def __init__(self) -> None:
+        self.name = "queue_prob_log"
+
+    cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
+        return log1p(ahead) / (log1p(ahead) + log1p(behind))

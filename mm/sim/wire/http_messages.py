@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 JSON_HEADERS = {"Content-Type": "application/json;charset=UTF-8"}
 _FORM = "application/x-www-form-urlencoded"
@@ -81,10 +81,10 @@ def read_request(method: str, target: str, headers: Mapping[str, str], body: byt
         body: Whole.
         remote: The client's address.
     """
-    parts = urlsplit(target)
+    path, _, query = target.partition("?")
     given = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True) if _is_form(headers) else []
-    asked = parse_qsl(parts.query, keep_blank_values=True)
-    return Request(method, unquote(parts.path), dict(given) | dict(asked), headers, body, remote, parts.query)
+    asked = parse_qsl(query, keep_blank_values=True)
+    return Request(method, unquote(path), dict(given) | dict(asked), headers, body, remote, query)
 
 
 def json_response(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:

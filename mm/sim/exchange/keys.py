@@ -1,0 +1,142 @@
+"""API keys: who a request comes from, whether it was signed by them, and whether it is fresh.
+
+A key is a name of 64 letters and digits, and two ways to sign as it: a secret for HMAC-SHA256, and an Ed25519
+private key. Either signature is taken for the same key; their forms differ, so none is mistaken for the other.
+"""
+
+import hmac
+import os
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha512
+from typing import TYPE_CHECKING
+
+from mm.clock import US_PER_MS, US_PER_S
+from mm.sim.exchange import api_error
+from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
+from mm.sim.exchange.parameters import Parameters
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_KEY_LENGTH = 64
+_ED25519_BYTES = 32
+_WINDOW_MS = 5_000
+_LONGEST_MS = 60_000
+SIGNED_PARAMETERS = ("timestamp", "recvWindow", "signature")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One key of one account.
+
+    Attributes:
+        account: Number of the account.
+        key: What a request names, 64 letters and digits.
+        secret: Signs with HMAC-SHA256.
+        private_pem: Signs with Ed25519; PEM of PKCS#8, not encrypted.
+        public: Proves an Ed25519 signature.
+    """
+
+    account: int
+    key: str
+    secret: str
+    private_pem: str
+    public: "Ed25519PublicKey"
+
+    def signed(self, payload: bytes, signature: str) -> str:
+        """Return which of its two ways made *signature* of *payload*: ``HMAC``, ``ED25519``, or empty for neither."""
+        digest = hmac.new(self.secret.encode(), payload, "sha256").hexdigest()
+        if hmac.compare_digest(digest.encode(), signature.lower().encode()):
+            return "HMAC"
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            self.public.verify(b64decode(signature, validate=True), payload)
+        except (InvalidSignature, NotBase64, ValueError):
+            return ""
+        return "ED25519"
+
+
+class KeyRing:
+    """All keys of the exchange."""
+
+    def __init__(self, keys: Iterable[ApiKey]) -> None:
+        self._keys = {key.key: key for key in keys}
+
+    def find(self, name: str) -> ApiKey:
+        """Return a key by its name; raises ApiError where it is none, or none of the exchange's."""
+        if len(name) != _KEY_LENGTH or not set(name) <= set(_LETTERS):
+            raise ApiError(-2014, "API-key format invalid.", UNAUTHORIZED)
+        if name not in self._keys:
+            raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", UNAUTHORIZED)
+        return self._keys[name]
+
+
+def make_keys(accounts: Iterable[int], seed: int | None) -> list[ApiKey]:
+    """Return a key for each account: the same for the same *seed*, fresh ones where it is None."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    keys = []
+    for account in accounts:
+        draws = [
+            os.urandom(64) if seed is None else sha512(f"{seed} {account} {purpose}".encode()).digest()
+            for purpose in ("key", "secret", "ed25519")
+        ]
+        private = Ed25519PrivateKey.from_private_bytes(draws[2][:_ED25519_BYTES])
+        keys.append(ApiKey(account, _word(draws[0]), _word(draws[1]), _pem(private), private.public_key()))
+    return keys
+
+
+def check_signature(key: ApiKey, asked: Parameters, payload: bytes, now_us: Sequence[int]) -> str:
+    """Check that a request is fresh and was signed with *key*.
+
+    Args:
+        key: Named by the request.
+        asked: With ``timestamp``, ``signature`` and perhaps ``recvWindow``.
+        payload: What was signed.
+        now_us: The clocks of which one must find the request fresh.
+
+    Returns:
+        ``HMAC`` or ``ED25519``.
+
+    Raises:
+        ApiError: Where it is not.
+    """
+    signature = asked.must("signature")
+    check_fresh(asked, now_us)
+    way = key.signed(payload, signature)
+    if not way:
+        raise ApiError(-1022, "Signature for this request is not valid.")
+    return way
+
+
+def check_fresh(asked: Parameters, now_us: Sequence[int]) -> None:
+    """Raise ApiError where a request's timestamp is too old, or ahead, by every clock of *now_us*."""
+    sent_us = asked.instant_us("timestamp")
+    if sent_us is None:
+        raise api_error.mandatory("timestamp")
+    window_e8 = asked.decimal_e8("recvWindow")
+    window_us = _WINDOW_MS * US_PER_MS if window_e8 is None else window_e8 * US_PER_MS // 10**8
+    if window_us > _LONGEST_MS * US_PER_MS:
+        raise ApiError(-1102, f"'recvWindow' contains unexpected value. Cannot be greater than {_LONGEST_MS}.")
+    ages = [clock_us - sent_us for clock_us in now_us]
+    if any(-US_PER_S < age <= window_us for age in ages):
+        return
+    if all(age <= -US_PER_S for age in ages):
+        raise ApiError(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
+    raise ApiError(-1021, "Timestamp for this request is outside of the recvWindow.")
+
+
+def _word(draw: bytes) -> str:
+    """Return random bytes as as many letters and digits."""
+    return "".join(_LETTERS[byte % len(_LETTERS)] for byte in draw)
+
+
+def _pem(private: "Ed25519PrivateKey") -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from mm.errors import DataError
 from mm.instrument import Instrument
+from mm.market_data.local_orderbook import Level
 from mm.sim.matching.order_log import ROW_LEVEL, ROW_TRADE, Row
 
-Level = tuple[str, str]
-"""Price and quantity, as the exchange writes them."""
 _SEGMENT = 1_024
 
 
@@ -50,12 +49,15 @@ class Truth:
         instrument: Writes prices and quantities.
         first_update_id: The id before the first change; the book of that id is empty.
         keep: Changes of the book, and trades, that are kept at least; the oldest are dropped.
+
+    Attributes:
+        instrument: As given.
     """
 
     def __init__(self, instrument: Instrument, *, first_update_id: int = 0, keep: int = 2_000_000) -> None:
         if keep < 1:
             raise ValueError(f"keep={keep}: the truth must keep at least one change")
-        self._instrument = instrument
+        self.instrument = instrument
         self._keep = keep
         self._levels: dict[int, int] = {}
         self._segments = deque([_Segment(first_update_id, {})])
@@ -140,6 +142,13 @@ class Truth:
             )
         return [self._print(trade_id) for trade_id in range(first_id, last_id + 1)]
 
+    def named(self, update_id: int) -> tuple[int, int]:
+        """Return the wire's name of the exchange's own *update_id*, and the first name of its era."""
+        for after, shift in reversed(self._eras):
+            if after < update_id:
+                return update_id - shift, after + 1 - shift
+        return update_id, update_id
+
     def renumber(self, after_id: int, first_id: int) -> None:
         """Count update ids anew: the change after *after_id* is *first_id* from now on.
 
@@ -210,13 +219,13 @@ class Truth:
                 yield from zip(numbers, segment.keys, segment.lots, strict=True)
 
     def _texts(self, keys: list[int], levels: dict[int, int]) -> list[Level]:
-        price, qty = self._instrument.price, self._instrument.qty
+        price, qty = self.instrument.price, self.instrument.qty
         return [(price(abs(key)), qty(levels[key])) for key in keys]
 
     def _print(self, trade_id: int) -> TruthTrade:
         at = 4 * (trade_id - self.first_trade_id)
         us, ticks, lots, side = self._trades[at : at + 4]
-        return TruthTrade(trade_id, us, self._instrument.price(ticks), self._instrument.qty(lots), side < 0)
+        return TruthTrade(trade_id, us, self.instrument.price(ticks), self.instrument.qty(lots), side < 0)
 
 
 class _Segment:

@@ -1,0 +1,183 @@
+"""A script of faults: one rule a line, ``at WHEN [on WHOM] do FAULT [key=value …]``.
+
+::
+
+    # the recorder must find this gap, and only this one
+    at id 1200 do drop n=3
+    at trade 50 on newest do duplicate of=trade
+    at time 12.5 do mute for_s=4
+    at connect 3 do close code=1001
+    at request 2 of /api/v3/depth do status code=429 retry_after=3
+
+What happens is decided by `WHEN` and the script's seed alone. A moment that has passed when a rule is added is now.
+"""
+
+import math
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from mm.knobs import closest
+from mm.sim.wire.faults.parameters import BadScript, Fault
+from mm.sim.wire.faults.table import FAULTS, NAMES
+
+MOMENTS = ("id", "trade", "time", "connect", "request")
+WHOM = ("all", "newest", "random")
+_API = "/api/v3/"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a rule acts.
+
+    Attributes:
+        kind: ``id`` (the exchange's update id), ``trade`` (its trade id), ``time`` (seconds since its start),
+            ``connect`` (an attempt to open a WebSocket connection), ``request`` (one of a path).
+        number: Which: the first one that reaches it acts.
+        path: Of a request: what its path begins with.
+    """
+
+    kind: str
+    number: float
+    path: str = _API
+
+    def __post_init__(self) -> None:
+        if self.kind not in MOMENTS:
+            raise BadScript(f"at {self.kind}: a rule acts at {', '.join(MOMENTS)}{closest(self.kind, MOMENTS)}")
+        if not self.number >= 0 or (self.kind != "time" and self.number != int(self.number)):
+            raise BadScript(f"at {self.kind} {self.number}: it must be a number from 0 on, whole except for time")
+
+    def __str__(self) -> str:
+        number = self.number if self.kind == "time" else int(self.number)
+        return f"{self.kind} {number}" + (f" of {shlex.quote(self.path)}" if self.kind == "request" else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a script.
+
+    Attributes:
+        moment: When it acts.
+        fault: What happens then.
+        whom: To which connections: ``all`` that are open, the ``newest``, one at ``random``, or the one of a number.
+            At a ``connect`` it is that connection unless another is named.
+    """
+
+    moment: Moment
+    fault: Fault
+    whom: str | int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.whom, str) and self.whom not in WHOM:
+            raise BadScript(f"on {self.whom}: it must be {', '.join(WHOM)} or the number of a connection")
+
+    def __str__(self) -> str:
+        whom = "" if self.whom is None else f" on {self.whom}"
+        said = [
+            f" {one.name}={shlex.quote(str(value))}"
+            for one in fields(self.fault)
+            if (value := getattr(self.fault, one.name)) != one.default
+        ]
+        return f"at {self.moment}{whom} do {NAMES[type(self.fault)]}{''.join(said)}"
+
+
+def read_script(text: str, source: str = "script") -> list[Rule]:
+    """Return the rules of *text*, one a line; ``#`` begins a comment.
+
+    Args:
+        text: Lines.
+        source: Where they come from, for messages.
+
+    Raises:
+        BadScript: Naming the first line that is no rule, and what it may say instead.
+    """
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            words = shlex.split(line, comments=True)
+            if words:
+                found.append(_rule(words))
+        except (BadScript, ValueError) as error:
+            raise BadScript(f"{source}:{number}: {line.strip()!r}: {error}") from error
+    return found
+
+
+def load_script(path: Path) -> list[Rule]:
+    """Return the rules of the file at *path*.
+
+    Raises:
+        BadScript: If it cannot be read, or one of its lines is no rule.
+    """
+    try:
+        return read_script(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadScript(f"{path}: cannot be read ({error}); give a text file with one rule a line") from error
+
+
+def as_rules(faults: Iterable[Rule | str]) -> list[Rule]:
+    """Return rules from rules and from lines of text."""
+    return [rule for one in faults for rule in ([one] if isinstance(one, Rule) else read_script(one))]
+
+
+def _rule(words: list[str]) -> Rule:
+    """Return the rule of a line's words."""
+    head, tail = _split(words)
+    if len(head) < 3 or head[0] != "at":
+        raise BadScript("a rule begins with: at id|trade|time|connect|request NUMBER")
+    kind, number, *rest = head[1:]
+    path = _API
+    if kind == "request" and rest[:1] == ["of"] and len(rest) > 1:
+        path, rest = rest[1], rest[2:]
+    whom: str | int | None = None
+    if rest[:1] == ["on"] and len(rest) > 1:
+        whom, rest = (int(rest[1]) if rest[1].isdecimal() else rest[1]), rest[2:]
+    if rest:
+        raise BadScript(f"{' '.join(rest)!r} before 'do' is not understood; it may say: on all|newest|random|NUMBER")
+    return Rule(Moment(kind, _number(number), path), _fault(tail), whom)
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    if "do" not in words or words[-1] == "do":
+        raise BadScript("a rule ends with: do FAULT key=value ...")
+    at = words.index("do")
+    return words[:at], words[at + 1 :]
+
+
+def _fault(words: list[str]) -> Fault:
+    name, *settings = words
+    if name not in FAULTS:
+        raise BadScript(f"no fault is called {name!r}; known are {', '.join(FAULTS)}{closest(name, FAULTS)}")
+    made = FAULTS[name]
+    hints = get_type_hints(made)
+    known = {one.name: hints[one.name] for one in fields(made)}
+    given: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or key not in known:
+            raise BadScript(f"{name} does not know {setting!r}; it knows {', '.join(known) or 'no parameter'}")
+        given[key] = _value(known[key], key, value)
+    return made(**given)
+
+
+def _value(kind: Any, key: str, text: str) -> Any:
+    """Return *text* as a value of the type *kind*."""
+    if kind is str:
+        return text
+    number = _number(text, key)
+    if kind is int and not isinstance(number, int):
+        raise BadScript(f"{key}={text}: it must be a whole number")
+    return number
+
+
+def _number(text: str, key: str = "") -> float:
+    if text.removeprefix("-").isdecimal():
+        return int(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadScript(f"{key}{'=' if key else ''}{text}: it must be a number")
+    return number

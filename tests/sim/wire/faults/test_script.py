@@ -1,0 +1,104 @@
+"""Scripts of faults: what a line says, and what it may not say."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.sim.wire.faults.parameters import BadScript, Fault
+from mm.sim.wire.faults.script import MOMENTS, Moment, Rule, as_rules, load_script, read_script
+from mm.sim.wire.faults.table import FAULTS, NAMES
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
+
+
+@st.composite
+def faults(draw: st.DrawFn) -> Fault:
+    made = draw(st.sampled_from(list(FAULTS.values())))
+    given_values = {}
+    for one in fields(made):
+        kind, least = get_type_hints(made)[one.name], max(one.metadata.get("least", 0), -9_999)
+        if "choices" in one.metadata:
+            given_values[one.name] = draw(st.sampled_from(one.metadata["choices"]))
+        elif kind is str:
+            given_values[one.name] = draw(WORDS)
+        elif kind is int:
+            given_values[one.name] = draw(st.integers(least, 10**9))
+        else:
+            given_values[one.name] = draw(st.floats(0, 10**6)) if kind is float else draw(st.none() | st.floats(0, 99))
+    return made(**given_values)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    kind = draw(st.sampled_from(MOMENTS))
+    number = draw(st.floats(0, 10**6) if kind == "time" else st.integers(0, 10**12))
+    path = draw(st.just("/api/v3/") | WORDS.filter(len)) if kind == "request" else "/api/v3/"
+    whom = draw(st.none() | st.sampled_from(["all", "newest", "random"]) | st.integers(0, 10**6))
+    return Rule(Moment(kind, number, path), draw(faults()), whom)
+
+
+@given(rules())
+def test_a_rule_and_its_line_are_each_others_inverse(rule: Rule) -> None:
+    """A script that a test made up is shown as a file that plays the same."""
+    assert read_script(str(rule)) == [rule]
+
+
+def test_comments_and_empty_lines_say_nothing(tmp_path: Path) -> None:
+    """A script is a file that people write."""
+    path = tmp_path / "faults.txt"
+    path.write_text("# all\n\nat id 7 do drop n=3  # three of them\nat time 1.5 on 2 do lag delay_s=0.5\n")
+    assert [str(rule) for rule in load_script(path)] == ["at id 7 do drop n=3", "at time 1.5 on 2 do lag delay_s=0.5"]
+    assert as_rules(["at id 7 do drop", read_script("at trade 1 do swap")[0]]) == [
+        *read_script("at id 7 do drop\nat trade 1 do swap")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("drop", "a rule ends with: do FAULT"),
+        ("do drop", "a rule begins with: at id"),
+        ("at id 7 do", "a rule ends with"),
+        ("at ids 7 do drop", "at ids: a rule acts at id, trade, time, connect, request; did you mean id?"),
+        ("at id x do drop", "x: it must be a number"),
+        ("at id nan do drop", "nan: it must be a number"),
+        ("at id 7.5 do drop", "whole except for time"),
+        ("at id -1 do drop", "from 0 on"),
+        ("at id 7 on some do drop", "on some: it must be all, newest, random"),
+        ("at id 7 of /x do drop", "'of /x' before 'do' is not understood"),
+        ("at id 7 do dorp", "no fault is called 'dorp'; known are drop, duplicate"),
+        ("at id 7 do drop m=3", "drop does not know 'm=3'; it knows n, of"),
+        ("at id 7 do drop n", "drop does not know 'n'"),
+        ("at id 7 do drop n=0", "n=0: it must be a number from 1 on"),
+        ("at id 7 do drop n=1.5", "n=1.5: it must be a whole number"),
+        ("at id 7 do drop n=inf", "n=inf: it must be a number"),
+        ("at id 7 do drop of=book", "of=book: it must be depth, trade, any"),
+        ("at id 7 do lag delay_s=-1", "delay_s=-1: it must be a number from 0 on"),
+        ("at id 7 do snapshot where=there", "where=there: it must be old, before, inside, newer"),
+        ("at id 7 do close 'x", "No closing quotation"),
+    ],
+)
+def test_a_line_that_says_nothing_sensible_is_named(line: str, says: str) -> None:
+    """A fault that silently did not happen makes a test that proves nothing."""
+    with pytest.raises(BadScript) as caught:
+        read_script(f"at id 1 do drop\n{line}", "faults.txt")
+    assert says in str(caught.value)
+    assert str(caught.value).startswith("faults.txt:2: ")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """The way out of a typing error is to see it."""
+    with pytest.raises(BadScript, match=r"none\.txt: cannot be read"):
+        load_script(tmp_path / "none.txt")
+
+
+def test_every_fault_has_one_name_and_works_without_parameters() -> None:
+    """The shortest line is the one that people try first."""
+    assert len(NAMES) == len(FAULTS)
+    for name, made in FAULTS.items():
+        assert read_script(f"at id 1 do {name}") == [Rule(Moment("id", 1), made())]
+        assert replace(made()) == made()

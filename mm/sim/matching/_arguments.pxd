@@ -1,5 +1,6 @@
 # What Python callers give, as numbers within their ranges.
 
+from cpython.number cimport PyNumber_Index
 from libc.stdint cimport INT64_MAX, int64_t
 
 cdef extern from *:
@@ -15,17 +16,19 @@ cdef extern from *:
 
 
 cdef inline int64_t whole(object value, str name) except? -1:
-    """Return an argument as an integer."""
+    """Return an argument as an integer; a float is none, even if it is whole."""
     try:
-        return value
+        return <int64_t> PyNumber_Index(value)
     except OverflowError:
         raise ValueError(f"{name} {value}: has more than 64 bits") from None
+    except TypeError:
+        raise TypeError(f"{name} {value!r}: not a whole number") from None
 
 
 cdef inline int64_t some_id(object order_id) except? -1:
     """Return an order id; one beyond 64 bits is nobody's, as 0 is."""
     try:
-        return order_id
+        return <int64_t> PyNumber_Index(order_id)
     except OverflowError:
         return 0
 

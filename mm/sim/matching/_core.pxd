@@ -21,14 +21,16 @@ cdef enum:
     WOULD_CROSS = -1        # instead of an order id
     FAILED = -2             # instead of an answer: an exception is set
 
-# order_log.py has the same numbers.
-cdef enum Kind:
-    LIMIT, MAKER, IOC, FOK, MARKET
+# order_log.py has the same numbers. No enum has a name: a range check would cast what it checks to the enum's 32 bits.
+cdef enum:
+    LIMIT = 0
+    MAKER, IOC, FOK, MARKET
 
-cdef enum SelfTrade:
-    STP_NONE, STP_EXPIRE_TAKER, STP_EXPIRE_MAKER, STP_EXPIRE_BOTH, STP_DECREMENT
+cdef enum:
+    STP_NONE = 0
+    STP_EXPIRE_TAKER, STP_EXPIRE_MAKER, STP_EXPIRE_BOTH, STP_DECREMENT
 
-cdef enum Operation:
+cdef enum:
     OP_SUBMIT = 1
     OP_CANCEL, OP_REDUCE, OP_REPLACE
 

@@ -25,7 +25,7 @@ from mm.sim.matching._ladder cimport (
 )
 from mm.sim.matching._log cimport (
     REASON_FOK, REASON_IOC, REASON_STP, ROW_CANCEL, ROW_EXPIRE, ROW_LEVEL, ROW_NEW, ROW_REDUCE, ROW_REFUSE, ROW_REST,
-    ROW_TRADE, WIDTH, log_reserve, log_row,
+    ROW_TRADE, ROWS_KEPT, WIDTH, log_handed, log_reserve, log_row,
 )
 from mm.sim.matching._owners cimport (
     Owner, owner_add, owner_at, owner_of, owner_remove, owner_reserve, owners_close, owners_open,
@@ -37,9 +37,8 @@ import numpy as np
 cdef enum:
     FULL_LEVEL = 1 << 15    # orders of MOST_LOTS at one price whose total is still an int64
     ROWS_OF_A_STEP = 4      # the most that one match, or what is before and behind them all, leaves in the log
-    ROWS_KEPT = 4096        # of the log's memory, when its rows are taken
 
-cdef enum Fault:
+cdef enum:
     FINE, BAD_OP, BAD_US, BAD_ACCOUNT, BAD_SIDE, BAD_KIND, BAD_STP, BAD_MARKET, BAD_TICKS, BAD_LOTS, OVERFULL
 
 
@@ -174,31 +173,32 @@ cdef class Matching:
             whole(stp, "stp"),
         )
 
-    def run(self, const int64_t[:, :] commands) -> None:
+    def run(self, commands) -> None:
         """Carry out many commands, without the interpreter's lock.
 
         Args:
-            commands: int64[n, 8], columns us, op (SUBMIT 1, CANCEL 2, REDUCE 3, REPLACE 4), account, side, ticks, lots,
-                kind, arg: the order's id, or of SUBMIT its stp. REPLACE has no stp. A column that an op has no use for
-                is not read. What is to be done to an order that does not rest is not done, nor a REDUCE to as much as
+            commands: int64[n, 8], or rows that make one: columns us, op (SUBMIT 1, CANCEL 2, REDUCE 3, REPLACE 4),
+                account, side, ticks, lots, kind, arg: the order's id, or of SUBMIT its stp. REPLACE has no stp. A
+                column that an op has no use for is not read. What is to be done to an order that does not rest is not done, nor a REDUCE to as much as
                 is left or more.
 
         Raises:
             ValueError, OverflowError: As `submit`, naming the row; the rows before it are carried out.
         """
+        cdef const int64_t[:, :] rows = np.asarray(commands)
         cdef int64_t row
         cdef Command command
-        if commands.shape[1] != 8:
-            raise ValueError(f"commands of {commands.shape[1]} columns; us, op, account, side, ticks, lots, kind and arg are 8")
+        if rows.shape[1] != 8:
+            raise ValueError(f"commands of {rows.shape[1]} columns; us, op, account, side, ticks, lots, kind and arg are 8")
         self.hold()
         try:
             with nogil:
-                for row in range(commands.shape[0]):
-                    command.us, command.op = commands[row, 0], commands[row, 1]
-                    command.account, command.side = commands[row, 2], commands[row, 3]
-                    command.ticks, command.lots = commands[row, 4], commands[row, 5]
-                    command.kind = commands[row, 6]
-                    command.order_id = commands[row, 7]
+                for row in range(rows.shape[0]):
+                    command.us, command.op = rows[row, 0], rows[row, 1]
+                    command.account, command.side = rows[row, 2], rows[row, 3]
+                    command.ticks, command.lots = rows[row, 4], rows[row, 5]
+                    command.kind = rows[row, 6]
+                    command.order_id = rows[row, 7]
                     command.stp = command.order_id if command.op == OP_SUBMIT else STP_NONE
                     self.play(&command, row)
         finally:
@@ -274,7 +274,7 @@ cdef class Matching:
         self.alone()
         order = self.resting_order(some_id(order_id))
         if order is NULL:
-            raise ValueError(f"order_id {order_id}: no such order rests")
+            raise ValueError(f"order_id {order_id}: does not rest; it was never accepted, or is filled, cancelled or expired")
         while order.ahead != NONE:
             order = order_at(self, order.ahead)
             lots += order.lots
@@ -294,10 +294,8 @@ cdef class Matching:
         self.alone()
         if rows > ROWS_KEPT:
             owned = cython_array((rows, WIDTH), itemsize=sizeof(int64_t), format="q", allocate_buffer=False)
-            owned.data = <char*> self.log.cells
+            owned.data = <char*> log_handed(&self.log)
             owned.callback_free_data = free
-            self.log.cells = NULL
-            self.log.used = self.log.room = 0
             return np.asarray(owned)
         taken = np.empty((rows, WIDTH), np.int64)
         if rows:

@@ -3,26 +3,29 @@
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 
-cdef enum Row:
+cdef enum:
     ROW_NEW = 1
     ROW_TRADE, ROW_LEVEL, ROW_REST, ROW_CANCEL, ROW_REDUCE, ROW_EXPIRE, ROW_REFUSE
 
-cdef enum Reason:
+cdef enum:
     REASON_IOC = 1
     REASON_FOK, REASON_STP
 
 cdef enum:
     WIDTH = 10
+    ROWS_KEPT = 1 << 12     # memory for that many stays with the log when its rows are taken
+    ROWS_AGAIN = 1 << 16    # memory for that many is made in one piece, if more was needed before
 
 cdef struct Log:
     int64_t* cells
     int64_t used            # rows
     int64_t room
+    int64_t first_room      # what memory to make in one piece
     bint on
 
 
 cdef inline int log_grow(Log* log) except -1 nogil:
-    cdef int64_t room = 2 * log.room + 512
+    cdef int64_t room = 2 * log.room + 512 if log.room else max(512, log.first_room)
     cdef int64_t* cells = <int64_t*> realloc(log.cells, room * WIDTH * sizeof(int64_t))
     if cells is NULL:
         with gil:
@@ -41,3 +44,12 @@ cdef inline int64_t* log_row(Log* log) noexcept nogil:
     """Return the cells of a new last row, whose room was reserved; the caller fills them all."""
     log.used += 1
     return log.cells + (log.used - 1) * WIDTH
+
+
+cdef inline int64_t* log_handed(Log* log) noexcept nogil:
+    """Return the memory of all rows, which is the caller's to free, and leave the log empty."""
+    cdef int64_t* cells = log.cells
+    log.first_room = min(log.room, ROWS_AGAIN)
+    log.cells = NULL
+    log.used = log.room = 0
+    return cells

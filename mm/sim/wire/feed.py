@@ -11,13 +11,14 @@ from functools import lru_cache
 from mm.clock import US_PER_MS
 from mm.instrument import Instrument
 from mm.market_data.local_orderbook import Level, LocalOrderBook
-from mm.sim.matching.order_log import ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
+from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
 from mm.sim.wire.agg_trades import AggTrade, AggTrades
 from mm.sim.wire.beats import Beat, Subscriber
 from mm.sim.wire.stream_messages import Message, Texts
 from mm.sim.wire.stream_names import Stream
 
 _PRICES = 1 << 16
+_BEGINS = (ROW_NEW, ROW_CANCEL)  # rows with which something else begins: the order before trades no more
 _Best = tuple[list[Level], list[Level]]
 
 
@@ -70,16 +71,18 @@ class Feed:
 
     def take(self, rows: Sequence[Row]) -> None:
         """Take the next *rows* of the log; they end with the last row of what was done."""
+        traded_us = 0
         for row in rows:
-            kind = row[1]
-            if self._due and row[0] > self._due[0][0]:
-                self._strike(row[0] - 1)
+            us, kind = row[:2]
+            if us != traded_us or kind in _BEGINS:
+                self._agg_trade(self._agg_trades.close())
+                if self._due and us > self._due[0][0]:
+                    self._strike(us - 1)
             if kind == ROW_LEVEL:
                 self._level(row)
             elif kind == ROW_TRADE:
+                traded_us = us
                 self._trade(row)
-            elif kind == ROW_NEW:
-                self._agg_trade(self._agg_trades.close())
         self._agg_trade(self._agg_trades.close())
 
     def advance(self, us: int) -> None:

@@ -1,0 +1,128 @@
+"""What a client may say on a stream connection, and what it is told."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.sim.wire.stream_control import METHODS, StreamControl
+
+
+def control(most=1024, *, combined=False):
+    return StreamControl(combined=combined, most=most)
+
+
+def say(box, **message):
+    return box.handle(json.dumps(message))
+
+
+def error_of(reply):
+    return reply.answer["error"]["code"], reply.answer["error"]["msg"]
+
+
+def test_subscribing_twice_joins_once():
+    """The second request is acknowledged and changes nothing."""
+    box = control()
+    first = say(box, method="SUBSCRIBE", params=["a@trade", "a@depth", "a@trade"], id=1)
+    assert first.answer == {"result": None, "id": 1}
+    assert [stream.name for stream in first.joined] == ["a@trade", "a@depth"]
+    again = say(box, method="SUBSCRIBE", params=["a@trade"], id="x")
+    assert (again.answer, list(again.joined)) == ({"result": None, "id": "x"}, [])
+
+
+def test_unsubscribing_leaves_what_was_there_and_ignores_the_rest():
+    """Unsubscribing what one has not is no error."""
+    box = control()
+    say(box, method="SUBSCRIBE", params=["a@trade", "a@depth"], id=1)
+    reply = say(box, method="UNSUBSCRIBE", params=["a@depth", "b@depth"], id=None)
+    assert reply.answer == {"result": None, "id": None}
+    assert [stream.name for stream in reply.left] == ["a@depth"]
+    assert say(box, method="LIST_SUBSCRIPTIONS", id=2).answer == {"result": ["a@trade"], "id": 2}
+
+
+def test_the_combined_property_is_read_and_set():
+    """It is false on /ws and true on /stream, until the client says otherwise."""
+    box = control()
+    assert say(box, method="GET_PROPERTY", params=["combined"], id=1).answer == {"result": False, "id": 1}
+    assert say(box, method="SET_PROPERTY", params=["combined", True], id=2).answer == {"result": None, "id": 2}
+    assert box.combined
+    assert say(box, method="GET_PROPERTY", params=["combined"], id=3).answer == {"result": True, "id": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "msg"),
+    [
+        ("", 3, "Invalid JSON: expected value at line 1 column 1"),
+        ("{", 3, "Invalid JSON: expected value at line 1 column 2"),
+        ('{"id":NaN}', 3, "Invalid JSON"),
+        ("[" * 50_000, 3, "Invalid JSON"),
+        ('{"id":' + "9" * 5_000 + "}", 3, "Invalid JSON"),
+        ("[]", 2, "missing field `method` at line 1 column 2"),
+        ('{"id":1}', 2, "missing field `method` at line 1 column 8"),
+        ('{"method":"SUBSCRIBE","params":[]}', 2, "request ID must be an unsigned integer"),
+        ('{"method":"SUBSCRIBE","params":[],"id":1.5}', 2, "request ID must be an unsigned integer"),
+        ('{"method":"SUBSCRIBE","params":[],"id":true}', 2, "request ID must be an unsigned integer"),
+        ('{"method":"SUBSCRIBE","params":[],"id":' + str(2**63) + "}", 2, "request ID must be an unsigned integer"),
+        ('{"method":"SUBSCRIBE","params":[],"id":"' + "a" * 37 + '"}', 2, "request ID must be an unsigned integer"),
+        ('{"method":"SUBSCRIB","id":1}', 2, "unknown variant `SUBSCRIB`, expected one of `SUBSCRIBE`, `UNSUBSCRIBE`"),
+        ('{"method":7,"id":1}', 2, "unknown variant `7`"),
+        ('{"method":["SUBSCRIBE"],"id":1}', 2, "unknown variant"),
+        ('{"method":"SUBSCRIBE","params":{},"id":1}', 2, "params must be an array"),
+        ('{"method":"SUBSCRIBE","params":[5],"id":1}', 2, "invalid stream"),
+        ('{"method":"SUBSCRIBE","params":["nonsense"],"id":1}', 2, "Invalid request: invalid stream"),
+        ('{"method":"SUBSCRIBE","params":["a@depth7"],"id":1}', 2, "Invalid request: invalid stream"),
+        ('{"method":"LIST_SUBSCRIPTIONS","params":["a"],"id":1}', 2, "too many parameters"),
+        ('{"method":"GET_PROPERTY","params":["combined",1],"id":1}', 2, "too many parameters"),
+        ('{"method":"GET_PROPERTY","params":[],"id":1}', 2, "property name must be a string"),
+        ('{"method":"SET_PROPERTY","params":[1,true],"id":1}', 2, "property name must be a string"),
+        ('{"method":"SET_PROPERTY","params":["combined","yes"],"id":1}', 1, "Invalid value type: expected Boolean"),
+        ('{"method":"SET_PROPERTY","params":["combined"],"id":1}', 1, "Invalid value type: expected Boolean"),
+        ('{"method":"SET_PROPERTY","params":["compact",true],"id":1}', 0, "Unknown property"),
+    ],
+)
+def test_what_is_wrong_has_the_exchanges_code_and_message(text, code, msg):
+    """Codes and texts are those of the exchange's documentation; nothing is subscribed, the connection goes on."""
+    box = control()
+    reply = box.handle(text)
+    assert error_of(reply)[0] == code
+    assert msg in error_of(reply)[1]
+    assert not box.streams
+    assert not reply.closes
+
+
+def test_an_error_carries_the_id_of_its_request():
+    """A client with several requests under way knows which one failed."""
+    assert say(control(), method="X", id=17).answer["id"] == 17
+
+
+def test_one_stream_too_many_ends_the_connection():
+    """The exchange answers with code 4 and closes; all of the request is refused."""
+    box = control(most=2)
+    say(box, method="SUBSCRIBE", params=["a@trade"], id=1)
+    reply = say(box, method="SUBSCRIBE", params=["a@depth", "a@bookTicker"], id=2)
+    assert error_of(reply) == (4, "Too many subscriptions")
+    assert reply.closes == "Invalid request"
+    assert list(box.streams) == ["a@trade"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.sampled_from(METHODS),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["method", "params", "id", "x"]), inner, max_size=4)
+        ),
+        max_leaves=8,
+    )
+)
+def test_whatever_is_said_is_answered(message):
+    """No JSON brings the session down; the answer is a result or an error of a known code."""
+    reply = control().handle(json.dumps(message))
+    assert "result" in reply.answer or reply.answer["error"]["code"] in range(5)
+
+
+@given(st.text())
+def test_whatever_is_typed_is_answered(text):
+    """No text does, either."""
+    assert control().handle(text).answer

@@ -1,0 +1,135 @@
+"""The order log: a book is rebuilt from nothing else, and a log that contradicts itself is told."""
+
+import gzip
+
+import pytest
+from hypothesis import given
+from log_rows import BUY, SELL, cancel, commands, expire, level, log_of, new, reduce, rest, trade
+
+from mm.errors import BrokenFile
+from mm.market_data.buffered_writer import FLUSH_BYTES
+from mm.sim.matching.order_log import COLUMNS, REASON_STP, Book, read_log, write_log
+from mm.sim.matching.plain import PlainMatching
+from support import ROOT, run_python
+
+ME, YOU = 1, 2
+OPENED = [
+    new(1, ME, BUY, 99, 5), rest(1, ME, BUY, 99, 5), level(1, BUY, 99, 5, 1),
+    new(2, YOU, BUY, 99, 4), rest(2, YOU, BUY, 99, 4), level(2, BUY, 99, 9, 2),
+]  # fmt: skip
+
+
+def book_of(*rows):
+    book = Book()
+    book.play((7, *row) for row in [*OPENED, *rows])
+    return book
+
+
+def test_the_book_follows_every_kind_of_row():
+    """Levels and orders are two tellings of one book."""
+    book = book_of(
+        trade(3, 1, YOU, SELL, 99, 2, 1), level(1, BUY, 99, 7, 3),
+        reduce(2, YOU, BUY, 99, 1), level(2, BUY, 99, 4, 4),
+        new(4, ME, SELL, 101, 6), rest(4, ME, SELL, 101, 6), level(4, SELL, 101, 6, 5),
+        expire(4, ME, SELL, 101, 6, REASON_STP), level(4, SELL, 101, 0, 6),
+        new(5, ME, BUY, 100, 8), rest(5, ME, BUY, 100, 8), level(5, BUY, 100, 8, 7),
+        expire(6, ME, SELL, 103, 2, REASON_STP),
+    )  # fmt: skip
+    assert (book.depth(BUY), book.depth(SELL)) == ([(100, 8), (99, 4)], [])
+    assert (book.orders(BUY), book.orders(SELL)) == ([(5, ME, 100, 8), (1, ME, 99, 3), (2, YOU, 99, 1)], [])
+    assert (book.rows, book.update_id) == (19, 7)
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        (level(1, BUY, 99, 8, 3), "8 lots at 99 ticks on side \\+1, but orders of 9"),
+        (level(1, BUY, 99, 9, 4), "update id 4 follows 2"),
+        (trade(3, 9, YOU, SELL, 99, 1, 1), "order 9 does not rest"),
+        (trade(3, 1, YOU, SELL, 98, 1, 1), "order 1 does not rest at 98"),
+        (trade(3, 1, YOU, BUY, 99, 1, 1), "order 1 does not rest at 99"),
+        (trade(3, 1, YOU, SELL, 99, 6, 1), "6 lots cannot be taken from order 1, which has 5"),
+        (cancel(3, ME, BUY, 99, 1), "order 3 does not rest"),
+        (reduce(1, ME, BUY, 99, 6), "-1 lots cannot be taken"),
+    ],
+)
+def test_a_log_that_contradicts_itself_is_refused(row, what):
+    """The row is named."""
+    with pytest.raises(BrokenFile, match=f"row 7: {what}"):
+        book_of(row)
+
+
+def test_a_cancel_of_less_than_was_left_is_found_at_its_level():
+    """What did not leave still counts."""
+    with pytest.raises(BrokenFile, match="row 8: 4 lots"):
+        book_of(cancel(1, ME, BUY, 99, 4), level(1, BUY, 99, 4, 3))
+
+
+@given(rows=commands())
+def test_a_log_comes_back_from_its_file(tmp_path_factory, rows):
+    """Row for row."""
+    path = tmp_path_factory.mktemp("log") / "order_log.csv.gz"
+    engine = PlainMatching()
+    engine.run(rows)
+    log = log_of(engine)
+    assert write_log(path, log) == len(log)
+    assert list(read_log(path)) == log
+
+
+def test_a_long_log_is_written_in_members(tmp_path):
+    """The writer holds no more than one; equal rows give equal bytes."""
+    row = (1_767_596_400_000_000, 1, 2, 3, 4, -1, 5, 6, 7, 8)
+    count = FLUSH_BYTES // 20
+    paths = [tmp_path / name for name in ("one.csv.gz", "two.csv.gz")]
+    assert [write_log(path, (row for _ in range(count))) for path in paths] == [count, count]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert paths[0].read_bytes().count(b"\x1f\x8b\x08") > 1
+    assert sum(1 for _ in read_log(paths[0])) == count
+
+
+def test_an_empty_log_is_a_header(tmp_path):
+    """A file without rows is still a log."""
+    path = tmp_path / "log.csv.gz"
+    assert (write_log(path, []), list(read_log(path))) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "line 1"),
+        ("us,kind\n", "line 1"),
+        (",".join(COLUMNS) + "\n1,2,3\n", "line 2"),
+        (",".join(COLUMNS) + "\n" + "1," * 9 + "x\n", "line 2"),
+        (",".join(COLUMNS) + "\n" + "1," * 10 + "1\n", "line 2"),
+    ],
+)
+def test_a_file_that_is_no_log_is_told(tmp_path, text, what):
+    """The line is named."""
+    path = tmp_path / "log.csv.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(BrokenFile, match=what):
+        list(read_log(path))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-9], lambda data: data[:20] + b"~~~~" + data[24:], lambda _: b"x"]
+)
+def test_a_damaged_packing_is_told(tmp_path, damage):
+    """Torn, flipped, or none."""
+    path = tmp_path / "log.csv.gz"
+    write_log(path, [(n, 1, 2, 3, 4, -1, 5, 6, 7, 8 * n) for n in range(50)])
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(BrokenFile, match="order log"):
+        list(read_log(path))
+
+
+def test_a_missing_file_stays_a_missing_file(tmp_path):
+    """What is not there is not broken."""
+    with pytest.raises(FileNotFoundError):
+        list(read_log(tmp_path / "none.csv.gz"))
+
+
+def test_the_names_of_the_log_need_no_numpy():
+    """The wire and a recorder box may read them."""
+    code = "import sys, mm.sim.matching.order_log, mm.sim.matching.plain; print('numpy' in sys.modules)"
+    assert run_python("-c", code, cwd=ROOT).stdout.strip() == "False"

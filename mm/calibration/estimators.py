@@ -4,20 +4,17 @@ None raises on any table: where there is no estimate, there is a reason instead.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mm.calibration.likelihood import LEAST_K, Table
-from mm.calibration.points import Floats, as_points
+from mm.calibration.peaks import penalised_peak, score_peak
+from mm.calibration.points import as_points
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
 LARGEST_LOG = 690.0  # exp beyond leaves the floats
-EXACT = 1e-15  # to the last digits
-GRID = 129  # points of the scan where a function may have more than one peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +102,29 @@ def estimate(
     return maximum_likelihood(Table.of(points.delta_ticks, width, points.exposure_s, points.fills))
 
 
-def maximum_likelihood(table: Table) -> Estimate | Absent:
-    """Return the estimate at the highest likelihood, or why there is none."""
-    peak = likelihood_peak(table)
+def maximum_likelihood(table: Table, highest: float | Absent | None = None) -> Estimate | Absent:
+    """Return the estimate at the highest likelihood, or why there is none.
+
+    Args:
+        table: Its rows.
+        highest: Their `likelihood_peak`, where it is known already.
+    """
+    peak = likelihood_peak(table) if highest is None else highest
     return peak if isinstance(peak, Absent) else at_peak(table, peak, table.total)
 
 
-def firth(table: Table) -> Estimate | Absent:
-    """Return the estimate at the highest likelihood times Jeffreys prior: finite also with very few fills."""
+def firth(table: Table, highest: float | Absent | None = None) -> Estimate | Absent:
+    """Return the estimate at the highest likelihood times Jeffreys prior: finite also with very few fills.
+
+    Args:
+        table: Its rows.
+        highest: Their `likelihood_peak`, where it is known already.
+    """
     absent = _unidentified(table)
     if absent:
         return absent
-    peak = _highest(table, table.penalised_score, table.penalised_log_likelihood)
+    near = likelihood_peak(table) if highest is None else highest
+    peak = penalised_peak(table, None if isinstance(near, Absent) else near)
     if peak is None:
         return Absent("boundary_k_neg", "the penalised likelihood is highest at k = 0", LEAST_K)
     return at_peak(table, peak, table.total + 1)
@@ -128,9 +136,9 @@ def log_linear(table: Table) -> Estimate | Absent:
     Among cells the rate is that of a tick in the middle of the cell, and open cells, which have no
     middle, are dropped too: exact where all cells are equally wide.
     """
-    shape, cells = table.shape, table.shape.cells.size > 0
-    kept = np.flatnonzero((table.fills > 0) & (np.isfinite(shape.width) | (not cells)))
-    if len(np.unique(shape.delta[kept])) < 2:
+    shape, cells = table.shape, table.cells
+    kept = np.flatnonzero((table.fills > 0) & (shape.closed | (not cells)))
+    if not (kept.size and shape.delta[kept[0]] < shape.delta[kept[-1]]):
         return Absent("too_few_deltas", "the log-linear regression needs fills at two distances")
     log_rate = np.log(table.fills[kept]) - table.log_exposure[kept]
     place, density = shape.delta[kept], log_rate
@@ -157,94 +165,19 @@ def likelihood_peak(table: Table) -> float | Absent:
     if absent:
         return absent
     filled = table.shape.delta[table.fills > 0]
-    if filled.max() == 0:
+    if filled[-1] == 0:
         return Absent("boundary_k_pos", f"all fills are at the nearest distance, δ = {table.near:g}", math.inf)
-    if table.shape.cells.size:
-        peak = _highest(table, table.score, table.log_likelihood)
-        return Absent("boundary_k_neg", "the fills lie no nearer than the exposure", LEAST_K) if peak is None else peak
-    if filled.min() == 1:
+    if filled[0] == 1 and not table.cells:
         return Absent("boundary_k_neg", f"all fills are at the farthest distance, δ = {table.far:g}", -math.inf)
-    return climb(lambda k: float(table.score(k)) / table.total, 0.0, 1.0)
+    peak = score_peak(table)
+    return Absent("boundary_k_neg", "the fills lie no nearer than the exposure", LEAST_K) if peak is None else peak
 
 
 def at_peak(table: Table, k: float, fitted: float) -> Estimate | Absent:
     """Return the estimate at *k*, in units of the span, where *fitted* fills are expected."""
-    log_mass, shares = table.shares(k)
-    _, variance = table.moments(k)
-    pivot = float(shares @ table.shape.steepness(k))
-    return _in_ticks(table, (math.log(fitted) - float(log_mass), k), pivot, (fitted, fitted * float(variance)))
-
-
-def climb(
-    slope: Callable[[float], float], start: float, step: float, floor: float = -math.inf, precision: float = EXACT
-) -> float:
-    """Return where *slope* falls through zero, seen from *start*; the floor, if it falls all the way."""
-    slope = cache(slope)
-    here = slope(start)
-    if abs(here) < 1e-14:
-        return start
-    way = math.copysign(1.0, here)
-    found = outward(lambda k: -way * slope(k), start, way * step, floor, precision)
-    return floor if found is None else found
-
-
-def outward(
-    rise: Callable[[float], float], start: float, step: float, floor: float = -math.inf, precision: float = EXACT
-) -> float | None:
-    """Return where *rise*, negative at *start*, turns positive in the direction of *step*; None if it never does.
-
-    No step goes below *floor*; the root is right to *precision*, as a share of the last step or of itself.
-    """
-    rise, near = cache(rise), start  # the steps, the check and the root finder look at the same places
-    if not rise(near) < 0:
-        return None
-    while math.isfinite(step):
-        far = max(near + step, floor)
-        height = rise(far)
-        if not height < 0:
-            return None if math.isnan(height) else _root(rise, near, far, precision)
-        if far == floor:
-            return None
-        near, step = far, 2 * step
-    return None
-
-
-def _highest(
-    table: Table, slope: Callable[[Floats | float], Floats], value: Callable[[Floats | float], Floats]
-) -> float | None:
-    """Return the highest peak of a function that may have more than one; None if it only falls.
-
-    The slope is looked at on a grid, each fall through zero refined, the values compared.
-    """
-    high = _far(lambda k: float(slope(k)))
-    if table.shape.cells.size:
-        grid = np.geomspace(LEAST_K, high, GRID)
-    else:
-        low = _far(lambda k: -float(slope(-k)))
-        grid = np.sinh(np.linspace(-math.asinh(low), math.asinh(high), GRID))
-    heights = slope(grid[:, None])
-    falls = np.flatnonzero((heights[:-1] > 0) & (heights[1:] <= 0))
-    peaks = [_root(lambda k: float(slope(k)), grid[at], grid[at + 1]) for at in falls]
-    return max(peaks, key=lambda k: float(value(k)), default=None)
-
-
-def _root(function: Callable[[float], float], low: float, high: float, precision: float = EXACT) -> float:
-    """Return the root between two ends; where rounding hides it, the end nearer to it."""
-    from scipy.optimize import brentq
-
-    at_low, at_high = function(low), function(high)
-    if (at_low > 0) == (at_high > 0):
-        return low if abs(at_low) < abs(at_high) else high
-    smallest = max(precision * abs(high - low), 1e-300)
-    return float(brentq(function, low, high, xtol=smallest, rtol=precision, maxiter=1000))
-
-
-def _far(slope: Callable[[float], float]) -> float:
-    """Return a k well beyond the last place where *slope* is still positive."""
-    far = 1.0
-    while slope(far) > 0 and far < 1e100:
-        far *= 4
-    return 4 * far
+    at = table.at(k)
+    pivot = at.mean - 1 / k if table.cells else at.mean
+    return _in_ticks(table, (math.log(fitted) - at.log_mass, k), pivot, (fitted, fitted * at.variance))
 
 
 def _unidentified(table: Table) -> Absent | None:

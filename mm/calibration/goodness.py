@@ -5,9 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mm.calibration.estimators import Absent, Estimate, likelihood_peak
-from mm.calibration.likelihood import LARGE, Shape, Table
-from mm.calibration.points import Floats, Points, group, sum_by
+from mm.calibration._rows import tilted
+from mm.calibration.estimators import Absent, Estimate
+from mm.calibration.likelihood import LARGE, Table
+from mm.calibration.points import Floats, Ints, sum_by
+from mm.calibration.sample import Sample
+
+Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+LEAST_EXPECTED = 0.01  # fills in a cell of the dispersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +56,35 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
     )
 
 
-def dispersion(points: Points, estimate: Estimate) -> float | None:
-    """Return how many times more the counts of block, side and distance vary than Poisson counts; None below 3."""
-    exposed = points.where(points.exposure_s > 0)
-    keys = exposed.block, exposed.side, exposed.delta_ticks, exposed.width_ticks
-    first, cell = group(*keys)
-    if len(first) < 3:
+def dispersion(sample: Sample, estimate: Estimate) -> float | None:
+    """Return how many times more the counts of block, side and distance vary than Poisson counts; None below 3.
+
+    Pearson's statistic over these cells, less two. A cell in which less than `LEAST_EXPECTED` fills are expected
+    is counted with a neighbour of its block and side: a single fill where none should ever be would else be
+    all there is to see.
+    """
+    stretch, cell = sample.cells
+    if len(stretch) < 3:
         return None
-    shape = Shape(exposed.delta_ticks[first], exposed.width_ticks[first])
-    exposure = sum_by(cell, exposed.exposure_s, len(first))
-    fills = sum_by(cell, exposed.fills, len(first))
-    expected = exposure * np.exp(np.minimum(estimate.logA + shape.log_gain(estimate.k), LARGE))
-    return _pearson(fills, expected) / (len(first) - 2)
+    expected = sum_by(cell, sample.expected(estimate), len(stretch))
+    fills = sum_by(cell, sample.points.fills, len(stretch))
+    host = _hosts(stretch, expected >= LEAST_EXPECTED)
+    return _pearson(*(sum_by(host, values, len(stretch)) for values in (fills, expected))) / (len(stretch) - 2)
+
+
+def _hosts(stretch: Ints, rich: Bools) -> Ints:
+    """Return for each cell the one that it is counted in: itself if *rich*, else the nearest rich one before it.
+
+    Where a stretch has none before, it is the next one after; where it has none at all, its first cell.
+    """
+    place = np.arange(len(stretch))
+    opens = np.flatnonzero(np.concatenate(([True], stretch[1:] != stretch[:-1])))
+    first = np.repeat(opens, np.diff(np.append(opens, len(stretch))))
+    before = np.maximum.accumulate(np.where(rich, place, -1))
+    after = np.minimum.accumulate(np.where(rich, place, len(stretch))[::-1])[::-1]
+    behind = (after < len(stretch)) & (stretch[np.minimum(after, len(stretch) - 1)] == stretch)
+    hosts: Ints = np.where(before >= first, before, np.where(behind, after, first))
+    return hosts
 
 
 def curvature_p(table: Table, estimate: Estimate) -> float | None:
@@ -72,23 +95,25 @@ def curvature_p(table: Table, estimate: Estimate) -> float | None:
     from scipy.special import chdtrc
 
     delta = table.shape.delta
-    if len(np.unique(delta)) < 3:
+    if len(delta) < 3 or not ((delta > 0) & (delta < 1)).any():
         return None
     offset = table.log_exposure + table.shape.log_gain(estimate.k * table.span)
-    line = _tilted(table.fills, offset, delta[:, None])
-    curve = _tilted(table.fills, offset, np.stack([delta, delta**2], axis=1))
+    line, curve = (tilted(offset, delta, table.fills, degree) for degree in (1, 2))
     ratio = 2 * (curve - line)
     return float(chdtrc(1, max(ratio, 0.0))) if math.isfinite(ratio) else None
 
 
-def sides_p(sides: tuple[Table, Table], pooled: Estimate) -> float | None:
+def sides_p(sides: tuple[Table, Table], peaks: tuple[float | Absent, ...], pooled: Estimate) -> float | None:
     """Return the likelihood-ratio p of one A and k for both *sides* against one each (df 2).
 
-    *pooled* has to be the maximum likelihood of both together.
+    Args:
+        sides: The rows of each.
+        peaks: Their `likelihood_peak`.
+        pooled: The maximum likelihood of both together.
     """
     from scipy.special import chdtrc
 
-    apart = sum(_highest_loglik(side) for side in sides)
+    apart = sum(_highest_loglik(side, peak) for side, peak in zip(sides, peaks, strict=True))
     together = 0.0
     for side in sides:
         log_expected = side.log_exposure + _log_rate(side, pooled)
@@ -103,44 +128,13 @@ def _log_rate(table: Table, estimate: Estimate) -> Floats:
     return estimate.logA - estimate.k * table.near + table.shape.log_gain(estimate.k * unit)
 
 
-def _highest_loglik(table: Table) -> float:
+def _highest_loglik(table: Table, peak: float | Absent) -> float:
     """Return the highest log-likelihood of *table*, factorials left out; also where A or k has no finite best."""
     if table.total == 0:
         return 0.0
-    peak = likelihood_peak(table)
     k = peak.edge if isinstance(peak, Absent) else peak
-    shares = float(table.log_likelihood(k)) if math.isfinite(k) else 0.0  # at an infinite k one row has them all
+    shares = table.at(k).log_likelihood if math.isfinite(k) else 0.0  # at an infinite k one row has them all
     return shares + table.total * (math.log(table.total) - 1)
-
-
-def _tilted(fills: Floats, offset: Floats, design: Floats) -> float:
-    """Return the highest log-likelihood of shares ∝ exp(offset + design · b), by damped Newton steps."""
-    total = fills.sum()
-    weights = np.zeros(design.shape[1])
-
-    def height(at: Floats) -> tuple[float, Floats]:
-        logs = offset + design @ at
-        top = logs.max()
-        mass = np.exp(logs - top)
-        return float(fills @ logs - total * (top + np.log(mass.sum()))), mass / mass.sum()
-
-    best, shares = height(weights)
-    for _ in range(50):
-        off = design - shares @ design
-        curvature = total * (off * shares[:, None]).T @ off
-        ridge = 1e-12 * np.trace(curvature) + 1e-300
-        step = np.linalg.solve(curvature + ridge * np.eye(len(weights)), fills @ off)
-        for _ in range(30):
-            higher, shares_there = height(weights + step)
-            if higher >= best:
-                break
-            step = step / 2
-        else:
-            return best
-        gained, weights, best, shares = higher - best, weights + step, higher, shares_there
-        if gained <= 1e-10:
-            return best
-    return best
 
 
 def _pearson(fills: Floats, expected: Floats) -> float:

@@ -1,19 +1,23 @@
 """95 % intervals of A and k: profile likelihood, Wald, and block-robust."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from mm.calibration.estimators import Estimate, climb, outward
-from mm.calibration.likelihood import LARGE, LEAST_K, Shape, Table
-from mm.calibration.points import NO_BLOCK, Points, group, sum_by
+from mm.calibration._rows import At
+from mm.calibration.estimators import Estimate
+from mm.calibration.likelihood import LARGE, Table
+from mm.calibration.peaks import falls_at
+from mm.calibration.sample import Sample
 
 LEVEL = 0.95
 NORMAL = 1.959963984540054  # its two-sided quantile of the normal distribution
-CHI2 = NORMAL**2  # and of chi-squared with one degree of freedom
 
-ENOUGH = 1e-9  # of an interval's end; the exactest reference is given to 1e-5
+ENOUGH = 1e-5  # of the root of twice the fall; a last Newton step leaves an error of its square
+DIGITS = 1e-13
+TURNS = 60
 
 Interval = tuple[float, float]
 
@@ -40,9 +44,7 @@ def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
         penalised: Whether Jeffreys prior belongs to the likelihood, as in a Firth fit.
     """
     hill = _Hill(table, penalised=penalised)
-    k = estimate.k * table.span
-    step = NORMAL * estimate.se_k * table.span
-    return Intervals(A=_exp(_profile_log_a(hill, estimate, k)), k=_profile_k(hill, k, step))
+    return Intervals(A=_exp(_profile_log_a(hill, estimate)), k=_profile_k(hill, estimate))
 
 
 def wald(estimate: Estimate) -> Intervals:
@@ -50,32 +52,23 @@ def wald(estimate: Estimate) -> Intervals:
     return _around(estimate, NORMAL * estimate.se_logA, NORMAL * estimate.se_k)
 
 
-def blocks_of(points: Points) -> int:
-    """Return the number of blocks with exposure; 0 if some exposed row belongs to none."""
-    blocks = points.block[points.exposure_s > 0]
-    return 0 if (blocks == NO_BLOCK).any() else len(np.unique(blocks))
-
-
-def block_robust(points: Points, estimate: Estimate) -> Intervals:
+def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     """Return intervals that hold when fills depend on each other within a block, but not between blocks.
 
     The cluster sandwich with factor B/(B-1) and the t distribution with B-1 degrees of freedom.
     """
     from scipy.special import stdtrit
 
-    blocks = blocks_of(points)
+    blocks = sample.n_blocks
     if blocks < 2:
         return Intervals(A=None, k=None)
-    shape = Shape(points.delta_ticks, points.width_ticks)
-    expected = points.exposure_s * np.exp(np.minimum(estimate.logA + shape.log_gain(estimate.k), LARGE))
-    surprise, steepness = points.fills - expected, shape.steepness(estimate.k)
-    first, block = group(points.block)
-    scores = np.stack([sum_by(block, surprise, len(first)), sum_by(block, -surprise * steepness, len(first))])
-    bread = np.array([[estimate.var_logA, estimate.cov_logA_k], [estimate.cov_logA_k, estimate.var_k]])
-    errors = bread @ scores
-    variance = blocks / (blocks - 1) * (errors**2).sum(axis=1)
-    reach_log_a, reach_k = (float(stdtrit(blocks - 1, (1 + LEVEL) / 2)) * np.sqrt(variance)).tolist()
-    return _around(estimate, reach_log_a, reach_k)
+    surprise = sample.points.fills - sample.expected(estimate)
+    steepness = sample.shape.steepness(estimate.k)[sample.row]
+    score_log_a, score_k = sample.by_block(surprise), sample.by_block(-surprise * steepness)
+    error_log_a = estimate.var_logA * score_log_a + estimate.cov_logA_k * score_k
+    error_k = estimate.cov_logA_k * score_log_a + estimate.var_k * score_k
+    reach = float(stdtrit(blocks - 1, (1 + LEVEL) / 2)) * math.sqrt(blocks / (blocks - 1))
+    return _around(estimate, *(reach * float(np.sqrt((error**2).sum())) for error in (error_log_a, error_k)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,65 +78,99 @@ class _Hill:
     table: Table
     penalised: bool
 
-    @property
-    def floor(self) -> float:
-        """Return the least k that the rows allow."""
-        return LEAST_K if self.table.shape.cells.size else -math.inf
+    def over_k(self, k: float) -> tuple[float, float]:
+        """Return the height at *k*, A at its best, and its slope."""
+        at = self.table.at(k)
+        if self.penalised:
+            return at.penalised_log_likelihood, at.penalised_score
+        return at.log_likelihood, at.score
 
-    def profile(self, k: float) -> float:
-        """Return the height at *k*, A at its best."""
-        table = self.table
-        return float(table.penalised_log_likelihood(k) if self.penalised else table.log_likelihood(k))
+    def over_log_a(self, log_a: float, k: float) -> tuple[float, float]:
+        """Return the height at ln A and *k*, and its slope in ln A."""
+        at = self.table.at(k)
+        log_expected = self._log_expected(log_a, at)
+        counted = at.total + self.penalised  # the prior is A times a function of k
+        expected = math.exp(min(log_expected, LARGE))
+        profile = at.penalised_log_likelihood if self.penalised else at.log_likelihood
+        return profile + counted * log_expected - expected, counted - expected
 
-    def height(self, log_a: float, k: float) -> float:
-        """Return the height at ln A and *k*."""
-        log_expected = self._log_rate(log_a, k) + float(self.table.shares(k)[0])
-        height = self.profile(k) + self.table.total * log_expected - math.exp(min(log_expected, LARGE))
-        return height + log_expected if self.penalised else height
+    def best_k(self, log_a: float, start: float) -> float:
+        """Return the best k for a given ln A, found from *start*."""
+        near, open_ended = self.table.near / self.table.span, self.table.cells
 
-    def slope(self, log_a: float, k: float) -> float:
-        """Return the slope in *k* of the height at a given ln A."""
-        table = self.table
-        log_mass, shares = table.shares(k)
-        expected = math.exp(min(self._log_rate(log_a, k) + float(log_mass), LARGE))
-        steepness, near = table.shape.steepness(k), table.near / table.span
-        slope = expected * (near + float(shares @ steepness)) - table.total * near - float(table.fills @ steepness)
-        if not self.penalised:
-            return slope
-        return slope + float(table.prior_slope(k)) - near - float(shares @ steepness)
+        def slope(at: At) -> tuple[float, float]:
+            expected = math.exp(min(self._log_expected(log_a, at), LARGE))
+            beyond = 1 / at.k if open_ended else 0.0  # of the depth, no part of ln g
+            steep, seen = near + at.mean - beyond, near + at.seen - beyond
+            fall, seen_fall = beyond**2 - at.variance - at.inner, beyond**2 - at.seen_inner
+            value, bend = expected * steep - at.total * seen, expected * (fall - steep**2) - at.total * seen_fall
+            if self.penalised:
+                return value + at.prior_slope - steep, bend + at.prior_bend - fall
+            return value, bend
 
-    def _log_rate(self, log_a: float, k: float) -> float:
-        """Return ln of the intensity at the nearest row."""
-        return log_a - k * self.table.near / self.table.span
+        return falls_at(self.table, slope, start)
+
+    def _log_expected(self, log_a: float, at: At) -> float:
+        """Return ln of the number of fills expected."""
+        return log_a - at.k * self.table.near / self.table.span + at.log_mass
 
 
-def _profile_k(hill: _Hill, k: float, step: float) -> Interval | None:
+def _profile_k(hill: _Hill, estimate: Estimate) -> Interval | None:
     """Return the interval of k in 1/tick."""
-    top = hill.profile(k)
-
-    def drop(at: float) -> float:
-        return 2 * (top - hill.profile(at)) - CHI2
-
-    low, high = outward(drop, k, -step, hill.floor, ENOUGH), outward(drop, k, step, precision=ENOUGH)
-    if low is None and math.isfinite(hill.floor):
+    span, floor = hill.table.span, hill.table.least_k
+    k, step = estimate.k * span, NORMAL * estimate.se_k * span
+    low, high = _end(hill.over_k, k, -step, floor), _end(hill.over_k, k, step)
+    if low is None and hill.table.cells:
         low = 0.0
-    return None if low is None or high is None else _finite((low / hill.table.span, high / hill.table.span))
+    return None if low is None or high is None else _finite((low / span, high / span))
 
 
-def _profile_log_a(hill: _Hill, estimate: Estimate, k: float) -> Interval | None:
+def _profile_log_a(hill: _Hill, estimate: Estimate) -> Interval | None:
     """Return the interval of ln A, k at its best for every ln A."""
-    top = hill.height(estimate.logA, k)
-    stride = estimate.se_k * hill.table.span / 16
-    ridge = estimate.cov_logA_k / estimate.var_logA * hill.table.span  # k's best moves so with ln A
+    table, log_a, k = hill.table, estimate.logA, estimate.k * hill.table.span
+    ridge = estimate.cov_logA_k / estimate.var_logA * table.span  # k's best moves so with ln A
 
-    def drop(log_a: float) -> float:
-        start = max(k + ridge * (log_a - estimate.logA), hill.floor)
-        best = climb(lambda at: hill.slope(log_a, at), start, stride, hill.floor, ENOUGH)
-        return 2 * (top - hill.height(log_a, best)) - CHI2
+    def height(at: float) -> tuple[float, float]:
+        return hill.over_log_a(at, hill.best_k(at, max(k + ridge * (at - log_a), table.least_k)))
 
     step = NORMAL * estimate.se_logA
-    low, high = (outward(drop, estimate.logA, way, precision=ENOUGH) for way in (-step, step))
+    low, high = _end(height, log_a, -step), _end(height, log_a, step)
     return None if low is None or high is None else (low, high)
+
+
+def _end(
+    height: Callable[[float], tuple[float, float]], top: float, step: float, floor: float = -math.inf
+) -> float | None:
+    """Return where a hill has fallen by as much as the test at 5 % allows; None if it has not at the floor.
+
+    Newton steps on the root of twice the fall, which is all but straight.
+
+    Args:
+        height: Height and slope of the hill.
+        top: Where it is highest.
+        step: From there to where the end is guessed, and in which direction.
+        floor: Nothing is looked at below.
+    """
+    highest, near, far, at = height(top)[0], top, math.copysign(math.inf, step), top + step
+    for _ in range(TURNS):
+        at = max(at, floor)
+        here, slope = height(at)
+        fall = math.sqrt(max(2 * (highest - here), 0.0))
+        if fall < NORMAL:
+            near = at
+        elif fall >= NORMAL:
+            far = at
+        else:
+            return None
+        if near == floor:
+            return None
+        ahead = at + fall * (fall - NORMAL) / slope if slope else far
+        if not min(near, far) < ahead < max(near, far) or not math.isfinite(ahead):
+            ahead = (near + far) / 2 if math.isfinite(far) else top + 2 * (at - top)
+        if abs(fall - NORMAL) <= ENOUGH or abs(ahead - at) <= DIGITS * abs(ahead - top):
+            return ahead
+        at = ahead
+    return at if math.isfinite(far) else None
 
 
 def _around(estimate: Estimate, reach_log_a: float, reach_k: float) -> Intervals:

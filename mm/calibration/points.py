@@ -18,7 +18,8 @@ SIDES = {"bid": 1, "ask": -1, "": 0}
 SIDE_NAMES = {value: name for name, value in SIDES.items()}
 NO_BLOCK = -1
 COLUMNS = ("delta_ticks", "exposure_s", "fills")
-LARGEST = 1e15  # nothing measured is larger, and every whole number up to here is exact
+LARGEST = 1e300  # a hundred million of these still have a sum
+EXACT = 1e15  # every whole number up to here is a float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,6 +157,15 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
     return order[starts], groups
 
 
+def distinct(keys: Ints) -> tuple[Ints, Ints]:
+    """Return the distinct ones of whole numbers from 0 in ascending order, and of each key its place among them."""
+    if keys.size == 0 or keys.max() > 8 * keys.size:
+        values, places = np.unique(keys, return_inverse=True)
+        return values, places.astype(np.int64, copy=False)
+    present = np.bincount(keys) > 0
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[keys]
+
+
 def sum_by(groups: Ints, values: Floats, count: int) -> Floats:
     """Return the sums of *values* over each of *count* groups."""
     return np.bincount(groups, values, count).astype(np.float64, copy=False)
@@ -268,7 +278,7 @@ def _sides(column: Sequence[str | int] | ArrayLike) -> NDArray[np.int8]:
 def _blocks(column: ArrayLike) -> Ints:
     """Return block numbers as integers."""
     blocks = _floats(column, "block")
-    bad = (blocks != np.round(blocks)) | ~((blocks >= NO_BLOCK) & (blocks <= LARGEST))
+    bad = (blocks != np.round(blocks)) | ~((blocks >= NO_BLOCK) & (blocks <= EXACT))
     if bad.any():
         row = int(np.argmax(bad))
         raise DataError(f"points row {row + 1}: block is {blocks[row]:g}; give a whole number from 0, or -1 for none")
@@ -277,4 +287,4 @@ def _blocks(column: ArrayLike) -> Ints:
 
 def _number_text(value: float) -> str:
     """Return *value* as the shortest text that reads back as itself."""
-    return str(int(value)) if value.is_integer() and abs(value) < LARGEST else repr(value)
+    return str(int(value)) if value.is_integer() and abs(value) < EXACT else repr(value)

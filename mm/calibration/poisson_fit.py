@@ -1,7 +1,8 @@
 """Fit λ(δ) = A exp(-k δ) to points: fills ~ Poisson(exposure · A · g(k)), every check and neighbour with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,19 +15,21 @@ from mm.calibration.estimators import (
     Estimate,
     estimate,
     firth,
+    likelihood_peak,
     log_linear,
     maximum_likelihood,
 )
 from mm.calibration.fit_result import PoissonFit, Rates, RatesWithErrors, SideRates, Sides
 from mm.calibration.goodness import Goodness, curvature_p, dispersion, goodness, sides_p
-from mm.calibration.intervals import Intervals, block_robust, blocks_of, profile, wald
+from mm.calibration.intervals import Intervals, block_robust, profile, wald
 from mm.calibration.likelihood import Table
-from mm.calibration.points import Points, as_points, group, sum_by
+from mm.calibration.points import Points, as_points
+from mm.calibration.sample import Sample
 from mm.errors import UsageError
 
 __all__ = ["PoissonFit", "estimate", "fit_poisson"]
 
-ESTIMATORS = {POISSON_MLE: maximum_likelihood, POISSON_FIRTH: firth, LOG_LINEAR: log_linear}
+ESTIMATORS = (POISSON_MLE, POISSON_FIRTH, LOG_LINEAR)
 INTERVALS = ("profile", "block")
 FEW_FILLS = 20
 POOR_FIT_P = 0.01
@@ -66,41 +69,34 @@ def fit_poisson(
         raise UsageError(f"fit method {fit_method!r} is not known; choose {', '.join(ESTIMATORS)}")
     if intervals not in INTERVALS:
         raise UsageError(f"intervals {intervals!r} are not known; choose {', '.join(INTERVALS)}")
-    selection = _select(as_points(points), min_exposure_s, max(min_usable_deltas, 2), max_delta_ticks)
-    task = _Task.of(selection.points, fit_method)
-    fit = _beside(task)
-    if selection.refusal:
-        return replace(fit, status=selection.refusal[0], reason=selection.refusal[1])
-    if isinstance(task.chosen, Absent):
-        return replace(fit, status=task.chosen.status, reason=task.chosen.reason)
-    if task.chosen.k <= 0:
-        reason = f"k = {task.chosen.k:.4g}: fills do not become rarer with the distance"
-        return replace(fit, status="k_nonpositive", reason=reason)
-    return _finished(fit, task, task.chosen, intervals)
-
-
-@dataclass(frozen=True, slots=True)
-class _Selection:
-    """The points that take part, and why they cannot be fitted: a status and a reason."""
-
-    points: Points
-    refusal: tuple[str, str] | None
+    sample, refusal = _select(as_points(points), min_exposure_s, max(min_usable_deltas, 2), max_delta_ticks)
+    task = _Task.of(sample, fit_method)
+    chosen = task.chosen
+    if not refusal and isinstance(chosen, Absent):
+        refusal = chosen.status, chosen.reason
+    if not refusal and isinstance(chosen, Estimate) and chosen.k <= 0:
+        refusal = "k_nonpositive", f"k = {chosen.k:.4g}: fills do not become rarer with the distance"
+    if refusal or isinstance(chosen, Absent):
+        status, reason = refusal or ("", "")
+        return PoissonFit(**_beside(task), usable=False, status=status, reason=reason)
+    return _finished(task, chosen, intervals)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
     """A table with its three estimates, and the name of the chosen one."""
 
-    points: Points
+    sample: Sample
     table: Table
     fit_method: str
     estimates: dict[str, Estimate | Absent]
 
     @classmethod
-    def of(cls, points: Points, fit_method: str) -> "_Task":
-        """Return the task of *points*."""
-        table = _table(points)
-        return cls(points, table, fit_method, {name: fitter(table) for name, fitter in ESTIMATORS.items()})
+    def of(cls, sample: Sample, fit_method: str) -> "_Task":
+        """Return the task of *sample*."""
+        table = sample.table()
+        peak = likelihood_peak(table)
+        return cls(sample, table, fit_method, {name: _estimated(name, table, peak) for name in ESTIMATORS})
 
     @property
     def mle(self) -> Estimate | Absent:
@@ -113,54 +109,50 @@ class _Task:
         return self.estimates[self.fit_method]
 
 
-def _select(points: Points, min_exposure_s: float, least: int, max_delta_ticks: float | None) -> _Selection:
-    """Leave out what is too far away or too shortly exposed; say if too little remains."""
-    limit = np.inf if max_delta_ticks is None else max_delta_ticks
-    exposed = points.where((points.exposure_s > 0) & (points.delta_ticks <= limit))
-    first, row = group(exposed.delta_ticks, exposed.width_ticks)
-    long_enough = sum_by(row, exposed.exposure_s, len(first)) >= min_exposure_s
-    kept = exposed.where(long_enough[row])
-    seen, usable = len(np.unique(exposed.delta_ticks)), len(np.unique(kept.delta_ticks))
-    refusal = None
-    if not exposed.fills.any():
-        refusal = "no_fills", f"no fills in {exposed.exposure_s.sum():.6g} s"
-    elif seen < least:
-        refusal = "too_few_deltas", f"exposure at {seen} distances; {least} are needed"
-    elif usable < least:
-        refusal = "too_little_exposure", f"{usable} distances have {min_exposure_s:g} s or more; {least} are needed"
-    elif not kept.fills.any():
-        refusal = "no_fills", f"no fills at the distances with {min_exposure_s:g} s or more"
-    return _Selection(kept, refusal)
+def _select(
+    points: Points, min_exposure_s: float, least: int, max_delta_ticks: float | None
+) -> tuple[Sample, tuple[str, str] | None]:
+    """Leave out what is too far away or too shortly exposed; say, by a status and a reason, if too little remains."""
+    exposed = Sample.of(points, np.inf if max_delta_ticks is None else max_delta_ticks)
+    kept = exposed.waited(min_exposure_s)
+    if not exposed.points.fills.any():
+        return kept, ("no_fills", f"no fills in {exposed.points.exposure_s.sum():.6g} s")
+    if exposed.deltas < least:
+        return kept, ("too_few_deltas", f"exposure at {exposed.deltas} distances; {least} are needed")
+    if kept.deltas < least:
+        reason = f"{kept.deltas} distances have {min_exposure_s:g} s or more; {least} are needed"
+        return kept, ("too_little_exposure", reason)
+    if not kept.points.fills.any():
+        return kept, ("no_fills", f"no fills at the distances with {min_exposure_s:g} s or more")
+    return kept, None
 
 
-def _beside(task: _Task) -> PoissonFit:
-    """Return what can be said with or without a usable estimate, as a fit that is not usable yet."""
-    table, delta = task.table, task.points.delta_ticks
-    return PoissonFit(
-        fit_method=task.fit_method,
-        n_blocks=blocks_of(task.points),
-        n_fills=_count(table.total),
-        exposure_s=float(table.exposure_s.sum()),
-        firth=_rates(task.estimates[POISSON_FIRTH]),
-        log_linear=_rates(task.estimates[LOG_LINEAR]),
-        min_delta_ticks=float(delta.min()) if len(delta) else None,
-        max_delta_ticks=float(delta.max()) if len(delta) else None,
-        usable=False,
-        status="",
-        reason="",
-        mle=_errors(task.mle),
-    )
+def _beside(task: _Task) -> dict[str, Any]:
+    """Return what can be said with or without a usable estimate."""
+    table, delta = task.table, task.sample.shape.delta
+    return {
+        "fit_method": task.fit_method,
+        "n_blocks": task.sample.n_blocks,
+        "n_fills": _count(table.total),
+        "exposure_s": float(table.exposure_s.sum()),
+        "firth": _rates(task.estimates[POISSON_FIRTH]),
+        "log_linear": _rates(task.estimates[LOG_LINEAR]),
+        "min_delta_ticks": float(delta[0]) if len(delta) else None,
+        "max_delta_ticks": float(delta[-1]) if len(delta) else None,
+        "mle": _errors(task.mle),
+    }
 
 
-def _finished(fit: PoissonFit, task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
-    """Return *fit* with the chosen estimate, its intervals and its checks."""
-    robust = block_robust(task.points, chosen)
+def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
+    """Return the fit with the chosen estimate, its intervals and its checks."""
+    robust = block_robust(task.sample, chosen)
     ends = robust if intervals == "block" else _likelihood_intervals(task, chosen)
     good = goodness(task.table, chosen)
     sides, side_lr_p = _both_sides(task)
     status, reason = _status(task.table.total, good)
-    fit = replace(
-        fit,
+    spread = dispersion(task.sample, chosen)
+    return PoissonFit(
+        **_beside(task),
         A=chosen.A,
         k=chosen.k,
         logA=chosen.logA,
@@ -171,7 +163,7 @@ def _finished(fit: PoissonFit, task: _Task, chosen: Estimate, intervals: str) ->
         ci95_k=ends.k,
         ci95_A_block=robust.A,
         ci95_k_block=robust.k,
-        dispersion=dispersion(task.points, chosen),
+        dispersion=spread,
         loglik=good.loglik,
         deviance=good.deviance,
         pearson_chi2=good.pearson_chi2,
@@ -186,8 +178,8 @@ def _finished(fit: PoissonFit, task: _Task, chosen: Estimate, intervals: str) ->
         usable=True,
         status=status,
         reason=reason,
+        warnings=tuple(_warnings(task, good.deviance_p, spread, side_lr_p, ends)),
     )
-    return replace(fit, warnings=tuple(_warnings(fit, task, good.deviance_p)))
 
 
 def _status(n_fills: float, good: Goodness) -> tuple[str, str]:
@@ -208,35 +200,44 @@ def _likelihood_intervals(task: _Task, chosen: Estimate) -> Intervals:
 
 def _both_sides(task: _Task) -> tuple[Sides, float | None]:
     """Return each side's own estimate, and the p of their being equal where both sides are known."""
-    points, mle = task.points, task.mle
-    bid, ask = (_table(points.where(points.side == side)) for side in (1, -1))
-    fitter = ESTIMATORS[task.fit_method]
-    sides = Sides(bid=_side(bid, fitter(bid)), ask=_side(ask, fitter(ask)))
-    known = len(bid.fills) > 0 and len(ask.fills) > 0 and bool(points.side.all())
-    return sides, sides_p((bid, ask), mle) if known and isinstance(mle, Estimate) else None
+    side, mle = task.sample.points.side, task.mle
+    bid, ask = task.sample.table(1), task.sample.table(-1)
+    peaks = likelihood_peak(bid), likelihood_peak(ask)
+    sides = Sides(
+        bid=_side(bid, _estimated(task.fit_method, bid, peaks[0])),
+        ask=_side(ask, _estimated(task.fit_method, ask, peaks[1])),
+    )
+    known = len(bid.fills) > 0 and len(ask.fills) > 0 and bool(side.all())
+    return sides, sides_p((bid, ask), peaks, mle) if known and isinstance(mle, Estimate) else None
 
 
-def _warnings(fit: PoissonFit, task: _Task, deviance_p: float) -> Iterator[str]:
+def _estimated(fit_method: str, table: Table, peak: float | Absent) -> Estimate | Absent:
+    """Return the estimate of one method, given the `likelihood_peak` of *table*."""
+    if fit_method == LOG_LINEAR:
+        return log_linear(table)
+    return (firth if fit_method == POISSON_FIRTH else maximum_likelihood)(table, peak)
+
+
+def _warnings(
+    task: _Task, deviance_p: float, spread: float | None, side_lr_p: float | None, ends: Intervals
+) -> Iterator[str]:
     """Yield what the user of a usable fit should know."""
-    if fit.n_fills < FEW_FILLS:
-        yield f"only {fit.n_fills:g} fills: below {FEW_FILLS} the likelihood overstates k, poisson_firth does not"
+    n_fills = task.table.total
+    if n_fills < FEW_FILLS:
+        yield f"only {n_fills:g} fills: below {FEW_FILLS} the likelihood overstates k, poisson_firth does not"
     if deviance_p < POOR_FIT_P:
         yield f"the fills do not follow one exponential with Poisson noise (deviance p = {deviance_p:.2g})"
     if isinstance(task.mle, Absent):
         yield f"the likelihood has no finite maximum ({task.mle.reason}); A and k are finite by the prior alone"
     if task.fit_method == LOG_LINEAR and (task.table.fills < FEW_IN_A_BUCKET).any():
         yield f"a distance has fewer than {FEW_IN_A_BUCKET} fills: log_linear understates k, poisson_mle does not"
-    if fit.n_blocks > 1 and fit.dispersion is not None and fit.dispersion > OVERDISPERSED:
-        much = f"{fit.dispersion:.2g} times as much as" if fit.dispersion < BEYOND_MEASURE else "far more than"
+    if task.sample.n_blocks > 1 and spread is not None and spread > OVERDISPERSED:
+        much = f"{spread:.2g} times as much as" if spread < BEYOND_MEASURE else "far more than"
         yield f"counts vary {much} Poisson counts: trust the intervals by blocks"
-    if fit.side_lr_p is not None and fit.side_lr_p < POOR_FIT_P:
-        yield f"bid and ask differ (p = {fit.side_lr_p:.2g}): see their own A and k"
-    if fit.ci95_A is None or fit.ci95_k is None:
+    if side_lr_p is not None and side_lr_p < POOR_FIT_P:
+        yield f"bid and ask differ (p = {side_lr_p:.2g}): see their own A and k"
+    if ends.A is None or ends.k is None:
         yield "no 95 % intervals: they need at least two blocks, and a block for every row"
-
-
-def _table(points: Points) -> Table:
-    return Table.of(points.delta_ticks, points.width_ticks, points.exposure_s, points.fills)
 
 
 def _rates(found: Estimate | Absent) -> Rates:

@@ -121,10 +121,12 @@ def random_raw(rng: np.random.Generator, *, least_fills: int = 0) -> Raw:
             return Raw(delta, exposure, fills, np.full(size, np.inf))
 
 
-_number = st.one_of(st.integers(0, 30).map(float), st.floats(-1e15, 1e15), st.floats(0, 50), st.floats(-1e-300, 1e-300))
-_count = st.one_of(st.integers(0, 100).map(float), st.floats(0, 1e15), st.floats(0, 10))
-_seconds = st.one_of(st.just(1000.0), st.floats(5e-324, 1e15), st.floats(0.1, 1e4))
-_width = st.one_of(st.just(np.inf), st.just(1.0), st.floats(5e-324, 1e15))
+_number = st.one_of(
+    st.integers(0, 30).map(float), st.floats(-1e300, 1e300), st.floats(0, 50), st.floats(-1e-300, 1e-300)
+)
+_count = st.one_of(st.integers(0, 100).map(float), st.floats(0, 1e300), st.floats(0, 10))
+_seconds = st.one_of(st.just(1000.0), st.floats(5e-324, 1e300), st.floats(0.1, 1e4))
+_width = st.one_of(st.just(np.inf), st.just(1.0), st.floats(5e-324, 1e300))
 
 
 def _rows(width):

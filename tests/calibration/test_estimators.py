@@ -193,7 +193,7 @@ def test_uneven_cells_are_the_direct_maximum():
 def test_the_highest_of_several_peaks_is_found_among_cells():
     """All fills in a wide cell of almost no exposure: the slope falls through zero at k = 0.25 and at k = 2."""
     raw = Raw.of([0, 1, 3, 100], [1e3, 1e-9, 4e5, 1e14], [0, 50, 0, 0], [0.01, 8, 0.01, 0.01])
-    slopes = raw.table.score(raw.table.span * np.array([0.2, 0.3, 1.0, 3.0])[:, None])
+    slopes = [raw.table.at(raw.table.span * k).score for k in (0.2, 0.3, 1.0, 3.0)]
     assert np.sign(slopes).tolist() == [1, -1, 1, -1]
     found = maximum_likelihood(raw.table)
     assert isinstance(found, Estimate)

@@ -7,11 +7,17 @@ import pytest
 from fit_tables import S1, S2, Raw, columns, random_raw
 from scipy.stats import chi2, poisson
 
-from mm.calibration.estimators import Estimate, maximum_likelihood
+from mm.calibration.estimators import Estimate, likelihood_peak, maximum_likelihood
 from mm.calibration.goodness import curvature_p, dispersion, goodness, sides_p
 from mm.calibration.points import Points
+from mm.calibration.sample import Sample
 
 DELTA = np.array([1, 2, 3, 5, 8, 13.0])
+
+
+def compared(bid, ask, found):
+    tables = bid.table, ask.table
+    return sides_p(tables, tuple(map(likelihood_peak, tables)), found)
 
 
 def glm(design, raw):
@@ -85,11 +91,11 @@ def test_dispersion_is_one_for_poisson_counts_and_large_for_bursts():
         fills = rng.poisson(300 * 0.2 * np.repeat(level, 12) * np.exp(-0.3 * delta))
         points = Points.of(delta, exposure, fills, side, block)
         found = maximum_likelihood(Raw.of(delta, exposure, fills).table)
-        whole = dispersion(points, found)
+        whole = dispersion(Sample.of(points), found)
         assert low < whole < high
         halves = Points.of(*(np.tile(column, 2) for column in (delta, exposure / 2, fills / 2, side, block)))
-        assert dispersion(halves, found) == pytest.approx(whole)
-    assert dispersion(points.where([0, 1]), found) is None
+        assert dispersion(Sample.of(halves), found) == pytest.approx(whole)
+    assert dispersion(Sample.of(points.where([0, 1])), found) is None
 
 
 def test_sides_are_compared_by_their_likelihoods():
@@ -104,7 +110,7 @@ def test_sides_are_compared_by_their_likelihoods():
         own = maximum_likelihood(raw.table)
         for sign, at in ((1, own), (-1, found)):
             apart += sign * poisson.logpmf(raw.fills, exposure * at.A * np.exp(-at.k * DELTA)).sum()
-    assert sides_p((bid.table, ask.table), found) == pytest.approx(chi2.sf(2 * apart, 2), rel=1e-6)
+    assert compared(bid, ask, found) == pytest.approx(chi2.sf(2 * apart, 2), rel=1e-6)
 
 
 def test_equal_sides_differ_at_five_percent_as_often_as_that():
@@ -115,7 +121,7 @@ def test_equal_sides_differ_at_five_percent_as_often_as_that():
     for _ in range(200):
         bid, ask = (Raw.of(DELTA, exposure, rng.poisson(exposure * 0.05 * np.exp(-0.3 * DELTA))) for _ in range(2))
         found = maximum_likelihood(Raw.of(DELTA, 2 * exposure, bid.fills + ask.fills).table)
-        low += sides_p((bid.table, ask.table), found) < 0.05
+        low += compared(bid, ask, found) < 0.05
     assert abs(low / 200 - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
@@ -123,6 +129,6 @@ def test_a_side_without_fills_counts_as_different():
     """No finite A fits it; its likelihood still has a highest value."""
     bid, ask = Raw.of(DELTA, [1e3] * 6, [40, 30, 20, 9, 4, 1]), Raw.of(DELTA, [1e3] * 6, [0] * 6)
     found = maximum_likelihood(Raw.of(DELTA, [2e3] * 6, bid.fills).table)
-    assert sides_p((bid.table, ask.table), found) < 1e-10
+    assert compared(bid, ask, found) < 1e-10
     near = Raw.of(DELTA, [1e3] * 6, [6, 0, 0, 0, 0, 0])
-    assert 0 < sides_p((bid.table, near.table), found) < 1
+    assert 0 < compared(bid, near, found) < 1

@@ -9,8 +9,9 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import t as student
 
 from mm.calibration.estimators import Estimate, firth, maximum_likelihood
-from mm.calibration.intervals import block_robust, blocks_of, profile, wald
+from mm.calibration.intervals import block_robust, profile, wald
 from mm.calibration.points import Points
+from mm.calibration.sample import Sample
 
 DROP = 3.841458820694124 / 2
 CELLS = Raw.of([0, 1, 2, 3, 4], [90, 100, 110, 120, 50], [31, 20, 14, 8, 11], [1, 1, 1, 1, np.inf])
@@ -112,7 +113,7 @@ def test_the_sandwich_is_bread_meat_bread():
     bread = np.linalg.inv(design.T @ (expected[:, None] * design))
     covariance = 7 / 6 * bread @ meat @ bread
     reach = student.ppf(0.975, 6) * np.sqrt(np.diag(covariance))
-    ours = block_robust(points, found)
+    ours = block_robust(Sample.of(points), found)
     assert ours.k == pytest.approx((found.k - reach[1], found.k + reach[1]), rel=1e-8)
     assert np.log(ours.A) == pytest.approx([found.logA - reach[0], found.logA + reach[0]], rel=1e-8)
 
@@ -120,12 +121,12 @@ def test_the_sandwich_is_bread_meat_bread():
 def test_blocks_need_two_and_every_row():
     """One block shows no variation; rows outside blocks would be left out silently."""
     points = blocked(np.random.default_rng(9), blocks=3)
-    assert blocks_of(points) == 3
+    assert Sample.of(points).n_blocks == 3
     found = estimate_of(points)
     for block in (np.zeros(len(points)), np.where(points.block == 2, -1, points.block)):
         some = Points.of(points.delta_ticks, points.exposure_s, points.fills, block=block)
-        assert blocks_of(some) < 2
-        assert block_robust(some, found).k is None
+        assert Sample.of(some).n_blocks < 2
+        assert block_robust(Sample.of(some), found).k is None
 
 
 def test_profile_intervals_cover_as_often_as_they_say():
@@ -148,7 +149,7 @@ def test_block_intervals_cover_where_the_flow_is_clustered():
     for _ in range(300):
         points = blocked(rng)
         found = estimate_of(points)
-        low, high = block_robust(points, found).A
+        low, high = block_robust(Sample.of(points), found).A
         robust += low <= 0.05 <= high
         low, high = wald(found).A
         naive += low <= 0.05 <= high

@@ -6,7 +6,7 @@ from fit_tables import Raw, random_raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.calibration.likelihood import Shape
+from mm.calibration._rows import Rows
 
 CELLS = Raw.of([0, 1, 2, 3, 6], [90, 100, 110, 120, 50], [30, 21, 12, 9, 8], [1, 1, 1, 3, np.inf])
 
@@ -30,8 +30,8 @@ def test_the_profile_is_the_full_likelihood_at_the_best_a(raw, k):
     def best(at):
         return raw.loglik(np.log(raw.fills.sum() / (raw.exposure @ raw.gain(at))), at)
 
-    ours = table.log_likelihood(k * table.span) - table.log_likelihood(0.1 * table.span)
-    assert float(ours) == pytest.approx(best(k) - best(0.1), rel=1e-9, abs=1e-9)
+    ours = table.at(k * table.span).log_likelihood - table.at(0.1 * table.span).log_likelihood
+    assert ours == pytest.approx(best(k) - best(0.1), rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize("raw", simple_raws())
@@ -39,30 +39,24 @@ def test_the_profile_is_the_full_likelihood_at_the_best_a(raw, k):
 def test_slopes_are_those_of_their_functions(raw, k):
     """A root of a wrong slope is no maximum; with cells the prior's slope has a term of its own."""
     table, step = raw.table, 1e-5 * k
+    at, before, after = (table.at(place) for place in (k, k - step, k + step))
     for slope, function in (
-        (table.score, table.log_likelihood),
-        (table.penalised_score, table.penalised_log_likelihood),
+        ("score", "log_likelihood"),
+        ("bend", "score"),
+        ("penalised_score", "penalised_log_likelihood"),
+        ("penalised_bend", "penalised_score"),
+        ("prior_bend", "prior_slope"),
     ):
-        rise = float(function(k + step)) - float(function(k - step))
-        assert float(slope(k)) == pytest.approx(rise / (2 * step), rel=1e-5, abs=1e-6)
-
-
-def test_many_k_at_once_are_the_single_ones():
-    """The scan over a grid and the root behind it are of one function."""
-    grid = np.geomspace(0.01, 50, 7)
-    for raw in simple_raws():
-        table = raw.table
-        for function in (table.score, table.penalised_score, table.log_likelihood, table.penalised_log_likelihood):
-            assert function(grid[:, None]) == pytest.approx([float(function(k)) for k in grid], rel=1e-9)
+        rise = getattr(after, function) - getattr(before, function)
+        assert getattr(at, slope) == pytest.approx(rise / (2 * step), rel=1e-5, abs=1e-5), slope
 
 
 @settings(deadline=None)
 @given(st.floats(1e-8, 1e5), st.floats(0.1, 10))
 def test_depth_within_a_cell_is_that_of_a_truncated_exponential(k, width):
-    """Series and closed form meet; deep inside either, no digit is lost."""
-    shape = Shape(np.array([0.0, width]), np.array([width, np.inf]))
-    z = k * width
-    mean, variance = shape.depth(k)[0] / width, shape.spread(k)[0] / width**2
+    """Series and closed form meet; deep inside either, no digit is lost. A row alone has all the shares."""
+    at = Rows(np.array([0.0]), np.array([width]), np.array([0.0]), np.array([1.0])).at(k)
+    z, mean, variance = k * width, at.mean / width, at.inner / width**2
     if z < 1e-3:
         assert (mean, variance) == pytest.approx((0.5 - z / 12, 1 / 12 - z * z / 240), rel=1e-10)
     elif z > 50:
@@ -71,7 +65,17 @@ def test_depth_within_a_cell_is_that_of_a_truncated_exponential(k, width):
         x = (np.arange(2_000) + 0.5) / 2_000
         p = np.exp(-z * x) / np.exp(-z * x).sum()
         assert (mean, variance) == pytest.approx((p @ x, p @ x**2 - (p @ x) ** 2), rel=1e-3)
-    assert shape.depth(k)[1] == pytest.approx(width + 1 / k)
+    assert at.log_mass == pytest.approx(np.log(-np.expm1(-z)), rel=1e-9, abs=1e-300)
+    beyond = Rows(np.array([0.0, width]), np.array([width, np.inf]), np.array([-1e300, 0.0]), np.array([0.0, 1.0])).at(
+        k
+    )
+    assert (beyond.mean, beyond.inner) == pytest.approx((width + 1 / k, 1 / k**2))
+
+
+def test_columns_of_unequal_length_are_refused():
+    """The passes read all columns by the number of distances."""
+    with pytest.raises(ValueError, match="unequal length"):
+        Rows(np.zeros(2), np.zeros(2), np.zeros(1), np.zeros(2))
 
 
 def test_rows_of_one_distance_are_summed_and_unexposed_ones_left_out():

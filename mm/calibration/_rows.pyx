@@ -1,0 +1,298 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The likelihood of k at one k: its height, slope and bend, and those of Jeffreys prior, in three passes over the rows.
+
+Why compiled: a fit asks for it some two hundred times, on tables of five to a hundred rows, where each
+numpy call costs more than its work (``python -m mm.bench calibration``, row "one fit").
+"""
+
+from libc.math cimport INFINITY, cosh, exp, expm1, isfinite, log, sinh
+from libc.stdlib cimport free, malloc
+
+cdef double SMALL = 0.1    # below, the series are exact to the last digit and the closed forms are not
+cdef double LARGE = 700.0  # exp(LARGE) is still finite
+cdef double TINY = 1e-290  # a variance below is lost to underflow
+
+
+cdef struct Within:
+    double log_gain  # ln of the chance that a depth beyond the near edge ends in the cell
+    double mean      # of the depth within the cell
+    double variance
+    double third     # central moment
+
+
+cdef class At:
+    """What the rows say of one k.
+
+    With shares p of exposure · g(k), and depths and their spreads within the cells:
+
+    Attributes:
+        k: In units of the table.
+        log_mass: Ln of the sum of exposure · g(k).
+        log_likelihood: Of the fills as a multinomial draw with shares p, without its factorials.
+        mean: Mean depth under p.
+        seen: Mean depth of the fills.
+        variance: Variance of the depths under p: the information of one fill.
+        inner: Mean spread under p.
+        seen_inner: Mean spread of the fills.
+        total: Number of fills.
+        prior_slope: Slope in k of half of ln of *variance*; beyond the reach of floats, back towards 0.
+        prior_bend: Slope of *prior_slope*.
+    """
+
+    cdef readonly double k, log_mass, log_likelihood, mean, seen, variance, inner, seen_inner, total
+    cdef readonly double prior_slope, prior_bend
+
+    @property
+    def score(self) -> float:
+        """Slope of the log-likelihood."""
+        return self.total * (self.mean - self.seen)
+
+    @property
+    def bend(self) -> float:
+        """Slope of the score."""
+        return self.total * (self.seen_inner - self.variance - self.inner)
+
+    @property
+    def penalised_log_likelihood(self) -> float:
+        """Log-likelihood plus ln of Jeffreys prior: half of ln of the information of one fill."""
+        return self.log_likelihood + log(max(self.variance, TINY)) / 2
+
+    @property
+    def penalised_score(self) -> float:
+        """Its slope."""
+        return self.score + self.prior_slope
+
+    @property
+    def penalised_bend(self) -> float:
+        """Slope of its slope."""
+        return self.bend + self.prior_bend
+
+
+cdef class Rows:
+    """Rows of distance, width, ln of exposure and fills, ready to be asked about any k.
+
+    Args:
+        delta: Distance of a row, or the near edge of its cell.
+        width: Width of its cell; inf for an order resting at delta. With any finite width k must be positive.
+        log_exposure: Ln of its exposure.
+        fills: Its count.
+    """
+
+    cdef Py_ssize_t rows, widths
+    cdef bint cells
+    cdef double total
+    cdef double* memory
+    cdef double* delta
+    cdef double* log_exposure
+    cdef double* fills
+    cdef double* share
+    cdef double* width      # distinct finite widths
+    cdef Within* within     # the same at the k in question, then that of an open cell
+    cdef int* which         # of them, by row
+
+    def __cinit__(
+        self, const double[::1] delta, const double[::1] width, const double[::1] log_exposure, const double[::1] fills
+    ) -> None:
+        cdef Py_ssize_t row, at
+        self.rows = delta.shape[0]
+        if not width.shape[0] == log_exposure.shape[0] == fills.shape[0] == self.rows:
+            raise ValueError("rows: columns of unequal length")
+        self.memory = <double*> malloc((5 * self.rows + 1) * sizeof(double))
+        self.within = <Within*> malloc((self.rows + 1) * sizeof(Within))
+        self.which = <int*> malloc((self.rows + 1) * sizeof(int))
+        if self.memory is NULL or self.within is NULL or self.which is NULL:
+            raise MemoryError("no memory for the rows of a table")
+        self.delta, self.log_exposure = self.memory, self.memory + self.rows
+        self.fills, self.share = self.memory + 2 * self.rows, self.memory + 3 * self.rows
+        self.width = self.memory + 4 * self.rows
+        for row in range(self.rows):
+            self.delta[row], self.log_exposure[row], self.fills[row] = delta[row], log_exposure[row], fills[row]
+            self.total += fills[row]
+            self.which[row] = -1
+            if not isfinite(width[row]):
+                continue
+            self.cells = True
+            for at in range(self.widths - 1, -1, -1):
+                if self.width[at] == width[row]:
+                    self.which[row] = at
+                    break
+            if self.which[row] < 0:
+                self.width[self.widths] = width[row]
+                self.which[row] = self.widths
+                self.widths += 1
+        for row in range(self.rows):
+            if self.which[row] < 0:
+                self.which[row] = self.widths
+
+    def __dealloc__(self) -> None:
+        free(self.memory)
+        free(self.within)
+        free(self.which)
+
+    def at(self, double k) -> At:
+        """Return what the rows say of *k*."""
+        cdef At found = At.__new__(At)
+        found.k, found.total = k, self.total
+        self.weigh(k, found)
+        self.spread(k, found)
+        return found
+
+    cdef void weigh(self, double k, At found) noexcept:
+        """Find the shares, and what is linear in them."""
+        cdef Py_ssize_t row
+        cdef double top = -INFINITY, mass = 0, mean = 0, inner = 0, seen = 0, seen_inner = 0, height = 0
+        cdef double depth, weight, value
+        cdef Within* cell
+        for row in range(self.widths):
+            self.within[row] = within_cell(k, self.width[row])
+        self.within[self.widths] = Within(0, 1 / k, 1 / (k * k), 2 / (k * k * k)) if self.cells else Within(0, 0, 0, 0)
+        for row in range(self.rows):
+            cell = &self.within[self.which[row]]
+            value = self.log_exposure[row] - k * self.delta[row] + cell.log_gain
+            self.share[row] = value
+            top = max(top, value)
+            if self.fills[row]:
+                weight = self.fills[row]
+                height += weight * value
+                seen += weight * (self.delta[row] + cell.mean)
+                seen_inner += weight * cell.variance
+        for row in range(self.rows):
+            cell = &self.within[self.which[row]]
+            weight = exp(self.share[row] - top)
+            self.share[row] = weight
+            mass += weight
+            mean += weight * (self.delta[row] + cell.mean)
+            inner += weight * cell.variance
+        for row in range(self.rows):
+            self.share[row] /= mass
+        found.log_mass = top + log(mass)
+        found.log_likelihood = height - self.total * found.log_mass
+        found.mean, found.inner = mean / mass, inner / mass
+        found.seen, found.seen_inner = seen / self.total, seen_inner / self.total
+
+    cdef void spread(self, double k, At found) noexcept:
+        """Find the central moments of the depth, and what the prior makes of them.
+
+        With p' = -p·off, off' = -s + variance + inner, and s' = -third, for the spread s of a row.
+        """
+        cdef Py_ssize_t row
+        cdef double second = 0, third = 0, fourth = 0, tilt = 0, lean = 0, square = 0, skew = 0
+        cdef double p, off, s, both, change, bend
+        cdef Within* cell
+        for row in range(self.rows):
+            cell = &self.within[self.which[row]]
+            p, s = self.share[row], cell.variance
+            off = self.delta[row] + cell.mean - found.mean
+            both = p * off * off
+            second += both
+            third += both * off
+            fourth += both * off * off
+            tilt += p * off * s
+            lean += both * s
+            square += p * s * s
+            skew += p * off * cell.third
+        found.variance = second
+        if not second > TINY:
+            found.prior_slope = -0.5 if k > 0 else 0.5 if k < 0 else 0.0
+            found.prior_bend = 0
+            return
+        both = second + found.inner
+        change = -third - 2 * tilt
+        bend = fourth + 3 * lean - 3 * second * both + 2 * (lean + square - found.inner * both + skew)
+        found.prior_slope = change / (2 * second)
+        found.prior_bend = bend / (2 * second) - 2 * found.prior_slope**2
+
+
+cdef Within within_cell(double k, double width) noexcept:
+    """Return the moments of an exponential depth of rate k within [0, width)."""
+    cdef double z = k * width, y = z * z, wide
+    cdef Within cell
+    cell.log_gain = log(-expm1(-z))
+    if z < SMALL:
+        cell.mean = 0.5 - z / 12 + z * y / 720 - z * y * y / 30240
+        cell.variance = 1.0 / 12 - y / 240 + y * y / 6048 - y * y * y / 172800
+        cell.third = z / 120 - z * y / 1512 + z * y * y / 28800
+    elif z < LARGE:
+        wide = 2 * sinh(z / 2)
+        cell.mean = 1 / z - 1 / expm1(z)
+        cell.variance = 1 / y - 1 / (wide * wide)
+        cell.third = 2 / (z * y) - 2 * cosh(z / 2) / (wide * wide * wide)
+    else:
+        cell.mean, cell.variance, cell.third = 1 / z, 1 / y, 2 / (z * y)
+    cell.mean *= width
+    cell.variance *= width * width
+    cell.third *= width * width * width
+    return cell
+
+
+def tilted(const double[::1] offset, const double[::1] delta, const double[::1] fills, int degree) -> float:
+    """Return the highest log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.
+
+    Args:
+        offset: Ln of the shares to start from, up to a constant.
+        delta: Distances, of the order of 1.
+        fills: Counts.
+        degree: 1 for b alone, 2 for b and c.
+    """
+    cdef double b = 0, c = 0, up_b, up_c, height, higher, gained
+    cdef double[5] moments  # of delta under the shares: powers 1 to 4; [0] is the height
+    cdef double first = 0, second = 0, total = 0, slope_b, slope_c, bb, bc, cc, ridge, det
+    cdef Py_ssize_t row
+    cdef int step, halving
+    for row in range(delta.shape[0]):
+        total += fills[row]
+        first += fills[row] * delta[row]
+        second += fills[row] * delta[row] * delta[row]
+    height = tilt_height(offset, delta, fills, b, c, moments)
+    for step in range(50):
+        slope_b, slope_c = first - total * moments[1], second - total * moments[2]
+        bb, bc = moments[2] - moments[1] * moments[1], moments[3] - moments[1] * moments[2]
+        cc = moments[4] - moments[2] * moments[2]
+        ridge = 1e-12 * (bb + cc) + 1e-300
+        bb, cc = total * (bb + ridge), total * (cc + ridge)
+        bc *= total
+        det = bb * cc - bc * bc
+        up_b = slope_b / bb if degree == 1 else (cc * slope_b - bc * slope_c) / det
+        up_c = 0 if degree == 1 else (bb * slope_c - bc * slope_b) / det
+        for halving in range(30):
+            higher = tilt_height(offset, delta, fills, b + up_b, c + up_c, moments)
+            if higher >= height:
+                break
+            up_b, up_c = up_b / 2, up_c / 2
+        else:
+            return height
+        gained, height = higher - height, higher
+        b, c = b + up_b, c + up_c
+        if gained <= 1e-10:
+            break
+    return height
+
+
+cdef double tilt_height(
+    const double[::1] offset, const double[::1] delta, const double[::1] fills, double b, double c, double* moments
+) noexcept:
+    """Return the log-likelihood at b and c, and the *moments* of delta there."""
+    cdef double top = -INFINITY, mass = 0, height = 0, total = 0, value, weight, d
+    cdef Py_ssize_t row
+    for row in range(delta.shape[0]):
+        d = delta[row]
+        value = offset[row] + (b + c * d) * d
+        top = max(top, value)
+        if fills[row]:
+            height += fills[row] * value
+            total += fills[row]
+    moments[1] = moments[2] = moments[3] = moments[4] = 0
+    for row in range(delta.shape[0]):
+        d = delta[row]
+        weight = exp(offset[row] + (b + c * d) * d - top)
+        mass += weight
+        weight *= d
+        moments[1] += weight
+        weight *= d
+        moments[2] += weight
+        weight *= d
+        moments[3] += weight
+        moments[4] += weight * d
+    for row in range(1, 5):
+        moments[row] /= mass
+    return height - total * (top + log(mass))

@@ -7,7 +7,7 @@ from mm.cli import Commands, Program, command
 from mm.config import Source, day_list
 from mm.console import Console
 from mm.knobs import REQUIRED, Reader, knob, number, one_of, whole
-from mm.sim.flow.scenario import SCENARIOS, Poisson
+from mm.sim.flow.scenario import SCENARIOS, Flags, chosen
 
 COMMANDS: Commands = {
     "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
@@ -26,14 +26,14 @@ class Simulated(Source):
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.")
 
 
-@command(Simulated, *SCENARIOS.values(), defaults={"symbol": "SIMUSDT"})
-def day(console: Console, simulated: Simulated, *scenarios: Poisson) -> None:
+@command(Simulated, Flags, defaults={"symbol": "SIMUSDT"})
+def day(console: Console, simulated: Simulated, flags: object) -> None:
     """Make simulated days: day folders as a recorder writes them, and the truth of their market in truth.json."""
     from mm.market_data.layout import DayFolder
     from mm.sim.flow.day import TRUTH, make_day
     from mm.sim.flow.session import Session
 
-    scenario = dict(zip(SCENARIOS, scenarios, strict=True))[simulated.scenario]
+    scenario = chosen(simulated.scenario, flags)
     truths: list[dict[str, Any]] = []
     with console.progress("days", len(simulated.day)) as advance:
         for one in simulated.day:

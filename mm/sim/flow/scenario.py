@@ -1,84 +1,69 @@
-"""The scenarios by name: each a set of parameters, and how to make one session of its market.
+"""The scenarios by name, and their fields as the flags of a command."""
 
-A field of a scenario is a flag of ``mm sim day``. The market itself stands in a module of its own, which is
-loaded when a session is made.
-"""
+from collections.abc import Mapping
+from dataclasses import make_dataclass
+from typing import Any
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+import click
+from click.core import ParameterSource
 
 from mm.errors import UsageError
-from mm.instrument import E8, Instrument, e8
-from mm.knobs import decimal, knob, number, whole
-from mm.sim.flow.session import MarketDay, Session
+from mm.knobs import Knob, knob, knobs, shown
+from mm.sim.flow.market import Empty, Market
+from mm.sim.flow.queue_markets import LargeTick, ZeroIntelligence
+from mm.sim.flow.regular_markets import Hawkes, Poisson, Regimes
 
-MIN_NOTIONAL_E8 = 5 * E8
-_RATE = number(0, 100)  # more orders of a side than this crowd the milliseconds that tell them apart
-_DECAY = number(0.001, 100)
+_ALL: tuple[type[Market], ...] = (Poisson, Hawkes, Regimes, ZeroIntelligence, LargeTick, Empty)
+SCENARIOS: Mapping[str, type[Market]] = {scenario.name: scenario for scenario in _ALL}
+FIELDS: Mapping[str, Mapping[str, Knob]] = {
+    name: {one.name: one for one in knobs(scenario)} for name, scenario in SCENARIOS.items()
+}
+"""The knobs of each scenario, by field name."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Poisson:
-    """Aggressive orders whose reach past the mid is exponential, so that A and k are exact."""
+def _flags() -> type:
+    """Return the dataclass of all fields of all scenarios; None stands for a value that was not given."""
+    every = {name: one for fields in FIELDS.values() for name, one in fields.items()}
+    declared = [(name, Any, knob(None, one.reader, _help(one), flag=one.flag)) for name, one in every.items()]
+    return make_dataclass("Flags", declared, frozen=True, kw_only=True)
 
-    name: ClassVar[str] = "poisson"
 
-    A_per_s: float = knob(0.8, _RATE, "Aggressive orders of a side, in 1/s.", flag="--A")
-    k_per_tick: float = knob(0.35, _DECAY, "Decay of their reach past the mid, in 1/tick.", flag="--k")
-    A_bid_per_s: float | None = knob(None, _RATE, "A of the orders that hit bids; without it A.", flag="--A-bid")
-    A_ask_per_s: float | None = knob(None, _RATE, "A of the orders that hit asks; without it A.", flag="--A-ask")
-    k_bid_per_tick: float | None = knob(None, _DECAY, "k of the orders that hit bids; without it k.", flag="--k-bid")
-    k_ask_per_tick: float | None = knob(None, _DECAY, "k of the orders that hit asks; without it k.", flag="--k-ask")
-    sigma_ticks_per_sqrt_s: float = knob(0.4, number(0, 1000), "Volatility of the mid, in ticks per √s.")
-    spread_ticks: int = knob(2, whole(1, 1000), "From best bid to best ask, in ticks.")
-    start_price: str = knob("100", decimal("0.00000001", "1000000000"), "The mid at the opening, in the quote asset.")
-    level_qty: str = knob(
-        "10", decimal("0.00000001", "1000000"), "Mean quantity of a level of the book, in the base asset."
-    )
-    tick_size: str = knob("0.01", decimal("0.00000001"), "Price step, in the quote asset.")
-    qty_step: str = knob("0.001", decimal("0.00000001"), "Quantity step, in the base asset.")
+def _help(one: Knob) -> str:
+    """Return the help of a field, with the scenarios that have it and what it is there by default."""
+    names: dict[str, list[str]] = {}
+    for scenario, fields in FIELDS.items():
+        if one.name in fields:
+            names.setdefault(shown(fields[one.name].default) or "none", []).append(scenario)
+    if len(names) == 1 and sum(map(len, names.values())) == len(FIELDS):
+        return f"{one.help} ({next(iter(names))})"
+    defaults = "; ".join(f"{', '.join(scenarios)}: {value}" for value, scenarios in names.items())
+    return f"{one.help} ({defaults})"
 
-    def __post_init__(self) -> None:
-        for text, step, flags in (
-            (self.start_price, self.tick_size, "--start-price {} (START_PRICE) is no multiple of --tick-size {}"),
-            (self.level_qty, self.qty_step, "--level-qty {} (LEVEL_QTY) is no multiple of --qty-step {}"),
-        ):
-            if e8(text) % e8(step):
-                raise UsageError(flags.format(text, step) + "; change one of them")
 
-    def rate(self, side: int) -> tuple[float, float]:
-        """Return A (1/s) and k (1/tick) of the orders that hit a resting order of *side*, +1 bid or -1 ask."""
-        own = (self.A_bid_per_s, self.k_bid_per_tick) if side > 0 else (self.A_ask_per_s, self.k_ask_per_tick)
-        A, k = (
-            common if value is None else value
-            for value, common in zip(own, (self.A_per_s, self.k_per_tick), strict=True)
+Flags: type = _flags()
+"""What a command takes to offer every parameter of every scenario, each flag once; `chosen` reads it."""
+
+
+def chosen(name: str, flags: Any) -> Market:
+    """Return the scenario called *name*, with the values that *flags*, a `Flags`, give it.
+
+    A variable that another scenario would read is left alone; a flag on the command line is meant.
+
+    Raises:
+        UsageError: If a flag that was given is none of the scenario's, or a value does not fit the others.
+    """
+    own = FIELDS[name]
+    given = {one.name: one for one in knobs(Flags) if getattr(flags, one.name) is not None}
+    strange = [one for field, one in given.items() if field not in own and _on_the_command_line(field)]
+    if strange:
+        known = ", ".join(one.flag for one in own.values())
+        raise UsageError(
+            f"{strange[0].label} is no parameter of scenario {name}; it has {known}; leave it out, or choose another "
+            f"--scenario (SCENARIO)"
         )
-        return A, k
-
-    def instrument(self, symbol: str) -> Instrument:
-        """Return the grid that the market trades on."""
-        return Instrument(symbol, e8(self.tick_size), e8(self.qty_step), MIN_NOTIONAL_E8)
-
-    def simulate(self, session: Session) -> MarketDay:
-        """Return one session of the market; raises UsageError where the parameters allow no such market."""
-        from mm.sim.flow import poisson_day
-
-        return poisson_day.simulate(self, session)
-
-    def truth(self) -> dict[str, Any]:
-        """Return what a study of the day would find out.
-
-        Where the sides decay differently no one A and k describe both, and these two are None.
-        """
-        (A_bid, k_bid), (A_ask, k_ask) = self.rate(1), self.rate(-1)
-        one_law = k_bid == k_ask
-        return {
-            "A": (A_bid + A_ask) / 2 if one_law else None,
-            "k": k_bid if one_law else None,
-            "sigma_ticks_per_sqrt_s": self.sigma_ticks_per_sqrt_s,
-            "tick_size": float(self.tick_size),
-            "sides": {"bid": {"A": A_bid, "k": k_bid}, "ask": {"A": A_ask, "k": k_ask}},
-        }
+    return SCENARIOS[name](**{field: getattr(flags, field) for field in given if field in own})
 
 
-SCENARIOS = {scenario.name: scenario for scenario in (Poisson,)}
+def _on_the_command_line(field: str) -> bool:
+    context = click.get_current_context(silent=True)
+    return context is None or context.get_parameter_source(field) is ParameterSource.COMMANDLINE

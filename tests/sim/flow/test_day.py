@@ -12,8 +12,8 @@ from mm.errors import UsageError
 from mm.market_data.check import check_day
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.session import Session
 from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.session import Session
 
 DAY = "20260105"
 
@@ -61,7 +61,7 @@ def test_ids_have_no_hole(path):
     taken = {int(row["recv_seq"]) for row in rows(path, "events")}
     for diff in diffs(path):
         assert diff["U"] == known + 1
-        assert diff["u"] - known == len(diff["b"]) + len(diff["a"])
+        assert diff["u"] - known >= len(diff["b"]) + len(diff["a"]) > 0
         known = diff["u"]
         taken.add(diff["recv_seq"])
     ids = [int(row["trade_id"]) for row in rows(path, "trades_ws")]

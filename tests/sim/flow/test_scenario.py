@@ -1,10 +1,14 @@
 """The scenarios by name, and what they say of themselves."""
 
+import json
+
 import pytest
+from played import play, session
 
 from mm.errors import UsageError
-from mm.knobs import knobs
-from mm.sim.flow.scenario import SCENARIOS, Poisson
+from mm.knobs import knobs, shown
+from mm.sim.flow.regular_markets import Poisson
+from mm.sim.flow.scenario import FIELDS, SCENARIOS, Flags, chosen
 
 
 def test_every_scenario_stands_under_its_own_name():
@@ -17,7 +21,7 @@ def test_every_parameter_is_a_knob_that_reads_its_own_default(scenario):
     """A field without a flag could not be set; a default out of its own range could not be typed."""
     for one in knobs(scenario):
         if one.default is not None:
-            assert one.read(str(one.default)) == one.default
+            assert one.read(shown(one.default)) == one.default
 
 
 def test_a_side_takes_the_common_law_unless_it_has_its_own():
@@ -29,9 +33,9 @@ def test_a_side_takes_the_common_law_unless_it_has_its_own():
 
 def test_truth_names_one_law_only_where_there_is_one():
     """Two exponentials of different decay are no exponential; equal decays average to one of the mean rate."""
-    same = Poisson(A_bid_per_s=1.0, A_ask_per_s=0.5).truth()
+    same = Poisson(A_bid_per_s=1.0, A_ask_per_s=0.5).truth(session())
     assert (same["A"], same["k"]) == (0.75, 0.35)
-    other = Poisson(k_bid_per_tick=0.2).truth()
+    other = Poisson(k_bid_per_tick=0.2).truth(session())
     assert (other["A"], other["k"]) == (None, None)
     assert other["sides"] == {"bid": {"A": 0.8, "k": 0.2}, "ask": {"A": 0.8, "k": 0.35}}
 
@@ -42,3 +46,40 @@ def test_a_price_or_quantity_off_the_grid_is_a_wrong_knob(off):
     (field,) = off
     with pytest.raises(UsageError, match=f"--{field.replace('_', '-')} .* --(tick-size|qty-step) "):
         Poisson(**off)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_truth_has_the_numbers_of_the_contract(name):
+    """A reader of truth.json finds each key, and None where the market has no such number; JSON can hold it."""
+    truth = SCENARIOS[name]().truth(session())
+    assert {"A", "k", "sigma_ticks_per_sqrt_s", "tick_size", "sides"} <= set(truth)
+    assert set(truth["sides"]) == {"bid", "ask"}
+    assert json.loads(json.dumps(truth)) == truth
+
+
+def test_a_scenario_of_its_own_flags_has_their_values_and_else_its_defaults():
+    """Scenarios share flags, not defaults."""
+    flags = Flags(market_per_s=3.0, tick_size="0.1")
+    assert chosen("large_tick", flags) == SCENARIOS["large_tick"](market_per_s=3.0, tick_size="0.1")
+    assert chosen("zero_intelligence", flags).limit_per_s != chosen("large_tick", flags).limit_per_s
+
+
+def test_every_flag_stands_once_and_reads_alike_in_every_scenario():
+    """Fields of one name are one flag, so they must mean the same."""
+    assert {one.name for one in knobs(Flags)} == {field for fields in FIELDS.values() for field in fields}
+    for one in knobs(Flags):
+        owners = [fields[one.name] for fields in FIELDS.values() if one.name in fields]
+        assert len({owner.flag for owner in owners}) == len({owner.reader.metavar for owner in owners}) == 1
+        assert all(one.help.startswith(owner.help) for owner in owners)
+
+
+def test_a_flag_of_another_scenario_is_refused():
+    """It would have no effect, and the user means one."""
+    with pytest.raises(UsageError, match=r"--k \(K_PER_TICK\) is no parameter of scenario zero_intelligence; it has"):
+        chosen("zero_intelligence", Flags(k_per_tick=0.5))
+
+
+def test_the_empty_market_stays_empty():
+    """Tests that must know everything begin with nothing."""
+    played = play(SCENARIOS["empty"](), session())
+    assert (len(played.log), played.matching.best(), played.flow.counts()) == (0, (0, 0, 0, 0), {})

@@ -12,25 +12,35 @@ from mm.sim.flow.session import Session
 )
 def test_a_session_opens_at_eight_in_berlin_on_every_day(day, utc):
     """Also on the days whose night is an hour shorter or longer."""
-    assert iso(Session("S", day, 14, 0).open_ms * 1000).startswith(utc)
+    assert iso(Session("S", day, 14, 0).open_us).startswith(utc)
 
 
 def test_flow_lies_between_the_first_and_the_last_depth_instant():
     """Before the first no recorder has a frame; after the last no message would show what was swept."""
     session = Session("S", "20260105", 2, 0)
-    assert session.flow_ms == (session.open_ms + 100, session.close_ms - 100)
-    assert session.close_ms - session.open_ms == 2 * 3600 * 1000
+    assert session.flow_us == (session.open_us + 100_000, session.close_us - 100_000)
+    assert session.close_us - session.open_us == 2 * 3600 * 10**6
+
+
+def test_a_live_server_opens_its_session_when_it_begins():
+    """The luck stays that of the day; the instants follow the server's clock, on the grid of depth messages."""
+    day, live = Session("S", "20260105", 1, 0), Session("S", "20260105", 1, 0, begins_us=1_234_500_000)
+    assert live.open_us == 1_234_500_000
+    assert live.close_us - live.open_us == day.close_us - day.open_us
+    assert live.key("mid") == day.key("mid")
+    with pytest.raises(ValueError, match="begins_us=1234567890"):
+        Session("S", "20260105", 1, 0, begins_us=1_234_567_890)
 
 
 def test_draws_depend_on_seed_day_and_purpose():
     """Days of a range are independent, and one part of a market does not disturb another."""
     drawn = {
-        Session("S", day, 1, seed).random(purpose).random()
+        (Session("S", day, 1, seed).key(purpose), Session("S", day, 1, seed).random(purpose).random())
         for day in ("20260105", "20260106")
         for seed in (0, 1)
         for purpose in ("mid", "orders")
     }
-    assert len(drawn) == 8
+    assert len({key for key, _ in drawn}) == len({draw for _, draw in drawn}) == 8
 
 
 def test_ids_grow_from_day_to_day():

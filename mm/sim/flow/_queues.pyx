@@ -1,0 +1,165 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The flow of the queue markets: limit orders, market orders and cancellations that know nothing of each other.
+
+R. Cont, S. Stoikov, R. Talreja: A stochastic model for order book dynamics, Operations Research 58 (2010); with the
+sizes and the finite reach of E. Smith, J. D. Farmer, L. Gillemot, S. Krishnamurthy, Quantitative Finance 3 (2003).
+
+- Limit orders of each side come at each distance i = 1, 2, … ticks from the other side's best price at a rate of its
+  own; where the other side is empty, its last best price counts. They never trade when they come.
+- Market orders of each side come at a rate; what finds no counterpart expires.
+- Every resting order is cancelled at one rate, whatever its price and its age.
+- Sizes are geometric, 1 lot at least.
+- The opening book holds at each distance as many orders as come on average in the life of one (a Poisson draw), at
+  the best price one at least.
+
+All waiting times are exponential: one clock of the total rate, and at each stroke a draw of what happens.
+"""
+
+from libc.stdint cimport int64_t
+
+from mm.sim.flow._draws cimport Draws, below, exponential, geometric, poisson, unit
+from mm.sim.matching._core cimport LIMIT, MARKET, STP_NONE, Matching
+
+cdef int64_t LIMIT_ACCOUNT = 1000
+cdef int64_t MARKET_ACCOUNT = 1001
+cdef double US_PER_S = 1000000.0
+
+
+cdef class QueueFlow:
+    """One session of a queue market.
+
+    Args:
+        matching: The engine; nothing rests there yet.
+        clock: The opening, and the instant from which orders come (µs).
+        limits: float64[n]: limit orders of a side, summed over the distances up to and including each (1/s).
+        rates: Market orders of a side (1/s), and cancellations of each resting order (1/s).
+        lots: Mean size of a limit order, and of a market order.
+        best_bid: The best bid at the opening (ticks); the best ask is one tick above.
+        key: From a purpose to the key of its draws.
+    """
+
+    cdef Matching matching
+    cdef const double[::1] limits
+    cdef double market_rate, cancel_rate, limit_lots, market_lots
+    cdef int64_t open_us, start_us, next_us
+    cdef double now_s           # of the next stroke, since the start
+    cdef double total           # rate behind the next stroke
+    cdef int64_t resting        # orders of the flow, counted when the next stroke was drawn
+    cdef int64_t[2] last_best   # of the asks, of the bids
+    cdef bint opened
+    cdef Draws times, kinds, placed, taken, cancelled
+    cdef int64_t[2] limit_count, market_count, cancel_count     # sells, buys
+
+    def __init__(
+        self, matching: Matching, clock: object, limits: object, rates: object, lots: object, best_bid: int, key: object
+    ) -> None:
+        self.matching = matching
+        self.open_us, self.start_us = clock
+        self.limits = limits
+        self.market_rate, self.cancel_rate = rates
+        self.limit_lots, self.market_lots = lots
+        self.last_best[1] = best_bid
+        self.last_best[0] = best_bid + 1
+        self.times.state, self.kinds.state = key("times"), key("kinds")
+        self.placed.state, self.taken.state, self.cancelled.state = key("limits"), key("markets"), key("cancels")
+
+    def advance(self, until_us: int) -> None:
+        """Send everything up to and including *until_us* that was not sent yet."""
+        cdef int64_t until = until_us
+        self.matching.hold()
+        try:
+            with nogil:
+                self.play(until)
+        finally:
+            self.matching.release()
+
+    def counts(self) -> dict[str, object]:
+        """Return how many orders of each kind were sent so far: limits and cancels by their own side, markets by the side they hit."""
+        return {
+            "limit_orders": {"bid": self.limit_count[1], "ask": self.limit_count[0]},
+            "market_orders": {"bid": self.market_count[0], "ask": self.market_count[1]},
+            "cancellations": {"bid": self.cancel_count[1], "ask": self.cancel_count[0]},
+        }
+
+    cdef int play(self, int64_t until_us) except -1 nogil:
+        if not self.opened:
+            if until_us < self.open_us:
+                return 0
+            self.opened = True
+            self.open_book()
+            self.draw_next()
+        while self.next_us <= until_us:
+            self.strike()
+            self.draw_next()
+        return 0
+
+    cdef int open_book(self) except -1 nogil:
+        cdef int64_t distance, orders, i
+        cdef int side
+        for distance in range(1, self.limits.shape[0] + 1):
+            for side in range(1, -2, -2):
+                orders = poisson(&self.placed, self.rate_at(distance) / self.cancel_rate)
+                for i in range(max(orders, 1 if distance == 1 else 0)):
+                    self.rest(self.open_us, side, self.last_best[side < 0] - side * distance)
+        return 0
+
+    cdef double rate_at(self, int64_t distance) noexcept nogil:
+        return self.limits[distance - 1] - (self.limits[distance - 2] if distance > 1 else 0.0)
+
+    cdef void draw_next(self) noexcept nogil:
+        self.resting = self.matching.live(LIMIT_ACCOUNT)
+        self.total = 2.0 * (self.limits[self.limits.shape[0] - 1] + self.market_rate) + self.cancel_rate * self.resting
+        self.now_s += exponential(&self.times) / self.total
+        self.next_us = self.start_us + <int64_t> (self.now_s * US_PER_S)
+
+    cdef int strike(self) except -1 nogil:
+        """Let happen what the next draw says."""
+        cdef double limit_rate = self.limits[self.limits.shape[0] - 1]
+        cdef double drawn = unit(&self.kinds) * self.total
+        if drawn < 2.0 * limit_rate:
+            return self.place_limit(1 if drawn < limit_rate else -1)
+        drawn -= 2.0 * limit_rate
+        if drawn < 2.0 * self.market_rate:
+            return self.send_market(1 if drawn < self.market_rate else -1)
+        return self.cancel_one()
+
+    cdef int place_limit(self, int side) except -1 nogil:
+        cdef double drawn = unit(&self.placed) * self.limits[self.limits.shape[0] - 1]
+        cdef int64_t low = 0, high = self.limits.shape[0] - 1, middle
+        while low < high:
+            middle = (low + high) // 2
+            if self.limits[middle] > drawn:
+                high = middle
+            else:
+                low = middle + 1
+        self.limit_count[side > 0] += 1
+        return self.rest(self.next_us, side, self.opposite_best(side) - side * (low + 1))
+
+    cdef int64_t opposite_best(self, int side) noexcept nogil:
+        cdef int64_t ticks = self.matching.best_ticks(-side)
+        if ticks:
+            self.last_best[side < 0] = ticks
+        return self.last_best[side < 0]
+
+    cdef int rest(self, int64_t us, int side, int64_t ticks) except -1 nogil:
+        cdef int64_t lots = geometric(&self.placed, self.limit_lots)
+        if ticks > 0:
+            self.matching.place(us, LIMIT_ACCOUNT, side, ticks, lots, LIMIT, STP_NONE)
+        return 0
+
+    cdef int send_market(self, int side) except -1 nogil:
+        self.market_count[side > 0] += 1
+        self.opposite_best(side)
+        self.matching.place(
+            self.next_us, MARKET_ACCOUNT, side, 0, geometric(&self.taken, self.market_lots), MARKET, STP_NONE
+        )
+        return 0
+
+    cdef int cancel_one(self) except -1 nogil:
+        # A user may have taken some since the stroke was drawn: the draws that meant them cancel nothing.
+        cdef int64_t nth = below(&self.cancelled, self.resting), order_id
+        if nth < self.matching.live(LIMIT_ACCOUNT):
+            order_id = self.matching.live_order(LIMIT_ACCOUNT, nth)
+            self.cancel_count[self.matching.side_of(self.matching.resting_order(order_id)) > 0] += 1
+            self.matching.withdraw(self.next_us, order_id)
+        return 0

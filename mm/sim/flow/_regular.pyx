@@ -1,0 +1,315 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The flow of the regular markets: a book with a level at every tick around a mid that walks, and sweeps into it.
+
+- At the session's opening a maker quotes every level, one order each, of a quantity between half and one and a half
+  of the mean. At the first depth instant it quotes both touches again, so that frames begin where the flow does.
+- The mid stands still between depth instants. At each it moves by a whole number of ticks: the difference of two
+  Poisson draws, whose variance is sigma² times the step to the last digit. The maker first takes back what its book
+  no longer holds and then quotes what it holds now; an order of a user's that the mid has passed trades with it.
+- Orders of each aggressor side come by themselves as a Poisson process of rate A, and each of them excites further
+  ones: the process is a Hawkes process whose kernel is branching · beta · exp(-beta t). It begins at its mean.
+- Each order reaches past the mid by an exponential distance of rate k. It is an IOC order at the last price within
+  its reach, of all that rests before that price and a part of what rests at it, or of one level where more rests. So
+  orders that trade at an on-grid distance d from the mid come at the rate A·exp(-k·d), exactly; one that does not
+  reach the touch expires.
+- An order that finds its millisecond taken by one of its side waits for the next free one, and all orders come in
+  the middle of a millisecond: prints of one side and ms are one order, and none is at a depth instant.
+- What a sweep touched is quoted anew at once; what a user took is quoted anew at the next depth instant.
+"""
+
+from libc.math cimport INFINITY, ceil, exp, floor, log
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+
+from mm.errors import UsageError
+
+from mm.sim.flow._draws cimport Draws, below, exponential, poisson, unit
+from mm.sim.matching._core cimport IOC, LIMIT, STP_NONE, Matching, Order
+
+cdef int64_t MAKER_ACCOUNT = 1000
+cdef int64_t TAKER_ACCOUNT = 1001
+cdef int64_t US_PER_MS = 1000
+cdef int64_t US_PER_S = 1000000
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+
+cdef struct Quote:              # the maker's order at one price
+    int64_t id
+    int64_t lots                # when it was sent
+
+cdef struct Arrivals:           # the orders of one aggressor side
+    Draws times
+    Draws reach
+    double own_s                # the next that comes by itself; this and all times: seconds of the flow
+    int64_t law                 # then
+    double excited_s            # the next that others excited
+    double excitation           # rate of the excited ones at `since_s`, 1/s
+    double since_s
+    int64_t last_ms             # of the last order
+    int64_t next_us             # the next order's instant
+    int64_t sent
+    int64_t sweeps              # those that traded
+    int64_t at_edge             # those that reached past the book
+
+
+cdef class RegularFlow:
+    """One session of a regular market.
+
+    Args:
+        matching: The engine; nothing rests there yet.
+        clock: The opening and the first depth instant (µs), and the time between two (µs).
+        book: The best bid (ticks), the spread (ticks), levels a side, and their mean quantity (lots).
+        laws: float64[n, 6], rising in the first column: seconds after the first depth instant from which it holds,
+            sigma (ticks/√s), A (1/s) and k (1/tick) of the orders that hit bids, A and k of those that hit asks.
+            Where there is an excitation, one law.
+        excitation: The branching ratio, and beta in 1/s.
+        key: From a purpose to the key of its draws.
+    """
+
+    cdef Matching matching
+    cdef const double[:, ::1] laws
+    cdef int64_t open_us, start_us, step_us, next_step_us
+    cdef int64_t best_bid, spread, levels, least_lots, most_lots
+    cdef double branching, beta
+    cdef int64_t mid_law
+    cdef bint opened
+    cdef Quote* quotes[2]       # asks, bids; a price stands at its remainder by `levels`
+    cdef Arrivals[2] arrivals   # sellers, buyers
+    cdef Draws mid, quantities
+
+    def __init__(
+        self, matching: Matching, clock: object, book: object, laws: object, excitation: object, key: object
+    ) -> None:
+        cdef int i
+        self.matching = matching
+        self.open_us, self.start_us, self.step_us = clock
+        self.next_step_us = self.start_us
+        self.best_bid, self.spread, self.levels, mean_lots = book
+        self.least_lots = (mean_lots + 1) // 2
+        self.most_lots = mean_lots + mean_lots // 2
+        self.laws = laws
+        self.branching, self.beta = excitation
+        self.mid.state = key("mid")
+        self.quantities.state = key("quantities")
+        for i in range(2):
+            self.quotes[i] = <Quote*> calloc(self.levels, sizeof(Quote))
+            if self.quotes[i] is NULL:
+                raise MemoryError(f"no memory for a book of {self.levels} levels")
+            self.arrivals[i].times.state = key(f"orders {2 * i - 1}")
+            self.arrivals[i].reach.state = key(f"reach {2 * i - 1}")
+            self.begin(i)
+
+    def __dealloc__(self) -> None:
+        free(self.quotes[0])
+        free(self.quotes[1])
+
+    def advance(self, until_us: int) -> None:
+        """Send everything up to and including *until_us* that was not sent yet.
+
+        Raises:
+            UsageError: If the price falls to where the book would need prices below one tick.
+        """
+        cdef int64_t until = until_us
+        self.matching.hold()
+        try:
+            with nogil:
+                self.play(until)
+        finally:
+            self.matching.release()
+
+    def counts(self) -> dict[str, object]:
+        """Return the orders sent so far, those that traded, and those that reached past the edge of the book."""
+        sellers, buyers = self.arrivals[0], self.arrivals[1]
+        return {
+            "orders": {"bid": sellers.sent, "ask": buyers.sent},
+            "sweeps": {"bid": sellers.sweeps, "ask": buyers.sweeps},
+            "sweeps_at_edge": sellers.at_edge + buyers.at_edge,
+        }
+
+    cdef int play(self, int64_t until_us) except -1 nogil:
+        cdef Arrivals* first
+        if not self.opened:
+            if until_us < self.open_us:
+                return 0
+            self.opened = True
+            self.fill(self.open_us)
+        while True:
+            first = &self.arrivals[self.arrivals[1].next_us <= self.arrivals[0].next_us]
+            if min(first.next_us, self.next_step_us) > until_us:
+                return 0
+            if self.next_step_us < first.next_us:
+                self.step(self.next_step_us)
+                self.next_step_us += self.step_us
+            else:
+                self.send(first.next_us, 1 if first is &self.arrivals[1] else -1)
+                self.draw_next(first)
+
+    # the mid and the maker's book
+
+    cdef int64_t best(self, int side) noexcept nogil:
+        return self.best_bid if side > 0 else self.best_bid + self.spread
+
+    cdef int64_t worst(self, int side) noexcept nogil:
+        return self.best_bid - self.levels + 1 if side > 0 else self.best_bid + self.spread + self.levels - 1
+
+    cdef Quote* quote_at(self, int side, int64_t ticks) noexcept nogil:
+        return self.quotes[side > 0] + ticks % self.levels
+
+    cdef int quote(self, int64_t us, int side, int64_t ticks) except -1 nogil:
+        cdef Quote* quote = self.quote_at(side, ticks)
+        quote.lots = self.least_lots + below(&self.quantities, self.most_lots - self.least_lots + 1)
+        quote.id = self.matching.place(us, MAKER_ACCOUNT, side, ticks, quote.lots, LIMIT, STP_NONE)
+        return 0
+
+    cdef int quote_again(self, int64_t us, int side, int64_t ticks) except -1 nogil:
+        self.matching.withdraw(us, self.quote_at(side, ticks).id)
+        return self.quote(us, side, ticks)
+
+    cdef int fill(self, int64_t us) except -1 nogil:
+        cdef int64_t depth
+        cdef int side
+        self.check_floor()
+        for side in range(1, -2, -2):
+            for depth in range(self.levels):
+                self.quote(us, side, self.best(side) - side * depth)
+        return 0
+
+    cdef int step(self, int64_t us) except -1 nogil:
+        cdef int64_t shift
+        cdef double half_variance
+        cdef int side
+        while self.mid_law + 1 < self.laws.shape[0] and self.law_us(self.mid_law + 1) < us:
+            self.mid_law += 1
+        half_variance = self.laws[self.mid_law, 1] ** 2 * self.step_us / US_PER_S / 2
+        shift = poisson(&self.mid, half_variance)
+        shift -= poisson(&self.mid, half_variance)
+        if shift:
+            self.move(us, shift)
+        for side in range(1, -2, -2):
+            if us == self.start_us:
+                self.quote_again(us, side, self.best(side))
+            self.mend(us, side)
+        return 0
+
+    cdef int64_t law_us(self, int64_t law) noexcept nogil:
+        return self.start_us + <int64_t> (self.laws[law, 0] * US_PER_S + 0.5)
+
+    cdef int move(self, int64_t us, int64_t shift) except -1 nogil:
+        cdef int64_t count = min(shift if shift > 0 else -shift, self.levels), depth
+        cdef int side, toward = 1 if shift > 0 else -1
+        for side in range(1, -2, -2):
+            for depth in range(count):      # of the side that the mid moves to the best, of the other the worst
+                self.matching.withdraw(
+                    us, self.quote_at(side, self.best(side) - side * depth if side != toward else self.worst(side) + side * depth).id
+                )
+        self.best_bid += shift
+        self.check_floor()
+        for side in range(1, -2, -2):
+            for depth in range(count):
+                self.quote(us, side, self.best(side) - side * depth if side == toward else self.worst(side) + side * depth)
+        return 0
+
+    cdef int check_floor(self) except -1 nogil:
+        if self.worst(1) < 1:
+            with gil:
+                raise UsageError(
+                    f"--start-price (START_PRICE) is too near to zero: the best bid falls to {self.best_bid} ticks, and "
+                    f"the book is {self.levels} levels deep; raise it, or lower --tick-size or the volatility"
+                )
+        return 0
+
+    cdef int mend(self, int64_t us, int side) except -1 nogil:
+        """Quote anew what a user took, from the touch to the first level that is whole."""
+        cdef int64_t depth, ticks
+        cdef const Order* order
+        for depth in range(self.levels):
+            ticks = self.best(side) - side * depth
+            order = self.matching.resting_order(self.quote_at(side, ticks).id)
+            if order is not NULL and order.lots == self.quote_at(side, ticks).lots:
+                break
+            self.quote_again(us, side, ticks)
+        return 0
+
+    # the orders that sweep
+
+    cdef void begin(self, int i) noexcept:
+        cdef Arrivals* arrivals = &self.arrivals[i]
+        arrivals.last_ms = -1
+        arrivals.excitation = self.own_rate(arrivals, i) * self.branching / (1.0 - self.branching)
+        self.draw_own(arrivals, i)
+        self.draw_excited(arrivals)
+        self.set_next(arrivals)
+
+    cdef double own_rate(self, const Arrivals* arrivals, int i) noexcept nogil:
+        return self.laws[arrivals.law, 2 + 2 * i]
+
+    cdef void draw_own(self, Arrivals* arrivals, int i) noexcept nogil:
+        """Draw the next order that comes by itself: where the integrated rate reaches a unit exponential draw."""
+        cdef double left = exponential(&arrivals.times), rate, end_s
+        while True:
+            rate = self.own_rate(arrivals, i)
+            end_s = self.laws[arrivals.law + 1, 0] if arrivals.law + 1 < self.laws.shape[0] else INFINITY
+            if rate > 0.0 and arrivals.own_s + left / rate < end_s:
+                arrivals.own_s += left / rate
+                return
+            if end_s == INFINITY:
+                arrivals.own_s = INFINITY
+                return
+            left -= rate * (end_s - arrivals.own_s)
+            arrivals.own_s = end_s
+            arrivals.law += 1
+
+    cdef void draw_excited(self, Arrivals* arrivals) noexcept nogil:
+        """Draw the next excited order: their rate decays, so that maybe none comes any more."""
+        cdef double left
+        arrivals.excited_s = INFINITY
+        if arrivals.excitation > 0.0:
+            left = 1.0 - exponential(&arrivals.times) * self.beta / arrivals.excitation
+            if left > 0.0:
+                arrivals.excited_s = arrivals.since_s - log(left) / self.beta
+
+    cdef void set_next(self, Arrivals* arrivals) noexcept nogil:
+        cdef double at_s = min(arrivals.own_s, arrivals.excited_s)
+        if at_s == INFINITY:
+            arrivals.next_us = NEVER
+            return
+        arrivals.last_ms = max(arrivals.last_ms + 1, <int64_t> (at_s * 1000.0))
+        arrivals.next_us = self.start_us + arrivals.last_ms * US_PER_MS + US_PER_MS // 2
+
+    cdef void draw_next(self, Arrivals* arrivals) noexcept nogil:
+        """Let the order that has come excite others, and draw the next one."""
+        cdef double at_s = min(arrivals.own_s, arrivals.excited_s)
+        cdef bint own = arrivals.own_s <= arrivals.excited_s
+        if self.branching > 0.0:
+            arrivals.excitation *= exp(-self.beta * (at_s - arrivals.since_s))
+            arrivals.excitation += self.branching * self.beta
+            arrivals.since_s = at_s
+            self.draw_excited(arrivals)
+        if own:
+            self.draw_own(arrivals, 1 if arrivals is &self.arrivals[1] else 0)
+        self.set_next(arrivals)
+
+    cdef int send(self, int64_t us, int side) except -1 nogil:
+        """Send the order that comes now, and quote anew what it touched."""
+        cdef Arrivals* arrivals = &self.arrivals[side > 0]
+        cdef double decay = self.laws[arrivals.law, 3 + 2 * (side > 0)]
+        cdef int64_t reach = <int64_t> floor(exponential(&arrivals.reach) / decay + self.spread / 2.0)
+        cdef int64_t edge = self.spread + self.levels - 1, limit, ticks, before = 0, last = 0, lots
+        cdef double part = 0.1 + 0.9 * unit(&arrivals.reach)
+        if reach > edge:
+            arrivals.at_edge += 1
+            reach = edge
+        limit = self.best(side) + side * reach
+        ticks = self.matching.best_ticks(-side)
+        while ticks and side * (limit - ticks) >= 0:
+            before += last
+            last = self.matching.displayed(-side, ticks)
+            ticks = self.matching.next_ticks(-side, ticks)
+        arrivals.sent += 1
+        arrivals.sweeps += last > 0
+        lots = before + <int64_t> ceil(part * (min(last, self.most_lots) if last else self.most_lots))
+        self.matching.place(us, TAKER_ACCOUNT, side, limit, lots, IOC, STP_NONE)
+        ticks = self.best(-side)
+        while side * (limit - ticks) >= 0:
+            self.quote_again(us, -side, ticks)
+            ticks += side
+        return 0

@@ -1,0 +1,115 @@
+"""What every scenario is: a grid to trade on, a truth, and a flow that moves the market."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from mm.errors import UsageError
+from mm.instrument import E8, Instrument, e8
+from mm.knobs import Reader, decimal, knob, number
+from mm.sim.flow.session import Session
+from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
+
+if TYPE_CHECKING:
+    from mm.sim.matching._core import Matching
+
+MIN_NOTIONAL_E8 = 5 * E8
+MOST_MEAN_LOTS = MOST_LOTS // 20_000
+"""The largest mean quantity: an order that sweeps a whole book of such levels is not too large for the engine."""
+
+
+class Flow(Protocol):
+    """What moves a market: orders of its own, sent to a matching engine as time goes by."""
+
+    def advance(self, until_us: int) -> None:
+        """Send everything that the market does up to and including *until_us*, where it was not sent yet.
+
+        What happens follows from the seed and from the users' orders alone, however the time is cut.
+        """
+
+    def counts(self) -> dict[str, Any]:
+        """Return what was sent so far, by kind and side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """A scenario: its fields are flags, and together with a session they are a market.
+
+    Class attributes:
+        name: The scenario's name.
+    """
+
+    name: ClassVar[str]
+
+    start_price: str = knob("100", decimal("0.00000001", "1000000000"), "The mid at the opening, in the quote asset.")
+    tick_size: str = knob("0.01", decimal("0.00000001"), "Price step, in the quote asset.")
+    qty_step: str = knob("0.001", decimal("0.00000001"), "Quantity step, in the base asset.")
+
+    def __post_init__(self) -> None:
+        self.on_grid("start_price", "tick_size", MOST_TICKS // 2)
+
+    def on_grid(self, field: str, step_field: str, most: int) -> None:
+        """Raise UsageError where *field*, a decimal, is no multiple of *step_field*, or more than *most* times that."""
+        text, step = getattr(self, field), getattr(self, step_field)
+        steps, rest = divmod(e8(text), e8(step))
+        if rest or steps > most:
+            flag, step_flag = (f"--{name.replace('_', '-')}" for name in (field, step_field))
+            trouble = f"no multiple of {step_flag} {step}" if rest else f"more than {most:,} times {step_flag} {step}"
+            raise UsageError(f"{flag} {text} ({field.upper()}) is {trouble}; change one of them")
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return the grid that the market trades on."""
+        return Instrument(symbol, e8(self.tick_size), e8(self.qty_step), MIN_NOTIONAL_E8)
+
+    def flow(self, matching: "Matching", session: Session) -> Flow:
+        """Return what moves the market in *session*; raises UsageError where the parameters allow no such market.
+
+        Args:
+            matching: The engine that it trades on; nothing rests there yet.
+            session: From its opening on the flow has an order book; nothing ends with its close.
+        """
+        raise NotImplementedError
+
+    def truth(self, session: Session) -> dict[str, Any]:  # noqa: ARG002 - not every truth depends on it
+        """Return what a study of *session* would have to find out; None where the market has no such number."""
+        return {
+            "A": None,
+            "k": None,
+            "sigma_ticks_per_sqrt_s": None,
+            "tick_size": float(self.tick_size),
+            "sides": {side: {"A": None, "k": None} for side in ("bid", "ask")},
+        }
+
+
+class Still:
+    """The flow of a market in which only users trade."""
+
+    def advance(self, until_us: int) -> None:
+        """Send nothing."""
+
+    def counts(self) -> dict[str, Any]:
+        """Return nothing, for nothing was sent."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Empty(Market):
+    """No flow and an empty book: for tests that must know everything."""
+
+    name: ClassVar[str] = "empty"
+
+    def flow(self, matching: "Matching", session: Session) -> Flow:  # noqa: ARG002 - nothing needs them here
+        """Return a flow that does nothing."""
+        return Still()
+
+
+def series(low: float, high: float) -> Reader:
+    """Read a list of finite numbers, separated by commas; their order is kept, and they may repeat."""
+    one = number(low, high)
+
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            return tuple(one.parse(part) for part in text.split(","))
+        except ValueError as error:
+            raise ValueError(f"a list such as 1,2,1, each entry {error}") from None
+
+    return Reader("N,N,…", parse)

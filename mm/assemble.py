@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from mm.backtest.io import load_day
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import Recipe
+from mm.calibration.fallback import Fallback
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.schedule import Fallback
+from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import Plan
 from mm.clock import us_from_ms
 from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
@@ -135,7 +136,13 @@ def recipe(calibration: Calibration, fit: Fit, seed: int) -> Recipe:
         dwell_ms=calibration.calib_dwell_ms,
         mid_move_threshold_ticks=calibration.calib_mid_move_threshold_ticks,
         reference=calibration.calib_reference,
-        hit=calibration.calib_hit,
+        rule=HitRule(
+            hit=calibration.calib_hit,
+            order_e8=e8(calibration.calib_order_qty),
+            queue_ahead=calibration.calib_queue_ahead,
+            grouped=calibration.calib_sweeps,
+        ),
+        distance=calibration.calib_distance,
         seed=seed,
         fit_method=fit.fit_method,
         min_exposure_s=fit.min_exposure_s,
@@ -151,6 +158,7 @@ def plan(windows: Windows, execution: Execution) -> Plan:
         step_min=windows.wf_step_min,
         latency_us=us_from_ms(execution.order_latency_ms),
         mode=windows.schedule_mode,
+        half_life_min=windows.schedule_half_life_min,
     )
 
 
@@ -160,8 +168,10 @@ def fallback(windows: Windows, models: Models) -> Fallback:
     Raises:
         UsageError: If ``global_default`` has no A and k to use.
     """
+    oldest_min = windows.fallback_max_age_min
+    max_age_s = math.inf if oldest_min is None else oldest_min * 60
     if windows.fallback_policy != "global_default":
-        return Fallback(windows.fallback_policy)
+        return Fallback(windows.fallback_policy, max_age_s)
     params = models.fill_params()
     if models.fill_params_file is not None:
         fitted = read_fitted(models.fill_params_file)
@@ -171,7 +181,7 @@ def fallback(windows: Windows, models: Models) -> Fallback:
             "--fallback-policy (FALLBACK_POLICY) global_default needs one A and k: FILL_PARAMS_FILE=<a usable fit>, "
             'or FILL_PARAMS_JSON=\'{"A": .., "k": ..}\''
         )
-    return Fallback("global_default", default=(params["A"], params["k"]))
+    return Fallback("global_default", max_age_s, default=(params["A"], params["k"]))
 
 
 def _e8(text: str | None) -> int | None:

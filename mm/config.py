@@ -218,6 +218,12 @@ class Calibration:
     )
     calib_reference: str = knob("mid", one_of("mid", "micro", "best"), "Price that distances count from.")
     calib_hit: str = knob("touch", one_of("touch", "strict"), "A print at the price fills, or only one beyond it.")
+    calib_order_qty: str = knob("0", decimal("0", "90000000000"), "Quantity that a sweep must bring to hit; 0 for any.")
+    calib_queue_ahead: float = knob(0.0, number(0, 1), "Share of what is displayed at the price that fills first.")
+    calib_sweeps: bool = knob(True, SWITCH, "1 takes the prints of one side and trade time for one aggressive order.")
+    calib_distance: str = knob(
+        "current", one_of("current", "anchor"), "Reference of a simulated order's distance: as it is, or as anchored."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,9 +247,11 @@ class Windows:
         one_of("carry_forward", "global_default", "skip_segment"),
         "What stands in for a window whose fit is not usable.",
     )
+    fallback_max_age_min: float | None = knob(None, number(0, 1e6), "Age in minutes up to which a fit is carried.")
     schedule_mode: str = knob(
         "rolling", one_of("rolling", "expanding", "ewma", "pooled_k", "static"), "How windows share their past."
     )
+    schedule_half_life_min: float = knob(30.0, number(0.01, 1e6), "Age in minutes at which data weighs half.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,13 +30,13 @@ def main(
     from mm import assemble
     from mm.calibration.calibrate import Meter
     from mm.calibration.intensity import why_unusable
+    from mm.calibration.schedule import build_schedule
     from mm.calibration.window_metrics import write_window_metrics
-    from mm.walkforward.walkforward import schedule_of
 
     tape = assemble.one_tape(run, day, market)
     with run.timing("play"):
         meter = Meter(tape, assemble.recipe(calibration, fit, account.seed), assemble.rules(tape, execution, account))
-        schedule = schedule_of(meter, assemble.plan(windows, execution), assemble.fallback(windows, models))
+        schedule = build_schedule(meter, assemble.plan(windows, execution), assemble.fallback(windows, models))
     with run.timing("write"):
         run.path(SCHEDULE).write_text(json.dumps(schedule.to_json(), indent=1) + "\n", encoding="utf-8")
         run.output(METRICS, write_window_metrics(run.path(METRICS), schedule, meter.points))

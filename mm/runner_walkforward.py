@@ -39,9 +39,9 @@ def main(
     from mm.backtest.replay import backtest
     from mm.backtest.words import told
     from mm.calibration.calibrate import Meter
+    from mm.calibration.schedule import build_schedule
     from mm.calibration.window_metrics import write_window_metrics
     from mm.model_maker import ModelMaker
-    from mm.walkforward.walkforward import schedule_of
 
     tape = assemble.one_tape(run, day, market)
     rules = assemble.rules(tape, execution, account, models)
@@ -49,7 +49,7 @@ def main(
     maker = ModelMaker(run, assemble.of_walkforward(run, models, windows), tape, account.seed)
     with run.timing("calibrate"):
         meter = Meter(tape, assemble.recipe(calibration, fit, account.seed), rules)
-        schedule = schedule_of(meter, assemble.plan(windows, execution), fallback)
+        schedule = build_schedule(meter, assemble.plan(windows, execution), fallback)
     run.path(SCHEDULE).write_text(json.dumps(schedule.to_json(), indent=1) + "\n", encoding="utf-8")
     run.output(METRICS, write_window_metrics(run.path(METRICS), schedule, meter.points))
     run.artefact = SCHEDULE

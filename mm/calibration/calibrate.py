@@ -1,22 +1,30 @@
 """One tape in, one fit out: by marks, by a ladder of simulated orders, or by one run for each distance."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from mm.backtest.rules import Rules
 from mm.calibration.fit_result import PoissonFit, Window
-from mm.calibration.points import Points
+from mm.calibration.points import NO_BLOCK, Points
 from mm.calibration.poisson_fit import fit_poisson
+from mm.calibration.reference import BLOCK_S, block_length_us, span_of, within
+from mm.calibration.simulated import Played
+from mm.calibration.sweeps import HitRule
+from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.instrument import E8
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.backtest.tape import Tape
+    from mm.calibration.marks import Marks
 
 METHODS = ("marks", "ladder", "fixed")
-BLOCK_S = 300.0  # of the block-robust errors
+DISTANCES = ("current", "anchor")
+Keep = Callable[[str, Callable[[], Played]], Played]
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class Recipe:
         dwell_ms: How long the ladder holds a distance.
         mid_move_threshold_ticks: How far the reference moves until a simulated order follows.
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
-        hit: ``touch`` (a print at the price or beyond) or ``strict`` (beyond).
+        rule: What a sweep must bring to an order.
+        distance: Of a simulated order: from the ``current`` reference, or from the ``anchor`` of its quote.
         seed: Of the ladder's order.
         fit_method: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
         min_exposure_s: Distances with less exposure are left out.
@@ -43,7 +52,8 @@ class Recipe:
     dwell_ms: float = 60_000.0
     mid_move_threshold_ticks: float = 2.0
     reference: str = "mid"
-    hit: str = "touch"
+    rule: HitRule = field(default_factory=HitRule)
+    distance: str = "current"
     seed: int = 0
     fit_method: str = "poisson_mle"
     min_exposure_s: float = 5.0
@@ -53,6 +63,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UsageError(f"calibration method {self.method!r} is not known; choose {', '.join(METHODS)}")
+        if self.distance not in DISTANCES:
+            raise UsageError(
+                f"CALIB_DISTANCE (--calib-distance) is {self.distance!r}; choose one of {', '.join(DISTANCES)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -72,45 +86,110 @@ class Measured:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fit with what it rests on."""
+    """A fit with what it rests on.
+
+    Attributes:
+        fit: Of the whole days.
+        measured: The points behind it.
+        meter: What measured them, for windows of the days and for the runs of simulated orders.
+    """
 
     fit: PoissonFit
     measured: Measured
-    runs: Mapping[str, "Result"] = field(default_factory=dict)
+    meter: "Meter"
+
+    @property
+    def runs(self) -> dict[str, "Result"]:
+        """The simulated runs by folder name."""
+        return {name: run.result for name, run in self.meter.played.items() if run.result is not None}
 
 
 class Meter:
-    """Measures any window of one tape; the simulated orders are played once, whatever the windows.
+    """Measures any window of one or more days; the simulated orders are played once, whatever the windows.
 
     Attributes:
-        runs: The simulated runs by folder name (``ladder``, ``delta_<d>``); empty for ``marks``.
+        tapes: The days, in order of time.
+        recipe: How they are measured.
+        played: The simulated runs by folder name (``ladder``, ``delta_<d>``); empty for ``marks``.
     """
 
-    def __init__(self, tape: "Tape", recipe: Recipe, rules: Rules | None = None) -> None:
-        """Prepare *tape*; *rules* give the latencies and timers of simulated orders."""
-        self.tape, self.recipe = tape, recipe
-        self.runs: dict[str, Result] = {}
-        if recipe.method == "marks":
-            from mm.calibration.marks import MarkOptions, Marks
+    def __init__(
+        self, tape: "Tape | Sequence[Tape]", recipe: Recipe, rules: Rules | None = None, keep: Keep | None = None
+    ) -> None:
+        """Prepare the days; *rules* give the latencies of simulated orders, *keep* may know a run by its name."""
+        from mm.calibration.simulated import runs
 
-            options = MarkOptions(recipe.reference, recipe.hit, recipe.max_delta_ticks, BLOCK_S)
-            self._marks = Marks(tape, options)
-        else:
-            self.runs = dict(_simulated(tape, recipe, rules or _default_rules(tape)))
+        self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
+        self.recipe = recipe
+        self.played: dict[str, Played] = {}
+        if recipe.method != "marks":
+            for name, play in runs(self.tapes, recipe, rules):
+                self.played[name] = keep(name, play) if keep else play()
+
+    @property
+    def start_us(self) -> int:
+        """First instant of the first day."""
+        return self.tapes[0].start_us
+
+    @property
+    def end_us(self) -> int:
+        """End of the last day."""
+        return self.tapes[-1].end_us
+
+    @property
+    def days(self) -> list[tuple[int, int]]:
+        """First instant and end of each day."""
+        return [(tape.start_us, tape.end_us) for tape in self.tapes]
+
+    @property
+    def day(self) -> str:
+        """The day, or the first and the last joined by ``-``."""
+        return "-".join(dict.fromkeys((self.tapes[0].days[0], self.tapes[-1].days[-1])))
+
+    @cached_property
+    def marks(self) -> "tuple[Marks, ...]":
+        """The marks of each day, which are at hand whatever the method."""
+        from mm.calibration.marks import MarkOptions, Marks
+
+        recipe = self.recipe
+        options = MarkOptions(recipe.reference, recipe.rule, recipe.max_delta_ticks, BLOCK_S)
+        return tuple(Marks(tape, options) for tape in self.tapes)
+
+    def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
+        """Return the number, start and end of each day's part of ``[start_us, end_us)``; one at least, maybe empty."""
+        spans = ((day, *within(span_of(tape), start_us, end_us)) for day, tape in enumerate(self.tapes))
+        return [span for span in spans if span[1] < span[2]] or [(0, start_us, start_us)]
 
     def between(self, start_us: int, end_us: int) -> Measured:
         """Return what ``[start_us, end_us)`` shows; nothing at or after its end is read."""
-        if self.recipe.method == "marks":
-            marks = self._marks.between(start_us, end_us)
-            return Measured(marks.cells, marks.cumulative, _mark_notes(marks.counts.sweeps, marks.counts.counted))
+        parts = self.parts(start_us, end_us)
+        first = _first_blocks(parts)
+        if self.recipe.method != "marks":
+            points = joined([self._orders(*part) for part in parts], first)
+            return Measured(points, points)
+        found = [self.marks[day].between(begin_us, stop_us) for day, begin_us, stop_us in parts]
+        counts = [one.counts for one in found]
+        return Measured(
+            joined([one.cells for one in found], first),
+            joined([one.cumulative for one in found], first),
+            _mark_notes(sum(one.sweeps for one in counts), sum(one.counted for one in counts)),
+        )
+
+    def _orders(self, day: int, start_us: int, end_us: int) -> Points:
+        """Return the points of the simulated orders in a part of a day; runs of one tape share its blocks."""
         from mm.calibration.exposure import order_exposure
 
-        window = self.tape.between(start_us, end_us)
+        window, recipe = self.tapes[day].between(start_us, end_us), self.recipe
         parts = [
-            order_exposure(run.journal, window, self.recipe.reference, BLOCK_S).points for run in self.runs.values()
+            order_exposure(run.journal, window, recipe.reference, BLOCK_S, run.counted_from(recipe)).points
+            for run in self.played.values()
         ]
-        points = _joined(parts)
-        return Measured(points, points)
+        return joined(parts, [0] * len(parts))
+
+    def length_s(self, start_us: int, end_us: int) -> float:
+        """Return the seconds of recording in ``[start_us, end_us)``, as the blocks of its points count them."""
+        parts = self.parts(start_us, end_us)
+        return _first_blocks(parts)[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
 
     def points(self, start_us: int, end_us: int) -> Points:
         """Return the points of ``[start_us, end_us)`` that a fit takes."""
@@ -134,65 +213,50 @@ class Meter:
         fit = self.fit_points(measured.fitted)
         described = replace(
             fit,
-            symbol=self.tape.symbol,
-            day="-".join(dict.fromkeys((self.tape.days[0], self.tape.days[-1]))),
+            symbol=self.tapes[0].symbol,
+            day=self.day,
             method=self.recipe.method,
-            tick_size=self.tape.instrument.tick_e8 / E8,
+            tick_size=self.tapes[0].instrument.tick_e8 / E8,
             window=Window(start_us=start_us, end_us=end_us),
-            hit=self.recipe.hit,
+            hit=self.recipe.rule.hit,
             reference=self.recipe.reference,
             warnings=(*fit.warnings, *measured.notes),
         )
         return described, measured
 
 
-def measure(tape: "Tape", recipe: Recipe | None = None, rules: Rules | None = None) -> Calibration:
-    """Calibrate a whole tape and return the fit with the points and runs it rests on."""
+def measure(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules: Rules | None = None) -> Calibration:
+    """Calibrate whole days and return the fit with what it rests on and what stands beside it."""
     meter = Meter(tape, recipe or Recipe(), rules)
-    fit, measured = meter.fit(tape.start_us, tape.end_us)
-    return Calibration(fit, measured, meter.runs)
+    fit, measured = meter.fit(meter.start_us, meter.end_us)
+    return Calibration(fit, measured, meter)
 
 
-def calibrate(tape: "Tape", recipe: Recipe | None = None, rules: Rules | None = None) -> PoissonFit:
-    """Return the fit of λ(δ) = A exp(-k δ) to a tape.
+def calibrate(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules: Rules | None = None) -> PoissonFit:
+    """Return the fit of λ(δ) = A exp(-k δ) to one or more days.
 
     Args:
-        tape: A day, or a window of one (``tape.between``).
+        tape: A day, a window of one (``tape.between``), or days in order of time, which are pooled.
         recipe: Method and options; None is ``marks`` with its defaults.
         rules: Latencies and timers of simulated orders, for ``ladder`` and ``fixed``.
     """
     return measure(tape, recipe, rules).fit
 
 
-def _simulated(tape: "Tape", recipe: Recipe, rules: Rules) -> "Iterator[tuple[str, Result]]":
-    """Yield the runs of simulated one-lot orders, by folder name; balances do not bind them."""
-    from mm.backtest.fills.trade_cross import TradeCross
-    from mm.backtest.replay import backtest
-    from mm.calibration.quotes import CalibrationLadder, FixedDelta
-
-    probes = replace(rules, enforce_balances=False, min_notional_e8=0, quote_lots=1, step_lots=1)
-    fills = TradeCross(strict=recipe.hit == "strict")
-    threshold, reference = recipe.mid_move_threshold_ticks, recipe.reference
-    if recipe.method == "ladder":
-        ladder = CalibrationLadder(
-            recipe.deltas, recipe.dwell_ms, threshold, seed=recipe.seed, start_us=tape.start_us, reference=reference
-        )
-        yield "ladder", backtest(tape, ladder, fills, probes)
-        return
-    for delta in recipe.deltas:
-        yield f"delta_{delta:g}", backtest(tape, FixedDelta(delta, threshold, reference), fills, probes)
+def _first_blocks(parts: list[tuple[int, int, int]]) -> list[int]:
+    """Return the block with which each part begins: all but the last fill whole blocks."""
+    lengths = [-((begin_us - stop_us) // block_length_us(BLOCK_S)) for _, begin_us, stop_us in parts]
+    return [0, *accumulate(lengths[:-1])]
 
 
-def _default_rules(tape: "Tape") -> Rules:
-    return Rules(tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8)
-
-
-def _joined(parts: list[Points]) -> Points:
-    """Return the rows of several tables, one behind the other."""
+def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:
+    """Return the rows of several tables, one behind the other; the blocks of each count from its first block."""
     import numpy as np
 
-    columns = ("delta_ticks", "exposure_s", "fills", "side", "block", "width_ticks")
-    return Points.of(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+    names = ("delta_ticks", "exposure_s", "fills", "side", "width_ticks")
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    blocks = [part.block + (part.block != NO_BLOCK) * first for part, first in zip(parts, first_blocks, strict=True)]
+    return Points.of(**columns, block=np.concatenate(blocks))
 
 
 def _mark_notes(sweeps: int, counted: int) -> tuple[str, ...]:

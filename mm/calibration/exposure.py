@@ -3,18 +3,28 @@
 An order counts from the instant it rests until its first fill, the instant its cancel takes effect,
 its expiry, a break of the book or the end of the data: first fill goes with time to first fill. Its
 distance is that of its own price from the current reference, so an order that stands still changes
-its distance when the market moves. While it is nearer than its own side's best price, or the book is
-not valid, its seconds and fills are left out: no print shows who would have come.
+its distance when the market moves; or, for comparison, from the anchor of its quote. While it is
+nearer than its own side's best price, or the book is not valid, its seconds and fills are left out:
+no print shows who would have come.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
 from mm.calibration.points import Points
-from mm.calibration.reference import BLOCK_S, CLOSED, ReferencePath, block_length_us, reference_path, span_of
+from mm.calibration.reference import (
+    BLOCK_S,
+    CLOSED,
+    PER_TICK,
+    ReferencePath,
+    block_length_us,
+    reference_path,
+    span_of,
+)
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -50,6 +60,36 @@ class OrderExposure:
 
 
 @dataclass(frozen=True)
+class Anchors:
+    """The references that quotes were put around, in the order in which they were taken.
+
+    Attributes:
+        us: When each was taken; it holds for the orders that are sent from then on.
+        steps: By side, the reference of its orders, in steps.
+        per_tick: Steps of distance in one tick.
+    """
+
+    us: "Ints"
+    steps: "dict[int, Ints]"
+    per_tick: int
+
+    @classmethod
+    def of(cls, taken: Sequence[tuple[int, float, float]], reference: str) -> Self:
+        """Return the anchors that a quote model took: instant, reference of buys and of sells in ticks."""
+        us, buy, sell = (np.array([row[at] for row in taken]) for at in range(3))
+        per_tick = PER_TICK[reference]
+        steps = {side: np.rint(per_tick * ticks).astype(np.int64) for side, ticks in ((1, buy), (-1, sell))}
+        return cls(us.astype(np.int64), steps, per_tick)
+
+    def distances(self, us: "Ints", side: "Ints", ticks: "Ints") -> "Ints":
+        """Return the distance of orders sent at *us* from their anchor, in steps; never below 0."""
+        at = np.searchsorted(self.us, us, side="right") - 1
+        anchor = np.where(side == 1, self.steps[1][at], self.steps[-1][at])
+        distance: Ints = np.maximum(side * (anchor - self.per_tick * ticks), 0)
+        return distance
+
+
+@dataclass(frozen=True)
 class _Lives:
     """One row an order that rested: from when, until when, and whether a fill ended it."""
 
@@ -59,6 +99,16 @@ class _Lives:
     end_us: "Ints"
     filled: "NDArray[np.bool_]"
     mid2: "Ints"  # at the first fill
+    distance: "Ints | None"  # from the anchor; None where that from the current reference counts
+
+    def distances(self, path: ReferencePath, lives: "Ints | NDArray[np.bool_]", rows: "Ints") -> "Ints":
+        """Return where some *lives* stand in *rows* of the path, in steps; ``CLOSED`` where they are not exposed."""
+        side, ticks = self.side[lives], self.ticks[lives]
+        reference = np.where(side == 1, path.reference[1][rows], path.reference[-1][rows])
+        touch = np.where(side == 1, path.touch[1][rows], path.touch[-1][rows])
+        current = side * (reference - path.per_tick * ticks)
+        counted = current if self.distance is None else self.distance[lives]
+        return np.where((touch != CLOSED) & (current >= touch), counted, CLOSED)
 
 
 @dataclass(frozen=True)
@@ -77,7 +127,13 @@ class _Places:
         return keys
 
 
-def order_exposure(journal: Journal, tape: "Tape", reference: str = "mid", block_s: float = BLOCK_S) -> OrderExposure:
+def order_exposure(
+    journal: Journal,
+    tape: "Tape",
+    reference: str = "mid",
+    block_s: float = BLOCK_S,
+    anchors: Anchors | None = None,
+) -> OrderExposure:
     """Return the exposure of a journal's orders over the span of *tape*.
 
     Args:
@@ -86,10 +142,11 @@ def order_exposure(journal: Journal, tape: "Tape", reference: str = "mid", block
             stood. An order that outlives a window rests until its end, whatever became of it then.
         reference: ``mid``, ``micro`` or ``best``.
         block_s: Length of the blocks, counted from the start of the span; exposure is split there.
+        anchors: Where the quotes were anchored: distances count from there; None for the current reference.
     """
     (start_us, end_us), block_us = span_of(tape), block_length_us(block_s)
     path = reference_path(tape, reference)
-    lives = _lives(journal, start_us, end_us)
+    lives = _lives(journal, start_us, end_us, anchors)
     places, spent = _pieces(lives, path, path.segments(start_us, end_us, block_us))
     hits = _fills(lives, path, start_us, block_us)
     exposed = places.distance != CLOSED
@@ -105,7 +162,7 @@ def order_exposure(journal: Journal, tape: "Tape", reference: str = "mid", block
     )
 
 
-def _lives(journal: Journal, start_us: int, end_us: int) -> _Lives:
+def _lives(journal: Journal, start_us: int, end_us: int, anchors: Anchors | None) -> _Lives:
     """Return the lives of the orders that rested for some time in ``[start_us, end_us)``, cut to it."""
     column = dict(zip(ORDER_COLUMNS, journal.orders.T, strict=True))
     order_id, us, action = column["order_id"], column["us"], column["action"]
@@ -118,16 +175,17 @@ def _lives(journal: Journal, start_us: int, end_us: int) -> _Lives:
     told = dict(zip(FILL_COLUMNS, journal.fills[::-1].T, strict=True))  # the first fill of an order is told last
     mid2 = np.zeros(size, np.int64)
     mid2[told["order_id"]] = told["mid2_ticks"]
-    ids = order_id[placed]
+    ids, ticks = order_id[placed], column["ticks"][placed]
     begin_us, stop_us = np.maximum(column["active_us"][placed], start_us), np.minimum(ended_us[ids], end_us)
     rested = begin_us < stop_us
     return _Lives(
         side=column["side"][placed][rested],
-        ticks=column["ticks"][placed][rested],
+        ticks=ticks[rested],
         start_us=begin_us[rested],
         end_us=stop_us[rested],
         filled=((filled_us[ids] == stop_us) & (stop_us < end_us))[rested],
         mid2=mid2[ids][rested],
+        distance=None if anchors is None else anchors.distances(us[placed], column["side"][placed], ticks)[rested],
     )
 
 
@@ -140,23 +198,14 @@ def _pieces(lives: _Lives, path: ReferencePath, segments: "tuple[Ints, Ints, Int
     segment = np.arange(owner.size) + np.repeat(first - (np.cumsum(count) - count), count)
     spent = np.minimum(lives.end_us[owner], edges[segment + 1]) - np.maximum(lives.start_us[owner], edges[segment])
     owner, segment, spent = owner[spent > 0], segment[spent > 0], spent[spent > 0]
-    side = lives.side[owner]
-    return _Places(side, blocks[segment], _distance(path, side, lives.ticks[owner], rows[segment])), spent
+    return _Places(lives.side[owner], blocks[segment], lives.distances(path, owner, rows[segment])), spent
 
 
 def _fills(lives: _Lives, path: ReferencePath, start_us: int, block_us: int) -> _Places:
     """Return where each filled order stood when its first fill came: by the book behind which the print arrived."""
     side, us = lives.side[lives.filled], lives.end_us[lives.filled]
-    distance = _distance(path, side, lives.ticks[lives.filled], path.row_at(us, lives.mid2[lives.filled]))
+    distance = lives.distances(path, lives.filled, path.row_at(us, lives.mid2[lives.filled]))
     return _Places(side, (us - 1 - start_us) // block_us, distance)
-
-
-def _distance(path: ReferencePath, side: "Ints", ticks: "Ints", rows: "Ints") -> "Ints":
-    """Return the distance of orders in the path's steps, ``CLOSED`` where they are not exposed."""
-    reference = np.where(side == 1, path.reference[1][rows], path.reference[-1][rows])
-    touch = np.where(side == 1, path.touch[1][rows], path.touch[-1][rows])
-    distance = side * (reference - path.per_tick * ticks)
-    return np.where((touch != CLOSED) & (distance >= touch), distance, CLOSED)
 
 
 def _points(places: _Places, spent: "Ints", hits: _Places, per_tick: int) -> Points:

@@ -67,6 +67,7 @@ class ReferencePath:
         mid2: Best bid plus best ask.
         reference: By side (+1 buy orders, -1 sell orders), the reference price in steps.
         touch: By side, the distance of its own best price in steps; ``CLOSED`` without a book.
+        spread: Best ask less best bid, in ticks; 0 without a book.
     """
 
     per_tick: int
@@ -75,6 +76,7 @@ class ReferencePath:
     mid2: "Ints"
     reference: "dict[int, Ints]"
     touch: "dict[int, Ints]"
+    spread: "Ints"
 
     def row_before_event(self, events: "Ints") -> "Ints":
         """Return the row in force just before each of *events*, in the order of the tape."""
@@ -142,6 +144,7 @@ def reference_path(tape: "Tape", reference: str) -> ReferencePath:
         mid2=np.concatenate(([0], bid + ask)),
         reference={side: np.concatenate(([0], path)) for side, path in ((1, buy), (-1, sell))},
         touch={side: np.concatenate(([CLOSED], np.where(valid, path, CLOSED))) for side, path in touch.items()},
+        spread=np.concatenate(([0], np.where(valid, ask - bid, 0))),
     )
 
 

@@ -3,24 +3,26 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
+from mm.calibration.fallback import POLICIES, Fallback
 from mm.calibration.schedule_json import Entry, broken
-from mm.calibration.windows import Plan, Window, WindowFit, WindowFitter
+from mm.calibration.windows import MODES, WEIGHING, Plan, Window, WindowFit, WindowFitter
 from mm.clock import US_PER_S
-from mm.errors import Mismatch, UsageError
+from mm.errors import Mismatch
+from mm.instrument import E8
 
 if TYPE_CHECKING:
     from mm.backtest.tape import Tape
+    from mm.calibration.calibrate import Meter
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.points import Points
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT = "ticks"
 SOURCES = ("fitted", "carried", "default", "none")
-POLICIES = ("carry_forward", "global_default", "skip_segment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,9 @@ class Schedule:
         fallback_policy: What was done where a window gave no usable fit (one of ``POLICIES``).
         segments: The segments; empty where the day is not longer than the training window.
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
+        mode: How windows share their past.
+        half_life_min: Age at which data weighs half, in the modes that weigh; None in others.
+        max_age_s: Parameters older than this were not carried; None where any were.
     """
 
     symbol: str
@@ -83,6 +88,9 @@ class Schedule:
     fallback_policy: str
     segments: tuple[Segment, ...]
     reference: str = "mid"
+    mode: str = "rolling"
+    half_life_min: float | None = None
+    max_age_s: float | None = None
 
     def at(self, us: int) -> Segment | None:
         """Return the segment in force at *us*; None before the first and from the end of the last."""
@@ -124,6 +132,9 @@ class Schedule:
             fallback_policy=entry.choice("fallback_policy", POLICIES),
             segments=tuple(_segment(part) for part in entry.entries("segments")),
             reference=entry.text("reference") if "reference" in content else "mid",
+            mode=entry.choice("mode", MODES) if "mode" in content else "rolling",
+            half_life_min=entry.number_or_none("half_life_min") if "half_life_min" in content else None,
+            max_age_s=entry.number_or_none("max_age_s") if "max_age_s" in content else None,
         )
         schedule.check(source)
         return schedule
@@ -141,71 +152,43 @@ class Schedule:
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fallback:
-    """What stands in for a window whose fit is not usable.
-
-    Attributes:
-        policy: ``carry_forward`` (the last usable fit), ``global_default`` (fixed A and k) or
-            ``skip_segment`` (nothing: no quotes).
-        max_age_s: Parameters older than this are not carried.
-        default: A (1/s) and k (1/tick) of ``global_default``.
-    """
-
-    policy: str = "carry_forward"
-    max_age_s: float = math.inf
-    default: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
-            raise UsageError(
-                f"FALLBACK_POLICY (--fallback-policy) is {self.policy!r}; choose one of {', '.join(POLICIES)}"
-            )
-        if (self.policy == "global_default") != (self.default is not None):
-            raise UsageError(
-                f"FALLBACK_POLICY (--fallback-policy) is {self.policy!r} and the default A and k are {self.default}; "
-                f"global_default needs them, the other policies do not use them"
-            )
-        if self.default is not None and not all(0 < value < math.inf for value in self.default):
-            raise UsageError(f"the default A and k are {self.default}; both must be positive numbers")
-        if not self.max_age_s >= 0:
-            raise UsageError(f"the largest age of carried parameters is {self.max_age_s} s; it must not be negative")
-
-
 def build_schedule(
-    tape: "Tape",
+    tape: "Tape | Sequence[Tape] | Meter",
     plan: Plan | None = None,
     fallback: Fallback | None = None,
-    points: "Callable[[int, int], Points] | None" = None,
     fit: "Callable[[Points], PoissonFit] | None" = None,
-    reference: str = "mid",
 ) -> Schedule:
-    """Return the schedule of a tape: each segment from data that was known an order latency before it.
+    """Return the schedule of one or more days: each segment from data that was known an order latency before it.
 
     Args:
-        tape: One day, or several as one tape.
+        tape: One day, or days in order of time; or a meter of them, which measures them by its recipe.
         plan: Windows and mode; None for ``Plan()``: rolling, 120 minutes every 15.
         fallback: What to do without a usable fit; None for ``Fallback()``: carry the last one, of any age.
-        points: Points of ``[start, end)`` in µs, from no datum outside; None for the tape's ``Marks``.
-        fit: Points to fit; None for ``fit_poisson``.
-        reference: What the distances of *points* are measured from.
+        fit: Points to fit; None for the meter's way.
     """
-    from mm.calibration.marks import MarkOptions, Marks
-    from mm.calibration.poisson_fit import fit_poisson
+    from mm.calibration.calibrate import Meter, Recipe
 
+    meter = tape if isinstance(tape, Meter) else Meter(tape, Recipe())
     plan, fallback = plan or Plan(), fallback or Fallback()
-    points = points or Marks(tape, MarkOptions(reference)).points
-    windows = plan.windows(tape.start_us, tape.end_us)
-    fits = WindowFitter(points, fit or fit_poisson, plan).all(windows)
+    windows = plan.over(meter.days)
+    fits = WindowFitter(meter.points, fit or meter.fit_points, plan, meter.length_s).all(windows)
+    return schedule_from(meter, plan, fallback, segments_of(windows, fits, fallback))
+
+
+def schedule_from(meter: "Meter", plan: Plan, fallback: Fallback, segments: tuple[Segment, ...]) -> Schedule:
+    """Return the schedule that *segments* of the meter's days make."""
     return Schedule(
-        symbol=tape.symbol,
-        day="-".join(dict.fromkeys((tape.days[0], tape.days[-1]))),
-        tick_size=tape.instrument.tick_e8 / 1e8,
+        symbol=meter.tapes[0].symbol,
+        day=meter.day,
+        tick_size=meter.tapes[0].instrument.tick_e8 / E8,
         train_window_min=plan.train_window_min,
         step_min=plan.step_min,
         fallback_policy=fallback.policy,
-        segments=segments_of(windows, fits, fallback),
-        reference=reference,
+        segments=segments,
+        reference=meter.recipe.reference,
+        mode=plan.mode,
+        half_life_min=plan.half_life_min if plan.mode in WEIGHING else None,
+        max_age_s=fallback.max_age_s if math.isfinite(fallback.max_age_s) else None,
     )
 
 
@@ -217,7 +200,9 @@ def segments_of(windows: Sequence[Window], fits: Sequence[WindowFit], fallback: 
         last = (window, own) if own.A is not None else last
         latency_us = windows[0].start_us - windows[0].train_end_us
         age_s = (window.start_us - latency_us - last[0].train_end_us) / US_PER_S if last else math.inf
-        used, source, done = (own, "fitted", "") if own.A is not None else _stand_in(own, last, age_s, fallback)
+        used, source, done = (
+            (own, "fitted", "") if own.A is not None else fallback.instead(own, last[1] if last else None, age_s)
+        )
         segments.append(
             Segment(
                 start_us=window.start_us,
@@ -237,22 +222,6 @@ def segments_of(windows: Sequence[Window], fits: Sequence[WindowFit], fallback: 
             )
         )
     return tuple(segments)
-
-
-def _stand_in(
-    own: WindowFit, last: tuple[Window, WindowFit] | None, age_s: float, fallback: Fallback
-) -> tuple[WindowFit, str, str]:
-    """Return what is used instead of *own*, which is not usable, the source of it, and what was done."""
-    if fallback.default is not None:
-        A, k = fallback.default
-        return replace(own, A=A, k=k), "default", "the default A and k are used"
-    if fallback.policy == "skip_segment":
-        return own, "none", "the segment is skipped"
-    if last is None:
-        return own, "none", "there is no earlier fit to carry"
-    if age_s > fallback.max_age_s:
-        return own, "none", f"the last usable fit is {age_s:g} s old, more than the {fallback.max_age_s:g} s allowed"
-    return last[1], "carried", "the last usable fit is carried"
 
 
 def _wrong(segment: Segment) -> str:

@@ -24,7 +24,7 @@ def steadiness(meter: "Meter", advance: Callable[[int], None] | None = None) -> 
         advance: Told after each piece, for a progress bar.
     """
     pieces = []
-    for start_us, end_us in windows(meter.tape.start_us, meter.tape.end_us):
+    for start_us, end_us in windows(meter.start_us, meter.end_us):
         pieces.append((start_us, end_us, meter.fit_points(meter.points(start_us, end_us))))
         if advance:
             advance(1)

@@ -5,8 +5,9 @@ good), ``ewma`` (everything so far, older data weighing less), ``pooled_k`` (k f
 everything with older data weighing less: k hardly moves in a day, A does).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
+WEIGHING = ("ewma", "pooled_k")
 US_PER_MIN = 60 * US_PER_S
 
 
@@ -47,7 +49,7 @@ class Plan:
         step_min: Length of a segment.
         latency_us: Training ends so long before its segment starts: an order sent then rests then.
         mode: One of ``MODES``.
-        half_life_min: Age at which data weighs half (``ewma``, ``pooled_k``).
+        half_life_min: Age at which data weighs half (``ewma``, ``pooled_k``), in minutes of recording.
     """
 
     train_window_min: float = 120
@@ -60,7 +62,7 @@ class Plan:
         lengths = {
             "WF_TRAIN_WINDOW_MIN (--wf-train-window-min)": self.train_window_min,
             "WF_STEP_MIN (--wf-step-min)": self.step_min,
-            "the half-life in minutes": self.half_life_min,
+            "SCHEDULE_HALF_LIFE_MIN (--schedule-half-life-min)": self.half_life_min,
         }
         for name, minutes in lengths.items():
             if not 1 <= minutes * US_PER_MIN < 1e15:
@@ -75,20 +77,60 @@ class Plan:
 
     def windows(self, start_us: int, end_us: int) -> tuple[Window, ...]:
         """Return the windows of ``[start_us, end_us)``; the last segment is cut to it, and there may be none."""
+        return self.over([(start_us, end_us)])
+
+    def over(self, days: Sequence[tuple[int, int]]) -> tuple[Window, ...]:
+        """Return the windows of recorded stretches ``[start, end)`` in order of time.
+
+        A training window is so many minutes of recording: where it reaches back beyond the begin of a
+        day, it goes on at the end of the day before. A day's last segment lasts until the next day's first.
+        """
+        clock = _Clock(days)
         train_us, step_us = round(self.train_window_min * US_PER_MIN), round(self.step_min * US_PER_MIN)
-        first_us = start_us + train_us
+        first_us = clock.instant(train_us)
+        starts = [
+            at_us
+            for start_us, end_us in days
+            for at_us in range(max(start_us, first_us if start_us <= first_us < end_us else start_us), end_us, step_us)
+            if at_us >= first_us
+        ]
+        ends = [*starts, days[-1][1]][1:]
         return tuple(
-            Window(at_us, min(at_us + step_us, end_us), *self._training(start_us, first_us, at_us))
-            for at_us in range(first_us, end_us, step_us)
+            Window(at_us, end_us, *self._training(clock, first_us, train_us, at_us))
+            for at_us, end_us in zip(starts, ends, strict=True)
         )
 
-    def _training(self, start_us: int, first_us: int, at_us: int) -> tuple[int, int]:
+    def _training(self, clock: "_Clock", first_us: int, train_us: int, at_us: int) -> tuple[int, int]:
         if self.mode == "static":
             at_us = first_us
         train_end_us = at_us - self.latency_us
         if self.mode in ("rolling", "static"):
-            return train_end_us - (first_us - start_us), train_end_us
-        return start_us, train_end_us
+            return clock.instant(clock.recorded_us(train_end_us) - train_us), train_end_us
+        return clock.start_us, train_end_us
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """Time that goes by only while something is recorded."""
+
+    days: Sequence[tuple[int, int]]
+
+    @property
+    def start_us(self) -> int:
+        return self.days[0][0]
+
+    def recorded_us(self, us: int) -> int:
+        """Return how much was recorded up to *us*; below 0 before the first day."""
+        later = sum(min(us, end_us) - start_us for start_us, end_us in self.days[1:] if start_us < us)
+        return min(us, self.days[0][1]) - self.start_us + later
+
+    def instant(self, recorded_us: int) -> int:
+        """Return when so much was recorded; after the last day, as if it went on."""
+        for start_us, end_us in self.days[:-1]:
+            if recorded_us < end_us - start_us:
+                return start_us + recorded_us
+            recorded_us -= end_us - start_us
+        return self.days[-1][0] + recorded_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,29 +165,26 @@ class WindowFitter:
         points: Points of ``[start, end)`` in µs: from no datum outside.
         fit: Points to fit.
         plan: Its mode and half-life.
+        length_s: Seconds of recording in ``[start, end)``, as the points' blocks count them; None for all of them.
     """
 
     points: Callable[[int, int], Points]
     fit: "Callable[[Points], PoissonFit]"
     plan: Plan
+    length_s: Callable[[int, int], float] | None = None
 
     def all(self, windows: Iterable[Window]) -> list[WindowFit]:
         """Return the fit of each window; windows of one training stretch share it."""
-        found: dict[tuple[int, int], WindowFit] = {}
-        fits = []
-        for window in windows:
-            stretch = window.train_start_us, window.train_end_us
-            if stretch not in found:
-                found[stretch] = self.one(*stretch)
-            fits.append(found[stretch])
-        return fits
+        one = cache(self.one)
+        return [one(window.train_start_us, window.train_end_us) for window in windows]
 
     def one(self, start_us: int, end_us: int) -> WindowFit:
         """Return the fit of the training window ``[start_us, end_us)``."""
         points = self.points(start_us, end_us)
-        if self.plan.mode not in ("ewma", "pooled_k"):
+        if self.plan.mode not in WEIGHING:
             return WindowFit.of(self.fit(points))
-        weights = _weights(points, (end_us - start_us) / US_PER_S, self.plan.half_life_min * 60)
+        length_s = self.length_s(start_us, end_us) if self.length_s else (end_us - start_us) / US_PER_S
+        weights = _weights(points, length_s, self.plan.half_life_min * 60)
         recent = _recent if self.plan.mode == "ewma" else _pooled
         return recent(points, weights, self.fit)
 

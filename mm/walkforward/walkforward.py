@@ -1,13 +1,14 @@
 """Calibrate on the past, trade the next slice: one schedule, one continuous backtest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mm.backtest.replay import backtest
 from mm.calibration.calibrate import Meter, Recipe
+from mm.calibration.fallback import Fallback
 from mm.calibration.intensity import intensity_of
-from mm.calibration.schedule import Fallback, Schedule, build_schedule
+from mm.calibration.schedule import Schedule, build_schedule
 from mm.calibration.windows import Plan
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class WalkForward:
 
 
 def walkforward(
-    tape: "Tape",
+    tape: "Tape | Sequence[Tape]",
     rules: "Rules",
     recipe: Recipe | None = None,
     plan: Plan | None = None,
@@ -42,7 +43,7 @@ def walkforward(
     """Calibrate rolling windows of a tape, and trade each slice with the parameters known before it.
 
     Args:
-        tape: One day.
+        tape: One day, or days in order of time.
         rules: What binds our orders; their latency parts a training window from its slice.
         recipe: How windows are measured and fitted; None is ``marks`` with its defaults.
         plan: The windows; None is 120 minutes every 15.
@@ -54,14 +55,9 @@ def walkforward(
         FitError: If no segment is usable.
     """
     recipe = recipe or Recipe()
-    schedule = schedule_of(Meter(tape, recipe, rules), plan or Plan(latency_us=rules.order_latency_us), fallback)
+    schedule = build_schedule(Meter(tape, recipe, rules), plan or Plan(latency_us=rules.order_latency_us), fallback)
     quotes, fills = (models or _default_models)(schedule)
     return WalkForward(schedule, backtest(tape, quotes, fills, rules))
-
-
-def schedule_of(meter: Meter, plan: Plan, fallback: Fallback | None = None) -> Schedule:
-    """Return the schedule of a meter's tape, by the meter's own recipe."""
-    return build_schedule(meter.tape, plan, fallback, meter.points, meter.fit_points, meter.recipe.reference)
 
 
 def _default_models(schedule: Schedule) -> tuple[object, object]:

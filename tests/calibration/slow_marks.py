@@ -10,16 +10,16 @@ from mm.calibration.reference import PER_TICK
 S = 1_000_000
 
 
-def slow_sweeps(told, window, side):
-    """Yield ``(us, number of the first print's event, deepest price)`` of each sweep in a window."""
+def slow_sweeps(told, window, side, grouped):
+    """Return ``[us, number of the first print's event, [(price, lots) of each print]]`` of each sweep in a window."""
     found, trade_us = [], None
     for number, event in enumerate(told):
         if event[0] != "trade" or event[2] != -side or not window[0] <= event[1] < window[1]:
             continue
-        if event[4] == trade_us != 0:
-            found[-1][2] = side * min(side * found[-1][2], side * event[3])
+        if event[4] == trade_us != 0 and grouped:
+            found[-1][2].append((event[3], event[5]))
         else:
-            found.append([event[1], number, event[3]])
+            found.append([event[1], number, [(event[3], event[5])]])
         trade_us = event[4]
     return found
 
@@ -27,7 +27,8 @@ def slow_sweeps(told, window, side):
 def slow_marks(told, window, options):
     """Ask every probe what it sees: seconds exposed, sweeps that hit it, and of them those that went no further."""
     per_tick = PER_TICK[options.reference]
-    beyond, block_us = options.hit == "strict", round(options.block_s * S)
+    rule, block_us = options.rule, round(options.block_s * S)
+    needed = max(rule.order_e8 / 100_000, 1)
     seconds, ends, reached = Counter(), Counter(), Counter()
     for side in (1, -1):
         distances = [Fraction(n, per_tick) for n in range(int(options.max_delta_ticks * per_tick) + 1)]
@@ -36,8 +37,14 @@ def slow_marks(told, window, options):
             price = place[0] - side * distance
             return price.denominator == 1 and side * (place[1] - price) >= 0
 
-        def is_hit(distance, place, deepest, side=side):
-            return side * (place[0] - side * distance - deepest) >= beyond
+        def is_hit(distance, place, prints, top, side=side):
+            price = place[0] - side * distance
+            beyond = sum(lots for ticks, lots in prints if side * (price - ticks) > 0)
+            here = sum(lots for ticks, lots in prints if price == ticks)
+            shown = top[2 if side > 0 else 3] if price == place[1] else 0
+            if beyond >= needed or rule.hit == "strict":
+                return beyond >= needed
+            return beyond + here >= needed + rule.queue_ahead * shown
 
         for since, until, top in tops(told):
             place = slow_touch(top, side, options.reference)
@@ -45,9 +52,10 @@ def slow_marks(told, window, options):
                 for distance in distances if place else ():
                     if on_grid_and_exposed(distance, place):
                         seconds[side, (us - window[0]) // block_us, distance] += 1
-        for us, number, deepest in slow_sweeps(told, window, side):
-            place, block = slow_touch(top_before(told, number), side, options.reference), (us - window[0]) // block_us
-            met = [d for d in distances if place and on_grid_and_exposed(d, place) and is_hit(d, place, deepest)]
+        for us, number, prints in slow_sweeps(told, window, side, rule.grouped):
+            top = top_before(told, number)
+            place, block = slow_touch(top, side, options.reference), (us - window[0]) // block_us
+            met = [d for d in distances if place and on_grid_and_exposed(d, place) and is_hit(d, place, prints, top)]
             ends.update([(side, block, max(met))] if met else [])
             reached.update((side, distance) for distance in met)
     fills = {key: (us / S, ends[key]) for key, us in seconds.items()}

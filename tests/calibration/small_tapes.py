@@ -20,15 +20,16 @@ def gap(us):
     return ("gap", us)
 
 
-def trade(us, aggressor, ticks, trade_us=None):
+def trade(us, aggressor, ticks, trade_us=None, lots=1):
     """A print; *aggressor* +1 bought, -1 sold."""
-    return ("trade", us, aggressor, ticks, us if trade_us is None else trade_us)
+    return ("trade", us, aggressor, ticks, us if trade_us is None else trade_us, lots)
 
 
 def tape(events, start_us, end_us):
     """Return a tape of these events; behind every book message stands the keyframe to enter at."""
     told = [(kind, event) for event in events for kind in KINDS[event[0]]]
-    rows = [event for _, event in told if event[0] == "trade"]
+    groups = list(_rows(told))
+    rows = [row for group in groups for row in group]
     tops = [(number, *_top(event)) for number, (kind, event) in enumerate(told) if kind in (DEPTH, GAP)]
     tops = [top for number, top in enumerate(tops) if number == 0 or top[1:] != tops[number - 1][1:]]
     columns = np.array(tops, np.int64).reshape(-1, 5).T
@@ -42,10 +43,10 @@ def tape(events, start_us, end_us):
         recv_seq=np.arange(len(told)),
         event_id=np.arange(len(told)),
         kind=np.array([kind for kind, _ in told], np.uint8),
-        first_row=np.concatenate(([0], np.cumsum([kind == TRADE for kind, _ in told]))).astype(np.int64),
-        row_side=np.array([row[2] for row in rows], np.int8),
-        row_ticks=np.array([row[3] for row in rows], np.int64),
-        row_lots=np.ones(len(rows), np.int64),
+        first_row=np.cumsum([0, *map(len, groups)], dtype=np.int64),
+        row_side=np.array([row[0] for row in rows], np.int8),
+        row_ticks=np.array([row[1] for row in rows], np.int64),
+        row_lots=np.array([row[2] for row in rows], np.int64),
         top_event=columns[0],
         top_bid_ticks=columns[1],
         top_ask_ticks=columns[2],
@@ -54,6 +55,20 @@ def tape(events, start_us, end_us):
         start_us=start_us,
         end_us=end_us,
     )
+
+
+def _rows(told):
+    """Yield the rows of each event: the book shows its best prices alone, and takes back those that it showed."""
+    shown = []
+    for kind, event in told:
+        if kind == TRADE:
+            yield [(event[2], event[3], event[5])]
+            continue
+        bid, ask, bid_lots, ask_lots = _top(event)
+        now = [row for row in ((1, bid, bid_lots), (-1, ask, ask_lots)) if row[1]]
+        gone = [(side, ticks, 0) for side, ticks, _ in shown if (side, ticks) not in {row[:2] for row in now}]
+        yield [] if kind == GAP else now if kind == KEYFRAME else gone + now
+        shown = now
 
 
 def _top(event):
@@ -74,7 +89,8 @@ def events(draw, size=40):
             told.append(book(us, bid, ask, draw(lots), draw(lots) if ask else 0))
         elif what == "trade":
             trade_us += draw(st.sampled_from((0, 0, 1)))
-            told.append(trade(us, draw(st.sampled_from((1, -1))), draw(st.integers(88, 110)), trade_us))
+            lots = draw(st.sampled_from((1, 1, 2, 5)))
+            told.append(trade(us, draw(st.sampled_from((1, -1))), draw(st.integers(88, 110)), trade_us, lots))
         else:
             told.append(gap(us))
     return told

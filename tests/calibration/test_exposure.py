@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_tapes import book, events, gap, slow_touch, tape, tops
 
 from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
-from mm.calibration.exposure import order_exposure
+from mm.calibration.exposure import Anchors, order_exposure
 from mm.calibration.reference import PER_TICK
 
 S = 1_000_000
@@ -118,6 +118,19 @@ def test_a_hit_where_no_order_ever_rested_is_left_out():
     result = order_exposure(filled, tape(told, 0, 10 * S))
     assert places(result) == {(1, 0, 4): (6, 0)}
     assert (result.fills, result.fills_left_out) == (0, 1)
+
+
+def test_an_anchored_distance_stays_while_the_mid_moves():
+    """The quote was put 4 ticks from its anchor; it counts there, exposed by the book of the moment."""
+    told = [book(0, 100, 102), book(3 * S, 102, 103), book(8 * S, 103, 106)]
+    anchors = Anchors.of([(0, 101.0, 101.0), (5 * S, 102.5, 102.5)], "mid")
+    first, second = order(1, -1, 105, 1 * S, ("fill", 7 * S)), order(2, -1, 107, 6 * S)
+    second[0][0] = 5 * S
+    result = order_exposure(journal(told, first, second), tape(told, 0, 10 * S), anchors=anchors)
+    assert places(result) == {(-1, 0, 4): (6, 1), (-1, 0, 4.5): (4, 0)}
+    near = order_exposure(journal(told, order(3, -1, 105, 1 * S)), tape(told, 0, 10 * S), anchors=anchors)
+    assert places(near) == {(-1, 0, 4): (7, 0)}
+    assert near.left_out_s == 2
 
 
 def test_an_order_nearer_than_its_own_best_price_is_left_out():

@@ -11,6 +11,7 @@ from small_tapes import book, events, gap, poisson_day, tape, trade
 
 from mm.calibration.marks import MarkOptions, Marks
 from mm.calibration.poisson_fit import fit_poisson
+from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 
 S = 1_000_000
@@ -22,8 +23,13 @@ def cells(points):
     return dict(zip(keys, zip(points.exposure_s.tolist(), points.fills.tolist(), strict=True), strict=True))
 
 
+RULE = ("hit", "order_e8", "queue_ahead", "grouped")
+LOT = 100_000  # of small tapes, in 1e-8
+
+
 def marks(told, end_us, **options):
-    return Marks(tape(told, 0, end_us), MarkOptions(**options)).between(0, end_us)
+    rule = HitRule(**{name: options.pop(name) for name in RULE if name in options})
+    return Marks(tape(told, 0, end_us), MarkOptions(rule=rule, **options)).between(0, end_us)
 
 
 def hits(result, side):
@@ -94,6 +100,57 @@ def test_strict_wants_a_print_beyond_the_probe():
     result = marks(told, 10, hit="strict")
     assert hits(result, 1) == {1: 1}
     assert result.counts.unreachable == 1
+
+
+SELL = [trade(5, -1, 100, 77, 3), trade(5, -1, 99, 77, 2), trade(5, -1, 98, 77, 1)]
+
+
+@pytest.mark.parametrize(("lots", "deepest"), [(0, 3), (1, 3), (2, 2), (3, 2), (4, 1), (6, 1), (7, None)])
+def test_an_order_is_hit_where_enough_of_a_sweep_prints_at_its_price_or_beyond(lots, deepest):
+    """3 lots at 1 tick, 2 at 2, 1 at 3: one lot is brought to 3 ticks, three to 2, six to 1, seven to nobody."""
+    result = marks([book(0, 100, 102), *SELL], 10, order_e8=lots * LOT)
+    assert hits(result, 1) == ({} if deepest is None else {deepest: 1})
+    assert result.counts.unreachable == (deepest is None)
+
+
+def test_a_quantity_is_rounded_up_to_whole_lots():
+    assert hits(marks([book(0, 100, 102), *SELL], 10, order_e8=LOT + 1), 1) == {2: 1}
+
+
+def test_a_strict_order_of_some_quantity_wants_it_beyond_its_price():
+    assert hits(marks([book(0, 100, 102), *SELL], 10, hit="strict", order_e8=3 * LOT), 1) == {1: 1}
+
+
+@pytest.mark.parametrize(("share", "hit"), [(0.0, True), (0.5, True), (0.75, False), (1.0, False)])
+def test_what_is_displayed_at_the_price_fills_before_the_order(share, hit):
+    """4 lots shown at 100 and 3 printed there: an order behind 2 of them is reached, one behind 3 is not."""
+    told = [book(0, 100, 102, bid_lots=4), trade(5, -1, 100, 77, 3)]
+    assert hits(marks(told, 10, queue_ahead=share), 1) == ({1: 1} if hit else {})
+
+
+def test_a_print_beyond_the_price_has_taken_the_whole_queue():
+    told = [book(0, 100, 102, bid_lots=4), trade(5, -1, 100, 77, 3), trade(5, -1, 99, 77, 1)]
+    assert hits(marks(told, 10, queue_ahead=1.0), 1) == {2: 1}
+
+
+def test_the_queue_is_that_before_the_sweep():
+    """The message that takes 3 of the 4 lots away comes between the prints of the sweep that took them."""
+    told = [book(0, 100, 102, bid_lots=4), trade(5, -1, 100, 77, 3), book(6, 100, 102, 1), trade(7, -1, 100, 77, 1)]
+    assert hits(marks(told, 10, queue_ahead=1.0), 1) == {}
+    assert hits(marks(told, 10, queue_ahead=0.75), 1) == {1: 1}
+
+
+def test_a_queue_with_strict_hits_is_refused():
+    """Strict lets everybody at the price fill first: a share of them means nothing."""
+    with pytest.raises(UsageError, match="CALIB_QUEUE_AHEAD"):
+        HitRule("strict", queue_ahead=0.5)
+
+
+def test_ungrouped_prints_are_orders_of_their_own():
+    """Off, for comparison with those who count prints: three hits of one order, each from its own touch."""
+    result = marks([book(0, 100, 102), *SELL], 10, grouped=False)
+    assert hits(result, 1) == {1: 1, 2: 1, 3: 1}
+    assert (result.counts.prints, result.counts.sweeps) == (3, 3)
 
 
 def test_everything_beyond_the_largest_distance_falls_into_the_open_cell():
@@ -173,6 +230,9 @@ def test_a_tape_without_an_event_gives_an_empty_window():
     ("knob", "value", "says"),
     [
         ("hit", "near", "CALIB_HIT"),
+        ("order_e8", -1, "CALIB_ORDER_QTY"),
+        ("queue_ahead", 1.5, "CALIB_QUEUE_AHEAD"),
+        ("queue_ahead", float("nan"), "CALIB_QUEUE_AHEAD"),
         ("reference", "last", "CALIB_REFERENCE"),
         ("max_delta_ticks", -1, "MAX_DELTA_TICKS"),
         ("max_delta_ticks", float("nan"), "MAX_DELTA_TICKS"),
@@ -188,7 +248,16 @@ def test_options_that_mean_nothing_are_refused(knob, value, says):
 OPTIONS = st.builds(
     MarkOptions,
     reference=st.sampled_from(("mid", "micro", "best")),
-    hit=st.sampled_from(("touch", "strict")),
+    rule=st.one_of(
+        st.builds(HitRule, hit=st.sampled_from(("touch", "strict")), grouped=st.booleans()),
+        st.builds(
+            HitRule,
+            order_e8=st.sampled_from((0, 2 * LOT, 5 * LOT // 2)),
+            queue_ahead=st.sampled_from((0.0, 0.5, 1.0)),
+            grouped=st.booleans(),
+        ),
+        st.just(HitRule("strict", 3 * LOT)),
+    ),
     max_delta_ticks=st.sampled_from((0, 1, 2.5, 4, 7)),
     block_s=st.sampled_from((1e-5, 3e-5, 1)),
 )
@@ -243,7 +312,7 @@ def test_marks_are_symmetric(told, options, end_us):
     mirrored = [
         ("book", event[1], 200 - event[3] if event[3] else 0, 200 - event[2], event[5], event[4])
         if event[0] == "book"
-        else (event[0], event[1], -event[2], 200 - event[3], event[4])
+        else (event[0], event[1], -event[2], 200 - event[3], *event[4:])
         if event[0] == "trade"
         else event
         for event in told
@@ -262,7 +331,7 @@ def test_a_known_flow_is_found_again(reference, hit):
     """
     A, k = 0.8, 0.5
     told = poisson_day(7, 4 * 3600, A, k)
-    day = Marks(tape(told, 0, 4 * 3600 * S), MarkOptions(reference, hit, max_delta_ticks=20))
+    day = Marks(tape(told, 0, 4 * 3600 * S), MarkOptions(reference, HitRule(hit), max_delta_ticks=20))
     found = fit_poisson(day.points(*day.span))
     spreads = np.array([event[3] - event[2] for event in told if event[0] == "book"])
     truth = {"touch": A, "strict": A * np.exp(-k)}[hit] if reference == "mid" else A * np.exp(-k * spreads / 2).mean()

@@ -3,15 +3,16 @@
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_tapes import book, poisson_day, tape, trade
 
+from mm.calibration.calibrate import Meter, Recipe
+from mm.calibration.fallback import Fallback
 from mm.calibration.marks import Marks
 from mm.calibration.poisson_fit import estimate, fit_poisson
-from mm.calibration.schedule import Fallback, Schedule, build_schedule, segments_of
+from mm.calibration.schedule import Schedule, build_schedule, segments_of
 from mm.calibration.windows import MODES, Plan, WindowFit
 from mm.errors import UsageError
 
@@ -217,15 +218,11 @@ def test_a_day_shorter_than_the_window_has_no_segments():
     assert build_schedule(tape(HOUR, 0, 600 * S), Plan(**SHORT)).segments == ()
 
 
-def test_points_of_another_kind_can_be_scheduled():
-    """Ladder and fixed measure with orders; the windows, modes and fallbacks are the same."""
-    asked = []
-
-    def points(start_us, end_us):
-        asked.append((start_us, end_us))
-        return Marks(tape(HOUR, 0, DAY_S * S)).points(start_us, end_us)
-
-    one = build_schedule(tape(HOUR, 0, DAY_S * S), Plan(12, 24), points=points, fit=quick, reference="micro")
-    assert asked == [(segment.train_start_us, segment.train_end_us) for segment in one.segments]
-    assert np.isfinite([segment.A for segment in one.segments]).all()
+def test_a_meter_is_scheduled_by_its_recipe():
+    """Ladder and fixed measure with orders, micro from another price; windows, modes and fallbacks are the same."""
+    meter = Meter(tape(HOUR, 0, DAY_S * S), Recipe(reference="micro", min_usable_deltas=2))
+    one = build_schedule(meter, Plan(12, 24))
     assert one.reference == "micro"
+    for segment in one.segments:
+        fit = meter.fit_points(meter.points(segment.train_start_us, segment.train_end_us))
+        assert (segment.A, segment.k) == (fit.A, fit.k)

@@ -31,6 +31,36 @@ def test_a_rolling_window_ends_an_order_latency_before_its_segment():
     assert window.train_end_us - window.train_start_us == 2 * HOURS
 
 
+NIGHT = 10 * HOURS
+TWO_DAYS = [(START, START + 14 * HOURS), (START + 14 * HOURS + NIGHT, START + 28 * HOURS + NIGHT)]
+
+
+def test_the_second_day_is_traded_from_its_first_minute():
+    """What was recorded the evening before is its training; the night belongs to the last segment before it."""
+    windows = Plan().over(TWO_DAYS)
+    assert len(windows) == 48 + 56
+    evening, morning, next_one = windows[47:50]
+    assert (evening.start_us, evening.end_us) == (TWO_DAYS[0][1] - 15 * MIN, TWO_DAYS[1][0])
+    assert (morning.start_us, morning.train_end_us) == (TWO_DAYS[1][0], TWO_DAYS[1][0] - 50_000)
+    assert morning.train_start_us == TWO_DAYS[0][1] - 2 * HOURS
+    assert next_one.train_end_us == TWO_DAYS[1][0] + 15 * MIN - 50_000
+    assert next_one.train_start_us == TWO_DAYS[0][1] - 105 * MIN - 50_000
+
+
+def test_days_that_follow_each_other_without_a_night_are_one_stretch():
+    halves = [(START, START + 5 * HOURS), (START + 5 * HOURS, START + 9 * HOURS)]
+    for mode in MODES:
+        assert Plan(mode=mode).over(halves) == Plan(mode=mode).windows(START, START + 9 * HOURS)
+
+
+def test_a_first_day_shorter_than_the_window_only_trains():
+    """One hour recorded, then another day: its first segment comes when two hours have been."""
+    windows = Plan().over([(START, START + HOURS), (START + NIGHT, START + NIGHT + 3 * HOURS)])
+    assert windows[0] == Window(
+        START + NIGHT + HOURS, START + NIGHT + HOURS + 15 * MIN, START - 50_000, START + NIGHT + HOURS - 50_000
+    )
+
+
 def test_the_last_segment_ends_with_the_day():
     windows = Plan().windows(START, START + 2 * HOURS + 20 * MIN)
     assert [window.end_us - window.start_us for window in windows] == [15 * MIN, 5 * MIN]
@@ -68,11 +98,15 @@ def test_a_static_schedule_is_trained_once():
     st.integers(0, 10**6),
     st.sampled_from(MODES),
     st.integers(0, 24 * 60 * MIN),
+    st.integers(0, 20 * HOURS),
 )
-def test_segments_touch_and_never_train_on_what_follows(train_min, step_min, latency_us, mode, length_us):
-    windows = Plan(train_min, step_min, latency_us, mode).windows(START, START + length_us)
+def test_segments_touch_and_never_train_on_what_follows(train_min, step_min, latency_us, mode, length_us, night_us):
+    days = [(START, START + length_us), (START + length_us + night_us, START + length_us + night_us + 7 * HOURS)]
+    windows = Plan(train_min, step_min, latency_us, mode).over(days[: 1 + (night_us > 0)])
+    end_us = days[night_us > 0][1]
     assert all(before.end_us == after.start_us for before, after in itertools.pairwise(windows))
-    assert all(window.start_us < window.end_us <= START + length_us for window in windows)
+    assert all(window.start_us < window.end_us <= end_us for window in windows)
+    assert all(any(a <= window.start_us < b for a, b in days) for window in windows)
     assert all(window.train_start_us < window.train_end_us <= window.start_us - latency_us for window in windows)
 
 
@@ -82,7 +116,7 @@ def test_segments_touch_and_never_train_on_what_follows(train_min, step_min, lat
         ("train_window_min", 0, "WF_TRAIN_WINDOW_MIN"),
         ("step_min", -1, "WF_STEP_MIN"),
         ("step_min", float("nan"), "WF_STEP_MIN"),
-        ("half_life_min", 0, "half-life"),
+        ("half_life_min", 0, "SCHEDULE_HALF_LIFE_MIN"),
         ("latency_us", -1, "ORDER_LATENCY_MS"),
         ("latency_us", 120 * MIN, "shorter than the training window of 120 minutes"),
         ("mode", "magic", "choose one of rolling, expanding, ewma, pooled_k, static"),

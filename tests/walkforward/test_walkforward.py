@@ -12,14 +12,15 @@ from mm.backtest.rules import Rules
 from mm.backtest.tape import TRADE
 from mm.calibration.calibrate import Meter, Recipe
 from mm.calibration.intensity import intensity_of
+from mm.calibration.schedule import build_schedule
 from mm.calibration.window_metrics import COLUMNS, write_window_metrics
 from mm.calibration.windows import Plan
 from mm.errors import FitError, UsageError
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.session import Session
 from mm.sim.flow.scenario import Poisson
-from mm.walkforward.walkforward import schedule_of, walkforward
+from mm.sim.flow.session import Session
+from mm.walkforward.walkforward import walkforward
 
 PLAN = Plan(train_window_min=20, step_min=10, latency_us=50_000)
 
@@ -54,12 +55,12 @@ def test_nothing_is_quoted_before_the_first_segment(tape):
 def test_what_happens_later_changes_no_earlier_parameter(tape, method):
     """Perturb every trade from a segment's start on: its parameters stay the same to the bit."""
     meter = Meter(tape, Recipe(method=method), rules_for(tape))
-    before = schedule_of(meter, PLAN).segments
+    before = build_schedule(meter, PLAN).segments
     at_us = before[3].start_us
     later = (tape.kind == TRADE) & (tape.event_us >= at_us)
     ticks = tape.row_ticks.copy()
     ticks[tape.first_row[:-1][later]] += np.where(tape.row_side[tape.first_row[:-1][later]] > 0, 7, -7)
-    after = schedule_of(Meter(replace(tape, row_ticks=ticks), Recipe(method=method), rules_for(tape)), PLAN).segments
+    after = build_schedule(Meter(replace(tape, row_ticks=ticks), Recipe(method=method), rules_for(tape)), PLAN).segments
     assert after[:4] == before[:4]
     assert after[5] != before[5]
 
@@ -67,7 +68,7 @@ def test_what_happens_later_changes_no_earlier_parameter(tape, method):
 def test_window_metrics_test_each_segment_on_what_it_had_not_seen(tape, tmp_path):
     """Expected and seen fills of the segments agree where the market is the model."""
     meter = Meter(tape, Recipe())
-    schedule = schedule_of(meter, PLAN)
+    schedule = build_schedule(meter, PLAN)
     path = tmp_path / "window_metrics.csv"
     assert write_window_metrics(path, schedule, meter.points) == len(schedule.segments)
     rows = list(csv.DictReader(path.read_text().splitlines()))
@@ -79,11 +80,11 @@ def test_window_metrics_test_each_segment_on_what_it_had_not_seen(tape, tmp_path
 
 def test_a_schedule_without_a_usable_segment_is_no_intensity(tape):
     """There is nothing to trade on, and the line says what to do."""
-    schedule = schedule_of(Meter(tape, Recipe(min_usable_deltas=900)), PLAN)
+    schedule = build_schedule(Meter(tape, Recipe(min_usable_deltas=900)), PLAN)
     with pytest.raises(FitError, match="none of 7 segments is usable"):
         intensity_of(schedule)
     with pytest.raises(UsageError, match="FILL_PER_SIDE"):
-        intensity_of(schedule_of(Meter(tape, Recipe()), PLAN), per_side=True)
+        intensity_of(build_schedule(Meter(tape, Recipe()), PLAN), per_side=True)
 
 
 def test_an_intensity_has_the_fits_numbers(tape):

@@ -24,6 +24,9 @@ class FixedDelta:
     - the anchor is taken anew when the reference has moved by the threshold or more
     - between two anchors the quotes stand still, so that orders rest and the market moves past them
     - the quantity is left to the engine (its clip): one quantity step is enough to measure with
+
+    Attributes:
+        anchors: Every anchor that was taken: instant (µs), reference of buys and of sells (ticks).
     """
 
     def __init__(self, delta_ticks: float, mid_move_threshold_ticks: float = 2, reference: str = "mid") -> None:
@@ -43,12 +46,14 @@ class FixedDelta:
         )
         self.reference = check_reference(reference)
         self._anchor: tuple[float, float] | None = None
+        self.anchors: list[tuple[int, float, float]] = []
 
     def quote(self, view: TimedTop) -> Quotes:
         """Return both quotes; the book of *view* has two sides, as it has whenever the engine asks."""
         now = reference_ticks(view, self.reference)
         if self._anchor is None or self._moved(now, self._anchor):
             self._anchor = now
+            self.anchors.append((view.us, *now))
         buy, sell = self._anchor
         return Quotes(math.floor(buy - self.delta_ticks), math.ceil(sell + self.delta_ticks))
 

@@ -1,0 +1,86 @@
+"""Simulated orders that want a quantity of a sweep, or their turn in the queue."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from mm.backtest.rules import Rules
+from mm.backtest.tape import Tape
+from mm.calibration.calibrate import Meter, Recipe
+from mm.calibration.probe_fills import SweptQuantity
+from mm.calibration.sweeps import HitRule
+from mm.instrument import Instrument
+
+LOT = 100_000
+GRID = Instrument("SIMUSDT", 1_000_000, LOT)
+BID, ASK = (SimpleNamespace(id=1, side=1, ticks=100, lots=1), SimpleNamespace(id=2, side=-1, ticks=102, lots=1))
+
+
+def sells(*prints, shown=4):
+    """A book of *shown* lots at 100, then prints of sellers as (µs, ticks, lots, trade time)."""
+    book = (1, "snapshot", [(100, shown), (99, 9), (98, 9)], [(102, 5)])
+    return Tape.of(GRID, [book, *((us, "trade", -1, ticks, lots, when) for us, ticks, lots, when in prints)])
+
+
+def asked(tape, order, **rule):
+    """Return what the model answers to each print of the tape."""
+    model = SweptQuantity([tape], HitRule(**rule))
+    answers = []
+    for event, row in zip(tape.trades.tolist(), tape.trade_rows.tolist(), strict=True):
+        side, ticks, lots = tape.row_side[row], tape.row_ticks[row], tape.row_lots[row]
+        told = {"side": int(side), "ticks": int(ticks), "lots": int(lots), "id": int(tape.event_id[event])}
+        answers.append(model.on_trade(order, SimpleNamespace(us=int(tape.event_us[event]), **told)))
+    return answers
+
+
+def test_prints_of_one_sweep_add_up():
+    """Two lots are wanted: one at the price and one beyond it, of one order."""
+    assert asked(sells((5, 100, 1, 77), (6, 99, 1, 77)), BID, order_e8=2 * LOT) == [0, 1]
+
+
+def test_prints_of_two_sweeps_do_not():
+    assert asked(sells((5, 100, 1, 77), (6, 100, 1, 78)), BID, order_e8=2 * LOT) == [0, 0]
+
+
+def test_without_grouping_a_print_has_to_bring_it_all():
+    tape = sells((5, 100, 1, 77), (6, 100, 1, 77), (7, 100, 2, 77))
+    assert asked(tape, BID, order_e8=2 * LOT, grouped=False) == [0, 0, 1]
+
+
+def test_strict_counts_what_prints_beyond():
+    tape = sells((5, 100, 9, 77), (6, 99, 1, 77), (7, 99, 1, 77))
+    assert asked(tape, BID, hit="strict", order_e8=2 * LOT) == [0, 0, 1]
+
+
+@pytest.mark.parametrize(("share", "answer"), [(0.5, 1), (0.75, 0), (1.0, 0)])
+def test_the_queue_is_what_the_book_showed_before_the_sweep(share, answer):
+    assert asked(sells((5, 100, 3, 77)), BID, queue_ahead=share) == [answer]
+
+
+def test_a_print_beyond_has_taken_the_queue():
+    assert asked(sells((5, 100, 1, 77), (6, 99, 1, 77)), BID, queue_ahead=1.0) == [0, 1]
+
+
+def test_the_own_side_and_prints_short_of_the_price_are_no_hits():
+    tape = Tape.of(
+        GRID, [(1, "snapshot", [(100, 4)], [(102, 5)]), (5, "trade", 1, 102, 9, 77), (6, "trade", -1, 101, 9, 78)]
+    )
+    assert asked(tape, BID, order_e8=2 * LOT) == [0, 0]
+    assert asked(tape, ASK, order_e8=2 * LOT) == [1, 0]
+
+
+def test_played_orders_are_hit_by_the_rule_of_the_marks():
+    """Sells of 3, then of 1 lot at the price, every 10 s: who wants two lots meets every second one.
+
+    The market stands still and orders live for ever, so the orders and the marks see the same hits.
+    """
+    second = 1_000_000
+    trades = [(n * 10 * second + 5 * second, "trade", -1, 100, 3 if n % 2 == 0 else 1, n + 1) for n in range(60)]
+    book = (0, "snapshot", [(100, 4)], [(102, 5)])
+    tape = Tape.of(GRID, [book, *trades, (610 * second, "depth", [(90, 1)], [])])
+    rules = Rules(tick_e8=GRID.tick_e8, lot_e8=GRID.lot_e8, order_latency_us=1000, cancel_latency_us=1000)
+    rule = HitRule(order_e8=2 * LOT)
+    orders = Meter(tape, Recipe(method="fixed", deltas=(1.0,), rule=rule), rules).between(0, 620 * second).fitted
+    marks = Meter(tape, Recipe(rule=rule)).between(0, 620 * second).shown
+    bids = marks.where((marks.side == 1) & (marks.delta_ticks == 1))
+    assert orders.where(orders.side == 1).fills.sum() == bids.fills.sum() == 30

@@ -3,7 +3,7 @@
 import gzip
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from log_rows import BUY, SELL, cancel, commands, expire, level, log_of, new, reduce, rest, trade
 
 from mm.errors import BrokenFile
@@ -65,6 +65,7 @@ def test_a_cancel_of_less_than_was_left_is_found_at_its_level():
         book_of(cancel(1, ME, BUY, 99, 4), level(1, BUY, 99, 4, 3))
 
 
+@settings(max_examples=25, deadline=None)
 @given(rows=commands())
 def test_a_log_comes_back_from_its_file(tmp_path_factory, rows):
     """Row for row."""

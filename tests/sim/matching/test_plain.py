@@ -3,6 +3,7 @@
 import pytest
 from log_rows import BUY, SELL, cancel, expire, level, log_of, new, reduce, refuse, rest, told, trade
 
+from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import (
     FOK,
     IOC,
@@ -32,7 +33,7 @@ from mm.sim.matching.plain import PlainMatching
 ME, YOU, THEM = 1, 2, 3
 
 
-@pytest.fixture(params=[PlainMatching])
+@pytest.fixture(params=[PlainMatching, Matching])
 def engine(request):
     """An empty book."""
     return request.param()

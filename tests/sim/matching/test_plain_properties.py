@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from log_rows import BUY, SELL, commands, log_of
 
+from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import (
     OP_SUBMIT,
     REASON_IOC,
@@ -22,7 +23,11 @@ from mm.sim.matching.order_log import (
 )  # fmt: skip
 from mm.sim.matching.plain import PlainMatching
 
-both_engines = pytest.mark.parametrize("engine_class", [PlainMatching])
+
+def for_every_engine(rule):
+    """Give *rule* random commands, and each engine."""
+    rule = settings(max_examples=60, deadline=None)(given(rows=commands())(rule))
+    return pytest.mark.parametrize("engine_class", [PlainMatching, Matching])(rule)
 
 
 def played(engine, rows):
@@ -32,8 +37,7 @@ def played(engine, rows):
         yield command, log_of(engine)
 
 
-@both_engines
-@given(rows=commands())
+@for_every_engine
 def test_the_log_alone_rebuilds_the_book(engine_class, rows):
     """L2 from the levels, L3 from the orders, in priority, and both agree at every change (`Book` checks)."""
     engine, book = engine_class(), Book()
@@ -44,8 +48,7 @@ def test_the_log_alone_rebuilds_the_book(engine_class, rows):
             assert book.orders(side) == engine.orders(side)
 
 
-@both_engines
-@given(rows=commands())
+@for_every_engine
 def test_the_book_is_never_crossed(engine_class, rows):
     """Who would cross has traded, expired or been refused."""
     engine = engine_class()
@@ -54,8 +57,7 @@ def test_the_book_is_never_crossed(engine_class, rows):
         assert not bid_lots or not ask_lots or bid_ticks < ask_ticks
 
 
-@both_engines
-@given(rows=commands())
+@for_every_engine
 def test_no_lot_comes_from_nowhere_or_gets_lost(engine_class, rows):
     """An order's lots are traded, cancelled, reduced, decremented, expired or still resting."""
     engine = engine_class()
@@ -85,9 +87,7 @@ def test_no_lot_comes_from_nowhere_or_gets_lost(engine_class, rows):
     assert {order_id: lots for order_id, lots in left.items() if lots} == resting
 
 
-@both_engines
-@settings(max_examples=200)
-@given(rows=commands())
+@for_every_engine
 def test_a_taker_meets_makers_in_the_order_of_price_and_time(engine_class, rows):
     """It trades at their prices, none worse than its limit, and leaves none behind that it could have had."""
     engine = engine_class()
@@ -114,8 +114,7 @@ def test_a_taker_meets_makers_in_the_order_of_price_and_time(engine_class, rows)
             assert side * (ticks - touch) < 0
 
 
-@both_engines
-@given(rows=commands())
+@for_every_engine
 def test_ids_count_by_one(engine_class, rows):
     """Orders, trades and level changes, each in the order of the log."""
     engine = engine_class(first_order_id=10, first_trade_id=20, first_update_id=30)
@@ -130,8 +129,7 @@ def test_ids_count_by_one(engine_class, rows):
         assert ids == list(range(first + 1, last + 1))
 
 
-@both_engines
-@given(rows=commands())
+@for_every_engine
 def test_the_queue_ahead_is_that_of_the_l3_view(engine_class, rows):
     """Every resting order knows its place."""
     engine = engine_class()

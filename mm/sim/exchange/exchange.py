@@ -5,6 +5,7 @@ done, then the rows that it left go to everyone who listens, before the call ret
 """
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from mm.sim.exchange import api_error
 from mm.sim.exchange.account import Account
@@ -22,7 +23,7 @@ from mm.sim.exchange.order import (
     Order,
     Position,
 )
-from mm.sim.exchange.requests import CancelReplaced, CancelRequest
+from mm.sim.exchange.requests import Cancelled, CancelReplaced, CancelRequest
 from mm.sim.exchange.rules import STP_MODES, Average, SymbolRules
 from mm.sim.exchange.settlement import Settlement
 from mm.sim.exchange.trade_tape import Trade, TradeTape
@@ -34,6 +35,8 @@ Listener = Callable[[list[Row]], None]
 Watcher = Callable[[Execution | Position], None]
 Levels = list[tuple[str, str]]
 """Price and quantity, as decimal text."""
+
+Done = TypeVar("Done")
 
 _KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK}
 _REASONS = {
@@ -131,21 +134,19 @@ class Exchange:
             raise exceeded
         return self._place(number, new)
 
-    def cancel(self, us: int, number: int, request: CancelRequest) -> Order:
+    def cancel(self, us: int, number: int, request: CancelRequest) -> Cancelled:
         """Cancel an order of an account; raises ApiError where there is none that the request means."""
         self.advance(us)
         return self._cancel(number, request)
 
-    def cancel_all(self, us: int, number: int) -> list[Order]:
+    def cancel_all(self, us: int, number: int) -> list[Cancelled]:
         """Cancel all open orders of an account, oldest first; raises ApiError where there are none."""
         self.advance(us)
         orders = self.users.open(number)
         if not orders:
             raise api_error.cancel_rejected()
         request_id = self.users.new_name()
-        for order in orders:
-            self._end(order, request_id)
-        return orders
+        return [self._end(order, request_id) for order in orders]
 
     def cancel_replace(self, us: int, number: int, request: CancelRequest, new: NewOrder) -> CancelReplaced:
         """Cancel an order and send another, as `CancelReplaced` says what came of both.
@@ -161,11 +162,11 @@ class Exchange:
         cancelled = _attempt(lambda: self._cancel(number, request))
         if isinstance(cancelled, ApiError) and request.stop_on_failure:
             self.accounts[number].count.add(self.now_us)
-            return CancelReplaced(cancelled, None, bool(exceeded))
-        placed: Order | ApiError = exceeded or _attempt(lambda: self._place(number, new))
-        if isinstance(placed, ApiError) and not exceeded and isinstance(cancelled, Order):
+            return CancelReplaced(cancelled, None, bool(exceeded), True)
+        placed = exceeded if exceeded else _attempt(lambda: self._place(number, new))
+        if isinstance(placed, ApiError) and not exceeded and isinstance(cancelled, Cancelled):
             self._reject(number, new, placed)
-        return CancelReplaced(cancelled, placed, bool(exceeded))
+        return CancelReplaced(cancelled, placed, bool(exceeded), request.stop_on_failure)
 
     def amend(self, us: int, number: int, request: CancelRequest, lots: int) -> tuple[Order, Amendment]:
         """Reduce an order to *lots* in all, its place in the queue kept; raises ApiError where that cannot be."""
@@ -235,19 +236,19 @@ class Exchange:
         cost_tl = new.ticks * lots if new.ticks else walk.cost(lots)
         return lots, cost_tl * rules.tl_e8, is_short
 
-    def _cancel(self, number: int, request: CancelRequest) -> Order:
+    def _cancel(self, number: int, request: CancelRequest) -> Cancelled:
         order, agree = self.users.find(number, request.order_id, request.client_id)
         if not order or not agree or not order.is_open:
             raise api_error.cancel_rejected()
         wanted = {"ONLY_NEW": NEW, "ONLY_PARTIALLY_FILLED": PARTIALLY_FILLED}.get(request.restrictions, order.status)
         if order.status != wanted:
             raise api_error.cancel_rejected("Order was not canceled due to cancel restrictions.")
-        self._end(order, request.request_id or self.users.new_name())
-        return order
+        return self._end(order, request.request_id or self.users.new_name())
 
-    def _end(self, order: Order, request_id: str) -> None:
+    def _end(self, order: Order, request_id: str) -> Cancelled:
         self._core.cancel(self.now_us, order.order_id)
         self._drain(request_id)
+        return Cancelled(order, request_id)
 
     def _reject(self, number: int, new: NewOrder, error: ApiError) -> None:
         """Tell an account of an order that was refused although its cancel was done."""
@@ -287,7 +288,7 @@ class Exchange:
         return [(grid.price(ticks), grid.qty(lots)) for ticks, lots in levels]
 
 
-def _attempt(action: Callable[[], Order]) -> Order | ApiError:
+def _attempt(action: Callable[[], Done]) -> Done | ApiError:
     try:
         return action()
     except ApiError as error:

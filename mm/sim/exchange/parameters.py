@@ -89,10 +89,12 @@ class Parameters:
             raise api_error.mandatory(name)
         return value
 
-    def instant_us(self, name: str) -> int | None:
-        """Return an instant, sent in ms or in µs, in µs; None if it was not sent."""
+    def instant_us(self, name: str, *, last: bool = False) -> int | None:
+        """Return an instant, sent in ms or in µs, in µs: of a ms its first, or its *last*; None if it was not sent."""
         stamp = self.whole(name)
-        return stamp if stamp is None or stamp >= _MICROSECONDS else stamp * US_PER_MS
+        if stamp is None or stamp >= _MICROSECONDS:
+            return stamp
+        return stamp * US_PER_MS + (US_PER_MS - 1 if last else 0)
 
     def one_of(self, name: str, values: Mapping[str, Value], error: ApiError) -> Value:
         """Return the value of one word of several; raises *error* where it is another."""

@@ -28,15 +28,30 @@ class CancelRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A cancel that was done.
+
+    Attributes:
+        order: What was cancelled.
+        request_id: Name of the cancel.
+    """
+
+    order: Order
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelReplaced:
     """What became of a cancel and of the order that was to follow it.
 
     Attributes:
-        cancelled: The order, or why it was not cancelled.
+        cancelled: The cancel, or why it was refused.
         placed: The new order, why it was refused, or None where it was not tried.
         exceeded: Whether the account had sent too many orders.
+        stop_on_failure: As it was asked for.
     """
 
-    cancelled: Order | ApiError
+    cancelled: Cancelled | ApiError
     placed: Order | ApiError | None
     exceeded: bool
+    stop_on_failure: bool

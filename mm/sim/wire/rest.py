@@ -1,0 +1,93 @@
+"""REST as Binance Spot speaks it: a request in, a response out; no socket, no clock of its own."""
+
+import re
+from collections import Counter
+from typing import Any
+from urllib.parse import parse_qsl
+
+from mm.clock import US_PER_S
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.keys import check_signature
+from mm.sim.exchange.order_count import ORDER_LIMITS
+from mm.sim.wire.api import OPERATIONS, Api
+from mm.sim.wire.http_messages import Request, Response, json_response
+from mm.sim.wire.operations import Operation
+
+_UNITS = {"MILLISECOND": False, "millisecond": False, "": False, "MICROSECOND": True, "microsecond": True}
+_SIGNATURE = re.compile(r"(?:^|&)signature=[^&]*")
+_RETIRED = "/api/v3/userDataStream"
+_GONE = (
+    b"<html>\r\n<head><title>410 Gone</title></head>\r\n<body><center><h1>410 Gone</h1></center></body>\r\n</html>\r\n"
+)
+
+
+class RestRoutes:
+    """Answers every request that is not for the wire itself.
+
+    Args:
+        api: The exchange.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._routes = {operation.route: operation for operation in OPERATIONS}
+        self._paths = {path for _, path in self._routes}
+
+    def answer(self, request: Request) -> Response:
+        """Return the exchange's response."""
+        if request.path == _RETIRED:
+            return Response(410, {"Content-Type": "text/html"}, _GONE)
+        operation = self._routes.get((request.method, request.path))
+        if operation is None:
+            return _no_route(405 if request.path in self._paths else 404, request)
+        us = self._api.advance()
+        headers: dict[str, str] = {}
+        try:
+            self._api.weights.charge(request.remote, operation.weight(request.params), us)
+            content: Any = self._act(operation, request, headers)
+            status = 200
+        except ApiError as error:
+            status, content = error.http_status, error.content()
+            if error.data is not None:
+                content |= {"data": error.data}
+            if error.retry_us is not None:
+                headers["Retry-After"] = str(-(-(error.retry_us - us) // US_PER_S))
+        used = str(self._api.weights.used(request.remote, us))
+        headers |= {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
+        return json_response(status, content, headers)
+
+    def _act(self, operation: Operation, request: Request, headers: dict[str, str]) -> Any:
+        micro = _UNITS.get(request.headers.get("x-mbx-time-unit", ""))
+        if micro is None:
+            raise ApiError(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
+        key = self._api.keys.find(request.headers.get("x-mbx-apikey", "")) if operation.signed else None
+        _refuse_duplicates(request)
+        asked = self._api.parameters(dict(request.params), operation)
+        if key:
+            check_signature(key, asked, signed_payload(request), self._api.clocks())
+        account = key.account if key else 0
+        content = self._api.act(operation, asked, account, micro=micro)
+        if operation.counts_orders:
+            counts = self._api.exchange.accounts[account].count.counts(self._api.exchange.now_us)
+            headers |= {limit.header: str(count) for limit, count in zip(ORDER_LIMITS, counts, strict=True)}
+        return content
+
+
+def signed_payload(request: Request) -> bytes:
+    """Return what a request's signature signs: its query and its body as they came, without the signature."""
+    body = request.body.decode("utf-8", "surrogateescape")
+    parts = (_SIGNATURE.sub("", part).removeprefix("&") for part in (request.query, body))
+    return "".join(parts).encode("utf-8", "surrogateescape")
+
+
+def _refuse_duplicates(request: Request) -> None:
+    """Raise ApiError where the query, or the body, names a parameter twice; in both, the query's holds."""
+    for part in (request.query, request.body.decode("utf-8", "replace")):
+        names = Counter(name for name, _ in parse_qsl(part, keep_blank_values=True))
+        if any(count > 1 for count in names.values()):
+            raise ApiError(-1101, "Duplicate values for a parameter detected.")
+
+
+def _no_route(status: int, request: Request) -> Response:
+    reason = "Not Found" if status == 404 else "Method Not Allowed"
+    return json_response(status, {"status": status, "error": reason, "path": request.path})

@@ -1,0 +1,231 @@
+"""The WebSocket API: the same questions as REST, over one conversation, and the user data stream beside them."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NoReturn
+from urllib.parse import parse_qs
+
+from mm.sim.exchange import api_error
+from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
+from mm.sim.exchange.keys import ApiKey, check_fresh, check_signature
+from mm.sim.exchange.order_count import ORDER_LIMITS
+from mm.sim.exchange.parameters import Parameters
+from mm.sim.wire.api import OPERATIONS, Api
+from mm.sim.wire.http_messages import Request
+from mm.sim.wire.operations import Call, Operation, flat
+from mm.sim.wire.stream_names import is_micro
+from mm.sim.wire.subscriptions import Subscriptions
+from mm.sim.wire.weights import WEIGHT_LIMIT
+
+Json = dict[str, Any]
+Send = Callable[[Json], None]
+_CONNECT_WEIGHT = 2
+_EVERYWHERE = ("apiKey", "returnRateLimits")
+_LOGON, _SUBSCRIBE_SIGNED = "session.logon", "userDataStream.subscribe.signature"
+
+
+def open_session(api: Api, send: Send, request: Request) -> "ApiSession":
+    """Begin a session of a handshake: ``timeUnit`` and ``returnRateLimits`` of its address hold for all of it.
+
+    Args:
+        api: The exchange.
+        send: Takes an answer or an event, and sends it as JSON.
+        request: The handshake; its ``timeUnit`` was checked.
+    """
+    with suppress(ApiError):  # an address that may not ask any more is told so by every answer
+        api.weights.charge(request.remote, _CONNECT_WEIGHT, api.advance())
+    query = parse_qs(request.query)
+    shows_limits = query.get("returnRateLimits") != ["false"]
+    return ApiSession(api, send, request.remote, micro=is_micro(query), shows_limits=shows_limits)
+
+
+class ApiSession:
+    """One client's conversation.
+
+    Args:
+        api: The exchange.
+        send: Takes an answer or an event, and sends it as JSON.
+        remote: The client's address.
+        micro: Whether instants are written in µs.
+        shows_limits: Whether answers show the rate limits where a request does not say.
+    """
+
+    def __init__(self, api: Api, send: Send, remote: str, *, micro: bool, shows_limits: bool) -> None:
+        self._api = api
+        self._send = send
+        self._remote = remote
+        self._micro = micro
+        self._shows_limits = shows_limits
+        self._connected_us = api.exchange.now_us
+        self._logged_on_us: int | None = None
+        self._key: ApiKey | None = None
+        self._subscriptions = Subscriptions(api.exchange, api.texts(micro), send)
+        self._operations = {operation.method: operation for operation in (*OPERATIONS, *self._own_operations())}
+
+    def handle(self, text: str) -> None:
+        """Answer one request, and then send what it made happen."""
+        us = self._api.advance()
+        answer: Json = {"id": None}
+        shows_limits, counted = self._shows_limits, 0
+        self._subscriptions.hold()
+        try:
+            request = _read(text)
+            answer["id"] = _id_of(request)
+            given = _texts_of(request)
+            shows_limits = given.get("returnRateLimits", "true" if shows_limits else "false") == "true"
+            operation = self._operation_of(request)
+            self._api.weights.charge(self._remote, operation.weight(given), us)
+            asked = self._api.parameters(given, operation, _EVERYWHERE)
+            key = self._authenticate(operation, asked) if operation.signed else None
+            account = key.account if key else 0
+            counted = account if operation.counts_orders else 0
+            result = self._api.act(operation, asked, account, micro=self._micro)
+            answer |= {"status": 200, "result": result}
+        except ApiError as error:
+            answer |= {"status": error.http_status, "error": self._content(error)}
+        if shows_limits:
+            answer["rateLimits"] = self._rate_limits(counted)
+        self._send(answer)
+        self._subscriptions.release()
+
+    def close(self) -> None:
+        """Stop telling anything: the connection is gone."""
+        self._subscriptions.close()
+
+    def _operation_of(self, request: Json) -> Operation:
+        method = request.get("method")
+        if not isinstance(method, str):
+            raise _invalid("Invalid 'method' in JSON request; expected a string.")
+        operation = self._operations.get(method.removeprefix("v3/"))
+        if operation is None:
+            raise ApiError(-1020, "This operation is not supported.")
+        return operation
+
+    def _authenticate(self, operation: Operation, asked: Parameters) -> ApiKey:
+        """Return whom a signed request comes from: whoever signed it, else whoever logged on."""
+        clocks = self._api.clocks()
+        if not asked.text("apiKey"):
+            if self._key is None or operation.method in (_LOGON, _SUBSCRIBE_SIGNED):
+                raise api_error.mandatory("apiKey")
+            check_fresh(asked, clocks)
+            return self._key
+        key = self._api.keys.find(asked.text("apiKey"))
+        way = check_signature(key, asked, signed_payload(asked.given), clocks)
+        if operation.method == _LOGON:
+            if way != "ED25519":
+                raise ApiError(-1022, "Signature for this request is not valid.")
+            self._subscriptions.end_of_session()
+            self._key, self._logged_on_us = key, self._api.exchange.now_us
+        return key
+
+    def _content(self, error: ApiError) -> Json:
+        content = error.content()
+        if error.retry_us is not None:
+            stamp = self._api.texts(self._micro).stamp
+            return content | {
+                "data": {"serverTime": stamp(self._api.exchange.now_us), "retryAfter": stamp(error.retry_us)}
+            }
+        return content if error.data is None else content | {"data": error.data}
+
+    def _rate_limits(self, account: int) -> list[Json]:
+        us = self._api.exchange.now_us
+        orders = []
+        if account:
+            counts = self._api.exchange.accounts[account].count.counts(us)
+            orders = [limit.entry() | {"count": count} for limit, count in zip(ORDER_LIMITS, counts, strict=True)]
+        return [*orders, WEIGHT_LIMIT | {"count": self._api.weights.used(self._remote, us)}]
+
+    def _own_operations(self) -> list[Operation]:
+        """Return what can be asked of the conversation itself."""
+        own: tuple[tuple[str, Callable[[Call], Any], tuple[str, ...], bool], ...] = (
+            (_LOGON, self._status, (), True),
+            ("session.status", self._status, (), False),
+            ("session.logout", self._log_out, (), False),
+            ("session.subscriptions", self._list_subscriptions, (), False),
+            ("userDataStream.subscribe", self._subscribe, (), False),
+            (_SUBSCRIBE_SIGNED, self._subscribe_signed, (), True),
+            ("userDataStream.unsubscribe", self._unsubscribe, ("subscriptionId",), False),
+        )
+        return [
+            Operation(route=("", ""), method=method, act=act, parameters=names, weight=flat(2), signed=signed)
+            for method, act, names, signed in own
+        ]
+
+    def _status(self, call: Call) -> Json:
+        return {
+            "apiKey": self._key.key if self._key else None,
+            "authorizedSince": None if self._logged_on_us is None else call.texts.stamp(self._logged_on_us),
+            "connectedSince": call.texts.stamp(self._connected_us),
+            "returnRateLimits": self._shows_limits,
+            "serverTime": call.texts.stamp(call.us),
+            "userDataStream": bool(self._subscriptions.ids),
+        }
+
+    def _log_out(self, call: Call) -> Json:
+        self._subscriptions.end_of_session()
+        self._key = self._logged_on_us = None
+        return self._status(call)
+
+    def _list_subscriptions(self, _: Call) -> list[Json]:
+        return [{"subscriptionId": number} for number in self._subscriptions.ids]
+
+    def _subscribe(self, _: Call) -> Json:
+        if self._key is None:
+            raise ApiError(-1002, "You are not authorized to execute this request.", UNAUTHORIZED)
+        return {"subscriptionId": self._subscriptions.add(self._key.account, of_session=True)}
+
+    def _subscribe_signed(self, call: Call) -> Json:
+        return {"subscriptionId": self._subscriptions.add(call.account, of_session=False)}
+
+    def _unsubscribe(self, call: Call) -> Json:
+        self._subscriptions.end(call.asked.whole("subscriptionId"))
+        return {}
+
+
+def signed_payload(given: Mapping[str, str]) -> bytes:
+    """Return what the signature of a request signs: all other parameters, by name."""
+    return "&".join(f"{name}={text}" for name, text in sorted(given.items()) if name != "signature").encode()
+
+
+def _read(text: str) -> Json:
+    """Return a request; raises ApiError where it is no JSON object, or holds what no UTF-8 can write."""
+    try:
+        request = json.loads(text, parse_float=str, parse_constant=_refuse_constant)
+        json.dumps(request, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise _invalid("Invalid JSON Request") from None
+    if not isinstance(request, dict):
+        raise _invalid("Invalid JSON Request")
+    return request
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _id_of(request: Json) -> int | str | None:
+    request_id = request.get("id")
+    if isinstance(request_id, bool) or not isinstance(request_id, int | str | None):
+        raise _invalid("Invalid 'id' in JSON request; expected an integer, a string, or null.")
+    return request_id
+
+
+def _texts_of(request: Json) -> dict[str, str]:
+    """Return the parameters as REST would have them: text."""
+    parameters = request.get("params", {})
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise _invalid("Invalid 'params' in JSON request; expected an object.")
+    return {name: _text_of(value) for name, value in parameters.items()}
+
+
+def _text_of(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def _invalid(msg: str) -> ApiError:
+    return ApiError(-1135, msg)

@@ -90,8 +90,8 @@ class Door(asyncio.Protocol):
 
     def sweep(self, now_s: float) -> None:
         """Close where the client has said nothing for too long."""
-        if now_s - self._heard_s >= self._house.limits.idle_s:
-            self._transport.abort()
+        if not self._ended and now_s - self._heard_s >= self._house.limits.idle_s:
+            self._end()
 
     def close(self) -> None:
         """Close at once."""
@@ -116,7 +116,10 @@ class Door(asyncio.Protocol):
     def _take(self, event: _Open) -> None:
         if isinstance(event, h11.Request):
             self._request, self._body, self._size = event, [], 0
-            if int(dict(event.headers).get(b"content-length", b"0")) > self._house.limits.body_bytes:
+            head = len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
+            if head > self._house.limits.header_bytes:
+                self._refuse(431, "Request header is too large.")
+            elif int(dict(event.headers).get(b"content-length", b"0")) > self._house.limits.body_bytes:
                 self._refuse(413, "Request body is too large.")
             elif self._http.they_are_waiting_for_100_continue:
                 self._write(h11.InformationalResponse(status_code=100, headers=[]))

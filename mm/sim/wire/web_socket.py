@@ -34,6 +34,9 @@ class Host(Protocol):
     def seconds(self) -> float:
         """Return a clock that only rises, in s."""
 
+    def flush(self) -> None:
+        """Send what all connections have gathered."""
+
     def left(self, gone: "WebSocket") -> None:
         """Learn that a connection's transport is closed."""
 
@@ -133,6 +136,7 @@ class WebSocket(asyncio.Protocol):
                 self._take_frame(cast(Frame, frame))
         if not self.closing:
             self._send_control()
+        self._host.flush()
 
     def eof_received(self) -> bool:
         """Learn that the client sends no more; the transport closes."""
@@ -178,11 +182,9 @@ class WebSocket(asyncio.Protocol):
 
     def _send_control(self) -> None:
         """Send what the protocol wants sent; behind a close frame, nothing more."""
-        frames = [frame for frame in self._protocol.data_to_send() if frame]
-        for frame in frames:
-            self.write(frame)
-        if frames:
-            self._write_gathered()
+        for frame in self._protocol.data_to_send():
+            if frame:
+                self.write(frame)
         if self._protocol.close_expected():
             self._end()
 

@@ -1,0 +1,290 @@
+"""HTTP at the door: real sockets on loopback, real clients, and bytes that no client would send."""
+
+import asyncio
+import socket
+from dataclasses import replace
+
+import httpx
+import pytest
+from exchange_double import open_box, run, told_back, until
+
+from mm.sim.wire.http_messages import Response, json_response, read_request
+from mm.sim.wire.limits import WireLimits
+
+SMALL = WireLimits(header_bytes=2_000, body_bytes=1_000, close_s=0.05)
+
+
+async def raw(box, sent, *, eof=False):
+    """Send bytes on a socket of their own and return all that comes back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
+    writer.write(sent)
+    if eof:
+        writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def request(line, *headers, body=b""):
+    head = "\r\n".join([line, "Host: x", *headers, "", ""])
+    return head.encode() + body
+
+
+def statuses(answer):
+    return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_query_and_form_arrive_decoded_and_raw(method):
+    """Routes read the decoded parameters; signatures are made over the texts as they came."""
+
+    async def scenario():
+        async with open_box() as box, httpx.AsyncClient() as client:
+            form = None if method in ("GET", "DELETE") else {"b": "x y"}
+            answer = (await client.request(method, f"{box.http}/api/v3/order?a=1%2B1&c=", data=form)).json()
+            assert answer["path"] == "/api/v3/order"
+            assert (answer["method"], answer["query"]) == (method, "a=1%2B1&c=")
+            assert answer["params"] == {"a": "1+1", "c": ""} | ({"b": "x y"} if form else {})
+            assert answer["body"] == ("b=x+y" if form else "")
+            assert answer["remote"] == "127.0.0.1"
+
+    run(scenario)
+
+
+def test_where_query_and_body_name_the_same_the_query_holds():
+    """That is the exchange's rule."""
+    asked = read_request("POST", "/x?a=1", {}, b"a=2&b=3", "::1")
+    assert asked.params == {"a": "1", "b": "3"}
+
+
+def test_a_body_that_is_no_form_is_left_alone():
+    """Control calls carry JSON."""
+    asked = read_request("POST", "/sim/x", {"content-type": "application/json"}, b'{"a":1}', "::1")
+    assert (asked.params, asked.body) == ({}, b'{"a":1}')
+
+
+def test_one_connection_takes_many_requests():
+    """Keep-alive, and requests that are sent before the last one was answered."""
+
+    async def scenario():
+        async with open_box() as box:
+            last = request("GET /b?n=3 HTTP/1.1", "Connection: close")
+            answer = await raw(box, request("GET /a HTTP/1.1") * 2 + last)
+            assert statuses(answer) == [200, 200, 200]
+            assert answer.endswith(b'"remote":"127.0.0.1"}')
+
+    run(scenario)
+
+
+def test_a_request_may_come_byte_by_byte():
+    """Packets end where they like, also within the body."""
+
+    async def scenario():
+        async with open_box() as box:
+            reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
+            for byte in request("POST /x HTTP/1.1", "Content-Length: 3", "Connection: close", body=b"a=b"):
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0)
+            assert b'"params":{"a":"b"}' in await reader.read()
+            writer.close()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (request("GET /x HTTP/1.1", "X-Long: " + "x" * 3_000), 431),
+        (request("GET /" + "x" * 3_000 + " HTTP/1.1"), 431),
+        (b"GET /" + b"x" * 1_000_000, 431),
+        (request("POST /x HTTP/1.1", "Content-Length: 1001"), 413),
+        (request("POST /x HTTP/1.1", "Content-Length: 100000000000000"), 413),
+        (
+            request(
+                "POST /x HTTP/1.1", "Transfer-Encoding: chunked", body=b"3e9\r\n" + b"x" * 1_001 + b"\r\n0\r\n\r\n"
+            ),
+            413,
+        ),
+        (request("POST /x HTTP/1.1", "Content-Length: minus"), 400),
+        (request("POST /x HTTP/1.1", "Content-Length: -5"), 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"\x00" * 100 + b"\r\n\r\n", 400),
+        (b"GET /x HTTP/1.1\r\n\r\n", 400),
+        (b"NONSENSE\r\n\r\n", 400),
+        (b"GET  /x  HTTP/9.9\r\n\r\n", 400),
+        (request("PATCH /x HTTP/1.1", "Connection: close"), 405),
+        (request("HEAD /x HTTP/1.1", "Connection: close"), 405),
+        (request("OPTIONS * HTTP/1.1", "Connection: close"), 405),
+        (request("CONNECT x:443 HTTP/1.1", "Connection: close"), 405),
+        (request("TRACE /x HTTP/1.1", "Connection: close"), 405),
+    ],
+    ids=lambda value: repr(value[:24]) if isinstance(value, bytes) else str(value),
+)
+def test_what_cannot_be_taken_is_refused_and_the_next_client_is_served(sent, status):
+    """An error code, the end of that connection, and no harm to anybody else."""
+
+    async def scenario():
+        async with open_box(SMALL) as box:
+            answer = await raw(box, sent)
+            assert statuses(answer) == [status]
+            if not sent.startswith(b"HEAD"):
+                assert b'{"code":-1000,"msg":"' in answer
+            assert statuses(await raw(box, request("GET /x HTTP/1.1", "Connection: close"))) == [200]
+            await until(lambda: not box.server.doors)
+
+    run(scenario)
+
+
+def test_a_large_body_that_is_allowed_arrives_whole():
+    """The bound is on the body, not on one packet of it."""
+
+    async def scenario():
+        async with open_box() as box, httpx.AsyncClient() as client:
+            form = {"a": "x" * 200_000}
+            assert (await client.post(f"{box.http}/x", data=form)).json()["params"] == form
+
+    run(scenario)
+
+
+def test_a_client_that_waits_for_leave_to_send_gets_it():
+    """curl asks so before a large body."""
+
+    async def scenario():
+        async with open_box() as box:
+            reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
+            writer.write(request("POST /x HTTP/1.1", "Content-Length: 3", "Expect: 100-continue", "Connection: close"))
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+            writer.write(b"a=b")
+            assert b'"body":"a=b"' in await reader.read()
+            writer.close()
+
+    run(scenario)
+
+
+def test_half_a_request_and_then_nothing_is_closed_in_the_end():
+    """Whoever opens connections and says nothing must not hold them for ever."""
+
+    async def scenario():
+        async with open_box() as box:
+            reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
+            writer.write(b"GET /x HT")
+            await until(lambda: box.server.doors)
+            box.wall.now_s += 59
+            box.server.sweep()
+            assert not reader.at_eof()
+            box.wall.now_s += 60
+            box.server.sweep()
+            assert await reader.read() == b""
+            writer.close()
+
+    run(scenario)
+
+
+def test_a_client_that_shuts_its_side_is_still_answered():
+    """Half-open is legal: the question was asked whole."""
+
+    async def scenario():
+        async with open_box() as box:
+            answer = await raw(box, request("GET /x HTTP/1.1"), eof=True)
+            assert statuses(answer) == [200]
+            await until(lambda: not box.server.doors)
+
+    run(scenario)
+
+
+def test_a_client_that_goes_in_the_middle_is_forgotten():
+    """An abrupt end leaves nothing behind."""
+
+    async def scenario():
+        async with open_box() as box:
+            for sent in (b"", b"GET /x", request("POST /x HTTP/1.1", "Content-Length: 9", body=b"abc")):
+                sock = socket.create_connection(("127.0.0.1", box.port))
+                sock.sendall(sent)
+                await until(lambda: box.server.doors)
+                sock.close()
+                await until(lambda: not box.server.doors)
+
+    run(scenario)
+
+
+def test_who_asks_much_and_reads_nothing_is_not_answered_ahead():
+    """Answers wait for the client; they do not pile up in memory."""
+    answered = []
+
+    def large(request):
+        answered.append(request)
+        return Response(200, {}, b"x" * 1_000_000)
+
+    async def scenario():
+        async with open_box(rest=large) as box:
+            reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
+            writer.write(request("GET /x HTTP/1.1") * 200)
+            await until(lambda: len(answered) > 1)
+            async with httpx.AsyncClient() as client:
+                assert (await client.get(f"{box.http}/y")).status_code == 200
+            assert len(answered) < 100
+            size = 0
+            while size < 200 * 1_000_000:
+                size += len(await reader.read(1 << 20))
+            assert len(answered) == 201
+            writer.close()
+
+    run(scenario)
+
+
+class TestFaults:
+    """What a fault may do to an answer on its way."""
+
+    def test_a_late_answer_keeps_its_place(self):
+        """Requests behind it on the same connection wait; other connections do not."""
+
+        def late(asked):
+            return replace(told_back(asked), delay_s=0.05 if asked.path == "/late" else 0.0)
+
+        async def scenario():
+            async with open_box(rest=late) as box:
+                last = request("GET /soon HTTP/1.1", "Connection: close")
+                waiting = asyncio.create_task(raw(box, request("GET /late HTTP/1.1") + last))
+                assert b"/other" in await raw(box, request("GET /other HTTP/1.1", "Connection: close"))
+                assert not waiting.done()
+                answer = await waiting
+                assert answer.index(b"/late") < answer.index(b"/soon")
+
+        run(scenario)
+
+    def test_a_cut_body_announces_more_than_comes(self):
+        """The client sees a connection that ends within the body."""
+
+        async def scenario():
+            cut = replace(json_response(200, {"a": "b" * 100}), cut_at=20)
+            async with open_box(rest=lambda _: cut) as box, httpx.AsyncClient() as client:
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await client.get(f"{box.http}/x")
+                answer = await raw(box, request("GET /x HTTP/1.1"))
+                assert answer.endswith(b"\r\n\r\n" + cut.body[:20])
+
+        run(scenario)
+
+    def test_a_reset_is_a_reset(self):
+        """Not an empty answer: the client's system says that the peer reset the connection."""
+
+        async def scenario():
+            async with open_box(rest=lambda _: Response(200, reset=True)) as box:
+                with pytest.raises(ConnectionResetError):
+                    await raw(box, request("GET /x HTTP/1.1"))
+
+        run(scenario)
+
+
+def test_control_calls_are_for_loopback_only():
+    """Who can reach the port from outside must not steer the exchange."""
+
+    async def scenario():
+        async with open_box(rest=lambda _: json_response(200, "rest")) as box:
+            for remote, status in (("127.0.0.1", 200), ("127.8.8.8", 200), ("::1", 200), ("10.0.0.1", 403), ("", 403)):
+                asked = read_request("GET", "/sim/state", {}, b"", remote)
+                assert box.server.answer(asked).status == status
+            assert box.server.answer(read_request("GET", "/simple", {}, b"", "10.0.0.1")).body == b'"rest"'
+
+    run(scenario)

@@ -8,18 +8,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from played import (
-    ACCOUNT,
     SIDE,
     TICKS,
     US,
     USER,
     Ints,
     Played,
-    as_rows,
-    cuts_of,
-    matched_again,
     play,
-    random_user,
     session,
 )
 from recorded import Sweep, geometric_k, sigma2, sweeps
@@ -31,14 +26,9 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.regular_markets import Hawkes, Poisson, Regimes, RegularMarket
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching._core import Matching
-from mm.sim.matching.order_log import IOC, ROW_LEVEL, ROW_NEW, ROW_TRADE, Book
+from mm.sim.matching.order_log import IOC, ROW_LEVEL, ROW_NEW, ROW_TRADE
 
 HOURS = 1.5
-MARKETS = [
-    Poisson(A_per_s=3.0, sigma_ticks_per_sqrt_s=3.0),
-    Hawkes(mu_per_s=1.0, branching_ratio=0.8, sigma_ticks_per_sqrt_s=1.0),
-    Regimes(regime_s=10.0, regime_A_per_s=(1.0, 6.0), regime_sigma=(0.5, 30.0)),
-]
 
 
 class _Shallow(Poisson):
@@ -194,47 +184,6 @@ def test_prices_of_any_size_make_the_same_market():
     priced = low[:, TICKS] > 0
     assert set(high[priced, TICKS] - low[priced, TICKS]) == {4999 * 10**8}
     assert np.array_equal(np.delete(high, TICKS, 1), np.delete(low, TICKS, 1))
-
-
-@pytest.mark.parametrize("scenario", MARKETS)
-def test_the_log_does_not_depend_on_how_time_is_cut(scenario):
-    """A server advances by messages, a day by chunks: it must be the same market."""
-    of = session()
-    whole = play(scenario, of).log
-    for seed in range(3):
-        assert np.array_equal(play(scenario, of, cuts_of(seed, of)).log, whole)
-
-
-@pytest.mark.parametrize("scenario", MARKETS)
-def test_time_may_be_cut_between_what_users_do_as_well(scenario):
-    """The market answers a user at its own instants, whoever looks meanwhile."""
-    of = session(0.05)
-    acts = set(cuts_of(1, of, 50))
-    logs = []
-    for looks in ((), cuts_of(2, of)):
-        user = random_user(3)
-
-        def act(matching, us, user=user):
-            if us - of.open_us in acts:
-                user(matching, us)
-
-        logs.append(play(scenario, of, tuple(acts | set(looks)), act).log)
-    assert np.array_equal(*logs)
-
-
-@pytest.mark.parametrize("scenario", MARKETS)
-def test_a_market_copes_with_any_user(scenario):
-    """Whoever takes its quotes, crosses its mid or stands in its way: the book stays a book, matched by the rules."""
-    of = session(0.01)
-    for seed in range(3):
-        played = play(scenario, of, cuts_of(seed, of), random_user(seed))
-        played.matching.check()
-        book = Book()
-        book.play(as_rows(played.log))
-        assert book.depth(1) == played.matching.depth(1, 10**6)
-        assert book.depth(-1) == played.matching.depth(-1, 10**6)
-        assert USER in played.rows(ROW_NEW)[:, ACCOUNT]
-        assert matched_again(played.log) == list(as_rows(played.log))
 
 
 def test_what_a_user_takes_is_quoted_anew_at_the_next_depth_instant():

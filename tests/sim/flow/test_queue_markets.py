@@ -1,0 +1,178 @@
+"""The scenarios of queues: their rates and queues, measured from the order log that they leave."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from played import ACCOUNT, KIND, LOTS, SIDE, TRADE, US, Played, as_rows, play, session
+from scipy import stats
+
+from mm.errors import UsageError
+from mm.sim.flow.queue_markets import LargeTick, ZeroIntelligence
+from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_REST, ROW_TRADE, Book
+
+LIMITS, MARKETS = 1000, 1001
+SCENARIO = ZeroIntelligence(limit_reach_ticks=30, limit_per_s=100.0, market_per_s=6.0, cancel_per_s=0.4)
+
+
+@dataclass
+class Seen:
+    """What a log says of the flow behind its opening.
+
+    Attributes:
+        distances: Of each limit order from the other side's best.
+        spread_us: How long each spread held.
+        order_s: Seconds that orders rested, summed over them.
+    """
+
+    distances: list[int] = field(default_factory=list)
+    spread_us: dict[int, int] = field(default_factory=dict)
+    order_s: float = 0.0
+
+
+def seen(played: Played, start_us: int) -> Seen:
+    """Replay the log of a market in which nobody else trades."""
+    found = Seen()
+    levels: dict[int, dict[int, int]] = {1: {}, -1: {}}
+    left: dict[int, int] = {}
+    last_us = start_us
+    for us, kind, order_id, other_id, account, side, ticks, lots, _, _ in as_rows(played.log):
+        bid, ask = max(levels[1], default=None), min(levels[-1], default=None)
+        if us > last_us:
+            found.order_s += len(left) * (us - last_us) / 1e6
+            if bid and ask:
+                found.spread_us[ask - bid] = found.spread_us.get(ask - bid, 0) + us - last_us
+            last_us = us
+        if kind == ROW_NEW and account == LIMITS and us >= start_us:
+            found.distances.append(ask - ticks if side > 0 else ticks - bid)
+        if kind == ROW_REST:
+            left[order_id] = lots
+        elif kind == ROW_CANCEL:
+            del left[order_id]
+        elif kind == ROW_TRADE:
+            left[other_id] -= lots
+            if not left[other_id]:
+                del left[other_id]
+        elif kind == ROW_LEVEL:
+            levels[side][ticks] = lots
+            if not lots:
+                del levels[side][ticks]
+    return found
+
+
+@pytest.fixture(scope="module")
+def busy() -> Played:
+    """Two minutes in which no side is ever empty."""
+    return play(SCENARIO, session(0.033))
+
+
+@pytest.fixture(scope="module")
+def measured(busy) -> Seen:
+    return seen(busy, session(0.033).flow_us[0])
+
+
+def seconds() -> float:
+    of = session(0.033)
+    return (of.close_us - of.flow_us[0]) / 1e6
+
+
+def near(count: float, expected: float) -> bool:
+    """Tell whether a Poisson count lies within four standard errors of what it should be."""
+    return abs(count - expected) < 4 * np.sqrt(expected)
+
+
+def test_limit_orders_come_at_each_distance_at_its_own_rate(busy, measured):
+    """The rates of the truth, from the log alone."""
+    rates = np.array(SCENARIO.truth(session(0.033))["rates_of_a_side"]["limit_per_s_at_distance"])
+    expected = 2 * rates * seconds()
+    counts = np.bincount(measured.distances, minlength=len(rates) + 1)
+    assert counts[0] == 0
+    assert len(counts) == len(rates) + 1
+    assert stats.chi2.sf(((counts[1:] - expected) ** 2 / expected).sum(), len(rates)) > 0.001
+    sent = busy.flow.counts()["limit_orders"]
+    assert sent["bid"] + sent["ask"] == counts.sum()
+    assert near(sent["bid"], rates.sum() * seconds())
+
+
+def test_market_orders_are_poisson_processes(busy):
+    """Their number on each side, and exponential waiting times between them."""
+    new = busy.rows(ROW_NEW, MARKETS)
+    counts = busy.flow.counts()["market_orders"]
+    assert [counts["bid"], counts["ask"]] == [int((new[:, SIDE] == side).sum()) for side in (-1, 1)]
+    assert all(near(count, SCENARIO.market_per_s * seconds()) for count in counts.values())
+    assert stats.kstest(np.diff(new[:, US]) / 1e6, stats.expon(scale=1 / 12.0).cdf).pvalue > 0.001
+
+
+def test_every_order_is_cancelled_at_the_same_rate(busy, measured):
+    """Cancellations over the time that orders rested."""
+    cancelled = busy.rows(ROW_CANCEL)
+    assert near(len(cancelled), SCENARIO.cancel_per_s * measured.order_s)
+    assert sum(busy.flow.counts()["cancellations"].values()) == len(cancelled)
+
+
+@pytest.mark.parametrize(("account", "mean"), [(LIMITS, 50), (MARKETS, 50)])
+def test_sizes_are_geometric_with_the_mean_of_the_flag(busy, account, mean):
+    """In lots; the least is one."""
+    lots = busy.rows(ROW_NEW, account)[:, LOTS]
+    assert lots.min() == 1 or account == MARKETS
+    assert abs(lots.mean() - mean) < 4 * mean / np.sqrt(len(lots))
+    assert abs(lots.std() - np.sqrt(mean * (mean - 1))) < 0.1 * mean
+
+
+def test_the_opening_book_is_about_what_it_will_be(busy):
+    """No long settling: the number of resting orders is right from the start."""
+    of = session(0.033)
+    opening = busy.log[busy.log[:, US] == of.open_us]
+    expected = 2 * SCENARIO.limit_per_s / SCENARIO.cancel_per_s
+    assert near((opening[:, KIND] == ROW_REST).sum(), expected)
+    assert set(opening[:, KIND]) == {ROW_NEW, ROW_REST, ROW_LEVEL}
+
+
+def test_the_queue_position_of_every_order_follows_from_the_log():
+    """Priority and what is ahead, as the engine has them, at any instant."""
+    of, book, cuts = session(0.005), Book(), (0, 1_000_000, 7_777_777, 15_000_000)
+    taken = []
+
+    def look(matching, us):
+        rows = matching.take_log()
+        taken.append(rows)
+        book.play(as_rows(rows))
+        for side in (1, -1):
+            ahead: dict[int, int] = {}
+            orders = book.orders(side)
+            assert orders == matching.orders(side)
+            for order_id, _, ticks, lots in orders:
+                assert matching.queue_ahead(order_id) == ahead.get(ticks, 0)
+                ahead[ticks] = ahead.get(ticks, 0) + lots
+
+    play(SCENARIO, of, cuts, look)
+    assert sum(map(len, taken)) > 5_000
+
+
+def test_a_large_tick_has_a_spread_of_one_and_long_queues():
+    """Nearly always; and the price still moves now and then."""
+    of = session(0.3)
+    played = play(LargeTick(), of)
+    spread_us = seen(played, of.flow_us[0]).spread_us
+    assert spread_us[1] / sum(spread_us.values()) > 0.99
+    queues = [played.matching.orders(side) for side in (1, -1)]
+    assert all(sum(ticks == queue[0][2] for _, _, ticks, _ in queue) > 50 for queue in queues)
+
+
+def test_a_side_that_is_swept_empty_comes_back():
+    """Market orders far beyond the book: the last best price is what limit orders keep to."""
+    scenario = ZeroIntelligence(limit_per_s=2.0, market_per_s=20.0, cancel_per_s=1.0, limit_reach_ticks=2)
+    played = play(scenario, session(0.05))
+    assert (played.rows(ROW_LEVEL)[:, LOTS] == 0).sum() > 100
+    assert len(played.rows(ROW_TRADE)) > 100
+    late = played.log[played.log[:, US] > session(0.05).close_us - 10_000_000]
+    assert (late[:, KIND] == ROW_REST).any()
+    trade_ids = played.rows(ROW_TRADE)[:, TRADE]
+    assert (np.diff(trade_ids) == 1).all()
+    assert set(played.log[:, ACCOUNT]) == {0, LIMITS, MARKETS}
+
+
+def test_a_mean_size_below_one_lot_is_refused():
+    """Nothing is smaller than a lot."""
+    with pytest.raises(UsageError, match=r"--limit-qty 0.05 \(LIMIT_QTY\) is no multiple of --qty-step 0.1"):
+        ZeroIntelligence(qty_step="0.1")

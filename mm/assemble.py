@@ -87,6 +87,7 @@ def rules(tape: "Tape", execution: Execution, account: Account, models: Models |
         refresh_us=us_from_ms(execution.refresh_interval_ms),
         state_us=us_from_ms(account.state_interval_ms),
         maker_fee_e8=e8(account.maker_fee_rate),
+        taker_fee_e8=e8(account.taker_fee_rate),
         start_cash_e8=e8(account.initial_cash),
         start_lots=_lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)"),
         quote_lots=_quote_lots(tape, models),

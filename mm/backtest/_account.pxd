@@ -23,18 +23,18 @@ cdef struct Account:
     int64_t fees_e8
     int64_t start_cash_e8
     int64_t unit_e16        # one tick·lot, in 1e-16 of the quote asset
-    int64_t maker_fee_e8    # rate
-
-
-cdef inline int64_t fee_e8(const Account* account, int64_t ticks, int64_t lots) noexcept nogil:
-    """Return the maker fee of a fill, rounded half even to 1e-8 of the quote asset."""
-    cdef wide notional_e16 = <wide> ticks * lots * account.unit_e16
-    return <int64_t> half_even(notional_e16 * account.maker_fee_e8, <wide> 10000000000000000)
+    int64_t maker_fee_e8    # rates
+    int64_t taker_fee_e8
 
 
 cdef inline wide notional_e16(const Account* account, int64_t ticks, int64_t lots) noexcept nogil:
     """Return price times quantity, in 1e-16 of the quote asset."""
     return <wide> ticks * lots * account.unit_e16
+
+
+cdef inline int64_t fee_e8(wide notional_e16, int64_t rate_e8) noexcept nogil:
+    """Return the fee on a notional, rounded half even to 1e-8 of the quote asset."""
+    return <int64_t> half_even(notional_e16 * rate_e8, <wide> 10000000000000000)
 
 
 cdef inline wide cash_e16(const Account* account) noexcept nogil:

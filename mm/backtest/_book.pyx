@@ -247,6 +247,16 @@ cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept no
     return far.lots[found] if found >= 0 else 0
 
 
+cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil:
+    """Return a side's next price behind *ticks*, away from the market; 0 where there is none."""
+    cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
+    cdef int64_t i, found = bid_at_or_below(book, ticks - 1) if side > 0 else ask_at_or_above(book, ticks + 1)
+    for i in range(far.used):
+        if side * (ticks - far.ticks[i]) > 0 and (found == 0 or side * (far.ticks[i] - found) > 0):
+            found = far.ticks[i]
+    return found
+
+
 cdef void window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) noexcept nogil:
     """Choose a window that holds every price of *rows*, or the most that fits around the middle row's."""
     cdef int64_t row, low, high

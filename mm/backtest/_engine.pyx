@@ -7,19 +7,24 @@ is its Python face, ``tests/oracle.py`` its plain twin.
 
 from libc.math cimport NAN, ceil, floor, isnan
 from libc.stdint cimport int8_t, int64_t, uint8_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memmove
+from libc.stdlib cimport free
 
 from mm.backtest._account cimport Account, book_fill, cash_e16, fee_e8, notional_e16, wide
 from mm.backtest._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
 from mm.backtest._kinds cimport DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
-from mm.backtest._records cimport BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, CANCEL_REQ, CLOSE_FILLED, COVERED
-from mm.backtest._records cimport EPOCH_BREAK, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, MIN_NOTIONAL
-from mm.backtest._records cimport NOT_CANCELLED, PLACE, PRICE_NOT_POSITIVE, QUANTITY_BELOW_STEP, QUOTE_MOVED
-from mm.backtest._records cimport QUOTE_WITHDRAWN, REFRESH, REJECT, SKIP, WOULD_CROSS
-from mm.backtest._records cimport Records, handed, record_fill, record_mid, record_order, record_state, records_close, records_open
+from mm.backtest._orders cimport Desk, desk_add, desk_close, desk_current, desk_drop, desk_find, desk_lots
+from mm.backtest._orders cimport desk_next_due, desk_next_message, desk_open, desk_rank, new_order
+from mm.backtest._prints cimport Prints, prints_add, prints_at
+from mm.backtest._records cimport AMEND, ASKED, BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, CANCEL_REQ
+from mm.backtest._records cimport CLOSE_FILLED, COVERED, EPOCH_BREAK, EXPIRE, FILL, INSUFFICIENT_CASH
+from mm.backtest._records cimport INSUFFICIENT_INVENTORY, MIN_NOTIONAL, PLACE, PRICE_NOT_POSITIVE
+from mm.backtest._records cimport QUANTITY_BELOW_STEP, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, REJECT, SKIP, WOULD_CROSS
+from mm.backtest._records cimport Fill, Records, handed, record_fill, record_mid, record_order, record_state
+from mm.backtest._records cimport records_close, records_open
+from mm.backtest._taker cimport Market, first_met, next_met, offered, takeable, taking_notional_e16
 from mm.backtest._volatility cimport Volatility, volatility_close, volatility_open, volatility_sample
-from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIVE, NEVER, REJECTED, SENT, FillModel, Order, Top, Trade
+from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, FOK, IOC, LIMIT_MAKER, LIVE, MARKET
+from mm.backtest.fills.base cimport NEVER, REJECTED, SENT, FillModel, Order, Top, Trade
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
 from mm.backtest.journal import Journal
@@ -47,7 +52,8 @@ cdef class Engine:
     cdef int64_t next_event, events, start_us
     # rules
     cdef int64_t order_latency_us, cancel_latency_us, requote_us, ttl_us, refresh_us, state_us
-    cdef int64_t quote_lots, step_lots
+    cdef int64_t quote_lots, step_lots, taker_reason
+    cdef bint by_hand                   # whether what is being sent comes from outside
     cdef wide min_notional_e16
     cdef bint enforce_balances
     # state
@@ -56,18 +62,16 @@ cdef class Engine:
     cdef Top top
     cdef View view
     cdef Account account
-    cdef Order* orders                  # SENT, LIVE and CANCELLING, by id
-    cdef int64_t* ranking               # ids of the resting orders in price-time order
-    cdef int64_t ranked                 # how many, -1 where the ranking is stale
-    cdef int64_t open_orders, room, last_id
-    cdef int64_t resting[2]             # LIVE and CANCELLING; sells, buys
+    cdef Desk desk
+    cdef int64_t last_id
     cdef int64_t skipped[2]             # why the last requote sent nothing; sells, buys
     cdef int64_t mid2, last_book_us     # mid2 is 0 while there is none
     cdef int64_t last_trade_event       # of this tape, -1 before its first
-    cdef Trade* prints                  # since the last book event, where the fill model follows levels
-    cdef int64_t printed, print_room
+    cdef Prints printed                 # since the last book event, where the fill model follows levels
+    cdef Prints taken                   # by us from the book, since its last event
+    cdef Market market
     # clock
-    cdef int64_t now_us, begun_us, next_message_us, next_due_us, next_sample_us, next_state_us, next_requote_us
+    cdef int64_t now_us, begun_us, next_sample_us, next_state_us, next_requote_us
     cdef Volatility volatility
     # counters
     cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us, events_played, rows_played
@@ -88,21 +92,25 @@ cdef class Engine:
         self.step_lots = rules.step_lots
         self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
         self.enforce_balances = rules.enforce_balances
-        self.account = Account(rules.start_lots, 0, 0, rules.start_cash_e8, rules.tick_e8 * rules.lot_e8, rules.maker_fee_e8)
-        self.next_message_us = self.next_due_us = self.next_sample_us = self.next_state_us = self.next_requote_us = NEVER
+        self.account = Account(rules.start_lots, 0, 0, rules.start_cash_e8, rules.tick_e8 * rules.lot_e8, 0, 0)
+        self.account.maker_fee_e8, self.account.taker_fee_e8 = rules.maker_fee_e8, rules.taker_fee_e8
+        self.next_sample_us = self.next_state_us = self.next_requote_us = NEVER
+        self.taker_reason = len(fills.reasons)
         self.two_sided_since_us = NEVER
         self.view.last_trade.id = -1
         self.view.quote_lots = self.quote_lots
         self.view.sigma_ticks = NAN
         volatility_open(&self.volatility, rules.sigma_window_s)
         records_open(&self.records)
+        desk_open(&self.desk)
+        self.market = Market(&self.book, &self.taken)
 
     def __dealloc__(self) -> None:
         if self.opened:
             book_close(&self.book)
-        free(self.orders)
-        free(self.ranking)
-        free(self.prints)
+        desk_close(&self.desk)
+        free(self.printed.rows)
+        free(self.taken.rows)
         volatility_close(&self.volatility)
         records_close(&self.records)
 
@@ -178,7 +186,7 @@ cdef class Engine:
             us = self.event_us[event]
             if us > until_us:
                 break
-            if us >= self.next_message_us or us > self.next_after():
+            if us >= self.desk.next_message_us or us > self.next_after():
                 self.catch_up(us, us - 1)
             self.now_us = us
             self.events_played += 1
@@ -200,26 +208,26 @@ cdef class Engine:
 
     cdef inline int64_t next_after(self) noexcept nogil:
         """Return the next instant of what follows the market: draws, samples, state rows, requotes."""
-        return min(min(self.next_due_us, self.next_sample_us), min(self.next_state_us, self.next_requote_us))
+        return min(min(self.desk.next_due_us, self.next_sample_us), min(self.next_state_us, self.next_requote_us))
 
     cdef int catch_up(self, int64_t messages_us, int64_t after_us) except -1 nogil:
         """Let happen what of ours is due: messages up to one instant, the rest up to another."""
         cdef int64_t message_us, us
         while True:
-            message_us = self.next_message_us
+            message_us = self.desk.next_message_us
             us = self.next_after()
             if message_us <= messages_us and message_us <= us:
                 self.now_us = max(self.now_us, message_us)
                 self.deliver(message_us)
             elif us <= after_us:
                 self.now_us = us
-                if us == self.next_due_us:
+                if us == self.desk.next_due_us:
                     self.fill_due(us)
                 if us == self.next_sample_us:
                     self.view.sigma_ticks = volatility_sample(&self.volatility, self.mid2)
                     self.next_sample_us += SAMPLE_US
                 if us == self.next_state_us:
-                    record_state(&self.records, us, &self.account, self.open_orders)
+                    record_state(&self.records, us, &self.account, self.desk.open)
                     self.next_state_us += self.state_us
                 if us == self.next_requote_us:
                     self.requote(us)
@@ -267,10 +275,11 @@ cdef class Engine:
             if mid2 == 0:
                 self.volatility.sampled_mid2 = 0
         if self.fills.asks_level:
-            if self.resting[0] + self.resting[1]:
+            if self.desk.resting[0] + self.desk.resting[1]:
                 self.tell_levels()
-            self.printed = 0
-        if self.fills.asks_book and self.resting[0] + self.resting[1]:
+            self.printed.used = 0
+        self.taken.used = 0
+        if self.fills.asks_book and self.desk.resting[0] + self.desk.resting[1]:
             self.ask_book(us)
         self.last_book_us = us
         if self.fills.draws:
@@ -287,14 +296,14 @@ cdef class Engine:
         cdef int64_t i = 0
         book_clear(&self.book)
         self.set_valid(False, us)
-        while i < self.open_orders:
-            if self.orders[i].status == SENT:
+        while i < self.desk.open:
+            if self.desk.orders[i].status == SENT:
                 i += 1
                 continue
-            self.orders[i].cancel_us = us
-            self.orders[i].cancel_reason = EPOCH_BREAK
+            self.desk.orders[i].cancel_us = us
+            self.desk.orders[i].cancel_reason = EPOCH_BREAK
             self.close(i, us, CANCELLED, CANCEL_ACK)
-        self.find_next_message()
+        desk_next_message(&self.desk)
         return self.see(us, recv_seq)
 
     cdef int trade(self, int64_t event) except -1 nogil:
@@ -309,63 +318,42 @@ cdef class Engine:
         print_.id = self.event_id[event]
         self.last_trade_event = event
         if self.fills.asks_level:
-            self.note_print(&print_)
-        if not self.fills.asks_trade or self.resting[0] + self.resting[1] == 0:
+            prints_add(&self.printed, &print_)
+        if not self.fills.asks_trade or self.desk.resting[0] + self.desk.resting[1] == 0:
             return 0
         print_.lots = self.fills.print_lots(&print_)
-        n = self.rank()
+        n = desk_rank(&self.desk)
         for i in range(n):
-            order = self.find(self.ranking[i])
+            order = desk_find(&self.desk, self.desk.ranking[i])
             lots = self.fills.on_trade(order, &print_)
             lots = min(min(lots, order.lots), print_.lots)
             if lots > 0:
                 print_.lots -= lots
-                self.fill(order - self.orders, print_.us, lots, self.fills.by + BY_TRADE)
+                self.fill(order - self.desk.orders, print_.us, lots, self.fills.by + BY_TRADE)
         return 0
-
-    cdef int note_print(self, const Trade* print_) except -1 nogil:
-        """Keep a print until the book shows what it took."""
-        cdef int64_t room = 2 * self.print_room + 64
-        if self.printed == self.print_room:
-            self.prints = <Trade*> realloc(self.prints, room * sizeof(Trade))
-            if self.prints is NULL:
-                with gil:
-                    raise MemoryError(f"no memory for {room} prints")
-            self.print_room = room
-        self.prints[self.printed] = print_[0]
-        self.printed += 1
-        return 0
-
-    cdef int64_t printed_at(self, const Order* order) noexcept nogil:
-        """Return the lots of the prints since the last book event that met an order's price from the other side."""
-        cdef int64_t i, lots = 0
-        for i in range(self.printed):
-            if self.prints[i].ticks == order.ticks and self.prints[i].side != order.side:
-                lots += self.prints[i].lots
-        return lots
 
     cdef int ask_book(self, int64_t us) except -1 nogil:
         """Ask the fill model about a book change, order by order."""
-        cdef int64_t i, n = self.rank(), lots
+        cdef int64_t i, n = desk_rank(&self.desk), lots
         cdef Order* order
         for i in range(n):
-            order = self.find(self.ranking[i])
+            order = desk_find(&self.desk, self.desk.ranking[i])
             lots = self.fills.on_book(order, &self.top, us - max(self.last_book_us, order.active_us))
             lots = min(lots, order.lots)
             if lots > 0:
-                self.fill(order - self.orders, us, lots, self.fills.by + BY_BOOK)
+                self.fill(order - self.desk.orders, us, lots, self.fills.by + BY_BOOK)
         return 0
 
     cdef int tell_levels(self) except -1 nogil:
         """Tell the fill model of each resting order at whose price other lots are displayed than before."""
-        cdef int64_t i, n = self.rank(), lots, before
+        cdef int64_t i, n = desk_rank(&self.desk), lots, before
         cdef Order* order
         for i in range(n):
-            order = self.find(self.ranking[i])
+            order = desk_find(&self.desk, self.desk.ranking[i])
             lots = book_lots_at(&self.book, <int> order.side, order.ticks)
             before = order.level_lots
             order.level_lots = lots
-            order.printed_lots = self.printed_at(order)
+            order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
             if lots != before or order.printed_lots:
                 self.fills.on_level(order, before, lots)
         return 0
@@ -373,113 +361,97 @@ cdef class Engine:
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil:
         """Begin a new stretch of intensity for the resting orders of a side."""
         cdef int64_t i
-        if self.resting[1 if side > 0 else 0] == 0:
+        if self.desk.resting[1 if side > 0 else 0] == 0:
             return 0
-        for i in range(self.open_orders):
-            if self.orders[i].side == side and self.orders[i].status != SENT:
-                self.expected_fills += self.fills.expected(&self.orders[i], us)
-                self.fills.draw(&self.orders[i], &self.top, us)
-        self.find_next_due()
+        for i in range(self.desk.open):
+            if self.desk.orders[i].side == side and self.desk.orders[i].status != SENT:
+                self.expected_fills += self.fills.expected(&self.desk.orders[i], us)
+                self.fills.draw(&self.desk.orders[i], &self.top, us)
+        desk_next_due(&self.desk)
         return 0
 
     cdef int fill_due(self, int64_t us) except -1 nogil:
         """Fill what the model drew for this instant, by order id."""
         cdef int64_t i = 0, before
-        while i < self.open_orders:
-            before = self.open_orders
-            if self.orders[i].due_us == us:
-                self.fill(i, us, self.orders[i].lots, self.fills.drawn_by() + BY_DRAW)
-            if self.open_orders == before:
+        while i < self.desk.open:
+            before = self.desk.open
+            if self.desk.orders[i].due_us == us:
+                self.fill(i, us, self.desk.orders[i].lots, self.fills.drawn_by() + BY_DRAW)
+            if self.desk.open == before:
                 i += 1
         return 0
 
     # ------------------------------------------------------------------ orders
 
-    cdef Order* find(self, int64_t order_id) noexcept nogil:
-        """Return the open order of that id; it is there."""
-        cdef int64_t i = 0
-        while self.orders[i].id != order_id:
-            i += 1
-        return &self.orders[i]
-
-    cdef int64_t rank(self) noexcept nogil:
-        """Put the ids of the resting orders into ``ranking``: buys, then sells, best price first, then id."""
-        cdef int64_t side, i, at, n = 0, first
-        if self.ranked >= 0:
-            return self.ranked
-        for side in range(1, -2, -2):
-            first = n
-            for i in range(self.open_orders):
-                if self.orders[i].side != side or self.orders[i].status == SENT:
-                    continue
-                at = n
-                while at > first and side * (self.orders[i].ticks - self.find(self.ranking[at - 1]).ticks) > 0:
-                    self.ranking[at] = self.ranking[at - 1]
-                    at -= 1
-                self.ranking[at] = self.orders[i].id
-                n += 1
-        self.ranked = n
-        return n
-
-    cdef void find_next_message(self) noexcept nogil:
-        cdef int64_t i, us = NEVER
-        for i in range(self.open_orders):
-            if self.orders[i].status == SENT:
-                us = min(us, self.orders[i].active_us)
-            else:
-                us = min(us, min(self.orders[i].cancel_us, self.orders[i].expire_us))
-        self.next_message_us = us
-
-    cdef void find_next_due(self) noexcept nogil:
-        cdef int64_t i, us = NEVER
-        for i in range(self.open_orders):
-            us = min(us, self.orders[i].due_us)
-        self.next_due_us = us
-
     cdef int deliver(self, int64_t us) except -1 nogil:
         """Let the messages of an instant take effect, by order id."""
         cdef int64_t i = 0, before
-        while i < self.open_orders:
-            before = self.open_orders
-            if self.orders[i].status == SENT and self.orders[i].active_us == us:
+        while i < self.desk.open:
+            before = self.desk.open
+            if self.desk.orders[i].status == SENT and self.desk.orders[i].active_us == us:
                 self.arrive(i, us)
-            if self.open_orders == before and self.orders[i].status != SENT:
-                if self.orders[i].cancel_us == us:
+            if self.desk.open == before and self.desk.orders[i].status != SENT:
+                if self.desk.orders[i].amend_us == us:
+                    self.amend_now(&self.desk.orders[i], us)
+                if self.desk.orders[i].cancel_us == us:
                     self.close(i, us, CANCELLED, CANCEL_ACK)
-                elif self.orders[i].expire_us == us:
+                elif self.desk.orders[i].expire_us == us:
                     self.close(i, us, EXPIRED, EXPIRE)
-            if self.open_orders == before:
+            if self.desk.open == before:
                 i += 1
-        self.find_next_message()
+        desk_next_message(&self.desk)
         return 0
 
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
-        """Let an order reach the exchange: it rests, or is rejected."""
-        cdef Order* order = &self.orders[i]
+        """Let an order reach the exchange: it takes, it rests, or it is rejected."""
+        cdef Order* order = &self.desk.orders[i]
+        cdef int64_t before = self.desk.open, met = first_met(&self.market, order)
         cdef int reason = COVERED
         if not self.valid:
             reason = BOOK_INVALID
-        elif order.side > 0 and self.top.ask_ticks and order.ticks >= self.top.ask_ticks:
-            reason = WOULD_CROSS
-        elif order.side < 0 and order.ticks <= self.top.bid_ticks:
+        elif met and order.kind == LIMIT_MAKER:
             reason = WOULD_CROSS
         else:
             reason = self.covered(order, True)
         if reason != COVERED:
             order.status = REJECTED
             record_order(&self.records, order, us, REJECT, reason)
-            self.drop(i)
+            desk_drop(&self.desk, i)
             return 0
         order.status = LIVE if order.cancel_us == NEVER else CANCELLING
-        self.resting[1 if order.side > 0 else 0] += 1
-        self.ranked = -1
+        self.desk.resting[1 if order.side > 0 else 0] += 1
+        self.desk.ranked = -1
+        if met and (order.kind != FOK or takeable(&self.market, order) == order.lots):
+            self.take(i, us)
+            if self.desk.open < before:
+                return 0
+        if order.kind >= IOC:
+            return self.close(i, us, EXPIRED, EXPIRE)
         order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
-        order.printed_lots = self.printed_at(order)
+        order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
         self.fills.on_rest(order, &self.top)
         if self.fills.draws:
-            order.stretch_us = NEVER
             self.redraw(order.side, us)
         self.watch_sides(us)
+        return 0
+
+    cdef int take(self, int64_t i, int64_t us) except -1 nogil:
+        """Fill an order from the other side of the book, level by level; the recorded market stays as it is."""
+        cdef Order* order = &self.desk.orders[i]
+        cdef int64_t ticks = first_met(&self.market, order), left = order.lots, behind
+        cdef Fill fill
+        cdef Trade took
+        while ticks and left:
+            fill.lots = min(left, offered(&self.market, order, ticks))
+            behind = next_met(&self.market, order, ticks)
+            if fill.lots:
+                left -= fill.lots
+                took.us, took.side, took.ticks, took.lots, took.id = us, order.side, ticks, fill.lots, 0
+                prints_add(&self.taken, &took)
+                fill.us, fill.ticks, fill.reason = us, ticks, self.taker_reason
+                fill.fee_e8 = fee_e8(notional_e16(&self.account, ticks, fill.lots), self.account.taker_fee_e8)
+                self.book_order(i, &fill)
+            ticks = behind
         return 0
 
     cdef int covered(self, const Order* order, bint arrives) noexcept nogil:
@@ -489,61 +461,75 @@ cdef class Engine:
         cdef const Order* other
         if not self.enforce_balances:
             return COVERED
-        for i in range(self.open_orders):
-            other = &self.orders[i]
+        for i in range(self.desk.open):
+            other = &self.desk.orders[i]
             if other.side != order.side or other.id == order.id:
                 continue
             if other.status == SENT if arrives else other.cancel_req_us != NEVER:
                 continue
             if other.side > 0:
-                bound_e16 += self.cost_e16(other.ticks, other.lots)
+                bound_e16 += self.cost_e16(other)
             else:
                 bound_lots += other.lots
         if order.side < 0:
             return COVERED if self.account.inventory_lots - bound_lots >= order.lots else INSUFFICIENT_INVENTORY
-        if cash_e16(&self.account) - bound_e16 >= self.cost_e16(order.ticks, order.lots):
+        if cash_e16(&self.account) - bound_e16 >= self.cost_e16(order):
             return COVERED
         return INSUFFICIENT_CASH
 
-    cdef wide cost_e16(self, int64_t ticks, int64_t lots) noexcept nogil:
-        """Return what a buy binds: notional and fee."""
-        return notional_e16(&self.account, ticks, lots) + <wide> fee_e8(&self.account, ticks, lots) * 100000000
+    cdef wide cost_e16(self, const Order* order) noexcept nogil:
+        """Return what a buy binds: its notional and fee, as a taker's where it may take."""
+        cdef wide notional = notional_e16(&self.account, order.ticks, order.lots)
+        cdef int64_t rate_e8 = self.account.maker_fee_e8
+        if order.kind != LIMIT_MAKER and order.status == SENT:
+            rate_e8 = max(rate_e8, self.account.taker_fee_e8)
+        if order.kind == MARKET:
+            notional = taking_notional_e16(&self.market, &self.account, order)
+        return notional + <wide> fee_e8(notional, rate_e8) * 100000000
 
-    cdef void drop(self, int64_t i) noexcept nogil:
-        """Forget an order that has come to its end."""
-        cdef int64_t due_us = self.orders[i].due_us
-        self.open_orders -= 1
-        self.ranked = -1
-        memmove(&self.orders[i], &self.orders[i + 1], (self.open_orders - i) * sizeof(Order))
-        if due_us == self.next_due_us:
-            self.find_next_due()
+    cdef int amend_now(self, Order* order, int64_t us) except -1 nogil:
+        """Let an amendment take effect: fewer lots, the place in the queue kept; too late where they have filled."""
+        cdef int64_t filled = order.placed_lots - order.lots
+        order.amend_us = NEVER
+        if not filled < order.amend_lots < order.placed_lots:
+            return 0
+        order.lots = order.amend_lots - filled
+        order.placed_lots = order.amend_lots
+        return record_order(&self.records, order, us, AMEND, COVERED)
 
     cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil:
         """End a resting order with a row."""
-        cdef Order* order = &self.orders[i]
+        cdef Order* order = &self.desk.orders[i]
         if self.fills.draws:
             self.expected_fills += self.fills.expected(order, us)
-        self.resting[1 if order.side > 0 else 0] -= 1
+        self.desk.resting[1 if order.side > 0 else 0] -= 1
         order.status = status
         record_order(&self.records, order, us, action, COVERED)
-        self.drop(i)
+        desk_drop(&self.desk, i)
         self.watch_sides(us)
         return 0
 
-    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int reason) except -1 nogil:
+    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason) except -1 nogil:
+        """Fill a resting order at its own price."""
+        cdef const Order* order = &self.desk.orders[i]
+        cdef Fill fill
+        fill.us, fill.ticks, fill.lots, fill.reason = us, order.ticks, lots, reason
+        fill.fee_e8 = fee_e8(notional_e16(&self.account, order.ticks, lots), self.account.maker_fee_e8)
+        return self.book_order(i, &fill)
+
+    cdef int book_order(self, int64_t i, const Fill* fill) except -1 nogil:
         """Book a fill: position, cash and fee at once; the rest of the order stays."""
-        cdef Order* order = &self.orders[i]
-        cdef int64_t fee = fee_e8(&self.account, order.ticks, lots)
-        book_fill(&self.account, order.side, order.ticks, lots, fee)
-        order.lots -= lots
+        cdef Order* order = &self.desk.orders[i]
+        book_fill(&self.account, order.side, fill.ticks, fill.lots, fill.fee_e8)
+        order.lots -= fill.lots
         if order.lots == 0:
             order.status = FILLED
-        record_order(&self.records, order, us, FILL, COVERED)
-        record_fill(&self.records, order, us, lots, fee, reason, &self.account)
+        record_order(&self.records, order, fill.us, FILL, COVERED)
+        record_fill(&self.records, order, fill, &self.account)
         if order.lots == 0:
-            self.close(i, us, FILLED, CLOSE_FILLED)
-            self.find_next_message()
-        record_state(&self.records, us, &self.account, self.open_orders)
+            self.close(i, fill.us, FILLED, CLOSE_FILLED)
+            desk_next_message(&self.desk)
+        record_state(&self.records, fill.us, &self.account, self.desk.open)
         return 0
 
     # ------------------------------------------------------------------ quotes
@@ -557,12 +543,15 @@ cdef class Engine:
         self.view.top.us = us
         self.show_last_trade()
         self.view.inventory_lots = self.account.inventory_lots
+        self.view.most_lots = self.account.inventory_lots + desk_lots(&self.desk, 1)
+        self.view.least_lots = self.account.inventory_lots - desk_lots(&self.desk, -1)
         self.view.cash = <double> cash_e16(&self.account) * 1e-16
         want.bid_ticks = want.ask_ticks = NAN
         want.bid_lots = want.ask_lots = self.quote_lots
+        want.bid_kind = want.ask_kind = LIMIT_MAKER
         self.quotes.quote(&self.view, &want)
-        self.reconcile(us, 1, floor(want.bid_ticks), want.bid_lots)
-        self.reconcile(us, -1, ceil(want.ask_ticks), want.ask_lots)
+        self.reconcile(us, 1, floor(want.bid_ticks), want.bid_lots, want.bid_kind)
+        self.reconcile(us, -1, ceil(want.ask_ticks), want.ask_lots, want.ask_kind)
         return 0
 
     cdef void show_last_trade(self) noexcept nogil:
@@ -574,102 +563,105 @@ cdef class Engine:
                 self.event_us[event], self.row_side[row], self.row_ticks[row], self.row_lots[row], self.event_id[event]
             )
 
-    cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots) except -1 nogil:
+    cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil:
         """Keep, cancel or replace the current order of a side; *price* NaN wants none."""
-        cdef int64_t ticks, i = self.current(side)
+        cdef int64_t ticks = 0, i = desk_current(&self.desk, side)
         cdef int reason, slot = 1 if side > 0 else 0
         if isnan(price):
             if i >= 0:
                 self.ask_cancel(i, us, QUOTE_WITHDRAWN)
             self.skipped[slot] = COVERED
             return 0
-        ticks = <int64_t> min(max(price, <double> -MOST_TICKS), <double> MOST_TICKS)
+        if kind != MARKET:
+            ticks = <int64_t> min(max(price, <double> -MOST_TICKS), <double> MOST_TICKS)
         if i >= 0:
-            if self.orders[i].ticks == ticks:
-                if self.refresh_us == 0 or us - self.orders[i].sent_us < self.refresh_us:
+            if self.desk.orders[i].ticks == ticks and self.desk.orders[i].kind == kind:
+                if self.refresh_us == 0 or us - self.desk.orders[i].sent_us < self.refresh_us:
                     self.skipped[slot] = COVERED
                     return 0
                 self.ask_cancel(i, us, REFRESH)
             else:
                 self.ask_cancel(i, us, QUOTE_MOVED)
-        reason = self.send(us, side, ticks, lots - lots % self.step_lots, self.skipped[slot])
+        reason = self.send(us, side, ticks, lots, kind, self.skipped[slot])
         self.skipped[slot] = reason
         return 0
 
-    cdef int64_t current(self, int64_t side) noexcept nogil:
-        """Return where the newest order of a side without a cancel request stands, or -1."""
-        cdef int64_t i = self.open_orders - 1
-        while i >= 0 and (self.orders[i].side != side or self.orders[i].cancel_req_us != NEVER):
-            i -= 1
-        return i
-
     cdef int ask_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
         """Send a cancel; it never overtakes its order."""
-        cdef Order* order = &self.orders[i]
+        cdef Order* order = &self.desk.orders[i]
         order.cancel_req_us = us
         order.cancel_us = max(us + self.cancel_latency_us, order.active_us)
         order.cancel_reason = reason
         if order.status == LIVE:
             order.status = CANCELLING
-            self.next_message_us = min(self.next_message_us, order.cancel_us)
+            self.desk.next_message_us = min(self.desk.next_message_us, order.cancel_us)
         return record_order(&self.records, order, us, CANCEL_REQ, COVERED)
 
-    cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t skipped) except -1 nogil:
+    cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil:
         """Send an order, or return why not; a reason other than *skipped* leaves a row."""
-        cdef Order order
+        cdef Order order = new_order(us, side, ticks, lots - lots % self.step_lots, kind)
+        cdef wide notional = notional_e16(&self.account, ticks, order.lots)
         cdef int reason
-        order.id = 0
-        order.side, order.ticks, order.lots, order.placed_lots = side, ticks, lots, lots
-        order.status = REJECTED
-        order.sent_us = us
-        order.active_us = order.expire_us = order.cancel_req_us = order.cancel_us = NEVER
-        order.cancel_reason = NOT_CANCELLED
-        order.queue_lots = order.level_lots = order.printed_lots = 0
-        order.ahead_lots = 0.0
-        order.due_us = order.stretch_us = NEVER
-        order.delta = 0.0
-        if ticks <= 0:
+        if kind == MARKET:
+            notional = taking_notional_e16(&self.market, &self.account, &order)
+        if ticks <= 0 and kind != MARKET:
             reason = PRICE_NOT_POSITIVE
-        elif lots <= 0:
+        elif order.lots <= 0:
             reason = QUANTITY_BELOW_STEP
-        elif notional_e16(&self.account, ticks, lots) < self.min_notional_e16:
+        elif notional < self.min_notional_e16:
             reason = MIN_NOTIONAL
         else:
             reason = self.covered(&order, False)
         if reason != COVERED:
             if reason != skipped:
+                order.status = REJECTED
                 record_order(&self.records, &order, us, SKIP, reason)
             return reason
         self.last_id += 1
         order.id = self.last_id
-        order.status = SENT
+        order.by_hand = self.by_hand
         order.active_us = us + self.order_latency_us
         if self.ttl_us:
             order.expire_us = order.active_us + self.ttl_us
-        self.make_room()
-        self.orders[self.open_orders] = order
-        self.open_orders += 1
-        self.next_message_us = min(self.next_message_us, order.active_us)
+        desk_add(&self.desk, &order)
         record_order(&self.records, &order, us, PLACE, COVERED)
         return COVERED
 
-    cdef int make_room(self) except -1 nogil:
-        cdef int64_t room = 2 * self.room + 8
-        if self.open_orders < self.room:
-            return 0
-        self.orders = <Order*> realloc(self.orders, room * sizeof(Order))
-        self.ranking = <int64_t*> realloc(self.ranking, room * sizeof(int64_t))
-        if self.orders is NULL or self.ranking is NULL:
-            with gil:
-                raise MemoryError(f"no memory for {room} open orders")
-        self.room = room
-        return 0
+    # ------------------------------------------------------------------ orders from outside
+
+    def place(self, int64_t side, int64_t ticks, int64_t lots, int64_t kind) -> int:
+        """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
+        self.by_hand = True
+        reason = self.send(self.now_us, side, 0 if kind == MARKET else ticks, lots, kind, COVERED)
+        self.by_hand = False
+        return self.last_id if reason == COVERED else 0
+
+    def cancel(self, int64_t order_id) -> bool:
+        """Ask for a cancel now; return False where no such order is open or its cancel is on its way."""
+        cdef Order* order = desk_find(&self.desk, order_id)
+        if order is NULL or order.cancel_req_us != NEVER:
+            return False
+        self.ask_cancel(order - self.desk.orders, self.now_us, ASKED)
+        return True
+
+    def amend(self, int64_t order_id, int64_t lots) -> bool:
+        """Ask for fewer lots in all; return False where that cannot be, or an amendment is on its way."""
+        cdef Order* order = desk_find(&self.desk, order_id)
+        if order is NULL or order.amend_us != NEVER:
+            return False
+        if not order.placed_lots - order.lots < lots < order.placed_lots or lots % self.step_lots:
+            return False
+        order.amend_us = max(self.now_us + self.order_latency_us, order.active_us)
+        order.amend_lots = lots
+        if order.status != SENT:
+            self.desk.next_message_us = min(self.desk.next_message_us, order.amend_us)
+        return True
 
     # ------------------------------------------------------------------ counters and the journal
 
     cdef void watch_sides(self, int64_t us) noexcept nogil:
         """Count the time during which the book is valid and we rest on both sides."""
-        cdef bint both = self.valid and self.resting[0] and self.resting[1]
+        cdef bint both = self.valid and self.desk.resting[0] and self.desk.resting[1]
         if both and self.two_sided_since_us == NEVER:
             self.two_sided_since_us = us
         elif not both and self.two_sided_since_us != NEVER:
@@ -681,9 +673,9 @@ cdef class Engine:
         cdef int64_t i
         expected = self.expected_fills
         if self.fills.draws:
-            for i in range(self.open_orders):
-                if self.orders[i].status != SENT:
-                    expected += self.fills.expected(&self.orders[i], self.now_us)
+            for i in range(self.desk.open):
+                if self.desk.orders[i].status != SENT:
+                    expected += self.fills.expected(&self.desk.orders[i], self.now_us)
         valid_us = self.valid_us + (self.now_us - self.valid_since_us if self.valid and self.begun else 0)
         two_sided_us = self.two_sided_us
         if self.two_sided_since_us != NEVER:
@@ -703,6 +695,6 @@ cdef class Engine:
             fills=handed(&self.records.fills),
             state=handed(&self.records.state),
             mids=handed(&self.records.mids),
-            fill_reasons=self.fills.reasons,
+            fill_reasons=(*self.fills.reasons, "taker:book"),
             counters=counters,
         )

@@ -60,12 +60,12 @@ cdef int record_order(Records* records, const Order* order, int64_t us, int acti
 
 
 cdef int record_fill(
-    Records* records, const Order* order, int64_t us, int64_t lots, int64_t fee, int reason, const Account* account
+    Records* records, const Order* order, const Fill* fill, const Account* account
 ) except -1 nogil:
     """Write a fill; the account has booked it."""
     cdef int64_t* row = new_row(&records.fills)
-    row[0], row[1], row[2], row[3], row[4] = us, order.id, order.side, order.ticks, lots
-    row[5], row[6], row[7], row[8] = fee, reason, records.mid2, account.inventory_lots
+    row[0], row[1], row[2], row[3], row[4] = fill.us, order.id, order.side, fill.ticks, fill.lots
+    row[5], row[6], row[7], row[8] = fill.fee_e8, fill.reason, records.mid2, account.inventory_lots
     return 0
 
 

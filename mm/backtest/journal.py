@@ -32,7 +32,8 @@ ORDER_COLUMNS = (
 FILL_COLUMNS = ("us", "order_id", "side", "ticks", "lots", "fee_e8", "reason", "mid2_ticks", "inventory_lots")
 STATE_COLUMNS = ("us", "inventory_lots", "cash_tl", "fees_e8", "mid2_ticks", "open_orders")
 
-ACTIONS = ("PLACE", "CANCEL_REQ", "CANCEL_ACK", "FILL", "CLOSE_FILLED", "EXPIRE", "REJECT", "SKIP")
+ACTIONS = ("PLACE", "CANCEL_REQ", "CANCEL_ACK", "FILL", "CLOSE_FILLED", "EXPIRE", "REJECT", "SKIP", "AMEND")
+KINDS = ("LIMIT_MAKER", "LIMIT", "IOC", "FOK", "MARKET")  # how an order wants to be filled
 STATUSES = ("SENT", "LIVE", "CANCELLING", "CANCELLED", "FILLED", "EXPIRED", "REJECTED")
 # Codes are positions; 0 is "no reason".
 REJECT_REASONS = (
@@ -45,7 +46,7 @@ REJECT_REASONS = (
     "price_not_positive",
     "quantity_below_step",
 )
-CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break")
+CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked")
 
 
 @dataclass(frozen=True)

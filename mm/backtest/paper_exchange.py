@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING
 
 from mm.backtest._engine import Engine
 from mm.backtest.fills.base import FillModel, PythonFillModel
+from mm.backtest.journal import KINDS
 from mm.backtest.quotes.base import PythonQuoteModel, QuoteModel
 from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
-from mm.errors import Mismatch
+from mm.errors import Mismatch, UsageError
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.tape import Tape
 
 STRIDE_US = 3600 * US_PER_S  # between two looks at signals and two steps of a progress bar
+MOST = 10**15  # of ticks and of lots
 MARGIN_TICKS = 1 << 20  # beyond the best prices of a tape, what its book holds densely
 
 
@@ -61,6 +63,47 @@ class PaperExchange:
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*."""
         self._engine.advance(until_us)
+
+    def place(self, side: int, ticks: int, lots: int, kind: str = "LIMIT_MAKER") -> int:
+        """Send an order at the instant that was played up to, beside those of the quote model.
+
+        Args:
+            side: +1 buy, -1 sell.
+            ticks: Price in ticks; a ``MARKET`` order's is not looked at.
+            lots: Quantity in lots, cut down to whole steps of the exchange.
+            kind: ``LIMIT_MAKER``, ``LIMIT``, ``IOC``, ``FOK`` or ``MARKET``.
+
+        Returns:
+            Its id, or 0 where it was not sent: the journal's ``SKIP`` row says why.
+
+        Raises:
+            UsageError: If *side* or *kind* is not one of these, or a number is out of range.
+        """
+        if side not in (1, -1) or kind not in KINDS or not 0 <= ticks <= MOST or not 0 <= lots <= MOST:
+            raise UsageError(
+                f"place({side}, {ticks}, {lots}, {kind!r}): side is +1 or -1, ticks and lots are 0 to {MOST}, "
+                f"kind is one of {', '.join(KINDS)}"
+            )
+        return self._engine.place(side, ticks, lots, KINDS.index(kind))
+
+    def cancel(self, order_id: int) -> bool:
+        """Ask for the cancel of an open order, also one of the quote model; it takes effect after its latency.
+
+        Returns:
+            False where no such order is open, or its cancel is on its way.
+        """
+        return self._engine.cancel(order_id)
+
+    def amend(self, order_id: int, lots: int) -> bool:
+        """Ask for an order's quantity to be *lots* in all, fewer than it was placed with; its queue place is kept.
+
+        It takes effect an order latency later, and comes to nothing where as many have filled by then.
+
+        Returns:
+            False where no such order is open, *lots* is no whole number of steps between what has filled and what
+            was placed, or an amendment is on its way.
+        """
+        return self._engine.amend(order_id, lots)
 
     def run(self, tape: "Tape", step: Callable[[int], None] | None = None) -> None:
         """Play a whole tape; *step* is told the µs of tape that went by, every hour of it."""

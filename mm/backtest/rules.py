@@ -19,6 +19,7 @@ class Rules:
         refresh_us: Age from which an unchanged order is replaced; 0 is never.
         state_us: Between two state rows of the grid.
         maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
+        taker_fee_e8: Taker fee rate in 1e-8.
         enforce_balances: Whether cash and inventory bind orders.
         start_cash_e8: Cash at the start, 1e-8 of the quote asset.
         start_lots: Inventory at the start, lots.
@@ -37,6 +38,7 @@ class Rules:
     refresh_us: int = 0
     state_us: int = 1_000_000
     maker_fee_e8: int = 100_000
+    taker_fee_e8: int = 100_000
     enforce_balances: bool = True
     start_cash_e8: int = 100_000_000_000
     start_lots: int = 0
@@ -47,7 +49,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         positive = {"tick_e8", "lot_e8", "requote_us", "state_us", "quote_lots", "step_lots", "sigma_window_s"}
-        signed = {"maker_fee_e8", "start_cash_e8", "start_lots"}  # rebates and debts are real
+        signed = {"maker_fee_e8", "taker_fee_e8", "start_cash_e8", "start_lots"}  # rebates and debts are real
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name not in signed and value < (field.name in positive):

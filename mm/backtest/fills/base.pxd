@@ -11,6 +11,14 @@ cdef enum Status:
     EXPIRED = 5
     REJECTED = 6
 
+# How an order wants to be filled: positions in the kinds of journal.py.
+cdef enum OrderKind:
+    LIMIT_MAKER = 0         # rejected where it would cross
+    LIMIT = 1               # takes what it crosses, the rest rests
+    IOC = 2                 # takes what it crosses, the rest expires
+    FOK = 3                 # all at once or not at all
+    MARKET = 4              # at any price
+
 cdef int64_t NEVER
 
 cdef struct Order:
@@ -19,6 +27,8 @@ cdef struct Order:
     int64_t ticks
     int64_t lots            # what is left
     int64_t placed_lots
+    int64_t kind
+    int64_t by_hand         # whether it was placed from outside, not for the quote model
     int64_t status
     int64_t sent_us
     int64_t active_us       # when it reaches the exchange
@@ -26,6 +36,8 @@ cdef struct Order:
     int64_t cancel_req_us   # NEVER where no cancel is on its way
     int64_t cancel_us       # when the cancel takes effect
     int64_t cancel_reason
+    int64_t amend_us        # when the quantity it was amended to takes effect, or NEVER
+    int64_t amend_lots
     double ahead_lots       # a queue model's own note
     int64_t queue_lots      # the same in whole lots, rounded up, for Python models
     int64_t level_lots      # displayed at its price, as last seen

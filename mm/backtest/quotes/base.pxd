@@ -7,6 +7,8 @@ from mm.backtest.fills.base cimport Top, Trade
 cdef struct View:
     Top top
     int64_t inventory_lots
+    int64_t most_lots       # inventory if every open buy fills, and no sell
+    int64_t least_lots      # inventory if every open sell fills, and no buy
     int64_t quote_lots      # the clip
     double cash             # quote asset
     double sigma_ticks      # per root second, NaN while unknown
@@ -18,6 +20,8 @@ cdef struct Want:
     double ask_ticks
     int64_t bid_lots
     int64_t ask_lots
+    int64_t bid_kind        # LIMIT_MAKER unless the model says otherwise
+    int64_t ask_kind
 
 cdef class QuoteModel:
     cdef readonly str name          # as results show it

@@ -9,6 +9,7 @@ from mm.backtest.fills.base cimport TradeView
 
 import math
 
+from mm.backtest.journal import KINDS
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.user_model import raised
 from mm.errors import ModelError, UsageError
@@ -70,6 +71,16 @@ cdef class QuoteView:
     def inventory_lots(self) -> int:
         """What we hold, in lots."""
         return self.seen().inventory_lots
+
+    @property
+    def most_lots(self) -> int:
+        """What we hold if every open buy fills and no sell does; orders on their way count."""
+        return self.seen().most_lots
+
+    @property
+    def least_lots(self) -> int:
+        """What we hold if every open sell fills and no buy does; orders on their way count."""
+        return self.seen().least_lots
 
     @property
     def quote_lots(self) -> int:
@@ -136,6 +147,8 @@ cdef class PythonQuoteModel(QuoteModel):
             want.ask_ticks = self.price("ask", answer.ask_ticks)
             want.bid_lots = self.lots("bid", answer.bid_lots, want.bid_lots)
             want.ask_lots = self.lots("ask", answer.ask_lots, want.ask_lots)
+            want.bid_kind = self.kind("bid", answer.bid_kind)
+            want.ask_kind = self.kind("ask", answer.ask_kind)
         return 0
 
     cdef double price(self, str side, object ticks) except? -1.0:
@@ -161,3 +174,11 @@ cdef class PythonQuoteModel(QuoteModel):
                 f"{type(self.model).__name__}.quote answered {side}_lots={lots!r}; it must be a whole number of lots, 0 or more"
             )
         return lots.__index__()
+
+    cdef int64_t kind(self, str side, object kind) except -1:
+        """Return the position of an order kind of the answer."""
+        if kind not in KINDS:
+            raise ModelError(
+                f"{type(self.model).__name__}.quote answered {side}_kind={kind!r}; it must be one of {', '.join(KINDS)}"
+            )
+        return KINDS.index(kind)

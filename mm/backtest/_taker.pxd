@@ -1,0 +1,54 @@
+# What an order of ours would take from the other side of the recorded book.
+
+from libc.stdint cimport int64_t
+
+from mm.backtest._account cimport Account, notional_e16, wide
+from mm.backtest._book cimport Book, book_after, book_lots_at
+from mm.backtest._prints cimport Prints, prints_at
+from mm.backtest.fills.base cimport MARKET, Order
+
+# The market an order meets: its book, and what we took from it since its last event.
+cdef struct Market:
+    const Book* book
+    const Prints* taken
+
+
+cdef inline int64_t accepted(const Order* order, int64_t ticks) noexcept nogil:
+    """Return a price of the other side if the order accepts it, 0 otherwise."""
+    return ticks if ticks and (order.kind == MARKET or order.side * (order.ticks - ticks) >= 0) else 0
+
+
+cdef inline int64_t first_met(const Market* market, const Order* order) noexcept nogil:
+    """Return the other side's best price if the order accepts it, 0 otherwise."""
+    return accepted(order, market.book.best_ask if order.side > 0 else market.book.best_bid)
+
+
+cdef inline int64_t next_met(const Market* market, const Order* order, int64_t ticks) noexcept nogil:
+    """Return the other side's next price behind *ticks* if the order accepts it, 0 otherwise."""
+    return accepted(order, book_after(market.book, <int> -order.side, ticks))
+
+
+cdef inline int64_t offered(const Market* market, const Order* order, int64_t ticks) noexcept nogil:
+    """Return the lots the other side displays at a price, less what we took of them since the last book event."""
+    return max(book_lots_at(market.book, <int> -order.side, ticks) - prints_at(market.taken, order.side, ticks), 0)
+
+
+cdef inline int64_t takeable(const Market* market, const Order* order) noexcept nogil:
+    """Return how many of its lots an order could take at once."""
+    cdef int64_t ticks = first_met(market, order), lots = 0
+    while ticks and lots < order.lots:
+        lots += offered(market, order, ticks)
+        ticks = next_met(market, order, ticks)
+    return min(lots, order.lots)
+
+
+cdef inline wide taking_notional_e16(const Market* market, const Account* account, const Order* order) noexcept nogil:
+    """Return what an order would pay, or get, for what it could take at once."""
+    cdef int64_t ticks = first_met(market, order), left = order.lots, lots
+    cdef wide notional = 0
+    while ticks and left:
+        lots = min(left, offered(market, order, ticks))
+        notional += notional_e16(account, ticks, lots)
+        left -= lots
+        ticks = next_met(market, order, ticks)
+    return notional

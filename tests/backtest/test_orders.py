@@ -1,0 +1,373 @@
+"""Orders of every kind, and every race in an order's life, followed by hand.
+
+The book at 0: bids 10 lots at 100 and 20 at 99, asks 10 at 102 and 20 at 103.
+"""
+
+import pytest
+from fill_lab import ASKS, BEGIN_US, BIDS, TEST, bought, depth, sold
+
+from mm.backtest.fills.queue import QueueRiskAverse
+from mm.backtest.fills.trade_cross import TradeCross
+from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.view import Quotes
+from mm.backtest.rules import Rules
+from mm.backtest.tape import Tape
+from mm.errors import ModelError, UsageError
+
+LATENCY, CANCEL = 100, 60
+END = (10_000, "depth", [(98, 1)], [])
+
+
+class Nothing:
+    """A quote model that wants nothing: all orders come by hand."""
+
+    def quote(self, _view):
+        return None
+
+
+class Desk:
+    """An exchange with the book above, played step by step; times count from the snapshot."""
+
+    def __init__(self, events=(), *, fills=None, quotes=None, **rules):
+        told = [(BEGIN_US, "snapshot", BIDS, ASKS), *((BEGIN_US + us, *rest) for us, *rest in (*events, END))]
+        terms = {
+            "order_latency_us": LATENCY,
+            "cancel_latency_us": CANCEL,
+            "enforce_balances": False,
+            "taker_fee_e8": 200_000,
+        }
+        self.exchange = PaperExchange(
+            quotes or Nothing(), fills or TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, **(terms | rules))
+        )
+        self.exchange.attach(Tape.of(TEST, told))
+        self.to(0)
+
+    def to(self, us):
+        self.exchange.advance(BEGIN_US + us)
+        return self
+
+    def place(self, *order):
+        return self.exchange.place(*order)
+
+    def end(self):
+        """Return the rows of orders and the fills, instants counted from the snapshot."""
+        self.to(10_000)
+        journal = self.exchange.journal()
+        orders = [
+            (us - BEGIN_US, number, ACTIONS[action], STATUSES[status], left, REJECT_REASONS[no] or CANCEL_REASONS[why])
+            for us, number, action, status, _, _, _, left, *_, no, why in journal.orders.tolist()
+        ]
+        fills = [
+            (us - BEGIN_US, ticks, lots, journal.fill_reasons[reason])
+            for us, _, _, ticks, lots, _, reason, *_ in journal.fills.tolist()
+        ]
+        self.fees_e8 = [row[5] for row in journal.fills.tolist()]
+        self.state = journal.state.tolist()
+        return orders, fills
+
+
+def actions(orders):
+    return [(us, action, status) for us, _, action, status, *_ in orders]
+
+
+# Kinds
+
+
+def test_a_limit_maker_that_would_cross_is_rejected():
+    """It never takes."""
+    desk = Desk()
+    desk.place(1, 102, 5)
+    orders, fills = desk.end()
+    assert actions(orders) == [(0, "PLACE", "SENT"), (100, "REJECT", "REJECTED")]
+    assert orders[1][-1] == "would_cross"
+    assert fills == []
+
+
+def test_a_limit_takes_what_it_crosses_and_rests_with_the_rest():
+    """A buy of 15 at 102 takes the 10 offered; 5 rest at 102 until a seller comes."""
+    desk = Desk([sold(500, 102, 9)])
+    desk.place(1, 102, 15, "LIMIT")
+    orders, fills = desk.end()
+    assert fills == [(100, 102, 10, "taker:book"), (500, 102, 5, "trade_cross:trade")]
+    assert [(row[2], row[4]) for row in orders] == [("PLACE", 15), ("FILL", 5), ("FILL", 0), ("CLOSE_FILLED", 0)]
+
+
+def test_taking_walks_the_book_and_pays_the_taker_fee():
+    """10 at 102 and 3 at 103, each at its own price, at 0.2 % rather than 0.1 %."""
+    desk = Desk()
+    desk.place(1, 105, 13, "LIMIT")
+    _, fills = desk.end()
+    assert fills == [(100, 102, 10, "taker:book"), (100, 103, 3, "taker:book")]
+    unit_e16 = TEST.tick_e8 * TEST.lot_e8
+    assert desk.fees_e8 == [102 * 10 * unit_e16 * 200_000 // 10**16, round(103 * 3 * unit_e16 * 200_000 / 10**16)]
+    assert desk.state[-1][1] == 13
+    assert desk.state[-1][2] == -(102 * 10 + 103 * 3)
+
+
+def test_an_ioc_takes_and_lets_the_rest_expire():
+    """10 of 15 at 102; nothing rests for the seller who comes later."""
+    desk = Desk([sold(500, 102, 9)])
+    desk.place(1, 102, 15, "IOC")
+    orders, fills = desk.end()
+    assert fills == [(100, 102, 10, "taker:book")]
+    assert actions(orders)[-1] == (100, "EXPIRE", "EXPIRED")
+    assert orders[-1][4] == 5
+
+
+def test_an_ioc_that_meets_nothing_expires():
+    """Nobody offers at 101."""
+    desk = Desk()
+    desk.place(1, 101, 5, "IOC")
+    orders, fills = desk.end()
+    assert fills == []
+    assert actions(orders)[-1] == (100, "EXPIRE", "EXPIRED")
+
+
+@pytest.mark.parametrize(("lots", "ticks", "filled"), [(30, 103, 30), (31, 103, 0), (11, 102, 0), (10, 102, 10)])
+def test_a_fok_fills_whole_or_not_at_all(lots, ticks, filled):
+    """10 at 102 and 20 at 103 are 30 at 103 or better."""
+    desk = Desk()
+    desk.place(1, ticks, lots, "FOK")
+    orders, fills = desk.end()
+    assert sum(fill[2] for fill in fills) == filled
+    assert orders[-1][3] == ("FILLED" if filled else "EXPIRED")
+
+
+def test_a_market_order_takes_at_any_price():
+    """It sells 25: 10 at 100 and 15 at 99; its row has no price."""
+    desk = Desk()
+    desk.place(-1, 0, 25, "MARKET")
+    _, fills = desk.end()
+    assert fills == [(100, 100, 10, "taker:book"), (100, 99, 15, "taker:book")]
+
+
+def test_a_market_order_larger_than_the_book_expires_with_its_rest():
+    """30 are bid for."""
+    desk = Desk()
+    desk.place(-1, 0, 40, "MARKET")
+    orders, fills = desk.end()
+    assert sum(fill[2] for fill in fills) == 30
+    assert (orders[-1][2], orders[-1][4]) == ("EXPIRE", 10)
+
+
+def test_what_we_took_is_gone_until_the_book_speaks_again():
+    """Two orders do not take the same ten lots; after the next book message they are displayed anew."""
+    desk = Desk([depth(200, bids=[(98, 5)])])
+    desk.place(1, 102, 7, "IOC")
+    desk.place(1, 102, 7, "IOC")
+    desk.to(150).place(1, 102, 7, "IOC")
+    _, fills = desk.end()
+    assert [(us, lots) for us, _, lots, _ in fills] == [(100, 7), (100, 3), (250, 7)]
+
+
+def test_an_order_meets_the_book_of_its_arrival():
+    """The ask moved away while the order travelled."""
+    desk = Desk([depth(50, asks=[(102, 0)])])
+    desk.place(1, 102, 5, "IOC")
+    orders, fills = desk.end()
+    assert fills == []
+    assert orders[-1][2] == "EXPIRE"
+
+
+# Races
+
+
+def test_a_fill_while_the_cancel_travels():
+    """Asked at 500, in force at 560; the seller of 550 still meets us."""
+    desk = Desk([sold(550, 100, 2)])
+    number = desk.place(1, 100, 5)
+    assert desk.to(500).exchange.cancel(number)
+    orders, fills = desk.end()
+    assert fills == [(550, 100, 2, "trade_cross:trade")]
+    assert actions(orders) == [
+        (0, "PLACE", "SENT"),
+        (500, "CANCEL_REQ", "CANCELLING"),
+        (550, "FILL", "CANCELLING"),
+        (560, "CANCEL_ACK", "CANCELLED"),
+    ]
+    assert orders[-1][4:] == (3, "asked")
+
+
+def test_an_exact_fill_leaves_nothing_to_cancel():
+    """The cancel on its way finds no order: no acknowledgement."""
+    desk = Desk([sold(550, 100, 5)])
+    number = desk.place(1, 100, 5)
+    desk.to(500).exchange.cancel(number)
+    orders, _ = desk.end()
+    assert actions(orders)[-2:] == [(550, "FILL", "FILLED"), (550, "CLOSE_FILLED", "FILLED")]
+
+
+def test_a_cancel_before_the_order_is_live_does_not_overtake_it():
+    """Asked at 10, it would be in force at 70; the order arrives at 100 and is cancelled there."""
+    desk = Desk([sold(100, 100, 5)])
+    number = desk.place(1, 100, 5)
+    assert desk.to(10).exchange.cancel(number)
+    orders, fills = desk.end()
+    assert fills == []
+    assert actions(orders) == [
+        (0, "PLACE", "SENT"),
+        (10, "CANCEL_REQ", "SENT"),
+        (100, "CANCEL_ACK", "CANCELLED"),
+    ]
+
+
+def test_an_ioc_takes_although_its_cancel_came_with_it():
+    """It took at its arrival; there was nothing left to cancel."""
+    desk = Desk()
+    number = desk.place(1, 102, 5, "IOC")
+    desk.to(10).exchange.cancel(number)
+    _, fills = desk.end()
+    assert fills == [(100, 102, 5, "taker:book")]
+
+
+def test_an_order_that_expires_does_not_fill_at_that_instant():
+    """Our messages come before the market."""
+    desk = Desk([sold(400, 100, 5)], ttl_us=300)
+    desk.place(1, 100, 5)
+    orders, fills = desk.end()
+    assert fills == []
+    assert actions(orders)[-1] == (400, "EXPIRE", "EXPIRED")
+
+
+def test_a_second_cancel_and_the_cancel_of_nothing_say_no():
+    """One request is enough, and a filled order is gone."""
+    desk = Desk([sold(200, 100, 5)])
+    first, second = desk.place(1, 100, 5), desk.place(1, 99, 5)
+    desk.to(300)
+    assert not desk.exchange.cancel(first)
+    assert desk.exchange.cancel(second)
+    assert not desk.exchange.cancel(second)
+    assert not desk.exchange.cancel(99)
+
+
+# Amendments
+
+
+def test_an_amendment_keeps_the_place_in_the_queue():
+    """Ten ahead; amended from 5 to 2, the 12th lot of a print is still ours and the 13th is not."""
+    desk = Desk([sold(500, 100, 20)], fills=QueueRiskAverse())
+    number = desk.place(1, 100, 5)
+    assert desk.to(200).exchange.amend(number, 2)
+    orders, fills = desk.end()
+    assert fills == [(500, 100, 2, "queue:trade")]
+    assert (300, number, "AMEND", "LIVE", 2, "") in orders
+
+
+def test_an_amendment_counts_what_has_filled():
+    """5, of which 2 have filled, become 3: one is left."""
+    desk = Desk([sold(150, 100, 2), sold(500, 100, 9)])
+    number = desk.place(1, 100, 5)
+    assert desk.to(200).exchange.amend(number, 3)
+    _, fills = desk.end()
+    assert [fill[2] for fill in fills] == [2, 1]
+
+
+def test_an_amendment_that_comes_too_late_changes_nothing():
+    """While it travels, as many fill as it would have left."""
+    desk = Desk([sold(250, 100, 3), sold(500, 100, 9)])
+    number = desk.place(1, 100, 5)
+    assert desk.to(200).exchange.amend(number, 3)
+    orders, fills = desk.end()
+    assert [fill[2] for fill in fills] == [3, 2]
+    assert "AMEND" not in [row[2] for row in orders]
+
+
+@pytest.mark.parametrize("lots", [0, 5, 6, -1])
+def test_an_amendment_only_ever_takes_away(lots):
+    """More lots would need a new place in the queue."""
+    desk = Desk()
+    number = desk.place(1, 100, 5)
+    assert not desk.to(200).exchange.amend(number, lots)
+
+
+def test_one_amendment_at_a_time():
+    """The second is refused while the first travels."""
+    desk = Desk()
+    number = desk.place(1, 100, 5)
+    desk.to(200)
+    assert desk.exchange.amend(number, 4)
+    assert not desk.exchange.amend(number, 3)
+    assert desk.to(400).exchange.amend(number, 3)
+
+
+# Money
+
+
+def test_a_taker_needs_the_money_for_its_price_and_the_larger_fee():
+    """A buy of 10 at 102 binds 102 x 10 and 0.2 %; one unit less is not enough."""
+    unit_e16 = TEST.tick_e8 * TEST.lot_e8
+    needed_e8 = (102 * 10 * unit_e16 + 10**8 - 1) // 10**8 + 102 * 10 * unit_e16 * 200_000 // 10**16
+    for cash, sent in ((needed_e8, True), (needed_e8 - 1, False)):
+        desk = Desk(enforce_balances=True, start_cash_e8=cash)
+        assert bool(desk.place(1, 102, 10, "LIMIT")) is sent
+
+
+def test_a_market_buy_binds_what_the_book_asks_for_it():
+    """10 at 102 and 5 at 103, and the fee."""
+    unit_e16 = TEST.tick_e8 * TEST.lot_e8
+    notional_e16 = (102 * 10 + 103 * 5) * unit_e16
+    needed_e8 = -(-notional_e16 // 10**8) + round(notional_e16 * 200_000 / 10**16)
+    for cash, sent in ((needed_e8, True), (needed_e8 - 1, False)):
+        desk = Desk(enforce_balances=True, start_cash_e8=cash)
+        assert bool(desk.place(1, 0, 15, "MARKET")) is sent
+
+
+def test_orders_on_their_way_bind_money_too():
+    """Two buys in one instant cannot spend the same cash."""
+    unit_e16 = TEST.tick_e8 * TEST.lot_e8
+    desk = Desk(enforce_balances=True, start_cash_e8=100 * 15 * unit_e16 // 10**8)
+    assert desk.place(1, 100, 10)
+    assert not desk.place(1, 100, 10)
+    orders, _ = desk.end()
+    assert (orders[-1][2], orders[-1][-1]) == ("SKIP", "insufficient_cash")
+
+
+# Quote models
+
+
+class Taker:
+    """Buys at the market once, and looks at its worst case."""
+
+    def __init__(self, kind):
+        self.kind, self.seen = kind, []
+
+    def quote(self, view):
+        self.seen.append((view.inventory_lots, view.most_lots, view.least_lots))
+        return Quotes(view.ask_ticks, None, 4, bid_kind=self.kind) if len(self.seen) == 1 else None
+
+
+@pytest.mark.parametrize("kind", ["LIMIT", "IOC", "FOK", "MARKET"])
+def test_a_quote_model_may_take(kind):
+    """At 0 it wants to buy at the best ask; at 1000 the inventory is there."""
+    model = Taker(kind)
+    desk = Desk(quotes=model, requote_us=1_000, order_latency_us=50)
+    _, fills = desk.end()
+    assert fills == [(50, 102, 4, "taker:book")]
+    assert model.seen[:2] == [(0, 0, 0), (4, 4, 4)]
+
+
+def test_orders_on_their_way_count_in_the_worst_case():
+    """5 sent, 3 resting to sell: at worst 5 long or 3 short."""
+    model = Taker("LIMIT_MAKER")
+    desk = Desk(quotes=model, requote_us=1_000)
+    desk.place(-1, 103, 3)
+    desk.to(950).place(1, 99, 5)
+    desk.end()
+    assert model.seen[1] == (0, 5, -3)
+
+
+def test_an_unknown_kind_is_refused_by_name():
+    """The model, the value and what it may be."""
+    with pytest.raises(ModelError, match=r"Taker.quote answered bid_kind='STOP'; it must be one of LIMIT_MAKER, LIMIT"):
+        Desk(quotes=Taker("STOP"))
+    with pytest.raises(UsageError, match="kind is one of LIMIT_MAKER"):
+        Desk().place(1, 100, 5, "STOP")
+
+
+def test_orders_by_hand_are_none_of_the_quote_models():
+    """A model that withdraws its quotes leaves ours alone."""
+    desk = Desk([bought(5_000, 103, 4)], requote_us=500)
+    desk.place(-1, 103, 4)
+    _, fills = desk.end()
+    assert fills == [(5_000, 103, 4, "trade_cross:trade")]

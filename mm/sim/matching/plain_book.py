@@ -113,7 +113,7 @@ class PlainBook:
 
     def open_orders(self, account: int) -> list[int]:
         """Return the ids of an account's resting orders, ascending."""
-        return sorted(order_id for order_id, order in self._resting.items() if order.account == account)
+        return [order_id for order_id, order in self._resting.items() if order.account == account]
 
     @property
     def resting(self) -> int:

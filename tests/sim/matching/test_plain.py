@@ -101,9 +101,12 @@ def test_a_maker_order_that_would_match_is_refused(asks):
     """It takes no id and changes nothing, whoever owns what it would meet."""
     assert asks.submit(11, ME, BUY, 101, 1, MAKER) == WOULD_CROSS
     assert told(asks) == [refuse(ME, BUY, 101, 1)]
-    assert asks.last_order_id == 3
+    asks.cancel(11, 2)
+    asks.take_log()
+    assert asks.submit(11, ME, BUY, 101, 1, MAKER, STP_EXPIRE_MAKER) == WOULD_CROSS
+    assert (told(asks), asks.last_order_id) == ([refuse(ME, BUY, 101, 1)], 3)
     assert asks.submit(11, ME, BUY, 100, 1, MAKER) == 4
-    assert told(asks) == [new(4, ME, BUY, 100, 1, MAKER), rest(4, ME, BUY, 100, 1), level(4, BUY, 100, 1, 4)]
+    assert told(asks) == [new(4, ME, BUY, 100, 1, MAKER), rest(4, ME, BUY, 100, 1), level(4, BUY, 100, 1, 5)]
 
 
 def test_what_is_left_of_an_ioc_expires(asks):

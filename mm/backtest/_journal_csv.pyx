@@ -15,7 +15,7 @@ from itertools import accumulate
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from mm.backtest._decimals cimport power_of_ten, put_decimal, put_fixed, put_signed, put_whole, wide_t
+from mm._decimals cimport power_of_ten, put_decimal, put_fixed, put_signed, put_whole, wide_t
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS

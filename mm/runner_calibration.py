@@ -9,6 +9,7 @@ from mm.runs import Run
 
 POINTS = "calibration_points.csv"
 FIT = "poisson_fit.json"
+ADVERSE = "adverse_selection.csv"
 
 
 @runner("calibration", Day, Market, Calibration, Fit, Execution, Account, method="calib_method")
@@ -21,20 +22,24 @@ def main(
     execution: Execution,
     account: Account,
 ) -> None:
-    """Measure how often trades reach each distance on one day, and fit A and k.
+    """Measure how often trades reach each distance, and fit A and k; several days are pooled.
 
     Example: mm calibrate --symbol BTCUSDT --day 20251216 --method ladder --deltas 1,2,3,5,8,13
     """
     from mm import assemble
+    from mm.calibration.adverse_selection import adverse_selection, write_adverse_selection
+    from mm.calibration.artefact import artefact
     from mm.calibration.calibrate import measure
     from mm.calibration.points import write_points
 
-    tape = assemble.one_tape(run, day, market)
+    tapes = assemble.tapes(run, day, market)
+    rules = assemble.rules(tapes[0], execution, account)
     with run.timing("play"):
-        found = measure(tape, assemble.recipe(calibration, fit, account.seed), assemble.rules(tape, execution, account))
+        found = measure(tapes, assemble.recipe(calibration, fit, account.seed), rules)
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)
-        run.path(FIT).write_text(json.dumps(found.fit.to_json(), indent=1) + "\n", encoding="utf-8")
+        run.path(FIT).write_text(json.dumps(artefact(found), indent=1) + "\n", encoding="utf-8")
+        write_adverse_selection(run.path(ADVERSE), adverse_selection(found.meter))
         for name, result in found.runs.items():
             result.write_tables(run.path(f"runs/{name}"))
     run.artefact = FIT

@@ -227,9 +227,11 @@ class Meter:
 
 def measure(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules: Rules | None = None) -> Calibration:
     """Calibrate whole days and return the fit with what it rests on and what stands beside it."""
+    from mm.calibration.spreads import large_tick
+
     meter = Meter(tape, recipe or Recipe(), rules)
     fit, measured = meter.fit(meter.start_us, meter.end_us)
-    return Calibration(fit, measured, meter)
+    return Calibration(replace(fit, warnings=(*fit.warnings, *large_tick(meter))), measured, meter)
 
 
 def calibrate(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules: Rules | None = None) -> PoissonFit:

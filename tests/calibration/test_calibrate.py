@@ -1,16 +1,24 @@
 """One recipe for all methods: the truth of a synthetic day, whichever way it is measured."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 
 from mm.backtest.io import load_day
+from mm.backtest.rules import Rules
+from mm.backtest.tape import Tape
+from mm.calibration.artefact import artefact
 from mm.calibration.calibrate import Meter, Recipe, calibrate, measure
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
+from mm.instrument import Instrument
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.session import Session
 from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.session import Session
 
 A, K = 1.2, 0.4
 
@@ -64,3 +72,102 @@ def test_an_unknown_method_is_refused():
     """The message lists the known ones."""
     with pytest.raises(UsageError, match="marks, ladder, fixed"):
         Recipe(method="guess")
+    with pytest.raises(UsageError, match="CALIB_DISTANCE"):
+        Recipe(distance="far")
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory):
+    """Two evenings of an hour each, with a night between them."""
+    folders = [DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", f"2026010{day}") for day in (5, 6)]
+    for seed, folder in enumerate(folders):
+        make_day(folder, Poisson(A_per_s=A, k_per_tick=K), Session("SIMUSDT", folder.day, 1.0, 40 + seed))
+    return [load_day(folder) for folder in folders]
+
+
+@pytest.mark.parametrize("method", ["marks", "ladder"])
+def test_days_are_pooled_with_blocks_of_their_own(days, method):
+    """Seconds and fills add up, no block holds two days, and the night counts nowhere."""
+    recipe = Recipe(method=method, seed=5)
+    found = measure(days, recipe)
+    alone = [found.meter.points(day.start_us, day.end_us) for day in days]
+    pooled = found.measured.fitted
+    assert pooled.fills.sum() == sum(points.fills.sum() for points in alone)
+    assert pooled.exposure_s.sum() == pytest.approx(sum(points.exposure_s.sum() for points in alone))
+    assert found.fit.n_blocks == sum(len(set(points.block.tolist())) for points in alone)
+    assert found.fit.day == "20260105-20260106"
+    assert abs(found.fit.k - K) < 4 * found.fit.se_k
+    low, high = found.fit.ci95_A_block
+    assert low < A < high
+
+
+def test_the_artefact_says_how_it_was_measured(days):
+    """Every choice, where the sweeps went, each state of the spread, each day, and what the mid did."""
+    recipe = Recipe(rule=HitRule(order_e8=50_000_000, queue_ahead=0.5))
+    found = measure(days, recipe)
+    content = artefact(found)
+    assert content["A"] == found.fit.A
+    assert content["options"]["calib_order_qty"] == 0.5
+    assert content["options"]["calib_queue_ahead"] == 0.5
+    assert content["options"]["calib_deltas"] is None
+    counts = content["measured"]
+    assert counts["sweeps"] == sum(
+        counts[name] for name in ("counted", "unreachable", "beyond", "no_book", "unexposed")
+    )
+    assert sum(state["share"] for state in content["by_spread"]) == pytest.approx(1)
+    assert [row["day"] for row in content["by_day"]] == ["20260105", "20260106"]
+    assert abs(content["volatility"]["sigma_ticks_per_sqrt_s"] - 0.4) < 0.1
+    assert PoissonFit.from_json(content, "x.json").A == found.fit.A
+    json.dumps(content, allow_nan=False)
+    simulated = artefact(measure(days[0], Recipe(method="ladder", seed=9)))
+    assert simulated["options"]["seed"] == 9
+    assert simulated["options"]["calib_deltas"] == [1, 2, 3, 5, 8, 13]
+    assert simulated["by_day"] == []
+
+
+def test_methods_agree_on_one_day(tape):
+    """The same market, measured in three ways: A and k differ by no more than their errors allow."""
+    fits = {method: measure(tape, Recipe(method=method, seed=3)).fit for method in ("marks", "ladder", "fixed")}
+    for method in ("ladder", "fixed"):
+        one, other = fits["marks"], fits[method]
+        for low_high, value in (("ci95_k_block", "k"), ("ci95_A_block", "A")):
+            errors = [(high - low) / 3.92 for low, high in (getattr(one, low_high), getattr(other, low_high))]
+            assert abs(getattr(one, value) - getattr(other, value)) < 4 * math.hypot(*errors), (method, value)
+    assert fits["marks"].se_k < fits["ladder"].se_k / 2
+
+
+@pytest.mark.parametrize("method", ["ladder", "fixed"])
+def test_a_distance_from_the_anchor_is_that_of_the_quote(tape, method):
+    """Deltas on the grid of the anchor: a mid on whole or half ticks leaves only these and half a tick more."""
+    points = Meter(tape, Recipe(method=method, distance="anchor", deltas=(2.0, 5.0))).between(
+        tape.start_us, tape.end_us
+    )
+    assert set(points.fitted.delta_ticks.tolist()) <= {2, 2.5, 5, 5.5}
+    current = Meter(tape, Recipe(method=method, deltas=(2.0, 5.0))).between(tape.start_us, tape.end_us)
+    assert len(set(current.fitted.delta_ticks.tolist())) > 6
+
+
+@pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
+def test_an_order_of_some_quantity_is_hit_less_often(tape, method):
+    """The sweeps of this market carry random quantities: a larger order meets fewer, behind a queue fewer still."""
+    rules = [HitRule(), HitRule(order_e8=400_000_000), HitRule(order_e8=400_000_000, queue_ahead=1.0)]
+    fills = [
+        Meter(tape, Recipe(method=method, rule=rule)).between(tape.start_us, tape.end_us).fitted.fills.sum()
+        for rule in rules
+    ]
+    assert fills[0] > fills[1] > fills[2] > 0
+
+
+def test_simulated_orders_rest_neither_in_a_gap_nor_after_it_until_the_book_is_back():
+    """A break cancels the orders: 20 s of quotes, 10 s of nothing, 20 s of quotes, less the latencies."""
+    second = 1_000_000
+    grid = Instrument("SIMUSDT", 1_000_000, 100_000)
+    book = ([(100, 5)], [(102, 5)])
+    beats = [(n * second, "depth", [(90 + n % 2, 1)], []) for n in (*range(1, 20), *range(31, 51))]
+    story = [(0, "snapshot", *book), *beats[:19], (20 * second, "gap"), (30 * second, "snapshot", *book), *beats[19:]]
+    tape = Tape.of(grid, story)
+    rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, order_latency_us=50_000)
+    points = Meter(tape, Recipe(method="fixed", deltas=(1.0,)), rules).between(0, 50 * second).fitted
+    assert set(points.delta_ticks.tolist()) == {1}
+    assert sum(points.exposure_s) == pytest.approx(2 * (20 - 0.05 + 20 - 0.05), abs=0.6)
+    assert points.fills.sum() == 0

@@ -1,10 +1,11 @@
+from mm.backtest._venue import Venue
 from mm.backtest.fills.base import FillModel
 from mm.backtest.journal import Journal
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.rules import Rules
 from mm.backtest.tape import Tape
 
-class Engine:
+class Engine(Venue):
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules) -> None: ...
     def attach(self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool) -> None: ...
     def advance(self, until_us: int) -> None: ...

@@ -1,0 +1,59 @@
+# The exchange's side of a backtest: a recorded market, and our orders in it.
+
+from libc.stdint cimport int8_t, int64_t, uint8_t
+
+from mm.backtest._account cimport Account, wide
+from mm.backtest._book cimport Book
+from mm.backtest._orders cimport Desk
+from mm.backtest._prints cimport Prints
+from mm.backtest._records cimport Fill, Records
+from mm.backtest._taker cimport Market
+from mm.backtest.fills.base cimport FillModel, Order, Top
+
+cdef class Venue:
+    cdef FillModel fills
+    # the tape
+    cdef const int64_t[::1] event_us, recv_seq, event_id, first_row, row_ticks, row_lots
+    cdef const uint8_t[::1] kind
+    cdef const int8_t[::1] row_side
+    cdef int64_t next_event, events, start_us
+    cdef int64_t last_trade_event       # of this tape, -1 before its first
+    # the market
+    cdef Book book
+    cdef bint opened, valid, begun
+    cdef Top top
+    cdef int64_t mid2, last_book_us     # mid2 is 0 while there is none
+    cdef bint mid_lost                  # since whoever looks last set it back
+    cdef Prints printed                 # since the last book event, where the fill model follows levels
+    cdef Prints taken                   # by us from the book, since its last event
+    cdef Market market
+    # our orders
+    cdef Desk desk
+    cdef Account account
+    cdef bint enforce_balances
+    cdef int64_t taker_reason
+    # what is counted and recorded
+    cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us
+    cdef double expected_fills
+    cdef Records records
+
+    cdef int change_book(self, int64_t event) except -1 nogil
+    cdef void set_valid(self, bint valid, int64_t us) noexcept nogil
+    cdef void look(self, int64_t us, int64_t recv_seq) noexcept nogil
+    cdef int see(self, int64_t us, int64_t recv_seq) except -1 nogil
+    cdef int gap(self, int64_t us, int64_t recv_seq) except -1 nogil
+    cdef int trade(self, int64_t event) except -1 nogil
+    cdef int ask_book(self, int64_t us) except -1 nogil
+    cdef int tell_levels(self) except -1 nogil
+    cdef int redraw(self, int64_t side, int64_t us) except -1 nogil
+    cdef int fill_due(self, int64_t us) except -1 nogil
+    cdef int deliver(self, int64_t us) except -1 nogil
+    cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
+    cdef int take(self, int64_t i, int64_t us) except -1 nogil
+    cdef int covered(self, const Order* order, bint arrives) noexcept nogil
+    cdef wide cost_e16(self, const Order* order) noexcept nogil
+    cdef int amend_now(self, Order* order, int64_t us) except -1 nogil
+    cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil
+    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason) except -1 nogil
+    cdef int book_order(self, int64_t i, const Fill* fill) except -1 nogil
+    cdef void watch_sides(self, int64_t us) noexcept nogil

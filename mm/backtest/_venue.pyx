@@ -1,0 +1,349 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The exchange's side: how the recorded market moves, and what becomes of our orders in it."""
+
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free
+
+from mm.backtest._account cimport Account, book_fill, cash_e16, fee_e8, notional_e16, wide
+from mm.backtest._book cimport book_apply, book_clear, book_close, book_lots_at
+from mm.backtest._kinds cimport DEPTH, GAP
+from mm.backtest._orders cimport desk_close, desk_drop, desk_find, desk_next_due, desk_next_message, desk_open, desk_rank
+from mm.backtest._prints cimport prints_add, prints_at
+from mm.backtest._records cimport AMEND, BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, CLOSE_FILLED, COVERED
+from mm.backtest._records cimport EPOCH_BREAK, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, REJECT, WOULD_CROSS
+from mm.backtest._records cimport Fill, record_fill, record_mid, record_order, record_state, records_close, records_open
+from mm.backtest._taker cimport Market, first_met, next_met, offered, takeable, taking_notional_e16
+from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, FOK, IOC, LIMIT_MAKER, LIVE, MARKET
+from mm.backtest.fills.base cimport NEVER, REJECTED, SENT, FillModel, Order, Trade
+
+
+cdef class Venue:
+    """One symbol's market as it was recorded, with our orders, account and journal beside it.
+
+    Args:
+        fills: The fill model.
+        rules: ``mm.backtest.rules.Rules``.
+    """
+
+    def __cinit__(self, _quotes: object, fills: FillModel, rules: object) -> None:
+        self.fills = fills
+        self.enforce_balances = rules.enforce_balances
+        self.account = Account(rules.start_lots, 0, 0, rules.start_cash_e8, rules.tick_e8 * rules.lot_e8, 0, 0)
+        self.account.maker_fee_e8, self.account.taker_fee_e8 = rules.maker_fee_e8, rules.taker_fee_e8
+        self.taker_reason = len(fills.reasons)
+        self.two_sided_since_us = NEVER
+        records_open(&self.records)
+        desk_open(&self.desk)
+        self.market = Market(&self.book, &self.taken)
+
+    def __dealloc__(self) -> None:
+        if self.opened:
+            book_close(&self.book)
+        desk_close(&self.desk)
+        free(self.printed.rows)
+        free(self.taken.rows)
+        records_close(&self.records)
+
+    # ------------------------------------------------------------------ the market
+
+    cdef int change_book(self, int64_t event) except -1 nogil:
+        """Apply a SNAPSHOT, DEPTH or GAP, or the KEYFRAME a tape begins with."""
+        cdef int64_t row = self.first_row[event], rows = self.first_row[event + 1] - row
+        if self.kind[event] != DEPTH:
+            book_clear(&self.book)
+            self.set_valid(self.kind[event] != GAP, max(self.event_us[event], self.start_us))
+        if rows:
+            book_apply(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
+        return 0
+
+    cdef void set_valid(self, bint valid, int64_t us) noexcept nogil:
+        if self.valid and not valid and self.begun:
+            self.valid_us += us - self.valid_since_us
+        elif valid and not self.valid:
+            self.valid_since_us = us
+        self.valid = valid
+
+    cdef void look(self, int64_t us, int64_t recv_seq) noexcept nogil:
+        """Take note of the best prices after a book event."""
+        self.top.us = us
+        self.top.recv_seq = recv_seq
+        self.top.book = &self.book
+        self.top.bid_ticks = self.book.best_bid
+        self.top.ask_ticks = self.book.best_ask
+        self.top.bid_lots = book_lots_at(&self.book, 1, self.book.best_bid) if self.book.best_bid else 0
+        self.top.ask_lots = book_lots_at(&self.book, -1, self.book.best_ask) if self.book.best_ask else 0
+
+    cdef int see(self, int64_t us, int64_t recv_seq) except -1 nogil:
+        """Look at the book after an event, and ask the fill model about it."""
+        cdef int64_t mid2, sides
+        self.look(us, recv_seq)
+        mid2 = self.top.bid_ticks + self.top.ask_ticks if self.top.bid_ticks and self.top.ask_ticks else 0
+        if mid2 != self.mid2:
+            self.mid2 = mid2
+            record_mid(&self.records, us, mid2)
+            if mid2 == 0:
+                self.mid_lost = True
+        if self.fills.asks_level:
+            if self.desk.resting[0] + self.desk.resting[1]:
+                self.tell_levels()
+            self.printed.used = 0
+        self.taken.used = 0
+        if self.fills.asks_book and self.desk.resting[0] + self.desk.resting[1]:
+            self.ask_book(us)
+        self.last_book_us = us
+        if self.fills.draws:
+            sides = self.fills.on_top(&self.top)
+            if sides & 1:
+                self.redraw(1, us)
+            if sides & 2:
+                self.redraw(-1, us)
+        self.watch_sides(us)
+        return 0
+
+    cdef int gap(self, int64_t us, int64_t recv_seq) except -1 nogil:
+        """End the epoch: no book, no resting orders."""
+        cdef int64_t i = 0
+        book_clear(&self.book)
+        self.set_valid(False, us)
+        while i < self.desk.open:
+            if self.desk.orders[i].status == SENT:
+                i += 1
+                continue
+            self.desk.orders[i].cancel_us = us
+            self.desk.orders[i].cancel_reason = EPOCH_BREAK
+            self.close(i, us, CANCELLED, CANCEL_ACK)
+        desk_next_message(&self.desk)
+        return self.see(us, recv_seq)
+
+    cdef int trade(self, int64_t event) except -1 nogil:
+        """Show a print to the fill model, order by order."""
+        cdef int64_t row = self.first_row[event], i, n, lots
+        cdef Trade print_
+        cdef Order* order
+        print_.us = self.event_us[event]
+        print_.side = self.row_side[row]
+        print_.ticks = self.row_ticks[row]
+        print_.lots = self.row_lots[row]
+        print_.id = self.event_id[event]
+        self.last_trade_event = event
+        if self.fills.asks_level:
+            prints_add(&self.printed, &print_)
+        if not self.fills.asks_trade or self.desk.resting[0] + self.desk.resting[1] == 0:
+            return 0
+        print_.lots = self.fills.print_lots(&print_)
+        n = desk_rank(&self.desk)
+        for i in range(n):
+            order = desk_find(&self.desk, self.desk.ranking[i])
+            lots = self.fills.on_trade(order, &print_)
+            lots = min(min(lots, order.lots), print_.lots)
+            if lots > 0:
+                print_.lots -= lots
+                self.fill(order - self.desk.orders, print_.us, lots, self.fills.by + BY_TRADE)
+        return 0
+
+    cdef int ask_book(self, int64_t us) except -1 nogil:
+        """Ask the fill model about a book change, order by order."""
+        cdef int64_t i, n = desk_rank(&self.desk), lots
+        cdef Order* order
+        for i in range(n):
+            order = desk_find(&self.desk, self.desk.ranking[i])
+            lots = self.fills.on_book(order, &self.top, us - max(self.last_book_us, order.active_us))
+            lots = min(lots, order.lots)
+            if lots > 0:
+                self.fill(order - self.desk.orders, us, lots, self.fills.by + BY_BOOK)
+        return 0
+
+    cdef int tell_levels(self) except -1 nogil:
+        """Tell the fill model of each resting order at whose price other lots are displayed than before."""
+        cdef int64_t i, n = desk_rank(&self.desk), lots, before
+        cdef Order* order
+        for i in range(n):
+            order = desk_find(&self.desk, self.desk.ranking[i])
+            lots = book_lots_at(&self.book, <int> order.side, order.ticks)
+            before = order.level_lots
+            order.level_lots = lots
+            order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
+            if lots != before or order.printed_lots:
+                self.fills.on_level(order, before, lots)
+        return 0
+
+    cdef int redraw(self, int64_t side, int64_t us) except -1 nogil:
+        """Begin a new stretch of intensity for the resting orders of a side."""
+        cdef int64_t i
+        if self.desk.resting[1 if side > 0 else 0] == 0:
+            return 0
+        for i in range(self.desk.open):
+            if self.desk.orders[i].side == side and self.desk.orders[i].status != SENT:
+                self.expected_fills += self.fills.expected(&self.desk.orders[i], us)
+                self.fills.draw(&self.desk.orders[i], &self.top, us)
+        desk_next_due(&self.desk)
+        return 0
+
+    cdef int fill_due(self, int64_t us) except -1 nogil:
+        """Fill what the model drew for this instant, by order id."""
+        cdef int64_t i = 0, before
+        while i < self.desk.open:
+            before = self.desk.open
+            if self.desk.orders[i].due_us == us:
+                self.fill(i, us, self.desk.orders[i].lots, self.fills.drawn_by() + BY_DRAW)
+            if self.desk.open == before:
+                i += 1
+        return 0
+
+    cdef int deliver(self, int64_t us) except -1 nogil:
+        """Let the messages of an instant take effect, by order id."""
+        cdef int64_t i = 0, before
+        while i < self.desk.open:
+            before = self.desk.open
+            if self.desk.orders[i].status == SENT and self.desk.orders[i].active_us == us:
+                self.arrive(i, us)
+            if self.desk.open == before and self.desk.orders[i].status != SENT:
+                if self.desk.orders[i].amend_us == us:
+                    self.amend_now(&self.desk.orders[i], us)
+                if self.desk.orders[i].cancel_us == us:
+                    self.close(i, us, CANCELLED, CANCEL_ACK)
+                elif self.desk.orders[i].expire_us == us:
+                    self.close(i, us, EXPIRED, EXPIRE)
+            if self.desk.open == before:
+                i += 1
+        desk_next_message(&self.desk)
+        return 0
+
+    cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
+        """Let an order reach the exchange: it takes, it rests, or it is rejected."""
+        cdef Order* order = &self.desk.orders[i]
+        cdef int64_t before = self.desk.open, met = first_met(&self.market, order)
+        cdef int reason = COVERED
+        if not self.valid:
+            reason = BOOK_INVALID
+        elif met and order.kind == LIMIT_MAKER:
+            reason = WOULD_CROSS
+        else:
+            reason = self.covered(order, True)
+        if reason != COVERED:
+            order.status = REJECTED
+            record_order(&self.records, order, us, REJECT, reason)
+            desk_drop(&self.desk, i)
+            return 0
+        order.status = LIVE if order.cancel_us == NEVER else CANCELLING
+        self.desk.resting[1 if order.side > 0 else 0] += 1
+        self.desk.ranked = -1
+        if met and (order.kind != FOK or takeable(&self.market, order) == order.lots):
+            self.take(i, us)
+            if self.desk.open < before:
+                return 0
+        if order.kind >= IOC:
+            return self.close(i, us, EXPIRED, EXPIRE)
+        order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
+        order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
+        self.fills.on_rest(order, &self.top)
+        if self.fills.draws:
+            self.redraw(order.side, us)
+        self.watch_sides(us)
+        return 0
+
+    cdef int take(self, int64_t i, int64_t us) except -1 nogil:
+        """Fill an order from the other side of the book, level by level; the recorded market stays as it is."""
+        cdef Order* order = &self.desk.orders[i]
+        cdef int64_t ticks = first_met(&self.market, order), left = order.lots, behind
+        cdef Fill fill
+        cdef Trade took
+        while ticks and left:
+            fill.lots = min(left, offered(&self.market, order, ticks))
+            behind = next_met(&self.market, order, ticks)
+            if fill.lots:
+                left -= fill.lots
+                took.us, took.side, took.ticks, took.lots, took.id = us, order.side, ticks, fill.lots, 0
+                prints_add(&self.taken, &took)
+                fill.us, fill.ticks, fill.reason = us, ticks, self.taker_reason
+                fill.fee_e8 = fee_e8(notional_e16(&self.account, ticks, fill.lots), self.account.taker_fee_e8)
+                self.book_order(i, &fill)
+            ticks = behind
+        return 0
+
+    cdef int covered(self, const Order* order, bint arrives) noexcept nogil:
+        """Return why the balance does not cover *order*, or 0: at the requote, or when it arrives."""
+        cdef int64_t i, bound_lots = 0
+        cdef wide bound_e16 = 0
+        cdef const Order* other
+        if not self.enforce_balances:
+            return COVERED
+        for i in range(self.desk.open):
+            other = &self.desk.orders[i]
+            if other.side != order.side or other.id == order.id:
+                continue
+            if other.status == SENT if arrives else other.cancel_req_us != NEVER:
+                continue
+            if other.side > 0:
+                bound_e16 += self.cost_e16(other)
+            else:
+                bound_lots += other.lots
+        if order.side < 0:
+            return COVERED if self.account.inventory_lots - bound_lots >= order.lots else INSUFFICIENT_INVENTORY
+        if cash_e16(&self.account) - bound_e16 >= self.cost_e16(order):
+            return COVERED
+        return INSUFFICIENT_CASH
+
+    cdef wide cost_e16(self, const Order* order) noexcept nogil:
+        """Return what a buy binds: its notional and fee, as a taker's where it may take."""
+        cdef wide notional = notional_e16(&self.account, order.ticks, order.lots)
+        cdef int64_t rate_e8 = self.account.maker_fee_e8
+        if order.kind != LIMIT_MAKER and order.status == SENT:
+            rate_e8 = max(rate_e8, self.account.taker_fee_e8)
+        if order.kind == MARKET:
+            notional = taking_notional_e16(&self.market, &self.account, order)
+        return notional + <wide> fee_e8(notional, rate_e8) * 100000000
+
+    cdef int amend_now(self, Order* order, int64_t us) except -1 nogil:
+        """Let an amendment take effect: fewer lots, the place in the queue kept; too late where they have filled."""
+        cdef int64_t filled = order.placed_lots - order.lots
+        order.amend_us = NEVER
+        if not filled < order.amend_lots < order.placed_lots:
+            return 0
+        order.lots = order.amend_lots - filled
+        order.placed_lots = order.amend_lots
+        return record_order(&self.records, order, us, AMEND, COVERED)
+
+    cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil:
+        """End a resting order with a row."""
+        cdef Order* order = &self.desk.orders[i]
+        if self.fills.draws:
+            self.expected_fills += self.fills.expected(order, us)
+        self.desk.resting[1 if order.side > 0 else 0] -= 1
+        order.status = status
+        record_order(&self.records, order, us, action, COVERED)
+        desk_drop(&self.desk, i)
+        self.watch_sides(us)
+        return 0
+
+    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason) except -1 nogil:
+        """Fill a resting order at its own price."""
+        cdef const Order* order = &self.desk.orders[i]
+        cdef Fill fill
+        fill.us, fill.ticks, fill.lots, fill.reason = us, order.ticks, lots, reason
+        fill.fee_e8 = fee_e8(notional_e16(&self.account, order.ticks, lots), self.account.maker_fee_e8)
+        return self.book_order(i, &fill)
+
+    cdef int book_order(self, int64_t i, const Fill* fill) except -1 nogil:
+        """Book a fill: position, cash and fee at once; the rest of the order stays."""
+        cdef Order* order = &self.desk.orders[i]
+        book_fill(&self.account, order.side, fill.ticks, fill.lots, fill.fee_e8)
+        order.lots -= fill.lots
+        if order.lots == 0:
+            order.status = FILLED
+        record_order(&self.records, order, fill.us, FILL, COVERED)
+        record_fill(&self.records, order, fill, &self.account)
+        if order.lots == 0:
+            self.close(i, fill.us, FILLED, CLOSE_FILLED)
+            desk_next_message(&self.desk)
+        record_state(&self.records, fill.us, &self.account, self.desk.open)
+        return 0
+
+    cdef void watch_sides(self, int64_t us) noexcept nogil:
+        """Count the time during which the book is valid and we rest on both sides."""
+        cdef bint both = self.valid and self.desk.resting[0] and self.desk.resting[1]
+        if both and self.two_sided_since_us == NEVER:
+            self.two_sided_since_us = us
+        elif not both and self.two_sided_since_us != NEVER:
+            self.two_sided_us += us - self.two_sided_since_us
+            self.two_sided_since_us = NEVER

@@ -15,6 +15,7 @@ _RUNS: Commands = {
 }
 _SIM: Commands = {
     "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
+    "serve": ("Serve a simulated exchange over REST and WebSocket.", "mm.sim.wire.serve:main"),
 }
 COMMANDS: Commands = {
     "record": ("Record one symbol until the window closes.", "mm.market_data.recorder:main"),

@@ -25,7 +25,8 @@ from mm.interrupts import interruptible
 from mm.knobs import REQUIRED, Knob, closest, knobs, shown
 from mm.logs import write_line
 
-EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research") | {"cryptography": "sim"}
+EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
+EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim")
 INTERRUPTED = 130
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 _SOURCES = {ParameterSource.COMMANDLINE: "flag", ParameterSource.ENVIRONMENT: "environment"}

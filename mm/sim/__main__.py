@@ -11,6 +11,7 @@ from mm.sim.flow.scenario import SCENARIOS, Flags, chosen
 
 COMMANDS: Commands = {
     "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
+    "serve": ("Serve a simulated exchange over REST and WebSocket.", "mm.sim.wire.serve:main"),
 }
 
 

@@ -9,6 +9,7 @@ from mm.clock import US_PER_S
 SLICE_S = 0.005
 _MOST_AT_ONCE_US = US_PER_S
 _MOST_BEHIND_S = 0.25
+_IDLE_S = 3_600.0
 
 
 class WireClock:
@@ -82,7 +83,8 @@ class Pump:
             self._advance(self.done_us)
 
     async def run(self) -> None:
-        """Keep the time passing; a clock that stands still needs nobody."""
-        while self.clock.speed > 0:
-            self.step()
-            await asyncio.sleep(SLICE_S)
+        """Keep the time passing, until cancelled; where the clock stands still, only wait for that."""
+        while True:
+            if self.clock.speed > 0:
+                self.step()
+            await asyncio.sleep(SLICE_S if self.clock.speed > 0 else _IDLE_S)

@@ -38,12 +38,12 @@ class Routes:
     Attributes:
         rest: Every HTTP request but those of `control`.
         open_session: A session of the WebSocket API, made of the function that sends an object, and the handshake.
-        control: Requests below ``/sim/``, which are taken from loopback addresses only.
+        control: Requests below ``/sim/``, which are taken from loopback addresses only; None where there are none.
     """
 
     rest: Answer
     open_session: OpenSession
-    control: Answer
+    control: Answer | None = None
 
 
 class Server:
@@ -116,11 +116,15 @@ class Server:
             socket.abort()
         await asyncio.sleep(0)
 
+    @property
+    def streams(self) -> list[StreamConnection]:
+        """The stream connections that are open, in the order of their handshakes."""
+        return [socket for socket in self.sockets if isinstance(socket, StreamConnection)]
+
     def announce_shutdown(self) -> None:
         """Send every stream connection the event that its server is about to go."""
-        for socket in list(self.sockets):
-            if isinstance(socket, StreamConnection):
-                socket.deliver(server_shutdown(self.feed.now_us, micro=socket.micro))
+        for connection in self.streams:
+            connection.deliver(server_shutdown(self.feed.now_us, micro=connection.micro))
         self.flush()
 
     def passed(self, us: int) -> None:
@@ -138,10 +142,9 @@ class Server:
 
     def answer(self, request: Request) -> Response:
         """Return what *request* is answered with."""
-        if request.path.startswith(CONTROL_PATH):
-            response = (
-                self._routes.control(request) if _is_loopback(request.remote) else _refusal(403, -1002, "Local only.")
-            )
+        if self._routes.control and request.path.startswith(CONTROL_PATH):
+            is_local = _is_loopback(request.remote)
+            response = self._routes.control(request) if is_local else _refusal(403, -1002, "Local only.")
         else:
             response = self._routes.rest(request)
             if self.faults:

@@ -1,0 +1,80 @@
+"""The exchange's time: at a factor of the wall's, standing still, and behind."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.sim.wire.pump import Pump, WireClock
+
+START_US = 1_767_600_000_000_000
+
+
+class Wall:
+    """A clock that is moved by hand, in s."""
+
+    def __init__(self):
+        self.now_s = 50.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def pump_of(speed):
+    """Return a wall, a pump and the list of the instants that it reached."""
+    wall, reached = Wall(), []
+    pump = Pump(WireClock(START_US, speed, wall), reached.append)
+    return wall, pump, reached
+
+
+@pytest.mark.parametrize("speed", [1, 0.5, 100])
+def test_time_runs_at_its_factor(speed):
+    """A second of the wall is *speed* seconds of the exchange."""
+    wall, pump, _ = pump_of(speed)
+    wall.now_s += 2
+    assert pump.clock.now_us() == START_US + 2_000_000 * speed
+
+
+def test_without_a_factor_it_stands_still_until_it_is_moved():
+    """Lockstep: nothing depends on how long anything takes."""
+    wall, pump, reached = pump_of(0)
+    wall.now_s += 1_000
+    pump.step()
+    assert (pump.clock.now_us(), reached) == (START_US, [])
+    pump.advance_to(START_US + 2_500_000)
+    assert reached == [START_US + 1_000_000, START_US + 2_000_000, START_US + 2_500_000]
+    assert pump.clock.now_us() == START_US + 2_500_000
+    pump.advance_to(START_US)
+    assert pump.clock.now_us() == START_US + 2_500_000
+
+
+def test_a_moved_clock_runs_on_from_there():
+    """A call that moves the time of a running exchange moves it once."""
+    wall, pump, reached = pump_of(2)
+    pump.advance_to(START_US + 10_000_000)
+    wall.now_s += 0.1
+    assert pump.clock.now_us() == pytest.approx(START_US + 10_200_000, abs=1)
+    pump.step()
+    assert reached[-1] == pytest.approx(START_US + 10_200_000, abs=1)
+
+
+def test_what_was_slept_through_is_left_out():
+    """A process that was stopped for an hour does not play the hour at once: its exchange's time stood still."""
+    wall, pump, reached = pump_of(10)
+    wall.now_s += 3_600
+    while not reached or pump.clock.now_us() > reached[-1]:
+        pump.step()
+    assert reached[-1] - START_US == pytest.approx(10 * 250_000, rel=1e-6)
+    assert pump.clock.slipped_s == pytest.approx(3_600 - 0.25)
+    wall.now_s += 0.1
+    assert pump.clock.now_us() - reached[-1] == pytest.approx(1_000_000, abs=2)
+
+
+@given(st.lists(st.floats(0, 0.2), max_size=30), st.sampled_from([0.5, 1, 7, 1_000]))
+def test_instants_rise_and_end_at_the_clock(steps, speed):
+    """Whatever the pump's own rhythm is, time goes on, and no further than it is."""
+    wall, pump, reached = pump_of(speed)
+    for step in steps:
+        wall.now_s += step
+        pump.step()
+        assert pump.done_us <= pump.clock.now_us()
+    assert all(before < after for before, after in zip([START_US, *reached], reached, strict=False))

@@ -69,14 +69,13 @@ class Truth:
 
     @property
     def last_update_id(self) -> int:
-        """Id of the newest change, as the wire counts now."""
-        return self._last_update_id - self._eras[-1][1]
+        """Id of the newest change, as the wire counted it."""
+        return self.named(self._last_update_id)[0]
 
     @property
     def first_update_id(self) -> int:
         """Oldest id whose book is kept, as the wire counted then."""
-        oldest = self._segments[0].first_id
-        return oldest - next((shift for after, shift in reversed(self._eras) if after < oldest), 0)
+        return self.named(self._segments[0].first_id)[0]
 
     @property
     def last_trade_id(self) -> int:
@@ -155,12 +154,14 @@ class Truth:
         Only names change, never what happened. Ids up to *after_id* keep theirs, in the era before.
 
         Raises:
-            ValueError: If *after_id*, in today's numbering, lies before this era began.
+            ValueError: If *after_id*, as the wire counted it, lies before this era began.
+            Forgotten: If there is no such id.
         """
-        begun, shift = self._eras[-1]
-        after = after_id + shift
+        begun, after = self._eras[-1][0], self._counted(after_id, None)
         if after < begun:
-            raise ValueError(f"after_id={after_id} lies before the era that counts from {begun - shift}")
+            raise ValueError(f"after_id={after_id} lies before the era that counts now")
+        if after == begun and len(self._eras) > 1:
+            self._eras.pop()
         self._eras.append((after, after - first_id + 1))
 
     def _change(self, key: int, lots: int, update_id: int) -> None:

@@ -102,7 +102,7 @@ def test_after_a_reset_of_ids_every_book_keeps_a_name(changes: list, cut: int, a
     cut, again = sorted((min(cut, len(changes)), min(again, len(changes))))
     truth = told(changes)
     truth.renumber(FIRST + cut, first)
-    truth.renumber(first + again - cut - 1, 3)
+    truth.renumber(truth.named(FIRST + again)[0], 3)
     for count in range(len(changes) + 1):
         if count <= cut:
             assert truth.book(FIRST + count, era=0) == replayed(changes, count)
@@ -110,8 +110,10 @@ def test_after_a_reset_of_ids_every_book_keeps_a_name(changes: list, cut: int, a
             assert truth.book(first + count - cut - 1, era=1) == replayed(changes, count)
         else:
             assert truth.book(3 + count - again - 1) == replayed(changes, count)
-    assert truth.last_update_id == 3 + len(changes) - again - 1
+    assert truth.book(truth.last_update_id) == replayed(changes, len(changes))
     assert truth.first_update_id == FIRST
+    if len(changes) > again:
+        assert truth.last_update_id == 3 + len(changes) - again - 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, -1]), st.integers(1, 99), st.integers(1, 99))))
@@ -151,5 +153,8 @@ def test_a_hole_in_what_it_hears_is_refused() -> None:
     with pytest.raises(ValueError, match="keep=0"):
         Truth(GRID, keep=0)
     truth.renumber(501, 1)
+    truth.listen([level(502, 1, 5, 7)])
     with pytest.raises(ValueError, match="before the era"):
-        truth.renumber(-1, 1)
+        truth.renumber(500, 1)
+    with pytest.raises(Forgotten):
+        truth.renumber(9, 1)

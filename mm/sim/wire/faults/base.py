@@ -3,7 +3,7 @@
 A fault is data, the same for every connection. What it has done so far to one connection is kept in an `Armed`.
 """
 
-from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import ClassVar
@@ -21,6 +21,10 @@ Out = Message | bytes
 """What goes out to a client: a message, or a whole frame."""
 
 
+class Damaged(Message):
+    """A message whose text is no whole event any more."""
+
+
 @dataclass(slots=True)
 class Scene:
     """What a fault may know of the world.
@@ -29,7 +33,7 @@ class Scene:
         truth: Of the exchange.
         random: Seeded by the script.
         now_us: The exchange's time.
-        past: Messages that the connection in question was sent, oldest first: a few of the last.
+        past: Messages of each stream that the connection in question was sent, oldest first: a few of the last.
         combined: Whether that connection has its events wrapped with their stream's name.
         depth_ids: First U and last u of its first depth message, then of its newest; zeros before the first.
     """
@@ -37,7 +41,7 @@ class Scene:
     truth: Truth
     random: Random
     now_us: int
-    past: deque[Message]
+    past: Mapping[str, Sequence[Message]]
     combined: bool
     depth_ids: tuple[int, int, int, int]
 
@@ -67,7 +71,9 @@ class Armed:
     def takes(self, message: Message, now_us: int) -> bool:
         """Return whether *message* is one that it may befall at *now_us*."""
         early = message.kind in self.from_kinds and message.last_id < self.from_id
-        return self.left != 0 and not self.late(now_us) and not early and message.kind in self.fault.kinds
+        illegible = self.fault.reads and isinstance(message, Damaged)
+        fits = message.kind in self.fault.kinds and not early and not illegible
+        return fits and self.left != 0 and not self.late(now_us)
 
     def holds(self, message: Message) -> bool:
         """Return whether it keeps *message* for later."""
@@ -106,6 +112,9 @@ class Befalling:
 @dataclass(frozen=True)
 class MessageFault(Fault, Befalling):
     """Something that befalls messages on their way to one client."""
+
+    reads: ClassVar[bool] = False
+    """Whether it needs the event: damaged ones pass it by."""
 
     @property
     def kinds(self) -> frozenset[str]:

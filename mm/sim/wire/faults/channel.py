@@ -10,7 +10,7 @@ from mm.sim.wire.faults.sent import SentLog
 from mm.sim.wire.hooks import FaultyConnection
 from mm.sim.wire.stream_messages import Message
 
-_PAST = 64
+_PAST = 32
 _Marked = tuple[Out, tuple[str, ...]]
 """What is sent, and the names of the faults that it went through."""
 
@@ -41,7 +41,7 @@ class Channel:
         self.sent = SentLog(keep)
         self._truth = truth
         self._random = random
-        self._past: deque[Message] = deque(maxlen=_PAST)
+        self._past: dict[str, deque[Message]] = {}
 
     def scene(self, now_us: int) -> Scene:
         """Return what faults may know at *now_us*."""
@@ -92,5 +92,5 @@ class Channel:
         for out, marks in passed:
             self.sent.note(out, marks)
             if isinstance(out, Message):
-                self._past.append(out)
+                self._past.setdefault(out.stream, deque(maxlen=_PAST)).append(out)
         return [out for out, _ in passed]

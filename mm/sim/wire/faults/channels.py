@@ -1,7 +1,6 @@
 """The connections of a server as faults see them: who is befallen by what, now and later."""
 
 import heapq
-from collections import deque
 from dataclasses import dataclass
 from random import Random
 
@@ -88,15 +87,13 @@ class Channels:
         return (
             told[-1].scene(self.now_us)
             if told
-            else Scene(self._truth, self._random, self.now_us, deque(), combined=False, depth_ids=(0, 0, 0, 0))
+            else Scene(self._truth, self._random, self.now_us, {}, combined=False, depth_ids=(0, 0, 0, 0))
         )
 
     @property
     def timed(self) -> bool:
-        """Whether a fault is at work for which instants matter."""
-        return any(
-            armed.held or armed.until_us is not None for channel in self._open.values() for armed in channel.armed
-        )
+        """Whether a fault of messages is at work: for some of them, instants matter."""
+        return any(channel.armed for channel in self._open.values())
 
     def befall(self, rule: Rule) -> None:
         """Let *rule*, whose moment has come, befall the connections that it means."""

@@ -4,10 +4,12 @@ What they add or change never happened: the truth stays what it is, and the log 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mm.instrument import Instrument, decimal_text
 from mm.market_data.local_orderbook import Level
-from mm.sim.wire.faults.base import Armed, DepthFault, KindFault, Out, Scene
+from mm.sim.exchange.truth import Forgotten
+from mm.sim.wire.faults.base import Armed, Damaged, DepthFault, KindFault, Out, Scene
 from mm.sim.wire.http_messages import json_bytes
 from mm.sim.wire.stream_messages import Message, binary_frame
 
@@ -21,7 +23,7 @@ class BadJson(KindFault):
 
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out]:
         """Send its first half."""
-        return [told(message, message.raw[: len(message.raw) // 2])]
+        return [damaged(message, message.raw[: len(message.raw) // 2])]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class BadUtf8(KindFault):
 
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out]:
         """Send it with such bytes at its end."""
-        return [told(message, message.raw[:-1] + b',"x":"\xff\xfe"}')]
+        return [damaged(message, message.raw[:-1] + b',"x":"\xff\xfe"}')]
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class UnknownEvent(KindFault):
 class MissingField(KindFault):
     """A message lacks its field `field`."""
 
+    reads: ClassVar[bool] = True
     field: str = "u"
 
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out] | None:
@@ -53,13 +56,14 @@ class MissingField(KindFault):
         event = message.event
         if event.pop(self.field, None) is None:
             return None
-        return [message.changed(event)]
+        return [damaged(message, json_bytes(event))]
 
 
 @dataclass(frozen=True)
 class ExtraField(KindFault):
     """A message has one field more than it should, `field`; all else is as it was."""
 
+    reads: ClassVar[bool] = True
     field: str = "zz"
 
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out]:
@@ -71,6 +75,7 @@ class ExtraField(KindFault):
 class NonAscii(KindFault):
     """A message has a field more whose text is not ASCII."""
 
+    reads: ClassVar[bool] = True
     text: str = "Ω市場🦄"
 
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out]:
@@ -102,6 +107,8 @@ class Huge(KindFault):
 class ForeignSymbol(KindFault):
     """A message says that it is of another symbol."""
 
+    reads: ClassVar[bool] = True
+
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out] | None:
         """Send it with the other name; wait for one that says its symbol."""
         event = message.event
@@ -112,11 +119,12 @@ class ForeignSymbol(KindFault):
 class Crossed(DepthFault):
     """A depth message has a bid `ticks` above the best ask that is not there; 0 locks the book."""
 
+    reads: ClassVar[bool] = True
     ticks: int = 1
 
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out] | None:
         """Send it with that bid; wait while there is no ask."""
-        asks = scene.truth.book(message.last_id)[1]
+        asks = _book(message, scene)[1]
         if not asks:
             return None
         grid = scene.truth.instrument
@@ -127,9 +135,11 @@ class Crossed(DepthFault):
 class OffTick(DepthFault):
     """A depth message has a bid below the best that is not there, and whose price lies between two ticks."""
 
+    reads: ClassVar[bool] = True
+
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out] | None:
         """Send it with that bid; wait while there is no bid above one tick."""
-        bids = scene.truth.book(message.last_id)[0]
+        bids = _book(message, scene)[0]
         grid = scene.truth.instrument
         ticks = grid.ticks(bids[0][0]) - 1 if bids else 0
         return [_with_bid(message, (_between(grid, ticks), bids[0][1]))] if ticks else None
@@ -139,6 +149,8 @@ class OffTick(DepthFault):
 class CappedQty(DepthFault):
     """The first level of a depth message has the largest quantity that the exchange can say."""
 
+    reads: ClassVar[bool] = True
+
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out]:
         """Send it with that quantity."""
         event = message.event
@@ -147,14 +159,22 @@ class CappedQty(DepthFault):
         return [message.changed(event)]
 
 
-def told(message: Message, raw: bytes) -> Message:
+def damaged(message: Message, raw: bytes) -> Damaged:
     """Return *message* saying *raw* instead."""
-    return Message(message.stream, message.kind, message.first_id, message.last_id, raw)
+    return Damaged(message.stream, message.kind, message.first_id, message.last_id, raw)
 
 
 def other(event: dict[str, object]) -> Message:
     """Return a message of no stream that the exchange has."""
     return Message("!other", "other", 0, 0, json_bytes(event))
+
+
+def _book(message: Message, scene: Scene) -> tuple[list[Level], list[Level]]:
+    """Return bids and asks after *message*; none where the truth does not reach back so far."""
+    try:
+        return scene.truth.book(message.last_id)
+    except Forgotten:
+        return [], []
 
 
 def _with_bid(message: Message, level: Level) -> Message:

@@ -1,6 +1,7 @@
 """Faults of what messages reach a client and when: lost, twice, late, out of order, all at once, none at all."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mm.sim.exchange.truth import Forgotten
 from mm.sim.wire.faults.base import Armed, DepthFault, KindFault, MessageFault, Out, Scene
@@ -34,7 +35,7 @@ class Stale(KindFault):
 
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out] | None:
         """Send it and an old one; wait where there is none yet."""
-        earlier = [one for one in scene.past if one.stream == message.stream]
+        earlier = scene.past.get(message.stream, ())
         return [message, earlier[-self.back]] if len(earlier) >= self.back else None
 
 
@@ -42,6 +43,7 @@ class Stale(KindFault):
 class Overlap(DepthFault):
     """A depth message begins `by` ids earlier, with the levels that those changed as they stand at its end."""
 
+    reads: ClassVar[bool] = True
     by: int = least(5, 1)
 
     def edit(self, message: Message, armed: Armed, scene: Scene) -> list[Out] | None:

@@ -150,10 +150,14 @@ class TickSize(ResponseFault):
 
 
 def edited(response: Response, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
-    """Return *response* with its JSON object passed through *edit*; unchanged where it is no success."""
+    """Return *response* with its JSON object passed through *edit*; unchanged where it is no success, or damaged."""
     if response.status != _OK:
         return response
-    return replace(response, body=json_bytes(edit(msgspec.json.decode(response.body))))
+    try:
+        content = msgspec.json.decode(response.body)
+    except msgspec.DecodeError:
+        return response
+    return replace(response, body=json_bytes(edit(content)))
 
 
 def _limit(request: Request) -> int:

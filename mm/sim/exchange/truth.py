@@ -193,7 +193,9 @@ class Truth:
 
     def _counted(self, update_id: int, era: int | None) -> int:
         """Return the exchange's own number of an id of the wire."""
-        for number in range(len(self._eras) - 1, -1, -1) if era is None else [era]:
+        for number in range(len(self._eras) - 1, -1, -1):
+            if era not in (None, number):
+                continue
             after, shift = self._eras[number]
             until = self._eras[number + 1][0] if number + 1 < len(self._eras) else self._last_update_id
             # The first era has the id before its first change as well; later ones begin behind the one before.

@@ -5,6 +5,11 @@
     async with Box(Poisson(), Session("SIMUSDT", "20260105", 24, 7)).open() as box:
         ...  # box.ready() says where it is and with which keys
 
+    async with Box.in_lockstep("zero_intelligence", seed=7, faults=["at id 5000 do drop n=2"]).open() as box:
+        ...  # connect to box.ws_url and box.rest_url
+        await box.advance(seconds=10)
+        ...  # box.truth.book(5100) is what a client must have by now
+
 Everything runs in the event loop that opened it; nothing is left when it is closed.
 """
 
@@ -13,18 +18,20 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from mm.clock import now_us
+from mm.clock import US_PER_S, day_of, now_us
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import make_keys
 from mm.sim.exchange.rules import SymbolRules
 from mm.sim.exchange.truth import Truth
 from mm.sim.exchange.users import described, two_users, with_assets
 from mm.sim.flow.market import Market
+from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import Row
 from mm.sim.wire.api import Api
+from mm.sim.wire.control import Control
 from mm.sim.wire.faults.player import Player
-from mm.sim.wire.faults.script import Rule
+from mm.sim.wire.faults.script import Rule, as_rules
 from mm.sim.wire.feed import Feed
 from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.pump import Pump, WireClock
@@ -33,6 +40,9 @@ from mm.sim.wire.server import Routes, Server
 from mm.sim.wire.stream_names import API_PATH
 from mm.sim.wire.ws_api import open_session
 
+LOCKSTEP_US = 1_767_600_000_000_000
+"""The first instant of a box in lockstep: 2026-01-05 08:00:00 UTC."""
+_HOURS = 24.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -80,12 +90,42 @@ class Box:
         self.exchange.listen(self.truth.listen)
         api = Api(self.exchange, self._keys, self._clocks, limits=limits)
         self.exchange.listen(self._take)
-        routes = Routes(RestRoutes(api).answer, lambda send, request: open_session(api, send, request))
+        self._control = Control(self)
+        routes = Routes(
+            RestRoutes(api).answer, lambda send, request: open_session(api, send, request), self._control.answer
+        )
         self.server = Server(self._feed, routes, wire_limits or WireLimits(attempts=300 if limits else None))
         self.pump = Pump(clock, self._advance)
         self.pumping: asyncio.Task[None]
         self._address = ("", 0)
         self._advance(session.open_us)
+
+    @classmethod
+    def in_lockstep(
+        cls,
+        scenario: str = "empty",
+        *,
+        seed: int = 0,
+        faults: Iterable[Rule | str] = (),
+        symbol: str = "SIMUSDT",
+        wire_limits: WireLimits | None = None,
+    ) -> "Box":
+        """Return a box for tests: time stands still between calls of `advance`, and no limit of requests binds.
+
+        It begins at `LOCKSTEP_US`, so that equal arguments and equal calls give equal bytes.
+
+        Args:
+            scenario: A name of ``mm sim serve --scenario``, with its defaults.
+            seed: Of the market, of the keys and of what the faults leave to chance.
+            faults: Rules, or lines of a script.
+            symbol: Upper case.
+            wire_limits: Of connections.
+        """
+        session = Session(symbol, day_of(LOCKSTEP_US), _HOURS, seed, LOCKSTEP_US)
+        limits = wire_limits or WireLimits(attempts=None, close_s=0.05)
+        box = cls(SCENARIOS[scenario](), session, speed=0, limits=False, wire_limits=limits)
+        box.arm(as_rules(faults))
+        return box
 
     @asynccontextmanager
     async def open(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator["Box"]:
@@ -103,6 +143,25 @@ class Box:
             await self.server.stop()
             with suppress(asyncio.CancelledError):
                 await self.pumping
+
+    @property
+    def rest_url(self) -> str:
+        """Where HTTP is answered: a base without a path."""
+        return str(self.ready()["rest_url"])
+
+    @property
+    def ws_url(self) -> str:
+        """Where streams are: a base without a path."""
+        return str(self.ready()["ws_url"])
+
+    async def advance(self, *, seconds: float = 0.0, updates: int = 0) -> None:
+        """Let *seconds* of the exchange pass, and then its book change *updates* times; all is sent on return.
+
+        Raises:
+            BadCall: If the book does not change so often within an hour.
+        """
+        self._control.advance(us=round(seconds * US_PER_S), updates=updates)
+        await asyncio.sleep(0)
 
     def ready(self) -> dict[str, Any]:
         """Return what a client needs: addresses, symbol, and the accounts with their keys."""

@@ -94,6 +94,8 @@ def test_it_forgets_the_oldest_and_says_so(changes: list, keep: int) -> None:
     for wrong in (truth.first_update_id - 1, truth.last_update_id + 1):
         with pytest.raises(Forgotten, match=f"update id {wrong}: the truth has"):
             truth.book(wrong)
+    with pytest.raises(Forgotten):
+        truth.book(truth.last_update_id, era=1)
 
 
 @given(CHANGES, st.integers(0, 300), st.integers(0, 300), st.integers(1, FIRST))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.knobs import Reader, decimal, knob, number
+from mm.sim.flow.faults import Fault
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
 
@@ -68,6 +69,10 @@ class Market:
             session: From its opening on the flow has an order book; nothing ends with its close.
         """
         raise NotImplementedError
+
+    def faults(self, session: Session) -> tuple[Fault, ...]:  # noqa: ARG002 - most scenarios have none
+        """Return what goes wrong while *session* is recorded."""
+        return ()
 
     def truth(self, session: Session) -> dict[str, Any]:  # noqa: ARG002 - not every truth depends on it
         """Return what a study of *session* would have to find out; None where the market has no such number."""

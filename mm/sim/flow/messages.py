@@ -1,5 +1,6 @@
 """What the exchange sends of an order log: a depth message every 100 ms where the book changed, and every trade."""
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -93,3 +94,25 @@ class Messages:
         bounds = np.append(np.flatnonzero(np.diff(step[last], prepend=-1)), len(kept)).tolist()
         for first, upto, (begin, end) in zip(first_id, last_id, pairwise(bounds), strict=True):
             yield first, upto, levels[begin:end]
+
+
+class BookAt:
+    """The exchange's book at any instant, from its order log."""
+
+    def __init__(self) -> None:
+        self.update_id = 0
+        self._levels: dict[int, dict[int, int]] = {1: {}, -1: {}}
+        self._changes: deque[list[int]] = deque()
+
+    def feed(self, rows: "Ints") -> None:
+        """Take what happened next."""
+        self._changes.extend(rows[rows[:, _KIND] == ROW_LEVEL].tolist())
+
+    def depth(self, us: int) -> dict[int, list[tuple[int, int]]]:
+        """Return ticks and lots of each side, best first, as of *us*, which never falls."""
+        while self._changes and self._changes[0][0] <= us:
+            _, _, _, _, _, side, ticks, lots, _, self.update_id = self._changes.popleft()
+            self._levels[side][ticks] = lots
+            if not lots:
+                del self._levels[side][ticks]
+        return {side: sorted(levels.items(), reverse=side > 0) for side, levels in self._levels.items()}

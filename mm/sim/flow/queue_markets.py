@@ -79,7 +79,7 @@ class LargeTick(ZeroIntelligence):
     limit_per_s: float = knob(20.0, RATE, "Limit orders of a side at all distances, in 1/s.")
     limit_exponent: float = knob(1.0, number(0, 10), "Their rate falls with this power of the distance.")
     limit_reach_ticks: int = knob(20, whole(1, 5000), "The largest distance from the other side's best, in ticks.")
-    market_per_s: float = knob(1.0, RATE, "Market orders of a side, in 1/s.")
+    market_per_s: float = knob(2.1, RATE, "Market orders of a side, in 1/s.")
     cancel_per_s: float = knob(0.04, number(0.0001, 100), "Cancellations of each resting order, in 1/s.")
     limit_qty: str = knob("5", _QTY, "Mean size of a limit order, in the base asset.")
     market_qty: str = knob("10", _QTY, "Mean size of a market order, in the base asset.")

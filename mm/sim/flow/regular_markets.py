@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.knobs import decimal, knob, number, whole
+from mm.sim.flow.faults import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, Fault, plan
 from mm.sim.flow.market import MOST_MEAN_LOTS, Flow, Market, series
 from mm.sim.flow.session import STEP_US, Session
 
@@ -133,6 +134,26 @@ class Poisson(RegularMarket):
     def truth(self, session: Session) -> dict[str, Any]:
         """Return A, k and sigma; where the sides decay differently no one A and k describe both: these two are None."""
         return super().truth(session) | _one_law(self.sigma_ticks_per_sqrt_s, self.rate(1), self.rate(-1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaps(Poisson):
+    """The market of ``poisson``, recorded with faults."""
+
+    name: ClassVar[str] = "gaps"
+
+    lost_depth: int = knob(2, whole(0, 1000), "Times that depth messages are lost.")
+    lost_trades: int = knob(2, whole(0, 1000), "Times that trade messages are lost.")
+    disconnects: int = knob(1, whole(0, 1000), "Times that the recorder's connection ends.")
+    crashes: int = knob(1, whole(0, 1000), "Times that the recorder is killed while it writes.")
+
+    def faults(self, session: Session) -> tuple[Fault, ...]:
+        """Return as many faults of each kind; raises UsageError if the session is too short for them."""
+        counts = {
+            LOST_DEPTH: self.lost_depth, LOST_TRADES: self.lost_trades, DISCONNECT: self.disconnects,
+            CRASH: self.crashes,
+        }  # fmt: skip
+        return plan(session, [kind for kind, count in counts.items() for _ in range(count)])
 
 
 @dataclass(frozen=True, kw_only=True)

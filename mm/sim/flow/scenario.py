@@ -11,9 +11,9 @@ from mm.errors import UsageError
 from mm.knobs import Knob, knob, knobs, shown
 from mm.sim.flow.market import Empty, Market
 from mm.sim.flow.queue_markets import LargeTick, ZeroIntelligence
-from mm.sim.flow.regular_markets import Hawkes, Poisson, Regimes
+from mm.sim.flow.regular_markets import Gaps, Hawkes, Poisson, Regimes
 
-_ALL: tuple[type[Market], ...] = (Poisson, Hawkes, Regimes, ZeroIntelligence, LargeTick, Empty)
+_ALL: tuple[type[Market], ...] = (Poisson, Hawkes, Regimes, ZeroIntelligence, LargeTick, Gaps, Empty)
 SCENARIOS: Mapping[str, type[Market]] = {scenario.name: scenario for scenario in _ALL}
 FIELDS: Mapping[str, Mapping[str, Knob]] = {
     name: {one.name: one for one in knobs(scenario)} for name, scenario in SCENARIOS.items()

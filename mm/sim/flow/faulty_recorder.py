@@ -1,0 +1,255 @@
+"""A recorder to whom things happen: the project's own, fed with a session's messages, without socket or clock.
+
+What it writes and how it recovers is `LiveSession` and `Days`, as in a real recording. Here stands only what the world
+does to it: messages that do not arrive, a connection that ends, a process that is killed while it writes.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache, partial
+from heapq import heappop, heappush
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mm.clock import US_PER_MS, US_PER_S, run_stamp
+from mm.instrument import Instrument, to_exchange_info
+from mm.market_data.day_writer import DayWriter
+from mm.market_data.days import Days
+from mm.market_data.layout import DayFolder
+from mm.market_data.live_session import LiveSession
+from mm.market_data.snapshot import Answer
+from mm.market_data.tail import scan
+from mm.sim.flow.faults import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, Fault, Happened
+from mm.sim.flow.messages import BookAt, Depth, Messages, Print
+from mm.sim.flow.session import Session
+
+if TYPE_CHECKING:
+    from mm.sim.flow.messages import Ints
+
+TOP_N = 20
+_CONNECT_US, _ASK_US, _LOOK_US, _ANSWER_US, _AGAIN_US = 20_000, 5_000, 20_000, 40_000, US_PER_S
+_FLUSH_US = 5 * US_PER_S
+_KILLED = 1006  # how a connection ends whose other end says nothing
+
+
+class FaultyRecorder:
+    """Record a session to which *faults* happen.
+
+    Args:
+        folder: The day folder.
+        session: The session.
+        instrument: Its grid.
+        faults: In order of time.
+        knobs: What the ledger says of each run.
+
+    Attributes:
+        happened: The faults that have begun.
+        depth_messages: How many the day has, known when it is finished.
+        trades: Likewise of trades.
+    """
+
+    def __init__(
+        self,
+        folder: DayFolder,
+        session: Session,
+        instrument: Instrument,
+        faults: tuple[Fault, ...],
+        knobs: dict[str, Any],
+    ) -> None:
+        self.happened: list[Happened] = []
+        self.depth_messages = self.trades = 0
+        self._folder, self._session, self._instrument, self._knobs = folder, session, instrument, knobs
+        self._price, self._qty = cache(instrument.price), cache(instrument.qty)
+        self._messages, self._exchange = Messages(session), BookAt()
+        self._draws = session.random("crashes")
+        self._due: list[tuple[int, int, Callable[[int], None]]] = []
+        self._turn = count()
+        self._losing: dict[type, int] = {Depth: 0, Print: 0}
+        self._last_id: dict[type, int] = {}
+        self._hearing, self._asking, self._connections = False, False, 0
+        self._no_book_us: int | None = None
+        self._flushed: dict[Path, int] = {}
+        self._start(session.open_us)
+        self._at(session.open_us + _CONNECT_US, self._connect)
+        self._at(session.open_us + _FLUSH_US, self._flush)
+        for fault in faults:
+            self._at(fault.start_us, partial(self._begin, fault))
+
+    @property
+    def writer(self) -> DayWriter:
+        """The files of the run that is recording."""
+        return self._live.writer
+
+    def begin(self, rows: "Ints") -> None:
+        """Take the opening of the order log: the book that the recording finds."""
+        self._exchange.feed(rows)
+
+    def take(self, rows: "Ints") -> None:
+        """Record what is sent of *rows* of the order log, which end where a depth message does."""
+        self._exchange.feed(rows)
+        for message in self._messages.of(rows):
+            self._pass(message.recv_us)
+            if self._hearing and not self._is_lost(message):
+                self._hear(message)
+
+    def finish(self) -> None:
+        """End the recording with its window."""
+        self._pass(self._session.close_us)
+        self._live.finish(self._session.close_us, "window_end", window_over=True)
+        self.writer.flush()
+        self.depth_messages = scan(self._folder.diffs).lines
+        self.trades = scan(self._folder.trades).lines - 1
+
+    def truth(self) -> dict[str, Any]:
+        """Return the faults as they came to pass."""
+        return {"faults": [one.as_json() for one in self.happened]}
+
+    # time
+
+    def _at(self, us: int, act: Callable[[int], None]) -> None:
+        heappush(self._due, (us, next(self._turn), act))
+
+    def _pass(self, until_us: int) -> None:
+        """Do what is due up to *until_us*."""
+        while self._due and self._due[0][0] <= until_us:
+            us, _, act = heappop(self._due)
+            act(us)
+
+    # messages
+
+    def _is_lost(self, message: Depth | Print) -> bool:
+        kind = type(message)
+        if not self._losing[kind]:
+            return False
+        self._losing[kind] -= 1
+        self.happened[-1].end_us = message.sent_us
+        return True
+
+    def _hear(self, message: Depth | Print) -> None:
+        kind, first_id = type(message), message[2]
+        known = self._last_id.get(kind)
+        if known is not None and first_id > known + 1:
+            missing = (known + 1, first_id - 1)
+            if kind is Depth:
+                self.happened[-1].update_ids = missing
+            else:
+                self.happened[-1].trade_ids = missing
+        self._last_id[kind] = message.last_id if isinstance(message, Depth) else first_id
+        self._live.message(message.recv_us, self._encoded(message))
+        if self._live.wants_snapshot and not self._asking:
+            self._no_book_us = self._no_book_us or message.recv_us
+            self._asking = True
+            self._at(message.recv_us + _ASK_US, self._ask)
+
+    def _encoded(self, message: Depth | Print) -> bytes:
+        sent_ms, symbol = message.sent_us // US_PER_MS, self._session.symbol
+        if isinstance(message, Print):
+            told = {"e": "trade", "E": sent_ms, "s": symbol, "t": message.trade_id, "T": sent_ms}
+            told |= {"p": self._price(message.ticks), "q": self._qty(message.lots), "m": message.side < 0}
+            return msgspec.json.encode(told)
+        bids, asks = ([level[1:] for level in message.levels if level[0] == side] for side in (1, -1))
+        told = {"e": "depthUpdate", "E": sent_ms, "s": symbol, "U": message.first_id, "u": message.last_id}
+        told |= {"b": self._as_text(bids), "a": self._as_text(asks)}
+        return msgspec.json.encode(told)
+
+    def _as_text(self, levels: list[tuple[int, int]]) -> list[tuple[str, str]]:
+        return [(self._price(ticks), self._qty(lots)) for ticks, lots in levels]
+
+    # what the recorder asks
+
+    def _ask(self, us: int) -> None:
+        if not self._hearing:
+            self._asking = False
+            return
+        self._live.snapshot_requested(us, 1)
+        self._at(us + _LOOK_US, self._look)
+
+    def _look(self, us: int) -> None:
+        """Let the exchange look at its book."""
+        depth = self._exchange.depth(us)
+        bids, asks = self._as_text(depth[1]), self._as_text(depth[-1])
+        body = msgspec.json.encode({"lastUpdateId": self._exchange.update_id, "bids": bids, "asks": asks})
+        self._at(us + _ANSWER_US - _LOOK_US, partial(self._answer, body))
+
+    def _answer(self, body: bytes, us: int) -> None:
+        url = f"simulated:/api/v3/depth?symbol={self._session.symbol}&limit=5000"
+        self._live.snapshot_answered(Answer(us, url, 200, body, None))
+        if self._live.wants_snapshot:
+            self._at(us + _AGAIN_US, self._ask)
+            return
+        self._asking = False
+        if self.happened and self._no_book_us is not None:
+            self.happened[-1].no_book_us = (self._no_book_us, us)
+        self._no_book_us = None
+
+    # what happens to it
+
+    def _begin(self, fault: Fault, us: int) -> None:
+        self.happened.append(Happened(fault))
+        if fault.kind in (LOST_DEPTH, LOST_TRADES):
+            self._losing[Depth if fault.kind == LOST_DEPTH else Print] = fault.messages
+            return
+        self._hearing = False
+        if fault.kind == DISCONNECT:
+            self._live.disconnected(us, self._connections, _KILLED, "")
+        elif fault.kind == CRASH:
+            self._crash()
+            self._at(us + fault.lasts_us - _CONNECT_US, self._start)
+        self._at(us + fault.lasts_us, self._connect)
+
+    def _connect(self, us: int) -> None:
+        self._hearing = True
+        self._connections += 1
+        self._live.connected(us, "simulated:", self._connections)
+        if self.happened:
+            self.happened[-1].end_us = us
+
+    def _start(self, us: int) -> None:
+        """Start the process, and let it find what an earlier one left."""
+        days = Days(
+            data_root=self._folder.root,
+            symbol=self._folder.symbol,
+            run_id=run_stamp(us),
+            own_id=True,
+            top_n=TOP_N,
+            trade_stream="trade",
+            flush_interval_s=_FLUSH_US / US_PER_S,
+            write_diffs=True,
+            write_gaps=True,
+            min_free_mb=0,
+            knobs=self._knobs,
+        )
+        writer = days.open(self._folder.day, us, to_exchange_info(self._instrument))
+        self._live = LiveSession(writer, us, TOP_N)
+        earlier = writer.earlier
+        known = {Depth: earlier.last_diff_id, Print: earlier.last_trade_id}
+        self._last_id = {kind: last_id for kind, last_id in known.items() if last_id is not None}
+        self._no_book_us = max(earlier.last_diff_us, earlier.last_trade_us) or None
+
+    def _flush(self, us: int) -> None:
+        self.writer.flush()
+        self._flushed = {path: path.stat().st_size for path in self.writer.folder.streams() if path.exists()}
+        self._at(us + _FLUSH_US, self._flush)
+
+    def _crash(self) -> None:
+        """Kill the process in the middle of a flush: one file is torn, those behind it got nothing."""
+        self.writer.close()
+        grown = [path for path, size in self._flushed.items() if path.stat().st_size > size]
+        if not grown:
+            return
+        nth = int(self._draws.integers(len(grown)))
+        before, after = self._flushed[grown[nth]], grown[nth].stat().st_size
+        _tear(grown[nth], before + int(self._draws.integers(1, after - before)))
+        for path in grown[nth + 1 :]:
+            os.truncate(path, self._flushed[path])
+
+
+def _tear(path: Path, size: int) -> None:
+    """Cut *path* to *size*, or to one byte less where it would end with a whole line."""
+    with path.open("rb") as stream:
+        stream.seek(size - 1)
+        whole_line = stream.read(1) == b"\n"
+    os.truncate(path, size - whole_line)

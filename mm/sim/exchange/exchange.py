@@ -13,7 +13,6 @@ from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.core import Core, rows_of
 from mm.sim.exchange.market_walk import Walk
 from mm.sim.exchange.order import (
-    EXPIRED,
     NEW,
     PARTIALLY_FILLED,
     REJECTED,
@@ -217,9 +216,6 @@ class Exchange:
         account.count.add(us)
         self.settlement.reserve(order, spent_e8)
         self._drain()
-        if is_short and order.is_open:
-            self.settlement.finish(us, order, EXPIRED, EXPIRED)
-            self.settlement.tell_positions()
         return order
 
     def _terms(self, number: int, new: NewOrder) -> tuple[int, int, bool]:

@@ -86,23 +86,30 @@ class Settlement:
             order = self.orders.get(order_id)
             if kind == ROW_NEW:
                 self._taker = order
-            if not order:
-                continue
-            if kind == ROW_NEW:
-                self.tell(us, order, NEW)
-            elif kind == ROW_CANCEL:
-                self.finish(us, order, CANCELED, CANCELED, request_id)
-            elif kind == ROW_REDUCE and request_id:
-                self._amend(us, order, lots, request_id)
-            elif kind == ROW_REDUCE:
-                self._prevent(us, order, order.left_lots - lots)
-            elif kind == ROW_EXPIRE and other_id != REASON_STP:
-                self.finish(us, order, EXPIRED, EXPIRED)
-            elif kind == ROW_EXPIRE and order is not self._taker:
-                self._prevent(us, order, order.left_lots)
-            elif kind == ROW_EXPIRE and order.left_lots:
-                self._expire_taker(us, order)
+            if order:
+                self._happened(us, order, (kind, other_id), lots, request_id)
+        taker = self._taker
+        if taker and taker.is_short and taker.is_open:
+            self.finish(taker.us, taker, EXPIRED, EXPIRED)
         self.tell_positions()
+
+    def _happened(self, us: int, order: Order, what: tuple[int, int], lots: int, request_id: str) -> None:
+        """Do to an order what a row says that is no trade: its kind, and the reason of an expiry."""
+        kind, reason = what
+        if kind == ROW_NEW:
+            self.tell(us, order, NEW)
+        elif kind == ROW_CANCEL:
+            self.finish(us, order, CANCELED, CANCELED, request_id)
+        elif kind == ROW_REDUCE and request_id:
+            self._amend(us, order, lots, request_id)
+        elif kind == ROW_REDUCE:
+            self._prevent(us, order, order.left_lots - lots)
+        elif kind == ROW_EXPIRE and reason != REASON_STP:
+            self.finish(us, order, EXPIRED, EXPIRED)
+        elif kind == ROW_EXPIRE and order is not self._taker:
+            self._prevent(us, order, order.left_lots)
+        elif kind == ROW_EXPIRE and order.left_lots:
+            self._expire_taker(us, order)
 
     def reserve(self, order: Order, amount_e8: int) -> None:
         """Lock for an order what it may spend, in 1e-8 of that asset."""

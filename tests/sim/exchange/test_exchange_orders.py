@@ -1,0 +1,382 @@
+"""What becomes of orders: every type, and what may be done to those that rest."""
+
+import pytest
+
+from exchange_rig import ALICE, BOB, BUY, SELL, START_US, Desk
+from mm.instrument import E8
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.order import Execution, NewOrder, Order
+from mm.sim.exchange.requests import Cancelled, CancelRequest
+
+
+def refused(error: ApiError) -> tuple[int, str, int]:
+    """Return what the exchange says of a refusal."""
+    return error.code, error.msg, error.http_status
+
+
+def maker(side: int, ticks: int, lots: int) -> NewOrder:
+    """Return a LIMIT_MAKER order."""
+    return NewOrder(side=side, type="LIMIT_MAKER", ticks=ticks, lots=lots)
+
+
+def test_an_ioc_order_trades_what_it_can() -> None:
+    """What is left of it expires and never rests."""
+    desk = Desk()
+    desk.limit(BOB, SELL, 10_000, 1_000)
+    order = desk.limit(ALICE, BUY, 10_000, 3_000, time_in_force="IOC")
+    assert (order.status, order.filled_lots) == ("EXPIRED", 1_000)
+    assert desk.kinds(ALICE) == ["NEW", "TRADE", "EXPIRED", "POSITION"]
+    assert desk.exchange.depth(5)[1:] == ([], [])
+
+
+def test_a_fok_order_is_filled_whole_or_not_at_all() -> None:
+    """3 are wanted where 1 rests; then 1 is wanted."""
+    desk = Desk()
+    desk.limit(BOB, SELL, 10_000, 1_000)
+    none = desk.limit(ALICE, BUY, 10_000, 3_000, time_in_force="FOK")
+    assert (none.status, none.filled_lots) == ("EXPIRED", 0)
+    assert desk.money(ALICE) == (1_000 * E8, 0, 10**6 * E8, 0)
+    whole = desk.limit(ALICE, BUY, 10_000, 1_000, time_in_force="FOK")
+    assert (whole.status, whole.filled_lots) == ("FILLED", 1_000)
+
+
+def test_a_limit_maker_order_that_would_take_is_refused() -> None:
+    """Nothing is locked for it, no order id is used up, nobody is told."""
+    desk = Desk()
+    desk.limit(BOB, SELL, 10_000, 1_000)
+    with pytest.raises(ApiError) as caught:
+        desk.exchange.place(desk.us, ALICE, maker(BUY, 10_000, 1_000))
+    assert refused(caught.value) == (-2010, "Order would immediately match and take.", 400)
+    assert desk.money(ALICE)[3] == 0
+    assert desk.told[ALICE] == []
+    assert desk.exchange.place(desk.us, ALICE, maker(BUY, 9_999, 1_000)).order_id == 2
+
+
+def test_a_market_order_by_quote_buys_what_the_money_reaches_for() -> None:
+    """150.05 USDT buy 1 at 100.00, and of the rest at 100.10 a quantity on the grid: 0.5 of it cost 50.05."""
+    desk = Desk()
+    desk.limit(BOB, SELL, 10_000, 1_000)
+    desk.limit(BOB, SELL, 10_010, 5_000)
+    order = desk.market(ALICE, BUY, quote_e8=150_05000000)
+    assert (order.status, order.lots, order.spent_tl) == ("FILLED", 1_500, 10_000 * 1_000 + 10_010 * 500)
+    assert desk.money(ALICE)[2] == 10**6 * E8 - 150_05000000
+
+
+def test_a_market_order_by_quote_sells_as_much_as_earns_it() -> None:
+    """250 USDT are earned by 1 at 101.00 and 1.49 at 100.00, for 250.00 within one lot."""
+    desk = Desk()
+    desk.limit(BOB, BUY, 10_100, 1_000)
+    desk.limit(BOB, BUY, 10_000, 5_000)
+    order = desk.market(ALICE, SELL, quote_e8=250 * E8)
+    assert (order.status, order.lots) == ("FILLED", 2_490)
+    assert order.spent_tl == 10_100 * 1_000 + 10_000 * 1_490
+
+
+def test_a_market_order_by_quote_expires_where_the_book_ends() -> None:
+    """It is FILLED only if all of the quote quantity was spent."""
+    desk = Desk()
+    desk.limit(BOB, SELL, 10_000, 1_000)
+    order = desk.market(ALICE, BUY, quote_e8=150 * E8)
+    assert (order.status, order.filled_lots) == ("EXPIRED", 1_000)
+    assert desk.kinds(ALICE)[:3] == ["NEW", "TRADE", "EXPIRED"]
+    trade = desk.told[ALICE][1]
+    assert isinstance(trade, Execution)
+    assert trade.order.status == "PARTIALLY_FILLED"
+
+
+def test_a_market_order_by_quote_needs_a_book() -> None:
+    """Its quantity follows from the orders it meets; without any it has none."""
+    desk = Desk()
+    with pytest.raises(ApiError) as caught:
+        desk.market(ALICE, BUY, quote_e8=150 * E8)
+    assert refused(caught.value) == (-2010, "Order book liquidity is less than symbol minimum quantity.", 400)
+
+
+def test_nobody_spends_what_he_does_not_have() -> None:
+    """10⁶ USDT buy 10⁴ at 100.00, and not one lot more; nor do 10³ SIM sell 1000.001."""
+    desk = Desk()
+    for side, lots in ((BUY, 10_000_001), (SELL, 1_000_001)):
+        with pytest.raises(ApiError) as caught:
+            desk.limit(ALICE, side, 10_000, lots)
+        assert refused(caught.value) == (-2010, "Account has insufficient balance for requested action.", 400)
+    desk.limit(ALICE, BUY, 10_000, 10_000_000)
+    with pytest.raises(ApiError):
+        desk.limit(ALICE, BUY, 10_000, 100)
+    desk.limit(BOB, BUY, 10_000, 100)
+
+
+def test_a_market_buy_that_cannot_be_paid_is_refused_before_it_trades() -> None:
+    """The book is as it was."""
+    desk = Desk()
+    desk.core.submit(desk.us, 1_000, SELL, 10_000, 30_000_000)
+    before = desk.exchange.depth(5)
+    with pytest.raises(ApiError, match="insufficient balance"):
+        desk.market(ALICE, BUY, 10_000_001)
+    assert desk.exchange.depth(5) == before
+
+
+def test_a_name_is_unique_among_open_orders() -> None:
+    """It may be used again once the order is gone, and others may use it at any time."""
+    desk = Desk()
+    first = desk.limit(ALICE, BUY, 9_990, 1_000, client_id="mine")
+    desk.limit(BOB, BUY, 9_990, 1_000, client_id="mine")
+    with pytest.raises(ApiError) as caught:
+        desk.limit(ALICE, BUY, 9_980, 1_000, client_id="mine")
+    assert refused(caught.value) == (-2010, "Duplicate order sent.", 400)
+    desk.exchange.cancel(desk.us, ALICE, CancelRequest(order_id=first.order_id))
+    again = desk.limit(ALICE, BUY, 9_980, 1_000, client_id="mine")
+    assert desk.exchange.users.find(ALICE, None, "mine") == (again, True)
+
+
+def test_a_cancel_gives_the_money_back() -> None:
+    """Also what is left of an order that has traded."""
+    desk = Desk()
+    order = desk.limit(ALICE, BUY, 10_000, 3_000, client_id="mine")
+    desk.market(BOB, SELL, 1_000)
+    desk.us += 5
+    done = desk.exchange.cancel(desk.us, ALICE, CancelRequest(client_id="mine", request_id="away"))
+    assert (done.order, done.request_id) == (order, "away")
+    assert (order.status, order.filled_lots, order.updated_us) == ("CANCELED", 1_000, START_US + 5)
+    assert desk.money(ALICE) == (1_000_99900000, 0, 999_900 * E8, 0)
+    execution = desk.told[ALICE][-2]
+    assert isinstance(execution, Execution)
+    assert (execution.kind, execution.client_id, execution.old_client_id) == ("CANCELED", "away", "mine")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        CancelRequest(order_id=2),
+        CancelRequest(client_id="other"),
+        CancelRequest(order_id=1, client_id="other"),
+        CancelRequest(order_id=3),
+    ],
+)
+def test_a_cancel_that_means_no_open_order_is_refused(request_: CancelRequest) -> None:
+    """An unknown id, an unknown name, an id and a name that differ, and the order of somebody else."""
+    desk = Desk()
+    desk.limit(ALICE, BUY, 9_990, 1_000, client_id="mine")
+    ended = desk.limit(ALICE, BUY, 9_990, 1_000, time_in_force="IOC")
+    theirs = desk.limit(BOB, BUY, 9_990, 1_000, client_id="theirs")
+    assert (ended.order_id, theirs.order_id) == (2, 3)
+    with pytest.raises(ApiError) as caught:
+        desk.exchange.cancel(desk.us, ALICE, request_)
+    assert refused(caught.value) == (-2011, "Unknown order sent.", 400)
+    assert desk.exchange.depth(1)[1] == [("99.90000000", "2.00000000")]
+
+
+def test_cancel_restrictions_look_at_the_status() -> None:
+    """ONLY_NEW and ONLY_PARTIALLY_FILLED each let one of the two pass."""
+    desk = Desk()
+    fresh = desk.limit(ALICE, BUY, 9_990, 1_000)
+    begun = desk.limit(ALICE, BUY, 10_000, 2_000)
+    desk.market(BOB, SELL, 1_000)
+    for order, restrictions in ((begun, "ONLY_NEW"), (fresh, "ONLY_PARTIALLY_FILLED")):
+        with pytest.raises(ApiError) as caught:
+            desk.exchange.cancel(desk.us, ALICE, CancelRequest(order_id=order.order_id, restrictions=restrictions))
+        assert refused(caught.value) == (-2011, "Order was not canceled due to cancel restrictions.", 400)
+    for order, restrictions in ((fresh, "ONLY_NEW"), (begun, "ONLY_PARTIALLY_FILLED")):
+        desk.exchange.cancel(desk.us, ALICE, CancelRequest(order_id=order.order_id, restrictions=restrictions))
+    assert desk.exchange.users.open(ALICE) == []
+
+
+def test_all_of_an_accounts_orders_are_cancelled_at_once() -> None:
+    """Those of others stay; without any the request is refused."""
+    desk = Desk()
+    own = [desk.limit(ALICE, BUY, 9_990 - step, 1_000) for step in range(3)]
+    desk.limit(BOB, BUY, 9_000, 1_000)
+    done = desk.exchange.cancel_all(desk.us, ALICE)
+    assert [one.order for one in done] == own
+    assert len({one.request_id for one in done}) == 1
+    assert desk.exchange.depth(5)[1] == [("90.00000000", "1.00000000")]
+    with pytest.raises(ApiError, match="Unknown order sent"):
+        desk.exchange.cancel_all(desk.us, ALICE)
+
+
+def test_an_amended_order_keeps_its_place() -> None:
+    """The case of the exchange's own page: second in a queue of three, 5.5 becomes 5 and is filled second."""
+    desk = Desk()
+    first = desk.limit(BOB, BUY, 8_700, 1_000)
+    mine = desk.limit(ALICE, BUY, 8_700, 5_500, client_id="mine")
+    last = desk.limit(BOB, BUY, 8_700, 4_000)
+    desk.exchange.amend(desk.us, ALICE, CancelRequest(client_id="mine", request_id="less"), 5_000)
+    assert [row[0] for row in desk.core.orders(BUY)] == [first.order_id, mine.order_id, last.order_id]
+    assert (mine.lots, mine.client_id, mine.status) == (5_000, "less", "NEW")
+    assert desk.money(ALICE)[3] == 435 * E8
+    assert desk.kinds(ALICE)[-2:] == ["REPLACED", "POSITION"]
+    desk.core.submit(desk.us, 1_000, SELL, 8_700, 6_000)
+    desk.exchange.advance(desk.us)
+    assert (first.status, mine.status, last.status) == ("FILLED", "FILLED", "NEW")
+
+
+def test_an_amendment_counts_what_was_filled() -> None:
+    """Its quantity is that of the whole order: of 3 with 1 filled, amended to 2, 1 is left."""
+    desk = Desk()
+    order = desk.limit(ALICE, BUY, 10_000, 3_000)
+    desk.market(BOB, SELL, 1_000)
+    _, amendment = desk.exchange.amend(desk.us, ALICE, CancelRequest(order_id=order.order_id), 2_000)
+    assert (order.lots, order.left_lots, order.status) == (2_000, 1_000, "PARTIALLY_FILLED")
+    assert (amendment.old_lots, amendment.new_lots) == (3_000, 2_000)
+
+
+@pytest.mark.parametrize(
+    ("lots", "msg"),
+    [
+        (3_000, "The requested action would change no state; rejecting."),
+        (3_001, "Order amend (quantity increase) is not supported."),
+        (1_000, "The request to amend the order has been rejected."),
+    ],
+)
+def test_an_amendment_only_reduces_what_is_left(lots: int, msg: str) -> None:
+    """The same quantity, a larger one, and one that is already filled are refused."""
+    desk = Desk()
+    order = desk.limit(ALICE, BUY, 10_000, 3_000)
+    desk.market(BOB, SELL, 1_000)
+    with pytest.raises(ApiError) as caught:
+        desk.exchange.amend(desk.us, ALICE, CancelRequest(order_id=order.order_id), lots)
+    assert refused(caught.value) == (-2038, msg, 400)
+    assert (order.lots, order.left_lots) == (3_000, 2_000)
+
+
+def test_an_order_is_amended_so_many_times_only() -> None:
+    """MAX_NUM_ORDER_AMENDS."""
+    desk = Desk(most_amends=2)
+    order = desk.limit(ALICE, BUY, 10_000, 3_000)
+    for lots in (2_900, 2_800):
+        desk.exchange.amend(desk.us, ALICE, CancelRequest(order_id=order.order_id), lots)
+    with pytest.raises(ApiError) as caught:
+        desk.exchange.amend(desk.us, ALICE, CancelRequest(order_id=order.order_id), 2_700)
+    assert refused(caught.value) == (-2038, "Filter failure: MAX_NUM_ORDER_AMENDS", 400)
+
+
+def test_an_amendment_takes_no_name_of_another_open_order() -> None:
+    """Its own name it may keep."""
+    desk = Desk()
+    order = desk.limit(ALICE, BUY, 10_000, 3_000, client_id="mine")
+    desk.limit(ALICE, BUY, 9_990, 3_000, client_id="other")
+    with pytest.raises(ApiError, match="Duplicate order sent"):
+        desk.exchange.amend(desk.us, ALICE, CancelRequest(order_id=order.order_id, request_id="other"), 2_000)
+    desk.exchange.amend(desk.us, ALICE, CancelRequest(order_id=order.order_id, request_id="mine"), 2_000)
+    assert desk.exchange.users.find(ALICE, None, "mine") == (order, True)
+
+
+def replace(desk: Desk, order_id: int, new: NewOrder, **more: bool) -> tuple[object, object]:
+    """Cancel and replace, and return what came of the cancel and of the order: done, an error's message, or None."""
+    done = desk.exchange.cancel_replace(desk.us, ALICE, CancelRequest(order_id=order_id, **more), new)
+    cancelled = "done" if isinstance(done.cancelled, Cancelled) else done.cancelled.msg
+    placed = "done" if isinstance(done.placed, Order) else done.placed and done.placed.msg
+    return cancelled, placed
+
+
+def test_a_replacement_may_spend_what_the_cancel_sets_free() -> None:
+    """All money is in the first order; the second needs it."""
+    desk = Desk()
+    order = desk.limit(ALICE, BUY, 10_000, 10_000_000)
+    new = NewOrder(side=BUY, type="LIMIT", ticks=9_990, lots=10_000_000)
+    assert replace(desk, order.order_id, new) == ("done", "done")
+    assert desk.exchange.depth(5)[1] == [("99.90000000", "10000.00000000")]
+
+
+def test_a_failed_cancel_stops_the_replacement_or_not() -> None:
+    """As asked for; what was not tried still counts as an order."""
+    desk = Desk()
+    assert replace(desk, 77, maker(BUY, 9_990, 1_000)) == ("Unknown order sent.", None)
+    assert desk.exchange.accounts[ALICE].count.counts(desk.us) == [1, 1]
+    assert replace(desk, 77, maker(BUY, 9_990, 1_000), stop_on_failure=False) == ("Unknown order sent.", "done")
+
+
+def test_a_replacement_that_fails_leaves_the_cancel_done() -> None:
+    """The owner is told of both: CANCELED, then REJECTED with the reason."""
+    desk = Desk()
+    order = desk.limit(ALICE, BUY, 9_990, 1_000)
+    desk.limit(BOB, SELL, 10_000, 1_000)
+    outcome = replace(desk, order.order_id, maker(BUY, 10_000, 1_000))
+    assert outcome == ("done", "Order would immediately match and take.")
+    assert order.status == "CANCELED"
+    executions = [one for one in desk.told[ALICE] if isinstance(one, Execution)]
+    assert [one.kind for one in executions] == ["NEW", "CANCELED", "REJECTED"]
+    assert (executions[-1].reject_reason, executions[-1].order.status) == ("WOULD_MATCH_IMMEDIATELY", "REJECTED")
+
+
+def test_a_filter_stops_a_replacement_before_its_cancel() -> None:
+    """Filters are looked at first, and then nothing at all is done."""
+    desk = Desk()
+    order = desk.limit(ALICE, BUY, 9_990, 1_000)
+    with pytest.raises(ApiError, match="Filter failure: NOTIONAL"):
+        replace(desk, order.order_id, maker(BUY, 9_990, 1))
+    assert order.status == "NEW"
+
+
+def test_too_many_orders_are_refused_until_the_interval_ends() -> None:
+    """100 in ten seconds that do not trade; one that trades as maker gives five back."""
+    desk = Desk()
+    for step in range(100):
+        desk.limit(ALICE, BUY, 9_990 - step, 1_000)
+    with pytest.raises(ApiError) as caught:
+        desk.limit(ALICE, BUY, 9_000, 1_000)
+    assert refused(caught.value) == (-1015, "Too many new orders; current limit is 100 orders per 10 SECOND.", 429)
+    assert caught.value.retry_us == START_US + 10_000_000
+    desk.limit(BOB, SELL, 9_990, 1_000)
+    for step in range(5):
+        desk.limit(ALICE, BUY, 9_000 - step, 1_000)
+    with pytest.raises(ApiError):
+        desk.limit(ALICE, BUY, 8_900, 1_000)
+    desk.us += 10_000_000
+    desk.limit(ALICE, BUY, 8_900, 1_000)
+
+
+def test_without_limits_nobody_counts_orders() -> None:
+    """`--limits off`."""
+    desk = Desk(limits=False)
+    for step in range(150):
+        desk.limit(ALICE, BUY, 9_990 - step, 1_000)
+
+
+def test_a_replacement_of_one_who_sent_too_many_cancels_if_asked_to() -> None:
+    """orderRateLimitExceededMode: by default nothing is done, else the cancel alone."""
+    desk = Desk()
+    orders = [desk.limit(ALICE, BUY, 9_990 - step, 1_000) for step in range(100)]
+    with pytest.raises(ApiError, match="Too many new orders"):
+        replace(desk, orders[0].order_id, maker(BUY, 9_000, 1_000))
+    assert orders[0].status == "NEW"
+    outcome = replace(desk, orders[0].order_id, maker(BUY, 9_000, 1_000), when_exceeded_cancel=True)
+    assert outcome == ("done", "Too many new orders; current limit is 100 orders per 10 SECOND.")
+
+
+def test_an_account_has_so_many_open_orders_only() -> None:
+    """MAX_NUM_ORDERS."""
+    desk = Desk(most_orders=2)
+    desk.limit(ALICE, BUY, 9_990, 1_000)
+    desk.limit(ALICE, BUY, 9_980, 1_000)
+    with pytest.raises(ApiError) as caught:
+        desk.limit(ALICE, BUY, 9_970, 1_000)
+    assert refused(caught.value) == (-1013, "Filter failure: MAX_NUM_ORDERS", 400)
+
+
+def test_positions_are_told_after_what_changed_them() -> None:
+    """One for each user and each thing that was done, with the balances as they are then."""
+    desk = Desk()
+    desk.limit(ALICE, BUY, 10_000, 1_000)
+    desk.limit(BOB, SELL, 10_000, 2_000)
+    assert desk.kinds(ALICE) == ["NEW", "POSITION", "TRADE", "POSITION"]
+    assert desk.kinds(BOB) == ["NEW", "TRADE", "POSITION"]
+
+
+def test_the_rows_reach_everyone_who_listens_before_the_answer() -> None:
+    """A listener that takes the rows has the book of the answer."""
+    desk = Desk()
+    desk.limit(ALICE, BUY, 10_000, 1_000)
+    assert [row[1] for row in desk.rows] == [1, 4, 3]
+    assert desk.rows[-1][9] == desk.exchange.depth(1)[0]
+
+
+def test_old_orders_are_forgotten_and_open_ones_are_not() -> None:
+    """Memory stays flat for whoever sends orders all day."""
+    desk = Desk(limits=False)
+    desk.exchange.users._keep = 10
+    kept = desk.limit(ALICE, BUY, 9_000, 1_000)
+    for _ in range(50):
+        desk.exchange.cancel(desk.us, ALICE, CancelRequest(order_id=desk.limit(ALICE, BUY, 9_990, 1_000).order_id))
+    assert len(desk.exchange.users.all(ALICE)) <= 21
+    assert desk.exchange.users.open(ALICE) == [kept]
+    assert len(desk.exchange.settlement.orders) == len(desk.exchange.users.all(ALICE))

@@ -1,0 +1,128 @@
+"""Self-trade prevention, by the cases that the exchange's own page works out (prices higher, to stay near 100)."""
+
+import pytest
+
+from exchange_rig import ALICE, BUY, SELL, Desk
+from mm.sim.exchange.order import Execution, Order
+
+TAKER, MAKER = "EXPIRE_TAKER", "EXPIRE_MAKER"
+
+
+def three_bids(desk: Desk) -> list[Order]:
+    """Place bids of 1.2, 1.3 and 8.1 at three prices, the best first."""
+    return [
+        desk.limit(ALICE, BUY, ticks, lots, stp="NONE")
+        for ticks, lots in ((6_000, 1_200), (5_500, 1_300), (5_000, 8_100))
+    ]
+
+
+def seen(order: Order) -> tuple[str, int, int]:
+    """Return how an order stands: status, executed and prevented lots."""
+    return order.status, order.filled_lots, order.prevented_lots
+
+
+def test_expire_maker_clears_the_way_and_rests() -> None:
+    """Scenario B: all three bids expire, and the sale of 3 goes on the book."""
+    desk = Desk()
+    makers = three_bids(desk)
+    taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp=MAKER)
+    assert [seen(maker) for maker in makers] == [
+        ("EXPIRED_IN_MATCH", 0, 1_200),
+        ("EXPIRED_IN_MATCH", 0, 1_300),
+        ("EXPIRED_IN_MATCH", 0, 8_100),
+    ]
+    assert seen(taker) == ("NEW", 0, 0)
+    assert [(one.match_id, one.maker_id, one.ticks, one.maker_lots, one.taker_lots) for one in taker.prevented] == [
+        (0, makers[0].order_id, 6_000, 1_200, 0),
+        (1, makers[1].order_id, 5_500, 1_300, 0),
+        (2, makers[2].order_id, 5_000, 8_100, 0),
+    ]
+    assert desk.exchange.depth(5)[1:] == ([], [("50.00000000", "3.00000000")])
+    assert desk.money(ALICE)[3] == 0
+
+
+def test_expire_taker_leaves_the_book() -> None:
+    """Scenario C: the sale of 3 expires at the first bid, which stands as it stood."""
+    desk = Desk()
+    makers = three_bids(desk)
+    taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp=TAKER)
+    assert [seen(maker) for maker in makers] == [("NEW", 0, 0)] * 3
+    assert seen(taker) == ("EXPIRED_IN_MATCH", 0, 3_000)
+    (match,) = taker.prevented
+    assert (match.match_id, match.maker_id, match.ticks) == (0, makers[0].order_id, 6_000)
+    assert (match.taker_lots, match.maker_lots) == (3_000, 0)
+    assert desk.money(ALICE)[1] == 0
+
+
+def test_expire_both_ends_both() -> None:
+    """Scenario D: a bid of 1 and a sale of 3 both expire."""
+    desk = Desk()
+    maker = desk.limit(ALICE, BUY, 5_000, 1_000, stp="NONE")
+    taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp="EXPIRE_BOTH")
+    assert (seen(maker), seen(taker)) == (("EXPIRED_IN_MATCH", 0, 1_000), ("EXPIRED_IN_MATCH", 0, 3_000))
+    (match,) = taker.prevented
+    assert (match.taker_lots, match.maker_lots) == (3_000, 1_000)
+
+
+def test_the_takers_mode_decides() -> None:
+    """Scenario E: a bid with EXPIRE_MAKER stays, because the sale says EXPIRE_TAKER."""
+    desk = Desk()
+    maker = desk.limit(ALICE, BUY, 5_000, 1_000, stp=MAKER)
+    taker = desk.limit(ALICE, SELL, 5_000, 1_000, stp=TAKER)
+    assert (seen(maker), seen(taker)) == (("NEW", 0, 0), ("EXPIRED_IN_MATCH", 0, 1_000))
+
+
+def test_a_market_order_finds_nothing_behind_its_own() -> None:
+    """Scenario F: the bid expires for self-trade prevention, the sale for want of another."""
+    desk = Desk()
+    maker = desk.limit(ALICE, BUY, 5_000, 1_000, stp="NONE")
+    taker = desk.market(ALICE, SELL, 1_000, stp=MAKER)
+    assert (seen(maker), seen(taker)) == (("EXPIRED_IN_MATCH", 0, 1_000), ("EXPIRED", 0, 0))
+
+
+def test_decrement_takes_the_smaller_from_both() -> None:
+    """Scenario G: of a bid of 6 and a sale of 2 the bid keeps 4."""
+    desk = Desk()
+    maker = desk.limit(ALICE, BUY, 10_000, 6_000, stp="NONE")
+    taker = desk.limit(ALICE, SELL, 10_000, 2_000, stp="DECREMENT")
+    assert (seen(maker), seen(taker)) == (("NEW", 0, 2_000), ("EXPIRED_IN_MATCH", 0, 2_000))
+    assert desk.exchange.depth(5)[1:] == ([("100.00000000", "4.00000000")], [])
+    assert desk.money(ALICE)[3] == 400 * 10**8
+
+
+def test_decrement_of_equals_ends_both() -> None:
+    """Where both have the same quantity, nothing is left of either."""
+    desk = Desk()
+    maker = desk.limit(ALICE, BUY, 10_000, 2_000, stp="NONE")
+    taker = desk.limit(ALICE, SELL, 10_000, 2_000, stp="DECREMENT")
+    assert (seen(maker), seen(taker)) == (("EXPIRED_IN_MATCH", 0, 2_000), ("EXPIRED_IN_MATCH", 0, 2_000))
+
+
+def test_none_trades_with_itself() -> None:
+    """Scenario A: both fill; the account loses the fees alone."""
+    desk = Desk()
+    maker = desk.limit(ALICE, BUY, 10_000, 1_000, stp="NONE")
+    taker = desk.limit(ALICE, SELL, 10_000, 1_000, stp="NONE")
+    assert (seen(maker), seen(taker)) == (("FILLED", 1_000, 0), ("FILLED", 1_000, 0))
+    assert desk.money(ALICE) == (999_99900000, 0, 999_999_90000000, 0)
+
+
+@pytest.mark.parametrize(
+    ("stp", "told"),
+    [
+        (TAKER, [("TRADE_PREVENTION", "EXPIRED_IN_MATCH", 2, 3_000)]),
+        (MAKER, [("TRADE_PREVENTION", "EXPIRED_IN_MATCH", 1, 1_000)]),
+        (
+            "EXPIRE_BOTH",
+            [("TRADE_PREVENTION", "EXPIRED_IN_MATCH", 1, 1_000), ("TRADE_PREVENTION", "EXPIRED_IN_MATCH", 2, 3_000)],
+        ),
+        ("DECREMENT", [("TRADE_PREVENTION", "EXPIRED_IN_MATCH", 1, 1_000), ("TRADE_PREVENTION", "NEW", 2, 1_000)]),
+    ],
+)
+def test_who_loses_quantity_is_told(stp: str, told: list[tuple[str, str, int, int]]) -> None:
+    """Execution type TRADE_PREVENTION, one for each order that lost something, with what it lost."""
+    desk = Desk()
+    desk.limit(ALICE, BUY, 10_000, 1_000)
+    desk.limit(ALICE, SELL, 10_000, 3_000, stp=stp)
+    executions = [one for one in desk.told[ALICE] if isinstance(one, Execution) and one.kind not in ("NEW",)]
+    assert [(one.kind, one.order.status, one.order.order_id, one.prevented_lots) for one in executions] == told

@@ -61,7 +61,7 @@ class Truth:
         self._keep = keep
         self._levels: dict[int, int] = {}
         self._segments = deque([_Segment(first_update_id, {})])
-        self._changes = 0
+        self._kept = 0
         self._last_update_id = first_update_id
         self._trades = array("q")
         self._last_trade_id = 0
@@ -168,19 +168,24 @@ class Truth:
         if update_id != self._last_update_id + 1:
             raise ValueError(f"update id {update_id} follows {self._last_update_id}; the truth must hear every change")
         segment = self._segments[-1]
-        if len(segment.keys) >= max(_SEGMENT, 2 * len(self._levels)):
-            segment = _Segment(self._last_update_id, self._levels)
-            self._segments.append(segment)
-            while self._changes - len(self._segments[0].keys) >= self._keep:
-                self._changes -= len(self._segments.popleft().keys)
+        if len(segment.keys) >= segment.most:
+            segment = self._begin()
         segment.keys.append(key)
         segment.lots.append(lots)
-        self._changes += 1
         self._last_update_id = update_id
         if lots:
             self._levels[key] = lots
         else:
             self._levels.pop(key, None)
+
+    def _begin(self) -> "_Segment":
+        """Begin a segment, and drop the oldest ones where enough is kept without them."""
+        segments = self._segments
+        self._kept += len(segments[-1].keys)
+        segments.append(_Segment(self._last_update_id, self._levels))
+        while self._kept - len(segments[0].keys) >= self._keep:
+            self._kept -= len(segments.popleft().keys)
+        return segments[-1]
 
     def _trade(self, row: Row) -> None:
         trade_id = row[8]
@@ -232,12 +237,13 @@ class Truth:
 
 
 class _Segment:
-    """Changes of the book in order, and the book before them."""
+    """Changes of the book in order, at most so many that replaying them costs as much as copying the book before."""
 
-    __slots__ = ("first_id", "keys", "lots", "opening_keys", "opening_lots")
+    __slots__ = ("first_id", "keys", "lots", "most", "opening_keys", "opening_lots")
 
     def __init__(self, first_id: int, levels: dict[int, int]) -> None:
         self.first_id = first_id
+        self.most = max(_SEGMENT, 2 * len(levels))
         self.opening_keys = array("q", levels)
         self.opening_lots = array("q", levels.values())
         self.keys = array("q")

@@ -73,7 +73,7 @@ class Feed:
         """Take the next *rows* of the log; they end with the last row of what was done."""
         traded_us = 0
         for row in rows:
-            us, kind = row[:2]
+            us, kind = row[0], row[1]
             if us != traded_us or kind in _BEGINS:
                 self._agg_trade(self._agg_trades.close())
                 if self._due and us > self._due[0][0]:
@@ -84,10 +84,11 @@ class Feed:
                 traded_us = us
                 self._trade(row)
         self._agg_trade(self._agg_trades.close())
+        self.now_us = max(self.now_us, rows[-1][0]) if rows else self.now_us
 
     def advance(self, us: int) -> None:
         """Let the time come to *us*: no row before it is to follow."""
-        self.now_us = us
+        self.now_us = max(self.now_us, us)
         self._strike(us)
         for subscriber in [one for one in self._stale if not one.behind(self._name("bookTicker"))]:
             del self._stale[subscriber]

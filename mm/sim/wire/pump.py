@@ -87,4 +87,11 @@ class Pump:
         while True:
             if self.clock.speed > 0:
                 self.step()
-            await asyncio.sleep(SLICE_S if self.clock.speed > 0 else _IDLE_S)
+            await asyncio.sleep(self._rest_s())
+
+    def _rest_s(self) -> float:
+        """Return how long nothing is due, in s."""
+        clock = self.clock
+        if clock.speed <= 0:
+            return _IDLE_S
+        return max(0.0, SLICE_S - (clock.now_us() - self.done_us) / clock.speed / US_PER_S)

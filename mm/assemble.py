@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mm.backtest.io import load_day
+from mm.backtest.latency import Latencies
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import Recipe
 from mm.calibration.fallback import Fallback
@@ -73,8 +74,13 @@ def _note(run: Run, tape: "Tape") -> None:
     run.log.info("day_loaded", day=tape.days[0], events=len(tape.kind), rows=len(tape.row_ticks), **tape.meta.counts)
 
 
-def rules(tape: "Tape", execution: Execution, account: Account, models: Models | None = None) -> Rules:
-    """Return the rules of a run that begins with *tape*; without *models* a quote is one quantity step."""
+def rules(
+    tape: "Tape", execution: Execution, account: Account, models: Models | None = None, *, run: Run | None = None
+) -> Rules:
+    """Return the rules of a run that begins with *tape*; without *models* a quote is one quantity step.
+
+    A file of latencies is noted as an input of *run*.
+    """
     instrument = tape.instrument
     quote_params = models.quote_params() if models else {}
     return Rules(
@@ -82,6 +88,9 @@ def rules(tape: "Tape", execution: Execution, account: Account, models: Models |
         lot_e8=instrument.lot_e8,
         order_latency_us=us_from_ms(execution.order_latency_ms),
         cancel_latency_us=us_from_ms(execution.cancel_latency_ms),
+        latencies=_latencies(execution, run),
+        latency_seed=account.seed,
+        recorded_feed=execution.feed_latency == "recorded",
         requote_us=us_from_ms(execution.requote_interval_ms),
         ttl_us=us_from_ms(execution.order_ttl_ms),
         refresh_us=us_from_ms(execution.refresh_interval_ms),
@@ -95,6 +104,15 @@ def rules(tape: "Tape", execution: Execution, account: Account, models: Models |
         min_notional_e8=instrument.min_notional_e8,
         sigma_window_s=_window_s(quote_params.get("sigma_window_s", Rules.sigma_window_s)),
     )
+
+
+def _latencies(execution: Execution, run: Run | None) -> Latencies | None:
+    if execution.latency_file is None:
+        return None
+    found = Latencies.read(execution.latency_file)
+    if run is not None:
+        run.input_file(execution.latency_file)
+    return found
 
 
 def _window_s(value: object) -> int:

@@ -155,6 +155,14 @@ class Execution:
 
     order_latency_ms: float = knob(50.0, _MS, "From sending an order until it rests in the book.")
     cancel_latency_ms: float = knob(25.0, _MS, "From sending a cancel until it takes effect.")
+    latency_file: Path | None = knob(
+        None, PATH, "CSV of measured latencies to draw from instead: order_ms, and perhaps cancel_ms and rate_per_s."
+    )
+    feed_latency: str = knob(
+        "none",
+        one_of("none", "recorded"),
+        "Whether the exchange acts at its own recorded time and we learn of it when it was received.",
+    )
     requote_interval_ms: float = knob(250.0, number(0.001, 1e10), "Between two questions to the quote model.")
     order_ttl_ms: float = knob(0.0, _MS, "Life of an order, from resting; 0 is good till cancelled.")
     refresh_interval_ms: float = knob(0.0, _MS, "Replace an order of this age though its price stands; 0 never does.")

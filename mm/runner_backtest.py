@@ -18,7 +18,7 @@ def main(run: Run, day: Day, market: Market, execution: Execution, account: Acco
 
     played = assemble.tapes(run, day, market)
     maker = ModelMaker(run, models, played[0], account.seed)
-    rules = assemble.rules(played[0], execution, account, models)
+    rules = assemble.rules(played[0], execution, account, models, run=run)
     length_us = sum(tape.end_us - tape.start_us for tape in played)
     with run.timing("play"), run.progress("play", length_us) as step:
         result = backtest(played, maker.quotes(), maker.fills(), rules, step=step)

@@ -12,11 +12,13 @@ from libc.stdint cimport int64_t
 from mm.backtest._account cimport cash_e16, notional_e16, wide
 from mm.backtest._book cimport book_move, book_open
 from mm.backtest._kinds cimport GAP, KEYFRAME, TRADE
+from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, Latency, latency_us
 from mm.backtest._orders cimport desk_add, desk_current, desk_find, desk_lots, new_order
 from mm.backtest._records cimport ASKED, CANCEL_REQ, COVERED, MIN_NOTIONAL, PLACE, PRICE_NOT_POSITIVE
 from mm.backtest._records cimport QUANTITY_BELOW_STEP, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP
 from mm.backtest._records cimport handed, record_order, record_state
 from mm.backtest._taker cimport taking_notional_e16
+from mm.backtest._seen cimport Seen, seen_close, seen_gap, seen_open, seen_until
 from mm.backtest._venue cimport Venue
 from mm.backtest._volatility cimport Volatility, volatility_close, volatility_open, volatility_sample
 from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, FillModel, Order, Trade
@@ -40,22 +42,30 @@ cdef class Engine(Venue):
     cdef QuoteModel quotes
     cdef View view
     # rules
-    cdef int64_t order_latency_us, cancel_latency_us, requote_us, ttl_us, refresh_us, state_us
+    cdef int64_t requote_us, ttl_us, refresh_us, state_us
+    cdef Latency latency
+    cdef const int64_t[::1] order_latencies, cancel_latencies
+    cdef const double[::1] latency_rates
     cdef int64_t quote_lots, step_lots
     cdef wide min_notional_e16
     # clock
     cdef int64_t now_us, begun_us, next_sample_us, next_state_us, next_requote_us
     cdef Volatility volatility
+    cdef Seen seen                      # the market as we know it, where it lags
     cdef int64_t events_played, rows_played
     # orders
     cdef int64_t last_id
+    cdef int64_t last_active_us, last_cancel_us  # messages of one kind keep their order
+    cdef int64_t second_ago             # first position of the tape within the last second
     cdef int64_t skipped[2]             # why the last requote sent nothing; sells, buys
     cdef bint by_hand                   # whether what is being sent comes from outside
 
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: object) -> None:
         self.quotes = quotes
-        self.order_latency_us = rules.order_latency_us
-        self.cancel_latency_us = rules.cancel_latency_us
+        self.latency.order_us = rules.order_latency_us
+        self.latency.cancel_us = rules.cancel_latency_us
+        if rules.latencies is not None:
+            self.measured(rules.latencies, rules.latency_seed)
         self.requote_us = rules.requote_us
         self.ttl_us = rules.ttl_us
         self.refresh_us = rules.refresh_us
@@ -71,24 +81,44 @@ cdef class Engine(Venue):
 
     def __dealloc__(self) -> None:
         volatility_close(&self.volatility)
+        seen_close(&self.seen)
 
-    def attach(self, tape: object, lo_ticks: int, hi_ticks: int, joins: bool) -> None:
+    cdef int measured(self, object latencies, seed) except -1:
+        """Draw latencies from measured ones."""
+        self.order_latencies, self.cancel_latencies = latencies.order_us, latencies.cancel_us
+        self.latency.orders, self.latency.cancels = &self.order_latencies[0], &self.cancel_latencies[0]
+        self.latency.count = self.order_latencies.shape[0]
+        self.latency.seed = seed
+        if latencies.rate_per_s is not None:
+            self.latency_rates = latencies.rate_per_s
+            self.latency.rates = &self.latency_rates[0]
+        return 0
+
+    def attach(self, tape: object, lo_ticks: int, hi_ticks: int, joins: bool, feed: object) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 
         Args:
             tape: The tape; its arrays are read, not copied.
             lo_ticks, hi_ticks: The window of prices that its book should hold densely.
             joins: Whether its book carries on where the last tape stopped; else a GAP is inserted.
+            feed: The tape in the exchange's order (``mm.backtest.feed.Feed``), or None for the order of receipt.
         """
+        self.lagging = feed is not None
         if not self.opened:
             book_open(&self.book, lo_ticks, hi_ticks)
             self.opened = True
         else:
+            self.know(self.now_us)
             if not joins:
                 self.gap(self.now_us, 0)
+                seen_gap(&self.seen)
             book_move(&self.book, lo_ticks, hi_ticks)
             self.show_last_trade()
-        self.event_us = tape.event_us
+        if self.lagging:
+            seen_open(&self.seen, lo_ticks, hi_ticks)
+        self.event_us = tape.event_us if feed is None else feed.clock_us
+        self.recv_us = tape.event_us
+        self.sequence = None if feed is None else feed.sequence
         self.recv_seq = tape.recv_seq
         self.event_id = tape.event_id
         self.kind = tape.kind
@@ -98,7 +128,7 @@ cdef class Engine(Venue):
         self.row_lots = tape.row_lots
         self.events = self.kind.shape[0]
         self.start_us = tape.start_us
-        self.next_event = 0
+        self.next_event = self.second_ago = 0
         self.last_trade_event = -1
 
     def advance(self, int64_t until_us) -> None:
@@ -113,21 +143,23 @@ cdef class Engine(Venue):
 
     cdef int build(self) except -1 nogil:
         """Build the book, silently, from the events before the tape's window."""
+        cdef int64_t event = -1
         if self.next_event == self.events or self.event_us[self.next_event] >= self.start_us:
             return 0
         if self.begun:
             self.catch_up(self.start_us - 1, self.start_us - 1)
         while self.next_event < self.events and self.event_us[self.next_event] < self.start_us:
-            if self.kind[self.next_event] != TRADE:
-                self.change_book(self.next_event)
-                self.look(self.event_us[self.next_event], self.recv_seq[self.next_event])
+            event = self.sequence[self.next_event] if self.lagging else self.next_event
+            if self.kind[event] != TRADE:
+                self.change_book(event, self.event_us[self.next_event])
+                self.look(self.event_us[self.next_event], self.recv_seq[event])
                 if self.fills.draws:
                     self.fills.on_top(&self.top)  # what keys the first stretch may stand before the window
             self.next_event += 1
         if self.valid:
             if not self.begun:
                 self.begin(self.start_us)
-            self.see(self.start_us, self.recv_seq[self.next_event - 1])
+            self.see(self.start_us, self.recv_seq[event])
         return 0
 
     cdef void begin(self, int64_t us) noexcept nogil:
@@ -138,30 +170,31 @@ cdef class Engine(Venue):
 
     cdef int play(self, int64_t until_us) except -1 nogil:
         """Play the events of the tape up to *until_us*, and what of ours falls due before each."""
-        cdef int64_t event = self.next_event, us
+        cdef int64_t position = self.next_event, event, us
         cdef int kind
-        while event < self.events:
-            us = self.event_us[event]
+        while position < self.events:
+            us = self.event_us[position]
             if us > until_us:
                 break
             if us >= self.desk.next_message_us or us > self.next_after():
                 self.catch_up(us, us - 1)
             self.now_us = us
             self.events_played += 1
+            event = self.sequence[position] if self.lagging else position
             kind = self.kind[event]
             if kind == TRADE:
-                self.trade(event)
+                self.trade(event, us)
             elif kind == GAP:
                 self.gap(us, self.recv_seq[event])
-            elif kind != KEYFRAME or event == 0:
-                self.change_book(event)
+            elif kind != KEYFRAME or position == 0:
+                self.change_book(event, us)
                 if not self.begun:
                     self.begin(us)
                 self.see(us, self.recv_seq[event])
             if kind != KEYFRAME:
                 self.rows_played += self.first_row[event + 1] - self.first_row[event]
-            event += 1
-            self.next_event = event
+            position += 1
+            self.next_event = position
         return 0
 
     cdef inline int64_t next_after(self) noexcept nogil:
@@ -194,10 +227,15 @@ cdef class Engine(Venue):
 
     cdef void sample(self) noexcept nogil:
         """Take a sample of the mid; one whose second lost the mid is left out."""
-        if self.mid_lost:
+        cdef bint lost = self.mid_lost
+        cdef int64_t mid2 = self.mid2
+        if self.lagging:
+            self.know(self.next_sample_us)
+            lost, mid2 = self.seen.mid_lost, self.seen.mid2
+        if lost:
             self.volatility.sampled_mid2 = 0
-            self.mid_lost = False
-        self.view.sigma_ticks = volatility_sample(&self.volatility, self.mid2)
+        self.mid_lost = self.seen.mid_lost = False
+        self.view.sigma_ticks = volatility_sample(&self.volatility, mid2)
         self.next_sample_us += SAMPLE_US
 
     # ------------------------------------------------------------------ quotes
@@ -205,9 +243,12 @@ cdef class Engine(Venue):
     cdef int requote(self, int64_t us) except -1 nogil:
         """Ask the quote model, and bring our orders to what it wants."""
         cdef Want want
-        if not self.valid or self.top.bid_ticks == 0 or self.top.ask_ticks == 0:
+        self.know(us)
+        self.view.top = self.seen.top if self.lagging else self.top
+        if not (self.seen.valid if self.lagging else self.valid):
             return 0
-        self.view.top = self.top
+        if self.view.top.bid_ticks == 0 or self.view.top.ask_ticks == 0:
+            return 0
         self.view.top.us = us
         self.show_last_trade()
         self.view.inventory_lots = self.account.inventory_lots
@@ -222,14 +263,26 @@ cdef class Engine(Venue):
         self.reconcile(us, -1, ceil(want.ask_ticks), want.ask_lots, want.ask_kind)
         return 0
 
+    cdef int know(self, int64_t us) except -1 nogil:
+        """Take note of what we have received by an instant, where the market we know lags."""
+        if self.lagging and self.events:
+            seen_until(&self.seen, self, us)
+        return 0
+
     cdef void show_last_trade(self) noexcept nogil:
         """Let the quote model see the tape's last print; before its first, the one of the tape before."""
-        cdef int64_t event = self.last_trade_event, row
+        cdef int64_t event = self.seen.last_trade_event if self.lagging else self.last_trade_event, row
         if event >= 0:
             row = self.first_row[event]
             self.view.last_trade = Trade(
-                self.event_us[event], self.row_side[row], self.row_ticks[row], self.row_lots[row], self.event_id[event]
+                self.recv_us[event], self.row_side[row], self.row_ticks[row], self.row_lots[row], self.event_id[event]
             )
+
+    cdef int64_t travel_us(self, int message, int64_t order_id, int64_t us) noexcept nogil:
+        """Return how long a message sent now takes, in view of what the market sent in the last second."""
+        while self.second_ago < self.next_event and self.event_us[self.second_ago] <= us - SAMPLE_US:
+            self.second_ago += 1
+        return latency_us(&self.latency, message, order_id, self.next_event - self.second_ago)
 
     cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil:
         """Keep, cancel or replace the current order of a side; *price* NaN wants none."""
@@ -258,7 +311,9 @@ cdef class Engine(Venue):
         """Send a cancel; it never overtakes its order."""
         cdef Order* order = &self.desk.orders[i]
         order.cancel_req_us = us
-        order.cancel_us = max(us + self.cancel_latency_us, order.active_us)
+        order.cancel_us = max(max(us + self.travel_us(OF_CANCEL, order.id, us), order.active_us), self.last_cancel_us)
+        if self.latency.orders is not NULL:
+            self.last_cancel_us = order.cancel_us
         order.cancel_reason = reason
         if order.status == LIVE:
             order.status = CANCELLING
@@ -288,7 +343,7 @@ cdef class Engine(Venue):
         self.last_id += 1
         order.id = self.last_id
         order.by_hand = self.by_hand
-        order.active_us = us + self.order_latency_us
+        order.active_us = self.last_active_us = max(us + self.travel_us(OF_ORDER, order.id, us), self.last_active_us)
         if self.ttl_us:
             order.expire_us = order.active_us + self.ttl_us
         desk_add(&self.desk, &order)
@@ -319,7 +374,7 @@ cdef class Engine(Venue):
             return False
         if not order.placed_lots - order.lots < lots < order.placed_lots or lots % self.step_lots:
             return False
-        order.amend_us = max(self.now_us + self.order_latency_us, order.active_us)
+        order.amend_us = max(self.now_us + self.travel_us(OF_AMEND, order_id, self.now_us), order.active_us)
         order.amend_lots = lots
         if order.status != SENT:
             self.desk.next_message_us = min(self.desk.next_message_us, order.amend_us)

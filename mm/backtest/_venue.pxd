@@ -13,9 +13,10 @@ from mm.backtest.fills.base cimport FillModel, Order, Top
 cdef class Venue:
     cdef FillModel fills
     # the tape
-    cdef const int64_t[::1] event_us, recv_seq, event_id, first_row, row_ticks, row_lots
+    cdef const int64_t[::1] event_us, recv_us, sequence, recv_seq, event_id, first_row, row_ticks, row_lots
     cdef const uint8_t[::1] kind
     cdef const int8_t[::1] row_side
+    cdef bint lagging                   # whether events have an exchange's order beside the order of receipt
     cdef int64_t next_event, events, start_us
     cdef int64_t last_trade_event       # of this tape, -1 before its first
     # the market
@@ -37,12 +38,12 @@ cdef class Venue:
     cdef double expected_fills
     cdef Records records
 
-    cdef int change_book(self, int64_t event) except -1 nogil
+    cdef int change_book(self, int64_t event, int64_t us) except -1 nogil
     cdef void set_valid(self, bint valid, int64_t us) noexcept nogil
     cdef void look(self, int64_t us, int64_t recv_seq) noexcept nogil
     cdef int see(self, int64_t us, int64_t recv_seq) except -1 nogil
     cdef int gap(self, int64_t us, int64_t recv_seq) except -1 nogil
-    cdef int trade(self, int64_t event) except -1 nogil
+    cdef int trade(self, int64_t event, int64_t us) except -1 nogil
     cdef int ask_book(self, int64_t us) except -1 nogil
     cdef int tell_levels(self) except -1 nogil
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil

@@ -46,12 +46,12 @@ cdef class Venue:
 
     # ------------------------------------------------------------------ the market
 
-    cdef int change_book(self, int64_t event) except -1 nogil:
+    cdef int change_book(self, int64_t event, int64_t us) except -1 nogil:
         """Apply a SNAPSHOT, DEPTH or GAP, or the KEYFRAME a tape begins with."""
         cdef int64_t row = self.first_row[event], rows = self.first_row[event + 1] - row
         if self.kind[event] != DEPTH:
             book_clear(&self.book)
-            self.set_valid(self.kind[event] != GAP, max(self.event_us[event], self.start_us))
+            self.set_valid(self.kind[event] != GAP, max(us, self.start_us))
         if rows:
             book_apply(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
         return 0
@@ -115,12 +115,12 @@ cdef class Venue:
         desk_next_message(&self.desk)
         return self.see(us, recv_seq)
 
-    cdef int trade(self, int64_t event) except -1 nogil:
+    cdef int trade(self, int64_t event, int64_t us) except -1 nogil:
         """Show a print to the fill model, order by order."""
         cdef int64_t row = self.first_row[event], i, n, lots
         cdef Trade print_
         cdef Order* order
-        print_.us = self.event_us[event]
+        print_.us = us
         print_.side = self.row_side[row]
         print_.ticks = self.row_ticks[row]
         print_.lots = self.row_lots[row]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mm.backtest._engine import Engine
+from mm.backtest.feed import Feed, feed_of
 from mm.backtest.fills.base import FillModel, PythonFillModel
 from mm.backtest.journal import KINDS
 from mm.backtest.quotes.base import PythonQuoteModel, QuoteModel
@@ -27,6 +28,9 @@ class PaperExchange:
         quotes: A compiled quote model, or any object with ``quote(view)``.
         fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
         rules: What binds our orders.
+
+    Attributes:
+        feeds: Of each tape played, where the rules let its feed lag as recorded.
     """
 
     def __init__(self, quotes: object, fills: object, rules: Rules) -> None:
@@ -37,6 +41,7 @@ class PaperExchange:
             rules,
         )
         self._last: Tape | None = None
+        self.feeds: list[Feed] = []
 
     def attach(self, tape: "Tape") -> None:
         """Make *tape* what is played next; positions, cash, orders and timers carry over.
@@ -57,7 +62,10 @@ class PaperExchange:
             )
         low, high = _best_prices(tape)
         joins = self._last is not None and tape.continues(self._last)
-        self._engine.attach(tape, max(low - MARGIN_TICKS, 0), high + MARGIN_TICKS, joins)
+        feed = feed_of(tape) if self.rules.recorded_feed else None
+        if feed is not None:
+            self.feeds.append(feed)
+        self._engine.attach(tape, max(low - MARGIN_TICKS, 0), high + MARGIN_TICKS, joins, feed)
         self._last = tape
 
     def advance(self, until_us: int) -> None:

@@ -50,6 +50,7 @@ def backtest(
         fill_model=model_name(fills),
         initial_cash_e8=rules.start_cash_e8,
         quote_lots=rules.quote_lots,
+        feed=exchange.feeds[0].told() if exchange.feeds else None,
     )
     return Result(exchange.journal(), books)
 

@@ -1,7 +1,7 @@
 """What a backtest gives back: the journal, the grid to read it on, and the files of a run folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +41,7 @@ class Books:
         initial_cash_e8: Cash at the start, in 1e-8 of the quote asset.
         quote_lots: The clip: what one quote offers.
         seed: Keys the bootstrap of the Sharpe ratio.
+        feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
     """
 
     instrument: Instrument
@@ -50,6 +51,7 @@ class Books:
     initial_cash_e8: int
     quote_lots: int
     seed: int = 0
+    feed: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

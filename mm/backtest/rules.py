@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+from mm.backtest.latency import Latencies
 from mm.errors import UsageError
 
 
@@ -14,6 +15,10 @@ class Rules:
         lot_e8: The tape's lot, 1e-8 of the base asset; one tick·lot is tick_e8·lot_e8 1e-16 of quote.
         order_latency_us: From sending an order until it arrives.
         cancel_latency_us: From asking for a cancel until it takes effect.
+        latencies: Measured ones to draw from, instead of these two.
+        latency_seed: Keys those draws.
+        recorded_feed: Whether the exchange acts at its own recorded time and we learn of it at receive time; else both
+            are receive time.
         requote_us: Between two questions to the quote model.
         ttl_us: Life of an order from its arrival; 0 is good till cancelled.
         refresh_us: Age from which an unchanged order is replaced; 0 is never.
@@ -33,6 +38,9 @@ class Rules:
     lot_e8: int
     order_latency_us: int = 50_000
     cancel_latency_us: int = 25_000
+    latencies: Latencies | None = None
+    latency_seed: int = 0
+    recorded_feed: bool = False
     requote_us: int = 250_000
     ttl_us: int = 0
     refresh_us: int = 0
@@ -52,6 +60,8 @@ class Rules:
         signed = {"maker_fee_e8", "taker_fee_e8", "start_cash_e8", "start_lots"}  # rebates and debts are real
         for field in fields(self):
             value = getattr(self, field.name)
+            if not isinstance(value, int):
+                continue
             if field.name not in signed and value < (field.name in positive):
                 least = "above 0" if field.name in positive else "0 or more"
                 raise UsageError(f"{field.name} is {value}; it must be {least}")

@@ -160,6 +160,7 @@ def _scale(books: "Books") -> dict[str, Any]:
         "quote_qty": books.quote_lots * instrument.lot_e8 / E8,
         "base_asset": instrument.base_asset,
         "quote_asset": instrument.quote_asset,
+        "feed": None if books.feed is None else dict(books.feed),
     }
 
 

@@ -4,6 +4,7 @@
 from libc.math cimport log
 from libc.stdint cimport int64_t, uint64_t
 
+from mm.backtest._draws cimport uniform
 from mm.backtest.fills.base cimport NEVER, FillModel, Order, Top
 from mm.backtest.fills.intensity cimport Intensity
 
@@ -12,17 +13,9 @@ cdef int MICRO = 1
 cdef int BEST = 2
 
 
-cdef inline uint64_t mixed(uint64_t z) noexcept nogil:
-    z += <uint64_t> 0x9E3779B97F4A7C15
-    z = (z ^ (z >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
-    z = (z ^ (z >> 27)) * <uint64_t> 0x94D049BB133111EB
-    return z ^ (z >> 31)
-
-
 cdef double unit_exponential(uint64_t seed, uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
     """Return the unit exponential draw that belongs to a key; equal keys, equal draws."""
-    cdef uint64_t h = mixed(mixed(mixed(mixed(seed) ^ a) ^ b) ^ c)
-    return -log((<double> (h >> 11) + 0.5) / 9007199254740992.0)
+    return -log(uniform(seed, a, b, c))
 
 
 def py_unit_exponential(seed: int, a: int, b: int, c: int) -> float:

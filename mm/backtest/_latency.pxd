@@ -1,0 +1,40 @@
+# How long our messages take: always the same, or drawn from measured latencies.
+
+from libc.stdint cimport int64_t, uint64_t
+
+from mm.backtest._draws cimport uniform
+
+cdef enum Message:
+    OF_ORDER = 0
+    OF_CANCEL = 1
+    OF_AMEND = 2
+
+cdef struct Latency:
+    int64_t order_us        # where nothing was measured
+    int64_t cancel_us
+    const int64_t* orders   # measured, or NULL
+    const int64_t* cancels
+    const double* rates     # market messages a second at each measurement, rising; NULL where not told
+    int64_t count
+    uint64_t seed
+
+
+cdef inline int64_t latency_us(const Latency* latency, int message, int64_t order_id, int64_t rate) noexcept nogil:
+    """Return how long a message about an order takes while *rate* market messages a second arrive.
+
+    Where rates were measured it is drawn from the tenth of the measurements with the nearest rates.
+    """
+    cdef int64_t first = 0, among = latency.count, last, middle
+    cdef const int64_t* measured = latency.cancels if message == OF_CANCEL else latency.orders
+    if measured is NULL:
+        return latency.cancel_us if message == OF_CANCEL else latency.order_us
+    if latency.rates is not NULL:
+        among = (latency.count + 9) // 10
+        last = latency.count - among
+        while first < last:
+            middle = (first + last) >> 1
+            if <double> rate - latency.rates[middle] > latency.rates[middle + among] - <double> rate:
+                first = middle + 1
+            else:
+                last = middle
+    return measured[first + <int64_t> (uniform(latency.seed, order_id, message, 0) * among)]

@@ -1,0 +1,1 @@
+# Functions for the engine alone; nothing of it is seen from Python.

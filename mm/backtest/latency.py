@@ -1,0 +1,82 @@
+"""Measured latencies: a file of what our messages took, to draw from."""
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.clock import US_PER_MS
+from mm.errors import BrokenFile
+
+ORDER, CANCEL, RATE = "order_ms", "cancel_ms", "rate_per_s"
+MOST_MS = 1e10
+
+
+@dataclass(frozen=True, eq=False)
+class Latencies:
+    """What messages took, a row for each measurement.
+
+    Attributes:
+        order_us: Of orders and amendments, int64[n].
+        cancel_us: Of cancels, int64[n].
+        rate_per_s: Market messages a second at the measurement, rising, float64[n]; None where not told.
+    """
+
+    order_us: NDArray[np.int64]
+    cancel_us: NDArray[np.int64]
+    rate_per_s: NDArray[np.float64] | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a CSV with ``order_ms``, and perhaps ``cancel_ms`` (else that of orders) and ``rate_per_s``.
+
+        Raises:
+            BrokenFile: If it cannot be read, is empty, or a value is no number of 0 or more.
+        """
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                table = csv.DictReader(file)
+                names = table.fieldnames or []
+                if ORDER not in names:
+                    raise BrokenFile(f"{path}: no column {ORDER}; give {ORDER}, and perhaps {CANCEL} and {RATE}")
+                rows = [
+                    [_value(path, table.line_num, row, name) for name in (ORDER, CANCEL, RATE) if name in names]
+                    for row in table
+                ]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise BrokenFile(f"{path}: cannot be read ({error}); give a CSV file of measured latencies") from error
+        if not rows:
+            raise BrokenFile(f"{path}: no rows; give one measurement a row at least")
+        columns = dict(zip([name for name in (ORDER, CANCEL, RATE) if name in names], np.array(rows).T, strict=True))
+        return cls.of(columns[ORDER], columns.get(CANCEL), columns.get(RATE))
+
+    @classmethod
+    def of(
+        cls,
+        order_ms: NDArray[np.float64],
+        cancel_ms: NDArray[np.float64] | None = None,
+        rate_per_s: NDArray[np.float64] | None = None,
+    ) -> Self:
+        """Return latencies of columns in ms; without *cancel_ms* a cancel takes as long as an order."""
+        cancel = order_ms if cancel_ms is None else cancel_ms
+        by_rate = slice(None) if rate_per_s is None else np.argsort(rate_per_s, kind="stable")
+        rate = None if rate_per_s is None else np.ascontiguousarray(rate_per_s[by_rate], dtype=np.float64)
+        return cls(_us(order_ms[by_rate]), _us(cancel[by_rate]), rate)
+
+
+def _us(ms: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.ascontiguousarray(np.round(np.asarray(ms, dtype=np.float64) * US_PER_MS).astype(np.int64))
+
+
+def _value(path: Path, line: int, row: dict[str, str], name: str) -> float:
+    try:
+        value = float(row[name])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 <= value <= MOST_MS:
+        raise BrokenFile(f"{path}:{line}: {name} is {row[name]!r}; it must be a number from 0 to {MOST_MS:g}")
+    return value

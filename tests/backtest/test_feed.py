@@ -1,0 +1,152 @@
+"""A feed that lags: the exchange acts at its own time, and we learn of it when it reaches us."""
+
+import numpy as np
+import pytest
+from fill_lab import TEST
+
+from mm.backtest.feed import QUICKEST_US, feed_of
+from mm.backtest.fills.trade_cross import TradeCross
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.view import Quotes
+from mm.backtest.rules import Rules
+from mm.backtest.tape import DEPTH, SNAPSHOT, TRADE, Tape
+
+BEGIN_US = 1_000_000_000
+BIDS, ASKS = [(100, 10), (99, 20)], [(102, 10), (103, 20)]
+
+
+def tape_of(events, ahead_us=0):
+    """Return a tape of (happened, received, kind, …) in the order of receipt; our clock is *ahead_us* ahead.
+
+    The quickest of them takes QUICKEST_US, so that the offset can be found.
+    """
+    told, exchange = [(BEGIN_US + ahead_us, "snapshot", BIDS, ASKS)], [BEGIN_US]
+    for happened, received, *rest in events:
+        us = BEGIN_US + received + ahead_us
+        if rest[0] == "trade":
+            told.append((us, *rest, BEGIN_US + happened))
+        else:
+            told.append((us, *rest))
+        exchange.append(BEGIN_US + happened)
+    tape = Tape.of(TEST, told)
+    tape.event_exch_us.flags.writeable = True
+    tape.event_exch_us[:] = exchange
+    return tape
+
+
+QUICK = (1_000, 1_000 + QUICKEST_US, "depth", [(98, 1)], [])
+
+
+class Watcher:
+    """Remembers what it saw, and wants one bid."""
+
+    def __init__(self, bid=100):
+        self.bid, self.seen = bid, []
+
+    def quote(self, view):
+        trade = view.last_trade
+        self.seen.append((view.us, view.bid_ticks, view.ask_ticks, view.lots_at(1, 98), trade.us if trade else None))
+        return Quotes(self.bid, None, 5, None)
+
+
+def play(tape, quotes, *, recorded=True, **rules):
+    terms = {"order_latency_us": 1_000, "requote_us": 10_000, "enforce_balances": False, "recorded_feed": recorded}
+    exchange = PaperExchange(quotes, TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, **(terms | rules)))
+    exchange.run(tape)
+    return exchange.journal(), exchange.feeds
+
+
+@pytest.mark.parametrize("ahead_us", [0, 5_000_000, -1_270_000])
+def test_the_offset_of_the_clocks_is_found_and_taken_out(ahead_us):
+    """Whether our clock runs ahead or 1.27 s behind, a message 30 ms late is 30 ms late."""
+    late = (50_000, 80_000, "trade", 1, 102, 1)
+    feed = feed_of(tape_of([QUICK, late], ahead_us))
+    assert feed.offset_us == ahead_us
+    assert (feed.clock_us - ahead_us - BEGIN_US)[1:].tolist() == [1_000, 50_000]
+    assert feed.told()["clock_offset_ms"] == ahead_us / 1_000
+
+
+def test_what_happened_first_comes_first_though_it_reached_us_later():
+    """A trade of 20 ms received at 90 ms stands before a book of 60 ms received at 61 ms."""
+    book, trade = (60_000, 61_000, "depth", [(97, 1)], []), (20_000, 90_000, "trade", 1, 102, 1)
+    tape = tape_of([QUICK, book, trade])
+    feed = feed_of(tape)
+    assert tape.kind[feed.sequence].tolist() == [SNAPSHOT, DEPTH, TRADE, DEPTH]
+    assert feed.sequence.tolist() == [0, 1, 3, 2]
+
+
+def test_the_book_never_runs_backwards():
+    """A stamp that fell keeps its place in its own stream."""
+    tape = tape_of([QUICK, (70_000, 80_000, "depth", [(97, 1)], []), (50_000, 90_000, "depth", [(97, 2)], [])])
+    feed = feed_of(tape)
+    assert feed.sequence.tolist() == [0, 1, 2, 3]
+    assert (np.diff(feed.clock_us) >= 0).all()
+
+
+def test_a_model_sees_what_has_reached_us_and_no_more():
+    """A book that changed at 11 ms and came at 35 ms is not known at 20 ms or 30 ms."""
+    moved = (11_000, 35_000, "depth", [(100, 0), (98, 7)], [])
+    trade = (12_000, 38_000, "trade", -1, 100, 3)
+    end = (60_000, 60_600, "depth", [(90, 1)], [])
+    model = Watcher(bid=90)
+    play(tape_of([QUICK, moved, trade, end]), model)
+    seen = {us - BEGIN_US: rest for us, *rest in model.seen}
+    assert seen[20_000] == [100, 102, 1, None]
+    assert seen[30_000] == [100, 102, 1, None]
+    assert seen[40_000] == [99, 102, 7, BEGIN_US + 38_000]
+
+
+def test_the_exchange_acts_before_we_know():
+    """A seller met our bid at 15 ms; that the trade was received at 45 ms does not delay the fill."""
+    sale = (15_000, 45_000, "trade", -1, 100, 3)
+    end = (60_000, 60_600, "depth", [(90, 1)], [])
+    journal, _ = play(tape_of([QUICK, sale, end]), Watcher())
+    assert (journal.fills[:, 0] - BEGIN_US).tolist() == [15_000]
+    received, _ = play(tape_of([QUICK, sale, end]), Watcher(), recorded=False)
+    assert (received.fills[:, 0] - BEGIN_US).tolist() == [45_000]
+
+
+def test_an_order_meets_the_book_as_it_is_at_the_exchange():
+    """The ask fell to 100 at 5 ms, we hear of it at 50 ms: a bid at 100 sent at 10 ms crosses on arrival."""
+    fell = (5_000, 50_000, "depth", [(100, 0)], [(100, 4)])
+    end = (60_000, 60_600, "depth", [(90, 1)], [])
+
+    class Late(Watcher):
+        def quote(self, view):
+            super().quote(view)
+            return Quotes(100, None, 5, None) if view.us - BEGIN_US == 10_000 else None
+
+    lagging, _ = play(tape_of([QUICK, fell, end]), Late())
+    knowing, _ = play(tape_of([QUICK, fell, end]), Late(), recorded=False)
+    assert [row[2] for row in lagging.orders.tolist()][:2] == [0, 6]  # PLACE, REJECT
+    assert 6 not in [row[2] for row in knowing.orders.tolist()]
+
+
+def test_a_feed_without_delay_is_the_feed_of_receipt():
+    """Where every message took the same time, both ways of playing leave the same journal, that time apart."""
+    chance = np.random.default_rng(3)
+    events, us = [], 1_000
+    for _ in range(400):
+        us += int(chance.integers(1_000, 20_000))
+        if chance.random() < 0.5:
+            events.append(
+                (us, us + QUICKEST_US, "depth", [(int(chance.integers(95, 101)), int(chance.integers(0, 9)))], [])
+            )
+        else:
+            side = int(chance.choice([-1, 1]))
+            events.append((us, us + QUICKEST_US, "trade", side, 101 + side, int(chance.integers(1, 9))))
+    tape = tape_of(events)
+    feed = feed_of(tape)
+    assert feed.sequence.tolist() == list(range(len(tape)))
+    assert (tape.event_us - feed.clock_us)[1:].tolist() == [QUICKEST_US] * len(events)
+    lagging, _ = play(tape, Watcher(), order_latency_us=2_000 - QUICKEST_US, cancel_latency_us=4_000 - QUICKEST_US)
+    received, _ = play(tape, Watcher(), order_latency_us=2_000, cancel_latency_us=4_000, recorded=False)
+    assert lagging.fills[:, 1:6].tolist() == received.fills[:, 1:6].tolist()
+    assert (received.fills[:, 0] - lagging.fills[:, 0]).tolist() == [QUICKEST_US] * len(received.fills)
+
+
+def test_a_tape_without_stamps_has_no_offset():
+    """A snapshot alone."""
+    feed = feed_of(Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS)]))
+    assert (feed.offset_us, feed.median_us, feed.p99_us) == (0, 0, 0)
+    assert feed.clock_us.tolist() == [BEGIN_US]

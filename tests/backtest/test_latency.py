@@ -1,0 +1,144 @@
+"""Latencies drawn from a file of measured ones."""
+
+import numpy as np
+import pytest
+from fill_lab import ASKS, BEGIN_US, BIDS, TEST, Want, depth
+
+from mm.backtest.fills.trade_cross import TradeCross
+from mm.backtest.latency import Latencies
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.view import Quotes
+from mm.backtest.rules import Rules
+from mm.backtest.tape import Tape
+from mm.errors import BrokenFile
+
+
+class Walk:
+    """Wants another bid at every requote, so that each sends an order and a cancel."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def quote(self, _view):
+        self.asked += 1
+        return Quotes(90 + self.asked % 2, None, 1, None)
+
+
+def messages(latencies, *, events=(), seed=0, requotes=200, every_us=10_000):
+    """Return what orders and cancels took, in µs, by order id."""
+    end = (BEGIN_US + requotes * every_us, "depth", [(98, 1)], [])
+    tape = Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS), *events, end])
+    rules = Rules(
+        TEST.tick_e8, TEST.lot_e8, requote_us=every_us, enforce_balances=False, latencies=latencies, latency_seed=seed
+    )
+    exchange = PaperExchange(Walk(), TradeCross(), rules)
+    exchange.run(tape)
+    rows = exchange.journal().orders.tolist()
+    placed = {row[1]: (row[0], row[8]) for row in rows if row[2] == 0}
+    asked = {row[1]: (row[10], row[11]) for row in rows if row[2] == 1}
+    return placed, asked
+
+
+def ms(*values):
+    return np.array(values, dtype=np.float64)
+
+
+def test_one_measurement_is_a_constant():
+    """Orders take 7 ms, cancels 3 ms."""
+    placed, asked = messages(Latencies.of(ms(7), ms(3)))
+    assert {arrived - sent for sent, arrived in placed.values()} == {7_000}
+    assert {done - sent for sent, done in asked.values()} == {3_000}
+
+
+def test_without_a_column_cancels_take_as_long_as_orders():
+    """The file has order_ms alone."""
+    _, asked = messages(Latencies.of(ms(7)))
+    assert {done - sent for sent, done in asked.values()} == {7_000}
+
+
+def test_draws_come_from_the_file_evenly_and_belong_to_their_seed():
+    """Each of four values about a quarter of the time; the same seed, the same luck, another seed, another."""
+    file = Latencies.of(ms(1, 2, 3, 4), ms(1, 1, 1, 1))
+    one, _ = messages(file, requotes=2_000)
+    again, _ = messages(file, requotes=2_000)
+    other, _ = messages(file, seed=1, requotes=2_000)
+    counts = np.bincount([(arrived - sent) // 1_000 for sent, arrived in one.values()], minlength=5)
+    assert counts[0] == 0
+    assert (abs(counts[1:] - 500) < 4 * np.sqrt(2_000 * 3 / 16)).all()
+    assert one == again
+    assert one != other
+
+
+def test_messages_of_one_kind_never_overtake_each_other():
+    """With latencies of 0 to 50 ms and a requote every 10 ms, arrivals and cancels rise with the order id."""
+    placed, asked = messages(Latencies.of(ms(0, 1, 20, 50), ms(0, 5, 50)[[0, 1, 2, 0]]))
+    arrivals = [placed[number][1] for number in sorted(placed)]
+    cancels = [asked[number][1] for number in sorted(asked)]
+    assert arrivals == sorted(arrivals)
+    assert cancels == sorted(cancels)
+    assert all(asked[number][1] >= placed[number][1] for number in asked)
+
+
+def test_latency_follows_the_rate_of_messages():
+    """Measured: 1 ms while quiet, 30 ms at 500 messages a second. One quiet second, then one of 500 messages."""
+    file = Latencies.of(ms(*[1] * 50, *[30] * 50), None, ms(*[1] * 50, *[500] * 50))
+    busy = [(BEGIN_US + 1_000_000 + i * 2_000, "depth", [(97, 1 + i % 2)], []) for i in range(500)]
+    placed, _ = messages(file, events=busy, requotes=200)
+    quiet = {arrived - sent for sent, arrived in placed.values() if sent < BEGIN_US + 1_000_000}
+    late = {arrived - sent for sent, arrived in placed.values() if sent > BEGIN_US + 1_900_000}
+    assert quiet == {1_000}
+    assert late == {30_000}
+
+
+def test_rates_are_sorted_by_the_reader():
+    """Rows may stand in any order."""
+    file = Latencies.of(ms(3, 1, 2), ms(30, 10, 20), ms(9, 7, 8))
+    assert file.order_us.tolist() == [1_000, 2_000, 3_000]
+    assert file.cancel_us.tolist() == [10_000, 20_000, 30_000]
+    assert file.rate_per_s is not None
+    assert file.rate_per_s.tolist() == [7, 8, 9]
+
+
+def test_a_file_is_read_as_it_stands(tmp_path):
+    """Columns in any order, others passed over, fractions of a ms kept to the µs."""
+    path = tmp_path / "latency.csv"
+    path.write_text("note,rate_per_s,order_ms\nx,2,0.0125\ny,1,3\n", encoding="utf-8")
+    file = Latencies.read(path)
+    assert file.order_us.tolist() == [3_000, 12]
+    assert file.cancel_us.tolist() == [3_000, 12]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no column order_ms"),
+        ("cancel_ms\n1\n", "no column order_ms"),
+        ("order_ms\n", "no rows"),
+        ("order_ms\n-1\n", ":2: order_ms is '-1'"),
+        ("order_ms,cancel_ms\n1,2\n1,fast\n", ":3: cancel_ms is 'fast'"),
+        ("order_ms\nnan\n", ":2: order_ms is 'nan'"),
+        ("order_ms,rate_per_s\n1\n", ":2: rate_per_s is None"),
+        ("order_ms\n1e99\n", "from 0 to"),
+    ],
+)
+def test_a_file_that_cannot_be_drawn_from_is_refused(tmp_path, text, told):
+    """File, line, value, and what it must be."""
+    path = tmp_path / "latency.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BrokenFile, match="latency") as refused:
+        Latencies.read(path)
+    assert told in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    """The path, and what belongs there."""
+    with pytest.raises(BrokenFile, match="give a CSV file of measured latencies"):
+        Latencies.read(tmp_path / "none.csv")
+
+
+def test_constants_stay_what_they_were():
+    """Without a file the two numbers of the rules hold."""
+    tape = Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS), (BEGIN_US + 90_000, *depth(0, bids=[(98, 1)])[1:])])
+    exchange = PaperExchange(Want(100), TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, enforce_balances=False))
+    exchange.run(tape)
+    assert exchange.journal().orders[0, 8] == BEGIN_US + 50_000

@@ -1,0 +1,129 @@
+"""Filters, by the edges of each of them."""
+
+import pytest
+
+from exchange_rig import ALICE, BOB, BUY, INSTRUMENT, SELL, START_US, Desk
+from mm.errors import UsageError
+from mm.instrument import E8, Instrument
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.rules import SymbolRules
+from mm.sim.exchange.users import with_assets
+
+RULES = SymbolRules(instrument=INSTRUMENT, reference_ticks=10_000)
+
+
+def refusal(action: object, *arguments: object, **more: object) -> str:
+    """Return what the exchange says of something, empty where it says nothing."""
+    try:
+        action(*arguments, **more)  # type: ignore[operator]
+    except ApiError as error:
+        return f"{error.code} {error.msg}"
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("price_e8", "said"),
+    [
+        (100 * E8, ""),
+        (1_000_000, ""),
+        (1_000_000 * E8, ""),
+        (1_000_000 * E8 + 1_000_000, "-1013 Filter failure: PRICE_FILTER"),
+        (100 * E8 + 1, "-1013 Filter failure: PRICE_FILTER"),
+        (999_999, "-1013 Filter failure: PRICE_FILTER"),
+        (0, "-1013 Invalid price."),
+    ],
+)
+def test_price_filter(price_e8: int, said: str) -> None:
+    """A price is a multiple of tickSize between minPrice and maxPrice."""
+    assert refusal(RULES.ticks, price_e8) == said
+
+
+@pytest.mark.parametrize(
+    ("qty_e8", "market", "said"),
+    [
+        (E8, False, ""),
+        (100_000, False, ""),
+        (99_999, False, "-1013 Filter failure: LOT_SIZE"),
+        (100_001, False, "-1013 Filter failure: LOT_SIZE"),
+        (1_000_000 * E8, False, ""),
+        (1_000_000 * E8 + 100_000, False, "-1013 Filter failure: LOT_SIZE"),
+        (0, False, "-1013 Invalid quantity."),
+        (500_000 * E8, True, ""),
+        (500_000 * E8 + 100_000, True, "-1013 Filter failure: MARKET_LOT_SIZE"),
+    ],
+)
+def test_lot_size(qty_e8: int, market: bool, said: str) -> None:
+    """A quantity is a multiple of stepSize between minQty and maxQty; MARKET orders have a maxQty of their own."""
+    assert refusal(RULES.lots, qty_e8, market=market) == said
+
+
+@pytest.mark.parametrize(("ticks", "said"), [(2_000, ""), (50_000, ""), (1_999, "PERCENT"), (50_001, "PERCENT")])
+def test_percent_price_before_any_trade_looks_at_the_reference(ticks: int, said: str) -> None:
+    """From a fifth to five times of 100.00."""
+    assert refusal(RULES.check_price, ticks, (10_000, 1)) == (said and "-1013 Filter failure: PERCENT_PRICE_BY_SIDE")
+
+
+def test_percent_price_then_looks_at_the_mean_of_five_minutes() -> None:
+    """1 at 100.00 and 3 at 20.00 are 40.00 in the mean, so that 200.00 is the highest price; later it is the last."""
+    desk = Desk(multiplier_up_e8=5 * E8)
+    for ticks, lots in ((10_000, 1_000), (2_000, 3_000)):
+        desk.limit(BOB, SELL, ticks, lots)
+        desk.market(ALICE, BUY, lots)
+    assert refusal(desk.limit, ALICE, SELL, 20_001, 1_000) == "-1013 Filter failure: PERCENT_PRICE_BY_SIDE"
+    assert refusal(desk.limit, ALICE, SELL, 20_000, 1_000) == ""
+    desk.us = START_US + 300_000_000
+    assert refusal(desk.limit, ALICE, SELL, 10_001, 1_000) == "-1013 Filter failure: PERCENT_PRICE_BY_SIDE"
+    assert refusal(desk.limit, ALICE, SELL, 10_000, 1_000) == ""
+
+
+def test_notional() -> None:
+    """5 USDT at least, 9,000,000 at most."""
+    desk = Desk()
+    said = "-1013 Filter failure: NOTIONAL"
+    assert refusal(desk.limit, ALICE, BUY, 10_000, 49) == said
+    assert refusal(desk.limit, ALICE, BUY, 10_000, 50) == ""
+    assert refusal(desk.limit, ALICE, BUY, 10_000, 90_000_001) == said
+
+
+def test_notional_of_market_orders_is_by_the_mean_price() -> None:
+    """There is no most for them; by quote quantity it is that quantity."""
+    desk = Desk()
+    desk.core.submit(desk.us, 1_000, SELL, 10_000, 10_000)
+    said = "-1013 Filter failure: NOTIONAL"
+    assert refusal(desk.market, ALICE, BUY, 49) == said
+    assert refusal(desk.market, ALICE, BUY, 50) == ""
+    assert refusal(desk.market, ALICE, BUY, quote_e8=5 * E8 - 1) == said
+    assert refusal(desk.market, ALICE, BUY, quote_e8=5 * E8) == ""
+
+
+def test_exchange_info_lists_what_is_enforced() -> None:
+    """The filters that the tests above show at work, and no other."""
+    assert [one["filterType"] for one in RULES.filters()] == [
+        "PRICE_FILTER",
+        "LOT_SIZE",
+        "MARKET_LOT_SIZE",
+        "PERCENT_PRICE_BY_SIDE",
+        "NOTIONAL",
+        "MAX_NUM_ORDERS",
+        "MAX_NUM_ORDER_AMENDS",
+    ]
+    price = RULES.filters()[0]
+    assert (price["minPrice"], price["maxPrice"], price["tickSize"]) == ("0.01000000", "1000000.00000000", "0.01000000")
+
+
+def test_a_grid_that_the_exchange_cannot_book_is_refused() -> None:
+    """Amounts have eight places: 0.00001 times 0.0001 of a quote asset is less than the last of them."""
+    grid = Instrument("SIMUSDT", 1_000, 10_000)
+    with pytest.raises(UsageError, match="make --tick-size"):
+        SymbolRules(instrument=grid, reference_ticks=1)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "base", "quote"),
+    [("SIMUSDT", "SIM", "USDT"), ("ETHBTC", "ETH", "BTC"), ("AAABBB", "AAA", "BBB"), ("USDT", "U", "SDT")],
+)
+def test_a_symbol_names_its_assets(symbol: str, base: str, quote: str) -> None:
+    """Known quote assets first, else the last three letters; what the instrument says holds."""
+    named = with_assets(Instrument(symbol, 1, E8))
+    assert (named.base_asset, named.quote_asset) == (base, quote)
+    assert with_assets(INSTRUMENT) is INSTRUMENT

@@ -6,7 +6,7 @@ and its bytes. A connection that is behind gets its batches joined into one, whi
 
 from typing import Protocol
 
-from mm.clock import US_PER_S
+from mm.clock import US_PER_MS, US_PER_S
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.sim.wire.stream_messages import Batch, Message, Texts
 from mm.sim.wire.stream_names import Stream
@@ -65,11 +65,10 @@ class Beat:
             self._partial[subscriber, stream] = -1
 
     def leave(self, subscriber: Subscriber, stream: Stream) -> None:
-        """Send *subscriber* no more of *stream*."""
-        if stream.kind == "depth":
+        """Send *subscriber* no more of *stream*; one that is not of this beat changes nothing."""
+        if stream.kind == "depth" and stream.interval_ms * US_PER_MS == self.key[0]:
             self._depth.pop(subscriber, None)
-        else:
-            self._partial.pop((subscriber, stream), None)
+        self._partial.pop((subscriber, stream), None)
 
     @property
     def deserted(self) -> bool:

@@ -63,7 +63,8 @@ class Feed:
         if stream.symbol != self._symbol:
             return
         if stream.kind not in self._live:
-            self._beat(subscriber, stream).leave(subscriber, stream)
+            for beat in self._beats.values():
+                beat.leave(subscriber, stream)
             return
         self._live[stream.kind].pop(subscriber, None)
         if stream.kind == "bookTicker":

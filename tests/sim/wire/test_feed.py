@@ -273,6 +273,17 @@ def test_who_has_left_hears_nothing(kind):
     assert len(there.got) >= 1
 
 
+def test_one_speed_of_depth_ends_and_the_other_goes_on():
+    """They are two streams, also where a phase was changed after the subscription."""
+    feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener()
+    subscribe(feed, listener, DEPTH, SLOW)
+    listener.phase_ms = 50
+    feed.unsubscribe(listener, read_stream(DEPTH))
+    one_order(feed, matching, START_US, 1, 10_000, 5)
+    feed.advance(START_US + 1_000_000)
+    assert [message.stream for message in listener.got] == [SLOW]
+
+
 def test_streams_of_other_symbols_are_silent():
     """They are acknowledged, and nothing ever comes."""
     feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener()

@@ -5,6 +5,7 @@ Bytes are read by h11, which neither waits nor reads by itself, so that both pro
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from http.client import responses
 from typing import Any, Protocol, cast
 
@@ -203,7 +204,8 @@ class Door(asyncio.Protocol):
         """End the sending side, and close a moment later: what the client still sends is not heard."""
         self._ended = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+            with suppress(OSError):  # the client may have gone without a word
+                self._transport.write_eof()
         asyncio.get_running_loop().call_later(self._house.limits.close_s, self._transport.abort)
 
 

@@ -6,6 +6,7 @@ What is sent is gathered and written once a slice of time, so that thousands of 
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from websockets.frames import Frame, Opcode
@@ -194,7 +195,8 @@ class WebSocket(asyncio.Protocol):
         self._write_gathered()
         self.closing = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+            with suppress(OSError):  # the client may have gone without a word
+                self._transport.write_eof()
         self._cut = asyncio.get_running_loop().call_later(self._host.limits.close_s, self._transport.abort)
 
     def _write_gathered(self) -> None:

@@ -193,8 +193,9 @@ class Box:
         return (clock.now_us(),) if clock.speed == 1 else (clock.now_us(), now_us())
 
     def _advance(self, us: int) -> None:
-        self.exchange.advance(us)
-        self.server.passed(us)
+        for step_us in self.player.steps(us) if self.player else (us,):
+            self.exchange.advance(step_us)
+            self.server.passed(step_us)
 
     def _take(self, rows: list[Row]) -> None:
         for part in self.player.parts(rows) if self.player else (rows,):

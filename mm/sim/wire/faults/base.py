@@ -139,6 +139,10 @@ class MessageFault(Fault, Befalling):
         """Return what was held back and is sent now."""
         return []
 
+    def due_us(self, armed: Armed) -> int | None:
+        """Return the next instant at which it ends or sends something; None where there is none."""
+        return armed.until_us
+
 
 @dataclass(frozen=True)
 class DepthFault(MessageFault):

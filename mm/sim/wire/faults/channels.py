@@ -101,16 +101,23 @@ class Channels:
         if not isinstance(fault, MessageFault | ConnectionFault):
             return
         until_us = self._until_us(fault)
-        whom = rule.whom or ("next" if rule.moment.kind == "connect" else "all")
+        whom = rule.whom or ("next" if rule.moment.kind == "connect" and not fault.later else "all")
         if isinstance(whom, int) and whom not in self._open:
             self._later.append(_Later(rule, whom, 1, None))
             return
-        if whom == "next" or fault.later:
-            openings = fault.openings if whom == "all" else 1
-            self._later.append(_Later(rule, None, openings, until_us if whom == "all" else None))
+        if whom == "next":
+            self._later.append(_Later(rule, None, 1, None))
+        elif whom == "all" and fault.later:
+            self._later.append(_Later(rule, None, fault.openings, until_us))
         if whom != "next" and fault.now:
             for channel in self._meant(whom):
                 self._befall(channel, rule, until_us)
+
+    def due_us(self) -> int | None:
+        """Return the next instant at which something is due; None where nothing is."""
+        armed = [one for channel in self._open.values() for one in channel.armed]
+        dues = [due_us for one in armed if (due_us := one.fault.due_us(one)) is not None]
+        return min(dues + [end[0] for end in self._ends[:1]], default=None)
 
     def advance(self) -> None:
         """Do what is due now: ends of faults, and messages that were held back."""

@@ -123,6 +123,11 @@ class Lag(MessageFault):
         """Send those whose time has come, and all when it is over."""
         return armed.let_go(scene.now_us - (0 if armed.late(scene.now_us) else micros(self.delay_s) or 0))
 
+    def due_us(self, armed: Armed) -> int | None:
+        """Return when it ends, or when the first message that it holds is due."""
+        first_us = [since_us + (micros(self.delay_s) or 0) for since_us, _ in armed.held[:1]]
+        return min([*first_us, *([] if armed.until_us is None else [armed.until_us])], default=None)
+
 
 @dataclass(frozen=True)
 class Stall(MessageFault):

@@ -1,5 +1,6 @@
 """Lets a script of faults happen: watches for the moments of its rules, and does what the wire lets faults do."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -132,6 +133,17 @@ class Player:
                 one.left = None if one.left is None else one.left - 1
         self._answers = [one for one in self._answers if not self._is_over(one)]
         return response
+
+    def steps(self, us: int) -> Iterator[int]:
+        """Yield the instants up to *us* by which time should come there: each at which something is due, then *us*."""
+        while True:
+            times = [rule.moment.number for rule in self._waiting if rule.moment.kind == "time"]
+            due_us = [self._start_us + math.ceil(number * US_PER_S) for number in times]
+            due_us += [] if (due := self.channels.due_us()) is None else [due]
+            next_us = min((one for one in due_us if one > self.channels.now_us), default=us)
+            yield min(next_us, us)
+            if next_us >= us:
+                return
 
     def advanced(self, us: int) -> None:
         """Let the time come to *us*, all events up to which were handed out."""

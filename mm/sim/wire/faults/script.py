@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from mm.knobs import closest
+from mm.sim.wire.faults.base import ConnectionFault
 from mm.sim.wire.faults.parameters import BadScript, Fault
 from mm.sim.wire.faults.table import FAULTS, NAMES
 
@@ -62,7 +63,7 @@ class Rule:
         moment: When it acts.
         fault: What happens then.
         whom: To which connections: ``all`` that are open, the ``newest``, one at ``random``, or the one of a number.
-            At a ``connect`` it is that connection unless another is named.
+            At a ``connect`` it is that connection unless another is named, or the fault is for all to come.
     """
 
     moment: Moment
@@ -72,6 +73,8 @@ class Rule:
     def __post_init__(self) -> None:
         if isinstance(self.whom, str) and self.whom not in WHOM:
             raise BadScript(f"on {self.whom}: it must be {', '.join(WHOM)} or the number of a connection")
+        if self.whom in WHOM[1:] and isinstance(self.fault, ConnectionFault) and not self.fault.now:
+            raise BadScript(f"on {self.whom}: {NAMES[type(self.fault)]} befalls connections that open later")
 
     def __str__(self) -> str:
         whom = "" if self.whom is None else f" on {self.whom}"

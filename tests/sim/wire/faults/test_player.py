@@ -311,8 +311,8 @@ LINES = st.builds(
     "at {} do {}".format,
     st.one_of(
         st.builds("id {}".format, st.integers(0, 700)),
-        st.builds("trade {} on random".format, st.integers(0, 150)),
-        st.builds("time {} on newest".format, st.floats(0, 1.2)),
+        st.builds("trade {} on 2".format, st.integers(0, 150)),
+        st.builds("time {}".format, st.floats(0, 1.2)),
         st.builds("connect {}".format, st.integers(1, 6)),
         st.builds("request {}".format, st.integers(1, 6)),
     ),

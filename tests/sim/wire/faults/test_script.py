@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.sim.wire.faults.connections import Phase, Storm
 from mm.sim.wire.faults.parameters import BadScript, Fault
 from mm.sim.wire.faults.script import MOMENTS, Moment, Rule, as_rules, load_script, read_script
 from mm.sim.wire.faults.table import FAULTS, NAMES
@@ -37,8 +38,9 @@ def rules(draw: st.DrawFn) -> Rule:
     kind = draw(st.sampled_from(MOMENTS))
     number = draw(st.floats(0, 10**6) if kind == "time" else st.integers(0, 10**12))
     path = draw(st.just("/api/v3/") | WORDS.filter(len)) if kind == "request" else "/api/v3/"
-    whom = draw(st.none() | st.sampled_from(["all", "newest", "random"]) | st.integers(0, 10**6))
-    return Rule(Moment(kind, number, path), draw(faults()), whom)
+    fault = draw(faults())
+    some = ["all"] if isinstance(fault, Storm | Phase) else ["all", "newest", "random"]
+    return Rule(Moment(kind, number, path), fault, draw(st.none() | st.sampled_from(some) | st.integers(0, 10**6)))
 
 
 @given(rules())
@@ -79,6 +81,7 @@ def test_comments_and_empty_lines_say_nothing(tmp_path: Path) -> None:
         ("at id 7 do drop of=book", "of=book: it must be depth, trade, any"),
         ("at id 7 do lag delay_s=-1", "delay_s=-1: it must be a number from 0 on"),
         ("at id 7 do snapshot where=there", "where=there: it must be old, before, inside, newer"),
+        ("at id 7 on newest do storm", "on newest: storm befalls connections that open later"),
         ("at id 7 do close 'x", "No closing quotation"),
     ],
 )

@@ -1,0 +1,153 @@
+"""A box in lockstep, and clients of a library that the project did not write, which keep what they were sent."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from mm.sim.wire.box import Box
+
+STREAMS = "simusdt@depth@100ms/simusdt@trade"
+PATIENCE_S = 10.0
+Case = Callable[[], Awaitable[None]]
+
+
+class Watcher:
+    """A connection whose messages are read as they come, until it ends."""
+
+    def __init__(self, box: Box, connection: ClientConnection, number: int) -> None:
+        self.connection = connection
+        self.number = number
+        self.got: list[str | bytes] = []
+        self.ended: ConnectionClosed | None = None
+        self._box = box
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self.got.append(await self.connection.recv())
+        except ConnectionClosed as closed:
+            self.ended = closed
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Events that can be read, without those that come in binary frames."""
+        found = []
+        for one in self.got:
+            try:
+                found.append(json.loads(one) if isinstance(one, str) else {})
+            except ValueError:
+                found.append({})
+        return found
+
+    @property
+    def depth(self) -> list[dict[str, Any]]:
+        return [event for event in self.events if event.get("e") == "depthUpdate"]
+
+    @property
+    def trades(self) -> list[int]:
+        return [event["t"] for event in self.events if event.get("e") == "trade"]
+
+    @property
+    def log(self) -> Any:
+        return self._box.player.channels.logs[self.number]
+
+    async def caught_up(self) -> None:
+        """Wait until everything that was sent is here."""
+        await until(lambda: len(self.got) >= sum(self.log.counts.values()) or self.ended)
+
+    async def close(self) -> None:
+        self.connection.transport.abort()
+        await self._reading
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until *condition* holds, which must be soon."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+class Wire:
+    """A box, its clients, and its REST."""
+
+    def __init__(self, box: Box, rest: httpx.AsyncClient) -> None:
+        self.box = box
+        self.rest = rest
+        self.clients: list[Watcher] = []
+
+    async def connect(self, streams: str = STREAMS, **options: Any) -> Watcher:
+        connection = await connect(
+            f"{self.box.ws_url}/ws/{streams}",
+            proxy=None,
+            compression=None,
+            ping_interval=None,
+            max_queue=None,
+            **options,
+        )
+        self.clients.append(Watcher(self.box, connection, self.box.server.opened))
+        return self.clients[-1]
+
+    async def play(self, seconds: float = 2.0) -> None:
+        """Let time pass, and everything that was sent arrive."""
+        await self.box.advance(seconds=seconds)
+        for client in self.clients:
+            await client.caught_up()
+
+    async def depth(self, **params: Any) -> dict[str, Any]:
+        return (await self.rest.get("/api/v3/depth", params={"symbol": "SIMUSDT", "limit": 5000, **params})).json()
+
+    async def info(self) -> dict[str, Any]:
+        return (await self.rest.get("/api/v3/exchangeInfo")).json()["symbols"][0]
+
+
+@asynccontextmanager
+async def wired(script: str = "", *, clients: int = 1, scenario: str = "large_tick") -> AsyncIterator[Wire]:
+    """Yield a box that plays *script*, with so many clients."""
+    async with (
+        asyncio.timeout(3 * PATIENCE_S),
+        Box.in_lockstep(scenario, seed=7, faults=[script]).open() as box,
+        httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest,
+    ):
+        wire = Wire(box, rest)
+        try:
+            for _ in range(clients):
+                await wire.connect()
+            yield wire
+        finally:
+            for client in wire.clients:
+                await client.close()
+
+
+def holes(events: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    """Return the ids that are missing between depth events: first and last of each hole."""
+    return [(before["u"] + 1, after["U"] - 1) for before, after in pairwise(events) if after["U"] > before["u"] + 1]
+
+
+def falls(events: list[dict[str, Any]]) -> list[int]:
+    """Return the places of depth events that end before the one in front of them."""
+    return [at for at, (before, after) in enumerate(pairwise(events), 1) if after["u"] < before["u"]]
+
+
+def book_by(events: list[dict[str, Any]], snapshot: dict[str, Any]) -> tuple[list[tuple[str, str]], ...]:
+    """Return the book that a snapshot and depth events make, by a dict of texts."""
+    sides = []
+    for side, name, sign in (("bids", "b", -1), ("asks", "a", 1)):
+        book = dict(map(tuple, snapshot[side]))
+        for event in events:
+            if event["u"] > snapshot["lastUpdateId"]:
+                book |= dict(map(tuple, event[name]))
+        sides.append(sorted(((p, q) for p, q in book.items() if float(q)), key=lambda one: sign * float(one[0])))
+    return tuple(sides)
+
+
+def played(case: Case) -> None:
+    """Run a case to its end."""
+    asyncio.run(case())

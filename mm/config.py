@@ -159,9 +159,7 @@ class Execution:
         None, PATH, "CSV of measured latencies to draw from instead: order_ms, and perhaps cancel_ms and rate_per_s."
     )
     feed_latency: str = knob(
-        "none",
-        one_of("none", "recorded"),
-        "Whether the exchange acts at its own recorded time and we learn of it when it was received.",
+        "none", one_of("none", "recorded"), "recorded: the exchange acts at its own time, we learn of it at ours."
     )
     requote_interval_ms: float = knob(250.0, number(0.001, 1e10), "Between two questions to the quote model.")
     order_ttl_ms: float = knob(0.0, _MS, "Life of an order, from resting; 0 is good till cancelled.")

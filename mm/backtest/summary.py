@@ -63,6 +63,7 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
         **risk,
         **_coverage(journal),
         **_scale(books),
+        **({} if books.feed is None else {"feed": dict(books.feed)}),
     }
     summary["warnings"] = _cautions(journal, books, left_out) + _why_null(summary)
     return summary
@@ -160,7 +161,6 @@ def _scale(books: "Books") -> dict[str, Any]:
         "quote_qty": books.quote_lots * instrument.lot_e8 / E8,
         "base_asset": instrument.base_asset,
         "quote_asset": instrument.quote_asset,
-        "feed": None if books.feed is None else dict(books.feed),
     }
 
 

@@ -23,8 +23,7 @@ def told(summary: Mapping[str, Any]) -> str:
         ("two-sided uptime", _number(summary["two_sided_uptime"], 3)),
         ("seconds", f"{_number(summary['seconds_covered'], 0)}, {_number(summary['seconds_excluded'], 0)} excluded"),
     ]
-    if summary["feed"] is not None:
-        feed = summary["feed"]
+    if feed := summary.get("feed"):
         late = f"median {feed['median_ms']:.1f} ms, 99 % {feed['p99_ms']:.1f} ms"
         rows.append(("feed", f"{late}, our clock {feed['clock_offset_ms']:+.1f} ms from the exchange's"))
     lines = [f"{name:<18}{value}" for name, value in rows]

@@ -19,7 +19,7 @@ from mm.sim.flow.market import Flow, Still
 from mm.sim.matching.order_log import Row
 from mm.sim.matching.plain import PlainMatching
 from mm.sim.wire.api import Api
-from mm.sim.wire.http_messages import Request, Response, read_request
+from mm.sim.wire.http_messages import Request, Response, json_bytes, read_request
 from mm.sim.wire.rest import RestRoutes
 from mm.sim.wire.ws_api import ApiSession, open_session
 
@@ -105,7 +105,10 @@ class Talk:
         self._door = door
         self.sent: list[dict[str, Any]] = []
         request = Request("GET", "/ws-api/v3", query=query)
-        self.session: ApiSession = open_session(door.api, self.sent.append, request)
+        self.session: ApiSession = open_session(door.api, self._send, request)
+
+    def _send(self, content: Any) -> None:
+        self.sent.append(json.loads(json_bytes(content)))
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a request and return its answer."""

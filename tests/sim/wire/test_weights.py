@@ -1,0 +1,100 @@
+"""Request limits: 429 for too much, 418 for going on, longer each time."""
+
+import json
+
+import pytest
+
+from exchange_rig import SYMBOL, Desk, Door
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.wire.weights import Weights
+
+MINUTE_US = 60_000_000
+DEEP = f"depth?symbol={SYMBOL}&limit=5000"
+
+
+def said(weights: Weights, us: int, weight: int = 1, address: str = "a") -> tuple[int, int | None]:
+    """Return the status of a request, and when a new attempt may be made."""
+    try:
+        weights.charge(address, weight, us)
+    except ApiError as error:
+        return error.http_status, error.retry_us
+    return 200, None
+
+
+def test_a_minute_has_6000() -> None:
+    """All of it may be used; the next minute begins at nought."""
+    weights = Weights(limits=True)
+    assert said(weights, 5, 6_000) == (200, None)
+    assert said(weights, 6) == (429, MINUTE_US)
+    assert said(weights, MINUTE_US, 6_000) == (200, None)
+    assert weights.used("a", MINUTE_US) == 6_000
+    assert weights.used("a", 2 * MINUTE_US) == 0
+
+
+def test_every_address_has_its_own() -> None:
+    """The limits are on addresses, not on keys."""
+    weights = Weights(limits=True)
+    said(weights, 0, 7_000)
+    assert said(weights, 0, address="b") == (200, None)
+
+
+def test_who_goes_on_is_banned_longer_each_time() -> None:
+    """Ten refusals are overlooked; bans last 2, 10, 50 … minutes and three days at most, and end."""
+    weights, us, lasted = Weights(limits=True), 0, []
+    for _ in range(8):
+        said(weights, us, 7_000)
+        assert [said(weights, us)[0] for _ in range(9)] == [429] * 9
+        status, until_us = said(weights, us)
+        assert status == 418
+        assert until_us is not None
+        assert said(weights, until_us - 1) == (418, until_us)
+        lasted.append((until_us - us) // MINUTE_US)
+        us = until_us - until_us % MINUTE_US + 5 * MINUTE_US
+        assert said(weights, us)[0] == 200
+    assert lasted == [2, 10, 50, 250, 1_250, 4_320, 4_320, 4_320]
+
+
+def test_requests_are_counted_as_well() -> None:
+    """300,000 in five minutes, whatever they weigh."""
+    weights = Weights(limits=True)
+    for minute in range(5):
+        for _ in range(60_000):
+            weights.charge("a", 0, minute * MINUTE_US)
+    assert said(weights, 5 * MINUTE_US - 1, 0) == (429, 5 * MINUTE_US)
+    assert said(weights, 5 * MINUTE_US, 0) == (200, None)
+
+
+def test_without_limits_they_are_only_counted() -> None:
+    """`--limits off`."""
+    weights = Weights(limits=False)
+    assert said(weights, 0, 100_000) == (200, None)
+    assert weights.used("a", 0) == 100_000
+
+
+def test_rest_says_when_to_come_back() -> None:
+    """Retry-After is in seconds; the message names the limit, and of a ban its end."""
+    door = Door(Desk())
+    door.desk.us += 12_500_000
+    for _ in range(24):
+        assert door.raw("GET", DEEP).status == 200
+    refused = door.raw("GET", DEEP)
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "48")
+    assert refused.headers["X-MBX-USED-WEIGHT-1M"] == "6250"
+    assert json.loads(refused.body) == {
+        "code": -1003,
+        "msg": "Too much request weight used; current limit is 6000 request weight per 1 MINUTE. "
+        "Please use WebSocket Streams for live updates to avoid polling the API.",
+    }
+    for _ in range(9):
+        door.raw("GET", "ping")
+    banned = door.raw("GET", "ping")
+    assert (banned.status, banned.headers["Retry-After"]) == (418, "120")
+    until_ms = (door.desk.us + 120_000_000) // 1_000
+    assert json.loads(banned.body)["msg"].startswith(f"Way too much request weight used; IP banned until {until_ms}. ")
+
+
+@pytest.mark.parametrize("target", ["ping?a=1", "account", f"trades?symbol={SYMBOL}&limit=x"])
+def test_what_is_refused_weighs_as_much(target: str) -> None:
+    """Errors are no way around the limits."""
+    door = Door(Desk())
+    assert door.raw("GET", target).headers["X-MBX-USED-WEIGHT-1M"] in ("1", "20", "25")

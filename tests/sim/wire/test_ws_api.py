@@ -1,0 +1,398 @@
+"""The WebSocket API, by the answers and events that the exchange's documentation shows."""
+
+import json
+from typing import Any
+
+import pytest
+
+from exchange_rig import ALICE, BOB, BUY, SELL, START_US, SYMBOL, Desk, Door, Talk
+from mm.sim.exchange.requests import CancelRequest
+from mm.sim.wire.http_messages import Request
+from mm.sim.wire.ws_api import open_session
+
+MS = START_US // 1_000
+LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "1"}
+WEIGHT = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6_000}
+
+
+def talk(query: str = "") -> tuple[Door, Talk]:
+    """Return a conversation, and the doors of its exchange."""
+    door = Door(Desk())
+    return door, door.talk(query)
+
+
+def test_an_answer_echoes_the_id_and_shows_the_weight() -> None:
+    """Connecting has cost 2."""
+    _, api = talk()
+    assert api.ask("time") == {
+        "id": "q",
+        "status": 200,
+        "result": {"serverTime": MS},
+        "rateLimits": [WEIGHT | {"count": 3}],
+    }
+
+
+@pytest.mark.parametrize("request_id", [1, "e2a85d9f-07a5", None, 12_345_678_901_234_567_890])
+def test_any_id_is_echoed(request_id: object) -> None:
+    """Numbers, texts and null."""
+    _, api = talk()
+    api.session.handle(json.dumps({"id": request_id, "method": "ping"}))
+    assert api.sent[-1]["id"] == request_id
+
+
+def test_a_method_may_name_its_version() -> None:
+    """``v3/ping`` is ``ping``."""
+    _, api = talk()
+    assert api.ask("v3/ping")["result"] == {}
+
+
+def test_rate_limits_are_shown_or_hidden() -> None:
+    """By the address for all requests, by a parameter for one."""
+    _, api = talk("returnRateLimits=false")
+    assert "rateLimits" not in api.ask("ping")
+    assert "rateLimits" in api.ask("ping", returnRateLimits=True)
+    assert "rateLimits" not in talk()[1].ask("ping", returnRateLimits=False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "asked"),
+    [
+        ("exchangeInfo", "exchangeInfo", {"symbols": [SYMBOL]}),
+        ("depth", "depth", {"symbol": SYMBOL, "limit": 5}),
+        ("trades.recent", "trades", {"symbol": SYMBOL}),
+        ("trades.historical", "historicalTrades", {"symbol": SYMBOL, "fromId": 1}),
+        ("trades.aggregate", "aggTrades", {"symbol": SYMBOL}),
+        ("avgPrice", "avgPrice", {"symbol": SYMBOL}),
+        ("ticker.price", "ticker/price", {"symbol": SYMBOL}),
+        ("ticker.book", "ticker/bookTicker", {"symbols": [SYMBOL]}),
+        ("ticker.24hr", "ticker/24hr", {"symbol": SYMBOL}),
+    ],
+)
+def test_market_data_is_that_of_rest(method: str, path: str, asked: dict[str, Any]) -> None:
+    """The same content, with the same parameters; lists are JSON lists here."""
+    door, api = talk()
+    door.desk.limit(ALICE, BUY, 10_000, 2_000)
+    door.desk.market(BOB, SELL, 1_000)
+    text = {name: value if isinstance(value, str | int) else json.dumps(value) for name, value in asked.items()}
+    assert api.ask(method, **asked)["result"] == door.get(path, **text)
+
+
+def test_instants_are_in_microseconds_where_the_address_says_so() -> None:
+    """timeUnit holds for answers and events."""
+    door, api = talk("timeUnit=MICROSECOND")
+    door.desk.us += 7
+    assert api.ask("time")["result"] == {"serverTime": START_US + 7}
+    api.signed(ALICE, "userDataStream.subscribe.signature")
+    assert api.signed(ALICE, "order.place", **LIMIT)["result"]["transactTime"] == START_US + 7
+    assert [event["E"] for event in api.events] == [START_US + 7] * 2
+
+
+def test_an_order_is_placed_queried_amended_and_cancelled() -> None:
+    """Answers about orders show the counts of orders, too."""
+    _, api = talk()
+    placed = api.signed(ALICE, "order.place", **LIMIT)
+    assert (placed["result"]["status"], placed["result"]["fills"]) == ("NEW", [])
+    assert [(one["rateLimitType"], one["intervalNum"], one["count"]) for one in placed["rateLimits"]] == [
+        ("ORDERS", 10, 1),
+        ("ORDERS", 1, 1),
+        ("REQUEST_WEIGHT", 1, 3),
+    ]
+    which = {"symbol": SYMBOL, "orderId": 1}
+    assert api.signed(ALICE, "order.status", **which)["result"]["origQty"] == "1.00000000"
+    amended = api.signed(ALICE, "order.amend.keepPriority", **which, newQty="0.5")
+    assert amended["result"]["amendedOrder"]["qty"] == "0.50000000"
+    assert [one["orderId"] for one in api.signed(ALICE, "openOrders.status", symbol=SYMBOL)["result"]] == [1]
+    assert api.signed(ALICE, "order.cancel", **which)["result"]["status"] == "CANCELED"
+    assert api.signed(ALICE, "order.test", **LIMIT)["result"] == {}
+    api.signed(ALICE, "order.place", **LIMIT)
+    assert [one["orderId"] for one in api.signed(ALICE, "openOrders.cancelAll", symbol=SYMBOL)["result"]] == [2]
+    assert api.signed(ALICE, "account.status")["result"]["uid"] == ALICE
+    assert api.signed(ALICE, "myTrades", symbol=SYMBOL)["result"] == []
+
+
+def test_a_failed_cancel_replace_carries_its_parts() -> None:
+    """409 and 400, with ``data`` inside of ``error``."""
+    _, api = talk()
+    asked = LIMIT | {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": 77}
+    answer = api.signed(ALICE, "order.cancelReplace", **asked)
+    assert answer["status"] == 400
+    assert answer["error"] == {
+        "code": -2022,
+        "msg": "Order cancel-replace failed.",
+        "data": {
+            "cancelResult": "FAILURE",
+            "newOrderResult": "NOT_ATTEMPTED",
+            "cancelResponse": {"code": -2011, "msg": "Unknown order sent."},
+            "newOrderResponse": None,
+        },
+    }
+
+
+def test_too_much_is_refused_with_the_instant_to_come_back() -> None:
+    """429 and 418 carry serverTime and retryAfter."""
+    door, api = talk()
+    for _ in range(24):
+        api.ask("depth", symbol=SYMBOL, limit=5_000)
+    refused = api.ask("ping")
+    assert (refused["status"], refused["error"]["code"]) == (429, -1003)
+    assert refused["error"]["data"] == {"serverTime": MS, "retryAfter": MS + 60_000}
+    for _ in range(10):
+        banned = api.ask("ping")
+    assert (banned["status"], banned["error"]["data"]["retryAfter"]) == (418, MS + 120_000)
+    assert door.raw("GET", "ping").status == 418
+    late = Talk(door, "")
+    assert late.ask("ping")["status"] == 418
+
+
+def test_a_session_is_logged_on_with_ed25519() -> None:
+    """From then on requests need a timestamp, but no key and no signature; another key may still be named."""
+    door, api = talk()
+    door.desk.us += 3_000
+    status = api.signed(ALICE, "session.logon", ed25519=True)["result"]
+    assert status == {
+        "apiKey": door.keys[ALICE].key,
+        "authorizedSince": MS + 3,
+        "connectedSince": MS,
+        "returnRateLimits": True,
+        "serverTime": MS + 3,
+        "userDataStream": False,
+    }
+    now = {"timestamp": MS + 3}
+    assert api.ask("account.status", **now)["result"]["uid"] == ALICE
+    assert api.signed(BOB, "account.status")["result"]["uid"] == BOB
+    assert api.ask("account.status", timestamp=MS - 60_000)["error"]["code"] == -1021
+    assert api.ask("session.status")["result"] == status
+    assert api.ask("session.logout")["result"]["apiKey"] is None
+    assert api.ask("account.status", **now)["error"] == {
+        "code": -1102,
+        "msg": "Mandatory parameter 'apiKey' was not sent, was empty/null, or malformed.",
+    }
+
+
+def test_hmac_does_not_log_on() -> None:
+    """Session authentication knows Ed25519 alone."""
+    assert talk()[1].signed(ALICE, "session.logon")["error"]["code"] == -1022
+
+
+def test_the_user_data_stream_needs_a_log_on_or_a_signature() -> None:
+    """Each subscription has a number of its own, and no account has two."""
+    door, api = talk()
+    refused = api.ask("userDataStream.subscribe")
+    assert (refused["status"], refused["error"]["code"]) == (401, -1002)
+    api.signed(ALICE, "session.logon", ed25519=True)
+    assert api.ask("userDataStream.subscribe")["result"] == {"subscriptionId": 0}
+    assert api.ask("userDataStream.subscribe")["error"]["code"] == -2035
+    assert api.signed(BOB, "userDataStream.subscribe.signature")["result"] == {"subscriptionId": 1}
+    assert api.ask("session.subscriptions")["result"] == [{"subscriptionId": 0}, {"subscriptionId": 1}]
+    assert api.ask("session.status")["result"]["userDataStream"] is True
+    door.desk.limit(BOB, SELL, 10_000, 1_000)
+    door.desk.limit(ALICE, BUY, 10_000, 1_000)
+    told = [(one["subscriptionId"], one["event"]["e"], one["event"].get("x")) for one in api.sent if "event" in one]
+    report, position = "executionReport", "outboundAccountPosition"
+    assert told == [
+        (1, report, "NEW"),
+        (1, position, None),
+        (0, report, "NEW"),
+        (0, report, "TRADE"),
+        (1, report, "TRADE"),
+        (0, position, None),
+        (1, position, None),
+    ]
+
+
+def test_a_subscription_ends_when_asked_to_or_with_the_log_on() -> None:
+    """eventStreamTerminated is its last event."""
+    door, api = talk()
+    api.signed(ALICE, "session.logon", ed25519=True)
+    api.ask("userDataStream.subscribe")
+    api.signed(BOB, "userDataStream.subscribe.signature")
+    api.ask("session.logout")
+    assert api.sent[-1] == {"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": MS}}
+    assert api.ask("userDataStream.unsubscribe", subscriptionId=7)["error"]["code"] == -2036
+    assert api.ask("userDataStream.unsubscribe", subscriptionId=1)["result"] == {}
+    assert api.sent[-1] == {"subscriptionId": 1, "event": {"e": "eventStreamTerminated", "E": MS}}
+    assert api.ask("userDataStream.unsubscribe")["error"]["code"] == -2036
+    count = len(api.events)
+    door.desk.limit(ALICE, BUY, 10_000, 1_000)
+    assert len(api.events) == count
+
+
+def test_a_closed_session_is_told_nothing() -> None:
+    """The connection is gone, and the exchange has forgotten it."""
+    door, api = talk()
+    api.signed(ALICE, "userDataStream.subscribe.signature")
+    api.session.close()
+    sent = len(api.sent)
+    door.desk.limit(ALICE, BUY, 10_000, 1_000)
+    assert len(api.sent) == sent
+
+
+def test_the_answer_comes_before_what_it_made_happen() -> None:
+    """A client that reads the answer next after its request finds it there."""
+    _, api = talk()
+    api.signed(ALICE, "userDataStream.subscribe.signature")
+    api.sent.clear()
+    api.signed(ALICE, "order.place", **LIMIT)
+    assert ["status" in one for one in api.sent] == [True, False, False]
+
+
+def listening() -> tuple[Desk, Talk]:
+    """Return an exchange and a conversation that hears of Alice."""
+    door, api = talk()
+    api.signed(ALICE, "userDataStream.subscribe.signature")
+    return door.desk, api
+
+
+def test_an_execution_report_has_all_documented_fields() -> None:
+    """Of a new order: nothing is filled, no fee, no trade."""
+    desk, api = listening()
+    desk.limit(ALICE, BUY, 10_000, 1_000, client_id="mine", strategy_id=7)
+    assert api.events[0] == {
+        "e": "executionReport",
+        "E": MS,
+        "s": SYMBOL,
+        "c": "mine",
+        "S": "BUY",
+        "o": "LIMIT",
+        "f": "GTC",
+        "q": "1.00000000",
+        "p": "100.00000000",
+        "P": "0.00000000",
+        "F": "0.00000000",
+        "g": -1,
+        "C": "",
+        "x": "NEW",
+        "X": "NEW",
+        "r": "NONE",
+        "i": 1,
+        "l": "0.00000000",
+        "z": "0.00000000",
+        "L": "0.00000000",
+        "n": "0",
+        "N": None,
+        "T": MS,
+        "t": -1,
+        "I": 1,
+        "w": True,
+        "m": False,
+        "M": False,
+        "O": MS,
+        "Z": "0.00000000",
+        "Y": "0.00000000",
+        "Q": "0.00000000",
+        "W": MS,
+        "V": "NONE",
+        "j": 7,
+    }
+    assert api.events[1] == {
+        "e": "outboundAccountPosition",
+        "E": MS,
+        "u": MS,
+        "B": [
+            {"a": "SIM", "f": "1000.00000000", "l": "0.00000000"},
+            {"a": "USDT", "f": "999900.00000000", "l": "100.00000000"},
+        ],
+    }
+
+
+def shown(event: dict[str, Any], names: str) -> list[Any]:
+    """Return some fields of an event."""
+    return [event[name] for name in names]
+
+
+def test_trades_are_told_with_their_sums() -> None:
+    """0.3 at 100.00, then 0.7 at 100.00 a second later: maker, fee in SIM, cumulative amounts."""
+    desk, api = listening()
+    desk.limit(ALICE, BUY, 10_000, 1_000)
+    desk.market(BOB, SELL, 300)
+    desk.us += 1_000_000
+    desk.market(BOB, SELL, 700)
+    first, second = [event for event in api.events if event.get("x") == "TRADE"]
+    assert shown(first, "XlzLnNtmMZYwOT") == [
+        "PARTIALLY_FILLED",
+        "0.30000000",
+        "0.30000000",
+        "100.00000000",
+        "0.00030000",
+        "SIM",
+        1,
+        True,
+        True,
+        "30.00000000",
+        "30.00000000",
+        True,
+        MS,
+        MS,
+    ]
+    assert shown(second, "XlzLnNtmMZYwOT") == [
+        "FILLED",
+        "0.70000000",
+        "1.00000000",
+        "100.00000000",
+        "0.00070000",
+        "SIM",
+        2,
+        True,
+        True,
+        "100.00000000",
+        "70.00000000",
+        False,
+        MS,
+        MS + 1_000,
+    ]
+
+
+def test_the_life_of_an_order_is_told_in_order() -> None:
+    """NEW, REPLACED with both names, CANCELED with both names; execution ids rise."""
+    desk, api = listening()
+    desk.limit(ALICE, BUY, 9_990, 1_000, client_id="mine")
+    desk.exchange.amend(desk.us, ALICE, CancelRequest(client_id="mine", request_id="less"), 500)
+    desk.exchange.cancel(desk.us, ALICE, CancelRequest(client_id="less", request_id="away"))
+    reports = [event for event in api.events if event["e"] == "executionReport"]
+    assert [shown(one, "xXcCqI") for one in reports] == [
+        ["NEW", "NEW", "mine", "", "1.00000000", 1],
+        ["REPLACED", "NEW", "less", "mine", "0.50000000", 2],
+        ["CANCELED", "CANCELED", "away", "less", "0.50000000", 3],
+    ]
+
+
+def test_expiries_rejections_and_prevented_trades_are_told() -> None:
+    """EXPIRED of an IOC order, REJECTED of a replacement, TRADE_PREVENTION with what was prevented."""
+    desk, api = listening()
+    desk.limit(ALICE, BUY, 9_990, 1_000, time_in_force="IOC")
+    assert shown(api.events[1], "xXwf") == ["EXPIRED", "EXPIRED", False, "IOC"]
+    desk.limit(ALICE, BUY, 9_990, 1_000)
+    desk.limit(ALICE, SELL, 9_990, 400, stp="DECREMENT")
+    maker, taker = [event for event in api.events if event.get("x") == "TRADE_PREVENTION"]
+    names = ("X", "i", "v", "A", "B", "U", "pl", "pL", "pY")
+    assert [maker[name] for name in names] == [
+        "NEW", 2, 0, "0.40000000", "0.40000000", 3, "0.40000000", "99.90000000", "39.96000000",
+    ]  # fmt: skip
+    assert [taker[name] for name in names[:6]] == ["EXPIRED_IN_MATCH", 3, 0, "0.40000000", "0.40000000", 2]
+
+
+def test_a_rejected_replacement_is_told_with_its_reason() -> None:
+    """After the cancel that was done."""
+    door, api = talk()
+    api.signed(ALICE, "userDataStream.subscribe.signature")
+    api.signed(ALICE, "order.place", **LIMIT)
+    door.desk.limit(BOB, SELL, 10_010, 1_000)
+    asked = {name: value for name, value in LIMIT.items() if name != "timeInForce"}
+    asked |= {"type": "LIMIT_MAKER", "price": "101", "cancelReplaceMode": "STOP_ON_FAILURE"}
+    answer = api.signed(ALICE, "order.cancelReplace", **asked, cancelOrderId=1)
+    assert (answer["status"], answer["error"]["code"]) == (409, -2021)
+    reports = [event for event in api.events if event["e"] == "executionReport"]
+    assert [shown(one, "xXr") for one in reports[1:]] == [
+        ["CANCELED", "CANCELED", "NONE"],
+        ["REJECTED", "REJECTED", "WOULD_MATCH_IMMEDIATELY"],
+    ]
+
+
+def test_a_handshake_may_use_more_than_its_address_has_left() -> None:
+    """It is let in, and told by its first answer."""
+    door = Door(Desk())
+    for _ in range(24):
+        door.get("depth", symbol=SYMBOL, limit=5_000)
+    sent: list[dict[str, Any]] = []
+    open_session(door.api, sent.append, Request("GET", "/ws-api/v3")).handle('{"id": 1, "method": "ping"}')
+    assert sent[0]["status"] == 429

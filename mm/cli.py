@@ -100,7 +100,11 @@ class Program(_Frame, click.Group):
 
 
 def runner(
-    kind: str, *groups: type, method: str | None = None, defaults: Mapping[str, Any] | None = None
+    kind: str,
+    *groups: type,
+    method: str | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    resumable: bool = False,
 ) -> Callable[[Callable[..., None]], Command]:
     """Make ``main(run, *groups)`` a command that leaves a run folder.
 
@@ -109,6 +113,7 @@ def runner(
         groups: The dataclasses of its knobs, one of them Day; the body gets one object of each.
         method: The knob that names the folder between kind and symbol (``calib_method``).
         defaults: Defaults that this command has of its own, by field name.
+        resumable: Whether a run that was killed goes on where its RUN_ID or OUT_DIR is given again.
     """
 
     def decorate(body: Callable[..., None]) -> Command:
@@ -120,7 +125,7 @@ def runner(
 
             folder = settings[method].value if method else None
             program = click.get_current_context().command_path
-            plan = Plan(kind, folder, _find(objects, Day), _find(objects, Output), settings, program)
+            plan = Plan(kind, folder, _find(objects, Day), _find(objects, Output), settings, program, resumable)
             with working(plan, console) as run:
                 body(run, *objects[: len(groups)])
 

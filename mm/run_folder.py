@@ -12,6 +12,8 @@ from mm.knobs import shown
 from mm.run_manifest import SetKnob
 
 _FOLDERS = {"schedule": ("calibration", "schedules")}
+CHECKPOINT = "checkpoint"  # in the partial folder of a run that can be resumed
+WORK = "work.json"  # in it: what the run works on
 _ONCE = ("run_id", "out_dir")  # a second run of that name would be refused
 
 
@@ -26,6 +28,7 @@ class Plan:
         output: What it is called, and what it tells.
         knobs: Every knob of the command, by field name.
         program: What was called (``mm backtest``).
+        resumable: Whether a run that was killed is taken up again where its RUN_ID or OUT_DIR is given again.
     """
 
     kind: str
@@ -34,6 +37,7 @@ class Plan:
     output: Output
     knobs: Mapping[str, SetKnob]
     program: str = "mm"
+    resumable: bool = False
 
     def folder(self, run_id: str) -> Path:
         """Return the folder of the finished run."""
@@ -62,13 +66,15 @@ class Plan:
 def claim(plan: Plan) -> str:
     """Return a run id that nobody used; making its partial folder is what claims it.
 
+    Of a run that can be resumed it may also be the id of one that was killed: its partial folder is there.
+
     Raises:
         RunExists: If RUN_ID or OUT_DIR was used before.
         UsageError: If the folder cannot be written.
     """
     given = plan.output.run_id
     if plan.day.out_dir is not None:
-        _check_out_dir(plan.day.out_dir)
+        _check_out_dir(plan.day.out_dir, plan.resumable)
     for run_id in (given,) if given else _stamps():
         try:
             if _begin(plan, run_id):
@@ -85,11 +91,14 @@ def _begin(plan: Plan, run_id: str) -> bool:
     folder = plan.folder(run_id)
     # A log alone is that of a run that failed, whose name may be given again; but under OUT_DIR it is
     # the only trace of the name, and a generated name shares no log.
-    log_counts = plan.output.run_id is None or plan.day.out_dir is not None
+    left = plan.resumable and left_over(folder)
+    log_counts = plan.output.run_id is None or (plan.day.out_dir is not None and not left)
     if log_counts and plan.log_file(run_id).exists():
         return False
     if plan.day.out_dir is None and folder.exists():
         return False
+    if left and (plan.output.run_id is not None or plan.day.out_dir is not None):
+        return True
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         partial_folder(folder).mkdir()
@@ -98,9 +107,17 @@ def _begin(plan: Plan, run_id: str) -> bool:
     return True
 
 
-def _check_out_dir(folder: Path) -> None:
+def left_over(folder: Path) -> bool:
+    """Return whether a run that could be resumed was killed here: it says what it worked on, or had not begun."""
+    partial = partial_folder(folder)
+    if not partial.is_dir():
+        return False
+    return (partial / CHECKPOINT / WORK).exists() or all(path.name == CHECKPOINT for path in partial.iterdir())
+
+
+def _check_out_dir(folder: Path, resumable: bool) -> None:
     flag = f"--out-dir (OUT_DIR) {str(folder)!r}"
-    if partial_folder(folder).exists():
+    if partial_folder(folder).exists() and not (resumable and left_over(folder)):
         raise RunExists(f"{flag}: a run works on it, or was killed; if none does, remove {partial_folder(folder)}")
     if not folder.exists():
         return

@@ -1,17 +1,26 @@
-"""``mm schedule``: rolling windows of one day to ``poisson_schedule.json``."""
+"""``mm schedule``: rolling windows of one day or more to ``poisson_schedule.json``."""
 
 import json
+from typing import TYPE_CHECKING
 
 from mm.cli import runner
 from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
 from mm.errors import FitError
 from mm.runs import Run
 
+if TYPE_CHECKING:
+    from mm.backtest.rules import Rules
+    from mm.backtest.tape import Tape
+    from mm.calibration.calibrate import Recipe
+    from mm.calibration.fallback import Fallback
+    from mm.calibration.windows import Plan
+    from mm.walkforward.study import Study
+
 SCHEDULE = "poisson_schedule.json"
 METRICS = "window_metrics.csv"
 
 
-@runner("schedule", Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
+@runner("schedule", Day, Market, Calibration, Fit, Windows, Execution, Account, Models, resumable=True)
 def main(
     run: Run,
     day: Day,
@@ -23,29 +32,70 @@ def main(
     account: Account,
     models: Models,
 ) -> None:
-    """Fit A and k in rolling windows of one day; each segment knows only what came before it.
+    """Fit A and k in rolling windows of one day or more; each segment knows only what came before it.
 
     Example: mm schedule --symbol BTCUSDT --day 20251216 --wf-train-window-min 120 --wf-step-min 15
     """
     from mm import assemble
-    from mm.calibration.calibrate import Meter
     from mm.calibration.intensity import why_unusable
-    from mm.calibration.schedule import build_schedule
-    from mm.calibration.window_metrics import write_window_metrics
 
-    tape = assemble.one_tape(run, day, market)
-    with run.timing("play"):
-        meter = Meter(tape, assemble.recipe(calibration, fit, account.seed), assemble.rules(tape, execution, account))
-        schedule = build_schedule(meter, assemble.plan(windows, execution), assemble.fallback(windows, models))
-    with run.timing("write"):
-        run.path(SCHEDULE).write_text(json.dumps(schedule.to_json(), indent=1) + "\n", encoding="utf-8")
-        run.output(METRICS, write_window_metrics(run.path(METRICS), schedule, meter.points))
-    run.artefact = SCHEDULE
-    usable = sum(segment.usable for segment in schedule.segments)
-    run.summary = {"segments": len(schedule.segments), "usable": usable}
-    run.say(f"{len(schedule.segments)} segments, {usable} usable")
+    tapes = assemble.tapes(run, day, market)
+    recipe, rules = assemble.recipe(calibration, fit, account.seed), assemble.rules(tapes[0], execution, account)
+    studied = study_days(
+        run, (tapes, recipe, rules), assemble.plan(windows, execution), assemble.fallback(windows, models)
+    )
+    usable = write_study(run, studied)
     if not usable:
-        raise FitError(f"{day.symbol} {day.label()}: {why_unusable(schedule)}")
+        raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
+
+
+def study_days(run: Run, measured: "tuple[list[Tape], Recipe, Rules]", plan: "Plan", fallback: "Fallback") -> "Study":
+    """Return the schedule of days with its tests; what a killed run has fitted of it is not fitted again.
+
+    Args:
+        run: Its checkpoint keeps what is found, its bar shows how far it is.
+        measured: The days, how they are measured, and the rules of simulated orders.
+        plan: Windows and mode.
+        fallback: What stands in for a window without a usable fit.
+    """
+    from mm.calibration.calibrate import Meter
+    from mm.walkforward.checkpoint import Checkpoint
+    from mm.walkforward.study import study
+
+    known = Checkpoint(run.checkpoint())
+    if known.found:
+        run.log.info("windows_known", fits=known.found)
+    with run.timing("calibrate"):
+        meter = Meter(*measured, keep=known.played)
+        with run.progress("windows", len(plan.over(meter.days))) as step:
+            return study(meter, plan, fallback, known, step)
+
+
+def write_study(run: Run, studied: "Study") -> int:
+    """Write the schedule, its metrics and what they come to; return how many segments are usable."""
+    from mm.walkforward.out_of_sample import FILE, lines, out_of_sample
+    from mm.walkforward.window_metrics import write_window_metrics
+
+    segments = studied.schedule.segments
+    with run.timing("write"):
+        found = out_of_sample(studied)
+        for name, content in ((SCHEDULE, studied.schedule.to_json()), (FILE, found)):
+            run.path(name).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        run.output(METRICS, write_window_metrics(run.path(METRICS), studied))
+    run.artefact = SCHEDULE
+    usable = sum(segment.usable for segment in segments)
+    clock = found["time_rescaling"]
+    run.summary = {
+        "segments": len(segments),
+        "usable": usable,
+        "loglik_per_fill": {mode: row["loglik_per_fill"] for mode, row in found["modes"].items()},
+        "time_rescaling_p": clock["p"],
+        "mean_wait": clock["mean_wait"],
+    }
+    run.say(f"{len(segments)} segments, {usable} usable")
+    for line in lines(found):
+        run.say(line)
+    return usable
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import mm
-from mm import run_manifest
+from mm import resume, run_manifest
 from mm.clock import iso, now_us
 from mm.console import Console
-from mm.errors import FitError
+from mm.errors import FitError, RunExists
 from mm.interrupts import hold_interrupts, release_interrupts
 from mm.logs import Log
-from mm.run_folder import Plan, cannot_write, claim, partial_folder
+from mm.run_folder import CHECKPOINT, Plan, cannot_write, claim, partial_folder
 from mm.run_manifest import InputFile, OutputFile
 
 if TYPE_CHECKING:
@@ -56,8 +56,13 @@ class Run:
         self._began, self._started_at = time.perf_counter(), iso(now_us())
         self._inputs: dict[str, InputFile] = {}
         self._declared: dict[str, tuple[int | None, bool]] = {}
+        self._lock: int | None = None
         self._log = Log(plan.log_file(run_id), console.level, run_id=run_id, symbol=plan.day.symbol)
         self.log = self._log.logger
+
+    def hold(self, lock: int | None) -> None:
+        """Keep the descriptor of the folder's lock until the run ends; None for a run that is not locked."""
+        self._lock = lock
 
     @property
     def partial(self) -> Path:
@@ -69,6 +74,13 @@ class Run:
         path = self.partial / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def checkpoint(self) -> Path:
+        """Return where to keep findings for the case that this run is killed; ask when all inputs are noted."""
+        folder, thrown_away = resume.checkpoint(self.partial, self._inputs.values())
+        if thrown_away:
+            self.log.warning("checkpoint_thrown_away", told="the inputs or the version are others now; starting anew")
+        return folder
 
     def output(self, name: str, rows: int | None = None, *, digest: bool = True) -> Path:
         """Return where to write *name*, and say what the manifest does not see.
@@ -143,17 +155,24 @@ class Run:
         manifest = self._manifest(status)
         run_manifest.write(self.partial, manifest)
         self.partial.rename(self.folder.resolve())
+        # Last: a run that is killed before has all it needs to go on, one that is killed here is whole.
+        shutil.rmtree(self.folder / CHECKPOINT, ignore_errors=True)
         self._console.answer(self._answer(manifest))
         self.say(str(self.folder / (self.artefact or "")))
         self.log.info("run_finished", status=status, **self.timings)
-        self._log.close()
+        self._close()
 
     def fail(self, error: BaseException) -> None:
         """Remove what was written and keep *error* in the log, which an unforeseen one is told to name."""
         shutil.rmtree(self.partial, ignore_errors=True)
         self._log.failed(error)
-        self._log.close()
+        self._close()
         error.add_note(f"the traceback is in {self._log.path}")
+
+    def _close(self) -> None:
+        self._log.close()
+        if self._lock is not None:
+            os.close(self._lock)
 
     def _manifest(self, status: str) -> dict[str, Any]:
         day, outputs = self._plan.day, list(self._outputs())
@@ -180,7 +199,7 @@ class Run:
 
     def _outputs(self) -> Iterator[OutputFile]:
         for path in self.partial.rglob("*"):
-            if path.is_file():
+            if path.is_file() and path.relative_to(self.partial).parts[0] != CHECKPOINT:
                 rows, in_digest = self._declared.get(path.relative_to(self.partial).as_posix(), (None, True))
                 yield run_manifest.read_output(self.partial, path, rows, in_digest)
 
@@ -228,8 +247,18 @@ def working(plan: Plan, console: Console) -> Iterator[Run]:
 
 def _open(plan: Plan, console: Console) -> Run:
     run_id = claim(plan)
+    lock = resume.hold(plan, run_id) if plan.resumable else None
     try:
-        return Run(plan, run_id, console)
+        resumed = plan.resumable and resume.take_up(plan, run_id)
+        run = Run(plan, run_id, console)
+    except RunExists:
+        if lock is not None:
+            os.close(lock)
+        raise
     except OSError as error:
-        partial_folder(plan.folder(run_id)).rmdir()
+        shutil.rmtree(partial_folder(plan.folder(run_id)))
         raise cannot_write(plan.log_file(run_id), error, "--log-root (LOG_ROOT)") from error
+    run.hold(lock)
+    if resumed:
+        run.log.info("run_resumed", folder=str(run.partial))
+    return run

@@ -25,6 +25,7 @@ LAYERS = [
         "cli",
         "cli_docs",
         "plugins",
+        "resume",
         "run_folder",
         "run_manifest",
         "runs",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Rules
 from mm.calibration.fit_result import PoissonFit, Window
@@ -18,6 +18,8 @@ from mm.errors import UsageError
 from mm.instrument import E8
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mm.backtest.result import Result
     from mm.backtest.tape import Tape
     from mm.calibration.marks import Marks
@@ -255,10 +257,21 @@ def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:
     """Return the rows of several tables, one behind the other; the blocks of each count from its first block."""
     import numpy as np
 
-    names = ("delta_ticks", "exposure_s", "fills", "side", "width_ticks")
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    if len(parts) == 1:
+        return parts[0]
+
+    def column(name: str) -> "NDArray[Any]":
+        return np.concatenate([getattr(part, name) for part in parts])
+
     blocks = [part.block + (part.block != NO_BLOCK) * first for part, first in zip(parts, first_blocks, strict=True)]
-    return Points.of(**columns, block=np.concatenate(blocks))
+    return Points(
+        delta_ticks=column("delta_ticks"),
+        width_ticks=column("width_ticks"),
+        exposure_s=column("exposure_s"),
+        fills=column("fills"),
+        side=column("side"),
+        block=np.concatenate(blocks),
+    )
 
 
 def _mark_notes(sweeps: int, counted: int) -> tuple[str, ...]:

@@ -210,7 +210,7 @@ def _recent(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonF
     found = fit(weighted)
     if found.se_k is None or found.se_logA is None:
         return WindowFit.of(found)
-    shrink = sqrt(float((weights**2) @ points.fills) / float(weights @ points.fills))
+    shrink = sqrt(_total(weights**2, points.fills) / _total(weights, points.fills))
     return WindowFit(found.A, found.k, found.se_k * shrink, found.se_logA * shrink, found)
 
 
@@ -224,7 +224,12 @@ def _pooled(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonF
     cells = np.isfinite(far)
     gain[cells] -= np.exp(-found.k * far[cells])
     steepness[cells] -= far[cells] * np.exp(-found.k * far[cells])
-    fills, waited = float(weights @ points.fills), float((weights * points.exposure_s) @ gain)
-    pivot = float((weights * points.exposure_s) @ steepness) / waited
-    variance = float((weights**2) @ points.fills) / fills**2 + (pivot * found.se_k) ** 2
+    fills, waited = _total(weights, points.fills), _total(weights * points.exposure_s, gain)
+    pivot = _total(weights * points.exposure_s, steepness) / waited
+    variance = _total(weights**2, points.fills) / fills**2 + (pivot * found.se_k) ** 2
     return WindowFit(fills / waited, found.k, found.se_k, sqrt(variance), found)
+
+
+def _total(one: "Floats", other: "Floats") -> float:
+    """Return the sum of products; not by a matrix product, whose last bits may depend on the number of threads."""
+    return float((one * other).sum())

@@ -1,6 +1,5 @@
 """A walk-forward trades the next slice on the past alone."""
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from mm.backtest.tape import TRADE
 from mm.calibration.calibrate import Meter, Recipe
 from mm.calibration.intensity import intensity_of
 from mm.calibration.schedule import build_schedule
-from mm.calibration.window_metrics import COLUMNS, write_window_metrics
 from mm.calibration.windows import Plan
 from mm.errors import FitError, UsageError
 from mm.market_data.layout import DayFolder
@@ -63,19 +61,6 @@ def test_what_happens_later_changes_no_earlier_parameter(tape, method):
     after = build_schedule(Meter(replace(tape, row_ticks=ticks), Recipe(method=method), rules_for(tape)), PLAN).segments
     assert after[:4] == before[:4]
     assert after[5] != before[5]
-
-
-def test_window_metrics_test_each_segment_on_what_it_had_not_seen(tape, tmp_path):
-    """Expected and seen fills of the segments agree where the market is the model."""
-    meter = Meter(tape, Recipe())
-    schedule = build_schedule(meter, PLAN)
-    path = tmp_path / "window_metrics.csv"
-    assert write_window_metrics(path, schedule, meter.points) == len(schedule.segments)
-    rows = list(csv.DictReader(path.read_text().splitlines()))
-    assert tuple(rows[0]) == COLUMNS
-    seen, expected = (sum(float(row[name]) for row in rows) for name in ("test_fills", "test_expected"))
-    assert abs(seen - expected) < 4 * (expected + expected**2 / 1000) ** 0.5
-    assert all(row["usable"] == "true" for row in rows)
 
 
 def test_a_schedule_without_a_usable_segment_is_no_intensity(tape):

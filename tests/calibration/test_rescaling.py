@@ -1,0 +1,97 @@
+"""Is the model's clock right?"""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from small_tapes import book, gap, poisson_day, tape, trade
+
+from mm.calibration.marks import MarkOptions, Marks
+from mm.calibration.rescaling import Waits, linked, uniformity, waits
+
+S = 1_000_000
+A, K = 0.5, 0.7
+
+
+def test_waiting_times_are_expected_hits_meanwhile():
+    """Touch at 1 tick for 4 s, at 2 for the rest; sells at 3 s and 8 s, the book gone from 5 s to 6 s."""
+    told = [
+        book(0, 100, 102),
+        trade(3 * S, -1, 100, 1),
+        book(4 * S, 100, 104),
+        gap(5 * S),
+        book(6 * S, 100, 104),
+        trade(8 * S, -1, 97, 2),
+    ]
+    found = waits(Marks(tape(told, 0, 10 * S)), 1, (0, 10 * S), (A, K))
+    near, far = A * math.exp(-K), A * math.exp(-2 * K)
+    assert found.between.tolist() == pytest.approx([3 * near, near + far + 2 * far])
+    assert found.after == pytest.approx(2 * far)
+
+
+def test_the_other_side_and_prints_inside_the_spread_are_no_hits():
+    told = [book(0, 100, 104), trade(3 * S, 1, 104, 1), trade(4 * S, -1, 102, 2)]
+    found = waits(Marks(tape(told, 0, 10 * S)), 1, (0, 10 * S), (A, K))
+    assert found.between.size == 0
+    assert found.after == pytest.approx(10 * A * math.exp(-2 * K))
+
+
+def test_a_touch_beyond_the_largest_distance_is_not_timed():
+    told = [book(0, 100, 120), trade(3 * S, -1, 90, 1)]
+    found = waits(Marks(tape(told, 0, 10 * S), MarkOptions(max_delta_ticks=5)), 1, (0, 10 * S), (A, K))
+    assert (found.between.size, found.after) == (0, 0)
+
+
+def test_stretches_link_what_an_end_has_cut():
+    """The wait that a segment's end cuts goes on in the next; a stretch without a model parts what is around it."""
+    parts = [Waits(np.array([1.0, 2.0]), 0.5), Waits(np.empty(0), 0.25), Waits(np.array([4.0]), 0.5)]
+    assert linked(parts).tolist() == [1, 2, 4.75]
+    assert linked([parts[0], None, parts[2]]).tolist() == [1, 2, 4]
+    assert linked([]).tolist() == []
+
+
+@given(st.lists(st.floats(0, 20), min_size=4, max_size=50))
+def test_the_distance_is_the_kolmogorov_smirnov_distance(between):
+    found = uniformity(np.array(between))
+    theirs = stats.kstest(between, stats.expon.cdf)
+    assert found.ks == pytest.approx(theirs.statistic, abs=1e-12)
+    assert abs(found.p - theirs.pvalue) < 0.03
+
+
+def test_no_waiting_time_has_no_test():
+    found = uniformity(np.empty(0))
+    assert (found.n, found.mean_wait, found.ks, found.p) == (0, None, None, None)
+
+
+@pytest.fixture(name="marks", scope="module")
+def _marks():
+    return Marks(tape(poisson_day(5, 2 * 3600, A, K), 0, 2 * 3600 * S), MarkOptions(max_delta_ticks=20))
+
+
+def clock(marks, rates):
+    both = [waits(marks, side, marks.span, rates).between for side in (1, -1)]
+    return uniformity(np.concatenate(both))
+
+
+def test_the_truth_keeps_time(marks):
+    """Of the model that made the day, the waiting times are exponential of mean 1."""
+    found = clock(marks, (A, K))
+    assert found.n > 2000
+    assert abs(found.mean_wait - 1) < 4 / math.sqrt(found.n)
+    assert found.p > 0.001
+
+
+@pytest.mark.parametrize("rates", [(1.3 * A, K), (A, 1.4 * K)])
+def test_a_wrong_model_does_not(marks, rates):
+    """A too fast by a third, or a k too large, and the test says so."""
+    assert clock(marks, rates).p < 1e-6
+
+
+def test_the_p_of_the_truth_is_uniform():
+    """Over 400 samples of the model itself a share alpha of the p lies below alpha."""
+    rng = np.random.default_rng(3)
+    p = [uniformity(rng.exponential(size=40)).p for _ in range(400)]
+    assert stats.kstest(p, "uniform").pvalue > 0.001

@@ -124,6 +124,12 @@ class CsvWriter:
         if self._held >= FLUSH_BYTES:
             self._on_full()
 
+    def append(self, lines: bytes) -> None:
+        """Bring the rows in memory to the file, and whole *lines* after them."""
+        self.flush()
+        self._file.append(lines)
+        self.rows += lines.count(b"\n")
+
     def flush(self, *, sync: bool = False) -> None:
         """Bring the rows to the file in one write; *sync* forces them to the disk."""
         if self._lines:
@@ -164,6 +170,12 @@ class NdjsonWriter:
         self.rows += 1
         if len(self._held) >= FLUSH_BYTES:
             self._on_full()
+
+    def append(self, members: bytes, rows: int) -> None:
+        """Bring the lines in memory to the file, and after them whole gzip *members*, which hold *rows* lines."""
+        self.flush()
+        self._file.append(members)
+        self.rows += rows
 
     def flush(self, *, sync: bool = False) -> None:
         """Bring the lines to the file as one gzip member; *sync* forces them to the disk."""

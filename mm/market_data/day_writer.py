@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import chain
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -23,7 +24,7 @@ from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, replace_file
 from mm.market_data.earlier import recover
 from mm.market_data.layout import DayFolder
 from mm.market_data.ledger import Details, Ledger
-from mm.market_data.manifest import Manifest, unseal, write_manifest
+from mm.market_data.manifest import Contents, Manifest, unseal, write_manifest
 
 Levels = Sequence[Sequence[str]]
 """Book levels, best first: pairs of price and quantity, the exchange's own text."""
@@ -71,6 +72,18 @@ class _Diff(msgspec.Struct, frozen=True, gc=False):
     u: int
     b: Levels
     a: Levels
+
+
+class Block(NamedTuple):
+    """Messages formatted elsewhere, line for line as here: gzip members of diffs, as many frames, and trades.
+
+    `exch_time` is the exchange time of one of them (ms or µs).
+    """
+
+    diffs: bytes
+    frames: bytes
+    trades: bytes
+    exch_time: int
 
 
 class DayWriter:
@@ -125,6 +138,7 @@ class DayWriter:
         self._ledger = Ledger(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
         self._last_seq = self.earlier.next_seq - 1
         self._units = set(self.earlier.exchange_units)
+        self._known: dict[Path, Contents] = {}
         if instrument is not None:
             text = instrument if isinstance(instrument, str) else to_exchange_info(instrument)
             replace_file(folder.instrument, text.encode())
@@ -190,10 +204,23 @@ class DayWriter:
         self._quarantine.add(row)
         return seq
 
-    def skip(self) -> int:
-        """Take the next `recv_seq`, for a message that is counted but not stored, and return it."""
-        self._last_seq += 1
+    def skip(self, count: int = 1) -> int:
+        """Take the next *count* `recv_seq`, for messages that are not written here, and return the last of them."""
+        self._last_seq += count
         return self._last_seq
+
+    def append(self, block: Block) -> None:
+        """Write messages that were formatted elsewhere, numbered by `skip`; an OSError may leave a part of them."""
+        self._note_unit(block.exch_time)
+        self.flush()
+        if self._diffs:
+            self._diffs.append(block.diffs, block.frames.count(b"\n"))
+        self._frames.append(block.frames)
+        self._trades.append(block.trades)
+
+    def know(self, path: Path, contents: Contents) -> None:
+        """Take the word of who wrote the whole of *path* for what it holds: `seal` need not read it to count."""
+        self._known[path] = contents
 
     def flush(self, *, sync: bool = False) -> None:
         """Bring all rows to the disk's cache, or with *sync* to the disk; after an OSError it may be called again."""
@@ -209,7 +236,7 @@ class DayWriter:
         """Flush, and write the schema and the sealed manifest: the run's last act before `close`."""
         self.flush(sync=True)
         self._write_schema()
-        return write_manifest(self.folder, (*self.earlier.runs, self.run_id))
+        return write_manifest(self.folder, (*self.earlier.runs, self.run_id), self._known)
 
     def close(self) -> None:
         """Flush, close the files and give the folder free; may be called twice."""

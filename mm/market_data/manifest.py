@@ -2,8 +2,10 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,6 +13,14 @@ from mm.errors import BrokenFile
 from mm.market_data.buffered_writer import replace_file
 from mm.market_data.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
 from mm.market_data.tail import scan
+
+
+class Contents(NamedTuple):
+    """Data rows of a file, and the ids of its first and last row where it has some."""
+
+    rows: int
+    first_id: int | None = None
+    last_id: int | None = None
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -47,9 +57,11 @@ def read_manifest(folder: DayFolder) -> Manifest | None:
         ) from error
 
 
-def write_manifest(folder: DayFolder, runs: Iterable[str]) -> Manifest:
-    """Read every file of *folder*, write its sealed manifest, and return it."""
-    files = [file_entry(folder, path) for path in day_files(folder)]
+def write_manifest(
+    folder: DayFolder, runs: Iterable[str], known: Mapping[Path, Contents] = MappingProxyType({})
+) -> Manifest:
+    """Read every file of *folder*, write its sealed manifest, and return it; what is *known* is only hashed."""
+    files = [file_entry(folder, path, known.get(path)) for path in day_files(folder)]
     manifest = Manifest(SCHEMA_VERSION, folder.symbol, folder.day, True, list(runs), files)
     _write(folder, manifest)
     return manifest
@@ -68,10 +80,13 @@ def day_files(folder: DayFolder) -> list[Path]:
     return sorted((path for path in found if not _is_passing(path.name)), key=folder.relative)
 
 
-def file_entry(folder: DayFolder, path: Path) -> FileEntry:
-    """Return what the manifest says of *path*, read from the disk; raises BrokenFile where it has no ids to say."""
+def file_entry(folder: DayFolder, path: Path, known: Contents | None = None) -> FileEntry:
+    """Return what the manifest says of *path*; raises BrokenFile where it has no ids to say.
+
+    It is read from the disk, but for its rows and ids where they are *known*.
+    """
     try:
-        rows, first_id, last_id = _rows_and_ids(folder, path)
+        rows, first_id, last_id = known or _contents(folder, path)
     except (ValueError, LookupError, msgspec.MsgspecError) as error:
         raise BrokenFile(f"{path}: first or last row cannot be read ({error}); run `mm data check`") from error
     return FileEntry(folder.relative(path), rows, path.stat().st_size, sha256_of(path), first_id, last_id)
@@ -83,20 +98,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _rows_and_ids(folder: DayFolder, path: Path) -> tuple[int, int | None, int | None]:
+def _contents(folder: DayFolder, path: Path) -> Contents:
     plain = path.name.removesuffix(PACKED)
     if plain.endswith(".json"):
-        return 1, None, None
+        return Contents(1)
     tail = scan(path)
     if plain.endswith(".csv"):
         column = _id_column(folder, path)
         if column is None or tail.lines < 2:
-            return max(tail.lines - 1, 0), None, None
+            return Contents(max(tail.lines - 1, 0))
         at = _cells(tail.head[0]).index(column)
-        return tail.lines - 1, int(_cells(tail.head[1])[at]), int(_cells(tail.last)[at])
+        return Contents(tail.lines - 1, int(_cells(tail.head[1])[at]), int(_cells(tail.last)[at]))
     if plain == folder.diffs.name.removesuffix(PACKED) and tail.lines:
-        return tail.lines, msgspec.json.decode(tail.head[0])["U"], msgspec.json.decode(tail.last)["u"]
-    return tail.lines, None, None
+        return Contents(tail.lines, msgspec.json.decode(tail.head[0])["U"], msgspec.json.decode(tail.last)["u"])
+    return Contents(tail.lines)
 
 
 def _id_column(folder: DayFolder, path: Path) -> str | None:

@@ -12,8 +12,10 @@ import pytest
 from mm.errors import Mismatch, RunExists, TryLater, UsageError
 from mm.instrument import Instrument
 from mm.market_data import buffered_writer
-from mm.market_data.day_writer import DayWriter, Stamp, Trade
+from mm.market_data.buffered_writer import gzip_member
+from mm.market_data.day_writer import Block, DayWriter, Stamp, Trade
 from mm.market_data.layout import DayFolder
+from mm.market_data.manifest import Contents
 
 T = 1_767_600_000_000_000
 HOLE = {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": "silence"}
@@ -170,6 +172,33 @@ def test_a_later_run_goes_on_where_the_last_one_stopped(folder):
         assert writer.seal().runs == ["R1", "R2"]
     assert json.loads(folder.schema.read_text())["units"]["E"] == "ms and us"
     assert folder.events.read_text().count("event_id") == 1
+
+
+@pytest.mark.parametrize("write_diffs", [True, False])
+def test_messages_formatted_elsewhere_are_rows_like_others(folder, write_diffs):
+    """The simulator formats in bulk; numbers, units and files are those of one day all the same."""
+    frame, trade = "1,1,3,R1,1,,,,,,,,,1,9", "1,1,4,R1,2,1,1,1,true,1,2,2,ws"
+    with start(folder, write_diffs=write_diffs) as writer:
+        writer.trade(T, Trade(None, 1, 1_767_600_000_001, "1", "1", True, 1, 1))
+        assert writer.skip(2) == 4
+        packed = gzip_member(b'{"U":7,"u":9}\n')
+        writer.append(Block(packed, f"{frame}\n".encode(), f"{trade}\n".encode(), 1_767_600_000_001_000))
+        assert writer.diff(T, 1_767_600_000_001, 10, 10, [], []) == 5
+        writer.seal()
+    assert (folder.frames.read_text().splitlines()[1], folder.trades.read_text().splitlines()[2]) == (frame, trade)
+    assert folder.diffs.exists() is write_diffs
+    assert not write_diffs or [diff["U"] for diff in diffs(folder)] == [7, 10]
+    assert json.loads(folder.schema.read_text())["units"]["E"] == "ms and us"
+
+
+def test_the_seal_counts_no_file_that_it_was_told_of(folder):
+    """A gigabyte is not unpacked to be counted by the process that has just written it; its hash is still read."""
+    with start(folder) as writer:
+        side = folder.path / "side.csv.gz"
+        side.write_bytes(b"not even packed")
+        writer.know(side, Contents(12, 3, 4))
+        entry = next(entry for entry in writer.seal().files if entry.path == side.name)
+    assert (entry.rows, entry.first_id, entry.last_id, entry.bytes) == (12, 3, 4, 15)
 
 
 def test_a_used_run_id_and_other_columns_are_refused(folder):

@@ -16,9 +16,9 @@ from mm.errors import UsageError
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.market import Flow, Market
 from mm.sim.flow.session import Session
-from mm.sim.matching.order_log import Row, write_log
 
 if TYPE_CHECKING:
+    from mm.sim.flow._day_rows import Ints
     from mm.sim.flow.recorder import Recorder
     from mm.sim.matching._core import Matching
 
@@ -59,6 +59,7 @@ def order_log(folder: DayFolder) -> Path:
 
 
 def _make(folder: DayFolder, scenario: Market, session: Session) -> dict[str, Any]:
+    from mm.sim.flow.day_log import LogFile
     from mm.sim.matching._core import Matching
 
     first_id = session.first_id
@@ -66,7 +67,10 @@ def _make(folder: DayFolder, scenario: Market, session: Session) -> dict[str, An
     flow = scenario.flow(matching, session)
     recorder = _recorder(folder, scenario, session)
     try:
-        write_log(order_log(folder), _played(matching, flow, recorder, session))
+        with LogFile(order_log(folder)) as log:
+            for rows in _played(matching, flow, recorder, session):
+                log.add(rows)
+        recorder.writer.know(order_log(folder), log.contents)
         truth = _truth(scenario, session, recorder) | flow.counts() | recorder.truth()
         (folder.path / TRUTH).write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
         recorder.writer.seal()
@@ -88,17 +92,17 @@ def _recorder(folder: DayFolder, scenario: Market, session: Session) -> "Recorde
     return FaultyRecorder(folder, session, instrument, faults, knobs)
 
 
-def _played(matching: "Matching", flow: Flow, recorder: "Recorder", session: Session) -> Iterator[Row]:
-    """Play and record the session, and yield the rows of its order log."""
+def _played(matching: "Matching", flow: Flow, recorder: "Recorder", session: Session) -> Iterator["Ints"]:
+    """Play and record the session, and yield its order log, piece by piece."""
     flow.advance(session.open_us)
     log = matching.take_log()
     recorder.begin(log)
-    yield from map(tuple, log.tolist())
+    yield log
     for chunk_us in range(session.open_us, session.close_us, _CHUNK_US):
         flow.advance(min(chunk_us + _CHUNK_US, session.flow_us[1]))
         log = matching.take_log()
         recorder.take(log)
-        yield from map(tuple, log.tolist())
+        yield log
     recorder.finish()
 
 

@@ -27,7 +27,7 @@ from mm.sim.flow.messages import BookAt, Depth, Messages, Print
 from mm.sim.flow.session import Session
 
 if TYPE_CHECKING:
-    from mm.sim.flow.messages import Ints
+    from mm.sim.flow._day_rows import Ints
 
 TOP_N = 20
 _CONNECT_US, _ASK_US, _LOOK_US, _ANSWER_US, _AGAIN_US = 20_000, 5_000, 20_000, 40_000, US_PER_S

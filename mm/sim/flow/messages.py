@@ -2,22 +2,21 @@
 
 from collections import deque
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mm.sim.flow._day_rows import Batches
 from mm.sim.flow.session import STEP_US, Session
-from mm.sim.matching.order_log import COLUMNS, ROW_LEVEL, ROW_TRADE
+from mm.sim.matching.order_log import COLUMNS, ROW_LEVEL
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mm.sim.flow._day_rows import Ints
 
-    Ints = NDArray[np.int64]
+SENT_US, FIRST_ID, LAST_ID, SIDE = range(4)
+"""The first columns of the messages of `Arrived`."""
 
-_US, _KIND, _SIDE, _TICKS, _LOTS, _TRADE_ID, _UPDATE_ID = (
-    COLUMNS.index(name) for name in ("us", "kind", "side", "ticks", "lots", "trade_id", "update_id")
-)
+_KIND = COLUMNS.index("kind")
 _LATENCY_US, _MEAN_JITTER_US, _MOST_JITTER_US = 2_000, 1_000, 6_000
 
 
@@ -45,55 +44,60 @@ class Print(NamedTuple):
     lots: int
 
 
+class Arrived(NamedTuple):
+    """Messages as columns, in the order of sending, which is that of arrival.
+
+    Attributes:
+        messages: int64[n, 6] of `sent_us, first_id, last_id, side, ticks, lots`. A trade has its id twice. A depth
+            message has side 0, and then the row of *levels* where its own begin, and the one behind its last.
+        levels: int64[m, 3] of side, ticks and lots.
+        recv_us: When each message arrived.
+    """
+
+    messages: "Ints"
+    levels: "Ints"
+    recv_us: "Ints"
+
+
 class Messages:
     """Turn a session's order log, piece by piece, into the messages of one connection.
 
-    A message arrives 2 ms and an exponential jitter after it was sent, never before another one.
+    A depth message stands before the trades of its own instant. A message arrives 2 ms and an exponential jitter after
+    it was sent, never before another one.
     """
 
     def __init__(self, session: Session) -> None:
-        self._open_us = session.open_us
+        self._batches = Batches(session.open_us, STEP_US)
         self._jitter = session.random("latency")
         self._last_us = 0
 
-    def of(self, rows: "Ints") -> Iterator[Depth | Print]:
-        """Yield what is sent of *rows*, which end where a depth message does, in the order of sending."""
-        changes, trades = rows[rows[:, _KIND] == ROW_LEVEL], rows[rows[:, _KIND] == ROW_TRADE]
-        step = -((self._open_us - changes[:, _US]) // STEP_US)
-        starts = np.flatnonzero(np.diff(step, prepend=-1))
-        sent_us = np.concatenate([self._open_us + step[starts] * STEP_US, trades[:, _US]])
-        order = np.argsort(sent_us, kind="stable")
-        recv_us = self._received(sent_us[order])
-        depths = self._depths(changes, step, starts)
-        prints = iter(trades[:, (_TRADE_ID, _SIDE, _TICKS, _LOTS)].tolist())
-        for place, sent, received in zip(order.tolist(), sent_us[order].tolist(), recv_us, strict=True):
-            if place < len(starts):
-                yield Depth(sent, received, *next(depths))
-            else:
-                yield Print(sent, received, *next(prints))
+    def arrived(self, rows: "Ints") -> Arrived:
+        """Return what is sent of *rows*, which end where a depth message does.
 
-    def _received(self, sent_us: "Ints") -> list[int]:
+        Raises:
+            ValueError: If time falls, or the rows before these ended within the 100 ms of a message.
+        """
+        messages, levels = self._batches.of(rows)
+        return Arrived(messages, levels, self._received(messages[:, SENT_US]))
+
+    def of(self, rows: "Ints") -> Iterator[Depth | Print]:
+        """Yield what `arrived` returns, one by one."""
+        messages, levels, recv_us = self.arrived(rows)
+        every_level = list(map(tuple, levels.tolist()))
+        for (sent, first_id, last_id, side, ticks, lots), received in zip(
+            messages.tolist(), recv_us.tolist(), strict=True
+        ):
+            if side:
+                yield Print(sent, received, first_id, side, ticks, lots)
+            else:
+                yield Depth(sent, received, first_id, last_id, every_level[ticks:lots])
+
+    def _received(self, sent_us: "Ints") -> "Ints":
         jitter_us = np.minimum(self._jitter.exponential(_MEAN_JITTER_US, len(sent_us)), _MOST_JITTER_US)
         received = np.maximum.accumulate(np.append(self._last_us, sent_us + _LATENCY_US + jitter_us.astype(np.int64)))
         self._last_us = int(received[-1])
-        late: list[int] = received[1:].tolist()
+        late: Ints = received[1:]
         return late
-
-    def _depths(
-        self, changes: "Ints", step: "Ints", starts: "Ints"
-    ) -> Iterator[tuple[int, int, list[tuple[int, int, int]]]]:
-        """Yield ids and levels of each depth message: what its levels show when it is sent."""
-        first_id = changes[starts, _UPDATE_ID].tolist()
-        last_id = changes[np.append(starts[1:], len(changes)) - 1, _UPDATE_ID].tolist()
-        place = -changes[:, _SIDE] * changes[:, _TICKS]  # rises from best to worst
-        order = np.lexsort((place, -changes[:, _SIDE], step))
-        step, place = step[order], place[order]
-        last = np.append((step[1:] != step[:-1]) | (place[1:] != place[:-1]), True)[: len(order)]
-        kept = order[last]
-        levels = list(map(tuple, changes[kept][:, (_SIDE, _TICKS, _LOTS)].tolist()))
-        bounds = np.append(np.flatnonzero(np.diff(step[last], prepend=-1)), len(kept)).tolist()
-        for first, upto, (begin, end) in zip(first_id, last_id, pairwise(bounds), strict=True):
-            yield first, upto, levels[begin:end]
 
 
 class BookAt:

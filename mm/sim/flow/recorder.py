@@ -4,40 +4,36 @@ It starts before the window and connects at its opening. Its snapshot is the ope
 follows on it without a hole.
 """
 
-from collections.abc import Iterable
-from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import mm
-from mm.clock import US_PER_MS, US_PER_S, run_stamp
+from mm.clock import US_PER_S, run_stamp
 from mm.instrument import Instrument
-from mm.market_data.day_writer import DayWriter, Stamp, Trade
+from mm.market_data.day_writer import DayWriter
 from mm.market_data.layout import DayFolder
-from mm.market_data.local_orderbook import LocalOrderBook
-from mm.sim.flow.messages import Depth, Messages, Print
+from mm.sim.flow.day_log import DayLog
+from mm.sim.flow.messages import BookAt
 from mm.sim.flow.session import Session
-from mm.sim.matching.order_log import COLUMNS, ROW_LEVEL
 
 if TYPE_CHECKING:
-    from mm.sim.flow.messages import Ints
+    from mm.sim.flow._day_rows import Ints
 
 TOP_N = 20
 _EPOCH = 1
 _EARLY_US = 5 * US_PER_S
 _CONNECTED_US, _ASKED_US, _ANSWERED_US = 20_000, 25_000, 60_000
-_KIND, _SIDE, _UPDATE_ID = COLUMNS.index("kind"), COLUMNS.index("side"), COLUMNS.index("update_id")
 
 
 class Recorder(Protocol):
-    """Who writes a session into its day folder.
+    """Who writes a session into its day folder."""
 
-    Attributes:
-        depth_messages: How many it received.
-        trades: How many trade messages it received.
-    """
+    @property
+    def depth_messages(self) -> int:
+        """How many depth messages it wrote."""
 
-    depth_messages: int
-    trades: int
+    @property
+    def trades(self) -> int:
+        """How many trade messages it wrote."""
 
     @property
     def writer(self) -> DayWriter:
@@ -67,12 +63,19 @@ class PlainRecorder:
     """
 
     def __init__(self, folder: DayFolder, session: Session, instrument: Instrument, knobs: dict[str, Any]) -> None:
-        self.depth_messages = self.trades = 0
         self.writer = DayWriter(folder, run_stamp(session.open_us - _EARLY_US), top_n=TOP_N, instrument=instrument)
-        self._session, self._knobs = session, knobs
-        self._price, self._qty = cache(instrument.price), cache(instrument.qty)
-        self._book = LocalOrderBook(cache(instrument.ticks))
-        self._messages = Messages(session)
+        self._session, self._instrument, self._knobs = session, instrument, knobs
+        self._day_log = DayLog(self.writer, session, instrument, TOP_N)
+
+    @property
+    def depth_messages(self) -> int:
+        """How many depth messages were written, each with its frame."""
+        return self._day_log.depth_messages
+
+    @property
+    def trades(self) -> int:
+        """How many trade messages were written."""
+        return self._day_log.trades
 
     def begin(self, rows: "Ints") -> None:
         """Write the ledger's opening, and the opening book as the snapshot."""
@@ -82,22 +85,22 @@ class PlainRecorder:
         writer.event(open_us + _CONNECTED_US, "ws_connected", 0, {"url": "simulated", "conn": 1})
         writer.event(open_us + _CONNECTED_US, "resync_start", 0, {"cause": "start"})
         writer.event(open_us + _ASKED_US, "snapshot_request", 0, {"attempt": 1})
-        changes = rows[rows[:, _KIND] == ROW_LEVEL]
-        self._change_book(changes[:, _SIDE : _SIDE + 3].tolist())
-        last_id = int(changes[-1, _UPDATE_ID]) if len(changes) else self._session.first_id
-        writer.snapshot(open_us + _ANSWERED_US, "initial", last_id, *self._book.levels(), _EPOCH)
+        exchange = BookAt()
+        exchange.feed(rows)
+        depth = exchange.depth(open_us)
+        self._day_log.load(_EPOCH, depth[1], depth[-1])
+        last_id = exchange.update_id or self._session.first_id
+        bids, asks = (self._as_text(depth[side]) for side in (1, -1))
+        writer.snapshot(open_us + _ANSWERED_US, "initial", last_id, bids, asks, _EPOCH)
         writer.event(open_us + _ANSWERED_US, "resync_done", _EPOCH, {"last_update_id": last_id})
 
     def take(self, rows: "Ints") -> None:
         """Write every message as it arrives, and the frame that it makes."""
-        for message in self._messages.of(rows):
-            if isinstance(message, Print):
-                self._print(message)
-            else:
-                self._depth(message)
+        self._day_log.take(rows)
 
     def finish(self) -> None:
         """Write the ledger's end."""
+        self._day_log.finish()
         close_us = self._session.close_us
         self.writer.event(close_us, "window_end", _EPOCH, {})
         self.writer.event(close_us, "run_stop", _EPOCH, {"reason": "window_end"})
@@ -106,23 +109,5 @@ class PlainRecorder:
         """Return nothing, for nothing happened."""
         return {}
 
-    def _print(self, message: Print) -> None:
-        sent_ms, number = message.sent_us // US_PER_MS, message.trade_id
-        price, qty, by_seller = self._price(message.ticks), self._qty(message.lots), message.side < 0
-        self.writer.trade(message.recv_us, Trade(sent_ms, number, sent_ms, price, qty, by_seller, number, number))
-        self.trades += 1
-
-    def _depth(self, message: Depth) -> None:
-        recv_us, sent_ms = message.recv_us, message.sent_us // US_PER_MS
-        bids, asks = (
-            [(self._price(ticks), self._qty(lots)) for at, ticks, lots in message.levels if at == side]
-            for side in (1, -1)
-        )
-        seq = self.writer.diff(recv_us, sent_ms, message.first_id, message.last_id, bids, asks)
-        self._change_book(message.levels)
-        self.writer.frame(Stamp(recv_us, seq, sent_ms, message.last_id), _EPOCH, *self._book.top(TOP_N))
-        self.depth_messages += 1
-
-    def _change_book(self, levels: Iterable[Iterable[int]]) -> None:
-        for side, ticks, lots in levels:
-            self._book.apply(side, self._price(ticks), self._qty(lots))
+    def _as_text(self, levels: list[tuple[int, int]]) -> list[tuple[str, str]]:
+        return [(self._instrument.price(ticks), self._instrument.qty(lots)) for ticks, lots in levels]

@@ -1,0 +1,448 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""What a recorder leaves of an order log, as bytes: depth messages, trades, frames of the best levels; and the log.
+
+- `Batches` says what the exchange sends: a depth message at the end of every step in which a level changed, with the
+  last state of each, and every trade at once. A depth message stands before the trades of its own instant.
+- `Lines` says how it is recorded: each message as a line of the diffs and a frame of the book that it makes, or as a
+  trade. The lines are those of ``mm.market_data.day_writer``, byte for byte.
+- `log_lines` formats the log itself.
+
+Decimals have eight places and are formed in 128 bits, so that every product of a count and a step is exact.
+"""
+
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, qsort, realloc
+from libc.string cimport memcpy, memmove
+
+from mm._decimals cimport put_decimal, put_signed, put_whole, wide_t
+
+import json
+
+import numpy as np
+
+# Columns of a message. Of a depth message `side` is 0, and its levels are the rows `first`:`end` of the levels.
+cdef enum:
+    SENT_US, FIRST_ID, LAST_ID, SIDE, TICKS, LOTS, MESSAGE_WIDTH
+    FIRST = TICKS
+    END = LOTS
+
+# Columns of a level, and of one that waits for its depth message.
+cdef enum:
+    L_SIDE, L_TICKS, L_LOTS, LEVEL_WIDTH
+    W_PLACE = 0, W_NUMBER, W_LOTS
+
+# Columns of the order log, and its kinds of rows (mm.sim.matching.order_log).
+cdef enum:
+    R_US, R_KIND, R_ORDER, R_OTHER, R_ACCOUNT, R_SIDE, R_TICKS, R_LOTS, R_TRADE_ID, R_UPDATE_ID, R_WIDTH
+    ROW_TRADE = 2, ROW_LEVEL = 3
+
+cdef enum:
+    DECIMAL = 48     # more than the characters of a decimal
+    NUMBERS = 400    # more than those of all whole numbers of a line, and its words
+
+
+cdef struct Table:
+    int64_t* cells
+    Py_ssize_t used      # cells
+    Py_ssize_t room
+
+
+cdef struct Text:
+    char* start
+    Py_ssize_t used
+    Py_ssize_t room
+
+
+cdef int64_t* cells_for(Table* table, Py_ssize_t count) except NULL nogil:
+    """Return room for *count* more cells, which count as used."""
+    cdef Py_ssize_t room
+    cdef int64_t* cells
+    if table.used + count > table.room:
+        room = 2 * (table.used + count) + 64
+        cells = <int64_t*> realloc(table.cells, room * sizeof(int64_t))
+        if cells is NULL:
+            with gil:
+                raise MemoryError(f"no memory for {room} numbers of a simulated day; make its chunks smaller")
+        table.cells, table.room = cells, room
+    table.used += count
+    return table.cells + table.used - count
+
+
+cdef char* text_for(Text* text, Py_ssize_t most) except NULL nogil:
+    """Return where the next line goes, with room for *most* characters."""
+    cdef Py_ssize_t room
+    cdef char* start
+    if text.used + most > text.room:
+        room = 2 * (text.used + most)
+        start = <char*> realloc(text.start, room)
+        if start is NULL:
+            with gil:
+                raise MemoryError(f"no memory for {room} bytes of a simulated day; make its chunks smaller")
+        text.start, text.room = start, room
+    return text.start + text.used
+
+
+cdef bytes taken(Text* text):
+    """Return what was written, and begin again in the same memory."""
+    cdef Py_ssize_t used = text.used
+    text.used = 0
+    return text.start[:used]
+
+
+cdef object array_of(Table* table, Py_ssize_t width):
+    """Return the rows of *table* as int64[n, width], and begin again in the same memory."""
+    cdef Py_ssize_t count = table.used
+    cdef int64_t[::1] copy
+    array = np.empty(count, np.int64)
+    if count:
+        copy = array
+        memcpy(&copy[0], table.cells, count * sizeof(int64_t))
+    table.used = 0
+    return array.reshape(-1, width)
+
+
+cdef int by_place(const void* one, const void* other) noexcept nogil:
+    """Order waiting levels by their place in a message, and those of one place by the order of the log."""
+    cdef const int64_t* a = <const int64_t*> one
+    cdef const int64_t* b = <const int64_t*> other
+    if a[W_PLACE] != b[W_PLACE]:
+        return -1 if a[W_PLACE] < b[W_PLACE] else 1
+    return -1 if a[W_NUMBER] < b[W_NUMBER] else 1
+
+
+cdef class Batches:
+    """Gather an order log, chunk by chunk, into the messages that the exchange sends.
+
+    Args:
+        open_us: The instant from which the steps count.
+        step_us: From one depth message to the next.
+    """
+
+    cdef int64_t open_us, step_us
+    cdef int64_t sent_us          # when the depth message that gathers is sent
+    cdef int64_t past_us          # when the last one of the chunk before was sent
+    cdef int64_t first_id, last_id
+    cdef Table waiting, held, messages, levels
+
+    def __init__(self, open_us, step_us):
+        self.open_us, self.step_us = open_us, step_us
+        self.sent_us, self.past_us = open_us, open_us - step_us
+
+    def __dealloc__(self):
+        free(self.waiting.cells)
+        free(self.held.cells)
+        free(self.messages.cells)
+        free(self.levels.cells)
+
+    def of(self, const int64_t[:, ::1] rows):
+        """Return what is sent of *rows*, which end where a depth message does: messages, and their levels.
+
+        Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`. Of a depth message `side` is 0, and
+        the last two say from which row of the levels to which before its own are. Levels are int64[n, 3]: `side,
+        ticks, lots`, bids before asks, the best first.
+
+        Raises:
+            ValueError: If time falls, or the rows before ended within a step.
+        """
+        cdef Py_ssize_t i
+        for i in range(rows.shape[0]):
+            if rows[i, R_KIND] == ROW_LEVEL:
+                self.go_to(rows[i, R_US])
+                self.change(&rows[i, 0])
+            elif rows[i, R_KIND] == ROW_TRADE:
+                self.go_to(rows[i, R_US])
+                self.trade(&rows[i, 0])
+        self.close()
+        self.past_us = self.sent_us
+        return array_of(&self.messages, MESSAGE_WIDTH), array_of(&self.levels, LEVEL_WIDTH)
+
+    cdef int go_to(self, int64_t us) except -1:
+        """Close the step that gathers if *us* lies behind it."""
+        if us <= self.past_us or us <= self.sent_us - self.step_us:
+            raise ValueError(f"an order log row of {us} comes behind the depth message that told of its instant")
+        if us > self.sent_us:
+            self.close()
+            self.sent_us = us + (self.step_us - (us - self.open_us) % self.step_us) % self.step_us
+        return 0
+
+    cdef int change(self, const int64_t* row) except -1:
+        cdef int64_t* level = cells_for(&self.waiting, LEVEL_WIDTH)
+        if self.waiting.used == LEVEL_WIDTH:
+            self.first_id = row[R_UPDATE_ID]
+        self.last_id = row[R_UPDATE_ID]
+        # Bids before asks, the best first: minus the price of a bid is below 0, and rises as bids get worse.
+        level[W_PLACE] = -row[R_SIDE] * row[R_TICKS]
+        level[W_NUMBER] = self.waiting.used
+        level[W_LOTS] = row[R_LOTS]
+        return 0
+
+    cdef int trade(self, const int64_t* row) except -1:
+        """Send a trade at once, or hold it until the depth message of its own instant is sent."""
+        cdef int64_t* message = cells_for(&self.held if row[R_US] == self.sent_us else &self.messages, MESSAGE_WIDTH)
+        message[SENT_US] = row[R_US]
+        message[FIRST_ID] = message[LAST_ID] = row[R_TRADE_ID]
+        message[SIDE], message[TICKS], message[LOTS] = row[R_SIDE], row[R_TICKS], row[R_LOTS]
+        return 0
+
+    cdef int close(self) except -1:
+        """Send the depth message that gathers, then the trades that wait for it."""
+        cdef int64_t* message
+        cdef Py_ssize_t first = self.levels.used // LEVEL_WIDTH
+        if self.waiting.used:
+            self.settle()
+            message = cells_for(&self.messages, MESSAGE_WIDTH)
+            message[SENT_US], message[FIRST_ID], message[LAST_ID] = self.sent_us, self.first_id, self.last_id
+            message[SIDE], message[FIRST], message[END] = 0, first, self.levels.used // LEVEL_WIDTH
+        if self.held.used:
+            memcpy(cells_for(&self.messages, self.held.used), self.held.cells, self.held.used * sizeof(int64_t))
+            self.held.used = 0
+        return 0
+
+    cdef int settle(self) except -1:
+        """Turn the waiting changes into levels: of each the last state."""
+        cdef Py_ssize_t i
+        cdef Py_ssize_t count = self.waiting.used // LEVEL_WIDTH
+        cdef int64_t* change = self.waiting.cells
+        cdef int64_t* level
+        qsort(change, count, LEVEL_WIDTH * sizeof(int64_t), by_place)
+        for i in range(count):
+            if i + 1 == count or change[W_PLACE] != change[LEVEL_WIDTH + W_PLACE]:
+                level = cells_for(&self.levels, LEVEL_WIDTH)
+                level[L_SIDE] = 1 if change[W_PLACE] < 0 else -1
+                level[L_TICKS] = abs(change[W_PLACE])
+                level[L_LOTS] = change[W_LOTS]
+            change += LEVEL_WIDTH
+        self.waiting.used = 0
+        return 0
+
+
+cdef struct Ladder:
+    int64_t* keys       # side * ticks, ascending: the best price is last, where levels come and go
+    int64_t* lots
+    Py_ssize_t count
+    Py_ssize_t room
+
+
+cdef int set_level(Ladder* ladder, int64_t key, int64_t lots) except -1 nogil:
+    """Set the lots at *key*; none remove the level."""
+    cdef Py_ssize_t low = 0
+    cdef Py_ssize_t high = ladder.count
+    cdef Py_ssize_t middle
+    while low < high:
+        middle = (low + high) // 2
+        if ladder.keys[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    if low < ladder.count and ladder.keys[low] == key:
+        ladder.lots[low] = lots
+        if lots == 0:
+            ladder.count -= 1
+            move_levels(ladder, low + 1, low, ladder.count - low)
+    elif lots:
+        if ladder.count == ladder.room:
+            more_levels(ladder)
+        move_levels(ladder, low, low + 1, ladder.count - low)
+        ladder.keys[low], ladder.lots[low] = key, lots
+        ladder.count += 1
+    return 0
+
+
+cdef void move_levels(Ladder* ladder, Py_ssize_t start, Py_ssize_t to, Py_ssize_t count) noexcept nogil:
+    memmove(ladder.keys + to, ladder.keys + start, count * sizeof(int64_t))
+    memmove(ladder.lots + to, ladder.lots + start, count * sizeof(int64_t))
+
+
+cdef int more_levels(Ladder* ladder) except -1 nogil:
+    cdef Py_ssize_t room = 2 * ladder.room + 256
+    cdef void* keys = realloc(ladder.keys, room * sizeof(int64_t))
+    cdef void* lots = realloc(ladder.lots, room * sizeof(int64_t)) if keys is not NULL else NULL
+    if keys is not NULL:
+        ladder.keys = <int64_t*> keys
+    if lots is NULL:
+        with gil:
+            raise MemoryError(f"no memory for a book of {room} levels")
+    ladder.lots, ladder.room = <int64_t*> lots, room
+    return 0
+
+
+cdef inline char* put_text(char* p, bytes text) noexcept:
+    memcpy(p, <const char*> text, len(text))
+    return p + len(text)
+
+
+cdef inline char* put_product(char* p, int64_t count, wide_t unit) noexcept nogil:
+    """Append count·unit, a whole number of 1e-8, with eight places."""
+    cdef wide_t value = count
+    value *= unit
+    return put_decimal(p, value, 8)
+
+
+cdef inline char* comma(char* p) noexcept nogil:
+    p[0] = c","
+    return p + 1
+
+
+cdef inline char* without_comma(char* p) noexcept nogil:
+    """Return the end of a list whose entries end in commas; an empty one has none."""
+    return p - 1 if (p - 1)[0] == c"," else p
+
+
+cdef class Lines:
+    """Format messages as the lines of a day folder, and keep the book that they tell.
+
+    Args:
+        run_id: Names the run in every line.
+        top_n: Levels a side in the frames.
+        tick_e8: Price step, in 1e-8 of the quote asset.
+        lot_e8: Quantity step, in 1e-8 of the base asset.
+    """
+
+    cdef wide_t tick, lot
+    cdef Py_ssize_t top_n
+    cdef bytes json_run, csv_run, csv_run_epoch
+    cdef Ladder bids, asks
+    cdef Text diffs, frames, trades
+
+    def __init__(self, run_id, top_n, tick_e8, lot_e8):
+        self.tick, self.lot = <int64_t> tick_e8, <int64_t> lot_e8
+        self.top_n = top_n
+        self.json_run = f',"run_id":{json.dumps(run_id, ensure_ascii=False)},"E":'.encode()
+        self.csv_run = f",{run_id},".encode()
+
+    def __dealloc__(self):
+        free(self.bids.keys)
+        free(self.bids.lots)
+        free(self.asks.keys)
+        free(self.asks.lots)
+        free(self.diffs.start)
+        free(self.frames.start)
+        free(self.trades.start)
+
+    def load(self, epoch_id, bids, asks):
+        """Begin an epoch with the book of a snapshot: (ticks, lots) of each level."""
+        self.csv_run_epoch = self.csv_run + f"{epoch_id},".encode()
+        self.bids.count = self.asks.count = 0
+        for ticks, lots in bids:
+            set_level(&self.bids, ticks, lots)
+        for ticks, lots in asks:
+            set_level(&self.asks, -ticks, lots)
+
+    def of(
+        self, const int64_t[:, ::1] messages, const int64_t[:, ::1] levels, const int64_t[::1] recv_us, int64_t first_seq
+    ):
+        """Return the lines of *messages*: those of the diffs, of the frames, and of the trades.
+
+        Args:
+            messages: What the exchange sent, as `Batches.of` returns it.
+            levels: The levels of its depth messages.
+            recv_us: When each message arrived.
+            first_seq: The `recv_seq` of the first; the others follow by one.
+        """
+        cdef Py_ssize_t i, level
+        cdef const int64_t* message
+        cdef int64_t seq = first_seq
+        if not self.csv_run_epoch:
+            raise ValueError("no book was loaded; frames cannot be made before the first snapshot")
+        if recv_us.shape[0] != messages.shape[0]:
+            raise ValueError(f"{messages.shape[0]} messages have {recv_us.shape[0]} instants of arrival")
+        for i in range(messages.shape[0]):
+            message = &messages[i, 0]
+            if message[SIDE]:
+                self.put_trade(message, recv_us[i], seq)
+            else:
+                self.put_diff(message, levels, recv_us[i], seq)
+                for level in range(message[FIRST], message[END]):
+                    self.change_book(levels[level, L_SIDE], levels[level, L_TICKS], levels[level, L_LOTS])
+                self.put_frame(message, recv_us[i], seq)
+            seq += 1
+        return taken(&self.diffs), taken(&self.frames), taken(&self.trades)
+
+    cdef int change_book(self, int64_t side, int64_t ticks, int64_t lots) except -1:
+        return set_level(&self.bids if side > 0 else &self.asks, side * ticks, lots)
+
+    cdef int put_trade(self, const int64_t* message, int64_t recv_us, int64_t seq) except -1:
+        cdef char* p = text_for(&self.trades, NUMBERS + 2 * DECIMAL + len(self.csv_run))
+        p = comma(put_whole(p, message[SENT_US] // 1000))
+        p = comma(put_whole(p, recv_us // 1000))
+        p = put_text(put_whole(p, seq), self.csv_run)
+        p = comma(put_whole(p, message[LAST_ID]))
+        p = comma(put_whole(p, message[SENT_US] // 1000))
+        p = comma(put_product(p, message[TICKS], self.tick))
+        p = comma(put_product(p, message[LOTS], self.lot))
+        p = put_text(p, b"true," if message[SIDE] < 0 else b"false,")
+        p = comma(put_whole(p, recv_us))
+        p = comma(put_whole(p, message[FIRST_ID]))
+        p = put_text(put_whole(p, message[LAST_ID]), b",ws\n")
+        self.trades.used = p - self.trades.start
+        return 0
+
+    cdef int put_diff(
+        self, const int64_t* message, const int64_t[:, ::1] levels, int64_t recv_us, int64_t seq
+    ) except -1:
+        cdef Py_ssize_t count = message[END] - message[FIRST]
+        cdef char* p = text_for(&self.diffs, NUMBERS + len(self.json_run) + count * (2 * DECIMAL + 8))
+        cdef Py_ssize_t level = message[FIRST]
+        p = put_whole(put_text(p, b'{"recv_ms":'), recv_us // 1000)
+        p = put_whole(put_text(p, b',"recv_us":'), recv_us)
+        p = put_whole(put_text(p, b',"recv_seq":'), seq)
+        p = put_whole(put_text(p, self.json_run), message[SENT_US] // 1000)
+        p = put_whole(put_text(p, b',"U":'), message[FIRST_ID])
+        p = put_whole(put_text(p, b',"u":'), message[LAST_ID])
+        p = put_text(p, b',"b":[')
+        while level < message[END] and levels[level, L_SIDE] > 0:
+            p = self.put_level(p, levels[level, L_TICKS], levels[level, L_LOTS])
+            level += 1
+        p = put_text(without_comma(p), b'],"a":[')
+        while level < message[END]:
+            p = self.put_level(p, levels[level, L_TICKS], levels[level, L_LOTS])
+            level += 1
+        p = put_text(without_comma(p), b"]}\n")
+        self.diffs.used = p - self.diffs.start
+        return 0
+
+    cdef inline char* put_level(self, char* p, int64_t ticks, int64_t lots) noexcept:
+        """Append price and quantity as JSON, and a comma."""
+        p = put_product(put_text(p, b'["'), ticks, self.tick)
+        p = put_product(put_text(p, b'","'), lots, self.lot)
+        return put_text(p, b'"],')
+
+    cdef int put_frame(self, const int64_t* message, int64_t recv_us, int64_t seq) except -1:
+        cdef Py_ssize_t depth
+        cdef char* p = text_for(&self.frames, NUMBERS + len(self.csv_run_epoch) + self.top_n * (4 * DECIMAL + 4))
+        p = comma(put_whole(p, message[SENT_US] // 1000))
+        p = comma(put_whole(p, recv_us // 1000))
+        p = put_text(put_whole(p, seq), self.csv_run_epoch)
+        for depth in range(self.top_n):
+            p = self.put_best(p, &self.bids, depth)
+            p = self.put_best(p, &self.asks, depth)
+        p = comma(put_whole(p, recv_us))
+        p = put_text(put_whole(p, message[LAST_ID]), b"\n")
+        self.frames.used = p - self.frames.start
+        return 0
+
+    cdef inline char* put_best(self, char* p, const Ladder* ladder, Py_ssize_t depth) noexcept:
+        """Append price and quantity of the level that *depth* others are better than; nothing where there is none."""
+        cdef Py_ssize_t at = ladder.count - 1 - depth
+        if at >= 0:
+            p = comma(put_product(p, abs(ladder.keys[at]), self.tick))
+            return comma(put_product(p, ladder.lots[at], self.lot))
+        return comma(comma(p))
+
+
+def log_lines(const int64_t[:, ::1] rows):
+    """Return the rows of an order log as the lines of its file."""
+    cdef Text text
+    cdef char* p
+    cdef Py_ssize_t i, column
+    text.start, text.used, text.room = NULL, 0, 0
+    try:
+        for i in range(rows.shape[0]):
+            p = text_for(&text, NUMBERS)
+            for column in range(R_WIDTH):
+                p = comma(put_signed(p, rows[i, column]))
+            (p - 1)[0] = c"\n"
+            text.used = p - text.start
+        return taken(&text)
+    finally:
+        free(text.start)

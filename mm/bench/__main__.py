@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import mm
-from mm.bench import engine, parse, startup
+from mm.bench import engine, parse, startup, wire
 from mm.bench.turns import Measured
 from mm.bench.yardstick import NO_EVENTS, QUOTE_QTY, Bench, Yardstick, recorded
 from mm.cli import command
@@ -25,6 +25,8 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measured]] = {
     "parse": parse.measure,
     "startup": startup.measure,
 }
+DAYLESS: dict[str, Callable[[int], Measured]] = {"wire": wire.measure}
+"""Measurements that need no day; they are told the turns."""
 ANSWER = "bench.json"
 
 
@@ -57,24 +59,28 @@ class Settings(Results):
 
 @command(
     Settings,
-    arguments=[click.Argument(["names"], nargs=-1, type=click.Choice(list(MEASUREMENTS)), metavar="[NAME]...")],
+    arguments=[click.Argument(["names"], nargs=-1, type=click.Choice([*MEASUREMENTS, *DAYLESS]), metavar="[NAME]...")],
 )
 def main(console: Console, settings: Settings, names: tuple[str, ...]) -> None:
-    """Measure NAME (engine, parse, startup; all without one): medians of fresh processes that take turns.
+    """Measure NAME (engine, parse, startup, which are also those without one; wire): medians of fresh processes.
 
     A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
     """
-    bench = settings.bench(console)
-    day = bench.folder
-    console.say(f"{day.symbol} {day.day}, medians of {bench.turns} turns; a ratio above 1 is ours")
     found: dict[str, Any] = {}
+    answer: dict[str, Any] = {"turns": settings.bench_turns}
+    timed = [name for name in dict.fromkeys(names or MEASUREMENTS) if name in MEASUREMENTS]
+    if timed:
+        bench = settings.bench(console)
+        day = bench.folder
+        console.say(f"{day.symbol} {day.day}, medians of {bench.turns} turns; a ratio above 1 is ours")
+        answer |= {"day": f"{day.symbol}/{day.day}"}
     for name in dict.fromkeys(names or MEASUREMENTS):
-        measured = MEASUREMENTS[name](bench)
+        measured = MEASUREMENTS[name](bench) if name in timed else DAYLESS[name](settings.bench_turns)
         for line in ["", *measured.lines(name)]:
             console.say(line)
         found[name] = measured.to_json()
-    answer = {"day": f"{day.symbol}/{day.day}", "turns": bench.turns, **_machine(), "measured": found}
-    path = bench.out / ANSWER
+    answer |= {**_machine(), "measured": found}
+    path = settings.out_root.resolve() / "bench" / ANSWER
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(answer, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     console.answer({**answer, "path": str(path)})

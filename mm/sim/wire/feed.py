@@ -97,11 +97,11 @@ class Feed:
 
     def _level(self, row: Row) -> None:
         _, _, _, _, _, side, ticks, lots, _, update_id = row
-        texts = self._texts
+        price, qty = self._texts.price(ticks), self._texts.qty(lots)
         self.update_id = update_id
-        self._book.apply(side, texts.price(ticks), texts.qty(lots))
+        self._book.apply(side, price, qty)
         if self._beats:
-            level = texts.level(ticks, lots)
+            level = f'["{price}","{qty}"]'
             for beat in self._beats.values():
                 beat.add(side, ticks, level, update_id)
         if self._live["bookTicker"]:

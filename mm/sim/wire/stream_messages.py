@@ -119,10 +119,6 @@ class Texts:
         text = f'{{"u":{update_id},"s":{self._symbol},"b":"{bid}","B":"{bid_qty}","a":"{ask}","A":"{ask_qty}"}}'
         return Message(name, "bookTicker", update_id, update_id, text.encode())
 
-    def level(self, ticks: int, lots: int) -> str:
-        """Return a level as events have it."""
-        return f'["{self.price(ticks)}","{self.qty(lots)}"]'
-
     def depth(self, name: str, batch: Batch, us: int, *, micro: bool) -> Message:
         """Return the event of *batch* at the instant *us*, each side best first."""
         bids = ",".join([batch.bids[ticks] for ticks in sorted(batch.bids, reverse=True)])

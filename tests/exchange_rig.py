@@ -37,7 +37,7 @@ class Desk:
         self, *, limits: bool = True, core: Core | None = None, flow: Flow | None = None, **rules: Any
     ) -> None:
         self.rules = SymbolRules(instrument=INSTRUMENT, reference_ticks=10_000, **rules)
-        self.core: Core = PlainMatching()
+        self.core: Core = core or PlainMatching()
         self.exchange = Exchange(self.rules, self.core, flow or Still(), two_users(), START_US, limits=limits)
         self.us = START_US
         self.rows: list[Row] = []

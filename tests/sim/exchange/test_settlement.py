@@ -13,6 +13,8 @@ from mm.sim.exchange.requests import CancelRequest
 from mm.sim.exchange.rules import STP_MODES
 from mm.sim.exchange.settlement import fee_e8
 from mm.sim.exchange.users import BASE_FUNDS_E8, QUOTE_FUNDS_E8
+from mm.sim.matching._core import Matching
+from mm.sim.matching.plain import PlainMatching
 
 MARKET_MAKER = 1_000
 KINDS = ("limit", "ioc", "fok", "maker", "market", "quote", "cancel", "amend", "replace", "flow")
@@ -137,7 +139,7 @@ def _do(desk: Desk, wish: tuple[str, int, int, int, int, str]) -> None:
         desk.exchange.cancel_replace(desk.us, who, CancelRequest(order_id=own[lots % len(own)].order_id), new)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(wishes(), min_size=20, max_size=60))
 def test_both_assets_are_conserved(story: list[tuple[str, int, int, int, int, str]]) -> None:
     """Users, the market and the fees together always have what was there; locks are those of the open orders."""
@@ -158,3 +160,17 @@ def test_both_assets_are_conserved(story: list[tuple[str, int, int, int, int, st
             assert all(one.lots == one.filled_lots + one.prevented_lots + one.left_lots for one in orders)
         resting = {row[0]: row[3] for side in (BUY, SELL) for row in desk.core.orders(side) if row[1] < MARKET_MAKER}
         assert resting == {one.order_id: one.left_lots for who in (ALICE, BOB) for one in exchange.users.open(who)}
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(wishes(), min_size=10, max_size=40))
+def test_both_engines_serve_the_exchange_alike(story: list[tuple[str, int, int, int, int, str]]) -> None:
+    """The compiled engine is the one that is served; users are told the same with the plain one."""
+    desks = [Desk(core=core, limits=False) for core in (Matching(), PlainMatching())]
+    for wish in story:
+        for desk in desks:
+            with suppress(ApiError):
+                _do(desk, wish)
+    compiled, plain = desks
+    assert compiled.told == plain.told
+    assert compiled.rows == plain.rows

@@ -57,6 +57,7 @@ class Box:
         wire_limits: Of connections.
 
     Attributes:
+        control: Answers calls below ``/sim/``.
         exchange: The rules, the users and their orders.
         truth: What really happened.
         player: Plays faults; None until some are armed.
@@ -90,9 +91,9 @@ class Box:
         self.exchange.listen(self.truth.listen)
         api = Api(self.exchange, self._keys, self._clocks, limits=limits)
         self.exchange.listen(self._take)
-        self._control = Control(self)
+        self.control = Control(self)
         routes = Routes(
-            RestRoutes(api).answer, lambda send, request: open_session(api, send, request), self._control.answer
+            RestRoutes(api).answer, lambda send, request: open_session(api, send, request), self.control.answer
         )
         self.server = Server(self._feed, routes, wire_limits or WireLimits(attempts=300 if limits else None))
         self.pump = Pump(clock, self._advance)
@@ -158,9 +159,9 @@ class Box:
         """Let *seconds* of the exchange pass, and then its book change *updates* times; all is sent on return.
 
         Raises:
-            BadCall: If the book does not change so often within an hour.
+            BadCall: If the book does not change within a minute of the exchange.
         """
-        self._control.advance(us=round(seconds * US_PER_S), updates=updates)
+        self.control.advance(us=round(seconds * US_PER_S), updates=updates)
         await asyncio.sleep(0)
 
     def ready(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_US = 86_400 * US_PER_S
 _MOST_UPDATES = 10_000_000
 _MOST_TRADES = 100_000
-_PATIENCE_US = 3_600 * US_PER_S
+_PATIENCE_US = 60 * US_PER_S
 
 
 class BadCall(MMError):
@@ -73,15 +73,20 @@ class Control:
         """Let *us* pass, and then, in steps of a millisecond, until the book has changed *updates* times more.
 
         Raises:
-            BadCall: If an hour passes in which the book does not change so often.
+            BadCall: If the book does not change within a minute of the exchange.
         """
         pump, exchange = self._box.pump, self._box.exchange
         pump.advance_to(pump.done_us + us)
-        wanted, until_us = exchange.update_id + updates, pump.done_us + _PATIENCE_US
-        while exchange.update_id < wanted:
-            if pump.done_us >= until_us:
-                raise BadCall(f"{updates} updates: an hour passed, and the book did not change so often")
+        seen_id, seen_us = exchange.update_id, pump.done_us
+        wanted_id = seen_id + updates
+        while exchange.update_id < wanted_id:
             pump.advance_to(pump.done_us + US_PER_MS)
+            if exchange.update_id != seen_id:
+                seen_id, seen_us = exchange.update_id, pump.done_us
+            elif pump.done_us - seen_us >= _PATIENCE_US:
+                raise BadCall(
+                    f"updates={updates}: the book has not changed for a minute; it lacks {wanted_id - seen_id}"
+                )
 
     def _advance(self, request: Request) -> dict[str, Any]:
         content = _content(request)

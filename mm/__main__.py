@@ -12,6 +12,7 @@ _DATA: Commands = {
 _RUNS: Commands = {
     "list": ("List the runs under OUT_ROOT.", "mm.runner_runs:list_command"),
     "show": ("Show one run.", "mm.runner_runs:show_command"),
+    "explain": ("Show the tape around a fill, and why it happened.", "mm.runner_explain:main"),
 }
 _SIM: Commands = {
     "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),

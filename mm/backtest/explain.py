@@ -1,0 +1,156 @@
+"""Why an order filled: its own rows, and what the tape showed around the instant."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.backtest._book import CompiledBook
+from mm.backtest.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
+from mm.clock import US_PER_S, iso
+
+if TYPE_CHECKING:
+    from mm.backtest.tape import Tape
+
+Row = Mapping[str, str]
+
+WHY = {
+    "trade_cross:trade": "a print from the other side at its price or beyond",
+    "price_cross:book": "the other side's best price reached it",
+    "queue:trade": "what was ahead of it in the queue had traded, and a print reached it",
+    "queue:book": "the other side's best price reached it, so its queue was gone",
+    "poisson:hazard": "drawn from the fitted intensity: no event of the tape stands behind it",
+    "taker:book": "it took from the other side when it arrived",
+}
+KINDS = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "print", GAP: "gap"}
+BEFORE_US = 60 * US_PER_S  # nothing older is shown, however few events there are
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One event of the tape, and the book behind it.
+
+    Attributes:
+        us: When it was received, or by the exchange's clock where a run played that.
+        what: ``depth``, ``print …``, ``snapshot``, ``gap``.
+        bid_ticks: Best bid behind it, 0 for none.
+        ask_ticks: Best ask behind it, 0 for none.
+        lots: Displayed behind it at the order's price on its side.
+    """
+
+    us: int
+    what: str
+    bid_ticks: int
+    ask_ticks: int
+    lots: int
+
+
+def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int) -> str:
+    """Return the story of one fill as text.
+
+    Args:
+        tape: The tape that was played, or the day of it that holds the fill.
+        fill: Its row of the fills file.
+        orders: The rows of its order in the orders file.
+        around: How many events to show on either side of the instant.
+    """
+    grid, us = tape.instrument, int(fill["recv_us"])
+    side = 1 if fill["side"] == "BUY" else -1
+    why = WHY.get(fill["reason"], f"the model {fill['reason'].partition(':')[0]} said so")
+    lines = [
+        f"{fill['side']} {_short(fill['qty'])} at {_short(fill['price'])}, {iso(us)}, order {fill['order_id']}",
+        f"{fill['reason']}: {why}",
+        "",
+        "its order",
+        *(f"  {_ago(int(row['recv_us']), us):>12}  {_told(row)}" for row in orders),
+        "",
+        f"the market: best bid and ask, and what was displayed at {_short(fill['price'])} on the {_side(side)} side",
+    ]
+    ticks = grid.ticks(_order_price(fill, orders))
+    marked = False
+    for seen in market(tape, us, side, ticks, around):
+        if seen.us > us and not marked:
+            lines.append(f"  {'fill':>12}  <- {_short(fill['qty'])} at {_short(fill['price'])}")
+            marked = True
+        lines.append(_line(tape, seen, us))
+    if not marked:
+        lines.append(f"  {'fill':>12}  <- {_short(fill['qty'])} at {_short(fill['price'])}")
+    return "\n".join(lines)
+
+
+def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterator[Seen]:
+    """Yield the events before an instant, all those at it, and those behind it.
+
+    Args:
+        tape: Its events stand in the order of receipt.
+        us: The instant.
+        side: Whose displayed lots to tell, +1 bids.
+        ticks: At which price.
+        around: How many events before and behind it, at most; none older than a minute.
+    """
+    told = tape.kind != KEYFRAME
+    at, behind = np.searchsorted(tape.event_us, us, side="left"), np.searchsorted(tape.event_us, us, side="right")
+    earlier = np.flatnonzero(told[:at] & (tape.event_us[:at] >= us - BEFORE_US))[-around:]
+    then = at + np.flatnonzero(told[at:behind])
+    later = behind + np.flatnonzero(told[behind:])[:around]
+    wanted = {*earlier.tolist(), *then.tolist(), *later.tolist()}
+    if not wanted:
+        return
+    entries = np.flatnonzero((tape.kind[: min(wanted) + 1] == KEYFRAME) | (tape.kind[: min(wanted) + 1] == SNAPSHOT))
+    first = int(entries[-1]) if len(entries) else 0
+    book = CompiledBook(max(ticks - (1 << 20), 0), ticks + (1 << 20))
+    for event in range(first, max(wanted) + 1):
+        kind = int(tape.kind[event])
+        if kind == TRADE:
+            what = _print(tape, event)
+        else:
+            _apply(book, tape, event, whole=kind != DEPTH and (kind != KEYFRAME or event == first))
+            what = KINDS.get(kind, "")
+        if event in wanted:
+            yield Seen(int(tape.event_us[event]), what, *book.best(), book.lots_at(side, ticks))
+
+
+def _apply(book: CompiledBook, tape: "Tape", event: int, *, whole: bool) -> None:
+    """Let a book event change *book*; a *whole* one replaces it, a keyframe in passing does nothing."""
+    if whole:
+        book.clear()
+    elif tape.kind[event] == KEYFRAME:
+        return
+    rows = slice(int(tape.first_row[event]), int(tape.first_row[event + 1]))
+    book.apply(tape.row_side[rows], tape.row_ticks[rows], tape.row_lots[rows])
+
+
+def _print(tape: "Tape", event: int) -> str:
+    ((side, ticks, lots),) = tape.rows(event)
+    grid = tape.instrument
+    return f"print {'BUY' if side > 0 else 'SELL'} {_short(grid.qty(lots))} at {_short(grid.price(ticks))}"
+
+
+def _line(tape: "Tape", seen: Seen, us: int) -> str:
+    grid = tape.instrument
+    bid, ask = (_short(grid.price(ticks)) if ticks else "–" for ticks in (seen.bid_ticks, seen.ask_ticks))
+    return f"  {_ago(seen.us, us):>12}  {seen.what:<32} {bid} | {ask}   {_short(grid.qty(seen.lots))}"
+
+
+def _order_price(fill: Row, orders: Sequence[Row]) -> str:
+    """Return the order's own price, which an order that took has beside that of its fill."""
+    price = orders[0]["price"] if orders else fill["price"]
+    return price if float(price) > 0 else fill["price"]
+
+
+def _told(row: Row) -> str:
+    reason = row["reject_reason"] or row["cancel_reason"]
+    return f"{row['action']:<12} {row['status']:<10} {_short(row['remaining_qty'])} left  {reason}".rstrip()
+
+
+def _ago(then_us: int, us: int) -> str:
+    return f"{(then_us - us) / US_PER_S:+.6f} s"
+
+
+def _side(side: int) -> str:
+    return "bid" if side > 0 else "ask"
+
+
+def _short(decimal: str) -> str:
+    return decimal.rstrip("0").rstrip(".") or "0"

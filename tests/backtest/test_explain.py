@@ -1,0 +1,75 @@
+"""Why a fill happened, told from a tape made by hand."""
+
+from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
+
+from mm.backtest.explain import explain, market
+from mm.backtest.tape import Tape
+
+EVENTS = [
+    depth(1_000, bids=[(100, 30)]),
+    sold(2_000, 100, 4),
+    depth(3_000, bids=[(100, 26)]),
+    sold(4_000, 100, 27),
+    depth(5_000, bids=[(100, 0)]),
+    (6_000, "gap"),
+]
+
+
+def tape():
+    told = [(BEGIN_US, "snapshot", BIDS, ASKS), (BEGIN_US, "keyframe")]
+    return Tape.of(TEST, [*told, *((BEGIN_US + us, *rest) for us, *rest in EVENTS)])
+
+
+def row(**cells):
+    usual = {"order_id": "7", "side": "BUY", "price": "1.00000000", "qty": "0.00005000"}
+    return usual | {"recv_us": str(BEGIN_US + 4_000)} | cells
+
+
+FILL = row(reason="queue:trade")
+ORDERS = [
+    row(action="PLACE", status="SENT", remaining_qty="0.00005000", reject_reason="", cancel_reason="")
+    | {"recv_us": str(BEGIN_US + 500)},
+    row(action="FILL", status="FILLED", remaining_qty="0.00000000", reject_reason="", cancel_reason=""),
+]
+
+
+def test_the_market_around_an_instant_is_the_books_of_the_tape():
+    """Two events before it, all at it and two behind it, each with the book that stood behind it."""
+    seen = list(market(tape(), BEGIN_US + 4_000, 1, 100, 2))
+    assert [(one.us - BEGIN_US, one.what, one.bid_ticks, one.ask_ticks, one.lots) for one in seen] == [
+        (2_000, "print SELL 0.00004 at 1", 100, 102, 30),
+        (3_000, "depth", 100, 102, 26),
+        (4_000, "print SELL 0.00027 at 1", 100, 102, 26),
+        (5_000, "depth", 99, 102, 0),
+        (6_000, "gap", 0, 0, 0),
+    ]
+
+
+def test_only_the_last_minute_is_shown():
+    """However few events a quiet market has."""
+    late = [(BEGIN_US, "snapshot", BIDS, ASKS), (BEGIN_US + 61_000_000, "depth", [(98, 1)], [])]
+    seen = list(market(Tape.of(TEST, late), BEGIN_US + 61_000_000, 1, 100, 5))
+    assert [one.us - BEGIN_US for one in seen] == [61_000_000]
+    assert seen[0].lots == 10
+    assert list(market(Tape.of(TEST, late[:1]), BEGIN_US + 99_000_000, 1, 100, 5)) == []
+
+
+def test_a_story_names_the_fill_its_order_and_the_print_behind_it():
+    """Price and quantity as the files have them, the reason in words, the fill between what came before and after."""
+    lines = explain(tape(), FILL, ORDERS, 1).splitlines()
+    assert lines[0] == "BUY 0.00005 at 1, 1970-01-01T00:16:40.004000Z, order 7"
+    assert lines[1] == "queue:trade: what was ahead of it in the queue had traded, and a print reached it"
+    assert lines[4].split() == ["-0.003500", "s", "PLACE", "SENT", "0.00005", "left"]
+    assert [line.split()[0] for line in lines[-4:]] == ["-0.001000", "+0.000000", "fill", "+0.001000"]
+    assert "print SELL 0.00027 at 1 " in lines[-3]
+
+
+def test_a_model_of_ones_own_is_named():
+    """The words know only the project's own reasons."""
+    assert "the model Mine said so" in explain(tape(), row(reason="Mine:trade"), [], 1)
+
+
+def test_a_fill_behind_the_last_event_has_its_mark_too():
+    """A drawn fill after which nothing came."""
+    drawn = row(reason="poisson:hazard", recv_us=str(BEGIN_US + 9_000))
+    assert explain(tape(), drawn, ORDERS, 3).splitlines()[-1].split()[0] == "fill"

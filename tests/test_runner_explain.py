@@ -1,0 +1,79 @@
+"""``mm runs explain`` on a run of a simulated day."""
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from mm.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with a simulated day and a backtest of it."""
+    folder = tmp_path_factory.mktemp("desk")
+    day = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(folder / "data")]
+    assert call("sim", "day", *day, "--hours", "0.1", "--scenario", "poisson").exit_code == 0
+    run = [*day, "--out-root", str(folder / "out"), "--run-id", "one", "--initial-inventory", "100"]
+    assert (
+        call("backtest", *run, "--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 2}').exit_code
+        == 0
+    )
+    return folder
+
+
+def call(*words):
+    return CliRunner().invoke(main, words)
+
+
+def explain(desk, *words):
+    return call("runs", "explain", *words, "--out-root", str(desk / "out"))
+
+
+def test_a_fill_is_explained_by_the_print_that_reached_it(desk):
+    """The print stands at the fill's own instant, on the other side, at its price or beyond."""
+    answer = explain(desk, "one", "--fill", "1", "--around", "2")
+    assert answer.exit_code == 0, answer.output
+    fill = json.loads(explain(desk, "one", "--json").stdout)["fill"]
+    lines = answer.stdout.splitlines()
+    assert lines[0].startswith("fill 1 of ")
+    assert f"order {fill['order_id']}" in lines[0]
+    assert "trade_cross:trade: a print from the other side" in lines[1]
+    other = "SELL" if fill["side"] == "BUY" else "BUY"
+    assert any(line.lstrip().startswith("+0.000000 s") and f"print {other}" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["one", "--fill", "999999"], 2, "--fill (FILL) is 999999, but"),
+        (["one", "--fill", "0"], 2, "--fill"),
+        (["other"], 3, "is no run folder and no RUN_ID"),
+        (["one", "--data-root", "nowhere"], 3, "nowhere"),
+    ],
+)
+def test_what_cannot_be_explained_says_why(desk, words, code, told):
+    """A fill that is not there, a run that is not there, a day that is not there."""
+    answer = explain(desk, *words)
+    assert answer.exit_code == code
+    assert told in answer.stderr
+
+
+def test_a_day_that_changed_since_is_refused(desk, tmp_path):
+    """Its story would be another one."""
+    shutil.copytree(desk / "data", tmp_path / "data")
+    instrument = tmp_path / "data" / "SIMUSDT" / "20260105" / "instrument.json"
+    instrument.write_text(instrument.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    answer = explain(desk, "one", "--data-root", str(tmp_path / "data"))
+    assert answer.exit_code == 3
+    assert "changed since the run" in answer.stderr
+
+
+def test_a_run_that_is_no_backtest_has_no_fills(desk):
+    """The kind is named."""
+    day = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(desk / "data")]
+    call("calibrate", *day, "--out-root", str(desk / "out"), "--run-id", "fit")
+    answer = explain(desk, "fit")
+    assert answer.exit_code == 3
+    assert "is a run of calibration" in answer.stderr

@@ -34,7 +34,7 @@ class FaultyConnection(Protocol):
         """Send a whole frame, past the hooks."""
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close in order, with a close frame."""
+        """Close in order, with a close frame; with 1006 the stream ends without one."""
 
     def abort(self) -> None:
         """Cut the connection with a reset: no close frame, nothing that still waits to be sent."""

@@ -15,7 +15,7 @@ from websockets.server import ServerProtocol
 
 from mm.sim.wire.limits import WireLimits
 
-GOING_AWAY, INVALID_DATA, POLICY_VIOLATION = 1001, 1007, 1008
+GOING_AWAY, ABNORMAL, INVALID_DATA, POLICY_VIOLATION = 1001, 1006, 1007, 1008
 _GATHERED = 512
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
 _CONTROL = (Opcode.PING, Opcode.PONG)
@@ -95,10 +95,13 @@ class WebSocket(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close in order: a close frame behind what was gathered, and a cut where the client does not follow."""
+        """Close in order: a close frame behind what was gathered, and a cut where the client does not follow.
+
+        With 1006, which no frame can carry, there is none: what was gathered is sent, and then the stream ends.
+        """
         if self.closing:
             return
-        if self._protocol.state is OPEN:
+        if self._protocol.state is OPEN and code != ABNORMAL:
             self._protocol.send_close(code, reason)
         self._end()
 

@@ -63,7 +63,7 @@ def test_a_book_that_never_changes_is_not_waited_for_for_ever() -> None:
     """A call that cannot be done ends, and says why."""
 
     async def scenario() -> None:
-        async with controlled("empty") as (box, rest):
+        async with controlled("empty") as (_, rest):
             answer = await rest.post("/sim/advance", json={"updates": 1})
             assert answer.status_code == 400
             assert "the book has not changed for a minute; it lacks 1" in answer.json()["msg"]

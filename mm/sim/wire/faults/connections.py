@@ -14,14 +14,14 @@ ABNORMAL, GOING_AWAY = 1006, 1001
 
 @dataclass(frozen=True)
 class Close(ConnectionFault):
-    """The connection is closed with `code` and `reason`; 1006 is none that can be sent, so it is cut without a word."""
+    """The connection is closed with `code` and `reason`; 1006, which no frame can carry, ends it without a word."""
 
     code: int = least(1000, 1000)
     reason: str = ""
 
     def begin(self, connection: FaultyConnection, now_us: int) -> None:
         """Close it."""
-        hang_up(connection, self.code, self.reason)
+        connection.close(self.code, self.reason)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Age(ConnectionFault):
 
     def end(self, connection: FaultyConnection) -> None:
         """Close it."""
-        hang_up(connection, self.code, "")
+        connection.close(self.code, "")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Storm(ConnectionFault):
 
     def begin(self, connection: FaultyConnection, now_us: int) -> None:
         """Close it."""
-        hang_up(connection, self.code, "")
+        connection.close(self.code, "")
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,3 @@ class RefuseConnect(HandshakeFault):
     def refusal(self) -> Response:
         """Return a reset."""
         return Response(0, reset=True)
-
-
-def hang_up(connection: FaultyConnection, code: int, reason: str) -> None:
-    """Close *connection* in order; with 1006, which no frame can carry, cut it."""
-    if code == ABNORMAL:
-        connection.abort()
-    else:
-        connection.close(code, reason)

@@ -61,7 +61,7 @@ class MissingField(KindFault):
 
 @dataclass(frozen=True)
 class ExtraField(KindFault):
-    """A message has one field more than it should, `field`; all else is as it was."""
+    """A message has a field more, `field`; all else is as it was."""
 
     reads: ClassVar[bool] = True
     field: str = "zz"
@@ -73,7 +73,7 @@ class ExtraField(KindFault):
 
 @dataclass(frozen=True)
 class NonAscii(KindFault):
-    """A message has a field more whose text is not ASCII."""
+    """A message has a field more, `note`, whose text is not ASCII."""
 
     reads: ClassVar[bool] = True
     text: str = "Ω市場🦄"
@@ -117,7 +117,7 @@ class ForeignSymbol(KindFault):
 
 @dataclass(frozen=True)
 class Crossed(DepthFault):
-    """A depth message has a bid `ticks` above the best ask that is not there; 0 locks the book."""
+    """A depth message has a bid that is not there, `ticks` above the best ask; 0 locks the book."""
 
     reads: ClassVar[bool] = True
     ticks: int = 1
@@ -133,7 +133,7 @@ class Crossed(DepthFault):
 
 @dataclass(frozen=True)
 class OffTick(DepthFault):
-    """A depth message has a bid below the best that is not there, and whose price lies between two ticks."""
+    """A depth message has a bid that is not there, behind the best and at a price between two ticks."""
 
     reads: ClassVar[bool] = True
 

@@ -28,7 +28,7 @@ class IdReset(Fault):
 
 @dataclass(frozen=True)
 class ClockOffset(Fault):
-    """Every stamp that the exchange sends is `ms` late, or early where negative; adds up."""
+    """Every stamp that the exchange sends is `ms` ahead, or behind where negative; several add up."""
 
     ms: int = least(1_300, -math.inf)
 

@@ -119,7 +119,7 @@ def test_a_moment_that_has_passed_is_now() -> None:
     stage.player.add([Rule(Moment("id", 1), Storm(n=1)), Rule(Moment("time", 0), FAULTS["drop"]())])
     stage.play(300)
     assert all(len(holes(depth(client))) == 1 for client in stage.clients)
-    assert stage.connect().told == ["reset"]
+    assert stage.connect().told == [(1006, ""), "closed"]
     assert stage.connect().told == []
     assert stage.player.waiting == []
 

@@ -22,6 +22,8 @@ async def close() -> None:
         await until(lambda: client.ended)
         assert isinstance(client.ended, ConnectionClosedError)
         assert client.ended.rcvd is None
+        assert isinstance(client.ended.__cause__, (EOFError, type(None)))
+        assert len(client.got) == sum(client.log.counts.values())
 
 
 async def reset() -> None:

@@ -35,9 +35,7 @@ class Checkpoint:
         if name not in self._values:
             line = json.dumps([name, make()])
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+                file.write(line + "\n")  # once it is closed, a kill of this process does not take it back
             self._values[name] = json.loads(line)[1]
         return self._values[name]
 

@@ -1,0 +1,131 @@
+"""A walk-forward that is killed goes on where it was, and ends with what one that never stopped has found."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mm.market_data.layout import DayFolder
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.session import Session
+from support import ROOT, run_python
+
+KNOBS = {
+    "SYMBOL": "SIMUSDT",
+    "DAY": "20260105:20260106",
+    "WF_TRAIN_WINDOW_MIN": "5",
+    "WF_STEP_MIN": "1",
+    "CALIB_METHOD": "fixed",
+    "CALIB_DELTAS": "1,2,4",
+    "MIN_USABLE_DELTAS": "2",
+    "MAKER_FEE_RATE": "0",
+}
+LABEL = "20260105-20260106"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two quarters of an hour on two days."""
+    root = Path(tmp_path_factory.mktemp("sim"))
+    for seed, day in enumerate(("20260105", "20260106")):
+        make_day(
+            DayFolder(root, "SIMUSDT", day), Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", day, 0.25, seed)
+        )
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A walk-forward that nobody stopped: its folder, and what it told."""
+    cwd = tmp_path_factory.mktemp("whole")
+    done = run_python("-m", "mm", "walkforward", cwd=cwd, DATA_ROOT=str(data), RUN_ID="whole", **KNOBS)
+    assert done.returncode == 0, done.stderr
+    return cwd / f"out/walkforward/SIMUSDT/{LABEL}_whole", done.stdout
+
+
+def manifest_of(folder: Path) -> dict:
+    return json.loads((folder / "run_manifest.json").read_text())
+
+
+def start(cwd: Path, data: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "mm", "walkforward"],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **KNOBS, "DATA_ROOT": str(data), "RUN_ID": "mine"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def lines_of(partial: Path) -> int:
+    path = partial / "checkpoint/windows.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+# When to kill: as soon as the partial folder shows this.
+POINTS: dict[str, Callable[[Path], bool]] = {
+    "begun": lambda partial: partial.exists(),
+    "one run of orders": lambda partial: (partial / "checkpoint/delta_1.npz").exists(),
+    "first window": lambda partial: lines_of(partial) > 0,
+    "half the windows": lambda partial: lines_of(partial) > 60,
+    "schedule written": lambda partial: (partial / "poisson_schedule.json").exists(),
+}
+
+
+def test_a_walk_forward_killed_again_and_again_ends_like_one_that_never_stopped(data, whole, tmp_path):
+    """SIGKILL at five places of one run, each time with the same RUN_ID again; the digests are equal at last."""
+    runs = tmp_path / "out/walkforward/SIMUSDT"
+    partial, kills = runs / f"{LABEL}_mine.partial", 0
+    for reached in POINTS.values():
+        process = start(tmp_path, data)
+        while not reached(partial) and process.poll() is None:
+            time.sleep(0.0005)
+        process.kill()
+        _, told = process.communicate(timeout=60)
+        assert process.returncode in (-9, 0), told
+        kills += process.returncode == -9
+        if process.returncode == 0:
+            break
+        assert not (runs / f"{LABEL}_mine").exists()
+    assert kills >= 3
+    if process.returncode != 0:
+        last = run_python("-m", "mm", "walkforward", cwd=tmp_path, DATA_ROOT=str(data), RUN_ID="mine", **KNOBS)
+        assert last.returncode == 0, last.stderr
+        assert "run_resumed" in last.stderr
+        assert "windows_known" in last.stderr
+    one, other = manifest_of(runs / f"{LABEL}_mine"), manifest_of(whole[0])
+    assert one["digest"] == other["digest"]
+    assert hashes(one) == hashes(other)
+    assert [path.name for path in runs.iterdir()] == [f"{LABEL}_mine"]
+    assert not (runs / f"{LABEL}_mine/checkpoint").exists()
+    again = run_python("-m", "mm", "walkforward", cwd=tmp_path, DATA_ROOT=str(data), RUN_ID="mine", **KNOBS)
+    assert again.returncode == 2
+    assert "was used before" in again.stderr
+
+
+def hashes(manifest: dict) -> dict[str, str]:
+    """Return the outputs by path; the page alone tells when and how it was made."""
+    return {one["path"]: one["sha256"] for one in manifest["outputs"] if not one["path"].endswith(".html")}
+
+
+def test_two_days_are_one_walk_forward(whole):
+    """One account, one schedule over both days; the second is traded from its first minute, and the table is told."""
+    folder, told = whole
+    segments = json.loads((folder / "poisson_schedule.json").read_text())["segments"]
+    assert len(segments) == 10 + 15
+    assert [one["end_us"] for one in segments[:-1]] == [one["start_us"] for one in segments[1:]]
+    summary = json.loads((folder / "backtest/summary.json").read_text())
+    assert summary["days"] == ["20260105", "20260106"]
+    found = json.loads((folder / "oos_metrics.json").read_text())
+    forward = manifest_of(folder)["summary"]["walkforward"]
+    assert forward["loglik_per_fill"]["ewma"] == found["modes"]["ewma"]["loglik_per_fill"]
+    assert "out of sample: " in told
+    assert "Kolmogorov-Smirnov" in told

@@ -1,0 +1,168 @@
+"""Nothing at or after the end of a training window reaches its segment: the day's files are spoiled from outside."""
+
+import gzip
+import json
+import shutil
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mm.backtest import read_day
+from mm.backtest.io import load_day
+from mm.calibration.calibrate import Meter, Recipe
+from mm.calibration.schedule import Segment, build_schedule
+from mm.calibration.sweeps import HitRule
+from mm.calibration.windows import MODES, Plan
+from mm.market_data.layout import DayFolder
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.session import Session
+
+METHODS = ("marks", "ladder", "fixed")
+NUMBER = 3  # of the segment whose past is kept
+RULE = HitRule(order_e8=200_000_000, queue_ahead=0.5)
+
+
+def plan(mode: str) -> Plan:
+    return Plan(train_window_min=8, step_min=4, latency_us=50_000, mode=mode, half_life_min=6)
+
+
+def recipe(method: str, rule: HitRule | None = None) -> Recipe:
+    return Recipe(method=method, deltas=(1.0, 3.0, 5.0), dwell_ms=20_000, rule=rule or HitRule(), min_usable_deltas=2)
+
+
+def schedules(folder: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
+    """Return the segments of every method and mode, and of marks and ladder under a rule with a queue."""
+    tape = load_day(folder)
+    rules = [(method, None) for method in METHODS] + [("marks", RULE), ("ladder", RULE)]
+    meters = {f"{method} {rule}": Meter(tape, recipe(method, rule)) for method, rule in rules}
+    return {
+        (name, mode): build_schedule(meter, plan(mode)).segments for name, meter in meters.items() for mode in MODES
+    }
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
+    """Half an hour of a busy market, whose files may be changed."""
+    folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
+    make_day(folder, Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.5, 3))
+    folder.manifest.unlink()  # it knows the files by their hashes
+    return folder
+
+
+@pytest.fixture(scope="module")
+def honest(day: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
+    return schedules(day)
+
+
+def trades(folder: DayFolder, from_us: int, change) -> None:
+    """Rewrite each trade that arrived at *from_us* or later by *change*; None takes it away."""
+    path = next(folder.path.glob("trades_ws_*"))
+    head, *lines = path.read_text().splitlines()
+    cells = [line.split(",") for line in lines]
+    kept = [row if int(row[9]) < from_us else change(row) for row in cells]
+    path.write_text("\n".join([head, *(",".join(row) for row in kept if row)]) + "\n")
+
+
+def diffs(folder: DayFolder, from_us: int, change) -> None:
+    """Rewrite each depth message that arrived at *from_us* or later by *change*; None takes it away."""
+    path = next((folder.path / "diffs").glob("*.gz"))
+    messages = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    kept = [one if one["recv_us"] < from_us else change(one) for one in messages]
+    path.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in kept if one).encode()))
+
+
+def deeper(row: list[str]) -> list[str]:
+    """Move a print by seven ticks, to the other side, with another quantity."""
+    row[6], row[7], row[8] = str(Decimal(row[6]) + Decimal("0.07")), "3.21000000", "false"
+    return row
+
+
+def bigger(message: dict) -> dict:
+    """Show other lots at every level that is not taken away."""
+    for side in ("b", "a"):
+        message[side] = [[price, "55.50000000" if float(lots) else lots] for price, lots in message[side]]
+    return message
+
+
+SPOILERS = {
+    "prints moved": lambda folder, us: trades(folder, us, deeper),
+    "prints gone": lambda folder, us: trades(folder, us, lambda _: None),
+    "finer quantities": lambda folder, us: trades(folder, us, lambda row: [*row[:7], "0.00000001", *row[8:]]),
+    "books changed": lambda folder, us: diffs(folder, us, bigger),
+    "messages lost": lambda folder, us: diffs(folder, us, lambda one: one if one["recv_seq"] % 5 else None),
+    "the day ends": lambda folder, us: (
+        trades(folder, us, lambda _: None),
+        diffs(folder, us, lambda _: None),
+    ),
+}
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+def test_what_comes_later_changes_no_bit_of_a_segment(day, honest, tmp_path, spoiler):
+    """Every mode, every method: the segments that were trained before are the same, whatever happens then."""
+    kept = {name: segments[: NUMBER + 1] for name, segments in honest.items()}
+    from_us = next(iter(kept.values()))[NUMBER].train_end_us
+    spoiled = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    shutil.copytree(day.path, spoiled.path)
+    SPOILERS[spoiler](spoiled, from_us)
+    found = schedules(spoiled)
+    for name, segments in kept.items():
+        known = found[name][: NUMBER + 1]
+        assert len(known) == NUMBER + (spoiler != "the day ends"), name
+        assert [told(segment) for segment in known] == [told(segment) for segment in segments[: len(known)]], name
+    if spoiler in ("prints moved", "prints gone"):
+        assert all(
+            found[name][NUMBER + 1 :] != segments[NUMBER + 1 :]
+            for name, segments in honest.items()
+            if name[1] != "static"
+        )
+
+
+def told(segment: Segment) -> dict:
+    """Return all that a segment says but its end, which comes earlier where the day does."""
+    return {name: getattr(segment, name) for name in Segment.__slots__ if name != "end_us"}
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 5 * 60_000_000), st.sampled_from(MODES), st.integers(-9, 9), st.sampled_from(["true", "false"]))
+def test_any_later_print_may_be_any_other(day, honest, after_us, mode, ticks, maker):
+    """From any instant on, prints may move by any number of ticks to any side."""
+    segments = honest["marks None", mode]
+    first = segments[0].train_end_us
+    from_us = first + after_us
+    original = next(day.path.glob("trades_ws_*"))
+    text = original.read_text()
+
+    def other(row):
+        row[6], row[8] = str(Decimal(row[6]) + Decimal(ticks) / 100), maker
+        return row
+
+    try:
+        trades(day, from_us, other)
+        found = build_schedule(Meter(load_day(day), recipe("marks")), plan(mode)).segments
+    finally:
+        original.write_text(text)
+    known = [segment for segment in segments if segment.train_end_us <= from_us]
+    assert found[: len(known)] == tuple(known)
+
+
+def test_a_day_is_read_once_whatever_the_number_of_windows(day, monkeypatch):
+    """Windows are slices: neither more segments nor more modes parse anything again."""
+    parses = []
+    original = read_day.read_day
+
+    def counted(*args, **kwargs):
+        parses.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(read_day, "read_day", counted)
+    tape = load_day(day)
+    for step_min in (8, 0.5):
+        for method in METHODS:
+            schedule = build_schedule(Meter(tape, recipe(method)), Plan(8, step_min))
+            assert len(schedule.segments) == pytest.approx(22 / step_min, abs=1)
+    assert len(parses) == 1

@@ -350,6 +350,8 @@ cdef class Lines:
             message = &messages[i, 0]
             if message[SIDE]:
                 self.put_trade(message, recv_us[i], seq)
+            elif not 0 <= message[FIRST] <= message[END] <= levels.shape[0]:
+                raise ValueError(f"message {i} has levels {message[FIRST]} to {message[END]} of {levels.shape[0]}")
             else:
                 self.put_diff(message, levels, recv_us[i], seq)
                 for level in range(message[FIRST], message[END]):

@@ -38,6 +38,11 @@ def _small_blocks():
         yield
 
 
+def to_end(us):
+    """Return how long it is to the next depth message; nothing at its very instant."""
+    return (SESSION.open_us - us) % STEP_US
+
+
 @st.composite
 def logs(draw):
     """An order log, as pieces that end where a depth message does; the first is the opening."""
@@ -53,10 +58,10 @@ def logs(draw):
             side, lots = draw(st.sampled_from((1, -1))), draw(st.sampled_from((1, 2, 3, 2**47)))
             commands.append((us, op, 1, side, ticks, lots, kind, arg))
             if pieces:
-                us += draw(st.sampled_from((0, 0, 1, 30_000, STEP_US, 3 * STEP_US)))
+                us += draw(st.sampled_from((0, 0, 1, 30_000, 3 * STEP_US, to_end(us))))
         engine.run(np.array(commands, np.int64).reshape(-1, 8))
         pieces.append(engine.take_log())
-        us += STEP_US - (us - SESSION.open_us) % STEP_US + 1
+        us += to_end(us) + draw(st.sampled_from((1, STEP_US)))
     return pieces
 
 
@@ -205,6 +210,16 @@ def test_frames_need_a_book():
     assert lines.of(*nothing, 1) == (b"", b"", b"")
     with pytest.raises(ValueError, match="instants of arrival"):
         lines.of(nothing[0], nothing[1], np.zeros(1, np.int64), 1)
+
+
+@pytest.mark.parametrize("rows", [(0, 2), (-1, 1), (1, 0)])
+def test_a_message_has_levels_that_are_there(rows):
+    """A kernel without bounds checks reads nothing that it was not given."""
+    lines = Lines("R1", 1, 1, 1)
+    lines.load(1, [], [])
+    message, level = np.array([[SESSION.open_us, 5, 6, 0, *rows]], np.int64), np.array([[1, 7, 2]], np.int64)
+    with pytest.raises(ValueError, match="levels"):
+        lines.of(message, level, np.zeros(1, np.int64), 1)
 
 
 def test_a_new_book_replaces_the_old_one():

@@ -25,7 +25,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mm.errors import BrokenFile
-from mm.market_data.buffered_writer import FLUSH_BYTES, gzip_member
 
 COLUMNS = ("us", "kind", "order_id", "other_id", "account", "side", "ticks", "lots", "trade_id", "update_id")
 Row = tuple[int, int, int, int, int, int, int, int, int, int]
@@ -152,6 +151,8 @@ def write_log(path: Path, rows: Iterable[Row]) -> int:
 
     Rows may come from an engine that runs while they are written: no more than a gzip member of them is held.
     """
+    from mm.market_data.buffered_writer import FLUSH_BYTES, gzip_member
+
     count = 0
     held = bytearray(",".join(COLUMNS).encode() + b"\n")
     with path.open("wb") as stream:

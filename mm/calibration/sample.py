@@ -64,6 +64,11 @@ class Sample:
         return blocks + NO_BLOCK, block
 
     @property
+    def block(self) -> Ints:
+        """Of each point, the number of its block from 0."""
+        return self._blocks[1]
+
+    @property
     def n_blocks(self) -> int:
         """How many blocks there are; 0 if some point belongs to none."""
         blocks = self._blocks[0]

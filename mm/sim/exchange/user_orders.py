@@ -58,7 +58,10 @@ class UserOrders:
             if len(fills) > 2 * self._keep:
                 del fills[: self._keep]
         if execution.prevented:
-            self._prevented[number][execution.prevented.match_id] = execution.prevented
+            prevented = self._prevented[number]
+            prevented[execution.prevented.match_id] = execution.prevented
+            if len(prevented) > 2 * self._keep:
+                self._prevented[number] = dict(list(prevented.items())[self._keep :])
 
     def open(self, number: int) -> list[Order]:
         """Return an account's open orders, oldest first."""

@@ -1,0 +1,50 @@
+"""The page of faults and the tests of faults are complete: no fault without a row, a case, and the truth in both."""
+
+import inspect
+import re
+from dataclasses import fields
+
+import pytest
+import test_wire_connections
+import test_wire_messages
+import test_wire_responses
+
+from mm.sim.wire.faults.script import read_script
+from mm.sim.wire.faults.table import FAULTS
+from support import ROOT
+
+PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
+SEEN = [*test_wire_messages.CASES, *test_wire_connections.CASES, *test_wire_responses.CASES]
+
+
+def row(name: str) -> str:
+    """Return a fault's row: its name, its parameters with their defaults, and the first words of its docstring."""
+    made = FAULTS[name]
+    said = [one.name if one.default in (None, "") else f"{one.name}={one.default}" for one in fields(made)]
+    parameters = " ".join(f"`{one}`" for one in said)
+    text = " ".join(inspect.cleandoc(made.__doc__ or "").split("\n\n")[0].split()).replace("``", "`")
+    return f"| `{name}` | {parameters} | {text} |".replace("|  |", "| |")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_has_its_row(name: str) -> None:
+    """What a script may say is on the page, with the defaults that hold."""
+    assert row(name) in PAGE
+
+
+def test_every_fault_has_its_case() -> None:
+    """A row is a promise; each is kept before a client's eyes."""
+    assert sorted(SEEN) == sorted(FAULTS)
+
+
+def test_the_page_names_no_other_fault() -> None:
+    """A fault that was renamed does not live on in the table."""
+    section = PAGE[PAGE.index("## Faults and truth") :]
+    assert set(re.findall(r"^\| `(\w+)` \| ", section, re.MULTILINE)) == set(FAULTS)
+
+
+def test_the_script_on_the_page_can_be_read() -> None:
+    """What a reader copies plays."""
+    section = PAGE[PAGE.index("## Faults and truth") :]
+    scripts = re.findall(r"```text\n(#.*?)```", section, re.DOTALL)
+    assert sum(len(read_script(script)) for script in scripts) >= 5

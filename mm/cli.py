@@ -123,6 +123,12 @@ def runner(
             from mm.run_folder import Plan
             from mm.runs import working
 
+            symbols = _find(objects, Day).symbol.split(",")
+            if len(symbols) > 1:
+                from mm.many import each_symbol
+
+                each_symbol(console, symbols, click.get_current_context().command_path, settings)
+                return
             folder = settings[method].value if method else None
             program = click.get_current_context().command_path
             plan = Plan(kind, folder, _find(objects, Day), _find(objects, Output), settings, program, resumable)

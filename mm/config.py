@@ -5,15 +5,11 @@ decimals that must stay exact (prices, quantities, fees, cash) are kept as text.
 """
 # ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
 
-import itertools
 import json
-import re
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from mm.clock import next_day, parse_day
 from mm.errors import UsageError
 from mm.knobs import (
     JSON_OBJECT,
@@ -21,7 +17,6 @@ from mm.knobs import (
     REQUIRED,
     SWITCH,
     ZONE,
-    Reader,
     base_url,
     decimal,
     knob,
@@ -31,53 +26,17 @@ from mm.knobs import (
     one_of,
     whole,
 )
+from mm.symbols_and_days import DAYS, SYMBOL, SYMBOLS, day_list
 
 _MS = number(0, 1e10)
 _MODEL = matching(r"\w+|[\w.]+:\w+", "a name such as poisson, or package.module:Class")
-_LONGEST = timedelta(days=3660)
-
-
-def _symbol(text: str) -> str:
-    if not re.fullmatch(r"[\w-]{1,40}", text):
-        raise ValueError("a symbol such as BTCUSDT")
-    return text.upper()
-
-
-def day_list(text: str) -> tuple[str, ...]:
-    """Return the days that ``YYYYMMDD``, a comma list or a range ``first:last`` names, in rising order.
-
-    Raises:
-        ValueError: With what the text must be.
-    """
-    wanted = "YYYYMMDD, a rising list 20251216,20251217 or a range 20251216:20251220"
-    first, colon, last = text.partition(":")
-    days = (first, last) if colon else tuple(part.strip() for part in text.split(","))
-    try:
-        dates = [parse_day(day) for day in days]
-    except ValueError as error:
-        raise ValueError(f"{wanted} ({error})") from None
-    if not colon:
-        if any(later <= earlier for earlier, later in itertools.pairwise(dates)):
-            raise ValueError(wanted)
-        return days
-    if not timedelta(0) <= dates[1] - dates[0] <= _LONGEST:
-        raise ValueError(f"{wanted}, the first day before the last and at most {_LONGEST.days} days apart")
-    inside = [first]
-    while inside[-1] != last:
-        inside.append(next_day(inside[-1]))
-    return tuple(inside)
-
-
-def _day(text: str) -> str:
-    day_list(text)
-    return text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Which symbol, and where recorded days lie."""
 
-    symbol: str = knob(REQUIRED, Reader("SYMBOL", _symbol), "Binance Spot symbol, in any case.")
+    symbol: str = knob(REQUIRED, SYMBOL, "Binance Spot symbol, in any case.")
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
 
     def folder(self, day: str) -> Path:
@@ -94,9 +53,10 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class Day(Results, Source):
-    """Which recorded days, and where the run goes."""
+    """Which recorded days, and where the run goes; several symbols are a run each."""
 
-    day: str = knob(REQUIRED, Reader("DAY", _day), "YYYYMMDD, a list 20251216,20251217 or a range 20251216:20251220.")
+    symbol: str = knob(REQUIRED, SYMBOLS, "Binance Spot symbol, in any case; or a list: a run each.")
+    day: str = knob(REQUIRED, DAYS, "YYYYMMDD, a list 20251216,20251217 or a range 20251216:20251220.")
     out_dir: Path | None = knob(None, PATH, "The run's own folder, instead of one under OUT_ROOT.", matters=False)
 
     def days(self) -> tuple[str, ...]:

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm import config as c
-from mm.clock import next_day
+from mm.clock import next_day, parse_day
 from mm.errors import UsageError
 from mm.knobs import REQUIRED, Knob, knobs, shown
+from mm.symbols_and_days import day_list
 
 EVERY = [one for group in c.GROUPS for one in knobs(group)]
 BY_NAME = {one.name: one for one in EVERY}
@@ -62,7 +63,7 @@ def test_a_symbol_is_taken_in_any_case():
 )
 def test_days_are_one_a_list_or_a_range(text, days):
     """Both ends of a range belong to it."""
-    assert c.day_list(text) == days
+    assert day_list(text) == days
 
 
 @pytest.mark.parametrize(
@@ -81,13 +82,13 @@ def test_a_range_is_not_longer_than_ten_years():
         read("day", "20251216:99991216")
 
 
-@given(st.dates(min_value=c.parse_day("20000101"), max_value=c.parse_day("20900101")), st.integers(0, 400))
+@given(st.dates(min_value=parse_day("20000101"), max_value=parse_day("20900101")), st.integers(0, 400))
 def test_a_range_is_every_day_between_its_ends(first, count):
     """No day is skipped at a month's or a year's end."""
     days = [first.strftime("%Y%m%d")]
     for _ in range(count):
         days.append(next_day(days[-1]))
-    assert list(c.day_list(f"{days[0]}:{days[-1]}")) == days
+    assert list(day_list(f"{days[0]}:{days[-1]}")) == days
 
 
 def test_a_run_of_several_days_is_named_by_its_ends():

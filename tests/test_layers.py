@@ -22,6 +22,7 @@ LAYERS = [
         "config",
         "console",
         "logs",
+        "many",
         "cli",
         "cli_docs",
         "plugins",
@@ -29,6 +30,7 @@ LAYERS = [
         "run_folder",
         "run_manifest",
         "runs",
+        "symbols_and_days",
     ],
     ["model_maker", "assemble"],
 ]

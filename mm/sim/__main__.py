@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mm.cli import Commands, Program, command
-from mm.config import Source, day_list
+from mm.config import Source
 from mm.console import Console
 from mm.knobs import REQUIRED, Reader, knob, number, one_of, whole
 from mm.sim.flow.scenario import SCENARIOS, Flags, chosen
+from mm.symbols_and_days import day_list
 
 COMMANDS: Commands = {
     "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),

@@ -1,0 +1,80 @@
+"""Several symbols in one command: a process for each, side by side, and one answer."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from mm.console import Console
+from mm.errors import MMError, UsageError
+from mm.knobs import shown
+from mm.logs import write_line
+from mm.run_manifest import SetKnob
+
+
+class SymbolsFailed(MMError):
+    """Some of the symbols came to nothing; the exit code is that of the first."""
+
+    def __init__(self, codes: Mapping[str, int]) -> None:
+        """Name the symbols that failed, and how each ended."""
+        failed = {symbol: code for symbol, code in codes.items() if code}
+        self.exit_code = next(iter(failed.values()))
+        told = ", ".join(f"{symbol} (exit {code})" for symbol, code in failed.items())
+        done = [symbol for symbol, code in codes.items() if not code]
+        kept = f"; {', '.join(done)} are done" if done else ""
+        super().__init__(f"{told} did not succeed{kept}; each one's line is above")
+
+
+def each_symbol(console: Console, symbols: Sequence[str], program: str, settings: Mapping[str, SetKnob]) -> None:
+    """Run the command once for each of *symbols*, as many at once as there are processors.
+
+    What a process says comes with its symbol in front when it ends; with ``--json`` the answers stand under their
+    symbols in one object.
+
+    Raises:
+        UsageError: If one folder was named for them all.
+        SymbolsFailed: If any of them failed; the others' work is kept.
+    """
+    if settings["out_dir"].value is not None:
+        raise UsageError(
+            f"--out-dir (OUT_DIR) is {settings['out_dir'].value}, one folder for {len(symbols)} symbols; "
+            f"leave it out, or give one symbol"
+        )
+    command = [*_words(program), *(["--json"] if console.as_json else [])]
+    for name, one in settings.items():
+        if one.source == "flag" and name != "symbol":
+            command += [one.flag, shown(one.value)]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        ended = list(pool.map(lambda symbol: _run([*command, "--symbol", symbol], symbol), symbols))
+    answers: dict[str, Any] = {}
+    for symbol, done in zip(symbols, ended, strict=True):
+        for stream, text in ((sys.stderr, done.stderr), (None, done.stdout)):
+            for line in text.splitlines():
+                if stream is not None:
+                    write_line(stream, f"{symbol}  {line}")
+                elif console.as_json:
+                    answers[symbol] = json.loads(line)
+                else:
+                    console.say(f"{symbol}  {line}")
+    console.answer({"symbols": answers})
+    codes = {symbol: done.returncode for symbol, done in zip(symbols, ended, strict=True)}
+    if any(codes.values()):
+        raise SymbolsFailed(codes)
+
+
+def _words(program: str) -> list[str]:
+    """Return what to call for the same command: ``mm backtest`` and ``python -m mm.runner_backtest`` alike."""
+    first, *rest = program.split()
+    if first == "python":
+        return [sys.executable, *rest]
+    return [sys.executable, "-m", "mm", *rest]
+
+
+def _run(command: Sequence[str], symbol: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "SYMBOL": symbol}
+    return subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )

@@ -1,0 +1,74 @@
+"""Several symbols in one command: a process for each."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from mm.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two symbols with a simulated day each."""
+    root = tmp_path_factory.mktemp("many")
+    for symbol, seed in (("AAAUSDT", "1"), ("BBBUSDT", "2")):
+        day = ["--symbol", symbol, "--day", "20260105", "--data-root", str(root / "data")]
+        assert call("sim", "day", *day, "--hours", "0.05", "--seed", seed).exit_code == 0
+    return root
+
+
+def call(*words):
+    return CliRunner().invoke(main, words)
+
+
+def backtest(folder, symbols, *more):
+    where = ["--data-root", str(folder / "data"), "--out-root", str(folder / "out")]
+    return call("backtest", "--symbol", symbols, "--day", "20260105", *where, *more)
+
+
+def test_each_symbol_is_a_run_of_its_own(folder):
+    """The two folders hold what two commands would have left: the digests are equal."""
+    both = backtest(folder, "aaausdt,bbbusdt", "--json", "--run-id", "both", "--seed", "3")
+    assert both.exit_code == 0, both.output
+    answers = json.loads(both.stdout)["symbols"]
+    assert list(answers) == ["AAAUSDT", "BBBUSDT"]
+    for symbol, answer in answers.items():
+        alone = json.loads(backtest(folder, symbol, "--json", "--run-id", "alone", "--seed", "3").stdout)
+        assert {**answer, "path": ""} == {**alone, "path": ""}
+        place = folder / "out" / "backtest" / symbol
+        runs = [place / f"20260105_{name}" / "run_manifest.json" for name in ("both", "alone")]
+        first, second = (json.loads(path.read_text(encoding="utf-8")) for path in runs)
+        assert first["digest"] == second["digest"]
+        assert first["symbol"] == symbol
+
+
+def test_what_a_symbol_says_has_its_name_in_front(folder):
+    """On a terminal two tables would be one riddle."""
+    lines = backtest(folder, "BBBUSDT,AAAUSDT").stdout.splitlines()
+    assert {line.split()[0] for line in lines} == {"AAAUSDT", "BBBUSDT"}
+    assert lines[0].startswith("BBBUSDT  ")
+
+
+def test_one_that_fails_leaves_the_others_done(folder):
+    """Its exit code is the command's, and the line says who failed and who is done."""
+    answer = backtest(folder, "AAAUSDT,CCCUSDT", "--run-id", "half")
+    assert answer.exit_code == 3
+    assert "CCCUSDT  error: no day folder" in answer.stderr
+    assert answer.stderr.splitlines()[-1].startswith("error: CCCUSDT (exit 3) did not succeed; AAAUSDT are done")
+    assert (folder / "out" / "backtest" / "AAAUSDT" / "20260105_half" / "run_manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("symbols", "more", "told"),
+    [
+        ("AAAUSDT,BBBUSDT", ["--out-dir", "one"], "one folder for 2 symbols"),
+        ("AAAUSDT,aaausdt", [], "symbols that differ"),
+        ("AAAUSDT,", [], "a symbol such as BTCUSDT"),
+    ],
+)
+def test_a_list_that_makes_no_sense_is_refused(folder, symbols, more, told):
+    """Before anything runs."""
+    answer = backtest(folder, symbols, *more)
+    assert answer.exit_code == 2
+    assert told in answer.stderr

@@ -8,6 +8,7 @@ expires. Every step leaves rows in the order log (`mm.sim.matching.order_log`).
 """
 
 from collections.abc import Iterable, Sequence
+from operator import index
 
 from mm.sim.matching.order_log import (
     COMMAND,
@@ -49,7 +50,7 @@ class PlainMatching(PlainBook):
     """One symbol's matching engine: commands in, rows of the order log out.
 
     Prices are whole ticks, quantities whole lots, instants µs that never fall, sides +1 (buy) and -1 (sell). An
-    argument out of range raises ValueError and changes nothing.
+    argument out of range raises ValueError, a fraction TypeError, and neither changes anything.
 
     Args:
         first_order_id: The id before that of the first order, 0 or more.
@@ -89,11 +90,9 @@ class PlainMatching(PlainBook):
                 is left expire; FOK is filled whole or not at all.
             stp: What happens when it meets an order of its own account.
         """
-        _within("account", account, 0, _MOST)
-        checked_side(side)
-        _check_terms(ticks, lots, kind, stp)
+        order = Order(0, _within("account", account, 0, _MOST), checked_side(side), *_terms(ticks, lots, kind, stp))
         self._advance(us)
-        return self._submit(Order(0, account, side, ticks, lots), kind, stp)
+        return self._submit(order, kind, stp)
 
     def cancel(self, us: int, order_id: int) -> int:
         """Take a resting order from the book and return the lots that were left of it; 0 if no such order rests."""
@@ -107,7 +106,7 @@ class PlainMatching(PlainBook):
         Raises:
             ValueError: Also if *lots* are not below what is left of it.
         """
-        _within("lots", lots, 1, MOST_LOTS)
+        lots = _within("lots", lots, 1, MOST_LOTS)
         order = self._resting.get(order_id)
         if order and lots >= order.lots:
             raise ValueError(f"lots {lots} are not below the {order.lots} that are left of order {order_id}")
@@ -121,13 +120,13 @@ class PlainMatching(PlainBook):
             The new order's id; WOULD_CROSS, and the old one stays cancelled; 0 if no such order rests, and then
             nothing was sent.
         """
-        _check_terms(ticks, lots, kind, stp)
+        terms = _terms(ticks, lots, kind, stp)
         self._advance(us)
         order = self._resting.get(order_id)
         if not order:
             return 0
         self._cancel(order)
-        return self._submit(Order(0, order.account, order.side, ticks, lots), kind, stp)
+        return self._submit(Order(0, order.account, order.side, *terms), kind, stp)
 
     def run(self, commands: Iterable[Sequence[int]]) -> None:
         """Do many commands: rows of whole numbers named by `COMMAND`.
@@ -285,16 +284,17 @@ class PlainMatching(PlainBook):
 
 
 def _within(name: str, value: int, least: int, most: int) -> int:
-    if not least <= value <= most:
+    if not least <= index(value) <= most:
         raise ValueError(f"{name} {value} is not within {least} to {most}")
-    return value
+    return index(value)
 
 
-def _check_terms(ticks: int, lots: int, kind: int, stp: int) -> None:
+def _terms(ticks: int, lots: int, kind: int, stp: int) -> tuple[int, int]:
+    """Return price and quantity of an order, which fit its kind."""
     _within("kind", kind, LIMIT, MARKET)
     _within("stp", stp, STP_NONE, STP_DECREMENT)
     if kind == MARKET:
-        _within("ticks of a MARKET order", ticks, 0, 0)
+        ticks = _within("ticks of a MARKET order", ticks, 0, 0)
     else:
-        _within("ticks", ticks, 1, MOST_TICKS)
-    _within("lots", lots, 1, MOST_LOTS)
+        ticks = _within("ticks", ticks, 1, MOST_TICKS)
+    return ticks, _within("lots", lots, 1, MOST_LOTS)

@@ -4,6 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
+from operator import index
 
 
 @dataclass(slots=True)
@@ -126,6 +127,6 @@ class PlainBook:
 
 def checked_side(side: int) -> int:
     """Return *side*; raises ValueError where it is neither +1 nor -1."""
-    if side not in (+1, -1):
+    if index(side) not in (+1, -1):
         raise ValueError(f"side {side} is neither +1 (buy) nor -1 (sell)")
-    return side
+    return index(side)

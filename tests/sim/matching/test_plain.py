@@ -350,6 +350,14 @@ def test_an_argument_out_of_range_changes_nothing(asks, name, value):
     assert asks.cancel(10, 1) == 5
 
 
+@pytest.mark.parametrize("name", GOOD)
+def test_a_fraction_is_refused_whatever_its_value(asks, name):
+    """Units are whole; 101.0 is somebody's mistake."""
+    with pytest.raises(TypeError):
+        asks.submit(**GOOD | {name: float(GOOD[name])})
+    assert (told(asks), asks.last_order_id) == ([], 3)
+
+
 def test_a_market_order_names_no_price(asks):
     """A price that would be passed over is a mistake."""
     with pytest.raises(ValueError, match="ticks"):

@@ -36,7 +36,7 @@ docs: install    ## Generate docs/configuration.md
 	$(RUN) -m mm.cli_docs > docs/configuration.md
 
 bench: install   ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest
-	$(RUN) -m mm.bench
+	$(RUN) -m mm.bench engine matching parse startup wire
 
 clean:           ## Remove what was built
 	rm -rf build $(VENV) *.egg-info

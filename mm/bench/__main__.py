@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import mm
-from mm.bench import engine, parse, startup, wire
+from mm.bench import engine, matching, parse, startup, wire
 from mm.bench.turns import Measured
 from mm.bench.yardstick import NO_EVENTS, QUOTE_QTY, Bench, Yardstick, recorded
 from mm.cli import command
@@ -25,7 +25,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measured]] = {
     "parse": parse.measure,
     "startup": startup.measure,
 }
-DAYLESS: dict[str, Callable[[int], Measured]] = {"wire": wire.measure}
+DAYLESS: dict[str, Callable[[int], Measured]] = {"matching": matching.measure, "wire": wire.measure}
 """Measurements that need no day; they are told the turns."""
 ANSWER = "bench.json"
 
@@ -62,7 +62,7 @@ class Settings(Results):
     arguments=[click.Argument(["names"], nargs=-1, type=click.Choice([*MEASUREMENTS, *DAYLESS]), metavar="[NAME]...")],
 )
 def main(console: Console, settings: Settings, names: tuple[str, ...]) -> None:
-    """Measure NAME (engine, parse, startup, which are also those without one; wire): medians of fresh processes.
+    """Measure NAME (engine, parse, startup, which are also those without one; matching, wire): medians of fresh processes.
 
     A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
     """

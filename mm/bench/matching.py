@@ -1,0 +1,202 @@
+"""The matching core: orders a second, what one order takes, how often the plain twin's pace, and its memory.
+
+``python -m mm.bench.matching COMMANDS [ROUNDS]`` is what a turn runs: it makes that many commands, plays them, ROUNDS
+times again in the same book for its memory, and prints one JSON object.
+"""
+
+import json
+import re
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mm.bench.turns import PYTHON, Measured, Row, run
+
+COMMANDS, ROUNDS = 1_000_000, 10
+AT_ONCE = 10_000  # commands between two looks at the log
+TWIN, CALLS = 100_000, 200_000  # commands that the twin, and Python's calls, are measured on
+# The market: cancels come after this many commands on average, so some 20,000 orders rest; one limit order in six
+# trades, for the mid walks through those that stay, and aggressive orders are small.
+LIMITS, CANCELS, TAKES = 0.45, 0.45, 0.10
+LIFETIME = 50_000
+ACCOUNTS = 50
+
+
+def measure(turns: int) -> Measured:
+    """Measure it in *turns* fresh processes."""
+    command = [*PYTHON, "mm.bench.matching", str(COMMANDS), str(ROUNDS)]
+    said = [run(command).said for _ in range(turns)]
+
+    def told(name: str, key: str, against: str = "", other: str = "", aim: str = "") -> Row:
+        theirs = [one[other] for one in said] if other else []
+        return Row(name, "MB" if key.endswith("mb") else "ns", [one[key] for one in said], against, theirs, aim)
+
+    rows = [
+        told("an order, of a million through run()", "run_ns", "plain twin", "twin_ns", "20"),
+        told("the same, log not kept", "silent_run_ns", "plain twin", "silent_twin_ns"),
+        told("one order in process, median", "median_ns", "the clock", "clock_ns", "under 1,000 ns"),
+        told("one order in process, p99", "p99_ns", aim="under 10,000 ns"),
+        told("submit() from Python, median", "call_median_ns", "the clock", "call_clock_ns"),
+        told("submit() from Python, p99", "call_p99_ns"),
+        told(f"memory after {ROUNDS * COMMANDS:,} orders", "after_mb", "before", "before_mb", "1"),
+    ]
+    last = said[-1]
+    facts = {key: last[key] for key in ("commands", "resting", "levels", "trades", "log rows")}
+    facts["orders a second"] = round(1e9 / statistics.median(one["run_ns"] for one in said))
+    notes = [
+        "run() and the twin are told by processor time, with taking their logs",
+        "what one order took has the clock in it, which is told beside it",
+    ]
+    return Measured(rows, facts, notes)
+
+
+def market(count: int, seed: int = 1) -> Any:
+    """Return *count* commands for `Matching.run`, whose ids are those of a book that begins with order 1.
+
+    Limit orders lie around a mid that walks, exponentially far; each is cancelled after an exponential time, if it is
+    still there; a tenth of all are market orders. Behind the last command nothing rests.
+    """
+    import numpy as np
+
+    from mm.sim.matching.order_log import MARKET, OP_CANCEL, OP_SUBMIT
+
+    random = np.random.default_rng(seed)
+    placed = int(count * LIMITS)
+    sent = count - placed
+    takes = np.zeros(sent, bool)
+    takes[random.permutation(sent)[placed:]] = True
+    at = np.arange(sent) * (count / sent)
+    gone = at[~takes] + random.exponential(LIFETIME, placed)
+    side = random.choice(np.array([-1, 1]), sent)
+    mid = 1_000_000 + np.cumsum(random.normal(0, 0.05, sent))
+    rows = np.zeros((count, 8), np.int64)
+    rows[:sent, 1] = OP_SUBMIT
+    rows[:sent, 2] = 1_000 + random.integers(0, ACCOUNTS, sent)
+    rows[:sent, 3] = side
+    rows[:sent, 4] = np.where(takes, 0, mid - side * (0.5 + random.exponential(40.0, sent)))
+    rows[:sent, 5] = random.integers(1, np.where(takes, 20, 100))
+    rows[:sent, 6] = np.where(takes, MARKET, 0)
+    rows[sent:, 1] = OP_CANCEL
+    rows[sent:, 7] = 1 + np.flatnonzero(~takes)
+    rows = rows[np.argsort(np.concatenate((at, gone)), kind="stable")]
+    rows[:, 0] = np.arange(count)
+    return rows
+
+
+def main(commands: str, rounds: str = str(ROUNDS)) -> None:
+    """Play the market in every way that is measured, and print what each took."""
+    rows = market(int(commands))
+    print(json.dumps({**_memory(rows, int(rounds)), **_pace(rows), **_in_process(rows), **_from_python(rows)}))
+
+
+def _memory(rows: Any, rounds: int) -> dict[str, Any]:
+    """Play the market *rounds* times again in one book, and look at memory behind the first and the last time."""
+    from mm.sim.matching._core import Matching
+
+    matching = Matching()
+    _drained(matching, rows)
+    before_mb = _resident_mb()
+    for turn in range(1, rounds + 1):
+        _drained(matching, rows, turn)
+    return {"before_mb": before_mb, "after_mb": _resident_mb()}
+
+
+def _pace(rows: Any) -> dict[str, Any]:
+    """Play the market through `run`, with its log and without, and its beginning with the twin."""
+    from mm.sim.matching._core import Matching
+    from mm.sim.matching.plain import PlainMatching
+
+    found: dict[str, Any] = {"commands": len(rows)}
+    for prefix, log in (("", True), ("silent_", False)):
+        matching, twin = Matching(log=log), PlainMatching(log=log)
+        began = time.process_time_ns()
+        logged = _drained(matching, rows)
+        found[f"{prefix}run_ns"] = (time.process_time_ns() - began) / len(rows)
+        beginning = rows[:TWIN].tolist()
+        began = time.process_time_ns()
+        for at in range(0, len(beginning), AT_ONCE):
+            twin.run(beginning[at : at + AT_ONCE])
+            twin.take_log()
+        found[f"{prefix}twin_ns"] = (time.process_time_ns() - began) / len(beginning)
+        if log:
+            found |= {"trades": matching.last_trade_id, "log rows": logged}
+    half = Matching(log=False)
+    half.run(rows[: len(rows) // 2])
+    levels = sum(len(half.depth(side, None)) for side in (1, -1))
+    return {**found, "resting": half.resting, "levels": levels}
+
+
+def _in_process(rows: Any) -> dict[str, Any]:
+    """Play the market with a clock around every command."""
+    import numpy as np
+
+    from mm.bench._clocked import clock_alone, clocked
+    from mm.sim.matching._core import Matching
+
+    took_ns = np.empty(len(rows), np.int64)
+    clock_alone(took_ns)
+    clock_ns = float(np.median(took_ns))
+    matching = Matching()
+    for at in range(0, len(rows), AT_ONCE):
+        clocked(matching, rows[at : at + AT_ONCE], took_ns[at : at + AT_ONCE])
+        matching.take_log()
+    median_ns, p99_ns = np.quantile(took_ns, (0.5, 0.99)).tolist()
+    return {"clock_ns": clock_ns, "median_ns": median_ns, "p99_ns": p99_ns}
+
+
+def _from_python(rows: Any) -> dict[str, Any]:
+    """Play the market's beginning call by call, with a clock around each `submit`."""
+    from mm.sim.matching._core import Matching
+    from mm.sim.matching.order_log import OP_SUBMIT
+
+    matching, clock = Matching(), time.perf_counter_ns
+    took_ns, empty_ns = [], []
+    for us, op, account, side, ticks, lots, kind, arg in rows[:CALLS].tolist():
+        if op == OP_SUBMIT:
+            began = clock()
+            matching.submit(us, account, side, ticks, lots, kind)
+            took_ns.append(clock() - began)
+            began = clock()
+            empty_ns.append(clock() - began)
+        else:
+            matching.cancel(us, arg)
+        if us % 1_000 == 0:
+            matching.take_log()
+    cuts = statistics.quantiles(took_ns, n=100)
+    return {"call_clock_ns": statistics.median(empty_ns), "call_median_ns": cuts[49], "call_p99_ns": cuts[98]}
+
+
+def _drained(matching: Any, rows: Any, turn: int = 0) -> int:
+    """Play the market, taking the log as it goes, and return how many rows of log there were.
+
+    Args:
+        matching: The book.
+        rows: The market's commands.
+        turn: How often the book has had it before; ids and instants go on from there.
+    """
+    from mm.sim.matching.order_log import OP_CANCEL, OP_SUBMIT
+
+    us, orders = turn * len(rows), turn * int((rows[:, 1] == OP_SUBMIT).sum())
+    logged = 0
+    for at in range(0, len(rows), AT_ONCE):
+        some = rows[at : at + AT_ONCE]
+        if turn:
+            some = some.copy()
+            some[:, 0] += us
+            some[some[:, 1] == OP_CANCEL, 7] += orders
+        matching.run(some)
+        logged += len(matching.take_log())
+    return logged
+
+
+def _resident_mb() -> float:
+    """Return what this process holds in memory now, 0 where the system does not say."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else 0.0
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

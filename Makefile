@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := pyproject.toml $(shell find mm -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: help install build demo test lint docs bench clean
+.PHONY: help install build demo test lint docs bench coverage clean
 
 help:            ## What there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -37,6 +37,9 @@ docs: install    ## Generate docs/configuration.md
 
 bench: install   ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest
 	$(RUN) -m mm.bench engine matching parse startup wire
+
+coverage: install  ## Bias, efficiency and coverage of the calibration on days of known truth; minutes
+	$(RUN) -m mm.bench calibration --full
 
 clean:           ## Remove what was built
 	rm -rf build $(VENV) *.egg-info

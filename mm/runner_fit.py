@@ -1,5 +1,6 @@
 """``mm fit``: a table of points to A and k, on stdout."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from mm.errors import FitError
 )
 def main(console: Console, fit: Fit, points: Path) -> None:
     """Fit λ(δ) = A·exp(-k·δ) to POINTS.csv: columns delta_ticks, exposure_s, fills, perhaps side and block."""
+    from mm.calibration.nested import shared_fills
     from mm.calibration.points import read_points
     from mm.calibration.poisson_fit import fit_poisson
 
@@ -27,6 +29,9 @@ def main(console: Console, fit: Fit, points: Path) -> None:
         min_usable_deltas=fit.min_usable_deltas,
         max_delta_ticks=fit.max_delta_ticks,
     )
+    note = shared_fills(points)
+    if note:
+        found = replace(found, warnings=(*found.warnings, note))
     console.say(found.summary())
     console.answer({**found.to_json(), "path": str(points.resolve())})
     if not found.usable:

@@ -60,3 +60,13 @@ def test_the_module_of_the_fit_is_the_same_command(tmp_path):
     done = run_python("-m", "mm.calibration.poisson_fit", "points.csv", "--json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == json.loads(call("points.csv", "--json").stdout)
+
+
+@pytest.mark.parametrize(
+    ("beside", "warned"), [('{"method": "marks"}', True), ('{"method": "ladder"}', False), ("[]", False), ("{", False)]
+)
+def test_the_cumulative_points_of_marks_are_warned_of(tmp_path, beside, warned):
+    """Their rows share orders; the fit beside them in the run folder tells, and nothing else can."""
+    (tmp_path / "poisson_fit.json").write_text(beside)
+    warnings = json.loads(call("points.csv", "--json").stdout)["warnings"]
+    assert any("count an order at every distance" in text for text in warnings) == warned

@@ -1,4 +1,4 @@
-"""``mm bench``: the project's own measurements, as ratios in one run."""
+"""``mm bench``: the project's own measurements: speed as ratios in one run, calibration against known truths."""
 # ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import mm
-from mm.bench import engine, matching, parse, startup, wire
+from mm.bench import calibration, engine, matching, parse, startup, wire
 from mm.bench.turns import Measured
 from mm.bench.yardstick import NO_EVENTS, QUOTE_QTY, Bench, Yardstick, recorded
 from mm.cli import command
@@ -27,6 +27,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measured]] = {
 }
 DAYLESS: dict[str, Callable[[int], Measured]] = {"matching": matching.measure, "wire": wire.measure}
 """Measurements that need no day; they are told the turns."""
+CALIBRATION = "calibration"
 ANSWER = "bench.json"
 
 
@@ -59,12 +60,18 @@ class Settings(Results):
 
 @command(
     Settings,
-    arguments=[click.Argument(["names"], nargs=-1, type=click.Choice([*MEASUREMENTS, *DAYLESS]), metavar="[NAME]...")],
+    arguments=[
+        click.Argument(
+            ["names"], nargs=-1, type=click.Choice([*MEASUREMENTS, *DAYLESS, CALIBRATION]), metavar="[NAME]..."
+        ),
+        click.Option(["--full"], is_flag=True, help="Calibration: 2,000 days of each kind, minutes on two processors."),
+    ],
 )
-def main(console: Console, settings: Settings, names: tuple[str, ...]) -> None:
-    """Measure NAME (engine, parse, startup, which are also those without one; matching, wire): medians of fresh processes.
+def main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
+    """Measure NAME: speed (engine, parse, startup; these three without one; matching, wire), or calibration on simulated days.
 
     A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
+    Calibration holds bias, efficiency and coverage against their bars; its numbers depend on no machine.
     """
     found: dict[str, Any] = {}
     answer: dict[str, Any] = {"turns": settings.bench_turns}
@@ -75,7 +82,13 @@ def main(console: Console, settings: Settings, names: tuple[str, ...]) -> None:
         console.say(f"{day.symbol} {day.day}, medians of {bench.turns} turns; a ratio above 1 is ours")
         answer |= {"day": f"{day.symbol}/{day.day}"}
     for name in dict.fromkeys(names or MEASUREMENTS):
-        measured = MEASUREMENTS[name](bench) if name in timed else DAYLESS[name](settings.bench_turns)
+        measured = (
+            MEASUREMENTS[name](bench)
+            if name in timed
+            else DAYLESS[name](settings.bench_turns)
+            if name in DAYLESS
+            else calibration.measure(console, full=full)
+        )
         for line in ["", *measured.lines(name)]:
             console.say(line)
         found[name] = measured.to_json()

@@ -8,7 +8,7 @@ from fit_tables import S1, S2, Raw, columns, random_raw
 from scipy.stats import chi2, poisson
 
 from mm.calibration.estimators import Estimate, likelihood_peak, maximum_likelihood
-from mm.calibration.goodness import curvature_p, dispersion, goodness, sides_p
+from mm.calibration.goodness import _hosts, curvature_p, dispersion, goodness, sides_p
 from mm.calibration.points import Points
 from mm.calibration.sample import Sample
 
@@ -96,6 +96,29 @@ def test_dispersion_is_one_for_poisson_counts_and_large_for_bursts():
         halves = Points.of(*(np.tile(column, 2) for column in (delta, exposure / 2, fills / 2, side, block)))
         assert dispersion(Sample.of(halves), found) == pytest.approx(whole)
     assert dispersion(Sample.of(points.where([0, 1])), found) is None
+
+
+def test_one_fill_where_none_should_be_is_not_all_there_is():
+    """A count of 1 against an expected 1e-9 would be 1e9; it joins its neighbour, and else nothing changes."""
+    delta, exposure = np.tile(np.arange(1, 31.0), 12), np.full(360, 300.0)
+    fills = np.random.default_rng(1).poisson(300 * 0.5 * np.exp(-delta)).astype(float)
+    block = np.repeat(np.arange(12), 30)
+    found = maximum_likelihood(Raw.of(delta, exposure, fills).table)
+    expected = exposure * found.A * np.exp(-found.k * delta)
+    plain = dispersion(Sample.of(Points.of(delta, exposure, fills, block=block)), found)
+    assert plain == pytest.approx(((fills - expected) ** 2 / expected).sum() / 358, rel=0.02)
+    fills[29] += 1
+    struck = dispersion(Sample.of(Points.of(delta, exposure, fills, block=block)), found)
+    assert ((fills - expected) ** 2 / expected).sum() / 358 > 1e6
+    assert plain < struck < plain + 1
+
+
+def test_poor_cells_join_the_nearest_rich_one_of_their_block_and_side():
+    """Before it, else after it; where a block and side has none, they are counted together."""
+    stretch = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])
+    rich = np.array([0, 1, 0, 0, 0, 0, 0, 0, 1], bool)
+    assert _hosts(stretch, rich).tolist() == [1, 1, 1, 1, 4, 4, 4, 8, 8]
+    assert _hosts(stretch, np.zeros(9, bool)).tolist() == [0, 0, 0, 0, 4, 4, 4, 7, 7]
 
 
 def test_sides_are_compared_by_their_likelihoods():

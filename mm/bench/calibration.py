@@ -1,0 +1,255 @@
+"""``mm bench calibration``: bias, efficiency and coverage on days whose truth is known, held against the bars."""
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.bench.studies import COLUMNS, FEW, STUDIES
+from mm.console import Console
+
+SEED = 20_260_105
+CHUNK = 20  # days that one process takes at a time
+ERRORS = 3.0  # so far a figure may be from its bar by chance
+COVER = {"cover_k": "k in 95 %", "cover_A": "A in 95 %", "cover_k_block": "k by blocks", "cover_A_block": "A by blocks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A mean over days, and its standard error; NaN where it cannot be told."""
+
+    value: float
+    se: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How one way to calibrate fared over the days of a study.
+
+    Attributes:
+        name: The way.
+        days: Days with a usable fit.
+        unusable: The others.
+        fills: Mean number of fills that it counted.
+        sd_k: Standard deviation of k, as a share of the true one.
+        figures: By column of `COLUMNS`: bias as a share, coverage as a share of the days.
+    """
+
+    name: str
+    days: int
+    unusable: int
+    fills: float
+    sd_k: float
+    figures: dict[str, Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a figure has to be.
+
+    Attributes:
+        study: Where it comes from.
+        name: Which figure.
+        figure: Its value and standard error.
+        low: The least that is allowed.
+        high: The most.
+    """
+
+    study: str
+    name: str
+    figure: Figure
+    low: float
+    high: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the figure lies within."""
+        return self.low <= self.figure.value <= self.high
+
+    def possible(self, errors: float) -> bool:
+        """Whether the truth may lie within, so many standard errors from the figure."""
+        reach = errors * self.figure.se
+        return self.low - reach <= self.figure.value <= self.high + reach
+
+    @property
+    def verdict(self) -> str:
+        """``met``, ``MISSED``, or ``open`` where more days would have to decide."""
+        return "met" if self.met else "open" if self.possible(ERRORS) else "MISSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the studies found.
+
+    Attributes:
+        form: ``quick`` or ``full``.
+        studies: The lines of each.
+        bars: What they are held against.
+        seconds: How long each study took, and one fit in ms.
+    """
+
+    form: str
+    studies: dict[str, list[Line]]
+    bars: list[Bar]
+    seconds: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        studies = {name: [_plain(asdict(line)) for line in lines] for name, lines in self.studies.items()}
+        bars = [{**_plain(asdict(bar)), "verdict": bar.verdict} for bar in self.bars]
+        return {"form": self.form, "studies": studies, "bars": bars, "seconds": self.seconds}
+
+    def lines(self, name: str) -> list[str]:
+        """Return all of it as text."""
+        text = [f"{name}, {self.form} form: means over days ± their standard errors"]
+        for study, lines in self.studies.items():
+            text += ["", f"{study}: {STUDIES[study].title}; {lines[0].days + lines[0].unusable:,} of them"]
+            shown = [key for key in COVER if any(math.isfinite(line.figures[key].value) for line in lines)]
+            heads = "".join(f"{COVER[key]:>16}" for key in shown)
+            text.append(f"  {'':<30}{'fills':>7}{'bias k':>16}{'bias A':>16}{'sd k':>8}{heads}")
+            text += [_text(line, shown) for line in lines]
+        text += ["", f"{'bar':<56}{'found':>16}   {'wanted':<16}"]
+        text += [_told(bar) for bar in self.bars]
+        text.append("seconds: " + ", ".join(f"{key} {value:.3g}" for key, value in self.seconds.items()))
+        return text
+
+
+def measure(
+    console: Console, *, full: bool, names: Sequence[str] = tuple(STUDIES), workers: int | None = None
+) -> Found:
+    """Repeat the studies, over the processors there are, and hold them against their bars.
+
+    Args:
+        console: Where progress is told.
+        full: All days; False takes a few, whose figures are rough.
+        names: The studies.
+        workers: How many processes share the days; None for as many as there are processors.
+    """
+    studies: dict[str, list[Line]] = {}
+    seconds: dict[str, float] = {"one fit, ms": round(1000 * one_fit_s(), 3)}
+    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+        for name in names:
+            began = time.perf_counter()
+            days = STUDIES[name].full if full else STUDIES[name].quick
+            starts = range(0, days, CHUNK)
+            stops = [min(at + CHUNK, days) for at in starts]
+            chunks = []
+            with console.progress(name, days) as step:
+                for chunk in pool.map(_chunk, [name] * len(starts), starts, stops):
+                    chunks.append(chunk)
+                    step(CHUNK)
+            studies[name] = summarised(chunks)
+            seconds[name] = round(time.perf_counter() - began, 1)
+    return Found("full" if full else "quick", studies, held(studies), seconds)
+
+
+def summarised(chunks: Sequence[dict[str, NDArray[np.float64]]]) -> list[Line]:
+    """Return the lines of days in the order in which they were drawn."""
+    lines = []
+    for name in chunks[0]:
+        days = np.concatenate([chunk[name] for chunk in chunks])
+        usable = days[np.isfinite(days[:, 0])]
+        figures = {key: _figure(usable[:, at]) for at, key in enumerate(COLUMNS)}
+        fills = figures.pop("fills").value
+        sd_k = float(usable[:, 0].std(ddof=1)) if len(usable) > 1 else math.nan
+        lines.append(Line(name, len(usable), len(days) - len(usable), fills, sd_k, figures))
+    return lines
+
+
+def held(studies: dict[str, list[Line]]) -> list[Bar]:
+    """Return the figures that have a bar, of the studies that there are."""
+    by_name = {(study, line.name): line for study, lines in studies.items() for line in lines}
+    bars = []
+    for (study, name), keys, low, high in WANTED:
+        line = by_name.get((study, name))
+        bars += [Bar(study, f"{name}: {_KEYS[key]}", line.figures[key], low, high) for key in keys if line]
+    for study, others in (("steady", ("ladder, first fill", "ladder, all fills")), ("tape", ("ladder",))):
+        for other in others:
+            marks, ladder = by_name.get((study, "marks")), by_name.get((study, other))
+            if marks and ladder:
+                name = f"variance of k, marks over {other}"
+                bars.append(Bar(study, name, _variance_ratio(marks, ladder), 0.0, 0.2))
+    return bars
+
+
+_BOTH, _BLOCKS = ("cover_k", "cover_A"), ("cover_k_block", "cover_A_block")
+_KEYS = {**COVER, "bias_k": "bias of k", "bias_A": "bias of A"}
+WANTED: list[tuple[tuple[str, str], tuple[str, ...], float, float]] = [
+    *((("steady", name), _BOTH, 0.935, 0.965) for name in ("marks", "ladder, first fill", "ladder, all fills")),
+    (("steady", "fixed"), _BLOCKS, 0.925, 0.965),
+    *((("mixed", name), _BLOCKS, 0.925, 0.965) for name in ("marks", "ladder, all fills", "fixed")),
+    *((("few", f"{shown}, 200 fills, MLE"), ("bias_k", "bias_A"), -0.01, 0.01) for shown in ("marks", "ladder")),
+    *((("few", f"{s}, {n} fills, Firth"), ("bias_k",), -0.015, 0.015) for s in ("marks", "ladder") for n in FEW),
+    *((("tape", name), _BOTH, 0.935, 0.965) for name in ("marks", "ladder")),
+    (("tape", "fixed"), _BLOCKS, 0.925, 0.965),
+    *((("loop", side), _BOTH, 0.935, 0.965) for side in ("bid", "ask")),
+]
+
+
+def one_fit_s(repeats: int = 200) -> float:
+    """Return the processor seconds of one whole fit, intervals and tests included, of a ladder's table."""
+    from mm.bench import truth
+    from mm.calibration.poisson_fit import fit_poisson
+
+    day = truth.few(truth.Truth(), "ladder", 200, np.random.default_rng(SEED))
+    fit_poisson(day)
+    began = time.process_time()
+    for _ in range(repeats):
+        fit_poisson(day)
+    return (time.process_time() - began) / repeats
+
+
+def _chunk(name: str, start: int, stop: int) -> dict[str, NDArray[np.float64]]:
+    """Return the days *start* to *stop* of a study, by name of the way to calibrate."""
+    days = [STUDIES[name].one(SEED + at) for at in range(start, stop)]
+    return {way: np.array([day[way] for day in days]) for way in days[0]}
+
+
+def _figure(values: NDArray[np.float64]) -> Figure:
+    """Return mean and standard error; of shares that are all 0 or 1, that of one exception."""
+    known = values[np.isfinite(values)]
+    if known.size < 2:
+        return Figure(math.nan, math.nan)
+    least = math.sqrt(known.size - 1) / known.size if set(known.tolist()) <= {0.0, 1.0} else 0.0
+    return Figure(float(known.mean()), max(float(known.std(ddof=1)), least) / math.sqrt(known.size))
+
+
+def _variance_ratio(marks: Line, ladder: Line) -> Figure:
+    """Return the ratio of two variances; its error as if both were of independent normal draws."""
+    ratio = (marks.sd_k / ladder.sd_k) ** 2
+    return Figure(ratio, ratio * math.sqrt(2 / marks.days + 2 / ladder.days))
+
+
+def _text(line: Line, shown: Sequence[str]) -> str:
+    """Return one line of a study as text."""
+    biases = "".join(f"{_percent(line.figures[key]):>16}" for key in ("bias_k", "bias_A"))
+    covers = "".join(f"{_share(line.figures[key]):>16}" for key in shown)
+    gone = f"   {line.unusable} not usable" if line.unusable else ""
+    return f"  {line.name:<30}{line.fills:>7.0f}{biases}{line.sd_k:>8.3f}{covers}{gone}".rstrip()
+
+
+def _told(bar: Bar) -> str:
+    share = _percent if "bias" in bar.name else _share
+    wanted = f"{100 * bar.low:g} to {100 * bar.high:g} %" if "bias" in bar.name else f"{bar.low:g} to {bar.high:g}"
+    return f"{bar.study + ', ' + bar.name:<56}{share(bar.figure):>16}   {wanted:<16}{bar.verdict}"
+
+
+def _percent(figure: Figure) -> str:
+    return f"{100 * figure.value:+.2f} ± {100 * figure.se:.2f} %" if math.isfinite(figure.value) else ""
+
+
+def _share(figure: Figure) -> str:
+    return f"{figure.value:.4f} ± {figure.se:.4f}" if math.isfinite(figure.value) else ""
+
+
+def _plain(value: Any) -> Any:
+    """Return *value* as JSON can hold it."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,141 @@
+"""What is repeated day after day to see whether calibration can be believed: one function a study, one call a day.
+
+Each returns, by name of a way to calibrate, how far A and k came out from the truth and whether each interval held it.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mm.bench import loop, truth
+from mm.bench.truth import Truth
+
+COLUMNS = ("bias_k", "bias_A", "cover_k", "cover_A", "cover_k_block", "cover_A_block", "fills")
+Seen = tuple[float, ...]
+Day = dict[str, Seen]
+
+STEADY, MIXED = Truth(), Truth(mixing=0.5)
+FEW = (20, 50, 200)  # expected fills
+ABSENT: Seen = (math.nan,) * len(COLUMNS)
+SIDES = loop.Sides()
+SAME_TAPE = 20  # days of the closed loop that share a book; what is drawn is the fills
+
+
+def steady(seed: int) -> Day:
+    """Draw a day of a steady rate, and calibrate it in every way."""
+    return _day_of_tables(STEADY, seed)
+
+
+def mixed(seed: int) -> Day:
+    """Draw a day whose rate is gamma distributed over its blocks."""
+    return _day_of_tables(MIXED, seed)
+
+
+def few(seed: int) -> Day:
+    """Draw tables of few fills; the bare estimates, which have no intervals."""
+    from mm.calibration.estimators import Estimate, firth, log_linear, maximum_likelihood
+    from mm.calibration.likelihood import Table
+
+    rng = np.random.default_rng(seed)
+    fitters = {"MLE": maximum_likelihood, "Firth": firth, "log-linear": log_linear}
+    day = {}
+    for shown, names in (("marks", ("MLE", "Firth")), ("ladder", ("MLE", "Firth", "log-linear"))):
+        for n_fills in FEW:
+            columns = truth.few(STEADY, shown, n_fills, rng)
+            table = Table.of(*(np.asarray(columns[name], np.float64) for name in _TABLE))
+            for name in names:
+                found = fitters[name](table)
+                biases = ABSENT[:2]
+                if isinstance(found, Estimate):
+                    biases = found.k / STEADY.k - 1, found.A / STEADY.A - 1
+                day[f"{shown}, {n_fills} fills, {name}"] = (*biases, *ABSENT[2:6], table.total)
+    return day
+
+
+_TABLE = ("delta_ticks", "width_ticks", "exposure_s", "fills")
+
+
+def tape(seed: int) -> Day:
+    """Draw a day of prints in a moving book, and calibrate its tape as a user would."""
+    from mm.calibration.calibrate import Recipe, calibrate
+
+    rng = np.random.default_rng(seed)
+    day = loop.irregular_tape(rng, STEADY.hours, truth.draw(STEADY, rng))
+    return {
+        method: _seen(calibrate(day, Recipe(method=method, seed=seed)), STEADY.A, STEADY.k)
+        for method in ("marks", "ladder", "fixed")
+    }
+
+
+def closed_loop(seed: int) -> Day:
+    """Draw fills of the engine's Poisson model, and calibrate each side back."""
+    from mm.calibration.poisson_fit import fit_poisson
+
+    book = loop.irregular_tape(np.random.default_rng(seed // SAME_TAPE))
+    points = loop.played(book, SIDES, seed)
+    return {
+        name: _seen(fit_poisson(points.where(points.side == side)), *SIDES.of(name))
+        for name, side in (("bid", 1), ("ask", -1))
+    }
+
+
+def _day_of_tables(of: Truth, seed: int) -> Day:
+    """Draw one day, and fit it by every method and estimator."""
+    from mm.calibration.poisson_fit import fit_poisson
+
+    rng = np.random.default_rng(seed)
+    day = truth.draw(of, rng)
+    tables: dict[str, tuple[Mapping[str, Any], str]] = {
+        "marks": (truth.marks(day), "poisson_mle"),
+        "marks, Firth": (truth.marks(day), "poisson_firth"),
+        "ladder, first fill": (truth.ladder(day, rng, first_fill=True), "poisson_mle"),
+        "ladder, all fills": (truth.ladder(day, rng, first_fill=False), "poisson_mle"),
+        "fixed": (truth.nested(day), "poisson_mle"),
+        "fixed, log-linear": (truth.nested(day), "log_linear"),
+    }
+    return {
+        name: _seen(fit_poisson(columns, fit_method=method), of.A, of.k) for name, (columns, method) in tables.items()
+    }
+
+
+def _seen(fit: Any, A: float, k: float) -> Seen:
+    """Return what one fit says of the truth."""
+    if not fit.usable:
+        return ABSENT
+    intervals = ((fit.ci95_k, k), (fit.ci95_A, A), (fit.ci95_k_block, k), (fit.ci95_A_block, A))
+    held = [math.nan if ends is None else float(ends[0] <= value <= ends[1]) for ends, value in intervals]
+    return (fit.k / k - 1, fit.A / A - 1, *held, fit.n_fills)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is repeated, and how often.
+
+    Attributes:
+        title: What it simulates.
+        one: One day, from its seed.
+        quick: Days of the short form.
+        full: Days of the full form.
+    """
+
+    title: str
+    one: Callable[[int], Day]
+    quick: int
+    full: int
+
+
+STUDIES = {
+    "steady": Study("days of 2 h, A 0.05 /s a side, k 0.3 /tick", steady, 200, 2_000),
+    "mixed": Study("the same, rate gamma distributed with CV 0.5 from one five minutes to the next", mixed, 200, 2_000),
+    "few": Study("tables of few fills, k 0.3 /tick", few, 1_000, 40_000),
+    "tape": Study("the steady days as prints in a moving book, calibrated from the tape", tape, 6, 2_000),
+    "loop": Study(
+        "hours of a ladder filled by the engine's Poisson model, bid A 0.3 k 0.4, ask A 0.15 k 0.25",
+        closed_loop,
+        16,
+        2_000,
+    ),
+}

@@ -16,6 +16,7 @@ from mm.walkforward.study import Study, Tested
 SCHEMA_VERSION = 1
 FILE = "oos_metrics.json"
 SIDES = {"bid": 1, "ask": -1}
+FEWEST = 0.5  # foreseen fills of a band whose ratio is shown
 BANDS = (1, 2, 3, 5, 8, 13)  # ticks, between which the terminal sums up distances
 
 
@@ -61,9 +62,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"{'δ, ticks':<12}{'fills':>18}{'foreseen':>22}{'ratio':>17}   95 %"
     for near, far, seen, mean in _bands(found["by_delta"]):
         ratio, low, high = ratio_interval(seen, mean)
-        if ratio is not None and low is not None and high is not None:
-            name = f"{near:g} to {far:g}" if math.isfinite(far) else f"from {near:g}"
-            yield f"{name:<12}{seen:>18,.0f}{mean:>22,.1f}{ratio:>17.3f}   {low:.3f} to {high:.3f}"
+        name = f"{near:g} to {far:g}" if math.isfinite(far) else f"from {near:g}"
+        told = f"{ratio:>17.3f}   {low:.3f} to {high:.3f}" if mean >= FEWEST else f"{'–':>17}"
+        yield f"{name:<12}{seen:>18,.0f}{mean:>22,.1f}{told}"
     clock = found["time_rescaling"]
     if clock["p"] is not None:
         yield (

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import mm
-from mm.bench import calibration, engine, matching, parse, startup, wire
+from mm.bench import calibration, engine, matching, parse, simulated_day, startup, wire
 from mm.bench.turns import Measured
 from mm.bench.yardstick import NO_EVENTS, QUOTE_QTY, Bench, Yardstick, recorded
 from mm.cli import command
@@ -25,7 +25,11 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measured]] = {
     "parse": parse.measure,
     "startup": startup.measure,
 }
-DAYLESS: dict[str, Callable[[int], Measured]] = {"matching": matching.measure, "wire": wire.measure}
+DAYLESS: dict[str, Callable[[int], Measured]] = {
+    "matching": matching.measure,
+    "day": simulated_day.measure,
+    "wire": wire.measure,
+}
 """Measurements that need no day; they are told the turns."""
 CALIBRATION = "calibration"
 ANSWER = "bench.json"
@@ -68,7 +72,7 @@ class Settings(Results):
     ],
 )
 def main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
-    """Measure NAME: speed (engine, parse, startup; these three without one; matching, wire), or calibration on simulated days.
+    """Measure NAME: speed (engine, parse, startup; these three without one), matching, day or wire, or calibration.
 
     A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
     Calibration holds bias, efficiency and coverage against their bars; its numbers depend on no machine.

@@ -120,7 +120,8 @@ TOKENS = st.sampled_from(
     [b"GET ", b"POST ", b"/api/v3/depth", b"?symbol=SIMUSDT", b" HTTP/1.1\r\n", b" HTTP/9.9\r\n", b"Host: x\r\n",
      b"\r\n", b"Content-Length: 5\r\n", b"Content-Length: -1\r\n", b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n",
      b"\x00", b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Sec-WebSocket-Version: 99\r\n",
-     b"Expect: 100-continue\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00", b"x" * 70_000, b": \r\n"]
+     b"Expect: 100-continue\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00", b"x" * 70_000,
+     b": \r\n"]
 )  # fmt: skip
 
 

@@ -115,13 +115,16 @@ async def open_box(
 
 
 def run(scenario: Callable[[], object]) -> None:
-    """Run a test's coroutine function to its end, which must come soon."""
+    """Run a test's coroutine function to its end, which must come soon; nothing may fail behind its back."""
+    failures: list[object] = []
 
     async def bounded() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
         async with asyncio.timeout(20):
             await scenario()
 
     asyncio.run(bounded())
+    assert not failures
 
 
 async def until(condition: Callable[[], object]) -> None:

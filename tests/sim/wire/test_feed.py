@@ -24,10 +24,10 @@ def subscribe(feed, listener, *names):
 
 
 def market(seed, orders=120, most_step_us=60_000):
-    """Return chunks of rows, each with the instant of its order: a busy market in a narrow band."""
+    """Return chunks of rows, each with the instant of its order, often the same: a busy market in a narrow band."""
     draw, matching, us, chunks = random.Random(seed), PlainMatching(), START_US, []
     for _ in range(orders):
-        us += draw.randrange(most_step_us)
+        us += draw.choice((0, draw.randrange(most_step_us)))
         side, kind = draw.choice((1, -1)), draw.choice((LIMIT, LIMIT, IOC))
         matching.submit(us, 1_000, side, 10_000 + draw.randint(-6, 6), draw.randint(1, 9), kind)
         resting = matching.open_orders(1_000)

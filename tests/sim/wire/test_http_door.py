@@ -2,11 +2,14 @@
 
 import asyncio
 import socket
+import struct
 from dataclasses import replace
 
 import httpx
 import pytest
 from exchange_double import open_box, run, told_back, until
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mm.sim.wire.http_messages import Response, json_response, read_request
 from mm.sim.wire.limits import WireLimits
@@ -28,6 +31,15 @@ async def raw(box, sent, *, eof=False):
 def request(line, *headers, body=b""):
     head = "\r\n".join([line, "Host: x", *headers, "", ""])
     return head.encode() + body
+
+
+UPGRADE = request(
+    "GET /ws HTTP/1.1",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Version: 13",
+)
 
 
 def statuses(answer):
@@ -208,6 +220,54 @@ def test_a_client_that_goes_in_the_middle_is_forgotten():
     run(scenario)
 
 
+def test_a_client_that_resets_before_it_is_answered_harms_nobody():
+    """What it sent is read and refused, and there is nobody left to be told."""
+
+    async def scenario():
+        async with open_box(SMALL) as box:
+            for sent in (b"NONSENSE\r\n\r\n", b"x" * 5_000, request("GET /x HTTP/1.1"), UPGRADE, UPGRADE + b"\xff" * 9):
+                for _ in range(20):
+                    sock = socket.create_connection(("127.0.0.1", box.port))
+                    sock.sendall(sent)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    sock.close()
+                    await asyncio.sleep(0)
+            assert statuses(await raw(box, request("GET /x HTTP/1.1", "Connection: close"))) == [200]
+            await until(lambda: not box.server.doors and not box.server.sockets)
+
+    run(scenario)
+
+
+def test_ending_a_connection_that_was_just_reset_harms_nobody():
+    """The reset has arrived and was not read yet: the system refuses to end what is gone."""
+
+    async def scenario():
+        async with open_box(SMALL) as box:
+            sock = socket.create_connection(("127.0.0.1", box.port))
+            await until(lambda: box.server.doors)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+            box.wall.now_s += 60
+            box.server.sweep()
+            await until(lambda: not box.server.doors)
+
+    run(scenario)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(["", "head", "upgrade"]))
+def test_any_bytes_end_in_an_answer_or_an_end(noise, behind):
+    """Behind nothing, a request line, or a handshake: no bytes bring the server down."""
+
+    async def scenario():
+        async with open_box(SMALL) as box:
+            start = {"": b"", "head": b"POST /x HTTP/1.1\r\nHost: x\r\n", "upgrade": UPGRADE}[behind]
+            await raw(box, start + noise, eof=True)
+            assert statuses(await raw(box, request("GET /x HTTP/1.1", "Connection: close"))) == [200]
+
+    run(scenario)
+
+
 def test_who_asks_much_and_reads_nothing_is_not_answered_ahead():
     """Answers wait for the client; they do not pile up in memory."""
     answered = []
@@ -240,7 +300,7 @@ class TestFaults:
         """Requests behind it on the same connection wait; other connections do not."""
 
         def late(asked):
-            return replace(told_back(asked), delay_s=0.05 if asked.path == "/late" else 0.0)
+            return replace(told_back(asked), delay_s=0.3 if asked.path == "/late" else 0.0)
 
         async def scenario():
             async with open_box(rest=late) as box:
@@ -248,6 +308,7 @@ class TestFaults:
                 waiting = asyncio.create_task(raw(box, request("GET /late HTTP/1.1") + last))
                 assert b"/other" in await raw(box, request("GET /other HTTP/1.1", "Connection: close"))
                 assert not waiting.done()
+                assert not all(door._transport.is_reading() for door in box.server.doors)
                 answer = await waiting
                 assert answer.index(b"/late") < answer.index(b"/soon")
 

@@ -102,6 +102,7 @@ def rules(
         quote_lots=_quote_lots(tape, models),
         step_lots=tape.step_lots,
         min_notional_e8=instrument.min_notional_e8,
+        filters=instrument.filters,
         sigma_window_s=_window_s(quote_params.get("sigma_window_s", Rules.sigma_window_s)),
     )
 

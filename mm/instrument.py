@@ -9,6 +9,7 @@ from typing import Any
 from mm.errors import BrokenFile, OffGrid
 
 E8 = 100_000_000
+WAYS = ("Up", "Down")
 _DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d*))?\Z", re.ASCII)
 
 
@@ -39,6 +40,39 @@ def short_text(value_e8: int) -> str:
     return decimal_text(value_e8).rstrip("0").rstrip(".")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What else the exchange asks of an order than the grid and the least notional; 0 asks nothing.
+
+    Attributes:
+        min_price_e8: Least and greatest price, in 1e-8 of the quote asset (PRICE_FILTER).
+        max_price_e8: See above.
+        min_qty_e8: Least and greatest quantity, in 1e-8 of the base asset (LOT_SIZE).
+        max_qty_e8: See above.
+        max_notional_e8: Greatest price times quantity, in 1e-8 of the quote asset (NOTIONAL).
+        bid_up_e8: Greatest and least price of a buy, as a multiple (1e-8) of the mean price of the last trades
+            (PERCENT_PRICE_BY_SIDE; PERCENT_PRICE is the same for both sides).
+        bid_down_e8: See above.
+        ask_up_e8: Of a sell.
+        ask_down_e8: Of a sell.
+        average_mins: Minutes of trades that the mean is taken over, weighted by quantity; 0 is the last trade alone.
+    """
+
+    min_price_e8: int = 0
+    max_price_e8: int = 0
+    min_qty_e8: int = 0
+    max_qty_e8: int = 0
+    max_notional_e8: int = 0
+    bid_up_e8: int = 0
+    bid_down_e8: int = 0
+    ask_up_e8: int = 0
+    ask_down_e8: int = 0
+    average_mins: int = 0
+
+
+NO_FILTERS = Filters()
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """The grid that one symbol trades on.
@@ -50,6 +84,7 @@ class Instrument:
         min_notional_e8: Least price times quantity of an order, in 1e-8 of the quote asset.
         base_asset: What is bought and sold; empty where the source did not say.
         quote_asset: What it is paid in; empty where the source did not say.
+        filters: What else an order must keep to.
     """
 
     symbol: str
@@ -58,6 +93,7 @@ class Instrument:
     min_notional_e8: int = 0
     base_asset: str = ""
     quote_asset: str = ""
+    filters: Filters = NO_FILTERS
 
     def __post_init__(self) -> None:
         if self.tick_e8 <= 0 or self.lot_e8 <= 0 or self.min_notional_e8 < 0:
@@ -112,12 +148,38 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
             min_notional_e8=e8(notional["minNotional"]),
             base_asset=entry.get("baseAsset", ""),
             quote_asset=entry.get("quoteAsset", ""),
+            filters=_filters(filters, notional),
         )
-    except (KeyError, TypeError, AttributeError, OffGrid) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OffGrid) as error:
         raise BrokenFile(
             f"{source}: not an exchangeInfo entry with PRICE_FILTER and LOT_SIZE ({error}); "
             f"save the exchange's own entry, or remove the file and set --tick-size and --qty-step"
         ) from error
+
+
+def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, Any]) -> Filters:
+    """Return the filters of an exchangeInfo entry beyond its steps."""
+    price, lot = by_type["PRICE_FILTER"], by_type["LOT_SIZE"]
+    by_side, percent = by_type.get("PERCENT_PRICE_BY_SIDE"), by_type.get("PERCENT_PRICE")
+    multiples, least = {}, e8(lot.get("minQty", "0"))
+    if by_side:
+        sides = {"bid": "bidMultiplier", "ask": "askMultiplier"}
+        multiples = {
+            f"{side}_{way.lower()}_e8": e8(by_side[f"{key}{way}"]) for side, key in sides.items() for way in WAYS
+        }
+    elif percent:
+        multiples = {
+            f"{side}_{way.lower()}_e8": e8(percent[f"multiplier{way}"]) for side in ("bid", "ask") for way in WAYS
+        }
+    return Filters(
+        min_price_e8=e8(price.get("minPrice", "0")),
+        max_price_e8=e8(price.get("maxPrice", "0")),
+        min_qty_e8=least if least > e8(lot["stepSize"]) else 0,  # one step is the least anyway
+        max_qty_e8=e8(lot.get("maxQty", "0")),
+        max_notional_e8=e8(notional.get("maxNotional", "0")),
+        average_mins=int((by_side or percent or {}).get("avgPriceMins", 0)),
+        **multiples,
+    )
 
 
 def to_exchange_info(instrument: Instrument) -> str:

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,7 @@ class ModelMaker:
         return construct(build, params, source, own)
 
 
-def _pairs(models: object) -> list[tuple[str, Mapping[str, Any]]]:
+def _pairs(models: object) -> Sequence[tuple[str, Mapping[str, Any]]]:
     """Return the names and parameters of a hybrid's models."""
     if not isinstance(models, list):
         raise UsageError(f"{PAIRS}; models is {models!r}")

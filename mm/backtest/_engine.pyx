@@ -14,8 +14,8 @@ from mm.backtest._book cimport book_move, book_open
 from mm.backtest._kinds cimport GAP, KEYFRAME, TRADE
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, Latency, latency_us
 from mm.backtest._orders cimport desk_add, desk_current, desk_find, desk_lots, new_order
-from mm.backtest._records cimport ASKED, CANCEL_REQ, COVERED, MIN_NOTIONAL, PLACE, PRICE_NOT_POSITIVE
-from mm.backtest._records cimport QUANTITY_BELOW_STEP, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP
+from mm.backtest._records cimport ASKED, CANCEL_REQ, COVERED, MAX_NOTIONAL, MIN_NOTIONAL, PLACE, PRICE_NOT_POSITIVE
+from mm.backtest._records cimport QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP
 from mm.backtest._records cimport handed, record_order, record_state
 from mm.backtest._taker cimport taking_notional_e16
 from mm.backtest._seen cimport Seen, seen_close, seen_gap, seen_open, seen_until
@@ -128,7 +128,9 @@ cdef class Engine(Venue):
         self.row_lots = tape.row_lots
         self.events = self.kind.shape[0]
         self.start_us = tape.start_us
-        self.next_event = self.second_ago = 0
+        self.next_event = self.second_ago = self.mean.first_event = 0
+        self.mean.lots = 0
+        self.mean.notional_tl = 0
         self.last_trade_event = -1
 
     def advance(self, int64_t until_us) -> None:
@@ -331,8 +333,12 @@ cdef class Engine(Venue):
             reason = PRICE_NOT_POSITIVE
         elif order.lots <= 0:
             reason = QUANTITY_BELOW_STEP
+        elif order.lots < self.filters.min_lots or (self.filters.max_lots and order.lots > self.filters.max_lots):
+            reason = QUANTITY_OUT_OF_RANGE
         elif notional < self.min_notional_e16:
             reason = MIN_NOTIONAL
+        elif self.filters.max_notional_e16 and notional > self.filters.max_notional_e16:
+            reason = MAX_NOTIONAL
         else:
             reason = self.covered(&order, False)
         if reason != COVERED:

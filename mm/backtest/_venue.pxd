@@ -4,6 +4,7 @@ from libc.stdint cimport int8_t, int64_t, uint8_t
 
 from mm.backtest._account cimport Account, wide
 from mm.backtest._book cimport Book
+from mm.backtest._filters cimport Filters, Mean
 from mm.backtest._orders cimport Desk
 from mm.backtest._prints cimport Prints
 from mm.backtest._records cimport Fill, Records
@@ -32,12 +33,15 @@ cdef class Venue:
     cdef Desk desk
     cdef Account account
     cdef bint enforce_balances
+    cdef Filters filters
+    cdef Mean mean                      # of the last trades, where the filters ask for it
     cdef int64_t taker_reason
     # what is counted and recorded
     cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us
     cdef double expected_fills
     cdef Records records
 
+    cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil
     cdef void set_valid(self, bint valid, int64_t us) noexcept nogil
     cdef void look(self, int64_t us, int64_t recv_seq) noexcept nogil

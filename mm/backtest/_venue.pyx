@@ -6,11 +6,12 @@ from libc.stdlib cimport free
 
 from mm.backtest._account cimport Account, book_fill, cash_e16, fee_e8, notional_e16, wide
 from mm.backtest._book cimport book_apply, book_clear, book_close, book_lots_at
-from mm.backtest._kinds cimport DEPTH, GAP
+from mm.backtest._filters cimport Filters, in_band
+from mm.backtest._kinds cimport DEPTH, GAP, TRADE
 from mm.backtest._orders cimport desk_close, desk_drop, desk_find, desk_next_due, desk_next_message, desk_open, desk_rank
 from mm.backtest._prints cimport prints_add, prints_at
 from mm.backtest._records cimport AMEND, BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, CLOSE_FILLED, COVERED
-from mm.backtest._records cimport EPOCH_BREAK, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, REJECT, WOULD_CROSS
+from mm.backtest._records cimport EPOCH_BREAK, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, PRICE_OUT_OF_BAND, REJECT, WOULD_CROSS
 from mm.backtest._records cimport Fill, record_fill, record_mid, record_order, record_state, records_close, records_open
 from mm.backtest._taker cimport Market, first_met, next_met, offered, takeable, taking_notional_e16
 from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, FOK, IOC, LIMIT_MAKER, LIVE, MARKET
@@ -30,6 +31,7 @@ cdef class Venue:
         self.enforce_balances = rules.enforce_balances
         self.account = Account(rules.start_lots, 0, 0, rules.start_cash_e8, rules.tick_e8 * rules.lot_e8, 0, 0)
         self.account.maker_fee_e8, self.account.taker_fee_e8 = rules.maker_fee_e8, rules.taker_fee_e8
+        self.filters = filters_of(rules)
         self.taker_reason = len(fills.reasons)
         self.two_sided_since_us = NEVER
         records_open(&self.records)
@@ -126,6 +128,11 @@ cdef class Venue:
         print_.lots = self.row_lots[row]
         print_.id = self.event_id[event]
         self.last_trade_event = event
+        if self.filters.percent:
+            self.mean.last_ticks = print_.ticks
+            if self.filters.average_us:
+                self.mean.lots += print_.lots
+                self.mean.notional_tl += <wide> print_.ticks * print_.lots
         if self.fills.asks_level:
             prints_add(&self.printed, &print_)
         if not self.fills.asks_trade or self.desk.resting[0] + self.desk.resting[1] == 0:
@@ -218,6 +225,8 @@ cdef class Venue:
             reason = BOOK_INVALID
         elif met and order.kind == LIMIT_MAKER:
             reason = WOULD_CROSS
+        elif order.kind != MARKET and not self.in_band(order, us):
+            reason = PRICE_OUT_OF_BAND
         else:
             reason = self.covered(order, True)
         if reason != COVERED:
@@ -241,6 +250,20 @@ cdef class Venue:
             self.redraw(order.side, us)
         self.watch_sides(us)
         return 0
+
+    cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil:
+        """Tell whether the exchange takes an order's price, in view of the trades of the last minutes."""
+        cdef int64_t event, row
+        while self.mean.first_event < self.next_event and (
+            self.event_us[self.mean.first_event] <= us - self.filters.average_us
+        ):
+            event = self.sequence[self.mean.first_event] if self.lagging else self.mean.first_event
+            if self.kind[event] == TRADE and self.mean.lots:
+                row = self.first_row[event]
+                self.mean.lots -= self.row_lots[row]
+                self.mean.notional_tl -= <wide> self.row_ticks[row] * self.row_lots[row]
+            self.mean.first_event += 1
+        return in_band(&self.filters, &self.mean, order.side, order.ticks)
 
     cdef int take(self, int64_t i, int64_t us) except -1 nogil:
         """Fill an order from the other side of the book, level by level; the recorded market stays as it is."""
@@ -347,3 +370,17 @@ cdef class Venue:
         elif not both and self.two_sided_since_us != NEVER:
             self.two_sided_us += us - self.two_sided_since_us
             self.two_sided_since_us = NEVER
+
+
+cdef Filters filters_of(object rules):
+    """Return the filters of *rules* in ticks and lots."""
+    cdef Filters filters
+    told = rules.filters
+    filters.min_ticks, filters.max_ticks = -(-told.min_price_e8 // rules.tick_e8), told.max_price_e8 // rules.tick_e8
+    filters.min_lots, filters.max_lots = -(-told.min_qty_e8 // rules.lot_e8), told.max_qty_e8 // rules.lot_e8
+    filters.max_notional_e16 = <wide> (<int64_t> told.max_notional_e8) * 100000000
+    filters.up_e8[0], filters.up_e8[1] = told.ask_up_e8, told.bid_up_e8
+    filters.down_e8[0], filters.down_e8[1] = told.ask_down_e8, told.bid_down_e8
+    filters.average_us = told.average_mins * 60_000_000
+    filters.percent = bool(told.ask_up_e8 or told.bid_up_e8 or told.ask_down_e8 or told.bid_down_e8)
+    return filters

@@ -7,7 +7,7 @@ from typing import Any
 from mm.backtest.day_tables import Steps
 from mm.backtest.inflate import FileRead, read_small
 from mm.errors import BrokenFile, Mismatch
-from mm.instrument import Instrument, from_exchange_info, short_text
+from mm.instrument import Filters, Instrument, from_exchange_info, short_text
 from mm.market_data.layout import DayFolder, existing
 
 
@@ -36,6 +36,7 @@ class KnownGrid:
     steps: Steps
     min_notional_e8: int
     assets: tuple[str, str]
+    filters: Filters
     read: FileRead | None
     as_recorded: bool
 
@@ -53,7 +54,7 @@ class KnownGrid:
         warnings = (
             [f"no instrument.json: {' and '.join(named)} inferred; set --tick-size and --qty-step"] if named else []
         )
-        grid = Instrument(symbol, found.tick_e8 or 1, lot, self.min_notional_e8, *self.assets)
+        grid = Instrument(symbol, found.tick_e8 or 1, lot, self.min_notional_e8, *self.assets, self.filters)
         return grid, step // lot, warnings
 
 
@@ -79,6 +80,7 @@ def known_grid(folder: DayFolder, options: GridOptions) -> KnownGrid:
         steps=Steps(options.tick_size_e8 or tick, options.qty_step_e8 or step),
         min_notional_e8=notional if given is None else given,
         assets=(base.base_asset, base.quote_asset) if base else ("", ""),
+        filters=base.filters if base else Filters(),
         read=read,
         as_recorded=read is not None and options.tick_size_e8 is None,
     )

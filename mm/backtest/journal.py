@@ -45,6 +45,9 @@ REJECT_REASONS = (
     "book_invalid",
     "price_not_positive",
     "quantity_below_step",
+    "quantity_out_of_range",
+    "max_notional",
+    "price_out_of_band",
 )
 CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked")
 

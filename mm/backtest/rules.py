@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 from mm.backtest.latency import Latencies
 from mm.errors import UsageError
+from mm.instrument import NO_FILTERS, Filters
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Rules:
         quote_lots: Lots of a quote that names none: the clip.
         step_lots: The exchange's quantity step, in lots of the tape.
         min_notional_e8: Least notional of an order, 1e-8 of the quote asset.
+        filters: What else the exchange asks of an order.
         sigma_window_s: Seconds that the volatility looks back.
     """
 
@@ -53,6 +55,7 @@ class Rules:
     quote_lots: int = 1
     step_lots: int = 1
     min_notional_e8: int = 0
+    filters: Filters = NO_FILTERS
     sigma_window_s: int = 300
 
     def __post_init__(self) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.tape import ARRAYS, Tape, TapeMeta
-from mm.instrument import Instrument
+from mm.instrument import Filters, Instrument
 from mm.market_data.layout import DayFolder
 
-TAPE_VERSION = 2  # raise it when the same files give another tape
+TAPE_VERSION = 3  # raise it when the same files give another tape
 _ENTRY = b"mm.tape"
 
 
@@ -106,7 +106,7 @@ def _tape(entry: dict[str, Any], arrays: dict[str, Any]) -> Tape:
         **{**entry, **arrays}
         | {
             "days": tuple(entry["days"]),
-            "instrument": Instrument(**entry["instrument"]),
+            "instrument": Instrument(**{**entry["instrument"], "filters": Filters(**entry["instrument"]["filters"])}),
             "meta": TapeMeta(**{**meta, "inputs": inputs, "warnings": tuple(meta["warnings"]), "cache": "hit"}),
         }
     )

@@ -1,0 +1,171 @@
+"""What the exchange asks of price and size, from its own exchangeInfo to a rejection in the journal."""
+
+import json
+
+import pytest
+from fill_lab import ASKS, BEGIN_US, BIDS, TEST, bought, depth, sold
+
+from mm.backtest.fills.trade_cross import TradeCross
+from mm.backtest.journal import ACTIONS, REJECT_REASONS
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.rules import Rules
+from mm.backtest.tape import Tape
+from mm.errors import BrokenFile
+from mm.instrument import E8, Filters, from_exchange_info
+
+ENTRY = {
+    "symbol": "TESTUSDT",
+    "filters": [
+        {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000", "tickSize": "0.01"},
+        {"filterType": "LOT_SIZE", "minQty": "0.00004", "maxQty": "9000", "stepSize": "0.00001"},
+        {"filterType": "NOTIONAL", "minNotional": "5", "applyMinToMarket": True, "maxNotional": "9000000"},
+        {
+            "filterType": "PERCENT_PRICE_BY_SIDE",
+            "bidMultiplierUp": "5",
+            "bidMultiplierDown": "0.2",
+            "askMultiplierUp": "4",
+            "askMultiplierDown": "0.25",
+            "avgPriceMins": 5,
+        },
+    ],
+}
+
+
+class Nothing:
+    def quote(self, _view):
+        return None
+
+
+def ends(filters, orders, events=()):
+    """Return how orders placed as (µs, side, ticks, lots[, kind]) ended: actions and reasons."""
+    end = (900_000_000, "depth", [(98, 1)], [])
+    told = [(BEGIN_US, "snapshot", BIDS, ASKS), *((BEGIN_US + us, *rest) for us, *rest in (*events, end))]
+    rules = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=0, enforce_balances=False, filters=filters)
+    exchange = PaperExchange(Nothing(), TradeCross(strict=True, penetration_ticks=999), rules)
+    exchange.attach(Tape.of(TEST, told))
+    for us, *order in orders:
+        exchange.advance(BEGIN_US + us)
+        exchange.place(*order)
+    exchange.advance(BEGIN_US + 900_000_000)
+    rows = exchange.journal().orders.tolist()
+    return [(ACTIONS[row[2]], REJECT_REASONS[row[12]]) for row in rows if ACTIONS[row[2]] != "FILL"]
+
+
+LIVE = ("PLACE", "")
+
+
+def test_the_exchanges_own_filters_are_read():
+    """Prices and quantities in 1e-8, multiples in 1e-8, minutes as they stand."""
+    filters = from_exchange_info(ENTRY, "here").filters
+    assert filters == Filters(
+        min_price_e8=E8 // 100,
+        max_price_e8=1000 * E8,
+        min_qty_e8=4_000,
+        max_qty_e8=9_000 * E8,
+        max_notional_e8=9_000_000 * E8,
+        bid_up_e8=5 * E8,
+        bid_down_e8=E8 // 5,
+        ask_up_e8=4 * E8,
+        ask_down_e8=E8 // 4,
+        average_mins=5,
+    )
+
+
+def test_the_older_percent_filter_is_that_of_both_sides():
+    """PERCENT_PRICE has one pair of multiples."""
+    entry = json.loads(json.dumps(ENTRY))
+    entry["filters"][3] = {
+        "filterType": "PERCENT_PRICE",
+        "multiplierUp": "2",
+        "multiplierDown": "0.5",
+        "avgPriceMins": 1,
+    }
+    filters = from_exchange_info(entry, "here").filters
+    assert (filters.bid_up_e8, filters.ask_up_e8, filters.bid_down_e8, filters.ask_down_e8) == (
+        2 * E8,
+        2 * E8,
+        E8 // 2,
+        E8 // 2,
+    )
+    assert filters.average_mins == 1
+
+
+@pytest.mark.parametrize("value", ["many", None, {}])
+def test_minutes_that_are_none_break_the_file(value):
+    """The file is named, and the way out."""
+    entry = json.loads(json.dumps(ENTRY))
+    entry["filters"][3]["avgPriceMins"] = value
+    with pytest.raises(BrokenFile, match="here: not an exchangeInfo entry"):
+        from_exchange_info(entry, "here")
+
+
+def test_a_price_beyond_its_limits_is_rejected_on_arrival():
+    """0.90 to 1.01: 90 to 101 ticks."""
+    filters = Filters(min_price_e8=90 * TEST.tick_e8, max_price_e8=101 * TEST.tick_e8)
+    assert ends(filters, [(0, 1, 89, 5)]) == [LIVE, ("REJECT", "price_out_of_band")]
+    assert ends(filters, [(0, 1, 90, 5)]) == [LIVE]
+    assert ends(filters, [(0, -1, 102, 5)]) == [LIVE, ("REJECT", "price_out_of_band")]
+
+
+def test_a_quantity_beyond_its_limits_is_not_sent():
+    """At least 3 lots, at most 8."""
+    filters = Filters(min_qty_e8=3 * TEST.lot_e8, max_qty_e8=8 * TEST.lot_e8)
+    assert [ends(filters, [(0, 1, 99, lots)]) for lots in (2, 3, 8, 9)] == [
+        [("SKIP", "quantity_out_of_range")],
+        [LIVE],
+        [LIVE],
+        [("SKIP", "quantity_out_of_range")],
+    ]
+
+
+def test_a_notional_beyond_the_greatest_is_not_sent():
+    """100 ticks x 10 lots and no more; a market order by what it would pay."""
+    unit_e16 = TEST.tick_e8 * TEST.lot_e8
+    filters = Filters(max_notional_e8=100 * 10 * unit_e16 // E8)
+    assert ends(filters, [(0, 1, 100, 10)]) == [LIVE]
+    assert ends(filters, [(0, 1, 100, 11)]) == [("SKIP", "max_notional")]
+    assert ends(filters, [(0, 1, 0, 10, "MARKET")]) == [("SKIP", "max_notional")]
+
+
+BAND = Filters(bid_up_e8=2 * E8, bid_down_e8=E8 // 2, ask_up_e8=3 * E8, ask_down_e8=E8 // 2, average_mins=1)
+# 10 lots at 100 and 30 at 104: the mean is 103.
+TRADES = [sold(1_000, 100, 10), bought(2_000, 104, 30)]
+
+
+@pytest.mark.parametrize(
+    ("side", "ticks", "good"),
+    [(1, 52, True), (1, 51, False), (-1, 309, True), (-1, 310, False), (-1, 206, True)],
+)
+def test_a_price_far_from_the_mean_of_the_last_minute_is_rejected(side, ticks, good):
+    """Half of 103 is 51.5, three times is 309: the sides have their own multiples."""
+    expected = [LIVE] if good else [LIVE, ("REJECT", "price_out_of_band")]
+    assert ends(BAND, [(3_000, side, ticks, 5)], TRADES) == expected
+
+
+def test_the_mean_forgets_what_is_older_than_its_minutes():
+    """At 61 s only the trade at 104 remains; at 63 s none, and the last trade's price stands for it."""
+    late = [(61_000_000 + 1_500, 1, 52, 5), (63_000_000, 1, 52, 5), (63_000_000, 1, 51, 5)]
+    assert ends(BAND, late[:1], TRADES) == [LIVE]
+    assert ends(BAND, [(61_000_000, 1, 51, 5)], TRADES)[-1] == ("REJECT", "price_out_of_band")
+    assert ends(BAND, late[1:2], TRADES) == [LIVE]
+    assert ends(BAND, late[2:], TRADES)[-1] == ("REJECT", "price_out_of_band")
+
+
+def test_before_the_first_trade_there_is_no_mean_to_keep_to():
+    """Nothing is refused for it."""
+    assert ends(BAND, [(0, 1, 3, 5)]) == [LIVE]
+
+
+def test_an_average_of_no_minutes_is_the_last_trade():
+    """As exchangeInfo says it with avgPriceMins 0."""
+    last = Filters(bid_down_e8=E8, average_mins=0)
+    assert ends(last, [(3_000, 1, 103, 5, "LIMIT")], [*TRADES, depth(2_500, asks=[(102, 0), (103, 0)])])[-1] == (
+        "REJECT",
+        "price_out_of_band",
+    )
+    assert ends(last, [(3_000, 1, 104, 5, "LIMIT")], [*TRADES, depth(2_500, asks=[(102, 0), (103, 0)])]) == [LIVE]
+
+
+def test_a_market_order_has_no_price_to_keep_in_a_band():
+    """It takes what is there."""
+    assert ends(BAND, [(3_000, 1, 0, 5, "MARKET")], TRADES)[-1][0] == "CLOSE_FILLED"

@@ -187,7 +187,8 @@ WANTED: list[tuple[tuple[str, str], tuple[str, ...], float, float]] = [
     *((("few", f"{shown}, 200 fills, MLE"), ("bias_k", "bias_A"), -0.01, 0.01) for shown in ("marks", "ladder")),
     *((("few", f"{s}, {n} fills, Firth"), ("bias_k",), -0.015, 0.015) for s in ("marks", "ladder") for n in FEW),
     *((("tape", name), _BOTH, 0.935, 0.965) for name in ("marks", "ladder")),
-    (("tape", "fixed"), _BLOCKS, 0.925, 0.965),
+    *((("bursts", name), _BLOCKS, 0.925, 0.965) for name in ("marks", "ladder")),
+    (("runs", "fixed"), _BLOCKS, 0.925, 0.965),
     *((("loop", side), _BOTH, 0.935, 0.965) for side in ("bid", "ask")),
 ]
 

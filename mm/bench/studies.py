@@ -59,15 +59,18 @@ _TABLE = ("delta_ticks", "width_ticks", "exposure_s", "fills")
 
 
 def tape(seed: int) -> Day:
-    """Draw a day of prints in a moving book, and calibrate its tape as a user would."""
-    from mm.calibration.calibrate import Recipe, calibrate
+    """Draw a steady day of prints in a moving book, and calibrate its tape as a user would."""
+    return _day_of_prints(STEADY, seed, ("marks", "ladder"))
 
-    rng = np.random.default_rng(seed)
-    day = loop.irregular_tape(rng, STEADY.hours, truth.draw(STEADY, rng))
-    return {
-        method: _seen(calibrate(day, Recipe(method=method, seed=seed)), STEADY.A, STEADY.k)
-        for method in ("marks", "ladder", "fixed")
-    }
+
+def bursts(seed: int) -> Day:
+    """Draw the same with a rate that is gamma distributed over its blocks."""
+    return _day_of_prints(MIXED, seed, ("marks", "ladder"))
+
+
+def runs(seed: int) -> Day:
+    """Draw a steady day of prints, and calibrate it by one run for each distance."""
+    return _day_of_prints(STEADY, seed, ("fixed",))
 
 
 def closed_loop(seed: int) -> Day:
@@ -80,6 +83,15 @@ def closed_loop(seed: int) -> Day:
         name: _seen(fit_poisson(points.where(points.side == side)), *SIDES.of(name))
         for name, side in (("bid", 1), ("ask", -1))
     }
+
+
+def _day_of_prints(of: Truth, seed: int, methods: tuple[str, ...]) -> Day:
+    """Draw one day as a tape, and calibrate it."""
+    from mm.calibration.calibrate import Recipe, calibrate
+
+    rng = np.random.default_rng(seed)
+    day = loop.irregular_tape(rng, of.hours, truth.draw(of, rng))
+    return {method: _seen(calibrate(day, Recipe(method=method, seed=seed)), of.A, of.k) for method in methods}
 
 
 def _day_of_tables(of: Truth, seed: int) -> Day:
@@ -130,8 +142,10 @@ class Study:
 STUDIES = {
     "steady": Study("days of 2 h, A 0.05 /s a side, k 0.3 /tick", steady, 200, 2_000),
     "mixed": Study("the same, rate gamma distributed with CV 0.5 from one five minutes to the next", mixed, 200, 2_000),
-    "few": Study("tables of few fills, k 0.3 /tick", few, 1_000, 40_000),
-    "tape": Study("the steady days as prints in a moving book, calibrated from the tape", tape, 6, 2_000),
+    "few": Study("tables of few fills, k 0.3 /tick", few, 600, 40_000),
+    "tape": Study("the steady days as prints in a moving book, calibrated from the tape", tape, 16, 2_000),
+    "bursts": Study("the mixed days as prints in a moving book, calibrated from the tape", bursts, 16, 2_000),
+    "runs": Study("the steady days again, one run of the engine for each distance", runs, 6, 500),
     "loop": Study(
         "hours of a ladder filled by the engine's Poisson model, bid A 0.3 k 0.4, ask A 0.15 k 0.25",
         closed_loop,

@@ -24,7 +24,7 @@ def test_no_bar_is_missed_by_more_than_chance(found):
     """Bias, coverage, efficiency and the closed loop: each within its own standard errors of the bar."""
     missed = [f"{bar.study}, {bar.name}: {bar.figure}" for bar in found.bars if not bar.possible(SURE)]
     assert not missed
-    assert len(found.bars) == 37
+    assert len(found.bars) == 41
     assert all(math.isfinite(bar.figure.value) and bar.figure.se > 0 for bar in found.bars)
 
 
@@ -132,5 +132,5 @@ def test_the_tape_of_the_loop_is_irregular_and_its_prints_reach_their_depth():
 def test_the_command_needs_no_day(tmp_path):
     """Calibration is measured on simulated days alone; the yardstick is not made."""
     assert "calibration" in run_python("-m", "mm.bench", "--help", cwd=tmp_path).stdout
-    assert calibration.STUDIES.keys() == {"steady", "mixed", "few", "tape", "loop"}
+    assert calibration.STUDIES.keys() == {"steady", "mixed", "few", "tape", "bursts", "runs", "loop"}
     assert not (tmp_path / "out").exists()

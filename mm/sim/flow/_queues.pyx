@@ -74,7 +74,7 @@ cdef class QueueFlow:
             self.matching.release()
 
     def counts(self) -> dict[str, object]:
-        """Return how many orders of each kind were sent so far: limits and cancels by their own side, markets by the side they hit."""
+        """Return how many orders of each kind were sent so far, by the side they rest on or hit."""
         return {
             "limit_orders": {"bid": self.limit_count[1], "ask": self.limit_count[0]},
             "market_orders": {"bid": self.market_count[0], "ask": self.market_count[1]},

@@ -193,27 +193,30 @@ cdef class RegularFlow:
     cdef int64_t law_us(self, int64_t law) noexcept nogil:
         return self.start_us + <int64_t> (self.laws[law, 0] * US_PER_S + 0.5)
 
+    cdef int64_t from_end(self, int side, bint best, int64_t depth) noexcept nogil:
+        """Return the price of the level that is *depth* levels from the best one or from the worst one."""
+        return self.best(side) - side * depth if best else self.worst(side) + side * depth
+
     cdef int move(self, int64_t us, int64_t shift) except -1 nogil:
+        """Move the mid: asks lose their best levels to a rise and get new worst ones, bids the reverse."""
         cdef int64_t count = min(shift if shift > 0 else -shift, self.levels), depth
         cdef int side, toward = 1 if shift > 0 else -1
         for side in range(1, -2, -2):
-            for depth in range(count):      # of the side that the mid moves to the best, of the other the worst
-                self.matching.withdraw(
-                    us, self.quote_at(side, self.best(side) - side * depth if side != toward else self.worst(side) + side * depth).id
-                )
+            for depth in range(count):
+                self.matching.withdraw(us, self.quote_at(side, self.from_end(side, side != toward, depth)).id)
         self.best_bid += shift
         self.check_floor()
         for side in range(1, -2, -2):
             for depth in range(count):
-                self.quote(us, side, self.best(side) - side * depth if side == toward else self.worst(side) + side * depth)
+                self.quote(us, side, self.from_end(side, side == toward, depth))
         return 0
 
     cdef int check_floor(self) except -1 nogil:
         if self.worst(1) < 1:
             with gil:
                 raise UsageError(
-                    f"--start-price (START_PRICE) is too near to zero: the best bid falls to {self.best_bid} ticks, and "
-                    f"the book is {self.levels} levels deep; raise it, or lower --tick-size or the volatility"
+                    f"--start-price (START_PRICE) is too near to zero: the best bid falls to {self.best_bid} ticks, "
+                    f"and the book is {self.levels} levels deep; raise it, or lower --tick-size or the volatility"
                 )
         return 0
 

@@ -152,7 +152,7 @@ def test_the_queue_position_of_every_order_follows_from_the_log():
 
 def test_a_large_tick_has_a_spread_of_one_and_long_queues():
     """Nearly always; and the price still moves now and then."""
-    of, queues, bids = session(0.3), [], []
+    of, queues, bids = session(0.15), [], []
 
     def look(matching, us):
         for side in (1, -1):

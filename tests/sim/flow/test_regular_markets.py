@@ -28,7 +28,7 @@ from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import IOC, ROW_LEVEL, ROW_NEW, ROW_TRADE
 
-HOURS = 1.5
+HOURS = 1.0
 
 
 class _Shallow(Poisson):

@@ -118,6 +118,14 @@ def test_after_a_reset_of_ids_every_book_keeps_a_name(changes: list, cut: int, a
         assert truth.last_update_id == 3 + len(changes) - again - 1
 
 
+def test_the_newest_name_holds_where_two_eras_share_a_number() -> None:
+    """An era begins behind the change before it, whose name is the older era's."""
+    truth = told([(1, ticks, 1) for ticks in range(1, 11)])
+    truth.renumber(FIRST + 6, FIRST + 5)
+    assert [len(truth.book(FIRST + number)[0]) for number in range(1, 9)] == [1, 2, 3, 4, 7, 8, 9, 10]
+    assert len(truth.book(FIRST + 6, era=0)[0]) == 6
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, -1]), st.integers(1, 99), st.integers(1, 99))))
 def test_trades_come_back_as_they_happened(prints: list) -> None:
     """A trade id that is missing in a recording is looked up here."""

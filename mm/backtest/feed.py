@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.tape import DEPTH, TRADE
+from mm.backtest.tape import DEPTH, GAP, KEYFRAME, TRADE
 from mm.clock import US_PER_MS, US_PER_S
 
 if TYPE_CHECKING:
@@ -55,17 +55,18 @@ class Feed:
 def feed_of(tape: "Tape") -> Feed:
     """Return *tape* in the exchange's order.
 
-    Depth messages and trades have a stamp of the exchange's; snapshots, gaps and keyframes stand behind the book
-    event before them. Within the book's events and within the trades the recorded order stays.
+    Depth messages and trades have a stamp of the exchange's. What has none happens when it is received: a snapshot
+    behind a gap is not known any earlier. Only gaps and keyframes stand behind the book event before them. Within the
+    book's events and within the trades the recorded order stays.
     """
-    stamped = (tape.kind == DEPTH) | (tape.kind == TRADE)
+    stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
+    behind = (tape.kind == GAP) | (tape.kind == KEYFRAME)
     late = np.where(stamped, tape.event_us - tape.event_exch_us, 0)
     offset = _offset(tape.event_us, late, stamped)
-    happened = np.where(stamped, tape.event_exch_us + offset, 0)
-    happened = np.minimum(happened, tape.event_us)
+    happened = np.where(stamped, np.minimum(tape.event_exch_us + offset, tape.event_us), tape.event_us)
     trades = tape.kind == TRADE
     for stream in (trades, ~trades):
-        happened[stream] = np.maximum.accumulate(_carried(happened[stream], tape.event_us[stream], stamped[stream]))
+        happened[stream] = np.maximum.accumulate(_carried(happened[stream], behind[stream]))
     sequence = np.argsort(happened, kind="stable").astype(np.int64)
     journey = (tape.event_us - happened)[stamped]
     median, p99 = np.quantile(journey, [0.5, 0.99]).astype(np.int64).tolist() if len(journey) else (0, 0)
@@ -85,7 +86,7 @@ def _offset(event_us: "Ints", late: "Ints", stamped: "NDArray[np.bool_]") -> "In
     return np.floor(np.interp(event_us, middle, least)).astype(np.int64) - QUICKEST_US
 
 
-def _carried(happened: "Ints", event_us: "Ints", stamped: "NDArray[np.bool_]") -> "Ints":
-    """Return instants in which an event without a stamp has that of the stamped one before it, or its own receipt."""
-    last = np.maximum.accumulate(np.where(stamped, np.arange(len(happened)), -1))
-    return np.where(last >= 0, happened[np.maximum(last, 0)], event_us)
+def _carried(happened: "Ints", behind: "NDArray[np.bool_]") -> "Ints":
+    """Return instants in which an event that stands behind another has that one's; the first has its own."""
+    last = np.maximum.accumulate(np.where(behind, 0, np.arange(len(happened))))
+    return happened[last]

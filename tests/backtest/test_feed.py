@@ -83,6 +83,24 @@ def test_the_book_never_runs_backwards():
     assert (np.diff(feed.clock_us) >= 0).all()
 
 
+def test_a_book_that_came_back_is_not_known_before_it_was_received():
+    """The book broke behind 20 ms; the snapshot of 90 ms shows a market that nobody could have met at 20 ms."""
+    broke = [(20_000, 21_000, "depth", [(97, 1)], []), (0, 40_000, "gap"), (0, 90_000, "snapshot", [(95, 1)], ASKS)]
+    tape = tape_of([QUICK, *broke, (80_000, 95_000, "depth", [(95, 2)], [])])
+    assert (feed_of(tape).clock_us - BEGIN_US).tolist() == [0, 1_000, 20_000, 20_000, 90_000, 90_000]
+    journal, _ = play(tape, Watcher(bid=90))
+    assert (journal.counters["valid_us"], journal.counters["invalid_us"]) == (25_000, 70_000)
+
+
+def test_messages_without_a_stamp_happen_when_they_are_received():
+    """A day whose depth messages came without one; its trades have theirs."""
+    tape = tape_of([QUICK, (0, 50_000, "depth", [(97, 1)], []), (11_000, 80_000, "trade", 1, 102, 1)])
+    tape.event_exch_us[1:3] = 0
+    feed = feed_of(tape)
+    assert feed.offset_us == 68_500
+    assert (feed.clock_us - BEGIN_US).tolist() == [0, 1_000 + QUICKEST_US, 50_000, 79_500]
+
+
 def test_a_model_sees_what_has_reached_us_and_no_more():
     """A book that changed at 11 ms and came at 35 ms is not known at 20 ms or 30 ms."""
     moved = (11_000, 35_000, "depth", [(100, 0), (98, 7)], [])

@@ -8,6 +8,7 @@ from mm.cli import Commands, Program
 _DATA: Commands = {
     "import": ("Turn raw captured streams into day folders.", "mm.runner_data:import_command"),
     "check": ("Validate a day folder.", "mm.runner_data:check_command"),
+    "coverage": ("Tell what day folders cover, and what a backtest leaves out.", "mm.runner_data:coverage_command"),
 }
 _RUNS: Commands = {
     "list": ("List the runs under OUT_ROOT.", "mm.runner_runs:list_command"),

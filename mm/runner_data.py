@@ -86,3 +86,22 @@ def check_command(console: Console, folder: Path) -> None:
     console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {report.gaps} gaps in the ledger")
     if not report.ok:
         raise DataError(f"{folder}: {len(report.defects)} defects; record or import the day again")
+
+
+@command(arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, required=True, metavar="DAY_FOLDER...")])
+def coverage_command(console: Console, folders: tuple[Path, ...]) -> None:
+    """Tell what day folders cover: seconds with a valid book, gaps, ids, and what a backtest leaves out."""
+    import msgspec
+
+    from mm.market_data.coverage import cover
+    from mm.market_data.coverage_text import told
+    from mm.market_data.layout import DayFolder
+
+    found = []
+    with console.progress("coverage", len(folders)) as advance:
+        for folder in folders:
+            found.append(cover(DayFolder.at(folder)))
+            advance(1)
+    console.answer({"days": msgspec.to_builtins(found)})
+    for one in found:
+        console.say(told(one))

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 LEAST_LEVELS = 100
 MOST_LEVELS = 5_000  # what one snapshot holds
 SWEEPS_AT_EDGE = 1e-9
-RATE = number(0, 100)  # more orders of a side than this crowd the milliseconds that tell them apart
+MOST_RATE = 100  # 1/s; more orders of a side crowd the milliseconds that tell them apart
+RATE = number(0, MOST_RATE)
 DECAY = number(0.001, 100)
 SIGMA = number(0, 1000)
 
@@ -78,8 +79,8 @@ class RegularMarket(Market):
         levels = max(LEAST_LEVELS, ceil(log(max(orders, 1.0) / SWEEPS_AT_EDGE) / decay))
         if levels > MOST_LEVELS:
             raise UsageError(
-                f"--k {decay} per tick lets orders reach {levels} ticks deep, and a book holds at most {MOST_LEVELS} "
-                f"levels a side; set a larger k, or a larger --tick-size with k scaled by the same factor"
+                f"--k or --regime-k {decay} per tick lets orders reach {levels} ticks deep, and a book holds at most "
+                f"{MOST_LEVELS} levels a side; set a larger k, or a larger --tick-size with k scaled by the same factor"
             )
         return levels
 
@@ -168,6 +169,14 @@ class Hawkes(RegularMarket):
     k_per_tick: float = knob(0.35, DECAY, "Decay of their reach past the mid, in 1/tick.", flag="--k")
     sigma_ticks_per_sqrt_s: float = knob(0.4, SIGMA, "Volatility of the mid, in ticks per √s.")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mean_rate() > MOST_RATE:
+            raise UsageError(
+                f"--mu {self.mu_per_s} and --branching-ratio {self.branching_ratio} make {self.mean_rate():g} orders of "
+                f"a side in 1 s, and more than {MOST_RATE} crowd the milliseconds that tell them apart; lower one"
+            )
+
     def mean_rate(self) -> float:
         """Return the orders of a side, in 1/s, on average."""
         return self.mu_per_s / (1 - self.branching_ratio)
@@ -203,7 +212,9 @@ class Regimes(RegularMarket):
     regime_s: float = knob(
         3600.0, number(1, 86_400), "How long each regime lasts, in s; the first follows on the last."
     )
-    regime_A_per_s: tuple[float, ...] = knob((0.8, 2.4), series(0, 100), "A of each regime, in 1/s.", flag="--regime-A")
+    regime_A_per_s: tuple[float, ...] = knob(
+        (0.8, 2.4), series(0, MOST_RATE), "A of each regime, in 1/s.", flag="--regime-A"
+    )
     regime_k_per_tick: tuple[float, ...] = knob(
         (0.35, 0.2), series(0.001, 100), "k of each regime, in 1/tick.", flag="--regime-k"
     )

@@ -318,6 +318,12 @@ def test_a_market_that_cannot_be_is_refused_with_the_flag_to_change(scenario, wo
         play(scenario, session(1.0))
 
 
+def test_a_process_that_nearly_explodes_is_refused():
+    """Every order would wait for a millisecond of its own, longer and longer."""
+    with pytest.raises(UsageError, match=r"--mu 2.0 and --branching-ratio 0.99 make 200 orders"):
+        Hawkes(mu_per_s=2.0, branching_ratio=0.99)
+
+
 def test_a_quantity_too_large_to_be_swept_is_refused():
     """The engine counts lots below 2**48; a sweep of every level must stay below it too."""
     with pytest.raises(UsageError, match=r"--level-qty 1000000 .* more than .* times --qty-step 0.00000001"):

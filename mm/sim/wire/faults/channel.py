@@ -56,6 +56,8 @@ class Channel:
 
     def outgoing(self, message: Message, now_us: int, marks: tuple[str, ...] = ()) -> list[Out]:
         """Return what is sent instead of *message*; *marks* name the faults that it went through before."""
+        if not self.armed:
+            return self._note([(message, marks)], now_us)
         earlier = self.due(now_us) if any(armed.held for armed in self.armed) else []
         passed = self._through(self.armed, [(message, marks)], self.scene(now_us))
         return earlier + self._note(passed, now_us)

@@ -13,7 +13,7 @@ from mm.sim.wire.faults.sent import SentLog
 from mm.sim.wire.faults.table import NAMES
 from mm.sim.wire.hooks import FaultyConnection
 
-_LOGS = 1_024
+_LOGS = 64
 _COUNTED = {"id": UPDATE_KINDS, "trade": TRADE_KINDS}
 
 
@@ -45,7 +45,7 @@ class Channels:
 
     Attributes:
         now_us: How far the exchange's time has come.
-        logs: What each connection was sent, by its number; the oldest are dropped beyond a thousand.
+        logs: What each connection was sent, by its number: of all that are open, and of some that were.
     """
 
     def __init__(self, truth: Truth, random: Random, now_us: int, keep: int) -> None:
@@ -64,8 +64,9 @@ class Channels:
         channel = Channel(connection, truth=self._truth, random=self._random, now_us=self.now_us, keep=self._keep)
         self._open[connection.id] = channel
         self.logs[connection.id] = channel.sent
-        while len(self.logs) > _LOGS:
-            del self.logs[next(iter(self.logs))]
+        closed = [number for number in self.logs if number not in self._open]
+        for number in closed[: max(0, len(closed) - _LOGS)]:
+            del self.logs[number]
         for later in self._later:
             if later.number in (None, connection.id) and not self._is_over(later):
                 later.left = None if later.left is None else later.left - 1

@@ -299,6 +299,18 @@ def test_clocks_are_shifted_in_the_unit_of_each_stamp() -> None:
     assert json.loads(stage.ask("/api/v3/time").body)["serverTime"] == stage.now_us // 1_000 - 1_300
 
 
+def test_what_was_sent_is_not_kept_for_ever() -> None:
+    """A storm of connects must not fill the memory; those that are open keep their log."""
+    stage = Stage("at connect 2 do storm n=500")
+    first = stage.connect()
+    for _ in range(200):
+        stage.connect()
+    stage.play(100)
+    logs = stage.player.channels.logs
+    assert len(logs) < 70
+    assert sum(logs[first.id].counts.values()) == len(first.frames)
+
+
 def test_connections_grow_old() -> None:
     """Every connection is cut at its age, also one that opened after the rule."""
     stage = Stage("at time 0.1 do age max_s=0.5")

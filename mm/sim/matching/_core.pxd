@@ -62,7 +62,7 @@ cdef class Matching:
     cdef Pool slots                     # of the resting orders
     cdef Index by_id
     cdef Owners owners
-    cdef Log log                        # log.used is the cursor: rows that were not taken yet
+    cdef Log log                        # log.used rows of ten cells that were not taken yet, the last ones newest
     cdef int32_t[2] top                 # levels: of the asks, of the bids
     cdef bint held
 
@@ -82,7 +82,6 @@ cdef class Matching:
     cdef int64_t price_of(self, const Order* order) noexcept nogil
     cdef int side_of(self, const Order* order) noexcept nogil
     cdef int64_t account_of(self, const Order* order) noexcept nogil
-    cdef const int64_t* logged(self, int64_t row) noexcept nogil                # ten cells, 0 <= row < log.used
     cdef int hold(self) except -1
     cdef void release(self) noexcept
 

@@ -367,9 +367,6 @@ cdef class Matching:
     cdef int64_t account_of(self, const Order* order) noexcept nogil:
         return owner_at(&self.owners, order.owner).account
 
-    cdef const int64_t* logged(self, int64_t row) noexcept nogil:
-        return self.log.cells + row * WIDTH
-
     cdef int hold(self) except -1:
         """Shut other threads out."""
         self.alone()

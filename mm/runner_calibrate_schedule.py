@@ -41,9 +41,9 @@ def main(
 
     tapes = assemble.tapes(run, day, market)
     recipe, rules = assemble.recipe(calibration, fit, account.seed), assemble.rules(tapes[0], execution, account)
-    studied = study_days(
-        run, (tapes, recipe, rules), assemble.plan(windows, execution), assemble.fallback(windows, models)
-    )
+    plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
+    with run.timing("play"):
+        studied = study_days(run, (tapes, recipe, rules), plan, fallback)
     usable = write_study(run, studied)
     if not usable:
         raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
@@ -65,10 +65,9 @@ def study_days(run: Run, measured: "tuple[list[Tape], Recipe, Rules]", plan: "Pl
     known = Checkpoint(run.checkpoint())
     if known.found:
         run.log.info("windows_known", fits=known.found)
-    with run.timing("calibrate"):
-        meter = Meter(*measured, keep=known.played)
-        with run.progress("windows", len(plan.over(meter.days))) as step:
-            return study(meter, plan, fallback, known, step)
+    meter = Meter(*measured, keep=known.played)
+    with run.progress("windows", len(plan.over(meter.days))) as step:
+        return study(meter, plan, fallback, known, step)
 
 
 def write_study(run: Run, studied: "Study") -> int:

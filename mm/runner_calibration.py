@@ -28,23 +28,32 @@ def main(
     """
     from mm import assemble
     from mm.calibration.adverse_selection import adverse_selection, write_adverse_selection
+    from mm.calibration.alternatives import compare
     from mm.calibration.artefact import artefact
     from mm.calibration.calibrate import measure
+    from mm.calibration.page import page
     from mm.calibration.points import write_points
+    from mm.calibration.residuals import table
+    from mm.calibration.stability import steadiness
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account)
     with run.timing("play"):
         found = measure(tapes, assemble.recipe(calibration, fit, account.seed), rules)
+        curves = compare(found.measured.fitted)
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)
-        run.path(FIT).write_text(json.dumps(artefact(found), indent=1) + "\n", encoding="utf-8")
+        run.path(FIT).write_text(json.dumps(artefact(found, curves), indent=1) + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), adverse_selection(found.meter))
         for name, result in found.runs.items():
             result.write_tables(run.path(f"runs/{name}"))
+        run.write_page(page(found.fit, found.measured, steadiness(found.meter), run.about))
     run.artefact = FIT
     run.summary = {"usable": found.fit.usable, "status": found.fit.status, "A": found.fit.A, "k": found.fit.k}
+    run.say(table(found.measured.fitted, found.fit))
     run.say(found.fit.headline())
+    for told in (*([curves.sentence] if curves else []), *found.fit.warnings):
+        run.say(f"note: {told}")
     if not found.fit.usable:
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
 

@@ -47,9 +47,9 @@ def main(
         assemble.rules(tapes[0], execution, account, models),
     )
     maker = ModelMaker(run, assemble.of_walkforward(run, models, windows), tapes[0], account.seed)
-    studied = study_days(
-        run, (tapes, recipe, rules), assemble.plan(windows, execution), assemble.fallback(windows, models)
-    )
+    plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
+    with run.timing("calibrate"):
+        studied = study_days(run, (tapes, recipe, rules), plan, fallback)
     write_study(run, studied)
     forward = run.summary
     maker.use(studied.schedule)

@@ -9,11 +9,17 @@ from mm.calibration.volatility import volatility
 from mm.instrument import E8
 
 if TYPE_CHECKING:
+    from mm.calibration.alternatives import Comparison
     from mm.calibration.calibrate import Calibration, Meter, Recipe
 
 
-def artefact(found: "Calibration") -> dict[str, Any]:
-    """Return the content of ``poisson_fit.json``: null for what is not known or not finite."""
+def artefact(found: "Calibration", curves: "Comparison | None" = None) -> dict[str, Any]:
+    """Return the content of ``poisson_fit.json``: null for what is not known or not finite.
+
+    Args:
+        found: The fit and its meter.
+        curves: Other curves than the exponential; None where none could be compared.
+    """
     meter = found.meter
     stretches = [(marks.path, *day) for marks, day in zip(meter.marks, meter.days, strict=True)]
     beside = {
@@ -22,6 +28,7 @@ def artefact(found: "Calibration") -> dict[str, Any]:
         "by_spread": [asdict(state) for state in by_spread(meter)],
         "volatility": asdict(volatility(stretches)),
         "by_day": _by_day(meter),
+        "alternatives": curves and _curves(curves),
     }
     plain: dict[str, Any] = _plain(found.fit.to_json() | beside)
     return plain
@@ -46,6 +53,13 @@ def options(recipe: "Recipe") -> dict[str, Any]:
         "min_usable_deltas": recipe.min_usable_deltas,
         "max_delta_ticks": recipe.max_delta_ticks,
     }
+
+
+def _curves(compared: "Comparison") -> dict[str, Any]:
+    """Return which curve to believe and how each of them does; their rates are for pages."""
+    names = ("name", "formula", "parameters", "loglik", "aic", "unseen", "unseen_se")
+    curves = [{name: getattr(curve, name) for name in names} for curve in compared.curves]
+    return {"best": compared.best, "sentence": compared.sentence, "curves": curves}
 
 
 def _counts(meter: "Meter") -> dict[str, float]:

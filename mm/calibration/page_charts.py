@@ -78,7 +78,8 @@ def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) 
         y = float(plot.up(whole))
         marks.append(f'<path class="dash" d="M{LEFT} {y:.1f}H{WIDE - RIGHT}"/>')
     for start, end, value, least, most in found:
-        said = f"{name} = {number(value)}, 95 % {number(least)} to {number(most)}"
+        interval = f"95 % {number(least)} to {number(most)}" if least < most else "no interval"
+        said = f"{name} = {number(value)}, {interval}"
         marks.append(plot.whisker((start + end) / 2, value, (max(least, plot.y[0]), min(most, top)), "whisker", said))
     return plot.picture(*marks, title=title)
 
@@ -120,6 +121,6 @@ def _whiskers(plot: Plot, rows: Residuals, shift: float, kind: str, name: str) -
 
 
 def _ends(fit: "PoissonFit", name: str) -> tuple[float, float, float]:
-    """Return a parameter of a usable fit and the ends of its interval, by blocks where it has one."""
+    """Return a parameter of a usable fit and the ends of its interval; itself where it has none, as in one block."""
     value, interval = (fit.A, fit.ci95_A) if name == "A" else (fit.k, fit.ci95_k)
-    return value or math.nan, *(interval or (math.nan, math.nan))
+    return value or math.nan, *(interval or (value or math.nan, value or math.nan))

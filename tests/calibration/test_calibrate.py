@@ -9,6 +9,7 @@ import pytest
 from mm.backtest.io import load_day
 from mm.backtest.rules import Rules
 from mm.backtest.tape import Tape
+from mm.calibration.alternatives import compare
 from mm.calibration.artefact import artefact
 from mm.calibration.calibrate import Meter, Recipe, calibrate, measure
 from mm.calibration.fit_result import PoissonFit
@@ -105,7 +106,10 @@ def test_the_artefact_says_how_it_was_measured(days):
     """Every choice, where the sweeps went, each state of the spread, each day, and what the mid did."""
     recipe = Recipe(rule=HitRule(order_e8=50_000_000, queue_ahead=0.5))
     found = measure(days, recipe)
-    content = artefact(found)
+    content = artefact(found, compare(found.measured.fitted))
+    assert content["alternatives"]["curves"][0]["name"] == "exponential"
+    assert content["alternatives"]["best"] in {curve["name"] for curve in content["alternatives"]["curves"]}
+    assert artefact(found)["alternatives"] is None
     assert content["A"] == found.fit.A
     assert content["options"]["calib_order_qty"] == 0.5
     assert content["options"]["calib_queue_ahead"] == 0.5

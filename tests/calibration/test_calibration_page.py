@@ -86,3 +86,14 @@ def test_the_page_needs_nothing_else_and_tells_its_command():
     assert not {tag for tag, _ in read(html).seen} & {"script", "link", "img", "iframe", "object"}
     assert not re.search(r"https?:|url\(|@import", html)
     assert "mm calibrate --day 20260105" in html
+
+
+def test_pieces_of_one_block_have_no_interval_and_a_place():
+    """`fixed` takes its intervals from blocks, and five minutes are one block: the points stand without bars."""
+    points = exponential(0)
+    piece = fit_poisson(points, intervals="block")
+    assert piece.ci95_k is None
+    html = page(piece, Measured(points, points), [(START, START + HALF_HOUR, piece)])
+    read(html)
+    assert "no interval" in html
+    assert not re.search(r"\bnan\b|\binf\b", html)

@@ -58,15 +58,15 @@ def of_orders(where: str = "") -> set[str]:
     return {f"{where}{name}_SIMUSDT.csv" for name in ("orders", "fills", "state")}
 
 
+MEASURED = {"calibration_points.csv", "poisson_fit.json", "adverse_selection.csv", "report.html"}
+SCHEDULED = {"poisson_schedule.json", "window_metrics.csv", "oos_metrics.json"}
 FILES = {
     "backtest": of_backtest(),
-    "marks": {"calibration_points.csv", "poisson_fit.json"},
-    "ladder": {"calibration_points.csv", "poisson_fit.json", *of_orders("runs/ladder/")},
-    "fixed": {"calibration_points.csv", "poisson_fit.json"}.union(
-        *(of_orders(f"runs/delta_{delta}/") for delta in (1, 2, 3, 5, 8, 13))
-    ),
-    "schedule": {"poisson_schedule.json", "window_metrics.csv"},
-    "walkforward": {"poisson_schedule.json", "window_metrics.csv", *of_backtest("backtest/")},
+    "marks": MEASURED,
+    "ladder": {*MEASURED, *of_orders("runs/ladder/")},
+    "fixed": MEASURED.union(*(of_orders(f"runs/delta_{delta}/") for delta in (1, 2, 3, 5, 8, 13))),
+    "schedule": SCHEDULED,
+    "walkforward": {*SCHEDULED, *of_backtest("backtest/")},
 }
 PLACES = {
     "backtest": "backtest/SIMUSDT",

@@ -173,8 +173,8 @@ class Hawkes(RegularMarket):
         super().__post_init__()
         if self.mean_rate() > MOST_RATE:
             raise UsageError(
-                f"--mu {self.mu_per_s} and --branching-ratio {self.branching_ratio} make {self.mean_rate():g} orders of "
-                f"a side in 1 s, and more than {MOST_RATE} crowd the milliseconds that tell them apart; lower one"
+                f"--mu {self.mu_per_s} and --branching-ratio {self.branching_ratio} make {self.mean_rate():g} orders "
+                f"of a side in 1 s, and more than {MOST_RATE} crowd the milliseconds that tell them apart; lower one"
             )
 
     def mean_rate(self) -> float:

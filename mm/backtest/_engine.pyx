@@ -386,6 +386,11 @@ cdef class Engine(Venue):
             self.desk.next_message_us = min(self.desk.next_message_us, order.amend_us)
         return True
 
+    def ahead_lots(self, int64_t order_id) -> float | None:
+        """Return the lots ahead of an order, as the fill model knows them; None where it keeps no queue of it."""
+        cdef Order* order = desk_find(&self.desk, order_id)
+        return None if order is NULL or isnan(order.ahead_lots) else order.ahead_lots
+
     # ------------------------------------------------------------------ the journal
 
     def journal(self) -> Journal:

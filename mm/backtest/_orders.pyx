@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Our open orders: few, so a short array by id is searched and kept in order."""
 
+from libc.math cimport NAN
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memmove, memset
@@ -31,7 +32,7 @@ cdef Order new_order(int64_t us, int64_t side, int64_t ticks, int64_t lots, int6
     order.cancel_reason = NOT_CANCELLED
     order.queue_lots = order.level_lots = order.printed_lots = order.amend_lots = 0
     order.due_us = order.stretch_us = NEVER
-    order.ahead_lots = order.delta = 0.0
+    order.ahead_lots, order.delta = NAN, 0.0
     return order
 
 

@@ -113,6 +113,14 @@ class PaperExchange:
         """
         return self._engine.amend(order_id, lots)
 
+    def ahead_lots(self, order_id: int) -> float | None:
+        """Return how many lots stand ahead of an order at its price, as a queue model believes.
+
+        Returns:
+            None where no such order rests, or the fill model keeps no queue.
+        """
+        return self._engine.ahead_lots(order_id)
+
     def run(self, tape: "Tape", step: Callable[[int], None] | None = None) -> None:
         """Play a whole tape; *step* is told the µs of tape that went by, every hour of it."""
         self.attach(tape)

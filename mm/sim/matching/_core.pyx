@@ -74,7 +74,7 @@ cdef class Matching:
 
     Prices are ticks (1 to 2**40 - 1), quantities lots (1 to 2**48 - 1), ``side`` is +1 to buy and -1 to sell, and
     instants are microseconds that never fall. A method that raises has changed nothing, save that a `run` keeps
-    the rows before the bad one. It may be used from several threads, but not by two at once: while `run` works
+    the rows before the bad one, and that MemoryError loses what was to come of the command. It may be used from several threads, but not by two at once: while `run` works
     without the interpreter's lock, the other thread's call raises RuntimeError.
 
     Args:
@@ -676,7 +676,7 @@ cdef class Matching:
         owned = 0
         for owner in range(self.owners.pool.made):
             if owner_of(&self.owners, owner_at(&self.owners, owner).account) == owner:
-                assert 0 < owner_at(&self.owners, owner).used <= owner_at(&self.owners, owner).room
+                assert owner_at(&self.owners, owner).used <= owner_at(&self.owners, owner).room, owner
                 owned += owner_at(&self.owners, owner).used
         assert owned == orders
         assert self.owners.by_account.used == pool_used(&self.owners.pool)

@@ -16,12 +16,13 @@ cdef struct Pool:
     int32_t made            # slots that were ever taken
     int32_t room
     int32_t spare           # the first free one
+    int32_t spares          # how many are free
 
 
 cdef inline void pool_open(Pool* pool, size_t size) noexcept nogil:
     pool.items = NULL
     pool.size = size
-    pool.made = pool.room = 0
+    pool.made = pool.room = pool.spares = 0
     pool.spare = NONE
 
 
@@ -42,7 +43,7 @@ cdef inline int pool_grow(Pool* pool) except -1 nogil:
 
 cdef inline int pool_reserve(Pool* pool, int32_t slots) except -1 nogil:
     """Make sure that the next *slots* can be taken; addresses of items change here and nowhere else."""
-    return pool_grow(pool) if pool.made + slots > pool.room else 0
+    return pool_grow(pool) if slots > pool.room - pool.made + pool.spares else 0
 
 
 cdef inline int32_t pool_take(Pool* pool) noexcept nogil:
@@ -53,18 +54,16 @@ cdef inline int32_t pool_take(Pool* pool) noexcept nogil:
         pool.made += 1
     else:
         pool.spare = (<int32_t*> (pool.items + slot * pool.size))[0]
+        pool.spares -= 1
     return slot
 
 
 cdef inline void pool_give(Pool* pool, int32_t slot) noexcept nogil:
     (<int32_t*> (pool.items + slot * pool.size))[0] = pool.spare
     pool.spare = slot
+    pool.spares += 1
 
 
 cdef inline int32_t pool_used(const Pool* pool) noexcept nogil:
     """Return how many slots are taken."""
-    cdef int32_t used = pool.made, slot = pool.spare
-    while slot != NONE:
-        used -= 1
-        slot = (<int32_t*> (pool.items + slot * pool.size))[0]
-    return used
+    return pool.made - pool.spares

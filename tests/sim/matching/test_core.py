@@ -376,6 +376,52 @@ def test_memory_grows_with_what_rests_and_not_with_what_ever_did(tmp_path) -> No
     assert (done.returncode, done.stderr) == (0, "")
 
 
+FULL_UP = """
+import resource
+from mm.sim.matching._core import Matching
+
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+
+def filled(matching):
+    limit(used + 60_000_000)
+    try:
+        while True:
+            matching.submit(0, matching.last_order_id % 5_000, 1, 1 + matching.last_order_id * 2**17 % 2**40, 5)
+    except MemoryError:
+        limit(resource.RLIM_INFINITY)
+        return matching.resting
+
+matching, logged = Matching(log=False), Matching()
+with open("/proc/self/statm") as status:
+    used = int(status.read().split()[0]) * resource.getpagesize()
+most = filled(matching)
+assert most > 1_000
+matching.check()
+bid = matching.best()[0]
+assert matching.submit(0, 1, -1, bid, 10**9, 2) > 0, "it matches"
+matching.check()
+for order_id in range(1, 1_000):
+    matching.cancel(0, order_id)
+assert filled(matching) >= most - 1_000, "what was given back is used again"
+matching.check()
+del matching
+assert filled(logged) > 1_000
+logged.check()
+rows = len(logged.take_log())
+assert rows > 3_000
+logged.cancel(0, 1)
+assert len(logged.take_log()) == 2
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits memory as Linux does")
+def test_a_book_for_which_there_is_no_memory_stays_whole(tmp_path) -> None:
+    """The order that did not fit is lost, the others rest, match and cancel; a log that was too long can be taken."""
+    done = run_python("-c", FULL_UP, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_other_threads_run_while_a_book_is_at_work_but_not_on_it() -> None:
     """The interpreter's lock is released, so the book itself keeps others out."""
     rows = np.tile(np.array([SUBMITTED, (1, OP_SUBMIT, 2, SELL, 99, 1, LIMIT, 0)]), (400_000, 1))

@@ -57,7 +57,7 @@ def feed_of(tape: "Tape") -> Feed:
 
     Depth messages and trades have a stamp of the exchange's. What has none happens when it is received: a snapshot
     behind a gap is not known any earlier. Only gaps and keyframes stand behind the book event before them. Within the
-    book's events and within the trades the recorded order stays.
+    book's events and within the trades the recorded order stays, and what the tape received happens within it.
     """
     stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
     behind = (tape.kind == GAP) | (tape.kind == KEYFRAME)
@@ -67,6 +67,7 @@ def feed_of(tape: "Tape") -> Feed:
     trades = tape.kind == TRADE
     for stream in (trades, ~trades):
         happened[stream] = np.maximum.accumulate(_carried(happened[stream], behind[stream]))
+    happened = np.where(tape.event_us < tape.start_us, happened, np.maximum(happened, tape.start_us))
     sequence = np.argsort(happened, kind="stable").astype(np.int64)
     journey = (tape.event_us - happened)[stamped]
     median, p99 = np.quantile(journey, [0.5, 0.99]).astype(np.int64).tolist() if len(journey) else (0, 0)

@@ -1,5 +1,7 @@
 """A feed that lags: the exchange acts at its own time, and we learn of it when it reaches us."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fill_lab import TEST
@@ -9,7 +11,7 @@ from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
-from mm.backtest.tape import DEPTH, SNAPSHOT, TRADE, Tape
+from mm.backtest.tape import DEPTH, SNAPSHOT, TRADE, Tape, TapeMeta
 
 BEGIN_US = 1_000_000_000
 BIDS, ASKS = [(100, 10), (99, 20)], [(102, 10), (103, 20)]
@@ -52,7 +54,8 @@ class Watcher:
 def play(tape, quotes, *, recorded=True, **rules):
     terms = {"order_latency_us": 1_000, "requote_us": 10_000, "enforce_balances": False, "recorded_feed": recorded}
     exchange = PaperExchange(quotes, TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, **(terms | rules)))
-    exchange.run(tape)
+    for one in tape if isinstance(tape, list) else [tape]:
+        exchange.run(one)
     return exchange.journal(), exchange.feeds
 
 
@@ -99,6 +102,18 @@ def test_messages_without_a_stamp_happen_when_they_are_received():
     feed = feed_of(tape)
     assert feed.offset_us == 68_500
     assert (feed.clock_us - BEGIN_US).tolist() == [0, 1_000 + QUICKEST_US, 50_000, 79_500]
+
+
+def test_a_tapes_events_happen_within_it():
+    """A trade of the last instant of one day, received on the next, happens at the next one's beginning."""
+    one = tape_of([QUICK, (50_000, 60_000, "depth", [(97, 1)], [])])
+    events = [(60_000, "snapshot", BIDS, ASKS), (70_000, "trade", -1, 100, 3, 55_000), (75_000, "depth", [(97, 2)], [])]
+    two = Tape.of(TEST, [(BEGIN_US + us, *rest) for us, *rest in events])
+    stamps = np.array([60_000, 55_000, 75_000 - QUICKEST_US]) + BEGIN_US
+    two = replace(two, event_exch_us=stamps, meta=TapeMeta(carried_from=7))
+    journal, _ = play([replace(one, meta=TapeMeta(last_update_id=7)), two], Watcher())
+    assert journal.counters["events"] == 6
+    assert (journal.fills[:, 0] - BEGIN_US).tolist() == [60_000]
 
 
 def test_a_model_sees_what_has_reached_us_and_no_more():

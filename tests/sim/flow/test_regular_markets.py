@@ -290,6 +290,21 @@ def test_regimes_switch_when_the_truth_says():
             assert abs(k - regime["k"]) < 4 * error
 
 
+def test_a_regime_begins_at_its_instant():
+    """Nothing of it comes before, and no step of the one before comes after."""
+    scenario, of = Regimes(
+        regime_s=10.0, regime_A_per_s=(0.0, 90.0), regime_k_per_tick=(0.3, 0.3), regime_sigma=(0.0, 50.0)
+    ), session(0.0111)  # fmt: skip
+    switches = [regime["start_us"] for regime in scenario.truth(of)["regimes"][1:]]
+    assert len(switches) == 3
+    bids, us = best_bids(scenario, of), takers(play(scenario, of), 1)[:, US]
+    moved_us = of.open_us + (np.flatnonzero(np.diff(bids)) + 1) * STEP_US
+    for seen_us, late_us in ((moved_us, 2 * STEP_US), (us, STEP_US)):
+        assert switches[0] <= seen_us[0] <= switches[0] + late_us
+        assert not ((seen_us > switches[1]) & (seen_us <= switches[2])).any()
+        assert switches[1] - late_us <= seen_us[seen_us <= switches[1]].max()
+
+
 def test_one_regime_is_poisson():
     """The same orders to the last bit; a switch to the same law changes nothing either."""
     of = session()

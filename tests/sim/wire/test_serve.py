@@ -3,36 +3,13 @@
 import json
 import signal
 import socket
-import subprocess
-import sys
-import threading
-from contextlib import contextmanager
 
 import httpx
 import pytest
 from websockets.sync.client import connect
 
-from support import ROOT, run_python
-
-
-@contextmanager
-def serving(*flags, **variables):
-    """Yield the process and its ready line."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mm", "sim", "serve", *flags],
-        env={"PYTHONPATH": str(ROOT), "LOG_LEVEL": "WARNING", **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    killer = threading.Timer(60, process.kill)
-    killer.start()
-    try:
-        yield process, json.loads(process.stdout.readline())
-    finally:
-        killer.cancel()
-        process.kill()
-        process.communicate()
+from serving import serving
+from support import run_python
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -179,6 +179,18 @@ def test_shutdown_says_so_and_goes() -> None:
     asyncio.run(scenario())
 
 
+def test_a_shutdown_without_a_lead_does_not_wait_for_the_time_to_move() -> None:
+    """In lockstep it may stand still for ever; what is due now is done now."""
+
+    async def scenario() -> None:
+        async with controlled() as (box, rest), connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None) as ws:
+            assert (await rest.post("/sim/shutdown")).status_code == 200
+            assert [json.loads(text)["e"] async for text in ws] == ["serverShutdown"]
+            assert ws.close_code == 1001
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "says"),
     [

@@ -62,6 +62,7 @@ class Player:
         """Take *rules* in; those whose moment has passed act now."""
         self._waiting += rules
         self._reach(id=self._update_id, trade=self._trade_id, time=self._seconds())
+        self.channels.advance()
 
     @property
     def waiting(self) -> list[Rule]:

@@ -1,0 +1,180 @@
+"""``mm sim serve`` from outside: its line, its accounts, its knobs, and equal bytes from equal seeds."""
+
+import hmac
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from lab import mm
+from websockets.sync.client import connect
+
+from serving import Process, serving
+
+Served = tuple[Process, dict[str, Any]]
+START_MS = 1_767_600_000_000
+CLIENT = httpx.Client(trust_env=False)  # one for all, because each makes a TLS context of its own
+
+
+@pytest.fixture(scope="module")
+def empty() -> Iterator[Served]:
+    """An exchange of which everything is known: nobody trades, and time stands still."""
+    with serving("--scenario", "empty", "--seed", "3", "--speed", "0", "--start-ms", str(START_MS)) as served:
+        yield served
+        process, _ = served
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=10) == ("", "")
+        assert process.returncode == 0
+
+
+def get(ready: dict[str, Any], path: str) -> Any:
+    """Return the content of an answer."""
+    return CLIENT.get(f"{ready['rest_url']}{path}").json()
+
+
+def signed(ready: dict[str, Any], who: str, method: str, path: str, **parameters: str | int) -> httpx.Response:
+    """Return the answer to a request that an account has signed with HMAC."""
+    account = next(one for one in ready["accounts"] if one["name"] == who)
+    query = urlencode({**parameters, "timestamp": get(ready, "/api/v3/time")["serverTime"]})
+    signature = hmac.new(account["secret"].encode(), query.encode(), "sha256").hexdigest()
+    address = f"{ready['rest_url']}/api/v3/{path}?{query}&signature={signature}"
+    return CLIENT.request(method, address, headers={"X-MBX-APIKEY": account["api_key"]})
+
+
+def limit(ready: dict[str, Any], who: str, side: str, price: str, quantity: str) -> httpx.Response:
+    """Return the answer to a LIMIT order."""
+    order = {"symbol": ready["symbol"], "side": side, "type": "LIMIT", "timeInForce": "GTC"}
+    return signed(ready, who, "POST", "order", **order, price=price, quantity=quantity)
+
+
+def balances(ready: dict[str, Any], who: str) -> dict[str, tuple[str, str]]:
+    """Return free and locked of each asset."""
+    account = signed(ready, who, "GET", "account").json()
+    return {one["asset"]: (one["free"], one["locked"]) for one in account["balances"]}
+
+
+def test_the_ready_line_has_the_keys_of_the_contract(empty: Served) -> None:
+    """And no others at the top, so that a script can rely on them; its addresses are those of one host."""
+    _, ready = empty
+    assert set(ready) == {"ready", "rest_url", "ws_url", "ws_api_url", "symbol", "accounts"}
+    assert (ready["ready"], ready["symbol"]) == (True, "SIMUSDT")
+    for account in ready["accounts"]:
+        assert set(account) == {"name", "api_key", "secret", "ed25519_private_key"}
+        assert len(account["api_key"]) == len(account["secret"]) == 64
+        assert account["ed25519_private_key"].startswith("-----BEGIN PRIVATE KEY-----\n")
+    assert ready["rest_url"].startswith("http://127.0.0.1:")
+    assert ready["ws_url"].startswith("ws://127.0.0.1:")
+    assert ready["ws_api_url"] == ready["ws_url"] + "/ws-api/v3"
+
+
+def test_an_empty_exchange_is_known_to_the_last_digit(empty: Served) -> None:
+    """No book, a million and a thousand, prices around a hundred; and after one trade every balance."""
+    _, ready = empty
+    assert get(ready, "/api/v3/depth?symbol=SIMUSDT") == {"lastUpdateId": 0, "bids": [], "asks": []}
+    assert get(ready, "/api/v3/time") == {"serverTime": START_MS}
+    for name in ("alice", "bob"):
+        assert balances(ready, name) == {
+            "SIM": ("1000.00000000", "0.00000000"),
+            "USDT": ("1000000.00000000", "0.00000000"),
+        }
+    for price in ("90", "110"):
+        resting = limit(ready, "alice", "BUY", price, "1").json()
+        assert resting["status"] == "NEW"
+        assert (
+            signed(ready, "alice", "DELETE", "order", symbol="SIMUSDT", orderId=resting["orderId"]).status_code == 200
+        )
+    assert limit(ready, "alice", "SELL", "100.00", "2.000").json()["status"] == "NEW"
+    taken = limit(ready, "bob", "BUY", "101.00", "0.500").json()
+    assert (taken["status"], [fill["price"] for fill in taken["fills"]]) == ("FILLED", ["100.00000000"])
+    assert balances(ready, "alice") == {
+        "SIM": ("998.00000000", "1.50000000"),
+        "USDT": ("1000049.95000000", "0.00000000"),
+    }
+    assert balances(ready, "bob") == {"SIM": ("1000.49950000", "0.00000000"), "USDT": ("999950.00000000", "0.00000000")}
+    book = get(ready, "/api/v3/depth?symbol=SIMUSDT")
+    assert (book["bids"], book["asks"]) == ([], [["100.00000000", "1.50000000"]])
+    assert get(ready, f"/sim/truth?id={book['lastUpdateId']}") == book
+
+
+@pytest.mark.parametrize("limits", ["on", "off"])
+def test_limits_bind_unless_they_are_off(limits: str) -> None:
+    """The 101st order within ten seconds, and the 25th full snapshot within a minute."""
+    with serving("--scenario", "empty", "--speed", "0", "--limits", limits) as (_, ready):
+        answers = [limit(ready, "bob", "BUY", "90.00", "0.100") for _ in range(101)]
+        assert [one.status_code for one in answers[:100]] == [200] * 100
+        depth = [CLIENT.get(f"{ready['rest_url']}/api/v3/depth?symbol=SIMUSDT&limit=5000") for _ in range(25)]
+        if limits == "off":
+            assert {one.status_code for one in [*answers, *depth]} == {200}
+            assert int(depth[-1].headers["x-mbx-used-weight-1m"]) > 6000
+            return
+        assert (answers[-1].status_code, answers[-1].json()["code"]) == (429, -1015)
+        assert (depth[-1].status_code, depth[-1].json()["code"]) == (429, -1003)
+        assert 0 < int(depth[-1].headers["retry-after"]) <= 60
+
+
+def heard(seed: int) -> list[Any]:
+    """Return all bytes of a session in lockstep: streams, answers, an order, the truth."""
+    flags = ("--scenario", "zero_intelligence", "--seed", str(seed), "--speed", "0", "--start-ms", str(START_MS))
+    names = "/".join(f"simusdt@{name}" for name in ("depth@100ms", "trade", "aggTrade", "bookTicker", "depth20@100ms"))
+    bytes_heard: list[Any] = []
+    with serving(*flags) as (_, ready), httpx.Client(base_url=ready["rest_url"]) as client:
+        with connect(f"{ready['ws_url']}/stream?streams={names}&timeUnit=MICROSECOND", proxy=None) as stream:
+            for step in range(4):
+                now = client.post("/sim/advance", json={"us": 500_000}).json()["now_us"]
+                order = limit(ready, "alice", "BUY", "100.50", "0.100")
+                bytes_heard += [order.text, client.get("/api/v3/depth?symbol=SIMUSDT&limit=50").text]
+                assert now == START_MS * 1000 + (step + 1) * 500_000
+            client.post("/sim/advance", json={"us": 100_000})
+            client.post("/sim/shutdown")
+            bytes_heard += list(stream)[:-1]
+        bytes_heard += [client.get("/sim/trades").text, client.get("/sim/truth").text, json.dumps(ready["accounts"])]
+    return bytes_heard
+
+
+def test_equal_seeds_and_calls_are_equal_bytes_over_the_wire() -> None:
+    """Keys, streams, fills and the truth, with users in the market; another seed is another market."""
+    first = heard(5)
+    assert len(first) > 100
+    assert first == heard(5)
+    assert not set(first) & set(heard(6))
+
+
+def test_speed_is_how_fast_its_time_runs() -> None:
+    """A minute of the exchange in well less than one of the wall."""
+    with serving("--scenario", "large_tick", "--speed", "100", "--start-ms", str(START_MS)) as (_, ready):
+        began = time.monotonic()
+        while get(ready, "/api/v3/time")["serverTime"] < START_MS + 60_000:
+            assert time.monotonic() < began + 30
+        assert get(ready, "/sim/state")["trade_id"] > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ("--scenario none", "zero_intelligence"),
+        ("--levels 3", "--levels"),
+        ("--limits maybe", "--limits"),
+        ("--speed nan", "--speed"),
+        ("--scenario large_tick --A 2", "--limit-per-s"),
+        ("--faults missing.txt", "missing.txt"),
+        ("--faults wrong.txt", "wrong.txt:2"),
+    ],
+)
+def test_a_wrong_knob_is_exit_code_2_and_one_line(flags: str, word: str, tmp_path: Path) -> None:
+    """It names what is wrong, where, and what would be right; nothing is served."""
+    (tmp_path / "wrong.txt").write_text("at time 5 do drop n=3\nat time 6 do vanish\n")
+    done = mm("sim", "serve", *flags.split(), cwd=tmp_path)
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert word in done.err
+
+
+def test_a_day_needs_messages(tmp_path: Path) -> None:
+    """`empty` is for the server; asked for a day of it, the command says so."""
+    done = mm("sim", "day", "--symbol", "SIMUSDT", "--day", "20260105", "--scenario", "empty", cwd=tmp_path)
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert not (tmp_path / "data" / "SIMUSDT" / "20260105").exists()

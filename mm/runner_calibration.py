@@ -32,6 +32,7 @@ def main(
     from mm.calibration.artefact import artefact
     from mm.calibration.calibrate import measure
     from mm.calibration.page import page
+    from mm.calibration.page_cards import further_cards
     from mm.calibration.points import write_points
     from mm.calibration.residuals import table
     from mm.calibration.stability import steadiness
@@ -43,11 +44,13 @@ def main(
         curves = compare(found.measured.fitted)
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)
-        run.path(FIT).write_text(json.dumps(artefact(found, curves), indent=1) + "\n", encoding="utf-8")
-        write_adverse_selection(run.path(ADVERSE), adverse_selection(found.meter))
+        content, moves = artefact(found, curves), adverse_selection(found.meter)
+        run.path(FIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_adverse_selection(run.path(ADVERSE), moves)
         for name, result in found.runs.items():
             result.write_tables(run.path(f"runs/{name}"))
-        run.write_page(page(found.fit, found.measured, steadiness(found.meter), run.about))
+        more = further_cards(content, moves)
+        run.write_page(page(found.fit, found.measured, steadiness(found.meter), run.about, more))
     run.artefact = FIT
     run.summary = {"usable": found.fit.usable, "status": found.fit.status, "A": found.fit.A, "k": found.fit.k}
     run.say(table(found.measured.fitted, found.fit))

@@ -46,7 +46,7 @@ def page(
         '<div class="pair">'
         + card(
             "Residuals",
-            "(seen − fitted) / √fitted at each distance; beyond the dashed lines is one in twenty by chance.",
+            "Of each distance, in standard deviations (deviance residuals); beyond the dashed lines is one in twenty.",
             residual_chart(rows),
         )
         + card("Sides and neighbours", "The same data by other estimates.", _neighbours(fit))

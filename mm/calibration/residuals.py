@@ -34,10 +34,16 @@ class Residuals:
 
     @property
     def standardised(self) -> Floats:
-        """Return (seen - expected) / √expected of each row; 0 where nothing was expected and nothing seen."""
+        """Return the deviance residual of each row: about standard normal under the fit, signed as seen - expected.
+
+        Their squares sum to the deviance (McCullagh and Nelder 1989, 2.4.3). One fill where next to none is expected
+        stands out by a few units, and not by thousands as in Pearson's residual.
+        """
+        from scipy.special import xlogy
+
         with np.errstate(divide="ignore", invalid="ignore"):
-            z = (self.fills - self.expected) / np.sqrt(self.expected)
-        return np.where((self.expected == 0) & (self.fills == 0), 0.0, z)
+            logs = np.where(self.fills > 0, xlogy(self.fills, self.fills / self.expected), 0.0)
+        return np.sign(self.fills - self.expected) * np.sqrt(np.maximum(2 * (logs - self.fills + self.expected), 0.0))
 
     def rates(self) -> tuple[Floats, Floats, Floats]:
         """Return fills a second of each row, and the ends of its exact 95 % Poisson interval (Garwood 1936)."""

@@ -73,6 +73,14 @@ def table(caption: str, rows: Sequence[Row]) -> str:
     )
 
 
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return *rows* of HTML cells under a *head*; the first column is the name of its row."""
+    first, *others = map(escape, head)
+    names = f'<tr class="cols"><th>{first}</th>{"".join(f"<td>{name}</td>" for name in others)}</tr>'
+    body = "".join(f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows)
+    return f'<div class="wide"><table class="grid">{names}{body}</table></div>'
+
+
 def origin(about: About) -> str:
     """Return how to get the page again: the exact command, and every knob; nothing where neither is known."""
     if not about.command and not about.knobs:

@@ -71,6 +71,7 @@ svg .buy { fill: var(--buy); }
 svg .sell { fill: var(--sell); }
 svg .gain { fill: var(--gain); }
 svg .loss { fill: var(--loss); }
+
 svg .off { fill: var(--off); }
 .head { display: flex; justify-content: space-between; align-items: baseline; gap: 16px; }
 .legend { display: flex; flex-wrap: wrap; justify-content: end; gap: 2px 16px; color: var(--soft); font-size: 13px; }
@@ -87,6 +88,8 @@ table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-
 caption { text-align: left; font-weight: 600; padding: 4px 0; }
 td, th { padding: 3.5px 0; border-top: 1px solid var(--rule); text-align: left; font-weight: 400; }
 td { text-align: right; padding-left: 12px; }
+.grid td { white-space: nowrap; }
+.grid .cols th, .grid .cols td { color: var(--soft); font-size: 12.5px; border-top: 0; }
 .knobs { columns: 2 340px; column-gap: 34px; font-size: 13px; }
 .knobs div { display: flex; gap: 12px; border-top: 1px solid var(--rule); padding: 3.5px 0; break-inside: avoid; }
 .knobs code { flex: 1; }

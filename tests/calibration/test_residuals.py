@@ -32,7 +32,26 @@ def test_rows_of_one_distance_are_summed_and_expected_at_their_exposure():
     assert rows.exposure_s.tolist() == [200, 200]
     assert rows.fills.tolist() == [76, 50]
     assert rows.expected == pytest.approx([100 * math.exp(-0.3), 100 * math.exp(-0.6)])
-    assert rows.standardised == pytest.approx((rows.fills - rows.expected) / np.sqrt(rows.expected))
+
+
+def test_residuals_are_signed_and_their_squares_sum_to_the_deviance():
+    """76 where 74.1 were expected is 0.22 above; as statsmodels' resid_deviance has it."""
+    points = Points.of([1, 2, 3, 5, 8], [1000] * 5, [620, 450, 380, 220, 90])
+    fit = fit_poisson(points)
+    rows = residuals(points, fit.A, fit.k)
+    assert (rows.standardised**2).sum() == pytest.approx(fit.deviance)
+    assert (np.sign(rows.standardised) == np.sign(rows.fills - rows.expected)).all()
+    z = residuals(both_sides(), A, K).standardised
+    assert z[0] == pytest.approx(
+        math.sqrt(2 * (76 * math.log(76 / (100 * math.exp(-0.3))) - 76 + 100 * math.exp(-0.3)))
+    )
+
+
+def test_one_fill_in_an_all_but_impossible_place_does_not_drown_the_others():
+    """Pearson's residual of 1 where 1e-11 were expected is 316,228; this one is 7."""
+    rows = residuals(Points.of([1, 100], [10, 10], [5, 1]), 1.0, 0.276)
+    assert rows.expected[1] == pytest.approx(1e-11, rel=0.2)
+    assert 6 < rows.standardised[1] < 8
 
 
 def test_a_side_is_seen_alone():
@@ -83,7 +102,8 @@ def test_the_table_has_a_line_a_distance():
         expected = 1000 * fit.A * math.exp(-fit.k * delta)
         assert [float(line[0]), float(line[2])] == [delta, fills]
         assert line[3] == f"{expected:,.1f}"
-        assert float(line[4]) == pytest.approx((fills - expected) / math.sqrt(expected), abs=0.006)
+        off = math.sqrt(2 * (fills * math.log(fills / expected) - fills + expected))
+        assert float(line[4]) == pytest.approx(math.copysign(off, fills - expected), abs=0.006)
 
 
 def test_far_distances_where_nothing_is_expected_are_only_counted():

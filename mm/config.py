@@ -153,6 +153,12 @@ class Models:
         None, PATH, "A poisson_fit.json or poisson_schedule.json; its content is an input of the run.", matters=False
     )
     fill_per_side: bool = knob(False, SWITCH, "1 uses the sides' own A and k of the fit.")
+    fit_draws: int = knob(
+        0,
+        whole(0, 1000),
+        "Backtests more, each with an A and k that the fit allows: the band of the PnL.",
+        matters=True,
+    )
 
     def __post_init__(self) -> None:
         if self.fill_params_json is not None and self.fill_params_file is not None:

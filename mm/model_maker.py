@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, hybrid
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensity import intensity_of
 from mm.calibration.schedule import Schedule
+from mm.calibration.uncertainty import draws
 from mm.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
@@ -30,6 +31,7 @@ class ModelMaker:
 
     def __init__(self, run: Run, models: Models, tape: "Tape", seed: int) -> None:
         self._run, self._models, self._tape, self._seed = run, models, tape, seed
+        self._fitted: PoissonFit | Schedule | None = None
         self._intensity: Intensity | None = None
         self._scheduled = False
         if models.fill_params_file is not None:
@@ -45,8 +47,25 @@ class ModelMaker:
         """
         source = str(self._models.fill_params_file or "the schedule")
         _check_match(fitted, self._tape, source)
+        self._fitted = fitted
         self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=source)
         self._scheduled = isinstance(fitted, Schedule)
+
+    def redrawn(self) -> Iterator[tuple[object, object]]:
+        """Yield quote and fill models with A and k that the fit allows, FIT_DRAWS times.
+
+        Raises:
+            UsageError: If there is no fit to draw from.
+        """
+        fitted, draws_wanted = self._fitted, self._models.fit_draws
+        if not isinstance(fitted, PoissonFit) or self._models.fill_per_side:
+            raise UsageError(
+                f"--fit-draws (FIT_DRAWS) is {draws_wanted}, but there is no one fit to draw from; give "
+                f"FILL_PARAMS_FILE=<a poisson_fit.json> and leave FILL_PER_SIDE at 0"
+            )
+        for fit in draws(fitted, draws_wanted, self._seed):
+            self.use(fit)
+            yield self.quotes(), self.fills()
 
     def fills(self) -> object:
         """Return the fill model."""

@@ -12,6 +12,7 @@ def main(run: Run, day: Day, market: Market, execution: Execution, account: Acco
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
     from mm import assemble
+    from mm.backtest.pnl_band import with_band
     from mm.backtest.replay import backtest
     from mm.backtest.words import told
     from mm.model_maker import ModelMaker
@@ -20,8 +21,10 @@ def main(run: Run, day: Day, market: Market, execution: Execution, account: Acco
     maker = ModelMaker(run, models, played[0], account.seed)
     rules = assemble.rules(played[0], execution, account, models, run=run)
     length_us = sum(tape.end_us - tape.start_us for tape in played)
-    with run.timing("play"), run.progress("play", length_us) as step:
+    with run.timing("play"), run.progress("play", length_us * (1 + models.fit_draws)) as step:
         result = backtest(played, maker.quotes(), maker.fills(), rules, step=step)
+        if models.fit_draws:
+            result = with_band(result, [backtest(played, *pair, rules, step=step) for pair in maker.redrawn()])
     run.write_result(result)
     run.say(told(result.summary))
 

@@ -41,6 +41,7 @@ class Books:
         initial_cash_e8: Cash at the start, in 1e-8 of the quote asset.
         quote_lots: The clip: what one quote offers.
         seed: Keys the bootstrap of the Sharpe ratio.
+        pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
         feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
     """
 
@@ -52,6 +53,7 @@ class Books:
     quote_lots: int
     seed: int = 0
     feed: Mapping[str, float] | None = None
+    pnl_band: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

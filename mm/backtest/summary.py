@@ -63,7 +63,7 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
         **risk,
         **_coverage(journal),
         **_scale(books),
-        **({} if books.feed is None else {"feed": dict(books.feed)}),
+        **{name: dict(found) for name, found in (("feed", books.feed), ("pnl_band", books.pnl_band)) if found},
     }
     summary["warnings"] = _cautions(journal, books, left_out) + _why_null(summary)
     return summary

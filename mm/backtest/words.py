@@ -23,6 +23,9 @@ def told(summary: Mapping[str, Any]) -> str:
         ("two-sided uptime", _number(summary["two_sided_uptime"], 3)),
         ("seconds", f"{_number(summary['seconds_covered'], 0)}, {_number(summary['seconds_excluded'], 0)} excluded"),
     ]
+    if band := summary.get("pnl_band"):
+        told = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
+        rows.insert(1, ("  as fit allows", told))
     if feed := summary.get("feed"):
         late = f"median {feed['median_ms']:.1f} ms, 99 % {feed['p99_ms']:.1f} ms"
         rows.append(("feed", f"{late}, our clock {feed['clock_offset_ms']:+.1f} ms from the exchange's"))

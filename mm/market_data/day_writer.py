@@ -99,6 +99,7 @@ class DayWriter:
 
     Attributes:
         earlier: What the folder held before, and what a crash had torn.
+        ledger: Numbers and counts the events of this run.
 
     Raises:
         TryLater: If another writer holds the folder.
@@ -135,7 +136,7 @@ class DayWriter:
             self._trades = CsvWriter(folder.trades, layout.TRADE_COLUMNS, held, self.flush)
             self._held = held.pop_all()
         add_gap = self._gaps.add if self._gaps else None
-        self._ledger = Ledger(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
+        self.ledger = Ledger(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
         self._last_seq = self.earlier.next_seq - 1
         self._units = set(self.earlier.exchange_units)
         self._known: dict[Path, Contents] = {}
@@ -146,17 +147,17 @@ class DayWriter:
 
     def event(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
         """Write a ledger row at once and return its event id; raises ValueError where it is not in the vocabulary."""
-        return self._ledger.event(recv_us, self.skip(), kind, epoch_id, details)
+        return self.ledger.event(recv_us, self.skip(), kind, epoch_id, details)
 
     def gap(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
         """Write a ledger row and, under the same `recv_seq`, its row in the gaps file; return the event id."""
-        return self._ledger.gap(recv_us, self.skip(), kind, epoch_id, details)
+        return self.ledger.gap(recv_us, self.skip(), kind, epoch_id, details)
 
     def snapshot(self, recv_us: int, tag: str, last_update_id: int, bids: Levels, asks: Levels, epoch_id: int) -> int:
         """Write a snapshot whole, then the `snapshot_loaded` event that opens *epoch_id*; return the event id."""
         if tag not in layout.SNAPSHOT_TAGS:
             raise ValueError(f"{tag!r} is not a snapshot tag; it is one of {', '.join(layout.SNAPSHOT_TAGS)}")
-        event_id = self._ledger.next_event_id
+        event_id = self.ledger.next_event_id
         path = self.folder.snapshot(event_id, tag)
         lines = [",".join(layout.SNAPSHOT_COLUMNS)]
         for side, levels in (("bid", bids), ("ask", asks)):

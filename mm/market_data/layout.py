@@ -145,6 +145,11 @@ class DayFolder:
         """The lock that one writer holds."""
         return self.path / "day.lock"
 
+    @property
+    def health(self) -> Path:
+        """What the recorder tells of itself; no part of the day's data."""
+        return self.path / f"health_{self.symbol}.json"
+
     def snapshot(self, event_id: int, tag: str) -> Path:
         """Return the path of the snapshot that event *event_id* loaded."""
         return self.snapshots / f"snapshot_{event_id}_{tag}.csv"

@@ -3,6 +3,7 @@
 `EVENT_KEYS` is the whole vocabulary; an event of another type, or with other details, cannot be written.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -49,6 +50,9 @@ class Ledger:
         add_gap: Takes a line of the gaps file; None where the day keeps none.
         run_id: The run that writes.
         next_event_id: The first id to give out; ids count over the day.
+
+    Attributes:
+        counts: Events written, by type.
     """
 
     def __init__(
@@ -62,11 +66,13 @@ class Ledger:
         self._add_gap = add_gap
         self._run_id = run_id
         self.next_event_id = next_event_id
+        self.counts: Counter[str] = Counter()
 
     def event(self, recv_us: int, recv_seq: int, kind: str, epoch_id: int, details: Details) -> int:
         """Write one event and return its id; raises ValueError where it is not in the vocabulary."""
         check_details(kind, details)
         event_id, self.next_event_id = self.next_event_id, self.next_event_id + 1
+        self.counts[kind] += 1
         text = _quoted(details)
         self._add_event(f"{event_id},{recv_us // 1000},{recv_seq},{self._run_id},{kind},{epoch_id},{text},{recv_us}\n")
         return event_id

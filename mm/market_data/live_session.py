@@ -17,6 +17,7 @@ from mm.market_data.buffered_writer import replace_file
 from mm.market_data.day_report import DayReport
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.grid import Grid
+from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
 from mm.market_data.messages import (
     AggTrade,
     DepthUpdate,
@@ -55,11 +56,14 @@ class LiveSession:
     Attributes:
         wants_snapshot: Whether updates wait for a book.
         instrument: The exchange's entry of the symbol, JSON text; None while it is not known.
+        latencies: Arrival less the exchange's stamp, by stream.
     """
 
     def __init__(self, writer: DayWriter, at_us: int, top_n: int) -> None:
         self.wants_snapshot = False
         self.instrument: str | None = None
+        self.latencies = StreamLatencies()
+        self._stepped_back = False
         self._grid = Grid()
         self._messages = Messages(writer.folder.symbol, self._grid)
         self._trades = TradeKeeper(self._grid, STREAM)
@@ -81,6 +85,11 @@ class LiveSession:
         return self._today.report
 
     @property
+    def keeper(self) -> BookKeeper:
+        """The book, and what was counted of it."""
+        return self._today.keeper
+
+    @property
     def epoch_id(self) -> int:
         """The last epoch that was opened in it; 0 before the first."""
         return self._today.keeper.epoch_id
@@ -99,12 +108,29 @@ class LiveSession:
         self._set_gap_cause("disconnected")
         self.wants_snapshot = False
 
+    def clock_read(self, at_us: int, step_us: int) -> None:
+        """Write that the wall clock was set by *step_us*, if it was; what arrivals have shown is not told again."""
+        told, self._stepped_back = self._stepped_back, False
+        if step_us and not (told and step_us < 0):
+            self.event(at_us, "clock_step", {"by_us": step_us})
+            self.report.clock_steps += 1
+
+    def clock_offsets(self, at_us: int, trip: RoundTrip | None = None) -> None:
+        """Write the latencies of each stream since the last time, and the clock's own offset where it was measured."""
+        for stream, spread in self.latencies.take().items():
+            self.event(at_us, "clock_offset", {**spread._asdict(), "stream": stream})
+        if trip:
+            most_us = trip.offset_us + trip.took_us // 2
+            measured = {"median_us": trip.offset_us, "p99_us": most_us, "stream": OFFSET_STREAM}
+            self.event(at_us, "clock_offset", measured)
+
     def message(self, recv_us: int, raw: bytes) -> type[Message] | None:
         """Take a message of the stream and return what it was; None where it could not be used."""
         today = self._today
         if recv_us < self._last_us:
             self.event(recv_us, "clock_step", {"by_us": recv_us - self._last_us})
             today.report.clock_steps += 1
+            self._stepped_back = True
         self._last_us = today.report.last_us = recv_us
         today.report.lines += 1
         today.keeper.settle(recv_us)
@@ -114,10 +140,12 @@ class LiveSession:
             self._quarantine(recv_us, STREAM, str(error), raw)
             return None
         if isinstance(message, DepthUpdate):
+            self.latencies.arrived("depth", recv_us, message.E)
             today.keeper.depth(recv_us, message)
             today.keeper.gap_cause = "ids_missing"
             self.wants_snapshot = today.keeper.book_id is None
         elif isinstance(message, TradePrint | AggTrade):
+            self.latencies.arrived("trade", recv_us, message.E)
             if self._trades.take(recv_us, message, today) is TradeVerdict.LATE:
                 self._quarantine(recv_us, STREAM, "a trade behind a later one", raw)
         else:
@@ -185,6 +213,7 @@ class LiveSession:
 
     def finish(self, at_us: int, reason: str, *, window_over: bool) -> None:
         """Write the last events of the day."""
+        self.clock_offsets(at_us)
         if self._attempt is not None:
             self._attempt = None
             self._snapshot_failed(at_us, reason, None)

@@ -57,10 +57,19 @@ class LocalOrderBook:
         """Return all levels, bids and asks, each best first."""
         return self.top(len(self))
 
+    def sizes(self) -> tuple[int, int]:
+        """Return how many levels are known, bids and asks."""
+        return len(self._bids.keys), len(self._asks.keys)
+
     def qty_at(self, side: int, key: int) -> str | None:
         """Return the quantity at the price of number *key* on *side*; None where there is no such level."""
         level = self._bids.levels.get(key) if side > 0 else self._asks.levels.get(-key)
         return level[1] if level else None
+
+    def levels_to(self, side: int, key: int) -> int:
+        """Return how many levels of *side* stand from the best price to the one of number *key*, both included."""
+        keys = self._bids.keys if side > 0 else self._asks.keys
+        return len(keys) - bisect_left(keys, key if side > 0 else -key)
 
     def crossed(self) -> bool:
         """Tell whether the best bid is at or above the best ask: no exchange shows such a book."""

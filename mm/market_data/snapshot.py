@@ -66,6 +66,10 @@ class RestClient:
         """Ask for the filters and the status of *symbol*."""
         return await self._get("/api/v3/exchangeInfo", {"symbol": symbol})
 
+    async def time(self) -> Answer:
+        """Ask for the exchange's time."""
+        return await self._get("/api/v3/time", {})
+
     async def refusal(self, symbol: str) -> str | None:
         """Return the exchange's words where it does not know *symbol*; None where it does, or does not say at once."""
         try:

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from mm.clock import midnight_us
 from mm.market_data.check import check_day
 from mm.market_data.days import Days
+from mm.market_data.latency import RoundTrip
 from mm.market_data.live_session import LiveSession
 from mm.market_data.messages import AggTrade, DepthUpdate, TradePrint
 from mm.market_data.snapshot import Answer
@@ -93,8 +94,9 @@ def desk(tmp_path):
 
 
 def kinds(day):
-    """Return the ledger's types between the opening and the end, anomalies by their kind."""
-    return [details["kind"] if kind == "anomaly" else kind for kind, _, details in events(day)][2:-2]
+    """Return the ledger's types between the opening and the end, anomalies by their kind, clock offsets left out."""
+    told = [event for event in events(day) if event[0] != "clock_offset"]
+    return [details["kind"] if kind == "anomaly" else kind for kind, _, details in told][2:-2]
 
 
 def quarantined(day):
@@ -350,3 +352,32 @@ def test_midnight_begins_another_folder_and_loses_nothing(desk, tmp_path, asked)
     assert (desk.session.report.day, desk.session.report.book.diffs) == ("20260106", 1)
     (path,) = days[1].snapshots.iterdir()
     assert ("99.95" in path.read_text()) == (not asked)
+
+
+def test_each_stream_tells_how_late_its_messages_were(desk):
+    """Median and 99th percentile of arrival less the exchange's stamp, and the clock's own offset beside them."""
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12), trade(7))
+    late_us = desk.us - NOON_US
+    desk.session.clock_offsets(desk.tick(), RoundTrip(took_us=800, answered_us=desk.us, server_us=desk.us - 5_400))
+    offsets = {found["stream"]: found for found in events(desk.close(), "clock_offset")}
+    assert set(offsets) == {"depth", "trade", "rest"}
+    assert (offsets["rest"]["median_us"], offsets["rest"]["p99_us"]) == (5_000, 5_400)
+    assert offsets["depth"]["p99_us"] == pytest.approx(late_us, abs=300_000 + 0.04 * abs(late_us))
+
+
+@pytest.mark.parametrize(("step_us", "written"), [(0, []), (2_000_000, [2_000_000]), (-70_000, [-70_000])])
+def test_a_clock_that_was_set_is_in_the_ledger(desk, step_us, written):
+    """Also a step forward, which no arrival shows, and one back between two messages."""
+    desk.session.clock_read(desk.tick(), step_us)
+    desk.session.clock_read(desk.tick(), 0)
+    assert [found["by_us"] for found in events(desk.close(), "clock_step")] == written
+
+
+def test_a_step_back_that_arrivals_have_shown_is_told_once(desk):
+    """Two rows for one step would look like two steps."""
+    desk.take(diff(11, 11))
+    desk.us -= 2_000_000
+    desk.take(diff(12, 12))
+    desk.session.clock_read(desk.tick(), -2_000_000)
+    desk.session.clock_read(desk.tick(), -3_000_000)
+    assert [found["by_us"] for found in events(desk.close(), "clock_step")] == [-1_900_000, -3_000_000]

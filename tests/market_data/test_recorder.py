@@ -98,8 +98,13 @@ def assert_true(day, exchange):
     return [int(row["last_update_id"]) for row in found]
 
 
+def told(day):
+    """Return the ledger without the clock offsets, which stand where a run ends."""
+    return [event for event in events(day) if event[0] != "clock_offset"]
+
+
 def kinds(day):
-    return [kind for kind, _, _ in events(day)]
+    return [kind for kind, _, _ in told(day)]
 
 
 def test_a_day_is_recorded_as_it_was():
@@ -115,7 +120,7 @@ def test_a_day_is_recorded_as_it_was():
     assert json.loads(day.schema.read_text())["time_unit"] == "us"
     assert kinds(day)[:2] == ["run_start", "window_start"]
     assert set(kinds(day)[2:6]) == {"ws_connected", "exchange_info", "snapshot_request", "snapshot_loaded"}
-    assert events(day)[-2:] == [
+    assert told(day)[-2:] == [
         ("ws_disconnected", 1, {"conn": 1, "code": 1000, "reason": "SIGTERM"}),
         ("run_stop", 1, {"reason": "SIGTERM"}),
     ]
@@ -318,7 +323,7 @@ def test_a_disk_that_fills_ends_the_recording_while_there_is_room_to_say_so(monk
     assert (result.exit_code, "1 MB are free" in result.stderr) == (75, True)
     day = the_day()
     assert assert_true_so_far(day, exchange)
-    assert events(day)[-2:] == [("disk_full", 1, {"errno": 28}), ("run_stop", 1, {"reason": "disk_full"})]
+    assert told(day)[-2:] == [("disk_full", 1, {"errno": 28}), ("run_stop", 1, {"reason": "disk_full"})]
 
 
 def assert_true_so_far(day, exchange):

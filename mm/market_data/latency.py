@@ -1,0 +1,174 @@
+"""How late messages are, and how right the clock is: numbers in, percentiles out; no socket, no timer, no clock.
+
+A latency is the arrival by our clock less the exchange's own stamp, so it holds the path and the error of our clock
+alike, and may be negative. A `RoundTrip` measures the clock's error alone, to within half its length.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mm.clock import stamp_to_us
+
+BITS = 5
+LEAST_STEP_US = 50_000
+OFFSET_STREAM = "rest"
+"""What the ledger calls the offset that was measured over REST, beside those of the streams."""
+
+
+class Spread(NamedTuple):
+    """What the ledger says of a distribution, in µs."""
+
+    median_us: int
+    p99_us: int
+
+
+class Latencies:
+    """Count latencies in buckets whose width grows with the value: each is told to within 3 %, and memory is bounded.
+
+    A latency of 64 bits falls into one of some 960 buckets a sign.
+
+    Attributes:
+        count: How many were taken.
+        sum_us: Their sum.
+        last_us: The last one; 0 before the first.
+    """
+
+    __slots__ = ("_buckets", "count", "last_us", "sum_us")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum_us = 0
+        self.last_us = 0
+        self._buckets: Counter[int] = Counter()
+
+    def add(self, latency_us: int) -> None:
+        """Take one latency; it may be negative, where our clock is behind the exchange's."""
+        size = -latency_us if latency_us < 0 else latency_us
+        shift = size.bit_length() - BITS
+        lowest = (size >> shift) << shift if shift > 0 else size
+        self._buckets[-lowest if latency_us < 0 else lowest] += 1
+        self.count += 1
+        self.sum_us += latency_us
+        self.last_us = latency_us
+
+    def percentiles(self, *shares: float) -> list[int]:
+        """Return the latency, in µs, that each share (0 to 1) of them does not exceed; raises ValueError without any.
+
+        It is the middle of its bucket.
+        """
+        if not self.count:
+            raise ValueError("no latency was taken, so there is no percentile of them")
+        found = []
+        for share in shares:
+            left = max(1, round(share * self.count))
+            for bucket in sorted(self._buckets):
+                left -= self._buckets[bucket]
+                if left <= 0:
+                    found.append(_middle(bucket))
+                    break
+        return found
+
+    def merge(self, later: "Latencies") -> None:
+        """Take all those of *later* as well."""
+        self._buckets.update(later._buckets)
+        self.count += later.count
+        self.sum_us += later.sum_us
+        self.last_us = later.last_us
+
+    def spread(self) -> Spread | None:
+        """Return median and 99th percentile; None where nothing was taken."""
+        return Spread(*self.percentiles(0.5, 0.99)) if self.count else None
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets are in use."""
+        return len(self._buckets)
+
+
+class StreamLatencies:
+    """The latencies of each stream.
+
+    Attributes:
+        recent: Since they were last told, by stream.
+        before: Of the recording up to then.
+    """
+
+    def __init__(self) -> None:
+        self.recent: dict[str, Latencies] = {}
+        self.before: dict[str, Latencies] = {}
+
+    def arrived(self, stream: str, recv_us: int, exchange_stamp: int) -> None:
+        """Take a message that arrived at *recv_us* with a stamp (ms or µs) of the exchange."""
+        recent = self.recent.get(stream)
+        if recent is None:
+            recent = self.recent[stream] = Latencies()
+        recent.add(recv_us - stamp_to_us(exchange_stamp))
+
+    def take(self) -> dict[str, Spread]:
+        """Return the spread of each stream since the last call, for the ledger, and begin anew."""
+        recent, self.recent = self.recent, {}
+        for stream, one in recent.items():
+            self.before.setdefault(stream, Latencies()).merge(one)
+        return {stream: spread for stream, one in recent.items() if (spread := one.spread())}
+
+    def totals(self, stream: str) -> tuple[int, int]:
+        """Return how many latencies of *stream* were taken in all, and their sum in µs."""
+        parts = [one for one in (self.before.get(stream), self.recent.get(stream)) if one]
+        return sum(part.count for part in parts), sum(part.sum_us for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """One question for the exchange's time.
+
+    Attributes:
+        took_us: From the question to the answer, by a monotonic clock.
+        answered_us: When the answer was there, by our wall clock.
+        server_us: The time that it tells.
+    """
+
+    took_us: int
+    answered_us: int
+    server_us: int
+
+    @property
+    def offset_us(self) -> int:
+        """Our clock less the exchange's, were the way as long as the way back; it errs by half the trip at most."""
+        return self.answered_us - self.took_us // 2 - self.server_us
+
+
+def offset_of(trips: Iterable[RoundTrip]) -> RoundTrip | None:
+    """Return the shortest of *trips*, whose offset is the most certain; None where there are none."""
+    return min(trips, key=lambda trip: trip.took_us, default=None)
+
+
+class ClockWatch:
+    """See a wall clock that is set, by holding it against a monotonic one.
+
+    Slewing changes a clock by some µs in a second and is no step; *least_us* tells them apart.
+
+    Args:
+        wall_us: The wall clock now.
+        monotonic_us: The monotonic clock now.
+        least_us: The least step that is told.
+    """
+
+    def __init__(self, wall_us: int, monotonic_us: int, least_us: int = LEAST_STEP_US) -> None:
+        self._ahead_us = wall_us - monotonic_us
+        self._least_us = least_us
+
+    def step_us(self, wall_us: int, monotonic_us: int) -> int:
+        """Return by how much the wall clock was set since the last look, in µs; 0 where it was not."""
+        ahead_us = wall_us - monotonic_us
+        by_us = ahead_us - self._ahead_us
+        self._ahead_us = ahead_us
+        return by_us if abs(by_us) >= self._least_us else 0
+
+
+def _middle(bucket: int) -> int:
+    size = abs(bucket)
+    shift = size.bit_length() - BITS
+    middle = size + (1 << shift >> 1) if shift > 0 else size
+    return -middle if bucket < 0 else middle

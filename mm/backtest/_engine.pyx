@@ -136,8 +136,9 @@ cdef class Engine(Venue):
     def advance(self, int64_t until_us) -> None:
         """Play everything up to and including *until_us*."""
         with nogil:
-            self.build()
-            self.play(until_us)
+            if until_us >= self.start_us:
+                self.build()
+                self.play(until_us)
             self.catch_up(until_us, until_us)
             self.now_us = max(self.now_us, until_us)
 
@@ -148,8 +149,7 @@ cdef class Engine(Venue):
         cdef int64_t event = -1
         if self.next_event == self.events or self.event_us[self.next_event] >= self.start_us:
             return 0
-        if self.begun:
-            self.catch_up(self.start_us - 1, self.start_us - 1)
+        self.catch_up(self.start_us - 1, self.start_us - 1)
         while self.next_event < self.events and self.event_us[self.next_event] < self.start_us:
             event = self.sequence[self.next_event] if self.lagging else self.next_event
             if self.kind[event] != TRADE:
@@ -158,6 +158,7 @@ cdef class Engine(Venue):
                 if self.fills.draws:
                     self.fills.on_top(&self.top)  # what keys the first stretch may stand before the window
             self.next_event += 1
+        self.mean.first_event = self.next_event
         if self.valid:
             if not self.begun:
                 self.begin(self.start_us)

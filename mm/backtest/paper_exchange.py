@@ -41,10 +41,13 @@ class PaperExchange:
             rules,
         )
         self._last: Tape | None = None
+        self._played_us = 0
         self.feeds: list[Feed] = []
 
     def attach(self, tape: "Tape") -> None:
         """Make *tape* what is played next; positions, cash, orders and timers carry over.
+
+        What was not played of the tape before is left out; then no tape carries its book on.
 
         Raises:
             Mismatch: If its grid is not the rules', or it begins before the last one ended.
@@ -61,7 +64,7 @@ class PaperExchange:
                 f"ended at {self._last.end_us}; give the days in rising order"
             )
         low, high = _best_prices(tape)
-        joins = self._last is not None and tape.continues(self._last)
+        joins = self._last is not None and self._played_us >= self._last.end_us and tape.continues(self._last)
         feed = feed_of(tape) if self.rules.recorded_feed else None
         if feed is not None:
             self.feeds.append(feed)
@@ -69,8 +72,10 @@ class PaperExchange:
         self._last = tape
 
     def advance(self, until_us: int) -> None:
-        """Play everything up to and including *until_us*."""
-        self._engine.advance(until_us)
+        """Play everything up to and including *until_us*, but nothing behind the tape's end."""
+        if self._last is not None:
+            self._played_us = min(until_us, self._last.end_us)
+            self._engine.advance(self._played_us)
 
     def place(self, side: int, ticks: int, lots: int, kind: str = "LIMIT_MAKER") -> int:
         """Send an order at the instant that was played up to, beside those of the quote model.

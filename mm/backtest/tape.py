@@ -140,7 +140,8 @@ class Tape:
         """Return the window ``a_us <= time < b_us``, without copying events or rows.
 
         It begins with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is right from there on;
-        where there is none, with the window's first event.
+        where there is none, with the window's first event. Only one that leaves out nothing at an end joins what is
+        played before or behind it there.
         """
         if b_us < a_us:
             raise ValueError(f"window ends at {iso(b_us)}, before it begins at {iso(a_us)}")
@@ -153,8 +154,14 @@ class Tape:
         if top > 0 and begin < stop and not (top < len(self.top_event) and self.top_event[top] == begin):
             top -= 1  # what the book shows at the entrance
         events = slice(begin, stop)
+        meta = replace(
+            self.meta,
+            carried_from=self.meta.carried_from if a_us <= self.start_us else None,
+            last_update_id=self.meta.last_update_id if b_us >= self.end_us and stop == len(self) else None,
+        )
         return replace(
             self,
+            meta=meta,
             **{name: getattr(self, name)[events] for name in (*EVENT_COLUMNS, "kind")},
             first_row=self.first_row[begin : stop + 1],
             **{name: getattr(self, name)[top:top_stop] for name in TOP_COLUMNS[1:]},

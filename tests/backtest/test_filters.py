@@ -169,3 +169,21 @@ def test_an_average_of_no_minutes_is_the_last_trade():
 def test_a_market_order_has_no_price_to_keep_in_a_band():
     """It takes what is there."""
     assert ends(BAND, [(3_000, 1, 0, 5, "MARKET")], TRADES)[-1][0] == "CLOSE_FILLED"
+
+
+def test_trades_before_a_window_are_not_in_its_mean():
+    """A window from 40 s on: of 4 lots at 90 before it and 10 at 104 in it only the latter count, also at 70 s."""
+    told = [(0, "snapshot", BIDS, ASKS), sold(5_000_000, 90, 4), bought(41_000_000, 104, 10), depth(90_000_000)]
+    tape = Tape.of(TEST, [(BEGIN_US + us, *rest) for us, *rest in told]).between(
+        BEGIN_US + 40_000_000, BEGIN_US + 90_000_000
+    )
+    rules = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=0, enforce_balances=False, filters=BAND)
+    exchange = PaperExchange(Nothing(), TradeCross(strict=True, penetration_ticks=999), rules)
+    exchange.attach(tape)
+    for us in (42, 70):
+        exchange.advance(BEGIN_US + us * 1_000_000)
+        exchange.place(1, 51, 5)
+        exchange.place(1, 52, 5)
+    exchange.advance(tape.end_us)
+    rejected = [row[1] for row in exchange.journal().orders.tolist() if ACTIONS[row[2]] == "REJECT"]
+    assert rejected == [1, 3]

@@ -187,8 +187,8 @@ cdef class BookView:
 
     @property
     def mid2_ticks(self) -> int:
-        """Best bid plus best ask: twice the mid."""
-        return self.seen().bid_ticks + self.seen().ask_ticks
+        """Best bid plus best ask: twice the mid; 0 where a side is empty."""
+        return self.seen().bid_ticks + self.seen().ask_ticks if self.seen().bid_ticks and self.seen().ask_ticks else 0
 
     def lots_at(self, int side, int64_t ticks) -> int:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""

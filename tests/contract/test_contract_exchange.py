@@ -21,6 +21,13 @@ START_MS = 1_767_600_000_000
 CLIENT = httpx.Client(trust_env=False)  # one for all, because each makes a TLS context of its own
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _connections() -> Iterator[None]:
+    """Leave no connection open."""
+    yield
+    CLIENT.close()
+
+
 @pytest.fixture(scope="module")
 def empty() -> Iterator[Served]:
     """An exchange of which everything is known: nobody trades, and time stands still."""

@@ -50,9 +50,10 @@ def irregular_tape(rng: np.random.Generator, hours: float = 1.0, arrivals: Arriv
     from mm.backtest.tape import Tape
     from mm.instrument import Instrument
 
-    gaps_us = np.maximum(rng.exponential(GAP_S * S, round(hours * 3600 / GAP_S)), 1).astype(np.int64)
-    instants, bids = np.cumsum(gaps_us), 10_000 + np.cumsum(rng.integers(-1, 2, gaps_us.size))
-    asks = bids + rng.integers(1, 3, gaps_us.size)
+    count = rng.poisson(hours * 3600 / GAP_S)
+    instants = np.unique(rng.integers(0, round(hours * 3600 * S), count))
+    bids = 10_000 + np.cumsum(rng.integers(-1, 2, instants.size))
+    asks = bids + rng.integers(1, 3, instants.size)
     events = list(_book(instants.tolist(), bids.tolist(), asks.tolist()))
     if arrivals is not None:
         events.extend(_prints(arrivals, instants, bids, asks))

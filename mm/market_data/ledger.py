@@ -53,6 +53,7 @@ class Ledger:
 
     Attributes:
         counts: Events written, by type.
+        last: Time and details of the last one of each type.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class Ledger:
         self._run_id = run_id
         self.next_event_id = next_event_id
         self.counts: Counter[str] = Counter()
+        self.last: dict[str, tuple[int, Details]] = {}
 
     def event(self, recv_us: int, recv_seq: int, kind: str, epoch_id: int, details: Details) -> int:
         """Write one event and return its id; raises ValueError where it is not in the vocabulary."""
         check_details(kind, details)
         event_id, self.next_event_id = self.next_event_id, self.next_event_id + 1
         self.counts[kind] += 1
+        self.last[kind] = recv_us, details
         text = _quoted(details)
         self._add_event(f"{event_id},{recv_us // 1000},{recv_seq},{self._run_id},{kind},{epoch_id},{text},{recv_us}\n")
         return event_id

@@ -63,6 +63,7 @@ class Recording:
 
     Attributes:
         reports: What came into each day, in order.
+        trouble: Why there is no connection; empty where there is one.
     """
 
     def __init__(self, parts: Parts, log: Log, clock: Callable[[], int] = now_us) -> None:
@@ -74,10 +75,14 @@ class Recording:
         self._disk = ThreadPoolExecutor(1, "disk")
         self._sealing: list[asyncio.Future[None]] = []
         self._over, self._snapshot_wanted, self._status_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._reason = ""
-        self._unreachable = ""
+        self._reason, self.trouble = "", ""
         self._window: Window
         self._session: LiveSession
+
+    @property
+    def session(self) -> LiveSession | None:
+        """What is being recorded; None before the window opens."""
+        return self._session if self.reports else None
 
     def stop(self, reason: str) -> None:
         """End the recording in order; *reason* goes into the ledger. May be called at any time."""
@@ -250,7 +255,7 @@ class Recording:
 
     def connected(self, url: str, conn: int) -> None:
         """A connection is open."""
-        self._unreachable = ""
+        self.trouble = ""
         self._session.connected(self._clock(), url, conn)
         self._silence.connected(asyncio.get_running_loop().time())
         self._log.info("ws_connected", conn=conn)
@@ -263,8 +268,8 @@ class Recording:
 
     def unreachable(self, reason: str) -> None:
         """An attempt to connect failed: told once for each reason."""
-        if reason != self._unreachable:
-            self._unreachable = reason
+        if reason != self.trouble:
+            self.trouble = reason
             self._log.warning("ws_unreachable", reason=reason)
 
     # What the snapshots ask and tell.

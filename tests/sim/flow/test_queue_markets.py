@@ -1,6 +1,6 @@
 """The scenarios of queues: their rates and queues, measured from the order log that they leave."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -111,13 +111,16 @@ def test_every_order_is_cancelled_at_the_same_rate(busy, measured):
     assert sum(busy.flow.counts()["cancellations"].values()) == len(cancelled)
 
 
-@pytest.mark.parametrize(("account", "mean"), [(LIMITS, 50), (MARKETS, 50)])
-def test_sizes_are_geometric_with_the_mean_of_the_flag(busy, account, mean):
+@pytest.mark.parametrize(("limit_lots", "market_lots"), [(50, 20), (2, 1)])
+def test_sizes_are_geometric_with_the_means_of_the_flags(limit_lots, market_lots):
     """In lots; the least is one."""
-    lots = busy.rows(ROW_NEW, account)[:, LOTS]
-    assert lots.min() == 1 or account == MARKETS
-    assert abs(lots.mean() - mean) < 4 * mean / np.sqrt(len(lots))
-    assert abs(lots.std() - np.sqrt(mean * (mean - 1))) < 0.1 * mean
+    scenario = replace(SCENARIO, limit_qty=f"0.{limit_lots:03}", market_qty=f"0.{market_lots:03}")
+    played = play(scenario, session(0.033))
+    for account, mean in ((LIMITS, limit_lots), (MARKETS, market_lots)):
+        lots, deviation = played.rows(ROW_NEW, account)[:, LOTS], np.sqrt(mean * (mean - 1))
+        assert lots.min() == 1
+        assert abs(lots.mean() - mean) <= 4 * deviation / np.sqrt(len(lots))
+        assert abs(lots.std() - deviation) <= 0.1 * deviation
 
 
 def test_the_opening_book_is_about_what_it_will_be(busy):

@@ -119,10 +119,10 @@ def takers(played: Played, side: int) -> Ints:
     return new[new[:, SIDE] == side]
 
 
-@pytest.mark.parametrize("sigma", [0.4, 3.0, 20.0])
-def test_the_mid_moves_by_a_difference_of_poisson_draws(sigma):
+@pytest.mark.parametrize(("sigma", "hours"), [(0.4, 0.3), (3.0, 0.3), (20.0, 1.0)])
+def test_the_mid_moves_by_a_difference_of_poisson_draws(sigma, hours):
     """Each step has the law that the docstring states, by inversion and by rejection."""
-    moves = np.diff(best_bids(Poisson(A_per_s=0.0, sigma_ticks_per_sqrt_s=sigma), session(0.3)))
+    moves = np.diff(best_bids(Poisson(A_per_s=0.0, sigma_ticks_per_sqrt_s=sigma), session(hours)))
     half_variance = sigma**2 / 20
     values = np.arange(moves.min(), moves.max() + 1)
     expected = stats.skellam.pmf(values, half_variance, half_variance) * moves.size

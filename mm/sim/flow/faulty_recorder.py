@@ -203,7 +203,7 @@ class FaultyRecorder:
     def _connect(self, us: int) -> None:
         self._hearing = True
         self._connections += 1
-        self._live.connected(us, "simulated:", self._connections)
+        self._live.event(us, "ws_connected", {"url": "simulated:", "conn": self._connections})
         if self.happened:
             self.happened[-1].end_us = us
 

@@ -11,7 +11,7 @@ from mm.sim.wire.hooks import Faults
 from mm.sim.wire.http_messages import MessageSession, json_bytes
 from mm.sim.wire.limits import Window
 from mm.sim.wire.stream_control import Reply, StreamControl
-from mm.sim.wire.stream_messages import Message, text_frame
+from mm.sim.wire.stream_messages import Message, server_shutdown, text_frame
 from mm.sim.wire.stream_names import Opening
 from mm.sim.wire.web_socket import POLICY_VIOLATION, Host, WebSocket
 
@@ -76,6 +76,10 @@ class StreamConnection(WebSocket):
     def streams(self) -> tuple[str, ...]:
         """The names of its streams, in the order of subscription."""
         return tuple(self._control.streams)
+
+    def announce_shutdown(self, us: int) -> None:
+        """Send the event that the server is about to go."""
+        self.deliver(server_shutdown(us, micro=self.micro))
 
     def admits(self) -> bool:
         """Count an incoming frame, and return whether it is within the limit."""
@@ -144,6 +148,10 @@ class ApiConnection(WebSocket):
     def send(self, content: Any) -> None:
         """Send *content* as JSON."""
         self.write(text_frame(json_bytes(content)))
+
+    def announce_shutdown(self, us: int) -> None:
+        """Send the event that the server is about to go."""
+        self._session.announce_shutdown(us)
 
     def take_text(self, text: str) -> None:
         """Hand a request to the session."""

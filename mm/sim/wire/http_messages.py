@@ -67,6 +67,9 @@ class MessageSession(Protocol):
     def handle(self, text: str) -> None:
         """Take one message of the client; answers and errors go out through the session's send function."""
 
+    def announce_shutdown(self, us: int) -> None:
+        """Say, at the instant *us*, that the server is about to go."""
+
     def close(self) -> None:
         """Let go of everything: the connection is gone, and nothing may be sent any more."""
 

@@ -20,7 +20,6 @@ from mm.sim.wire.hooks import Faults
 from mm.sim.wire.http_door import Door
 from mm.sim.wire.http_messages import Answer, MessageSession, Request, Response, json_response
 from mm.sim.wire.limits import Window, WireLimits
-from mm.sim.wire.stream_messages import server_shutdown
 from mm.sim.wire.stream_names import API_PATH, BadTimeUnit, is_micro, read_opening
 from mm.sim.wire.web_socket import GOING_AWAY, WebSocket
 
@@ -99,7 +98,7 @@ class Server:
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Tell every stream that the server goes, close all connections, and cut those that do not follow."""
+        """Tell everybody that the server goes, close all connections, and cut those that do not follow."""
         assert self._listener
         self._listener.close()
         if self._sweeping:
@@ -122,9 +121,9 @@ class Server:
         return [socket for socket in self.sockets if isinstance(socket, StreamConnection)]
 
     def announce_shutdown(self) -> None:
-        """Send every stream connection the event that its server is about to go."""
-        for connection in self.streams:
-            connection.deliver(server_shutdown(self.feed.now_us, micro=connection.micro))
+        """Send every connection the event that its server is about to go."""
+        for socket in list(self.sockets):
+            socket.announce_shutdown(self.feed.now_us)
         self.flush()
 
     def passed(self, us: int) -> None:

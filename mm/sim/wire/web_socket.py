@@ -69,6 +69,10 @@ class WebSocket(asyncio.Protocol):
         """Take a message of the client."""
         raise NotImplementedError
 
+    def announce_shutdown(self, us: int) -> None:
+        """Send, at the instant *us*, the event that the server is about to go."""
+        raise NotImplementedError
+
     def admits(self) -> bool:
         """Count an incoming frame, and return whether it is within the limit; without one every frame is."""
         return True

@@ -89,6 +89,10 @@ class ApiSession:
         self._send(answer)
         self._subscriptions.release()
 
+    def announce_shutdown(self, us: int) -> None:
+        """Say, at the instant *us*, that the server is about to go."""
+        self._send({"event": {"e": "serverShutdown", "E": self._api.texts(self._micro).stamp(us)}})
+
     def close(self) -> None:
         """Stop telling anything: the connection is gone."""
         self._subscriptions.close()

@@ -39,6 +39,9 @@ class Echo:
     def handle(self, text: str) -> None:
         self.send({"heard": text, "params": dict(self.request.params)})
 
+    def announce_shutdown(self, us: int) -> None:
+        self.send({"event": {"e": "serverShutdown", "E": us // 1_000}})
+
     def close(self) -> None:
         self.closed = True
 

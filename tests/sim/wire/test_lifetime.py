@@ -393,7 +393,7 @@ class TestShutdown:
     """The server goes."""
 
     def test_stream_connections_are_told_and_closed(self):
-        """The event in the form of the connection, then 1001; the WebSocket API is only closed."""
+        """The event in the form of the connection, then 1001."""
 
         async def scenario():
             async with open_box() as box:
@@ -404,6 +404,7 @@ class TestShutdown:
                 assert await heard(raw) == {"e": "serverShutdown", "E": START_US // 1_000}
                 told = {"e": "serverShutdown", "E": START_US}
                 assert await heard(combined) == {"stream": "!serverShutdown", "data": told}
+                assert await heard(api) == {"event": {"e": "serverShutdown", "E": START_US // 1_000}}
                 for client in (raw, combined, api):
                     assert (await closed_as(client))[0] == 1001
                 await stopping

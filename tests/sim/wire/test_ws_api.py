@@ -32,6 +32,14 @@ def test_an_answer_echoes_the_id_and_shows_the_weight() -> None:
     }
 
 
+def test_who_is_there_when_the_server_goes_is_told() -> None:
+    """Wrapped as events are, without a subscription; in the unit of the address."""
+    for query, stamp in (("", MS), ("timeUnit=MICROSECOND", START_US)):
+        _, api = talk(query)
+        api.session.announce_shutdown(START_US)
+        assert api.sent == [{"event": {"e": "serverShutdown", "E": stamp}}]
+
+
 @pytest.mark.parametrize("request_id", [1, "e2a85d9f-07a5", None, 12_345_678_901_234_567_890])
 def test_any_id_is_echoed(request_id: object) -> None:
     """Numbers, texts and null."""

@@ -18,6 +18,8 @@ from mm.sim.wire.web_socket import reset
 METHODS = ("GET", "POST", "PUT", "DELETE")
 _UNKNOWN = -1000
 _Open = h11.Request | h11.Data | h11.EndOfMessage
+_AT_ONCE = 8
+"""Requests of one connection that are answered before the others have their turn."""
 _WAITING = (h11.NEED_DATA, h11.PAUSED)
 
 
@@ -52,7 +54,7 @@ class Door(asyncio.Protocol):
         self._body: list[bytes] = []
         self._size = 0
         self._heard_s = house.seconds()
-        self._full = self._ended = False
+        self._full = self._resting = self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open."""
@@ -100,8 +102,9 @@ class Door(asyncio.Protocol):
         self._transport.abort()
 
     def _read(self) -> None:
-        """Take every event that is there, until one has to wait."""
-        while not (self._ended or self._full):
+        """Take every event that is there, until one has to wait or others have their turn."""
+        answered = 0
+        while not (self._ended or self._full or self._resting or self._transport.is_closing()):
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
@@ -113,6 +116,21 @@ class Door(asyncio.Protocol):
                 self._end()
             else:
                 self._take(cast(_Open, event))
+                answered += isinstance(event, h11.EndOfMessage)
+                if answered == _AT_ONCE and not self._ended:
+                    self._rest()
+
+    def _rest(self) -> None:
+        self._resting = True
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        if not self._ended:
+            if not self._full and self._http.our_state is not h11.SEND_RESPONSE:  # a late answer reads on by itself
+                self._transport.resume_reading()
+            self._read()
 
     def _take(self, event: _Open) -> None:
         if isinstance(event, h11.Request):

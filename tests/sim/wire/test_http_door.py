@@ -88,6 +88,49 @@ def test_one_connection_takes_many_requests():
     run(scenario)
 
 
+def test_who_asks_much_at_once_does_not_keep_others_waiting():
+    """A hundred requests in one packet are answered by and by; who asks once meanwhile is not behind them."""
+    order = []
+
+    def answer(asked):
+        order.append(asked.path)
+        return told_back(asked)
+
+    async def scenario():
+        async with open_box(rest=answer) as box:
+            _, much = await asyncio.open_connection("127.0.0.1", box.port)
+            reader, once = await asyncio.open_connection("127.0.0.1", box.port)
+            much.write(request("GET /much HTTP/1.1") * 100)
+            once.write(request("GET /once HTTP/1.1", "Connection: close"))
+            assert statuses(await reader.read()) == [200]
+            await until(lambda: len(order) == 101)
+            assert order.index("/once") < 50
+            much.close()
+            once.close()
+
+    run(scenario)
+
+
+def test_who_asks_much_and_goes_is_not_answered_on():
+    """Where nobody is there to read, nothing is worked out."""
+    order = []
+
+    def answer(asked):
+        order.append(asked.path)
+        return told_back(asked)
+
+    async def scenario():
+        async with open_box(rest=answer) as box:
+            with socket.create_connection(("127.0.0.1", box.port)) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.sendall(request("GET /much HTTP/1.1") * 1_000)
+                await until(lambda: order)
+            await until(lambda: not box.server.doors)
+            assert len(order) < 500
+
+    run(scenario)
+
+
 def test_a_request_may_come_byte_by_byte():
     """Packets end where they like, also within the body."""
 

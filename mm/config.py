@@ -45,6 +45,15 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sources(Source):
+    """Which symbols are recorded, and where."""
+
+    symbol: str = knob(
+        REQUIRED, SYMBOLS, "Binance Spot symbols, in any case; each is recorded by a process of its own."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Results:
     """Where runs lie."""
 
@@ -252,7 +261,10 @@ class Recorder(Streams):
     write_diffs: bool = knob(True, SWITCH, "Keep the raw depth messages.")
     write_gaps: bool = knob(True, SWITCH, "Keep the ledger of gaps.")
     metrics_port: int = knob(
-        0, whole(0, 65535), "Port of a Prometheus page; this version has none and takes only 0.", matters=False
+        0, whole(0, 65535), "Port of a Prometheus page, the next ones for further symbols; 0: none.", matters=False
+    )
+    metrics_host: str = knob(
+        "127.0.0.1", matching(r"[\w.:-]+", "an address"), "Address at which that page is served.", matters=False
     )
     start_jitter_s: float = knob(5.0, number(0, 3600), "Longest random delay before the first connection.")
     min_free_mb: float = knob(200.0, number(0, 1e9), "Free disk space, in MB, under which a recording ends (75).")

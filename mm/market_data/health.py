@@ -1,0 +1,270 @@
+"""How a recording is: what it tells of itself, in a file beside the day and on a page for Prometheus."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from mm.clock import US_PER_S, iso
+from mm.errors import BrokenFile
+from mm.market_data.latency import RoundTrip, StreamLatencies
+from mm.market_data.layout import DayFolder, days_of
+from mm.market_data.ledger import Ledger
+from mm.market_data.live_session import LiveSession
+from mm.market_data.snapshot import RestClient
+
+INTERVAL_S = 2.0
+RATE_S = 1.0
+ENDED = "ended"
+CLOSED_IN_ORDER = 1000
+TROUBLES = ("gap", "trade_gap", "resync_start", "stall", "ws_disconnected", "snapshot_failed", "anomaly", "disk_full")
+"""Ledger events that tell of trouble."""
+
+
+class StreamHealth(msgspec.Struct, frozen=True):
+    """One stream.
+
+    Attributes:
+        messages: Of this run.
+        rate_per_s: Messages a second, of late.
+        latency_us: Arrival less the exchange's stamp, of the last message; None before the first.
+        median_us: The median since the ledger last told it.
+        p99_us: The 99th percentile likewise.
+        latency_sum_us: Sum of the latencies of all messages.
+    """
+
+    messages: int = 0
+    rate_per_s: float = 0.0
+    latency_us: int | None = None
+    median_us: int | None = None
+    p99_us: int | None = None
+    latency_sum_us: int = 0
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """One recording at one instant.
+
+    Attributes:
+        symbol: Upper case.
+        run_id: The run.
+        pid: Its process on *host*.
+        host: Name of the machine.
+        state: ``waiting`` (for the window), ``connecting``, ``syncing``, ``synced`` or ``ended``.
+        at_us: When this was looked at.
+        interval_s: When the next look is due.
+        path: The day folder; None before the window.
+        last_error: What went wrong last; None where nothing has.
+        connections: Open connections.
+        last_message_us: Arrival of the last message; None before the first.
+        lag_s: Time since then; None before the first.
+        streams: By stream, ``depth`` and ``trade``.
+        events: Ledger events of this run and day, by type: gaps, resyncs, stalls …
+        anomalies: By kind.
+        quarantined: Messages that could not be read.
+        epoch_id: The last epoch that was opened.
+        levels: Levels in the book, bids and asks.
+        used_weight: What the exchange said last of the weight used in a minute; None before it did.
+        free_mb: Free disk space, in 10⁶ bytes.
+        offset_us: Our clock less the exchange's; None before it was measured.
+        offset_error_us: The most by which that errs.
+        clock_steps: Times the wall clock was set.
+    """
+
+    symbol: str
+    run_id: str
+    pid: int
+    host: str
+    state: str
+    at_us: int
+    interval_s: float
+    path: str | None = None
+    last_error: str | None = None
+    connections: int = 0
+    last_message_us: int | None = None
+    lag_s: float | None = None
+    streams: dict[str, StreamHealth] = {}
+    events: dict[str, int] = {}
+    anomalies: dict[str, int] = {}
+    quarantined: int = 0
+    epoch_id: int = 0
+    levels: tuple[int, int] = (0, 0)
+    used_weight: int | None = None
+    free_mb: float | None = None
+    offset_us: int | None = None
+    offset_error_us: int | None = None
+    clock_steps: int = 0
+
+
+class Recording(Protocol):
+    """A recording, as far as its health is concerned."""
+
+    @property
+    def session(self) -> LiveSession | None:
+        """What is being recorded; None before the window opens."""
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection; empty where there is one."""
+
+
+class Health:
+    """Look at a recording as often as somebody wants to know.
+
+    Args:
+        symbol: Upper case.
+        run_id: The run, before a day says what it is called there.
+        rest: Who hears how much weight was used.
+
+    Attributes:
+        trip: The round trip that measured the clock's offset.
+        ended: Whether the recording is over.
+    """
+
+    def __init__(self, symbol: str, run_id: str, rest: RestClient) -> None:
+        self.trip: RoundTrip | None = None
+        self.ended = False
+        self._symbol = symbol
+        self._run_id = run_id
+        self._rest = rest
+        self._ledger: Ledger | None = None
+        self._open_before = 0
+        self._counted: tuple[int, dict[str, int]] = (0, {})
+        self._rates: dict[str, float] = {}
+
+    def report(self, recording: Recording, at_us: int) -> HealthReport:
+        """Return how *recording* is at *at_us*."""
+        trip, session = self.trip, recording.session
+        connections = self._connections(session.writer.ledger) if session and not self.ended else 0
+        told = HealthReport(
+            symbol=self._symbol,
+            run_id=session.writer.run_id if session else self._run_id,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            state=ENDED if self.ended else _state(session, connections),
+            at_us=at_us,
+            interval_s=INTERVAL_S,
+            last_error=recording.trouble or (_last_trouble(session.writer.ledger) if session else None),
+            connections=connections,
+            used_weight=self._rest.used_weight,
+            offset_us=trip.offset_us if trip else None,
+            offset_error_us=trip.took_us // 2 if trip else None,
+        )
+        return self._with(told, session) if session else told
+
+    def _connections(self, ledger: Ledger) -> int:
+        """Return the open connections; those that a day began with were opened in the one before."""
+        if self._ledger is not ledger:
+            self._open_before = _opened(self._ledger) + self._open_before if self._ledger else 0
+            self._ledger = ledger
+        return self._open_before + _opened(ledger)
+
+    def _with(self, told: HealthReport, session: LiveSession) -> HealthReport:
+        report, keeper, folder = session.report, session.keeper, session.writer.folder
+        last_us = report.last_us if report.lines else None
+        return msgspec.structs.replace(
+            told,
+            path=str(folder.path),
+            last_message_us=last_us,
+            lag_s=None if last_us is None else max(told.at_us - last_us, 0) / US_PER_S,
+            streams=self._streams(session.latencies, told.at_us),
+            events=dict(session.writer.ledger.counts),
+            anomalies=dict(keeper.counts.anomalies),
+            quarantined=report.quarantined,
+            epoch_id=session.epoch_id,
+            levels=keeper.book.sizes() if keeper.book_id is not None else (0, 0),
+            free_mb=round(shutil.disk_usage(folder.path).free / 1e6, 1),
+            clock_steps=report.clock_steps,
+        )
+
+    def _streams(self, latencies: StreamLatencies, at_us: int) -> dict[str, StreamHealth]:
+        counts = {stream: latencies.totals(stream) for stream in sorted(latencies.recent.keys() | latencies.before)}
+        self._count({stream: count for stream, (count, _) in counts.items()}, at_us)
+        found = {}
+        for stream, (count, sum_us) in counts.items():
+            one = latencies.recent.get(stream) or latencies.before[stream]
+            median_us, p99_us = one.spread() or (None, None)
+            rate = round(self._rates.get(stream, 0.0), 3)
+            found[stream] = StreamHealth(count, rate, one.last_us, median_us, p99_us, sum_us)
+        return found
+
+    def _count(self, counts: dict[str, int], at_us: int) -> None:
+        """Take the rates anew, where the last ones are old enough, whoever looks in between."""
+        before_us, before = self._counted
+        passed_s = (at_us - before_us) / US_PER_S
+        if 0 <= passed_s < RATE_S:
+            return
+        if before_us and passed_s > 0:
+            self._rates = {stream: (count - before.get(stream, 0)) / passed_s for stream, count in counts.items()}
+        self._counted = at_us, counts
+
+
+def _state(session: LiveSession | None, connections: int) -> str:
+    if session is None:
+        return "waiting"
+    if not connections:
+        return "connecting"
+    return "syncing" if session.keeper.book_id is None else "synced"
+
+
+def _opened(ledger: Ledger) -> int:
+    return ledger.counts["ws_connected"] - ledger.counts["ws_disconnected"]
+
+
+def _last_trouble(ledger: Ledger) -> str | None:
+    """Return the last event that somebody should know of, in one line."""
+    told = [(*ledger.last[kind], kind) for kind in TROUBLES if kind in ledger.last]
+    told = [one for one in told if one[1].get("code") != CLOSED_IN_ORDER]
+    if not told:
+        return None
+    at_us, details, kind = max(told, key=lambda one: one[0])
+    return f"{iso(at_us)} {kind} {msgspec.json.encode(details).decode()}"
+
+
+def write_health(report: HealthReport) -> None:
+    """Write *report* beside the day it is of, under a temporary name first; nothing before the window opens.
+
+    Raises:
+        OSError: If it cannot be written; what stood there before is left.
+    """
+    if report.path is None:
+        return
+    path = DayFolder.at(Path(report.path)).health
+    part = path.with_name(path.name + ".tmp")
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    part.replace(path)
+
+
+def read_health(data_root: Path, symbol: str) -> HealthReport | None:
+    """Return what the latest recording of *symbol* told last, or None where none did.
+
+    Raises:
+        BrokenFile: If it cannot be read.
+    """
+    for day in reversed(days_of(data_root, symbol)):
+        path = DayFolder(data_root, symbol, day).health
+        if path.is_file():
+            try:
+                return msgspec.json.decode(path.read_bytes(), type=HealthReport)
+            except (ValueError, msgspec.MsgspecError) as error:
+                raise BrokenFile(f"{path}: not what a recorder tells of itself ({error}); remove it") from error
+    return None
+
+
+def lives(report: HealthReport, here: str, exists: Callable[[int], bool]) -> bool | None:
+    """Tell whether the process of *report* lives; None where it is on another machine than *here*."""
+    return exists(report.pid) if report.host == here else None
+
+
+def process_exists(pid: int) -> bool:
+    """Tell whether there is a process *pid* on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,218 @@
+"""What a recording tells of itself: the file, the page, and the words for a terminal."""
+
+import asyncio
+import re
+import socket
+from types import SimpleNamespace
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import msgspec
+import pytest
+from captured import NOON_US, SYMBOL, diff, snapshot, trade
+from test_live_session import Desk
+
+from mm.errors import BrokenFile, UsageError
+from mm.market_data.health import ENDED, Health, HealthReport, lives, process_exists, read_health, write_health
+from mm.market_data.health_text import told, trouble_of
+from mm.market_data.latency import RoundTrip
+from mm.market_data.manifest import day_files
+from mm.market_data.metrics import CONTENT_TYPE, metrics_served, page
+
+SAMPLE = re.compile(r'(?P<name>[a-z_:]+)\{(?P<labels>(?:\w+="(?:[^"\\]|\\.)*",?)*)\} (?P<value>-?[\d.e+-]+)')
+
+
+@pytest.fixture
+def desk(tmp_path):
+    return Desk(tmp_path)
+
+
+def health(weight=None):
+    return Health(SYMBOL, "R0", SimpleNamespace(used_weight=weight))
+
+
+def at_work(desk, trouble=""):
+    return SimpleNamespace(session=desk.session, trouble=trouble)
+
+
+def parsed(text):
+    """Return the samples of a page by name and labels; it must be as the text format 0.0.4 wants it."""
+    samples, kinds, described = {}, {}, set()
+    assert text.endswith("\n")
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            described.add(line.split(" ")[2])
+        elif line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name in described
+            assert name not in kinds
+            assert kind in ("gauge", "counter", "summary")
+            assert (kind == "counter") == name.endswith("_total")
+            kinds[name] = kind
+        else:
+            found = SAMPLE.fullmatch(line)
+            assert found, line
+            family = re.sub(r"_(sum|count)$", "", found["name"])
+            assert found["name"] in kinds or kinds[family] == "summary"
+            labels = tuple(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', found["labels"]))
+            assert ("symbol", SYMBOL) in labels
+            assert (found["name"], labels) not in samples
+            samples[found["name"], labels] = float(found["value"])
+    return samples
+
+
+def value(samples, name, **labels):
+    return samples[f"mm_recorder_{name}", (("symbol", SYMBOL), *labels.items())]
+
+
+def test_before_the_window_there_is_nothing_but_the_process():
+    """The page is there from the start, and says what is awaited."""
+    report = health().report(SimpleNamespace(session=None, trouble="no route"), NOON_US)
+    assert (report.state, report.run_id, report.path, report.last_error) == ("waiting", "R0", None, "no route")
+    write_health(report)
+    assert value(parsed(page(report)), "state", state="waiting") == 1
+
+
+def test_a_recording_tells_its_state_and_what_it_counts(desk):
+    """Connections, book, rates, gaps and the clock, all from the session itself."""
+    watched, work = health(weight=255), at_work(desk)
+    assert watched.report(work, desk.us).state == "connecting"
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12), trade(7), diff(20, 21))
+    desk.session.connected(desk.tick(), "ws://x", 1)
+    watched.trip = RoundTrip(took_us=600, answered_us=1_000_300, server_us=1_000_000)
+    report = watched.report(work, desk.us + 2_000_000)
+    assert (report.connections, report.run_id, report.used_weight) == (1, "R1", 255)
+    assert (report.offset_us, report.offset_error_us) == (0, 300)
+    assert (report.events["gap"], report.events["resync_start"], report.state) == (1, 1, "syncing")
+    assert report.last_error.split(" ")[1:2] == ["gap"]
+    assert report.lag_s == 2.1
+    depth = report.streams["depth"]
+    assert (depth.messages, report.streams["trade"].messages) == (3, 1)
+    assert depth.rate_per_s == pytest.approx(3 / ((desk.us + 2_000_000 - NOON_US) / 1e6), rel=0.2)
+    desk.take(snapshot(21))
+    assert watched.report(work, desk.us).levels > (0, 0)
+    desk.session.disconnected(desk.tick(), 1, 1006, "cut")
+    assert watched.report(work, desk.us).state == "connecting"
+
+
+def test_who_looks_in_between_does_not_change_the_rates(desk):
+    """The page may be read any time; the rate is always that of a second or more."""
+    watched, work = health(), at_work(desk)
+    desk.take(diff(11, 11), snapshot(11))
+    watched.report(work, desk.us)
+    desk.take(*(diff(n, n) for n in range(12, 32)))
+    rate = watched.report(work, desk.us).streams["depth"].rate_per_s
+    assert rate == pytest.approx(10, rel=0.1)
+    assert watched.report(work, desk.us + 100).streams["depth"].rate_per_s == rate
+
+
+def test_the_page_has_what_the_report_has(desk):
+    """Seconds and bytes, labels escaped, and a summary a stream."""
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12), diff(20, 20))
+    report = msgspec.structs.replace(health().report(at_work(desk), desk.us), run_id='a"b\\c')
+    samples = parsed(page(report))
+    assert value(samples, "events_total", type="gap") == 1
+    assert value(samples, "events_total", type="stall") == 0
+    assert value(samples, "messages_total", stream="depth") == 3
+    assert value(samples, "latency_seconds_count", stream="depth") == 3
+    one = report.streams["depth"]
+    assert value(samples, "latency_seconds", stream="depth", quantile="0.99") == one.p99_us / 1e6
+    assert value(samples, "disk_free_bytes") == report.free_mb * 1e6
+    assert value(samples, "info", run_id='a\\"b\\\\c') == 1
+    assert sum(number for (name, _), number in samples.items() if name == "mm_recorder_state") == 1
+
+
+def test_the_file_is_read_again_and_is_no_part_of_the_day(desk, tmp_path):
+    """It changes while the day is sealed, so no manifest may name it."""
+    report = health().report(at_work(desk), desk.us)
+    write_health(report)
+    folder = desk.session.writer.folder
+    assert folder.health.name == f"health_{SYMBOL}.json"
+    assert folder.health not in day_files(folder)
+    assert [path.name for path in folder.path.glob("health*")] == [folder.health.name]
+    assert read_health(tmp_path / "data", SYMBOL) == report
+    assert read_health(tmp_path / "data", "OTHER") is None
+    folder.health.write_text("{")
+    with pytest.raises(BrokenFile, match="health_"):
+        read_health(tmp_path / "data", SYMBOL)
+
+
+@pytest.mark.parametrize(
+    ("state", "alive", "age_s", "trouble"),
+    [
+        ("synced", True, 1, None),
+        ("synced", False, 1, "is gone"),
+        ("synced", True, 60, "told nothing for 60 s"),
+        ("synced", None, 60, "told nothing"),
+        (ENDED, False, 86_400, None),
+    ],
+)
+def test_what_is_wrong_is_said(desk, state, alive, age_s, trouble):
+    """A process that was killed, and one that hangs, are both no recording."""
+    report = msgspec.structs.replace(health().report(at_work(desk), desk.us), state=state)
+    now_us = desk.us + age_s * 1_000_000
+    found = trouble_of(report, now_us, alive=alive)
+    assert found is None if trouble is None else trouble in found
+    lines = told(report, now_us, found).splitlines()
+    assert state in lines[0]
+    assert found is None or lines[-1].strip() == found
+
+
+def test_a_process_is_only_looked_for_on_its_own_machine():
+    """The same number on another machine is somebody else."""
+    report = HealthReport(SYMBOL, "R", 7, "there", "synced", 0, 2.0)
+    assert lives(report, "there", lambda pid: pid == 7) is True
+    assert lives(report, "here", process_exists) is None
+    assert process_exists(2**22 + 1) is False
+
+
+def fetched(port, path="/metrics", method="GET"):
+    try:
+        with urlopen(Request(f"http://127.0.0.1:{port}{path}", method=method), timeout=5) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+async def served(paths):
+    async with metrics_served("127.0.0.1", 0, lambda: "x 1\n") as port:
+        return [await asyncio.to_thread(fetched, port, *path) for path in paths]
+
+
+def test_the_page_is_served_on_loopback():
+    """Prometheus asks with GET; whatever else is asked gets an answer, too."""
+    asked = [(), ("/metrics?x=1",), ("/metrics", "HEAD"), ("/nothing",), ("/metrics", "POST")]
+    answers = asyncio.run(served(asked))
+    assert answers[:3] == [(200, CONTENT_TYPE, "x 1\n")] * 2 + [(200, CONTENT_TYPE, "")]
+    assert [status for status, _, _ in answers[3:]] == [404, 405]
+
+
+def test_whoever_speaks_no_http_is_let_go():
+    """A port scan, or half a request, must not stay in memory or end the recording."""
+
+    async def run():
+        async with metrics_served("127.0.0.1", 0, lambda: "x 1\n") as port:
+            for words in (b"", b"GET /metrics", b"\0" * 40_000):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(words)
+                writer.write_eof()
+                await reader.read()
+                writer.close()
+            return await asyncio.to_thread(fetched, port)
+
+    assert asyncio.run(run())[0] == 200
+
+
+def test_a_port_that_is_taken_is_a_wrong_knob():
+    """The recorder does not start without the page that was asked for."""
+
+    async def run(port):
+        async with metrics_served("127.0.0.1", port, str):
+            pass
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UsageError, match="METRICS_PORT"):
+            asyncio.run(run(taken.getsockname()[1]))

@@ -1,0 +1,168 @@
+"""What looks at a recording from beside it, by clocks and an exchange that a test holds."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import pytest
+from captured import SYMBOL, diff, events, snapshot
+from test_live_session import Desk
+
+from mm.market_data import monitor as module
+from mm.market_data.health import ENDED, Health, read_health
+from mm.market_data.monitor import Monitor
+from mm.market_data.snapshot import Answer
+
+
+class Clocks:
+    """A wall clock that can be set, and one that cannot."""
+
+    def __init__(self, us):
+        self.wall_us, self.monotonic_us = us, 7_000_000
+
+    def pass_us(self, us):
+        self.wall_us += us
+        self.monotonic_us += us
+
+
+class Rest:
+    """Answer with the exchange's time, *ahead_us* before ours, after *way_us* each way; *broken* answers come first."""
+
+    used_weight = 3
+
+    def __init__(self, clocks, ahead_us=-1_300_000, way_us=40_000, broken=()):
+        self.clocks, self.ahead_us, self.way_us, self.broken = clocks, ahead_us, way_us, list(broken)
+
+    async def time(self):
+        await asyncio.sleep(0)
+        self.clocks.pass_us(self.way_us)
+        body = json.dumps({"serverTime": self.clocks.wall_us - self.ahead_us}).encode()
+        self.clocks.pass_us(self.way_us)
+        if self.broken:
+            return Answer(self.clocks.wall_us, "u", *self.broken.pop(0))
+        return Answer(self.clocks.wall_us, "u", 200, body, None)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    for name in ("TICK_S", "FIRST_OFFSET_S"):
+        monkeypatch.setattr(module, name, 0.001)
+    monkeypatch.setattr(module, "OFFSET_INTERVAL_S", 0.002)
+    return Desk(tmp_path)
+
+
+def watched(desk, rest, during, session=True):
+    """Let a monitor look until *during* is done, and return the day."""
+    clocks = rest.clocks
+    recording = SimpleNamespace(session=desk.session if session else None, trouble="")
+    health = Health(SYMBOL, "R1", rest)
+    monitor = Monitor(health, rest, lambda: clocks.wall_us, lambda: clocks.monotonic_us)
+
+    async def run():
+        async with asyncio.timeout(20), monitor.beside(recording):
+            await during(recording, health)
+
+    asyncio.run(run())
+
+
+async def until(there):
+    while not there():
+        await asyncio.sleep(0.001)
+
+
+def of_rest(desk):
+    return [found for found in events(desk.session.writer.folder, "clock_offset") if found["stream"] == "rest"]
+
+
+def test_the_offset_of_the_clock_comes_from_round_trips(desk):
+    """1.3 s behind, as real recordings were: in the ledger and the health, with the most it can err by."""
+    rest = Rest(Clocks(desk.us))
+
+    async def during(recording, health):
+        await until(lambda: len(of_rest(desk)) >= 2)
+        report = health.report(recording, rest.clocks.wall_us)
+        assert (report.offset_us, report.offset_error_us) == (-1_300_000, 40_000)
+
+    watched(desk, rest, during)
+    assert all((told["median_us"], told["p99_us"]) == (-1_300_000, -1_260_000) for told in of_rest(desk))
+
+
+def test_an_exchange_that_does_not_tell_the_time_is_asked_again(desk):
+    """Nothing is written of an answer that is none."""
+    bad = [(None, b"", "timeout"), (200, b"{}", None), (200, b"no json", None), (429, b"", "http 429")] * 2
+    rest = Rest(Clocks(desk.us), broken=bad)
+
+    async def during(recording, health):
+        await until(lambda: of_rest(desk))
+
+    watched(desk, rest, during)
+    assert not rest.broken
+
+
+def test_latencies_are_in_the_ledger_while_the_day_goes_on(desk):
+    """A crash loses the last interval of them, and no more."""
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12))
+    rest = Rest(Clocks(desk.us))
+
+    async def during(recording, health):
+        await until(lambda: of_rest(desk))
+
+    watched(desk, rest, during)
+    assert "depth" in [found["stream"] for found in events(desk.session.writer.folder, "clock_offset")]
+
+
+def test_a_clock_that_is_set_is_seen_without_any_message(desk):
+    """Arrivals would show a step back late, and a step forward never."""
+    rest = Rest(Clocks(desk.us))
+
+    def steps():
+        return [found["by_us"] for found in events(desk.session.writer.folder, "clock_step")]
+
+    async def during(recording, health):
+        for count, by_us in enumerate((2_000_000, -2_000_000), 1):
+            await asyncio.sleep(0.01)
+            rest.clocks.wall_us += by_us
+            await until(lambda count=count: len(steps()) == count)
+
+    watched(desk, rest, during)
+    assert steps() == [2_000_000, -2_000_000]
+
+
+def test_the_health_is_on_disk_and_says_when_it_is_over(desk, monkeypatch, tmp_path):
+    """A status asked afterwards must not believe that it still records."""
+    monkeypatch.setattr(module, "INTERVAL_S", 0.001)
+    rest, root = Rest(Clocks(desk.us)), tmp_path / "data"
+
+    async def during(recording, health):
+        await until(lambda: read_health(root, SYMBOL) is not None)
+        desk.take(diff(11, 11), snapshot(11))
+        rest.clocks.pass_us(5_000)
+        await until(lambda: read_health(root, SYMBOL).epoch_id == 1)
+        assert read_health(root, SYMBOL).state == "connecting"
+
+    watched(desk, rest, during)
+    assert (read_health(root, SYMBOL).state, read_health(root, SYMBOL).used_weight) == (ENDED, 3)
+
+
+def test_a_folder_that_takes_no_file_does_not_end_the_recording(desk):
+    """No space for the health is no reason to stop: the recorder meets that itself, and says so."""
+    rest = Rest(Clocks(desk.us))
+    folder = desk.session.writer.folder
+    folder.health.with_name(folder.health.name + ".tmp").mkdir()
+
+    async def during(recording, health):
+        await until(lambda: len(of_rest(desk)) >= 2)
+
+    watched(desk, rest, during)
+    assert not folder.health.exists()
+
+
+def test_before_the_window_the_offset_is_measured_already(desk):
+    """There is no ledger yet, and the page has it."""
+    rest = Rest(Clocks(desk.us))
+
+    async def during(recording, health):
+        await until(lambda: health.trip)
+        assert health.report(recording, 0).offset_us == -1_300_000
+
+    watched(desk, rest, during, session=False)

@@ -6,6 +6,7 @@ What is sent is gathered and written once a slice of time, so that thousands of 
 import asyncio
 import socket
 import struct
+from collections import deque
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
@@ -17,6 +18,8 @@ from mm.sim.wire.limits import WireLimits
 
 GOING_AWAY, ABNORMAL, INVALID_DATA, POLICY_VIOLATION = 1001, 1006, 1007, 1008
 _GATHERED = 512
+_AT_ONCE = 16
+"""Frames of one connection that are taken before the others have their turn."""
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
 _CONTROL = (Opcode.PING, Opcode.PONG)
 
@@ -61,6 +64,8 @@ class WebSocket(asyncio.Protocol):
         self._protocol = protocol
         self._gathered: list[bytes] = []
         self._fragments: list[bytes] = []
+        self._frames: deque[Frame] = deque()
+        self._resting = self._deaf = False
         self._opened_s = self._pinged_s = host.seconds()
         self._pings: dict[bytes, float] = {}
         self._cut: asyncio.TimerHandle | None = None
@@ -116,12 +121,13 @@ class WebSocket(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Take nothing more from the socket."""
+        self._deaf = True
         self._transport.pause_reading()
 
     def sweep(self, now_s: float) -> None:
         """Do what is due at *now_s*: send a ping, or end a connection that is too old or answers none."""
         limits = self._host.limits
-        if self.closing:
+        if self.closing or self._resting:
             return
         if now_s - self._opened_s >= limits.age_s:
             self.close(GOING_AWAY, "Connection lifetime is over")
@@ -139,10 +145,22 @@ class WebSocket(asyncio.Protocol):
         if self.closing:
             return
         self._protocol.receive_data(data)
-        for frame in self._protocol.events_received():
+        self._frames += cast(list[Frame], self._protocol.events_received())
+        if not self._resting:
+            self._take_frames()
+
+    def _take_frames(self) -> None:
+        """Take what came, so much in one turn that nobody else waits for long, and what they made to be sent."""
+        for _ in range(min(_AT_ONCE, len(self._frames))):
             if not self.closing:
-                self._take_frame(cast(Frame, frame))
-        if not self.closing:
+                self._take_frame(self._frames.popleft())
+        rested, self._resting = self._resting, bool(self._frames) and not self.closing
+        if self._resting:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._take_frames)
+        elif not self.closing:
+            if rested and not self._deaf:
+                self._transport.resume_reading()
             self._send_control()
         self._host.flush()
 

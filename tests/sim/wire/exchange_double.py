@@ -34,9 +34,11 @@ class Echo:
     def __init__(self, send: Callable[[object], None], request: Request) -> None:
         self.send = send
         self.request = request
+        self.heard: list[str] = []
         self.closed = False
 
     def handle(self, text: str) -> None:
+        self.heard.append(text)
         self.send({"heard": text, "params": dict(self.request.params)})
 
     def announce_shutdown(self, us: int) -> None:

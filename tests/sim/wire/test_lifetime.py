@@ -389,6 +389,29 @@ class TestEnds:
         run(scenario)
 
 
+class TestTurns:
+    """Much from one client."""
+
+    def test_who_asks_much_at_once_does_not_keep_others_waiting(self):
+        """A thousand requests in one packet are answered in order, by and by; who asks once is not behind them."""
+
+        async def scenario():
+            async with open_box() as box:
+                (answers, much), (_, once) = await bare(box, "/ws-api/v3"), await bare(box, "/ws-api/v3")
+                much.write(b"".join(frame(1, b"%d" % n) for n in range(1_000)) + frame(9, b"end") + frame(8))
+                once.write(frame(1, b"once"))
+                await until(lambda: box.sessions[1].heard)
+                assert len(box.sessions[0].heard) < 500
+                told = await answers.read()
+                assert box.sessions[0].heard == [str(n) for n in range(1_000)]
+                assert told.count(b"heard") == 1_000
+                assert told.endswith(bytes([0x8A, 3]) + b"end" + bytes([0x88, 0]))
+                much.close()
+                once.close()
+
+        run(scenario)
+
+
 class TestShutdown:
     """The server goes."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from mm.errors import OffGrid
-from mm.market_data.check_frames import Coverage, FrameFile, Wanted
+from mm.market_data.check_frames import Coverage, FrameSink, Wanted
 from mm.market_data.check_ledger import Event, LedgerView, read_snapshot
 from mm.market_data.check_rows import Arrival, Findings, RowOrder, decimal, exchange_stamp, lines_of
 from mm.market_data.grid import Grid
@@ -63,18 +63,22 @@ class Replay:
     Args:
         folder: The day.
         view: Its ledger.
-        frames: Its frames; None where it has none.
+        frames: Takes the frames that must be there; None where the day has none.
         grid: Reads prices.
         findings: Takes what is wrong.
 
     Attributes:
         coverage: The time in which the book was valid.
+        undeclared: Update ids that are missing and the ledger does not tell of: first, last, and the arrivals (µs)
+            before and behind them.
     """
 
     def __init__(
-        self, folder: DayFolder, view: LedgerView, frames: FrameFile | None, grid: Grid, findings: Findings
+        self, folder: DayFolder, view: LedgerView, frames: FrameSink | None, grid: Grid, findings: Findings
     ) -> None:
         self.coverage = Coverage()
+        self.undeclared: list[tuple[int, int, int, int]] = []
+        self._seen_us = 0
         self._folder = folder
         self._view = view
         self._frames = frames
@@ -118,6 +122,7 @@ class Replay:
     def _diff(self, row: int, diff: DiffRow) -> None:
         self._begin_run(diff.run_id)
         self._check_ids(row, diff)
+        self._seen_us = diff.recv_us
         verdict = self._engine.diff(diff.U, diff.u, (row, diff))
         if verdict is Verdict.APPLY:
             self._apply(row, diff)
@@ -192,6 +197,7 @@ class Replay:
         if first <= last and not self._holes.cover(first, last):
             message = f"update ids {first} to {last} are missing before this row, and the ledger has no gap for them"
             self._findings.add(self._diffs, row, "hole", message)
+            self.undeclared.append((first, last, self._seen_us, diff.recv_us))
         self._seen_id = max(known, diff.u)
 
     def _void(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mm.clock import US_PER_S
 from mm.errors import OffGrid
@@ -45,6 +45,31 @@ class Wanted(NamedTuple):
     last_id: int
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
+
+    def row(self, top_n: int) -> list[str]:
+        """Return the cells of the frame; a missing level is empty."""
+        at, pad = self.at, [("", "")] * top_n
+        pairs = zip((self.bids + pad)[:top_n], (self.asks + pad)[:top_n], strict=True)
+        levels = [cell for bid, ask in pairs for cell in (*bid, *ask)]
+        head = [str(self.event_ms), str(at.recv_ms), str(at.seq), at.run_id, str(self.epoch_id)]
+        return [*head, *levels, str(at.recv_us), str(self.last_id)]
+
+
+class FrameSink(Protocol):
+    """What takes the frames that the books of a day must have left."""
+
+    @property
+    def top_n(self) -> int:
+        """Levels a side."""
+
+    def expect(self, wanted: Wanted) -> None:
+        """Take the next frame."""
+
+    def end_run(self, *, stopped: bool) -> None:
+        """A run is over; *stopped* in order, or not."""
+
+    def finish(self) -> None:
+        """The day is over."""
 
 
 class _Frame(NamedTuple):
@@ -145,17 +170,7 @@ class FrameFile:
 
     def _difference(self, frame: _Frame, wanted: Wanted) -> str | None:
         """Return the first cell that is not what the rebuilt book has, or None."""
-        head = [
-            str(wanted.event_ms),
-            str(wanted.at.recv_ms),
-            str(wanted.at.seq),
-            wanted.at.run_id,
-            str(wanted.epoch_id),
-        ]
-        pad = [("", "")] * self.top_n
-        pairs = zip((wanted.bids + pad)[: self.top_n], (wanted.asks + pad)[: self.top_n], strict=True)
-        levels = [cell for bid, ask in pairs for cell in (*bid, *ask)]
-        cells = [*head, *levels, str(wanted.at.recv_us), str(wanted.last_id)]
+        cells = wanted.row(self.top_n)
         found = frame.cells
         if found == cells:
             return None

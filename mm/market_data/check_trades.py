@@ -13,8 +13,11 @@ OPTIONAL_COLUMNS = 4
 _BOOLEANS = ("true", "false")
 
 
-def check_trades(view: LedgerView, grid: Grid, findings: Findings, order: RowOrder) -> None:
-    """Check the rows of the trades file, which is that of *order*."""
+def check_trades(view: LedgerView, grid: Grid, findings: Findings, order: RowOrder) -> list[tuple[int, int, int]]:
+    """Check the rows of the trades file, which is that of *order*.
+
+    Return the ids that are missing and the ledger does not tell of: the row behind them, first and last.
+    """
     path, ids = order.path, _Ids()
     for row, cells in table(path, TRADE_COLUMNS, OPTIONAL_COLUMNS, findings):
         try:
@@ -28,9 +31,11 @@ def check_trades(view: LedgerView, grid: Grid, findings: Findings, order: RowOrd
             findings.add(path, row, "off_tick", f"price {off} is not a multiple of the tick in instrument.json")
         if not ids.take(row, trade_id, cells[12]):
             findings.add(path, row, "trade_id", f"trade {trade_id} stands twice, or behind a later one")
-    for row, first, last in ids.missing(view.holes("trade_gap")):
+    missing = ids.missing(view.holes("trade_gap"))
+    for row, first, last in missing:
         message = f"trade ids {first} to {last} are missing before this row, and the ledger has no trade_gap for them"
         findings.add(path, row, "trade_hole", message)
+    return missing
 
 
 class _Ids:

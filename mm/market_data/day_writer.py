@@ -6,8 +6,6 @@ that after a crash no row speaks of one that is not there.
 """
 
 import base64
-import fcntl
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import chain
@@ -17,10 +15,11 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from mm.errors import RunExists, TryLater, UsageError
+from mm.errors import RunExists, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.market_data import layout
 from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, replace_file
+from mm.market_data.day_lock import lock_day
 from mm.market_data.earlier import recover
 from mm.market_data.layout import DayFolder
 from mm.market_data.ledger import Details, Ledger
@@ -123,7 +122,7 @@ class DayWriter:
         self._quarantine: NdjsonWriter | None = None
         self._closed = False
         with ExitStack() as held:
-            _lock(folder, held)
+            lock_day(folder, held)
             self.earlier = recover(folder)
             if run_id in self.earlier.runs:
                 raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
@@ -187,12 +186,7 @@ class DayWriter:
         """Write a trade and return its `recv_seq`."""
         seq = self.skip()
         self._note_unit(trade.trade_time)
-        event_ms = "" if trade.event_time is None else _milliseconds(trade.event_time)
-        maker = "true" if trade.is_buyer_maker else "false"
-        self._trades.add(
-            f"{event_ms},{recv_us // 1000},{seq},{self.run_id},{trade.trade_id},{_milliseconds(trade.trade_time)},"
-            f"{trade.price},{trade.qty},{maker},{recv_us},{trade.first_id},{trade.last_id},{trade.source}\n"
-        )
+        self._trades.add(trade_row(recv_us, seq, self.run_id, trade))
         return seq
 
     def quarantine(self, recv_us: int, stream: str, reason: str, raw: bytes) -> int:
@@ -277,6 +271,16 @@ class DayWriter:
         replace_file(self.folder.schema, layout.schema_json(self.folder, self._top_n, unit).encode())
 
 
+def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
+    """Return the line of a trade in the trades file."""
+    event_ms = "" if trade.event_time is None else _milliseconds(trade.event_time)
+    maker = "true" if trade.is_buyer_maker else "false"
+    return (
+        f"{event_ms},{recv_us // 1000},{seq},{run_id},{trade.trade_id},{_milliseconds(trade.trade_time)},"
+        f"{trade.price},{trade.qty},{maker},{recv_us},{trade.first_id},{trade.last_id},{trade.source}\n"
+    )
+
+
 def _milliseconds(stamp: int) -> int:
     """Return an exchange stamp (ms or µs) in whole ms, floored."""
     return stamp // 1000 if stamp >= US_STAMPS_FROM else stamp
@@ -286,14 +290,3 @@ def _plain_run_id(run_id: str) -> str:
     if not run_id or not run_id.isprintable() or any(sign in ' ,"' for sign in run_id):
         raise UsageError(f"--run-id (RUN_ID) {run_id!r} stands in CSV rows; use letters, digits, '-', '_' and '.'")
     return run_id
-
-
-def _lock(folder: DayFolder, held: ExitStack) -> None:
-    """Lock the folder until *held* closes."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    held.callback(os.close, lock)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise TryLater(f"{folder.path} is being written by another process; wait for it or stop it") from error

@@ -2,13 +2,13 @@
 
 A flush of CSV is one write of whole lines; a flush of NDJSON is one gzip member, so what was flushed
 stays readable whatever happens to the bytes after it. A write that fails leaves the file as it was
-and the rows in memory, so that the caller may flush again.
+and the rows in memory, so that the caller may flush again; `flush_together` does so for several files at once.
 """
 
 import os
 import zlib
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mm.market_data.layout import existing
 from mm.market_data.tail import GZIP_FORMAT
 
 FLUSH_BYTES = 1 << 20
+PACK_BYTES = 1 << 14
 GZIP_LEVEL = 6
 
 
@@ -66,24 +67,111 @@ class AppendFile:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         held.callback(os.close, self._fd)
         self.size = os.fstat(self._fd).st_size
+        self._torn = False
+        self._unsynced = True
 
     def append(self, data: bytes) -> None:
-        """Write all of *data*; on OSError (no space, no quota) the file is cut back to what it was."""
+        """Write all of *data*; on OSError (no space, no quota) the file is cut back to what it was.
+
+        Where even that fails, the next `append` cuts it before it writes.
+        """
+        if self._torn:
+            self.cut(self.size)
+        self._torn = self._unsynced = True
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError:
-            os.ftruncate(self._fd, self.size)
+            with suppress(OSError):
+                self.cut(self.size)
             raise
+        self._torn = False
         self.size += len(data)
 
+    def cut(self, size: int) -> None:
+        """Take what stands behind *size* bytes away."""
+        self.size, self._torn = size, True
+        os.ftruncate(self._fd, size)
+        self._torn = False
+
     def sync(self) -> None:
-        """Force what was written to the disk."""
-        os.fsync(self._fd)
+        """Force what was written to the disk; where nothing was since the last time, it costs nothing."""
+        if self._unsynced:
+            self._unsynced = False
+            try:
+                os.fsync(self._fd)
+            except OSError:
+                self._unsynced = True
+                raise
 
 
-class CsvWriter:
+class _RowWriter:
+    """Rows that gather in memory, and come to a file together.
+
+    Attributes:
+        rows: Rows taken by this writer.
+    """
+
+    def __init__(self, path: Path, held: ExitStack, on_full: Callable[[], None] | None) -> None:
+        self._file = AppendFile(path, held)
+        self._on_full = on_full or self.flush
+        self._ready = bytearray()
+        self._gathered = 0
+        self._before = 0
+        self.rows = 0
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait to be written, about."""
+        return len(self._ready) + self._gathered
+
+    def flush(self, *, sync: bool = False) -> None:
+        """Bring the rows to the file in one write; *sync* forces them to the disk."""
+        flush_together((self,))
+        if sync:
+            self.sync()
+
+    def sync(self) -> None:
+        """Force what was flushed to the disk; another thread may do so while rows are added."""
+        self._file.sync()
+
+    def write(self) -> None:
+        """Bring the rows to the file; then `forget` them, or `undo` that."""
+        self._make_ready()
+        self._before = self._file.size
+        if self._ready:
+            self._file.append(bytes(self._ready))
+
+    def forget(self) -> None:
+        """Hold the rows that were written no longer."""
+        self._ready.clear()
+
+    def undo(self) -> None:
+        """Take the rows that were written out of the file again."""
+        self._file.cut(self._before)
+
+    def _make_ready(self) -> None:
+        raise NotImplementedError
+
+
+def flush_together(writers: Sequence[_RowWriter]) -> None:
+    """Bring the rows of all *writers* to their files, in that order; on OSError no file has any, and all are held."""
+    done: list[_RowWriter] = []
+    try:
+        for writer in writers:
+            writer.write()
+            done.append(writer)
+    except OSError:
+        for writer in done:
+            with suppress(OSError):
+                writer.undo()
+        raise
+    for writer in done:
+        writer.forget()
+
+
+class CsvWriter(_RowWriter):
     """Rows of preformatted text under a header that is written once.
 
     Args:
@@ -102,11 +190,8 @@ class CsvWriter:
     def __init__(
         self, path: Path, columns: tuple[str, ...], held: ExitStack, on_full: Callable[[], None] | None = None
     ) -> None:
-        self._file = AppendFile(path, held)
-        self._on_full = on_full or self.flush
+        super().__init__(path, held, on_full)
         self._lines: list[str] = []
-        self._held = 0
-        self.rows = 0
         header = (",".join(columns) + "\n").encode()
         if not self._file.size:
             self._file.append(header)
@@ -120,8 +205,8 @@ class CsvWriter:
         """Take one row: a line with its newline."""
         self._lines.append(line)
         self.rows += 1
-        self._held += len(line)
-        if self._held >= FLUSH_BYTES:
+        self._gathered += len(line)
+        if self._gathered >= FLUSH_BYTES:
             self._on_full()
 
     def append(self, lines: bytes) -> None:
@@ -130,22 +215,16 @@ class CsvWriter:
         self._file.append(lines)
         self.rows += lines.count(b"\n")
 
-    def flush(self, *, sync: bool = False) -> None:
-        """Bring the rows to the file in one write; *sync* forces them to the disk."""
-        if self._lines:
-            self._file.append("".join(self._lines).encode())
-            self._lines.clear()
-            self._held = 0
-        if sync:
-            self.sync()
-
-    def sync(self) -> None:
-        """Force what was flushed to the disk; another thread may do so while rows are added."""
-        self._file.sync()
+    def _make_ready(self) -> None:
+        self._ready += "".join(self._lines).encode()
+        self._lines.clear()
+        self._gathered = 0
 
 
-class NdjsonWriter:
+class NdjsonWriter(_RowWriter):
     """JSON objects, one a line, in a gzip file with one member per flush.
+
+    They are packed as they come, a piece at a time, so that a flush has little left to do.
 
     Args:
         path: The file, ``.ndjson.gz``; a later run appends.
@@ -157,19 +236,21 @@ class NdjsonWriter:
     """
 
     def __init__(self, path: Path, held: ExitStack, on_full: Callable[[], None] | None = None) -> None:
-        self._file = AppendFile(path, held)
-        self._on_full = on_full or self.flush
+        super().__init__(path, held, on_full)
         self._encoder = msgspec.json.Encoder()
-        self._held = bytearray()
-        self.rows = 0
+        self._lines = bytearray()
+        self._member: Any = None
 
     def add(self, row: Any) -> None:
         """Take one object (a struct or a dict)."""
-        self._encoder.encode_into(row, self._held, -1)
-        self._held += b"\n"
+        lines = self._lines
+        self._encoder.encode_into(row, lines, -1)
+        lines += b"\n"
         self.rows += 1
-        if len(self._held) >= FLUSH_BYTES:
-            self._on_full()
+        if len(lines) >= PACK_BYTES:
+            self._pack()
+            if self._gathered >= FLUSH_BYTES:
+                self._on_full()
 
     def append(self, members: bytes, rows: int) -> None:
         """Bring the lines in memory to the file, and after them whole gzip *members*, which hold *rows* lines."""
@@ -177,17 +258,20 @@ class NdjsonWriter:
         self._file.append(members)
         self.rows += rows
 
-    def flush(self, *, sync: bool = False) -> None:
-        """Bring the lines to the file as one gzip member; *sync* forces them to the disk."""
-        if self._held:
-            self._file.append(gzip_member(self._held))
-            self._held.clear()
-        if sync:
-            self.sync()
+    def _pack(self) -> None:
+        """Bring the lines into the gzip member that is being made."""
+        if self._member is None:
+            self._member = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT)
+        self._gathered += len(self._lines)
+        self._ready += self._member.compress(self._lines)
+        self._lines.clear()
 
-    def sync(self) -> None:
-        """Force what was flushed to the disk; another thread may do so while rows are added."""
-        self._file.sync()
+    def _make_ready(self) -> None:
+        if self._lines:
+            self._pack()
+        if self._member:
+            self._ready += self._member.flush()
+            self._member, self._gathered = None, 0
 
 
 def _first_line(path: Path) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 
 from mm.errors import BrokenFile, Mismatch
 from mm.market_data import buffered_writer
-from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, gzip_member, replace_file
+from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, flush_together, gzip_member, replace_file
 
 
 @pytest.fixture
@@ -104,6 +104,7 @@ def test_ready_lines_follow_the_rows_in_memory(tmp_path, held):
 def test_full_memory_asks_for_a_flush(tmp_path, held, monkeypatch, kind):
     """Memory stays bounded between two timed flushes."""
     monkeypatch.setattr(buffered_writer, "FLUSH_BYTES", 10)
+    monkeypatch.setattr(buffered_writer, "PACK_BYTES", 5)
     writer = CsvWriter(tmp_path / "a.csv", ("x",), held) if kind == "csv" else NdjsonWriter(tmp_path / "a.gz", held)
     empty = os.path.getsize(tmp_path / ("a.csv" if kind == "csv" else "a.gz"))
     writer.add("12345678\n")
@@ -133,6 +134,89 @@ def test_a_failed_write_leaves_the_file_whole_and_the_rows_in_memory(tmp_path, h
     writer.flush()
     after = path.read_bytes() if kind == "csv" else gzip.decompress(path.read_bytes())
     assert after == (b"x\n1234567\n" if kind == "csv" else b'{"n":1}\n')
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_a_tear_that_cannot_be_cut_is_cut_before_the_next_row(tmp_path, held, monkeypatch, kind):
+    """A disk may refuse to cut as well; what comes later never stands behind half a row."""
+    path = tmp_path / ("a.csv" if kind == "csv" else "a.ndjson.gz")
+    writer = CsvWriter(path, ("x",), held) if kind == "csv" else NdjsonWriter(path, held)
+    write, cut, tries = os.write, os.ftruncate, []
+
+    def half(fd, data):
+        tries.append(fd)
+        if len(tries) == 1:
+            return write(fd, data[:4])
+        raise OSError(errno.EIO, "Input/output error")
+
+    def refuse(fd, size):
+        raise OSError(errno.EIO, "Input/output error")
+
+    before = path.read_bytes()
+    writer.add("1234567\n" if kind == "csv" else {"n": 1})
+    monkeypatch.setattr(os, "write", half)
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        writer.flush()
+    assert len(path.read_bytes()) == len(before) + 4
+    with pytest.raises(OSError, match="Input/output"):
+        writer.flush()
+    assert len(path.read_bytes()) == len(before) + 4
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "ftruncate", cut)
+    writer.add("8\n" if kind == "csv" else {"n": 2})
+    writer.flush()
+    after = path.read_bytes() if kind == "csv" else gzip.decompress(path.read_bytes())
+    assert after == (b"x\n1234567\n8\n" if kind == "csv" else b'{"n":1}\n{"n":2}\n')
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_files_are_flushed_together_or_not_at_all(tmp_path, held, monkeypatch, failing):
+    """Where the disk fills up between two files, neither has rows of which the other knows nothing."""
+    paths = [tmp_path / "a.ndjson.gz", tmp_path / "b.csv", tmp_path / "c.csv"]
+    writers = [NdjsonWriter(paths[0], held), *(CsvWriter(path, ("x",), held) for path in paths[1:])]
+    for writer, row in zip(writers, ({"n": 1}, "1\n", "2\n"), strict=True):
+        writer.add(row)
+    before, write, calls = [path.read_bytes() for path in paths], os.write, []
+
+    def full(fd, data):
+        calls.append(fd)
+        if len(calls) > failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        flush_together(writers)
+    assert [path.read_bytes() for path in paths] == before
+    assert all(writer.waiting for writer in writers)
+    monkeypatch.setattr(os, "write", write)
+    flush_together(writers)
+    assert gzip.decompress(paths[0].read_bytes()) == b'{"n":1}\n'
+    assert [path.read_text() for path in paths[1:]] == ["x\n1\n", "x\n2\n"]
+    assert not any(writer.waiting for writer in writers)
+
+
+def test_a_file_is_forced_to_the_disk_once_for_each_change(tmp_path, held, monkeypatch):
+    """Most files of a day have nothing new most of the time; where it fails, it is tried again."""
+    synced, force = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(fd) or force(fd))
+    writer = CsvWriter(tmp_path / "a.csv", ("x",), held)
+    for _ in range(3):
+        writer.flush(sync=True)
+    assert len(synced) == 1
+    writer.add("1\n")
+    writer.flush(sync=True)
+    assert len(synced) == 2
+    writer.add("2\n")
+
+    def fail(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output"):
+            writer.flush(sync=True)
 
 
 def test_a_replaced_file_is_never_half_there(tmp_path, monkeypatch):

@@ -1,87 +1,90 @@
 """What a backtest means, in plain Python: the twin of the compiled engine, written from docs/engine.md alone.
 
 Nothing here is quick. What happens next is found by looking at all that could happen, open orders and balances are
-counted anew each time, and money is whole numbers that never round (1 tick·lot is tick_e8·lot_e8 of 1e-16).
-tests/test_oracle.py proves these lines by tapes worked out by hand; tests/backtest/test_engine.py holds the engine to
-them. The book, the orders and the fill models stand in tests/oracle_market.py.
+counted anew each time, and money is whole numbers that never round. tests/test_oracle.py proves these lines by tapes
+worked out by hand; tests/backtest/test_engine.py holds the engine to them. Beside this: the book and our orders
+(tests/oracle_market.py), money (oracle_account.py), fill models (oracle_fills.py), latencies (oracle_travel.py).
 """
 
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from functools import partial
 from types import SimpleNamespace
 
-from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
-from oracle_market import BUY, GAP, KEYFRAME, NEVER, SELL, SNAPSHOT, TRADE, Book, Event, FillModel, Order, Trade
-
-SECOND_US = 1_000_000
+from oracle_fills import FillModel
+from oracle_market import BUY, GAP, KEYFRAME, NEVER, QUOTED, SELL, SNAPSHOT, TRADE, Event, Order, Trade
+from oracle_travel import AMENDMENT, CANCEL, ORDER, SECOND_US, Messages, happened
+from oracle_venue import Venue
 
 # The order of things at one instant.
-MESSAGE, MARKET, DRAWN, SAMPLE, STATE, REQUOTE = range(6)
+OPEN, MESSAGE, MARKET, DRAWN, SAMPLE, STATE, REQUOTE = range(7)
 
 Tape = tuple[list[Event], int, int, bool]  # events, start_us, end_us, joins the one before without a seam
 Quote = Callable[[SimpleNamespace], Quotes | None]
 
 
 def play(tapes: list[Tape], quote: Quote, fills: FillModel, rules: Rules) -> SimpleNamespace:
-    """Return what is left when *tapes* are played one after another: rows as in mm/backtest/journal.py, counters."""
+    """Return what is left when *tapes* are played one after another."""
     backtest = Backtest(quote, fills, rules)
     for tape in tapes:
-        backtest.play(*tape)
-    for order in backtest.resting():
-        fills.end(order, backtest.us)
-    ends = {"first_us": backtest.first_us, "last_us": backtest.us, "expected_fills": fills.expected_fills}
-    backtest.journal.counters = backtest.counters | ends
-    return backtest.journal
+        backtest.attach(*tape)
+        backtest.advance(backtest.end_us)
+    return backtest.left()
 
 
-class Backtest:
-    """An account, its orders, a book and the clock."""
+class Backtest(Venue):
+    """The clock, and what we send to the exchange."""
 
     def __init__(self, quote: Quote, fills: FillModel, rules: Rules) -> None:
-        self.quote, self.fill_model, self.rules = quote, fills, rules
-        self.book, self.events, self.last_trade = Book(), deque(), None
-        self.us = 0
-        self.first_us = self.sample_us = self.state_us = self.requote_us = NEVER  # the grids
-        self.open: list[Order] = []  # SENT, LIVE and CANCELLING, by id
+        super().__init__(fills, rules)
+        self.quote, self.messages = quote, Messages(rules)
+        self.coming: deque[tuple[int, Event]] = deque()  # what is yet to happen at the exchange, with its number,
+        self.underway: deque[tuple[int, Event]] = deque()  # and what is yet to reach us
+        self.last_trade: Trade | None = None
+        self.end_us = 0
+        self.opens: Tape | None = None  # a tape that has not begun
+        self.grids: dict[int, int] = {}  # when SAMPLE, STATE and REQUOTE stand next
         self.sent = 0
         self.no_order = {BUY: "", SELL: ""}  # why the side's previous requote sent none
-        self.inventory, self.cash_tl, self.fees_e8 = rules.start_lots, 0, 0
-        self.mid2 = self.last_mid2 = 0
         self.samples: list[tuple[int, int]] = []  # instant, squared change of mid2
-        self.sampled_mid2, self.broken = 0, True
+        self.sampled_mid2, self.broken = 0, True  # whether a price was missing since the last sample
         self.counters = dict.fromkeys(("valid_us", "invalid_us", "two_sided_us", "events", "rows"), 0)
-        self.journal = SimpleNamespace(orders=[], fills=[], state=[], mids=[])
+
+    def left(self) -> SimpleNamespace:
+        """Return what the run left: rows as in mm/backtest/journal.py, but reasons of fills in words, and counters."""
+        for order in self.resting():
+            self.fill_model.end(order, self.us)
+        ends = {"first_us": self.first_us, "last_us": self.us, "expected_fills": self.fill_model.expected_fills}
+        self.journal.counters = self.counters | ends
+        return self.journal
 
     # The clock
 
-    def play(self, events: list[Event], start_us: int, end_us: int, joins: bool) -> None:
-        """Play one tape behind those before it."""
-        if self.us and not joins:
+    def attach(self, events: list[Event], start_us: int, end_us: int, joins: bool) -> None:
+        """Put a tape behind those before it."""
+        if self.end_us and not (joins and self.us == self.end_us):
             self.change_market(Event(self.us, GAP, []))
-        if self.us < start_us:
-            self.advance(start_us - 1)
-            self.wait(start_us)
+            self.seen.apply(Event(self.us, GAP, []))
+            self.broken = True
         if events and events[0].kind == KEYFRAME:
             events = [events[0]._replace(kind=SNAPSHOT), *events[1:]]
-        for event in events:
-            if event.us < start_us and event.kind not in (TRADE, KEYFRAME):
-                self.change_book(event)
-        self.look_at_mid()
-        self.events.extend(event for event in events if event.us >= start_us)
-        self.advance(end_us)
+        self.opens, self.end_us = (events, start_us, end_us, joins), end_us
+        self.coming.clear()
+        self.underway.clear()
+        self.messages.heard.clear()
+        self.filters.begin()
 
     def advance(self, until_us: int) -> None:
         """Let everything happen that falls due up to and including an instant."""
+        until_us = min(until_us, self.end_us)
         while due := [thing for thing in self.things() if thing[0] <= until_us]:
             us, _, _, happen = min(due, key=lambda thing: thing[:3])
             self.wait(us)
             happen()
-        self.wait(until_us)
+        self.wait(max(until_us, self.us))
 
     def things(self) -> Iterator[tuple[int, int, int, Callable[[], None]]]:
         """Yield what may happen next: instant, place at that instant, order id, and what happens."""
@@ -89,18 +92,34 @@ class Backtest:
             if order.status == "SENT":
                 yield order.active_us, MESSAGE, order.id, partial(self.arrive, order)
                 continue
+            if order.amend_us != NEVER:
+                yield order.amend_us, MESSAGE, order.id, partial(self.lessen, order)
             if order.status == "CANCELLING":
                 yield order.cancel_effective_us, MESSAGE, order.id, partial(self.close, order, "CANCEL_ACK")
             if order.expire_us != NEVER:
                 yield order.expire_us, MESSAGE, order.id, partial(self.close, order, "EXPIRE")
             if order.due_us is not None:
-                yield order.due_us, DRAWN, order.id, partial(self.fill, order, order.left)
-        if self.events:
-            yield self.events[0].us, MARKET, 0, self.next_event
+                yield order.due_us, DRAWN, order.id, partial(self.fill, order, order.left, "poisson:hazard")
+        if self.opens:
+            yield self.opens[1], OPEN, 0, self.begin
+        if self.coming:
+            yield self.coming[0][1].us, MARKET, 2 * self.coming[0][0] + 1, self.next_event
+        if self.underway:
+            yield self.underway[0][1].us, MARKET, 2 * self.underway[0][0], self.hear
         if self.first_us != NEVER:
-            yield self.sample_us, SAMPLE, 0, self.sample
-            yield self.state_us, STATE, 0, self.grid_state
-            yield self.requote_us, REQUOTE, 0, self.requote
+            for place, step_us, happen in self.steps():
+                yield self.grids.get(place, self.first_us), place, 0, partial(self.step, place, step_us, happen)
+
+    def steps(self) -> list[tuple[int, int, Callable[[], None]]]:
+        """Return what stands on a grid, and how far apart its points are."""
+        rules = self.rules
+        grids = [(SAMPLE, SECOND_US, self.sample), (STATE, rules.state_us, self.note_state)]
+        return [*grids, (REQUOTE, rules.requote_us, self.requote)]
+
+    def step(self, place: int, step_us: int, happen: Callable[[], None]) -> None:
+        """Take one step on a grid."""
+        self.grids[place] = self.us + step_us
+        happen()
 
     def wait(self, us: int) -> None:
         """Let time pass."""
@@ -112,200 +131,163 @@ class Backtest:
 
     # The market
 
+    def begin(self) -> None:
+        """Begin with a tape: what lies before its window only builds the book."""
+        events, start_us, _, _ = self.opens
+        self.opens = None
+        instants = happened(events, start_us) if self.rules.recorded_feed else [event.us for event in events]
+        there = [event._replace(us=us) for event, us in zip(events, instants, strict=True)]
+        happening = sorted(enumerate(there), key=lambda numbered: numbered[1].us)
+        before = [event for _, event in happening if event.us < start_us]
+        self.messages.heard.extend(event.us for event in before)
+        for event in before:
+            if event.kind not in (TRADE, KEYFRAME):
+                self.change_book(event)
+                self.seen.apply(event)
+                self.book.us = start_us
+        self.look_at_mid()
+        self.broken |= not self.seen.mid2
+        self.coming.extend(numbered for numbered in happening if numbered[1].us >= start_us)
+        self.underway.extend(numbered for numbered in enumerate(events) if numbered[1].us >= start_us)
+
+    def hear(self) -> None:
+        """Learn of an event."""
+        event = self.underway.popleft()[1]
+        if event.kind == TRADE:
+            self.last_trade = Trade(event.us, *event.rows[0], event.id)
+        elif event.kind != KEYFRAME:
+            self.seen.apply(event)
+            self.broken |= not self.seen.mid2
+
     def next_event(self) -> None:
-        event = self.events.popleft()
+        """Let an event happen."""
+        event = self.coming.popleft()[1]
+        self.messages.heard.append(event.us)
         self.counters["events"] += 1
         self.counters["rows"] += len(event.rows) if event.kind != KEYFRAME else 0
         if event.kind == TRADE:
-            self.last_trade = Trade(event.us, *event.rows[0], event.id)
-            best_first = sorted(self.resting(), key=lambda order: (-order.side, -order.side * order.ticks, order.id))
-            for order, lots in self.fill_model.on_trade(best_first, self.last_trade):
-                self.fill(order, lots)
+            self.print(Trade(event.us, *event.rows[0], event.id))
         elif event.kind != KEYFRAME:
             self.change_market(event)
 
-    def change_market(self, event: Event) -> None:
-        self.change_book(event)
-        for order in self.resting() if event.kind == GAP else []:
-            order.cancel_effective_us, order.cancel_reason = self.us, "epoch_break"
-            self.close(order, "CANCEL_ACK")
-        self.look_at_mid()
+    # What we send
 
-    def change_book(self, event: Event) -> None:
-        self.book.apply(event)
-        if self.fill_model.moved(event, self.book):
-            for order in self.resting():
-                self.fill_model.begin(order, self.book, self.us)
-
-    def look_at_mid(self) -> None:
-        """Note the mid where it changed, and begin the grids at the first valid book."""
-        mid2 = self.book.mid2
-        if mid2 != self.mid2:
-            self.journal.mids.append((self.us, mid2))
-        self.mid2, self.last_mid2 = mid2, mid2 or self.last_mid2
-        self.broken |= not mid2
-        if self.book.valid and self.first_us == NEVER:
-            self.first_us = self.sample_us = self.state_us = self.requote_us = self.us
-
-    # Our orders
-
-    def resting(self) -> list[Order]:
-        return [order for order in self.open if order.rests]
-
-    def arrive(self, order: Order) -> None:
-        other = self.book.best(-order.side)
-        if not self.book.valid:
-            reason = "book_invalid"
-        elif other and order.side * (order.ticks - other) >= 0:
-            reason = "would_cross"
-        else:
-            reason = self.uncovered(order.side, order.ticks, order.lots, self.resting())
+    def place(self, side: int, ticks: int, lots: int, kind: str = QUOTED) -> int:
+        """Send an order by hand; return its id, 0 where it was not sent."""
+        order = self.draft(side, ticks, lots, kind)
+        order.by_hand = True
+        reason = self.unsendable(order)
         if reason:
-            self.close(order, "REJECT", reason)
-            return
-        order.status = "LIVE" if order.cancel_req_us == NEVER else "CANCELLING"
-        self.fill_model.accept(order)
-        for neighbour in self.resting():
-            if neighbour.side == order.side:
-                self.fill_model.begin(neighbour, self.book, self.us)
+            self.note(order, "SKIP", reason)
+            return 0
+        self.send(order)
+        return order.id
 
-    def close(self, order: Order, action: str, reject_reason: str = "") -> None:
-        self.open.remove(order)
-        self.fill_model.end(order, self.us)
-        order.status = {"CANCEL_ACK": "CANCELLED", "EXPIRE": "EXPIRED", "REJECT": "REJECTED"}.get(action, "FILLED")
-        self.note(order, action, reject_reason)
+    def cancel(self, number: int) -> bool:
+        """Ask for a cancel by hand; tell whether there was something to ask for."""
+        order = next((order for order in self.open if order.id == number and order.cancel_req_us == NEVER), None)
+        if order:
+            self.ask_cancel(order, "asked")
+        return order is not None
 
-    def fill(self, order: Order, lots: int) -> None:
-        fee_e8 = self.fee_e8(order.ticks, lots)
-        order.left -= lots
-        self.inventory += order.side * lots
-        self.cash_tl -= order.side * order.ticks * lots
-        self.fees_e8 += fee_e8
-        order.status = order.status if order.left else "FILLED"
-        self.note(order, "FILL")
-        if not order.left:
-            self.close(order, "CLOSE_FILLED")
-        row = (order.side, order.ticks, lots, fee_e8, self.fill_model.reason, self.last_mid2, self.inventory)
-        self.journal.fills.append((self.us, order.id, *row))
-        self.note_state()
+    def amend(self, number: int, lots: int) -> bool:
+        """Ask for fewer lots by hand; tell whether there was something to ask for."""
+        order = next((order for order in self.open if order.id == number and order.amend_us == NEVER), None)
+        if order is None or lots % self.rules.step_lots or not order.lots - order.left < lots < order.lots:
+            return False
+        order.amend_us, order.amend_lots = self.messages.arrives(self.us, order, AMENDMENT), lots
+        return True
 
-    def note(self, order: Order, action: str, reject_reason: str = "") -> None:
-        """Write a row of the orders table."""
-        codes = (ACTIONS.index(action), STATUSES.index(order.status))
-        what = (order.side, order.ticks, order.lots, order.left)
-        instants = (order.active_us, order.expire_us, order.cancel_req_us, order.cancel_effective_us)
-        reasons = (REJECT_REASONS.index(reject_reason), CANCEL_REASONS.index(order.cancel_reason))
-        self.journal.orders.append((self.us, order.id, *codes, *what, *instants, *reasons))
+    def ask_cancel(self, order: Order, reason: str) -> None:
+        order.status = "CANCELLING" if order.rests else "SENT"
+        order.cancel_req_us, order.cancel_reason = self.us, reason
+        order.cancel_effective_us = self.messages.arrives(self.us, order, CANCEL)
+        self.note(order, "CANCEL_REQ")
+
+    def draft(self, side: int, ticks: int, lots: int, kind: str) -> Order:
+        """Return an order as it might be sent, its quantity cut down to whole steps."""
+        lots = lots // self.rules.step_lots * self.rules.step_lots
+        return Order(0, side, 0 if kind == "MARKET" else ticks, lots, lots, "REJECTED", kind)
+
+    def send(self, order: Order) -> None:
+        self.sent += 1
+        order.id, order.status, order.sent_us = self.sent, "SENT", self.us
+        order.active_us = self.messages.arrives(self.us, order, ORDER)
+        order.expire_us = order.active_us + self.rules.ttl_us if self.rules.ttl_us else NEVER
+        self.open.append(order)
+        self.note(order, "PLACE")
+
+    def unsendable(self, order: Order) -> str:
+        """Return why an order is not sent, or nothing."""
+        if order.ticks <= 0 and order.kind != "MARKET":
+            return "price_not_positive"
+        if order.lots <= 0:
+            return "quantity_below_step"
+        if not self.filters.quantity_fits(order):
+            return "quantity_out_of_range"
+        notional_e16, most_e8 = self.account.notional_e16(order, self.book), self.rules.filters.max_notional_e8
+        if notional_e16 < self.rules.min_notional_e8 * 10**8:
+            return "min_notional"
+        if most_e8 and notional_e16 > most_e8 * 10**8:
+            return "max_notional"
+        return self.account.uncovered(order, [order for order in self.open if order.wanted], self.book)
 
     # What happens on the grids
 
     def sample(self) -> None:
+        mid2 = self.seen.mid2
         if not self.broken:
-            self.samples.append((self.us, (self.mid2 - self.sampled_mid2) ** 2))
-        self.sampled_mid2, self.broken = self.mid2, not self.mid2
-        self.sample_us += SECOND_US
+            self.samples.append((self.us, (mid2 - self.sampled_mid2) ** 2))
+        self.sampled_mid2, self.broken = mid2, not mid2
 
     def sigma_ticks(self) -> float:
         window_s = self.rules.sigma_window_s
         squares = [square for us, square in self.samples if us > self.us - window_s * SECOND_US]
         return math.sqrt(sum(squares) / (4.0 * len(squares))) if len(squares) >= min(30, window_s) else math.nan
 
-    def grid_state(self) -> None:
-        self.note_state()
-        self.state_us += self.rules.state_us
-
-    def note_state(self) -> None:
-        account = (self.inventory, self.cash_tl, self.fees_e8)
-        self.journal.state.append((self.us, *account, self.last_mid2, len(self.open)))
-
     def requote(self) -> None:
-        self.requote_us += self.rules.requote_us
-        if self.mid2:
+        if self.seen.mid2:
             quotes = self.quote(self.view()) or Quotes(None, None)
             bid, ask = quotes.bid_ticks, quotes.ask_ticks
-            self.want(BUY, None if bid is None else math.floor(bid), quotes.bid_lots)
-            self.want(SELL, None if ask is None else math.ceil(ask), quotes.ask_lots)
+            self.want(BUY, None if bid is None else math.floor(bid), quotes.bid_lots, quotes.bid_kind)
+            self.want(SELL, None if ask is None else math.ceil(ask), quotes.ask_lots, quotes.ask_kind)
 
     def view(self) -> SimpleNamespace:
         """Return what a quote model sees."""
+        inventory = self.account.inventory
         return SimpleNamespace(
             us=self.us,
-            bid_ticks=self.book.best(BUY),
-            ask_ticks=self.book.best(SELL),
-            bid_lots=self.book.best_lots(BUY),
-            ask_lots=self.book.best_lots(SELL),
-            mid2_ticks=self.mid2,
-            lots_at=self.book.lots_at,
-            inventory_lots=self.inventory,
+            bid_ticks=self.seen.best(BUY),
+            ask_ticks=self.seen.best(SELL),
+            bid_lots=self.seen.best_lots(BUY),
+            ask_lots=self.seen.best_lots(SELL),
+            mid2_ticks=self.seen.mid2,
+            lots_at=self.seen.lots_at,
+            inventory_lots=inventory,
+            most_lots=inventory + sum(order.left for order in self.open if order.side == BUY),
+            least_lots=inventory - sum(order.left for order in self.open if order.side == SELL),
             quote_lots=self.rules.quote_lots,
-            cash=self.cash_e16() / 10**16,
+            cash=self.account.cash_e16 / 10**16,
             sigma_ticks=self.sigma_ticks(),
             last_trade=self.last_trade,
         )
 
-    def want(self, side: int, ticks: int | None, lots: int | None) -> None:
+    def want(self, side: int, ticks: int | None, lots: int | None, kind: str) -> None:
         """Bring a side to what is wanted there; *ticks* None is no order, *lots* None the usual quantity."""
-        rules, reason = self.rules, ""
-        current = next((order for order in self.open if order.side == side and order.wanted), None)
-        if current:
-            same = current.ticks == ticks
-            if same and not 0 < rules.refresh_us <= self.us - current.sent_us:
+        reason = ""
+        own = [order for order in self.open if order.side == side and order.wanted and not order.by_hand]
+        if own:
+            current = own[-1]
+            same = ticks is not None and current.kind == kind and (current.ticks == ticks or kind == "MARKET")
+            if same and not 0 < self.rules.refresh_us <= self.us - current.sent_us:
+                self.no_order[side] = ""
                 return
-            self.cancel(current, "quote_withdrawn" if ticks is None else "refresh" if same else "quote_moved")
+            self.ask_cancel(current, "quote_withdrawn" if ticks is None else "refresh" if same else "quote_moved")
         if ticks is not None:
-            lots = (rules.quote_lots if lots is None else lots) // rules.step_lots * rules.step_lots
-            reason = self.unsendable(side, ticks, lots)
+            order = self.draft(side, ticks, self.rules.quote_lots if lots is None else lots, kind)
+            reason = self.unsendable(order)
             if not reason:
-                self.send(side, ticks, lots)
+                self.send(order)
             elif reason != self.no_order[side]:
-                self.note(Order(0, side, ticks, lots, lots, "REJECTED"), "SKIP", reason)
+                self.note(order, "SKIP", reason)
         self.no_order[side] = reason
-
-    def cancel(self, order: Order, reason: str) -> None:
-        order.status = "CANCELLING" if order.rests else "SENT"
-        order.cancel_req_us, order.cancel_reason = self.us, reason
-        order.cancel_effective_us = max(self.us + self.rules.cancel_latency_us, order.active_us)
-        self.note(order, "CANCEL_REQ")
-
-    def send(self, side: int, ticks: int, lots: int) -> None:
-        self.sent += 1
-        active_us = self.us + self.rules.order_latency_us
-        expire_us = active_us + self.rules.ttl_us if self.rules.ttl_us else NEVER
-        self.open.append(Order(self.sent, side, ticks, lots, lots, "SENT", self.us, active_us, expire_us))
-        self.note(self.open[-1], "PLACE")
-
-    def unsendable(self, side: int, ticks: int, lots: int) -> str:
-        """Return why an order is not sent, or nothing."""
-        if ticks <= 0:
-            return "price_not_positive"
-        if lots <= 0:
-            return "quantity_below_step"
-        if self.notional_e16(ticks, lots) < self.rules.min_notional_e8 * 10**8:
-            return "min_notional"
-        return self.uncovered(side, ticks, lots, [order for order in self.open if order.wanted])
-
-    # Money
-
-    def uncovered(self, side: int, ticks: int, lots: int, others: list[Order]) -> str:
-        """Return why the balance that *others* leave free does not cover an order, or nothing."""
-        bound = [order for order in others if order.side == side]
-        if not self.rules.enforce_balances:
-            return ""
-        if side == SELL:
-            free_lots = self.inventory - sum(order.left for order in bound)
-            return "" if free_lots >= lots else "insufficient_inventory"
-        free_e16 = self.cash_e16() - sum(self.cost_e16(order.ticks, order.left) for order in bound)
-        return "" if free_e16 >= self.cost_e16(ticks, lots) else "insufficient_cash"
-
-    def notional_e16(self, ticks: int, lots: int) -> int:
-        return ticks * self.rules.tick_e8 * lots * self.rules.lot_e8
-
-    def fee_e8(self, ticks: int, lots: int) -> int:
-        return round(Fraction(self.notional_e16(ticks, lots) * self.rules.maker_fee_e8, 10**16))  # half to even
-
-    def cost_e16(self, ticks: int, lots: int) -> int:
-        return self.notional_e16(ticks, lots) + self.fee_e8(ticks, lots) * 10**8
-
-    def cash_e16(self) -> int:
-        traded_e16 = self.cash_tl * self.rules.tick_e8 * self.rules.lot_e8
-        return (self.rules.start_cash_e8 - self.fees_e8) * 10**8 + traded_e16

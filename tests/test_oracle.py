@@ -1,115 +1,27 @@
 """Tapes worked out by hand: every race and rule of docs/engine.md, for the oracle and for the engine alike.
 
-Unless a test says otherwise, a tick is 1 quote, a lot 1 base, an order travels 10 µs, a cancel 5 µs, and quotes are
-asked for every 100 µs from the first snapshot, at 1000 µs, on.
+Here are quoted orders with `trade_cross` and `poisson`; test_oracle_orders.py and test_oracle_models.py have the rest.
+Times and latencies are those of oracle_lab.py.
 """
 
 from dataclasses import replace
 from math import exp, isnan, log, sqrt
-from types import SimpleNamespace
 
 import pytest
 
-import oracle
-from engine_cases import compiled_fills, plain_fills, read_journal, told_tapes
-from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
-from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.journal import CANCEL_REASONS
 from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape, TapeMeta
-from mm.instrument import Instrument
-from oracle_market import mix, unit_exponential
+from mm.backtest.tape import TapeMeta
+from oracle_fills import unit_exponential
+from oracle_lab import ASKS, BIDS, SNAPSHOT, TWINS, fills, player, story, tape_of, until, whys
+from oracle_market import mix
 
 ALWAYS = 2**62
-TRADE_CROSS = ("trade_cross", False, 1.0, 0)
-RULES = {
-    "tick_e8": 10**8,
-    "lot_e8": 10**8,
-    "order_latency_us": 10,
-    "cancel_latency_us": 5,
-    "requote_us": 100,
-    "state_us": 1000,
-    "start_cash_e8": 10**14,
-    "start_lots": 100,
-    "quote_lots": 10,
-}
-BIDS, ASKS = [(99, 5), (98, 7)], [(101, 5), (103, 7)]
-SNAPSHOT = (1000, "snapshot", BIDS, ASKS)
 
 
-class Plan:
-    """A quote model that gives the answer of the latest instant that has come, and keeps what it saw."""
-
-    def __init__(self, answers):
-        self.answers, self.seen = answers, []
-
-    def quote(self, view):
-        trade = view.last_trade
-        names = (
-            "us",
-            "bid_ticks",
-            "ask_ticks",
-            "bid_lots",
-            "ask_lots",
-            "mid2_ticks",
-            "sigma_ticks",
-            "inventory_lots",
-            "cash",
-        )
-        seen = SimpleNamespace(**{name: getattr(view, name) for name in names})
-        seen.last_trade = trade and (trade.us, trade.side, trade.ticks, trade.lots, trade.id)
-        seen.depth = [view.lots_at(1, ticks) for ticks in (97, 98, 99)]
-        self.seen.append(seen)
-        known = [us for us in self.answers if us <= view.us]
-        return self.answers[max(known)] if known else None
-
-
-@pytest.fixture(params=["oracle", "engine"])
+@pytest.fixture(params=TWINS)
 def play(request):
-    """Return what plays events, or tapes, and gives the rows that are left."""
-
-    def played(plan, *events, fills=TRADE_CROSS, tapes=None, **changes):
-        rules, quotes = Rules(**(RULES | changes)), Plan(plan)
-        tapes = tapes or [tape_of(*events, rules=rules)]
-        if request.param == "oracle":
-            left = oracle.play(told_tapes(tapes), quotes.quote, plain_fills(*fills), rules)
-        else:
-            exchange = PaperExchange(quotes, compiled_fills(*fills), rules)
-            for tape in tapes:
-                exchange.run(tape)
-            left = read_journal(exchange.journal())
-        left.seen = quotes.seen
-        return left
-
-    return played
-
-
-def tape_of(*events, rules=None, **changes):
-    rules = rules or Rules(**(RULES | changes))
-    return Tape.of(Instrument("TESTUSDT", rules.tick_e8, rules.lot_e8), events)
-
-
-def until(us):
-    """Return an event that lets time pass and changes nothing: a buyer's trade far below the market."""
-    return (us, "trade", 1, 1, 1)
-
-
-def story(played, *, of=None):
-    """Return the orders table as (us, id, action, status), of one order or all."""
-    return [(row[0], row[1], ACTIONS[row[2]], STATUSES[row[3]]) for row in played.orders if of in (None, row[1])]
-
-
-def whys(played):
-    """Return the rows that give a reason as (us, side, action, reason)."""
-    told = [
-        (row[0], row[4], ACTIONS[row[2]], REJECT_REASONS[row[12]] + CANCEL_REASONS[row[13]]) for row in played.orders
-    ]
-    return [row for row in told if row[3]]
-
-
-def fills(played):
-    """Return the fills as (us, id, side, ticks, lots)."""
-    return [row[:5] for row in played.fills]
+    return player(request.param)
 
 
 BID_98 = {1000: Quotes(98, None)}
@@ -389,8 +301,8 @@ def test_every_row_of_an_order_shows_what_is_known_so_far(play):
     ]
     # fees are 0.392 and 0.588
     assert played.fills == [
-        (1020, 1, 1, 98, 4, 39_200_000, 0, 200, 104),
-        (1103, 1, 1, 98, 6, 58_800_000, 0, 200, 110),
+        (1020, 1, 1, 98, 4, 39_200_000, "trade_cross:trade", 200, 104),
+        (1103, 1, 1, 98, 6, 58_800_000, "trade_cross:trade", 200, 110),
     ]
     assert played.state == [
         (1000, 100, 0, 0, 200, 0),
@@ -658,7 +570,7 @@ def test_a_hazard_fills_after_its_draw_in_whole_microseconds(play):
 
 def test_a_fill_takes_the_whole_order_and_says_that_it_was_drawn(play):
     played = play(BID_98, SNAPSHOT, until(1060), fills=hazard((1050, ALWAYS, CERTAIN, 0.1)))
-    assert played.fills == [(1050, 1, 1, 98, 10, 98_000_000, 2, 200, 110)]
+    assert played.fills == [(1050, 1, 1, 98, 10, 98_000_000, "poisson:hazard", 200, 110)]
     assert played.state[-1] == (1050, 110, -980, 98_000_000, 200, 0)
 
 

@@ -268,7 +268,7 @@ cdef class Engine(Venue):
 
     cdef int know(self, int64_t us) except -1 nogil:
         """Take note of what we have received by an instant, where the market we know lags."""
-        if self.lagging and self.events:
+        if self.lagging and self.events and us >= self.start_us:
             seen_until(&self.seen, self, us)
         return 0
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-import engine_cases
-from engine_cases import TABLES, TEST, Case, Scripted, cases, read_journal
+import engine_chance
+from engine_cases import TABLES, Case, Scripted, cases, read_journal
+from engine_tapes import BEGIN_US, TEST, Teller, two_tapes
 from mm.backtest.fills.intensity import FOREVER
 from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.paper_exchange import PaperExchange
@@ -16,6 +17,7 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
 from mm.backtest.tape import Tape
 from mm.errors import Mismatch, ModelError, UsageError
+from mm.instrument import NO_FILTERS
 
 
 def drawn(examples):
@@ -46,25 +48,43 @@ def assert_twins_agree(case):
 # The twins
 
 
-@drawn(300)
+@drawn(200)
 @given(cases())
 def test_engine_agrees_with_the_oracle(case):
     """The compiled engine and the plain one leave the same journal, and show a quote model the same."""
     assert_twins_agree(case)
 
 
-@pytest.mark.parametrize("fills", ["trade_cross", "poisson"])
+@pytest.mark.parametrize("hundred", range(6))
+def test_engine_agrees_with_the_oracle_on_busy_tapes(hundred):
+    """A hundred longer cases of plain chance: full queues, many orders, every kind of fill, orders by hand."""
+    for seed in range(100 * hundred, 100 * hundred + 100):
+        try:
+            assert_twins_agree(engine_chance.case_of(seed))
+        except AssertionError as error:
+            raise AssertionError(f"case_of({seed}): {error}") from error
+
+
+LONG = {
+    "trade_cross": ("trade_cross", False, 0.5, 0),
+    "queue": ("queue_prob_power", 2.0),
+    "poisson": None,
+    "hybrid": ("hybrid", (("queue_prob_log",), ("trade_cross", True, 0.5, 0), ("price_cross", 0))),
+}
+
+
+@pytest.mark.parametrize("fills", LONG)
 def test_engine_agrees_with_the_oracle_on_a_long_tape(fills):
     """Two minutes with the default latencies: timers, balances and the volatility window are all full of history."""
     chance = random.Random(5)
-    teller = engine_cases.Teller(100, engine_cases.BEGIN_US)
+    teller = Teller(100, BEGIN_US)
     for _ in range(3000):
         teller.us += chance.choice([0, 0, 20_000, 50_000, 130_000])
         levels = [(chance.choice([1, -1]), chance.randint(-1, 3), chance.randint(0, 4)) for _ in range(2)]
         teller.tell(chance.choices(["depth", "trade", "snapshot", "gap"], [60, 39, 0.7, 0.3])[0], levels)
     half = teller.us - 60_000_000
     pieces = ((0, half, 1.5, 0.3, 0.9, 0.2, 0.3), (half, FOREVER, 0.5, 0.3, 4.0, 0.5, 0.4))
-    model = ("poisson", pieces, "micro", 9) if fills == "poisson" else ("trade_cross", False, 0.5, 0)
+    model = LONG[fills] or ("poisson", pieces, "micro", 9)
     answers = ((0, 0, None, None), (0.5, 1.5, None, 2), (0, 0, None, None), (1, None, None, None))
     rules = Rules(TEST.tick_e8, TEST.lot_e8, start_cash_e8=20_000, start_lots=9, quote_lots=3, sigma_window_s=60)
     case = Case((Tape.of(TEST, teller.events),), answers, model, rules)
@@ -76,54 +96,64 @@ def test_engine_agrees_with_the_oracle_on_a_long_tape(fills):
 # The engine against itself
 
 
-def instants(tape):
-    return [tape.start_us, *tape.event_us.tolist(), tape.end_us]
+class InParts:
+    """An exchange whose journal is taken whenever the hand looks."""
+
+    def __init__(self, exchange):
+        self.exchange, self.parts = exchange, []
+
+    def __getattr__(self, name):
+        return getattr(self.exchange, name)
+
+    def look(self):
+        self.parts.append(read_journal(self.exchange.journal()))
 
 
 @st.composite
 def chunked(draw):
-    """A case, and instants at which its play is interrupted, with or without a look at the journal."""
+    """A case, and the same interrupted at some instants of its tapes."""
     case = draw(cases())
-    marks = sorted({us + beside for tape in case.tapes for us in instants(tape) for beside in (-1, 0, 1, 7)})
-    return case, draw(st.lists(st.sampled_from(marks), max_size=8).map(sorted)), draw(st.booleans())
+    looks = []
+    for number, tape in enumerate(case.tapes):
+        marks = sorted({us + beside for us in [tape.start_us, *tape.event_us.tolist()] for beside in (-1, 0, 1, 7)})
+        looks += [(number, us, ("look",)) for us in draw(st.lists(st.sampled_from(marks), max_size=5))]
+    by_hand = sorted([*case.by_hand, *looks], key=lambda act: (act[0], act[1] or 0))
+    return case, dataclasses.replace(case, by_hand=tuple(by_hand))
 
 
 @drawn(60)
 @given(chunked())
-def test_a_run_in_chunks_is_the_same_run(chunks):
+def test_a_run_in_chunks_is_the_same_run(pair):
     """Where a run is interrupted changes nothing, and a journal taken in parts is the whole."""
-    case, cuts, in_parts = chunks
-    exchange, seen = case.exchange()
-    parts = []
-    for tape in case.tapes:
-        exchange.attach(tape)
-        for cut in [us for us in cuts if tape.start_us <= us < tape.end_us] + [tape.end_us]:
-            exchange.advance(cut)
-            if in_parts:
-                parts.append(read_journal(exchange.journal()))
-    parts.append(read_journal(exchange.journal()))
-    whole, whole_saw = case.engine()
+    case, chunks = pair
+    whole, (whole_saw, whole_noted, _) = case.engine()
+    again, (saw, noted, _) = chunks.engine()
+    assert_same(again, whole)
+    assert (saw, noted) == (whole_saw, whole_noted)
+    exchange, _ = chunks.exchange()
+    taken = InParts(exchange)
+    chunks.play(taken, chunks.tapes)
+    taken.look()
     for name in TABLES:
-        assert [row for part in parts for row in getattr(part, name)] == getattr(whole, name)
-    assert seen == whole_saw
-    if not in_parts:
-        assert_same(parts[0], whole)
+        assert [row for part in taken.parts for row in getattr(part, name)] == getattr(whole, name)
 
 
 @st.composite
 def joined(draw):
     """A case of two tapes, the second carrying on the book of the first, and the same as one tape of all events."""
     unit = draw(st.sampled_from([1, 3, 100_000]))
-    first, second, events = draw(engine_cases.two_tapes(unit, True, apart=(1, 3)))
+    first, second, events = draw(two_tapes(unit, True, apart=(1, 3)))
     assume(second.continues(first))
     case = draw(cases(tapes=lambda _: st.just((first, second)), units=(unit,)))
+    plain = dataclasses.replace(case.rules, latencies=None, filters=NO_FILTERS, recorded_feed=False)
+    case = dataclasses.replace(case, rules=plain, by_hand=(), to_end=True)
     return case, dataclasses.replace(case, tapes=(Tape.of(TEST, events),))
 
 
 @drawn(60)
 @given(joined())
 def test_two_tapes_without_a_seam_are_one_tape(pair):
-    """Midnight changes nothing."""
+    """Midnight changes nothing, but for what is counted from a tape's beginning: rates, mean prices, clock offsets."""
     two, one = pair
     (ours, our_saw), (theirs, their_saw) = two.engine(), one.engine()
     assert_same(ours, theirs)
@@ -184,15 +214,17 @@ def play(quotes, fills, *events):
 @given(cases(fills=lambda _: st.tuples(st.just("trade_cross"), st.booleans(), st.just(1.0), st.just(0))))
 def test_a_users_fill_model_is_asked_and_clipped_like_a_built_in_one(case):
     """The rule of trade_cross in three lines of Python, greedy: the engine cuts it down to the order and the print."""
+    case = dataclasses.replace(case, answers=((0.5, 1, None, None),), by_hand=(), to_end=True)
     strict = case.fills[1]
 
     def answer(order, trade):
         return 10**6 if trade.side != order.side and order.side * (order.ticks - trade.ticks) >= strict else 0
 
-    exchange = PaperExchange(Scripted(((0.5, 1, None, None),)), Filling(answer), case.rules)
+    exchange = PaperExchange(Scripted(case.answers), Filling(answer), case.rules)
     for tape in case.tapes:
         exchange.run(tape)
-    compiled, _ = dataclasses.replace(case, answers=((0.5, 1, None, None),)).engine()
+    compiled, _ = case.engine()
+    compiled.fills = [(*row[:6], "Filling:trade", *row[7:]) for row in compiled.fills]
     assert_same(read_journal(exchange.journal()), compiled)
 
 

@@ -129,6 +129,15 @@ def test_a_model_sees_what_has_reached_us_and_no_more():
     assert seen[40_000] == [99, 102, 7, BEGIN_US + 38_000]
 
 
+def test_a_window_is_not_seen_before_it_begins():
+    """Between a tape and a window the market is unknown, also where the feed lags: nobody is asked at 90 ms."""
+    one = tape_of([QUICK, (50_000, 60_000, "depth", [(97, 1)], [])])
+    two = tape_of([(80_000, 80_600, "depth", [(96, 1)], []), (130_000, 130_600, "depth", [(95, 1)], [])])
+    model = Watcher(bid=90)
+    play([one, two.between(BEGIN_US + 100_000, BEGIN_US + 130_601)], model)
+    assert [us - BEGIN_US for us, *_ in model.seen if us > BEGIN_US + 60_000] == [100_000, 110_000, 120_000, 130_000]
+
+
 def test_the_exchange_acts_before_we_know():
     """A seller met our bid at 15 ms; that the trade was received at 45 ms does not delay the fill."""
     sale = (15_000, 45_000, "trade", -1, 100, 3)

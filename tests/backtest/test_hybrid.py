@@ -35,6 +35,24 @@ def test_among_equals_the_first_is_named():
     assert play(Hybrid([QueueRiskAverse(), TradeCross()]), [sold(100, 99, 3)])[0][4] == "queue:trade"
 
 
+class Greedy:
+    """A user's model that answers more than there is."""
+
+    def on_trade(self, order, trade):
+        return 10**6
+
+    def on_book(self, order, book, elapsed_us):
+        return 10**6
+
+
+def test_answers_count_as_what_they_may_fill():
+    """Five lots of an order and more than that are the same; so are a print of three and more."""
+    assert play(Hybrid([QueueRiskAverse(), Greedy()]), [sold(100, 99, 30)])[0][3:] == (5, "queue:trade")
+    assert play(Hybrid([QueueRiskAverse(), Greedy()]), [sold(100, 99, 3)])[0][3:] == (3, "queue:trade")
+    crossing = depth(200, bids=[(100, 0)], asks=[(100, 1)])
+    assert play(Hybrid([PriceCross(), Greedy()]), [crossing])[0][3:] == (5, "price_cross:book")
+
+
 def test_each_model_brings_its_own_reasons():
     """A print for one, a crossing book for the other."""
     model = Hybrid([TradeCross(), PriceCross()])

@@ -84,7 +84,7 @@ cdef class Hybrid(FillModel):
             if not (<FillModel> self.each[i]).asks_trade:
                 continue
             shown.lots = max((<FillModel> self.each[i]).print_lots(&full) - taken, 0)
-            lots = min((<FillModel> self.each[i]).on_trade(order, &shown), shown.lots)
+            lots = min((<FillModel> self.each[i]).on_trade(order, &shown), min(shown.lots, order.lots))
             if lots > most:
                 most = lots
                 self.by = REASONS * i
@@ -96,7 +96,7 @@ cdef class Hybrid(FillModel):
         for i in range(self.count):
             if not (<FillModel> self.each[i]).asks_book:
                 continue
-            lots = (<FillModel> self.each[i]).on_book(order, top, elapsed_us)
+            lots = min((<FillModel> self.each[i]).on_book(order, top, elapsed_us), order.lots)
             if lots > most:
                 most = lots
                 self.by = REASONS * i

@@ -1,0 +1,184 @@
+"""Models, rules and orders by hand, drawn to get in each other's way; *unit* is a unit of time in µs."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from engine_tapes import BEGIN_US, TEST
+from mm.backtest.fills.intensity import FOREVER
+from mm.backtest.journal import KINDS
+from mm.backtest.latency import Latencies
+from mm.backtest.rules import Rules
+from mm.instrument import NO_FILTERS, Filters
+
+HOOKS = ("on_rest", "on_trade", "on_level", "on_book")
+
+# Quotes
+
+DISTANCE = st.one_of(st.none(), st.sampled_from([0, 0, 1, 1, 2, -1, -2, 0.5, 1.5]))
+LOTS = st.sampled_from([None, None, None, 1, 2, 3, 0])
+KIND = st.sampled_from(["LIMIT_MAKER"] * 6 + list(KINDS))
+ANSWER = st.tuples(DISTANCE, DISTANCE, LOTS, LOTS, KIND, KIND)
+ANSWERS = st.lists(st.one_of(st.none(), *[ANSWER] * 9), min_size=1, max_size=6)
+QUOTES = st.one_of(ANSWERS.map(tuple), ANSWERS.map(tuple), st.sampled_from([0.5, 1.0, 1.5, 2.0]))
+
+# Fills
+
+
+@st.composite
+def poisson_pieces(draw, unit):
+    """Intensities of about one fill in a few units of time, for ever or in pieces with holes."""
+    a = st.sampled_from([0.0, 0.05, 0.2, 1.0, 5.0]).map(lambda per_unit: per_unit * 1e6 / unit)
+    k = st.sampled_from([0.01, 0.1, 0.7])
+    if draw(st.booleans()):
+        return ((0, FOREVER, draw(a), draw(k), draw(a), draw(k), 0.5),)
+    pieces, us = [], BEGIN_US - unit
+    for hole, length in draw(st.lists(st.tuples(st.sampled_from([0, 0, 0, 3]), st.integers(1, 20)), max_size=5)):
+        us += hole * unit
+        pieces.append((us, us + length * unit, draw(a), draw(k), draw(a), draw(k), 0.5))
+        us += length * unit
+    return tuple(pieces) or ((0, FOREVER, draw(a), draw(k), draw(a), draw(k), 0.5),)
+
+
+def trade_crosses(unit):
+    share, penetration_ticks = st.sampled_from([1.0, 1.0, 0.5, 0.3]), st.sampled_from([0, 0, 0, 1, 2])
+    return st.tuples(st.just("trade_cross"), st.booleans(), share, penetration_ticks)
+
+
+def price_crosses(unit):
+    return st.tuples(st.just("price_cross"), st.sampled_from([0, 0, 1, 2]))
+
+
+def poissons(unit):
+    reference = st.sampled_from(["mid", "micro", "best"])
+    return st.tuples(st.just("poisson"), poisson_pieces(unit), reference, st.integers(0, 3))
+
+
+def queues(unit):
+    power = st.tuples(st.just("queue_prob_power"), st.sampled_from([1.0, 2.0, 3.0, 0.5]))
+    return st.one_of(st.just(("queue_risk_averse",)), power, st.just(("queue_prob_log",)))
+
+
+def users(unit):
+    """A model in Python with some of the hooks, which answers lots by heart."""
+    hooks = st.lists(st.sampled_from(HOOKS), min_size=1, max_size=4, unique=True).map(
+        lambda drawn: tuple(hook for hook in HOOKS if hook in {*drawn, "on_trade"})
+    )
+    answers = st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 100]), min_size=1, max_size=5).map(tuple)
+    return st.tuples(st.just("users"), hooks, answers)
+
+
+@st.composite
+def hybrids(draw, unit):
+    """Two or three models, one that draws and one that keeps a queue at most."""
+    parts = [draw(st.one_of(trade_crosses(unit), price_crosses(unit), users(unit)))]
+    parts += draw(st.lists(st.one_of(trade_crosses(unit), price_crosses(unit), users(unit)), max_size=1))
+    parts += [draw(queues(unit))] if draw(st.booleans()) else []
+    parts += [draw(poissons(unit))] if draw(st.booleans()) else []
+    return ("hybrid", tuple(draw(st.permutations(parts))))
+
+
+def fill_models(unit):
+    kinds = (trade_crosses, poissons, price_crosses, queues, users, hybrids, hybrids)
+    return st.one_of([kind(unit) for kind in kinds])
+
+
+# Rules
+
+
+@st.composite
+def latencies(draw, unit):
+    """A file of measured latencies, with or without rates about those of the tape."""
+    count = draw(st.integers(1, 12))
+    took = st.sampled_from([0, 0, 1, unit, 2 * unit, 5 * unit])
+    order_us, cancel_us = draw(st.tuples(*[st.lists(took, min_size=count, max_size=count)] * 2))
+    rates = st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 20.0]), min_size=count, max_size=count)
+    return Latencies.of(
+        np.array(order_us) / 1000,
+        draw(st.sampled_from([None, np.array(cancel_us) / 1000])),
+        draw(st.one_of(st.none(), rates.map(np.array))),
+    )
+
+
+@st.composite
+def rules(draw, unit):
+    """Rules in which latencies, timers and balances get in each other's way."""
+
+    def span(*units):
+        return max(draw(st.sampled_from(units)) * unit + draw(st.sampled_from([0, 0, 0, 1, -1])), 0)
+
+    rich = draw(st.booleans())
+    fees = st.sampled_from([100_000, 0, 50_000, 49_999, -10_000, 30_000_000])
+    return Rules(
+        tick_e8=TEST.tick_e8,
+        lot_e8=TEST.lot_e8,
+        order_latency_us=span(0, 0, 1, 2, 5),
+        cancel_latency_us=span(0, 0, 1, 2, 5),
+        latencies=draw(st.one_of(st.none(), st.none(), latencies(unit))),
+        latency_seed=draw(st.integers(0, 3)),
+        recorded_feed=draw(st.sampled_from([False, False, True])),
+        requote_us=span(1, 2, 3) or 1,
+        ttl_us=span(0, 0, 0, 1, 3, 7),
+        refresh_us=span(0, 0, 0, 2, 4),
+        state_us=span(1, 3, 10) or 1,
+        maker_fee_e8=draw(fees),
+        taker_fee_e8=draw(fees),
+        enforce_balances=draw(st.sampled_from([True, True, False])),
+        start_cash_e8=10**9 if rich else draw(st.sampled_from([0, 99, 1_001, 2_002, 3_500, -500])),
+        start_lots=draw(st.sampled_from([5, 100] if rich else [0, 0, 1, 2, -1])),
+        quote_lots=draw(st.sampled_from([1, 2, 3, 5])),
+        step_lots=draw(st.sampled_from([1, 1, 1, 2, 3])),
+        min_notional_e8=draw(st.sampled_from([0, 0, 0, 1_010, 2_050])),
+        filters=draw(st.one_of(st.just(NO_FILTERS), st.just(NO_FILTERS), filters())),
+        sigma_window_s=draw(st.sampled_from([1, 2, 3, 40])),
+    )
+
+
+@st.composite
+def filters(draw):
+    """Some of the exchange's filters, about the prices and sizes of the cases."""
+    multiples = st.sampled_from([0, 0, 0, 98_000_000, 99_500_000, 100_000_000, 100_500_000, 103_000_000])
+    return Filters(
+        min_price_e8=draw(st.sampled_from([0, 0, 99 * TEST.tick_e8])),
+        max_price_e8=draw(st.sampled_from([0, 0, 101 * TEST.tick_e8])),
+        min_qty_e8=draw(st.sampled_from([0, 0, 2 * TEST.lot_e8])),
+        max_qty_e8=draw(st.sampled_from([0, 0, 3 * TEST.lot_e8])),
+        max_notional_e8=draw(st.sampled_from([0, 0, 3_030])),
+        bid_up_e8=draw(multiples),
+        bid_down_e8=draw(multiples),
+        ask_up_e8=draw(multiples),
+        ask_down_e8=draw(multiples),
+        average_mins=draw(st.sampled_from([0, 1, 1, 5])),
+    )
+
+
+# Orders by hand
+
+BY_HAND = st.one_of(
+    st.tuples(
+        st.just("place"),
+        st.sampled_from([1, -1]),
+        st.sampled_from([-3, -2, -1, -1, 0, 0, 1, 1, 2, 3]),
+        st.sampled_from([0, 1, 2, 2, 3, 5, 7]),
+        st.sampled_from(KINDS),
+    ),
+    st.tuples(st.just("cancel"), st.integers(1, 9)),
+    st.tuples(st.just("amend"), st.integers(1, 9), st.integers(0, 6)),
+    st.just(("look",)),
+)
+
+
+@st.composite
+def hands(draw, tapes):
+    """Return what is done by hand: behind which tape's attaching, at which instant (None: at once), and what."""
+    done, last_us = [], 0
+    for number, tape in enumerate(tapes):
+        around = [tape.start_us, tape.end_us, *tape.event_us.tolist()]
+        marks = sorted({us + beside for us in around for beside in (-1, 0, 1, 7) if us + beside >= last_us})
+        last_us = tape.end_us
+        top = max(tape.top_bid_ticks.tolist(), default=0) or 100
+        at = st.one_of(st.none(), *[st.sampled_from(marks)] * 9) if marks else st.none()
+        acts = draw(st.lists(st.tuples(at, BY_HAND), max_size=8))
+        for us, act in sorted(acts, key=lambda one: one[0] or 0):
+            told = (act[0], act[1], max(top + act[2], 0), *act[3:]) if act[0] == "place" else act
+            done.append((number, us, told))
+    return tuple(done)

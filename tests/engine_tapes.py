@@ -1,0 +1,131 @@
+"""Small adversarial tapes: little time, few prices, many things at one instant, gaps, windows and seams.
+
+An operation is drawn as numbers and read against the book as it then stands, so that any list of them is a tape.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import strategies as st
+
+from mm.backtest.tape import Tape, TapeMeta
+from mm.instrument import Instrument
+
+TEST = Instrument("TESTUSDT", tick_e8=1_000_000, lot_e8=1_000)
+BEGIN_US = 1_000_000_000
+
+OPERATION = st.tuples(
+    st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 9]),  # units of time since the one before
+    st.sampled_from([0, 0, 0, -1, 1]),  # µs beside them
+    st.sampled_from(["depth"] * 5 + ["trade"] * 4 + ["snapshot", "gap", "keyframe"]),
+    st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(-1, 3), st.integers(0, 4)), min_size=1, max_size=3),
+)
+OPERATIONS = st.one_of(st.lists(OPERATION, max_size=6), st.lists(OPERATION, min_size=6, max_size=40))
+
+
+class Teller:
+    """Reads operations into events, never a crossed book; keeps the book."""
+
+    def __init__(self, base_ticks, us):
+        self.base, self.us, self.valid = base_ticks, us, False
+        self.sides = {1: {}, -1: {}}
+        self.events = []
+
+    def price(self, side, offset):
+        return max(self.base - side * offset + (side < 0), 1)
+
+    def set(self, levels):
+        for side, offset, lots in levels:
+            ticks, own = self.price(side, offset), self.sides[side]
+            other = [price for price, held in self.sides[-side].items() if held]
+            if not lots or not other or (ticks < min(other) if side > 0 else ticks > max(other)):
+                own[ticks] = lots
+                yield side, ticks, lots
+
+    def tell(self, kind, levels):
+        """Append one event, or nothing where it would not make sense."""
+        if kind == "snapshot" or (kind == "depth" and not self.valid):
+            self.sides, self.valid = {1: {}, -1: {}}, True
+            list(self.set([(1, 1, 2), (-1, 1, 2), (1, 2, 1), (-1, 3, 1), *levels]))
+            self.events.append((self.us, "snapshot", *self.book()))
+        elif kind == "depth":
+            rows = list(self.set(levels))
+            self.events.append((self.us, "depth", *([row[1:] for row in rows if row[0] == side] for side in (1, -1))))
+        elif kind == "trade":
+            side, offset, lots = levels[0]
+            self.events.append((self.us, "trade", side, self.price(-side, offset), lots + 1))
+        elif kind == "gap":
+            self.events.append((self.us, "gap"))
+            self.valid = False
+        elif self.valid:
+            self.events.append((self.us, "keyframe"))
+
+    def told_or_snapshot(self):
+        """Return the events, at least one."""
+        if not self.events:
+            self.tell("snapshot", [])
+        return self.events
+
+    def book(self):
+        return [[level for level in self.sides[side].items() if level[1]] for side in (1, -1)]
+
+
+def told(teller, operations, unit):
+    for units, beside, kind, levels in operations:
+        teller.us += max(units * unit + beside, 0)
+        after_trade = teller.events and teller.events[-1][1] in ("trade", "gap", "keyframe")
+        teller.tell("depth" if kind == "keyframe" and after_trade else kind, levels)
+
+
+@st.composite
+def one_tape(draw, unit):
+    """One tape, and the teller of it, who knows the book at its end."""
+    teller = Teller(draw(st.sampled_from([100, 100, 100, 2])), BEGIN_US)
+    if draw(st.booleans()):
+        teller.tell("snapshot", [(1, 0, 1)])
+    told(teller, draw(OPERATIONS), unit)
+    return Tape.of(TEST, teller.told_or_snapshot()), teller
+
+
+@st.composite
+def windows(draw, unit):
+    """A window of a tape, or two that touch; marks are instants of events, the µs behind, and beyond both ends."""
+    tape, _ = draw(one_tape(unit))
+    marks = [tape.start_us - 1, tape.end_us + 1, tape.end_us + unit, *tape.event_us.tolist()]
+    a, b, c = sorted(draw(st.lists(st.sampled_from(marks), min_size=3, max_size=3)))
+    return (tape.between(a, b), tape.between(b, c))[: draw(st.integers(1, 2))]
+
+
+@st.composite
+def two_tapes(draw, unit, joined, apart=(0, 1, 3)):
+    """Two tapes in a row, and all events; if *joined*, the second begins with the book that the first ends with."""
+    first, teller = draw(one_tape(unit))
+    events, teller.events = teller.events, []
+    teller.us += draw(st.sampled_from(apart)) * unit
+    meta = TapeMeta(), TapeMeta()
+    if joined and teller.valid:
+        teller.events.append((teller.us, "snapshot", *teller.book()))
+        meta = TapeMeta(last_update_id=7), TapeMeta(carried_from=7)
+    teller.valid = joined and teller.valid
+    told(teller, draw(OPERATIONS), unit)
+    second = Tape.of(TEST, teller.told_or_snapshot())
+    shift = int(first.recv_seq[-1])
+    numbers = {"recv_seq": second.recv_seq + shift, "event_id": second.event_id + shift * (second.event_id > 0)}
+    return replace(first, meta=meta[0]), replace(second, meta=meta[1], **numbers), [*events, *teller.events]
+
+
+@st.composite
+def tapes(draw, unit):
+    """One tape, windows of one, or two with or without a seam; the exchange's stamps are those of a feed that lags."""
+    one = one_tape(unit).map(lambda told: told[:1])
+    two = [two_tapes(unit, joined).map(lambda told: told[:2]) for joined in (True, False)]
+    drawn = draw(st.one_of(one, one, windows(unit), *two))
+    ahead_us = draw(st.sampled_from([0, 0, 1_234, -777]))
+    late = draw(st.lists(st.sampled_from([0, 0, 1, 499, 500, 501, unit, 3 * unit, 9 * unit]), min_size=1, max_size=9))
+    return tuple(stamped(tape, late, ahead_us) for tape in drawn)
+
+
+def stamped(tape, late, ahead_us):
+    """Return a tape whose messages took as long as *late* says, over and over, our clock being ahead."""
+    journeys = np.resize(np.array(late, np.int64), len(tape))
+    return replace(tape, event_exch_us=tape.event_us - journeys - ahead_us)

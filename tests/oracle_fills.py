@@ -1,0 +1,282 @@
+"""The oracle's fill models, as docs/engine.md states their conditions."""
+
+import math
+from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
+
+from oracle_market import BUY, NEVER, SELL, Book, Event, Order, Trade, unit
+
+Answer = tuple[int, str]  # lots, and the name of the model that says so
+
+
+class FillModel:
+    """What a fill model may answer to."""
+
+    name: str
+    expected_fills: float | None = None
+
+    def offered(self, trade: Trade) -> int:
+        """Return how much of a print is open to all our orders."""
+        return trade.lots
+
+    def on_rest(self, order: Order, book: Book) -> None:
+        """Learn of an order that came to rest."""
+
+    def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
+        """Say how much of an order a print fills, of which other orders took *taken* lots."""
+        return 0, self.name
+
+    def on_level(self, order: Order, before: int, after: int, printed: int) -> None:
+        """Learn of the lots displayed at an order's price, and of those that printed there."""
+
+    def on_book(self, order: Order, book: Book, us: int) -> Answer:
+        """Say how much of an order a book event fills."""
+        return 0, self.name
+
+    # Only where fills are drawn
+
+    def moved(self, event: Event, book: Book) -> bool:
+        """Tell whether a book event changed the reference, so that new stretches begin."""
+        return False
+
+    def accept(self, order: Order) -> None:
+        """Count an order that comes to rest."""
+
+    def begin(self, order: Order, book: Book, us: int) -> None:
+        """Begin a stretch of an order that rests."""
+
+    def end(self, order: Order, us: int) -> None:
+        """End the stretch of an order, if it is in one."""
+
+
+class TradeCross(FillModel):
+    """A resting order fills when a trade prints at or through its price."""
+
+    name = "trade_cross"
+
+    def __init__(self, strict: bool = False, share: float = 1.0, penetration_ticks: int = 0) -> None:
+        self.share, self.through_ticks = share, max(penetration_ticks, 1) if strict else penetration_ticks
+
+    def offered(self, trade: Trade) -> int:
+        return math.floor(self.share * trade.lots)
+
+    def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
+        reached = order.side * (order.ticks - trade.ticks) >= self.through_ticks
+        return (max(self.offered(trade) - taken, 0) if order.side != trade.side and reached else 0), self.name
+
+
+class PriceCross(FillModel):
+    """A resting order fills when the other side's best price reaches its price."""
+
+    name = "price_cross"
+
+    def __init__(self, penetration_ticks: int = 0) -> None:
+        self.penetration_ticks = penetration_ticks
+
+    def on_book(self, order: Order, book: Book, us: int) -> Answer:
+        other = book.best(-order.side)
+        reached = other and order.side * (order.ticks - other) >= self.penetration_ticks
+        return (order.left if reached else 0), self.name
+
+
+class Queue(FillModel):
+    """A resting order fills when what stood ahead of it at its price is gone."""
+
+    name = "queue"
+
+    def share(self, ahead: float, behind: float) -> float:
+        """Return which part of a cancellation was ahead."""
+        return 0.0
+
+    def on_rest(self, order: Order, book: Book) -> None:
+        displayed = book.lots_at(order.side, order.ticks)
+        order.ahead = float(max(displayed - book.printed_at(order.side, order.ticks), 0))
+
+    def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
+        beyond = order.side * (order.ticks - trade.ticks)
+        if order.side == trade.side or beyond < 0:
+            return 0, self.name
+        if beyond:
+            order.ahead = 0.0
+            return trade.lots - taken, self.name
+        r = trade.lots - taken - order.ahead
+        order.ahead = max(-r, 0.0)
+        return math.floor(max(r, 0)), self.name
+
+    def on_level(self, order: Order, before: int, after: int, printed: int) -> None:
+        cancelled = before - printed - after
+        if cancelled > 0 and order.ahead > 0:
+            behind = max(before - printed - order.ahead, 0)
+            gone = max(self.share(order.ahead, behind) * cancelled, cancelled - behind)
+            order.ahead = max(order.ahead - gone, 0.0)
+        order.ahead = min(order.ahead, float(after))
+
+    def on_book(self, order: Order, book: Book, us: int) -> Answer:
+        other = book.best(-order.side)
+        return (order.left if other and order.accepts(other) else 0), self.name
+
+
+class QueueProbPower(Queue):
+    """Cancellations are shared by a power of the lots."""
+
+    def __init__(self, exponent: float) -> None:
+        self.exponent = exponent
+
+    def share(self, ahead: float, behind: float) -> float:
+        a, b = ahead**self.exponent, behind**self.exponent
+        return a / (a + b)
+
+
+class QueueProbLog(Queue):
+    """Cancellations are shared by the logarithm of the lots."""
+
+    def share(self, ahead: float, behind: float) -> float:
+        a, b = math.log(1 + ahead), math.log(1 + behind)
+        return a / (a + b)
+
+
+class Users(FillModel):
+    """An object with some of the four hooks."""
+
+    def __init__(self, model: object) -> None:
+        self.model, self.name = model, type(model).__name__
+
+    def on_rest(self, order: Order, book: Book) -> None:
+        if hasattr(self.model, "on_rest"):
+            self.model.on_rest(shown_order(order), shown_book(book))
+
+    def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
+        left = trade._replace(lots=trade.lots - taken)
+        return (self.model.on_trade(shown_order(order), left) if hasattr(self.model, "on_trade") else 0), self.name
+
+    def on_level(self, order: Order, before: int, after: int, printed: int) -> None:
+        if hasattr(self.model, "on_level"):
+            self.model.on_level(shown_order(order), before, after)
+
+    def on_book(self, order: Order, book: Book, us: int) -> Answer:
+        if not hasattr(self.model, "on_book"):
+            return 0, self.name
+        return self.model.on_book(shown_order(order), shown_book(book), us - order.asked_us), self.name
+
+
+def shown_order(order: Order) -> SimpleNamespace:
+    """Return what a hook sees of an order."""
+    names = ("id", "side", "ticks")
+    return SimpleNamespace(**{name: getattr(order, name) for name in names}, lots=order.left, live_us=order.active_us)
+
+
+def shown_book(book: Book) -> SimpleNamespace:
+    """Return what a hook sees of the book."""
+    sides = {"bid_ticks": book.best(BUY), "ask_ticks": book.best(SELL)}
+    lots = {"bid_lots": book.best_lots(BUY), "ask_lots": book.best_lots(SELL)}
+    return SimpleNamespace(us=book.us, **sides, **lots, mid2_ticks=book.mid2, lots_at=book.lots_at)
+
+
+class Hybrid(FillModel):
+    """Several models at once: of their answers the largest counts, the first named among equals."""
+
+    def __init__(self, models: Iterable[FillModel]) -> None:
+        self.models = list(models)
+        drawing = [model for model in self.models if isinstance(model, Poisson)]
+        self.drawn = drawing[0] if drawing else FillModel()
+        for hook in ("moved", "accept", "begin", "end"):
+            setattr(self, hook, getattr(self.drawn, hook))
+
+    @property
+    def expected_fills(self) -> float | None:
+        return self.drawn.expected_fills
+
+    def on_rest(self, order: Order, book: Book) -> None:
+        for model in self.models:
+            model.on_rest(order, book)
+
+    def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
+        answers = [model.on_trade(order, trade, taken) for model in self.models]
+        return self.most(min(order.left, trade.lots - taken), answers)
+
+    def on_level(self, order: Order, before: int, after: int, printed: int) -> None:
+        for model in self.models:
+            model.on_level(order, before, after, printed)
+
+    def on_book(self, order: Order, book: Book, us: int) -> Answer:
+        return self.most(order.left, [model.on_book(order, book, us) for model in self.models])
+
+    def most(self, left: int, answers: list[Answer]) -> Answer:
+        """Return the answer that fills the most of what is left to fill."""
+        return max(answers, key=lambda answer: min(answer[0], left))
+
+
+class Poisson(FillModel):
+    """An order fills with intensity A·exp(−k·delta); a piece is (start_us, end_us, A_bid, k_bid, A_ask, k_ask, k)."""
+
+    name = "poisson"
+
+    def __init__(self, pieces: Iterable[tuple], reference: str = "mid", seed: int = 0) -> None:
+        self.pieces, self.reference, self.seed = pieces, reference, seed
+        self.seen: tuple | None = None  # what tells one reference from another
+        self.moved_at = (0, 0)  # instant and recv_seq of the book event that last changed it
+        self.accepted = {BUY: 0, SELL: 0}  # orders since then
+        self.expected_fills = 0.0
+
+    def moved(self, event: Event, book: Book) -> bool:
+        bid, ask = book.best(BUY), book.best(SELL)
+        seen = {
+            "mid": (bid > 0, ask > 0, book.mid2),
+            "best": (bid, ask),
+            "micro": (bid, ask, book.best_lots(BUY), book.best_lots(SELL)),
+        }[self.reference]
+        if seen == self.seen:
+            return False
+        self.seen, self.moved_at, self.accepted = seen, (event.us, event.recv_seq), {BUY: 0, SELL: 0}
+        return True
+
+    def accept(self, order: Order) -> None:
+        self.accepted[order.side] += 1
+
+    def begin(self, order: Order, book: Book, us: int) -> None:
+        self.end(order, us)
+        order.delta, order.since_us = self.delta(order, book), us
+        order.due_us = self.due(order, self.draw(order.side))
+
+    def end(self, order: Order, us: int) -> None:
+        """Add to the expected fills those of the stretch."""
+        if order.since_us != NEVER:
+            self.expected_fills += sum(rate * (stop - start) for start, stop, rate in self.parts(order, us))
+
+    def draw(self, side: int) -> float:
+        us, recv_seq = self.moved_at
+        return unit_exponential(self.seed, us, recv_seq, 2 * self.accepted[side] + (side == BUY))
+
+    def delta(self, order: Order, book: Book) -> float | None:
+        """Return the distance from the reference in ticks, None while a side has no price."""
+        if not book.mid2:
+            return None
+        bid, ask, bid_lots, ask_lots = book.best(BUY), book.best(SELL), book.best_lots(BUY), book.best_lots(SELL)
+        reference = {
+            "mid": book.mid2 / 2,
+            "best": book.best(order.side),
+            "micro": (bid * ask_lots + ask * bid_lots) / (bid_lots + ask_lots),
+        }[self.reference]
+        return order.side * (reference - order.ticks)
+
+    def parts(self, order: Order, until_us: float = math.inf) -> Iterator[tuple[int, int, float]]:
+        """Yield the parts of constant intensity of a stretch: begin, end, intensity per µs."""
+        for start, stop, a_bid, k_bid, a_ask, k_ask, _ in self.pieces:
+            begin, end = max(start, order.since_us), min(stop, until_us)
+            if begin < end and order.delta is not None:
+                a, k = (a_bid, k_bid) if order.side == BUY else (a_ask, k_ask)
+                yield begin, end, a * math.exp(-k * order.delta) * 1e-6
+
+    def due(self, order: Order, left: float) -> int | None:
+        """Return the instant at which the integrated intensity reaches *left*, if the stretch lasts so long."""
+        for begin, end, rate in self.parts(order):
+            wait = left / rate if rate else math.inf
+            if wait < end - begin:
+                return begin + int(wait)
+            left -= rate * (end - begin)
+        return None
+
+
+def unit_exponential(seed: int, *keys: int) -> float:
+    """Return the waiting time that belongs to a seed and its keys."""
+    return -math.log(unit(seed, *keys))

@@ -1,0 +1,161 @@
+"""What the oracle's exchange makes of the market and of our orders (docs/engine.md)."""
+
+from types import SimpleNamespace
+
+from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
+from mm.backtest.rules import Rules
+from oracle_account import Account
+from oracle_fills import FillModel
+from oracle_filters import Filters
+from oracle_market import GAP, NEVER, QUOTED, Book, Event, Order, Trade
+
+
+class Venue:
+    """A book, our orders in it, an account, and the journal of what happens to them."""
+
+    def __init__(self, fills: FillModel, rules: Rules) -> None:
+        self.fill_model, self.rules = fills, rules
+        self.account, self.filters = Account(rules), Filters(rules)
+        self.book, self.seen = Book(), Book()  # the exchange's, and as far as it has reached us
+        self.us = 0
+        self.first_us = NEVER  # of the grids
+        self.open: list[Order] = []  # SENT, LIVE and CANCELLING, by id
+        self.mid2 = self.last_mid2 = 0
+        self.journal = SimpleNamespace(orders=[], fills=[], state=[], mids=[])
+
+    # The market
+
+    def print(self, trade: Trade) -> None:
+        self.book.hear(trade)
+        self.filters.hear(trade)
+        taken = 0
+        for order in self.in_sequence():
+            lots, name = self.fill_model.on_trade(order, trade, taken)
+            lots = min(lots, order.left, trade.lots - taken)
+            if lots > 0:
+                taken += lots
+                self.fill(order, lots, f"{name}:trade")
+
+    def change_market(self, event: Event) -> None:
+        orders, printed_at = self.in_sequence(), self.book.printed_at
+        before = {order.id: self.book.lots_at(order.side, order.ticks) for order in orders}
+        printed = {order.id: printed_at(order.side, order.ticks) for order in orders}
+        self.change_book(event)
+        for order in self.resting() if event.kind == GAP else []:
+            order.cancel_effective_us, order.cancel_reason = self.us, "epoch_break"
+            self.close(order, "CANCEL_ACK")
+        self.look_at_mid()
+        if event.kind == GAP:
+            return
+        for order in orders:
+            after = self.book.lots_at(order.side, order.ticks)
+            if before[order.id] != after or printed[order.id]:
+                self.fill_model.on_level(order, before[order.id], after, printed[order.id])
+        for order in orders:
+            lots, name = self.fill_model.on_book(order, self.book, self.us)
+            order.asked_us = self.us
+            if lots > 0:
+                self.fill(order, min(lots, order.left), f"{name}:book")
+
+    def change_book(self, event: Event) -> None:
+        self.book.apply(event)
+        if self.fill_model.moved(event, self.book):
+            for order in self.resting():
+                self.fill_model.begin(order, self.book, self.us)
+
+    def look_at_mid(self) -> None:
+        """Note the mid where it changed, and begin the grids at the first valid book."""
+        mid2 = self.book.mid2
+        if mid2 != self.mid2:
+            self.journal.mids.append((self.us, mid2))
+        self.mid2, self.last_mid2 = mid2, mid2 or self.last_mid2
+        if self.book.valid and self.first_us == NEVER:
+            self.first_us = self.us
+
+    # Our orders
+
+    def resting(self) -> list[Order]:
+        return [order for order in self.open if order.rests]
+
+    def in_sequence(self) -> list[Order]:
+        """Return the resting orders: buys, then sells, best price first."""
+        return sorted(self.resting(), key=lambda order: (-order.side, -order.side * order.ticks, order.id))
+
+    def arrive(self, order: Order) -> None:
+        other = self.book.best(-order.side)
+        if not self.book.valid:
+            reason = "book_invalid"
+        elif order.kind == QUOTED and other and order.accepts(other):
+            reason = "would_cross"
+        elif self.filters.out_of_band(order, self.us):
+            reason = "price_out_of_band"
+        else:
+            reason = self.account.uncovered(order, self.resting(), self.book)
+        if reason:
+            self.close(order, "REJECT", reason)
+            return
+        order.status = "LIVE" if order.cancel_req_us == NEVER else "CANCELLING"
+        if order.kind != QUOTED:
+            self.take(order)
+        if order.left and order.kind not in (QUOTED, "LIMIT"):
+            self.close(order, "EXPIRE")
+        elif order.left:
+            self.rest(order)
+
+    def take(self, order: Order) -> None:
+        """Fill an order that crosses from the other side of the book."""
+        levels = list(self.book.takes(order))
+        if order.kind == "FOK" and sum(lots for _, lots in levels) < order.left:
+            return
+        for ticks, lots in levels:
+            self.book.take(-order.side, ticks, lots)
+            self.fill(order, lots, "taker:book", ticks)
+
+    def rest(self, order: Order) -> None:
+        order.asked_us = self.us
+        self.fill_model.on_rest(order, self.book)
+        self.fill_model.accept(order)
+        for neighbour in self.resting():
+            if neighbour.side == order.side:
+                self.fill_model.begin(neighbour, self.book, self.us)
+
+    def lessen(self, order: Order) -> None:
+        """Let an amendment take effect."""
+        order.amend_us = NEVER
+        if order.lots - order.left < order.amend_lots < order.lots:
+            order.left -= order.lots - order.amend_lots
+            order.lots = order.amend_lots
+            self.note(order, "AMEND")
+
+    def close(self, order: Order, action: str, reject_reason: str = "") -> None:
+        self.open.remove(order)
+        self.fill_model.end(order, self.us)
+        order.status = {"CANCEL_ACK": "CANCELLED", "EXPIRE": "EXPIRED", "REJECT": "REJECTED"}.get(action, "FILLED")
+        self.note(order, action, reject_reason)
+
+    def fill(self, order: Order, lots: int, reason: str, ticks: int | None = None) -> None:
+        """Fill an order, at its own price if it rested, at *ticks* if it took."""
+        rate_e8 = self.rules.maker_fee_e8 if ticks is None else self.rules.taker_fee_e8
+        ticks = order.ticks if ticks is None else ticks
+        fee_e8 = self.account.trade(order.side, ticks, lots, rate_e8)
+        order.left -= lots
+        order.status = order.status if order.left else "FILLED"
+        self.note(order, "FILL")
+        if not order.left:
+            self.close(order, "CLOSE_FILLED")
+        row = (order.side, ticks, lots, fee_e8, reason, self.last_mid2, self.account.inventory)
+        self.journal.fills.append((self.us, order.id, *row))
+        self.note_state()
+
+    def note(self, order: Order, action: str, reject_reason: str = "") -> None:
+        """Write a row of the orders table."""
+        codes = (ACTIONS.index(action), STATUSES.index(order.status))
+        what = (order.side, order.ticks, order.lots, order.left)
+        instants = (order.active_us, order.expire_us, order.cancel_req_us, order.cancel_effective_us)
+        reasons = (REJECT_REASONS.index(reject_reason), CANCEL_REASONS.index(order.cancel_reason))
+        self.journal.orders.append((self.us, order.id, *codes, *what, *instants, *reasons))
+
+    def note_state(self) -> None:
+        """Write a row of the state table."""
+        account = (self.account.inventory, self.account.cash_tl, self.account.fees_e8)
+        self.journal.state.append((self.us, *account, self.last_mid2, len(self.open)))

@@ -5,31 +5,18 @@ off the tick, the book is dropped, the ledger says why, and no frame is written 
 book, orders older than a change of the tick may rest off it for years: they are left out, and the ledger holds them.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from mm.market_data.book_counts import BookCounts
 from mm.market_data.day_writer import DayWriter, Stamp
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level, LocalOrderBook
 from mm.market_data.messages import DepthUpdate, Snapshot
+from mm.market_data.reach import Reach
 from mm.market_data.sync_engine import Bridge, SyncEngine, Verdict
 
 TOP_N = 20
-
-
-@dataclass
-class BookCounts:
-    """What a day holds: rows stored, and what went wrong by kind."""
-
-    diffs: int = 0
-    frames: int = 0
-    snapshots: int = 0
-    snapshots_refused: int = 0
-    gaps: int = 0
-    epochs: int = 0
-    anomalies: Counter[str] = field(default_factory=Counter)
 
 
 _Held = tuple[str, str, str]
@@ -56,6 +43,7 @@ class BookKeeper:
         book: The book; valid only while `book_id` is not None.
         counts: Of the day that is being written.
         epoch_id: Last epoch opened in that day; 0 before the first.
+        reach: How deep the last snapshot reached.
         gap_cause: What the ledger says of ids that are missing.
     """
 
@@ -75,7 +63,7 @@ class BookKeeper:
         self._last: DepthUpdate | None = None
         self._last_us = writer.earlier.last_diff_us
         self._ahead: Snapshot | None = None
-        self._rest_levels = (0, 0)
+        self.reach = Reach()
 
     @property
     def book_id(self) -> int | None:
@@ -109,8 +97,16 @@ class BookKeeper:
         self.counts.anomalies[kind] += 1
         self._writer.event(recv_us, "anomaly", self.epoch_id, {"kind": kind, **details})
 
-    def depth(self, recv_us: int, update: DepthUpdate) -> None:
-        """Store a depth message, apply it where it applies, and write its frame."""
+    @property
+    def awaits(self) -> bool:
+        """Whether a snapshot is here that waits for the book to come as far."""
+        return self._ahead is not None
+
+    def depth(self, recv_us: int, update: DepthUpdate, *, one_of_many: bool = False) -> None:
+        """Store a depth message, apply it where it applies, and write its frame.
+
+        *one_of_many*: connections cut the ids differently, so that an overlap is nothing strange.
+        """
         self._take_if_reached(recv_us, update)
         self.settle(recv_us)
         seq = self._writer.diff(recv_us, update.E, update.U, update.u, update.b, update.a)
@@ -124,7 +120,7 @@ class BookKeeper:
         elif verdict is Verdict.RESET:
             self.anomaly(recv_us, "id_reset", known_id=known, first_id=update.U, last_id=update.u)
         elif seen is not None:
-            self._note_ids(recv_us, seen, update)
+            self._note_ids(recv_us, seen, update, one_of_many)
         if verdict is Verdict.APPLY:
             self._apply(recv_us, pending)
         elif was_synced and not engine.synced:
@@ -181,7 +177,7 @@ class BookKeeper:
         if bridge.verdict is Verdict.RESET:
             self.anomaly(recv_us, "id_reset", known_id=known, last_update_id=last_id)
             tag = "resync"
-        self._rest_levels = len(snapshot.bids), len(snapshot.asks)
+        self.reach = Reach.of(snapshot.bids, snapshot.asks, self._grid.price)
         self._last_us = recv_us
         self._load(recv_us, tag, last_id, fresh, bridge.updates)
 
@@ -192,7 +188,7 @@ class BookKeeper:
         if fresh.crossed():
             return "crossed"
         levels = len(snapshot.bids), len(snapshot.asks)
-        shallow = any(2 * new < old for new, old in zip(levels, self._rest_levels, strict=True))
+        shallow = any(2 * new < old for new, old in zip(levels, self.reach.levels, strict=True))
         return "shallow" if self._engine.synced and shallow else None
 
     def _refuse(self, recv_us: int, cause: str, last_id: int, off_tick: Sequence[_Held] = ()) -> None:
@@ -220,10 +216,10 @@ class BookKeeper:
                 self._apply(recv_us, pending)
 
     def _open_epoch(self, recv_us: int, tag: str, last_id: int) -> None:
+        self._writer.snapshot(recv_us, tag, last_id, *self.book.levels(), self.epoch_id + 1)
         self.epoch_id += 1
         self.counts.epochs += 1
         self.counts.snapshots += 1
-        self._writer.snapshot(recv_us, tag, last_id, *self.book.levels(), self.epoch_id)
         if self._lost:
             self._writer.event(recv_us, "resync_done", self.epoch_id, {"last_update_id": last_id})
             self._lost = None
@@ -281,13 +277,13 @@ class BookKeeper:
         details = {"from_id": last_known + 1, "to_id": first_id - 1, "from_us": self._last_us, "to_us": recv_us}
         self._writer.gap(recv_us, "gap", self.epoch_id, {**details, "cause": self.gap_cause})
 
-    def _note_ids(self, recv_us: int, seen: int, update: DepthUpdate) -> None:
+    def _note_ids(self, recv_us: int, seen: int, update: DepthUpdate, one_of_many: bool) -> None:
         """Write what is strange about the ids of an update that follows one of last id *seen* and is no gap."""
         ids = {"first_id": update.U, "last_id": update.u, "seen_id": seen}
         if update.u <= seen:
             again = self._last is not None and (self._last.U, self._last.u) == (update.U, update.u)
             self.anomaly(recv_us, "duplicate" if again else "stale", **ids)
-        elif seen >= update.U:
+        elif seen >= update.U and not one_of_many:
             self.anomaly(recv_us, "overlap", **ids)
         elif seen + 1 < update.U:
             self.anomaly(recv_us, "hole_under_snapshot", **ids)

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mm.market_data.book_keeper import BookCounts
+from mm.market_data.book_counts import BookCounts
 
 
 @dataclass

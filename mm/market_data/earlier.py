@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from mm.errors import BrokenFile
+from mm.market_data.earlier_trades import FROM_REST, last_streamed_id, open_holes
 from mm.market_data.layout import GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
 from mm.market_data.tail import Tail, recover_tail
 
@@ -32,6 +33,7 @@ class Earlier:
         last_diff_us: When it was received; 0 where there is none.
         last_trade_id: Id of the last recorded trade.
         last_trade_us: When it was received; 0 where there is none.
+        trade_holes: Trades that are missing and were not filled: first and last id, received between which instants.
         knobs: Those of the last run, as it wrote them; empty where there was none.
         exchange_units: Units (``ms``, ``us``) in which the exchange has sent its stamps so far.
         lost: Files whose torn tail was cut, with the bytes lost.
@@ -46,6 +48,7 @@ class Earlier:
     last_diff_us: int = 0
     last_trade_id: int | None = None
     last_trade_us: int = 0
+    trade_holes: tuple[tuple[int, int, int, int], ...] = ()
     knobs: Mapping[str, Any] = field(default_factory=dict)
     exchange_units: frozenset[str] = frozenset()
     lost: dict[Path, int] = field(default_factory=dict)
@@ -62,6 +65,9 @@ def recover(folder: DayFolder) -> Earlier:
     loaded = {int(row["event_id"]) for row in events if row["type"] == "snapshot_loaded"}
     last_event_id = max([0, *(int(row["event_id"]) for row in events), *_sweep(folder, loaded)])
     last_diff, trades = _last_diff(tails[folder.diffs]), tails[folder.trades]
+    last_trade_id = _last_cell(folder.trades, trades, _TRADE_ID_COLUMN)
+    if trades.last.endswith(FROM_REST):
+        last_trade_id = last_streamed_id(folder.trades)
     return Earlier(
         next_seq=1 + max(_last_seq(folder, path, tail) for path, tail in tails.items()),
         next_event_id=last_event_id + 1,
@@ -70,8 +76,9 @@ def recover(folder: DayFolder) -> Earlier:
         open_runs=_open_runs(events),
         last_diff_id=last_diff.get("u"),
         last_diff_us=last_diff.get("recv_us", 0),
-        last_trade_id=_last_cell(folder.trades, trades, _TRADE_ID_COLUMN),
+        last_trade_id=last_trade_id,
         last_trade_us=_last_cell(folder.trades, trades, _TRADE_US_COLUMN) or 0,
+        trade_holes=open_holes(events, last_trade_id),
         knobs=_last_knobs(events),
         exchange_units=_exchange_units(folder),
         lost={path: tail.lost_bytes for path, tail in tails.items() if tail.lost_bytes},

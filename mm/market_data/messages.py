@@ -22,7 +22,7 @@ _FUTURES_STREAMS = frozenset(
     ("markPrice", "forceOrder", "indexPrice", "compositeIndex", "assetIndex", "contractInfo", "continuousKline")
 )
 _FUTURES_SPEEDS = frozenset(("0ms", "250ms", "500ms"))
-
+SHUTDOWN_EVENT = "serverShutdown"
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A whole number of 64 bits that is not negative."""
@@ -104,6 +104,10 @@ class Other(Struct):
     """A message of another symbol, or of a kind that has no place in a day folder."""
 
 
+class ServerShutdown(Other):
+    """The exchange will soon close the connection: another one should be opened at once."""
+
+
 Message = DepthUpdate | TradePrint | AggTrade | BookTicker | Snapshot | ExchangeInfo | Connected | Other
 
 
@@ -145,6 +149,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[_Stream]] = {
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _SNAPSHOT = msgspec.json.Decoder(Snapshot)
 _OTHER = Other()
+_SHUTDOWN = ServerShutdown()
 
 
 class Messages:
@@ -173,6 +178,8 @@ class Messages:
             Futures: If only futures markets send it.
         """
         envelope = _ENVELOPE.decode(body)
+        if SHUTDOWN_EVENT in (envelope.e, envelope.stream.removeprefix("!")):
+            return _SHUTDOWN
         if envelope.stream:
             symbol, kind = self._streams.get(envelope.stream) or self._stream(envelope.stream)
             return self._message(kind, symbol, envelope.data)

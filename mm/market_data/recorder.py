@@ -1,36 +1,80 @@
 """``mm record``: one symbol's depth and trades, from the exchange into day folders, until the window closes.
 
-``SYMBOL=ETHUSDT python -m mm.market_data.recorder`` is the same command.
+``SYMBOL=ETHUSDT python -m mm.market_data.recorder`` is the same command. Several symbols are recorded by a process
+each, and this one starts them again when they die.
 """
 
 import asyncio
+import json
 import signal
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from mm.cli import command
 from mm.clock import now_us, run_stamp
-from mm.config import Name, Recorder, Source
+from mm.config import Name, Recorder, Source, Sources
 from mm.console import Console
-from mm.errors import UsageError
+from mm.errors import DataError, MissingDay, MMError, UsageError
+from mm.knobs import knobs, shown
 
 if TYPE_CHECKING:
-    from mm.market_data.recording import Parts, Recording
+    from mm.market_data.recording import Parts
 
 _FIRST_DELAY_S = 0.25
 _FIRST_REST_DELAY_S = 0.5
 _LONGEST_REST_DELAY_S = 30.0
+_SPREAD_S = 1.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-@command(Source, Recorder, Name)
-def main(console: Console, source: Source, recorder: Recorder, name: Name) -> None:
-    """Record one symbol until the window closes; SIGTERM and Ctrl-C end it in order."""
-    _refuse_what_is_not_here(source, recorder)
+class RecordersFailed(MMError):
+    """Of several recorders some did not end well; the exit code is that of the worst."""
+
+    def __init__(self, message: str, code: int) -> None:
+        """Say which, and how each ended."""
+        super().__init__(message)
+        self.exit_code = code
+
+
+_STATUS = click.Option(["--status"], is_flag=True, help="Tell how the recording is, and record nothing.")
+
+
+@command(Sources, Recorder, Name, arguments=[_STATUS])
+def main(console: Console, source: Sources, recorder: Recorder, name: Name, status: bool) -> None:
+    """Record one symbol or several until the window closes; SIGTERM and Ctrl-C end it in order."""
+    if status:
+        _tell_status(console, source)
+    elif "," in source.symbol:
+        _supervise(console, source, recorder, name)
+    else:
+        _record(console, source, recorder, name)
+
+
+def _record(console: Console, source: Source, recorder: Recorder, name: Name) -> None:
+    """Record the one symbol."""
+    _refuse_futures(source, recorder)
+    from mm.market_data.health import Health
+    from mm.market_data.monitor import Monitor
     from mm.market_data.recording import Recording
 
-    recording = Recording(_parts(source, recorder, name), console.log)
+    parts = _parts(source, recorder, name)
+    recording = Recording(parts, console.log)
+    monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest), parts.rest)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, recording.stop, number.name)
+        async with monitor.beside(recording, recorder.metrics_host, recorder.metrics_port):
+            await recording.run()
+
     try:
-        asyncio.run(_run(recording))
+        asyncio.run(run())
     finally:
         for report in recording.reports:
             console.say(report.line())
@@ -39,22 +83,78 @@ def main(console: Console, source: Source, recorder: Recorder, name: Name) -> No
         console.answer({"symbol": source.symbol, "days": days, "path": days[-1]["path"] if days else None})
 
 
-async def _run(recording: "Recording") -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, recording.stop, number.name)
-    await recording.run()
+def _tell_status(console: Console, source: Source) -> None:
+    """Print what each symbol's recording told last; raises DataError where one is not as it should be."""
+    import msgspec
+
+    from mm.market_data.health import lives, process_exists, read_health
+    from mm.market_data.health_text import told, trouble_of
+
+    answers, troubles, at_us = {}, [], now_us()
+    for symbol in source.symbol.split(","):
+        report = read_health(source.data_root, symbol)
+        if report is None:
+            raise MissingDay(f"no recording of {symbol} has told of itself below {source.data_root}; set --data-root")
+        alive = lives(report, socket.gethostname(), process_exists)
+        trouble = trouble_of(report, at_us, alive=alive)
+        answers[symbol] = {**msgspec.to_builtins(report), "alive": alive, "trouble": trouble}
+        console.say(told(report, at_us, trouble))
+        troubles += [f"{symbol}: {trouble}"] if trouble else []
+    console.answer(answers.get(source.symbol, {"symbols": answers}))
+    if troubles:
+        raise DataError("; ".join(troubles))
 
 
-def _refuse_what_is_not_here(source: Source, recorder: Recorder) -> None:
-    """Raise UsageError where a knob asks for what this version does not have, or for a futures market."""
-    if recorder.ws_pair:
-        raise UsageError("--ws-pair (WS_PAIR) was '1': this version records over one connection; leave it at 0")
-    if recorder.metrics_port:
-        raise UsageError(
-            f"--metrics-port (METRICS_PORT) was '{recorder.metrics_port}': this version has no metrics page; "
-            f"leave it at 0"
-        )
+def _supervise(console: Console, source: Source, recorder: Recorder, name: Name) -> None:
+    """Keep a recorder for each symbol; end as the worst of them did."""
+    from mm.market_data.supervisor import Supervisor, worst
+    from mm.market_data.window import WindowRule
+
+    symbols = source.symbol.split(",")
+    rule = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz)
+    window = rule.at(now_us())
+
+    def command_of(symbol: str, start: int) -> list[str]:
+        port = recorder.metrics_port + symbols.index(symbol) if recorder.metrics_port else 0
+        run_id = f"{name.run_id}_{start}" if name.run_id and start > 1 else name.run_id
+        one = (replace(source, symbol=symbol), replace(recorder, metrics_port=port), replace(name, run_id=run_id))
+        return _words(one, console)
+
+    supervisor = Supervisor(
+        symbols,
+        command_of,
+        console.log,
+        lambda: rule.endless or now_us() < window.end_us,
+        spread_s=min(recorder.start_jitter_s, _SPREAD_S),
+        capture=console.as_json,
+    )
+
+    async def run() -> dict[str, int]:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, supervisor.stop, number)
+        return await supervisor.run()
+
+    codes = asyncio.run(run())
+    ended = {symbol: json.loads(text) for symbol, text in supervisor.answers.items() if text}
+    console.answer({"symbols": ended, "codes": codes})
+    if worst(codes):
+        told = ", ".join(f"{symbol} (exit {code})" for symbol, code in codes.items() if code)
+        raise RecordersFailed(f"{told} did not end well; each one's line is above", worst(codes))
+
+
+def _words(groups: Sequence[Any], console: Console) -> list[str]:
+    """Return the words of a recorder with the knobs of *groups*."""
+    words = [sys.executable, "-m", "mm.market_data.recorder", "--log-level", console.level]
+    for group in groups:
+        for one in knobs(type(group)):
+            value = getattr(group, one.name)
+            words += [] if value is None else [one.flag, shown(value)]
+    return [*words, *(["--json"] if console.as_json else [])]
+
+
+def _refuse_futures(source: Source, recorder: Recorder) -> None:
+    """Raise UsageError where a base is that of a futures market."""
     from mm.market_data.grid import Grid
     from mm.market_data.messages import Futures, Messages
 
@@ -66,16 +166,28 @@ def _refuse_what_is_not_here(source: Source, recorder: Recorder) -> None:
 
 
 def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
+    from urllib.parse import urlsplit
+
+    from mm.market_data.allowance import Allowance, shared_path
     from mm.market_data.backoff import Backoff
     from mm.market_data.days import Days
     from mm.market_data.recording import Parts
     from mm.market_data.silence import DepthSilence
-    from mm.market_data.snapshot import RestClient, Snapshots
+    from mm.market_data.snapshot import MOST_WEIGHT, WEIGHT_WINDOW_S, RestClient, Snapshots
     from mm.market_data.window import WindowRule
-    from mm.market_data.ws_stream import WsStream, stream_url
+    from mm.market_data.ws_link import stream_url
+    from mm.market_data.ws_stream import ATTEMPTS_WINDOW_S, MOST_ATTEMPTS, WsStream
 
     trade_stream = recorder.trade_stream or "trade"
-    rest = RestClient(recorder.rest_url)
+    connections = 2 if recorder.ws_pair else 1
+    weight, attempts = (
+        Allowance(most, window_s, shared_path(kind, urlsplit(url).netloc))
+        for kind, url, most, window_s in (
+            ("weight", recorder.rest_url, MOST_WEIGHT, WEIGHT_WINDOW_S),
+            ("connections", recorder.ws_url, MOST_ATTEMPTS, ATTEMPTS_WINDOW_S),
+        )
+    )
+    rest = RestClient(recorder.rest_url, weight)
     pause = Backoff(_FIRST_REST_DELAY_S, _LONGEST_REST_DELAY_S)
     return Parts(
         days=Days(
@@ -96,10 +208,11 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
         snapshots=Snapshots(rest, source.symbol, recorder.snapshot_limit, pause),
         stream=WsStream(
             stream_url(recorder.ws_url, source.symbol, trade_stream),
-            Backoff(_FIRST_DELAY_S, recorder.backoff_max_s),
+            [Backoff(_FIRST_DELAY_S, recorder.backoff_max_s) for _ in range(connections)],
             recorder.ws_max_age_s,
+            attempts,
         ),
-        silence=DepthSilence(recorder.depth_silence_s),
+        silences=[DepthSilence(recorder.depth_silence_s) for _ in range(connections)],
         info_backoff=Backoff(_FIRST_REST_DELAY_S, _LONGEST_REST_DELAY_S),
         start_jitter_s=recorder.start_jitter_s,
     )

@@ -8,9 +8,9 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from mm.clock import US_PER_S, iso, next_day, now_us
 from mm.errors import UsageError
@@ -19,36 +19,29 @@ from mm.market_data.day_report import DayReport
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.days import NO_SPACE, Days
 from mm.market_data.live_session import LiveSession
-from mm.market_data.messages import DepthUpdate
+from mm.market_data.log import Log
+from mm.market_data.messages import DepthUpdate, ServerShutdown
+from mm.market_data.rest_desk import RestDesk
 from mm.market_data.silence import DepthSilence
-from mm.market_data.snapshot import Answer, RestClient, Snapshots
+from mm.market_data.snapshot import RestClient, Snapshots
 from mm.market_data.window import Window, WindowRule, sleep_until
 from mm.market_data.ws_stream import WsStream
 
 DRAIN_S = 2.0
 ROLL_GRACE_US = US_PER_S
-
-
-class Log(Protocol):
-    """What is told of a recording as it goes on."""
-
-    def info(self, event: str, **numbers: Any) -> Any:
-        """Tell what happened."""
-
-    def warning(self, event: str, **numbers: Any) -> Any:
-        """Tell what somebody should look at."""
+LOOK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What a recording is made of."""
+    """What a recording is made of; of silences as many as connections are kept at a time."""
 
     days: Days
     window: WindowRule
     rest: RestClient
     snapshots: Snapshots
     stream: WsStream
-    silence: DepthSilence
+    silences: list[DepthSilence]
     info_backoff: Backoff
     start_jitter_s: float
 
@@ -71,10 +64,13 @@ class Recording:
         self._parts = parts
         self._log = log
         self._clock = clock
-        self._silence = parts.silence
+        self._silences = parts.silences
+        self._newest: dict[int, int] = {}
+        self._desk = RestDesk(parts.days.symbol, parts.rest, parts.snapshots, parts.info_backoff, log, clock)
+        self._desk.settled = parts.stream.settled
         self._disk = ThreadPoolExecutor(1, "disk")
         self._sealing: list[asyncio.Future[None]] = []
-        self._over, self._snapshot_wanted, self._status_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._over = asyncio.Event()
         self._reason, self.trouble = "", ""
         self._window: Window
         self._session: LiveSession
@@ -131,15 +127,18 @@ class Recording:
     async def _record(self, window: Window) -> None:
         self._parts.days.check_space()
         at_us = self._clock()
-        writer = self._parts.days.open(window.day, at_us)
-        self._enter(window, LiveSession(writer, at_us, self._parts.days.top_n))
+        days, limit = self._parts.days, self._parts.snapshots.limit
+        writer = days.open(window.day, at_us)
+        session = LiveSession(writer, at_us, days.top_n, snapshot_limit=limit, trade_stream=days.trade_stream)
+        self._enter(window, session)
         reader = asyncio.create_task(self._read())
-        work = (self._over.wait(), self._fetch(), self._learn(), self._flush(), self._watch_depth(), self._watch_end())
+        watches = (self._flush(), self._look(), self._watch_depth(), self._watch_end())
+        work = (self._over.wait(), *self._desk.work(), *watches)
         others = [asyncio.create_task(one) for one in work]
         await asyncio.wait({reader, *others}, return_when=asyncio.FIRST_COMPLETED)
         for task in others:
             task.cancel()
-        if self._parts.stream.connected:
+        if not reader.done():
             await self._parts.stream.stop(self._reason or "error")
             await asyncio.wait({reader}, timeout=DRAIN_S)
         reader.cancel()
@@ -163,7 +162,7 @@ class Recording:
                 raise failure
 
     def _enter(self, window: Window, session: LiveSession) -> None:
-        self._window, self._session = window, session
+        self._window, self._session, self._desk.session = window, session, session
         self.reports.append(session.report)
         self._log.info("day_opened", path=session.report.path, run_id=session.writer.run_id, closes=iso(window.end_us))
 
@@ -173,53 +172,14 @@ class Recording:
         writer = self._parts.days.open(window.day, at_us, session.instrument)
         self._seal(session.roll(writer, at_us, carry=window.day == next_day(self._window.day)))
         self._enter(window, session)
-        self._status_wanted.set()
+        self._desk.status_wanted.set()
 
     def _seal(self, writer: DayWriter) -> None:
         self._sealing.append(asyncio.get_running_loop().run_in_executor(self._disk, _seal, writer))
 
     async def _read(self) -> None:
         await asyncio.sleep(random.uniform(0, self._parts.start_jitter_s))
-        async with aclosing(self._parts.stream.messages(self)) as messages:
-            async for recv_us, raw in messages:
-                self._take(recv_us, raw)
-
-    def _take(self, recv_us: int, raw: bytes) -> None:
-        if recv_us >= self._window.end_us:
-            if not self._parts.window.endless:
-                return
-            self._roll(recv_us)
-        session, now_s = self._session, asyncio.get_running_loop().time()
-        gaps = session.report.book.gaps
-        kind = session.message(recv_us, raw)
-        if kind is DepthUpdate:
-            missing = session.report.book.gaps > gaps
-            self._silence.depth(now_s, ids_missing=missing)
-            if missing:
-                self._log.warning("ids_missing", epoch_id=session.epoch_id)
-        elif kind:
-            self._silence.trade(now_s)
-        if session.wants_snapshot:
-            self._snapshot_wanted.set()
-
-    async def _fetch(self) -> None:
-        while True:
-            await self._snapshot_wanted.wait()
-            await self._parts.snapshots.load(self)
-            self._snapshot_wanted.clear()
-
-    async def _learn(self) -> None:
-        """Fetch the symbol's filters and status: at the start, in a new day, and when a stall wants explaining."""
-        loop, rest, symbol = asyncio.get_running_loop(), self._parts.rest, self._parts.days.symbol
-        while True:
-            self._status_wanted.clear()
-            await asyncio.sleep(self._parts.info_backoff.delay(loop.time()))
-            status = self._session.learn(await rest.exchange_info(symbol))
-            if status:
-                self._log.info("exchange_info", status=status)
-                await self._status_wanted.wait()
-            else:
-                self._log.warning("exchange_info_failed")
+        await self._parts.stream.run(self)
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
@@ -230,17 +190,27 @@ class Recording:
             writer.flush()
             await loop.run_in_executor(self._disk, writer.sync)
 
+    async def _look(self) -> None:
+        """Let through what has waited long enough for another connection; ask for a deeper book where one is needed."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._session.let_through(loop.time())
+            if self._desk.wants_snapshot:
+                self._desk.snapshot_wanted.set()
+
     async def _watch_depth(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(min(self._silence.limit_s / 10, 0.5))
-            silent_s = self._silence.stalled_s(loop.time())
-            if silent_s is not None:
-                details = {"stream": "depth", "silent_s": round(silent_s, 3)}
-                self._session.event(self._clock(), "stall", details)
-                self._log.warning("stalled", **details)
-                self._parts.stream.drop("stall")
-                self._status_wanted.set()
+            await asyncio.sleep(min(self._silences[0].limit_s / 10, 0.5))
+            for slot, silence in enumerate(self._silences):
+                silent_s = silence.stalled_s(loop.time())
+                if silent_s is not None:
+                    details = {"stream": "depth", "silent_s": round(silent_s, 3)}
+                    self._session.event(self._clock(), "stall", details)
+                    self._log.warning("stalled", **details)
+                    self._parts.stream.replace("stall", slot=slot)
+                    self._desk.status_wanted.set()
 
     async def _watch_end(self) -> None:
         """End with the window; where the next one follows on it, a silent midnight begins it."""
@@ -253,44 +223,54 @@ class Recording:
 
     # What the stream tells.
 
-    def connected(self, url: str, conn: int) -> None:
+    def connected(self, url: str, conn: int, slot: int) -> None:
         """A connection is open."""
         self.trouble = ""
+        self._newest[slot] = conn
         self._session.connected(self._clock(), url, conn)
-        self._silence.connected(asyncio.get_running_loop().time())
+        self._silences[slot].connected(asyncio.get_running_loop().time())
         self._log.info("ws_connected", conn=conn)
 
-    def disconnected(self, conn: int, code: int | None, reason: str) -> None:
+    def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
+        """A message came."""
+        if recv_us >= self._window.end_us:
+            if not self._parts.window.endless:
+                return
+            self._roll(recv_us)
+        session, now_s = self._session, asyncio.get_running_loop().time()
+        gaps, last_id = session.report.book.gaps, session.arbiter.last_update_id
+        kind = session.message(recv_us, raw, conn, now_s)
+        if kind is DepthUpdate:
+            missing = session.report.book.gaps > gaps
+            self._silences[slot].depth(now_s, ids_missing=missing)
+            if missing:
+                self._log.warning("ids_missing", epoch_id=session.epoch_id)
+            if len(self._silences) > 1 and session.arbiter.last_update_id != last_id:
+                self._silences[1 - slot].owed(now_s)
+        elif kind is ServerShutdown:
+            self._log.info("server_shutdown", conn=conn)
+            self._parts.stream.replace("server_shutdown", conn=conn)
+        elif kind:
+            self._silences[slot].owed(now_s)
+        if session.wants_snapshot:
+            self._desk.snapshot_wanted.set()
+
+    def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
         """A connection has ended."""
         self._session.disconnected(self._clock(), conn, code, reason)
-        self._silence.disconnected()
+        if self._newest[slot] == conn:
+            self._silences[slot].disconnected()
         self._log.info("ws_disconnected", conn=conn, code=code, reason=reason)
+
+    def joined(self, conn: int) -> bool:
+        """Tell whether a connection has brought what follows on the others."""
+        return self._session.arbiter.joined(conn)
 
     def unreachable(self, reason: str) -> None:
         """An attempt to connect failed: told once for each reason."""
         if reason != self.trouble:
             self.trouble = reason
             self._log.warning("ws_unreachable", reason=reason)
-
-    # What the snapshots ask and tell.
-
-    @property
-    def wants_snapshot(self) -> bool:
-        """Whether updates wait for a book."""
-        return self._session.wants_snapshot
-
-    def snapshot_requested(self, at_us: int, attempt: int) -> None:
-        """A snapshot is asked for."""
-        self._session.snapshot_requested(at_us, attempt)
-
-    def snapshot_answered(self, answer: Answer) -> None:
-        """It came, or it did not."""
-        before = self._session.epoch_id
-        self._session.snapshot_answered(answer)
-        if self._session.epoch_id > before:
-            self._log.info("snapshot_loaded", epoch_id=self._session.epoch_id)
-        else:
-            self._log.warning("snapshot_failed", cause=answer.cause or "does not bridge", status=answer.status)
 
 
 def _seal(writer: DayWriter) -> None:

@@ -40,8 +40,8 @@ class DepthSilence:
             self._patience_s = self.limit_s
         self._heard_s, self._owed_s = now_s, None
 
-    def trade(self, now_s: float) -> None:
-        """A trade came."""
+    def owed(self, now_s: float) -> None:
+        """A trade came, or another connection has brought an update: one must follow."""
         if self._owed_s is None:
             self._owed_s = now_s
 

@@ -12,6 +12,8 @@ from typing import Protocol
 import httpx
 
 from mm.clock import now_us
+from mm.market_data.allowance import Allowance
+from mm.market_data.backfill import Question
 from mm.market_data.backoff import Backoff, retry_after_s
 
 CONNECT_TIMEOUT_S = 10.0
@@ -19,6 +21,11 @@ READ_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0
 REFUSAL_TIMEOUT_S = 5.0
 BAD_REQUEST, BANNED, SLOW_DOWN = 400, 418, 429
+MOST_WEIGHT, WEIGHT_WINDOW_S = 4_800, 60.0
+PATIENT_SHARE = 0.5
+_DEPTH_WEIGHTS = ((100, 5), (500, 25), (1_000, 50), (5_000, 250))
+_INFO_WEIGHT = 20
+_USED = "X-MBX-USED-WEIGHT-1M"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +52,17 @@ class RestClient:
 
     Args:
         base_url: Base of REST.
+        weight: What may be asked for; None keeps it to this process.
         clock: Returns the wall clock, in µs.
+
+    Attributes:
+        used_weight: The exchange's own count of the last minute's weight, as it said it last; None before.
     """
 
-    def __init__(self, base_url: str, clock: Callable[[], int] = now_us) -> None:
+    def __init__(self, base_url: str, weight: Allowance | None = None, clock: Callable[[], int] = now_us) -> None:
+        self.used_weight: int | None = None
+        self._weight = weight or Allowance(MOST_WEIGHT, WEIGHT_WINDOW_S)
         self._clock = clock
-        self._quiet_until_s = 0.0
         self._client = httpx.AsyncClient(
             base_url=base_url,
             headers={"X-MBX-TIME-UNIT": "MICROSECOND"},
@@ -62,12 +74,23 @@ class RestClient:
         """Ask for the best *limit* levels a side."""
         return await self._get("/api/v3/depth", {"symbol": symbol, "limit": str(limit)})
 
+    async def until_depth(self, limit: int) -> None:
+        """Return when *limit* levels may be asked for; their weight is then counted."""
+        await self._weight.granted(next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most))
+
+    async def trades(self, symbol: str, question: Question) -> Answer:
+        """Ask for trades of the past; that can wait, so it leaves half of the weight to snapshots."""
+        await self._weight.granted(question.weight, PATIENT_SHARE)
+        return await self._get(question.path, {"symbol": symbol, **question.params})
+
     async def exchange_info(self, symbol: str) -> Answer:
         """Ask for the filters and the status of *symbol*."""
+        await self._weight.granted(_INFO_WEIGHT)
         return await self._get("/api/v3/exchangeInfo", {"symbol": symbol})
 
     async def time(self) -> Answer:
         """Ask for the exchange's time."""
+        await self._weight.granted(1)
         return await self._get("/api/v3/time", {})
 
     async def refusal(self, symbol: str) -> str | None:
@@ -80,16 +103,11 @@ class RestClient:
             return None
         return f"{answer.url} answered {answer.body[:200].decode(errors='replace')}"
 
-    async def until_welcome(self) -> None:
-        """Wait until the exchange takes requests again, where it has asked for a pause."""
-        await asyncio.sleep(max(0.0, self._quiet_until_s - asyncio.get_running_loop().time()))
-
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
     async def _get(self, path: str, params: dict[str, str]) -> Answer:
-        await self.until_welcome()
         request = self._client.build_request("GET", path, params=params)
         url = str(request.url)
         try:
@@ -100,11 +118,18 @@ class RestClient:
         except httpx.HTTPError as error:
             return Answer(self._clock(), url, None, b"", f"{type(error).__name__}: {error}")
         status = response.status_code
-        if status in (SLOW_DOWN, BANNED):
-            now_s = asyncio.get_running_loop().time()
-            self._quiet_until_s = now_s + retry_after_s(response.headers.get("Retry-After"))
+        self._learn_weight(response)
         cause = None if response.is_success else f"http {status}"
         return Answer(self._clock(), url, status, response.content, cause)
+
+    def _learn_weight(self, response: httpx.Response) -> None:
+        """Take the exchange's count of the weight, and leave it alone for as long as it asks for that."""
+        used = response.headers.get(_USED, "")
+        if used.isascii() and used.isdigit():
+            self.used_weight = int(used)
+            self._weight.told(self.used_weight)
+        if response.status_code in (SLOW_DOWN, BANNED):
+            self._weight.hold_off(retry_after_s(response.headers.get("Retry-After")))
 
 
 class SnapshotDesk(Protocol):
@@ -112,12 +137,12 @@ class SnapshotDesk(Protocol):
 
     @property
     def wants_snapshot(self) -> bool:
-        """Whether there is no valid book, and updates are waiting for one."""
+        """Whether updates are waiting for a book, or the book will soon need a deeper one."""
 
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
         """A snapshot is asked for, for the *attempt*-th time in a row."""
 
-    def snapshot_answered(self, answer: Answer) -> None:
+    async def snapshot_answered(self, answer: Answer) -> None:
         """It came, or it did not."""
 
 
@@ -130,6 +155,9 @@ class Snapshots:
         limit: Levels a side.
         backoff: Spaces the attempts, also from one need to the next.
         clock: Returns the wall clock, in µs.
+
+    Attributes:
+        limit: As given.
     """
 
     def __init__(
@@ -137,7 +165,7 @@ class Snapshots:
     ) -> None:
         self._rest = rest
         self._symbol = symbol
-        self._limit = limit
+        self.limit = limit
         self._backoff = backoff
         self._clock = clock
 
@@ -146,7 +174,9 @@ class Snapshots:
         attempt = 0
         while desk.wants_snapshot:
             await asyncio.sleep(self._backoff.delay(asyncio.get_running_loop().time()))
-            await self._rest.until_welcome()
+            await self._rest.until_depth(self.limit)
+            if not desk.wants_snapshot:
+                return
             attempt += 1
             desk.snapshot_requested(self._clock(), attempt)
-            desk.snapshot_answered(await self._rest.depth(self._symbol, self._limit))
+            await desk.snapshot_answered(await self._rest.depth(self._symbol, self.limit))

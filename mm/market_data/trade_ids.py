@@ -44,7 +44,7 @@ class TradeIds:
             self.last_id, self.hole = trade_id, (last + 1, trade_id - 1)
             self._holes.append(self.hole)
             return TradeVerdict.GAP
-        if self._fill(trade_id):
+        if self.fill(trade_id, trade_id):
             return TradeVerdict.LATE
         if went_back(last, trade_id):
             self.last_id = trade_id
@@ -52,13 +52,17 @@ class TradeIds:
             return TradeVerdict.RESET
         return TradeVerdict.DUPLICATE
 
-    def _fill(self, trade_id: int) -> bool:
-        """Take *trade_id* out of the hole it lies in; False where it lies in none."""
-        at = bisect_right(self._holes, (trade_id, trade_id)) - 1
-        at += at + 1 < len(self._holes) and self._holes[at + 1][0] == trade_id
-        if at < 0 or not self._holes[at][0] <= trade_id <= self._holes[at][1]:
+    def missed(self, first_id: int, last_id: int) -> None:
+        """Take a hole of an earlier run for one of these, so that it may be filled; holes come in order."""
+        self._holes.append((first_id, last_id))
+
+    def fill(self, first_id: int, last_id: int) -> bool:
+        """Take the ids *first_id* to *last_id* out of the hole they lie in; False where they lie in none."""
+        at = bisect_right(self._holes, (first_id, first_id)) - 1
+        at += at + 1 < len(self._holes) and self._holes[at + 1][0] == first_id
+        if at < 0 or not self._holes[at][0] <= first_id <= last_id <= self._holes[at][1]:
             return False
         first, last = self._holes[at]
-        left = [(low, high) for low, high in ((first, trade_id - 1), (trade_id + 1, last)) if low <= high]
+        left = [(low, high) for low, high in ((first, first_id - 1), (last_id + 1, last)) if low <= high]
         self._holes[at : at + 1] = left
         return True

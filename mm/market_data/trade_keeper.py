@@ -1,7 +1,9 @@
 """Trades into a day folder: each id once, and what the ledger must say of ids that are missing or come again."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from mm.market_data.backfill import Hole, Span
 from mm.market_data.book_keeper import BookKeeper
 from mm.market_data.day_report import DayReport
 from mm.market_data.day_writer import DayWriter, Trade
@@ -30,18 +32,22 @@ class TradeKeeper:
 
     Attributes:
         gap_cause: What the ledger says of the next ids that are missing.
+        hole: The last ids that were found missing; None where nothing was.
     """
 
     def __init__(self, grid: Grid, source: str) -> None:
         self.gap_cause = "ids_missing"
+        self.hole: Hole | None = None
         self._grid = grid
         self._source = source
         self._ids = TradeIds()
         self._last_us = 0
 
-    def resume(self, last_id: int | None, last_us: int) -> None:
-        """Go on behind trade *last_id* (None: there was none), received at *last_us*."""
+    def resume(self, last_id: int | None, last_us: int, holes: Sequence[Hole] = ()) -> None:
+        """Go on behind trade *last_id* (None: there was none), received at *last_us*; *holes* may still be filled."""
         self._ids.last_id, self._last_us = last_id, last_us
+        for hole in holes:
+            self._ids.missed(hole.first_id, hole.last_id)
 
     def take(self, recv_us: int, message: TradePrint | AggTrade, day: Day) -> TradeVerdict:
         """Write a trade, unless it is no new one or, from the stream, comes too late; return what its id said."""
@@ -64,6 +70,14 @@ class TradeKeeper:
         self.gap_cause = "ids_missing"
         return verdict
 
+    def fill(self, recv_us: int, trades: Sequence[tuple[Span, Trade]], day: Day) -> list[Span]:
+        """Write those *trades* from REST that are still missing, and return the ids that they stand for."""
+        filled = [(span, trade) for span, trade in trades if self._ids.fill(*span)]
+        for _, trade in filled:
+            day.writer.trade(recv_us, trade)
+        day.report.trades += len(filled)
+        return [span for span, _ in filled]
+
     def _note(self, recv_us: int, stream: str, trade_id: int, verdict: TradeVerdict, day: Day) -> None:
         """Write what the id of a trade says, where it does not just follow the last one."""
         if verdict is TradeVerdict.GAP:
@@ -71,6 +85,7 @@ class TradeKeeper:
             hole = {"from_id": from_id, "to_id": to_id, "from_us": self._last_us, "to_us": recv_us}
             day.writer.gap(recv_us, "trade_gap", day.keeper.epoch_id, {**hole, "cause": self.gap_cause})
             day.report.trade_gaps += 1
+            self.hole = Hole(from_id, to_id, self._last_us, recv_us)
         elif verdict is TradeVerdict.LATE and self._source != STREAM:
             filled = {"from_id": trade_id, "to_id": trade_id, "rows": 1}
             day.writer.event(recv_us, "backfill", day.keeper.epoch_id, filled)

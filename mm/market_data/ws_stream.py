@@ -1,79 +1,47 @@
-"""One WebSocket stream, for ever: connect, hand out every message with the time of its arrival, connect again.
+"""One address, for ever: connections to it are opened, handed over to their successors, and opened again.
 
-Arrival is stamped when the frame comes off the socket, not when somebody gets round to reading it. Messages that had
-arrived before a connection ended are still handed out, and only then is its end told.
+A connection is replaced when it is old, when the exchange says that it will shut down, and when it is suspected of
+having stalled. The next one opens first; the old one goes on until a message of the new one has followed on what the
+old one brought, or a bounded time has passed. So nothing is lost where the old one still works.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from functools import partial
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Protocol, cast
-from urllib.parse import quote
+from typing import Protocol
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.frames import DATA_OPCODES, Frame
-from websockets.protocol import Event
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from mm.clock import now_us
+from mm.market_data.allowance import Allowance
 from mm.market_data.backoff import Backoff, retry_after_s
+from mm.market_data.ws_link import CLOSE_TIMEOUT_S, Inbox, Link
 
-OPEN_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 1.0
-MOST_MESSAGE_BYTES = 16 << 20
-MOST_WAITING_BYTES = 64 << 20
 SLICE_S = 0.001
-
-
-def stream_url(base: str, symbol: str, trade_stream: str) -> str:
-    """Return the address of the depth stream (100 ms) and of *trade_stream* of *symbol*, with stamps in µs."""
-    name = quote(symbol.lower())
-    return f"{base}/stream?streams={name}@depth@100ms/{name}@{trade_stream}&timeUnit=MICROSECOND"
+MOST_ATTEMPTS, ATTEMPTS_WINDOW_S = 290, 300.0
+HANDOVER_S = 5.0
+LINGER_S = 1.0
+POLL_S = 0.05
+YOUNGER = 0.1
 
 
 class Listener(Protocol):
-    """What learns of connections; it is told between the messages, in their order."""
+    """What is handed the messages, and learns of connections between them, in the order in which all this happened."""
 
-    def connected(self, url: str, conn: int) -> None:
-        """Connection number *conn*, counted from 1, is open."""
+    def connected(self, url: str, conn: int, slot: int) -> None:
+        """Connection number *conn*, counted from 1, is open; it is the *slot*-th of those kept at a time, from 0."""
 
-    def disconnected(self, conn: int, code: int | None, reason: str) -> None:
+    def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
+        """A message came over *conn* at *recv_us*."""
+
+    def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
         """Connection *conn* has ended, and all its messages were handed out."""
 
     def unreachable(self, reason: str) -> None:
         """An attempt to connect failed; another one follows."""
 
-
-class _Stamped(ClientConnection):
-    """A connection that stamps messages as they arrive, and gives up where too many wait to be read."""
-
-    def __init__(self, clock: Callable[[], int], *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._clock = clock
-        self._arrivals: deque[tuple[int, int]] = deque()
-        self._waiting_bytes = 0
-        self._fragment_bytes = 0
-
-    def process_event(self, event: Event) -> None:
-        """Stamp a message when its last frame is there."""
-        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
-            self._fragment_bytes += len(event.data)
-            if event.fin:
-                self._arrivals.append((self._clock(), self._fragment_bytes))
-                self._waiting_bytes += self._fragment_bytes
-                self._fragment_bytes = 0
-                if self._waiting_bytes > MOST_WAITING_BYTES:
-                    self.transport.abort()
-        super().process_event(event)
-
-    async def message(self) -> tuple[int, bytes]:
-        """Return the next message with its arrival, in µs; raises ConnectionClosed behind the last one."""
-        raw = await self.recv(decode=False)
-        arrived_us, size = self._arrivals.popleft()
-        self._waiting_bytes -= size
-        return arrived_us, raw
+    def joined(self, conn: int) -> bool:
+        """Tell whether *conn* has brought what follows on the messages of the others."""
 
 
 class WsStream:
@@ -81,83 +49,146 @@ class WsStream:
 
     Args:
         url: Where to connect.
-        backoff: Spaces the attempts.
-        max_age_s: Age, in s, at which a connection is closed and another one opened.
+        backoffs: Space the attempts; as many as there are connections to be kept at a time.
+        max_age_s: Age, in s, at which a connection is replaced; the second of a pair is replaced a tenth earlier.
+        attempts: Is asked before each attempt to connect; None asks nobody.
         clock: Returns the wall clock, in µs.
-
-    Attributes:
-        connected: Whether a connection is open.
     """
 
-    def __init__(self, url: str, backoff: Backoff, max_age_s: float, clock: Callable[[], int] = now_us) -> None:
-        self.connected = False
+    def __init__(
+        self,
+        url: str,
+        backoffs: list[Backoff],
+        max_age_s: float,
+        attempts: Allowance | None = None,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
         self._url = url
-        self._backoff = backoff
+        self._backoffs = backoffs
         self._max_age_s = max_age_s
-        self._factory = cast("type[ClientConnection]", partial(_Stamped, clock))
-        self._connection: _Stamped | None = None
-        self._conn = 0
-        self._reason = ""
+        self._attempts = attempts or Allowance(MOST_ATTEMPTS, ATTEMPTS_WINDOW_S)
+        self._inbox = Inbox(clock)
+        self._links: list[Link] = []
+        self._keepers: list[asyncio.Task[None]] = []
+        self._count = 0
         self._stopping = False
-        self._closing: asyncio.Task[None] | None = None
 
-    async def messages(self, listener: Listener) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield each message with its arrival, in µs, until `stop`; tell *listener* of the connections."""
-        loop = asyncio.get_running_loop()
-        wait_s = 0.0
-        while not self._stopping:
-            await asyncio.sleep(max(wait_s, self._backoff.delay(loop.time())))
-            try:
-                connection = await self._connect()
-            except (OSError, WebSocketException) as error:
-                wait_s = _asked_to_wait_s(error)
-                listener.unreachable(f"{type(error).__name__}: {error}")
-                continue
-            wait_s = 0.0
-            listener.connected(self._url, self._conn)
-            rest = loop.call_later(self._max_age_s, self.drop, "max_age")
-            slice_s = perf_counter()
-            try:
-                while True:
-                    yield await connection.message()
-                    if perf_counter() - slice_s > SLICE_S:
-                        await asyncio.sleep(0)
-                        slice_s = perf_counter()
-            except ConnectionClosed as closed:
-                reason = self._reason or connection.close_reason or str(closed)
-                self._connection, self._closing, self._reason, self.connected = None, None, "", False
-                listener.disconnected(self._conn, connection.close_code, reason)
-            finally:
-                rest.cancel()
+    async def run(self, listener: Listener) -> None:
+        """Hand every message to *listener* until `stop`; whatever it raises ends the run."""
+        self._keepers = [asyncio.create_task(self._keep(slot, listener)) for slot in range(len(self._backoffs))]
+        reader = asyncio.create_task(self._hand_out(listener))
+        try:
+            await asyncio.wait({reader, *self._keepers}, return_when=asyncio.FIRST_EXCEPTION)
+            for task in (reader, *self._keepers):
+                if task.done() and not task.cancelled():
+                    task.result()
+        finally:
+            for task in (reader, *self._keepers):
+                task.cancel()
+            for link in self._links:
+                link.abort()
 
-    def drop(self, reason: str) -> None:
-        """Close the connection, if one is open; what has arrived is handed out, and another one is opened."""
-        if self._connection and self._closing is None:
-            self._reason = reason
-            self._closing = asyncio.ensure_future(self._connection.close())
+    def replace(self, reason: str, *, conn: int | None = None, slot: int | None = None) -> None:
+        """Open a connection in the place of number *conn*, or of those of *slot*, which then close for *reason*."""
+        for link in self._links:
+            if link.number and (link.number == conn or link.slot == slot):
+                link.replace(reason)
 
     async def stop(self, reason: str) -> None:
-        """Close the connection for good; `messages` ends behind the last one that has arrived."""
+        """Close all connections for good; `run` ends behind the last message that has arrived."""
         self._stopping = True
-        self.drop(reason)
-        if self._closing:
-            await self._closing
+        for keeper in self._keepers:
+            keeper.cancel()
+        for link in self._links:
+            link.close(reason)
+        self._inbox.filled.set()
+        deadline_s = asyncio.get_running_loop().time() + 2 * CLOSE_TIMEOUT_S
+        while self._links and asyncio.get_running_loop().time() < deadline_s:
+            await asyncio.sleep(POLL_S / 10)
+        self._inbox.filled.set()
 
-    async def _connect(self) -> _Stamped:
-        connection = await connect(
-            self._url,
-            create_connection=self._factory,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
-            max_size=MOST_MESSAGE_BYTES,
-            max_queue=None,
-            compression=None,
-            proxy=None,
-        )
-        self._connection = cast(_Stamped, connection)
-        self.connected = True
-        self._conn += 1
-        return self._connection
+    async def settled(self) -> None:
+        """Return when all that had arrived before was handed out."""
+        last = self._inbox.waiting[-1] if self._inbox.waiting else None
+        while last is not None and self._inbox.waiting and self._inbox.waiting[0].recv_us <= last.recv_us:
+            await asyncio.sleep(0)
+
+    async def _keep(self, slot: int, listener: Listener) -> None:
+        """Keep a connection open."""
+        loop = asyncio.get_running_loop()
+        old: Link | None = None
+        while True:
+            link = await self._open(slot, listener)
+            age = loop.call_later(self._max_age_s * (1 - YOUNGER * slot), link.replace, "max_age")
+            if old:
+                await self._join(link, old, listener)
+                if link.ended:
+                    age.cancel()
+                    continue
+                old.close()
+            await link.changed.wait()
+            age.cancel()
+            old = None if link.ended else link
+
+    async def _join(self, link: Link, old: Link, listener: Listener) -> None:
+        """Wait until *link* can do alone what *old* did, or one of them has ended, or long enough."""
+        loop = asyncio.get_running_loop()
+        until_s, joined = loop.time() + HANDOVER_S, False
+        while loop.time() < until_s and not (link.ended or old.ended):
+            await asyncio.sleep(POLL_S)
+            if not joined and link.number and listener.joined(link.number):
+                joined = True
+                until_s = min(until_s, loop.time() + LINGER_S)  # for what was under way over the old one
+
+    async def _open(self, slot: int, listener: Listener) -> Link:
+        """Return the next connection of *slot*, after as many attempts as it takes."""
+        loop, wait_s = asyncio.get_running_loop(), 0.0
+        while True:
+            await asyncio.sleep(max(wait_s, self._backoffs[slot].delay(loop.time())))
+            await self._attempts.granted(1)
+            link = Link(self._inbox, slot)
+            self._links.append(link)
+            try:
+                await link.open(self._url)
+            except (OSError, WebSocketException) as error:
+                self._links.remove(link)
+                wait_s = _asked_to_wait_s(error)
+                if wait_s:
+                    self._attempts.hold_off(wait_s)
+                listener.unreachable(f"{type(error).__name__}: {error}")
+            except asyncio.CancelledError:
+                if not link.announced:
+                    self._links.remove(link)
+                raise
+            else:
+                return link
+
+    async def _hand_out(self, listener: Listener) -> None:
+        """Hand out what arrives, a slice of time at once, so that the sockets are never left alone for long."""
+        inbox = self._inbox
+        while self._links or inbox.waiting or not self._stopping:
+            await inbox.filled.wait()
+            inbox.filled.clear()
+            ends_s = perf_counter() + SLICE_S
+            while inbox.waiting:
+                recv_us, link, raw = inbox.take()
+                if raw is not None:
+                    listener.message(recv_us, link.number, link.slot, raw)
+                else:
+                    self._turn(link, listener)
+                if perf_counter() > ends_s:
+                    await asyncio.sleep(0)
+                    ends_s = perf_counter() + SLICE_S
+
+    def _turn(self, link: Link, listener: Listener) -> None:
+        """Tell that *link* has opened, or ended."""
+        if not link.number:
+            self._count += 1
+            link.number = self._count
+            listener.connected(self._url, link.number, link.slot)
+        else:
+            self._links.remove(link)
+            listener.disconnected(link.number, link.slot, *link.ending())
 
 
 def _asked_to_wait_s(error: Exception) -> float:

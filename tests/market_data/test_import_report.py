@@ -2,7 +2,7 @@ from array import array
 from collections import Counter
 
 from mm.instrument import Instrument
-from mm.market_data.book_keeper import BookCounts
+from mm.market_data.book_counts import BookCounts
 from mm.market_data.import_report import CaptureReport, DayReport, ImportReport, percentiles
 
 

@@ -42,6 +42,7 @@ class Desk:
     def __init__(self, tmp_path, us=NOON_US, run_id="R1", day=DAY):
         self.tmp_path = tmp_path
         self.us = us
+        self.conn = None
         self.days = Days(
             data_root=tmp_path / "data",
             symbol=SYMBOL,
@@ -65,16 +66,20 @@ class Desk:
         """Take stream messages and, where one has ``lastUpdateId``, ask for it as a snapshot and get it."""
         for message in messages:
             if isinstance(message, bytes):
-                self.session.message(self.tick(), message)
+                self.session.message(self.tick(), message, self.conn)
             elif "lastUpdateId" in message:
                 self.session.snapshot_requested(self.tick(), 1)
                 self.answer(json.dumps(message).encode())
             else:
-                self.session.message(self.tick(), json.dumps(message).encode())
+                self.session.message(self.tick(), json.dumps(message).encode(), self.conn)
         return self
 
     def answer(self, body=b"", status=200, cause=None):
         self.session.snapshot_answered(Answer(self.tick(), URL, status, body, cause))
+
+    def connect(self, conn):
+        self.conn = conn
+        self.session.connected(self.tick(), "ws://x", conn)
 
     def learn(self, body=b"", status=200, cause=None):
         return self.session.learn(Answer(self.tick(), INFO_URL, status, body, cause))
@@ -138,7 +143,7 @@ def test_a_disconnection_without_missing_ids_costs_nothing(desk):
     """The ids alone decide: where they follow on, the book stays."""
     desk.take(diff(11, 11), snapshot(11))
     desk.session.disconnected(desk.tick(), 1, 1001, "going away")
-    desk.session.connected(desk.tick(), "ws://x", 2)
+    desk.connect(2)
     day = desk.take(diff(12, 12)).close()
     assert kinds(day)[2:] == ["ws_disconnected", "ws_connected"]
     assert [epoch for epoch, *_ in frames(day)] == [1]
@@ -148,7 +153,7 @@ def test_what_is_missing_behind_a_disconnection_is_a_gap_with_that_cause(desk):
     """Both kinds of ids; the next ones that are missing are missing for another reason."""
     desk.take(diff(11, 11), snapshot(11), diff(12, 12), trade(1))
     desk.session.disconnected(desk.tick(), 1, 1006, "")
-    desk.session.connected(desk.tick(), "ws://x", 2)
+    desk.connect(2)
     desk.take(diff(15, 16), trade(4), diff(18, 18), trade(6))
     day = desk.close()
     assert [(gap["from_id"], gap["to_id"], gap["cause"]) for gap in events(day, "gap")] == [
@@ -190,7 +195,7 @@ def test_an_answer_that_is_no_snapshot_leaves_everything_as_it_was(desk, answer,
         (json.dumps(diff(12, 12) | {"data": {"e": "depthUpdate", "U": 12}}).encode(), "missing required field"),
         (json.dumps(diff(12, 12, [["abc", "1"]])).encode(), "not a plain decimal"),
         (json.dumps(diff(13, 12)).encode(), "from U=13 down to u=12"),
-        (json.dumps({"e": "serverShutdown", "E": 1}).encode(), "neither a depth update nor a trade"),
+        (json.dumps({"e": "outboundAccountPosition", "E": 1}).encode(), "neither a depth update nor a trade"),
         (json.dumps(diff(12, 12, symbol="XUSDT")).encode(), "neither a depth update nor a trade"),
         (json.dumps({"stream": "simusdt@markPrice", "data": {"e": "markPriceUpdate"}}).encode(), "markPrice"),
     ],

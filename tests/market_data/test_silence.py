@@ -62,8 +62,8 @@ def test_a_trade_is_owed_an_update_however_great_the_patience():
     for n in range(4):
         quiet(silence, 100.0 * n)
     silence.connected(1000.0)
-    silence.trade(1010.0)
-    silence.trade(1012.0)
+    silence.owed(1010.0)
+    silence.owed(1012.0)
     assert silence.stalled_s(1012.9) is None
     assert silence.stalled_s(1013.0) == 13.0
 
@@ -72,6 +72,6 @@ def test_an_update_settles_what_trades_are_owed():
     """They follow each other within a tenth of a second."""
     silence = DepthSilence(3.0)
     silence.connected(0.0)
-    silence.trade(2.5)
+    silence.owed(2.5)
     silence.depth(2.6, ids_missing=False)
     assert silence.stalled_s(5.55) is None

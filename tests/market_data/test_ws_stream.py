@@ -1,6 +1,6 @@
 import asyncio
 import time
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import pytest
 from websockets.asyncio.server import serve
@@ -8,25 +8,46 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from mm.clock import US_PER_S, now_us
-from mm.market_data import ws_stream
+from mm.market_data import ws_link, ws_stream
+from mm.market_data.allowance import Allowance
 from mm.market_data.backoff import Backoff
-from mm.market_data.ws_stream import WsStream, stream_url
+from mm.market_data.ws_link import stream_url
+from mm.market_data.ws_stream import WsStream
 
 
 class Ear:
-    """Notes what the stream tells of its connections."""
+    """Hears what the stream tells, and stops it behind so many messages."""
 
-    def __init__(self):
-        self.heard = []
+    def __init__(self, stream, count, each=None):
+        self.told = []
+        self.got = []
+        self.stream = stream
+        self.count = count
+        self.each = each
+        self.brings_on = True
 
-    def connected(self, _url, conn):
-        self.heard.append(("connected", conn))
+    def connected(self, _url, conn, slot):
+        self.told.append(("connected", conn, slot))
 
-    def disconnected(self, conn, code, reason):
-        self.heard.append(("disconnected", conn, code, reason))
+    def disconnected(self, conn, _slot, code, reason):
+        self.told.append(("disconnected", conn, code, reason))
 
     def unreachable(self, reason):
-        self.heard.append(("unreachable", reason.partition(":")[0]))
+        self.told.append(("unreachable", reason.partition(":")[0]))
+
+    def message(self, recv_us, conn, _slot, raw):
+        self.got.append((recv_us, conn, raw))
+        if self.each:
+            self.each(raw)
+        if len(self.got) == self.count:
+            self.stopping = asyncio.ensure_future(self.stream.stop("enough"))
+
+    def joined(self, conn):
+        return self.brings_on and any(conn == other for _, other, _ in self.got)
+
+    @property
+    def raws(self):
+        return [raw for _, _, raw in self.got]
 
 
 @asynccontextmanager
@@ -34,20 +55,23 @@ async def served(handler, **options):
     """Serve *handler* on loopback and yield what makes a stream to it."""
     async with serve(handler, "127.0.0.1", 0, compression=None, **options) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        yield lambda max_age_s=60.0: WsStream(f"ws://127.0.0.1:{port}/", Backoff(0.01, 0.02), max_age_s)
+        yield lambda max_age_s=60.0, links=1, **more: WsStream(
+            f"ws://127.0.0.1:{port}/", [Backoff(0.01, 0.02) for _ in range(links)], max_age_s, **more
+        )
 
 
-async def heard(stream, count, each=None):
-    """Return what the stream tells, and *count* messages of it; *each* is called with every one."""
-    ear, messages = Ear(), []
-    async with aclosing(stream.messages(ear)) as source:
-        async for recv_us, raw in source:
-            messages.append((recv_us, raw))
-            if each:
-                await each(raw)
-            if len(messages) == count:
-                await stream.stop("enough")
-    return ear.heard, messages
+async def heard(stream, count, each=None, limit_s=15.0):
+    """Return an ear that has heard *stream* until *count* messages had come."""
+    ear = Ear(stream, count, each)
+    async with asyncio.timeout(limit_s):
+        await stream.run(ear)
+    return ear
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(ws_stream, "LINGER_S", 0.02)
+    monkeypatch.setattr(ws_stream, "POLL_S", 0.01)
 
 
 def test_the_address_asks_for_both_streams_and_microseconds():
@@ -72,36 +96,34 @@ def test_messages_come_as_bytes_in_order_whatever_their_form():
         async with served(handler) as stream:
             return await heard(stream(), 4)
 
-    told, messages = asyncio.run(scenario())
-    assert [raw for _, raw in messages] == [b"one", b"\xff\xfe", b"three", b"four" * 600_000]
-    assert told == [("connected", 1), ("disconnected", 1, 1000, "enough")]
+    ear = asyncio.run(scenario())
+    assert ear.raws == [b"one", b"\xff\xfe", b"three", b"four" * 600_000]
+    assert ear.told == [("connected", 1, 0), ("disconnected", 1, 1000, "enough")]
 
 
 def test_arrival_is_stamped_when_it_happens_not_when_it_is_read():
-    """The work on one message does not delay the stamps of those behind it."""
+    """Defect 9: the work on one message does not delay the stamps of those behind it."""
 
     async def handler(connection):
         for number in range(5):
             await connection.send(str(number))
         await connection.wait_closed()
 
-    async def slow(raw):
-        await asyncio.sleep(0.05 if raw == b"0" else 0)
-        time.sleep(0.02)
+    def slow(_raw):
+        time.sleep(0.05)
 
     async def scenario():
         async with served(handler) as stream:
             return await heard(stream(), 5, slow)
 
     before_us = now_us()
-    _, messages = asyncio.run(scenario())
-    stamps = [recv_us for recv_us, _ in messages]
+    stamps = [recv_us for recv_us, _, _ in asyncio.run(scenario()).got]
     assert before_us <= stamps[0]
-    assert stamps[-1] - stamps[0] < 100_000
+    assert stamps[-1] - stamps[0] < 150_000  # the work on them takes 250 ms
     assert stamps == sorted(stamps)
 
 
-def test_a_burst_is_read_in_slices_so_that_the_socket_is_never_left_alone(monkeypatch):
+def test_a_burst_is_read_in_slices_so_that_the_socket_is_never_left_alone():
     """While thousands wait to be handled, the loop goes on stamping what arrives."""
     turns = 0
 
@@ -119,19 +141,16 @@ def test_a_burst_is_read_in_slices_so_that_the_socket_is_never_left_alone(monkey
                 turns += 1
                 await asyncio.sleep(0)
 
-        async def work(_raw):
-            time.sleep(0.0005)
-
         async with served(handler) as stream:
             counter = asyncio.create_task(count())
-            await heard(stream(), 300, work)
+            await heard(stream(), 300, lambda _raw: time.sleep(0.0005))
             counter.cancel()
 
     asyncio.run(scenario())
     assert turns > 50
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1011, None])
+@pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, None])
 def test_whatever_ends_a_connection_another_one_follows(code):
     """A clean close is no reason to end, either; what had arrived is handed out first."""
     connections = 0
@@ -151,32 +170,96 @@ def test_whatever_ends_a_connection_another_one_follows(code):
         async with served(handler) as stream:
             return await heard(stream(), 3)
 
-    told, messages = asyncio.run(scenario())
-    assert [raw for _, raw in messages] == [b"1", b"2", b"3"]
+    ear = asyncio.run(scenario())
+    assert ear.raws == [b"1", b"2", b"3"]
     reason = "bye" if code else "no close frame received or sent"
     ends = [("disconnected", conn, code or 1006, reason) for conn in (1, 2)]
-    assert told[1::2] == [*ends, ("disconnected", 3, 1000, "enough")]
-    assert told[0::2] == [("connected", conn) for conn in (1, 2, 3)]
+    assert ear.told[1::2] == [*ends, ("disconnected", 3, 1000, "enough")]
+    assert ear.told[0::2] == [("connected", conn, 0) for conn in (1, 2, 3)]
 
 
-def test_a_connection_that_is_old_enough_is_replaced():
-    """Before the exchange cuts it; the ledger then says whose will it was."""
+async def _talk(connection):
+    """Send a number every few ms until the connection ends."""
+    number = 0
+    while not connection.close_code:
+        number += 1
+        await connection.send(str(number))
+        await asyncio.sleep(0.005)
 
-    async def handler(connection):
-        await connection.send("hello")
-        await connection.wait_closed()
+
+def test_the_next_connection_is_there_before_an_old_one_goes():
+    """Make before break: for its age, and the ledger then says whose will it was."""
 
     async def scenario():
-        async with served(handler) as stream:
-            return await heard(stream(max_age_s=0.05), 3)
+        async with served(_talk) as stream:
+            return await heard(stream(max_age_s=0.1), 90)
 
-    told, _ = asyncio.run(scenario())
-    assert told[1] == ("disconnected", 1, 1000, "max_age")
-    assert told[-1] == ("disconnected", 3, 1000, "enough")
+    told = asyncio.run(scenario()).told
+    order = [(one[0], one[1]) for one in told]
+    assert order[:4] == [("connected", 1), ("connected", 2), ("disconnected", 1), ("connected", 3)]
+    assert next(one[2:] for one in told if one[0] == "disconnected") == (1000, "max_age")
+
+
+def test_one_that_brings_nothing_does_not_keep_the_old_one_open_for_ever(monkeypatch):
+    """A bounded time, and the old one goes: it was suspected for a reason."""
+    monkeypatch.setattr(ws_stream, "HANDOVER_S", 0.1)
+
+    async def scenario():
+        async with served(_talk) as stream:
+            one = stream()
+            ear = Ear(one, 100)
+            ear.brings_on = False
+            asyncio.get_running_loop().call_later(0.05, lambda: one.replace("stall", slot=0))
+            async with asyncio.timeout(15):
+                await one.run(ear)
+            return ear
+
+    told = asyncio.run(scenario()).told
+    assert told[:3] == [("connected", 1, 0), ("connected", 2, 0), ("disconnected", 1, 1000, "stall")]
+
+
+def test_while_the_next_one_cannot_be_opened_the_old_one_goes_on():
+    """Attempts that fail cost nothing where there still is a connection."""
+    attempts = 0
+
+    def refuse(_connection, _request):
+        nonlocal attempts
+        attempts += 1
+        return Response(503, "No", Headers({"Content-Length": "0"}), b"") if 1 < attempts < 5 else None
+
+    async def scenario():
+        async with served(_talk, process_request=refuse) as stream:
+            return await heard(stream(max_age_s=0.1), 80)
+
+    ear = asyncio.run(scenario())
+    assert ear.told[:5] == [
+        ("connected", 1, 0),
+        *[("unreachable", "InvalidStatus")] * 3,
+        ("connected", 2, 0),
+    ]
+    assert [conn for _, conn, _ in ear.got][:20] == [1] * 20
+
+
+def test_a_pair_is_two_connections_at_a_time_and_either_is_replaced_alone():
+    """Each slot has its own."""
+
+    async def scenario():
+        async with served(_talk) as stream:
+            one = stream(links=2)
+            asyncio.get_running_loop().call_later(0.1, lambda: one.replace("server_shutdown", conn=2))
+            return await heard(one, 120)
+
+    told = asyncio.run(scenario()).told
+    slots = {conn: slot for kind, conn, slot, *_ in told if kind == "connected"}
+    assert sorted(slots) == [1, 2, 3]
+    assert sorted([slots[1], slots[2]]) == [0, 1]
+    assert slots[3] == slots[2]
+    ended = [one for one in told if one[0] == "disconnected"]
+    assert ended[0] == ("disconnected", 2, 1000, "server_shutdown")
 
 
 def test_a_refused_attempt_waits_as_long_as_the_exchange_asks():
-    """Whoever goes on trying is banned for longer."""
+    """Whoever goes on trying is banned for longer; all processes of the machine hear of it."""
     attempts_s = []
 
     def refuse(_connection, _request):
@@ -189,24 +272,27 @@ def test_a_refused_attempt_waits_as_long_as_the_exchange_asks():
         await connection.send("hello")
         await connection.wait_closed()
 
+    shared = Allowance(10, 300.0)
+
     async def scenario():
         async with served(handler, process_request=refuse) as stream:
-            return await heard(stream(), 1)
+            return await heard(stream(attempts=shared), 1)
 
-    told, _ = asyncio.run(scenario())
-    assert told[:2] == [("unreachable", "InvalidStatus"), ("connected", 1)]
-    assert attempts_s[1] - attempts_s[0] >= 1
+    told = asyncio.run(scenario()).told
+    assert told[:2] == [("unreachable", "InvalidStatus"), ("connected", 1, 0)]
+    assert attempts_s[1] - attempts_s[0] >= 0.99
+    assert shared.spent == 2
 
 
 def test_nobody_listening_is_not_the_end():
     """The exchange may be down for hours."""
 
     async def scenario():
-        stream, ear = WsStream("ws://127.0.0.1:9/", Backoff(0.01, 0.02), 60.0), Ear()
-        async with aclosing(stream.messages(ear)) as source:
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(anext(source), 0.3)
-        return ear.heard
+        stream = WsStream("ws://127.0.0.1:9/", [Backoff(0.01, 0.02)], 60.0)
+        ear = Ear(stream, 1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(stream.run(ear), 0.3)
+        return ear.told
 
     told = asyncio.run(scenario())
     assert len(told) > 3
@@ -215,26 +301,70 @@ def test_nobody_listening_is_not_the_end():
 
 def test_too_much_that_waits_ends_the_connection_and_loses_nothing_of_it(monkeypatch):
     """Memory is bounded; what was not taken in is a gap that the ids tell of."""
-    monkeypatch.setattr(ws_stream, "MOST_WAITING_BYTES", 10_000)
+    monkeypatch.setattr(ws_link, "MOST_WAITING_BYTES", 10_000)
     connections = 0
 
     async def handler(connection):
         nonlocal connections
         connections += 1
-        for number in range(30 if connections == 1 else 1):
-            await connection.send(f"{number:0500d}")
+        if connections == 1:
+            connection.transport.writelines([b"\x82\x7e\x01\xf4" + f"{number:0500d}".encode() for number in range(30)])
+        else:
+            await connection.send("end")
         await connection.wait_closed()
-
-    async def dawdle(raw):
-        await asyncio.sleep(0.1 if raw == b"0" * 500 else 0)
 
     async def scenario():
         async with served(handler) as stream:
-            return await heard(stream(), 22, dawdle)
+            return await heard(stream(), 22)
 
-    told, messages = asyncio.run(scenario())
-    assert [int(raw) for _, raw in messages[:21]] == list(range(21))
-    assert told[1][:3] == ("disconnected", 1, 1006)
+    ear = asyncio.run(scenario())
+    numbers = [int(raw) for raw in ear.raws if raw != b"end"]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= 20
+    assert ear.told[1][:3] == ("disconnected", 1, 1006)
+
+
+def test_a_connection_to_a_host_that_is_gone_is_noticed_and_given_back(monkeypatch):
+    """Half-open: nothing comes, and nobody says why; pings are not answered."""
+    monkeypatch.setattr(ws_link, "PING_INTERVAL_S", 0.05)
+    monkeypatch.setattr(ws_link, "PING_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(ws_link, "CLOSE_TIMEOUT_S", 0.05)
+    connections = 0
+
+    async def handler(connection):
+        nonlocal connections
+        connections += 1
+        await connection.send("hello")
+        if connections == 1:
+            connection.transport.pause_reading()
+        await connection.wait_closed()
+
+    async def scenario():
+        async with served(handler, ping_interval=None) as stream:
+            return await heard(stream(), 2)
+
+    ear = asyncio.run(scenario())
+    assert ear.told[1][:3] == ("disconnected", 1, 1006 if ear.told[1][2] == 1006 else 1011)
+    assert ear.told[2] == ("connected", 2, 0)
+    assert ws_link.PING_TIMEOUT_S <= 20
+
+
+def test_what_a_listener_raises_ends_the_run():
+    """A disk that is full must be heard of."""
+
+    async def handler(connection):
+        await connection.send("hello")
+        await connection.wait_closed()
+
+    def full(_raw):
+        raise OSError(28, "No space left on device")
+
+    async def scenario():
+        async with served(handler) as stream:
+            await heard(stream(), 5, full)
+
+    with pytest.raises(OSError, match="No space"):
+        asyncio.run(scenario())
 
 
 def test_the_clock_is_the_one_it_was_given():
@@ -246,8 +376,6 @@ def test_the_clock_is_the_one_it_was_given():
 
     async def scenario():
         async with served(handler) as stream:
-            url = stream()._url
-            return await heard(WsStream(url, Backoff(0.01, 0.02), 60.0, lambda: 7 * US_PER_S), 1)
+            return await heard(stream(clock=lambda: 7 * US_PER_S), 1)
 
-    _, messages = asyncio.run(scenario())
-    assert messages == [(7 * US_PER_S, b"hello")]
+    assert asyncio.run(scenario()).got == [(7 * US_PER_S, 1, b"hello")]

@@ -1,0 +1,183 @@
+"""Trades that the stream did not bring, fetched by REST: what to ask for next, and what the answers say.
+
+`FillPlan` and the readers do no input or output. Single trades come from ``historicalTrades``; a host that serves
+market data alone does not have it, and then ``aggTrades`` tells the same in one row for the trades of one order at one
+price, with the ids of the first and the last of them.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import msgspec
+
+from mm.clock import US_PER_MS, US_PER_S
+from mm.errors import BrokenFile
+from mm.market_data.day_writer import Trade
+from mm.market_data.messages import Number
+
+REST = "rest"
+MOST_ROWS = 1_000
+MOST_MISSING = 200_000
+MOST_MISSES = 5
+MARGIN_US = 5 * US_PER_S
+HISTORICAL, AGGREGATES = "/api/v3/historicalTrades", "/api/v3/aggTrades"
+_FORBIDDEN, _BANNED, _SLOW_DOWN = 403, 418, 429
+
+
+class _Historical(msgspec.Struct, gc=False):
+    id: Number
+    price: str
+    qty: str
+    time: int
+    isBuyerMaker: bool
+
+
+class _Aggregate(msgspec.Struct, gc=False):
+    a: Number
+    p: str
+    q: str
+    f: Number
+    l: Number  # noqa: E741 - the wire's name
+    T: int
+    m: bool
+
+
+Span = tuple[int, int]
+"""First and last id."""
+
+_HISTORICAL = msgspec.json.Decoder(list[_Historical])
+_AGGREGATES = msgspec.json.Decoder(list[_Aggregate])
+
+
+@dataclass
+class Hole:
+    """Trade ids that are missing, both ends included, between two instants of reception."""
+
+    first_id: int
+    last_id: int
+    from_us: int
+    to_us: int
+    misses: int = 0
+    page_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to ask of REST.
+
+    Attributes:
+        path: Of the request.
+        params: Its parameters, without the symbol.
+        weight: What it costs.
+    """
+
+    path: str
+    params: dict[str, str]
+    weight: int
+
+
+class FillPlan:
+    """Which trades to ask for, and when to leave it be.
+
+    Args:
+        aggregates: Whether the ids are those of aggregates, from ``aggTrade``.
+    """
+
+    def __init__(self, *, aggregates: bool) -> None:
+        self._aggregates = aggregates
+        self._by_time = False
+        self._holes: deque[Hole] = deque()
+
+    def missing(self, hole: Hole) -> None:
+        """Take notice of *hole*; one of more than 200,000 trades is left as it is."""
+        if hole.last_id - hole.first_id < MOST_MISSING:
+            self._holes.append(hole)
+
+    def clear(self) -> None:
+        """Forget all holes: they are another day's."""
+        self._holes.clear()
+
+    @property
+    def hole(self) -> Hole | None:
+        """The hole that is being filled."""
+        return self._holes[0] if self._holes else None
+
+    def question(self) -> Question | None:
+        """Return what to ask next; None where nothing is missing."""
+        if not self._holes:
+            return None
+        hole = self._holes[0]
+        limit = str(min(MOST_ROWS, hole.last_id - hole.first_id + 2))  # one behind it tells that it never will be there
+        if self._aggregates:
+            return Question(AGGREGATES, {"fromId": str(hole.first_id), "limit": limit}, 4)
+        if not self._by_time:
+            return Question(HISTORICAL, {"fromId": str(hole.first_id), "limit": limit}, 25)
+        if hole.page_id is not None:
+            return Question(AGGREGATES, {"fromId": str(hole.page_id), "limit": str(MOST_ROWS)}, 4)
+        times = {"startTime": hole.from_us - MARGIN_US, "endTime": hole.to_us + MARGIN_US}
+        params = {name: str(us // US_PER_MS) for name, us in times.items()} | {"limit": str(MOST_ROWS)}
+        return Question(AGGREGATES, params, 4)
+
+    def refused(self, status: int | None) -> None:
+        """Take an answer that is none: another kind is asked for, or the same again."""
+        if status is None or not 400 <= status < 500 or status in (_FORBIDDEN, _BANNED, _SLOW_DOWN):
+            return
+        if self._aggregates or self._by_time:
+            self._holes.popleft()
+        else:
+            self._by_time = True
+
+    def unreadable(self) -> None:
+        """Take an answer that cannot be read; the same is asked again, but not for ever."""
+        self._missed()
+
+    def answered(self, body: bytes) -> list[tuple[Span, Trade]]:
+        """Return the trades in an answer that lie in the hole, with the ids that each stands for.
+
+        Raises:
+            msgspec.MsgspecError: If it is no list of trades.
+            BrokenFile: If its ids do not rise.
+        """
+        hole = self._holes[0]
+        trades = self._read(body)
+        ids = [self._span(trade) for trade in trades]
+        if any(first > last for first, last in ids) or any(before[1] >= behind[0] for before, behind in pairwise(ids)):
+            raise BrokenFile(f"trades from REST whose ids do not rise: {ids[:3]} …")
+        found = zip(ids, trades, strict=True)
+        inside = [(span, trade) for span, trade in found if hole.first_id <= span[0] and span[1] <= hole.last_id]
+        reached = max((last for _, last in ids), default=0)
+        if reached >= hole.last_id:
+            self._holes.popleft()
+        elif reached >= hole.first_id:
+            hole.first_id, hole.misses = reached + 1, 0
+        elif hole.page_id is None or not trades:
+            self._missed()
+        return inside
+
+    def _missed(self) -> None:
+        """Let the hole wait behind the others, and leave it be after some attempts."""
+        hole = self._holes.popleft()
+        hole.misses += 1
+        if hole.misses < MOST_MISSES:
+            self._holes.append(hole)
+
+    def _read(self, body: bytes) -> Sequence[Trade]:
+        hole = self._holes[0]
+        if not (self._aggregates or self._by_time):
+            return [
+                Trade(None, one.id, one.time, one.price, one.qty, one.isBuyerMaker, one.id, one.id, REST)
+                for one in _HISTORICAL.decode(body)
+            ]
+        found = _AGGREGATES.decode(body)
+        if found and not self._aggregates:
+            hole.page_id = found[-1].a + 1
+        return [
+            Trade(None, one.a if self._aggregates else one.f, one.T, one.p, one.q, one.m, one.f, one.l, REST)
+            for one in found
+        ]
+
+    def _span(self, trade: Trade) -> Span:
+        """Return the ids that *trade* stands for, of the kind that is counted."""
+        return (trade.trade_id, trade.trade_id) if self._aggregates else (trade.first_id, trade.last_id)

@@ -1,0 +1,46 @@
+"""What earlier runs of a day left of trades: the last one of the stream, and the holes that REST did not fill."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+FROM_REST = b",rest"
+_Hole = tuple[int, int, int, int]
+
+
+def last_streamed_id(path: Path) -> int | None:
+    """Return the id of the last trade that is not from REST: rows from REST stand where they arrived."""
+    last = None
+    with path.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            if row["source"] != "rest":
+                last = int(row["trade_id"])
+    return last
+
+
+def open_holes(events: Iterable[Mapping[str, str]], last_id: int | None) -> tuple[_Hole, ...]:
+    """Return the holes of a ledger that are not filled: first and last id, received between which instants.
+
+    Those behind *last_id*, the last trade of the stream, were told before a crash took the rows behind them: they are
+    part of the hole that the next trade will show.
+    """
+    holes: list[_Hole] = []
+    for event in events:
+        if event["type"] not in ("trade_gap", "backfill"):
+            continue
+        details = msgspec.json.decode(event["details_json"])
+        first, last = details["from_id"], details["to_id"]
+        if event["type"] == "backfill":
+            holes = [left for hole in holes for left in _without(hole, first, last)]
+        elif last_id is not None and first <= last < last_id:
+            holes.append((first, last, details["from_us"], details["to_us"]))
+    return tuple(sorted(holes))
+
+
+def _without(hole: _Hole, first: int, last: int) -> list[_Hole]:
+    """Return what is left of *hole* without the ids *first* to *last*."""
+    begin, end, *when = hole
+    parts = ((begin, min(end, first - 1)), (max(begin, last + 1), end))
+    return [(low, high, when[0], when[1]) for low, high in parts if low <= high]

@@ -1,0 +1,187 @@
+"""One WebSocket connection: every message goes, with the time of its arrival, straight into the inbox of all of them.
+
+Arrival is stamped in the protocol's own callback, when the frame comes off the socket. Nothing else happens there: no
+queue of the library is filled, no reading is ever paused, and pings are answered however much waits in the inbox.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, cast
+from urllib.parse import quote
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.protocol import Event
+
+OPEN_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
+PING_INTERVAL_S = 10.0
+PING_TIMEOUT_S = 10.0
+MOST_MESSAGE_BYTES = 16 << 20
+MOST_WAITING_BYTES = 64 << 20
+
+
+def stream_url(base: str, symbol: str, trade_stream: str) -> str:
+    """Return the address of the depth stream (100 ms) and of *trade_stream* of *symbol*, with stamps in µs."""
+    name = quote(symbol.lower())
+    return f"{base}/stream?streams={name}@depth@100ms/{name}@{trade_stream}&timeUnit=MICROSECOND"
+
+
+class Arrival(NamedTuple):
+    """A message as it lies in the inbox; *raw* is None where *link* has opened, or behind its last message."""
+
+    recv_us: int
+    link: "Link"
+    raw: bytes | None
+
+
+class Inbox:
+    """What has arrived over all connections and was not handed out yet, in the order of arrival.
+
+    Args:
+        clock: Returns the wall clock, in µs.
+
+    Attributes:
+        clock: As given.
+        waiting: The messages.
+        filled: Set when something was put in.
+    """
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self.clock = clock
+        self.waiting: deque[Arrival] = deque()
+        self.filled = asyncio.Event()
+        self._bytes = 0
+
+    def put(self, link: "Link", raw: bytes | None) -> bool:
+        """Put in what arrives now over *link*, and tell whether more may come: memory has an end."""
+        self.waiting.append(Arrival(self.clock(), link, raw))
+        self.filled.set()
+        if raw:
+            self._bytes += len(raw)
+        return self._bytes <= MOST_WAITING_BYTES
+
+    def take(self) -> Arrival:
+        """Take out the oldest."""
+        arrival = self.waiting.popleft()
+        if arrival.raw:
+            self._bytes -= len(arrival.raw)
+        return arrival
+
+
+class Link:
+    """A connection, from the handshake to its last message.
+
+    Args:
+        inbox: Where its messages go.
+        slot: Which of the connections that are kept at the same time it is one of.
+
+    Attributes:
+        slot: As given.
+        number: Counted from 1 over all connections; 0 until its opening is told.
+        changed: Set when it has ended, or is to be replaced.
+        ended: Whether nothing more will come.
+        announced: Whether its opening lies in the inbox, or was told.
+        replaced_for: Why it is to be replaced, or was closed; empty where nobody wants that.
+    """
+
+    def __init__(self, inbox: Inbox, slot: int) -> None:
+        self.slot = slot
+        self.number = 0
+        self.changed = asyncio.Event()
+        self.ended = False
+        self.replaced_for = ""
+        self._inbox = inbox
+        self._connection: _Stamped | None = None
+        self.announced = False
+        self._closing: asyncio.Task[None] | None = None
+
+    async def open(self, url: str) -> None:
+        """Connect to *url*; raises OSError or WebSocketException where that fails."""
+        factory = cast("type[ClientConnection]", partial(_Stamped, self))
+        connection = await connect(
+            url,
+            create_connection=factory,
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            ping_interval=PING_INTERVAL_S,
+            ping_timeout=PING_TIMEOUT_S,
+            max_size=MOST_MESSAGE_BYTES,
+            max_queue=None,
+            compression=None,
+            proxy=None,
+        )
+        self._connection = cast(_Stamped, connection)
+        self._announce()
+
+    def replace(self, reason: str) -> None:
+        """Ask for another connection in this one's place; the first *reason* stands."""
+        self.replaced_for = self.replaced_for or reason
+        self.changed.set()
+
+    def close(self, reason: str = "") -> None:
+        """Close it, if it is open; what has arrived is still handed out."""
+        self.replaced_for = self.replaced_for or reason
+        if self._connection and self._closing is None:
+            self._closing = asyncio.ensure_future(self._connection.close())
+
+    def abort(self) -> None:
+        """End it without a word."""
+        if self._connection:
+            self._connection.transport.abort()
+
+    def ending(self) -> tuple[int | None, str]:
+        """Return the close code, and why it has ended: by whose will, or in the exchange's words."""
+        if self._connection is None:
+            return None, self.replaced_for
+        lost = "no close frame received or sent"
+        return self._connection.close_code, self.replaced_for or self._connection.close_reason or lost
+
+    def came(self, raw: bytes) -> bool:
+        """Put a message into the inbox; False where too much waits there already."""
+        self._announce()
+        return self._inbox.put(self, raw)
+
+    def lost(self) -> None:
+        """Take notice of the end of the connection."""
+        self.ended = True
+        self.changed.set()
+        if self.announced:
+            self._inbox.put(self, None)
+
+    def _announce(self) -> None:
+        """Put the opening into the inbox, before any message: one may come with the answer to the handshake."""
+        if not self.announced:
+            self.announced = True
+            self._inbox.put(self, None)
+
+
+class _Stamped(ClientConnection):
+    """A connection of the library that hands messages over as they arrive."""
+
+    def __init__(self, link: Link, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._link = link
+        self._fragments: list[bytes] = []
+
+    def process_event(self, event: Event) -> None:
+        """Hand a message over when its last frame is there."""
+        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        raw = bytes(event.data)
+        if self._fragments or not event.fin:
+            self._fragments.append(raw)
+            if not event.fin:
+                return
+            raw = b"".join(self._fragments)
+            self._fragments.clear()
+        if not self._link.came(raw):
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell that nothing more will come."""
+        super().connection_lost(exc)
+        self._link.lost()

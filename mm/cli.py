@@ -28,6 +28,8 @@ from mm.logs import write_line
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
 EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim")
 INTERRUPTED = 130
+_BROKEN_DISK = (errno.EIO, errno.EROFS)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_BROKEN_DISK)
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 _SOURCES = {ParameterSource.COMMANDLINE: "flag", ParameterSource.ENVIRONMENT: "environment"}
 # What a line of ``mm --help`` says, and "module:function" or the commands below it.
@@ -280,8 +282,9 @@ def _named(error: BaseException) -> MMError:
             return MissingExtra(f"this command needs {package}; install it with: pip install '.[{EXTRAS[package]}]'")
         if package == "mm":
             return MissingExtra(f"{error.name} is not compiled; build it with: make build")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return TryLater(f"no space: {error}; free some and try again")
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        what = "the disk cannot be written: {}; mend it" if error.errno in _BROKEN_DISK else "no space: {}; free some"
+        return TryLater(f"{what.format(error)} and try again")
     if isinstance(error, FileNotFoundError) and error.filename:
         return DataError(f"{error.filename}: there is no such file or folder")
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))

@@ -1,4 +1,4 @@
-"""Append-only files that survive a crash: rows gather in memory and reach the disk whole.
+"""Rows that gather in memory and reach their files whole, so that those survive a crash.
 
 A flush of CSV is one write of whole lines; a flush of NDJSON is one gzip member, so what was flushed
 stays readable whatever happens to the bytes after it. A write that fails leaves the file as it was
@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from mm.errors import BrokenFile, Mismatch
-from mm.market_data.layout import existing
+from mm.errors import Mismatch
+from mm.market_data.append_file import AppendFile
 from mm.market_data.tail import GZIP_FORMAT
 
 FLUSH_BYTES = 1 << 20
@@ -41,69 +41,6 @@ def replace_file(path: Path, data: bytes) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
-
-
-class AppendFile:
-    """A file that only grows, by whole writes.
-
-    Args:
-        path: The file; made, with its folder, where it is not there.
-        held: Closes the file when it closes.
-
-    Attributes:
-        size: Its bytes.
-
-    Raises:
-        BrokenFile: If the file is there in its other form (packed or unpacked), to which nothing can be appended.
-    """
-
-    def __init__(self, path: Path, held: ExitStack) -> None:
-        there = existing(path)
-        if there not in (None, path):
-            raise BrokenFile(
-                f"{there} is there already, and rows cannot be appended to it; bring it to the form {path.name} first"
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        held.callback(os.close, self._fd)
-        self.size = os.fstat(self._fd).st_size
-        self._torn = False
-        self._unsynced = True
-
-    def append(self, data: bytes) -> None:
-        """Write all of *data*; on OSError (no space, no quota) the file is cut back to what it was.
-
-        Where even that fails, the next `append` cuts it before it writes.
-        """
-        if self._torn:
-            self.cut(self.size)
-        self._torn = self._unsynced = True
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._fd, view) :]
-        except OSError:
-            with suppress(OSError):
-                self.cut(self.size)
-            raise
-        self._torn = False
-        self.size += len(data)
-
-    def cut(self, size: int) -> None:
-        """Take what stands behind *size* bytes away."""
-        self.size, self._torn = size, True
-        os.ftruncate(self._fd, size)
-        self._torn = False
-
-    def sync(self) -> None:
-        """Force what was written to the disk; where nothing was since the last time, it costs nothing."""
-        if self._unsynced:
-            self._unsynced = False
-            try:
-                os.fsync(self._fd)
-            except OSError:
-                self._unsynced = True
-                raise
 
 
 class _RowWriter:
@@ -135,6 +72,10 @@ class _RowWriter:
     def sync(self) -> None:
         """Force what was flushed to the disk; another thread may do so while rows are added."""
         self._file.sync()
+
+    def keep_room(self) -> None:
+        """Keep some space on the disk for rows to come."""
+        self._file.keep_room()
 
     def write(self) -> None:
         """Bring the rows to the file; then `forget` them, or `undo` that."""

@@ -6,9 +6,8 @@ that after a crash no row speaks of one that is not there.
 """
 
 import base64
-from collections.abc import Sequence
-from contextlib import ExitStack
-from itertools import chain
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -18,18 +17,17 @@ import msgspec
 from mm.errors import RunExists, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.market_data import layout
-from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, replace_file
+from mm.market_data.append_file import NO_SPACE
+from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, flush_together, replace_file
 from mm.market_data.day_lock import lock_day
+from mm.market_data.day_rows import US_STAMPS_FROM, DiffRow, Levels, level_cells, milliseconds
 from mm.market_data.earlier import recover
 from mm.market_data.layout import DayFolder
 from mm.market_data.ledger import Details, Ledger
 from mm.market_data.manifest import Contents, Manifest, unseal, write_manifest
 
-Levels = Sequence[Sequence[str]]
-"""Book levels, best first: pairs of price and quantity, the exchange's own text."""
-
-US_STAMPS_FROM = 10**14
-"""Exchange stamps from here on are µs, below it ms (both bounds lie between the years 1973 and 5138)."""
+MOST_WAITING_BYTES = 32 << 20
+"""Most rows in memory for which there is no space on the disk."""
 
 
 class Stamp(NamedTuple):
@@ -57,20 +55,6 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     first_id: int
     last_id: int
     source: str = "ws"
-
-
-class _Diff(msgspec.Struct, frozen=True, gc=False):
-    """A line of the diffs file."""
-
-    recv_ms: int
-    recv_us: int
-    recv_seq: int
-    run_id: str
-    E: int
-    U: int
-    u: int
-    b: Levels
-    a: Levels
 
 
 class Block(NamedTuple):
@@ -120,7 +104,7 @@ class DayWriter:
         self.run_id = _plain_run_id(run_id)
         self._top_n = top_n
         self._quarantine: NdjsonWriter | None = None
-        self._closed = False
+        self._closed = self._patient = False
         with ExitStack() as held:
             lock_day(folder, held)
             self.earlier = recover(folder)
@@ -128,11 +112,11 @@ class DayWriter:
                 raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
             unseal(folder)
             # The frames come first: theirs is the header that may not fit, and then nothing else is made.
-            self._frames = CsvWriter(folder.frames, layout.frame_columns(top_n), held, self.flush)
+            self._frames = CsvWriter(folder.frames, layout.frame_columns(top_n), held, self._flush_full)
             self._events = CsvWriter(folder.events, layout.EVENT_COLUMNS, held)
-            self._gaps = CsvWriter(folder.gaps, layout.GAP_COLUMNS, held, self.flush) if write_gaps else None
-            self._diffs = NdjsonWriter(folder.diffs, held, self.flush) if write_diffs else None
-            self._trades = CsvWriter(folder.trades, layout.TRADE_COLUMNS, held, self.flush)
+            self._gaps = CsvWriter(folder.gaps, layout.GAP_COLUMNS, held, self._flush_full) if write_gaps else None
+            self._diffs = NdjsonWriter(folder.diffs, held, self._flush_full) if write_diffs else None
+            self._trades = CsvWriter(folder.trades, layout.TRADE_COLUMNS, held, self._flush_full)
             self._held = held.pop_all()
         add_gap = self._gaps.add if self._gaps else None
         self.ledger = Ledger(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
@@ -170,16 +154,15 @@ class DayWriter:
         seq = self.skip()
         self._note_unit(exch_time)
         if self._diffs:
-            row = _Diff(recv_us // 1000, recv_us, seq, self.run_id, exch_time, first_id, last_id, bids, asks)
+            row = DiffRow(recv_us // 1000, recv_us, seq, self.run_id, exch_time, first_id, last_id, bids, asks)
             self._diffs.add(row)
         return seq
 
     def frame(self, stamp: Stamp, epoch_id: int, bids: Levels, asks: Levels) -> None:
         """Write the top of the book after the diff of *stamp* was applied; levels best first, surplus ones are cut."""
         recv_us, seq, exch_time, last_id = stamp
-        levels = zip(self._padded(bids), self._padded(asks), strict=True)
-        cells = ",".join(chain.from_iterable(chain.from_iterable(levels)))
-        event_ms = _milliseconds(exch_time)
+        cells = level_cells(bids, asks, self._top_n)
+        event_ms = milliseconds(exch_time)
         self._frames.add(f"{event_ms},{recv_us // 1000},{seq},{self.run_id},{epoch_id},{cells},{recv_us},{last_id}\n")
 
     def trade(self, recv_us: int, trade: Trade) -> int:
@@ -193,7 +176,7 @@ class DayWriter:
         """Keep a message that could not be parsed, raw, and return its `recv_seq`."""
         seq = self.skip()
         if self._quarantine is None:
-            self._quarantine = NdjsonWriter(self.folder.quarantine, self._held, self.flush)
+            self._quarantine = NdjsonWriter(self.folder.quarantine, self._held, self._flush_full)
         text = base64.b64encode(raw).decode()
         row = dict(zip(layout.QUARANTINE_KEYS, (recv_us, seq, stream, reason, text), strict=True))
         self._quarantine.add(row)
@@ -217,10 +200,21 @@ class DayWriter:
         """Take the word of who wrote the whole of *path* for what it holds: `seal` need not read it to count."""
         self._known[path] = contents
 
+    def endure(self) -> None:
+        """Bear a disk that is full: rows wait in memory for `flush`, and the ledger gets room of its own to say so."""
+        self._patient = True
+        self._events.keep_room()
+
     def flush(self, *, sync: bool = False) -> None:
-        """Bring all rows to the disk's cache, or with *sync* to the disk; after an OSError it may be called again."""
-        for writer in self._writers():
-            writer.flush(sync=sync)
+        """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none.
+
+        After an OSError it may be called again.
+        """
+        ledger, *others = self._writers()
+        ledger.flush()
+        flush_together(others)
+        if sync:
+            self.sync()
 
     def sync(self) -> None:
         """Force what was flushed to the disk; another thread may do so while rows are added."""
@@ -233,12 +227,13 @@ class DayWriter:
         self._write_schema()
         return write_manifest(self.folder, (*self.earlier.runs, self.run_id), self._known)
 
-    def close(self) -> None:
-        """Flush, close the files and give the folder free; may be called twice."""
+    def close(self, *, flush: bool = True) -> None:
+        """Flush, unless what waits is to be dropped, close the files and give the folder free; may be called twice."""
         if not self._closed:
             self._closed = True
             with self._held:
-                self.flush()
+                if flush:
+                    self.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -255,13 +250,22 @@ class DayWriter:
 
     def _add_event(self, line: str) -> None:
         self._events.add(line)
-        self._events.flush()
+        with self._waiting():
+            self._events.flush()
 
-    def _padded(self, levels: Levels) -> Levels:
-        """Return exactly `top_n` levels; a missing one is empty."""
-        if len(levels) == self._top_n:
-            return levels
-        return [*levels[: self._top_n], *[("", "")] * (self._top_n - len(levels))]
+    def _flush_full(self) -> None:
+        with self._waiting():
+            self.flush()
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Leave rows for which there is no space to the next flush, as long as memory has room for them."""
+        try:
+            yield
+        except OSError as error:
+            waiting = sum(writer.waiting for writer in self._writers())
+            if not self._patient or error.errno not in NO_SPACE or waiting > MOST_WAITING_BYTES:
+                raise
 
     def _note_unit(self, stamp: int) -> None:
         self._units.add("us" if stamp >= US_STAMPS_FROM else "ms")
@@ -273,17 +277,12 @@ class DayWriter:
 
 def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
     """Return the line of a trade in the trades file."""
-    event_ms = "" if trade.event_time is None else _milliseconds(trade.event_time)
+    event_ms = "" if trade.event_time is None else milliseconds(trade.event_time)
     maker = "true" if trade.is_buyer_maker else "false"
     return (
-        f"{event_ms},{recv_us // 1000},{seq},{run_id},{trade.trade_id},{_milliseconds(trade.trade_time)},"
+        f"{event_ms},{recv_us // 1000},{seq},{run_id},{trade.trade_id},{milliseconds(trade.trade_time)},"
         f"{trade.price},{trade.qty},{maker},{recv_us},{trade.first_id},{trade.last_id},{trade.source}\n"
     )
-
-
-def _milliseconds(stamp: int) -> int:
-    """Return an exchange stamp (ms or µs) in whole ms, floored."""
-    return stamp // 1000 if stamp >= US_STAMPS_FROM else stamp
 
 
 def _plain_run_id(run_id: str) -> str:

@@ -10,10 +10,9 @@ from typing import Any
 
 import mm
 from mm.errors import Mismatch, RunExists, UsageError
+from mm.market_data.append_file import NO_SPACE
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.layout import DayFolder
-
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +65,7 @@ class Days:
         writer = self._writer(DayFolder(self.data_root, self.symbol, day), instrument)
         try:
             self._check_stream(writer)
+            writer.endure()
             self._begin(writer, at_us)
         except BaseException:
             writer.close()

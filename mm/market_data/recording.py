@@ -7,7 +7,6 @@ The loop writes and never waits for the disk: what is written is forced to it, a
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,8 @@ from mm.clock import US_PER_S, iso, next_day, now_us
 from mm.errors import UsageError
 from mm.market_data.backoff import Backoff
 from mm.market_data.day_report import DayReport
-from mm.market_data.day_writer import DayWriter
-from mm.market_data.days import NO_SPACE, Days
+from mm.market_data.days import Days
+from mm.market_data.disk import Disk, is_of_disk
 from mm.market_data.live_session import LiveSession
 from mm.market_data.log import Log
 from mm.market_data.messages import DepthUpdate, ServerShutdown
@@ -68,8 +67,7 @@ class Recording:
         self._newest: dict[int, int] = {}
         self._desk = RestDesk(parts.days.symbol, parts.rest, parts.snapshots, parts.info_backoff, log, clock)
         self._desk.settled = parts.stream.settled
-        self._disk = ThreadPoolExecutor(1, "disk")
-        self._sealing: list[asyncio.Future[None]] = []
+        self._disk = Disk(parts.days, self._tell_space)
         self._over = asyncio.Event()
         self._reason, self.trouble = "", ""
         self._window: Window
@@ -99,7 +97,7 @@ class Recording:
                 await self._record(window)
         finally:
             await self._parts.rest.close()
-            self._disk.shutdown()
+            self._disk.close()
 
     async def _unless_over(self, work: Coroutine[Any, Any, Window]) -> Window | None:
         """Return what *work* returns, or None where the recording was stopped before."""
@@ -132,7 +130,7 @@ class Recording:
         session = LiveSession(writer, at_us, days.top_n, snapshot_limit=limit, trade_stream=days.trade_stream)
         self._enter(window, session)
         reader = asyncio.create_task(self._read())
-        watches = (self._flush(), self._look(), self._watch_depth(), self._watch_end())
+        watches = (self._disk.flush(lambda: self._session.writer), self._look(), self._watch_depth(), self._watch_end())
         work = (self._over.wait(), *self._desk.work(), *watches)
         others = [asyncio.create_task(one) for one in work]
         await asyncio.wait({reader, *others}, return_when=asyncio.FIRST_COMPLETED)
@@ -146,20 +144,31 @@ class Recording:
         await self._end(next((end for end in ends if isinstance(end, Exception)), None))
 
     async def _end(self, error: Exception | None) -> None:
-        """Write the last events, seal, and raise what ended the recording, if it was a failure."""
+        """Write the last events, seal, and raise what ended the recording, if it was a failure.
+
+        Where rows are lost because the disk took them no more, the run has crashed: it is neither ended nor sealed.
+        """
         at_us, session = self._clock(), self._session
-        reason = type(error).__name__ if error else self._reason
-        with suppress(OSError):  # the disk that is full may take no more; sealing says so again
-            if isinstance(error, OSError) and error.errno in NO_SPACE:
-                session.event(at_us, "disk_full", {"errno": error.errno})
-                reason = "disk_full"
-            session.finish(at_us, reason, window_over=reason == "window_end")
-        self._seal(session.writer)
-        sealed = await asyncio.gather(*self._sealing, return_exceptions=True)
+        error, whole = self._disk.last_flush(session.writer, error)
+        reason = "disk_full" if is_of_disk(error) else type(error).__name__ if error else self._reason
+        if whole:
+            with suppress(OSError):  # sealing says so again
+                session.finish(at_us, reason, window_over=reason == "window_end")
+        self._disk.seal(session.writer, whole=whole)
+        failures = await self._disk.sealed()
         self._log.info("recording_ended", reason=reason, path=session.report.path)
-        for failure in (error, *sealed):
+        for failure in (error, *failures):
             if failure:
                 raise failure
+
+    def _tell_space(self, error: OSError | None) -> None:
+        """Tell that there is no space, or that there is some again."""
+        if error is None:
+            self._log.info("disk_has_space")
+            return
+        self._log.warning("disk_full", errno=error.errno, reason=error.strerror)
+        with suppress(OSError):
+            self._session.event(self._clock(), "disk_full", {"errno": error.errno})
 
     def _enter(self, window: Window, session: LiveSession) -> None:
         self._window, self._session, self._desk.session = window, session, session
@@ -170,25 +179,13 @@ class Recording:
         """Go on in the day of *at_us*, and seal the one that is over."""
         session, window = self._session, self._parts.window.at(at_us)
         writer = self._parts.days.open(window.day, at_us, session.instrument)
-        self._seal(session.roll(writer, at_us, carry=window.day == next_day(self._window.day)))
+        self._disk.seal(session.roll(writer, at_us, carry=window.day == next_day(self._window.day)))
         self._enter(window, session)
         self._desk.status_wanted.set()
-
-    def _seal(self, writer: DayWriter) -> None:
-        self._sealing.append(asyncio.get_running_loop().run_in_executor(self._disk, _seal, writer))
 
     async def _read(self) -> None:
         await asyncio.sleep(random.uniform(0, self._parts.start_jitter_s))
         await self._parts.stream.run(self)
-
-    async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(self._parts.days.flush_interval_s)
-            self._parts.days.check_space()
-            writer = self._session.writer
-            writer.flush()
-            await loop.run_in_executor(self._disk, writer.sync)
 
     async def _look(self) -> None:
         """Let through what has waited long enough for another connection; ask for a deeper book where one is needed."""
@@ -271,10 +268,3 @@ class Recording:
         if reason != self.trouble:
             self.trouble = reason
             self._log.warning("ws_unreachable", reason=reason)
-
-
-def _seal(writer: DayWriter) -> None:
-    try:
-        writer.seal()
-    finally:
-        writer.close()

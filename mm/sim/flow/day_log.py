@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 from mm.clock import US_PER_MS
 from mm.instrument import Instrument
-from mm.market_data.buffered_writer import FLUSH_BYTES, AppendFile
+from mm.market_data.append_file import AppendFile
+from mm.market_data.buffered_writer import FLUSH_BYTES
 from mm.market_data.day_writer import Block, DayWriter
 from mm.market_data.manifest import Contents
 from mm.market_data.tail import GZIP_FORMAT

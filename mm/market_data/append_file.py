@@ -1,0 +1,107 @@
+"""A file that only grows, by whole writes or not at all, and that may keep room on the disk for what is to come."""
+
+import ctypes
+import errno
+import os
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from mm.errors import BrokenFile
+from mm.market_data.layout import existing
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, a quota or a limit that is used up: there may be space again."""
+
+ROOM_BYTES = 1 << 16
+_KEEP_SIZE = 1
+
+
+class AppendFile:
+    """A file that only grows, by whole writes.
+
+    Args:
+        path: The file; made, with its folder, where it is not there.
+        held: Closes the file when it closes.
+
+    Attributes:
+        size: Its bytes.
+
+    Raises:
+        BrokenFile: If the file is there in its other form (packed or unpacked), to which nothing can be appended.
+    """
+
+    def __init__(self, path: Path, held: ExitStack) -> None:
+        there = existing(path)
+        if there not in (None, path):
+            raise BrokenFile(
+                f"{there} is there already, and rows cannot be appended to it; bring it to the form {path.name} first"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        held.callback(os.close, self._fd)
+        self.size = os.fstat(self._fd).st_size
+        self._torn = False
+        self._unsynced = True
+        self._safe_bytes: int | None = None
+        held.callback(self._give_back)
+
+    def keep_room(self) -> None:
+        """Keep some space on the disk for what is appended from now on, as far as the file system can do that."""
+        self._safe_bytes = _keep_room(self._fd, self.size)
+
+    def append(self, data: bytes) -> None:
+        """Write all of *data*; on OSError (no space, no quota) the file is cut back to what it was.
+
+        Where even that fails, the next `append` cuts it before it writes.
+        """
+        if self._torn:
+            self.cut(self.size)
+        self._torn = self._unsynced = True
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            with suppress(OSError):
+                self.cut(self.size)
+            raise
+        self._torn = False
+        self.size += len(data)
+        if self._safe_bytes is not None and self.size > self._safe_bytes - ROOM_BYTES // 2:
+            self.keep_room()
+
+    def cut(self, size: int) -> None:
+        """Take what stands behind *size* bytes away."""
+        self.size, self._torn = size, True
+        os.ftruncate(self._fd, size)
+        self._torn = False
+
+    def _give_back(self) -> None:
+        """Keep no more space than the file has bytes."""
+        if self._safe_bytes is not None:
+            with suppress(OSError):
+                os.ftruncate(self._fd, self.size)
+
+    def sync(self) -> None:
+        """Force what was written to the disk; where nothing was since the last time, it costs nothing."""
+        if self._unsynced:
+            self._unsynced = False
+            try:
+                os.fsync(self._fd)
+            except OSError:
+                self._unsynced = True
+                raise
+
+
+def _keep_room(fd: int, size: int) -> int:
+    """Keep `ROOM_BYTES` behind the *size* bytes of a file, and return up to where it can grow now for certain.
+
+    Where there is no space, or the file system cannot keep any, that is *size*. Python has no call that allocates
+    blocks behind the end of a file and leaves its size as it is, Linux has one.
+    """
+    if sys.platform != "linux":
+        return size
+    allocate = ctypes.CDLL(None).fallocate
+    allocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return size if allocate(fd, _KEEP_SIZE, size, ROOM_BYTES) else size + ROOM_BYTES

@@ -1,0 +1,44 @@
+"""Rows of a day's files as text, and what they have in common."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import msgspec
+
+Levels = Sequence[Sequence[str]]
+"""Book levels, best first: pairs of price and quantity, the exchange's own text."""
+
+US_STAMPS_FROM = 10**14
+"""Exchange stamps from here on are µs, below it ms (both bounds lie between the years 1973 and 5138)."""
+
+
+class DiffRow(msgspec.Struct, frozen=True, gc=False):
+    """A line of the diffs file."""
+
+    recv_ms: int
+    recv_us: int
+    recv_seq: int
+    run_id: str
+    E: int
+    U: int
+    u: int
+    b: Levels
+    a: Levels
+
+
+def level_cells(bids: Levels, asks: Levels, top_n: int) -> str:
+    """Return the cells of the best *top_n* levels, bid and ask by turns; a missing level is empty."""
+    levels = zip(_padded(bids, top_n), _padded(asks, top_n), strict=True)
+    return ",".join(chain.from_iterable(chain.from_iterable(levels)))
+
+
+def milliseconds(stamp: int) -> int:
+    """Return an exchange stamp (ms or µs) in whole ms, floored."""
+    return stamp // 1000 if stamp >= US_STAMPS_FROM else stamp
+
+
+def _padded(levels: Levels, top_n: int) -> Levels:
+    """Return exactly *top_n* levels."""
+    if len(levels) == top_n:
+        return levels
+    return [*levels[:top_n], *[("", "")] * (top_n - len(levels))]

@@ -1,0 +1,191 @@
+"""A disk that is full, broken or slow: what the recording does with its rows meanwhile."""
+
+import asyncio
+import errno
+import os
+from dataclasses import replace
+
+import pytest
+from captured import events, rows
+
+from mm.market_data import day_writer, disk
+from mm.market_data.day_writer import DayWriter, Trade
+from mm.market_data.days import Days
+from mm.market_data.disk import Disk, is_of_disk
+from mm.market_data.layout import DayFolder
+
+NOW_US = 1_767_600_000_000_000
+FULL = OSError(errno.ENOSPC, "No space left on device")
+BROKEN = OSError(errno.EIO, "Input/output error")
+
+
+@pytest.fixture
+def days(tmp_path):
+    return Days(
+        data_root=tmp_path,
+        symbol="SIMUSDT",
+        run_id="a",
+        own_id=False,
+        top_n=1,
+        trade_stream="trade",
+        flush_interval_s=0.001,
+        write_diffs=True,
+        write_gaps=True,
+        min_free_mb=0,
+        knobs={},
+    )
+
+
+class Space:
+    """A disk on which the write of a file fails as long as it is told to."""
+
+    def __init__(self, monkeypatch, *, but="events"):
+        self.error = None
+        self.write, self._but = os.write, but
+        monkeypatch.setattr(os, "write", self)
+
+    def __call__(self, fd, data):
+        if self.error and self._but not in os.readlink(f"/proc/self/fd/{fd}"):
+            raise self.error
+        return self.write(fd, data)
+
+
+@pytest.fixture
+def space(monkeypatch):
+    return Space(monkeypatch)
+
+
+def trade(number):
+    at_ms = NOW_US // 1000
+    return Trade(at_ms, number, at_ms, "0.5", "1", False, number, number)
+
+
+def fill(writer, numbers):
+    for number in numbers:
+        writer.trade(NOW_US, trade(number))
+
+
+def read(path):
+    return [row["trade_id"] for row in rows(path)]
+
+
+def test_a_full_disk_is_borne_until_there_is_space(days, space):
+    """The rows of that time are all there, it is told once when it begins and once when it ends."""
+    told = []
+    writer = days.open("20260105", NOW_US)
+    keeper = Disk(days, told.append)
+
+    async def run():
+        flushing = asyncio.create_task(keeper.flush(lambda: writer))
+        space.error = FULL
+        for number in (1, 2):
+            writer.trade(NOW_US, trade(number))
+            while len(told) < 1:
+                await asyncio.sleep(0.001)
+        assert read(writer.folder.trades) == []
+        space.error = None
+        while len(told) < 2:
+            await asyncio.sleep(0.001)
+        flushing.cancel()
+
+    asyncio.run(run())
+    keeper.close()
+    assert told == [FULL, None]
+    assert read(writer.folder.trades) == ["1", "2"]
+    writer.close()
+
+
+@pytest.mark.parametrize(("error", "failures"), [(FULL, disk.MOST_FAILURES), (BROKEN, 0)], ids=["full", "broken"])
+def test_it_is_not_borne_for_ever(days, space, error, failures):
+    """A broken disk not at all: what it has lost it does not say."""
+    told, tries = [], []
+    writer = days.open("20260105", NOW_US)
+    keeper = Disk(days, told.append)
+    space.error = error
+
+    def current():
+        tries.append(writer)
+        writer.trade(NOW_US, trade(len(tries)))
+        return writer
+
+    with pytest.raises(OSError, match=error.strerror):
+        asyncio.run(keeper.flush(current))
+    keeper.close()
+    assert (len(tries), len(told)) == (failures + 1, bool(failures))
+    writer.close(flush=False)
+
+
+def test_rows_for_which_there_is_no_space_are_dropped_at_the_end(days, space):
+    """No torn row, no seal, nobody says that the run ended in order; the next run goes on behind it."""
+    told = []
+    writer = days.open("20260105", NOW_US)
+    writer.trade(NOW_US, trade(1))
+    writer.flush()
+    space.error = FULL
+    writer.trade(NOW_US, trade(2))
+    keeper = Disk(days, told.append)
+
+    async def end():
+        error, whole = keeper.last_flush(writer, None)
+        keeper.seal(writer, whole=whole)
+        return error, whole, await keeper.sealed()
+
+    assert asyncio.run(end()) == (FULL, False, [])
+    keeper.close()
+    assert told == [FULL]
+    space.error = None
+    assert read(writer.folder.trades) == ["1"]
+    assert not writer.folder.manifest.exists()
+    with replace(days, run_id="b").open("20260105", NOW_US) as again:
+        assert again.earlier.last_trade_id == 1
+    assert events(writer.folder, "crash_recovered") == [{"previous_run_id": "a"}]
+
+
+def test_a_failure_that_the_flush_survives_is_told_and_seals(days):
+    """The guard of the free space ends a recording while there is room to write everything."""
+    told = []
+    writer = days.open("20260105", NOW_US)
+    keeper = Disk(days, told.append)
+    assert keeper.last_flush(writer, FULL) == (FULL, True)
+    assert keeper.last_flush(writer, ValueError("odd"))[1]
+    keeper.close()
+    assert told == [FULL]
+    writer.close()
+    assert not is_of_disk(ConnectionResetError(errno.ECONNRESET, "reset"))
+
+
+def test_the_ledger_is_written_in_the_room_that_it_keeps(days, monkeypatch):
+    """That there is no space stands in it, and memory is held no longer for it; rows of all else wait."""
+    writer = days.open("20260105", NOW_US)
+    before = os.stat(writer.folder.events)
+    if before.st_blocks < 2**16 // 512:
+        pytest.skip("this file system keeps no room behind the end of a file")
+    Space(monkeypatch).error = FULL
+    writer.event(NOW_US, "disk_full", 0, {"errno": 28})
+    after = os.stat(writer.folder.events)
+    assert events(writer.folder, "disk_full") == [{"errno": 28}]
+    assert before.st_blocks == after.st_blocks >= 2**16 // 512
+    writer.close()
+    assert os.stat(writer.folder.events).st_blocks < 2**16 // 512
+
+
+def test_memory_has_an_end(days, space, monkeypatch):
+    """Rows that come faster than a full disk is cleared end the recording before they end the machine."""
+    monkeypatch.setattr(day_writer, "MOST_WAITING_BYTES", 5_000)
+    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 1_000)
+    writer = days.open("20260105", NOW_US)
+    space.error = FULL
+    fill(writer, range(1, 60))
+    with pytest.raises(OSError, match="No space"):
+        fill(writer, range(60, 100))
+    writer.close(flush=False)
+
+
+def test_a_writer_that_was_not_told_to_bear_it_fails_at_once(tmp_path, space, monkeypatch):
+    """An import has nobody who would flush it later."""
+    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 100)
+    writer = DayWriter(DayFolder(tmp_path, "SIMUSDT", "20260105"), "a")
+    space.error = FULL
+    with pytest.raises(OSError, match="No space"):
+        fill(writer, (1, 2, 3))
+    writer.close(flush=False)

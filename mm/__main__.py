@@ -8,6 +8,7 @@ from mm.cli import Commands, Program
 _DATA: Commands = {
     "import": ("Turn raw captured streams into day folders.", "mm.runner_data:import_command"),
     "check": ("Validate a day folder.", "mm.runner_data:check_command"),
+    "repair": ("Mend a damaged day folder from its raw messages.", "mm.runner_data:repair_command"),
     "coverage": ("Tell what day folders cover, and what a backtest leaves out.", "mm.runner_data:coverage_command"),
 }
 _RUNS: Commands = {
@@ -19,6 +20,10 @@ _SIM: Commands = {
     "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
     "serve": ("Serve a simulated exchange over REST and WebSocket.", "mm.sim.wire.serve:main"),
 }
+_FILLS: Commands = {
+    "score": ("Hold the fill models against a day of which every order is known.", "mm.runner_fills:score"),
+    "fit": ("Estimate the exponent of queue_prob_power from a recorded day.", "mm.runner_fills:fit"),
+}
 COMMANDS: Commands = {
     "record": ("Record one symbol until the window closes.", "mm.market_data.recorder:main"),
     "data": ("Import and check recorded days.", _DATA),
@@ -27,6 +32,7 @@ COMMANDS: Commands = {
     "schedule": ("Fit A and k in rolling windows.", "mm.runner_calibrate_schedule:main"),
     "backtest": ("Play recorded days against a quote model and a fill model.", "mm.runner_backtest:main"),
     "walkforward": ("Schedule, then one continuous backtest with it.", "mm.runner_walkforward:main"),
+    "fills": ("Which fill model is right, and the exponent of its queue.", _FILLS),
     "report": ("Draw the report of a run.", "mm.runner_report:main"),
     "runs": ("Look at run folders.", _RUNS),
     "sim": ("Make markets to practise on.", _SIM),

@@ -1,4 +1,4 @@
-"""``mm data``: raw captured streams to day folders, and the check of a day folder."""
+"""``mm data``: raw captured streams to day folders, and what is done with a day folder: check, repair, coverage."""
 
 import hashlib
 from collections.abc import Callable
@@ -85,7 +85,32 @@ def check_command(console: Console, folder: Path) -> None:
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
     console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {report.gaps} gaps in the ledger")
     if not report.ok:
-        raise DataError(f"{folder}: {len(report.defects)} defects; record or import the day again")
+        raise DataError(f"{folder}: {len(report.defects)} defects; `mm data repair` mends what can be mended")
+
+
+@command(Name, arguments=[click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")])
+def repair_command(console: Console, name: Name, folder: Path) -> None:
+    """Mend a damaged day folder from its raw messages; a sound one is left as it is."""
+    import msgspec
+
+    from mm.clock import now_us, run_stamp
+    from mm.market_data.layout import DayFolder
+    from mm.market_data.repair import repair_day
+
+    at_us = now_us()
+    repaired = repair_day(DayFolder.at(folder), name.run_id or f"repair_{run_stamp(at_us)}", at_us)
+    console.answer({**msgspec.to_builtins(repaired), "path": str(folder)})
+    for line in repaired.mended:
+        console.say(line)
+    after = repaired.after
+    state = "mended" if repaired.changed else "sound, nothing was changed" if after.ok else "nothing could be mended"
+    console.say(f"{folder}: {state}; {after.covered_s:.1f} s covered, {after.gaps} gaps in the ledger")
+    if not after.ok:
+        first = after.defects[0]
+        raise DataError(
+            f"{folder}: {len(after.defects)} defects are left, first {first.file}: {first.kind}: {first.message}; "
+            f"`mm data check` names them all"
+        )
 
 
 @command(arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, required=True, metavar="DAY_FOLDER...")])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mm.runner_data import _steps, check_command, import_command
+from mm.runner_data import _steps, check_command, import_command, repair_command
 
 START_US = 1_767_600_000_000_000  # 2026-01-05 09:00 in Berlin
 DAY = Path("data/SIMUSDT/20260105")
@@ -110,3 +110,27 @@ def test_a_day_that_is_not_there_ends_with_3():
     """The message names the folder."""
     result = call(check_command, "data/SIMUSDT/20260106")
     assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+
+
+def test_a_repair_tells_what_it_did_and_leaves_a_sound_day():
+    """The same command says of a sound day that it is one."""
+    call(import_command, "capture.gz", "--symbol", "SIMUSDT")
+    frames = next(DAY.glob("orderbook*"))
+    whole = frames.read_bytes()
+    frames.unlink()
+    mended = call(repair_command, str(DAY))
+    assert mended.exit_code == 0, mended.output
+    assert "written again" in mended.stdout
+    assert frames.read_bytes() == whole
+    answer = json.loads(call(repair_command, str(DAY), "--json").stdout)
+    assert (answer["changed"], answer["after"]["ok"]) == (False, True)
+
+
+def test_a_repair_that_leaves_defects_ends_with_3():
+    """A script must not take a damaged day for a mended one."""
+    call(import_command, "capture.gz", "--symbol", "SIMUSDT")
+    events = next(DAY.glob("events*"))
+    events.write_text(events.read_text().replace("window_start", "window_stort", 1))
+    result = call(repair_command, str(DAY))
+    assert result.exit_code == 3
+    assert "defects are left" in result.stderr

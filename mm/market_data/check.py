@@ -67,7 +67,7 @@ class _DayCheck:
         if gaps:
             check_gap_rows(self._view, findings, self._order(gaps))
         check_snapshot_files(folder, self._view, findings)
-        grid = Grid(self._tick_e8())
+        grid = Grid(tick_of(folder, findings))
         covered_us = self._check_books(grid)
         trades = self._there(folder.trades)
         if trades:
@@ -142,21 +142,6 @@ class _DayCheck:
         if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
             self._findings.add(path, None, "schema", f"schema_version is {version!r}; known are 1 to {SCHEMA_VERSION}")
 
-    def _tick_e8(self) -> int | None:
-        """Return the price step of the day, or None where the day does not say it."""
-        path = self._folder.instrument
-        if not path.is_file():
-            return None
-        try:
-            instrument: Instrument = from_exchange_info(msgspec.json.decode(path.read_bytes()), path.name)
-        except (BrokenFile, ValueError, msgspec.MsgspecError) as error:
-            self._findings.add(path, None, "instrument", str(error))
-            return None
-        if instrument.symbol != self._folder.symbol:
-            message = f"it is of {instrument.symbol}, the folder of {self._folder.symbol}"
-            self._findings.add(path, None, "instrument", message)
-        return instrument.tick_e8
-
     def _check_manifest(self) -> bool:
         """Hold a sealed manifest against the disk; tell whether there is one."""
         folder, path = self._folder, self._folder.manifest
@@ -184,6 +169,21 @@ class _DayCheck:
                 self._findings.add(found, None, "manifest", trouble)
         for path in files.values():
             self._findings.add(path, None, "manifest", "the sealed manifest does not name this file")
+
+
+def tick_of(folder: DayFolder, findings: Findings) -> int | None:
+    """Return the price step of the day, or None where the day does not say it."""
+    path = folder.instrument
+    if not path.is_file():
+        return None
+    try:
+        instrument: Instrument = from_exchange_info(msgspec.json.decode(path.read_bytes()), path.name)
+    except (BrokenFile, ValueError, msgspec.MsgspecError) as error:
+        findings.add(path, None, "instrument", str(error))
+        return None
+    if instrument.symbol != folder.symbol:
+        findings.add(path, None, "instrument", f"it is of {instrument.symbol}, the folder of {folder.symbol}")
+    return instrument.tick_e8
 
 
 def _differences(folder: DayFolder, path: Path, entry: FileEntry) -> Iterator[str]:

@@ -71,6 +71,7 @@ class Replay:
         coverage: The time in which the book was valid.
         undeclared: Update ids that are missing and the ledger does not tell of: first, last, and the arrivals (µs)
             before and behind them.
+        seen_id: The last update id that a diff or a snapshot has brought; None before the first.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Replay:
         self._run = ""
         self._epoch = 0
         self._loaded_seq = 0
-        self._seen_id: int | None = None
+        self.seen_id: int | None = None
 
     def play(self, diffs: Iterator[_Numbered], path: Path) -> None:
         """Check the whole day; *path* is the file of the *diffs*."""
@@ -141,8 +142,8 @@ class Replay:
             return
         if not self._on_grid(self._view.path, event.row, levels):
             return
-        known = self._seen_id
-        self._seen_id = last_id if known is None or bridge.verdict is Verdict.RESET else max(known, last_id)
+        known = self.seen_id
+        self.seen_id = last_id if known is None or bridge.verdict is Verdict.RESET else max(known, last_id)
         self._book = LocalOrderBook.of(*levels, key=self._grid.price)
         self._epoch, self._loaded_seq = event.epoch_id, event.at.seq
         if self._crossed(event.at.seq, self._view.path, event.row):
@@ -189,16 +190,16 @@ class Replay:
 
     def _check_ids(self, row: int, diff: DiffRow) -> None:
         """Check that ids that neither a diff nor a snapshot brought are declared missing."""
-        known = self._seen_id
+        known = self.seen_id
         if known is None or went_back(known, diff.u):
-            self._seen_id = diff.u
+            self.seen_id = diff.u
             return
         first, last = known + 1, diff.U - 1
         if first <= last and not self._holes.cover(first, last):
             message = f"update ids {first} to {last} are missing before this row, and the ledger has no gap for them"
             self._findings.add(self._diffs, row, "hole", message)
             self.undeclared.append((first, last, self._seen_us, diff.recv_us))
-        self._seen_id = max(known, diff.u)
+        self.seen_id = max(known, diff.u)
 
     def _void(self) -> None:
         if self._engine.synced:

@@ -67,6 +67,11 @@ class LedgerView:
         found = (event.details for event in self.events if event.kind == kind)
         return Holes((gap["from_id"], gap["to_id"]) for gap in found if is_hole(gap))
 
+    def knob(self, name: str, default: Any) -> Any:
+        """Return what the last run that had the knob *name* recorded with; *default* where none says it."""
+        starts = (event.details.get("knobs") for event in reversed(self.events) if event.kind == "run_start")
+        return next((knobs[name] for knobs in starts if isinstance(knobs, dict) and name in knobs), default)
+
     def _runs_with(self, kind: str) -> frozenset[str]:
         return frozenset(event.at.run_id for event in self.events if event.kind == kind)
 

@@ -84,9 +84,13 @@ class Ledger:
         """Write one event and its row in the gaps file, and return the event's id."""
         event_id = self.event(recv_us, recv_seq, kind, epoch_id, details)
         if self._add_gap:
-            text = _quoted(details)
-            self._add_gap(f"{recv_us // 1000},{recv_seq},{self._run_id},{epoch_id},{kind},{text},{recv_us}\n")
+            self._add_gap(f"{gap_row(recv_us, recv_seq, self._run_id, kind, epoch_id, details)}\n")
         return event_id
+
+
+def gap_row(recv_us: int, recv_seq: int, run_id: str, kind: str, epoch_id: int, details: Details) -> str:
+    """Return the row of the gaps file that repeats an event."""
+    return f"{recv_us // 1000},{recv_seq},{run_id},{epoch_id},{kind},{_quoted(details)},{recv_us}"
 
 
 def check_details(kind: str, details: Details) -> None:

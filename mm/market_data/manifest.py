@@ -77,7 +77,7 @@ def unseal(folder: DayFolder) -> None:
 def day_files(folder: DayFolder) -> list[Path]:
     """Return the files that a manifest must name, in the order of their relative paths."""
     found = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.manifest)
-    return sorted((path for path in found if not _is_passing(path.name)), key=folder.relative)
+    return sorted((path for path in found if not is_passing(path.name)), key=folder.relative)
 
 
 def file_entry(folder: DayFolder, path: Path, known: Contents | None = None) -> FileEntry:
@@ -126,7 +126,7 @@ def _cells(line: bytes) -> list[str]:
     return next(csv.reader([line.decode()]))
 
 
-def _is_passing(name: str) -> bool:
+def is_passing(name: str) -> bool:
     """Tell whether a file is none of the day's data: a lock, a health file, a temporary name."""
     return name.endswith((".lock", ".tmp")) or (name.startswith("health") and name.endswith(".json"))
 

@@ -1,0 +1,236 @@
+"""What a repair does to the copy of a day, step by step: files, quarantine, frames, ledger."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mm.errors import BrokenFile
+from mm.market_data.check import Report, tick_of
+from mm.market_data.check_ledger import LedgerView, read_events
+from mm.market_data.check_rows import Findings, RowOrder
+from mm.market_data.check_trades import check_trades
+from mm.market_data.grid import Grid
+from mm.market_data.layout import DayFolder, existing
+from mm.market_data.ledger import gap_row
+from mm.market_data.manifest import FileEntry, read_manifest
+from mm.market_data.mend_frames import write_frames
+from mm.market_data.mend_ledger import Damage, Hole, write_ledger
+from mm.market_data.orphans import tend_orphans
+from mm.market_data.repair_files import Dropped, head_of, lines_of_file, number_after, seq_of, sound_row, write_lines
+from mm.market_data.reread import Reread, Rereader
+from mm.market_data.salvage import Salvage
+
+_TRADE_ID_COLUMN = 4
+
+
+class Mending:
+    """Mend the copy of one day.
+
+    Args:
+        folder: The copy; nobody else knows of it.
+        run_id: Names the repair in the ledger.
+        at_us: Now.
+        before: The check before it.
+    """
+
+    def __init__(self, folder: DayFolder, run_id: str, at_us: int, before: Report) -> None:
+        self._folder = folder
+        self._run_id = run_id
+        self._at_us = at_us
+        self._sealed = before.sealed
+        self._altered = {defect.file for defect in before.defects if defect.kind == "manifest"}
+        self._done: list[str] = []
+        self._written: set[Path] = {folder.events, folder.manifest, folder.schema}
+        self._damage = Damage(Dropped(folder.root / "dropped"))
+
+    def mend(self) -> list[str]:
+        """Return what was done, in words; nothing, where there was nothing to do."""
+        folder = self._folder
+        entries = self._entries()
+        for path in folder.streams():
+            self._salvage(path)
+            self._note_shorter(path, entries)
+        self._write_gaps()
+        for name, adopted in tend_orphans(folder):
+            self._done.append(f"{name}: an orphan, {'adopted' if adopted else 'removed'}")
+        self._take_from_quarantine()
+        view, findings = self._view()
+        if existing(folder.diffs):
+            self._frames(view, findings, entries)
+        if existing(folder.trades):
+            self._trades(view, findings, entries)
+        if self._done or not self._sealed:
+            self._damage.altered = sorted(self._altered - {folder.relative(path) for path in self._written})
+            self._done += write_ledger(folder, self._run_id, self._at_us, self._damage)
+        return self._done
+
+    def _entries(self) -> dict[str, FileEntry]:
+        """Return what the manifest knows of each file; what cannot be read is removed, to be made anew."""
+        folder = self._folder
+        if folder.schema.is_file():
+            try:
+                msgspec.json.decode(folder.schema.read_bytes(), type=dict[str, Any])
+            except (ValueError, msgspec.MsgspecError):
+                folder.schema.unlink()
+                self._done.append(f"{folder.schema.name}: written anew")
+        try:
+            manifest = read_manifest(folder)
+        except BrokenFile:
+            folder.manifest.unlink()
+            return {}
+        return {entry.path: entry for entry in manifest.files} if manifest and manifest.sealed else {}
+
+    def _view(self) -> tuple[LedgerView, Findings]:
+        findings, path = Findings(self._folder), existing(self._folder.events)
+        return LedgerView(self._folder.events, tuple(read_events(path, findings)) if path else ()), findings
+
+    def _order(self, path: Path, view: LedgerView) -> RowOrder:
+        return RowOrder(path, Findings(self._folder), self._folder.day, view.runs, view.stepping)
+
+    def _salvage(self, path: Path) -> None:
+        """Write a damaged file anew, with its whole rows."""
+        found = existing(path)
+        if found is None:
+            return
+        salvage, is_table = Salvage(found), path.suffix == ".csv"
+        first = next(iter(salvage), b"") if is_table else b""
+        head = head_of(self._folder, path, first)
+        sound = sound_row(self._folder, path, head.count(b",") + 1)
+        skipped = 1 if is_table and first == head else 0
+        bad = sum(not sound(line) for line in islice(salvage, skipped, None))
+        lost = salvage.lost_bytes
+        if not lost and not bad and first == head and (found == path or self._sealed):
+            return  # a packed file of a day that nobody sealed is brought to the form that rows can be appended to
+
+        def kept() -> Iterator[bytes]:
+            yield from [head] if is_table else []
+            for line in islice(salvage, skipped, None):
+                if sound(line):
+                    yield line
+                else:
+                    self._damage.dropped.add(f"no row of {path.name}", line)
+
+        write_lines(path, kept())
+        self._written.add(path)
+        name = self._folder.relative(path)
+        if lost:
+            self._damage.lost[path] = lost, salvage.lost_within
+            self._done.append(f"{name}: {lost:,} damaged bytes taken out")
+        if bad:
+            self._done.append(f"{name}: {bad:,} rows that cannot be read are in quarantine")
+
+    def _note_shorter(self, path: Path, entries: dict[str, FileEntry]) -> None:
+        """Note a file that has lost rows and shows it only by being shorter than it was when it was sealed."""
+        entry, name = entries.get(self._folder.relative(path)), self._folder.relative(path)
+        size = path.stat().st_size if path.is_file() else 0
+        if entry and path not in self._written and path != self._folder.frames and size < entry.bytes:
+            self._damage.lost[path] = entry.bytes - size, False
+            self._written.add(path)
+            self._done.append(f"{name}: {entry.bytes - size:,} bytes are gone")
+
+    def _write_gaps(self) -> None:
+        """Write the gaps file from the ledger, which it repeats, where it lacks a row."""
+        folder, view = self._folder, self._view()[0]
+        lines = list(lines_of_file(folder.gaps))
+        if existing(folder.gaps) is None:
+            return
+        there = {line.split(b",", 2)[1]: line for line in lines[1:]}
+        every = (event for event in view.events if event.kind in ("gap", "trade_gap"))
+        wanted = [
+            gap_row(event.at.recv_us, event.at.seq, event.at.run_id, event.kind, event.epoch_id, event.details).encode()
+            for event in every
+            if str(event.at.seq).encode() not in there
+        ]
+        if wanted:
+            ordered = sorted([*lines[1:], *wanted], key=lambda line: number_after(line, 1))
+            write_lines(folder.gaps, [lines[0], *ordered])
+            self._written.add(folder.gaps)
+            self._done.append(f"gaps: {len(wanted):,} rows written again from the ledger")
+
+    def _take_from_quarantine(self) -> None:
+        """Bring what can be read now to the file it belongs to, under the number it has."""
+        folder, view = self._folder, self._view()[0]
+        if existing(folder.quarantine) is None:
+            return
+        reader = Rereader(folder.symbol, view.events, view.knob("trade_stream", "trade"))
+        read = [one for one in map(reader.read, lines_of_file(folder.quarantine)) if one]
+        for path, stream in ((folder.diffs, "depth"), (folder.trades, "trade")):
+            rows = [one for one in read if one.stream == stream]
+            if rows and existing(path):
+                self._merge(path, rows)
+        taken = {one.seq for one in self._damage.reread}
+        if not taken:
+            return
+        left = [line for line in lines_of_file(folder.quarantine) if seq_of(line, packed=True) not in taken]
+        write_lines(folder.quarantine, left)
+        if not left:
+            folder.quarantine.unlink()
+        self._done.append(f"quarantine: {len(taken):,} messages that can be read now are in their files")
+
+    def _merge(self, path: Path, rows: list[Reread]) -> None:
+        """Write *rows* among those of *path*; a trade only where its id stands between those around it."""
+        packed, waiting = path == self._folder.diffs, sorted(rows, key=lambda row: row.seq)
+        last_id = -1
+
+        def fits(row: Reread, next_id: int | None) -> bool:
+            return packed or (last_id < row.first_id and (next_id is None or row.first_id < next_id))
+
+        def merged() -> Iterator[bytes]:
+            nonlocal last_id
+            for at, line in enumerate(lines_of_file(path)):
+                if packed or at:
+                    next_id = 0 if packed else number_after(line, _TRADE_ID_COLUMN)
+                    while waiting and waiting[0].seq < seq_of(line, packed=packed):
+                        row = waiting.pop(0)
+                        if fits(row, next_id):
+                            last_id = row.first_id
+                            self._damage.reread.append(row)
+                            yield row.line
+                    last_id = next_id
+                yield line
+            for row in waiting:
+                if fits(row, None):
+                    last_id = row.first_id
+                    self._damage.reread.append(row)
+                    yield row.line
+
+        write_lines(path, merged())
+        self._written.add(path)
+
+    def _frames(self, view: LedgerView, findings: Findings, entries: dict[str, FileEntry]) -> None:
+        """Write the frames that the books must have left, and note the update ids that are missing in silence."""
+        folder = self._folder
+        order = self._order(folder.diffs, view)
+        made = write_frames(folder, view, Grid(tick_of(folder, findings)), order, self._damage.dropped)
+        if made.words:
+            self._done.append(made.words)
+            self._written.add(folder.frames)
+        holes = [Hole("gap", *hole) for hole in made.undeclared]
+        self._note(holes + self._end_hole("gap", folder.diffs, made.last_id, entries, view))
+
+    def _trades(self, view: LedgerView, findings: Findings, entries: dict[str, FileEntry]) -> None:
+        """Note the trade ids that are missing in silence."""
+        folder = self._folder
+        order = self._order(folder.trades, view)
+        holes = [Hole("trade_gap", first, last) for _, first, last in check_trades(view, Grid(), findings, order)]
+        rows = enumerate(lines_of_file(folder.trades))
+        last = max((number_after(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
+        self._note(holes + self._end_hole("trade_gap", folder.trades, last, entries, view))
+
+    def _end_hole(
+        self, kind: str, path: Path, last: int | None, entries: dict[str, FileEntry], view: LedgerView
+    ) -> list[Hole]:
+        """Return the ids at the end that the manifest knows of and the file has lost."""
+        entry = entries.get(self._folder.relative(path))
+        known = entry.last_id if entry else None
+        if known is None or (last is not None and last >= known) or view.holes(kind).cover(known, known):
+            return []
+        return [Hole(kind, known if last is None else last + 1, known)]
+
+    def _note(self, holes: list[Hole]) -> None:
+        self._damage.holes += holes
+        for hole in holes:
+            self._done.append(f"ids {hole.first} to {hole.last} are missing: {hole.kind} written")

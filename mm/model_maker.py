@@ -1,6 +1,5 @@
 """Models from their knobs: names, parameters, and the fit or schedule behind them."""
 
-import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from mm.calibration.uncertainty import draws
 from mm.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
-from mm.plugins import construct, require_signature, resolve
+from mm.plugins import construct, require_signature, resolve, signature_of
 from mm.runs import Run
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ def _pairs(models: object) -> Sequence[tuple[str, Mapping[str, Any]]]:
 
 
 def _names(build: Callable[..., Any]) -> set[str]:
-    return set(inspect.signature(build).parameters)
+    return set(signature_of(build).parameters)
 
 
 def _checked(model: object, hooks: Mapping[str, int]) -> object:

@@ -138,7 +138,15 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
 
 def _parameters(build: Callable[..., Any]) -> list[inspect.Parameter]:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-    return [p for p in inspect.signature(build).parameters.values() if p.kind in kinds]
+    return [p for p in signature_of(build).parameters.values() if p.kind in kinds]
+
+
+def signature_of(build: Callable[..., Any]) -> inspect.Signature:
+    """Return how a class or function is called; a compiled class that does not say takes any keywords."""
+    try:
+        return inspect.signature(build)
+    except ValueError:
+        return inspect.Signature([inspect.Parameter("params", inspect.Parameter.VAR_KEYWORD)])
 
 
 def _check_types(accepted: list[inspect.Parameter], params: Mapping[str, Any], place: str) -> None:

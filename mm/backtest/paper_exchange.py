@@ -9,8 +9,9 @@ from mm.backtest.fills.base import FillModel, PythonFillModel
 from mm.backtest.journal import KINDS
 from mm.backtest.quotes.base import PythonQuoteModel, QuoteModel
 from mm.backtest.rules import Rules
+from mm.backtest.user_model import raised_inside
 from mm.clock import US_PER_S
-from mm.errors import Mismatch, UsageError
+from mm.errors import Mismatch, MMError, UsageError
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
@@ -72,10 +73,23 @@ class PaperExchange:
         self._last = tape
 
     def advance(self, until_us: int) -> None:
-        """Play everything up to and including *until_us*, but nothing behind the tape's end."""
-        if self._last is not None:
-            self._played_us = min(until_us, self._last.end_us)
+        """Play everything up to and including *until_us*, but nothing behind the tape's end.
+
+        Raises:
+            ModelError: If a model raises, or answers what cannot be acted on.
+        """
+        if self._last is None:
+            return
+        self._played_us = min(until_us, self._last.end_us)
+        try:
             self._engine.advance(self._played_us)
+        except MMError:
+            raise
+        except Exception as error:
+            told = raised_inside(error)
+            if told is None:
+                raise
+            raise told from error
 
     def place(self, side: int, ticks: int, lots: int, kind: str = "LIMIT_MAKER") -> int:
         """Send an order at the instant that was played up to, beside those of the quote model.

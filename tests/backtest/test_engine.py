@@ -112,7 +112,7 @@ class InParts:
 @st.composite
 def chunked(draw):
     """A case, and the same interrupted at some instants of its tapes."""
-    case = draw(cases())
+    case = dataclasses.replace(draw(cases()), to_end=True)
     looks = []
     for number, tape in enumerate(case.tapes):
         marks = sorted({us + beside for us in [tape.start_us, *tape.event_us.tolist()] for beside in (-1, 0, 1, 7)})

@@ -1,0 +1,177 @@
+"""A compiled model in a file of one's own: the example of docs/models.md, word for word, and what may go wrong."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from fill_lab import ASKS, BEGIN_US, BIDS, TEST, play, sold
+
+from mm.backtest.fills.hybrid import Hybrid
+from mm.backtest.fills.trade_cross import TradeCross
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.rules import Rules
+from mm.backtest.tape import Tape
+from mm.errors import ModelError
+from support import ROOT, run_python
+
+PAGE = ROOT / "docs" / "models.md"
+SECTION = "## A compiled model of your own"
+WRONG = """
+from libc.stdint cimport int64_t
+
+from mm.backtest.fills.base cimport FillModel, Order, Trade
+from mm.backtest.quotes.base cimport QuoteModel, View, Want
+
+
+cdef class Broken(FillModel):
+    def __init__(self) -> None:
+        self.asks_trade = True
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        with gil:
+            return {}["no such lots"]
+
+
+cdef class Minus(FillModel):
+    def __init__(self) -> None:
+        self.asks_trade = True
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        return -1
+
+
+cdef class Touchy(FillModel):
+    def __init__(self, share: float) -> None:
+        if share > 1:
+            raise ValueError(f"share is {share}; it must be 1 or less")
+
+
+cdef class Fails(QuoteModel):
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        with gil:
+            raise LookupError("no quotes today")
+"""
+
+
+def compiler() -> str | None:
+    """Return the C compiler that extensions are built with here, None where it is not installed."""
+    words = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    return shutil.which(words.split()[0])
+
+
+pytestmark = pytest.mark.skipif(
+    (compiler() is None or find_spec("Cython") is None) and "CI" not in os.environ,
+    reason="no C compiler or no cython here; a compiled model of one's own needs both",
+)
+
+
+def shown(language: str) -> str:
+    """Return the block of that language in the page's section."""
+    section = PAGE.read_text(encoding="utf-8").split(f"{SECTION}\n")[1].split("\n## ")[0]
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    return block
+
+
+def commands() -> list[str]:
+    """Return the commands of the section as they are typed."""
+    joined = shown("console").replace("\\\n", " ")
+    return [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
+
+
+def typed(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a line of the page in a folder, with this interpreter's programs and this checkout's package."""
+    line = command.replace("cythonize ", f"{sys.executable} -m Cython.Build.Cythonize ", 1)
+    line = line.replace(" mm backtest", f" {sys.executable} -m mm backtest", 1)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "CFLAGS": "-O0"}
+    return subprocess.run(line, shell=True, cwd=folder, env=env, text=True, capture_output=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Path:
+    """A folder with a simulated day of the page's name, the page's model and some that go wrong, all compiled."""
+    folder = tmp_path_factory.mktemp("compiled")
+    day = ["sim", "day", "--symbol", "NEXOUSDT", "--day", "20240724", "--hours", "0.1", "--scenario", "poisson"]
+    made = run_python("-m", "mm", *day, cwd=folder)
+    assert made.returncode == 0, made.stderr
+    (folder / "quick_models.pyx").write_text(shown("cython"), encoding="utf-8")
+    (folder / "wrong_models.pyx").write_text(WRONG, encoding="utf-8")
+    for file in ("quick_models.pyx", "wrong_models.pyx"):
+        built = typed(commands()[0].replace("quick_models.pyx", file), folder)
+        assert built.returncode == 0, built.stderr
+    return folder
+
+
+def test_the_compiled_model_of_the_page_fills_by_its_own_rule(desk):
+    """Built and run by the page's own lines; at the price only old orders fill, through it all do."""
+    done = typed(commands()[1], desk)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "out/backtest/NEXOUSDT/20240724_quick/summary.json"
+    with next(desk.rglob("fills_NEXOUSDT.csv")).open(newline="", encoding="utf-8") as file:
+        fills = list(csv.DictReader(file))
+    assert fills
+    assert {row["reason"] for row in fills} == {"ThroughOrOld:trade"}
+
+
+def backtest(desk, fills, params):
+    """Run a backtest with a compiled fill model in the folder of the desk."""
+    return run_python(
+        *("-m", "mm", "backtest", "--symbol", "NEXOUSDT", "--day", "20240724"),
+        cwd=desk,
+        FILL_MODEL=fills,
+        FILL_PARAMS_JSON=params,
+        QUOTE_MODEL="fixed_spread",
+        QUOTE_PARAMS_JSON='{"delta_ticks": 1}',
+        INITIAL_INVENTORY="1000",
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "told"),
+    [
+        ("Broken", "{}", "wrong_models.Broken.on_trade raised KeyError: 'no such lots' at wrong_models.pyx:"),
+        ("Touchy", '{"share": 2}', "Touchy raised ValueError: share is 2.0; it must be 1 or less"),
+        ("Touchy", '{"other": 2}', "Touchy raised TypeError"),
+    ],
+)
+def test_a_compiled_model_that_goes_wrong_is_named(desk, model, params, told):
+    """Exit 1 and one line, as for a model in Python."""
+    done = backtest(desk, f"wrong_models:{model}", params)
+    assert done.returncode == 1, done.stderr
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert told in error
+
+
+@pytest.fixture
+def wrong(desk, monkeypatch):
+    monkeypatch.syspath_prepend(str(desk))
+    return import_module("wrong_models")
+
+
+def test_a_hook_that_raises_is_named_also_within_others(wrong):
+    """The line is that of the hook, not of the hybrid that asked it; what it raised is kept."""
+    with pytest.raises(ModelError, match=r"^wrong_models\.Broken\.on_trade raised KeyError") as caught:
+        play(Hybrid([TradeCross(), wrong.Broken()]), [sold(100, 100, 4)])
+    assert isinstance(caught.value.__cause__, KeyError)
+    exchange = PaperExchange(wrong.Fails(), TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8))
+    with pytest.raises(ModelError, match=r"^wrong_models\.Fails\.quote raised LookupError: no quotes today"):
+        exchange.run(Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS)]))
+
+
+def test_an_answer_that_stands_for_an_error_is_refused(wrong):
+    """-1 without an error is how Cython says that one was raised."""
+    with pytest.raises(ModelError, match="answered -1 and raised nothing"):
+        play(wrong.Minus(), [sold(100, 100, 4)])
+
+
+def test_a_compiled_model_joins_others(desk):
+    """A hybrid of one compiled here and one of the package, on the command line."""
+    models = '{"models": [["quick_models:ThroughOrOld", {"share": 0.5, "old_s": 0}], ["price_cross", {}]]}'
+    assert backtest(desk, "hybrid", models).returncode == 0

@@ -35,7 +35,7 @@ LAYERS = [
     ["model_maker", "assemble"],
 ]
 # Entry points: they may import everything, and nothing below imports them.
-ENTRIES = re.compile(r"mm\.(runner_\w+|demo|__main__|bench(\..+)?|sim(\..+)?|market_data\.recorder)\Z")
+ENTRIES = re.compile(r"mm\.(runner_\w+|demo|__main__|bench(\..+)?|queues(\..+)?|sim(\..+)?|market_data\.recorder)\Z")
 FRAME = set(LAYERS[5])
 # What the recorder box is made of, and what it must do without.
 RECORDER = {"errors", "instrument", "clock", "callable_package", "market_data", *FRAME}

@@ -1,0 +1,24 @@
+"""What the tests of this room share: a market of one's own, and its log."""
+
+import numpy as np
+
+from mm.queues.order_rows import rows_of
+from mm.queues.phantoms import Fates, Phantoms
+from mm.queues.truth import Truth
+from mm.sim.matching.plain import PlainMatching
+
+BUYERS, SELLERS = 1001, 1002
+
+
+def phantoms_of(*orders: tuple[int, int, int], life_us: int = 1000, checks_us: tuple[int, ...] = ()) -> Phantoms:
+    """Return phantoms of (us, side, ticks)."""
+    us, side, ticks = (np.array(column, np.int64) for column in zip(*orders, strict=True))
+    zeros = np.zeros(len(us), np.int64)
+    return Phantoms(us, side, ticks, zeros, np.arange(len(us)), life_us, checks_us)
+
+
+def true_fates(engine: PlainMatching, phantoms: Phantoms) -> Fates:
+    """Return the fates that the engine's log tells."""
+    truth = Truth(phantoms)
+    truth.play(rows_of(engine.take_log()))
+    return truth.fates()

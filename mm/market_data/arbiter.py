@@ -158,14 +158,9 @@ Sequenced = DepthUpdate | TradePrint | AggTrade
 
 
 class Arbiter:
-    """Updates and trades, each in a lane of its own, with the time of their arrival.
-
-    Attributes:
-        many: Whether more than one connection is open.
-    """
+    """Updates and trades, each in a lane of its own, with the time of their arrival."""
 
     def __init__(self) -> None:
-        self.many = False
         self._updates: Lane[tuple[int, Sequenced]] = Lane()
         self._trades: Lane[tuple[int, Sequenced]] = Lane()
         self._open: set[int] = set()
@@ -173,14 +168,12 @@ class Arbiter:
     def opened(self, conn: int) -> None:
         """Connection *conn* is open."""
         self._open.add(conn)
-        self.many = len(self._open) > 1
         self._updates.opened(conn)
         self._trades.opened(conn)
 
     def closed(self, conn: int) -> list[tuple[int, Sequenced]]:
         """Return what goes through now that *conn* has ended; `open` tells whether any other is left."""
         self._open.discard(conn)
-        self.many = len(self._open) > 1
         return [*self._updates.closed(conn), *self._trades.closed(conn)]
 
     @property

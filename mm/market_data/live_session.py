@@ -31,6 +31,7 @@ from mm.market_data.messages import (
     Snapshot,
     TradePrint,
 )
+from mm.market_data.reach import EmptySides
 from mm.market_data.snapshot import Answer
 from mm.market_data.today import Today
 from mm.market_data.trade_fill import TradeFill
@@ -74,7 +75,7 @@ class LiveSession:
         self._trades.resume(earlier.last_trade_id, earlier.last_trade_us, holes)
         self._fill = TradeFill(self._trades, self._grid, aggregates=trade_stream == "aggTrade")
         self._fill.resume(holes)
-        self._top_n, self._snapshot_limit = top_n, snapshot_limit
+        self._top_n, self._snapshot_limit, self._sides = top_n, snapshot_limit, EmptySides()
         self._today = Today.begun(writer, keeper, at_us)
         self._set_gap_cause("restart")
         self._attempt: int | None = None
@@ -162,7 +163,7 @@ class LiveSession:
             return None
         self.latencies.arrived("depth" if isinstance(message, DepthUpdate) else "trade", recv_us, message.E)
         if self.arbiter.passes(conn, message):
-            if self._store(recv_us, message) is TradeVerdict.LATE:
+            if self._store(recv_us, message, one_of_many=False) is TradeVerdict.LATE:
                 self._today.quarantine(recv_us, STREAM, "a trade behind a later one", raw)
         elif conn is not None:
             self._store_all(self.arbiter.take(recv_us, conn, message, now_s))
@@ -175,13 +176,13 @@ class LiveSession:
     def _store_all(self, messages: Sequence[tuple[int, Sequenced]]) -> None:
         """Store what the arbiter lets through; what had to wait arrives when it need not wait any more."""
         for recv_us, message in messages:
-            self._store(max(recv_us, self._last_us), message)
+            self._store(max(recv_us, self._last_us), message, one_of_many=True)
 
-    def _store(self, recv_us: int, message: Sequenced) -> TradeVerdict | None:
+    def _store(self, recv_us: int, message: Sequenced, *, one_of_many: bool) -> TradeVerdict | None:
         """Write a message, and return what the id of a trade said."""
         today = self._today
         if isinstance(message, DepthUpdate):
-            today.keeper.depth(recv_us, message, one_of_many=self.arbiter.many)
+            today.keeper.depth(recv_us, message, one_of_many=one_of_many)
             today.keeper.gap_cause = "ids_missing"
             self.wants_snapshot = today.keeper.book_id is None
             return None
@@ -208,7 +209,9 @@ class LiveSession:
             self._today.quarantine(answer.recv_us, REST, str(error), answer.body)
             self._snapshot_failed(answer.recv_us, "unreadable", answer.status)
             return
-        if isinstance(message, Snapshot):
+        if isinstance(message, Snapshot) and self._sides.doubted(message.bids, message.asks):
+            self._snapshot_failed(answer.recv_us, "empty_side", answer.status)
+        elif isinstance(message, Snapshot):
             self._today.keeper.snapshot(answer.recv_us, message)
             self.wants_snapshot = self.wants_snapshot and self._today.keeper.book_id is None
         else:

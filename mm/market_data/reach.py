@@ -1,4 +1,7 @@
-"""How deep a snapshot reached: beyond its last level a book knows only what has changed since."""
+"""How far a snapshot can be relied on: how deep it reached, and whether a side that it shows empty may be so.
+
+Beyond the last level of its snapshot a book knows only what has changed since.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 from mm.market_data.local_orderbook import Level, LocalOrderBook
 
 _LEAST_SHARE = 10
+_DOUBTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +45,15 @@ class Reach:
             if book.levels_to(side, edge) < least:
                 return True
         return False
+
+
+class EmptySides:
+    """Doubt a snapshot that shows a side empty: it may be so, but an answer that is broken looks the same."""
+
+    def __init__(self) -> None:
+        self._told = 0
+
+    def doubted(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
+        """Tell whether to ask again; what was told three times before, in a row, is believed."""
+        self._told = 0 if bids and asks else self._told + 1
+        return 0 < self._told <= _DOUBTS

@@ -1,0 +1,154 @@
+"""The recorder and the exchange in a box in one loop: time passes when a test says so, and is the exchange's."""
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import structlog
+from day_oracle import Recorded, assert_day_is_true
+
+from mm.market_data import rest_desk, ws_link, ws_stream
+from mm.market_data.allowance import Allowance
+from mm.market_data.backoff import Backoff
+from mm.market_data.check import check_day
+from mm.market_data.days import Days
+from mm.market_data.layout import DayFolder
+from mm.market_data.recording import Parts, Recording
+from mm.market_data.silence import DepthSilence
+from mm.market_data.snapshot import RestClient, Snapshots
+from mm.market_data.window import WindowRule
+from mm.sim.wire.box import Box
+
+SYMBOL, TOP_N = "SIMUSDT", 10
+STEP_S = 0.1
+PATIENCE_S = 20.0
+_LOG = structlog.wrap_logger(None, processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])
+
+
+class Boxed:
+    """A recording of a box.
+
+    Args:
+        box: The exchange.
+        root: Where the day goes.
+        pair: Whether two connections are kept.
+        options: `silence_s`, `max_age_s`, `limit` of the snapshots.
+    """
+
+    def __init__(self, box, root, *, pair=False, silence_s=5.0, max_age_s=3600.0, limit=5000, trade_stream="trade"):
+        self.box = box
+        self.root = root
+
+        def clock():
+            return box.pump.done_us
+
+        self.weight = Allowance(4_800, 60.0)
+        rest = RestClient(box.rest_url, self.weight, clock)
+        links = 2 if pair else 1
+        url = ws_link.stream_url(box.ws_url, SYMBOL, trade_stream)
+        self.attempts = Allowance(290, 300.0)
+        stream = ws_stream.WsStream(url, [Backoff(0.01, 0.05) for _ in range(links)], max_age_s, self.attempts, clock)
+        self.parts = Parts(
+            days=Days(
+                data_root=root,
+                symbol=SYMBOL,
+                run_id="R1",
+                own_id=False,
+                top_n=TOP_N,
+                trade_stream=trade_stream,
+                flush_interval_s=0.2,
+                write_diffs=True,
+                write_gaps=True,
+                min_free_mb=0.0,
+                knobs={"trade_stream": trade_stream},
+            ),
+            window=WindowRule("always", "24:00", "Europe/Berlin"),
+            rest=rest,
+            snapshots=Snapshots(rest, SYMBOL, limit, Backoff(0.02, 0.2), clock),
+            stream=stream,
+            silences=[DepthSilence(silence_s) for _ in range(links)],
+            info_backoff=Backoff(0.02, 0.2),
+            start_jitter_s=0.0,
+        )
+        self.recording = Recording(self.parts, _LOG, clock)
+
+    @property
+    def session(self):
+        return self.recording.session
+
+    def told(self, kind):
+        """Return how many events of *kind* the ledger has by now."""
+        return self.session.writer.ledger.counts[kind] if self.session else 0
+
+    async def play(self, seconds):
+        """Let time pass, and what is sent arrive."""
+        for _ in range(round(seconds / STEP_S)):
+            await self.box.advance(seconds=STEP_S)
+            await asyncio.sleep(0.004)
+
+    async def until(self, condition, *, playing=True):
+        """Let time pass until *condition* holds, which must be soon."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                await self.play(STEP_S) if playing else await asyncio.sleep(0.005)
+
+    async def synced(self):
+        await self.until(lambda: self.session is not None and self.session.keeper.book_id is not None)
+
+    async def caught_up(self):
+        """Wait until what was sent last is written; the market stands still."""
+        truth = self.box.truth
+        await self.until(
+            lambda: (
+                self.session.report.trades
+                and self.session.arbiter._trades.last_id == truth.last_trade_id
+                and self.session.trade_question() is None
+            ),
+            playing=False,
+        )
+
+
+@asynccontextmanager
+async def recording(script="", *, root, scenario="large_tick", seed=7, **options):
+    """Yield a recording of a box that plays *script*; it is stopped in order behind the block."""
+    async with asyncio.timeout(3 * PATIENCE_S), Box.in_lockstep(scenario, seed=seed, faults=[script]).open() as box:
+        await box.advance(seconds=1)
+        boxed = Boxed(box, root, **options)
+        task = asyncio.create_task(boxed.recording.run())
+        try:
+            yield boxed
+            boxed.recording.stop("enough")
+            await task
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def recorded(scenario, script="", *, root=None, clean=True, defects=(), **options):
+    """Run *scenario* with a recording, and return the day, checked and true, and the trades that it lacks."""
+    with TemporaryDirectory() as place:
+        at = Path(root or place)
+
+        async def run():
+            async with recording(script, root=at, **options) as boxed:
+                await scenario(boxed)
+                return boxed.box
+
+        box = asyncio.run(run())
+        (path,) = (at / SYMBOL).iterdir()
+        found = check_day(DayFolder.at(path)).defects
+        assert [defect for defect in found if defect.kind not in defects] == []
+        day = Recorded(path)
+        day.missing_trades = assert_day_is_true(day, box.truth, TOP_N) if clean else None
+        return day
+
+
+def quicken(monkeypatch):
+    """Make handovers and requests of REST as quick as a test wants them."""
+    monkeypatch.setattr(ws_stream, "LINGER_S", 0.05)
+    monkeypatch.setattr(ws_stream, "POLL_S", 0.01)
+    monkeypatch.setattr(ws_stream, "HANDOVER_S", 1.0)
+    monkeypatch.setattr(ws_link, "CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(rest_desk, "FILL_EVERY_S", 0.02)

@@ -1,0 +1,317 @@
+"""What the exchange in a box does to a recorder, row by row, and what must stand in the day folder then."""
+
+import pytest
+from boxed import quicken, recorded
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    quicken(monkeypatch)
+
+
+def plain(seconds=4.0):
+    """Return a scenario: get a book, live through the script, and see the end of it."""
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.play(seconds)
+        await boxed.synced()
+        await boxed.play(0.3)
+        await boxed.caught_up()
+
+    return scenario
+
+
+def test_a_calm_market_is_recorded_without_a_blemish():
+    """The yardstick of all that follows."""
+    day = recorded(plain())
+    assert (day.tags, day.told("gap"), day.told("trade_gap"), day.anomalies()) == (["initial"], [], [], [])
+    assert len(day.frames) > 30
+    assert day.missing_trades == set()
+
+
+@pytest.mark.parametrize("lost", [1, 4])
+def test_row_1_updates_that_are_lost_are_one_gap_one_snapshot_and_no_trade(lost):
+    """Trades go on meanwhile."""
+    day = recorded(plain(), f"at time 3 do drop n={lost}")
+    assert len(day.told("gap")) == 1
+    assert day.tags == ["initial", "resync"]
+    assert (day.told("trade_gap"), day.missing_trades) == ([], set())
+
+
+@pytest.mark.parametrize("fault", ["duplicate n=2", "stale n=2", "overlap n=2"])
+def test_row_2_what_comes_again_makes_no_frame_and_no_resync(fault):
+    """Defect 7: it is counted."""
+    day = recorded(plain(), f"at time 3 do {fault}")
+    assert day.anomalies() == [fault.split()[0]] * 2
+    assert (day.tags, day.told("gap")) == (["initial"], [])
+    assert len({row["last_update_id"] for row in day.frames}) == len(day.frames)
+
+
+def test_row_3_neighbours_that_change_places_are_a_gap_and_stand_in_the_diffs_as_they_came():
+    """Raw first: the order of arrival is the truth of what arrived."""
+    day = recorded(plain(), "at time 3 do swap", clean=False)
+    order = [diff["u"] for diff in day.diffs]
+    assert order != sorted(order)
+    assert day.tags == ["initial", "resync"]
+
+
+def test_row_4_a_snapshot_older_than_the_buffer_is_asked_for_again_and_nothing_is_lost():
+    """Defect 4: spaced, with the same buffer."""
+    day = recorded(plain(), "at request 1 of /api/v3/depth do snapshot where=old back=3 n=3")
+    assert [details["cause"] for details in day.told("snapshot_failed")] == ["too_old"] * 3
+    assert [details["attempt"] for details in day.told("snapshot_request")] == [1, 2, 3, 4]
+    assert (day.told("gap"), day.tags) == ([], ["initial"])
+    first = min(diff["U"] for diff in day.diffs)
+    loaded = day.told("snapshot_loaded")[0]["last_update_id"]
+    assert first <= loaded + 1
+
+
+@pytest.mark.parametrize("where", ["before", "inside", "newer"])
+def test_row_5_snapshots_that_bridge_in_any_way_do(where):
+    """The one that ends just before the first update, in the midst of it, or ahead of all."""
+    day = recorded(plain(2), f"at request 1 of /api/v3/depth do snapshot where={where}")
+    assert (day.tags, day.told("gap"), day.told("snapshot_failed")) == (["initial"], [], [])
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("cut_body", "RemoteProtocolError"),
+        ("broken_body", "unreadable"),
+        ("empty_sides", ""),
+        ("wrong_symbol", ""),
+        ("slow delay_s=0.5", None),
+        ("reset_request", "ReadError"),
+        ("status code=503 n=2", "http 503"),
+        ("status code=403 n=2", "http 403"),
+    ],
+)
+def test_rows_6_and_7_a_snapshot_that_is_broken_late_or_refused_is_asked_for_again(fault, cause):
+    """Defect 3: what comes meanwhile waits in the buffer; a part of a book is never loaded."""
+    day = recorded(plain(), f"at request 1 of /api/v3/depth do {fault}")
+    causes = [details["cause"] for details in day.told("snapshot_failed")]
+    assert day.told("gap") == []
+    if cause is None:
+        assert causes == []
+    elif cause:
+        assert causes
+        assert all(one.startswith(cause) for one in causes)
+
+
+@pytest.mark.parametrize("code", [429, 418])
+def test_row_7_nothing_is_asked_before_the_time_that_the_exchange_names(code):
+    """Whoever goes on asking is banned for longer."""
+    asked = []
+
+    async def scenario(boxed):
+        rest, before = boxed.parts.rest, boxed.parts.rest.depth
+
+        async def depth(*args):
+            asked.append(boxed.weight._now_s())
+            return await before(*args)
+
+        rest.depth = depth
+        await plain(2)(boxed)
+
+    day = recorded(scenario, f"at request 1 of /api/v3/depth do status code={code} retry_after=1")
+    assert [details["http_status"] for details in day.told("snapshot_failed")] == [code]
+    assert asked[1] - asked[0] >= 0.99
+    assert day.tags == ["initial"]
+
+
+@pytest.mark.parametrize("of", ["depth", "any"])
+def test_row_8_a_stream_that_is_open_but_silent_is_a_stall(of):
+    """Defect 5: seen by a timer; another connection opens beside it, and the exchange's status is asked for."""
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.until(lambda: boxed.told("stall"))
+        await boxed.until(lambda: boxed.told("ws_disconnected"))
+        await plain(1)(boxed)
+
+    day = recorded(scenario, f"at time 3 on newest do stall of={of}", silence_s=0.3)
+    assert {details["stream"] for details in day.told("stall")} == {"depth"}
+    assert [details["reason"] for details in day.told("ws_disconnected")][:1] == ["stall"]
+    kinds = [event["type"] for event in day.events]
+    assert kinds.index("ws_disconnected") > [at for at, kind in enumerate(kinds) if kind == "ws_connected"][1]
+    assert len(day.told("exchange_info")) > 1
+    assert day.missing_trades == set()
+
+
+def test_row_8_a_halted_symbol_is_explained_by_its_status():
+    """Nobody can know from silence alone."""
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.play(2)
+        await boxed.until(lambda: boxed.told("exchange_info") > 1, playing=False)
+        await boxed.play(1)
+        await plain(6)(boxed)
+
+    day = recorded(scenario, "at time 3 do halt status=BREAK for_s=5", silence_s=0.3)
+    assert "BREAK" in [details["status"] for details in day.told("exchange_info")]
+    assert (day.told("gap"), day.missing_trades) == ([], set())
+
+
+@pytest.mark.parametrize("fault", ["half_open", "mute"])
+def test_row_9_a_connection_whose_other_end_is_gone_is_replaced(fault):
+    """What was lost in the meantime is told, trades are fetched."""
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.until(lambda: boxed.told("ws_disconnected"))
+        await plain(1)(boxed)
+
+    day = recorded(scenario, f"at time 3 on newest do {fault}", silence_s=0.3)
+    assert day.told("ws_disconnected")[0]["conn"] == 1
+    assert len(day.told("ws_connected")) == 2
+    assert day.missing_trades == set()
+
+
+@pytest.mark.parametrize("fault", ["close code=1000", "close code=1001", "close code=1006", "close code=1011", "reset"])
+def test_row_10_whatever_ends_a_connection_the_next_one_goes_on(fault):
+    """And the trades that came between the two are fetched."""
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.until(lambda: boxed.told("ws_disconnected"))
+        await plain(1.5)(boxed)
+
+    day = recorded(scenario, f"at time 3 do {fault}")
+    assert len(day.told("ws_connected")) == 2
+    assert {gap["cause"] for gap in day.told("gap")} <= {"disconnected"}
+    assert day.missing_trades == set()
+
+
+def test_row_10_a_handshake_that_is_refused_is_tried_again():
+    """With a status, or reset before any answer."""
+    script = "at connect 1 do refuse_handshake status=503 n=2\nat connect 3 do refuse_connect"
+    day = recorded(plain(1), script)
+    assert [details["conn"] for details in day.told("ws_connected")] == [1]
+
+
+@pytest.mark.parametrize("fault", ["shutdown lead_s=3", "phase ms=30\nat time 3 do shutdown lead_s=3"])
+def test_row_11_a_shutdown_that_is_announced_costs_no_update_and_no_trade(fault):
+    """Defect of all others: the next connection is there before the old one goes, and the epoch continues."""
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.until(lambda: boxed.told("ws_disconnected"))
+        await plain(3)(boxed)
+
+    day = recorded(scenario, f"at time 3 do {fault}")
+    kinds = [event["type"] for event in day.events if event["type"].startswith("ws_")]
+    assert kinds[:3] == ["ws_connected", "ws_connected", "ws_disconnected"]
+    assert day.told("ws_disconnected")[0]["reason"] == "server_shutdown"
+    assert (day.told("gap"), day.told("trade_gap"), day.tags) == ([], [], ["initial"])
+    assert day.anomalies() == []
+
+
+def test_row_11_old_age_costs_no_update_and_no_trade():
+    """Again and again."""
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.until(lambda: boxed.told("ws_disconnected") >= 3)
+        await plain(1)(boxed)
+
+    day = recorded(scenario, max_age_s=0.4)
+    assert {details["reason"] for details in day.told("ws_disconnected")} <= {"max_age", "enough"}
+    assert (day.told("gap"), day.told("trade_gap"), day.tags, day.anomalies()) == ([], [], ["initial"], [])
+
+
+def test_row_12_a_storm_of_connections_ends_and_is_bounded():
+    """Each attempt is counted, and the machine's share of them is not exceeded."""
+
+    async def scenario(boxed):
+        await boxed.until(lambda: boxed.told("ws_disconnected") >= 5)
+        await plain(1)(boxed)
+        assert boxed.attempts.spent == boxed.told("ws_connected")
+
+    day = recorded(scenario, "at connect 1 do storm n=5 code=1006")
+    assert len(day.told("ws_connected")) == 6
+
+
+@pytest.mark.parametrize(
+    ("fault", "damages"),
+    [
+        ("bad_json", True),
+        ("bad_utf8", None),
+        ("missing_field", True),
+        ("foreign_symbol", True),
+        ("unknown_event", False),
+        ("huge", False),
+        ("binary", None),
+        ("extra_field", None),
+        ("non_ascii", None),
+    ],
+)
+def test_row_14_what_cannot_be_read_is_kept_raw_and_is_never_the_end(fault, damages):
+    """Defect 12: an update that is damaged is a gap; one that can be read, whatever else is in it, is none."""
+    day = recorded(plain(), f"at time 3 do {fault}")
+    kept = [details for details in day.told("anomaly") if details["kind"] == "quarantined"]
+    assert len(kept) == (damages is not None)
+    assert len(day.told("gap")) == bool(damages)
+    assert day.missing_trades == set()
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("crossed", "crossed"), ("crossed ticks=0", "crossed")])
+def test_row_15_a_crossed_or_locked_book_is_not_shown(fault, kind):
+    """It cannot be: the frame is withheld, and another snapshot shows what is."""
+    day = recorded(plain(), f"at time 3 do {fault}")
+    assert kind in day.anomalies()
+    assert day.tags == ["initial", "resync"]
+
+
+def test_row_15_a_price_off_the_tick_is_told_and_never_shown():
+    """The ledger holds it, and so do the raw updates, of which the check then says so; the frames stay on the grid."""
+    day = recorded(plain(), "at time 3 do off_tick", defects={"off_tick"})
+    assert "off_tick" in day.anomalies()
+
+
+def test_row_15_the_largest_quantity_that_there_is_survives_as_it_is_written():
+    """Defect 8: no float could hold it."""
+    day = recorded(plain(), "at time 3 do capped_qty", clean=False)
+    text = "92233720368.54775807"
+    assert any(text in (qty for side in "ba" for _, qty in diff[side]) for diff in day.diffs)
+    assert any(text in row.values() for row in day.frames)
+
+
+def test_row_22_ids_that_begin_anew_open_an_epoch():
+    """They are not stale for ever."""
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.play(4)
+        await boxed.synced()
+        await boxed.play(0.5)
+
+    day = recorded(scenario, "at time 3.05 do id_reset first=1", clean=False)
+    assert "id_reset" in day.anomalies()
+    assert max(int(row["epoch_id"]) for row in day.frames) == 2
+    last = int(day.frames[-1]["last_update_id"])
+    assert last < max(diff["u"] for diff in day.diffs)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "",
+        "at connect 2 do phase ms=40",
+        "at time 3 on newest do lag delay_s=0.4",
+        "at time 3 on newest do drop n=3",
+        "at time 3 on newest do drop n=2 of=trade",
+        "at time 3 on newest do close code=1006",
+        "at time 3 on 1 do reset",
+        "at time 3 on newest do shutdown lead_s=1",
+        "at time 3 on newest do swap\nat time 4 on newest do duplicate n=3",
+    ],
+)
+def test_row_23_a_pair_of_connections_is_one_perfect_feed(script):
+    """Whatever befalls one of them: nothing is missing, nothing stands twice, nothing is strange."""
+    day = recorded(plain(), script, pair=True)
+    assert len(day.told("ws_connected")) >= 2
+    assert (day.told("gap"), day.told("trade_gap"), day.anomalies()) == ([], [], [])
+    assert (day.tags, day.missing_trades) == (["initial"], set())
+    assert len(day.frames) > 30

@@ -53,7 +53,6 @@ class Score:
         ahead_bias_lots: At each check, the model's lots ahead less the true ones, of orders waiting in either.
         ahead_rmse_lots: The root of the mean square of that.
         ahead_bias, ahead_rmse: The same over all checks, as shares of the lots ahead on arrival.
-        places: The first seven again for the orders of each place.
     """
 
     orders: int

@@ -9,6 +9,8 @@ _DATA: Commands = {
     "import": ("Turn raw captured streams into day folders.", "mm.runner_data:import_command"),
     "check": ("Validate a day folder.", "mm.runner_data:check_command"),
     "repair": ("Mend a damaged day folder from its raw messages.", "mm.runner_data:repair_command"),
+    "export": ("Write a day folder as Parquet.", "mm.runner_export:export_command"),
+    "import-parquet": ("Write the day folder that was exported as Parquet.", "mm.runner_export:import_command"),
     "coverage": ("Tell what day folders cover, and what a backtest leaves out.", "mm.runner_data:coverage_command"),
 }
 _RUNS: Commands = {
@@ -26,7 +28,7 @@ _FILLS: Commands = {
 }
 COMMANDS: Commands = {
     "record": ("Record one symbol until the window closes.", "mm.market_data.recorder:main"),
-    "data": ("Import and check recorded days.", _DATA),
+    "data": ("Import, check, mend and export recorded days.", _DATA),
     "calibrate": ("Measure A and k of one day.", "mm.runner_calibration:main"),
     "fit": ("Fit A and k to a table of points.", "mm.runner_fit:main"),
     "schedule": ("Fit A and k in rolling windows.", "mm.runner_calibrate_schedule:main"),

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "mm"
 LAYERS = [
     ["errors", "instrument", "clock", "callable_package"],
     ["market_data", "page"],
-    ["backtest"],
+    ["backtest", "day_parquet"],
     ["calibration"],
     ["walkforward"],
     [

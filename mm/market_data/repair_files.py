@@ -37,6 +37,12 @@ class LineWriter:
         if len(self._held) >= FLUSH_BYTES:
             self._flush()
 
+    def add_all(self, lines: bytes) -> None:
+        """Take whole lines with their ends."""
+        self._held += lines
+        if len(self._held) >= FLUSH_BYTES:
+            self._flush()
+
     def close(self) -> None:
         """Bring everything to the disk, under the file's own name."""
         self._flush()

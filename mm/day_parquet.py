@@ -1,0 +1,259 @@
+"""A day folder as Parquet files with typed columns, and back to the same text.
+
+Whole numbers and booleans are such; prices and quantities stay the exchange's own decimal text (``cast`` makes them
+decimals or floats), for a trailing zero is part of what was received. Depth messages keep their levels as lists. Each
+stretch of rows is turned back and held against its text before it is written: what is not equal is not exported.
+"""
+
+import csv
+import gzip
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from mm.errors import BrokenFile, MissingDay, RunExists
+from mm.market_data.layout import DIFF_KEYS, PACKED, DayFolder
+from mm.market_data.manifest import day_files, read_manifest, write_manifest
+from mm.market_data.repair_files import LineWriter
+
+SUFFIX = ".parquet"
+ROWS_AT_ONCE = 50_000
+PARTIAL = ".partial"
+_WHOLE = (
+    *("event_time_ms", "recv_time_ms", "recv_time_us", "trade_time_ms", "recv_seq", "epoch_id", "event_id"),
+    *("trade_id", "first_trade_id", "last_trade_id", "last_update_id", "lastUpdateId"),
+)
+_SWITCHES = frozenset(["is_buyer_maker"])
+_QUOTED = frozenset(["details_json", "details"])
+_DIFF_TYPES: dict[str, pl.DataType] = {
+    key: pl.List(pl.List(pl.String)) if key in "ba" else pl.String() if key == "run_id" else pl.Int64()
+    for key in DIFF_KEYS
+}
+
+
+@dataclass
+class Moved:
+    """What became of one file.
+
+    Attributes:
+        path: Relative to the folder that was written.
+        rows: Rows; None of a file that was copied as it is.
+        text_bytes: Size of its text, unpacked.
+        file_bytes: Size of the file that was written.
+    """
+
+    path: str
+    rows: int | None
+    text_bytes: int
+    file_bytes: int
+
+
+def export_day(folder: DayFolder, target: Path) -> list[Moved]:
+    """Write every file of *folder* below *target*, tables as Parquet and the others as they are.
+
+    Raises:
+        MissingDay: If there is no such day.
+        RunExists: If *target* is there.
+        BrokenFile: If a table holds what its columns cannot hold exactly.
+    """
+    if not folder.path.is_dir():
+        raise MissingDay(f"no day folder {folder.path}; give a folder such as data/BTCUSDT/20251216")
+    with _beside(target, f"{target} is there already; remove it, or give another --out") as partial:
+        moved = []
+        for path in [*day_files(folder), *([folder.manifest] if folder.manifest.is_file() else [])]:
+            name = Path(folder.relative(path))
+            if path.parent.name == folder.quarantine.parent.name or path.name.endswith(".json"):
+                moved.append(_copied(path, partial / name, name))
+            else:
+                moved.append(_to_parquet(path, partial / _bare(name).with_suffix(SUFFIX), partial))
+    return moved
+
+
+def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[Moved]]:
+    """Write the day that was exported to *source* (``…/SYMBOL/YYYYMMDD``) below *data_root*.
+
+    Raises:
+        MissingDay: If *source* is no such folder.
+        RunExists: If the day is there.
+        BrokenFile: If the text is not what was exported, by the manifest that came along.
+    """
+    there = DayFolder.at(source)
+    if not any(there.path.rglob(f"*{SUFFIX}")):
+        raise MissingDay(f"no Parquet files below {source}; give a folder that `mm data export` wrote")
+    folder = DayFolder(data_root, there.symbol, there.day)
+    with _beside(folder.path, f"{folder.path} is there already; move it away, or give another --data-root") as partial:
+        work = DayFolder(partial / "work", there.symbol, there.day)
+        moved = []
+        for path in sorted(path for path in there.path.rglob("*") if path.is_file()):
+            name = path.relative_to(there.path)
+            if path.suffix == SUFFIX:
+                text = (
+                    work.diffs if name.parent.name == work.diffs.parent.name else work.path / name.with_suffix(".csv")
+                )
+                moved.append(_to_text(path, text, work.path))
+            else:
+                moved.append(_copied(path, work.path / name, name))
+        _seal(work)
+        for path in work.path.iterdir():
+            path.replace(partial / path.name)
+        shutil.rmtree(work.root)
+    return folder, moved
+
+
+class _beside:
+    """A folder that is made under another name, and gets its own when the block ends well."""
+
+    def __init__(self, place: Path, taken: str) -> None:
+        if place.exists():
+            raise RunExists(taken)
+        self._place = place
+        self._partial = place.with_name(place.name + PARTIAL)
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        return self._partial
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._partial.rename(self._place)
+        else:
+            shutil.rmtree(self._partial, ignore_errors=True)
+
+
+def _copied(path: Path, target: Path, name: Path) -> Moved:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+    return Moved(name.as_posix(), None, path.stat().st_size, target.stat().st_size)
+
+
+def _bare(name: Path) -> Path:
+    return name.with_suffix("") if name.suffix == PACKED else name
+
+
+def _to_parquet(path: Path, target: Path, root: Path) -> Moved:
+    """Write a table as Parquet, row group by row group."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    rows = size = 0
+    with ExitStack() as held:
+        raw = held.enter_context(path.open("rb"))
+        stream = held.enter_context(gzip.GzipFile(fileobj=raw)) if path.suffix == PACKED else raw
+        head = b"" if _bare(path).suffix == ".ndjson" else stream.readline()
+        writer: pq.ParquetWriter | None = None
+        for text in _blocks(path, cast("BinaryIO", stream)):
+            table = _checked(path, head, text)
+            arrow = table.to_arrow(compat_level=pl.CompatLevel.oldest())
+            writer = writer or held.enter_context(pq.ParquetWriter(target, arrow.schema, compression="zstd"))
+            writer.write_table(arrow)
+            rows, size = rows + table.height, size + len(text)
+    return Moved(target.relative_to(root).as_posix(), rows, size + len(head), target.stat().st_size)
+
+
+def _blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the rows of a file, so many at once; an empty table is one block without rows."""
+    first = True
+    while (lines := list(islice(stream, ROWS_AT_ONCE))) or first:
+        first = False
+        if lines and not lines[-1].endswith(b"\n"):
+            raise BrokenFile(f"{path}: the last row has no end; `mm data repair` mends the day")
+        yield b"".join(lines)
+
+
+def read_again(folder: Path) -> int:
+    """Read all Parquet files below *folder* as a research script would; return their rows."""
+    return sum(pl.read_parquet(path).height for path in sorted(folder.rglob(f"*{SUFFIX}")))
+
+
+def _checked(path: Path, head: bytes, text: bytes) -> pl.DataFrame:
+    """Return the rows of *text* with typed columns, which must give the same text again."""
+    try:
+        table = _read(head, text)
+        same = _text(table) == text
+    except (pl.exceptions.PolarsError, ValueError, csv.Error) as error:
+        raise BrokenFile(f"{path}: a row does not fit its columns ({error}); run `mm data check`") from error
+    if not same:
+        raise BrokenFile(f"{path}: a row cannot be told exactly in typed columns; run `mm data check`")
+    return table
+
+
+def _read(head: bytes, text: bytes) -> pl.DataFrame:
+    if not head:
+        return pl.read_ndjson(text, schema=_DIFF_TYPES) if text else pl.DataFrame(schema=_DIFF_TYPES)
+    names = head.decode().rstrip("\n").split(",")
+    types = pl.Schema({name: _type(name) for name in names})
+    if _QUOTED & set(names):
+        cells = list(csv.reader(io.StringIO(text.decode(), newline="")))
+        return (
+            pl.DataFrame(cells, schema=names, orient="row").cast(pl.Schema(types))
+            if cells
+            else pl.DataFrame(schema=types)
+        )
+    if not text:
+        return pl.DataFrame(schema=types)
+    return pl.read_csv(text, has_header=False, new_columns=names, schema=types, quote_char=None)
+
+
+def _type(name: str) -> pl.DataType:
+    return pl.Int64() if name in _WHOLE else pl.Boolean() if name in _SWITCHES else pl.String()
+
+
+def _text(table: pl.DataFrame) -> bytes:
+    """Return the rows of *table* as the day's files have them."""
+    if not table.height:
+        return b""
+    if "b" in table.columns:
+        written = io.BytesIO()
+        table.write_ndjson(written)
+        return written.getvalue()
+    if _QUOTED & set(table.columns):
+        cells = [pl.col(name).cast(pl.String) for name in table.columns]
+        details = next(name for name in table.columns if name in _QUOTED)
+        quoted = pl.format('"{}"', pl.col(details).str.replace_all('"', '""', literal=True)).alias(details)
+        table = table.select(cells).with_columns(quoted)
+    written = io.BytesIO()
+    table.write_csv(written, include_header=False, quote_style="never")
+    return written.getvalue()
+
+
+def _to_text(path: Path, target: Path, root: Path) -> Moved:
+    """Write a Parquet file as the table it was made from."""
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise BrokenFile(f"{path}: not a Parquet file ({error}); export the day again") from error
+    rows = size = 0
+    writer = LineWriter(target)
+    with file:
+        if target.suffix != PACKED:
+            writer.add(",".join(file.schema_arrow.names).encode())
+        for batch in file.iter_batches(ROWS_AT_ONCE):
+            table = cast("pl.DataFrame", pl.from_arrow(batch))
+            text = _text(table)
+            writer.add_all(text)
+            rows, size = rows + table.height, size + len(text)
+    writer.close()
+    return Moved(target.relative_to(root).as_posix(), rows, size, target.stat().st_size)
+
+
+def _seal(folder: DayFolder) -> None:
+    """Hold the files against the manifest that came along, and seal those whose packing is another now."""
+    before = read_manifest(folder)
+    if before is None or not before.sealed:
+        return
+    after = {entry.path: entry for entry in write_manifest(folder, before.runs).files}
+    for entry in before.files:
+        name = entry.path if entry.path in after else entry.path.removesuffix(PACKED)
+        found = after.get(name)
+        contents = (entry.rows, entry.first_id, entry.last_id)
+        if found is None or (found.rows, found.first_id, found.last_id) != contents:
+            raise BrokenFile(f"{folder.path / name}: not what the manifest says was exported; export the day again")
+        if name == entry.path and not name.endswith(PACKED) and found.sha256 != entry.sha256:
+            raise BrokenFile(f"{folder.path / name}: another text than was exported; export the day again")

@@ -1,0 +1,139 @@
+"""Days as Parquet, and back: row by row, and the same text."""
+
+import gzip
+import json
+import shutil
+from decimal import Decimal
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from market_data.conftest import first_run, later_runs
+from mm.day_parquet import export_day, import_day
+from mm.errors import BrokenFile, MissingDay, RunExists
+from mm.market_data.check import check_day
+from mm.market_data.layout import DayFolder
+from mm.runner_export import export_command, import_command
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    folder = DayFolder(tmp_path_factory.mktemp("days"), "SIMUSDT", "20260105")
+    later_runs(folder, first_run(folder))
+    return folder
+
+
+@pytest.fixture
+def day(pristine, tmp_path):
+    folder = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
+    shutil.copytree(pristine.path, folder.path)
+    return folder
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "out" / "SIMUSDT" / "20260105"
+
+
+def texts(folder):
+    """Return the unpacked text of every file but lock and manifest, by its name without the packing."""
+    found = {}
+    for path in folder.path.rglob("*"):
+        if path.is_file() and path not in (folder.lock, folder.manifest):
+            data = path.read_bytes()
+            packed = path.suffix == ".gz"
+            found[folder.relative(path).removesuffix(".gz")] = gzip.decompress(data) if packed else data
+    return found
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_day_comes_back_with_the_same_text(day, target, tmp_path, packed):
+    """Frames, trades, diffs, ledger, gaps, snapshots and quarantine, byte for byte; the day is sealed and sound."""
+    whole = texts(day)
+    if packed:
+        for path in (day.frames, day.trades, day.events):
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+        day.manifest.unlink()
+    export_day(day, target)
+    back, _ = import_day(target, tmp_path / "back")
+    assert back.path == tmp_path / "back" / "SIMUSDT" / "20260105"
+    assert texts(back) == whole
+    report = check_day(back)
+    assert (report.defects, report.sealed) == ([], not packed)
+
+
+def test_columns_are_typed_and_decimals_exact(day, target):
+    """Numbers can be counted with at once, and a price is the text that the exchange sent."""
+    export_day(day, target)
+    frames = pl.read_parquet(target / day.frames.with_suffix(".parquet").name)
+    trades = pl.read_parquet(target / day.trades.with_suffix(".parquet").name)
+    diffs = pl.read_parquet(next((target / "diffs").iterdir()))
+    assert frames.schema["recv_time_us"] == frames.schema["last_update_id"] == pl.Int64
+    assert frames.schema["bid1_price"] == pl.String
+    assert trades.schema["is_buyer_maker"] == pl.Boolean
+    assert trades["event_time_ms"].null_count() == 2
+    assert diffs.schema["b"] == pl.List(pl.List(pl.String))
+    rows = [json.loads(line) for line in gzip.decompress(day.diffs.read_bytes()).splitlines()]
+    assert diffs.to_dicts() == rows
+    assert trades["price"].cast(pl.Decimal(38, 8))[0] == Decimal("100.01")
+    events = pl.read_parquet(target / day.events.with_suffix(".parquet").name)
+    assert json.loads(events["details_json"][0])["version"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text.replace(",true,", ",TRUE,", 1), "fit its columns|exactly"),
+        (lambda text: text.replace(",R1,", ",R1,0", 1), "exactly"),
+        (lambda text: text.replace(",R1,", ',"R1",', 1) + "x,y\n", "fit its columns|exactly"),
+        (lambda text: text[:-1], "no end"),
+    ],
+)
+def test_what_cannot_be_told_exactly_is_not_exported(day, target, damage, message):
+    """An export that rounds in silence would be found out years later."""
+    day.trades.write_text(damage(day.trades.read_text()))
+    with pytest.raises(BrokenFile, match=message):
+        export_day(day, target)
+    assert not target.exists()
+    assert not list(target.parent.glob("*"))
+
+
+def test_a_changed_export_does_not_come_back_as_if_it_were_the_day(day, target, tmp_path):
+    """The manifest that came along knows the text of every file."""
+    export_day(day, target)
+    path = target / day.trades.with_suffix(".parquet").name
+    table = pl.read_parquet(path).with_columns(qty=pl.lit("0.6"))
+    table.write_parquet(path)
+    with pytest.raises(BrokenFile, match="another text"):
+        import_day(target, tmp_path / "back")
+    assert not (tmp_path / "back" / "SIMUSDT" / "20260105").exists()
+    path.write_bytes(b"no parquet")
+    with pytest.raises(BrokenFile, match="not a Parquet file"):
+        import_day(target, tmp_path / "back")
+
+
+def test_nothing_that_is_there_is_written_over(day, target, tmp_path):
+    """Neither an export nor a day."""
+    export_day(day, target)
+    with pytest.raises(RunExists):
+        export_day(day, target)
+    with pytest.raises(RunExists):
+        import_day(target, day.root)
+    with pytest.raises(MissingDay):
+        import_day(tmp_path / "SIMUSDT" / "20260106", tmp_path / "back")
+    with pytest.raises(MissingDay):
+        export_day(DayFolder(tmp_path, "SIMUSDT", "20260106"), tmp_path / "x")
+
+
+def test_the_commands_tell_sizes_and_speed(day, tmp_path, monkeypatch):
+    """What a user wants to know is whether it was worth it."""
+    monkeypatch.chdir(tmp_path)
+    exported = CliRunner().invoke(export_command, [str(day.path), "--to", "parquet"])
+    assert exported.exit_code == 0, exported.output
+    assert "MB of text a second" in exported.stdout
+    assert exported.stdout.splitlines()[-1] == "out/parquet/SIMUSDT/20260105"
+    flags = ["out/parquet/SIMUSDT/20260105", "--data-root", "back", "--json"]
+    imported = CliRunner().invoke(import_command, flags)
+    assert json.loads(imported.stdout)["path"] == "back/SIMUSDT/20260105"

@@ -1,0 +1,222 @@
+"""An oracle of day folders: the invariants of a recording, held against the exchange's own truth.
+
+It reads files with the standard library alone and imports nothing of the recorder, so that both cannot err alike.
+"""
+
+import csv
+import gzip
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from mm.sim.exchange.truth import Truth
+
+Row = dict[str, str]
+Book = list[dict[Decimal, tuple[str, str]]]
+
+
+class Day:
+    """The rows of a day folder; reading them is the first check: each file opens, and each row is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.frames = list(_table(path, "orderbook_*.csv"))
+        self.trades = list(_table(path, "trades_*.csv"))
+        self.events = list(_table(path, "events_*.csv"))
+        self.gaps = list(_table(path, "gaps_*.csv"))
+        self.diffs = [json.loads(line) for line in _packed(path, "diffs/*.ndjson.gz")]
+        self.quarantined = [json.loads(line) for line in _packed(path, "quarantine*.ndjson.gz")]
+        manifests = list(path.glob("manifest_*.json"))
+        self.manifest = json.loads(manifests[0].read_bytes()) if manifests else None
+
+    def told(self, kind: str) -> list[dict[str, Any]]:
+        """Return the details of all events of a kind."""
+        return [json.loads(row["details_json"]) for row in self.events if row["type"] == kind]
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the manifest says that no writer has come since."""
+        return bool(self.manifest and self.manifest["sealed"])
+
+
+def hold(path: Path, truth: Truth, *, sealed: bool = True) -> Day:
+    """Read a day and hold every invariant against it; raises AssertionError at the first that is broken."""
+    day = Day(path)
+    _frames_are_true(day, truth)
+    _replay_gives_the_frames(day)
+    _holes_are_told(day)
+    _trades_are_true(day, truth)
+    _numbers_rise(day)
+    _ledger_is_well_formed(day)
+    assert day.sealed == sealed, f"sealed: {day.sealed}"
+    if sealed:
+        _manifest_is_true(day)
+    return day
+
+
+def _frames_are_true(day: Day, truth: Truth) -> None:
+    """I1: each frame is the book of its id, in the exchange's own text, and none is crossed."""
+    for row in day.frames:
+        bids, asks = truth.book(int(row["last_update_id"]))
+        top_n = sum(name.startswith("bid") and name.endswith("_qty") for name in row)
+        for side, levels in (("bid", bids), ("ask", asks)):
+            told = [(row[f"{side}{n}_price"], row[f"{side}{n}_qty"]) for n in range(1, top_n + 1)]
+            true = [tuple(level) for level in levels[:top_n]]
+            assert told == true + [("", "")] * (top_n - len(true)), (row["recv_seq"], row["last_update_id"], side)
+        if row["bid1_price"] and row["ask1_price"]:
+            assert Decimal(row["bid1_price"]) < Decimal(row["ask1_price"])
+
+
+def _replay_gives_the_frames(day: Day) -> None:
+    """I2: a snapshot and the diffs behind it make the frames of its epoch, each as it stands."""
+    frames = defaultdict(list)
+    for row in day.frames:
+        frames[row["epoch_id"]].append(row)
+    by_seq = {diff["recv_seq"]: diff for diff in day.diffs}
+    for event in day.events:
+        if event["type"] != "snapshot_loaded":
+            continue
+        details = json.loads(event["details_json"])
+        book, known = _snapshot(day.path / details["path"]), details["last_update_id"]
+        for row in frames.pop(event["epoch_id"], []):
+            diff = by_seq[int(row["recv_seq"])]
+            assert diff["U"] <= known + 1 <= diff["u"], (event["epoch_id"], known, diff["U"], diff["u"])
+            known = diff["u"]
+            _apply(book, diff)
+            assert int(row["last_update_id"]) == known
+            assert [row["recv_time_us"], row["run_id"]] == [str(diff["recv_us"]), diff["run_id"]]
+            for side, levels, sign in (("bid", book[0], -1), ("ask", book[1], 1)):
+                best = sorted(levels, key=lambda price, sign=sign: sign * price)
+                for n, price in enumerate(best[:5], 1):
+                    assert (row[f"{side}{n}_price"], row[f"{side}{n}_qty"]) == levels[price]
+    assert not frames, f"frames of epochs that no snapshot has opened: {list(frames)}"
+
+
+def _holes_are_told(day: Day) -> None:
+    """I3: ids that no diff and no snapshot brought are in the ledger as gaps."""
+    told = {(gap["from_id"], gap["to_id"]) for gap in day.told("gap")}
+    known = 0
+    snapshots = {
+        row["recv_seq"]: json.loads(row["details_json"])["last_update_id"]
+        for row in day.events
+        if row["type"] == "snapshot_loaded"
+    }
+    rows = [(int(seq), last_id, last_id) for seq, last_id in snapshots.items()]
+    rows += [(diff["recv_seq"], diff["U"], diff["u"]) for diff in day.diffs]
+    first = min(diff["U"] for diff in day.diffs)
+    reached = known = first - 1
+    for seq, low, high in sorted(rows):
+        if str(seq) in snapshots:
+            reached = max(reached, high)
+            continue
+        if low > known + 1 and low > reached + 1:
+            missing = range(known + 1, low)
+            covered = any(begin <= max(known, reached) + 1 and low - 1 <= end for begin, end in told)
+            assert covered, f"ids {missing.start} to {low - 1} are missing, and the ledger says {sorted(told)}"
+        known = max(known, high)
+        reached = max(reached, known)
+
+
+def _trades_are_true(day: Day, truth: Truth) -> None:
+    """I4: each trade from the first on is there once and as it happened, or the ledger has it missing."""
+    ids = [int(row["trade_id"]) for row in day.trades]
+    assert len(ids) == len(set(ids)), "a trade is there twice"
+    if not ids:
+        return
+    streamed = [int(row["trade_id"]) for row in day.trades if row["source"] == "ws"]
+    assert streamed == sorted(streamed)
+    true = {trade.trade_id: trade for trade in truth.trades(min(ids), max(ids))}
+    for row in day.trades:
+        trade = true.pop(int(row["trade_id"]))
+        assert (row["price"], row["qty"]) == (trade.price, trade.qty)
+        assert row["is_buyer_maker"] == str(trade.is_buyer_maker).lower()
+        assert int(row["trade_time_ms"]) == trade.us // 1000
+    told = {number for gap in day.told("trade_gap") for number in range(gap["from_id"], gap["to_id"] + 1)}
+    assert set(true) <= told, f"trades {sorted(set(true) - told)[:5]} are missing, and the ledger does not say so"
+
+
+def _numbers_rise(day: Day) -> None:
+    """I5: one counter over all runs; arrival never falls unless the ledger tells of a step."""
+    for rows in (day.frames, day.trades, day.events, day.gaps, day.diffs):
+        seqs = [int(row["recv_seq"]) for row in rows]
+        assert all(low < high for low, high in pairwise(seqs))
+    own = [int(row["recv_seq"]) for rows in (day.trades, day.events, day.diffs, day.quarantined) for row in rows]
+    assert len(own) == len(set(own)), "a number was given twice"
+    assert {row["recv_seq"] for row in day.gaps} <= {row["recv_seq"] for row in day.events}
+    stamps = sorted((diff["recv_seq"], diff["recv_us"]) for diff in day.diffs)
+    if not day.told("clock_step"):
+        assert all(low[1] <= high[1] for low, high in pairwise(stamps))
+
+
+def _ledger_is_well_formed(day: Day) -> None:
+    """I7: runs begin, and stop or are recovered; epochs count up, each opened by a snapshot that is there."""
+    ids = [int(row["event_id"]) for row in day.events]
+    assert all(low < high for low, high in pairwise(ids))
+    runs = list(dict.fromkeys(row["run_id"] for row in day.events))
+    begun = [row["run_id"] for row in day.events if row["type"] == "run_start"]
+    ended = [row["run_id"] for row in day.events if row["type"] == "run_stop"]
+    recovered = [details["previous_run_id"] for details in day.told("crash_recovered")]
+    assert runs == begun
+    assert len({*ended, *recovered}) == len(ended) + len(recovered), (ended, recovered)
+    assert {*begun[:-1]} <= {*ended, *recovered}, (begun, ended, recovered)
+    epochs = [int(row["epoch_id"]) for row in day.events if row["type"] == "snapshot_loaded"]
+    assert epochs == list(range(1, len(epochs) + 1))
+    for details in day.told("snapshot_loaded"):
+        assert (day.path / details["path"]).is_file()
+    assert len(list(day.path.glob("snapshots/*"))) == len(epochs)
+
+
+def _manifest_is_true(day: Day) -> None:
+    """I8: rows, bytes and hashes are those of the files, and no file is left out."""
+    named = {entry["path"]: entry for entry in day.manifest["files"]}
+    there = {
+        str(path.relative_to(day.path))
+        for path in day.path.rglob("*")
+        if path.is_file() and not path.name.startswith(("manifest_", "health")) and path.suffix not in (".lock", ".tmp")
+    }
+    assert there == set(named)
+    for name, entry in named.items():
+        data = (day.path / name).read_bytes()
+        assert (entry["bytes"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest()), name
+        if not name.endswith(".json"):
+            lines = gzip.decompress(data) if name.endswith(".gz") else data
+            assert entry["rows"] == lines.count(b"\n") - (not name.endswith(".ndjson.gz")), name
+
+
+def _table(path: Path, pattern: str) -> Iterator[Row]:
+    for file in path.glob(pattern):
+        assert not file.stat().st_size or file.read_bytes().endswith(b"\n"), f"{file.name} ends within a row"
+        with file.open(newline="", encoding="utf-8") as stream:
+            head, *rows = list(csv.reader(stream))
+        for number, cells in enumerate(rows, 2):
+            assert len(cells) == len(head), f"{file.name} row {number} has {len(cells)} cells"
+            assert cells != head, f"{file.name} row {number} is a header again"
+            yield dict(zip(head, cells, strict=True))
+
+
+def _packed(path: Path, pattern: str) -> Iterator[bytes]:
+    for file in path.glob(pattern):
+        with gzip.open(file) as stream:
+            yield from stream
+
+
+def _snapshot(path: Path) -> Book:
+    book: Book = [{}, {}]
+    with path.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            book[row["side"] == "ask"][Decimal(row["price"])] = (row["price"], row["qty"])
+    return book
+
+
+def _apply(book: Book, diff: dict[str, Any]) -> None:
+    for side, levels in zip(book, (diff["b"], diff["a"]), strict=True):
+        for price, qty in levels:
+            if Decimal(qty):
+                side[Decimal(price)] = (price, qty)
+            else:
+                side.pop(Decimal(price), None)

@@ -1,0 +1,153 @@
+"""A real recorder process beside an exchange in a box, whose truth is known."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+
+from mm.clock import now_us
+from mm.market_data.layout import DayFolder
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import STEP_US, Session
+from mm.sim.wire.box import Box
+from mm.sim.wire.faults.script import as_rules
+from mm.sim.wire.limits import WireLimits
+from support import ROOT
+
+SYMBOL = "SIMUSDT"
+FLUSH_S = 0.05
+
+
+def _noon() -> str:
+    """Return a time zone in which it is about noon, so that no test runs into midnight."""
+    return f"Etc/GMT{time.gmtime().tm_hour - 12:+d}"
+
+
+KNOBS = {
+    "SYMBOL": SYMBOL,
+    "WINDOW_START": "always",
+    "WINDOW_TZ": _noon(),
+    "START_JITTER_S": "0",
+    "FLUSH_INTERVAL_S": str(FLUSH_S),
+    "BACKOFF_MAX_S": "0.2",
+    "MIN_FREE_MB": "0",
+}
+PATIENCE_S = 30.0
+
+
+@contextlib.asynccontextmanager
+async def a_box(seed: int = 7, *, speed: float = 10.0, faults: Iterable[str] = ()) -> AsyncIterator[Box]:
+    """Open an exchange whose market is lively, and whose clock runs *speed* times as fast."""
+    begins_us = now_us() // STEP_US * STEP_US
+    session = Session(SYMBOL, "20260105", 24.0, seed, begins_us)
+    limits = WireLimits(attempts=None, close_s=0.05)
+    box = Box(SCENARIOS["zero_intelligence"](), session, speed=speed, limits=False, wire_limits=limits)
+    box.arm(as_rules(faults))
+    async with box.open():
+        yield box
+
+
+class Recorder:
+    """A process that records into *root*.
+
+    Args:
+        box: The exchange.
+        root: Its data root, and its working folder.
+        file_bytes: The most that a file of it may hold (RLIMIT_FSIZE); None for as much as there is.
+    """
+
+    def __init__(self, box: Box, root: Path, *, file_bytes: int | None = None, **knobs: str) -> None:
+        self.root = root
+        (root / "tmp").mkdir(exist_ok=True)
+        self._env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(root / "tmp"),
+            "DATA_ROOT": str(root / "data"),
+            **KNOBS,
+            "WS_URL": box.ws_url,
+            "REST_URL": box.rest_url,
+            **knobs,
+        }
+        self._limit = file_bytes
+        self.process: asyncio.subprocess.Process
+
+    async def start(self) -> "Recorder":
+        """Start it."""
+
+        def limit() -> None:
+            if self._limit:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (self._limit, self._limit))
+
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "mm.market_data.recorder",
+            env=self._env,
+            cwd=self.root,
+            preexec_fn=limit if self._limit else None,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        return self
+
+    async def until(self, there: Callable[[], bool]) -> None:
+        """Wait until something is there; fails where the process ends before."""
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not there():
+            if self.process.returncode is not None:
+                raise AssertionError(f"ended with {self.process.returncode}: {await self.said()}")
+            assert time.monotonic() < give_up_s, "it has waited long enough"
+            await asyncio.sleep(0.005)
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.communicate()
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float, str]:
+        """Send a signal; return exit code, how long it took, and what it said."""
+        self.process.send_signal(number)
+        begun_s = time.monotonic()
+        _, err = await asyncio.wait_for(self.process.communicate(), PATIENCE_S)
+        return self.process.returncode or 0, time.monotonic() - begun_s, err.decode()
+
+    async def ended(self) -> tuple[int, str]:
+        """Wait until it ends by itself; return exit code and what it said."""
+        _, err = await asyncio.wait_for(self.process.communicate(), PATIENCE_S)
+        return self.process.returncode or 0, err.decode()
+
+    async def said(self) -> str:
+        """Return what an ended process said."""
+        _, err = await self.process.communicate()
+        return err.decode()
+
+    @property
+    def day(self) -> DayFolder:
+        """The day that it writes."""
+        (path,) = (self.root / "data" / SYMBOL).iterdir()
+        return DayFolder.at(path)
+
+    def bytes_of(self, name: str) -> int:
+        """Return how many bytes its file of that kind (``frames``, ``diffs``, ``events`` …) holds; 0 without one."""
+        try:
+            return os.path.getsize(getattr(self.day, name))
+        except (OSError, ValueError):
+            return 0
+
+
+@contextlib.asynccontextmanager
+async def a_recorder(box: Box, root: Path, *, file_bytes: int | None = None, **knobs: str) -> AsyncIterator[Recorder]:
+    """Start a recorder; what is left of it at the end is killed."""
+    recorder = await Recorder(box, root, file_bytes=file_bytes, **knobs).start()
+    try:
+        yield recorder
+    finally:
+        if recorder.process.returncode is None:
+            await recorder.kill()

@@ -81,7 +81,7 @@ def answers_of(chance):
     answers = []
     for _ in range(chance.randint(1, 6)):
         distances = chance.choices([None, 0, 0, 0, 0, 1, 1, 2, -1, 1.5], k=2)
-        lots = chance.choices([None, None, None, 1, 3, 6], k=2)
+        lots = chance.choices([None, None, None, 1, 3, 6] * 9 + [2**61], k=2)
         kinds = chance.choices(["LIMIT_MAKER"] * 12 + list(KINDS), k=2)
         answers += [(*distances, *lots, *kinds)] * chance.choice([1, 1, 4, 12])
     return (*answers, None) if chance.random() < 0.2 else tuple(answers)
@@ -196,6 +196,8 @@ def hand_of(chance, top):
     match chance.choice(["place", "place", "cancel", "amend", "look"]):
         case "place":
             ticks, lots = max(top + chance.randint(-2, 3), 0), chance.choice([1, 2, 3, 5, 9])
+            if chance.random() < 0.03:
+                ticks, lots = chance.choice([ticks, 3 * 10**6, 10**15]), chance.choice([lots, 10**13, 10**15])
             return ("place", chance.choice([1, -1]), ticks, lots, chance.choice(KINDS))
         case "cancel":
             return ("cancel", chance.choice([3, 10, 300]))

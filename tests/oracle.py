@@ -223,9 +223,9 @@ class Backtest(Venue):
             return "price_not_positive"
         if order.lots <= 0:
             return "quantity_below_step"
-        if not self.filters.quantity_fits(order):
-            return "quantity_out_of_range"
         notional_e16, most_e8 = self.account.notional_e16(order, self.book), self.rules.filters.max_notional_e8
+        if not self.filters.quantity_fits(order) or notional_e16 > 2**62 * 10**8:
+            return "quantity_out_of_range"
         if notional_e16 < self.rules.min_notional_e8 * 10**8:
             return "min_notional"
         if most_e8 and notional_e16 > most_e8 * 10**8:

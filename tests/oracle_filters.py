@@ -48,6 +48,8 @@ class Filters:
         return any((least and price < least * by) or (most and price > most * by) for least, most, by in limits)
 
     def quantity_fits(self, order: Order) -> bool:
-        """Tell whether the exchange takes the quantity of an order."""
+        """Tell whether the exchange takes the quantity of an order, and it can be counted."""
+        if order.lots > 10**15 or order.ticks * order.lots > 2**62:
+            return False
         qty_e8, most_e8 = order.lots * self.rules.lot_e8, self.filters.max_qty_e8
         return self.filters.min_qty_e8 <= qty_e8 and (not most_e8 or qty_e8 <= most_e8)

@@ -28,6 +28,8 @@ from mm.backtest.journal import Journal
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
+cdef int64_t MOST_LOTS = 1000000000000000
+cdef int64_t MOST_COUNTED = 1 << 62    # tick·lots of an order, and its notional in 1e-8
 
 
 cdef class Engine(Venue):
@@ -335,6 +337,10 @@ cdef class Engine(Venue):
         elif order.lots <= 0:
             reason = QUANTITY_BELOW_STEP
         elif order.lots < self.filters.min_lots or (self.filters.max_lots and order.lots > self.filters.max_lots):
+            reason = QUANTITY_OUT_OF_RANGE
+        elif order.lots > MOST_LOTS or <wide> ticks * order.lots > MOST_COUNTED:
+            reason = QUANTITY_OUT_OF_RANGE
+        elif notional > <wide> MOST_COUNTED * 100000000:
             reason = QUANTITY_OUT_OF_RANGE
         elif notional < self.min_notional_e16:
             reason = MIN_NOTIONAL

@@ -371,3 +371,25 @@ def test_orders_by_hand_are_none_of_the_quote_models():
     desk.place(-1, 103, 4)
     _, fills = desk.end()
     assert fills == [(5_000, 103, 4, "trade_cross:trade")]
+
+
+@pytest.mark.parametrize(
+    ("ticks", "lots", "action"),
+    [
+        (100, 10**15, "PLACE"),
+        (100, 10**15 + 1, None),
+        (10**15, 340_282_366_921, "SKIP"),
+        (4 * 10**5, 10**12, "PLACE"),
+        (5 * 10**5, 10**12, "SKIP"),
+    ],
+)
+def test_what_cannot_be_counted_is_not_sent(ticks, lots, action):
+    """Products that do not fit into 64 bits of tick·lots, or of the quote asset's 1e-8, would be wrong silently."""
+    desk = Desk()
+    if action is None:
+        with pytest.raises(UsageError, match="out of range|0 to"):
+            desk.place(-1, ticks, lots)
+        return
+    desk.place(-1, ticks, lots)
+    orders, _ = desk.end()
+    assert (orders[0][2], orders[0][-1]) == (action, "quantity_out_of_range" if action == "SKIP" else "")

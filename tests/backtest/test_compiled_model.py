@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
+from fnmatch import fnmatch
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -175,3 +177,12 @@ def test_a_compiled_model_joins_others(desk):
     """A hybrid of one compiled here and one of the package, on the command line."""
     models = '{"models": [["quick_models:ThroughOrOld", {"share": 0.5, "old_s": 0}], ["price_cross", {}]]}'
     assert backtest(desk, "hybrid", models).returncode == 0
+
+
+def test_the_declarations_are_installed_with_the_package():
+    """What a model cimports, and all that this cimports in turn, is data of its package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["*"]
+    for path in (ROOT / "mm").rglob("*.pxd"):
+        assert any(fnmatch(path.name, pattern) for pattern in patterns), path
+        assert (path.parent / "__init__.py").exists(), path

@@ -5,13 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fill_lab import TEST
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from engine_cases import told_events
 from mm.backtest.feed import QUICKEST_US, feed_of
 from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
 from mm.backtest.tape import DEPTH, SNAPSHOT, TRADE, Tape, TapeMeta
+from oracle_travel import happened as plainly_happened
 
 BEGIN_US = 1_000_000_000
 BIDS, ASKS = [(100, 10), (99, 20)], [(102, 10), (103, 20)]
@@ -192,3 +196,42 @@ def test_a_tape_without_stamps_has_no_offset():
     feed = feed_of(Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS)]))
     assert (feed.offset_us, feed.median_us, feed.p99_us) == (0, 0, 0)
     assert feed.clock_us.tolist() == [BEGIN_US]
+
+
+MINUTE = 60_000_000
+MESSAGES = st.lists(
+    st.tuples(
+        st.sampled_from([0, 0, 1, 700, 40_000, MINUTE, 7 * MINUTE, 33 * MINUTE]),  # since the one before
+        st.sampled_from(["depth", "depth", "trade", "trade", "snapshot", "gap", "keyframe"]),
+        st.sampled_from([0, 1, 499, 500, 1_000, 60_000, MINUTE, None]),  # how late it came; None has no stamp
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(MESSAGES, st.integers(-(10**7), 10**7), st.integers(0, 3))
+def test_the_exchanges_order_is_that_of_the_specification(messages, ahead_us, drift):
+    """Against the oracle, over hours, with a clock that drifts by *drift* µs a minute; also for a window."""
+    us, told, late = BEGIN_US, [(BEGIN_US, "snapshot", BIDS, ASKS)], [0]
+    for since, kind, took in messages:
+        us += since
+        valid = "gap" not in [event[1] for event in told if event[1] in ("gap", "snapshot")][-1:]
+        if kind == "keyframe" and (not valid or told[-1][1] not in ("depth", "snapshot")):
+            continue
+        event = {"depth": ([(98, 1)], []), "trade": (1, 102, 1), "snapshot": (BIDS, ASKS)}.get(kind, ())
+        broken = kind == "depth" and not valid
+        told.append((us, "snapshot", BIDS, ASKS) if broken else (us, kind, *event))
+        late.append(took)
+    tape = Tape.of(TEST, told)
+    stamps = tape.event_us - ahead_us - (tape.event_us - BEGIN_US) // MINUTE * drift
+    took = np.array([0 if one is None else one for one in late])
+    missing = np.array([one is None for one in late])
+    tape = replace(tape, event_exch_us=np.where(missing, 0, stamps - took))
+    middle = int(tape.event_us[len(tape) // 2])
+    for part in (tape, tape.between(middle, tape.end_us + 1)):
+        feed, plain = feed_of(part), plainly_happened(told_events(part), part.start_us)
+        order = sorted(range(len(part)), key=lambda place: plain[place])
+        assert feed.sequence.tolist() == order
+        assert feed.clock_us.tolist() == [plain[place] for place in order]

@@ -163,7 +163,7 @@ class BookKeeper:
         last_id, known, was_synced = snapshot.lastUpdateId, self._engine.known_id, self._engine.synced
         off_tick = self._off_tick(snapshot.bids, snapshot.asks)
         cause = self._fault(snapshot, fresh)
-        differing = self.book.differences(fresh) if not cause and last_id == self.book_id else 0
+        differing = self.book.differences(fresh, self.reach.edges) if not cause and last_id == self.book_id else 0
         bridge: Bridge[_Pending] = Bridge(Verdict.STALE) if cause else self._engine.snapshot(last_id)
         if bridge.verdict not in (Verdict.APPLY, Verdict.RESET):
             self._refuse(recv_us, cause or bridge.verdict.value, last_id, off_tick)

@@ -76,9 +76,15 @@ class LocalOrderBook:
         bids, asks = self._bids.keys, self._asks.keys
         return bool(bids and asks) and bids[-1] >= -asks[-1]
 
-    def differences(self, other: "LocalOrderBook") -> int:
-        """Return how many levels differ from those of *other*, which may know fewer: no further than it reaches."""
-        return self._bids.differences(other._bids) + self._asks.differences(other._asks)
+    def differences(self, other: "LocalOrderBook", edges: tuple[int | None, int | None] = (None, None)) -> int:
+        """Return how many levels differ from those of *other*, no further than both reach.
+
+        *other* reaches to the last level of its sides, this book to the prices of number *edges* (bid, ask; None: its end).
+        """
+        bid, ask = edges
+        return self._bids.differences(other._bids, bid) + self._asks.differences(
+            other._asks, None if ask is None else -ask
+        )
 
     def check(self) -> None:
         """Raise ValueError where the book is not what it must be: ordered, without empty levels, one key each."""
@@ -110,11 +116,14 @@ class _Side:
         levels = self.levels
         return [levels[key] for key in self.keys[: -n - 1 : -1]]
 
-    def differences(self, other: "_Side") -> int:
+    def differences(self, other: "_Side", edge: int | None) -> int:
         if not other.keys:
             return 0
-        ours = {key: e8(self.levels[key][1]) for key in self.keys[bisect_left(self.keys, other.keys[0]) :]}
-        theirs = {key: e8(qty) for key, (_, qty) in other.levels.items()}
+        last = other.keys[0] if edge is None else max(edge, other.keys[0])
+        ours, theirs = (
+            {key: e8(side.levels[key][1]) for key in side.keys[bisect_left(side.keys, last) :]}
+            for side in (self, other)
+        )
         return sum(ours.get(key) != theirs.get(key) for key in ours.keys() | theirs.keys())
 
     def check(self) -> None:

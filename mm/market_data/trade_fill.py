@@ -51,7 +51,8 @@ class TradeFill:
         Raises:
             BrokenFile: If the answer cannot be read; what it answered is asked again.
         """
-        if self._plan.hole is None:
+        hole = self._plan.hole
+        if hole is None:
             return 0
         if answer.cause:
             self._plan.refused(answer.status)
@@ -62,7 +63,8 @@ class TradeFill:
             for _, trade in found:
                 exchange_stamp(trade.trade_time, "time")
         except (ValueError, OffGrid, msgspec.MsgspecError, BrokenFile) as error:
-            self._plan.unreadable()
+            if self._plan.hole is hole:
+                self._plan.unreadable()
             raise BrokenFile(f"{answer.url}: {error}") from error
         spans = self._trades.fill(answer.recv_us, found, day)
         if spans:

@@ -72,6 +72,7 @@ class Boxed:
             start_jitter_s=0.0,
         )
         self.recording = Recording(self.parts, _LOG, clock)
+        self.task = None
 
     @property
     def session(self):
@@ -110,12 +111,15 @@ class Boxed:
 
 
 @asynccontextmanager
-async def recording(script="", *, root, scenario="large_tick", seed=7, **options):
+async def recording(script="", *, root, scenario_name="large_tick", seed=7, **options):
     """Yield a recording of a box that plays *script*; it is stopped in order behind the block."""
-    async with asyncio.timeout(3 * PATIENCE_S), Box.in_lockstep(scenario, seed=seed, faults=[script]).open() as box:
+    async with (
+        asyncio.timeout(3 * PATIENCE_S),
+        Box.in_lockstep(scenario_name, seed=seed, faults=[script]).open() as box,
+    ):
         await box.advance(seconds=1)
         boxed = Boxed(box, root, **options)
-        task = asyncio.create_task(boxed.recording.run())
+        task = boxed.task = asyncio.create_task(boxed.recording.run())
         try:
             yield boxed
             boxed.recording.stop("enough")

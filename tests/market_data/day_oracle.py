@@ -47,7 +47,8 @@ def assert_frames_are_true(day, truth, top_n, era=None):
     for row in day.frames:
         for side, levels in zip(("bid", "ask"), truth.book(int(row["last_update_id"]), era), strict=True):
             told = [(row[f"{side}{level}_price"], row[f"{side}{level}_qty"]) for level in range(1, top_n + 1)]
-            assert told == [tuple(level) for level in [*levels[:top_n], *[("", "")] * (top_n - len(levels[:top_n]))]]
+            missing = [("", "")] * (top_n - len(levels[:top_n]))
+            assert told == [*map(tuple, levels[:top_n]), *missing], row["last_update_id"]
 
 
 def assert_frames_are_what_snapshots_and_diffs_make(day, top_n):
@@ -128,10 +129,13 @@ def assert_ledger_is_well_formed(day):
     for kind in kinds:
         assert not (kind == "snapshot_request" and waiting)
         waiting = kind == "snapshot_request" or (waiting and kind not in ("snapshot_loaded", "snapshot_failed"))
-    opened = [details["conn"] for details in day.told("ws_connected")]
-    ended = [details["conn"] for details in day.told("ws_disconnected")]
-    assert opened == list(range(1, len(opened) + 1))
-    assert sorted(ended) == opened
+    for run in {event["run_id"] for event in day.events}:
+        opened, ended = (
+            [event["details"]["conn"] for event in day.events if (event["run_id"], event["type"]) == (run, kind)]
+            for kind in ("ws_connected", "ws_disconnected")
+        )
+        assert opened == list(range(1, len(opened) + 1))
+        assert sorted(ended) == opened
 
 
 def assert_day_is_true(day, truth, top_n, last_trade_id=None):

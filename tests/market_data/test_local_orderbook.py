@@ -105,3 +105,11 @@ def test_check_finds_a_broken_book():
     book._bids.levels[100_000_000] = ("1", "0.0")
     with pytest.raises(ValueError, match="empty levels"):
         book.check()
+
+
+def test_books_differ_only_where_both_of_them_reach():
+    """A deeper snapshot shows levels that nobody could know, and those are no difference."""
+    ours = LocalOrderBook.of([("99", "1"), ("98", "2")], [("101", "1"), ("102", "2")])
+    deeper = LocalOrderBook.of([("99", "1"), ("98", "5"), ("97", "3")], [("101", "1"), ("102", "2"), ("103", "3")])
+    assert ours.differences(deeper, (e8("98"), e8("102"))) == 1
+    assert ours.differences(deeper) == 3

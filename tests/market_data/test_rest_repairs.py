@@ -1,0 +1,171 @@
+"""What REST puts right: trades that the stream did not bring, and levels that no snapshot has shown yet."""
+
+import asyncio
+import csv
+import json
+
+import pytest
+from boxed import SYMBOL, Boxed, quicken, recorded
+from day_oracle import Recorded
+
+from mm.market_data import recording
+from mm.market_data.earlier_trades import last_streamed_id, open_holes
+from mm.market_data.layout import DayFolder
+from mm.sim.matching.order_log import IOC
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    quicken(monkeypatch)
+
+
+async def plain(boxed, seconds=3.0):
+    await boxed.synced()
+    await boxed.play(seconds)
+    await boxed.caught_up()
+
+
+def filled(day):
+    return [int(row["trade_id"]) for row in day.trades if row["source"] == "rest"]
+
+
+def test_trades_that_are_missing_are_fetched():
+    """Each hole is told, and then what has filled it; the rows say where they come from."""
+    day = recorded(plain, "at time 3 do drop n=4 of=trade\nat time 3.6 do drop n=2 of=trade")
+    holes = sorted(day.holes("trade_gap"))
+    assert len(holes) == 6
+    assert filled(day) == holes
+    assert sum(details["rows"] for details in day.told("backfill")) == 6
+    assert sorted(day.holes("backfill")) == holes
+    assert day.missing_trades == set()
+
+
+def test_a_host_that_has_no_single_trades_tells_aggregates():
+    """Ids first to last say what each covers; with what they cover, nothing is missing."""
+    script = "at time 3 do drop n=6 of=trade\nat request 1 of /api/v3/historicalTrades do status code=404 n=0"
+    day = recorded(plain, script, clean=False)
+    rows = [row for row in day.trades if row["source"] == "rest"]
+    covered = {number for row in rows for number in range(int(row["first_trade_id"]), int(row["last_trade_id"]) + 1)}
+    assert covered
+    assert covered <= day.holes("trade_gap")
+    assert day.holes("backfill") <= day.holes("trade_gap")
+    assert not covered & {int(row["trade_id"]) for row in day.trades if row["source"] == "ws"}
+
+
+@pytest.mark.parametrize(
+    "fault", ["status code=503 n=2", "status code=429 retry_after=1", "broken_body", "cut_body", "slow delay_s=0.3"]
+)
+def test_rest_in_trouble_is_asked_again(fault):
+    """The recording goes on meanwhile."""
+    day = recorded(plain, f"at time 3 do drop n=3 of=trade\nat request 1 of /api/v3/historicalTrades do {fault}")
+    assert len(filled(day)) == 3
+    assert day.missing_trades == set()
+
+
+def test_what_nobody_can_tell_stays_a_hole_in_the_ledger():
+    """And is no defect: it is told."""
+    script = (
+        "at time 3 do drop n=3 of=trade\n"
+        "at request 1 of /api/v3/historicalTrades do status code=404 n=0\n"
+        "at request 1 of /api/v3/aggTrades do status code=404 n=0"
+    )
+    day = recorded(plain, script)
+    assert (filled(day), day.told("backfill")) == ([], [])
+    assert day.missing_trades == day.holes("trade_gap") != set()
+
+
+def test_trades_that_came_while_nobody_recorded_are_fetched_by_the_next_run(tmp_path):
+    """A restart within the day; the day has each trade once, and the second run knows where the first has ended."""
+
+    async def scenario(boxed):
+        """Play on while the first recording is over, and record again."""
+        await plain(boxed)
+        boxed.recording.stop("pause")
+        await boxed.task
+        for _ in range(5):
+            await boxed.box.advance(seconds=0.1)
+        again = Boxed(boxed.box, boxed.root)
+        task = asyncio.create_task(again.recording.run())
+        await plain(again, 1)
+        again.recording.stop("enough")
+        await task
+
+    day = recorded(scenario, root=tmp_path)
+    assert [details["reason"] for details in day.told("run_stop")] == ["pause", "enough"]
+    assert {gap["cause"] for gap in day.told("trade_gap")} == {"restart"}
+    assert set(filled(day)) == day.holes("trade_gap") != set()
+    assert day.missing_trades == set()
+
+
+def test_a_run_goes_on_behind_the_last_trade_of_the_stream_and_not_behind_one_of_rest(tmp_path):
+    """Rows of REST stand where they arrived, also at the end of the file."""
+    day = recorded(plain, "at time 3 do drop n=2 of=trade", root=tmp_path)
+    path = next((tmp_path / SYMBOL).iterdir())
+    folder = DayFolder.at(path)
+    with folder.trades.open(newline="") as stream:
+        header, *rows = list(csv.reader(stream))
+    streamed = [row for row in rows if row[-1] == "ws"]
+    fetched = [row for row in rows if row[-1] == "rest"]
+    with folder.trades.open("w", newline="") as stream:
+        csv.writer(stream).writerows([header, *streamed, *fetched])
+    assert last_streamed_id(folder.trades) == int(streamed[-1][4])
+    assert open_holes(Recorded(path).events, int(streamed[-1][4])) == ()
+    assert len(fetched) == len(day.holes("trade_gap"))
+
+
+def event(kind, **details):
+    return {"type": kind, "details_json": json.dumps(details)}
+
+
+def test_holes_of_earlier_runs_are_what_was_not_filled():
+    """And not those behind the last trade that has survived a crash: they are part of a larger one."""
+    events = [
+        event("trade_gap", from_id=3, to_id=9, from_us=1, to_us=2, cause="x"),
+        event("backfill", from_id=4, to_id=6, rows=3),
+        event("trade_gap", from_id=20, to_id=21, from_us=3, to_us=4, cause="x"),
+        event("trade_gap", from_id=40, to_id=41, from_us=5, to_us=6, cause="x"),
+        event("gap", from_id=1, to_id=2, from_us=5, to_us=6, cause="x"),
+    ]
+    assert open_holes(events, 30) == ((3, 3, 1, 2), (7, 9, 1, 2), (20, 21, 3, 4))
+    assert open_holes(events, None) == ()
+
+
+def test_a_book_that_travels_gets_a_deeper_one_before_a_frame_needs_it(monkeypatch):
+    """The best asks are bought, one after the other: the old book goes on until a deeper one is bridged to it."""
+    monkeypatch.setattr(recording, "LOOK_EVERY_S", 0.01)
+    lots = 100_000
+
+    async def scenario(boxed):
+        core = boxed.box.exchange._core
+        for ticks in range(1, 81):
+            for side in (1, -1):
+                core.submit(boxed.box.pump.done_us, 1_000, side, 10_000 - side * ticks, lots)
+        await boxed.until(lambda: boxed.session is not None and boxed.told("ws_connected"))
+        await boxed.play(0.2)
+        core.submit(boxed.box.pump.done_us, 1_000, 1, 9_000, lots)
+        await boxed.synced()
+        for _ in range(45):
+            core.submit(boxed.box.pump.done_us, 1_001, 1, 10_100, lots, IOC)
+            await boxed.play(0.1)
+            await asyncio.sleep(0.02)
+            await boxed.until(lambda: not boxed.session.wants_refresh or boxed.session.keeper.awaits, playing=False)
+
+    day = recorded(scenario, scenario_name="empty", limit=60)
+    assert day.tags[0] == "initial"
+    assert set(day.tags[1:]) == {"refresh"}
+    assert len(day.tags) >= 2
+    assert (day.told("gap"), day.told("resync_start"), day.anomalies()) == ([], [], [])
+    followed = [int(row["last_update_id"]) for row in day.frames]
+    assert followed == [diff["u"] for diff in day.diffs if diff["u"] >= followed[0]]
+
+
+def test_weight_and_attempts_are_counted():
+    """What the exchange says it has counted is what was counted here, or more."""
+
+    async def scenario(boxed):
+        await plain(boxed, 1)
+        assert boxed.parts.rest.used_weight
+        assert boxed.weight.spent >= boxed.parts.rest.used_weight
+        assert boxed.attempts.spent == 1
+
+    recorded(scenario)

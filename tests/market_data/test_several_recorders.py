@@ -1,0 +1,155 @@
+"""Real recorders as processes, three side by side against three exchanges in boxes; and the status of one."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+import pytest
+from captured import events
+from click.testing import CliRunner
+from test_supervisor import Log, until
+
+from mm.clock import day_of, now_us
+from mm.market_data import supervisor as module
+from mm.market_data.check import check_day
+from mm.market_data.health import ENDED, read_health, write_health
+from mm.market_data.layout import DayFolder, days_of
+from mm.market_data.recorder import main
+from mm.market_data.supervisor import Supervisor
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
+from mm.sim.wire.box import Box
+from support import ROOT
+
+SYMBOLS = ("ONEUSDT", "TWOUSDT", "SIXUSDT")
+STEP_US = 100_000
+PATIENCE_S = 60
+KNOBS = {
+    "WINDOW_START": "always",
+    "START_JITTER_S": "0",
+    "FLUSH_INTERVAL_S": "0.2",
+    "MIN_FREE_MB": "0",
+    "BACKOFF_MAX_S": "0.1",
+    "LOG_LEVEL": "ERROR",
+    "PYTHONPATH": str(ROOT),
+}
+
+
+@pytest.fixture(autouse=True)
+def _place(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name, value in KNOBS.items():
+        monkeypatch.setenv(name, value)
+
+
+def box_of(symbol):
+    begins_us = now_us() // STEP_US * STEP_US
+    return Box(SCENARIOS["poisson"](), Session(symbol, day_of(begins_us), 24.0, 7, begins_us), limits=False).open()
+
+
+def test_three_recorders_and_the_death_of_one(tmp_path, monkeypatch):
+    """Killed with −9, it is started again and mends its day; the others never notice. A signal ends all in order."""
+    monkeypatch.setattr(module, "FIRST_DELAY_S", 0.05)
+    log = Log()
+
+    async def run():
+        async with AsyncExitStack() as held:
+            boxes = {symbol: await held.enter_async_context(box_of(symbol)) for symbol in SYMBOLS}
+
+            def command(symbol, _start):
+                urls = ["--ws-url", boxes[symbol].ws_url, "--rest-url", boxes[symbol].rest_url]
+                return [sys.executable, "-m", "mm.market_data.recorder", "--symbol", symbol, *urls]
+
+            keeper = Supervisor(SYMBOLS, command, log, lambda: True)
+            async with asyncio.timeout(PATIENCE_S):
+                running = asyncio.create_task(keeper.run())
+
+                def synced(symbol):
+                    found = read_health(tmp_path / "data", symbol)
+                    return found is not None and found.state == "synced"
+
+                await until(lambda: all(map(synced, SYMBOLS)))
+                os.kill(read_health(tmp_path / "data", "TWOUSDT").pid, signal.SIGKILL)
+                await until(lambda: len(log.of("recorder_started")) == 4)
+                first = read_health(tmp_path / "data", "TWOUSDT").run_id
+                await until(lambda: synced("TWOUSDT") and read_health(tmp_path / "data", "TWOUSDT").run_id != first)
+                keeper.stop(signal.SIGTERM)
+                return await running
+
+    assert asyncio.run(run()) == dict.fromkeys(SYMBOLS, 0)
+    assert [(told["symbol"], told["code"]) for told in log.of("recorder_died")] == [("TWOUSDT", -9)]
+    for symbol in SYMBOLS:
+        (day,) = days_of(tmp_path / "data", symbol)
+        folder = DayFolder(tmp_path / "data", symbol, day)
+        report = check_day(folder)
+        assert (report.defects, report.sealed) == ([], True)
+        kinds = [kind for kind, _, _ in events(folder)]
+        runs = 2 if symbol == "TWOUSDT" else 1
+        assert (kinds.count("run_start"), kinds.count("run_stop"), kinds.count("crash_recovered")) == (
+            runs,
+            1,
+            runs - 1,
+        )
+        assert "clock_offset" in kinds
+        assert read_health(tmp_path / "data", symbol).state == ENDED
+
+
+def test_a_list_of_symbols_is_a_recorder_each_and_one_answer(tmp_path):
+    """One symbol that the exchange does not know is a wrong knob for that one alone; the end is the worst one's."""
+
+    async def run():
+        async with box_of("ONEUSDT") as box, asyncio.timeout(PATIENCE_S):
+            process = await asyncio.create_subprocess_exec(
+                *[sys.executable, "-m", "mm", "record", "--symbol", "oneusdt,NOSUCH", "--json"],
+                env={**os.environ, "WS_URL": box.ws_url, "REST_URL": box.rest_url, "RUN_ID": "mine"},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            await until(lambda: getattr(read_health(tmp_path / "data", "ONEUSDT"), "state", "") == "synced")
+            process.terminate()
+            return process, *await process.communicate()
+
+    process, stdout, stderr = asyncio.run(run())
+    answer = json.loads(stdout)
+    assert answer["codes"] == {"ONEUSDT": 0, "NOSUCH": 2}
+    assert answer["symbols"]["ONEUSDT"]["days"][0]["synced"] is True
+    assert process.returncode == 2
+    assert b"NOSUCH (exit 2)" in stderr.splitlines()[-1]
+    report = read_health(tmp_path / "data", "ONEUSDT")
+    assert (report.run_id, report.state) == ("mine", ENDED)
+
+
+def status(*symbols):
+    return CliRunner().invoke(main, ["--status", "--symbol", ",".join(symbols), "--json"])
+
+
+def test_the_status_tells_whether_the_process_lives(tmp_path):
+    """Ended in order is no trouble; killed is, and ends with 3; a symbol that never recorded is missing."""
+    asyncio.run(_one_short_recording())
+    ended = status("ONEUSDT")
+    answer = json.loads(ended.stdout)
+    assert (ended.exit_code, answer["state"], answer["alive"], answer["trouble"]) == (0, ENDED, False, None)
+    assert answer["offset_us"] is not None
+    report = read_health(tmp_path / "data", "ONEUSDT")
+    write_health(msgspec.structs.replace(report, state="synced"))
+    killed = status("ONEUSDT")
+    assert killed.exit_code == 3
+    assert "is gone" in json.loads(killed.stdout)["trouble"]
+    assert status("NEVER").exit_code == 3
+
+
+async def _one_short_recording():
+    async with box_of("ONEUSDT") as box, asyncio.timeout(PATIENCE_S):
+        process = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", "mm.market_data.recorder", "--symbol", "ONEUSDT"],
+            env={**os.environ, "WS_URL": box.ws_url, "REST_URL": box.rest_url},
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        await until(lambda: getattr(read_health(Path("data"), "ONEUSDT"), "offset_us", None) is not None)
+        process.terminate()
+        assert await process.wait() == 0

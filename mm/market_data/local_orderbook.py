@@ -79,7 +79,7 @@ class LocalOrderBook:
     def differences(self, other: "LocalOrderBook", edges: tuple[int | None, int | None] = (None, None)) -> int:
         """Return how many levels differ from those of *other*, no further than both reach.
 
-        *other* reaches to the last level of its sides, this book to the prices of number *edges* (bid, ask; None: its end).
+        *other* reaches to the last level of a side, this book to the price of number *edges* (bid, ask; None: its end).
         """
         bid, ask = edges
         return self._bids.differences(other._bids, bid) + self._asks.differences(

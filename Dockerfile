@@ -17,4 +17,5 @@ COPY . /src
 RUN pip install /src && rm -rf /src
 VOLUME /app/data
 STOPSIGNAL SIGTERM
+# SYMBOL=ETHUSDT records one symbol, SYMBOL=BTCUSDT,ETHUSDT a process each under one supervisor.
 CMD ["python", "-m", "mm.market_data.recorder"]

@@ -184,7 +184,8 @@ class Recording:
         self._desk.status_wanted.set()
 
     async def _read(self) -> None:
-        await asyncio.sleep(random.uniform(0, self._parts.start_jitter_s))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), random.uniform(0, self._parts.start_jitter_s))
         await self._parts.stream.run(self)
 
     async def _look(self) -> None:

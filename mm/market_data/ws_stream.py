@@ -75,6 +75,8 @@ class WsStream:
 
     async def run(self, listener: Listener) -> None:
         """Hand every message to *listener* until `stop`; whatever it raises ends the run."""
+        if self._stopping:
+            return
         self._keepers = [asyncio.create_task(self._keep(slot, listener)) for slot in range(len(self._backoffs))]
         reader = asyncio.create_task(self._hand_out(listener))
         try:

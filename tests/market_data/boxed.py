@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
-from day_oracle import Recorded, assert_day_is_true
+from wire_oracle import Recorded, assert_day_is_true
 
 from mm.market_data import rest_desk, ws_link, ws_stream
 from mm.market_data.allowance import Allowance

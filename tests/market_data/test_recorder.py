@@ -13,6 +13,7 @@ import threading
 import time
 from collections import namedtuple
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from captured import events, rows, tags
@@ -170,6 +171,26 @@ def test_a_lost_connection_is_followed_by_another(fault):
         assert gap["cause"] == "disconnected"
         assert gap["to_us"] > gap["from_us"]
     assert ids[-1] == exchange.market.last_id
+
+
+def test_a_pair_of_connections_makes_one_day():
+    """Both bring everything, and each thing stands there once."""
+    exchange = FakeExchange(messages=80, faults={30: "close"}, then=terminate)
+    day = recorded(exchange, WS_PAIR="1")
+    assert assert_true(day, exchange)[-1] == exchange.market.last_id
+    opened = [details["conn"] for details in events(day, "ws_connected")]
+    assert opened == [1, 2, 3, 4]
+    assert len({row["last_update_id"] for row in rows(day.frames)}) == len(rows(day.frames))
+    assert not events(day, "anomaly")
+
+
+def test_recorders_of_a_machine_share_what_they_spend():
+    """Weight by the host of REST, attempts by that of the streams, below the system's folder for temporary files."""
+    exchange = FakeExchange(messages=20, then=terminate)
+    recorded(exchange)
+    netlocs = {name: url.partition("//")[2].replace(":", "_") for name, url in exchange.urls().items()}
+    shared = {path.name for path in Path(tempfile.gettempdir()).glob("mm-*/*")}
+    assert shared == {f"weight_{netlocs['REST_URL']}.json", f"connections_{netlocs['WS_URL']}.json"}
 
 
 def test_a_late_snapshot_loses_nothing():

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from boxed import SYMBOL, Boxed, quicken, recorded
-from day_oracle import Recorded
+from wire_oracle import Recorded
 
 from mm.market_data import recording
 from mm.market_data.earlier_trades import last_streamed_id, open_holes

@@ -208,3 +208,14 @@ def test_the_buffer_keeps_the_newest_updates():
         engine.diff(first_id, first_id, first_id)
     assert engine.snapshot(5).verdict is Verdict.TOO_OLD
     assert engine.snapshot(6).updates == (7, 8, 9)
+
+
+def test_a_snapshot_that_took_long_is_not_of_another_numbering():
+    """It lies far behind the newest update, but within the buffer: a young symbol, and twenty seconds under way."""
+    engine = SyncEngine()
+    for first in range(1_170, 3_570, 10):
+        engine.diff(first, first + 9, first)
+    bridge = engine.snapshot(1_180)
+    assert bridge.verdict is Verdict.APPLY
+    assert bridge.updates[0] == 1_180
+    assert engine.diff(3_570, 3_571, 0) is Verdict.APPLY

@@ -87,6 +87,7 @@ class Replay:
         self._findings = findings
         self._holes = view.holes("gap")
         self._stopped = view.stopped
+        self._off_tick = _told_off_tick(view)
         self._top_n = frames.top_n if frames else 1
         self._diffs = folder.diffs
         self._engine: SyncEngine[_Numbered] = SyncEngine()
@@ -153,11 +154,14 @@ class Replay:
                 self._apply(row, diff)
 
     def _apply(self, row: int, diff: DiffRow) -> None:
-        if not self._on_grid(self._diffs, row, (diff.b, diff.a)):
+        told = self._off_tick.get(diff.u)
+        if told is None and not self._on_grid(self._diffs, row, self._holding(diff)):
             return
         for side, levels in ((1, diff.b), (-1, diff.a)):
             for price, qty in levels:
                 self._book.apply(side, price, qty)
+        if told is not None and not self._leave_out(row, told):
+            return
         if self._crossed(diff.recv_seq, self._diffs, row):
             return
         self.coverage.mark(diff.recv_us)
@@ -165,6 +169,24 @@ class Replay:
             event_ms = diff.E // 1000 if diff.E >= _US_STAMPS_FROM else diff.E
             at = Arrival(diff.recv_seq, diff.run_id, diff.recv_ms, diff.recv_us)
             self._frames.expect(Wanted(at, event_ms, self._epoch, diff.u, *self._book.top(self._top_n)))
+
+    def _holding(self, diff: DiffRow) -> tuple[list[Level], list[Level]]:
+        """Return the levels of *diff* whose prices must be on the tick.
+
+        Where the ledger tells of levels that were left out, their removal is none of them.
+        """
+        if not self._off_tick:
+            return diff.b, diff.a
+        bids, asks = ([level for level in side if level[1].strip("0.")] for side in (diff.b, diff.a))
+        return bids, asks
+
+    def _leave_out(self, row: int, told: list[tuple[str, str, str]]) -> bool:
+        """Take the levels that the ledger *told* to be off the tick out of the book; it is void where it names none."""
+        for side, price, _ in told:
+            self._book.apply(1 if side == "bid" else -1, price, "0")
+        if not told:
+            self._void()
+        return bool(told) and self._on_grid(self._diffs, row, self._book.top(self._top_n))
 
     def _on_grid(self, path: Path, row: int, sides: tuple[list[Level], list[Level]]) -> bool:
         """Tell whether all prices are such and on the tick; where one is not, the book is void."""
@@ -216,6 +238,16 @@ class Replay:
         self.coverage.stop()
         if self._frames and self._run:
             self._frames.end_run(stopped=self._run in self._stopped)
+
+
+def _told_off_tick(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
+    """Return, by update id, the levels that the ledger says were left out; none where the book was dropped for it."""
+    told = (event.details for event in view.events if event.kind == "anomaly")
+    return {
+        details["last_id"]: msgspec.convert(details.get("left_out", []), list[tuple[str, str, str]])
+        for details in told
+        if details.get("kind") == "off_tick" and isinstance(details.get("last_id"), int)
+    }
 
 
 def _is_no_snapshot(event: Event) -> bool:

@@ -7,13 +7,16 @@ import json
 import os
 import shutil
 
+import captured
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_book_keeper import Desk as BookDesk
 
 from conftest import ASKS, BIDS, Scribe
 from mm.errors import MissingDay, TryLater
+from mm.instrument import Instrument, to_exchange_info
 from mm.market_data.check import check_day
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.layout import DayFolder
@@ -431,3 +434,19 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
     with pytest.raises(MissingDay):
         repaired(DayFolder(tmp_path, "SIMUSDT", "20260105"))
     assert not list(tmp_path.iterdir())
+
+
+def test_levels_that_were_left_out_are_left_out_again(tmp_path):
+    """Old orders off the tick, deep in the book: the day is sound, and its frames can be written again."""
+    desk = BookDesk(tmp_path, tick_e8=10_000_000)
+    old = [*captured.BIDS, ["50.05", "1"]]
+    desk.take(captured.snapshot(10, old), captured.diff(11, 11, [["50.05", "2"]]))
+    folder = desk.take(captured.diff(12, 12, [["50.05", "0"], ["99.90", "7.5"]])).close()
+    folder.instrument.write_text(to_exchange_info(Instrument(folder.symbol, 10_000_000, 1_000)))
+    repaired(folder)
+    frames = folder.frames.read_bytes()
+    assert len(frames.splitlines()) == 3
+    assert check_day(folder).defects == []
+    folder.frames.unlink()
+    assert repaired(folder, "AGAIN").changed
+    assert folder.frames.read_bytes() == frames

@@ -19,6 +19,10 @@ def e8(text: str) -> int:
     Raises:
         OffGrid: If *text* is not a plain decimal or has more than eight places that count.
     """
+    if text[-9:-8] == "." and len(text) > 9:  # as the exchange writes it: eight places
+        digits = text[:-9] + text[-8:]
+        if digits.isdigit() and digits.isascii():
+            return int(digits)
     found = _DECIMAL.match(text)
     if not found:
         raise OffGrid(f"{text!r} is not a plain decimal number such as 0.01000000")

@@ -246,7 +246,7 @@ class BookKeeper:
     def _off_tick(self, bids: Sequence[Level], asks: Sequence[Level]) -> list[_Held]:
         """Return the levels that hold something at a price off the tick."""
         tick_e8, price_e8 = self._grid.tick_e8, self._grid.price
-        if not tick_e8:
+        if not tick_e8 or self._grid.all_on_tick:
             return []
         sides = (("bid", bids), ("ask", asks))
         return [
@@ -266,11 +266,7 @@ class BookKeeper:
         self.anomaly(recv_us, "off_tick", price=off_tick[0][1], last_id=last_id, left_out=off_tick)
 
     def _change_book(self, update: DepthUpdate) -> None:
-        apply = self.book.apply
-        for price, qty in update.b:
-            apply(1, price, qty)
-        for price, qty in update.a:
-            apply(-1, price, qty)
+        self.book.change(update.b, update.a)
 
     def _gap(self, recv_us: int, last_known: int, first_id: int) -> None:
         self.counts.gaps += 1

@@ -20,7 +20,8 @@ from mm.market_data.tail import GZIP_FORMAT
 
 FLUSH_BYTES = 1 << 20
 PACK_BYTES = 1 << 14
-GZIP_LEVEL = 6
+GZIP_LEVEL = 4
+"""Of zlib; 6 would save some 8 % of the bytes, and take twice the time."""
 
 
 def gzip_member(raw: bytes | bytearray) -> bytes:

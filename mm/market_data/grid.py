@@ -1,6 +1,6 @@
 """Decimal texts of one symbol as whole numbers, checked once each, and the steps they turn out to be multiples of."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import gcd
 
 from mm.errors import OffGrid
@@ -13,40 +13,48 @@ REMEMBERED_TEXTS = 200_000
 class Grid:
     """Prices and quantities in 1e-8, remembered by their text: the same few thousand come again and again.
 
+    Args:
+        tick_e8: The price step, where it is known.
+        learns_steps: Whether `seen_step_e8` is wanted; without it, quantities are checked many at a time.
+
     Attributes:
         tick_e8: The price step that prices must be multiples of; None while it is not known.
-        seen_tick_e8: Greatest common divisor of all prices so far; 0 before the first.
-        seen_step_e8: That of all quantities.
+        price: Returns a price in 1e-8; raises OffGrid where the text is no decimal above zero.
+        qty: Returns a quantity in 1e-8; raises OffGrid where the text is no decimal of zero or more.
     """
 
-    def __init__(self, tick_e8: int | None = None) -> None:
+    def __init__(self, tick_e8: int | None = None, *, learns_steps: bool = True) -> None:
         self.tick_e8 = tick_e8
-        self.seen_tick_e8 = 0
-        self.seen_step_e8 = 0
-        self._prices: dict[str, int] = {}
-        self._qtys: dict[str, int] = {}
+        self._learns_steps = learns_steps
+        self._prices = _Texts(least=1)
+        self._qtys = _Texts(least=0)
+        self.price: Callable[[str], int] = self._prices.__getitem__
+        self.qty: Callable[[str], int] = self._qtys.__getitem__
 
-    def price(self, text: str) -> int:
-        """Return a price in 1e-8; raises OffGrid where it is no decimal above zero."""
-        value = self._prices.get(text)
-        if value is None:
-            value = _remember(self._prices, text, least=1)
-            self.seen_tick_e8 = gcd(self.seen_tick_e8, value)
-        return value
+    @property
+    def seen_tick_e8(self) -> int:
+        """Greatest common divisor of all prices so far; 0 before the first."""
+        return self._prices.divisor
 
-    def qty(self, text: str) -> int:
-        """Return a quantity in 1e-8; raises OffGrid where it is no decimal of zero or more."""
-        value = self._qtys.get(text)
-        if value is None:
-            value = _remember(self._qtys, text, least=0)
-            self.seen_step_e8 = gcd(self.seen_step_e8, value)
-        return value
+    @property
+    def seen_step_e8(self) -> int:
+        """That of all quantities, where steps are learnt."""
+        return self._qtys.divisor
+
+    @property
+    def all_on_tick(self) -> bool:
+        """Whether no price so far was off the known tick, or none is known."""
+        return not self.tick_e8 or not self._prices.divisor % self.tick_e8
 
     def check(self, levels: Iterable[Level]) -> None:
         """Raise OffGrid where a price or a quantity of *levels* is not what `price` and `qty` take."""
+        prices, qtys = self._prices, []
         for price, qty in levels:
-            self.price(price)
-            self.qty(qty)
+            _ = prices[price]
+            qtys.append(qty)
+        if self._learns_steps or not _have_eight_places(qtys):
+            for qty in qtys:
+                self.qty(qty)
 
     def off_tick(self, prices: Iterable[str]) -> str | None:
         """Return the first of *prices* that is no multiple of the known tick; None where all are, or none is known."""
@@ -54,11 +62,35 @@ class Grid:
         return next((text for text in prices if self.price(text) % tick), None) if tick else None
 
 
-def _remember(known: dict[str, int], text: str, *, least: int) -> int:
-    value = e8(text)
-    if value < least:
-        raise OffGrid(f"{text} is {'negative' if value else 'zero'}, which the exchange never sends here")
-    if len(known) >= REMEMBERED_TEXTS:
-        known.clear()
-    known[text] = value
-    return value
+class _Texts(dict[str, int]):
+    """Whole numbers by their text; one that is new is checked.
+
+    Args:
+        least: The least that is allowed, in 1e-8.
+
+    Attributes:
+        divisor: Greatest common divisor of all so far; 0 before the first.
+    """
+
+    def __init__(self, *, least: int) -> None:
+        super().__init__()
+        self.divisor = 0
+        self._least = least
+
+    def __missing__(self, text: str) -> int:
+        value = e8(text)
+        if value < self._least:
+            raise OffGrid(f"{text} is {'negative' if value else 'zero'}, which the exchange never sends here")
+        if len(self) >= REMEMBERED_TEXTS:
+            self.clear()
+        self[text] = value
+        self.divisor = gcd(self.divisor, value)
+        return value
+
+
+def _have_eight_places(texts: Sequence[str]) -> bool:
+    """Tell whether all *texts* are decimals of eight places, without a sign, as the exchange writes them."""
+    if not texts or min(map(len, texts)) < len("0.00000000") or any(text[-9] != "." for text in texts):
+        return False
+    digits = "".join(texts).replace(".", "")
+    return len(digits) == sum(map(len, texts)) - len(texts) and digits.isdigit() and digits.isascii()

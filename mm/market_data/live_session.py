@@ -67,7 +67,7 @@ class LiveSession:
         self.instrument: str | None = None
         self.latencies = StreamLatencies()
         self._stepped_back = False
-        self._grid = Grid()
+        self._grid = Grid(learns_steps=False)
         self._messages = Messages(writer.folder.symbol, self._grid)
         self._trades = TradeKeeper(self._grid, STREAM)
         keeper, earlier = BookKeeper(writer, self._grid, top_n), writer.earlier

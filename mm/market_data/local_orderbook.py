@@ -32,17 +32,20 @@ class LocalOrderBook:
     def of(cls, bids: Iterable[Level], asks: Iterable[Level], key: Callable[[str], int] = e8) -> "LocalOrderBook":
         """Return the book of a snapshot's levels, given in any order."""
         book = cls(key)
-        for side, levels in ((1, bids), (-1, asks)):
-            for price, qty in levels:
-                book.apply(side, price, qty)
+        book.change(bids, asks)
         return book
 
     def apply(self, side: int, price: str, qty: str) -> None:
         """Set the quantity at *price* on *side* (+1 bid, -1 ask); zero removes the level."""
         if side > 0:
-            self._bids.set(self._key(price), price, qty)
+            self._bids.change(self._key, 1, ((price, qty),))
         else:
-            self._asks.set(-self._key(price), price, qty)
+            self._asks.change(self._key, -1, ((price, qty),))
+
+    def change(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+        """Set the levels of an update, as `apply` does."""
+        self._bids.change(self._key, 1, bids)
+        self._asks.change(self._key, -1, asks)
 
     def best(self) -> tuple[int | None, int | None]:
         """Return the best bid and ask as the numbers of *key*; None where a side is empty."""
@@ -104,13 +107,16 @@ class _Side:
         self.keys: list[int] = []
         self.levels: dict[int, Level] = {}
 
-    def set(self, key: int, price: str, qty: str) -> None:
-        if qty.strip("0."):
-            if key not in self.levels:
-                insort(self.keys, key)
-            self.levels[key] = (price, qty)
-        elif self.levels.pop(key, None):
-            del self.keys[bisect_left(self.keys, key)]
+    def change(self, number: Callable[[str], int], sign: int, changes: Iterable[Level]) -> None:
+        keys, levels = self.keys, self.levels
+        for price, qty in changes:
+            key = sign * number(price)
+            if qty.strip("0."):
+                if key not in levels:
+                    insort(keys, key)
+                levels[key] = (price, qty)
+            elif levels.pop(key, None):
+                del keys[bisect_left(keys, key)]
 
     def top(self, n: int) -> list[Level]:
         levels = self.levels

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mm.errors import OffGrid
 from mm.market_data import grid as grid_module
@@ -46,3 +48,33 @@ def test_memory_stays_bounded(monkeypatch):
         grid.price(str(price))
     assert len(grid._prices) <= 3
     assert grid.seen_tick_e8 == 100_000_000
+
+
+TEXTS = st.one_of(
+    st.from_regex(r"[0-9]{1,12}\.[0-9]{8}", fullmatch=True),
+    st.text("0123456789.-+e ٣²", max_size=14),
+)
+
+
+@given(st.lists(TEXTS, max_size=4))
+def test_quantities_are_checked_alike_one_by_one_and_many_at_a_time(texts):
+    """A recorder needs no steps of them; what it refuses is what an import refuses."""
+    levels = [("1.00000000", text) for text in texts]
+    refused = []
+    for grid in (Grid(), Grid(learns_steps=False)):
+        try:
+            grid.check(levels)
+        except OffGrid:
+            refused.append(grid)
+    assert len(refused) in (0, 2)
+
+
+def test_prices_off_the_tick_are_known_to_have_come():
+    """As long as none has, nobody looks for any."""
+    grid = Grid()
+    grid.check([("1.00500000", "1")])
+    assert grid.all_on_tick
+    grid.tick_e8 = 1_000_000
+    assert not grid.all_on_tick
+    grid.tick_e8 = 500_000
+    assert grid.all_on_tick

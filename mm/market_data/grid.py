@@ -1,6 +1,6 @@
 """Decimal texts of one symbol as whole numbers, checked once each, and the steps they turn out to be multiples of."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from math import gcd
 
 from mm.errors import OffGrid
@@ -46,15 +46,16 @@ class Grid:
         """Whether no price so far was off the known tick, or none is known."""
         return not self.tick_e8 or not self._prices.divisor % self.tick_e8
 
-    def check(self, levels: Iterable[Level]) -> None:
+    def check(self, levels: Collection[Level]) -> None:
         """Raise OffGrid where a price or a quantity of *levels* is not what `price` and `qty` take."""
-        prices, qtys = self._prices, []
-        for price, qty in levels:
-            _ = prices[price]
-            qtys.append(qty)
+        if not levels:
+            return
+        prices, qtys = zip(*levels, strict=True)
+        for _ in map(self.price, prices):
+            pass
         if self._learns_steps or not _have_eight_places(qtys):
-            for qty in qtys:
-                self.qty(qty)
+            for _ in map(self.qty, qtys):
+                pass
 
     def off_tick(self, prices: Iterable[str]) -> str | None:
         """Return the first of *prices* that is no multiple of the known tick; None where all are, or none is known."""
@@ -90,7 +91,12 @@ class _Texts(dict[str, int]):
 
 def _have_eight_places(texts: Sequence[str]) -> bool:
     """Tell whether all *texts* are decimals of eight places, without a sign, as the exchange writes them."""
-    if not texts or min(map(len, texts)) < len("0.00000000") or any(text[-9] != "." for text in texts):
-        return False
-    digits = "".join(texts).replace(".", "")
-    return len(digits) == sum(map(len, texts)) - len(texts) and digits.isdigit() and digits.isascii()
+    joined = "".join(texts)
+    digits = joined.replace(".", "")
+    return (
+        min(map(len, texts)) >= len("0.00000000")
+        and {text[-9] for text in texts} == {"."}
+        and len(joined) - len(digits) == len(texts)
+        and digits.isdigit()
+        and digits.isascii()
+    )

@@ -234,9 +234,8 @@ class Messages:
         if isinstance(message, DepthUpdate):
             self._check_depth(message)
         elif isinstance(message, BookTicker):
-            self._grid.check(
-                level for level in ((message.b, message.B), (message.a, message.A)) if level[1].strip("0.")
-            )
+            best = ((message.b, message.B), (message.a, message.A))
+            self._grid.check([level for level in best if level[1].strip("0.")])
         else:
             if isinstance(message, TradePrint) and message.X is not None:
                 raise Futures("a trade with 'X'")

@@ -59,7 +59,7 @@ class TradeFill:
             return 0
         try:
             found = self._plan.answered(answer.body)
-            self._grid.check((trade.price, trade.qty) for _, trade in found)
+            self._grid.check([(trade.price, trade.qty) for _, trade in found])
             for _, trade in found:
                 exchange_stamp(trade.trade_time, "time")
         except (ValueError, OffGrid, msgspec.MsgspecError, BrokenFile) as error:

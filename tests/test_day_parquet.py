@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from market_data.conftest import first_run, later_runs
+from market_data.scribe import first_run, later_runs
 from mm.day_parquet import export_day, import_day
 from mm.errors import BrokenFile, MissingDay, RunExists
 from mm.market_data.check import check_day

@@ -135,20 +135,26 @@ def check_gap_rows(view: LedgerView, findings: Findings, order: RowOrder) -> Non
         return
     events = {event.at.seq: event for event in view.events}
     for row, line in lines:
-        cells = _quoted_cells(line)
         try:
-            if len(cells) not in (len(GAP_COLUMNS) - 1, len(GAP_COLUMNS)):
-                raise ValueError(f"{len(cells)} cells under {len(GAP_COLUMNS)} columns")
-            at = arrival(cells[1], cells[2], cells[0], "".join(cells[6:]))
-            details = msgspec.json.decode(cells[5], type=dict[str, Any])
+            told = gap_event(row, line)
         except (ValueError, msgspec.MsgspecError) as error:
             findings.add(path, row, "type", str(error))
             continue
-        order.see(row, at)
-        event = events.get(at.seq)
-        said = (*cells[2:5], details)
-        if event is None or (event.at.run_id, str(event.epoch_id), event.kind, event.details) != said:
-            findings.add(path, row, "event", f"no such {cells[4]} of recv_seq {at.seq} in the ledger")
+        order.see(row, told.at)
+        event = events.get(told.at.seq)
+        said = (told.at.run_id, told.epoch_id, told.kind, told.details)
+        if event is None or (event.at.run_id, event.epoch_id, event.kind, event.details) != said:
+            findings.add(path, row, "event", f"no such {told.kind} of recv_seq {told.at.seq} in the ledger")
+
+
+def gap_event(row: int, line: str) -> Event:
+    """Return the event that a line of the gaps file repeats, without its id; raises ValueError where it is none."""
+    cells = _quoted_cells(line)
+    if len(cells) not in (len(GAP_COLUMNS) - 1, len(GAP_COLUMNS)):
+        raise ValueError(f"{len(cells)} cells under {len(GAP_COLUMNS)} columns")
+    at = arrival(cells[1], cells[2], cells[0], "".join(cells[6:]))
+    details = msgspec.json.decode(cells[5], type=dict[str, Any])
+    return Event(row, 0, at, cells[4], whole(cells[3], "epoch_id"), details)
 
 
 def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: Findings) -> None:

@@ -15,6 +15,7 @@ from mm.market_data.check_trades import check_trades
 from mm.market_data.grid import Grid
 from mm.market_data.layout import DayFolder, existing
 from mm.market_data.ledger import gap_row
+from mm.market_data.lost_events import restore_events
 from mm.market_data.manifest import FileEntry, read_manifest
 from mm.market_data.mend_frames import write_frames
 from mm.market_data.mend_ledger import Damage, Hole, write_ledger
@@ -43,7 +44,7 @@ class Mending:
         self._sealed = before.sealed
         self._altered = {defect.file for defect in before.defects if defect.kind == "manifest"}
         self._done: list[str] = []
-        self._written: set[Path] = {folder.events, folder.manifest, folder.schema}
+        self._written: set[Path] = {folder.manifest, folder.schema}
         self._damage = Damage(Dropped(folder.root / "dropped"))
 
     def mend(self) -> list[str]:
@@ -53,6 +54,8 @@ class Mending:
         for path in folder.streams():
             self._salvage(path)
             self._note_shorter(path, entries)
+        if folder.events in self._damage.lost and (restored := restore_events(folder)):
+            self._done.append(f"{restored:,} events at the end of the ledger are restored")
         self._write_gaps()
         for name, adopted in tend_orphans(folder):
             self._done.append(f"{name}: an orphan, {'adopted' if adopted else 'removed'}")
@@ -63,7 +66,9 @@ class Mending:
         if existing(folder.trades):
             self._trades(view, findings, entries)
         if self._done or not self._sealed:
-            self._damage.altered = sorted(self._altered - {folder.relative(path) for path in self._written})
+            self._damage.altered = sorted(
+                self._altered - {folder.relative(path) for path in (*self._written, folder.events)}
+            )
             self._done += write_ledger(folder, self._run_id, self._at_us, self._damage)
         return self._done
 

@@ -9,6 +9,7 @@ from mm.market_data.check_rows import Arrival, Findings, RowOrder
 from mm.market_data.grid import Grid
 from mm.market_data.layout import PACKED, DayFolder, existing, snapshot_event_id
 from mm.market_data.ledger import Ledger
+from mm.market_data.lost_events import last_update_id
 from mm.market_data.repair_files import lines_of_file, seq_of
 
 _REQUEST = "snapshot_request"
@@ -38,11 +39,7 @@ def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
     """Write the event of *orphan* behind the *last* one, if it belongs there."""
     if last.kind != _REQUEST or snapshot_event_id(orphan) != last.event_id + 1:
         return False
-    *_, row = orphan.read_bytes().split(b"\n")[:-1] or [b""]
-    last_id = row.rsplit(b",", 1)[-1]
-    if not last_id.isdigit():
-        return False
-    details = {"last_update_id": int(last_id), "path": folder.relative(orphan)}
+    details = {"last_update_id": last_update_id(orphan), "path": folder.relative(orphan)}
     seq, recv_us = _next_number(folder, last), last.at.recv_us
     at = Arrival(seq, last.at.run_id, recv_us // 1000, recv_us)
     event = Event(0, last.event_id + 1, at, "snapshot_loaded", last.epoch_id + 1, details)

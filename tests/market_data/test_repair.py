@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scribe import ASKS, BIDS, Scribe
 from test_book_keeper import Desk as BookDesk
 
-from conftest import ASKS, BIDS, Scribe
 from mm.errors import MissingDay, TryLater
 from mm.instrument import Instrument, to_exchange_info
 from mm.market_data.check import check_day
@@ -450,3 +450,73 @@ def test_levels_that_were_left_out_are_left_out_again(tmp_path):
     folder.frames.unlink()
     assert repaired(folder, "AGAIN").changed
     assert folder.frames.read_bytes() == frames
+
+
+@pytest.fixture(scope="module")
+def one_run(tmp_path_factory):
+    """A day of one run: a start, a gap and its resync, trades that are missing, an end."""
+    folder = DayFolder(tmp_path_factory.mktemp("one"), "SIMUSDT", "20260105")
+    scribe = Scribe(folder, "R1", 1_767_600_000_000_000)
+    scribe.event("window_start")
+    scribe.event("snapshot_request", attempt=1)
+    scribe.diff(99, 101, frame=False)
+    scribe.load("initial", 101)
+    scribe.diff(102, 102, [("99.99", "4")])
+    scribe.trade(1)
+    scribe.diff(110, 110, frame=False)
+    scribe.gap("gap", 103, 109)
+    scribe.writer.gap(scribe.tick(), "resync_start", scribe.epoch, {"cause": "gap"})
+    scribe.event("snapshot_request", attempt=1)
+    scribe.trade(5)
+    scribe.gap("trade_gap", 2, 4)
+    scribe.load("resync", 110)
+    scribe.event("resync_done", last_update_id=110)
+    scribe.diff(111, 111, [("99.98", "8")])
+    scribe.trade(6)
+    scribe.diff(112, 113, [("99.97", "1")])
+    scribe.event("run_stop", reason="SIGTERM")
+    scribe.writer.seal()
+    scribe.writer.close()
+    return folder
+
+
+@pytest.mark.parametrize("kept", range(2, 12))
+@pytest.mark.parametrize("torn", [0, 9])
+def test_the_end_of_the_ledger_is_restored_from_the_other_files(one_run, tmp_path, kept, torn):
+    """Every frame comes back, and what the gaps file and the snapshots repeat stands where it stood."""
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    shutil.copytree(one_run.path, folder.path)
+    assert check_day(folder).defects == []
+    lines = folder.events.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 12
+    folder.events.write_bytes(b"".join(lines[:kept]) + lines[kept][:torn])
+    frames, before = folder.frames.read_bytes(), table(one_run.events)
+    repaired(folder)
+    assert folder.frames.read_bytes() == frames
+    after = {row["event_id"]: row for row in table(folder.events) if row["run_id"] == "R1"}
+    for row in before:
+        if row["type"] in ("gap", "trade_gap", "resync_start", "snapshot_loaded") or int(row["event_id"]) < kept:
+            again = after[row["event_id"]]
+            assert [again[name] for name in ("recv_seq", "type", "epoch_id", "details_json")] == [
+                row[name] for name in ("recv_seq", "type", "epoch_id", "details_json")
+            ]
+    assert_mended(folder)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data())
+def test_a_ledger_that_is_cut_anywhere_is_mended_where_it_has_a_row(one_run, tmp_path_factory, data):
+    """Without any row nothing says which runs there were: the rows are kept, and the check goes on to say so."""
+    folder = DayFolder(tmp_path_factory.mktemp("cut"), "SIMUSDT", "20260105")
+    shutil.copytree(one_run.path, folder.path)
+    lines = folder.events.read_bytes().splitlines(keepends=True)
+    cut = data.draw(st.integers(0, sum(map(len, lines)) - 1))
+    os.truncate(folder.events, cut)
+    diffs, trades = rows(folder.diffs), rows(folder.trades)
+    result = repaired(folder)
+    assert (rows(folder.diffs), rows(folder.trades)) == (diffs, trades)
+    if cut >= len(lines[0]) + len(lines[1]):
+        assert rows(folder.frames) == rows(one_run.frames)
+        assert_mended(folder)
+    else:
+        assert not result.after.ok

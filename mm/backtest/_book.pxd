@@ -27,6 +27,7 @@ cdef struct Book:
     Far far_bid
     Far far_ask
 
+cdef int far_grow(Far* far) except -1 nogil
 cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil
 cdef void book_close(Book* book) noexcept nogil
 cdef void book_clear(Book* book) noexcept nogil
@@ -35,3 +36,20 @@ cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const 
 cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept nogil
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil
 cdef void window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) noexcept nogil
+
+
+cdef inline int book_show(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
+    """Apply rows that leave one level a side at most to such a book; its window is empty."""
+    cdef Far* far
+    cdef int64_t row
+    for row in range(rows):
+        far = &book.far_bid if side[row] > 0 else &book.far_ask
+        if far.size == 0:
+            far_grow(far)
+        far.ticks[0], far.lots[0] = ticks[row], lots[row]
+        far.used = 1 if lots[row] else 0
+        if side[row] > 0:
+            book.best_bid = ticks[row] if lots[row] else 0
+        else:
+            book.best_ask = ticks[row] if lots[row] else 0
+    return 0

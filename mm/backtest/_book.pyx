@@ -74,9 +74,20 @@ cdef int64_t far_best(const Far* far, int side) noexcept nogil:
     return best
 
 
+cdef int far_grow(Far* far) except -1 nogil:
+    """Make room for more levels."""
+    cdef int64_t size = 2 * far.size + 64
+    far.ticks = <int64_t*> realloc(far.ticks, size * sizeof(int64_t))
+    far.lots = <int64_t*> realloc(far.lots, size * sizeof(int64_t))
+    if not (far.ticks and far.lots):
+        with gil:
+            raise MemoryError(f"no memory for {size} levels outside the window")
+    far.size = size
+    return 0
+
+
 cdef int far_put(Far* far, int64_t ticks, int64_t lots) except -1 nogil:
     cdef int64_t i = far_find(far, ticks)
-    cdef int64_t size
     if lots == 0:
         if i >= 0:
             far.used -= 1
@@ -85,13 +96,7 @@ cdef int far_put(Far* far, int64_t ticks, int64_t lots) except -1 nogil:
         return 0
     if i < 0:
         if far.used == far.size:
-            size = 2 * far.size + 64
-            far.ticks = <int64_t*> realloc(far.ticks, size * sizeof(int64_t))
-            far.lots = <int64_t*> realloc(far.lots, size * sizeof(int64_t))
-            if not (far.ticks and far.lots):
-                with gil:
-                    raise MemoryError(f"no memory for {size} levels outside the window")
-            far.size = size
+            far_grow(far)
         i = far.used
         far.used += 1
         far.ticks[i] = ticks

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The engine: plays a tape against a quote model and a fill model; docs/engine.md specifies it.
 
 Here are the clock, the requotes and the orders we send; ``_venue.pyx`` is what they meet. Everything between
@@ -7,29 +7,36 @@ Here are the clock, the requotes and the orders we send; ``_venue.pyx`` is what 
 """
 
 from libc.math cimport NAN, ceil, floor, isnan
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from mm.backtest._account cimport cash_e16, notional_e16, wide
 from mm.backtest._book cimport book_move, book_open
 from mm.backtest._kinds cimport GAP, KEYFRAME, TRADE
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, Latency, latency_us
-from mm.backtest._orders cimport desk_add, desk_current, desk_find, desk_lots, new_order
+from mm.backtest._orders cimport desk_add, desk_blank, desk_current, desk_find, desk_lots, new_order
 from mm.backtest._records cimport ASKED, CANCEL_REQ, COVERED, MAX_NOTIONAL, MIN_NOTIONAL, PLACE, PRICE_NOT_POSITIVE
 from mm.backtest._records cimport QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP
-from mm.backtest._records cimport handed, record_order, record_state
+from mm.backtest._records cimport handed, handed_log, record_order, record_state
 from mm.backtest._taker cimport taking_notional_e16
 from mm.backtest._seen cimport Seen, seen_close, seen_gap, seen_open, seen_until
-from mm.backtest._venue cimport Venue
-from mm.backtest._volatility cimport Volatility, volatility_close, volatility_open, volatility_sample
-from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, FillModel, Order, Trade
+from mm.backtest._venue cimport ALWAYS, Venue
+from mm.backtest._volatility cimport Volatility, volatility_close, volatility_open, volatility_sample, volatility_sigma
+from mm.backtest.fills.base cimport BEST_PRICES, CANCELLING, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT
+from mm.backtest.fills.base cimport WHOLE_BOOK, FillModel, Order, Trade
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
 from mm.backtest.journal import Journal
+from mm.backtest.projection import BestPrices
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
 cdef int64_t MOST_LOTS = 1000000000000000
 cdef int64_t MOST_COUNTED = 1 << 62    # tick·lots of an order, and its notional in 1e-8
+
+
+cdef inline bint hits(int32_t reach, int32_t sell, int32_t buy) noexcept nogil:
+    """Tell whether an event matters: no print short of both, nor a change of lots alone; *buy* 0 is none."""
+    return reach >= sell or <uint32_t> (reach + buy) < <uint32_t> buy
 
 
 cdef class Engine(Venue):
@@ -43,6 +50,7 @@ cdef class Engine(Venue):
 
     cdef QuoteModel quotes
     cdef View view
+    cdef int64_t asked_bid_ticks, asked_ask_ticks  # what the quote model saw when it was last asked
     # rules
     cdef int64_t requote_us, ttl_us, refresh_us, state_us
     cdef Latency latency
@@ -78,7 +86,6 @@ cdef class Engine(Venue):
         self.next_sample_us = self.next_state_us = self.next_requote_us = NEVER
         self.view.last_trade.id = -1
         self.view.quote_lots = self.quote_lots
-        self.view.sigma_ticks = NAN
         volatility_open(&self.volatility, rules.sigma_window_s)
 
     def __dealloc__(self) -> None:
@@ -96,6 +103,11 @@ cdef class Engine(Venue):
             self.latency.rates = &self.latency_rates[0]
         return 0
 
+    @property
+    def needs_depth(self) -> bool:
+        """Whether a model looks at more of the book than its best prices and the lots there."""
+        return self.quotes.looks == WHOLE_BOOK or self.fills.looks == WHOLE_BOOK
+
     def attach(self, tape: object, lo_ticks: int, hi_ticks: int, joins: bool, feed: object) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 
@@ -105,6 +117,8 @@ cdef class Engine(Venue):
             joins: Whether its book carries on where the last tape stopped; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.backtest.feed.Feed``), or None for the order of receipt.
         """
+        if self.filters.percent:
+            self.average()
         self.lagging = feed is not None
         if not self.opened:
             book_open(&self.book, lo_ticks, hi_ticks)
@@ -130,7 +144,16 @@ cdef class Engine(Venue):
         self.row_lots = tape.row_lots
         self.events = self.kind.shape[0]
         self.start_us = tape.start_us
-        self.next_event = self.second_ago = self.mean.first_event = 0
+        self.best_only = isinstance(tape, BestPrices) and not self.lagging
+        self.skims = self.best_only and self.quotes.looks == BEST_PRICES and self.fills.looks == BEST_PRICES
+        if self.best_only:
+            self.reach = tape.reach
+            self.move_bid_ticks, self.move_ask_ticks = tape.move_bid_ticks, tape.move_ask_ticks
+            self.next_move = 0
+            if tape.high_ticks:
+                self.mean.low_ticks = min(self.mean.low_ticks, tape.low_ticks) or tape.low_ticks
+                self.mean.high_ticks = max(self.mean.high_ticks, tape.high_ticks)
+        self.next_event = self.second_ago = self.mean.first_event = self.mean.next_event = 0
         self.mean.lots = 0
         self.mean.notional_tl = 0
         self.last_trade_event = -1
@@ -142,6 +165,7 @@ cdef class Engine(Venue):
                 self.build()
                 self.play(until_us)
             self.catch_up(until_us, until_us)
+            self.pass_requotes(until_us + 1)
             self.now_us = max(self.now_us, until_us)
 
     # ------------------------------------------------------------------ the clock
@@ -160,7 +184,7 @@ cdef class Engine(Venue):
                 if self.fills.draws:
                     self.fills.on_top(&self.top)  # what keys the first stretch may stand before the window
             self.next_event += 1
-        self.mean.first_event = self.next_event
+        self.mean.first_event = self.mean.next_event = self.next_event
         if self.valid:
             if not self.begun:
                 self.begin(self.start_us)
@@ -175,36 +199,95 @@ cdef class Engine(Venue):
 
     cdef int play(self, int64_t until_us) except -1 nogil:
         """Play the events of the tape up to *until_us*, and what of ours falls due before each."""
-        cdef int64_t position = self.next_event, event, us
+        cdef int64_t position = self.next_event, begin = position, frames = 0, event, us
         cdef int kind
         while position < self.events:
+            if self.skims:
+                position = self.skim(position, until_us)
+                if position == self.events:
+                    break
             us = self.event_us[position]
             if us > until_us:
                 break
             if us >= self.desk.next_message_us or us > self.next_after():
                 self.catch_up(us, us - 1)
+                if self.skims:
+                    continue
+            self.pass_requotes(us)
             self.now_us = us
-            self.events_played += 1
             event = self.sequence[position] if self.lagging else position
             kind = self.kind[event]
             if kind == TRADE:
                 self.trade(event, us)
             elif kind == GAP:
+                self.next_move += 1
                 self.gap(us, self.recv_seq[event])
             elif kind != KEYFRAME or position == 0:
                 self.change_book(event, us)
                 if not self.begun:
                     self.begin(us)
                 self.see(us, self.recv_seq[event])
-            if kind != KEYFRAME:
+            else:
+                self.next_move += 1
+            if not self.skims:
                 self.rows_played += self.first_row[event + 1] - self.first_row[event]
+            if kind == KEYFRAME:
+                frames += self.first_row[event + 1] - self.first_row[event]
             position += 1
             self.next_event = position
+        self.events_played += position - begin
+        if self.skims:
+            self.rows_played += self.first_row[position] - self.first_row[begin]
+        self.rows_played -= frames
         return 0
 
+    cdef int64_t skim(self, int64_t position, int64_t until_us) noexcept nogil:
+        """Pass over the events before anything of ours is due that change no best price and reach no order of ours.
+
+        Returns:
+            The first event that is none of these.
+        """
+        cdef const int64_t* event_us = &self.event_us[0]
+        cdef const int32_t* reach = &self.reach[0]
+        cdef int64_t first = position, after = self.next_after()
+        cdef int64_t due_us = min(self.desk.next_message_us, after if after == NEVER else after + 1)
+        cdef int32_t sell = <int32_t> min(self.desk.nearest[0], ALWAYS), buy = <int32_t> min(self.desk.nearest[1], ALWAYS)
+        if until_us < due_us:
+            due_us = until_us + 1
+        if not self.fills.asks_trade:
+            sell, buy = ALWAYS, 0
+        elif not self.fills.reached_only and self.desk.resting[0] + self.desk.resting[1]:
+            sell, buy = 1, ALWAYS
+        while position < self.events and event_us[position] < due_us and not hits(reach[position], sell, buy):
+            position += 1
+        if position > first:
+            self.now_us = event_us[position - 1]
+            self.next_event = position
+        return position
+
     cdef inline int64_t next_after(self) noexcept nogil:
-        """Return the next instant of what follows the market: draws, samples, state rows, requotes."""
-        return min(min(self.desk.next_due_us, self.next_sample_us), min(self.next_state_us, self.next_requote_us))
+        """Return the next instant of what follows the market: draws, samples, state rows, requotes that may matter."""
+        cdef int64_t us = min(min(self.desk.next_due_us, self.next_sample_us), self.next_state_us)
+        return us if self.next_requote_us >= us or self.settled() else self.next_requote_us
+
+    cdef inline bint settled(self) noexcept nogil:
+        """Tell whether the quote model would answer what it answered last, and our orders are what it wanted.
+
+        Then a requote sends nothing, and no row tells of it.
+        """
+        return (
+            self.quotes.timeless
+            and not self.desk.moved
+            and self.top.bid_ticks == self.asked_bid_ticks
+            and self.top.ask_ticks == self.asked_ask_ticks
+            and self.refresh_us == 0
+            and not self.lagging
+        )
+
+    cdef inline void pass_requotes(self, int64_t us) noexcept nogil:
+        """Leave the requotes before an instant behind: those for which all was settled."""
+        if self.next_requote_us < us:
+            self.next_requote_us += (us - self.next_requote_us + self.requote_us - 1) // self.requote_us * self.requote_us
 
     cdef int catch_up(self, int64_t messages_us, int64_t after_us) except -1 nogil:
         """Let happen what of ours is due: messages up to one instant, the rest up to another."""
@@ -213,9 +296,11 @@ cdef class Engine(Venue):
             message_us = self.desk.next_message_us
             us = self.next_after()
             if message_us <= messages_us and message_us <= us:
+                self.pass_requotes(message_us)
                 self.now_us = max(self.now_us, message_us)
                 self.deliver(message_us)
             elif us <= after_us:
+                self.pass_requotes(us)
                 self.now_us = us
                 if us == self.desk.next_due_us:
                     self.fill_due(us)
@@ -225,7 +310,8 @@ cdef class Engine(Venue):
                     record_state(&self.records, us, &self.account, self.desk.open)
                     self.next_state_us += self.state_us
                 if us == self.next_requote_us:
-                    self.requote(us)
+                    if not self.settled():
+                        self.requote(us)
                     self.next_requote_us += self.requote_us
             else:
                 return 0
@@ -240,7 +326,7 @@ cdef class Engine(Venue):
         if lost:
             self.volatility.sampled_mid2 = 0
         self.mid_lost = self.seen.mid_lost = False
-        self.view.sigma_ticks = volatility_sample(&self.volatility, mid2)
+        volatility_sample(&self.volatility, mid2)
         self.next_sample_us += SAMPLE_US
 
     # ------------------------------------------------------------------ quotes
@@ -255,8 +341,10 @@ cdef class Engine(Venue):
         if self.view.top.bid_ticks == 0 or self.view.top.ask_ticks == 0:
             return 0
         self.view.top.us = us
-        self.show_last_trade()
+        self.view.sigma_ticks = volatility_sigma(&self.volatility)
         self.view.inventory_lots = self.account.inventory_lots
+        if self.quotes.looks != BEST_PRICES:
+            self.show_last_trade()
         self.view.most_lots = self.account.inventory_lots + desk_lots(&self.desk, 1)
         self.view.least_lots = self.account.inventory_lots - desk_lots(&self.desk, -1)
         self.view.cash = <double> cash_e16(&self.account) * 1e-16
@@ -266,6 +354,8 @@ cdef class Engine(Venue):
         self.quotes.quote(&self.view, &want)
         self.reconcile(us, 1, floor(want.bid_ticks), want.bid_lots, want.bid_kind)
         self.reconcile(us, -1, ceil(want.ask_ticks), want.ask_lots, want.ask_kind)
+        self.asked_bid_ticks, self.asked_ask_ticks = self.view.top.bid_ticks, self.view.top.ask_ticks
+        self.desk.moved = False
         return 0
 
     cdef int know(self, int64_t us) except -1 nogil:
@@ -285,8 +375,9 @@ cdef class Engine(Venue):
 
     cdef int64_t travel_us(self, int message, int64_t order_id, int64_t us) noexcept nogil:
         """Return how long a message sent now takes, in view of what the market sent in the last second."""
-        while self.second_ago < self.next_event and self.event_us[self.second_ago] <= us - SAMPLE_US:
-            self.second_ago += 1
+        if self.latency.rates is not NULL:
+            while self.second_ago < self.next_event and self.event_us[self.second_ago] <= us - SAMPLE_US:
+                self.second_ago += 1
         return latency_us(&self.latency, message, order_id, self.next_event - self.second_ago)
 
     cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil:
@@ -327,11 +418,13 @@ cdef class Engine(Venue):
 
     cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil:
         """Send an order, or return why not; a reason other than *skipped* leaves a row."""
-        cdef Order order = new_order(us, side, ticks, lots - lots % self.step_lots, kind)
-        cdef wide notional = notional_e16(&self.account, ticks, order.lots)
+        cdef Order* order = desk_blank(&self.desk)
+        cdef wide notional
         cdef int reason
+        new_order(order, us, side, ticks, lots if self.step_lots == 1 else lots - lots % self.step_lots, kind)
+        notional = notional_e16(&self.account, ticks, order.lots)
         if kind == MARKET:
-            notional = taking_notional_e16(&self.market, &self.account, &order)
+            notional = taking_notional_e16(&self.market, &self.account, order)
         if ticks <= 0 and kind != MARKET:
             reason = PRICE_NOT_POSITIVE
         elif order.lots <= 0:
@@ -347,11 +440,11 @@ cdef class Engine(Venue):
         elif self.filters.max_notional_e16 and notional > self.filters.max_notional_e16:
             reason = MAX_NOTIONAL
         else:
-            reason = self.covered(&order, False)
+            reason = self.covered(order, False)
         if reason != COVERED:
             if reason != skipped:
                 order.status = REJECTED
-                record_order(&self.records, &order, us, SKIP, reason)
+                record_order(&self.records, order, us, SKIP, reason)
             return reason
         self.last_id += 1
         order.id = self.last_id
@@ -359,15 +452,15 @@ cdef class Engine(Venue):
         order.active_us = self.last_active_us = max(us + self.travel_us(OF_ORDER, order.id, us), self.last_active_us)
         if self.ttl_us:
             order.expire_us = order.active_us + self.ttl_us
-        desk_add(&self.desk, &order)
-        record_order(&self.records, &order, us, PLACE, COVERED)
+        record_order(&self.records, order, us, PLACE, COVERED)
+        desk_add(&self.desk)
         return COVERED
 
     # ------------------------------------------------------------------ orders from outside
 
     def place(self, int64_t side, int64_t ticks, int64_t lots, int64_t kind) -> int:
         """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
-        self.by_hand = True
+        self.by_hand = self.desk.moved = True
         reason = self.send(self.now_us, side, 0 if kind == MARKET else ticks, lots, kind, COVERED)
         self.by_hand = False
         return self.last_id if reason == COVERED else 0
@@ -378,6 +471,7 @@ cdef class Engine(Venue):
         if order is NULL or order.cancel_req_us != NEVER:
             return False
         self.ask_cancel(order - self.desk.orders, self.now_us, ASKED)
+        self.desk.moved = True
         return True
 
     def amend(self, int64_t order_id, int64_t lots) -> bool:
@@ -403,6 +497,8 @@ cdef class Engine(Venue):
     def journal(self) -> Journal:
         """Hand over the tables without a copy; the engine starts new ones."""
         cdef int64_t i
+        for i in range(self.desk.open):
+            self.desk.orders[i].row = -1
         expected = self.expected_fills
         if self.fills.draws:
             for i in range(self.desk.open):
@@ -423,7 +519,7 @@ cdef class Engine(Venue):
             "expected_fills": expected if self.fills.has_intensity else None,
         }
         return Journal(
-            orders=handed(&self.records.orders),
+            orders=handed_log(&self.records.orders),
             fills=handed(&self.records.fills),
             state=handed(&self.records.state),
             mids=handed(&self.records.mids),

@@ -1,9 +1,21 @@
 # The kernel's side of the journal: four tables of int64 rows, and what writes each row.
+#
+# Orders leave four fifths of the rows, and a row mostly repeats what the order's last one said. So they are kept as a
+# log of words, and become the table when somebody asks for it (``OrderLog``). A row of the log is two words, the
+# instant and a head, and behind them what the head's action leaves open:
+#   a whole row      ticks, placed lots, lots left, active, expire, cancel request, cancel
+#   a short PLACE    ticks, placed lots, active
+#   a short request  cancel; the rest as in the order's last row
+#   a short ack      nothing; the rest as in the order's last row
+# A head is a number, then 16 bits of codes. The number is the order's id, or for a short request or ack the place
+# of the order's last row.
 
 from libc.stdint cimport int64_t
+from libc.stdlib cimport realloc
 
 from mm.backtest._account cimport Account
-from mm.backtest.fills.base cimport Order
+from mm.backtest._memory cimport prefer_large_pages
+from mm.backtest.fills.base cimport NEVER, Order
 
 # Positions in the tables of words of journal.py.
 cdef enum Action:
@@ -29,23 +41,89 @@ cdef struct Fill:
 
 cdef struct Table:
     int64_t* cells
-    int64_t used            # rows
+    int64_t used            # cells
     int64_t room
+    int64_t rows
     int64_t width
+    int64_t likely          # cells that may be needed
 
 cdef struct Records:
-    Table orders
+    Table orders            # a log; its width is that of its longest row
     Table fills
     Table state
     Table mids
     int64_t mid2            # the last valid one, 0 before there was one
 
+cdef enum:
+    SHORT = 1 << 15         # the bit of a head that says so
+
 cdef void records_open(Records* records) noexcept nogil
 cdef void records_close(Records* records) noexcept nogil
-cdef int record_order(Records* records, const Order* order, int64_t us, int action, int reject) except -1 nogil
-cdef int record_fill(
-    Records* records, const Order* order, const Fill* fill, const Account* account
-) except -1 nogil
-cdef int record_state(Records* records, int64_t us, const Account* account, int64_t open_orders) except -1 nogil
-cdef int record_mid(Records* records, int64_t us, int64_t mid2) except -1 nogil
 cdef object handed(Table* table)
+cdef object handed_log(Table* log)
+cdef int grow(Table* table) except -1 nogil
+
+
+cdef inline int64_t* new_row(Table* table, int64_t width) except NULL nogil:
+    """Return the cells of a new last row; the caller fills them all."""
+    cdef int64_t* row
+    if table.used + width > table.room:
+        grow(table)
+    row = table.cells + table.used
+    table.used += width
+    table.rows += 1
+    return row
+
+
+cdef inline int record_order(Records* records, Order* order, int64_t us, int action, int reject) except -1 nogil:
+    """Write what became of an order at an instant."""
+    cdef int64_t* row
+    cdef int64_t head = action | order.status << 4 | reject << 7 | order.cancel_reason << 11
+    if order.side > 0:
+        head |= 1 << 14
+    if action == PLACE and order.expire_us == NEVER:
+        row = new_row(&records.orders, 5)
+        row[1] = order.id << 16 | SHORT | head
+        row[2], row[3], row[4] = order.ticks, order.placed_lots, order.active_us
+    elif action == CANCEL_REQ and order.row >= 0:
+        row = new_row(&records.orders, 3)
+        row[1] = order.row << 16 | SHORT | head
+        row[2] = order.cancel_us
+    elif action == CANCEL_ACK and order.row >= 0 and order.cancel_reason != EPOCH_BREAK:
+        row = new_row(&records.orders, 2)
+        row[1] = order.row << 16 | SHORT | head
+    else:
+        row = new_row(&records.orders, 9)
+        row[1] = order.id << 16 | head
+        row[2], row[3], row[4], row[5] = order.ticks, order.placed_lots, order.lots, order.active_us
+        row[6], row[7], row[8] = order.expire_us, order.cancel_req_us, order.cancel_us
+    row[0] = us
+    order.row = records.orders.rows - 1
+    return 0
+
+
+cdef inline int record_fill(
+    Records* records, const Order* order, const Fill* fill, const Account* account
+) except -1 nogil:
+    """Write a fill; the account has booked it."""
+    cdef int64_t* row = new_row(&records.fills, 9)
+    row[0], row[1], row[2], row[3], row[4] = fill.us, order.id, order.side, fill.ticks, fill.lots
+    row[5], row[6], row[7], row[8] = fill.fee_e8, fill.reason, records.mid2, account.inventory_lots
+    return 0
+
+
+cdef inline int record_state(Records* records, int64_t us, const Account* account, int64_t open_orders) except -1 nogil:
+    """Write the account at an instant, marked at the last valid mid."""
+    cdef int64_t* row = new_row(&records.state, 6)
+    row[0], row[1], row[2] = us, account.inventory_lots, account.cash_tl
+    row[3], row[4], row[5] = account.fees_e8, records.mid2, open_orders
+    return 0
+
+
+cdef inline int record_mid(Records* records, int64_t us, int64_t mid2) except -1 nogil:
+    """Write that the mid is now another, or 0 where there is none."""
+    cdef int64_t* row = new_row(&records.mids, 2)
+    row[0], row[1] = us, mid2
+    if mid2:
+        records.mid2 = mid2
+    return 0

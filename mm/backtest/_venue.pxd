@@ -1,6 +1,6 @@
 # The exchange's side of a backtest: a recorded market, and our orders in it.
 
-from libc.stdint cimport int8_t, int64_t, uint8_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 from mm.backtest._account cimport Account, wide
 from mm.backtest._book cimport Book
@@ -11,6 +11,9 @@ from mm.backtest._records cimport Fill, Records
 from mm.backtest._taker cimport Market
 from mm.backtest.fills.base cimport FillModel, Order, Top
 
+cdef extern from "<stdint.h>":
+    const int32_t ALWAYS "INT32_MAX"    # of projection.py
+
 cdef class Venue:
     cdef FillModel fills
     # the tape
@@ -18,6 +21,11 @@ cdef class Venue:
     cdef const uint8_t[::1] kind
     cdef const int8_t[::1] row_side
     cdef bint lagging                   # whether events have an exchange's order beside the order of receipt
+    cdef bint best_only                 # whether the tape shows one level a side
+    cdef bint skims                     # whether it is played by prices alone: of such a tape, for models to which
+    cdef const int32_t[::1] reach       # nothing else matters
+    cdef const int64_t[::1] move_bid_ticks, move_ask_ticks
+    cdef int64_t next_move
     cdef int64_t next_event, events, start_us
     cdef int64_t last_trade_event       # of this tape, -1 before its first
     # the market
@@ -42,6 +50,8 @@ cdef class Venue:
     cdef Records records
 
     cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil
+    cdef void average(self) noexcept nogil
+    cdef bint shown(self, int64_t side, int64_t ticks) noexcept nogil
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil
     cdef void set_valid(self, bint valid, int64_t us) noexcept nogil
     cdef void look(self, int64_t us, int64_t recv_seq) noexcept nogil
@@ -56,6 +66,7 @@ cdef class Venue:
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
     cdef int take(self, int64_t i, int64_t us) except -1 nogil
     cdef int covered(self, const Order* order, bint arrives) noexcept nogil
+    cdef bint surely_covered(self, const Order* order) noexcept nogil
     cdef wide cost_e16(self, const Order* order) noexcept nogil
     cdef int amend_now(self, Order* order, int64_t us) except -1 nogil
     cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil

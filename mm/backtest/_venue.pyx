@@ -1,14 +1,15 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The exchange's side: how the recorded market moves, and what becomes of our orders in it."""
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
 from mm.backtest._account cimport Account, book_fill, cash_e16, fee_e8, notional_e16, wide
-from mm.backtest._book cimport book_apply, book_clear, book_close, book_lots_at
-from mm.backtest._filters cimport Filters, in_band
+from mm.backtest._book cimport book_apply, book_clear, book_close, book_lots_at, book_show
+from mm.backtest._filters cimport Filters, in_band, surely_in_band
 from mm.backtest._kinds cimport DEPTH, GAP, TRADE
 from mm.backtest._orders cimport desk_close, desk_drop, desk_find, desk_next_due, desk_next_message, desk_open, desk_rank
+from mm.backtest._orders cimport desk_rest, desk_unrest
 from mm.backtest._prints cimport prints_add, prints_at
 from mm.backtest._records cimport AMEND, BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, CLOSE_FILLED, COVERED
 from mm.backtest._records cimport EPOCH_BREAK, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, PRICE_OUT_OF_BAND, REJECT, WOULD_CROSS
@@ -16,6 +17,8 @@ from mm.backtest._records cimport Fill, record_fill, record_mid, record_order, r
 from mm.backtest._taker cimport Market, first_met, next_met, offered, takeable, taking_notional_e16
 from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, FOK, IOC, LIMIT_MAKER, LIVE, MARKET
 from mm.backtest.fills.base cimport NEVER, REJECTED, SENT, FillModel, Order, Trade
+
+cdef wide MOST_E16 = <wide> 1 << 90  # more money than there is; times a rate it still fits
 
 
 cdef class Venue:
@@ -50,11 +53,19 @@ cdef class Venue:
 
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil:
         """Apply a SNAPSHOT, DEPTH or GAP, or the KEYFRAME a tape begins with."""
-        cdef int64_t row = self.first_row[event], rows = self.first_row[event + 1] - row
+        cdef int64_t row, rows
         if self.kind[event] != DEPTH:
             book_clear(&self.book)
             self.set_valid(self.kind[event] != GAP, max(us, self.start_us))
-        if rows:
+        if self.skims:
+            if self.reach[event] == ALWAYS:
+                self.book.best_bid, self.book.best_ask = self.move_bid_ticks[self.next_move], self.move_ask_ticks[self.next_move]
+                self.next_move += 1
+            return 0
+        row, rows = self.first_row[event], self.first_row[event + 1] - self.first_row[event]
+        if rows and self.best_only:
+            book_show(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
+        elif rows:
             book_apply(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
         return 0
 
@@ -72,6 +83,8 @@ cdef class Venue:
         self.top.book = &self.book
         self.top.bid_ticks = self.book.best_bid
         self.top.ask_ticks = self.book.best_ask
+        if self.skims:
+            return
         self.top.bid_lots = book_lots_at(&self.book, 1, self.book.best_bid) if self.book.best_bid else 0
         self.top.ask_lots = book_lots_at(&self.book, -1, self.book.best_ask) if self.book.best_ask else 0
 
@@ -128,14 +141,12 @@ cdef class Venue:
         print_.lots = self.row_lots[row]
         print_.id = self.event_id[event]
         self.last_trade_event = event
-        if self.filters.percent:
-            self.mean.last_ticks = print_.ticks
-            if self.filters.average_us:
-                self.mean.lots += print_.lots
-                self.mean.notional_tl += <wide> print_.ticks * print_.lots
+        if print_.ticks < self.mean.low_ticks or self.mean.low_ticks == 0:
+            self.mean.low_ticks = print_.ticks
+        self.mean.high_ticks = max(self.mean.high_ticks, print_.ticks)
         if self.fills.asks_level:
             prints_add(&self.printed, &print_)
-        if not self.fills.asks_trade or self.desk.resting[0] + self.desk.resting[1] == 0:
+        if not self.shown(print_.side, print_.ticks):
             return 0
         print_.lots = self.fills.print_lots(&print_)
         n = desk_rank(&self.desk)
@@ -147,6 +158,14 @@ cdef class Venue:
                 print_.lots -= lots
                 self.fill(order - self.desk.orders, print_.us, lots, self.fills.by + BY_TRADE)
         return 0
+
+    cdef inline bint shown(self, int64_t side, int64_t ticks) noexcept nogil:
+        """Tell whether the fill model is to see a print."""
+        if not self.fills.asks_trade:
+            return False
+        if not self.fills.reached_only:
+            return self.desk.resting[0] + self.desk.resting[1] > 0
+        return ticks >= self.desk.nearest[0] if side > 0 else ticks <= self.desk.nearest[1]
 
     cdef int ask_book(self, int64_t us) except -1 nogil:
         """Ask the fill model about a book change, order by order."""
@@ -225,7 +244,9 @@ cdef class Venue:
             reason = BOOK_INVALID
         elif met and order.kind == LIMIT_MAKER:
             reason = WOULD_CROSS
-        elif order.kind != MARKET and not self.in_band(order, us):
+        elif order.kind != MARKET and not surely_in_band(&self.filters, &self.mean, order.side, order.ticks) and (
+            not self.in_band(order, us)
+        ):
             reason = PRICE_OUT_OF_BAND
         else:
             reason = self.covered(order, True)
@@ -233,10 +254,12 @@ cdef class Venue:
             order.status = REJECTED
             record_order(&self.records, order, us, REJECT, reason)
             desk_drop(&self.desk, i)
+            self.desk.moved = True
             return 0
         order.status = LIVE if order.cancel_us == NEVER else CANCELLING
-        self.desk.resting[1 if order.side > 0 else 0] += 1
-        self.desk.ranked = -1
+        desk_rest(&self.desk, order)
+        if order.kind != LIMIT_MAKER:
+            self.desk.moved = True  # it binds less
         if met and (order.kind != FOK or takeable(&self.market, order) == order.lots):
             self.take(i, us)
             if self.desk.open < before:
@@ -254,6 +277,7 @@ cdef class Venue:
     cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil:
         """Tell whether the exchange takes an order's price, in view of the trades of the last minutes."""
         cdef int64_t event, row
+        self.average()
         while self.mean.first_event < self.next_event and (
             self.event_us[self.mean.first_event] <= us - self.filters.average_us
         ):
@@ -264,6 +288,19 @@ cdef class Venue:
                 self.mean.notional_tl -= <wide> self.row_ticks[row] * self.row_lots[row]
             self.mean.first_event += 1
         return in_band(&self.filters, &self.mean, order.side, order.ticks)
+
+    cdef void average(self) noexcept nogil:
+        """Take the trades into the mean price that came since it was last asked for."""
+        cdef int64_t event, row
+        while self.mean.next_event < self.next_event:
+            event = self.sequence[self.mean.next_event] if self.lagging else self.mean.next_event
+            self.mean.next_event += 1
+            if self.kind[event] == TRADE:
+                row = self.first_row[event]
+                self.mean.last_ticks = self.row_ticks[row]
+                if self.filters.average_us:
+                    self.mean.lots += self.row_lots[row]
+                    self.mean.notional_tl += <wide> self.row_ticks[row] * self.row_lots[row]
 
     cdef int take(self, int64_t i, int64_t us) except -1 nogil:
         """Fill an order from the other side of the book, level by level; the recorded market stays as it is."""
@@ -289,7 +326,7 @@ cdef class Venue:
         cdef int64_t i, bound_lots = 0
         cdef wide bound_e16 = 0
         cdef const Order* other
-        if not self.enforce_balances:
+        if not self.enforce_balances or order.side > 0 and self.surely_covered(order):
             return COVERED
         for i in range(self.desk.open):
             other = &self.desk.orders[i]
@@ -306,6 +343,20 @@ cdef class Venue:
         if cash_e16(&self.account) - bound_e16 >= self.cost_e16(order):
             return COVERED
         return INSUFFICIENT_CASH
+
+    cdef bint surely_covered(self, const Order* order) noexcept nogil:
+        """Tell whether the cash is enough for a buy and all our open ones, each fee rounded up: no division."""
+        cdef int64_t i, buys = 1, rate_e8 = max(max(self.account.maker_fee_e8, self.account.taker_fee_e8), 0)
+        cdef wide cash = cash_e16(&self.account), bound = notional_e16(&self.account, order.ticks, order.lots)
+        if order.kind == MARKET or not 0 <= cash < MOST_E16:
+            return False
+        for i in range(self.desk.open):
+            if self.desk.orders[i].side > 0:
+                bound += notional_e16(&self.account, self.desk.orders[i].ticks, self.desk.orders[i].lots)
+                buys += 1
+                if self.desk.orders[i].kind == MARKET:
+                    return False
+        return bound < MOST_E16 and bound * (100000000 + rate_e8) + buys * <wide> 10000000000000000 <= cash * 100000000
 
     cdef wide cost_e16(self, const Order* order) noexcept nogil:
         """Return what a buy binds: its notional and fee, as a taker's where it may take."""
@@ -325,6 +376,7 @@ cdef class Venue:
             return 0
         order.lots = order.amend_lots - filled
         order.placed_lots = order.amend_lots
+        self.desk.moved = True
         return record_order(&self.records, order, us, AMEND, COVERED)
 
     cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil:
@@ -332,7 +384,9 @@ cdef class Venue:
         cdef Order* order = &self.desk.orders[i]
         if self.fills.draws:
             self.expected_fills += self.fills.expected(order, us)
-        self.desk.resting[1 if order.side > 0 else 0] -= 1
+        desk_unrest(&self.desk, order)
+        if order.cancel_req_us == NEVER:
+            self.desk.moved = True
         order.status = status
         record_order(&self.records, order, us, action, COVERED)
         desk_drop(&self.desk, i)
@@ -351,6 +405,7 @@ cdef class Venue:
         """Book a fill: position, cash and fee at once; the rest of the order stays."""
         cdef Order* order = &self.desk.orders[i]
         book_fill(&self.account, order.side, fill.ticks, fill.lots, fill.fee_e8)
+        self.desk.moved = True
         order.lots -= fill.lots
         if order.lots == 0:
             order.status = FILLED

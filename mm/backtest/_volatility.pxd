@@ -30,8 +30,8 @@ cdef inline void volatility_close(Volatility* volatility) noexcept nogil:
     free(volatility.squares)
 
 
-cdef inline double volatility_sample(Volatility* volatility, int64_t mid2) noexcept nogil:
-    """Take one second's change into the window, and return sigma in ticks per root second, NaN while unknown."""
+cdef inline void volatility_sample(Volatility* volatility, int64_t mid2) noexcept nogil:
+    """Take one second's change into the window."""
     cdef int64_t square = -1, gone = volatility.squares[volatility.at]
     if mid2 and volatility.sampled_mid2:
         square = (mid2 - volatility.sampled_mid2) * (mid2 - volatility.sampled_mid2)
@@ -42,8 +42,12 @@ cdef inline double volatility_sample(Volatility* volatility, int64_t mid2) noexc
         volatility.total += square
         volatility.count += 1
     volatility.squares[volatility.at] = square
-    volatility.at = (volatility.at + 1) % volatility.window_s
+    volatility.at = volatility.at + 1 if volatility.at + 1 < volatility.window_s else 0
     volatility.sampled_mid2 = mid2
+
+
+cdef inline double volatility_sigma(const Volatility* volatility) noexcept nogil:
+    """Return sigma in ticks per root second, NaN while unknown."""
     if volatility.count < min(30, volatility.window_s):
         return NAN
     return sqrt(<double> volatility.total / (4.0 * <double> volatility.count))

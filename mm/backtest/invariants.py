@@ -21,6 +21,18 @@ def faults(tape: "Tape") -> Iterator[str]:
         yield from chain(_events(tape), _rows(tape), _book_life(tape), _tops(tape))
 
 
+def sound(tape: "Tape") -> bool:
+    """Tell whether the bounds of a kept *tape* hold; its rows were checked before they were written."""
+    first_row, rows = tape.first_row, len(tape.row_side)
+    return bool(
+        len(first_row) == len(tape.kind) + 1 == len(tape.event_us) + 1
+        and len(tape.row_ticks) == len(tape.row_lots) == rows
+        and first_row[0] >= 0
+        and first_row[-1] <= rows
+        and not (first_row[1:] < first_row[:-1]).any()
+    )
+
+
 def _shapes(tape: "Tape") -> Iterator[str]:
     events, rows, tops = len(tape.kind), len(tape.row_side), len(tape.top_event)
     sizes = dict.fromkeys(kinds.EVENT_COLUMNS, events) | {"first_row": events + 1}

@@ -54,7 +54,7 @@ def load_day(
             f"{cached.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
         )
         return replace(tape, meta=replace(tape.meta, warnings=(*tape.meta.warnings, warning)))
-    return replace(tape, meta=replace(tape.meta, cache="miss"))
+    return cached.kept(replace(tape, meta=replace(tape.meta, cache="miss")))
 
 
 def _inputs(day: DayFolder) -> list[Path]:

@@ -4,6 +4,7 @@ The kernel appends rows of int64; nothing here computes. Instants are µs of sim
 time, prices ticks, quantities lots of the tape; an instant that does not exist is -1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,27 @@ REJECT_REASONS = (
 CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked")
 
 
+class Late:
+    """A table of a journal, or what makes it, which is called when the table is first asked for."""
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, journal: object, _owner: type | None = None) -> "Table":
+        if journal is None:
+            raise AttributeError(self._name)  # so that a dataclass sees no default
+        table: Table | Callable[[], Table] = journal.__dict__[self._name]
+        if callable(table):
+            table = journal.__dict__[self._name] = table()
+        return table
+
+    def __set__(self, journal: object, table: "Table | Callable[[], Table]") -> None:
+        journal.__dict__[self._name] = table
+
+
 @dataclass(frozen=True)
 class Journal:
-    """The tables of one run, over one or more tapes.
+    """The tables of one run, over one or more tapes; one that is given as what makes it is made when it is asked for.
 
     Attributes:
         orders: int64[rows, 14], columns ``ORDER_COLUMNS``; action, status and reasons are codes.
@@ -68,9 +87,9 @@ class Journal:
         counters: Sums the kernel kept: seconds in µs, expected fills, events (see docs/engine.md).
     """
 
-    orders: "Table"
-    fills: "Table"
-    state: "Table"
-    mids: "Table"
-    fill_reasons: tuple[str, ...]
+    orders: Late = Late()
+    fills: Late = Late()
+    state: Late = Late()
+    mids: Late = Late()
+    fill_reasons: tuple[str, ...] = ()
     counters: dict[str, Any] = field(default_factory=dict)

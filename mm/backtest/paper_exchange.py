@@ -7,6 +7,7 @@ from mm.backtest._engine import Engine
 from mm.backtest.feed import Feed, feed_of
 from mm.backtest.fills.base import FillModel, PythonFillModel
 from mm.backtest.journal import KINDS
+from mm.backtest.projection import BestPrices
 from mm.backtest.quotes.base import PythonQuoteModel, QuoteModel
 from mm.backtest.rules import Rules
 from mm.backtest.user_model import raised_inside
@@ -45,6 +46,12 @@ class PaperExchange:
         self._played_us = 0
         self.feeds: list[Feed] = []
 
+    @property
+    def needs_depth(self) -> bool:
+        """Whether a tape's best prices and trades (`Tape.best`) would not do for these models and rules."""
+        by_rate = self.rules.latencies is not None and self.rules.latencies.rate_per_s is not None
+        return self._engine.needs_depth or self.rules.recorded_feed or by_rate
+
     def attach(self, tape: "Tape") -> None:
         """Make *tape* what is played next; positions, cash, orders and timers carry over.
 
@@ -64,12 +71,12 @@ class PaperExchange:
                 f"{tape.symbol} {tape.days[0]}: the tape begins at {tape.start_us}, before the last one "
                 f"ended at {self._last.end_us}; give the days in rising order"
             )
-        low, high = _best_prices(tape)
+        low, high = (0, 1) if isinstance(tape, BestPrices) else _window(tape)
         joins = self._last is not None and self._played_us >= self._last.end_us and tape.continues(self._last)
         feed = feed_of(tape) if self.rules.recorded_feed else None
         if feed is not None:
             self.feeds.append(feed)
-        self._engine.attach(tape, max(low - MARGIN_TICKS, 0), high + MARGIN_TICKS, joins, feed)
+        self._engine.attach(tape, low, high, joins, feed)
         self._last = tape
 
     def advance(self, until_us: int) -> None:
@@ -157,8 +164,7 @@ class PaperExchange:
         return self._engine.journal()
 
 
-def _best_prices(tape: "Tape") -> tuple[int, int]:
-    """Return the least and the greatest best price of a tape, in ticks; 0, 0 where it has none."""
-    best = [column[column > 0] for column in (tape.top_bid_ticks, tape.top_ask_ticks)]
-    spans = [(int(column.min()), int(column.max())) for column in best if len(column)]
-    return min((low for low, _ in spans), default=0), max((high for _, high in spans), default=0)
+def _window(tape: "Tape") -> tuple[int, int]:
+    """Return the prices from and below which the book holds levels densely: those around a tape's best ones."""
+    low, high = tape.best_span
+    return max(low - MARGIN_TICKS, 0), high + MARGIN_TICKS

@@ -23,6 +23,9 @@ def backtest(
 ) -> Result:
     """Play recorded days against a quote model and a fill model.
 
+    Models that look at best prices and trades alone are played on them, where they are kept beside a tape: nothing
+    but the time that it takes shows it.
+
     Args:
         tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.
         quotes: A compiled quote model, or any object with ``quote(view)``.
@@ -37,10 +40,14 @@ def backtest(
     exchange = PaperExchange(quotes, fills, rules)
     days: list[str] = []
     first: Tape | None = None
+    passed = [0, 0]
     for one in _each(tape):
         first = first or one
         days.extend(one.days)
-        exchange.run(one, step)
+        best = None if exchange.needs_depth else one.best
+        exchange.run(best or one, step)
+        if best is not None:
+            passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
     if first is None:
         raise UsageError("backtest was given no tape; give at least one")
     books = Books(
@@ -52,7 +59,10 @@ def backtest(
         quote_lots=rules.quote_lots,
         feed=exchange.feeds[0].told() if exchange.feeds else None,
     )
-    return Result(exchange.journal(), books)
+    journal = exchange.journal()
+    counters = journal.counters
+    counters["events"], counters["rows"] = counters["events"] + passed[0], counters["rows"] + passed[1]
+    return Result(journal, books)
 
 
 def _each(tape: Tape | Iterable[Tape]) -> "Iterator[Tape]":

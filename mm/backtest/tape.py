@@ -1,9 +1,9 @@
 """The tape: one or more recorded days as integer arrays, which is all that the engine and the calibration see."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from mm.clock import iso
 from mm.errors import BrokenFile
 from mm.instrument import Instrument
+
+if TYPE_CHECKING:
+    from mm.backtest.projection import BestPrices
 
 Ints = NDArray[np.int64]
 
@@ -68,7 +71,11 @@ class Tape:
         top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: What they then are; 0 ticks is no price.
         start_us, end_us: The window it speaks for; events before it only build the book, none is later.
         meta: Where it comes from.
+        narrowed: Gives its best prices and trades, where they are kept beside it (see `best`); a copy made by
+            `dataclasses.replace` has none.
     """
+
+    PER_EVENT: ClassVar[tuple[str, ...]] = (*EVENT_COLUMNS, "kind")
 
     symbol: str
     days: tuple[str, ...]
@@ -91,6 +98,7 @@ class Tape:
     start_us: int
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
+    narrowed: Callable[[], "BestPrices | None"] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ARRAYS:
@@ -115,6 +123,24 @@ class Tape:
     def __len__(self) -> int:
         return len(self.kind)
 
+    def narrowing(self, narrowed: Callable[[], "BestPrices | None"]) -> Self:
+        """Note what gives the best prices and trades of this tape, and return it."""
+        object.__setattr__(self, "narrowed", narrowed)
+        return self
+
+    @cached_property
+    def best(self) -> "BestPrices | None":
+        """Its best prices and trades (`mm.backtest.projection`); None where they are not kept."""
+        return self.narrowed() if self.narrowed else None
+
+    @cached_property
+    def counted(self) -> tuple[int, int]:
+        """How many events are played from the window's begin on, and how many rows; a KEYFRAME's are not."""
+        first = int(np.searchsorted(self.event_us, self.start_us))
+        frames = np.flatnonzero(self.kind[first:] == KEYFRAME) + first
+        rows = self.first_row[-1] - self.first_row[first] - (self.first_row[frames + 1] - self.first_row[frames]).sum()
+        return len(self) - first, int(rows)
+
     @cached_property
     def trades(self) -> NDArray[np.intp]:
         """Positions of the TRADE events."""
@@ -124,6 +150,13 @@ class Tape:
     def trade_rows(self) -> Ints:
         """The row of each TRADE event, beside `trades`."""
         return self.first_row[self.trades]
+
+    @cached_property
+    def best_span(self) -> tuple[int, int]:
+        """The least and the greatest best price, in ticks; 0, 0 where it has none."""
+        best = [column[column > 0] for column in (self.top_bid_ticks, self.top_ask_ticks)]
+        spans = [(int(column.min()), int(column.max())) for column in best if len(column)]
+        return min((low for low, _ in spans), default=0), max((high for _, high in spans), default=0)
 
     def rows(self, event: int) -> list[tuple[int, int, int]]:
         """Return the rows of an event as (side, ticks, lots)."""
@@ -150,6 +183,13 @@ class Tape:
         before = self.kind[: first + at_begin]
         books = np.flatnonzero((before == SNAPSHOT) | (before == KEYFRAME))
         begin = int(books[-1]) if len(books) else first
+        window = self.cut(begin, stop, a_us, b_us)
+        if self.narrowed is None:
+            return window
+        return window.narrowing(partial(_narrow, self, (begin, stop), a_us, b_us))
+
+    def cut(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
+        """Return the events from *begin* on and before *stop* as the window ``a_us <= time < b_us``."""
         top, top_stop = np.searchsorted(self.top_event, (begin, stop))
         if top > 0 and begin < stop and not (top < len(self.top_event) and self.top_event[top] == begin):
             top -= 1  # what the book shows at the entrance
@@ -162,7 +202,7 @@ class Tape:
         return replace(
             self,
             meta=meta,
-            **{name: getattr(self, name)[events] for name in (*EVENT_COLUMNS, "kind")},
+            **{name: getattr(self, name)[events] for name in self.PER_EVENT},
             first_row=self.first_row[begin : stop + 1],
             **{name: getattr(self, name)[top:top_stop] for name in TOP_COLUMNS[1:]},
             top_event=np.maximum(self.top_event[top:top_stop] - begin, 0),
@@ -170,18 +210,19 @@ class Tape:
             end_us=b_us,
         )
 
-    def on_lot(self, lot_e8: int) -> "Tape":
+    def on_lot(self, lot_e8: int) -> Self:
         """Return the tape in lots of *lot_e8*, a divisor of its own; days that are played together need one lot."""
         times = self.instrument.lot_e8 // lot_e8
         if times == 1:
             return self
         lots = ("row_lots", "top_bid_lots", "top_ask_lots")
-        return replace(
+        other = replace(
             self,
             instrument=replace(self.instrument, lot_e8=lot_e8),
             step_lots=self.step_lots * times,
             **{name: getattr(self, name) * times for name in lots},
         )
+        return other if self.narrowed is None else other.narrowing(partial(_narrow_on_lot, self, lot_e8))
 
     def check(self) -> None:
         """Raise BrokenFile where an invariant does not hold; kernels rely on them and check no bounds."""
@@ -207,3 +248,16 @@ class Tape:
             more = f" … {len(rows) - 4} more" if len(rows) > 4 else ""
             name, when = KIND_NAMES[int(self.kind[event])], iso(int(self.event_us[event]))
             yield f"{event:>9} {when} {name:<8} id {self.event_id[event]} {shown}{more}".rstrip()
+
+
+def _narrow(tape: Tape, events: tuple[int, int], a_us: int, b_us: int) -> "BestPrices | None":
+    """Return the best prices of a window of *tape*."""
+    if tape.best is None:
+        return None
+    begin, stop = np.searchsorted(tape.best.place, events).tolist()
+    return tape.best.cut(begin, stop, a_us, b_us)
+
+
+def _narrow_on_lot(tape: Tape, lot_e8: int) -> "BestPrices | None":
+    """Return the best prices of *tape* in other lots."""
+    return None if tape.best is None else tape.best.on_lot(lot_e8)

@@ -3,19 +3,29 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mm.backtest.invariants import sound
 from mm.backtest.tape import ARRAYS, Tape, TapeMeta
 from mm.instrument import Filters, Instrument
 from mm.market_data.layout import DayFolder
 
+if TYPE_CHECKING:
+    from mm.backtest.projection import BestPrices
+
 TAPE_VERSION = 3  # raise it when the same files give another tape
+BEST_VERSION = 1  # raise it when the same tape gives other best prices
 _ENTRY = b"mm.tape"
+
+Json = dict[str, Any]
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,30 @@ class CachedTape:
 
     def read(self) -> Tape | None:
         """Map the tape; None where there is none, or a stale or broken one."""
+        tape = self._read(ARRAYS, _tape)
+        return tape and self.kept(tape)
+
+    def write(self, tape: Tape) -> None:
+        """Write the tape whole or not at all; raises OSError where that cannot be."""
+        self._write(tape, ARRAYS, _entry(tape))
+
+    def kept(self, tape: Tape) -> Tape:
+        """Return *tape*, which is kept here, as one whose best prices are kept beside it once they are asked for."""
+        return replace(tape).narrowing(partial(self._narrowed, tape))
+
+    def _narrowed(self, tape: Tape) -> "BestPrices":
+        from mm.backtest import projection
+
+        place = replace(self, path=self.path.with_suffix(".best.arrow"), key=json.dumps([BEST_VERSION, self.key]))
+        best = place._read(projection.KEPT, partial(projection.read, tape))
+        if best is None:
+            best = projection.project(tape)
+            with suppress(OSError):  # a full disk, or another's: it is made again the next time
+                place._write(best, projection.KEPT, {"low_ticks": best.low_ticks, "high_ticks": best.high_ticks})
+        return best
+
+    def _read(self, names: Sequence[str], made: Callable[[Json, Json], Kept | None]) -> Kept | None:
+        """Map a file, and return what its entry and arrays make; None where it is missing, stale or broken."""
         if not self.path.is_file():
             return None
         import pyarrow as pa
@@ -50,28 +84,27 @@ class CachedTape:
             entry = json.loads(batch.schema.metadata[_ENTRY])
             if entry.pop("key") != self.key:
                 return None
-            arrays = {name: _array(batch.column(name).values) for name in ARRAYS}
-            return _whole(_tape(entry, arrays))
+            return made(entry, {name: _array(batch.column(name).values) for name in names})
         except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
-            return None  # a cache is never worth an error: whoever asked parses the day
+            return None  # a cache is never worth an error: whoever asked makes the tape
 
-    def write(self, tape: Tape) -> None:
-        """Write the tape whole or not at all; raises OSError where that cannot be."""
+    def _write(self, tape: Tape, names: Sequence[str], entry: dict[str, Any]) -> None:
+        """Write arrays and an entry whole or not at all; raises OSError where that cannot be."""
         import pyarrow as pa
 
-        lists = [_as_list(getattr(tape, name)) for name in ARRAYS]
+        lists = [_as_list(getattr(tape, name)) for name in names]
         schema = pa.schema(
-            [(name, column.type) for name, column in zip(ARRAYS, lists, strict=True)],
-            metadata={_ENTRY: json.dumps({"key": self.key, **_entry(tape)})},
+            [(name, column.type) for name, column in zip(names, lists, strict=True)],
+            metadata={_ENTRY: json.dumps({"key": self.key, **entry})},
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
+        unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
         try:
-            with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
                 writer.write_batch(pa.record_batch(lists, schema=schema))
-            partial.replace(self.path)
+            unfinished.replace(self.path)
         finally:
-            partial.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
 
 
 def _as_list(column: "np.ndarray[Any, Any]") -> Any:
@@ -99,10 +132,10 @@ def _entry(tape: Tape) -> dict[str, Any]:
     }
 
 
-def _tape(entry: dict[str, Any], arrays: dict[str, Any]) -> Tape:
+def _tape(entry: Json, arrays: Json) -> Tape | None:
     meta = entry["meta"]
     inputs = tuple((path, size, digest) for path, size, digest in meta["inputs"])
-    return Tape(
+    tape = Tape(
         **{**entry, **arrays}
         | {
             "days": tuple(entry["days"]),
@@ -110,16 +143,4 @@ def _tape(entry: dict[str, Any], arrays: dict[str, Any]) -> Tape:
             "meta": TapeMeta(**{**meta, "inputs": inputs, "warnings": tuple(meta["warnings"]), "cache": "hit"}),
         }
     )
-
-
-def _whole(tape: Tape) -> Tape | None:
-    """Return *tape* if its bounds hold; the rows themselves were checked before they were written."""
-    first_row, rows = tape.first_row, len(tape.row_side)
-    good = (
-        len(first_row) == len(tape.kind) + 1 == len(tape.event_us) + 1
-        and len(tape.row_ticks) == len(tape.row_lots) == rows
-        and first_row[0] >= 0
-        and first_row[-1] <= rows
-        and not (first_row[1:] < first_row[:-1]).any()
-    )
-    return tape if good else None
+    return tape if sound(tape) else None

@@ -19,7 +19,14 @@ cdef enum OrderKind:
     FOK = 3                 # all at once or not at all
     MARKET = 4              # at any price
 
-cdef int64_t NEVER
+cdef extern from "<stdint.h>":
+    const int64_t NEVER "INT64_MAX"
+
+# How much of the book a model looks at.
+cdef enum Looks:
+    BEST_PRICES = 0         # and at nothing else of the market: neither lots nor prints that fill nothing
+    BEST_LOTS = 1           # and prices, and the last print
+    WHOLE_BOOK = 2
 
 cdef struct Order:
     int64_t id
@@ -45,6 +52,7 @@ cdef struct Order:
     int64_t due_us          # the fill drawn for the current stretch, or NEVER
     int64_t stretch_us      # when that stretch began
     double delta            # its distance from the reference during the stretch, in ticks
+    int64_t row             # its last one in the journal, -1 where the journal was handed over since
 
 cdef struct Trade:
     int64_t us
@@ -67,6 +75,8 @@ cdef class FillModel:
     cdef bint asks_book
     cdef bint asks_level
     cdef bint draws
+    cdef bint reached_only  # whether a print that does not reach an order's price is nothing to it
+    cdef int looks          # how deep into the book: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
     cdef int64_t by                 # position of the reasons behind its last answer
     cdef readonly str name          # as results and fill reasons show it
 

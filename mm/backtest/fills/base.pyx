@@ -12,19 +12,20 @@ from mm.backtest._book cimport Book, book_lots_at
 from mm.backtest.user_model import raised
 from mm.errors import ModelError, UsageError
 
-cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
-
 
 cdef class FillModel:
     """Base of compiled fill models: override what the model answers and set the flag of that question.
 
     Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``,
     ``asks_book`` for ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and
-    ``expected``.
+    ``expected``. Two more make it quick: ``reached_only`` where a print that does not reach the order's price from the
+    other side fills and changes nothing; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS`` where it sees nothing of the
+    book below, and a book event that leaves them as they were changes nothing.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
-        self.asks_trade = self.asks_book = self.asks_level = self.draws = False
+        self.asks_trade = self.asks_book = self.asks_level = self.draws = self.reached_only = False
+        self.looks = WHOLE_BOOK
         self.name = type(self).__name__
 
     @property
@@ -221,6 +222,8 @@ cdef class PythonFillModel(FillModel):
         self.asks_trade = self.trade is not None
         self.asks_book = self.book is not None
         self.asks_level = self.level is not None
+        if self.rest is None and self.book is None and self.level is None:
+            self.looks = BEST_PRICES  # an order and a print are all that it sees
         self.name = type(model).__name__
         self.order_view = OrderView()
         self.trade_view = TradeView()

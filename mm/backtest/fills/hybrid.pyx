@@ -5,7 +5,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
+from mm.backtest.fills.base cimport BEST_PRICES, FillModel, Order, Top, Trade
 
 from mm.backtest.fills.base import PythonFillModel
 from mm.backtest.fills.queue import Queue
@@ -49,11 +49,14 @@ cdef class Hybrid(FillModel):
         self.each = <PyObject**> calloc(self.count, sizeof(PyObject*))
         if self.each is NULL:
             raise MemoryError("no memory for the models of a hybrid")
+        self.reached_only, self.looks = True, BEST_PRICES
         for i, one in enumerate(self.models):
             self.each[i] = <PyObject*> one
             self.asks_trade |= (<FillModel> one).asks_trade
             self.asks_book |= (<FillModel> one).asks_book
             self.asks_level |= (<FillModel> one).asks_level
+            self.reached_only &= (<FillModel> one).reached_only or not (<FillModel> one).asks_trade
+            self.looks = max(self.looks, (<FillModel> one).looks)
         self.draws = self.drawing is not None
         self.name = "hybrid"
 

@@ -5,7 +5,7 @@ from libc.math cimport log
 from libc.stdint cimport int64_t, uint64_t
 
 from mm.backtest._draws cimport uniform
-from mm.backtest.fills.base cimport NEVER, FillModel, Order, Top
+from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, FillModel, Order, Top
 from mm.backtest.fills.intensity cimport Intensity
 
 cdef int MID = 0
@@ -51,6 +51,7 @@ cdef class Poisson(FillModel):
         self.seed = seed & 0xFFFFFFFFFFFFFFFF
         self.reference = ("mid", "micro", "best").index(intensity.reference)
         self.draws = True
+        self.looks = BEST_LOTS if self.reference == MICRO else BEST_PRICES
         self.name = "poisson"
 
     cdef int on_top(self, const Top* top) except -1 nogil:

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest.fills.base cimport FillModel, Order, Top
+from mm.backtest.fills.base cimport BEST_PRICES, FillModel, Order, Top
 
 from mm.errors import UsageError
 
@@ -25,6 +25,7 @@ cdef class PriceCross(FillModel):
             raise UsageError(f"price_cross: penetration_ticks is {penetration_ticks}; it must be 0 or more")
         self.penetration_ticks = penetration_ticks
         self.asks_book = True
+        self.looks = BEST_PRICES
         self.name = "price_cross"
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:

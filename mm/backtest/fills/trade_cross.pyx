@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest.fills.base cimport FillModel, Order, Trade
+from mm.backtest.fills.base cimport BEST_PRICES, FillModel, Order, Trade
 
 from mm.errors import UsageError
 
@@ -33,7 +33,8 @@ cdef class TradeCross(FillModel):
         self.strict = strict
         self.share = share
         self.penetration_ticks = max(penetration_ticks, 1) if strict else penetration_ticks
-        self.asks_trade = True
+        self.asks_trade = self.reached_only = True
+        self.looks = BEST_PRICES
         self.name = "trade_cross"
 
     cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:

@@ -4,6 +4,7 @@
 from libc.math cimport INFINITY, NAN, isnan, log, log1p
 from libc.stdint cimport int64_t
 
+from mm.backtest.fills.base cimport BEST_PRICES
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
@@ -42,6 +43,7 @@ cdef class AvellanedaStoikov(QuoteModel):
     cdef readonly double gamma, k, sigma, horizon_s, q_max
     cdef readonly str mode
     cdef Intensity intensity
+    cdef double edge                # the markup of *k*
     cdef bint infinite, session
 
     def __init__(
@@ -68,6 +70,7 @@ cdef class AvellanedaStoikov(QuoteModel):
             raise UsageError(f"avellaneda_stoikov: sigma is {sigma}; it must be 0 or more")
         self.gamma = gamma
         self.k = NAN if k is None else k
+        self.edge = NAN if k is None else markup(gamma, k)
         self.sigma = NAN if sigma is None else sigma
         self.horizon_s = horizon_s
         self.mode = mode
@@ -76,6 +79,8 @@ cdef class AvellanedaStoikov(QuoteModel):
         self.infinite = mode == "infinite"
         self.name = "avellaneda_stoikov"
         self.session = mode == "session"
+        self.looks = BEST_PRICES
+        self.timeless = k is not None and not self.session and (sigma is not None or self.infinite)
 
     def distances(self, q: float, tau_s: float, sigma: float, k: float) -> tuple[float, float]:
         """Return the bare formula's distances of bid and ask from the mid, in ticks; infinite is no quote."""
@@ -84,7 +89,7 @@ cdef class AvellanedaStoikov(QuoteModel):
         return bid, ask
 
     cdef void formula(self, double q, double tau_s, double sigma, double k, double* bid, double* ask) noexcept nogil:
-        cdef double edge = markup(self.gamma, k)
+        cdef double edge = self.edge if k == self.k else markup(self.gamma, k)
         cdef double risk = self.gamma * sigma * sigma * tau_s
         cdef double room
         if self.infinite:

@@ -5,7 +5,7 @@ from libc.math cimport NAN
 from libc.stdint cimport int64_t
 
 from mm.backtest._book cimport Book, book_lots_at
-from mm.backtest.fills.base cimport TradeView
+from mm.backtest.fills.base cimport BEST_LOTS, WHOLE_BOOK, TradeView
 
 import math
 
@@ -16,10 +16,17 @@ from mm.errors import ModelError, UsageError
 
 
 cdef class QuoteModel:
-    """Base of compiled quote models: override ``quote``."""
+    """Base of compiled quote models: override ``quote``.
+
+    What a model declares makes it quick (attributes of the class, set in ``__init__``): ``looks`` at ``BEST_PRICES``
+    or ``BEST_LOTS`` where it sends ``LIMIT_MAKER`` orders only and sees nothing of the book below; ``timeless`` where
+    equal best prices and an equal inventory always make an equal answer.
+    """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.name = type(self).__name__
+        self.looks = WHOLE_BOOK
+        self.timeless = False
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         """Set what is wanted; every field of *want* holds "no quote" and the clip before the call."""
@@ -31,6 +38,7 @@ cdef class QuoteView:
 
     cdef const View* view
     cdef TradeView trade
+    cdef bint shallow               # whether its model said that it looks no deeper than the best prices
 
     cdef const View* seen(self) except NULL:
         if self.view is NULL:
@@ -106,11 +114,17 @@ cdef class QuoteView:
 
     def lots_at(self, int side, int64_t ticks) -> int:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
+        if self.shallow and ticks != (self.bid_ticks if side > 0 else self.ask_ticks):
+            raise ModelError(f"lots_at({side}, {ticks}) is no best price; take `depth = False` out of the model")
         return book_lots_at(<const Book*> self.seen().top.book, side, ticks)
 
 
 cdef class PythonQuoteModel(QuoteModel):
-    """Holds a user's object and asks its ``quote(view) -> Quotes | None``."""
+    """Holds a user's object and asks its ``quote(view) -> Quotes | None``.
+
+    One that says ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
+    take; it is played on them alone, which is quicker.
+    """
 
     cdef object model, ask
     cdef QuoteView view
@@ -121,7 +135,9 @@ cdef class PythonQuoteModel(QuoteModel):
         if self.ask is None:
             raise UsageError(f"quote model {type(model).__name__} has no method quote(view)")
         self.name = type(model).__name__
+        self.looks = WHOLE_BOOK if getattr(model, "depth", True) else BEST_LOTS
         self.view = QuoteView()
+        self.view.shallow = self.looks != WHOLE_BOOK
         self.view.trade = TradeView()
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
@@ -180,5 +196,10 @@ cdef class PythonQuoteModel(QuoteModel):
         if kind not in KINDS:
             raise ModelError(
                 f"{type(self.model).__name__}.quote answered {side}_kind={kind!r}; it must be one of {', '.join(KINDS)}"
+            )
+        if self.view.shallow and kind != "LIMIT_MAKER":
+            raise ModelError(
+                f"{type(self.model).__name__}.quote answered {side}_kind={kind!r}, an order that may take from the book; "
+                f"take `depth = False` out of the model"
             )
         return KINDS.index(kind)

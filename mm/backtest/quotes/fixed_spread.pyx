@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The same distance from the mid on both sides, whatever the inventory."""
 
+from mm.backtest.fills.base cimport BEST_PRICES
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
 from mm.errors import UsageError
@@ -20,6 +21,7 @@ cdef class FixedSpread(QuoteModel):
             raise UsageError(f"fixed_spread: delta_ticks is {delta_ticks}; it must be 0 or more")
         self.delta_ticks = delta_ticks
         self.name = "fixed_spread"
+        self.looks, self.timeless = BEST_PRICES, True
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef double mid = 0.5 * (view.top.bid_ticks + view.top.ask_ticks)

@@ -1,1 +1,0 @@
-# Functions for the engine alone; nothing of it is seen from Python.

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import mm
-from mm.bench import calibration, engine, matching, parse, simulated_day, startup, wire
+from mm.bench import calibration, engine, matching, parse, recorder, simulated_day, startup, wire
 from mm.bench.turns import Measured
 from mm.bench.yardstick import NO_EVENTS, QUOTE_QTY, Bench, Yardstick, recorded
 from mm.cli import command
@@ -28,6 +28,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measured]] = {
 DAYLESS: dict[str, Callable[[int], Measured]] = {
     "matching": matching.measure,
     "day": simulated_day.measure,
+    "recorder": recorder.measure,
     "wire": wire.measure,
 }
 """Measurements that need no day; they are told the turns."""
@@ -72,7 +73,7 @@ class Settings(Results):
     ],
 )
 def main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
-    """Measure NAME: speed (engine, parse, startup; these three without one), matching, day or wire, or calibration.
+    """Measure NAME: speed (engine, parse, startup; these without one), matching, day, recorder, wire, or calibration.
 
     A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
     Calibration holds bias, efficiency and coverage against their bars; its numbers depend on no machine.

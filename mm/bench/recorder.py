@@ -1,0 +1,159 @@
+"""The recorder: processor time a message, beside a straightforward one; how late stamps are; what a deep book costs.
+
+``python -m mm.bench.recorder KIND MESSAGES`` is what a turn runs: a feed, and a recorder of that KIND (``ours`` or
+``plain``) as a process of its own, which is told to stop when all is sent; ``burst`` is ours, and its messages come
+520 within 10 ms; ``deep`` has no process. It prints one JSON object.
+"""
+
+import asyncio
+import gzip
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from mm.bench.feed import SYMBOL, Feed, FeedServer
+from mm.bench.turns import PYTHON, Measured, Row, run
+
+MESSAGES = 50_000
+RATE = 5_000
+BURST = 520
+BURSTS = 20
+DIFFS = 3_000
+AIM_US = 30
+_BURST_STEPS = 10
+_BURST_STEP_S = 0.001
+_PAUSE_STEPS = 490
+_STEPS_A_S = 200
+_FEW = 1_000
+
+
+def measure(turns: int, messages: int = MESSAGES) -> Measured:
+    """Measure it in *turns* fresh processes of each kind, with so many *messages*."""
+    said: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("ours", "plain", "burst", "deep")}
+    for _ in range(turns):
+        for kind, found in said.items():
+            found.append(run([*PYTHON, "mm.bench.recorder", kind, str(messages)]).said)
+    ours, plain, burst, deep = said.values()
+    rows = [
+        Row("processor time a message", "us", _column(ours, "us"), "plain", _column(plain, "us"), f"under {AIM_US}"),
+        Row("most memory", "MB", _column(ours, "peak_mb"), "plain", _column(plain, "peak_mb"), "under 150"),
+        Row("messages lost", "", _column(ours, "lost"), aim="0"),
+        Row(f"stamp of {BURST} in 10 ms late, p99", "ms", _column(burst, "late_ms"), aim="under 15"),
+        Row("a diff, book of 1,000 levels", "us", _column(deep, "thin_us")),
+        Row("a diff, book of 20,000 levels", "us", _column(deep, "deep_us")),
+        Row("the second by the first", "", _column(deep, "ratio"), aim="under 1.5"),
+    ]
+    facts = {"messages": messages, "a second": RATE, "load": round(os.getloadavg()[0], 1)}
+    return Measured(rows, facts, ["user and system time of the recorder's process, gzip and fsync included"])
+
+
+async def record(kind: str, sizes: list[int], step_s: float, folder: Path) -> dict[str, Any]:
+    """Serve a feed of *sizes* messages a step to a recorder, and return what it took and what it counted."""
+    server = FeedServer(Feed(), sizes, step_s)
+    await server.open()
+    (folder / "tmp").mkdir()
+    command = [*PYTHON, "mm.bench.plain_recorder", *server.urls, str(folder)]
+    if kind != "plain":
+        command = [*PYTHON, "mm.market_data.recorder", "--json", "--ws-url", server.urls[0]]
+        command += ["--rest-url", server.urls[1], "--symbol", SYMBOL, "--data-root", str(folder / "data")]
+        command += ["--window-start", "always", "--start-jitter-s", "0", "--log-level", "ERROR"]
+    env = {**os.environ, "TMPDIR": str(folder / "tmp")}
+    before_s = _children_s()
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=env)
+    await server.sent.wait()
+    process.send_signal(signal.SIGTERM)
+    out, _ = await process.communicate()
+    return {"used_s": _children_s() - before_s, "said": json.loads(out.splitlines()[-1])}
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _take(kind: str, sizes: list[int], step_s: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name:
+        found = asyncio.run(record(kind, sizes, step_s, Path(name)))
+        late_us = sorted(_late_us(Path(name) / "data")) if kind != "plain" else []
+    said = found["said"]
+    days = said.get("days", [{"diffs": said.get("depth", 0), "trades": said.get("trade", 0)}])
+    got = sum(day["diffs"] + day["trades"] for day in days)
+    peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    late_ms = late_us[len(late_us) * 99 // 100] / 1e3 if late_us else 0.0
+    return {"used_s": found["used_s"], "peak_mb": peak_mb, "lost": sum(sizes) + 1 - got, "late_ms": late_ms}
+
+
+def _late_us(root: Path) -> list[int]:
+    """Return how much later than they were sent the diffs were stamped."""
+    late = []
+    for path in root.glob("*/*/diffs/*.ndjson.gz"):
+        with gzip.open(path) as stream:
+            late += [diff["recv_us"] - diff["E"] for diff in map(json.loads, stream)]
+    return late
+
+
+def _rated(kind: str, messages: int) -> dict[str, Any]:
+    """Return the processor time of one message: that of many less that of few, which is starting."""
+    each = RATE // _STEPS_A_S
+    few = _take(kind, [each] * (_FEW // each), 1 / _STEPS_A_S)
+    many = _take(kind, [each] * (messages // each), 1 / _STEPS_A_S)
+    return {**many, "us": 1e6 * (many["used_s"] - few["used_s"]) / (messages - _FEW)}
+
+
+def _burst(bursts: int) -> dict[str, Any]:
+    """Send bursts of 520 messages within 10 ms, half a second apart."""
+    sizes = ([BURST // _BURST_STEPS] * _BURST_STEPS + [0] * _PAUSE_STEPS) * bursts
+    return _take("ours", sizes, _BURST_STEP_S)
+
+
+def _deep(diffs: int) -> dict[str, Any]:
+    """Play depth messages into thin and deep books, without a socket, by turns."""
+    used = {levels: _played(levels, diffs) for levels in (1_000, 20_000)}
+    thin, deep = (1e6 * seconds / diffs for seconds in used.values())
+    return {"thin_us": thin, "deep_us": deep, "ratio": deep / thin}
+
+
+def _played(levels: int, diffs: int) -> float:
+    from mm.clock import now_us
+    from mm.market_data.day_writer import DayWriter
+    from mm.market_data.layout import DayFolder
+    from mm.market_data.live_session import LiveSession
+    from mm.market_data.snapshot import Answer
+
+    feed = Feed(levels)
+    raw = [b"%b%d%b" % (head, now_us(), tail) for head, tail in (feed.diff() for _ in range(diffs + 1))]
+    with tempfile.TemporaryDirectory() as name, DayWriter(DayFolder(Path(name), SYMBOL, "20260105"), "bench") as writer:
+        session = LiveSession(writer, now_us(), 20)
+        session.message(now_us(), raw[0])
+        url = f"http://x/api/v3/depth?symbol={SYMBOL}"
+        session.snapshot_answered(Answer(recv_us=now_us(), url=url, body=feed.snapshot(), status=200, cause=None))
+        began_s = time.process_time()
+        for message in raw[1:]:
+            session.message(now_us(), message)
+        return time.process_time() - began_s
+
+
+def _column(said: list[dict[str, Any]], name: str) -> list[float]:
+    return [float(one[name]) for one in said]
+
+
+def main(kind: str, messages: str) -> None:
+    """Take one turn, and print what it found."""
+    count = int(messages)
+    if kind == "deep":
+        found = _deep(max(DIFFS * count // MESSAGES, 200))
+    elif kind == "burst":
+        found = _burst(max(BURSTS * count // MESSAGES, 1))
+    else:
+        found = _rated(kind, count)
+    print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,4 +1,6 @@
 import asyncio
+import os
+import socket
 import time
 from contextlib import asynccontextmanager
 
@@ -379,3 +381,53 @@ def test_the_clock_is_the_one_it_was_given():
             return await heard(stream(clock=lambda: 7 * US_PER_S), 1)
 
     assert asyncio.run(scenario()).got == [(7 * US_PER_S, 1, b"hello")]
+
+
+def test_connections_that_come_and_go_leave_nothing_open():
+    """A storm of them, and as many files are open behind it as before."""
+
+    async def handler(connection):
+        await connection.send("hello")
+        connection.transport.abort()
+
+    async def scenario():
+        async with served(handler) as stream:
+            await heard(stream(), 3)
+            before = len(os.listdir("/proc/self/fd"))
+            await heard(stream(), 40)
+            await asyncio.sleep(0)
+            return before, len(os.listdir("/proc/self/fd"))
+
+    before, after = asyncio.run(scenario())
+    assert after <= before
+
+
+def test_a_name_that_does_not_resolve_is_not_the_end(monkeypatch):
+    """The router may be down in the night."""
+
+    async def gone(*_args):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(ws_link.Link, "open", gone)
+
+    async def scenario():
+        stream = WsStream("ws://exchange.invalid/", [Backoff(0.01, 0.02)], 60.0)
+        ear = Ear(stream, 1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(stream.run(ear), 0.2)
+        return ear.told
+
+    assert set(asyncio.run(scenario())) == {("unreachable", "gaierror")}
+
+
+def test_a_stop_before_the_first_connection_opens_none():
+    """A signal may come while the start is delayed."""
+
+    async def scenario():
+        stream = WsStream("ws://127.0.0.1:9/", [Backoff(0.01, 0.02)], 60.0)
+        ear = Ear(stream, 1)
+        await stream.stop("SIGTERM")
+        await stream.run(ear)
+        return ear.told
+
+    assert asyncio.run(scenario()) == []

@@ -120,7 +120,7 @@ class WsStream:
         loop = asyncio.get_running_loop()
         old: Link | None = None
         while True:
-            link = await self._open(slot, listener)
+            link = await self._open(slot, listener, at_once=old is not None and not old.ended)
             age = loop.call_later(self._max_age_s * (1 - YOUNGER * slot), link.replace, "max_age")
             if old:
                 await self._join(link, old, listener)
@@ -142,11 +142,13 @@ class WsStream:
                 joined = True
                 until_s = min(until_s, loop.time() + LINGER_S)  # for what was under way over the old one
 
-    async def _open(self, slot: int, listener: Listener) -> Link:
-        """Return the next connection of *slot*, after as many attempts as it takes."""
+    async def _open(self, slot: int, listener: Listener, *, at_once: bool) -> Link:
+        """Return the next connection of *slot*, after as many attempts as it takes, the first perhaps without delay."""
         loop, wait_s = asyncio.get_running_loop(), 0.0
         while True:
-            await asyncio.sleep(max(wait_s, self._backoffs[slot].delay(loop.time())))
+            pause_s = self._backoffs[slot].delay(loop.time())
+            await asyncio.sleep(0.0 if at_once else max(wait_s, pause_s))
+            at_once = False
             await self._attempts.granted(1)
             link = Link(self._inbox, slot)
             self._links.append(link)

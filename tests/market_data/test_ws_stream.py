@@ -431,3 +431,17 @@ def test_a_stop_before_the_first_connection_opens_none():
         return ear.told
 
     assert asyncio.run(scenario()) == []
+
+
+def test_a_successor_is_opened_at_once_however_short_ago_the_last_attempt_was():
+    """A shutdown that is announced may follow in a moment."""
+
+    async def scenario():
+        async with served(_talk) as stream:
+            one = stream()
+            one._backoffs = [Backoff(60.0, 60.0)]
+            asyncio.get_running_loop().call_later(0.05, lambda: one.replace("server_shutdown", conn=1))
+            return await heard(one, 60)
+
+    told = asyncio.run(scenario()).told
+    assert told[:3] == [("connected", 1, 0), ("connected", 2, 0), ("disconnected", 1, 1000, "server_shutdown")]

@@ -36,3 +36,9 @@ def test_functions_are_short(path: Path) -> None:
 def test_every_kernel_has_a_typed_face(path: Path) -> None:
     """mypy and editors see a kernel through the .pyi beside it."""
     assert path.with_suffix(".pyi").exists()
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """pytest imports them by name alone: two of one name shadow each other when all are run at once."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

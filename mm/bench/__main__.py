@@ -4,15 +4,14 @@
 import json
 import os
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 import mm
-from mm.bench import calibration, engine, matching, parse, recorder, simulated_day, startup, wire
 from mm.bench.turns import Measured
 from mm.bench.yardstick import NO_EVENTS, QUOTE_QTY, Bench, Yardstick, recorded
 from mm.cli import command
@@ -20,17 +19,9 @@ from mm.config import Results
 from mm.console import Console
 from mm.knobs import PATH, knob, number, whole
 
-MEASUREMENTS: dict[str, Callable[[Bench], Measured]] = {
-    "engine": engine.measure,
-    "parse": parse.measure,
-    "startup": startup.measure,
-}
-DAYLESS: dict[str, Callable[[int], Measured]] = {
-    "matching": matching.measure,
-    "day": simulated_day.measure,
-    "recorder": recorder.measure,
-    "wire": wire.measure,
-}
+# The module of each, imported when it is measured: a help needs no numpy.
+MEASUREMENTS = {name: f"mm.bench.{name}" for name in ("engine", "parse", "startup")}
+DAYLESS = {name: f"mm.bench.{name}" for name in ("matching", "recorder", "wire")} | {"day": "mm.bench.simulated_day"}
 """Measurements that need no day; they are told the turns."""
 CALIBRATION = "calibration"
 ANSWER = "bench.json"
@@ -87,13 +78,12 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
         console.say(f"{day.symbol} {day.day}, medians of {bench.turns} turns; a ratio above 1 is ours")
         answer |= {"day": f"{day.symbol}/{day.day}"}
     for name in dict.fromkeys(names or MEASUREMENTS):
-        measured = (
-            MEASUREMENTS[name](bench)
-            if name in timed
-            else DAYLESS[name](settings.bench_turns)
-            if name in DAYLESS
-            else calibration.measure(console, full=full)
-        )
+        if name in timed:
+            measured: Measured = import_module(MEASUREMENTS[name]).measure(bench)
+        elif name in DAYLESS:
+            measured = import_module(DAYLESS[name]).measure(settings.bench_turns)
+        else:
+            measured = import_module("mm.bench.calibration").measure(console, full=full)
         for line in ["", *measured.lines(name)]:
             console.say(line)
         found[name] = measured.to_json()

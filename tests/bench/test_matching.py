@@ -92,4 +92,4 @@ def test_every_row_is_whole(monkeypatch):
 
 def test_it_is_one_of_the_measurements():
     """It needs no day, so none is made for it."""
-    assert DAYLESS["matching"] is bench.measure
+    assert DAYLESS["matching"] == bench.__name__

@@ -88,7 +88,7 @@ class FeedServer:
         step_s: From one step to the next.
 
     Attributes:
-        sent: Set when all have been.
+        sent: Set when all have been, or the client has gone.
         urls: Bases of streams and of REST.
     """
 
@@ -117,6 +117,8 @@ class FeedServer:
             batch = list(self._feed.messages(size))
             next_s += self._step_s
             await asyncio.sleep(max(0.0, next_s - time.monotonic()))
+            if client.transport.is_closing():
+                break
             self._write(client, batch)
             while client.transport.get_write_buffer_size() > 1 << 22:
                 await asyncio.sleep(self._step_s)

@@ -182,6 +182,7 @@ class Box:
         """Let faults happen as *rules* say, those whose moment has passed now, and return their player."""
         if self.player is None:
             self.player = Player(self.truth, self._session.open_us, seed=self._session.seed)
+            self.player.channels.now_us = max(self.player.channels.now_us, self.pump.done_us)
             for connection in self.server.streams:
                 self.player.opened(connection)
             self.server.faults = self.player

@@ -158,12 +158,13 @@ def test_connections_that_were_there_before_the_first_fault_are_befallen_too() -
     asyncio.run(scenario())
 
 
-def test_shutdown_says_so_and_goes() -> None:
-    """What a client is told before the server is replaced, and then the end of its connection."""
+@pytest.mark.parametrize("late_s", [0.5, 5.0])
+def test_shutdown_says_so_and_goes(late_s: float) -> None:
+    """A client is told before the server is replaced, and so long later its connection ends, however late it is."""
 
     async def scenario() -> None:
         async with controlled() as (box, rest), connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None) as ws:
-            await box.advance(seconds=0.5)
+            await box.advance(seconds=late_s)
             assert (await rest.post("/sim/shutdown", json={"lead_s": 2})).status_code == 200
             await box.advance(seconds=1)
             before = await received(ws, sent(box) + 1)
@@ -265,3 +266,26 @@ def test_equal_scripts_and_seeds_send_equal_bytes() -> None:
     first, second = asyncio.run(told()), asyncio.run(told())
     assert first == second
     assert min(map(len, first)) > 60
+
+
+def test_the_first_faults_of_a_running_exchange_count_from_now() -> None:
+    """A server that began without a script has no watcher of time until then; a lead of 2 s is 2 s all the same."""
+
+    async def scenario() -> None:
+        session = Session("SIMUSDT", "20260105", 1.0, 3)
+        box = Box(LargeTick(), session, speed=0, limits=False)
+        async with (
+            asyncio.timeout(20),
+            box.open(),
+            httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest,
+            connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None),
+        ):
+            await box.advance(seconds=5)
+            assert box.player is None
+            assert (await rest.post("/sim/shutdown", json={"lead_s": 2})).status_code == 200
+            await box.advance(seconds=1)
+            assert (await rest.get("/sim/state")).json()["connections"]
+            await box.advance(seconds=1.5)
+            assert not (await rest.get("/sim/state")).json()["connections"]
+
+    asyncio.run(scenario())

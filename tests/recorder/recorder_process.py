@@ -96,9 +96,9 @@ class Recorder:
         )
         return self
 
-    async def until(self, there: Callable[[], bool]) -> None:
+    async def until(self, there: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
         """Wait until something is there; fails where the process ends before."""
-        give_up_s = time.monotonic() + PATIENCE_S
+        give_up_s = time.monotonic() + patience_s
         while not there():
             if self.process.returncode is not None:
                 raise AssertionError(f"ended with {self.process.returncode}: {await self.said()}")

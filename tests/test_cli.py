@@ -147,7 +147,11 @@ NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
         (errors.TryLater("later"), 75, "later"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (NO_SPACE, 75, "no space: [Errno 28] No space left on device; free some and try again"),
-        (OSError(errno.EIO, "Input/output error"), 75, "the disk cannot be written: [Errno 5] Input/output error; mend"),
+        (
+            OSError(errno.EIO, "Input/output error"),
+            75,
+            "the disk cannot be written: [Errno 5] Input/output error; mend",
+        ),
         (FileNotFoundError(errno.ENOENT, "No", "x.csv"), 3, "x.csv: there is no such file or folder"),
         (
             ModuleNotFoundError(name="scipy.stats"),

@@ -15,8 +15,8 @@ from mm.console import Console
 from mm.errors import DataError, MissingDay, MMError
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.session import Session
 from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.session import Session
 from support import run_python
 
 GENERATOR = """

@@ -9,7 +9,7 @@ Here are the clock, the requotes and the orders we send; ``_venue.pyx`` is what 
 from libc.math cimport NAN, ceil, floor, isnan
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
-from mm.backtest._account cimport cash_e16, notional_e16, wide
+from mm.backtest._account cimport notional_e16, wide
 from mm.backtest._book cimport book_move, book_open
 from mm.backtest._kinds cimport GAP, KEYFRAME, TRADE
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, Latency, latency_us
@@ -85,6 +85,7 @@ cdef class Engine(Venue):
         self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
         self.next_sample_us = self.next_state_us = self.next_requote_us = NEVER
         self.view.last_trade.id = -1
+        self.view.sigma_ticks = NAN  # seen by nobody while it stays so
         self.view.quote_lots = self.quote_lots
         volatility_open(&self.volatility, rules.sigma_window_s)
 
@@ -163,7 +164,10 @@ cdef class Engine(Venue):
         with nogil:
             if until_us >= self.start_us:
                 self.build()
-                self.play(until_us)
+                if self.skims:
+                    self.skim(until_us)
+                else:
+                    self.play(until_us)
             self.catch_up(until_us, until_us)
             self.pass_requotes(until_us + 1)
             self.now_us = max(self.now_us, until_us)
@@ -199,71 +203,88 @@ cdef class Engine(Venue):
 
     cdef int play(self, int64_t until_us) except -1 nogil:
         """Play the events of the tape up to *until_us*, and what of ours falls due before each."""
-        cdef int64_t position = self.next_event, begin = position, frames = 0, event, us
-        cdef int kind
+        cdef int64_t position = self.next_event, event, us
         while position < self.events:
-            if self.skims:
-                position = self.skim(position, until_us)
-                if position == self.events:
-                    break
             us = self.event_us[position]
             if us > until_us:
                 break
-            if us >= self.desk.next_message_us or us > self.next_after():
+            if us >= self.next_due():
                 self.catch_up(us, us - 1)
-                if self.skims:
-                    continue
-            self.pass_requotes(us)
-            self.now_us = us
             event = self.sequence[position] if self.lagging else position
-            kind = self.kind[event]
-            if kind == TRADE:
-                self.trade(event, us)
-            elif kind == GAP:
-                self.next_move += 1
-                self.gap(us, self.recv_seq[event])
-            elif kind != KEYFRAME or position == 0:
-                self.change_book(event, us)
-                if not self.begun:
-                    self.begin(us)
-                self.see(us, self.recv_seq[event])
-            else:
-                self.next_move += 1
-            if not self.skims:
+            self.happen(event, us, position == 0)
+            if self.kind[event] != KEYFRAME:
                 self.rows_played += self.first_row[event + 1] - self.first_row[event]
-            if kind == KEYFRAME:
-                frames += self.first_row[event + 1] - self.first_row[event]
+            self.events_played += 1
             position += 1
             self.next_event = position
-        self.events_played += position - begin
-        if self.skims:
-            self.rows_played += self.first_row[position] - self.first_row[begin]
-        self.rows_played -= frames
         return 0
 
-    cdef int64_t skim(self, int64_t position, int64_t until_us) noexcept nogil:
-        """Pass over the events before anything of ours is due that change no best price and reach no order of ours.
-
-        Returns:
-            The first event that is none of these.
-        """
+    cdef int skim(self, int64_t until_us) except -1 nogil:
+        """Play likewise, but pass over events that change no best price and reach no order of ours."""
         cdef const int64_t* event_us = &self.event_us[0]
-        cdef const int32_t* reach = &self.reach[0]
-        cdef int64_t first = position, after = self.next_after()
-        cdef int64_t due_us = min(self.desk.next_message_us, after if after == NEVER else after + 1)
-        cdef int32_t sell = <int32_t> min(self.desk.nearest[0], ALWAYS), buy = <int32_t> min(self.desk.nearest[1], ALWAYS)
-        if until_us < due_us:
-            due_us = until_us + 1
-        if not self.fills.asks_trade:
-            sell, buy = ALWAYS, 0
-        elif not self.fills.reached_only and self.desk.resting[0] + self.desk.resting[1]:
-            sell, buy = 1, ALWAYS
-        while position < self.events and event_us[position] < due_us and not hits(reach[position], sell, buy):
-            position += 1
-        if position > first:
-            self.now_us = event_us[position - 1]
+        cdef const int64_t* reach = &self.reach[0]
+        cdef int64_t position = self.next_event, begin = position, due_us = self.next_due()
+        cdef int32_t sell, buy
+        while True:
+            if until_us < due_us:
+                due_us = until_us + 1
+            sell, buy = self.nearest(0), self.nearest(1)
+            while position < self.events and event_us[position] < due_us and not hits(<int32_t> reach[position], sell, buy):
+                position += 1
             self.next_event = position
-        return position
+            if position == self.events or event_us[position] > until_us:
+                break
+            if event_us[position] >= due_us:
+                due_us = self.catch_up(event_us[position], event_us[position] - 1)
+                continue
+            if <int32_t> reach[position] == ALWAYS:
+                self.happen(position, event_us[position], position == 0)
+            else:
+                self.pass_requotes(event_us[position])
+                self.now_us = event_us[position]
+                self.reached(position, self.now_us)
+            position += 1
+            due_us = self.next_due()
+        if position > begin:
+            self.now_us = max(self.now_us, event_us[position - 1])
+        self.events_played += position - begin
+        self.rows_played += self.first_row[position] - self.first_row[begin]
+        return 0
+
+    cdef inline int32_t nearest(self, int slot) noexcept nogil:
+        """Return the price that a print must reach to be shown, of a sell or a buy of ours; past all where none is."""
+        cdef bint all = not self.fills.reached_only and self.desk.resting[0] + self.desk.resting[1] > 0
+        if not self.fills.asks_trade:
+            return 0 if slot else ALWAYS
+        if all:
+            return ALWAYS if slot else 1
+        return <int32_t> min(self.desk.nearest[slot], ALWAYS)
+
+    cdef int happen(self, int64_t event, int64_t us, bint first) except -1 nogil:
+        """Let an event of the market happen; *first* is the first of a tape."""
+        cdef int kind = self.kind[event]
+        self.pass_requotes(us)
+        self.now_us = us
+        if kind == TRADE:
+            self.trade(event, us)
+        elif kind == GAP:
+            self.next_move += 1
+            self.gap(us, self.recv_seq[event])
+        elif kind != KEYFRAME or first:
+            self.change_book(event, us)
+            if not self.begun:
+                self.begin(us)
+            self.see(us, self.recv_seq[event] if self.fills.draws or not self.skims else -1)
+        else:
+            self.next_move += 1
+            if self.skims:
+                self.rows_played -= self.first_row[event + 1] - self.first_row[event]
+        return 0
+
+    cdef inline int64_t next_due(self) noexcept nogil:
+        """Return the first instant whose market comes behind something of ours."""
+        cdef int64_t after = self.next_after()
+        return min(self.desk.next_message_us, after if after == NEVER else after + 1)
 
     cdef inline int64_t next_after(self) noexcept nogil:
         """Return the next instant of what follows the market: draws, samples, state rows, requotes that may matter."""
@@ -289,8 +310,12 @@ cdef class Engine(Venue):
         if self.next_requote_us < us:
             self.next_requote_us += (us - self.next_requote_us + self.requote_us - 1) // self.requote_us * self.requote_us
 
-    cdef int catch_up(self, int64_t messages_us, int64_t after_us) except -1 nogil:
-        """Let happen what of ours is due: messages up to one instant, the rest up to another."""
+    cdef int64_t catch_up(self, int64_t messages_us, int64_t after_us) except -1 nogil:
+        """Let happen what of ours is due: messages up to one instant, the rest up to another.
+
+        Returns:
+            What `next_due` does then.
+        """
         cdef int64_t message_us, us
         while True:
             message_us = self.desk.next_message_us
@@ -314,7 +339,7 @@ cdef class Engine(Venue):
                         self.requote(us)
                     self.next_requote_us += self.requote_us
             else:
-                return 0
+                return min(message_us, us if us == NEVER else us + 1)
 
     cdef void sample(self) noexcept nogil:
         """Take a sample of the mid; one whose second lost the mid is left out."""
@@ -334,20 +359,22 @@ cdef class Engine(Venue):
     cdef int requote(self, int64_t us) except -1 nogil:
         """Ask the quote model, and bring our orders to what it wants."""
         cdef Want want
-        self.know(us)
+        if self.lagging:
+            self.know(us)
         self.view.top = self.seen.top if self.lagging else self.top
         if not (self.seen.valid if self.lagging else self.valid):
             return 0
         if self.view.top.bid_ticks == 0 or self.view.top.ask_ticks == 0:
             return 0
         self.view.top.us = us
-        self.view.sigma_ticks = volatility_sigma(&self.volatility)
+        if not self.quotes.timeless:
+            self.view.sigma_ticks = volatility_sigma(&self.volatility)
         self.view.inventory_lots = self.account.inventory_lots
         if self.quotes.looks != BEST_PRICES:
             self.show_last_trade()
         self.view.most_lots = self.account.inventory_lots + desk_lots(&self.desk, 1)
         self.view.least_lots = self.account.inventory_lots - desk_lots(&self.desk, -1)
-        self.view.cash = <double> cash_e16(&self.account) * 1e-16
+        self.view.cash = self.cash
         want.bid_ticks = want.ask_ticks = NAN
         want.bid_lots = want.ask_lots = self.quote_lots
         want.bid_kind = want.ask_kind = LIMIT_MAKER
@@ -375,6 +402,8 @@ cdef class Engine(Venue):
 
     cdef int64_t travel_us(self, int message, int64_t order_id, int64_t us) noexcept nogil:
         """Return how long a message sent now takes, in view of what the market sent in the last second."""
+        if self.latency.orders is NULL:
+            return self.latency.cancel_us if message == OF_CANCEL else self.latency.order_us
         if self.latency.rates is not NULL:
             while self.second_ago < self.next_event and self.event_us[self.second_ago] <= us - SAMPLE_US:
                 self.second_ago += 1

@@ -9,7 +9,7 @@ from mm.backtest._orders cimport Desk
 from mm.backtest._prints cimport Prints
 from mm.backtest._records cimport Fill, Records
 from mm.backtest._taker cimport Market
-from mm.backtest.fills.base cimport FillModel, Order, Top
+from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
 
 cdef extern from "<stdint.h>":
     const int32_t ALWAYS "INT32_MAX"    # of projection.py
@@ -23,7 +23,7 @@ cdef class Venue:
     cdef bint lagging                   # whether events have an exchange's order beside the order of receipt
     cdef bint best_only                 # whether the tape shows one level a side
     cdef bint skims                     # whether it is played by prices alone: of such a tape, for models to which
-    cdef const int32_t[::1] reach       # nothing else matters
+    cdef const int64_t[::1] reach       # nothing else matters
     cdef const int64_t[::1] move_bid_ticks, move_ask_ticks
     cdef int64_t next_move
     cdef int64_t next_event, events, start_us
@@ -41,6 +41,8 @@ cdef class Venue:
     cdef Desk desk
     cdef Account account
     cdef bint enforce_balances
+    cdef double cash, sure_cash_e16     # the account's
+    cdef double dearest_e16             # a tick·lot with the larger fee, rounded up
     cdef Filters filters
     cdef Mean mean                      # of the last trades, where the filters ask for it
     cdef int64_t taker_reason
@@ -58,6 +60,8 @@ cdef class Venue:
     cdef int see(self, int64_t us, int64_t recv_seq) except -1 nogil
     cdef int gap(self, int64_t us, int64_t recv_seq) except -1 nogil
     cdef int trade(self, int64_t event, int64_t us) except -1 nogil
+    cdef int reached(self, int64_t event, int64_t us) except -1 nogil
+    cdef int show(self, Trade* print_) except -1 nogil
     cdef int ask_book(self, int64_t us) except -1 nogil
     cdef int tell_levels(self) except -1 nogil
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil
@@ -66,6 +70,7 @@ cdef class Venue:
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
     cdef int take(self, int64_t i, int64_t us) except -1 nogil
     cdef int covered(self, const Order* order, bint arrives) noexcept nogil
+    cdef void count_cash(self) noexcept nogil
     cdef bint surely_covered(self, const Order* order) noexcept nogil
     cdef wide cost_e16(self, const Order* order) noexcept nogil
     cdef int amend_now(self, Order* order, int64_t us) except -1 nogil

@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The exchange's side: how the recorded market moves, and what becomes of our orders in it."""
 
-from libc.stdint cimport int64_t
+from libc.math cimport fabs
+from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free
 
 from mm.backtest._account cimport Account, book_fill, cash_e16, fee_e8, notional_e16, wide
@@ -18,7 +19,6 @@ from mm.backtest._taker cimport Market, first_met, next_met, offered, takeable, 
 from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, FOK, IOC, LIMIT_MAKER, LIVE, MARKET
 from mm.backtest.fills.base cimport NEVER, REJECTED, SENT, FillModel, Order, Trade
 
-cdef wide MOST_E16 = <wide> 1 << 90  # more money than there is; times a rate it still fits
 
 
 cdef class Venue:
@@ -34,6 +34,8 @@ cdef class Venue:
         self.enforce_balances = rules.enforce_balances
         self.account = Account(rules.start_lots, 0, 0, rules.start_cash_e8, rules.tick_e8 * rules.lot_e8, 0, 0)
         self.account.maker_fee_e8, self.account.taker_fee_e8 = rules.maker_fee_e8, rules.taker_fee_e8
+        self.dearest_e16 = self.account.unit_e16 * (1.0 + 1e-8 * max(rules.maker_fee_e8, rules.taker_fee_e8, 0)) * (1.0 + 1e-9)
+        self.count_cash()
         self.filters = filters_of(rules)
         self.taker_reason = len(fills.reasons)
         self.two_sided_since_us = NEVER
@@ -58,7 +60,7 @@ cdef class Venue:
             book_clear(&self.book)
             self.set_valid(self.kind[event] != GAP, max(us, self.start_us))
         if self.skims:
-            if self.reach[event] == ALWAYS:
+            if <int32_t> self.reach[event] == ALWAYS:
                 self.book.best_bid, self.book.best_ask = self.move_bid_ticks[self.next_move], self.move_ask_ticks[self.next_move]
                 self.next_move += 1
             return 0
@@ -131,10 +133,9 @@ cdef class Venue:
         return self.see(us, recv_seq)
 
     cdef int trade(self, int64_t event, int64_t us) except -1 nogil:
-        """Show a print to the fill model, order by order."""
-        cdef int64_t row = self.first_row[event], i, n, lots
+        """Take note of a print, and show it to the fill model."""
+        cdef int64_t row = self.first_row[event]
         cdef Trade print_
-        cdef Order* order
         print_.us = us
         print_.side = self.row_side[row]
         print_.ticks = self.row_ticks[row]
@@ -146,13 +147,29 @@ cdef class Venue:
         self.mean.high_ticks = max(self.mean.high_ticks, print_.ticks)
         if self.fills.asks_level:
             prints_add(&self.printed, &print_)
-        if not self.shown(print_.side, print_.ticks):
-            return 0
-        print_.lots = self.fills.print_lots(&print_)
-        n = desk_rank(&self.desk)
+        if self.shown(print_.side, print_.ticks):
+            self.show(&print_)
+        return 0
+
+    cdef int reached(self, int64_t event, int64_t us) except -1 nogil:
+        """Show the fill model a print that reaches an order of ours, as `reach` tells of it."""
+        cdef int64_t ticks = <int32_t> self.reach[event]
+        cdef Trade print_
+        print_.lots = self.reach[event] >> 32
+        if ticks == ALWAYS or print_.lots == ALWAYS or not self.fills.reached_only:
+            return self.trade(event, us)
+        print_.us, print_.id = us, -1
+        print_.side, print_.ticks = (1, ticks) if ticks > 0 else (-1, -ticks)
+        return self.show(&print_)
+
+    cdef int show(self, Trade* print_) except -1 nogil:
+        """Show a print to the fill model, order by order."""
+        cdef int64_t i, n = desk_rank(&self.desk), lots
+        cdef Order* order
+        print_.lots = self.fills.print_lots(print_)
         for i in range(n):
             order = desk_find(&self.desk, self.desk.ranking[i])
-            lots = self.fills.on_trade(order, &print_)
+            lots = self.fills.on_trade(order, print_)
             lots = min(min(lots, order.lots), print_.lots)
             if lots > 0:
                 print_.lots -= lots
@@ -266,8 +283,9 @@ cdef class Venue:
                 return 0
         if order.kind >= IOC:
             return self.close(i, us, EXPIRED, EXPIRE)
-        order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
-        order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
+        if not self.skims:
+            order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
+            order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
         self.fills.on_rest(order, &self.top)
         if self.fills.draws:
             self.redraw(order.side, us)
@@ -345,18 +363,24 @@ cdef class Venue:
         return INSUFFICIENT_CASH
 
     cdef bint surely_covered(self, const Order* order) noexcept nogil:
-        """Tell whether the cash is enough for a buy and all our open ones, each fee rounded up: no division."""
-        cdef int64_t i, buys = 1, rate_e8 = max(max(self.account.maker_fee_e8, self.account.taker_fee_e8), 0)
-        cdef wide cash = cash_e16(&self.account), bound = notional_e16(&self.account, order.ticks, order.lots)
-        if order.kind == MARKET or not 0 <= cash < MOST_E16:
+        """Tell whether the cash is enough for a buy and all our open ones, by far more than floats may be wrong."""
+        cdef double bound = <double> order.ticks * order.lots
+        cdef int64_t i
+        if order.kind == MARKET:
             return False
         for i in range(self.desk.open):
             if self.desk.orders[i].side > 0:
-                bound += notional_e16(&self.account, self.desk.orders[i].ticks, self.desk.orders[i].lots)
-                buys += 1
+                bound += <double> self.desk.orders[i].ticks * self.desk.orders[i].lots
                 if self.desk.orders[i].kind == MARKET:
                     return False
-        return bound < MOST_E16 and bound * (100000000 + rate_e8) + buys * <wide> 10000000000000000 <= cash * 100000000
+        return bound * self.dearest_e16 + 1e8 * (self.desk.open + 1) < self.sure_cash_e16
+
+    cdef void count_cash(self) noexcept nogil:
+        """Note the cash as floats: the nearest, and one that is surely not above it."""
+        cdef double start = <double> self.account.start_cash_e8 * 1e8, fees = <double> self.account.fees_e8 * 1e8
+        cdef double paid = <double> self.account.cash_tl * self.account.unit_e16
+        self.cash = <double> cash_e16(&self.account) * 1e-16
+        self.sure_cash_e16 = start + paid - fees - 1e-9 * (fabs(start) + fabs(paid) + fabs(fees))
 
     cdef wide cost_e16(self, const Order* order) noexcept nogil:
         """Return what a buy binds: its notional and fee, as a taker's where it may take."""
@@ -405,6 +429,7 @@ cdef class Venue:
         """Book a fill: position, cash and fee at once; the rest of the order stays."""
         cdef Order* order = &self.desk.orders[i]
         book_fill(&self.account, order.side, fill.ticks, fill.lots, fill.fee_e8)
+        self.count_cash()
         self.desk.moved = True
         order.lots -= fill.lots
         if order.lots == 0:

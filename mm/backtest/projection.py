@@ -18,6 +18,7 @@ Ints = NDArray[np.int64]
 
 _ROW_COLUMNS = ("row_side", "row_ticks", "row_lots")
 ALWAYS = 2**31 - 1  # what reaches an order at any price
+_LOWER = 2**32 - 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -26,8 +27,9 @@ class BestPrices(Tape):
 
     Attributes:
         place: Where each event stands in the whole tape, int64[n].
-        reach: int32[n], which events may be passed over by who looks at prices alone: the price of a trade, negative
-            where a seller was the aggressor; 0 where only lots change; ``ALWAYS`` for what nobody passes over.
+        reach: int64[n], which events may be passed over by who looks at prices alone. Its lower half is the price of a
+            trade, negative where a seller was the aggressor; 0 where only lots change; ``ALWAYS`` for what nobody
+            passes over. Its upper half is what a trade printed, in lots; ``ALWAYS`` for as many or more.
         move_event: The book events among those that nobody passes over.
         move_bid_ticks, move_ask_ticks: The best prices behind each of them; 0 is none.
         low_ticks, high_ticks: No trade is lower or higher; 0 where there is none.
@@ -37,12 +39,18 @@ class BestPrices(Tape):
     MOVES: ClassVar[tuple[str, ...]] = ("move_event", "move_bid_ticks", "move_ask_ticks")
 
     place: Ints
-    reach: NDArray[np.int32]
+    reach: Ints
     move_event: Ints
     move_bid_ticks: Ints
     move_ask_ticks: Ints
     low_ticks: int
     high_ticks: int
+
+    def on_lot(self, lot_e8: int) -> Self:
+        """Return the tape in lots of *lot_e8*, a divisor of its own."""
+        times = self.instrument.lot_e8 // lot_e8
+        lots, price = self.reach >> 32, self.reach & _LOWER
+        return replace(super().on_lot(lot_e8), reach=np.minimum(lots * times, ALWAYS) << 32 | price)
 
     def cut(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
         """Return the events from *begin* on and before *stop* as the window ``a_us <= time < b_us``."""
@@ -96,9 +104,10 @@ def project(tape: Tape) -> BestPrices:
         rows[name][of_book] = column
         rows[name][at] = getattr(tape, name)[tape.first_row[place[trades]]]
     ticks = rows["row_ticks"][at]
-    reach = np.empty(len(place), np.int32)
+    reach = np.empty(len(place), np.int64)
     reach[~trades] = np.where(books.moved, ALWAYS, 0)
-    reach[trades] = np.where(ticks < ALWAYS, rows["row_side"][at] * ticks, ALWAYS)
+    price = np.where(ticks < ALWAYS, rows["row_side"][at] * ticks, ALWAYS)
+    reach[trades] = np.minimum(rows["row_lots"][at], ALWAYS) << 32 | price & _LOWER
     events = {name: getattr(tape, name)[place] for name in EVENT_COLUMNS}
     own = {"kind": kind, "first_row": first_row, "top_event": np.searchsorted(place, tape.top_event)}
     return BestPrices(

@@ -16,12 +16,12 @@ from mm.backtest.fills.intensity import Intensity
 from mm.backtest.latency import Latencies
 from mm.backtest.models import FILL_MODELS, avellaneda_stoikov, fixed_spread, trade_cross
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.projection import BestPrices, project
+from mm.backtest.projection import KEPT, BestPrices, project
 from mm.backtest.quotes.gated import Gated
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
+from mm.backtest.tape import ARRAYS, Tape
 from mm.errors import ModelError
 
 ALWAYS_ON = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
@@ -168,7 +168,9 @@ def test_best_prices_are_a_tape(drawn_tapes):
         best.check()
         assert best.best_span == tape.best_span
         assert np.array_equal(tape.event_us[best.place], best.event_us)
-        assert best.on_lot(best.instrument.lot_e8 // 2).row_lots.tolist() == (2 * best.row_lots).tolist()
+        finer = tape.on_lot(tape.instrument.lot_e8 // 4)
+        theirs, ours = project(finer), best.on_lot(finer.instrument.lot_e8)
+        assert all(np.array_equal(getattr(ours, name), getattr(theirs, name)) for name in (*ARRAYS, *KEPT))
 
 
 def test_a_tape_that_was_changed_has_no_best_prices_of_what_it_was():

@@ -24,7 +24,7 @@ cdef extern from "<stdint.h>":
 
 # How much of the book a model looks at.
 cdef enum Looks:
-    BEST_PRICES = 0         # and at nothing else of the market: neither lots nor prints that fill nothing
+    BEST_PRICES = 0         # and at nothing else of the market but prints, and not at a print's id
     BEST_LOTS = 1           # and prices, and the last print
     WHOLE_BOOK = 2
 

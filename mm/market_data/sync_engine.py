@@ -122,8 +122,8 @@ class SyncEngine(Generic[Update]):
         While there is a book, a snapshot that is not older replaces it.
         """
         known = self.known_id
-        bridges = bool(self._buffer) and last_update_id + 1 >= self._buffer[0][0]  # late, but of the same numbering
-        if known is not None and not bridges and went_back(known, last_update_id):
+        begins = self._buffer[0][0] - 1 if self._buffer else known  # what it must reach, however long the buffer is
+        if begins is not None and went_back(begins, last_update_id):
             self._buffer.clear()
             self.book_id, self.seen_id = last_update_id, None
             return Bridge(Verdict.RESET)

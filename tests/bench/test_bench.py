@@ -187,6 +187,6 @@ def test_a_generator_that_leaves_nothing_leaves_no_half_day(scripts, tmp_path):
 
 def test_an_unknown_measurement_lists_the_known(tmp_path):
     """Only what exists is listed."""
-    done = run_python("-m", "mm.bench", "recorder", cwd=tmp_path)
+    done = run_python("-m", "mm.bench", "recoder", cwd=tmp_path)
     assert done.returncode == 2
     assert all(name in done.stderr for name in MEASUREMENTS)

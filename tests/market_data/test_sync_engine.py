@@ -192,6 +192,17 @@ def test_a_snapshot_may_be_the_first_to_show_a_reset():
     assert engine.diff(6, 7, "new") is Verdict.APPLY
 
 
+def test_a_snapshot_that_lags_while_the_buffer_grows_is_no_reset():
+    """A young symbol's ids double in seconds: what counts is how far it misses the buffer's begin, not its end."""
+    engine = SyncEngine()
+    engine.diff(1_160, 1_200, "first")
+    engine.diff(1_201, 2_558, "last")
+    assert went_back(2_558, 1_157)
+    assert engine.snapshot(1_157).verdict is Verdict.TOO_OLD
+    bridge = engine.snapshot(1_159)
+    assert (bridge.verdict, bridge.updates) == (Verdict.APPLY, ("first", "last"))
+
+
 def test_where_stale_ends_and_reset_begins():
     """A million ids back is a reset; so are a thousand that are half of all ids."""
     assert went_back(50_000_000, 49_000_000)

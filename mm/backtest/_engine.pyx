@@ -129,7 +129,10 @@ cdef class Engine(Venue):
             if not joins:
                 self.gap(self.now_us, 0)
                 seen_gap(&self.seen)
+            best_bid, best_ask = self.book.best_bid, self.book.best_ask
             book_move(&self.book, lo_ticks, hi_ticks)
+            if self.skims:  # then no levels stand behind the best prices of the tape before
+                self.book.best_bid, self.book.best_ask = best_bid, best_ask
             self.show_last_trade()
         if self.lagging:
             seen_open(&self.seen, lo_ticks, hi_ticks)

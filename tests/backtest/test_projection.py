@@ -13,6 +13,7 @@ import engine_draws
 from engine_cases import TABLES, compiled_fills, read_journal
 from engine_tapes import TEST, one_tape, tapes
 from mm.backtest.fills.intensity import Intensity
+from mm.backtest.journal import ACTIONS
 from mm.backtest.latency import Latencies
 from mm.backtest.models import FILL_MODELS, avellaneda_stoikov, fixed_spread, trade_cross
 from mm.backtest.paper_exchange import PaperExchange
@@ -21,7 +22,7 @@ from mm.backtest.quotes.gated import Gated
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.backtest.tape import ARRAYS, Tape
+from mm.backtest.tape import ARRAYS, Tape, TapeMeta
 from mm.errors import ModelError
 
 ALWAYS_ON = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
@@ -190,6 +191,23 @@ def test_rows_are_passed_over_and_counted_nevertheless():
 def both():
     tape = Tape.of(TEST, EVENTS)
     return tape, narrowing(tape)
+
+
+@pytest.mark.parametrize("ask", [103, 101])
+def test_an_order_between_two_days_meets_the_best_prices_of_the_first(ask):
+    """It arrives before the second day shows its book, which carries on the first one's."""
+    first = Tape.of(TEST, [(1000, "snapshot", [(99, 5)], [(103, 5)]), (1001, "depth", [], [(103, 0), (ask, 5)])])
+    second = Tape.of(TEST, [(1050, "snapshot", [(99, 5)], [(ask, 5)])])
+    first, second = (
+        dataclasses.replace(tape, meta=TapeMeta(**meta))
+        for tape, meta in ((first, {"last_update_id": 7}), (second, {"carried_from": 7}))
+    )
+    plays = [
+        backtest(days, fixed_spread(delta_ticks=0), trade_cross(), ALWAYS_ON).journal
+        for days in ([first, second], [narrowing(first), narrowing(second)])
+    ]
+    assert_same(*map(read_journal, plays))
+    assert ("REJECT" in [ACTIONS[action] for action in plays[1].orders[:, 2]]) == (ask == 101)
 
 
 # What needs the whole tape

@@ -95,8 +95,10 @@ def test_a_signal_is_passed_on_and_waited_for(marks):
     assert answers == {"A": "up\nsealed\n", "B": "up\nsealed\n"}
 
 
-def test_a_signal_during_the_wait_for_another_start_ends_it():
+def test_a_signal_during_the_wait_for_another_start_ends_it(monkeypatch):
     """A symbol that is down when the stop comes must not come up again."""
+    monkeypatch.setattr(module, "FIRST_DELAY_S", 60.0)
+    monkeypatch.setattr(module, "MOST_DELAY_S", 60.0)
 
     async def stop(keeper, log):
         await until(

@@ -6,14 +6,15 @@ Here are the clock, the requotes and the orders we send; ``_venue.pyx`` is what 
 ``tests/oracle.py`` its plain twin.
 """
 
+cimport cython
 from libc.math cimport NAN, ceil, floor, isnan
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from mm.backtest._account cimport notional_e16, wide
 from mm.backtest._book cimport book_move, book_open
-from mm.backtest._kinds cimport GAP, KEYFRAME, TRADE
+from mm.backtest._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, Latency, latency_us
-from mm.backtest._orders cimport desk_add, desk_blank, desk_current, desk_find, desk_lots, new_order
+from mm.backtest._orders cimport desk_add, desk_blank, desk_current, desk_find, new_order
 from mm.backtest._records cimport ASKED, CANCEL_REQ, COVERED, MAX_NOTIONAL, MIN_NOTIONAL, PLACE, PRICE_NOT_POSITIVE
 from mm.backtest._records cimport QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP
 from mm.backtest._records cimport handed, handed_log, record_order, record_state
@@ -39,6 +40,7 @@ cdef inline bint hits(int32_t reach, int32_t sell, int32_t buy) noexcept nogil:
     return reach >= sell or <uint32_t> (reach + buy) < <uint32_t> buy
 
 
+@cython.final
 cdef class Engine(Venue):
     """One paper exchange: a venue, a clock, and a quote model that trades there.
 
@@ -164,18 +166,26 @@ cdef class Engine(Venue):
 
     def advance(self, int64_t until_us) -> None:
         """Play everything up to and including *until_us*."""
-        with nogil:
-            if until_us >= self.start_us:
-                self.build()
-                if self.skims:
-                    self.skim(until_us)
-                else:
-                    self.play(until_us)
-            self.catch_up(until_us, until_us)
-            self.pass_requotes(until_us + 1)
-            self.now_us = max(self.now_us, until_us)
+        if self.fills.interpreted or self.quotes.interpreted:
+            self.play_until(until_us)
+        else:
+            with nogil:
+                self.play_until(until_us)
 
     # ------------------------------------------------------------------ the clock
+
+    cdef int play_until(self, int64_t until_us) except -1 nogil:
+        """Play everything up to and including an instant."""
+        if until_us >= self.start_us:
+            self.build()
+            if self.skims:
+                self.skim(until_us)
+            else:
+                self.play(until_us)
+        self.catch_up(until_us, until_us)
+        self.pass_requotes(until_us + 1)
+        self.now_us = max(self.now_us, until_us)
+        return 0
 
     cdef int build(self) except -1 nogil:
         """Build the book, silently, from the events before the tape's window."""
@@ -227,6 +237,7 @@ cdef class Engine(Venue):
         cdef const int64_t* event_us = &self.event_us[0]
         cdef const int64_t* reach = &self.reach[0]
         cdef int64_t position = self.next_event, begin = position, due_us = self.next_due()
+        cdef bint plain = not self.fills.draws and not self.fills.asks_book
         cdef int32_t sell, buy
         while True:
             if until_us < due_us:
@@ -240,12 +251,16 @@ cdef class Engine(Venue):
             if event_us[position] >= due_us:
                 due_us = self.catch_up(event_us[position], event_us[position] - 1)
                 continue
-            if <int32_t> reach[position] == ALWAYS:
-                self.happen(position, event_us[position], position == 0)
-            else:
+            if <int32_t> reach[position] != ALWAYS:
                 self.pass_requotes(event_us[position])
                 self.now_us = event_us[position]
                 self.reached(position, self.now_us)
+            elif plain and self.kind[position] == DEPTH:
+                self.pass_requotes(event_us[position])
+                self.now_us = event_us[position]
+                self.move(self.now_us)
+            else:
+                self.happen(position, event_us[position], position == 0)
             position += 1
             due_us = self.next_due()
         if position > begin:
@@ -253,6 +268,13 @@ cdef class Engine(Venue):
         self.events_played += position - begin
         self.rows_played += self.first_row[position] - self.first_row[begin]
         return 0
+
+    cdef inline int move(self, int64_t us) except -1 nogil:
+        """Move the best prices, of which no fill model is told."""
+        self.book.best_bid = self.top.bid_ticks = self.move_bid_ticks[self.next_move]
+        self.book.best_ask = self.top.ask_ticks = self.move_ask_ticks[self.next_move]
+        self.next_move += 1
+        return self.note_mid(us)
 
     cdef inline int32_t nearest(self, int slot) noexcept nogil:
         """Return the price that a print must reach to be shown, of a sell or a buy of ours; past all where none is."""
@@ -310,7 +332,9 @@ cdef class Engine(Venue):
 
     cdef inline void pass_requotes(self, int64_t us) noexcept nogil:
         """Leave the requotes before an instant behind: those for which all was settled."""
-        if self.next_requote_us < us:
+        if self.next_requote_us < us and us - self.next_requote_us <= self.requote_us:
+            self.next_requote_us += self.requote_us
+        elif self.next_requote_us < us:
             self.next_requote_us += (us - self.next_requote_us + self.requote_us - 1) // self.requote_us * self.requote_us
 
     cdef int64_t catch_up(self, int64_t messages_us, int64_t after_us) except -1 nogil:
@@ -375,8 +399,8 @@ cdef class Engine(Venue):
         self.view.inventory_lots = self.account.inventory_lots
         if self.quotes.looks != BEST_PRICES:
             self.show_last_trade()
-        self.view.most_lots = self.account.inventory_lots + desk_lots(&self.desk, 1)
-        self.view.least_lots = self.account.inventory_lots - desk_lots(&self.desk, -1)
+        self.view.most_lots = self.account.inventory_lots + self.desk.lots[1]
+        self.view.least_lots = self.account.inventory_lots - self.desk.lots[0]
         self.view.cash = self.cash
         want.bid_ticks = want.ask_ticks = NAN
         want.bid_lots = want.ask_lots = self.quote_lots

@@ -15,6 +15,7 @@ cdef struct Desk:
     int64_t* ranking        # ids of the resting orders in price-time order
     int64_t ranked          # how many, -1 where the ranking is stale
     int64_t resting[2]      # LIVE and CANCELLING; sells, buys
+    int64_t lots[2]         # left of all open orders, those on their way and those being cancelled too; sells, buys
     int64_t nearest[2]      # best prices at which they rest: lowest sell, highest buy; NEVER and 0 for none
     int64_t next_message_us # earliest arrival, cancel, amendment or expiry
     int64_t next_due_us     # earliest drawn fill
@@ -73,6 +74,7 @@ cdef inline int desk_add(Desk* desk) except -1 nogil:
     """Count the order that was written where the next one is to stand; its id is above all others."""
     cdef const Order* order = desk.orders + desk.open
     desk.open += 1
+    desk.lots[1 if order.side > 0 else 0] += order.lots
     desk.next_message_us = min(desk.next_message_us, order.active_us)
     return 0
 
@@ -105,6 +107,7 @@ cdef inline void desk_drop(Desk* desk, int64_t i) noexcept nogil:
     """Forget an order that has come to its end."""
     cdef int64_t due_us = desk.orders[i].due_us
     cdef int64_t behind = desk.open - 1 - i
+    desk.lots[1 if desk.orders[i].side > 0 else 0] -= desk.orders[i].lots
     desk.open -= 1
     desk.ranked = -1
     if behind < i:
@@ -145,15 +148,6 @@ cdef inline int64_t desk_rank(Desk* desk) noexcept nogil:
             n += 1
     desk.ranked = n
     return n
-
-
-cdef inline int64_t desk_lots(const Desk* desk, int64_t side) noexcept nogil:
-    """Return the lots left of all open orders of a side, those on their way and those being cancelled too."""
-    cdef int64_t i, lots = 0
-    for i in range(desk.open):
-        if desk.orders[i].side == side:
-            lots += desk.orders[i].lots
-    return lots
 
 
 cdef inline int64_t desk_current(const Desk* desk, int64_t side) noexcept nogil:

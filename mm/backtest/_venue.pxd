@@ -42,6 +42,7 @@ cdef class Venue:
     cdef Account account
     cdef bint enforce_balances
     cdef double cash, sure_cash_e16     # the account's
+    cdef bint sure                      # whether the cash is enough for all open buys, for sure
     cdef double dearest_e16             # a tick·lot with the larger fee, rounded up
     cdef Filters filters
     cdef Mean mean                      # of the last trades, where the filters ask for it
@@ -58,6 +59,7 @@ cdef class Venue:
     cdef void set_valid(self, bint valid, int64_t us) noexcept nogil
     cdef void look(self, int64_t us, int64_t recv_seq) noexcept nogil
     cdef int see(self, int64_t us, int64_t recv_seq) except -1 nogil
+    cdef int note_mid(self, int64_t us) except -1 nogil
     cdef int gap(self, int64_t us, int64_t recv_seq) except -1 nogil
     cdef int trade(self, int64_t event, int64_t us) except -1 nogil
     cdef int reached(self, int64_t event, int64_t us) except -1 nogil

@@ -92,14 +92,9 @@ cdef class Venue:
 
     cdef int see(self, int64_t us, int64_t recv_seq) except -1 nogil:
         """Look at the book after an event, and ask the fill model about it."""
-        cdef int64_t mid2, sides
+        cdef int64_t sides
         self.look(us, recv_seq)
-        mid2 = self.top.bid_ticks + self.top.ask_ticks if self.top.bid_ticks and self.top.ask_ticks else 0
-        if mid2 != self.mid2:
-            self.mid2 = mid2
-            record_mid(&self.records, us, mid2)
-            if mid2 == 0:
-                self.mid_lost = True
+        self.note_mid(us)
         if self.fills.asks_level:
             if self.desk.resting[0] + self.desk.resting[1]:
                 self.tell_levels()
@@ -115,6 +110,16 @@ cdef class Venue:
             if sides & 2:
                 self.redraw(-1, us)
         self.watch_sides(us)
+        return 0
+
+    cdef int note_mid(self, int64_t us) except -1 nogil:
+        """Write down the mid where it is another."""
+        cdef int64_t mid2 = self.top.bid_ticks + self.top.ask_ticks if self.top.bid_ticks and self.top.ask_ticks else 0
+        if mid2 != self.mid2:
+            self.mid2 = mid2
+            record_mid(&self.records, us, mid2)
+            if mid2 == 0:
+                self.mid_lost = True
         return 0
 
     cdef int gap(self, int64_t us, int64_t recv_seq) except -1 nogil:
@@ -344,8 +349,15 @@ cdef class Venue:
         cdef int64_t i, bound_lots = 0
         cdef wide bound_e16 = 0
         cdef const Order* other
-        if not self.enforce_balances or order.side > 0 and self.surely_covered(order):
+        if not self.enforce_balances:
             return COVERED
+        if order.side > 0:
+            if not (arrives and self.sure):
+                self.sure = self.surely_covered(order)
+            if self.sure:
+                return COVERED
+        elif self.account.inventory_lots - self.desk.lots[0] >= (0 if arrives else order.lots):
+            return COVERED  # for all open sells
         for i in range(self.desk.open):
             other = &self.desk.orders[i]
             if other.side != order.side or other.id == order.id:
@@ -379,6 +391,7 @@ cdef class Venue:
         """Note the cash as floats: the nearest, and one that is surely not above it."""
         cdef double start = <double> self.account.start_cash_e8 * 1e8, fees = <double> self.account.fees_e8 * 1e8
         cdef double paid = <double> self.account.cash_tl * self.account.unit_e16
+        self.sure = False
         self.cash = <double> cash_e16(&self.account) * 1e-16
         self.sure_cash_e16 = start + paid - fees - 1e-9 * (fabs(start) + fabs(paid) + fabs(fees))
 
@@ -398,6 +411,7 @@ cdef class Venue:
         order.amend_us = NEVER
         if not filled < order.amend_lots < order.placed_lots:
             return 0
+        self.desk.lots[1 if order.side > 0 else 0] -= order.placed_lots - order.amend_lots
         order.lots = order.amend_lots - filled
         order.placed_lots = order.amend_lots
         self.desk.moved = True
@@ -432,6 +446,7 @@ cdef class Venue:
         self.count_cash()
         self.desk.moved = True
         order.lots -= fill.lots
+        self.desk.lots[1 if order.side > 0 else 0] -= fill.lots
         if order.lots == 0:
             order.status = FILLED
         record_order(&self.records, order, fill.us, FILL, COVERED)

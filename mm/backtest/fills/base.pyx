@@ -24,7 +24,8 @@ cdef class FillModel:
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
-        self.asks_trade = self.asks_book = self.asks_level = self.draws = self.reached_only = False
+        self.asks_trade = self.asks_book = self.asks_level = self.draws = False
+        self.reached_only = self.interpreted = False
         self.looks = WHOLE_BOOK
         self.name = type(self).__name__
 
@@ -222,6 +223,7 @@ cdef class PythonFillModel(FillModel):
         self.asks_trade = self.trade is not None
         self.asks_book = self.book is not None
         self.asks_level = self.level is not None
+        self.interpreted = True
         if self.rest is None and self.book is None and self.level is None:
             self.looks = BEST_PRICES  # an order and a print are all that it sees
         self.name = type(model).__name__
@@ -286,6 +288,8 @@ cdef class PythonFillModel(FillModel):
 
 cdef int64_t whole_lots(object model, str hook, object answer) except -1:
     """Return a hook's answer as lots, or refuse it by the model's name."""
+    if type(answer) is int and 0 <= answer < 0x7FFFFFFFFFFFFFFF:
+        return answer
     try:
         lots = answer.__index__()
     except AttributeError:

@@ -56,6 +56,7 @@ cdef class Hybrid(FillModel):
             self.asks_book |= (<FillModel> one).asks_book
             self.asks_level |= (<FillModel> one).asks_level
             self.reached_only &= (<FillModel> one).reached_only or not (<FillModel> one).asks_trade
+            self.interpreted |= (<FillModel> one).interpreted
             self.looks = max(self.looks, (<FillModel> one).looks)
         self.draws = self.drawing is not None
         self.name = "hybrid"

@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Quotes after Avellaneda and Stoikov, Quantitative Finance 8(3), 217-224 (2008)."""
 
+cimport cython
 from libc.math cimport INFINITY, NAN, isnan, log, log1p
 from libc.stdint cimport int64_t
 
@@ -88,7 +89,8 @@ cdef class AvellanedaStoikov(QuoteModel):
         self.formula(q, tau_s, sigma, k, &bid, &ask)
         return bid, ask
 
-    cdef void formula(self, double q, double tau_s, double sigma, double k, double* bid, double* ask) noexcept nogil:
+    @cython.final
+    cdef inline void formula(self, double q, double tau_s, double sigma, double k, double* bid, double* ask) noexcept nogil:
         cdef double edge = self.edge if k == self.k else markup(self.gamma, k)
         cdef double risk = self.gamma * sigma * sigma * tau_s
         cdef double room

@@ -26,6 +26,7 @@ cdef struct Want:
 cdef class QuoteModel:
     cdef readonly str name          # as results show it
     cdef int looks                  # how deep into the book: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
+    cdef bint interpreted           # whether Python answers
     cdef bint timeless              # whether best prices and our inventory alone make the answer
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil

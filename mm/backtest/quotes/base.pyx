@@ -26,7 +26,7 @@ cdef class QuoteModel:
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.name = type(self).__name__
         self.looks = WHOLE_BOOK
-        self.timeless = False
+        self.timeless = self.interpreted = False
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         """Set what is wanted; every field of *want* holds "no quote" and the clip before the call."""
@@ -135,6 +135,7 @@ cdef class PythonQuoteModel(QuoteModel):
         if self.ask is None:
             raise UsageError(f"quote model {type(model).__name__} has no method quote(view)")
         self.name = type(model).__name__
+        self.interpreted = True
         self.looks = WHOLE_BOOK if getattr(model, "depth", True) else BEST_LOTS
         self.view = QuoteView()
         self.view.shallow = self.looks != WHOLE_BOOK

@@ -24,7 +24,7 @@ cdef class Gated(QuoteModel):
         self.inner = inner if isinstance(inner, QuoteModel) else PythonQuoteModel(inner)
         self.intensity = intensity
         self.name = self.inner.name
-        self.looks = self.inner.looks
+        self.looks, self.interpreted = self.inner.looks, self.inner.interpreted
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef int64_t piece = self.intensity.find(view.top.us)

@@ -1,38 +1,26 @@
-"""The engine: one day played with Avellaneda-Stoikov quotes, in process and from the shell to the written files.
-
-``python -m mm.bench.engine DAY_FOLDER CACHE [QUOTE_QTY]`` is what a turn runs: it opens the cached tape and plays
-it, three times, and prints one JSON object with ``load_s`` and ``run_s``.
-"""
+"""The engine: one day played with Avellaneda-Stoikov quotes, in process and from the shell to the written files."""
 
 import json
-import resource
 import shutil
 import statistics
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from mm.bench.strategy import ACCOUNT, EXECUTION, models
 from mm.bench.turns import PYTHON, Measured, Ran, Row, run
 from mm.bench.yardstick import Bench
 from mm.config import Account, Execution, Models
 from mm.knobs import knobs, shown
 
 PEER = "hftbacktest"
-REPEATS = 3
-# What hftbacktest's script does by default, in ticks of 0.01: gamma 0.1, k 1.5, sigma 0.001 of the quote asset
-# quote 65 ticks from the mid; the sigma is too small for the inventory to matter. Nothing is refused for a balance.
-QUOTES: dict[str, Any] = {"gamma": 0.001, "k": 0.015, "sigma": 0.1, "horizon_s": 1}
-EXECUTION = Execution(order_latency_ms=50.0, cancel_latency_ms=50.0, requote_interval_ms=250.0)
-ACCOUNT = Account(initial_cash="100000", initial_inventory="1")
+SHARE = "its share"
 
 
 def measure(bench: Bench) -> Measured:
     """Measure the day against the peer, or alone."""
     whole = _whole_command(bench)
-    _remove(run(whole))  # makes the tape and the bytecode
-    inside = [*PYTHON, "mm.bench.engine", str(bench.folder.path), str(bench.out / "tapes"), bench.quote_qty or ""]
+    _remove(run(whole))  # makes the tape, its best prices and the bytecode
+    inside = [*PYTHON, "mm.bench.plays", str(bench.folder.path), str(bench.out / "tapes"), bench.quote_qty or ""]
     peers, wholes, insides = [], [], []
     timings: list[Mapping[str, float]] = []
     for _ in range(bench.turns):
@@ -52,33 +40,51 @@ def measure(bench: Bench) -> Measured:
 
 
 def _rows(insides: Sequence[Ran], wholes: Sequence[Ran], peers: Sequence[Ran]) -> list[Row]:
-    def told(name: str, key: str, peer_key: str, aim: str = "") -> Row:
-        theirs = [peer.said["runs"][0][peer_key] for peer in peers]
-        return Row(name, "s", [ran.said[key] for ran in insides], PEER, theirs, aim)
+    def peer(key: str) -> list[float]:
+        return [ran.said["runs"][0][key] for ran in peers]
+
+    def play(name: str, which: str, aim: str = "", key: str = "user_s") -> Row:
+        own = [ran.said["plays"][which][key] for ran in insides]
+        return Row(name, "s", own, PEER, peer("run_user_s" if key == "user_s" else "run_s"), aim)
 
     def spent(name: str, what: str, unit: str, aim: str = "") -> Row:
         own, theirs = ([getattr(ran, what) for ran in side] for side in (wholes, peers))
         return Row(name, unit, own, PEER, theirs, aim)
 
     return [
-        told("play the day", "run_s", "run_s", "8, better 20"),
-        told("play the day, user time", "run_user_s", "run_user_s"),
-        told("open the day, to play it", "load_s", "load_s"),
-        spent("shell to written files", "wall_s", "s", "8, better 12"),
+        play("play the day", "day", "12, better 30", "s"),
+        play("play the day, user time", "day"),
+        play("play it again, user time", "again", "100, better 200"),
+        play("the same, and read its orders", "read"),
+        play("play its whole book, user time", "whole"),
+        play("queue_prob_power, user time", "queue", "8"),
+        play("fill model in Python, user time", "python", "3"),
+        Row("open the day, to play it", "s", [ran.said["plays"]["load"]["s"] for ran in insides], PEER, peer("load_s")),
+        spent("shell to written files", "wall_s", "s", "10"),
         spent("shell to written files, user time", "user_s", "s"),
-        spent("peak memory", "peak_mb", "MB", "under 1,000 MB"),
+        spent("peak memory", "peak_mb", "MB", "under 500 MB"),
+        *_parts(insides),
     ]
+
+
+def _parts(insides: Sequence[Ran]) -> list[Row]:
+    """Return what parts of the day take, beside their share of what the day takes: 1 is linear in events."""
+    rows = []
+    for which, told in (("best", "best prices"), ("whole", "whole book")):
+        for place in range(len(insides[0].said["parts"]) - 1):
+            parts = [ran.said["parts"][place] for ran in insides]
+            days = [ran.said["parts"][-1] for ran in insides]
+            shares = [day[which] * part["events"] / day["events"] for part, day in zip(parts, days, strict=True)]
+            name = f"{told}, {parts[0]['hours']:.3g} of {days[0]['hours']:.3g} hours"
+            rows.append(Row(name, "s", [part[which] for part in parts], SHARE, shares, "1"))
+    return rows
 
 
 def _whole_command(bench: Bench) -> list[str]:
     day = bench.folder
     where = ["--data-root", str(day.root), "--out-root", str(bench.out)]
     flags = ["--symbol", day.symbol, "--day", day.day, *where, "--json"]
-    return [*PYTHON, "mm", "backtest", *flags, *_flags(EXECUTION), *_flags(ACCOUNT), *_flags(_models(bench.quote_qty))]
-
-
-def _models(quote_qty: str | None) -> Models:
-    return Models(quote_qty=quote_qty, quote_params_json=json.dumps(QUOTES), fill_model="trade_cross")
+    return [*PYTHON, "mm", "backtest", *flags, *_flags(EXECUTION), *_flags(ACCOUNT), *_flags(models(bench.quote_qty))]
 
 
 def _flags(group: Execution | Account | Models) -> list[str]:
@@ -109,41 +115,3 @@ def _shares(wholes: Sequence[Ran], timings: Sequence[Mapping[str, float]]) -> di
     }
     shares["other imports, hashes, exit"] = 1 - sum(shares.values())
     return {name: f"{share:.0%}" for name, share in shares.items()}
-
-
-def main(folder: str, cache: str, quote_qty: str = "") -> None:
-    """Open and play the day, and print the medians of the seconds it took."""
-    runs = [_played(Path(folder), Path(cache), quote_qty or None) for _ in range(REPEATS)]
-    seconds = {key: statistics.median(one[key] for one in runs) for key in ("load_s", "run_s", "run_user_s")}
-    print(json.dumps({**runs[-1], **seconds}))
-
-
-def _played(folder: Path, cache: Path, quote_qty: str | None) -> dict[str, Any]:
-    """Open and play the day once; what it takes to let go of tape and journal is nobody's time."""
-    from mm import assemble
-    from mm.backtest.io import load_day
-    from mm.backtest.models import avellaneda_stoikov, trade_cross
-    from mm.backtest.replay import backtest
-
-    began = time.perf_counter()
-    tape = load_day(folder, cache=cache)
-    rules = assemble.rules(tape, EXECUTION, ACCOUNT, _models(quote_qty))
-    opened, opened_user = time.perf_counter(), _user_s()
-    journal = backtest(tape, avellaneda_stoikov(**QUOTES), trade_cross(), rules).journal
-    return {
-        "load_s": opened - began,
-        "run_s": time.perf_counter() - opened,
-        "run_user_s": _user_s() - opened_user,
-        "events": journal.counters["events"],
-        "rows": journal.counters["rows"],
-        "orders": int(journal.orders[:, 1].max(initial=0)),
-        "fills": len(journal.fills),
-    }
-
-
-def _user_s() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_utime
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

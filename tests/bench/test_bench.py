@@ -68,7 +68,7 @@ def test_every_row_is_whole(answer):
     said, _ = answer
     rows = {name: {row["name"]: row for row in part["rows"]} for name, part in said["measured"].items()}
     assert set(rows) == {"engine", "parse"}
-    assert [row["against"] for row in rows["engine"].values()] == ["hftbacktest"] * 6
+    assert [row["against"] for row in rows["engine"].values()] == ["hftbacktest"] * 11 + ["its share"] * 8
     for row in (row for part in rows.values() for row in part.values() if row["theirs"] is not None and row["ours"]):
         assert row["ratio"] == pytest.approx(row["theirs"] / row["ours"])
         assert math.isfinite(row["ratio"])
@@ -110,7 +110,7 @@ def test_the_yardstick_is_made_once(answer, scripts):
 def test_without_a_peer_its_rows_are_left_out(scripts, tmp_path):
     """One line says how to get one; nothing else is missing."""
     found = engine.measure(Bench(recorded(day_folder(scripts)), tmp_path, turns=1))
-    assert [row.theirs for row in found.rows] == [[]] * 6
+    assert [row.theirs for row in found.rows[:11]] == [[]] * 11
     assert all(row.ours[0] >= 0 for row in found.rows)
     assert found.notes == [NO_PEER]
     assert "python -m venv" in found.lines("engine")[-1]

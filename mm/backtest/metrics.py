@@ -26,19 +26,24 @@ LEAST_PERIODS = 20
 GRID_US = 1_000_000
 
 
-def period_changes(us: "Instants", equity: "Numbers", valid: "NDArray[np.bool_]") -> tuple["Floats", int]:
-    """Return the change of equity over each 60 s period from the first row on, and how many periods were left out.
+def periods(us: "Instants", valid: "NDArray[np.bool_]") -> tuple["Instants", "NDArray[np.bool_]"]:
+    """Return the rows that stand at the ends of the 60 s periods from the first row on, and which periods count.
 
-    Equity at an instant is that of the last row at or before it. A period is left out when equity at either of its
-    ends is not *valid* (no mid) or older than a period (nothing was recorded).
+    The row at an instant is the last one at or before it. A period does not count when equity at either of its ends
+    is not *valid* (no mid) or older than a period (nothing was recorded).
     """
-    if len(us) == 0:
-        return np.empty(0), 0
     ends = np.arange(us[0], us[-1] + 1, PERIOD_US)
     row = np.searchsorted(us, ends, side="right") - 1
     known = valid[row] & (ends - us[row] < PERIOD_US)
+    return row, known[1:] & known[:-1]
+
+
+def period_changes(us: "Instants", equity: "Numbers", valid: "NDArray[np.bool_]") -> tuple["Floats", int]:
+    """Return the change of equity over each of the :func:`periods` that count, and how many were left out."""
+    if len(us) == 0:
+        return np.empty(0), 0
+    row, used = periods(us, valid)
     changes = np.diff(equity[row]).astype(np.float64)
-    used = known[1:] & known[:-1]
     return changes[used], int(len(used) - np.count_nonzero(used))
 
 

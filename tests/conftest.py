@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from browser import Chrome, browser, started
 from mm.config import GROUPS
 from mm.knobs import knobs
 from support import ROOT, SHARED
@@ -20,3 +21,13 @@ def _no_knobs_from_outside() -> Iterator[None]:
         for name in [*VARIABLES, "NO_COLOR"]:
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Chrome]:
+    """A headless browser for the pages of all tests; they are skipped where there is none."""
+    program = browser()
+    if program is None:
+        pytest.skip("no browser on PATH (chromium, chromium-browser or google-chrome): pages are not looked at")
+    with started(program) as chrome:
+        yield chrome

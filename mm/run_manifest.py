@@ -17,6 +17,14 @@ from mm.errors import BrokenFile
 NAME = "run_manifest.json"
 SCHEMA_VERSION = 1
 _CHUNK = 1 << 20
+# What every manifest has, and of which type.
+_ENTRIES: Mapping[str, type] = {
+    **dict.fromkeys(
+        ("run_id", "kind", "symbol", "day", "status", "started_at", "finished_at", "version", "digest"), str
+    ),
+    **dict.fromkeys(("knobs", "timings", "summary"), dict),
+    **dict.fromkeys(("inputs", "outputs"), list),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +152,11 @@ def read(folder: Path) -> dict[str, Any]:
         raise BrokenFile(f"{folder}: not a run, it has no {NAME}; name the folder of a finished run") from None
     except (OSError, ValueError) as error:
         raise BrokenFile(f"{path}: cannot be read as a run manifest ({error}); make the run again") from error
-    if not isinstance(manifest, dict) or "run_id" not in manifest:
-        raise BrokenFile(f"{path}: not a run manifest, it has no run_id; make the run again")
+    if not isinstance(manifest, dict):
+        raise BrokenFile(f"{path}: not a run manifest, it is no JSON object; make the run again")
+    wrong = [name for name, kind in _ENTRIES.items() if not isinstance(manifest.get(name), kind)]
+    if wrong:
+        raise BrokenFile(f"{path}: not a run manifest, it has no {wrong[0]}; make the run again")
     return manifest
 
 

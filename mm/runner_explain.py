@@ -14,7 +14,7 @@ from mm.config import Results
 from mm.console import Console
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.knobs import PATH, knob, whole
-from mm.runner_runs import Found, find_run
+from mm.run_finder import Found, find_run
 
 NESTED = "backtest"  # where a walk-forward keeps its backtest
 

@@ -1,7 +1,6 @@
-"""``mm runs``: look at run folders by their manifests."""
+"""``mm runs list`` and ``mm runs show``: look at run folders by their manifests."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,63 +9,46 @@ from mm import run_manifest
 from mm.cli import command
 from mm.config import Results
 from mm.console import Console
-from mm.errors import DataError
+from mm.run_finder import Found, find_run, find_runs
+from mm.run_headlines import headlines, shown
 
-_COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "path")
-
-
-@dataclass(frozen=True)
-class Found:
-    """A finished run: its folder, and its manifest."""
-
-    folder: Path
-    manifest: dict[str, Any]
-
-    def row(self) -> dict[str, str]:
-        """Return what ``mm runs list`` shows of it."""
-        return {**{name: str(self.manifest.get(name, "")) for name in _COLUMNS[:-1]}, "path": str(self.folder)}
+COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "path")
+_FILTERS = (
+    click.Option(["--kind"], metavar="KIND", help="Only runs of this kind (backtest, calibration, …)."),
+    click.Option(["--symbol"], metavar="SYMBOL", help="Only runs of this symbol, in any case."),
+    click.Option(["--day"], metavar="YYYYMMDD", help="Only runs that have this day among theirs."),
+)
 
 
-def find_runs(root: Path) -> list[Found]:
-    """Return the finished runs below *root*, the oldest first."""
-    folders = [path.parent for path in root.rglob(run_manifest.NAME)]
-    runs = [Found(folder, run_manifest.read(folder)) for folder in folders if not _unfinished(folder, root)]
-    return sorted(runs, key=lambda run: (str(run.manifest.get("started_at")), str(run.folder)))
+@command(Results, arguments=_FILTERS)
+def list_command(console: Console, results: Results, kind: str | None, symbol: str | None, day: str | None) -> None:
+    """List the runs under OUT_ROOT, the oldest first, with what they found.
 
-
-def find_run(name: str, root: Path) -> Found:
-    """Return the run that *name* stands for: its folder, or its RUN_ID below *root*.
-
-    Raises:
-        DataError: If there is none, or several.
+    The filters are no knobs: a SYMBOL that is exported for a backtest hides no run here. Folders that should be runs
+    and are none are named below.
     """
-    if Path(name).is_dir():
-        return Found(Path(name), run_manifest.read(Path(name)))
-    matches = [run for run in find_runs(root) if run.manifest["run_id"] == name]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        places = ", ".join(str(run.folder) for run in matches)
-        raise DataError(f"{len(matches)} runs are called {name!r}: {places}; name the folder of one")
-    raise DataError(f"{name!r} is no run folder and no RUN_ID below {root}; mm runs list shows the known ones")
-
-
-@command(Results)
-def list_command(console: Console, results: Results) -> None:
-    """List the runs under OUT_ROOT, the oldest first."""
-    rows = [run.row() for run in find_runs(results.out_root)]
-    console.answer({"runs": rows})
-    if not rows:
-        console.say(f"no runs below {results.out_root}")
-        return
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in _COLUMNS}
-    for row in [{name: name for name in _COLUMNS}, *rows]:
-        console.say("  ".join(row[name].ljust(widths[name]) for name in _COLUMNS).rstrip())
+    found, strays = find_runs(results.out_root)
+    runs = [run for run in found if _wanted(run, kind, symbol, day)]
+    console.answer(
+        {
+            "runs": [{**_row(run), "digest": run.manifest["digest"], "found": _headlines(run)} for run in runs],
+            "others": [{"path": str(stray.folder), "why": stray.why} for stray in strays],
+        }
+    )
+    if runs:
+        _say_table(console, [{**_row(run), "found": _told(_headlines(run))} for run in runs])
+    else:
+        console.say(f"no runs below {results.out_root}" + (" that were asked for" if found else ""))
+    for stray in strays:
+        console.say(f"{stray.folder}: {stray.why}")
 
 
 @command(Results, arguments=[click.Argument(["name"], metavar="RUN")])
 def show_command(console: Console, results: Results, name: str) -> None:
-    """Show one run, named by its folder or by its RUN_ID: what went in, what came out, what it found."""
+    """Show one run: what went in, what came out, what it found.
+
+    RUN is its folder, its RUN_ID, or how that or its digest begins.
+    """
     run = find_run(name, results.out_root)
     manifest = run.manifest
     console.answer({**manifest, "path": str((run.folder / run_manifest.NAME).resolve())})
@@ -88,6 +70,37 @@ def show_command(console: Console, results: Results, name: str) -> None:
             console.say("\n".join([title, *(f"  {line}" for line in lines)]))
 
 
+def _wanted(run: Found, kind: str | None, symbol: str | None, day: str | None) -> bool:
+    """Return whether a run passes the filters that were given."""
+    return (
+        (kind is None or run.manifest["kind"] == kind.lower())
+        and (symbol is None or run.manifest["symbol"] == symbol.upper())
+        and (day is None or day in run.days())
+    )
+
+
+def _row(run: Found) -> dict[str, str]:
+    """Return what is listed of a run, but for what it found."""
+    return {
+        **{name: str(run.manifest[name]) for name in COLUMNS if name in run.manifest},
+        "path": str(run.folder),
+    }
+
+
+def _headlines(run: Found) -> dict[str, Any]:
+    return headlines(run.manifest)
+
+
+def _told(found: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={shown(value)}" for name, value in found.items()) or "-"
+
+
+def _say_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in COLUMNS}
+    for row in [{name: name for name in COLUMNS}, *rows]:
+        console.say("  ".join(row[name].ljust(widths[name]) for name in COLUMNS).rstrip())
+
+
 def _knob_lines(manifest: dict[str, Any]) -> list[str]:
     knobs = manifest["knobs"].items()
     return [f"{name} = {one['value']}  ({one['source']})" for name, one in knobs if one["source"] != "default"]
@@ -95,7 +108,3 @@ def _knob_lines(manifest: dict[str, Any]) -> list[str]:
 
 def _output_line(file: dict[str, Any]) -> str:
     return file["path"] if file["rows"] is None else f"{file['path']}  {file['rows']} rows"
-
-
-def _unfinished(folder: Path, root: Path) -> bool:
-    return any(part.endswith(".partial") for part in folder.relative_to(root).parts)

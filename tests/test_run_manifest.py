@@ -67,12 +67,33 @@ def test_other_work_has_another_digest():
     assert len({work(), *others}) == len(others) + 1
 
 
+WORDS = ("run_id", "kind", "symbol", "day", "status", "started_at", "finished_at", "version", "digest")
+WHOLE = {
+    **dict.fromkeys(WORDS, "a"),
+    "knobs": {},
+    "timings": {},
+    "summary": {"x": 0.1},
+    "inputs": [],
+    "outputs": [],
+    "commit": None,
+}
+
+
 def test_what_is_written_is_read(tmp_path):
     """A manifest survives its file; NaN does not get in."""
-    m.write(tmp_path, {"run_id": "a", "summary": {"x": 0.1}})
-    assert m.read(tmp_path) == {"run_id": "a", "summary": {"x": 0.1}}
+    m.write(tmp_path, WHOLE)
+    assert m.read(tmp_path) == WHOLE
     with pytest.raises(ValueError, match="JSON compliant"):
         m.write(tmp_path, {"run_id": "a", "x": math.nan})
+
+
+@pytest.mark.parametrize("name", [name for name in WHOLE if name != "commit"])
+@pytest.mark.parametrize("value", [None, 7])
+def test_a_manifest_that_lacks_something_names_it(tmp_path, name, value):
+    """Whoever reads one may rely on its entries."""
+    m.write(tmp_path, {**WHOLE, name: value})
+    with pytest.raises(BrokenFile, match=f"it has no {name}"):
+        m.read(tmp_path)
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}"])

@@ -1,5 +1,6 @@
 """Whole cases for the engine: drawn as plain numbers and told twice, to the compiled engine and to the oracle."""
 
+import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -24,6 +25,15 @@ from mm.backtest.tape import Tape
 TABLES = ("orders", "fills", "state", "mids")
 
 
+class Near(float):
+    """A number that equals another where both are the same but for the order of their additions, or unknown."""
+
+    def __eq__(self, other):
+        return math.isclose(self, other, rel_tol=1e-12) or (math.isnan(self) and math.isnan(other))
+
+    __hash__ = None
+
+
 class Scripted:
     """A quote model that answers by heart and remembers what it saw; distances count from the own best price."""
 
@@ -35,7 +45,7 @@ class Scripted:
         self.seen.append(
             (view.us, view.bid_ticks, view.ask_ticks, view.bid_lots, view.ask_lots, view.mid2_ticks)
             + (view.inventory_lots, view.most_lots, view.least_lots, view.quote_lots)
-            + (f"{view.cash:.14g}", repr(view.sigma_ticks))
+            + (f"{view.cash:.14g}", Near(view.sigma_ticks))
             + (view.lots_at(1, view.bid_ticks - 1), view.lots_at(-1, view.ask_ticks + 1))
             + ((trade.us, trade.side, trade.ticks, trade.lots, trade.id) if trade else ())
         )

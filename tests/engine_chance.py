@@ -156,7 +156,9 @@ def rules_of(chance, unit):
         step_lots=chance.choice([1, 1, 1, 1, 2]),
         min_notional_e8=chance.choice([0, 0, 0, 0, 1_010, 2_050]),
         filters=filters_of(chance) if chance.random() < 0.15 else NO_FILTERS,
-        sigma_window_s=chance.choice([1, 2, 3, 40]),
+        sigma_method=chance.choice(["rolling", "rolling", "ewma", "two_scale"]),
+        sigma_window_s=chance.choice([4, 5, 6, 90]),
+        sigma_half_life_s=chance.choice([0.2, 1.0, 3.0, 60.0]),
     )
 
 

@@ -129,7 +129,17 @@ def rules(draw, unit):
         step_lots=draw(st.sampled_from([1, 1, 1, 2, 3])),
         min_notional_e8=draw(st.sampled_from([0, 0, 0, 1_010, 2_050])),
         filters=draw(st.one_of(st.just(NO_FILTERS), st.just(NO_FILTERS), filters())),
-        sigma_window_s=draw(st.sampled_from([1, 2, 3, 40])),
+        **draw(sigmas()),
+    )
+
+
+def sigmas():
+    """How the volatility is counted; windows and half-lives are full, or forgotten, after a few samples."""
+    windows, half_lives = st.sampled_from([4, 5, 60, 90]), st.sampled_from([0.2, 1.0, 2.5, 40.0])
+    return st.one_of(
+        st.fixed_dictionaries({"sigma_window_s": st.sampled_from([1, 2, 3, 40])}),
+        st.fixed_dictionaries({"sigma_method": st.just("two_scale"), "sigma_window_s": windows}),
+        st.fixed_dictionaries({"sigma_method": st.just("ewma"), "sigma_half_life_s": half_lives}),
     )
 
 

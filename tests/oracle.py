@@ -3,7 +3,8 @@
 Nothing here is quick. What happens next is found by looking at all that could happen, open orders and balances are
 counted anew each time, and money is whole numbers that never round. tests/test_oracle.py proves these lines by tapes
 worked out by hand; tests/backtest/test_engine.py holds the engine to them. Beside this: the book and our orders
-(tests/oracle_market.py), money (oracle_account.py), fill models (oracle_fills.py), latencies (oracle_travel.py).
+(tests/oracle_market.py), money (oracle_account.py), fill models (oracle_fills.py), latencies (oracle_travel.py), the
+volatility (oracle_volatility.py).
 """
 
 import math
@@ -18,6 +19,7 @@ from oracle_fills import FillModel
 from oracle_market import BUY, GAP, KEYFRAME, NEVER, QUOTED, SELL, SNAPSHOT, TRADE, Event, Order, Trade
 from oracle_travel import AMENDMENT, CANCEL, ORDER, SECOND_US, Messages, happened
 from oracle_venue import Venue
+from oracle_volatility import Volatility
 
 # The order of things at one instant.
 OPEN, MESSAGE, MARKET, DRAWN, SAMPLE, STATE, REQUOTE = range(7)
@@ -49,8 +51,8 @@ class Backtest(Venue):
         self.grids: dict[int, int] = {}  # when SAMPLE, STATE and REQUOTE stand next
         self.sent = 0
         self.no_order = {BUY: "", SELL: ""}  # why the side's previous requote sent none
-        self.samples: list[tuple[int, int]] = []  # instant, squared change of mid2
-        self.sampled_mid2, self.broken = 0, True  # whether a price was missing since the last sample
+        self.volatility = Volatility(rules)
+        self.broken = True  # whether a price was missing since the last sample
         self.counters = dict.fromkeys(("valid_us", "invalid_us", "two_sided_us", "events", "rows"), 0)
 
     def left(self) -> SimpleNamespace:
@@ -235,15 +237,8 @@ class Backtest(Venue):
     # What happens on the grids
 
     def sample(self) -> None:
-        mid2 = self.seen.mid2
-        if not self.broken:
-            self.samples.append((self.us, (mid2 - self.sampled_mid2) ** 2))
-        self.sampled_mid2, self.broken = mid2, not mid2
-
-    def sigma_ticks(self) -> float:
-        window_s = self.rules.sigma_window_s
-        squares = [square for us, square in self.samples if us > self.us - window_s * SECOND_US]
-        return math.sqrt(sum(squares) / (4.0 * len(squares))) if len(squares) >= min(30, window_s) else math.nan
+        self.volatility.look(self.us, self.seen.mid2, self.broken)
+        self.broken = not self.seen.mid2
 
     def requote(self) -> None:
         if self.seen.mid2:
@@ -268,7 +263,7 @@ class Backtest(Venue):
             least_lots=inventory - sum(order.left for order in self.open if order.side == SELL),
             quote_lots=self.rules.quote_lots,
             cash=self.account.cash_e16 / 10**16,
-            sigma_ticks=self.sigma_ticks(),
+            sigma_ticks=self.volatility.sigma(),
             last_trade=self.last_trade,
         )
 

@@ -811,3 +811,45 @@ def test_the_sample_of_an_instant_stands_behind_its_market_and_before_its_requot
     """The move of the last instant is in the σ that its requote sees."""
     played = play({}, *steps(200, 210), requote_us=10**6, sigma_window_s=1)
     assert played.seen[-1].sigma_ticks == pytest.approx(5.0)
+
+
+def sigmas(play, *events, **changes):
+    return [view.sigma_ticks for view in play({}, *events, requote_us=10**6, **changes).seen]
+
+
+def test_two_scales_take_the_bounce_out(play):
+    """m = 2: by 2, −4, 6 and 2 a second, −2, 2 and 8 over two, mid2: σ² = ((4 + 4 + 64)/3 − 60/4)/4; then the window
+    of four moves on by a second. A mid that only comes and goes has none."""
+    two_scale = {"sigma_method": "two_scale", "sigma_window_s": 4}
+    found = sigmas(play, *steps(200, 202, 198, 204, 206, 205), **two_scale)
+    assert all(isnan(sigma) for sigma in found[:4])
+    assert found[4:] == pytest.approx([1.5, sqrt((23 - 14.25) / 4)])
+    assert sigmas(play, *steps(200, 202, 200, 202, 200), **two_scale)[-1] == 0.0
+
+
+def test_no_change_of_two_scales_spans_a_break(play):
+    """What begins before the gap ends before it: three changes over two seconds are there four seconds later again."""
+    events = steps(200, 202, 198, 204, 205, 206, 207)
+    events[2:2] = [(1_500_000, "gap"), (1_500_000, "snapshot", [(98, 5)], [(102, 5)])]
+    found = sigmas(play, *events, sigma_method="two_scale", sigma_window_s=4)
+    assert [isnan(sigma) for sigma in found] == [True] * 6 + [False]
+    assert found[-1] == pytest.approx(sqrt((((205 - 198) ** 2 + 2**2 + 2**2) / 3 - (36 + 1 + 1 + 1) / 4) / 4))
+
+
+def test_a_change_counts_half_after_its_half_life(play):
+    """mid2 moves by 2, −4 and 6: σ² = 4/4, then (2 + 16)/1.5/4, then (1 + 8 + 36)/1.75/4."""
+    found = sigmas(play, *steps(200, 202, 198, 204), sigma_method="ewma", sigma_half_life_s=1)
+    assert isnan(found[0])
+    assert found[1:] == pytest.approx([1.0, sqrt(3), sqrt(45 / 7)])
+    found = sigmas(play, *steps(200, 202, 198, 204), sigma_method="ewma", sigma_half_life_s=2.5)
+    assert [isnan(sigma) for sigma in found] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(("half_life_s", "pause_s", "old"), [(1.0, 1, 0.25), (0.4, 4, 0.5**12.5), (0.4, 5, 0.0)])
+def test_weights_fade_in_a_pause_too_and_a_long_one_forgets(play, half_life_s, pause_s, old):
+    """mid2 moves by 2; some seconds have no whole book; it moves by 4. *old* is what the first change still weighs."""
+    back_us = 1000 + (1 + pause_s) * 10**6
+    events = [*steps(200, 202), (1_500_000, "gap"), *steps(200, 204, begin_us=back_us)]
+    found = sigmas(play, *events, sigma_method="ewma", sigma_half_life_s=half_life_s)
+    assert found[-1] == pytest.approx(sqrt((4 * old + 16) / (old + 1)) / 2, rel=1e-12)
+    assert isnan(found[-2]) == (old == 0.0)

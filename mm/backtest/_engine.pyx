@@ -28,6 +28,7 @@ from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
 from mm.backtest.journal import Journal
 from mm.backtest.projection import BestPrices
+from mm.backtest.rules import SIGMA_METHODS
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
@@ -89,7 +90,8 @@ cdef class Engine(Venue):
         self.view.last_trade.id = -1
         self.view.sigma_ticks = NAN  # seen by nobody while it stays so
         self.view.quote_lots = self.quote_lots
-        volatility_open(&self.volatility, rules.sigma_window_s)
+        method = SIGMA_METHODS.index(rules.sigma_method)
+        volatility_open(&self.volatility, method, rules.sigma_window_s, rules.sigma_half_life_s)
 
     def __dealloc__(self) -> None:
         volatility_close(&self.volatility)

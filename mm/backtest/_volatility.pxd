@@ -1,53 +1,134 @@
-# The volatility that quote models see: squared changes of the mid per second, over the last seconds.
+# The volatility that quote models see, from samples of the mid, one a second; docs/quotes.md says what each method is.
 
-from libc.math cimport NAN, sqrt
+from libc.math cimport NAN, exp2, sqrt
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free
 
-cdef struct Volatility:
-    int64_t* squares        # of mid2, one a second; -1 where a second saw no valid mid
-    int64_t window_s
-    int64_t at
+# Positions in SIGMA_METHODS of rules.py.
+cdef enum SigmaMethod:
+    ROLLING = 0
+    EWMA = 1
+    TWO_SCALE = 2
+
+cdef enum:
+    FEWEST = 30                         # changes of the mid that make a volatility, where the window can hold as many
+
+# Squared changes of mid2 over a window, one slot a second; -1 where a slot holds none.
+cdef struct Changes:
+    int64_t* squares
     int64_t total
     int64_t count
-    int64_t sampled_mid2    # at the last sample, 0 where the mid broke since
+
+cdef struct Volatility:
+    int method
+    int64_t window_s
+    int64_t at                          # the slot of the next sample
+    int64_t sampled_mid2                # at the last sample, 0 where the mid broke since
+    Changes fast                        # changes over a second; for EWMA only their count
+    # two scales
+    int64_t slow_s
+    Changes slow                        # changes over slow_s seconds
+    int64_t* mids                       # mid2 of each sample
+    int64_t unbroken_s                  # seconds without a break up to the last sample
+    # exponential weights
+    double half_life_s, decay
+    double squares, weights
+    int64_t idle_s                      # seconds without a change up to the last sample
 
 
-cdef inline int volatility_open(Volatility* volatility, int64_t window_s) except -1:
-    """Make an empty window."""
+cdef inline int volatility_open(Volatility* volatility, int method, int64_t window_s, double half_life_s) except -1:
+    """Make an empty window, or forget all."""
     cdef int64_t i
-    volatility.squares = <int64_t*> malloc(window_s * sizeof(int64_t))
-    if volatility.squares is NULL:
+    volatility.method, volatility.window_s = method, window_s
+    volatility.half_life_s, volatility.decay = half_life_s, exp2(-1.0 / half_life_s)
+    volatility.slow_s = max(window_s // 30, 2)
+    volatility.at = volatility.sampled_mid2 = volatility.unbroken_s = volatility.idle_s = 0
+    volatility.squares = volatility.weights = 0.0
+    volatility.fast = volatility.slow = Changes(NULL, 0, 0)
+    volatility.fast.squares = <int64_t*> calloc(window_s, sizeof(int64_t))
+    volatility.slow.squares = <int64_t*> calloc(window_s, sizeof(int64_t))
+    volatility.mids = <int64_t*> calloc(window_s, sizeof(int64_t))
+    if volatility.fast.squares is NULL or volatility.slow.squares is NULL or volatility.mids is NULL:
         raise MemoryError("no memory for the volatility window")
     for i in range(window_s):
-        volatility.squares[i] = -1
-    volatility.window_s = window_s
-    volatility.at = volatility.total = volatility.count = volatility.sampled_mid2 = 0
+        volatility.fast.squares[i] = volatility.slow.squares[i] = -1
     return 0
 
 
 cdef inline void volatility_close(Volatility* volatility) noexcept nogil:
-    free(volatility.squares)
+    free(volatility.fast.squares)
+    free(volatility.slow.squares)
+    free(volatility.mids)
+
+
+cdef inline void changes_set(Changes* changes, int64_t slot, int64_t square) noexcept nogil:
+    """Put a square, or none, in the place of what a slot holds."""
+    if changes.squares[slot] >= 0:
+        changes.total -= changes.squares[slot]
+        changes.count -= 1
+    if square >= 0:
+        changes.total += square
+        changes.count += 1
+    changes.squares[slot] = square
 
 
 cdef inline void volatility_sample(Volatility* volatility, int64_t mid2) noexcept nogil:
-    """Take one second's change into the window."""
-    cdef int64_t square = -1, gone = volatility.squares[volatility.at]
+    """Take one second's change in."""
+    cdef int64_t square = -1
     if mid2 and volatility.sampled_mid2:
         square = (mid2 - volatility.sampled_mid2) * (mid2 - volatility.sampled_mid2)
-    if gone >= 0:
-        volatility.total -= gone
-        volatility.count -= 1
-    if square >= 0:
-        volatility.total += square
-        volatility.count += 1
-    volatility.squares[volatility.at] = square
-    volatility.at = volatility.at + 1 if volatility.at + 1 < volatility.window_s else 0
+    if volatility.method == EWMA:
+        volatility_weigh(volatility, square)
+    else:
+        changes_set(&volatility.fast, volatility.at, square)
+        if volatility.method == TWO_SCALE:
+            volatility_stretch(volatility, square, mid2)
+        volatility.at = volatility.at + 1 if volatility.at + 1 < volatility.window_s else 0
     volatility.sampled_mid2 = mid2
+
+
+cdef inline void volatility_weigh(Volatility* volatility, int64_t square) noexcept nogil:
+    """Let weights fade by a second, whether it brings a change or not; a pause of ten half-lives forgets all."""
+    volatility.squares *= volatility.decay
+    volatility.weights *= volatility.decay
+    if square >= 0:
+        volatility.squares += <double> square
+        volatility.weights += 1.0
+        volatility.fast.count += 1
+        volatility.idle_s = 0
+        return
+    volatility.idle_s += 1
+    if <double> volatility.idle_s > 10.0 * volatility.half_life_s:
+        volatility.squares = volatility.weights = 0.0
+        volatility.fast.count = 0
+
+
+cdef inline void volatility_stretch(Volatility* volatility, int64_t square, int64_t mid2) noexcept nogil:
+    """Take in the change over the slow scale, and leave out the one that began before the window."""
+    cdef int64_t slow_s = volatility.slow_s, window_s = volatility.window_s, begun
+    volatility.unbroken_s = volatility.unbroken_s + 1 if square >= 0 else 0
+    square = -1
+    if volatility.unbroken_s >= slow_s:
+        begun = volatility.mids[(volatility.at + window_s - slow_s) % window_s]
+        square = (mid2 - begun) * (mid2 - begun)
+    changes_set(&volatility.slow, volatility.at, square)
+    changes_set(&volatility.slow, (volatility.at + slow_s - 1) % window_s, -1)
+    volatility.mids[volatility.at] = mid2
 
 
 cdef inline double volatility_sigma(const Volatility* volatility) noexcept nogil:
     """Return sigma in ticks per root second, NaN while unknown."""
-    if volatility.count < min(30, volatility.window_s):
+    cdef double variance
+    if volatility.method == EWMA:
+        if volatility.fast.count < FEWEST and <double> volatility.fast.count < volatility.half_life_s:
+            return NAN
+        return sqrt(volatility.squares / (4.0 * volatility.weights))
+    if volatility.method == TWO_SCALE:
+        if volatility.slow.count < min(FEWEST, volatility.window_s - volatility.slow_s + 1):
+            return NAN
+        variance = <double> volatility.slow.total / <double> volatility.slow.count
+        variance -= <double> volatility.fast.total / <double> volatility.fast.count
+        return sqrt(max(variance, 0.0) / (4.0 * <double> (volatility.slow_s - 1)))
+    if volatility.fast.count < min(FEWEST, volatility.window_s):
         return NAN
-    return sqrt(<double> volatility.total / (4.0 * <double> volatility.count))
+    return sqrt(<double> volatility.fast.total / (4.0 * <double> volatility.fast.count))

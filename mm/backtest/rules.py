@@ -1,10 +1,14 @@
 """What binds our orders: latencies, timers, fees, balances and the exchange's steps."""
 
+import math
 from dataclasses import dataclass, fields
 
 from mm.backtest.latency import Latencies
 from mm.errors import UsageError
 from mm.instrument import NO_FILTERS, Filters
+
+SIGMA_METHODS = ("rolling", "ewma", "two_scale")
+TWO_SCALE_WINDOW_S = 4  # the least that holds two scales
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class Rules:
         step_lots: The exchange's quantity step, in lots of the tape.
         min_notional_e8: Least notional of an order, 1e-8 of the quote asset.
         filters: What else the exchange asks of an order.
-        sigma_window_s: Seconds that the volatility looks back.
+        sigma_method: How the volatility is estimated, one of ``SIGMA_METHODS``; docs/quotes.md.
+        sigma_window_s: Seconds that ``rolling`` and ``two_scale`` look back.
+        sigma_half_life_s: Seconds after which a change counts half in ``ewma``.
     """
 
     tick_e8: int
@@ -56,7 +62,9 @@ class Rules:
     step_lots: int = 1
     min_notional_e8: int = 0
     filters: Filters = NO_FILTERS
+    sigma_method: str = "rolling"
     sigma_window_s: int = 300
+    sigma_half_life_s: float = 60.0
 
     def __post_init__(self) -> None:
         positive = {"tick_e8", "lot_e8", "requote_us", "state_us", "quote_lots", "step_lots", "sigma_window_s"}
@@ -68,3 +76,14 @@ class Rules:
             if field.name not in signed and value < (field.name in positive):
                 least = "above 0" if field.name in positive else "0 or more"
                 raise UsageError(f"{field.name} is {value}; it must be {least}")
+        self._check_sigma()
+
+    def _check_sigma(self) -> None:
+        if self.sigma_method not in SIGMA_METHODS:
+            raise UsageError(f"sigma_method is {self.sigma_method!r}; it must be one of {', '.join(SIGMA_METHODS)}")
+        if not 0.0 < self.sigma_half_life_s < math.inf:
+            raise UsageError(f"sigma_half_life_s is {self.sigma_half_life_s}; it must be above 0, in seconds")
+        if self.sigma_method == "two_scale" and self.sigma_window_s < TWO_SCALE_WINDOW_S:
+            raise UsageError(
+                f"sigma_window_s is {self.sigma_window_s}; two_scale needs {TWO_SCALE_WINDOW_S} seconds at least"
+            )

@@ -73,6 +73,9 @@ LONG = {
 }
 
 
+SIGMA = {"trade_cross": "rolling", "queue": "two_scale", "poisson": "ewma", "hybrid": "two_scale"}
+
+
 @pytest.mark.parametrize("fills", LONG)
 def test_engine_agrees_with_the_oracle_on_a_long_tape(fills):
     """Two minutes with the default latencies: timers, balances and the volatility window are all full of history."""
@@ -86,7 +89,8 @@ def test_engine_agrees_with_the_oracle_on_a_long_tape(fills):
     pieces = ((0, half, 1.5, 0.3, 0.9, 0.2, 0.3), (half, FOREVER, 0.5, 0.3, 4.0, 0.5, 0.4))
     model = LONG[fills] or ("poisson", pieces, "micro", 9)
     answers = ((0, 0, None, None), (0.5, 1.5, None, 2), (0, 0, None, None), (1, None, None, None))
-    rules = Rules(TEST.tick_e8, TEST.lot_e8, start_cash_e8=20_000, start_lots=9, quote_lots=3, sigma_window_s=60)
+    own = {"start_cash_e8": 20_000, "start_lots": 9, "quote_lots": 3}
+    rules = Rules(TEST.tick_e8, TEST.lot_e8, sigma_window_s=60, sigma_method=SIGMA[fills], **own)
     case = Case((Tape.of(TEST, teller.events),), answers, model, rules)
     oracle, _ = case.oracle()
     assert len(oracle.fills) > 50

@@ -1,0 +1,116 @@
+"""The volatility that models see: its truth on prices of known volatility, and nothing of what is yet to come."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine_tapes import TEST
+from mm.backtest.models import trade_cross
+from mm.backtest.replay import backtest
+from mm.backtest.rules import SIGMA_METHODS, Rules
+from mm.backtest.tape import Tape
+from mm.errors import UsageError
+
+SECOND_US = 1_000_000
+SIGMA, BOUNCE = 4.0, 6.0  # ticks per root second, and ticks
+
+
+class Watching:
+    """Wants nothing, and keeps what it sees of the volatility."""
+
+    depth = False
+
+    def __init__(self):
+        self.seen = []
+
+    def quote(self, view):
+        self.seen.append((view.us, view.sigma_ticks))
+
+
+def watched(mids, **changes):
+    """Return sigma as seen each second, where the mid is what *mids* says, in ticks; None is no book."""
+    events = [event(second, mid) for second, mid in enumerate(mids)]
+    quotes = Watching()
+    rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=SECOND_US, **changes)
+    backtest(Tape.of(TEST, events), quotes, trade_cross(), rules)
+    return quotes.seen
+
+
+def event(second, mid):
+    us = SECOND_US * (second + 1)
+    return (us, "gap") if mid is None else (us, "snapshot", [(mid - 1, 5)], [(mid + 1, 5)])
+
+
+def walk(seconds, seed, bounce=0.0):
+    """Return mids of a walk of volatility SIGMA, each with its own independent *bounce* on top."""
+    chance = np.random.default_rng(seed)
+    price = 100_000 + np.cumsum(chance.normal(0, SIGMA, seconds))
+    return np.rint(price + bounce * chance.choice([-1, 1], seconds)).astype(int).tolist()
+
+
+def variance(mids, **changes):
+    """Return the mean of sigma² over the windows that do not overlap, and its standard error."""
+    seen = np.array([sigma for _, sigma in watched(mids, **changes)])
+    apart = seen[300::300] ** 2
+    return apart.mean(), apart.std(ddof=1) / np.sqrt(len(apart))
+
+
+@pytest.mark.parametrize("method", SIGMA_METHODS)
+def test_a_walk_without_bounce_has_its_own_volatility(method):
+    """Every method recovers sigma² within four standard errors."""
+    mean, error = variance(walk(12_000, 3), sigma_method=method)
+    assert error < 0.1 * SIGMA**2
+    assert abs(mean - SIGMA**2) < 4 * error
+
+
+def test_two_scales_know_the_bounce_from_the_walk():
+    """A bounce of variance 36 adds 72 ticks² a second to what changes over one second say; two scales leave it out."""
+    mids = walk(12_000, 4, BOUNCE)
+    mean, error = variance(mids, sigma_method="two_scale")
+    assert error < 0.15 * SIGMA**2
+    assert abs(mean - SIGMA**2) < 4 * error
+    for method in ("rolling", "ewma"):
+        mean, error = variance(mids, sigma_method=method)
+        assert abs(mean - (SIGMA**2 + 2 * BOUNCE**2)) < 4 * error
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(SIGMA_METHODS),
+    st.lists(st.one_of(st.integers(50, 60), st.none()), min_size=12, max_size=60),
+    st.lists(st.one_of(st.integers(50, 500), st.none()), max_size=60),
+    st.data(),
+)
+def test_nobody_sees_what_is_yet_to_come(method, mids, others, data):
+    """Whatever follows an instant, or whether anything does, sigma up to there is the same to the last bit."""
+    cut = data.draw(st.integers(1, len(mids)))
+    rules = {"sigma_method": method, "sigma_window_s": 6, "sigma_half_life_s": 1.5}
+    mids = [50, *mids]
+    seen = [watched(tape, **rules) for tape in (mids, mids[:cut], [*mids[:cut], *others])]
+    before = [[(us, repr(sigma)) for us, sigma in one if us <= cut * SECOND_US] for one in seen]
+    assert before[0] == before[1] == before[2]
+
+
+def test_exponential_weights_turn_within_the_half_life():
+    """As long as the half-life into a market of five times the volatility, half the way of sigma² is gone."""
+    quiet, wild = [100 + second % 2 for second in range(400)], [100 + 5 * (second % 2) for second in range(400)]
+    seen = dict(watched([*quiet, *wild], sigma_method="ewma", sigma_half_life_s=30.0))
+    before, after, last = (seen[SECOND_US * second] ** 2 for second in (400, 431, 800))
+    assert before == pytest.approx(1.0)
+    assert after == pytest.approx((1 + 25) / 2, rel=0.01)
+    assert last == pytest.approx(25, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"sigma_method": "garch"}, "sigma_method is 'garch'; it must be one of rolling, ewma, two_scale"),
+        ({"sigma_half_life_s": 0.0}, "sigma_half_life_s is 0.0; it must be above 0"),
+        ({"sigma_half_life_s": float("nan")}, "sigma_half_life_s is nan"),
+        ({"sigma_method": "two_scale", "sigma_window_s": 3}, "sigma_window_s is 3; two_scale needs 4 seconds at least"),
+    ],
+)
+def test_a_volatility_that_cannot_be_is_refused(changes, told):
+    with pytest.raises(UsageError, match=told):
+        Rules(TEST.tick_e8, TEST.lot_e8, **changes)

@@ -22,11 +22,12 @@ from mm.config import Day, Output, Terminal
 from mm.console import Console
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
 from mm.interrupts import interruptible
-from mm.knobs import REQUIRED, Knob, closest, knobs, shown
+from mm.knobs import Knob, closest, knobs, shown
 from mm.logs import write_line
+from mm.options import json_option, option
 
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
-EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim")
+EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim") | {"distributed": "cluster"}
 INTERRUPTED = 130
 _BROKEN_DISK = (errno.EIO, errno.EROFS)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_BROKEN_DISK)
@@ -214,29 +215,9 @@ def _make(
         finally:
             console.close()
 
-    options = [*arguments, *map(_option, declared), _json_option()]
+    options = [*arguments, *map(option, declared), json_option()]
     name = body.__name__
     return Command(name, callback=callback, params=options, help=body.__doc__, context_settings=_SETTINGS)
-
-
-def _option(one: Knob) -> click.Option:
-    # A default of None must not be passed: click would take it for a value that was given.
-    default: dict[str, Any] = {} if one.default in (None, REQUIRED) else {"default": shown(one.default)}
-    told = f", default {default['default']}" if default else ""
-    return click.Option(
-        [one.flag, one.name],
-        type=one.read,
-        envvar=one.variable,
-        required=one.default is REQUIRED,
-        metavar=one.reader.metavar,
-        help=f"{one.help}  [{one.variable}{told}]",
-        show_default=False,
-        **default,
-    )
-
-
-def _json_option() -> click.Option:
-    return click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
 
 
 def _own_default(one: Knob, defaults: Mapping[str, Any]) -> Knob:

@@ -46,6 +46,7 @@ class Knob:
         flag: The command line's name for it (``--order-latency-ms``).
         default: Its value where nobody gave one; ``REQUIRED`` where somebody must.
         matters: Whether the result of a run depends on it, so that the digest covers it.
+        joined: What stands between its texts where the flag is given several times; None where it may be given once.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Knob:
     flag: str
     default: Any
     matters: bool
+    joined: str | None = None
 
     @property
     def variable(self) -> str:
@@ -77,7 +79,15 @@ class Knob:
             raise UsageError(f"{self.label} was {text!r}: it must be {error}") from error
 
 
-def knob(default: Any, reader: Reader, text: str, *, flag: str | None = None, matters: bool = True) -> Any:
+def knob(
+    default: Any,
+    reader: Reader,
+    text: str,
+    *,
+    flag: str | None = None,
+    matters: bool = True,
+    joined: str | None = None,
+) -> Any:
     """Declare a field of a knob dataclass.
 
     Args:
@@ -86,17 +96,18 @@ def knob(default: Any, reader: Reader, text: str, *, flag: str | None = None, ma
         text: What it does, in one sentence, for help and docs.
         flag: The flag's name, where it is not the field with dashes.
         matters: False where the result of a run does not depend on it.
+        joined: What stands between its texts where the flag is given several times.
     """
-    return dataclasses.field(default=default, metadata={_KEY: (reader, text, flag, matters)})
+    return dataclasses.field(default=default, metadata={_KEY: (reader, text, flag, matters, joined)})
 
 
 def knobs(group: type) -> tuple[Knob, ...]:
     """Return the knobs that the dataclass *group* declares, in order."""
     found = []
     for entry in dataclasses.fields(group):
-        reader, text, flag, matters = entry.metadata[_KEY]
+        reader, text, flag, matters, joined = entry.metadata[_KEY]
         flag = flag or "--" + entry.name.replace("_", "-")
-        found.append(Knob(entry.name, reader, text, flag, entry.default, matters))
+        found.append(Knob(entry.name, reader, text, flag, entry.default, matters, joined))
     return tuple(found)
 
 

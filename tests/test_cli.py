@@ -1,5 +1,6 @@
 import errno
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from mm import errors, run_manifest
 from mm.cli import Command, Program, command, runner
 from mm.config import Calibration, Day, Execution, Models, Output, Results
 from mm.console import Console
+from mm.knobs import REQUIRED, Reader, knob
 from mm.runs import Run
 
 SHELL = {"SYMBOL": "BTCUSDT", "DAY": "20251216"}
@@ -295,3 +297,25 @@ def test_the_help_shows_variable_and_default():
     assert "[ORDER_LATENCY_MS, default 50]" in text
     assert "[DAY] [required]" in text
     assert "[TICK_SIZE" not in text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Many:
+    """A knob whose flag may be given again."""
+
+    grid: str = knob(REQUIRED, Reader("TEXT", str.upper), "A list.", joined=";")
+
+
+@command(Many)
+def many(console: Console, many: Many) -> None:
+    """Say what was given."""
+    console.say(many.grid)
+
+
+def test_a_flag_given_again_adds_to_its_value_and_its_variable_is_one_text():
+    """``--grid a=1 --grid b=2`` and GRID="a=1; b=2" are one knob, spaces and all."""
+    assert call(many, "--grid", "a=1", "--grid", "b={2 , 3}").stdout == "A=1;B={2 , 3}\n"
+    assert call(many, GRID="a=1; b={2 , 3}").stdout == "A=1; B={2 , 3}\n"
+    missing = call(many)
+    assert missing.exit_code == 2
+    assert "--grid (GRID) is missing" in missing.stderr

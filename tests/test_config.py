@@ -41,7 +41,8 @@ def test_what_does_not_change_a_result_is_known():
     """Two runs that differ in these alone have one digest."""
     free = {one.name for one in EVERY if not one.matters}
     places = {"data_root", "out_root", "out_dir", "log_root", "fill_params_file", "ws_url", "rest_url"}
-    assert free == places | {"log_level", "run_id", "metrics_port", "metrics_host"}
+    ways = {"jobs", "cluster", "reuse_points", "keep_runs"}
+    assert free == places | ways | {"log_level", "run_id", "metrics_port", "metrics_host"}
 
 
 def test_a_symbol_is_taken_in_any_case():

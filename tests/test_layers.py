@@ -23,21 +23,27 @@ LAYERS = [
         "console",
         "logs",
         "many",
+        "options",
         "cli",
         "cli_docs",
         "plugins",
         "resume",
+        "file_diff",
+        "run_diff",
         "run_finder",
         "run_folder",
         "run_headlines",
         "run_manifest",
         "runs",
+        "sweep_knobs",
         "symbols_and_days",
     ],
     ["model_maker", "assemble"],
 ]
 # Entry points: they may import everything, and nothing below imports them.
-ENTRIES = re.compile(r"mm\.(runner_\w+|demo|__main__|bench(\..+)?|queues(\..+)?|sim(\..+)?|market_data\.recorder)\Z")
+ENTRIES = re.compile(
+    r"mm\.(runner_\w+|demo|__main__|bench(\..+)?|queues(\..+)?|sim(\..+)?|sweep(\..+)?|market_data\.recorder)\Z"
+)
 FRAME = set(LAYERS[5])
 # What the recorder box is made of, and what it must do without.
 RECORDER = {"errors", "instrument", "clock", "callable_package", "market_data", *FRAME}

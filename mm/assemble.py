@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.backtest.io import load_day
@@ -32,20 +33,31 @@ def tapes(run: Run, day: Day, market: Market) -> "list[Tape]":
     Raises:
         Mismatch: If the days have different tick sizes.
     """
-    opened = []
     with run.timing("load"):
-        for name in day.days():
-            tape = load_day(
-                day_folder(day.data_root, day.symbol, name),
-                cache=run.tapes,
-                tick_size_e8=_e8(market.tick_size),
-                qty_step_e8=_e8(market.qty_step),
-                min_notional_e8=_e8(market.min_notional),
-            )
-            opened.append(tape)
-            _note(run, tape)
+        opened = open_days(day, market, run.tapes)
+    for tape in opened:
+        _note(run, tape)
     run.timings.update(events=sum(len(tape) for tape in opened), rows=sum(len(tape.row_ticks) for tape in opened))
     run.timings["tape_cache"] = "hit" if all(tape.meta.cache == "hit" for tape in opened) else opened[0].meta.cache
+    return opened
+
+
+def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
+    """Return the days' tapes, on one grid; *cache* is where they are kept.
+
+    Raises:
+        Mismatch: If the days have different tick sizes.
+    """
+    opened = [
+        load_day(
+            day_folder(day.data_root, day.symbol, name),
+            cache=cache,
+            tick_size_e8=_e8(market.tick_size),
+            qty_step_e8=_e8(market.qty_step),
+            min_notional_e8=_e8(market.min_notional),
+        )
+        for name in day.days()
+    ]
     ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
     if len(ticks) > 1:
         told = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())

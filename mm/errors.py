@@ -7,6 +7,7 @@ what, which value, where, and the way out; the command line prints it as one lin
 
     MMError                     1   unforeseen
     ├── ModelError              1   a user's model raised, or answered nonsense
+    ├── Incomplete              *   parts of the work failed, the others are written; the code is the first one's
     ├── UsageError              2   a knob is wrong
     │   ├── UnknownModel        2   no model of that name
     │   ├── RunExists           2   the run folder or RUN_ID was used before
@@ -31,6 +32,14 @@ class MMError(Exception):
 
 class ModelError(MMError):
     """A user's model raised, or gave an answer that cannot be acted on."""
+
+
+class Incomplete(MMError):
+    """Some parts of the work failed; the others are written, and the exit code is that of the first that failed."""
+
+    def __init__(self, told: str, exit_code: int) -> None:
+        super().__init__(told)
+        self.exit_code = exit_code
 
 
 class UsageError(MMError):

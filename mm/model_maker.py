@@ -26,16 +26,20 @@ OFFERED = ("seed", "intensity")  # what the run offers to a model that takes it
 
 
 class ModelMaker:
-    """Makes the models that the knobs name; the intensity behind them is read from FILL_PARAMS_FILE."""
+    """Makes the models that the knobs name; the intensity behind them is read from FILL_PARAMS_FILE.
 
-    def __init__(self, run: Run, models: Models, tape: "Tape", seed: int) -> None:
+    Without a *run* nothing is noted and nothing is warned of: somebody else has done it.
+    """
+
+    def __init__(self, run: Run | None, models: Models, tape: "Tape", seed: int) -> None:
         self._run, self._models, self._tape, self._seed = run, models, tape, seed
         self._fitted: PoissonFit | Schedule | None = None
         self._intensity: Intensity | None = None
         self._scheduled = False
         if models.fill_params_file is not None:
             self.use(read_fitted(models.fill_params_file))
-            run.input_file(models.fill_params_file)
+            if run is not None:
+                run.input_file(models.fill_params_file)
 
     def use(self, fitted: PoissonFit | Schedule) -> None:
         """Take a fit or a schedule for the fill model and the quotes' k.
@@ -86,9 +90,10 @@ class ModelMaker:
         params = self._models.quote_params()
         if "k" in _names(build) and "k" not in params and self._intensity is None:
             params["k"] = DEFAULT_K
-            self._run.log.warning(
-                "k_assumed", k_per_tick=DEFAULT_K, told="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
-            )
+            if self._run is not None:
+                self._run.log.warning(
+                    "k_assumed", k_per_tick=DEFAULT_K, told="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
+                )
         model = _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
         if not self._scheduled or self._intensity is None:
             return model

@@ -17,7 +17,7 @@ import mm
 from mm import resume, run_manifest
 from mm.clock import iso, now_us
 from mm.console import Console
-from mm.errors import FitError, RunExists
+from mm.errors import FitError, Incomplete, RunExists
 from mm.interrupts import hold_interrupts, release_interrupts
 from mm.logs import Log
 from mm.run_folder import CHECKPOINT, Plan, cannot_write, claim, partial_folder
@@ -150,7 +150,7 @@ class Run:
         """Write the manifest, rename the folder and tell where it is.
 
         Args:
-            status: ``ok`` or ``unusable``.
+            status: ``ok``, ``unusable`` or ``incomplete``.
         """
         manifest = self._manifest(status)
         run_manifest.write(self.partial, manifest)
@@ -214,8 +214,8 @@ class Run:
 def working(plan: Plan, console: Console) -> Iterator[Run]:
     """Open a run, and finish it or take it back.
 
-    A FitError after the main output was written leaves the run, with the status ``unusable``; any other
-    error, Ctrl-C included, leaves its log alone.
+    After the main output was written a FitError leaves the run with the status ``unusable``, and Incomplete with that
+    of its name; any other error, Ctrl-C included, leaves its log alone.
 
     Raises:
         RunExists: If RUN_ID or the folder was used before.
@@ -227,22 +227,22 @@ def working(plan: Plan, console: Console) -> Iterator[Run]:
     except BaseException:
         release_interrupts()
         raise
-    unusable: FitError | None = None
+    told: FitError | Incomplete | None = None
     try:
         release_interrupts()
         run.log.info("run_started", kind=plan.kind, day=plan.day.label(), version=mm.__version__)
         try:
             yield run
-        except FitError as error:
+        except (FitError, Incomplete) as error:
             if not run.has_artefact():
                 raise
-            unusable = error
-        run.finish("unusable" if unusable else "ok")
+            told = error
+        run.finish("ok" if told is None else "unusable" if isinstance(told, FitError) else "incomplete")
     except BaseException as error:
         run.fail(error)
         raise
-    if unusable:
-        raise unusable
+    if told:
+        raise told
 
 
 def _open(plan: Plan, console: Console) -> Run:

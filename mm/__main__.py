@@ -16,11 +16,13 @@ _DATA: Commands = {
 _RUNS: Commands = {
     "list": ("List the runs under OUT_ROOT.", "mm.runner_runs:list_command"),
     "show": ("Show one run.", "mm.runner_runs:show_command"),
+    "diff": ("Name what tells two runs apart.", "mm.runner_diff:main"),
     "explain": ("Show the tape around a fill, and why it happened.", "mm.runner_explain:main"),
 }
 _SIM: Commands = {
     "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
     "serve": ("Serve a simulated exchange over REST and WebSocket.", "mm.sim.wire.serve:main"),
+    "as2008": ("Print the tables of Avellaneda and Stoikov (2008), exact and simulated.", "mm.sim.as2008.command:main"),
 }
 _FILLS: Commands = {
     "score": ("Hold the fill models against a day of which every order is known.", "mm.runner_fills:score"),

@@ -31,7 +31,7 @@ def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(content, list) and content:
         for place, value in enumerate(content):
             yield from flat(value, f"{prefix}[{place}]")
-    else:
+    elif prefix or not isinstance(content, dict | list):
         yield prefix, content
 
 

@@ -13,6 +13,7 @@ from mm.symbols_and_days import day_list
 COMMANDS: Commands = {
     "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
     "serve": ("Serve a simulated exchange over REST and WebSocket.", "mm.sim.wire.serve:main"),
+    "as2008": ("Print the tables of Avellaneda and Stoikov (2008), exact and simulated.", "mm.sim.as2008.command:main"),
 }
 
 

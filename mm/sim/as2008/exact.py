@@ -1,0 +1,151 @@
+"""The exact moments: a walk over inventories, forward in time, that carries probabilities instead of paths.
+
+Profit is what fills gain against the mid, and inventory times the mid's moves. The moves are coins that know
+nothing of the quotes, so the two parts are uncorrelated, and the second has variance sigma²·dt·Σ E[q²]. The first
+needs, for each inventory, the probability of being there and the first two moments of the gain so far.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mm.sim.as2008.market import Fills, Floats, Market, Policy, fills
+
+LOST = 1e-24
+"""At most this much probability is let go, at inventories that no path will ever reach."""
+RARE = 1e-12
+"""A certainty equivalent that changes where this much probability is let go says nothing about paths one could see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What the paths of a strategy come to; the names are those of the artefact.
+
+    Attributes:
+        avg_spread: The quoted spread as the paper prints it; None where it depends on the inventory.
+        profit_mean, profit_std: Cash and marked inventory at the end.
+        final_q_mean, final_q_std: Inventory at the end.
+        fills_per_path: Fills of both sides.
+        std_spread_capture, std_inventory_pnl: The two uncorrelated parts of profit_std.
+        expected_steps_with_lambda_dt_above_1: Steps of a path in which a side's chance was cut to 1, both sides.
+        certainty_equivalent: -(1/gamma)·ln E[exp(-gamma·profit)]; None where paths decide it that come less often
+            than once in 10¹².
+    """
+
+    avg_spread: float | None
+    profit_mean: float
+    profit_std: float
+    final_q_mean: float
+    final_q_std: float
+    fills_per_path: float
+    std_spread_capture: float
+    std_inventory_pnl: float
+    expected_steps_with_lambda_dt_above_1: float
+    certainty_equivalent: float | None
+
+
+def exact(market: Market, policy: Policy) -> Moments:
+    """Return the moments of *policy* in *market*, to rounding."""
+    walk, without_rare = _Walk(market, policy, LOST), _Walk(market, policy, RARE)
+    for one in (walk, without_rare):
+        for step in range(market.steps):
+            one.take(step)
+    certain, seen = walk.certainty_equivalent, without_rare.certainty_equivalent
+    return walk.moments(certain if abs(certain - seen) <= 1e-6 * max(1.0, abs(certain)) else None)
+
+
+class _Walk:
+    """Probabilities by inventory, and beside them the gain's moments and the profit's exponential utility."""
+
+    def __init__(self, market: Market, policy: Policy, lost: float) -> None:
+        self._market = market
+        self._policy = policy
+        self._spare = lost / (2 * market.steps)
+        self._q = np.zeros(1, dtype=np.int64)
+        self._mass = np.ones(1)
+        self._first = np.zeros(1)  # of the gain less its mean so far
+        self._second = np.zeros(1)
+        self._log_utility = np.zeros(1)  # ln E[exp(-gamma·profit); q]
+        self._gained = self._fills = self._cut = self._squares = 0.0
+
+    def take(self, step: int) -> None:
+        """Take a step: fills, and then the mid's move."""
+        table = fills(self._market, self._policy, step, self._q)
+        self._fills += float(self._mass @ (table.bid_chance + table.ask_chance))
+        self._cut += float(self._mass @ table.cut)
+        self._fill(table)
+        self._trim()
+        self._squares += float(self._mass @ self._q**2)
+        risk = self._market.gamma * self._market.move * self._q
+        self._log_utility = self._log_utility + np.logaddexp(risk, -risk) - np.log(2)
+
+    def _fill(self, table: Fills) -> None:
+        bid, ask = table.bid_chance, table.ask_chance
+        mean = float(self._mass @ (bid * table.bid_gain + ask * table.ask_gain))
+        self._gained += mean
+        outcomes = (
+            (0, (1 - bid) * (1 - ask), np.zeros(bid.shape)),
+            (1, bid * (1 - ask), table.bid_gain),
+            (-1, (1 - bid) * ask, table.ask_gain),
+            (0, bid * ask, table.bid_gain + table.ask_gain),
+        )
+        mass, first, second, utility = [], [], [], []
+        for shift, chance, gain in outcomes:
+            beyond = gain - mean
+            mass.append((shift, chance * self._mass))
+            first.append((shift, chance * (self._first + beyond * self._mass)))
+            second.append((shift, chance * (self._second + beyond * (2 * self._first + beyond * self._mass))))
+            with np.errstate(divide="ignore"):
+                utility.append((shift, np.log(chance) + self._log_utility - self._market.gamma * gain))
+        self._mass, self._first, self._second = _sum(mass), _sum(first), _sum(second)
+        self._log_utility = _log_sum(utility)
+        self._q = np.arange(self._q[0] - 1, self._q[-1] + 2)
+
+    def _trim(self) -> None:
+        """Let go of the outermost inventories, as long as their probabilities together are spare."""
+        low = int(np.searchsorted(np.cumsum(self._mass), self._spare, side="right"))
+        high = len(self._mass) - int(np.searchsorted(np.cumsum(self._mass[::-1]), self._spare, side="right"))
+        kept = slice(low, high)
+        self._q, self._mass, self._log_utility = self._q[kept], self._mass[kept], self._log_utility[kept]
+        self._first, self._second = self._first[kept], self._second[kept]
+
+    @property
+    def certainty_equivalent(self) -> float:
+        """Return -(1/gamma)·ln E[exp(-gamma·profit)], as far as the inventories that were kept tell it."""
+        return -float(np.logaddexp.reduce(self._log_utility)) / self._market.gamma
+
+    def moments(self, certainty_equivalent: float | None) -> Moments:
+        """Return the moments, with the certainty equivalent that is to be told."""
+        capture = max(0.0, float(self._second.sum() - self._first.sum() ** 2))
+        drift = self._market.move**2 * self._squares
+        mean_q = float(self._mass @ self._q)
+        return Moments(
+            avg_spread=self._policy.average_spread,
+            profit_mean=self._gained,
+            profit_std=float(np.sqrt(capture + drift)),
+            final_q_mean=mean_q,
+            final_q_std=float(np.sqrt(self._mass @ (self._q - mean_q) ** 2)),
+            fills_per_path=self._fills,
+            std_spread_capture=float(np.sqrt(capture)),
+            std_inventory_pnl=float(np.sqrt(drift)),
+            expected_steps_with_lambda_dt_above_1=self._cut,
+            certainty_equivalent=certainty_equivalent,
+        )
+
+
+def _sum(parts: Sequence[tuple[int, Floats]]) -> Floats:
+    """Return the sum of arrays that are each shifted by -1, 0 or 1, one entry longer on both sides."""
+    total = np.zeros(len(parts[0][1]) + 2)
+    for shift, values in parts:
+        total[1 + shift : 1 + shift + len(values)] += values
+    return total
+
+
+def _log_sum(parts: Sequence[tuple[int, Floats]]) -> Floats:
+    """Return what `_sum` would, for logarithms of what is summed."""
+    total = np.full(len(parts[0][1]) + 2, -np.inf)
+    for shift, values in parts:
+        place = slice(1 + shift, 1 + shift + len(values))
+        total[place] = np.logaddexp(total[place], values)
+    return total

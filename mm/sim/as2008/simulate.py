@@ -1,0 +1,105 @@
+"""The experiment by drawing paths, in blocks that fit the processor's cache and each have a stream of their own."""
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from mm.sim.as2008.exact import Moments
+from mm.sim.as2008.market import Floats, Inventories, Market, Policy, fills
+
+BLOCK = 16_384
+_POWERS = (1, 2, 3, 4)
+Sums = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Mean and standard deviation of so many draws, with their standard errors.
+
+    The error of the standard deviation knows the kurtosis: std·sqrt((kurtosis - 1)/(4n)). Where all draws are
+    equal there is no skew and no kurtosis, and three draws always have the same: None, and no error of the deviation.
+    """
+
+    mean: float
+    std: float
+    se_mean: float
+    se_std: float
+    skew: float | None
+    kurtosis: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What the drawn paths came to: profit and final inventory."""
+
+    n_paths: int
+    profit: Sample
+    final_q: Sample
+
+
+def simulate(
+    market: Market, policy: Policy, expected: Moments, *, paths: int, stream: np.random.SeedSequence, workers: int
+) -> Simulated:
+    """Draw *paths* paths of *policy* in *market*; the same whatever the number of *workers*.
+
+    Memory does not grow with the number of paths: each block leaves the sums of its powers about the *expected*
+    means, which lose no digits.
+    """
+    sizes = [min(BLOCK, paths - start) for start in range(0, paths, BLOCK)]
+
+    def block(size: int, own: np.random.SeedSequence) -> tuple[Sums, Sums]:
+        profit, final_q = _draw(market, policy, size, np.random.default_rng(own))
+        return _sums(profit, expected.profit_mean), _sums(final_q, expected.final_q_mean)
+
+    with ThreadPoolExecutor(workers) as pool:
+        of_profit, of_q = zip(*pool.map(block, sizes, stream.spawn(len(sizes))), strict=True)
+    return Simulated(
+        paths, _sample(of_profit, expected.profit_mean, paths), _sample(of_q, expected.final_q_mean, paths)
+    )
+
+
+def _draw(market: Market, policy: Policy, paths: int, rng: np.random.Generator) -> tuple[Floats, Inventories]:
+    """Return profit and final inventory of each of *paths* paths."""
+    q = np.zeros(paths, dtype=np.int64)
+    moves = np.zeros(paths, dtype=np.int64)  # what inventory earned, in moves of the mid
+    captured = np.zeros(paths)
+    for step in range(market.steps):
+        least = int(q.min())
+        table = fills(market, policy, step, np.arange(least, int(q.max()) + 1))
+        at = q - least
+        bid = rng.random(paths) < table.bid_chance[at]
+        ask = rng.random(paths) < table.ask_chance[at]
+        captured += bid * table.bid_gain[at] + ask * table.ask_gain[at]
+        q += bid
+        q -= ask
+        moves += q * (2 * rng.integers(0, 2, paths, dtype=np.int8) - 1)
+    return captured + market.move * moves, q
+
+
+def _sums(values: Floats | Inventories, centre: float) -> Sums:
+    beyond = np.asarray(values - centre, dtype=np.float64)
+    return tuple(float((beyond**power).sum()) for power in _POWERS)
+
+
+def _sample(blocks: Sequence[Sums], centre: float, n: int) -> Sample:
+    """Return the sample whose powers about *centre* the *blocks* summed; n is at least 2."""
+    first, *higher = (math.fsum(sums) / n for sums in zip(*blocks, strict=True))
+    second, third, fourth = higher
+    m2 = second - first**2
+    if m2 <= 1e-12 * second:  # rounding: the draws are all equal
+        m2 = 0.0
+    m3 = third - 3 * first * second + 2 * first**3
+    m4 = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4
+    std = math.sqrt(m2 * n / (n - 1))
+    kurtosis = m4 / m2**2 if m2 > 0 and n > 3 else None
+    return Sample(
+        mean=centre + first,
+        std=std,
+        se_mean=std / math.sqrt(n),
+        se_std=std * math.sqrt(max(0.0, (kurtosis or 1.0) - 1) / (4 * n)),
+        skew=m3 / m2**1.5 if m2 > 0 else None,
+        kurtosis=kurtosis,
+    )

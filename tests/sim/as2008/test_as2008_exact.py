@@ -1,0 +1,228 @@
+"""The exact moments of the experiment of Avellaneda and Stoikov (2008)."""
+
+import json
+import math
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_tree import leaves, moments
+
+from mm.errors import UsageError
+from mm.sim.as2008.exact import exact
+from mm.sim.as2008.market import Market
+from mm.sim.as2008.policies import Q_MAX, STRATEGIES
+from mm.sim.as2008.published import PATHS, published
+from support import SHARED
+
+PAPER = Market(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
+REFERENCE = SHARED / "reference" / "as2008.json"
+# profit mean and deviation, final inventory's deviation (its mean is 0), kurtosis of profit in a million paths
+KNOWN = {
+    (0.1, "inventory"): (64.892543085619, 6.543152441954, 2.92679126262, 3.022),
+    (0.1, "symmetric"): (68.228178508093, 13.457347670412, 8.401659452278, 5.407),
+    (0.01, "inventory"): (68.399627644946, 8.960560658474, 5.212538440789, 3.634),
+    (0.01, "symmetric"): (68.66618009732, 13.677615352671, 8.711877120616, 5.638),
+    (1.0, "inventory"): (31.454501789177, 4.837919292805, 1.641392874112, 3.07),
+    (1.0, "symmetric"): (43.868978913517, 10.75145247027, 5.189281484153, 3.907),
+}
+# Profit mean and deviation, final inventory's deviation, certainty equivalent.
+OTHERS = {
+    (0.01, "inventory"): (68.399628, 8.960561, 5.212538, 67.998989),
+    (0.01, "symmetric"): (68.66618, 13.677615, 8.711877, 67.729675),
+    (0.01, "glft_exact"): (68.52751, 9.752868, 5.498412, 68.052809),
+    (0.01, "glft_closed_form"): (68.423744, 9.15056, 3.914566, 68.005809),
+    (0.1, "inventory"): (64.892543, 6.543152, 2.926791, 62.787256),
+    (0.1, "glft_exact"): (67.83096, 7.250584, 3.096647, 65.237018),
+    (0.1, "glft_closed_form"): (67.728913, 7.175344, 2.195683, 65.187573),
+    (1.0, "inventory"): (31.454502, 4.837919, 1.641393, 22.430714),
+    (1.0, "glft_exact"): (63.922996, 5.618405, 1.701284, 49.890287),
+    (1.0, "glft_closed_form"): (63.917609, 5.616089, 1.148766, 49.871449),
+}
+
+
+def found(gamma, strategy, market=PAPER):
+    """Return the exact moments of a strategy at *gamma*."""
+    own = replace(market, gamma=gamma)
+    return exact(own, STRATEGIES[strategy](own))
+
+
+@pytest.mark.parametrize(("gamma", "strategy"), KNOWN)
+def test_the_moments_are_those_of_the_reference(gamma, strategy):
+    """To 1e-9, from recursions that others wrote."""
+    mean, std, std_q, _ = KNOWN[gamma, strategy]
+    got = found(gamma, strategy)
+    assert (got.profit_mean, got.profit_std, got.final_q_std) == pytest.approx((mean, std, std_q), rel=0, abs=1e-9)
+    assert got.final_q_mean == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="needs the reference in ../shared")
+def test_every_number_of_the_reference_file_is_met():
+    """Also how many fills there are, how the deviation splits, and how often lambda·dt is cut."""
+    tables = json.loads(REFERENCE.read_text(encoding="utf-8"))["tables"]
+    assert len(tables) == 6
+    for row in tables:
+        got = asdict(found(row["gamma"], row["strategy"]))
+        printed = asdict(published(replace(PAPER, gamma=row["gamma"]), row["strategy"]))
+        assert {**printed, "n_paths": PATHS} == row["published"]
+        assert got["avg_spread"] == pytest.approx(row["avg_spread_formula"], abs=1e-6)
+        cut = "expected_steps_with_lambda_dt_above_1"
+        assert got.pop(cut) == pytest.approx(row["exact"].pop(cut), abs=1e-6)  # the file has six decimals
+        assert {name: got[name] for name in row["exact"]} == pytest.approx(row["exact"], rel=0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("gamma", "strategy"), KNOWN)
+def test_the_published_numbers_are_within_their_own_luck(gamma, strategy):
+    """The 24 numbers are 1000 paths: they lie within two standard errors of the exact ones, kurtosis and all."""
+    mean, std, std_q, kurtosis = KNOWN[gamma, strategy]
+    told = published(replace(PAPER, gamma=gamma), strategy)
+    assert abs(told.profit_mean - mean) < 2 * std / math.sqrt(PATHS)
+    assert abs(told.profit_std - std) < 2 * std * math.sqrt((kurtosis - 1) / (4 * PATHS))
+    assert abs(told.final_q_mean) < 2 * std_q / math.sqrt(PATHS)
+    assert abs(told.final_q_std - std_q) < 2 * std_q / math.sqrt(2 * PATHS)
+    assert told.avg_spread == pytest.approx(found(gamma, strategy).avg_spread, abs=0.005)
+
+
+def test_other_parameters_were_never_published():
+    """A table made with another sigma does not stand beside the paper's numbers."""
+    assert published(PAPER, "inventory") is not None
+    for changed in ({"gamma": 0.5}, {"A": 141.0}, {"sigma": 1.0}, {"steps": 100}, {"horizon_s": 2.0}, {"k": 1.0}):
+        assert published(replace(PAPER, **changed), "inventory") is None
+    assert published(PAPER, "glft_exact") is None
+
+
+@pytest.mark.parametrize(("gamma", "strategy"), OTHERS)
+def test_other_rules_meet_the_reference_too(gamma, strategy):
+    """Guéant, Lehalle and Fernandez-Tapia's quotes in the paper's experiment, and what each rule is worth."""
+    got = found(gamma, strategy)
+    told = (got.profit_mean, got.profit_std, got.final_q_std, got.certainty_equivalent)
+    assert told == pytest.approx(OTHERS[gamma, strategy], rel=0, abs=1.5e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.1, 1.0])
+def test_a_certainty_equivalent_that_no_path_shows_is_not_told(gamma):
+    """Without aversion to inventory the expectation is decided by inventories that come once in 10^12 paths.
+
+    The number 40.97 that is sometimes told for gamma 0.1 is that of inventories within 60; within 80 it is 39.76.
+    """
+    assert found(gamma, "symmetric").certainty_equivalent is None
+
+
+@pytest.mark.parametrize("gamma", [0.01, 0.1, 1.0])
+def test_the_exact_quotes_are_worth_more_than_the_others(gamma):
+    """They maximise the certainty equivalent; at gamma 1 the paper's rule gives away more than half of it."""
+    best = found(gamma, "glft_exact").certainty_equivalent
+    for strategy in ("inventory", "glft_closed_form"):
+        assert found(gamma, strategy).certainty_equivalent < best
+
+
+def test_fills_by_one_minus_exp_are_another_experiment(monkeypatch):
+    """The commonest mistake in reproductions, with its own exact values: A·dt is 0.7, far from small."""
+    linear = Market.log_chance
+
+    def other(self, distances):
+        return np.log(-np.expm1(-np.exp(linear(self, distances))))
+
+    monkeypatch.setattr(Market, "log_chance", other)
+    got = found(0.1, "inventory")
+    assert (got.profit_mean, got.profit_std, got.final_q_std) == pytest.approx(
+        (57.171716940142, 6.361641171426, 2.995226754231), abs=1e-9
+    )
+    assert found(1.0, "symmetric").profit_mean == pytest.approx(42.314569374158, abs=1e-9)
+
+
+def paper_quotes(gamma, k, sigma):
+    """Return the paper's rule in prices, from its equations 29 and 30."""
+
+    def quotes(_time, mid, left, q):
+        reservation = mid - q * gamma * sigma**2 * left
+        half = (gamma * sigma**2 * left + 2 / gamma * math.log(1 + gamma / k)) / 2
+        return reservation - half, reservation + half
+
+    return quotes
+
+
+def constant_quotes(gamma, k, sigma, T):
+    """Return the benchmark in prices: the session's average spread around the mid."""
+    half = (gamma * sigma**2 * T / 2 + 2 / gamma * math.log(1 + gamma / k)) / 2
+    return lambda _time, mid, _left, _q: (mid - half, mid + half)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    gamma=st.floats(0.01, 2),
+    A=st.floats(0.1, 20),
+    k=st.floats(0.2, 3),
+    sigma=st.floats(0, 3),
+    T=st.floats(0.1, 2),
+    steps=st.integers(1, 3),
+)
+def test_the_recursion_agrees_with_every_path_of_a_small_tree(gamma, A, k, sigma, T, steps):
+    """Cash, inventory and price by hand, all 8 outcomes of each step; also where lambda·dt is cut to 1."""
+    market = Market(gamma=gamma, A=A, k=k, sigma=sigma, horizon_s=T, steps=steps)
+    for strategy, quotes in (
+        ("inventory", paper_quotes(gamma, k, sigma)),
+        ("symmetric", constant_quotes(gamma, k, sigma, T)),
+    ):
+        wanted = moments(leaves(quotes, A=A, k=k, sigma=sigma, T=T, steps=steps), gamma)
+        got = asdict(exact(market, STRATEGIES[strategy](market)))
+        if got["certainty_equivalent"] is None:
+            del wanted["certainty_equivalent"]
+        # 100 is the price level: a deviation near zero is what two rounded sums of its square leave.
+        assert {name: got[name] for name in wanted} == pytest.approx(wanted, rel=1e-9, abs=1e-6)
+
+
+def test_a_tree_that_leans_has_a_mean_inventory():
+    """Both sides alike would hide a swap of bid and ask."""
+
+    class Leaning:
+        average_spread = None
+
+        def distances(self, step, q):
+            return 0.2 + 0.1 * q, np.full(q.shape, 0.9)
+
+    market = Market(gamma=0.5, A=1.0, k=1.0, sigma=1.0, horizon_s=1.5, steps=3)
+    ends = leaves(lambda _t, mid, _left, q: (mid - 0.2 - 0.1 * q, mid + 0.9), A=1.0, k=1.0, sigma=1.0, T=1.5, steps=3)
+    got = asdict(exact(market, Leaning()))
+    wanted = moments(ends, 0.5)
+    assert wanted["final_q_mean"] > 0.2
+    assert {name: got[name] for name in wanted} == pytest.approx(wanted, abs=1e-9)
+
+
+@settings(max_examples=8, deadline=None)
+@given(gamma=st.floats(1e-3, 2), c=st.floats(0.1, 10), strategy=st.sampled_from(sorted(STRATEGIES)))
+def test_another_unit_of_price_scales_profits_alone(gamma, c, strategy):
+    """Cents in place of euros: sigma·c, k/c and gamma/c make every profit c times as large."""
+    market = Market(gamma=gamma, A=30.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=20)
+    other = Market(gamma=gamma / c, A=30.0, k=1.5 / c, sigma=2.0 * c, horizon_s=1.0, steps=20)
+    one, two = exact(market, STRATEGIES[strategy](market)), exact(other, STRATEGIES[strategy](other))
+    assert two.profit_mean == pytest.approx(c * one.profit_mean, rel=1e-9)
+    assert two.profit_std == pytest.approx(c * one.profit_std, rel=1e-9)
+    assert two.final_q_std == pytest.approx(one.final_q_std, rel=1e-9)
+
+
+def test_the_inventory_grid_grows_with_the_session():
+    """A session of ten times the length needs more room than the paper's, and is given it."""
+    long = replace(PAPER, horizon_s=10.0, steps=2000)
+    got = found(0.01, "symmetric", long)
+    rate = got.fills_per_path / 2000  # both sides' chance in a step, the same at all times
+    assert got.final_q_std == pytest.approx(math.sqrt(2000 * rate * (1 - rate / 2)), rel=1e-12)
+    assert got.profit_mean == pytest.approx(got.fills_per_path * got.avg_spread / 2, rel=1e-12)
+
+
+def test_exact_quotes_do_not_leave_their_bound():
+    """At +Q there is no bid, at -Q no ask, and beyond neither matters."""
+    policy = STRATEGIES["glft_exact"](PAPER)
+    bid, ask = policy.distances(0, np.array([-Q_MAX - 1, -Q_MAX, 0, Q_MAX, Q_MAX + 1]))
+    assert (bid[3], bid[4]) == (math.inf, math.inf)
+    assert (ask[0], ask[1]) == (math.inf, math.inf)
+    assert np.isfinite(bid[:3]).all()
+    assert np.isfinite(ask[2:]).all()
+
+
+def test_quotes_beyond_what_a_float_holds_are_refused():
+    """A risk of e^-1000 within one step leaves nothing to divide by."""
+    with pytest.raises(UsageError, match="choose a smaller --dt"):
+        found(1000.0, "glft_exact")

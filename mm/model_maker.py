@@ -1,6 +1,7 @@
 """Models from their knobs: names, parameters, and the fit or schedule behind them."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from mm.calibration.uncertainty import draws
 from mm.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
-from mm.plugins import construct, require_signature, resolve, signature_of
+from mm.plugins import Registry, construct, require_signature, resolve, signature_of
 from mm.runs import Run
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class ModelMaker:
         return self._fills(self._models.fill_model, self._models.fill_params())
 
     def _fills(self, name: str, params: Mapping[str, Any]) -> object:
-        build = resolve(FILL_MODELS, name, "fill model")
+        build = self._resolve(FILL_MODELS, name, "fill model")
         if build is hybrid and "models" in params:
             params = {**params, "models": [self._fills(*pair) for pair in _pairs(params["models"])]}
         if not params and self._intensity is not None:
@@ -86,7 +87,7 @@ class ModelMaker:
 
     def quotes(self) -> object:
         """Return the quote model; behind a schedule, one that quotes only where a segment is usable."""
-        build = resolve(QUOTE_MODELS, self._models.quote_model, "quote model")
+        build = self._resolve(QUOTE_MODELS, self._models.quote_model, "quote model")
         params = self._models.quote_params()
         if "k" in _names(build) and "k" not in params and self._intensity is None:
             params["k"] = DEFAULT_K
@@ -100,6 +101,15 @@ class ModelMaker:
         from mm.backtest.quotes.gated import Gated
 
         return Gated(model, self._intensity)
+
+    def _resolve(self, registry: Registry, name: str, kind: str) -> Callable[..., Any]:
+        """Return the class of a name; the file of a user's module is an input of the run."""
+        build = resolve(registry, name, kind)
+        if ":" in name:
+            source = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
+            if source is not None and self._run is not None:
+                self._run.input_file(Path(source))
+        return build
 
     def _construct(
         self, build: Callable[..., Any], params: Mapping[str, Any], source: str, *, offer_intensity: bool = True
@@ -150,9 +160,14 @@ def read_fitted(path: Path) -> PoissonFit | Schedule:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise BrokenFile(f"{path}:{error.lineno}: not JSON ({error.msg}); make it anew with mm calibrate") from error
+    return fitted_from(content, str(path))
+
+
+def fitted_from(content: Any, source: str) -> PoissonFit | Schedule:
+    """Return the fit or the schedule that JSON *content* holds; *source* is where it comes from, for messages."""
     if isinstance(content, dict) and "segments" in content:
-        return Schedule.from_json(content, str(path))
-    return PoissonFit.from_json(content, str(path))
+        return Schedule.from_json(content, source)
+    return PoissonFit.from_json(content, source)
 
 
 def _check_match(fitted: PoissonFit | Schedule, tape: "Tape", source: str) -> None:

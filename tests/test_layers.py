@@ -33,6 +33,7 @@ LAYERS = [
         "run_finder",
         "run_folder",
         "run_headlines",
+        "run_inputs",
         "run_manifest",
         "runs",
         "sweep_knobs",

@@ -1,0 +1,182 @@
+"""``mm runs reproduce``: play a run again, and prove that the same bytes come out."""
+
+# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from mm.cli import command
+from mm.config import Results
+from mm.console import Console
+from mm.errors import DataError, Mismatch, MMError
+from mm.knobs import PATH, knob, shown
+from mm.run_diff import Comparison, compare, no_matter
+from mm.run_finder import Found, find_run, find_runs
+from mm.run_inputs import Sources, check_inputs, knob_files
+
+_COMMANDS = {  # by kind: what is called, and where it is declared
+    "backtest": ("backtest", "mm.runner_backtest"),
+    "calibration": ("calibrate", "mm.runner_calibration"),
+    "schedule": ("schedule", "mm.runner_calibrate_schedule"),
+    "walkforward": ("walkforward", "mm.runner_walkforward"),
+    "sweep": ("sweep", "mm.runner_sweep"),
+}
+_WROTE = (0, 4)  # exit codes after which there is a run folder
+_KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and say where it is.")
+
+
+class NotPlayed(MMError):
+    """The command of a run did not succeed the second time; the exit code is its own."""
+
+    def __init__(self, told: str, code: int) -> None:
+        """Say what the command said, and end as it did."""
+        super().__init__(told)
+        self.exit_code = code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where(Results):
+    """Where runs and recorded days lie."""
+
+    data_root: Path | None = knob(
+        None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
+    )
+
+
+@command(Where, arguments=[click.Argument(["name"], metavar="RUN"), _KEEP])
+def main(console: Console, where: Where, name: str, keep: bool) -> None:
+    """Play a run again with its knobs, and prove that every output has the same bytes, or name what differs.
+
+    The inputs are checked by their sha256 first, and the days are read anew, not from the tape cache. A page is not
+    compared, for it shows the command that made it. The second run is made in a temporary folder and removed. A model
+    of one's own is looked for from the current folder. Exit code 0 where all is equal, 3 where an input is not what
+    it was or an output differs.
+
+    Example: mm runs reproduce 20260105T080000Z
+    """
+    run = find_run(name, where.out_root)
+    sources = Sources(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
+    located = check_inputs(run, sources)
+    console.say(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")
+    console.say(f"inputs   {len(located)} files, as they were")
+    console.say(f"knobs    {_knobs(run)}")
+    words = _words(run, knob_files(run, located))
+    with _scratch(keep) as scratch:
+        again = _play(run, [*words, f"--data-root={sources.data_root}", f"--out-root={scratch}"], scratch)
+        found = compare(run, again)
+        equal = _reproduced(found)
+        kept = str(again.folder) if keep else None
+        console.answer({**found.answer(), "equal": equal, "kept": kept, "path": str(run.folder.resolve())})
+        for line in _told(found, equal=equal):
+            console.say(line)
+        if kept:
+            console.say(kept)
+        if not equal:
+            raise Mismatch(_verdict(found))
+
+
+def _knobs(run: Found) -> str:
+    """Return which knobs were set and by whom, and how many were not."""
+    idle = no_matter()
+    knobs = {name: one for name, one in run.manifest["knobs"].items() if name not in idle}
+    told = [f"{name}={one['value']} ({one['source']})" for name, one in knobs.items() if one["source"] != "default"]
+    return f"{', '.join(told)}, and {len(knobs) - len(told)} defaults of that time"
+
+
+def _words(run: Found, files: Mapping[str, Path]) -> list[str]:
+    """Return the command and a flag for each knob on which the result depends, defaults too: those may change.
+
+    Raises:
+        DataError: If this version has no such command or knob.
+    """
+    name, options = _command(run)
+    flags = {option.name: option.opts[0] for option in options}
+    knobs = {name: one["value"] for name, one in run.manifest["knobs"].items() if name not in no_matter()}
+    unknown = [name for name in knobs if name not in flags]
+    if unknown:
+        raise DataError(
+            f"{run.folder} was made with knobs that this version does not have ({', '.join(unknown)}); "
+            f"take version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip()
+        )
+    values = {**knobs, **files}
+    return [name, *(f"{flags[key]}={shown(value)}" for key, value in values.items() if value is not None)]
+
+
+def _command(run: Found) -> tuple[str, list[click.Parameter]]:
+    """Return the name and the parameters of the command that makes runs of this kind."""
+    kind = run.manifest["kind"]
+    if kind not in _COMMANDS:
+        raise DataError(f"{run.folder} is a run of the kind {kind!r}; known are {', '.join(_COMMANDS)}")
+    name, module = _COMMANDS[kind]
+    entry: click.Command = import_module(module).main
+    return name, entry.params
+
+
+@contextmanager
+def _scratch(keep: bool) -> Iterator[Path]:
+    """Yield a temporary folder; it is removed at the end where it is not to be kept."""
+    folder = Path(tempfile.mkdtemp(prefix="mm-reproduce-"))
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _play(run: Found, words: list[str], scratch: Path) -> Found:
+    """Return the run that the command leaves in *scratch*; no variable of the shell reaches it.
+
+    Raises:
+        NotPlayed: If it leaves none.
+    """
+    names = {option.envvar for option in _command(run)[1]}
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    command = [sys.executable, "-m", "mm", *words, f"--run-id={run.manifest['run_id']}", "--log-level=ERROR"]
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    runs = [one for one in find_runs(scratch)[0] if one.manifest["kind"] == run.manifest["kind"]]
+    if done.returncode not in _WROTE or not runs:
+        lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+        told = lines[0].partition("; the traceback is in")[0] if lines else f"it ended with {done.returncode}"
+        raise NotPlayed(f"{run.folder}: mm {words[0]} did not succeed again: {told}", done.returncode or 1)
+    return runs[0]
+
+
+def _reproduced(found: Comparison) -> bool:
+    """Return whether the second run read and wrote the same; a knob that is new since changes the digest alone."""
+    return not found.inputs and not any(one.counts for one in found.outputs)
+
+
+def _told(found: Comparison, *, equal: bool) -> Iterator[str]:
+    """Yield what a person is told of it."""
+    for name, (first, second) in found.entries().items():
+        yield f"{name:<8} {first} | {second}"
+    outputs = len(found.runs[0].manifest["outputs"])
+    if equal:
+        pages = sum(not one.counts for one in found.outputs)
+        yield f"equal    {outputs - pages} outputs, byte for byte" + (f"; {pages} page not compared" if pages else "")
+        first, second = found.digests
+        yield f"digest   {first}" + ("" if first == second else f" | {second}, for this version has other knobs")
+        return
+    yield from (f"inputs   {line}" for line in found.inputs)
+    yield from (line for one in found.outputs if one.counts for line in one.lines())
+
+
+def _verdict(found: Comparison) -> str:
+    """Return the one line of a run that did not come out again."""
+    told = [*found.inputs, *(one.lines()[0] for one in found.outputs if one.counts)]
+    makers = [f"version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip() for run in found.runs]
+    whose = f"; it was made by {makers[0]}, this is {makers[1]}" if makers[0] != makers[1] else ""
+    more = f" and {len(told) - 1} more" if len(told) > 1 else ""
+    return f"{found.runs[0].folder} is not reproduced: {told[0]}{more}{whose}"

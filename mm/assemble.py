@@ -19,6 +19,7 @@ from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.market_data.layout import day_folder
 from mm.model_maker import read_fitted
+from mm.quote_tree import Tree, volatility
 from mm.runs import Run
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def rules(
     A file of latencies is noted as an input of *run*.
     """
     instrument = tape.instrument
-    quote_params = models.quote_params() if models else {}
+    sigma = volatility(Tree.of(models.quote_model, models.quote_params())) if models else {}
     return Rules(
         tick_e8=instrument.tick_e8,
         lot_e8=instrument.lot_e8,
@@ -115,7 +116,7 @@ def rules(
         step_lots=tape.step_lots,
         min_notional_e8=instrument.min_notional_e8,
         filters=instrument.filters,
-        sigma_window_s=_window_s(quote_params.get("sigma_window_s", Rules.sigma_window_s)),
+        **sigma,
     )
 
 
@@ -126,12 +127,6 @@ def _latencies(execution: Execution, run: Run | None) -> Latencies | None:
     if run is not None:
         run.input_file(execution.latency_file)
     return found
-
-
-def _window_s(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
-        raise UsageError(f"QUOTE_PARAMS_JSON: sigma_window_s is {value!r}; it must be a whole number of seconds")
-    return value
 
 
 def _lots(qty: str, instrument: Instrument, knob: str) -> int:
@@ -232,5 +227,10 @@ def of_walkforward(run: Run, models: Models, windows: Windows) -> Models:
             given=str(given),
             told="a walk-forward fits its own A and k; FALLBACK_POLICY=global_default uses these where a fit fails",
         )
+    return unfitted(models)
+
+
+def unfitted(models: Models) -> Models:
+    """Return *models* that fill and quote by the A and k of whatever they are given, and not by their knobs'."""
     own = models.fill_params_json if models.fill_model != "poisson" else None
     return replace(models, fill_params_json=own, fill_params_file=None)

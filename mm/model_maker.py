@@ -2,11 +2,13 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, hybrid
+from mm.backtest.simple_quotes import QUOTE_STEPS
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensity import intensity_of
 from mm.calibration.schedule import Schedule
@@ -15,6 +17,7 @@ from mm.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
 from mm.plugins import Registry, construct, require_signature, resolve, signature_of
+from mm.quote_tree import Tree, listed, named
 from mm.runs import Run
 
 if TYPE_CHECKING:
@@ -78,7 +81,7 @@ class ModelMaker:
     def _fills(self, name: str, params: Mapping[str, Any]) -> object:
         build = self._resolve(FILL_MODELS, name, "fill model")
         if build is hybrid and "models" in params:
-            params = {**params, "models": [self._fills(*pair) for pair in _pairs(params["models"])]}
+            params = {**params, "models": [self._fills(*named(one, PAIRS)) for one in listed(params["models"], PAIRS)]}
         if not params and self._intensity is not None:
             model = self._construct(build, {}, "FILL_PARAMS_FILE")
         else:
@@ -87,20 +90,34 @@ class ModelMaker:
 
     def quotes(self) -> object:
         """Return the quote model; behind a schedule, one that quotes only where a segment is usable."""
-        build = self._resolve(QUOTE_MODELS, self._models.quote_model, "quote model")
-        params = self._models.quote_params()
+        model = self._quotes(Tree.of(self._models.quote_model, self._models.quote_params()))
+        if not self._scheduled or self._intensity is None:
+            return model
+        from mm.backtest.quotes.gated import Gated
+
+        return Gated(model, self._intensity)
+
+    def _quotes(self, tree: Tree) -> object:
+        build = self._resolve(QUOTE_MODELS, tree.name, "quote model")
+        inner, params = [self._quotes(one) for one in tree.inner], dict(tree.params)
+        if tree.weights:
+            params["models"] = list(zip(inner, tree.weights, strict=True))
+        elif inner:
+            params |= {"model": inner[0], "steps": [partial(self._step, *one) for one in tree.steps]}
         if "k" in _names(build) and "k" not in params and self._intensity is None:
             params["k"] = DEFAULT_K
             if self._run is not None:
                 self._run.log.warning(
                     "k_assumed", k_per_tick=DEFAULT_K, told="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
                 )
-        model = _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
-        if not self._scheduled or self._intensity is None:
-            return model
-        from mm.backtest.quotes.gated import Gated
+        return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
 
-        return Gated(model, self._intensity)
+    def _step(self, name: str, params: Mapping[str, Any], inner: object) -> object:
+        """Put a step around a model; one in Python asks the model by its ``wants(view)``."""
+        from mm.backtest.quotes.base import compiled
+
+        build = self._resolve(QUOTE_STEPS, name, "step")
+        return _checked(construct(build, params, "QUOTE_PARAMS_JSON", {"inner": compiled(inner)}), {"quote": 1})
 
     def _resolve(self, registry: Registry, name: str, kind: str) -> Callable[..., Any]:
         """Return the class of a name; the file of a user's module is an input of the run."""
@@ -116,21 +133,9 @@ class ModelMaker:
     ) -> object:
         offers = {"seed": self._seed, "intensity": self._intensity if offer_intensity else None}
         own = {name: offers[name] for name in OFFERED if name in _names(build) and name not in params}
-        if build.__module__ == "mm.backtest.models":
+        if build.__module__.startswith("mm.backtest."):
             own = {name: offers[name] for name in OFFERED if name in _names(build)}
         return construct(build, params, source, own)
-
-
-def _pairs(models: object) -> Sequence[tuple[str, Mapping[str, Any]]]:
-    """Return the names and parameters of a hybrid's models."""
-    if not isinstance(models, list):
-        raise UsageError(f"{PAIRS}; models is {models!r}")
-    pairs = []
-    for pair in models:
-        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], dict)):
-            raise UsageError(f"{PAIRS}; one is {pair!r}")
-        pairs.append((pair[0], pair[1]))
-    return pairs
 
 
 def _names(build: Callable[..., Any]) -> set[str]:

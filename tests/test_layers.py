@@ -39,7 +39,7 @@ LAYERS = [
         "sweep_knobs",
         "symbols_and_days",
     ],
-    ["model_maker", "assemble"],
+    ["quote_tree", "model_maker", "assemble"],
 ]
 # Entry points: they may import everything, and nothing below imports them.
 ENTRIES = re.compile(

@@ -90,6 +90,7 @@ cdef class Engine(Venue):
         self.view.last_trade.id = -1
         self.view.sigma_ticks = NAN  # seen by nobody while it stays so
         self.view.quote_lots = self.quote_lots
+        self.view.tick_lot = 1e-16 * rules.tick_e8 * rules.lot_e8
         method = SIGMA_METHODS.index(rules.sigma_method)
         volatility_open(&self.volatility, method, rules.sigma_window_s, rules.sigma_half_life_s)
 

@@ -8,6 +8,16 @@ and are offered to whoever takes them.
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mm.backtest.simple_quotes import (
+    adaptive_spread,
+    expected_value,
+    imbalance,
+    inventory_skew,
+    microprice,
+    mixed,
+    steps,
+    symmetric,
+)
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +122,9 @@ def avellaneda_stoikov(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     horizon_s: float = 30.0,
     mode: str = "rolling",
     q_max: float | None = None,
-    sigma_window_s: int = 300,  # noqa: ARG001 - the engine keeps the volatility, see volatility_window_s
+    sigma_method: str = "rolling",  # noqa: ARG001 - the engine keeps the volatility, see mm/quote_tree.py
+    sigma_window_s: int = 300,  # noqa: ARG001
+    sigma_half_life_s: float = 60.0,  # noqa: ARG001
     intensity: "Intensity | None" = None,
 ) -> "QuoteModel":
     """Quote after Avellaneda and Stoikov (2008); see ``AvellanedaStoikov``."""
@@ -141,7 +153,15 @@ FILL_MODELS: Mapping[str, Callable[..., "FillModel"]] = {
     "trade_driven": trade_cross,
 }
 
-QUOTE_MODELS: Mapping[str, Callable[..., "QuoteModel"]] = {
+QUOTE_MODELS: Mapping[str, Callable[..., object]] = {
+    "adaptive_spread": adaptive_spread,
     "avellaneda_stoikov": avellaneda_stoikov,
+    "expected_value": expected_value,
     "fixed_spread": fixed_spread,
+    "imbalance": imbalance,
+    "inventory_skew": inventory_skew,
+    "microprice": microprice,
+    "mixed": mixed,
+    "steps": steps,
+    "symmetric": symmetric,
 }

@@ -8,7 +8,7 @@ from mm.backtest.feed import Feed, feed_of
 from mm.backtest.fills.base import FillModel, PythonFillModel
 from mm.backtest.journal import KINDS
 from mm.backtest.projection import BestPrices
-from mm.backtest.quotes.base import PythonQuoteModel, QuoteModel
+from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
 from mm.backtest.user_model import raised_inside
 from mm.clock import US_PER_S
@@ -38,7 +38,7 @@ class PaperExchange:
     def __init__(self, quotes: object, fills: object, rules: Rules) -> None:
         self.rules = rules
         self._engine = Engine(
-            quotes if isinstance(quotes, QuoteModel) else PythonQuoteModel(quotes),
+            compiled(quotes),
             fills if isinstance(fills, FillModel) else PythonFillModel(fills),
             rules,
         )

@@ -14,6 +14,7 @@ cdef struct View:
     double sigma_ticks      # per root second, NaN while unknown
     Trade last_trade        # id -1 before the first
     int64_t begun_us        # when the run's first valid book was
+    double tick_lot         # what one lot is worth more when the price is one tick higher, in the quote asset
 
 cdef struct Want:
     double bid_ticks        # NaN is no quote

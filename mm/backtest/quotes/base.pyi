@@ -1,8 +1,26 @@
 from mm.backtest.fills.base import TradeView
+from mm.backtest.quotes.view import Quotes
 
 class QuoteModel:
     @property
     def name(self) -> str: ...
+    def answer(
+        self,
+        *,
+        bid_ticks: int,
+        ask_ticks: int,
+        bid_lots: int = ...,
+        ask_lots: int = ...,
+        inventory_lots: int = ...,
+        quote_lots: int = ...,
+        cash: float = ...,
+        sigma_ticks: float = ...,
+        tick_lot: float = ...,
+        us: int = ...,
+    ) -> Quotes: ...
+    def wants(self, view: QuoteView) -> Quotes: ...
+
+def compiled(model: object) -> QuoteModel: ...
 
 class QuoteView:
     @property

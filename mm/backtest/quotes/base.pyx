@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The socket of quote models: one question, compiled or plain Python."""
 
-from libc.math cimport NAN
+from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
 
 from mm.backtest._book cimport Book, book_lots_at
-from mm.backtest.fills.base cimport BEST_LOTS, WHOLE_BOOK, TradeView
+from mm.backtest.fills.base cimport BEST_LOTS, LIMIT_MAKER, WHOLE_BOOK, Top, TradeView
 
 import math
 
@@ -31,6 +31,73 @@ cdef class QuoteModel:
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         """Set what is wanted; every field of *want* holds "no quote" and the clip before the call."""
         return 0
+
+    def answer(
+        self,
+        *,
+        bid_ticks: int,
+        ask_ticks: int,
+        bid_lots: int = 1,
+        ask_lots: int = 1,
+        inventory_lots: int = 0,
+        quote_lots: int = 1,
+        cash: float = 0.0,
+        sigma_ticks: float = math.nan,
+        tick_lot: float = 1.0,
+        us: int = 0,
+    ) -> Quotes:
+        """Return what the model answers where it sees these numbers, outside of any run; prices are not rounded.
+
+        Args:
+            bid_ticks, ask_ticks: The best prices.
+            bid_lots, ask_lots: What stands there.
+            inventory_lots: What we hold.
+            quote_lots: The clip.
+            cash: In the quote asset.
+            sigma_ticks: Volatility in ticks per root second.
+            tick_lot: What one lot is worth more when the price is one tick higher, in the quote asset.
+            us: The instant of the question; the run begins at 0.
+        """
+        cdef View view
+        cdef Want want
+        view.top = Top(us, 0, bid_ticks, ask_ticks, bid_lots, ask_lots, NULL)
+        view.inventory_lots = view.most_lots = view.least_lots = inventory_lots
+        view.quote_lots, view.cash, view.sigma_ticks, view.tick_lot = quote_lots, cash, sigma_ticks, tick_lot
+        view.last_trade.id, view.begun_us = -1, 0
+        want = nothing_of(quote_lots)
+        self.quote(&view, &want)
+        return told(&want)
+
+    def wants(self, view: QuoteView) -> Quotes:
+        """Return what the model answers to the question that *view* shows: for a step of yours around it."""
+        cdef QuoteView shown = view
+        cdef Want want = nothing_of(shown.seen().quote_lots)
+        if shown.shallow and self.looks == WHOLE_BOOK:
+            raise ModelError(f"{self.name} looks at the whole book; take `depth = False` out of the model around it")
+        self.quote(shown.view, &want)
+        return told(&want)
+
+
+cdef Want nothing_of(int64_t lots) noexcept:
+    """Return what an answer begins as: no quote, and the clip."""
+    return Want(NAN, NAN, lots, lots, LIMIT_MAKER, LIMIT_MAKER)
+
+
+cdef object told(const Want* want):
+    """Return an answer as Python reads it."""
+    return Quotes(
+        None if isnan(want.bid_ticks) else want.bid_ticks,
+        None if isnan(want.ask_ticks) else want.ask_ticks,
+        want.bid_lots,
+        want.ask_lots,
+        KINDS[want.bid_kind],
+        KINDS[want.ask_kind],
+    )
+
+
+def compiled(model: object) -> QuoteModel:
+    """Return *model* as the engine asks it: itself, or what holds an object in Python."""
+    return model if isinstance(model, QuoteModel) else PythonQuoteModel(model)
 
 
 cdef class QuoteView:
@@ -116,6 +183,8 @@ cdef class QuoteView:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
         if self.shallow and ticks != (self.bid_ticks if side > 0 else self.ask_ticks):
             raise ModelError(f"lots_at({side}, {ticks}) is no best price; take `depth = False` out of the model")
+        if self.seen().top.book is NULL:
+            raise ModelError(f"lots_at({side}, {ticks}): there is no book behind a question from outside of a run")
         return book_lots_at(<const Book*> self.seen().top.book, side, ticks)
 
 

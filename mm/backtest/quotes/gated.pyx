@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
-from mm.backtest.quotes.base import PythonQuoteModel
+from mm.backtest.quotes.base import compiled
 
 
 cdef class Gated(QuoteModel):
@@ -21,7 +21,7 @@ cdef class Gated(QuoteModel):
     cdef Intensity intensity
 
     def __init__(self, inner: object, intensity: Intensity) -> None:
-        self.inner = inner if isinstance(inner, QuoteModel) else PythonQuoteModel(inner)
+        self.inner = compiled(inner)
         self.intensity = intensity
         self.name = self.inner.name
         self.looks, self.interpreted = self.inner.looks, self.inner.interpreted

@@ -1,7 +1,8 @@
 """One WebSocket connection: every message goes, with the time of its arrival, straight into the inbox of all of them.
 
-Arrival is stamped in the protocol's own callback, when the frame comes off the socket. Nothing else happens there: no
-queue of the library is filled, no reading is ever paused, and pings are answered however much waits in the inbox.
+Arrival is stamped in the protocol's own callback, when bytes come off the socket, before anything is done with them.
+Nothing else happens there: no queue of the library is filled, no reading is ever paused, and pings are answered however
+much waits in the inbox.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import DATA_OPCODES, Frame
-from websockets.protocol import Event
+from websockets.protocol import OPEN, Event
+
+from mm.market_data.ws_frames import FrameCutter
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
@@ -21,6 +24,10 @@ PING_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 10.0
 MOST_MESSAGE_BYTES = 16 << 20
 MOST_WAITING_BYTES = 64 << 20
+GATHER_S = 0.05
+"""How long messages gather before they are handed out: each handful that is woken up for costs more than its work."""
+_END_OF_HEAD = b"\r\n\r\n"
+_MOST_HEAD_BYTES = 1 << 16
 
 
 def stream_url(base: str, symbol: str, trade_stream: str) -> str:
@@ -46,7 +53,7 @@ class Inbox:
     Attributes:
         clock: As given.
         waiting: The messages.
-        filled: Set when something was put in.
+        filled: Set when something is to be handed out.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:
@@ -54,14 +61,28 @@ class Inbox:
         self.waiting: deque[Arrival] = deque()
         self.filled = asyncio.Event()
         self._bytes = 0
+        self._due: asyncio.TimerHandle | None = None
 
-    def put(self, link: "Link", raw: bytes | None) -> bool:
-        """Put in what arrives now over *link*, and tell whether more may come: memory has an end."""
-        self.waiting.append(Arrival(self.clock(), link, raw))
-        self.filled.set()
-        if raw:
-            self._bytes += len(raw)
+    def put(self, link: "Link", raw: bytes, recv_us: int) -> bool:
+        """Put in a message that arrived over *link*, and tell whether more may come: memory has an end."""
+        self.waiting.append(Arrival(recv_us, link, raw))
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(GATHER_S, self.filled.set)
+        self._bytes += len(raw)
         return self._bytes <= MOST_WAITING_BYTES
+
+    def turn(self, link: "Link") -> None:
+        """Put in that *link* has opened, or ended."""
+        self.waiting.append(Arrival(self.clock(), link, None))
+        self.filled.set()
+
+    async def full(self) -> None:
+        """Return when something is to be handed out."""
+        await self.filled.wait()
+        self.filled.clear()
+        if self._due:
+            self._due.cancel()
+            self._due = None
 
     def take(self) -> Arrival:
         """Take out the oldest."""
@@ -114,7 +135,7 @@ class Link:
             proxy=None,
         )
         self._connection = cast(_Stamped, connection)
-        self._announce()
+        self.announce()
 
     def replace(self, reason: str) -> None:
         """Ask for another connection in this one's place; the first *reason* stands."""
@@ -139,49 +160,86 @@ class Link:
         lost = "no close frame received or sent"
         return self._connection.close_code, self.replaced_for or self._connection.close_reason or lost
 
-    def came(self, raw: bytes) -> bool:
+    def came(self, raw: bytes, recv_us: int) -> bool:
         """Put a message into the inbox; False where too much waits there already."""
-        self._announce()
-        return self._inbox.put(self, raw)
+        return self._inbox.put(self, raw, recv_us)
+
+    def now_us(self) -> int:
+        """Return the time of an arrival, in µs."""
+        return self._inbox.clock()
 
     def lost(self) -> None:
         """Take notice of the end of the connection."""
         self.ended = True
         self.changed.set()
         if self.announced:
-            self._inbox.put(self, None)
+            self._inbox.turn(self)
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
         """Put the opening into the inbox, before any message: one may come with the answer to the handshake."""
         if not self.announced:
             self.announced = True
-            self._inbox.put(self, None)
+            self._inbox.turn(self)
 
 
 class _Stamped(ClientConnection):
-    """A connection of the library that hands messages over as they arrive."""
+    """A connection of the library that hands messages over as they arrive; the library sees all frames but those."""
 
     def __init__(self, link: Link, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._link = link
+        self._head = b""
+        self._refused = False
+        self._cutter: FrameCutter | None = None
+        self._recv_us = 0
         self._fragments: list[bytes] = []
 
+    def data_received(self, data: bytes) -> None:
+        """Take what came off the socket."""
+        self._recv_us = self._link.now_us()
+        if self._cutter is None:
+            data = self._shake_hands(data)
+        for whole, piece in self._cutter.cut(data) if self._cutter else ():
+            if whole:
+                self._hand_over(piece)
+            else:
+                super().data_received(piece)
+
     def process_event(self, event: Event) -> None:
-        """Hand a message over when its last frame is there."""
+        """Hand a message in fragments over when the last of them is there."""
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
             return
-        raw = bytes(event.data)
-        if self._fragments or not event.fin:
-            self._fragments.append(raw)
-            if not event.fin:
-                return
+        self._fragments.append(bytes(event.data))
+        if event.fin:
             raw = b"".join(self._fragments)
             self._fragments.clear()
-        if not self._link.came(raw):
-            self.transport.abort()
+            self._hand_over(raw)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that nothing more will come."""
         super().connection_lost(exc)
         self._link.lost()
+
+    def _shake_hands(self, data: bytes) -> bytes:
+        """Let the library have the answer to the handshake, and return what stands behind it; frames, if it is open."""
+        if self._refused:
+            super().data_received(data)
+            return b""
+        head, end, rest = (self._head + data).partition(_END_OF_HEAD)
+        if not end and len(head) < _MOST_HEAD_BYTES:
+            self._head = head
+            return b""
+        self._head = b""
+        super().data_received(head + end)
+        if self.protocol.state is OPEN:
+            self._cutter = FrameCutter(MOST_MESSAGE_BYTES)
+            self._link.announce()
+            return rest
+        self._refused = True
+        super().data_received(rest)
+        return b""
+
+    def _hand_over(self, raw: bytes) -> None:
+        if not self._link.came(raw, self._recv_us):
+            self.transport.abort()

@@ -445,3 +445,48 @@ def test_a_successor_is_opened_at_once_however_short_ago_the_last_attempt_was():
 
     told = asyncio.run(scenario()).told
     assert told[:3] == [("connected", 1, 0), ("connected", 2, 0), ("disconnected", 1, 1000, "server_shutdown")]
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"\x81\x85aaaahello", b"\xc1\x01x", b"\x81\x7f" + (1 << 40).to_bytes(8), b"\x01\x01a\x81\x01b"]
+)
+def test_frames_that_no_server_may_send_end_the_connection_and_nothing_else(wrong):
+    """Masked, with reserved bits, too long, or amid the fragments of another: the next connection goes on."""
+    connections = 0
+
+    async def handler(connection):
+        nonlocal connections
+        connections += 1
+        connection.transport.write(b"\x81\x05hello" + (wrong if connections == 1 else b"\x81\x03end"))
+        await connection.wait_closed()
+
+    async def scenario():
+        async with served(handler) as stream:
+            return await heard(stream(), 3)
+
+    ear = asyncio.run(scenario())
+    assert ear.raws == [b"hello", b"hello", b"end"]
+    assert ear.told[1][:2] == ("disconnected", 1)
+
+
+def test_an_answer_that_is_none_is_an_attempt_that_failed():
+    """Whatever listens there, and however long it talks."""
+    answers = [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"x" * 200_000, b"HTTP/1.1 101 x\r\n\r\n"]
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answers.pop(0) if answers else b"")
+        writer.close()
+
+    async def scenario():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            stream = WsStream(f"ws://127.0.0.1:{port}/", [Backoff(0.01, 0.02)], 60.0)
+            ear = Ear(stream, 1)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(stream.run(ear), 0.5)
+            return ear.told
+
+    told = asyncio.run(scenario())
+    assert len(told) > 4
+    assert {one[0] for one in told} == {"unreachable"}

@@ -1,0 +1,124 @@
+"""Where points are played: in this process, in processes side by side, or on a cluster.
+
+Each engine yields the place of a task and its outcome as they become known; the outcome is the same everywhere.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from queue import SimpleQueue
+
+from mm.errors import MMError
+from mm.sweep.play import Outcome, Task, play
+
+TRIES = 2  # of a point whose process dies: the first time it may have been the system's doing
+Outcomes = Iterator[tuple[int, Outcome]]
+
+
+def in_process(tasks: Sequence[Task]) -> Outcomes:
+    """Play one task after another, here."""
+    for place, task in enumerate(tasks):
+        yield place, play(task)
+
+
+def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
+    """Play as many tasks at a time as there are *jobs*, each in a process of its own."""
+    workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
+    free: SimpleQueue[_Worker] = SimpleQueue()
+    for worker in workers:
+        free.put(worker)
+
+    def call(task: Task) -> Outcome:
+        worker = free.get()
+        try:
+            return worker.play(task)
+        finally:
+            free.put(worker)
+
+    pool = ThreadPoolExecutor(max_workers=len(workers))
+    try:
+        places = {pool.submit(call, task): place for place, task in enumerate(tasks)}
+        for future in as_completed(places):
+            yield places[future], future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.stop()
+        pool.shutdown()
+
+
+class _Worker:
+    """A process that plays one task after another, started when it is needed and anew when it died."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._stopped = False
+
+    def play(self, task: Task) -> Outcome:
+        """Return what comes of *task*, whatever becomes of the process."""
+        code = 0
+        for _ in range(TRIES):
+            if self._stopped:
+                break
+            process = self._process = self._process or _started()
+            line = _asked(process, json.dumps(task, allow_nan=False))
+            if line:
+                outcome: Outcome = json.loads(line)
+                return outcome
+            code = self._ended()
+        return died(f"its process ended with {_named(code)}, {TRIES} times")
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self._stopped = True
+        process = self._process
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _ended(self) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        return process.wait()
+
+
+def died(how: str) -> Outcome:
+    """Return the outcome of a point that nobody could play."""
+    return {"error": how, "exit_code": MMError.exit_code, "traceback": ""}
+
+
+def _started() -> "subprocess.Popen[str]":
+    """Start a worker that sees the modules that are seen here, and no Ctrl-C that is meant for this process."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "mm.sweep.worker"],
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def _asked(process: "subprocess.Popen[str]", line: str) -> str:
+    """Return the answer to a *line*; empty where the process died."""
+    if process.stdin is None or process.stdout is None:
+        return ""
+    try:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        return process.stdout.readline()
+    except (BrokenPipeError, ValueError):  # ValueError: closed by stop()
+        return ""
+
+
+def _named(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

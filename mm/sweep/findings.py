@@ -1,0 +1,261 @@
+"""What a sweep found: a row for each point, ranked, and how much of the best one is luck."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isnan
+from statistics import variance
+from typing import Any
+
+from mm.backtest.metrics import PERIODS_PER_YEAR
+from mm.backtest.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
+from mm.sweep.axes import Axis
+from mm.sweep.panel import SERIES_DIFFER, Forward, Panel, forward, halves, rank_correlation, sharpes
+
+SCHEMA_VERSION = 1
+YEAR = PERIODS_PER_YEAR**0.5
+HEADLINES = (
+    "pnl_total",
+    "pnl_spread_capture",
+    "pnl_inventory",
+    "fees",
+    "sharpe",
+    "sharpe_autocorr",
+    "psr",
+    "sortino",
+    "calmar",
+    "max_drawdown",
+    "n_orders",
+    "n_fills",
+    "fill_ratio",
+    "two_sided_uptime",
+)
+FORWARDED = ("sharpe", "pnl_total", "n_fills", "max_drawdown")
+FEW_TRIALS, LITTLE = 0.95, 0.5
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Played:
+    """A point of the grid with what came of it.
+
+    Attributes:
+        number: Of the point, from 1.
+        texts: Its value on each axis.
+        key: What it is kept under, here the digest of its work.
+        command: What plays it alone.
+        outcome: ``summary`` and ``series``, or ``error``.
+        forwarded: The same on a schedule of rolling fits; None where that was not asked for.
+    """
+
+    number: int
+    texts: Mapping[str, str]
+    key: str
+    command: str
+    outcome: Mapping[str, Any]
+    forwarded: Mapping[str, Any] | None = None
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, here or on the schedule; None where it did not."""
+        both = [one for one in (self.outcome, self.forwarded) if one is not None and "error" in one]
+        return str(both[0]["error"]) if both else None
+
+
+@dataclass(frozen=True)
+class Luck:
+    """How good the best of so many trials is expected to be by luck alone.
+
+    Attributes:
+        trials: Different trials.
+        variance: Of their Sharpe ratios of a 60 s period; 0 under two of them.
+    """
+
+    trials: int
+    variance: float
+
+    @classmethod
+    def of(cls, summaries: Sequence[Mapping[str, Any]]) -> "Luck":
+        """Return the luck of trials, by their summaries."""
+        known = [one["returns"]["sharpe_per_period"] for one in summaries]
+        defined = [value for value in known if value is not None]
+        return cls(len(summaries), variance(defined) if len(defined) > 1 else 0.0)
+
+    @property
+    def best(self) -> float | None:
+        """The Sharpe ratio, of a year, that the best of as many worthless trials shows; None without a trial."""
+        return expected_best_sharpe(self.variance, self.trials) * YEAR if self.trials else None
+
+    def deflated(self, summary: Mapping[str, Any]) -> float | None:
+        """Return the probability that a trial is better than that; None where its Sharpe ratio is not defined."""
+        moments = summary["returns"]
+        if moments["sharpe_per_period"] is None:
+            return None
+        shape = {name: moments[name] for name in ("periods", "skew", "kurtosis")}
+        return deflated_sharpe(moments["sharpe_per_period"], variance=self.variance, trials=self.trials, **shape)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a sweep tells.
+
+    Attributes:
+        content: ``sweep.json``.
+        panel: The PnL of the different trials; None where it does not stand on one grid of time.
+        forward: The walk-forward of the choice; None where there is none.
+        columns: The point that stands for each column of the panel.
+        points: What was played, in the grid's order.
+    """
+
+    content: dict[str, Any]
+    panel: Panel | None
+    forward: Forward | None
+    columns: list[int] = field(default_factory=list)
+    points: Sequence[Played] = ()
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows, the best first and the failed last."""
+        rows: list[Row] = self.content["rows"]
+        return rows
+
+
+def find(points: Sequence[Played], axes: Sequence[Axis], rank_by: str, days_us: Sequence[int]) -> Findings:
+    """Return what was found: rows by rank, the luck in the best one, and what choosing by the past came to.
+
+    Args:
+        points: What was played.
+        axes: The grid's.
+        rank_by: A headline; more is better, but for ``max_drawdown``.
+        days_us: The first instant of each day.
+    """
+    trials = list({one.key: one for one in reversed(points) if "error" not in one.outcome}.values())[::-1]
+    luck = Luck.of([one.outcome["summary"] for one in trials])
+    panel = Panel.of([one.outcome["series"] for one in trials])
+    chosen = forward(panel, days_us, rank_by) if panel else None
+    columns = [one.number for one in trials]
+    first, second = _halves(panel, columns)
+    rows = [_row(one, luck) for one in points]
+    place = {one.key: one.number for one in trials}
+    for row in rows:
+        column = place.get(row["digest"])
+        row |= {"sharpe_first_half": first.get(column), "sharpe_second_half": second.get(column)}
+    _rank(rows, rank_by)
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "rank_by": rank_by,
+        "axes": [{"name": one.name, "values": list(one.texts), "assumed": one.assumed} for one in axes],
+        "points": len(points),
+        "failed": sum(one.error is not None for one in points),
+        "trials": luck.trials,
+        "sharpe_variance": luck.variance,
+        "expected_best_sharpe": luck.best,
+        "pbo": backtest_overfitting(panel.pnl) if panel and len(panel.pnl) else None,
+        "halves_rank_correlation": _correlation(panel),
+        "walkforward": _told(chosen, columns),
+        "worst_case": _worst_case(rows, axes, rank_by),
+        "best": next((row for row in rows if row["rank"] == 1), None),
+        "warnings": [],
+        "rows": rows,
+    }
+    content["warnings"] = _warnings(content, panel)
+    return Findings(content, panel, chosen, columns, points)
+
+
+def _row(one: Played, luck: Luck) -> Row:
+    summary = one.outcome.get("summary")
+    row: Row = {"rank": None, "point": one.number, **one.texts, "status": "failed" if one.error else "ok"}
+    row |= {name: None if summary is None else summary[name] for name in HEADLINES}
+    row["inventory_abs_mean"] = None if summary is None else summary["inventory"]["abs_mean"]
+    row["deflated_sharpe"] = None if summary is None else luck.deflated(summary)
+    if one.forwarded is not None:
+        found = one.forwarded.get("summary")
+        row |= {f"walkforward_{name}": None if found is None else found[name] for name in FORWARDED}
+    return row | {"digest": one.key, "command": one.command, "error": one.error}
+
+
+def _rank(rows: list[Row], rank_by: str) -> None:
+    """Put *rows* in order, the best first; what is not defined and what failed have no rank."""
+    sign = 1 if rank_by == "max_drawdown" else -1
+
+    def place(row: Row) -> tuple[bool, bool, float]:
+        value = row[rank_by]
+        return row["status"] != "ok", value is None, 0.0 if value is None else sign * value
+
+    rows.sort(key=place)
+    for rank, row in enumerate(rows, start=1):
+        row["rank"] = rank if row["status"] == "ok" and row[rank_by] is not None else None
+
+
+def _halves(panel: Panel | None, columns: Sequence[int]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    if panel is None:
+        return {}, {}
+    first, second = ([_known(value) for value in half.tolist()] for half in halves(panel))
+    return dict(zip(columns, first, strict=True)), dict(zip(columns, second, strict=True))
+
+
+def _known(value: float) -> float | None:
+    """Return *value* as JSON holds it: None where it is not defined."""
+    return None if isnan(value) else value
+
+
+def _correlation(panel: Panel | None) -> float | None:
+    return None if panel is None else rank_correlation(*halves(panel))
+
+
+def _told(chosen: Forward | None, columns: Sequence[int]) -> dict[str, Any] | None:
+    """Return the walk-forward of the choice as JSON values; points by their number."""
+    if chosen is None:
+        return None
+    middle = sorted(chosen.others.tolist())
+    return {
+        "block": chosen.block,
+        "picked": [columns[column] for column in chosen.picked],
+        "pnl": float(chosen.pnl.sum()),
+        "sharpe": _known(float(sharpes(chosen.pnl[:, None])[0])),
+        "pnl_of_the_best_in_hindsight": float(chosen.others[chosen.hindsight]),
+        "pnl_of_the_median": middle[(len(middle) - 1) // 2],
+    }
+
+
+def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row | None:
+    """Return the choice whose worst result over all that is assumed is best; None where only one kind varies."""
+    chosen, assumed = [one.name for one in axes if not one.assumed], [one for one in axes if one.assumed]
+    if not chosen or not assumed:
+        return None
+    sign = -1 if rank_by == "max_drawdown" else 1
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in chosen), []).append(row)
+    whole = {key: group for key, group in groups.items() if all(row[rank_by] is not None for row in group)}
+    if not whole:
+        return None
+    worst = {key: min(group, key=lambda row: sign * row[rank_by]) for key, group in whole.items()}
+    best = max(worst.values(), key=lambda row: sign * row[rank_by])
+    return {**{name: best[name] for name in chosen}, "point": best["point"], rank_by: best[rank_by]}
+
+
+def _warnings(content: Mapping[str, Any], panel: Panel | None) -> list[str]:
+    """Return in words what a reader of the best row has to know."""
+    told, best, trials = [], content["best"], content["trials"]
+    if best is not None and trials > 1:
+        if (deflated := best["deflated_sharpe"]) is not None and deflated < FEW_TRIALS:
+            told.append(
+                f"the best of {trials} trials was picked after the fact: it is better than the luck of {trials} with "
+                f"probability {deflated:.3f} (deflated Sharpe), less than the usual {FEW_TRIALS}"
+            )
+        if best["pnl_total"] is not None and best["pnl_total"] <= 0:
+            told.append("the best trial gains nothing: no point of this grid is worth trading")
+    if (pbo := content["pbo"]) is not None and pbo > LITTLE:
+        told.append(
+            f"probability of backtest overfitting {pbo:.2f}: what is best on half of the time is below the median on "
+            f"the other half more often than not"
+        )
+    assumed = [one["name"] for one in content["axes"] if one["assumed"] and len(one["values"]) > 1]
+    if assumed:
+        told.append(
+            f"{', '.join(assumed)}: assumed of the market or the account, not chosen; compare points within one "
+            f"assumption, and see the worst case over all of them"
+        )
+    if panel is None and trials > 1:
+        told.append(f"null: pbo, walkforward, halves: {SERIES_DIFFER}")
+    return told

@@ -1,0 +1,108 @@
+"""Play one backtest of a sweep, in whatever process: JSON values in, JSON values out."""
+
+import sys
+import traceback
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from mm.config import Day, Market
+from mm.errors import Mismatch, MMError, ModelError
+from mm.sweep.identity import code_digest, sources_of
+from mm.sweep.setup import Setup
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mm.backtest.result import Result
+    from mm.backtest.tape import Tape
+
+PERIOD_S = 60
+_OPEN = 2  # days, or ranges of them, that a process keeps open
+Task = Mapping[str, Any]
+Outcome = dict[str, Any]
+
+
+def play(task: Task) -> Outcome:
+    """Return ``{"summary", "series"}`` of one backtest, or ``{"error", "exit_code", "traceback"}``.
+
+    Args:
+        task: ``setup``; ``fitted``, a fit or a schedule as JSON, or None; ``tapes``, the folder of kept tapes;
+            ``folder``, where a user's models are searched for; and ``code``, ``sources`` and ``inputs``, which must
+            be the same here as where the task was made.
+    """
+    try:
+        return told(_played(task))
+    except MMError as error:
+        trace = "".join(traceback.format_exception(error.__cause__ or error)) if isinstance(error, ModelError) else ""
+        return {"error": " ".join(str(error).split()), "exit_code": error.exit_code, "traceback": trace}
+    except Exception as error:
+        line = " ".join(f"unforeseen {type(error).__name__}: {error}".split())
+        return {"error": line, "exit_code": MMError.exit_code, "traceback": traceback.format_exc()}
+
+
+def told(result: "Result") -> Outcome:
+    """Return what a sweep keeps of a backtest: its summary, and its PnL over each 60 s on one grid of time."""
+    import numpy as np
+
+    from mm.backtest.attribution import ledger
+    from mm.backtest.metrics import periods
+
+    journal, books = result.journal, result.books
+    account = ledger(journal.state, books.instrument, books.initial_cash_e8)
+    if len(account.us) == 0:
+        return {"summary": result.summary, "series": {"start_us": None, "period_s": PERIOD_S, "pnl": []}}
+    row, used = periods(account.us, account.valid)
+    changes = np.diff(account.equity[row]).astype(np.float64) / account.per_quote
+    pnl = [change if counts else None for change, counts in zip(changes.tolist(), used.tolist(), strict=True)]
+    return {
+        "summary": result.summary,
+        "series": {"start_us": int(account.us[0]), "period_s": PERIOD_S, "pnl": pnl},
+    }
+
+
+def _played(task: Task) -> "Result":
+    from mm import assemble
+    from mm.backtest.pnl_band import with_band
+    from mm.backtest.replay import backtest
+    from mm.model_maker import ModelMaker, fitted_from
+
+    setup = Setup.from_json(task["setup"])
+    _check_code(task, setup)
+    tapes = _tapes(setup.day, setup.market, task["tapes"], tuple(task["inputs"]))
+    maker = ModelMaker(None, setup.models, tapes[0], setup.account.seed)
+    if task["fitted"] is not None:
+        maker.use(fitted_from(task["fitted"], "the sweep's schedule"))
+    rules = assemble.rules(tapes[0], setup.execution, setup.account, setup.models)
+    result = backtest(tapes, maker.quotes(), maker.fills(), rules)
+    if not setup.models.fit_draws:
+        return result
+    return with_band(result, [backtest(tapes, *pair, rules) for pair in maker.redrawn()])
+
+
+def _check_code(task: Task, setup: Setup) -> None:
+    """Refuse to play with other code than that of the process that made the task."""
+    if task["folder"] not in sys.path:
+        sys.path.insert(0, task["folder"])
+    if code_digest() != task["code"]:
+        raise Mismatch("the worker has another version of mm than this process; install the same one on both")
+    if task["sources"]:
+        here = sources_of(setup.models)
+        other = [name for name, sha256 in task["sources"].items() if here.get(name) != sha256]
+        if other:
+            raise Mismatch(f"{', '.join(other)}: another file where the point was played; share one folder of models")
+
+
+@lru_cache(maxsize=_OPEN)
+def _tapes(day: Day, market: Market, cache: "Path", inputs: tuple[str, ...]) -> "list[Tape]":
+    """Open the days, whose kept tapes every process maps into the same memory."""
+    from pathlib import Path
+
+    from mm import assemble
+
+    opened = assemble.open_days(day, market, Path(cache))
+    if sorted(sha256 for tape in opened for _, _, sha256 in tape.meta.inputs) != sorted(inputs):
+        raise Mismatch(
+            f"{day.symbol} {day.label()}: its files are others than those the sweep began with; run it again"
+        )
+    return opened

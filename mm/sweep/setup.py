@@ -1,0 +1,72 @@
+"""What one backtest of a sweep is: its knobs, the command that plays it alone, and its trip to another process."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from mm.config import Account, Day, Execution, Market, Models
+from mm.knobs import PATH, Knob, knobs, shown
+
+_PLACES = ("data_root", "out_root")
+_OWN = ("out_dir",)  # of the sweep, not of its backtests
+_CONTENT = ("latency_file", "day")  # known by what is in them
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The knobs of one backtest, by their groups."""
+
+    day: Day
+    market: Market
+    execution: Execution
+    account: Account
+    models: Models
+
+    def command(self, swept: Collection[str], *, places: bool) -> list[str]:
+        """Return the words that play this backtest alone, in whatever shell.
+
+        Args:
+            swept: Knobs that are named also where they have their default, by their variables.
+            places: Whether to name where data and results lie.
+        """
+        words = ["mm", "backtest"]
+        for one, value in self._knobs():
+            if one.name in _OWN or (one.name in _PLACES and not places):
+                continue
+            if value is not None and (value != one.default or one.variable in swept):
+                words += [one.flag, shown(value)]
+        return words
+
+    def work(self) -> dict[str, Any]:
+        """Return the knobs on which the result depends, but for those that name files: their content counts."""
+        return {one.name: value for one, value in self._knobs() if one.matters and one.name not in _CONTENT}
+
+    def files(self) -> list[Path]:
+        """Return the files beside the day's on which the result depends."""
+        return [path for path in (self.execution.latency_file, self.models.fill_params_file) if path is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the setup as JSON values; paths become absolute."""
+        found: dict[str, Any] = {}
+        for group in fields(self):
+            values = vars(getattr(self, group.name))
+            found[group.name] = {
+                name: str(value.absolute()) if isinstance(value, Path) else value for name, value in values.items()
+            }
+        return found
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Return what :meth:`to_json` has made *content* of."""
+        groups = (Day, Market, Execution, Account, Models)
+        return cls(*(_group(kind, content[one.name]) for kind, one in zip(groups, fields(cls), strict=True)))
+
+    def _knobs(self) -> list[tuple[Knob, Any]]:
+        groups = [getattr(self, group.name) for group in fields(self)]
+        return [(one, getattr(group, one.name)) for group in groups for one in knobs(type(group))]
+
+
+def _group(kind: type, content: dict[str, Any]) -> Any:
+    paths = {one.name for one in knobs(kind) if one.reader is PATH}
+    return kind(**{name: Path(value) if name in paths and value else value for name, value in content.items()})

@@ -1,0 +1,60 @@
+"""Points that were played, kept by what they are: the next sweep takes them from here."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Store:
+    """The kept points of one symbol and its days; each is a JSON file named by its key.
+
+    Attributes:
+        folder: Where they lie.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, out_root: Path, symbol: str, label: str) -> "Store":
+        """Return the store below *out_root* for a symbol and its days' *label*."""
+        return cls(out_root / "sweep" / "points" / symbol / label)
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        """Return what is kept under *key*; None where nothing is, or what is there cannot be read as it."""
+        found = _read(self.folder / f"{key}.json")
+        return found if found is not None and found["key"] == key else None
+
+    def keep(self, key: str, content: dict[str, Any]) -> None:
+        """Keep JSON *content* under *key*, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self.folder / f"{key}.{os.getpid()}.partial"
+        try:
+            text = json.dumps({"schema_version": SCHEMA_VERSION, "key": key, **content}, allow_nan=False)
+            unfinished.write_text(text + "\n", encoding="utf-8")
+            unfinished.replace(self.folder / f"{key}.json")
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def every(self) -> Iterator[dict[str, Any]]:
+        """Yield all that is kept, in order of its keys."""
+        for path in sorted(self.folder.glob("*.json")):
+            found = _read(path)
+            if found is not None:
+                yield found
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return a kept point; None where there is none, or it is broken: it is played again."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["schema_version"] != SCHEMA_VERSION or found["key"] != path.stem:
+            return None
+        return dict(found) if {"trial", "inputs", "walkforward", "summary", "series"} <= set(found) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

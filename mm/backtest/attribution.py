@@ -7,6 +7,7 @@ becomes a float once, at the end.
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 HORIZONS_S = (1, 5, 30, 60)
 BLOCK_US = 300 * US_PER_S
+BANDS_TICKS = (0, 1, 2, 3, 5, 8, 13, 21, 55, 144, math.inf)
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,45 @@ def adverse_selection(journal: "Journal", instrument: Instrument, horizon_s: int
 
     Negative is adverse. A fill is left out when the data end first, or the book is not valid at either instant.
     """
+    return _mean(journal.fills, *_moves(journal, horizon_s), instrument)
+
+
+def _moves(journal: "Journal", horizon_s: int) -> tuple["Column", "NDArray[np.bool_]"]:
+    """Return how far bid + ask went after each fill, and of which fills that is known."""
     fills = journal.fills
     later_us = fills[:, 0] + horizon_s * US_PER_S
     later2 = mid2_at(journal.mids, later_us)
-    known = (fills[:, 7] > 0) & (later2 > 0) & (later_us <= journal.counters["last_us"])
-    return _mean(fills, later2 - fills[:, 7], known, instrument)
+    return later2 - fills[:, 7], (fills[:, 7] > 0) & (later2 > 0) & (later_us <= journal.counters["last_us"])
+
+
+def markouts(journal: "Journal", instrument: Instrument) -> list[dict[str, Any]]:
+    """Return effective half-spread, adverse selection and what is left of both, by groups of fills and horizon.
+
+    Groups are buys, sells, fills that add to the inventory (or begin one) and fills that unwind it, and the
+    distances of ``BANDS_TICKS`` from the mid, the far end not included. Each row is over the fills known at its
+    horizon, weighted by quantity; errors take the fills of five minutes for one draw. A group without such a fill has
+    no row.
+    """
+    fills = journal.fills
+    before = fills[:, 8] - fills[:, 2] * fills[:, 4]
+    adds = before * fills[:, 2] >= 0
+    groups = {"buy": fills[:, 2] > 0, "sell": fills[:, 2] < 0, "adding": adds, "unwinding": ~adds}
+    earned2, lots = fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]), fills[:, 4].astype(np.float64)
+    for near, far in pairwise(BANDS_TICKS):
+        name = f"{near:g} to {far:g} ticks" if far < math.inf else f"{near:g} ticks and more"
+        groups[name] = (earned2 >= 2 * near) & (earned2 < 2 * far)
+    rows = []
+    for horizon_s in HORIZONS_S:
+        moved2, known = _moves(journal, horizon_s)
+        for name, inside in groups.items():
+            met = known & inside
+            after = _mean(fills, moved2, met, instrument)
+            if after.value is None:
+                continue
+            effective = dot(lots[met], earned2[met]) / float(lots[met].sum()) * instrument.tick_e8 / (2 * E8)
+            told = {"adverse_selection": after.value, "se": after.error, "realised": effective + after.value}
+            rows.append({"fills": name, "horizon_s": horizon_s, "n": len(fills) - after.left_out, **told})
+    return rows
 
 
 def mid2_at(mids: "Table", us: "Column") -> "Column":
@@ -186,9 +222,10 @@ def _mean(fills: "Table", half_ticks: "Column", known: "NDArray[np.bool_]", inst
     half_tick = instrument.tick_e8 / (2 * E8)
     total = float(weight.sum())
     mean = dot(weight, value) / total
-    _, block = np.unique(fills[known, 0] // BLOCK_US, return_inverse=True)
+    block = fills[known, 0] // BLOCK_US
+    block -= block.min()
     scores = np.bincount(block, weights=weight * (value - mean))
-    blocks = len(scores)
+    blocks = np.count_nonzero(np.bincount(block))
     if blocks < 2:
         return Mean(mean * half_tick, None, left_out)
     error = math.sqrt(dot(scores, scores) * blocks / (blocks - 1)) / total

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from mm.backtest.fills.intensity import Intensity
+from mm.backtest.fills.poisson import Poisson
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.result import Books, Result
 from mm.backtest.rules import Rules
@@ -20,6 +22,7 @@ def backtest(
     rules: Rules,
     *,
     step: Callable[[int], None] | None = None,
+    intensity: Intensity | None = None,
 ) -> Result:
     """Play recorded days against a quote model and a fill model.
 
@@ -32,6 +35,7 @@ def backtest(
         fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
         rules: What binds our orders; its grid must be the tapes'.
         step: Told the µs of tape that went by, for a progress bar.
+        intensity: What foresees fills, to hold the run's own against; that of a Poisson model where None.
 
     Raises:
         Mismatch: If the tapes do not follow each other on one grid.
@@ -39,11 +43,13 @@ def backtest(
     """
     exchange = PaperExchange(quotes, fills, rules)
     days: list[str] = []
+    starts_us: list[int] = []
     first: Tape | None = None
     passed = [0, 0]
     for one in _each(tape):
         first = first or one
         days.extend(one.days)
+        starts_us.append(one.start_us)
         best = None if exchange.needs_depth else one.best
         exchange.run(best or one, step)
         if best is not None:
@@ -58,6 +64,8 @@ def backtest(
         initial_cash_e8=rules.start_cash_e8,
         quote_lots=rules.quote_lots,
         feed=exchange.feeds[0].told() if exchange.feeds else None,
+        starts_us=tuple(starts_us),
+        intensity=fills.intensity if intensity is None and isinstance(fills, Poisson) else intensity,
     )
     journal = exchange.journal()
     counters = journal.counters

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from mm.backtest.fills.intensity import Intensity
+
     Columns = dict[str, NDArray[Any]]
 
 SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
@@ -41,6 +43,8 @@ class Books:
         initial_cash_e8: Cash at the start, in 1e-8 of the quote asset.
         quote_lots: The clip: what one quote offers.
         seed: Keys the bootstrap of the Sharpe ratio.
+        starts_us: When each of the days begins; empty where they are told as one.
+        intensity: What foresees fills, to hold them against; None without one.
         pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
         feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
     """
@@ -54,6 +58,8 @@ class Books:
     seed: int = 0
     feed: Mapping[str, float] | None = None
     pnl_band: Mapping[str, float] | None = None
+    starts_us: tuple[int, ...] = ()
+    intensity: "Intensity | None" = None
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest import metrics
+from mm.backtest import metrics, returns
 from mm.backtest._text import NULL
-from mm.backtest.attribution import HORIZONS_S, Ledger, adverse_selection, effective_half_spread, ledger, split
-from mm.backtest.journal import ACTIONS
+from mm.backtest.attribution import (
+    HORIZONS_S,
+    Ledger,
+    adverse_selection,
+    effective_half_spread,
+    ledger,
+    markouts,
+    split,
+)
+from mm.backtest.exposure import fill_rates, stretches
+from mm.backtest.order_lives import Lives, lives, order_times
+from mm.backtest.reasons import REASONS
+from mm.backtest.round_trips import pairs, realised, trips
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -15,34 +26,15 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.result import Books
 
-_NEVER_VALID = "the book was never valid"
-_NO_VARIATION = "fewer than two 60 s periods with equity, or all alike"
-_NO_FILLS = "no fills with a valid mid"
-# Why a number can be undefined. A null in the summary is always one of these.
-REASONS = {
-    "pnl_total": _NEVER_VALID,
-    "pnl_spread_capture": _NEVER_VALID,
-    "pnl_inventory": _NEVER_VALID,
-    "fees": _NEVER_VALID,
-    "initial_equity": _NEVER_VALID,
-    "adverse_selection": "no fill with a valid mid that long after it",
-    "adverse_selection_se": "such fills in fewer than two blocks of five minutes",
-    "effective_half_spread": _NO_FILLS,
-    "realised_half_spread": "no fill with a valid mid that long after it",
-    "fill_ratio": "nothing was placed",
-    "quote_to_trade": "no fills",
-    "two_sided_uptime": _NEVER_VALID,
-    "inventory": "no time passed between state rows",
-    "inventory.half_life_s": "the inventory was the same at every second",
-    "sharpe": _NO_VARIATION,
-    "sharpe_autocorr": _NO_VARIATION,
-    "sharpe_ci95": "fewer than 20 periods of 60 s with equity, or changes too rare to resample",
-    "sortino": "fewer than two 60 s periods with equity, or none of them lost",
-    "calmar": "no drawdown",
-    "max_drawdown": _NEVER_VALID,
-    "drawdown_duration_s": _NEVER_VALID,
-    "predicted_fills": "the fill model states no intensity",
-}
+PNL = (
+    "pnl_total",
+    "pnl_spread_capture",
+    "pnl_inventory",
+    "fees",
+    "pnl_realised",
+    "pnl_unrealised",
+    "initial_equity",
+)
 
 
 def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
@@ -51,36 +43,45 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
     Money is in the quote asset, inventory in the base asset, per-unit numbers in quote asset per base asset.
     """
     account = ledger(journal.state, books.instrument, books.initial_cash_e8)
+    sent = lives(journal)
     risk, left_out = _risk(account, books.seed)
     summary = {
         "symbol": books.instrument.symbol,
         "days": list(dict.fromkeys(books.days)),
         "models": {"quote": books.quote_model, "fill": books.fill_model},
-        **_pnl(journal, account),
+        **_pnl(journal, account, books),
         **_spreads(journal, books),
-        **_activity(journal),
+        **_activity(journal, sent),
         "inventory": _inventory(account, books),
         **risk,
+        **returns.daily(account, books.days, books.starts_us, journal.fills[:, 0]),
         **_coverage(journal),
+        **_foreseen(journal, books, sent),
         **_scale(books),
         **{name: dict(found) for name, found in (("feed", books.feed), ("pnl_band", books.pnl_band)) if found},
     }
+    summary |= _volume(journal, books, summary)
     summary["warnings"] = _cautions(journal, books, left_out) + _why_null(summary)
     return summary
 
 
-def _pnl(journal: "Journal", account: Ledger) -> dict[str, float | None]:
-    pnl = split(journal.fills, account)
+def _pnl(journal: "Journal", account: Ledger, books: "Books") -> dict[str, Any]:
+    pnl, matched = split(journal.fills, account), pairs(journal.fills)
+    round_trips = trips(journal.fills, matched, books.instrument)
     if pnl is None:
-        return dict.fromkeys(("pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "initial_equity"))
+        return {**dict.fromkeys(PNL), "round_trips": round_trips}
+    closed = realised(journal.fills, matched, account)
     # Each is the nearest float to an exact decimal, so as text the parts add up to the total exactly.
-    return {
-        "pnl_total": account.quote(pnl.spread + pnl.inventory - pnl.fees),
-        "pnl_spread_capture": account.quote(pnl.spread),
-        "pnl_inventory": account.quote(pnl.inventory),
-        "fees": account.quote(pnl.fees),
-        "initial_equity": account.quote(account.equity[0]),
-    }
+    units = (
+        pnl.spread + pnl.inventory - pnl.fees,
+        pnl.spread,
+        pnl.inventory,
+        pnl.fees,
+        closed,
+        pnl.spread + pnl.inventory - closed,
+        account.equity[0],
+    )
+    return {**{name: account.quote(one) for name, one in zip(PNL, units, strict=True)}, "round_trips": round_trips}
 
 
 def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
@@ -94,21 +95,49 @@ def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
         "realised_half_spread": {
             h: None if effective is None or mean.value is None else effective + mean.value for h, mean in after.items()
         },
+        "markouts": markouts(journal, books.instrument),
     }
 
 
-def _activity(journal: "Journal") -> dict[str, Any]:
-    orders, fills = journal.orders, journal.fills
-    action = np.ascontiguousarray(orders[:, 2])
-    placed = np.flatnonzero(action == ACTIONS.index("PLACE"))
-    cancels = int(np.count_nonzero(action == ACTIONS.index("CANCEL_REQ")))
-    placed_lots = orders[placed, 6]
+def _activity(journal: "Journal", sent: Lives) -> dict[str, Any]:
+    fills = journal.fills
+    ids = np.arange(sent.first_id, sent.first_id + len(sent))
     return {
-        "n_orders": len(placed),
+        "n_orders": len(sent),
         "n_fills": len(fills),
-        "n_partial": metrics.partial_orders(fills[:, 1], fills[:, 4], orders[placed, 1], placed_lots),
-        "fill_ratio": metrics.quotient(metrics.exact_sum(fills[:, 4]), metrics.exact_sum(placed_lots)),
-        "quote_to_trade": metrics.quotient(len(placed) + cancels, len(fills)),
+        "n_partial": metrics.partial_orders(fills[:, 1], fills[:, 4], ids, sent.lots),
+        "fill_ratio": metrics.quotient(metrics.exact_sum(fills[:, 4]), metrics.exact_sum(sent.lots)),
+        "quote_to_trade": metrics.quotient(len(sent) + sent.cancels, len(fills)),
+        **order_times(sent, fills),
+    }
+
+
+def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what was traded, how often that turns the inventory over, and the maker fee that would eat the gain."""
+    lots, grid = journal.fills[:, 4], books.instrument
+    traded = metrics.exact_sum(lots)
+    notional = metrics.dot(journal.fills[:, 3].astype(np.float64), lots) * grid.tick_e8 * grid.lot_e8 / E8 / E8
+    quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory"]["abs_mean"]
+    gross = None if summary["pnl_total"] is None else summary["pnl_total"] + summary["fees"]
+    kept = {h: None if value is None else value * quantity for h, value in summary["realised_half_spread"].items()}
+    earned = {"pnl": gross, **kept}
+    return {
+        "volume": {"base": quantity, "quote": notional},
+        "inventory_turnover": metrics.quotient(quantity, mean_size or 0.0),
+        "break_even_fee_rate": {
+            name: None if value is None or not traded else value / notional for name, value in earned.items()
+        },
+    }
+
+
+def _foreseen(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:
+    """Return fills by distance and hour, beside what the intensity foresees where it counts from the mid."""
+    intensity = books.intensity if books.intensity is not None and books.intensity.reference == "mid" else None
+    spent = stretches(journal, sent, intensity)
+    engine_says, here = journal.counters["expected_fills"], spent.foreseen
+    return {
+        "predicted_fills": engine_says if engine_says is not None or here is None else float(here.sum()),
+        **fill_rates(spent, journal),
     }
 
 
@@ -126,6 +155,7 @@ def _risk(account: Ledger, seed: int) -> tuple[dict[str, Any], int]:
     fall = metrics.max_drawdown(equity)
     lasted_us = metrics.drawdown_duration_us(us, equity)
     gain = 0 if fall is None else int(account.equity[-1]) - int(account.equity[0])
+    moments = returns.moments(changes / account.per_quote)
     return {
         "sharpe": metrics.sharpe(changes),
         "sharpe_autocorr": metrics.sharpe_autocorr(changes),
@@ -140,6 +170,9 @@ def _risk(account: Ledger, seed: int) -> tuple[dict[str, Any], int]:
         "calmar": None if not fall else metrics.calmar(gain, int(fall), int(account.us[-1] - account.us[0])),
         "max_drawdown": None if fall is None else account.quote(fall),
         "drawdown_duration_s": None if lasted_us is None else lasted_us / US_PER_S,
+        "under_water": returns.under_water(us, equity),
+        "returns": moments,
+        "psr": returns.psr(moments),
     }, left_out
 
 
@@ -149,7 +182,6 @@ def _coverage(journal: "Journal") -> dict[str, Any]:
         "two_sided_uptime": metrics.quotient(counters["two_sided_us"], counters["valid_us"]),
         "seconds_covered": counters["valid_us"] / US_PER_S,
         "seconds_excluded": counters["invalid_us"] / US_PER_S,
-        "predicted_fills": counters["expected_fills"],
         "observed_fills": len(journal.fills),
     }
 
@@ -174,7 +206,10 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
 
 
 def _missing(key: str, value: object) -> list[str]:
-    """Return the names of what is None under a *key*: itself, or those of its parts that are."""
+    """Return the names of what is None under a *key*: itself, or those of its parts, or of those of its rows."""
+    if isinstance(value, list):
+        rows = [row for row in value if isinstance(row, dict)]
+        return list(dict.fromkeys(name for row in rows for name in _missing(key, row)))
     if not isinstance(value, dict):
         return [key] if value is None else []
     parts = [f"{key}.{part}" for part, number in value.items() if number is None]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.backtest.poisson_interval import ratio_interval
 from mm.calibration.points import group, sum_by
 
 if TYPE_CHECKING:
@@ -57,16 +58,6 @@ class Realised:
     ratio: float | None
     ratio_low: float | None
     ratio_high: float | None
-
-
-def ratio_interval(fills: float, expected: float) -> tuple[float | None, float | None, float | None]:
-    """Return fills over expected and the exact Poisson interval of it (Garwood, Biometrika 28 (1936))."""
-    from scipy.special import gammaincinv
-
-    if not expected > 0:
-        return None, None, None
-    low = float(gammaincinv(fills, 0.025)) if fills > 0 else 0.0
-    return fills / expected, low / expected, float(gammaincinv(fills + 1, 0.975)) / expected
 
 
 def realised(parts: "Sequence[tuple[Points, Floats]]") -> list[Realised]:

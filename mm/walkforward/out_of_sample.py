@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.poisson_interval import ratio_interval
 from mm.calibration.rescaling import Uniformity, linked, uniformity
-from mm.calibration.unseen import ratio_interval, realised
+from mm.calibration.unseen import realised
 from mm.calibration.windows import MODES
 from mm.walkforward.study import Study, Tested
 

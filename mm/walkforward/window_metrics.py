@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mm.backtest.poisson_interval import ratio_interval
 from mm.calibration.rescaling import linked, uniformity
 from mm.calibration.schedule import Segment
-from mm.calibration.unseen import ratio_interval
 from mm.calibration.windows import MODES, WindowFit
 from mm.clock import iso
 from mm.walkforward.study import Study, Tested

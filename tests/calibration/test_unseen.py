@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mm.backtest.poisson_interval import ratio_interval
 from mm.calibration.points import Points
-from mm.calibration.unseen import foreseen, log_likelihood, ratio_interval, realised
+from mm.calibration.unseen import foreseen, log_likelihood, realised
 
 A, K = 0.3, 0.5
 

@@ -53,6 +53,15 @@ cdef class Intensity:
         """Return the intensity in 1/s at an instant for an order of *side* at *delta* ticks."""
         return self.rate(self.find(us), side, delta)
 
+    def rows(self) -> list:
+        """Return the pieces as they were given."""
+        cdef Piece* one
+        found = []
+        for i in range(self.count):
+            one = &self.pieces[i]
+            found.append((one.start_us, one.end_us, one.A_bid, one.k_bid, one.A_ask, one.k_ask, one.k))
+        return found
+
     cdef int64_t find(self, int64_t us) noexcept nogil:
         """Return the first piece that ends after *us*; ``count`` where there is none."""
         cdef int64_t low = 0, high = self.count, middle

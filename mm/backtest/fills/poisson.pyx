@@ -35,7 +35,7 @@ cdef class Poisson(FillModel):
         seed: Keys every draw.
     """
 
-    cdef Intensity intensity
+    cdef readonly Intensity intensity
     cdef uint64_t seed
     cdef int reference
     cdef int64_t begun_us          # the book event that last changed the reference

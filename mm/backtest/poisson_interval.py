@@ -1,0 +1,70 @@
+"""What a count of events allows of their true mean: Garwood's exact interval, without a library to load for it."""
+
+import math
+from statistics import NormalDist
+
+ENOUGH = 1e-15
+STEPS = 60
+
+
+def ratio_interval(count: float, expected: float) -> tuple[float | None, float | None, float | None]:
+    """Return *count* over *expected* and its exact 95 % Poisson interval (Garwood, Biometrika 28 (1936)).
+
+    All are None where nothing was expected.
+    """
+    if not expected > 0:
+        return None, None, None
+    low, high = mean_interval(count)
+    return count / expected, low / expected, high / expected
+
+
+def mean_interval(count: float, level: float = 0.95) -> tuple[float, float]:
+    """Return the means between which a Poisson *count* leaves its own, at a *level* of confidence."""
+    tail = (1 - level) / 2
+    low = gamma_quantile(count, tail) if count > 0 else 0.0
+    return low, gamma_quantile(count + 1, 1 - tail)
+
+
+def gamma_quantile(shape: float, share: float) -> float:
+    """Return the value below which a gamma variable of this *shape*, of scale 1, lies with probability *share*.
+
+    Newton's method from the approximation of Wilson and Hilferty (1931), halving where a step would leave the axis.
+    """
+    root = 1 - 1 / (9 * shape) + NormalDist().inv_cdf(share) / (3 * math.sqrt(shape))
+    value = shape * root**3 if root > 0.2 else (share * math.gamma(shape + 1)) ** (1 / shape)
+    for _ in range(STEPS):
+        density = math.exp((shape - 1) * math.log(value) - value - math.lgamma(shape))
+        step = (gamma_share(shape, value) - share) / density
+        value = value - step if step < value else value / 2
+        if abs(step) <= 1e-13 * value:
+            break
+    return value
+
+
+def gamma_share(shape: float, value: float) -> float:
+    """Return the probability that a gamma variable of this *shape* is at most *value*: a series or a fraction."""
+    scale = math.exp(shape * math.log(value) - value - math.lgamma(shape))
+    if value < shape + 1:
+        term = total = 1 / shape
+        at = shape
+        while term > ENOUGH * total:
+            at += 1
+            term *= value / at
+            total += term
+        return scale * total
+    return 1 - scale * _fraction(shape, value)
+
+
+def _fraction(shape: float, value: float) -> float:
+    """Return the continued fraction of the upper tail, after Lentz."""
+    last = value + 1 - shape
+    upper, lower = 1e300, 1 / last
+    total = lower
+    for i in range(1, 100_000):
+        factor, last = -i * (i - shape), last + 2
+        lower = 1 / (factor * lower + last)
+        upper = last + factor / upper
+        total *= upper * lower
+        if abs(upper * lower - 1) < ENOUGH:
+            break
+    return total

@@ -45,6 +45,11 @@ class ModelMaker:
             if run is not None:
                 run.input_file(models.fill_params_file)
 
+    @property
+    def intensity(self) -> "Intensity | None":
+        """What the fit or the schedule foresees; None without one."""
+        return self._intensity
+
     def use(self, fitted: PoissonFit | Schedule) -> None:
         """Take a fit or a schedule for the fill model and the quotes' k.
 

@@ -22,7 +22,7 @@ def main(run: Run, day: Day, market: Market, execution: Execution, account: Acco
     rules = assemble.rules(played[0], execution, account, models, run=run)
     length_us = sum(tape.end_us - tape.start_us for tape in played)
     with run.timing("play"), run.progress("play", length_us * (1 + models.fit_draws)) as step:
-        result = backtest(played, maker.quotes(), maker.fills(), rules, step=step)
+        result = backtest(played, maker.quotes(), maker.fills(), rules, step=step, intensity=maker.intensity)
         if models.fit_draws:
             result = with_band(result, [backtest(played, *pair, rules, step=step) for pair in maker.redrawn()])
     run.write_result(result)

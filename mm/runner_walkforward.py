@@ -55,7 +55,7 @@ def main(
     maker.use(studied.schedule)
     length_us = sum(tape.end_us - tape.start_us for tape in tapes)
     with run.timing("play"), run.progress("play", length_us) as step:
-        result = backtest(tapes, maker.quotes(), maker.fills(), rules, step=step)
+        result = backtest(tapes, maker.quotes(), maker.fills(), rules, step=step, intensity=maker.intensity)
     run.write_result(result, "backtest")
     run.summary = {**run.summary, "walkforward": forward}
     run.say(told(result.summary))

@@ -19,7 +19,6 @@ def told(summary: Mapping[str, Any]) -> str:
         ("fills", f"{summary['n_fills']:,}, {summary['n_partial']:,} orders in parts"),
         ("fills expected", _number(summary["predicted_fills"], 1)),
         ("inventory", f"mean {_number(inventory['mean'], 4)}, largest {_number(inventory['max'], 4)}"),
-        ("Sharpe, drawdown", f"{_number(summary['sharpe'], 2)}, {_number(summary['max_drawdown'], 4)}"),
         ("two-sided uptime", _number(summary["two_sided_uptime"], 3)),
         ("seconds", f"{_number(summary['seconds_covered'], 0)}, {_number(summary['seconds_excluded'], 0)} excluded"),
     ]
@@ -31,11 +30,41 @@ def told(summary: Mapping[str, Any]) -> str:
         rows.append(("feed", f"{late}, our clock {feed['clock_offset_ms']:+.1f} ms from the exchange's"))
     lines = [f"{name:<18}{value}" for name, value in rows]
     notes = [warning for warning in summary["warnings"] if not warning.startswith("null: ")]
-    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+    return "\n".join([*lines, *tree(summary), *(f"note: {note}" for note in notes)])
 
 
-def _number(value: float | None, places: int) -> str:
-    return NONE if value is None else f"{value:,.{places}f}"
+def tree(summary: Mapping[str, Any]) -> list[str]:
+    """Return the eight numbers that people look for first, as lines of a small tree."""
+    trips, wait, asset = summary["round_trips"], summary["order_to_fill_s"], f" {summary['quote_asset']}".rstrip()
+    drawdown, began = summary["max_drawdown"], summary["initial_equity"]
+    share = None if drawdown is None or not began or began < 0 else drawdown / began
+    branches = [
+        ("Total PnL", _number(summary["pnl_total"], 4, asset)),
+        ("Sharpe ratio", f"{_number(summary['sharpe'], 2)}{_interval(summary['sharpe_ci95'])}"),
+        ("Max drawdown", _number(drawdown, 4, asset) + ("" if share is None else f" ({share:.2%})")),
+        ("Total trades", f"{trips['n']:,} round trips"),
+        ("Win rate", _percent(trips["win_rate"])),
+        ("Avg trade", _number(trips["mean"], 6, asset)),
+        ("Avg fill latency", f"{_number(wait['mean'], 3, ' s')} from sending, median {_number(wait['p50'], 3, ' s')}"),
+        ("Fill rate", f"{_percent(summary['fill_ratio'])} of the quantity, {_percent(summary['hit_rate'])} of orders"),
+    ]
+    twigs = ["├──"] * (len(branches) - 1) + ["└──"]
+    return [
+        "performance",
+        *(f"{twig} {name + ':':<18}{value}" for twig, (name, value) in zip(twigs, branches, strict=True)),
+    ]
+
+
+def _interval(ends: list[float] | None) -> str:
+    return "" if ends is None else f" a year, 95 % from {ends[0]:,.1f} to {ends[1]:,.1f}"
+
+
+def _percent(share: float | None) -> str:
+    return NONE if share is None else f"{share:.1%}"
+
+
+def _number(value: float | None, places: int, unit: str = "") -> str:
+    return NONE if value is None else f"{value:,.{places}f}{unit}"
 
 
 def _short(value: float) -> str:

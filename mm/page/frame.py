@@ -10,6 +10,9 @@ from mm.page.style import STYLE
 
 Row = tuple[str, str]
 
+# The browser itself refuses whatever would leave the page.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
 
 @dataclass(frozen=True)
 class About:
@@ -24,13 +27,21 @@ class About:
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def document(title: str, parts: Sequence[str]) -> str:
-    """Return a whole HTML file that needs nothing else; empty *parts* are left out."""
+def document(title: str, parts: Sequence[str], script: str = "") -> str:
+    """Return a whole HTML file that needs nothing else, and may ask for nothing; empty *parts* are left out.
+
+    Args:
+        title: Of the window.
+        parts: HTML, from top to bottom.
+        script: Run when all parts are there.
+    """
+    run = f"<script>\n{script}</script>\n" if script else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
-        f"<body><main>\n{chr(10).join(part for part in parts if part)}\n</main></body></html>\n"
+        f"<body><main>\n{chr(10).join(part for part in parts if part)}\n</main>\n{run}</body></html>\n"
     )
 
 

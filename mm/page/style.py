@@ -6,12 +6,14 @@ STYLE = """
   --ground: #f6f6f3; --card: #ffffff; --edge: #e3e3dd; --ink: #1d2127; --soft: #646b75;
   --rule: #ecece6; --zero: #a9aeb6; --off: #8a8f9826; --note: #fff6df; --note-edge: #e8cf8e;
   --main: #3358c4; --buy: #0f7f8a; --sell: #cf5a1f; --gain: #14785a; --loss: #bf3030;
+  --third: #8b46b8;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --ground: #121417; --card: #1a1d21; --edge: #2b2f35; --ink: #e7e9ec; --soft: #98a0aa;
     --rule: #262a2f; --zero: #59606a; --off: #aab0b926; --note: #2b2616; --note-edge: #5f5122;
     --main: #86a5ff; --buy: #4fc3cd; --sell: #ff9a62; --gain: #4fcf9d; --loss: #ff7d78;
+    --third: #cf9bf2;
   }
 }
 * { box-sizing: border-box; }
@@ -64,6 +66,20 @@ svg .value { fill: var(--ink); font-size: 13px; font-weight: 600; }
 .whisker.buy circle { fill: var(--buy); }
 .whisker.sell circle { fill: var(--sell); }
 svg .whisker.buy, svg .whisker.sell { fill: none; }
+.line.spread { stroke: var(--gain); }
+.line.carried { stroke: var(--third); }
+.line.fees { stroke: var(--loss); }
+.price { stroke: var(--ink); stroke-width: 1; fill: none; stroke-linejoin: round; }
+.quote { stroke-width: 1.6; fill: none; }
+svg .bid { stroke: var(--buy); }
+svg .ask { stroke: var(--sell); }
+.quote.many { stroke-width: 1; opacity: .45; }
+.dots { stroke-width: 3.2; stroke-linecap: round; fill: none; opacity: .75; }
+.dots.buy { stroke: var(--buy); }
+.dots.sell { stroke: var(--sell); }
+.cursor { stroke: var(--soft); stroke-dasharray: 2 3; fill: none; pointer-events: none; }
+.picked { fill: var(--main); opacity: .14; pointer-events: none; }
+.none-yet { opacity: .45; }
 .error { stroke: var(--main); stroke-width: 1.5; fill: none; }
 .dash { stroke: var(--loss); stroke-width: 1.5; stroke-dasharray: 5 4; fill: none; }
 .point { fill: var(--main); stroke: var(--card); stroke-width: 2; }
@@ -79,6 +95,13 @@ svg .off { fill: var(--off); }
 .key.buy { background: var(--buy); }
 .key.sell { background: var(--sell); }
 .key.off { background: var(--off); outline: 1px solid var(--edge); }
+.key.line, .key.price, .key.quote { height: 3px; margin-bottom: 3px; background: var(--main); }
+.key.price { background: var(--ink); }
+.key.bid { background: var(--buy); }
+.key.ask { background: var(--sell); }
+.key.spread { background: var(--gain); }
+.key.carried { background: var(--third); }
+.key.fees { background: var(--loss); }
 .none { color: var(--soft); padding: 34px 0 44px; text-align: center; }
 
 .why { margin: 4px 0 8px; padding-left: 18px; color: var(--soft); font-size: 13px; overflow-wrap: anywhere; }
@@ -100,9 +123,41 @@ code, pre { font: 12.5px/1.55 ui-monospace, SFMono-Regular, Menlo, Consolas, mon
 pre { background: var(--ground); border: 1px solid var(--edge); border-radius: 7px; margin: 8px 0 12px; }
 pre { padding: 11px 13px; white-space: pre-wrap; overflow-wrap: anywhere; }
 
+.timeline { position: relative; outline: none; }
+.timeline figure { margin: 0 0 4px; }
+.timeline figcaption { display: flex; justify-content: space-between; align-items: baseline; gap: 16px; }
+.timeline figcaption { min-height: 24px; }
+h3 { font-size: 13px; margin: 0; }
+h3 small { font-weight: 400; color: var(--soft); font-size: 12.5px; margin-left: 4px; }
+.timeline .legend b { display: inline-block; font-weight: 500; color: var(--ink); }
+.timeline .legend b { font-variant-numeric: tabular-nums; }
+.bar { display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: center; position: sticky; top: 0; z-index: 1; }
+.bar { background: var(--card); padding: 7px 0; margin-bottom: 6px; border-bottom: 1px solid var(--rule); }
+.bar[hidden], .tip[hidden] { display: none; }
+.bar output { font-size: 13px; font-weight: 600; font-variant-numeric: tabular-nums; }
+.bar span { display: flex; flex-wrap: wrap; gap: 4px; }
+.bar i { color: var(--soft); font-style: normal; font-size: 12.5px; }
+button { font: inherit; font-size: 12.5px; line-height: 1; color: var(--ink); background: var(--ground); }
+button { border: 1px solid var(--edge); border-radius: 6px; padding: 6px 9px; min-width: 30px; cursor: pointer; }
+button:hover { border-color: var(--zero); }
+button:focus-visible, .timeline:focus-visible .bar { outline: 2px solid var(--main); outline-offset: 1px; }
+.live svg { touch-action: pan-y; cursor: crosshair; user-select: none; }
+.live .wide svg { min-width: 0; }
+.tip { position: absolute; z-index: 2; display: grid; grid-template-columns: auto auto; gap: 0 14px; }
+.tip { background: var(--card); border: 1px solid var(--zero); border-radius: 7px; font-size: 12.5px; }
+.tip { padding: 8px 11px; pointer-events: none; }
+.tip { box-shadow: 0 4px 14px #0003; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.tip span { color: var(--soft); }
+.tip b { font-weight: 500; text-align: right; }
+
 @media (max-width: 900px) {
   .tiles { grid-template-columns: repeat(3, 1fr); }
   .pair { grid-template-columns: 1fr; }
+}
+@media (max-width: 700px) {
+  .bar i { display: none; }
+  .timeline figcaption { display: block; }
+  .timeline .legend { justify-content: start; }
 }
 @media (max-width: 520px) {
   main { padding: 22px 12px 40px; }

@@ -1,0 +1,284 @@
+// Draw the charts over time of a page as SVG, for the span that zoom.js chooses.
+
+// What is looked at, from a to b, in pictures of a width; and the instant under the pointer, if it is over one.
+
+let [a, b, width, LEFT] = [0, END, 1072, LEAST_LEFT];
+let cursor = null;
+const across = (t) => LEFT + ((t - a) / (b - a)) * (width - LEFT - RIGHT);
+const instant = (x) => a + ((x - LEFT) / (width - LEFT - RIGHT)) * (b - a);
+const within = (t) => Math.min(b, Math.max(a, t));
+
+// Calls a function with the row of each mark, or each quote, in sight.
+function eachMark(marks, use) {
+  for (let i = upTo(marks.t, a - 1e-9), n = upTo(marks.t, b); i < n; i++) use(i);
+}
+function eachStay(stays, use) {
+  for (let i = upTo(stays.reach, a), n = upTo(stays.t, b); i < n; i++) if (stays.until[i] > a) use(i);
+}
+
+// What a line of a panel begins with: its first known value from an instant on, where the panel shows changes.
+function base(panel, line) {
+  if (!panel.since) return 0;
+  let i = Math.max(0, upTo(line.t, a) - 1);
+  while (i < line.t.length && Number.isNaN(line.v[i])) i++;
+  return line.v[i] ?? 0;
+}
+
+// The least and the greatest value in sight of a panel, and some room.
+function range(panel) {
+  let [low, high] = panel.zero ? [0, 0] : [Infinity, -Infinity];
+  const take = (v) => {
+    if (v < low) low = v;
+    if (v > high) high = v;
+  };
+  for (const line of panel.lines) {
+    const from = base(panel, line);
+    for (let i = Math.max(0, upTo(line.t, a) - 1); line.t[i] <= b; i++) take(line.v[i] - from);
+  }
+  for (const stays of panel.stays) eachStay(stays, (i) => take(stays.v[i]));
+  for (const marks of panel.marks) eachMark(marks, (i) => take(marks.v[i]));
+  if (low > high) [low, high] = [0, 1];
+  const room = (high - low) * 0.06 || Math.abs(high) * 1e-4 || 1;
+  return [low - room, high + room];
+}
+
+const path = (kind, d) => (d ? `<path class="${kind}" d="${d}"/>` : "");
+const text = (kind, x, y, words) => `<text class="${kind}" x="${x.toFixed(1)}" y="${y.toFixed(1)}">${words}</text>`;
+function number(value, digits, least = digits) {
+  const told = (value || 0).toLocaleString("en-US", { minimumFractionDigits: least, maximumFractionDigits: digits });
+  return /[1-9]/.test(told) ? told.replace("-", "−") : told.replace("-", ""); // nothing is less than nothing
+}
+const exact = (value, unit) => (Number.isNaN(value) ? "–" : number(value, decimals(unit), 0));
+
+// A line that holds each value until the next one; where there are many, least and greatest of every two pixels.
+function steps(line, from, up) {
+  const [first, last] = [Math.max(0, upTo(line.t, a) - 1), upTo(line.t, b)];
+  const cell = last - first > width ? 2 : 0;
+  let [d, pen, i] = ["", false, first];
+  while (i < last) {
+    const x = across(within(line.t[i]));
+    const open = line.v[i];
+    let [low, high, end] = [open, open, open];
+    for (i++; i < last && cell && across(line.t[i]) < x + cell && !Number.isNaN(end); i++) {
+      end = line.v[i];
+      if (end < low) low = end;
+      if (end > high) high = end;
+    }
+    if (Number.isNaN(open)) {
+      if (pen) d += `H${x.toFixed(1)}`;
+      pen = false;
+      continue;
+    }
+    d += pen ? `H${x.toFixed(1)}V${up(open - from)}` : `M${x.toFixed(1)} ${up(open - from)}`;
+    if (low < high) d += `V${up(low - from)}V${up(high - from)}`;
+    pen = !Number.isNaN(end);
+    if (low < high && pen) d += `V${up(end - from)}`;
+  }
+  return path(line.kind, pen ? `${d}H${across(b).toFixed(1)}` : d);
+}
+
+// Quotes, each where and while it stood; where there are many, their least and greatest of every pixel.
+function standing(stays, up) {
+  let seen = 0;
+  eachStay(stays, () => seen++);
+  let d = "";
+  if (seen <= 2 * MANY) {
+    eachStay(stays, (i) => {
+      const x = across(within(stays.t[i]));
+      d += `M${x.toFixed(1)} ${up(stays.v[i])}h${Math.max(0.6, across(within(stays.until[i])) - x).toFixed(1)}`;
+    });
+    return path(stays.kind, d);
+  }
+  const cells = new Map();
+  eachStay(stays, (i) => {
+    const x = Math.round(across(within(stays.t[i])));
+    const [low, high] = cells.get(x) ?? [Infinity, -Infinity];
+    cells.set(x, [Math.min(low, stays.v[i]), Math.max(high, stays.v[i])]);
+  });
+  for (const [x, [low, high]] of cells) d += `M${x} ${up(low)}V${up(high)}h.8`;
+  return path(`${stays.kind} many`, d);
+}
+
+function triangles(marks, up, few) {
+  const places = new Set();
+  eachMark(marks, (i) => {
+    if (!Number.isNaN(marks.v[i])) places.add(`${across(marks.t[i]).toFixed(few ? 1 : 0)} ${up(marks.v[i])}`);
+  });
+  const tip = 5 * marks.side;
+  const mark = (place) => {
+    const [x, y] = place.split(" ").map(Number);
+    return few ? `M${x} ${(y - tip).toFixed(1)}l3.6 ${1.6 * tip}h-7.2z` : `M${place}h.01`;
+  };
+  return path(few ? marks.kind : `${marks.kind} dots`, [...places].map(mark).join(""));
+}
+
+// How many marks there are in each stretch of a few pixels: the first kind upwards, the second downwards.
+function counted(panel) {
+  const bins = Math.max(1, Math.round((width - LEFT - RIGHT) / 6));
+  return panel.marks.map((marks) => {
+    const many = new Array(bins).fill(0);
+    eachMark(marks, (i) => many[Math.min(bins - 1, Math.floor(((marks.t[i] - a) / (b - a)) * bins))]++);
+    return many;
+  });
+}
+
+function pillars(marks, many, up) {
+  const edge = (i) => LEFT + (i / many.length) * (width - LEFT - RIGHT);
+  const one = (n, i) =>
+    `M${(edge(i) + 0.5).toFixed(1)} ${up(0)}V${up(marks.side * n)}H${(edge(i + 1) - 0.5).toFixed(1)}V${up(0)}z`;
+  return path(marks.kind, many.map((n, i) => (n ? one(n, i) : "")).join(""));
+}
+
+const scale = (panel, [low, high]) => (value) =>
+  (panel.height - BOTTOM - ((value - low) / (high - low)) * (panel.height - TOP - BOTTOM)).toFixed(1);
+
+// The distance of round values, of which there are so many or fewer between two.
+function roundStep(low, high, most) {
+  const raw = (high - low) / most;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= raw * 0.999);
+}
+
+// Where the rules of a panel are, and what stands beside them; an axis of counts has no halves.
+function rules(panel) {
+  const [low, high] = panel.ends;
+  const step = roundStep(low, high, Math.max(3, panel.height / 45));
+  const found = [];
+  for (let i = Math.ceil(low / step); i * step <= high; i++) {
+    if (!panel.counts) found.push([i * step, number(i * step, decimals(step))]);
+    else if (Number.isInteger(i * step)) found.push([i * step, number(Math.abs(i * step), 0)]);
+  }
+  return found;
+}
+
+function valueAxis(panel) {
+  return panel.rules.map(([value, told]) => {
+    const y = panel.up(value);
+    const rule = path(value === 0 ? "zero" : "rule", `M${LEFT} ${y}H${width - RIGHT}`);
+    return rule + text("tick end", LEFT - 8, Number(y) + 3.5, told);
+  }).join("");
+}
+
+const iso = (t) => new Date(Math.round(data.from + t)).toISOString();
+
+const date = (ms) => new Date(ms).toLocaleString("en-GB", { day: "2-digit", month: "short", timeZone: "UTC" });
+
+function timeAxis(panel) {
+  const most = Math.max(2, Math.floor(width / 110));
+  const step = (SECONDS.find((s) => (b - a) / 1000 / s <= most) ?? SECONDS.at(-1)) * 1000;
+  let marks = "";
+  for (let i = Math.ceil((data.from + a) / step - 1e-9); i * step <= data.from + b; i++) {
+    const told = iso(i * step - data.from);
+    const day = told.slice(11, 23) === "00:00:00.000";
+    const label = day ? date(i * step) : told.slice(11, step < 1000 ? 21 : step < 60000 ? 19 : 16);
+    const x = across(i * step - data.from);
+    const y = panel.height - BOTTOM;
+    marks += path("rule", `M${x.toFixed(1)} ${y}v4`) + text("tick mid", x, y + 17, label);
+  }
+  return marks;
+}
+
+function shade(panel) {
+  let d = "";
+  off[0].forEach((from, i) => {
+    if (from >= b || off[1][i] <= a) return;
+    const x = across(within(from));
+    const wide = Math.max(1, across(within(off[1][i])) - x);
+    d += `M${x.toFixed(1)} ${TOP}h${wide.toFixed(1)}V${panel.height - BOTTOM}h${(-wide).toFixed(1)}z`;
+  });
+  return path("off", d);
+}
+
+// Sets what a panel shows of its values, before it is known how wide the widest number on an axis is.
+function measure(panel) {
+  panel.found = panel.counts ? counted(panel) : [];
+  const most = Math.max(1, ...panel.found.flat());
+  panel.ends = panel.counts ? [-1.15 * most, 1.15 * most] : range(panel);
+  panel.up = scale(panel, panel.ends);
+  panel.rules = rules(panel);
+}
+
+function body(panel) {
+  if (panel.counts) return panel.marks.map((marks, k) => pillars(marks, panel.found[k], panel.up)).join("");
+  let seen = 0;
+  for (const marks of panel.marks) eachMark(marks, () => seen++);
+  return panel.stays.map((stays) => standing(stays, panel.up)).join("") +
+    panel.lines.map((line) => steps(line, base(panel, line), panel.up)).join("") +
+    panel.marks.map((marks) => triangles(marks, panel.up, seen <= MANY)).join("");
+}
+
+function draw() {
+  width = Math.max(300, Math.round(figures[0].clientWidth));
+  panels.forEach(measure);
+  LEFT = Math.max(LEAST_LEFT, ...panels.flatMap((panel) => panel.rules.map(([, told]) => 14 + 6.7 * told.length)));
+  for (const panel of panels) {
+    panel.svg.setAttribute("viewBox", `0 0 ${width} ${panel.height}`);
+    panel.svg.innerHTML = shade(panel) + valueAxis(panel) + body(panel) + timeAxis(panel) +
+      '<path class="picked"/><path class="cursor"/>';
+  }
+  const [from, until] = [iso(a), iso(b)].map((one) => one.slice(0, 19).replace("T", " "));
+  const same = from.slice(0, 10) === until.slice(0, 10);
+  output.value = `${from} – ${same ? until.slice(11) : until} UTC · ${lasting(b - a)}`;
+  root.dataset.from = data.from + a;
+  root.dataset.until = data.from + b;
+  point();
+}
+
+function lasting(ms) {
+  const s = ms / 1000;
+  if (s < 60) return `${Number(s.toPrecision(3))} s`;
+  const [hours, minutes, rest] = [Math.floor(s / 3600), Math.floor(s / 60) % 60, Math.floor(s % 60)];
+  const two = (n) => String(n).padStart(2, "0");
+  return hours ? `${hours} h ${two(minutes)} min` : `${minutes} min ${two(rest)} s`;
+}
+
+// The line under the pointer, and what every chart says at that instant, or else at the right edge.
+function point() {
+  const at = cursor ?? b;
+  const x = cursor === null ? "" : `M${across(at).toFixed(1)} ${TOP}V`;
+  for (const panel of panels) {
+    panel.svg.querySelector(".cursor").setAttribute("d", x && `${x}${panel.height - BOTTOM}`);
+    panel.reads("line").forEach((read, i) => {
+      read.textContent = exact(valueAt(panel.lines[i], at) - base(panel, panel.lines[i]), panel.lines[i].unit);
+    });
+    panel.reads("stays").forEach((read, i) => {
+      const [stays, now] = [panel.stays[i], []];
+      for (let k = upTo(stays.reach, at), n = upTo(stays.t, at); k < n; k++) {
+        if (stays.until[k] > at) now.push(stays.v[k]);
+      }
+      const others = now.length > 1 ? ` and ${now.length - 1} more` : "";
+      read.textContent = now.length ? exact(now.at(-1), stays.unit) + others : "–";
+    });
+    panel.reads("marks").forEach((read, i) => {
+      const marks = panel.marks[i];
+      read.textContent = number(upTo(marks.t, b) - upTo(marks.t, a - 1e-9), 0);
+    });
+  }
+}
+
+// The tip of the mark nearest to a place of a panel's picture, if one is near.
+function tell(panel, x, y) {
+  let [near, told] = [12, null];
+  for (const marks of panel.counts ? [] : panel.marks) {
+    eachMark(marks, (i) => {
+      const distance = Math.hypot(across(marks.t[i]) - x, panel.up(marks.v[i]) - y);
+      if (distance < near) [near, told] = [distance, [marks, i]];
+    });
+  }
+  tip.hidden = told === null;
+  if (told === null) return;
+  const [marks, i] = told;
+  const rows = marks.told.map((part) => {
+    return [part.label, part.words ? part.words[part.v[i]] : exact(part.v[i], part.unit)];
+  });
+  tip.replaceChildren(...[["", `${iso(marks.t[i]).slice(11, 23)} UTC`], ...rows].flatMap(([label, value]) => {
+    const cells = [document.createElement("span"), document.createElement("b")];
+    [cells[0].textContent, cells[1].textContent] = [label, value];
+    return cells;
+  }));
+  const [box, own] = [panel.svg.getBoundingClientRect(), root.getBoundingClientRect()];
+  const left = across(marks.t[i]) + box.left - own.left;
+  const fits = left + 14 + tip.offsetWidth <= own.width;
+  tip.style.left = `${Math.max(0, fits ? left + 14 : left - 14 - tip.offsetWidth)}px`;
+  tip.style.top = `${Number(panel.up(marks.v[i])) + box.top - own.top + 12}px`;
+}

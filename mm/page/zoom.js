@@ -1,0 +1,99 @@
+// Move what drawing.js draws: drag, wheel, keys and buttons choose the span of time; all charts share it.
+
+let waiting = false;
+function look(from, until) {
+  const span = Math.min(END, Math.max(LEAST_MS, until - from));
+  const middle = (from + until) / 2;
+  a = Math.min(END - span, Math.max(0, middle - span / 2));
+  b = a + span;
+  if (cursor < a || cursor > b) cursor = null;
+  tip.hidden = true;
+  if (!waiting) requestAnimationFrame(() => { waiting = false; draw(); });
+  waiting = true;
+}
+const zoom = (factor, at = (a + b) / 2) => look(at - (at - a) * factor, at + (b - at) * factor);
+const move = (share) => look(a + share * (b - a), b + share * (b - a));
+const around = (at, span) => look(at - span / 2, at + span / 2);
+
+function toFill(step) {
+  const middle = (a + b) / 2;
+  const next = step > 0 ? fills[upTo(fills, middle + 1)] : fills[upTo(fills, middle - 1) - 1];
+  if (next === undefined) return;
+  around(next, Math.min(b - a, 60000));
+  cursor = next; // so that every chart says what it was then
+}
+
+const ACTS = {
+  in: () => zoom(0.5), out: () => zoom(2), left: () => move(-0.25), right: () => move(0.25), all: () => look(0, END),
+  back: () => toFill(-1), next: () => toFill(1),
+};
+const KEYS = {
+  ArrowLeft: "left", ArrowRight: "right", "+": "in", "=": "in", "-": "out", 0: "all", Home: "all", Escape: "all",
+  n: "next", p: "back",
+};
+
+bar.hidden = false;
+root.classList.add("live");
+bar.addEventListener("click", (event) => {
+  const what = event.target.dataset.do;
+  if (what) (ACTS[what] ?? (() => around((a + b) / 2, what * 1000)))();
+});
+root.addEventListener("keydown", (event) => {
+  if (!KEYS[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  ACTS[KEYS[event.key]]();
+});
+
+let scrolled = -Infinity; // a page that is being scrolled goes on; only a wheel at rest zooms
+addEventListener("scroll", (event) => { scrolled = event.timeStamp; }, { passive: true });
+let held = null;
+const place = (panel, event) => event.clientX - panel.svg.getBoundingClientRect().left;
+
+const ends = (x, y) => [Math.min(x, y), Math.max(x, y)];
+
+function selection(panel, x) {
+  const [from, until] = ends(held.x, x);
+  for (const one of panels) {
+    one.svg.querySelector(".picked").setAttribute("d", `M${from} ${TOP}H${until}V${one.height - BOTTOM}H${from}z`);
+  }
+}
+
+for (const panel of panels) {
+  panel.svg.addEventListener("wheel", (event) => {
+    if (event.timeStamp - scrolled < 400 || (event.deltaY > 0 && b - a >= END)) return;
+    event.preventDefault();
+    if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) move(event.deltaX / width);
+    else zoom(2 ** (event.deltaY / 240), instant(place(panel, event)));
+  }, { passive: false });
+  panel.svg.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    held = { x: place(panel, event), a, b, pan: event.shiftKey || event.pointerType === "touch" };
+    panel.svg.setPointerCapture(event.pointerId);
+  });
+  panel.svg.addEventListener("pointermove", (event) => {
+    const x = place(panel, event);
+    cursor = within(instant(x));
+    if (held?.pan) {
+      const by = ((held.x - x) / (width - LEFT - RIGHT)) * (held.b - held.a);
+      look(held.a + by, held.b + by);
+      return;
+    }
+    point();
+    if (held) selection(panel, x);
+    else tell(panel, x, event.clientY - panel.svg.getBoundingClientRect().top);
+  });
+  panel.svg.addEventListener("pointerup", (event) => {
+    const x = place(panel, event);
+    if (held && !held.pan && Math.abs(x - held.x) > 4) look(...ends(held.x, x).map((one) => within(instant(one))));
+    held = null;
+  });
+  panel.svg.addEventListener("pointercancel", () => { held = null; });
+  panel.svg.addEventListener("pointerleave", () => {
+    cursor = null;
+    tip.hidden = true;
+    point();
+  });
+  panel.svg.addEventListener("dblclick", () => look(0, END));
+}
+new ResizeObserver(() => { if (Math.round(figures[0].clientWidth) !== width) look(a, b); }).observe(figures[0]);
+draw();

@@ -61,6 +61,8 @@ cdef class Engine(Venue):
     cdef const double[::1] latency_rates
     cdef int64_t quote_lots, step_lots
     cdef wide min_notional_e16
+    cdef int64_t least_lots, most_lots      # of an order that is surely of an allowed size, and its notional
+    cdef double least_notional_e16, most_notional_e16
     # clock
     cdef int64_t now_us, begun_us, next_sample_us, next_state_us, next_requote_us
     cdef Volatility volatility
@@ -86,6 +88,12 @@ cdef class Engine(Venue):
         self.quote_lots = rules.quote_lots
         self.step_lots = rules.step_lots
         self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
+        self.least_lots = max(self.filters.min_lots, 1)
+        self.most_lots = min(self.filters.max_lots or MOST_LOTS, MOST_LOTS)
+        self.least_notional_e16 = <double> self.min_notional_e16 * (1.0 + 1e-9)
+        self.most_notional_e16 = <double> MOST_COUNTED * min(1e8, <double> self.account.unit_e16) * (1.0 - 1e-9)
+        if self.filters.max_notional_e16:
+            self.most_notional_e16 = min(self.most_notional_e16, <double> self.filters.max_notional_e16 * (1.0 - 1e-9))
         self.next_sample_us = self.next_state_us = self.next_requote_us = NEVER
         self.view.last_trade.id = -1
         self.view.sigma_ticks = NAN  # seen by nobody while it stays so
@@ -215,7 +223,9 @@ cdef class Engine(Venue):
         """Fix the grids at the first valid book."""
         self.begun = True
         self.now_us = self.begun_us = self.valid_since_us = self.view.begun_us = us
-        self.next_sample_us = self.next_state_us = self.next_requote_us = us
+        self.next_state_us = self.next_requote_us = us
+        if self.lagging or not self.quotes.timeless:
+            self.next_sample_us = us  # else nobody asks for the volatility
 
     cdef int play(self, int64_t until_us) except -1 nogil:
         """Play the events of the tape up to *until_us*, and what of ours falls due before each."""
@@ -262,6 +272,9 @@ cdef class Engine(Venue):
                 self.pass_requotes(event_us[position])
                 self.now_us = event_us[position]
                 self.move(self.now_us)
+                position += 1
+                due_us = min(due_us, self.next_requote_us + 1)  # no more than the requotes hangs on best prices
+                continue
             else:
                 self.happen(position, event_us[position], position == 0)
             position += 1
@@ -430,7 +443,7 @@ cdef class Engine(Venue):
                 self.recv_us[event], self.row_side[row], self.row_ticks[row], self.row_lots[row], self.event_id[event]
             )
 
-    cdef int64_t travel_us(self, int message, int64_t order_id, int64_t us) noexcept nogil:
+    cdef inline int64_t travel_us(self, int message, int64_t order_id, int64_t us) noexcept nogil:
         """Return how long a message sent now takes, in view of what the market sent in the last second."""
         if self.latency.orders is NULL:
             return self.latency.cancel_us if message == OF_CANCEL else self.latency.order_us
@@ -478,27 +491,10 @@ cdef class Engine(Venue):
     cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil:
         """Send an order, or return why not; a reason other than *skipped* leaves a row."""
         cdef Order* order = desk_blank(&self.desk)
-        cdef wide notional
         cdef int reason
         new_order(order, us, side, ticks, lots if self.step_lots == 1 else lots - lots % self.step_lots, kind)
-        notional = notional_e16(&self.account, ticks, order.lots)
-        if kind == MARKET:
-            notional = taking_notional_e16(&self.market, &self.account, order)
-        if ticks <= 0 and kind != MARKET:
-            reason = PRICE_NOT_POSITIVE
-        elif order.lots <= 0:
-            reason = QUANTITY_BELOW_STEP
-        elif order.lots < self.filters.min_lots or (self.filters.max_lots and order.lots > self.filters.max_lots):
-            reason = QUANTITY_OUT_OF_RANGE
-        elif order.lots > MOST_LOTS or <wide> ticks * order.lots > MOST_COUNTED:
-            reason = QUANTITY_OUT_OF_RANGE
-        elif notional > <wide> MOST_COUNTED * 100000000:
-            reason = QUANTITY_OUT_OF_RANGE
-        elif notional < self.min_notional_e16:
-            reason = MIN_NOTIONAL
-        elif self.filters.max_notional_e16 and notional > self.filters.max_notional_e16:
-            reason = MAX_NOTIONAL
-        else:
+        reason = COVERED if kind == LIMIT_MAKER and self.surely_sized(order) else self.unfit(order)
+        if reason == COVERED:
             reason = self.covered(order, False)
         if reason != COVERED:
             if reason != skipped:
@@ -513,6 +509,38 @@ cdef class Engine(Venue):
             order.expire_us = order.active_us + self.ttl_us
         record_order(&self.records, order, us, PLACE, COVERED)
         desk_add(&self.desk)
+        return COVERED
+
+    cdef inline bint surely_sized(self, const Order* order) noexcept nogil:
+        """Tell whether price, quantity and notional are allowed, by far more than floats may be wrong."""
+        cdef double notional = <double> order.ticks * <double> order.lots * <double> self.account.unit_e16
+        return (
+            order.ticks > 0
+            and order.lots >= self.least_lots
+            and order.lots <= self.most_lots
+            and notional > self.least_notional_e16
+            and notional < self.most_notional_e16
+        )
+
+    cdef int unfit(self, const Order* order) noexcept nogil:
+        """Return why the exchange would not take an order of this price and quantity, or 0."""
+        cdef wide notional = notional_e16(&self.account, order.ticks, order.lots)
+        if order.kind == MARKET:
+            notional = taking_notional_e16(&self.market, &self.account, order)
+        if order.ticks <= 0 and order.kind != MARKET:
+            return PRICE_NOT_POSITIVE
+        if order.lots <= 0:
+            return QUANTITY_BELOW_STEP
+        if order.lots < self.filters.min_lots or (self.filters.max_lots and order.lots > self.filters.max_lots):
+            return QUANTITY_OUT_OF_RANGE
+        if order.lots > MOST_LOTS or <wide> order.ticks * order.lots > MOST_COUNTED:
+            return QUANTITY_OUT_OF_RANGE
+        if notional > <wide> MOST_COUNTED * 100000000:
+            return QUANTITY_OUT_OF_RANGE
+        if notional < self.min_notional_e16:
+            return MIN_NOTIONAL
+        if self.filters.max_notional_e16 and notional > self.filters.max_notional_e16:
+            return MAX_NOTIONAL
         return COVERED
 
     # ------------------------------------------------------------------ orders from outside

@@ -6,7 +6,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memmove, memset
 
 from mm.backtest._records cimport NOT_CANCELLED
-from mm.backtest.fills.base cimport LIVE, NEVER, SENT, Order
+from mm.backtest.fills.base cimport LIVE, MARKET, NEVER, SENT, Order
 
 cdef struct Desk:
     Order* orders           # SENT, LIVE and CANCELLING, by id: somewhere in *places*
@@ -16,6 +16,7 @@ cdef struct Desk:
     int64_t ranked          # how many, -1 where the ranking is stale
     int64_t resting[2]      # LIVE and CANCELLING; sells, buys
     int64_t lots[2]         # left of all open orders, those on their way and those being cancelled too; sells, buys
+    int64_t dearest_ticks   # no open buy is dearer; NEVER while one may pay any price
     int64_t nearest[2]      # best prices at which they rest: lowest sell, highest buy; NEVER and 0 for none
     int64_t next_message_us # earliest arrival, cancel, amendment or expiry
     int64_t next_due_us     # earliest drawn fill
@@ -73,8 +74,11 @@ cdef inline Order* desk_blank(Desk* desk) except NULL nogil:
 cdef inline int desk_add(Desk* desk) except -1 nogil:
     """Count the order that was written where the next one is to stand; its id is above all others."""
     cdef const Order* order = desk.orders + desk.open
+    cdef int slot = 1 if order.side > 0 else 0
     desk.open += 1
-    desk.lots[1 if order.side > 0 else 0] += order.lots
+    if slot:
+        desk.dearest_ticks = max(desk.dearest_ticks if desk.lots[1] else 0, NEVER if order.kind == MARKET else order.ticks)
+    desk.lots[slot] += order.lots
     desk.next_message_us = min(desk.next_message_us, order.active_us)
     return 0
 

@@ -240,21 +240,30 @@ cdef class Venue:
 
     cdef int deliver(self, int64_t us) except -1 nogil:
         """Let the messages of an instant take effect, by order id."""
-        cdef int64_t i = 0, before
+        cdef int64_t i = 0, before, next_us = NEVER
+        cdef Order* order
         while i < self.desk.open:
             before = self.desk.open
-            if self.desk.orders[i].status == SENT and self.desk.orders[i].active_us == us:
+            order = &self.desk.orders[i]
+            if order.status == SENT:
+                if order.active_us != us:
+                    next_us = min(next_us, order.active_us)
+                    i += 1
+                    continue
                 self.arrive(i, us)
-            if self.desk.open == before and self.desk.orders[i].status != SENT:
-                if self.desk.orders[i].amend_us == us:
-                    self.amend_now(&self.desk.orders[i], us)
-                if self.desk.orders[i].cancel_us == us:
-                    self.close(i, us, CANCELLED, CANCEL_ACK)
-                elif self.desk.orders[i].expire_us == us:
-                    self.close(i, us, EXPIRED, EXPIRE)
-            if self.desk.open == before:
+                if self.desk.open != before:
+                    continue
+                order = &self.desk.orders[i]
+            if order.amend_us == us:
+                self.amend_now(order, us)
+            if order.cancel_us == us:
+                self.close(i, us, CANCELLED, CANCEL_ACK)
+            elif order.expire_us == us:
+                self.close(i, us, EXPIRED, EXPIRE)
+            else:
+                next_us = min(next_us, min(min(order.cancel_us, order.expire_us), order.amend_us))
                 i += 1
-        desk_next_message(&self.desk)
+        self.desk.next_message_us = next_us
         return 0
 
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
@@ -294,7 +303,8 @@ cdef class Venue:
         self.fills.on_rest(order, &self.top)
         if self.fills.draws:
             self.redraw(order.side, us)
-        self.watch_sides(us)
+        if self.desk.resting[1 if order.side > 0 else 0] == 1:
+            self.watch_sides(us)
         return 0
 
     cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil:
@@ -376,15 +386,10 @@ cdef class Venue:
 
     cdef bint surely_covered(self, const Order* order) noexcept nogil:
         """Tell whether the cash is enough for a buy and all our open ones, by far more than floats may be wrong."""
-        cdef double bound = <double> order.ticks * order.lots
-        cdef int64_t i
+        cdef double dearest = <double> max(order.ticks, self.desk.dearest_ticks)
+        cdef double bound = dearest * (<double> self.desk.lots[1] + <double> order.lots)
         if order.kind == MARKET:
             return False
-        for i in range(self.desk.open):
-            if self.desk.orders[i].side > 0:
-                bound += <double> self.desk.orders[i].ticks * self.desk.orders[i].lots
-                if self.desk.orders[i].kind == MARKET:
-                    return False
         return bound * self.dearest_e16 + 1e8 * (self.desk.open + 1) < self.sure_cash_e16
 
     cdef void count_cash(self) noexcept nogil:
@@ -427,8 +432,9 @@ cdef class Venue:
             self.desk.moved = True
         order.status = status
         record_order(&self.records, order, us, action, COVERED)
+        if self.desk.resting[1 if order.side > 0 else 0] == 0:
+            self.watch_sides(us)
         desk_drop(&self.desk, i)
-        self.watch_sides(us)
         return 0
 
     cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason) except -1 nogil:

@@ -7,8 +7,6 @@ As in ``models.py``: the arguments of a function are the keys of QUOTE_PARAMS_JS
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mm.errors import UsageError
-
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.quotes.base import QuoteModel
@@ -28,22 +26,10 @@ def symmetric(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     sigma_half_life_s: float = 60.0,  # noqa: ARG001
     intensity: "Intensity | None" = None,
 ) -> "QuoteModel":
-    """Quote the spread of Avellaneda and Stoikov around the mid, whatever the inventory: their paper's benchmark.
+    """Quote the spread of Avellaneda and Stoikov around the mid, whatever the inventory; see ``Symmetric``."""
+    from mm.backtest.quotes.symmetric import Symmetric
 
-    In mode ``rolling`` the spread is that of ``avellaneda_stoikov``; in mode ``session`` it is the constant one of
-    section 3.3, the mean over a session of length ``horizon_s``: half of it is gamma·sigma²·horizon_s/4 and the markup.
-
-    Raises:
-        UsageError: If a parameter cannot be.
-    """
-    from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov
-    from mm.backtest.quotes.steps import NoSkew
-
-    if mode not in ("rolling", "session"):
-        raise UsageError(f"symmetric: mode is {mode!r}; it must be one of rolling, session")
-    tau_s = horizon_s / 2 if mode == "session" else horizon_s
-    inner = AvellanedaStoikov(gamma=gamma, k=k, sigma=sigma, horizon_s=tau_s, intensity=intensity)
-    return NoSkew(inner, name="symmetric")
+    return Symmetric(gamma=gamma, k=k, sigma=sigma, horizon_s=horizon_s, mode=mode, intensity=intensity)
 
 
 def inventory_skew(*, delta_ticks: float, skew_ticks: float, q_max: float | None = None) -> "QuoteModel":
@@ -135,13 +121,6 @@ def steps(*, model: object, steps: Sequence[object]) -> object:
     return model
 
 
-def no_skew(*, inner: object) -> "QuoteModel":
-    """Ask as if we held nothing; see ``NoSkew``."""
-    from mm.backtest.quotes.steps import NoSkew
-
-    return NoSkew(inner)
-
-
 def inventory_bound(*, inner: object, q_max: float) -> "QuoteModel":
     """Bid and ask no further than the bound allows; see ``InventoryBound``."""
     from mm.backtest.quotes.steps import InventoryBound
@@ -195,7 +174,6 @@ QUOTE_STEPS: Mapping[str, "Step"] = {
     "fushimi_size": fushimi_size,
     "inventory_bound": inventory_bound,
     "least_spread": least_spread,
-    "no_skew": no_skew,
     "post_only": post_only,
     "round_to": round_to,
     "widen": widen,

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from plain_quotes import compiled
 from test_engine import assert_same, drawn
 
 import engine_draws
+import quote_draws
 from engine_cases import TABLES, compiled_fills, read_journal
 from engine_tapes import TEST, one_tape, tapes
 from mm.backtest.fills.intensity import Intensity
@@ -69,7 +71,7 @@ class Shown:
 
     def models(self):
         name, params = self.quotes
-        makers = {"shallow": Shallow, "fixed_spread": fixed_spread, "gated": gated, "avellaneda": avellaneda_stoikov}
+        makers = {"shallow": Shallow, "simple": compiled, "gated": gated, "avellaneda": avellaneda_stoikov}
         noted = []
         return makers[name](**params), compiled_fills(*self.fills, seen=noted), noted
 
@@ -101,7 +103,8 @@ def quote_models(draw, unit):
     return draw(
         st.one_of(
             st.tuples(st.just("shallow"), st.fixed_dictionaries({"answers": answers})),
-            st.tuples(st.just("fixed_spread"), st.fixed_dictionaries({"delta_ticks": distance})),
+            quote_draws.MODELS.map(lambda drawn: ("simple", {"name": drawn[0], "params": drawn[1]})),
+            quote_draws.MODELS.map(lambda drawn: ("simple", {"name": drawn[0], "params": drawn[1]})),
             st.tuples(
                 st.just("gated"),
                 st.fixed_dictionaries({"delta_ticks": distance, "pieces": engine_draws.poisson_pieces(unit)}),

@@ -6,9 +6,6 @@ class Step(QuoteModel):
     inner: QuoteModel
     def __init__(self, inner: object, step: str) -> None: ...
 
-class NoSkew(Step):
-    def __init__(self, inner: object, *, name: str | None = ...) -> None: ...
-
 class InventoryBound(Step):
     q_max: float
     def __init__(self, inner: object, *, q_max: float) -> None: ...

@@ -45,26 +45,6 @@ cdef class Step(QuoteModel):
         pass
 
 
-cdef class NoSkew(Step):
-    """Asks the inner model as if we held nothing: the same model without its skew.
-
-    Args:
-        inner: The quote model.
-        name: What results call it.
-    """
-
-    def __init__(self, inner: object, *, name: str | None = None) -> None:
-        Step.__init__(self, inner, "no_skew")
-        self.name = name or self.name
-
-    cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        cdef View empty = view[0]
-        empty.most_lots -= view.inventory_lots
-        empty.least_lots -= view.inventory_lots
-        empty.inventory_lots = 0
-        return self.inner.quote(&empty, want)
-
-
 cdef class InventoryBound(Step):
     """No bid that could take the inventory beyond *q_max* clips, no ask that could take it below minus that.
 

@@ -5,7 +5,8 @@ fourth moment, 3 for a normal distribution. What is undefined is None.
 """
 
 import math
-from itertools import combinations
+from collections.abc import Iterator
+from itertools import combinations, islice
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
 
 NORMAL = NormalDist()
 EULER_GAMMA = 0.5772156649015329
+_AT_ONCE = 1024  # halves
 
 
 def probabilistic_sharpe(
@@ -95,30 +98,49 @@ def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | Non
         return None
     cut = performance[periods - length * blocks :].reshape(blocks, length, trials)
     means, squares = cut.mean(axis=1), ((cut - cut.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-    everything = frozenset(range(blocks))
-    halves = list(combinations(range(blocks), blocks // 2))
     missed = 0.0
-    for half in halves:
-        chosen = _half_sharpe(means, squares, half, length)
-        other = _half_sharpe(means, squares, tuple(sorted(everything.difference(half))), length)
-        missed += _missed(chosen, other)
-    return missed / len(halves)
+    for halves in _halves(blocks):
+        chosen = _half_sharpes(means, squares, halves, length)
+        missed += _missed(chosen, _half_sharpes(means, squares, ~halves, length))
+    return missed / math.comb(blocks, blocks // 2)
 
 
-def _half_sharpe(means: "Floats", squares: "Floats", half: tuple[int, ...], length: int) -> "Floats":
-    """Return the Sharpe ratio of each trial over the blocks of *half*, from the blocks' means and squares."""
-    rows = list(half)
-    mean = means[rows].mean(axis=0)
-    variance = squares[rows].sum(axis=0) + length * ((means[rows] - mean) ** 2).sum(axis=0)
-    deviation = np.sqrt(variance / (length * len(rows) - 1))
+def _halves(blocks: int) -> "Iterator[Flags]":
+    """Yield every half of the blocks as a row of flags, some thousand rows at a time."""
+    rows = combinations(range(blocks), blocks // 2)
+    while chunk := list(islice(rows, _AT_ONCE)):
+        flags = np.zeros((len(chunk), blocks), dtype=bool)
+        np.put_along_axis(flags, np.array(chunk), True, axis=1)
+        yield flags
+
+
+def _half_sharpes(means: "Floats", squares: "Floats", halves: "Flags", length: int) -> "Floats":
+    """Return the Sharpe ratio of each trial (columns) over the blocks of each half (rows), from means and squares."""
+    count = halves.shape[1] // 2
+    mean = _over(halves, means) / count
+    variance = np.zeros_like(mean)
+    for block, taken in enumerate(halves.T):
+        variance += taken[:, None] * (squares[block] + length * (means[block] - mean) ** 2)
+    deviation = np.sqrt(variance / (length * count - 1))
     sharpe: Floats = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
     np.divide(mean, deviation, out=sharpe, where=deviation > 0)
     return sharpe
 
 
+def _over(halves: "Flags", values: "Floats") -> "Floats":
+    """Return the sum of the blocks' *values* over each half; not a product of matrices, see ``metrics.dot``."""
+    total = np.zeros((len(halves), values.shape[1]))
+    for block, taken in enumerate(halves.T):
+        total += taken[:, None] * values[block]
+    return total
+
+
 def _missed(chosen: "Floats", other: "Floats") -> float:
-    """Return the share of the best by *chosen* that rank at the median or below by *other*."""
-    picked = other[chosen == chosen.max()]
-    order = np.sort(other)
-    rank = (np.searchsorted(order, picked, "left") + np.searchsorted(order, picked, "right") + 1) / 2
-    return float(np.count_nonzero(rank <= (len(other) + 1) / 2) / len(picked))
+    """Return, summed over halves, the share of the best by *chosen* that rank at the median or below by *other*."""
+    best = chosen == chosen.max(axis=1, keepdims=True)
+    missed, trials = np.zeros(len(chosen)), chosen.shape[1]
+    for trial in np.flatnonzero(best.any(axis=0)):
+        picked = other[:, trial, None]
+        rank = ((other < picked).sum(axis=1) + (other <= picked).sum(axis=1) + 1) / 2
+        missed += best[:, trial] & (rank <= (trials + 1) / 2)
+    return float((missed / best.sum(axis=1)).sum())

@@ -29,6 +29,9 @@ _FILLS: Commands = {
     "score": ("Hold the fill models against a day of which every order is known.", "mm.runner_fills:score"),
     "fit": ("Estimate the exponent of queue_prob_power from a recorded day.", "mm.runner_fills:fit"),
 }
+_CHECK: Commands = {
+    "lookahead": ("Find out whether a model peeks.", "mm.runner_check:lookahead"),
+}
 COMMANDS: Commands = {
     "record": ("Record one symbol until the window closes.", "mm.market_data.recorder:main"),
     "data": ("Import, check, mend and export recorded days.", _DATA),
@@ -41,6 +44,7 @@ COMMANDS: Commands = {
     "fills": ("Which fill model is right, and the exponent of its queue.", _FILLS),
     "report": ("Draw the report of a run.", "mm.runner_report:main"),
     "runs": ("Look at run folders.", _RUNS),
+    "check": ("Hold a model against what it cannot know.", _CHECK),
     "sim": ("Make markets to practise on.", _SIM),
     "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench.__main__:main"),
 }

@@ -43,7 +43,7 @@ LAYERS = [
 ]
 # Entry points: they may import everything, and nothing below imports them.
 ENTRIES = re.compile(
-    r"mm\.(runner_\w+|demo|__main__|bench(\..+)?|queues(\..+)?|sim(\..+)?|sweep(\..+)?|market_data\.recorder)\Z"
+    r"mm\.(runner_\w+|demo|__main__|(bench|lookahead|queues|sim|sweep)(\..+)?|market_data\.recorder)\Z"
 )
 FRAME = set(LAYERS[5])
 # What the recorder box is made of, and what it must do without.

@@ -1,0 +1,145 @@
+"""Other futures of a tape: one that ends, one in which everything goes the other way, and another week."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.backtest.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, Tape
+from mm.clock import US_PER_S
+from mm.lookahead.tables import short
+
+WEEK_US = 7 * 24 * 3600 * US_PER_S  # a shift that keeps the day of the week and the time of day
+BEYOND_US = 60 * US_PER_S  # how much of another future is played
+LOTS_TIMES = 3  # of the quantities in a mirrored future
+
+
+def ended(tape: Tape, cut_us: int) -> Tape:
+    """Return the tape without anything from *cut_us* on."""
+    return tape.between(tape.start_us, cut_us)
+
+
+def shifted(tape: Tape, by_us: int = WEEK_US) -> Tape:
+    """Return the same market at another time."""
+    return replace(
+        tape,
+        event_us=tape.event_us + by_us,
+        event_exch_us=np.where(tape.event_exch_us > 0, tape.event_exch_us + by_us, 0),
+        start_us=tape.start_us + by_us,
+        end_us=tape.end_us + by_us,
+    )
+
+
+def mirrored(tape: Tape, cut_us: int) -> Tape:
+    """Return the tape with another minute behind *cut_us*: prices go down where they went up, quantities are others.
+
+    At the cut the book breaks off and a new one begins, the old one mirrored at its mid; so every later price, side
+    and quantity differs, and the tape keeps its promises.
+    """
+    cut = int(np.searchsorted(tape.event_us, cut_us))
+    stop = int(np.searchsorted(tape.event_us, cut_us + BEYOND_US))
+    book = book_before(tape, cut)
+    if book:
+        bids, asks = ([ticks for side, ticks in book if side == own] for own in (1, -1))
+        twice = (max(bids) if bids else min(asks)) + (min(asks) if asks else max(bids))
+    else:
+        twice = sum(tape.best_span)
+    rows = slice(int(tape.first_row[cut]), int(tape.first_row[stop]))
+    old = np.array([(side, ticks, lots) for (side, ticks), lots in book.items()], np.int64).reshape(-1, 3)
+    breaks = [GAP, SNAPSHOT] if book else []
+    begun = np.full(len(breaks), cut_us)
+    return replace(
+        tape,
+        event_us=_joined(tape.event_us, cut, begun, stop),
+        event_exch_us=_joined(tape.event_exch_us, cut, np.zeros(len(breaks), np.int64), stop),
+        recv_seq=_joined(tape.recv_seq, cut, np.full(len(breaks), -1), stop),
+        event_id=_joined(tape.event_id, cut, np.zeros(len(breaks), np.int64), stop),
+        kind=_joined(tape.kind, cut, np.array(breaks, np.uint8), stop),
+        first_row=np.concatenate(
+            [tape.first_row[:cut], np.full(len(breaks), rows.start), tape.first_row[cut : stop + 1] + len(old)]
+        ),
+        row_side=np.concatenate([tape.row_side[: rows.start], -old[:, 0], -tape.row_side[rows]]),
+        row_ticks=np.concatenate(
+            [tape.row_ticks[: rows.start], _at(twice - old[:, 1]), _at(twice - tape.row_ticks[rows])]
+        ),
+        row_lots=np.concatenate(
+            [tape.row_lots[: rows.start], old[:, 2] * LOTS_TIMES, tape.row_lots[rows] * LOTS_TIMES]
+        ),
+        **_tops(tape, (cut, stop), old, twice),
+        end_us=min(tape.end_us, cut_us + BEYOND_US),
+    )
+
+
+def book_before(tape: Tape, event: int) -> dict[tuple[int, int], int]:
+    """Return the lots at each (side, ticks) of the book as it stands before *event*; empty where there is none."""
+    entries = np.flatnonzero((tape.kind[:event] == KEYFRAME) | (tape.kind[:event] == SNAPSHOT))
+    book: dict[tuple[int, int], int] = {}
+    for passed in range(int(entries[-1]) if len(entries) else event, event):
+        kind = int(tape.kind[passed])
+        if kind in (SNAPSHOT, KEYFRAME, GAP):
+            book = {}
+        if kind in (SNAPSHOT, KEYFRAME, DEPTH):
+            book.update({(side, ticks): lots for side, ticks, lots in tape.rows(passed)})
+    return {level: lots for level, lots in book.items() if lots}
+
+
+def knew(tape: Tape, us: int) -> str:
+    """Return what the market had shown up to *us*, in words: best prices and the last trade."""
+    grid = tape.instrument
+    top = int(np.searchsorted(tape.event_us[tape.top_event], us, side="right")) - 1
+    bid, ask = (int(column[top]) if top >= 0 else 0 for column in (tape.top_bid_ticks, tape.top_ask_ticks))
+    told = [f"{name} {short(grid.price(ticks)) if ticks else '–'}" for name, ticks in (("bid", bid), ("ask", ask))]
+    passed = int(np.searchsorted(tape.event_us, us, side="right"))
+    trades = np.flatnonzero(tape.kind[:passed] == TRADE)[-1:].tolist()
+    for trade in trades:
+        ((side, ticks, lots),) = tape.rows(trade)
+        told.append(f"last trade {'BUY' if side > 0 else 'SELL'} {short(grid.qty(lots))} at {short(grid.price(ticks))}")
+    return ", ".join(told)
+
+
+def _joined(column: NDArray[Any], cut: int, between: NDArray[Any], stop: int) -> NDArray[Any]:
+    return np.concatenate([column[:cut], between.astype(column.dtype), column[cut:stop]])
+
+
+def _at(ticks: Ints) -> Ints:
+    """Return mirrored prices, none of them below one tick."""
+    return np.maximum(ticks, 1)
+
+
+def _tops(tape: Tape, events: tuple[int, int], old: Ints, twice: int) -> dict[str, Any]:
+    """Return the best prices of a mirrored future: bids are asks, behind the two events that begin it."""
+    first, last = np.searchsorted(tape.top_event, events).tolist()
+    past, later = slice(0, first), slice(first, last)
+    own: dict[str, Ints] = {"top_event": np.empty(0, np.int64), **{name: np.empty(0, np.int64) for name in _OTHER}}
+    if len(old):
+        best = {side: _best(old[old[:, 0] == side], side) for side in (1, -1)}
+        own["top_event"] = np.array([events[0], events[0] + 1])
+        for side, name in ((1, "ask"), (-1, "bid")):  # a bid of the old book is an ask now
+            ticks, lots = best[side]
+            own[f"top_{name}_ticks"] = np.array([0, max(twice - ticks, 1) if lots else 0])
+            own[f"top_{name}_lots"] = np.array([0, lots * LOTS_TIMES])
+    own["top_event"] = np.concatenate(
+        [tape.top_event[past], own["top_event"], tape.top_event[later] + len(own["top_event"])]
+    )
+    for name, other in _OTHER.items():
+        column = getattr(tape, other)[later]
+        future = np.where(column > 0, _at(twice - column), 0) if name.endswith("ticks") else column * LOTS_TIMES
+        own[name] = np.concatenate([getattr(tape, name)[past], own[name], future])
+    return own
+
+
+_OTHER = {
+    "top_bid_ticks": "top_ask_ticks",
+    "top_ask_ticks": "top_bid_ticks",
+    "top_bid_lots": "top_ask_lots",
+    "top_ask_lots": "top_bid_lots",
+}
+
+
+def _best(levels: Ints, side: int) -> tuple[int, int]:
+    """Return ticks and lots of the best of the *levels* of a side; 0, 0 where it is empty."""
+    if not len(levels):
+        return 0, 0
+    _, ticks, lots = max(levels.tolist(), key=lambda level: side * level[1])
+    return ticks, lots

@@ -41,7 +41,7 @@ class Played:
     Attributes:
         number: Of the point, from 1.
         texts: Its value on each axis.
-        key: What it is kept under, here the digest of its work.
+        trial: What it is; equal ones are one trial.
         command: What plays it alone.
         outcome: ``summary`` and ``series``, or ``error``.
         forwarded: The same on a schedule of rolling fits; None where that was not asked for.
@@ -49,7 +49,7 @@ class Played:
 
     number: int
     texts: Mapping[str, str]
-    key: str
+    trial: str
     command: str
     outcome: Mapping[str, Any]
     forwarded: Mapping[str, Any] | None = None
@@ -128,14 +128,14 @@ def find(points: Sequence[Played], axes: Sequence[Axis], rank_by: str, days_us: 
         rank_by: A headline; more is better, but for ``max_drawdown``.
         days_us: The first instant of each day.
     """
-    trials = list({one.key: one for one in reversed(points) if "error" not in one.outcome}.values())[::-1]
+    trials = list({one.trial: one for one in reversed(points) if "error" not in one.outcome}.values())[::-1]
     luck = Luck.of([one.outcome["summary"] for one in trials])
     panel = Panel.of([one.outcome["series"] for one in trials])
     chosen = forward(panel, days_us, rank_by) if panel else None
     columns = [one.number for one in trials]
     first, second = _halves(panel, columns)
     rows = [_row(one, luck) for one in points]
-    place = {one.key: one.number for one in trials}
+    place = {one.trial: one.number for one in trials}
     for row in rows:
         column = place.get(row["digest"])
         row |= {"sharpe_first_half": first.get(column), "sharpe_second_half": second.get(column)}
@@ -170,7 +170,7 @@ def _row(one: Played, luck: Luck) -> Row:
     if one.forwarded is not None:
         found = one.forwarded.get("summary")
         row |= {f"walkforward_{name}": None if found is None else found[name] for name in FORWARDED}
-    return row | {"digest": one.key, "command": one.command, "error": one.error}
+    return row | {"digest": one.trial, "command": one.command, "error": one.error}
 
 
 def _rank(rows: list[Row], rank_by: str) -> None:

@@ -98,7 +98,7 @@ def _texts(value: object) -> Iterator[str]:
 
 def _forget_changed(mains: Iterable[str]) -> None:
     """Let every module of a user's models be imported anew, where the file of one of them changed."""
-    marked = {name: module for name, module in sys.modules.items() if hasattr(module, _MARK)}
+    marked = {name: module for name, module in list(sys.modules.items()) if _attribute(module, _MARK)}
     changed = [
         name for name, module in marked.items() if hash_file(Path(str(module.__file__))) != getattr(module, _MARK)
     ]
@@ -114,8 +114,14 @@ def _top(module: ModuleType) -> Path:
 
 
 def _file(module: ModuleType) -> Path | None:
-    path = getattr(module, "__file__", None)
+    path = _attribute(module, "__file__")
     return Path(path).resolve() if path else None
+
+
+def _attribute(module: ModuleType, name: str) -> str | None:
+    """Return what a module itself holds under *name*; getattr would wake up modules that load when they are asked."""
+    found: str | None = vars(module).get(name)
+    return found
 
 
 def _own(name: str, path: Path) -> bool:

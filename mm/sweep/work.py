@@ -144,6 +144,6 @@ class Work:
 
     def _came(self, point: Point, found: Mapping[str, Outcome]) -> Played:
         first, *more = (found[job.key] for job in self._of_point[point.number])
-        key = self._of_point[point.number][0].key
+        trial = self._of_point[point.number][0].trial
         command = join(point.setup.command(point.texts, places=False))
-        return Played(point.number, point.texts, key, command, first, more[0] if more else None)
+        return Played(point.number, point.texts, trial, command, first, more[0] if more else None)

@@ -1,0 +1,59 @@
+"""A small day, and sweeps of it as processes: what the tests of ``mm sweep`` share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mm.market_data.layout import DayFolder
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.session import Session
+from support import run_python
+
+KNOBS = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "MAKER_FEE_RATE": "0", "LOG_LEVEL": "ERROR"}
+GRID = "GAMMA=0.01,0.1,1;FILL_MODEL=trade_cross,price_cross"
+FILES = ("sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv", "on_record.json")
+
+# A model that ends its own process, always or the first time only, or raises; told so by its parameter.
+MODEL = """
+import os, signal
+from pathlib import Path
+from mm import Quotes
+from my_helper import LOTS
+
+class Own:
+    def __init__(self, delta: float = 1.0, ill: str = "") -> None:
+        self.delta, self.ill, self.asked = delta, ill, 0
+
+    def quote(self, view):
+        self.asked += 1
+        if self.asked == 20 and self.ill:
+            if self.ill == "raises":
+                raise RuntimeError("no idea")
+            if self.ill == "dies" or not Path(self.ill).exists():
+                Path(self.ill).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        mid = view.mid2_ticks / 2
+        return Quotes(mid - self.delta, mid + self.delta, LOTS, LOTS)
+"""
+
+
+def small_day(root: Path, day: str = "20260105", hours: float = 0.5) -> None:
+    """Write a synthetic day into *root*."""
+    make_day(DayFolder(root, "SIMUSDT", day), Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", day, hours, 1))
+
+
+def swept(cwd: Path, data: Path, **knobs: str) -> Any:
+    """Run ``mm sweep`` in *cwd*; a knob that is given empty counts as not set."""
+    return run_python("-m", "mm", "sweep", cwd=cwd, DATA_ROOT=str(data), **{**KNOBS, "GRID": GRID, **knobs})
+
+
+def folder_of(done: Any, cwd: Path) -> Path:
+    """Return the run folder that a sweep names in its last line."""
+    return cwd / Path(done.stdout.splitlines()[-1]).parent
+
+
+def found(done: Any, cwd: Path) -> dict[str, Any]:
+    """Return ``sweep.json`` of a finished sweep."""
+    content: dict[str, Any] = json.loads((folder_of(done, cwd) / "sweep.json").read_text())
+    return content

@@ -1,0 +1,200 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm, spearmanr
+
+from mm.sweep.axes import Axis
+from mm.sweep.findings import Luck, Played, find
+from mm.sweep.panel import Panel, forward, halves, rank_correlation, scores
+
+MINUTE_US = 60_000_000
+GAMMA = Axis("GAMMA", "quote", "gamma", (1, 2), ("1", "2"))
+FILLS = Axis("FILL_MODEL", "knob", "fill_model", ("a", "b"), ("a", "b"))
+
+
+def outcome(pnl: list[float | None], **numbers: Any) -> dict[str, Any]:
+    """Return what comes of a point that gained so much in each minute."""
+    known = np.array([value for value in pnl if value is not None])
+    varied = len(known) > 1 and known.min() < known.max()
+    sharpe = float(known.mean() / known.std(ddof=1)) if varied else None
+    names = ("pnl_spread_capture", "pnl_inventory", "fees", "sharpe_autocorr", "psr", "sortino", "calmar", "n_orders")
+    summary = {
+        **dict.fromkeys((*names, "fill_ratio", "two_sided_uptime")),
+        "pnl_total": float(known.sum()),
+        "max_drawdown": 1.0,
+        "n_fills": len(known),
+        "inventory": {"abs_mean": 0.0},
+        "sharpe": None if sharpe is None else sharpe * 525600**0.5,
+        "returns": {"periods": len(known), "skew": 0.0, "kurtosis": 3.0, "sharpe_per_period": sharpe},
+        **numbers,
+    }
+    return {"summary": summary, "series": {"start_us": 0, "period_s": 60, "pnl": pnl}}
+
+
+def played(number: int, pnl: list[float | None], key: str | None = None, **texts: str) -> Played:
+    return Played(number, texts or {"GAMMA": str(number)}, key or f"key{number}", "mm backtest", outcome(pnl))
+
+
+def noise(seed: int, minutes: int = 240, mean: float = 0.0) -> list[float | None]:
+    found: list[float | None] = (np.random.default_rng(seed).normal(mean, 1.0, minutes)).tolist()
+    return found
+
+
+def test_rows_are_ranked_and_the_undefined_and_failed_come_last():
+    """A point without a Sharpe ratio has no rank; nor has one that failed."""
+    flat = played(2, [0.0] * 240)
+    failed = Played(3, {"GAMMA": "3"}, "k3", "mm backtest", {"error": "why", "exit_code": 1, "traceback": ""})
+    rows = find([played(1, noise(1)), flat, failed, played(4, noise(2, mean=1.0))], [GAMMA], "sharpe", [0]).rows
+    assert [(row["point"], row["rank"], row["status"]) for row in rows] == [
+        (4, 1, "ok"), (1, 2, "ok"), (2, None, "ok"), (3, None, "failed")
+    ]  # fmt: skip
+    assert rows[3]["error"] == "why"
+    assert rows[3]["sharpe"] is None
+
+
+def test_less_drawdown_is_better():
+    """All other headlines are the better the greater."""
+    points = [
+        Played(n, {"GAMMA": "1"}, f"k{n}", "", outcome(noise(n), max_drawdown=fall)) for n, fall in ((1, 3.0), (2, 0.5))
+    ]
+    assert [row["point"] for row in find(points, [GAMMA], "max_drawdown", [0]).rows] == [2, 1]
+    assert [row["point"] for row in find(points, [GAMMA], "pnl_total", [0]).rows] == sorted(
+        (1, 2), key=lambda n: -sum(noise(n))
+    )
+
+
+def test_points_that_are_the_same_are_one_trial():
+    """Equal points are not played twice, and luck does not count them twice."""
+    points = [played(1, noise(1), "same"), played(2, noise(1), "same"), played(3, noise(3))]
+    found = find(points, [GAMMA], "sharpe", [0])
+    assert found.content["trials"] == 2
+    assert found.columns == [1, 3]
+    first, second = (row for row in found.rows if row["digest"] == "same")
+    assert first["sharpe_first_half"] == second["sharpe_first_half"] is not None
+
+
+@given(st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=30), st.integers(100, 2000))
+def test_the_deflated_sharpe_is_that_of_bailey_and_lopez_de_prado(ratios, periods):
+    """Written down again from the paper, with scipy's normal distribution: kurtosis is the raw one."""
+    summaries = [
+        {"returns": {"periods": periods, "skew": -0.5, "kurtosis": 5.0, "sharpe_per_period": ratio}} for ratio in ratios
+    ]
+    luck, n = Luck.of(summaries), len(ratios)
+    euler = 0.5772156649015329
+    best = np.std(ratios, ddof=1) * ((1 - euler) * norm.ppf(1 - 1 / n) + euler * norm.ppf(1 - 1 / (n * np.e)))
+    sharpe = max(ratios)
+    error = np.sqrt(1 + 0.5 * sharpe + (5.0 - 1) / 4 * sharpe**2)
+    wanted = norm.cdf((sharpe - best) * np.sqrt(periods - 1) / error)
+    assert luck.best == pytest.approx(best * 525600**0.5, rel=1e-9, abs=1e-9)
+    assert luck.deflated(summaries[ratios.index(sharpe)]) == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+def test_the_best_of_noise_is_told_to_be_luck_and_a_real_one_is_not():
+    """Forty worthless trials have a best one; its deflated Sharpe says what it is."""
+    worthless = find([played(n, noise(n)) for n in range(1, 41)], [GAMMA], "sharpe", [0])
+    assert worthless.content["best"]["sharpe"] > 0
+    assert worthless.content["best"]["deflated_sharpe"] < 0.9
+    assert any("the best of 40 trials was picked after the fact" in line for line in worthless.content["warnings"])
+    real = find([played(n, noise(n)) for n in range(1, 40)] + [played(40, noise(40, mean=0.5))], [GAMMA], "sharpe", [0])
+    assert real.content["best"]["point"] == 40
+    assert real.content["best"]["deflated_sharpe"] > 0.99
+    assert real.content["pbo"] < 0.05 < worthless.content["pbo"]
+
+
+def test_the_worst_case_is_over_all_that_is_assumed():
+    """The choice that is good under every fill model is not the one that is best under one of them."""
+    pnl = {("1", "a"): 9.0, ("1", "b"): -5.0, ("2", "a"): 3.0, ("2", "b"): 2.0}
+    points = [
+        played(n, [value / 240] * 240, GAMMA=gamma, FILL_MODEL=fills)
+        for n, ((gamma, fills), value) in enumerate(pnl.items(), start=1)
+    ]
+    content = find(points, [GAMMA, FILLS], "pnl_total", [0]).content
+    assert content["best"]["point"] == 1
+    assert content["worst_case"] == {"GAMMA": "2", "point": 4, "pnl_total": pytest.approx(2.0)}
+    assert any(line.startswith("FILL_MODEL: assumed") for line in content["warnings"])
+    assert find(points[::2], [GAMMA], "pnl_total", [0]).content["worst_case"] is None
+
+
+def test_the_choice_is_made_anew_in_each_block_from_the_past_alone():
+    """By hand: trial 1 is best at first, trial 2 from the second hour on."""
+    hours = np.array([[2, 0], [-1, 1], [-1, 1], [-1, 3]], dtype=float)
+    panel = Panel(np.arange(240) * MINUTE_US, np.repeat(hours, 60, axis=0) / 60)
+    chosen = forward(panel, [0], "pnl_total")
+    assert chosen is not None
+    assert chosen.picked == [0, 0, 1]  # after one hour 2:0, after two 1:1 (the first one), after three 0:2
+    assert chosen.pnl.sum() == pytest.approx(-1 - 1 + 3)
+    assert chosen.others.tolist() == pytest.approx([-3, 5])
+    assert chosen.hindsight == 1
+    assert chosen.block == "an hour"
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from(["sharpe", "pnl_total", "sortino", "calmar"]))
+def test_what_comes_later_changes_no_earlier_choice(seed, hour, rank_by):
+    """A walk-forward that looks ahead is worth nothing."""
+    draw = np.random.default_rng(seed)
+    pnl = draw.normal(size=(6 * 60, 5))
+    other = np.vstack([pnl[: hour * 60], draw.normal(size=(len(pnl) - hour * 60, 5))])
+    starts = np.arange(len(pnl)) * MINUTE_US
+    one, two = (forward(Panel(starts, values), [0], rank_by) for values in (pnl, other))
+    assert one is not None
+    assert two is not None
+    assert one.picked[:hour] == two.picked[:hour]
+
+
+def test_blocks_are_days_where_there_are_enough_of_them():
+    """A gap between days is no part of a block, and a short day has short blocks."""
+    day_us = 24 * 60 * MINUTE_US
+    starts = np.concatenate([day * day_us + np.arange(100) * MINUTE_US for day in range(5)])
+    panel = Panel(starts, np.ones((500, 2)))
+    cuts, told = panel.blocks([day * day_us for day in range(5)])
+    assert [(cut.start, cut.stop) for cut in cuts] == [(100 * day, 100 * day + 100) for day in range(5)]
+    assert told == "a day"
+    short = Panel(starts[:62], np.ones((62, 2)))
+    cuts, told = short.blocks([0])
+    assert [(cut.start, cut.stop) for cut in cuts] == [(0, 15), (15, 30), (30, 45), (45, 62)]
+    assert told == "15 minutes"
+    assert forward(Panel(starts[:15], np.ones((15, 2))), [0], "sharpe") is None
+
+
+def test_a_panel_holds_the_periods_that_count_in_all_trials():
+    """Runs that do not stand on one grid of time are not compared at all."""
+    panel = Panel.of([outcome([1.0, None, 3.0])["series"], outcome([4.0, None, 6.0])["series"]])
+    assert panel is not None
+    assert panel.start_us.tolist() == [0, 2 * MINUTE_US]
+    assert panel.pnl.tolist() == [[1.0, 4.0], [3.0, 6.0]]
+    assert Panel.of([outcome([1.0, None])["series"], outcome([1.0, 2.0])["series"]]) is None
+    assert Panel.of([outcome([1.0])["series"], outcome([1.0, 2.0])["series"]]) is None
+    assert Panel.of([]) is None
+    found = find([played(1, [1.0, None]), played(2, [1.0, 2.0])], [GAMMA], "pnl_total", [0])
+    assert any("do not stand on one grid" in line for line in found.content["warnings"])
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=3, max_size=20))
+def test_the_correlation_of_halves_is_spearmans(pairs):
+    """Equal scores share their rank, as scipy has it."""
+    first, second = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
+    found = rank_correlation(first, second)
+    if first.min() == first.max() or second.min() == second.max():
+        assert found is None
+    else:
+        assert found == pytest.approx(spearmanr(first, second).statistic)
+
+
+def test_scores_are_those_of_the_summary():
+    """A choice by Calmar or Sortino is made by the same numbers that rank the table, up to a factor."""
+    pnl = np.array([[1.0, 0.0], [-3.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
+    assert scores(pnl, "pnl_total").tolist() == [1.0, 0.0]
+    assert scores(pnl, "max_drawdown").tolist() == [-3.0, 0.0]
+    assert scores(pnl, "calmar").tolist() == [pytest.approx(1 / 3), -np.inf]
+    assert scores(pnl, "sortino").tolist() == [pytest.approx(0.25 / np.sqrt(9 / 4)), -np.inf]
+    assert scores(pnl, "psr").tolist() == [
+        pytest.approx(pnl[:, 0].mean() / pnl[:, 0].std(ddof=1) * 525600**0.5),
+        -np.inf,
+    ]
+    first, second = halves(Panel(np.arange(4), pnl))
+    assert first[0] == pytest.approx(-1 / np.std([1, -3], ddof=1) * 525600**0.5)
+    assert np.isnan(second[1])

@@ -1,0 +1,158 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.config import Account, Day, Execution, Market, Models
+from mm.errors import UsageError
+from mm.knobs import knobs
+from mm.sweep.axes import axes_for
+from mm.sweep.grid import Point, points_of
+from mm.sweep.setup import Setup
+from mm.sweep_knobs import Sweep, axes_of
+
+GRID = next(one for one in knobs(Sweep) if one.name == "grid")
+
+
+def base(**models: str) -> Setup:
+    day = Day(symbol="SIMUSDT", day="20260105")
+    return Setup(day, Market(), Execution(), Account(), Models(**models))
+
+
+def points(text: str, unfit: str = "refuse", **models: str) -> list[Point]:
+    setup = base(**models)
+    return points_of(axes_for(text, setup.models), setup, unfit)
+
+
+def refused(text: str, **models: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        points(text, **models)
+    return str(caught.value)
+
+
+VALUES = st.recursive(
+    st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.text(min_size=1),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=3), inside, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.lists(st.lists(VALUES, min_size=1, max_size=4), min_size=1, max_size=3))
+def test_a_json_value_is_one_value_whatever_signs_are_in_it(axes):
+    """A list, an object or a quoted text may hold commas and semicolons."""
+    text = ";".join(f"A{i}=" + ",".join(json.dumps(value) for value in values) for i, values in enumerate(axes))
+    read = axes_of(text)
+    assert [name for name, _ in read] == [f"A{i}" for i in range(len(axes))]
+    for (_, texts), values in zip(read, axes, strict=True):
+        # The quotes around a whole text go; what was in it stays as it was written.
+        assert [
+            json.loads(f'"{t}"') if isinstance(v, str) else json.loads(t) for t, v in zip(texts, values, strict=True)
+        ] == values
+
+
+def test_a_grid_is_the_product_of_its_axes_and_the_last_turns_fastest():
+    """The order of points, and so of ties, is that of the command."""
+    found = points("ORDER_LATENCY_MS=10,20;GAMMA=0.1,1,2")
+    assert [one.number for one in found] == [1, 2, 3, 4, 5, 6]
+    assert [(one.setup.execution.order_latency_ms, one.setup.models.quote_params()["gamma"]) for one in found] == [
+        (10, 0.1), (10, 1), (10, 2), (20, 0.1), (20, 1), (20, 2)
+    ]  # fmt: skip
+    assert found[4].texts == {"ORDER_LATENCY_MS": "20", "GAMMA": "1"}
+
+
+def test_a_bare_name_is_a_knob_before_it_is_a_parameter_and_the_place_can_be_said():
+    """GAMMA and QUOTE.gamma are one parameter; FILL.x is the fill model's."""
+    for name in ("GAMMA", "gamma", "QUOTE.gamma", "quote.GAMMA"):
+        assert points(f"{name}=0.5")[0].setup.models.quote_params() == {"gamma": 0.5}
+    one = points("FILL.exponent=2", fill_model="queue_prob_power")[0]
+    assert one.setup.models.fill_params() == {"exponent": 2}
+    assert points("EXPONENT=2", fill_model="queue_prob_power")[0].setup == one.setup
+
+
+def test_an_axis_adds_to_the_parameters_that_were_given():
+    """QUOTE_PARAMS_JSON holds for every point, but where the axis says otherwise; it may be an axis itself."""
+    given_params = {"quote_params_json": '{"gamma": 3, "k": 0.5}'}
+    assert points("GAMMA=1", **given_params)[0].setup.models.quote_params() == {"gamma": 1, "k": 0.5}
+    found = points('QUOTE_PARAMS_JSON={"gamma": 1, "k": 2},{"gamma": 2};HORIZON_S=10')
+    assert [one.setup.models.quote_params() for one in found] == [
+        {"gamma": 1, "horizon_s": 10, "k": 2}, {"gamma": 2, "horizon_s": 10}
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "models", "told"),
+    [
+        ("GAMMX=1", {}, "GAMMX is neither a knob nor a parameter; did you mean GAMMA?"),
+        ("ORDER_LATENCY=1", {}, "did you mean ORDER_LATENCY_MS?"),
+        ("GAMMA=1;QUOTE.gamma=2", {}, "axis QUOTE.gamma was given twice"),
+        ("SEED=1;seed=2", {}, "axis SEED was given twice"),
+        ("DAY=20260105,20260106", {}, "DAY is no axis, because what is compared must be played on one tape"),
+        ("TICK_SIZE=1", {}, "TICK_SIZE is no axis"),
+        ("ORDER_LATENCY_MS=1,-1", {}, "ORDER_LATENCY_MS) was '-1': it must be a number between 0"),
+        ("SEED=1.5", {}, "SEED) was '1.5': it must be a whole number"),
+        ("FILL_MODEL=trade_cros", {}, "did you mean trade_cross?"),
+        ("K=1", {"fill_model": "poisson"}, "K is a parameter of quotes and of fills; write QUOTE.k or FILL.k"),
+        ("QUOTE.gama=1", {}, "no model takes QUOTE.gama"),
+        ("FILL.exponent=1", {}, "no model takes FILL.exponent; fill model trade_cross takes"),
+        ("GAMMA=1;QUOTE_MODEL=avellaneda_stoikov,fixed_spread", {}, "QUOTE_MODEL=fixed_spread cannot be"),
+        (";".join(f"{name}={','.join(map(str, range(20)))}" for name in ("SEED", "GAMMA", "K", "HORIZON_S")), {},
+         "160,000 points, more than the 100,000 of one sweep"),
+    ],
+)  # fmt: skip
+def test_a_grid_that_cannot_be_is_refused(text, models, told):
+    """The message names the axis, and what would do."""
+    assert told in refused(text, **models)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "names no axis and values"),
+        ("GAMMA", "'GAMMA' names no axis and values"),
+        ("=1,2", "names no axis and values"),
+        ("GAMMA=", "axis GAMMA has no value"),
+        ("GAMMA=1,,2", "axis GAMMA has an empty value"),
+        ("GAMMA=[1,2", "brackets without an end"),
+        ('MODE="rolling', "a quote without an end"),
+    ],
+)
+def test_a_grid_that_cannot_be_read_is_refused(text, told):
+    """The message names flag and variable, and shows the form."""
+    with pytest.raises(UsageError, match=r"--grid \(GRID\) was .*NAME=value,value") as caught:
+        GRID.read(text)
+    assert told in str(caught.value)
+
+
+def test_a_parameter_that_a_model_lacks_can_be_left_out_of_its_points():
+    """Models of different parameters stand in one grid; the points of a model without the axis are equal ones."""
+    text = "QUOTE_MODEL=avellaneda_stoikov,fixed_spread;GAMMA=0.1,1;DELTA_TICKS=1,2"
+    found = points(text, "leave_out")
+    assert len(found) == 8
+    assert len({one.setup for one in found}) == 4
+    assert [one.texts["GAMMA"] for one in found[:4]] == ["0.1", "0.1", "1", "1"]
+    assert {(one.texts["GAMMA"], one.texts["DELTA_TICKS"]) for one in found[4:]} == {("", "1"), ("", "2")}
+
+
+def test_the_command_of_a_point_says_all_that_differs(tmp_path):
+    """Pasted into any shell it plays this point: what an axis sets is said also where it is the default."""
+    setup = base(quote_model="fixed_spread", quote_params_json='{"delta_ticks": 2}')
+    axes = axes_for("FILL_MODEL=trade_cross,price_cross;LATENCY_FILE=a b.csv", setup.models)
+    one = points_of(axes, setup, "refuse")[0]
+    assert one.setup.command(one.texts, places=False) == [
+        "mm", "backtest", "--symbol", "SIMUSDT", "--day", "20260105", "--latency-file", "a b.csv",
+        "--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 2}', "--fill-model", "trade_cross",
+    ]  # fmt: skip
+    moved = Setup(Day(symbol="S", day="20260105", data_root=tmp_path), *list(vars(setup).values())[1:])
+    assert "--data-root" in moved.command((), places=True)
+    assert "--data-root" not in moved.command((), places=False)
+
+
+def test_a_setup_comes_back_from_json_as_it_was():
+    """Paths are paths again, and absolute: another process may stand in another folder."""
+    setup = base(fill_params_file=Path("fit.json"))
+    back = Setup.from_json(json.loads(json.dumps(setup.to_json())))
+    assert back.models.fill_params_file == Path.cwd() / "fit.json"
+    assert back.day.data_root == Path.cwd() / "data"
+    assert (back.execution, back.account, back.market) == (setup.execution, setup.account, setup.market)

@@ -1,0 +1,187 @@
+"""Sweeps as a user runs them: parallel, repeated, killed, with points that fail."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sweep_desk import FILES, GRID, KNOBS, MODEL, folder_of, found, swept
+
+from support import ROOT, run_python
+
+
+@pytest.fixture(scope="module")
+def serial(sweep_data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep that was played one point after another: its folder."""
+    cwd = tmp_path_factory.mktemp("serial")
+    done = swept(cwd, sweep_data, JOBS="1", RUN_ID="whole")
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder_of(done, cwd)
+
+
+def same(one: Path, other: Path) -> None:
+    """Assert that two sweeps left the same bytes, and the same digest."""
+    for name in FILES:
+        if name != "on_record.json":  # what was played and what was known before is not the result
+            assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    assert manifest(one)["digest"] == manifest(other)["digest"]
+
+
+def manifest(folder: Path) -> dict:
+    return json.loads((folder / "run_manifest.json").read_text())
+
+
+def own_model(folder: Path) -> None:
+    (folder / "my_own.py").write_text(MODEL)
+    (folder / "my_helper.py").write_text("LOTS = 1\n")
+
+
+def test_parallel_is_serial_byte_for_byte(serial, sweep_data, tmp_path):
+    """Who plays a point does not show, nor does where: three processes for six points, elsewhere."""
+    done = swept(tmp_path, sweep_data, JOBS="3")
+    assert (done.returncode, done.stderr) == (0, "")
+    same(serial, folder_of(done, tmp_path))
+
+
+def test_a_row_is_the_backtest_that_its_command_plays(serial, sweep_data, tmp_path):
+    """Every row can be had as a whole run, with the same summary."""
+    content = json.loads((serial / "sweep.json").read_text())
+    row = content["rows"][2]
+    done = run_python("-m", *shlex.split(row["command"]), "--json", cwd=tmp_path, DATA_ROOT=str(sweep_data))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    lines = [json.loads(line) for line in (serial / "points.ndjson").read_text().splitlines()]
+    kept = lines[row["point"] - 1]
+    assert kept["summary"] == {name: value for name, value in summary.items() if name != "path"}
+    assert {name: row[name] for name in ("sharpe", "pnl_total", "n_fills")} == {
+        name: summary[name] for name in ("sharpe", "pnl_total", "n_fills")
+    }
+    series = [line.split(",") for line in (serial / "pnl_60s.csv").read_text().splitlines()]
+    column = series[0].index(f"point_{row['point']}")
+    # A run's first state row stands before any fill, and its last one at the end: nothing is lost between.
+    assert len(series) == 30
+    assert abs(sum(float(line[column]) for line in series[1:]) - summary["pnl_total"]) < abs(summary["pnl_total"]) * 0.2
+
+
+def test_what_was_played_is_not_played_again(serial, sweep_data):
+    """Another grid over the same OUT_ROOT plays what is new in it, and equal points of a grid once."""
+    cwd = serial.parents[3]
+    done = swept(cwd, sweep_data, JOBS="1", GRID="FILL_MODEL=trade_cross;GAMMA=1,0.1,5,5")
+    assert done.stdout.splitlines()[0] == "4 points, 1 played, 3 known before"
+    assert manifest(folder_of(done, cwd))["timings"]["played"] == 1
+    content = found(done, cwd)
+    assert content["trials"] == 3
+    record = json.loads((folder_of(done, cwd) / "on_record.json").read_text())
+    assert record["trials"] == 7  # six of the first sweep, one new one
+    assert "7 trials on record for these days" in done.stdout
+    anew = swept(cwd, sweep_data, JOBS="1", REUSE_POINTS="0")
+    assert "6 points, 6 played, 0 known before" in anew.stdout
+    same(serial, folder_of(anew, cwd))
+
+
+def test_a_model_that_was_edited_is_another_one(sweep_data, tmp_path):
+    """Also where only a module that it imports was."""
+    own_model(tmp_path)
+    knobs = {"QUOTE_MODEL": "my_own:Own", "GRID": "DELTA=1,2", "JOBS": "1"}
+    assert "2 played" in swept(tmp_path, sweep_data, **knobs).stdout
+    assert "0 played" in swept(tmp_path, sweep_data, **knobs).stdout
+    (tmp_path / "my_helper.py").write_text("LOTS = 20  # more\n")
+    assert "2 played" in swept(tmp_path, sweep_data, **knobs).stdout
+
+
+def test_a_point_that_fails_is_named_and_the_others_are_kept(sweep_data, tmp_path):
+    """A model that raises, and one whose process dies each time; one that dies once is played again."""
+    own_model(tmp_path)
+    once = tmp_path / "died_once"
+    knobs = {"QUOTE_MODEL": "my_own:Own", "GRID": f"ILL=null,raises,dies,{once}", "JOBS": "2"}
+    done = swept(tmp_path, sweep_data, **knobs)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "2 of 4 points failed, the others are written: point 2 (ILL=raises): Own.quote raised" in done.stderr
+    assert "point 3 (ILL=dies): its process ended with SIGKILL, 2 times" in done.stderr
+    content = found(done, tmp_path)
+    assert {row["point"]: row["status"] for row in content["rows"]} == {1: "ok", 4: "ok", 2: "failed", 3: "failed"}
+    assert manifest(folder_of(done, tmp_path))["status"] == "incomplete"
+    lines = [json.loads(line) for line in (folder_of(done, tmp_path) / "points.ndjson").read_text().splitlines()]
+    assert "RuntimeError: no idea" in lines[1]["traceback"]
+    again = swept(tmp_path, sweep_data, **{**knobs, "GRID": f"ILL=null,{once}"})
+    assert (again.returncode, again.stdout.splitlines()[0]) == (0, "2 points, 0 played, 2 known before")
+
+
+def started(cwd: Path, data: Path, **knobs: str) -> subprocess.Popen[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **KNOBS, "GRID": GRID, "DATA_ROOT": str(data), **knobs}
+    return subprocess.Popen(
+        [sys.executable, "-m", "mm", "sweep"], cwd=cwd, env=env, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def kept(cwd: Path) -> int:
+    return len(list(cwd.glob("out/sweep/points/SIMUSDT/20260105/*.json")))
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_sweep_that_was_stopped_goes_on_where_it_was(serial, sweep_data, tmp_path, sent, code):
+    """Killed or Ctrl-C'd after its first points, it plays the rest, and ends with the same bytes."""
+    process = started(tmp_path, sweep_data, RUN_ID="mine", JOBS="1")
+    while kept(tmp_path) < 2 and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(sent)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code, told
+    known = kept(tmp_path)
+    assert 2 <= known < 6
+    assert [path.name for path in (tmp_path / "out/sweep/SIMUSDT").iterdir()] == (
+        ["20260105_mine.partial"] if code == -9 else []
+    )
+    done = swept(tmp_path, sweep_data, RUN_ID="mine", JOBS="2")
+    assert done.stdout.splitlines()[0] == f"6 points, {6 - known} played, {known} known before", done.stderr
+    same(serial, folder_of(done, tmp_path))
+    assert manifest(folder_of(done, tmp_path))["run_id"] == "mine"
+
+
+def test_ctrl_c_ends_the_processes_that_play(sweep_data, tmp_path):
+    """No worker outlives its sweep, whatever it is doing."""
+    own_model(tmp_path)
+    (tmp_path / "my_own.py").write_text(
+        MODEL.replace(
+            "self.asked += 1", "Path(f'pid_{os.getpid()}').touch()\n        import time\n        time.sleep(60)"
+        )
+    )
+    process = started(tmp_path, sweep_data, QUOTE_MODEL="my_own:Own", GRID="DELTA=1,2", JOBS="2")
+    while len(list(tmp_path.glob("pid_*"))) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    for path in tmp_path.glob("pid_*"):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.name[4:]), 0)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "told"),
+    [
+        ({"GRID": "GAMMX=1"}, "GAMMX is neither a knob nor a parameter; did you mean GAMMA?"),
+        ({"GRID": "GAMMA=0.1,-1"}, "the point GAMMA=-1 cannot be: "),
+        ({"GRID": "GAMMA=a"}, "gamma is 'a'; it must be a number"),
+        ({"GRID": "QUOTE_QTY=0.5,0.0000001"}, "the point QUOTE_QTY=0.0000001 cannot be: "),
+        ({"GRID": "FILL_MODEL=trade_cross,poisson"}, "the point FILL_MODEL=poisson cannot be: poisson needs A and k"),
+        ({"GRID": ""}, "--grid (GRID) is missing"),
+        ({"JOBS": "0"}, "--jobs (JOBS) was '0'"),
+        ({"CLUSTER": "host:1"}, "--cluster (CLUSTER) was 'host:1': it must be the address of a Dask scheduler"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_before_anything_is_played(sweep_data, tmp_path, knobs, told):
+    """One line, exit code 2, no run folder, no point kept."""
+    done = swept(tmp_path, sweep_data, **knobs)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+    assert not list(tmp_path.glob("out/sweep/*/*/*"))
+    assert not list(tmp_path.glob("out/sweep/SIMUSDT/*"))

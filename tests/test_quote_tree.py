@@ -52,7 +52,7 @@ class NoRun:
 
     def __init__(self):
         self.files, self.warned = [], []
-        self.log = SimpleNamespace(warning=lambda event, **told: self.warned.append(event))
+        self.log = SimpleNamespace(warning=lambda event, **_: self.warned.append(event))
 
     def input_file(self, path):
         self.files.append(path.name)

@@ -86,7 +86,7 @@ def symmetric(view, k, gamma=0.1, sigma=None, horizon_s=30.0, mode="rolling"):
     return both(view, view.mid2_ticks / 2, half)
 
 
-def expected_value(view, A, k, horizon_s=1.0, adverse_ticks=0.0, fee_ticks=0.0, skew_ticks=0.0, q_max=math.inf):
+def expected_value(view, *, A, k, horizon_s=1.0, adverse_ticks=0.0, fee_ticks=0.0, skew_ticks=0.0, q_max=math.inf):
     q, mid, costs = held(view), view.mid2_ticks / 2, adverse_ticks + fee_ticks
     bid, ask = (best_distance(costs + sign * skew_ticks * q, A, k, horizon_s) for sign in (1, -1))
     return Quotes(mid - bid if q < q_max else None, mid + ask if q > -q_max else None)

@@ -5,13 +5,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+import quote_draws
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from plain_quotes import compiled
 from test_engine import assert_same, drawn
 
 import engine_draws
-import quote_draws
 from engine_cases import TABLES, compiled_fills, read_journal
 from engine_tapes import TEST, one_tape, tapes
 from mm.backtest.fills.intensity import Intensity

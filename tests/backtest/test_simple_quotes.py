@@ -1,6 +1,7 @@
 """The simple quote models: prices worked out by hand, and whole runs against the same formulas in plain Python."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -80,7 +81,7 @@ SKEWED = [
 def test_quotes_move_against_the_inventory(name, params):
     """The more we hold, the lower both quotes, and the sides mirror; without inventory nothing leans."""
     quotes = [answer(name, params, inventory_lots=lots, bid_lots=2, ask_lots=2) for lots in range(-8, 9)]
-    for fewer, more in zip(quotes, quotes[1:], strict=False):
+    for fewer, more in pairwise(quotes):
         assert more[0] < fewer[0]
         assert more[1] < fewer[1]
     for lots in range(9):

@@ -2,6 +2,7 @@
 
 import math
 from functools import reduce
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -92,7 +93,7 @@ def test_a_band_that_was_left_widens_until_the_inventory_is_well_within():
 
 
 def test_a_loss_widens_until_most_of_it_is_earned_back():
-    """10 lots at a mid of 101 and cash of −1010 own nothing; each tick is worth a tick·clip. Out below −3, back at −1."""
+    """10 lots at a mid of 101 and cash of −1010 own nothing, and a tick is a tick·clip. Out below −3, back at −1."""
     widened = Widen(Wanting(98, 104), extra_ticks=2, loss=3.0, recover=1 / 3)
     course = [0, -2, -3, -4, -2, -1, -3, 4, 2, 1, 0, 2, 3]
     asks = [
@@ -131,7 +132,7 @@ def no_looser(after, before):
 def test_a_step_makes_quotes_more_careful_and_never_less(wanted, steps, view):
     """No bid rises, no ask falls, no lots grow, and nothing is wanted where nothing was, however steps are stacked."""
     answers = [left(around(PostOnly(Wanting(*wanted)), steps[:count]), **view) for count in range(len(steps) + 1)]
-    for before, after in zip(answers, answers[1:], strict=False):
+    for before, after in pairwise(answers):
         no_looser(after, before)
 
 

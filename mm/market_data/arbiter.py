@@ -186,6 +186,11 @@ class Arbiter:
         """Last id of the updates that went through; None before the first."""
         return self._updates.last_id
 
+    @property
+    def last_trade_id(self) -> int | None:
+        """That of the trades."""
+        return self._trades.last_id
+
     def joined(self, conn: int) -> bool:
         """Tell whether *conn* has brought an update that follows on those of the others."""
         return self._updates.joined(conn)

@@ -78,6 +78,21 @@ class Question:
     weight: int
 
 
+LAST_TRADE = Question(AGGREGATES, {"limit": "1"}, 4)
+"""What was traded last."""
+
+
+def last_trade_id(body: bytes, *, aggregates: bool) -> int | None:
+    """Return the highest id in the answer to `LAST_TRADE`; None where it has none, or is none.
+
+    *aggregates* tells whether the ids are those of aggregates.
+    """
+    try:
+        return max(one.a if aggregates else one.l for one in _AGGREGATES.decode(body))
+    except (ValueError, msgspec.MsgspecError):
+        return None
+
+
 class FillPlan:
     """Which trades to ask for, and when to leave it be.
 

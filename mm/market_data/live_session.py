@@ -13,7 +13,7 @@ import msgspec
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import from_exchange_info
 from mm.market_data.arbiter import Arbiter, Sequenced
-from mm.market_data.backfill import Hole, Question
+from mm.market_data.backfill import Hole
 from mm.market_data.book_keeper import BookKeeper
 from mm.market_data.buffered_writer import replace_file
 from mm.market_data.day_report import DayReport
@@ -39,6 +39,7 @@ from mm.market_data.trade_ids import TradeVerdict
 from mm.market_data.trade_keeper import STREAM, TradeKeeper
 
 REST = "rest"
+_SEQUENCED = (DepthUpdate, TradePrint, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 
 
@@ -54,6 +55,7 @@ class LiveSession:
 
     Attributes:
         arbiter: Makes one feed of those of several connections.
+        fill: Knows which trades are missing, and what to ask of REST for them.
         wants_snapshot: Whether updates wait for a book.
         instrument: The exchange's entry of the symbol, JSON text; None while it is not known.
         latencies: Arrival less the exchange's stamp, by stream.
@@ -73,11 +75,11 @@ class LiveSession:
         keeper, earlier = BookKeeper(writer, self._grid, top_n), writer.earlier
         holes = [Hole(*hole) for hole in earlier.trade_holes]
         self._trades.resume(earlier.last_trade_id, earlier.last_trade_us, holes)
-        self._fill = TradeFill(self._trades, self._grid, aggregates=trade_stream == "aggTrade")
-        self._fill.resume(holes)
+        self.fill = TradeFill(self._trades, self._grid, aggregates=trade_stream == "aggTrade")
+        self.fill.resume(holes)
         self._top_n, self._snapshot_limit, self._sides = top_n, snapshot_limit, EmptySides()
         self._today = Today.begun(writer, keeper, at_us)
-        self._set_gap_cause("restart")
+        keeper.gap_cause = self._trades.gap_cause = "restart"
         self._attempt: int | None = None
         self._last_us = at_us
 
@@ -115,7 +117,7 @@ class LiveSession:
         self._store_all(self.arbiter.closed(conn))
         self.event(at_us, "ws_disconnected", {"conn": conn, "code": code, "reason": reason})
         if not self.arbiter.open:
-            self._set_gap_cause("disconnected")
+            self._today.keeper.gap_cause = self._trades.gap_cause = "disconnected"
             self.wants_snapshot = False
 
     def clock_read(self, at_us: int, step_us: int) -> None:
@@ -158,7 +160,7 @@ class LiveSession:
             return None
         if isinstance(message, ServerShutdown):
             return ServerShutdown
-        if not isinstance(message, DepthUpdate | TradePrint | AggTrade):
+        if not isinstance(message, _SEQUENCED):
             self._today.quarantine(recv_us, STREAM, "neither a depth update nor a trade of the symbol", raw)
             return None
         self.latencies.arrived("depth" if isinstance(message, DepthUpdate) else "trade", recv_us, message.E)
@@ -188,7 +190,7 @@ class LiveSession:
             return None
         verdict = self._trades.take(recv_us, message, today)
         if verdict is TradeVerdict.GAP:
-            self._fill.notice()
+            self.fill.notice()
         return verdict
 
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
@@ -225,19 +227,19 @@ class LiveSession:
             return False
         return keeper.reach.running_out(keeper.book, self._snapshot_limit, self._top_n)
 
-    def trade_question(self) -> Question | None:
-        """Return what to ask of REST for the trades that are missing; None where none is that may still come."""
-        return self._fill.question()
-
     def trades_answered(self, answer: Answer) -> int:
         """Write the missing trades that REST has told, and return how many they are."""
         answer = self._in_order(answer)
         try:
             self._today.keeper.settle(answer.recv_us)
-            return self._fill.answered(answer, self._today)
+            return self.fill.answered(answer, self._today)
         except BrokenFile as error:
             self._today.quarantine(answer.recv_us, REST, str(error), answer.body)
             return 0
+
+    def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
+        """Write that what did not come of these trades never will; it is fetched by REST."""
+        self.fill.lost(max(at_us, self._last_us), first_id, last_id, self._today)
 
     def learn(self, answer: Answer) -> str | None:
         """Take the symbol's filters over from exchangeInfo and return its status; None where there are none in it."""
@@ -269,7 +271,7 @@ class LiveSession:
         attempt, before = self._attempt, self._today
         self.finish(at_us, "day_over", window_over=True)
         before.keeper.roll(writer, at_us, carry=carry)
-        self._fill.roll()
+        self.fill.roll()
         self._today = Today.begun(writer, before.keeper, at_us)
         if attempt is not None:
             self.snapshot_requested(at_us, attempt)
@@ -295,6 +297,3 @@ class LiveSession:
     def _snapshot_failed(self, at_us: int, cause: str, status: int | None) -> None:
         self._today.keeper.counts.snapshots_refused += 1
         self.event(at_us, "snapshot_failed", {"cause": cause, "http_status": status})
-
-    def _set_gap_cause(self, cause: str) -> None:
-        self._today.keeper.gap_cause = self._trades.gap_cause = cause

@@ -172,7 +172,7 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
     from mm.market_data.backoff import Backoff
     from mm.market_data.days import Days
     from mm.market_data.recording import Parts
-    from mm.market_data.silence import DepthSilence
+    from mm.market_data.silence import Silence
     from mm.market_data.snapshot import MOST_WEIGHT, WEIGHT_WINDOW_S, RestClient, Snapshots
     from mm.market_data.window import WindowRule
     from mm.market_data.ws_link import stream_url
@@ -212,7 +212,7 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
             recorder.ws_max_age_s,
             attempts,
         ),
-        silences=[DepthSilence(recorder.depth_silence_s) for _ in range(connections)],
+        silences=[Silence(recorder.depth_silence_s) for _ in range(connections)],
         info_backoff=Backoff(_FIRST_REST_DELAY_S, _LONGEST_REST_DELAY_S),
         start_jitter_s=recorder.start_jitter_s,
     )

@@ -21,8 +21,9 @@ from mm.market_data.live_session import LiveSession
 from mm.market_data.log import Log
 from mm.market_data.messages import DepthUpdate, ServerShutdown
 from mm.market_data.rest_desk import RestDesk
-from mm.market_data.silence import DepthSilence
+from mm.market_data.silence import Silence
 from mm.market_data.snapshot import RestClient, Snapshots
+from mm.market_data.trade_watch import TradeWatch
 from mm.market_data.window import Window, WindowRule, sleep_until
 from mm.market_data.ws_stream import WsStream
 
@@ -40,7 +41,7 @@ class Parts:
     rest: RestClient
     snapshots: Snapshots
     stream: WsStream
-    silences: list[DepthSilence]
+    silences: list[Silence]
     info_backoff: Backoff
     start_jitter_s: float
 
@@ -67,6 +68,12 @@ class Recording:
         self._newest: dict[int, int] = {}
         self._desk = RestDesk(parts.days.symbol, parts.rest, parts.snapshots, parts.info_backoff, log, clock)
         self._desk.settled = parts.stream.settled
+        self._trades = TradeWatch(
+            [Silence(silence.limit_s) for silence in parts.silences],
+            lambda: self._session.arbiter.last_trade_id,
+            self._desk.last_trade_id,
+            parts.stream.settled,
+        )
         self._disk = Disk(parts.days, self._tell_space)
         self._over = asyncio.Event()
         self._reason, self.trouble = "", ""
@@ -130,8 +137,8 @@ class Recording:
         session = LiveSession(writer, at_us, days.top_n, snapshot_limit=limit, trade_stream=days.trade_stream)
         self._enter(window, session)
         reader = asyncio.create_task(self._read())
-        watches = (self._disk.flush(lambda: self._session.writer), self._look(), self._watch_depth(), self._watch_end())
-        work = (self._over.wait(), *self._desk.work(), *watches)
+        watches = (self._look(), self._watch_depth(), self._watch_trades(), self._watch_end())
+        work = (self._over.wait(), *self._desk.work(), self._disk.flush(lambda: self._session.writer), *watches)
         others = [asyncio.create_task(one) for one in work]
         await asyncio.wait({reader, *others}, return_when=asyncio.FIRST_COMPLETED)
         for task in others:
@@ -204,11 +211,23 @@ class Recording:
             for slot, silence in enumerate(self._silences):
                 silent_s = silence.stalled_s(loop.time())
                 if silent_s is not None:
-                    details = {"stream": "depth", "silent_s": round(silent_s, 3)}
-                    self._session.event(self._clock(), "stall", details)
-                    self._log.warning("stalled", **details)
+                    self._trades.gone(slot)
+                    self._stalled("depth", silent_s)
                     self._parts.stream.replace("stall", slot=slot)
-                    self._desk.status_wanted.set()
+
+    async def _watch_trades(self) -> None:
+        while True:
+            await asyncio.sleep(min(self._silences[0].limit_s / 10, 0.5))
+            for stall in await self._trades.stalls():
+                self._stalled("trade", stall.silent_s)
+                self._parts.stream.replace("stall", conn=stall.conn)
+
+    def _stalled(self, stream: str, silent_s: float) -> None:
+        """Tell of a stall, and have the symbol's status asked for."""
+        details = {"stream": stream, "silent_s": round(silent_s, 3)}
+        self._session.event(self._clock(), "stall", details)
+        self._log.warning("stalled", **details)
+        self._desk.status_wanted.set()
 
     async def _watch_end(self) -> None:
         """End with the window; where the next one follows on it, a silent midnight begins it."""
@@ -226,7 +245,9 @@ class Recording:
         self.trouble = ""
         self._newest[slot] = conn
         self._session.connected(self._clock(), url, conn)
-        self._silences[slot].connected(asyncio.get_running_loop().time())
+        now_s = asyncio.get_running_loop().time()
+        self._silences[slot].connected(now_s)
+        self._trades.connected(slot, conn, now_s)
         self._log.info("ws_connected", conn=conn)
 
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
@@ -240,7 +261,7 @@ class Recording:
         kind = session.message(recv_us, raw, conn, now_s)
         if kind is DepthUpdate:
             missing = session.report.book.gaps > gaps
-            self._silences[slot].depth(now_s, ids_missing=missing)
+            self._silences[slot].heard(now_s, ids_missing=missing)
             if missing:
                 self._log.warning("ids_missing", epoch_id=session.epoch_id)
             if len(self._silences) > 1 and session.arbiter.last_update_id != last_id:
@@ -250,14 +271,18 @@ class Recording:
             self._parts.stream.replace("server_shutdown", conn=conn)
         elif kind:
             self._silences[slot].owed(now_s)
+            self._trades.heard(slot, now_s, session.report.trade_gaps)
         if session.wants_snapshot:
             self._desk.snapshot_wanted.set()
 
     def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
         """A connection has ended."""
         self._session.disconnected(self._clock(), conn, code, reason)
+        for first_id, last_id in self._trades.lost(conn):
+            self._session.trades_lost(self._clock(), first_id, last_id)
         if self._newest[slot] == conn:
             self._silences[slot].disconnected()
+            self._trades.gone(slot)
         self._log.info("ws_disconnected", conn=conn, code=code, reason=reason)
 
     def joined(self, conn: int) -> bool:

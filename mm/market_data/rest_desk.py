@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mm.clock import now_us
+from mm.market_data.backfill import LAST_TRADE
 from mm.market_data.backoff import Backoff
 from mm.market_data.live_session import LiveSession
 from mm.market_data.log import Log
@@ -82,17 +83,22 @@ class RestDesk:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(FILL_EVERY_S)
-            question = self.session.trade_question()
+            question = self.session.fill.question()
             if question is None:
                 continue
             session = self.session
             answer = await self._rest.trades(self._symbol, question)
             await self.settled()
-            if session is self.session and self.session.trade_question() == question:
+            if session is self.session and self.session.fill.question() == question:
                 rows = self.session.trades_answered(answer)
                 self._log.info("trades_filled", rows=rows, status=answer.status)
                 if not rows:
                     await asyncio.sleep(self._fill_backoff.delay(loop.time()))
+
+    async def last_trade_id(self) -> int | None:
+        """Return the id of the last trade there was; None where REST does not tell it."""
+        answer = await self._rest.trades(self._symbol, LAST_TRADE)
+        return self.session.fill.last_id(answer)
 
     # What the snapshots ask and tell.
 

@@ -1,4 +1,4 @@
-"""Whether the depth stream has stalled, or the market is only quiet.
+"""Whether a stream has stalled, or the market is only quiet.
 
 A trade changes the book, so an update is owed from then on: where none comes for the limit, the stream has stalled.
 Where nothing at all comes, nobody can tell, and a new connection must: its first update shows whether ids are missing.
@@ -10,7 +10,7 @@ MOST_PATIENCE_S = 60.0
 HEALTHY_S = 60.0
 
 
-class DepthSilence:
+class Silence:
     """Measure silence, in s of a monotonic clock.
 
     Attributes:
@@ -32,8 +32,8 @@ class DepthSilence:
         """There is no connection: silence means nothing."""
         self._heard_s = None
 
-    def depth(self, now_s: float, *, ids_missing: bool) -> None:
-        """An update came."""
+    def heard(self, now_s: float, *, ids_missing: bool) -> None:
+        """A message came."""
         if self._heard_s is not None and now_s - self._heard_s > self.limit_s:
             self._long_s = now_s
         if ids_missing or now_s - self._long_s >= HEALTHY_S:
@@ -45,12 +45,15 @@ class DepthSilence:
         if self._owed_s is None:
             self._owed_s = now_s
 
+    def owes(self, now_s: float) -> bool:
+        """Tell whether what must follow has been awaited for the limit."""
+        return self._owed_s is not None and now_s - self._owed_s >= self.limit_s
+
     def stalled_s(self, now_s: float) -> float | None:
         """Return for how long the stream has been silent, if that is too long; asked again, it starts from anew."""
-        heard_s, owed_s = self._heard_s, self._owed_s
+        heard_s, quiet = self._heard_s, not self.owes(now_s)
         if heard_s is None:
             return None
-        quiet = owed_s is None or now_s - owed_s < self.limit_s
         if quiet and now_s - heard_s < self._patience_s:
             return None
         if quiet:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from mm.errors import BrokenFile, OffGrid
-from mm.market_data.backfill import FillPlan, Hole, Question
+from mm.market_data.backfill import FillPlan, Hole, Question, last_trade_id
 from mm.market_data.check_rows import exchange_stamp
 from mm.market_data.grid import Grid
 from mm.market_data.snapshot import Answer
@@ -24,6 +24,7 @@ class TradeFill:
     def __init__(self, trades: TradeKeeper, grid: Grid, *, aggregates: bool) -> None:
         self._trades = trades
         self._grid = grid
+        self._aggregates = aggregates
         self._plan = FillPlan(aggregates=aggregates)
 
     def resume(self, holes: Sequence[Hole]) -> None:
@@ -37,6 +38,11 @@ class TradeFill:
         if hole:
             self._plan.missing(hole)
 
+    def lost(self, recv_us: int, first_id: int, last_id: int, day: Day) -> None:
+        """Fill what did not come of these ids: nothing but REST will bring it."""
+        self._trades.lost(recv_us, first_id, last_id, day)
+        self.notice()
+
     def roll(self) -> None:
         """Leave the holes of a day that is over."""
         self._plan.clear()
@@ -44,6 +50,10 @@ class TradeFill:
     def question(self) -> Question | None:
         """Return what to ask next; None where no trade is missing that may still come."""
         return self._plan.question()
+
+    def last_id(self, answer: Answer) -> int | None:
+        """Return the last id in an answer to `LAST_TRADE`, of the kind that is counted; None where it has none."""
+        return None if answer.cause else last_trade_id(answer.body, aggregates=self._aggregates)
 
     def answered(self, answer: Answer, day: Day) -> int:
         """Write the trades of *answer* that are missing, then the ledger's `backfill`, and return how many they are.

@@ -52,6 +52,16 @@ class TradeIds:
             return TradeVerdict.RESET
         return TradeVerdict.DUPLICATE
 
+    def skip(self, first_id: int, last_id: int) -> bool:
+        """Take *first_id* to *last_id*, but for what came, for missing (`hole`); False where all of it came."""
+        if self.last_id is not None:
+            first_id = self.last_id + 1
+        if first_id > last_id:
+            return False
+        self.hole, self.last_id = (first_id, last_id), last_id
+        self._holes.append(self.hole)
+        return True
+
     def missed(self, first_id: int, last_id: int) -> None:
         """Take a hole of an earlier run for one of these, so that it may be filled; holes come in order."""
         self._holes.append((first_id, last_id))

@@ -70,6 +70,11 @@ class TradeKeeper:
         self.gap_cause = "ids_missing"
         return verdict
 
+    def lost(self, recv_us: int, first_id: int, last_id: int, day: Day) -> None:
+        """Take notice that what did not come of the ids *first_id* to *last_id* will not come any more."""
+        if self._ids.skip(first_id, last_id):
+            self._tell_hole(recv_us, day)
+
     def fill(self, recv_us: int, trades: Sequence[tuple[Span, Trade]], day: Day) -> list[Span]:
         """Write those *trades* from REST that are still missing, and return the ids that they stand for."""
         filled = [(span, trade) for span, trade in trades if self._ids.fill(*span)]
@@ -81,14 +86,18 @@ class TradeKeeper:
     def _note(self, recv_us: int, stream: str, trade_id: int, verdict: TradeVerdict, day: Day) -> None:
         """Write what the id of a trade says, where it does not just follow the last one."""
         if verdict is TradeVerdict.GAP:
-            from_id, to_id = self._ids.hole
-            hole = {"from_id": from_id, "to_id": to_id, "from_us": self._last_us, "to_us": recv_us}
-            day.writer.gap(recv_us, "trade_gap", day.keeper.epoch_id, {**hole, "cause": self.gap_cause})
-            day.report.trade_gaps += 1
-            self.hole = Hole(from_id, to_id, self._last_us, recv_us)
+            self._tell_hole(recv_us, day)
         elif verdict is TradeVerdict.LATE and self._source != STREAM:
             filled = {"from_id": trade_id, "to_id": trade_id, "rows": 1}
             day.writer.event(recv_us, "backfill", day.keeper.epoch_id, filled)
         elif verdict is not TradeVerdict.NEW:
             kind = {TradeVerdict.DUPLICATE: "duplicate", TradeVerdict.RESET: "id_reset"}.get(verdict, "late")
             day.keeper.anomaly(recv_us, kind, stream=stream, trade_id=trade_id)
+
+    def _tell_hole(self, recv_us: int, day: Day) -> None:
+        """Write the ids that are missing."""
+        from_id, to_id = self._ids.hole
+        hole = {"from_id": from_id, "to_id": to_id, "from_us": self._last_us, "to_us": recv_us}
+        day.writer.gap(recv_us, "trade_gap", day.keeper.epoch_id, {**hole, "cause": self.gap_cause})
+        day.report.trade_gaps += 1
+        self.hole = Hole(from_id, to_id, self._last_us, recv_us)

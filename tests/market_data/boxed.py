@@ -8,14 +8,14 @@ from tempfile import TemporaryDirectory
 import structlog
 from wire_oracle import Recorded, assert_day_is_true
 
-from mm.market_data import rest_desk, ws_link, ws_stream
+from mm.market_data import rest_desk, trade_watch, ws_link, ws_stream
 from mm.market_data.allowance import Allowance
 from mm.market_data.backoff import Backoff
 from mm.market_data.check import check_day
 from mm.market_data.days import Days
 from mm.market_data.layout import DayFolder
 from mm.market_data.recording import Parts, Recording
-from mm.market_data.silence import DepthSilence
+from mm.market_data.silence import Silence
 from mm.market_data.snapshot import RestClient, Snapshots
 from mm.market_data.window import WindowRule
 from mm.sim.wire.box import Box
@@ -67,7 +67,7 @@ class Boxed:
             rest=rest,
             snapshots=Snapshots(rest, SYMBOL, limit, Backoff(0.02, 0.2), clock),
             stream=stream,
-            silences=[DepthSilence(silence_s) for _ in range(links)],
+            silences=[Silence(silence_s) for _ in range(links)],
             info_backoff=Backoff(0.02, 0.2),
             start_jitter_s=0.0,
         )
@@ -104,7 +104,7 @@ class Boxed:
             lambda: (
                 self.session.report.trades
                 and self.session.arbiter._trades.last_id == truth.last_trade_id
-                and self.session.trade_question() is None
+                and self.session.fill.question() is None
             ),
             playing=False,
         )
@@ -157,3 +157,4 @@ def quicken(monkeypatch):
     monkeypatch.setattr(ws_link, "CLOSE_TIMEOUT_S", 0.1)
     monkeypatch.setattr(ws_link, "GATHER_S", 0.0)
     monkeypatch.setattr(rest_desk, "FILL_EVERY_S", 0.02)
+    monkeypatch.setattr(trade_watch, "GRACE_S", 0.05)

@@ -15,7 +15,7 @@ from mm.market_data.backoff import HEALTHY_S, Backoff
 from mm.market_data.check import check_day
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.layout import DayFolder
-from mm.market_data.silence import DepthSilence
+from mm.market_data.silence import Silence
 from mm.market_data.window import WindowRule
 
 
@@ -89,7 +89,7 @@ def test_defect_4_a_snapshot_that_lags_is_asked_for_without_hurry_and_never_ends
 
 def test_defect_5_silence_is_seen_although_nothing_calls_back():
     """By a timer that asks how long nothing has come."""
-    silence = DepthSilence(3.0)
+    silence = Silence(3.0)
     silence.connected(100.0)
     assert (silence.stalled_s(102.9), silence.stalled_s(103.0)) == (None, 3.0)
 

@@ -1,0 +1,208 @@
+"""Trades that stall while the book goes on, and markets in which nobody trades."""
+
+import asyncio
+
+import pytest
+from boxed import quicken, recorded
+
+from mm.market_data import trade_watch
+from mm.market_data.silence import Silence
+from mm.market_data.trade_watch import TradeWatch
+from mm.sim.flow.queue_markets import LargeTick
+from mm.sim.flow.scenario import SCENARIOS
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    quicken(monkeypatch)
+
+
+class Market:
+    """A watch with a limit of 3 s in a loop whose time is set by hand, what REST knows, and what has come."""
+
+    def __init__(self, links=1):
+        self.now_s = 100.0
+        self.seen = self.rest = None
+        self.asked = 0
+        self.watch = TradeWatch([Silence(3.0) for _ in range(links)], lambda: self.seen, self.ask, self.settled)
+
+    async def ask(self):
+        self.asked += 1
+        return self.rest
+
+    async def settled(self):
+        pass
+
+    def trade(self, trade_id, slot=0):
+        self.seen = self.rest = trade_id
+        self.watch.heard(slot, self.now_s, 0)
+
+    def after(self, seconds, monkeypatch):
+        """Let time pass; return the connections that have stalled."""
+        self.now_s += seconds
+
+        async def stalls():
+            monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now_s)
+            return await self.watch.stalls()
+
+        async def no_time(_seconds):
+            pass
+
+        monkeypatch.setattr(trade_watch.asyncio, "sleep", no_time)
+        return [(stall.conn, stall.silent_s) for stall in asyncio.run(stalls())]
+
+
+def test_a_trade_that_rest_knows_and_the_stream_has_not_brought_is_a_stall(monkeypatch):
+    """Told once, with the ids that will never come."""
+    market = Market()
+    market.watch.connected(0, 1, 100.0)
+    market.trade(50)
+    market.rest = 53
+    assert market.after(2.9, monkeypatch) == []
+    assert market.asked == 0
+    assert market.after(0.1, monkeypatch) == [(1, 3.0)]
+    assert market.after(60, monkeypatch) == []
+    assert market.watch.lost(1) == [(51, 53)]
+    assert market.watch.lost(1) == []
+
+
+def test_a_market_in_which_nobody_trades_is_asked_less_and_less_often(monkeypatch):
+    """Once a minute at most, and no connection is ever replaced."""
+    market = Market()
+    market.watch.connected(0, 1, 100.0)
+    market.trade(50)
+    for _ in range(3600):
+        assert market.after(1, monkeypatch) == []
+    assert 58 <= market.asked <= 66
+
+
+def test_on_a_fresh_connection_the_first_answer_only_says_from_where_on_trades_are_owed(monkeypatch):
+    """What was traded before it was open is not its fault; what is traded later, is."""
+    market = Market()
+    market.trade(50)
+    market.rest = 70
+    market.watch.connected(0, 1, 100.0)
+    assert market.after(3, monkeypatch) == []
+    assert market.after(60, monkeypatch) == []
+    market.rest = 71
+    assert market.after(60, monkeypatch) == [(1, 123.0)]
+    assert market.watch.lost(1) == [(51, 71)]
+
+
+def test_where_no_trade_ever_came_the_first_answer_is_where_they_begin(monkeypatch):
+    """Those before it are none of the day's."""
+    market = Market()
+    market.watch.connected(0, 1, 100.0)
+    market.rest = 70
+    assert market.after(3, monkeypatch) == []
+    market.rest = 72
+    assert market.after(60, monkeypatch) == [(1, 63.0)]
+    assert market.watch.lost(1) == [(71, 72)]
+
+
+def test_a_host_that_does_not_answer_proves_nothing(monkeypatch):
+    """It is asked again, later."""
+    market = Market()
+    market.watch.connected(0, 1, 100.0)
+    market.trade(50)
+    market.rest = None
+    assert market.after(3, monkeypatch) == []
+    market.rest = 51
+    assert market.after(60, monkeypatch) == [(1, 63.0)]
+
+
+def test_what_another_connection_has_brought_is_owed_without_a_question(monkeypatch):
+    """Of a pair, one stalls: nothing is missing, and it is replaced."""
+    market = Market(links=2)
+    for slot in (0, 1):
+        market.watch.connected(slot, slot + 1, 100.0)
+    market.trade(50, slot=0)
+    market.trade(50, slot=1)
+    market.trade(51, slot=1)
+    for _ in range(4):
+        market.now_s += 1
+        market.trade(market.seen + 1, slot=1)
+    assert market.after(0, monkeypatch) == [(1, 4.0)]
+    assert (market.asked, market.watch.lost(1)) == (0, [])
+
+
+def test_a_connection_that_is_replaced_meanwhile_is_not_judged(monkeypatch):
+    """Its successor is."""
+    market = Market()
+    market.watch.connected(0, 1, 100.0)
+    market.trade(50)
+    market.rest = 53
+
+    async def settled():
+        market.watch.connected(0, 2, market.now_s)
+
+    market.watch._settled = settled
+    assert market.after(3, monkeypatch) == []
+    assert market.watch.lost(1) == []
+
+
+def stalled(boxed):
+    return boxed.told("stall") and boxed.told("ws_disconnected")
+
+
+@pytest.mark.parametrize("trade_stream", ["trade", "aggTrade"])
+def test_row_8_trades_that_stall_while_the_book_goes_on_cost_no_trade(trade_stream):
+    """Another connection opens beside it; what was missed is told and fetched, and the epoch continues."""
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.until(lambda: stalled(boxed))
+        await boxed.play(2)
+        await boxed.until(lambda: boxed.session.fill.question() is None, playing=False)
+
+    day = recorded(
+        scenario,
+        "at time 3 on newest do stall of=trade",
+        silence_s=0.3,
+        trade_stream=trade_stream,
+        clean=trade_stream == "trade",
+    )
+    assert [details["stream"] for details in day.told("stall")] == ["trade"]
+    assert day.told("stall")[0]["silent_s"] >= 0.3
+    assert day.told("ws_disconnected")[0]["reason"] == "stall"
+    kinds = [event["type"] for event in day.events if event["type"].startswith("ws_")]
+    assert kinds[:3] == ["ws_connected", "ws_connected", "ws_disconnected"]
+    assert (len(day.told("trade_gap")), day.told("gap"), day.tags) == (1, [], ["initial"])
+    assert {row["source"] for row in day.trades} == {"ws", "rest"}
+    assert day.holes("trade_gap") <= {int(row["trade_id"]) for row in day.trades}
+
+
+def test_row_8_what_a_stall_has_swallowed_is_fetched_though_nobody_trades_on():
+    """The window may close before the next trade would have shown the hole."""
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.play(3)
+        await boxed.until(lambda: stalled(boxed), playing=False)
+        await boxed.until(lambda: boxed.told("backfill"), playing=False)
+        boxed.last_trade_id = boxed.box.truth.last_trade_id
+
+    day = recorded(scenario, "at time 3 on newest do stall of=trade", silence_s=0.3)
+    assert "trade" in [details["stream"] for details in day.told("stall")]
+    assert day.missing_trades == set()
+
+
+def test_row_8_a_market_in_which_hardly_anybody_trades_is_no_stall(monkeypatch):
+    """The book moves, trades are far apart: REST is asked, no connection is replaced, nothing is told."""
+    monkeypatch.setitem(SCENARIOS, "quiet", lambda: LargeTick(market_per_s=0.05))
+
+    async def scenario(boxed):
+        await boxed.synced()
+        asked = []
+        before = boxed.recording._trades._ask
+
+        async def ask():
+            asked.append(await before())
+            return asked[-1]
+
+        boxed.recording._trades._ask = ask
+        await boxed.until(lambda: len(asked) >= 3)
+
+    day = recorded(scenario, silence_s=0.2, scenario_name="quiet")
+    assert (day.told("stall"), len(day.told("ws_connected")), day.told("gap")) == ([], 1, [])
+    assert len(day.diffs) > 10

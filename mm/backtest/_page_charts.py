@@ -2,151 +2,24 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest._page_time import count
 from mm.backtest.metrics import quantiles
-from mm.clock import US_PER_S
 from mm.page.frame import nothing
 from mm.page.numbers import number, short, signed
-from mm.page.svg import LEFT, RIGHT, TOP, Plot, bar, padded, steps
+from mm.page.svg import LEFT, RIGHT, TOP, Plot, bar, padded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Instants = NDArray[np.int64]
 
-WIDE, HALF = 1072, 520
-PAUSE_US = 60 * US_PER_S
-SIDES = (("BUY", 1, "buy"), ("SELL", -1, "sell"))
+HALF = 520
+SIDES = (("BUY", "buy"), ("SELL", "sell"))
 HORIZON_ERROR = 1.96
-MARKED_FILLS = 400  # more would hide each other and the price
-COUNT_BARS = 166
-
-
-@dataclass(frozen=True)
-class Course:
-    """The state rows over time, NaN where there was no valid book or nothing was recorded.
-
-    Attributes:
-        us: Instants, rising.
-        inventory: Base asset held.
-        mid: Mid price, or NaN.
-        equity: Marked equity, or NaN.
-    """
-
-    us: "Instants"
-    inventory: "Floats"
-    mid: "Floats"
-    equity: "Floats"
-
-    @property
-    def x(self) -> tuple[float, float]:
-        """First and last instant, a second apart at least."""
-        return float(self.us[0]), float(max(self.us[-1], self.us[0] + US_PER_S))
-
-    def excluded(self) -> list[tuple[float, float]]:
-        """Return the stretches without a valid book, neighbours merged where no eye could part them."""
-        off = np.isnan(self.mid)
-        edges = np.flatnonzero(np.diff(off, prepend=False, append=False))
-        ends = np.append(self.us, self.us[-1])
-        apart = (self.x[1] - self.x[0]) / 1_000
-        spans: list[tuple[float, float]] = []
-        for first, last in zip(ends[edges[::2]].tolist(), ends[edges[1::2]].tolist(), strict=True):
-            if spans and first - spans[-1][1] < apart:
-                spans[-1] = (spans[-1][0], last)
-            else:
-                spans.append((first, last))
-        return spans
-
-
-def course(state: Mapping[str, Any], excluded: "NDArray[np.int64]") -> Course:
-    """Return the columns of the state file as a course.
-
-    The marks of *excluded* stretches (rows of first and last µs) are old, so they are not shown; a pause of more than
-    a minute becomes a hole, too.
-    """
-    us = np.asarray(state["recv_us"], dtype=np.int64)
-    usual = quantiles(np.diff(us), [0.5])[0] if len(us) > 1 else 0.0
-    after = np.flatnonzero(np.diff(us) > max(PAUSE_US, 10 * usual)) + 1
-    inventory, mid, equity = (np.asarray(state[name], dtype=np.float64) for name in ("inventory", "mid", "equity"))
-    begun = np.searchsorted(excluded[:, 0], us, side="right")
-    ended = np.searchsorted(excluded[:, 1], us, side="right")
-    mid, equity = (np.where(begun > ended, np.nan, values) for values in (mid, equity))
-    return Course(
-        us=np.insert(us, after, us[after - 1] + 1),
-        inventory=np.insert(inventory, after, inventory[after - 1]),
-        mid=np.insert(mid, after, np.nan),
-        equity=np.insert(equity, after, np.nan),
-    )
-
-
-def count(value: float) -> str:
-    """Return the size of a whole number, and nothing for any other: an axis of counts has no halves."""
-    return short(abs(value)) if value == round(value) else ""
-
-
-def equity_chart(run: Course) -> str:
-    """Draw how marked equity moved since its first value."""
-    known = run.equity[~np.isnan(run.equity)]
-    if len(known) == 0:
-        return nothing("The book was never valid, so equity has no mark.")
-    change = run.equity - known[0]
-    plot = Plot(WIDE, 250, run.x, padded(min(0.0, np.nanmin(change)), max(0.0, np.nanmax(change))))
-    return plot.picture(
-        plot.spans(run.excluded(), "off", "no valid book"),
-        plot.value_axis(short),
-        plot.time_axis(),
-        plot.line(run.us, change, "line"),
-        title="Equity over time, as change since the start",
-    )
-
-
-def inventory_chart(run: Course) -> str:
-    """Draw the inventory held over time."""
-    plot = Plot(WIDE, 170, run.x, padded(min(0.0, run.inventory.min()), max(0.0, run.inventory.max())))
-    return plot.picture(
-        plot.spans(run.excluded(), "off", "no valid book"),
-        plot.value_axis(short),
-        plot.time_axis(),
-        plot.line(*steps(run.us, run.inventory), "line"),
-        title="Inventory over time",
-    )
-
-
-def mid_chart(run: Course, fills: Mapping[str, Any]) -> str:
-    """Draw the mid price over time, each fill at its price while they are few, and below how many there were."""
-    price, side = np.asarray(fills["price"], dtype=np.float64), np.asarray(fills["side"])
-    us = np.asarray(fills["recv_us"], dtype=np.float64)
-    seen = np.concatenate([run.mid[~np.isnan(run.mid)], price])
-    if len(seen) == 0:
-        return nothing("The book was never valid.")
-    plot = Plot(WIDE, 250, run.x, padded(seen.min(), seen.max()))
-    few = [(word, sign, kind) for word, sign, kind in SIDES if len(us) <= MARKED_FILLS]
-    price_picture = plot.picture(
-        plot.spans(run.excluded(), "off", "no valid book"),
-        plot.value_axis(short),
-        plot.time_axis(),
-        plot.line(run.us, run.mid, "faint" if few else "line"),
-        *(plot.triangles(us[side == word], price[side == word], sign, kind) for word, sign, kind in few),
-        title="Mid price over time and our fills",
-    )
-    return price_picture + _fill_counts(run, us, side)
-
-
-def _fill_counts(run: Course, us: "Floats", side: "NDArray[Any]") -> str:
-    """Draw the number of fills in each stretch of time: buys upwards, sells downwards."""
-    if len(us) == 0:
-        return ""
-    edges = np.linspace(*run.x, COUNT_BARS + 1)
-    counts = {word: np.histogram(us[side == word], edges)[0] for word, _, _ in SIDES}
-    most = float(max(count.max() for count in counts.values()))
-    plot = Plot(WIDE, 96, run.x, (-1.1 * most, 1.1 * most))
-    bars = [plot.columns(edges, sign * counts[word], kind) for word, sign, kind in SIDES]
-    return plot.picture(plot.value_axis(count, 5), *bars, title="Number of fills over time")
 
 
 def split_chart(summary: Mapping[str, Any]) -> str:
@@ -217,11 +90,11 @@ def distance_chart(fills: Mapping[str, Any], tick_size: float) -> str:
         return nothing("No fills.")
     edges = distance_edges(ticks[known])
     inside = np.clip(ticks, edges[0], edges[-1])
-    counts = [np.histogram(inside[known & (side == word)], edges)[0] for word, _, _ in SIDES]
+    counts = [np.histogram(inside[known & (side == word)], edges)[0] for word, _ in SIDES]
     plot = Plot(HALF, 250, (edges[0], edges[-1]), (0, float(np.add(*counts).max()) * 1.06))
     marks = [plot.value_axis(count)]
     x, base = plot.across(edges), np.zeros(len(edges) - 1)
-    for fills_of, (word, _, kind) in zip(counts, SIDES, strict=True):
+    for fills_of, (word, kind) in zip(counts, SIDES, strict=True):
         for i in np.flatnonzero(fills_of):
             top, bottom = float(plot.up(base[i] + fills_of[i])), float(plot.up(base[i]))
             span = f"{short(edges[i] + 0.25)} to {short(edges[i + 1] - 0.25)} ticks: {fills_of[i]} {word.lower()} fills"

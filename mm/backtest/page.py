@@ -6,56 +6,52 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest._page_charts import (
-    course,
-    distance_chart,
-    equity_chart,
-    inventory_chart,
-    markout_chart,
-    mid_chart,
-    split_chart,
-)
+from mm.backtest._course import course
+from mm.backtest._page_cards import activity_card, data_card, honesty_card, luck_card
+from mm.backtest._page_charts import distance_chart, markout_chart, split_chart
+from mm.backtest._page_rates import rate_chart, told_of_rates
+from mm.backtest._page_time import TOLD_FILLS, panels
 from mm.backtest._text import NULL
 from mm.clock import iso
-from mm.page.frame import About, Row, card, document, notes, nothing, origin, table, tile, wide
-from mm.page.numbers import lasting, number, percent, short, signed
+from mm.page.frame import About, Row, card, document, notes, nothing, origin, table, tile
+from mm.page.numbers import lasting, number, percent, signed
+from mm.page.timeline import script, timeline
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mm.backtest.run_columns import RunColumns
 
 BOTH = (("buy", "our buys"), ("sell", "our sells"))
 
 
-def page(
-    summary: Mapping[str, Any],
-    fills: Mapping[str, Any],
-    state: Mapping[str, Any],
-    about: About | None = None,
-    excluded: "NDArray[np.int64] | None" = None,
-) -> str:
+def page(summary: Mapping[str, Any], run: "RunColumns", about: About | None = None) -> str:
     """Return the page as HTML.
 
     Args:
         summary: The numbers of ``summary.json``.
-        fills: The columns of the fills file, by name: numpy arrays or a polars frame.
-        state: The columns of the state file, likewise.
+        run: The columns of the run's files.
         about: The command and the knobs, to print at the end.
-        excluded: First and last µs of each stretch without a valid book, to shade.
     """
     about = about or About()
-    off = np.empty((0, 2), np.int64) if excluded is None else excluded
     days = " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
     title = f"{summary['symbol']} {days}"
     body = [
-        _header(summary, days, state),
+        _header(summary, days, run.state),
         _tiles(summary),
         notes([line for line in summary["warnings"] if not line.startswith(NULL)], "notes"),
-        _time_cards(summary, fills, state, off),
-        _fill_cards(summary, fills),
+        _time_card(summary, run),
+        _pair(_split_card(summary), _markout_card(summary, run.fills)),
+        _pair(_distance_card(summary, run.fills), _rate_card(summary)),
+        honesty_card(summary),
+        _pair(activity_card(summary), luck_card(summary)),
+        data_card(summary, run),
         _numbers(summary),
         origin(about),
     ]
-    return document(f"{title} · backtest", body)
+    return document(f"{title} · backtest", body, script())
+
+
+def _pair(left: str, right: str) -> str:
+    return f'<div class="pair">{left}{right}</div>'
 
 
 def _header(summary: Mapping[str, Any], days: str, state: Mapping[str, Any]) -> str:
@@ -101,66 +97,42 @@ def _tiles(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _time_cards(
-    summary: Mapping[str, Any], fills: Mapping[str, Any], state: Mapping[str, Any], excluded: "NDArray[np.int64]"
-) -> str:
-    if len(state["recv_us"]) == 0:
+def _time_card(summary: Mapping[str, Any], run: "RunColumns") -> str:
+    if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
-    run = course(state, excluded)
-    quote, base = escape(summary["quote_asset"] or "quote asset"), escape(summary["base_asset"] or "base asset")
+    drawn = course(run)
     off = [("off", f"no valid book: {lasting(summary['seconds_excluded'])}")] if summary["seconds_excluded"] else []
-    clip = short(summary["quote_qty"])
-    return (
-        card(
-            "Equity", f"Change since the first state row, in {quote}, marked at the mid.", wide(equity_chart(run)), off
-        )
-        + card("Inventory", f"Held, in {base}; one quote offers {clip}.", wide(inventory_chart(run)), off)
-        + card(
-            "Mid and fills",
-            f"In {quote}; least and greatest of every two pixels. Below, the number of fills.",
-            wide(mid_chart(run, fills)),
-            [*BOTH, *off],
-        )
-    )
+    every = -(-summary["n_fills"] // TOLD_FILLS)
+    hint = "All charts share one span of time. Point at a fill to see what it was worth."
+    if every > 1:
+        hint += f" One of {every} fills is drawn on the price."
+    return card("Over time", hint, timeline(panels(run, drawn, summary), drawn.x, run.excluded), off)
 
 
-def _fill_cards(summary: Mapping[str, Any], fills: Mapping[str, Any]) -> str:
+def _split_card(summary: Mapping[str, Any]) -> str:
+    return card("Where the PnL came from", f"In {_quote(summary)}, from zero to the total.", split_chart(summary))
+
+
+def _markout_card(summary: Mapping[str, Any], fills: Mapping[str, Any]) -> str:
     quantity = float(np.asarray(fills["qty"], dtype=np.float64).sum())
     fee = None if quantity == 0 or summary["fees"] is None else summary["fees"] / quantity
-    quote = escape(summary["quote_asset"] or "quote asset")
     paid = f" Fees took {number(fee)} a unit (dashed, where it fits)." if fee else ""
-    return (
-        '<div class="pair">'
-        + card("Where the PnL came from", f"In {quote}, from zero to the total.", split_chart(summary))
-        + card(
-            "What a fill was worth later",
-            f"Half-spread left, in {quote} a unit, with 95 % bars.{paid}",
-            markout_chart(summary, fee),
-        )
-        + '</div><div class="pair">'
-        + card(
-            "Fills by distance",
-            "Ticks from the mid of its instant; the outermost bars hold what lies beyond.",
-            distance_chart(fills, summary["tick_size"]),
-            BOTH,
-        )
-        + card("Activity", "Orders, fills and the time they had.", table("", _activity(summary)))
-        + "</div>"
-    )
+    hint = f"Half-spread left, in {_quote(summary)} a unit, with 95 % bars.{paid}"
+    return card("What a fill was worth later", hint, markout_chart(summary, fee))
 
 
-def _activity(summary: Mapping[str, Any]) -> list[Row]:
-    return [
-        ("orders placed", f"{summary['n_orders']:,}"),
-        ("fills", f"{summary['n_fills']:,}"),
-        ("fills the intensity predicted", number(summary["predicted_fills"])),
-        ("orders filled in parts", f"{summary['n_partial']:,}"),
-        ("filled over placed quantity", percent(summary["fill_ratio"])),
-        ("messages for a fill", number(summary["quote_to_trade"])),
-        ("time with quotes on both sides", percent(summary["two_sided_uptime"])),
-        ("time with a valid book", lasting(summary["seconds_covered"])),
-        ("time excluded", lasting(summary["seconds_excluded"])),
-    ]
+def _distance_card(summary: Mapping[str, Any], fills: Mapping[str, Any]) -> str:
+    hint = "Ticks from the mid of its instant; the outermost bars hold what lies beyond."
+    return card("Fills by distance", hint, distance_chart(fills, summary["tick_size"]), BOTH)
+
+
+def _rate_card(summary: Mapping[str, Any]) -> str:
+    chart = rate_chart(summary.get("fills_by_distance") or [])
+    return card("How often a quote filled", told_of_rates(summary), chart)
+
+
+def _quote(summary: Mapping[str, Any]) -> str:
+    return escape(summary["quote_asset"] or "quote asset")
 
 
 def _numbers(summary: Mapping[str, Any]) -> str:

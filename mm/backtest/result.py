@@ -15,6 +15,7 @@ from mm.backtest._text import describe
 from mm.backtest.attribution import Ledger, ledger
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.page import page
+from mm.backtest.run_columns import RunColumns, standing_of
 from mm.backtest.summary import summarise
 from mm.clock import US_PER_MS
 from mm.instrument import E8, Instrument
@@ -161,6 +162,19 @@ class Result:
         ends = np.append(us, self.journal.counters["last_us"])[begins + 1]
         return np.stack([us[begins], ends], axis=1)
 
+    def columns(self) -> RunColumns:
+        """Return what a page draws of the run."""
+        us, mid2 = self.journal.mids.T
+        return RunColumns(
+            fills=self.fill_columns(),
+            state=self.state_columns(),
+            quotes=standing_of(self.journal, self.books.instrument.tick_e8),
+            mid_us=us,
+            mid=self._mid(mid2),
+            excluded=self.excluded(),
+            rates=() if self.books.intensity is None else self.books.intensity.rows(),
+        )
+
     def write_tables(self, folder: Path) -> dict[str, int]:
         """Write orders, fills and state; return the rows of each file. *folder* is created where it does not exist."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -186,7 +200,7 @@ class Result:
         with ThreadPoolExecutor(1) as other:
             tables = other.submit(self.write_tables, folder)
             summary = json.dumps(self.summary, indent=1, allow_nan=False, ensure_ascii=False)
-            html = page(self.summary, self.fill_columns(), self.state_columns(), about, self.excluded())
+            html = page(self.summary, self.columns(), about)
             rows = tables.result()
         (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
         (folder / "report.html").write_text(html, encoding="utf-8")

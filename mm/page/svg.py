@@ -174,18 +174,27 @@ def envelope(us: "Instants", values: "Floats", x: tuple[float, float], columns: 
 
     A stretch of NaN that fills a column or more splits the line; each piece is its instants and its values.
     """
+    known = np.flatnonzero(~np.isnan(values))
+    if len(known) == 0:
+        return []
     low, high = x
     column = np.minimum(((us - low) * (columns / (high - low))).astype(np.int64), columns - 1)
-    first = np.flatnonzero(np.diff(column, prepend=-1))
-    pieces: list[list[int]] = [[]]
-    for start, stop in zip(first.tolist(), [*first[1:].tolist(), len(us)], strict=True):
-        known = start + np.flatnonzero(~np.isnan(values[start:stop]))
-        if len(known) == 0:
-            pieces.append([])
-            continue
-        extremes = {known[0], known[values[known].argmin()], known[values[known].argmax()], known[-1]}
-        pieces[-1].extend(sorted(int(row) for row in extremes))
-    return [(us[piece].astype(np.float64), values[piece]) for piece in pieces if piece]
+    number = np.cumsum(np.diff(column, prepend=-1) != 0)[known]  # of the column, among those with a row
+    first = np.flatnonzero(np.diff(number, prepend=-1))
+    seen, last = values[known], np.append(first[1:], len(known)) - 1
+    kept = np.concatenate((first, _first_equal(seen, np.minimum, first), _first_equal(seen, np.maximum, first), last))
+    kept = np.unique(kept)
+    ends = np.flatnonzero(np.diff(number[kept]) > 1) + 1
+    return [(us[rows].astype(np.float64), values[rows]) for rows in np.split(known[kept], ends)]
+
+
+def _first_equal(values: "Floats", extreme: np.ufunc, first: "NDArray[np.intp]") -> "NDArray[np.intp]":
+    """Return the first row of each stretch, which begin at *first*, that has its *extreme* value."""
+    sizes = np.diff(first, append=len(values))
+    rows = np.flatnonzero(values == np.repeat(extreme.reduceat(values, first), sizes))
+    stretch = np.searchsorted(first, rows, side="right")
+    result: NDArray[np.intp] = rows[np.flatnonzero(np.diff(stretch, prepend=0))]
+    return result
 
 
 def steps(us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:

@@ -1,0 +1,81 @@
+"""How often our quotes filled at each distance, as the report page draws it, beside what was foreseen."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.page.frame import nothing
+from mm.page.numbers import lasting, number, percent, short
+from mm.page.svg import Plot
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+HALF = 520
+DECADES = 5  # below the highest rate; what is lower is not drawn
+LEAST_S = 1.0  # distances that had less time say nothing
+
+
+def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Draw fills a second of one resting order by its distance, with 95 % Poisson bars, and the curve foreseen.
+
+    Args:
+        rows: ``fills_by_distance`` of the summary.
+    """
+    told = [row for row in rows if row["exposure_s"] >= LEAST_S]
+    if not any(row["fills"] for row in told):
+        return nothing("No fills at any distance that our quotes had for a second.")
+    top = math.log10(max(row["rate_high"] for row in told if row["fills"])) + 0.1
+    bottom = max(top - DECADES, math.log10(min(row["rate_per_s"] for row in told if row["fills"])) - 0.7)
+    near, far = told[0]["delta_ticks"], told[-1]["delta_ticks"]
+    room = max(0.5, 0.05 * (far - near))
+    plot = Plot(HALF, 250, (near - room, far + room), (math.floor(bottom * 2) / 2, top))
+    marks = [plot.value_axis(_power), plot.number_axis(short, 8), _foreseen(plot, told)]
+    marks += [_whisker(plot, row) for row in told]
+    return plot.picture(*marks, title="Fills a second of one resting order, by distance from the mid in ticks")
+
+
+def _power(value: float) -> str:
+    """Return a power of ten as the axis says it, and nothing between them."""
+    return short(10.0**value) if value == round(value) else ""
+
+
+def _foreseen(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the line through what the intensity foresees at each distance; nothing without one."""
+    known = [row for row in rows if row.get("predicted")]
+    if not known:
+        return ""
+    rate = np.log10([row["predicted"] / row["exposure_s"] for row in known])
+    inside = np.where(rate < plot.y[0], np.nan, np.minimum(rate, plot.y[1]))
+    return plot.path(np.array([row["delta_ticks"] for row in known], dtype=np.float64), inside, "dash")
+
+
+def _whisker(plot: Plot, row: Mapping[str, Any]) -> str:
+    """Return a distance's rate with its interval; where nothing filled, how high the rate may still be."""
+    said = f"{short(row['from_ticks'])} to {short(row['to_ticks'])} ticks: {row['fills']:,} fills in "
+    said += f"{lasting(row['exposure_s'])} of orders, {number(row['rate_per_s'])} a second"
+    if row.get("predicted") is not None:
+        said += f"; {number(row['predicted'])} foreseen"
+    low, high = (math.log10(rate) if rate > 0 else -math.inf for rate in (row["rate_low"], row["rate_high"]))
+    ends = max(low, plot.y[0]), min(high, plot.y[1])
+    if ends[1] <= plot.y[0]:
+        return ""
+    if row["fills"] == 0:
+        return plot.whisker(row["delta_ticks"], plot.y[0], ends, "whisker none-yet", said)
+    return plot.whisker(row["delta_ticks"], max(math.log10(row["rate_per_s"]), plot.y[0]), ends, "whisker", said)
+
+
+def told_of_rates(summary: Mapping[str, Any]) -> str:
+    """Return what stands above the chart: what is drawn, and how all fills compare with what was foreseen."""
+    text = "A second of one resting order, by ticks from the mid, 95 % Poisson bars."
+    ratio = summary.get("fills_ratio") or {}
+    if ratio.get("value") is None:
+        return text
+    return (
+        f"{text} Dashed: what the intensity foresees. All in all {percent(ratio['value'])} of it filled "
+        f"({percent(ratio['low'])} to {percent(ratio['high'])})."
+    )

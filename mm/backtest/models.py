@@ -8,6 +8,7 @@ and are offered to whoever takes them.
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mm.backtest.optimal_quotes import cartea_jaimungal, glft, gueant
 from mm.backtest.simple_quotes import (
     adaptive_spread,
     expected_value,
@@ -156,8 +157,11 @@ FILL_MODELS: Mapping[str, Callable[..., "FillModel"]] = {
 QUOTE_MODELS: Mapping[str, Callable[..., object]] = {
     "adaptive_spread": adaptive_spread,
     "avellaneda_stoikov": avellaneda_stoikov,
+    "cartea_jaimungal": cartea_jaimungal,
     "expected_value": expected_value,
     "fixed_spread": fixed_spread,
+    "glft": glft,
+    "gueant": gueant,
     "imbalance": imbalance,
     "inventory_skew": inventory_skew,
     "microprice": microprice,

@@ -1,15 +1,10 @@
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.quotes.base import QuoteModel
+from mm.backtest.quotes.distances import Distances
 
 MODES: tuple[str, ...]
 
-class AvellanedaStoikov(QuoteModel):
+class AvellanedaStoikov(Distances):
     gamma: float
-    k: float
-    sigma: float
-    horizon_s: float
-    q_max: float
-    mode: str
     def __init__(
         self,
         *,
@@ -21,4 +16,3 @@ class AvellanedaStoikov(QuoteModel):
         q_max: float | None = ...,
         intensity: Intensity | None = ...,
     ) -> None: ...
-    def distances(self, q: float, tau_s: float, sigma: float, k: float) -> tuple[float, float]: ...

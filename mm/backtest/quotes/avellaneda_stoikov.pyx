@@ -1,13 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Quotes after Avellaneda and Stoikov, Quantitative Finance 8(3), 217-224 (2008)."""
 
-cimport cython
-from libc.math cimport INFINITY, NAN, isnan, log, log1p
-from libc.stdint cimport int64_t
+from libc.math cimport INFINITY, NAN, log, log1p
 
-from mm.backtest.fills.base cimport BEST_PRICES
 from mm.backtest.fills.intensity cimport Intensity
-from mm.backtest.quotes.base cimport QuoteModel, View, Want
+from mm.backtest.quotes.distances cimport Distances, Market
 
 from mm.errors import UsageError
 
@@ -21,7 +18,7 @@ cdef double markup(double gamma, double k) noexcept nogil:
     return log1p(gamma / k) / gamma
 
 
-cdef class AvellanedaStoikov(QuoteModel):
+cdef class AvellanedaStoikov(Distances):
     """Reservation price and optimal spread for an exponential utility.
 
     With q the inventory in clips (multiples of the quoted quantity) and tau the time left,
@@ -41,11 +38,9 @@ cdef class AvellanedaStoikov(QuoteModel):
         intensity: The fit or schedule behind k; outside its segments nothing is quoted.
     """
 
-    cdef readonly double gamma, k, sigma, horizon_s, q_max
-    cdef readonly str mode
-    cdef Intensity intensity
+    cdef readonly double gamma
     cdef double edge                # the markup of *k*
-    cdef bint infinite, session
+    cdef bint infinite
 
     def __init__(
         self,
@@ -58,41 +53,29 @@ cdef class AvellanedaStoikov(QuoteModel):
         q_max: float | None = None,
         intensity: Intensity | None = None,
     ) -> None:
-        if mode not in MODES:
-            raise UsageError(f"avellaneda_stoikov: mode is {mode!r}; it must be one of {', '.join(MODES)}")
-        if mode == "infinite" and q_max is None:
-            raise UsageError("avellaneda_stoikov: mode infinite needs q_max, the inventory bound in clips")
-        if k is None and intensity is None:
-            raise UsageError("avellaneda_stoikov: k is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
-        for name, value in (("gamma", gamma), ("k", k), ("horizon_s", horizon_s), ("q_max", q_max)):
-            if value is not None and not 0.0 < value < INFINITY:
-                raise UsageError(f"avellaneda_stoikov: {name} is {value}; it must be above 0")
-        if sigma is not None and not 0.0 <= sigma < INFINITY:
-            raise UsageError(f"avellaneda_stoikov: sigma is {sigma}; it must be 0 or more")
-        self.gamma = gamma
-        self.k = NAN if k is None else k
-        self.edge = NAN if k is None else markup(gamma, k)
-        self.sigma = NAN if sigma is None else sigma
-        self.horizon_s = horizon_s
-        self.mode = mode
-        self.q_max = INFINITY if q_max is None else q_max
-        self.intensity = intensity
         self.infinite = mode == "infinite"
-        self.name = "avellaneda_stoikov"
-        self.session = mode == "session"
-        self.looks = BEST_PRICES
-        self.timeless = k is not None and not self.session and (sigma is not None or self.infinite)
+        Distances.__init__(
+            self,
+            name="avellaneda_stoikov",
+            mode=mode,
+            modes=MODES,
+            k=k,
+            A=None,
+            sigma=sigma,
+            horizon_s=horizon_s,
+            q_max=q_max,
+            intensity=intensity,
+            needs=() if self.infinite else ("sigma",),
+        )
+        if self.infinite and q_max is None:
+            raise UsageError("avellaneda_stoikov: mode infinite needs q_max, the inventory bound in clips")
+        self.above_zero(gamma=gamma)
+        self.gamma = gamma
+        self.edge = NAN if k is None else markup(gamma, k)
 
-    def distances(self, q: float, tau_s: float, sigma: float, k: float) -> tuple[float, float]:
-        """Return the bare formula's distances of bid and ask from the mid, in ticks; infinite is no quote."""
-        cdef double bid, ask
-        self.formula(q, tau_s, sigma, k, &bid, &ask)
-        return bid, ask
-
-    @cython.final
-    cdef inline void formula(self, double q, double tau_s, double sigma, double k, double* bid, double* ask) noexcept nogil:
-        cdef double edge = self.edge if k == self.k else markup(self.gamma, k)
-        cdef double risk = self.gamma * sigma * sigma * tau_s
+    cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
+        cdef double edge = self.edge if market.k == self.k else markup(self.gamma, market.k)
+        cdef double risk = self.gamma * market.sigma * market.sigma * market.tau_s
         cdef double room
         if self.infinite:
             room = (self.q_max + 1.0) * (self.q_max + 1.0) - q * q
@@ -101,23 +84,3 @@ cdef class AvellanedaStoikov(QuoteModel):
             return
         bid[0] = q * risk + 0.5 * risk + edge if q < self.q_max else INFINITY
         ask[0] = -q * risk + 0.5 * risk + edge if q > -self.q_max else INFINITY
-
-    cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        cdef double sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
-        cdef double k = self.k, tau_s = self.horizon_s, mid, bid, ask
-        cdef int64_t piece, horizon_us
-        if isnan(k):
-            piece = self.intensity.find(view.top.us)
-            if piece >= self.intensity.count or self.intensity.pieces[piece].start_us > view.top.us:
-                return 0
-            k = self.intensity.pieces[piece].k
-        if isnan(sigma) and not self.infinite:
-            return 0
-        if self.session:
-            horizon_us = <int64_t> (self.horizon_s * 1e6)
-            tau_s -= 1e-6 * <double> ((view.top.us - view.begun_us) % horizon_us)
-        mid = 0.5 * (view.top.bid_ticks + view.top.ask_ticks)
-        self.formula(<double> view.inventory_lots / <double> view.quote_lots, tau_s, sigma, k, &bid, &ask)
-        want.bid_ticks = mid - bid if bid < INFINITY else NAN
-        want.ask_ticks = mid + ask if ask < INFINITY else NAN
-        return 0

@@ -1,0 +1,5 @@
+from mm.backtest.quotes.distances import Distances
+
+DEFAULT_BOUND: float
+
+class Bounded(Distances): ...

@@ -1,0 +1,71 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Quotes after Cartea, Jaimungal and Penalva, Algorithmic and High-Frequency Trading (2015), chapter 10."""
+
+from libc.math cimport INFINITY, exp
+
+from mm.backtest.fills.intensity cimport Intensity
+from mm.backtest.quotes.bounded cimport Bounded, Problem
+from mm.backtest.quotes.distances cimport Market
+
+MODES = ("exact", "session", "stationary")
+
+
+cdef class CarteaJaimungal(Bounded):
+    """Optimal quotes for expected wealth less a running and a final penalty on inventory.
+
+    Maximised is the mean of cash + q·(mid - alpha·q) at the end, less phi·q² per second until then; how the mid moves
+    does not matter as long as nobody can foresee it. With q in clips, omega solves omega' = B omega, B tridiagonal:
+    -phi·k·q² on the diagonal, A/e beside it, for |q| <= q_max, from omega = exp(-alpha·k·q²). The bid's distance is
+    1/k + (1/k)·ln(omega(q)/omega(q + 1)), the ask's the same with omega(q - 1). Modes:
+
+    - ``exact``: omega after the time left; ``session``: the same, with a time left that runs down.
+    - ``stationary``: omega for a horizon far away, B's eigenvector of the largest eigenvalue; alpha does not matter.
+
+    Args:
+        mode: ``exact``, ``session`` or ``stationary``.
+        phi: Running penalty, in ticks/(clip·s).
+        alpha: Final penalty, in ticks/clip.
+        k: Decay of the fill intensity (the book's kappa), in 1/tick; None takes it from *intensity* at each instant.
+        A: Fills per second of an order at the mid (the book's lambda); None takes it from *intensity*.
+        horizon_s: The time left in mode ``exact``, the length of a session in mode ``session``.
+        q_max: The inventory bound in whole clips; None is 30.
+        intensity: The fit or schedule behind k and A; outside its segments nothing is quoted.
+    """
+
+    cdef readonly double phi, alpha
+    cdef bint forever
+
+    def __init__(
+        self,
+        *,
+        mode: str = "exact",
+        phi: float,
+        alpha: float = 0.0,
+        k: float | None = None,
+        A: float | None = None,
+        horizon_s: float = 30.0,
+        q_max: float | None = None,
+        intensity: Intensity | None = None,
+    ) -> None:
+        super().__init__(
+            name="cartea_jaimungal",
+            mode=mode,
+            modes=MODES,
+            k=k,
+            A=A,
+            sigma=None,
+            horizon_s=horizon_s,
+            q_max=q_max,
+            intensity=intensity,
+            needs=("A",),
+        )
+        self.not_below_zero(phi=phi, alpha=alpha)
+        self.phi, self.alpha, self.forever = phi, alpha, mode == "stationary"
+        self.begin(self.q_max)
+
+    cdef void problem(self, const Market* market, Problem* posed) noexcept nogil:
+        posed.rho = market.k * self.phi / market.A * exp(1.0)
+        posed.tilt = 0.0
+        posed.time = INFINITY if self.forever else market.A * exp(-1.0) * market.tau_s
+        posed.bend = 0.0 if self.forever else self.alpha * market.k
+        posed.edge = posed.ticks = 1.0 / market.k

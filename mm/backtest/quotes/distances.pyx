@@ -1,0 +1,166 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The base of quotes whose formula says how far bid and ask stand from the mid."""
+
+from libc.math cimport INFINITY, NAN, exp, fabs, isnan, llround
+from libc.stdint cimport int64_t
+
+from mm.backtest.fills.base cimport BEST_PRICES
+from mm.backtest.fills.intensity cimport Intensity, Piece
+from mm.backtest.quotes.base cimport QuoteModel, View, Want
+
+from mm.errors import UsageError
+
+cdef double FARTHEST_TICKS = 1e15   # a quote farther from the mid is no quote
+
+
+cdef double both_sides(const Piece* piece) noexcept nogil:
+    """Return the A of bids and asks together that goes with their common k.
+
+    It gives the mean of both sides' rates at the distance 1/k, where a maker who does not mind risk quotes.
+    """
+    if piece.A_bid == piece.A_ask and piece.k_bid == piece.k_ask == piece.k:
+        return piece.A_bid
+    return 0.5 * (piece.A_bid * exp(1.0 - piece.k_bid / piece.k) + piece.A_ask * exp(1.0 - piece.k_ask / piece.k))
+
+
+cdef class Distances(QuoteModel):
+    """Base of models that answer with distances from the mid: override ``formula``.
+
+    A formula is asked with inventory q in clips, and with the time left, sigma, k and A of the moment. Here these are
+    found: k and A in the parameters or in the fit or schedule, sigma in the parameters or in the tape's past, the time
+    left by the mode. Where one that the formula needs is not known, nothing is quoted.
+
+    Args:
+        mode: Which formula, one of *modes*; ``session`` lets the time left run from *horizon_s* down to 0, again and
+            again, all others hold it at *horizon_s*.
+        k: Decay of the fill intensity, in 1/tick; None takes it from *intensity* at each instant.
+        A: Fills per second of an order at the mid; None takes it from *intensity*.
+        sigma: Volatility in ticks/√s; None takes the tape's own, estimated from its past.
+        horizon_s: The time left, or the length of the sessions, one after another.
+        q_max: Inventory bound in clips: no bid at q >= q_max, no ask at q <= -q_max.
+        intensity: The fit or schedule behind k and A; outside its segments nothing is quoted.
+        needs: What the formula looks at beside q, time left and k: ``A``, ``sigma``.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        mode: str,
+        modes: tuple[str, ...],
+        k: float | None,
+        A: float | None,
+        sigma: float | None,
+        horizon_s: float,
+        q_max: float | None,
+        intensity: Intensity | None,
+        needs: tuple[str, ...],
+    ) -> None:
+        self.name = name
+        if mode not in modes:
+            raise UsageError(f"{name}: mode is {mode!r}; it must be one of {', '.join(modes)}")
+        self.needs_A, self.needs_sigma = "A" in needs, "sigma" in needs
+        for missing, value in (("k", k), ("A", A if self.needs_A else 1.0)):
+            if value is None and intensity is None:
+                raise UsageError(f"{name}: {missing} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
+        self.above_zero(k=k, A=A, horizon_s=horizon_s, q_max=q_max)
+        self.not_below_zero(sigma=sigma)
+        self.k = NAN if k is None else k
+        self.A = NAN if A is None else A
+        self.sigma = NAN if sigma is None else sigma
+        self.horizon_s = horizon_s
+        self.q_max = INFINITY if q_max is None else q_max
+        self.mode, self.session = mode, mode == "session"
+        self.intensity = intensity
+        self.fitted = k is None or (self.needs_A and A is None)
+        self.clips = 1.0
+        self.looks = BEST_PRICES
+        self.timeless = not (self.fitted or self.session or (self.needs_sigma and sigma is None))
+
+    def above_zero(self, **values: float | None) -> None:
+        """Refuse a value that is not above 0 and finite; None is not given.
+
+        Raises:
+            UsageError: With the name and the value.
+        """
+        for name, value in values.items():
+            if value is not None and not 0.0 < value < INFINITY:
+                raise UsageError(f"{self.name}: {name} is {value}; it must be above 0")
+
+    def not_below_zero(self, **values: float | None) -> None:
+        """Refuse a value below 0 or not finite; None is not given.
+
+        Raises:
+            UsageError: With the name and the value.
+        """
+        for name, value in values.items():
+            if value is not None and not 0.0 <= value < INFINITY:
+                raise UsageError(f"{self.name}: {name} is {value}; it must be 0 or more")
+
+    def distances(
+        self,
+        q: float,
+        tau_s: float | None = None,
+        sigma: float | None = None,
+        k: float | None = None,
+        A: float | None = None,
+    ) -> tuple[float, float]:
+        """Return the bare formula's distances of bid and ask from the mid, in ticks; infinite is no quote.
+
+        Args:
+            q: Inventory in clips.
+            tau_s: Time left in seconds; None is the model's ``horizon_s``.
+            sigma: Volatility in ticks/√s; None is the model's own, as with *k* (1/tick) and *A* (1/s).
+
+        Raises:
+            UsageError: If a value is out of its range, or neither given here nor to the model.
+        """
+        cdef Market market
+        cdef double bid, ask
+        self.above_zero(k=k, A=A)
+        self.not_below_zero(tau_s=tau_s, sigma=sigma)
+        market.tau_s = self.horizon_s if tau_s is None else tau_s
+        market.sigma = self.sigma if sigma is None else sigma
+        market.k = self.k if k is None else k
+        market.A = self.A if A is None else A
+        for name, value, needed in (
+            ("k", market.k, True), ("A", market.A, self.needs_A), ("sigma", market.sigma, self.needs_sigma)
+        ):
+            if needed and isnan(value):
+                raise UsageError(f"{self.name}: {name} is not known; give it to the model or to distances()")
+        self.formula(q, &market, &bid, &ask)
+        return bid, ask
+
+    cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
+        """Set the distances of bid and ask from the mid in ticks; infinite or NaN is no quote."""
+        bid[0] = ask[0] = INFINITY
+
+    cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
+        """Do as ``formula``, where it is asked at each requote."""
+        self.formula(q, market, bid, ask)
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef Market market
+        cdef double mid, bid, ask
+        cdef int64_t piece
+        market.sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
+        market.k, market.A, market.tau_s = self.k, self.A, self.horizon_s
+        if self.fitted:
+            piece = self.intensity.find(view.top.us)
+            if piece >= self.intensity.count or self.intensity.pieces[piece].start_us > view.top.us:
+                return 0
+            if isnan(market.k):
+                market.k = self.intensity.pieces[piece].k
+            if isnan(market.A):
+                market.A = both_sides(&self.intensity.pieces[piece])
+        if self.needs_sigma and isnan(market.sigma):
+            return 0
+        if self.session:
+            market.tau_s -= 1e-6 * <double> ((view.top.us - view.begun_us) % <int64_t> (self.horizon_s * 1e6))
+        mid = 0.5 * (view.top.bid_ticks + view.top.ask_ticks)
+        self.often(<double> view.inventory_lots / <double> view.quote_lots, &market, &bid, &ask)
+        want.bid_ticks = mid - bid if fabs(bid) < FARTHEST_TICKS else NAN
+        want.ask_ticks = mid + ask if fabs(ask) < FARTHEST_TICKS else NAN
+        if self.clips != 1.0:
+            want.bid_lots = want.ask_lots = max(llround(self.clips * <double> view.quote_lots), 1)
+        return 0

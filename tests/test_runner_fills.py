@@ -79,6 +79,23 @@ def test_a_models_file_of_ones_own_is_scored(desk, tmp_path, monkeypatch):
     assert own["missed"] == 0 < own["invented"]
 
 
+def test_a_mixture_is_scored_beside_its_parts(desk):
+    """A hybrid of one model says what that model says; of two, it misses no more than either."""
+    alone, both = (
+        json.dumps({"models": pairs})
+        for pairs in ([["queue_risk_averse", {}]], [["queue_risk_averse", {}], ["price_cross", {}]])
+    )
+    words = ["--life-s", "10", "--passes", "2", "--json", "--fill-model", "hybrid", "--fill-params-json"]
+    told = {shape: json.loads(fills(desk, "score", *words, shape).stdout)["models"] for shape in (alone, both)}
+    models = told[alone]
+    name = next(name for name in models if name.startswith("hybrid"))
+    assert models[name]["missed"] == models["queue_risk_averse"]["missed"]
+    assert models[name]["invented"] == models["queue_risk_averse"]["invented"]
+    models = told[both]
+    name = next(name for name in models if name.startswith("hybrid"))
+    assert models[name]["missed"] <= min(models[part]["missed"] for part in ("queue_risk_averse", "price_cross"))
+
+
 def test_fit_finds_the_exponent_of_a_uniform_market(desk):
     """Every order is cancelled at one rate, whatever its place: about 1, with an interval."""
     told = json.loads(fills(desk, "fit", "--json").stdout)
@@ -109,6 +126,7 @@ def test_a_day_without_queues_ends_with_4(tmp_path):
         ([*DAY, "--data-root", "nowhere"], 3, "nowhere"),
         ([*DAY, "--fill-model", "queue_prob_powr"], 2, "queue_prob_power"),
         ([*DAY, "--fill-model", "queue_prob_log", "--fill-params-json", '{"exponent": 2}'], 2, "exponent"),
+        ([*DAY, "--fill-model", "hybrid", "--fill-params-json", '{"models": ["trade_cross"]}'], 2, "hybrid takes"),
         ([*DAY, "--life-s", "0"], 2, "--life-s"),
         (["--symbol", "ZIUSDT", "--day", "20260105:20260106"], 2, "this command takes one day"),
     ],

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_tapes import TEST
-from mm.backtest.models import trade_cross
+from mm.backtest.journal import ACTIONS
+from mm.backtest.models import adaptive_spread, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import SIGMA_METHODS, Rules
 from mm.backtest.tape import Tape
@@ -114,3 +115,14 @@ def test_exponential_weights_turn_within_the_half_life():
 def test_a_volatility_that_cannot_be_is_refused(changes, told):
     with pytest.raises(UsageError, match=told):
         Rules(TEST.tick_e8, TEST.lot_e8, **changes)
+
+
+def test_an_adaptive_spread_is_wider_within_the_half_life():
+    """A market that moves five times as much for 30 s: 1 + 2·σ ticks a side go from 3 to 1 + 2·√13."""
+    mids = [100 + (second % 2) * (1 if second < 120 else 5) for second in range(151)]
+    rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=SECOND_US, sigma_method="ewma", sigma_half_life_s=30.0)
+    quotes = adaptive_spread(least_ticks=1.0, per_sigma=2.0)
+    orders = backtest(Tape.of(TEST, list(map(event, range(151), mids))), quotes, trade_cross(), rules).journal.orders
+    placed = {(row[0] // SECOND_US - 1, row[4]): row[5] for row in orders.tolist() if ACTIONS[row[2]] == "PLACE"}
+    quiet, wild = (mids[second] - placed[second, 1] for second in (118, 150))
+    assert (quiet, wild) == (3, 9)

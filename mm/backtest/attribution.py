@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal, Table
 
     Column = NDArray[np.int64]
+    Floats = NDArray[np.float64]
 
 HORIZONS_S = (1, 5, 30, 60)
 BLOCK_US = 300 * US_PER_S
-BANDS_TICKS = (0, 1, 2, 3, 5, 8, 13, 21, 55, 144, math.inf)
+BANDS_TICKS = (0, 1, 2, 3, 5, 8, 13, 21, 55, 144)
+SIDE_NAMES, CHANGE_NAMES = ("buy", "sell"), ("adding", "unwinding")
+BAND_NAMES = (*(f"{near} to {far} ticks" for near, far in pairwise(BANDS_TICKS)), f"{BANDS_TICKS[-1]} ticks and more")
 
 
 @dataclass(frozen=True)
@@ -182,26 +185,59 @@ def markouts(journal: "Journal", instrument: Instrument) -> list[dict[str, Any]]
     horizon, weighted by quantity; errors take the fills of five minutes for one draw. A group without such a fill has
     no row.
     """
-    fills = journal.fills
-    before = fills[:, 8] - fills[:, 2] * fills[:, 4]
-    adds = before * fills[:, 2] >= 0
-    groups = {"buy": fills[:, 2] > 0, "sell": fills[:, 2] < 0, "adding": adds, "unwinding": ~adds}
-    earned2, lots = fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]), fills[:, 4].astype(np.float64)
-    for near, far in pairwise(BANDS_TICKS):
-        name = f"{near:g} to {far:g} ticks" if far < math.inf else f"{near:g} ticks and more"
-        groups[name] = (earned2 >= 2 * near) & (earned2 < 2 * far)
+    fills, half_tick = journal.fills, instrument.tick_e8 / (2 * E8)
+    side, lots = fills[:, 2], fills[:, 4].astype(np.float64)
+    earned2 = side * (fills[:, 7] - 2 * fills[:, 3])
+    unwinds = (fills[:, 8] - side * fills[:, 4]) * side < 0
+    band = np.searchsorted(2 * np.array(BANDS_TICKS), earned2, side="right") - 1
+    groups = ((SIDE_NAMES, np.where(side > 0, 0, 1)), (CHANGE_NAMES, unwinds.astype(np.int64)), (BAND_NAMES, band))
     rows = []
     for horizon_s in HORIZONS_S:
         moved2, known = _moves(journal, horizon_s)
-        for name, inside in groups.items():
-            met = known & inside
-            after = _mean(fills, moved2, met, instrument)
-            if after.value is None:
-                continue
-            effective = dot(lots[met], earned2[met]) / float(lots[met].sum()) * instrument.tick_e8 / (2 * E8)
-            told = {"adverse_selection": after.value, "se": after.error, "realised": effective + after.value}
-            rows.append({"fills": name, "horizon_s": horizon_s, "n": len(fills) - after.left_out, **told})
+        for names, group in groups:
+            met = known & (group >= 0)
+            found = _Groups(group[met], fills[met, 0], lots[met])
+            after, left = found.mean((side * moved2)[met]), found.mean((side * moved2 + earned2)[met])
+            error = found.error((side * moved2)[met], after)
+            rows += [
+                {
+                    "fills": names[place],
+                    "horizon_s": horizon_s,
+                    "n": int(found.count[place]),
+                    "adverse_selection": float(after[place]) * half_tick,
+                    "se": None if np.isnan(error[place]) else float(error[place]) * half_tick,
+                    "realised": float(left[place]) * half_tick,
+                }
+                for place in np.flatnonzero(found.count).tolist()
+            ]
     return rows
+
+
+class _Groups:
+    """Weighted means of groups of fills, all at once; NaN where there are none."""
+
+    def __init__(self, group: "Column", us: "Column", weight: "Floats") -> None:
+        self.group, self.weight = group, weight
+        self.count = np.bincount(group)
+        self.total = np.bincount(group, weight)
+        block = us // BLOCK_US
+        self.block = block - block.min(initial=np.iinfo(np.int64).max)
+
+    def mean(self, value: "Column") -> "Floats":
+        """Return the mean of *value* of each group."""
+        with np.errstate(invalid="ignore"):
+            mean: Floats = np.bincount(self.group, self.weight * value) / self.total
+        return mean
+
+    def error(self, value: "Column", mean: "Floats") -> "Floats":
+        """Return the standard error of each *mean*, as ``_mean`` has it; NaN under two blocks."""
+        shape = (len(self.count), int(self.block.max(initial=0)) + 1)
+        cell = self.group * shape[1] + self.block
+        scores = np.bincount(cell, self.weight * (value - mean[self.group]), shape[0] * shape[1]).reshape(shape)
+        blocks = np.count_nonzero(np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape), axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error: Floats = np.sqrt((scores**2).sum(axis=1) * blocks / (blocks - 1)) / self.total
+        return np.where(blocks > 1, error, np.nan)
 
 
 def mid2_at(mids: "Table", us: "Column") -> "Column":

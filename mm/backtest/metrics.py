@@ -207,8 +207,12 @@ def quantiles(values: "Numbers", shares: Sequence[float]) -> list[float]:
 
     That one imports numpy.ma, for longer than all charts of a page take; so does np.median.
     """
-    inside, last = np.sort(values), len(values) - 1
-    found = []
+    return quantiles_of_sorted(np.sort(values), shares)
+
+
+def quantiles_of_sorted(inside: "Numbers", shares: Sequence[float]) -> list[float]:
+    """Return the same of values that rise."""
+    last, found = len(inside) - 1, []
     for share in shares:
         low = int(share * last)
         near, far = float(inside[low]), float(inside[min(low + 1, last)])

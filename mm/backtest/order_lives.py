@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.journal import ACTIONS
-from mm.backtest.metrics import quantiles
+from mm.backtest._lives import read_lives
+from mm.backtest.metrics import quantiles_of_sorted
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -17,64 +17,80 @@ if TYPE_CHECKING:
     Column = NDArray[np.int64]
 
 NEVER = -1
-PLACE, CANCEL_REQ, REJECT = (ACTIONS.index(name) for name in ("PLACE", "CANCEL_REQ", "REJECT"))
-ENDS = np.array([name in ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT") for name in ACTIONS])
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EDGES_US = np.array([digit * 10**power for power in range(11) for digit in (1, 2, 5)], dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Lives:
-    """The orders that a journal saw being sent, one a row, in order of their ids, which have no holes.
+    """The orders that a journal saw being sent, one a column, in order of their ids, which have no holes.
 
     Attributes:
-        first_id: Id of the first row.
-        sent_us: When the order was sent.
-        active_us: When it arrived, or will.
-        end_us: When it was cancelled, filled, expired or rejected; -1 while it is open.
-        rested: Whether it came to rest: it arrived, and was not rejected.
-        side: +1 for a buy, -1 for a sell.
-        ticks: Its price.
-        lots: Its quantity.
+        first_id: Id of the first one.
+        table: int64[7, orders]: the rows are sent_us, active_us, side, ticks, lots, end_us and whether it was rejected.
         cancels: How many cancel requests there were.
+        last_us: End of the data.
     """
 
     first_id: int
-    sent_us: "Column"
-    active_us: "Column"
-    end_us: "Column"
-    rested: "NDArray[np.bool_]"
-    side: "Column"
-    ticks: "Column"
-    lots: "Column"
+    table: "Table"
     cancels: int
+    last_us: int
 
     def __len__(self) -> int:
-        return len(self.sent_us)
+        return len(self.table[0])
 
-    def rows(self, order_ids: "Column") -> "Column":
-        """Return the row of each id; -1 for an order that was sent before the journal began."""
-        return np.maximum(order_ids - self.first_id, -1)
+    @property
+    def sent_us(self) -> "Column":
+        """When each was sent."""
+        column: Column = self.table[0]
+        return column
+
+    @property
+    def active_us(self) -> "Column":
+        """When it arrived, or will."""
+        column: Column = self.table[1]
+        return column
+
+    @property
+    def side(self) -> "Column":
+        """+1 for a buy, -1 for a sell."""
+        column: Column = self.table[2]
+        return column
+
+    @property
+    def ticks(self) -> "Column":
+        """Its price."""
+        column: Column = self.table[3]
+        return column
+
+    @property
+    def lots(self) -> "Column":
+        """Its quantity."""
+        column: Column = self.table[4]
+        return column
+
+    @property
+    def end_us(self) -> "Column":
+        """When it was cancelled, filled, expired or rejected; -1 while it is open."""
+        column: Column = self.table[5]
+        return column
+
+    @property
+    def rested(self) -> "NDArray[np.bool_]":
+        """Whether it came to rest: it arrived, and was not rejected."""
+        rested: NDArray[np.bool_] = ((self.active_us <= self.last_us) | (self.end_us != NEVER)) & (self.table[6] == 0)
+        return rested
+
+    @property
+    def ids(self) -> "Column":
+        """Their ids."""
+        return np.arange(self.first_id, self.first_id + len(self))
 
 
 def lives(journal: "Journal") -> Lives:
     """Return the orders of a *journal* with the instants of their lives."""
-    orders: Table = journal.orders
-    action = np.ascontiguousarray(orders[:, 2])
-    placed = np.flatnonzero(action == PLACE)
-    first_id = int(orders[placed[0], 1]) if len(placed) else 1
-    # Whole rows first: a row lies in one place, a column of so large a table everywhere.
-    rows = orders.take(placed, axis=0)
-    sent_us, active_us, side, ticks, lots = (np.ascontiguousarray(rows[:, column]) for column in (0, 8, 4, 5, 6))
-    end_us = np.full(len(placed), NEVER, np.int64)
-    rested = active_us <= journal.counters["last_us"]
-    ended = np.flatnonzero(ENDS[action])
-    row = orders[ended, 1] - first_id
-    ended, row = ended[row >= 0], row[row >= 0]
-    end_us[row] = orders[ended, 0]
-    rested[row[action[ended] == REJECT]] = False
-    cancels = int(np.count_nonzero(action == CANCEL_REQ))
-    return Lives(first_id, sent_us, active_us, end_us, rested, side, ticks, lots, cancels)
+    return Lives(*read_lives(journal.orders), last_us=journal.counters["last_us"])
 
 
 def order_times(found: Lives, fills: "Table") -> dict[str, Any]:
@@ -84,18 +100,19 @@ def order_times(found: Lives, fills: "Table") -> dict[str, Any]:
     sending to arriving, of those that arrived. ``live_to_fill_s`` and ``order_to_fill_s`` end with an order's first
     fill. ``hit_rate`` is the share of the orders sent that had a fill.
     """
-    row = found.rows(fills[:, 1])
+    sent_us, active_us, end_us = found.sent_us, found.active_us, found.end_us
+    row = fills[:, 1] - found.first_id
     row, fill_us = row[row >= 0], fills[row >= 0, 0]
     hit, first = np.unique(row, return_index=True)
     first_us = fill_us[first]
-    whole = found.rested & (found.end_us != NEVER)
-    arrived = found.rested | (found.end_us != NEVER)
+    ended = end_us != NEVER
+    arrived, whole = ended | (active_us <= found.last_us), ended & found.rested
     return {
         "hit_rate": len(hit) / len(found) if len(found) else None,
-        "quote_lifetime_s": spread_of(found.end_us[whole] - found.active_us[whole]),
-        "order_to_ack_s": spread_of((found.active_us - found.sent_us)[arrived]),
-        "live_to_fill_s": spread_of(first_us - found.active_us[hit]),
-        "order_to_fill_s": spread_of(first_us - found.sent_us[hit]),
+        "quote_lifetime_s": spread_of(end_us[whole] - active_us[whole]),
+        "order_to_ack_s": spread_of((active_us - sent_us)[arrived]),
+        "live_to_fill_s": spread_of(first_us - active_us[hit]),
+        "order_to_fill_s": spread_of(first_us - sent_us[hit]),
     }
 
 
@@ -111,7 +128,7 @@ def spread_of(times_us: "Column") -> dict[str, Any]:
     below = np.searchsorted(inside, EDGES_US, side="right")
     counts = np.diff(below, prepend=0, append=len(inside)).tolist()
     edges = [*(EDGES_US / US_PER_S).tolist(), float(inside[-1]) / US_PER_S]
-    at = quantiles(inside, list(SHARES.values()))
+    at = quantiles_of_sorted(inside, list(SHARES.values()))
     return {
         "n": len(inside),
         "mean": float(inside.mean()) / US_PER_S,

@@ -54,8 +54,9 @@ def pairs(fills: "Table") -> Pairs:
     of_bought, of_sold = np.cumsum(lots[bought].astype(exact)), np.cumsum(lots[sold].astype(exact))
     if len(bought) == 0 or len(sold) == 0:
         return Pairs(bought[:0], sold[:0], lots[:0])
-    edges = np.unique(np.concatenate([of_bought, of_sold]))
-    edges = edges[edges <= min(of_bought[-1], of_sold[-1])]
+    edges = np.sort(np.concatenate([of_bought, of_sold]))
+    # Not np.unique, which imports numpy.ma for longer than all of this takes.
+    edges = edges[(np.diff(edges, prepend=0) > 0) & (edges <= min(of_bought[-1], of_sold[-1]))]
     return Pairs(
         buy=bought[np.searchsorted(of_bought, edges)],
         sell=sold[np.searchsorted(of_sold, edges)],

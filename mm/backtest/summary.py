@@ -15,7 +15,7 @@ from mm.backtest.attribution import (
     markouts,
     split,
 )
-from mm.backtest.exposure import fill_rates, stretches
+from mm.backtest.exposure import fill_rates
 from mm.backtest.order_lives import Lives, lives, order_times
 from mm.backtest.reasons import REASONS
 from mm.backtest.round_trips import pairs, realised, trips
@@ -101,11 +101,10 @@ def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
 
 def _activity(journal: "Journal", sent: Lives) -> dict[str, Any]:
     fills = journal.fills
-    ids = np.arange(sent.first_id, sent.first_id + len(sent))
     return {
         "n_orders": len(sent),
         "n_fills": len(fills),
-        "n_partial": metrics.partial_orders(fills[:, 1], fills[:, 4], ids, sent.lots),
+        "n_partial": metrics.partial_orders(fills[:, 1], fills[:, 4], sent.ids, sent.lots),
         "fill_ratio": metrics.quotient(metrics.exact_sum(fills[:, 4]), metrics.exact_sum(sent.lots)),
         "quote_to_trade": metrics.quotient(len(sent) + sent.cancels, len(fills)),
         **order_times(sent, fills),
@@ -133,12 +132,9 @@ def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict
 def _foreseen(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:
     """Return fills by distance and hour, beside what the intensity foresees where it counts from the mid."""
     intensity = books.intensity if books.intensity is not None and books.intensity.reference == "mid" else None
-    spent = stretches(journal, sent, intensity)
-    engine_says, here = journal.counters["expected_fills"], spent.foreseen
-    return {
-        "predicted_fills": engine_says if engine_says is not None or here is None else float(here.sum()),
-        **fill_rates(spent, journal),
-    }
+    rates, here = fill_rates(journal, sent, intensity)
+    engine_says = journal.counters["expected_fills"]
+    return {"predicted_fills": here if engine_says is None else engine_says, **rates}
 
 
 def _inventory(account: Ledger, books: "Books") -> dict[str, float | None]:

@@ -1,0 +1,141 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The lives of orders off a journal, in one pass each: what ``order_lives.py`` and ``exposure.py`` add up."""
+
+from libc.math cimport exp
+from libc.stdint cimport int64_t
+
+import numpy as np
+
+from mm.backtest.journal import ACTIONS
+
+cdef int64_t PLACE = ACTIONS.index("PLACE")
+cdef int64_t CANCEL_REQ = ACTIONS.index("CANCEL_REQ")
+cdef int64_t CANCEL_ACK = ACTIONS.index("CANCEL_ACK")
+cdef int64_t CLOSE_FILLED = ACTIONS.index("CLOSE_FILLED")
+cdef int64_t EXPIRE = ACTIONS.index("EXPIRE")
+cdef int64_t REJECT = ACTIONS.index("REJECT")
+
+
+def read_lives(const int64_t[:, ::1] orders) -> tuple:
+    """Return the id of the first order that was sent, a row for each, and how many cancel requests there were.
+
+    The columns: sent_us, active_us, side, ticks, lots, end_us (-1 while open) and whether it was rejected.
+    """
+    cdef int64_t i, row, action, first_id = 1, sent = 0, cancels = 0
+    for i in range(orders.shape[0]):
+        if orders[i, 2] == PLACE:
+            if sent == 0:
+                first_id = orders[i, 1]
+            sent += 1
+    found = np.empty((7, sent), dtype=np.int64)
+    cdef int64_t[:, ::1] lives = found
+    sent = 0
+    with nogil:
+        for i in range(orders.shape[0]):
+            action = orders[i, 2]
+            if action == PLACE:
+                lives[0, sent] = orders[i, 0]
+                lives[1, sent] = orders[i, 8]
+                lives[2, sent] = orders[i, 4]
+                lives[3, sent] = orders[i, 5]
+                lives[4, sent] = orders[i, 6]
+                lives[5, sent] = -1
+                lives[6, sent] = 0
+                sent += 1
+            elif action == CANCEL_REQ:
+                cancels += 1
+            elif action == CANCEL_ACK or action == CLOSE_FILLED or action == EXPIRE or action == REJECT:
+                row = orders[i, 1] - first_id
+                if 0 <= row < sent:
+                    lives[5, row] = orders[i, 0]
+                    lives[6, row] = action == REJECT
+    return first_id, found, cancels
+
+
+def reach(const int64_t[:, ::1] lives, const int64_t[::1] cuts, const int64_t[::1] mid2, int64_t last_us) -> tuple:
+    """Return the least and the greatest distance, in half ticks, at which an order rested; (0, -1) where none did."""
+    cdef int64_t i, at, until, half, begun = -1, least = 0, most = -1
+    cdef bint met = False
+    with nogil:
+        for i in range(lives.shape[1]):
+            until = _end(lives, i, last_us)
+            begun = _first(cuts, lives[1, i], begun)
+            at = begun if until > lives[1, i] else cuts.shape[0]
+            while at < cuts.shape[0] and cuts[at] < until:
+                if at >= 0 and mid2[at] > 0:
+                    half = lives[2, i] * (mid2[at] - 2 * lives[3, i])
+                    least = half if not met or half < least else least
+                    most = half if not met or half > most else most
+                    met = True
+                at += 1
+    return least, most
+
+
+def rest(
+    const int64_t[:, ::1] lives,
+    const int64_t[::1] cuts,
+    const int64_t[::1] mid2,
+    const double[:, ::1] rates,
+    const int64_t[::1] window,
+    int64_t last_us,
+    tuple bins,
+) -> tuple:
+    """Return how long orders rested and how many fills were foreseen, by distance and by window.
+
+    Args:
+        lives: As ``read_lives`` returns them.
+        cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
+        mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
+        rates: A bid, k bid, A ask, k ask of each stretch; no row where nothing foresees.
+        window: The window of each stretch.
+        last_us: End of the data.
+        bins: The first distance in half ticks, the width of a bin, and how many there are.
+
+    Returns:
+        float64[bins, 3]: order-seconds, order-seconds times half ticks, foreseen fills; float64[windows, 2]: the first
+        and the last of them.
+    """
+    cdef int64_t first = bins[0], width = bins[1], i, at, until, half, place, begun = -1
+    cdef double seconds, foreseen
+    cdef bint foresees = rates.shape[0] > 0
+    by_distance, by_window = np.zeros((bins[2], 3)), np.zeros((window[-1] + 1 if len(window) else 0, 2))
+    cdef double[:, ::1] near = by_distance, when = by_window
+    with nogil:
+        for i in range(lives.shape[1]):
+            until = _end(lives, i, last_us)
+            begun = _first(cuts, lives[1, i], begun)
+            at = begun if until > lives[1, i] else cuts.shape[0]
+            while at < cuts.shape[0] and cuts[at] < until:
+                if at >= 0 and mid2[at] > 0:
+                    half = lives[2, i] * (mid2[at] - 2 * lives[3, i])
+                    seconds = 1e-6 * <double> (
+                        (min(until, cuts[at + 1]) if at + 1 < cuts.shape[0] else until) - max(lives[1, i], cuts[at])
+                    )
+                    foreseen = 0.0
+                    if foresees:
+                        place = 0 if lives[2, i] > 0 else 2
+                        foreseen = seconds * rates[at, place] * exp(-0.5 * rates[at, place + 1] * <double> half)
+                    place = (half - first) / width
+                    near[place, 0] += seconds
+                    near[place, 1] += seconds * <double> half
+                    near[place, 2] += foreseen
+                    when[window[at], 0] += seconds
+                    when[window[at], 1] += foreseen
+                at += 1
+    return by_distance, by_window
+
+
+cdef inline int64_t _end(const int64_t[:, ::1] lives, int64_t i, int64_t last_us) noexcept nogil:
+    """Return when an order stopped resting; before its arrival for one that never rested."""
+    if lives[6, i]:
+        return -1
+    return last_us if lives[5, i] < 0 else lives[5, i]
+
+
+cdef inline int64_t _first(const int64_t[::1] cuts, int64_t us, int64_t near) noexcept nogil:
+    """Return the stretch that an instant lies in, -1 before the first; sought from *near*, where the order before was."""
+    while near + 1 < cuts.shape[0] and cuts[near + 1] <= us:
+        near += 1
+    while near >= 0 and cuts[near] > us:
+        near -= 1
+    return near

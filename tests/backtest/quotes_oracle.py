@@ -1,0 +1,194 @@
+"""Optimal quotes from their control problems alone, by other roads than the compiled models take.
+
+A maker holds q units (at most Q either way) of something whose mid has volatility sigma and drift mu; an order at
+distance d from the mid fills A·exp(-k·d) times a second, and each fill moves the mid against the maker by xi. What
+the inventory is worth beyond its marked value is theta(tau, q), with tau the time left. Its equation
+(Hamilton-Jacobi-Bellman) is::
+
+    d theta / d tau = mu q - risk(q) + H(bid's change of theta) + H(ask's change of theta)
+    H(p) = sup over d of A exp(-k d) u(d + p),   u(x) = (1 - exp(-gamma x))/gamma, or x without risk aversion
+
+and the best distance is where the sup is. Three roads lead to it: the equation as it stands, integrated by an
+adaptive solver; its linear form v = exp(k theta), by a series without a subtraction; the long run, by a continued
+fraction in sixty digits. All in ticks, seconds and units of inventory.
+"""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+
+import numpy as np
+from scipy.integrate import solve_ivp
+from scipy.optimize import minimize_scalar
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A control problem.
+
+    Attributes:
+        k, A: The fills.
+        Q: The most units either way.
+        sigma, mu, xi: Volatility, drift, and move of the mid at each fill.
+        gamma: Exponential utility's risk aversion; 0 where the maker counts money.
+        phi: Running penalty phi·q² per second, beside the utility's own gamma·sigma²/2·q².
+        alpha: Penalty alpha·q² at the end.
+    """
+
+    k: float
+    A: float
+    Q: int
+    sigma: float = 0.0
+    mu: float = 0.0
+    xi: float = 0.0
+    gamma: float = 0.0
+    phi: float = 0.0
+    alpha: float = 0.0
+
+    @property
+    def q(self):
+        """Return every inventory."""
+        return np.arange(-self.Q, self.Q + 1)
+
+    @property
+    def running(self):
+        """Return what a second costs at each inventory."""
+        return (self.phi + self.gamma * self.sigma**2 / 2) * self.q**2 - self.mu * self.q
+
+    @property
+    def markup(self):
+        """Return the best distance where theta does not change."""
+        return math.log1p(self.gamma / self.k) / self.gamma if self.gamma else 1 / self.k
+
+    @property
+    def eta(self):
+        """Return k·H(0): how fast v spreads to its neighbours where fills move nothing."""
+        if not self.gamma:
+            return self.A / math.e
+        ratio = self.gamma / self.k
+        return self.A * math.exp(-(1 + 1 / ratio) * math.log1p(ratio))
+
+
+def hamiltonian_by_search(problem, p):
+    """Return the sup and where it is, found by looking."""
+
+    def worth(d):
+        gain = d + p
+        utility = -math.expm1(-problem.gamma * gain) / problem.gamma if problem.gamma else gain
+        return -problem.A * math.exp(-problem.k * d) * utility
+
+    found = minimize_scalar(worth, bounds=(-p - 1 / problem.k, -p + 20 / problem.k), method="bounded")
+    return -found.fun, found.x
+
+
+def by_equation(problem, tau):
+    """Return theta at each inventory, by integrating its own equation; absolute, at 1e-9 or so."""
+    q, k = problem.q, problem.k
+
+    def rate(_time, theta):
+        change = np.zeros_like(theta)
+        up = theta[1:] - theta[:-1] - problem.xi * q[1:]  # a bid's fill: one more, and the mid falls
+        down = theta[:-1] - theta[1:] + problem.xi * q[:-1]
+        change[:-1] += problem.eta / k * np.exp(k * up)
+        change[1:] += problem.eta / k * np.exp(k * down)
+        return change - problem.running
+
+    start = -problem.alpha * q.astype(float) ** 2
+    solved = solve_ivp(rate, (0, tau), start, method="LSODA", rtol=1e-11, atol=1e-12)
+    assert solved.success, solved.message
+    return solved.y[:, -1]
+
+
+def by_series(problem, tau):
+    """Return theta at each inventory but for a constant, from v = exp(k·theta) by terms that are all positive.
+
+    What a fill moves is taken into v: with theta = w + xi·q²/2 both sides' changes lose xi/2 and nothing else.
+    """
+    q, k = problem.q, problem.k
+    eta = problem.eta * math.exp(-k * problem.xi / 2)
+    drain = k * problem.running
+    shift = drain.max()
+    rates = np.diag(shift - drain) + eta * (np.eye(len(q), k=1) + np.eye(len(q), k=-1))
+    halvings = max(0, math.ceil(math.log2(max(tau * (shift + 2 * eta - drain.min()), 1e-300))))
+    part = np.eye(len(q))
+    power = np.eye(len(q))
+    for n in range(1, 30):
+        power = power @ rates * (tau / 2**halvings / n)
+        part += power
+    for _ in range(halvings):
+        part = part @ part
+        part /= part.max()
+    start = -k * (problem.alpha + problem.xi / 2) * q.astype(float) ** 2
+    with np.errstate(divide="ignore"):
+        terms = np.log(part) + start
+    top = terms.max(axis=1)
+    return (top + np.log(np.exp(terms - top[:, None]).sum(axis=1))) / k + problem.xi / 2 * q**2
+
+
+def in_the_long_run(problem):
+    """Return theta at each inventory but for a constant, where the end is far: sixty digits, then a float.
+
+    v is the ground state of a tridiagonal matrix: diagonal k·running, beside it -eta. From either bound towards 0 the
+    ratios v(q outer)/v(q inner) follow each other, and the eigenvalue is where the two ends meet.
+    """
+    with localcontext() as context:
+        context.prec = 60
+        eta = Decimal(problem.eta) * (Decimal(-problem.k) * Decimal(problem.xi) / 2).exp()
+        costs = map(float, problem.running)
+        drain = {int(n): Decimal(problem.k) * Decimal(cost) for n, cost in zip(problem.q, costs, strict=True)}
+
+        def ratios(level, sign):
+            found, outer = {}, Decimal(0)
+            for n in range(problem.Q, 0, -1):
+                below = drain[sign * n] - level - eta * outer
+                if below <= 0:
+                    return None  # beyond the ground state of this end alone
+                outer = found[sign * n] = eta / below
+            return found
+
+        low, high = min(drain.values()) - 2 * eta - 1, min(drain.values())
+        for _ in range(190):
+            level = (low + high) / 2
+            up, down = ratios(level, 1), ratios(level, -1)
+            below = up is not None and down is not None and drain[0] - level > eta * (up[1] + down[-1])
+            low, high = (level, high) if below else (low, level)
+        up, down = ratios(low, 1), ratios(low, -1)
+        logs = {0: Decimal(0)}
+        for n in range(1, problem.Q + 1):
+            logs[n] = logs[n - 1] + up[n].ln()
+            logs[-n] = logs[1 - n] + down[-n].ln()
+        theta = np.array([float(logs[int(n)] / Decimal(problem.k)) for n in problem.q])
+    return theta + problem.xi / 2 * problem.q**2
+
+
+def distances(problem, theta):
+    """Return the best distances of bid and ask at each inventory, infinite at the bounds."""
+    q, infinite = problem.q, [math.inf]
+    bid = problem.markup + theta[:-1] - theta[1:] + problem.xi * q[1:]
+    ask = problem.markup + theta[1:] - theta[:-1] - problem.xi * q[:-1]
+    return np.concatenate([bid, infinite]), np.concatenate([infinite, ask])
+
+
+def closed_form(problem, q):
+    """Return Guéant, Lehalle and Fernandez-Tapia's approximation of the long run, without a bound (section 4, 5)."""
+    ratio = problem.gamma / problem.k
+    k, xi, variance = problem.k, problem.xi, problem.sigma**2
+    steep = math.sqrt(variance * problem.gamma / (2 * k * problem.A) * (1 + ratio) ** (1 + 1 / ratio))
+    steep *= math.exp(k * xi / 4)
+    lean = problem.mu / (problem.gamma * variance)
+    middle = problem.markup + xi / 2
+    return middle + ((2 * q + 1) / 2 - lean) * steep, middle - ((2 * q - 1) / 2 - lean) * steep
+
+
+def general_form(q, *, gamma, sigma, k, A, size, xi):
+    """Return Guéant's closed form for orders of a *size* (arXiv 1605.01862, equations 4.6 and 4.7).
+
+    *q* is in units, *xi* is gamma for exponential utility and 0 for a running penalty on variance alone.
+    """
+    if xi:
+        ratio = xi * size / k
+        markup, grown = math.log(1 + ratio) / (xi * size), (1 + ratio) ** (1 / ratio + 1)
+    else:
+        markup, grown = 1 / k, math.e
+    steep = math.sqrt(gamma * sigma**2 / (2 * A * size * k) * grown)
+    return markup + (2 * q + size) / 2 * steep, markup - (2 * q - size) / 2 * steep

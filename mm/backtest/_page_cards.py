@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.clock import US_PER_S, iso
-from mm.page.frame import Row, card, grid, nothing, table
+from mm.page.frame import Row, card, grid, table
 from mm.page.numbers import lasting, number, percent, short, signed
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def data_card(summary: Mapping[str, Any], run: "RunColumns") -> str:
     rows: list[Row] = [
         ("time with a valid book", lasting(covered)),
         ("time excluded", f"{lasting(excluded)} ({percent(share)})" if excluded else "none"),
-        ("stretches without a valid book", f"{np.count_nonzero(length):,}"),
+        ("stretches without one", f"{np.count_nonzero(length):,}"),
         ("changes of the mid", f"{np.count_nonzero(~np.isnan(run.mid)):,}"),
     ]
     longest = [row for row in np.argsort(-length, kind="stable")[:LONGEST].tolist() if length[row]]
@@ -60,7 +60,7 @@ def data_card(summary: Mapping[str, Any], run: "RunColumns") -> str:
         rows.append((f"from {_second(run.excluded[row, 0])}", f"{lasting(float(length[row]) / US_PER_S)} excluded"))
     if "feed" in summary:
         rows += [(f"feed: {escape(name)}", number(value)) for name, value in summary["feed"].items()]
-    hint = "Quoting, marks and statistics leave out the time without a valid book; charts over time shade it."
+    hint = "Statistics leave out the time without a valid book; charts over time shade it."
     return card("Data", hint, table("", rows))
 
 
@@ -69,13 +69,13 @@ def _second(us: int) -> str:
 
 
 def luck_card(summary: Mapping[str, Any]) -> str:
-    """Return what the Sharpe ratio is worth: its interval, the chance that it is skill, and the trials before it."""
+    """Return what the Sharpe ratio is worth: its interval, and the chance that it is skill."""
     ends = summary["sharpe_ci95"]
     rows: list[Row] = [
         ("Sharpe, annual", number(summary["sharpe"], 3)),
         ("95 % interval", "–" if ends is None else f"{number(ends[0], 3)} to {number(ends[1], 3)}"),
         ("corrected for autocorrelation", number(summary["sharpe_autocorr"], 3)),
-        ("chance that the true one is above 0", percent(summary.get("psr"))),
+        ("chance that it is above 0", percent(summary.get("psr"))),
     ]
     returns = summary.get("returns") or {}
     rows += [
@@ -86,12 +86,7 @@ def luck_card(summary: Mapping[str, Any]) -> str:
     if "pnl_band" in summary:
         band = summary["pnl_band"]
         rows.append((f"PnL under {band['draws']:g} redrawn fits", f"{signed(band['low'])} to {signed(band['high'])}"))
-    sweep = summary.get("sweep") or {}
-    if sweep:
-        rows.append(("trials of the sweep", number(sweep.get("trials"))))
-        rows.append(("the same, deflated by the trials", percent(sweep.get("deflated_sharpe"))))
-    hint = "Of one run alone. " if not sweep else ""
-    hint += "Who tries many settings finds a good one by luck; mm sweep counts the trials and deflates for them."
+    hint = "Of one run alone. Who tries many finds a good one by luck: mm sweep counts the trials and deflates."
     return card("Skill or luck", hint, table("", rows))
 
 
@@ -100,7 +95,7 @@ def honesty_card(summary: Mapping[str, Any]) -> str:
     rows: Sequence[Mapping[str, Any]] = (summary.get("honesty") or {}).get("rows", ())
     title = "Would it hold?"
     if not rows:
-        return card(title, "", nothing("Run it with HONESTY=1 to see it under kinder and harsher fills and latencies."))
+        return card(title, "HONESTY=1 plays it under kinder and harsher fills, and at other latencies, too.", "")
     head = ("fills", "latency", "PnL", "Sharpe", "fills", "inventory, rms", "mid 60 s after a fill")
     cells = [
         (

@@ -76,6 +76,6 @@ def told_of_rates(summary: Mapping[str, Any]) -> str:
     if ratio.get("value") is None:
         return text
     return (
-        f"{text} Dashed: what the intensity foresees. All in all {percent(ratio['value'])} of it filled "
-        f"({percent(ratio['low'])} to {percent(ratio['high'])})."
+        f"{text} Dashed: foreseen by A and k; {percent(ratio['value'])} of that filled "
+        f"(95 %: {percent(ratio['low'])} to {percent(ratio['high'])})."
     )

@@ -12,7 +12,7 @@ from mm.backtest.attribution import HORIZONS_S
 from mm.clock import US_PER_S
 from mm.page.frame import nothing
 from mm.page.numbers import short
-from mm.page.packing import unit_of
+from mm.page.packing import changes, unit_of
 from mm.page.svg import Plot, padded, steps
 from mm.page.timeline import Line, Marks, Panel, Stays
 
@@ -35,15 +35,14 @@ def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> lis
     """Return the charts over time, from top to bottom; all share the course's span."""
     quote, base = escape(summary["quote_asset"] or "quote asset"), escape(summary["base_asset"] or "base asset")
     marks = [_fills_of(run, word, sign, kind, summary["tick_size"]) for word, sign, kind, _ in SIDES]
-    money = unit_of(np.concatenate((course.equity, course.spread, course.fees)))
     parts = [
-        Line("spread captured", "line spread", course.us, course.spread, money),
-        Line("inventory", "line carried", course.us, course.carried, money),
-        Line("fees", "line fees", course.us, -course.fees, money),
+        _line("spread captured", "line spread", course.us, course.spread),
+        _line("inventory", "line carried", course.us, course.carried),
+        _line("fees", "line fees", course.us, -course.fees),
     ]
     clip = short(summary["quote_qty"])
-    equity = Line("equity", "line", course.us, course.equity, money)
-    held = Line("held", "line", course.us, course.inventory, unit_of(course.inventory))
+    equity = _line("equity", "line", course.us, course.equity)
+    held = _line("held", "line", course.us, course.inventory)
     return [
         _price_panel(run, course, marks, quote, summary["tick_size"]),
         Panel("Fills", "", _counts_picture(run, course), 84, marks=[bare(one) for one in marks], counts=True),
@@ -53,9 +52,15 @@ def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> lis
             zero=True,
             since=True,
         ),
-        replace(_lines_panel(run, course, ("Inventory", f"{base}; a quote offers {clip}"), [held], 130), zero=True),
+        _lines_panel(run, course, ("Inventory", f"{base}; a quote offers {clip}"), [held], 130),
         *_rate_panels(run, course),
     ]
+
+
+def _line(name: str, kind: str, us: "Instants", values: "Floats") -> Line:
+    """Return a step line without the rows that change nothing, but with the last."""
+    at = np.append(changes(values.view(np.int64)), len(us) - 1)
+    return Line(name, kind, us[at], values[at], unit_of(values))
 
 
 def _fills_of(run: "RunColumns", word: str, sign: int, kind: str, tick: float) -> Marks:
@@ -180,7 +185,7 @@ def _rate_panels(run: "RunColumns", course: Course) -> list[Panel]:
     found = []
     for name, note, column in (("A", "1/s, as the schedule has it", 2), ("k", "1/tick, likewise", 6)):
         us, values = _held(pieces, column, course)
-        line = Line(name, "line", us, values, unit_of(values))
+        line = _line(name, "line", us, values)
         found.append(_lines_panel(run, course, (f"{name} in force", note), [line], 110))
     return found
 
@@ -189,8 +194,8 @@ def _held(pieces: Sequence[Any], column: int, course: Course) -> tuple["Instants
     """Return a number of the *pieces* as a step function over the whole course, NaN where none was in force."""
     rows: list[tuple[int, float]] = [(int(course.us[0]), np.nan)]
     for piece in pieces:
-        rows += [(max(piece[0], rows[-1][0]), piece[column]), (min(piece[1], int(course.us[-1])), np.nan)]
-    rows.append((int(course.us[-1]), np.nan))
+        rows += [(max(piece[0], rows[-1][0]), piece[column]), (piece[1], np.nan)]
+    rows = [row for row in rows if row[0] <= course.us[-1]]
     us, values = (np.array(one) for one in zip(*rows, strict=True))
     last = np.append(us[1:] != us[:-1], True)
     return us[last], values[last]

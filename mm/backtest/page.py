@@ -42,12 +42,11 @@ def page(summary: Mapping[str, Any], run: "RunColumns", about: About | None = No
         _pair(_split_card(summary), _markout_card(summary, run.fills)),
         _pair(_distance_card(summary, run.fills), _rate_card(summary)),
         honesty_card(summary),
-        _pair(activity_card(summary), luck_card(summary)),
-        data_card(summary, run),
+        f'<div class="trio">{activity_card(summary)}{luck_card(summary)}{data_card(summary, run)}</div>',
         _numbers(summary),
         origin(about),
     ]
-    return document(f"{title} · backtest", body, script())
+    return document(f"{title} · backtest", body, script() if len(run.state["recv_us"]) else "")
 
 
 def _pair(left: str, right: str) -> str:
@@ -103,7 +102,7 @@ def _time_card(summary: Mapping[str, Any], run: "RunColumns") -> str:
     drawn = course(run)
     off = [("off", f"no valid book: {lasting(summary['seconds_excluded'])}")] if summary["seconds_excluded"] else []
     every = -(-summary["n_fills"] // TOLD_FILLS)
-    hint = "All charts share one span of time. Point at a fill to see what it was worth."
+    hint = "All charts share one span of time. Point at a fill to see why it came, and what a unit was worth later."
     if every > 1:
         hint += f" One of {every} fills is drawn on the price."
     return card("Over time", hint, timeline(panels(run, drawn, summary), drawn.x, run.excluded), off)

@@ -202,9 +202,10 @@ function body(panel) {
   if (panel.counts) return panel.marks.map((marks, k) => pillars(marks, panel.found[k], panel.up)).join("");
   let seen = 0;
   for (const marks of panel.marks) eachMark(marks, () => seen++);
-  return panel.stays.map((stays) => standing(stays, panel.up)).join("") +
-    panel.lines.map((line) => steps(line, base(panel, line), panel.up)).join("") +
-    panel.marks.map((marks) => triangles(marks, panel.up, seen <= MANY)).join("");
+  const marks = panel.marks.map((one) => triangles(one, panel.up, seen <= MANY)).join("");
+  const stays = panel.stays.map((one) => standing(one, panel.up)).join("");
+  const lines = panel.lines.map((line) => steps(line, base(panel, line), panel.up)).join("");
+  return seen <= MANY ? stays + lines + marks : stays + marks + lines; // many marks would hide the lines
 }
 
 function draw() {

@@ -54,6 +54,7 @@ function series(one) {
 
 const figures = root.querySelectorAll("figure");
 const off = data.off.map((column) => columns[column]);
+// A panel without a picture says why in words, which stay.
 const panels = data.panels.map((panel, i) => ({
   ...panel,
   svg: figures[i].querySelector("svg"),
@@ -61,7 +62,7 @@ const panels = data.panels.map((panel, i) => ({
   lines: panel.lines.map(series),
   stays: panel.stays.map(series),
   marks: panel.marks.map(series),
-}));
+})).filter((panel) => panel.svg);
 const fills = Float64Array.from(panels.flatMap((p) => (p.counts ? [] : p.marks.flatMap((m) => [...m.t])))).sort();
 
 // How many of rising times are at or before an instant.

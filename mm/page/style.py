@@ -41,7 +41,8 @@ b.gain { color: var(--gain); }
 b.loss { color: var(--loss); }
 .card { padding: 17px 18px 12px; margin: 12px 0 0; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 12px; margin-top: 12px; }
-.pair > .card { margin: 0; min-width: 0; }
+.trio { display: grid; grid-template-columns: repeat(3, 1fr); gap: 12px; margin-top: 12px; }
+.pair > .card, .trio > .card { margin: 0; min-width: 0; }
 .notes { background: var(--note); border: 1px solid var(--note-edge); border-radius: 10px; font-size: 14px; }
 .notes { margin: 0; padding: 11px 16px 11px 34px; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
@@ -74,7 +75,7 @@ svg .whisker.buy, svg .whisker.sell { fill: none; }
 svg .bid { stroke: var(--buy); }
 svg .ask { stroke: var(--sell); }
 .quote.many { stroke-width: 1; opacity: .45; }
-.dots { stroke-width: 3.2; stroke-linecap: round; fill: none; opacity: .75; }
+.dots { stroke-width: 3.6; stroke-linecap: round; fill: none; opacity: .5; }
 .dots.buy { stroke: var(--buy); }
 .dots.sell { stroke: var(--sell); }
 .cursor { stroke: var(--soft); stroke-dasharray: 2 3; fill: none; pointer-events: none; }
@@ -152,7 +153,7 @@ button:focus-visible, .timeline:focus-visible .bar { outline: 2px solid var(--ma
 
 @media (max-width: 900px) {
   .tiles { grid-template-columns: repeat(3, 1fr); }
-  .pair { grid-template-columns: 1fr; }
+  .pair, .trio { grid-template-columns: 1fr; }
 }
 @media (max-width: 700px) {
   .bar i { display: none; }

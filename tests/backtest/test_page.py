@@ -121,8 +121,9 @@ def test_a_run_folder_is_enough_to_draw_its_page_again(tmp_path):
             assert getattr(there.quotes[side], name).tolist() == getattr(run.quotes[side], name).tolist()
     again = read(page(summary, there)).words
     first = read((tmp_path / "report.html").read_text(encoding="utf-8")).words
-    assert again[again.index("Where the PnL came from") : again.index("Data")] == (
-        first[first.index("Where the PnL came from") : first.index("Data")]
+    assert (
+        again[again.index("Where the PnL came from") : again.index("Data")]
+        == (first[first.index("Where the PnL came from") : first.index("Data")])
     )
 
 
@@ -329,7 +330,7 @@ def test_the_rates_heading_compares_all_fills_with_the_foreseen():
     """Where something foresees them."""
     assert "Dashed" not in told_of_rates({})
     told = told_of_rates({"fills_ratio": {"value": 0.82, "low": 0.7, "high": 0.95}})
-    assert "82 % of it filled (70 % to 95 %)" in told
+    assert "82 % of that filled (95 %: 70 % to 95 %)" in told
 
 
 HONEST = {
@@ -349,13 +350,13 @@ def test_the_honesty_block_is_drawn_where_there_is_one():
     assert "the same sign" in same
 
 
-def test_luck_is_told_with_the_trials_of_a_sweep():
-    """One run alone has one trial."""
-    summary = result_of(seeded(300)).summary
-    assert "Of one run alone." in luck_card(summary)
-    within = luck_card(summary | {"sweep": {"trials": 27, "deflated_sharpe": 0.25}})
-    assert "<td>27</td>" in within
-    assert "25 %" in within
+def test_luck_is_told_where_it_can_be():
+    """A run without variation has no chance of skill to tell."""
+    told, nothing = (luck_card(result_of(scribe).summary) for scribe in (seeded(600), seeded(60, fill_chance=0.0)))
+    read(told + nothing)
+    assert "chance that it is above 0" in told
+    assert " %</td>" in told
+    assert " %</td>" not in nothing
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def _told(chosen: Forward | None, columns: Sequence[int]) -> dict[str, Any] | No
     middle = sorted(chosen.others.tolist())
     return {
         "block": chosen.block,
-        "picked": [columns[column] for column in chosen.picked],
+        "spans": [[columns[column], *cut] for column, cut in zip(chosen.picked, chosen.cuts, strict=True)],
         "pnl": float(chosen.pnl.sum()),
         "sharpe": _known(float(sharpes(chosen.pnl[:, None])[0])),
         "pnl_of_the_best_in_hindsight": float(chosen.others[chosen.hindsight]),

@@ -18,6 +18,7 @@ from mm.sweep.findings import Findings, Luck, Played, find
 from mm.sweep.grid import Point
 from mm.sweep.outputs import RECORD, SWEEP, summary_of, table, words
 from mm.sweep.outputs import write as write_files
+from mm.sweep.page import page
 from mm.sweep.work import Work
 from mm.sweep_knobs import Sweep
 
@@ -50,6 +51,7 @@ def write(
         run.output(RECORD, digest=False).write_text(
             json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8"
         )
+        run.write_page(page(run.partial, run.about))
     run.artefact = SWEEP
     run.timings.update(played=work.played, reused=work.reused)
     run.summary = {**{name: found.content[name] for name in HEAD}, "on_record": told}

@@ -58,7 +58,9 @@ def as_csv(rows: Sequence[Row]) -> str:
 def _line(one: Any) -> str:
     outcome = {name: value for name, value in one.outcome.items() if name in ("summary", "error", "traceback")}
     more = {} if one.forwarded is None else {"walkforward": {k: v for k, v in one.forwarded.items() if k != "series"}}
-    return json.dumps({"point": one.number, **one.texts, "digest": one.trial, **outcome, **more}, allow_nan=False) + "\n"
+    return (
+        json.dumps({"point": one.number, **one.texts, "digest": one.trial, **outcome, **more}, allow_nan=False) + "\n"
+    )
 
 
 def _series(panel: Panel, columns: Sequence[int]) -> str:

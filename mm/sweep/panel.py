@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Instants = NDArray[np.int64]
 
 LEAST_BLOCKS = 4
+_NOTHING = 1e-9  # what rounding leaves of gains and losses that cancel
 BLOCKS_S = (3600, 900, 300)  # the first of which there are enough is taken
 SERIES_DIFFER = "the runs' 60 s periods do not stand on one grid of time"
 
@@ -76,6 +77,7 @@ def sharpes(pnl: "Floats") -> "Floats":
     found = np.full(pnl.shape[1], np.nan)
     np.divide(pnl.mean(axis=0), spread, out=found, where=varied)
     found *= PERIODS_PER_YEAR**0.5
+    found[np.abs(found) < _NOTHING] = 0.0
     return found
 
 
@@ -112,6 +114,7 @@ class Forward:
     Attributes:
         block: What a block is, in words.
         picked: The column taken in each block from the second on.
+        cuts: First and last period (not taken) of each of those blocks.
         start_us: Begin of each period of those blocks.
         pnl: What the taken trials gained in it.
         hindsight: The column that is best over everything.
@@ -120,6 +123,7 @@ class Forward:
 
     block: str
     picked: list[int]
+    cuts: list[tuple[int, int]]
     start_us: "Instants"
     pnl: "Floats"
     hindsight: int
@@ -137,6 +141,7 @@ def forward(panel: Panel, days_us: Sequence[int], rank_by: str) -> Forward | Non
     return Forward(
         block,
         picked,
+        [(cut.start, cut.stop) for cut in cuts[1:]],
         panel.start_us[first:],
         np.concatenate(gained),
         int(scores(panel.pnl, rank_by).argmax()),

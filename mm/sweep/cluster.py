@@ -15,7 +15,7 @@ from mm.sweep.play import Outcome, Task, play
 if TYPE_CHECKING:
     from distributed import Client
 
-WAIT_S = 10.0  # for an answer, and for a first worker
+WAIT_S = 5.0  # for an answer, and for a first worker
 PATIENCE_S = 30.0  # without any worker, before a sweep gives up
 _LOOK_S = 1.0
 _TALKING = ("asyncio", "distributed", "tornado")

@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sweep_desk import FILES, GRID, KNOBS, MODEL, folder_of, found, swept
 
+from mm.runner_sweep import main
 from support import ROOT, run_python
 
 
@@ -177,11 +179,12 @@ def test_ctrl_c_ends_the_processes_that_play(sweep_data, tmp_path):
         ({"CLUSTER": "host:1"}, "--cluster (CLUSTER) was 'host:1': it must be the address of a Dask scheduler"),
     ],
 )
-def test_a_grid_that_cannot_be_is_refused_before_anything_is_played(sweep_data, tmp_path, knobs, told):
+def test_a_grid_that_cannot_be_is_refused_before_anything_is_played(sweep_data, tmp_path, monkeypatch, knobs, told):
     """One line, exit code 2, no run folder, no point kept."""
-    done = swept(tmp_path, sweep_data, **knobs)
-    assert done.returncode == 2
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, [], env={**KNOBS, "DATA_ROOT": str(sweep_data), "GRID": GRID, **knobs})
+    assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
     assert told in done.stderr
-    assert not list(tmp_path.glob("out/sweep/*/*/*"))
+    assert not list(tmp_path.glob("out/sweep/points"))
     assert not list(tmp_path.glob("out/sweep/SIMUSDT/*"))

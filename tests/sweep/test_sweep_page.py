@@ -1,0 +1,106 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from test_findings import FILLS, GAMMA, noise, played
+
+from mm.page.frame import About
+from mm.page.heatmap import Heatmap, sizes
+from mm.sweep.findings import Findings, Luck, find
+from mm.sweep.outputs import as_csv, table, words, write
+from mm.sweep.page import page
+from pages import read
+
+
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    """Two choices under two fill models, one of them failed."""
+    points = [
+        played(n, noise(n, mean=0.1 * n), GAMMA=gamma, FILL_MODEL=fills)
+        for n, (gamma, fills) in enumerate([(g, f) for g in ("1", "2<b>") for f in ("a", "b")], start=1)
+    ]
+    return find(points, [GAMMA, FILLS], "sharpe", [0])
+
+
+@pytest.fixture
+def folder(findings, tmp_path) -> Path:
+    """A sweep's files."""
+    write(tmp_path, findings, {"symbol": "SIMUSDT", "days": ["20260105"]})
+    return tmp_path
+
+
+def test_the_page_is_whole_and_shows_every_part(folder):
+    """All cards are there, tags close, and what a user wrote cannot break out of its cell."""
+    seen = read(page(folder, About(["mm", "sweep"], {"grid": {"value": "A=1", "source": "flag"}})))
+    words_there = " ".join(seen.words)
+    for heading in ("The grid", "First half, second half", "Over time", "Points", "How to get this again"):
+        assert heading in words_there
+    assert len([tag for tag, _ in seen.seen if tag == "svg"]) == 6
+    assert "2<b>" in words_there
+    assert "mm backtest" in words_there
+
+
+def test_the_page_of_nothing_says_so(tmp_path):
+    """A sweep whose every point failed has a page, too."""
+    write(tmp_path, find([], [GAMMA], "sharpe", [0]), {"symbol": "S", "days": ["20260105"]})
+    html = page(tmp_path)
+    read(html)
+    assert "share no grid of time" in html
+
+
+def test_the_page_draws_in_a_browser(folder, chrome):
+    """Charts are drawn, nothing is logged, and nothing leaves the page."""
+    path = folder / "report.html"
+    path.write_text(page(folder), encoding="utf-8")
+    seen = chrome.opened(path)
+    assert (seen.errors, seen.requests) == ([], [])
+    assert seen.charts >= 6
+
+
+def test_a_map_of_colours_shows_sign_and_size():
+    """Gains and losses differ in colour, more of either is stronger, what is unknown is empty, the best is framed."""
+    values = [[1.0, -4.0], [None, 2.0]]
+    assert sizes(values) == (0.0, 4.0)
+    assert sizes([[2.0, 4.0]]) == (2.0, 4.0)
+    assert sizes([[None]]) == (0.0, 1.0)
+    svg = Heatmap(("x", ("a", "b")), ("y", ("c", "d")), values, (0, 0)).picture([["1", "-4"], ["–", "2"]], "t")
+    read(svg)
+    cells = re.findall(r'<rect class="(\w+)"[^>]*?(?:fill-opacity="([\d.]+)")?><title>([^<]*)', svg)
+    assert [(kind, told) for kind, _, told in cells] == [
+        ("gain", "x a, y c: 1"), ("loss", "x b, y c: -4"), ("off", "x a, y d: –"), ("gain", "x b, y d: 2")
+    ]  # fmt: skip
+    strengths = [float(strength) for _, strength, _ in cells if strength]
+    assert strengths[0] < strengths[2] < strengths[1]
+    assert svg.count('class="line"') == 1
+
+
+def test_files_hold_what_was_found(findings, folder):
+    """The CSV has a line for each point, and the series adds up to each trial's PnL."""
+    content = json.loads((folder / "sweep.json").read_text())
+    assert [row["point"] for row in content["rows"]] == [4, 3, 2, 1]
+    lines = (folder / "sweep.csv").read_text().splitlines()
+    assert lines[0].startswith("rank,point,GAMMA,FILL_MODEL,status,pnl_total")
+    assert len(lines) == 5
+    assert as_csv([]) == ""
+    series = [line.split(",") for line in (folder / "pnl_60s.csv").read_text().splitlines()]
+    assert series[0] == ["start_s", "point_1", "point_2", "point_3", "point_4"]
+    assert series[2][0] == "60.000000"
+    for point in range(1, 5):
+        assert sum(float(line[point]) for line in series[1:]) == pytest.approx(sum(noise(point, mean=0.1 * point)))
+
+
+def test_the_terminal_shows_rank_luck_and_choice(findings):
+    """A table of the best, and below it in words how much to believe of it."""
+    lines = table(findings)
+    assert lines[0].split() == [
+        "rank", "point", "GAMMA", "FILL_MODEL", "Sharpe", "deflated", "PnL", "fills", "drawdown",
+        "1st", "half", "2nd", "half",
+    ]  # fmt: skip
+    assert lines[1].split()[:4] == ["1", "4", "2<b>", "b"]
+    told = "\n".join(words(findings, Luck(9, 0.01)))
+    assert "4 different trials; the best of" in told
+    assert "9 trials on record" in told
+    assert "chosen anew after an hour, by the past alone" in told
+    assert "best in its worst case: GAMMA=2<b>" in told
+    assert "note: FILL_MODEL: assumed" in told

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 WIDE = 1072
 SIDES = (("BUY", 1, "buy", "bid"), ("SELL", -1, "sell", "ask"))
 MARKED_FILLS = 400  # more would hide each other and the price
-TOLD_FILLS = 60_000  # more are drawn one of several, for the page's size
+# More than these are drawn one of several, for the page's size.
+TOLD_FILLS = 60_000
+TOLD_QUOTES = 150_000  # of one side
 COUNT_BARS = 166
 
 
@@ -87,24 +89,32 @@ def bare(marks: Marks) -> Marks:
     return Marks(marks.name, marks.kind, marks.side, marks.us, np.zeros(len(marks.us)), 1.0)
 
 
+def one_of(rows: int, most: int) -> int:
+    """Return of how many rows one is drawn, so that there are *most* or fewer."""
+    return max(1, -(-rows // most))
+
+
 def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quote: str, tick: float) -> Panel:
     """Return the chart of the mid, our quotes and our fills."""
     inside = (run.mid_us >= course.us[0]) | (np.append(run.mid_us[1:], course.us[-1]) > course.us[0])
     us, mid = np.maximum(run.mid_us[inside], course.us[0]), run.mid[inside]
+    most = max((len(one.us) for one in run.quotes.values()), default=0)
+    every = one_of(most, TOLD_QUOTES)
     quotes = [
-        Stays(f"our {name}", f"quote {name}", stood.us, stood.until_us, stood.price, tick)
+        Stays(f"our {name}", f"quote {name}", stood.us, stood.until_us, stood.price, tick).sampled(every)
         for _, sign, _, name in SIDES
         if len((stood := run.quotes[sign]).us)
     ]
-    every = -(-sum(len(one.us) for one in marks) // TOLD_FILLS) or 1
+    drawn = one_of(sum(len(one.us) for one in marks), TOLD_FILLS)
+    seldom = [f"one of {many} {what}" for many, what in ((every, "quotes"), (drawn, "fills")) if many > 1]
     return Panel(
         "Price, quotes and fills",
-        quote,
+        ", ".join([quote, *seldom]),
         _price_picture(run, course, (us, mid), marks),
         290,
         [Line("mid", "price", us, mid, tick / 2)],
         quotes,
-        [one.sampled(every) for one in marks],
+        [one.sampled(drawn) for one in marks],
     )
 
 

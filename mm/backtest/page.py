@@ -10,7 +10,7 @@ from mm.backtest._course import course
 from mm.backtest._page_cards import activity_card, data_card, honesty_card, luck_card
 from mm.backtest._page_charts import distance_chart, markout_chart, split_chart
 from mm.backtest._page_rates import rate_chart, told_of_rates
-from mm.backtest._page_time import TOLD_FILLS, panels
+from mm.backtest._page_time import panels
 from mm.backtest._text import NULL
 from mm.clock import iso
 from mm.page.frame import About, Row, card, document, notes, nothing, origin, table, tile
@@ -101,10 +101,7 @@ def _time_card(summary: Mapping[str, Any], run: "RunColumns") -> str:
         return card("Over time", "", nothing("There are no state rows."))
     drawn = course(run)
     off = [("off", f"no valid book: {lasting(summary['seconds_excluded'])}")] if summary["seconds_excluded"] else []
-    every = -(-summary["n_fills"] // TOLD_FILLS)
     hint = "All charts share one span of time. Point at a fill to see why it came, and what a unit was worth later."
-    if every > 1:
-        hint += f" One of {every} fills is drawn on the price."
     return card("Over time", hint, timeline(panels(run, drawn, summary), drawn.x, run.excluded), off)
 
 

@@ -89,13 +89,14 @@ function standing(stays, up) {
     });
     return path(stays.kind, d);
   }
-  const cells = new Map();
+  const low = new Float64Array(width + 1).fill(Infinity);
+  const high = new Float64Array(width + 1).fill(-Infinity);
   eachStay(stays, (i) => {
     const x = Math.round(across(within(stays.t[i])));
-    const [low, high] = cells.get(x) ?? [Infinity, -Infinity];
-    cells.set(x, [Math.min(low, stays.v[i]), Math.max(high, stays.v[i])]);
+    if (stays.v[i] < low[x]) low[x] = stays.v[i];
+    if (stays.v[i] > high[x]) high[x] = stays.v[i];
   });
-  for (const [x, [low, high]] of cells) d += `M${x} ${up(low)}V${up(high)}h.8`;
+  low.forEach((value, x) => { if (value <= high[x]) d += `M${x} ${up(value)}V${up(high[x])}h.8`; });
   return path(`${stays.kind} many`, d);
 }
 
@@ -142,7 +143,7 @@ function roundStep(low, high, most) {
 // Where the rules of a panel are, and what stands beside them; an axis of counts has no halves.
 function rules(panel) {
   const [low, high] = panel.ends;
-  const step = roundStep(low, high, Math.max(3, panel.height / 45));
+  const step = roundStep(low, high, panel.counts ? 5 : Math.max(3, panel.height / 45));
   const found = [];
   for (let i = Math.ceil(low / step); i * step <= high; i++) {
     if (!panel.counts) found.push([i * step, number(i * step, decimals(step))]);

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     Instants = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-MOST_POINTS = 200_000  # of one line; more are thinned
-MOST_STAYS = 200_000  # of one kind of quotes; more are left out evenly
+MOST_POINTS = 150_000  # of one line; more are thinned, peaks kept
 
 _SCRIPTS = tuple(Path(__file__).with_name(name) for name in ("reading.js", "drawing.js", "zoom.js"))
 
@@ -65,6 +64,13 @@ class Stays:
     until_us: "Instants"
     values: "Floats"
     unit: float
+
+    def sampled(self, every: int) -> "Stays":
+        """Return one of *every* so many, each until the next is drawn or the last of those left out ended."""
+        if every == 1:
+            return self
+        last = np.append(np.arange(every, len(self.us), every), len(self.us)) - 1
+        return replace(self, us=self.us[::every], until_us=self.until_us[last], values=self.values[::every])
 
 
 @dataclass(frozen=True)
@@ -177,12 +183,11 @@ class _Columns:
         return {**scale, "t": self.instants(line.us[at]), "v": self._column(values[at])}
 
     def _stays(self, stays: Stays) -> dict[str, Any]:
-        every = -(-len(stays.us) // MOST_STAYS) or 1
-        us, until_us = stays.us[::every], stays.until_us[::every]
-        values, low = whole(stays.values[::every], stays.unit)
+        values, low = whole(stays.values, stays.unit)
         scale = {"kind": stays.kind, "low": low, "unit": stays.unit}
-        lasted = (until_us - self._start_us) // US_PER_MS - (us - self._start_us) // US_PER_MS
-        return {**scale, "t": self.instants(us), "lasted": self._column(lasted), "v": self._column(values)}
+        us, until_us = stays.us - self._start_us, stays.until_us - self._start_us
+        lasted = until_us // US_PER_MS - us // US_PER_MS
+        return {**scale, "t": self.instants(stays.us), "lasted": self._column(lasted), "v": self._column(values)}
 
     def _marks(self, marks: Marks) -> dict[str, Any]:
         values, low = whole(marks.values, marks.unit)

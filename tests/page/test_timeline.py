@@ -76,17 +76,24 @@ def test_equal_columns_are_kept_once():
 def test_long_columns_are_thinned_so_that_peaks_stay(monkeypatch):
     """The page of a month has a bounded size."""
     monkeypatch.setattr(module, "MOST_POINTS", 100)
-    monkeypatch.setattr(module, "MOST_STAYS", 100)
     seconds = np.arange(3_000)
     values = seconds % 7 + 0.0
     values[1_234] = 99.0
     us = at(*seconds)
-    line, stays = Line("a", "line", us, values, 1.0), Stays("b", "quote", us, us + 500_000, values, 1.0)
-    data = data_of(timeline([Panel("", "", picture(100), 100, [line], [stays])], X, NONE))
-    drawn, quotes = data["panels"][0]["lines"][0], data["panels"][0]["stays"][0]
+    data = data_of(timeline([Panel("", "", picture(100), 100, [Line("a", "line", us, values, 1.0)])], X, NONE))
+    drawn = data["panels"][0]["lines"][0]
     assert len(column(data, drawn["t"])) <= 100
     assert column(data, drawn["v"]).max() == 100
-    assert len(column(data, quotes["t"])) == 100
+
+
+def test_quotes_left_out_leave_no_hole():
+    """One of three is drawn, each until the last of those left out ended."""
+    us = at(*range(7))
+    stays = Stays("b", "quote", us, us + 900_000, np.arange(7.0), 1.0)
+    some = stays.sampled(3)
+    assert some.values.tolist() == [0, 3, 6]
+    assert ((some.until_us - START_US) / 1e6).tolist() == [2.9, 5.9, 6.9]
+    assert stays.sampled(1) is stays
 
 
 def test_marks_can_be_told_one_of_several():

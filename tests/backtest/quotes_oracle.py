@@ -112,7 +112,7 @@ def by_series(problem, tau):
     halvings = max(0, math.ceil(math.log2(max(tau * (shift + 2 * eta - drain.min()), 1e-300))))
     part = np.eye(len(q))
     power = np.eye(len(q))
-    for n in range(1, 30):
+    for n in range(1, 2 * problem.Q + 30):  # from one bound to the other, and on
         power = power @ rates * (tau / 2**halvings / n)
         part += power
     for _ in range(halvings):
@@ -128,36 +128,38 @@ def by_series(problem, tau):
 def in_the_long_run(problem):
     """Return theta at each inventory but for a constant, where the end is far: sixty digits, then a float.
 
-    v is the ground state of a tridiagonal matrix: diagonal k·running, beside it -eta. From either bound towards 0 the
-    ratios v(q outer)/v(q inner) follow each other, and the eigenvalue is where the two ends meet.
+    v is the ground state of a tridiagonal matrix: diagonal k·running, beside it -eta. From either bound inwards the
+    ratios of neighbours follow each other, and the eigenvalue is where the two ends meet, at the cheapest inventory.
     """
     with localcontext() as context:
         context.prec = 60
         eta = Decimal(problem.eta) * (Decimal(-problem.k) * Decimal(problem.xi) / 2).exp()
-        costs = map(float, problem.running)
-        drain = {int(n): Decimal(problem.k) * Decimal(cost) for n, cost in zip(problem.q, costs, strict=True)}
+        drain = [Decimal(problem.k) * Decimal(cost) for cost in map(float, problem.running)]
+        middle = drain.index(min(drain))
 
-        def ratios(level, sign):
-            found, outer = {}, Decimal(0)
-            for n in range(problem.Q, 0, -1):
-                below = drain[sign * n] - level - eta * outer
+        def ratios(level, outwards):
+            found, outer = [], Decimal(0)
+            for cost in reversed(outwards):
+                below = cost - level - eta * outer
                 if below <= 0:
                     return None  # beyond the ground state of this end alone
-                outer = found[sign * n] = eta / below
-            return found
+                outer = eta / below
+                found.append(outer)
+            return found[::-1]
 
-        low, high = min(drain.values()) - 2 * eta - 1, min(drain.values())
+        def ends(level):
+            return ratios(level, drain[middle + 1 :]), ratios(level, drain[:middle][::-1])
+
+        low, high = drain[middle] - 2 * eta - 1, drain[middle]
         for _ in range(190):
             level = (low + high) / 2
-            up, down = ratios(level, 1), ratios(level, -1)
-            below = up is not None and down is not None and drain[0] - level > eta * (up[1] + down[-1])
-            low, high = (level, high) if below else (low, level)
-        up, down = ratios(low, 1), ratios(low, -1)
-        logs = {0: Decimal(0)}
-        for n in range(1, problem.Q + 1):
-            logs[n] = logs[n - 1] + up[n].ln()
-            logs[-n] = logs[1 - n] + down[-n].ln()
-        theta = np.array([float(logs[int(n)] / Decimal(problem.k)) for n in problem.q])
+            up, down = ends(level)
+            inner = None if up is None or down is None else sum(up[:1]) + sum(down[:1])
+            low, high = (level, high) if inner is not None and drain[middle] - level > eta * inner else (low, level)
+        up, down = ends(low)
+        theta = np.zeros(len(drain))
+        theta[middle + 1 :] = np.cumsum([float(ratio.ln()) for ratio in up]) / problem.k
+        theta[:middle] = np.cumsum([float(ratio.ln()) for ratio in down])[::-1] / problem.k
     return theta + problem.xi / 2 * problem.q**2
 
 

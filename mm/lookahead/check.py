@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mm.backtest.tape import Tape
 
 REPEAT, TRUNCATED, PERTURBED, SHIFTED = "repeat", "truncated", "perturbed", "shifted"
-FRESH, FILES, OPENED, FITTED = "fresh", "files", "opened", "fitted"
+FRESH, FILES, OPENED = "fresh", "files", "opened"
 WHAT = {  # what each test plays, in the order in which they are told
     REPEAT: "the same run again in this process",
     FRESH: "the same run in a process of its own",
@@ -30,7 +30,6 @@ WHAT = {  # what each test plays, in the order in which they are told
     SHIFTED: "the same tape a week later",
     FILES: "day folders that end at the cut",
     OPENED: "files of the day that the model opened itself",
-    FITTED: "segments of the schedule against what they were fitted on",
 }
 
 
@@ -169,6 +168,20 @@ def cuts(tape: "Tape", after_us: int, count: int, seed: int) -> list[int]:
     instants = draw.integers(after_us + 1, max(tape.end_us, after_us + 1) + 1, anywhere).tolist()
     instants += draw.choice(changes, count - anywhere).tolist() if len(changes) else []
     return sorted(set(instants))
+
+
+def greatest_moves(tape: "Tape", after_us: int, horizons_s: Sequence[float]) -> list[int]:
+    """Return the instants behind *after_us* at which the greatest moves of the mid begin, one for each horizon."""
+    both = (tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0)
+    us, mid2 = tape.event_us[tape.top_event][both], (tape.top_bid_ticks + tape.top_ask_ticks)[both]
+    first = max(int(np.searchsorted(us, after_us, side="right")), 1)
+    if first >= len(us):
+        return []
+    found = []
+    for horizon_s in horizons_s:
+        then = np.searchsorted(us, us[first:] + round(horizon_s * US_PER_S), side="right") - 1
+        found.append(int(us[first + int(np.argmax(np.abs(mid2[then] - mid2[first - 1 : -1])))]))
+    return sorted(set(found))
 
 
 def check_cuts(

@@ -55,16 +55,21 @@ def lay_out(place: Path, day: DayFolder, out_root: Path, cut_us: int) -> Desk:
     The rest of the current folder is linked, not copied; what lies below *out_root* of this day or of later ones, runs
     and cached tapes, is left out.
     """
-    here, real, out = Path.cwd().resolve(), Path(day.root).resolve(), out_root.resolve()
+    here, real = Path.cwd().resolve(), Path(day.root).resolve()
     symbols = [path for path in sorted(real.iterdir()) if path.is_dir()]
-    known = [path for path in out.rglob("*") if _knows(path.relative_to(out), day.day)] if out.is_dir() else []
     cwd = place / "desk"
-    _mirror(here, cwd, {*symbols, *known})
+    _mirror(here, cwd, {*symbols, *made_of(day.day, out_root)})
     data = cwd / real.relative_to(here) if real.is_relative_to(here) else place / "data"
     for symbol in symbols:
         _link_days(symbol, data / symbol.name, day.day)
     truncate(day, DayFolder(data, day.symbol, day.day), cut_us)
     return Desk(cwd, data, real)
+
+
+def made_of(day: str, out_root: Path) -> list[Path]:
+    """Return the folders below *out_root* that know *day* or a later one: those of runs, and the cached tapes."""
+    out = out_root.resolve()
+    return [path for path in out.rglob("*") if _knows(path.relative_to(out), day)] if out.is_dir() else []
 
 
 def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:

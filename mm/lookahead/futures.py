@@ -67,7 +67,7 @@ def mirrored(tape: Tape, cut_us: int) -> Tape:
             [tape.row_lots[: rows.start], old[:, 2] * LOTS_TIMES, tape.row_lots[rows] * LOTS_TIMES]
         ),
         **_tops(tape, (cut, stop), old, twice),
-        end_us=min(tape.end_us, cut_us + BEYOND_US),
+        end_us=max(cut_us, min(tape.end_us, cut_us + BEYOND_US)),
     )
 
 

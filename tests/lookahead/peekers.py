@@ -1,0 +1,235 @@
+"""Models that peek, each in its way, as somebody outside would write them; and honest ones that look alike."""
+
+PEEKERS = '''
+import csv
+import json
+import os
+import random
+import time
+from bisect import bisect_right
+from pathlib import Path
+
+import mm
+from mm import Quotes
+
+DAY = "SIMUSDT/20260105"
+TRADES = f"{DAY}/trades_ws_SIMUSDT_20260105.csv"
+AHEAD_US = 5_000_000
+
+
+def leaning(view, lean):
+    """Join the best prices; a tick better on the side to which the price will go."""
+    return Quotes(view.bid_ticks + (lean > 0), view.ask_ticks - (lean < 0))
+
+
+class Future:
+    """Prices by their instants, known before they come."""
+
+    def __init__(self, us, prices):
+        self.us, self.prices = us, prices
+
+    @classmethod
+    def of_file(cls, path):
+        with open(path) as file:
+            rows = list(csv.DictReader(file))
+        return cls([int(row["recv_time_us"]) for row in rows], [float(row["price"]) for row in rows])
+
+    def lean(self, us):
+        now, then = (self.prices[max(bisect_right(self.us, at) - 1, 0)] for at in (us, us + AHEAD_US))
+        return (then > now) - (then < now)
+
+
+class Reads:
+    """The day's file by the place where it usually is, or by a path that it is given."""
+
+    def __init__(self, path=f"data/{TRADES}"):
+        self.future = Future.of_file(path)
+
+    def quote(self, view):
+        return leaning(view, self.future.lean(view.us))
+
+
+class ReadsByVariable(Reads):
+    """By the variable that tells where the data is."""
+
+    def __init__(self):
+        super().__init__(f"{os.environ['DATA_ROOT']}/{TRADES}")
+
+
+class Loads(Reads):
+    """By the door that the package itself offers."""
+
+    def __init__(self):
+        tape = mm.load_day(f"data/{DAY}")
+        self.future = Future(tape.event_us[tape.top_event].tolist(), tape.top_bid_ticks.tolist())
+
+
+class ReadsNatively(Reads):
+    """By a library that opens files without Python, from a place that is written down in the source."""
+
+    def __init__(self):
+        import polars as pl
+
+        trades = pl.read_csv(Path(__file__).resolve().parent / "data" / TRADES)
+        self.future = Future(trades["recv_time_us"].to_list(), trades["price"].to_list())
+
+
+class Remembers:
+    """Of an earlier run, in its class."""
+
+    seen = {}
+
+    def quote(self, view):
+        lean = self.seen.get(view.us + AHEAD_US, view.mid2_ticks) - view.mid2_ticks
+        self.seen[view.us] = view.mid2_ticks
+        return leaning(view, lean)
+
+
+class RemembersOnDisk:
+    """Of an earlier run, in a file."""
+
+    def __init__(self):
+        self.path = Path("memory.json")
+        self.old = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.new = {}
+
+    def quote(self, view):
+        self.new[view.us] = view.mid2_ticks
+        if len(self.new) == 400:
+            self.path.write_text(json.dumps(self.new))
+        return leaning(view, self.old.get(str(view.us + AHEAD_US), view.mid2_ticks) - view.mid2_ticks)
+
+
+class Knows:
+    """By heart: the answers were written into it, by their instants."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def quote(self, view):
+        return leaning(view, self.answers.get(str(view.us), 0))
+
+
+class LooksAround:
+    """For a tape among the objects of the process."""
+
+    def __init__(self):
+        import gc
+
+        from mm.backtest.tape import Tape
+
+        tape = next(one for one in gc.get_objects() if isinstance(one, Tape))
+        self.future = Future(tape.event_us[tape.top_event].tolist(), tape.top_bid_ticks.tolist())
+
+    quote = Reads.quote
+
+
+class Raises(Reads):
+    """Where the future that it reads ends."""
+
+    def quote(self, view):
+        if self.future.us[-1] < view.us:
+            raise LookupError("no future left")
+        return super().quote(view)
+
+
+class Clock:
+    def quote(self, view):
+        return leaning(view, time.perf_counter_ns() // 1000 % 3 - 1)
+
+
+class Dice:
+    def quote(self, view):
+        return leaning(view, random.choice((-1, 0, 1)))
+
+
+class SeededDice:
+    """Honest: what is drawn belongs to the seed."""
+
+    def __init__(self, seed):
+        self.draw = random.Random(seed)
+
+    def quote(self, view):
+        return leaning(view, self.draw.choice((-1, 0, 1)))
+
+
+class TimeOfDay:
+    """Honest: the hour is no secret."""
+
+    def quote(self, view):
+        return leaning(view, view.us // 10_000_000 % 3 - 1)
+
+
+class Momentum:
+    """Honest, and with a memory of its own run: it leans to where the price came from."""
+
+    def __init__(self):
+        self.last = 0
+
+    def quote(self, view):
+        lean, self.last = view.mid2_ticks - (self.last or view.mid2_ticks), view.mid2_ticks
+        return leaning(view, lean)
+
+
+class Reader(Momentum):
+    """Honest, though it reads: what yesterday's day says, it may know."""
+
+    def __init__(self):
+        super().__init__()
+        with open("data/SIMUSDT/20260104/instrument.json") as file:
+            json.load(file)
+
+
+class FillsGood:
+    """A fill model that leaves out what will lose."""
+
+    def __init__(self, path=f"data/{TRADES}"):
+        self.future = Future.of_file(path)
+
+    def on_trade(self, order, trade):
+        reached = order.side * (order.ticks - trade.ticks) >= 0 and order.side != trade.side
+        return trade.lots if reached and order.side * self.future.lean(trade.us) >= 0 else 0
+
+
+class Never:
+    def quote(self, view):
+        return None
+'''
+
+AT_IMPORT = '''
+from peeking import DAY, Future, Reads, leaning
+
+FUTURE = Future.of_file("data/SIMUSDT/20260105/trades_ws_SIMUSDT_20260105.csv")
+
+
+class ReadsAtImport(Reads):
+    """When its module is imported, before anybody plays."""
+
+    def __init__(self):
+        self.future = FUTURE
+'''
+
+COMPILED = '''
+from mm.backtest.quotes.base cimport QuoteModel, View, Want
+from libc.stdint cimport int64_t
+
+cdef int64_t SEEN[100000]
+cdef int64_t RUNS = 0
+
+
+cdef class Remembers(QuoteModel):
+    """Of an earlier run, in memory of its module: each question's price, by its number."""
+    cdef int64_t asked
+
+    def __init__(self) -> None:
+        global RUNS
+        RUNS += 1
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef int64_t then = SEEN[(self.asked + 20) % 100000] if RUNS > 1 else 0
+        SEEN[self.asked % 100000] = view.top.bid_ticks
+        self.asked += 1
+        want.bid_ticks = view.top.bid_ticks - (1 if then and then < view.top.bid_ticks else 0)
+        want.ask_ticks = view.top.ask_ticks
+        return 0
+'''

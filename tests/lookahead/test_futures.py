@@ -1,0 +1,115 @@
+"""Other futures are sound tapes, share the past to the last bit, and are another market behind the cut."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mm.backtest.fills.trade_cross import TradeCross
+from mm.backtest.quotes.fixed_spread import FixedSpread
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.backtest.tape import GAP, SNAPSHOT, TRADE, Tape
+from mm.clock import US_PER_S
+from mm.instrument import Instrument
+from mm.lookahead.check import greatest_moves
+from mm.lookahead.futures import BEYOND_US, LOTS_TIMES, WEEK_US, book_before, ended, knew, mirrored, shifted
+from strategies import tapes
+
+GRID = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
+EVENTS = [
+    (1_000, "snapshot", [(99, 5), (97, 8)], [(101, 4)]),
+    (2_000, "trade", -1, 99, 2),
+    (3_000, "depth", [(99, 3)], [(103, 6)]),
+    (4_000, "depth", [(100, 1)], []),
+    (5_000, "trade", 1, 101, 1),
+    (5_000 + BEYOND_US, "trade", 1, 101, 1),
+]
+PAST = ("event_us", "event_exch_us", "recv_seq", "event_id", "kind")
+
+
+def rules(tape: Tape) -> Rules:
+    return Rules(
+        tape.instrument.tick_e8, tape.instrument.lot_e8, requote_us=1_000, order_latency_us=300, enforce_balances=False
+    )
+
+
+def test_a_mirrored_future_by_hand():
+    """At 3500 the book is 97 | 99 and 101 | 103; mirrored at its mid 100 it is the same prices with the other lots."""
+    tape = mirrored(Tape.of(GRID, EVENTS), 3_500)
+    tape.check()
+    assert tape.kind.tolist() == [SNAPSHOT, TRADE, 2, GAP, SNAPSHOT, 2, TRADE]
+    assert tape.event_us.tolist() == [1_000, 2_000, 3_000, 3_500, 3_500, 4_000, 5_000]
+    assert sorted(tape.rows(4)) == [(-1, 101, 9), (-1, 103, 24), (1, 97, 18), (1, 99, 12)]
+    assert tape.rows(5) == [(-1, 100, LOTS_TIMES)]
+    assert tape.rows(6) == [(-1, 99, LOTS_TIMES)]
+    tops = np.stack([tape.top_event, tape.top_bid_ticks, tape.top_bid_lots, tape.top_ask_ticks, tape.top_ask_lots]).T
+    assert tops[-3:].tolist() == [[3, 0, 0, 0, 0], [4, 99, 12, 101, 9], [5, 99, 12, 100, 3]]
+    assert tape.end_us == 3_500 + BEYOND_US
+
+
+def test_what_was_known_is_told_from_the_past_alone():
+    """Best prices and the last trade at or before the instant."""
+    tape = Tape.of(GRID, EVENTS)
+    assert knew(tape, 1_999) == "bid 0.99, ask 1.01"
+    assert knew(tape, 3_500) == "bid 0.99, ask 1.01, last trade SELL 0.00002 at 0.99"
+    assert knew(tape, 900) == "bid –, ask –"
+    assert book_before(tape, 3) == {(1, 99): 3, (1, 97): 8, (-1, 101): 4, (-1, 103): 6}
+    assert book_before(tape, 0) == {}
+
+
+@settings(deadline=None, max_examples=50)
+@given(tapes(), st.data())
+def test_other_futures_are_sound_and_share_the_past(tape, data):
+    """Whatever gaps and one-sided books there are, and wherever the cut is."""
+    cut_us = data.draw(st.integers(tape.start_us, tape.end_us + 1))
+    past = int(np.searchsorted(tape.event_us, cut_us))
+    other = mirrored(tape, cut_us)
+    other.check()
+    for name in PAST:
+        assert (getattr(other, name)[:past] == getattr(tape, name)[:past]).all(), name
+    assert [other.rows(event) for event in range(past)] == [tape.rows(event) for event in range(past)]
+    assert (other.event_us[past:] >= cut_us).all()
+    ended(tape, cut_us).check()
+    moved = shifted(tape)
+    moved.check()
+    assert (moved.event_us == tape.event_us + WEEK_US).all()
+    assert moved.counted == tape.counted
+
+
+@settings(deadline=None, max_examples=50)
+@given(tapes(), st.data())
+def test_the_engine_knows_nothing_of_them(tape, data):
+    """A model of the project does the same before the cut, and a week later the same later."""
+    cut_us = data.draw(st.integers(tape.start_us, tape.end_us + 1))
+
+    def played(one: Tape, until_us: int, by_us: int = 0) -> list:
+        journal = backtest(one, FixedSpread(delta_ticks=1), TradeCross(), rules(tape)).journal
+        orders = journal.orders[journal.orders[:, 0] < until_us + by_us]
+        return [orders[:, [2, 3, 4, 5, 6, 7, 12, 13]].tolist(), (orders[:, 0] - by_us).tolist()]
+
+    for future in (ended(tape, cut_us), mirrored(tape, cut_us)):
+        assert played(future, cut_us) == played(tape, cut_us)
+    assert played(shifted(tape), cut_us, WEEK_US) == played(tape, cut_us)
+
+
+@pytest.mark.parametrize("cut_us", [500, 1_000, 5_000 + 2 * BEYOND_US])
+def test_a_cut_where_nothing_stands_or_nothing_comes(cut_us):
+    """Before the first book there is nothing to mirror; behind the last event nothing follows."""
+    tape = mirrored(Tape.of(GRID, EVENTS), cut_us)
+    tape.check()
+    assert (tape.kind == GAP).sum() == (cut_us > 1_000)
+
+
+def test_the_greatest_moves_begin_where_the_tape_says():
+    """Over half a second the first jump, over four the rise by steps; each is cut where it begins."""
+    steps = [(0, 0), (2, 2), (4, 0), (10, 2), (11, 4), (12, 5), (13, 6), (30, 6)]
+    events = [(0, "snapshot", [(99, 5)], [(101, 4)])]
+    for (_, before), (at_s, up) in pairwise(steps):
+        events.append((at_s * US_PER_S, "depth", [(99 + before, 0), (99 + up, 5)], [(101 + before, 0), (101 + up, 4)]))
+    tape = Tape.of(GRID, events)
+    assert greatest_moves(tape, 0, [0.5, 4]) == [2 * US_PER_S, 10 * US_PER_S]
+    assert greatest_moves(tape, 5 * US_PER_S, [0.5]) == [10 * US_PER_S]
+    assert greatest_moves(tape, 60 * US_PER_S, [1]) == []

@@ -26,6 +26,7 @@ from mm.knobs import (
     one_of,
     whole,
 )
+from mm.report_knobs import Honesty
 from mm.sweep_knobs import Sweep
 from mm.symbols_and_days import DAYS, SYMBOL, SYMBOLS, day_list
 
@@ -275,4 +276,17 @@ class Recorder(Streams):
     backoff_max_s: float = knob(30.0, number(0.01, 3600), "Longest wait between two attempts to connect.")
 
 
-GROUPS: tuple[type, ...] = (Day, Output, Market, Execution, Account, Models, Calibration, Fit, Windows, Sweep, Recorder)
+GROUPS: tuple[type, ...] = (
+    Day,
+    Output,
+    Market,
+    Execution,
+    Account,
+    Models,
+    Honesty,
+    Calibration,
+    Fit,
+    Windows,
+    Sweep,
+    Recorder,
+)

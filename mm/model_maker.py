@@ -39,7 +39,7 @@ class ModelMaker:
         self._run, self._models, self._tape, self._seed = run, models, tape, seed
         self._fitted: PoissonFit | Schedule | None = None
         self._intensity: Intensity | None = None
-        self._scheduled = False
+        self._scheduled = self._k_assumed = False
         if models.fill_params_file is not None:
             self.use(read_fitted(models.fill_params_file))
             if run is not None:
@@ -111,7 +111,8 @@ class ModelMaker:
             params |= {"model": inner[0], "steps": [partial(self._step, *one) for one in tree.steps]}
         if "k" in _names(build) and "k" not in params and self._intensity is None:
             params["k"] = DEFAULT_K
-            if self._run is not None:
+            if self._run is not None and not self._k_assumed:
+                self._k_assumed = True
                 self._run.log.warning(
                     "k_assumed", k_per_tick=DEFAULT_K, told="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
                 )

@@ -2,16 +2,26 @@
 
 from mm.cli import runner
 from mm.config import Account, Day, Execution, Market, Models
+from mm.report_knobs import Honesty
 from mm.runs import Run
 
 
-@runner("backtest", Day, Market, Execution, Account, Models)
-def main(run: Run, day: Day, market: Market, execution: Execution, account: Account, models: Models) -> None:
+@runner("backtest", Day, Market, Execution, Account, Models, Honesty)
+def main(
+    run: Run,
+    day: Day,
+    market: Market,
+    execution: Execution,
+    account: Account,
+    models: Models,
+    honesty: Honesty,
+) -> None:
     """Play one or more recorded days against a quote model and a fill model.
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
     from mm import assemble
+    from mm.backtest.honesty import Strategy
     from mm.backtest.pnl_band import with_band
     from mm.backtest.replay import backtest
     from mm.backtest.words import told
@@ -20,9 +30,13 @@ def main(run: Run, day: Day, market: Market, execution: Execution, account: Acco
     played = assemble.tapes(run, day, market)
     maker = ModelMaker(run, models, played[0], account.seed)
     rules = assemble.rules(played[0], execution, account, models, run=run)
+    strategy = Strategy(played, rules, maker.quotes, maker.fills, maker.intensity, account.seed)
     length_us = sum(tape.end_us - tape.start_us for tape in played)
-    with run.timing("play"), run.progress("play", length_us * (1 + models.fit_draws)) as step:
-        result = backtest(played, maker.quotes(), maker.fills(), rules, step=step, intensity=maker.intensity)
+    plays = 1 + models.fit_draws + (strategy.plays() if honesty.honesty else 0)
+    with run.timing("play"), run.progress("play", length_us * plays) as step:
+        result = strategy.play(step)
+        if honesty.honesty:
+            result = strategy.honest(result, step)
         if models.fit_draws:
             result = with_band(result, [backtest(played, *pair, rules, step=step) for pair in maker.redrawn()])
     run.write_result(result)

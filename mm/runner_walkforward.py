@@ -2,6 +2,7 @@
 
 from mm.cli import runner
 from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
+from mm.report_knobs import Honesty
 from mm.runner_calibrate_schedule import study_days, write_study
 from mm.runs import Run
 
@@ -16,6 +17,7 @@ from mm.runs import Run
     Execution,
     Account,
     Models,
+    Honesty,
     defaults={"fill_model": "poisson"},
     resumable=True,
 )
@@ -29,6 +31,7 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
+    honesty: Honesty,
 ) -> None:
     """Calibrate rolling windows of one day or more, and trade each slice with what was known before it.
 
@@ -37,7 +40,7 @@ def main(
     Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
     """
     from mm import assemble
-    from mm.backtest.replay import backtest
+    from mm.backtest.honesty import Strategy
     from mm.backtest.words import told
     from mm.model_maker import ModelMaker
 
@@ -53,9 +56,13 @@ def main(
     write_study(run, studied)
     forward = run.summary
     maker.use(studied.schedule)
+    strategy = Strategy(tapes, rules, maker.quotes, maker.fills, maker.intensity, account.seed)
     length_us = sum(tape.end_us - tape.start_us for tape in tapes)
-    with run.timing("play"), run.progress("play", length_us) as step:
-        result = backtest(tapes, maker.quotes(), maker.fills(), rules, step=step, intensity=maker.intensity)
+    plays = 1 + (strategy.plays() if honesty.honesty else 0)
+    with run.timing("play"), run.progress("play", length_us * plays) as step:
+        result = strategy.play(step)
+        if honesty.honesty:
+            result = strategy.honest(result, step)
     run.write_result(result, "backtest")
     run.summary = {**run.summary, "walkforward": forward}
     run.say(told(result.summary))

@@ -27,6 +27,7 @@ LAYERS = [
         "cli",
         "cli_docs",
         "plugins",
+        "report_knobs",
         "resume",
         "file_diff",
         "run_diff",

@@ -39,6 +39,7 @@ REASONS = {
     "under_water": "the book was never valid, or no time passed with one",
     "returns": _NO_VARIATION,
     "psr": _NO_VARIATION,
+    "honesty": "the same as in the run's own numbers, under that assumption",
     "sharpe_daily": "fewer than two days, or all alike",
     "predicted_fills": "no intensity foresees fills",
     "fills_ratio": "no intensity foresees fills from the mid",

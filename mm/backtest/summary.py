@@ -58,7 +58,7 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
         **_coverage(journal),
         **_foreseen(journal, books, sent),
         **_scale(books),
-        **{name: dict(found) for name, found in (("feed", books.feed), ("pnl_band", books.pnl_band)) if found},
+        **_asked_for(books),
     }
     summary |= _volume(journal, books, summary)
     summary["warnings"] = _cautions(journal, books, left_out) + _why_null(summary)
@@ -192,6 +192,12 @@ def _scale(books: "Books") -> dict[str, Any]:
     }
 
 
+def _asked_for(books: "Books") -> dict[str, Any]:
+    """Return what only some runs have."""
+    parts = (("feed", books.feed), ("pnl_band", books.pnl_band), ("honesty", books.honesty))
+    return {name: dict(found) for name, found in parts if found}
+
+
 def _why_null(summary: dict[str, Any]) -> list[str]:
     """Return one sentence for each reason why some numbers are null, naming them."""
     names: dict[str, list[str]] = {}
@@ -208,8 +214,9 @@ def _missing(key: str, value: object) -> list[str]:
         return list(dict.fromkeys(name for row in rows for name in _missing(key, row)))
     if not isinstance(value, dict):
         return [key] if value is None else []
-    parts = [f"{key}.{part}" for part, number in value.items() if number is None]
-    return [key] if parts and len(parts) == len(value) and key in REASONS else parts
+    if key in REASONS and value and all(part is None for part in value.values()):
+        return [key]
+    return [name for part, one in value.items() for name in _missing(f"{key}.{part}", one)]
 
 
 def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:

@@ -90,6 +90,44 @@ def luck_card(summary: Mapping[str, Any]) -> str:
     return card("Skill or luck", hint, table("", rows))
 
 
+def markouts_card(summary: Mapping[str, Any]) -> str:
+    """Return what fills were worth later, by side, by what they did to the inventory, and by distance."""
+    found = {(row["fills"], row["horizon_s"]): row for row in summary.get("markouts") or []}
+    if not found:
+        return ""
+    kinds, horizons = (dict.fromkeys(key[place] for key in found) for place in (0, 1))
+    rows = []
+    for kind in kinds:
+        told = [found.get((kind, horizon)) for horizon in horizons]
+        count = max(row["n"] for row in told if row)
+        rows.append((escape(str(kind)), f"{count:,}", *map(_worth, told)))
+    hint = "Half-spread left so long after the fill, a unit, ± its standard error where fills are enough to tell."
+    head = ("fills", "number", *(f"{horizon} s" for horizon in horizons))
+    return card("By kind of fill", hint, grid(head, rows))
+
+
+def _worth(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "–"
+    kind = (
+        "" if row["se"] is None or abs(row["realised"]) < 2 * row["se"] else "gain" if row["realised"] > 0 else "loss"
+    )
+    error = "" if row["se"] is None else f" <small>± {number(row['se'], 2)}</small>"
+    return f'<b class="{kind}">{signed(row["realised"], 3)}</b>{error}'
+
+
+def days_card(summary: Mapping[str, Any]) -> str:
+    """Return the PnL of each day; nothing for one day."""
+    days = summary.get("daily") or []
+    if len(days) < 2:
+        return ""
+    rows = [
+        (escape(day["day"]), _coloured(day["pnl"]), f"{day['n_fills']:,}", number(day["equity"], 8)) for day in days
+    ]
+    hint = f"Sharpe over days, annual: {number(summary['sharpe_daily'], 3)}."
+    return card("By day", hint, grid(("day", "PnL", "fills", "equity at its end"), rows))
+
+
 def honesty_card(summary: Mapping[str, Any]) -> str:
     """Return the same strategy under kinder and harsher fills and latencies; without them, how to add them."""
     rows: Sequence[Mapping[str, Any]] = (summary.get("honesty") or {}).get("rows", ())

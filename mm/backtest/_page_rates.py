@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.clock import US_PER_S
 from mm.page.frame import nothing
 from mm.page.numbers import lasting, number, percent, short
 from mm.page.svg import Plot
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-HALF = 520
+HALF, WIDE = 520, 1072
+HOUR_US = 3_600 * US_PER_S
 DECADES = 5  # below the highest rate; what is lower is not drawn
 LEAST_S = 1.0  # distances that had less time say nothing
 
@@ -67,6 +69,27 @@ def _whisker(plot: Plot, row: Mapping[str, Any]) -> str:
     if row["fills"] == 0:
         return plot.whisker(row["delta_ticks"], plot.y[0], ends, "whisker none-yet", said)
     return plot.whisker(row["delta_ticks"], max(math.log10(row["rate_per_s"]), plot.y[0]), ends, "whisker", said)
+
+
+def hours_chart(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Draw the fills of each hour with the 95 % interval of what was foreseen, as a step line.
+
+    Args:
+        rows: ``fills_by_hour`` of the summary.
+    """
+    start = np.array([row["start_us"] for row in rows], dtype=np.int64)
+    edges = np.append(start, start[-1] + HOUR_US).astype(np.float64)
+    foreseen = np.array([row["predicted"] for row in rows])
+    fills = np.array([row["fills"] for row in rows], dtype=np.float64)
+    high = [row["rate_high"] * row["exposure_s"] for row in rows]
+    plot = Plot(WIDE, 190, (edges[0], edges[-1]), (0.0, max(*high, float(foreseen.max()), 1.0) * 1.06))
+    marks = [plot.value_axis(short), plot.time_axis()]
+    for row, at in zip(rows, (start + HOUR_US // 2).tolist(), strict=True):
+        ends = (row["rate_low"] * row["exposure_s"], row["rate_high"] * row["exposure_s"])
+        said = f"{row['fills']:,} fills, {number(row['predicted'])} foreseen"
+        marks.append(plot.whisker(at, float(row["fills"]), ends, "whisker", said))
+    line = plot.path(np.repeat(edges, 2)[1:-1], np.repeat(foreseen, 2), "dash")
+    return plot.picture(*marks, line, title=f"Fills by hour, {int(fills.sum()):,} in all, and what was foreseen")
 
 
 def told_of_rates(summary: Mapping[str, Any]) -> str:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest._course import course
-from mm.backtest._page_cards import activity_card, data_card, honesty_card, luck_card
+from mm.backtest._page_cards import activity_card, data_card, days_card, honesty_card, luck_card, markouts_card
 from mm.backtest._page_charts import distance_chart, markout_chart, split_chart
-from mm.backtest._page_rates import rate_chart, told_of_rates
+from mm.backtest._page_rates import hours_chart, rate_chart, told_of_rates
 from mm.backtest._page_time import panels
 from mm.backtest._text import NULL
 from mm.clock import iso
-from mm.page.frame import About, Row, card, document, notes, nothing, origin, table, tile
+from mm.page.frame import About, Row, card, document, notes, nothing, origin, table, tile, wide
 from mm.page.numbers import lasting, number, percent, signed
 from mm.page.timeline import script, timeline
 
@@ -41,7 +41,10 @@ def page(summary: Mapping[str, Any], run: "RunColumns", about: About | None = No
         _time_card(summary, run),
         _pair(_split_card(summary), _markout_card(summary, run.fills)),
         _pair(_distance_card(summary, run.fills), _rate_card(summary)),
+        _foreseen_card(summary),
         honesty_card(summary),
+        markouts_card(summary),
+        days_card(summary),
         f'<div class="trio">{activity_card(summary)}{luck_card(summary)}{data_card(summary, run)}</div>',
         _numbers(summary),
         origin(about),
@@ -125,6 +128,14 @@ def _distance_card(summary: Mapping[str, Any], fills: Mapping[str, Any]) -> str:
 def _rate_card(summary: Mapping[str, Any]) -> str:
     chart = rate_chart(summary.get("fills_by_distance") or [])
     return card("How often a quote filled", told_of_rates(summary), chart)
+
+
+def _foreseen_card(summary: Mapping[str, Any]) -> str:
+    rows = summary.get("fills_by_hour") or []
+    if not rows:
+        return ""
+    hint = "Of each hour, 95 % Poisson bars; dashed: foreseen by A and k for our quotes. Apart, they do not hold."
+    return card("Fills against what was foreseen", hint, wide(hours_chart(rows)))
 
 
 def _quote(summary: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from journals import START_US, Scribe, books, scribes, seeded
 
 from mm.backtest import _page_charts
 from mm.backtest._course import course
-from mm.backtest._page_cards import honesty_card, luck_card
+from mm.backtest._page_cards import days_card, honesty_card, luck_card, markouts_card
 from mm.backtest._page_rates import rate_chart, told_of_rates
 from mm.backtest._page_time import merged, panels
 from mm.backtest.fills.intensity import Intensity
@@ -18,6 +18,7 @@ from mm.backtest.page import page
 from mm.backtest.result import Result
 from mm.backtest.run_columns import RunColumns, Standing, read_columns
 from mm.page.frame import About
+from mm.page.numbers import number
 from pages import read
 
 
@@ -330,6 +331,42 @@ def test_the_rates_heading_compares_all_fills_with_the_foreseen():
     assert "Dashed" not in told_of_rates({})
     told = told_of_rates({"fills_ratio": {"value": 0.82, "low": 0.7, "high": 0.95}})
     assert "82 % of that filled (95 %: 70 % to 95 %)" in told
+
+
+def test_fills_are_held_against_what_was_foreseen_hour_by_hour():
+    """Where something foresees them; the run's own summary is what is drawn."""
+    intensity = Intensity.constant(A=0.05, k=1e-3)
+    result = result_of(seeded(4_000), intensity=intensity)
+    html = page_of(result)
+    hours = result.summary["fills_by_hour"]
+    assert len(hours) == 2
+    for row in hours:
+        assert f"{row['fills']:,} fills, {number(row['predicted'])} foreseen" in html
+    assert "Fills against what was foreseen" not in page_of(result_of(seeded(100)))
+
+
+def test_kinds_of_fills_are_told_apart():
+    """By side, by what they did to the inventory, by distance; strong numbers have the colour of their sign."""
+    row = {"n": 7, "adverse_selection": 0.0, "se": 0.1, "fills": "buy", "horizon_s": 1, "realised": 1.0}
+    html = markouts_card(
+        {"markouts": [row, row | {"horizon_s": 5, "realised": -0.15}, row | {"fills": "a<b", "se": None}]}
+    )
+    read(html)
+    assert '<b class="gain">+1</b> <small>± 0.1</small>' in html
+    assert '<b class="">−0.15</b>' in html
+    assert "a&lt;b" in html
+    assert html.count("<td>–</td>") == 1
+    assert markouts_card({}) == ""
+
+
+def test_days_are_listed_where_there_are_several():
+    """With their own PnL."""
+    day = {"day": "20251216", "pnl": 1.5, "n_fills": 3, "equity": 1_001.5}
+    html = days_card({"daily": [day, day | {"day": "20251217", "pnl": -0.5}], "sharpe_daily": None})
+    read(html)
+    assert "20251217" in html
+    assert '<b class="loss">−0.5</b>' in html
+    assert days_card({"daily": [day], "sharpe_daily": None}) == ""
 
 
 HONEST = {

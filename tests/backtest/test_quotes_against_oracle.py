@@ -1,6 +1,7 @@
 """Compiled optimal quotes against the oracle of `quotes_oracle.py`, at hundreds of parameters nobody chose."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,3 +117,23 @@ def test_closed_forms_are_the_printed_ones(market, gamma, q):
         wanted = general_form(q, gamma=gamma, sigma=problem.sigma, k=problem.k, A=problem.A, size=size, xi=xi)
         got = Gueant(**how, xi=xi, delta=size).distances(q)
         assert got == pytest.approx(wanted, rel=1e-9, abs=1e-9 / problem.k)
+
+
+@settings(max_examples=25, deadline=None)
+@given(markets(most=20), spread(1e-5, 1), st.lists(spread(0.01, 2), min_size=3, max_size=3), st.data())
+def test_a_run_with_the_tapes_own_volatility_quotes_the_same(market, gamma, sigmas, data):
+    """There the volatility is another one each second, and solutions are looked up between those at hand."""
+    problem = Problem(**{**market, "mu": 0.0}, gamma=gamma)
+    model = Glft(
+        mode="stationary", gamma=gamma, k=problem.k, A=problem.A, q_max=problem.Q, drift=0.0, impact=problem.xi
+    )
+    for sigma in sigmas:
+        own = replace(problem, sigma=sigma)
+        bids, asks = distances(own, in_the_long_run(own))
+        q = data.draw(st.integers(-problem.Q, problem.Q))
+        told = model.answer(bid_ticks=-1, ask_ticks=1, inventory_lots=q, quote_lots=1, sigma_ticks=sigma)
+        at = q + problem.Q
+        for side, distance, price in ((-1, bids[at], told.bid_ticks), (1, asks[at], told.ask_ticks)):
+            assert (price is None) == math.isinf(distance)
+            if price is not None:
+                assert price == pytest.approx(side * distance, rel=1e-7, abs=1e-7 / problem.k)

@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from mm.errors import BrokenFile
 from mm.market_data.check_rows import exchange_stamp
+from mm.market_data.framed import FramedStreams
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level
 
@@ -146,6 +147,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[_Stream]] = {
     "aggTrade": msgspec.json.Decoder(AggTrade),
     "bookTicker": msgspec.json.Decoder(BookTicker),
 }
+_FRAMED: dict[str, type[_Stream]] = {"depth": DepthUpdate, "trade": TradePrint, "aggTrade": AggTrade}
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _SNAPSHOT = msgspec.json.Decoder(Snapshot)
 _OTHER = Other()
@@ -168,6 +170,7 @@ class Messages:
         self._symbol = symbol
         self._grid = grid
         self._streams: dict[str, tuple[str, str]] = {}
+        self._framed: FramedStreams[_Stream] = FramedStreams()
 
     def received(self, body: bytes | str) -> Message:
         """Return what a JSON text is: a combined-stream message, a bare payload, or a REST answer without its address.
@@ -177,6 +180,11 @@ class Messages:
                 a quantity is no decimal; msgspec.MsgspecError if the JSON is broken or lacks a field.
             Futures: If only futures markets send it.
         """
+        message = self._framed.read(body)
+        if message is not None:
+            self.symbols[self._symbol] += 1
+            self._check(message)
+            return message
         envelope = _ENVELOPE.decode(body)
         if SHUTDOWN_EVENT in (envelope.e, envelope.stream.removeprefix("!")):
             return _SHUTDOWN
@@ -219,6 +227,8 @@ class Messages:
         if base in _FUTURES_STREAMS or (kind == "depth" and speed in _FUTURES_SPEEDS):
             raise Futures(f"stream {name!r}")
         self._streams[name] = (symbol.upper(), kind)
+        if symbol.upper() == self._symbol and kind in _FRAMED:
+            self._framed.learn(name, _FRAMED[kind])
         return self._streams[name]
 
     def _message(self, kind: str, symbol: str, body: bytes | str | Raw) -> Message:
@@ -229,8 +239,13 @@ class Messages:
         if symbol != self._symbol:
             return _OTHER
         message = decoder.decode(body)
-        if message.s != symbol:
-            raise Unreadable(f"the stream is of {symbol}, its message of {message.s}")
+        self._check(message)
+        return message
+
+    def _check(self, message: _Stream) -> None:
+        """Raise where a message of the symbol's own stream is not what it should be."""
+        if message.s != self._symbol:
+            raise Unreadable(f"the stream is of {self._symbol}, its message of {message.s}")
         if isinstance(message, DepthUpdate):
             self._check_depth(message)
         elif isinstance(message, BookTicker):
@@ -242,7 +257,6 @@ class Messages:
             exchange_stamp(message.E, "E")
             exchange_stamp(message.T, "T")
             self._grid.check(((message.p, message.q),))
-        return message
 
     def _check_depth(self, update: DepthUpdate) -> None:
         if update.pu is not None:
@@ -250,8 +264,7 @@ class Messages:
         if update.u < update.U:
             raise Unreadable(f"a depth update from U={update.U} down to u={update.u}")
         exchange_stamp(update.E, "E")
-        self._grid.check(update.b)
-        self._grid.check(update.a)
+        self._grid.check([*update.b, *update.a])
 
     def _snapshot(self, body: bytes | str, symbol: str | None) -> Snapshot:
         snapshot = _SNAPSHOT.decode(body)

@@ -3,8 +3,10 @@ import json
 import msgspec
 import pytest
 from captured import SYMBOL, agg_trade, diff, exchange_info, snapshot, ticker, trade
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mm.errors import OffGrid
+from mm.errors import MMError, OffGrid
 from mm.market_data.grid import Grid
 from mm.market_data.messages import (
     AggTrade,
@@ -137,3 +139,34 @@ def test_what_cannot_be_right_is_an_error(text, error):
 def test_a_ticker_of_an_empty_side_is_no_error():
     """Price and quantity are zero then."""
     assert isinstance(received(ticker(1, bid=("0.00000000", "0.00000000"))), BookTicker)
+
+
+STAMP = 1721772000502
+UPDATE = {"e": "depthUpdate", "E": STAMP, "s": "SIMUSDT", "U": 1, "u": 2, "b": [["1.0", "2.0"]], "a": []}
+PRINT = {"e": "trade", "E": STAMP, "s": "SIMUSDT", "t": 1, "p": "1.0", "q": "2.0", "T": STAMP, "m": True}
+FRAMED = {"depth@100ms": UPDATE, "trade": PRINT}
+
+
+@given(
+    st.sampled_from(sorted(FRAMED)),
+    st.sampled_from(["s", "E", "u", "p", "q", "b", "T", "x"]),
+    st.sampled_from([None, 0, -1, "1.0", "-1", "ÄUSDT", [["1.0", "0.5"]], [["1.0"]], 1721772000502, 10**30]),
+    st.sampled_from(["", "e", "stream"]),
+    st.sampled_from(["serverShutdown", "simusdt@trade", "btcusdt@trade", 7]),
+)
+def test_what_is_known_of_a_stream_changes_nothing_of_what_its_messages_are(name, field, value, outer, outer_value):
+    """The second message of a stream is read in one go: it is, or is refused for, what the first one is."""
+    payload = {**FRAMED[name], field: value}
+    body = {"stream": f"simusdt@{name}", "data": payload}
+    text = json.dumps({**body, outer: outer_value} if outer else body, separators=(",", ":")).encode()
+    plain = json.dumps({"stream": f"simusdt@{name}", "data": FRAMED[name]}, separators=(",", ":")).encode()
+
+    def outcome(messages):
+        try:
+            return messages.received(text)
+        except (ValueError, MMError, msgspec.MsgspecError) as error:
+            return type(error), str(error)
+
+    first, later = Messages("SIMUSDT", Grid()), Messages("SIMUSDT", Grid())
+    later.received(plain)
+    assert outcome(later) == outcome(first)

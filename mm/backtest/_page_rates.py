@@ -36,7 +36,8 @@ def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
     near, far = told[0]["delta_ticks"], told[-1]["delta_ticks"]
     room = max(0.5, 0.05 * (far - near))
     plot = Plot(HALF, 250, (near - room, far + room), (math.floor(bottom * 2) / 2, top))
-    marks = [plot.value_axis(_power), plot.number_axis(short, 8), _foreseen(plot, told)]
+    many = plot.y[1] - plot.y[0] > 1.5
+    marks = [plot.value_axis(_power if many else _rate), plot.number_axis(short, 8), _foreseen(plot, told)]
     marks += [_whisker(plot, row) for row in told]
     return plot.picture(*marks, title="Fills a second of one resting order, by distance from the mid in ticks")
 
@@ -44,6 +45,11 @@ def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
 def _power(value: float) -> str:
     """Return a power of ten as the axis says it, and nothing between them."""
     return short(10.0**value) if value == round(value) else ""
+
+
+def _rate(value: float) -> str:
+    """Return what a rule between powers of ten stands for."""
+    return number(10.0**value, 2)
 
 
 def _foreseen(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> str:

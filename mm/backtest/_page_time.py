@@ -1,5 +1,6 @@
 """What the report page draws over time: price, quotes and fills, equity, its parts, inventory, and A and k."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
@@ -195,7 +196,8 @@ def _rate_panels(run: "RunColumns", course: Course) -> list[Panel]:
     found = []
     for name, note, column in (("A", "1/s, as the schedule has it", 2), ("k", "1/tick, likewise", 6)):
         us, values = _held(pieces, column, course)
-        line = _line(name, "line", us, values)
+        largest = max(piece[column] for piece in pieces)
+        line = Line(name, "line", us, values, 10.0 ** (math.floor(math.log10(largest)) - 4) if largest > 0 else 1.0)
         found.append(_lines_panel(run, course, (f"{name} in force", note), [line], 110))
     return found
 

@@ -146,11 +146,11 @@ def _numbers(summary: Mapping[str, Any]) -> str:
     signs = [(name, signed(summary[name], 6)) for name in ("pnl_total", "pnl_spread_capture", "pnl_inventory")]
     left_out = summary["adverse_selection_left_out"]
     groups = {
-        "Profit": [*signs, *_named(summary, "fees", "initial_equity")],
+        "Profit": [*signs, *_named(summary, "fees", "pnl_realised", "pnl_unrealised", "initial_equity")],
         "Risk": _named(
             summary, "sharpe", "sharpe_autocorr", "sortino", "calmar", "max_drawdown", "drawdown_duration_s"
         ),
-        "Inventory": _named(summary["inventory"], *summary["inventory"]),
+        "Inventory": _all(summary, "inventory"),
         "Half-spread": [
             ("effective", number(summary["effective_half_spread"])),
             *((f"realised after {h} s", number(value)) for h, value in summary["realised_half_spread"].items()),
@@ -158,8 +158,16 @@ def _numbers(summary: Mapping[str, Any]) -> str:
         "Move of the mid after a fill (fills left out)": [
             (f"{h} s ({left_out[h]})", signed(value)) for h, value in summary["adverse_selection"].items()
         ],
+        "Round trips": _all(summary, "round_trips"),
+        "Volume": [*_all(summary, "volume"), *_named(summary, "inventory_turnover")],
+        "Fee rate that leaves nothing": [
+            (name if name == "pnl" else f"realised after {name} s", number(value))
+            for name, value in (summary.get("break_even_fee_rate") or {}).items()
+        ],
+        "Changes of equity, by period": _all(summary, "returns"),
+        "Under water": _all(summary, "under_water"),
     }
-    tables = "".join(table(caption, rows) for caption, rows in groups.items())
+    tables = "".join(table(caption, rows) for caption, rows in groups.items() if rows)
     bootstrap = summary["sharpe_bootstrap"]
     hint = (
         f"Sharpe and Sortino from {bootstrap['periods']} periods of 60 s; interval by {bootstrap['draws']:,} circular "
@@ -170,4 +178,14 @@ def _numbers(summary: Mapping[str, Any]) -> str:
 
 
 def _named(numbers: Mapping[str, Any], *names: str) -> list[Row]:
-    return [(name, number(numbers[name], 6)) for name in names]
+    """Return the rows of some numbers; those that an older run does not have are left out."""
+    return [(name, _told(numbers[name])) for name in names if name in numbers]
+
+
+def _told(value: float | bool | None) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else number(value, 6)
+
+
+def _all(summary: Mapping[str, Any], name: str) -> list[Row]:
+    """Return the rows of all numbers that the summary has under a *name*."""
+    return _named(summary.get(name) or {}, *(summary.get(name) or {}))

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from mm.errors import BrokenFile
-from mm.market_data.earlier_trades import FROM_REST, last_streamed_id, open_holes
+from mm.market_data.earlier_trades import FROM_REST, last_streamed_id, open_holes, still_open
 from mm.market_data.layout import GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
 from mm.market_data.tail import Tail, recover_tail
 
@@ -68,6 +68,7 @@ def recover(folder: DayFolder) -> Earlier:
     last_trade_id = _last_cell(folder.trades, trades, _TRADE_ID_COLUMN)
     if trades.last.endswith(FROM_REST):
         last_trade_id = last_streamed_id(folder.trades)
+    knobs = _last_knobs(events)
     return Earlier(
         next_seq=1 + max(_last_seq(folder, path, tail) for path, tail in tails.items()),
         next_event_id=last_event_id + 1,
@@ -78,8 +79,10 @@ def recover(folder: DayFolder) -> Earlier:
         last_diff_us=last_diff.get("recv_us", 0),
         last_trade_id=last_trade_id,
         last_trade_us=_last_cell(folder.trades, trades, _TRADE_US_COLUMN) or 0,
-        trade_holes=open_holes(events, last_trade_id),
-        knobs=_last_knobs(events),
+        trade_holes=still_open(
+            open_holes(events, last_trade_id), folder.trades, aggregates=knobs.get("trade_stream") == "aggTrade"
+        ),
+        knobs=knobs,
         exchange_units=_exchange_units(folder),
         lost={path: tail.lost_bytes for path, tail in tails.items() if tail.lost_bytes},
     )

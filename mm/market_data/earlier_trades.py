@@ -1,7 +1,7 @@
 """What earlier runs of a day left of trades: the last one of the stream, and the holes that REST did not fill."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -37,6 +37,32 @@ def open_holes(events: Iterable[Mapping[str, str]], last_id: int | None) -> tupl
         elif last_id is not None and first <= last < last_id:
             holes.append((first, last, details["from_us"], details["to_us"]))
     return tuple(sorted(holes))
+
+
+def still_open(holes: Sequence[_Hole], path: Path, *, aggregates: bool) -> tuple[_Hole, ...]:
+    """Return what is left of *holes* without the rows from REST in the trades file *path*.
+
+    A run that was killed may not have told of the last of them. *aggregates* tells whether the ids of the holes are
+    those of aggregates.
+    """
+    left = list(holes)
+    for first, last in _from_rest(path, aggregates) if holes else ():
+        left = [part for hole in left for part in _without(hole, first, last)]
+    return tuple(left)
+
+
+def _from_rest(path: Path, aggregates: bool) -> list[tuple[int, int]]:
+    """Return the ids of all rows from REST, in order, as few stretches as they make."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["source"] == "rest"]
+    names = ("trade_id", "trade_id") if aggregates else ("first_trade_id", "last_trade_id")
+    spans: list[tuple[int, int]] = []
+    for first, last in sorted((int(row[names[0]]), int(row[names[1]])) for row in rows):
+        if spans and spans[-1][1] + 1 == first:
+            spans[-1] = (spans[-1][0], last)
+        else:
+            spans.append((first, last))
+    return spans
 
 
 def _without(hole: _Hole, first: int, last: int) -> list[_Hole]:

@@ -87,3 +87,25 @@ def test_a_last_row_without_a_number_is_an_error(folder):
         stream.write("nonsense\n")
     with pytest.raises(BrokenFile, match="mm data check"):
         recover(folder)
+
+
+@pytest.mark.parametrize(
+    ("stream", "rows", "left"),
+    [
+        ("trade", [(6, 6, 6), (7, 7, 7)], ((8, 9, T, T + 8),)),
+        ("trade", [(7, 7, 8)], ((6, 6, T, T + 8), (9, 9, T, T + 8))),
+        ("trade", [(number, number, number) for number in (9, 8, 7, 6)], ()),
+        ("aggTrade", [(6, 6, 9), (8, 20, 21)], ((7, 7, T, T + 8), (9, 9, T, T + 8))),
+    ],
+)
+def test_trades_that_rest_brought_before_a_crash_are_not_fetched_again(folder, stream, rows, left):
+    """Their rows came to the disk, and the run was killed before its ledger could say so: 200 kills found that."""
+    with DayWriter(folder, "R2", top_n=1) as writer:
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {"trade_stream": stream}})
+        writer.trade(T, Trade(None, 5, T // 1000, "1", "2", True, 5, 5))
+        writer.gap(T, "trade_gap", 0, {"from_id": 6, "to_id": 9, "from_us": T, "to_us": T + 8, "cause": "restart"})
+        writer.trade(T + 8, Trade(T, 10, T // 1000, "1", "2", True, 10, 10))
+        for number, first, last in rows:
+            writer.trade(T + 9, Trade(None, number, T // 1000, "1", "2", True, first, last, "rest"))
+    found = recover(folder)
+    assert (found.last_trade_id, found.trade_holes) == (10, left)

@@ -16,12 +16,12 @@ _PUBLIC = {
     "Quotes": "mm.backtest.quotes.view",
 }
 
-__all__ = ["Quotes", "backtest", "build_schedule", "calibrate", "fit_poisson", "load_day", "walkforward"]
+__all__ = ["Quotes", "backtest", "build_schedule", "calibrate", "fit_poisson", "load_day", "sweep", "walkforward"]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first asked for."""
-    if name in ("backtest", "walkforward"):
+    if name in ("backtest", "sweep", "walkforward"):
         return import_module(f"mm.{name}")  # folders that can be called, see mm/callable_package.py
     if name not in _PUBLIC:
         raise AttributeError(f"module 'mm' has no attribute {name!r}")

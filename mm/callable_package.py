@@ -1,4 +1,4 @@
-"""Folders that are functions, too: ``mm.backtest(tape, …)`` and ``mm.walkforward(tape, …)``.
+"""Folders that are functions, too: ``mm.backtest(tape, …)``, ``mm.sweep(…)`` and ``mm.walkforward(tape, …)``.
 
 The function and the folder of its modules have one name in the project's face. A module can be called where
 its class says how, so both are the same object, whatever was imported first.

@@ -38,12 +38,13 @@ def main(
     axes = axes_for(sweep.grid, models)
     points = points_of(axes, Setup(day, market, execution, account, models), sweep.grid_unfit)
     tapes = assemble.tapes(run, day, market)
-    stand = ground(run, points, tapes)
+    store = Store.of(day.out_root, day.symbol, day.label())
+    stand = ground(run, points, tapes, run.tapes)
     if sweep.sweep_walkforward:
         recipe = assemble.recipe(calibration, fit, account.seed)
-        stand = fits(run, points, tapes, (recipe, windows), stand)
+        stand = fits(run, points, tapes, (recipe, windows), stand, store)
     check(run, points, tapes, stand)
-    work = Work(points, stand, Store.of(day.out_root, day.symbol, day.label()))
+    work = Work(points, stand, store)
     with run.timing("play"), run.progress("points", len(work.jobs)) as step:
         try:
             played = work.run(engine(sweep), step, reuse=sweep.reuse_points)
@@ -52,7 +53,7 @@ def main(
             run.log.warning("points_kept", known=work.known, of=len(work.jobs), told=told)
             raise
     found = write(run, (axes, played, work), sweep.rank_by, tapes)
-    keep(run, points, found, sweep)
+    keep(run, work, found, sweep)
     complain(played)
 
 

@@ -97,15 +97,19 @@ def died(how: str) -> Outcome:
 
 def _started() -> "subprocess.Popen[str]":
     """Start a worker that sees the modules that are seen here, and no Ctrl-C that is meant for this process."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
     return subprocess.Popen(
         [sys.executable, "-m", "mm.sweep.worker"],
-        env=environment,
+        env=os.environ | seeing_modules(),
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+def seeing_modules() -> dict[str, str]:
+    """Return the variable by which another process finds all modules that this one does."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
 
 
 def _asked(process: "subprocess.Popen[str]", line: str) -> str:

@@ -14,8 +14,8 @@ from mm.errors import Incomplete
 from mm.knobs import knobs
 from mm.runs import Run
 from mm.sweep.axes import Axis
+from mm.sweep.engines import seeing_modules
 from mm.sweep.findings import Findings, Luck, Played, find
-from mm.sweep.grid import Point
 from mm.sweep.outputs import RECORD, SWEEP, summary_of, table, words
 from mm.sweep.outputs import write as write_files
 from mm.sweep.page import page
@@ -64,21 +64,19 @@ def _say(run: Run, found: Findings, record: Luck, work: Work) -> None:
     for line in (*table(found), *words(found, record)):
         run.say(line)
     if (best := found.content["best"]) is not None:
-        point = work.points[best["point"] - 1]
-        run.say(join(point.setup.command(point.texts, places=True)))
+        run.say(join(work.command(best["point"])))
 
 
-def keep(run: Run, points: Sequence[Point], found: Findings, sweep: Sweep) -> None:
+def keep(run: Run, work: Work, found: Findings, sweep: Sweep) -> None:
     """Play some points again as ``mm backtest`` does, each with a run folder of its own, as KEEP_RUNS has it."""
     ranked = [row["point"] for row in found.rows if row["rank"] is not None]
     wanted = {"none": [], "best": ranked[:1], "all": ranked}[sweep.keep_runs]
     variables = {one.variable for group in GROUPS for one in knobs(group)}
-    environment = {name: value for name, value in os.environ.items() if name not in variables}
+    environment = {name: value for name, value in os.environ.items() if name not in variables} | seeing_modules()
 
     def play(number: int) -> None:
-        point = points[number - 1]
         own = ["--run-id", f"{run.id}_p{number}", "--log-level", "ERROR"]
-        words = [sys.executable, "-m", "mm", *point.setup.command(point.texts, places=True)[1:], *own]
+        words = [sys.executable, "-m", "mm", *work.command(number)[1:], *own]
         done = subprocess.run(
             words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )

@@ -1,9 +1,11 @@
 """What has to be known before the first point is played: files, fits, and that every point can be."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from os import cpu_count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm import assemble
@@ -15,8 +17,10 @@ from mm.runs import Run
 from mm.sweep.axes import FLAG
 from mm.sweep.engines import Outcomes, in_process, in_processes
 from mm.sweep.grid import Point
+from mm.sweep.identity import digest
 from mm.sweep.play import Task
-from mm.sweep.work import Engine, Ground
+from mm.sweep.store import Store
+from mm.sweep.work import FIT, Engine, Ground
 from mm.sweep_knobs import Sweep
 
 if TYPE_CHECKING:
@@ -24,19 +28,25 @@ if TYPE_CHECKING:
     from mm.calibration.calibrate import Recipe
 
 
-def ground(run: Run, points: Sequence[Point], tapes: "Sequence[Tape]") -> Ground:
-    """Return what all points stand on; the tapes' best prices are kept beside them before anybody needs them."""
+def ground(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", cache: Path) -> Ground:
+    """Return what all points stand on; best prices are kept beside the tapes in *cache* before anybody needs them."""
     files = list(dict.fromkeys(path for point in points for path in point.setup.files()))
     for path in files:
-        run.input_file(path)
+        if run is not None:
+            run.input_file(path)
     for tape in tapes:
         tape.best  # noqa: B018 - from now on it is kept
     inputs = sorted(sha256 for tape in tapes for _, _, sha256 in tape.meta.inputs)
-    return Ground(inputs, {path: hash_file(path) for path in files}, run.tapes)
+    return Ground(inputs, {path: hash_file(path) for path in files}, cache)
 
 
 def fits(
-    run: Run, points: Sequence[Point], tapes: "Sequence[Tape]", how: "tuple[Recipe, Windows]", stand: Ground
+    run: Run,
+    points: Sequence[Point],
+    tapes: "Sequence[Tape]",
+    how: "tuple[Recipe, Windows]",
+    stand: Ground,
+    store: Store,
 ) -> Ground:
     """Fit the whole of the days, and rolling windows of them; every point is played on both.
 
@@ -48,6 +58,7 @@ def fits(
         tapes: The days.
         how: How windows are measured, and cut.
         stand: What the points stand on so far.
+        store: Where the fit is kept for the commands of points.
 
     Raises:
         FitError: If no segment is usable.
@@ -67,21 +78,26 @@ def fits(
         studied = study_days(run, (list(tapes), recipe, rules), plan, fallback)
     if not write_study(run, studied):
         raise FitError(f"{studied.schedule.symbol} {studied.schedule.day}: {why_unusable(studied.schedule)}")
-    known = set(whole.fit.to_json())
-    fitted = {name: value for name, value in artefact(whole).items() if name in known}
+    schedule = _plain(studied.schedule.to_json())
     if not whole.fit.usable:
         run.log.warning("fit_unusable", reason=whole.fit.reason, told="points without fill parameters have none")
-    return replace(stand, fitted=fitted if whole.fit.usable else None, schedule=_plain(studied.schedule.to_json()))
+        return replace(stand, schedule=schedule)
+    text = json.dumps(artefact(whole), indent=1, allow_nan=False) + "\n"
+    kept = store.folder / f"fit_{digest(text)[:12]}.json"
+    store.folder.mkdir(parents=True, exist_ok=True)
+    for path in (run.output(FIT), kept):  # the run's own, and one whose place is known before the run has ended
+        path.write_text(text, encoding="utf-8")
+    known = set(whole.fit.to_json())
+    fitted = {name: value for name, value in json.loads(text).items() if name in known}
+    return replace(stand, fitted=fitted, fit=kept, schedule=schedule)
 
 
 def _plain(content: Any) -> Any:
     """Return *content* as another process reads it from JSON."""
-    import json
-
     return json.loads(json.dumps(content, allow_nan=False))
 
 
-def check(run: Run, points: Sequence[Point], tapes: "Sequence[Tape]", stand: Ground) -> None:
+def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", stand: Ground) -> None:
     """Make the models and rules of every point once, so that a wrong value is told before anything is played.
 
     A user's model that raises is left to its point, which fails alone.
@@ -108,8 +124,7 @@ def check(run: Run, points: Sequence[Point], tapes: "Sequence[Tape]", stand: Gro
 
 def _make(run: Run | None, point: Point, tapes: "Sequence[Tape]", stand: Ground) -> None:
     setup = point.setup
-    own = setup.models.fill_params_file is not None or setup.models.fill_params_json is not None
-    rounds = [(setup.models, None if own else stand.fitted)]
+    rounds = [(setup.models, None if setup.fitted else stand.fitted)]
     if stand.schedule is not None:
         rounds.append((assemble.unfitted(setup.models), stand.schedule))
     for models, fitted in rounds:

@@ -23,12 +23,13 @@ class Setup:
     account: Account
     models: Models
 
-    def command(self, swept: Collection[str], *, places: bool) -> list[str]:
+    def command(self, swept: Collection[str], *, places: bool, fit: Path | None = None) -> list[str]:
         """Return the words that play this backtest alone, in whatever shell.
 
         Args:
             swept: Knobs that are named also where they have their default, by their variables.
             places: Whether to name where data and results lie.
+            fit: The fit that a setup without fill parameters is played on; None: there is none.
         """
         words = ["mm", "backtest"]
         for one, value in self._knobs():
@@ -36,7 +37,12 @@ class Setup:
                 continue
             if value is not None and (value != one.default or one.variable in swept):
                 words += [one.flag, shown(value)]
-        return words
+        return words if fit is None or self.fitted else [*words, "--fill-params-file", str(fit)]
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it brings fill parameters of its own."""
+        return self.models.fill_params_file is not None or self.models.fill_params_json is not None
 
     def work(self) -> dict[str, Any]:
         """Return the knobs on which the result depends, but for those that name files: their content counts."""

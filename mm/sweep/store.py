@@ -23,7 +23,7 @@ class Store:
     @classmethod
     def of(cls, out_root: Path, symbol: str, label: str) -> "Store":
         """Return the store below *out_root* for a symbol and its days' *label*."""
-        return cls(out_root / "sweep" / "points" / symbol / label)
+        return cls(out_root / "points" / symbol / label)
 
     def find(self, key: str) -> dict[str, Any] | None:
         """Return what is kept under *key*; None where nothing is, or what is there cannot be read as it."""

@@ -15,6 +15,7 @@ from mm.sweep.play import Outcome, Task
 from mm.sweep.setup import Setup
 from mm.sweep.store import Store
 
+FIT = "poisson_fit.json"
 Json = dict[str, Any]
 Engine = Callable[[Sequence[Task]], Outcomes]
 
@@ -28,6 +29,7 @@ class Ground:
         files: sha256 of the files that knobs name, by path.
         tapes: The folder of kept tapes.
         fitted: What points without fill parameters of their own are played on, as JSON; None: nothing.
+        fit: The file that holds it.
         schedule: What every point is played on once more, as JSON; None: it is not.
     """
 
@@ -35,6 +37,7 @@ class Ground:
     files: Mapping[Path, str]
     tapes: Path
     fitted: Json | None = None
+    fit: Path | None = None
     schedule: Json | None = None
 
 
@@ -105,6 +108,11 @@ class Work:
             step(1)
         return [self._came(point, found) for point in self.points]
 
+    def command(self, number: int) -> list[str]:
+        """Return the words that play the point of this *number* alone, with all places in them."""
+        point = self.points[number - 1]
+        return point.setup.command(point.texts, places=True, fit=self._ground.fit)
+
     def on_record(self) -> Luck:
         """Return the luck of all different trials on the same files that are kept, this sweep's among them."""
         inputs = sorted(self._ground.inputs)
@@ -112,11 +120,10 @@ class Work:
         return Luck.of(list({kept["trial"]: kept["summary"] for kept in same}.values()))
 
     def _jobs(self, point: Point) -> list[Job]:
-        models, ground = point.setup.models, self._ground
-        own = models.fill_params_file is not None or models.fill_params_json is not None
-        jobs = [self._job(point.setup, None if own else ground.fitted, forwarded=False)]
+        ground = self._ground
+        jobs = [self._job(point.setup, None if point.setup.fitted else ground.fitted, forwarded=False)]
         if ground.schedule is not None:
-            setup = replace(point.setup, models=unfitted(models))
+            setup = replace(point.setup, models=unfitted(point.setup.models))
             jobs.append(self._job(setup, ground.schedule, forwarded=True))
         return jobs
 
@@ -145,5 +152,6 @@ class Work:
     def _came(self, point: Point, found: Mapping[str, Outcome]) -> Played:
         first, *more = (found[job.key] for job in self._of_point[point.number])
         trial = self._of_point[point.number][0].trial
-        command = join(point.setup.command(point.texts, places=False))
+        fit = self._ground.fit
+        command = join(point.setup.command(point.texts, places=False, fit=None if fit is None else Path(FIT)))
         return Played(point.number, point.texts, trial, command, first, more[0] if more else None)

@@ -1,10 +1,15 @@
 """A small day, and sweeps of it as processes: what the tests of ``mm sweep`` share."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+from click.testing import CliRunner
+
 from mm.market_data.layout import DayFolder
+from mm.runner_sweep import main
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Poisson
 from mm.sim.flow.session import Session
@@ -46,6 +51,12 @@ def small_day(root: Path, day: str = "20260105", hours: float = 0.5) -> None:
 def swept(cwd: Path, data: Path, **knobs: str) -> Any:
     """Run ``mm sweep`` in *cwd*; a knob that is given empty counts as not set."""
     return run_python("-m", "mm", "sweep", cwd=cwd, DATA_ROOT=str(data), **{**KNOBS, "GRID": GRID, **knobs})
+
+
+def called(data: Path, program: click.Command = main, words: Sequence[str] = (), **knobs: str) -> Any:
+    """Run ``mm sweep``, or another *program*, within this process and the current folder."""
+    own = {"GRID": GRID} if program is main else {}
+    return CliRunner().invoke(program, list(words), env={"DATA_ROOT": str(data), **KNOBS, **own, **knobs})
 
 
 def folder_of(done: Any, cwd: Path) -> Path:

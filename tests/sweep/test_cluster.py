@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sweep_desk import FILES, KNOBS, folder_of, swept
+from sweep_desk import FILES, KNOBS, called, folder_of
 
 from support import ROOT
 
@@ -33,7 +34,7 @@ class Slow:
             if int(os.environ["NUMBER"]) == 1:
                 time.sleep(600)
         mid = view.mid2_ticks / 2
-        return Quotes(mid - self.delta, mid + self.delta, 1, 1)
+        return Quotes(mid - self.delta, mid + self.delta, 60, 60)
 """
 
 
@@ -81,13 +82,15 @@ def worker(address: str, number: int, marks: Path, cwd: Path):
     return process("dask_worker", address, *own, MARKS=str(marks), NUMBER=str(number))
 
 
-def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(sweep_data, tmp_path):
+def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(sweep_data, tmp_path, monkeypatch):
     """The first worker sleeps over a point until it is killed; the other one plays that point, and all the rest."""
     (tmp_path / "my_slow.py").write_text(SLOW)
     marks, knobs = tmp_path / "marks", {"QUOTE_MODEL": "my_slow:Slow", "GRID": "DELTA=1,2,3,4"}
     marks.mkdir()
-    serial = swept(tmp_path, sweep_data, **knobs, JOBS="1", OUT_ROOT="serial")
-    assert serial.returncode == 0, serial.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    serial = called(sweep_data, **knobs, JOBS="1", OUT_ROOT="serial")
+    assert serial.exit_code == 0, serial.stderr
     env = {**os.environ, **KNOBS, **knobs, "PYTHONPATH": str(ROOT), "DATA_ROOT": str(sweep_data)}
     with scheduler(tmp_path) as address, worker(address, 1, marks, tmp_path) as first:
         command = [sys.executable, "-m", "mm", "sweep", "--cluster", address, "--out-root", "cluster"]
@@ -111,11 +114,12 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(sweep_data, tmp_path
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-def test_a_cluster_that_is_not_there_is_told_in_one_line(sweep_data, tmp_path, unused_port):
+def test_a_cluster_that_is_not_there_is_told_in_one_line(sweep_data, tmp_path, monkeypatch, unused_port):
     """Exit code 75: it may be there later, and what was played is kept until then."""
+    monkeypatch.chdir(tmp_path)
     began = time.monotonic()
-    done = swept(tmp_path, sweep_data, CLUSTER=f"tcp://127.0.0.1:{unused_port}")
-    assert done.returncode == 75
+    done = called(sweep_data, CLUSTER=f"tcp://127.0.0.1:{unused_port}")
+    assert done.exit_code == 75
     assert done.stderr.count("\n") == 1
     assert "no Dask scheduler answered within 5 s" in done.stderr
     assert time.monotonic() - began < PATIENCE_S
@@ -124,17 +128,16 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line(sweep_data, tmp_path, u
 @pytest.fixture
 def unused_port() -> int:
     """A port of loopback that nobody listens at."""
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
         return port
 
 
-def test_an_installation_without_dask_names_the_extra(sweep_data, tmp_path):
+def test_an_installation_without_dask_names_the_extra(sweep_data, tmp_path, monkeypatch):
     """What is missing can be had in one command."""
-    (tmp_path / "distributed.py").write_text("raise ModuleNotFoundError('no', name='distributed')\n")
-    done = swept(tmp_path, sweep_data, CLUSTER="tcp://127.0.0.1:1")
-    assert done.returncode == 2
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    done = called(sweep_data, CLUSTER="tcp://127.0.0.1:1")
+    assert done.exit_code == 2
     assert "this command needs distributed; install it with: pip install '.[cluster]'" in done.stderr

@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from sweep_desk import FILES, GRID, KNOBS, MODEL, folder_of, found, swept
+from sweep_desk import FILES, GRID, KNOBS, MODEL, called, folder_of, found, swept
 
-from mm.runner_sweep import main
+import mm
+from mm.errors import UsageError
+from mm.runner_backtest import main as backtest
+from mm.runner_walkforward import main as walkforward
 from support import ROOT, run_python
 
 
@@ -40,7 +42,7 @@ def manifest(folder: Path) -> dict:
 
 def own_model(folder: Path) -> None:
     (folder / "my_own.py").write_text(MODEL)
-    (folder / "my_helper.py").write_text("LOTS = 1\n")
+    (folder / "my_helper.py").write_text("LOTS = 60\n")
 
 
 def test_parallel_is_serial_byte_for_byte(serial, sweep_data, tmp_path):
@@ -70,10 +72,11 @@ def test_a_row_is_the_backtest_that_its_command_plays(serial, sweep_data, tmp_pa
     assert abs(sum(float(line[column]) for line in series[1:]) - summary["pnl_total"]) < abs(summary["pnl_total"]) * 0.2
 
 
-def test_what_was_played_is_not_played_again(serial, sweep_data):
+def test_what_was_played_is_not_played_again(serial, sweep_data, monkeypatch):
     """Another grid over the same OUT_ROOT plays what is new in it, and equal points of a grid once."""
     cwd = serial.parents[3]
-    done = swept(cwd, sweep_data, JOBS="1", GRID="FILL_MODEL=trade_cross;GAMMA=1,0.1,5,5")
+    monkeypatch.chdir(cwd)
+    done = called(sweep_data, JOBS="1", GRID="FILL_MODEL=trade_cross;GAMMA=1,0.1,5,5")
     assert done.stdout.splitlines()[0] == "4 points, 1 played, 3 known before"
     assert manifest(folder_of(done, cwd))["timings"]["played"] == 1
     content = found(done, cwd)
@@ -81,19 +84,24 @@ def test_what_was_played_is_not_played_again(serial, sweep_data):
     record = json.loads((folder_of(done, cwd) / "on_record.json").read_text())
     assert record["trials"] == 7  # six of the first sweep, one new one
     assert "7 trials on record for these days" in done.stdout
-    anew = swept(cwd, sweep_data, JOBS="1", REUSE_POINTS="0")
+    anew = called(sweep_data, JOBS="1", REUSE_POINTS="0")
     assert "6 points, 6 played, 0 known before" in anew.stdout
     same(serial, folder_of(anew, cwd))
 
 
-def test_a_model_that_was_edited_is_another_one(sweep_data, tmp_path):
+def test_a_model_that_was_edited_is_another_one(sweep_data, tmp_path, monkeypatch):
     """Also where only a module that it imports was."""
     own_model(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     knobs = {"QUOTE_MODEL": "my_own:Own", "GRID": "DELTA=1,2", "JOBS": "1"}
-    assert "2 played" in swept(tmp_path, sweep_data, **knobs).stdout
-    assert "0 played" in swept(tmp_path, sweep_data, **knobs).stdout
-    (tmp_path / "my_helper.py").write_text("LOTS = 20  # more\n")
-    assert "2 played" in swept(tmp_path, sweep_data, **knobs).stdout
+    first = called(sweep_data, **knobs)
+    assert "2 points, 2 played" in first.stdout
+    assert "2 points, 0 played" in called(sweep_data, **knobs).stdout
+    (tmp_path / "my_helper.py").write_text("LOTS = 120  # more\n")
+    second = called(sweep_data, **knobs)
+    assert "2 points, 2 played" in second.stdout
+    assert found(first, tmp_path)["best"]["pnl_total"] != found(second, tmp_path)["best"]["pnl_total"]
 
 
 def test_a_point_that_fails_is_named_and_the_others_are_kept(sweep_data, tmp_path):
@@ -124,11 +132,11 @@ def started(cwd: Path, data: Path, **knobs: str) -> subprocess.Popen[str]:
 
 
 def kept(cwd: Path) -> int:
-    return len(list(cwd.glob("out/sweep/points/SIMUSDT/20260105/*.json")))
+    return len(list(cwd.glob("out/points/SIMUSDT/20260105/*.json")))
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_a_sweep_that_was_stopped_goes_on_where_it_was(serial, sweep_data, tmp_path, sent, code):
+def test_a_sweep_that_was_stopped_goes_on_where_it_was(serial, sweep_data, tmp_path, monkeypatch, sent, code):
     """Killed or Ctrl-C'd after its first points, it plays the rest, and ends with the same bytes."""
     process = started(tmp_path, sweep_data, RUN_ID="mine", JOBS="1")
     while kept(tmp_path) < 2 and process.poll() is None:
@@ -141,7 +149,8 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(serial, sweep_data, tmp_p
     assert [path.name for path in (tmp_path / "out/sweep/SIMUSDT").iterdir()] == (
         ["20260105_mine.partial"] if code == -9 else []
     )
-    done = swept(tmp_path, sweep_data, RUN_ID="mine", JOBS="2")
+    monkeypatch.chdir(tmp_path)
+    done = called(sweep_data, RUN_ID="mine", JOBS="1")
     assert done.stdout.splitlines()[0] == f"6 points, {6 - known} played, {known} known before", done.stderr
     same(serial, folder_of(done, tmp_path))
     assert manifest(folder_of(done, tmp_path))["run_id"] == "mine"
@@ -182,9 +191,48 @@ def test_ctrl_c_ends_the_processes_that_play(sweep_data, tmp_path):
 def test_a_grid_that_cannot_be_is_refused_before_anything_is_played(sweep_data, tmp_path, monkeypatch, knobs, told):
     """One line, exit code 2, no run folder, no point kept."""
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(main, [], env={**KNOBS, "DATA_ROOT": str(sweep_data), "GRID": GRID, **knobs})
+    done = called(sweep_data, **knobs)
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
     assert told in done.stderr
-    assert not list(tmp_path.glob("out/sweep/points"))
+    assert not list(tmp_path.glob("out/points"))
     assert not list(tmp_path.glob("out/sweep/SIMUSDT/*"))
+
+
+def test_the_python_face_finds_what_the_command_finds(serial, sweep_data, tmp_path):
+    """A notebook gets the same rows from values as the command from texts; and its typing errors are told."""
+    content = json.loads((serial / "sweep.json").read_text())
+    grid = {"GAMMA": [0.01, 0.1, 1], "FILL_MODEL": ["trade_cross", "price_cross"]}
+    places, known = {"data_root": sweep_data, "out_root": tmp_path}, []
+    found = mm.sweep("SIMUSDT", "20260105", grid, maker_fee_rate=0, jobs=1, step=known.append, **places)
+    assert json.loads(json.dumps(found.rows)) == content["rows"]
+    assert sum(known) == 6
+    with pytest.raises(UsageError, match=r"no setting 'jops'; did you mean jobs\?"):
+        mm.sweep("SIMUSDT", "20260105", grid, jops=1)
+    with pytest.raises(UsageError, match=r"--jobs \(JOBS\) was '0'"):
+        mm.sweep("SIMUSDT", "20260105", grid, jobs=0)
+
+
+def test_a_schedule_is_fitted_once_and_every_point_is_played_on_it(sweep_data, tmp_path, monkeypatch):
+    """In sample the whole day's A and k, walk-forward those of its past; the command of a row plays the former."""
+    monkeypatch.chdir(tmp_path)
+    knobs = {"SWEEP_WALKFORWARD": "1", "GRID": "GAMMA=0.1,1;FILL_MODEL=poisson,trade_cross", "JOBS": "1"}
+    windows = {"WF_TRAIN_WINDOW_MIN": "10", "WF_STEP_MIN": "5"}
+    done = called(sweep_data, **knobs, **windows)
+    assert done.exit_code == 0, done.stderr
+    assert "4 points, 8 played, 0 known before" in done.stdout
+    folder = folder_of(done, tmp_path)
+    rows = {row["point"]: row for row in found(done, tmp_path)["rows"]}
+    own = {"QUOTE_PARAMS_JSON": '{"gamma": 1}', "FILL_MODEL": "poisson", **windows}
+    forward = json.loads(called(sweep_data, walkforward, ["--json"], **own).stdout)
+    assert forward["pnl_total"] == rows[3]["walkforward_pnl_total"] != rows[3]["pnl_total"]
+    words = shlex.split(rows[3]["command"])
+    assert words[-2:] == ["--fill-params-file", "poisson_fit.json"]
+    monkeypatch.chdir(folder)
+    assert json.loads(called(sweep_data, backtest, [*words[2:], "--json"]).stdout)["pnl_total"] == rows[3]["pnl_total"]
+    monkeypatch.chdir(tmp_path)
+    again = called(sweep_data, **knobs, **windows, KEEP_RUNS="best", RUN_ID="again")
+    assert "4 points, 0 played, 8 known before" in again.stdout
+    best = next(row["point"] for row in rows.values() if row["rank"] == 1)
+    kept_run = manifest(tmp_path / f"out/backtest/SIMUSDT/20260105_again_p{best}")
+    assert kept_run["summary"]["pnl_total"] == rows[best]["pnl_total"]

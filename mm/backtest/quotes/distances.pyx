@@ -60,9 +60,9 @@ cdef class Distances(QuoteModel):
         if mode not in modes:
             raise UsageError(f"{name}: mode is {mode!r}; it must be one of {', '.join(modes)}")
         self.needs_A, self.needs_sigma = "A" in needs, "sigma" in needs
-        for missing, value in (("k", k), ("A", A if self.needs_A else 1.0)):
-            if value is None and intensity is None:
-                raise UsageError(f"{name}: {missing} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
+        missing = "k" if k is None else "A" if self.needs_A and A is None else ""
+        if missing and intensity is None:
+            raise UsageError(f"{name}: {missing} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
         self.above_zero(k=k, A=A, horizon_s=horizon_s, q_max=q_max)
         self.not_below_zero(sigma=sigma)
         self.k = NAN if k is None else k
@@ -72,7 +72,7 @@ cdef class Distances(QuoteModel):
         self.q_max = INFINITY if q_max is None else q_max
         self.mode, self.session = mode, mode == "session"
         self.intensity = intensity
-        self.fitted = k is None or (self.needs_A and A is None)
+        self.fitted = missing != ""
         self.clips = 1.0
         self.looks = BEST_PRICES
         self.timeless = not (self.fitted or self.session or (self.needs_sigma and sigma is None))

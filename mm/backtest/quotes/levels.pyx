@@ -14,7 +14,7 @@ from libc.string cimport memset
 
 from mm.errors import UsageError
 
-MOST_LEVELS = 1000              # of an inventory bound, in orders
+MOST_LEVELS = 500               # of an inventory bound, in orders
 
 cdef enum:
     ARRAYS = 11

@@ -1,0 +1,358 @@
+"""The optimal quotes against printed numbers, the other models' formulas, and their own identities."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import expm
+
+from mm.backtest.fills.intensity import FOREVER, Intensity
+from mm.backtest.models import avellaneda_stoikov
+from mm.backtest.quotes.cartea_jaimungal import CarteaJaimungal
+from mm.backtest.quotes.glft import Glft
+from mm.backtest.quotes.gueant import Gueant
+from mm.errors import UsageError
+from support import SHARED
+
+PAPER = {"k": 1.5, "A": 140.0, "sigma": 2.0}  # Avellaneda and Stoikov's
+FIGURES = {"gamma": 0.01, "k": 0.3, "A": 0.9, "sigma": 0.3, "q_max": 30}  # as those of Guéant and others
+LOG = {name: st.floats(low, high).map(lambda power: 10.0**power) for name, low, high in (
+    ("gamma", -4, 1), ("k", -2, 1), ("A", -1, 2), ("sigma", -1, 1), ("tau_s", -2, 1.5)
+)}  # fmt: skip
+MARKETS = st.fixed_dictionaries({name: LOG[name] for name in ("k", "A", "sigma")})
+MODES = st.sampled_from(["stationary", "exact", "closed_form"])
+QUICK = settings(max_examples=60, deadline=None)
+
+
+def near(distances, digits=9):
+    return pytest.approx(distances, rel=10.0**-digits, abs=10.0**-digits)
+
+
+# Numbers of others
+
+
+PRINTED = [  # sigma, A, k, gamma, q: bid and ask of the eigenvector and of the closed form
+    (0.3, 0.9, 0, (3.313045, 3.313045), (3.312915, 3.312915)),
+    (1.0, 0.2, 10, (8.022747, -1.072185), (8.317763, -1.279915)),
+    (0.4, 0.9, 10, (4.230704, 2.417367), (4.229104, 2.419348)),
+]
+
+
+@pytest.mark.parametrize(("sigma", "A", "q", "stationary", "closed"), PRINTED)
+def test_quotes_are_those_of_a_dense_eigenvector_and_of_the_closed_form(sigma, A, q, stationary, closed):
+    """The parameters of the figures of Guéant, Lehalle and Fernandez-Tapia; computed by others from the formulas."""
+    params = FIGURES | {"sigma": sigma, "A": A}
+    assert Glft(**params).distances(q) == pytest.approx(stationary, abs=1e-6)
+    assert Glft(mode="closed_form", **params).distances(q) == pytest.approx(closed, abs=1e-6)
+
+
+@pytest.mark.skipif(not (SHARED / "reference").exists(), reason="needs the reference values in ../shared")
+def test_quotes_are_those_of_the_reference():
+    """To the last digit that it prints, at each of its parameters and inventories."""
+    told = json.loads((SHARED / "reference" / "as2008.json").read_text())["glft"]
+    for case in told["stationary_quotes"]:
+        params = {
+            "gamma": case["gamma_per_tick"],
+            "k": case["k_per_tick"],
+            "A": case["A_per_s"],
+            "sigma": case["sigma_tick_per_sqrt_s"],
+            "q_max": case["Q"],
+        }
+        for row in case["quotes"]:
+            for mode, name in (("stationary", "exact_stationary"), ("closed_form", "closed_form")):
+                wanted = row[f"bid_{name}"], row[f"ask_{name}"]
+                assert Glft(mode=mode, **params).distances(row["q"]) == pytest.approx(wanted, abs=1e-6)
+    exact = Glft(mode="exact", gamma=0.1, q_max=60, **PAPER)
+    for row in told["finite_horizon_as_parameters_gamma_0_1"]:
+        wanted = row["bid_exact"], row["ask_exact"]
+        assert exact.distances(row["q"], row["time_left"]) == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize(("gamma", "worth"), [(0.01, 67.845689), (0.1, 64.133489), (1.0, 45.199668)])
+def test_the_quotes_earn_the_certainty_equivalent_of_the_exact_policy(gamma, worth):
+    """What a session from flat is worth is the integral of both sides' rates, weighed with the edge: ln(v(0))/k.
+
+    By the equation of v, d ln v(0)/d tau is eta·(v(1) + v(-1))/v(0), and those ratios are what the quotes show.
+    """
+    model = Glft(mode="exact", gamma=gamma, q_max=60, horizon_s=1.0, **PAPER)
+    eta = PAPER["A"] * (1 + gamma / PAPER["k"]) ** -(1 + PAPER["k"] / gamma)
+    edge, grid = math.log1p(gamma / PAPER["k"]) / gamma, np.polynomial.legendre.leggauss(60)
+    rates = [
+        sum(math.exp(PAPER["k"] * (edge - side)) for side in model.distances(0, 0.5 + 0.5 * node)) for node in grid[0]
+    ]
+    assert eta * 0.5 * np.dot(grid[1], rates) / PAPER["k"] == pytest.approx(worth, abs=1e-6)
+
+
+# Identities
+
+
+@QUICK
+@given(MARKETS, LOG["gamma"], MODES, LOG["tau_s"], st.integers(1, 8), st.data())
+def test_a_short_is_a_long_seen_from_the_other_side(market, gamma, mode, tau_s, q_max, data):
+    """And at the bound there is no quote that leads beyond it."""
+    model = Glft(mode=mode, gamma=gamma, q_max=q_max, **market)
+    q = data.draw(st.floats(-q_max - 1, q_max + 1) | st.integers(-q_max, q_max))
+    bid, ask = model.distances(q, tau_s)
+    assert model.distances(-q, tau_s) == near((ask, bid))
+    assert (math.isinf(bid), math.isinf(ask)) == (q >= q_max, q <= -q_max)
+    assert model.distances(0, tau_s)[0] == near(model.distances(0, tau_s)[1])
+
+
+@QUICK
+@given(MARKETS, LOG["gamma"], MODES, LOG["tau_s"], st.floats(-5, 5), st.floats(-3, 3).map(lambda x: 10.0**x))
+def test_another_tick_or_another_second_changes_the_numbers_alone(market, gamma, mode, tau_s, q, c):
+    """A price c times as large makes distances c times as large; c times as many seconds leave them."""
+    k, A, sigma = market["k"], market["A"], market["sigma"]
+    more = {"mode": mode, "q_max": 6, "drift": 0.01 * sigma, "impact": 0.1 / k}
+    here = np.array(Glft(gamma=gamma, k=k, A=A, sigma=sigma, **more).distances(q, tau_s))
+    dear = {**more, "drift": more["drift"] * c, "impact": more["impact"] * c}
+    assert Glft(gamma=gamma / c, k=k / c, A=A, sigma=sigma * c, **dear).distances(q, tau_s) == near(here * c, 7)
+    fast = {**more, "drift": more["drift"] * c}
+    faster = Glft(gamma=gamma, k=k, A=A * c, sigma=sigma * math.sqrt(c), **fast)
+    assert faster.distances(q, tau_s / c) == near(here, 7)
+
+
+@QUICK
+@given(LOG["k"], LOG["A"], LOG["gamma"], st.integers(-4, 4))
+def test_without_risk_or_without_time_both_sides_stand_at_the_markup(k, A, gamma, q):
+    """(1/gamma)·ln(1 + gamma/k), and 1/k where fills are no risk either."""
+    markup = pytest.approx((math.log1p(gamma / k) / gamma,) * 2, rel=1e-9)
+    assert Glft(mode="closed_form", gamma=gamma, k=k, A=A, sigma=0.0).distances(q) == markup
+    assert Glft(mode="exact", gamma=gamma, k=k, A=A, sigma=1.0, q_max=9).distances(q, 0.0) == markup
+    for tiny in (1e-9, 1e-200):
+        neutral = Glft(mode="closed_form", gamma=tiny * k, k=k, A=A, sigma=1e-9)
+        assert neutral.distances(0) == pytest.approx((1 / k, 1 / k), rel=1e-7)
+    assert Gueant(gamma=gamma, xi=0.0, k=k, A=A, sigma=0.0).distances(q) == pytest.approx((1 / k, 1 / k), rel=1e-12)
+
+
+def test_a_distance_from_avellaneda_and_stoikov_grows_with_the_third_power_of_time():
+    """Both agree to the second order in the time left, so a tenth of it makes a thousandth of the difference."""
+    exact = Glft(mode="exact", gamma=0.1, q_max=60, **PAPER)
+    simple = avellaneda_stoikov(gamma=0.1, k=1.5, sigma=2.0)
+    for q in (1, 2, 5, -3):
+        apart = [np.subtract(exact.distances(q, tau_s), simple.distances(q, tau_s)) for tau_s in (1e-2, 1e-3)]
+        assert apart[0] / apart[1] == pytest.approx(1000, rel=0.15)
+
+
+@pytest.mark.parametrize("q", [0, 1, 5, 10, -7])
+def test_a_horizon_far_away_is_none(q):
+    """After 600 s the eigenvector is reached to 2e-7 of a tick, and after a day to the last digit."""
+    exact, stationary = Glft(mode="exact", **FIGURES), Glft(**FIGURES)
+    assert exact.distances(q, 600.0) == pytest.approx(stationary.distances(q), abs=2e-7)
+    assert exact.distances(q, 86_400.0) == pytest.approx(stationary.distances(q), abs=1e-11)
+
+
+@QUICK
+@given(MARKETS, LOG["gamma"], st.sampled_from(["stationary", "exact", "session", "closed_form"]), st.floats(-6, 6))
+def test_the_general_form_with_orders_of_one_clip_is_glft(market, gamma, mode, q):
+    """xi is gamma where nothing is said of it."""
+    general = Gueant(mode=mode, gamma=gamma, q_max=6, **market)
+    assert general.distances(q) == Glft(mode=mode, gamma=gamma, q_max=6, **market).distances(q)
+    assert Gueant(mode=mode, gamma=gamma, xi=gamma, delta=1.0, q_max=6, **market).distances(q) == general.distances(q)
+
+
+@QUICK
+@given(MARKETS, LOG["gamma"], LOG["tau_s"], st.sampled_from(["stationary", "exact"]), st.integers(-5, 5))
+def test_penalties_are_a_mean_less_running_variance(market, gamma, tau_s, mode, q):
+    """Cartea and Jaimungal's quotes at phi = gamma·sigma²/2, alpha = 0 are the general form's at xi = 0."""
+    k, A, sigma = market["k"], market["A"], market["sigma"]
+    theirs = CarteaJaimungal(mode=mode, phi=gamma * sigma**2 / 2, k=k, A=A, q_max=6)
+    assert theirs.distances(q, tau_s) == near(
+        Gueant(mode=mode, gamma=gamma, xi=0.0, q_max=6, **market).distances(q, tau_s)
+    )
+
+
+@QUICK
+@given(MARKETS, LOG["gamma"], LOG["tau_s"], st.sampled_from([0.5, 2.0, 7.0]), MODES, st.integers(-4, 4))
+def test_larger_orders_are_a_market_counted_in_them(market, gamma, tau_s, delta, mode, n):
+    """With clips of the order's size, inventory is n, and risk per clip delta times as dear; the distances stay."""
+    large = Gueant(mode=mode, gamma=gamma, xi=0.4 * gamma, delta=delta, q_max=5 * delta, **market)
+    counted = Gueant(mode=mode, gamma=gamma * delta, xi=0.4 * gamma * delta, q_max=5, **market)
+    assert large.distances(n * delta, tau_s) == near(counted.distances(n, tau_s))
+
+
+# The equations themselves, solved by other means
+
+
+def values(n, eta, alpha, beta, tau_s, bend):
+    """Return v over the levels by a dense matrix exponential."""
+    matrix = np.diag(alpha * n**2 - beta * n) - eta * (
+        np.diag(np.ones(len(n) - 1), 1) + np.diag(np.ones(len(n) - 1), -1)
+    )
+    lowest = np.linalg.eigvalsh(matrix)[0]
+    return expm(-(matrix - lowest * np.eye(len(n))) * tau_s) @ np.exp(-bend * n**2)
+
+
+@pytest.mark.parametrize("delta", [1.0, 2.5])
+@pytest.mark.parametrize("xi", [0.0, 0.02, 0.5])
+@pytest.mark.parametrize(("drift", "impact"), [(0.0, 0.0), (0.05, 0.0), (-0.02, 1.5)])
+def test_quotes_are_those_of_a_dense_matrix_exponential(delta, xi, drift, impact):
+    """Every option at once, from the formulas of the page, for a time and (after a long time) for ever."""
+    gamma, k, A, sigma, orders = 0.02, 0.4, 1.3, 0.7, 6
+    n, x = np.arange(-orders, orders + 1.0), xi * delta / k
+    shrink = (1 + x) ** -(1 + 1 / x) if x else math.exp(-1)
+    eta = A * shrink * math.exp(-k * impact / 2)
+    edge = (math.log(1 + x) / (xi * delta) if x else 1 / k) + impact / 2
+    for tau_s, mode in ((7.0, "exact"), (2000.0, "stationary")):
+        v = values(n, eta, k * gamma * sigma**2 * delta / 2, k * drift, tau_s, k * impact / 2)
+        model = Gueant(
+            mode=mode,
+            gamma=gamma,
+            xi=xi,
+            delta=delta,
+            k=k,
+            A=A,
+            sigma=sigma,
+            q_max=orders * delta,
+            drift=drift,
+            impact=impact,
+        )
+        for i in range(1, 2 * orders):
+            wanted = edge + math.log(v[i] / v[i + 1]) / k, edge + math.log(v[i] / v[i - 1]) / k
+            assert model.distances(n[i] * delta, tau_s) == near(wanted)
+
+
+def test_penalties_at_the_end_are_those_of_a_dense_matrix_exponential():
+    """The book's omega, with a final penalty: near the end it says how steeply to unwind."""
+    k, A, phi, alpha, n = 0.6, 2.0, 0.03, 0.4, np.arange(-8, 9.0)
+    model = CarteaJaimungal(phi=phi, alpha=alpha, k=k, A=A, q_max=8)
+    for tau_s in (1e-6, 0.5, 20.0):
+        v = values(n, A / math.e, k * phi, 0.0, tau_s, alpha * k)
+        for q in (-7, 0, 3):
+            wanted = (1 + math.log(v[q + 8] / v[q + 9])) / k, (1 + math.log(v[q + 8] / v[q + 7])) / k
+            assert model.distances(q, tau_s) == near(wanted, 8)
+
+
+def test_the_closed_form_moves_with_drift_and_impact():
+    """Row by row of the paper's section 5, by hand: sigma 2, gamma 0.25, k 0.5, A 1; eta = 1.5^-3."""
+    params = {"mode": "closed_form", "gamma": 0.25, "k": 0.5, "A": 1.0, "sigma": 2.0}
+    slope = math.sqrt(4 * 0.25 / (2 * 0.5) * 1.5**3)
+    bid, ask = Glft(**params).distances(2)
+    assert (bid, ask) == near((4 * math.log(1.5) + 2.5 * slope, 4 * math.log(1.5) - 1.5 * slope))
+    assert Glft(**params, drift=0.3).distances(2) == near((bid - 0.3 * slope, ask + 0.3 * slope))
+    wider = slope * math.exp(0.5 * 0.8 / 4)
+    moved = 4 * math.log(1.5) + 0.4 + 2.5 * wider, 4 * math.log(1.5) + 0.4 - 1.5 * wider
+    assert Glft(**params, impact=0.8).distances(2) == near(moved)
+
+
+def test_between_two_levels_lies_a_straight_line():
+    """After a partial fill; the last level of a side holds beyond it, and so does the bound."""
+    model = Glft(**FIGURES)
+    bids, asks = zip(*(model.distances(q) for q in (3, 4)), strict=True)
+    assert model.distances(3.25) == near((0.75 * bids[0] + 0.25 * bids[1], 0.75 * asks[0] + 0.25 * asks[1]))
+    assert model.distances(29.5)[0] == model.distances(29)[0]
+    assert model.distances(200)[1] == model.distances(30)[1]
+
+
+# Absurd numbers
+
+
+NAMES = ("gamma", "k", "A", "sigma", "horizon_s")
+ABSURD = st.fixed_dictionaries({name: st.floats(-6, 4).map(lambda power: 10.0**power) for name in NAMES})
+
+
+@settings(max_examples=150, deadline=None)
+@given(MODES, ABSURD, st.integers(-3, 3))
+def test_absurd_numbers_give_finite_quotes_in_order(mode, market, q):
+    """Ten powers of ten each way: no overflow, and who holds more bids lower and asks lower."""
+    model = Glft(mode=mode, q_max=4, **market)
+    bid, ask = model.distances(q)
+    assert math.isfinite(bid)
+    assert math.isfinite(ask)
+    more_bid, more_ask = model.distances(q + 0.5)
+    rounding = 1e-9 * (1 / market["k"] + abs(bid) + abs(ask))
+    assert more_bid >= bid - rounding
+    assert more_ask <= ask + rounding
+
+
+# The doors
+
+
+def test_what_a_fit_knows_need_not_be_said():
+    """k and A of each segment; where sides differ, an A that gives their mean rate at the distance 1/k."""
+    pieces = [(0, 1_000, 2.0, 0.3, 2.0, 0.3, 0.3), (1_000, 2_000, 1.0, 0.2, 3.0, 0.4, 0.3)]
+    model = Glft(sigma=1.0, gamma=0.1, intensity=Intensity(pieces), q_max=5)
+
+    def told(us):
+        answer = model.answer(bid_ticks=99, ask_ticks=101, us=us)
+        return 100 - answer.bid_ticks
+
+    assert told(500) == near(model.distances(0, k=0.3, A=2.0)[0])
+    mean = 0.5 * (1.0 * math.exp(-0.2 / 0.3) + 3.0 * math.exp(-0.4 / 0.3)) * math.e
+    assert told(1_500) == near(model.distances(0, k=0.3, A=mean)[0])
+    assert model.answer(bid_ticks=99, ask_ticks=101, us=2_000).bid_ticks is None
+
+
+def test_where_nobody_comes_nothing_is_quoted():
+    """A fit may say that a rate is 0."""
+    model = Glft(sigma=1.0, intensity=Intensity([(0, FOREVER, 0.0, 0.3, 0.0, 0.3, 0.3)]), q_max=5)
+    answer = model.answer(bid_ticks=99, ask_ticks=101)
+    assert (answer.bid_ticks, answer.ask_ticks) == (None, None)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(["stationary", "exact", "session"]),
+    st.fixed_dictionaries({name: LOG[name] for name in ("gamma", "k", "A")}),
+    st.floats(0, 2).map(lambda power: 10.0**power),
+    st.integers(-9, 9),
+    st.lists(st.tuples(LOG["sigma"], st.integers(0, 10**8)), min_size=1, max_size=4),
+)
+def test_a_volatility_from_the_tape_asks_the_same_formula(mode, market, horizon_s, q, asked):
+    """At a requote steps are interpolated, or solved for where that would show: the quotes differ by rounding alone."""
+    model = Glft(mode=mode, horizon_s=horizon_s, q_max=10, **market)
+    for sigma, us in asked:
+        tau_s = horizon_s - 1e-6 * (us % int(horizon_s * 1e6)) if mode == "session" else horizon_s
+        answer = model.answer(bid_ticks=1, ask_ticks=1, inventory_lots=q, sigma_ticks=sigma, us=us)
+        bid, ask = model.distances(q, tau_s, sigma)
+        assert (1 - answer.bid_ticks, answer.ask_ticks - 1) == pytest.approx(
+            (bid, ask), rel=1e-7, abs=1e-7 / market["k"]
+        )
+
+
+def test_orders_of_another_size_are_sent_in_it():
+    """The nearest number of lots, and one at least."""
+    for delta, lots in ((3.0, 30), (0.26, 3), (0.01, 1)):
+        answer = Gueant(gamma=0.1, delta=delta, **PAPER).answer(bid_ticks=9, ask_ticks=11, quote_lots=10)
+        assert (answer.bid_lots, answer.ask_lots) == (lots, lots)
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "told"),
+    [
+        (Glft, {"mode": "weekly"}, "glft: mode is 'weekly'; it must be one of stationary, exact, session, closed_form"),
+        (Glft, {"gamma": 0.0}, "glft: gamma is 0.0; it must be above 0"),
+        (Glft, {"A": None}, "glft: A is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE"),
+        (Glft, {"A": math.inf}, "glft: A is inf; it must be above 0"),
+        (Glft, {"q_max": 2.5}, "glft: q_max is 2.5 clips, 2.5 orders; mode stationary needs whole orders, 1 to 500"),
+        (Glft, {"q_max": 501}, "glft: q_max is 501.0 clips, 501 orders; mode stationary needs whole orders"),
+        (Glft, {"drift": math.nan}, "glft: drift is nan; it must be a number of ticks per second"),
+        (Glft, {"impact": -1.0}, "glft: impact is -1.0; it must be 0 or more"),
+        (Gueant, {"xi": -0.1}, "gueant: xi is -0.1; it must be 0 or more"),
+        (Gueant, {"delta": 0.0}, "gueant: delta is 0.0; it must be above 0"),
+        (Gueant, {"mode": "exact", "delta": 2.0, "q_max": 3}, "q_max is 3.0 clips, 1.5 orders"),
+        (CarteaJaimungal, {"phi": -1.0}, "cartea_jaimungal: phi is -1.0; it must be 0 or more"),
+        (CarteaJaimungal, {"phi": 1.0, "alpha": math.inf}, "cartea_jaimungal: alpha is inf"),
+        (CarteaJaimungal, {"phi": 1.0, "mode": "closed_form"}, "it must be one of exact, session, stationary"),
+    ],
+)
+def test_a_wrong_parameter_of_an_optimal_model_is_named(model, params, told):
+    """Which, its value, and what it must be."""
+    with pytest.raises(UsageError, match=told):
+        model(**({"k": 1.0, "A": 1.0} | params))
+
+
+def test_the_bare_formula_names_what_it_does_not_know():
+    """A number that neither the model nor the call has, or that cannot be."""
+    with pytest.raises(UsageError, match=r"glft: sigma is not known; give it to the model or to distances"):
+        Glft(k=1.0, A=1.0).distances(0)
+    with pytest.raises(UsageError, match=r"glft: tau_s is -1.0; it must be 0 or more"):
+        Glft(k=1.0, A=1.0, sigma=1.0).distances(0, -1.0)
+
+
+def test_a_fit_is_not_asked_for_what_is_said():
+    other = Intensity([(0, FOREVER, 9.0, 9.0, 9.0, 9.0, 9.0)])
+    assert Glft(k=1.0, A=1.0, sigma=1.0, intensity=other).distances(1) == Glft(k=1.0, A=1.0, sigma=1.0).distances(1)

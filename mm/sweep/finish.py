@@ -1,6 +1,5 @@
 """What becomes of the played points: the run's files, the table, whole backtests of some, and what failed."""
 
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from mm.runs import Run
 from mm.sweep.axes import Axis
 from mm.sweep.engines import seeing_modules
 from mm.sweep.findings import Findings, Luck, Played, find
-from mm.sweep.outputs import RECORD, SWEEP, summary_of, table, words
+from mm.sweep.outputs import SWEEP, summary_of, table, words
 from mm.sweep.outputs import write as write_files
 from mm.sweep.page import page
 from mm.sweep.work import Work
@@ -41,17 +40,13 @@ def write(
         for name, rows in write_files(run.partial, found, {"symbol": tapes[0].symbol, "days": days}).items():
             run.output(name, rows)
         best = found.content["best"]
+        # Not in a file: another sweep of these days changes it, and this one's files must stay what they are.
         told = {
             "trials": record.trials,
             "expected_best_sharpe": record.best,
             "best_deflated_sharpe": None if best is None else record.deflated(summary_of(found, best)),
-            "played": work.played,
-            "reused": work.reused,
         }
-        run.output(RECORD, digest=False).write_text(
-            json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-        )
-        run.write_page(page(run.partial, run.about))
+        run.write_page(page(run.partial, run.about, told))
     run.artefact = SWEEP
     run.timings.update(played=work.played, reused=work.reused)
     run.summary = {**{name: found.content[name] for name in HEAD}, "on_record": told}

@@ -12,7 +12,7 @@ from mm.page.numbers import number, signed
 from mm.sweep.findings import Findings, Luck, Row
 from mm.sweep.panel import Panel
 
-SWEEP, TABLE, POINTS, SERIES, RECORD = "sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv", "on_record.json"
+SWEEP, TABLE, POINTS, SERIES = "sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv"
 SHOWN = 20  # rows on the terminal
 _COLUMNS = (
     ("sharpe", "Sharpe"),
@@ -27,7 +27,7 @@ _FORWARDED = (("walkforward_sharpe", "w.-f. Sharpe"), ("walkforward_pnl_total", 
 
 
 def write(folder: Path, found: Findings, head: dict[str, Any]) -> dict[str, int | None]:
-    """Write the files of a sweep but its page and its record; return the rows of each, None where it is no table.
+    """Write the files of a sweep but its page; return the rows of each, None where it is no table.
 
     Args:
         folder: The run's.

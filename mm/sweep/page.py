@@ -11,7 +11,7 @@ import numpy as np
 from mm.page.frame import About, card, document, grid, notes, nothing, origin, tile, wide
 from mm.page.numbers import number, percent, signed
 from mm.sweep import charts
-from mm.sweep.outputs import RECORD, SERIES, SWEEP
+from mm.sweep.outputs import SERIES, SWEEP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,16 +20,15 @@ SHOWN = 40  # rows of the table
 Content = Mapping[str, Any]
 
 
-def page(folder: Path, about: About | None = None) -> str:
+def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | None = None) -> str:
     """Return the page of the sweep in *folder*.
 
     Args:
         folder: With ``sweep.json`` and the files beside it.
         about: The command and the knobs; None where they are not known.
+        record: ``on_record`` of the run's summary: the trials of all sweeps of these days; None where it is not known.
     """
     content = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
-    record = folder / RECORD
-    kept = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
     start_us, columns, pnl = _series(folder / SERIES)
     symbol, days = escape(content["symbol"]), " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
     head = f"<header><h1>{symbol} {days}<small>sweep of {content['points']:,} points</small></h1></header>"
@@ -43,7 +42,7 @@ def page(folder: Path, about: About | None = None) -> str:
         _courses_card(content, start_us, columns, pnl),
         card("Every axis by itself", _EACH, charts.axes(rows, content["axes"], content["rank_by"])),
         _table_card(content),
-        _words_card(content, kept),
+        _words_card(content, record),
         _best_card(content),
         origin(about) if about else "",
     ]
@@ -159,7 +158,7 @@ def _cells(row: Mapping[str, Any], axes: Sequence[str], forwarded: bool) -> list
     return cells
 
 
-def _words_card(content: Content, kept: Mapping[str, Any] | None) -> str:
+def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
     told = [
         "The best of many trials looks good by luck alone, the better the more there were: what the best worthless one "
         "is expected to show is set against it. Bailey and López de Prado, 2014.",
@@ -168,10 +167,10 @@ def _words_card(content: Content, kept: Mapping[str, Any] | None) -> str:
         "Chosen by the past: after each block the trial that was best so far is taken for the next one. "
         "No further backtest is played for it, so a change of trial costs nothing here.",
     ]
-    if kept is not None:
-        beyond = kept["best_deflated_sharpe"]
+    if record is not None:
+        beyond = record["best_deflated_sharpe"]
         told.append(
-            f"On record for these days are {kept['trials']:,} different trials, of this sweep and earlier ones; over "
+            f"On record for these days are {record['trials']:,} different trials, of this sweep and earlier ones; over "
             f"all of them the deflated Sharpe of the best one here is {'–' if beyond is None else f'{beyond:.3f}'}."
         )
     if (worst := content["worst_case"]) is not None:

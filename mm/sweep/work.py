@@ -92,8 +92,7 @@ class Work:
             step: Told how many different backtests became known.
             reuse: Whether what earlier sweeps kept counts.
         """
-        kept = {key: self._store.find(key) for key in self.jobs} if reuse else {}
-        found: dict[str, Outcome] = {key: outcome for key, outcome in kept.items() if outcome is not None}
+        found = self._kept() if reuse else {}
         missing = [job for key, job in self.jobs.items() if key not in found]
         self.played = len(missing)
         self.known = len(found)
@@ -107,6 +106,11 @@ class Work:
             self.known += 1
             step(1)
         return [self._came(point, found) for point in self.points]
+
+    def _kept(self) -> dict[str, Outcome]:
+        """Return what earlier sweeps have kept of the jobs, as it is when it has just been played."""
+        every = ((key, self._store.find(key)) for key in self.jobs)
+        return {key: {name: kept[name] for name in ("summary", "series")} for key, kept in every if kept is not None}
 
     def command(self, number: int) -> list[str]:
         """Return the words that play the point of this *number* alone, with all places in them."""

@@ -17,7 +17,7 @@ from support import run_python
 
 KNOBS = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "MAKER_FEE_RATE": "0", "LOG_LEVEL": "ERROR"}
 GRID = "GAMMA=0.01,0.1,1;FILL_MODEL=trade_cross,price_cross"
-FILES = ("sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv", "on_record.json")
+FILES = ("sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv")
 
 # A model that ends its own process, always or the first time only, or raises; told so by its parameter.
 MODEL = """

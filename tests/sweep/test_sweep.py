@@ -31,8 +31,7 @@ def serial(sweep_data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def same(one: Path, other: Path) -> None:
     """Assert that two sweeps left the same bytes, and the same digest."""
     for name in FILES:
-        if name != "on_record.json":  # what was played and what was known before is not the result
-            assert (one / name).read_bytes() == (other / name).read_bytes(), name
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
     assert manifest(one)["digest"] == manifest(other)["digest"]
 
 
@@ -81,8 +80,7 @@ def test_what_was_played_is_not_played_again(serial, sweep_data, monkeypatch):
     assert manifest(folder_of(done, cwd))["timings"]["played"] == 1
     content = found(done, cwd)
     assert content["trials"] == 3
-    record = json.loads((folder_of(done, cwd) / "on_record.json").read_text())
-    assert record["trials"] == 7  # six of the first sweep, one new one
+    assert manifest(folder_of(done, cwd))["summary"]["on_record"]["trials"] == 7  # six of the first sweep, one new one
     assert "7 trials on record for these days" in done.stdout
     anew = called(sweep_data, JOBS="1", REUSE_POINTS="0")
     assert "6 points, 6 played, 0 known before" in anew.stdout
@@ -233,6 +231,8 @@ def test_a_schedule_is_fitted_once_and_every_point_is_played_on_it(sweep_data, t
     monkeypatch.chdir(tmp_path)
     again = called(sweep_data, **knobs, **windows, KEEP_RUNS="best", RUN_ID="again")
     assert "4 points, 0 played, 8 known before" in again.stdout
+    for name in FILES:
+        assert (folder_of(again, tmp_path) / name).read_bytes() == (folder / name).read_bytes(), name
     best = next(row["point"] for row in rows.values() if row["rank"] == 1)
     kept_run = manifest(tmp_path / f"out/backtest/SIMUSDT/20260105_again_p{best}")
     assert kept_run["summary"]["pnl_total"] == rows[best]["pnl_total"]

@@ -140,15 +140,17 @@ function roundStep(low, high, most) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= raw * 0.999);
 }
 
-// Where the rules of a panel are, and what stands beside them; an axis of counts has no halves.
+// Where the rules of a panel are, and what stands beside them; counts have one on either side of zero.
 function rules(panel) {
   const [low, high] = panel.ends;
-  const step = roundStep(low, high, panel.counts ? 5 : Math.max(3, panel.height / 45));
-  const found = [];
-  for (let i = Math.ceil(low / step); i * step <= high; i++) {
-    if (!panel.counts) found.push([i * step, number(i * step, decimals(step))]);
-    else if (Number.isInteger(i * step)) found.push([i * step, number(Math.abs(i * step), 0)]);
+  if (panel.counts) {
+    const power = 10 ** Math.floor(Math.log10(panel.most));
+    const top = power * [5, 2, 1].find((factor) => factor * power <= panel.most);
+    return [top, 0, -top].map((value) => [value, number(Math.abs(value), 0)]);
   }
+  const step = roundStep(low, high, Math.max(3, panel.height / 45));
+  const found = [];
+  for (let i = Math.ceil(low / step); i * step <= high; i++) found.push([i * step, number(i * step, decimals(step))]);
   return found;
 }
 
@@ -174,7 +176,8 @@ function timeAxis(panel) {
     const label = day ? date(i * step) : told.slice(11, step < 1000 ? 21 : step < 60000 ? 19 : 16);
     const x = across(i * step - data.from);
     const y = panel.height - BOTTOM;
-    marks += path("rule", `M${x.toFixed(1)} ${y}v4`) + text("tick mid", x, y + 17, label);
+    const middle = Math.min(x, width - 3.4 * label.length); // the last one would hang over
+    marks += path("rule", `M${x.toFixed(1)} ${y}v4`) + text("tick mid", middle, y + 17, label);
   }
   return marks;
 }
@@ -193,8 +196,8 @@ function shade(panel) {
 // Sets what a panel shows of its values, before it is known how wide the widest number on an axis is.
 function measure(panel) {
   panel.found = panel.counts ? counted(panel) : [];
-  const most = Math.max(1, ...panel.found.flat());
-  panel.ends = panel.counts ? [-1.15 * most, 1.15 * most] : range(panel);
+  panel.most = Math.max(1, ...panel.found.flat());
+  panel.ends = panel.counts ? [-1.15 * panel.most, 1.15 * panel.most] : range(panel);
   panel.up = scale(panel, panel.ends);
   panel.rules = rules(panel);
 }

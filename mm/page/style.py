@@ -165,6 +165,7 @@ button:focus-visible, .timeline:focus-visible .bar { outline: 2px solid var(--ma
   .tiles { grid-template-columns: repeat(2, 1fr); }
 }
 @media print {
-  .card, .tile { break-inside: avoid; }
+  .card, .tile, figure { break-inside: avoid; }
+  .bar { display: none; }
 }
 """

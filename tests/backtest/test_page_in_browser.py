@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from journals import Scribe, seeded
+from hypothesis import HealthCheck, given, settings
+from journals import Scribe, scribes, seeded
 from test_page import full_day, page_of, result_of
 
 from mm.backtest.page import page
@@ -54,6 +55,24 @@ def test_a_full_day_is_drawn_on_every_screen(opened, look):
     seen = opened(page(result.summary, full_day(seconds=20_000, n_fills=5_000)), **look)
     assert seen.charts == 9
     assert "our bid" in seen.text
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(scribes())
+def test_no_run_makes_the_script_stumble(chrome, tmp_path, scribe):
+    """Nothing is drawn at a place that is not a number, wherever one looks."""
+    path = tmp_path / "report.html"
+    path.write_text(page_of(result_of(scribe)), encoding="utf-8")
+    press = (
+        "document.querySelector('.timeline').dispatchEvent(new KeyboardEvent('keydown', {{key: '{}', bubbles: true}}))"
+    )
+    with chrome.tab(path) as tab:
+        for key in ("+", "n", "ArrowLeft", "p", "0"):
+            tab.value(press.format(key))
+            tab.settle()
+            drawn = tab.value("document.querySelector('.timeline').innerHTML")
+            assert not any(word in drawn for word in ("NaN", "undefined", "Infinity", "∞"))
+        assert tab.seen().errors == []
 
 
 def quoting(seconds):

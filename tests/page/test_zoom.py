@@ -53,6 +53,10 @@ def test_all_is_in_sight_at_first(tab):
     assert tab.seen().charts == 3
     assert "2025-12-16 07:00:00 – 08:00:00 UTC · 1 h 00 min" in tab.seen().text
     assert tab.value("document.querySelectorAll('.timeline path.off').length") == 3
+    labels = (
+        "[...document.querySelectorAll('.timeline svg')[1].querySelectorAll('.tick.end')].map(one => one.textContent)"
+    )
+    assert tab.value(labels) == ["1", "0", "1"]  # fills upwards, none, and downwards
 
 
 def test_dragging_shows_what_was_marked(tab):

@@ -473,12 +473,17 @@ cdef class Venue:
             self.two_sided_since_us = NEVER
 
 
+cdef int64_t most(int64_t limit_e8, int64_t unit_e8) noexcept:
+    """Return a limit in whole units: 0 is none, and -1 one that is less than a unit, which nothing keeps."""
+    return limit_e8 // unit_e8 or (-1 if limit_e8 else 0)
+
+
 cdef Filters filters_of(object rules):
     """Return the filters of *rules* in ticks and lots."""
     cdef Filters filters
     told = rules.filters
-    filters.min_ticks, filters.max_ticks = -(-told.min_price_e8 // rules.tick_e8), told.max_price_e8 // rules.tick_e8
-    filters.min_lots, filters.max_lots = -(-told.min_qty_e8 // rules.lot_e8), told.max_qty_e8 // rules.lot_e8
+    filters.min_ticks, filters.max_ticks = -(-told.min_price_e8 // rules.tick_e8), most(told.max_price_e8, rules.tick_e8)
+    filters.min_lots, filters.max_lots = -(-told.min_qty_e8 // rules.lot_e8), most(told.max_qty_e8, rules.lot_e8)
     filters.max_notional_e16 = <wide> (<int64_t> told.max_notional_e8) * 100000000
     filters.up_e8[0], filters.up_e8[1] = told.ask_up_e8, told.bid_up_e8
     filters.down_e8[0], filters.down_e8[1] = told.ask_down_e8, told.bid_down_e8

@@ -16,6 +16,7 @@ from mm.backtest.attribution import (
     split,
 )
 from mm.backtest.exposure import fill_rates
+from mm.backtest.hindrances import hindrance
 from mm.backtest.order_lives import Lives, lives, order_times
 from mm.backtest.reasons import REASONS
 from mm.backtest.round_trips import pairs, realised, trips
@@ -221,7 +222,7 @@ def _missing(key: str, value: object) -> list[str]:
 
 def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
     """Return what a reader must know before believing the numbers."""
-    cautions = []
+    cautions = [told] if (told := hindrance(journal.orders)) else []
     if any(word.startswith("poisson") for word in (books.fill_model, *journal.fill_reasons)):
         cautions.append(
             "Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "

@@ -118,6 +118,12 @@ def test_a_quantity_beyond_its_limits_is_not_sent():
     ]
 
 
+def test_a_limit_of_less_than_a_step_lets_nothing_through():
+    """It is no missing limit: no quantity of whole lots and no price of whole ticks keeps it."""
+    assert ends(Filters(max_qty_e8=TEST.lot_e8 - 1), [(0, 1, 99, 1)]) == [("SKIP", "quantity_out_of_range")]
+    assert ends(Filters(max_price_e8=TEST.tick_e8 - 1), [(0, 1, 99, 1)]) == [LIVE, ("REJECT", "price_out_of_band")]
+
+
 def test_a_notional_beyond_the_greatest_is_not_sent():
     """100 ticks x 10 lots and no more; a market order by what it would pay."""
     unit_e16 = TEST.tick_e8 * TEST.lot_e8

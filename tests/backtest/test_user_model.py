@@ -82,6 +82,51 @@ def test_a_model_that_raises_or_leaves_is_named_with_its_line():
         PaperExchange(BidAt99(), Leaves(), RULES).run(tape)
 
 
+class Keeps:
+    """Keeps all that it is shown, and looks at one of them the next time."""
+
+    def __init__(self, which):
+        self.which, self.last = which, {}
+
+    def look(self, name, shown, field):
+        before, self.last[name] = self.last.get(name), shown
+        return getattr(before, field) if before is not None and name == self.which else None
+
+    def quote(self, view):
+        self.look("view", view, "bid_ticks")
+        if view.last_trade:
+            self.look("last trade", view.last_trade, "lots")
+        return Quotes(99, None)
+
+    def on_trade(self, order, trade):
+        self.look("order", order, "lots")
+        self.look("trade", trade, "lots")
+        return 0
+
+    def on_book(self, order, book, elapsed_us):
+        self.look("book", book, "bid_ticks")
+        return 0
+
+    def on_level(self, order, before_lots, after_lots):
+        self.look("order of a level", order, "lots")
+
+
+@pytest.mark.parametrize("which", ["view", "last trade", "order", "trade", "book", "order of a level", None])
+def test_what_was_kept_does_not_show_the_next_call(which):
+    """Else "the price of the last time" would be the price of now, in silence; to keep without a look is no fault."""
+    model = Keeps(which)
+    steps = [(at * 1_000_000, "trade", -1, 101, 1) for at in range(1, 5)]
+    steps += [(at * 1_000_000 + 7, "depth", [(99, at)], []) for at in range(1, 5)]
+    tape = Tape.of(TEST, [(100, "snapshot", [(99, 7)], [(102, 4)]), *sorted(steps)])
+    exchange = PaperExchange(model, model, RULES)
+    if which is None:
+        exchange.run(tape)
+        assert len(exchange.journal().orders)
+        return
+    with pytest.raises(ModelError, match="used after its call"):
+        exchange.run(tape)
+
+
 def test_an_error_without_a_traceback_has_no_place():
     """Nothing is made up where nothing is known."""
     assert str(raised(Watcher(), "on_book", ValueError("odd"))) == "Watcher.on_book raised ValueError: odd"

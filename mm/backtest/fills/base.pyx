@@ -5,9 +5,11 @@ A fill model answers: how many lots of this order did this event fill? The engin
 eligibility, what is left of a print, balances, fees and the journal.
 """
 
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from mm.backtest._book cimport Book, book_lots_at
+from mm.backtest._kept cimport is_kept
 
 from mm.backtest.user_model import raised
 from mm.errors import ModelError, UsageError
@@ -231,6 +233,19 @@ cdef class PythonFillModel(FillModel):
         self.trade_view = TradeView()
         self.book_view = BookView()
 
+    cdef int end(self) except -1:
+        """End what the views show; one that the model has kept stays ended, and the next call shows another."""
+        self.order_view.order = NULL
+        self.trade_view.trade = NULL
+        self.book_view.top = NULL
+        if is_kept(<PyObject*> self.order_view):
+            self.order_view = OrderView()
+        if is_kept(<PyObject*> self.trade_view):
+            self.trade_view = TradeView()
+        if is_kept(<PyObject*> self.book_view):
+            self.book_view = BookView()
+        return 0
+
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
         if self.rest is None:
             return 0
@@ -242,8 +257,7 @@ cdef class PythonFillModel(FillModel):
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_rest", error) from error
             finally:
-                self.order_view.order = NULL
-                self.book_view.top = NULL
+                self.end()
         return 0
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
@@ -257,8 +271,7 @@ cdef class PythonFillModel(FillModel):
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_trade", error) from error
             finally:
-                self.order_view.order = NULL
-                self.trade_view.trade = NULL
+                self.end()
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
         with gil:
@@ -271,8 +284,7 @@ cdef class PythonFillModel(FillModel):
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_book", error) from error
             finally:
-                self.order_view.order = NULL
-                self.book_view.top = NULL
+                self.end()
 
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
         with gil:
@@ -282,7 +294,7 @@ cdef class PythonFillModel(FillModel):
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_level", error) from error
             finally:
-                self.order_view.order = NULL
+                self.end()
         return 0
 
 

@@ -1,10 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The socket of quote models: one question, compiled or plain Python."""
 
+from cpython.object cimport PyObject
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
 
 from mm.backtest._book cimport Book, book_lots_at
+from mm.backtest._kept cimport is_kept
 from mm.backtest.fills.base cimport BEST_LOTS, LIMIT_MAKER, WHOLE_BOOK, Top, TradeView
 
 import math
@@ -206,9 +208,22 @@ cdef class PythonQuoteModel(QuoteModel):
         self.name = type(model).__name__
         self.interpreted = True
         self.looks = WHOLE_BOOK if getattr(model, "depth", True) else BEST_LOTS
+        self.show()
+
+    cdef int show(self) except -1:
+        """Make what the next call will see."""
         self.view = QuoteView()
         self.view.shallow = self.looks != WHOLE_BOOK
         self.view.trade = TradeView()
+        return 0
+
+    cdef int end(self) except -1:
+        """End what the view shows; one that the model has kept stays ended, and the next call sees another."""
+        self.view.view = NULL
+        self.view.trade.trade = NULL
+        if is_kept(<PyObject*> self.view) or is_kept(<PyObject*> self.view.trade):
+            self.show()
+        return 0
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         with gil:
@@ -221,8 +236,7 @@ cdef class PythonQuoteModel(QuoteModel):
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "quote", error) from error
             finally:
-                self.view.view = NULL
-                self.view.trade.trade = NULL
+                self.end()
             if answer is None:
                 return 0
             if not isinstance(answer, Quotes):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, hybrid
 from mm.backtest.simple_quotes import QUOTE_STEPS
+from mm.backtest.units import refuse_other_units
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensity import intensity_of
 from mm.calibration.schedule import Schedule
@@ -109,6 +110,7 @@ class ModelMaker:
             params["models"] = list(zip(inner, tree.weights, strict=True))
         elif inner:
             params |= {"model": inner[0], "steps": [partial(self._step, *one) for one in tree.steps]}
+        refuse_other_units(tree.name, params, _names(build), short_text(self._tape.instrument.tick_e8))
         if "k" in _names(build) and "k" not in params and self._intensity is None:
             params["k"] = DEFAULT_K
             if self._run is not None and not self._k_assumed:

@@ -40,7 +40,7 @@ COMMANDS: Commands = {
     "schedule": ("Fit A and k in rolling windows.", "mm.runner_calibrate_schedule:main"),
     "backtest": ("Play recorded days against a quote model and a fill model.", "mm.runner_backtest:main"),
     "walkforward": ("Schedule, then one continuous backtest with it.", "mm.runner_walkforward:main"),
-    "sweep": ("Play many backtests over a grid, and tell how much of the best is luck.", "mm.runner_sweep:main"),
+    "sweep": ("Play a grid of backtests, and tell how much of the best is luck.", "mm.runner_sweep:main"),
     "fills": ("Which fill model is right, and the exponent of its queue.", _FILLS),
     "report": ("Draw the report of a run.", "mm.runner_report:main"),
     "runs": ("Look at run folders.", _RUNS),

@@ -20,7 +20,7 @@ WAYS: Mapping[str, str] = {
     "book_invalid": "the book was not valid when they were wanted; see mm data coverage",
     "price_not_positive": "the quote model asks for prices of 0 or less",
     "quantity_below_step": "the quantity is no whole step of the exchange; raise QUOTE_QTY, or lower QTY_STEP",
-    "quantity_out_of_range": "the exchange takes no such quantity (LOT_SIZE of instrument.json); set QUOTE_QTY",
+    "quantity_out_of_range": "the exchange takes no such quantity (LOT_SIZE of instrument.json); set QUOTE_QTY, QTY_STEP",
     "max_notional": "price times quantity is over the greatest notional of instrument.json; lower QUOTE_QTY",
     "price_out_of_band": "the exchange takes no such price (filters of instrument.json); quote nearer to the market",
 }
@@ -31,11 +31,6 @@ def hindrance(orders: "NDArray[np.int64]") -> str | None:
     action, status, reason = orders[:, _ACTION], orders[:, _STATUS], orders[:, _REASON]
     if (status == STATUSES.index("LIVE")).any() or (action == ACTIONS.index("FILL")).any():
         return None
-    refused = np.isin(action, [ACTIONS.index("SKIP"), ACTIONS.index("REJECT")])
-    counts = np.bincount(reason[refused], minlength=len(REJECT_REASONS))
-    told = [
-        f"{name} ({int(counts[code]):,} times: {WAYS[name]})"
-        for code, name in enumerate(REJECT_REASONS)
-        if name and counts[code]
-    ]
+    refused = set(reason[np.isin(action, [ACTIONS.index("SKIP"), ACTIONS.index("REJECT")])].tolist())
+    told = [f"{name} ({WAYS[name]})" for code, name in enumerate(REJECT_REASONS) if name and code in refused]
     return f"no order reached the book: {'; '.join(told)}" if told else None

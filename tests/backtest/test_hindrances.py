@@ -18,11 +18,11 @@ SKIP = ("SKIP", "REJECTED", "min_notional")
 CROSSED = [("PLACE", "SENT", ""), ("REJECT", "REJECTED", "would_cross")]
 
 
-def test_each_rule_is_counted_and_has_a_way_out():
+def test_each_rule_is_named_once_and_has_a_way_out():
     """Those that were not sent, and those that the exchange turned away."""
     told = hindrance(rows(SKIP, SKIP, *CROSSED))
-    assert told.startswith("no order reached the book: would_cross (1 times: ")
-    assert "; min_notional (2 times: price times quantity is under the least notional; raise QUOTE_QTY" in told
+    assert told.startswith("no order reached the book: would_cross (each would have crossed")
+    assert "; min_notional (price times quantity is under the least notional; raise QUOTE_QTY" in told
     assert set(WAYS) == set(REJECT_REASONS) - {""}
 
 

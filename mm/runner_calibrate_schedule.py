@@ -38,6 +38,7 @@ def main(
     """
     from mm import assemble
     from mm.calibration.intensity import why_unusable
+    from mm.walkforward.page import page
 
     tapes = assemble.tapes(run, day, market)
     recipe, rules = assemble.recipe(calibration, fit, account.seed), assemble.rules(tapes[0], execution, account)
@@ -45,6 +46,8 @@ def main(
     with run.timing("play"):
         studied = study_days(run, (tapes, recipe, rules), plan, fallback)
     usable = write_study(run, studied)
+    with run.timing("write"):
+        run.write_page(page(run.partial, run.about))
     if not usable:
         raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
 

@@ -1,11 +1,18 @@
 """``mm calibrate``: one day to ``poisson_fit.json``."""
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mm.cli import runner
 from mm.config import Account, Calibration, Day, Execution, Fit, Market
 from mm.errors import FitError
 from mm.runs import Run
+
+if TYPE_CHECKING:
+    from mm.calibration.adverse_selection import AdverseMove
+    from mm.calibration.calibrate import Calibration as Found
+    from mm.page.frame import About
 
 POINTS = "calibration_points.csv"
 FIT = "poisson_fit.json"
@@ -31,11 +38,8 @@ def main(
     from mm.calibration.alternatives import compare
     from mm.calibration.artefact import artefact
     from mm.calibration.calibrate import measure
-    from mm.calibration.page import page
-    from mm.calibration.page_cards import further_cards
     from mm.calibration.points import write_points
     from mm.calibration.residuals import table
-    from mm.calibration.stability import steadiness
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account)
@@ -49,8 +53,7 @@ def main(
         write_adverse_selection(run.path(ADVERSE), moves)
         for name, result in found.runs.items():
             result.write_tables(run.path(f"runs/{name}"))
-        more = further_cards(content, moves)
-        run.write_page(page(found.fit, found.measured, steadiness(found.meter), run.about, more))
+        run.write_page(drawn(found, content, moves, run.about))
     run.artefact = FIT
     run.summary = {"usable": found.fit.usable, "status": found.fit.status, "A": found.fit.A, "k": found.fit.k}
     run.say(table(found.measured.fitted, found.fit))
@@ -59,6 +62,15 @@ def main(
         run.say(f"note: {told}")
     if not found.fit.usable:
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
+
+
+def drawn(found: "Found", content: Mapping[str, Any], moves: "Sequence[AdverseMove]", about: "About") -> str:
+    """Return the page of a calibration: what was *found*, the *content* of its fit's file, the *moves* after hits."""
+    from mm.calibration.page import page
+    from mm.calibration.page_cards import further_cards
+    from mm.calibration.stability import steadiness
+
+    return page(found.fit, found.measured, steadiness(found.meter), about, further_cards(content, moves))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from mm.run_diff import Comparison, compare, no_matter
 from mm.run_finder import Found, find_run, find_runs
 from mm.run_inputs import Sources, check_inputs, knob_files
 
-_COMMANDS = {  # by kind: what is called, and where it is declared
+COMMANDS = {  # by kind: what is called, and where it is declared
     "backtest": ("backtest", "mm.runner_backtest"),
     "calibration": ("calibrate", "mm.runner_calibration"),
     "schedule": ("schedule", "mm.runner_calibrate_schedule"),
@@ -115,9 +115,9 @@ def _words(run: Found, files: Mapping[str, Path]) -> list[str]:
 def _command(run: Found) -> tuple[str, list[click.Parameter]]:
     """Return the name and the parameters of the command that makes runs of this kind."""
     kind = run.manifest["kind"]
-    if kind not in _COMMANDS:
-        raise DataError(f"{run.folder} is a run of the kind {kind!r}; known are {', '.join(_COMMANDS)}")
-    name, module = _COMMANDS[kind]
+    if kind not in COMMANDS:
+        raise DataError(f"{run.folder} is a run of the kind {kind!r}; known are {', '.join(COMMANDS)}")
+    name, module = COMMANDS[kind]
     entry: click.Command = import_module(module).main
     return name, entry.params
 

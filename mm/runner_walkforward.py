@@ -43,6 +43,7 @@ def main(
     from mm.backtest.honesty import Strategy
     from mm.backtest.words import told
     from mm.model_maker import ModelMaker
+    from mm.walkforward.page import page
 
     tapes = assemble.tapes(run, day, market)
     recipe, rules = (
@@ -64,6 +65,8 @@ def main(
         if honesty.honesty:
             result = strategy.honest(result, step)
     run.write_result(result, "backtest")
+    with run.timing("write"):
+        run.write_page(page(run.partial, run.about, run=result.columns()))
     run.summary = {**run.summary, "walkforward": forward}
     run.say(told(result.summary))
 

@@ -40,7 +40,7 @@ LAYERS = [
         "sweep_knobs",
         "symbols_and_days",
     ],
-    ["quote_tree", "model_maker", "assemble"],
+    ["quote_tree", "model_maker", "assemble", "redraw"],
 ]
 # Entry points: they may import everything, and nothing below imports them.
 ENTRIES = re.compile(

@@ -20,7 +20,7 @@ WAYS: Mapping[str, str] = {
     "book_invalid": "the book was not valid when they were wanted; see mm data coverage",
     "price_not_positive": "the quote model asks for prices of 0 or less",
     "quantity_below_step": "the quantity is no whole step of the exchange; raise QUOTE_QTY, or lower QTY_STEP",
-    "quantity_out_of_range": "the exchange takes no such quantity (LOT_SIZE of instrument.json); set QUOTE_QTY, QTY_STEP",
+    "quantity_out_of_range": "the exchange takes no such quantity (LOT_SIZE, QTY_STEP); set another QUOTE_QTY",
     "max_notional": "price times quantity is over the greatest notional of instrument.json; lower QUOTE_QTY",
     "price_out_of_band": "the exchange takes no such price (filters of instrument.json); quote nearer to the market",
 }

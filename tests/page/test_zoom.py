@@ -151,7 +151,9 @@ def test_one_fill_after_the_other_is_shown(tab):
     # a minute has seven quotes of ten seconds, and one triangle
     assert tab.value("document.querySelector('.timeline path.quote').getAttribute('d').match(/M/g).length") == 7
     assert tab.value("document.querySelector('.timeline path.buy').getAttribute('d').match(/M/g).length") == 1
-    assert read_at(tab) == ["600", "590", "1", "0"]
+    # the ask has stood since long before, and another one has come and gone
+    assert tab.value("document.querySelector('.timeline path.ask').getAttribute('d').match(/M/g).length") == 1
+    assert read_at(tab) == ["600", "590", "4,000", "1", "0"]
 
 
 def test_a_fill_tells_what_it_was(tab):

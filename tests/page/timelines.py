@@ -30,10 +30,11 @@ def panels():
     buys = Marks("our buys", "buy", 1, at(600, 1_800), np.array([590.0, 1_790.0]), 1.0, told)
     sells = Marks("our sells", "sell", -1, at(1_200), np.array([1_210.0]), 1.0, [("number", np.array([2.0]), 1.0)])
     bids = Stays("our bid", "quote bid", at(*tens), at(*(tens + 9)), tens - 10.0, 1.0)
+    asks = Stays("our ask", "quote ask", at(0, 10), at(HOUR_S, 20), np.array([4_000.0, 20.0]), 1.0)
     line = Line("second", "price", at(*seconds), value, 1.0)
     since = Line("since", "line", line.us, value, 1.0)
     return [
-        Panel("Price", "in seconds", picture(290), 290, [line], [bids], [buys, sells]),
+        Panel("Price", "in seconds", picture(290), 290, [line], [bids, asks], [buys, sells]),
         Panel("Fills", "", picture(84), 84, marks=[buys, sells], counts=True),
         Panel("Change", "since", picture(170), 170, [since], zero=True, since=True),
     ]

@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := pyproject.toml $(shell find mm -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: help install build demo test lint docs bench coverage clean
+.PHONY: help install build demo test lint docs notebooks bench coverage clean
 
 help:            ## What there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -31,6 +31,9 @@ lint: install
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+notebooks: install  ## Execute docs/notebooks anew, and keep what their cells print
+	$(RUN) -m mm.runner_notebooks docs/notebooks/*.ipynb
 
 docs: install    ## Generate docs/configuration.md
 	$(RUN) -m mm.cli_docs > docs/configuration.md

@@ -28,6 +28,7 @@ from mm.options import json_option, option
 
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
 EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim") | {"distributed": "cluster"}
+EXTRAS |= dict.fromkeys(("ipykernel", "nbclient", "nbformat"), "notebooks")
 INTERRUPTED = 130
 _BROKEN_DISK = (errno.EIO, errno.EROFS)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_BROKEN_DISK)

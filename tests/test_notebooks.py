@@ -1,0 +1,92 @@
+"""The notebooks of docs/notebooks: they run, they are true, and they show what they show when run anew."""
+
+import json
+from importlib.util import find_spec
+
+import pytest
+
+from support import ROOT, run_python
+
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+needs_jupyter = pytest.mark.skipif(
+    not all(map(find_spec, ("ipykernel", "nbclient", "nbformat"))),
+    reason="notebooks need ipykernel, nbclient and nbformat: pip install '.[notebooks]'",
+)
+
+
+def notebook(*cells):
+    """Return the text of a notebook with these cells of code."""
+    code = [{"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": cell} for n, cell in enumerate(cells)]
+    whole = [{**cell, "execution_count": None, "outputs": []} for cell in code]
+    return json.dumps({"cells": whole, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+def test_there_are_the_two_that_were_promised():
+    """A glob that finds nothing would pass every test below."""
+    assert [path.name[:3] for path in NOTEBOOKS] == ["01_", "02_"]
+
+
+@needs_jupyter
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_gives_what_it_shows(path, tmp_path):
+    """Each asserts its own numbers; what is stored with it is what the program says today, to the letter."""
+    copy = tmp_path / path.name
+    copy.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    done = run_python("-m", "mm.runner_notebooks", str(copy), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    now, stored = (json.loads(one.read_text(encoding="utf-8"))["cells"] for one in (copy, path))
+    for new, old in zip(now, stored, strict=True):
+        assert new.get("outputs") == old.get("outputs"), f"make notebooks renews the outputs; cell {new['source']}"
+    assert now == stored
+    assert sorted(tmp_path.iterdir()) == [copy]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_leaves_no_trace_of_who_ran_it(path):
+    """No time, no folder, no version; errors and warnings would have been kept as well."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["metadata"]["language_info"] == {"name": "python"}
+    for cell in content["cells"]:
+        assert cell["metadata"] == {}
+        for output in cell.get("outputs", []):
+            assert output["output_type"] in ("stream", "execute_result", "display_data")
+            assert output.get("name") != "stderr"
+    text = path.read_text(encoding="utf-8")
+    for trace in ("/home/", "/root/", "/tmp/", "/work/", "Traceback"):
+        assert trace not in text
+
+
+@needs_jupyter
+def test_a_cell_that_raises_is_named_and_nothing_is_written(tmp_path):
+    """A notebook that is no longer true must not be renewed with the error in it."""
+    path = tmp_path / "wrong.ipynb"
+    path.write_text(notebook("x = 1", "assert x == 2, 'two was promised'"), encoding="utf-8")
+    before = path.read_text(encoding="utf-8")
+    done = run_python("-m", "mm.runner_notebooks", str(path), cwd=tmp_path)
+    assert done.returncode == 1
+    assert "a cell raised AssertionError: two was promised" in done.stderr.splitlines()[0]
+    assert path.read_text(encoding="utf-8") == before
+
+
+@needs_jupyter
+@pytest.mark.parametrize("text", ["", "{}", "not json", '{"nbformat": 4, "nbformat_minor": 5}'])
+def test_a_file_that_is_no_notebook_is_one_line(text, tmp_path):
+    """Exit 3, and the file stays."""
+    path = tmp_path / "broken.ipynb"
+    path.write_text(text, encoding="utf-8")
+    done = run_python("-m", "mm.runner_notebooks", str(path), cwd=tmp_path)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert "broken.ipynb" in line
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_missing_extra_is_named(tmp_path):
+    """One line that says what to install."""
+    (tmp_path / "nbclient").mkdir()
+    (tmp_path / "nbclient" / "__init__.py").write_text("raise ModuleNotFoundError('gone', name='nbclient')\n")
+    (tmp_path / "ipykernel.py").write_text("raise ModuleNotFoundError('gone', name='ipykernel')\n")
+    done = run_python("-m", "mm.runner_notebooks", "any.ipynb", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "pip install '.[notebooks]'" in line

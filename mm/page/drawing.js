@@ -24,6 +24,8 @@ function base(panel, line) {
   return line.v[i] ?? 0;
 }
 
+const shown = (one) => !one.hidden; // a click on its name hides it, and shows it again
+
 // The least and the greatest value in sight of a panel, and some room.
 function range(panel) {
   let [low, high] = panel.zero ? [0, 0] : [Infinity, -Infinity];
@@ -31,12 +33,12 @@ function range(panel) {
     if (v < low) low = v;
     if (v > high) high = v;
   };
-  for (const line of panel.lines) {
+  for (const line of panel.lines.filter(shown)) {
     const from = base(panel, line);
     for (let i = Math.max(0, upTo(line.t, a) - 1); line.t[i] <= b; i++) take(line.v[i] - from);
   }
-  for (const stays of panel.stays) eachStay(stays, (i) => take(stays.v[i]));
-  for (const marks of panel.marks) eachMark(marks, (i) => take(marks.v[i]));
+  for (const stays of panel.stays.filter(shown)) eachStay(stays, (i) => take(stays.v[i]));
+  for (const marks of panel.marks.filter(shown)) eachMark(marks, (i) => take(marks.v[i]));
   if (low > high) [low, high] = [0, 1];
   const room = (high - low) * 0.06 || Math.abs(high) * 1e-4 || 1;
   return [low - room, high + room];
@@ -116,7 +118,7 @@ function triangles(marks, up, few) {
 // How many marks there are in each stretch of a few pixels: the first kind upwards, the second downwards.
 function counted(panel) {
   const bins = Math.max(1, Math.round((width - LEFT - RIGHT) / 6));
-  return panel.marks.map((marks) => {
+  return panel.marks.filter(shown).map((marks) => {
     const many = new Array(bins).fill(0);
     eachMark(marks, (i) => many[Math.min(bins - 1, Math.floor(((marks.t[i] - a) / (b - a)) * bins))]++);
     return many;
@@ -203,12 +205,13 @@ function measure(panel) {
 }
 
 function body(panel) {
-  if (panel.counts) return panel.marks.map((marks, k) => pillars(marks, panel.found[k], panel.up)).join("");
+  const marked = panel.marks.filter(shown);
+  if (panel.counts) return marked.map((marks, k) => pillars(marks, panel.found[k], panel.up)).join("");
   let seen = 0;
-  for (const marks of panel.marks) eachMark(marks, () => seen++);
-  const marks = panel.marks.map((one) => triangles(one, panel.up, seen <= MANY)).join("");
-  const stays = panel.stays.map((one) => standing(one, panel.up)).join("");
-  const lines = panel.lines.map((line) => steps(line, base(panel, line), panel.up)).join("");
+  for (const marks of marked) eachMark(marks, () => seen++);
+  const marks = marked.map((one) => triangles(one, panel.up, seen <= MANY)).join("");
+  const stays = panel.stays.filter(shown).map((one) => standing(one, panel.up)).join("");
+  const lines = panel.lines.filter(shown).map((line) => steps(line, base(panel, line), panel.up)).join("");
   return seen <= MANY ? stays + lines + marks : stays + marks + lines; // many marks would hide the lines
 }
 
@@ -264,7 +267,7 @@ function point() {
 // The tip of the mark nearest to a place of a panel's picture, if one is near.
 function tell(panel, x, y) {
   let [near, told] = [12, null];
-  for (const marks of panel.counts ? [] : panel.marks) {
+  for (const marks of panel.counts ? [] : panel.marks.filter(shown)) {
     eachMark(marks, (i) => {
       const distance = Math.hypot(across(marks.t[i]) - x, panel.up(marks.v[i]) - y);
       if (distance < near) [near, told] = [distance, [marks, i]];

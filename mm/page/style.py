@@ -142,6 +142,8 @@ button { font: inherit; font-size: 12.5px; line-height: 1; color: var(--ink); ba
 button { border: 1px solid var(--edge); border-radius: 6px; padding: 6px 9px; min-width: 30px; cursor: pointer; }
 button:hover { border-color: var(--zero); }
 button:focus-visible, .timeline:focus-visible .bar { outline: 2px solid var(--main); outline-offset: 1px; }
+.live .legend span { cursor: pointer; }
+.live .legend .hushed { opacity: .4; text-decoration: line-through; }
 .live svg { touch-action: pan-y; cursor: crosshair; user-select: none; }
 .live .wide svg { min-width: 0; }
 .tip { position: absolute; z-index: 2; display: grid; grid-template-columns: auto auto; gap: 0 14px; }

@@ -44,6 +44,27 @@ root.addEventListener("keydown", (event) => {
   ACTS[KEYS[event.key]]();
 });
 
+// The names beside a chart hide what they stand for, and show it again.
+for (const panel of panels) {
+  for (const what of ["line", "stays", "marks"]) {
+    panel.reads(what).forEach((read, i) => {
+      const name = read.parentElement;
+      name.role = "switch";
+      name.tabIndex = 0;
+      const flip = () => {
+        const one = panel[what === "line" ? "lines" : what][i];
+        one.hidden = !one.hidden;
+        name.classList.toggle("hushed", one.hidden);
+        name.ariaChecked = String(!one.hidden);
+        draw();
+      };
+      name.ariaChecked = "true";
+      name.addEventListener("click", flip);
+      name.addEventListener("keydown", (event) => { if (event.key === "Enter") flip(); });
+    });
+  }
+}
+
 let scrolled = -Infinity; // a page that is being scrolled goes on; only a wheel at rest zooms
 addEventListener("scroll", (event) => { scrolled = event.timeStamp; }, { passive: true });
 let held = null;

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from timelines import START_US, X, at, page, panels, picture
 from mm.page import timeline as module
 from mm.page.timeline import Line, Marks, Panel, Stays, script, timeline
 from pages import read
+from support import ROOT
 
 NONE = np.empty((0, 2), np.int64)
 
@@ -111,6 +113,12 @@ def test_a_chart_of_one_row_or_of_none_is_told(value):
     empty = Stays("b", "quote", at(), at(), np.empty(0), 1.0)
     marks = Marks("m", "buy", 1, at(), np.empty(0), 1.0, [("n", np.empty(0), 1.0), ("why", [], 1.0)])
     read(timeline([Panel("", "", picture(100), 100, [line], [empty], [marks])], X, NONE))
+
+
+def test_the_script_is_installed_with_the_package():
+    """A page that is made from a wheel zooms, too."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "*.js" in told["tool"]["setuptools"]["package-data"]["*"]
 
 
 def test_the_script_is_plain_and_of_the_house():

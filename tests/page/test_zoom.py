@@ -170,6 +170,20 @@ def test_a_fill_tells_what_it_was(tab):
     assert tab.value(tip) is None
 
 
+def test_a_name_hides_what_it_stands_for(tab):
+    """And the scale takes what room that leaves; a second click, or Enter, brings it back."""
+    highest = "[...document.querySelector('.timeline svg').querySelectorAll('.tick.end')].at(-1).textContent"
+    assert tab.value(highest) == "4,000"
+    hide = "document.querySelectorAll('figcaption span')[2].{}; "
+    tab.value(hide.format("click()"))
+    assert tab.value("document.querySelectorAll('.timeline path.ask').length") == 0
+    assert tab.value(highest) == "3,000"
+    tab.value(hide.format("focus()"))
+    tab.key("Enter")
+    assert tab.value("document.querySelectorAll('.timeline path.ask').length") == 1
+    assert in_sight(tab) == [0, 3_600]
+
+
 def test_what_is_excluded_is_a_hole_and_shaded(tab):
     """No line crosses it."""
     tab.drag(place(tab, 2_300), place(tab, 2_500))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,7 +24,6 @@ from mm.runs import PAGE
 if TYPE_CHECKING:
     from mm.backtest.result import Result
 
-T = TypeVar("T")
 SUMMARY, NESTED = "summary.json", "backtest"
 ONCE = ("run_id", "out_dir")  # a second run of that name would be refused
 
@@ -92,8 +91,7 @@ def _backtest(redraw: Redraw, about: About) -> str:
     again = played(redraw, summary)
     if again is not None:
         return page({**again.summary, **summary, **_honesty(again)}, again.columns(), about)
-    columns = _read(folder, lambda: read_columns(folder, redraw.run.manifest["symbol"]))
-    return page(summary, columns, about)
+    return _read(folder, lambda: page(summary, read_columns(folder, redraw.run.manifest["symbol"]), about))
 
 
 def _walkforward(redraw: Redraw, about: About) -> str:
@@ -115,7 +113,8 @@ def _schedule(redraw: Redraw, about: About) -> str:
 def _sweep(redraw: Redraw, about: About) -> str:
     from mm.sweep.page import page
 
-    return _read(redraw.run.folder, lambda: page(redraw.run.folder, about))
+    folder, record = redraw.run.folder, redraw.run.manifest["summary"].get("on_record")
+    return _read(folder, lambda: page(folder, about, record))
 
 
 def _calibration(redraw: Redraw, about: About) -> str:
@@ -158,7 +157,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read(folder: Path, draw: Callable[[], T]) -> T:
+def _read(folder: Path, draw: Callable[[], str]) -> str:
     """Return what *draw* makes of the files of *folder*.
 
     Raises:

@@ -189,8 +189,8 @@ def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
         ),
         '<div class="pair">'
         + card(
-            "By distance, out of sample",
-            "Hits seen over foreseen by distance in ticks: where the curve has the wrong shape.",
+            "By distance",
+            "Unseen hits over those foreseen, by distance in ticks: where the curve has the wrong shape.",
             distance_chart(unseen["by_delta"]),
             INSIDE,
         )

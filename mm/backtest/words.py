@@ -41,7 +41,7 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
     branches = [
         ("Total PnL", _number(summary["pnl_total"], 4, asset)),
         ("Sharpe ratio", f"{_number(summary['sharpe'], 2)}{_interval(summary['sharpe_ci95'])}"),
-        ("Max drawdown", _number(drawdown, 4, asset) + ("" if share is None else f" ({share:.2%})")),
+        ("Max drawdown", _number(drawdown, 4, asset) + ("" if share is None else f" ({100 * share:.2f} %)")),
         ("Total trades", f"{trips['n']:,} round trips"),
         ("Win rate", _percent(trips["win_rate"])),
         ("Avg trade", _number(trips["mean"], 6, asset)),
@@ -60,7 +60,7 @@ def _interval(ends: list[float] | None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return NONE if share is None else f"{share:.1%}"
+    return NONE if share is None else f"{100 * share:.1f} %"
 
 
 def _number(value: float | None, places: int, unit: str = "") -> str:

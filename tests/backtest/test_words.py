@@ -36,13 +36,13 @@ def test_the_tree_has_the_eight_numbers_of_the_summary():
     assert said == {
         "Total PnL": f"{summary['pnl_total']:,.4f} USDT",
         "Sharpe ratio": f"{summary['sharpe']:,.2f} a year, 95 % from {ends[0]:,.1f} to {ends[1]:,.1f}",
-        "Max drawdown": f"{summary['max_drawdown']:.4f} USDT ({summary['max_drawdown'] / 1_000:.2%})",
+        "Max drawdown": f"{summary['max_drawdown']:.4f} USDT ({summary['max_drawdown'] / 10:.2f} %)",
         "Total trades": f"{trips['n']:,} round trips",
-        "Win rate": f"{trips['win_rate']:.1%}",
+        "Win rate": f"{100 * trips['win_rate']:.1f} %",
         "Avg trade": f"{trips['mean']:.6f} USDT",
         "Avg fill latency": f"{summary['order_to_fill_s']['mean']:.3f} s from sending, "
         f"median {summary['order_to_fill_s']['p50']:.3f} s",
-        "Fill rate": f"{summary['fill_ratio']:.1%} of the quantity, {summary['hit_rate']:.1%} of orders",
+        "Fill rate": f"{100 * summary['fill_ratio']:.1f} % of the quantity, {100 * summary['hit_rate']:.1f} % of orders",
     }
 
 

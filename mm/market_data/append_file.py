@@ -9,11 +9,14 @@ from pathlib import Path
 
 from mm.errors import BrokenFile
 from mm.market_data.layout import existing
+from mm.market_data.running_hash import RunningHash
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, a quota or a limit that is used up: there may be space again."""
 
 ROOM_BYTES = 1 << 16
+MOST_HASHED_BYTES = 64 << 20
+"""How much of an older run's bytes is hashed at once: the next flush must not wait for all of a day."""
 _KEEP_SIZE = 1
 
 
@@ -38,9 +41,10 @@ class AppendFile:
                 f"{there} is there already, and rows cannot be appended to it; bring it to the form {path.name} first"
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         held.callback(os.close, self._fd)
         self.size = os.fstat(self._fd).st_size
+        self._hash = RunningHash(self._fd)
         self._torn = False
         self._unsynced = True
         self._safe_bytes: int | None = None
@@ -74,8 +78,17 @@ class AppendFile:
     def cut(self, size: int) -> None:
         """Take what stands behind *size* bytes away."""
         self.size, self._torn = size, True
+        self._hash.cut(size)
         os.ftruncate(self._fd, size)
         self._torn = False
+
+    def hash_on(self) -> None:
+        """Hash what was appended since the last time; another thread may do so while it is appended to."""
+        self._hash.follow(self.size, MOST_HASHED_BYTES)
+
+    def sha256(self) -> str:
+        """Return the hash of the whole file, in hexadecimal."""
+        return self._hash.of(self.size)
 
     def _give_back(self) -> None:
         """Keep no more space than the file has bytes."""

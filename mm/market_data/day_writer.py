@@ -24,7 +24,8 @@ from mm.market_data.day_rows import US_STAMPS_FROM, DiffRow, Levels, level_cells
 from mm.market_data.earlier import recover
 from mm.market_data.layout import DayFolder
 from mm.market_data.ledger import Details, Ledger
-from mm.market_data.manifest import Contents, Manifest, unseal, write_manifest
+from mm.market_data.manifest import Contents, Manifest, contents, unseal, write_manifest
+from mm.market_data.tail import Tail
 
 MOST_WAITING_BYTES = 32 << 20
 """Most rows in memory for which there is no space on the disk."""
@@ -112,11 +113,11 @@ class DayWriter:
                 raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
             unseal(folder)
             # The frames come first: theirs is the header that may not fit, and then nothing else is made.
-            self._frames = CsvWriter(folder.frames, layout.frame_columns(top_n), held, self._flush_full)
-            self._events = CsvWriter(folder.events, layout.EVENT_COLUMNS, held)
-            self._gaps = CsvWriter(folder.gaps, layout.GAP_COLUMNS, held, self._flush_full) if write_gaps else None
-            self._diffs = NdjsonWriter(folder.diffs, held, self._flush_full) if write_diffs else None
-            self._trades = CsvWriter(folder.trades, layout.TRADE_COLUMNS, held, self._flush_full)
+            self._frames = self._csv(folder.frames, layout.frame_columns(top_n), held)
+            self._events = self._csv(folder.events, layout.EVENT_COLUMNS, held)
+            self._gaps = self._csv(folder.gaps, layout.GAP_COLUMNS, held) if write_gaps else None
+            self._diffs = self._ndjson(folder.diffs, held) if write_diffs else None
+            self._trades = self._csv(folder.trades, layout.TRADE_COLUMNS, held)
             self._held = held.pop_all()
         add_gap = self._gaps.add if self._gaps else None
         self.ledger = Ledger(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
@@ -176,7 +177,7 @@ class DayWriter:
         """Keep a message that could not be parsed, raw, and return its `recv_seq`."""
         seq = self.skip()
         if self._quarantine is None:
-            self._quarantine = NdjsonWriter(self.folder.quarantine, self._held, self._flush_full)
+            self._quarantine = self._ndjson(self.folder.quarantine, self._held)
         text = base64.b64encode(raw).decode()
         row = dict(zip(layout.QUARANTINE_KEYS, (recv_us, seq, stream, reason, text), strict=True))
         self._quarantine.add(row)
@@ -206,10 +207,7 @@ class DayWriter:
         self._events.keep_room()
 
     def flush(self, *, sync: bool = False) -> None:
-        """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none.
-
-        After an OSError it may be called again.
-        """
+        """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none."""
         ledger, *others = self._writers()
         ledger.flush()
         flush_together(others)
@@ -217,15 +215,20 @@ class DayWriter:
             self.sync()
 
     def sync(self) -> None:
-        """Force what was flushed to the disk; another thread may do so while rows are added."""
+        """Force what was flushed to the disk, and hash it; another thread may do so while rows are added."""
         for writer in self._writers():
             writer.sync()
+        for writer in self._writers():
+            writer.hash_on()
 
     def seal(self) -> Manifest:
         """Flush, and write the schema and the sealed manifest: the run's last act before `close`."""
         self.flush(sync=True)
         self._write_schema()
-        return write_manifest(self.folder, (*self.earlier.runs, self.run_id), self._known)
+        tails = ((writer.path, writer.tail()) for writer in self._writers())
+        known = {path: contents(self.folder, path, tail) for path, tail in tails if tail} | self._known
+        hashes = {writer.path: writer.sha256() for writer in self._writers()}
+        return write_manifest(self.folder, (*self.earlier.runs, self.run_id), known, hashes)
 
     def close(self, *, flush: bool = True) -> None:
         """Flush, unless what waits is to be dropped, close the files and give the folder free; may be called twice."""
@@ -242,6 +245,12 @@ class DayWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _csv(self, path: Path, columns: tuple[str, ...], held: ExitStack) -> CsvWriter:
+        return CsvWriter(path, columns, held, self._flush_full, self.earlier.tails.get(path, Tail()))
+
+    def _ndjson(self, path: Path, held: ExitStack) -> NdjsonWriter:
+        return NdjsonWriter(path, held, self._flush_full, self.earlier.tails.get(path, Tail()))
 
     def _writers(self) -> list[CsvWriter | NdjsonWriter]:
         """Return the files in the order in which they must reach the disk."""

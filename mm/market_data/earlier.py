@@ -37,6 +37,7 @@ class Earlier:
         knobs: Those of the last run, as it wrote them; empty where there was none.
         exchange_units: Units (``ms``, ``us``) in which the exchange has sent its stamps so far.
         lost: Files whose torn tail was cut, with the bytes lost.
+        tails: What each file holds that has rows.
     """
 
     next_seq: int = 1
@@ -52,6 +53,7 @@ class Earlier:
     knobs: Mapping[str, Any] = field(default_factory=dict)
     exchange_units: frozenset[str] = frozenset()
     lost: dict[Path, int] = field(default_factory=dict)
+    tails: Mapping[Path, Tail] = field(default_factory=dict)
 
 
 def recover(folder: DayFolder) -> Earlier:
@@ -85,6 +87,7 @@ def recover(folder: DayFolder) -> Earlier:
         knobs=knobs,
         exchange_units=_exchange_units(folder),
         lost={path: tail.lost_bytes for path, tail in tails.items() if tail.lost_bytes},
+        tails={path: tail for path, tail in tails.items() if tail.lines},
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 from mm.errors import BrokenFile
 from mm.market_data.buffered_writer import replace_file
 from mm.market_data.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
-from mm.market_data.tail import scan
+from mm.market_data.tail import Tail, scan
 
 
 class Contents(NamedTuple):
@@ -58,10 +58,16 @@ def read_manifest(folder: DayFolder) -> Manifest | None:
 
 
 def write_manifest(
-    folder: DayFolder, runs: Iterable[str], known: Mapping[Path, Contents] = MappingProxyType({})
+    folder: DayFolder,
+    runs: Iterable[str],
+    known: Mapping[Path, Contents] = MappingProxyType({}),
+    hashes: Mapping[Path, str] = MappingProxyType({}),
 ) -> Manifest:
-    """Read every file of *folder*, write its sealed manifest, and return it; what is *known* is only hashed."""
-    files = [file_entry(folder, path, known.get(path)) for path in day_files(folder)]
+    """Read every file of *folder*, write its sealed manifest, and return it.
+
+    What is *known* is only hashed, and what has one of *hashes* is not read for that.
+    """
+    files = [file_entry(folder, path, known.get(path), hashes.get(path)) for path in day_files(folder)]
     manifest = Manifest(SCHEMA_VERSION, folder.symbol, folder.day, True, list(runs), files)
     _write(folder, manifest)
     return manifest
@@ -80,16 +86,22 @@ def day_files(folder: DayFolder) -> list[Path]:
     return sorted((path for path in found if not is_passing(path.name)), key=folder.relative)
 
 
-def file_entry(folder: DayFolder, path: Path, known: Contents | None = None) -> FileEntry:
+def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha256: str | None = None) -> FileEntry:
     """Return what the manifest says of *path*; raises BrokenFile where it has no ids to say.
 
-    It is read from the disk, but for its rows and ids where they are *known*.
+    It is read from the disk, but for its rows and ids where they are *known*, and for its hash where that is given.
     """
+    size = path.stat().st_size
+    rows, first_id, last_id = known or contents(folder, path)
+    return FileEntry(folder.relative(path), rows, size, sha256 or sha256_of(path), first_id, last_id)
+
+
+def contents(folder: DayFolder, path: Path, tail: Tail | None = None) -> Contents:
+    """Return what *path* holds, read where its *tail* is not known; raises BrokenFile where it has no ids to say."""
     try:
-        rows, first_id, last_id = known or _contents(folder, path)
+        return _contents(folder, path, tail)
     except (ValueError, LookupError, msgspec.MsgspecError) as error:
         raise BrokenFile(f"{path}: first or last row cannot be read ({error}); run `mm data check`") from error
-    return FileEntry(folder.relative(path), rows, path.stat().st_size, sha256_of(path), first_id, last_id)
 
 
 def sha256_of(path: Path) -> str:
@@ -98,11 +110,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _contents(folder: DayFolder, path: Path) -> Contents:
+def _contents(folder: DayFolder, path: Path, tail: Tail | None) -> Contents:
     plain = path.name.removesuffix(PACKED)
     if plain.endswith(".json"):
         return Contents(1)
-    tail = scan(path)
+    tail = tail or scan(path)
     if plain.endswith(".csv"):
         column = _id_column(folder, path)
         if column is None or tail.lines < 2:

@@ -46,6 +46,29 @@ def scan(path: Path) -> Tail:
     return Tail(lines.count, tuple(lines.head), lines.last, lines.good_bytes, lost)
 
 
+def last_line(path: Path) -> bytes:
+    """Return the last line of a plain file of whole lines, without its newline; empty where there is none."""
+    with path.open("rb") as stream:
+        begin = end = stream.seek(0, os.SEEK_END)
+        found = b""
+        while begin and b"\n" not in found[:-1]:
+            begin = max(0, begin - _CHUNK)
+            stream.seek(begin)
+            found = stream.read(end - begin)
+    return found[:-1].rpartition(b"\n")[2]
+
+
+def first_lines(path: Path) -> tuple[bytes, ...]:
+    """Return the first two lines of *path* (plain, or gzip), as far as there are so many, without their newlines."""
+    lines = _Lines()
+    with path.open("rb") as stream:
+        for text in (piece for piece, _ in unpacked(stream)) if path.suffix == PACKED else _chunks(stream):
+            lines.feed(text)
+            if len(lines.head) == 2:
+                break
+    return tuple(line for line in lines.head if line)
+
+
 def recover_tail(path: Path) -> Tail:
     """Cut *path* back to its last whole line or gzip member; the answer tells what stays and what was lost.
 

@@ -11,11 +11,11 @@ import pytest
 
 from mm.errors import Mismatch, RunExists, TryLater, UsageError
 from mm.instrument import Instrument
-from mm.market_data import buffered_writer
+from mm.market_data import buffered_writer, manifest
 from mm.market_data.buffered_writer import gzip_member
 from mm.market_data.day_writer import Block, DayWriter, Stamp, Trade
 from mm.market_data.layout import DayFolder
-from mm.market_data.manifest import Contents
+from mm.market_data.manifest import Contents, write_manifest
 
 T = 1_767_600_000_000_000
 HOLE = {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": "silence"}
@@ -255,3 +255,50 @@ def test_equal_runs_leave_equal_bytes(tmp_path):
         return {folder.relative(path): path.read_bytes() for path in files}
 
     assert write(tmp_path / "a") == write(tmp_path / "b")
+
+
+def test_a_day_is_sealed_without_being_read_again(folder, monkeypatch):
+    """Hashes run along and rows were counted, over runs, crashes and failed writes: ending takes no time."""
+    before = None
+    for run in range(3):
+        with start(folder, f"R{run}") as writer:
+            for n in range(4):
+                number = 10 * run + n
+                writer.event(T, "exchange_info", 0, {"status": "TRADING"})
+                seq = writer.diff(T, T, number + 1, number + 1, [["1", "2"]], [])
+                writer.frame(Stamp(T, seq, T, number + 1), 0, [["1", "2"]], [])
+                writer.trade(T, Trade(T, number, T, "1", "2", True, number, number))
+                writer.quarantine(T, "ws", "noise", b"x")
+                writer.flush(sync=n % 2 == 0)
+            if run == 1:
+                continue  # killed: not sealed
+            full = os.write
+
+            def fails(fd, data, full=full):
+                if "trades" in os.readlink(f"/proc/self/fd/{fd}"):
+                    raise OSError(errno.ENOSPC, "full")
+                return full(fd, data)
+
+            writer.trade(T, Trade(T, number + 1, T, "1", "2", True, number + 1, number + 1))
+            writer.diff(T, T, number + 2, number + 2, [["1", "2"]], [])
+            monkeypatch.setattr(os, "write", fails)
+            with pytest.raises(OSError, match="full"):
+                writer.flush(sync=True)
+            monkeypatch.setattr(os, "write", full)
+            with monkeypatch.context() as patch:
+                for name in ("scan", "sha256_of"):
+                    patch.setattr(manifest, name, _only_small(getattr(manifest, name), folder))
+                sealed = writer.seal()
+            before = write_manifest(folder, sealed.runs)
+            assert sealed == before
+    assert before.sealed
+
+
+def _only_small(read, folder):
+    """Return *read*, which must not be asked for a file that grows with the day."""
+
+    def reads(path):
+        assert path not in folder.streams(), path
+        return read(path)
+
+    return reads

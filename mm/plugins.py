@@ -54,16 +54,14 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
 
 def _load_from_anywhere(name: str, kind: str) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
-    here = os.getcwd()
-    if here not in sys.path[:1]:
-        sys.path.insert(0, here)
+    search_here()
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise ModelError(f"{kind} {name!r}: {module_name} needs {error.name}, which is not installed") from error
         raise UnknownModel(
-            f"{kind} {name!r}: there is no module {error.name!r} in {here} or on the Python path"
+            f"{kind} {name!r}: there is no module {error.name!r} in {os.getcwd()} or on the Python path"
         ) from error
     except Exception as error:
         raise ModelError(f"{kind} {name!r}: importing {module_name} raised {_told(error)}") from error
@@ -72,6 +70,12 @@ def _load_from_anywhere(name: str, kind: str) -> Callable[..., Any]:
         names = [known for known in vars(module) if not known.startswith("_")]
         raise UnknownModel(f"{kind} {name!r}: {module.__file__} has no class {attribute!r}{closest(attribute, names)}")
     return found
+
+
+def search_here() -> None:
+    """Let the current folder be the first that is searched for modules."""
+    if os.getcwd() not in sys.path[:1]:
+        sys.path.insert(0, os.getcwd())
 
 
 def construct(

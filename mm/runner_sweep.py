@@ -30,6 +30,7 @@ def main(
     from mm.sweep.axes import axes_for
     from mm.sweep.finish import complain, keep, write
     from mm.sweep.grid import points_of
+    from mm.sweep.identity import source_files
     from mm.sweep.prepare import check, engine, fits, ground
     from mm.sweep.setup import Setup
     from mm.sweep.store import Store
@@ -45,6 +46,8 @@ def main(
         stand = fits(run, points, tapes, (recipe, windows), stand, store)
     check(run, points, tapes, stand)
     work = Work(points, stand, store)
+    for path in source_files(work.sources):
+        run.input_file(path)
     with run.timing("play"), run.progress("points", len(work.jobs)) as step:
         try:
             played = work.run(engine(sweep), step, reuse=sweep.reuse_points)

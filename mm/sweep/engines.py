@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import redirect_stdout
 from queue import SimpleQueue
 
 from mm.errors import MMError
@@ -22,7 +23,9 @@ Outcomes = Iterator[tuple[int, Outcome]]
 def in_process(tasks: Sequence[Task]) -> Outcomes:
     """Play one task after another, here."""
     for place, task in enumerate(tasks):
-        yield place, play(task)
+        with redirect_stdout(sys.stderr):  # as that of other processes, what a model prints is no answer
+            outcome = play(task)
+        yield place, outcome
 
 
 def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:

@@ -1,5 +1,6 @@
 """What makes two backtests the same one: the content of what they read, their knobs, and the code that plays them."""
 
+import ast
 import hashlib
 import json
 import re
@@ -7,13 +8,14 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import mm
 from mm.config import Models
-from mm.plugins import resolve
+from mm.errors import UsageError
+from mm.plugins import resolve, search_here
 from mm.run_manifest import hash_file
 from mm.sweep.setup import Setup
 
@@ -58,28 +60,40 @@ def trial_of(
 
 
 def sources_of(models: Models) -> dict[str, str]:
-    """Return the sha256 of each module of a user's models, by name: those that stand in the models' own folder.
+    """Return the sha256 of each module of a user's models, by name: theirs, and what they import that is not installed.
 
     They are imported, and anew where a file changed since it was: what is played is what is hashed.
 
     Raises:
         UnknownModel: If there is no such module or class.
+        UsageError: If it stands in no file, as in a notebook: no other process finds it there.
         ModelError: If a module raises when it is imported.
     """
     names = _named(models)
     if not names:
         return {}
-    _forget_changed({name.partition(":")[0] for name in names})
+    search_here()
+    found = {name: hash_file(path) for name, path in _with_imports(name.partition(":")[0] for name in names).items()}
+    loaded = [name for name in found if name in sys.modules]
+    if any(vars(sys.modules[name]).get(_MARK) != found[name] for name in loaded):
+        for name in loaded:
+            del sys.modules[name]
     for name in names:
         resolve({}, name, "model")
-    folders = {_top(sys.modules[name.partition(":")[0]]) for name in names}
-    found = {}
-    for name, module in list(sys.modules.items()):
-        path = _file(module)
-        if path is not None and any(path.is_relative_to(folder) for folder in folders) and _own(name, path):
-            found[name] = hash_file(path)
-            setattr(module, _MARK, found[name])
+        module = name.partition(":")[0]
+        if module not in found and (path := _file(module)) is not None:  # it is installed: known by its own file
+            found[module] = hash_file(path)
+        if module not in found or module == "__main__":
+            raise UsageError(f"model {name!r} stands in no file of its own; put it into one, my_models.py say")
+    for name, sha256 in found.items():
+        if name in sys.modules:
+            setattr(sys.modules[name], _MARK, sha256)
     return dict(sorted(found.items()))
+
+
+def source_files(sources: Mapping[str, str]) -> list[Path]:
+    """Return the files of what :func:`sources_of` has found."""
+    return [path for name in sources if (path := _file(name)) is not None]
 
 
 def _named(models: Models) -> list[str]:
@@ -96,35 +110,50 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(inside)
 
 
-def _forget_changed(mains: Iterable[str]) -> None:
-    """Let every module of a user's models be imported anew, where the file of one of them changed."""
-    marked = {name: module for name, module in list(sys.modules.items()) if _attribute(module, _MARK)}
-    changed = [
-        name for name, module in marked.items() if hash_file(Path(str(module.__file__))) != getattr(module, _MARK)
-    ]
-    unknown = [name for name in mains if name in sys.modules and name not in marked]
-    for name in [*(marked if changed else ()), *unknown]:
-        del sys.modules[name]
-
-
-def _top(module: ModuleType) -> Path:
-    """Return the folder from which *module* is imported, which holds its top package."""
-    path = Path(str(module.__file__)).resolve()
-    return path.parents[module.__name__.count(".") + (path.stem == "__init__")]
-
-
-def _file(module: ModuleType) -> Path | None:
-    path = _attribute(module, "__file__")
-    return Path(path).resolve() if path else None
-
-
-def _attribute(module: ModuleType, name: str) -> str | None:
-    """Return what a module itself holds under *name*; getattr would wake up modules that load when they are asked."""
-    found: str | None = vars(module).get(name)
+def _with_imports(names: Iterable[str]) -> dict[str, Path]:
+    """Return the files of modules and of all that these import, as far as they are a user's own, by their names."""
+    found: dict[str, Path] = {}
+    waiting = sorted(names)
+    while waiting:
+        name = waiting.pop()
+        path = None if name in found else _own_file(name)
+        if path is not None:
+            found[name] = path
+            waiting += _imports(name, path)
     return found
 
 
-def _own(name: str, path: Path) -> bool:
-    """Return whether a module is a user's: no part of this package, and not installed."""
-    installed = any(path.is_relative_to(folder) for folder in _INSTALLED)
-    return name not in ("__main__", "__mp_main__") and name.partition(".")[0] != "mm" and not installed
+def _own_file(name: str) -> Path | None:
+    """Return the file of a module that is neither installed nor of this package; None for others, and where none is."""
+    if name.partition(".")[0] in (__package__.partition(".")[0], *sys.stdlib_module_names):
+        return None
+    path = _file(name)
+    return None if path is None or any(path.is_relative_to(folder) for folder in _INSTALLED) else path
+
+
+def _file(name: str) -> Path | None:
+    """Return the file of a module; None where there is none."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin).resolve() if spec is not None and spec.has_location and spec.origin else None
+
+
+def _imports(name: str, path: Path) -> Iterator[str]:
+    """Yield the modules that the one called *name* may import, wherever in it; and the packages it stands in."""
+    yield from (name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))
+    if path.suffix != ".py":
+        return
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError:
+        return  # whoever imports it says so
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))

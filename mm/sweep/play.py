@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mm.config import Day, Market
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mm.backtest.tape import Tape
 
 PERIOD_S = 60
+_IMPORTING = Lock()
 _OPEN = 2  # days, or ranges of them, that a process keeps open
 Task = Mapping[str, Any]
 Outcome = dict[str, Any]
@@ -87,7 +89,8 @@ def _check_code(task: Task, setup: Setup) -> None:
     if code_digest() != task["code"]:
         raise Mismatch("the worker has another version of mm than this process; install the same one on both")
     if task["sources"]:
-        here = sources_of(setup.models)
+        with _IMPORTING:  # a cluster's worker may play in several threads
+            here = sources_of(setup.models)
         other = [name for name, sha256 in task["sources"].items() if here.get(name) != sha256]
         if other:
             raise Mismatch(f"{', '.join(other)}: another file where the point was played; share one folder of models")

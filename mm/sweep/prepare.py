@@ -1,7 +1,9 @@
 """What has to be known before the first point is played: files, fits, and that every point can be."""
 
 import json
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from os import cpu_count
@@ -114,7 +116,8 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
         first = setup.models.quote_model not in warned
         warned.add(setup.models.quote_model)
         try:
-            _make(run if first else None, point, tapes, stand)
+            with redirect_stdout(sys.stderr):  # what a model prints is no answer of this command
+                _make(run if first else None, point, tapes, stand)
         except ModelError:
             continue
         except UsageError as error:

@@ -1,9 +1,11 @@
+import importlib
 import sys
 from pathlib import Path
 
 import pytest
 
 from mm.config import Account, Day, Execution, Market, Models
+from mm.errors import UsageError
 from mm.sweep.identity import sources_of, trial_of
 from mm.sweep.setup import Setup
 from mm.sweep.store import Store
@@ -51,14 +53,25 @@ def test_a_file_counts_by_its_content(tmp_path):
 @pytest.fixture
 def own_models(tmp_path, monkeypatch) -> Path:
     """A folder with a model and its helper, from which they are imported."""
-    (tmp_path / "sweep_own.py").write_text("import sweep_helper\n\nclass Quote:\n    pass\n")
-    (tmp_path / "sweep_helper.py").write_text("VALUE = 1\n")
+    files = {
+        "sweep_own.py": "import json\nimport numpy as np\nfrom sweep_helper import VALUE\n\nclass Quote:\n    pass\n",
+        "sweep_helper.py": "VALUE = 1\n",
+        "sweep_other.py": "class Quote:\n    pass\n",
+        "sweep_room/__init__.py": "",
+        "sweep_room/deep/__init__.py": "",
+        "sweep_room/deep/quote.py": "from . import near\nfrom ..far import X\nclass Quote:\n    from sweep_helper import VALUE\n",
+        "sweep_room/deep/near.py": "",
+        "sweep_room/far.py": "X = 1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield tmp_path
-    for name in ("sweep_own", "sweep_helper"):
-        sys.modules.pop(name, None)
+    for name in [name for name in sys.modules if name.startswith("sweep_") and name != "sweep_desk"]:
+        del sys.modules[name]
 
 
 def test_a_users_model_is_known_by_its_file_and_those_it_imports(own_models):
@@ -71,7 +84,41 @@ def test_a_users_model_is_known_by_its_file_and_those_it_imports(own_models):
     second = sources_of(models)
     assert second["sweep_own"] == first["sweep_own"]
     assert second["sweep_helper"] != first["sweep_helper"]
-    assert sys.modules["sweep_helper"].VALUE == 22
+    assert sys.modules["sweep_own"].VALUE == 22
+
+
+def test_another_model_in_the_same_folder_does_not_count(own_models):
+    """A point is the same one whatever else its grid plays."""
+    alone = sources_of(Models(quote_model="sweep_own:Quote"))
+    sources_of(Models(quote_model="sweep_other:Quote"))
+    assert sources_of(Models(quote_model="sweep_own:Quote")) == alone
+
+
+def test_a_package_counts_with_what_it_imports_from_itself(own_models):
+    """Relative imports, imports within a class, and the packages above."""
+    found = sources_of(Models(quote_model="sweep_room.deep.quote:Quote"))
+    room = {"sweep_room", "sweep_room.deep", "sweep_room.deep.quote", "sweep_room.deep.near", "sweep_room.far"}
+    assert set(found) == room | {"sweep_helper"}
+
+
+def test_a_module_that_was_imported_before_is_what_its_file_says_now(own_models):
+    """A notebook has imported the model already; its file was edited since."""
+    sys.path.insert(0, str(own_models))
+    importlib.import_module("sweep_own")
+    (own_models / "sweep_helper.py").write_text("VALUE = 333\n")
+    sources_of(Models(quote_model="sweep_own:Quote"))
+    assert sys.modules["sweep_own"].VALUE == 333
+
+
+def test_a_model_without_a_file_is_refused(own_models):
+    """What is defined in a notebook is found by no other process, and nobody sees when it changes."""
+    sys.modules["__main__"].Quote = object
+    try:
+        with pytest.raises(UsageError, match="stands in no file of its own"):
+            sources_of(Models(quote_model="__main__:Quote"))
+    finally:
+        del sys.modules["__main__"].Quote
+    assert set(sources_of(Models(quote_model="pytest:Module"))) == {"pytest"}
 
 
 def test_a_model_within_the_parameters_counts_too(own_models):

@@ -98,6 +98,8 @@ def _walkforward(redraw: Redraw, about: About) -> str:
     from mm.walkforward.page import page
 
     folder = redraw.run.folder
+    if not (folder / NESTED).is_dir():  # no segment was usable
+        return page(folder, about)
     again = played(redraw, _json(folder / NESTED / SUMMARY))
     if again is not None:
         return page(folder, about, _honesty(again).get("honesty"), again.columns())

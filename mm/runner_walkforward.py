@@ -54,7 +54,8 @@ def main(
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, recipe, rules), plan, fallback)
-    write_study(run, studied)
+    if not write_study(run, studied):
+        run.write_page(page(run.partial, run.about))  # there will be no backtest
     forward = run.summary
     maker.use(studied.schedule)
     strategy = Strategy(tapes, rules, maker.quotes, maker.fills, maker.intensity, account.seed)

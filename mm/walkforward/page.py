@@ -103,6 +103,8 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
                 "no interval" if ends is None else f"95 %: {number(ends[0], 3)} to {number(ends[1], 3)}",
             ),
         ]
+    else:
+        tiles += [_spread(rows, "k", "k, 1/tick"), _spread(rows, "A", "A, 1/s")]
     tiles += [
         tile("Segments fitted", f"{sources.count('fitted')} of {len(rows)}", _others(sources)),
         tile("Hits over foreseen", number(ratio, 3), f"{seen:,.0f} hits on unseen data"),
@@ -112,6 +114,12 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
     return f'<section class="tiles">{"".join(tiles)}</section>'
 
 
+def _spread(rows: SegmentRows, name: str, told: str) -> str:
+    values = rows.numbers[name][~np.isnan(rows.numbers[name])]
+    ends = f"from {number(float(values.min()), 3)} to {number(float(values.max()), 3)}" if len(values) else "none"
+    return tile(f"{told}, median", number(_median(rows, name)), ends)
+
+
 def _others(sources: Sequence[str]) -> str:
     counts = [(name, sources.count(name)) for name in ("carried", "default", "none")]
     return ", ".join(f"{count} {name}" for name, count in counts if count) or "none carried"
@@ -119,6 +127,9 @@ def _others(sources: Sequence[str]) -> str:
 
 def _notes(rows: SegmentRows, summary: Content | None) -> str:
     warnings = [] if summary is None else [line for line in summary["warnings"] if not line.startswith("null: ")]
+    if len(rows) and np.isnan(rows.numbers["A"]).all():
+        status, reason = rows.words["status"][-1], rows.words["reason"][-1]
+        warnings.append(f"no segment has parameters, so there is nothing to trade on; the last one: {status}, {reason}")
     low, high = (rows.numbers[f"test_ratio_{end}"] for end in ("low", "high"))
     off, told = int(np.count_nonzero((low > 1) | (high < 1))), int(np.count_nonzero(~np.isnan(low)))
     if told and off > 0.2 * told:
@@ -168,7 +179,7 @@ def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
         (
             f"<b>{escape(mode)}</b>" if mode == unseen["mode"] else escape(mode),
             number(one["loglik_per_fill"]),
-            "used" if mode == unseen["mode"] else f"{signed(one['gain_over_used'], 3)} ± {number(one['se_gain'], 2)}",
+            "used" if mode == unseen["mode"] else _gain(one["gain_over_used"], one["se_gain"]),
             number(one["foreseen"]),
             number(one["ratio"], 3),
         )
@@ -204,6 +215,10 @@ def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
     ]
 
 
+def _gain(gain: float | None, error: float | None) -> str:
+    return signed(gain, 3) if error is None else f"{signed(gain, 3)} ± {number(error, 2)}"
+
+
 def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) -> str:
     reasons: dict[str, int] = {}
     for status, reason, source in zip(rows.words["status"], rows.words["reason"], rows.words["source"], strict=True):
@@ -215,7 +230,7 @@ def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) ->
         ("oldest parameters used", _age(rows)),
         ("dispersion in training, median", number(_median(rows, "train_dispersion"))),
         ("hits in a training window, fewest", number(_least(rows, "n_fills"))),
-        *((escape(reason), f"{count} segments") for reason, count in reasons.items()),
+        *((reason, f"{count} segments") for reason, count in reasons.items()),
     ]
     quality = card("Fits", "What the segments traded on.", table("", fitted))
     if summary is None or run is None:

@@ -63,8 +63,8 @@ def ratio_chart(rows: "SegmentRows") -> str:
 
 def rate_chart(rows: "SegmentRows") -> str:
     """Draw hits an order-hour in training and in the segment that follows."""
-    trained = rows.numbers["n_fills"] / rows.numbers["train_exposure_s"] * 3_600
-    tested = rows.numbers["test_fills"] / rows.numbers["test_exposure_s"] * 3_600
+    trained = _an_hour(rows.numbers["n_fills"], rows.numbers["train_exposure_s"])
+    tested = _an_hour(rows.numbers["test_fills"], rows.numbers["test_exposure_s"])
     both = np.concatenate([trained, tested])
     if np.isnan(both).all():
         return nothing("Nothing was measured.")
@@ -76,6 +76,13 @@ def rate_chart(rows: "SegmentRows") -> str:
         _steps(plot, rows, tested),
         title="Hits an order-hour, in training and in the segment",
     )
+
+
+def _an_hour(hits: "Floats", seconds: "Floats") -> "Floats":
+    """Return hits an order-hour; NaN where nothing was at rest."""
+    rate: Floats = np.full(len(hits), np.nan)
+    np.divide(3_600 * hits, seconds, out=rate, where=seconds > 0)
+    return rate
 
 
 def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:

@@ -64,7 +64,7 @@ def show_command(console: Console, results: Results, name: str) -> None:
         ("inputs", [f"{file['path']}  {file['bytes']} bytes" for file in manifest["inputs"]]),
         ("outputs", [_output_line(file) for file in manifest["outputs"]]),
         ("timings", [f"{key} = {value}" for key, value in manifest["timings"].items()]),
-        ("summary", [f"{key} = {value}" for key, value in manifest["summary"].items()]),
+        ("summary", [f"{key} = {shown(value)}" for key, value in manifest["summary"].items() if _single(value)]),
     ):
         if lines:
             console.say("\n".join([title, *(f"  {line}" for line in lines)]))
@@ -104,6 +104,11 @@ def _say_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
 def _knob_lines(manifest: dict[str, Any]) -> list[str]:
     knobs = manifest["knobs"].items()
     return [f"{name} = {one['value']}  ({one['source']})" for name, one in knobs if one["source"] != "default"]
+
+
+def _single(value: Any) -> bool:
+    """Return whether a value of the summary is one number or word; what has parts is in ``--json``."""
+    return not isinstance(value, dict | list)
 
 
 def _output_line(file: dict[str, Any]) -> str:

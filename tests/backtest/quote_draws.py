@@ -66,6 +66,4 @@ def stepped(models):
     return of("steps", {"model": models, "steps": st.lists(STEP, min_size=1, max_size=4)})
 
 
-MODELS = st.one_of(
-    SIMPLE, SIMPLE, st.recursive(SIMPLE, lambda inner: st.one_of(mixed(inner), stepped(inner)), max_leaves=3)
-)
+MODELS = st.one_of(SIMPLE, st.recursive(SIMPLE, lambda inner: st.one_of(mixed(inner), stepped(inner)), max_leaves=3))

@@ -14,9 +14,12 @@ import engine_draws
 from engine_cases import compiled_fills, read_journal
 from engine_tapes import TEST, tapes
 from mm.backtest.fills.intensity import Intensity
+from mm.backtest.journal import ACTIONS
 from mm.backtest.models import avellaneda_stoikov, fixed_spread
 from mm.backtest.quotes.expected_value import ExpectedValue
 from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.backtest.tape import Tape
 from mm.errors import UsageError
 
 TICK_LOT = 1e-16 * TEST.tick_e8 * TEST.lot_e8
@@ -146,7 +149,7 @@ def test_a_schedule_gives_each_side_its_own_intensity_where_it_has_one():
 # Whole runs
 
 
-@drawn(150)
+@drawn(100)
 @given(MODELS, st.sampled_from([1, 3, 100_000, 500_000]), st.data())
 def test_a_run_is_that_of_the_formula_in_plain_python(model, unit, data):
     """Compiled models, mixtures of them and steps leave the journal of the same in a user's Python."""
@@ -158,6 +161,33 @@ def test_a_run_is_that_of_the_formula_in_plain_python(model, unit, data):
     )
     assert_same(ours, theirs)
     assert ours.counters == theirs.counters
+
+
+LOTS = ("imbalance", {"delta_ticks": 1, "shift_ticks": 12})
+FIXED = ("fixed_spread", {"delta_ticks": 1})
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LOTS,
+        ("mixed", {"models": [(*FIXED, 1), (*LOTS, 1)]}),
+        ("steps", {"model": LOTS, "steps": [("post_only", {})]}),
+        ("steps", {"model": ("mixed", {"models": [(*LOTS, 1), (*FIXED, 1)]}), "steps": [("round_to", {"ticks": 1})]}),
+    ],
+)
+def test_lots_that_change_alone_move_the_quotes(model):
+    """Whatever stands around the model that looks at them, while best prices and our inventory stay as they are."""
+    events = [
+        (1_000, "snapshot", [(90, 5)], [(110, 5)]),
+        *((1_000 + 500 * i, "depth", [(90, 5 * i)], []) for i in (2, 4)),
+    ]
+    rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=100, start_lots=9, order_latency_us=10)
+    fills = compiled_fills("trade_cross", False, 1.0, 0)
+    journal = backtest(Tape.of(TEST, events), compiled(*model), fills, rules).journal
+    placed = [row[5] for row in journal.orders.tolist() if ACTIONS[row[2]] == "PLACE" and row[4] > 0]
+    assert placed == sorted(set(placed))
+    assert len(placed) == 3
 
 
 WRONG = [

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from mm.clock import US_PER_S, day_of, parse_day
 
 ALWAYS = "always"
-LONGEST_SLEEP_S = 30.0
+LONGEST_SLEEP_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)

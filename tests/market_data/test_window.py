@@ -94,8 +94,8 @@ def test_a_sleeper_looks_at_the_wall_clock_again(monkeypatch):
     async def sleep(seconds):
         nonlocal now_us
         slept.append(seconds)
-        now_us += 40 * US_PER_S if len(slept) == 2 else int(seconds * US_PER_S)
+        now_us += 3 * US_PER_S if len(slept) == 2 else int(seconds * US_PER_S)
 
     monkeypatch.setattr("mm.market_data.window.asyncio.sleep", sleep)
-    asyncio.run(sleep_until(90 * US_PER_S, lambda: now_us))
-    assert slept == [30, 30, 20]
+    asyncio.run(sleep_until(9 * US_PER_S // 2, lambda: now_us))
+    assert slept == [1, 1, 0.5]

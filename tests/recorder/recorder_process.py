@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 from mm.clock import now_us
@@ -38,6 +38,7 @@ KNOBS = {
     "MIN_FREE_MB": "0",
 }
 PATIENCE_S = 30.0
+ENTRY = ("-m", "mm.market_data.recorder")
 
 
 @contextlib.asynccontextmanager
@@ -59,10 +60,14 @@ class Recorder:
         box: The exchange.
         root: Its data root, and its working folder.
         file_bytes: The most that a file of it may hold (RLIMIT_FSIZE); None for as much as there is.
+        entry: What Python is told to run.
     """
 
-    def __init__(self, box: Box, root: Path, *, file_bytes: int | None = None, **knobs: str) -> None:
+    def __init__(
+        self, box: Box, root: Path, *, file_bytes: int | None = None, entry: Sequence[str] = ENTRY, **knobs: str
+    ) -> None:
         self.root = root
+        self._entry = entry
         (root / "tmp").mkdir(exist_ok=True)
         self._env = {
             **os.environ,
@@ -86,8 +91,7 @@ class Recorder:
 
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "mm.market_data.recorder",
+            *self._entry,
             env=self._env,
             cwd=self.root,
             preexec_fn=limit if self._limit else None,
@@ -143,9 +147,11 @@ class Recorder:
 
 
 @contextlib.asynccontextmanager
-async def a_recorder(box: Box, root: Path, *, file_bytes: int | None = None, **knobs: str) -> AsyncIterator[Recorder]:
+async def a_recorder(
+    box: Box, root: Path, *, file_bytes: int | None = None, entry: Sequence[str] = ENTRY, **knobs: str
+) -> AsyncIterator[Recorder]:
     """Start a recorder; what is left of it at the end is killed."""
-    recorder = await Recorder(box, root, file_bytes=file_bytes, **knobs).start()
+    recorder = await Recorder(box, root, file_bytes=file_bytes, entry=entry, **knobs).start()
     try:
         yield recorder
     finally:

@@ -1,0 +1,98 @@
+"""A real recorder whose wall clock is set, and one that lives through both nights of the clock change (rows 18, 19)."""
+
+import asyncio
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from day_oracle import hold
+from recorder_process import a_box, a_recorder
+
+from mm.clock import now_us
+from mm.market_data.check import check_day
+
+ENTRY = str(Path(__file__).with_name("set_clock.py"))
+WINDOW = {"WINDOW_START": "08:00", "WINDOW_END": "22:00", "WINDOW_TZ": "Europe/Berlin"}
+
+
+class Clock:
+    """The offset of a recorder's clock, in a file that is replaced whole."""
+
+    def __init__(self, root):
+        self.path = root / "clock_off"
+        self.off_us = 0
+        self.set(0)
+
+    def set(self, off_us):
+        self.off_us = off_us
+        part = self.path.with_name("part")
+        part.write_text(str(off_us))
+        os.replace(part, self.path)
+
+    def to(self, instant):
+        """Make it that instant now."""
+        self.set(round(instant.timestamp() * 1e6) - now_us())
+
+    @property
+    def entry(self):
+        return (ENTRY, str(self.path))
+
+
+def steps(recorder):
+    return recorder.day.events.read_text().count("clock_step")
+
+
+def test_row_18_a_clock_that_is_set_forth_and_back_costs_nothing(tmp_path):
+    """Timers are monotonic: no stall, no resync; the ledger tells by how much, and the order is that of arrival."""
+
+    async def run():
+        clock = Clock(tmp_path)
+        async with a_box() as box, a_recorder(box, tmp_path, entry=clock.entry) as recorder:
+            await recorder.until(lambda: recorder.bytes_of("frames") > 20_000)
+            for count, off_us in enumerate((2_000_000, 0, -1_300_000), 1):
+                clock.set(off_us)
+                await recorder.until(lambda: steps(recorder) >= count)  # noqa: B023 - awaited at once
+                size = recorder.bytes_of("frames")
+                await recorder.until(lambda: recorder.bytes_of("frames") > size + 20_000)  # noqa: B023
+            code, took_s, said = await recorder.stop()
+            assert (code, took_s < 5) == (0, True), said
+            day = hold(recorder.day.path, box.truth)
+            told_s = [round(details["by_us"] / 1e6, 1) for details in day.told("clock_step")]
+            assert [round(sum(told_s[: n + 1]), 1) for n in range(3)] == pytest.approx([2.0, 0.0, -1.3], abs=0.15)
+            assert (day.told("stall"), day.told("gap"), day.told("trade_gap")) == ([], [], [])
+            assert not check_day(recorder.day).defects
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("night", "opens_utc"), [((2026, 3, 29), 6), ((2026, 10, 25), 7)])
+def test_row_19_behind_a_night_of_the_clock_change_the_window_opens_and_closes_in_time(tmp_path, night, opens_utc):
+    """Eight in Berlin is six in Greenwich in summer and seven in winter; the window has 14 hours on both days."""
+    opens = datetime(*night, opens_utc, tzinfo=UTC)
+    closes = opens.replace(hour=opens_utc + 14)
+
+    async def run():
+        clock = Clock(tmp_path)
+        clock.to(datetime(*night, tzinfo=UTC).replace(hour=0, minute=59, second=58))
+        async with a_box() as box, a_recorder(box, tmp_path, entry=clock.entry, **WINDOW) as recorder:
+            first = (await asyncio.wait_for(recorder.process.stderr.readline(), 30)).decode()
+            assert f"opens={opens:%Y-%m-%dT%H:%M:%S}" in first
+            assert f"closes={closes:%Y-%m-%dT%H:%M:%S}" in first
+            clock.to(opens.replace(hour=opens_utc - 1, minute=59, second=59))
+            await recorder.until(lambda: recorder.bytes_of("frames") > 20_000)
+            assert recorder.day.path.name == opens.strftime("%Y%m%d")
+            clock.to(closes.replace(hour=closes.hour - 1, minute=59, second=59))
+            code, said = await recorder.ended()
+            assert code == 0, said
+            day = hold(recorder.day.path, box.truth)
+            begun, over = (
+                next(row for row in day.events if row["type"] == kind) for kind in ("window_start", "window_end")
+            )
+            assert 0 <= int(begun["recv_time_us"]) - opens.timestamp() * 1e6 < 5e6
+            assert 0 <= int(over["recv_time_us"]) - closes.timestamp() * 1e6 < 5e6
+            assert day.told("run_stop") == [{"reason": "window_end"}]
+            assert json.loads((recorder.day.path / f"manifest_SIMUSDT_{opens:%Y%m%d}.json").read_bytes())["sealed"]
+
+    asyncio.run(run())

@@ -174,6 +174,13 @@ def inventory_moments(us: "Instants", inventory: "Instants") -> dict[str, float 
     }
 
 
+def share_beyond(us: "Instants", inventory: "Instants", bound: float) -> float | None:
+    """Return the share of the time in which the size of *inventory* is *bound* or more; None where no time passed."""
+    held = np.diff(us)
+    total = int(held.sum())
+    return int(held[np.abs(inventory[:-1]) >= bound].sum()) / total if total else None
+
+
 def half_life_s(us: "Instants", inventory: "Instants") -> float | None:
     """Return the first lag, in s, at which the autocorrelation of *inventory* (read every second) is below ½.
 

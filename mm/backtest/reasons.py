@@ -27,6 +27,7 @@ REASONS = {
     "two_sided_uptime": _NEVER_VALID,
     "inventory": "no time passed between state rows",
     "inventory.half_life_s": "the inventory was the same at every second",
+    "inventory_at_bound": "the quote model has no bound of the inventory, or no time passed between state rows",
     "inventory_turnover": "no inventory was held, or no time passed between state rows",
     "break_even_fee_rate": "no fills, or none with a valid mid that long after it",
     "sharpe": _NO_VARIATION,

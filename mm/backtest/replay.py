@@ -1,5 +1,6 @@
 """A backtest in one call: tapes in, result out."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,7 @@ def backtest(
         quote_lots=rules.quote_lots,
         feed=exchange.feeds[0].told() if exchange.feeds else None,
         starts_us=tuple(starts_us),
+        bound_clips=bound_clips(quotes),
         intensity=fills.intensity if intensity is None and isinstance(fills, Poisson) else intensity,
     )
     journal = exchange.journal()
@@ -81,3 +83,17 @@ def model_name(model: object) -> str:
     """Return what a model is called in results: its own ``name``, or that of its class."""
     name = getattr(model, "name", None)
     return name if isinstance(name, str) else type(model).__name__
+
+
+def bound_clips(model: object) -> float | None:
+    """Return the inventory, in clips, at which a quote model stops buying or selling; None where it knows none.
+
+    It is the least finite ``q_max`` of the model and of what it is put around (``inner``).
+    """
+    bounds = []
+    while model is not None:
+        bound = getattr(model, "q_max", None)
+        if isinstance(bound, int | float) and 0 < bound < math.inf:
+            bounds.append(float(bound))
+        model = getattr(model, "inner", None)
+    return min(bounds, default=None)

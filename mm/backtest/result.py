@@ -46,6 +46,7 @@ class Books:
         seed: Keys the bootstrap of the Sharpe ratio.
         starts_us: When each of the days begins; empty where they are told as one.
         intensity: What foresees fills, to hold them against; None without one.
+        bound_clips: Inventory at which quotes stop on one side, in clips; None where no bound is known.
         honesty: The same strategy under other assumptions; None where nobody asked.
         pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
         feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
@@ -60,6 +61,7 @@ class Books:
     seed: int = 0
     feed: Mapping[str, float] | None = None
     pnl_band: Mapping[str, float] | None = None
+    bound_clips: float | None = None
     honesty: Mapping[str, Any] | None = None
     starts_us: tuple[int, ...] = ()
     intensity: "Intensity | None" = None

@@ -123,11 +123,18 @@ def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict
     earned = {"pnl": gross, **kept}
     return {
         "volume": {"base": quantity, "quote": notional},
+        "inventory_at_bound": _at_bound(journal, books),
         "inventory_turnover": metrics.quotient(quantity, mean_size or 0.0),
         "break_even_fee_rate": {
             name: None if value is None or not traded else value / notional for name, value in earned.items()
         },
     }
+
+
+def _at_bound(journal: "Journal", books: "Books") -> float | None:
+    if books.bound_clips is None:
+        return None
+    return metrics.share_beyond(journal.state[:, 0], journal.state[:, 1], books.bound_clips * books.quote_lots)
 
 
 def _foreseen(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:

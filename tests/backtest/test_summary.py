@@ -72,7 +72,8 @@ def test_the_numbers_of_a_longer_run_can_be_recomputed(tmp_path):
     assert_recomputed(tmp_path, scribe)
     foreseen = {"predicted_fills", "fills_ratio.value", "fills_ratio.low", "fills_ratio.high"}
     times = {"quote_lifetime_s.mean", "quote_lifetime_s.p50", "quote_lifetime_s.p99", "quote_lifetime_s.p999"}
-    assert missing(summary_of(scribe)) == foreseen | times | {"quote_lifetime_s.max", "sharpe_daily"}
+    others = {"quote_lifetime_s.max", "sharpe_daily", "inventory_at_bound"}
+    assert missing(summary_of(scribe)) == foreseen | times | others
 
 
 @settings(max_examples=60, deadline=None)
@@ -145,6 +146,20 @@ def test_a_run_of_which_everything_is_known():
     assert (summary["seconds_covered"], summary["seconds_excluded"]) == (4.0, 0.0)
     assert (summary["max_drawdown"], summary["drawdown_duration_s"], summary["calmar"]) == (0.0, 0.0, None)
     assert summary["initial_equity"] == 1_000.0
+
+
+def test_the_time_at_the_bound_counts_by_its_length():
+    """Two of five seconds at two clips or beyond, whichever side."""
+    scribe = Scribe(initial_lots=0)
+    scribe.move(20_000)
+    scribe.state()
+    for wait_s, side, lots in ((1, 1, 200), (1, -1, 100), (1, -1, 400), (1, 1, 301)):
+        scribe.wait(wait_s * 1_000_000)
+        scribe.fill(scribe.place(side, 10_000, lots), side, 10_000, lots)
+    scribe.wait(1_000_000)
+    scribe.state()
+    assert summary_of(scribe, bound_clips=2.0)["inventory_at_bound"] == pytest.approx(2 / 5)
+    assert summary_of(scribe)["inventory_at_bound"] is None
 
 
 def test_a_day_without_fills_is_zero_not_undefined():

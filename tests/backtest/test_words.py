@@ -42,7 +42,8 @@ def test_the_tree_has_the_eight_numbers_of_the_summary():
         "Avg trade": f"{trips['mean']:.6f} USDT",
         "Avg fill latency": f"{summary['order_to_fill_s']['mean']:.3f} s from sending, "
         f"median {summary['order_to_fill_s']['p50']:.3f} s",
-        "Fill rate": f"{100 * summary['fill_ratio']:.1f} % of the quantity, {100 * summary['hit_rate']:.1f} % of orders",
+        "Fill rate": f"{100 * summary['fill_ratio']:.1f} % of the quantity, "
+        f"{100 * summary['hit_rate']:.1f} % of orders",
     }
 
 

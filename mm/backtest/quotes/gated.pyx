@@ -17,7 +17,7 @@ cdef class Gated(QuoteModel):
         intensity: The pieces of a schedule.
     """
 
-    cdef QuoteModel inner
+    cdef readonly QuoteModel inner
     cdef Intensity intensity
 
     def __init__(self, inner: object, intensity: Intensity) -> None:

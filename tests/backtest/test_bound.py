@@ -1,0 +1,38 @@
+"""Which inventory bound a quote model has, wherever in it it stands."""
+
+import pytest
+
+from mm.backtest.fills.intensity import Intensity
+from mm.backtest.models import avellaneda_stoikov, fixed_spread
+from mm.backtest.quotes.gated import Gated
+from mm.backtest.quotes.steps import InventoryBound, PostOnly
+from mm.backtest.replay import bound_clips
+
+
+class Bounded:
+    """A user's model that says its bound."""
+
+    q_max = 3
+
+    def quote(self, view):
+        return None
+
+
+AS = {"gamma": 0.1, "k": 1.0, "sigma": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("model", "bound"),
+    [
+        (fixed_spread(delta_ticks=1), None),
+        (avellaneda_stoikov(**AS), None),
+        (avellaneda_stoikov(**AS, q_max=4.0), 4.0),
+        (Bounded(), 3.0),
+        (InventoryBound(fixed_spread(delta_ticks=1), q_max=2.5), 2.5),
+        (PostOnly(InventoryBound(avellaneda_stoikov(**AS, q_max=2.0), q_max=9.0)), 2.0),
+        (Gated(avellaneda_stoikov(**AS, q_max=7.0), Intensity.constant(1.0, 1.0)), 7.0),
+    ],
+)
+def test_the_tightest_bound_counts(model, bound):
+    """Of a model, of the steps around it, and behind a schedule; infinite is none."""
+    assert bound_clips(model) == bound

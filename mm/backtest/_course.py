@@ -80,13 +80,14 @@ def pauses(us: "Instants") -> "NDArray[np.intp]":
 
 
 def _until(us: "Instants", run: "RunColumns") -> tuple["Floats", "Floats"]:
-    """Return spread captured and fees paid until each instant; a fill without a mid counts at the last one known."""
+    """Return spread captured and fees paid until each state row; a fill without a mid counts at the account's mark."""
     fills = run.fills
     fill_us, mid = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["mid"], dtype=np.float64)
-    known = np.flatnonzero(~np.isnan(run.mid))
+    marks = np.asarray(run.state["mid"], dtype=np.float64)
+    known = np.flatnonzero(~np.isnan(marks))
     if len(known):
-        row = np.searchsorted(run.mid_us[known], fill_us, side="right") - 1
-        mid = np.where(np.isnan(mid), run.mid[known[np.maximum(row, 0)]], mid)
+        row = np.searchsorted(known, np.searchsorted(us, fill_us, side="right") - 1, side="right") - 1
+        mid = np.where(np.isnan(mid), marks[known[np.maximum(row, 0)]], mid)
     earned = _signs(fills) * np.asarray(fills["qty"], np.float64) * (mid - np.asarray(fills["price"], np.float64))
     row = np.searchsorted(fill_us, us, side="right")
     spread, fees = (

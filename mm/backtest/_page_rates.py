@@ -32,7 +32,8 @@ def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
     if not any(row["fills"] for row in told):
         return nothing("No fills at any distance that our quotes had for a second.")
     top = math.log10(max(row["rate_high"] for row in told if row["fills"])) + 0.1
-    bottom = max(top - DECADES, math.log10(min(row["rate_low"] for row in told if row["fills"])) - 0.1)
+    lowest = min(row["rate_low"] if row["fills"] else row["rate_high"] / 2 for row in told)
+    bottom = max(top - DECADES, math.log10(lowest) - 0.1)
     near, far = told[0]["delta_ticks"], told[-1]["delta_ticks"]
     room = max(0.5, 0.05 * (far - near))
     plot = Plot(HALF, 250, (near - room, far + room), (math.floor(bottom * 2) / 2, top))

@@ -134,7 +134,7 @@ def _foreseen_card(summary: Mapping[str, Any]) -> str:
     rows = summary.get("fills_by_hour") or []
     if not rows:
         return ""
-    hint = "Of each hour, 95 % Poisson bars; dashed: foreseen by A and k for our quotes. Where they part, A and k did not hold."
+    hint = "By hour, 95 % Poisson bars; dashed: foreseen by A and k. Where they part, A and k did not hold."
     return card("Fills against what was foreseen", hint, wide(hours_chart(rows)))
 
 

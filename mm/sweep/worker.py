@@ -7,17 +7,28 @@ needs no guard, and nothing but text goes from one to the other.
 import json
 import os
 import sys
+from queue import SimpleQueue
+from threading import Thread
 
 
 def main() -> None:
     """Answer each task on stdin; what models print goes to stderr."""
     from mm.sweep.play import play
 
+    tasks: SimpleQueue[str] = SimpleQueue()
+    Thread(target=_read, args=(tasks,), daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
-        for line in sys.stdin:
-            answers.write(json.dumps(play(json.loads(line)), allow_nan=False) + "\n")
+        while True:
+            answers.write(json.dumps(play(json.loads(tasks.get())), allow_nan=False) + "\n")
             answers.flush()
+
+
+def _read(tasks: "SimpleQueue[str]") -> None:
+    """Pass on each task, and end the process with its input: whoever wanted the answer is gone."""
+    for line in sys.stdin:
+        tasks.put(line)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def own_models(tmp_path, monkeypatch) -> Path:
         "sweep_other.py": "class Quote:\n    pass\n",
         "sweep_room/__init__.py": "",
         "sweep_room/deep/__init__.py": "",
-        "sweep_room/deep/quote.py": "from . import near\nfrom ..far import X\nclass Quote:\n    from sweep_helper import VALUE\n",
+        "sweep_room/deep/quote.py": "from . import near\nfrom ..far import X\nclass Quote:\n    import sweep_helper\n",
         "sweep_room/deep/near.py": "",
         "sweep_room/far.py": "X = 1\n",
     }

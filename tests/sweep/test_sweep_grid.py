@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm.config import Account, Day, Execution, Market, Models
@@ -39,6 +39,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(VALUES, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_a_json_value_is_one_value_whatever_signs_are_in_it(axes):
     """A list, an object or a quoted text may hold commas and semicolons."""

@@ -226,3 +226,18 @@ def test_without_scripts_the_still_pictures_are_seen(chrome, path):
         seen = tab.seen()
         assert seen.charts == 3
         assert "1 min" not in seen.text
+
+
+def test_a_finger_moves_what_is_in_sight(tab):
+    """Sideways; up and down it scrolls the page as ever."""
+    press(tab, "600")
+    x, y = place(tab, 1_900)
+    to, _ = place(tab, 1_700)
+    tab.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+    for share in (0.1, 0.3, 0.6, 1.0):
+        tab.call("Input.dispatchTouchEvent", type="touchMove", touchPoints=[{"x": x + share * (to - x), "y": y}])
+    tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    tab.settle()
+    begin, end = in_sight(tab)
+    assert end - begin == pytest.approx(600)
+    assert begin == pytest.approx(1_500 + 200, abs=25)

@@ -226,3 +226,19 @@ def test_quotes_beyond_what_a_float_holds_are_refused():
     """A risk of e^-1000 within one step leaves nothing to divide by."""
     with pytest.raises(UsageError, match="choose a smaller --dt"):
         found(1000.0, "glft_exact")
+
+
+def test_a_chance_that_was_cut_is_counted_on_its_side():
+    """An ask far through the mid would fill more than surely; the bid behind it would not."""
+
+    class OneSided:
+        average_spread = None
+
+        def distances(self, step, q):
+            return np.full(q.shape, 3.0), np.full(q.shape, -3.0)
+
+    market = Market(gamma=0.5, A=1.0, k=1.0, sigma=0.0, horizon_s=1.0, steps=4)
+    got = exact(market, OneSided())
+    assert got.expected_steps_with_lambda_dt_above_1 == pytest.approx(4)
+    assert got.fills_per_path == pytest.approx(4 * (1 + 0.25 * math.exp(-3)))
+    assert got.profit_mean == pytest.approx(4 * (-3 + 3 * 0.25 * math.exp(-3)))

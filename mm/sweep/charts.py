@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
 MOST_MAPS, MOST_COURSES, BINS = 12, 80, 28
+FEW = 6  # columns of a map that a narrow screen shows whole
 
 
 def maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
@@ -50,23 +51,22 @@ def maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
         one = Heatmap((across["name"], across["values"]), (down["name"], down["values"]), values, best)
         texts = [[number(value, 3) for value in line] for line in values]
         heading = f'<p style="font-weight:600;margin-top:14px">{escape(title)}</p>' if title else ""
-        drawn.append(heading + wide(one.picture(texts, f"{rank_by} {title}", span)))
+        picture = one.picture(texts, f"{rank_by} {title}", span)
+        drawn.append(heading + (wide(picture) if len(across["values"]) > FEW else picture))
     return "".join(drawn)
 
 
-def halves(rows: Sequence[Row]) -> str:
-    """Return each point by its Sharpe ratio in the first and in the second half, the best one marked."""
-    known = [row for row in rows if row["sharpe_first_half"] is not None and row["sharpe_second_half"] is not None]
+def against(rows: Sequence[Row], first: str, second: str, title: str) -> str:
+    """Return each point by two of its numbers, the columns *first* and *second*; the best one is marked."""
+    known = [row for row in rows if row[first] is not None and row[second] is not None]
     if len(known) < 2:
-        return nothing("Fewer than two points have a Sharpe ratio in both halves.")
-    x, y = (np.array([row[f"sharpe_{name}_half"] for row in known]) for name in ("first", "second"))
+        return nothing("Fewer than two points have both numbers.")
+    x, y = (np.array([row[name] for row in known]) for name in (first, second))
     low, high = padded(min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0))
     plot = Plot(540, 360, (low, high), (low, high))
     dots = "".join(_dot(plot, a, b, row) for a, b, row in zip(x.tolist(), y.tolist(), known, strict=True))
     same = plot.path(np.array([low, high]), np.array([low, high]), "zero")
-    return plot.picture(
-        plot.value_axis(short), plot.number_axis(short, 6), same, dots, title="Sharpe ratio, first half against second"
-    )
+    return plot.picture(plot.value_axis(short), plot.number_axis(short, 6), same, dots, title=title)
 
 
 def _dot(plot: Plot, x: float, y: float, row: Row) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHOWN = 40  # rows of the table
+NAMED = 5  # failed points that a note names
+ENOUGH = 0.95  # a probability that is usually asked for
 Content = Mapping[str, Any]
 
 
@@ -36,9 +38,10 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
     parts = [
         head,
         _tiles(content),
-        notes([line for line in content["warnings"] if not line.startswith("null: ")], "notes"),
+        notes([*_cautions(content, record), *_failures(rows)], "notes"),
         _grid_cards(content),
         '<div class="pair">' + _halves_card(content) + _luck_card(content) + "</div>",
+        _forward_card(content),
         _courses_card(content, start_us, columns, pnl),
         card("Every axis by itself", _EACH, charts.axes(rows, content["axes"], content["rank_by"])),
         _table_card(content),
@@ -105,8 +108,43 @@ def _halves_card(content: Content) -> str:
         if correlation is None
         else f" Rank correlation {number(correlation, 2)}: near 1 the order lasts, near 0 it is chance."
     )
-    chart = charts.halves(content["rows"])
+    chart = charts.against(content["rows"], "sharpe_first_half", "sharpe_second_half", "Sharpe ratio in both halves")
     return card("First half, second half", f"Sharpe ratio of each point in both halves of the time.{told}", chart)
+
+
+def _forward_card(content: Content) -> str:
+    """Return each point in sample against walk-forward; empty without a schedule."""
+    if not any("walkforward_sharpe" in row for row in content["rows"]):
+        return ""
+    rows = content["rows"]
+    sharpe = charts.against(rows, "sharpe", "walkforward_sharpe", "Sharpe ratio, in sample and walk-forward")
+    gain = charts.against(rows, "pnl_total", "walkforward_pnl_total", "PnL, in sample and walk-forward")
+    said = (
+        "Across with the fit of all days, upwards with fits of the past alone. Nothing is quoted before the first window "
+        "is full, so the walk-forward is of less time."
+    )
+    cards = (
+        card("Sharpe ratio, in sample and walk-forward", said, sharpe),
+        card("PnL, in sample and walk-forward", "The same for what each point gained, in the quote asset.", gain),
+    )
+    return f'<div class="pair">{"".join(cards)}</div>'
+
+
+def _cautions(content: Content, record: Mapping[str, Any] | None) -> list[str]:
+    told = [line for line in content["warnings"] if not line.startswith("null: ")]
+    beyond = None if record is None else record["best_deflated_sharpe"]
+    if record is not None and beyond is not None and beyond < ENOUGH and record["trials"] > content["trials"]:
+        told.append(
+            f"over all {record['trials']:,} trials on record for these days the best one's deflated Sharpe is "
+            f"{beyond:.3f}, less than the usual {ENOUGH}"
+        )
+    return told
+
+
+def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    failed = [row for row in rows if row["status"] != "ok"]
+    more = [f"{len(failed) - NAMED} more points failed; see sweep.csv"] if len(failed) > NAMED else []
+    return [f"point {row['point']} failed: {row['error']}" for row in failed[:NAMED]] + more
 
 
 def _luck_card(content: Content) -> str:

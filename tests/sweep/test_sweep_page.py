@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from test_findings import FILLS, GAMMA, noise, played
 
 from mm.page.frame import About
 from mm.page.heatmap import Heatmap, sizes
-from mm.sweep.findings import Findings, Luck, find
+from mm.sweep.findings import Findings, Luck, Played, find
 from mm.sweep.outputs import as_csv, table, words, write
 from mm.sweep.page import page
 from pages import read
@@ -104,3 +105,18 @@ def test_the_terminal_shows_rank_luck_and_choice(findings):
     assert "chosen anew after an hour, by the past alone" in told
     assert "best in its worst case: GAMMA=2<b>" in told
     assert "note: FILL_MODEL: assumed" in told
+
+
+def test_a_walk_forward_of_each_point_and_what_failed_are_shown(tmp_path):
+    """In sample stands against walk-forward, and a note names each failed point and its reason."""
+    points = [replace(played(n, noise(n)), forwarded=played(n, noise(n + 9)).outcome) for n in (1, 2, 3)]
+    failed = Played(4, {"GAMMA": "4"}, "k4", "mm backtest", {"error": "no <idea>", "exit_code": 1, "traceback": ""})
+    found = find([*points, failed], [GAMMA], "sharpe", [0])
+    write(tmp_path, found, {"symbol": "SIMUSDT", "days": ["20260105"]})
+    record = {"trials": 50, "expected_best_sharpe": 1.0, "best_deflated_sharpe": 0.2}
+    words_there = " ".join(read(page(tmp_path, record=record)).words)
+    assert "Sharpe ratio, in sample and walk-forward" in words_there
+    assert "point 4 failed: no <idea>" in words_there
+    assert "over all 50 trials on record for these days the best one's deflated Sharpe is 0.200" in words_there
+    assert table(found)[0].endswith("w.-f. Sharpe  w.-f. PnL")
+    assert table(found)[-1].split()[:2] == ["failed", "4"]

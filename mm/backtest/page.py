@@ -104,7 +104,8 @@ def _time_card(summary: Mapping[str, Any], run: "RunColumns") -> str:
         return card("Over time", "", nothing("There are no state rows."))
     drawn = course(run)
     off = [("off", f"no valid book: {lasting(summary['seconds_excluded'])}")] if summary["seconds_excluded"] else []
-    hint = "All charts share one span of time. Point at a fill to see why it came, and what a unit was worth later."
+    hint = "One span of time for all. Point at a fill to see why it came and what a unit was worth later; "
+    hint += "mm runs explain shows the market around it."
     return card("Over time", hint, timeline(panels(run, drawn, summary), drawn.x, run.excluded), off)
 
 

@@ -120,8 +120,8 @@ def _forward_card(content: Content) -> str:
     sharpe = charts.against(rows, "sharpe", "walkforward_sharpe", "Sharpe ratio, in sample and walk-forward")
     gain = charts.against(rows, "pnl_total", "walkforward_pnl_total", "PnL, in sample and walk-forward")
     said = (
-        "Across with the fit of all days, upwards with fits of the past alone. Nothing is quoted before the first window "
-        "is full, so the walk-forward is of less time."
+        "Across with the fit of all days, upwards with fits of the past alone. Nothing is quoted before the first "
+        "window is full, so the walk-forward is of less time."
     )
     cards = (
         card("Sharpe ratio, in sample and walk-forward", said, sharpe),

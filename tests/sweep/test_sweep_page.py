@@ -110,7 +110,8 @@ def test_the_terminal_shows_rank_luck_and_choice(findings):
 def test_a_walk_forward_of_each_point_and_what_failed_are_shown(tmp_path):
     """In sample stands against walk-forward, and a note names each failed point and its reason."""
     points = [replace(played(n, noise(n)), forwarded=played(n, noise(n + 9)).outcome) for n in (1, 2, 3)]
-    failed = Played(4, {"GAMMA": "4"}, "k4", "mm backtest", {"error": "no <idea>", "exit_code": 1, "traceback": ""})
+    error = {"error": "no <idea>", "exit_code": 1, "traceback": ""}
+    failed = Played(4, {"GAMMA": "4"}, "k4", "mm backtest", error, error)
     found = find([*points, failed], [GAMMA], "sharpe", [0])
     write(tmp_path, found, {"symbol": "SIMUSDT", "days": ["20260105"]})
     record = {"trials": 50, "expected_best_sharpe": 1.0, "best_deflated_sharpe": 0.2}

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from exact_levels import after, for_ever
 from hypothesis import example, given, settings
@@ -48,12 +49,12 @@ def test_a_hundred_levels_below_the_smallest_float_are_told_apart():
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 15), st.floats(-6, 1).map(lambda power: 10.0**power), st.floats(-2, 2), st.floats(0, 1))
 def test_a_long_time_is_for_ever(bound, rho, shift, bend):
-    """Whatever v began as; and a time that no series could bear ends as soon as nothing changes any more."""
-    levels = Levels(bound)
-    # The slowest change dies with the gap of two eigenvalues, which is least where only the bound holds the levels.
-    gap = 3 * (math.pi / (2 * bound + 2)) ** 2
-    assert levels.steps(rho, rho * shift, 60 / gap, bend) == near(levels.steps(rho, rho * shift))
-    assert levels.steps(rho, rho * shift, 1e300, bend) == near(levels.steps(rho, rho * shift))
+    """Whatever v began as: when the second eigenvalue has died, by stages that end, and without any."""
+    levels, n = Levels(bound), np.arange(-bound, bound + 1.0)
+    smallest = np.linalg.eigvalsh(np.diag(rho * n * (n - shift)) - np.eye(len(n), k=1) - np.eye(len(n), k=-1))
+    for deaths in (45, 200, 1e300):
+        time = deaths / (smallest[1] - smallest[0])
+        assert levels.steps(rho, rho * shift, time, bend) == near(levels.steps(rho, rho * shift))
 
 
 @settings(max_examples=40, deadline=None)

@@ -2,6 +2,9 @@
 
 import json
 import math
+import re
+from contextlib import redirect_stdout
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from mm.backtest.quotes.cartea_jaimungal import CarteaJaimungal
 from mm.backtest.quotes.glft import Glft
 from mm.backtest.quotes.gueant import Gueant
 from mm.errors import UsageError
-from support import SHARED
+from support import ROOT, SHARED
 
 PAPER = {"k": 1.5, "A": 140.0, "sigma": 2.0}  # Avellaneda and Stoikov's
 FIGURES = {"gamma": 0.01, "k": 0.3, "A": 0.9, "sigma": 0.3, "q_max": 30}  # as those of Guéant and others
@@ -356,3 +359,14 @@ def test_the_bare_formula_names_what_it_does_not_know():
 def test_a_fit_is_not_asked_for_what_is_said():
     other = Intensity([(0, FOREVER, 9.0, 9.0, 9.0, 9.0, 9.0)])
     assert Glft(k=1.0, A=1.0, sigma=1.0, intensity=other).distances(1) == Glft(k=1.0, A=1.0, sigma=1.0).distances(1)
+
+
+def test_the_table_of_the_page_is_what_the_program_prints():
+    """Nobody computes it by hand again."""
+    page = (ROOT / "docs" / "quotes.md").read_text(encoding="utf-8")
+    (code, printed), *_ = re.findall(
+        r"```python\n(from mm\.backtest\.models.*?)```\n\n```text\n(.*?)```", page, re.DOTALL
+    )
+    with redirect_stdout(StringIO()) as out:
+        exec(code, {})
+    assert out.getvalue() == printed

@@ -148,7 +148,7 @@ def played(quotes, fills, **more):
     rules = Rules(
         TEST.tick_e8, TEST.lot_e8, requote_us=250_000, quote_lots=4, enforce_balances=False, sigma_window_s=30, **more
     )
-    return read_journal(backtest(walk(150), quotes, fills, rules).journal)
+    return read_journal(backtest(walk(100), quotes, fills, rules).journal)
 
 
 def test_sessions_run_down_and_begin_anew():
@@ -169,7 +169,7 @@ def test_sessions_run_down_and_begin_anew():
 
 def test_a_schedule_feeds_k_and_A_of_each_segment():
     """Both come from the segment of the instant; between segments nothing is wanted."""
-    half = BEGIN_US + 70_000_000
+    half = BEGIN_US + 45_000_000
     pieces = [(0, half, 2.0, 0.4, 2.0, 0.4, 0.4), (half + 9_000_000, 10**12, 0.5, 0.9, 0.5, 0.9, 0.9)]
 
     class Scheduled(Plain):

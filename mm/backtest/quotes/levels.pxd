@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t
 cdef class Levels:
     cdef readonly int64_t bound     # levels run from -bound to bound
     cdef int64_t count              # of levels
+    cdef double value               # the smallest eigenvalue last found
     cdef double* memory
     cdef double* diagonal           # one entry a level each, with one before the first and one behind the last
     cdef double* left
@@ -25,6 +26,7 @@ cdef class Levels:
     cdef double* array(self, int64_t which) noexcept nogil
     cdef void rise(self, double rho, double tilt) noexcept nogil
     cdef double twist(self, double value, int64_t* at, bint* positive, bint* below) noexcept nogil
+    cdef bint alone(self, double gap) noexcept nogil
     cdef double norm2(self, int64_t at) noexcept nogil
     cdef void window(self, double rho, double tilt, int64_t* low, int64_t* high) noexcept nogil
     cdef void stage(self, double length, double top, int64_t first, int64_t last) noexcept nogil

@@ -7,7 +7,7 @@ steps ln v(n+1) - ln v(n). Values of neighbours may lie hundreds of powers of te
 relative precision of each value: sums of positive terms, logarithms where numbers would run away.
 """
 
-from libc.math cimport INFINITY, NAN, acosh, ceil, exp, fabs, fmax, isfinite, llround, log
+from libc.math cimport INFINITY, NAN, acosh, ceil, exp, fabs, fmax, log, log1p
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -107,6 +107,7 @@ cdef class Levels:
                 break
             else:
                 value = 0.5 * (below + above)
+        self.value = value
         for i in range(self.count - 1):
             steps[i] = log(self.left[i]) if i < at else -log(self.right[i + 1])
 
@@ -129,6 +130,15 @@ cdef class Levels:
             positive[0] = positive[0] and (self.left[i] > 0.0 if i < at[0] else i == at[0] or self.right[i] > 0.0)
         return answer
 
+    cdef bint alone(self, double gap) noexcept nogil:
+        """Tell whether no other eigenvalue lies so near to the smallest one, which ``stationary`` has found."""
+        cdef double pivot = INFINITY
+        cdef int64_t i, below = 0
+        for i in range(self.count):
+            pivot = self.diagonal[i] - self.value - gap - 1.0 / pivot
+            below += pivot < 0.0
+        return below <= 1
+
     cdef double norm2(self, int64_t at) noexcept nogil:
         """Return the squared length of the vector that is 1 where the ends meet."""
         cdef double entry = 1.0, total = 1.0
@@ -150,7 +160,8 @@ cdef class Levels:
         """Set the steps from place *low* to place *high* (0 is level -Q) after *time*; others are not touched.
 
         exp(-M·time) is a power series of a matrix without a negative entry, since a multiple of the identity only
-        scales v (uniformisation). A long time goes in stages, and ends early where v no longer changes.
+        scales v (uniformisation). A long time goes in stages, and ends early where v no longer changes; one that is
+        long enough for all but the smallest eigenvalue to die needs none.
         """
         cdef int64_t first = low, last = high, i, stages = 1
         cdef double top = 0.0, n, wanted
@@ -164,16 +175,15 @@ cdef class Levels:
             wanted = ceil(time * (top + 2.0) / STAGE)
             if wanted > 1.0:
                 self.stationary(rho, tilt, self.limit)
-            if wanted < 1e15:
-                stages = max(<int64_t> wanted, 1)
-                for i in range(stages):
-                    self.stage(time / <double> stages, top, first, last)
-                    if wanted > 1.0 and self.arrived(low, high):
-                        break
-            else:
-                for i in range(low, high):
-                    steps[i] = self.limit[i]
-                return
+                if self.alone((60.0 + log1p(rho) + 2.0 * log(<double> self.count)) / time):
+                    for i in range(low, high):
+                        steps[i] = self.limit[i]
+                    return
+            stages = max(<int64_t> wanted, 1)
+            for i in range(stages):
+                self.stage(time / <double> stages, top, first, last)
+                if wanted > 1.0 and self.arrived(low, high):
+                    break
         for i in range(low, high):
             steps[i] = self.log_v[i + 1] - self.log_v[i]
 
@@ -252,9 +262,12 @@ cdef class Levels:
             self.scale[i] = max(self.scale[i], from_neighbour)
 
     cdef bint arrived(self, int64_t low, int64_t high) noexcept nogil:
-        """Tell whether the steps are those of the eigenvector."""
+        """Tell whether the steps are those of the eigenvector, as far as the digits of ln v can tell."""
+        cdef double apart, size
         cdef int64_t i
         for i in range(low, high):
-            if fabs(self.log_v[i + 1] - self.log_v[i] - self.limit[i]) > 1e-13 * (1.0 + fabs(self.limit[i])):
+            apart = fabs(self.log_v[i + 1] - self.log_v[i] - self.limit[i])
+            size = fabs(self.log_v[i]) + fabs(self.log_v[i + 1])
+            if apart > 1e-12 * (1.0 + fabs(self.limit[i])) + 2e-15 * size:
                 return False
         return True

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
-MOST_MAPS, MOST_COURSES, BINS = 12, 80, 28
+MOST_MAPS, MOST_COURSES, MOST_DOTS, BINS = 12, 80, 1500, 28
 FEW = 6  # columns of a map that a narrow screen shows whole
 
 
@@ -61,12 +61,18 @@ def against(rows: Sequence[Row], first: str, second: str, title: str) -> str:
     known = [row for row in rows if row[first] is not None and row[second] is not None]
     if len(known) < 2:
         return nothing("Fewer than two points have both numbers.")
+    known = _some(known)
     x, y = (np.array([row[name] for row in known]) for name in (first, second))
     low, high = padded(min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0))
     plot = Plot(540, 360, (low, high), (low, high))
     dots = "".join(_dot(plot, a, b, row) for a, b, row in zip(x.tolist(), y.tolist(), known, strict=True))
     same = plot.path(np.array([low, high]), np.array([low, high]), "zero")
     return plot.picture(plot.value_axis(short), plot.number_axis(short, 6), same, dots, title=title)
+
+
+def _some(rows: Sequence[Row]) -> list[Row]:
+    """Return *rows*, which are ranked, or as many of them as a chart shows: the best, and others evenly."""
+    return [rows[i] for i in sorted({round(i) for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_DOTS))})]
 
 
 def _dot(plot: Plot, x: float, y: float, row: Row) -> str:
@@ -146,6 +152,7 @@ def axes(rows: Sequence[Row], every: Sequence[Axis], rank_by: str) -> str:
     varied = [axis for axis in every if len(axis["values"]) > 1]
     if not known or not varied:
         return nothing("No axis has several values with a result.")
+    known = _some(known)
     values = [row[rank_by] for row in known]
     span = padded(min(*values, 0.0), max(*values, 0.0))
     charts = [_axis(known, axis, rank_by, span) for axis in varied]

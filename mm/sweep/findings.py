@@ -30,7 +30,8 @@ HEADLINES = (
     "two_sided_uptime",
 )
 FORWARDED = ("sharpe", "pnl_total", "n_fills", "max_drawdown")
-FEW_TRIALS, LITTLE = 0.95, 0.5
+BLOCKS, FEWER, MANY = 16, 10, 1000  # of the cross-validation: fewer halves where there are many trials
+ENOUGH, LITTLE = 0.95, 0.5  # probabilities
 Row = dict[str, Any]
 
 
@@ -149,7 +150,7 @@ def find(points: Sequence[Played], axes: Sequence[Axis], rank_by: str, days_us: 
         "trials": luck.trials,
         "sharpe_variance": luck.variance,
         "expected_best_sharpe": luck.best,
-        "pbo": backtest_overfitting(panel.pnl) if panel and len(panel.pnl) else None,
+        "pbo": backtest_overfitting(panel.pnl, BLOCKS if len(trials) <= MANY else FEWER) if panel else None,
         "halves_rank_correlation": _correlation(panel),
         "walkforward": _told(chosen, columns),
         "worst_case": _worst_case(rows, axes, rank_by),
@@ -238,10 +239,10 @@ def _warnings(content: Mapping[str, Any], panel: Panel | None) -> list[str]:
     """Return in words what a reader of the best row has to know."""
     told, best, trials = [], content["best"], content["trials"]
     if best is not None and trials > 1:
-        if (deflated := best["deflated_sharpe"]) is not None and deflated < FEW_TRIALS:
+        if (deflated := best["deflated_sharpe"]) is not None and deflated < ENOUGH:
             told.append(
                 f"the best of {trials} trials was picked after the fact: it is better than the luck of {trials} with "
-                f"probability {deflated:.3f} (deflated Sharpe), less than the usual {FEW_TRIALS}"
+                f"probability {deflated:.3f} (deflated Sharpe), less than the usual {ENOUGH}"
             )
         if best["pnl_total"] is not None and best["pnl_total"] <= 0:
             told.append("the best trial gains nothing: no point of this grid is worth trading")

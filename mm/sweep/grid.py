@@ -11,7 +11,7 @@ from mm.errors import MMError, UsageError
 from mm.sweep.axes import FILL, FLAG, KNOB, QUOTE, Axis, Takes, takes
 from mm.sweep.setup import Setup
 
-MOST_POINTS = 100_000
+MOST_POINTS = 20_000
 Chosen = list[tuple[Axis, int]]
 
 

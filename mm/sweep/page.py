@@ -200,7 +200,7 @@ def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
     told = [
         "The best of many trials looks good by luck alone, the better the more there were: what the best worthless one "
         "is expected to show is set against it. Bailey and López de Prado, 2014.",
-        "Overfitting: the time is cut into 16 blocks; each half of them picks its best trial, and the other half ranks "
+        "Overfitting: the time is cut into blocks; each half of them picks its best trial, and the other half ranks "
         "it. The share of picks at the median or below. Bailey, Borwein, López de Prado and Zhu, 2017.",
         "Chosen by the past: after each block the trial that was best so far is taken for the next one. "
         "No further backtest is played for it, so a change of trial costs nothing here.",

@@ -99,7 +99,7 @@ def test_an_axis_adds_to_the_parameters_that_were_given():
         ("FILL.exponent=1", {}, "no model takes FILL.exponent; fill model trade_cross takes"),
         ("GAMMA=1;QUOTE_MODEL=avellaneda_stoikov,fixed_spread", {}, "QUOTE_MODEL=fixed_spread cannot be"),
         (";".join(f"{name}={','.join(map(str, range(20)))}" for name in ("SEED", "GAMMA", "K", "HORIZON_S")), {},
-         "160,000 points, more than the 100,000 of one sweep"),
+         "160,000 points, more than the 20,000 of one sweep"),
     ],
 )  # fmt: skip
 def test_a_grid_that_cannot_be_is_refused(text, models, told):

@@ -184,6 +184,18 @@ def greatest_moves(tape: "Tape", after_us: int, horizons_s: Sequence[float]) -> 
     return sorted(set(found))
 
 
+def greatest_prints(tape: "Tape", after_us: int) -> list[int]:
+    """Return the instants behind *after_us* of the largest print that bought and the largest that sold."""
+    late = tape.trades[tape.event_us[tape.trades] > after_us]
+    rows = tape.first_row[late]
+    found = []
+    for side in (1, -1):
+        own = np.flatnonzero(tape.row_side[rows] == side)
+        if len(own):
+            found.append(int(tape.event_us[late[own[np.argmax(tape.row_lots[rows[own]])]]]))
+    return found
+
+
 def check_cuts(
     report: Report, player: Player, base: Baseline, instants: Sequence[int], step: Callable[[int], None]
 ) -> None:

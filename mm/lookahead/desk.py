@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mm.clock import US_PER_MS
 from mm.market_data.layout import PACKED, DayFolder, days_of, existing, snapshot_event_id
 
 _RUN = re.compile(r"(\d{8})(?:-(\d{8}))?_")  # how the name of a run folder begins
+_FAR = 1 << 40  # in the counter of the day's messages, behind all of them
 _RECEIVED = re.compile(rb'"recv_us": ?(\d+)')
 
 
@@ -73,13 +74,21 @@ def made_of(day: str, out_root: Path) -> list[Path]:
 
 
 def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
-    """Write *day* to the folder of *copy* as a recorder would have left it that died at *cut_us*."""
+    """Write *day* to the folder of *copy* as a recorder would have left it that died at *cut_us*.
+
+    Its last message comes just before, and changes nothing: a day lasts as long as its messages, and without it a
+    silence before the cut would not be played.
+    """
     copy.path.mkdir(parents=True)
     for path in (day.instrument, day.schema):
         if path.is_file():
             shutil.copyfile(path, copy.path / path.name)
-    for path in (day.frames, day.trades, day.gaps, day.diffs):
+    for path in (day.frames, day.trades, day.gaps):
         deque(_copy_lines(day, copy, path, cut_us), maxlen=0)
+    last = deque(_copy_lines(day, copy, day.diffs, cut_us), maxlen=1)
+    for line in last:
+        with _writer(copy.path / day.relative(existing(day.diffs) or day.diffs), "ab") as sink:
+            sink.write(_quiet(line, cut_us - 1))
     kept = {int(line.split(b",")[0]) for line in _copy_lines(day, copy, day.events, cut_us)}
     copy.snapshots.mkdir()
     for path in day.snapshots.glob("*"):
@@ -103,12 +112,21 @@ def _copy_lines(day: DayFolder, copy: DayFolder, wanted: Path, cut_us: int) -> I
             yield line
 
 
+def _quiet(diff: bytes, us: int) -> bytes:
+    """Return the diff that follows on *diff* and takes no level."""
+    last = json.loads(diff)
+    follows = {"recv_ms": us // US_PER_MS, "recv_us": us, "recv_seq": last["recv_seq"] + _FAR, "b": [], "a": []}
+    return (
+        json.dumps({**last, **follows, "U": last["u"] + 1, "u": last["u"] + 1}, separators=(",", ":")).encode() + b"\n"
+    )
+
+
 def _reader(path: Path) -> BufferedIOBase:
     return gzip.open(path, "rb") if path.suffix == PACKED else path.open("rb")
 
 
-def _writer(path: Path) -> BufferedIOBase:
-    return gzip.open(path, "wb", compresslevel=1) if path.suffix == PACKED else path.open("wb")
+def _writer(path: Path, mode: Literal["wb", "ab"] = "wb") -> BufferedIOBase:
+    return gzip.open(path, mode, compresslevel=1) if path.suffix == PACKED else path.open(mode)
 
 
 def _in_diffs(line: bytes) -> int:

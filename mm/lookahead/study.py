@@ -15,7 +15,7 @@ from mm.knobs import knobs, shown
 from mm.lookahead import check, children
 from mm.lookahead.check import Baseline, Finding, Player, Report
 from mm.lookahead.desk import Desk, lay_out, made_of
-from mm.lookahead.tables import first_decision, has_fills, last_us
+from mm.lookahead.tables import first_decision, has_fills
 from mm.lookahead.watch import Watch
 from mm.market_data.layout import DayFolder
 from mm.run_headlines import flat
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mm.calibration.schedule import Schedule
     from mm.console import Console
 
-FILE_HORIZONS_S = (1, 10, 60)  # a day folder is written anew that ends before the greatest move over each
+FILE_HORIZONS_S = (1, 10, 60)  # a day folder is written that ends before the greatest move over each
 _OWN = re.compile(r"[\w.]+:\w+")  # a model that is none of the project's
 _FILL_HOOKS = ("on_trade", "on_book", "on_level")
 
@@ -218,8 +218,9 @@ def _fresh(report: Report, given: Given, base: Baseline, place: Path) -> None:
 
 def _files(report: Report, given: Given, base: Baseline, place: Path) -> None:
     """Play day folders that end at a cut, on a desk from which nothing later can be read."""
-    instants = check.greatest_moves(base.tape, report.cuts[0], FILE_HORIZONS_S)
-    for number, cut_us in enumerate(cut for cut in instants if _same_lot(base.tape, cut)):
+    moves = check.greatest_moves(base.tape, report.cuts[0], FILE_HORIZONS_S)
+    instants = {*moves, *check.greatest_prints(base.tape, report.cuts[0])}
+    for number, cut_us in enumerate(cut for cut in sorted(instants) if _same_lot(base.tape, cut)):
         own = place / f"cut{number}"
         desk = lay_out(own, given.folder, given.day.out_root, cut_us)
         models = _moved(given.models, desk)
@@ -249,7 +250,7 @@ def _of_child(base: Baseline, test: str, child: children.Child, cut_us: int | No
         raise DataError(f"the {test} test could not be played: {child.told}; --skip {test} leaves it out")
     if cut_us is None:
         return base.against(test, child.folder)
-    return base.against(test, child.folder, min(cut_us, last_us(child.folder)))  # a day ends with its last message
+    return base.against(test, child.folder, cut_us - 1)  # where the last message stands, which changes nothing
 
 
 def _same_lot(tape: "Tape", cut_us: int) -> bool:

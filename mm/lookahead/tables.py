@@ -60,12 +60,6 @@ def short(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def last_us(folder: Path) -> int:
-    """Return the instant up to which a run was played: that of its last state row."""
-    with next(folder.glob("state_*.csv")).open(newline="", encoding="utf-8") as file:
-        return max((int(row["recv_us"]) for row in csv.DictReader(file)), default=0)
-
-
 def _parting(first: Path, second: Path, table: str) -> Iterator[Parting]:
     """Yield the first row at which a table of two runs is not the same."""
     paths = [next(folder.glob(f"{table}_*.csv")) for folder in (first, second)]

@@ -30,7 +30,7 @@ def root(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.31, 0.77])
 def test_a_day_that_ends_at_a_cut_is_the_begin_of_the_day(root, tmp_path, share, packed):
-    """The tape of its files is the day's own up to the cut, event for event; nothing received later is in them."""
+    """The tape of its files is the day's own up to the cut, and lasts up to there, and nothing later is in them."""
     day, copy = DayFolder(root, SYMBOL, DAY), DayFolder(tmp_path, SYMBOL, DAY)
     whole = load_day(day)
     cut_us = whole.start_us + int(share * (whole.end_us - whole.start_us)) + 200_000
@@ -40,8 +40,9 @@ def test_a_day_that_ends_at_a_cut_is_the_begin_of_the_day(root, tmp_path, share,
     ended = load_day(copy)
     count = int((whole.event_us < cut_us).sum())
     for name in ("event_us", "event_exch_us", "recv_seq", "event_id", "kind"):
-        assert getattr(ended, name).tolist() == getattr(whole, name)[:count].tolist(), name
+        assert getattr(ended, name)[:count].tolist() == getattr(whole, name)[:count].tolist(), name
     assert [ended.rows(event) for event in range(count)] == [whole.rows(event) for event in range(count)]
+    assert (len(ended), ended.end_us, ended.rows(count)) == (count + 1, cut_us - 1, [])
     names = {path.name for path in copy.path.rglob("*") if path.is_file()}
     assert not any(name.startswith(("manifest", "truth", "order_log")) for name in names)
     assert [one for one in check_day(copy).defects if one.kind not in ("unsealed", "no_manifest")] == []

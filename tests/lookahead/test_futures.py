@@ -14,7 +14,7 @@ from mm.backtest.rules import Rules
 from mm.backtest.tape import GAP, SNAPSHOT, TRADE, Tape
 from mm.clock import US_PER_S
 from mm.instrument import Instrument
-from mm.lookahead.check import greatest_moves
+from mm.lookahead.check import greatest_moves, greatest_prints
 from mm.lookahead.futures import BEYOND_US, LOTS_TIMES, WEEK_US, book_before, ended, knew, mirrored, shifted
 from strategies import tapes
 
@@ -113,3 +113,14 @@ def test_the_greatest_moves_begin_where_the_tape_says():
     assert greatest_moves(tape, 0, [0.5, 4]) == [2 * US_PER_S, 10 * US_PER_S]
     assert greatest_moves(tape, 5 * US_PER_S, [0.5]) == [10 * US_PER_S]
     assert greatest_moves(tape, 60 * US_PER_S, [1]) == []
+
+
+def test_the_greatest_prints_are_found_on_either_side():
+    """By their lots, the first of equals, and only behind the instant."""
+    prints = [(1, 1, 5), (2, -1, 7), (3, 1, 9), (4, -1, 7), (5, 1, 9)]
+    events = [(at_s * US_PER_S, "trade", side, 100, lots) for at_s, side, lots in prints]
+    tape = Tape.of(GRID, [(0, "snapshot", [(99, 5)], [(101, 4)]), *events])
+    assert greatest_prints(tape, 0) == [3 * US_PER_S, 2 * US_PER_S]
+    assert greatest_prints(tape, 3 * US_PER_S) == [5 * US_PER_S, 4 * US_PER_S]
+    assert greatest_prints(tape, 4 * US_PER_S) == [5 * US_PER_S]
+    assert greatest_prints(tape, 5 * US_PER_S) == []

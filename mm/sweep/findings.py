@@ -32,6 +32,7 @@ HEADLINES = (
 FORWARDED = ("sharpe", "pnl_total", "n_fills", "max_drawdown")
 BLOCKS, FEWER, MANY = 16, 10, 1000  # of the cross-validation: fewer halves where there are many trials
 ENOUGH, LITTLE = 0.95, 0.5  # probabilities
+FEW_FILLS = 30
 Row = dict[str, Any]
 
 
@@ -244,6 +245,8 @@ def _warnings(content: Mapping[str, Any], panel: Panel | None) -> list[str]:
                 f"the best of {trials} trials was picked after the fact: it is better than the luck of {trials} with "
                 f"probability {deflated:.3f} (deflated Sharpe), less than the usual {ENOUGH}"
             )
+        if best["n_fills"] < FEW_FILLS:
+            told.append(f"the best trial rests on {best['n_fills']} fills: too few to tell it from chance")
         if best["pnl_total"] is not None and best["pnl_total"] <= 0:
             told.append("the best trial gains nothing: no point of this grid is worth trading")
     if (pbo := content["pbo"]) is not None and pbo > LITTLE:

@@ -55,6 +55,15 @@ def test_rows_are_ranked_and_the_undefined_and_failed_come_last():
     assert rows[3]["sharpe"] is None
 
 
+def test_a_best_point_of_few_fills_or_without_gain_is_told():
+    """Sharpe ratios of five fills, or of the least loss, are no reason to trade."""
+    few = Played(1, {"GAMMA": "1"}, "k1", "", outcome(noise(1, mean=0.5), n_fills=5))
+    warnings = find([few, played(2, noise(2))], [GAMMA], "sharpe", [0]).content["warnings"]
+    assert "the best trial rests on 5 fills: too few to tell it from chance" in warnings
+    losses = [played(n, noise(n, mean=-1.0)) for n in (1, 2)]
+    assert any("gains nothing" in line for line in find(losses, [GAMMA], "sharpe", [0]).content["warnings"])
+
+
 def test_less_drawdown_is_better():
     """All other headlines are the better the greater."""
     points = [

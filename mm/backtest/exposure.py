@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest._lives import reach, rest
-from mm.backtest.poisson_interval import mean_interval, ratio_interval
+from mm.backtest.poisson_interval import mean_interval, ratio_interval, standing
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ def fill_rates(
 
     ``fills_by_distance``: rows of equal width in ticks (the outermost two hold what is farther, too) with the mean
     distance, order-seconds, fills, fills a second with exact 95 % interval, and with an intensity the fills it
-    foresees, the ratio of both and its interval. ``fills_by_hour``: the same by hours of UTC; empty without intensity.
-    ``fills_ratio``: that of all fills; None without intensity. Times without a valid book do not count.
+    foresees, the ratio of both, its interval, and where the count stands among those foreseen (``pit``).
+    ``fills_by_hour``: the same by hours of UTC; empty without intensity. ``fills_ratio``: that of all fills; None
+    without intensity. Times without a valid book do not count.
 
     Args:
         journal: Its fills, and its path of the mid.
@@ -139,4 +140,5 @@ def _rate(fills: int, seconds: float) -> dict[str, Any]:
 
 def _ratio(fills: int, foreseen: float) -> dict[str, Any]:
     ratio = ratio_interval(fills, foreseen)
-    return {"predicted": foreseen, **dict(zip(("ratio", "ratio_low", "ratio_high"), ratio, strict=True))}
+    named = dict(zip(("ratio", "ratio_low", "ratio_high"), ratio, strict=True))
+    return {"predicted": foreseen, **named, "pit": standing(fills, foreseen)}

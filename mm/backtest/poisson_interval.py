@@ -25,6 +25,18 @@ def mean_interval(count: float, level: float = 0.95) -> tuple[float, float]:
     return low, gamma_quantile(count + 1, 1 - tail)
 
 
+def standing(count: int, mean: float) -> float | None:
+    """Return where a *count* stands among those that a Poisson *mean* makes: P(fewer) + ½·P(as many).
+
+    Over many counts of a right model these are even between 0 and 1 (the mid-P form of the probability integral
+    transform). None where nothing was expected.
+    """
+    if not mean > 0:
+        return None
+    fewer = 1 - gamma_share(count, mean) if count else 0.0
+    return fewer + math.exp(count * math.log(mean) - mean - math.lgamma(count + 1)) / 2
+
+
 def gamma_quantile(shape: float, share: float) -> float:
     """Return the value below which a gamma variable of this *shape*, of scale 1, lies with probability *share*.
 

@@ -71,11 +71,14 @@ async def record(kind: str, sizes: list[int], step_s: float, folder: Path) -> di
         command = [*PYTHON, "mm.market_data.recorder", "--json", "--ws-url", server.urls[0]]
         command += ["--rest-url", server.urls[1], "--symbol", SYMBOL, "--data-root", str(folder / "data")]
         command += ["--window-start", "always", "--start-jitter-s", "0", "--log-level", "ERROR"]
+        command += ["--depth-silence-s", "3600"]  # a feed that has to wait for a processor is no stall
     env = {**os.environ, "TMPDIR": str(folder / "tmp")}
     before_s = _children_s()
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=env)
-    await server.sent.wait()
-    process.send_signal(signal.SIGTERM)
+    ends = [asyncio.create_task(one) for one in (server.sent.wait(), process.wait())]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
     out, _ = await process.communicate()
     return {"used_s": _children_s() - before_s, "said": json.loads(out.splitlines()[-1])}
 

@@ -16,7 +16,10 @@ from mm.market_data.layout import DayFolder
 
 NOW_US = 1_767_600_000_000_000
 FULL = OSError(errno.ENOSPC, "No space left on device")
+QUOTA = OSError(errno.EDQUOT, "Disk quota exceeded")
 BROKEN = OSError(errno.EIO, "Input/output error")
+READ_ONLY = OSError(errno.EROFS, "Read-only file system")
+"""Injected, as nobody can use up a quota or break a disk without being root; ENOSPC and EFBIG are met for real."""
 
 
 @pytest.fixture
@@ -69,7 +72,8 @@ def read(path):
     return [row["trade_id"] for row in rows(path)]
 
 
-def test_a_full_disk_is_borne_until_there_is_space(days, space):
+@pytest.mark.parametrize("full", [FULL, QUOTA], ids=["disk", "quota"])
+def test_a_full_disk_is_borne_until_there_is_space(days, space, full):
     """The rows of that time are all there, it is told once when it begins and once when it ends."""
     told = []
     writer = days.open("20260105", NOW_US)
@@ -77,7 +81,7 @@ def test_a_full_disk_is_borne_until_there_is_space(days, space):
 
     async def run():
         flushing = asyncio.create_task(keeper.flush(lambda: writer))
-        space.error = FULL
+        space.error = full
         for number in (1, 2):
             writer.trade(NOW_US, trade(number))
             while len(told) < 1:
@@ -90,12 +94,16 @@ def test_a_full_disk_is_borne_until_there_is_space(days, space):
 
     asyncio.run(run())
     keeper.close()
-    assert told == [FULL, None]
+    assert told == [full, None]
     assert read(writer.folder.trades) == ["1", "2"]
     writer.close()
 
 
-@pytest.mark.parametrize(("error", "failures"), [(FULL, disk.MOST_FAILURES), (BROKEN, 0)], ids=["full", "broken"])
+@pytest.mark.parametrize(
+    ("error", "failures"),
+    [(FULL, disk.MOST_FAILURES), (QUOTA, disk.MOST_FAILURES), (BROKEN, 0), (READ_ONLY, 0)],
+    ids=["full", "quota", "broken", "read_only"],
+)
 def test_it_is_not_borne_for_ever(days, space, error, failures):
     """A broken disk not at all: what it has lost it does not say."""
     told, tries = [], []

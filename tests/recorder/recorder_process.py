@@ -42,12 +42,14 @@ ENTRY = ("-m", "mm.market_data.recorder")
 
 
 @contextlib.asynccontextmanager
-async def a_box(seed: int = 7, *, speed: float = 10.0, faults: Iterable[str] = ()) -> AsyncIterator[Box]:
-    """Open an exchange whose market is lively, and whose clock runs *speed* times as fast."""
+async def a_box(
+    seed: int = 7, *, speed: float = 10.0, faults: Iterable[str] = (), scenario: str = "zero_intelligence"
+) -> AsyncIterator[Box]:
+    """Open an exchange, by default of a lively market, whose clock runs *speed* times as fast."""
     begins_us = now_us() // STEP_US * STEP_US
     session = Session(SYMBOL, "20260105", 24.0, seed, begins_us)
     limits = WireLimits(attempts=None, close_s=0.05)
-    box = Box(SCENARIOS["zero_intelligence"](), session, speed=speed, limits=False, wire_limits=limits)
+    box = Box(SCENARIOS[scenario](), session, speed=speed, limits=False, wire_limits=limits)
     box.arm(as_rules(faults))
     async with box.open():
         yield box

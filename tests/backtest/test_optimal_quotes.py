@@ -316,6 +316,26 @@ def test_a_volatility_from_the_tape_asks_the_same_formula(mode, market, horizon_
         )
 
 
+@pytest.mark.parametrize("mode", ["stationary", "exact", "session"])
+def test_what_was_asked_before_makes_no_difference(mode):
+    """To the last digit: whoever plays a part of a tape asks fewer questions."""
+    random = np.random.default_rng(3)
+    asked = [
+        {
+            "inventory_lots": int(random.integers(-10, 11)),
+            "sigma_ticks": float(sigma),
+            "us": int(random.integers(10**7)),
+        }
+        for sigma in random.uniform(0.2, 3, 200)
+    ]
+
+    def told(questions):
+        model = Glft(mode=mode, gamma=0.05, k=0.4, A=2.0, q_max=10, horizon_s=10.0)
+        return [model.answer(bid_ticks=99, ask_ticks=101, **one) for one in questions]
+
+    assert told(asked[::-1])[::-1] == told(asked)
+
+
 def test_orders_of_another_size_are_sent_in_it():
     """The nearest number of lots, and one at least."""
     for delta, lots in ((3.0, 30), (0.26, 3), (0.01, 1)):

@@ -13,20 +13,14 @@ cdef struct Problem:
     double edge             # ticks, the distance that a step of 0 gives
     double ticks            # of distance that a step of 1 makes
 
-cdef struct Solved:
-    int64_t first           # the places whose steps are known: from first, before last
-    int64_t last
-    double* steps
-
 cdef struct Node:
     Problem posed
-    Solved solved
+    double* steps           # NaN where not solved for yet
 
 cdef class Bounded(Distances):
     cdef Levels levels
     cdef double* memory
-    cdef Solved own                 # for the problem below, by itself
-    cdef Problem solved_for
+    cdef Node own                   # the last problem that was solved by itself
     cdef Node* nodes                # for problems on a grid
     cdef bint by_rho, by_time, varies  # which of both change from one requote to the next
     cdef Problem asked              # at the last requote, with this inventory, and what the answer was
@@ -35,13 +29,15 @@ cdef class Bounded(Distances):
 
     cdef void begin(self, double q_max) except *
     cdef void problem(self, const Market* market, Problem* posed) noexcept nogil
-    cdef void answer(self, double q, const Problem* posed, bint between, double* bid, double* ask) noexcept nogil
+    cdef void set_distances(
+        self, double q, const Problem* posed, bint between, double* bid, double* ask
+    ) noexcept nogil
     cdef double step_at(self, const Problem* posed, double place, bint between) noexcept nogil
-    cdef double own_step(self, const Problem* posed, int64_t place) noexcept nogil
+    cdef double step(self, const Problem* posed, int64_t place, bint between) noexcept nogil
     cdef double between_nodes(self, const Problem* posed, int64_t place) noexcept nogil
     cdef double along_time(self, const Problem* posed, double rho, int64_t rho_name, int64_t place) noexcept nogil
     cdef double between(self, const double* steps, double at) noexcept nogil
     cdef double node_step(
         self, const Problem* posed, double rho, double time, int64_t rho_name, int64_t time_name, int64_t place
     ) noexcept nogil
-    cdef double known_step(self, Solved* solved, const Problem* posed, int64_t place) noexcept nogil
+    cdef double known_step(self, Node* node, const Problem* posed, int64_t place) noexcept nogil

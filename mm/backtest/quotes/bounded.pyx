@@ -15,6 +15,7 @@ DEFAULT_BOUND = 30.0            # orders, as in the figures of Guéant, Lehalle 
 
 cdef enum:
     NODES = 8                   # of each axis that one interpolation takes
+    BLOCK = 4                   # steps that are solved for at once
     STRIDE = 256                # nodes that are remembered of one value of rho, where the time left changes too
     KEPT = 64 * STRIDE          # nodes that are remembered, a power of 2
 
@@ -22,7 +23,6 @@ cdef double RHO_PER_OCTAVE = 32.0, TIME_PER_OCTAVE = 16.0
 cdef double[NODES] WEIGHT = [-1.0, 7.0, -21.0, 35.0, -35.0, 21.0, -7.0, 1.0]
 cdef double[NODES] INNER_WEIGHT = [0.0, -1.0, 5.0, -10.0, 10.0, -5.0, 1.0, 0.0]
 cdef double TOLERANCE = 1e-8    # of how far both may be apart; the wider one is off by far less
-
 
 
 cdef class Bounded(Distances):
@@ -35,7 +35,7 @@ cdef class Bounded(Distances):
     Where sigma comes from the tape, it changes with every second, and in a session the time left changes with every
     requote. Then the steps at a requote are interpolated, in ln rho and ln time, from those at the 8 values of each
     around the ones asked for (32 and 16 to an octave, solved for when first needed). Where the inner 6 say anything
-    that differs by more than 1e-8 of a step, the very problem is solved; so the relative error stays below 1e-8, and is
+    that differs by more than 1e-8 of a step, the very problem is solved; so the relative error stays below 1e-7, and is
     usually below 1e-12. ``distances`` and constant parameters are solved for by themselves.
     """
 
@@ -57,9 +57,9 @@ cdef class Bounded(Distances):
         if self.memory is NULL or self.nodes is NULL:
             raise MemoryError("no memory for the steps between inventory levels")
         self.own.steps = self.memory
-        self.solved_for.rho = self.asked_q = NAN
+        self.own.posed.rho = self.asked_q = NAN
         for i in range(kept):
-            self.nodes[i].solved.steps = self.memory + (i + 1) * steps
+            self.nodes[i].steps = self.memory + (i + 1) * steps
 
     def __dealloc__(self) -> None:
         free(self.memory)
@@ -72,17 +72,19 @@ cdef class Bounded(Distances):
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
         cdef Problem posed
         self.problem(market, &posed)
-        self.answer(q, &posed, False, bid, ask)
+        self.set_distances(q, &posed, False, bid, ask)
 
     cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
         cdef Problem posed
         self.problem(market, &posed)
         if q != self.asked_q or not same(&posed, &self.asked) or posed.ticks != self.asked.ticks:
             self.asked_q, self.asked = q, posed
-            self.answer(q, &posed, self.varies and posed.rho > 0.0 and posed.time > 0.0, &self.bid, &self.ask)
+            self.set_distances(q, &posed, self.varies and posed.rho > 0.0 and posed.time > 0.0, &self.bid, &self.ask)
         bid[0], ask[0] = self.bid, self.ask
 
-    cdef void answer(self, double q, const Problem* posed, bint between, double* bid, double* ask) noexcept nogil:
+    cdef void set_distances(
+        self, double q, const Problem* posed, bint between, double* bid, double* ask
+    ) noexcept nogil:
         cdef double place = q / self.clips + <double> self.levels.bound
         bid[0] = ask[0] = INFINITY
         if not (isfinite(posed.rho) and isfinite(posed.tilt)):
@@ -97,17 +99,11 @@ cdef class Bounded(Distances):
         cdef double inside = min(max(place, 0.0), <double> (self.levels.count - 2))
         cdef int64_t below = <int64_t> inside
         cdef double share = inside - <double> below, step
-        step = self.between_nodes(posed, below) if between else self.own_step(posed, below)
-        if share > 0.0:
-            step += share * ((self.between_nodes(posed, below + 1) if between else self.own_step(posed, below + 1)) - step)
-        return step
+        step = self.step(posed, below, between)
+        return step + share * (self.step(posed, below + 1, between) - step) if share > 0.0 else step
 
-    cdef double own_step(self, const Problem* posed, int64_t place) noexcept nogil:
-        """Return a step of the very problem."""
-        if not same(posed, &self.solved_for):
-            self.own.first = self.own.last = 0
-            self.solved_for = posed[0]
-        return self.known_step(&self.own, posed, place)
+    cdef inline double step(self, const Problem* posed, int64_t place, bint between) noexcept nogil:
+        return self.between_nodes(posed, place) if between else self.known_step(&self.own, posed, place)
 
     cdef double between_nodes(self, const Problem* posed, int64_t place) noexcept nogil:
         """Return a step from those at the nodes around the problem, or its own where they do not agree."""
@@ -121,7 +117,7 @@ cdef class Bounded(Distances):
             step = self.between(steps, at - <double> name)
         else:
             step = self.along_time(posed, posed.rho, 0, place)
-        return self.own_step(posed, place) if self.rough else step
+        return self.known_step(&self.own, posed, place) if self.rough else step
 
     cdef double along_time(self, const Problem* posed, double rho, int64_t rho_name, int64_t place) noexcept nogil:
         """Return a step at one value of rho, from those at the times around the one left."""
@@ -159,26 +155,26 @@ cdef class Bounded(Distances):
         cdef Node* node = &self.nodes[(rho_name * (STRIDE if self.by_time else 1) + time_name) & (KEPT - 1)]
         cdef Problem there = posed[0]
         there.rho, there.time = rho, time
-        if node.solved.first <= place < node.solved.last and same(&there, &node.posed):
-            return node.solved.steps[place]
-        if not same(&there, &node.posed):
-            node.posed, node.solved.first, node.solved.last = there, 0, 0
-        return self.known_step(&node.solved, &there, place)
+        return self.known_step(node, &there, place)
 
-    cdef double known_step(self, Solved* solved, const Problem* posed, int64_t place) noexcept nogil:
-        """Return a step of what is solved, and solve for what is missing."""
-        cdef int64_t low, high
-        if not solved.first <= place < solved.last:
+    cdef double known_step(self, Node* node, const Problem* posed, int64_t place) noexcept nogil:
+        """Return a step of a problem, solved for anew where the node held another or did not know it.
+
+        Steps are solved for in blocks, so that what was asked before makes no difference to the last digit.
+        """
+        cdef int64_t last = self.levels.count - 1, low = place - place % BLOCK, i
+        if not same(posed, &node.posed):
+            node.posed = posed[0]
+            for i in range(last):
+                node.steps[i] = NAN
+        if isnan(node.steps[place]):
             if posed.time == INFINITY:
-                self.levels.stationary(posed.rho, posed.tilt, solved.steps)
-                solved.first, solved.last = 0, self.levels.count - 1
+                self.levels.stationary(posed.rho, posed.tilt, node.steps)
             else:
-                low, high = max(place - 1, 0), min(place + 2, self.levels.count - 1)
-                if solved.last > solved.first:
-                    low, high = min(low, solved.first), max(high, solved.last)
-                self.levels.finite(posed.rho, posed.tilt, posed.time, posed.bend, low, high, solved.steps)
-                solved.first, solved.last = low, high
-        return solved.steps[place]
+                self.levels.finite(
+                    posed.rho, posed.tilt, posed.time, posed.bend, low, min(low + BLOCK, last), node.steps
+                )
+        return node.steps[place]
 
 
 cdef inline bint same(const Problem* one, const Problem* other) noexcept nogil:

@@ -57,7 +57,8 @@ def walkforward(
     recipe = recipe or Recipe()
     schedule = build_schedule(Meter(tape, recipe, rules), plan or Plan(latency_us=rules.order_latency_us), fallback)
     quotes, fills = (models or _default_models)(schedule)
-    return WalkForward(schedule, backtest(tape, quotes, fills, rules))
+    foreseen = intensity_of(schedule, source="the schedule")
+    return WalkForward(schedule, backtest(tape, quotes, fills, rules, intensity=foreseen))
 
 
 def _default_models(schedule: Schedule) -> tuple[object, object]:

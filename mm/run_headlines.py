@@ -9,6 +9,7 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "backtest": _TRADED,
     "calibration": ("status", "A", "k"),
     "schedule": ("segments", "usable", "time_rescaling_p"),
+    "sweep": ("trials", "best.pnl_total", "best.sharpe", "walkforward.pnl"),
     "walkforward": (*_TRADED, "walkforward.segments", "walkforward.usable"),
 }
 
@@ -20,7 +21,8 @@ def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
     if wanted is None:
         numbers = [name for name, value in found.items() if isinstance(value, int | float)]
         wanted = tuple(numbers[:_MOST])
-    return {name.rpartition(".")[2]: found[name] for name in wanted if name in found}
+    own = f"{manifest['kind']}."  # what a kind says under its own name needs no telling
+    return {name.removeprefix(own): found[name] for name in wanted if name in found}
 
 
 def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

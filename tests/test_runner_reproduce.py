@@ -33,6 +33,7 @@ RUNS: dict[str, tuple[list[str], dict[str, str]]] = {
     "unusable": (["calibrate", "--min-exposure-s", "1e6"], {"DAY": DAYS[0]}),
     "planned": (["schedule"], WINDOWS),
     "walked": (["walkforward", "--initial-cash=2000.5"], WINDOWS),
+    "swept": (["sweep", "--grid", "GAMMA=0.1,1", "--grid", "FILL_MODEL=trade_cross,price_cross"], {"DAY": DAYS[0]}),
     "fitted": (
         ["backtest", "--fill-model", "poisson", "--fill-params-file", "fit.json", "--out-dir", "own/place"],
         {"DAY": DAYS[1]},

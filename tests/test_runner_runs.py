@@ -100,7 +100,8 @@ def test_each_kind_is_known_by_its_own_numbers():
     summaries = {
         "walkforward": (walked, "pnl_total=1.25 n_fills=3 sharpe=null segments=48 usable=40"),
         "calibration": ({"usable": True, "status": "ok", "A": 0.123456789, "k": 0.5}, "status=ok A=0.123457 k=0.5"),
-        "sweep": ({"best": {"PNL": 2}, "word": "x", "trials": 27}, "PNL=2 trials=27"),
+        "sweep": ({"trials": 27, "best": {"pnl_total": 2, "point": 3}}, "trials=27 best.pnl_total=2"),
+        "dream": ({"best": {"PNL": 2}, "word": "x", "trials": 27}, "best.PNL=2 trials=27"),
         "schedule": ({}, "-"),
     }
     for kind, (summary, told) in summaries.items():

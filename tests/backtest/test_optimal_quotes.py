@@ -17,6 +17,7 @@ from mm.backtest.models import avellaneda_stoikov
 from mm.backtest.quotes.cartea_jaimungal import CarteaJaimungal
 from mm.backtest.quotes.glft import Glft
 from mm.backtest.quotes.gueant import Gueant
+from mm.backtest.quotes.levels import Levels
 from mm.errors import UsageError
 from support import ROOT, SHARED
 
@@ -390,3 +391,30 @@ def test_the_table_of_the_page_is_what_the_program_prints():
     with redirect_stdout(StringIO()) as out:
         exec(code, {})
     assert out.getvalue() == printed
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    MARKETS,
+    LOG["gamma"],
+    LOG["tau_s"],
+    st.sampled_from([-3.0, -0.3, 0.0, 0.3, 3.0]),
+    st.sampled_from([0.0, 0.1, 3.0]),
+    st.integers(-12, 12),
+)
+def test_a_level_asked_alone_is_what_it_is_among_all(market, gamma, tau_s, drift, impact, q):
+    """Far levels are left out where they do not matter; an end that punishes inventory makes the middle matter."""
+    k, sigma = market["k"], market["sigma"]
+    told = {"gamma": gamma, "q_max": 12, "drift": drift * sigma, "impact": impact / k, **market}
+    model = Glft(mode="exact", **told)
+    # What Glft poses, for all levels at once; see the page.
+    x = gamma / k
+    eta = market["A"] * math.exp(-(1 + 1 / x) * math.log1p(x) - impact / 2)
+    rho, tilt = k * gamma * sigma**2 / (2 * eta), k * told["drift"] / eta
+    steps = Levels(12).steps(rho, tilt, eta * tau_s, impact / 2)
+    edge = math.log1p(x) / gamma + impact / k / 2
+    bid, ask = model.distances(q, tau_s)
+    if q < 12:
+        assert bid == pytest.approx(edge - steps[q + 12] / k, rel=1e-8, abs=1e-8 / k)
+    if q > -12:
+        assert ask == pytest.approx(edge + steps[q + 11] / k, rel=1e-8, abs=1e-8 / k)

@@ -169,6 +169,8 @@ cdef class Levels:
             n = <double> (i - self.bound)
             self.log_v[i] = -bend * n * n
         if time > 0.0:
+            if bend > 0.0:
+                first, last = min(low, self.bound), max(high, self.bound)
             self.window(rho, tilt, &first, &last)
             for i in range(first, last + 1):
                 top = fmax(top, self.diagonal[i])
@@ -190,7 +192,8 @@ cdef class Levels:
     cdef void window(self, double rho, double tilt, int64_t* low, int64_t* high) noexcept nogil:
         """Widen a stretch of levels by those that matter to it: the best level, and all that are not far from both.
 
-        Beyond a level of the same diagonal, v falls by exp(acosh(1 + rise/2)) a level or faster.
+        Beyond a level of the same diagonal, v falls by exp(acosh(1 + rise/2)) a level or faster; v must not begin as
+        more outside of the stretch than in it.
         """
         cdef int64_t best = 0, i
         cdef double far = 0.0

@@ -319,3 +319,24 @@ def test_a_flag_given_again_adds_to_its_value_and_its_variable_is_one_text():
     missing = call(many)
     assert missing.exit_code == 2
     assert "--grid (GRID) is missing" in missing.stderr
+
+
+def test_a_run_of_which_parts_failed_is_kept_and_ends_with_the_code_of_the_first():
+    """What succeeded is not thrown away with what did not; without a main output there is nothing to keep."""
+
+    def failing(written: bool) -> Command:
+        @runner("sweep", Day)
+        def main(run: Run, day: Day) -> None:
+            run.artefact = "found.json"
+            if written:
+                run.path("found.json").write_text("{}")
+            raise errors.Incomplete("2 of 3 points failed", 3)
+
+        return main
+
+    done = call(failing(written=True), RUN_ID="kept")
+    assert done.exit_code == 3
+    assert "error: 2 of 3 points failed" in done.stderr
+    assert run_manifest.read(Path("out/sweep/BTCUSDT/20251216_kept"))["status"] == "incomplete"
+    assert call(failing(written=False), RUN_ID="gone").exit_code == 3
+    assert not Path("out/sweep/BTCUSDT/20251216_gone").exists()

@@ -1,7 +1,9 @@
 """The files of a day that is being mended: read whatever damage they have, written whole."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -107,7 +109,19 @@ def sound_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bo
         return _is_diff
     if path in (folder.frames, folder.trades):
         return lambda line: line.count(b",") + 1 == width and _whole(line.split(b",", _SEQ_COLUMN + 1)[_SEQ_COLUMN])
+    if path == folder.events:
+        return partial(_is_event, EVENT_COLUMNS[:width])
     return lambda _line: True
+
+
+def _is_event(columns: Sequence[str], line: bytes) -> bool:
+    """Tell whether a line is a row of the ledger: of these *columns*, its numbers whole, its details an object."""
+    try:
+        row = dict(zip(columns, next(csv.reader([line.decode()])), strict=True))
+        msgspec.json.decode(row["details_json"], type=dict[str, msgspec.Raw])
+    except (ValueError, csv.Error, msgspec.MsgspecError):
+        return False
+    return all(row[name].isdecimal() for name in ("event_id", "recv_seq", "epoch_id"))
 
 
 def lines_of_file(path: Path) -> Iterator[bytes]:

@@ -520,3 +520,19 @@ def test_a_ledger_that_is_cut_anywhere_is_mended_where_it_has_a_row(one_run, tmp
         assert_mended(folder)
     else:
         assert not result.after.ok
+
+
+@pytest.mark.parametrize("torn", [0, 3, 20, 60])
+@pytest.mark.parametrize("at", range(1, 12))
+def test_a_row_of_the_ledger_that_is_torn_amid_the_others_is_taken_out_and_named(one_run, tmp_path, at, torn):
+    """It once ended the repair with a TypeError; every row of data stays, and the check names the number that lacks."""
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    shutil.copytree(one_run.path, folder.path)
+    lines = folder.events.read_bytes().splitlines()
+    lines[at] = lines[at][:torn]
+    folder.events.write_bytes(b"\n".join(lines) + b"\n")
+    diffs, trades = rows(folder.diffs), rows(folder.trades)
+    result = repaired(folder)
+    assert (rows(folder.diffs), rows(folder.trades)) == (diffs, trades)
+    if not result.after.ok:
+        assert {defect.file for defect in result.after.defects} <= {folder.events.name, folder.gaps.name}

@@ -18,7 +18,6 @@ from mm.knobs import shown
 from mm.page.frame import About
 from mm.redraw import Drawn, Redraw, played
 from mm.run_finder import Found, find_run
-from mm.runner_reproduce import COMMANDS
 from mm.runs import PAGE
 
 if TYPE_CHECKING:
@@ -72,6 +71,8 @@ def _page(redraw: Redraw) -> str:
 
 def _words(run: Found) -> list[str]:
     """Return the command that makes the run again: the knobs that were set, as flags."""
+    from mm.runner_reproduce import COMMANDS
+
     name, module = COMMANDS[run.manifest["kind"]]
     entry: click.Command = import_module(module).main
     flags = {option.name: option.opts[0] for option in entry.params}

@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sweep_desk import FILES, KNOBS, called, folder_of
 
+from mm.errors import TryLater
+from mm.sweep import cluster
 from support import ROOT
 
 pytest.importorskip("distributed", reason="needs the extra [cluster]")
@@ -141,3 +144,55 @@ def test_an_installation_without_dask_names_the_extra(sweep_data, tmp_path, monk
     done = called(sweep_data, CLUSTER="tcp://127.0.0.1:1")
     assert done.exit_code == 2
     assert "this command needs distributed; install it with: pip install '.[cluster]'" in done.stderr
+
+
+class Stand:
+    """Stands in for a client and its executor: what a cluster may do that is hard to make a real one do in time."""
+
+    def __init__(self, future: Future, workers: int = 1, status: str = "running") -> None:
+        self.future, self.workers, self.status = future, workers, status
+
+    def __enter__(self) -> "Stand":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def get_executor(self, *, pure: bool) -> "Stand":
+        return self
+
+    def submit(self, *_call: object) -> Future:
+        return self.future
+
+    def scheduler_info(self) -> dict:
+        return {"workers": dict.fromkeys(range(self.workers))}
+
+
+def outcomes(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> list:
+    monkeypatch.setattr(cluster, "_client", lambda _address: stand)
+    monkeypatch.setattr(cluster, "_LOOK_S", 0.001)
+    monkeypatch.setattr(cluster, "PATIENCE_S", 0.005)
+    return list(cluster.on_cluster([{}], "tcp://host:1"))
+
+
+def test_a_cluster_that_goes_away_ends_the_sweep_in_bounded_time(monkeypatch):
+    """Its scheduler ends, it answers no more, or it has lost its last worker: come back later."""
+    cancelled: Future = Future()
+    cancelled.cancel()
+    cancelled.set_running_or_notify_cancel()
+    for stand, told in (
+        (Stand(cancelled), "its scheduler is gone"),
+        (Stand(Future(), status="connecting"), "its scheduler is gone"),
+        (Stand(Future(), workers=0), "it has had no worker for"),
+    ):
+        with pytest.raises(TryLater, match=told):
+            outcomes(stand, monkeypatch)
+
+
+def test_a_task_that_no_worker_could_play_is_a_failed_point(monkeypatch):
+    """The scheduler gives up on what outlives several workers; the other points go on."""
+    failed: Future = Future()
+    failed.set_exception(RuntimeError("Attempted to run task on 4 workers"))
+    ((place, outcome),) = outcomes(Stand(failed), monkeypatch)
+    assert place == 0
+    assert outcome["error"] == "the cluster could not play it (RuntimeError: Attempted to run task on 4 workers)"

@@ -110,19 +110,38 @@ def by_series(problem, tau):
     shift = drain.max()
     rates = np.diag(shift - drain) + eta * (np.eye(len(q), k=1) + np.eye(len(q), k=-1))
     halvings = max(0, math.ceil(math.log2(max(tau * (shift + 2 * eta - drain.min()), 1e-300))))
-    part = np.eye(len(q))
-    power = np.eye(len(q))
-    for n in range(1, 2 * problem.Q + 30):  # from one bound to the other, and on
+    start = -k * (problem.alpha + problem.xi / 2) * q.astype(float) ** 2
+    terms = _log_exponential(rates, tau, halvings) + start
+    top = terms.max(axis=1)
+    return (top + np.log(np.exp(terms - top[:, None]).sum(axis=1))) / k + problem.xi / 2 * q**2
+
+
+def _log_exponential(rates, tau, halvings):
+    """Return the logarithms of exp(rates·tau) but for a constant; *rates* is tridiagonal and nowhere negative."""
+    part = np.eye(len(rates))
+    power = part.copy()
+    for n in range(1, len(rates) + 30):  # from one bound to the other, and on
         power = power @ rates * (tau / 2**halvings / n)
         part += power
     for _ in range(halvings):
         part = part @ part
         part /= part.max()
-    start = -k * (problem.alpha + problem.xi / 2) * q.astype(float) ** 2
-    with np.errstate(divide="ignore"):
-        terms = np.log(part) + start
-    top = terms.max(axis=1)
-    return (top + np.log(np.exp(terms - top[:, None]).sum(axis=1))) / k + problem.xi / 2 * q**2
+    if part.min() > 1e-290:
+        return np.log(part)
+    with np.errstate(divide="ignore"):  # some entries are below what a float holds: all again, in logarithms
+        inner, left, right = (np.log(np.diagonal(rates, at)) for at in (0, 1, -1))
+        power = np.where(np.eye(len(rates)) > 0, 0.0, -np.inf)
+    part = power.copy()
+    for n in range(1, len(rates) + 30):
+        moved = power + inner
+        moved[:, 1:] = np.logaddexp(moved[:, 1:], power[:, :-1] + left)
+        moved[:, :-1] = np.logaddexp(moved[:, :-1], power[:, 1:] + right)
+        power = moved + math.log(tau / 2**halvings / n)
+        part = np.logaddexp(part, power)
+    for _ in range(halvings):
+        part = np.array([np.logaddexp.reduce(row[:, None] + part, axis=0) for row in part])
+        part -= part.max()
+    return part
 
 
 def in_the_long_run(problem):

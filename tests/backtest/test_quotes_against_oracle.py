@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from quotes_oracle import (
     Problem,
@@ -65,6 +65,25 @@ def test_glft_before_an_end_is_the_series(market, gamma, tau):
     """Finite horizon, with drift and impact, from a thousandth of a second to hours."""
     problem = Problem(**market, gamma=gamma)
     hold(problem, by_series(problem, tau), glft(problem, "exact", horizon_s=tau))
+
+
+STEEP = {"k": 4.743, "A": 0.008613, "Q": 26, "sigma": 0.129, "mu": -0.01286, "xi": 0.1685}
+
+
+@settings(max_examples=60, deadline=None)
+@given(markets(most=40), spread(1e-6, 2), TIMES, st.booleans())
+@example(STEEP, 0.0126, 10.0, True)
+@example({**STEEP, "mu": 0.01286}, 0.0126, 10.0, False)
+@example({**STEEP, "mu": 0.0, "Q": 40}, 0.0126, 0.1, True)
+@example({**STEEP, "Q": 40}, 0.0126, 2e4, True)
+def test_a_level_asked_for_alone_is_what_it_is_among_all(market, gamma, tau, lowest):
+    """Only what matters to it is solved then; with impact the end at inventory 0 matters to the furthest level."""
+    problem = Problem(**market, gamma=gamma)
+    wanted = distances(problem, by_series(problem, tau))
+    q = -problem.Q if lowest else problem.Q
+    got = glft(problem, "exact", horizon_s=tau).distances(q)
+    for side, distance in zip(wanted, got, strict=True):
+        assert distance == pytest.approx(side[q + problem.Q], rel=1e-9, abs=1e-9 / problem.k)
 
 
 @settings(max_examples=25, deadline=None)

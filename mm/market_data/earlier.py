@@ -11,6 +11,7 @@ import msgspec
 from mm.errors import BrokenFile
 from mm.market_data.earlier_trades import FROM_REST, last_streamed_id, open_holes, still_open
 from mm.market_data.layout import GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
+from mm.market_data.sync_engine import went_back
 from mm.market_data.tail import Tail, recover_tail
 
 _SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
@@ -29,7 +30,7 @@ class Earlier:
         epoch_id: The last epoch that was opened, 0 where none was.
         runs: The runs of the day, in order.
         open_runs: Those of them that neither stopped nor were recovered: they crashed.
-        last_diff_id: Last update id of the recorded diffs.
+        last_diff_id: Last update id of the recorded diffs; the last row may be a stale one.
         last_diff_us: When it was received; 0 where there is none.
         last_trade_id: Id of the last recorded trade.
         last_trade_us: When it was received; 0 where there is none.
@@ -77,7 +78,7 @@ def recover(folder: DayFolder) -> Earlier:
         epoch_id=max([0, *(int(row["epoch_id"]) for row in events)]),
         runs=runs,
         open_runs=_open_runs(events),
-        last_diff_id=last_diff.get("u"),
+        last_diff_id=_reached(last_diff.get("u"), tails[folder.frames]),
         last_diff_us=last_diff.get("recv_us", 0),
         last_trade_id=last_trade_id,
         last_trade_us=_last_cell(folder.trades, trades, _TRADE_US_COLUMN) or 0,
@@ -136,6 +137,15 @@ def _last_cell(path: Path, tail: Tail, at: int) -> int | None:
 
 def _last_diff(tail: Tail) -> dict[str, Any]:
     return msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
+
+
+def _reached(last_diff_id: int | None, frames: Tail) -> int | None:
+    """Return the id that the diffs have come to: that of the last frame, where the last diff stands behind it."""
+    head, last = frames.head[:1], frames.last.rpartition(b",")[2]
+    if last_diff_id is None or not head or not head[0].endswith(b",last_update_id") or not last.isdigit():
+        return last_diff_id
+    frame_id = int(last)
+    return last_diff_id if went_back(frame_id, last_diff_id) else max(frame_id, last_diff_id)
 
 
 def _last_knobs(events: list[dict[str, str]]) -> dict[str, Any]:

@@ -109,3 +109,20 @@ def test_trades_that_rest_brought_before_a_crash_are_not_fetched_again(folder, s
             writer.trade(T + 9, Trade(None, number, T // 1000, "1", "2", True, first, last, "rest"))
     found = recover(folder)
     assert (found.last_trade_id, found.trade_holes) == (10, left)
+
+
+@pytest.mark.parametrize(("first", "reached"), [(6, 8), (9, 9)])
+def test_a_stale_message_at_the_end_does_not_hide_how_far_the_updates_had_come(folder, first, reached):
+    """Else the next run would tell of a gap that is none: random schedules of faults found that."""
+    with DayWriter(folder, "R2", top_n=1) as writer:
+        writer.diff(T + 9, T // 1000, first, first, [["1", "1"]], [])
+    assert recover(folder).last_diff_id == reached
+
+
+def test_ids_that_have_begun_anew_are_where_the_updates_are(folder):
+    """The frames before tell of other ids."""
+    with DayWriter(folder, "R2", top_n=1) as writer:
+        seq = writer.diff(T + 8, T // 1000, 10**9, 10**9, [["1", "1"]], [])
+        writer.frame(Stamp(T + 8, seq, T // 1000, 10**9), 1, [["1", "1"]], [["2", "2"]])
+        writer.diff(T + 9, T // 1000, 5, 6, [["1", "1"]], [])
+    assert recover(folder).last_diff_id == 6

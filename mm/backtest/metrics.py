@@ -24,6 +24,7 @@ YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
 LEAST_PERIODS = 20
 GRID_US = 1_000_000
+ROLLING = 60  # periods of a rolling ratio: an hour
 
 
 def periods(us: "Instants", valid: "NDArray[np.bool_]") -> tuple["Instants", "NDArray[np.bool_]"]:
@@ -51,6 +52,30 @@ def sharpe(changes: "Floats") -> float | None:
     """Return mean over standard deviation (ddof 1) of 60 s changes, a year's worth (× √525600)."""
     ratio = _ratio(changes)
     return None if ratio is None else ratio * math.sqrt(PERIODS_PER_YEAR)
+
+
+def rolling_sharpe(
+    us: "Instants", equity: "Floats", valid: "NDArray[np.bool_]", window: int = ROLLING
+) -> tuple["Instants", "Floats"]:
+    """Return the end of each period, and the annual Sharpe ratio of the last *window* periods up to it.
+
+    NaN where fewer than ``LEAST_PERIODS`` of them count, or those are all alike.
+    """
+    if len(us) == 0:
+        return np.empty(0, np.int64), np.empty(0)
+    row, used = periods(us, valid)
+    changes = np.where(used, np.diff(np.where(valid, equity, 0.0)[row]), 0.0)
+    ends = us[0] + PERIOD_US * np.arange(1, len(row))
+    if len(changes) == 0:
+        return ends, changes
+    padded = [np.concatenate([np.zeros(window), column]) for column in (used.astype(np.float64), changes)]
+    count, first = (np.lib.stride_tricks.sliding_window_view(column, window)[1:] for column in padded)
+    total = count.sum(axis=1)
+    mean = first.sum(axis=1) / np.maximum(total, 1.0)
+    spread = (count * (first - mean[:, None]) ** 2).sum(axis=1) / np.maximum(total - 1, 1.0)
+    known = (total >= LEAST_PERIODS) & (spread > 1e-24)
+    ratio = np.divide(mean, np.sqrt(spread), out=np.full(len(mean), np.nan), where=known)
+    return ends, ratio * math.sqrt(PERIODS_PER_YEAR)
 
 
 def sharpe_autocorr(changes: "Floats") -> float | None:

@@ -10,6 +10,7 @@ from mm.backtest._course import course
 from mm.backtest._page_cards import activity_card, data_card, days_card, honesty_card, luck_card, markouts_card
 from mm.backtest._page_charts import distance_chart, markout_chart, split_chart
 from mm.backtest._page_rates import hours_chart, rate_chart, told_of_rates
+from mm.backtest._page_rolling import rolling_card
 from mm.backtest._page_time import panels
 from mm.backtest._text import NULL
 from mm.clock import iso
@@ -45,6 +46,7 @@ def page(summary: Mapping[str, Any], run: "RunColumns", about: About | None = No
         honesty_card(summary),
         markouts_card(summary),
         days_card(summary),
+        rolling_card(run),
         f'<div class="trio">{activity_card(summary)}{luck_card(summary)}{data_card(summary, run)}</div>',
         _numbers(summary),
         origin(about),

@@ -270,3 +270,24 @@ def test_products_are_summed(pairs):
 def test_quantiles_are_those_of_numpy(values, share):
     """Without what numpy would import for them."""
     assert metrics.quantiles(np.array(values), [share]) == pytest.approx([np.quantile(values, share)], abs=1e-9)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 90), st.integers(-9, 9), st.booleans()), min_size=1, max_size=150),
+    st.integers(20, 40),
+)
+def test_a_rolling_ratio_is_that_of_the_periods_in_its_window(steps, window):
+    """Of those that count; undefined where they are few, or alike."""
+    us = np.cumsum([wait * 1_000_000 for wait, _, _ in steps])
+    equity, valid = np.array([float(value) for _, value, _ in steps]), np.array([known for *_, known in steps])
+    ends, ratio = metrics.rolling_sharpe(us, np.where(valid, equity, np.nan), valid, window)
+    row, used = metrics.periods(us, valid)
+    assert len(ends) == len(ratio) == len(used)
+    for place in range(len(used)):
+        inside = [equity[row[i + 1]] - equity[row[i]] for i in range(max(0, place + 1 - window), place + 1) if used[i]]
+        assert ends[place] == us[0] + (place + 1) * MINUTE
+        if len(inside) < metrics.LEAST_PERIODS or len(set(inside)) == 1:
+            assert math.isnan(ratio[place])
+        else:
+            expected = statistics.mean(inside) / statistics.stdev(inside) * YEAR
+            assert ratio[place] == pytest.approx(expected, rel=1e-9, abs=1e-9)

@@ -405,3 +405,15 @@ def test_distances_fall_inside_bars_and_never_on_an_edge(ticks):
     assert edges[0] < np.quantile(ticks, 0.005)
     assert np.quantile(ticks, 0.995) <= edges[-1]
     assert np.allclose((edges + 0.25) * 2, np.round((edges + 0.25) * 2))
+
+
+def test_the_rolling_ratio_is_drawn_of_more_than_an_hour():
+    """A shorter run has no such card, and one whose equity never moves says so."""
+    calm = {"orders_a_second": 1, "breaks": 0}
+    short, long, still = (
+        page_of(result_of(scribe))
+        for scribe in (seeded(600), seeded(3_800, **calm), seeded(3_800, fill_chance=0.0, **calm))
+    )
+    assert "Sharpe ratio, rolling" not in short
+    assert "Annual Sharpe ratio of the hour before" in long
+    assert "Equity hardly ever changed." in still

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from types import SimpleNamespace
 
 from oracle_market import BUY, NEVER, SELL, Book, Event, Order, Trade, unit
@@ -58,7 +59,7 @@ class TradeCross(FillModel):
         self.share, self.through_ticks = share, max(penetration_ticks, 1) if strict else penetration_ticks
 
     def offered(self, trade: Trade) -> int:
-        return math.floor(self.share * trade.lots)
+        return math.floor(Fraction(str(self.share)) * trade.lots)
 
     def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
         reached = order.side * (order.ticks - trade.ticks) >= self.through_ticks

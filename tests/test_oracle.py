@@ -541,6 +541,14 @@ def test_the_share_of_a_print_is_over_all_our_orders(play):
     assert [row[4] for row in fills(played)] == [10, 2]
 
 
+def test_a_share_is_the_decimal_that_was_said(play):
+    """0.29 of 100 lots are 29, though the nearest binary number to 0.29 times 100 is less."""
+    plan = {1000: Quotes(98, None), 1100: Quotes(97, None), 1200: Quotes(96, None)}
+    model = ("trade_cross", False, 0.29, 0)
+    played = play(plan, SNAPSHOT, (1250, "trade", -1, 90, 100), cancel_latency_us=500, fills=model)
+    assert [row[4] for row in fills(played)] == [10, 10, 9]
+
+
 # poisson
 
 

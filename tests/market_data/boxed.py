@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
-from wire_oracle import Recorded, assert_day_is_true
 
+from day_oracle import Day, hold
 from mm.market_data import rest_desk, trade_watch, ws_link, ws_stream
 from mm.market_data.allowance import Allowance
 from mm.market_data.backoff import Backoff
@@ -144,9 +144,7 @@ def recorded(scenario, script="", *, root=None, clean=True, defects=(), **option
         (path,) = (at / SYMBOL).iterdir()
         found = check_day(DayFolder.at(path)).defects
         assert [defect for defect in found if defect.kind not in defects] == []
-        day = Recorded(path)
-        day.missing_trades = assert_day_is_true(day, box.truth, TOP_N) if clean else None
-        return day
+        return hold(path, box.truth) if clean else Day(path)
 
 
 def quicken(monkeypatch):

@@ -6,8 +6,8 @@ import json
 
 import pytest
 from boxed import SYMBOL, Boxed, quicken, recorded
-from wire_oracle import Recorded
 
+from day_oracle import Day
 from mm.market_data import recording
 from mm.market_data.earlier_trades import last_streamed_id, open_holes
 from mm.market_data.layout import DayFolder
@@ -109,7 +109,7 @@ def test_a_run_goes_on_behind_the_last_trade_of_the_stream_and_not_behind_one_of
     with folder.trades.open("w", newline="") as stream:
         csv.writer(stream).writerows([header, *streamed, *fetched])
     assert last_streamed_id(folder.trades) == int(streamed[-1][4])
-    assert open_holes(Recorded(path).events, int(streamed[-1][4])) == ()
+    assert open_holes(Day(path).events, int(streamed[-1][4])) == ()
     assert len(fetched) == len(day.holes("trade_gap"))
 
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from day_oracle import hold
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_exchange import SYMBOL, TinyExchange
 
+from day_oracle import hold
 from mm.clock import midnight_us
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.layout import DayFolder
@@ -183,4 +183,4 @@ def test_no_schedule_of_faults_leaves_a_day_that_is_not_true(seed, schedule):
         for number in range(STEPS):
             played[0].step(number, [(kind, amount) for at, kind, amount in schedule if at == number])
         played[0].end()
-        hold(played[0].folder.path, played[0].exchange)
+        hold(played[0].folder.path, played[0].exchange, wired=False)

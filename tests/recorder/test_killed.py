@@ -1,6 +1,6 @@
 """A recorder that is killed at any byte, and started again on the same day (row 16 of the fault table).
 
-``KILLS=200 python -m pytest tests/recorder/test_killed.py`` kills it more often.
+``KILLS=204 python -m pytest tests/recorder/test_killed.py`` kills it more often.
 """
 
 import asyncio

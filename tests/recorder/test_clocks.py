@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from day_oracle import hold
 from recorder_process import a_box, a_recorder
 
+from day_oracle import hold
 from mm.clock import now_us
 from mm.market_data.check import check_day
 

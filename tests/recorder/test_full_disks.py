@@ -5,8 +5,9 @@ import errno
 import subprocess
 
 import pytest
-from day_oracle import hold
 from recorder_process import a_box, a_recorder
+
+from day_oracle import hold
 
 TMPFS_BYTES = 4 << 20
 

@@ -8,8 +8,9 @@ import os
 import random
 
 import pytest
-from day_oracle import hold
 from recorder_process import a_box, a_recorder
+
+from day_oracle import hold
 
 KILLS = int(os.environ.get("KILLS", "12"))
 _FILES = ("frames", "trades", "diffs")

@@ -8,8 +8,9 @@ import time
 from contextlib import closing
 
 import pytest
-from day_oracle import hold
 from recorder_process import a_box, a_recorder
+
+from day_oracle import hold
 
 SLOW_DISK = """
 import os, time

@@ -151,6 +151,13 @@ def test_a_compiled_model_that_goes_wrong_is_named(desk, model, params, told):
     assert told in error
 
 
+def test_a_compiled_model_refuses_parameters_that_it_does_not_know(desk):
+    """As any model does: exit 2, with the known ones by name."""
+    done = backtest(desk, "quick_models:ThroughOrOld", '{"share": 0.5, "old": 1}')
+    assert done.returncode == 2, done.stderr
+    assert "ThroughOrOld has no parameter 'old'; known are share, old_s" in done.stderr
+
+
 @pytest.fixture
 def wrong(desk, monkeypatch):
     monkeypatch.syspath_prepend(str(desk))

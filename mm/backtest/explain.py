@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, str]
 
+TAKEN = "taker:book"
 WHY = {
     "trade_cross:trade": "a print from the other side at its price or beyond",
     "price_cross:book": "the other side's best price reached it",
     "queue:trade": "what was ahead of it in the queue had traded, and a print reached it",
     "queue:book": "the other side's best price reached it, so its queue was gone",
     "poisson:hazard": "drawn from the fitted intensity: no event of the tape stands behind it",
-    "taker:book": "it took from the other side when it arrived",
+    TAKEN: "it took from the other side when it arrived, as the book stood before the market moved at that instant",
 }
+ASKED = {"trade": ", asked about a print", "book": ", asked after a change of the book"}
 KINDS = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "print", GAP: "gap"}
 BEFORE_US = 60 * US_PER_S  # nothing older is shown, however few events there are
 
@@ -36,7 +38,7 @@ class Seen:
         what: ``depth``, ``print …``, ``snapshot``, ``gap``.
         bid_ticks: Best bid behind it, 0 for none.
         ask_ticks: Best ask behind it, 0 for none.
-        lots: Displayed behind it at the order's price on its side.
+        lots: Displayed behind it at the price and on the side that were asked for.
     """
 
     us: int
@@ -55,28 +57,22 @@ def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int) -> str:
         orders: The rows of its order in the orders file.
         around: How many events to show on either side of the instant.
     """
-    grid, us = tape.instrument, int(fill["recv_us"])
-    side = 1 if fill["side"] == "BUY" else -1
-    why = WHY.get(fill["reason"], f"the model {fill['reason'].partition(':')[0]} said so")
+    us, price = int(fill["recv_us"]), _short(fill["price"])
+    side = 1 if (fill["side"] == "BUY") != (fill["reason"] == TAKEN) else -1
     lines = [
-        f"{fill['side']} {_short(fill['qty'])} at {_short(fill['price'])}, {iso(us)}, order {fill['order_id']}",
-        f"{fill['reason']}: {why}",
+        f"{fill['side']} {_short(fill['qty'])} at {price}, {iso(us)}, order {fill['order_id']}",
+        f"{fill['reason']}: {_why(fill['reason'])}",
         "",
         "its order",
         *(f"  {_ago(int(row['recv_us']), us):>12}  {_told(row)}" for row in orders),
         "",
-        f"the market: best bid and ask, and what was displayed at {_short(fill['price'])} on the {_side(side)} side",
+        f"the market: best bid and ask, and what was displayed at {price} on the {_side(side)} side",
     ]
-    ticks = grid.ticks(_order_price(fill, orders))
-    marked = False
-    for seen in market(tape, us, side, ticks, around):
-        if seen.us > us and not marked:
-            lines.append(f"  {'fill':>12}  <- {_short(fill['qty'])} at {_short(fill['price'])}")
-            marked = True
-        lines.append(_line(tape, seen, us))
-    if not marked:
-        lines.append(f"  {'fill':>12}  <- {_short(fill['qty'])} at {_short(fill['price'])}")
-    return "\n".join(lines)
+    mark = f"  {'fill':>12}  <- {_short(fill['qty'])} at {price}"
+    seen = list(market(tape, us, side, tape.instrument.ticks(fill["price"]), around))
+    before = sum(one.us < us or (one.us == us and not _came_first(fill, orders)) for one in seen)
+    told = [_line(tape, one, us) for one in seen]
+    return "\n".join([*lines, *told[:before], mark, *told[before:]])
 
 
 def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterator[Seen]:
@@ -133,10 +129,14 @@ def _line(tape: "Tape", seen: Seen, us: int) -> str:
     return f"  {_ago(seen.us, us):>12}  {seen.what:<32} {bid} | {ask}   {_short(grid.qty(seen.lots))}"
 
 
-def _order_price(fill: Row, orders: Sequence[Row]) -> str:
-    """Return the order's own price, which an order that took has beside that of its fill."""
-    price = orders[0]["price"] if orders else fill["price"]
-    return price if float(price) > 0 else fill["price"]
+def _came_first(fill: Row, orders: Sequence[Row]) -> bool:
+    """Return whether a fill stands before the events of its instant: that of an order which took on arriving then."""
+    return fill["reason"] == TAKEN and bool(orders) and orders[0]["recv_us"] != fill["recv_us"]
+
+
+def _why(reason: str) -> str:
+    model, _, trigger = reason.partition(":")
+    return WHY.get(reason, f"the model {model} said so{ASKED.get(trigger, '')}")
 
 
 def _told(row: Row) -> str:

@@ -66,10 +66,23 @@ def test_a_story_names_the_fill_its_order_and_the_print_behind_it():
 
 def test_a_model_of_ones_own_is_named():
     """The words know only the project's own reasons."""
-    assert "the model Mine said so" in explain(tape(), row(reason="Mine:trade"), [], 1)
+    assert "the model Mine said so, asked about a print" in explain(tape(), row(reason="Mine:trade"), [], 1)
+    assert "the model Mine said so, asked after a change" in explain(tape(), row(reason="Mine:book"), [], 1)
 
 
 def test_a_fill_behind_the_last_event_has_its_mark_too():
     """A drawn fill after which nothing came."""
     drawn = row(reason="poisson:hazard", recv_us=str(BEGIN_US + 9_000))
     assert explain(tape(), drawn, ORDERS, 3).splitlines()[-1].split()[0] == "fill"
+
+
+def test_what_took_is_told_by_the_side_it_took_from():
+    """A sale at 1 that arrives with the print stands before it, and shows the bids at the price of its fill."""
+    taken = row(reason="taker:book", side="SELL")
+    orders = [ORDERS[0] | {"side": "SELL", "price": "0.98000000"}, ORDERS[1]]
+    lines = explain(tape(), taken, orders, 1).splitlines()
+    assert lines[-5].endswith("what was displayed at 1 on the bid side")
+    assert [line.split()[0] for line in lines[-4:]] == ["-0.001000", "fill", "+0.000000", "+0.001000"]
+    assert lines[-4].split()[-1] == "0.00026"
+    at_once = [orders[0] | {"recv_us": taken["recv_us"]}, orders[1]]
+    assert explain(tape(), taken, at_once, 1).splitlines()[-2].split()[0] == "fill"

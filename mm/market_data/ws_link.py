@@ -24,8 +24,6 @@ PING_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 10.0
 MOST_MESSAGE_BYTES = 16 << 20
 MOST_WAITING_BYTES = 64 << 20
-GATHER_S = 0.05
-"""How long messages gather before they are handed out: each handful that is woken up for costs more than its work."""
 _END_OF_HEAD = b"\r\n\r\n"
 _MOST_HEAD_BYTES = 1 << 16
 
@@ -53,7 +51,7 @@ class Inbox:
     Attributes:
         clock: As given.
         waiting: The messages.
-        filled: Set when something is to be handed out.
+        filled: Set when something was put in.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:
@@ -61,13 +59,11 @@ class Inbox:
         self.waiting: deque[Arrival] = deque()
         self.filled = asyncio.Event()
         self._bytes = 0
-        self._due: asyncio.TimerHandle | None = None
 
     def put(self, link: "Link", raw: bytes, recv_us: int) -> bool:
         """Put in a message that arrived over *link*, and tell whether more may come: memory has an end."""
         self.waiting.append(Arrival(recv_us, link, raw))
-        if self._due is None:
-            self._due = asyncio.get_running_loop().call_later(GATHER_S, self.filled.set)
+        self.filled.set()
         self._bytes += len(raw)
         return self._bytes <= MOST_WAITING_BYTES
 
@@ -75,14 +71,6 @@ class Inbox:
         """Put in that *link* has opened, or ended."""
         self.waiting.append(Arrival(self.clock(), link, None))
         self.filled.set()
-
-    async def full(self) -> None:
-        """Return when something is to be handed out."""
-        await self.filled.wait()
-        self.filled.clear()
-        if self._due:
-            self._due.cancel()
-            self._due = None
 
     def take(self) -> Arrival:
         """Take out the oldest."""

@@ -111,7 +111,6 @@ class WsStream:
 
     async def settled(self) -> None:
         """Return when all that had arrived before was handed out."""
-        self._inbox.filled.set()
         last = self._inbox.waiting[-1] if self._inbox.waiting else None
         while last is not None and self._inbox.waiting and self._inbox.waiting[0].recv_us <= last.recv_us:
             await asyncio.sleep(0)
@@ -172,7 +171,8 @@ class WsStream:
         """Hand out what arrives, a slice of time at once, so that the sockets are never left alone for long."""
         inbox = self._inbox
         while self._links or inbox.waiting or not self._stopping:
-            await inbox.full()
+            await inbox.filled.wait()
+            inbox.filled.clear()
             ends_s = perf_counter() + SLICE_S
             while inbox.waiting:
                 recv_us, link, raw = inbox.take()

@@ -153,6 +153,5 @@ def quicken(monkeypatch):
     monkeypatch.setattr(ws_stream, "POLL_S", 0.01)
     monkeypatch.setattr(ws_stream, "HANDOVER_S", 1.0)
     monkeypatch.setattr(ws_link, "CLOSE_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(ws_link, "GATHER_S", 0.0)
     monkeypatch.setattr(rest_desk, "FILL_EVERY_S", 0.02)
     monkeypatch.setattr(trade_watch, "GRACE_S", 0.05)

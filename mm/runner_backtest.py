@@ -39,6 +39,7 @@ def main(
             result = strategy.honest(result, step)
         if models.fit_draws:
             result = with_band(result, [backtest(played, *pair, rules, step=step) for pair in maker.redrawn()])
+    del played, maker, strategy  # lets the mapped tapes go: writing needs the journal alone
     run.write_result(result)
     run.say(told(result.summary))
 

@@ -65,6 +65,7 @@ def main(
         result = strategy.play(step)
         if honesty.honesty:
             result = strategy.honest(result, step)
+    del tapes, maker, strategy  # lets the mapped tapes go: writing needs the journal alone
     run.write_result(result, "backtest")
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run=result.columns()))

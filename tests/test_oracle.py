@@ -49,6 +49,18 @@ def test_nothing_fills_at_its_own_cancel_effective_us(play, trade_us, filled):
     assert story(played)[-1] == (1105, 1, "CANCEL_ACK", "CANCELLED")
 
 
+def test_an_order_may_expire_while_its_cancel_travels(play):
+    """Asked for at 1100 and in force at 1105, the cancel finds that the order ended at 1103, partly filled."""
+    plan = {1000: Quotes(98, None), 1100: None}
+    played = play(plan, SNAPSHOT, (1102, "trade", -1, 98, 4), until(1120), ttl_us=93)
+    assert story(played)[1:] == [
+        (1100, 1, "CANCEL_REQ", "CANCELLING"),
+        (1102, 1, "FILL", "CANCELLING"),
+        (1103, 1, "EXPIRE", "EXPIRED"),
+    ]
+    assert played.orders[-1][7] == 6
+
+
 @pytest.mark.parametrize(("trade_us", "filled"), [(1049, [(1049, 1, 1, 98, 4)]), (1050, [])])
 def test_nothing_fills_at_its_own_expire_us(play, trade_us, filled):
     """The time to live of 40 µs counts from the arrival at 1010."""
@@ -687,6 +699,15 @@ def test_a_cancel_comes_before_a_drawn_fill(play, cancel_latency_us, filled):
     model = hazard((1105, ALWAYS, CERTAIN, 0.1))
     plan = {1000: Quotes(98, None), 1100: None}
     assert fills(play(plan, SNAPSHOT, until(1200), fills=model, cancel_latency_us=cancel_latency_us)) == filled
+
+
+@pytest.mark.parametrize(("ttl_us", "filled"), [(95, []), (96, [(1105, 1, 1, 98, 10)])])
+def test_an_expiry_comes_before_a_drawn_fill(play, ttl_us, filled):
+    """The order rests from 1010 on, and the fill is drawn for 1105."""
+    model = hazard((1105, ALWAYS, CERTAIN, 0.1))
+    played = play(BID_98, SNAPSHOT, until(1150), fills=model, ttl_us=ttl_us)
+    assert fills(played) == filled
+    assert story(played)[-1][2] == ("CLOSE_FILLED" if filled else "EXPIRE")
 
 
 @pytest.mark.parametrize(("arrives_us", "filled"), [(1110, []), (1111, [(1110, 1, 1, 98, 10)])])

@@ -219,6 +219,14 @@ def test_an_amendment_comes_before_the_cancel_of_its_instant(play):
     assert [row[7] for row in played.orders] == [10, 10, 2, 2]
 
 
+def test_an_amendment_comes_before_the_expiry_of_its_instant(play):
+    """Asked for at 1010, it takes effect at 1110, when the order that arrived at 1100 has lived its 10 µs."""
+    hands = [(1000, "place", 1, 98, 10, "LIMIT_MAKER"), (1010, "amend", 1, 2)]
+    played = play({}, SNAPSHOT, until(1120), by_hand=hands, order_latency_us=100, ttl_us=10)
+    assert story(played)[1:] == [(1110, 1, "AMEND", "LIVE"), (1110, 1, "EXPIRE", "EXPIRED")]
+    assert [row[7] for row in played.orders] == [10, 2, 2]
+
+
 # Measured latencies
 
 

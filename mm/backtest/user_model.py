@@ -8,8 +8,8 @@ KERNEL = "mm."  # where the names of compiled functions of ours begin
 
 
 def raised(model: object, hook: str, error: BaseException) -> ModelError:
-    """Return the error that names the model whose *hook* raised, and the line that did."""
-    frames = traceback.extract_tb(error.__traceback__)
+    """Return the error that names the model whose *hook* raised, and its line that did, or that asked what did."""
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.name.startswith(KERNEL)]
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return ModelError(f"{type(model).__name__}.{hook} raised {type(error).__name__}: {error}{where}")
 

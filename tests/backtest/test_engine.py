@@ -300,10 +300,10 @@ def test_views_are_of_their_call_only():
     assert kept.keys() == fields.keys()
     for name, names in fields.items():
         for field in names.split():
-            with pytest.raises(ModelError, match="used after its call"):
+            with pytest.raises(ReferenceError, match="used after its call"):
                 getattr(kept[name], field)
     for name in ("quote", "book"):
-        with pytest.raises(ModelError, match="used after its call"):
+        with pytest.raises(ReferenceError, match="used after its call"):
             kept[name].lots_at(1, 98)
 
 

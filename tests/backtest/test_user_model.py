@@ -123,7 +123,7 @@ def test_what_was_kept_does_not_show_the_next_call(which):
         exchange.run(tape)
         assert len(exchange.journal().orders)
         return
-    with pytest.raises(ModelError, match="used after its call"):
+    with pytest.raises(ModelError, match=r"^Keeps\.\w+ raised ReferenceError: .* after its call.* at .*_model\.py:"):
         exchange.run(tape)
 
 

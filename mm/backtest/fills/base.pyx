@@ -83,7 +83,7 @@ cdef class OrderView:
 
     cdef const Order* seen(self) except NULL:
         if self.order is NULL:
-            raise ModelError("an order view was used after its call; copy the numbers you want to keep")
+            raise ReferenceError("an order view was used after its call; copy the numbers you want to keep")
         return self.order
 
     @property
@@ -127,7 +127,7 @@ cdef class TradeView:
 
     cdef const Trade* seen(self) except NULL:
         if self.trade is NULL:
-            raise ModelError("a trade view was used after its call; copy the numbers you want to keep")
+            raise ReferenceError("a trade view was used after its call; copy the numbers you want to keep")
         return self.trade
 
     @property
@@ -161,7 +161,7 @@ cdef class BookView:
 
     cdef const Top* seen(self) except NULL:
         if self.top is NULL:
-            raise ModelError("a book view was used after its call; copy the numbers you want to keep")
+            raise ReferenceError("a book view was used after its call; copy the numbers you want to keep")
         return self.top
 
     @property

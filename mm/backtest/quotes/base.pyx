@@ -111,7 +111,7 @@ cdef class QuoteView:
 
     cdef const View* seen(self) except NULL:
         if self.view is NULL:
-            raise ModelError("a quote view was used after its call; copy the numbers you want to keep")
+            raise ReferenceError("a quote view was used after its call; copy the numbers you want to keep")
         return self.view
 
     @property

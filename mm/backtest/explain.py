@@ -19,7 +19,7 @@ TAKEN = "taker:book"
 WHY = {
     "trade_cross:trade": "a print from the other side at its price or beyond",
     "price_cross:book": "the other side's best price reached it",
-    "queue:trade": "what was ahead of it in the queue had traded, and a print reached it",
+    "queue:trade": "a print reached it when what stood ahead of it was gone, or went beyond its price",
     "queue:book": "the other side's best price reached it, so its queue was gone",
     "poisson:hazard": "drawn from the fitted intensity: no event of the tape stands behind it",
     TAKEN: "it took from the other side when it arrived, as the book stood before the market moved at that instant",

@@ -58,7 +58,7 @@ def test_a_story_names_the_fill_its_order_and_the_print_behind_it():
     """Price and quantity as the files have them, the reason in words, the fill between what came before and after."""
     lines = explain(tape(), FILL, ORDERS, 1).splitlines()
     assert lines[0] == "BUY 0.00005 at 1, 1970-01-01T00:16:40.004000Z, order 7"
-    assert lines[1] == "queue:trade: what was ahead of it in the queue had traded, and a print reached it"
+    assert lines[1] == "queue:trade: a print reached it when what stood ahead of it was gone, or went beyond its price"
     assert lines[4].split() == ["-0.003500", "s", "PLACE", "SENT", "0.00005", "left"]
     assert [line.split()[0] for line in lines[-4:]] == ["-0.001000", "+0.000000", "fill", "+0.001000"]
     assert "print SELL 0.00027 at 1 " in lines[-3]

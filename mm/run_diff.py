@@ -86,7 +86,16 @@ class Comparison:
     @property
     def equal(self) -> bool:
         """Whether they are the same work with the same result: one digest, and files that still say so."""
-        return self.digests[0] == self.digests[1] and not any(one.counts for one in self.outputs)
+        return self.digests[0] == self.digests[1] and not self.edited and not any(one.counts for one in self.outputs)
+
+    @property
+    def edited(self) -> bool:
+        """Whether one digest stands for two works, so that a manifest is not what its run wrote.
+
+        A day is covered by what it names, however it is written.
+        """
+        matters = any(knob.matters and knob.values[0] != knob.values[1] and knob.name != "day" for knob in self.knobs)
+        return self.digests[0] == self.digests[1] and (matters or bool(self.inputs))
 
     @property
     def digests(self) -> tuple[str, str]:
@@ -111,6 +120,8 @@ class Comparison:
             head = " ".join(str(manifest[name]) for name in ("kind", "symbol", "day", "run_id"))
             yield f"{letter}  {head}  {run.folder}"
         yield f"equal: digest {self.digests[0]}" if self.equal else "they differ (a | b)"
+        if self.edited:
+            yield "a manifest was edited since: one digest, but other knobs or inputs"
         own = [knob for knob in self.knobs if knob.matters and knob.values[0] != knob.values[1]]
         others = [knob for knob in self.knobs if not knob.matters and knob.values[0] != knob.values[1]]
         sources = [knob for knob in self.knobs if knob.values[0] == knob.values[1]]
@@ -130,6 +141,7 @@ class Comparison:
         """Return it as JSON values."""
         return {
             "equal": self.equal,
+            "edited": self.edited,
             "digests": list(self.digests),
             "runs": [str(run.folder.resolve()) for run in self.runs],
             "entries": {name: list(pair) for name, pair in self.entries().items()},

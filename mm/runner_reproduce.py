@@ -155,7 +155,15 @@ def _play(run: Found, words: list[str], scratch: Path) -> Found:
 
 def _reproduced(found: Comparison) -> bool:
     """Return whether the second run read and wrote the same; a knob that is new since changes the digest alone."""
-    return not found.inputs and not any(one.counts for one in found.outputs)
+    return not found.inputs and not any(one.counts for one in found.outputs) and not _edited(found)
+
+
+def _edited(found: Comparison) -> bool:
+    """Return whether the same code made the same of the same under another digest: the manifest was changed since."""
+    of_code = not found.entries().keys().isdisjoint({"version", "commit"})
+    new = any(None in knob.sources and knob.matters for knob in found.knobs)
+    changed = bool(found.inputs) or any(one.counts for one in found.outputs)
+    return found.digests[0] != found.digests[1] and not (of_code or new or changed)
 
 
 def _told(found: Comparison, *, equal: bool) -> Iterator[str]:
@@ -171,11 +179,15 @@ def _told(found: Comparison, *, equal: bool) -> Iterator[str]:
         return
     yield from (f"inputs   {line}" for line in found.inputs)
     yield from (line for one in found.outputs if one.counts for line in one.lines())
+    if _edited(found):
+        yield f"digest   {' | '.join(found.digests)}"
 
 
 def _verdict(found: Comparison) -> str:
     """Return the one line of a run that did not come out again."""
     told = [*found.inputs, *(one.lines()[0] for one in found.outputs if one.counts)]
+    if _edited(found):
+        told = ["all files came out again, but its digest is of other knobs or inputs: its manifest was edited since"]
     makers = [f"version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip() for run in found.runs]
     whose = f"; it was made by {makers[0]}, this is {makers[1]}" if makers[0] != makers[1] else ""
     more = f" and {len(told) - 1} more" if len(told) > 1 else ""

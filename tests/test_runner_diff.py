@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from mm import run_manifest
 from mm.config import Day, Output
 from mm.console import Console
 from mm.run_folder import Plan
@@ -122,6 +123,22 @@ def test_a_file_that_was_changed_since_is_not_believed(which):
     (folders[which] / "summary.json").unlink()
     assert why(answer("a", "b"), "summary.json") == [f"in {which} it is gone"]
     assert folders["a"].joinpath(PAGE).exists()
+
+
+@pytest.mark.parametrize("edit", ["knob", "input"])
+def test_a_manifest_that_was_edited_is_told(edit):
+    """One digest cannot stand for two works, so runs that claim both are not called equal."""
+    make_run("a")
+    folder = make_run("b")
+    manifest = run_manifest.read(folder)
+    if edit == "knob":
+        manifest["knobs"]["seed"]["value"] = 4
+    else:
+        manifest["inputs"][0]["sha256"] = "bb"
+    run_manifest.write(folder, manifest)
+    assert "a manifest was edited since: one digest, but other knobs or inputs" in call("a", "b").stdout.splitlines()
+    found = answer("a", "b")
+    assert (found["equal"], found["edited"]) == (False, True)
 
 
 def test_an_output_that_is_gone_is_still_known_by_its_hash():

@@ -123,6 +123,18 @@ def test_a_folder_that_was_edited_is_not_what_the_run_wrote(desk, tmp_path):
     assert "summary.json: in a not what the run wrote" in done.stderr
 
 
+def test_a_knob_that_was_edited_is_told_though_every_byte_comes_out_again(desk, tmp_path):
+    """What takers pay changes no file of a run that takes nothing, but the digest is of another fee."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    folder = folder_of(place, "mine")
+    claimed = run_manifest.read(folder)
+    claimed["knobs"]["taker_fee_rate"]["value"] = 0.5
+    run_manifest.write(folder, claimed)
+    done = command(place, "runs", "reproduce", "mine")
+    assert done.returncode == 3
+    assert "mine is not reproduced: all files came out again, but its digest is of other knobs" in done.stderr
+
+
 def spoiled_trade(place: Path) -> str:
     path = next((place / "data" / SYMBOL / DAYS[1]).glob("trades_ws_*"))
     path.write_bytes(path.read_bytes().replace(b"true", b"false", 1))

@@ -263,7 +263,9 @@ def started(program: str) -> Iterator[Chrome]:
             start_new_session=True,
         )
         try:
-            with connect(_address(process), max_size=None, open_timeout=PATIENCE_S, compression=None) as socket:
+            # No keep-alive of its own: it would draw from `random` in a thread beside every other test.
+            quiet = {"ping_interval": None, "compression": None}
+            with connect(_address(process), max_size=None, open_timeout=PATIENCE_S, **quiet) as socket:
                 yield Chrome(socket, process.pid)
         finally:
             with suppress(ProcessLookupError):

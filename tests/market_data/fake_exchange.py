@@ -104,6 +104,7 @@ class FakeExchange:
         self._clients: set[ServerConnection] = set()
         self._refuse = 0
         self._ready = threading.Event()
+        self.depth_asked = threading.Event()
 
     def __enter__(self) -> "FakeExchange":
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -130,6 +131,9 @@ class FakeExchange:
             play.cancel()
             for client in self._clients:
                 client.transport.abort()
+            rest.close()
+            for _ in range(3):  # a request that has just come begins, so that its end closes its connection
+                await asyncio.sleep(0)
 
     async def _play(self) -> None:
         await self._started.wait()
@@ -189,10 +193,12 @@ class FakeExchange:
         self._clients.discard(connection)
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.CancelledError), closing(writer):
+        with suppress(asyncio.CancelledError, asyncio.IncompleteReadError), closing(writer):
             target = (await reader.readuntil(b"\r\n\r\n")).decode().split()[1]
             self.asked.append(target)
             depth = target.startswith("/api/v3/depth")
+            if depth:
+                self.depth_asked.set()
             status, body = await self._depth_answer(target) if depth else self._info_answer()
             extra = "Retry-After: 1\r\n" if status in (418, 429) else ""
             head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{extra}Connection: close\r\n\r\n"

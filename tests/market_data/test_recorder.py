@@ -251,7 +251,7 @@ def test_switches_leave_files_away():
     assert not day.gaps.exists()
     assert "ask3_qty" in rows(day.frames)[0]
     assert "ask4_qty" not in rows(day.frames)[0]
-    assert exchange.asked[-1].endswith("limit=7")
+    assert [asked for asked in exchange.asked if "/depth?" in asked] == [f"/api/v3/depth?symbol={SYMBOL}&limit=7"]
 
 
 def test_the_window_ends_the_recording(monkeypatch):
@@ -415,9 +415,13 @@ def test_a_signal_ends_a_recording_in_every_state(state):
         closing(socket.create_server(("127.0.0.1", 0))) as deaf,
     ):
         knobs = {"WS_URL": f"ws://127.0.0.1:{deaf.getsockname()[1]}"} if state == "connecting" else {}
-        threading.Timer(0.3, terminate).start()
+        held = []
+        reached = (lambda: held.append(deaf.accept()[0])) if state == "connecting" else exchange.depth_asked.wait
+        threading.Thread(target=lambda: (reached(), terminate())).start()
         begun_s = time.monotonic()
         result = call(exchange, **knobs)
+        for connection in held:
+            connection.close()
     assert (result.exit_code, time.monotonic() - begun_s < 20) == (0, True)  # the answer would take 30 s
     day = the_day()
     assert events(day)[-1] == ("run_stop", 0, {"reason": "SIGTERM"})

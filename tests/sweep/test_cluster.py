@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sweep_desk import FILES, KNOBS, called, folder_of
+from sweep_desk import FILES, KNOBS, called, folder_of, swept
 
 from mm.errors import TryLater
 from mm.sweep import cluster
@@ -117,12 +117,11 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(sweep_data, tmp_path
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-def test_a_cluster_that_is_not_there_is_told_in_one_line(sweep_data, tmp_path, monkeypatch, unused_port):
+def test_a_cluster_that_is_not_there_is_told_in_one_line(sweep_data, tmp_path, unused_port):
     """Exit code 75: it may be there later, and what was played is kept until then."""
-    monkeypatch.chdir(tmp_path)
     began = time.monotonic()
-    done = called(sweep_data, CLUSTER=f"tcp://127.0.0.1:{unused_port}")
-    assert done.exit_code == 75
+    done = swept(tmp_path, sweep_data, CLUSTER=f"tcp://127.0.0.1:{unused_port}")
+    assert done.returncode == 75
     assert done.stderr.count("\n") == 1
     assert "no Dask scheduler answered within 5 s" in done.stderr
     assert time.monotonic() - began < PATIENCE_S

@@ -148,7 +148,8 @@ function rules(panel) {
   if (panel.counts) {
     const power = 10 ** Math.floor(Math.log10(panel.most));
     const top = power * [5, 2, 1].find((factor) => factor * power <= panel.most);
-    return [top, 0, -top].map((value) => [value, number(Math.abs(value), 0)]);
+    const room = panel.up(0) - panel.up(top) > 13; // for a zero between the two
+    return [top, 0, -top].map((value) => [value, value || room ? number(Math.abs(value), 0) : ""]);
   }
   const step = roundStep(low, high, Math.max(3, panel.height / 45));
   const found = [];

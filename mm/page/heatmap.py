@@ -55,8 +55,8 @@ class Heatmap:
                 said = f"{self.across[0]} {names[column]}, {self.down[0]} {label}: {texts[row][column]}"
                 marks.append(_cell(spot, value, scale, (texts[row][column], said), framed))
         return (
-            f'<svg viewBox="0 0 {width:.0f} {height}" style="max-width:{width:.0f}px" role="img" '
-            f'aria-label="{escape(title)}">{"".join(marks)}</svg>'
+            f'<svg class="heat" viewBox="0 0 {width:.0f} {height}" style="max-width:{width:.0f}px;--own:{width:.0f}px" '
+            f'role="img" aria-label="{escape(title)}">{"".join(marks)}</svg>'
         )
 
 

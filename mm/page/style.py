@@ -49,6 +49,7 @@ b.loss { color: var(--loss); }
 
 svg { display: block; width: 100%; height: auto; }
 .wide svg { min-width: 720px; }
+.wide .heat { min-width: min(720px, var(--own)); }
 svg text { font-size: 11.5px; fill: var(--soft); font-variant-numeric: tabular-nums; }
 svg .end { text-anchor: end; }
 svg .mid { text-anchor: middle; }
@@ -165,6 +166,11 @@ button:focus-visible, .timeline:focus-visible .bar { outline: 2px solid var(--ma
 @media (max-width: 520px) {
   main { padding: 22px 12px 40px; }
   .tiles { grid-template-columns: repeat(2, 1fr); }
+  svg text { font-size: 14px; }
+  svg .name, svg .value { font-size: 15px; }
+  .timeline svg text, .heat text { font-size: 11.5px; }
+  .wide .heat { min-width: calc(.8 * var(--own)); }
+  .heat .name, .heat .value { font-size: 13px; }
 }
 @media print {
   .card, .tile, figure { break-inside: avoid; }

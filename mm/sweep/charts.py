@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
 MOST_MAPS, MOST_COURSES, MOST_DOTS, BINS = 12, 80, 1500, 28
-FEW = 6  # columns of a map that a narrow screen shows whole
+_LETTER = 8.1  # width of a letter on a narrow screen, in the units of a chart
 
 
 def maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
@@ -52,7 +52,7 @@ def maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
         texts = [[number(value, 3) for value in line] for line in values]
         heading = f'<p style="font-weight:600;margin-top:14px">{escape(title)}</p>' if title else ""
         picture = one.picture(texts, f"{rank_by} {title}", span)
-        drawn.append(heading + (wide(picture) if len(across["values"]) > FEW else picture))
+        drawn.append(heading + wide(picture))
     return "".join(drawn)
 
 
@@ -167,10 +167,10 @@ def _axis(rows: Sequence[Row], axis: Axis, rank_by: str, span: tuple[float, floa
     marks, widest = [], (plot.width - LEFT - RIGHT) / len(labels)
     for place, (label, group) in enumerate(zip(labels, groups, strict=True)):
         x = float(plot.across(place))
-        text = label if len(label) * 6.6 < widest else label[: max(2, int(widest / 6.6) - 1)] + "…"
+        text = label if len(label) * _LETTER < widest else label[: max(2, int(widest / _LETTER) - 1)] + "…"
         marks.append(plot.label(x, text))
         marks += [f'<circle class="point" cx="{x:.1f}" cy="{float(plot.up(value)):.1f}" r="4"/>' for value in group]
     there = [place for place, group in enumerate(groups) if group]
     middles = plot.path(np.array(there, dtype=float), np.array([median(groups[i]) for i in there]), "faint")
-    name = f'<text class="name" x="{LEFT}" y="10">{escape(axis["name"])}</text>'
+    name = f'<text class="name" x="{LEFT}" y="13">{escape(axis["name"])}</text>'
     return plot.picture(plot.value_axis(short, 5), name, middles, *marks, title=f"{rank_by} over {axis['name']}")

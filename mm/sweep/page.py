@@ -96,7 +96,8 @@ def _grid_cards(content: Content) -> str:
     """Return the grid as maps of colours over its two axes with most values; a map for each choice of the others."""
     maps = charts.maps(content["rows"], content["axes"], content["rank_by"])
     hint = (
-        f"{content['rank_by']} at each point; the best one is framed. A lonely good cell is luck more often than skill."
+        f"Each cell is the {content['rank_by']} of a point; the best is framed. A lonely good cell is luck more often "
+        "than skill."
     )
     return card("The grid", hint, maps) if maps else ""
 

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from journals import Scribe, scribes, seeded
 from test_page import full_day, page_of, result_of
 
+from legible import illegible
 from mm.backtest.page import page
 
 
@@ -55,6 +56,14 @@ def test_a_full_day_is_drawn_on_every_screen(opened, look):
     seen = opened(page(result.summary, full_day(seconds=20_000, n_fills=5_000)), **look)
     assert seen.charts == 9
     assert "our bid" in seen.text
+
+
+def test_every_label_can_be_read(chrome, tmp_path):
+    """Nothing stands over another label or beyond its picture, wherever fills are many or few."""
+    path = tmp_path / "report.html"
+    for run in (seeded(400), quoting(900), scribe_of("no fills")):
+        path.write_text(page_of(result_of(run)), encoding="utf-8")
+        assert illegible(chrome, path) == []
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

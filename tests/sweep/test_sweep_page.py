@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from test_findings import FILLS, GAMMA, noise, played
 
+from legible import illegible
 from mm.page.frame import About
 from mm.page.heatmap import Heatmap, sizes
 from mm.sweep.findings import Findings, Luck, Played, find
@@ -57,6 +58,19 @@ def test_the_page_draws_in_a_browser(folder, chrome):
     seen = chrome.opened(path)
     assert (seen.errors, seen.requests) == ([], [])
     assert seen.charts >= 6
+
+
+def test_every_label_of_a_page_can_be_read(chrome, tmp_path):
+    """Names of models are long; on a narrow screen a map scrolls, and what has no room on an axis is cut."""
+    gammas = ("0.005", "0.01", "0.05", "0.1", "0.5", "1", "2")
+    fills = ("trade_cross", "queue_prob_power", "my_models:OneTickThrough")
+    axes = [replace(axis, values=told, texts=told) for axis, told in ((GAMMA, gammas), (FILLS, fills))]
+    grid = [(gamma, fill) for gamma in gammas for fill in fills]
+    points = [played(n, noise(n, mean=0.1), GAMMA=gamma, FILL_MODEL=fill) for n, (gamma, fill) in enumerate(grid, 1)]
+    write(tmp_path, find(points, axes, "sharpe", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
+    path = tmp_path / "report.html"
+    path.write_text(page(tmp_path), encoding="utf-8")
+    assert illegible(chrome, path) == []
 
 
 def test_a_map_of_colours_shows_sign_and_size():

@@ -90,4 +90,5 @@ def lookahead(
         console.say(line)
     if report.findings:
         first = report.findings[0]
-        raise SafetyError(f"{names}: {len(report.findings)} comparisons failed; {first.test}: {first.told}")
+        n = len(report.findings)
+        raise SafetyError(f"{names}: {n} comparison{'s' * (n > 1)} failed; {first.test}: {first.told}")

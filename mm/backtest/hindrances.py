@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.journal import ACTIONS, REJECT_REASONS, STATUSES
+from mm.backtest.journal import ACTIONS, REJECT_REASONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_ACTION, _STATUS, _REASON = 2, 3, 12  # columns of the order rows
+_ACTION, _REASON = 2, 12  # columns of the order rows
 # What stood in the way, and the way out.
 WAYS: Mapping[str, str] = {
     "would_cross": "each would have crossed the book when it arrived; quote further from it, or with less latency",
@@ -26,10 +26,15 @@ WAYS: Mapping[str, str] = {
 }
 
 
-def hindrance(orders: "NDArray[np.int64]") -> str | None:
-    """Return why none of the orders that were wanted reached the book, in words; None where one did, or none was."""
-    action, status, reason = orders[:, _ACTION], orders[:, _STATUS], orders[:, _REASON]
-    if (status == STATUSES.index("LIVE")).any() or (action == ACTIONS.index("FILL")).any():
+def hindrance(orders: "NDArray[np.int64]", rested: "NDArray[np.bool_]") -> str | None:
+    """Return why none of the orders that were wanted reached the book, in words; None where one did, or none was.
+
+    Args:
+        orders: Rows of a journal.
+        rested: Of each order that was sent, whether it arrived and was not rejected.
+    """
+    action, reason = orders[:, _ACTION], orders[:, _REASON]
+    if rested.any() or (action == ACTIONS.index("FILL")).any():
         return None
     refused = set(reason[np.isin(action, [ACTIONS.index("SKIP"), ACTIONS.index("REJECT")])].tolist())
     told = [f"{name} ({WAYS[name]})" for code, name in enumerate(REJECT_REASONS) if name and code in refused]

@@ -62,7 +62,7 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
         **_asked_for(books),
     }
     summary |= _volume(journal, books, summary)
-    summary["warnings"] = _cautions(journal, books, left_out) + _why_null(summary)
+    summary["warnings"] = _cautions(journal, books, sent, left_out) + _why_null(summary)
     return summary
 
 
@@ -227,9 +227,9 @@ def _missing(key: str, value: object) -> list[str]:
     return [name for part, one in value.items() for name in _missing(f"{key}.{part}", one)]
 
 
-def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
+def _cautions(journal: "Journal", books: "Books", sent: Lives, left_out: int) -> list[str]:
     """Return what a reader must know before believing the numbers."""
-    cautions = [told] if (told := hindrance(journal.orders)) else []
+    cautions = [told] if (told := hindrance(journal.orders, sent.rested)) else []
     if any(word.startswith("poisson") for word in (books.fill_model, *journal.fill_reasons)):
         cautions.append(
             "Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "

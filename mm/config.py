@@ -272,7 +272,11 @@ class Recorder(Streams):
     min_free_mb: float = knob(200.0, number(0, 1e9), "Free disk space, in MB, under which a recording ends (75).")
     ws_max_age_s: float = knob(84600.0, number(1, 86400), "Age at which a connection is replaced.")
     ws_pair: bool = knob(False, SWITCH, "Record over two connections at a time, made one.")
-    depth_silence_s: float = knob(3.0, number(0.1, 3600), "Silence of the depth stream that counts as a stall.")
+    depth_silence_s: float = knob(
+        3.0,
+        number(0.1, 3600),
+        "Silence of depth that counts as a stall, and of trades after which REST is asked for the last one.",
+    )
     backoff_max_s: float = knob(30.0, number(0.01, 3600), "Longest wait between two attempts to connect.")
 
 

@@ -24,7 +24,7 @@ def main(
     from mm.backtest.honesty import Strategy
     from mm.backtest.pnl_band import with_band
     from mm.backtest.replay import backtest
-    from mm.backtest.words import told
+    from mm.backtest.report.words import told
     from mm.model_maker import ModelMaker
 
     played = assemble.tapes(run, day, market)

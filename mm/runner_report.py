@@ -84,8 +84,8 @@ def _words(run: Found) -> list[str]:
 
 
 def _backtest(redraw: Redraw, about: About) -> str:
-    from mm.backtest.page import page
-    from mm.backtest.run_columns import read_columns
+    from mm.backtest.report.page import page
+    from mm.backtest.report.run_columns import read_columns
 
     folder = redraw.run.folder
     summary = _json(folder / SUMMARY)

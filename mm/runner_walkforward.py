@@ -41,7 +41,7 @@ def main(
     """
     from mm import assemble
     from mm.backtest.honesty import Strategy
-    from mm.backtest.words import told
+    from mm.backtest.report.words import told
     from mm.model_maker import ModelMaker
     from mm.walkforward.page import page
 

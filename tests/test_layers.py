@@ -42,6 +42,8 @@ LAYERS = [
     ],
     ["quote_tree", "model_maker", "assemble", "redraw"],
 ]
+# What rooms of the backtest may import of the rest of it.
+ROOMS = {"metrics": {"books", "fills", "journal"}, "report": {"journal", "metrics"}}
 # Entry points: they may import everything, and nothing below imports them.
 ENTRIES = re.compile(
     r"mm\.(runner_\w+|demo|__main__|(bench|lookahead|queues|sim|sweep)(\..+)?|market_data\.recorder)\Z"
@@ -103,6 +105,17 @@ def test_imports_go_down_the_layers_only(name: str) -> None:
         assert below is not None, f"{name} imports the entry point {other}"
         assert below <= own, f"{name} (layer {own}) imports {other} (layer {below})"
         assert not (own < 5 and other.split(".")[1] in FRAME), f"{name} knows the command line through {other}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_of_the_backtest_know_their_place(room: str) -> None:
+    """Numbers are told of a journal, whatever played it; a page is drawn from numbers."""
+    inside = [name for name in modules() if name.startswith(f"mm.backtest.{room}.")]
+    assert inside
+    for name in inside:
+        for other in imported(modules()[name]) & set(modules()):
+            if other.startswith("mm.backtest.") and other.split(".")[2] != room:
+                assert other.split(".")[2] in ROOMS[room], f"{name} imports {other}"
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if name.split(".")[1:2] == ["market_data"]])

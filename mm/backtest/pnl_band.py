@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mm.backtest.metrics import quantiles
+from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.result import Result
 
 

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.poisson import Poisson
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.result import Books, Result
+from mm.backtest.result import Result
 from mm.backtest.rules import Rules
 from mm.backtest.tape import Tape
 from mm.errors import UsageError

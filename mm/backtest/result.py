@@ -1,7 +1,7 @@
 """What a backtest gives back: the journal, the grid to read it on, and the files of a run folder."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,60 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest import _journal_csv
-from mm.backtest._text import describe
-from mm.backtest.attribution import Ledger, ledger
+from mm.backtest.books import Books
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
-from mm.backtest.page import page
-from mm.backtest.run_columns import RunColumns, standing_of
-from mm.backtest.summary import summarise
+from mm.backtest.metrics.ledger import Ledger, ledger
+from mm.backtest.metrics.summary import summarise
+from mm.backtest.report.page import page
+from mm.backtest.report.run_columns import RunColumns, standing_of
+from mm.backtest.report.words import describe
 from mm.clock import US_PER_MS
-from mm.instrument import E8, Instrument
+from mm.instrument import E8
 from mm.page.frame import About
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from mm.backtest.fills.intensity import Intensity
-
     Columns = dict[str, NDArray[Any]]
 
 SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
-
-
-@dataclass(frozen=True)
-class Books:
-    """What a journal's integers mean, and what was played.
-
-    Attributes:
-        instrument: The tape's grid: tick of the prices, lot of the recorded quantities.
-        days: The days played, ``YYYYMMDD``, in order.
-        quote_model: Name of the quote model.
-        fill_model: Name of the fill model.
-        initial_cash_e8: Cash at the start, in 1e-8 of the quote asset.
-        quote_lots: The clip: what one quote offers.
-        seed: Keys the bootstrap of the Sharpe ratio.
-        starts_us: When each of the days begins; empty where they are told as one.
-        intensity: What foresees fills, to hold them against; None without one.
-        bound_clips: Inventory at which quotes stop on one side, in clips; None where no bound is known.
-        honesty: The same strategy under other assumptions; None where nobody asked.
-        pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
-        feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
-    """
-
-    instrument: Instrument
-    days: tuple[str, ...]
-    quote_model: str
-    fill_model: str
-    initial_cash_e8: int
-    quote_lots: int
-    seed: int = 0
-    feed: Mapping[str, float] | None = None
-    pnl_band: Mapping[str, float] | None = None
-    bound_clips: float | None = None
-    honesty: Mapping[str, Any] | None = None
-    starts_us: tuple[int, ...] = ()
-    intensity: "Intensity | None" = None
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from math import isnan
 from statistics import variance
 from typing import Any
 
-from mm.backtest.metrics import PERIODS_PER_YEAR
-from mm.backtest.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
+from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
+from mm.backtest.metrics.ratios import PERIODS_PER_YEAR
 from mm.sweep.axes import Axis
 from mm.sweep.panel import SERIES_DIFFER, Forward, Panel, forward, halves, rank_correlation, sharpes
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics import PERIODS_PER_YEAR
+from mm.backtest.metrics.ratios import PERIODS_PER_YEAR
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:

@@ -47,8 +47,8 @@ def told(result: "Result") -> Outcome:
     """Return what a sweep keeps of a backtest: its summary, and its PnL over each 60 s on one grid of time."""
     import numpy as np
 
-    from mm.backtest.attribution import ledger
-    from mm.backtest.metrics import periods
+    from mm.backtest.metrics.ledger import ledger
+    from mm.backtest.metrics.ratios import periods
 
     journal, books = result.journal, result.books
     account = ledger(journal.state, books.instrument, books.initial_cash_e8)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest._course import Course, course
-from mm.backtest._page_cards import data_card, honesty_card
-from mm.backtest._page_charts import split_chart
-from mm.backtest.run_columns import RunColumns, read_columns
+from mm.backtest.report.cards import data_card, honesty_card
+from mm.backtest.report.charts import split_chart
+from mm.backtest.report.course import Course, course
+from mm.backtest.report.run_columns import RunColumns, read_columns
 from mm.clock import iso
 from mm.errors import BrokenFile
 from mm.page.frame import About, Row, card, document, grid, notes, nothing, origin, table, tile, wide

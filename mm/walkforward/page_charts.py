@@ -12,7 +12,7 @@ from mm.page.numbers import number, short, signed
 from mm.page.svg import LEFT, RIGHT, Plot, bar, padded
 
 if TYPE_CHECKING:
-    from mm.backtest._course import Course
+    from mm.backtest.report.course import Course
     from mm.walkforward.segment_rows import Floats, SegmentRows
 
 WIDE, HALF = 1072, 520

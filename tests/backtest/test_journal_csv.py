@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journals import BTCUSDT, Scribe, scribes, seeded
 
+from journals import BTCUSDT, Scribe, scribes, seeded
 from mm.backtest import _journal_csv
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.errors import MMError

@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
-from journals import START_US, Scribe, books, scribes, seeded
 
+from journals import START_US, Scribe, books, scribes, seeded
 from mm.backtest._journal_csv import FILL_FILE, ORDER_FILE, STATE_FILE
-from mm.backtest.page import About
+from mm.backtest.report.page import About
 from mm.backtest.result import Result
 from mm.instrument import Instrument
 from support import run_python
@@ -156,7 +156,7 @@ def test_summing_up_and_writing_need_neither_scipy_nor_polars(tmp_path):
         "from mm.backtest.result import Result\n"
         "import numpy as np\n"
         "from mm.backtest.journal import Journal\n"
-        "from mm.backtest.result import Books\n"
+        "from mm.backtest.books import Books\n"
         "from mm.instrument import Instrument\n"
         "counters = dict.fromkeys(['valid_us', 'invalid_us', 'two_sided_us', 'last_us', 'expected_fills'], 0)\n"
         "tables = [np.zeros((0, width), np.int64) for width in (14, 9, 6, 2)]\n"

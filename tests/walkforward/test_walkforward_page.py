@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from mm.backtest._course import Course
+from mm.backtest.report.course import Course
 from mm.errors import BrokenFile
 from mm.page.frame import About
 from mm.walkforward.page import page

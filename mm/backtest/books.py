@@ -1,0 +1,44 @@
+"""What a journal's integers mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mm.backtest.fills.intensity import Intensity
+    from mm.instrument import Instrument
+
+
+@dataclass(frozen=True)
+class Books:
+    """What a journal's integers mean, and what was played.
+
+    Attributes:
+        instrument: The tape's grid: tick of the prices, lot of the recorded quantities.
+        days: The days played, ``YYYYMMDD``, in order.
+        quote_model: Name of the quote model.
+        fill_model: Name of the fill model.
+        initial_cash_e8: Cash at the start, in 1e-8 of the quote asset.
+        quote_lots: The clip: what one quote offers.
+        seed: Keys the bootstrap of the Sharpe ratio.
+        starts_us: When each of the days begins; empty where they are told as one.
+        intensity: What foresees fills, to hold them against; None without one.
+        bound_clips: Inventory at which quotes stop on one side, in clips; None where no bound is known.
+        honesty: The same strategy under other assumptions; None where nobody asked.
+        pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
+        feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
+    """
+
+    instrument: "Instrument"
+    days: tuple[str, ...]
+    quote_model: str
+    fill_model: str
+    initial_cash_e8: int
+    quote_lots: int
+    seed: int = 0
+    feed: Mapping[str, float] | None = None
+    pnl_band: Mapping[str, float] | None = None
+    bound_clips: float | None = None
+    honesty: Mapping[str, Any] | None = None
+    starts_us: tuple[int, ...] = ()
+    intensity: "Intensity | None" = None

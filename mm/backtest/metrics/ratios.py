@@ -1,0 +1,159 @@
+"""Gain over risk: Sharpe, its interval and its correction, Sortino, Calmar; and the 60 s periods they are taken over.
+
+Instants are µs. Money comes as integers of any one unit (see ``ledger.Ledger``) or as floats. What is undefined
+is None.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.metrics.arithmetic import dot, quantiles
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Column = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+    # int64, float64, or Python integers where 64 bits are too few
+    Numbers = NDArray[Any]
+
+PERIOD_US = 60_000_000
+PERIODS_PER_YEAR = 525_600
+YEAR_US = PERIOD_US * PERIODS_PER_YEAR
+DRAWS = 2_000
+LEAST_PERIODS = 20
+ROLLING = 60  # periods of a rolling ratio: an hour
+
+
+def periods(us: "Column", valid: "NDArray[np.bool_]") -> tuple["Column", "NDArray[np.bool_]"]:
+    """Return the rows that stand at the ends of the 60 s periods from the first row on, and which periods count.
+
+    The row at an instant is the last one at or before it. A period does not count when equity at either of its ends
+    is not *valid* (no mid) or older than a period (nothing was recorded).
+    """
+    ends = np.arange(us[0], us[-1] + 1, PERIOD_US)
+    row = np.searchsorted(us, ends, side="right") - 1
+    known = valid[row] & (ends - us[row] < PERIOD_US)
+    return row, known[1:] & known[:-1]
+
+
+def period_changes(us: "Column", equity: "Numbers", valid: "NDArray[np.bool_]") -> tuple["Floats", int]:
+    """Return the change of equity over each of the :func:`periods` that count, and how many were left out."""
+    if len(us) == 0:
+        return np.empty(0), 0
+    row, used = periods(us, valid)
+    changes = np.diff(equity[row]).astype(np.float64)
+    return changes[used], int(len(used) - np.count_nonzero(used))
+
+
+def sharpe(changes: "Floats") -> float | None:
+    """Return mean over standard deviation (ddof 1) of 60 s changes, a year's worth (× √525600)."""
+    ratio = _ratio(changes)
+    return None if ratio is None else ratio * math.sqrt(PERIODS_PER_YEAR)
+
+
+def rolling_sharpe(
+    us: "Column", equity: "Floats", valid: "NDArray[np.bool_]", window: int = ROLLING
+) -> tuple["Column", "Floats"]:
+    """Return the end of each period, and the annual Sharpe ratio of the last *window* periods up to it.
+
+    NaN where fewer than ``LEAST_PERIODS`` of them count, or those are all alike.
+    """
+    if len(us) == 0:
+        return np.empty(0, np.int64), np.empty(0)
+    row, used = periods(us, valid)
+    changes = np.where(used, np.diff(np.where(valid, equity, 0.0)[row]), 0.0)
+    ends = us[0] + PERIOD_US * np.arange(1, len(row))
+    if len(changes) == 0:
+        return ends, changes
+    padded = [np.concatenate([np.zeros(window), column]) for column in (used.astype(np.float64), changes)]
+    count, first = (np.lib.stride_tricks.sliding_window_view(column, window)[1:] for column in padded)
+    total = count.sum(axis=1)
+    mean = first.sum(axis=1) / np.maximum(total, 1.0)
+    spread = (count * (first - mean[:, None]) ** 2).sum(axis=1) / np.maximum(total - 1, 1.0)
+    known = (total >= LEAST_PERIODS) & (spread > 1e-24)
+    ratio = np.divide(mean, np.sqrt(spread), out=np.full(len(mean), np.nan), where=known)
+    return ends, ratio * math.sqrt(PERIODS_PER_YEAR)
+
+
+def sharpe_autocorr(changes: "Floats") -> float | None:
+    """Return the Sharpe ratio of a year when its periods are correlated: Lo, FAJ 58(4), 2002.
+
+    √q becomes q / √(q + 2·Σ (q − j)·ρ_j), where q is the periods of a year. Autocorrelations are taken up to
+    ``lags(n)`` and weighted 1 − j/(lags + 1), as Newey and West do, so that the root always exists.
+    """
+    ratio = _ratio(changes)
+    if ratio is None:
+        return None
+    centred = changes - changes.mean()
+    variance = dot(centred, centred)
+    last = lags(len(changes))
+    inflation = 1.0
+    for lag in range(1, last + 1):
+        rho = dot(centred[lag:], centred[:-lag]) / variance
+        inflation += 2 * (1 - lag / (last + 1)) * (1 - lag / PERIODS_PER_YEAR) * rho
+    return float(ratio * math.sqrt(PERIODS_PER_YEAR / inflation)) if inflation > 0 else None
+
+
+def lags(periods: int) -> int:
+    """Return how many autocorrelations to heed among so many periods: ⌊4·(n/100)^(2/9)⌋, less than n."""
+    return min(periods - 1, int(4 * (periods / 100) ** (2 / 9)))
+
+
+def block_length(periods: int) -> int:
+    """Return the bootstrap's block, in periods: ⌈n^(1/3)⌉, longer than the correlation ``lags`` heeds."""
+    return min(periods, max(lags(periods) + 1, math.ceil(math.cbrt(periods))))
+
+
+def sharpe_ci95(changes: "Floats", seed: int) -> list[float] | None:
+    """Return the 2.5 % and 97.5 % points of the Sharpe ratio under a circular block bootstrap.
+
+    2000 draws of blocks of ``block_length`` periods. None where the ratio itself is, under 20 periods, or where more
+    than one draw in twenty has no variation (trades too rare to resample).
+    """
+    if _ratio(changes) is None or len(changes) < LEAST_PERIODS:
+        return None
+    scaled = (changes - changes.mean()) / changes.std()
+    total, squares = _resampled_sums(scaled, np.random.default_rng(seed))
+    periods = len(changes)
+    variance = (squares - total**2 / periods) / (periods - 1)
+    varied = variance > 1e-12
+    if np.count_nonzero(varied) < 0.95 * DRAWS:
+        return None
+    mean = total[varied] / periods + changes.mean() / changes.std()
+    return quantiles(mean / np.sqrt(variance[varied]) * math.sqrt(PERIODS_PER_YEAR), (0.025, 0.975))
+
+
+def _resampled_sums(values: "Floats", random: np.random.Generator) -> tuple["Floats", "Floats"]:
+    """Return the sum, and the sum of squares, of each draw; blocks are read off running sums, not copied."""
+    periods = len(values)
+    block = block_length(periods)
+    circle = np.concatenate([values, values[:block]])
+    sums = np.concatenate([[0.0], np.cumsum(circle)])
+    squares = np.concatenate([[0.0], np.cumsum(circle**2)])
+    blocks = -(-periods // block)
+    first = random.integers(0, periods, size=(DRAWS, blocks))
+    last = first + block
+    last[:, -1] = first[:, -1] + periods - (blocks - 1) * block
+    return (sums[last] - sums[first]).sum(axis=1), (squares[last] - squares[first]).sum(axis=1)
+
+
+def sortino(changes: "Floats") -> float | None:
+    """Return mean over downside deviation, √mean(min(change, 0)²) over all periods, a year's worth."""
+    if len(changes) < 2:
+        return None
+    downside = math.sqrt(np.mean(np.minimum(changes, 0.0) ** 2))
+    return float(changes.mean() / downside * math.sqrt(PERIODS_PER_YEAR)) if downside > 0 else None
+
+
+def _ratio(changes: "Floats") -> float | None:
+    if len(changes) < 2 or changes.min() == changes.max():
+        return None
+    return float(changes.mean() / changes.std(ddof=1))
+
+
+def calmar(gain: float, drawdown: float, span_us: int) -> float | None:
+    """Return *gain*, made in *span_us*, as that of a year, over the *drawdown*; None where either has no size."""
+    return gain / span_us * YEAR_US / drawdown if drawdown > 0 and span_us > 0 else None

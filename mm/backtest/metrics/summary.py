@@ -1,0 +1,241 @@
+"""The summary of a backtest: every number of summary.json, from the journal alone."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.metrics import ratios, returns
+from mm.backtest.metrics.arithmetic import dot, exact_sum, quotient
+from mm.backtest.metrics.attribution import split
+from mm.backtest.metrics.drawdown import drawdown_duration_us, max_drawdown, under_water
+from mm.backtest.metrics.exposure import fill_rates
+from mm.backtest.metrics.hindrances import hindrance
+from mm.backtest.metrics.inventory import half_life_s, inventory_moments, share_beyond
+from mm.backtest.metrics.ledger import Ledger, ledger
+from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
+from mm.backtest.metrics.order_lives import Lives, lives, order_times, partial_orders
+from mm.backtest.metrics.reasons import NULL, REASONS
+from mm.backtest.metrics.round_trips import pairs, realised, trips
+from mm.clock import US_PER_S
+from mm.instrument import E8
+
+if TYPE_CHECKING:
+    from mm.backtest.books import Books
+    from mm.backtest.journal import Journal
+
+PNL = (
+    "pnl_total",
+    "pnl_spread_capture",
+    "pnl_inventory",
+    "fees",
+    "pnl_realised",
+    "pnl_unrealised",
+    "initial_equity",
+)
+
+
+def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
+    """Return the summary: JSON values only, None where undefined, and why in ``warnings``.
+
+    Money is in the quote asset, inventory in the base asset, per-unit numbers in quote asset per base asset.
+    """
+    account = ledger(journal.state, books.instrument, books.initial_cash_e8)
+    sent = lives(journal)
+    risk, left_out = _risk(account, books.seed)
+    summary = {
+        "symbol": books.instrument.symbol,
+        "days": list(dict.fromkeys(books.days)),
+        "models": {"quote": books.quote_model, "fill": books.fill_model},
+        **_pnl(journal, account, books),
+        **_spreads(journal, books),
+        **_activity(journal, sent),
+        "inventory": _inventory(account, books),
+        **risk,
+        **returns.daily(account, books.days, books.starts_us, journal.fills[:, 0]),
+        **_coverage(journal),
+        **_foreseen(journal, books, sent),
+        **_scale(books),
+        **_asked_for(books),
+    }
+    summary |= _volume(journal, books, summary)
+    summary["warnings"] = _cautions(journal, books, sent, left_out) + _why_null(summary)
+    return summary
+
+
+def _pnl(journal: "Journal", account: Ledger, books: "Books") -> dict[str, Any]:
+    pnl, matched = split(journal.fills, account), pairs(journal.fills)
+    round_trips = trips(journal.fills, matched, books.instrument)
+    if pnl is None:
+        return {**dict.fromkeys(PNL), "round_trips": round_trips}
+    closed = realised(journal.fills, matched, account)
+    # Each is the nearest float to an exact decimal, so as text the parts add up to the total exactly.
+    units = (
+        pnl.spread + pnl.inventory - pnl.fees,
+        pnl.spread,
+        pnl.inventory,
+        pnl.fees,
+        closed,
+        pnl.spread + pnl.inventory - closed,
+        account.equity[0],
+    )
+    return {**{name: account.quote(one) for name, one in zip(PNL, units, strict=True)}, "round_trips": round_trips}
+
+
+def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
+    effective = effective_half_spread(journal.fills, books.instrument).value
+    after = {str(h): adverse_selection(journal, books.instrument, h) for h in HORIZONS_S}
+    return {
+        "adverse_selection": {h: mean.value for h, mean in after.items()},
+        "adverse_selection_se": {h: mean.error for h, mean in after.items()},
+        "adverse_selection_left_out": {h: mean.left_out for h, mean in after.items()},
+        "effective_half_spread": effective,
+        "realised_half_spread": {
+            h: None if effective is None or mean.value is None else effective + mean.value for h, mean in after.items()
+        },
+        "markouts": markouts(journal, books.instrument),
+    }
+
+
+def _activity(journal: "Journal", sent: Lives) -> dict[str, Any]:
+    fills = journal.fills
+    return {
+        "n_orders": len(sent),
+        "n_fills": len(fills),
+        "n_partial": partial_orders(fills[:, 1], fills[:, 4], sent.ids, sent.lots),
+        "fill_ratio": quotient(exact_sum(fills[:, 4]), exact_sum(sent.lots)),
+        "quote_to_trade": quotient(len(sent) + sent.cancels, len(fills)),
+        **order_times(sent, fills),
+    }
+
+
+def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what was traded, how often that turns the inventory over, and the maker fee that would eat the gain."""
+    lots, grid = journal.fills[:, 4], books.instrument
+    traded = exact_sum(lots)
+    notional = dot(journal.fills[:, 3].astype(np.float64), lots) * grid.tick_e8 * grid.lot_e8 / E8 / E8
+    quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory"]["abs_mean"]
+    gross = None if summary["pnl_total"] is None else summary["pnl_total"] + summary["fees"]
+    kept = {h: None if value is None else value * quantity for h, value in summary["realised_half_spread"].items()}
+    earned = {"pnl": gross, **kept}
+    return {
+        "volume": {"base": quantity, "quote": notional},
+        "inventory_at_bound": _at_bound(journal, books),
+        "inventory_turnover": quotient(quantity, mean_size or 0.0),
+        "break_even_fee_rate": {
+            name: None if value is None or not traded else value / notional for name, value in earned.items()
+        },
+    }
+
+
+def _at_bound(journal: "Journal", books: "Books") -> float | None:
+    if books.bound_clips is None:
+        return None
+    return share_beyond(journal.state[:, 0], journal.state[:, 1], books.bound_clips * books.quote_lots)
+
+
+def _foreseen(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:
+    """Return fills by distance and hour, beside what the intensity foresees where it counts from the mid."""
+    intensity = books.intensity if books.intensity is not None and books.intensity.reference == "mid" else None
+    rates, here = fill_rates(journal, sent, intensity)
+    engine_says = journal.counters["expected_fills"]
+    return {"predicted_fills": here if engine_says is None else engine_says, **rates}
+
+
+def _inventory(account: Ledger, books: "Books") -> dict[str, float | None]:
+    lot_e8 = books.instrument.lot_e8
+    moments = inventory_moments(account.us, account.inventory)
+    scaled = {name: None if value is None else value * lot_e8 / E8 for name, value in moments.items()}
+    return {**scaled, "half_life_s": half_life_s(account.us, account.inventory)}
+
+
+def _risk(account: Ledger, seed: int) -> tuple[dict[str, Any], int]:
+    """Return the risk figures, and how many 60 s periods had to be left out of them."""
+    changes, left_out = ratios.period_changes(account.us, account.equity, account.valid)
+    us, equity = account.us[account.valid], account.equity[account.valid]
+    fall = max_drawdown(equity)
+    lasted_us = drawdown_duration_us(us, equity)
+    gain = 0 if fall is None else int(account.equity[-1]) - int(account.equity[0])
+    moments = returns.moments(changes / account.per_quote)
+    return {
+        "sharpe": ratios.sharpe(changes),
+        "sharpe_autocorr": ratios.sharpe_autocorr(changes),
+        "sharpe_ci95": ratios.sharpe_ci95(changes, seed),
+        "sharpe_bootstrap": {
+            "draws": ratios.DRAWS,
+            "periods": len(changes),
+            "block_periods": ratios.block_length(len(changes)) if len(changes) else 0,
+            "seed": seed,
+        },
+        "sortino": ratios.sortino(changes),
+        "calmar": None if not fall else ratios.calmar(gain, int(fall), int(account.us[-1] - account.us[0])),
+        "max_drawdown": None if fall is None else account.quote(fall),
+        "drawdown_duration_s": None if lasted_us is None else lasted_us / US_PER_S,
+        "under_water": under_water(us, equity),
+        "returns": moments,
+        "psr": returns.psr(moments),
+    }, left_out
+
+
+def _coverage(journal: "Journal") -> dict[str, Any]:
+    counters = journal.counters
+    return {
+        "two_sided_uptime": quotient(counters["two_sided_us"], counters["valid_us"]),
+        "seconds_covered": counters["valid_us"] / US_PER_S,
+        "seconds_excluded": counters["invalid_us"] / US_PER_S,
+        "observed_fills": len(journal.fills),
+    }
+
+
+def _scale(books: "Books") -> dict[str, Any]:
+    instrument = books.instrument
+    return {
+        "tick_size": instrument.tick_e8 / E8,
+        "quote_qty": books.quote_lots * instrument.lot_e8 / E8,
+        "base_asset": instrument.base_asset,
+        "quote_asset": instrument.quote_asset,
+    }
+
+
+def _asked_for(books: "Books") -> dict[str, Any]:
+    """Return what only some runs have."""
+    parts = (("feed", books.feed), ("pnl_band", books.pnl_band), ("honesty", books.honesty))
+    return {name: dict(found) for name, found in parts if found}
+
+
+def _why_null(summary: dict[str, Any]) -> list[str]:
+    """Return one sentence for each reason why some numbers are null, naming them."""
+    names: dict[str, list[str]] = {}
+    for key, value in summary.items():
+        for name in _missing(key, value):
+            names.setdefault(REASONS.get(name) or REASONS[key], []).append(name)
+    return [f"{NULL}{', '.join(keys)}: {reason}" for reason, keys in names.items()]
+
+
+def _missing(key: str, value: object) -> list[str]:
+    """Return the names of what is None under a *key*: itself, or those of its parts, or of those of its rows."""
+    if isinstance(value, list):
+        rows = [row for row in value if isinstance(row, dict)]
+        return list(dict.fromkeys(name for row in rows for name in _missing(key, row)))
+    if not isinstance(value, dict):
+        return [key] if value is None else []
+    if key in REASONS and value and all(part is None for part in value.values()):
+        return [key]
+    return [name for part, one in value.items() for name in _missing(f"{key}.{part}", one)]
+
+
+def _cautions(journal: "Journal", books: "Books", sent: Lives, left_out: int) -> list[str]:
+    """Return what a reader must know before believing the numbers."""
+    cautions = [told] if (told := hindrance(journal.orders, sent.rested)) else []
+    if any(word.startswith("poisson") for word in (books.fill_model, *journal.fill_reasons)):
+        cautions.append(
+            "Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "
+            "read this PnL as an upper bound, beside a run with trade_cross or a queue model"
+        )
+    unmarked = int((journal.fills[:, 7] == 0).sum())
+    if unmarked:
+        cautions.append(f"{unmarked} fills met no valid book; the PnL marks them at the last valid mid")
+    if left_out:
+        cautions.append(f"{left_out} periods of 60 s without a valid book at both ends are not in Sharpe and Sortino")
+    if len(journal.mids) and journal.mids[-1, 1] == 0:
+        cautions.append("the run ended without a valid book; pnl_total is marked at the last valid mid")
+    return cautions

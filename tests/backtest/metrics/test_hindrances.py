@@ -1,0 +1,63 @@
+"""A run without an order says which rule was in the way."""
+
+import numpy as np
+import pytest
+
+from mm import Quotes
+from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES
+from mm.backtest.metrics.hindrances import WAYS, hindrance
+from mm.backtest.models import trade_cross
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.backtest.tape import Tape
+from mm.instrument import Instrument
+
+
+def rows(*told: tuple[str, str, str]) -> np.ndarray:
+    """Return order rows of (action, status, reason)."""
+    table = np.zeros((len(told), len(ORDER_COLUMNS)), np.int64)
+    for row, (action, status, reason) in zip(table, told, strict=True):
+        row[[2, 3, 12]] = ACTIONS.index(action), STATUSES.index(status), REJECT_REASONS.index(reason)
+    return table
+
+
+SKIP = ("SKIP", "REJECTED", "min_notional")
+CROSSED = [("PLACE", "SENT", ""), ("REJECT", "REJECTED", "would_cross")]
+
+
+def test_each_rule_is_named_once_and_has_a_way_out():
+    """Those that were not sent, and those that the exchange turned away."""
+    told = hindrance(rows(SKIP, SKIP, *CROSSED), np.array([False]))
+    assert told.startswith("no order reached the book: would_cross (each would have crossed")
+    assert "; min_notional (price times quantity is under the least notional; raise QUOTE_QTY" in told
+    assert set(WAYS) == set(REJECT_REASONS) - {""}
+
+
+def test_nothing_is_said_where_an_order_rested_or_filled_or_none_was_wanted():
+    """A skip here and there is no hindrance; orders that travelled past the end met none either."""
+    assert hindrance(rows(SKIP, ("PLACE", "SENT", "")), np.array([True])) is None
+    assert hindrance(rows(SKIP, ("FILL", "FILLED", "")), np.array([], bool)) is None
+    assert hindrance(rows(("PLACE", "SENT", "")), np.array([False])) is None
+    assert hindrance(rows(), np.array([], bool)) is None
+
+
+class Far:
+    """Quotes one bid that nothing reaches, and an ask for which there is nothing to sell, or none."""
+
+    def __init__(self, bid_ticks: int | None) -> None:
+        self.bid_ticks = bid_ticks
+
+    def quote(self, view) -> Quotes:
+        return Quotes(self.bid_ticks, 1010)
+
+
+@pytest.mark.parametrize(("bid_ticks", "told"), [(900, False), (1005, True), (None, True)])
+def test_a_bid_that_rests_until_the_end_reached_the_book(bid_ticks, told):
+    """An order that came to rest and never filled has no row of its own in the journal: its arrival is reckoned."""
+    grid = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
+    changes = [(second * 1_000_000, "depth", [(998, 50 + second)], []) for second in range(1, 5)]
+    tape = Tape.of(grid, [(0, "snapshot", [(999, 50), (998, 50)], [(1001, 50), (1002, 50)]), *changes])
+    rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, quote_lots=30)
+    found = backtest(tape, Far(bid_ticks), trade_cross(), rules).summary
+    assert found["n_fills"] == 0
+    assert any(line.startswith("no order reached the book: ") for line in found["warnings"]) == told

@@ -1,0 +1,50 @@
+"""Exact intervals of a count, against scipy's and against their own definition."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import gammaincinv
+from scipy.stats import poisson
+
+from mm.backtest.metrics.poisson_interval import gamma_quantile, gamma_share, mean_interval, ratio_interval, standing
+
+
+@given(st.one_of(st.integers(0, 300), st.integers(0, 10**6)), st.sampled_from([0.5, 0.95, 0.99]))
+def test_intervals_are_those_of_scipy(count, level):
+    """Garwood's ends are quantiles of two gamma distributions."""
+    tail = (1 - level) / 2
+    low, high = mean_interval(count, level)
+    assert low == pytest.approx(gammaincinv(count, tail) if count else 0.0, rel=1e-10)
+    assert high == pytest.approx(gammaincinv(count + 1, 1 - tail), rel=1e-10)
+
+
+@given(st.integers(1, 2_000))
+def test_at_the_ends_the_count_is_as_rare_as_said(count):
+    """At the lower mean so many or more come in one of 40 times, at the upper one so few or fewer."""
+    low, high = mean_interval(count)
+    assert poisson.sf(count - 1, low) == pytest.approx(0.025, rel=1e-8)
+    assert poisson.cdf(count, high) == pytest.approx(0.025, rel=1e-8)
+
+
+@given(st.floats(0.3, 3_000), st.floats(0.001, 0.999))
+def test_quantile_and_share_are_each_others_inverse(shape, share):
+    """Also of shapes that are no counts."""
+    assert gamma_share(shape, gamma_quantile(shape, share)) == pytest.approx(share, rel=1e-9)
+
+
+@given(st.integers(0, 500), st.floats(0.01, 600))
+def test_the_standing_of_a_count_is_its_mid_p_value(count, mean):
+    """Fewer, and half of as many."""
+    expected = poisson.cdf(count, mean) - poisson.pmf(count, mean) / 2
+    assert standing(count, mean) == pytest.approx(expected, rel=1e-9, abs=1e-13)
+
+
+def test_a_ratio_without_expectation_is_undefined():
+    """No events where none were expected is no ratio, and none of a few leaves 0 possible."""
+    assert ratio_interval(3, 0.0) == (None, None, None)
+    assert standing(3, 0.0) is None
+    ratio, low, high = ratio_interval(0, 2.0)
+    assert (ratio, low) == (0.0, 0.0)
+    assert high == pytest.approx(-math.log(0.025) / 2)

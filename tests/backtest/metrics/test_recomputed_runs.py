@@ -1,0 +1,138 @@
+"""What a summary says of orders, round trips, returns and exposure, against plain loops over the files of runs."""
+
+import json
+
+import plain_lives
+import pytest
+from hypothesis import given, settings
+
+import engine_chance
+from journals import books, scribes, seeded
+from mm.backtest.books import Books
+from mm.backtest.fills.intensity import Intensity
+from mm.backtest.metrics.round_trips import pairs
+from mm.backtest.result import Result
+
+TIMES = ("quote_lifetime_s", "order_to_ack_s", "live_to_fill_s", "order_to_fill_s")
+PIECES = [(0, 2**62, 3.0, 0.2, 2.0, 0.1, 0.15)]
+
+
+def run_of(seed, pieces=None):
+    """Return a run of plain chance as a result, and the intensity pieces it is held against."""
+    case = engine_chance.case_of(seed)
+    exchange, _ = case.exchange()
+    case.play(exchange, case.tapes)
+    name, *params = case.fills
+    if name == "poisson":
+        pieces = params[0] if params[1] == "mid" else None
+    terms = {
+        "instrument": case.tapes[0].instrument,
+        "days": tuple(str(20260101 + place) for place in range(len(case.tapes))),
+        "starts_us": tuple(tape.start_us for tape in case.tapes),
+        "quote_model": "scripted",
+        "fill_model": name,
+        "initial_cash_e8": case.rules.start_cash_e8,
+        "quote_lots": case.rules.quote_lots,
+        "intensity": Intensity(pieces) if pieces else None,
+    }
+    return Result(exchange.journal(), Books(**terms)), pieces
+
+
+def assert_close(found, expected):
+    assert set(found) >= set(expected)
+    for key, value in expected.items():
+        assert found[key] == (value if value is None else pytest.approx(value, rel=1e-9, abs=1e-9)), key
+
+
+def assert_recomputed(result, folder, pieces):
+    result.write_tables(folder)
+    found, journal = json.loads(json.dumps(result.summary)), result.journal
+    symbol, tick_size = result.books.instrument.symbol, plain_lives.Fraction(str(result.summary["tick_size"]))
+    placed, fills, state = plain_lives.read(folder, symbol)
+    last_us = journal.counters["last_us"]
+    trips = plain_lives.round_trips(fills)
+    assert_close(found["round_trips"], trips["round_trips"])
+    if found["pnl_total"] is not None:
+        gross = found["pnl_total"] + found["fees"]
+        assert found["pnl_realised"] == pytest.approx(trips["pnl_realised"], rel=1e-9, abs=1e-9)
+        assert found["pnl_realised"] + found["pnl_unrealised"] == pytest.approx(gross, rel=1e-9, abs=1e-9)
+    for key, expected in plain_lives.order_times(placed, fills, last_us).items():
+        assert_close(found[key], expected) if key in TIMES else assert_close({key: found[key]}, {key: expected})
+    if state:
+        assert_close(found["returns"], plain_lives.returns(state))
+        assert_close(found["under_water"], plain_lives.under_water(state))
+    path = [(us, mid2 * tick_size / 2) for us, mid2 in journal.mids.tolist()]
+    spent = plain_lives.exposure(placed, path, last_us, tick_size, plain_lives.Rate(pieces or []))
+    assert_exposed(found, spent, [fill for fill in fills if fill["mid"]], foreseen=bool(pieces))
+    if pieces and journal.counters["expected_fills"] is None:
+        foreseen = sum(mean for _, mean in spent[1].values())
+        assert found["predicted_fills"] == pytest.approx(foreseen, rel=1e-9, abs=1e-12)
+
+
+def assert_exposed(found, spent, fills, *, foreseen):
+    by_distance, by_hour = spent
+    rows = found["fills_by_distance"]
+    seconds, mean = (sum(sums[place] for sums in by_distance.values()) for place in (0, 1))
+    assert sum(row["exposure_s"] for row in rows) == pytest.approx(seconds, rel=1e-9, abs=1e-9)
+    for place, row in enumerate(rows):
+        ends = (row["from_ticks"] * 2 if place else -(10**9), row["to_ticks"] * 2 if place < len(rows) - 1 else 10**9)
+        inside = [sums for half, sums in by_distance.items() if ends[0] <= half <= ends[1]]
+        assert row["exposure_s"] == pytest.approx(sum(one for one, _ in inside), rel=1e-9, abs=1e-9)
+        if foreseen:
+            assert row["predicted"] == pytest.approx(sum(one for _, one in inside), rel=1e-9, abs=1e-12)
+    if not foreseen:
+        assert (found["fills_by_hour"], found["fills_ratio"]["value"]) == ([], None)
+        return
+    assert {row["start_us"]: row["exposure_s"] for row in found["fills_by_hour"]} == pytest.approx(
+        {hour: one for hour, (one, _) in by_hour.items() if one}
+    )
+    assert sum(row["predicted"] for row in found["fills_by_hour"]) == pytest.approx(mean, rel=1e-9, abs=1e-12)
+    if mean:
+        assert found["fills_ratio"]["value"] == pytest.approx(len(fills) / mean)
+
+
+@pytest.mark.parametrize("fifty", range(4))
+def test_runs_of_plain_chance_are_recomputed(fifty, tmp_path):
+    """Queues, hybrids, orders by hand, gaps, two tapes, every kind of order: the files say what is summed up."""
+    for seed in range(50 * fifty, 50 * fifty + 50):
+        result, pieces = run_of(seed, PIECES if seed % 2 else None)
+        assert_recomputed(result, tmp_path / str(seed), pieces)
+
+
+@settings(max_examples=40, deadline=None)
+@given(scribes())
+def test_written_journals_are_recomputed(tmp_path_factory, scribe):
+    """Prices that move far, parts of fills, books that break: round trips, returns and water."""
+    result = Result(scribe.journal(), books(scribe.instrument))
+    assert_recomputed(result, tmp_path_factory.mktemp("run"), None)
+
+
+def test_a_longer_run_is_recomputed(tmp_path):
+    """Six minutes with fees and two hundred round trips."""
+    result = Result(seeded(360, orders_a_second=2, fill_chance=0.6, fee_rate=0.001).journal(), books())
+    assert result.summary["round_trips"]["n"] > 150
+    assert_recomputed(result, tmp_path, None)
+
+
+def test_the_engines_own_count_of_foreseen_fills_is_the_journals():
+    """The compiled model adds up while it plays, the summary from the files of orders: the same integral."""
+    compared = 0
+    for seed in range(400):
+        result, pieces = run_of(seed)
+        counted = result.journal.counters["expected_fills"]
+        if pieces and counted:
+            foreseen = sum(row["predicted"] for row in result.summary["fills_by_hour"])
+            assert foreseen == pytest.approx(counted, rel=1e-9), seed
+            compared += 1
+    assert compared > 10
+
+
+def test_lots_are_matched_once_and_in_order():
+    """Every lot bought below the smaller total has one partner, the oldest first on both sides."""
+    fills = seeded(600, fill_chance=0.4).journal().fills
+    found = pairs(fills)
+    bought, sold = (fills[fills[:, 2] == side, 4].sum() for side in (1, -1))
+    assert found.lots.sum() == min(bought, sold)
+    assert (found.lots > 0).all()
+    assert (found.buy[1:] >= found.buy[:-1]).all()
+    assert (found.sell[1:] >= found.sell[:-1]).all()

@@ -1,0 +1,235 @@
+"""The summary: the contract's keys, numbers recomputed from nothing but the files, and every null explained."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from plain_summary import recompute
+
+from journals import Scribe, books, scribes, seeded
+from mm.backtest.metrics.summary import summarise
+from mm.backtest.result import Result
+
+CONTRACT = set(
+    """symbol days models pnl_total pnl_spread_capture pnl_inventory fees adverse_selection n_orders n_fills n_partial
+    fill_ratio quote_to_trade two_sided_uptime inventory sharpe sharpe_ci95 sortino calmar max_drawdown
+    drawdown_duration_s effective_half_spread realised_half_spread seconds_covered seconds_excluded predicted_fills
+    observed_fills warnings""".split()  # noqa: SIM905 (a list of names reads better as words)
+)
+
+
+def parts(numbers):
+    """Pairs of dotted name and number."""
+    for key, value in numbers.items():
+        yield from (
+            [(f"{key}.{part}", one) for part, one in value.items()] if isinstance(value, dict) else [(key, value)]
+        )
+
+
+def flat(numbers):
+    return {name: value for name, value in parts(numbers) if value is not None}
+
+
+def undefined(value, name=""):
+    """The dotted names of all nulls, those in the rows of a list under the list's name."""
+    if isinstance(value, dict):
+        return {null for key, one in value.items() for null in undefined(one, f"{name}.{key}".lstrip("."))}
+    if isinstance(value, list):
+        return {null for one in value for null in undefined(one, name)}
+    return {name} if value is None else set()
+
+
+def missing(numbers):
+    return {name for name, value in parts(numbers) if value is None}
+
+
+def summary_of(scribe, **terms):
+    return summarise(scribe.journal(), books(scribe.instrument, **terms))
+
+
+def assert_recomputed(folder, scribe):
+    result = Result(scribe.journal(), books(scribe.instrument))
+    result.write(folder)
+    expected = recompute(folder, scribe.instrument.symbol, scribe.mids, scribe.us)
+    written = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    found = {key: written[key] for key in expected}
+    assert flat(found) == pytest.approx(flat(expected), rel=1e-9, abs=1e-9)
+    assert missing(found) == missing(expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(scribes())
+def test_every_number_can_be_recomputed_from_the_files(tmp_path_factory, scribe):
+    """A reader with the CSV files, Decimal and the statistics module finds the same."""
+    assert_recomputed(tmp_path_factory.mktemp("run"), scribe)
+
+
+def test_the_numbers_of_a_longer_run_can_be_recomputed(tmp_path):
+    """Twenty minutes with fees, parts and stretches without a book leave nothing undefined."""
+    scribe = seeded(1_200, orders_a_second=2, fee_rate=0.001)
+    assert_recomputed(tmp_path, scribe)
+    foreseen = {"predicted_fills", "fills_ratio.value", "fills_ratio.low", "fills_ratio.high"}
+    times = {"quote_lifetime_s.mean", "quote_lifetime_s.p50", "quote_lifetime_s.p99", "quote_lifetime_s.p999"}
+    others = {"quote_lifetime_s.max", "sharpe_daily", "inventory_at_bound"}
+    assert missing(summary_of(scribe)) == foreseen | times | others
+
+
+@settings(max_examples=60, deadline=None)
+@given(scribes())
+def test_the_parts_add_up_as_they_are_written(scribe):
+    """The JSON numbers are decimals that add up exactly, up to the fifteen digits that a float holds."""
+    summary = summary_of(scribe)
+    if summary["pnl_total"] is not None:
+        names = ("pnl_spread_capture", "pnl_inventory", "fees", "pnl_total")
+        spread, inventory, fees, total = (Decimal(repr(summary[name])) for name in names)
+        if all(len(number.as_tuple().digits) <= 15 for number in (spread, inventory, fees, total)):
+            assert total == spread + inventory - fees
+        assert summary["pnl_total"] == pytest.approx(float(spread + inventory - fees), rel=1e-12, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(scribes())
+def test_every_null_has_its_reason_in_the_warnings(scribe):
+    """And the other way round: a number that is there is not explained away."""
+    summary = summary_of(scribe)
+    told = [line.removeprefix("null: ").split(": ", 1)[0] for line in summary["warnings"] if line.startswith("null: ")]
+    names = {name for line in told for name in line.split(", ")}
+    nulls = undefined(summary)
+    assert {name.split(".")[0] for name in names} == {name.split(".")[0] for name in nulls}
+    assert all(name in names or name.split(".")[0] in names for name in nulls)
+    assert all(any(null == name or null.startswith(f"{name}.") for null in nulls) for name in names)
+    assert "NaN" not in json.dumps(summary)
+
+
+def test_the_keys_are_those_of_the_contract():
+    """Additions are allowed, losses are not."""
+    summary = summary_of(seeded(300))
+    assert set(summary) >= CONTRACT
+    assert set(summary["models"]) == {"quote", "fill"}
+    assert set(summary["inventory"]) == {"mean", "abs_mean", "max", "rms", "half_life_s"}
+    for key in ("adverse_selection", "realised_half_spread"):
+        assert list(summary[key]) == ["1", "5", "30", "60"]
+
+
+def test_a_run_of_which_everything_is_known():
+    """One buy at 10 ticks under the mid, one sell at 10 over, the mid 20 ticks higher in between; no fees."""
+    scribe = Scribe(fee_rate=0.0)
+    scribe.expected_fills = 1.5
+    scribe.move(20_000)
+    scribe.state()
+    ids = [scribe.place(1, 9_990, 100), scribe.place(-1, 10_030, 200)]
+    scribe.wait(1_000_000)
+    scribe.fill(ids[0], 1, 9_990, 100)
+    scribe.move(20_040)
+    scribe.wait(2_000_000)
+    scribe.fill(ids[1], -1, 10_030, 100)
+    scribe.wait(1_000_000)
+    scribe.cancel(ids[1], -1, 10_030, 200)
+    scribe.state()
+    summary = summary_of(scribe)
+    lot, tick = 1e-5, 0.01
+    assert summary["pnl_spread_capture"] == pytest.approx(2 * 10 * tick * 100 * lot)
+    assert summary["pnl_inventory"] == pytest.approx(20 * tick * 100 * lot)
+    assert summary["pnl_total"] == pytest.approx(40 * tick * 100 * lot)
+    assert (summary["n_orders"], summary["n_fills"], summary["n_partial"]) == (2, 2, 1)
+    assert summary["fill_ratio"] == pytest.approx(200 / 300)
+    assert summary["quote_to_trade"] == pytest.approx(3 / 2)
+    assert summary["two_sided_uptime"] == pytest.approx(1.0)
+    assert summary["effective_half_spread"] == pytest.approx(10 * tick)
+    assert summary["adverse_selection"]["1"] == pytest.approx(10 * tick)
+    assert summary["realised_half_spread"]["1"] == pytest.approx(20 * tick)
+    assert summary["inventory"]["mean"] == pytest.approx(100 * lot * 2 / 4)
+    assert summary["inventory"]["max"] == pytest.approx(100 * lot)
+    assert (summary["predicted_fills"], summary["observed_fills"]) == (1.5, 2)
+    assert (summary["seconds_covered"], summary["seconds_excluded"]) == (4.0, 0.0)
+    assert (summary["max_drawdown"], summary["drawdown_duration_s"], summary["calmar"]) == (0.0, 0.0, None)
+    assert summary["initial_equity"] == 1_000.0
+
+
+def test_the_time_at_the_bound_counts_by_its_length():
+    """Two of five seconds at two clips or beyond, whichever side."""
+    scribe = Scribe(initial_lots=0)
+    scribe.move(20_000)
+    scribe.state()
+    for wait_s, side, lots in ((1, 1, 200), (1, -1, 100), (1, -1, 400), (1, 1, 301)):
+        scribe.wait(wait_s * 1_000_000)
+        scribe.fill(scribe.place(side, 10_000, lots), side, 10_000, lots)
+    scribe.wait(1_000_000)
+    scribe.state()
+    assert summary_of(scribe, bound_clips=2.0)["inventory_at_bound"] == pytest.approx(2 / 5)
+    assert summary_of(scribe)["inventory_at_bound"] is None
+
+
+def test_a_day_without_fills_is_zero_not_undefined():
+    """Nothing was earned; what needs a fill is null."""
+    summary = summary_of(seeded(300, fill_chance=0.0, breaks=0))
+    assert (summary["pnl_total"], summary["max_drawdown"], summary["n_fills"]) == (0.0, 0.0, 0)
+    assert summary["fill_ratio"] == 0.0
+    undefined = ("quote_to_trade", "effective_half_spread", "sharpe", "sortino", "calmar")
+    assert [summary[key] for key in undefined] == [None] * 5
+
+
+def test_one_fill_has_no_error_and_no_sharpe():
+    """One block, one change."""
+    scribe = seeded(100, fill_chance=0.0, breaks=0)
+    scribe.fill(scribe.place(1, scribe.mid2 // 2 - 10, 100), 1, scribe.mid2 // 2 - 10, 100)
+    scribe.wait(90_000_000)
+    scribe.state()
+    summary = summary_of(scribe)
+    assert summary["realised_half_spread"]["60"] == summary["effective_half_spread"] > 0
+    assert summary["adverse_selection_se"]["60"] is None
+    assert summary["sharpe_ci95"] is None
+
+
+def test_a_day_that_never_had_a_book_has_no_pnl():
+    """Without one mid, equity has no mark."""
+    scribe = Scribe(initial_lots=100)
+    scribe.state()
+    scribe.wait(3_600_000_000)
+    scribe.state()
+    summary = summary_of(scribe)
+    undefined = ("pnl_total", "fees", "max_drawdown", "two_sided_uptime", "sharpe", "initial_equity")
+    assert [summary[key] for key in undefined] == [None] * 6
+    assert (summary["seconds_covered"], summary["seconds_excluded"]) == (0.0, 3_600.0)
+    assert summary["inventory"]["mean"] == pytest.approx(0.001)
+
+
+def test_an_empty_journal_has_a_summary():
+    """A run that ended before its first state row is still a run."""
+    summary = summary_of(Scribe())
+    assert summary["pnl_total"] is None
+    assert summary["inventory"]["max"] is None
+    assert summary["sharpe_bootstrap"]["periods"] == 0
+
+
+@pytest.mark.parametrize(
+    ("terms", "reasons"), [({"fill_model": "poisson"}, ()), ({"fill_model": "hybrid"}, ("poisson:hazard",))]
+)
+def test_poisson_fills_are_labelled_an_upper_bound(terms, reasons):
+    """Alone or inside a hybrid, they never lose to a moving market."""
+    scribe = Scribe(reasons=reasons)
+    assert "upper bound" in " ".join(summary_of(scribe, **terms)["warnings"])
+    assert "upper bound" not in " ".join(summary_of(Scribe())["warnings"])
+
+
+def test_what_bends_the_numbers_is_said():
+    """A run that ends without a book, and periods without equity."""
+    scribe = seeded(300, breaks=0)
+    scribe.move(0)
+    scribe.wait(120_000_000)
+    scribe.state()
+    warnings = " ".join(summary_of(scribe)["warnings"])
+    assert "ended without a valid book" in warnings
+    assert "2 periods of 60 s" in warnings
+
+
+def test_fills_without_a_book_are_counted():
+    """They enter the PnL at the last mark, and no spread."""
+    journal = seeded(60, fill_chance=0.5, breaks=0).journal()
+    journal.fills[3, 7] = 0
+    journal = replace(journal, counters={**journal.counters, "valid_us": 0})
+    summary = summarise(journal, books())
+    assert "1 fills met no valid book" in " ".join(summary["warnings"])
+    assert summary["two_sided_uptime"] is None

@@ -1,4 +1,4 @@
-# Integers and fixed decimals as text, appended at a pointer; every function returns the new end.
+# Integers and fixed decimals as text, appended at a pointer; every function that appends returns the new end.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -17,6 +17,21 @@ cdef extern from *:
     const char* PAIRS "mm_pairs"
     ctypedef long long wide_t "mm_decimal_t"            # 128 bits in C
     ctypedef unsigned long long uwide_t "mm_udecimal_t"
+
+
+cdef inline bint eight_digits(const char* p, uint64_t* value) noexcept nogil:
+    """Read eight digits as one word; False where one is none, or where words are stored the other way round."""
+    cdef uint64_t word
+    memcpy(&word, p, 8)
+    if word & 0xF0F0F0F0F0F0F0F0u != 0x3030303030303030u:
+        return False
+    word &= 0x0F0F0F0F0F0F0F0Fu
+    if (word + 0x0606060606060606u) & 0xF0F0F0F0F0F0F0F0u:
+        return False
+    word = (word * 10 + (word >> 8)) & 0x00FF00FF00FF00FFu
+    word = (word * 100 + (word >> 16)) & 0x0000FFFF0000FFFFu
+    value[0] = (word * 10000 + (word >> 32)) & 0xFFFFFFFFu
+    return True
 
 
 cdef inline uint64_t power_of_ten(int exponent) noexcept nogil:

@@ -2,7 +2,9 @@
 # digit, blank or sign that any of them steps over, so none needs a bound (and each needs that newline).
 
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp
+
+from mm._decimals cimport eight_digits
 
 cdef struct Grid:
     uint64_t step       # 0 until a value was seen
@@ -83,21 +85,6 @@ cdef inline bint whole_number(const char** at, int64_t* value) noexcept nogil:
         return False
     value[0] = number
     at[0] = p
-    return True
-
-
-cdef inline bint eight_digits(const char* p, uint64_t* value) noexcept nogil:
-    """Read eight digits as one word; False where one is none, or where words are stored the other way round."""
-    cdef uint64_t word
-    memcpy(&word, p, 8)
-    if word & 0xF0F0F0F0F0F0F0F0u != 0x3030303030303030u:
-        return False
-    word &= 0x0F0F0F0F0F0F0F0Fu
-    if (word + 0x0606060606060606u) & 0xF0F0F0F0F0F0F0F0u:
-        return False
-    word = (word * 10 + (word >> 8)) & 0x00FF00FF00FF00FFu
-    word = (word * 100 + (word >> 16)) & 0x0000FFFF0000FFFFu
-    value[0] = (word * 10000 + (word >> 32)) & 0xFFFFFFFFu
     return True
 
 

@@ -11,7 +11,7 @@ from support import ROOT
 PACKAGE = ROOT / "mm"
 # Lower first; a module may import its own layer and those before it.
 LAYERS = [
-    ["errors", "instrument", "clock", "callable_package"],
+    ["errors", "instrument", "clock", "callable_package", "whole_file"],
     ["market_data", "page"],
     ["backtest", "day_parquet"],
     ["calibration"],

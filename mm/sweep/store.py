@@ -1,11 +1,12 @@
 """Points that were played, kept by what they are: the next sweep takes them from here."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mm.whole_file import clear_unfinished, whole_file
 
 SCHEMA_VERSION = 1
 
@@ -33,13 +34,13 @@ class Store:
     def keep(self, key: str, content: dict[str, Any]) -> None:
         """Keep JSON *content* under *key*, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f"{key}.{os.getpid()}.partial"
-        try:
-            text = json.dumps({"schema_version": SCHEMA_VERSION, "key": key, **content}, allow_nan=False)
+        text = json.dumps({"schema_version": SCHEMA_VERSION, "key": key, **content}, allow_nan=False)
+        with whole_file(self.folder / f"{key}.json") as unfinished:
             unfinished.write_text(text + "\n", encoding="utf-8")
-            unfinished.replace(self.folder / f"{key}.json")
-        finally:
-            unfinished.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove what sweeps left that were killed while they kept a point."""
+        clear_unfinished(self.folder)
 
     def every(self) -> Iterator[dict[str, Any]]:
         """Yield all that is kept, in order of its keys."""

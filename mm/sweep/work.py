@@ -92,6 +92,7 @@ class Work:
             step: Told how many different backtests became known.
             reuse: Whether what earlier sweeps kept counts.
         """
+        self._store.tidy()
         found = self._kept() if reuse else {}
         missing = [job for key, job in self.jobs.items() if key not in found]
         self.played = len(missing)

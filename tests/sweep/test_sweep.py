@@ -147,11 +147,14 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(serial, sweep_data, tmp_p
     assert [path.name for path in (tmp_path / "out/sweep/SIMUSDT").iterdir()] == (
         ["20260105_mine.partial"] if code == -9 else []
     )
+    points = tmp_path / "out/points/SIMUSDT/20260105"
+    (points / f"torn.json.{process.pid}.partial").write_text("{")  # as when it is killed while it keeps a point
     monkeypatch.chdir(tmp_path)
     done = called(sweep_data, RUN_ID="mine", JOBS="1")
     assert done.stdout.splitlines()[0] == f"6 points, {6 - known} played, {known} known before", done.stderr
     same(serial, folder_of(done, tmp_path))
     assert manifest(folder_of(done, tmp_path))["run_id"] == "mine"
+    assert list(points.glob("*.partial")) == []
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])

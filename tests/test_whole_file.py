@@ -1,0 +1,47 @@
+"""Files that are there whole or not at all."""
+
+import os
+
+import pytest
+
+from mm.whole_file import clear_unfinished, whole_file
+from support import run_python
+
+
+def test_a_file_gets_its_place_when_it_is_whole(tmp_path):
+    """A reader never sees half of it; what was there before stays until then."""
+    path = tmp_path / "kept.json"
+    path.write_text("before")
+    with whole_file(path) as unfinished:
+        unfinished.write_text("half")
+        assert path.read_text() == "before"
+    assert path.read_text() == "half"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    """Neither half a file nor its place."""
+
+    def write() -> None:
+        with whole_file(tmp_path / "kept.json") as unfinished:
+            unfinished.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_the_dead_left_is_cleared(tmp_path):
+    """A process that works keeps its file; names that are not ours are nobody's to remove."""
+    code = "import os, sys\nfrom pathlib import Path\nfrom mm.whole_file import whole_file\n"
+    code += "with whole_file(Path('kept.json')) as unfinished:\n"
+    code += "    unfinished.write_text('half')\n    os.kill(os.getpid(), 9)\n"
+    assert run_python("-c", code, cwd=tmp_path).returncode == -9
+    (left,) = tmp_path.iterdir()
+    stay = [tmp_path / name for name in (f"kept.json.{os.getpid()}.partial", "kept.json", "mine.partial", "1.partial")]
+    for path in stay:
+        path.touch()
+    clear_unfinished(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(stay), left
+    clear_unfinished(tmp_path / "nowhere")

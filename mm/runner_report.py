@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -38,8 +39,8 @@ def main(console: Console, drawn: Drawn, name: str) -> None:
     Example: mm report 20260105T080000Z
     """
     redraw = Redraw(find_run(name, drawn.out_root), drawn, console, [])
-    html = _page(redraw)
     path = drawn.report_file or redraw.run.folder / PAGE
+    html = _page(redraw, path)
     _write(path, html)
     if path.resolve() == (redraw.run.folder / PAGE).resolve():
         _note_page(redraw.run)
@@ -50,8 +51,8 @@ def main(console: Console, drawn: Drawn, name: str) -> None:
     console.say(str(path))
 
 
-def _page(redraw: Redraw) -> str:
-    """Return the run's page.
+def _page(redraw: Redraw, path: Path) -> str:
+    """Return the run's page, as it is to lie at *path*.
 
     Raises:
         DataError: If there are no pages of such runs.
@@ -66,7 +67,14 @@ def _page(redraw: Redraw) -> str:
     kind = redraw.run.manifest["kind"]
     if kind not in pages:
         raise DataError(f"{redraw.run.folder} is a run of the kind {kind!r}; there are pages of {', '.join(pages)}")
-    return pages[kind](redraw, About(_words(redraw.run), redraw.run.manifest["knobs"]))
+    return pages[kind](redraw, About(_words(redraw.run), redraw.run.manifest["knobs"], _way(path, redraw.run.folder)))
+
+
+def _way(path: Path, folder: Path) -> str:
+    """Return how a link in a page at *path* begins that leads to a file of *folder*."""
+    if path.parent.resolve() == folder.resolve():
+        return ""
+    return quote(Path(os.path.relpath(folder, path.parent)).as_posix()) + "/"
 
 
 def _words(run: Found) -> list[str]:

@@ -1,8 +1,11 @@
 """``mm report``: the page of a run of every kind, drawn again; the runs are small, and made once."""
 
+import html
 import json
+import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -64,7 +67,7 @@ def test_the_page_comes_out_again_to_the_byte(desk, tmp_path, name):
     assert drawn.exit_code == 0, drawn.output
     if name in ("asked", "walked"):  # their path of the mid is read back from the state rows
         original, again = (
-            text.partition("Where the PnL came from")[2]
+            re.sub(r'href="[^"]+/backtest/', 'href="backtest/', text.partition("Where the PnL came from")[2])
             for text in (original, (tmp_path / "page.html").read_text(encoding="utf-8"))
         )
         assert len(original) > 1_000
@@ -109,6 +112,20 @@ def test_the_page_in_the_folder_is_replaced_and_the_manifest_stays_true(own):
     assert run_manifest.read(folder) == after  # drawn once more, it is the same page
     assert mm(own, "runs", "diff", "played", "asked").exit_code in (0, 3)
     assert not list(folder.glob("*.partial"))
+
+
+@pytest.mark.parametrize("place", ["page.html", "other pages/#1/page.html", "link/page.html"])
+def test_a_page_that_lies_elsewhere_leads_to_the_runs_files(desk, tmp_path, place):
+    """The page of a walk-forward links the page of its backtest, from wherever it is written to."""
+    (tmp_path / "far/away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far/away")
+    path = tmp_path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert mm(desk, "report", "walked", "--out", str(path), "--honesty", "0").exit_code == 0
+    (link,) = re.findall(r'href="([^"]+)"', path.read_text(encoding="utf-8"))
+    found = urlsplit(urljoin(path.absolute().as_uri(), html.unescape(link)))  # as a browser does
+    assert Path(unquote(found.path)) == folder_of(desk, "walked") / "backtest/report.html"
+    assert Path(unquote(found.path)).is_file()
 
 
 @pytest.mark.parametrize("name", ["played", "walked", "measured"])

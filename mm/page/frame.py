@@ -21,10 +21,12 @@ class About:
     Attributes:
         command: The exact command, as the words of its line; empty where there was none (a notebook).
         knobs: Name to ``{"value": …, "source": …}``, as in the manifest.
+        folder: How a link to a file of the run begins: ``""`` where the page lies among them, else ends with ``/``.
     """
 
     command: Sequence[str] = ()
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    folder: str = ""
 
 
 def document(title: str, parts: Sequence[str], script: str = "") -> str:

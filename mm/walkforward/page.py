@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.metrics.reasons import NULL
 from mm.backtest.report.cards import data_card, honesty_card
 from mm.backtest.report.charts import split_chart
 from mm.backtest.report.course import Course, course
@@ -40,6 +41,7 @@ def page(
     Raises:
         BrokenFile: If a file of the run cannot be read.
     """
+    about = about or About()
     schedule, unseen = _content(folder / SCHEDULE), _content(folder / UNSEEN)
     rows = read_segments(folder / METRICS)
     traded = (folder / BACKTEST).is_dir()
@@ -58,9 +60,9 @@ def page(
         if over is not None:
             rows = replace(rows, extent=(min(over.x[0], rows.x[0]), max(over.x[1], rows.x[1])))
         if summary is not None:
-            body += _traded(summary, over, rows)
+            body += _traded(summary, over, rows, about.folder)
         body += [*_fitted(rows), *_unseen(rows, unseen), _data(rows, summary, run), _table(rows, over)]
-    return document(f"{title} · {kind}", [*body, origin(about or About())])
+    return document(f"{title} · {kind}", [*body, origin(about)])
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -126,7 +128,7 @@ def _others(sources: Sequence[str]) -> str:
 
 
 def _notes(rows: SegmentRows, summary: Content | None) -> str:
-    warnings = [] if summary is None else [line for line in summary["warnings"] if not line.startswith("null: ")]
+    warnings = [] if summary is None else [line for line in summary["warnings"] if not line.startswith(NULL)]
     if len(rows) and np.isnan(rows.numbers["A"]).all():
         status, reason = rows.words["status"][-1], rows.words["reason"][-1]
         warnings.append(f"no segment has parameters, so there is nothing to trade on; the last one: {status}, {reason}")
@@ -140,7 +142,7 @@ def _notes(rows: SegmentRows, summary: Content | None) -> str:
     return notes(warnings, "notes")
 
 
-def _traded(summary: Content, over: Course | None, rows: SegmentRows) -> list[str]:
+def _traded(summary: Content, over: Course | None, rows: SegmentRows, folder: str) -> list[str]:
     quote = escape(summary["quote_asset"] or "quote asset")
     equity = card(
         "Equity",
@@ -150,7 +152,8 @@ def _traded(summary: Content, over: Course | None, rows: SegmentRows) -> list[st
     )
     named = ("n_orders", "n_fills", "predicted_fills", "fill_ratio", "two_sided_uptime", "max_drawdown", "psr")
     numbers: list[Row] = [(name, number(summary.get(name), 6)) for name in named]
-    numbers.append(("the backtest's own page", f'<a href="{BACKTEST}/report.html">backtest/report.html</a>'))
+    own = f"{BACKTEST}/report.html"
+    numbers.append(("the backtest's own page", f'<a href="{escape(folder + own)}">{own}</a>'))
     return [
         equity,
         '<div class="pair">'

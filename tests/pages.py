@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-VOID = {"meta"}
+VOID = {"meta", "wbr"}
 
 
 class Tags(HTMLParser):

@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_LEFT, _TOP, _ROW = 96, 44, 40
-_WIDEST, _NARROWEST = 132, 46
 _FAINT, _STRONG = 0.10, 0.72
-_LETTER = 6.6  # width of one in a label
 
 
 @dataclass(frozen=True)
@@ -26,8 +23,8 @@ class Heatmap:
     values: Sequence[Sequence[float | None]]
     best: tuple[int, int] | None = None
 
-    def picture(self, texts: Sequence[Sequence[str]], title: str, span: tuple[float, float] | None = None) -> str:
-        """Return the whole SVG.
+    def table(self, texts: Sequence[Sequence[str]], title: str, span: tuple[float, float] | None = None) -> str:
+        """Return the table as HTML; its cells are as narrow as a screen needs, and no narrower than their texts.
 
         Args:
             texts: What stands in each cell.
@@ -35,28 +32,20 @@ class Heatmap:
             span: Least and greatest size of a value, where several maps share a scale; None takes this one's own.
         """
         names, labels = self.across[1], self.down[1]
-        cell = min(_WIDEST, max(_NARROWEST, (1072 - _LEFT) / max(len(names), 1)))
-        left = max(_LEFT, 16 + _LETTER * max(map(len, [*labels, self.down[0]])))
-        width, height = left + cell * len(names) + 2, _TOP + _ROW * len(labels) + 2
-        scale = span or sizes(self.values)
-        marks = [
-            f'<text class="tick" x="{left:.0f}" y="14">{escape(self.across[0])}</text>',
-            f'<text class="tick end" x="{left - 10:.0f}" y="{_TOP - 10}">{escape(self.down[0])}</text>',
-        ]
-        for column, name in enumerate(names):
-            at = left + cell * (column + 0.5)
-            marks.append(f'<text class="tick mid" x="{at:.1f}" y="{_TOP - 10}">{escape(name)}</text>')
+        low, high = span or sizes(self.values)
+        rows = []
         for row, label in enumerate(labels):
-            y = _TOP + _ROW * row
-            marks.append(f'<text class="tick end" x="{left - 10:.0f}" y="{y + 24}">{escape(label)}</text>')
+            cells = []
             for column, value in enumerate(self.values[row]):
-                framed = self.best == (row, column)
-                spot = (left + cell * column, y, cell)
-                said = f"{self.across[0]} {names[column]}, {self.down[0]} {label}: {texts[row][column]}"
-                marks.append(_cell(spot, value, scale, (texts[row][column], said), framed))
+                told = f"{self.across[0]} {names[column]}, {self.down[0]} {label}: {texts[row][column]}"
+                strength = 0.0 if value is None else (abs(value) - low) / (high - low) if high > low else 1.0
+                cells.append(_cell(value, strength, (texts[row][column], told), framed=self.best == (row, column)))
+            rows.append(f'<tr><th scope="row">{_breaking(label)}</th>{"".join(cells)}</tr>')
+        heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
         return (
-            f'<svg class="heat" viewBox="0 0 {width:.0f} {height}" style="max-width:{width:.0f}px;--own:{width:.0f}px" '
-            f'role="img" aria-label="{escape(title)}">{"".join(marks)}</svg>'
+            f'<table class="heat" aria-label="{escape(title)}" style="--columns:{len(names)}">'
+            f'<tr><th></th><td class="name" colspan="{len(names)}">{escape(self.across[0])}</td></tr>'
+            f'<tr class="cols"><td class="name">{_breaking(self.down[0])}</td>{heads}</tr>{"".join(rows)}</table>'
         )
 
 
@@ -70,26 +59,14 @@ def sizes(values: Sequence[Sequence[float | None]]) -> tuple[float, float]:
     return (0.0 if mixed or low == high else low), high or 1.0
 
 
-def _cell(
-    spot: tuple[float, float, float],
-    value: float | None,
-    scale: tuple[float, float],
-    told: tuple[str, str],
-    framed: bool,
-) -> str:
-    """Return one cell at *spot* (left, top, width); *told* is what stands in it, and under the pointer."""
-    left, top, width = spot
-    low, high = scale
-    share = 0.0 if value is None else (abs(value) - low) / (high - low) if high > low else 1.0
+def _cell(value: float | None, strength: float, told: tuple[str, str], *, framed: bool) -> str:
+    """Return one cell, its colour of a *strength* from 0 to 1; *told* is what stands in it, and under the pointer."""
     kind = "off" if value is None else "loss" if value < 0 else "gain"
-    opacity = "" if value is None else f' fill-opacity="{_FAINT + (_STRONG - _FAINT) * min(1.0, share):.3f}"'
-    inside = f'<text class="{"value" if framed else "name"} mid" x="{left + width / 2:.1f}" y="{top + 24:.1f}">'
-    frame = (
-        f'<path class="line" d="M{left + 2:.1f} {top + 2:.1f}h{width - 4:.1f}v{_ROW - 4}h{4 - width:.1f}z"/>'
-        if framed
-        else ""
-    )
-    return (
-        f'<rect class="{kind}" x="{left + 1:.1f}" y="{top + 1:.1f}" width="{width - 2:.1f}" height="{_ROW - 2}" '
-        f'rx="3"{opacity}><title>{escape(told[1])}</title></rect>{frame}{inside}{escape(told[0])}</text>'
-    )
+    share = "" if value is None else f' style="--share:{_FAINT + (_STRONG - _FAINT) * min(1.0, strength):.3f}"'
+    text, title = map(escape, told)
+    return f'<td class="{kind}{" best" if framed else ""}"{share} title="{title}">{text}</td>'
+
+
+def _breaking(name: str) -> str:
+    """Return a name so that on a narrow screen it may go on in the next line behind an underscore or a colon."""
+    return escape(name).replace("_", "_<wbr>").replace(":", ":<wbr>")

@@ -49,7 +49,6 @@ b.loss { color: var(--loss); }
 
 svg { display: block; width: 100%; height: auto; }
 .wide svg { min-width: 720px; }
-.wide .heat { min-width: min(720px, var(--own)); }
 svg text { font-size: 11.5px; fill: var(--soft); font-variant-numeric: tabular-nums; }
 svg .end { text-anchor: end; }
 svg .mid { text-anchor: middle; }
@@ -115,6 +114,19 @@ td, th { padding: 3.5px 0; border-top: 1px solid var(--rule); text-align: left; 
 td { text-align: right; padding-left: 12px; }
 .grid td { white-space: nowrap; }
 .grid .cols th, .grid .cols td { color: var(--soft); font-size: 12.5px; border-top: 0; }
+.heat { max-width: calc(130px + 132px * var(--columns)); border-collapse: separate; border-spacing: 2px; }
+.heat td, .heat th { border: 0; border-radius: 3px; padding: 10px 4px; text-align: center; white-space: nowrap; }
+.heat td { position: relative; z-index: 0; width: calc(100% / var(--columns)); }
+.heat td::before { content: ""; position: absolute; inset: 0; z-index: -1; border-radius: 3px; opacity: var(--share); }
+.heat .gain::before { background: var(--gain); }
+.heat .loss::before { background: var(--loss); }
+.heat .off::before { background: var(--off); opacity: 1; }
+.heat .best { font-weight: 600; outline: 2px solid var(--main); outline-offset: -2px; }
+.heat th, .heat .name { color: var(--soft); font-size: 12px; padding-top: 2px; padding-bottom: 2px; }
+.heat wbr { display: none; }
+.heat .name { text-align: left; }
+.heat .cols .name { text-align: right; width: auto; }
+.heat th[scope="row"] { position: sticky; left: 0; z-index: 1; background: var(--card); text-align: right; }
 .knobs { columns: 2 340px; column-gap: 34px; font-size: 13px; }
 .knobs div { display: flex; gap: 12px; border-top: 1px solid var(--rule); padding: 3.5px 0; break-inside: avoid; }
 .knobs code { flex: 1; }
@@ -168,9 +180,11 @@ button:focus-visible, .timeline:focus-visible .bar { outline: 2px solid var(--ma
   .tiles { grid-template-columns: repeat(2, 1fr); }
   svg text { font-size: 14px; }
   svg .name, svg .value { font-size: 15px; }
-  .timeline svg text, .heat text { font-size: 11.5px; }
-  .wide .heat { min-width: calc(.8 * var(--own)); }
-  .heat .name, .heat .value { font-size: 13px; }
+  .timeline svg text { font-size: 11.5px; }
+  .heat { font-size: 12px; }
+  .heat td { padding: 8px 3px; }
+  .heat wbr { display: inline; }
+  .heat .cols .name, .heat th[scope="row"] { white-space: normal; }
 }
 @media print {
   .card, .tile, figure { break-inside: avoid; }

@@ -51,7 +51,7 @@ def maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
         one = Heatmap((across["name"], across["values"]), (down["name"], down["values"]), values, best)
         texts = [[number(value, 3) for value in line] for line in values]
         heading = f'<p style="font-weight:600;margin-top:14px">{escape(title)}</p>' if title else ""
-        picture = one.picture(texts, f"{rank_by} {title}", span)
+        picture = one.table(texts, f"{rank_by} {title}", span)
         drawn.append(heading + wide(picture))
     return "".join(drawn)
 

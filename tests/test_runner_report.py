@@ -10,6 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 from click.testing import CliRunner
 
+from legible import illegible
 from mm import run_manifest
 from mm.__main__ import main as program
 from pages import read
@@ -112,6 +113,12 @@ def test_the_page_in_the_folder_is_replaced_and_the_manifest_stays_true(own):
     assert run_manifest.read(folder) == after  # drawn once more, it is the same page
     assert mm(own, "runs", "diff", "played", "asked").exit_code in (0, 3)
     assert not list(folder.glob("*.partial"))
+
+
+@pytest.mark.parametrize("name", ["asked", "measured", "planned", "walked", "unusable", "swept"])
+def test_every_label_of_a_runs_page_can_be_read(desk, chrome, name):
+    """Whatever kind of run, on a wide screen and on a phone."""
+    assert illegible(chrome, folder_of(desk, name) / "report.html") == []
 
 
 @pytest.mark.parametrize("place", ["page.html", "other pages/#1/page.html", "link/page.html"])

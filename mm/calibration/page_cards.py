@@ -65,7 +65,7 @@ def _moves_chart(moves: Sequence["AdverseMove"]) -> str:
     reach = float(max(3 * np.median(mean + error), delta[min(3, len(delta) - 1)]))  # wide bars may leave the chart
     plot = Plot(HALF, 250, padded(0.0, float(delta[-1])), padded(min(0.0, float(mean.min())), reach))
     line = np.array([0.0, min(float(delta[-1]), plot.y[1])])
-    marks = [plot.value_axis(short), plot.number_axis(short, 8), plot.path(line, line, "dash")]
+    marks = [plot.value_axis(), plot.number_axis(short, 8), plot.path(line, line, "dash")]
     for x, y, half, row in zip(delta.tolist(), mean.tolist(), error.tolist(), told, strict=True):
         if y > plot.y[1]:
             continue
@@ -87,7 +87,7 @@ def _volatility(found: Mapping[str, Any]) -> str:
     seconds = np.array([float(point["step_s"]) for point in steps])
     sigma = np.sqrt([float(point["variance_per_s"]) for point in steps])
     plot = Plot(HALF, 250, padded(0.0, float(np.log10(seconds[-1])), 0.04), padded(0.0, float(sigma.max()), 0.08))
-    marks = [plot.value_axis(short), plot.path(np.log10(seconds), sigma, "line")]
+    marks = [plot.value_axis(), plot.path(np.log10(seconds), sigma, "line")]
     for x, y in zip(seconds.tolist(), sigma.tolist(), strict=True):
         at = float(plot.across(np.log10(x)))
         marks.append(plot.label(at, short(x)))

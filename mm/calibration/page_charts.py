@@ -50,7 +50,7 @@ def residual_chart(rows: Residuals, most: int = 60) -> str:
     z, delta = z[: told[-1] + 1], delta[: told[-1] + 1]
     reach = max(3.0, float(np.abs(z).max()))
     plot = Plot(HALF, 250, (-0.7, len(z) - 0.3), padded(-reach, reach, 0.04))
-    marks = [plot.value_axis(short)]
+    marks = [plot.value_axis()]
     marks += [f'<path class="dash" d="M{LEFT} {float(plot.up(at)):.1f}H{HALF - RIGHT}"/>' for at in (-2.0, 2.0)]
     wide, zero = float(plot.across(1.0) - plot.across(0.0)) * 0.72, float(plot.up(0.0))
     for i, value in enumerate(z.tolist()):
@@ -73,7 +73,7 @@ def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) 
     low, high = min(end for *_, end, _ in found), max(end for *_, end in found)
     top = min(high, 4 * max(values))  # a piece that knows nothing must not flatten the others
     plot = Plot(WIDE, 190, x, padded(max(low, 0.0), top))
-    marks = [plot.value_axis(short, 5), plot.time_axis()]
+    marks = [plot.value_axis(most=5), plot.time_axis()]
     if whole is not None:
         y = float(plot.up(whole))
         marks.append(f'<path class="dash" d="M{LEFT} {y:.1f}H{WIDE - RIGHT}"/>')

@@ -1,6 +1,9 @@
 """Numbers as people read them."""
 
 import math
+from collections.abc import Sequence
+
+LETTERS = 7  # of the longest label that an axis has room for
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -25,6 +28,21 @@ def signed(value: float | None, digits: int = 4) -> str:
 def short(value: float) -> str:
     """Return *value* as an axis or a knob says it, with all its digits up to ten."""
     return f"{value:,.10g}".replace("-", "−")
+
+
+def labels(values: Sequence[float]) -> list[str]:
+    """Return *values* as an axis says them: ``short``, or all in thousands, millions or a power of ten.
+
+    The latter where one of them would be longer than ``LETTERS``, and if that makes them shorter.
+    """
+    told = [short(value) for value in values]
+    largest = max(map(abs, values), default=0.0)
+    if largest == 0 or max(map(len, told)) <= LETTERS:
+        return told
+    power = next((power for power in (9, 6, 3) if largest >= 10**power), math.floor(math.log10(largest)))
+    unit = {9: "G", 6: "M", 3: "k"}.get(power, f"e{power}")
+    tight = [short(value / 10.0**power) + (unit if value else "") for value in values]
+    return min(told, tight, key=lambda texts: max(map(len, texts)))
 
 
 def percent(share: float | None) -> str:

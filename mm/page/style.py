@@ -179,6 +179,7 @@ button:focus-visible, .timeline:focus-visible .bar { outline: 2px solid var(--ma
   main { padding: 22px 12px 40px; }
   .tiles { grid-template-columns: repeat(2, 1fr); }
   svg text { font-size: 14px; }
+  svg .end { font-size: 13px; }
   svg .name, svg .value { font-size: 15px; }
   .timeline svg text { font-size: 11.5px; }
   .heat { font-size: 12px; }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.clock import US_PER_S
+from mm.page.numbers import labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Instants = NDArray[np.int64]
 
-LEFT, RIGHT, TOP, BOTTOM = 62, 22, 12, 26
+LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 26
 MAX_DOTS = 3_000
 # Seconds between time labels, from which the first that leaves room is taken.
 TIME_STEPS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000)
@@ -65,14 +66,21 @@ class Plot:
             + "</svg>"
         )
 
-    def value_axis(self, text: Callable[[float], str], most: int = 6) -> str:
-        """Return rules at *most* round values or so, labelled; none where *text* is empty, a stronger one at zero."""
+    def value_axis(self, text: Callable[[float], str] | None = None, most: int = 6) -> str:
+        """Return rules at *most* round values or so, labelled: as short as the margin needs, or by *text*.
+
+        There is none where *text* is empty, and a stronger one at zero.
+        """
+        values = round_values(*self.y, most)
+        told = [text(value) for value in values] if text else labels(values)
         marks = []
-        for value in filter(text, round_values(*self.y, most)):
+        for value, label in zip(values, told, strict=True):
+            if not label:
+                continue
             y = float(self.up(value))
             kind = "zero" if value == 0 else "rule"
             marks.append(f'<path class="{kind}" d="M{LEFT} {y:.1f}H{self.width - RIGHT}"/>')
-            marks.append(f'<text class="tick end" x="{LEFT - 8}" y="{y + 3.5:.1f}">{escape(text(value))}</text>')
+            marks.append(f'<text class="tick end" x="{LEFT - 8}" y="{y + 3.5:.1f}">{escape(label)}</text>')
         return "".join(marks)
 
     def time_axis(self) -> str:

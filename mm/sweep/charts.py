@@ -67,7 +67,7 @@ def against(rows: Sequence[Row], first: str, second: str, title: str) -> str:
     plot = Plot(540, 360, (low, high), (low, high))
     dots = "".join(_dot(plot, a, b, row) for a, b, row in zip(x.tolist(), y.tolist(), known, strict=True))
     same = plot.path(np.array([low, high]), np.array([low, high]), "zero")
-    return plot.picture(plot.value_axis(short), plot.number_axis(short, 6), same, dots, title=title)
+    return plot.picture(plot.value_axis(), plot.number_axis(short, 6), same, dots, title=title)
 
 
 def _some(rows: Sequence[Row]) -> list[Row]:
@@ -173,4 +173,4 @@ def _axis(rows: Sequence[Row], axis: Axis, rank_by: str, span: tuple[float, floa
     there = [place for place, group in enumerate(groups) if group]
     middles = plot.path(np.array(there, dtype=float), np.array([median(groups[i]) for i in there]), "faint")
     name = f'<text class="name" x="{LEFT}" y="13">{escape(axis["name"])}</text>'
-    return plot.picture(plot.value_axis(short, 5), name, middles, *marks, title=f"{rank_by} over {axis['name']}")
+    return plot.picture(plot.value_axis(most=5), name, middles, *marks, title=f"{rank_by} over {axis['name']}")

@@ -33,7 +33,7 @@ def parameter_chart(rows: "SegmentRows", name: str) -> str:
     top = min(float(ends.max()), FAR * float(np.median(value[known])))
     least = float(np.concatenate([value[known], low[fitted & ~np.isnan(low)]]).min())
     plot = Plot(WIDE, 190, rows.x, padded(min(least, top), top))
-    marks = [_unquoted(plot, rows), plot.value_axis(short, 5), plot.time_axis(), _steps(plot, rows, value)]
+    marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), _steps(plot, rows, value)]
     for i in np.flatnonzero(known).tolist():
         own = fitted[i] and not math.isnan(low[i])
         near, far = (float(np.clip(end, *plot.y)) if own else min(float(value[i]), top) for end in (low[i], high[i]))
@@ -51,7 +51,7 @@ def ratio_chart(rows: "SegmentRows") -> str:
         return nothing("No segment foresaw a fill.")
     top = max(2.0, min(float(high[known].max()), FAR * max(float(np.median(ratio[known])), 0.5)))
     plot = Plot(WIDE, 190, rows.x, (0.0, top * 1.04))
-    marks = [_unquoted(plot, rows), plot.value_axis(short, 5), plot.time_axis(), _level(plot, 1.0)]
+    marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), _level(plot, 1.0)]
     for i in known.tolist():
         ends = (float(min(low[i], top)), float(min(high[i], top)))
         inside = low[i] <= 1 <= high[i]
@@ -70,7 +70,7 @@ def rate_chart(rows: "SegmentRows") -> str:
         return nothing("Nothing was measured.")
     plot = Plot(WIDE, 170, rows.x, padded(0.0, float(np.nanmax(both))))
     return plot.picture(
-        plot.value_axis(short, 5),
+        plot.value_axis(most=5),
         plot.time_axis(),
         _steps(plot, rows, trained, "faint"),
         _steps(plot, rows, tested),
@@ -92,7 +92,7 @@ def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:
         return nothing("Nothing was foreseen.")
     top = max(2.0, min(max(row["ratio_high"] for row in told), FAR))
     plot = Plot(HALF, 250, (-0.6, len(told) - 0.4), (0.0, top * 1.04))
-    marks = [plot.value_axis(short), _level(plot, 1.0)]
+    marks = [plot.value_axis(), _level(plot, 1.0)]
     every = max(1, math.ceil(len(told) / 10))
     for i, row in enumerate(told):
         ends = (min(row["ratio_low"], top), min(row["ratio_high"], top))
@@ -113,7 +113,7 @@ def equity_chart(run: "Course", rows: "SegmentRows") -> str:
     edges = "".join(f"M{at:.1f} {plot.height - 26}v-5" for at in plot.across(rows.numbers["start_us"]).tolist())
     picture = plot.picture(
         _unquoted(plot, rows),
-        plot.value_axis(short),
+        plot.value_axis(),
         plot.time_axis(),
         f'<path class="zero" d="{edges}"/>',
         plot.line(run.us, run.equity, "line"),
@@ -141,7 +141,7 @@ def _earned_chart(run: "Course", rows: "SegmentRows") -> str:
         return ""
     plot = Plot(WIDE, 110, rows.x, padded(min(0.0, float(pnl.min())), max(0.0, float(pnl.max()))))
     left, right = (plot.across(rows.numbers[name]) for name in ("start_us", "end_us"))
-    zero, marks = float(plot.up(0.0)), [plot.value_axis(short, 4)]
+    zero, marks = float(plot.up(0.0)), [plot.value_axis(most=4)]
     for i, amount in enumerate(pnl.tolist()):
         y = float(plot.up(amount))
         size = (float(right[i] - left[i]) - 2, abs(y - zero))

@@ -4,9 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from legible import illegible
 from mm.calibration.calibrate import Measured
 from mm.calibration.page import page
 from mm.calibration.points import Points
@@ -97,3 +98,27 @@ def test_pieces_of_one_block_have_no_interval_and_a_place():
     read(html)
     assert "no interval" in html
     assert not re.search(r"\bnan\b|\binf\b", html)
+
+
+def test_every_label_can_be_read(chrome, tmp_path):
+    """Of a slow market and of a fast one, of few distances and of many, of one piece and of a day of them."""
+    path = tmp_path / "report.html"
+    many = np.arange(0.5, 50.5, 0.5)
+    wide = Points.of(many, np.full(len(many), 1e6), np.random.default_rng(1).poisson(1e6 * np.exp(-0.2 * many)))
+    for html in (
+        page_of(exponential(0, A=0.02, k=0.05), [exponential(seed, A=0.02, k=0.05) for seed in range(1, 30)]),
+        page_of(exponential(0, A=40_000.0, k=0.9), [exponential(1, A=40_000.0, k=0.9)]),
+        page_of(wide, [wide]),
+        page_of(Points.of([1, 2, 3], [100] * 3, [0] * 3)),
+    ):
+        path.write_text(html, encoding="utf-8")
+        assert illegible(chrome, path) == []
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tables(), st.lists(tables(), max_size=2))
+def test_every_label_of_any_table_can_be_read(chrome, tmp_path, points, pieces):
+    """Also where a few fills at odd distances make the axes."""
+    path = tmp_path / "report.html"
+    path.write_text(page_of(points, pieces), encoding="utf-8")
+    assert illegible(chrome, path) == []

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.page import numbers
+from mm.page.svg import round_values
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,33 @@ def test_a_number_read_back_is_near_what_it_was(value):
     """Rounding to four digits is all that happens."""
     read = float(numbers.number(value).replace(",", "").replace("−", "-"))
     assert read == pytest.approx(value, rel=5.1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([], []),
+        ([0.0], ["0"]),
+        ([-0.0005, 0.0, 0.0005], ["−0.0005", "0", "0.0005"]),
+        ([-0.00015, 0.0, 0.00005], ["−1.5e-4", "0", "0.5e-4"]),
+        ([-50_000.0, 0.0, 50_000.0], ["−50,000", "0", "50,000"]),
+        ([-100_000.0, -50_000.0, 0.0], ["−100k", "−50k", "0"]),
+        ([0.0, 500_000.0, 1_000_000.0, 1_500_000.0], ["0", "0.5M", "1M", "1.5M"]),
+        ([0.0, 2e9, 4e9], ["0", "2G", "4G"]),
+        ([87_012.5, 87_013.0], ["87,012.5", "87,013"]),
+    ],
+)
+def test_labels_of_an_axis_are_as_short_as_their_margin(values, texts):
+    """All in one unit; digits that tell two labels apart are never dropped."""
+    assert numbers.labels(values) == texts
+
+
+@given(st.floats(1e-12, 1e12), st.floats(-1, 1), st.integers(3, 6))
+def test_labels_around_zero_fit_whatever_the_currency(size, middle, most):
+    """A coin of a hundredth of a cent and one of a hundred thousand dollars have axes that can be read."""
+    texts = numbers.labels(round_values((middle - 1) * size, (middle + 1) * size, most))
+    assert len(set(texts)) == len(texts)
+    assert max(map(len, texts)) <= numbers.LETTERS + 1
 
 
 @pytest.mark.parametrize(("value", "text"), [(1.5, "+1.5"), (-1.5, "−1.5"), (0.0, "0"), (None, "–")])

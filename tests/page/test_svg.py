@@ -115,7 +115,10 @@ def test_points_that_would_hide_each_other_are_drawn_once():
 def test_bands_are_seen_however_short():
     """An hour without a book may be a tenth of a pixel."""
     band = plot().spans([(10.0, 10.001), (50.0, 60.0)], "off", "no book")
-    assert [float(width) for width in re.findall(r"h([\d.]+)v", band)] == [1.0, pytest.approx(31.6, abs=0.2)]
+    assert [float(width) for width in re.findall(r"h([\d.]+)v", band)] == [
+        1.0,
+        pytest.approx((400 - svg.LEFT - svg.RIGHT) / 10, abs=0.2),
+    ]
     assert plot().spans([], "off", "no book") == ""
 
 

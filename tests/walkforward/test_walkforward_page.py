@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 
+from legible import illegible
 from mm.backtest.report.course import Course
 from mm.errors import BrokenFile
-from mm.page.frame import About
+from mm.page.frame import About, card, document, wide
 from mm.walkforward.page import page
-from mm.walkforward.page_charts import earned, parameter_chart, ratio_chart
+from mm.walkforward.page_charts import earned, equity_chart, parameter_chart, ratio_chart
 from mm.walkforward.segment_rows import SegmentRows, read_segments
 from mm.walkforward.window_metrics import COLUMNS
 from pages import read
@@ -128,3 +129,28 @@ def test_segments_are_a_table_of_columns():
     """One that was never read has its own extent."""
     rows = SegmentRows({"start_us": np.array([3.0]), "end_us": np.array([9.0])}, {"source": ["none"]})
     assert (len(rows), rows.x) == (1, (3.0, 9.0))
+
+
+def test_every_label_can_be_read(folder, chrome):
+    """Of a schedule, whatever its segments are: fitted, carried, few or many, of any size of A."""
+    path = folder / "report.html"
+    for rows in (
+        rows_of(),
+        rows_of(SOURCES * 24),
+        [{**row, "A": 1e-6, "A_high": 3e-6} for row in rows_of(SOURCES * 2)],
+    ):
+        write(folder, rows)
+        path.write_text(page(folder), encoding="utf-8")
+        assert illegible(chrome, path) == []
+
+
+@pytest.mark.parametrize("size", [2e-7, 2e-3, 1.0, 3e4, 2e7])
+def test_what_is_earned_can_be_read_in_any_currency(folder, chrome, size):
+    """A gain of a millionth and one of millions, on a wide screen and on a phone."""
+    rows = segments(folder)
+    us = np.arange(0, 240, dtype=np.int64) * 1_000_000
+    equity, nothing = size * np.sin(us / 2e7), np.zeros(len(us))
+    chart = wide(equity_chart(Course(us, nothing, equity, nothing, nothing), rows))
+    path = folder / "report.html"
+    path.write_text(document("equity", [card("Equity", "", chart)]), encoding="utf-8")
+    assert illegible(chrome, path) == []

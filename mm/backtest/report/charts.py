@@ -68,7 +68,7 @@ def markout_chart(summary: Mapping[str, Any], fee_per_unit: float | None) -> str
     fee_fits = fee_per_unit is not None and 0 < fee_per_unit < 3 * max(high, -low)
     plot = Plot(HALF, 250, (-0.5, len(known) - 0.5), padded(low, max(high, fee_per_unit) if fee_fits else high, 0.09))
     places = [(float(plot.across(i)), float(plot.up(value))) for i, (_, value, _) in enumerate(known)]
-    marks = [plot.value_axis(short), f'<path class="line" d="M{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>']
+    marks = [plot.value_axis(), f'<path class="line" d="M{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>']
     if fee_fits and fee_per_unit is not None:
         marks.append(f'<path class="dash" d="M{LEFT} {float(plot.up(fee_per_unit)):.1f}H{HALF - RIGHT}"/>')
     for (x, y), (name, value, error) in zip(places, known, strict=True):

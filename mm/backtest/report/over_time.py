@@ -128,7 +128,7 @@ def _price_picture(run: "RunColumns", course: Course, path: tuple["Instants", "F
     few = marks if sum(len(one.us) for one in marks) <= MARKED_FILLS else ()
     return plot.picture(
         _shade(plot, run),
-        plot.value_axis(short),
+        plot.value_axis(),
         plot.time_axis(),
         plot.line(*steps(us, mid), "price"),
         *(plot.triangles(one.us.astype(np.float64), one.values, one.side, one.kind) for one in few),
@@ -164,7 +164,7 @@ def _lines_panel(
         plot = Plot(WIDE, height, course.x, padded(float(seen.min()), float(seen.max())))
         picture = plot.picture(
             _shade(plot, run),
-            plot.value_axis(short, 6 if height > 150 else 4),
+            plot.value_axis(most=6 if height > 150 else 4),
             plot.time_axis(),
             *(plot.line(*steps(line.us, line.values), line.kind) for line in lines),
             title=f"{names[0]} over time",

@@ -90,7 +90,7 @@ def hours_chart(rows: Sequence[Mapping[str, Any]]) -> str:
     fills = np.array([row["fills"] for row in rows], dtype=np.float64)
     high = [row["rate_high"] * row["exposure_s"] for row in rows]
     plot = Plot(WIDE, 190, (edges[0], edges[-1]), (0.0, max(*high, float(foreseen.max()), 1.0) * 1.06))
-    marks = [plot.value_axis(short), plot.time_axis()]
+    marks = [plot.value_axis(), plot.time_axis()]
     for row, at in zip(rows, (start + HOUR_US // 2).tolist(), strict=True):
         ends = (row["rate_low"] * row["exposure_s"], row["rate_high"] * row["exposure_s"])
         said = f"{row['fills']:,} fills, {number(row['predicted'])} foreseen"

@@ -6,7 +6,6 @@ import numpy as np
 
 from mm.backtest.metrics.ratios import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.page.frame import card, nothing, wide
-from mm.page.numbers import short
 from mm.page.svg import Plot, padded
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def rolling_card(run: "RunColumns") -> str:
         WIDE, 170, (float(us[0]), float(us[-1])), padded(min(0.0, float(known.min())), max(0.0, float(known.max())))
     )
     chart = plot.picture(
-        plot.value_axis(short, 5),
+        plot.value_axis(most=5),
         plot.time_axis(),
         plot.path(ends.astype(np.float64), ratio, "line"),
         title="Annual Sharpe ratio of the hour before, over time",

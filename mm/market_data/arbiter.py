@@ -200,7 +200,7 @@ class Arbiter:
         lane = self._updates if isinstance(message, DepthUpdate) else self._trades
         if lane.alone != conn:
             return False
-        lane.note(_ids(message)[1])
+        lane.note(message.t if isinstance(message, TradePrint) else _ids(message)[1])
         return True
 
     def take(self, recv_us: int, conn: int, message: Sequenced, now_s: float) -> list[tuple[int, Sequenced]]:

@@ -15,7 +15,7 @@ import msgspec
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import BrokenFile
 from mm.market_data.day_writer import Trade
-from mm.market_data.messages import Number
+from mm.market_data.framed import Number
 
 REST = "rest"
 MOST_ROWS = 1_000

@@ -48,7 +48,7 @@ class BookKeeper:
     """
 
     def __init__(self, writer: DayWriter, grid: Grid, top_n: int = TOP_N) -> None:
-        self.book = LocalOrderBook(grid.price)
+        self.book = LocalOrderBook(grid.price, in_e8=True)
         self.counts = BookCounts()
         self.epoch_id = writer.earlier.epoch_id
         self.gap_cause = "ids_missing"
@@ -107,7 +107,8 @@ class BookKeeper:
 
         *one_of_many*: connections cut the ids differently, so that an overlap is nothing strange.
         """
-        self._take_if_reached(recv_us, update)
+        if self._ahead:
+            self._take_if_reached(recv_us, update)
         self.settle(recv_us)
         seq = self._writer.diff(recv_us, update.E, update.U, update.u, update.b, update.a)
         self.counts.diffs += 1
@@ -159,7 +160,7 @@ class BookKeeper:
             self._take(recv_us, ahead)
 
     def _take(self, recv_us: int, snapshot: Snapshot) -> None:
-        fresh = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price)
+        fresh = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price, in_e8=True)
         last_id, known, was_synced = snapshot.lastUpdateId, self._engine.known_id, self._engine.synced
         off_tick = self._off_tick(snapshot.bids, snapshot.asks)
         cause = self._fault(snapshot, fresh)
@@ -240,7 +241,7 @@ class BookKeeper:
             self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=update.u)
             self._drop(recv_us, "crossed")
             return
-        self._writer.frame(pending.stamp, self.epoch_id, *self.book.top(self._top_n))
+        self._writer.frame_of(pending.stamp, self.epoch_id, self.book.cells(self._writer.top_n))
         self.counts.frames += 1
 
     def _off_tick(self, bids: Sequence[Level], asks: Sequence[Level]) -> list[_Held]:

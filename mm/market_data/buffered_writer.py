@@ -16,6 +16,7 @@ import msgspec
 
 from mm.errors import Mismatch
 from mm.market_data.append_file import AppendFile
+from mm.market_data.day_rows import json_of
 from mm.market_data.tail import GZIP_FORMAT, Tail, first_lines, last_line
 
 FLUSH_BYTES = 1 << 20
@@ -213,7 +214,7 @@ class NdjsonWriter(_RowWriter):
         super().__init__(path, held, on_full, before)
         self._last: Any = None
         self._foreign = False
-        self._encoder = msgspec.json.Encoder()
+        self._encoder = msgspec.json.Encoder(enc_hook=json_of)
         self._lines = bytearray()
         self._member: Any = None
 

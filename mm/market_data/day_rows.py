@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,11 @@ def level_cells(bids: Levels, asks: Levels, top_n: int) -> str:
     """Return the cells of the best *top_n* levels, bid and ask by turns; a missing level is empty."""
     levels = zip(_padded(bids, top_n), _padded(asks, top_n), strict=True)
     return ",".join(chain.from_iterable(chain.from_iterable(levels)))
+
+
+def json_of(levels: Any) -> Any:
+    """Return the JSON of levels that a kernel has read: as they came."""
+    return levels.json
 
 
 def milliseconds(stamp: int) -> int:

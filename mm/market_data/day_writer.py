@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from mm.errors import RunExists, UsageError
+from mm.errors import RunExists
 from mm.instrument import Instrument, to_exchange_info
 from mm.market_data import layout
 from mm.market_data.append_file import NO_SPACE
@@ -82,6 +82,7 @@ class DayWriter:
         write_gaps: Whether the gaps file is kept.
 
     Attributes:
+        top_n: As given.
         earlier: What the folder held before, and what a crash had torn.
         ledger: Numbers and counts the events of this run.
 
@@ -102,8 +103,8 @@ class DayWriter:
         write_gaps: bool = True,
     ) -> None:
         self.folder = folder
-        self.run_id = _plain_run_id(run_id)
-        self._top_n = top_n
+        self.run_id = layout.plain_run_id(run_id)
+        self.top_n = top_n
         self._quarantine: NdjsonWriter | None = None
         self._closed = self._patient = False
         with ExitStack() as held:
@@ -161,8 +162,11 @@ class DayWriter:
 
     def frame(self, stamp: Stamp, epoch_id: int, bids: Levels, asks: Levels) -> None:
         """Write the top of the book after the diff of *stamp* was applied; levels best first, surplus ones are cut."""
+        self.frame_of(stamp, epoch_id, level_cells(bids, asks, self.top_n))
+
+    def frame_of(self, stamp: Stamp, epoch_id: int, cells: str) -> None:
+        """Write a frame whose levels are *cells* already, as `day_rows.level_cells` makes them."""
         recv_us, seq, exch_time, last_id = stamp
-        cells = level_cells(bids, asks, self._top_n)
         event_ms = milliseconds(exch_time)
         self._frames.add(f"{event_ms},{recv_us // 1000},{seq},{self.run_id},{epoch_id},{cells},{recv_us},{last_id}\n")
 
@@ -281,7 +285,7 @@ class DayWriter:
 
     def _write_schema(self) -> None:
         unit = " and ".join(sorted(self._units)) or None
-        replace_file(self.folder.schema, layout.schema_json(self.folder, self._top_n, unit).encode())
+        replace_file(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit).encode())
 
 
 def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
@@ -292,9 +296,3 @@ def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
         f"{event_ms},{recv_us // 1000},{seq},{run_id},{trade.trade_id},{milliseconds(trade.trade_time)},"
         f"{trade.price},{trade.qty},{maker},{recv_us},{trade.first_id},{trade.last_id},{trade.source}\n"
     )
-
-
-def _plain_run_id(run_id: str) -> str:
-    if not run_id or not run_id.isprintable() or any(sign in ' ,"' for sign in run_id):
-        raise UsageError(f"--run-id (RUN_ID) {run_id!r} stands in CSV rows; use letters, digits, '-', '_' and '.'")
-    return run_id

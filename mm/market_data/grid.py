@@ -57,6 +57,20 @@ class Grid:
             for _ in map(self.qty, qtys):
                 pass
 
+    def check_one(self, price: str, qty: str) -> None:
+        """Do what `check` does for one level."""
+        self.price(price)
+        if self._learns_steps or e8(qty) < 0:
+            self.qty(qty)
+
+    def passed(self, step_e8: int) -> None:
+        """Take notice of prices that were checked elsewhere, all of them multiples of *step_e8*."""
+        self._prices.divisor = gcd(self._prices.divisor, step_e8)
+
+    def is_off_tick(self, price: str) -> bool:
+        """Tell whether *price* is no multiple of the known tick; False while none is known."""
+        return bool(self.tick_e8 and self.price(price) % self.tick_e8)
+
     def off_tick(self, prices: Iterable[str]) -> str | None:
         """Return the first of *prices* that is no multiple of the known tick; None where all are, or none is known."""
         tick = self.tick_e8

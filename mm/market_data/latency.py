@@ -4,7 +4,6 @@ A latency is the arrival by our clock less the exchange's own stamp, so it holds
 alike, and may be negative. A `RoundTrip` measures the clock's error alone, to within half its length.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -41,14 +40,15 @@ class Latencies:
         self.count = 0
         self.sum_us = 0
         self.last_us = 0
-        self._buckets: Counter[int] = Counter()
+        self._buckets: dict[int, int] = {}
 
     def add(self, latency_us: int) -> None:
         """Take one latency; it may be negative, where our clock is behind the exchange's."""
         size = -latency_us if latency_us < 0 else latency_us
         shift = size.bit_length() - BITS
         lowest = (size >> shift) << shift if shift > 0 else size
-        self._buckets[-lowest if latency_us < 0 else lowest] += 1
+        bucket = -lowest if latency_us < 0 else lowest
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         self.count += 1
         self.sum_us += latency_us
         self.last_us = latency_us
@@ -72,7 +72,8 @@ class Latencies:
 
     def merge(self, later: "Latencies") -> None:
         """Take all those of *later* as well."""
-        self._buckets.update(later._buckets)
+        for bucket, count in later._buckets.items():
+            self._buckets[bucket] = self._buckets.get(bucket, 0) + count
         self.count += later.count
         self.sum_us += later.sum_us
         self.last_us = later.last_us

@@ -288,3 +288,10 @@ def _symbol(symbol: str) -> str:
             f"--symbol (SYMBOL) {symbol!r} is not a symbol; write it as the exchange does, such as BTCUSDT"
         )
     return upper
+
+
+def plain_run_id(run_id: str) -> str:
+    """Return *run_id* as it is; raises UsageError where it cannot stand in the rows of a file."""
+    if not run_id or not run_id.isprintable() or any(sign in ' ,"' for sign in run_id):
+        raise UsageError(f"--run-id (RUN_ID) {run_id!r} stands in CSV rows; use letters, digits, '-', '_' and '.'")
+    return run_id

@@ -39,7 +39,7 @@ from mm.market_data.trade_ids import TradeVerdict
 from mm.market_data.trade_keeper import STREAM, TradeKeeper
 
 REST = "rest"
-_SEQUENCED = (DepthUpdate, TradePrint, AggTrade)
+_SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 
 
@@ -70,7 +70,7 @@ class LiveSession:
         self.latencies = StreamLatencies()
         self._stepped_back = False
         self._grid = Grid(learns_steps=False)
-        self._messages = Messages(writer.folder.symbol, self._grid)
+        self._messages = Messages(writer.folder.symbol, self._grid, packs=True)
         self._trades = TradeKeeper(self._grid, STREAM)
         keeper, earlier = BookKeeper(writer, self._grid, top_n), writer.earlier
         holes = [Hole(*hole) for hole in earlier.trade_holes]
@@ -158,9 +158,9 @@ class LiveSession:
         except _BROKEN as error:
             self._today.quarantine(recv_us, STREAM, str(error), raw)
             return None
-        if isinstance(message, ServerShutdown):
-            return ServerShutdown
         if not isinstance(message, _SEQUENCED):
+            if isinstance(message, ServerShutdown):
+                return ServerShutdown
             self._today.quarantine(recv_us, STREAM, "neither a depth update nor a trade of the symbol", raw)
             return None
         self.latencies.arrived("depth" if isinstance(message, DepthUpdate) else "trade", recv_us, message.E)

@@ -1,12 +1,17 @@
-"""One symbol's book in plain Python: whole numbers order it, and the exchange's own texts stay as they came.
+"""One symbol's book: whole numbers order it, and the exchange's own texts stay as they came.
 
-The recorder and the import keep their book in it, and the compiled book of the backtest is tested against it.
+The recorder and the import keep their book in it, and the compiled book of the backtest is tested against it. Its sides
+are plain Python, and compiled where a kernel can help (`kernel.py`).
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
 
 from mm.instrument import e8
+from mm.market_data import kernel
+from mm.market_data.day_rows import level_cells
 
 Level = tuple[str, str]
 """Price and quantity, the exchange's own text."""
@@ -15,46 +20,59 @@ Level = tuple[str, str]
 class LocalOrderBook:
     """Price levels of both sides.
 
-    A change costs a dictionary entry and, where a level comes or goes, a shift in a sorted list that is short near the
-    best price; reading the best levels costs the same in a thin book and in a deep one.
+    Reading the best levels costs the same in a thin book and in a deep one, and so, nearly, does a change.
 
     Args:
         key: Turns price text into the whole number that orders it: 1e-8 of the quote asset, or ``Instrument.ticks``.
             Equal prices need equal numbers. Its errors pass through, and the level is then not applied.
+        in_e8: Whether *key* is in 1e-8, and a kernel may keep the sides: it is quick where levels come as a kernel has
+            read them, and leave as `cells`.
     """
 
-    def __init__(self, key: Callable[[str], int] = e8) -> None:
+    def __init__(self, key: Callable[[str], int] = e8, *, in_e8: bool = False) -> None:
+        side, self._cells = _PLAIN
+        if in_e8 and kernel.levels:
+            side, self._cells = kernel.levels.Side, kernel.levels.cells
         self._key = key
-        self._bids = _Side()
-        self._asks = _Side()
+        self._bids = side(key, 1)
+        self._asks = side(key, -1)
 
     @classmethod
-    def of(cls, bids: Iterable[Level], asks: Iterable[Level], key: Callable[[str], int] = e8) -> "LocalOrderBook":
+    def of(
+        cls, bids: Sequence[Level], asks: Sequence[Level], key: Callable[[str], int] = e8, *, in_e8: bool = False
+    ) -> "LocalOrderBook":
         """Return the book of a snapshot's levels, given in any order."""
-        book = cls(key)
+        book = cls(key, in_e8=in_e8)
         book.change(bids, asks)
         return book
 
     def apply(self, side: int, price: str, qty: str) -> None:
         """Set the quantity at *price* on *side* (+1 bid, -1 ask); zero removes the level."""
-        if side > 0:
-            self._bids.change(self._key, 1, ((price, qty),))
-        else:
-            self._asks.change(self._key, -1, ((price, qty),))
+        level = ((price, qty),)
+        self.change(*((level, ()) if side > 0 else ((), level)))
 
-    def change(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+    def change(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """Set the levels of an update, as `apply` does."""
-        self._bids.change(self._key, 1, bids)
-        self._asks.change(self._key, -1, asks)
+        try:
+            self._bids.change(bids)
+            self._asks.change(asks)
+        except OverflowError:  # of a kernel: plain Python knows no largest number
+            self._be_plain()
+            self.change(bids, asks)
 
     def best(self) -> tuple[int | None, int | None]:
         """Return the best bid and ask as the numbers of *key*; None where a side is empty."""
-        bids, asks = self._bids.keys, self._asks.keys
-        return (bids[-1] if bids else None, -asks[-1] if asks else None)
+        ask = self._asks.best
+        return self._bids.best, None if ask is None else -ask
 
     def top(self, n: int) -> tuple[list[Level], list[Level]]:
         """Return up to *n* levels a side, bids and asks, each best first."""
         return self._bids.top(n), self._asks.top(n)
+
+    def cells(self, n: int) -> str:
+        """Return the cells that a frame has of the best *n* levels, as `day_rows.level_cells` makes them."""
+        text = self._cells(self._bids, self._asks, n)
+        return level_cells(*self.top(n), n) if text is None else text
 
     def levels(self) -> tuple[list[Level], list[Level]]:
         """Return all levels, bids and asks, each best first."""
@@ -62,22 +80,20 @@ class LocalOrderBook:
 
     def sizes(self) -> tuple[int, int]:
         """Return how many levels are known, bids and asks."""
-        return len(self._bids.keys), len(self._asks.keys)
+        return len(self._bids), len(self._asks)
 
     def qty_at(self, side: int, key: int) -> str | None:
         """Return the quantity at the price of number *key* on *side*; None where there is no such level."""
-        level = self._bids.levels.get(key) if side > 0 else self._asks.levels.get(-key)
-        return level[1] if level else None
+        return self._bids.qty_at(key) if side > 0 else self._asks.qty_at(-key)
 
     def levels_to(self, side: int, key: int) -> int:
         """Return how many levels of *side* stand from the best price to the one of number *key*, both included."""
-        keys = self._bids.keys if side > 0 else self._asks.keys
-        return len(keys) - bisect_left(keys, key if side > 0 else -key)
+        return self._bids.count_to(key) if side > 0 else self._asks.count_to(-key)
 
     def crossed(self) -> bool:
         """Tell whether the best bid is at or above the best ask: no exchange shows such a book."""
-        bids, asks = self._bids.keys, self._asks.keys
-        return bool(bids and asks) and bids[-1] >= -asks[-1]
+        bid, ask = self._bids.best, self._asks.best
+        return bid is not None and ask is not None and bid >= -ask
 
     def differences(self, other: "LocalOrderBook", edges: tuple[int | None, int | None] = (None, None)) -> int:
         """Return how many levels differ from those of *other*, no further than both reach.
@@ -85,8 +101,8 @@ class LocalOrderBook:
         *other* reaches to the last level of a side, this book to the price of number *edges* (bid, ask; None: its end).
         """
         bid, ask = edges
-        return self._bids.differences(other._bids, bid) + self._asks.differences(
-            other._asks, None if ask is None else -ask
+        return _differences(self._bids, other._bids, bid) + _differences(
+            self._asks, other._asks, None if ask is None else -ask
         )
 
     def check(self) -> None:
@@ -95,20 +111,72 @@ class LocalOrderBook:
             side.check()
 
     def __len__(self) -> int:
-        return len(self._bids.keys) + len(self._asks.keys)
+        return len(self._bids) + len(self._asks)
+
+    def _be_plain(self) -> None:
+        """Go on without a kernel."""
+        held = self.levels()
+        side, self._cells = _PLAIN
+        self._bids, self._asks = side(self._key, 1), side(self._key, -1)
+        self.change(*held)
 
 
-class _Side:
-    """Levels by key; the keys ascend and the best price is last, where a list is cheap to change."""
+class Side(Protocol):
+    """The levels of one side by their keys, which ascend: numbers of prices, of asks negative, so the best is last."""
 
-    __slots__ = ("keys", "levels")
+    @property
+    def best(self) -> int | None:
+        """Key of the best level; None without one."""
 
-    def __init__(self) -> None:
-        self.keys: list[int] = []
-        self.levels: dict[int, Level] = {}
+    @property
+    def last(self) -> int | None:
+        """That of the last level."""
 
-    def change(self, number: Callable[[str], int], sign: int, changes: Iterable[Level]) -> None:
-        keys, levels = self.keys, self.levels
+    def change(self, changes: Iterable[Level]) -> None:
+        """Set the quantities of *changes*; zero removes a level."""
+
+    def top(self, n: int) -> list[Level]:
+        """Return up to *n* levels, the best first."""
+
+    def qty_at(self, key: int) -> str | None:
+        """Return the quantity of the level *key*; None where there is none."""
+
+    def count_to(self, key: int) -> int:
+        """Return how many levels stand from the best to *key*, both included."""
+
+    def quantities(self, key: int) -> dict[int, int]:
+        """Return the quantities, in 1e-8, of the levels from the best to *key*."""
+
+    def check(self) -> None:
+        """Raise ValueError where the side is not what it must be."""
+
+    def __len__(self) -> int: ...
+
+
+class PlainSide:
+    """A `Side` as a sorted list, short to change near the best price, and a dictionary."""
+
+    __slots__ = ("_keys", "_levels", "_number", "_sign")
+
+    def __init__(self, number: Callable[[str], int], sign: int) -> None:
+        self._number = number
+        self._sign = sign
+        self._keys: list[int] = []
+        self._levels: dict[int, Level] = {}
+
+    @property
+    def best(self) -> int | None:
+        """Key of the best level; None without one."""
+        return self._keys[-1] if self._keys else None
+
+    @property
+    def last(self) -> int | None:
+        """That of the last level."""
+        return self._keys[0] if self._keys else None
+
+    def change(self, changes: Iterable[Level]) -> None:
+        """Set the quantities of *changes*; zero removes a level."""
+        keys, levels, number, sign = self._keys, self._levels, self._number, self._sign
         for price, qty in changes:
             key = sign * number(price)
             if qty.strip("0."):
@@ -119,24 +187,53 @@ class _Side:
                 del keys[bisect_left(keys, key)]
 
     def top(self, n: int) -> list[Level]:
-        levels = self.levels
-        return [levels[key] for key in self.keys[: -n - 1 : -1]]
+        """Return up to *n* levels, the best first."""
+        levels = self._levels
+        return [levels[key] for key in self._keys[: -n - 1 : -1]]
 
-    def differences(self, other: "_Side", edge: int | None) -> int:
-        if not other.keys:
-            return 0
-        last = other.keys[0] if edge is None else max(edge, other.keys[0])
-        ours, theirs = (
-            {key: e8(side.levels[key][1]) for key in side.keys[bisect_left(side.keys, last) :]}
-            for side in (self, other)
-        )
-        return sum(ours.get(key) != theirs.get(key) for key in ours.keys() | theirs.keys())
+    def qty_at(self, key: int) -> str | None:
+        """Return the quantity of the level *key*; None where there is none."""
+        level = self._levels.get(key)
+        return level[1] if level else None
+
+    def count_to(self, key: int) -> int:
+        """Return how many levels stand from the best to *key*, both included."""
+        return len(self._keys) - bisect_left(self._keys, key)
+
+    def quantities(self, key: int) -> dict[int, int]:
+        """Return the quantities, in 1e-8, of the levels from the best to *key*."""
+        return {near: e8(self._levels[near][1]) for near in self._keys[bisect_left(self._keys, key) :]}
 
     def check(self) -> None:
-        if any(low >= high for low, high in zip(self.keys, self.keys[1:], strict=False)):
-            raise ValueError(f"keys do not ascend: {self.keys}")
-        if len(self.keys) != len(self.levels) or any(key not in self.levels for key in self.keys):
-            raise ValueError(f"{len(self.keys)} keys for {len(self.levels)} levels")
-        empty = [price for price, qty in self.levels.values() if not qty.strip("0.")]
+        """Raise ValueError where the side is not what it must be: ordered, without empty levels, one key each."""
+        keys, levels = self._keys, self._levels
+        if any(low >= high for low, high in pairwise(keys)):
+            raise ValueError(f"keys do not ascend: {keys}")
+        if len(keys) != len(levels) or any(key not in levels for key in keys):
+            raise ValueError(f"{len(keys)} keys for {len(levels)} levels")
+        empty = [price for price, qty in levels.values() if not qty.strip("0.")]
         if empty:
             raise ValueError(f"empty levels were kept: {empty}")
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def _plain_cells(bids: Side, asks: Side, n: int) -> str:
+    return level_cells(bids.top(n), asks.top(n), n)
+
+
+def _differences(ours: Side, theirs: Side, edge: int | None) -> int:
+    """Return how many levels differ, to *edge* and the last one of *theirs* at most."""
+    worst = theirs.last
+    if worst is None:
+        return 0
+    last = worst if edge is None else max(edge, worst)
+    held, told = ours.quantities(last), theirs.quantities(last)
+    return sum(held.get(key) != told.get(key) for key in held.keys() | told.keys())
+
+
+_PLAIN: tuple[Callable[[Callable[[str], int], int], Side], Callable[[Any, Any, int], str | None]] = (
+    PlainSide,
+    _plain_cells,
+)

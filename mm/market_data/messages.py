@@ -5,15 +5,16 @@ another rule (`pu`), and a book built by the rule of Spot would be silently wron
 """
 
 from collections import Counter
-from typing import Annotated
+from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from msgspec import Raw, Struct
 
 from mm.errors import BrokenFile
+from mm.market_data import kernel
 from mm.market_data.check_rows import exchange_stamp
-from mm.market_data.framed import FramedStreams
+from mm.market_data.framed import FramedStreams, Number, PackedDepth
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level
 
@@ -25,9 +26,6 @@ _FUTURES_STREAMS = frozenset(
 _FUTURES_SPEEDS = frozenset(("0ms", "250ms", "500ms"))
 SHUTDOWN_EVENT = "serverShutdown"
 
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A whole number of 64 bits that is not negative."""
-
 
 class DepthUpdate(Struct, gc=False):
     """A ``depthUpdate``: absolute quantities of the ids `U` to `u`, zero removes a level; `pu` is None on Spot."""
@@ -36,8 +34,8 @@ class DepthUpdate(Struct, gc=False):
     s: str
     U: Number
     u: Number
-    b: list[Level]
-    a: list[Level]
+    b: Sequence[Level]
+    a: Sequence[Level]
     pu: int | None = None
 
 
@@ -160,17 +158,19 @@ class Messages:
     Args:
         symbol: The asked symbol, upper case; messages of others are `Other`.
         grid: Checks, and learns from, every price and quantity of the symbol.
+        packs: Whether levels of updates may come as a kernel reads them, where there is one: any sequence of texts.
 
     Attributes:
         symbols: Messages a symbol, of the kinds that a day folder is made of; every symbol that was seen.
     """
 
-    def __init__(self, symbol: str, grid: Grid) -> None:
+    def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
         self.symbols: Counter[str] = Counter()
         self._symbol = symbol
         self._grid = grid
         self._streams: dict[str, tuple[str, str]] = {}
-        self._framed: FramedStreams[_Stream] = FramedStreams()
+        self._framed: FramedStreams[_Stream | PackedDepth] = FramedStreams()
+        self._packs = packs and bool(kernel.levels)
 
     def received(self, body: bytes | str) -> Message:
         """Return what a JSON text is: a combined-stream message, a bare payload, or a REST answer without its address.
@@ -180,7 +180,8 @@ class Messages:
                 a quantity is no decimal; msgspec.MsgspecError if the JSON is broken or lacks a field.
             Futures: If only futures markets send it.
         """
-        message = self._framed.read(body)
+        framed = self._framed.read(body)
+        message = _unpacked(framed) if isinstance(framed, PackedDepth) else framed
         if message is not None:
             self.symbols[self._symbol] += 1
             self._check(message)
@@ -228,7 +229,7 @@ class Messages:
             raise Futures(f"stream {name!r}")
         self._streams[name] = (symbol.upper(), kind)
         if symbol.upper() == self._symbol and kind in _FRAMED:
-            self._framed.learn(name, _FRAMED[kind])
+            self._framed.learn(name, PackedDepth if self._packs and kind == "depth" else _FRAMED[kind])
         return self._streams[name]
 
     def _message(self, kind: str, symbol: str, body: bytes | str | Raw) -> Message:
@@ -256,7 +257,7 @@ class Messages:
                 raise Futures("a trade with 'X'")
             exchange_stamp(message.E, "E")
             exchange_stamp(message.T, "T")
-            self._grid.check(((message.p, message.q),))
+            self._grid.check_one(message.p, message.q)
 
     def _check_depth(self, update: DepthUpdate) -> None:
         if update.pu is not None:
@@ -264,7 +265,11 @@ class Messages:
         if update.u < update.U:
             raise Unreadable(f"a depth update from U={update.U} down to u={update.u}")
         exchange_stamp(update.E, "E")
-        self._grid.check([*update.b, *update.a])
+        if isinstance(update.b, list):
+            self._grid.check([*update.b, *update.a])
+        else:  # the kernel did
+            self._grid.passed(update.b.step_e8)  # type: ignore[attr-defined]
+            self._grid.passed(update.a.step_e8)  # type: ignore[attr-defined]
 
     def _snapshot(self, body: bytes | str, symbol: str | None) -> Snapshot:
         snapshot = _SNAPSHOT.decode(body)
@@ -280,6 +285,12 @@ class Messages:
             if msgspec.json.decode(entry, type=_InfoEntry).symbol == self._symbol:
                 return ExchangeInfo(bytes(entry).decode())
         return _OTHER
+
+
+def _unpacked(packed: PackedDepth) -> DepthUpdate | None:
+    """Return the update; None where it must be looked at more closely."""
+    levels = packed.levels()
+    return levels and DepthUpdate(packed.E, packed.s, packed.U, packed.u, *levels, packed.pu)
 
 
 def _check_host(host: str) -> None:

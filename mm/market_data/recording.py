@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from mm.clock import US_PER_S, iso, next_day, now_us
@@ -256,7 +257,7 @@ class Recording:
             if not self._parts.window.endless:
                 return
             self._roll(recv_us)
-        session, now_s = self._session, asyncio.get_running_loop().time()
+        session, now_s = self._session, monotonic()  # the loop's own clock
         gaps, last_id = session.report.book.gaps, session.arbiter.last_update_id
         kind = session.message(recv_us, raw, conn, now_s)
         if kind is DepthUpdate:

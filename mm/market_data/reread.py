@@ -78,7 +78,7 @@ class Rereader:
 
     def _depth(self, row: QuarantineRow, update: DepthUpdate) -> Reread:
         at = (row.recv_us // 1000, row.recv_us, row.recv_seq, self._run_of(row.recv_seq))
-        diff = DiffRow(*at, update.E, update.U, update.u, update.b, update.a)
+        diff = DiffRow(*at, update.E, update.U, update.u, list(update.b), list(update.a))
         return Reread("depth", row.recv_seq, update.U, update.u, msgspec.json.encode(diff))
 
     def _trade(self, row: QuarantineRow, message: TradePrint | AggTrade) -> Reread:

@@ -57,11 +57,12 @@ class TradeKeeper:
             stream, trade_id, first_id, last_id = "aggTrade", message.a, message.f, message.l
         verdict = self._ids.take(trade_id)
         late = verdict is TradeVerdict.LATE and self._source == STREAM
-        self._note(recv_us, stream, trade_id, verdict, day)
+        if verdict is not TradeVerdict.NEW:
+            self._note(recv_us, stream, trade_id, verdict, day)
         if late or verdict is TradeVerdict.DUPLICATE:
             day.report.duplicate_trades += not late
             return verdict
-        if self._grid.off_tick((message.p,)):
+        if self._grid.is_off_tick(message.p):
             day.keeper.anomaly(recv_us, "off_tick", stream=stream, price=message.p, trade_id=trade_id)
         row = Trade(message.E, trade_id, message.T, message.p, message.q, message.m, first_id, last_id, self._source)
         day.writer.trade(recv_us, row)
@@ -90,7 +91,7 @@ class TradeKeeper:
         elif verdict is TradeVerdict.LATE and self._source != STREAM:
             filled = {"from_id": trade_id, "to_id": trade_id, "rows": 1}
             day.writer.event(recv_us, "backfill", day.keeper.epoch_id, filled)
-        elif verdict is not TradeVerdict.NEW:
+        else:
             kind = {TradeVerdict.DUPLICATE: "duplicate", TradeVerdict.RESET: "id_reset"}.get(verdict, "late")
             day.keeper.anomaly(recv_us, kind, stream=stream, trade_id=trade_id)
 

@@ -36,7 +36,7 @@ class FrameCutter:
             data = bytes(self._rest)
             self._rest.clear()
         pieces: list[Piece] = []
-        at, size = 0, len(data)
+        at, size = self._usual(data, pieces), len(data)
         while at < size:
             begin, end = self._bounds(data, at, size)
             if end > size:
@@ -50,6 +50,20 @@ class FrameCutter:
                 self._note(data[at])
             at = end
         return pieces
+
+    def _usual(self, data: bytes, pieces: list[Piece]) -> int:
+        """Cut off the messages of a usual length that *data* begins with; return where they end. The rest takes longer.
+
+        They are whole, of 126 to 65,535 bytes: two bytes of head, and two of length.
+        """
+        at, size = 0, len(data)
+        while size - at > 4 and data[at + 1] == _TWO_BYTES and data[at] in _WHOLE and not self._in_fragments:
+            end = at + 4 + (data[at + 2] << 8 | data[at + 3])
+            if end > size or end - at - 4 > self._most_bytes:
+                break
+            pieces.append((True, data[at + 4 : end]))
+            at = end
+        return at
 
     def _bounds(self, data: bytes, at: int, size: int) -> tuple[int, int]:
         """Return where the payload of the frame at *at* begins and ends, as far as its head tells by now."""

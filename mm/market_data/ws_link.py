@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -34,12 +34,8 @@ def stream_url(base: str, symbol: str, trade_stream: str) -> str:
     return f"{base}/stream?streams={name}@depth@100ms/{name}@{trade_stream}&timeUnit=MICROSECOND"
 
 
-class Arrival(NamedTuple):
-    """A message as it lies in the inbox; *raw* is None where *link* has opened, or behind its last message."""
-
-    recv_us: int
-    link: "Link"
-    raw: bytes | None
+Arrival = tuple[int, "Link", bytes | None]
+"""A message in the inbox: its arrival in µs, where it came from, and its bytes; None where the connection turned."""
 
 
 class Inbox:
@@ -60,23 +56,24 @@ class Inbox:
         self.filled = asyncio.Event()
         self._bytes = 0
 
-    def put(self, link: "Link", raw: bytes, recv_us: int) -> bool:
-        """Put in a message that arrived over *link*, and tell whether more may come: memory has an end."""
-        self.waiting.append(Arrival(recv_us, link, raw))
+    def put(self, link: "Link", raws: list[bytes], recv_us: int) -> bool:
+        """Put in messages that arrived over *link*, and tell whether more may come: memory has an end."""
+        self.waiting.extend([(recv_us, link, raw) for raw in raws])
         self.filled.set()
-        self._bytes += len(raw)
+        self._bytes += sum(map(len, raws))
         return self._bytes <= MOST_WAITING_BYTES
 
     def turn(self, link: "Link") -> None:
         """Put in that *link* has opened, or ended."""
-        self.waiting.append(Arrival(self.clock(), link, None))
+        self.waiting.append((self.clock(), link, None))
         self.filled.set()
 
     def take(self) -> Arrival:
         """Take out the oldest."""
         arrival = self.waiting.popleft()
-        if arrival.raw:
-            self._bytes -= len(arrival.raw)
+        raw = arrival[2]
+        if raw:
+            self._bytes -= len(raw)
         return arrival
 
 
@@ -148,9 +145,9 @@ class Link:
         lost = "no close frame received or sent"
         return self._connection.close_code, self.replaced_for or self._connection.close_reason or lost
 
-    def came(self, raw: bytes, recv_us: int) -> bool:
-        """Put a message into the inbox; False where too much waits there already."""
-        return self._inbox.put(self, raw, recv_us)
+    def came(self, raws: list[bytes], recv_us: int) -> bool:
+        """Put messages into the inbox; False where too much waits there already."""
+        return self._inbox.put(self, raws, recv_us)
 
     def now_us(self) -> int:
         """Return the time of an arrival, in µs."""
@@ -187,11 +184,15 @@ class _Stamped(ClientConnection):
         self._recv_us = self._link.now_us()
         if self._cutter is None:
             data = self._shake_hands(data)
+        raws: list[bytes] = []
         for whole, piece in self._cutter.cut(data) if self._cutter else ():
             if whole:
-                self._hand_over(piece)
+                raws.append(piece)
             else:
+                self._hand_over(raws)
+                raws = []
                 super().data_received(piece)
+        self._hand_over(raws)
 
     def process_event(self, event: Event) -> None:
         """Hand a message in fragments over when the last of them is there."""
@@ -202,7 +203,7 @@ class _Stamped(ClientConnection):
         if event.fin:
             raw = b"".join(self._fragments)
             self._fragments.clear()
-            self._hand_over(raw)
+            self._hand_over([raw])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that nothing more will come."""
@@ -228,6 +229,6 @@ class _Stamped(ClientConnection):
         super().data_received(rest)
         return b""
 
-    def _hand_over(self, raw: bytes) -> None:
-        if not self._link.came(raw, self._recv_us):
+    def _hand_over(self, raws: list[bytes]) -> None:
+        if raws and not self._link.came(raws, self._recv_us):
             self.transport.abort()

@@ -112,7 +112,7 @@ class WsStream:
     async def settled(self) -> None:
         """Return when all that had arrived before was handed out."""
         last = self._inbox.waiting[-1] if self._inbox.waiting else None
-        while last is not None and self._inbox.waiting and self._inbox.waiting[0].recv_us <= last.recv_us:
+        while last is not None and self._inbox.waiting and self._inbox.waiting[0][0] <= last[0]:
             await asyncio.sleep(0)
 
     async def _keep(self, slot: int, listener: Listener) -> None:

@@ -5,7 +5,17 @@ import shutil
 import pytest
 from scribe import first_run, later_runs
 
+from mm.market_data import kernel
 from mm.market_data.layout import DayFolder
+
+
+@pytest.fixture(scope="module", params=["compiled", "plain"])
+def road(request):
+    """Books and messages by the kernel, and by its plain twin, which is all that a box without a compiler has."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "plain":
+            patch.setattr(kernel, "levels", None)
+        yield request.param
 
 
 @pytest.fixture(scope="session")

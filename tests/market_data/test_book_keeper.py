@@ -11,6 +11,8 @@ from mm.market_data.grid import Grid
 from mm.market_data.messages import Messages
 from mm.market_data.sync_engine import RESET_IDS
 
+pytestmark = pytest.mark.usefixtures("road")
+
 
 class Desk:
     """A keeper, its days, and messages that arrive one every 100 ms."""
@@ -18,7 +20,7 @@ class Desk:
     def __init__(self, tmp_path, tick_e8=None):
         self.tmp_path = tmp_path
         self.grid = Grid(tick_e8)
-        self.decode = Messages(SYMBOL, self.grid)
+        self.decode = Messages(SYMBOL, self.grid, packs=True)
         self.us = NOON_US
         self.writer = self.open("20260105")
         self.keeper = BookKeeper(self.writer, self.grid, top_n=3)
@@ -32,7 +34,7 @@ class Desk:
     def take(self, *messages):
         for message in messages:
             self.us += 100_000
-            decoded = self.decode.received(json.dumps(message))
+            decoded = self.decode.received(json.dumps(message, separators=(",", ":")).encode())
             if "lastUpdateId" in message:
                 self.keeper.snapshot(self.us, decoded)
             else:

@@ -36,6 +36,14 @@ URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
 INFO_URL = f"http://x/api/v3/exchangeInfo?symbol={SYMBOL}"
 
 
+pytestmark = pytest.mark.usefixtures("road")
+
+
+def text_of(message):
+    """Return a message as the exchange writes it, without blanks."""
+    return json.dumps(message, separators=(",", ":")).encode()
+
+
 class Desk:
     """A session, its days, and messages that arrive one every 100 ms."""
 
@@ -71,7 +79,7 @@ class Desk:
                 self.session.snapshot_requested(self.tick(), 1)
                 self.answer(json.dumps(message).encode())
             else:
-                self.session.message(self.tick(), json.dumps(message).encode(), self.conn)
+                self.session.message(self.tick(), text_of(message), self.conn)
         return self
 
     def answer(self, body=b"", status=200, cause=None):

@@ -6,6 +6,7 @@ from mm.errors import OffGrid
 from mm.instrument import Instrument, decimal_text, e8
 from mm.market_data.local_orderbook import LocalOrderBook
 
+pytestmark = pytest.mark.usefixtures("road")
 INSTRUMENT = Instrument("SIMUSDT", 1_000_000, 1_000)
 prices = st.integers(1, 30).map(lambda ticks: decimal_text(ticks * 1_000_000))
 quantities = st.integers(0, 3).map(lambda lots: decimal_text(lots * 1_000))
@@ -27,7 +28,7 @@ def plain(changes):
 @given(changes, st.integers(0, 40))
 def test_the_book_is_what_the_changes_say(changes, n):
     """Best first on both sides, the exchange's texts untouched, levels of zero gone."""
-    book = LocalOrderBook()
+    book = LocalOrderBook(in_e8=True)
     for side, price, qty in changes:
         book.apply(side, price, qty)
         book.check()
@@ -52,13 +53,13 @@ def test_quantities_are_found_by_price(changes):
 
 def test_a_book_is_made_from_a_snapshot_in_any_order():
     """The exchange sends best first; nothing depends on it."""
-    book = LocalOrderBook.of([("1.00", "5"), ("1.02", "7")], [("1.05", "2"), ("1.03", "1")])
+    book = LocalOrderBook.of([("1.00", "5"), ("1.02", "7")], [("1.05", "2"), ("1.03", "1")], in_e8=True)
     assert book.top(1) == ([("1.02", "7")], [("1.03", "1")])
 
 
 def test_equal_prices_are_one_level_however_they_are_written():
     """The number is the price; the text is the last one that came."""
-    book = LocalOrderBook()
+    book = LocalOrderBook(in_e8=True)
     book.apply(1, "1.5", "3")
     book.apply(1, "1.50000000", "4.0")
     assert book.levels() == ([("1.50000000", "4.0")], [])
@@ -84,32 +85,34 @@ def test_an_error_of_the_key_leaves_the_book_alone():
 
 def test_differences_count_the_levels_that_a_shorter_book_could_know():
     """A snapshot of a thousand levels says nothing of what lies beyond them."""
-    book = LocalOrderBook.of([("10", "1"), ("9", "2"), ("5", "9")], [("11", "1"), ("20", "1")])
-    same = LocalOrderBook.of([("10.0", "1.0"), ("9", "2")], [("11", "1")])
-    other = LocalOrderBook.of([("10", "1"), ("8", "2")], [("11", "3")])
+    book = LocalOrderBook.of([("10", "1"), ("9", "2"), ("5", "9")], [("11", "1"), ("20", "1")], in_e8=True)
+    same = LocalOrderBook.of([("10.0", "1.0"), ("9", "2")], [("11", "1")], in_e8=True)
+    other = LocalOrderBook.of([("10", "1"), ("8", "2")], [("11", "3")], in_e8=True)
     assert book.differences(same) == 0
     assert book.differences(other) == 3
-    assert book.differences(LocalOrderBook()) == 0
+    assert book.differences(LocalOrderBook(in_e8=True)) == 0
 
 
 def test_check_finds_a_broken_book():
-    """It is what other tests lean on."""
+    """It is what other tests lean on; a compiled side cannot be broken from outside."""
     book = LocalOrderBook.of([("1", "1"), ("2", "1")], [])
-    book._bids.keys.reverse()
+    book._bids._keys.reverse()
     with pytest.raises(ValueError, match="do not ascend"):
         book.check()
-    book._bids.keys.pop()
+    book._bids._keys.pop()
     with pytest.raises(ValueError, match="1 keys for 2 levels"):
         book.check()
     book = LocalOrderBook.of([("1", "1")], [])
-    book._bids.levels[100_000_000] = ("1", "0.0")
+    book._bids._levels[100_000_000] = ("1", "0.0")
     with pytest.raises(ValueError, match="empty levels"):
         book.check()
 
 
 def test_books_differ_only_where_both_of_them_reach():
     """A deeper snapshot shows levels that nobody could know, and those are no difference."""
-    ours = LocalOrderBook.of([("99", "1"), ("98", "2")], [("101", "1"), ("102", "2")])
-    deeper = LocalOrderBook.of([("99", "1"), ("98", "5"), ("97", "3")], [("101", "1"), ("102", "2"), ("103", "3")])
+    ours = LocalOrderBook.of([("99", "1"), ("98", "2")], [("101", "1"), ("102", "2")], in_e8=True)
+    deeper = LocalOrderBook.of(
+        [("99", "1"), ("98", "5"), ("97", "3")], [("101", "1"), ("102", "2"), ("103", "3")], in_e8=True
+    )
     assert ours.differences(deeper, (e8("98"), e8("102"))) == 1
     assert ours.differences(deeper) == 3

@@ -85,4 +85,5 @@ def _price(ticks: int) -> str:
 
 
 def _framed(stream: str, payload: dict[str, object]) -> bytes:
-    return json.dumps({"stream": f"{SYMBOL.lower()}@{stream}", "data": payload}).encode()
+    """Return a message as the exchange writes it, without blanks."""
+    return json.dumps({"stream": f"{SYMBOL.lower()}@{stream}", "data": payload}, separators=(",", ":")).encode()

@@ -1,0 +1,368 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Levels and the sides of a book as whole numbers, without an object a level; `local_orderbook` has the plain twin.
+
+Why compiled: a busy symbol changes some 46 levels in a message, and a recorder reads, checks, orders and writes each
+(``python -m mm.bench recorder``). Only what the exchange usually writes is understood here, decimals of eight places of
+at most 64 bits: such a text is its number, and need not be kept. All else is left to the plain twin, or kept as text.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+from libc.string cimport memcmp, memmove
+cimport cython
+
+from mm._decimals cimport eight_digits, put_eight, put_whole
+from mm.instrument import e8
+
+cdef enum:
+    SHORTEST = 26      # bytes of ["0.00000001","0.00000000"] without a comma
+    LONGEST_CELL = 22  # of a price or a quantity with its comma: 11 digits, the point, eight places
+    FIRST_ROOM = 64    # levels
+    ODD = -1           # as a quantity: the texts are others than the numbers would give, and stand in `odd`
+
+cdef struct Level:
+    int64_t key  # the price in 1e-8, negative of an ask, so that the best is the greatest
+    int64_t qty  # in 1e-8, or ODD
+
+
+cdef inline const char* plain(const char* p, const char* end, int64_t* value) noexcept nogil:
+    """Read a decimal as the exchange writes it; return what stands behind it, NULL where it is written otherwise."""
+    cdef const char* first = p
+    cdef uint64_t whole = 0, places
+    while p < end and c"0" <= p[0] <= c"9" and p - first <= 11:
+        whole = whole * 10 + <uint64_t> (p[0] - c"0")
+        p += 1
+    if not 0 < p - first <= 11 or (first[0] == c"0" and p - first > 1):
+        return NULL
+    if end - p < 9 or p[0] != c"." or not eight_digits(p + 1, &places):
+        return NULL
+    whole = whole * 100000000u + places
+    if whole > <uint64_t> INT64_MAX:
+        return NULL
+    value[0] = <int64_t> whole
+    return p + 9
+
+
+cdef inline char* put(char* p, int64_t value) noexcept nogil:
+    """Append *value*, in 1e-8, as the exchange writes it."""
+    p = put_whole(p, <uint64_t> value // 100000000u)
+    p[0] = c"."
+    return put_eight(p + 1, <uint64_t> value % 100000000u)
+
+
+cdef str text_of(int64_t value):
+    cdef char[LONGEST_CELL] text
+    return text[: put(text, value) - text].decode("ascii")
+
+
+cdef inline int64_t gcd(int64_t one, int64_t other) noexcept nogil:
+    while other:
+        one, other = other, one % other
+    return one
+
+
+@cython.final
+@cython.no_gc
+cdef class Levels:
+    """Levels of one side of a depth message, in its order: a sequence of texts of price and quantity.
+
+    Attributes:
+        json: As they came.
+        step_e8: Greatest common divisor of the prices, in 1e-8; 0 without a level.
+    """
+
+    cdef readonly object json
+    cdef readonly int64_t step_e8
+    cdef Level* held
+    cdef Py_ssize_t count
+
+    def __dealloc__(self) -> None:
+        PyMem_Free(self.held)
+
+    cdef bint read(self, const char* p, const char* end) noexcept:
+        """Read the levels; False where they are written otherwise than the exchange does."""
+        cdef Level* level = self.held
+        if end - p < 2 or p[0] != c"[" or (end - 1)[0] != c"]":
+            return False
+        p += 1
+        end -= 1
+        if p == end:
+            return True
+        while True:
+            if end - p < SHORTEST or memcmp(p, b'["', 2):
+                return False
+            p = plain(p + 2, end, &level.key)
+            if p is NULL or level.key < 1 or end - p < 3 or memcmp(p, b'","', 3):
+                return False
+            p = plain(p + 3, end, &level.qty)
+            if p is NULL or end - p < 2 or memcmp(p, b'"]', 2):
+                return False
+            if not self.step_e8 or level.key % self.step_e8:
+                self.step_e8 = gcd(level.key, self.step_e8)
+            level += 1
+            p += 2
+            if p == end:
+                self.count = level - self.held
+                return True
+            if p[0] != c",":
+                return False
+            p += 1
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, at) -> tuple[str, str]:
+        if not 0 <= at < self.count:
+            raise IndexError(at)
+        cdef Level* level = self.held + <Py_ssize_t> at
+        return text_of(level.key), text_of(level.qty)
+
+
+def read_levels(json) -> Levels | None:
+    """Return the levels of a JSON array; None where they are not written as the exchange does, or a price is zero.
+
+    Args:
+        json: Its bytes (``bytes``, ``msgspec.Raw``).
+    """
+    cdef Py_buffer view
+    cdef Levels levels = Levels.__new__(Levels)
+    cdef bint well = False
+    PyObject_GetBuffer(json, &view, PyBUF_SIMPLE)
+    try:
+        levels.json = json
+        levels.held = <Level*> PyMem_Malloc((view.len // SHORTEST + 1) * sizeof(Level))
+        if levels.held is NULL:
+            raise MemoryError(f"no memory for the levels of {view.len} bytes")
+        well = levels.read(<const char*> view.buf, <const char*> view.buf + view.len)
+    finally:
+        PyBuffer_Release(&view)
+    return levels if well else None
+
+
+cdef class Side:
+    """The levels of one side; keys are the prices in 1e-8, of asks negative, so that the best is the greatest.
+
+    They stand in order, the best last, with room before and behind them: a change moves what is shorter.
+
+    Args:
+        number: Returns a price in 1e-8; its errors pass through.
+        sign: 1 of bids, -1 of asks.
+
+    Every method that takes texts raises OverflowError where a price has more than 64 bits.
+    """
+
+    cdef object number
+    cdef int sign
+    cdef Level* room
+    cdef Py_ssize_t size, begin, count
+    cdef dict odd
+
+    def __cinit__(self, number, int sign) -> None:
+        self.number, self.sign, self.odd = number, sign, {}
+        self.size = FIRST_ROOM
+        self.begin = FIRST_ROOM // 2
+        self.room = <Level*> PyMem_Malloc(FIRST_ROOM * sizeof(Level))
+        if self.room is NULL:
+            raise MemoryError("no memory for a side of a book")
+
+    def __dealloc__(self) -> None:
+        PyMem_Free(self.room)
+
+    def change(self, changes) -> None:
+        """Set the quantities of *changes*, texts of price and quantity; zero removes a level."""
+        cdef Levels levels
+        cdef Py_ssize_t n
+        if isinstance(changes, Levels):
+            levels = <Levels> changes
+            for n in range(levels.count):
+                self.set(self.sign * levels.held[n].key, levels.held[n].qty)
+            return
+        for price, qty in changes:
+            self.set_texts(price, qty)
+
+    def top(self, Py_ssize_t n) -> list[tuple[str, str]]:
+        """Return up to *n* levels, the best first."""
+        cdef Level* best = self.room + self.begin + self.count - 1
+        cdef Py_ssize_t at
+        return [self.texts(best - at) for at in range(max(0, min(n, self.count)))]
+
+    @property
+    def best(self) -> int | None:
+        """Key of the best level; None without one."""
+        return self.room[self.begin + self.count - 1].key if self.count else None
+
+    @property
+    def last(self) -> int | None:
+        """That of the last level."""
+        return self.room[self.begin].key if self.count else None
+
+    def qty_at(self, key) -> str | None:
+        """Return the quantity of the level *key*; None where there is none."""
+        if not -INT64_MAX <= key <= INT64_MAX:
+            return None
+        cdef Py_ssize_t at = self.place(key)
+        if at == self.count or self.room[self.begin + at].key != key:
+            return None
+        return self.texts(self.room + self.begin + at)[1]
+
+    def count_to(self, key) -> int:
+        """Return how many levels stand from the best to *key*, both included."""
+        return self.count - self.place(max(-INT64_MAX, min(key, INT64_MAX)))
+
+    def quantities(self, key) -> dict[int, int]:
+        """Return the quantities, in 1e-8, of the levels from the best to *key*."""
+        cdef Py_ssize_t at
+        cdef Level* level
+        found = {}
+        for at in range(self.place(max(-INT64_MAX, min(key, INT64_MAX))), self.count):
+            level = self.room + self.begin + at
+            found[level.key] = e8(self.odd[level.key][1]) if level.qty == ODD else level.qty
+        return found
+
+    def check(self) -> None:
+        """Raise ValueError where the side is not what it must be: ordered, without empty levels, each text its own."""
+        cdef Level* level = self.room + self.begin
+        cdef Py_ssize_t at, odd = 0
+        if self.begin < 0 or self.begin + self.count > self.size:
+            raise ValueError(f"{self.count} levels from {self.begin} on in room for {self.size}")
+        for at in range(self.count):
+            if at and level[at].key <= level[at - 1].key:
+                raise ValueError(f"keys do not ascend: {level[at - 1].key}, {level[at].key}")
+            if level[at].qty == 0 or level[at].qty < ODD:
+                raise ValueError(f"a level of {level[at].qty} was kept at {level[at].key}")
+            odd += level[at].qty == ODD and level[at].key in self.odd
+        if odd != len(self.odd):
+            raise ValueError(f"{len(self.odd)} texts are kept for {odd} levels")
+
+    def __len__(self) -> int:
+        return self.count
+
+    cdef inline Py_ssize_t place(self, int64_t key) noexcept:
+        """Return how many levels are below *key*."""
+        cdef Level* levels = self.room + self.begin
+        cdef Py_ssize_t low = 0, high = self.count, middle
+        while low < high:
+            middle = (low + high) >> 1
+            if levels[middle].key < key:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    cdef int set(self, int64_t key, int64_t qty) except -1:
+        """Set a level; a quantity of 0 removes it, and what was kept of its texts is forgotten."""
+        cdef Py_ssize_t at = self.place(key)
+        cdef Level* level = self.room + self.begin + at
+        if at < self.count and level.key == key:
+            if level.qty == ODD:
+                del self.odd[key]
+            if qty:
+                level.qty = qty
+            else:
+                self.close_up(at)
+        elif qty:
+            level = self.make_way(at)
+            level.key, level.qty = key, qty
+        return 0
+
+    cdef int set_texts(self, str price, str qty) except -1:
+        """Set a level by its texts, which are kept where their numbers would give others."""
+        cdef int64_t key = self.sign * self.number(price)
+        cdef int64_t value
+        if key < -INT64_MAX:
+            raise OverflowError(f"{price} has more than 64 bits")
+        if not qty.strip("0."):
+            return self.set(key, 0)
+        if is_text_of(price, self.sign * key) and read_text(qty, &value):
+            return self.set(key, value)
+        self.set(key, ODD)
+        self.odd[key] = (price, qty)
+        return 0
+
+    cdef void close_up(self, Py_ssize_t at) noexcept:
+        """Take the level at *at* out."""
+        cdef Level* level = self.room + self.begin + at
+        self.count -= 1
+        if at < self.count - at:
+            memmove(self.room + self.begin + 1, self.room + self.begin, at * sizeof(Level))
+            self.begin += 1
+        else:
+            memmove(level, level + 1, (self.count - at) * sizeof(Level))
+
+    cdef Level* make_way(self, Py_ssize_t at) except NULL:
+        """Return a free place before what stands at *at*."""
+        cdef bint before = at < self.count - at
+        cdef Level* level
+        if self.begin == 0 if before else self.begin + self.count == self.size:
+            self.widen()
+        if before:
+            self.begin -= 1
+            memmove(self.room + self.begin, self.room + self.begin + 1, at * sizeof(Level))
+        level = self.room + self.begin + at
+        if not before:
+            memmove(level + 1, level, (self.count - at) * sizeof(Level))
+        self.count += 1
+        return level
+
+    cdef int widen(self) except -1:
+        """Have as much room before and behind the levels as they take."""
+        cdef Py_ssize_t size = 3 * self.count + FIRST_ROOM
+        cdef Level* room = <Level*> PyMem_Malloc(size * sizeof(Level))
+        if room is NULL:
+            raise MemoryError(f"no memory for {size} levels")
+        memmove(room + self.count, self.room + self.begin, self.count * sizeof(Level))
+        PyMem_Free(self.room)
+        self.room, self.size, self.begin = room, size, self.count
+        return 0
+
+    cdef tuple texts(self, const Level* level):
+        if level.qty == ODD:
+            return self.odd[level.key]
+        return text_of(self.sign * level.key), text_of(level.qty)
+
+
+cdef bint read_text(str text, int64_t* value) except -1:
+    """Read a decimal as the exchange writes it; False where it is written otherwise."""
+    cdef bytes raw
+    if not text.isascii():
+        return False
+    raw = text.encode("ascii")
+    cdef const char* first = raw
+    return plain(first, first + len(raw), value) == first + len(raw)
+
+
+cdef bint is_text_of(str text, int64_t value) except -1:
+    """Tell whether *text* is what *value* is written as."""
+    cdef int64_t read
+    return read_text(text, &read) and read == value
+
+
+def cells(Side bids, Side asks, Py_ssize_t n) -> str | None:
+    """Return the cells of the best *n* levels, bid and ask by turns, a missing one empty; None where texts are odd."""
+    cdef char* first = <char*> PyMem_Malloc(4 * n * LONGEST_CELL + 1)
+    cdef char* p = first
+    cdef Side side
+    cdef Level* level
+    cdef Py_ssize_t at
+    cdef int turn
+    if first is NULL:
+        raise MemoryError(f"no memory for the cells of {n} levels")
+    try:
+        for at in range(n):
+            for turn in range(2):
+                side = asks if turn else bids
+                level = side.room + side.begin + side.count - 1 - at
+                if at < side.count:
+                    if level.qty == ODD:
+                        return None
+                    p = put(p, side.sign * level.key)
+                p[0] = c","
+                p += 1
+                if at < side.count:
+                    p = put(p, level.qty)
+                p[0] = c","
+                p += 1
+        return first[: max(0, p - first - 1)].decode("ascii")
+    finally:
+        PyMem_Free(first)

@@ -1,0 +1,203 @@
+"""The kernel of levels and its plain twin: whatever is sent to both, both say the same."""
+
+import gc
+import json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.errors import OffGrid
+from mm.instrument import decimal_text, e8
+from mm.market_data import kernel
+from mm.market_data.day_rows import level_cells
+from mm.market_data.grid import Grid
+from mm.market_data.local_orderbook import LocalOrderBook
+from mm.market_data.messages import DepthUpdate, Messages
+
+MOST = 2**63 - 1
+SYMBOL = "SIMUSDT"
+STREAM = {"stream": f"{SYMBOL.lower()}@depth@100ms"}
+E = 1_767_600_000_000_000
+
+usual = st.integers(1, 60).map(lambda n: decimal_text(n * 500_000))
+prices = st.one_of(
+    usual,
+    usual,
+    st.sampled_from(["0.3", "00.30000000", "0.300", "1", "0.29999999", "0.005", "92233720368.54775807"]),
+    st.sampled_from(["92233720368.54775808", "99999999999.99999999", "123456789012.00000000", "9" * 30]),
+)
+quantities = st.one_of(
+    st.integers(0, 3).map(decimal_text),
+    st.sampled_from(["0", "0.0", "00.00000000", "1", "1.5", "01.00000000", "1.500000000", "92233720368.54775807"]),
+    st.sampled_from(["92233720368.54775808", "9" * 30]),
+)
+levels = st.lists(st.tuples(prices, quantities), max_size=12)
+texts = st.one_of(
+    st.integers(0, MOST).map(decimal_text),
+    st.from_regex(r"[0-9]{1,12}\.[0-9]{8}", fullmatch=True),
+    st.text('0123456789.-+e ٣²"\\', max_size=14),
+    st.sampled_from(["", ".", "0.00000000", "-1.00000000", "1.0000000", "1.000000000", "1e5", "1.0000000 "]),
+)
+
+
+def read(sides):
+    """Return levels as a kernel reads them from JSON, and as the sequence that they were where it cannot."""
+    read = (kernel.levels.read_levels(json.dumps(side, separators=(",", ":")).encode()) for side in sides)
+    return [side if found is None else found for found, side in zip(read, sides, strict=True)]
+
+
+def said(book, n):
+    """Return all that a book says."""
+    (bid, ask), (bids, asks) = book.best(), book.levels()
+    book.check()
+    reach = {
+        (side, key): (book.levels_to(side, key), book.qty_at(side, key))
+        for side, key in [(1, bid), (-1, ask), (1, 1), (-1, 1), (1, 10**40), (-1, 10**40), (1, MOST), (-1, MOST + 1)]
+        if key is not None
+    }
+    assert (bids[:n], asks[:n]) == book.top(n)
+    assert book.cells(n) == level_cells(bids[:n], asks[:n], n)
+    return bid, ask, bids, asks, book.sizes(), len(book), book.crossed(), reach
+
+
+@given(st.lists(st.tuples(levels, levels, st.booleans()), max_size=8), st.integers(0, 12))
+def test_a_compiled_book_is_the_plain_one(updates, n):
+    """Odd texts stay as they came, and numbers beyond 64 bits are no trouble."""
+    compiled, plain = LocalOrderBook(in_e8=True), LocalOrderBook()
+    for bids, asks, packed in updates:
+        compiled.change(*(read((bids, asks)) if packed else (bids, asks)))
+        plain.change(bids, asks)
+        assert said(compiled, n) == said(plain, n)
+
+
+@given(levels, levels, levels, levels)
+def test_books_of_both_kinds_differ_alike(bids, asks, other_bids, other_asks):
+    """A snapshot is compared with the book that it replaces, whatever keeps them."""
+    ours = [LocalOrderBook.of(bids, asks, in_e8=in_e8) for in_e8 in (True, False)]
+    theirs = [LocalOrderBook.of(other_bids, other_asks, in_e8=in_e8) for in_e8 in (True, False)]
+    for edges in ((None, None), (e8("0.2"), e8("0.4")), ours[1].best()):
+        assert len({own.differences(other, edges) for own in ours for other in theirs}) == 1
+
+
+@pytest.mark.parametrize("first", ["1.00000000", "9" * 30])
+def test_an_error_of_the_key_leaves_all_before_it(first):
+    """The plain book applies level by level, and so do the others."""
+    books = [LocalOrderBook(in_e8=in_e8) for in_e8 in (True, False)]
+    for book in books:
+        with pytest.raises(OffGrid):
+            book.change([(first, "1"), ("2.00000000", "1"), ("x", "1"), ("3.00000000", "1")], [("4", "1")])
+    assert said(books[0], 5) == said(books[1], 5)
+
+
+@given(st.lists(st.tuples(texts, texts), max_size=4))
+def test_what_the_kernel_reads_is_what_was_sent(sent):
+    """It may leave a side to the plain twin, but what it takes it takes as it is."""
+    found = kernel.levels.read_levels(json.dumps(sent, separators=(",", ":"), ensure_ascii=False).encode())
+    if found is not None:
+        assert list(found) == sent
+        assert found.step_e8 == _divisor(sent)
+
+
+@given(st.lists(st.tuples(st.integers(1, MOST).map(decimal_text), st.integers(0, MOST).map(decimal_text)), max_size=9))
+def test_all_that_the_exchange_usually_writes_is_read(sent):
+    """A kernel that gave up too soon would be right, and of no use."""
+    assert list(kernel.levels.read_levels(json.dumps(sent, separators=(",", ":")).encode())) == sent
+
+
+def _divisor(sent):
+    grid = Grid()
+    grid.check(sent)
+    return grid.seen_tick_e8
+
+
+@given(st.binary(max_size=40) | st.text('[]",.019 ', max_size=60).map(str.encode))
+def test_bytes_of_any_kind_are_refused_or_read(raw):
+    """Nothing is read beyond their end."""
+    found = kernel.levels.read_levels(raw)
+    assert found is None or list(found) == [tuple(level) for level in json.loads(raw)]
+
+
+def test_every_cut_and_every_wrong_byte_is_refused():
+    """What is whole is read, and nothing else."""
+    raw = b'[["0.10000000","1.50000000"],["12345678901.00000000","0.00000000"]]'
+    assert len(kernel.levels.read_levels(raw)) == 2
+    for size in range(len(raw)):
+        assert kernel.levels.read_levels(raw[:size]) is None
+    for at in range(len(raw)):
+        wrong = raw[:at] + b"x" + raw[at + 1 :]
+        assert kernel.levels.read_levels(wrong) is None
+
+
+def _received(sent, packs):
+    """Return what messages say of *sent*, sent behind one that is known, and what they and the grid have learnt."""
+    grid = Grid(learns_steps=False)
+    messages = Messages(SYMBOL, grid, packs=packs)
+    first = {"e": "depthUpdate", "E": E, "s": SYMBOL, "U": 1, "u": 1, "b": [], "a": []}
+    messages.received(json.dumps({**STREAM, "data": first}, separators=(",", ":")).encode())
+    try:
+        update = messages.received(sent)
+        assert isinstance(update, DepthUpdate)
+        told = (update.E, update.s, update.U, update.u, list(update.b), list(update.a), update.pu)
+    except Exception as error:
+        told = (type(error), str(error))
+    return told, dict(messages.symbols), grid.seen_tick_e8
+
+
+ids = st.sampled_from([0, 1, 5, 2**63 - 1, 2**63, -1, "1", None])
+
+
+@given(
+    st.lists(st.tuples(texts, texts), max_size=3) | levels | st.sampled_from([None, 5, [["1"]], [["1", "2", "3"]], {}]),
+    levels,
+    st.fixed_dictionaries(
+        {
+            "E": st.sampled_from([E, E // 1000, 1, 10**18, "1"]),
+            "s": st.sampled_from([SYMBOL, "BTCUSDT"]),
+            "U": ids,
+            "u": ids,
+        },
+        optional={"pu": ids, "e": st.just("x"), "T": st.just(1)},
+    ),
+    st.booleans(),
+)
+def test_messages_are_taken_and_refused_alike(bids, asks, fields, compact):
+    """Same update, same error and same words, whoever looks first."""
+    data = {"e": "depthUpdate", **fields, "b": bids, "a": asks}
+    sent = json.dumps({**STREAM, "data": data}, separators=(",", ":") if compact else None).encode()
+    assert _received(sent, packs=True) == _received(sent, packs=False)
+
+
+def test_no_object_is_lost_or_let_go_too_often():
+    """A recorder changes a book millions of times a day."""
+    sent = [(decimal_text(n * 10**6), decimal_text(n % 3)) for n in range(1, 40)]
+    raw = json.dumps(sent, separators=(",", ":")).encode()
+    odd = [("00.5", "1.0"), ("1.5", "1"), ("00.5", "0")]
+
+    def turn():
+        book, refused = LocalOrderBook(in_e8=True), LocalOrderBook(in_e8=True)
+        for _ in range(20):
+            book.change(kernel.levels.read_levels(raw), odd)
+            book.change(odd, kernel.levels.read_levels(raw))
+            book.check()
+            assert book.cells(20)
+            assert book.top(5) != refused.top(5)
+            assert list(kernel.levels.read_levels(raw)) == sent
+            book.differences(refused)
+            assert kernel.levels.read_levels(raw[:-1]) is None
+            with pytest.raises(OffGrid):
+                book.change([("x", "1")], [])
+        refused.change([("9" * 30, "1")], [])
+
+    def counted():
+        gc.collect()
+        return sys.getallocatedblocks(), [sys.getrefcount(text) for level in [*odd, *sent] for text in level]
+
+    turn()
+    blocks, references = counted()
+    for _ in range(20):
+        turn()
+    now_blocks, now_references = counted()
+    assert now_references == references
+    assert now_blocks - blocks < 200

@@ -1,0 +1,115 @@
+"""A recorder with a kernel and one without: whatever comes and befalls them, they leave the same bytes."""
+
+import json
+import re
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from played import DAY, FAULTS, STEPS, Played, a_disk
+from tiny_exchange import SYMBOL
+
+from mm.market_data import kernel
+from mm.market_data.snapshot import Answer
+
+TWINS = 120
+ODD = {
+    "places": lambda text: text.rstrip("0"),
+    "many_places": lambda text: text + "0",
+    "zeros": lambda text: "0" + text,
+    "off_tick": lambda text: text[:-1] + "5",
+    "large": lambda text: "9" * 10 + text,
+    "largest": lambda _: "92233720368.54775807",
+    "beyond": lambda _: "92233720368.54775808",
+    "huge": lambda _: "9" * 40,
+    "minus": lambda text: "-" + text,
+    "none": lambda _: "0.00000000",
+    "digits": lambda text: text.replace("0", "٠"),
+    "exponent": lambda _: "1e5",
+}
+"""Other texts than the exchange writes, of a price or a quantity."""
+FORMS = ("blanks", "extra", "futures", "order")
+_TEXT = re.compile(r'"\d+\.\d{8}"')
+_INFO_URL = f"http://x/api/v3/exchangeInfo?symbol={SYMBOL}"
+_FILTERS = [{"filterType": "PRICE_FILTER", "tickSize": "0.01"}, {"filterType": "LOT_SIZE", "stepSize": "1.00000000"}]
+_INFO = {"symbols": [{"symbol": SYMBOL, "status": "TRADING", "filters": _FILTERS}]}
+
+schedules = st.lists(
+    st.tuples(st.integers(0, STEPS - 1), st.sampled_from([*FAULTS, *ODD, *FORMS]), st.integers(1, 9)), max_size=10
+)
+
+
+class Oddly(Played):
+    """A recorder to which texts and messages come as no exchange writes them."""
+
+    def start(self):
+        super().start()
+        self.session.learn(Answer(self.now_us, _INFO_URL, 200, json.dumps(_INFO).encode(), None))
+
+    def befall(self, kind, amount, messages):
+        if kind in FORMS:
+            return [_formed(kind, messages[0]), *messages[1:]]
+        if kind not in ODD:
+            return super().befall(kind, amount, messages)
+        numbers = count()
+        raw = _TEXT.sub(
+            lambda found: f'"{ODD[kind](found[0][1:-1])}"' if next(numbers) % 5 == amount % 5 else found[0],
+            messages[amount % len(messages)].decode(),
+        )
+        messages[amount % len(messages)] = raw.encode()
+        return messages
+
+
+def _formed(kind, raw):
+    """Return a depth message in another form."""
+    message = json.loads(raw)
+    data = message["data"]
+    if kind == "extra":
+        data["x"] = [[]]
+    elif kind == "futures":
+        data["pu"] = 1
+    elif kind == "order":
+        message["data"] = dict(reversed(data.items()))
+    return json.dumps(message, separators=None if kind == "blanks" else (",", ":")).encode()
+
+
+def recorded(seed, schedule, levels):
+    """Return the bytes of all files of a day that was recorded by *levels*, the kernel or None."""
+    played: list[Played] = []
+    with TemporaryDirectory() as root, a_disk(played), mock.patch.object(kernel, "levels", levels):
+        played.append(Oddly(Path(root), seed))
+        for number in range(STEPS):
+            played[0].step(number, [(kind, amount) for at, kind, amount in schedule if at == number])
+        played[0].end()
+        folder = played[0].folder.path
+        assert folder.name == DAY
+        files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return files, played[0].session.report.to_json() | {"path": ""}
+
+
+@settings(
+    max_examples=TWINS, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+@given(st.integers(0, 9), schedules)
+def test_with_and_without_a_kernel_a_day_has_the_same_bytes(seed, schedule):
+    """The kernel takes what is usual and leaves the rest to its plain twin; nobody can tell from the folder."""
+    assert recorded(seed, schedule, kernel.levels) == recorded(seed, schedule, None)
+
+
+@pytest.mark.parametrize("kind", [*ODD, *FORMS, *FAULTS])
+def test_each_oddity_leaves_the_same_bytes(kind):
+    """Also those that chance has left out, early and late."""
+    schedule = [(number, kind, 1 + number % 9) for number in range(3, STEPS, 4)]
+    assert recorded(1, schedule, kernel.levels) == recorded(1, schedule, None)
+
+
+def test_the_kernel_is_at_work():
+    """Twins would be equal, too, if it never were."""
+    reads = mock.Mock(wraps=kernel.levels.read_levels)
+    fake = mock.Mock(wraps=kernel.levels, read_levels=reads, Side=kernel.levels.Side, cells=kernel.levels.cells)
+    recorded(1, [], fake)
+    assert reads.call_count > STEPS

@@ -7,7 +7,7 @@ Here are the clock, the requotes and the orders we send; ``_venue.pyx`` is what 
 """
 
 cimport cython
-from libc.math cimport NAN, ceil, floor, isnan
+from libc.math cimport NAN, isnan
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from mm.backtest._account cimport notional_e16, wide
@@ -20,7 +20,7 @@ from mm.backtest._records cimport QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QU
 from mm.backtest._records cimport handed, handed_log, record_order, record_state
 from mm.backtest._taker cimport taking_notional_e16
 from mm.backtest._seen cimport Seen, seen_close, seen_gap, seen_open, seen_until
-from mm.backtest._venue cimport ALWAYS, Venue
+from mm.backtest._venue cimport ALWAYS, Venue, covered, note_mid
 from mm.backtest._volatility cimport Volatility, volatility_close, volatility_open, volatility_sample, volatility_sigma
 from mm.backtest.fills.base cimport BEST_PRICES, CANCELLING, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT
 from mm.backtest.fills.base cimport WHOLE_BOOK, FillModel, Order, Trade
@@ -34,6 +34,15 @@ cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
 cdef int64_t MOST_LOTS = 1000000000000000
 cdef int64_t MOST_COUNTED = 1 << 62    # tick·lots of an order, and its notional in 1e-8
+
+
+cdef inline int64_t whole_ticks(double price, int64_t side) noexcept nogil:
+    """Return a price in whole ticks: a buy's rounded down, a sell's up, neither beyond ``MOST_TICKS``."""
+    cdef double near = min(max(price, <double> -MOST_TICKS), <double> MOST_TICKS)
+    cdef int64_t ticks = <int64_t> near
+    if side > 0:
+        return ticks - (<double> ticks > near)
+    return ticks + (<double> ticks < near)
 
 
 cdef inline bint hits(int32_t reach, int32_t sell, int32_t buy) noexcept nogil:
@@ -54,6 +63,7 @@ cdef class Engine(Venue):
     cdef QuoteModel quotes
     cdef View view
     cdef int64_t asked_bid_ticks, asked_ask_ticks  # what the quote model saw when it was last asked
+    cdef bint settles                   # whether it answers the same until it sees something else
     # rules
     cdef int64_t requote_us, ttl_us, refresh_us, state_us
     cdef Latency latency
@@ -134,6 +144,7 @@ cdef class Engine(Venue):
         if self.filters.percent:
             self.average()
         self.lagging = feed is not None
+        self.settles = self.quotes.timeless and self.refresh_us == 0 and not self.lagging
         if not self.opened:
             book_open(&self.book, lo_ticks, hi_ticks)
             self.opened = True
@@ -165,8 +176,10 @@ cdef class Engine(Venue):
         self.skims = self.best_only and self.quotes.looks == BEST_PRICES and self.fills.looks == BEST_PRICES
         if self.best_only:
             self.reach = tape.reach
+            self.move_event, self.move_us = tape.move_event, tape.move_us
             self.move_bid_ticks, self.move_ask_ticks = tape.move_bid_ticks, tape.move_ask_ticks
-            self.next_move = 0
+            self.move_low_ticks, self.move_high_ticks = tape.move_low_ticks, tape.move_high_ticks
+            self.next_move, self.moves = 0, self.move_event.shape[0]
             if tape.high_ticks:
                 self.mean.low_ticks = min(self.mean.low_ticks, tape.low_ticks) or tape.low_ticks
                 self.mean.high_ticks = max(self.mean.high_ticks, tape.high_ticks)
@@ -246,51 +259,84 @@ cdef class Engine(Venue):
         return 0
 
     cdef int skim(self, int64_t until_us) except -1 nogil:
-        """Play likewise, but pass over events that change no best price and reach no order of ours."""
+        """Play likewise, but pass over events that change no best price and reach no order of ours.
+
+        Where no print before the next move reaches us, these are not even looked at: *position* stays behind then, and
+        what is before *behind_us* is passed over once somebody has to know.
+        """
         cdef const int64_t* event_us = &self.event_us[0]
         cdef const int64_t* reach = &self.reach[0]
-        cdef int64_t position = self.next_event, begin = position, due_us = self.next_due()
+        cdef int64_t position = self.next_event, begin = position, due_us = self.next_due(), behind_us = 0, us
         cdef bint plain = not self.fills.draws and not self.fills.asks_book
-        cdef int32_t sell, buy
+        cdef bint leaps = not self.filters.percent  # whose mean price asks which prints have been
+        cdef int32_t sell = self.nearest(0), buy = self.nearest(1)
         while True:
             if until_us < due_us:
                 due_us = until_us + 1
-            sell, buy = self.nearest(0), self.nearest(1)
-            while position < self.events and event_us[position] < due_us and not hits(<int32_t> reach[position], sell, buy):
-                position += 1
+            if leaps and self.unreached(sell, buy):
+                us = self.move_us[self.next_move]
+                if us < due_us:
+                    position = self.move_event[self.next_move]
+                    if plain:
+                        self.pass_requotes(us)
+                        self.now_us = us
+                        self.move(us)
+                        position += 1
+                        due_us = min(due_us, self.next_requote_us + 1)
+                        continue
+            else:
+                while position < self.events and event_us[position] < behind_us:
+                    position += 1
+                while position < self.events and event_us[position] < due_us and not hits(<int32_t> reach[position], sell, buy):
+                    position += 1
+                us = event_us[position] if position < self.events else NEVER
             self.next_event = position
-            if position == self.events or event_us[position] > until_us:
-                break
-            if event_us[position] >= due_us:
-                due_us = self.catch_up(event_us[position], event_us[position] - 1)
+            if us >= due_us:
+                if due_us > until_us or us == NEVER:
+                    break
+                behind_us = due_us
+                due_us = self.catch_up(due_us, due_us - 1)
+                sell, buy = self.nearest(0), self.nearest(1)
                 continue
             if <int32_t> reach[position] != ALWAYS:
-                self.pass_requotes(event_us[position])
-                self.now_us = event_us[position]
-                self.reached(position, self.now_us)
+                self.pass_requotes(us)
+                self.now_us = us
+                self.reached(position, us)
             elif plain and self.kind[position] == DEPTH:
-                self.pass_requotes(event_us[position])
-                self.now_us = event_us[position]
-                self.move(self.now_us)
+                self.pass_requotes(us)
+                self.now_us = us
+                self.move(us)
                 position += 1
                 due_us = min(due_us, self.next_requote_us + 1)  # no more than the requotes hangs on best prices
                 continue
             else:
-                self.happen(position, event_us[position], position == 0)
+                self.happen(position, us, position == 0)
             position += 1
             due_us = self.next_due()
+            sell, buy = self.nearest(0), self.nearest(1)
+        while position < self.events and event_us[position] <= until_us:
+            position += 1
+        self.next_event = position
         if position > begin:
             self.now_us = max(self.now_us, event_us[position - 1])
         self.events_played += position - begin
         self.rows_played += self.first_row[position] - self.first_row[begin]
         return 0
 
+    cdef inline bint unreached(self, int32_t sell, int32_t buy) noexcept nogil:
+        """Tell whether surely no print before the next move reaches these prices."""
+        return (
+            self.next_move < self.moves
+            and self.move_high_ticks[self.next_move] < sell
+            and self.move_low_ticks[self.next_move] > buy
+        )
+
     cdef inline int move(self, int64_t us) except -1 nogil:
         """Move the best prices, of which no fill model is told."""
         self.book.best_bid = self.top.bid_ticks = self.move_bid_ticks[self.next_move]
         self.book.best_ask = self.top.ask_ticks = self.move_ask_ticks[self.next_move]
         self.next_move += 1
-        return self.note_mid(us)
+        return note_mid(self, us)
 
     cdef inline int32_t nearest(self, int slot) noexcept nogil:
         """Return the price that a print must reach to be shown, of a sell or a buy of ours; past all where none is."""
@@ -338,12 +384,10 @@ cdef class Engine(Venue):
         Then a requote sends nothing, and no row tells of it.
         """
         return (
-            self.quotes.timeless
+            self.settles
             and not self.desk.moved
             and self.top.bid_ticks == self.asked_bid_ticks
             and self.top.ask_ticks == self.asked_ask_ticks
-            and self.refresh_us == 0
-            and not self.lagging
         )
 
     cdef inline void pass_requotes(self, int64_t us) noexcept nogil:
@@ -422,8 +466,8 @@ cdef class Engine(Venue):
         want.bid_lots = want.ask_lots = self.quote_lots
         want.bid_kind = want.ask_kind = LIMIT_MAKER
         self.quotes.quote(&self.view, &want)
-        self.reconcile(us, 1, floor(want.bid_ticks), want.bid_lots, want.bid_kind)
-        self.reconcile(us, -1, ceil(want.ask_ticks), want.ask_lots, want.ask_kind)
+        self.reconcile(us, 1, want.bid_ticks, want.bid_lots, want.bid_kind)
+        self.reconcile(us, -1, want.ask_ticks, want.ask_lots, want.ask_kind)
         self.asked_bid_ticks, self.asked_ask_ticks = self.view.top.bid_ticks, self.view.top.ask_ticks
         self.desk.moved = False
         return 0
@@ -456,26 +500,21 @@ cdef class Engine(Venue):
         """Keep, cancel or replace the current order of a side; *price* NaN wants none."""
         cdef int64_t ticks = 0, i = desk_current(&self.desk, side)
         cdef int reason, slot = 1 if side > 0 else 0
-        if isnan(price):
-            if i >= 0:
-                self.ask_cancel(i, us, QUOTE_WITHDRAWN)
-            self.skipped[slot] = COVERED
-            return 0
-        if kind != MARKET:
-            ticks = <int64_t> min(max(price, <double> -MOST_TICKS), <double> MOST_TICKS)
+        cdef bint wanted = not isnan(price)
+        if wanted and kind != MARKET:
+            ticks = whole_ticks(price, side)
         if i >= 0:
-            if self.desk.orders[i].ticks == ticks and self.desk.orders[i].kind == kind:
+            reason = QUOTE_MOVED if wanted else QUOTE_WITHDRAWN
+            if wanted and self.desk.orders[i].ticks == ticks and self.desk.orders[i].kind == kind:
+                reason = REFRESH
                 if self.refresh_us == 0 or us - self.desk.orders[i].sent_us < self.refresh_us:
                     self.skipped[slot] = COVERED
                     return 0
-                self.ask_cancel(i, us, REFRESH)
-            else:
-                self.ask_cancel(i, us, QUOTE_MOVED)
-        reason = self.send(us, side, ticks, lots, kind, self.skipped[slot])
-        self.skipped[slot] = reason
+            self.ask_cancel(i, us, reason)
+        self.skipped[slot] = self.send(us, side, ticks, lots, kind, self.skipped[slot]) if wanted else COVERED
         return 0
 
-    cdef int ask_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
+    cdef inline int ask_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
         """Send a cancel; it never overtakes its order."""
         cdef Order* order = &self.desk.orders[i]
         order.cancel_req_us = us
@@ -488,14 +527,14 @@ cdef class Engine(Venue):
             self.desk.next_message_us = min(self.desk.next_message_us, order.cancel_us)
         return record_order(&self.records, order, us, CANCEL_REQ, COVERED)
 
-    cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil:
+    cdef inline int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil:
         """Send an order, or return why not; a reason other than *skipped* leaves a row."""
         cdef Order* order = desk_blank(&self.desk)
         cdef int reason
         new_order(order, us, side, ticks, lots if self.step_lots == 1 else lots - lots % self.step_lots, kind)
         reason = COVERED if kind == LIMIT_MAKER and self.surely_sized(order) else self.unfit(order)
         if reason == COVERED:
-            reason = self.covered(order, False)
+            reason = covered(self, order, False)
         if reason != COVERED:
             if reason != skipped:
                 order.status = REJECTED

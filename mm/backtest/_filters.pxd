@@ -28,6 +28,8 @@ cdef inline bint surely_in_band(const Filters* filters, const Mean* mean, int64_
     cdef int slot = 1 if side > 0 else 0
     if filters.min_ticks and ticks < filters.min_ticks or filters.max_ticks and ticks > filters.max_ticks:
         return False
+    if not filters.percent:
+        return True
     if filters.up_e8[slot] and <wide> ticks * 100000000 > <wide> mean.low_ticks * filters.up_e8[slot]:
         return False
     return not (filters.down_e8[slot] and <wide> ticks * 100000000 < <wide> mean.high_ticks * filters.down_e8[slot])

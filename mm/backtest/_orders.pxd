@@ -11,6 +11,7 @@ from mm.backtest.fills.base cimport LIVE, MARKET, NEVER, SENT, Order
 cdef struct Desk:
     Order* orders           # SENT, LIVE and CANCELLING, by id: somewhere in *places*
     Order* places
+    Order* places_end
     int64_t open            # how many
     int64_t* ranking        # ids of the resting orders in price-time order
     int64_t ranked          # how many, -1 where the ranking is stale
@@ -60,13 +61,13 @@ cdef inline int desk_grow(Desk* desk) except -1 nogil:
     if desk.places is NULL or desk.ranking is NULL:
         with gil:
             raise MemoryError(f"no memory for {room} open orders")
-    desk.orders, desk.room = desk.places, room
+    desk.orders, desk.places_end, desk.room = desk.places, desk.places + room, room
     return 0
 
 
 cdef inline Order* desk_blank(Desk* desk) except NULL nogil:
     """Return where the next order will stand."""
-    if desk.orders + desk.open == desk.places + desk.room:
+    if desk.orders + desk.open == desk.places_end:
         desk_grow(desk)
     return desk.orders + desk.open
 
@@ -121,7 +122,7 @@ cdef inline void desk_drop(Desk* desk, int64_t i) noexcept nogil:
             desk.orders[i] = desk.orders[i - 1]
             i -= 1
         desk.orders += 1
-    if due_us == desk.next_due_us:
+    if due_us != NEVER and due_us == desk.next_due_us:
         desk_next_due(desk)
 
 

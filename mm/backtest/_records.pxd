@@ -45,7 +45,7 @@ cdef struct Table:
     int64_t room
     int64_t rows
     int64_t width
-    int64_t likely          # cells that may be needed
+    int64_t* likely         # cells that may be needed
 
 cdef struct Records:
     Table orders            # a log; its width is that of its longest row

@@ -12,7 +12,8 @@ from mm.backtest._memory cimport prefer_large_pages
 from mm.backtest.fills.base cimport NEVER
 
 
-cdef int64_t likely_cells = 0       # of the next log of orders
+# Cells of the next run's tables: it may be as long as the last one, and room that is not needed costs no memory.
+cdef int64_t likely[4]
 
 
 cdef void records_open(Records* records) noexcept nogil:
@@ -22,7 +23,8 @@ cdef void records_open(Records* records) noexcept nogil:
     records.fills.width = 9
     records.state.width = 6
     records.mids.width = 2
-    records.orders.likely = likely_cells
+    records.orders.likely, records.fills.likely = &likely[0], &likely[1]
+    records.state.likely, records.mids.likely = &likely[2], &likely[3]
 
 
 cdef void records_close(Records* records) noexcept nogil:
@@ -34,7 +36,7 @@ cdef void records_close(Records* records) noexcept nogil:
 
 cdef int grow(Table* table) except -1 nogil:
     """Make room for more rows."""
-    cdef int64_t room = max(2 * table.room + 1024 * table.width, table.likely)
+    cdef int64_t room = max(2 * table.room + 1024 * table.width, table.likely[0])
     table.cells = <int64_t*> realloc(table.cells, room * sizeof(int64_t))
     if table.cells is NULL:
         with gil:
@@ -51,6 +53,7 @@ cdef cython_array taken(Table* table):
     )
     cells.data = <char*> table.cells
     cells.callback_free_data = free
+    table.likely[0] = table.used
     table.cells = NULL
     table.used = table.room = table.rows = 0
     return cells
@@ -63,9 +66,7 @@ cdef object handed(Table* table):
 
 cdef object handed_log(Table* log):
     """Return the rows of orders, to be read when they are asked for, and leave an empty log behind."""
-    global likely_cells
     cdef OrderLog orders = OrderLog()
-    likely_cells = log.used  # the next run's may be as long; room that is not needed costs no memory
     orders.rows = log.rows
     orders.words = taken(log) if log.used else None
     return orders

@@ -7,9 +7,9 @@ from mm.backtest._book cimport Book
 from mm.backtest._filters cimport Filters, Mean
 from mm.backtest._orders cimport Desk
 from mm.backtest._prints cimport Prints
-from mm.backtest._records cimport Fill, Records
+from mm.backtest._records cimport COVERED, Fill, Records, record_mid
 from mm.backtest._taker cimport Market
-from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
+from mm.backtest.fills.base cimport MARKET, FillModel, Order, Top, Trade
 
 cdef extern from "<stdint.h>":
     const int32_t ALWAYS "INT32_MAX"    # of projection.py
@@ -24,8 +24,8 @@ cdef class Venue:
     cdef bint best_only                 # whether the tape shows one level a side
     cdef bint skims                     # whether it is played by prices alone: of such a tape, for models to which
     cdef const int64_t[::1] reach       # nothing else matters
-    cdef const int64_t[::1] move_bid_ticks, move_ask_ticks
-    cdef int64_t next_move
+    cdef const int64_t[::1] move_event, move_us, move_bid_ticks, move_ask_ticks, move_low_ticks, move_high_ticks
+    cdef int64_t next_move, moves
     cdef int64_t next_event, events, start_us
     cdef int64_t last_trade_event       # of this tape, -1 before its first
     # the market
@@ -59,7 +59,6 @@ cdef class Venue:
     cdef void set_valid(self, bint valid, int64_t us) noexcept nogil
     cdef void look(self, int64_t us, int64_t recv_seq) noexcept nogil
     cdef int see(self, int64_t us, int64_t recv_seq) except -1 nogil
-    cdef int note_mid(self, int64_t us) except -1 nogil
     cdef int gap(self, int64_t us, int64_t recv_seq) except -1 nogil
     cdef int trade(self, int64_t event, int64_t us) except -1 nogil
     cdef int reached(self, int64_t event, int64_t us) except -1 nogil
@@ -71,12 +70,45 @@ cdef class Venue:
     cdef int deliver(self, int64_t us) except -1 nogil
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
     cdef int take(self, int64_t i, int64_t us) except -1 nogil
-    cdef int covered(self, const Order* order, bint arrives) noexcept nogil
     cdef void count_cash(self) noexcept nogil
-    cdef bint surely_covered(self, const Order* order) noexcept nogil
+    cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil
     cdef wide cost_e16(self, const Order* order) noexcept nogil
     cdef int amend_now(self, Order* order, int64_t us) except -1 nogil
     cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil
     cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason) except -1 nogil
     cdef int book_order(self, int64_t i, const Fill* fill) except -1 nogil
     cdef void watch_sides(self, int64_t us) noexcept nogil
+
+
+cdef inline int note_mid(Venue venue, int64_t us) except -1 nogil:
+    """Write down the mid where it is another."""
+    cdef int64_t bid = venue.top.bid_ticks, ask = venue.top.ask_ticks, mid2 = bid + ask if bid and ask else 0
+    if mid2 != venue.mid2:
+        venue.mid2 = mid2
+        record_mid(&venue.records, us, mid2)
+        if mid2 == 0:
+            venue.mid_lost = True
+    return 0
+
+
+cdef inline int covered(Venue venue, const Order* order, bint arrives) noexcept nogil:
+    """Return why the balance does not cover *order*, or 0: at the requote, or when it arrives."""
+    if not venue.enforce_balances:
+        return COVERED
+    if order.side > 0:
+        if not (arrives and venue.sure):
+            venue.sure = surely_covered(venue, order)
+        if venue.sure:
+            return COVERED
+    elif venue.account.inventory_lots - venue.desk.lots[0] >= (0 if arrives else order.lots):
+        return COVERED  # for all open sells
+    return venue.exactly_covered(order, arrives)
+
+
+cdef inline bint surely_covered(Venue venue, const Order* order) noexcept nogil:
+    """Tell whether the cash is enough for a buy and all our open ones, by far more than floats may be wrong."""
+    cdef double dearest = <double> max(order.ticks, venue.desk.dearest_ticks)
+    cdef double bound = dearest * (<double> venue.desk.lots[1] + <double> order.lots)
+    if order.kind == MARKET:
+        return False
+    return bound * venue.dearest_e16 + 1e8 * (venue.desk.open + 1) < venue.sure_cash_e16

@@ -14,11 +14,10 @@ from mm.backtest._orders cimport desk_rest, desk_unrest
 from mm.backtest._prints cimport prints_add, prints_at
 from mm.backtest._records cimport AMEND, BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, CLOSE_FILLED, COVERED
 from mm.backtest._records cimport EPOCH_BREAK, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, PRICE_OUT_OF_BAND, REJECT, WOULD_CROSS
-from mm.backtest._records cimport Fill, record_fill, record_mid, record_order, record_state, records_close, records_open
+from mm.backtest._records cimport Fill, record_fill, record_order, record_state, records_close, records_open
 from mm.backtest._taker cimport Market, first_met, next_met, offered, takeable, taking_notional_e16
 from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, FOK, IOC, LIMIT_MAKER, LIVE, MARKET
 from mm.backtest.fills.base cimport NEVER, REJECTED, SENT, FillModel, Order, Trade
-
 
 
 cdef class Venue:
@@ -94,7 +93,7 @@ cdef class Venue:
         """Look at the book after an event, and ask the fill model about it."""
         cdef int64_t sides
         self.look(us, recv_seq)
-        self.note_mid(us)
+        note_mid(self, us)
         if self.fills.asks_level:
             if self.desk.resting[0] + self.desk.resting[1]:
                 self.tell_levels()
@@ -110,16 +109,6 @@ cdef class Venue:
             if sides & 2:
                 self.redraw(-1, us)
         self.watch_sides(us)
-        return 0
-
-    cdef int note_mid(self, int64_t us) except -1 nogil:
-        """Write down the mid where it is another."""
-        cdef int64_t mid2 = self.top.bid_ticks + self.top.ask_ticks if self.top.bid_ticks and self.top.ask_ticks else 0
-        if mid2 != self.mid2:
-            self.mid2 = mid2
-            record_mid(&self.records, us, mid2)
-            if mid2 == 0:
-                self.mid_lost = True
         return 0
 
     cdef int gap(self, int64_t us, int64_t recv_seq) except -1 nogil:
@@ -241,6 +230,7 @@ cdef class Venue:
     cdef int deliver(self, int64_t us) except -1 nogil:
         """Let the messages of an instant take effect, by order id."""
         cdef int64_t i = 0, before, next_us = NEVER
+        cdef bint cancelled
         cdef Order* order
         while i < self.desk.open:
             before = self.desk.open
@@ -256,14 +246,14 @@ cdef class Venue:
                 order = &self.desk.orders[i]
             if order.amend_us == us:
                 self.amend_now(order, us)
-            if order.cancel_us == us:
-                self.close(i, us, CANCELLED, CANCEL_ACK)
-            elif order.expire_us == us:
-                self.close(i, us, EXPIRED, EXPIRE)
+            cancelled = order.cancel_us == us
+            if cancelled or order.expire_us == us:
+                self.close(i, us, CANCELLED if cancelled else EXPIRED, CANCEL_ACK if cancelled else EXPIRE)
             else:
                 next_us = min(next_us, min(min(order.cancel_us, order.expire_us), order.amend_us))
                 i += 1
         self.desk.next_message_us = next_us
+        self.watch_sides(us)
         return 0
 
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
@@ -280,7 +270,7 @@ cdef class Venue:
         ):
             reason = PRICE_OUT_OF_BAND
         else:
-            reason = self.covered(order, True)
+            reason = covered(self, order, True)
         if reason != COVERED:
             order.status = REJECTED
             record_order(&self.records, order, us, REJECT, reason)
@@ -303,8 +293,6 @@ cdef class Venue:
         self.fills.on_rest(order, &self.top)
         if self.fills.draws:
             self.redraw(order.side, us)
-        if self.desk.resting[1 if order.side > 0 else 0] == 1:
-            self.watch_sides(us)
         return 0
 
     cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil:
@@ -354,20 +342,11 @@ cdef class Venue:
             ticks = behind
         return 0
 
-    cdef int covered(self, const Order* order, bint arrives) noexcept nogil:
-        """Return why the balance does not cover *order*, or 0: at the requote, or when it arrives."""
+    cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:
+        """Return the same as ``covered``, of what each of our other orders binds."""
         cdef int64_t i, bound_lots = 0
         cdef wide bound_e16 = 0
         cdef const Order* other
-        if not self.enforce_balances:
-            return COVERED
-        if order.side > 0:
-            if not (arrives and self.sure):
-                self.sure = self.surely_covered(order)
-            if self.sure:
-                return COVERED
-        elif self.account.inventory_lots - self.desk.lots[0] >= (0 if arrives else order.lots):
-            return COVERED  # for all open sells
         for i in range(self.desk.open):
             other = &self.desk.orders[i]
             if other.side != order.side or other.id == order.id:
@@ -383,14 +362,6 @@ cdef class Venue:
         if cash_e16(&self.account) - bound_e16 >= self.cost_e16(order):
             return COVERED
         return INSUFFICIENT_CASH
-
-    cdef bint surely_covered(self, const Order* order) noexcept nogil:
-        """Tell whether the cash is enough for a buy and all our open ones, by far more than floats may be wrong."""
-        cdef double dearest = <double> max(order.ticks, self.desk.dearest_ticks)
-        cdef double bound = dearest * (<double> self.desk.lots[1] + <double> order.lots)
-        if order.kind == MARKET:
-            return False
-        return bound * self.dearest_e16 + 1e8 * (self.desk.open + 1) < self.sure_cash_e16
 
     cdef void count_cash(self) noexcept nogil:
         """Note the cash as floats: the nearest, and one that is surely not above it."""
@@ -432,8 +403,6 @@ cdef class Venue:
             self.desk.moved = True
         order.status = status
         record_order(&self.records, order, us, action, COVERED)
-        if self.desk.resting[1 if order.side > 0 else 0] == 0:
-            self.watch_sides(us)
         desk_drop(&self.desk, i)
         return 0
 
@@ -460,6 +429,7 @@ cdef class Venue:
         if order.lots == 0:
             self.close(i, fill.us, FILLED, CLOSE_FILLED)
             desk_next_message(&self.desk)
+            self.watch_sides(fill.us)
         record_state(&self.records, fill.us, &self.account, self.desk.open)
         return 0
 

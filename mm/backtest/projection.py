@@ -30,19 +30,32 @@ class BestPrices(Tape):
         reach: int64[n], which events may be passed over by who looks at prices alone. Its lower half is the price of a
             trade, negative where a seller was the aggressor; 0 where only lots change; ``ALWAYS`` for what nobody
             passes over. Its upper half is what a trade printed, in lots; ``ALWAYS`` for as many or more.
-        move_event: The book events among those that nobody passes over.
+        move_event, move_us: The book events among those that nobody passes over, and when they are.
         move_bid_ticks, move_ask_ticks: The best prices behind each of them; 0 is none.
+        move_low_ticks, move_high_ticks: Between the one before and it, no seller's print is lower (``ALWAYS`` where
+            there is none) and no buyer's is higher (0): who rests beyond both may pass over all of them at once. Where
+            more happens than a change of prices, the latter is ``ALWAYS``, and it is looked at.
         low_ticks, high_ticks: No trade is lower or higher; 0 where there is none.
     """
 
     PER_EVENT: ClassVar[tuple[str, ...]] = (*Tape.PER_EVENT, "place", "reach")
-    MOVES: ClassVar[tuple[str, ...]] = ("move_event", "move_bid_ticks", "move_ask_ticks")
+    MOVES: ClassVar[tuple[str, ...]] = (
+        "move_event",
+        "move_us",
+        "move_bid_ticks",
+        "move_ask_ticks",
+        "move_low_ticks",
+        "move_high_ticks",
+    )
 
     place: Ints
     reach: Ints
     move_event: Ints
+    move_us: Ints
     move_bid_ticks: Ints
     move_ask_ticks: Ints
+    move_low_ticks: Ints
+    move_high_ticks: Ints
     low_ticks: int
     high_ticks: int
 
@@ -56,12 +69,8 @@ class BestPrices(Tape):
         """Return the events from *begin* on and before *stop* as the window ``a_us <= time < b_us``."""
         window = super().cut(begin, stop, a_us, b_us)
         moves = slice(*np.searchsorted(self.move_event, (begin, stop)))
-        return replace(
-            window,
-            move_event=self.move_event[moves] - begin,
-            move_bid_ticks=self.move_bid_ticks[moves],
-            move_ask_ticks=self.move_ask_ticks[moves],
-        )
+        columns = {name: getattr(self, name)[moves] for name in self.MOVES}
+        return replace(window, **columns | {"move_event": columns["move_event"] - begin})
 
 
 # The arrays of its own; the rest is that of the whole tape.
@@ -110,16 +119,36 @@ def project(tape: Tape) -> BestPrices:
     reach[trades] = np.minimum(rows["row_lots"][at], ALWAYS) << 32 | price & _LOWER
     events = {name: getattr(tape, name)[place] for name in EVENT_COLUMNS}
     own = {"kind": kind, "first_row": first_row, "top_event": np.searchsorted(place, tape.top_event)}
+    moves = np.flatnonzero(~trades)[books.moved]
+    low, high = _printed(reach, moves)
+    high[kind[moves] != DEPTH] = ALWAYS
     return BestPrices(
         **_of(tape) | events | rows | own,
         place=place,
         reach=reach,
-        move_event=np.flatnonzero(~trades)[books.moved],
+        move_event=moves,
+        move_us=events["event_us"][moves],
         move_bid_ticks=books.bid_ticks[books.moved],
         move_ask_ticks=books.ask_ticks[books.moved],
+        move_low_ticks=low,
+        move_high_ticks=high,
         low_ticks=int(ticks.min()) if len(ticks) else 0,
         high_ticks=int(ticks.max(initial=0)),
     )
+
+
+def _printed(reach: Ints, moves: Ints) -> tuple[Ints, Ints]:
+    """Return the lowest price that sellers printed, and the highest that buyers did, before each of *moves*.
+
+    Prints before the move before it do not count.
+    """
+    if not len(moves):
+        return moves, moves
+    price = reach[: moves[-1] + 1].astype(np.int32)  # its lower half
+    price[moves] = 0
+    begins = np.concatenate(([0], moves[:-1] + 1))
+    low = np.minimum.reduceat(np.where(price < 0, -price, ALWAYS), begins)
+    return low.astype(np.int64), np.maximum.reduceat(np.maximum(price, 0), begins).astype(np.int64)
 
 
 class _Books(NamedTuple):

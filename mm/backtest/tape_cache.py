@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mm.backtest.projection import BestPrices
 
 TAPE_VERSION = 3  # raise it when the same files give another tape
-BEST_VERSION = 2  # raise it when the same tape gives other best prices
+BEST_VERSION = 3  # raise it when the same tape gives other best prices
 _ENTRY = b"mm.tape"
 
 Json = dict[str, Any]

@@ -1,0 +1,103 @@
+"""Prints that reach nobody are passed over many at once: who rests in their way is met nevertheless.
+
+The tapes of `test_projection` move with nearly every event; here many prints stand between two moves of the best
+prices, and orders come and go among them.
+"""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from test_engine import assert_same, drawn
+
+from engine_cases import read_journal
+from engine_tapes import TEST
+from mm.backtest.models import fixed_spread, trade_cross
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.projection import ALWAYS, project
+from mm.backtest.rules import Filters, Rules
+from mm.backtest.tape import DEPTH, TRADE, Tape
+
+PAUSES = st.sampled_from([0, 1, 2, 5])
+PRINTS = st.tuples(st.sampled_from([-1, 1]), st.integers(-2, 3), st.integers(1, 4))
+STRETCHES = st.lists(st.tuples(st.lists(st.tuples(PAUSES, PRINTS), max_size=12), st.integers(-1, 1)), max_size=8)
+STOPS = st.lists(st.tuples(st.integers(0, 60), st.integers(96, 103)), max_size=4).map(sorted)
+FILTERS = st.sampled_from(
+    [
+        Filters(),
+        Filters(bid_up_e8=100_000_000, bid_down_e8=98_000_000, ask_up_e8=102_000_000, ask_down_e8=100_000_000),
+    ]
+)
+
+
+@st.composite
+def quiet_tapes(draw):
+    """A book whose best prices move now and then, and prints between, beyond them and short of them."""
+    us, mid = 1000, 100
+    events = [(us, "snapshot", [(mid - 1, 5)], [(mid + 1, 5)])]
+    for prints, step in draw(STRETCHES):
+        for pause_us, (side, beyond, lots) in prints:
+            us += pause_us
+            events.append((us, "trade", side, mid + side * (1 + beyond), lots))
+        us += draw(PAUSES)
+        if step:
+            events.append((us, "depth", [(mid - 1, 0), (mid + step - 1, 5)], [(mid + 1, 0), (mid + step + 1, 5)]))
+            mid += step
+    return Tape.of(TEST, [*events, (us + 5, "trade", 1, mid + 9, 1)])
+
+
+@st.composite
+def rules(draw):
+    return Rules(
+        TEST.tick_e8,
+        TEST.lot_e8,
+        order_latency_us=draw(st.sampled_from([0, 1, 3, 7])),
+        cancel_latency_us=draw(st.sampled_from([0, 1, 4])),
+        requote_us=draw(st.sampled_from([1, 3, 10])),
+        ttl_us=draw(st.sampled_from([0, 0, 5])),
+        state_us=draw(st.sampled_from([4, 1000])),
+        start_lots=100,
+        quote_lots=10,
+        filters=draw(FILTERS),
+    )
+
+
+def played(tape, rules, delta_ticks, stops):
+    """Play a tape with stops, at each of which a buy is sent by hand; return the journal of each part."""
+    journals = []
+    exchange = PaperExchange(fixed_spread(delta_ticks=delta_ticks), trade_cross(), rules)
+    exchange.attach(tape)
+    for after_us, ticks in stops:
+        exchange.advance(tape.start_us + after_us)
+        exchange.place(1, ticks, 1)
+        journals.append(exchange.journal())
+    exchange.advance(tape.end_us)
+    return [*journals, exchange.journal()]
+
+
+@drawn(300)
+@given(quiet_tapes(), rules(), st.sampled_from([0.5, 1.5, 2.5]), STOPS)
+def test_orders_among_many_prints_meet_those_that_reach_them(tape, rules, delta_ticks, stops):
+    """Before they rest, while they rest and behind their end, at the very price and beyond it."""
+    plays = (played(one, rules, delta_ticks, stops) for one in (tape, project(tape)))
+    for whole, best in zip(*plays, strict=True):
+        assert_same(read_journal(whole), read_journal(best))
+        assert whole.counters == best.counters
+
+
+@drawn(100)
+@given(quiet_tapes())
+def test_what_was_printed_before_each_move_is_known(tape):
+    """Sellers' lowest price and buyers' highest, of the prints since the move before."""
+    best = project(tape)
+    low, high, found = ALWAYS, 0, []
+    for kind, first in zip(best.kind, best.first_row[:-1], strict=True):
+        ticks = int(best.row_ticks[first]) if kind == TRADE else 0
+        if kind == TRADE and best.row_side[first] > 0:
+            high = max(high, ticks)
+        elif kind == TRADE:
+            low = min(low, ticks)
+        else:
+            found.append((low, high if kind == DEPTH else ALWAYS))
+            low, high = ALWAYS, 0
+    assert found == list(zip(best.move_low_ticks, best.move_high_ticks, strict=True))
+    assert np.array_equal(best.move_us, best.event_us[best.move_event])

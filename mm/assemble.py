@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
 from mm.backtest.rules import Rules
-from mm.calibration.calibrate import Recipe
 from mm.calibration.fallback import Fallback
 from mm.calibration.fit_result import PoissonFit
+from mm.calibration.recipe import Recipe
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import Plan
 from mm.clock import us_from_ms

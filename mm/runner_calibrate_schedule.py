@@ -11,8 +11,8 @@ from mm.runs import Run
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.backtest.tape import Tape
-    from mm.calibration.calibrate import Recipe
     from mm.calibration.fallback import Fallback
+    from mm.calibration.recipe import Recipe
     from mm.calibration.windows import Plan
     from mm.walkforward.study import Study
 
@@ -61,7 +61,7 @@ def study_days(run: Run, measured: "tuple[list[Tape], Recipe, Rules]", plan: "Pl
         plan: Windows and mode.
         fallback: What stands in for a window without a usable fit.
     """
-    from mm.calibration.calibrate import Meter
+    from mm.calibration.meter import Meter
     from mm.walkforward.checkpoint import Checkpoint
     from mm.walkforward.study import study
 

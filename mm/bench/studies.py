@@ -87,7 +87,8 @@ def closed_loop(seed: int) -> Day:
 
 def _day_of_prints(of: Truth, seed: int, methods: tuple[str, ...]) -> Day:
     """Draw one day as a tape, and calibrate it."""
-    from mm.calibration.calibrate import Recipe, calibrate
+    from mm.calibration.calibrate import calibrate
+    from mm.calibration.recipe import Recipe
 
     rng = np.random.default_rng(seed)
     day = loop.irregular_tape(rng, of.hours, truth.draw(of, rng))

@@ -14,8 +14,8 @@ from mm.clock import US_PER_S
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.calibration.calibrate import Meter
     from mm.calibration.marks import Marks
+    from mm.calibration.meter import Meter
 
     Ints = NDArray[np.int64]
 

@@ -10,7 +10,9 @@ from mm.instrument import E8
 
 if TYPE_CHECKING:
     from mm.calibration.alternatives import Comparison
-    from mm.calibration.calibrate import Calibration, Meter, Recipe
+    from mm.calibration.calibrate import Calibration
+    from mm.calibration.meter import Meter
+    from mm.calibration.recipe import Recipe
 
 
 def artefact(found: "Calibration", curves: "Comparison | None" = None) -> dict[str, Any]:

@@ -1,89 +1,18 @@
-"""One tape in, one fit out: by marks, by a ladder of simulated orders, or by one run for each distance."""
+"""Days in, one fit out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mm.backtest.rules import Rules
-from mm.calibration.fit_result import PoissonFit, Window
-from mm.calibration.points import NO_BLOCK, Points
-from mm.calibration.poisson_fit import fit_poisson
-from mm.calibration.reference import BLOCK_S, block_length_us, span_of, within
-from mm.calibration.simulated import Played
-from mm.calibration.sweeps import HitRule
-from mm.clock import US_PER_S
-from mm.errors import UsageError
-from mm.instrument import E8
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.meter import Measured, Meter
+from mm.calibration.recipe import Recipe
+from mm.calibration.spreads import large_tick
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.backtest.result import Result
     from mm.backtest.tape import Tape
-    from mm.calibration.marks import Marks
-
-METHODS = ("marks", "ladder", "fixed")
-DISTANCES = ("current", "anchor")
-Keep = Callable[[str, Callable[[], Played]], Played]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a tape becomes points, and points a fit.
-
-    Attributes:
-        method: ``marks`` (every aggressive order's depth), ``ladder`` (orders that hold one distance
-            after another) or ``fixed`` (a run of orders for each distance).
-        deltas: Distances of ``ladder`` and ``fixed``, in ticks, increasing; ``marks`` measures all.
-        dwell_ms: How long the ladder holds a distance.
-        mid_move_threshold_ticks: How far the reference moves until a simulated order follows.
-        reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
-        rule: What a sweep must bring to an order.
-        distance: Of a simulated order: from the ``current`` reference, or from the ``anchor`` of its quote.
-        seed: Of the ladder's order.
-        fit_method: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
-        min_exposure_s: Distances with less exposure are left out.
-        min_usable_deltas: Fewer distances give no usable fit.
-        max_delta_ticks: Distances beyond are left out; of ``marks``, the last cell.
-    """
-
-    method: str = "marks"
-    deltas: tuple[float, ...] = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
-    dwell_ms: float = 60_000.0
-    mid_move_threshold_ticks: float = 2.0
-    reference: str = "mid"
-    rule: HitRule = field(default_factory=HitRule)
-    distance: str = "current"
-    seed: int = 0
-    fit_method: str = "poisson_mle"
-    min_exposure_s: float = 5.0
-    min_usable_deltas: int = 3
-    max_delta_ticks: float = 50.0
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UsageError(f"calibration method {self.method!r} is not known; choose {', '.join(METHODS)}")
-        if self.distance not in DISTANCES:
-            raise UsageError(
-                f"CALIB_DISTANCE (--calib-distance) is {self.distance!r}; choose one of {', '.join(DISTANCES)}"
-            )
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one stretch of tape showed.
-
-    Attributes:
-        fitted: The points of the fit: disjoint cells of ``marks``, independent points otherwise.
-        shown: The points of ``calibration_points.csv``: cumulative for ``marks``.
-        notes: What a reader of the artefact should know of the measurement.
-    """
-
-    fitted: Points
-    shown: Points
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +27,7 @@ class Calibration:
 
     fit: PoissonFit
     measured: Measured
-    meter: "Meter"
+    meter: Meter
 
     @property
     def runs(self) -> dict[str, "Result"]:
@@ -106,131 +35,8 @@ class Calibration:
         return {name: run.result for name, run in self.meter.played.items() if run.result is not None}
 
 
-class Meter:
-    """Measures any window of one or more days; the simulated orders are played once, whatever the windows.
-
-    Attributes:
-        tapes: The days, in order of time.
-        recipe: How they are measured.
-        played: The simulated runs by folder name (``ladder``, ``delta_<d>``); empty for ``marks``.
-    """
-
-    def __init__(
-        self, tape: "Tape | Sequence[Tape]", recipe: Recipe, rules: Rules | None = None, keep: Keep | None = None
-    ) -> None:
-        """Prepare the days; *rules* give the latencies of simulated orders, *keep* may know a run by its name."""
-        from mm.calibration.simulated import runs
-
-        self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
-        self.recipe = recipe
-        self.played: dict[str, Played] = {}
-        if recipe.method != "marks":
-            for name, play in runs(self.tapes, recipe, rules):
-                self.played[name] = keep(name, play) if keep else play()
-
-    @property
-    def start_us(self) -> int:
-        """First instant of the first day."""
-        return self.tapes[0].start_us
-
-    @property
-    def end_us(self) -> int:
-        """End of the last day."""
-        return self.tapes[-1].end_us
-
-    @property
-    def days(self) -> list[tuple[int, int]]:
-        """First instant and end of each day."""
-        return [(tape.start_us, tape.end_us) for tape in self.tapes]
-
-    @property
-    def day(self) -> str:
-        """The day, or the first and the last joined by ``-``."""
-        return "-".join(dict.fromkeys((self.tapes[0].days[0], self.tapes[-1].days[-1])))
-
-    @cached_property
-    def marks(self) -> "tuple[Marks, ...]":
-        """The marks of each day, which are at hand whatever the method."""
-        from mm.calibration.marks import MarkOptions, Marks
-
-        recipe = self.recipe
-        options = MarkOptions(recipe.reference, recipe.rule, recipe.max_delta_ticks, BLOCK_S)
-        return tuple(Marks(tape, options) for tape in self.tapes)
-
-    def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
-        """Return the number, start and end of each day's part of ``[start_us, end_us)``; one at least, maybe empty."""
-        spans = ((day, *within(span_of(tape), start_us, end_us)) for day, tape in enumerate(self.tapes))
-        return [span for span in spans if span[1] < span[2]] or [(0, start_us, start_us)]
-
-    def between(self, start_us: int, end_us: int) -> Measured:
-        """Return what ``[start_us, end_us)`` shows; nothing at or after its end is read."""
-        parts = self.parts(start_us, end_us)
-        first = _first_blocks(parts)
-        if self.recipe.method != "marks":
-            points = joined([self._orders(*part) for part in parts], first)
-            return Measured(points, points)
-        found = [self.marks[day].between(begin_us, stop_us) for day, begin_us, stop_us in parts]
-        counts = [one.counts for one in found]
-        return Measured(
-            joined([one.cells for one in found], first),
-            joined([one.cumulative for one in found], first),
-            _mark_notes(sum(one.sweeps for one in counts), sum(one.counted for one in counts)),
-        )
-
-    def _orders(self, day: int, start_us: int, end_us: int) -> Points:
-        """Return the points of the simulated orders in a part of a day; runs of one tape share its blocks."""
-        from mm.calibration.exposure import order_exposure
-
-        window, recipe = self.tapes[day].between(start_us, end_us), self.recipe
-        parts = [
-            order_exposure(run.journal, window, recipe.reference, BLOCK_S, run.counted_from(recipe)).points
-            for run in self.played.values()
-        ]
-        return joined(parts, [0] * len(parts))
-
-    def length_s(self, start_us: int, end_us: int) -> float:
-        """Return the seconds of recording in ``[start_us, end_us)``, as the blocks of its points count them."""
-        parts = self.parts(start_us, end_us)
-        return _first_blocks(parts)[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
-
-    def points(self, start_us: int, end_us: int) -> Points:
-        """Return the points of ``[start_us, end_us)`` that a fit takes."""
-        return self.between(start_us, end_us).fitted
-
-    def fit_points(self, points: Points) -> PoissonFit:
-        """Return the fit of *points*, as the recipe has it."""
-        recipe = self.recipe
-        return fit_poisson(
-            points,
-            fit_method=recipe.fit_method,
-            min_exposure_s=recipe.min_exposure_s,
-            min_usable_deltas=recipe.min_usable_deltas,
-            max_delta_ticks=recipe.max_delta_ticks,
-            intervals="block" if recipe.method == "fixed" else "profile",
-        )
-
-    def fit(self, start_us: int, end_us: int) -> tuple[PoissonFit, Measured]:
-        """Return the fit of ``[start_us, end_us)`` with its provenance, and what it rests on."""
-        measured = self.between(start_us, end_us)
-        fit = self.fit_points(measured.fitted)
-        described = replace(
-            fit,
-            symbol=self.tapes[0].symbol,
-            day=self.day,
-            method=self.recipe.method,
-            tick_size=self.tapes[0].instrument.tick_e8 / E8,
-            window=Window(start_us=start_us, end_us=end_us),
-            hit=self.recipe.rule.hit,
-            reference=self.recipe.reference,
-            warnings=(*fit.warnings, *measured.notes),
-        )
-        return described, measured
-
-
 def measure(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules: Rules | None = None) -> Calibration:
     """Calibrate whole days and return the fit with what it rests on and what stands beside it."""
-    from mm.calibration.spreads import large_tick
-
     meter = Meter(tape, recipe or Recipe(), rules)
     fit, measured = meter.fit(meter.start_us, meter.end_us)
     return Calibration(replace(fit, warnings=(*fit.warnings, *large_tick(meter))), measured, meter)
@@ -245,38 +51,3 @@ def calibrate(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules
         rules: Latencies and timers of simulated orders, for ``ladder`` and ``fixed``.
     """
     return measure(tape, recipe, rules).fit
-
-
-def _first_blocks(parts: list[tuple[int, int, int]]) -> list[int]:
-    """Return the block with which each part begins: all but the last fill whole blocks."""
-    lengths = [-((begin_us - stop_us) // block_length_us(BLOCK_S)) for _, begin_us, stop_us in parts]
-    return [0, *accumulate(lengths[:-1])]
-
-
-def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:
-    """Return the rows of several tables, one behind the other; the blocks of each count from its first block."""
-    import numpy as np
-
-    if len(parts) == 1:
-        return parts[0]
-
-    def column(name: str) -> "NDArray[Any]":
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    blocks = [part.block + (part.block != NO_BLOCK) * first for part, first in zip(parts, first_blocks, strict=True)]
-    return Points(
-        delta_ticks=column("delta_ticks"),
-        width_ticks=column("width_ticks"),
-        exposure_s=column("exposure_s"),
-        fills=column("fills"),
-        side=column("side"),
-        block=np.concatenate(blocks),
-    )
-
-
-def _mark_notes(sweeps: int, counted: int) -> tuple[str, ...]:
-    """Return a note where many aggressive orders reached no probe."""
-    if sweeps == 0 or counted >= 0.75 * sweeps:
-        return ()
-    share = 100 * (1 - counted / sweeps)
-    return (f"{share:.0f} % of {sweeps} aggressive orders printed nearer than the best price of the book before them",)

@@ -11,8 +11,8 @@ from mm.page.frame import About, Row, card, document, notes, origin, table, tile
 from mm.page.numbers import lasting, number
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrate import Measured
     from mm.calibration.fit_result import Interval, PoissonFit, RatesWithErrors
+    from mm.calibration.meter import Measured
 
 BOTH = (("buy", "bids, hit by sellers"), ("sell", "asks, hit by buyers"))
 NO_INTERVAL = "no interval"

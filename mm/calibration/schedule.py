@@ -8,6 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from mm.calibration.fallback import POLICIES, Fallback
+from mm.calibration.meter import Meter
+from mm.calibration.recipe import Recipe
 from mm.calibration.schedule_json import Entry, broken
 from mm.calibration.windows import MODES, WEIGHING, Plan, Window, WindowFit, WindowFitter
 from mm.clock import US_PER_S
@@ -16,7 +18,6 @@ from mm.instrument import E8
 
 if TYPE_CHECKING:
     from mm.backtest.tape import Tape
-    from mm.calibration.calibrate import Meter
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.points import Points
 
@@ -166,8 +167,6 @@ def build_schedule(
         fallback: What to do without a usable fit; None for ``Fallback()``: carry the last one, of any age.
         fit: Points to fit; None for the meter's way.
     """
-    from mm.calibration.calibrate import Meter, Recipe
-
     meter = tape if isinstance(tape, Meter) else Meter(tape, Recipe())
     plan, fallback = plan or Plan(), fallback or Fallback()
     windows = plan.over(meter.days)
@@ -175,7 +174,7 @@ def build_schedule(
     return schedule_from(meter, plan, fallback, segments_of(windows, fits, fallback))
 
 
-def schedule_from(meter: "Meter", plan: Plan, fallback: Fallback, segments: tuple[Segment, ...]) -> Schedule:
+def schedule_from(meter: Meter, plan: Plan, fallback: Fallback, segments: tuple[Segment, ...]) -> Schedule:
     """Return the schedule that *segments* of the meter's days make."""
     return Schedule(
         symbol=meter.tapes[0].symbol,

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.result import Result
     from mm.backtest.tape import Tape
-    from mm.calibration.calibrate import Recipe
     from mm.calibration.quotes import FixedDelta
+    from mm.calibration.recipe import Recipe
 
     Taken = list[tuple[int, float, float]]
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.calibration.meter import Meter, joined
 from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrate import Meter
     from mm.calibration.points import Points
 
 LARGE_TICK_SHARE = 0.5
@@ -40,7 +40,7 @@ class SpreadState:
     status: str
 
 
-def by_spread(meter: "Meter") -> list[SpreadState]:
+def by_spread(meter: Meter) -> list[SpreadState]:
     """Return the states 1, 2, 3-4, 5-8, … ticks that occurred, each fitted by itself, by marks whatever the method."""
     seconds = _seconds(meter)
     total = sum(seconds.values())
@@ -55,7 +55,7 @@ def by_spread(meter: "Meter") -> list[SpreadState]:
     return found
 
 
-def large_tick(meter: "Meter") -> tuple[str, ...]:
+def large_tick(meter: Meter) -> tuple[str, ...]:
     """Return what to tell of a market whose spread is a single tick most of the time; nothing of another."""
     seconds = _seconds(meter)
     narrow = seconds.get(1, 0.0) / (sum(seconds.values()) or 1.0)
@@ -74,7 +74,7 @@ def _states(widest: int) -> Iterator[tuple[int, int]]:
         low, high = high + 1, 2 * high
 
 
-def _seconds(meter: "Meter") -> dict[int, float]:
+def _seconds(meter: Meter) -> dict[int, float]:
     """Return the time with a valid book by its spread in ticks."""
     spent: dict[int, float] = {}
     for marks, (start_us, end_us) in zip(meter.marks, meter.days, strict=True):
@@ -86,9 +86,7 @@ def _seconds(meter: "Meter") -> dict[int, float]:
     return spent
 
 
-def _points(meter: "Meter", low: int, high: int) -> "Points":
-    from mm.calibration.calibrate import joined
-
+def _points(meter: Meter, low: int, high: int) -> "Points":
     parts = [
         marks.between(start_us, end_us, (low, high)).cells
         for marks, (start_us, end_us) in zip(meter.marks, meter.days, strict=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrate import Meter
     from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.meter import Meter
 
 PIECES_S = (300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 MOST = 28

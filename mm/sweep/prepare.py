@@ -27,7 +27,7 @@ from mm.sweep_knobs import Sweep
 
 if TYPE_CHECKING:
     from mm.backtest.tape import Tape
-    from mm.calibration.calibrate import Recipe
+    from mm.calibration.recipe import Recipe
 
 
 def ground(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", cache: Path) -> Ground:

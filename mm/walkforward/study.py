@@ -14,7 +14,7 @@ from mm.calibration.unseen import foreseen, log_likelihood
 from mm.calibration.windows import MODES, Plan, Window, WindowFit, WindowFitter
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrate import Meter
+    from mm.calibration.meter import Meter
     from mm.calibration.points import Floats, Points
 
 

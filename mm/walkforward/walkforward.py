@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mm.backtest.replay import backtest
-from mm.calibration.calibrate import Meter, Recipe
 from mm.calibration.fallback import Fallback
 from mm.calibration.intensity import intensity_of
+from mm.calibration.meter import Meter
+from mm.calibration.recipe import Recipe
 from mm.calibration.schedule import Schedule, build_schedule
 from mm.calibration.windows import Plan
 

@@ -6,7 +6,8 @@ import pytest
 from small_tapes import book, gap, tape, trade
 
 from mm.calibration.adverse_selection import AdverseMove, adverse_selection, write_adverse_selection
-from mm.calibration.calibrate import Meter, Recipe
+from mm.calibration.meter import Meter
+from mm.calibration.recipe import Recipe
 
 S = 1_000_000
 

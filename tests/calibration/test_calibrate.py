@@ -11,8 +11,10 @@ from mm.backtest.rules import Rules
 from mm.backtest.tape import Tape
 from mm.calibration.alternatives import compare
 from mm.calibration.artefact import artefact
-from mm.calibration.calibrate import Meter, Recipe, calibrate, measure
+from mm.calibration.calibrate import calibrate, measure
 from mm.calibration.fit_result import PoissonFit
+from mm.calibration.meter import Meter
+from mm.calibration.recipe import Recipe
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 from mm.instrument import Instrument

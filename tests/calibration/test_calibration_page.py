@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legible import illegible
-from mm.calibration.calibrate import Measured
+from mm.calibration.meter import Measured
 from mm.calibration.page import page
 from mm.calibration.points import Points
 from mm.calibration.poisson_fit import fit_poisson

@@ -6,8 +6,9 @@ import pytest
 
 from mm.backtest.rules import Rules
 from mm.backtest.tape import Tape
-from mm.calibration.calibrate import Meter, Recipe
+from mm.calibration.meter import Meter
 from mm.calibration.probe_fills import SweptQuantity
+from mm.calibration.recipe import Recipe
 from mm.calibration.sweeps import HitRule
 from mm.instrument import Instrument
 

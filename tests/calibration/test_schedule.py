@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_tapes import book, poisson_day, tape, trade
 
-from mm.calibration.calibrate import Meter, Recipe
 from mm.calibration.fallback import Fallback
 from mm.calibration.marks import Marks
+from mm.calibration.meter import Meter
 from mm.calibration.poisson_fit import estimate, fit_poisson
+from mm.calibration.recipe import Recipe
 from mm.calibration.schedule import Schedule, build_schedule, segments_of
 from mm.calibration.windows import MODES, Plan, WindowFit
 from mm.errors import UsageError

@@ -3,7 +3,9 @@
 import numpy as np
 from small_tapes import book, gap, tape, trade
 
-from mm.calibration.calibrate import Meter, Recipe, measure
+from mm.calibration.calibrate import measure
+from mm.calibration.meter import Meter
+from mm.calibration.recipe import Recipe
 from mm.calibration.spreads import by_spread, large_tick
 
 S = 1_000_000

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mm.backtest.io import load_day
-from mm.calibration.calibrate import Meter, Recipe
+from mm.calibration.meter import Meter
+from mm.calibration.recipe import Recipe
 from mm.calibration.schedule import build_schedule
 from mm.calibration.windows import MODES, Plan
 from mm.market_data.layout import DayFolder

@@ -9,8 +9,9 @@ import pytest
 from mm.backtest.io import load_day
 from mm.backtest.rules import Rules
 from mm.backtest.tape import TRADE
-from mm.calibration.calibrate import Meter, Recipe
 from mm.calibration.intensity import intensity_of
+from mm.calibration.meter import Meter
+from mm.calibration.recipe import Recipe
 from mm.calibration.schedule import build_schedule
 from mm.calibration.windows import Plan
 from mm.errors import FitError, UsageError

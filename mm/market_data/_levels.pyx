@@ -199,23 +199,21 @@ cdef class Side:
 
     def qty_at(self, key) -> str | None:
         """Return the quantity of the level *key*; None where there is none."""
-        if not -INT64_MAX <= key <= INT64_MAX:
-            return None
-        cdef Py_ssize_t at = self.place(key)
+        cdef Py_ssize_t at = self.place_of(key)
         if at == self.count or self.room[self.begin + at].key != key:
             return None
         return self.texts(self.room + self.begin + at)[1]
 
     def count_to(self, key) -> int:
         """Return how many levels stand from the best to *key*, both included."""
-        return self.count - self.place(max(-INT64_MAX, min(key, INT64_MAX)))
+        return self.count - self.place_of(key)
 
     def quantities(self, key) -> dict[int, int]:
         """Return the quantities, in 1e-8, of the levels from the best to *key*."""
         cdef Py_ssize_t at
         cdef Level* level
         found = {}
-        for at in range(self.place(max(-INT64_MAX, min(key, INT64_MAX))), self.count):
+        for at in range(self.place_of(key), self.count):
             level = self.room + self.begin + at
             found[level.key] = e8(self.odd[level.key][1]) if level.qty == ODD else level.qty
         return found
@@ -237,6 +235,12 @@ cdef class Side:
 
     def __len__(self) -> int:
         return self.count
+
+    cdef Py_ssize_t place_of(self, key) except -1:
+        """Return how many levels are below *key*, a number of any size."""
+        if -INT64_MAX <= key <= INT64_MAX:
+            return self.place(key)
+        return self.count if key > 0 else 0
 
     cdef inline Py_ssize_t place(self, int64_t key) noexcept:
         """Return how many levels are below *key*."""

@@ -147,9 +147,9 @@ def test_defect_9_arrival_is_not_when_somebody_gets_round_to_it(monkeypatch):
         boxed.stamps = []
         put = boxed.parts.stream._inbox.put
 
-        def noted(link, raw, recv_us):
-            boxed.stamps.append(time.monotonic())
-            return put(link, raw, recv_us)
+        def noted(link, raws, recv_us):
+            boxed.stamps += [time.monotonic()] * len(raws)
+            return put(link, raws, recv_us)
 
         monkeypatch.setattr(boxed.parts.stream._inbox, "put", noted)
         await boxed.box.advance(seconds=2)

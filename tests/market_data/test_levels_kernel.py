@@ -72,6 +72,16 @@ def test_a_compiled_book_is_the_plain_one(updates, n):
         assert said(compiled, n) == said(plain, n)
 
 
+def test_numbers_beyond_64_bits_are_beyond_every_level():
+    """The last price there is room for is none of them."""
+    levels = [("92233720368.54775807", "1"), ("0.00000001", "2")]
+    for book in (LocalOrderBook.of(levels, levels, in_e8=in_e8) for in_e8 in (True, False)):
+        assert [book.levels_to(1, key) for key in (-MOST - 1, 0, 1, 2, MOST, MOST + 1)] == [2, 2, 2, 1, 1, 0]
+        assert [book.levels_to(-1, key) for key in (-MOST - 1, 0, 1, 2, MOST, MOST + 1)] == [0, 0, 1, 1, 2, 2]
+        for side in (1, -1):
+            assert [book.qty_at(side, key) for key in (MOST, MOST + 1, -MOST - 2)] == ["1", None, None]
+
+
 @given(levels, levels, levels, levels)
 def test_books_of_both_kinds_differ_alike(bids, asks, other_bids, other_asks):
     """A snapshot is compared with the book that it replaces, whatever keeps them."""

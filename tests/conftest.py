@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from browser import Chrome, browser, started
 from mm.config import GROUPS
@@ -10,6 +11,10 @@ from mm.knobs import knobs
 from support import ROOT, SHARED
 
 __all__ = ["ROOT", "SHARED"]
+
+# No example is timed: how long one takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 VARIABLES = [one.variable for group in GROUPS for one in knobs(group)]
 

@@ -14,7 +14,7 @@ from mm.backtest._account cimport notional_e16, wide
 from mm.backtest._book cimport book_move, book_open
 from mm.backtest._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, Latency, latency_us
-from mm.backtest._orders cimport desk_add, desk_blank, desk_current, desk_find, new_order
+from mm.backtest._orders cimport desk_add, desk_blank, desk_current, desk_find, new_order, slot_of
 from mm.backtest._records cimport ASKED, CANCEL_REQ, COVERED, MAX_NOTIONAL, MIN_NOTIONAL, PLACE, PRICE_NOT_POSITIVE
 from mm.backtest._records cimport QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP
 from mm.backtest._records cimport handed, handed_log, record_order, record_state
@@ -499,7 +499,7 @@ cdef class Engine(Venue):
     cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil:
         """Keep, cancel or replace the current order of a side; *price* NaN wants none."""
         cdef int64_t ticks = 0, i = desk_current(&self.desk, side)
-        cdef int reason, slot = 1 if side > 0 else 0
+        cdef int reason, slot = slot_of(side)
         cdef bint wanted = not isnan(price)
         if wanted and kind != MARKET:
             ticks = whole_ticks(price, side)

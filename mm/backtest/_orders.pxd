@@ -25,6 +25,11 @@ cdef struct Desk:
     int64_t room
 
 
+cdef inline int slot_of(int64_t side) noexcept nogil:
+    """Return where a side stands in a pair: sells 0, buys 1."""
+    return <int> ((side + 1) >> 1)
+
+
 cdef inline void desk_open(Desk* desk) noexcept nogil:
     """Make a desk without orders."""
     memset(desk, 0, sizeof(Desk))
@@ -75,7 +80,7 @@ cdef inline Order* desk_blank(Desk* desk) except NULL nogil:
 cdef inline int desk_add(Desk* desk) except -1 nogil:
     """Count the order that was written where the next one is to stand; its id is above all others."""
     cdef const Order* order = desk.orders + desk.open
-    cdef int slot = 1 if order.side > 0 else 0
+    cdef int slot = slot_of(order.side)
     desk.open += 1
     if slot:
         desk.dearest_ticks = max(desk.dearest_ticks if desk.lots[1] else 0, NEVER if order.kind == MARKET else order.ticks)
@@ -86,7 +91,7 @@ cdef inline int desk_add(Desk* desk) except -1 nogil:
 
 cdef inline void desk_rest(Desk* desk, Order* order) noexcept nogil:
     """Note that an order rests from now on."""
-    cdef int slot = 1 if order.side > 0 else 0
+    cdef int slot = slot_of(order.side)
     desk.resting[slot] += 1
     desk.ranked = -1
     if desk.resting[slot] == 1 or order.side * (order.ticks - desk.nearest[slot]) > 0:
@@ -96,7 +101,7 @@ cdef inline void desk_rest(Desk* desk, Order* order) noexcept nogil:
 cdef inline void desk_unrest(Desk* desk, const Order* order) noexcept nogil:
     """Note that an order rests no longer; it still stands on the desk."""
     cdef int64_t i, nearest = 0 if order.side > 0 else NEVER
-    cdef int slot = 1 if order.side > 0 else 0
+    cdef int slot = slot_of(order.side)
     desk.resting[slot] -= 1
     desk.ranked = -1
     if desk.resting[slot] and order.ticks != desk.nearest[slot]:
@@ -112,7 +117,7 @@ cdef inline void desk_drop(Desk* desk, int64_t i) noexcept nogil:
     """Forget an order that has come to its end."""
     cdef int64_t due_us = desk.orders[i].due_us
     cdef int64_t behind = desk.open - 1 - i
-    desk.lots[1 if desk.orders[i].side > 0 else 0] -= desk.orders[i].lots
+    desk.lots[slot_of(desk.orders[i].side)] -= desk.orders[i].lots
     desk.open -= 1
     desk.ranked = -1
     if behind < i:

@@ -10,7 +10,7 @@ from mm.backtest._book cimport book_apply, book_clear, book_close, book_lots_at,
 from mm.backtest._filters cimport Filters, in_band, surely_in_band
 from mm.backtest._kinds cimport DEPTH, GAP, TRADE
 from mm.backtest._orders cimport desk_close, desk_drop, desk_find, desk_next_due, desk_next_message, desk_open, desk_rank
-from mm.backtest._orders cimport desk_rest, desk_unrest
+from mm.backtest._orders cimport desk_rest, desk_unrest, slot_of
 from mm.backtest._prints cimport prints_add, prints_at
 from mm.backtest._records cimport AMEND, BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, CLOSE_FILLED, COVERED
 from mm.backtest._records cimport EPOCH_BREAK, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, PRICE_OUT_OF_BAND, REJECT, WOULD_CROSS
@@ -207,7 +207,7 @@ cdef class Venue:
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil:
         """Begin a new stretch of intensity for the resting orders of a side."""
         cdef int64_t i
-        if self.desk.resting[1 if side > 0 else 0] == 0:
+        if self.desk.resting[slot_of(side)] == 0:
             return 0
         for i in range(self.desk.open):
             if self.desk.orders[i].side == side and self.desk.orders[i].status != SENT:
@@ -387,7 +387,7 @@ cdef class Venue:
         order.amend_us = NEVER
         if not filled < order.amend_lots < order.placed_lots:
             return 0
-        self.desk.lots[1 if order.side > 0 else 0] -= order.placed_lots - order.amend_lots
+        self.desk.lots[slot_of(order.side)] -= order.placed_lots - order.amend_lots
         order.lots = order.amend_lots - filled
         order.placed_lots = order.amend_lots
         self.desk.moved = True
@@ -421,7 +421,7 @@ cdef class Venue:
         self.count_cash()
         self.desk.moved = True
         order.lots -= fill.lots
-        self.desk.lots[1 if order.side > 0 else 0] -= fill.lots
+        self.desk.lots[slot_of(order.side)] -= fill.lots
         if order.lots == 0:
             order.status = FILLED
         record_order(&self.records, order, fill.us, FILL, COVERED)

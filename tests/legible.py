@@ -1,4 +1,4 @@
-"""What of a page's pictures nobody can read: text over text, beyond the edge of its picture, or too small."""
+"""What of a page nobody can read: text over text in a picture, beyond its edge or too small, and squeezed headings."""
 
 from pathlib import Path
 
@@ -7,6 +7,9 @@ from browser import Chrome
 SMALLEST_PX = 8
 FOUND = """(() => {
   const found = [];
+  for (const heading of document.querySelectorAll("h2"))
+    if (heading.getBoundingClientRect().height > 2.5 * parseFloat(getComputedStyle(heading).lineHeight))
+      found.push(`${heading.textContent} is squeezed`);
   for (const svg of document.querySelectorAll("svg")) {
     const edge = svg.getBoundingClientRect();
     if (!edge.width) continue;

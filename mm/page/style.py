@@ -178,6 +178,10 @@ button:focus-visible, .timeline:focus-visible .bar { outline: 2px solid var(--ma
 @media (max-width: 520px) {
   main { padding: 22px 12px 40px; }
   .tiles { grid-template-columns: repeat(2, 1fr); }
+  .head { display: block; }
+  .legend { justify-content: start; }
+  .grid { font-size: 12.5px; }
+  .grid td { padding-left: 8px; }
   svg text { font-size: 14px; }
   svg .end { font-size: 13px; }
   svg .name, svg .value { font-size: 15px; }

@@ -1,4 +1,4 @@
-# Two targets: a recorder box without compiler or numpy, and the research image.
+# Two targets: a recorder box without compiler or numpy, and the research image. A stage of its own compiles.
 #   docker build -t mm-recorder:latest .
 #   docker build --target research -t mm-research:latest .
 FROM python:3.12-slim AS base
@@ -11,10 +11,16 @@ COPY . .
 RUN pip install -e '.[dev]'
 ENTRYPOINT ["python", "-m", "mm"]
 
+# The kernels are made where a compiler is, and only the wheel is taken from there.
+FROM base AS wheel
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+COPY . /src
+RUN pip wheel --no-deps --wheel-dir /wheels /src
+
 # The last target is what a plain `docker build .` makes.
 FROM base AS recorder
-COPY . /src
-RUN pip install /src && rm -rf /src
+COPY --from=wheel /wheels /wheels
+RUN pip install /wheels/*.whl && rm -rf /wheels
 VOLUME /app/data
 STOPSIGNAL SIGTERM
 # SYMBOL=ETHUSDT records one symbol, SYMBOL=BTCUSDT,ETHUSDT a process each under one supervisor.

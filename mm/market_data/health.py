@@ -11,6 +11,7 @@ import msgspec
 
 from mm.clock import US_PER_S, iso
 from mm.errors import BrokenFile
+from mm.market_data import kernel
 from mm.market_data.latency import RoundTrip, StreamLatencies
 from mm.market_data.layout import DayFolder, days_of
 from mm.market_data.ledger import Ledger
@@ -67,6 +68,7 @@ class HealthReport(msgspec.Struct, frozen=True):
         quarantined: Messages that could not be read.
         epoch_id: The last epoch that was opened.
         levels: Levels in the book, bids and asks.
+        compiled: Whether a kernel keeps them; None where an older version told.
         used_weight: What the exchange said last of the weight used in a minute; None before it did.
         free_mb: Free disk space, in 10⁶ bytes.
         offset_us: Our clock less the exchange's; None before it was measured.
@@ -92,6 +94,7 @@ class HealthReport(msgspec.Struct, frozen=True):
     quarantined: int = 0
     epoch_id: int = 0
     levels: tuple[int, int] = (0, 0)
+    compiled: bool | None = None
     used_weight: int | None = None
     free_mb: float | None = None
     offset_us: int | None = None
@@ -147,6 +150,7 @@ class Health:
             state=ENDED if self.ended else _state(session, connections),
             at_us=at_us,
             interval_s=INTERVAL_S,
+            compiled=kernel.levels is not None,
             last_error=recording.trouble or (_last_trouble(session.writer.ledger) if session else None),
             connections=connections,
             used_weight=self._rest.used_weight,

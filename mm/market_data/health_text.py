@@ -24,6 +24,9 @@ def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str 
     return None
 
 
+_KEPT = {True: "compiled", False: "plain Python", None: "unknown how"}
+
+
 def told(report: HealthReport, now_us: int, trouble: str | None) -> str:
     """Return *report* in lines; a wrong thing stands last."""
     lines = [
@@ -36,7 +39,8 @@ def told(report: HealthReport, now_us: int, trouble: str | None) -> str:
             f"latency median {_ms(one.median_us)}, p99 {_ms(one.p99_us)}"
             for name, one in report.streams.items()
         ),
-        f"  book         epoch {report.epoch_id}, {report.levels[0]:,} bids, {report.levels[1]:,} asks",
+        f"  book         epoch {report.epoch_id}, {report.levels[0]:,} bids, {report.levels[1]:,} asks; "
+        f"{_KEPT[report.compiled]}",
         f"  ledger       {_count(report, 'gap')} gaps, {_count(report, 'trade_gap')} trade gaps, "
         f"{_count(report, 'resync_start')} resyncs, {_count(report, 'stall')} stalls, "
         f"{sum(report.anomalies.values()):,} anomalies, {report.quarantined:,} in quarantine",

@@ -66,6 +66,7 @@ class Recording:
         self._log = log
         self._clock = clock
         self._silences = parts.silences
+        self._paired = len(parts.silences) > 1
         self._newest: dict[int, int] = {}
         self._desk = RestDesk(parts.days.symbol, parts.rest, parts.snapshots, parts.info_backoff, log, clock)
         self._desk.settled = parts.stream.settled
@@ -258,14 +259,14 @@ class Recording:
                 return
             self._roll(recv_us)
         session, now_s = self._session, monotonic()  # the loop's own clock
-        gaps, last_id = session.report.book.gaps, session.arbiter.last_update_id
+        gaps, last_id = session.report.book.gaps, session.arbiter.last_update_id if self._paired else None
         kind = session.message(recv_us, raw, conn, now_s)
         if kind is DepthUpdate:
             missing = session.report.book.gaps > gaps
             self._silences[slot].heard(now_s, ids_missing=missing)
             if missing:
                 self._log.warning("ids_missing", epoch_id=session.epoch_id)
-            if len(self._silences) > 1 and session.arbiter.last_update_id != last_id:
+            if self._paired and session.arbiter.last_update_id != last_id:
                 self._silences[1 - slot].owed(now_s)
         elif kind is ServerShutdown:
             self._log.info("server_shutdown", conn=conn)

@@ -13,6 +13,7 @@ from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from test_live_session import Desk
 
 from mm.errors import BrokenFile, UsageError
+from mm.market_data import kernel
 from mm.market_data.health import ENDED, Health, HealthReport, lives, process_exists, read_health, write_health
 from mm.market_data.health_text import told, trouble_of
 from mm.market_data.latency import RoundTrip
@@ -93,6 +94,15 @@ def test_a_recording_tells_its_state_and_what_it_counts(desk):
     assert watched.report(work, desk.us).levels > (0, 0)
     desk.session.disconnected(desk.tick(), 1, 1006, "cut")
     assert watched.report(work, desk.us).state == "connecting"
+
+
+@pytest.mark.parametrize(("levels", "words"), [(object(), "asks; compiled"), (None, "asks; plain Python")])
+def test_the_status_says_who_keeps_the_levels(levels, words, monkeypatch):
+    """A recorder that takes twice as long as it could may only lack a compiler."""
+    monkeypatch.setattr(kernel, "levels", levels)
+    report = health().report(SimpleNamespace(session=None, trouble=""), NOON_US)
+    assert report.compiled is (levels is not None)
+    assert words in told(report, NOON_US, None)
 
 
 def test_who_looks_in_between_does_not_change_the_rates(desk):

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from unittest import mock
 
 import pytest
+from fed_by_hand import DAY, FAULTS, STEPS, Played, a_disk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from played import DAY, FAULTS, STEPS, Played, a_disk
 from tiny_exchange import SYMBOL
 
 from mm.market_data import kernel

@@ -6,9 +6,9 @@ In one process, without sockets, in virtual time; what fails is shrunk to the fe
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fed_by_hand import FAULTS, STEPS, Played, a_disk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from played import FAULTS, STEPS, Played, a_disk
 
 from day_oracle import hold
 

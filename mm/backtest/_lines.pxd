@@ -1,6 +1,6 @@
 # What both parsers are made of: columns that grow, words with numbers, and lines out of pieces.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t
 
 from mm.backtest._scan cimport Grid
 
@@ -10,9 +10,21 @@ cdef class Column:
     cdef Py_ssize_t used, room, width
     cdef int grow(self, Py_ssize_t room) except -1
     cdef int reserve(self, Py_ssize_t more) except -1 nogil
+    cdef int hold(self, array) except -1
+    cdef int remake(self, Py_ssize_t items, int64_t times, Py_ssize_t width) except -1
     cdef inline void add(self, int64_t value) noexcept nogil:
         (<int64_t*> self.data)[self.used] = value
         self.used += 1
+    cdef inline int put(self, Py_ssize_t at, int64_t value) except -1 nogil:
+        """Write an item behind those that count; all before it were written."""
+        if self.width == 4:
+            if value <= INT32_MAX:
+                (<int32_t*> self.data)[at] = <int32_t> value
+                return 0
+            with gil:
+                self.remake(at, 1, 8)
+        (<int64_t*> self.data)[at] = value
+        return 0
 
 cdef enum:
     LONGEST_WORD = 64  # bytes

@@ -2,6 +2,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]
+Whole = NDArray[np.int32] | NDArray[np.int64]
+Block = tuple[NDArray[np.int8], Whole, Whole, int, int]
 
 class Column:
     def __init__(self, width: int = 8, room: int = 1024) -> None: ...
@@ -25,7 +27,7 @@ def place_rows(
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     where: NDArray[np.int64],
-    source: Rows,
+    block: Block,
     target: Rows,
     steps: tuple[int, int],
 ) -> None: ...

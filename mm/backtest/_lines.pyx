@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """What parsing is made of: columns that grow, words with numbers, lines out of pieces, rows put where they belong."""
 
-from libc.stdint cimport int8_t, int64_t
+from libc.stdint cimport INT32_MAX, int8_t, int32_t, int64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from mm.backtest._scan cimport Grid, grid_of, steps_of
@@ -12,8 +12,14 @@ from mm.errors import BrokenFile, OffGrid
 from mm.instrument import short_text
 
 
+DTYPES = {1: np.int8, 4: np.int32, 8: np.int64}
+
+
 cdef class Column:
-    """A growing run of int64 (*width* 8) or int8 (*width* 1) in memory of numpy."""
+    """A growing run of int64 (*width* 8), int32 (4) or int8 (1) in memory of numpy.
+
+    With width 4, `put` makes it int64 at the first item that needs it.
+    """
 
     def __init__(self, Py_ssize_t width=8, Py_ssize_t room=1024) -> None:
         self.width = width
@@ -26,15 +32,25 @@ cdef class Column:
 
     cdef int grow(self, Py_ssize_t room) except -1:
         """Move to an array of *room* items, in whose unused end no page is touched."""
-        cdef const int8_t[::1] bytes_of
-        array = np.empty(room, np.int64 if self.width == 8 else np.int8)
+        array = np.empty(room, DTYPES[self.width])
         if self.used:
             array[: self.used] = self.array[: self.used]
-        bytes_of = array.view(np.int8)
+        return self.hold(array)
+
+    cdef int hold(self, array) except -1:
+        cdef const int8_t[::1] bytes_of = array.view(np.int8)
         self.array = array
         self.data = <char*> &bytes_of[0]
-        self.room = room
+        self.room = len(array)
         return 0
+
+    cdef int remake(self, Py_ssize_t items, int64_t times, Py_ssize_t width) except -1:
+        """Multiply the first *items*, counted already or not, in items of *width* or of more where they need it."""
+        values = self.array[:items].astype(np.int64) * times
+        self.width = 8 if items and values.max() > INT32_MAX else width
+        array = np.empty(self.room, DTYPES[self.width])
+        array[:items] = values
+        return self.hold(array)
 
     cdef int reserve(self, Py_ssize_t more) except -1 nogil:
         """Make room for *more* items."""
@@ -184,35 +200,67 @@ cdef class LineParser:
             )
 
 
+ctypedef fused Item:
+    int32_t
+    int64_t
+
+
+cdef inline void in_steps(
+    const Item* values, Py_ssize_t items, int64_t unit, const Grid* grid, int64_t* to
+) noexcept nogil:
+    cdef int64_t times = unit // <int64_t> grid.step
+    cdef Py_ssize_t i
+    if times * <int64_t> grid.step == unit:
+        for i in range(items):
+            to[i] = values[i] * times
+    else:
+        for i in range(items):
+            to[i] = steps_of(grid, values[i] * unit)
+
+
+cdef inline void put_in_steps(
+    const char* values, Py_ssize_t width, int64_t[2] run, int64_t unit, const Grid* grid, int64_t* to
+) noexcept nogil:
+    """Write items ``run[0]:run[1]`` of *values*, whole units, in steps of the grid."""
+    if width == 4:
+        in_steps(<const int32_t*> values + run[0], run[1] - run[0], unit, grid, to)
+    else:
+        in_steps(<const int64_t*> values + run[0], run[1] - run[0], unit, grid, to)
+
+
 def place_rows(
     const int64_t[::1] start,
     const int64_t[::1] end,
     const int64_t[::1] where,
-    tuple source,
+    tuple block,
     tuple target,
     tuple steps,
 ) -> None:
-    """Copy runs of rows to where they belong, and turn prices and quantities of 1e-8 into ticks and lots.
+    """Copy runs of rows to where they belong, and turn prices and quantities into ticks and lots.
 
     Args:
-        start, end: Bounds of each run in *source*.
+        start, end: Bounds of each run in *block*; runs that begin outside of it are passed over.
         where: The row of *target* where each run begins.
-        source: (side int8, price, quantity) arrays.
+        block: The rows as they were read.
         target: (side int8, ticks, lots) arrays.
         steps: Tick and lot in 1e-8; each price and quantity is a whole multiple.
     """
-    cdef const int8_t[::1] side = source[0]
-    cdef const int64_t[::1] price = source[1], qty = source[2]
+    if target[0].size == 0 or block[0].size == 0:
+        return
+    cdef const int8_t[::1] side = block[0], price = block[1].view(np.int8), qty = block[2].view(np.int8)
+    cdef Py_ssize_t price_width = block[1].itemsize, qty_width = block[2].itemsize
+    cdef int64_t price_unit = block[3], qty_unit = block[4]
     cdef int8_t[::1] to_side = target[0]
     cdef int64_t[::1] to_ticks = target[1], to_lots = target[2]
     cdef Grid tick = grid_of(steps[0], True), lot = grid_of(steps[1], True)
-    cdef Py_ssize_t run
-    cdef int64_t row, to
+    cdef int64_t[2] run
+    cdef Py_ssize_t i
+    cdef int64_t to
     with nogil:
-        for run in range(start.shape[0]):
-            to = where[run]
-            for row in range(start[run], end[run]):
-                to_side[to] = side[row]
-                to_ticks[to] = steps_of(&tick, price[row])
-                to_lots[to] = steps_of(&lot, qty[row])
-                to += 1
+        for i in range(start.shape[0]):
+            run[0], run[1], to = start[i], end[i], where[i]
+            if run[0] < 0 or run[0] >= side.shape[0] or run[0] == run[1]:
+                continue
+            memcpy(&to_side[to], &side[run[0]], run[1] - run[0])
+            put_in_steps(<const char*> &price[0], price_width, run, price_unit, &tick, &to_ticks[to])
+            put_in_steps(<const char*> &qty[0], qty_width, run, qty_unit, &lot, &to_lots[to])

@@ -1,6 +1,6 @@
 from enum import IntEnum
 
-from mm.backtest._lines import Column, LineParser, Rows
+from mm.backtest._lines import Block, Column, LineParser
 
 class Cell(IntEnum):
     SKIP = 0
@@ -20,7 +20,7 @@ class DiffParser(LineParser):
     last_id: Column
     first_row: Column
     @property
-    def blocks(self) -> list[Rows]: ...
+    def blocks(self) -> list[Block]: ...
     left_out: int
     first_left_out: int
     def __init__(

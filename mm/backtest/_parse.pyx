@@ -4,13 +4,13 @@
 Both parsers are fed pieces of a file as they are inflated. Decimals become whole units of 1e-8, exactly.
 """
 
-from libc.stdint cimport int8_t, int64_t
+from libc.stdint cimport int8_t, int64_t, uint64_t
 from libc.string cimport memchr
 
 from mm.backtest._lines cimport Column, LineParser
 from mm.backtest._scan cimport (
     ASKS, BIDS, EXCHANGE, FIRST_ID, LAST_ID, NUMBERS, OTHER, RECV_MS, RECV_SEQ, RECV_US, RUN,
-    blank, decimal, flag, key_of, on_grid, past_value, take, whole_number,
+    blank, decimal, flag, key_of, on_grid, past_value, steps_of, take, whole_number,
 )
 
 from mm.errors import BrokenFile
@@ -21,7 +21,7 @@ cpdef enum Cell:
     OPTIONAL = 8  # added to another: the column may be absent and a field empty; both read -1
 
 cdef enum:
-    BLOCK_ROWS = 1 << 22  # columns of 32 MiB, which go back to the system when they are let go
+    BLOCK_ROWS = 1 << 22  # columns of 16 MiB, which go back to the system when they are let go
     SHORTEST_LEVEL = 9  # bytes of ["1","0"]
 
 
@@ -42,7 +42,8 @@ cdef class DiffParser(LineParser):
 
     cdef readonly Column recv_us, recv_seq, run_code, exchange, first_id, last_id, first_row
     cdef list closed
-    cdef Column side, price_e8, qty_e8  # of the block at work
+    cdef Column side, price, qty  # of the block at work
+    cdef uint64_t tick, lot  # what its prices and quantities are counted in; 0 before the first
     cdef Py_ssize_t fresh  # levels of the message at work; they count once it is whole
     cdef int64_t rows
     cdef bint lenient
@@ -58,22 +59,37 @@ cdef class DiffParser(LineParser):
         self.first_row = Column(8, room)
         self.first_row.add(0)
         self.closed = []
+        self.price, self.qty = Column(4, 0), Column(4, 0)
         self.open_block(BLOCK_ROWS)
 
     @property
-    def blocks(self) -> list[Rows]:
-        """(side, price, quantity) arrays of the rows, block after block; no message stands in two.
+    def blocks(self) -> list[Block]:
+        """(side, price, quantity, tick, lot) of the rows, block after block; no message stands in two.
 
-        So whoever moves the rows on can let go of them block by block.
+        Prices are counted in the block's tick and quantities in its lot, in 1e-8: int32 where that is enough.
+        Whoever moves the rows on can let go of them block by block.
         """
-        return [*self.closed, (self.side.values, self.price_e8.values, self.qty_e8.values)]
+        return [*self.closed, self.block()]
+
+    cdef tuple block(self):
+        return self.side.values, self.price.values, self.qty.values, self.tick, self.lot
 
     cdef int open_block(self, Py_ssize_t rows) except -1:
-        """Begin a block of at least *rows*."""
+        """Begin a block of at least *rows*, in items as wide as those of the last."""
         if self.rows:
-            self.closed.append((self.side.values, self.price_e8.values, self.qty_e8.values))
+            self.closed.append(self.block())
         rows = max(rows, BLOCK_ROWS)
-        self.side, self.price_e8, self.qty_e8 = Column(1, rows), Column(8, rows), Column(8, rows)
+        self.side, self.price, self.qty = Column(1, rows), Column(self.price.width, rows), Column(self.qty.width, rows)
+        self.tick, self.lot = self.price_grid.step, self.qty_grid.step
+        return 0
+
+    cdef int refine(self, Py_ssize_t rows) except -1:
+        """Count the first *rows* of the block in the grids' steps, which have become finer."""
+        if self.tick != self.price_grid.step:
+            self.price.remake(rows, self.tick // self.price_grid.step if self.tick else 1, self.price.width)
+        if self.lot != self.qty_grid.step:
+            self.qty.remake(rows, self.lot // self.qty_grid.step if self.lot else 1, self.qty.width)
+        self.tick, self.lot = self.price_grid.step, self.qty_grid.step
         return 0
 
     cdef int line(self) except -1 nogil:
@@ -92,8 +108,8 @@ cdef class DiffParser(LineParser):
         self.first_id.add(number[FIRST_ID])
         self.last_id.add(number[LAST_ID])
         self.side.used += self.fresh
-        self.price_e8.used += self.fresh
-        self.qty_e8.used += self.fresh
+        self.price.used += self.fresh
+        self.qty.used += self.fresh
         self.rows += self.fresh
         self.first_row.add(self.rows)
         return 0
@@ -198,9 +214,12 @@ cdef class DiffParser(LineParser):
                 self.fail(p, b"the end of the level")
             if good:
                 on_grid(&self.qty_grid, qty)
+                if self.tick != self.price_grid.step or self.lot != self.qty_grid.step:
+                    with gil:
+                        self.refine(row)
                 (<int8_t*> self.side.data)[row] = side
-                (<int64_t*> self.price_e8.data)[row] = price
-                (<int64_t*> self.qty_e8.data)[row] = qty
+                self.price.put(row, steps_of(&self.price_grid, price))
+                self.qty.put(row, steps_of(&self.qty_grid, qty))
                 row += 1
             else:
                 if self.left_out == 0:

@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest.stack import Stack, settle_tops
+from mm.backtest.draft import Draft
+from mm.backtest.row_source import RowSource
+from mm.backtest.settle_books import settle_tops
+from mm.backtest.stack import Stack
 from mm.backtest.tape import DEPTH, GAP, SNAPSHOT, TRADE, Tape
 from mm.instrument import Instrument
 
@@ -26,23 +29,25 @@ def tape_by_hand(instrument: Instrument, events: Sequence[tuple[Any, ...]], day:
     rows = [_rows(event) for event in wanted]
     flat = np.array([row for group in rows for row in group], np.int64).reshape(-1, 3)
     stamps = np.array([event[0] for event in wanted], np.int64)
+    sizes = np.array([len(group) for group in rows], np.int64)
+    source = RowSource((1, 1))
+    source.add((flat[:, 0].astype(np.int8), flat[:, 1].copy(), flat[:, 2].copy(), 1, 1))
     stack = Stack(
         event_us=stamps,
         event_exch_us=np.array([event[5] if len(event) > 5 else event[0] for event in wanted], np.int64),
         recv_seq=np.arange(1, len(wanted) + 1),
         event_id=np.array([0 if event[1] == "gap" else place for place, event in enumerate(wanted, 1)], np.int64),
         kind=np.array([_KINDS[event[1]] for event in wanted], np.uint8),
-        first_row=np.cumsum([0, *map(len, rows)], dtype=np.int64),
-        rows=[flat[:, 0].astype(np.int8), flat[:, 1].copy(), flat[:, 2].copy()],
-        tops=np.empty((0, 5), np.int64),
+        start=np.cumsum(sizes) - sizes,
+        size=sizes,
+        source=source,
+        tops=[],
     )
     crossed = settle_tops(stack, after)
     if crossed:
         place = crossed[0].recv_seq - 1
         raise ValueError(f"event {place} leaves the book crossed or locked: {wanted[place]}")
-    tape = stack.tape(instrument, day)
-    tape.check()
-    return tape
+    return Draft(stack, instrument, day).tape()
 
 
 def _keyframes(events: Sequence[tuple[Any, ...]]) -> list[int]:

@@ -15,10 +15,10 @@ from mm.errors import BrokenFile
 from mm.market_data.layout import PACKED, DayFolder, snapshot_event_id
 
 if TYPE_CHECKING:
-    from mm.backtest._lines import LineParser
+    from mm.backtest._lines import Block, LineParser
 
 Ints = NDArray[np.int64]
-Rows = tuple[NDArray[np.int8], Ints, Ints]
+_NONE = np.empty(0, np.int64)
 
 MS_BELOW = 10**14  # exchange stamps below are ms, from here on µs
 _MAYBE_INT = int(Cell.INT | Cell.OPTIONAL)
@@ -53,9 +53,9 @@ class Steps:
         return Steps(gcd(self.tick_e8, other.tick_e8), gcd(self.lot_e8, other.lot_e8))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stream:
-    """A file of messages in the order of its rows.
+    """A file of messages in the order of its rows; its columns may be taken from it (`give`).
 
     Attributes:
         read: The file as it was read.
@@ -66,7 +66,8 @@ class Stream:
         exchange_us: When the exchange says that it happened; 0 where it does not say.
         runs: Run ids by first appearance.
         start, end: The rows of message m are ``start[m]:end[m]``.
-        rows: (side, price, quantity) of each row, in 1e-8, in blocks; no message stands in two.
+        rows: (side, price, quantity, tick, lot) in blocks; no message stands in two. Prices are counted in the block's
+            tick and quantities in its lot, in 1e-8.
         first_id, last_id: Update ids of a depth message or frame; both the id of a trade.
         repeats: A frame shows the same book as the frame before it.
         left_out, first_left_out: Levels off the tick that were passed over, and the line of the first.
@@ -81,7 +82,7 @@ class Stream:
     runs: tuple[str, ...]
     start: Ints
     end: Ints
-    rows: list[Rows]
+    rows: "list[Block]"
     first_id: Ints
     last_id: Ints
     repeats: NDArray[np.bool_]
@@ -96,6 +97,12 @@ class Stream:
         columns = ("recv_us", "recv_seq", "run", "exchange_us", "start", "end", "first_id", "last_id", "repeats")
         return replace(self, **{name: getattr(self, name)[order] for name in columns})
 
+    def give(self, name: str) -> Ints:
+        """Return a column, and hold it no longer."""
+        column: Ints = getattr(self, name)
+        setattr(self, name, _NONE)
+        return column
+
     def name(self, at: int) -> str:
         """Return what the message at the position *at* is found by."""
         return named(int(self.recv_seq[at]), int(self.last_id[at]), int(self.recv_us[at]))
@@ -107,13 +114,13 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A whole book, bids first; *rows* as in `Stream`."""
+    """A whole book, bids first; *rows* are a block as in `Stream`."""
 
     read: FileRead
     steps: Steps
     tag: str
     last_update_id: int
-    rows: Rows
+    rows: "Block"
 
 
 def read_diffs(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
@@ -146,6 +153,7 @@ def read_trades(path: Path, steps: Steps) -> Stream:
     maker = table["is_buyer_maker"]
     traded = table["trade_time_ms"]
     ids = table["trade_id"]
+    bounds = np.arange(len(ids) + 1)
     return Stream(
         read=table.read,
         steps=table.steps,
@@ -154,9 +162,9 @@ def read_trades(path: Path, steps: Steps) -> Stream:
         run=table["run_id"],
         exchange_us=_exchange_us(np.where(traded < 0, table["event_time_ms"], traded)),
         runs=table.words,
-        start=np.arange(len(ids)),
-        end=np.arange(1, len(ids) + 1),
-        rows=[((1 - 2 * maker).astype(np.int8), table["price"], table["qty"])],
+        start=bounds[:-1],
+        end=bounds[1:],
+        rows=[((1 - 2 * maker).astype(np.int8), table["price"], table["qty"], 1, 1)],
         first_id=ids,
         last_id=ids,
         repeats=np.zeros(len(ids), bool),
@@ -193,7 +201,7 @@ def read_frames(path: Path, steps: Steps) -> Stream:
         runs=table.words,
         start=ends - levels_there,
         end=ends,
-        rows=[(sides[np.nonzero(there)[1]], prices[there], quantities[there])],
+        rows=[(sides[np.nonzero(there)[1]], prices[there], quantities[there], 1, 1)],
         first_id=ids,
         last_id=ids,
         repeats=np.concatenate((np.zeros(min(len(ids), 1), bool), (books[1:] == books[:-1]).all(axis=1))),
@@ -223,7 +231,7 @@ def read_snapshot(path: Path, steps: Steps, known_id: int | None) -> Snapshot:
         line = int(np.flatnonzero(side == 0)[0]) + 2
         raise BrokenFile(f"{path}:{line}: side is neither bid nor ask; restore the file")
     order = np.argsort(-side, kind="stable")
-    rows = side[order], table["price"][order], table["qty"][order]
+    rows = side[order], table["price"][order], table["qty"][order], 1, 1
     tag = path.name.removesuffix(PACKED).removesuffix(".csv").split("_")[-1]
     return Snapshot(table.read, table.steps, tag, ids.pop(), rows)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.backtest import tape as kinds
+from mm.backtest.mapped import in_pieces
 
 if TYPE_CHECKING:
     from mm.backtest.tape import Tape
@@ -61,14 +62,15 @@ def _events(tape: "Tape") -> Iterator[str]:
 
 
 def _rows(tape: "Tape") -> Iterator[str]:
-    if len(tape.row_side) == 0:
-        return
-    if tape.row_side.min() < -1 or tape.row_side.max() > 1 or not tape.row_side.all():
-        yield from _where(abs(tape.row_side) != 1, "the side is not +1 or -1 in row")
-    if tape.row_ticks.min() <= 0:
-        yield from _where(tape.row_ticks <= 0, "the price is not above 0 in row")
-    if tape.row_lots.min() < 0:
-        yield from _where(tape.row_lots < 0, "the lots are negative in row")
+    for first, side in in_pieces(tape.row_side):
+        if side.min() < -1 or side.max() > 1 or not side.all():
+            yield from _where(abs(side) != 1, "the side is not +1 or -1 in row", first)
+    for first, ticks in in_pieces(tape.row_ticks):
+        if ticks.min() <= 0:
+            yield from _where(ticks <= 0, "the price is not above 0 in row", first)
+    for first, lots in in_pieces(tape.row_lots):
+        if lots.min() < 0:
+            yield from _where(lots < 0, "the lots are negative in row", first)
 
 
 def _book_life(tape: "Tape") -> Iterator[str]:
@@ -94,6 +96,6 @@ def _tops(tape: "Tape") -> Iterator[str]:
     yield from _where((bid < 0) | (ask < 0) | (tape.top_bid_lots < 0) | (tape.top_ask_lots < 0), "negative is top")
 
 
-def _where(wrong: NDArray[np.bool_], sentence: str) -> Iterator[str]:
+def _where(wrong: NDArray[np.bool_], sentence: str, first: int = 0) -> Iterator[str]:
     if wrong.any():
-        yield f"{sentence} {int(np.argmax(wrong))}"
+        yield f"{sentence} {first + int(np.argmax(wrong))}"

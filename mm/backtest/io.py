@@ -44,17 +44,17 @@ def load_day(
         return tape
     from mm.backtest.read_day import GridOptions, read_day  # nothing of it is needed to open a cached tape
 
-    tape = read_day(day, GridOptions(*options))
+    draft = read_day(day, GridOptions(*options))
     if cached is None:
-        return tape
+        return draft.tape()
     try:
-        cached.write(tape)
+        return cached.keep(draft)
     except OSError as error:
         warning = (
             f"{cached.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
         )
-        return replace(tape, meta=replace(tape.meta, warnings=(*tape.meta.warnings, warning)))
-    return cached.kept(replace(tape, meta=replace(tape.meta, cache="miss")))
+    tape = read_day(day, GridOptions(*options)).tape()  # what there was of the draft is let go
+    return replace(tape, meta=replace(tape.meta, warnings=(*tape.meta.warnings, warning)))
 
 
 def _inputs(day: DayFolder) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Read a day folder, settle when its book is valid, and make the tape."""
+"""Read a day folder, and settle when its book is valid."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -21,13 +21,16 @@ from mm.backtest.day_tables import (
     read_trades,
     snapshot_files,
 )
+from mm.backtest.draft import Draft
 from mm.backtest.grid import GridOptions, KnownGrid, known_grid
 from mm.backtest.inflate import FileRead
+from mm.backtest.mapped import give_back
 from mm.backtest.ordering import in_order, unique_trades
 from mm.backtest.places import FEW, Event, Place, named
 from mm.backtest.settle import Settled, ledger_marks, marks_by_id, settle_diffs, settle_frames
-from mm.backtest.stack import Day, Stack, quarter_hours, settle_tops, stacked
-from mm.backtest.tape import DEPTH, GAP, SNAPSHOT, TRADE, Tape, TapeMeta
+from mm.backtest.settle_books import settle_tops
+from mm.backtest.stack import Day, Stack, quarter_hours, stacked
+from mm.backtest.tape import DEPTH, GAP, SNAPSHOT, TRADE, TapeMeta
 from mm.errors import BrokenFile, NeverSynced
 from mm.market_data.layout import DayFolder, existing
 
@@ -111,15 +114,17 @@ class Found:
         self.places[name] = places[:FEW]
 
 
-def read_day(folder: DayFolder, options: GridOptions) -> Tape:
-    """Return the tape of *folder*; `mm.backtest.io.load_day` says the rest.
+def read_day(folder: DayFolder, options: GridOptions) -> Draft:
+    """Return what the tape of *folder* is made of; `mm.backtest.io.load_day` says the rest.
 
     Raises:
         DataError: As `load_day`.
     """
     grid = known_grid(folder, options)
     stack, found = _settled(folder, grid)
+    give_back()
     crossed = settle_tops(stack, quarter_hours(stack))
+    give_back()
     counts = found.counts
     counts["crossed"] = len(crossed)
     found.places["crossed"] = found.sources.places(crossed[:FEW])
@@ -139,9 +144,7 @@ def read_day(folder: DayFolder, options: GridOptions) -> Tape:
         last_update_id=_last_update_id(stack),
         carried_from=found.carried_from,
     )
-    tape = stack.tape(instrument, folder.day, step_lots=step_lots, meta=meta)
-    tape.check()
-    return tape
+    return Draft(stack, instrument, folder.day, step_lots, meta)
 
 
 def _settled(folder: DayFolder, grid: KnownGrid) -> tuple[Stack, Found]:

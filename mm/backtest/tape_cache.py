@@ -1,28 +1,31 @@
-"""Tapes kept as Arrow files: one row whose columns are lists, so that opening one maps it and copies nothing."""
+"""Tapes kept as Arrow files, so that opening one maps it and copies nothing."""
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from errno import EIO
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mm.backtest import arrow_file
 from mm.backtest.invariants import sound
-from mm.backtest.tape import ARRAYS, Tape, TapeMeta
+from mm.backtest.mapped import Column, gathered, give_back, let_go
+from mm.backtest.tape import ARRAYS, ROW_COLUMNS, TRADE, Tape, TapeMeta
 from mm.instrument import Filters, Instrument
 from mm.market_data.layout import DayFolder
 
 if TYPE_CHECKING:
+    from mm.backtest.draft import Draft
     from mm.backtest.projection import BestPrices
 
 TAPE_VERSION = 3  # raise it when the same files give another tape
 BEST_VERSION = 3  # raise it when the same tape gives other best prices
-_ENTRY = b"mm.tape"
 
 Json = dict[str, Any]
 Kept = TypeVar("Kept")
@@ -50,76 +53,90 @@ class CachedTape:
 
     def read(self) -> Tape | None:
         """Map the tape; None where there is none, or a stale or broken one."""
-        tape = self._read(ARRAYS, _tape)
-        return tape and self.kept(tape)
+        tape = self._read(self.path, ARRAYS, _tape)
+        return tape and self._kept(tape)
 
     def write(self, tape: Tape) -> None:
         """Write the tape whole or not at all; raises OSError where that cannot be."""
-        self._write(tape, ARRAYS, _entry(tape))
+        with self._unfinished() as path:
+            self._write(path, {name: getattr(tape, name) for name in ARRAYS}, _entry(tape))
 
-    def kept(self, tape: Tape) -> Tape:
-        """Return *tape*, which is kept here, as one whose best prices are kept beside it once they are asked for."""
+    def keep(self, draft: "Draft") -> Tape:
+        """Write what becomes a tape, whole or not at all, and return it mapped; the draft is empty then.
+
+        Raises:
+            BrokenFile: If an invariant does not hold.
+            OSError: If it cannot be written.
+        """
+        with self._unfinished() as path:
+            facts = draft.facts() | {"instrument": asdict(draft.instrument), "meta": asdict(draft.meta)}
+            arrow_file.write(path, self._told(facts), draft.shapes(), draft.pieces())
+            draft.stack.clear()
+            give_back()
+            tape = self._read(path, ARRAYS, _tape)
+            if tape is None:
+                raise OSError(EIO, "what was written cannot be read again")
+            tape.check()
+            for name in ARRAYS:
+                let_go(getattr(tape, name))
+        return self._kept(replace(tape, meta=replace(tape.meta, cache="miss")))
+
+    def _kept(self, tape: Tape) -> Tape:
+        """Return *tape* as one whose best prices are kept beside it once they are asked for."""
         return replace(tape).narrowing(partial(self._narrowed, tape))
 
     def _narrowed(self, tape: Tape) -> "BestPrices":
         from mm.backtest import projection
 
         place = replace(self, path=self.path.with_suffix(".best.arrow"), key=json.dumps([BEST_VERSION, self.key]))
-        best = place._read(projection.KEPT, partial(projection.read, tape))
-        if best is None:
-            best = projection.project(tape)
-            with suppress(OSError):  # a full disk, or another's: it is made again the next time
-                place._write(best, projection.KEPT, {"low_ticks": best.low_ticks, "high_ticks": best.high_ticks})
+        made = partial(projection.read, tape)
+        best = place._read(place.path, projection.KEPT, made)
+        if best is not None:
+            return best
+        best = projection.project(_without_depth(tape))
+        with suppress(OSError):  # a full disk, or another's: it is made again the next time
+            bounds = {"low_ticks": best.low_ticks, "high_ticks": best.high_ticks}
+            with place._unfinished() as path:
+                place._write(path, {name: getattr(best, name) for name in projection.KEPT}, bounds)
+            best = place._read(place.path, projection.KEPT, made) or best
         return best
 
-    def _read(self, names: Sequence[str], made: Callable[[Json, Json], Kept | None]) -> Kept | None:
+    def _read(self, path: Path, names: Sequence[str], made: Callable[[Json, Json], Kept | None]) -> Kept | None:
         """Map a file, and return what its entry and arrays make; None where it is missing, stale or broken."""
-        if not self.path.is_file():
-            return None
-        import pyarrow as pa
-
         try:
-            with pa.memory_map(str(self.path)) as source:
-                batch = pa.ipc.open_file(source).get_batch(0)
-            entry = json.loads(batch.schema.metadata[_ENTRY])
-            if entry.pop("key") != self.key:
-                return None
-            return made(entry, {name: _array(batch.column(name).values) for name in names})
-        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
+            told, arrays = arrow_file.read(path, names)
+            entry = json.loads(told)
+            return made(entry, arrays) if entry.pop("key") == self.key else None
+        except (OSError, KeyError, TypeError, ValueError):
             return None  # a cache is never worth an error: whoever asked makes the tape
 
-    def _write(self, tape: Tape, names: Sequence[str], entry: dict[str, Any]) -> None:
-        """Write arrays and an entry whole or not at all; raises OSError where that cannot be."""
-        import pyarrow as pa
+    def _told(self, entry: Json) -> bytes:
+        return json.dumps({"key": self.key, **entry}).encode()
 
-        lists = [_as_list(getattr(tape, name)) for name in names]
-        schema = pa.schema(
-            [(name, column.type) for name, column in zip(names, lists, strict=True)],
-            metadata={_ENTRY: json.dumps({"key": self.key, **entry})},
-        )
+    def _write(self, path: Path, columns: dict[str, Column], entry: Json) -> None:
+        shapes = {name: (column.dtype, len(column)) for name, column in columns.items()}
+        arrow_file.write(path, self._told(entry), shapes, ((name, 0, column) for name, column in columns.items()))
+
+    @contextmanager
+    def _unfinished(self) -> Iterator[Path]:
+        """Give the path of a file beside the tape's own, which takes its place when all went well."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
+        path = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
         try:
-            with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-                writer.write_batch(pa.record_batch(lists, schema=schema))
-            unfinished.replace(self.path)
+            yield path
+            path.replace(self.path)
         finally:
-            unfinished.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
-def _as_list(column: "np.ndarray[Any, Any]") -> Any:
-    """Return *column* as an Arrow column of one row, without a copy."""
-    import pyarrow as pa
-
-    # By buffers: `pa.array` and `to_numpy` would first import pandas, where it is installed.
-    items = pa.Array.from_buffers(pa.type_for_alias(column.dtype.name), len(column), [None, pa.py_buffer(column)])
-    bounds = pa.py_buffer(np.array([0, len(column)], np.int64))
-    return pa.LargeListArray.from_buffers(pa.large_list(items.type), 1, [None, bounds], children=[items])
-
-
-def _array(items: Any) -> "np.ndarray[Any, Any]":
-    """Return the items of an Arrow column, mapped as they are."""
-    return np.frombuffer(items.buffers()[1] or b"", str(items.type), len(items))
+def _without_depth(tape: Tape) -> Tape:
+    """Return *tape* without the rows of its books, which best prices are not made of."""
+    trades = tape.kind == TRADE
+    first_row = np.zeros(len(tape) + 1, np.int64)
+    np.cumsum(trades, out=first_row[1:])
+    own = tape.first_row[:-1][trades]
+    rows: Json = {name: gathered(getattr(tape, name), own) for name in ("row_side", *ROW_COLUMNS)}
+    return replace(tape, first_row=first_row, **rows)
 
 
 def _entry(tape: Tape) -> dict[str, Any]:

@@ -5,12 +5,15 @@ import json
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from plain_day import PlainBook, plain_events, plain_tops, table, text_of
 
+from mm.backtest import row_source
 from mm.backtest.io import load_day
 from mm.backtest.tape import DEPTH, GAP, KEYFRAME, KIND_NAMES, SNAPSHOT, TOP_COLUMNS, TRADE
 from mm.errors import BrokenFile, Mismatch, MissingDay, NeverSynced, OffGrid, UsageError
@@ -99,19 +102,24 @@ def test_a_day_is_its_messages_in_order(tmp_path):
     )
 
 
-@settings(max_examples=60, deadline=None)
-@given(stories())
-def test_every_day_reads_as_it_reads_in_plain_python(story):
-    """Holes, repeats, resyncs, several runs, crossed books: nothing the fast way does is its own invention."""
-    with TemporaryDirectory() as root:
+@settings(max_examples=80, deadline=None)
+@given(stories(), st.sampled_from([1, 2, 7, row_source.WINDOW_ROWS]), st.booleans())
+def test_every_day_reads_as_it_reads_in_plain_python(story, window_rows, in_file):
+    """Holes, repeats, resyncs, several runs, crossed books: nothing the fast way does is its own invention.
+
+    Nor does it matter how many rows are in order at a time, and whether the tape is made in memory or in its file.
+    """
+    in_windows = patch.multiple(row_source, WINDOW_ROWS=window_rows, LARGE_ROWS=window_rows)
+    with TemporaryDirectory() as root, in_windows:
         folder = story.write(Path(root), seal=False)
         expected = plain_events(folder, SIM) if folder.diffs.stat().st_size else []
         if not any(event[4] == "snapshot" for event in expected):
             with pytest.raises((NeverSynced, BrokenFile)):
                 load_day(folder)
             return
-        tape = load_day(folder)
+        tape = load_day(folder, cache=Path(root) / "tapes" if in_file else None)
         tape.check()
+        assert tape.meta.cache == ("miss" if in_file else "off")
         assert told(tape) == expected
         places = np.flatnonzero(tape.kind != KEYFRAME).tolist()
         tops = np.stack([getattr(tape, name) for name in TOP_COLUMNS]).T.tolist()

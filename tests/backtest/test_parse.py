@@ -2,7 +2,6 @@
 
 import json
 from contextlib import suppress
-from fractions import Fraction
 from math import gcd
 
 import numpy as np
@@ -29,8 +28,11 @@ def parsed(parser, text, size=1 << 20):
 
 
 def told(parser):
-    """Return everything that a parser of depth messages found."""
-    rows = [np.concatenate([block[place] for block in parser.blocks]).tolist() for place in range(3)]
+    """Return everything that a parser of depth messages found, prices and quantities in 1e-8."""
+    rows = [[], [], []]
+    for side, price, qty, tick_e8, lot_e8 in parser.blocks:
+        for column, items, unit in zip(rows, (side, price, qty), (1, tick_e8, lot_e8), strict=True):
+            column += [item * unit for item in items.tolist()]
     return [getattr(parser, name).values.tolist() for name in NUMBERS], rows, parser.words
 
 
@@ -177,6 +179,33 @@ def test_a_price_is_on_the_grid_or_refused(tick_e8, ticks, rest):
             parser.feed(line)
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 2**40), st.integers(0, 2**40)), min_size=1, max_size=12),
+    st.sampled_from([1, 10**4, 10**8]),
+)
+def test_rows_are_what_was_written_however_fine_and_large(levels, coarsest):
+    """A block counts in its own steps and in narrow items, until a finer step or a larger number comes."""
+    units = [coarsest if nth % 3 else 1 for nth in range(len(levels))]
+    prices = [min(price * unit, MOST) for (price, _), unit in zip(levels, units, strict=True)]
+    quantities = [min(qty * unit, MOST) for (_, qty), unit in zip(levels, units, strict=True)]
+    text = ",".join(
+        f'["{price // 10**8}.{price % 10**8:08d}","{qty // 10**8}.{qty % 10**8:08d}"]'
+        for price, qty in zip(prices, quantities, strict=True)
+    )
+    lines = f'{{"recv_us":1,"U":1,"u":1,"b":[{text}],"a":[{text}]}}\n'.encode()
+    assert rows_of(lines)[1:] == [prices * 2, quantities * 2]
+    _, *rows = rows_of(diff("200", "0") + lines + lines)
+    assert rows == [[200 * 10**8] + prices * 4, [0] + quantities * 4]
+
+
+@pytest.mark.parametrize(("most", "width"), [(2**31 - 1, 4), (2**31, 8)])
+def test_a_block_is_as_narrow_as_its_numbers_allow(most, width):
+    """Half the memory of a day, and no number is too large for it."""
+    parser = parsed(DiffParser("day", 1, 1), diff("0.00000001", f"{most // 10**8}.{most % 10**8:08d}"))
+    ((_, price, qty, *steps),) = parser.blocks
+    assert (price.itemsize, qty.itemsize, qty.tolist(), steps) == (4, width, [most], [1, 1])
+
+
 def test_many_runs_are_told_apart():
     """Run ids are numbered as they come, and an old one is known again."""
     names = [f"run{n % 7}" for n in range(40)] + ["x" * 64, "run0"]
@@ -250,20 +279,21 @@ def test_a_broken_table_is_named_with_its_line(text, message):
 
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), max_size=10),
-    st.integers(1, 10**5),
-    st.integers(1, 10**4),
+    st.tuples(st.integers(1, 10**5), st.integers(1, 10**4)),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.sampled_from([np.int32, np.int64]),
 )
-def test_rows_go_where_they_belong_in_ticks_and_lots(runs, tick_e8, lot_e8):
-    """Runs of rows, moved and divided in one go."""
+def test_rows_go_where_they_belong_in_ticks_and_lots(runs, steps, times, dtype):
+    """Runs of rows, moved and turned into steps in one go; a block may count in coarser ones."""
     values = np.arange(1, 200)
     side = np.where(values % 3 == 0, 1, -1).astype(np.int8)
-    source = side, values * tick_e8, values * 7 * lot_e8
+    block = side, values.astype(dtype), (values * 7).astype(dtype), steps[0] * times[0], steps[1] * times[1]
     sizes = np.array([size for size, _ in runs], np.int64)
     start = np.array([begin for _, begin in runs], np.int64)
     where = np.cumsum(sizes) - sizes
     target = np.empty(sizes.sum(), np.int8), np.empty(sizes.sum(), np.int64), np.empty(sizes.sum(), np.int64)
-    place_rows(start, start + sizes, where, source, target, (tick_e8, lot_e8))
+    place_rows(start, start + sizes, where, block, target, steps)
     taken = [row for size, begin in runs for row in range(begin, begin + size)]
     assert target[0].tolist() == side[taken].tolist()
-    assert target[1].tolist() == values[taken].tolist()
-    assert target[2].tolist() == [Fraction(7 * value) for value in values[taken].tolist()]
+    assert target[1].tolist() == (values[taken] * times[0]).tolist()
+    assert target[2].tolist() == (7 * values[taken] * times[1]).tolist()

@@ -98,7 +98,8 @@ def test_a_new_version_makes_every_tape_again(folder, cache, monkeypatch):
 @pytest.mark.parametrize("harm", [lambda data: data[:0], lambda data: data[:-100], lambda data: b"x" * len(data)])
 def test_a_broken_cache_file_is_made_again(folder, cache, harm):
     """It may be deleted at any time, so it may be broken at any time."""
-    tape = load_day(folder, cache=cache)
+    tape = load_day(folder)
+    load_day(folder, cache=cache)
     path = cache / kept(cache)[0]
     path.write_bytes(harm(path.read_bytes()))
     assert load_day(folder, cache=cache).meta.cache == "miss"

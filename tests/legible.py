@@ -30,7 +30,7 @@ FOUND = """(() => {
   }
   return found;
 })()""".replace("SMALLEST", str(SMALLEST_PX))
-SCREENS = (1280, 400)
+SCREENS = (1280, 390)
 
 
 def illegible(chrome: Chrome, page: Path) -> list[str]:

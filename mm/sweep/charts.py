@@ -64,7 +64,7 @@ def against(rows: Sequence[Row], first: str, second: str, title: str) -> str:
     known = _some(known)
     x, y = (np.array([row[name] for row in known]) for name in (first, second))
     low, high = padded(min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0))
-    plot = Plot(540, 360, (low, high), (low, high))
+    plot = Plot(520, 350, (low, high), (low, high))
     dots = "".join(_dot(plot, a, b, row) for a, b, row in zip(x.tolist(), y.tolist(), known, strict=True))
     same = plot.path(np.array([low, high]), np.array([low, high]), "zero")
     return plot.picture(plot.value_axis(), plot.number_axis(short, 6), same, dots, title=title)
@@ -92,7 +92,7 @@ def spread(rows: Sequence[Row], luck: float | None) -> str:
     low, high = padded(min(values.min(), 0.0), max(values.max(), luck or 0.0))
     edges = np.linspace(low, high, BINS + 1)
     counts = np.histogram(values, edges)[0].astype(np.float64)
-    plot = Plot(540, 360, (low, high), (0.0, float(counts.max()) * 1.15))
+    plot = Plot(520, 350, (low, high), (0.0, float(counts.max()) * 1.15))
     lines = ""
     if luck is not None:
         x = float(plot.across(luck))

@@ -86,6 +86,10 @@ class AppendFile:
         """Hash what was appended since the last time; another thread may do so while it is appended to."""
         self._hash.follow(self.size, MOST_HASHED_BYTES)
 
+    def sha256_at(self, size: int) -> str | None:
+        """Return the hash of the first *size* bytes, if it has come so far and no further; as `hash_on`."""
+        return self._hash.at(size, MOST_HASHED_BYTES)
+
     def sha256(self) -> str:
         """Return the hash of the whole file, in hexadecimal."""
         return self._hash.of(self.size)

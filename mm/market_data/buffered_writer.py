@@ -85,6 +85,14 @@ class _RowWriter:
         """Hash what was flushed; another thread may do so while rows are added."""
         self._file.hash_on()
 
+    def written(self) -> tuple[int, int]:
+        """Return the data rows and the bytes of the file, right behind a flush."""
+        return self._rows_before() + self.rows, self._file.size
+
+    def sha256_at(self, size: int) -> str | None:
+        """Return the hash of the first *size* bytes, if it has come so far and no further; as `hash_on`."""
+        return self._file.sha256_at(size)
+
     def sha256(self) -> str:
         """Return the hash of the file, in hexadecimal."""
         return self._file.sha256()
@@ -111,6 +119,9 @@ class _RowWriter:
     def undo(self) -> None:
         """Take the rows that were written out of the file again."""
         self._file.cut(self._before)
+
+    def _rows_before(self) -> int:
+        return self._earlier.lines
 
     def _make_ready(self) -> None:
         raise NotImplementedError
@@ -186,6 +197,9 @@ class CsvWriter(_RowWriter):
         self.flush()
         self._file.append(lines)
         self.rows += lines.count(b"\n")
+
+    def _rows_before(self) -> int:
+        return max(self._earlier.lines - 1, 0)
 
     def _make_ready(self) -> None:
         self._ready += "".join(self._lines).encode()

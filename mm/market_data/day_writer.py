@@ -6,7 +6,7 @@ that after a crash no row speaks of one that is not there.
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,11 +20,11 @@ from mm.market_data import layout
 from mm.market_data.append_file import NO_SPACE
 from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, flush_together, replace_file
 from mm.market_data.day_lock import lock_day
-from mm.market_data.day_rows import US_STAMPS_FROM, DiffRow, Levels, level_cells, milliseconds
+from mm.market_data.day_rows import US_STAMPS_FROM, DiffRow, Levels, level_cells, milliseconds, trade_row
 from mm.market_data.earlier import recover
 from mm.market_data.layout import DayFolder
 from mm.market_data.ledger import Details, Ledger
-from mm.market_data.manifest import Contents, Manifest, contents, unseal, write_manifest
+from mm.market_data.manifest import Contents, Manifest, contents, note_manifest, unseal, write_manifest
 from mm.market_data.tail import Tail
 
 MOST_WAITING_BYTES = 32 << 20
@@ -225,6 +225,18 @@ class DayWriter:
         for writer in self._writers():
             writer.hash_on()
 
+    def noting(self) -> Callable[[], None]:
+        """Return what does as `sync`, and notes what is written by now, right behind a `flush`, for the next start."""
+        written = [(writer, *writer.written()) for writer in self._writers()]
+
+        def note() -> None:
+            for writer, _, _ in written:
+                writer.sync()
+            told = [(writer.path, rows, size, writer.sha256_at(size)) for writer, rows, size in written]
+            note_manifest(self.folder, (*self.earlier.runs, self.run_id), told)
+
+        return note
+
     def seal(self) -> Manifest:
         """Flush, and write the schema and the sealed manifest: the run's last act before `close`."""
         self.flush(sync=True)
@@ -286,13 +298,3 @@ class DayWriter:
     def _write_schema(self) -> None:
         unit = " and ".join(sorted(self._units)) or None
         replace_file(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit).encode())
-
-
-def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
-    """Return the line of a trade in the trades file."""
-    event_ms = "" if trade.event_time is None else milliseconds(trade.event_time)
-    maker = "true" if trade.is_buyer_maker else "false"
-    return (
-        f"{event_ms},{recv_us // 1000},{seq},{run_id},{trade.trade_id},{milliseconds(trade.trade_time)},"
-        f"{trade.price},{trade.qty},{maker},{recv_us},{trade.first_id},{trade.last_id},{trade.source}\n"
-    )

@@ -10,6 +10,8 @@ from mm.market_data.day_writer import DayWriter
 from mm.market_data.days import Days
 
 MOST_FAILURES = 12
+NOTE_EVERY_S = 300.0
+"""How often the manifest says what was written, so that the start behind a crash need not read all of the day."""
 _DISK_ERRORS = (*NO_SPACE, errno.EIO, errno.EROFS)
 
 
@@ -30,6 +32,7 @@ class Disk:
         self._thread = ThreadPoolExecutor(1, "disk")
         self._sealing: list[asyncio.Future[None]] = []
         self._failures = 0
+        self._noted_s = 0.0
 
     async def flush(self, writer: Callable[[], DayWriter]) -> None:
         """Flush what *writer* returns, for ever; raises OSError where that is in vain."""
@@ -39,7 +42,7 @@ class Disk:
             now = writer()
             try:
                 now.flush()
-                await asyncio.get_running_loop().run_in_executor(self._thread, now.sync)
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._forced(now))
             except OSError as error:
                 self._failures += 1
                 if error.errno not in NO_SPACE or self._failures > MOST_FAILURES:
@@ -50,6 +53,14 @@ class Disk:
                 if self._failures:
                     self._tell(None)
                 self._failures = 0
+
+    def _forced(self, writer: DayWriter) -> Callable[[], None]:
+        """Return what forces the rows of *writer* to the disk, and now and then notes how far they have come."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._noted_s < NOTE_EVERY_S:
+            return writer.sync
+        self._noted_s = now_s
+        return writer.noting()
 
     def last_flush(self, writer: DayWriter, error: Exception | None) -> tuple[Exception | None, bool]:
         """Flush for the last time, behind *error*, if one ended the recording.

@@ -11,6 +11,7 @@ import msgspec
 from mm.errors import BrokenFile
 from mm.market_data.earlier_trades import FROM_REST, last_streamed_id, open_holes, still_open
 from mm.market_data.layout import GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
+from mm.market_data.manifest import proved_tails
 from mm.market_data.sync_engine import went_back
 from mm.market_data.tail import Tail, recover_tail
 
@@ -62,7 +63,8 @@ def recover(folder: DayFolder) -> Earlier:
 
     A snapshot without its ledger row, or under a temporary name, is removed; its id is not used again.
     """
-    tails = {path: recover_tail(path) for path in folder.streams()}
+    proved = proved_tails(folder)
+    tails = {path: recover_tail(path, proved.get(path, Tail())) for path in folder.streams()}
     events = list(_events(folder.events))
     runs = tuple(dict.fromkeys(row["run_id"] for row in events))
     loaded = {int(row["event_id"]) for row in events if row["type"] == "snapshot_loaded"}

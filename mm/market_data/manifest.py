@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -12,7 +12,9 @@ import msgspec
 from mm.errors import BrokenFile
 from mm.market_data.buffered_writer import replace_file
 from mm.market_data.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
-from mm.market_data.tail import Tail, scan
+from mm.market_data.tail import Tail, known_tail, scan
+
+_CHUNK = 1 << 20
 
 
 class Contents(NamedTuple):
@@ -80,6 +82,32 @@ def unseal(folder: DayFolder) -> None:
         _write(folder, msgspec.structs.replace(manifest, sealed=False))
 
 
+def note_manifest(folder: DayFolder, runs: Iterable[str], written: Sequence[tuple[Path, int, int, str | None]]) -> None:
+    """Write, in a manifest that is not sealed, what was *written* by now: path, rows, bytes, hash.
+
+    The next start need not read it again. Where a hash is missing, the manifest stays as it was.
+    """
+    files = [FileEntry(folder.relative(path), rows, size, sha) for path, rows, size, sha in written if sha]
+    if len(files) == len(written):
+        _write(folder, Manifest(SCHEMA_VERSION, folder.symbol, folder.day, False, list(runs), files))
+
+
+def proved_tails(folder: DayFolder) -> dict[Path, Tail]:
+    """Return how far the files of rows are, by their hashes, what the manifest says, sealed or not.
+
+    Files that have grown since are as good as before up to there; what does not agree is left out.
+    """
+    manifest, found = read_manifest(folder), {}
+    entries = {entry.path: entry for entry in manifest.files} if manifest else {}
+    for path in folder.streams():
+        entry = entries.get(folder.relative(path))
+        if not (entry and entry.bytes and path.is_file() and path.stat().st_size >= entry.bytes):
+            continue
+        if sha256_of(path, entry.bytes) == entry.sha256:
+            found[path] = known_tail(path, entry.rows + (path.suffix != PACKED), entry.bytes)
+    return {path: tail for path, tail in found.items() if tail}
+
+
 def day_files(folder: DayFolder) -> list[Path]:
     """Return the files that a manifest must name, in the order of their relative paths."""
     found = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.manifest)
@@ -104,10 +132,16 @@ def contents(folder: DayFolder, path: Path, tail: Tail | None = None) -> Content
         raise BrokenFile(f"{path}: first or last row cannot be read ({error}); run `mm data check`") from error
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file, in hexadecimal."""
+def sha256_of(path: Path, size: int | None = None) -> str:
+    """Return the hash of a file, or of its first *size* bytes, in hexadecimal."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        if size is None:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.sha256()
+        while size and (chunk := stream.read(min(size, _CHUNK))):
+            found.update(chunk)
+            size -= len(chunk)
+        return found.hexdigest()
 
 
 def _contents(folder: DayFolder, path: Path, tail: Tail | None) -> Contents:

@@ -9,7 +9,8 @@ import msgspec
 from mm.errors import BrokenFile, OffGrid
 from mm.market_data.check_books import DiffRow
 from mm.market_data.check_ledger import Event
-from mm.market_data.day_writer import Trade, trade_row
+from mm.market_data.day_rows import trade_row
+from mm.market_data.day_writer import Trade
 from mm.market_data.grid import Grid
 from mm.market_data.messages import AggTrade, DepthUpdate, Messages, TradePrint
 from mm.market_data.trade_keeper import STREAM

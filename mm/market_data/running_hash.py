@@ -30,6 +30,13 @@ class RunningHash:
             state.hash.update(chunk)
             state.done += len(chunk)
 
+    def at(self, size: int, most_bytes: int) -> str | None:
+        """Return the hash of the first *size* bytes; None where it has come further, or is too far behind."""
+        state = self._state
+        if state.done <= size:
+            self.follow(size, most_bytes)
+        return state.hash.hexdigest() if state.done == size else None
+
     def cut(self, size: int) -> None:
         """Take notice that what stands behind *size* bytes goes."""
         if size < self._state.claimed:

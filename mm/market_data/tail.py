@@ -14,6 +14,7 @@ from mm.market_data.layout import PACKED
 
 GZIP_FORMAT = 31
 _CHUNK = 1 << 16
+_MOST_MEMBER_BYTES = 4 << 20
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 
 
@@ -36,20 +37,36 @@ class Tail:
     lost_bytes: int = 0
 
 
-def scan(path: Path) -> Tail:
-    """Read all of *path* (plain, or gzip with many members) and return where it ends; a missing file is empty."""
+_NOTHING = Tail()
+
+
+def scan(path: Path, before: Tail = _NOTHING) -> Tail:
+    """Read *path* (plain, or gzip with many members) and return where it ends; a missing file is empty.
+
+    What is known to be good *before* is not read again.
+    """
     if not path.exists():
         return Tail()
     with path.open("rb") as stream:
-        lines = _scan_gzip(stream) if path.suffix == PACKED else _scan_plain(stream)
+        stream.seek(before.good_bytes)
+        lines = (_scan_gzip if path.suffix == PACKED else _scan_plain)(stream, _Lines(before))
     lost = path.stat().st_size - lines.good_bytes
     return Tail(lines.count, tuple(lines.head), lines.last, lines.good_bytes, lost)
 
 
-def last_line(path: Path) -> bytes:
-    """Return the last line of a plain file of whole lines, without its newline; empty where there is none."""
+def known_tail(path: Path, lines: int, size: int) -> Tail | None:
+    """Return the tail of the first *size* bytes of *path*, which are *lines* whole lines; None where only all tell."""
+    last = _last_packed_line(path, size) if path.suffix == PACKED else _last_plain_line(path, size)
+    return None if last is None else Tail(lines, first_lines(path), last, size)
+
+
+def last_line(path: Path, size: int | None = None) -> bytes:
+    """Return the last line of a plain file of whole lines, without its newline; empty where there is none.
+
+    It is that of the first *size* bytes, where these are given.
+    """
     with path.open("rb") as stream:
-        begin = end = stream.seek(0, os.SEEK_END)
+        begin = end = stream.seek(0, os.SEEK_END) if size is None else size
         found = b""
         while begin and b"\n" not in found[:-1]:
             begin = max(0, begin - _CHUNK)
@@ -60,7 +77,7 @@ def last_line(path: Path) -> bytes:
 
 def first_lines(path: Path) -> tuple[bytes, ...]:
     """Return the first two lines of *path* (plain, or gzip), as far as there are so many, without their newlines."""
-    lines = _Lines()
+    lines = _Lines(_NOTHING)
     with path.open("rb") as stream:
         for text in (piece for piece, _ in unpacked(stream)) if path.suffix == PACKED else _chunks(stream):
             lines.feed(text)
@@ -69,13 +86,15 @@ def first_lines(path: Path) -> tuple[bytes, ...]:
     return tuple(line for line in lines.head if line)
 
 
-def recover_tail(path: Path) -> Tail:
+def recover_tail(path: Path, before: Tail = _NOTHING) -> Tail:
     """Cut *path* back to its last whole line or gzip member; the answer tells what stays and what was lost.
+
+    What is known to be good *before* is not read again.
 
     Raises:
         BrokenFile: If good rows stand behind the damage: then it is no torn tail, and nothing is cut.
     """
-    found = scan(path)
+    found = scan(path, before)
     if found.lost_bytes:
         with path.open("rb") as stream:
             stream.seek(found.good_bytes)
@@ -117,12 +136,12 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
 class _Lines:
     """Count lines over chunks that end anywhere."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.head: list[bytes] = []
-        self.last = b""
+    def __init__(self, before: Tail) -> None:
+        self.count = before.lines
+        self.head = list(before.head)
+        self.last = before.last
         self.rest = b""
-        self.good_bytes = 0
+        self.good_bytes = before.good_bytes
 
     def feed(self, chunk: bytes) -> None:
         end = chunk.rfind(b"\n")
@@ -138,13 +157,11 @@ class _Lines:
 
     def kept(self, good_bytes: int) -> "_Lines":
         """Return a copy that says that the file is good up to *good_bytes*."""
-        copy = _Lines()
-        copy.count, copy.head, copy.last, copy.good_bytes = self.count, list(self.head), self.last, good_bytes
-        return copy
+        return _Lines(Tail(self.count, tuple(self.head), self.last, good_bytes))
 
 
-def _scan_plain(stream: BinaryIO) -> _Lines:
-    lines, size = _Lines(), 0
+def _scan_plain(stream: BinaryIO, lines: _Lines) -> _Lines:
+    size = lines.good_bytes
     for chunk in _chunks(stream):
         text, hole, _ = chunk.partition(b"\0")  # a power cut may leave a stretch of zeros
         lines.feed(text)
@@ -155,14 +172,39 @@ def _scan_plain(stream: BinaryIO) -> _Lines:
     return lines
 
 
-def _scan_gzip(stream: BinaryIO) -> _Lines:
-    lines, good = _Lines(), _Lines()
+def _scan_gzip(stream: BinaryIO, lines: _Lines) -> _Lines:
+    begin = lines.good_bytes
+    good = lines.kept(begin)
     with suppress(zlib.error, EOFError):
         for text, end in unpacked(stream):
             lines.feed(text)
             if end is not None:
-                good = lines.kept(end)
+                good = lines.kept(begin + end)
     return good
+
+
+def _last_plain_line(path: Path, size: int) -> bytes | None:
+    """Return the last line of the first *size* bytes; None where they do not end with one."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - 1))
+        whole = stream.read(1) == b"\n"
+    return last_line(path, size) if whole else None
+
+
+def _last_packed_line(path: Path, size: int) -> bytes | None:
+    """Return the last line of the gzip members in the first *size* bytes; None where the last one is not found."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - _MOST_MEMBER_BYTES))
+        data = stream.read(size - stream.tell())
+    at = data.rfind(_GZIP_MAGIC)
+    while at >= 0:
+        inflate = zlib.decompressobj(GZIP_FORMAT)
+        with suppress(zlib.error):
+            text = inflate.decompress(data[at:])
+            if inflate.eof and not inflate.unused_data and text.endswith(b"\n"):
+                return text[:-1].rpartition(b"\n")[2]
+        at = data.rfind(_GZIP_MAGIC, 0, at)
+    return None
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import gzip
 import pytest
 
 from mm.errors import BrokenFile
+from mm.market_data import tail
 from mm.market_data.day_writer import DayWriter, Stamp, Trade
 from mm.market_data.earlier import Earlier, recover
 from mm.market_data.layout import DayFolder
@@ -126,3 +127,60 @@ def test_ids_that_have_begun_anew_are_where_the_updates_are(folder):
         writer.frame(Stamp(T + 8, seq, T // 1000, 10**9), 1, [["1", "1"]], [["2", "2"]])
         writer.diff(T + 9, T // 1000, 5, 6, [["1", "1"]], [])
     assert recover(folder).last_diff_id == 6
+
+
+def sealed(folder):
+    """Seal the day in a run of its own, and return what recovery finds then."""
+    with DayWriter(folder, "R2", top_n=1) as writer:
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+        writer.trade(T + 7, Trade(None, 5, T // 1000, "1", "2", True, 5, 5))
+        writer.quarantine(T + 8, "ws", "why", b"raw")
+        writer.seal()
+    return recover(folder)
+
+
+def rest_of_a_run(folder, torn):
+    """Record on behind a seal, and end as a power cut would."""
+    with DayWriter(folder, "R3", top_n=1) as writer:
+        seq = writer.diff(T + 9, T // 1000, 9, 9, [["1", "9"]], [])
+        writer.frame(Stamp(T + 9, seq, T // 1000, 9), 1, [["1", "9"]], [["2", "2"]])
+        writer.flush()
+    for path in (folder.frames, folder.diffs)[:torn]:
+        with path.open("ab") as stream:
+            stream.write(b"\x1f\x8b\x08 torn")
+
+
+@pytest.mark.parametrize("torn", [0, 1, 2])
+def test_what_a_manifest_proves_is_not_read_row_by_row_again(folder, torn, monkeypatch):
+    """A start amid a full day must not take as long as reading it; what it finds is the same."""
+    sealed(folder)
+    sizes = {path: path.stat().st_size for path in folder.streams()}
+    rest_of_a_run(folder, torn)
+    before = {path: path.read_bytes() for path in folder.streams()}
+    begun = []
+    scans = tail.scan
+    monkeypatch.setattr(tail, "scan", lambda path, known: begun.append((path, known.good_bytes)) or scans(path, known))
+    quick = recover(folder)
+    assert dict(begun) == sizes
+    for path, content in before.items():
+        path.write_bytes(content)
+    folder.manifest.unlink()
+    assert recover(folder) == quick
+    assert len(quick.lost) == torn
+
+
+@pytest.mark.parametrize("how", ["changed", "shorter", "gone"])
+def test_a_file_that_is_not_what_the_manifest_says_is_read_whole(folder, how):
+    """Damage is found where it was found before."""
+    sealed(folder)
+    data = folder.diffs.read_bytes()
+    if how == "gone":
+        folder.diffs.unlink()
+    else:
+        folder.diffs.write_bytes(data[:25] + b"\xff" + data[26:] if how == "changed" else data[:-30])
+    folder.frames.write_bytes(folder.frames.read_bytes())
+    if how == "changed":
+        with pytest.raises(BrokenFile, match="good rows behind it"):
+            recover(folder)
+    else:
+        assert recover(folder).tails.get(folder.diffs, tail.Tail()).lines == (2 if how == "shorter" else 0)

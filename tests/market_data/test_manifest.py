@@ -6,9 +6,10 @@ import json
 import pytest
 
 from mm.errors import BrokenFile
+from mm.market_data import append_file
 from mm.market_data.day_writer import DayWriter, Stamp, Trade
 from mm.market_data.layout import DayFolder
-from mm.market_data.manifest import read_manifest, unseal
+from mm.market_data.manifest import proved_tails, read_manifest, unseal
 
 T = 1_767_600_000_000_000
 
@@ -70,3 +71,40 @@ def test_a_manifest_that_cannot_be_read_is_named(folder):
         read_manifest(folder)
     folder.manifest.unlink()
     assert read_manifest(folder) is None
+
+
+def test_what_is_written_by_now_is_noted_and_proved(tmp_path):
+    """Behind a crash the next run reads on from there; rows that came meanwhile are none of it."""
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        for number in range(3):
+            writer.trade(T, Trade(T // 1000, number, T // 1000, "1", "1", True, number, number))
+        writer.flush()
+        note = writer.noting()
+        writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
+        writer.flush()
+        note()
+    manifest = read_manifest(folder)
+    assert (manifest.sealed, manifest.runs) == (False, ["R1"])
+    assert {entry.path: entry.rows for entry in manifest.files}[folder.trades.name] == 3
+    proved = proved_tails(folder)[folder.trades]
+    assert (proved.lines, proved.last.split(b",")[4]) == (4, b"2")
+    assert proved.good_bytes < folder.trades.stat().st_size
+
+
+def test_nothing_is_noted_while_hashes_are_behind_or_ahead(tmp_path, monkeypatch):
+    """A manifest that proves less than the one before is worth less."""
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        note = writer.noting()
+        writer.quarantine(T, "ws", "why", b"raw" * 99)
+        writer.flush(sync=True)
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+        writer.sync()
+        note()
+        assert read_manifest(folder) is None
+        monkeypatch.setattr(append_file, "MOST_HASHED_BYTES", 10)
+        writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
+        writer.flush()
+        writer.noting()()
+        assert read_manifest(folder) is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mm.errors import BrokenFile
 from mm.market_data.buffered_writer import gzip_member
-from mm.market_data.tail import Tail, recover_tail, scan
+from mm.market_data.tail import Tail, known_tail, recover_tail, scan
 
 lines = st.lists(st.from_regex(r"[a-z0-9,]{1,30}", fullmatch=True), min_size=1, max_size=6)
 
@@ -52,6 +52,32 @@ def test_a_gzip_file_cut_anywhere_keeps_its_whole_members(tmp_path_factory, flus
     assert gzip.decompress(path.read_bytes()).decode().splitlines() == rows
     assert (found.lines, found.lost_bytes) == (len(rows), cut - (ends[whole - 1] if whole else 0))
     assert scan(path).lost_bytes == 0
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(lines, min_size=1, max_size=4), st.sampled_from(["a.csv", "a.ndjson.gz"]), st.binary(max_size=9), st.data()
+)
+def test_what_is_known_to_be_good_need_not_be_read_again(tmp_path_factory, flushes, name, torn, data):
+    """Reading on from there finds what reading all of it finds."""
+    texts = ["".join(f"{line}\n" for line in flush).encode() for flush in flushes]
+    parts = texts if name == "a.csv" else [gzip_member(text) for text in texts]
+    known = data.draw(st.integers(1, len(parts)))
+    path = tmp_path_factory.mktemp("tail") / name
+    path.write_bytes(b"".join(parts) + torn)
+    rows, size = sum(map(len, flushes[:known])), sum(map(len, parts[:known]))
+    before = known_tail(path, rows, size)
+    path.with_name("part" + name).write_bytes(b"".join(parts[:known]))
+    assert before == scan(path.with_name("part" + name))
+    assert scan(path, before) == scan(path)
+
+
+def test_what_does_not_end_with_a_row_is_not_known(tmp_path):
+    """However it came into a manifest, nothing may be appended behind it."""
+    texts = {"a.csv": b"one\ntw", "a.ndjson.gz": gzip_member(b"one\ntw"), "b.ndjson.gz": gzip_member(b"one\n")[:-1]}
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(text)
+        assert known_tail(tmp_path / name, 1, len(text)) is None
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.ndjson.gz"])

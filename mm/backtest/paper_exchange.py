@@ -154,6 +154,8 @@ class PaperExchange:
         while us < tape.end_us:
             to_us = min(us + STRIDE_US, tape.end_us)
             self.advance(to_us)
+            if not isinstance(tape, BestPrices):  # a small one is better kept for the next run
+                tape.let_go(us, to_us)
             if step:
                 step(to_us - us)
             us = to_us

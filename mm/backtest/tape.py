@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.backtest.mapped import gathered, let_go
 from mm.clock import iso
 from mm.errors import BrokenFile
 from mm.instrument import Instrument
@@ -146,10 +147,25 @@ class Tape:
         """Positions of the TRADE events."""
         return np.flatnonzero(self.kind == TRADE)
 
-    @cached_property
+    @property
     def trade_rows(self) -> Ints:
         """The row of each TRADE event, beside `trades`."""
         return self.first_row[self.trades]
+
+    @cached_property
+    def trade_side(self) -> NDArray[np.int8]:
+        """The aggressor's side of each TRADE event, beside `trades`."""
+        return gathered(self.row_side, self.trade_rows)
+
+    @cached_property
+    def trade_ticks(self) -> Ints:
+        """The price of each TRADE event, beside `trades`."""
+        return gathered(self.row_ticks, self.trade_rows)
+
+    @cached_property
+    def trade_lots(self) -> Ints:
+        """The lots of each TRADE event, beside `trades`."""
+        return gathered(self.row_lots, self.trade_rows)
 
     @cached_property
     def best_span(self) -> tuple[int, int]:
@@ -163,6 +179,15 @@ class Tape:
         run = slice(int(self.first_row[event]), int(self.first_row[event + 1]))
         columns = (self.row_side[run].tolist(), self.row_ticks[run].tolist(), self.row_lots[run].tolist())
         return list(zip(*columns, strict=True))
+
+    def let_go(self, a_us: int, b_us: int) -> None:
+        """Let go of what was read of ``a_us <= time < b_us``, where the tape is mapped: whoever asks reads it again."""
+        events = slice(*np.searchsorted(self.event_us, (a_us, b_us)).tolist())
+        rows = slice(int(self.first_row[events.start]), int(self.first_row[events.stop]))
+        for name in (*self.PER_EVENT, "first_row"):
+            let_go(getattr(self, name)[events])
+        for name in ("row_side", *ROW_COLUMNS):
+            let_go(getattr(self, name)[rows])
 
     def continues(self, earlier: "Tape") -> bool:
         """Tell whether this tape's first book is the one with which *earlier* ends: no update is missing between."""

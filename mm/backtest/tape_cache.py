@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from errno import EIO
 from functools import partial
@@ -15,8 +15,8 @@ import numpy as np
 
 from mm.backtest import arrow_file
 from mm.backtest.invariants import sound
-from mm.backtest.mapped import Column, gathered, give_back, let_go
-from mm.backtest.tape import ARRAYS, ROW_COLUMNS, TRADE, Tape, TapeMeta
+from mm.backtest.mapped import Column, give_back, let_go
+from mm.backtest.tape import ARRAYS, TRADE, Tape, TapeMeta
 from mm.instrument import Filters, Instrument
 from mm.market_data.layout import DayFolder
 
@@ -77,8 +77,7 @@ class CachedTape:
             if tape is None:
                 raise OSError(EIO, "what was written cannot be read again")
             tape.check()
-            for name in ARRAYS:
-                let_go(getattr(tape, name))
+            _let_go(tape)
         return self._kept(replace(tape, meta=replace(tape.meta, cache="miss")))
 
     def _kept(self, tape: Tape) -> Tape:
@@ -94,12 +93,15 @@ class CachedTape:
         if best is not None:
             return best
         best = projection.project(_without_depth(tape))
-        with suppress(OSError):  # a full disk, or another's: it is made again the next time
+        _let_go(tape)
+        try:
             bounds = {"low_ticks": best.low_ticks, "high_ticks": best.high_ticks}
             with place._unfinished() as path:
                 place._write(path, {name: getattr(best, name) for name in projection.KEPT}, bounds)
-            best = place._read(place.path, projection.KEPT, made) or best
-        return best
+        except OSError:  # a full disk, or another's: it is made again the next time
+            return best
+        del best
+        return place._read(place.path, projection.KEPT, made) or projection.project(tape)
 
     def _read(self, path: Path, names: Sequence[str], made: Callable[[Json, Json], Kept | None]) -> Kept | None:
         """Map a file, and return what its entry and arrays make; None where it is missing, stale or broken."""
@@ -131,12 +133,15 @@ class CachedTape:
 
 def _without_depth(tape: Tape) -> Tape:
     """Return *tape* without the rows of its books, which best prices are not made of."""
-    trades = tape.kind == TRADE
     first_row = np.zeros(len(tape) + 1, np.int64)
-    np.cumsum(trades, out=first_row[1:])
-    own = tape.first_row[:-1][trades]
-    rows: Json = {name: gathered(getattr(tape, name), own) for name in ("row_side", *ROW_COLUMNS)}
+    np.cumsum(tape.kind == TRADE, out=first_row[1:])
+    rows: Json = {"row_side": tape.trade_side, "row_ticks": tape.trade_ticks, "row_lots": tape.trade_lots}
     return replace(tape, first_row=first_row, **rows)
+
+
+def _let_go(tape: Tape) -> None:
+    for name in ARRAYS:
+        let_go(getattr(tape, name))
 
 
 def _entry(tape: Tape) -> dict[str, Any]:

@@ -60,16 +60,16 @@ class _Prints:
     def __init__(self, tape: "Tape", rule: HitRule) -> None:
         self.needed = rule.lots(tape.instrument.lot_e8)
         self._share = rule.queue_ahead
-        events, rows = tape.trades, tape.trade_rows
+        events = tape.trades
         self._first = events.astype(np.int64)
         for side in (1, -1):
-            mine = np.flatnonzero(tape.row_side[rows] == side)
+            mine = np.flatnonzero(tape.trade_side == side)
             new = begins(tape.event_exch_us[events[mine]]) if rule.grouped else np.ones(mine.size, bool)
             self._first[mine] = events[mine][np.maximum.accumulate(np.where(new, np.arange(mine.size), 0))]
         ids = tape.event_id[events]
         order = np.argsort(ids, kind="stable")
         self._ids, self._first = ids[order], self._first[order]
-        prices = np.unique(tape.row_ticks[rows])
+        prices = np.unique(tape.trade_ticks)
         self._displayed = {side: Displayed(tape, side, prices) for side in (1, -1)} if self._share else {}
 
     def sweep(self, trade_id: int) -> int:

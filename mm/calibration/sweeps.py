@@ -85,15 +85,15 @@ class Sweeps:
 
     def __init__(self, tape: "Tape", path: "ReferencePath", side: int, rule: HitRule) -> None:
         """Take the prints whose aggressor hits the orders of *side*, in the order of the tape."""
-        mine = tape.row_side[tape.trade_rows] == -side
-        self._events, rows = tape.trades[mine], tape.trade_rows[mine]
+        mine = tape.trade_side == -side
+        self._events, ticks = tape.trades[mine], tape.trade_ticks[mine]
         self._rule, self._side, self._path = rule, side, path
         self._us = tape.event_us[self._events]
-        self._signed_ticks = side * tape.row_ticks[rows]  # the deepest print has the least
-        self._opens = np.flatnonzero(begins(tape.event_exch_us[self._events]) if rule.grouped else np.ones(rows.size))
+        self._signed_ticks = side * ticks  # the deepest print has the least
+        self._opens = np.flatnonzero(begins(tape.event_exch_us[self._events]) if rule.grouped else np.ones(ticks.size))
         self._row = path.row_before_event(self._events)
-        self._lots, self._needed = tape.row_lots[rows], rule.lots(tape.instrument.lot_e8)
-        self._displayed = Displayed(tape, side, np.unique(tape.row_ticks[rows])) if rule.queue_ahead else None
+        self._lots, self._needed = tape.trade_lots[mine], rule.lots(tape.instrument.lot_e8)
+        self._displayed = Displayed(tape, side, np.unique(ticks)) if rule.queue_ahead else None
 
     def prints(self, start_us: int, end_us: int) -> int:
         """Return the number of prints in a window."""

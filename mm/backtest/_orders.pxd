@@ -55,11 +55,12 @@ cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks
 
 
 cdef inline int desk_grow(Desk* desk) except -1 nogil:
-    """Move the orders to the beginning of the array, where half of it is free at least; else to one twice as long."""
+    """Move the orders to the beginning of the array, and make that twice as long where less than half of it is free."""
     cdef int64_t room = 2 * desk.room + 64
-    if 2 * desk.open < desk.room:
+    if desk.open:
         memmove(desk.places, desk.orders, desk.open * sizeof(Order))
-        desk.orders = desk.places
+    desk.orders = desk.places
+    if 2 * desk.open < desk.room:
         return 0
     desk.places = <Order*> realloc(desk.places, room * sizeof(Order))
     desk.ranking = <int64_t*> realloc(desk.ranking, room * sizeof(int64_t))

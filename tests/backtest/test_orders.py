@@ -393,3 +393,17 @@ def test_what_cannot_be_counted_is_not_sent(ticks, lots, action):
     desk.place(-1, ticks, lots)
     orders, _ = desk.end()
     assert (orders[0][2], orders[0][-1]) == (action, "quantity_out_of_range" if action == "SKIP" else "")
+
+
+def test_however_many_are_open_each_order_ends_once():
+    """The desk makes room while its oldest orders have left and most of the others still stand."""
+    desk = Desk()
+    ids = [desk.place(1, 90 + number % 10, 1) for number in range(60)]
+    desk.to(500)
+    assert all(desk.exchange.cancel(number) for number in ids[:20])
+    desk.to(1_000)
+    ids += [desk.place(-1, 103 + number % 10, 1) for number in range(40)]
+    desk.to(2_000)
+    assert all(desk.exchange.cancel(number) for number in ids[20:])
+    orders, _ = desk.end()
+    assert [number for _, number, action, *_ in orders if action == "CANCEL_ACK"] == ids

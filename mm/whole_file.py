@@ -2,10 +2,12 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_MINUTE_S, _DAY_S = 60, 86_400
 _UNFINISHED = re.compile(r".+\.(\d+)\.partial")
 
 
@@ -24,11 +26,17 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed left unfinished in a *folder*, which need not be there."""
+    """Remove what processes that were killed left unfinished in a *folder*, which need not be there.
+
+    A file that was written to within the last minute stays, for its process may be another machine's; so does that of
+    a living process, for a day.
+    """
     for path in folder.glob("*.partial"):
         name = _UNFINISHED.fullmatch(path.name)
-        if name and not _alive(int(name[1])):
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            idle_s = time.time() - path.stat().st_mtime
+            if name and (idle_s > _DAY_S or (idle_s > _MINUTE_S and not _alive(int(name[1])))):
+                path.unlink()
 
 
 def _alive(process: int) -> bool:

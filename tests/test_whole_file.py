@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import os
+import time
 
 import pytest
 
@@ -32,16 +33,29 @@ def test_a_failure_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def idle(path, seconds):
+    """Let *path* be written to so long ago."""
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
 def test_only_what_the_dead_left_is_cleared(tmp_path):
-    """A process that works keeps its file; names that are not ours are nobody's to remove."""
+    """A process that works keeps its file, also one of another machine; other names are nobody's to remove."""
     code = "import os, sys\nfrom pathlib import Path\nfrom mm.whole_file import whole_file\n"
     code += "with whole_file(Path('kept.json')) as unfinished:\n"
     code += "    unfinished.write_text('half')\n    os.kill(os.getpid(), 9)\n"
     assert run_python("-c", code, cwd=tmp_path).returncode == -9
     (left,) = tmp_path.iterdir()
-    stay = [tmp_path / name for name in (f"kept.json.{os.getpid()}.partial", "kept.json", "mine.partial", "1.partial")]
-    for path in stay:
+    own = tmp_path / f"kept.json.{os.getpid()}.partial"
+    others = [tmp_path / name for name in ("kept.json", "mine.partial", "1.partial")]
+    for path in (own, *others):
         path.touch()
+        idle(path, 3_600)
     clear_unfinished(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted(stay), left
+    assert sorted(tmp_path.iterdir()) == sorted([left, own, *others]), "it was written to a moment ago"
+    idle(left, 120)
+    clear_unfinished(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([own, *others])
+    idle(own, 2 * 86_400)  # a number that another process has since
+    clear_unfinished(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(others)
     clear_unfinished(tmp_path / "nowhere")

@@ -148,7 +148,9 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(serial, sweep_data, tmp_p
         ["20260105_mine.partial"] if code == -9 else []
     )
     points = tmp_path / "out/points/SIMUSDT/20260105"
-    (points / f"torn.json.{process.pid}.partial").write_text("{")  # as when it is killed while it keeps a point
+    torn = points / f"torn.json.{process.pid}.partial"
+    torn.write_text("{")  # as when it is killed while it keeps a point
+    os.utime(torn, (time.time() - 120,) * 2)
     monkeypatch.chdir(tmp_path)
     done = called(sweep_data, RUN_ID="mine", JOBS="1")
     assert done.stdout.splitlines()[0] == f"6 points, {6 - known} played, {known} known before", done.stderr

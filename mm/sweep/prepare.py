@@ -85,10 +85,8 @@ def fits(
         run.log.warning("fit_unusable", reason=whole.fit.reason, told="points without fill parameters have none")
         return replace(stand, schedule=schedule)
     text = json.dumps(artefact(whole), indent=1, allow_nan=False) + "\n"
-    kept = store.folder / f"fit_{digest(text)[:12]}.json"
-    store.folder.mkdir(parents=True, exist_ok=True)
-    for path in (run.output(FIT), kept):  # the run's own, and one whose place is known before the run has ended
-        path.write_text(text, encoding="utf-8")
+    run.output(FIT).write_text(text, encoding="utf-8")
+    kept = store.write(f"fit_{digest(text)[:12]}.json", text)  # its place is known before the run has ended
     known = set(whole.fit.to_json())
     fitted = {name: value for name, value in json.loads(text).items() if name in known}
     return replace(stand, fitted=fitted, fit=kept, schedule=schedule)

@@ -33,10 +33,15 @@ class Store:
 
     def keep(self, key: str, content: dict[str, Any]) -> None:
         """Keep JSON *content* under *key*, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"schema_version": SCHEMA_VERSION, "key": key, **content}, allow_nan=False)
-        with whole_file(self.folder / f"{key}.json") as unfinished:
-            unfinished.write_text(text + "\n", encoding="utf-8")
+        self.write(f"{key}.json", text + "\n")
+
+    def write(self, name: str, text: str) -> Path:
+        """Write *text* to a file beside the points, whole or not at all, and return its path."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.folder / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+        return self.folder / name
 
     def tidy(self) -> None:
         """Remove what sweeps left that were killed while they kept a point."""

@@ -58,12 +58,23 @@ class _Play:
 
     def window(self, begin: int, stop: int) -> None:
         """Play the events ``begin:stop``."""
-        stack = self._stack
-        size = stack.size[begin:stop]
-        rows, first_row = stack.source.placed(stack.start[begin:stop], size), bounds(size)
+        rows, first_row = self._rows(begin, stop)
         at = begin
         while at < stop:
             at = self._skip(at, stop) if self._void else self._run(at, stop, rows, first_row[at - begin :])
+
+    def _rows(self, begin: int, stop: int) -> tuple[Rows, Ints]:
+        """Return the rows of the book and, behind them, those of the events ``begin:stop``, and where each begins."""
+        stack = self._stack
+        start, size = stack.start[begin:stop], stack.size[begin:stop]
+        ahead = 0 if self._book is None else len(self._book[0])
+        first_row = ahead + bounds(size)
+        total = int(first_row[-1])
+        rows = np.empty(total, np.int8), np.empty(total, np.int64), np.empty(total, np.int64)
+        if self._book is not None:
+            rows[0][:ahead], rows[1][:ahead], rows[2][:ahead] = self._book
+        stack.source.place(start, size, (rows[0][ahead:], rows[1][ahead:], rows[2][ahead:]))
+        return rows, first_row
 
     def _skip(self, at: int, stop: int) -> int:
         """Pass over events up to a snapshot; return where it is, or *stop*."""
@@ -80,10 +91,8 @@ class _Play:
         wanted[-1] = 1
         before = at
         if self._book is not None:  # it stands before the first of them like a snapshot
-            book, before = self._book, at - 1
-            kind, wanted = np.insert(kind, 0, SNAPSHOT), np.insert(wanted, 0, 0)
-            first_row = np.insert(first_row + len(book[0]), 0, 0)
-            rows = _joined(book, rows)
+            before = at - 1
+            kind, wanted, first_row = np.insert(kind, 0, SNAPSHOT), np.insert(wanted, 0, 0), np.insert(first_row, 0, 0)
         path, bad, books = replay_tops(kind, first_row, *rows, wanted)
         path[:, 0] += before
         self._note(path[path[:, 0] >= at])
@@ -110,11 +119,6 @@ class _Play:
         if len(path):
             self.tops.append(path)
             self._top = path[-1, 1:].tolist()
-
-
-def _joined(one: Rows, other: Rows) -> Rows:
-    join = np.concatenate
-    return join((one[0], other[0])), join((one[1], other[1])), join((one[2], other[2]))
 
 
 def _void(stack: Stack, play: _Play) -> None:

@@ -75,6 +75,7 @@ def test_every_row_is_whole(answer):
         assert row["least"] <= row["greatest"]
     assert rows["engine"]["play the day"]["theirs"] == 2.0
     assert rows["parse"]["parse, peak memory"]["ratio"] is None
+    assert rows["parse"]["parse and keep, peak memory"]["ratio"] is None
     assert rows["parse"]["open a kept tape"]["against"] == "parse"
 
 

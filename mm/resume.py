@@ -15,6 +15,7 @@ import mm
 from mm.errors import RunExists
 from mm.run_folder import CHECKPOINT, WORK, Plan, partial_folder
 from mm.run_manifest import InputFile
+from mm.whole_file import whole_file
 
 try:
     import fcntl
@@ -78,9 +79,8 @@ def checkpoint(partial: Path, inputs: Iterable[InputFile]) -> tuple[Path, bool]:
 
 def _write(path: Path, work: Mapping[str, Any]) -> None:
     """Write *work* whole or not at all."""
-    torn = path.with_suffix(".partial")
-    torn.write_text(json.dumps(work), encoding="utf-8")
-    torn.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(work), encoding="utf-8")
 
 
 def _work(plan: Plan) -> dict[str, Any]:

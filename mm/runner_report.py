@@ -20,6 +20,7 @@ from mm.page.frame import About
 from mm.redraw import Drawn, Redraw, played
 from mm.run_finder import Found, find_run
 from mm.runs import PAGE
+from mm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -189,10 +190,9 @@ def _write(path: Path, html: str) -> None:
     Raises:
         UsageError: If it cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(html, encoding="utf-8")
-        os.replace(partial, path)
+        with whole_file(path) as unfinished:
+            unfinished.write_text(html, encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written ({error.strerror}); set --out (REPORT_FILE) to a file that can"

@@ -8,6 +8,7 @@ from typing import Any
 
 from mm.backtest.journal import Journal
 from mm.calibration.simulated import Played
+from mm.whole_file import whole_file
 
 TABLES = ("orders", "fills", "state", "mids")
 
@@ -48,9 +49,8 @@ class Checkpoint:
             run = play()
             anchors = np.array(run.anchors, np.float64).reshape(-1, 3)
             tables = {table: getattr(run.journal, table) for table in TABLES}
-            torn = path.with_suffix(".partial.npz")
-            np.savez(torn, anchors=anchors, **tables)
-            torn.replace(path)
+            with whole_file(path) as unfinished, unfinished.open("wb") as file:
+                np.savez(file, anchors=anchors, **tables)
         with np.load(path) as kept:
             tables = {table: kept[table] for table in TABLES}
             journal = Journal(**tables, fill_reasons=())

@@ -48,16 +48,18 @@ def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
 
     Raises:
         Mismatch: If the days have different tick sizes.
+        MissingDay: If one of them is not there; none is read then.
     """
+    folders = [day_folder(day.data_root, day.symbol, name) for name in day.days()]
     opened = [
         load_day(
-            day_folder(day.data_root, day.symbol, name),
+            folder,
             cache=cache,
             tick_size_e8=_e8(market.tick_size),
             qty_step_e8=_e8(market.qty_step),
             min_notional_e8=_e8(market.min_notional),
         )
-        for name in day.days()
+        for folder in folders
     ]
     ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
     if len(ticks) > 1:

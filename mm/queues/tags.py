@@ -57,10 +57,12 @@ class Levels:
         epoch = np.cumsum(whole_book | (tape.kind == GAP))[event]
         kept = np.flatnonzero((tape.kind[event] != KEYFRAME) | whole_book[event])
         is_print = tape.kind[event] == TRADE
-        side = np.where(is_print, -tape.row_side, tape.row_side).astype(np.int64)
-        rows = kept[np.lexsort((kept, tape.row_ticks[kept], side[kept], epoch[kept]))]
+        own = slice(*tape.first_row[[0, -1]].tolist())  # a window stands in the rows of the whole tape
+        ticks, lots, row_side = tape.row_ticks[own], tape.row_lots[own], tape.row_side[own].astype(np.int64)
+        side = np.where(is_print, -row_side, row_side)
+        rows = kept[np.lexsort((kept, ticks[kept], side[kept], epoch[kept]))]
         event, is_print = event[rows], is_print[rows]
-        side, ticks, lots = side[rows], tape.row_ticks[rows], tape.row_lots[rows]
+        side, ticks, lots = side[rows], ticks[rows], lots[rows]
         place = np.arange(len(rows))
         begins = np.flatnonzero(np.diff(np.stack([epoch[rows], side, ticks]), axis=1, prepend=-1).any(axis=0))
         first = np.repeat(begins, np.diff(np.append(begins, len(rows))))

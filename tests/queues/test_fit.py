@@ -1,10 +1,13 @@
 """The exponent comes out of tapes that name no order, and leans where cancellations lean."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from leaning_market import ASK, BID, GRID, leaning_tape
 
 from mm.backtest.tape import Tape
+from mm.queues import tags
 from mm.queues.fit import LEAST_PROBES, find_probes, fit_exponent
 from mm.queues.tags import Levels, cancellations
 
@@ -59,6 +62,21 @@ def test_a_new_book_begins_every_queue_anew() -> None:
         (4, "depth", [(BID, 100)], []),
     ]
     assert len(cancellations(Levels.of(Tape.of(GRID, events)))) == 0
+
+
+def test_a_piece_of_a_busy_day_tells_what_a_tape_of_its_own_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day with more rows than are sorted at a time is cut, and its windows stand in the rows of the whole."""
+    tape = leaning_tape(0.0, steps=1500)
+    monkeypatch.setattr(tags, "PIECE_ROWS", -(-len(tape.row_ticks) // 3))
+    cut = tags.pieces(tape)
+    assert len(cut) == 3
+    for piece in cut:
+        first, last = piece.first_row[[0, -1]].tolist()
+        rows = {name: getattr(piece, name)[first:last] for name in ("row_side", "row_ticks", "row_lots")}
+        alone, levels = Levels.of(replace(piece, first_row=piece.first_row - first, **rows)), Levels.of(piece)
+        assert all(np.array_equal(getattr(levels, one.name), getattr(alone, one.name)) for one in fields(Levels))
+    found, probes = find_probes(tape, LIFE_US, np.random.default_rng(0))
+    assert found == sum(len(cancellations(Levels.of(piece))) for piece in cut) >= len(probes) > 0
 
 
 def test_probes_join_a_queue_that_lasts_until_the_cancellation() -> None:

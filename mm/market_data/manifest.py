@@ -3,6 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -85,11 +86,12 @@ def unseal(folder: DayFolder) -> None:
 def note_manifest(folder: DayFolder, runs: Iterable[str], written: Sequence[tuple[Path, int, int, str | None]]) -> None:
     """Write, in a manifest that is not sealed, what was *written* by now: path, rows, bytes, hash.
 
-    The next start need not read it again. Where a hash is missing, the manifest stays as it was.
+    The next start need not read it again. Where a hash is missing, or there is no space, the manifest stays as it was.
     """
     files = [FileEntry(folder.relative(path), rows, size, sha) for path, rows, size, sha in written if sha]
     if len(files) == len(written):
-        _write(folder, Manifest(SCHEMA_VERSION, folder.symbol, folder.day, False, list(runs), files))
+        with suppress(OSError):  # it only spares the next start some time
+            _write(folder, Manifest(SCHEMA_VERSION, folder.symbol, folder.day, False, list(runs), files))
 
 
 def proved_tails(folder: DayFolder) -> dict[Path, Tail]:

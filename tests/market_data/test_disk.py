@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 from captured import events, rows
 
-from mm.market_data import day_writer, disk
+from mm.market_data import day_writer, disk, manifest
 from mm.market_data.day_writer import DayWriter, Trade
 from mm.market_data.days import Days
 from mm.market_data.disk import Disk, is_of_disk
 from mm.market_data.layout import DayFolder
+from mm.market_data.manifest import read_manifest
 
 NOW_US = 1_767_600_000_000_000
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -197,3 +198,48 @@ def test_a_writer_that_was_not_told_to_bear_it_fails_at_once(tmp_path, space, mo
     with pytest.raises(OSError, match="No space"):
         fill(writer, (1, 2, 3))
     writer.close(flush=False)
+
+
+@pytest.mark.parametrize(("every_s", "noted"), [(0.0, 2), (3600.0, 1)])
+def test_now_and_then_the_manifest_notes_how_far_the_rows_have_come(days, monkeypatch, every_s, noted):
+    """The start behind a crash reads on from there."""
+    monkeypatch.setattr(disk, "NOTE_EVERY_S", every_s)
+    writer = days.open("20260105", NOW_US)
+    keeper = Disk(days, lambda _error: None)
+    fill(writer, [1])
+
+    def known():
+        found = read_manifest(writer.folder)
+        files = {entry.path: entry.rows for entry in found.files} if found else {}
+        return files.get(writer.folder.trades.name, 0)
+
+    async def run():
+        monkeypatch.setattr(keeper, "_noted_s", -1e9)
+        flushing = asyncio.create_task(keeper.flush(lambda: writer))
+        while not known():
+            await asyncio.sleep(0.001)
+        fill(writer, [2])
+        while read(writer.folder.trades) != ["1", "2"] or (noted == 2 and known() < 2):
+            await asyncio.sleep(0.001)
+        flushing.cancel()
+
+    asyncio.run(run())
+    keeper.close()
+    assert known() == noted
+    writer.close()
+
+
+def test_a_note_that_finds_no_space_costs_nothing_but_itself(days, monkeypatch):
+    """The rows are on the disk, and the manifest is as it was."""
+    writer = days.open("20260105", NOW_US)
+    fill(writer, [1])
+    writer.flush()
+
+    def full(*_args):
+        raise FULL
+
+    monkeypatch.setattr(manifest, "replace_file", full)
+    writer.noting()()
+    assert read_manifest(writer.folder) is None
+    assert read(writer.folder.trades) == ["1"]
+    writer.close()

@@ -9,6 +9,7 @@ import numpy as np
 from mm.backtest._book import CompiledBook
 from mm.backtest.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 from mm.clock import US_PER_S, iso
+from mm.instrument import e8
 
 if TYPE_CHECKING:
     from mm.backtest.tape import Tape
@@ -25,6 +26,7 @@ WHY = {
     TAKEN: "it took from the other side when it arrived, as the book stood before the market moved at that instant",
 }
 ASKED = {"trade": ", asked about a print", "book": ", asked after a change of the book"}
+REACHING = ("trade_cross:trade", "queue:trade")  # their prints come from the other side, at the price or beyond
 KINDS = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "print", GAP: "gap"}
 BEFORE_US = 60 * US_PER_S  # nothing older is shown, however few events there are
 
@@ -34,6 +36,7 @@ class Seen:
     """One event of the tape, and the book behind it.
 
     Attributes:
+        event: Its number on the tape.
         us: When it was received, or by the exchange's clock where a run played that.
         what: ``depth``, ``print …``, ``snapshot``, ``gap``.
         bid_ticks: Best bid behind it, 0 for none.
@@ -41,6 +44,7 @@ class Seen:
         lots: Displayed behind it at the price and on the side that were asked for.
     """
 
+    event: int
     us: int
     what: str
     bid_ticks: int
@@ -48,14 +52,18 @@ class Seen:
     lots: int
 
 
-def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int) -> str:
+def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int, earlier: int = 0) -> str:
     """Return the story of one fill as text.
+
+    Where several prints share its instant, it stands behind the only one that can have filled it, or it is told how
+    many can.
 
     Args:
         tape: The tape that was played, or the day of it that holds the fill.
         fill: Its row of the fills file.
         orders: The rows of its order in the orders file.
         around: How many events to show on either side of the instant.
+        earlier: How many fills of the same order and instant come before it.
     """
     us, price = int(fill["recv_us"]), _short(fill["price"])
     side = 1 if (fill["side"] == "BUY") != (fill["reason"] == TAKEN) else -1
@@ -70,9 +78,39 @@ def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int) -> str:
     ]
     mark = f"  {'fill':>12}  <- {_short(fill['qty'])} at {price}"
     seen = list(market(tape, us, side, tape.instrument.ticks(fill["price"]), around))
-    before = sum(one.us < us or (one.us == us and not _came_first(fill, orders)) for one in seen)
+    prints = prints_behind(tape, fill, orders, earlier)
+    if len(prints) == 1:
+        before = sum(one.event <= prints[0] for one in seen)
+    else:
+        before = sum(one.us < us or (one.us == us and not _came_first(fill, orders)) for one in seen)
+        mark += f", by one of {len(prints)} prints of this instant" if prints else ""
     told = [_line(tape, one, us) for one in seen]
     return "\n".join([*lines, *told[:before], mark, *told[before:]])
+
+
+def prints_behind(tape: "Tape", fill: Row, orders: Sequence[Row], earlier: int = 0) -> list[int]:
+    """Return the events that may have filled what a print filled: prints of the instant, not smaller than the fill.
+
+    An order fills once a print, and in their order, so its other fills of the instant have prints before and behind.
+
+    Args:
+        tape: As for `explain`, like the others.
+        fill: Its row of the fills file.
+        orders: The rows of its order in the orders file.
+        earlier: How many fills of the same order and instant come before it.
+    """
+    if not fill["reason"].endswith(":trade"):
+        return []
+    us, side, ticks = int(fill["recv_us"]), 1 if fill["side"] == "BUY" else -1, tape.instrument.ticks(fill["price"])
+    large = []
+    for event in range(*np.searchsorted(tape.event_us, (us, us + 1)).tolist()):
+        if tape.kind[event] == TRADE:
+            ((aggressor, at, lots),) = tape.rows(event)
+            reaches = aggressor == -side and side * (at - ticks) <= 0
+            if lots * tape.instrument.lot_e8 >= e8(fill["qty"]) and (reaches or fill["reason"] not in REACHING):
+                large.append(event)
+    fills = sum(row["action"] == "FILL" and row["recv_us"] == fill["recv_us"] for row in orders)
+    return large[earlier : len(large) - max(fills - 1 - earlier, 0)]
 
 
 def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterator[Seen]:
@@ -104,7 +142,7 @@ def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterato
             _apply(book, tape, event, whole=kind != DEPTH and (kind != KEYFRAME or event == first))
             what = KINDS.get(kind, "")
         if event in wanted:
-            yield Seen(int(tape.event_us[event]), what, *book.best(), book.lots_at(side, ticks))
+            yield Seen(event, int(tape.event_us[event]), what, *book.best(), book.lots_at(side, ticks))
 
 
 def _apply(book: CompiledBook, tape: "Tape", event: int, *, whole: bool) -> None:

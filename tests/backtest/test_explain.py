@@ -2,7 +2,7 @@
 
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
 
-from mm.backtest.explain import explain, market
+from mm.backtest.explain import explain, market, prints_behind
 from mm.backtest.tape import Tape
 
 EVENTS = [
@@ -86,3 +86,49 @@ def test_what_took_is_told_by_the_side_it_took_from():
     assert lines[-4].split()[-1] == "0.00026"
     at_once = [orders[0] | {"recv_us": taken["recv_us"]}, orders[1]]
     assert explain(tape(), taken, at_once, 1).splitlines()[-2].split()[0] == "fill"
+
+
+AT = 4_000
+FILLED = row(action="FILL", status="PARTIAL", remaining_qty="0.00002000", reject_reason="", cancel_reason="")
+
+
+def at_one_instant(*prints):
+    """Return a tape whose prints (side, ticks, lots), and a depth message behind them, share an instant."""
+    told = [(BEGIN_US, "snapshot", BIDS, ASKS), (BEGIN_US, "keyframe")]
+    trades = [(BEGIN_US + AT, "trade", *one) for one in prints]
+    return Tape.of(TEST, [*told, *trades, depth_at(AT), (BEGIN_US + AT + 1, "gap")])
+
+
+def depth_at(us):
+    return (BEGIN_US + us, "depth", [(100, 20)], [])
+
+
+def test_of_several_prints_the_only_one_that_can_have_filled_it_is_marked():
+    """One of the wrong side, one short of the price, one too small: that the fourth did it needs no number."""
+    prints = [(1, 102, 9), (-1, 101, 9), (-1, 100, 4), (-1, 100, 5), (1, 103, 7)]
+    lines = explain(at_one_instant(*prints), FILL, ORDERS, 0).splitlines()
+    marked = next(number for number, line in enumerate(lines) if line.split()[:1] == ["fill"])
+    assert "print SELL 0.00005 at 1 " in lines[marked - 1]
+    assert "print BUY 0.00007" in lines[marked + 1]
+    assert lines[marked].endswith("<- 0.00005 at 1")
+
+
+def test_where_more_than_one_can_have_filled_it_that_is_told():
+    """Two are alike to the files of the run; no guess is made."""
+    lines = explain(at_one_instant((-1, 100, 8), (-1, 99, 8)), FILL, ORDERS, 0).splitlines()
+    assert lines[-1].endswith("<- 0.00005 at 1, by one of 2 prints of this instant")
+
+
+def test_fills_of_one_order_and_instant_came_from_prints_in_their_order():
+    """An order fills once a print: two fills and two prints leave no choice, three prints leave some."""
+    two, three = [(-1, 100, 8), (-1, 99, 8)], [(-1, 100, 8), (-1, 99, 8), (-1, 98, 8)]
+    orders = [ORDERS[0], FILLED, ORDERS[1]]
+    assert [prints_behind(at_one_instant(*two), FILL, orders, earlier) for earlier in (0, 1)] == [[2], [3]]
+    assert [prints_behind(at_one_instant(*three), FILL, orders, earlier) for earlier in (0, 1)] == [[2, 3], [3, 4]]
+
+
+def test_of_a_model_of_ones_own_only_the_size_is_known():
+    """It may fill on any print it is asked about, but never more than the print."""
+    mine = row(reason="Mine:trade")
+    assert prints_behind(at_one_instant((1, 102, 9), (-1, 101, 4), (-1, 103, 9)), mine, ORDERS) == [2, 4]
+    assert prints_behind(at_one_instant((1, 102, 9)), row(reason="Mine:book"), ORDERS) == []

@@ -46,9 +46,8 @@ def main(console: Console, which: Which, name: str) -> None:
         raise UsageError(f"--fill (FILL) is {which.fill}, but {folder} has {len(fills)} fills; give one of them")
     fill = fills[which.fill - 1]
     orders = [row for row in _rows(folder / f"orders_{symbol}.csv", run) if row["order_id"] == fill["order_id"]]
-    instant = (fill["order_id"], fill["recv_us"])
-    earlier = sum((one["order_id"], one["recv_us"]) == instant for one in fills[: which.fill - 1])
-    text = explain(_tape(run, which, int(fill["recv_us"])), fill, orders, which.around, earlier)
+    together = [one for one in fills if (one["order_id"], one["recv_us"]) == (fill["order_id"], fill["recv_us"])]
+    text = explain(_tape(run, which, int(fill["recv_us"])), fill, orders, which.around, together)
     if run.manifest["knobs"].get("feed_latency", {}).get("value") == "recorded":
         text += "\n(the run let the exchange act at its own time: an event happened before it was received here)"
     console.answer({"fill": fill, "orders": orders, "path": str(folder.resolve())})

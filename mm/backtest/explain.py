@@ -26,6 +26,7 @@ WHY = {
     TAKEN: "it took from the other side when it arrived, as the book stood before the market moved at that instant",
 }
 ASKED = {"trade": ", asked about a print", "book": ", asked after a change of the book"}
+PRINTED = ":trade"
 REACHING = ("trade_cross:trade", "queue:trade")  # their prints come from the other side, at the price or beyond
 KINDS = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "print", GAP: "gap"}
 BEFORE_US = 60 * US_PER_S  # nothing older is shown, however few events there are
@@ -52,7 +53,7 @@ class Seen:
     lots: int
 
 
-def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int, earlier: int = 0) -> str:
+def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int, together: Sequence[Row] = ()) -> str:
     """Return the story of one fill as text.
 
     Where several prints share its instant, it stands behind the only one that can have filled it, or it is told how
@@ -63,7 +64,7 @@ def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int, earlier
         fill: Its row of the fills file.
         orders: The rows of its order in the orders file.
         around: How many events to show on either side of the instant.
-        earlier: How many fills of the same order and instant come before it.
+        together: The rows of all fills of its order at its instant, it among them; empty where it is alone.
     """
     us, price = int(fill["recv_us"]), _short(fill["price"])
     side = 1 if (fill["side"] == "BUY") != (fill["reason"] == TAKEN) else -1
@@ -78,7 +79,7 @@ def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int, earlier
     ]
     mark = f"  {'fill':>12}  <- {_short(fill['qty'])} at {price}"
     seen = list(market(tape, us, side, tape.instrument.ticks(fill["price"]), around))
-    prints = prints_behind(tape, fill, orders, earlier)
+    prints = prints_behind(tape, fill, together or [fill])
     if len(prints) == 1:
         before = sum(one.event <= prints[0] for one in seen)
     else:
@@ -88,29 +89,42 @@ def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int, earlier
     return "\n".join([*lines, *told[:before], mark, *told[before:]])
 
 
-def prints_behind(tape: "Tape", fill: Row, orders: Sequence[Row], earlier: int = 0) -> list[int]:
+def prints_behind(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]:
     """Return the events that may have filled what a print filled: prints of the instant, not smaller than the fill.
 
-    An order fills once a print, and in their order, so its other fills of the instant have prints before and behind.
+    An order fills once a print, and in their order: each of its fills needs a print of its own.
 
     Args:
         tape: As for `explain`, like the others.
         fill: Its row of the fills file.
-        orders: The rows of its order in the orders file.
-        earlier: How many fills of the same order and instant come before it.
+        together: The rows of all fills of its order at its instant, it among them.
     """
-    if not fill["reason"].endswith(":trade"):
+    if not fill["reason"].endswith(PRINTED):
         return []
+    reaching = list(_reaching(tape, fill))
+    printed = [one for one in together if one["reason"].endswith(PRINTED)]
+    sizes, nth = [e8(one["qty"]) for one in printed], printed.index(fill)
+    first = _after(reaching, sizes[:nth])
+    stop = len(reaching) - _after(reaching[::-1], sizes[:nth:-1])
+    return [event for event, size in reaching[first:stop] if size >= sizes[nth]]
+
+
+def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
+    """Yield event and size, in 1e-8, of the prints of a fill's instant about which its model may have been asked."""
     us, side, ticks = int(fill["recv_us"]), 1 if fill["side"] == "BUY" else -1, tape.instrument.ticks(fill["price"])
-    large = []
     for event in range(*np.searchsorted(tape.event_us, (us, us + 1)).tolist()):
         if tape.kind[event] == TRADE:
             ((aggressor, at, lots),) = tape.rows(event)
-            reaches = aggressor == -side and side * (at - ticks) <= 0
-            if lots * tape.instrument.lot_e8 >= e8(fill["qty"]) and (reaches or fill["reason"] not in REACHING):
-                large.append(event)
-    fills = sum(row["action"] == "FILL" and row["recv_us"] == fill["recv_us"] for row in orders)
-    return large[earlier : len(large) - max(fills - 1 - earlier, 0)]
+            if fill["reason"] not in REACHING or (aggressor == -side and side * (at - ticks) <= 0):
+                yield event, lots * tape.instrument.lot_e8
+
+
+def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
+    """Return behind how many of *prints* fills of *sizes* have each had one, at the earliest."""
+    at = 0
+    for size in sizes:
+        at = next((place for place in range(at, len(prints)) if prints[place][1] >= size), len(prints)) + 1
+    return min(at, len(prints))
 
 
 def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterator[Seen]:

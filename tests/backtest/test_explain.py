@@ -89,7 +89,6 @@ def test_what_took_is_told_by_the_side_it_took_from():
 
 
 AT = 4_000
-FILLED = row(action="FILL", status="PARTIAL", remaining_qty="0.00002000", reject_reason="", cancel_reason="")
 
 
 def at_one_instant(*prints):
@@ -121,14 +120,26 @@ def test_where_more_than_one_can_have_filled_it_that_is_told():
 
 def test_fills_of_one_order_and_instant_came_from_prints_in_their_order():
     """An order fills once a print: two fills and two prints leave no choice, three prints leave some."""
-    two, three = [(-1, 100, 8), (-1, 99, 8)], [(-1, 100, 8), (-1, 99, 8), (-1, 98, 8)]
-    orders = [ORDERS[0], FILLED, ORDERS[1]]
-    assert [prints_behind(at_one_instant(*two), FILL, orders, earlier) for earlier in (0, 1)] == [[2], [3]]
-    assert [prints_behind(at_one_instant(*three), FILL, orders, earlier) for earlier in (0, 1)] == [[2, 3], [3, 4]]
+    fills = [FILL | {"inventory_after": after} for after in ("1", "2")]
+
+    def found(*prints):
+        return [prints_behind(at_one_instant(*prints), fill, fills) for fill in fills]
+
+    assert found((-1, 100, 8), (-1, 99, 8)) == [[2], [3]]
+    assert found((-1, 100, 8), (-1, 99, 8), (-1, 98, 8)) == [[2, 3], [3, 4]]
+
+
+def test_a_print_too_small_for_one_fill_may_have_made_the_other():
+    """Four of nine lots from the first print that reaches it, five from the next; what the book fills needs none."""
+    small, large = FILL | {"qty": "0.00004000"}, FILL
+    tape_of_both = at_one_instant((1, 103, 9), (-1, 100, 4), (-1, 99, 7))
+    by_book = FILL | {"reason": "queue:book"}
+    assert [prints_behind(tape_of_both, one, [small, large, by_book]) for one in (small, large)] == [[3], [4]]
 
 
 def test_of_a_model_of_ones_own_only_the_size_is_known():
     """It may fill on any print it is asked about, but never more than the print."""
     mine = row(reason="Mine:trade")
-    assert prints_behind(at_one_instant((1, 102, 9), (-1, 101, 4), (-1, 103, 9)), mine, ORDERS) == [2, 4]
-    assert prints_behind(at_one_instant((1, 102, 9)), row(reason="Mine:book"), ORDERS) == []
+    assert prints_behind(at_one_instant((1, 102, 9), (-1, 101, 4), (-1, 103, 9)), mine, [mine]) == [2, 4]
+    asked = row(reason="Mine:book")
+    assert prints_behind(at_one_instant((1, 102, 9)), asked, [asked]) == []

@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ PIECE = 1 << 20
 def mapped(path: Path) -> mmap.mmap:
     """Map a whole file to be read; raises OSError, or ValueError where it is empty."""
     with path.open("rb") as stream:
+        if sys.version_info >= (3, 13):  # no file stays open: a range of days maps hundreds
+            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ, trackfd=False)
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 

@@ -60,8 +60,10 @@ def _load_from_anywhere(name: str, kind: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise ModelError(f"{kind} {name!r}: {module_name} needs {error.name}, which is not installed") from error
+        source = f"{module_name.replace('.', '/')}.pyx"
+        way = f"; {source} is not compiled: cythonize -i -3 {source}" if os.path.exists(source) else ""
         raise UnknownModel(
-            f"{kind} {name!r}: there is no module {error.name!r} in {os.getcwd()} or on the Python path"
+            f"{kind} {name!r}: there is no module {error.name!r} in {os.getcwd()} or on the Python path{way}"
         ) from error
     except Exception as error:
         raise ModelError(f"{kind} {name!r}: importing {module_name} raised {_told(error)}") from error

@@ -81,6 +81,13 @@ def test_a_module_or_class_that_is_not_there_is_named(here, name, message):
         resolve(REGISTRY, name, "fill model")
 
 
+def test_a_module_that_is_not_compiled_yet_says_so(here):
+    """The file is there, and yet there is no module."""
+    (here / "quick_models.pyx").write_text("cdef class Mine:\n    pass\n")
+    with pytest.raises(UnknownModel, match=r"quick_models\.pyx is not compiled: cythonize -i -3 quick_models\.pyx"):
+        resolve(REGISTRY, "quick_models:Mine", "fill model")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -38,7 +38,7 @@ class Latencies:
             BrokenFile: If it cannot be read, is empty, or a value is no number of 0 or more.
         """
         try:
-            with path.open(newline="", encoding="utf-8") as file:
+            with path.open(newline="", encoding="utf-8-sig") as file:
                 table = csv.DictReader(file)
                 names = table.fieldnames or []
                 if ORDER not in names:
@@ -78,9 +78,11 @@ def _us(ms: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _value(path: Path, line: int, row: dict[str, str], name: str) -> float:
+    if row[name] is None:
+        raise BrokenFile(f"{path}:{line}: there is no {name} in this row; give one in each")
     try:
         value = float(row[name])
-    except (TypeError, ValueError):
+    except ValueError:
         value = math.nan
     if not 0 <= value <= MOST_MS:
         raise BrokenFile(f"{path}:{line}: {name} is {row[name]!r}; it must be a number from 0 to {MOST_MS:g}")

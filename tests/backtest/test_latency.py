@@ -108,6 +108,13 @@ def test_a_file_is_read_as_it_stands(tmp_path):
     assert file.cancel_us.tolist() == [3_000, 12]
 
 
+def test_the_mark_that_a_spreadsheet_writes_before_a_file_is_no_part_of_a_name(tmp_path):
+    """Else the first column is not found, and nobody sees why."""
+    path = tmp_path / "latency.csv"
+    path.write_text("order_ms\n3\n", encoding="utf-8-sig")
+    assert Latencies.read(path).order_us.tolist() == [3_000]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -117,7 +124,7 @@ def test_a_file_is_read_as_it_stands(tmp_path):
         ("order_ms\n-1\n", ":2: order_ms is '-1'"),
         ("order_ms,cancel_ms\n1,2\n1,fast\n", ":3: cancel_ms is 'fast'"),
         ("order_ms\nnan\n", ":2: order_ms is 'nan'"),
-        ("order_ms,rate_per_s\n1\n", ":2: rate_per_s is None"),
+        ("order_ms,rate_per_s\n1\n", ":2: there is no rate_per_s"),
         ("order_ms\n1e99\n", "from 0 to"),
     ],
 )

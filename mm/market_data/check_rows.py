@@ -21,8 +21,8 @@ MOST_OF_A_KIND = 100
 CLOCK_SLACK_US = US_PER_S
 _FIRST_US, _LAST_US = 1_230_768_000_000_000, 4_102_444_800_000_000  # the years 2009 to 2099
 _DAY_US = 86_400 * US_PER_S
-_MOST_DIGITS = 18
-_DECIMAL = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_MOST_DIGITS, _MOST = 19, 2**63 - 1
+_DECIMAL = re.compile(r"\d+(\.\d{0,8}0*)?", re.ASCII)
 
 
 class Defect(msgspec.Struct, frozen=True):
@@ -118,8 +118,8 @@ def header_fits(path: Path, head: Sequence[str], columns: Sequence[str], optiona
 
 def whole(text: str, name: str) -> int:
     """Return *text* as a whole number; raises ValueError that names the column."""
-    if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS:
-        return int(text)
+    if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS and (number := int(text)) <= _MOST:
+        return number
     raise ValueError(f"{name} is {text!r}, not a whole number of 64 bits")
 
 

@@ -60,7 +60,7 @@ class Grid:
     def check_one(self, price: str, qty: str) -> None:
         """Do what `check` does for one level."""
         self.price(price)
-        if self._learns_steps or e8(qty) < 0:
+        if self._learns_steps or e8(qty) <= 0:
             self.qty(qty)
 
     def passed(self, step_e8: int) -> None:
@@ -94,8 +94,8 @@ class _Texts(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         value = e8(text)
-        if value < self._least:
-            raise OffGrid(f"{text} is {'negative' if value else 'zero'}, which the exchange never sends here")
+        if value < self._least or text[0] == "-":
+            raise OffGrid(f"{text} is {'negative' if text[0] == '-' else 'zero'}, which the exchange never sends here")
         if len(self) >= REMEMBERED_TEXTS:
             self.clear()
         self[text] = value

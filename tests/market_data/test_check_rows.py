@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.errors import OffGrid
 from mm.market_data.buffered_writer import gzip_member
-from mm.market_data.check_rows import Arrival, Findings, RowOrder, check_numbers, lines_of, table, whole
+from mm.market_data.check_rows import Arrival, Findings, RowOrder, check_numbers, decimal, lines_of, table, whole
+from mm.market_data.grid import Grid
 from mm.market_data.layout import DayFolder
 
 T = 1_767_600_000_000_000
@@ -62,6 +64,25 @@ def test_a_whole_number_is_digits_and_nothing_else(text):
     """What Python takes for a number, other readers do not."""
     with pytest.raises(ValueError, match="not a whole number"):
         whole(text, "x")
+
+
+def test_the_largest_id_that_a_recorder_takes_is_a_whole_number():
+    """It is one of 64 bits; the next one is none."""
+    assert whole(str(2**63 - 1), "x") == 2**63 - 1
+    with pytest.raises(ValueError, match="64 bits"):
+        whole(str(2**63), "x")
+
+
+@given(st.text(alphabet="0123456789.-+e ٣", max_size=6))
+def test_a_decimal_is_what_a_recorder_stores(text):
+    """A day is not found faulty for a text that its recorder took, such as ``7.``, nor one that it refused let pass."""
+    try:
+        Grid().qty(text)
+    except OffGrid:
+        with pytest.raises(ValueError, match="not a plain decimal"):
+            decimal(text, "qty")
+    else:
+        assert decimal(text, "qty") == text
 
 
 def test_a_clock_that_was_set_may_step_back(folder):

@@ -32,6 +32,17 @@ def test_a_quantity_may_be_zero_but_not_negative():
         grid.qty("-1")
 
 
+@pytest.mark.parametrize("learns_steps", [True, False])
+def test_a_zero_with_a_sign_is_none(learns_steps):
+    """``-0`` would stand in the book as a level of nothing."""
+    grid = Grid(learns_steps=learns_steps)
+    for qty in ("-0", "-0.00000000"):
+        with pytest.raises(OffGrid, match="negative"):
+            grid.check([("1.00000000", qty)])
+        with pytest.raises(OffGrid, match="negative"):
+            grid.check_one("1.00000000", qty)
+
+
 def test_off_tick_names_the_first_price_off_a_known_tick():
     """Without a known tick no price is off it."""
     prices = ["1.01", "1.005", "1.003"]

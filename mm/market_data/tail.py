@@ -57,7 +57,7 @@ def scan(path: Path, before: Tail = _NOTHING) -> Tail:
 def known_tail(path: Path, lines: int, size: int) -> Tail | None:
     """Return the tail of the first *size* bytes of *path*, which are *lines* whole lines; None where only all tell."""
     last = _last_packed_line(path, size) if path.suffix == PACKED else _last_plain_line(path, size)
-    return None if last is None else Tail(lines, first_lines(path), last, size)
+    return None if last is None else Tail(lines, first_lines(path)[:lines], last, size)
 
 
 def last_line(path: Path, size: int | None = None) -> bytes:

@@ -72,6 +72,14 @@ def test_what_is_known_to_be_good_need_not_be_read_again(tmp_path_factory, flush
     assert scan(path, before) == scan(path)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.ndjson.gz"])
+def test_a_torn_second_line_is_none_of_the_first_two(tmp_path, name):
+    """It stands behind what is known, and goes."""
+    good, more = (b"one\n", b"tw") if name == "a.csv" else (gzip_member(b"one\n"), gzip_member(b"two\n")[:-1])
+    (tmp_path / name).write_bytes(good + more)
+    assert recover_tail(tmp_path / name, known_tail(tmp_path / name, 1, len(good))).head == (b"one",)
+
+
 def test_what_does_not_end_with_a_row_is_not_known(tmp_path):
     """However it came into a manifest, nothing may be appended behind it."""
     texts = {"a.csv": b"one\ntw", "a.ndjson.gz": gzip_member(b"one\ntw"), "b.ndjson.gz": gzip_member(b"one\n")[:-1]}

@@ -47,8 +47,9 @@ def main(console: Console, which: Which, name: str) -> None:
     fill = fills[which.fill - 1]
     orders = [row for row in _rows(folder / f"orders_{symbol}.csv", run) if row["order_id"] == fill["order_id"]]
     together = [one for one in fills if (one["order_id"], one["recv_us"]) == (fill["order_id"], fill["recv_us"])]
-    text = explain(_tape(run, which, int(fill["recv_us"])), fill, orders, which.around, together)
-    if run.manifest["knobs"].get("feed_latency", {}).get("value") == "recorded":
+    lagging = run.manifest["knobs"].get("feed_latency", {}).get("value") == "recorded"
+    text = explain(_tape(run, which, int(fill["recv_us"])), fill, orders, which.around, together, lagging=lagging)
+    if lagging:
         text += "\n(the run let the exchange act at its own time: an event happened before it was received here)"
     console.answer({"fill": fill, "orders": orders, "path": str(folder.resolve())})
     console.say(f"fill {which.fill} of {len(fills)}: {text}")

@@ -53,7 +53,9 @@ class Seen:
     lots: int
 
 
-def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int, together: Sequence[Row] = ()) -> str:
+def explain(
+    tape: "Tape", fill: Row, orders: Sequence[Row], around: int, together: Sequence[Row] = (), *, lagging: bool = False
+) -> str:
     """Return the story of one fill as text.
 
     Where several prints share its instant, it stands behind the only one that can have filled it, or it is told how
@@ -65,6 +67,7 @@ def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int, togethe
         orders: The rows of its order in the orders file.
         around: How many events to show on either side of the instant.
         together: The rows of all fills of its order at its instant, it among them; empty where it is alone.
+        lagging: Whether the fill's instant is the exchange's, at which the tape had not received the print.
     """
     us, price = int(fill["recv_us"]), _short(fill["price"])
     side = 1 if (fill["side"] == "BUY") != (fill["reason"] == TAKEN) else -1
@@ -79,7 +82,7 @@ def explain(tape: "Tape", fill: Row, orders: Sequence[Row], around: int, togethe
     ]
     mark = f"  {'fill':>12}  <- {_short(fill['qty'])} at {price}"
     seen = list(market(tape, us, side, tape.instrument.ticks(fill["price"]), around))
-    prints = prints_behind(tape, fill, together or [fill])
+    prints = [] if lagging else prints_behind(tape, fill, together or [fill])
     if len(prints) == 1:
         before = sum(one.event <= prints[0] for one in seen)
     else:

@@ -143,3 +143,12 @@ def test_of_a_model_of_ones_own_only_the_size_is_known():
     assert prints_behind(at_one_instant((1, 102, 9), (-1, 101, 4), (-1, 103, 9)), mine, [mine]) == [2, 4]
     asked = row(reason="Mine:book")
     assert prints_behind(at_one_instant((1, 102, 9)), asked, [asked]) == []
+
+
+def test_where_the_exchange_acted_before_we_heard_no_print_is_marked():
+    """What was received at the fill's instant happened earlier: two prints of that instant are no two suspects."""
+    twice = [depth(1_000, bids=[(100, 30)]), sold(4_000, 100, 7), sold(4_000, 100, 9)]
+    told = [(BEGIN_US, "snapshot", BIDS, ASKS), *((BEGIN_US + us, *rest) for us, *rest in twice)]
+    heard, acted = (explain(Tape.of(TEST, told), FILL, ORDERS, 2, lagging=lagging) for lagging in (False, True))
+    assert "by one of 2 prints" in heard
+    assert "by one of" not in acted

@@ -58,15 +58,18 @@ class Oddly(Played):
         numbers = count()
         raw = _TEXT.sub(
             lambda found: f'"{ODD[kind](found[0][1:-1])}"' if next(numbers) % 5 == amount % 5 else found[0],
-            messages[amount % len(messages)].decode(),
+            messages[amount % len(messages)].decode(errors="surrogateescape"),
         )
-        messages[amount % len(messages)] = raw.encode()
+        messages[amount % len(messages)] = raw.encode(errors="surrogateescape")
         return messages
 
 
 def _formed(kind, raw):
-    """Return a depth message in another form."""
-    message = json.loads(raw)
+    """Return a depth message in another form, if it is one still."""
+    try:
+        message = json.loads(raw)
+    except ValueError:
+        return raw
     data = message["data"]
     if kind == "extra":
         data["x"] = [[]]

@@ -43,7 +43,7 @@ LAYERS = [
     ["quote_tree", "model_maker", "assemble", "redraw"],
 ]
 # What rooms of the backtest may import of the rest of it.
-ROOMS = {"metrics": {"books", "fills", "journal"}, "report": {"journal", "metrics"}}
+ROOMS = {"day": {"_book", "mapped", "tape"}, "metrics": {"books", "fills", "journal"}, "report": {"journal", "metrics"}}
 # Entry points: they may import everything, and nothing below imports them.
 ENTRIES = re.compile(
     r"mm\.(runner_\w+|demo|__main__|(bench|lookahead|queues|sim|sweep)(\..+)?|market_data\.recorder)\Z"
@@ -109,7 +109,7 @@ def test_imports_go_down_the_layers_only(name: str) -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_rooms_of_the_backtest_know_their_place(room: str) -> None:
-    """Numbers are told of a journal, whatever played it; a page is drawn from numbers."""
+    """A day is read whatever plays it, numbers are told of a journal, and a page is drawn from numbers."""
     inside = [name for name in modules() if name.startswith(f"mm.backtest.{room}.")]
     assert inside
     for name in inside:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest.draft import Draft
-from mm.backtest.row_source import RowSource
-from mm.backtest.settle_books import settle_tops
-from mm.backtest.stack import Stack
+from mm.backtest.day.draft import Draft
+from mm.backtest.day.row_source import RowSource
+from mm.backtest.day.settle_books import settle_tops
+from mm.backtest.day.stack import Stack
 from mm.backtest.tape import DEPTH, GAP, SNAPSHOT, TRADE, Tape
 from mm.instrument import Instrument
 

@@ -42,7 +42,7 @@ def load_day(
     tape = cached.read() if cached else None
     if tape is not None:
         return tape
-    from mm.backtest.read_day import GridOptions, read_day  # nothing of it is needed to open a cached tape
+    from mm.backtest.day.read import GridOptions, read_day  # nothing of it is needed to open a cached tape
 
     draft = read_day(day, GridOptions(*options))
     if cached is None:

@@ -21,7 +21,7 @@ from mm.instrument import Filters, Instrument
 from mm.market_data.layout import DayFolder
 
 if TYPE_CHECKING:
-    from mm.backtest.draft import Draft
+    from mm.backtest.day.draft import Draft
     from mm.backtest.projection import BestPrices
 
 TAPE_VERSION = 3  # raise it when the same files give another tape

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_day import PlainBook, plain_events, plain_tops, table, text_of
 
-from mm.backtest import row_source
+from mm.backtest.day import row_source
 from mm.backtest.io import load_day
 from mm.backtest.tape import DEPTH, GAP, KEYFRAME, KIND_NAMES, SNAPSHOT, TOP_COLUMNS, TRADE
 from mm.errors import BrokenFile, Mismatch, MissingDay, NeverSynced, OffGrid, UsageError

@@ -48,7 +48,7 @@ def same(one, two):
 def test_the_second_time_a_day_is_opened_not_parsed(folder, cache, monkeypatch):
     """And it is the same tape, in every bit."""
     plain, first = load_day(folder), load_day(folder, cache=cache)
-    monkeypatch.setattr("mm.backtest.read_day.read_day", None)
+    monkeypatch.setattr("mm.backtest.day.read.read_day", None)
     second = load_day(folder, cache=cache)
     assert [tape.meta.cache for tape in (plain, first, second)] == ["off", "miss", "hit"]
     assert same(plain, first)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.backtest import read_day
+from mm.backtest.day import read
 from mm.backtest.io import load_day
 from mm.calibration.meter import Meter
 from mm.calibration.recipe import Recipe
@@ -154,13 +154,13 @@ def test_any_later_print_may_be_any_other(day, honest, after_us, mode, ticks, ma
 def test_a_day_is_read_once_whatever_the_number_of_windows(day, monkeypatch):
     """Windows are slices: neither more segments nor more modes parse anything again."""
     parses = []
-    original = read_day.read_day
+    original = read.read_day
 
     def counted(*args, **kwargs):
         parses.append(args)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(read_day, "read_day", counted)
+    monkeypatch.setattr(read, "read_day", counted)
     tape = load_day(day)
     for step_min in (8, 0.5):
         for method in METHODS:

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.day_tables import Steps, Stream
-from mm.backtest.inflate import FileRead
-from mm.backtest.ordering import Keys
-from mm.backtest.settle import Mark, settle_diffs
+from mm.backtest.day.inflate import FileRead
+from mm.backtest.day.ordering import Keys
+from mm.backtest.day.settle import Mark, settle_diffs
+from mm.backtest.day.tables import Steps, Stream
 from mm.market_data.sync_engine import SyncEngine, Verdict
 
 

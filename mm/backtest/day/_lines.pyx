@@ -4,7 +4,7 @@
 from libc.stdint cimport INT32_MAX, int8_t, int32_t, int64_t
 from libc.string cimport memchr, memcmp, memcpy
 
-from mm.backtest._scan cimport Grid, grid_of, steps_of
+from mm.backtest.day._scan cimport Grid, grid_of, steps_of
 
 import numpy as np
 

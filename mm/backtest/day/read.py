@@ -9,9 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from mm.backtest import findings
-from mm.backtest.day_ledger import LedgerRow, read_ledger
-from mm.backtest.day_tables import (
+from mm.backtest.day import findings
+from mm.backtest.day.draft import Draft
+from mm.backtest.day.grid import GridOptions, KnownGrid, known_grid
+from mm.backtest.day.inflate import FileRead
+from mm.backtest.day.ledger import LedgerRow, read_ledger
+from mm.backtest.day.ordering import in_order, unique_trades
+from mm.backtest.day.places import FEW, Event, Place, named
+from mm.backtest.day.settle import Settled, ledger_marks, marks_by_id, settle_diffs, settle_frames
+from mm.backtest.day.settle_books import settle_tops
+from mm.backtest.day.stack import Day, Stack, quarter_hours, stacked
+from mm.backtest.day.tables import (
     Snapshot,
     Steps,
     Stream,
@@ -21,15 +29,7 @@ from mm.backtest.day_tables import (
     read_trades,
     snapshot_files,
 )
-from mm.backtest.draft import Draft
-from mm.backtest.grid import GridOptions, KnownGrid, known_grid
-from mm.backtest.inflate import FileRead
 from mm.backtest.mapped import give_back
-from mm.backtest.ordering import in_order, unique_trades
-from mm.backtest.places import FEW, Event, Place, named
-from mm.backtest.settle import Settled, ledger_marks, marks_by_id, settle_diffs, settle_frames
-from mm.backtest.settle_books import settle_tops
-from mm.backtest.stack import Day, Stack, quarter_hours, stacked
 from mm.backtest.tape import DEPTH, GAP, SNAPSHOT, TRADE, TapeMeta
 from mm.errors import BrokenFile, NeverSynced
 from mm.market_data.layout import DayFolder, existing

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from mm.backtest.inflate import FileRead
-from mm.backtest.places import Place, told
+from mm.backtest.day.inflate import FileRead
+from mm.backtest.day.places import Place, told
 from mm.market_data.layout import DayFolder
 
 # What is said of each count. One warning tells a whole group: a message out of its turn repeats ids and leaves a hole.

@@ -7,8 +7,8 @@ Both parsers are fed pieces of a file as they are inflated. Decimals become whol
 from libc.stdint cimport int8_t, int64_t, uint64_t
 from libc.string cimport memchr
 
-from mm.backtest._lines cimport Column, LineParser
-from mm.backtest._scan cimport (
+from mm.backtest.day._lines cimport Column, LineParser
+from mm.backtest.day._scan cimport (
     ASKS, BIDS, EXCHANGE, FIRST_ID, LAST_ID, NUMBERS, OTHER, RECV_MS, RECV_SEQ, RECV_US, RUN,
     blank, decimal, flag, key_of, on_grid, past_value, steps_of, take, whole_number,
 )

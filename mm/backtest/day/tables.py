@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest._parse import Cell, DiffParser, TableParser
-from mm.backtest.inflate import FileRead, first_line, parse_file
-from mm.backtest.places import FEW, Place, named
+from mm.backtest.day._parse import Cell, DiffParser, TableParser
+from mm.backtest.day.inflate import FileRead, first_line, parse_file
+from mm.backtest.day.places import FEW, Place, named
 from mm.errors import BrokenFile
 from mm.market_data.layout import PACKED, DayFolder, snapshot_event_id
 
 if TYPE_CHECKING:
-    from mm.backtest._lines import Block, LineParser
+    from mm.backtest.day._lines import Block, LineParser
 
 Ints = NDArray[np.int64]
 _NONE = np.empty(0, np.int64)

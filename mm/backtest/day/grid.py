@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from mm.backtest.day_tables import Steps
-from mm.backtest.inflate import FileRead, read_small
+from mm.backtest.day.inflate import FileRead, read_small
+from mm.backtest.day.tables import Steps
 from mm.errors import BrokenFile, Mismatch
 from mm.instrument import Filters, Instrument, from_exchange_info, short_text
 from mm.market_data.layout import DayFolder, existing

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.backtest._book import replay_tops
-from mm.backtest.places import Event
-from mm.backtest.row_source import Ints, Rows, bounds, windows
-from mm.backtest.stack import Stack, Whole
+from mm.backtest.day.places import Event
+from mm.backtest.day.row_source import Ints, Rows, bounds, windows
+from mm.backtest.day.stack import Stack, Whole
 from mm.backtest.tape import GAP, SNAPSHOT, TRADE
 
 

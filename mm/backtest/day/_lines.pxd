@@ -2,7 +2,7 @@
 
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
 
-from mm.backtest._scan cimport Grid
+from mm.backtest.day._scan cimport Grid
 
 cdef class Column:
     cdef object array

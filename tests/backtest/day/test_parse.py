@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest._lines import place_rows
-from mm.backtest._parse import Cell, DiffParser, TableParser
+from mm.backtest.day._lines import place_rows
+from mm.backtest.day._parse import Cell, DiffParser, TableParser
 from mm.errors import BrokenFile, OffGrid
 
 MOST = 2**63 - 1

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.day.row_source import bounds
+from mm.backtest.day.stack import Stack
 from mm.backtest.mapped import Column
-from mm.backtest.row_source import bounds
-from mm.backtest.stack import Stack
 from mm.backtest.tape import ARRAYS, EVENT_COLUMNS, TOP_COLUMNS, Tape, TapeMeta
 from mm.instrument import Instrument
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mm.backtest.day_ledger import LedgerRow
-from mm.backtest.day_tables import Ints, Snapshot, Stream
-from mm.backtest.ordering import Keys
-from mm.backtest.places import FEW, Place
+from mm.backtest.day.ledger import LedgerRow
+from mm.backtest.day.ordering import Keys
+from mm.backtest.day.places import FEW, Place
+from mm.backtest.day.tables import Ints, Snapshot, Stream
 from mm.market_data.sync_engine import SyncEngine, Verdict
 
 _COUNTED = {

@@ -20,7 +20,7 @@ from mm.errors import BrokenFile
 from mm.market_data.layout import PACKED
 
 if TYPE_CHECKING:
-    from mm.backtest._lines import LineParser
+    from mm.backtest.day._lines import LineParser
 
 _PIECE = 1 << 20
 _PACKED_PIECE = 1 << 18

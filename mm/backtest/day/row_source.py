@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest._lines import place_rows
+from mm.backtest.day._lines import place_rows
 
 if TYPE_CHECKING:
-    from mm.backtest._lines import Block
+    from mm.backtest.day._lines import Block
 
 Ints = NDArray[np.int64]
 Rows = tuple[NDArray[np.int8], Ints, Ints]  # side, ticks, lots

@@ -6,9 +6,9 @@ import zlib
 
 import pytest
 
-from mm.backtest import inflate
-from mm.backtest._lines import LineParser
-from mm.backtest.inflate import first_line, parse_file, read_small
+from mm.backtest.day import inflate
+from mm.backtest.day._lines import LineParser
+from mm.backtest.day.inflate import first_line, parse_file, read_small
 from mm.errors import BrokenFile
 
 LINES = b"".join(b'{"line":%d}\n' % number for number in range(2_000))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.day_ledger import LedgerRow
-from mm.backtest.day_tables import Ints, Stream
+from mm.backtest.day.ledger import LedgerRow
+from mm.backtest.day.tables import Ints, Stream
 
 _PER_RUN = 1 << 52  # more than any recv_seq and any instant in µs of this century
 

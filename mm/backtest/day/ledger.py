@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mm.backtest.inflate import FileRead, read_small
+from mm.backtest.day.inflate import FileRead, read_small
 from mm.errors import BrokenFile
 from mm.market_data.layout import EVENT_COLUMNS, DayFolder, existing
 

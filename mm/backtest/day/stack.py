@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.day_tables import Ints, Snapshot, Stream
+from mm.backtest.day.ordering import Keys
+from mm.backtest.day.places import Event
+from mm.backtest.day.row_source import Rows, RowSource
+from mm.backtest.day.settle import AS_BEFORE, Settled
+from mm.backtest.day.tables import Ints, Snapshot, Stream
 from mm.backtest.mapped import give_back
-from mm.backtest.ordering import Keys
-from mm.backtest.places import Event
-from mm.backtest.row_source import Rows, RowSource
-from mm.backtest.settle import AS_BEFORE, Settled
 from mm.backtest.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 Whole = tuple[int, NDArray[np.int8], Ints, Ints]  # an event, and the rows of the whole book behind it

@@ -1,6 +1,6 @@
 from enum import IntEnum
 
-from mm.backtest._lines import Block, Column, LineParser
+from mm.backtest.day._lines import Block, Column, LineParser
 
 class Cell(IntEnum):
     SKIP = 0

@@ -31,7 +31,8 @@ class Earlier:
         epoch_id: The last epoch that was opened, 0 where none was.
         runs: The runs of the day, in order.
         open_runs: Those of them that neither stopped nor were recovered: they crashed.
-        last_diff_id: Last update id of the recorded diffs; the last row may be a stale one.
+        last_diff_id: Last update id of the recorded diffs; the last row may be a stale one. Where there are none, that
+            of the last snapshot or frame.
         last_diff_us: When it was received; 0 where there is none.
         last_trade_id: Id of the last recorded trade.
         last_trade_us: When it was received; 0 where there is none.
@@ -69,8 +70,9 @@ def recover(folder: DayFolder) -> Earlier:
     runs = tuple(dict.fromkeys(row["run_id"] for row in events))
     loaded = {int(row["event_id"]) for row in events if row["type"] == "snapshot_loaded"}
     last_event_id = max([0, *(int(row["event_id"]) for row in events), *_sweep(folder, loaded)])
-    last_diff, trades = _last_diff(tails[folder.diffs]), tails[folder.trades]
+    last_diff, trades = _last_diff(tails[folder.diffs]) or _last_loaded(events), tails[folder.trades]
     last_trade_id = _last_cell(folder.trades, trades, _TRADE_ID_COLUMN)
+    first_trade_id = _cell(folder.trades, trades.head[1], _TRADE_ID_COLUMN) if trades.lines > 1 else None
     if trades.last.endswith(FROM_REST):
         last_trade_id = last_streamed_id(folder.trades)
     knobs = _last_knobs(events)
@@ -85,7 +87,9 @@ def recover(folder: DayFolder) -> Earlier:
         last_trade_id=last_trade_id,
         last_trade_us=_last_cell(folder.trades, trades, _TRADE_US_COLUMN) or 0,
         trade_holes=still_open(
-            open_holes(events, last_trade_id), folder.trades, aggregates=knobs.get("trade_stream") == "aggTrade"
+            open_holes(events, last_trade_id, first_trade_id),
+            folder.trades,
+            aggregates=knobs.get("trade_stream") == "aggTrade",
         ),
         knobs=knobs,
         exchange_units=_exchange_units(folder),
@@ -127,18 +131,27 @@ def _last_seq(folder: DayFolder, path: Path, tail: Tail) -> int:
 
 def _last_cell(path: Path, tail: Tail, at: int) -> int | None:
     """Return a whole number from the last row; its column stands before any quoted one."""
-    if tail.lines < 2:
-        return None
+    return _cell(path, tail.last, at) if tail.lines > 1 else None
+
+
+def _cell(path: Path, row: bytes, at: int) -> int:
     try:
-        return int(tail.last.split(b",")[at])
+        return int(row.split(b",")[at])
     except (ValueError, IndexError) as error:
-        raise BrokenFile(
-            f"{path}: last row {tail.last[:80]!r} has no number in column {at + 1}; run `mm data check`"
-        ) from error
+        raise BrokenFile(f"{path}: row {row[:80]!r} has no number in column {at + 1}; run `mm data check`") from error
 
 
 def _last_diff(tail: Tail) -> dict[str, Any]:
     return msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
+
+
+def _last_loaded(events: list[dict[str, str]]) -> dict[str, Any]:
+    """Return the last id of the last snapshot, and when it was loaded, under the names that a diff has for them."""
+    for row in reversed(events):
+        if row["type"] == "snapshot_loaded":
+            last_id = msgspec.json.decode(row["details_json"])["last_update_id"]
+            return {"u": last_id, "recv_us": int(row["recv_time_us"])}
+    return {}
 
 
 def _reached(last_diff_id: int | None, frames: Tail) -> int | None:

@@ -20,22 +20,27 @@ def last_streamed_id(path: Path) -> int | None:
     return last
 
 
-def open_holes(events: Iterable[Mapping[str, str]], last_id: int | None) -> tuple[_Hole, ...]:
+def open_holes(
+    events: Iterable[Mapping[str, str]], last_id: int | None, first_id: int | None = None
+) -> tuple[_Hole, ...]:
     """Return the holes of a ledger that are not filled: first and last id, received between which instants.
 
     Those behind *last_id*, the last trade of the stream, were told before a crash took the rows behind them: they are
-    part of the hole that the next trade will show.
+    part of the hole that the next trade will show, and once it is told, of that one alone. Where a crash took the rows
+    on both sides of a hole, so that it does not reach up to *first_id*, the day's first trade, it is no part of the
+    day: filled, it would leave a hole behind it that nobody tells of.
     """
     holes: list[_Hole] = []
+    least = 0 if first_id is None else first_id - 1
     for event in events:
         if event["type"] not in ("trade_gap", "backfill"):
             continue
         details = msgspec.json.decode(event["details_json"])
         first, last = details["from_id"], details["to_id"]
-        if event["type"] == "backfill":
+        filled = event["type"] == "backfill"
+        if filled or (last_id is not None and first <= last < last_id and last >= least):
             holes = [left for hole in holes for left in _without(hole, first, last)]
-        elif last_id is not None and first <= last < last_id:
-            holes.append((first, last, details["from_us"], details["to_us"]))
+            holes += [] if filled else [(first, last, details["from_us"], details["to_us"])]
     return tuple(sorted(holes))
 
 

@@ -42,6 +42,15 @@ def test_the_last_rows_say_when_they_came(folder):
     assert (found.last_trade_id, found.last_trade_us, found.knobs) == (5, T + 7, {"trade_stream": "trade"})
 
 
+def test_where_no_diff_has_survived_the_snapshot_says_what_is_missing(folder):
+    """A run loaded a book and was killed before its first flush: what the next run misses, is missing behind that."""
+    folder.diffs.unlink()
+    assert recover(folder).last_diff_id == 8  # the last frame's
+    folder.frames.unlink()
+    found = recover(folder)
+    assert (found.last_diff_id, found.last_diff_us) == (5, T)
+
+
 def test_runs_that_did_not_stop_are_named(folder):
     """The next run writes `crash_recovered` for each of them, also where one crashed while it recovered another."""
     assert recover(folder).open_runs == ("R1",)

@@ -130,6 +130,26 @@ def test_holes_of_earlier_runs_are_what_was_not_filled():
     assert open_holes(events, None) == ()
 
 
+def test_a_hole_that_a_larger_one_has_swallowed_is_not_filled_twice():
+    """A run told of 47 and was killed before 46 was on the disk; the next ones told of all from 46 on, and again."""
+    events = [
+        event("trade_gap", from_id=47, to_id=47, from_us=1, to_us=2, cause="ids_missing"),
+        event("trade_gap", from_id=46, to_id=60, from_us=3, to_us=4, cause="restart"),
+        event("trade_gap", from_id=46, to_id=69, from_us=3, to_us=5, cause="restart"),
+    ]
+    assert open_holes(events, 45) == ()
+    assert open_holes(events, 70) == ((46, 69, 3, 5),)
+    events.append(event("backfill", from_id=46, to_id=68, rows=23))
+    assert open_holes(events, 70) == ((69, 69, 3, 5),)
+
+
+@pytest.mark.parametrize(("last", "held"), [(28, False), (29, True)])
+def test_a_hole_that_a_crash_has_left_alone_is_none_of_the_day(last, held):
+    """Filled, it would be the day's first trade, and what was lost behind it would be missing without a word."""
+    events = [event("trade_gap", from_id=25, to_id=last, from_us=1, to_us=2, cause="x")]
+    assert open_holes(events, 40, 30) == (((25, last, 1, 2),) if held else ())
+
+
 def test_a_book_that_travels_gets_a_deeper_one_before_a_frame_needs_it(monkeypatch):
     """The best asks are bought, one after the other: the old book goes on until a deeper one is bridged to it."""
     monkeypatch.setattr(recording, "LOOK_EVERY_S", 0.01)

@@ -217,6 +217,7 @@ cdef class Engine(Venue):
         if self.next_event == self.events or self.event_us[self.next_event] >= self.start_us:
             return 0
         self.catch_up(self.start_us - 1, self.start_us - 1)
+        self.pass_requotes(self.start_us)
         while self.next_event < self.events and self.event_us[self.next_event] < self.start_us:
             event = self.sequence[self.next_event] if self.lagging else self.next_event
             if self.kind[event] != TRADE:

@@ -101,3 +101,16 @@ def test_what_was_printed_before_each_move_is_known(tape):
             low, high = ALWAYS, 0
     assert found == list(zip(best.move_low_ticks, best.move_high_ticks, strict=True))
     assert np.array_equal(best.move_us, best.event_us[best.move_event])
+
+
+def test_requotes_before_a_window_do_not_see_its_book():
+    """A model that was never asked has nothing to settle: what fell due while there was no book is over."""
+    one_sided = Tape.of(TEST, [(0, "snapshot", [(99, 5)], []), (100, "depth", [(98, 5)], [])])
+    later = [(1_000, "snapshot", [(99, 5)], [(101, 5)]), (1_500, "trade", 1, 101, 1), (2_000, "depth", [(98, 1)], [])]
+    terms = Rules(
+        TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, state_us=10_000, enforce_balances=False
+    )
+    exchange = PaperExchange(fixed_spread(delta_ticks=3), trade_cross(), terms)
+    exchange.run(one_sided, None)
+    exchange.run(Tape.of(TEST, later).between(1_500, 2_500), None)
+    assert exchange.journal().orders[:, 0].tolist() == [1_500, 1_500]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from mm.backtest.mapped import Column, give_back, let_go
 from mm.backtest.tape import ARRAYS, TRADE, Tape, TapeMeta
 from mm.instrument import Filters, Instrument
 from mm.market_data.layout import DayFolder
+from mm.whole_file import clear_unfinished, whole_file
 
 if TYPE_CHECKING:
     from mm.backtest.day.draft import Draft
@@ -123,12 +123,9 @@ class CachedTape:
     def _unfinished(self) -> Iterator[Path]:
         """Give the path of a file beside the tape's own, which takes its place when all went well."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        path = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
-        try:
+        clear_unfinished(self.path.parent)
+        with whole_file(self.path) as path:
             yield path
-            path.replace(self.path)
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def _without_depth(tape: Tape) -> Tape:

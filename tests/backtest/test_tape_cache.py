@@ -1,6 +1,7 @@
 """Tapes kept from one run to the next: opened, not parsed, and never trusted beyond their inputs."""
 
 import os
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -43,6 +44,16 @@ def same(one, two):
     return all(np.array_equal(getattr(one, name), getattr(two, name)) for name in ARRAYS) and all(
         getattr(one, name) == getattr(two, name) for name in fields
     )
+
+
+def test_what_a_killed_process_left_of_a_tape_is_cleared(folder, cache):
+    """Half a tape of a full day is a hundred MB, and nobody would ever come for it."""
+    cache.mkdir(parents=True)
+    left = cache / "SIMUSDT_20260105_0.arrow.999999999.partial"  # no process has such a number
+    left.write_bytes(b"half")
+    os.utime(left, (time.time() - 120,) * 2)
+    load_day(folder, cache=cache)
+    assert [name for name in kept(cache) if name.endswith(".partial")] == []
 
 
 def test_the_second_time_a_day_is_opened_not_parsed(folder, cache, monkeypatch):

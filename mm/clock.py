@@ -42,7 +42,10 @@ def parse_day(day: str) -> date:
     """Return ``YYYYMMDD`` as a date; raises ValueError where it is none."""
     if len(day) != 8 or not day.isascii() or not day.isdigit():
         raise ValueError(f"{day!r} is not a day of the form YYYYMMDD")
-    return datetime.strptime(day, "%Y%m%d").date()
+    try:
+        return datetime.strptime(day, "%Y%m%d").date()
+    except ValueError:
+        raise ValueError(f"{day!r} is in no calendar") from None
 
 
 def midnight_us(day: str, zone: str = DAY_ZONE) -> int:

@@ -193,7 +193,7 @@ class Calibration:
 
     calib_method: str = knob("marks", one_of("ladder", "fixed", "marks"), "How exposure is made.", flag="--method")
     calib_deltas: tuple[float, ...] = knob(
-        (1.0, 2.0, 3.0, 5.0, 8.0, 13.0), numbers(0, 1e6), "Distances that are measured, in ticks.", flag="--deltas"
+        (1.0, 2.0, 3.0, 5.0, 8.0, 13.0), numbers(0, 1e6), "Distances of ladder and fixed, in ticks.", flag="--deltas"
     )
     calib_dwell_ms: float = knob(60000.0, number(1, 1e10), "How long the ladder holds one distance.", flag="--dwell-ms")
     calib_mid_move_threshold_ticks: float = knob(

@@ -77,6 +77,13 @@ def test_days_that_are_none_are_refused(text):
         read("day", text)
 
 
+@pytest.mark.parametrize("text", ["20240732", "20250229", "20251216:20251301"])
+def test_a_day_that_no_calendar_has_is_said_to_be_so(text):
+    """The words of a parser's own failure say nothing of days."""
+    with pytest.raises(UsageError, match=r"'\d{8}' is in no calendar"):
+        read("day", text)
+
+
 def test_a_range_is_not_longer_than_ten_years():
     """A typing error in the year does not start a million days."""
     with pytest.raises(UsageError, match="at most 3660 days apart"):

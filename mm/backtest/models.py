@@ -53,7 +53,7 @@ def poisson(
     given = [A is not None or k is not None, bid is not None or ask is not None, intensity is not None]
     if sum(given) != 1:
         raise UsageError(
-            "poisson needs A and k in one form: FILL_PARAMS_FILE=<fit or schedule>, "
+            "poisson needs A and k in one form: FILL_PARAMS_FILE=<what mm calibrate or mm schedule wrote>, "
             'FILL_PARAMS_JSON=\'{"A": .., "k": ..}\' or \'{"bid": {"A": .., "k": ..}, "ask": {"A": .., "k": ..}}\''
         )
     if intensity is None:

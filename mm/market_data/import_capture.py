@@ -164,6 +164,8 @@ class _Import:
         """Refuse snapshots that name no symbol where there are several; one that is met once may be a damaged line."""
         seen = capture.messages.symbols
         if any(count > 1 for name, count in seen.items() if name != self.symbol):
+            if self.symbol not in seen:
+                raise self._nothing([capture])
             raise BrokenFile(
                 f"{capture.lines.path}: holds {_named(seen)}, and the snapshot at {bare_snapshot} does not say whose "
                 f"it is; give a capture of one symbol, or one whose REST lines have their address"

@@ -83,6 +83,8 @@ class DayFolder:
     def at(cls, path: Path) -> "DayFolder":
         """Return the day folder that *path* (``…/SYMBOL/YYYYMMDD``) is; raises UsageError where its name is no day."""
         whole = Path(path).resolve()
+        if not _is_day(whole.name):
+            raise UsageError(f"{path} is no day folder: its name is no YYYYMMDD; try data/BTCUSDT/20251216")
         return cls(whole.parent.parent, whole.parent.name, whole.name)
 
     @property

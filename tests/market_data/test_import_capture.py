@@ -146,6 +146,13 @@ def test_a_symbol_that_is_not_there_is_refused_by_those_that_are(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+def test_a_snapshot_of_nobody_does_not_hide_that_the_symbol_is_not_there(tmp_path):
+    """The way out is the name, not another capture."""
+    with pytest.raises(Mismatch, match=r"no message of XYZ; --symbol \(SYMBOL\) can be SIMUSDT"):
+        imported(tmp_path, GOOD, symbol="XYZ")
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_capture_of_nothing_is_refused(tmp_path):
     """Its lines have the form, but none has a place in a day."""
     with pytest.raises(BrokenFile, match="no depth, trade or bookTicker message"):

@@ -31,7 +31,7 @@ from mm.sweep_knobs import Sweep
 from mm.symbols_and_days import DAYS, SYMBOL, SYMBOLS, day_list
 
 _MS = number(0, 1e10)
-_MODEL = matching(r"\w+|[\w.]+:\w+", "a name such as poisson, or package.module:Class")
+_MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mm.backtest.tape import Tape
 
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # of a life: when places in the queue are compared
-_MODEL = matching(r"\w+|[\w.]+:\w+", "a name such as poisson, or package.module:Class")
+_MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,7 +121,11 @@ def compare(points: Points) -> Comparison | None:
         return None
     rows = _Rows.of(sample, exponential)
     models = [_exponential, *(_searched(family) for family in FAMILIES), _isotonic]
-    names = [(EXPONENTIAL, "A exp(-k δ)"), *((one.name, one.formula) for one in FAMILIES), (ISOTONIC, "any that falls")]
+    names = [
+        (EXPONENTIAL, "A exp(-k δ)"),
+        *((one.name, one.formula) for one in FAMILIES),
+        (ISOTONIC, "any falling curve"),
+    ]
     plain = _by_block(rows, _exponential)
     curves = tuple(_alternative(rows, name, model, plain) for name, model in zip(names, models, strict=True))
     best = _best(curves)

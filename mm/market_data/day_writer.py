@@ -21,7 +21,7 @@ from mm.market_data.append_file import NO_SPACE
 from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, flush_together, replace_file
 from mm.market_data.day_lock import lock_day
 from mm.market_data.day_rows import US_STAMPS_FROM, DiffRow, Levels, level_cells, milliseconds, trade_row
-from mm.market_data.earlier import recover
+from mm.market_data.earlier import recover, runs_of
 from mm.market_data.layout import DayFolder
 from mm.market_data.ledger import Details, Ledger
 from mm.market_data.manifest import Contents, Manifest, contents, note_manifest, unseal, write_manifest
@@ -109,9 +109,9 @@ class DayWriter:
         self._closed = self._patient = False
         with ExitStack() as held:
             lock_day(folder, held)
-            self.earlier = recover(folder)
-            if run_id in self.earlier.runs:
+            if run_id in runs_of(folder):  # before a torn tail is cut: whoever cuts it must tell of it
                 raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
+            self.earlier = recover(folder)
             unseal(folder)
             # The frames come first: theirs is the header that may not fit, and then nothing else is made.
             self._frames = self._csv(folder.frames, layout.frame_columns(top_n), held)

@@ -10,13 +10,14 @@ import msgspec
 
 from mm.errors import BrokenFile
 from mm.market_data.earlier_trades import FROM_REST, last_streamed_id, open_holes, still_open
-from mm.market_data.layout import GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
+from mm.market_data.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
 from mm.market_data.manifest import proved_tails
 from mm.market_data.sync_engine import went_back
 from mm.market_data.tail import Tail, recover_tail
 
 _SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 _GAP_SEQ_COLUMN = GAP_COLUMNS.index("recv_seq")
+_RUN_COLUMN = EVENT_COLUMNS.index("run_id")
 _TRADE_ID_COLUMN = TRADE_COLUMNS.index("trade_id")
 _TRADE_US_COLUMN = TRADE_COLUMNS.index("recv_time_us")
 
@@ -96,6 +97,15 @@ def recover(folder: DayFolder) -> Earlier:
         lost={path: tail.lost_bytes for path, tail in tails.items() if tail.lost_bytes},
         tails={path: tail for path, tail in tails.items() if tail.lines},
     )
+
+
+def runs_of(folder: DayFolder) -> frozenset[str]:
+    """Return the runs that the ledger names, also in a row that is torn; nothing is cut."""
+    if not folder.events.exists():
+        return frozenset()
+    with folder.events.open("rb") as stream:
+        rows = [line.split(b",", _RUN_COLUMN + 1) for line in stream][1:]
+    return frozenset(row[_RUN_COLUMN].decode(errors="replace") for row in rows if len(row) > _RUN_COLUMN + 1)
 
 
 def _events(path: Path) -> Iterator[dict[str, str]]:

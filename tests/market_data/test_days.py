@@ -50,6 +50,19 @@ def test_a_generated_run_id_that_the_day_has_gets_a_number(tmp_path):
         opened(tmp_path / "data", own_id=True)
 
 
+def test_a_start_within_the_second_of_a_crash_tells_what_it_tore(tmp_path):
+    """The id of the run that crashed is refused before its torn tail is cut, not behind that."""
+    days(tmp_path / "data").open(DAY, NOON_US).close()
+    with folder(tmp_path).frames.open("ab") as stream:
+        stream.write(b"17676")
+    with pytest.raises(RunExists, match="run R1 already"):
+        opened(tmp_path / "data", own_id=True)
+    assert folder(tmp_path).frames.read_bytes().endswith(b"17676")
+    assert opened(tmp_path / "data") == "R1_2"
+    (torn,) = events(folder(tmp_path), "tail_recovered")
+    assert torn["bytes"] == 5
+
+
 def test_a_crash_and_what_it_tore_are_told(tmp_path):
     """With the most that can be lost: one interval between two flushes."""
     days(tmp_path / "data").open(DAY, NOON_US).close()

@@ -26,6 +26,7 @@ class Books:
         bound_clips: Inventory at which quotes stop on one side, in clips; None where no bound is known.
         honesty: The same strategy under other assumptions; None where nobody asked.
         pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
+        lost_lines: Recorded lines that damage took from the days' files, as far as it is known.
         feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
     """
 
@@ -36,6 +37,7 @@ class Books:
     initial_cash_e8: int
     quote_lots: int
     seed: int = 0
+    lost_lines: int = 0
     feed: Mapping[str, float] | None = None
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None

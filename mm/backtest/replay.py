@@ -47,11 +47,12 @@ def backtest(
     days: list[str] = []
     starts_us: list[int] = []
     first: Tape | None = None
-    passed = [0, 0]
+    passed, lost_lines = [0, 0], 0
     for one in _each(tape):
         first = first or one
         days.extend(one.days)
         starts_us.append(one.start_us)
+        lost_lines += one.meta.counts.get("lost_lines", 0)
         best = None if exchange.needs_depth else one.best
         exchange.run(best or one, step)
         if best is not None:
@@ -65,6 +66,7 @@ def backtest(
         fill_model=model_name(fills),
         initial_cash_e8=rules.start_cash_e8,
         quote_lots=rules.quote_lots,
+        lost_lines=lost_lines,
         feed=exchange.feeds[0].told() if exchange.feeds else None,
         starts_us=tuple(starts_us),
         bound_clips=bound_clips(quotes),

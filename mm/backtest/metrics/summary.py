@@ -231,6 +231,11 @@ def _cautions(journal: "Journal", books: "Books", sent: Lives, left_out: int) ->
             "Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "
             "read this PnL as an upper bound, beside a run with trade_cross or a queue model"
         )
+    if books.lost_lines:
+        cautions.append(
+            f"{books.lost_lines:,} lines of the recorded files are lost: behind them the book or the trades "
+            f"stand still, and orders fill, or do not, as they should not; mm data check names the files"
+        )
     unmarked = int((journal.fills[:, 7] == 0).sum())
     if unmarked:
         cautions.append(f"{unmarked} fills met no valid book; the PnL marks them at the last valid mid")

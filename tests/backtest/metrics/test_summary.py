@@ -10,7 +10,12 @@ from plain_summary import recompute
 
 from journals import Scribe, books, scribes, seeded
 from mm.backtest.metrics.summary import summarise
+from mm.backtest.models import fixed_spread, trade_cross
+from mm.backtest.replay import backtest
 from mm.backtest.result import Result
+from mm.backtest.rules import Rules
+from mm.backtest.tape import Tape
+from mm.instrument import Instrument
 
 CONTRACT = set(
     """symbol days models pnl_total pnl_spread_capture pnl_inventory fees adverse_selection n_orders n_fills n_partial
@@ -212,6 +217,23 @@ def test_poisson_fills_are_labelled_an_upper_bound(terms, reasons):
     scribe = Scribe(reasons=reasons)
     assert "upper bound" in " ".join(summary_of(scribe, **terms)["warnings"])
     assert "upper bound" not in " ".join(summary_of(Scribe())["warnings"])
+
+
+def test_lines_that_damage_took_are_told_with_the_numbers():
+    """A log line alone is not read, and a book that stands still fills orders that nobody would have filled."""
+    events = [
+        (0, "snapshot", [(99, 5)], [(101, 5)]),
+        (1_000_000, "depth", [(99, 6)], []),
+        (2_000_000, "trade", -1, 99, 1),
+    ]
+    whole = Tape.of(Instrument("BTCUSDT", 1_000_000, 1_000), events)
+    cut = replace(whole, meta=replace(whole.meta, counts={"lost_lines": 4752}))
+    rules = Rules(1_000_000, 1_000, quote_lots=1)
+    told, untold = (
+        backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), rules).summary["warnings"] for tape in (cut, whole)
+    )
+    assert any(line.startswith("4,752 lines of the recorded files are lost: ") for line in told)
+    assert not any("are lost" in line for line in untold)
 
 
 def test_what_bends_the_numbers_is_said():

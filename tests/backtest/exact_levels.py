@@ -44,17 +44,18 @@ def for_ever(bound, rho, tilt):
             middle = (low + high) / 2
             low, high = (middle, high) if all(one > 0 for one in pivots(diagonal, middle)) else (low, middle)
         best = diagonal.index(min(diagonal))
-        left, right = pivots(diagonal, low), pivots(diagonal[::-1], low)[::-1]
+        left, right = list(pivots(diagonal, low)), list(pivots(diagonal[::-1], low))[::-1]
         ratios = [left[i] if i < best else 1 / right[i + 1] for i in range(2 * bound)]
         return [float(ratio.ln()) for ratio in ratios]
 
 
 def pivots(diagonal, value):
-    """Return the pivots of a factorisation from the first entry on."""
-    found = []
+    """Yield the pivots of a factorisation from the first entry on; behind one that is zero there is none."""
+    rest = Decimal(0)
     for one in diagonal:
-        found.append(one - value - (1 / found[-1] if found else 0))
-    return found
+        pivot = one - value - rest
+        yield pivot
+        rest = 1 / pivot
 
 
 def times(one, other):

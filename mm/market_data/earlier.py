@@ -33,7 +33,7 @@ class Earlier:
         runs: The runs of the day, in order.
         open_runs: Those of them that neither stopped nor were recovered: they crashed.
         last_diff_id: Last update id of the recorded diffs; the last row may be a stale one. Where there are none, that
-            of the last snapshot or frame.
+            of the last snapshot or frame; of the last snapshot as well where the ids had begun anew with it.
         last_diff_us: When it was received; 0 where there is none.
         last_trade_id: Id of the last recorded trade.
         last_trade_us: When it was received; 0 where there is none.
@@ -71,7 +71,7 @@ def recover(folder: DayFolder) -> Earlier:
     runs = tuple(dict.fromkeys(row["run_id"] for row in events))
     loaded = {int(row["event_id"]) for row in events if row["type"] == "snapshot_loaded"}
     last_event_id = max([0, *(int(row["event_id"]) for row in events), *_sweep(folder, loaded)])
-    last_diff, trades = _last_diff(tails[folder.diffs]) or _last_loaded(events), tails[folder.trades]
+    last_diff, trades = _last_told(events, _last_diff(tails[folder.diffs])), tails[folder.trades]
     last_trade_id = _last_cell(folder.trades, trades, _TRADE_ID_COLUMN)
     first_trade_id = _cell(folder.trades, trades.head[1], _TRADE_ID_COLUMN) if trades.lines > 1 else None
     if trades.last.endswith(FROM_REST):
@@ -155,13 +155,18 @@ def _last_diff(tail: Tail) -> dict[str, Any]:
     return msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
 
 
-def _last_loaded(events: list[dict[str, str]]) -> dict[str, Any]:
-    """Return the last id of the last snapshot, and when it was loaded, under the names that a diff has for them."""
+def _last_told(events: list[dict[str, str]], diff: dict[str, Any]) -> dict[str, Any]:
+    """Return the last *diff*, or what the last snapshot says in its place, under the same names.
+
+    That is where there is no diff, or where the snapshot came behind it, of ids that had begun anew.
+    """
     for row in reversed(events):
         if row["type"] == "snapshot_loaded":
-            last_id = msgspec.json.decode(row["details_json"])["last_update_id"]
-            return {"u": last_id, "recv_us": int(row["recv_time_us"])}
-    return {}
+            last_id, seq = msgspec.json.decode(row["details_json"])["last_update_id"], int(row["recv_seq"])
+            if not diff or (seq > diff["recv_seq"] and went_back(diff["u"], last_id)):
+                return {"u": last_id, "recv_us": int(row["recv_time_us"])}
+            break
+    return diff
 
 
 def _reached(last_diff_id: int | None, frames: Tail) -> int | None:

@@ -51,6 +51,15 @@ def test_where_no_diff_has_survived_the_snapshot_says_what_is_missing(folder):
     assert (found.last_diff_id, found.last_diff_us) == (5, T)
 
 
+def test_where_ids_began_anew_the_snapshot_says_what_is_missing(folder):
+    """The diffs behind the snapshot were lost with the run: those on the disk are of the old ids."""
+    with DayWriter(folder, "R2", top_n=1) as writer:
+        writer.diff(T + 8, T // 1000, 3_000_001, 3_000_002, [["1", "1"]], [])
+        writer.snapshot(T + 9, "resync", 2_985, [["1", "2"]], [["2", "2"]], 2)
+    found = recover(folder)
+    assert (found.last_diff_id, found.last_diff_us) == (2_985, T + 9)
+
+
 def test_runs_that_did_not_stop_are_named(folder):
     """The next run writes `crash_recovered` for each of them, also where one crashed while it recovered another."""
     assert recover(folder).open_runs == ("R1",)

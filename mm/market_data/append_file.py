@@ -26,15 +26,17 @@ class AppendFile:
     Args:
         path: The file; made, with its folder, where it is not there.
         held: Closes the file when it closes.
+        good_bytes: How much of it is to be kept; what stands behind that goes with the next `append`. None keeps all.
 
     Attributes:
         size: Its bytes.
+        torn: Whether more than them stands in it, which the next `append` cuts.
 
     Raises:
         BrokenFile: If the file is there in its other form (packed or unpacked), to which nothing can be appended.
     """
 
-    def __init__(self, path: Path, held: ExitStack) -> None:
+    def __init__(self, path: Path, held: ExitStack, good_bytes: int | None = None) -> None:
         there = existing(path)
         if there not in (None, path):
             raise BrokenFile(
@@ -43,9 +45,10 @@ class AppendFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         held.callback(os.close, self._fd)
-        self.size = os.fstat(self._fd).st_size
+        there_bytes = os.fstat(self._fd).st_size
+        self.size = there_bytes if good_bytes is None else good_bytes
         self._hash = RunningHash(self._fd)
-        self._torn = False
+        self.torn = self.size < there_bytes
         self._unsynced = True
         self._safe_bytes: int | None = None
         held.callback(self._give_back)
@@ -57,11 +60,13 @@ class AppendFile:
     def append(self, data: bytes) -> None:
         """Write all of *data*; on OSError (no space, no quota) the file is cut back to what it was.
 
-        Where even that fails, the next `append` cuts it before it writes.
+        Where even that fails, the next `append` cuts it before it writes, also where that is nothing.
         """
-        if self._torn:
+        if self.torn:
             self.cut(self.size)
-        self._torn = self._unsynced = True
+        if not data:
+            return
+        self.torn = self._unsynced = True
         view = memoryview(data)
         try:
             while view:
@@ -70,17 +75,17 @@ class AppendFile:
             with suppress(OSError):
                 self.cut(self.size)
             raise
-        self._torn = False
+        self.torn = False
         self.size += len(data)
         if self._safe_bytes is not None and self.size > self._safe_bytes - ROOM_BYTES // 2:
             self.keep_room()
 
     def cut(self, size: int) -> None:
         """Take what stands behind *size* bytes away."""
-        self.size, self._torn = size, True
+        self.size, self.torn = size, True
         self._hash.cut(size)
         os.ftruncate(self._fd, size)
-        self._torn = False
+        self.torn = False
 
     def hash_on(self) -> None:
         """Hash what was appended since the last time; another thread may do so while it is appended to."""

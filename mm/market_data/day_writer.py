@@ -83,7 +83,7 @@ class DayWriter:
 
     Attributes:
         top_n: As given.
-        earlier: What the folder held before, and what a crash had torn.
+        earlier: What the folder held before, and what a crash had torn; the first flush cuts that, the ledger first.
         ledger: Numbers and counts the events of this run.
 
     Raises:
@@ -104,26 +104,26 @@ class DayWriter:
     ) -> None:
         self.folder = folder
         self.run_id = layout.plain_run_id(run_id)
-        self.top_n = top_n
-        self._quarantine: NdjsonWriter | None = None
+        self.top_n, self._write_diffs = top_n, write_diffs
         self._closed = self._patient = False
         with ExitStack() as held:
             lock_day(folder, held)
-            if run_id in runs_of(folder):  # before a torn tail is cut: whoever cuts it must tell of it
+            if run_id in runs_of(folder):  # one whose rows are torn did run
                 raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
             self.earlier = recover(folder)
             unseal(folder)
             # The frames come first: theirs is the header that may not fit, and then nothing else is made.
             self._frames = self._csv(folder.frames, layout.frame_columns(top_n), held)
             self._events = self._csv(folder.events, layout.EVENT_COLUMNS, held)
-            self._gaps = self._csv(folder.gaps, layout.GAP_COLUMNS, held) if write_gaps else None
-            self._diffs = self._ndjson(folder.diffs, held) if write_diffs else None
+            lost = self.earlier.lost  # these are opened to be cut, if for nothing else
+            self._gaps = self._csv(folder.gaps, layout.GAP_COLUMNS, held) if write_gaps or folder.gaps in lost else None
+            self._diffs = self._ndjson(folder.diffs, held) if write_diffs or folder.diffs in lost else None
             self._trades = self._csv(folder.trades, layout.TRADE_COLUMNS, held)
+            self._quarantine = self._ndjson(folder.quarantine, held) if folder.quarantine in lost else None
             self._held = held.pop_all()
-        add_gap = self._gaps.add if self._gaps else None
+        add_gap = self._gaps.add if self._gaps and write_gaps else None
         self.ledger = Ledger(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
-        self._last_seq = self.earlier.next_seq - 1
-        self._units = set(self.earlier.exchange_units)
+        self._last_seq, self._units = self.earlier.next_seq - 1, set(self.earlier.exchange_units)
         self._known: dict[Path, Contents] = {}
         if instrument is not None:
             text = instrument if isinstance(instrument, str) else to_exchange_info(instrument)
@@ -155,7 +155,7 @@ class DayWriter:
         """Store a depth message and return its `recv_seq`; *exch_time* is its `E` as received, the ids its U and u."""
         seq = self.skip()
         self._note_unit(exch_time)
-        if self._diffs:
+        if self._diffs and self._write_diffs:
             row = DiffRow(recv_us // 1000, recv_us, seq, self.run_id, exch_time, first_id, last_id, bids, asks)
             self._diffs.add(row)
         return seq
@@ -196,7 +196,7 @@ class DayWriter:
         """Write messages that were formatted elsewhere, numbered by `skip`; an OSError may leave a part of them."""
         self._note_unit(block.exch_time)
         self.flush()
-        if self._diffs:
+        if self._diffs and self._write_diffs:
             self._diffs.append(block.diffs, block.frames.count(b"\n"))
         self._frames.append(block.frames)
         self._trades.append(block.trades)
@@ -213,7 +213,7 @@ class DayWriter:
     def flush(self, *, sync: bool = False) -> None:
         """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none."""
         ledger, *others = self._writers()
-        ledger.flush()
+        ledger.flush(sync=any(writer.torn for writer in others))  # no cut outlives the row that tells of it
         flush_together(others)
         if sync:
             self.sync()

@@ -68,7 +68,7 @@ class Days:
             writer.endure()
             self._begin(writer, at_us)
         except BaseException:
-            writer.close()
+            writer.close(flush=False)  # that would cut what is torn, and it is not told yet
             raise
         return writer
 

@@ -1,7 +1,6 @@
 """What earlier runs of a day left: where the counters go on, and what a crash tore."""
 
-import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from mm.market_data.earlier_trades import FROM_REST, last_streamed_id, open_hole
 from mm.market_data.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
 from mm.market_data.manifest import proved_tails
 from mm.market_data.sync_engine import went_back
-from mm.market_data.tail import Tail, recover_tail
+from mm.market_data.tail import Tail, sound_tail, whole_rows
 
 _SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 _GAP_SEQ_COLUMN = GAP_COLUMNS.index("recv_seq")
@@ -40,8 +39,8 @@ class Earlier:
         trade_holes: Trades that are missing and were not filled: first and last id, received between which instants.
         knobs: Those of the last run, as it wrote them; empty where there was none.
         exchange_units: Units (``ms``, ``us``) in which the exchange has sent its stamps so far.
-        lost: Files whose torn tail was cut, with the bytes lost.
-        tails: What each file holds that has rows.
+        lost: Files with a torn tail, with its bytes. It is still there: what is told of it must come first.
+        tails: What each file holds that has something whole.
     """
 
     next_seq: int = 1
@@ -61,13 +60,13 @@ class Earlier:
 
 
 def recover(folder: DayFolder) -> Earlier:
-    """Cut torn tails, remove what never came into the ledger, and return what *folder* holds.
+    """Remove what never came into the ledger, and return what *folder* holds; torn tails are found, not cut.
 
     A snapshot without its ledger row, or under a temporary name, is removed; its id is not used again.
     """
     proved = proved_tails(folder)
-    tails = {path: recover_tail(path, proved.get(path, Tail())) for path in folder.streams()}
-    events = list(_events(folder.events))
+    tails = {path: sound_tail(path, proved.get(path, Tail())) for path in folder.streams()}
+    events = list(whole_rows(folder.events, tails[folder.events]))
     runs = tuple(dict.fromkeys(row["run_id"] for row in events))
     loaded = {int(row["event_id"]) for row in events if row["type"] == "snapshot_loaded"}
     last_event_id = max([0, *(int(row["event_id"]) for row in events), *_sweep(folder, loaded)])
@@ -75,7 +74,7 @@ def recover(folder: DayFolder) -> Earlier:
     last_trade_id = _last_cell(folder.trades, trades, _TRADE_ID_COLUMN)
     first_trade_id = _cell(folder.trades, trades.head[1], _TRADE_ID_COLUMN) if trades.lines > 1 else None
     if trades.last.endswith(FROM_REST):
-        last_trade_id = last_streamed_id(folder.trades)
+        last_trade_id = last_streamed_id(whole_rows(folder.trades, trades))
     knobs = _last_knobs(events)
     return Earlier(
         next_seq=1 + max(_last_seq(folder, path, tail) for path, tail in tails.items()),
@@ -89,29 +88,23 @@ def recover(folder: DayFolder) -> Earlier:
         last_trade_us=_last_cell(folder.trades, trades, _TRADE_US_COLUMN) or 0,
         trade_holes=still_open(
             open_holes(events, last_trade_id, first_trade_id),
-            folder.trades,
+            whole_rows(folder.trades, trades),
             aggregates=knobs.get("trade_stream") == "aggTrade",
         ),
         knobs=knobs,
         exchange_units=_exchange_units(folder),
         lost={path: tail.lost_bytes for path, tail in tails.items() if tail.lost_bytes},
-        tails={path: tail for path, tail in tails.items() if tail.lines},
+        tails={path: tail for path, tail in tails.items() if tail.good_bytes},
     )
 
 
 def runs_of(folder: DayFolder) -> frozenset[str]:
-    """Return the runs that the ledger names, also in a row that is torn; nothing is cut."""
+    """Return the runs that the ledger names, also in a row that is torn."""
     if not folder.events.exists():
         return frozenset()
     with folder.events.open("rb") as stream:
         rows = [line.split(b",", _RUN_COLUMN + 1) for line in stream][1:]
     return frozenset(row[_RUN_COLUMN].decode(errors="replace") for row in rows if len(row) > _RUN_COLUMN + 1)
-
-
-def _events(path: Path) -> Iterator[dict[str, str]]:
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as stream:
-            yield from csv.DictReader(stream)
 
 
 def _open_runs(events: list[dict[str, str]]) -> tuple[str, ...]:

@@ -1,28 +1,24 @@
 """What earlier runs of a day left of trades: the last one of the stream, and the holes that REST did not fill."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
 FROM_REST = b",rest"
 _Hole = tuple[int, int, int, int]
+_Rows = Iterable[Mapping[str, str]]
 
 
-def last_streamed_id(path: Path) -> int | None:
+def last_streamed_id(rows: _Rows) -> int | None:
     """Return the id of the last trade that is not from REST: rows from REST stand where they arrived."""
     last = None
-    with path.open(newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            if row["source"] != "rest":
-                last = int(row["trade_id"])
+    for row in rows:
+        if row["source"] != "rest":
+            last = int(row["trade_id"])
     return last
 
 
-def open_holes(
-    events: Iterable[Mapping[str, str]], last_id: int | None, first_id: int | None = None
-) -> tuple[_Hole, ...]:
+def open_holes(events: _Rows, last_id: int | None, first_id: int | None = None) -> tuple[_Hole, ...]:
     """Return the holes of a ledger that are not filled: first and last id, received between which instants.
 
     Those behind *last_id*, the last trade of the stream, were told before a crash took the rows behind them: they are
@@ -44,25 +40,24 @@ def open_holes(
     return tuple(sorted(holes))
 
 
-def still_open(holes: Sequence[_Hole], path: Path, *, aggregates: bool) -> tuple[_Hole, ...]:
-    """Return what is left of *holes* without the rows from REST in the trades file *path*.
+def still_open(holes: Sequence[_Hole], rows: _Rows, *, aggregates: bool) -> tuple[_Hole, ...]:
+    """Return what is left of *holes* without the rows from REST among those of the trades file.
 
     A run that was killed may not have told of the last of them. *aggregates* tells whether the ids of the holes are
     those of aggregates.
     """
     left = list(holes)
-    for first, last in _from_rest(path, aggregates) if holes else ():
+    for first, last in _from_rest(rows, aggregates) if holes else ():
         left = [part for hole in left for part in _without(hole, first, last)]
     return tuple(left)
 
 
-def _from_rest(path: Path, aggregates: bool) -> list[tuple[int, int]]:
+def _from_rest(rows: _Rows, aggregates: bool) -> list[tuple[int, int]]:
     """Return the ids of all rows from REST, in order, as few stretches as they make."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["source"] == "rest"]
     names = ("trade_id", "trade_id") if aggregates else ("first_trade_id", "last_trade_id")
     spans: list[tuple[int, int]] = []
-    for first, last in sorted((int(row[names[0]]), int(row[names[1]])) for row in rows):
+    fetched = (row for row in rows if row["source"] == "rest")
+    for first, last in sorted((int(row[names[0]]), int(row[names[1]])) for row in fetched):
         if spans and spans[-1][1] + 1 == first:
             spans[-1] = (spans[-1][0], last)
         else:

@@ -1,11 +1,13 @@
 """Where a file that only grows ends: its whole lines, and the torn bytes that a crash may have left behind them."""
 
+import csv
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,7 +80,7 @@ def last_line(path: Path, size: int | None = None) -> bytes:
 def first_lines(path: Path) -> tuple[bytes, ...]:
     """Return the first two lines of *path* (plain, or gzip), as far as there are so many, without their newlines."""
     lines = _Lines(_NOTHING)
-    with path.open("rb") as stream:
+    with path.open("rb") as stream, suppress(zlib.error, EOFError):
         for text in (piece for piece, _ in unpacked(stream)) if path.suffix == PACKED else _chunks(stream):
             lines.feed(text)
             if len(lines.head) == 2:
@@ -86,13 +88,18 @@ def first_lines(path: Path) -> tuple[bytes, ...]:
     return tuple(line for line in lines.head if line)
 
 
-def recover_tail(path: Path, before: Tail = _NOTHING) -> Tail:
-    """Cut *path* back to its last whole line or gzip member; the answer tells what stays and what was lost.
+def whole_rows(path: Path, tail: Tail) -> Iterator[dict[str, str]]:
+    """Yield the rows of a plain CSV file by their columns; what is torn behind the lines of *tail* is left out."""
+    if tail.lines:
+        with path.open("rb") as stream:
+            yield from csv.DictReader(line.decode() for line in islice(stream, tail.lines))
 
-    What is known to be good *before* is not read again.
+
+def sound_tail(path: Path, before: Tail = _NOTHING) -> Tail:
+    """Do what `scan` does for a file that is to be appended to, behind a cut of what is torn.
 
     Raises:
-        BrokenFile: If good rows stand behind the damage: then it is no torn tail, and nothing is cut.
+        BrokenFile: If good rows stand behind the damage: then it is no torn tail, and must not be cut.
     """
     found = scan(path, before)
     if found.lost_bytes:
@@ -104,7 +111,6 @@ def recover_tail(path: Path, before: Tail = _NOTHING) -> Tail:
                 f"{path}: damaged at byte {found.good_bytes}, with good rows behind it; "
                 f"move {path.parent} away before recording into this day, or mend the file"
             )
-        os.truncate(path, found.good_bytes)
     return found
 
 

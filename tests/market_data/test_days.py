@@ -1,5 +1,9 @@
+import itertools
+import os
 import shutil
-from collections import namedtuple
+import signal
+import warnings
+from collections import Counter, namedtuple
 from pathlib import Path
 
 import pytest
@@ -7,6 +11,7 @@ from captured import NOON_US, SYMBOL, events, folder, rows
 
 from mm.errors import Mismatch, RunExists, TryLater, UsageError
 from mm.market_data.days import Days
+from mm.market_data.earlier import recover
 
 DAY = "20260105"
 Usage = namedtuple("Usage", "free")
@@ -72,6 +77,118 @@ def test_a_crash_and_what_it_tore_are_told(tmp_path):
     assert events(folder(tmp_path), "crash_recovered") == [{"previous_run_id": "R1"}]
     (torn,) = events(folder(tmp_path), "tail_recovered")
     assert torn == {"path": folder(tmp_path).frames.name, "bytes": 5, "lost_s": 2.5}
+
+
+def torn_day(tmp_path, *, ledger=False):
+    """Leave a day whose run was killed, with torn files, the ledger if need be; return the others with the bytes."""
+    days(tmp_path / "data").open(DAY, NOON_US).close()
+    day = folder(tmp_path)
+    member = b"\x1f\x8b\x08 torn"
+    torn = {day.gaps: b"17", day.frames: b"17676", day.trades: b"recv_se", day.diffs: member, day.quarantine: member}
+    day.trades.write_bytes(b"")  # killed amid the header
+    day.quarantine.parent.mkdir()
+    for path, piece in (torn | ({day.events: b"3,17676,R"} if ledger else {})).items():
+        with path.open("ab") as stream:
+            stream.write(piece)
+    return {(day.relative(path), len(piece)) for path, piece in torn.items()}
+
+
+def told_tails(tmp_path):
+    """Return what the ledger tells of torn tails, how often."""
+    return Counter((torn["path"], torn["bytes"]) for torn in events(folder(tmp_path), "tail_recovered"))
+
+
+def killed_at(call, act):
+    """Do *act* in a process that is killed at the *call*-th of the calls that change a file; tell whether it was."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads that other tests left
+        child = os.fork()
+    if child:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code in (0, -signal.SIGKILL)
+        return code != 0
+    made, failed = [], True
+
+    def deadly(real):
+        def maybe(*args):
+            made.append(real)
+            if len(made) == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args)
+
+        return maybe
+
+    try:
+        for name in ("write", "ftruncate", "fsync"):
+            setattr(os, name, deadly(getattr(os, name)))
+        act()
+        failed = False
+    finally:
+        os._exit(failed)
+
+
+def test_whenever_a_start_is_killed_what_was_torn_is_told(tmp_path):
+    """Told and then cut: a kill in between leads to its being told again, and never to a cut that nobody tells of."""
+    again = killed = 0
+    for place in (tmp_path / str(call) for call in itertools.count(1)):
+        torn = torn_day(place)
+        dead = killed_at(killed + 1, lambda: opened(place / "data", run_id="R2"))  # noqa: B023 - called at once
+        day = folder(place)
+        left = {(day.relative(path), lost) for path, lost in recover(day).lost.items()}
+        assert torn == {*told_tails(place)} | left
+        opened(place / "data", run_id="R3")
+        again += any(count > 1 for count in told_tails(place).values())
+        assert torn == {*told_tails(place)}
+        assert recover(day).lost == {}
+        if not dead:
+            break
+        killed += 1
+    assert killed > again > 2
+
+
+def test_files_that_a_run_does_not_write_are_cut_as_well(tmp_path):
+    """The run before wrote them; they get no row."""
+    torn = torn_day(tmp_path)
+    knobs = {"write_diffs": False, "write_gaps": False}
+    with days(tmp_path / "data", run_id="R2", **knobs).open(DAY, NOON_US) as writer:
+        writer.diff(NOON_US, 1, 1, 1, [], [])
+        writer.gap(NOON_US, "gap", 1, {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": "restart"})
+    day = folder(tmp_path)
+    assert (torn, recover(day).lost) == ({*told_tails(tmp_path)}, {})
+    assert (rows(day.gaps), day.diffs.read_bytes(), day.quarantine.read_bytes()) == ([], b"", b"")
+
+
+@pytest.mark.parametrize("changes", [{"top_n": 4}, {"trade_stream": "aggTrade"}])
+def test_a_start_that_is_refused_cuts_nothing(tmp_path, changes):
+    """What it cannot tell of stays for the next one, the end of the ledger included."""
+    torn = torn_day(tmp_path, ledger=True)
+    with pytest.raises(Mismatch):
+        opened(tmp_path / "data", run_id="R2", **changes)
+    assert opened(tmp_path / "data", run_id="R3") == "R3"
+    assert {*told_tails(tmp_path)} == torn | {(folder(tmp_path).events.name, 9)}
+
+
+def test_no_cut_outlives_the_row_that_tells_of_it(tmp_path, monkeypatch):
+    """Behind a power cut as well: the ledger is forced to the disk before anything is cut."""
+    torn_day(tmp_path)
+    made = []
+
+    def noted(name, real):
+        def note(fd, *args):
+            made.append((name, os.readlink(f"/proc/self/fd/{fd}")))
+            return real(fd, *args)
+
+        return note
+
+    with days(tmp_path / "data", run_id="R2").open(DAY, NOON_US) as writer:
+        for name in ("ftruncate", "fsync"):
+            monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+        writer.flush()
+        day = writer.folder
+        cuts = [
+            ("ftruncate", str(path.resolve())) for path in (day.gaps, day.diffs, day.frames, day.trades, day.quarantine)
+        ]
+        assert made == [("fsync", str(day.events.resolve())), *cuts]
 
 
 def test_a_day_has_one_stream_of_trades(tmp_path):

@@ -73,13 +73,15 @@ def test_runs_that_did_not_stop_are_named(folder):
     assert recover(folder).open_runs == ()
 
 
-def test_torn_tails_are_cut_and_told(folder):
-    """A run appends behind whole rows only, and can say in the ledger how much was lost."""
+def test_torn_tails_are_told_before_they_are_cut(folder):
+    """A run can say in the ledger how much was lost, and appends behind whole rows only."""
     for path in (folder.frames, folder.diffs):
         with path.open("ab") as stream:
             stream.write(b"\x1f\x8b\x08 torn")
     found = recover(folder)
-    assert found.lost == {folder.frames: 8, folder.diffs: 8}
+    assert found.lost == {folder.frames: 8, folder.diffs: 8} == recover(folder).lost
+    with DayWriter(folder, "R2", top_n=1) as writer:
+        assert (writer.earlier.lost, recover(folder).lost) == (found.lost, found.lost)
     assert len(gzip.decompress(folder.diffs.read_bytes()).splitlines()) == 3
     assert recover(folder).lost == {}
 
@@ -126,6 +128,8 @@ def test_trades_that_rest_brought_before_a_crash_are_not_fetched_again(folder, s
         writer.trade(T + 8, Trade(T, 10, T // 1000, "1", "2", True, 10, 10))
         for number, first, last in rows:
             writer.trade(T + 9, Trade(None, number, T // 1000, "1", "2", True, first, last, "rest"))
+    with folder.trades.open("ab") as trades:
+        trades.write(b"1767600000000,1767600000000,99,R2,9")  # what is torn does not count
     found = recover(folder)
     assert (found.last_trade_id, found.trade_holes) == (10, left)
 

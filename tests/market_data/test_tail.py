@@ -1,16 +1,26 @@
 """Torn tails: what a crash leaves, and how far a file is good."""
 
 import gzip
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm.errors import BrokenFile
+from mm.market_data.append_file import AppendFile
 from mm.market_data.buffered_writer import gzip_member
-from mm.market_data.tail import Tail, known_tail, recover_tail, scan
+from mm.market_data.tail import Tail, known_tail, scan, sound_tail, whole_rows
 
 lines = st.lists(st.from_regex(r"[a-z0-9,]{1,30}", fullmatch=True), min_size=1, max_size=6)
+
+
+def recover_tail(path, before=None):
+    """Cut a file where it ends, as its writer does with the first rows, and return what was found."""
+    found = sound_tail(path, before or Tail())
+    with ExitStack() as held:
+        AppendFile(path, held, found.good_bytes).append(b"")
+    return found
 
 
 def test_a_missing_or_empty_file_is_empty(tmp_path):
@@ -78,6 +88,8 @@ def test_a_torn_second_line_is_none_of_the_first_two(tmp_path, name):
     good, more = (b"one\n", b"tw") if name == "a.csv" else (gzip_member(b"one\n"), gzip_member(b"two\n")[:-1])
     (tmp_path / name).write_bytes(good + more)
     assert recover_tail(tmp_path / name, known_tail(tmp_path / name, 1, len(good))).head == (b"one",)
+    (tmp_path / name).write_bytes(good + b"\0")
+    assert known_tail(tmp_path / name, 1, len(good)).head == (b"one",)
 
 
 def test_what_does_not_end_with_a_row_is_not_known(tmp_path):
@@ -106,6 +118,15 @@ def test_damage_with_good_rows_behind_it_is_not_cut(tmp_path, name):
     with pytest.raises(BrokenFile, match=f"byte {len(good)}.*mend the file"):
         recover_tail(tmp_path / name)
     assert (tmp_path / name).read_bytes() == good + hurt + good
+
+
+@pytest.mark.parametrize("torn", [b"", b"2,", b"2,x", b"\0\0\0", b"\xff\xfe"])
+def test_rows_are_read_up_to_where_the_file_is_good(tmp_path, torn):
+    """What is torn is still there when a start reads what earlier runs left."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"n,text\n1,one\n" + torn)
+    assert list(whole_rows(path, scan(path))) == [{"n": "1", "text": "one"}]
+    assert list(whole_rows(tmp_path / "none.csv", Tail())) == []
 
 
 def test_lines_longer_than_a_read_are_whole(tmp_path):

@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from math import gcd
+from pathlib import Path
+from typing import Any
 
-from mm.errors import OffGrid
-from mm.instrument import e8
+import msgspec
+
+from mm.errors import BrokenFile, OffGrid
+from mm.instrument import e8, from_exchange_info
 from mm.market_data.local_orderbook import Level
 
 REMEMBERED_TEXTS = 200_000
@@ -75,6 +79,15 @@ class Grid:
         """Return the first of *prices* that is no multiple of the known tick; None where all are, or none is known."""
         tick = self.tick_e8
         return next((text for text in prices if self.price(text) % tick), None) if tick else None
+
+
+def known_tick_e8(path: Path) -> int | None:
+    """Return the price step that an ``instrument.json`` tells; None where it is missing or cannot be read."""
+    try:
+        entry = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return from_exchange_info(entry, str(path)).tick_e8
+    except (OSError, ValueError, RecursionError, BrokenFile, msgspec.MsgspecError):
+        return None
 
 
 class _Texts(dict[str, int]):

@@ -18,7 +18,7 @@ from mm.market_data.book_keeper import BookKeeper
 from mm.market_data.buffered_writer import replace_file
 from mm.market_data.day_report import DayReport
 from mm.market_data.day_writer import DayWriter
-from mm.market_data.grid import Grid
+from mm.market_data.grid import Grid, known_tick_e8
 from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
 from mm.market_data.messages import (
     AggTrade,
@@ -69,7 +69,7 @@ class LiveSession:
         self.instrument: str | None = None
         self.latencies = StreamLatencies()
         self._stepped_back = False
-        self._grid = Grid(learns_steps=False)
+        self._grid = Grid(known_tick_e8(writer.folder.instrument), learns_steps=False)
         self._messages = Messages(writer.folder.symbol, self._grid, packs=True)
         self._trades = TradeKeeper(self._grid, STREAM)
         keeper, earlier = BookKeeper(writer, self._grid, top_n), writer.earlier

@@ -289,6 +289,29 @@ def test_filters_come_from_exchange_info(desk):
     assert events(day, "resync_start") == [{"cause": "off_tick"}]
 
 
+def test_the_filters_of_the_run_before_hold_until_the_exchange_answers(desk, tmp_path):
+    """Else a price off the tick would come into frames, of which the check of the day then tells."""
+    desk.learn(json.dumps(exchange_info(SYMBOL)).encode())
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12)).close("SIGTERM")
+    again = Desk(tmp_path, desk.us + 5_000_000, "R2")
+    again.take(diff(13, 13), snapshot(13), diff(14, 14, [["99.95", "1"]]))
+    again.session.writer.close()
+    assert [last_id for _, last_id, *_ in frames(folder(tmp_path))] == [12]
+    assert again.session.report.book.anomalies == {"off_tick": 1}
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"symbol":"SIMUSDT","filters":[]}', b"\xff", b"[" * 100_000])
+def test_filters_of_the_run_before_that_cannot_be_read_are_none(desk, tmp_path, text):
+    """They come from the exchange anyway."""
+    desk.close("SIGTERM")
+    folder(tmp_path).instrument.write_bytes(text)
+    again = Desk(tmp_path, desk.us + 5_000_000, "R2")
+    again.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
+    assert again.session.report.book.frames == 1
+    assert again.learn(json.dumps(exchange_info(SYMBOL, tick="0.05000000")).encode()) == "TRADING"
+    again.close("SIGTERM")
+
+
 @pytest.mark.parametrize(
     "answer",
     [

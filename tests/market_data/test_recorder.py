@@ -1,5 +1,6 @@
 """The real recorder against an exchange whose truth is known."""
 
+import asyncio
 import csv
 import json
 import os
@@ -14,20 +15,21 @@ import time
 from collections import namedtuple
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from captured import events, rows, tags
 from click.testing import CliRunner
 from fake_exchange import ENTRY, SYMBOL, FakeExchange
 
-from mm.clock import iso
+from mm.clock import iso, now_us
 from mm.config import Name, Recorder, Source
-from mm.market_data import recorder
+from mm.market_data import recorder, recording
 from mm.market_data.check import check_day
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.layout import DayFolder
 from mm.market_data.recorder import main
-from mm.market_data.window import Window, WindowRule
+from mm.market_data.window import Window, WindowRule, sleep_until
 from support import ROOT
 
 TOP_N = 20
@@ -255,21 +257,30 @@ def test_switches_leave_files_away():
 
 
 def test_the_window_ends_the_recording(monkeypatch):
-    """By the clock, and with exit code 0: its last rows are sealed, and nothing behind it is written."""
-    windows = []
+    """By the clock, and with exit code 0: nothing behind it is written, and its rows, which all wait, are sealed.
 
-    def at(_self, now):
-        windows.append(Window("20260105", 0, now + 600_000))
-        return windows[0]
-
-    monkeypatch.setattr(WindowRule, "at", at)
-    with FakeExchange(messages=5000) as exchange:
-        result = call(exchange, WINDOW_START="08:00")
-    assert result.exit_code == 0, result.stderr
+    It ends a while behind the first book, however long that took to come.
+    """
     folder = DayFolder.at("data/SIMUSDT/20260105")
+    window = SimpleNamespace(day=folder.day, start_us=0, end_us=now_us() + 3_600_000_000)
+
+    async def sleep(_us, clock):
+        while not events(folder, "snapshot_loaded"):
+            await asyncio.sleep(0.01)
+        window.end_us = clock() + 200_000
+        await sleep_until(window.end_us, clock)
+
+    monkeypatch.setattr(WindowRule, "at", lambda _self, _now: window)
+    monkeypatch.setattr(recording, "sleep_until", sleep)
+    with FakeExchange(messages=5000) as exchange:
+        result = call(exchange, "--json", WINDOW_START="08:00", FLUSH_INTERVAL_S="60")
+    assert result.exit_code == 0, result.stderr
     assert events(folder)[-2:] == [("window_end", 1, {}), ("run_stop", 1, {"reason": "window_end"})]
+    assert int(rows(folder.events)[-1]["recv_time_us"]) >= window.end_us
+    (told,) = json.loads(result.stdout)["days"]
+    assert (told["frames"], told["trades"]) == (len(rows(folder.frames)), len(rows(folder.trades)))
     stamps = [int(row["recv_time_us"]) for row in [*rows(folder.frames), *rows(folder.trades)]]
-    assert windows[0].end_us - 200_000 < max(stamps) < windows[0].end_us
+    assert 0 < max(stamps) < window.end_us
 
 
 def test_a_recorder_that_is_early_waits_and_may_be_stopped(monkeypatch):

@@ -9,7 +9,7 @@ from support import ROOT
 
 PYTHON = sorted((ROOT / "mm").rglob("*.py"))
 KERNELS = sorted((ROOT / "mm").rglob("*.pyx"))
-LINES, KERNEL_LINES, FUNCTION_LINES = 300, 700, 60
+LINES, KERNEL_LINES, FUNCTION_LINES = 500, 700, 60
 
 
 def named(path: Path) -> str:

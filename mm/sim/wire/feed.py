@@ -77,8 +77,8 @@ class Feed:
             us, kind = row[0], row[1]
             if us != traded_us or kind in _BEGINS:
                 self._agg_trade(self._agg_trades.close())
-                if self._due and us > self._due[0][0]:
-                    self._strike(us - 1)
+                if self._due and us >= self._due[0][0]:
+                    self._strike(us)
             if kind == ROW_LEVEL:
                 self._level(row)
             elif kind == ROW_TRADE:

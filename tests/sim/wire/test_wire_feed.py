@@ -5,7 +5,7 @@ import random
 
 import pytest
 from exchange_double import INSTRUMENT, START_US
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from listeners import Listener, book_of, rebuilt
 
@@ -150,6 +150,7 @@ def test_batches_chain_and_rebuild_the_book(seed, phase_ms):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 119), max_size=20, unique=True))
+@example(seed=61894, cuts=[])  # an order at the very instant at which a batch ends
 def test_how_the_rows_are_cut_makes_no_difference(seed, cuts):
     """A pump that was late tells the same as one that was not."""
     chunks = market(seed)
@@ -168,6 +169,22 @@ def test_how_the_rows_are_cut_makes_no_difference(seed, cuts):
         play(feed, joined)
         heard.append([message.payload(combined=True) for message in listener.got])
     assert heard[0] == heard[1]
+
+
+def test_a_batch_holds_what_changed_before_it_ended():
+    """A change at the instant of the message is in the next one; best prices come before the depth that has them."""
+    feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener()
+    subscribe(feed, listener, DEPTH, "simusdt@bookTicker")
+    for us in (99_999, 100_000, 100_001):
+        one_order(feed, matching, START_US + us, 1, 10_000, 5)
+    feed.advance(START_US + 200_000)
+    assert [(m.kind, m.first_id, m.last_id) for m in listener.got] == [
+        ("bookTicker", 1, 1),
+        ("depth", 1, 1),
+        ("bookTicker", 2, 2),
+        ("bookTicker", 3, 3),
+        ("depth", 2, 3),
+    ]
 
 
 def test_borders_of_batches_differ_between_phases():

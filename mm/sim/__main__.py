@@ -1,24 +1,38 @@
-"""``mm sim``: make markets to practise on."""
+"""``mm sim``: simulated days, a simulated exchange, and the tables of Avellaneda and Stoikov (2008)."""
+# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
 
+import json
+import os
+import signal
+import sys
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mm.cli import Commands, Program, command
+from mm.__main__ import SIM
+from mm.cli import Program, command
+from mm.clock import DAY_ZONE, day_of, now_us
 from mm.config import Source
 from mm.console import Console
-from mm.knobs import REQUIRED, Reader, knob, number, one_of, whole
+from mm.errors import UsageError
+from mm.knobs import PATH, REQUIRED, Reader, closest, knob, knobs, matching, number, numbers, one_of, shown, whole
+from mm.logs import write_line
 from mm.sim.flow.scenario import SCENARIOS, Flags, chosen
+from mm.sim.flow.session import STEP_US, Session
 from mm.symbols_and_days import day_list
 
-COMMANDS: Commands = {
-    "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
-    "serve": ("Serve a simulated exchange over REST and WebSocket.", "mm.sim.wire.serve:main"),
-    "as2008": ("Print the tables of Avellaneda and Stoikov (2008), exact and simulated.", "mm.sim.as2008.command:main"),
-}
+if TYPE_CHECKING:
+    from mm.sim.wire.box import Box
+
+
+_HOURS = 24.0
+_SYMBOL = next(one for one in knobs(Source) if one.name == "symbol")
+_STRATEGIES = ("inventory", "symmetric", "glft_exact", "glft_closed_form")
+_MOST_STEPS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulated(Source):
+class SimulatedDays(Source):
     """Which sessions to make, of which market."""
 
     day: tuple[str, ...] = knob(
@@ -29,12 +43,11 @@ class Simulated(Source):
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.")
 
 
-@command(Simulated, Flags, defaults={"symbol": "SIMUSDT"})
-def day(console: Console, simulated: Simulated, flags: object) -> None:
+@command(SimulatedDays, Flags, defaults={"symbol": "SIMUSDT"})
+def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
     """Make simulated days: day folders as a recorder writes them, and the truth of their market in truth.json."""
     from mm.market_data.layout import DayFolder
     from mm.sim.flow.day import TRUTH, make_day
-    from mm.sim.flow.session import Session
 
     scenario = chosen(simulated.scenario, flags)
     truths: list[dict[str, Any]] = []
@@ -49,7 +62,132 @@ def day(console: Console, simulated: Simulated, flags: object) -> None:
     console.answer(truths[0] if len(truths) == 1 else {"days": truths, "path": whole_path})
 
 
-main = Program("mm sim", "Make markets to practise on.", COMMANDS)
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """Which exchange, and where it listens."""
+
+    symbol: str = knob("SIMUSDT", _SYMBOL.reader, "The one symbol that is traded, in any case.")
+    scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.")
+    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw, and of the accounts' keys.")
+    speed: float = knob(1.0, number(0, 10_000), "Seconds of the exchange in a second; 0 waits for POST /sim/advance.")
+    start_ms: int | None = knob(
+        None, whole(10**12, 10**13), "The exchange's first instant, Unix ms; without it now. It is rounded to 100 ms."
+    )
+    limits: str = knob("on", one_of("on", "off"), "Whether too many orders, requests and handshakes are refused.")
+    faults: Path | None = knob(None, PATH, "A script of faults.")
+    serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
+    serve_port: int = knob(0, whole(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port")
+
+    def session(self) -> Session:
+        """Return when the exchange begins, and with which luck."""
+        first_us = now_us() if self.start_ms is None else self.start_ms * 1_000
+        begins_us = first_us - first_us % STEP_US
+        return Session(self.symbol, day_of(begins_us, DAY_ZONE), _HOURS, self.seed, begins_us)
+
+
+@command(ServeOptions, Flags)
+def serve(console: Console, options: ServeOptions, flags: object) -> None:
+    """Serve one symbol as Binance Spot does, on loopback; print one JSON line when ready. SIGTERM and Ctrl-C end it."""
+    import asyncio
+
+    from mm.sim.wire.box import Box
+    from mm.sim.wire.faults.script import load_script
+
+    scenario = chosen(options.scenario, flags)
+    rules = load_script(options.faults) if options.faults else None
+    box = Box(scenario, options.session(), speed=options.speed, limits=options.limits == "on")
+    if rules is not None:
+        box.arm(rules)
+    asyncio.run(_serve(box, console, options))
+
+
+async def _serve(box: "Box", console: Console, options: ServeOptions) -> None:
+    """Run until a signal comes, or the exchange fails."""
+    import asyncio
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number_ in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number_, stopped.set)
+    async with box.open(options.serve_host, options.serve_port):
+        if options.start_ms is None:
+            box.pump.advance_to(now_us())
+        ready = box.ready()
+        console.log.info("serving", scenario=options.scenario, speed=options.speed, rest_url=ready["rest_url"])
+        write_line(sys.stdout, json.dumps(ready))
+        stopping = asyncio.create_task(stopped.wait())
+        await asyncio.wait((stopping, box.pumping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+
+
+def _strategies(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(","))
+    for name in names:
+        if name not in _STRATEGIES:
+            raise ValueError(f"one or more of {', '.join(_STRATEGIES)}{closest(name, _STRATEGIES)}")
+    if len(set(names)) < len(names):
+        raise ValueError("a list without repeats, such as inventory,symmetric")
+    return names
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperOptions:
+    """The experiment; prices, seconds and units of inventory, as in the paper."""
+
+    gamma: tuple[float, ...] = knob((0.1, 0.01, 1.0), numbers(1e-6, 1000), "Risk aversions, 1/(price·unit).")
+    A_per_s: float = knob(140.0, number(1e-9, 1e9), "Fills per second of a quote at the mid.", flag="--A")
+    k_per_price: float = knob(1.5, number(1e-9, 1e9), "Decay of the fill rate with distance, 1/price.", flag="--k")
+    sigma_price_per_sqrt_s: float = knob(2.0, number(0, 1e6), "Volatility of the mid, price/√s.", flag="--sigma")
+    horizon_s: float = knob(1.0, number(1e-6, 1e9), "Length of a session.", flag="--T")
+    step_s: float = knob(0.005, number(1e-9, 1e9), "Length of a step; a session is whole steps.", flag="--dt")
+    paths: int = knob(1000, whole(2, 10**9), "SimulatedPaths sessions of each row.")
+    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw; a row's luck does not depend on the other rows.")
+    strategy: tuple[str, ...] = knob(
+        ("inventory", "symmetric"), Reader("NAME,NAME,…", _strategies), f"Quoting rules: {', '.join(_STRATEGIES)}."
+    )
+
+    def steps(self) -> int:
+        """Return the number of steps of a session.
+
+        Raises:
+            UsageError: If it is not whole, or beyond what can be played.
+        """
+        flag = f"--dt (STEP_S) is {shown(self.step_s)} and --T (HORIZON_S) is {shown(self.horizon_s)}"
+        if self.step_s > self.horizon_s:
+            raise UsageError(f"{flag}: a step must not be longer than the session; choose a smaller --dt")
+        steps = round(self.horizon_s / self.step_s)
+        if steps > _MOST_STEPS:
+            raise UsageError(f"{flag}: that is {steps:,} steps, and {_MOST_STEPS:,} are the most; choose a larger --dt")
+        if abs(steps * self.step_s - self.horizon_s) > 1e-9 * self.horizon_s:
+            raise UsageError(
+                f"{flag}: that is {self.horizon_s / self.step_s:.6g} steps, and a session must be a whole number of "
+                f"them; --dt {self.horizon_s / steps:.12g} makes {steps}"
+            )
+        return steps
+
+
+@command(PaperOptions)
+def as2008(console: Console, paper: PaperOptions) -> None:
+    """Print the tables of Avellaneda and Stoikov (2008): published, exact and simulated."""
+    from mm.sim.as2008.model import PaperModel
+    from mm.sim.as2008.table import row, text
+
+    steps, workers = paper.steps(), os.cpu_count() or 1
+    rows = []
+    with console.progress("rows", len(paper.gamma) * len(paper.strategy)) as advance:
+        for gamma in paper.gamma:
+            market = PaperModel(
+                gamma, paper.A_per_s, paper.k_per_price, paper.sigma_price_per_sqrt_s, paper.horizon_s, steps
+            )
+            for strategy in paper.strategy:
+                rows.append(row(market, strategy, paths=paper.paths, seed=paper.seed, workers=workers))
+                advance(1)
+    for line in text(rows):
+        console.say(line)
+    console.answer({"rows": [one.to_json() for one in rows]})
+
+
+main = Program("mm sim", "Make markets to practise on.", SIM)
 
 if __name__ == "__main__":
     main()

@@ -1,7 +1,16 @@
-"""``mm sim day`` at the command line."""
+"""``mm sim`` at the command line: days, a served exchange, the tables of the paper."""
 
 import json
+import signal
+import socket
 
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from mm.sim.__main__ import _STRATEGIES
+from mm.sim.as2008.model import STRATEGIES
+from serving import serving
 from support import run_python
 
 SIM = ("-m", "mm.sim", "day", "--hours", "0.02")
@@ -72,3 +81,147 @@ def test_a_market_without_flow_is_no_day(tmp_path):
     assert done.returncode == 2
     assert "leaves no depth message" in done.stderr
     assert not list(tmp_path.glob("data/*/*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_clean_with_connections_open(number):
+    """Exit code 0 within a second, one line on stdout, nothing on stderr; clients are told."""
+    with serving("--scenario", "poisson", "--seed", "3", "--port", "0") as (process, ready):
+        assert ready["ready"] is True
+        with (
+            connect(ready["ws_url"] + "/ws/simusdt@depth@100ms", proxy=None) as stream,
+            socket.create_connection(("127.0.0.1", int(ready["ws_url"].rpartition(":")[2]))) as half,
+            httpx.Client() as client,
+        ):
+            half.sendall(b"GET /api/v3/ping HTTP/1.1\r\n")
+            assert client.get(ready["rest_url"] + "/api/v3/ping").json() == {}
+            first = json.loads(stream.recv(timeout=10))
+            assert first["e"] == "depthUpdate"
+            process.send_signal(number)
+            out, err = process.communicate(timeout=1)
+            assert (process.returncode, out, err) == (0, "", "")
+            *_, last = stream
+            assert json.loads(last)["e"] == "serverShutdown"
+            assert stream.close_code == 1001
+
+
+def test_with_json_too_the_line_comes_when_it_is_ready():
+    """A script that always asks for JSON does not wait for the end."""
+    with serving("--scenario", "empty", "--speed", "0", "--start-ms", "1767600000123", "--json") as (_, ready):
+        stamp = httpx.get(ready["rest_url"] + "/api/v3/time").json()["serverTime"]
+        assert stamp == 1_767_600_000_100
+        assert ready["symbol"] == "SIMUSDT"
+
+
+def test_limits_and_speed_and_symbol_are_knobs():
+    """Flags and variables; without limits the attempts are not counted."""
+    flags = ("--scenario", "empty", "--limits", "off", "--speed", "60", "--symbol", "btcusdt")
+    with serving(*flags, SEED="5") as (_, ready):
+        assert ready["symbol"] == "BTCUSDT"
+        for _ in range(310):
+            with connect(ready["ws_url"] + "/ws", proxy=None):
+                pass
+
+
+def test_a_port_in_use_is_exit_code_2(tmp_path):
+    """One line that names the flag, before anything is ready."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run_python("-m", "mm", "sim", "serve", "--port", port, cwd=tmp_path, LOG_LEVEL="ERROR")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert f"--port (SERVE_PORT) {port}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--scenario none",
+        "--speed -1",
+        "--limits maybe",
+        "--port 70000",
+        "--faults nowhere",
+        "--start-ms 5",
+        "--levels 3",
+    ],
+)
+def test_a_wrong_knob_is_said_in_one_line(flags, tmp_path):
+    """Nothing is served, and the exit code is 2."""
+    done = run_python("-m", "mm.sim", "serve", *flags.split(), cwd=tmp_path, LOG_LEVEL="ERROR")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+AS2008 = ("-m", "mm", "sim", "as2008")
+NUMBERS = {"profit_mean", "profit_std", "final_q_mean", "final_q_std"}
+
+
+def test_the_default_is_the_papers_table(tmp_path):
+    """Six rows, in the order of its tables; 24 published numbers beside exact and simulated ones."""
+    done = run_python(*AS2008, "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    content = json.loads(line)
+    assert set(content) == {"rows"}
+    assert [(row["gamma"], row["strategy"]) for row in content["rows"]] == [
+        (gamma, strategy) for gamma in (0.1, 0.01, 1.0) for strategy in ("inventory", "symmetric")
+    ]
+    for row in content["rows"]:
+        assert set(row) == {"gamma", "strategy", "published", "exact", "simulated"}
+        for part in ("published", "exact", "simulated"):
+            assert set(row[part]) >= NUMBERS
+        assert row["simulated"]["n_paths"] == row["published"]["n_paths"] == 1000
+    assert content["rows"][0]["published"]["profit_mean"] == 65.0
+    assert content["rows"][0]["exact"]["profit_mean"] == pytest.approx(64.892543085619, abs=1e-9)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_terminal_shows_a_table(tmp_path):
+    """A line for each number, and no number that was not published."""
+    done = run_python(*AS2008, "--gamma", "0.1,0.5", "--strategy", "inventory", "--paths", "200", cwd=tmp_path)
+    head, *lines, foot = done.stdout.splitlines()
+    assert head.split() == ["gamma", "strategy", "published", "z", "exact", "simulated", "±", "z"]
+    assert len(lines) == 2 * 5
+    assert lines[0].split()[:7] == ["0.1", "inventory", "profit", "mean", "65", "+0.5", "64.8925"]
+    assert lines[4].split()[:4] == ["certainty", "–", "–", "62.7873"]
+    assert lines[5].split()[:7] == ["0.5", "inventory", "profit", "mean", "–", "–", "48.5681"]
+    assert foot == "z: standard errors from the exact value; published are 1,000 paths, simulated 200"
+
+
+def test_equal_flags_print_equal_bytes_and_variables_count(tmp_path):
+    """SEED, PATHS and GAMMA as everywhere; a flag is stronger."""
+    args = (*AS2008, "--strategy", "symmetric", "--json", "--paths", "300")
+    first = run_python(*args, "--gamma", "0.1", "--seed", "4", cwd=tmp_path)
+    again = run_python(*args, cwd=tmp_path, GAMMA="0.1", SEED="4", PATHS="7")
+    other = run_python(*args, "--gamma", "0.1", "--seed", "5", cwd=tmp_path)
+    assert first.stdout == again.stdout
+    assert first.stdout != other.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--gamma", "-1"), "--gamma (GAMMA) was '-1': it must be a list such as"),
+        (("--gamma", "0.1,0.1"), "a list without repeats"),
+        (("--dt", "2"), "a step must not be longer than the session"),
+        (("--dt", "0.003"), "that is 333.333 steps"),
+        (("--dt", "1e-8"), "100,000 are the most"),
+        (("--paths", "0"), "--paths (PATHS) was '0'"),
+        (("--sigma", "nan"), "--sigma (SIGMA_PRICE_PER_SQRT_S) was 'nan'"),
+        (("--strategy", "symetric"), "did you mean symmetric?"),
+        (("--strategy", "symmetric,symmetric"), "a list without repeats"),
+        (("--A", "0"), "--A (A_PER_S) was '0'"),
+        (("--gamma", "1000", "--strategy", "glft_exact"), "choose a smaller --dt (STEP_S)"),
+    ],
+)
+def test_a_wrong_parameter_is_one_line(tmp_path, flags, told):
+    """Exit 2; the line names flag, variable and value."""
+    done = run_python(*AS2008, *flags, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert told in line
+
+
+def test_the_help_knows_every_rule():
+    """The command names them without importing numpy; the registry holds them."""
+    assert tuple(STRATEGIES) == _STRATEGIES

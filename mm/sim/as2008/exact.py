@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mm.sim.as2008.market import Fills, Floats, Market, Policy, fills
+from mm.sim.as2008.model import Fills, Floats, PaperModel, Policy, fills
 
 LOST = 1e-24
 """At most this much probability is let go, at inventories that no path will ever reach."""
@@ -45,7 +45,7 @@ class Moments:
     certainty_equivalent: float | None
 
 
-def exact(market: Market, policy: Policy) -> Moments:
+def exact(market: PaperModel, policy: Policy) -> Moments:
     """Return the moments of *policy* in *market*, to rounding."""
     walk, without_rare = _Walk(market, policy, LOST), _Walk(market, policy, RARE)
     for one in (walk, without_rare):
@@ -58,7 +58,7 @@ def exact(market: Market, policy: Policy) -> Moments:
 class _Walk:
     """Probabilities by inventory, and beside them the gain's moments and the profit's exponential utility."""
 
-    def __init__(self, market: Market, policy: Policy, lost: float) -> None:
+    def __init__(self, market: PaperModel, policy: Policy, lost: float) -> None:
         self._market = market
         self._policy = policy
         self._spare = lost / (2 * market.steps)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mm.sim.as2008.exact import Moments
-from mm.sim.as2008.market import Floats, Inventories, Market, Policy, fills
+from mm.sim.as2008.model import Floats, Inventories, PaperModel, Policy, fills
 
 BLOCK = 16_384
 _POWERS = (1, 2, 3, 4)
@@ -16,7 +16,7 @@ Sums = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampleMoments:
     """Mean and standard deviation of so many draws, with their standard errors.
 
     The error of the standard deviation knows the kurtosis: std·sqrt((kurtosis - 1)/(4n)). Where all draws are
@@ -32,17 +32,17 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
+class SimulatedPaths:
     """What the drawn paths came to: profit and final inventory."""
 
     n_paths: int
-    profit: Sample
-    final_q: Sample
+    profit: SampleMoments
+    final_q: SampleMoments
 
 
 def simulate(
-    market: Market, policy: Policy, expected: Moments, *, paths: int, stream: np.random.SeedSequence, workers: int
-) -> Simulated:
+    market: PaperModel, policy: Policy, expected: Moments, *, paths: int, stream: np.random.SeedSequence, workers: int
+) -> SimulatedPaths:
     """Draw *paths* paths of *policy* in *market*; the same whatever the number of *workers*.
 
     Memory does not grow with the number of paths: each block leaves the sums of its powers about the *expected*
@@ -56,12 +56,12 @@ def simulate(
 
     with ThreadPoolExecutor(workers) as pool:
         of_profit, of_q = zip(*pool.map(block, sizes, stream.spawn(len(sizes))), strict=True)
-    return Simulated(
+    return SimulatedPaths(
         paths, _sample(of_profit, expected.profit_mean, paths), _sample(of_q, expected.final_q_mean, paths)
     )
 
 
-def _draw(market: Market, policy: Policy, paths: int, rng: np.random.Generator) -> tuple[Floats, Inventories]:
+def _draw(market: PaperModel, policy: Policy, paths: int, rng: np.random.Generator) -> tuple[Floats, Inventories]:
     """Return profit and final inventory of each of *paths* paths."""
     q = np.zeros(paths, dtype=np.int64)
     moves = np.zeros(paths, dtype=np.int64)  # what inventory earned, in moves of the mid
@@ -84,7 +84,7 @@ def _sums(values: Floats | Inventories, centre: float) -> Sums:
     return tuple(float((beyond**power).sum()) for power in _POWERS)
 
 
-def _sample(blocks: Sequence[Sums], centre: float, n: int) -> Sample:
+def _sample(blocks: Sequence[Sums], centre: float, n: int) -> SampleMoments:
     """Return the sample whose powers about *centre* the *blocks* summed; n is at least 2."""
     first, *higher = (math.fsum(sums) / n for sums in zip(*blocks, strict=True))
     second, third, fourth = higher
@@ -95,7 +95,7 @@ def _sample(blocks: Sequence[Sums], centre: float, n: int) -> Sample:
     m4 = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4
     std = math.sqrt(m2 * n / (n - 1))
     kurtosis = m4 / m2**2 if m2 > 0 and n > 3 else None
-    return Sample(
+    return SampleMoments(
         mean=centre + first,
         std=std,
         se_mean=std / math.sqrt(n),

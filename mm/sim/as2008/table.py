@@ -1,15 +1,114 @@
-"""The rows as text: a line for each number, and how far from the exact value it is."""
+"""The table: published, exact and simulated moments beside each other, as objects and as text."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from mm.sim.as2008.published import PATHS
-from mm.sim.as2008.rows import NUMBERS, Row
+import numpy as np
 
+from mm.sim.as2008.exact import Moments, exact
+from mm.sim.as2008.model import STRATEGIES, PaperModel
+from mm.sim.as2008.simulate import SampleMoments, SimulatedPaths, simulate
+
+PATHS = 1000
+"""Simulated paths of each published line."""
+NUMBERS = ("profit_mean", "profit_std", "final_q_mean", "final_q_std")
 _HEAD = ("gamma", "strategy", "", "published", "z", "exact", "simulated", "±", "z")
 _LINE = "{:>6}  {:<16} {:<12} {:>9} {:>5} {:>10} {:>10} {:>8} {:>5}"
 
 
-def text(rows: Sequence[Row]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One line of the paper's tables, of PATHS simulated paths."""
+
+    avg_spread: float
+    profit_mean: float
+    profit_std: float
+    final_q_mean: float
+    final_q_std: float
+
+
+_TABLES: Mapping[tuple[float, str], Published] = {
+    (0.1, "inventory"): Published(1.49, 65.0, 6.6, 0.08, 2.9),
+    (0.1, "symmetric"): Published(1.49, 68.4, 12.7, 0.26, 8.4),
+    (0.01, "inventory"): Published(1.35, 68.6, 8.7, 0.12, 5.1),
+    (0.01, "symmetric"): Published(1.35, 68.8, 12.8, 0.09, 8.7),
+    (1.0, "inventory"): Published(3.02, 31.4, 5.0, 0.02, 1.7),
+    (1.0, "symmetric"): Published(3.02, 44.0, 11.0, 0.0, 5.1),
+}
+
+
+def published(market: PaperModel, strategy: str) -> Published | None:
+    """Return what the paper prints of *strategy* in *market*; None where it was never there."""
+    paper = PaperModel(gamma=market.gamma, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
+    return _TABLES.get((market.gamma, strategy)) if market == paper else None
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One strategy at one gamma; *published* is None where the paper has no such line."""
+
+    gamma: float
+    strategy: str
+    published: Published | None
+    exact: Moments
+    simulated: SimulatedPaths
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as the artefact has it; z is the distance from the exact value in standard errors."""
+        printed, drawn = self.published, self._drawn()
+        return {
+            "gamma": self.gamma,
+            "strategy": self.strategy,
+            "published": None
+            if printed is None
+            else {**asdict(printed), "n_paths": PATHS, "z": self._z(asdict(printed), self._errors(PATHS))},
+            "exact": asdict(self.exact),
+            "simulated": {
+                "n_paths": self.simulated.n_paths,
+                **drawn,
+                "profit_skew": self.simulated.profit.skew,
+                "profit_kurtosis": self.simulated.profit.kurtosis,
+                "z": self._z(drawn, {name: drawn[f"se_{name}"] for name in NUMBERS}),
+            },
+        }
+
+    def _samples(self) -> tuple[tuple[str, SampleMoments], ...]:
+        return ("profit", self.simulated.profit), ("final_q", self.simulated.final_q)
+
+    def _drawn(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name, sample in self._samples():
+            found |= {f"{name}_mean": sample.mean, f"se_{name}_mean": sample.se_mean}
+            found |= {f"{name}_std": sample.std, f"se_{name}_std": sample.se_std}
+        return found
+
+    def _errors(self, paths: int) -> dict[str, float]:
+        """Return the standard errors of so many paths: the exact spread, and the kurtosis that was drawn."""
+        found: dict[str, float] = {}
+        for name, sample in self._samples():
+            std = getattr(self.exact, f"{name}_std")
+            found[f"{name}_mean"] = std / math.sqrt(paths)
+            found[f"{name}_std"] = std * math.sqrt(max(0.0, (sample.kurtosis or 1.0) - 1) / (4 * paths))
+        return found
+
+    def _z(self, values: Mapping[str, float], errors: Mapping[str, float]) -> dict[str, float | None]:
+        exact = asdict(self.exact)
+        return {name: (values[name] - exact[name]) / errors[name] if errors[name] > 0 else None for name in NUMBERS}
+
+
+def row(market: PaperModel, strategy: str, *, paths: int, seed: int, workers: int) -> TableRow:
+    """Return the row of *strategy* in *market*; its draws depend on *seed*, strategy and gamma alone."""
+    policy = STRATEGIES[strategy](market)
+    moments = exact(market, policy)
+    key = (list(STRATEGIES).index(strategy), int(np.float64(market.gamma).view(np.uint64)))
+    stream = np.random.SeedSequence(seed, spawn_key=key)
+    drawn = simulate(market, policy, moments, paths=paths, stream=stream, workers=workers)
+    return TableRow(market.gamma, strategy, published(market, strategy), moments, drawn)
+
+
+def text(rows: Sequence[TableRow]) -> Iterator[str]:
     """Yield the table for people, a line at a time."""
     yield _LINE.format(*_HEAD)
     for row in rows:

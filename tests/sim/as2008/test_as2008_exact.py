@@ -12,12 +12,11 @@ from plain_tree import leaves, moments
 
 from mm.errors import UsageError
 from mm.sim.as2008.exact import exact
-from mm.sim.as2008.market import Market
-from mm.sim.as2008.policies import Q_MAX, STRATEGIES
-from mm.sim.as2008.published import PATHS, published
+from mm.sim.as2008.model import Q_MAX, STRATEGIES, PaperModel
+from mm.sim.as2008.table import PATHS, published
 from support import SHARED
 
-PAPER = Market(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
+PAPER = PaperModel(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
 REFERENCE = SHARED / "reference" / "as2008.json"
 # profit mean and deviation, final inventory's deviation (its mean is 0), kurtosis of profit in a million paths
 KNOWN = {
@@ -120,12 +119,12 @@ def test_the_exact_quotes_are_worth_more_than_the_others(gamma):
 
 def test_fills_by_one_minus_exp_are_another_experiment(monkeypatch):
     """The commonest mistake in reproductions, with its own exact values: A·dt is 0.7, far from small."""
-    linear = Market.log_chance
+    linear = PaperModel.log_chance
 
     def other(self, distances):
         return np.log(-np.expm1(-np.exp(linear(self, distances))))
 
-    monkeypatch.setattr(Market, "log_chance", other)
+    monkeypatch.setattr(PaperModel, "log_chance", other)
     got = found(0.1, "inventory")
     assert (got.profit_mean, got.profit_std, got.final_q_std) == pytest.approx(
         (57.171716940142, 6.361641171426, 2.995226754231), abs=1e-9
@@ -161,7 +160,7 @@ def constant_quotes(gamma, k, sigma, T):
 )
 def test_the_recursion_agrees_with_every_path_of_a_small_tree(gamma, A, k, sigma, T, steps):
     """Cash, inventory and price by hand, all 8 outcomes of each step; also where lambda·dt is cut to 1."""
-    market = Market(gamma=gamma, A=A, k=k, sigma=sigma, horizon_s=T, steps=steps)
+    market = PaperModel(gamma=gamma, A=A, k=k, sigma=sigma, horizon_s=T, steps=steps)
     for strategy, quotes in (
         ("inventory", paper_quotes(gamma, k, sigma)),
         ("symmetric", constant_quotes(gamma, k, sigma, T)),
@@ -183,7 +182,7 @@ def test_a_tree_that_leans_has_a_mean_inventory():
         def distances(self, step, q):
             return 0.2 + 0.1 * q, np.full(q.shape, 0.9)
 
-    market = Market(gamma=0.5, A=1.0, k=1.0, sigma=1.0, horizon_s=1.5, steps=3)
+    market = PaperModel(gamma=0.5, A=1.0, k=1.0, sigma=1.0, horizon_s=1.5, steps=3)
     ends = leaves(lambda _t, mid, _left, q: (mid - 0.2 - 0.1 * q, mid + 0.9), A=1.0, k=1.0, sigma=1.0, T=1.5, steps=3)
     got = asdict(exact(market, Leaning()))
     wanted = moments(ends, 0.5)
@@ -195,8 +194,8 @@ def test_a_tree_that_leans_has_a_mean_inventory():
 @given(gamma=st.floats(1e-3, 2), c=st.floats(0.1, 10), strategy=st.sampled_from(sorted(STRATEGIES)))
 def test_another_unit_of_price_scales_profits_alone(gamma, c, strategy):
     """Cents in place of euros: sigma·c, k/c and gamma/c make every profit c times as large."""
-    market = Market(gamma=gamma, A=30.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=20)
-    other = Market(gamma=gamma / c, A=30.0, k=1.5 / c, sigma=2.0 * c, horizon_s=1.0, steps=20)
+    market = PaperModel(gamma=gamma, A=30.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=20)
+    other = PaperModel(gamma=gamma / c, A=30.0, k=1.5 / c, sigma=2.0 * c, horizon_s=1.0, steps=20)
     one, two = exact(market, STRATEGIES[strategy](market)), exact(other, STRATEGIES[strategy](other))
     assert two.profit_mean == pytest.approx(c * one.profit_mean, rel=1e-9)
     assert two.profit_std == pytest.approx(c * one.profit_std, rel=1e-9)
@@ -237,7 +236,7 @@ def test_a_chance_that_was_cut_is_counted_on_its_side():
         def distances(self, step, q):
             return np.full(q.shape, 3.0), np.full(q.shape, -3.0)
 
-    market = Market(gamma=0.5, A=1.0, k=1.0, sigma=0.0, horizon_s=1.0, steps=4)
+    market = PaperModel(gamma=0.5, A=1.0, k=1.0, sigma=0.0, horizon_s=1.0, steps=4)
     got = exact(market, OneSided())
     assert got.expected_steps_with_lambda_dt_above_1 == pytest.approx(4)
     assert got.fills_per_path == pytest.approx(4 * (1 + 0.25 * math.exp(-3)))

@@ -8,13 +8,11 @@ import pytest
 
 from mm.sim.as2008 import simulate as simulating
 from mm.sim.as2008.exact import exact
-from mm.sim.as2008.market import Market
-from mm.sim.as2008.policies import STRATEGIES
-from mm.sim.as2008.published import PATHS
-from mm.sim.as2008.rows import NUMBERS, row
+from mm.sim.as2008.model import STRATEGIES, PaperModel
 from mm.sim.as2008.simulate import simulate
+from mm.sim.as2008.table import NUMBERS, PATHS, row
 
-PAPER = Market(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
+PAPER = PaperModel(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
 ROWS = [(gamma, strategy) for gamma in (0.1, 0.01, 1.0) for strategy in ("inventory", "symmetric")]
 
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := pyproject.toml $(shell find mm -name '*.pyx' -o -name '*.pxd')
+SOURCES := pyproject.toml setup.py $(shell find mm -name '*.pyx' -o -name '*.pxd')
 
 .PHONY: help install build demo test lint docs notebooks bench coverage clean
 
@@ -19,7 +19,7 @@ $(VENV)/installed: $(SOURCES)
 	touch $@
 
 build: install   ## Compile the kernels in place
-	$(RUN) -c "import setuptools; setuptools.setup()" --quiet build_ext --inplace
+	$(RUN) setup.py --quiet build_ext --inplace
 
 demo: install    ## A synthetic day, from calibration to walk-forward
 	$(RUN) -m mm.demo

@@ -1,29 +1,78 @@
-"""The kernels: all listed in pyproject.toml, and all compiled where research runs."""
+"""The kernels: setup.py declares each one, and all are compiled where research runs."""
 
-import tomllib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from support import ROOT
 
-LISTED = {
-    module["name"]: module
-    for module in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
-}
 KERNELS = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted((ROOT / "mm").rglob("*.pyx"))
 }
-
-
-def test_every_kernel_is_listed() -> None:
-    """A kernel that is not listed is missing from every installation but its author's."""
-    assert set(LISTED) == set(KERNELS)
+TINY = "def answer() -> int:\n    return 42\n"
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_every_kernel_is_optional_and_compiled_here(name: str) -> None:
-    """The recorder box does without; a silent failure to compile must not pass here."""
-    assert LISTED[name]["optional"]
-    assert LISTED[name]["sources"] == [str(KERNELS[name].relative_to(ROOT))]
+def test_every_kernel_is_compiled_here(name: str) -> None:
+    """A kernel is optional, so that one that does not compile would otherwise pass unseen."""
     assert import_module(name).__file__.endswith((".so", ".pyd"))
+
+
+def test_every_module_of_a_kernel_has_its_source() -> None:
+    """What an earlier build left of a kernel that has moved is not imported by mistake."""
+    left = [path.relative_to(ROOT) for path in (ROOT / "mm").rglob("*.so")]
+    assert not [path for path in left if not (ROOT / path.parent / f"{path.name.split('.')[0]}.pyx").exists()], (
+        "remove them: find mm -name '*.so' -delete; make build"
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A package with the project's own build files and one small kernel in a room of its own."""
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    room = tmp_path / "mm" / "room"
+    room.mkdir(parents=True)
+    (tmp_path / "mm" / "__init__.py").write_text('__version__ = "0.1.0"\n')
+    (room / "__init__.py").touch()
+    (room / "_tiny.pyx").write_text(TINY)
+    (room / "_tiny.pxd").touch()
+    return tmp_path
+
+
+def setup(project: Path, *args: str, **variables: str) -> None:
+    """Run setup.py with *args*, and fail where it fails."""
+    command = [sys.executable, "setup.py", "--quiet", *args]
+    done = subprocess.run(
+        command, cwd=project, env={**os.environ, **variables}, text=True, capture_output=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_kernel_is_found_where_it_lies(project: Path) -> None:
+    """Nobody lists a kernel: a new or a moved .pyx is built by its place."""
+    setup(project, "build_ext", "--inplace")
+    code = "from mm.room._tiny import answer; print(answer())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, text=True, capture_output=True, check=True)
+    assert done.stdout == "42\n"
+
+
+def test_a_box_without_a_compiler_builds_without_the_kernels(project: Path) -> None:
+    """The recorder box has none, and needs none."""
+    setup(project, "build_ext", "--inplace", CC="no-such-compiler")
+    assert not list(project.rglob("*.so"))
+
+
+def test_a_source_archive_holds_what_a_kernel_is_built_from(project: Path) -> None:
+    """A wheel that is made from the archive has the same kernels as one made from the tree."""
+    setup(project, "sdist")
+    (archive,) = (project / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    assert {"setup.py", "mm/room/_tiny.pyx", "mm/room/_tiny.pxd"} <= names

@@ -7,7 +7,7 @@ or a signature that does not fit is refused here, before anything runs.
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, get_args, get_origin
 
@@ -23,22 +23,31 @@ _JSON_TYPES = {
     Mapping: "an object",
 }
 Registry = Mapping[str, "str | Callable[..., Any]"]
+QUOTE_HOOKS = ("quote",)
+FILL_HOOKS = ("on_rest", "on_trade", "on_book", "on_level")
+_QUOTES, _FILLS = ("mm.backtest.quotes.base:QuoteModel", QUOTE_HOOKS), ("mm.backtest.fills.base:FillModel", FILL_HOOKS)
+_SHAPES = {  # by kind: the compiled bases and the hooks, of which a class has one
+    "quote model": (_QUOTES,),
+    "step": (_QUOTES,),
+    "fill model": (_FILLS,),
+    "model": (_QUOTES, _FILLS),
+}
 
 
 def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
-    """Return the class that *name* stands for.
+    """Return the class that *name* stands for; nothing of it has been called.
 
     Args:
         registry: The known names; an entry is the class, or ``package.module:Class`` to be imported now.
-        name: A known name, or ``package.module:Class``.
-        kind: What it is, for messages (``fill model``).
+        name: A known name, or ``package.module:Class``, a class with a hook of the kind or with its compiled base.
+        kind: ``quote model``, ``step``, ``fill model``, or ``model`` for any of them.
 
     Raises:
-        UnknownModel: If there is no such name, module or class.
+        UnknownModel: If there is no such name, module or class, or if it is no class of that kind.
         ModelError: If a user's module raises when it is imported.
     """
     if ":" in name:
-        return _load_from_anywhere(name, kind)
+        return _model_class(_load_from_anywhere(name, kind), name, kind)
     if name not in registry:
         raise UnknownModel(
             f"{kind} {name!r} is not known; known are {', '.join(sorted(registry))}, or give package.module:Class"
@@ -52,7 +61,30 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
     return found
 
 
-def _load_from_anywhere(name: str, kind: str) -> Callable[..., Any]:
+def _model_class(found: object, name: str, kind: str) -> Callable[..., Any]:
+    """Return *found* if it is a class of the kind, before anything of it is called."""
+    hooks = [hook for _, names in _SHAPES[kind] for hook in names]
+    what = "quote model and no fill model" if kind == "model" else kind
+    wanted = f"a {kind} is a class with the method {_or(hooks)}"
+    if not inspect.isclass(found):
+        raise UnknownModel(f"{name!r} is no {what}: it is a {type(found).__name__}; {wanted}")
+    has_hook = any(callable(getattr(found, hook, None)) for hook in hooks)
+    if not has_hook and not any(issubclass(found, _class_at(base)) for base, _ in _SHAPES[kind]):
+        raise UnknownModel(f"{name!r} is no {what}: the class has no such method; {wanted}")
+    return found
+
+
+def _class_at(place: str) -> type:
+    module, _, attribute = place.partition(":")
+    found: type = getattr(import_module(module), attribute)
+    return found
+
+
+def _or(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _load_from_anywhere(name: str, kind: str) -> object:
     module_name, _, attribute = name.partition(":")
     search_here()
     try:
@@ -67,8 +99,8 @@ def _load_from_anywhere(name: str, kind: str) -> Callable[..., Any]:
         ) from error
     except Exception as error:
         raise ModelError(f"{kind} {name!r}: importing {module_name} raised {_told(error)}") from error
-    found: Callable[..., Any] | None = getattr(module, attribute, None)
-    if not callable(found):
+    found: object = getattr(module, attribute, None)
+    if found is None:
         names = [known for known in vars(module) if not known.startswith("_")]
         raise UnknownModel(f"{kind} {name!r}: {module.__file__} has no class {attribute!r}{closest(attribute, names)}")
     return found

@@ -22,7 +22,7 @@ from mm.errors import DataError, Mismatch, MMError
 from mm.knobs import PATH, knob, shown
 from mm.run_diff import Comparison, compare, no_matter
 from mm.run_finder import Found, find_run, find_runs
-from mm.run_inputs import Sources, check_inputs, knob_files
+from mm.run_inputs import Sources, check_inputs, check_models, knob_files
 
 COMMANDS = {  # by kind: what is called, and where it is declared
     "backtest": ("backtest", "mm.runner_backtest"),
@@ -32,6 +32,7 @@ COMMANDS = {  # by kind: what is called, and where it is declared
     "sweep": ("sweep", "mm.runner_sweep"),
 }
 _WROTE = (0, 4)  # exit codes after which there is a run folder
+_TRUST = click.Option(["--trust"], is_flag=True, help="Call models whose source is not an input of the run, too.")
 _KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and say where it is.")
 
 
@@ -53,20 +54,23 @@ class Where(Results):
     )
 
 
-@command(Where, arguments=[click.Argument(["name"], metavar="RUN"), _KEEP])
-def main(console: Console, where: Where, name: str, keep: bool) -> None:
+@command(Where, arguments=[click.Argument(["name"], metavar="RUN"), _KEEP, _TRUST])
+def main(console: Console, where: Where, name: str, keep: bool, trust: bool) -> None:
     """Play a run again with its knobs, and prove that every output has the same bytes, or name what differs.
 
     The inputs are checked by their sha256 first, and the days are read anew, not from the tape cache. A page is not
     compared, for it shows the command that made it. The second run is made in a temporary folder and removed. A model
-    of one's own is looked for from the current folder. Exit code 0 where all is equal, 3 where an input is not what
-    it was or an output differs.
+    of one's own is looked for from the current folder. It is called only if its source file is an input of the run
+    with the same sha256, for a manifest may come from anywhere; --trust calls any. Exit code 0 where all is equal, 3
+    where an input is not what it was or an output differs, 5 where a model is not trusted.
 
     Example: mm runs reproduce 20260105T080000Z
     """
     run = find_run(name, where.out_root)
     sources = Sources(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
     located = check_inputs(run, sources)
+    if not trust:
+        check_models(run, [os.getcwd(), *sys.path])
     console.say(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")
     console.say(f"inputs   {len(located)} files, as they were")
     console.say(f"knobs    {_knobs(run)}")

@@ -57,13 +57,13 @@ def test_an_unknown_name_names_the_known_and_the_closest():
 
 def test_a_class_of_one_s_own_is_found_in_the_current_folder(here):
     """No installation is needed to try an idea."""
-    (here / "my_models.py").write_text("class Mine:\n    pass\n")
+    (here / "my_models.py").write_text("class Mine:\n    def on_rest(self, order, book): ...\n")
     assert resolve(REGISTRY, "my_models:Mine", "fill model").__name__ == "Mine"
 
 
 def test_the_current_folder_is_searched_first(here):
     """A file beside the command wins over a module of that name elsewhere."""
-    (here / "colorsys.py").write_text("class Mine:\n    pass\n")
+    (here / "colorsys.py").write_text("class Mine:\n    def on_rest(self, order, book): ...\n")
     assert resolve(REGISTRY, "colorsys:Mine", "fill model").__name__ == "Mine"
 
 
@@ -79,6 +79,46 @@ def test_a_module_or_class_that_is_not_there_is_named(here, name, message):
     (here / "my_models.py").write_text("class Mine:\n    pass\n")
     with pytest.raises(UnknownModel, match=message):
         resolve(REGISTRY, name, "fill model")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        (
+            "os:system",
+            "quote model",
+            "it is a builtin_function_or_method; a quote model is a class with the method quote",
+        ),
+        (
+            "subprocess:Popen",
+            "quote model",
+            "the class has no such method; a quote model is a class with the method quote",
+        ),
+        ("subprocess:Popen", "step", "a step is a class with the method quote"),
+        ("subprocess:Popen", "fill model", "the method on_rest, on_trade, on_book or on_level"),
+        ("urllib.parse:quote", "quote model", "it is a function"),
+        ("mm.backtest.fills.trade_cross:TradeCross", "quote model", "the class has no such method"),
+        ("mm.backtest.quotes.fixed_spread:FixedSpread", "fill model", "the class has no such method"),
+        ("collections:OrderedDict", "model", "is no quote model and no fill model"),
+    ],
+)
+def test_what_is_no_model_of_the_kind_is_refused_before_it_is_called(name, kind, message):
+    """A name may come from a manifest that somebody else wrote: no function and no other class is ever called."""
+    with pytest.raises(UnknownModel, match=message):
+        resolve(REGISTRY, name, kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("mm.backtest.fills.trade_cross:TradeCross", "fill model"),
+        ("mm.backtest.quotes.fixed_spread:FixedSpread", "quote model"),
+        ("mm.backtest.quotes.fixed_spread:FixedSpread", "model"),
+    ],
+)
+def test_a_compiled_model_is_one_by_its_base(name, kind):
+    """Its hooks are C functions, which no attribute shows."""
+    assert resolve({}, name, kind).__name__ == name.partition(":")[2]
 
 
 def test_a_module_that_is_not_compiled_yet_says_so(here):

@@ -198,3 +198,83 @@ def test_a_run_that_this_version_cannot_play_is_refused(desk, tmp_path, change):
     (line,) = done.stderr.splitlines()
     assert told in line
     assert list((place / "scratch").iterdir()) == []
+
+
+EVIL = "os:system"
+ATTACKS = {
+    "a quote model": {"quote_model": EVIL},
+    "a fill model": {"fill_model": EVIL},
+    "inside a hybrid": {
+        "fill_model": "hybrid",
+        "fill_params_json": json.dumps({"models": [["trade_cross", {}], [EVIL, {"command": "touch pwned"}]]}),
+    },
+    "inside a mixture": {
+        "quote_model": "mixed",
+        "quote_params_json": json.dumps({"models": [[EVIL, {"command": "touch pwned"}, 1.0]]}),
+    },
+    "as a step": {
+        "quote_model": "steps",
+        "quote_params_json": json.dumps({"model": ["my_models:Join", {"most_clips": 3}], "steps": [[EVIL, {}]]}),
+    },
+    "a class of Python's own": {"quote_model": "subprocess:Popen", "quote_params_json": '{"args": ["touch", "pwned"]}'},
+    "a module that acts when it is imported": {"quote_model": "acts:Join"},
+    "a package that acts when it is imported": {"quote_model": "acting.deep:Join"},
+}
+
+
+def claim(folder: Path, knobs: dict[str, str]) -> None:
+    """Write a manifest that names other knobs."""
+    manifest = run_manifest.read(folder)
+    for name, value in knobs.items():
+        manifest["knobs"][name]["value"] = value
+    run_manifest.write(folder, manifest)
+
+
+@pytest.mark.parametrize(
+    "knobs", [*ATTACKS.values(), {"quote_params_json": '{"command": "touch pwned"}', "quote_model": EVIL}]
+)
+def test_code_that_a_manifest_names_and_the_run_did_not_read_is_not_called(desk, tmp_path, knobs):
+    """A manifest may come from anywhere: neither imported nor called, and the line says the way out."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    acts = "open('pwned', 'w')\n" + MODEL
+    (place / "acts.py").write_text(acts)
+    (place / "acting").mkdir()
+    (place / "acting" / "__init__.py").write_text(acts)
+    (place / "acting" / "deep.py").write_text(MODEL + "\n")
+    claim(folder_of(place, "mine"), knobs)
+    done = command(place, "runs", "reproduce", "mine")
+    assert (done.returncode, done.stdout) == (5, "")
+    (line,) = done.stderr.splitlines()
+    assert "its manifest names code that the run did not read: " in line
+    assert line.endswith("add --trust to call it")
+    assert not (place / "pwned").exists()
+
+
+def test_a_sweep_s_grid_is_looked_at_too(desk, tmp_path):
+    """An axis names models as well."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    claim(folder_of(place, "swept"), {"grid": f'GAMMA=0.1,1;QUOTE_MODEL="{EVIL}",fixed_spread'})
+    done = command(place, "runs", "reproduce", "swept")
+    assert done.returncode == 5
+    assert EVIL in done.stderr
+
+
+def test_code_that_is_trusted_must_still_be_a_model(desk, tmp_path):
+    """--trust calls models whose source is no input; a function is none."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    claim(folder_of(place, "mine"), {"quote_model": EVIL, "quote_params_json": '{"command": "touch pwned"}'})
+    done = command(place, "runs", "reproduce", "mine", "--trust")
+    assert done.returncode == 2
+    assert "'os:system' is no quote model: it is a builtin_function_or_method" in done.stderr
+    assert not (place / "pwned").exists()
+
+
+def test_a_model_under_another_module_s_name_needs_trust(desk, tmp_path):
+    """The input has its bytes, but what would be imported is another file; with --trust it is called, and differs."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    (place / "other_models.py").write_text(MODEL + "# changed\n")
+    claim(folder_of(place, "mine"), {"quote_model": "other_models:Join"})
+    assert command(place, "runs", "reproduce", "mine").returncode == 5
+    done = command(place, "runs", "reproduce", "mine", "--trust")
+    assert done.returncode == 3
+    assert "is not reproduced: " in done.stderr

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 FILE_HORIZONS_S = (1, 10, 60)  # a day folder is written that ends before the greatest move over each
 _OWN = re.compile(r"[\w.]+:\w+")  # a model that is none of the project's
-_FILL_HOOKS = ("on_trade", "on_book", "on_level")
 
 
 @dataclass(frozen=True)
@@ -86,14 +85,14 @@ def named(models: Models, model: str | None) -> Models:
     from mm.backtest.fills.base import FillModel
     from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
     from mm.backtest.quotes.base import QuoteModel
-    from mm.plugins import resolve
+    from mm.plugins import FILL_HOOKS, QUOTE_HOOKS, resolve
 
     if model is None:
         return models
     build = resolve({}, model, "model") if ":" in model else None
-    if model in QUOTE_MODELS or _is(build, QuoteModel, "quote"):
+    if model in QUOTE_MODELS or _is(build, QuoteModel, *QUOTE_HOOKS):
         return replace(models, quote_model=model)
-    if model in FILL_MODELS or _is(build, FillModel, *_FILL_HOOKS):
+    if model in FILL_MODELS or _is(build, FillModel, *FILL_HOOKS):
         return replace(models, fill_model=model)
     known = ", ".join(sorted({*QUOTE_MODELS, *FILL_MODELS}))
     raise UnknownModel(

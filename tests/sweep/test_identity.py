@@ -53,13 +53,16 @@ def test_a_file_counts_by_its_content(tmp_path):
 @pytest.fixture
 def own_models(tmp_path, monkeypatch) -> Path:
     """A folder with a model and its helper, from which they are imported."""
+    quotes = "    def quote(self, view): ...\n"
     files = {
-        "sweep_own.py": "import json\nimport numpy as np\nfrom sweep_helper import VALUE\n\nclass Quote:\n    pass\n",
+        "sweep_own.py": f"import json\nimport numpy as np\nfrom sweep_helper import VALUE\n\nclass Quote:\n{quotes}",
         "sweep_helper.py": "VALUE = 1\n",
-        "sweep_other.py": "class Quote:\n    pass\n",
+        "sweep_other.py": f"class Quote:\n{quotes}",
         "sweep_room/__init__.py": "",
         "sweep_room/deep/__init__.py": "",
-        "sweep_room/deep/quote.py": "from . import near\nfrom ..far import X\nclass Quote:\n    import sweep_helper\n",
+        "sweep_room/deep/quote.py": (
+            f"from . import near\nfrom ..far import X\nclass Quote:\n    import sweep_helper\n{quotes}"
+        ),
         "sweep_room/deep/near.py": "",
         "sweep_room/far.py": "X = 1\n",
     }
@@ -112,13 +115,14 @@ def test_a_module_that_was_imported_before_is_what_its_file_says_now(own_models)
 
 def test_a_model_without_a_file_is_refused(own_models):
     """What is defined in a notebook is found by no other process, and nobody sees when it changes."""
-    sys.modules["__main__"].Quote = object
+    sys.modules["__main__"].Quote = type("Quote", (), {"quote": lambda _self, _view: None})
     try:
         with pytest.raises(UsageError, match="stands in no file of its own"):
             sources_of(Models(quote_model="__main__:Quote"))
     finally:
         del sys.modules["__main__"].Quote
-    assert set(sources_of(Models(quote_model="pytest:Module"))) == {"pytest"}
+    installed = "mm.backtest.quotes.fixed_spread"
+    assert set(sources_of(Models(quote_model=f"{installed}:FixedSpread"))) == {installed}
 
 
 def test_a_model_within_the_parameters_counts_too(own_models):

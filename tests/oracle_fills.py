@@ -208,7 +208,10 @@ class Hybrid(FillModel):
 
 
 class Poisson(FillModel):
-    """An order fills with intensity A·exp(−k·delta); a piece is (start_us, end_us, A_bid, k_bid, A_ask, k_ask, k)."""
+    """An order fills with intensity A·exp(−k·delta); a piece is (start_us, end_us, A_bid, k_bid, A_ask, k_ask, k).
+
+    A negative delta counts as 0: inside the spread nothing was measured.
+    """
 
     name = "poisson"
 
@@ -266,7 +269,7 @@ class Poisson(FillModel):
             begin, end = max(start, order.since_us), min(stop, until_us)
             if begin < end and order.delta is not None:
                 a, k = (a_bid, k_bid) if order.side == BUY else (a_ask, k_ask)
-                yield begin, end, a * math.exp(-k * order.delta) * 1e-6
+                yield begin, end, a * math.exp(-k * max(order.delta, 0.0)) * 1e-6
 
     def due(self, order: Order, left: float) -> int | None:
         """Return the instant at which the integrated intensity reaches *left*, if the stretch lasts so long."""

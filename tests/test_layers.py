@@ -43,7 +43,11 @@ LAYERS = [
     ["quote_tree", "model_maker", "assemble", "redraw"],
 ]
 # What rooms of the backtest may import of the rest of it.
-ROOMS = {"day": {"_book", "mapped", "tape"}, "metrics": {"books", "fills", "journal"}, "report": {"journal", "metrics"}}
+ROOMS = {
+    "day": {"_book", "mapped", "tape"},
+    "metrics": {"books", "fills", "journal"},
+    "report": {"fills", "journal", "metrics"},
+}
 # Entry points: they may import everything, and nothing below imports them.
 ENTRIES = re.compile(
     r"mm\.(runner_\w+|demo|__main__|(bench|lookahead|queues|sim|sweep)(\..+)?|market_data\.recorder)\Z"

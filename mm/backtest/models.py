@@ -64,6 +64,7 @@ def poisson(
 
 def _constant(bid: Mapping[str, float | None], ask: Mapping[str, float | None]) -> "Intensity":
     from mm.backtest.fills.intensity import FOREVER, Intensity
+    from mm.backtest.fills.intensity_piece import IntensityPiece
 
     numbers = []
     for side, params in (("bid", bid), ("ask", ask)):
@@ -73,7 +74,7 @@ def _constant(bid: Mapping[str, float | None], ask: Mapping[str, float | None]) 
                 raise UsageError(f"poisson: the {side}'s parameters are {dict(params)}; they must be numbers A and k")
             numbers.append(float(value))
     A_bid, k_bid, A_ask, k_ask = numbers
-    return Intensity([(0, FOREVER, A_bid, k_bid, A_ask, k_ask, (k_bid + k_ask) / 2)])
+    return Intensity([IntensityPiece(0, FOREVER, A_bid, k_bid, A_ask, k_ask, (k_bid + k_ask) / 2)])
 
 
 def price_cross(*, penetration_ticks: int = 0) -> "FillModel":

@@ -77,6 +77,7 @@ class PoissonFit:
         pivot_delta: Distance, in ticks, at which the intensity is known best.
         curvature_p: Chance of such a bend of ln λ(δ), were it straight.
         side_lr_p: Chance of sides as different, were they equal.
+        sigma_ticks: Volatility of the mid over the window, in ticks/√s; None in a file that is older than this key.
         mle: The highest likelihood, wherever it is finite.
         status: ``ok``, ``few_fills``, ``poor_fit`` (usable) or what forbids the use; *reason* says it in words.
     """
@@ -125,6 +126,7 @@ class PoissonFit:
     mle: RatesWithErrors = RatesWithErrors()
     hit: str | None = None
     reference: str | None = None
+    sigma_ticks: float | None = None
     warnings: tuple[str, ...] = ()
 
     def parameters(self) -> tuple[float, float]:

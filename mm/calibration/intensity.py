@@ -8,6 +8,7 @@ from mm.errors import FitError, UsageError
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.fills.intensity_piece import IntensityPiece
 
 
 def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
@@ -41,21 +42,44 @@ def why_unusable(schedule: Schedule) -> str:
     )
 
 
-def _pieces(
-    fitted: PoissonFit | Schedule, per_side: bool, source: str
-) -> list[tuple[int, int, float, float, float, float, float]]:
+def _pieces(fitted: PoissonFit | Schedule, per_side: bool, source: str) -> "list[IntensityPiece]":
     from mm.backtest.fills.intensity import FOREVER
+    from mm.backtest.fills.intensity_piece import IntensityPiece
 
     if isinstance(fitted, PoissonFit):
         A_bid, k_bid, A_ask, k_ask = _rates(fitted, per_side, source)
-        return [(0, FOREVER, A_bid, k_bid, A_ask, k_ask, fitted.k or k_bid)]
+        return [
+            IntensityPiece(
+                start_us=0,
+                end_us=FOREVER,
+                A_bid=A_bid,
+                k_bid=k_bid,
+                A_ask=A_ask,
+                k_ask=k_ask,
+                k=fitted.k or k_bid,
+                sigma_ticks=fitted.sigma_ticks,
+                min_delta_ticks=fitted.min_delta_ticks,
+                max_delta_ticks=fitted.max_delta_ticks,
+            )
+        ]
     if per_side:
         raise UsageError(
             f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; "
             f"set it to 0"
         )
     pieces = [
-        (segment.start_us, segment.end_us, segment.A, segment.k, segment.A, segment.k, segment.k)
+        IntensityPiece(
+            start_us=segment.start_us,
+            end_us=segment.end_us,
+            A_bid=segment.A,
+            k_bid=segment.k,
+            A_ask=segment.A,
+            k_ask=segment.k,
+            k=segment.k,
+            sigma_ticks=segment.sigma_ticks,
+            min_delta_ticks=segment.min_delta_ticks,
+            max_delta_ticks=segment.max_delta_ticks,
+        )
         for segment in fitted.segments
         if segment.A is not None and segment.k is not None
     ]

@@ -15,6 +15,7 @@ from mm.calibration.poisson_fit import fit_poisson
 from mm.calibration.recipe import Recipe
 from mm.calibration.reference import BLOCK_S, block_length_us, span_of, within
 from mm.calibration.simulated import Played, runs
+from mm.calibration.volatility import sigma_ticks
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -127,6 +128,11 @@ class Meter:
         parts = self.parts(start_us, end_us)
         return _first_blocks(parts)[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
 
+    def sigma_ticks(self, start_us: int, end_us: int) -> float | None:
+        """Return the volatility of the mid in ``[start_us, end_us)``, in ticks/√s; None where it was not seen."""
+        parts = self.parts(start_us, end_us)
+        return sigma_ticks((self.marks[day].path, begin_us, stop_us) for day, begin_us, stop_us in parts)
+
     def points(self, start_us: int, end_us: int) -> Points:
         """Return the points of ``[start_us, end_us)`` that a fit takes."""
         return self.between(start_us, end_us).fitted
@@ -156,6 +162,7 @@ class Meter:
             window=Window(start_us=start_us, end_us=end_us),
             hit=self.recipe.rule.hit,
             reference=self.recipe.reference,
+            sigma_ticks=self.sigma_ticks(start_us, end_us),
             warnings=(*fit.warnings, *measured.notes),
         )
         return described, measured

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT = "ticks"
+LATER = ("sigma_ticks", "min_delta_ticks", "max_delta_ticks")  # keys that older files do not have
 SOURCES = ("fitted", "carried", "default", "none")
 
 
@@ -45,6 +46,9 @@ class Segment:
         source: ``fitted`` here, ``carried`` from an earlier segment, ``default``, or ``none``.
         age_s: How much older the data behind *A* and *k* is than a fresh fit's; None where it is no fit's.
         reason: The fit's own words where it is not simply ``ok``, then what was done about it.
+        sigma_ticks: Volatility of the mid over this segment's training window, in ticks/√s; None where unknown.
+        min_delta_ticks: Nearest distance of the fit behind *A* and *k*; None where unknown.
+        max_delta_ticks: Farthest distance of that fit; None where unknown.
     """
 
     start_us: int
@@ -61,6 +65,9 @@ class Segment:
     source: str
     age_s: float | None
     reason: str
+    sigma_ticks: float | None = None
+    min_delta_ticks: float | None = None
+    max_delta_ticks: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +178,7 @@ def build_schedule(
     plan, fallback = plan or Plan(), fallback or Fallback()
     windows = plan.over(meter.days)
     fits = WindowFitter(meter.points, fit or meter.fit_points, plan, meter.length_s).all(windows)
-    return schedule_from(meter, plan, fallback, segments_of(windows, fits, fallback))
+    return schedule_from(meter, plan, fallback, segments_of(windows, fits, fallback, meter.sigma_ticks))
 
 
 def schedule_from(meter: Meter, plan: Plan, fallback: Fallback, segments: tuple[Segment, ...]) -> Schedule:
@@ -191,8 +198,20 @@ def schedule_from(meter: Meter, plan: Plan, fallback: Fallback, segments: tuple[
     )
 
 
-def segments_of(windows: Sequence[Window], fits: Sequence[WindowFit], fallback: Fallback) -> tuple[Segment, ...]:
-    """Return the segment of each window, from its own fit or by *fallback*; a segment knows earlier fits only."""
+def segments_of(
+    windows: Sequence[Window],
+    fits: Sequence[WindowFit],
+    fallback: Fallback,
+    sigma_ticks: Callable[[int, int], float | None] | None = None,
+) -> tuple[Segment, ...]:
+    """Return the segment of each window, from its own fit or by *fallback*, which uses earlier fits only.
+
+    Args:
+        windows: In order of time.
+        fits: Of each window.
+        fallback: What is used instead of a fit that is not usable.
+        sigma_ticks: Volatility of ``[start, end)`` in ticks/√s; None leaves it unknown.
+    """
     segments = []
     last: tuple[Window, WindowFit] | None = None
     for window, own in zip(windows, fits, strict=True):
@@ -218,6 +237,9 @@ def segments_of(windows: Sequence[Window], fits: Sequence[WindowFit], fallback: 
                 source=source,
                 age_s=age_s if source in ("fitted", "carried") else None,
                 reason="; ".join(filter(None, (own.fit.reason, done))),
+                sigma_ticks=sigma_ticks(window.train_start_us, window.train_end_us) if sigma_ticks else None,
+                min_delta_ticks=used.fit.min_delta_ticks,
+                max_delta_ticks=used.fit.max_delta_ticks,
             )
         )
     return tuple(segments)
@@ -255,4 +277,5 @@ def _segment(entry: Entry) -> Segment:
         source=entry.choice("source", SOURCES),
         age_s=entry.number_or_none("age_s"),
         reason=entry.text("reason"),
+        **{name: entry.number_or_none(name) for name in LATER if name in entry.raw},
     )

@@ -89,6 +89,18 @@ def volatility(stretches: Iterable[tuple[ReferencePath, int, int]]) -> Volatilit
     return Volatility(sigma, _error(fast, slow, sigma), bounce, STEPS_S[0], SLOW_S, signature)
 
 
+def sigma_ticks(stretches: Iterable[tuple[ReferencePath, int, int]]) -> float | None:
+    """Return the volatility of the mid in *stretches*, in ticks/√s; None where it was never seen to last a second.
+
+    That of `volatility`; where the bounce is all that is seen, or no minute is whole, the plain one of a scale.
+    """
+    sampled = [_sample(*stretch) for stretch in stretches]
+    fast, slow = (_moves(sampled, step).per_s(step) for step in (STEPS_S[0], SLOW_S))
+    variance = _two_scale(fast, slow)
+    found = next((one for one in (variance, slow, fast) if one > 0), fast)
+    return math.sqrt(found) if math.isfinite(found) else None
+
+
 def _two_scale(fast: float, slow: float) -> float:
     """Return σ² of the variances per second at both scales: the bounce in *slow* is a 60th of that in *fast*."""
     share = STEPS_S[0] / SLOW_S

@@ -99,7 +99,7 @@ def study(
         rivals.append(_carried(rivals[number - 1] if number else {}, found[1]))
         if step:
             step(1)
-    segments = segments_of(windows, own, fallback)
+    segments = segments_of(windows, own, fallback, meter.sigma_ticks)
     tests = [
         _tested(meter, segment, _all(plan, segment, beside)) for segment, beside in zip(segments, rivals, strict=True)
     ]

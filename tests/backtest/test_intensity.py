@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.backtest.fills.intensity import Intensity
+from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.fills.poisson import py_unit_exponential
 from mm.errors import UsageError
 
@@ -20,7 +21,23 @@ def test_the_intensity_is_that_of_the_piece_in_force():
     assert intensity.at(19, -1, 2.0) == pytest.approx(2 * math.exp(-0.5))
     assert intensity.at(20, 1, 0.0) == 4.0
     assert intensity.at(30, 1, 0.0) == 0.0
-    assert intensity.at(29, 1, -1.0) == pytest.approx(4 * math.e)
+    assert intensity.sigma_at(29) is None
+
+
+@given(st.floats(1e-9, 1e9), st.floats(1e-9, 1e3), st.floats(-1e12, 0.0, exclude_max=False))
+def test_inside_the_spread_the_intensity_is_that_of_the_reference(A, k, delta):
+    """The exponential grows without end there, and no print has shown who would come."""
+    intensity = Intensity.constant(A, k)
+    assert intensity.at(0, 1, delta) == intensity.at(0, -1, delta) == A
+
+
+def test_a_piece_carries_the_volatility_of_its_window():
+    """Quotes read sigma where they read k; between and after the pieces there is none."""
+    first = IntensityPiece(start_us=10, end_us=20, A_bid=1, k_bid=1, A_ask=1, k_ask=1, k=1, sigma_ticks=0.25)
+    later = first._replace(start_us=30, end_us=40, sigma_ticks=None)
+    intensity = Intensity([first, later])
+    assert [intensity.sigma_at(us) for us in (9, 10, 19, 20, 30, 40)] == [None, 0.25, 0.25, None, None, None]
+    assert intensity.rows() == [first, later]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Fits over time, and what stands in for those that cannot be used."""
 
 import json
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from small_tapes import book, poisson_day, tape, trade
 
 from mm.calibration.fallback import Fallback
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.intensity import intensity_of
 from mm.calibration.marks import Marks
 from mm.calibration.meter import Meter
 from mm.calibration.poisson_fit import estimate, fit_poisson
@@ -19,15 +21,24 @@ from mm.errors import UsageError
 
 S = 1_000_000
 MIN = 60 * S
-GOOD = WindowFit(0.5, 0.3, 0.02, 0.1, SimpleNamespace(n_fills=400, status="ok", reason=""))
-OTHER = WindowFit(0.7, 0.4, 0.03, 0.2, SimpleNamespace(n_fills=300, status="few_fills", reason="9 fills"))
-EMPTY = WindowFit(None, None, None, None, SimpleNamespace(n_fills=0, status="no_fills", reason="no fills in 7200 s"))
+
+
+def own_fit(n_fills, status, reason="", **more):
+    usable = status in ("ok", "few_fills")
+    return PoissonFit(
+        fit_method="poisson_mle", n_fills=n_fills, exposure_s=0.0, usable=usable, status=status, reason=reason, **more
+    )
+
+
+GOOD = WindowFit(0.5, 0.3, 0.02, 0.1, own_fit(400, "ok", min_delta_ticks=0.5, max_delta_ticks=20.0))
+OTHER = WindowFit(0.7, 0.4, 0.03, 0.2, own_fit(300, "few_fills", "9 fills", min_delta_ticks=1.0))
+EMPTY = WindowFit(None, None, None, None, own_fit(0, "no_fills", "no fills in 7200 s"))
 PLAN = Plan(train_window_min=120, step_min=15, latency_us=50_000)
 
 
 def segments(*fits, **fallback):
     windows = PLAN.windows(0, (120 + 15 * len(fits)) * MIN)
-    return segments_of(windows, fits, Fallback(**fallback))
+    return segments_of(windows, fits, Fallback(**fallback), lambda start_us, end_us: (end_us - start_us) / (120 * MIN))
 
 
 def schedule(*fits, **fallback):
@@ -60,6 +71,19 @@ def test_carry_forward_takes_the_last_usable_fit_with_its_age():
     assert told(third) == (0.5, 0.3, "carried", 1800, "no_fills")
     assert (third.n_fills, third.usable) == (0, True)
     assert third.reason == "no fills in 7200 s; the last usable fit is carried"
+
+
+def test_a_segment_has_the_volatility_of_its_own_window_and_the_range_of_the_fit_it_uses():
+    """A carried A and k were measured over an older range; the volatility is always the latest that is known."""
+    first, second, third = segments(GOOD, EMPTY, OTHER)
+    assert [one.sigma_ticks for one in (first, second, third)] == [1.0, 1.0, 1.0]
+    assert [(one.min_delta_ticks, one.max_delta_ticks) for one in (first, second, third)] == [
+        (0.5, 20.0),
+        (0.5, 20.0),
+        (1.0, None),
+    ]
+    assert [piece.max_delta_ticks for piece in intensity_of(schedule(GOOD, EMPTY, OTHER)).rows()] == [20.0, 20.0, None]
+    assert intensity_of(schedule(GOOD)).sigma_at(first.start_us) == 1.0
 
 
 def test_a_newer_usable_fit_replaces_the_carried_one():
@@ -140,6 +164,7 @@ def test_the_file_has_the_keys_of_the_contract_in_its_order():
     assert list(content["segments"][0]) == [
         *("start_us", "end_us", "train_start_us", "train_end_us", "A", "k", "se_k", "se_logA"),
         *("n_fills", "usable", "status", "source", "age_s", "reason"),
+        *("sigma_ticks", "min_delta_ticks", "max_delta_ticks"),
     ]
 
 
@@ -162,8 +187,11 @@ def test_a_file_without_a_reference_measures_from_the_mid():
     """Keys that came later may be missing; keys that are not known are passed over."""
     content = schedule(GOOD).to_json()
     del content["reference"]
+    del content["segments"][0]["sigma_ticks"], content["segments"][0]["max_delta_ticks"]
     content["colour"] = "blue"
-    assert Schedule.from_json(content, "x.json") == schedule(GOOD)
+    older = schedule(GOOD)
+    bare = replace(older.segments[0], sigma_ticks=None, max_delta_ticks=None)
+    assert Schedule.from_json(content, "x.json") == replace(older, segments=(bare,))
 
 
 DAY_S = 3600
@@ -192,7 +220,7 @@ def quick(points):
     """The estimate alone, with what a segment asks of a fit."""
     found = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
     known = {name: getattr(found, name, None) for name in ("A", "k", "se_k", "se_logA")}
-    return SimpleNamespace(**known, n_fills=points.fills.sum(), status="", reason="")
+    return own_fit(points.fills.sum(), "ok", **known)
 
 
 @pytest.mark.parametrize("mode", MODES)

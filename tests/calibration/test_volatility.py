@@ -7,18 +7,18 @@ import pytest
 from small_tapes import book, gap, tape
 
 from mm.calibration.reference import BEFORE_ALL, CLOSED, ReferencePath, reference_path
-from mm.calibration.volatility import STEPS_S, volatility
+from mm.calibration.volatility import STEPS_S, sigma_ticks, volatility
 
 S = 1_000_000
 
 
-def of_mids(mid2):
-    """Return the volatility of a market whose mid is another one every second."""
+def path_of(mid2):
+    """Return the path of a market whose mid is another one every second."""
     mids = np.asarray(mid2)
     rows = np.arange(len(mids))
     touch = np.full(len(mids) + 1, 1)
     touch[0] = CLOSED
-    path = ReferencePath(
+    return ReferencePath(
         per_tick=2,
         event=np.concatenate(([BEFORE_ALL], rows)),
         us=np.concatenate(([BEFORE_ALL], rows * S)),
@@ -27,7 +27,11 @@ def of_mids(mid2):
         touch={1: touch, -1: touch},
         spread=touch,
     )
-    return volatility([(path, 0, len(mids) * S)])
+
+
+def of_mids(mid2):
+    """Return the volatility of a market whose mid is another one every second."""
+    return volatility([(path_of(mid2), 0, len(mid2) * S)])
 
 
 def walk(seed, seconds, bounce):
@@ -72,6 +76,24 @@ def test_the_standard_error_is_the_scatter_of_whole_days():
     found = [of_mids(walk(seed, 14_400, 1)) for seed in range(60)]
     scatter = np.std([one.sigma_ticks_per_sqrt_s for one in found], ddof=1)
     assert 0.7 < np.mean([one.se_sigma for one in found]) / scatter < 1.4
+
+
+def test_the_volatility_of_a_window_is_the_two_scale_one_where_there_is_one():
+    """Quotes need a number also where a minute is too long or the bounce is all that moves."""
+    long = path_of(walk(5, 4 * 3600, 0.5))
+    assert sigma_ticks([(long, 0, 4 * 3600 * S)]) == volatility([(long, 0, 4 * 3600 * S)]).sigma_ticks_per_sqrt_s
+    assert sigma_ticks([(path_of([10, 12, 10, 12]), 0, 4 * S)]) == 1.0  # three moves of a tick, no minute
+    bounce = path_of([10, 12] * 100 + [12, 10] * 100)  # within a minute nothing comes of it, but at the turn
+    assert 0 < sigma_ticks([(bounce, 0, 400 * S)]) < 0.1
+    assert sigma_ticks([(path_of([10] * 100), 0, 100 * S)]) == 0.0
+    assert sigma_ticks([(path_of([10]), 0, S)]) is None
+
+
+def test_only_the_given_stretch_counts():
+    """A segment's volatility is from the past alone."""
+    calm, wild = walk(6, 600, 0), 20_000 + 40 * walk(7, 600, 0)
+    both = path_of(np.concatenate((calm, wild)))
+    assert sigma_ticks([(both, 0, 600 * S)]) == sigma_ticks([(path_of(calm), 0, 600 * S)])
 
 
 def test_a_move_over_a_break_of_the_book_does_not_count():

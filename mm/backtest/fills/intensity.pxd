@@ -8,10 +8,14 @@ cdef struct Piece:
     double A_ask
     double k_ask
     double k                # of both sides together: what quotes use
+    double sigma_ticks      # ticks/√s over the calibrated window; NaN where it is not known
+
+cdef double fill_rate(double A, double k, double delta) noexcept nogil
 
 cdef class Intensity:
     cdef Piece* pieces
     cdef int64_t count
     cdef readonly str reference
+    cdef object given
     cdef int64_t find(self, int64_t us) noexcept nogil
     cdef double rate(self, int64_t piece, int64_t side, double delta) noexcept nogil

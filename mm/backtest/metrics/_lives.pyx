@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The lives of orders off a journal, in one pass each: what ``order_lives.py`` and ``exposure.py`` add up."""
 
-from libc.math cimport exp
 from libc.stdint cimport int64_t
+
+from mm.backtest.fills.intensity cimport fill_rate
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def rest(
                     foreseen = 0.0
                     if foresees:
                         place = 0 if lives[2, i] > 0 else 2
-                        foreseen = seconds * rates[at, place] * exp(-0.5 * rates[at, place + 1] * <double> half)
+                        foreseen = seconds * fill_rate(rates[at, place], rates[at, place + 1], 0.5 * <double> half)
                     place = (half - first) / width
                     near[place, 0] += seconds
                     near[place, 1] += seconds * <double> half

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.fills.intensity_piece import IntensityPiece
     from mm.backtest.journal import Journal
     from mm.backtest.metrics.order_lives import Lives
 
@@ -42,7 +43,7 @@ def fill_rates(
         intensity: What foresees fills, by the distance from the mid.
     """
     pieces = [] if intensity is None else intensity.rows()
-    cuts, mid2 = _cuts(journal, [one[0] for one in pieces] + [one[1] for one in pieces])
+    cuts, mid2 = _cuts(journal, [one.start_us for one in pieces] + [one.end_us for one in pieces])
     least, most = reach(found.table, cuts, mid2, found.last_us)
     width = max(most - least, 0) // FINE + 1
     first_hour = int(cuts[0]) // WINDOW_US if len(cuts) else 0
@@ -73,14 +74,14 @@ def _cuts(journal: "Journal", more: list[int]) -> tuple["Column", "Column"]:
     return np.insert(us, row, inside), np.insert(mid2, row, mid2[row - 1])
 
 
-def _rates(pieces: list[Any], us: "Column") -> "Floats":
+def _rates(pieces: "list[IntensityPiece]", us: "Column") -> "Floats":
     """Return A and k of both sides behind each instant, A 0 between and outside all *pieces*; no row without any."""
     if not pieces:
         return np.empty((0, 4))
-    start, end, *rates, _ = zip(*pieces, strict=True)
-    piece = np.searchsorted(np.array(start), us, side="right") - 1
-    inside = (piece >= 0) & (us < np.array(end)[piece])
-    found: Floats = np.stack([np.array(column, np.float64)[piece] for column in rates], axis=1)
+    piece = np.searchsorted(np.array([one.start_us for one in pieces]), us, side="right") - 1
+    inside = (piece >= 0) & (us < np.array([one.end_us for one in pieces])[piece])
+    rates = np.array([(one.A_bid, one.k_bid, one.A_ask, one.k_ask) for one in pieces], np.float64)
+    found: Floats = rates[piece]
     found[~inside, 0] = found[~inside, 2] = 0.0
     return found
 

@@ -91,7 +91,7 @@ cdef class ExpectedValue(QuoteModel):
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
         cdef double q = <double> view.inventory_lots / <double> view.quote_lots
         cdef double costs = self.adverse_ticks + self.fee_ticks, skew = self.skew_ticks * q
-        cdef Piece piece = Piece(0, 0, self.A, self.k, self.A, self.k, self.k)
+        cdef Piece piece = Piece(0, 0, self.A, self.k, self.A, self.k, self.k, NAN)
         cdef int64_t place
         if isnan(self.A) or isnan(self.k):
             place = self.intensity.find(view.top.us)

@@ -20,6 +20,7 @@ from mm.page.timeline import Line, Marks, Panel, Stays
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mm.backtest.fills.intensity_piece import IntensityPiece
     from mm.backtest.report.run_columns import RunColumns
 
     Floats = NDArray[np.float64]
@@ -190,23 +191,23 @@ def merged(excluded: "Instants", x: tuple[float, float]) -> list[tuple[float, fl
 
 def _rate_panels(run: "RunColumns", course: Course) -> list[Panel]:
     """Return A and k over time, where a schedule let them change."""
-    pieces = [piece for piece in run.rates if piece[1] > course.us[0] and piece[0] < course.us[-1]]
+    pieces = [piece for piece in run.rates if piece.end_us > course.us[0] and piece.start_us < course.us[-1]]
     if len(pieces) < 2:
         return []
     found = []
-    for name, note, column in (("A", "1/s, as the schedule has it", 2), ("k", "1/tick, likewise", 6)):
+    for name, note, column in (("A", "1/s, as the schedule has it", "A_bid"), ("k", "1/tick, likewise", "k")):
         us, values = _held(pieces, column, course)
-        largest = max(piece[column] for piece in pieces)
+        largest = max(getattr(piece, column) for piece in pieces)
         line = Line(name, "line", us, values, 10.0 ** (math.floor(math.log10(largest)) - 4) if largest > 0 else 1.0)
         found.append(_lines_panel(run, course, (f"{name} in force", note), [line], 110))
     return found
 
 
-def _held(pieces: Sequence[Any], column: int, course: Course) -> tuple["Instants", "Floats"]:
+def _held(pieces: "Sequence[IntensityPiece]", column: str, course: Course) -> tuple["Instants", "Floats"]:
     """Return a number of the *pieces* as a step function over the whole course, NaN where none was in force."""
     rows: list[tuple[int, float]] = [(int(course.us[0]), np.nan)]
     for piece in pieces:
-        rows += [(max(piece[0], rows[-1][0]), piece[column]), (piece[1], np.nan)]
+        rows += [(max(piece.start_us, rows[-1][0]), getattr(piece, column)), (piece.end_us, np.nan)]
     rows = [row for row in rows if row[0] <= course.us[-1]]
     us, values = (np.array(one) for one in zip(*rows, strict=True))
     last = np.append(us[1:] != us[:-1], True)

@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from mm.backtest.fills.intensity_piece import IntensityPiece
     from mm.backtest.journal import Journal
 
     Instants = NDArray[np.int64]
     Floats = NDArray[np.float64]
-
-Rates = tuple[int, int, float, float, float, float, float]
 
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 
@@ -50,8 +49,7 @@ class RunColumns:
         mid_us: Instants of the changes of the mid.
         mid: The mid from each of them on, NaN where the book was not valid.
         excluded: First and last µs of each stretch without a valid book.
-        rates: From when until when (µs) which A and k held, of bids, then of asks, then the k of both; empty where
-            nothing foresees fills.
+        rates: The pieces of the intensity; empty where nothing foresees fills.
     """
 
     fills: Mapping[str, Any]
@@ -60,7 +58,7 @@ class RunColumns:
     mid_us: "Instants"
     mid: "Floats"
     excluded: "Instants"
-    rates: Sequence[Rates] = ()
+    rates: Sequence["IntensityPiece"] = ()
 
     def later(self, us: "Instants") -> "Floats":
         """Return the mid in force at each instant; NaN where there was none, or the data had ended."""

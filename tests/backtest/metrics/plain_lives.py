@@ -168,7 +168,7 @@ def exposure(placed, path, last_us, tick_size, rate):
 
 
 class Rate:
-    """λ(δ) = A·exp(−k·δ) of pieces (start, end, A bid, k bid, A ask, k ask, k); 0 outside them."""
+    """λ(δ) = A·exp(−k·δ), A below δ = 0, of pieces (start, end, A bid, k bid, A ask, k ask, k); 0 outside them."""
 
     def __init__(self, pieces):
         self.pieces = pieces
@@ -178,5 +178,5 @@ class Rate:
         for start, end, *rates in self.pieces:
             if start <= us < end:
                 A, k = rates[:2] if sign > 0 else rates[2:4]
-                return A * math.exp(-k * ticks)
+                return A * math.exp(-k * max(ticks, 0.0))
         return 0.0

@@ -1,0 +1,31 @@
+"""One stretch of constant A and k, as Python sees it."""
+
+from typing import NamedTuple
+
+
+class IntensityPiece(NamedTuple):
+    """λ(δ) = A·exp(-k·δ) in ``[start_us, end_us)``, and what its fit says beside A and k.
+
+    Attributes:
+        start_us: First instant.
+        end_us: First instant after it.
+        A_bid: Fills per second of a bid at distance 0.
+        k_bid: Decay of the bids, in 1/tick.
+        A_ask: Fills per second of an ask at distance 0.
+        k_ask: Decay of the asks, in 1/tick.
+        k: Decay of both sides together, in 1/tick.
+        sigma_ticks: Volatility in ticks/√s over the calibrated window; None where it is not known.
+        min_delta_ticks: Nearest distance of the fit; None where it is not known.
+        max_delta_ticks: Farthest distance of the fit; None where it is not known.
+    """
+
+    start_us: int
+    end_us: int
+    A_bid: float
+    k_bid: float
+    A_ask: float
+    k_ask: float
+    k: float
+    sigma_ticks: float | None = None
+    min_delta_ticks: float | None = None
+    max_delta_ticks: float | None = None

@@ -4,6 +4,7 @@
 times again in the same book for its memory, and prints one JSON object.
 """
 
+import importlib
 import json
 import re
 import statistics
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mm
 from mm.bench.turns import PYTHON, Measured, Row, run
 
 COMMANDS, ROUNDS = 1_000_000, 10
@@ -107,11 +109,10 @@ def _memory(rows: Any, rounds: int) -> dict[str, Any]:
 def _pace(rows: Any) -> dict[str, Any]:
     """Play the market through `run`, with its log and without, and its beginning with the twin."""
     from mm.sim.matching._core import Matching
-    from mm.sim.matching.plain import PlainMatching
 
     found: dict[str, Any] = {"commands": len(rows)}
     for prefix, log in (("", True), ("silent_", False)):
-        matching, twin = Matching(log=log), PlainMatching(log=log)
+        matching, twin = Matching(log=log), _plain_twin()(log=log)
         began = time.process_time_ns()
         logged = _drained(matching, rows)
         found[f"{prefix}run_ns"] = (time.process_time_ns() - began) / len(rows)
@@ -127,6 +128,12 @@ def _pace(rows: Any) -> dict[str, Any]:
     half.run(rows[: len(rows) // 2])
     levels = sum(len(half.depth(side, None)) for side in (1, -1))
     return {**found, "resting": half.resting, "levels": levels}
+
+
+def _plain_twin() -> Any:
+    """Return the class of the plain twin, which stands with the tests: the comparison needs the repository."""
+    sys.path.append(str(Path(mm.__file__).parents[1] / "tests"))
+    return importlib.import_module("plain_matching").PlainMatching
 
 
 def _in_process(rows: Any) -> dict[str, Any]:

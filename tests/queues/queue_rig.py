@@ -5,7 +5,7 @@ import numpy as np
 from mm.queues.order_rows import rows_of
 from mm.queues.phantoms import Fates, Phantoms
 from mm.queues.truth import Truth
-from mm.sim.matching.plain import PlainMatching
+from plain_matching import PlainMatching
 
 BUYERS, SELLERS = 1001, 1002
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from queue_rig import BUYERS, SELLERS, phantoms_of, true_fates
 
 from mm.sim.matching.order_log import FOK, IOC, LIMIT, MARKET
-from mm.sim.matching.plain import PlainMatching
+from plain_matching import PlainMatching
 
 BID, ASK = 100, 103
 

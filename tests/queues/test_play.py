@@ -25,7 +25,8 @@ from mm.queues.study import study
 from mm.sim.flow.day import make_day, order_log
 from mm.sim.flow.queue_markets import ZeroIntelligence
 from mm.sim.flow.session import Session
-from mm.sim.matching.order_log import COLUMNS, read_log, write_log
+from mm.sim.matching.order_log import COLUMNS, read_log
+from plain_matching import write_log
 from support import SHARED
 
 RECORDED = SHARED / "data" / "bitstamp-btcusd-20150501-l3" / "2015-05-01.log.bz2"

@@ -1,6 +1,6 @@
 """The fast way from an order log to a day folder: compiled lines, appended in blocks, packed by isal.
 
-What is written is, line for line, what `DayWriter` and `write_log` would write; only the packing differs.
+What is written is, line for line, what `DayWriter` would write; only the packing differs.
 """
 
 from contextlib import ExitStack

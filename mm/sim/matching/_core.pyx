@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The compiled matching core: price-time priority over whole ticks and lots, and a log of all that happens.
 
-docs/exchange.md says what each command does; ``plain.PlainMatching`` is the plain twin. The memory is in four
+docs/exchange.md says what each command does; ``tests/plain_matching.py`` is the plain twin. The memory is in four
 pieces, each with a file of its own: the prices (``_ladder.pxd``), the orders with the index of their ids
 (``_index.pxd``), whose they are (``_owners.pxd``), and the rows of the log (``_log.pxd``). All of it grows with
 what rests at one time, never with what ever did.

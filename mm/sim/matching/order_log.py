@@ -146,27 +146,6 @@ class Book:
         return BrokenFile(f"order log, row {self.rows}: {what}; a log must be whole and begin with an empty book")
 
 
-def write_log(path: Path, rows: Iterable[Row]) -> int:
-    """Write *rows* to *path* (``.csv.gz``), under a header of `COLUMNS`, and return how many there were.
-
-    Rows may come from an engine that runs while they are written: no more than a gzip member of them is held.
-    """
-    from mm.market_data.buffered_writer import FLUSH_BYTES, gzip_member
-
-    count = 0
-    held = bytearray(",".join(COLUMNS).encode() + b"\n")
-    with path.open("wb") as stream:
-        for row in rows:
-            held += ",".join(map(str, row)).encode() + b"\n"
-            count += 1
-            if len(held) >= FLUSH_BYTES:
-                stream.write(gzip_member(held))
-                held.clear()
-        if held:
-            stream.write(gzip_member(held))
-    return count
-
-
 def read_log(path: Path) -> Iterator[Row]:
     """Yield the rows of the log at *path* (``.csv.gz``).
 

@@ -7,7 +7,7 @@ from exchange_rig import ALICE, BOB, BUY, SELL, Desk
 from mm.sim.exchange.market_walk import Walk
 from mm.sim.exchange.rules import STP_MODES
 from mm.sim.matching.order_log import MARKET, ROW_TRADE
-from mm.sim.matching.plain import PlainMatching
+from plain_matching import PlainMatching
 
 Resting = list[tuple[int, int, int]]
 BOOKS = st.lists(st.tuples(st.sampled_from([ALICE, BOB]), st.integers(1, 6), st.integers(1, 9)), max_size=150)

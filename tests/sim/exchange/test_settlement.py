@@ -14,7 +14,7 @@ from mm.sim.exchange.rules import STP_MODES
 from mm.sim.exchange.settlement import fee_e8
 from mm.sim.exchange.users import BASE_FUNDS_E8, QUOTE_FUNDS_E8
 from mm.sim.matching._core import Matching
-from mm.sim.matching.plain import PlainMatching
+from plain_matching import PlainMatching
 
 MARKET_MAKER = 1_000
 KINDS = ("limit", "ioc", "fok", "maker", "market", "quote", "cancel", "amend", "replace", "flow")

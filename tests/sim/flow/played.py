@@ -10,7 +10,7 @@ from mm.sim.flow.market import Flow, Market
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import COLUMNS, IOC, LIMIT, MAKER, MARKET, ROW_CANCEL, ROW_NEW, ROW_REFUSE
-from mm.sim.matching.plain import PlainMatching
+from plain_matching import PlainMatching
 
 Ints = NDArray[np.int64]
 US, KIND, ORDER, OTHER, ACCOUNT, SIDE, TICKS, LOTS, TRADE, UPDATE = range(len(COLUMNS))

@@ -21,7 +21,8 @@ from mm.sim.flow.day_log import DayLog, LogFile
 from mm.sim.flow.messages import Messages
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching._core import Matching
-from mm.sim.matching.order_log import LIMIT, MARKET, OP_CANCEL, OP_SUBMIT, Book, read_log, write_log
+from mm.sim.matching.order_log import LIMIT, MARKET, OP_CANCEL, OP_SUBMIT, Book, read_log
+from plain_matching import write_log
 
 SESSION = Session("SIMUSDT", "20260105", 1.0, 7)
 FINE = Instrument("SIMUSDT", tick_e8=1, lot_e8=1, min_notional_e8=500_000_000)

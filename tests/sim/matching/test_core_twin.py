@@ -21,7 +21,7 @@ from mm.sim.matching.order_log import (
     ROW_TRADE,
     Book,
 )  # fmt: skip
-from mm.sim.matching.plain import PlainMatching
+from plain_matching import PlainMatching
 
 COMMANDS, AT_ONCE = 84_000, 4_000  # of each mix, a million in all; between two looks at the book
 BOTH = (+1, -1)

@@ -8,8 +8,8 @@ from log_rows import BUY, SELL, cancel, commands, expire, level, log_of, new, re
 
 from mm.errors import BrokenFile
 from mm.market_data.buffered_writer import FLUSH_BYTES
-from mm.sim.matching.order_log import COLUMNS, REASON_STP, Book, read_log, write_log
-from mm.sim.matching.plain import PlainMatching
+from mm.sim.matching.order_log import COLUMNS, REASON_STP, Book, read_log
+from plain_matching import PlainMatching, write_log
 from support import ROOT, run_python
 
 ME, YOU = 1, 2
@@ -132,5 +132,5 @@ def test_a_missing_file_stays_a_missing_file(tmp_path):
 
 def test_the_names_of_the_log_need_no_numpy():
     """The wire and a recorder box may read them."""
-    code = "import sys, mm.sim.matching.order_log, mm.sim.matching.plain; print('numpy' in sys.modules)"
+    code = "import sys, mm.sim.matching.order_log; print('numpy' in sys.modules)"
     assert run_python("-c", code, cwd=ROOT).stdout.strip() == "False"

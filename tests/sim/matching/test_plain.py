@@ -28,7 +28,7 @@ from mm.sim.matching.order_log import (
     STP_NONE,
     WOULD_CROSS,
 )  # fmt: skip
-from mm.sim.matching.plain import PlainMatching
+from plain_matching import PlainMatching
 
 ME, YOU, THEM = 1, 2, 3
 

@@ -21,7 +21,7 @@ from mm.sim.matching.order_log import (
     STP_NONE,
     Book,
 )  # fmt: skip
-from mm.sim.matching.plain import PlainMatching
+from plain_matching import PlainMatching
 
 
 def for_every_engine(rule):

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 from mm.instrument import Instrument
 from mm.sim.matching.order_log import LIMIT
-from mm.sim.matching.plain import PlainMatching
 from mm.sim.wire.feed import Feed
 from mm.sim.wire.http_messages import Request, Response, json_response
 from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.server import Routes, Server
+from plain_matching import PlainMatching
 
 SYMBOL = "SIMUSDT"
 INSTRUMENT = Instrument(SYMBOL, 1_000_000, 100_000)  # ticks of 0.01, lots of 0.001

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from listeners import Listener, book_of, rebuilt
 
 from mm.sim.matching.order_log import IOC, LIMIT
-from mm.sim.matching.plain import PlainMatching
 from mm.sim.wire.feed import Feed
 from mm.sim.wire.stream_names import read_stream
+from plain_matching import PlainMatching
 
 DEPTH, SLOW = "simusdt@depth@100ms", "simusdt@depth"
 

@@ -7,12 +7,12 @@ from random import Random
 from mm.instrument import Instrument
 from mm.sim.exchange.truth import Truth
 from mm.sim.matching.order_log import LIMIT, MARKET
-from mm.sim.matching.plain import PlainMatching
 from mm.sim.wire.faults.player import Player
 from mm.sim.wire.faults.script import as_rules
 from mm.sim.wire.feed import Feed
 from mm.sim.wire.http_messages import Request, Response, json_response
 from mm.sim.wire.stream_names import read_stream
+from plain_matching import PlainMatching
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000)
 START_US = 1_767_600_000_000_000

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from mm.sim.exchange.truth import Truth
+from mm.sim.exchange.truth import MarketTruth
 
 Row = dict[str, str]
 Book = list[dict[Decimal, tuple[str, str]]]
@@ -63,7 +63,7 @@ class Day:
         return bool(self.manifest and self.manifest["sealed"])
 
 
-def hold(path: Path, truth: Truth, *, sealed: bool = True, wired: bool = True) -> Day:
+def hold(path: Path, truth: MarketTruth, *, sealed: bool = True, wired: bool = True) -> Day:
     """Read a day and hold every invariant against it; raises AssertionError at the first that is broken.
 
     *wired*: real connections and requests made it, so that what the ledger says of them is held to their rules, too.
@@ -84,7 +84,7 @@ def hold(path: Path, truth: Truth, *, sealed: bool = True, wired: bool = True) -
     return day
 
 
-def _frames_are_true(day: Day, truth: Truth) -> None:
+def _frames_are_true(day: Day, truth: MarketTruth) -> None:
     """I1: each frame is the book of its id, in the exchange's own text, and none is crossed."""
     for row in day.frames:
         bids, asks = truth.book(int(row["last_update_id"]))
@@ -139,7 +139,7 @@ def _holes_are_told(day: Day) -> None:
     assert missing == told, f"missing {sorted(missing - told)[:5]}, told and there {sorted(told - missing)[:5]}"
 
 
-def _trades_are_true(day: Day, truth: Truth) -> None:
+def _trades_are_true(day: Day, truth: MarketTruth) -> None:
     """I4: each trade from the first on is there once and as it happened, or the ledger has it missing."""
     ids = [int(row["trade_id"]) for row in day.trades]
     assert len(ids) == len(set(ids)), "a trade is there twice"

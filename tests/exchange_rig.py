@@ -9,19 +9,18 @@ from urllib.parse import urlencode
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mm.instrument import E8, Instrument
-from mm.sim.exchange.core import Core
+from mm.sim.exchange.accounts import two_users
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import ApiKey, make_keys
-from mm.sim.exchange.order import Execution, NewOrder, Order, Position
+from mm.sim.exchange.orders import ExecutionReport, NewOrder, Position, UserOrder
 from mm.sim.exchange.rules import SymbolRules
-from mm.sim.exchange.users import two_users
 from mm.sim.flow.market import Flow, Still
+from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import Row
 from mm.sim.wire.api import Api
 from mm.sim.wire.http_messages import Request, Response, json_bytes, read_request
 from mm.sim.wire.rest import RestRoutes
 from mm.sim.wire.ws_api import ApiSession, open_session
-from plain_matching import PlainMatching
 
 START_US = 1_767_600_000_000_000  # 2026-01-05 08:00 UTC: a whole minute, and the start of no UTC day
 ALICE, BOB = 1, 2
@@ -34,23 +33,23 @@ class Desk:
     """One exchange and the rows it left; prices in ticks of 0.01, quantities in lots of 0.001."""
 
     def __init__(
-        self, *, limits: bool = True, core: Core | None = None, flow: Flow | None = None, **rules: Any
+        self, *, limits: bool = True, core: Matching | None = None, flow: Flow | None = None, **rules: Any
     ) -> None:
         self.rules = SymbolRules(instrument=INSTRUMENT, reference_ticks=10_000, **rules)
-        self.core: Core = core or PlainMatching()
+        self.core = core or Matching()
         self.exchange = Exchange(self.rules, self.core, flow or Still(), two_users(), START_US, limits=limits)
         self.us = START_US
         self.rows: list[Row] = []
-        self.told: dict[int, list[Execution | Position]] = {ALICE: [], BOB: []}
+        self.told: dict[int, list[ExecutionReport | Position]] = {ALICE: [], BOB: []}
         self.exchange.listen(self.rows.extend)
         for number, told in self.told.items():
             self.exchange.watch(number, told.append)
 
-    def limit(self, who: int, side: int, ticks: int, lots: int, **more: Any) -> Order:
+    def limit(self, who: int, side: int, ticks: int, lots: int, **more: Any) -> UserOrder:
         """Send a LIMIT order."""
         return self.exchange.place(self.us, who, NewOrder(side=side, type="LIMIT", ticks=ticks, lots=lots, **more))
 
-    def market(self, who: int, side: int, lots: int = 0, **more: Any) -> Order:
+    def market(self, who: int, side: int, lots: int = 0, **more: Any) -> UserOrder:
         """Send a MARKET order."""
         return self.exchange.place(self.us, who, NewOrder(side=side, type="MARKET", lots=lots, **more))
 
@@ -61,7 +60,7 @@ class Desk:
 
     def kinds(self, who: int) -> list[str]:
         """Return what a user was told: the kinds of executions, and POSITION."""
-        return [one.kind if isinstance(one, Execution) else "POSITION" for one in self.told[who]]
+        return [one.kind if isinstance(one, ExecutionReport) else "POSITION" for one in self.told[who]]
 
 
 class Door:

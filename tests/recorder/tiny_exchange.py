@@ -3,7 +3,7 @@
 import json
 import random
 
-from mm.sim.exchange.truth import TruthTrade
+from mm.sim.exchange.truth import TrueTrade
 
 SYMBOL = "SIMUSDT"
 _MID_TICKS = 10_000
@@ -27,7 +27,7 @@ class TinyExchange:
         self.us = us
         self.last_id = 1_000
         self._books = {self.last_id: self._levels()}
-        self._trades: list[TruthTrade] = []
+        self._trades: list[TrueTrade] = []
 
     def pass_by(self) -> list[bytes]:
         """Let some time pass; return a depth message and, now and then, trades."""
@@ -61,13 +61,13 @@ class TinyExchange:
         """Return the true book of an id."""
         return self._books[update_id]
 
-    def trades(self, first_id: int, last_id: int) -> list[TruthTrade]:
+    def trades(self, first_id: int, last_id: int) -> list[TrueTrade]:
         """Return the true trades of these ids."""
         return self._trades[first_id - 1 : last_id]
 
     def _trade(self) -> bytes:
         price, qty = _price(_MID_TICKS + 1), f"{self._luck.randrange(1, 90)}.00000000"
-        trade = TruthTrade(len(self._trades) + 1, self.us, price, qty, False)
+        trade = TrueTrade(len(self._trades) + 1, self.us, price, qty, False)
         self._trades.append(trade)
         told = {"e": "trade", "E": self.us, "s": SYMBOL, "t": trade.trade_id, "p": price, "q": qty, "T": self.us}
         return _framed("trade", {**told, "m": False, "M": True})

@@ -1,42 +1,46 @@
-"""The exchange itself: one symbol, its users and its market, without a socket and without a clock.
+"""The exchange: one symbol, its users and its market, without a socket and without a clock.
 
-Every call says when. First the market does everything that it does up to that instant, then the user's wish is
-done, then the rows that it left go to everyone who listens, before the call returns.
+Every call names its instant. First the market does all that it does up to then, then the request of the user is
+carried out, then the rows that both left go to every listener, before the call returns.
 """
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from mm.sim.exchange import api_error
-from mm.sim.exchange.account import Account
+from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.api_error import ApiError
-from mm.sim.exchange.core import Core, rows_of
-from mm.sim.exchange.market_walk import Walk
-from mm.sim.exchange.order import (
+from mm.sim.exchange.orders import (
     NEW,
     PARTIALLY_FILLED,
     REJECTED,
     Amendment,
-    Execution,
+    Cancelled,
+    CancelReplaced,
+    CancelRequest,
+    ExecutionReport,
     NewOrder,
-    Order,
+    OrderStore,
     Position,
+    UserOrder,
 )
-from mm.sim.exchange.requests import Cancelled, CancelReplaced, CancelRequest
 from mm.sim.exchange.rules import STP_MODES, Average, SymbolRules
 from mm.sim.exchange.settlement import Settlement
-from mm.sim.exchange.trade_tape import Trade, TradeTape
-from mm.sim.exchange.user_orders import UserOrders
+from mm.sim.exchange.trades import AggregateHistory, MarketTrade, TradeTape
 from mm.sim.flow.market import Flow
 from mm.sim.matching.order_log import FOK, IOC, LIMIT, MAKER, MARKET, ROW_TRADE, WOULD_CROSS, Row
 
+if TYPE_CHECKING:
+    from mm.sim.matching._core import Matching
+
 Listener = Callable[[list[Row]], None]
-Watcher = Callable[[Execution | Position], None]
+Watcher = Callable[[ExecutionReport | Position], None]
 Levels = list[tuple[str, str]]
 """Price and quantity, as decimal text."""
 
 Done = TypeVar("Done")
 
+_FIRST = 64
 _KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK}
 _REASONS = {
     "Account has insufficient balance for requested action.": "INSUFFICIENT_BALANCES",
@@ -59,17 +63,18 @@ class Exchange:
         accounts: Users by number.
         now_us: The last instant that anything was done at.
         tape: Trades, for market data.
+        aggregates: Aggregate trades, for market data.
         users: Orders and trades of the users.
         settlement: Balances of the market and of the fees, beside the users' own.
-        limits: Whether users may send so many orders only.
+        limits: Whether an order too many is refused.
     """
 
     def __init__(
         self,
         rules: SymbolRules,
-        core: Core,
+        core: "Matching",
         flow: Flow,
-        accounts: Iterable[Account],
+        accounts: Iterable[UserAccount],
         start_us: int,
         *,
         limits: bool = True,
@@ -78,9 +83,9 @@ class Exchange:
         self.accounts = {account.number: account for account in accounts}
         self.now_us = start_us
         self.tape = TradeTape(rules.average_mins)
-        self.users = UserOrders(self.accounts)
-        self.settlement = Settlement(rules, core, self.accounts, self._told)
-        self.settlement.orders = self.users.by_id
+        self.aggregates = AggregateHistory()
+        self.users = OrderStore(self.accounts)
+        self.settlement = Settlement(rules, core, self.accounts, self.users.by_id, self._publish)
         self.limits = limits
         self._core = core
         self._flow = flow
@@ -88,15 +93,15 @@ class Exchange:
         self._watchers: dict[int, list[Watcher]] = {number: [] for number in self.accounts}
 
     def listen(self, listener: Listener) -> None:
-        """Give *listener* all rows from now on, in order; each call has the whole of what something left behind."""
+        """Give *listener* all rows from now on, in order; each call holds all rows of whole commands."""
         self._listeners.append(listener)
 
     def watch(self, number: int, watcher: Watcher) -> None:
-        """Tell *watcher* from now on what happens to the orders and the balances of an account."""
+        """Send *watcher* from now on every event of the orders and the balances of an account."""
         self._watchers[number].append(watcher)
 
     def unwatch(self, number: int, watcher: Watcher) -> None:
-        """Tell *watcher* no more."""
+        """Send *watcher* no more events."""
         self._watchers[number].remove(watcher)
 
     def advance(self, us: int) -> None:
@@ -125,7 +130,7 @@ class Exchange:
         if len(self.users.open(number)) >= self.rules.most_orders:
             raise api_error.filter_failure("MAX_NUM_ORDERS")
 
-    def place(self, us: int, number: int, new: NewOrder) -> Order:
+    def place(self, us: int, number: int, new: NewOrder) -> UserOrder:
         """Send an order of an account; raises ApiError where the exchange refuses it."""
         self.advance(us)
         self.check(number, new)
@@ -134,7 +139,7 @@ class Exchange:
         return self._place(number, new)
 
     def cancel(self, us: int, number: int, request: CancelRequest) -> Cancelled:
-        """Cancel an order of an account; raises ApiError where there is none that the request means."""
+        """Cancel an order of an account; raises ApiError where the request names no open one."""
         self.advance(us)
         return self._cancel(number, request)
 
@@ -148,7 +153,7 @@ class Exchange:
         return [self._end(order, request_id) for order in orders]
 
     def cancel_replace(self, us: int, number: int, request: CancelRequest, new: NewOrder) -> CancelReplaced:
-        """Cancel an order and send another, as `CancelReplaced` says what came of both.
+        """Cancel an order and send another, and return the outcome of both.
 
         Raises:
             ApiError: Where a filter stops the new order, or the account has sent too many; then nothing was done.
@@ -167,8 +172,8 @@ class Exchange:
             self._reject(number, new, placed)
         return CancelReplaced(cancelled, placed, bool(exceeded), request.stop_on_failure)
 
-    def amend(self, us: int, number: int, request: CancelRequest, lots: int) -> tuple[Order, Amendment]:
-        """Reduce an order to *lots* in all, its place in the queue kept; raises ApiError where that cannot be."""
+    def amend(self, us: int, number: int, request: CancelRequest, lots: int) -> tuple[UserOrder, Amendment]:
+        """Reduce an order to *lots* in all at its place in the queue; raises ApiError where that is impossible."""
         self.advance(us)
         order, agree = self.users.find(number, request.order_id, request.client_id)
         if not order or not agree or not order.is_open:
@@ -180,7 +185,7 @@ class Exchange:
             raise ApiError(-2038, "Order amend (quantity increase) is not supported.")
         if left_lots <= 0:
             raise ApiError(-2038, "The request to amend the order has been rejected.")
-        self.rules.check_notional(order.asked.ticks * lots * self.rules.tl_e8)
+        self.rules.check_notional(order.request.ticks * lots * self.rules.tl_e8)
         if len(order.amendments) >= self.rules.most_amends:
             raise ApiError(-2038, "Filter failure: MAX_NUM_ORDER_AMENDS")
         if request.request_id != order.client_id:
@@ -191,7 +196,7 @@ class Exchange:
         self.users.rename(order, old_client_id)
         return order, order.amendments[-1]
 
-    def _place(self, number: int, new: NewOrder) -> Order:
+    def _place(self, number: int, new: NewOrder) -> UserOrder:
         us, account = self.now_us, self.accounts[number]
         self._check_name(number, new.client_id)
         lots, spent_e8, is_short = self._terms(number, new)
@@ -202,9 +207,9 @@ class Exchange:
         if order_id == WOULD_CROSS:
             self._drain()
             raise api_error.would_take()
-        order = Order(
+        order = UserOrder(
             account=number,
-            asked=new,
+            request=new,
             client_id=new.client_id or self.users.new_name(),
             us=us,
             lots=lots,
@@ -219,7 +224,7 @@ class Exchange:
         return order
 
     def _terms(self, number: int, new: NewOrder) -> tuple[int, int, bool]:
-        """Return an order's lots, what it may spend in 1e-8, and whether the book cannot give what it asks for."""
+        """Return an order's lots, the most it spends in 1e-8, and whether the book holds less than it wants."""
         rules, lots, is_short = self.rules, new.lots, False
         walk = Walk(self._core, new.side, number, new.stp)
         if not lots:
@@ -241,18 +246,18 @@ class Exchange:
             raise api_error.cancel_rejected("Order was not canceled due to cancel restrictions.")
         return self._end(order, request.request_id or self.users.new_name())
 
-    def _end(self, order: Order, request_id: str) -> Cancelled:
+    def _end(self, order: UserOrder, request_id: str) -> Cancelled:
         self._core.cancel(self.now_us, order.order_id)
         self._drain(request_id)
         return Cancelled(order, request_id)
 
     def _reject(self, number: int, new: NewOrder, error: ApiError) -> None:
-        """Tell an account of an order that was refused although its cancel was done."""
+        """Report an order that was refused although its cancel was done."""
         client_id = new.client_id or self.users.new_name()
-        order = Order(account=number, asked=new, client_id=client_id, us=self.now_us, lots=new.lots, left_lots=0)
+        order = UserOrder(account=number, request=new, client_id=client_id, us=self.now_us, lots=new.lots, left_lots=0)
         order.status = REJECTED
-        self.settlement.tell(self.now_us, order, REJECTED, reject_reason=_REASONS.get(error.msg, "NONE"))
-        self.settlement.tell_positions()
+        self.settlement.report(self.now_us, order, REJECTED, reject_reason=_REASONS.get(error.msg, "NONE"))
+        self.settlement.report_positions()
 
     def _check_name(self, number: int, client_id: str) -> None:
         known, _ = self.users.find(number, None, client_id)
@@ -263,25 +268,81 @@ class Exchange:
         return self.accounts[number].count.exceeded(self.now_us) if self.limits else None
 
     def _drain(self, request_id: str = "") -> None:
-        rows = rows_of(self._core.take_log())
+        rows: list[Row] = list(map(tuple, self._core.take_log().tolist()))
         if not rows:
             return
         for us, kind, _, _, _, side, ticks, lots, trade_id, _ in rows:
             if kind == ROW_TRADE:
-                self.tape.add(Trade(trade_id, us, ticks, lots, side < 0))
+                self.tape.add(MarketTrade(trade_id, us, ticks, lots, side < 0))
+        self.aggregates.take(rows)
         self.settlement.apply(rows, request_id)
         for listener in self._listeners:
             listener(rows)
 
-    def _told(self, number: int, what: Execution | Position) -> None:
-        if isinstance(what, Execution):
-            self.users.note(number, what)
+    def _publish(self, number: int, event: ExecutionReport | Position) -> None:
+        if isinstance(event, ExecutionReport):
+            self.users.note(number, event)
         for watcher in list(self._watchers[number]):
-            watcher(what)
+            watcher(event)
 
     def _levels(self, levels: Iterable[tuple[int, int]]) -> Levels:
         grid = self.rules.instrument
         return [(grid.price(ticks), grid.qty(lots)) for ticks, lots in levels]
+
+
+class Walk:
+    """The resting orders that a taker meets, in the order in which it meets them.
+
+    Args:
+        core: The book.
+        side: The taker's.
+        account: The taker's.
+        stp: The taker's self-trade prevention.
+    """
+
+    def __init__(self, core: "Matching", side: int, account: int, stp: str) -> None:
+        self._core = core
+        self._side = side
+        self._account = account
+        self._stp = stp
+
+    def cost(self, lots: int) -> int:
+        """Return what *lots* cost, in tick·lots, as far as they find someone to trade with."""
+        left, cost_tl = lots, 0
+        for is_own, ticks, there in self._meets():
+            if is_own and self._stp in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
+                break
+            taken = min(left, there)
+            left -= taken
+            if not is_own:
+                cost_tl += taken * ticks
+            if not left:
+                break
+        return cost_tl
+
+    def lots_for(self, budget_tl: int) -> tuple[int, bool]:
+        """Return the lots that *budget_tl* tick·lots buy or are earned by, and whether the book ends before."""
+        lots = 0
+        for _, ticks, there in self._meets():
+            affordable = min(there, budget_tl // ticks)
+            lots += affordable
+            budget_tl -= affordable * ticks
+            if affordable < there:
+                return lots, False
+        return lots, budget_tl > 0
+
+    def _meets(self) -> Iterator[tuple[bool, int, int]]:
+        """Yield of each order whether it is the taker's own and is in its way, its price and its lots."""
+        seen, limit = 0, _FIRST
+        while True:
+            orders = self._core.orders(-self._side, limit)
+            for _, account, ticks, lots in orders[seen:]:
+                is_own = account == self._account and self._stp != "NONE"
+                if not (is_own and self._stp == "EXPIRE_MAKER"):
+                    yield is_own, ticks, lots
+            if len(orders) < limit:
+                return
+            seen, limit = limit, 2 * limit
 
 
 def _attempt(action: Callable[[], Done]) -> Done | ApiError:

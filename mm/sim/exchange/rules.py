@@ -6,7 +6,7 @@ from typing import Any
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, decimal_text
 from mm.sim.exchange.api_error import filter_failure, invalid_message
-from mm.sim.exchange.order import NewOrder
+from mm.sim.exchange.orders import NewOrder
 from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
 
 ORDER_TYPES = ("LIMIT", "LIMIT_MAKER", "MARKET")

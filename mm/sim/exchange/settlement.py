@@ -1,15 +1,15 @@
 """From the log of the matching core to money: what every row means to the users it touches.
 
-The core knows no user; here each trade moves both assets between two accounts and takes the fees, to the last 1e-8.
+The core has accounts without money; here each trade moves both assets between two accounts and takes the fees, to
+the last 1e-8.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mm.instrument import E8
-from mm.sim.exchange.account import Account, Balance
-from mm.sim.exchange.core import Core
-from mm.sim.exchange.order import (
+from mm.sim.exchange.accounts import Balance, UserAccount
+from mm.sim.exchange.orders import (
     CANCELED,
     EXPIRED,
     EXPIRED_IN_MATCH,
@@ -20,11 +20,11 @@ from mm.sim.exchange.order import (
     TRADE,
     TRADE_PREVENTION,
     Amendment,
-    Execution,
+    ExecutionReport,
     Fill,
-    Order,
     Position,
     PreventedMatch,
+    UserOrder,
 )
 from mm.sim.exchange.rules import SymbolRules
 from mm.sim.matching.order_log import (
@@ -37,8 +37,11 @@ from mm.sim.matching.order_log import (
     Row,
 )
 
-Tell = Callable[[int, Execution | Position], None]
-"""Takes an account's number and what happened to it."""
+if TYPE_CHECKING:
+    from mm.sim.matching._core import Matching
+
+Publish = Callable[[int, ExecutionReport | Position], None]
+"""Takes an account's number and an event of it."""
 
 
 def fee_e8(amount_e8: int, rate_e8: int) -> int:
@@ -48,25 +51,38 @@ def fee_e8(amount_e8: int, rate_e8: int) -> int:
 
 
 class Settlement:
-    """Applies the rows of the log to users' orders and balances, and tells them.
+    """Applies the rows of the log to users' orders and balances, and publishes the events.
+
+    Args:
+        rules: Of the symbol.
+        core: The matching engine.
+        accounts: Users by number.
+        orders: Users' orders by id, as long as they are kept; others belong to the market.
+        publish: Takes the events.
 
     Attributes:
-        orders: Users' orders by id, as long as they are remembered.
         market: What the market itself has gained, in 1e-8; negative where it paid.
         fees: What the exchange has taken.
-        execution_id: Of the last thing told.
+        execution_id: Of the last report.
     """
 
-    def __init__(self, rules: SymbolRules, core: Core, accounts: Mapping[int, Account], tell: Tell) -> None:
-        self.orders: dict[int, Order] = {}
-        self.market = Account(0, "market")
-        self.fees = Account(0, "fees")
+    def __init__(
+        self,
+        rules: SymbolRules,
+        core: "Matching",
+        accounts: Mapping[int, UserAccount],
+        orders: Mapping[int, UserOrder],
+        publish: Publish,
+    ) -> None:
+        self.market = UserAccount(0, "market")
+        self.fees = UserAccount(0, "fees")
         self.execution_id = 0
         self._rules = rules
         self._core = core
         self._accounts = accounts
-        self._tell = tell
-        self._taker: Order | None = None
+        self._orders = orders
+        self._publish = publish
+        self._taker: UserOrder | None = None
         self._match_id = -1
         self._touched: dict[int, int] = {}
 
@@ -82,22 +98,22 @@ class Settlement:
                 self._trade(us, (order_id, other_id), side, (ticks, lots), trade_id)
                 continue
             if kind == ROW_NEW:
-                self.tell_positions()
-            order = self.orders.get(order_id)
+                self.report_positions()
+            order = self._orders.get(order_id)
             if kind == ROW_NEW:
                 self._taker = order
             if order:
-                self._happened(us, order, (kind, other_id), lots, request_id)
+                self._apply_to(us, order, (kind, other_id), lots, request_id)
         taker = self._taker
         if taker and taker.is_short and taker.is_open:
             self.finish(taker.us, taker, EXPIRED, EXPIRED)
-        self.tell_positions()
+        self.report_positions()
 
-    def _happened(self, us: int, order: Order, what: tuple[int, int], lots: int, request_id: str) -> None:
-        """Do to an order what a row says that is no trade: its kind, and the reason of an expiry."""
-        kind, reason = what
+    def _apply_to(self, us: int, order: UserOrder, row: tuple[int, int], lots: int, request_id: str) -> None:
+        """Apply a row that is no trade to an order: *row* is its kind, and the reason of an expiry."""
+        kind, reason = row
         if kind == ROW_NEW:
-            self.tell(us, order, NEW)
+            self.report(us, order, NEW)
         elif kind == ROW_CANCEL:
             self.finish(us, order, CANCELED, CANCELED, request_id)
         elif kind == ROW_REDUCE and request_id:
@@ -111,51 +127,51 @@ class Settlement:
         elif kind == ROW_EXPIRE and order.left_lots:
             self._expire_taker(us, order)
 
-    def reserve(self, order: Order, amount_e8: int) -> None:
+    def reserve(self, order: UserOrder, amount_e8: int) -> None:
         """Lock for an order what it may spend, in 1e-8 of that asset."""
         order.reserved_e8 = amount_e8
         self._pays(order).lock(amount_e8)
 
-    def finish(self, us: int, order: Order, kind: str, status: str, request_id: str = "") -> None:
-        """End an order that is not filled, set its money free, and tell."""
+    def finish(self, us: int, order: UserOrder, kind: str, status: str, request_id: str = "") -> None:
+        """End an order that is not filled, unlock its money, and report it."""
         order.left_lots, order.status = 0, status
         self._release(order, order.reserved_e8)
         named = {"client_id": request_id, "old_client_id": order.client_id} if request_id else {}
-        self.tell(us, order, kind, **named)
+        self.report(us, order, kind, **named)
 
-    def tell(self, us: int, order: Order, kind: str, **more: Any) -> int:
-        """Tell the owner of an order what happened to it, with *more* fields of `Execution`; returns its id."""
+    def report(self, us: int, order: UserOrder, kind: str, **more: Any) -> int:
+        """Report to an order's owner what happened to it, with *more* fields of `ExecutionReport`; return its id."""
         self.execution_id += 1
         order.updated_us = us
         self._touched[order.account] = us
         detail = {"client_id": order.client_id} | more
-        execution = Execution(execution_id=self.execution_id, kind=kind, us=us, order=order.snapshot(), **detail)
-        self._tell(order.account, execution)
+        execution = ExecutionReport(execution_id=self.execution_id, kind=kind, us=us, order=order.snapshot(), **detail)
+        self._publish(order.account, execution)
         return self.execution_id
 
-    def tell_positions(self) -> None:
-        """Tell the balances of everyone whom something happened to since the last time."""
+    def report_positions(self) -> None:
+        """Report the balances of every account that changed since the last call."""
         for number, us in self._touched.items():
             account = self._accounts[number]
             account.updated_us = us
             base, quote = account.base, account.quote
-            self._tell(number, Position(us, (base.free, base.locked), (quote.free, quote.locked)))
+            self._publish(number, Position(us, (base.free, base.locked), (quote.free, quote.locked)))
         self._touched.clear()
 
-    def _pays(self, order: Order) -> Balance:
-        return self._accounts[order.account].pays_with(order.asked.side)
+    def _pays(self, order: UserOrder) -> Balance:
+        return self._accounts[order.account].pays_with(order.request.side)
 
-    def _release(self, order: Order, amount_e8: int) -> None:
+    def _release(self, order: UserOrder, amount_e8: int) -> None:
         order.reserved_e8 -= amount_e8
         self._pays(order).unlock(amount_e8)
 
-    def _worth(self, order: Order, ticks: int, lots: int) -> int:
+    def _worth(self, order: UserOrder, ticks: int, lots: int) -> int:
         """Return what *lots* of an order cost it at a price, in 1e-8 of the asset that it spends."""
-        return ticks * lots * self._rules.tl_e8 if order.asked.side > 0 else lots * self._rules.instrument.lot_e8
+        return ticks * lots * self._rules.tl_e8 if order.request.side > 0 else lots * self._rules.instrument.lot_e8
 
     def _trade(self, us: int, ids: tuple[int, int], side: int, what: tuple[int, int], trade_id: int) -> None:
         for order_id, own_side, is_maker in ((ids[0], side, False), (ids[1], -side, True)):
-            order = self.orders.get(order_id)
+            order = self._orders.get(order_id)
             if order:
                 self._fill(us, order, what, trade_id, is_maker)
             else:
@@ -166,12 +182,12 @@ class Settlement:
         self.market.base.free += side * lots * self._rules.instrument.lot_e8
         self.market.quote.free -= side * ticks * lots * self._rules.tl_e8
 
-    def _fill(self, us: int, order: Order, what: tuple[int, int], trade_id: int, is_maker: bool) -> None:
+    def _fill(self, us: int, order: UserOrder, what: tuple[int, int], trade_id: int, is_maker: bool) -> None:
         ticks, lots = what
-        rules, side, account = self._rules, order.asked.side, self._accounts[order.account]
+        rules, side, account = self._rules, order.request.side, self._accounts[order.account]
         if not order.filled_lots:
             account.count.filled(us, is_maker)
-        self._release(order, self._worth(order, order.asked.ticks or ticks, lots))
+        self._release(order, self._worth(order, order.request.ticks or ticks, lots))
         account.pays_with(side).free -= self._worth(order, ticks, lots)
         earned = lots * rules.instrument.lot_e8 if side > 0 else ticks * lots * rules.tl_e8
         fee = fee_e8(earned, rules.maker_rate_e8 if is_maker else rules.taker_rate_e8)
@@ -185,43 +201,43 @@ class Settlement:
             self._release(order, order.reserved_e8)
         fill = Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee, self.execution_id + 1)
         order.fills.append(fill)
-        self.tell(us, order, TRADE, fill=fill)
+        self.report(us, order, TRADE, fill=fill)
 
-    def _amend(self, us: int, order: Order, left_lots: int, new_client_id: str) -> None:
+    def _amend(self, us: int, order: UserOrder, left_lots: int, new_client_id: str) -> None:
         old_client_id, old_lots = order.client_id, order.lots
         cut = order.left_lots - left_lots
         order.left_lots, order.lots, order.client_id = left_lots, old_lots - cut, new_client_id
-        self._release(order, self._worth(order, order.asked.ticks, cut))
-        execution_id = self.tell(us, order, REPLACED, old_client_id=old_client_id)
+        self._release(order, self._worth(order, order.request.ticks, cut))
+        execution_id = self.report(us, order, REPLACED, old_client_id=old_client_id)
         order.amendments.append(Amendment(execution_id, us, old_client_id, new_client_id, old_lots, order.lots))
 
-    def _prevent(self, us: int, maker: Order, lost: int) -> None:
-        """Write down that *maker* lost lots to a taker of its own account, which may lose some as well."""
+    def _prevent(self, us: int, maker: UserOrder, lost: int) -> None:
+        """Record that *maker* lost lots to a taker of its own account, which may lose some as well."""
         taker = self._taker
         assert taker, maker
-        taker_lost = {"DECREMENT": lost, "EXPIRE_BOTH": taker.left_lots}.get(taker.asked.stp, 0)
-        self._note_match(us, taker, maker.order_id, maker.asked.ticks, (taker_lost, lost))
+        taker_lost = {"DECREMENT": lost, "EXPIRE_BOTH": taker.left_lots}.get(taker.request.stp, 0)
+        self._note_match(us, taker, maker.order_id, maker.request.ticks, (taker_lost, lost))
 
-    def _expire_taker(self, us: int, taker: Order) -> None:
-        """Write down that *taker* ended at an order of its own, which still leads the other side."""
-        maker_id, _, ticks, _ = self._core.orders(-taker.asked.side, 1)[0]
+    def _expire_taker(self, us: int, taker: UserOrder) -> None:
+        """Record that *taker* ended at an order of its own, which still leads the other side."""
+        maker_id, _, ticks, _ = self._core.orders(-taker.request.side, 1)[0]
         self._note_match(us, taker, maker_id, ticks, (taker.left_lots, 0))
 
-    def _note_match(self, us: int, taker: Order, maker_id: int, ticks: int, lost: tuple[int, int]) -> None:
+    def _note_match(self, us: int, taker: UserOrder, maker_id: int, ticks: int, lost: tuple[int, int]) -> None:
         self._match_id += 1
-        match = PreventedMatch(self._match_id, us, taker.order_id, maker_id, ticks, taker.asked.stp, *lost)
-        maker = self.orders[maker_id]
+        match = PreventedMatch(self._match_id, us, taker.order_id, maker_id, ticks, taker.request.stp, *lost)
+        maker = self._orders[maker_id]
         for order, lots in ((maker, lost[1]), (taker, lost[0])):
             order.prevented.append(match)
             if lots:
                 self._lose(us, order, match, lots)
 
-    def _lose(self, us: int, order: Order, match: PreventedMatch, lots: int) -> None:
+    def _lose(self, us: int, order: UserOrder, match: PreventedMatch, lots: int) -> None:
         order.left_lots -= lots
         order.prevented_lots += lots
         if not order.left_lots:
             order.status = EXPIRED_IN_MATCH
             self._release(order, order.reserved_e8)
-        elif order.asked.ticks:
-            self._release(order, self._worth(order, order.asked.ticks, lots))
-        self.tell(us, order, TRADE_PREVENTION, prevented=match, prevented_lots=lots)
+        elif order.request.ticks:
+            self._release(order, self._worth(order, order.request.ticks, lots))
+        self.report(us, order, TRADE_PREVENTION, prevented=match, prevented_lots=lots)

@@ -18,7 +18,7 @@ from mm.sim.matching.order_log import ROW_LEVEL, ROW_TRADE, Row
 _SEGMENT = 1_024
 
 
-class TruthTrade(NamedTuple):
+class TrueTrade(NamedTuple):
     """One trade, as it happened.
 
     Attributes:
@@ -40,7 +40,7 @@ class Forgotten(DataError):
     """The truth was asked for an id that has not happened yet, or that it no longer keeps."""
 
 
-class Truth:
+class MarketTruth:
     """The exact past of one symbol, as far back as it is kept.
 
     A level's key is its price in ticks, negative on the side of the asks.
@@ -128,7 +128,7 @@ class Truth:
         asks = sorted((key for key in keys if key < 0), reverse=True)
         return self._texts(bids, shown), self._texts(asks, shown)
 
-    def trades(self, first_id: int, last_id: int) -> list[TruthTrade]:
+    def trades(self, first_id: int, last_id: int) -> list[TrueTrade]:
         """Return the trades from *first_id* to *last_id*, both included.
 
         Raises:
@@ -230,10 +230,10 @@ class Truth:
         price, qty = self.instrument.price, self.instrument.qty
         return [(price(abs(key)), qty(levels[key])) for key in keys]
 
-    def _print(self, trade_id: int) -> TruthTrade:
+    def _print(self, trade_id: int) -> TrueTrade:
         at = 4 * (trade_id - self.first_trade_id)
         us, ticks, lots, side = self._trades[at : at + 4]
-        return TruthTrade(trade_id, us, self.instrument.price(ticks), self.instrument.qty(lots), side < 0)
+        return TrueTrade(trade_id, us, self.instrument.price(ticks), self.instrument.qty(lots), side < 0)
 
 
 class _Segment:

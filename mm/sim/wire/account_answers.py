@@ -1,15 +1,15 @@
 """What is answered about accounts: their balances, their fees, and what they traded."""
 
 from mm.instrument import decimal_text
-from mm.sim.exchange.account import Account, Balance
-from mm.sim.exchange.order import Fill, PreventedMatch
+from mm.sim.exchange.accounts import Balance, UserAccount
+from mm.sim.exchange.orders import Fill, PreventedMatch
 from mm.sim.wire.symbol_texts import NONE_ID, ZERO, Json, SymbolTexts
 
 _RATE_UNIT_E8 = 10_000
 """Old commission fields count in 0.0001."""
 
 
-def account(texts: SymbolTexts, account: Account, *, omit_zero: bool) -> Json:
+def account(texts: SymbolTexts, account: UserAccount, *, omit_zero: bool) -> Json:
     """Return an account; with *omit_zero* without the assets of which it has nothing."""
     rules = texts.rules
     maker, taker = decimal_text(rules.maker_rate_e8), decimal_text(rules.taker_rate_e8)

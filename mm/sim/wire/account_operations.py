@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from mm.sim.exchange import api_error
-from mm.sim.exchange.order_count import ORDER_LIMITS
+from mm.sim.exchange.accounts import ORDER_LIMITS
+from mm.sim.exchange.trades import read_day_span, within
 from mm.sim.wire import account_answers, order_answers
 from mm.sim.wire.operations import Call, Operation, Weigh, by_presence, flat
-from mm.sim.wire.spans import read_day_span, within
 from mm.sim.wire.symbol_texts import Json
 
 

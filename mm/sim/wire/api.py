@@ -7,7 +7,6 @@ from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import SIGNED_PARAMETERS, ApiKey, KeyRing
 from mm.sim.exchange.parameters import Parameters
 from mm.sim.wire.account_operations import ACCOUNT_OPERATIONS
-from mm.sim.wire.agg_history import AggHistory
 from mm.sim.wire.market_operations import MARKET_OPERATIONS
 from mm.sim.wire.operations import Call, Operation
 from mm.sim.wire.order_operations import ORDER_OPERATIONS
@@ -23,7 +22,7 @@ class Api:
     """What REST and the WebSocket API share.
 
     Args:
-        exchange: Before its first trade, so that aggregate trades are counted from the first on.
+        exchange: The exchange.
         keys: Of all its users.
         clocks: Say what time it is.
         limits: Whether too many requests are refused.
@@ -40,8 +39,6 @@ class Api:
         self.keys = KeyRing(keys)
         self.weights = Weights(limits)
         self.clocks = clocks
-        self._history = AggHistory()
-        exchange.listen(self._history.take)
         self._texts = {micro: SymbolTexts(exchange.rules, micro) for micro in (False, True)}
 
     def advance(self) -> int:
@@ -67,4 +64,4 @@ class Api:
 
     def act(self, operation: Operation, asked: Parameters, account: int, *, micro: bool) -> Any:
         """Return the content of the answer; raises ApiError where the exchange refuses."""
-        return operation.act(Call(self.exchange, self._history, asked, self._texts[micro], account))
+        return operation.act(Call(self.exchange, asked, self._texts[micro], account))

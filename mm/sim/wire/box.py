@@ -19,11 +19,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from mm.clock import US_PER_S, day_of, now_us
+from mm.sim.exchange.accounts import described, two_users, with_assets
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import make_keys
 from mm.sim.exchange.rules import SymbolRules
-from mm.sim.exchange.truth import Truth
-from mm.sim.exchange.users import described, two_users, with_assets
+from mm.sim.exchange.truth import MarketTruth
 from mm.sim.flow.market import Market
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
@@ -83,7 +83,7 @@ class Box:
         rules = SymbolRules(instrument=instrument, reference_ticks=instrument.ticks(scenario.start_price))
         clock = WireClock(session.open_us, speed)
         self.exchange = Exchange(rules, core, flow, accounts, session.open_us, limits=limits)
-        self.truth = Truth(instrument)
+        self.truth = MarketTruth(instrument)
         self.player: Player | None = None
         self._session = session
         self._keys = make_keys((account.number for account in accounts), session.seed)

@@ -11,8 +11,8 @@ from functools import lru_cache
 from mm.clock import US_PER_MS
 from mm.instrument import Instrument
 from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.sim.exchange.trades import AggregateTrade, TradeAggregator
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
-from mm.sim.wire.agg_trades import AggTrade, AggTrades
 from mm.sim.wire.beats import Beat, Subscriber
 from mm.sim.wire.stream_messages import Message, Texts
 from mm.sim.wire.stream_names import Stream
@@ -40,7 +40,7 @@ class Feed:
         self._symbol = instrument.symbol.lower()
         self._texts = Texts(instrument)
         self._book = LocalOrderBook(lru_cache(_PRICES)(instrument.ticks))
-        self._agg_trades = AggTrades()
+        self._agg_trades = TradeAggregator()
         self._live: dict[str, dict[Subscriber, None]] = {"trade": {}, "aggTrade": {}, "bookTicker": {}}
         self._stale: dict[Subscriber, None] = {}
         self._best: _Best = ([], [])
@@ -115,7 +115,7 @@ class Feed:
             self._publish("trade", lambda name, micro: self._texts.trade(name, row, micro=micro))
         self._agg_trade(self._agg_trades.trade(row))
 
-    def _agg_trade(self, trade: AggTrade | None) -> None:
+    def _agg_trade(self, trade: AggregateTrade | None) -> None:
         if trade and self._live["aggTrade"]:
             self._publish("aggTrade", lambda name, micro: self._texts.agg_trade(name, trade, micro=micro))
 

@@ -6,11 +6,10 @@ from typing import Any
 from mm.clock import US_PER_S
 from mm.instrument import decimal_text
 from mm.sim.exchange import api_error
+from mm.sim.exchange.accounts import ORDER_LIMITS
 from mm.sim.exchange.api_error import ApiError
-from mm.sim.exchange.order_count import ORDER_LIMITS
-from mm.sim.exchange.trade_tape import Bar, Trade
+from mm.sim.exchange.trades import MarketTrade, TradeBar, read_span
 from mm.sim.wire.operations import Call, Operation, Weigh, by_presence, flat
-from mm.sim.wire.spans import read_span
 from mm.sim.wire.symbol_texts import ZERO, Json
 from mm.sim.wire.weights import RAW_LIMIT, WEIGHT_LIMIT
 
@@ -80,7 +79,7 @@ def _historical_trades(call: Call) -> list[Json]:
     return [_trade(call, trade) for trade in call.exchange.tape.since_id(from_id, call.asked.limit(500, 1_000))]
 
 
-def _trade(call: Call, trade: Trade) -> Json:
+def _trade(call: Call, trade: MarketTrade) -> Json:
     texts = call.texts
     return {
         "id": trade.trade_id,
@@ -99,7 +98,11 @@ def _agg_trades(call: Call) -> list[Json]:
     from_id, span, limit = asked.whole("fromId"), read_span(asked), asked.limit(500, 1_000)
     if from_id is not None and span != (None, None):
         raise api_error.bad_combination()
-    found = call.history.within(span, limit) if from_id is None else call.history.since_id(from_id, limit)
+    found = (
+        call.exchange.aggregates.within(span, limit)
+        if from_id is None
+        else call.exchange.aggregates.since_id(from_id, limit)
+    )
     return [
         {
             "a": trade.id,
@@ -165,7 +168,7 @@ def _day_ticker(call: Call) -> Json | list[Json]:
     return _for_one_or_all(call, ticker)
 
 
-def _change(call: Call, bar: Bar | None) -> Json:
+def _change(call: Call, bar: TradeBar | None) -> Json:
     """Return how far the price came in a day; the percentage has three places, rounded towards zero."""
     if not bar:
         return {"priceChange": ZERO, "priceChangePercent": "0.000", "weightedAvgPrice": ZERO}

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mm.sim.exchange.account import Account
+from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.parameters import Parameters
-from mm.sim.wire.agg_history import AggHistory
 from mm.sim.wire.symbol_texts import SymbolTexts
 
 Weigh = Callable[[Mapping[str, str]], int]
@@ -19,14 +18,12 @@ class Call:
 
     Attributes:
         exchange: Asked.
-        history: Its aggregate trades.
         asked: The parameters.
         texts: Writes the answer.
         account: Number of who asks; 0 where nobody needs to know.
     """
 
     exchange: Exchange
-    history: AggHistory
     asked: Parameters
     texts: SymbolTexts
     account: int = 0
@@ -37,7 +34,7 @@ class Call:
         return self.exchange.now_us
 
     @property
-    def owner(self) -> Account:
+    def owner(self) -> UserAccount:
         """Return the account of who asks."""
         return self.exchange.accounts[self.account]
 

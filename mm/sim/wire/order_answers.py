@@ -1,12 +1,11 @@
 """What is answered about orders: to those who place, cancel, amend and query them."""
 
 from mm.instrument import decimal_text
-from mm.sim.exchange.order import Amendment, Fill, Order, PreventedMatch
-from mm.sim.exchange.requests import Cancelled
+from mm.sim.exchange.orders import Amendment, Cancelled, Fill, PreventedMatch, UserOrder
 from mm.sim.wire.symbol_texts import NONE_ID, ZERO, Json, SymbolTexts
 
 
-def placed(texts: SymbolTexts, order: Order) -> Json:
+def placed(texts: SymbolTexts, order: UserOrder) -> Json:
     """Return the answer to a new order, as long as the order asked for it."""
     answer: Json = {
         "symbol": texts.symbol,
@@ -15,14 +14,14 @@ def placed(texts: SymbolTexts, order: Order) -> Json:
         "clientOrderId": order.client_id,
         "transactTime": texts.stamp(order.updated_us),
     }
-    if order.asked.response == "ACK":
+    if order.request.response == "ACK":
         return answer
     answer |= texts.state(order) | {"workingTime": texts.stamp(order.us)}
-    if order.asked.response == "FULL":
+    if order.request.response == "FULL":
         answer["fills"] = [_fill(texts, fill) for fill in order.fills]
     if order.prevented:
         answer["preventedMatches"] = [_prevented_of_taker(texts, match) for match in order.prevented]
-    return answer | {"selfTradePreventionMode": order.asked.stp} | texts.labels(order)
+    return answer | {"selfTradePreventionMode": order.request.stp} | texts.labels(order)
 
 
 def cancelled(texts: SymbolTexts, done: Cancelled) -> Json:
@@ -36,12 +35,12 @@ def cancelled(texts: SymbolTexts, done: Cancelled) -> Json:
         "clientOrderId": done.request_id,
         "transactTime": texts.stamp(order.updated_us),
         **texts.state(order),
-        "selfTradePreventionMode": order.asked.stp,
+        "selfTradePreventionMode": order.request.stp,
         **texts.labels(order),
     }
 
 
-def amended(texts: SymbolTexts, order: Order, amendment: Amendment) -> Json:
+def amended(texts: SymbolTexts, order: UserOrder, amendment: Amendment) -> Json:
     """Return the answer to an amendment, which names some fields in its own way."""
     state = texts.state(order)
     return {
@@ -64,12 +63,12 @@ def amended(texts: SymbolTexts, order: Order, amendment: Amendment) -> Json:
             "type": state["type"],
             "side": state["side"],
             "workingTime": texts.stamp(order.us),
-            "selfTradePreventionMode": order.asked.stp,
+            "selfTradePreventionMode": order.request.stp,
         },
     }
 
 
-def queried(texts: SymbolTexts, order: Order) -> Json:
+def queried(texts: SymbolTexts, order: UserOrder) -> Json:
     """Return an order as queries show it."""
     return {
         "symbol": texts.symbol,
@@ -83,12 +82,12 @@ def queried(texts: SymbolTexts, order: Order) -> Json:
         "updateTime": texts.stamp(order.updated_us),
         "isWorking": True,
         "workingTime": texts.stamp(order.us),
-        "selfTradePreventionMode": order.asked.stp,
+        "selfTradePreventionMode": order.request.stp,
         **texts.labels(order),
     }
 
 
-def amendment(texts: SymbolTexts, order: Order, amendment: Amendment) -> Json:
+def amendment(texts: SymbolTexts, order: UserOrder, amendment: Amendment) -> Json:
     """Return one reduction of an order."""
     return {
         "symbol": texts.symbol,

@@ -4,8 +4,8 @@ from typing import Any
 
 from mm.sim.exchange import api_error
 from mm.sim.exchange.api_error import BAD_REQUEST, CONFLICT, TOO_MANY, ApiError
-from mm.sim.exchange.order import Order
-from mm.sim.exchange.order_reading import (
+from mm.sim.exchange.orders import Cancelled, CancelReplaced, UserOrder
+from mm.sim.exchange.parameters import (
     AMEND_PARAMETERS,
     CANCEL_PARAMETERS,
     ORDER_PARAMETERS,
@@ -16,7 +16,6 @@ from mm.sim.exchange.order_reading import (
     read_replace,
     read_which,
 )
-from mm.sim.exchange.requests import Cancelled, CancelReplaced
 from mm.sim.wire import account_answers, order_answers
 from mm.sim.wire.operations import Call, Operation, by_presence, flat
 from mm.sim.wire.symbol_texts import Json
@@ -54,7 +53,7 @@ def _cancel_all(call: Call) -> list[Json]:
 def _cancel_replace(call: Call) -> Json:
     new, request = read_new_order(call.asked, call.exchange.rules), read_replace(call.asked)
     done = call.exchange.cancel_replace(call.us, call.account, request, new)
-    cancel_ok, order_ok = isinstance(done.cancelled, Cancelled), isinstance(done.placed, Order)
+    cancel_ok, order_ok = isinstance(done.cancelled, Cancelled), isinstance(done.placed, UserOrder)
     content = {
         "cancelResult": "SUCCESS" if cancel_ok else "FAILURE",
         "newOrderResult": "NOT_ATTEMPTED" if done.placed is None else "SUCCESS" if order_ok else "FAILURE",
@@ -73,10 +72,10 @@ def _status(done: CancelReplaced, otherwise: int) -> int:
     return TOO_MANY if done.exceeded and done.stop_on_failure else otherwise
 
 
-def _part(call: Call, result: Cancelled | Order | ApiError | None) -> Json | None:
+def _part(call: Call, result: Cancelled | UserOrder | ApiError | None) -> Json | None:
     if isinstance(result, Cancelled):
         return order_answers.cancelled(call.texts, result)
-    if isinstance(result, Order):
+    if isinstance(result, UserOrder):
         return order_answers.placed(call.texts, result)
     return result.content() if result else None
 

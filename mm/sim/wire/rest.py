@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from mm.clock import US_PER_S
+from mm.sim.exchange.accounts import ORDER_LIMITS
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.keys import check_signature
-from mm.sim.exchange.order_count import ORDER_LIMITS
 from mm.sim.wire.api import OPERATIONS, Api
 from mm.sim.wire.http_messages import Request, Response, json_response
 from mm.sim.wire.operations import Operation

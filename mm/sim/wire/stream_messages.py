@@ -13,8 +13,8 @@ from websockets.frames import Frame, Opcode
 from mm.clock import US_PER_MS
 from mm.instrument import Instrument
 from mm.market_data.local_orderbook import Level
+from mm.sim.exchange.trades import AggregateTrade
 from mm.sim.matching.order_log import Row
-from mm.sim.wire.agg_trades import AggTrade
 from mm.sim.wire.http_messages import json_bytes
 
 _TEXTS = 1 << 16
@@ -103,7 +103,7 @@ class Texts:
         )
         return Message(name, "trade", trade_id, trade_id, text.encode())
 
-    def agg_trade(self, name: str, trade: AggTrade, *, micro: bool) -> Message:
+    def agg_trade(self, name: str, trade: AggregateTrade, *, micro: bool) -> Message:
         """Return the event of an aggregate trade on the stream *name*."""
         stamp = stamped(trade.us, micro=micro)
         text = (

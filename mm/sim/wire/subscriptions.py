@@ -6,7 +6,7 @@ from typing import Any
 
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange, Watcher
-from mm.sim.exchange.order import Execution, Position
+from mm.sim.exchange.orders import ExecutionReport, Position
 from mm.sim.wire import user_data
 from mm.sim.wire.symbol_texts import SymbolTexts
 
@@ -54,7 +54,7 @@ class Subscriptions:
             raise ApiError(-2035, "User Data Stream subscription already active.")
         number, self._next_id = self._next_id, self._next_id + 1
 
-        def tell(what: Execution | Position) -> None:
+        def tell(what: ExecutionReport | Position) -> None:
             self._tell(number, user_data.event(self._texts, what))
 
         self._active[number] = _Subscription(account, tell, of_session)

@@ -4,7 +4,7 @@ from typing import Any
 
 from mm.clock import US_PER_MS
 from mm.instrument import decimal_text
-from mm.sim.exchange.order import SIDES, Order, PreventedMatch
+from mm.sim.exchange.orders import SIDES, PreventedMatch, UserOrder
 from mm.sim.exchange.rules import SymbolRules
 
 Json = dict[str, Any]
@@ -50,21 +50,21 @@ class SymbolTexts:
         """Return the asset that an order of *side* receives, and pays its fee in."""
         return self.rules.base if side > 0 else self.rules.quote
 
-    def state(self, order: Order) -> Json:
+    def state(self, order: UserOrder) -> Json:
         """Return how an order stands."""
         return {
-            "price": self.price(order.asked.ticks),
+            "price": self.price(order.request.ticks),
             "origQty": self.qty(order.lots),
             "executedQty": self.qty(order.filled_lots),
-            "origQuoteOrderQty": decimal_text(order.asked.quote_e8),
+            "origQuoteOrderQty": decimal_text(order.request.quote_e8),
             "cummulativeQuoteQty": self.worth(order.spent_tl),
             "status": order.status,
-            "timeInForce": order.asked.time_in_force,
-            "type": order.asked.type,
-            "side": SIDES[order.asked.side],
+            "timeInForce": order.request.time_in_force,
+            "type": order.request.type,
+            "side": SIDES[order.request.side],
         }
 
-    def labels(self, order: Order) -> Json:
+    def labels(self, order: UserOrder) -> Json:
         """Return the fields that only some orders have."""
         fields: Json = {}
         if order.prevented_lots:
@@ -72,7 +72,7 @@ class SymbolTexts:
                 "preventedMatchId": order.prevented[-1].match_id,
                 "preventedQuantity": self.qty(order.prevented_lots),
             }
-        labels = {"strategyId": order.asked.strategy_id, "strategyType": order.asked.strategy_type}
+        labels = {"strategyId": order.request.strategy_id, "strategyType": order.request.strategy_type}
         return fields | {name: label for name, label in labels.items() if label is not None}
 
     def lost(self, match: PreventedMatch) -> Json:

@@ -1,16 +1,16 @@
 """The user data stream: what happens to one's orders and balances, as events."""
 
 from mm.instrument import decimal_text
-from mm.sim.exchange.order import OPEN, Execution, Order, Position
+from mm.sim.exchange.orders import OPEN, ExecutionReport, Position, UserOrder
 from mm.sim.wire.symbol_texts import NONE_ID, ZERO, Json, SymbolTexts
 
 
-def event(texts: SymbolTexts, what: Execution | Position) -> Json:
+def event(texts: SymbolTexts, what: ExecutionReport | Position) -> Json:
     """Return the event that tells a user *what* happened."""
-    return execution_report(texts, what) if isinstance(what, Execution) else position(texts, what)
+    return execution_report(texts, what) if isinstance(what, ExecutionReport) else position(texts, what)
 
 
-def execution_report(texts: SymbolTexts, execution: Execution) -> Json:
+def execution_report(texts: SymbolTexts, execution: ExecutionReport) -> Json:
     """Return what the owner of an order is told of it."""
     order, fill = execution.order, execution.fill
     state = texts.state(order)
@@ -48,7 +48,7 @@ def execution_report(texts: SymbolTexts, execution: Execution) -> Json:
         "Y": texts.worth(fill.ticks * fill.lots if fill else 0),
         "Q": state["origQuoteOrderQty"],
         "W": texts.stamp(order.us),
-        "V": order.asked.stp,
+        "V": order.request.stp,
     }
     return report | _told_of_prevention(texts, execution) | _told_labels(order)
 
@@ -69,7 +69,7 @@ def terminated(texts: SymbolTexts, us: int) -> Json:
     return {"e": "eventStreamTerminated", "E": texts.stamp(us)}
 
 
-def _told_of_prevention(texts: SymbolTexts, execution: Execution) -> Json:
+def _told_of_prevention(texts: SymbolTexts, execution: ExecutionReport) -> Json:
     match = execution.prevented
     if not match:
         return {}
@@ -87,6 +87,6 @@ def _told_of_prevention(texts: SymbolTexts, execution: Execution) -> Json:
     }
 
 
-def _told_labels(order: Order) -> Json:
-    labels = {"j": order.asked.strategy_id, "J": order.asked.strategy_type}
+def _told_labels(order: UserOrder) -> Json:
+    labels = {"j": order.request.strategy_id, "J": order.request.strategy_type}
     return {name: label for name, label in labels.items() if label is not None}

@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
 from mm.sim.exchange import api_error
+from mm.sim.exchange.accounts import ORDER_LIMITS
 from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
 from mm.sim.exchange.keys import ApiKey, check_fresh, check_signature
-from mm.sim.exchange.order_count import ORDER_LIMITS
 from mm.sim.exchange.parameters import Parameters
 from mm.sim.wire.api import OPERATIONS, Api
 from mm.sim.wire.http_messages import Request

@@ -5,8 +5,7 @@ import pytest
 from exchange_rig import ALICE, BOB, BUY, SELL, START_US, Desk
 from mm.instrument import E8
 from mm.sim.exchange.api_error import ApiError
-from mm.sim.exchange.order import Execution, NewOrder, Order
-from mm.sim.exchange.requests import Cancelled, CancelRequest
+from mm.sim.exchange.orders import Cancelled, CancelRequest, ExecutionReport, NewOrder, UserOrder
 
 
 def refused(error: ApiError) -> tuple[int, str, int]:
@@ -80,7 +79,7 @@ def test_a_market_order_by_quote_expires_where_the_book_ends() -> None:
     assert (order.status, order.filled_lots) == ("EXPIRED", 1_000)
     assert desk.kinds(ALICE)[:3] == ["NEW", "TRADE", "EXPIRED"]
     trade = desk.told[ALICE][1]
-    assert isinstance(trade, Execution)
+    assert isinstance(trade, ExecutionReport)
     assert trade.order.status == "PARTIALLY_FILLED"
 
 
@@ -139,7 +138,7 @@ def test_a_cancel_gives_the_money_back() -> None:
     assert (order.status, order.filled_lots, order.updated_us) == ("CANCELED", 1_000, START_US + 5)
     assert desk.money(ALICE) == (1_000_99900000, 0, 999_900 * E8, 0)
     execution = desk.told[ALICE][-2]
-    assert isinstance(execution, Execution)
+    assert isinstance(execution, ExecutionReport)
     assert (execution.kind, execution.client_id, execution.old_client_id) == ("CANCELED", "away", "mine")
 
 
@@ -264,7 +263,7 @@ def replace(desk: Desk, order_id: int, new: NewOrder, **more: bool) -> tuple[obj
     """Cancel and replace, and return what came of the cancel and of the order: done, an error's message, or None."""
     done = desk.exchange.cancel_replace(desk.us, ALICE, CancelRequest(order_id=order_id, **more), new)
     cancelled = "done" if isinstance(done.cancelled, Cancelled) else done.cancelled.msg
-    placed = "done" if isinstance(done.placed, Order) else done.placed and done.placed.msg
+    placed = "done" if isinstance(done.placed, UserOrder) else done.placed and done.placed.msg
     return cancelled, placed
 
 
@@ -293,7 +292,7 @@ def test_a_replacement_that_fails_leaves_the_cancel_done() -> None:
     outcome = replace(desk, order.order_id, maker(BUY, 10_000, 1_000))
     assert outcome == ("done", "Order would immediately match and take.")
     assert order.status == "CANCELED"
-    executions = [one for one in desk.told[ALICE] if isinstance(one, Execution)]
+    executions = [one for one in desk.told[ALICE] if isinstance(one, ExecutionReport)]
     assert [one.kind for one in executions] == ["NEW", "CANCELED", "REJECTED"]
     assert (executions[-1].reject_reason, executions[-1].order.status) == ("WOULD_MATCH_IMMEDIATELY", "REJECTED")
 
@@ -379,4 +378,4 @@ def test_old_orders_are_forgotten_and_open_ones_are_not() -> None:
         desk.exchange.cancel(desk.us, ALICE, CancelRequest(order_id=desk.limit(ALICE, BUY, 9_990, 1_000).order_id))
     assert len(desk.exchange.users.all(ALICE)) <= 21
     assert desk.exchange.users.open(ALICE) == [kept]
-    assert len(desk.exchange.settlement.orders) == len(desk.exchange.users.all(ALICE))
+    assert len(desk.exchange.users.by_id) == len(desk.exchange.users.all(ALICE))

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange_rig import ALICE, BOB, BUY, SELL, Desk
-from mm.sim.exchange.market_walk import Walk
+from mm.sim.exchange.exchange import Walk
 from mm.sim.exchange.rules import STP_MODES
 from mm.sim.matching.order_log import MARKET, ROW_TRADE
 from plain_matching import PlainMatching

@@ -3,12 +3,12 @@
 import pytest
 
 from exchange_rig import ALICE, BUY, SELL, Desk
-from mm.sim.exchange.order import Execution, Order
+from mm.sim.exchange.orders import ExecutionReport, UserOrder
 
 TAKER, MAKER = "EXPIRE_TAKER", "EXPIRE_MAKER"
 
 
-def three_bids(desk: Desk) -> list[Order]:
+def three_bids(desk: Desk) -> list[UserOrder]:
     """Place bids of 1.2, 1.3 and 8.1 at three prices, the best first."""
     return [
         desk.limit(ALICE, BUY, ticks, lots, stp="NONE")
@@ -16,7 +16,7 @@ def three_bids(desk: Desk) -> list[Order]:
     ]
 
 
-def seen(order: Order) -> tuple[str, int, int]:
+def seen(order: UserOrder) -> tuple[str, int, int]:
     """Return how an order stands: status, executed and prevented lots."""
     return order.status, order.filled_lots, order.prevented_lots
 
@@ -124,5 +124,5 @@ def test_who_loses_quantity_is_told(stp: str, told: list[tuple[str, str, int, in
     desk = Desk()
     desk.limit(ALICE, BUY, 10_000, 1_000)
     desk.limit(ALICE, SELL, 10_000, 3_000, stp=stp)
-    executions = [one for one in desk.told[ALICE] if isinstance(one, Execution) and one.kind not in ("NEW",)]
+    executions = [one for one in desk.told[ALICE] if isinstance(one, ExecutionReport) and one.kind not in ("NEW",)]
     assert [(one.kind, one.order.status, one.order.order_id, one.prevented_lots) for one in executions] == told

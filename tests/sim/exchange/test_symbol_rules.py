@@ -5,9 +5,9 @@ import pytest
 from exchange_rig import ALICE, BOB, BUY, INSTRUMENT, SELL, START_US, Desk
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument
+from mm.sim.exchange.accounts import with_assets
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.rules import SymbolRules
-from mm.sim.exchange.users import with_assets
 
 RULES = SymbolRules(instrument=INSTRUMENT, reference_ticks=10_000)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.instrument import Instrument
-from mm.sim.exchange.truth import Forgotten, Truth
+from mm.sim.exchange.truth import Forgotten, MarketTruth
 from mm.sim.matching.order_log import ROW_LEVEL, ROW_REST, ROW_TRADE, Row
 
 GRID = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000)
@@ -48,8 +48,8 @@ def _short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mm.sim.exchange.truth._SEGMENT", 8)
 
 
-def told(changes: list[tuple[int, int, int]], **options: int) -> Truth:
-    truth = Truth(GRID, first_update_id=FIRST, **options)
+def told(changes: list[tuple[int, int, int]], **options: int) -> MarketTruth:
+    truth = MarketTruth(GRID, first_update_id=FIRST, **options)
     truth.listen(level(FIRST + number, *change) for number, change in enumerate(changes, 1))
     return truth
 
@@ -129,7 +129,7 @@ def test_the_newest_name_holds_where_two_eras_share_a_number() -> None:
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, -1]), st.integers(1, 99), st.integers(1, 99))))
 def test_trades_come_back_as_they_happened(prints: list) -> None:
     """A trade id that is missing in a recording is looked up here."""
-    truth = Truth(GRID)
+    truth = MarketTruth(GRID)
     truth.listen(trade(40 + number, *one) for number, one in enumerate(prints))
     expected = [
         (40 + number, us, text(ticks, 1_000_000), text(lots, 100_000), side < 0)
@@ -144,7 +144,7 @@ def test_trades_come_back_as_they_happened(prints: list) -> None:
 
 def test_trades_are_bounded_too() -> None:
     """What is dropped is named by the first id that is left."""
-    truth = Truth(GRID, keep=10)
+    truth = MarketTruth(GRID, keep=10)
     truth.listen(trade(number, number, 1, 5, number) for number in range(1, 101))
     assert truth.last_trade_id - 20 <= truth.first_trade_id <= truth.last_trade_id - 10 + 1
     assert [one.trade_id for one in truth.trades(truth.first_trade_id, 100)] == [*range(truth.first_trade_id, 101)]
@@ -161,7 +161,7 @@ def test_a_hole_in_what_it_hears_is_refused() -> None:
     with pytest.raises(ValueError, match="trade id 3 follows 1"):
         truth.listen([trade(3, 0, 1, 5, 5)])
     with pytest.raises(ValueError, match="keep=0"):
-        Truth(GRID, keep=0)
+        MarketTruth(GRID, keep=0)
     truth.renumber(501, 1)
     truth.listen([level(502, 1, 5, 7)])
     with pytest.raises(ValueError, match="before the era"):

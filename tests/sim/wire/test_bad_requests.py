@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exchange_rig import ALICE, BOB, BUY, SELL, START_US, SYMBOL, Desk, Door, hmac_hex
-from mm.sim.exchange.order_reading import ORDER_PARAMETERS, REPLACE_PARAMETERS
+from mm.sim.exchange.parameters import ORDER_PARAMETERS, REPLACE_PARAMETERS
 from mm.sim.wire.api import OPERATIONS
 
 MS = START_US // 1_000

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exchange_rig import ALICE, BOB, BUY, SELL, START_US, SYMBOL, Desk, Door, Talk
-from mm.sim.exchange.requests import CancelRequest
+from mm.sim.exchange.orders import CancelRequest
 from mm.sim.wire.http_messages import Request
 from mm.sim.wire.ws_api import open_session
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import ClassVar
 
-from mm.sim.exchange.truth import Truth
+from mm.sim.exchange.truth import MarketTruth
 from mm.sim.wire.faults.parameters import KINDS, Fault, choice, least
 from mm.sim.wire.hooks import FaultyConnection
 from mm.sim.wire.http_messages import Request, Response
@@ -38,7 +38,7 @@ class Scene:
         depth_ids: First U and last u of its first depth message, then of its newest; zeros before the first.
     """
 
-    truth: Truth
+    truth: MarketTruth
     random: Random
     now_us: int
     past: Mapping[str, Sequence[Message]]

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from random import Random
 
-from mm.sim.exchange.truth import Truth
+from mm.sim.exchange.truth import MarketTruth
 from mm.sim.wire.faults.base import Armed, Out, Scene
 from mm.sim.wire.faults.sent import SentLog
 from mm.sim.wire.hooks import FaultyConnection
@@ -34,7 +34,9 @@ class Channel:
         sent: What went out.
     """
 
-    def __init__(self, connection: FaultyConnection, *, truth: Truth, random: Random, now_us: int, keep: int) -> None:
+    def __init__(
+        self, connection: FaultyConnection, *, truth: MarketTruth, random: Random, now_us: int, keep: int
+    ) -> None:
         self.connection = connection
         self.opened_us = now_us
         self.armed: list[Armed] = []

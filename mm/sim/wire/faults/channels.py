@@ -4,7 +4,7 @@ import heapq
 from dataclasses import dataclass
 from random import Random
 
-from mm.sim.exchange.truth import Truth
+from mm.sim.exchange.truth import MarketTruth
 from mm.sim.wire.faults.base import Armed, ConnectionFault, MessageFault, Scene
 from mm.sim.wire.faults.channel import Channel
 from mm.sim.wire.faults.parameters import TRADE_KINDS, UPDATE_KINDS
@@ -48,7 +48,7 @@ class Channels:
         logs: What each connection was sent, by its number: of all that are open, and of some that were.
     """
 
-    def __init__(self, truth: Truth, random: Random, now_us: int, keep: int) -> None:
+    def __init__(self, truth: MarketTruth, random: Random, now_us: int, keep: int) -> None:
         self.now_us = now_us
         self.logs: dict[int, SentLog] = {}
         self._truth = truth

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from mm.clock import US_PER_S
-from mm.sim.exchange.truth import Truth
+from mm.sim.exchange.truth import MarketTruth
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
 from mm.sim.wire.faults.base import HandshakeFault, PathFault, ResponseFault
 from mm.sim.wire.faults.channels import Channels
@@ -44,7 +44,7 @@ class Player:
         channels: What becomes of each connection.
     """
 
-    def __init__(self, truth: Truth, start_us: int, *, seed: int = 0, keep: int = 10_000) -> None:
+    def __init__(self, truth: MarketTruth, start_us: int, *, seed: int = 0, keep: int = 10_000) -> None:
         self.channels = Channels(truth, Random(seed), start_us, keep)
         self._truth = truth
         self._start_us = start_us

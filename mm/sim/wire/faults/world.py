@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from mm.clock import US_PER_MS
-from mm.sim.exchange.truth import Truth
+from mm.sim.exchange.truth import MarketTruth
 from mm.sim.wire.faults.base import Armed, MessageFault, Out, ResponseFault, Scene
 from mm.sim.wire.faults.parameters import KINDS, Fault, least, micros
 from mm.sim.wire.faults.responses import edited
@@ -73,7 +73,7 @@ class Halt(MessageFault, ResponseFault):
         return edited(response, halted)
 
 
-def renumbered(message: Message, truth: Truth) -> Message:
+def renumbered(message: Message, truth: MarketTruth) -> Message:
     """Return *message* with its update ids as the wire counts them; one that spans a reset begins as the new count."""
     if message.kind not in _LAST_ID:
         return message
@@ -85,7 +85,7 @@ def renumbered(message: Message, truth: Truth) -> Message:
     return Message(message.stream, message.kind, first_id, last_id, json_bytes(event))
 
 
-def renumbered_answer(request: Request, response: Response, truth: Truth) -> Response:
+def renumbered_answer(request: Request, response: Response, truth: MarketTruth) -> Response:
     """Return the *response* to a snapshot's *request* with its id as the wire counts it; others as they are."""
     if not request.path.endswith("/depth"):
         return response

@@ -5,7 +5,7 @@ from functools import cache
 from random import Random
 
 from mm.instrument import Instrument
-from mm.sim.exchange.truth import Truth
+from mm.sim.exchange.truth import MarketTruth
 from mm.sim.matching.order_log import LIMIT, MARKET
 from mm.sim.wire.faults.player import Player
 from mm.sim.wire.faults.script import as_rules
@@ -74,7 +74,7 @@ class Stage:
 
     def __init__(self, script: str = "", *, seed: int = 1) -> None:
         self.update_id = 0
-        self.truth = Truth(GRID)
+        self.truth = MarketTruth(GRID)
         self.feed = Feed(GRID, START_US)
         self.player = Player(self.truth, START_US, seed=seed)
         self.player.add(as_rules([script]))

@@ -1,10 +1,13 @@
-"""Market data over trades, against sums over all of them."""
+"""The trades of the symbol: by id, mean price, the last day, and aggregated."""
+
+from itertools import groupby
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.clock import US_PER_S
-from mm.sim.exchange.trade_tape import Trade, TradeTape
+from mm.sim.exchange.trades import AggregateTrade, MarketTrade, TradeAggregator, TradeTape
+from mm.sim.matching.order_log import ROW_LEVEL, ROW_NEW, ROW_TRADE
 
 MINUTE_US = 60 * US_PER_S
 STEPS = st.lists(
@@ -12,12 +15,12 @@ STEPS = st.lists(
 )
 
 
-def trades(steps: list[tuple[int, int, int, bool]]) -> list[Trade]:
+def trades(steps: list[tuple[int, int, int, bool]]) -> list[MarketTrade]:
     """Return trades with ids from 5 on."""
     us, found = 0, []
     for trade_id, (wait_us, ticks, lots, buyer_is_maker) in enumerate(steps, start=5):
         us += wait_us
-        found.append(Trade(trade_id, us, ticks, lots, buyer_is_maker))
+        found.append(MarketTrade(trade_id, us, ticks, lots, buyer_is_maker))
     return found
 
 
@@ -48,7 +51,7 @@ def test_the_oldest_trades_are_forgotten() -> None:
     """At least as many are kept as were asked for, and at most twice as many."""
     tape = TradeTape(5, keep=100)
     for trade_id in range(1, 1_001):
-        tape.add(Trade(trade_id, trade_id, 7, 1, False))
+        tape.add(MarketTrade(trade_id, trade_id, 7, 1, False))
     kept = tape.since_id(0, 10_000)
     assert [one.trade_id for one in kept] == list(range(kept[0].trade_id, 1_001))
     assert 100 <= len(kept) <= 200
@@ -58,10 +61,50 @@ def test_a_day_has_its_four_prices_and_its_volume() -> None:
     """Trades of a minute more than 24 hours ago are left out."""
     tape = TradeTape(5)
     for trade_id, (minute, ticks, lots) in enumerate([(0, 50, 9), (1, 100, 1), (700, 300, 2), (1_440, 80, 3)], start=1):
-        tape.add(Trade(trade_id, minute * MINUTE_US, ticks, lots, False))
+        tape.add(MarketTrade(trade_id, minute * MINUTE_US, ticks, lots, False))
     day = tape.day(1_441 * MINUTE_US)
     assert day is not None
     assert (day.open_ticks, day.high_ticks, day.low_ticks, day.close_ticks) == (100, 300, 80, 80)
     assert (day.volume_lots, day.turnover_tl, day.first_id, day.last_id) == (6, 100 + 600 + 240, 2, 4)
-    assert tape.before(day.us) == Trade(1, 0, 50, 9, False)
+    assert tape.before(day.us) == MarketTrade(1, 0, 50, 9, False)
     assert TradeTape(5).day(0) is None
+
+
+@st.composite
+def logs(draw):
+    """Rows of taker orders that walk the book: prices of one order never come back."""
+    rows, trade_id = [], 0
+    for order_id in range(1, draw(st.integers(1, 6))):
+        side = draw(st.sampled_from((1, -1)))
+        rows.append((order_id, ROW_NEW, order_id, 0, 1, side, 0, 0, 0, 0))
+        for step in range(draw(st.integers(0, 3))):
+            for _ in range(draw(st.integers(1, 3))):
+                trade_id += 1
+                lots = draw(st.integers(1, 9))
+                rows.append((order_id, ROW_TRADE, order_id, 99, 1, side, 100 + side * step, lots, trade_id, 0))
+                rows.append((order_id, ROW_LEVEL, 99, 0, 0, -side, 100 + side * step, 0, 0, trade_id))
+    return rows
+
+
+def by_hand(rows):
+    trades = [row for row in rows if row[1] == ROW_TRADE]
+    runs = [list(run) for _, run in groupby(trades, lambda row: (row[2], row[6]))]
+    return [
+        AggregateTrade(n, run[0][5], run[0][6], sum(row[7] for row in run), run[0][8], run[-1][8], run[0][0])
+        for n, run in enumerate(runs, 1)
+    ]
+
+
+@given(logs())
+def test_trades_of_one_order_at_one_price_are_one(rows):
+    """Quantities add up, ids run from the first to the last, and the aggregate's own id counts by one."""
+    assert TradeAggregator().of(rows) == by_hand(rows)
+
+
+@given(logs(), st.data())
+def test_chunks_that_end_with_an_order_make_no_difference(rows, data):
+    """A log is drained behind every command, or behind many: the ids are the same."""
+    starts = [at for at, row in enumerate(rows) if row[1] == ROW_NEW]
+    cut = data.draw(st.sampled_from([*starts, len(rows)]))
+    joined = TradeAggregator()
+    assert joined.of(rows[:cut]) + joined.of(rows[cut:]) == by_hand(rows)

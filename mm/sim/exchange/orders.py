@@ -1,0 +1,355 @@
+"""The orders of users: what was requested, how it stands, what happened to it, and the store that finds it again."""
+
+from base64 import b32encode
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+
+from mm.sim.exchange.api_error import ApiError
+
+NEW, PARTIALLY_FILLED, FILLED = "NEW", "PARTIALLY_FILLED", "FILLED"
+CANCELED, EXPIRED, EXPIRED_IN_MATCH, REJECTED = "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH", "REJECTED"
+OPEN = (NEW, PARTIALLY_FILLED)
+TRADE, REPLACED, TRADE_PREVENTION = "TRADE", "REPLACED", "TRADE_PREVENTION"
+SIDES = {+1: "BUY", -1: "SELL"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOrder:
+    """An order as it was asked for, read and on the grid.
+
+    Attributes:
+        side: +1 buy, -1 sell.
+        type: ``LIMIT``, ``LIMIT_MAKER`` or ``MARKET``.
+        time_in_force: ``GTC``, ``IOC`` or ``FOK``.
+        ticks: Limit price; 0 of a MARKET order.
+        lots: Quantity; 0 where *quote_e8* decides.
+        quote_e8: What a MARKET order shall spend or earn, in 1e-8 of the quote asset; 0 where *lots* decide.
+        client_id: The user's own name for it; empty where the exchange shall choose.
+        stp: Self-trade prevention mode.
+        response: ``ACK``, ``RESULT`` or ``FULL``.
+        strategy_id: A user's label, None without.
+        strategy_type: A user's label, None without.
+    """
+
+    side: int
+    type: str
+    time_in_force: str = "GTC"
+    ticks: int = 0
+    lots: int = 0
+    quote_e8: int = 0
+    client_id: str = ""
+    stp: str = "NONE"
+    response: str = "FULL"
+    strategy_id: int | None = None
+    strategy_type: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One trade of one order.
+
+    Attributes:
+        trade_id: The trade's.
+        order_id: The order's.
+        us: When, µs.
+        ticks: Price.
+        lots: Quantity.
+        side: The order's.
+        is_maker: Whether the order rested.
+        fee_e8: In 1e-8 of what the order receives.
+        execution_id: Counts what happens to users' orders.
+    """
+
+    trade_id: int
+    order_id: int
+    us: int
+    ticks: int
+    lots: int
+    side: int
+    is_maker: bool
+    fee_e8: int
+    execution_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreventedMatch:
+    """A trade with oneself that did not happen.
+
+    Attributes:
+        match_id: Counted by one.
+        us: When, µs.
+        taker_id: Order that came.
+        maker_id: Order that rested.
+        ticks: Price of the resting order.
+        stp: Mode of the taker.
+        taker_lots: What the taker lost; 0 if nothing.
+        maker_lots: What the maker lost; 0 if nothing.
+    """
+
+    match_id: int
+    us: int
+    taker_id: int
+    maker_id: int
+    ticks: int
+    stp: str
+    taker_lots: int
+    maker_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """One reduction of an order that kept its place.
+
+    Attributes:
+        execution_id: Counts what happens to users' orders.
+        us: When, µs.
+        old_client_id: The order's name before.
+        new_client_id: And after.
+        old_lots: Its quantity before.
+        new_lots: And after.
+    """
+
+    execution_id: int
+    us: int
+    old_client_id: str
+    new_client_id: str
+    old_lots: int
+    new_lots: int
+
+
+@dataclass(slots=True, kw_only=True)
+class UserOrder:
+    """An order that the matching core accepted, or of which it is just told.
+
+    Attributes:
+        account: Number of its account.
+        request: As the user sent it.
+        client_id: Its name now.
+        us: When it came, µs.
+        order_id: Given by the core; -1 of a rejected one.
+        lots: Quantity, as amended.
+        left_lots: Not yet executed, prevented or cancelled.
+        filled_lots: Executed.
+        prevented_lots: Lost to self-trade prevention.
+        spent_tl: Executed, in tick·lots.
+        reserved_e8: Still locked for it, in 1e-8 of the asset that it spends.
+        is_short: Whether the book held less than a MARKET order by quote quantity asks for: it expires when it ends.
+        status: The exchange's word.
+        updated_us: Instant of the last change, µs.
+        fills: Its trades.
+        prevented: Its trades with oneself that did not happen.
+        amendments: Its reductions.
+    """
+
+    account: int
+    request: NewOrder
+    client_id: str
+    us: int
+    lots: int
+    left_lots: int
+    order_id: int = -1
+    filled_lots: int = 0
+    prevented_lots: int = 0
+    spent_tl: int = 0
+    reserved_e8: int = 0
+    is_short: bool = False
+    status: str = NEW
+    updated_us: int = 0
+    fills: list[Fill] = field(default_factory=list)
+    prevented: list[PreventedMatch] = field(default_factory=list)
+    amendments: list[Amendment] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it can still trade."""
+        return self.status in OPEN
+
+    def snapshot(self) -> "UserOrder":
+        """Return the order as it is now, for what is told of it later."""
+        return replace(self, fills=[], prevented=[], amendments=[])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionReport:
+    """One thing that happened to an order, as its owner is told.
+
+    Attributes:
+        execution_id: Counted by one.
+        kind: ``NEW CANCELED REPLACED REJECTED TRADE EXPIRED TRADE_PREVENTION``.
+        us: When, µs.
+        order: The order right after it.
+        client_id: Name of the request that did it: of a cancel, the cancel's.
+        old_client_id: Name of the order before a cancel or an amendment; empty otherwise.
+        fill: Of a TRADE, None otherwise.
+        prevented: Of a TRADE_PREVENTION, None otherwise.
+        prevented_lots: Of a TRADE_PREVENTION, what this order lost.
+        reject_reason: ``NONE`` unless rejected.
+    """
+
+    execution_id: int
+    kind: str
+    us: int
+    order: UserOrder
+    client_id: str
+    old_client_id: str = ""
+    fill: Fill | None = None
+    prevented: PreventedMatch | None = None
+    prevented_lots: int = 0
+    reject_reason: str = "NONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Balances of an account after something changed them, in 1e-8.
+
+    Attributes:
+        us: When, µs.
+        base: Free and locked.
+        quote: Free and locked.
+    """
+
+    us: int
+    base: tuple[int, int]
+    quote: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequest:
+    """Which order to cancel, to replace or to amend.
+
+    Attributes:
+        order_id: The exchange's id, None where only the name is given.
+        client_id: The order's name, empty where only the id is given.
+        request_id: The user's name for the cancel, or of the order once it is amended; empty for one of the exchange.
+        restrictions: ``ONLY_NEW``, ``ONLY_PARTIALLY_FILLED`` or empty.
+        stop_on_failure: Whether a replacement is not tried where the cancel fails.
+        when_exceeded_cancel: Whether the cancel is done although too many orders were sent to replace it.
+    """
+
+    order_id: int | None = None
+    client_id: str = ""
+    request_id: str = ""
+    restrictions: str = ""
+    stop_on_failure: bool = True
+    when_exceeded_cancel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A cancel that was done.
+
+    Attributes:
+        order: What was cancelled.
+        request_id: Name of the cancel.
+    """
+
+    order: UserOrder
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReplaced:
+    """What became of a cancel and of the order that was to follow it.
+
+    Attributes:
+        cancelled: The cancel, or why it was refused.
+        placed: The new order, why it was refused, or None where it was not tried.
+        exceeded: Whether the account had sent too many orders.
+        stop_on_failure: As it was asked for.
+    """
+
+    cancelled: Cancelled | ApiError
+    placed: UserOrder | ApiError | None
+    exceeded: bool
+    stop_on_failure: bool
+
+
+_KEEP = 100_000
+
+
+class OrderStore:
+    """Remembers every open order, and the latest of those that ended.
+
+    Args:
+        numbers: Of the accounts.
+        keep: Orders and trades of an account that are kept at least.
+
+    Attributes:
+        by_id: All orders by the core's id.
+    """
+
+    def __init__(self, numbers: Iterable[int], keep: int = _KEEP) -> None:
+        self.by_id: dict[int, UserOrder] = {}
+        self._keep = keep
+        self._names = 0
+        self._own: dict[int, dict[int, UserOrder]] = {number: {} for number in numbers}
+        self._open: dict[int, dict[int, UserOrder]] = {number: {} for number in self._own}
+        self._named: dict[tuple[int, str], UserOrder] = {}
+        self._fills: dict[int, list[Fill]] = {number: [] for number in self._own}
+        self._prevented: dict[int, dict[int, PreventedMatch]] = {number: {} for number in self._own}
+
+    def new_name(self) -> str:
+        """Return a name for an order or a request that has none."""
+        self._names += 1
+        return b32encode(blake2b(self._names.to_bytes(8, "big"), digest_size=14).digest()).decode()[:22]
+
+    def add(self, order: UserOrder) -> None:
+        """Remember an order that the core accepted."""
+        own = self._own[order.account]
+        self.by_id[order.order_id] = own[order.order_id] = order
+        self._open[order.account][order.order_id] = order
+        self._named[order.account, order.client_id] = order
+        if len(own) > 2 * self._keep:
+            self._forget(own)
+
+    def rename(self, order: UserOrder, old_client_id: str) -> None:
+        """Find an order by its new name from now on."""
+        if self._named.get((order.account, old_client_id)) is order:
+            del self._named[order.account, old_client_id]
+        self._named[order.account, order.client_id] = order
+
+    def note(self, number: int, execution: ExecutionReport) -> None:
+        """Remember the trade, or the prevented one, of an execution."""
+        if execution.fill:
+            fills = self._fills[number]
+            fills.append(execution.fill)
+            if len(fills) > 2 * self._keep:
+                del fills[: self._keep]
+        if execution.prevented:
+            prevented = self._prevented[number]
+            prevented[execution.prevented.match_id] = execution.prevented
+            if len(prevented) > 2 * self._keep:
+                self._prevented[number] = dict(list(prevented.items())[self._keep :])
+
+    def open(self, number: int) -> list[UserOrder]:
+        """Return an account's open orders, oldest first."""
+        orders = self._open[number]
+        for order_id in [order_id for order_id, order in orders.items() if not order.is_open]:
+            del orders[order_id]
+        return list(orders.values())
+
+    def all(self, number: int) -> list[UserOrder]:
+        """Return an account's orders, oldest first."""
+        return list(self._own[number].values())
+
+    def fills(self, number: int) -> list[Fill]:
+        """Return an account's trades, oldest first."""
+        return self._fills[number]
+
+    def prevented(self, number: int) -> list[PreventedMatch]:
+        """Return an account's trades with itself that did not happen, oldest first."""
+        return list(self._prevented[number].values())
+
+    def find(self, number: int, order_id: int | None, client_id: str) -> tuple[UserOrder | None, bool]:
+        """Return the order of an account that an id, a name or both mean, and whether the two agree."""
+        if order_id is None:
+            return self._named.get((number, client_id)), True
+        order = self._own[number].get(order_id)
+        return order, order is None or not client_id or order.client_id == client_id
+
+    def _forget(self, own: dict[int, UserOrder]) -> None:
+        for order in [order for order in list(own.values())[: self._keep] if not order.is_open]:
+            del own[order.order_id], self.by_id[order.order_id]
+            if self._named.get((order.account, order.client_id)) is order:
+                del self._named[order.account, order.client_id]

@@ -1,4 +1,9 @@
-"""Instants in µs (Unix, UTC), durations in µs, and days as the exchange desk in Berlin counts them."""
+"""Instants in µs (Unix, UTC), durations in µs, units of stamps, and days in Berlin.
+
+A stamp whose unit is not stated is in ms below `MS_BELOW` and in µs from there on; the bound lies in the year 5138 of
+the one unit and in 1973 of the other. Stamps in s and ns are told apart by the same bound, a thousand times smaller and
+larger.
+"""
 
 import time
 from datetime import date, datetime, timedelta, timezone
@@ -7,6 +12,10 @@ from zoneinfo import ZoneInfo
 US_PER_MS = 1_000
 US_PER_S = 1_000_000
 DAY_ZONE = "Europe/Berlin"
+MS_BELOW = 10**14
+"""A stamp below is in ms, from here on in µs."""
+FIRST_US, LAST_US = 1_230_768_000_000_000, 4_102_444_800_000_000
+"""The years 2009 to 2099: no exchange stamp lies before the first or from the last on."""
 
 
 def now_us() -> int:
@@ -19,18 +28,37 @@ def us_from_ms(ms: float) -> int:
     return round(ms * US_PER_MS)
 
 
-def stamp_to_us(stamp: int) -> int:
-    """Return a Unix *stamp* of unstated unit (s, ms, µs or ns) in µs, judged by its size.
+def exchange_us(stamp: int) -> int:
+    """Return an exchange stamp, ms or µs, in µs."""
+    return stamp * US_PER_MS if stamp < MS_BELOW else stamp
 
-    The bounds lie between the years 2001 and 2286 of each unit, so no recorded stamp is ambiguous.
-    """
-    if stamp < 10**10:
+
+def exchange_ms(stamp: int) -> int:
+    """Return an exchange stamp, ms or µs, in whole ms, rounded down."""
+    return stamp if stamp < MS_BELOW else stamp // US_PER_MS
+
+
+def stamp_to_us(stamp: int) -> int:
+    """Return a Unix *stamp* of unstated unit (s, ms, µs or ns) in µs, judged by its size."""
+    if stamp < MS_BELOW // 1_000:
         return stamp * US_PER_S
-    if stamp < 10**13:
-        return stamp * US_PER_MS
-    if stamp < 10**16:
-        return stamp
+    if stamp < MS_BELOW * 1_000:
+        return exchange_us(stamp)
     return stamp // 1_000
+
+
+def checked_stamp(stamp: int, name: str) -> int:
+    """Return an exchange stamp, ms or µs, as it is; raises ValueError that names the field where it is neither."""
+    if FIRST_US <= stamp < LAST_US or FIRST_US // US_PER_MS <= stamp < LAST_US // US_PER_MS:
+        return stamp
+    raise ValueError(f"{name} is {stamp}, which is neither ms nor µs of our time")
+
+
+def checked_stamp_ms(stamp: int, name: str) -> int:
+    """Return an exchange stamp in ms as it is; raises ValueError that names the field where it is another unit."""
+    if FIRST_US // US_PER_MS <= stamp < LAST_US // US_PER_MS:
+        return stamp
+    raise ValueError(f"{name} is {stamp}, which is no instant in ms; it may be another unit")
 
 
 def day_of(us: int, zone: str = DAY_ZONE) -> str:

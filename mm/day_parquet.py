@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from mm.errors import BrokenFile, MissingDay, RunExists
 from mm.market_data.layout import DIFF_KEYS, PACKED, DayFolder
 from mm.market_data.manifest import day_files, read_manifest, write_manifest
-from mm.market_data.repair_files import LineWriter
+from mm.market_data.repair_files import line_writer
 
 SUFFIX = ".parquet"
 ROWS_AT_ONCE = 50_000
@@ -230,8 +230,7 @@ def _to_text(path: Path, target: Path, root: Path) -> Moved:
     except (OSError, ValueError) as error:
         raise BrokenFile(f"{path}: not a Parquet file ({error}); export the day again") from error
     rows = size = 0
-    writer = LineWriter(target)
-    with file:
+    with file, line_writer(target) as writer:
         if target.suffix != PACKED:
             writer.add(",".join(file.schema_arrow.names).encode())
         for batch in file.iter_batches(ROWS_AT_ONCE):
@@ -239,7 +238,6 @@ def _to_text(path: Path, target: Path, root: Path) -> Moved:
             text = _text(table)
             writer.add_all(text)
             rows, size = rows + table.height, size + len(text)
-    writer.close()
     return Moved(target.relative_to(root).as_posix(), rows, size, target.stat().st_size)
 
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place, and renamed when they are whole."""
+"""Files that exist whole or not at all: written beside their place, and renamed when they are complete."""
 
 import os
 import re
@@ -7,41 +7,65 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+UNFINISHED = ".partial"
+"""Suffix of a file that is being written, ``<name>.<process>.partial``."""
+
 _MINUTE_S, _DAY_S = 60, 86_400
-_UNFINISHED = re.compile(r".+\.(\d+)\.partial")
+_NAME = re.compile(r".+\.(\d+)\.partial")
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a place beside *path* to write to, ``<name>.<process>.partial``, and rename it to *path* behind the block.
+def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a place beside *path* to write to, and rename it to *path* at the end of the block.
 
-    Where the block raises, nothing is left.
+    Where the block raises, nothing is left, and a file that was at *path* stays as it was.
+
+    Args:
+        path: The file; its folder must exist.
+        durable: Force the contents to the disk before the rename, so that a power cut leaves the old or the new file.
     """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         yield unfinished
+        if durable:
+            _sync(unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def clear_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed left unfinished in a *folder*, which need not be there.
+def write_whole(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write *data* to *path* as `whole_file` does; the folder is made where it does not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, durable=durable) as unfinished:
+        unfinished.write_bytes(data)
 
-    A file that was written to within the last minute stays, for its process may be another machine's; so does that of
-    a living process, for a day.
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what killed processes left unfinished in a *folder*, which need not exist.
+
+    A file written to within the last minute stays, because its process may run on another machine; a file of a living
+    process stays for a day.
     """
-    for path in folder.glob("*.partial"):
-        name = _UNFINISHED.fullmatch(path.name)
+    for path in folder.glob(f"*{UNFINISHED}"):
+        name = _NAME.fullmatch(path.name)
         with suppress(FileNotFoundError):
             idle_s = time.time() - path.stat().st_mtime
             if name and (idle_s > _DAY_S or (idle_s > _MINUTE_S and not _alive(int(name[1])))):
                 path.unlink()
 
 
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def _alive(process: int) -> bool:
-    """Return whether a process may be at work; one that cannot be asked is taken to be."""
-    if os.name != "posix":  # elsewhere asking ends it
+    """Return whether a process may be running; True where that cannot be determined."""
+    if os.name != "posix":  # elsewhere signal 0 would end it
         return True
     try:
         os.kill(process, 0)

@@ -11,7 +11,7 @@ from support import ROOT
 PACKAGE = ROOT / "mm"
 # Lower first; a module may import its own layer and those before it.
 LAYERS = [
-    ["errors", "instrument", "clock", "callable_package", "whole_file"],
+    ["errors", "instrument", "clock", "ids", "callable_package", "whole_file"],
     ["market_data", "page"],
     ["backtest", "day_parquet"],
     ["calibration"],
@@ -54,7 +54,7 @@ ENTRIES = re.compile(
 )
 FRAME = set(LAYERS[5])
 # What the recorder box is made of, and what it must do without.
-RECORDER = {"errors", "instrument", "clock", "callable_package", "market_data", *FRAME}
+RECORDER = {"errors", "instrument", "clock", "ids", "callable_package", "whole_file", "market_data", *FRAME}
 HEAVY = {"numpy", "polars", "pyarrow", "scipy", "isal", "Cython"}
 # The commands of the lower rooms: `python -m` doors that call their runner.
 DOORS = {

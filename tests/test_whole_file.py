@@ -1,11 +1,12 @@
 """Files that are there whole or not at all."""
 
+import errno
 import os
 import time
 
 import pytest
 
-from mm.whole_file import clear_unfinished, whole_file
+from mm.whole_file import clear_unfinished, whole_file, write_whole
 from support import run_python
 
 
@@ -31,6 +32,19 @@ def test_a_failure_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError):
         write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_durable_file_is_forced_to_the_disk_or_not_there(tmp_path, monkeypatch):
+    """A reader of a manifest or a snapshot reads all of it, and no temporary name stays."""
+    write_whole(tmp_path / "made" / "a.json", b"one", durable=True)
+
+    def fail(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        write_whole(tmp_path / "made" / "a.json", b"two", durable=True)
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "made").iterdir()] == [("a.json", b"one")]
 
 
 def idle(path, seconds):

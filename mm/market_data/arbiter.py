@@ -12,8 +12,8 @@ A connection that is alone is trusted as it is: its messages, also stale ones, g
 from bisect import insort
 from typing import Generic, NamedTuple, TypeVar
 
+from mm.ids import Follow, follow, went_back
 from mm.market_data.messages import AggTrade, DepthUpdate, TradePrint
-from mm.market_data.sync_engine import went_back
 
 HOLD_S = 1.0
 MOST_HELD = 20_000
@@ -75,7 +75,7 @@ class Lane(Generic[Item]):
 
     def note(self, last_id: int) -> None:
         """Take notice of a message of the connection that is alone; it is not looked at."""
-        if self.last_id is None or last_id > self.last_id or went_back(self.last_id, last_id):
+        if follow(self.last_id, last_id, last_id) is not Follow.STALE:
             self.last_id = last_id
 
     def take(self, conn: int, first_id: int, last_id: int, item: Item, now_s: float) -> list[Item]:
@@ -92,16 +92,17 @@ class Lane(Generic[Item]):
         if conn in self._behind_reset and passed is not None and went_back(passed, last_id):
             self._behind_reset.discard(conn)
             passed = None
-        if known is not None and last_id <= known and _began_anew(passed, known, last_id):
+        found = follow(known, first_id, last_id)
+        if found is Follow.RESET and (passed is None or went_back(passed, last_id)):  # else it only lags behind
             return self._reset(conn, last_id, item)
         self._passed[conn] = last_id if passed is None else max(passed, last_id)
-        if conn in self._behind_reset or (known is not None and last_id <= known):
+        if conn in self._behind_reset or found in (Follow.STALE, Follow.RESET):
             return []
-        if known is not None and first_id > known + 1:
+        if found is Follow.GAP:
             self._count += 1
             insort(self._held, _Held(first_id, last_id, self._count, now_s + self._hold_s, item))
             return self._released()
-        if len(self._passed) == 1 and not self._held and (known is None or first_id == known + 1):
+        if len(self._passed) == 1 and not self._held and found is Follow.CONTINUES:
             self.alone = conn
         self.last_id = last_id
         return [item, *self._released()]
@@ -127,7 +128,8 @@ class Lane(Generic[Item]):
         out: list[Item] = []
         while self._held:
             held, known = self._held[0], self.last_id or 0
-            follows, covered = held.first_id <= known + 1, held.last_id <= known
+            found = follow(known, held.first_id, held.last_id)
+            follows, covered = found is not Follow.GAP, held.last_id <= known
             if not (follows or held.first_id <= up_to or len(self._held) > MOST_HELD or self._all_passed(held)):
                 break
             del self._held[0]
@@ -146,11 +148,6 @@ class Lane(Generic[Item]):
             for conn, passed in self._passed.items()
             if conn not in self._behind_reset
         )
-
-
-def _began_anew(passed: int | None, known: int, last_id: int) -> bool:
-    """Tell whether ids have begun anew, and not a connection that has come to *passed* only lags behind *known*."""
-    return went_back(known, last_id) and (passed is None or went_back(passed, last_id))
 
 
 Sequenced = DepthUpdate | TradePrint | AggTrade

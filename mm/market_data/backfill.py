@@ -14,6 +14,7 @@ import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import BrokenFile
+from mm.ids import IdRange, MissingIds
 from mm.market_data.day_writer import Trade
 from mm.market_data.framed import Number
 
@@ -44,21 +45,15 @@ class _Aggregate(msgspec.Struct, gc=False):
     m: bool
 
 
-Span = tuple[int, int]
-"""First and last id."""
-
 _HISTORICAL = msgspec.json.Decoder(list[_Historical])
 _AGGREGATES = msgspec.json.Decoder(list[_Aggregate])
 
 
 @dataclass
-class Hole:
-    """Trade ids that are missing, both ends included, between two instants of reception."""
+class _Fill:
+    """Trade ids to fetch, how often an answer did not bring any, and the aggregate to go on with."""
 
-    first_id: int
-    last_id: int
-    from_us: int
-    to_us: int
+    missing: MissingIds
     misses: int = 0
     page_id: int | None = None
 
@@ -103,35 +98,35 @@ class FillPlan:
     def __init__(self, *, aggregates: bool) -> None:
         self._aggregates = aggregates
         self._by_time = False
-        self._holes: deque[Hole] = deque()
+        self._fills: deque[_Fill] = deque()
 
-    def missing(self, hole: Hole) -> None:
-        """Take notice of *hole*; one of more than 200,000 trades is left as it is."""
-        if hole.last_id - hole.first_id < MOST_MISSING:
-            self._holes.append(hole)
+    def missing(self, missing: MissingIds) -> None:
+        """Fetch these ids as well; more than 200,000 are left as they are."""
+        if missing.ids.size <= MOST_MISSING:
+            self._fills.append(_Fill(missing))
 
     def clear(self) -> None:
         """Forget all holes: they are another day's."""
-        self._holes.clear()
+        self._fills.clear()
 
     @property
-    def hole(self) -> Hole | None:
-        """The hole that is being filled."""
-        return self._holes[0] if self._holes else None
+    def current(self) -> MissingIds | None:
+        """The ids that are being fetched."""
+        return self._fills[0].missing if self._fills else None
 
     def question(self) -> Question | None:
         """Return what to ask next; None where nothing is missing."""
-        if not self._holes:
+        if not self._fills:
             return None
-        hole = self._holes[0]
-        limit = str(min(MOST_ROWS, hole.last_id - hole.first_id + 2))  # one behind it tells that it never will be there
+        fill, missing = self._fills[0], self._fills[0].missing
+        limit = str(min(MOST_ROWS, missing.ids.size + 1))  # one id after them shows that they will never be there
         if self._aggregates:
-            return Question(AGGREGATES, {"fromId": str(hole.first_id), "limit": limit}, 4)
+            return Question(AGGREGATES, {"fromId": str(missing.first_id), "limit": limit}, 4)
         if not self._by_time:
-            return Question(HISTORICAL, {"fromId": str(hole.first_id), "limit": limit}, 25)
-        if hole.page_id is not None:
-            return Question(AGGREGATES, {"fromId": str(hole.page_id), "limit": str(MOST_ROWS)}, 4)
-        times = {"startTime": hole.from_us - MARGIN_US, "endTime": hole.to_us + MARGIN_US}
+            return Question(HISTORICAL, {"fromId": str(missing.first_id), "limit": limit}, 25)
+        if fill.page_id is not None:
+            return Question(AGGREGATES, {"fromId": str(fill.page_id), "limit": str(MOST_ROWS)}, 4)
+        times = {"startTime": missing.from_us - MARGIN_US, "endTime": missing.to_us + MARGIN_US}
         params = {name: str(us // US_PER_MS) for name, us in times.items()} | {"limit": str(MOST_ROWS)}
         return Question(AGGREGATES, params, 4)
 
@@ -140,7 +135,7 @@ class FillPlan:
         if status is None or not 400 <= status < 500 or status in (_FORBIDDEN, _BANNED, _SLOW_DOWN):
             return
         if self._aggregates or self._by_time:
-            self._holes.popleft()
+            self._fills.popleft()
         else:
             self._by_time = True
 
@@ -148,38 +143,37 @@ class FillPlan:
         """Take an answer that cannot be read; the same is asked again, but not for ever."""
         self._missed()
 
-    def answered(self, body: bytes) -> list[tuple[Span, Trade]]:
+    def answered(self, body: bytes) -> list[tuple[IdRange, Trade]]:
         """Return the trades in an answer that lie in the hole, with the ids that each stands for.
 
         Raises:
             msgspec.MsgspecError: If it is no list of trades.
             BrokenFile: If its ids do not rise.
         """
-        hole = self._holes[0]
+        fill, missing = self._fills[0], self._fills[0].missing
         trades = self._read(body)
         ids = [self._span(trade) for trade in trades]
-        if any(first > last for first, last in ids) or any(before[1] >= behind[0] for before, behind in pairwise(ids)):
+        if any(one.size < 1 for one in ids) or any(low.last >= high.first for low, high in pairwise(ids)):
             raise BrokenFile(f"trades from REST whose ids do not rise: {ids[:3]} …")
         found = zip(ids, trades, strict=True)
-        inside = [(span, trade) for span, trade in found if hole.first_id <= span[0] and span[1] <= hole.last_id]
+        inside = [(span, trade) for span, trade in found if span.within(missing.ids)]
         reached = max((last for _, last in ids), default=0)
-        if reached >= hole.last_id:
-            self._holes.popleft()
-        elif reached >= hole.first_id:
-            hole.first_id, hole.misses = reached + 1, 0
-        elif hole.page_id is None or not trades:
+        if reached >= missing.last_id:
+            self._fills.popleft()
+        elif reached >= missing.first_id:
+            fill.missing, fill.misses = missing._replace(first_id=reached + 1), 0
+        elif fill.page_id is None or not trades:
             self._missed()
         return inside
 
     def _missed(self) -> None:
         """Let the hole wait behind the others, and leave it be after some attempts."""
-        hole = self._holes.popleft()
-        hole.misses += 1
-        if hole.misses < MOST_MISSES:
-            self._holes.append(hole)
+        fill = self._fills.popleft()
+        fill.misses += 1
+        if fill.misses < MOST_MISSES:
+            self._fills.append(fill)
 
     def _read(self, body: bytes) -> Sequence[Trade]:
-        hole = self._holes[0]
         if not (self._aggregates or self._by_time):
             return [
                 Trade(None, one.id, one.time, one.price, one.qty, one.isBuyerMaker, one.id, one.id, REST)
@@ -187,12 +181,14 @@ class FillPlan:
             ]
         found = _AGGREGATES.decode(body)
         if found and not self._aggregates:
-            hole.page_id = found[-1].a + 1
+            self._fills[0].page_id = found[-1].a + 1
         return [
             Trade(None, one.a if self._aggregates else one.f, one.T, one.p, one.q, one.m, one.f, one.l, REST)
             for one in found
         ]
 
-    def _span(self, trade: Trade) -> Span:
+    def _span(self, trade: Trade) -> IdRange:
         """Return the ids that *trade* stands for, of the kind that is counted."""
-        return (trade.trade_id, trade.trade_id) if self._aggregates else (trade.first_id, trade.last_id)
+        if self._aggregates:
+            return IdRange(trade.trade_id, trade.trade_id)
+        return IdRange(trade.first_id, trade.last_id)

@@ -55,8 +55,7 @@ class BookKeeper:
         self._writer = writer
         self._grid = grid
         self._top_n = top_n
-        self._engine: SyncEngine[_Pending] = SyncEngine()
-        self._engine.seen_id = writer.earlier.last_diff_id
+        self._engine: SyncEngine[_Pending] = SyncEngine(writer.earlier.last_diff_id)
         self._day = 0
         self._carry = False
         self._lost: str | None = None

@@ -5,7 +5,6 @@ stays readable whatever happens to the bytes after it. A write that fails leaves
 and the rows in memory, so that the caller may flush again; `flush_together` does so for several files at once.
 """
 
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -28,21 +27,6 @@ GZIP_LEVEL = 1
 def gzip_member(raw: bytes | bytearray) -> bytes:
     """Return *raw* as one gzip member without time or name: equal input gives equal bytes."""
     return zlib.compress(raw, GZIP_LEVEL, GZIP_FORMAT)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write *data* to a temporary name beside *path*, force it to the disk, and rename it to *path*."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".tmp")
-    try:
-        with part.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 class _RowWriter:

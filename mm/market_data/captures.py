@@ -20,14 +20,13 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from mm.clock import US_PER_S, stamp_to_us
+from mm.clock import LAST_US, US_PER_S, stamp_to_us
 from mm.errors import BrokenFile, OffGrid
 from mm.market_data.capture_lines import ACCEPTED, CaptureLines
 from mm.market_data.grid import Grid
 from mm.market_data.messages import Futures, Message, Messages, Other, Unreadable
 
 EARLIEST_US = 10**15
-LATEST_US = 4_102_444_800_000_000
 RECOGNISE_LINES = 20
 SPOT_RECORDERS = ("BINANCE", "BINANCE_US")
 
@@ -191,7 +190,7 @@ def _stamp_us(text: bytes) -> int:
         raise Unreadable(f"{text[:40].decode(errors='replace')!r} is not a receive stamp")
     stamp = int(whole)
     us = stamp_to_us(stamp)
-    if not EARLIEST_US <= us < LATEST_US:
+    if not EARLIEST_US <= us < LAST_US:
         raise Unreadable(f"receive stamp {stamp} does not lie in the years 2001 to 2099, in s, ms, µs or ns")
     if fraction and us > stamp:  # s or ms: the fraction reaches down to the µs
         places = 6 if us == stamp * US_PER_S else 3

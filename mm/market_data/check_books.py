@@ -9,17 +9,17 @@ from pathlib import Path
 
 import msgspec
 
+from mm.clock import checked_stamp, exchange_ms
 from mm.errors import OffGrid
+from mm.ids import Follow, IdSequence, MissingIds
 from mm.market_data.check_frames import Coverage, FrameSink, Wanted
 from mm.market_data.check_ledger import Event, LedgerView, read_snapshot
-from mm.market_data.check_rows import Arrival, Findings, RowOrder, decimal, exchange_stamp, lines_of
+from mm.market_data.check_rows import Arrival, Findings, RowOrder, decimal, lines_of
 from mm.market_data.framed import Number
 from mm.market_data.grid import Grid
 from mm.market_data.layout import DayFolder
 from mm.market_data.local_orderbook import Level, LocalOrderBook
-from mm.market_data.sync_engine import SyncEngine, Verdict, went_back
-
-_US_STAMPS_FROM = 10**14
+from mm.market_data.sync_engine import SyncEngine, Verdict
 
 
 class DiffRow(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -45,7 +45,7 @@ def read_diffs(path: Path, findings: Findings, order: RowOrder) -> Iterator[_Num
     for row, line in lines_of(path, findings):
         try:
             diff = decode(line)
-            exchange_stamp(diff.E, "E")
+            checked_stamp(diff.E, "E")
             if diff.u < diff.U:
                 raise ValueError(f"U is {diff.U}, behind u {diff.u}")
             for _, qty in chain(diff.b, diff.a):
@@ -69,16 +69,15 @@ class Replay:
 
     Attributes:
         coverage: The time in which the book was valid.
-        undeclared: Update ids that are missing and the ledger does not tell of: first, last, and the arrivals (µs)
-            before and behind them.
-        seen_id: The last update id that a diff or a snapshot has brought; None before the first.
+        undeclared: Update ids that are missing and that the ledger does not declare.
+        seen: The ids that diffs and snapshots have brought.
     """
 
     def __init__(
         self, folder: DayFolder, view: LedgerView, frames: FrameSink | None, grid: Grid, findings: Findings
     ) -> None:
         self.coverage = Coverage()
-        self.undeclared: list[tuple[int, int, int, int]] = []
+        self.undeclared: list[MissingIds] = []
         self._seen_us = 0
         self._folder = folder
         self._view = view
@@ -95,7 +94,7 @@ class Replay:
         self._run = ""
         self._epoch = 0
         self._loaded_seq = 0
-        self.seen_id: int | None = None
+        self.seen = IdSequence()
 
     def play(self, diffs: Iterator[_Numbered], path: Path) -> None:
         """Check the whole day; *path* is the file of the *diffs*."""
@@ -143,8 +142,8 @@ class Replay:
             return
         if not self._on_grid(self._view.path, event.row, levels):
             return
-        known = self.seen_id
-        self.seen_id = last_id if known is None or bridge.verdict is Verdict.RESET else max(known, last_id)
+        if self.seen.last_id is None or bridge.verdict is Verdict.RESET or last_id > self.seen.last_id:
+            self.seen = IdSequence(last_id)
         self._book = LocalOrderBook.of(*levels, key=self._grid.price)
         self._epoch, self._loaded_seq = event.epoch_id, event.at.seq
         if self._crossed(event.at.seq, self._view.path, event.row):
@@ -166,7 +165,7 @@ class Replay:
             return
         self.coverage.mark(diff.recv_us)
         if self._frames:
-            event_ms = diff.E // 1000 if diff.E >= _US_STAMPS_FROM else diff.E
+            event_ms = exchange_ms(diff.E)
             at = Arrival(diff.recv_seq, diff.run_id, diff.recv_ms, diff.recv_us)
             self._frames.expect(Wanted(at, event_ms, self._epoch, diff.u, *self._book.top(self._top_n)))
 
@@ -212,16 +211,11 @@ class Replay:
 
     def _check_ids(self, row: int, diff: DiffRow) -> None:
         """Check that ids that neither a diff nor a snapshot brought are declared missing."""
-        known = self.seen_id
-        if known is None or went_back(known, diff.u):
-            self.seen_id = diff.u
-            return
-        first, last = known + 1, diff.U - 1
-        if first <= last and not self._holes.cover(first, last):
-            message = f"update ids {first} to {last} are missing before this row, and the ledger has no gap for them"
-            self._findings.add(self._diffs, row, "hole", message)
-            self.undeclared.append((first, last, self._seen_us, diff.recv_us))
-        self.seen_id = max(known, diff.u)
+        hole = self.seen.missing_before(diff.U)
+        if self.seen.take(diff.U, diff.u) is Follow.GAP and hole and not self._holes.covers(*hole):
+            message = f"update ids {hole.first} to {hole.last} are missing before this row, and the ledger has no gap"
+            self._findings.add(self._diffs, row, "hole", f"{message} for them")
+            self.undeclared.append(MissingIds(*hole, self._seen_us, diff.recv_us))
 
     def _void(self) -> None:
         if self._engine.synced:

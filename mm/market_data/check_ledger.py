@@ -1,13 +1,14 @@
 """Check the ledger of a day: its events, its gaps file, and the snapshots it names."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from mm.ids import IdRanges
 from mm.market_data.check_rows import Arrival, Findings, RowOrder, arrival, decimal, header_fits, lines_of, whole
 from mm.market_data.layout import (
     EVENT_COLUMNS,
@@ -62,10 +63,10 @@ class LedgerView:
         """Runs in which the clock was set."""
         return self._runs_with("clock_step")
 
-    def holes(self, kind: str) -> "Holes":
+    def holes(self, kind: str) -> IdRanges:
         """Return the ids that events of *kind* (``gap``, ``trade_gap``) declare missing."""
         found = (event.details for event in self.events if event.kind == kind)
-        return Holes((gap["from_id"], gap["to_id"]) for gap in found if is_hole(gap))
+        return IdRanges((gap["from_id"], gap["to_id"]) for gap in found if is_hole(gap))
 
     def knob(self, name: str, default: Any) -> Any:
         """Return what the last run that had the knob *name* recorded with; *default* where none says it."""
@@ -74,22 +75,6 @@ class LedgerView:
 
     def _runs_with(self, kind: str) -> frozenset[str]:
         return frozenset(event.at.run_id for event in self.events if event.kind == kind)
-
-
-class Holes:
-    """Ranges of missing ids, both ends included."""
-
-    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
-        self._ranges: list[tuple[int, int]] = []
-        for first, last in sorted(ranges):
-            if self._ranges and first <= self._ranges[-1][1] + 1:
-                self._ranges[-1] = (self._ranges[-1][0], max(last, self._ranges[-1][1]))
-            else:
-                self._ranges.append((first, last))
-
-    def cover(self, first: int, last: int) -> bool:
-        """Tell whether all ids from *first* to *last* are declared missing."""
-        return any(begin <= first and last <= end for begin, end in self._ranges)
 
 
 def is_hole(details: dict[str, Any]) -> bool:

@@ -13,13 +13,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from mm.clock import US_PER_S, midnight_us
+from mm.clock import US_PER_S, checked_stamp_ms, midnight_us
 from mm.market_data.layout import PACKED, DayFolder
 from mm.market_data.tail import unpacked
 
 MOST_OF_A_KIND = 100
 CLOCK_SLACK_US = US_PER_S
-_FIRST_US, _LAST_US = 1_230_768_000_000_000, 4_102_444_800_000_000  # the years 2009 to 2099
 _DAY_US = 86_400 * US_PER_S
 _MOST_DIGITS, _MOST = 19, 2**63 - 1
 _DECIMAL = re.compile(r"\d+(\.\d{0,8}0*)?", re.ASCII)
@@ -130,19 +129,9 @@ def decimal(text: str, name: str) -> str:
     raise ValueError(f"{name} is {text!r}, not a plain decimal")
 
 
-def exchange_stamp(stamp: int, name: str) -> int:
-    """Return an exchange stamp, ms or µs, as it is; raises ValueError where it is neither."""
-    if _FIRST_US <= stamp < _LAST_US or _FIRST_US // 1000 <= stamp < _LAST_US // 1000:
-        return stamp
-    raise ValueError(f"{name} is {stamp}, which is neither ms nor µs of our time")
-
-
 def stamp_ms(text: str, name: str) -> int:
     """Return the text of an instant in ms; raises ValueError where it is another unit."""
-    stamp = whole(text, name)
-    if _FIRST_US // 1000 <= stamp < _LAST_US // 1000:
-        return stamp
-    raise ValueError(f"{name} is {text}, which is no instant in ms; it may be another unit")
+    return checked_stamp_ms(whole(text, name), name)
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):

@@ -1,9 +1,8 @@
 """Check the trades of a day: each id once, in order, and none missing in silence."""
 
-from itertools import pairwise
-
 from mm.errors import OffGrid
-from mm.market_data.check_ledger import Holes, LedgerView
+from mm.ids import IdRange, IdRanges
+from mm.market_data.check_ledger import LedgerView
 from mm.market_data.check_rows import Findings, RowOrder, arrival, decimal, stamp_ms, table, whole
 from mm.market_data.grid import Grid
 from mm.market_data.layout import TRADE_COLUMNS, TRADE_SOURCES
@@ -13,10 +12,10 @@ OPTIONAL_COLUMNS = 4
 _BOOLEANS = ("true", "false")
 
 
-def check_trades(view: LedgerView, grid: Grid, findings: Findings, order: RowOrder) -> list[tuple[int, int, int]]:
+def check_trades(view: LedgerView, grid: Grid, findings: Findings, order: RowOrder) -> list[tuple[int, IdRange]]:
     """Check the rows of the trades file, which is that of *order*.
 
-    Return the ids that are missing and the ledger does not tell of: the row behind them, first and last.
+    Return the ids that are missing and that the ledger does not declare, each with the row after them.
     """
     path, ids = order.path, _Ids()
     for row, cells in table(path, TRADE_COLUMNS, OPTIONAL_COLUMNS, findings):
@@ -32,9 +31,9 @@ def check_trades(view: LedgerView, grid: Grid, findings: Findings, order: RowOrd
         if not ids.take(row, trade_id, cells[12]):
             findings.add(path, row, "trade_id", f"trade {trade_id} stands twice, or behind a later one")
     missing = ids.missing(view.holes("trade_gap"))
-    for row, first, last in missing:
-        message = f"trade ids {first} to {last} are missing before this row, and the ledger has no trade_gap for them"
-        findings.add(path, row, "trade_hole", message)
+    for row, hole in missing:
+        message = f"trade ids {hole.first} to {hole.last} are missing before this row"
+        findings.add(path, row, "trade_hole", f"{message}, and the ledger has no trade_gap for them")
     return missing
 
 
@@ -45,8 +44,8 @@ class _Ids:
         self._ids = TradeIds()
         self._first: int | None = None
         self._before_first: set[int] = set()
-        self._late: list[int] = []
-        self._holes: list[tuple[int, int, int]] = []
+        self._late = IdRanges()
+        self._holes: list[tuple[int, IdRange]] = []
 
     def take(self, row: int, trade_id: int, source: str) -> bool:
         """Take a row's id; False where it came before, or out of order although it is from the stream."""
@@ -54,24 +53,19 @@ class _Ids:
             self._first = trade_id
         verdict = self._ids.take(trade_id)
         if verdict is TradeVerdict.GAP:
-            self._holes.append((row, *self._ids.hole))
+            self._holes.append((row, self._ids.hole))
         if verdict is TradeVerdict.LATE:
-            self._late.append(trade_id)
+            self._late.add(trade_id, trade_id)
             return source != "ws"
         if verdict is TradeVerdict.DUPLICATE and trade_id < self._first and trade_id not in self._before_first:
             self._before_first.add(trade_id)
             return source != "ws"
         return verdict is not TradeVerdict.DUPLICATE
 
-    def missing(self, declared: Holes) -> list[tuple[int, int, int]]:
-        """Return the ids that never came and were not declared: the row behind them, first and last."""
-        late = sorted(self._late)
-        found = []
-        for row, first, last in self._holes:
-            if not declared.cover(first, last):
-                came = [first - 1, *(trade_id for trade_id in late if first <= trade_id <= last), last + 1]
-                found += [(row, low + 1, high - 1) for low, high in pairwise(came) if low + 1 < high]
-        return [hole for hole in found if not declared.cover(*hole[1:])]
+    def missing(self, declared: IdRanges) -> list[tuple[int, IdRange]]:
+        """Return the ids that never came and were not declared, each range with the row after it."""
+        known = declared | self._late
+        return [(row, left) for row, hole in self._holes for left in IdRanges([hole]) - known]
 
 
 def _typed(cells: list[str]) -> int:

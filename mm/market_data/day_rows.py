@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mm.clock import exchange_ms
+
 if TYPE_CHECKING:
     from mm.market_data.day_writer import Trade
 
 Levels = Sequence[Sequence[str]]
 """Book levels, best first: pairs of price and quantity, the exchange's own text."""
-
-US_STAMPS_FROM = 10**14
-"""Exchange stamps from here on are µs, below it ms (both bounds lie between the years 1973 and 5138)."""
 
 
 class DiffRow(msgspec.Struct, frozen=True, gc=False):
@@ -41,17 +40,12 @@ def json_of(levels: Any) -> Any:
     return levels.json
 
 
-def milliseconds(stamp: int) -> int:
-    """Return an exchange stamp (ms or µs) in whole ms, floored."""
-    return stamp // 1000 if stamp >= US_STAMPS_FROM else stamp
-
-
 def trade_row(recv_us: int, seq: int, run_id: str, trade: "Trade") -> str:
     """Return the line of a trade in the trades file."""
-    event_ms = "" if trade.event_time is None else milliseconds(trade.event_time)
+    event_ms = "" if trade.event_time is None else exchange_ms(trade.event_time)
     maker = "true" if trade.is_buyer_maker else "false"
     return (
-        f"{event_ms},{recv_us // 1000},{seq},{run_id},{trade.trade_id},{milliseconds(trade.trade_time)},"
+        f"{event_ms},{recv_us // 1000},{seq},{run_id},{trade.trade_id},{exchange_ms(trade.trade_time)},"
         f"{trade.price},{trade.qty},{maker},{recv_us},{trade.first_id},{trade.last_id},{trade.source}\n"
     )
 

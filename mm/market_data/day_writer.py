@@ -14,18 +14,20 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from mm.clock import MS_BELOW, exchange_ms
 from mm.errors import RunExists
 from mm.instrument import Instrument, to_exchange_info
 from mm.market_data import layout
 from mm.market_data.append_file import NO_SPACE
-from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, flush_together, replace_file
+from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, flush_together
 from mm.market_data.day_lock import lock_day
-from mm.market_data.day_rows import US_STAMPS_FROM, DiffRow, Levels, level_cells, milliseconds, trade_row
+from mm.market_data.day_rows import DiffRow, Levels, level_cells, trade_row
 from mm.market_data.earlier import recover, runs_of
 from mm.market_data.layout import DayFolder
 from mm.market_data.ledger import Details, Ledger
 from mm.market_data.manifest import Contents, Manifest, contents, note_manifest, unseal, write_manifest
 from mm.market_data.tail import Tail
+from mm.whole_file import write_whole
 
 MOST_WAITING_BYTES = 32 << 20
 """Most rows in memory for which there is no space on the disk."""
@@ -127,7 +129,7 @@ class DayWriter:
         self._known: dict[Path, Contents] = {}
         if instrument is not None:
             text = instrument if isinstance(instrument, str) else to_exchange_info(instrument)
-            replace_file(folder.instrument, text.encode())
+            write_whole(folder.instrument, text.encode(), durable=True)
         self._write_schema()
 
     def event(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
@@ -147,7 +149,7 @@ class DayWriter:
         lines = [",".join(layout.SNAPSHOT_COLUMNS)]
         for side, levels in (("bid", bids), ("ask", asks)):
             lines += [f"{self.run_id},{event_id},{side},{price},{qty},{last_update_id}" for price, qty in levels]
-        replace_file(path, ("\n".join(lines) + "\n").encode())
+        write_whole(path, ("\n".join(lines) + "\n").encode(), durable=True)
         details = {"last_update_id": last_update_id, "path": self.folder.relative(path)}
         return self.event(recv_us, "snapshot_loaded", epoch_id, details)
 
@@ -167,7 +169,7 @@ class DayWriter:
     def frame_of(self, stamp: Stamp, epoch_id: int, cells: str) -> None:
         """Write a frame whose levels are *cells* already, as `day_rows.level_cells` makes them."""
         recv_us, seq, exch_time, last_id = stamp
-        event_ms = milliseconds(exch_time)
+        event_ms = exchange_ms(exch_time)
         self._frames.add(f"{event_ms},{recv_us // 1000},{seq},{self.run_id},{epoch_id},{cells},{recv_us},{last_id}\n")
 
     def trade(self, recv_us: int, trade: Trade) -> int:
@@ -293,8 +295,8 @@ class DayWriter:
                 raise
 
     def _note_unit(self, stamp: int) -> None:
-        self._units.add("us" if stamp >= US_STAMPS_FROM else "ms")
+        self._units.add("ms" if stamp < MS_BELOW else "us")
 
     def _write_schema(self) -> None:
         unit = " and ".join(sorted(self._units)) or None
-        replace_file(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit).encode())
+        write_whole(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit).encode(), durable=True)

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from mm.errors import BrokenFile
+from mm.ids import MissingIds, went_back
 from mm.market_data.earlier_trades import FROM_REST, last_streamed_id, open_holes, still_open
 from mm.market_data.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
-from mm.market_data.manifest import proved_tails
-from mm.market_data.sync_engine import went_back
+from mm.market_data.manifest import is_unfinished, proved_tails
 from mm.market_data.tail import Tail, sound_tail, whole_rows
 
 _SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
@@ -36,7 +36,7 @@ class Earlier:
         last_diff_us: When it was received; 0 where there is none.
         last_trade_id: Id of the last recorded trade.
         last_trade_us: When it was received; 0 where there is none.
-        trade_holes: Trades that are missing and were not filled: first and last id, received between which instants.
+        trade_holes: Trades that are missing and were not filled.
         knobs: Those of the last run, as it wrote them; empty where there was none.
         exchange_units: Units (``ms``, ``us``) in which the exchange has sent its stamps so far.
         lost: Files with a torn tail, with its bytes. It is still there: what is told of it must come first.
@@ -52,7 +52,7 @@ class Earlier:
     last_diff_us: int = 0
     last_trade_id: int | None = None
     last_trade_us: int = 0
-    trade_holes: tuple[tuple[int, int, int, int], ...] = ()
+    trade_holes: tuple[MissingIds, ...] = ()
     knobs: Mapping[str, Any] = field(default_factory=dict)
     exchange_units: frozenset[str] = frozenset()
     lost: dict[Path, int] = field(default_factory=dict)
@@ -115,14 +115,16 @@ def _open_runs(events: list[dict[str, str]]) -> tuple[str, ...]:
 
 
 def _sweep(folder: DayFolder, loaded: set[int]) -> list[int]:
-    """Remove snapshots that no event names; return the ids of all that were there."""
+    """Remove unfinished files, and snapshots that no event names; return the ids of all that were there."""
     ids = []
+    for path in filter(is_unfinished, sorted(folder.path.rglob("*"))):
+        path.unlink()
     for path in sorted(folder.snapshots.glob("*")):
         event_id = snapshot_event_id(path)
         if event_id is not None:
             ids.append(event_id)
-        if path.name.endswith(".tmp") or (event_id is not None and event_id not in loaded):
-            path.unlink()
+            if event_id not in loaded:
+                path.unlink()
     return ids
 
 

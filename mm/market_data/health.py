@@ -17,6 +17,7 @@ from mm.market_data.layout import DayFolder, days_of
 from mm.market_data.ledger import Ledger
 from mm.market_data.live_session import LiveSession
 from mm.market_data.snapshot import RestClient
+from mm.whole_file import write_whole
 
 INTERVAL_S = 2.0
 RATE_S = 1.0
@@ -237,9 +238,7 @@ def write_health(report: HealthReport) -> None:
     if report.path is None:
         return
     path = DayFolder.at(Path(report.path)).health
-    part = path.with_name(path.name + ".tmp")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-    part.replace(path)
+    write_whole(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
 
 
 def read_health(data_root: Path, symbol: str) -> HealthReport | None:

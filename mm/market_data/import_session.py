@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mm.clock import US_PER_S, day_of, midnight_us, next_day, stamp_to_us
+from mm.clock import US_PER_S, day_of, exchange_us, midnight_us, next_day
 from mm.errors import BrokenFile
 from mm.market_data.book_keeper import BookKeeper
 from mm.market_data.captures import Broken
@@ -100,7 +100,7 @@ class ImportSession:
             return
         keeper.settle(recv_us)
         if isinstance(message, DepthUpdate):
-            today.offsets_us.append(recv_us - stamp_to_us(message.E))
+            today.offsets_us.append(recv_us - exchange_us(message.E))
             keeper.depth(recv_us, message)
             differs = self.ticker_check.meet(keeper.book_id, keeper.book)
         else:

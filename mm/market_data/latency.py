@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mm.clock import stamp_to_us
+from mm.clock import exchange_us
 
 BITS = 5
 LEAST_STEP_US = 50_000
@@ -105,7 +105,7 @@ class StreamLatencies:
         recent = self.recent.get(stream)
         if recent is None:
             recent = self.recent[stream] = Latencies()
-        recent.add(recv_us - stamp_to_us(exchange_stamp))
+        recent.add(recv_us - exchange_us(exchange_stamp))
 
     def take(self) -> dict[str, Spread]:
         """Return the spread of each stream since the last call, for the ledger, and begin anew."""

@@ -13,9 +13,7 @@ import msgspec
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import from_exchange_info
 from mm.market_data.arbiter import Arbiter, Sequenced
-from mm.market_data.backfill import Hole
 from mm.market_data.book_keeper import BookKeeper
-from mm.market_data.buffered_writer import replace_file
 from mm.market_data.day_report import DayReport
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.grid import Grid, known_tick_e8
@@ -37,6 +35,7 @@ from mm.market_data.today import Today
 from mm.market_data.trade_fill import TradeFill
 from mm.market_data.trade_ids import TradeVerdict
 from mm.market_data.trade_keeper import STREAM, TradeKeeper
+from mm.whole_file import write_whole
 
 REST = "rest"
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
@@ -73,7 +72,7 @@ class LiveSession:
         self._messages = Messages(writer.folder.symbol, self._grid, packs=True)
         self._trades = TradeKeeper(self._grid, STREAM)
         keeper, earlier = BookKeeper(writer, self._grid, top_n), writer.earlier
-        holes = [Hole(*hole) for hole in earlier.trade_holes]
+        holes = earlier.trade_holes
         self._trades.resume(earlier.last_trade_id, earlier.last_trade_us, holes)
         self.fill = TradeFill(self._trades, self._grid, aggregates=trade_stream == "aggTrade")
         self.fill.resume(holes)
@@ -255,7 +254,7 @@ class LiveSession:
             self._today.quarantine(answer.recv_us, REST, str(error), answer.body)
             return None
         self.instrument = msgspec.json.format(message.text, indent=1) + "\n"
-        replace_file(self.writer.folder.instrument, self.instrument.encode())
+        write_whole(self.writer.folder.instrument, self.instrument.encode(), durable=True)
         status = str(entry.get("status"))
         self.event(answer.recv_us, "exchange_info", {"status": status})
         return status

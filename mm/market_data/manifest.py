@@ -11,11 +11,12 @@ from typing import NamedTuple
 import msgspec
 
 from mm.errors import BrokenFile
-from mm.market_data.buffered_writer import replace_file
 from mm.market_data.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
 from mm.market_data.tail import Tail, known_tail, scan
+from mm.whole_file import UNFINISHED, write_whole
 
 _CHUNK = 1 << 20
+_UNFINISHED = (UNFINISHED, ".tmp")  # the second is that of older versions
 
 
 class Contents(NamedTuple):
@@ -174,10 +175,15 @@ def _cells(line: bytes) -> list[str]:
     return next(csv.reader([line.decode()]))
 
 
+def is_unfinished(path: Path) -> bool:
+    """Return True if *path* is a file that was being written under a temporary name."""
+    return path.name.endswith(_UNFINISHED) and path.is_file()
+
+
 def is_passing(name: str) -> bool:
     """Tell whether a file is none of the day's data: a lock, a health file, a temporary name."""
-    return name.endswith((".lock", ".tmp")) or (name.startswith("health") and name.endswith(".json"))
+    return name.endswith((".lock", *_UNFINISHED)) or (name.startswith("health") and name.endswith(".json"))
 
 
 def _write(folder: DayFolder, manifest: Manifest) -> None:
-    replace_file(folder.manifest, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+    write_whole(folder.manifest, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", durable=True)

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from mm.ids import MissingIds
 from mm.market_data.check_books import Replay, read_diffs
 from mm.market_data.check_frames import Wanted
 from mm.market_data.check_ledger import LedgerView
 from mm.market_data.check_rows import Findings, RowOrder
 from mm.market_data.grid import Grid
 from mm.market_data.layout import DayFolder, existing, frame_columns
-from mm.market_data.repair_files import Dropped, LineWriter, lines_of_file, seq_of, top_n_of
+from mm.market_data.repair_files import Dropped, LineWriter, line_writer, lines_of_file, seq_of, top_n_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +20,12 @@ class FramesMade:
 
     Attributes:
         words: What changed; empty where nothing did.
-        undeclared: Update ids missing in silence: first, last, and the arrivals (µs) around them.
+        undeclared: Update ids that are missing and that the ledger does not declare.
         last_id: The last update id that diffs and snapshots reach; None without any.
     """
 
     words: str
-    undeclared: list[tuple[int, int, int, int]]
+    undeclared: list[MissingIds]
     last_id: int | None
 
 
@@ -37,37 +39,52 @@ def write_frames(folder: DayFolder, view: LedgerView, grid: Grid, order: RowOrde
         order: Of the diffs.
         dropped: Takes the frames that nothing explains.
     """
-    old = lines_of_file(folder.frames)
-    sink = _Frames(folder, top_n_of(folder), old, dropped)
-    findings = Findings(folder)
-    replay = Replay(folder, view, sink, grid, findings)
-    diffs = existing(folder.diffs) or folder.diffs
-    replay.play(read_diffs(diffs, findings, order), diffs)
-    return FramesMade(sink.settle(), replay.undeclared, replay.seen_id)
+    fresh, findings = folder.frames.with_name("frames.csv"), Findings(folder)
+    with line_writer(fresh) as writer:
+        sink = _Frames(writer, top_n_of(folder), lines_of_file(folder.frames), dropped)
+        replay = Replay(folder, view, sink, grid, findings)
+        diffs = existing(folder.diffs) or folder.diffs
+        replay.play(read_diffs(diffs, findings, order), diffs)
+    return FramesMade(_replaced(folder, fresh, sink), replay.undeclared, replay.seen.last_id)
+
+
+def _replaced(folder: DayFolder, fresh: Path, sink: "_Frames") -> str:
+    """Move the *fresh* file to the place of the old one, where they differ; return what changed."""
+    there = existing(folder.frames)
+    if there and sink.same:
+        fresh.unlink()
+        return ""
+    if there:
+        there.unlink()
+    fresh.replace(folder.frames)
+    return f"frames: {sink.made:,} written again, {sink.left_out:,} without a depth message are in quarantine"
 
 
 class _Frames:
     """Write the frames that must be there, beside those that are."""
 
-    def __init__(self, folder: DayFolder, top_n: int, old: Iterator[bytes], dropped: Dropped) -> None:
+    def __init__(self, writer: LineWriter, top_n: int, old: Iterator[bytes], dropped: Dropped) -> None:
         self.top_n = top_n
-        self._folder = folder
+        self.made = self.left_out = 0
+        self._writer = writer
         self._old = old
         self._dropped = dropped
-        self._fresh = folder.frames.with_name("frames.csv")
-        self._writer = LineWriter(self._fresh)
         head = ",".join(frame_columns(top_n)).encode()
         self._writer.add(head)
         self._same_head = next(old, head) == head
         self._next = next(old, None)
-        self._made = self._left_out = 0
+
+    @property
+    def same(self) -> bool:
+        """Whether the frames that must be there are those that are."""
+        return self._same_head and not self.made and not self.left_out
 
     def expect(self, wanted: Wanted) -> None:
         """Write a frame."""
         seq, line = wanted.at.seq, ",".join(wanted.row(self.top_n)).encode()
         while self._next is not None and seq_of(self._next, packed=False) < seq:
             self._leave_out()
-        self._made += self._next != line
+        self.made += self._next != line
         if self._next is not None and seq_of(self._next, packed=False) == seq:
             self._next = next(self._old, None)
         self._writer.add(line)
@@ -80,20 +97,8 @@ class _Frames:
         while self._next is not None:
             self._leave_out()
 
-    def settle(self) -> str:
-        """Put the new file in the place of the old one, where it is another; say what changed."""
-        self._writer.close()
-        there = existing(self._folder.frames)
-        if there and self._same_head and not self._made and not self._left_out:
-            self._fresh.unlink()
-            return ""
-        if there:
-            there.unlink()
-        self._fresh.replace(self._folder.frames)
-        return f"frames: {self._made:,} written again, {self._left_out:,} without a depth message are in quarantine"
-
     def _leave_out(self) -> None:
         if self._next is not None:
             self._dropped.add("a frame that no depth message explains", self._next)
-            self._left_out += 1
+            self.left_out += 1
             self._next = next(self._old, None)

@@ -3,12 +3,12 @@
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 import mm
 from mm.clock import US_PER_S, iso
+from mm.ids import MissingIds
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.layout import TRADE_COLUMNS, DayFolder, existing
 from mm.market_data.repair_files import Dropped, lines_of_file, top_n_of
@@ -20,16 +20,6 @@ REASON = "repaired"
 _US_COLUMN = TRADE_COLUMNS.index("recv_time_us")
 
 
-class Hole(NamedTuple):
-    """Ids that are missing, inclusive, and the arrivals (µs) around them; 0 where they are not known."""
-
-    kind: str
-    first: int
-    last: int
-    from_us: int = 0
-    to_us: int = 0
-
-
 @dataclass
 class Damage:
     """What was found.
@@ -37,14 +27,14 @@ class Damage:
     Attributes:
         dropped: Whole rows that have no place any more.
         lost: Bytes taken out of each file, and whether good rows stood behind them.
-        holes: Ids that are missing and that the ledger did not tell of.
+        gaps: Ids that are missing and that the ledger did not declare, by the type of their event.
         reread: Messages that were in quarantine.
         altered: Files whose bytes are not those that were sealed, for no reason that was found.
     """
 
     dropped: Dropped
     lost: dict[Path, tuple[int, bool]] = field(default_factory=dict)
-    holes: list[Hole] = field(default_factory=list)
+    gaps: list[tuple[str, MissingIds]] = field(default_factory=list)
     reread: list[Reread] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)
 
@@ -67,10 +57,9 @@ def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> 
             lost_s = None if within else max(last_us - _last_of(folder, path), 0) / US_PER_S
             details = {"path": folder.relative(path), "bytes": lost, "lost_s": lost_s}
             writer.event(last_us, "tail_recovered", epoch_id, details)
-        for hole in damage.holes:
-            ids = {"from_id": hole.first, "to_id": hole.last}
-            times = {"from_us": hole.from_us or last_us, "to_us": hole.to_us or last_us}
-            writer.gap(last_us, hole.kind, epoch_id, {**ids, **times, "cause": CAUSE})
+        for kind, gap in damage.gaps:
+            known = gap._replace(from_us=gap.from_us or last_us, to_us=gap.to_us or last_us)
+            writer.gap(last_us, kind, epoch_id, known.details(CAUSE))
         for one in damage.reread:
             told = {"kind": "reread", "stream": one.stream, "first_id": one.first_id, "last_id": one.last_id}
             writer.event(last_us, "anomaly", epoch_id, told)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from mm.errors import BrokenFile
+from mm.ids import MissingIds
 from mm.market_data.check import Report, tick_of
 from mm.market_data.check_ledger import LedgerView, read_events
 from mm.market_data.check_rows import Findings, RowOrder
@@ -18,7 +19,7 @@ from mm.market_data.ledger import gap_row
 from mm.market_data.lost_events import restore_events
 from mm.market_data.manifest import FileEntry, read_manifest
 from mm.market_data.mend_frames import write_frames
-from mm.market_data.mend_ledger import Damage, Hole, write_ledger
+from mm.market_data.mend_ledger import Damage, write_ledger
 from mm.market_data.orphans import tend_orphans
 from mm.market_data.repair_files import Dropped, head_of, lines_of_file, number_after, seq_of, sound_row, write_lines
 from mm.market_data.reread import Reread, Rereader
@@ -213,29 +214,28 @@ class Mending:
         if made.words:
             self._done.append(made.words)
             self._written.add(folder.frames)
-        holes = [Hole("gap", *hole) for hole in made.undeclared]
-        self._note(holes + self._end_hole("gap", folder.diffs, made.last_id, entries, view))
+        self._note("gap", made.undeclared + self._cut_off("gap", folder.diffs, made.last_id, entries, view))
 
     def _trades(self, view: LedgerView, findings: Findings, entries: dict[str, FileEntry]) -> None:
         """Note the trade ids that are missing in silence."""
         folder = self._folder
         order = self._order(folder.trades, view)
-        holes = [Hole("trade_gap", first, last) for _, first, last in check_trades(view, Grid(), findings, order)]
+        gaps = [MissingIds(*hole) for _, hole in check_trades(view, Grid(), findings, order)]
         rows = enumerate(lines_of_file(folder.trades))
         last = max((number_after(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
-        self._note(holes + self._end_hole("trade_gap", folder.trades, last, entries, view))
+        self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, entries, view))
 
-    def _end_hole(
+    def _cut_off(
         self, kind: str, path: Path, last: int | None, entries: dict[str, FileEntry], view: LedgerView
-    ) -> list[Hole]:
+    ) -> list[MissingIds]:
         """Return the ids at the end that the manifest knows of and the file has lost."""
         entry = entries.get(self._folder.relative(path))
         known = entry.last_id if entry else None
-        if known is None or (last is not None and last >= known) or view.holes(kind).cover(known, known):
+        if known is None or (last is not None and last >= known) or view.holes(kind).covers(known, known):
             return []
-        return [Hole(kind, known if last is None else last + 1, known)]
+        return [MissingIds(known if last is None else last + 1, known)]
 
-    def _note(self, holes: list[Hole]) -> None:
-        self._damage.holes += holes
-        for hole in holes:
-            self._done.append(f"ids {hole.first} to {hole.last} are missing: {hole.kind} written")
+    def _note(self, kind: str, gaps: list[MissingIds]) -> None:
+        self._damage.gaps += [(kind, gap) for gap in gaps]
+        for gap in gaps:
+            self._done.append(f"ids {gap.first_id} to {gap.last_id} are missing: {kind} written")

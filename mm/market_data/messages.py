@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from msgspec import Raw, Struct
 
+from mm.clock import checked_stamp
 from mm.errors import BrokenFile
 from mm.market_data import kernel
-from mm.market_data.check_rows import exchange_stamp
 from mm.market_data.framed import FramedStreams, Number, PackedDepth
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level
@@ -255,8 +255,8 @@ class Messages:
         else:
             if isinstance(message, TradePrint) and message.X is not None:
                 raise Futures("a trade with 'X'")
-            exchange_stamp(message.E, "E")
-            exchange_stamp(message.T, "T")
+            checked_stamp(message.E, "E")
+            checked_stamp(message.T, "T")
             self._grid.check_one(message.p, message.q)
 
     def _check_depth(self, update: DepthUpdate) -> None:
@@ -264,7 +264,7 @@ class Messages:
             raise Futures("a depth update with 'pu'")
         if update.u < update.U:
             raise Unreadable(f"a depth update from U={update.U} down to u={update.u}")
-        exchange_stamp(update.E, "E")
+        checked_stamp(update.E, "E")
         if isinstance(update.b, list):
             self._grid.check([*update.b, *update.a])
         else:  # the kernel did

@@ -7,7 +7,7 @@ from time import monotonic_ns
 
 import msgspec
 
-from mm.clock import now_us, stamp_to_us
+from mm.clock import exchange_us, now_us
 from mm.market_data.health import ENDED, INTERVAL_S, Health, HealthReport, Recording, write_health
 from mm.market_data.latency import ClockWatch, RoundTrip, offset_of
 from mm.market_data.metrics import metrics_served, page
@@ -77,7 +77,7 @@ class Monitor:
             server = msgspec.json.decode(answer.body, type=_Time).serverTime
         except (ValueError, msgspec.MsgspecError):
             return None
-        return RoundTrip(took_us, answer.recv_us, stamp_to_us(server))
+        return RoundTrip(took_us, answer.recv_us, exchange_us(server))
 
     async def _watch(self, recording: Recording) -> None:
         """See steps of the clock, and write the health every `INTERVAL_S`."""

@@ -1,8 +1,8 @@
 """The files of a day that is being mended: read whatever damage they have, written whole."""
 
-import contextlib
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -13,56 +13,58 @@ from mm.market_data.buffered_writer import FLUSH_BYTES, gzip_member
 from mm.market_data.check_books import DiffRow
 from mm.market_data.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, existing
 from mm.market_data.salvage import Salvage
+from mm.whole_file import whole_file
 
 USUAL_TOP_N = 20
 _SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 
 
 class LineWriter:
-    """Write lines to a file, plain or, by its name, as gzip members; it stands there when `close` is called.
+    """Write lines to an open file, plain or as gzip members.
 
     Args:
-        path: The file.
+        stream: The file.
+        packed: Whether to pack them.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(path.name + ".tmp")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream: BinaryIO = self._part.open("wb")
+    def __init__(self, stream: BinaryIO, *, packed: bool) -> None:
+        self._stream = stream
+        self._packed = packed
         self._held = bytearray()
 
     def add(self, line: bytes) -> None:
         """Take a line without its end."""
         self._held += line
-        self._held += b"\n"
-        if len(self._held) >= FLUSH_BYTES:
-            self._flush()
+        self.add_all(b"\n")
 
     def add_all(self, lines: bytes) -> None:
         """Take whole lines with their ends."""
         self._held += lines
         if len(self._held) >= FLUSH_BYTES:
-            self._flush()
+            self.flush()
 
-    def close(self) -> None:
-        """Bring everything to the disk, under the file's own name."""
-        self._flush()
-        self._stream.close()
-        self._part.replace(self._path)
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what was taken so far."""
         if self._held:
-            self._stream.write(gzip_member(self._held) if self._path.suffix == PACKED else self._held)
+            self._stream.write(gzip_member(self._held) if self._packed else self._held)
             self._held.clear()
+
+
+@contextmanager
+def line_writer(path: Path) -> Iterator[LineWriter]:
+    """Yield a writer of the lines of *path*, packed by its name; the file is there, whole, when the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as unfinished, unfinished.open("wb") as stream:
+        writer = LineWriter(stream, packed=path.suffix == PACKED)
+        yield writer
+        writer.flush()
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> None:
     """Write *lines* to *path* and remove its packed or unpacked twin."""
-    writer = LineWriter(path)
-    for line in lines:
-        writer.add(line)
-    writer.close()
+    with line_writer(path) as writer:
+        for line in lines:
+            writer.add(line)
     twin = path.with_suffix("") if path.suffix == PACKED else path.with_name(path.name + PACKED)
     twin.unlink(missing_ok=True)
 
@@ -162,7 +164,7 @@ _DIFF = msgspec.json.Decoder(DiffRow)
 
 
 def _is_diff(line: bytes) -> bool:
-    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
         diff = _DIFF.decode(line)
         return diff.u >= diff.U
     return False

@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from mm.errors import RunExists, UsageError
-from mm.market_data.buffered_writer import replace_file
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.layout import DayFolder
 from mm.market_data.manifest import write_manifest
+from mm.whole_file import write_whole
 
 PARTIAL = ".partial"
 
@@ -61,7 +61,7 @@ class Staging:
         """Give every day its ``instrument.json`` and manifest, move it to its place, and return the places in order."""
         if instrument_json is not None:
             for folder in self._folders:
-                replace_file(folder.instrument, instrument_json.encode())
+                write_whole(folder.instrument, instrument_json.encode(), durable=True)
                 write_manifest(folder, (self._run_id,))
         places = []
         for folder in self._folders:

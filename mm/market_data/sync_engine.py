@@ -1,17 +1,8 @@
-"""The bridging rule of Binance Spot, and nothing else: ids in, verdicts out, no input or output.
+"""The synchronisation of a book with its updates: ids in, verdicts out, no input or output.
 
-A depth update covers the ids from `U` (first) to `u` (last) and carries absolute quantities, so one predicate
-decides every case. With *id* the last id that is known:
-
-- stale: ``u <= id``
-- applies: ``U <= id + 1`` (an overlap, ``U <= id < u``, is legal)
-- gap: anything else; the ids from ``id + 1`` to ``U - 1`` are missing
-
-Known is the book's id while there is a book, else the last id buffered. A gap voids the book and the buffer alike, for
-no snapshot can make use of updates that stand before a hole; the update behind the hole opens a new buffer. So a
-buffer never has a hole, and a snapshot only has to reach its first update: ``lastUpdateId + 1 >= U``.
-
-Ids that jump far back are not stale: the exchange has begun to count anew. See `went_back`.
+The rule is that of `mm.ids`. It is applied to the book's id while there is a book, else to the last id buffered. A gap
+invalidates the book and the buffer alike, because no snapshot can use updates before missing ids; the update after the
+gap opens a new buffer. So a buffer never has a gap, and a snapshot only has to reach its first update.
 """
 
 from collections import deque
@@ -19,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
-RESET_IDS = 1_000_000
-RESET_LEAST_IDS = 1_000
+from mm.ids import Follow, follow, went_back
+
 BUFFERED_DIFFS = 36_000
 
 Update = TypeVar("Update")
@@ -56,17 +47,6 @@ class Bridge(Generic[Update]):
     updates: tuple[Update, ...] = ()
 
 
-def went_back(known_id: int, new_id: int) -> bool:
-    """Tell whether *new_id* lies so far behind *known_id* that the exchange must have reset its ids.
-
-    What is sent twice, or late over a second connection, is seconds old, and the busiest books count some thousand ids
-    a second. So a reset is a jump back by at least `RESET_IDS` (1,000,000), or by at least `RESET_LEAST_IDS` (1,000)
-    that are half of all ids or more: a young symbol has not counted to a million.
-    """
-    back = known_id - new_id
-    return back >= RESET_IDS or (back >= RESET_LEAST_IDS and 2 * back >= known_id)
-
-
 class SyncEngine(Generic[Update]):
     """Decide, update by update, whether a book is right.
 
@@ -74,6 +54,7 @@ class SyncEngine(Generic[Update]):
     its ids and handed back by the snapshot that bridges it.
 
     Args:
+        seen_id: Last id of the updates before the first one here; None where there were none.
         limit: Most updates to buffer (an hour at 100 ms). Where more come, the oldest go, and snapshots that would have
             needed them are too old.
 
@@ -83,9 +64,9 @@ class SyncEngine(Generic[Update]):
             snapshot may be ahead of it: the updates up to the book's id are then stale when they come, and no fault.
     """
 
-    def __init__(self, limit: int = BUFFERED_DIFFS) -> None:
+    def __init__(self, seen_id: int | None = None, *, limit: int = BUFFERED_DIFFS) -> None:
         self.book_id: int | None = None
-        self.seen_id: int | None = None
+        self.seen_id = seen_id
         self._buffer: deque[tuple[int, int, Update]] = deque(maxlen=limit)
 
     @property
@@ -100,15 +81,14 @@ class SyncEngine(Generic[Update]):
 
     def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
         """Take the depth update of the ids *first_id* to *last_id*; answers BUFFER, APPLY, STALE, GAP or RESET."""
-        known = self.known_id
-        if known is not None:
-            if last_id <= known:
-                if went_back(known, last_id):
-                    return self._start_again(first_id, last_id, update, Verdict.RESET)
-                self.seen_id = max(last_id, self.seen_id or 0)
-                return Verdict.STALE
-            if first_id > known + 1:
-                return self._start_again(first_id, last_id, update, Verdict.GAP)
+        found = follow(self.known_id, first_id, last_id)
+        if found is Follow.STALE:
+            self.seen_id = max(last_id, self.seen_id or 0)
+            return Verdict.STALE
+        if found is Follow.GAP:
+            return self._start_again(first_id, last_id, update, Verdict.GAP)
+        if found is Follow.RESET:
+            return self._start_again(first_id, last_id, update, Verdict.RESET)
         self.seen_id = last_id
         if self.book_id is not None:
             self.book_id = last_id
@@ -130,7 +110,7 @@ class SyncEngine(Generic[Update]):
         if self.book_id is not None:
             if last_update_id < self.book_id:
                 return Bridge(Verdict.STALE)
-        elif known is not None and last_update_id + 1 < (self._buffer[0][0] if self._buffer else known + 1):
+        elif begins is not None and last_update_id < begins:
             return Bridge(Verdict.TOO_OLD)
         updates = tuple(update for _, last_id, update in self._buffer if last_id > last_update_id)
         self._buffer.clear()

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from mm.clock import checked_stamp
 from mm.errors import BrokenFile, OffGrid
-from mm.market_data.backfill import FillPlan, Hole, Question, last_trade_id
-from mm.market_data.check_rows import exchange_stamp
+from mm.ids import MissingIds
+from mm.market_data.backfill import FillPlan, Question, last_trade_id
 from mm.market_data.grid import Grid
 from mm.market_data.snapshot import Answer
 from mm.market_data.trade_keeper import Day, TradeKeeper
@@ -27,7 +28,7 @@ class TradeFill:
         self._aggregates = aggregates
         self._plan = FillPlan(aggregates=aggregates)
 
-    def resume(self, holes: Sequence[Hole]) -> None:
+    def resume(self, holes: Sequence[MissingIds]) -> None:
         """Fill the holes of earlier runs as well."""
         for hole in holes:
             self._plan.missing(hole)
@@ -61,8 +62,8 @@ class TradeFill:
         Raises:
             BrokenFile: If the answer cannot be read; what it answered is asked again.
         """
-        hole = self._plan.hole
-        if hole is None:
+        missing = self._plan.current
+        if missing is None:
             return 0
         if answer.cause:
             self._plan.refused(answer.status)
@@ -71,9 +72,9 @@ class TradeFill:
             found = self._plan.answered(answer.body)
             self._grid.check([(trade.price, trade.qty) for _, trade in found])
             for _, trade in found:
-                exchange_stamp(trade.trade_time, "time")
+                checked_stamp(trade.trade_time, "time")
         except (ValueError, OffGrid, msgspec.MsgspecError, BrokenFile) as error:
-            if self._plan.hole is hole:
+            if self._plan.current is missing:
                 self._plan.unreadable()
             raise BrokenFile(f"{answer.url}: {error}") from error
         spans = self._trades.fill(answer.recv_us, found, day)

@@ -1,9 +1,8 @@
 """Which trades are new: ids count up by one, so a hole is a loss, and an id that was there before is no new trade."""
 
-from bisect import bisect_right
 from enum import Enum
 
-from mm.market_data.sync_engine import went_back
+from mm.ids import Follow, IdRange, IdRanges, IdSequence
 
 
 class TradeVerdict(Enum):
@@ -22,57 +21,64 @@ class TradeVerdict(Enum):
 
 
 class TradeIds:
-    """Take trade ids one by one, and remember only the holes.
+    """Take trade ids one by one, and remember only those that are missing.
+
+    Args:
+        last_id: The highest id before the first one here; None where there was none.
 
     Attributes:
-        last_id: The highest id; None before the first.
-        hole: The ids missing before the last GAP, first and last.
+        missing: Ids that may still come.
+        hole: The ids missing before the last GAP.
     """
 
-    def __init__(self) -> None:
-        self.last_id: int | None = None
-        self.hole = (0, 0)
-        self._holes: list[tuple[int, int]] = []
+    def __init__(self, last_id: int | None = None) -> None:
+        self.missing = IdRanges()
+        self.hole = IdRange(0, -1)
+        self._sequence = IdSequence(last_id)
+
+    @property
+    def last_id(self) -> int | None:
+        """The highest id; None before the first."""
+        return self._sequence.last_id
 
     def take(self, trade_id: int) -> TradeVerdict:
-        """Return what *trade_id* is, and count it as there."""
-        last = self.last_id
-        if last is None or trade_id == last + 1:
-            self.last_id = trade_id
-            return TradeVerdict.NEW
-        if trade_id > last:
-            self.last_id, self.hole = trade_id, (last + 1, trade_id - 1)
-            self._holes.append(self.hole)
-            return TradeVerdict.GAP
-        if self.fill(trade_id, trade_id):
+        """Return what *trade_id* is, and count it as received."""
+        if trade_id in self.missing:
+            self.missing.remove(trade_id, trade_id)
             return TradeVerdict.LATE
-        if went_back(last, trade_id):
-            self.last_id = trade_id
-            self._holes.clear()
-            return TradeVerdict.RESET
-        return TradeVerdict.DUPLICATE
+        hole = self._sequence.missing_before(trade_id)
+        found = self._sequence.take(trade_id, trade_id)
+        if hole:
+            self._add(hole)
+        elif found is Follow.RESET:
+            self.missing = IdRanges()
+        return _VERDICTS[found]
 
     def skip(self, first_id: int, last_id: int) -> bool:
-        """Take *first_id* to *last_id*, but for what came, for missing (`hole`); False where all of it came."""
+        """Count *first_id* to *last_id* as missing (`hole`), except what came; return False where all of it came."""
         if self.last_id is not None:
             first_id = self.last_id + 1
         if first_id > last_id:
             return False
-        self.hole, self.last_id = (first_id, last_id), last_id
-        self._holes.append(self.hole)
+        self._sequence.last_id = last_id
+        self._add(IdRange(first_id, last_id))
         return True
-
-    def missed(self, first_id: int, last_id: int) -> None:
-        """Take a hole of an earlier run for one of these, so that it may be filled; holes come in order."""
-        self._holes.append((first_id, last_id))
 
     def fill(self, first_id: int, last_id: int) -> bool:
-        """Take the ids *first_id* to *last_id* out of the hole they lie in; False where they lie in none."""
-        at = bisect_right(self._holes, (first_id, first_id)) - 1
-        at += at + 1 < len(self._holes) and self._holes[at + 1][0] == first_id
-        if at < 0 or not self._holes[at][0] <= first_id <= last_id <= self._holes[at][1]:
-            return False
-        first, last = self._holes[at]
-        left = [(low, high) for low, high in ((first, first_id - 1), (last_id + 1, last)) if low <= high]
-        self._holes[at : at + 1] = left
-        return True
+        """Remove *first_id* to *last_id* from the missing ids; return False where not all of them are missing."""
+        missing = self.missing.covers(first_id, last_id)
+        if missing:
+            self.missing.remove(first_id, last_id)
+        return missing
+
+    def _add(self, hole: IdRange) -> None:
+        self.hole = hole
+        self.missing.add(*hole)
+
+
+_VERDICTS = {
+    Follow.CONTINUES: TradeVerdict.NEW,
+    Follow.GAP: TradeVerdict.GAP,
+    Follow.STALE: TradeVerdict.DUPLICATE,
+    Follow.RESET: TradeVerdict.RESET,
+}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from mm.market_data.backfill import Hole, Span
+from mm.ids import IdRange, MissingIds
 from mm.market_data.book_keeper import BookKeeper
 from mm.market_data.day_report import DayReport
 from mm.market_data.day_writer import DayWriter, Trade
@@ -37,17 +37,17 @@ class TradeKeeper:
 
     def __init__(self, grid: Grid, source: str) -> None:
         self.gap_cause = "ids_missing"
-        self.hole: Hole | None = None
+        self.hole: MissingIds | None = None
         self._grid = grid
         self._source = source
         self._ids = TradeIds()
         self._last_us = 0
 
-    def resume(self, last_id: int | None, last_us: int, holes: Sequence[Hole] = ()) -> None:
+    def resume(self, last_id: int | None, last_us: int, holes: Sequence[MissingIds] = ()) -> None:
         """Go on behind trade *last_id* (None: there was none), received at *last_us*; *holes* may still be filled."""
-        self._ids.last_id, self._last_us = last_id, last_us
+        self._ids, self._last_us = TradeIds(last_id), last_us
         for hole in holes:
-            self._ids.missed(hole.first_id, hole.last_id)
+            self._ids.missing.add(*hole.ids)
 
     def take(self, recv_us: int, message: TradePrint | AggTrade, day: Day) -> TradeVerdict:
         """Write a trade, unless it is no new one or, from the stream, comes too late; return what its id said."""
@@ -76,7 +76,7 @@ class TradeKeeper:
         if self._ids.skip(first_id, last_id):
             self._tell_hole(recv_us, day)
 
-    def fill(self, recv_us: int, trades: Sequence[tuple[Span, Trade]], day: Day) -> list[Span]:
+    def fill(self, recv_us: int, trades: Sequence[tuple[IdRange, Trade]], day: Day) -> list[IdRange]:
         """Write those *trades* from REST that are still missing, and return the ids that they stand for."""
         filled = [(span, trade) for span, trade in trades if self._ids.fill(*span)]
         for _, trade in filled:
@@ -97,8 +97,6 @@ class TradeKeeper:
 
     def _tell_hole(self, recv_us: int, day: Day) -> None:
         """Write the ids that are missing."""
-        from_id, to_id = self._ids.hole
-        hole = {"from_id": from_id, "to_id": to_id, "from_us": self._last_us, "to_us": recv_us}
-        day.writer.gap(recv_us, "trade_gap", day.keeper.epoch_id, {**hole, "cause": self.gap_cause})
+        self.hole = MissingIds(*self._ids.hole, self._last_us, recv_us)
+        day.writer.gap(recv_us, "trade_gap", day.keeper.epoch_id, self.hole.details(self.gap_cause))
         day.report.trade_gaps += 1
-        self.hole = Hole(from_id, to_id, self._last_us, recv_us)

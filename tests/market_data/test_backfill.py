@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.errors import BrokenFile
-from mm.market_data.backfill import AGGREGATES, HISTORICAL, MOST_MISSES, MOST_MISSING, FillPlan, Hole
+from mm.ids import MissingIds
+from mm.market_data.backfill import AGGREGATES, HISTORICAL, MOST_MISSES, MOST_MISSING, FillPlan
 
 US = 1_767_600_000_000_000
 
 
 def hole(first, last):
-    return Hole(first, last, US, US + 1_000_000)
+    return MissingIds(first, last, US, US + 1_000_000)
 
 
 def plan(*holes, aggregates=False):

@@ -4,12 +4,12 @@ import pytest
 from captured import ASKS, BIDS, NOON_US, SYMBOL, diff, events, folder, frames, kinds, rows, snapshot, tags
 
 from mm.clock import midnight_us
+from mm.ids import RESET_IDS
 from mm.market_data.book_keeper import BookKeeper
 from mm.market_data.check import check_day
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.grid import Grid
 from mm.market_data.messages import Messages
-from mm.market_data.sync_engine import RESET_IDS
 
 pytestmark = pytest.mark.usefixtures("road")
 

@@ -11,7 +11,7 @@ import pytest
 
 from mm.errors import BrokenFile, Mismatch
 from mm.market_data import buffered_writer
-from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, flush_together, gzip_member, replace_file
+from mm.market_data.buffered_writer import CsvWriter, NdjsonWriter, flush_together, gzip_member
 
 
 @pytest.fixture
@@ -217,16 +217,3 @@ def test_a_file_is_forced_to_the_disk_once_for_each_change(tmp_path, held, monke
     for _ in range(2):
         with pytest.raises(OSError, match="Input/output"):
             writer.flush(sync=True)
-
-
-def test_a_replaced_file_is_never_half_there(tmp_path, monkeypatch):
-    """Who reads a manifest or a snapshot reads all of it, and no temporary name stays."""
-    replace_file(tmp_path / "a.json", b"one")
-
-    def fail(fd):
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="Input/output"):
-        replace_file(tmp_path / "a.json", b"two")
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.json", b"one")]

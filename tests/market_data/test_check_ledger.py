@@ -1,23 +1,13 @@
 """What the ledger says is missing, and the life of a run."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mm.market_data.check_ledger import Event, Holes, LedgerView, check_events
+from mm.market_data.check_ledger import Event, LedgerView, check_events
 from mm.market_data.check_rows import Arrival, Findings, RowOrder
 from mm.market_data.layout import DayFolder
 from mm.market_data.ledger import EVENT_KEYS
 
 T = 1_767_600_000_000_000
-spans = st.tuples(st.integers(0, 60), st.integers(0, 8)).map(lambda span: (span[0], span[0] + span[1]))
-
-
-@given(st.lists(spans, max_size=8), spans)
-def test_holes_cover_what_they_cover_id_by_id(ranges, asked):
-    """Two gaps that touch cover a loss that runs over both."""
-    declared = {one for first, last in ranges for one in range(first, last + 1)}
-    assert Holes(ranges).cover(*asked) == (set(range(asked[0], asked[1] + 1)) <= declared)
 
 
 def states(tmp_path, *runs):

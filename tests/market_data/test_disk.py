@@ -235,10 +235,10 @@ def test_a_note_that_finds_no_space_costs_nothing_but_itself(days, monkeypatch):
     fill(writer, [1])
     writer.flush()
 
-    def full(*_args):
+    def full(*_args, **_options):
         raise FULL
 
-    monkeypatch.setattr(manifest, "replace_file", full)
+    monkeypatch.setattr(manifest, "write_whole", full)
     writer.noting()()
     assert read_manifest(writer.folder) is None
     assert read(writer.folder.trades) == ["1"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -148,7 +149,7 @@ def test_a_folder_that_takes_no_file_does_not_end_the_recording(desk):
     """No space for the health is no reason to stop: the recorder meets that itself, and says so."""
     rest = Rest(Clocks(desk.us))
     folder = desk.session.writer.folder
-    folder.health.with_name(folder.health.name + ".tmp").mkdir()
+    folder.health.with_name(f"{folder.health.name}.{os.getpid()}.partial").mkdir()
 
     async def during(recording, health):
         await until(lambda: len(of_rest(desk)) >= 2)

@@ -1,0 +1,209 @@
+"""Ids that count up: what an update does to its sequence, and which ids are missing.
+
+A depth update covers the ids from `U` (first) to `u` (last) and carries absolute quantities; a trade covers its own id.
+One rule decides every case. With *last* the last id of the sequence:
+
+- stale: ``u <= last``; where it lies far back, the exchange has started to count again (a reset)
+- gap: ``U > last + 1``; the ids from ``last + 1`` to ``U - 1`` are missing
+- continues: ``U == last + 1``
+- overlaps: anything else; legal, because quantities are absolute
+
+The same rule bridges a snapshot: one of ``lastUpdateId`` meets the first buffered update unless that leaves a gap.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from itertools import pairwise
+from typing import NamedTuple
+
+RESET_IDS = 1_000_000
+RESET_LEAST_IDS = 1_000
+
+
+class Follow(Enum):
+    """What an update does to the sequence before it."""
+
+    CONTINUES = "continues"
+    """It starts with the next id, or is the first update."""
+    OVERLAPS = "overlaps"
+    """It starts at or before the last id and ends after it."""
+    STALE = "stale"
+    """It ends at or before the last id: nothing in it is new."""
+    GAP = "gap"
+    """Ids before it are missing."""
+    RESET = "reset"
+    """It ends so far back that the exchange has reset its ids; all earlier ids have lost their meaning."""
+
+
+def went_back(last_id: int, new_id: int) -> bool:
+    """Return True if *new_id* lies so far before *last_id* that the exchange must have reset its ids.
+
+    Duplicates, and late messages of a second connection, are seconds old, and the busiest books count some thousand
+    ids per second. So a reset is a jump back by at least `RESET_IDS` (1,000,000), or by at least `RESET_LEAST_IDS`
+    (1,000) that are half of all ids or more: a young symbol has not counted to a million.
+    """
+    back = last_id - new_id
+    return back >= RESET_IDS or (back >= RESET_LEAST_IDS and 2 * back >= last_id)
+
+
+def follow(last_id: int | None, first_new: int, last_new: int) -> Follow:
+    """Return what an update of the ids *first_new* to *last_new* does to a sequence that ends at *last_id*.
+
+    None is a sequence without an id: every update continues it.
+    """
+    if last_id is None:
+        return Follow.CONTINUES
+    if last_new <= last_id:
+        return Follow.RESET if went_back(last_id, last_new) else Follow.STALE
+    if first_new > last_id + 1:
+        return Follow.GAP
+    return Follow.OVERLAPS if first_new <= last_id else Follow.CONTINUES
+
+
+class IdSequence:
+    """The end of one sequence of ids.
+
+    Args:
+        last_id: The last id so far; None before the first.
+    """
+
+    __slots__ = ("last_id",)
+
+    def __init__(self, last_id: int | None = None) -> None:
+        self.last_id = last_id
+
+    def follow(self, first_id: int, last_id: int) -> Follow:
+        """Return what an update of these ids would do; the sequence stays as it is."""
+        return follow(self.last_id, first_id, last_id)
+
+    def take(self, first_id: int, last_id: int) -> Follow:
+        """Return what an update of these ids does, and move on to its last id unless it is stale."""
+        found = follow(self.last_id, first_id, last_id)
+        if found is not Follow.STALE:
+            self.last_id = last_id
+        return found
+
+    def missing_before(self, first_id: int) -> "IdRange | None":
+        """Return the ids missing between the last one and *first_id*; None where none is."""
+        if self.last_id is None or first_id <= self.last_id + 1:
+            return None
+        return IdRange(self.last_id + 1, first_id - 1)
+
+
+class IdRange(NamedTuple):
+    """Ids from *first* to *last*, both included."""
+
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """How many ids it holds."""
+        return self.last - self.first + 1
+
+    def within(self, other: "IdRange") -> bool:
+        """Return True if all ids of this range are in *other*."""
+        return other.first <= self.first and self.last <= other.last
+
+
+class MissingIds(NamedTuple):
+    """Ids that did not arrive, both ends included, and the instants of arrival around them, in µs (0: unknown)."""
+
+    first_id: int
+    last_id: int
+    from_us: int = 0
+    to_us: int = 0
+
+    @property
+    def ids(self) -> IdRange:
+        """The ids alone."""
+        return IdRange(self.first_id, self.last_id)
+
+    def without(self, came: "IdRanges") -> "list[MissingIds]":
+        """Return what is still missing after the ids of *came* have arrived."""
+        return [MissingIds(*left, self.from_us, self.to_us) for left in IdRanges([self.ids]) - came]
+
+    def details(self, cause: str) -> dict[str, int | str]:
+        """Return the details of a ledger's gap event."""
+        ids = {"from_id": self.first_id, "to_id": self.last_id}
+        return {**ids, "from_us": self.from_us, "to_us": self.to_us, "cause": cause}
+
+
+class IdRanges:
+    """A set of ids as ranges: sorted, disjoint, with both ends included; ranges that touch are one.
+
+    Args:
+        ranges: First and last id of each, in any order; they may overlap.
+    """
+
+    __slots__ = ("_firsts", "_lasts")
+
+    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        for first, last in sorted(ranges):
+            self.add(first, last)
+
+    def add(self, first: int, last: int) -> None:
+        """Add the ids *first* to *last*; none where *last* is below *first*."""
+        if first > last:
+            return
+        low, high = bisect_left(self._lasts, first - 1), bisect_right(self._firsts, last + 1)
+        if low < high:
+            first, last = min(first, self._firsts[low]), max(last, self._lasts[high - 1])
+        self._firsts[low:high], self._lasts[low:high] = [first], [last]
+
+    def remove(self, first: int, last: int) -> None:
+        """Remove the ids *first* to *last*, as far as they are in it."""
+        low, high = bisect_left(self._lasts, first), bisect_right(self._firsts, last)
+        if low >= high or first > last:
+            return
+        left = [(self._firsts[low], first - 1), (last + 1, self._lasts[high - 1])]
+        left = [(begin, end) for begin, end in left if begin <= end]
+        self._firsts[low:high] = [begin for begin, _ in left]
+        self._lasts[low:high] = [end for _, end in left]
+
+    def covers(self, first: int, last: int) -> bool:
+        """Return True if all ids from *first* to *last* are in it."""
+        at = bisect_right(self._firsts, first) - 1
+        return at >= 0 and last <= self._lasts[at]
+
+    def __contains__(self, number: int) -> bool:
+        return self.covers(number, number)
+
+    def __or__(self, other: "IdRanges") -> "IdRanges":
+        return IdRanges([*self, *other])
+
+    def __sub__(self, other: "IdRanges") -> "IdRanges":
+        left = IdRanges(self)
+        for first, last in other:
+            left.remove(first, last)
+        return left
+
+    def __and__(self, other: "IdRanges") -> "IdRanges":
+        return self - (self - other)
+
+    def __iter__(self) -> Iterator[IdRange]:
+        return map(IdRange, self._firsts, self._lasts)
+
+    def __len__(self) -> int:
+        """Return how many ids it holds."""
+        return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
+
+    def __bool__(self) -> bool:
+        return bool(self._firsts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IdRanges) and (self._firsts, self._lasts) == (other._firsts, other._lasts)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"IdRanges({[tuple(one) for one in self]})"
+
+    def check(self) -> None:
+        """Raise ValueError where the ranges are not sorted, disjoint and apart from each other."""
+        bounds = [bound for one in self for bound in (one.first, one.last + 1)]
+        if any(low >= high for low, high in pairwise(bounds)):
+            raise ValueError(f"ranges touch or are out of order: {self!r}")

@@ -1,0 +1,34 @@
+"""The unit of a stamp, by one bound."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.clock import FIRST_US, LAST_US, checked_stamp, checked_stamp_ms, exchange_ms, exchange_us, stamp_to_us
+
+instants = st.integers(FIRST_US, LAST_US - 1)
+
+
+@given(instants)
+def test_a_stamp_of_our_time_is_never_ambiguous(us):
+    """In s, ms, µs and ns it is the same instant, to the precision of its unit."""
+    assert exchange_us(us) == stamp_to_us(us) == stamp_to_us(us * 1_000 + 999) == us
+    assert exchange_us(us // 1_000) == stamp_to_us(us // 1_000) == us // 1_000 * 1_000
+    assert stamp_to_us(us // 1_000_000) == us // 1_000_000 * 1_000_000
+    assert exchange_ms(us) == exchange_ms(us // 1_000) == us // 1_000
+    assert checked_stamp(us, "E") == us
+    assert checked_stamp(us // 1_000, "E") == checked_stamp_ms(us // 1_000, "E") == us // 1_000
+
+
+@pytest.mark.parametrize("stamp", [0, -1, FIRST_US // 1_000_000, FIRST_US * 1_000, FIRST_US - 1, LAST_US])
+def test_other_units_are_refused(stamp):
+    """Seconds, nanoseconds and years before 2009 or after 2099."""
+    with pytest.raises(ValueError, match=f"E is {stamp}, which is neither ms nor µs of our time"):
+        checked_stamp(stamp, "E")
+
+
+@pytest.mark.parametrize("stamp", [0, FIRST_US, LAST_US // 1_000])
+def test_a_column_of_milliseconds_holds_no_other_unit(stamp):
+    """Microseconds are refused there."""
+    with pytest.raises(ValueError, match=f"event_time_ms is {stamp}, which is no instant in ms"):
+        checked_stamp_ms(stamp, "event_time_ms")

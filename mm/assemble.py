@@ -23,7 +23,7 @@ from mm.quote_tree import Tree, volatility
 from mm.runs import Run
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
 

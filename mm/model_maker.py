@@ -23,7 +23,7 @@ from mm.runs import Run
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 DEFAULT_K = 1.0  # per tick; what Avellaneda-Stoikov quotes take where no fit was given
 PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'

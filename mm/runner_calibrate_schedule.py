@@ -10,10 +10,10 @@ from mm.runs import Run
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
-    from mm.backtest.tape import Tape
     from mm.calibration.fallback import Fallback
     from mm.calibration.recipe import Recipe
     from mm.calibration.windows import Plan
+    from mm.tape.tape import Tape
     from mm.walkforward.study import Study
 
 SCHEDULE = "poisson_schedule.json"

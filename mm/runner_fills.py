@@ -17,7 +17,7 @@ from mm.knobs import JSON_OBJECT, PATH, REQUIRED, knob, matching, number, whole
 from mm.symbols_and_days import DAYS, SYMBOL, day_list
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # of a life: when places in the queue are compared
 _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")

@@ -20,7 +20,7 @@ from mm.backtest.models import fixed_spread
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
+from mm.tape.tape import Tape
 
 TABLES = ("orders", "fills", "state", "mids")
 

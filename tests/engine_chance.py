@@ -13,8 +13,8 @@ from mm.backtest.fills.intensity import FOREVER
 from mm.backtest.journal import KINDS
 from mm.backtest.latency import Latencies
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape, TapeMeta
 from mm.instrument import NO_FILTERS, Filters
+from mm.tape.tape import Tape, TapeMeta
 
 
 def case_of(seed):

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from mm.backtest.tape import Tape, TapeMeta
 from mm.instrument import Instrument
+from mm.tape.tape import Tape, TapeMeta
 
 TEST = Instrument("TESTUSDT", tick_e8=1_000_000, lot_e8=1_000)
 BEGIN_US = 1_000_000_000

@@ -11,8 +11,8 @@ from engine_cases import compiled_fills, done_by_hand, plain_fills, read_journal
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.instrument import Instrument
+from mm.tape.tape import Tape
 
 TWINS = ["oracle", "engine"]
 TRADE_CROSS = ("trade_cross", False, 1.0, 0)

@@ -13,7 +13,8 @@ PACKAGE = ROOT / "mm"
 LAYERS = [
     ["errors", "instrument", "clock", "ids", "callable_package", "whole_file"],
     ["market_data", "page"],
-    ["backtest", "day_parquet"],
+    ["tape", "day_parquet"],
+    ["backtest"],
     ["calibration"],
     ["walkforward"],
     [
@@ -43,16 +44,12 @@ LAYERS = [
     ["quote_tree", "model_maker", "assemble", "redraw"],
 ]
 # What rooms of the backtest may import of the rest of it.
-ROOMS = {
-    "day": {"_book", "mapped", "tape"},
-    "metrics": {"books", "fills", "journal"},
-    "report": {"fills", "journal", "metrics"},
-}
+ROOMS = {"metrics": {"books", "fills", "journal"}, "report": {"fills", "journal", "metrics"}}
 # Entry points: they may import everything, and nothing below imports them.
 ENTRIES = re.compile(
     r"mm\.(runner_\w+|demo|__main__|(bench|lookahead|queues|sim|sweep)(\..+)?|market_data\.recorder)\Z"
 )
-FRAME = set(LAYERS[5])
+FRAME = set(LAYERS[6])
 # What the recorder box is made of, and what it must do without.
 RECORDER = {"errors", "instrument", "clock", "ids", "callable_package", "whole_file", "market_data", *FRAME}
 HEAVY = {"numpy", "polars", "pyarrow", "scipy", "isal", "Cython"}
@@ -108,12 +105,12 @@ def test_imports_go_down_the_layers_only(name: str) -> None:
         below = layer(other)
         assert below is not None, f"{name} imports the entry point {other}"
         assert below <= own, f"{name} (layer {own}) imports {other} (layer {below})"
-        assert not (own < 5 and other.split(".")[1] in FRAME), f"{name} knows the command line through {other}"
+        assert not (own < 6 and other.split(".")[1] in FRAME), f"{name} knows the command line through {other}"
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_rooms_of_the_backtest_know_their_place(room: str) -> None:
-    """A day is read whatever plays it, numbers are told of a journal, and a page is drawn from numbers."""
+    """Numbers are computed from a journal, and a page is drawn from numbers."""
     inside = [name for name in modules() if name.startswith(f"mm.backtest.{room}.")]
     assert inside
     for name in inside:
@@ -131,7 +128,7 @@ def test_the_recorder_needs_no_numpy(name: str) -> None:
             assert other.split(".")[1] in RECORDER, f"{name} imports {other}"
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if layer(name) is not None and layer(name) < 5])
+@pytest.mark.parametrize("name", [name for name in modules() if layer(name) is not None and layer(name) < 6])
 def test_layers_below_the_frame_read_no_environment(name: str) -> None:
     """What a function does is said by its arguments alone."""
     text = modules()[name].read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 
 from mm.backtest.journal import CANCEL_REASONS
 from mm.backtest.quotes.view import Quotes
-from mm.backtest.tape import TapeMeta
+from mm.tape.tape import TapeMeta
 from oracle_fills import unit_exponential
 from oracle_lab import ASKS, BIDS, SNAPSHOT, TWINS, fills, player, story, tape_of, until, whys
 from oracle_market import mix

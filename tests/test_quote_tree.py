@@ -10,11 +10,11 @@ from mm import assemble
 from mm.backtest.models import QUOTE_MODELS, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.simple_quotes import QUOTE_STEPS
-from mm.backtest.tape import Tape
 from mm.config import Account, Execution, Models
 from mm.errors import MMError, UnknownModel, UsageError
 from mm.model_maker import ModelMaker
 from mm.quote_tree import DEEPEST, Tree, volatility
+from mm.tape.tape import Tape
 
 EVENTS = [
     (1_000_000, "snapshot", [(90, 50), (89, 50)], [(110, 50)]),

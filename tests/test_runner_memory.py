@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from mm.__main__ import main
-from mm.backtest.tape import Tape
 from mm.market_data.layout import existing
 from mm.runs import Run
+from mm.tape.tape import Tape
 from strategies import START_US, Story, price, qty
 
 SYMBOL = "LETGOUSDT"

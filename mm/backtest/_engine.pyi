@@ -4,7 +4,7 @@ from mm.backtest.fills.base import FillModel
 from mm.backtest.journal import Journal
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
+from mm.tape.tape import Tape
 
 class Engine(Venue):
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules) -> None: ...

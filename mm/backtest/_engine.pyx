@@ -11,8 +11,8 @@ from libc.math cimport NAN, isnan
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from mm.backtest._account cimport notional_e16, wide
-from mm.backtest._book cimport book_move, book_open
-from mm.backtest._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
+from mm.tape._book cimport book_move, book_open
+from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, Latency, latency_us
 from mm.backtest._orders cimport desk_add, desk_blank, desk_current, desk_find, new_order, slot_of
 from mm.backtest._records cimport ASKED, CANCEL_REQ, COVERED, MAX_NOTIONAL, MIN_NOTIONAL, PLACE, PRICE_NOT_POSITIVE
@@ -27,7 +27,7 @@ from mm.backtest.fills.base cimport WHOLE_BOOK, FillModel, Order, Trade
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
 from mm.backtest.journal import Journal
-from mm.backtest.projection import BestPrices
+from mm.tape.top_of_book import BestPrices
 from mm.backtest.rules import SIGMA_METHODS
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid

@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 
 from mm.backtest._account cimport Account
-from mm.backtest._memory cimport prefer_large_pages
+from mm.tape._memory cimport prefer_large_pages
 from mm.backtest.fills.base cimport NEVER, Order
 
 # Positions in the tables of words of journal.py.

@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from mm.backtest._memory cimport prefer_large_pages
+from mm.tape._memory cimport prefer_large_pages
 from mm.backtest.fills.base cimport NEVER
 
 

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest._book cimport Book
+from mm.tape._book cimport Book
 from mm.backtest._venue cimport Venue
 from mm.backtest.fills.base cimport Top
 

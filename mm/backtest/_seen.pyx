@@ -3,8 +3,8 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest._book cimport book_apply, book_clear, book_close, book_lots_at, book_move, book_open
-from mm.backtest._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
+from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at, book_move, book_open
+from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 from mm.backtest._venue cimport Venue
 
 

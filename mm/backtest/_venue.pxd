@@ -3,7 +3,7 @@
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 from mm.backtest._account cimport Account, wide
-from mm.backtest._book cimport Book
+from mm.tape._book cimport Book
 from mm.backtest._filters cimport Filters, Mean
 from mm.backtest._orders cimport Desk
 from mm.backtest._prints cimport Prints

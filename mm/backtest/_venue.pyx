@@ -6,9 +6,9 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free
 
 from mm.backtest._account cimport Account, book_fill, cash_e16, fee_e8, notional_e16, wide
-from mm.backtest._book cimport book_apply, book_clear, book_close, book_lots_at, book_show
+from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at, book_show
 from mm.backtest._filters cimport Filters, in_band, surely_in_band
-from mm.backtest._kinds cimport DEPTH, GAP, TRADE
+from mm.tape._kinds cimport DEPTH, GAP, TRADE
 from mm.backtest._orders cimport desk_close, desk_drop, desk_find, desk_next_due, desk_next_message, desk_open, desk_rank
 from mm.backtest._orders cimport desk_rest, desk_unrest, slot_of
 from mm.backtest._prints cimport prints_add, prints_at

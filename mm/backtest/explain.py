@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest._book import CompiledBook
-from mm.backtest.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 from mm.clock import US_PER_S, iso
 from mm.instrument import e8
+from mm.tape._book import CompiledBook
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 Row = Mapping[str, str]
 

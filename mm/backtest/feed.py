@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.tape import DEPTH, GAP, KEYFRAME, TRADE
 from mm.clock import US_PER_MS, US_PER_S
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
     Ints = NDArray[np.int64]
 

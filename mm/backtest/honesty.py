@@ -21,7 +21,7 @@ from mm.backtest.result import Result
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.rules import Rules
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 LATENCIES = (0.5, 2.0)
 HORIZON_S = "60"  # of the adverse selection that is told

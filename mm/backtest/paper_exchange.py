@@ -7,16 +7,16 @@ from mm.backtest._engine import Engine
 from mm.backtest.feed import Feed, feed_of
 from mm.backtest.fills.base import FillModel, PythonFillModel
 from mm.backtest.journal import KINDS
-from mm.backtest.projection import BestPrices
 from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
 from mm.backtest.user_model import raised_inside
 from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
+from mm.tape.top_of_book import BestPrices
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 STRIDE_US = 3600 * US_PER_S  # between two looks at signals and two steps of a progress bar
 MOST = 10**15  # of ticks and of lots

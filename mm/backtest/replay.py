@@ -10,8 +10,8 @@ from mm.backtest.fills.poisson import Poisson
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.result import Result
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.errors import UsageError
+from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import numpy as np
 from mm.bench.truth import Arrivals, Ints
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Tape
     from mm.calibration.points import Points
+    from mm.tape.tape import Tape
 
 DELTAS = (1.0, 2.0, 3.0, 5.0, 8.0)
 DWELL_MS = 20_000.0
@@ -47,8 +47,8 @@ def irregular_tape(rng: np.random.Generator, hours: float = 1.0, arrivals: Arriv
         arrivals: Aggressive orders; each prints at every price from the best to the farthest that it reaches, and
             not at all if that is none. None for a tape without prints.
     """
-    from mm.backtest.tape import Tape
     from mm.instrument import Instrument
+    from mm.tape.tape import Tape
 
     count = rng.poisson(hours * 3600 / GAP_S)
     instants = np.unique(rng.integers(0, round(hours * 3600 * S), count))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mm.backtest.fills.base import OrderView, TradeView
     from mm.backtest.journal import Journal, Table
     from mm.backtest.rules import Rules
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 REPEATS = 3
 SWEEP = 20  # runs on one opened tape

@@ -12,7 +12,7 @@ from mm.calibration.spreads import large_tick
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 
 @dataclass(frozen=True)

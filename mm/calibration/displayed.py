@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.tape import KEYFRAME, SNAPSHOT, TRADE
+from mm.tape.tape import KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
     Ints = NDArray[np.int64]
 

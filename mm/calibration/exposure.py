@@ -30,7 +30,7 @@ from mm.clock import US_PER_S
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
     Ints = NDArray[np.int64]
 

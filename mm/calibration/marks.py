@@ -22,7 +22,7 @@ from mm.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
     Ints = NDArray[np.int64]
 

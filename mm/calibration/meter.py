@@ -22,8 +22,8 @@ from mm.instrument import E8
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.tape import Tape
     from mm.calibration.marks import Marks
+    from mm.tape.tape import Tape
 
 Keep = Callable[[str, Callable[[], Played]], Played]
 

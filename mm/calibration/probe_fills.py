@@ -11,7 +11,7 @@ from mm.calibration.sweeps import HitRule, begins
 
 if TYPE_CHECKING:
     from mm.backtest.fills.base import OrderView, TradeView
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 
 class SweptQuantity:

@@ -17,9 +17,9 @@ from mm.errors import Mismatch
 from mm.instrument import E8
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Tape
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.points import Points
+    from mm.tape.tape import Tape
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT = "ticks"

@@ -10,9 +10,9 @@ from mm.calibration.exposure import Anchors
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.result import Result
-    from mm.backtest.tape import Tape
     from mm.calibration.quotes import FixedDelta
     from mm.calibration.recipe import Recipe
+    from mm.tape.tape import Tape
 
     Taken = list[tuple[int, float, float]]
 

@@ -16,8 +16,8 @@ from mm.calibration.displayed import Displayed
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Tape
     from mm.calibration.reference import ReferencePath
+    from mm.tape.tape import Tape
 
 Ints = NDArray[np.int64]
 

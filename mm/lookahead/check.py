@@ -18,7 +18,7 @@ from mm.lookahead.watch import Watch
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 REPEAT, TRUNCATED, PERTURBED, SHIFTED = "repeat", "truncated", "perturbed", "shifted"
 FRESH, FILES, OPENED = "fresh", "files", "opened"

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, Tape
 from mm.clock import US_PER_S
 from mm.lookahead.tables import short
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, Tape
 
 WEEK_US = 7 * 24 * 3600 * US_PER_S  # a shift that keeps the day of the week and the time of day
 BEYOND_US = 60 * US_PER_S  # how much of another future is played

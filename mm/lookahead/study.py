@@ -21,10 +21,10 @@ from mm.market_data.layout import DayFolder
 from mm.run_headlines import flat
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Tape
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
     from mm.console import Console
+    from mm.tape.tape import Tape
 
 FILE_HORIZONS_S = (1, 10, 60)  # a day folder is written that ends before the greatest move over each
 _OWN = re.compile(r"[\w.]+:\w+")  # a model that is none of the project's

@@ -24,7 +24,7 @@ from mm.queues.tags import Levels, cancellations, pieces
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.tape import Ints, Tape
+    from mm.tape.tape import Ints, Tape
 
     Floats = NDArray[np.float64]
 

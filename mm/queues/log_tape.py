@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from mm.backtest.tape import Tape
 from mm.errors import BrokenFile
 from mm.instrument import Instrument
 from mm.sim.flow._day_rows import Batches
 from mm.sim.flow.messages import LAST_ID
 from mm.sim.matching.order_log import COLUMNS
+from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Ints
+    from mm.tape.tape import Ints
 
 STEP_US = 100_000
 _UNIT = Instrument("LOG", tick_e8=1, lot_e8=1)  # a log counts in ticks and lots, and never says what they are

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.tape import GAP, SNAPSHOT
+from mm.tape.tape import GAP, SNAPSHOT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.tape import Ints, Tape
+    from mm.tape.tape import Ints, Tape
 
     Floats = NDArray[np.float64]
 

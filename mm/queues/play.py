@@ -10,15 +10,15 @@ import numpy as np
 from mm.backtest.journal import ACTIONS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
-from mm.backtest.tape import DEPTH, TRADE
 from mm.queues.phantoms import Fates, Phantoms
+from mm.tape.tape import DEPTH, TRADE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mm.backtest.quotes.base import QuoteView
-    from mm.backtest.tape import Ints, Tape
     from mm.queues.phantoms import Floats
+    from mm.tape.tape import Ints, Tape
 
 _SELDOM_US = 1 << 50
 

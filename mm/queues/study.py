@@ -12,7 +12,7 @@ from mm.queues.play import on_exchange_time, play
 from mm.queues.truth import Truth
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 
 def study(

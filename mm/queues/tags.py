@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.tape import Ints, Tape
+    from mm.tape.tape import Ints, Tape
 
     Bools = NDArray[np.bool_]
 

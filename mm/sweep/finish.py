@@ -22,7 +22,7 @@ from mm.sweep.work import Work
 from mm.sweep_knobs import Sweep
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 NAMED = 5  # failed points that an error line names
 HEAD = ("trials", "points", "failed", "rank_by", "expected_best_sharpe", "pbo", "walkforward", "worst_case", "best")

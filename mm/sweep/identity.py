@@ -19,7 +19,7 @@ from mm.plugins import resolve, search_here
 from mm.run_manifest import hash_file
 from mm.sweep.setup import Setup
 
-_CODE = ("backtest", "calibration", "assemble.py", "clock.py", "instrument.py", "model_maker.py")
+_CODE = ("tape", "backtest", "calibration", "assemble.py", "clock.py", "instrument.py", "model_maker.py")
 _SOURCES = (".py", ".pyx", ".pxd")
 _NAMED = re.compile(r"[\w.]+:\w+")
 _MARK = "__sha256_when_imported__"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mm.backtest.result import Result
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 PERIOD_S = 60
 _IMPORTING = Lock()

@@ -26,8 +26,8 @@ from mm.sweep.work import FIT, Engine, Ground
 from mm.sweep_knobs import Sweep
 
 if TYPE_CHECKING:
-    from mm.backtest.tape import Tape
     from mm.calibration.recipe import Recipe
+    from mm.tape.tape import Tape
 
 
 def ground(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", cache: Path) -> Ground:

@@ -15,7 +15,7 @@ from mm.calibration.windows import Plan
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.backtest.rules import Rules
-    from mm.backtest.tape import Tape
+    from mm.tape.tape import Tape
 
 Models = Callable[[Schedule], tuple[object, object]]
 

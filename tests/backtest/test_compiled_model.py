@@ -20,8 +20,8 @@ from mm.backtest.fills.hybrid import Hybrid
 from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.errors import ModelError
+from mm.tape.tape import Tape
 from support import ROOT, run_python
 
 PAGE = ROOT / "docs" / "models.md"

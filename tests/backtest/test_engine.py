@@ -15,9 +15,9 @@ from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.errors import Mismatch, ModelError, UsageError
 from mm.instrument import NO_FILTERS
+from mm.tape.tape import Tape
 
 
 def drawn(examples):

@@ -3,7 +3,7 @@
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
 
 from mm.backtest.explain import explain, market, prints_behind
-from mm.backtest.tape import Tape
+from mm.tape.tape import Tape
 
 EVENTS = [
     depth(1_000, bids=[(100, 30)]),

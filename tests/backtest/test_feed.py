@@ -14,7 +14,7 @@ from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
-from mm.backtest.tape import DEPTH, SNAPSHOT, TRADE, Tape, TapeMeta
+from mm.tape.tape import DEPTH, SNAPSHOT, TRADE, Tape, TapeMeta
 from oracle_travel import happened as plainly_happened
 
 BEGIN_US = 1_000_000_000

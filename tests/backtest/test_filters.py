@@ -9,9 +9,9 @@ from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.errors import BrokenFile
 from mm.instrument import E8, Filters, from_exchange_info
+from mm.tape.tape import Tape
 
 ENTRY = {
     "symbol": "TESTUSDT",

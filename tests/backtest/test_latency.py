@@ -9,8 +9,8 @@ from mm.backtest.latency import Latencies
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.errors import BrokenFile
+from mm.tape.tape import Tape
 
 
 class Walk:

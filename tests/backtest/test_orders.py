@@ -12,8 +12,8 @@ from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSE
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.errors import ModelError, UsageError
+from mm.tape.tape import Tape
 
 LATENCY, CANCEL = 100, 60
 END = (10_000, "depth", [(98, 1)], [])

@@ -9,7 +9,7 @@ from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape, TapeMeta
+from mm.tape.tape import Tape, TapeMeta
 
 BOOK = (0, "snapshot", BIDS, ASKS)
 

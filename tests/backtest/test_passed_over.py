@@ -13,9 +13,9 @@ from engine_cases import read_journal
 from engine_tapes import TEST
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.projection import ALWAYS, project
 from mm.backtest.rules import Filters, Rules
-from mm.backtest.tape import DEPTH, TRADE, Tape
+from mm.tape.tape import DEPTH, TRADE, Tape
+from mm.tape.top_of_book import ALWAYS, project
 
 PAUSES = st.sampled_from([0, 1, 2, 5])
 PRINTS = st.tuples(st.sampled_from([-1, 1]), st.integers(-2, 3), st.integers(1, 4))

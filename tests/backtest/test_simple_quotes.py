@@ -19,8 +19,8 @@ from mm.backtest.models import avellaneda_stoikov, fixed_spread
 from mm.backtest.quotes.expected_value import ExpectedValue
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.errors import UsageError
+from mm.tape.tape import Tape
 
 TICK_LOT = 1e-16 * TEST.tick_e8 * TEST.lot_e8
 

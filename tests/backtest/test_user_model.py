@@ -5,10 +5,10 @@ import pytest
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.backtest.user_model import raised
 from mm.errors import ModelError
 from mm.instrument import Instrument
+from mm.tape.tape import Tape
 
 TEST = Instrument("TESTUSDT", 1_000_000, 1_000)
 RULES = Rules(

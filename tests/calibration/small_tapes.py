@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import strategies as st
 
-from mm.backtest.tape import DEPTH, GAP, KEYFRAME, TRADE, Tape
 from mm.instrument import Instrument
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE, Tape
 
 KINDS = {"book": (DEPTH, KEYFRAME), "gap": (GAP,), "trade": (TRADE,)}
 

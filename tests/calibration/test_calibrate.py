@@ -8,7 +8,6 @@ import pytest
 
 from mm.backtest.io import load_day
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.calibration.alternatives import compare
 from mm.calibration.artefact import artefact
 from mm.calibration.calibrate import calibrate, measure
@@ -22,6 +21,7 @@ from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Poisson
 from mm.sim.flow.session import Session
+from mm.tape.tape import Tape
 
 A, K = 1.2, 0.4
 

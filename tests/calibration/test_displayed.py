@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mm.backtest.tape import Tape
 from mm.calibration.displayed import Displayed
 from mm.instrument import Instrument
+from mm.tape.tape import Tape
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000)
 STORY = [

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import pytest
 
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.calibration.meter import Meter
 from mm.calibration.probe_fills import SweptQuantity
 from mm.calibration.recipe import Recipe
 from mm.calibration.sweeps import HitRule
 from mm.instrument import Instrument
+from mm.tape.tape import Tape
 
 LOT = 100_000
 GRID = Instrument("SIMUSDT", 1_000_000, LOT)

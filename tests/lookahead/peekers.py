@@ -116,7 +116,7 @@ class LooksAround:
     def __init__(self):
         import gc
 
-        from mm.backtest.tape import Tape
+        from mm.tape.tape import Tape
 
         tape = next(one for one in gc.get_objects() if isinstance(one, Tape))
         self.future = Future(tape.event_us[tape.top_event].tolist(), tape.top_bid_ticks.tolist())

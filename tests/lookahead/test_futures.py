@@ -11,11 +11,11 @@ from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.quotes.fixed_spread import FixedSpread
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.backtest.tape import GAP, SNAPSHOT, TRADE, Tape
 from mm.clock import US_PER_S
 from mm.instrument import Instrument
 from mm.lookahead.check import greatest_moves, greatest_prints
 from mm.lookahead.futures import BEYOND_US, LOTS_TIMES, WEEK_US, book_before, ended, knew, mirrored, shifted
+from mm.tape.tape import GAP, SNAPSHOT, TRADE, Tape
 from strategies import tapes
 
 GRID = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from leaning_market import ASK, BID, GRID, leaning_tape
 
-from mm.backtest.tape import Tape
 from mm.queues import tags
 from mm.queues.fit import LEAST_PROBES, find_probes, fit_exponent
 from mm.queues.tags import Levels, cancellations
+from mm.tape.tape import Tape
 
 SECOND = 1_000_000
 LIFE_US = 3 * SECOND  # in which an order here stays in the back half of its queue

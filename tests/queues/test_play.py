@@ -12,7 +12,6 @@ from leaning_market import GRID
 
 from mm.backtest.io import load_day
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
-from mm.backtest.tape import DEPTH, TRADE, Tape
 from mm.clock import US_PER_MS
 from mm.errors import BrokenFile, UsageError
 from mm.market_data.layout import DayFolder
@@ -26,6 +25,7 @@ from mm.sim.flow.day import make_day, order_log
 from mm.sim.flow.queue_markets import ZeroIntelligence
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import COLUMNS, read_log
+from mm.tape.tape import DEPTH, TRADE, Tape
 from plain_matching import write_log
 from support import SHARED
 

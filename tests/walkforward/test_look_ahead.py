@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.backtest.day import read
 from mm.backtest.io import load_day
 from mm.calibration.meter import Meter
 from mm.calibration.recipe import Recipe
@@ -21,6 +20,7 @@ from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Poisson
 from mm.sim.flow.session import Session
+from mm.tape import read
 
 METHODS = ("marks", "ladder", "fixed")
 NUMBER = 3  # of the segment whose past is kept

@@ -8,7 +8,6 @@ import pytest
 
 from mm.backtest.io import load_day
 from mm.backtest.rules import Rules
-from mm.backtest.tape import TRADE
 from mm.calibration.intensity import intensity_of
 from mm.calibration.meter import Meter
 from mm.calibration.recipe import Recipe
@@ -19,6 +18,7 @@ from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Poisson
 from mm.sim.flow.session import Session
+from mm.tape.tape import TRADE
 from mm.walkforward.walkforward import walkforward
 
 PLAN = Plan(train_window_min=20, step_min=10, latency_us=50_000)

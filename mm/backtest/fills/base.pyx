@@ -8,7 +8,7 @@ eligibility, what is left of a print, balances, fees and the journal.
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
-from mm.backtest._book cimport Book, book_lots_at
+from mm.tape._book cimport Book, book_lots_at
 from mm.backtest._kept cimport is_kept
 
 from mm.backtest.user_model import raised

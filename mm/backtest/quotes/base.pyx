@@ -5,7 +5,7 @@ from cpython.object cimport PyObject
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
 
-from mm.backtest._book cimport Book, book_lots_at
+from mm.tape._book cimport Book, book_lots_at
 from mm.backtest._kept cimport is_kept
 from mm.backtest.fills.base cimport BEST_LOTS, LIMIT_MAKER, WHOLE_BOOK, Top, TradeView
 

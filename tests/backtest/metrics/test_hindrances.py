@@ -9,8 +9,8 @@ from mm.backtest.metrics.hindrances import WAYS, hindrance
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.instrument import Instrument
+from mm.tape.tape import Tape
 
 
 def rows(*told: tuple[str, str, str]) -> np.ndarray:

@@ -14,8 +14,8 @@ from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.result import Result
 from mm.backtest.rules import Rules
-from mm.backtest.tape import Tape
 from mm.instrument import Instrument
+from mm.tape.tape import Tape
 
 CONTRACT = set(
     """symbol days models pnl_total pnl_spread_capture pnl_inventory fees adverse_selection n_orders n_fills n_partial

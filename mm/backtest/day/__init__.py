@@ -1,1 +1,0 @@
-"""A day folder becomes a tape."""

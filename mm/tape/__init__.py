@@ -1,0 +1,1 @@
+"""A day folder becomes a tape, which engine and calibration play."""

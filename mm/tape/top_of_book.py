@@ -1,0 +1,198 @@
+"""A tape of best prices and trades alone: all that many models look at, in a tenth of the rows.
+
+Kept are the trades, the book events behind which the best prices or the lots at them are others than before, and what
+begins or ends a book. Each shows a book of one level a side. A model that asks for nothing deeper leaves the same
+journal on it, to the byte, as on the whole tape (tests/backtest/test_top_of_book.py).
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.tape.invariants import sound
+from mm.tape.tape import DEPTH, EVENT_COLUMNS, TRADE, Tape
+
+Ints = NDArray[np.int64]
+
+_ROW_COLUMNS = ("row_side", "row_ticks", "row_lots")
+ALWAYS = 2**31 - 1  # what reaches an order at any price
+_LOWER = 2**32 - 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BestPrices(Tape):
+    """The best prices and trades of a tape.
+
+    Attributes:
+        place: Where each event stands in the whole tape, int64[n].
+        reach: int64[n], which events may be passed over by who looks at prices alone. Its lower half is the price of a
+            trade, negative where a seller was the aggressor; 0 where only lots change; ``ALWAYS`` for what nobody
+            passes over. Its upper half is what a trade printed, in lots; ``ALWAYS`` for as many or more.
+        move_event, move_us: The book events among those that nobody passes over, and when they are.
+        move_bid_ticks, move_ask_ticks: The best prices behind each of them; 0 is none.
+        move_low_ticks, move_high_ticks: Between the one before and it, no seller's print is lower (``ALWAYS`` where
+            there is none) and no buyer's is higher (0): who rests beyond both may pass over all of them at once. Where
+            more happens than a change of prices, the latter is ``ALWAYS``, and it is looked at.
+        low_ticks, high_ticks: No trade is lower or higher; 0 where there is none.
+    """
+
+    PER_EVENT: ClassVar[tuple[str, ...]] = (*Tape.PER_EVENT, "place", "reach")
+    MOVES: ClassVar[tuple[str, ...]] = (
+        "move_event",
+        "move_us",
+        "move_bid_ticks",
+        "move_ask_ticks",
+        "move_low_ticks",
+        "move_high_ticks",
+    )
+
+    place: Ints
+    reach: Ints
+    move_event: Ints
+    move_us: Ints
+    move_bid_ticks: Ints
+    move_ask_ticks: Ints
+    move_low_ticks: Ints
+    move_high_ticks: Ints
+    low_ticks: int
+    high_ticks: int
+
+    def on_lot(self, lot_e8: int) -> Self:
+        """Return the tape in lots of *lot_e8*, a divisor of its own."""
+        times = self.instrument.lot_e8 // lot_e8
+        lots, price = self.reach >> 32, self.reach & _LOWER
+        return replace(super().on_lot(lot_e8), reach=np.minimum(lots * times, ALWAYS) << 32 | price)
+
+    def cut(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
+        """Return the events from *begin* on and before *stop* as the window ``a_us <= time < b_us``."""
+        window = super().cut(begin, stop, a_us, b_us)
+        moves = slice(*np.searchsorted(self.move_event, (begin, stop)))
+        columns = {name: getattr(self, name)[moves] for name in self.MOVES}
+        return replace(window, **columns | {"move_event": columns["move_event"] - begin})
+
+
+# The arrays of its own; the rest is that of the whole tape.
+KEPT = (*EVENT_COLUMNS, "kind", "first_row", *_ROW_COLUMNS, "top_event", "place", "reach", *BestPrices.MOVES)
+
+
+def read(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> BestPrices | None:
+    """Return the best prices of *tape* from what was kept of them; None where that is broken."""
+    best = BestPrices(**_of(tape) | entry | arrays)
+    moves = int(np.count_nonzero((best.reach == ALWAYS) & (best.kind != TRADE)))
+    events = len(best)
+    good = (
+        len(best.reach) == events == len(best.place)
+        and all(len(getattr(best, name)) == moves for name in BestPrices.MOVES)
+        and sound(best)
+    )
+    return best if good else None
+
+
+def _of(tape: Tape) -> dict[str, Any]:
+    return {one.name: getattr(tape, one.name) for one in fields(Tape) if one.init}
+
+
+def project(tape: Tape) -> BestPrices:
+    """Return the best prices and trades of *tape*."""
+    wanted = tape.kind != DEPTH
+    wanted[tape.top_event] = True
+    place = np.flatnonzero(wanted)
+    kind = tape.kind[place]
+    trades = kind == TRADE
+    books = _books(tape, place[~trades], kind[~trades])
+    sizes = np.ones(len(place), np.int64)
+    sizes[~trades] = books.sizes
+    first_row = np.concatenate(([0], np.cumsum(sizes)))
+    at = first_row[:-1][trades]
+    of_book = np.ones(first_row[-1], bool)
+    of_book[at] = False
+    rows = {name: np.empty(first_row[-1], column.dtype) for name, column in books.rows.items()}
+    for name, column in books.rows.items():
+        rows[name][of_book] = column
+        rows[name][at] = getattr(tape, name)[tape.first_row[place[trades]]]
+    ticks = rows["row_ticks"][at]
+    reach = np.empty(len(place), np.int64)
+    reach[~trades] = np.where(books.moved, ALWAYS, 0)
+    price = np.where(ticks < ALWAYS, rows["row_side"][at] * ticks, ALWAYS)
+    reach[trades] = np.minimum(rows["row_lots"][at], ALWAYS) << 32 | price & _LOWER
+    events = {name: getattr(tape, name)[place] for name in EVENT_COLUMNS}
+    own = {"kind": kind, "first_row": first_row, "top_event": np.searchsorted(place, tape.top_event)}
+    moves = np.flatnonzero(~trades)[books.moved]
+    low, high = _printed(reach, moves)
+    high[kind[moves] != DEPTH] = ALWAYS
+    return BestPrices(
+        **_of(tape) | events | rows | own,
+        place=place,
+        reach=reach,
+        move_event=moves,
+        move_us=events["event_us"][moves],
+        move_bid_ticks=books.bid_ticks[books.moved],
+        move_ask_ticks=books.ask_ticks[books.moved],
+        move_low_ticks=low,
+        move_high_ticks=high,
+        low_ticks=int(ticks.min()) if len(ticks) else 0,
+        high_ticks=int(ticks.max(initial=0)),
+    )
+
+
+def _printed(reach: Ints, moves: Ints) -> tuple[Ints, Ints]:
+    """Return the lowest price that sellers printed, and the highest that buyers did, before each of *moves*.
+
+    Prints before the move before it do not count.
+    """
+    if not len(moves):
+        return moves, moves
+    price = reach[: moves[-1] + 1].astype(np.int32)  # its lower half
+    price[moves] = 0
+    begins = np.concatenate(([0], moves[:-1] + 1))
+    low = np.minimum.reduceat(np.where(price < 0, -price, ALWAYS), begins)
+    return low.astype(np.int64), np.maximum.reduceat(np.maximum(price, 0), begins).astype(np.int64)
+
+
+class _Books(NamedTuple):
+    """Book events as books of one level a side; columns but *rows* have one entry an event.
+
+    Attributes:
+        bid_ticks, ask_ticks: The best prices, 0 where there is none.
+        moved: Whether either is another than before, or a book begins or ends.
+        sizes: How many rows turn the book before into this one.
+        rows: The columns of these rows.
+    """
+
+    bid_ticks: Ints
+    ask_ticks: Ints
+    moved: NDArray[np.bool_]
+    sizes: Ints
+    rows: dict[str, NDArray[Any]]
+
+
+def _books(tape: Tape, events: Ints, kind: NDArray[np.uint8]) -> _Books:
+    """Return the books behind some book events, of these kinds."""
+    top = np.searchsorted(tape.top_event, events, side="right") - 1
+    anew = kind != DEPTH  # the book is empty before such an event's rows
+    moved = anew.copy()
+    best: dict[int, Ints] = {}
+    cells: list[tuple[NDArray[np.bool_], Ints, Ints]] = []
+    columns = {1: (tape.top_bid_ticks, tape.top_bid_lots), -1: (tape.top_ask_ticks, tape.top_ask_lots)}
+    for side, (prices, shown) in columns.items():
+        best[side], lots = _at(prices, top), _at(shown, top)
+        before, lots_before = (np.concatenate(([0], column[:-1])) * ~anew for column in (best[side], lots))
+        other = best[side] != before
+        there = (best[side] > 0) & (other | (lots != lots_before))
+        cells.append((other & (before > 0), before, np.zeros_like(lots)))
+        cells.append((there, best[side], lots))
+        moved |= other
+    chosen = np.stack([there for there, *_ in cells], axis=1)
+    rows: dict[str, NDArray[Any]] = {
+        "row_side": np.broadcast_to(np.array([1, 1, -1, -1], np.int8), chosen.shape)[chosen],
+        "row_ticks": np.stack([ticks for _, ticks, _ in cells], axis=1)[chosen],
+        "row_lots": np.stack([lots for *_, lots in cells], axis=1)[chosen],
+    }
+    return _Books(best[1], best[-1], moved, chosen.sum(axis=1), rows)
+
+
+def _at(column: Ints, top: Ints) -> Ints:
+    """Return a column's entries at some tops, 0 before the first."""
+    return np.where(top >= 0, column[top], 0) if len(column) else np.zeros_like(top)

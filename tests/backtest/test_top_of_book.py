@@ -1,0 +1,280 @@
+"""Best prices and trades alone: whoever looks at nothing else sees no difference but the time it takes."""
+
+import dataclasses
+from functools import partial
+
+import numpy as np
+import pytest
+import quote_draws
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from plain_quotes import compiled
+from test_engine import assert_same, drawn
+
+import engine_draws
+from engine_cases import TABLES, compiled_fills, read_journal
+from engine_tapes import TEST, one_tape, tapes
+from mm.backtest.fills.intensity import Intensity
+from mm.backtest.journal import ACTIONS
+from mm.backtest.latency import Latencies
+from mm.backtest.models import FILL_MODELS, avellaneda_stoikov, fixed_spread, trade_cross
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.gated import Gated
+from mm.backtest.quotes.view import Quotes
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.errors import ModelError
+from mm.tape.tape import ARRAYS, Tape, TapeMeta
+from mm.tape.top_of_book import KEPT, BestPrices, project
+
+ALWAYS_ON = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
+EVENTS = (
+    (1000, "snapshot", [(99, 5), (98, 1)], [(101, 5)]),
+    (1050, "depth", [(98, 4)], []),
+    (1060, "trade", -1, 98, 4),
+    (1070, "depth", [(99, 3)], []),
+    (1150, "trade", 1, 102, 4),
+    (1250, "depth", [(100, 2)], []),
+    (1300, "keyframe"),
+    (1400, "depth", [], [(103, 1)]),
+)
+
+
+class Shallow:
+    """A model in Python that answers by heart, says that it needs no depth, and notes what it saw."""
+
+    depth = False
+
+    def __init__(self, answers):
+        self.answers, self.seen = answers, []
+
+    def quote(self, view):
+        trade = view.last_trade
+        self.seen.append(
+            (view.us, view.bid_ticks, view.ask_ticks, view.bid_lots, view.ask_lots, view.mid2_ticks)
+            + (view.inventory_lots, view.most_lots, view.least_lots, round(view.cash * 1e8), repr(view.sigma_ticks))
+            + (view.lots_at(1, view.bid_ticks), view.lots_at(-1, view.ask_ticks))
+            + ((trade.us, trade.side, trade.ticks, trade.lots, trade.id) if trade else ())
+        )
+        bid, ask = self.answers[len(self.seen) % len(self.answers)]
+        return Quotes(None if bid is None else view.bid_ticks - bid, None if ask is None else view.ask_ticks + ask)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """Tapes, and what to make the same models from each time."""
+
+    tapes: tuple[Tape, ...]
+    quotes: tuple
+    fills: tuple
+    rules: Rules
+
+    def models(self):
+        name, params = self.quotes
+        makers = {"shallow": Shallow, "simple": compiled, "gated": gated, "avellaneda": avellaneda_stoikov}
+        noted = []
+        return makers[name](**params), compiled_fills(*self.fills, seen=noted), noted
+
+    def played(self, tapes):
+        quotes, fills, noted = self.models()
+        assert not PaperExchange(quotes, fills, self.rules).needs_depth
+        journal = read_journal(backtest(tapes, quotes, fills, self.rules).journal)
+        return journal, getattr(quotes, "seen", None), noted
+
+
+def gated(delta_ticks, pieces):
+    return Gated(fixed_spread(delta_ticks=delta_ticks), Intensity(pieces))
+
+
+def narrowing(tape):
+    return dataclasses.replace(tape).narrowing(partial(project, tape))
+
+
+@st.composite
+def quote_models(draw, unit):
+    """A model of each kind that looks at best prices alone."""
+    distance = st.sampled_from([0.5, 1.0, 1.5, 2.0])
+    answers = st.lists(st.tuples(engine_draws.DISTANCE, engine_draws.DISTANCE), min_size=1, max_size=5)
+    form = st.fixed_dictionaries(
+        {"gamma": st.sampled_from([0.001, 0.3]), "k": st.sampled_from([0.3, 0.7])},
+        optional={"sigma": st.sampled_from([0.0, 0.4]), "horizon_s": st.just(2.0), "q_max": st.sampled_from([1, 4])},
+    )
+    mode = draw(st.sampled_from(["rolling", "session", "infinite"]))
+    return draw(
+        st.one_of(
+            st.tuples(st.just("shallow"), st.fixed_dictionaries({"answers": answers})),
+            quote_draws.MODELS.map(lambda drawn: ("simple", {"name": drawn[0], "params": drawn[1]})),
+            quote_draws.MODELS.map(lambda drawn: ("simple", {"name": drawn[0], "params": drawn[1]})),
+            st.tuples(
+                st.just("gated"),
+                st.fixed_dictionaries({"delta_ticks": distance, "pieces": engine_draws.poisson_pieces(unit)}),
+            ),
+            st.tuples(st.just("avellaneda"), form.map(lambda params: {"q_max": 3, **params, "mode": mode})),
+        )
+    )
+
+
+def on_prints(unit):
+    answers = st.lists(st.sampled_from([0, 0, 0, 1, 2, 100]), min_size=1, max_size=4).map(tuple)
+    return st.tuples(st.just("users"), st.just(("on_trade",)), answers)
+
+
+def fill_models(unit):
+    """A model of each kind that looks at best prices alone, or several."""
+    one = st.one_of(engine_draws.trade_crosses(unit), engine_draws.price_crosses(unit), on_prints(unit))
+    parts = st.tuples(st.lists(one, min_size=1, max_size=2), st.lists(engine_draws.poissons(unit), max_size=1))
+    several = parts.map(lambda drawn: ("hybrid", (*drawn[0], *drawn[1])))
+    return st.one_of(one, engine_draws.poissons(unit), several)
+
+
+@st.composite
+def windows(draw, unit):
+    """Windows of a tape whose best prices are kept."""
+    tape = narrowing(draw(one_tape(unit))[0])
+    marks = [tape.start_us - 1, tape.end_us + 1, tape.end_us + unit, *tape.event_us.tolist()]
+    a, b, c = sorted(draw(st.lists(st.sampled_from(marks), min_size=3, max_size=3)))
+    return (tape.between(a, b), tape.between(b, c))[: draw(st.integers(1, 2))]
+
+
+@st.composite
+def cases(draw):
+    unit = draw(st.sampled_from([1, 3, 100_000, 500_000]))
+    whole = tapes(unit).map(lambda drawn: tuple(narrowing(tape) for tape in drawn))
+    rules = draw(engine_draws.rules(unit))
+    took = rules.latencies and dataclasses.replace(rules.latencies, rate_per_s=None)
+    return Shown(
+        draw(st.one_of(whole, windows(unit))),
+        draw(quote_models(unit)),
+        draw(fill_models(unit)),
+        dataclasses.replace(rules, recorded_feed=False, latencies=took),
+    )
+
+
+@drawn(400)
+@given(cases())
+def test_best_prices_leave_the_journal_of_the_whole_tape(case):
+    """Row by row, with all counters, and a model in Python sees the same."""
+    ours, our_saw, our_noted = case.played(case.tapes)
+    theirs, their_saw, their_noted = case.played([dataclasses.replace(tape) for tape in case.tapes])
+    assert all(isinstance(tape.best, BestPrices) for tape in case.tapes)
+    assert_same(ours, theirs)
+    assert ours.counters == theirs.counters
+    assert (our_saw, our_noted) == (their_saw, their_noted)
+
+
+@drawn(100)
+@given(tapes(3))
+def test_best_prices_are_a_tape(drawn_tapes):
+    """It keeps every promise of a tape, and shows the same best prices."""
+    for tape in drawn_tapes:
+        best = project(tape)
+        assume(np.array_equal(tape.kind, tape.between(tape.start_us, tape.end_us + 1).kind))
+        best.check()
+        assert best.best_span == tape.best_span
+        assert np.array_equal(tape.event_us[best.place], best.event_us)
+        finer = tape.on_lot(tape.instrument.lot_e8 // 4)
+        theirs, ours = project(finer), best.on_lot(finer.instrument.lot_e8)
+        assert all(np.array_equal(getattr(ours, name), getattr(theirs, name)) for name in (*ARRAYS, *KEPT))
+
+
+def test_a_tape_that_was_changed_has_no_best_prices_of_what_it_was():
+    """Whoever makes another tape of one must not be played on the first one's prices."""
+    tape = narrowing(Tape.of(TEST, EVENTS))
+    assert tape.best is not None
+    assert dataclasses.replace(tape, row_lots=tape.row_lots * 2).best is None
+
+
+def test_rows_are_passed_over_and_counted_nevertheless():
+    whole, best = (backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON).journal for tape in both())
+    assert whole.counters["events"] == best.counters["events"] == len(EVENTS)
+    assert whole.counters["rows"] == best.counters["rows"] == 9
+    assert len(project(both()[0])) == len(EVENTS) - 2
+
+
+def both():
+    tape = Tape.of(TEST, EVENTS)
+    return tape, narrowing(tape)
+
+
+@pytest.mark.parametrize("ask", [103, 101])
+def test_an_order_between_two_days_meets_the_best_prices_of_the_first(ask):
+    """It arrives before the second day shows its book, which carries on the first one's."""
+    first = Tape.of(TEST, [(1000, "snapshot", [(99, 5)], [(103, 5)]), (1001, "depth", [], [(103, 0), (ask, 5)])])
+    second = Tape.of(TEST, [(1050, "snapshot", [(99, 5)], [(ask, 5)])])
+    first, second = (
+        dataclasses.replace(tape, meta=TapeMeta(**meta))
+        for tape, meta in ((first, {"last_update_id": 7}), (second, {"carried_from": 7}))
+    )
+    plays = [
+        backtest(days, fixed_spread(delta_ticks=0), trade_cross(), ALWAYS_ON).journal
+        for days in ([first, second], [narrowing(first), narrowing(second)])
+    ]
+    assert_same(*map(read_journal, plays))
+    assert ("REJECT" in [ACTIONS[action] for action in plays[1].orders[:, 2]]) == (ask == 101)
+
+
+# What needs the whole tape
+
+
+class OnBook:
+    def on_book(self, order, book, elapsed_us):
+        return 0
+
+
+class OnRest:
+    def on_trade(self, order, trade):
+        return 0
+
+    def on_rest(self, order, book):
+        pass
+
+
+class Quoting:
+    def quote(self, view):
+        return None
+
+
+def needs(quotes=None, fills=None, **changes):
+    rules = dataclasses.replace(ALWAYS_ON, **changes)
+    return PaperExchange(quotes or fixed_spread(delta_ticks=1), fills or trade_cross(), rules).needs_depth
+
+
+@pytest.mark.parametrize("name", ["queue_risk_averse", "queue_prob_power", "queue_prob_log"])
+def test_queue_models_need_the_whole_book(name):
+    assert needs(fills=FILL_MODELS[name]())
+    assert needs(fills=FILL_MODELS["hybrid"](models=[trade_cross(), FILL_MODELS[name]()]))
+
+
+def test_models_in_python_need_it_unless_they_say_or_show_otherwise():
+    """A fill model that answers nothing but prints sees no book; a quote model must say so."""
+    assert needs(quotes=Quoting())
+    assert needs(fills=OnBook())
+    assert needs(fills=OnRest())
+    assert not needs(quotes=Shallow([(1, 1)]))
+
+
+def test_latencies_by_rate_and_a_lagging_feed_need_it():
+    by_rate = Latencies.of(np.array([1.0, 2.0]), None, np.array([3.0, 9.0]))
+    assert needs(latencies=by_rate)
+    assert not needs(latencies=dataclasses.replace(by_rate, rate_per_s=None))
+    assert needs(recorded_feed=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda view: view.lots_at(1, view.bid_ticks - 1), "no best price"),
+        (lambda view: Quotes(view.bid_ticks, None, bid_kind="IOC"), "may take"),
+    ],
+)
+def test_a_model_that_looks_deeper_than_it_says_is_told_so(answer, told):
+    """On the whole tape too: whether best prices are kept changes no answer."""
+    model = Shallow([])
+    model.quote = answer
+    for tape in both():
+        with pytest.raises(ModelError, match=told):
+            backtest(tape, model, trade_cross(), ALWAYS_ON)
+
+
+def test_the_tables_are_all_compared():
+    assert set(TABLES) == {"orders", "fills", "state", "mids"}

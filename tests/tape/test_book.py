@@ -1,0 +1,106 @@
+"""The compiled book against a dict: any message, any window, any price."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.tape._book import CompiledBook, replay_tops
+
+ROW = st.tuples(st.sampled_from([1, -1]), st.integers(1, 400), st.integers(0, 3))
+MESSAGES = st.lists(st.lists(ROW, max_size=6), max_size=40)
+WINDOW = st.tuples(st.integers(1, 400), st.integers(1, 200))
+
+
+def columns(rows):
+    side, ticks, lots = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(side, np.int8), np.array(ticks, np.int64), np.array(lots, np.int64)
+
+
+class DictBook:
+    """What a book is: the last quantity said of each price."""
+
+    def __init__(self):
+        self.sides = {1: {}, -1: {}}
+
+    def apply(self, rows):
+        for side, ticks, lots in rows:
+            if lots:
+                self.sides[side][ticks] = lots
+            else:
+                self.sides[side].pop(ticks, None)
+
+    def levels(self, side):
+        return sorted(self.sides[side].items(), reverse=side > 0)
+
+    def best(self):
+        return max(self.sides[1], default=0), min(self.sides[-1], default=0)
+
+
+@given(MESSAGES, WINDOW)
+def test_compiled_book_shows_what_a_dict_shows(messages, window):
+    """Levels outside the window, and windows that move after the best price, change nothing."""
+    lo, width = window
+    book, twin = CompiledBook(lo, lo + width), DictBook()
+    for rows in messages:
+        book.apply(*columns(rows))
+        twin.apply(rows)
+        book.check()
+        assert book.best() == twin.best()
+        for side in (1, -1):
+            assert book.levels(side) == twin.levels(side)
+            assert all(book.lots_at(side, ticks) == lots for ticks, lots in twin.levels(side))
+        assert book.lots_at(1, 401) == 0
+
+
+@given(MESSAGES, WINDOW, MESSAGES)
+def test_a_cleared_book_is_empty_and_usable(messages, window, later):
+    """A snapshot after a gap starts from nothing, whatever stood there before."""
+    book, twin = CompiledBook(window[0], sum(window)), DictBook()
+    for rows in messages:
+        book.apply(*columns(rows))
+    book.clear()
+    book.check()
+    assert book.best() == (0, 0)
+    assert book.levels(1) == book.levels(-1) == []
+    for rows in later:
+        book.apply(*columns(rows))
+        twin.apply(rows)
+    assert [book.levels(side) for side in (1, -1)] == [twin.levels(side) for side in (1, -1)]
+
+
+def played(events):
+    """Return the arguments of replay_tops for events (kind, rows)."""
+    rows = [row for _, message in events for row in message]
+    first = np.cumsum([0, *(len(message) for _, message in events)], dtype=np.int64)
+    kind = np.array([kind for kind, _ in events], np.uint8)
+    return kind, first, *columns(rows)
+
+
+def test_a_gap_empties_the_top_and_a_crossed_book_is_named():
+    """Nobody reads a best price in a gap, and the first crossed message is found."""
+    book = [(1, 99, 5), (-1, 101, 7)]
+    events = [(1, book), (2, [(1, 99, 4)]), (4, []), (1, book), (2, [(1, 101, 1)]), (2, [])]
+    kind, first, *rows = played(events)
+    tops, crossed, _ = replay_tops(kind, first, *rows, np.zeros(len(kind), np.uint8))
+    assert tops.tolist() == [[0, 99, 101, 5, 7], [1, 99, 101, 4, 7], [2, 0, 0, 0, 0], [3, 99, 101, 5, 7]]
+    assert crossed == 4
+
+
+@given(MESSAGES)
+def test_a_keyframe_is_the_whole_book(messages):
+    """A window of a tape begins with the very book that the day had there."""
+    twin = DictBook()
+    below_above = [[(s, 100 + t if s < 0 else 1 + t % 99, q) for s, t, q in rows] for rows in messages]
+    events = [(1, [(1, 50, 1), (-1, 150, 1)]), *((2, rows) for rows in below_above)]
+    kind, first, *rows = played(events)
+    wanted = np.zeros(len(kind), np.uint8)
+    wanted[-1] = 1
+    _, crossed, frames = replay_tops(kind, first, *rows, wanted)
+    for _, message in events:
+        twin.apply(message)
+    assert crossed == -1
+    ((event, side, ticks, lots),) = frames
+    assert event == len(events) - 1
+    assert list(zip(side.tolist(), ticks.tolist(), lots.tolist(), strict=True)) == [
+        (side, *level) for side in (1, -1) for level in twin.levels(side)
+    ]

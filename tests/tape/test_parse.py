@@ -1,0 +1,299 @@
+"""Bytes to columns: exact decimals, lines torn by pieces, and messages that name the line."""
+
+import json
+from contextlib import suppress
+from math import gcd
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.errors import BrokenFile, OffGrid
+from mm.tape._lines import place_rows
+from mm.tape._parse import Cell, DiffParser, TableParser
+
+MOST = 2**63 - 1
+CANONICAL = (
+    b'{"recv_ms":1,"recv_us":1002,"recv_seq":3,"run_id":"r","E":4,"U":5,"u":6,'
+    b'"b":[["1.50000000","2"]],"a":[["2","0"]]}\n'
+)
+NUMBERS = ("recv_us", "recv_seq", "run_code", "exchange", "first_id", "last_id", "first_row")
+
+
+def parsed(parser, text, size=1 << 20):
+    for begin in range(0, len(text), size):
+        parser.feed(text[begin : begin + size])
+    return parser
+
+
+def told(parser):
+    """Return everything that a parser of depth messages found, prices and quantities in 1e-8."""
+    rows = [[], [], []]
+    for side, price, qty, tick_e8, lot_e8 in parser.blocks:
+        for column, items, unit in zip(rows, (side, price, qty), (1, tick_e8, lot_e8), strict=True):
+            column += [item * unit for item in items.tolist()]
+    return [getattr(parser, name).values.tolist() for name in NUMBERS], rows, parser.words
+
+
+def rows_of(text, **steps):
+    return told(parsed(DiffParser("day", **steps), text))[1]
+
+
+def diff(price="1", qty="1"):
+    return f'{{"recv_us":1,"U":1,"u":1,"b":[["{price}","{qty}"]],"a":[]}}\n'.encode()
+
+
+def test_a_message_is_its_numbers_and_its_levels():
+    """All of the keys that a day folder has."""
+    numbers, rows, words = told(parsed(DiffParser("day"), CANONICAL))
+    assert numbers == [[1002], [3], [0], [4], [5], [6], [0, 2]]
+    assert rows == [[1, -1], [150_000_000, 200_000_000], [200_000_000, 0]]
+    assert words == ["r"]
+
+
+@given(st.integers(0, MOST), st.integers(0, 8))
+def test_decimals_are_exact(value, places):
+    """The exchange's largest quantity is the largest int64; nothing passes through a float."""
+    value -= value % 10 ** (8 - places)
+    text = f"{value // 10**8}.{value % 10**8:08d}"
+    shorter = text[: len(text) - (8 - places)].removesuffix(".")
+    for written in {text, shorter, text + "00", "0" * (value < 10**15) + text}:
+        assert rows_of(diff(qty=written)) == [[1], [100_000_000], [value]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".5",
+        "-1",
+        "+1",
+        "1e3",
+        "1,5",
+        "0x1",
+        "92233720368.54775808",
+        "123456789012",
+        "0.000000001",
+        "1.5.5",
+        " 1",
+        "NaN",
+    ],
+)
+def test_what_is_no_plain_decimal_is_refused(text):
+    """A guess about a number would be a wrong number."""
+    with pytest.raises(BrokenFile, match=r"^day:2: a quantity, a plain decimal of .* expected at byte 37 "):
+        rows_of(diff() + diff(qty=text))
+
+
+@given(st.permutations(list(json.loads(CANONICAL))), st.sampled_from([None, 1]), st.integers(1, 50))
+def test_keys_stand_in_any_order_and_blanks_between_them(order, indent, size):
+    """Other programs write JSON, too; and a piece of a file ends anywhere."""
+    message = json.loads(CANONICAL)
+    line = json.dumps({**{key: message[key] for key in order}, "other": {"x": ['}"\\', [1, None]]}}, indent=indent)
+    text = (line.replace("\n", " ") + "\r\n").encode()
+    numbers, rows, words = told(parsed(DiffParser("day"), CANONICAL + b"\n" + text * 2, size))
+    bids_first = order.index("b") < order.index("a")
+    assert numbers == [[1002] * 3, [3] * 3, [0] * 3, [4] * 3, [5] * 3, [6] * 3, [0, 2, 4, 6]]
+    assert rows[0] == [1, -1] + [1, -1] * 2 if bids_first else [1, -1] + [-1, 1] * 2
+    assert words == ["r"]
+
+
+def test_older_messages_have_fewer_keys():
+    """Without µs the milliseconds count; without a number there is none."""
+    numbers, _, words = told(parsed(DiffParser("day"), b'{"recv_ms":7,"U":1,"u":2,"b":[],"a":[]}\n'))
+    assert numbers == [[7000], [-1], [-1], [-1], [1], [2], [0, 0]]
+    assert words == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"[]", r"{ expected at byte 1 of the line, where '\[\]' stands"),
+        (b"{}", "a key expected at byte 2"),
+        (b'{"recv_us":1', "a comma or } expected at byte 13 of the line, where 'nothing' stands"),
+        (b'{"recv_us":"1"}', "a whole number expected at byte 12"),
+        (b'{"recv_us":1234567890123456789}', "a whole number expected"),
+        (b'{"run_id":5}', "a run id in quotes expected"),
+        (b'{"run_id":"5}', "a run id in quotes expected"),
+        (b'{"x":[1,2}', "a whole value expected"),
+        (b'{"recv_us":1}', "each of the keys U, u, b and a expected"),
+        (b'{"U":1,"u":1,"b":[],"a":[]}', "the key recv_us or recv_ms expected"),
+        (b'{"b":{}}', "a list of levels expected"),
+        (b'{"b":[[1,2]]}', "a level expected"),
+        (b'{"b":[["1"]]}', "a quantity in quotes expected"),
+        (b'{"b":[["1","2","3"]]}', "the end of the level expected"),
+        (b'{"b":[["1","2"] ["1","2"]]}', "a comma or ] expected"),
+        (b'{"b":[["0","2"]]}', "a price above 0 expected"),
+        (b'{"recv_us":1,"U":1,"u":1,"b":[],"a":[]} x', "the end of the line expected at byte 40"),
+        (b'{"b":[["\xff', "a price, a plain decimal"),
+    ],
+)
+def test_a_broken_line_is_named_with_what_stands_there(line, message):
+    """Whoever mends the file finds the place."""
+    with pytest.raises(BrokenFile, match=message) as caught:
+        parsed(DiffParser("day.ndjson"), CANONICAL + b"\n" + line + b"\n" + CANONICAL)
+    assert str(caught.value).startswith("day.ndjson:3: ")
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_break_the_parser_itself(noise):
+    """Whatever a disk gives back, the answer is an error, never a crash."""
+    for parser in (DiffParser("day"), TableParser("day", {"a": int(Cell.INT), "b": int(Cell.FLAG | Cell.OPTIONAL)})):
+        with suppress(BrokenFile):
+            parsed(parser, noise + b"\n" + noise)
+            parser.finish(True)
+
+
+def test_a_torn_last_line_leaves_nothing_behind():
+    """Its levels count only once the message is whole."""
+    parser = parsed(DiffParser("day"), CANONICAL + CANONICAL[:-20])
+    assert parser.finish(True) == 1
+    whole = parsed(DiffParser("day"), CANONICAL)
+    assert (told(parser), parser.lines) == (told(whole), 1)
+    assert parsed(DiffParser("day"), CANONICAL[:-1]).finish(True) == 0
+    assert parsed(DiffParser("day"), CANONICAL[:-1]).finish(False) == 1
+
+
+@given(st.lists(st.integers(1, 10**12), min_size=1, max_size=20), st.integers(0, 10**9))
+def test_steps_found_divide_every_number_and_no_greater_does(units, step):
+    """The lot of a tape: as coarse as it may be, as fine as it must be."""
+    text = b"".join(
+        diff(f"{unit // 10**8}.{unit % 10**8:08d}", f"{unit // 10**8}.{unit % 10**8:08d}") for unit in units
+    )
+    parser = parsed(DiffParser("day", qty_step_e8=step), text)
+    assert (parser.tick_e8, parser.lot_e8) == (gcd(*units), gcd(step, *units))
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**6), st.integers(0, 10**6))
+def test_a_price_is_on_the_grid_or_refused(tick_e8, ticks, rest):
+    """A multiplication tells what a division would."""
+    value = min(tick_e8 * ticks + rest % tick_e8, MOST)
+    line = diff(f"{value // 10**8}.{value % 10**8:08d}")
+    parser = DiffParser("day", tick_e8)
+    if value % tick_e8 == 0:
+        parser.feed(line)
+        assert parser.tick_e8 == tick_e8
+    else:
+        with pytest.raises(OffGrid, match=r"^day:1: price \S+ is not a multiple of tick size \S+; set --tick-size"):
+            parser.feed(line)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 2**40), st.integers(0, 2**40)), min_size=1, max_size=12),
+    st.sampled_from([1, 10**4, 10**8]),
+)
+def test_rows_are_what_was_written_however_fine_and_large(levels, coarsest):
+    """A block counts in its own steps and in narrow items, until a finer step or a larger number comes."""
+    units = [coarsest if nth % 3 else 1 for nth in range(len(levels))]
+    prices = [min(price * unit, MOST) for (price, _), unit in zip(levels, units, strict=True)]
+    quantities = [min(qty * unit, MOST) for (_, qty), unit in zip(levels, units, strict=True)]
+    text = ",".join(
+        f'["{price // 10**8}.{price % 10**8:08d}","{qty // 10**8}.{qty % 10**8:08d}"]'
+        for price, qty in zip(prices, quantities, strict=True)
+    )
+    lines = f'{{"recv_us":1,"U":1,"u":1,"b":[{text}],"a":[{text}]}}\n'.encode()
+    assert rows_of(lines)[1:] == [prices * 2, quantities * 2]
+    _, *rows = rows_of(diff("200", "0") + lines + lines)
+    assert rows == [[200 * 10**8] + prices * 4, [0] + quantities * 4]
+
+
+@pytest.mark.parametrize(("most", "width"), [(2**31 - 1, 4), (2**31, 8)])
+def test_a_block_is_as_narrow_as_its_numbers_allow(most, width):
+    """Half the memory of a day, and no number is too large for it."""
+    parser = parsed(DiffParser("day", 1, 1), diff("0.00000001", f"{most // 10**8}.{most % 10**8:08d}"))
+    ((_, price, qty, *steps),) = parser.blocks
+    assert (price.itemsize, qty.itemsize, qty.tolist(), steps) == (4, width, [most], [1, 1])
+
+
+def test_many_runs_are_told_apart():
+    """Run ids are numbered as they come, and an old one is known again."""
+    names = [f"run{n % 7}" for n in range(40)] + ["x" * 64, "run0"]
+    lines = [CANONICAL.replace(b'"r"', f'"{name}"'.encode()) for name in names]
+    parser = parsed(DiffParser("day"), b"".join(lines))
+    assert [parser.words[code] for code in parser.run_code.values] == names
+    with pytest.raises(BrokenFile, match="a run id of at most 64 bytes"):
+        parsed(parser, CANONICAL.replace(b'"r"', b'"' + b"y" * 65 + b'"'))
+
+
+def test_rows_fill_block_after_block():
+    """Millions of rows lie in several arrays, and no message in two."""
+    level = '["1.00000000","2.00000000"],' * 70_000
+    line = f'{{"recv_us":1,"U":1,"u":1,"b":[{level[:-1]}],"a":[]}}\n'.encode()
+    parser = DiffParser("day")
+    for _ in range(70):
+        parser.feed(line)
+    sizes = [len(block[0]) for block in parser.blocks]
+    assert sum(sizes) == parser.first_row.values[-1] == 4_900_000
+    assert len(sizes) == 2
+    assert sizes[0] % 70_000 == 0
+
+
+TABLE = {
+    "id": int(Cell.INT),
+    "price": int(Cell.PRICE),
+    "qty": int(Cell.QTY | Cell.OPTIONAL),
+    "maker": int(Cell.FLAG),
+    "run": int(Cell.WORD | Cell.OPTIONAL),
+}
+
+
+def cells(text, size=1 << 20):
+    parser = parsed(TableParser("day.csv", TABLE), text, size)
+    return parser.cells.values.reshape(-1, len(TABLE)).tolist(), parser.words
+
+
+@given(st.permutations(list(TABLE)), st.sampled_from(["\n", "\r\n"]), st.integers(1, 40))
+def test_a_table_is_read_by_its_header(order, newline, size):
+    """Columns in any order, strangers among them."""
+    row = {"id": "7", "price": "1.5", "qty": "2", "maker": "true", "run": "r"}
+    head = newline.join([",".join([*order, "x"]), ",".join([*(row[name] for name in order), "?"])])
+    assert cells((head + newline).encode(), size) == ([[7, 150_000_000, 200_000_000, 1, 0]], ["r"])
+
+
+def test_what_is_optional_may_be_empty_or_absent():
+    """Older files have fewer columns, and a trade from REST has no event time."""
+    assert cells(b"id,price,maker\n7,1,0\n\n") == ([[7, 100_000_000, -1, 0, -1]], [])
+    assert cells(b"id,price,qty,maker,run\n7,1,,False,\n") == ([[7, 100_000_000, -1, 0, -1]], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"7,1,0\n", r"^day.csv:1: column id stands 0 times in the header '7,1,0'; .* must be there: id,price,maker$"),
+        (b"id,price,maker,id\n", "column id stands 2 times"),
+        (b"id,price,maker\n7,1\n", r"^day.csv:2: another field expected at byte 4 of the line, where 'nothing' stands"),
+        (b"id,price,maker\n7,1,true,8\n", r"^day.csv:2: the end of the line expected at byte 9"),
+        (b"id,price,maker\n,1,true\n", "a whole number expected"),
+        (b"id,price,maker\n7,1,yes\n", "true or false expected"),
+        (b"id,price,maker\n7,0,true\n", "a price above 0 expected"),
+        (b"id,price,maker\n7,1.5x,true\n", "another field expected"),
+        (b"id,price,maker\nid,price,maker\n", r"^day.csv:2: a whole number expected at byte 1"),
+    ],
+)
+def test_a_broken_table_is_named_with_its_line(text, message):
+    """The header is line 1."""
+    with pytest.raises(BrokenFile, match=message):
+        cells(text)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), max_size=10),
+    st.tuples(st.integers(1, 10**5), st.integers(1, 10**4)),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.sampled_from([np.int32, np.int64]),
+)
+def test_rows_go_where_they_belong_in_ticks_and_lots(runs, steps, times, dtype):
+    """Runs of rows, moved and turned into steps in one go; a block may count in coarser ones."""
+    values = np.arange(1, 200)
+    side = np.where(values % 3 == 0, 1, -1).astype(np.int8)
+    block = side, values.astype(dtype), (values * 7).astype(dtype), steps[0] * times[0], steps[1] * times[1]
+    sizes = np.array([size for size, _ in runs], np.int64)
+    start = np.array([begin for _, begin in runs], np.int64)
+    where = np.cumsum(sizes) - sizes
+    target = np.empty(sizes.sum(), np.int8), np.empty(sizes.sum(), np.int64), np.empty(sizes.sum(), np.int64)
+    place_rows(start, start + sizes, where, block, target, steps)
+    taken = [row for size, begin in runs for row in range(begin, begin + size)]
+    assert target[0].tolist() == side[taken].tolist()
+    assert target[1].tolist() == (values[taken] * times[0]).tolist()
+    assert target[2].tolist() == (7 * values[taken] * times[1]).tolist()

@@ -1,0 +1,199 @@
+"""The tape: what it promises, and windows of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from plain_day import PlainBook
+
+from mm.errors import BrokenFile
+from mm.tape.tape import ARRAYS, DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
+from strategies import SIM, tapes
+
+STORY = [
+    (0, "trade", 1, 100, 3),
+    (10, "snapshot", [(99, 5), (98, 1)], [(101, 7)]),
+    (20, "depth", [(100, 2)], []),
+    (25, "keyframe"),
+    (30, "trade", -1, 100, 2, 29),
+    (40, "gap"),
+    (50, "trade", 1, 101, 1),
+    (60, "snapshot", [(90, 1)], [(95, 1)]),
+]
+
+
+def books(tape):
+    """Return, for each event of a tape, the top of the book behind it; None where it is not valid."""
+    book, valid, told = PlainBook(), False, []
+    for event, kind in enumerate(tape.kind.tolist()):
+        if kind in (SNAPSHOT, GAP) or (kind == KEYFRAME and not valid):
+            book, valid = PlainBook(), kind != GAP
+        if kind in (SNAPSHOT, DEPTH, KEYFRAME):
+            book.apply(tape.rows(event))
+        told.append(book.top() if valid else None)
+    return told
+
+
+def tops(tape):
+    """Return the same as `books`, out of the tape's own path of best prices."""
+    columns = (tape.top_bid_ticks, tape.top_ask_ticks, tape.top_bid_lots, tape.top_ask_lots)
+    rows = np.stack(columns).T.tolist()
+    last = np.searchsorted(tape.top_event, np.arange(len(tape)), "right") - 1
+    return [tuple(rows[row]) if row >= 0 else (0, 0, 0, 0) for row in last.tolist()]
+
+
+def test_a_tape_by_hand_is_what_was_said():
+    """Tests and notebooks make their tapes like this."""
+    tape = Tape.of(SIM, STORY)
+    assert tape.kind.tolist() == [TRADE, SNAPSHOT, DEPTH, KEYFRAME, TRADE, GAP, TRADE, SNAPSHOT]
+    assert tape.event_us.tolist() == [0, 10, 20, 20, 30, 40, 50, 60]
+    assert tape.event_exch_us.tolist() == [0, 10, 20, 20, 29, 40, 50, 60]
+    assert tape.rows(3) == [(1, 100, 2), (1, 99, 5), (1, 98, 1), (-1, 101, 7)]
+    assert (tape.trades.tolist(), tape.trade_rows.tolist()) == ([0, 4, 6], [0, 9, 10])
+    assert (tape.top_event.tolist(), tape.top_bid_ticks.tolist()) == ([1, 2, 5, 7], [99, 100, 0, 90])
+    assert (tape.start_us, tape.end_us) == (0, 60)
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        ([(0, "depth", [(1, 1)], [])], "event 0 is a depth of a book that is not valid there"),
+        ([(0, "snapshot", [], []), (1, "gap"), (2, "depth", [(1, 1)], [])], "event 2 is a depth"),
+        ([(5, "snapshot", [], []), (4, "gap")], "event_us falls behind event 0"),
+        ([(5, "snapshot", [(0, 1)], [])], "the price is not above 0 in row 0"),
+        ([(5, "trade", 2, 1, 1)], r"the side is not \+1 or -1 in row 0"),
+        ([(5, "trade", 1, 1, -1)], "the lots are negative in row 0"),
+    ],
+)
+def test_a_wrong_tape_is_refused(events, message):
+    """Kernels check no bounds because this was checked."""
+    with pytest.raises(BrokenFile, match=rf"tape of SIMUSDT 20250106: {message}"):
+        Tape.of(SIM, events)
+
+
+def test_by_hand_no_book_crosses_and_no_event_is_a_riddle():
+    """A typing mistake in a test is told where it stands."""
+    with pytest.raises(ValueError, match="event 0 leaves the book crossed or locked"):
+        Tape.of(SIM, [(0, "snapshot", [(5, 1)], [(5, 1)])])
+    with pytest.raises(ValueError, match="is no event"):
+        Tape.of(SIM, [(0, "trade", 1)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": np.zeros(8, np.uint8)}, "no kind has the number of event 0"),
+        ({"kind": np.full(8, TRADE, np.uint8)}, "one row is not what belongs to trade 1"),
+        ({"kind": np.full(8, GAP, np.uint8)}, "rows belong to gap 0"),
+        ({"event_us": np.zeros(7, np.int64)}, r"event_us has the shape \(7,\)"),
+        ({"first_row": np.array([0, 1, 4, 5, 9, 10, 10, 11, 99])}, "rows 0 to 99 of 13 are spoken of"),
+        ({"first_row": np.array([0, 1, 4, 3, 9, 10, 10, 11, 13])}, "first_row falls behind event 2"),
+        ({"row_side": np.zeros(13, np.int8)}, "the side is not"),
+        ({"top_event": np.array([1, 1, 5, 7])}, "top_event does not rise behind top 0"),
+        ({"top_event": np.array([1, 2, 5, 9])}, "tops speak of events 1 to 9 of 8"),
+        ({"top_ask_ticks": np.array([99, 101, 0, 95])}, "best bid and ask cross at top 0"),
+        ({"top_bid_lots": np.array([5, -2, 0, 1])}, "negative is top 1"),
+        ({"end_us": 59}, "the last event, at 60 µs, is later than the end, 59 µs"),
+        ({"start_us": 61}, "it begins at 61 µs, after its end"),
+        ({"step_lots": 0}, "the quantity step is 0 lots"),
+    ],
+)
+def test_check_finds_every_broken_promise(change, message):
+    """One sentence for each invariant."""
+    with pytest.raises(BrokenFile, match=message):
+        replace(Tape.of(SIM, STORY), **change).check()
+
+
+@given(tapes())
+def test_the_path_of_best_prices_is_that_of_the_book(tape):
+    """Calibration and attribution read the path and never the book."""
+    tape.check()
+    assert tops(tape) == [top or (0, 0, 0, 0) for top in books(tape)]
+
+
+@given(tapes(), st.data())
+def test_a_window_shows_what_the_whole_tape_shows(tape, data):
+    """Entering in the middle, the book is the same as after all that came before; so windows may run in any order."""
+    stamps = sorted({0, tape.end_us + 1, *tape.event_us.tolist(), *(tape.event_us + 1).tolist()})
+    a, b = sorted(data.draw(st.tuples(st.sampled_from(stamps), st.sampled_from(stamps))))
+    window = tape.between(a, b)
+    window.check()
+    assert (window.start_us, window.end_us) == (a, b)
+    inside = [event for event in range(len(tape)) if a <= tape.event_us[event] < b]
+    shown = [event for event in range(len(window)) if window.event_us[event] >= a]
+    expected = [(tape.kind[event], tape.event_id[event], tape.rows(event), books(tape)[event]) for event in inside]
+    found = [(window.kind[e], window.event_id[e], window.rows(e), books(window)[e]) for e in shown]
+    entered = not any(tape.kind[: inside[0] + 1 if inside else 0] == SNAPSHOT)
+    assert [event[:3] for event in found] == [event[:3] for event in expected]
+    assert entered or found == expected
+    assert tops(window) == [top or (0, 0, 0, 0) for top in books(window)]
+
+
+@given(tapes(), st.data())
+def test_a_window_of_a_window_is_that_window(tape, data):
+    """Slices may be sliced; a window of no length holds nothing to compare."""
+    edges = st.integers(0, tape.end_us + 1)
+    a, b, c, d = sorted(data.draw(st.tuples(edges, edges, edges, edges)))
+    assume(b < c)
+    inner, straight = tape.between(a, d).between(b, c), tape.between(b, c)
+    assert all(np.array_equal(getattr(inner, name), getattr(straight, name)) for name in ARRAYS if "row_" not in name)
+
+
+def test_a_window_knows_the_book_it_begins_in_also_when_a_snapshot_comes_first():
+    """Between the window's begin and its first event the book is the one before, not none."""
+    tape = Tape.of(SIM, [(10, "snapshot", [(99, 1)], [(101, 1)]), (50, "snapshot", [(98, 1)], [(102, 1)])])
+    window = tape.between(30, 60)
+    assert window.event_us.tolist() == [10, 50]
+    assert tape.between(50, 60).event_us.tolist() == [50]
+
+
+def test_a_window_copies_no_rows():
+    """A walk-forward of a hundred windows costs the memory of one day."""
+    tape = Tape.of(SIM, STORY)
+    window = tape.between(25, 45)
+    assert window.kind.tolist() == [KEYFRAME, TRADE, GAP]
+    for name in ("event_us", "kind", "first_row", "row_side", "row_ticks", "row_lots"):
+        assert np.shares_memory(getattr(window, name), getattr(tape, name))
+    assert (window.top_event.tolist(), window.top_bid_ticks.tolist()) == ([0, 2], [100, 0])
+    with pytest.raises(ValueError, match="before it begins"):
+        tape.between(2, 1)
+
+
+@pytest.mark.parametrize("bounds", [(0, 0), (5, 8), (100, 200), (60, 61)])
+def test_odd_windows_are_tapes_too(bounds):
+    """Before the first book, behind the last event, and of no length."""
+    Tape.of(SIM, STORY).between(*bounds).check()
+    Tape.of(SIM, []).between(*bounds).check()
+
+
+@given(tapes(), st.integers(1, 1_000))
+def test_a_finer_lot_changes_no_quantity(tape, times):
+    """Days that are played together need one lot, and each had found its own."""
+    finer = replace(tape, instrument=replace(SIM, lot_e8=1_000 * times)).on_lot(1_000)
+    finer.check()
+    assert (finer.step_lots, finer.instrument.lot_e8) == (times, 1_000)
+    assert (finer.row_lots == tape.row_lots * times).all()
+    assert (finer.top_bid_lots == tape.top_bid_lots * times).all()
+    assert tape.on_lot(SIM.lot_e8) is tape
+
+
+def test_nothing_writes_on_a_tape():
+    """Several engines may play one tape at once."""
+    tape = Tape.of(SIM, STORY)
+    with pytest.raises(ValueError, match="read-only"):
+        tape.row_lots[0] = 1
+
+
+def test_describe_prints_what_is_on_the_tape():
+    """The first look at a day."""
+    assert list(Tape.of(SIM, STORY).describe(0, 3)) == [
+        "SIMUSDT 20250106: 1970-01-01T00:00:00.000000Z to 1970-01-01T00:00:00.000060Z, "
+        "2 snapshot, 1 depth, 3 trade, 1 gap, 1 keyframe",
+        "        0 1970-01-01T00:00:00.000000Z trade    id 1 +0.00300000@1.00000000",
+        "        1 1970-01-01T00:00:00.000010Z snapshot id 2 "
+        "+0.00500000@0.99000000 +0.00100000@0.98000000 -0.00700000@1.01000000",
+        "        2 1970-01-01T00:00:00.000020Z depth    id 3 +0.00200000@1.00000000",
+    ]
+    assert next(Tape.of(SIM, []).describe()).endswith("empty")

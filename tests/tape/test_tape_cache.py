@@ -1,0 +1,159 @@
+"""Tapes kept from one run to the next: opened, not parsed, and never trusted beyond their inputs."""
+
+import os
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mm.backtest.io import load_day
+from mm.instrument import Instrument
+from mm.tape import tape_cache
+from mm.tape.tape import ARRAYS
+from strategies import START_US, Story, price, qty
+
+DAY_STORY = Story(
+    [
+        [
+            ("event", START_US, "run_start", 0, {"version": "1", "knobs": {}}),
+            ("snapshot", START_US, "carried", 10, [[price(99), qty(5)]], [[price(101), qty(7)]], 1),
+            *(("diff", START_US + n * 10**8, n, 10 + n, 10 + n, [[price(98), qty(n)]], []) for n in range(1, 30)),
+        ]
+    ]
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return DAY_STORY.write(tmp_path / "data")
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "out" / "tapes"
+
+
+def kept(cache):
+    return sorted(path.name for path in cache.iterdir())
+
+
+def same(one, two):
+    """Tell whether two tapes are equal in every bit; where they were read from does not count."""
+    fields = ("symbol", "days", "instrument", "step_lots", "start_us", "end_us", "meta")
+    return all(np.array_equal(getattr(one, name), getattr(two, name)) for name in ARRAYS) and all(
+        getattr(one, name) == getattr(two, name) for name in fields
+    )
+
+
+def test_what_a_killed_process_left_of_a_tape_is_cleared(folder, cache):
+    """Half a tape of a full day is a hundred MB, and nobody would ever come for it."""
+    cache.mkdir(parents=True)
+    left = cache / "SIMUSDT_20260105_0.arrow.999999999.partial"  # no process has such a number
+    left.write_bytes(b"half")
+    os.utime(left, (time.time() - 120,) * 2)
+    load_day(folder, cache=cache)
+    assert [name for name in kept(cache) if name.endswith(".partial")] == []
+
+
+def test_the_second_time_a_day_is_opened_not_parsed(folder, cache, monkeypatch):
+    """And it is the same tape, in every bit."""
+    plain, first = load_day(folder), load_day(folder, cache=cache)
+    monkeypatch.setattr("mm.tape.read.read_day", None)
+    second = load_day(folder, cache=cache)
+    assert [tape.meta.cache for tape in (plain, first, second)] == ["off", "miss", "hit"]
+    assert same(plain, first)
+    assert same(plain, second)
+    second.check()
+    assert kept(cache)[0].startswith("SIMUSDT_20260105_")
+    assert not second.row_lots.flags.owndata
+
+
+def test_other_options_make_another_tape(folder, cache):
+    """A tick size given by hand must not come back later as if the day had it."""
+    load_day(folder, cache=cache)
+    other = load_day(folder, cache=cache, tick_size_e8=500_000)
+    again = load_day(folder, Instrument("SIMUSDT", 500_000, 100_000), cache=cache)
+    assert (other.meta.cache, again.meta.cache, len(kept(cache))) == ("miss", "miss", 3)
+    assert load_day(folder, cache=cache).meta.cache == "hit"
+
+
+def touched(path):
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+
+
+def longer(path):
+    stamp = path.stat().st_mtime_ns
+    path.write_bytes(path.read_bytes() + b"\n")
+    os.utime(path, ns=(stamp, stamp))
+
+
+@pytest.mark.parametrize("change", [touched, longer])
+@pytest.mark.parametrize("name", ["trades", "events", "instrument", "manifest"])
+def test_a_tape_older_than_its_files_is_made_again(folder, cache, change, name):
+    """In the same place, and without a word."""
+    load_day(folder, cache=cache)
+    change(getattr(folder, name))
+    assert load_day(folder, cache=cache).meta.cache == "miss"
+    assert load_day(folder, cache=cache).meta.cache == "hit"
+    assert len(kept(cache)) == 1
+
+
+def test_a_new_version_makes_every_tape_again(folder, cache, monkeypatch):
+    """What the same files give may change with the program."""
+    load_day(folder, cache=cache)
+    monkeypatch.setattr(tape_cache, "TAPE_VERSION", tape_cache.TAPE_VERSION + 1)
+    assert load_day(folder, cache=cache).meta.cache == "miss"
+
+
+@pytest.mark.parametrize("harm", [lambda data: data[:0], lambda data: data[:-100], lambda data: b"x" * len(data)])
+def test_a_broken_cache_file_is_made_again(folder, cache, harm):
+    """It may be deleted at any time, so it may be broken at any time."""
+    tape = load_day(folder)
+    load_day(folder, cache=cache)
+    path = cache / kept(cache)[0]
+    path.write_bytes(harm(path.read_bytes()))
+    assert load_day(folder, cache=cache).meta.cache == "miss"
+    assert same(load_day(folder, cache=cache), tape)
+
+
+def test_rows_out_of_bounds_are_not_opened(folder, cache):
+    """Kernels check no bounds, and a cache file is only bytes on a disk."""
+    tape = load_day(folder, cache=cache)
+    place = tape_cache.CachedTape(cache / "wrong.arrow", "key")
+    place.write(tape)
+    assert same(place.read(), tape)
+    for first_row in (tape.first_row + 1, tape.first_row[::-1], tape.first_row[1:]):
+        place.write(replace(tape, first_row=first_row))
+        assert place.read() is None
+
+
+def test_two_days_of_one_name_do_not_meet(folder, cache, tmp_path):
+    """Two data roots may hold the same symbol and day."""
+    load_day(folder, cache=cache)
+    other = DAY_STORY.write(tmp_path / "elsewhere")
+    assert load_day(other, cache=cache).meta.cache == "miss"
+    assert load_day(folder, cache=cache).meta.cache == "hit"
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(folder, tmp_path):
+    """The day was read; only the next run is slower."""
+    (tmp_path / "file").write_text("in the way")
+    tape = load_day(folder, cache=tmp_path / "file" / "tapes")
+    assert tape.meta.cache == "off"
+    assert "the tape is not kept for the next run (Not a directory)" in tape.meta.warnings[-1]
+
+
+def test_a_write_that_fails_leaves_nothing_half_written(folder, cache, monkeypatch):
+    """What stands under the name is whole."""
+    load_day(folder, cache=cache)
+    before = (cache / kept(cache)[0]).read_bytes()
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tape_cache.Path, "replace", no_space)
+    touched(folder.trades)
+    assert "No space left on device" in load_day(folder, cache=cache).meta.warnings[-1]
+    assert len(kept(cache)) == 1
+    assert (cache / kept(cache)[0]).read_bytes() == before

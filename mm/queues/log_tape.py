@@ -11,7 +11,7 @@ import polars as pl
 from mm.errors import BrokenFile
 from mm.instrument import Instrument
 from mm.sim.flow._day_rows import Batches
-from mm.sim.flow.messages import LAST_ID
+from mm.sim.flow.recorder import LAST_ID
 from mm.sim.matching.order_log import COLUMNS
 from mm.tape.tape import Tape
 

@@ -15,7 +15,7 @@ from mm.console import Console
 from mm.errors import DataError, MissingDay, MMError
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from support import run_python
 
@@ -43,7 +43,7 @@ def scripts(tmp_path_factory) -> Path:
     """A yardstick whose generator copies a simulated day, and whose peer tells fixed seconds."""
     folder = tmp_path_factory.mktemp("yardstick")
     day = DayFolder(folder / "data", "SIMUSDT", "20260105")
-    make_day(day, Poisson(), Session(day.symbol, day.day, 0.05, 7))
+    make_day(day, PoissonMarket(), Session(day.symbol, day.day, 0.05, 7))
     (folder / "gen_day.py").write_text(GENERATOR)
     (folder / "bench_hftbacktest.py").write_text(PEER)
     return folder

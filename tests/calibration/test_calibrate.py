@@ -19,7 +19,7 @@ from mm.errors import UsageError
 from mm.instrument import Instrument
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape.tape import Tape
 
@@ -30,7 +30,7 @@ A, K = 1.2, 0.4
 def tape(tmp_path_factory: pytest.TempPathFactory):
     """Two hours of a market whose A and k are exact."""
     folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
-    make_day(folder, Poisson(A_per_s=A, k_per_tick=K), Session("SIMUSDT", "20260105", 2.0, 11))
+    make_day(folder, PoissonMarket(A_per_s=A, k_per_tick=K), Session("SIMUSDT", "20260105", 2.0, 11))
     return load_day(folder)
 
 
@@ -84,7 +84,7 @@ def days(tmp_path_factory: pytest.TempPathFactory):
     """Two evenings of an hour each, with a night between them."""
     folders = [DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", f"2026010{day}") for day in (5, 6)]
     for seed, folder in enumerate(folders):
-        make_day(folder, Poisson(A_per_s=A, k_per_tick=K), Session("SIMUSDT", folder.day, 1.0, 40 + seed))
+        make_day(folder, PoissonMarket(A_per_s=A, k_per_tick=K), Session("SIMUSDT", folder.day, 1.0, 40 + seed))
     return [load_day(folder) for folder in folders]
 
 

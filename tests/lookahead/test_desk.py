@@ -12,7 +12,7 @@ from mm.lookahead.desk import Desk, lay_out, made_of, truncate
 from mm.market_data.check import check_day
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 
 SYMBOL, DAY = "SIMUSDT", "20260105"
@@ -23,7 +23,9 @@ def root(tmp_path_factory) -> Path:
     """Three days of three minutes."""
     folder = tmp_path_factory.mktemp("days") / "data"
     for day in ("20260104", DAY, "20260106"):
-        make_day(DayFolder(folder, SYMBOL, day), Poisson(A_per_s=2.0, k_per_tick=0.3), Session(SYMBOL, day, 0.05, 3))
+        make_day(
+            DayFolder(folder, SYMBOL, day), PoissonMarket(A_per_s=2.0, k_per_tick=0.3), Session(SYMBOL, day, 0.05, 3)
+        )
     return folder
 
 
@@ -110,7 +112,7 @@ def test_the_data_may_lie_anywhere_in_the_folder(root, tmp_path, monkeypatch, pl
     home = tmp_path / "home"
     data = home / place
     day = DayFolder(data, SYMBOL, DAY)
-    make_day(day, Poisson(A_per_s=2.0, k_per_tick=0.3), Session(SYMBOL, DAY, 0.02, 3))
+    make_day(day, PoissonMarket(A_per_s=2.0, k_per_tick=0.3), Session(SYMBOL, DAY, 0.02, 3))
     (data / "notes.txt").write_text("mine")
     monkeypatch.chdir(home)
     desk = lay_out(

@@ -8,8 +8,7 @@ from boxed import quicken, recorded
 from mm.market_data import trade_watch
 from mm.market_data.silence import Silence
 from mm.market_data.trade_watch import TradeWatch
-from mm.sim.flow.queue_markets import LargeTick
-from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.scenario import SCENARIOS, LargeTick
 
 
 @pytest.fixture(autouse=True)

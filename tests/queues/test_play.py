@@ -22,7 +22,7 @@ from mm.queues.play import on_exchange_time, play
 from mm.queues.score import score
 from mm.queues.study import study
 from mm.sim.flow.day import make_day, order_log
-from mm.sim.flow.queue_markets import ZeroIntelligence
+from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import COLUMNS, read_log
 from mm.tape.tape import DEPTH, TRADE, Tape

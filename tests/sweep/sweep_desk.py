@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from mm.market_data.layout import DayFolder
 from mm.runner_sweep import main
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from support import run_python
 
@@ -45,7 +45,9 @@ class Own:
 
 def small_day(root: Path, day: str = "20260105", hours: float = 0.5) -> None:
     """Write a synthetic day into *root*."""
-    make_day(DayFolder(root, "SIMUSDT", day), Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", day, hours, 1))
+    make_day(
+        DayFolder(root, "SIMUSDT", day), PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", day, hours, 1)
+    )
 
 
 def swept(cwd: Path, data: Path, **knobs: str) -> Any:

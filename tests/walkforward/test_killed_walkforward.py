@@ -12,7 +12,7 @@ import pytest
 
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from support import ROOT, run_python
 
@@ -35,7 +35,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(tmp_path_factory.mktemp("sim"))
     for seed, day in enumerate(("20260105", "20260106")):
         make_day(
-            DayFolder(root, "SIMUSDT", day), Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", day, 0.25, seed)
+            DayFolder(root, "SIMUSDT", day),
+            PoissonMarket(A_per_s=1.0, k_per_tick=0.4),
+            Session("SIMUSDT", day, 0.25, seed),
         )
     return root
 

@@ -18,7 +18,7 @@ from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import MODES, Plan
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape import read
 
@@ -49,7 +49,7 @@ def schedules(folder: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
 def day(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
     """Half an hour of a busy market, whose files may be changed."""
     folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
-    make_day(folder, Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.5, 3))
+    make_day(folder, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.5, 3))
     folder.manifest.unlink()  # it knows the files by their hashes
     return folder
 

@@ -15,7 +15,7 @@ from mm.calibration.schedule import build_schedule
 from mm.calibration.windows import MODES, Plan
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.walkforward.checkpoint import Checkpoint
 from mm.walkforward.out_of_sample import lines, out_of_sample
@@ -30,7 +30,7 @@ def days(tmp_path_factory: pytest.TempPathFactory):
     """Two busy sessions of one model, of an hour each."""
     folders = [DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", f"2026010{day}") for day in (5, 6)]
     for seed, folder in enumerate(folders):
-        make_day(folder, Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", folder.day, 1.0, 70 + seed))
+        make_day(folder, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", folder.day, 1.0, 70 + seed))
     return [load_day(folder) for folder in folders]
 
 

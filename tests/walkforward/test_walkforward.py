@@ -16,7 +16,7 @@ from mm.calibration.windows import Plan
 from mm.errors import FitError, UsageError
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape.tape import TRADE
 from mm.walkforward.walkforward import walkforward
@@ -28,7 +28,7 @@ PLAN = Plan(train_window_min=20, step_min=10, latency_us=50_000)
 def tape(tmp_path_factory: pytest.TempPathFactory):
     """An hour and a half of a busy market."""
     folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
-    make_day(folder, Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1.5, 3))
+    make_day(folder, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1.5, 3))
     return load_day(folder)
 
 

@@ -1,7 +1,6 @@
-"""Write a simulated session as the recorder beside the exchange would have recorded it.
+"""Write a simulated session as a day folder, with its truth and its order log beside the recording.
 
-Beside the day stand its truth and its order log, which no recorder sees. Nothing is written but what follows from the
-flags, so equal flags give equal bytes.
+Everything written follows from the flags, so equal flags give equal bytes.
 """
 
 import json
@@ -14,19 +13,22 @@ from typing import TYPE_CHECKING, Any
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.market_data.layout import DayFolder
-from mm.sim.flow.market import Flow, Market
+from mm.sim.flow.market import Flow, Scenario
 from mm.sim.flow.session import Session
 
 if TYPE_CHECKING:
     from mm.sim.flow._day_rows import Ints
-    from mm.sim.flow.recorder import Recorder
+    from mm.sim.flow.faulty_recorder import FaultyRecorder
+    from mm.sim.flow.recorder import PlainRecorder
     from mm.sim.matching._core import Matching
+
+    DayRecorder = PlainRecorder | FaultyRecorder
 
 TRUTH = "truth.json"
 _CHUNK_US = 10 * US_PER_S
 
 
-def make_day(folder: DayFolder, scenario: Market, session: Session) -> dict[str, Any]:
+def make_day(folder: DayFolder, scenario: Scenario, session: Session) -> dict[str, Any]:
     """Make one session of *scenario*, write it to *folder*, whole or not at all, and return its truth.
 
     A simulated day that is there already is replaced.
@@ -58,8 +60,8 @@ def order_log(folder: DayFolder) -> Path:
     return folder.path / f"order_log_{folder.symbol}_{folder.day}.csv.gz"
 
 
-def _make(folder: DayFolder, scenario: Market, session: Session) -> dict[str, Any]:
-    from mm.sim.flow.day_log import LogFile
+def _make(folder: DayFolder, scenario: Scenario, session: Session) -> dict[str, Any]:
+    from mm.sim.flow.recorder import LogFile
     from mm.sim.matching._core import Matching
 
     first_id = session.first_id
@@ -79,7 +81,7 @@ def _make(folder: DayFolder, scenario: Market, session: Session) -> dict[str, An
     return truth
 
 
-def _recorder(folder: DayFolder, scenario: Market, session: Session) -> "Recorder":
+def _recorder(folder: DayFolder, scenario: Scenario, session: Session) -> "DayRecorder":
     instrument, faults = scenario.instrument(session.symbol), scenario.faults(session)
     named = {"symbol": session.symbol, "day": session.day, "hours": session.hours, "seed": session.seed}
     knobs = {**named, "scenario": scenario.name, **asdict(scenario)}
@@ -92,7 +94,7 @@ def _recorder(folder: DayFolder, scenario: Market, session: Session) -> "Recorde
     return FaultyRecorder(folder, session, instrument, faults, knobs)
 
 
-def _played(matching: "Matching", flow: Flow, recorder: "Recorder", session: Session) -> Iterator["Ints"]:
+def _played(matching: "Matching", flow: Flow, recorder: "DayRecorder", session: Session) -> Iterator["Ints"]:
     """Play and record the session, and yield its order log, piece by piece."""
     flow.advance(session.open_us)
     log = matching.take_log()
@@ -106,7 +108,7 @@ def _played(matching: "Matching", flow: Flow, recorder: "Recorder", session: Ses
     recorder.finish()
 
 
-def _truth(scenario: Market, session: Session, recorder: "Recorder") -> dict[str, Any]:
+def _truth(scenario: Scenario, session: Session, recorder: "DayRecorder") -> dict[str, Any]:
     if not recorder.depth_messages:
         raise UsageError(
             f"--scenario {scenario.name} (SCENARIO) leaves no depth message in {session.hours} hours, and a day "

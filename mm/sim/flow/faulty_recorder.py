@@ -1,7 +1,7 @@
-"""A recorder to whom things happen: the project's own, fed with a session's messages, without socket or clock.
+"""The project's own recorder, fed with the messages of a session while faults happen, without socket or clock.
 
-What it writes and how it recovers is `LiveSession` and `Days`, as in a real recording. Here stands only what the world
-does to it: messages that do not arrive, a connection that ends, a process that is killed while it writes.
+`LiveSession` and `Days` write and recover, as in a real recording. This module injects the faults: messages that do not
+arrive, a connection that ends, a process that is killed while it writes.
 """
 
 import os
@@ -22,32 +22,30 @@ from mm.market_data.layout import DayFolder
 from mm.market_data.live_session import LiveSession
 from mm.market_data.snapshot import Answer
 from mm.market_data.tail import scan
-from mm.sim.flow.faults import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, Fault, Happened
-from mm.sim.flow.messages import BookAt, Depth, Messages, Print
-from mm.sim.flow.session import Session
+from mm.sim.flow.recorder import TOP_N, BookReplay, DepthMessage, SessionMessages, TradeMessage
+from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, FaultRecord, RecordingFault, Session
 
 if TYPE_CHECKING:
     from mm.sim.flow._day_rows import Ints
 
-TOP_N = 20
-_CONNECT_US, _ASK_US, _LOOK_US, _ANSWER_US, _AGAIN_US = 20_000, 5_000, 20_000, 40_000, US_PER_S
+_CONNECT_US, _REQUEST_US, _READ_US, _ANSWER_US, _AGAIN_US = 20_000, 5_000, 20_000, 40_000, US_PER_S
 _FLUSH_US = 5 * US_PER_S
 _KILLED = 1006  # how a connection ends whose other end says nothing
 
 
 class FaultyRecorder:
-    """Record a session to which *faults* happen.
+    """Record a session with faults.
 
     Args:
         folder: The day folder.
         session: The session.
         instrument: Its grid.
         faults: In order of time.
-        knobs: What the ledger says of each run.
+        knobs: Of each run, for the ledger.
 
     Attributes:
         happened: The faults that have begun.
-        depth_messages: How many the day has, known when it is finished.
+        depth_messages: How many the day has; 0 until it is finished.
         trades: Likewise of trades.
     """
 
@@ -56,20 +54,20 @@ class FaultyRecorder:
         folder: DayFolder,
         session: Session,
         instrument: Instrument,
-        faults: tuple[Fault, ...],
+        faults: tuple[RecordingFault, ...],
         knobs: dict[str, Any],
     ) -> None:
-        self.happened: list[Happened] = []
+        self.happened: list[FaultRecord] = []
         self.depth_messages = self.trades = 0
         self._folder, self._session, self._instrument, self._knobs = folder, session, instrument, knobs
         self._price, self._qty = cache(instrument.price), cache(instrument.qty)
-        self._messages, self._exchange = Messages(session), BookAt()
+        self._messages, self._exchange = SessionMessages(session), BookReplay()
         self._draws = session.random("crashes")
         self._due: list[tuple[int, int, Callable[[int], None]]] = []
         self._turn = count()
-        self._losing: dict[type, int] = {Depth: 0, Print: 0}
+        self._losing: dict[type, int] = {DepthMessage: 0, TradeMessage: 0}
         self._last_id: dict[type, int] = {}
-        self._hearing, self._asking, self._connections = False, False, 0
+        self._connected, self._requesting, self._connections = False, False, 0
         self._no_book_us: int | None = None
         self._flushed: dict[Path, int] = {}
         self._start(session.open_us)
@@ -92,8 +90,8 @@ class FaultyRecorder:
         self._exchange.feed(rows)
         for message in self._messages.of(rows):
             self._pass(message.recv_us)
-            if self._hearing and not self._is_lost(message):
-                self._hear(message)
+            if self._connected and not self._is_lost(message):
+                self._receive(message)
 
     def finish(self) -> None:
         """End the recording with its window."""
@@ -120,7 +118,7 @@ class FaultyRecorder:
 
     # messages
 
-    def _is_lost(self, message: Depth | Print) -> bool:
+    def _is_lost(self, message: DepthMessage | TradeMessage) -> bool:
         kind = type(message)
         if not self._losing[kind]:
             return False
@@ -128,71 +126,71 @@ class FaultyRecorder:
         self.happened[-1].end_us = message.sent_us
         return True
 
-    def _hear(self, message: Depth | Print) -> None:
+    def _receive(self, message: DepthMessage | TradeMessage) -> None:
         kind, first_id = type(message), message[2]
         known = self._last_id.get(kind)
         if known is not None and first_id > known + 1:
             missing = (known + 1, first_id - 1)
-            if kind is Depth:
+            if kind is DepthMessage:
                 self.happened[-1].update_ids = missing
             else:
                 self.happened[-1].trade_ids = missing
-        self._last_id[kind] = message.last_id if isinstance(message, Depth) else first_id
+        self._last_id[kind] = message.last_id if isinstance(message, DepthMessage) else first_id
         self._live.message(message.recv_us, self._encoded(message))
-        if self._live.wants_snapshot and not self._asking:
+        if self._live.wants_snapshot and not self._requesting:
             self._no_book_us = self._no_book_us or message.recv_us
-            self._asking = True
-            self._at(message.recv_us + _ASK_US, self._ask)
+            self._requesting = True
+            self._at(message.recv_us + _REQUEST_US, self._request_snapshot)
 
-    def _encoded(self, message: Depth | Print) -> bytes:
+    def _encoded(self, message: DepthMessage | TradeMessage) -> bytes:
         sent_ms, symbol = message.sent_us // US_PER_MS, self._session.symbol
-        if isinstance(message, Print):
-            told = {"e": "trade", "E": sent_ms, "s": symbol, "t": message.trade_id, "T": sent_ms}
-            told |= {"p": self._price(message.ticks), "q": self._qty(message.lots), "m": message.side < 0}
-            return msgspec.json.encode(told)
+        if isinstance(message, TradeMessage):
+            event = {"e": "trade", "E": sent_ms, "s": symbol, "t": message.trade_id, "T": sent_ms}
+            event |= {"p": self._price(message.ticks), "q": self._qty(message.lots), "m": message.side < 0}
+            return msgspec.json.encode(event)
         bids, asks = ([level[1:] for level in message.levels if level[0] == side] for side in (1, -1))
-        told = {"e": "depthUpdate", "E": sent_ms, "s": symbol, "U": message.first_id, "u": message.last_id}
-        told |= {"b": self._as_text(bids), "a": self._as_text(asks)}
-        return msgspec.json.encode(told)
+        event = {"e": "depthUpdate", "E": sent_ms, "s": symbol, "U": message.first_id, "u": message.last_id}
+        event |= {"b": self._as_text(bids), "a": self._as_text(asks)}
+        return msgspec.json.encode(event)
 
     def _as_text(self, levels: list[tuple[int, int]]) -> list[tuple[str, str]]:
         return [(self._price(ticks), self._qty(lots)) for ticks, lots in levels]
 
-    # what the recorder asks
+    # snapshots
 
-    def _ask(self, us: int) -> None:
-        if not self._hearing:
-            self._asking = False
+    def _request_snapshot(self, us: int) -> None:
+        if not self._connected:
+            self._requesting = False
             return
         self._live.snapshot_requested(us, 1)
-        self._at(us + _LOOK_US, self._look)
+        self._at(us + _READ_US, self._read_book)
 
-    def _look(self, us: int) -> None:
-        """Let the exchange look at its book."""
+    def _read_book(self, us: int) -> None:
+        """Read the book of the exchange, for the answer."""
         depth = self._exchange.depth(us)
         bids, asks = self._as_text(depth[1]), self._as_text(depth[-1])
         body = msgspec.json.encode({"lastUpdateId": self._exchange.update_id, "bids": bids, "asks": asks})
-        self._at(us + _ANSWER_US - _LOOK_US, partial(self._answer, body))
+        self._at(us + _ANSWER_US - _READ_US, partial(self._answer_snapshot, body))
 
-    def _answer(self, body: bytes, us: int) -> None:
+    def _answer_snapshot(self, body: bytes, us: int) -> None:
         url = f"simulated:/api/v3/depth?symbol={self._session.symbol}&limit=5000"
         self._live.snapshot_answered(Answer(us, url, 200, body, None))
         if self._live.wants_snapshot:
-            self._at(us + _AGAIN_US, self._ask)
+            self._at(us + _AGAIN_US, self._request_snapshot)
             return
-        self._asking = False
+        self._requesting = False
         if self.happened and self._no_book_us is not None:
             self.happened[-1].no_book_us = (self._no_book_us, us)
         self._no_book_us = None
 
-    # what happens to it
+    # faults and the process
 
-    def _begin(self, fault: Fault, us: int) -> None:
-        self.happened.append(Happened(fault))
+    def _begin(self, fault: RecordingFault, us: int) -> None:
+        self.happened.append(FaultRecord(fault))
         if fault.kind in (LOST_DEPTH, LOST_TRADES):
-            self._losing[Depth if fault.kind == LOST_DEPTH else Print] = fault.messages
+            self._losing[DepthMessage if fault.kind == LOST_DEPTH else TradeMessage] = fault.messages
             return
-        self._hearing = False
+        self._connected = False
         if fault.kind == DISCONNECT:
             self._live.disconnected(us, self._connections, _KILLED, "")
         elif fault.kind == CRASH:
@@ -201,14 +199,14 @@ class FaultyRecorder:
         self._at(us + fault.lasts_us, self._connect)
 
     def _connect(self, us: int) -> None:
-        self._hearing = True
+        self._connected = True
         self._connections += 1
         self._live.event(us, "ws_connected", {"url": "simulated:", "conn": self._connections})
         if self.happened:
             self.happened[-1].end_us = us
 
     def _start(self, us: int) -> None:
-        """Start the process, and let it find what an earlier one left."""
+        """Start the process, which continues what an earlier one left."""
         days = Days(
             data_root=self._folder.root,
             symbol=self._folder.symbol,
@@ -225,7 +223,7 @@ class FaultyRecorder:
         writer = days.open(self._folder.day, us, to_exchange_info(self._instrument))
         self._live = LiveSession(writer, us, TOP_N)
         earlier = writer.earlier
-        known = {Depth: earlier.last_diff_id, Print: earlier.last_trade_id}
+        known = {DepthMessage: earlier.last_diff_id, TradeMessage: earlier.last_trade_id}
         self._last_id = {kind: last_id for kind, last_id in known.items() if last_id is not None}
         self._no_book_us = max(earlier.last_diff_us, earlier.last_trade_us) or None
 
@@ -235,7 +233,7 @@ class FaultyRecorder:
         self._at(us + _FLUSH_US, self._flush)
 
     def _crash(self) -> None:
-        """Kill the process in the middle of a flush: one file is torn, those behind it got nothing."""
+        """Kill the process in the middle of a flush: one file is torn, the files after it got nothing."""
         self.writer.close()
         grown = [path for path, size in self._flushed.items() if path.stat().st_size > size]
         if not grown:

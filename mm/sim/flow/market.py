@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.knobs import Reader, decimal, knob, number
-from mm.sim.flow.faults import Fault
-from mm.sim.flow.session import Session
+from mm.sim.flow.session import RecordingFault, Session
 from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class Flow(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Market:
+class Scenario:
     """A scenario: its fields are flags, and together with a session they are a market.
 
     Class attributes:
@@ -70,7 +69,7 @@ class Market:
         """
         raise NotImplementedError
 
-    def faults(self, session: Session) -> tuple[Fault, ...]:  # noqa: ARG002 - most scenarios have none
+    def faults(self, session: Session) -> tuple[RecordingFault, ...]:  # noqa: ARG002 - most scenarios have none
         """Return what goes wrong while *session* is recorded."""
         return ()
 
@@ -97,7 +96,7 @@ class Still:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Empty(Market):
+class Empty(Scenario):
     """No flow and an empty book: for tests that must know everything."""
 
     name: ClassVar[str] = "empty"

@@ -1,20 +1,348 @@
-"""The scenarios by name, and their fields as the flags of a command."""
+"""The scenarios by name: their parameters, truth and flow, and their fields as the flags of a command.
+
+- The regular markets have a level at every tick around a mid that walks, and orders that sweep into it. What differs is
+  when the orders come: ``poisson`` at a constant rate, ``hawkes`` in clusters, ``regimes`` at a rate that switches;
+  ``gaps`` is ``poisson`` with faults in the recording. The flow is the kernel ``_regular``.
+- The queue markets have limit orders, market orders and cancellations at independent rates: ``zero_intelligence`` is a
+  busy market, ``large_tick`` one whose spread is nearly always one tick, with long queues. The flow is the kernel
+  ``_queues``.
+- ``empty`` has no flow.
+"""
 
 from collections.abc import Mapping
-from dataclasses import make_dataclass
-from typing import Any
+from dataclasses import dataclass, make_dataclass
+from math import ceil, log
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from click.core import ParameterSource
 
+from mm.clock import US_PER_S
 from mm.errors import UsageError
-from mm.knobs import Knob, knob, knobs, shown
-from mm.sim.flow.market import Empty, Market
-from mm.sim.flow.queue_markets import LargeTick, ZeroIntelligence
-from mm.sim.flow.regular_markets import Gaps, Hawkes, Poisson, Regimes
+from mm.knobs import Knob, decimal, knob, knobs, number, shown, whole
+from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Scenario, series
+from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, STEP_US, RecordingFault, Session, plan
 
-_ALL: tuple[type[Market], ...] = (Poisson, Hawkes, Regimes, ZeroIntelligence, LargeTick, Gaps, Empty)
-SCENARIOS: Mapping[str, type[Market]] = {scenario.name: scenario for scenario in _ALL}
+if TYPE_CHECKING:
+    from mm.sim.matching._core import Matching
+
+
+LEAST_LEVELS = 100
+MOST_LEVELS = 5_000  # what one snapshot holds
+SWEEPS_AT_EDGE = 1e-9
+MOST_RATE = 100  # 1/s; more orders of a side crowd the milliseconds that tell them apart
+RATE = number(0, MOST_RATE)
+DECAY = number(0.001, 100)
+SIGMA = number(0, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """How a regular market behaves from an instant on.
+
+    Attributes:
+        start_s: Seconds after the flow's start.
+        sigma: Volatility of the mid, ticks per √s.
+        bid: A (1/s) and k (1/tick) of the orders that hit bids.
+        ask: Likewise of those that hit asks.
+    """
+
+    start_s: float
+    sigma: float
+    bid: tuple[float, float]
+    ask: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegularMarket(Scenario):
+    """A book with a level at every tick, and orders whose reach past the mid is exponential."""
+
+    spread_ticks: int = knob(2, whole(1, 1000), "From best bid to best ask, in ticks.")
+    level_qty: str = knob(
+        "10", decimal("0.00000001", "1000000"), "Mean quantity of a level of the book, in the base asset."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.on_grid("level_qty", "qty_step", MOST_MEAN_LOTS)
+
+    def laws(self, session: Session) -> tuple[Law, ...]:
+        """Return how the market behaves, from the flow's start on; the last law stays for good."""
+        raise NotImplementedError
+
+    def excitation(self) -> tuple[float, float]:
+        """Return the branching ratio of the arrivals and the decay (1/s) of what each order excites."""
+        return 0.0, 1.0
+
+    def levels(self, session: Session) -> int:
+        """Return how many levels a side it takes that practically no order of *session* reaches the edge.
+
+        Raises:
+            UsageError: If no book is deep enough.
+        """
+        laws = self.laws(session)
+        seconds = session.hours * 3600 / (1 - self.excitation()[0])
+        orders = seconds * max(law.bid[0] + law.ask[0] for law in laws)
+        decay = min(k for law in laws for _, k in (law.bid, law.ask))
+        levels = max(LEAST_LEVELS, ceil(log(max(orders, 1.0) / SWEEPS_AT_EDGE) / decay))
+        if levels > MOST_LEVELS:
+            raise UsageError(
+                f"--k or --regime-k {decay} per tick lets orders reach {levels} ticks deep, and a book holds at most "
+                f"{MOST_LEVELS} levels a side; set a larger k, or a larger --tick-size with k scaled by the same factor"
+            )
+        return levels
+
+    def flow(self, matching: "Matching", session: Session) -> Flow:
+        """Return the flow of the kernel ``_regular``."""
+        import numpy as np
+
+        from mm.sim.flow._regular import RegularFlow
+
+        instrument = self.instrument(session.symbol)
+        best_bid = instrument.ticks(self.start_price) - (self.spread_ticks + 1) // 2
+        book = (best_bid, self.spread_ticks, self.levels(session), instrument.lots(self.level_qty))
+        laws = np.array([(law.start_s, law.sigma, *law.bid, *law.ask) for law in self.laws(session)])
+        clock = (session.open_us, session.flow_us[0], STEP_US)
+        return RegularFlow(matching, clock, book, laws, self.excitation(), session.key)
+
+    def truth(self, session: Session) -> dict[str, Any]:
+        """Return also what the book is like."""
+        return super().truth(session) | {
+            "half_spread_ticks": self.spread_ticks / 2,
+            "levels_per_side": self.levels(session),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoissonMarket(RegularMarket):
+    """Orders of each side are a Poisson process, so that A and k are exact."""
+
+    name: ClassVar[str] = "poisson"
+
+    A_per_s: float = knob(0.8, RATE, "Aggressive orders of a side, in 1/s.", flag="--A")
+    k_per_tick: float = knob(0.35, DECAY, "Decay of their reach past the mid, in 1/tick.", flag="--k")
+    A_bid_per_s: float | None = knob(None, RATE, "A of the orders that hit bids; without it A.", flag="--A-bid")
+    A_ask_per_s: float | None = knob(None, RATE, "A of the orders that hit asks; without it A.", flag="--A-ask")
+    k_bid_per_tick: float | None = knob(None, DECAY, "k of the orders that hit bids; without it k.", flag="--k-bid")
+    k_ask_per_tick: float | None = knob(None, DECAY, "k of the orders that hit asks; without it k.", flag="--k-ask")
+    sigma_ticks_per_sqrt_s: float = knob(0.4, SIGMA, "Volatility of the mid, in ticks per √s.")
+
+    def rate(self, side: int) -> tuple[float, float]:
+        """Return A (1/s) and k (1/tick) of the orders that hit a resting order of *side*, +1 bid or -1 ask."""
+        own = (self.A_bid_per_s, self.k_bid_per_tick) if side > 0 else (self.A_ask_per_s, self.k_ask_per_tick)
+        A, k = (
+            common if value is None else value
+            for value, common in zip(own, (self.A_per_s, self.k_per_tick), strict=True)
+        )
+        return A, k
+
+    def laws(self, session: Session) -> tuple[Law, ...]:  # noqa: ARG002 - one law for every session
+        """Return the one law."""
+        return (Law(0.0, self.sigma_ticks_per_sqrt_s, self.rate(1), self.rate(-1)),)
+
+    def truth(self, session: Session) -> dict[str, Any]:
+        """Return A, k and sigma; where the sides decay differently no one A and k describe both: these two are None."""
+        return super().truth(session) | _one_law(self.sigma_ticks_per_sqrt_s, self.rate(1), self.rate(-1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaps(PoissonMarket):
+    """The market of ``poisson``, recorded with faults."""
+
+    name: ClassVar[str] = "gaps"
+
+    lost_depth: int = knob(2, whole(0, 1000), "Times that depth messages are lost.")
+    lost_trades: int = knob(2, whole(0, 1000), "Times that trade messages are lost.")
+    disconnects: int = knob(1, whole(0, 1000), "Times that the recorder's connection ends.")
+    crashes: int = knob(1, whole(0, 1000), "Times that the recorder is killed while it writes.")
+
+    def faults(self, session: Session) -> tuple[RecordingFault, ...]:
+        """Return as many faults of each kind; raises UsageError if the session is too short for them."""
+        counts = {
+            LOST_DEPTH: self.lost_depth, LOST_TRADES: self.lost_trades, DISCONNECT: self.disconnects,
+            CRASH: self.crashes,
+        }  # fmt: skip
+        return plan(session, [kind for kind, count in counts.items() for _ in range(count)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hawkes(RegularMarket):
+    """Orders of each side excite further ones of their side: a Hawkes process with an exponential kernel."""
+
+    name: ClassVar[str] = "hawkes"
+
+    mu_per_s: float = knob(0.32, RATE, "Orders of a side that come by themselves, in 1/s.", flag="--mu")
+    branching_ratio: float = knob(0.6, number(0, 0.99), "Further orders that each order excites on average.")
+    beta_per_s: float = knob(2.0, number(0.001, 1000), "Decay of the excitation, in 1/s.", flag="--beta")
+    k_per_tick: float = knob(0.35, DECAY, "Decay of their reach past the mid, in 1/tick.", flag="--k")
+    sigma_ticks_per_sqrt_s: float = knob(0.4, SIGMA, "Volatility of the mid, in ticks per √s.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mean_rate() > MOST_RATE:
+            raise UsageError(
+                f"--mu {self.mu_per_s} and --branching-ratio {self.branching_ratio} make {self.mean_rate():g} orders "
+                f"of a side in 1 s, and more than {MOST_RATE} crowd the milliseconds that tell them apart; lower one"
+            )
+
+    def mean_rate(self) -> float:
+        """Return the orders of a side, in 1/s, on average."""
+        return self.mu_per_s / (1 - self.branching_ratio)
+
+    def laws(self, session: Session) -> tuple[Law, ...]:  # noqa: ARG002 - one law for every session
+        """Return the law of the orders that come by themselves."""
+        by_itself = (self.mu_per_s, self.k_per_tick)
+        return (Law(0.0, self.sigma_ticks_per_sqrt_s, by_itself, by_itself),)
+
+    def excitation(self) -> tuple[float, float]:
+        """Return the branching ratio and beta."""
+        return self.branching_ratio, self.beta_per_s
+
+    def truth(self, session: Session) -> dict[str, Any]:
+        """Return A, which is the mean rate, k, sigma, and the numbers of the process."""
+        law = (self.mean_rate(), self.k_per_tick)
+        process = {
+            "mu_per_s": self.mu_per_s,
+            "alpha_per_s": self.branching_ratio * self.beta_per_s,
+            "beta_per_s": self.beta_per_s,
+            "branching_ratio": self.branching_ratio,
+            "mean_rate_per_s": self.mean_rate(),
+        }
+        return super().truth(session) | _one_law(self.sigma_ticks_per_sqrt_s, law, law) | {"hawkes": process}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regimes(RegularMarket):
+    """Volatility, A and k switch at known times; between them the market is that of ``poisson``."""
+
+    name: ClassVar[str] = "regimes"
+
+    regime_s: float = knob(
+        3600.0, number(1, 86_400), "How long each regime lasts, in s; the first follows on the last."
+    )
+    regime_A_per_s: tuple[float, ...] = knob(
+        (0.8, 2.4), series(0, MOST_RATE), "A of each regime, in 1/s.", flag="--regime-A"
+    )
+    regime_k_per_tick: tuple[float, ...] = knob(
+        (0.35, 0.2), series(0.001, 100), "k of each regime, in 1/tick.", flag="--regime-k"
+    )
+    regime_sigma: tuple[float, ...] = knob(
+        (0.4, 1.2), series(0, 1000), "Volatility of each regime, in ticks per √s.", flag="--regime-sigma"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        counts = [len(values) for values in (self.regime_A_per_s, self.regime_k_per_tick, self.regime_sigma)]
+        if len(set(counts)) > 1:
+            raise UsageError(
+                f"--regime-A, --regime-k and --regime-sigma name {counts[0]}, {counts[1]} and {counts[2]} regimes; "
+                f"give each a value for every regime"
+            )
+
+    def laws(self, session: Session) -> tuple[Law, ...]:
+        """Return a law for every regime of the session, in order."""
+        found, seconds = [], (session.flow_us[1] - session.flow_us[0]) / US_PER_S
+        regimes = list(zip(self.regime_sigma, self.regime_A_per_s, self.regime_k_per_tick, strict=True))
+        for nth in range(max(1, ceil(seconds / self.regime_s))):
+            sigma, A, k = regimes[nth % len(regimes)]
+            found.append(Law(nth * self.regime_s, sigma, (A, k), (A, k)))
+        return tuple(found)
+
+    def truth(self, session: Session) -> dict[str, Any]:
+        """Return each regime with its times."""
+        first_us, end_us = session.flow_us
+        laws = self.laws(session)
+        starts = [first_us + round(law.start_s * US_PER_S) for law in laws]
+        regimes = [
+            {"start_us": start, "end_us": stop, "A": law.bid[0], "k": law.bid[1], "sigma_ticks_per_sqrt_s": law.sigma}
+            for law, start, stop in zip(laws, starts, [*starts[1:], end_us], strict=True)
+        ]
+        return super().truth(session) | {"regimes": regimes}
+
+
+def _one_law(sigma: float, bid: tuple[float, float], ask: tuple[float, float]) -> dict[str, Any]:
+    one_decay = bid[1] == ask[1]
+    return {
+        "A": (bid[0] + ask[0]) / 2 if one_decay else None,
+        "k": bid[1] if one_decay else None,
+        "sigma_ticks_per_sqrt_s": sigma,
+        "sides": {"bid": {"A": bid[0], "k": bid[1]}, "ask": {"A": ask[0], "k": ask[1]}},
+    }
+
+
+_EVENT_RATE = number(0, 100_000)
+_QTY = decimal("0.00000001", "1000000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroIntelligence(Scenario):
+    """Limit orders, market orders and cancellations at constant rates: every queue position is known."""
+
+    name: ClassVar[str] = "zero_intelligence"
+
+    limit_per_s: float = knob(118.0, _EVENT_RATE, "Limit orders of a side at all distances, in 1/s.")
+    limit_exponent: float = knob(0.5, number(0, 10), "Their rate falls with this power of the distance.")
+    limit_reach_ticks: int = knob(400, whole(1, 5000), "The largest distance from the other side's best, in ticks.")
+    market_per_s: float = knob(7.5, _EVENT_RATE, "Market orders of a side, in 1/s.")
+    cancel_per_s: float = knob(0.05, number(0.0001, 100), "Cancellations of each resting order, in 1/s.")
+    limit_qty: str = knob("0.05", _QTY, "Mean size of a limit order, in the base asset.")
+    market_qty: str = knob("0.05", _QTY, "Mean size of a market order, in the base asset.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("limit_qty", "market_qty"):
+            self.on_grid(field, "qty_step", MOST_MEAN_LOTS)
+
+    def limit_rates(self) -> list[float]:
+        """Return the rate (1/s) of limit orders of a side at 1, 2, … ticks from the other side's best price."""
+        weights = [distance**-self.limit_exponent for distance in range(1, self.limit_reach_ticks + 1)]
+        return [self.limit_per_s * weight / sum(weights) for weight in weights]
+
+    def flow(self, matching: "Matching", session: Session) -> Flow:
+        """Return the flow of the kernel ``_queues``."""
+        import numpy as np
+
+        from mm.sim.flow._queues import QueueFlow
+
+        instrument = self.instrument(session.symbol)
+        return QueueFlow(
+            matching,
+            (session.open_us, session.flow_us[0]),
+            np.cumsum(self.limit_rates()),
+            (self.market_per_s, self.cancel_per_s),
+            (instrument.lots(self.limit_qty), instrument.lots(self.market_qty)),
+            instrument.ticks(self.start_price),
+            session.key,
+        )
+
+    def truth(self, session: Session) -> dict[str, Any]:
+        """Return the rates; A and k do not exist here."""
+        rates = {
+            "limit_per_s": self.limit_per_s,
+            "limit_per_s_at_distance": self.limit_rates(),
+            "market_per_s": self.market_per_s,
+            "cancel_per_s_and_order": self.cancel_per_s,
+        }
+        return super().truth(session) | {"rates_of_a_side": rates}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargeTick(ZeroIntelligence):
+    """A spread of nearly always one tick, and long queues."""
+
+    name: ClassVar[str] = "large_tick"
+
+    limit_per_s: float = knob(20.0, _EVENT_RATE, "Limit orders of a side at all distances, in 1/s.")
+    limit_exponent: float = knob(1.0, number(0, 10), "Their rate falls with this power of the distance.")
+    limit_reach_ticks: int = knob(20, whole(1, 5000), "The largest distance from the other side's best, in ticks.")
+    market_per_s: float = knob(2.1, _EVENT_RATE, "Market orders of a side, in 1/s.")
+    cancel_per_s: float = knob(0.04, number(0.0001, 100), "Cancellations of each resting order, in 1/s.")
+    limit_qty: str = knob("5", _QTY, "Mean size of a limit order, in the base asset.")
+    market_qty: str = knob("10", _QTY, "Mean size of a market order, in the base asset.")
+
+
+_ALL: tuple[type[Scenario], ...] = (PoissonMarket, Hawkes, Regimes, ZeroIntelligence, LargeTick, Gaps, Empty)
+SCENARIOS: Mapping[str, type[Scenario]] = {scenario.name: scenario for scenario in _ALL}
 FIELDS: Mapping[str, Mapping[str, Knob]] = {
     name: {one.name: one for one in knobs(scenario)} for name, scenario in SCENARIOS.items()
 }
@@ -44,7 +372,7 @@ Flags: type = _flags()
 """What a command takes to offer every parameter of every scenario, each flag once; `chosen` reads it."""
 
 
-def chosen(name: str, flags: Any) -> Market:
+def chosen(name: str, flags: Any) -> Scenario:
     """Return the scenario called *name*, with the values that *flags*, a `Flags`, give it.
 
     A variable that another scenario would read is left alone; a flag on the command line is meant.

@@ -1,16 +1,19 @@
-"""When a simulated market runs, and with which luck."""
+"""A session of a simulated market: when it runs, the seed of its draws, and what goes wrong while it is recorded."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, time
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from mm.clock import DAY_ZONE, US_PER_S, parse_day
+from mm.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 OPENING_TIME = time(8)
 STEP_US = 100_000
@@ -19,13 +22,13 @@ _ID_SPACE = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """When a simulated market runs, and with which luck.
+    """When a simulated market runs, and the seed of its draws.
 
     Attributes:
         symbol: Upper case.
         day: ``YYYYMMDD``; the session opens at 08:00 Berlin time on it.
         hours: How long it lasts.
-        seed: Together with the day it keys every draw, so that each day of a range has its own luck.
+        seed: Together with the day it keys every draw, so that each day of a range has draws of its own.
         begins_us: Where it opens at another instant, as a live server does: that instant, a multiple of 100 ms.
     """
 
@@ -54,7 +57,7 @@ class Session:
 
     @property
     def flow_us(self) -> tuple[int, int]:
-        """When orders arrive: from the first depth message on, before which no recorder knows the book, to the last."""
+        """When orders arrive: from the first depth message on, before which no recorder has a book, to the last."""
         return self.open_us + STEP_US, self.close_us - STEP_US
 
     @property
@@ -63,7 +66,7 @@ class Session:
         return parse_day(self.day).toordinal() * _ID_SPACE
 
     def key(self, purpose: str) -> int:
-        """Return the 64-bit key of the draws of one *purpose*: what others draw leaves these as they are."""
+        """Return the 64-bit key of the draws of one *purpose*: the draws of other purposes do not change them."""
         return int.from_bytes(blake2b(f"{self.seed} {self.day} {purpose}".encode(), digest_size=8).digest())
 
     def random(self, purpose: str) -> "np.random.Generator":
@@ -71,3 +74,85 @@ class Session:
         import numpy as np
 
         return np.random.default_rng([self.seed, int(self.day), crc32(purpose.encode())])
+
+
+LOST_DEPTH, LOST_TRADES, DISCONNECT, CRASH = "lost_depth", "lost_trades", "disconnect", "crash"
+_MOST_S = {DISCONNECT: 30, CRASH: 60}
+_MOST_MESSAGES = {LOST_DEPTH: 5, LOST_TRADES: 20}
+_APART_US = 120 * US_PER_S
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFault:
+    """One thing that goes wrong.
+
+    Attributes:
+        kind: What.
+        start_us: When it begins.
+        messages: How many messages of its stream are lost from then on (`LOST_DEPTH`, `LOST_TRADES`).
+        lasts_us: How long nothing arrives (`DISCONNECT`, `CRASH`).
+    """
+
+    kind: str
+    start_us: int
+    messages: int = 0
+    lasts_us: int = 0
+
+
+@dataclass
+class FaultRecord:
+    """A fault, and what the recording lacks because of it.
+
+    Attributes:
+        fault: What was planned.
+        end_us: When messages arrived again, or the last lost one was sent; None if it outlasted the session.
+        update_ids: The first and the last update id that the recording lacks; None where it lacks none.
+        trade_ids: Likewise of trades.
+        no_book_us: From when to when the recording has no valid book; None where it always has one.
+    """
+
+    fault: RecordingFault
+    end_us: int | None = None
+    update_ids: Span | None = None
+    trade_ids: Span | None = None
+    no_book_us: Span | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as in truth.json."""
+        return {
+            "kind": self.fault.kind,
+            "start_us": self.fault.start_us,
+            "end_us": self.end_us,
+            "lost_update_ids": self.update_ids,
+            "lost_trade_ids": self.trade_ids,
+            "no_book_us": self.no_book_us,
+        }
+
+
+def plan(session: Session, kinds: Iterable[str]) -> tuple[RecordingFault, ...]:
+    """Return one fault of each of *kinds*, in an order, at times and of sizes that the session draws.
+
+    Raises:
+        UsageError: If the session is too short for so many, two minutes each.
+    """
+    draws = session.random("faults")
+    wanted = list(kinds)
+    first_us, end_us = session.flow_us
+    room_us = (end_us - first_us) // max(1, len(wanted))
+    if wanted and room_us < _APART_US:
+        raise UsageError(
+            f"--hours {session.hours} (HOURS) is too short for {len(wanted)} faults, which need "
+            f"{_APART_US // US_PER_S} s each; make it longer, or the faults fewer"
+        )
+    order: list[int] = draws.permutation(len(wanted)).tolist()
+    return tuple(
+        _fault(wanted[which], first_us + nth * room_us + int(draws.integers(room_us // 4, room_us // 2)), draws)
+        for nth, which in enumerate(order)
+    )
+
+
+def _fault(kind: str, start_us: int, draws: "np.random.Generator") -> RecordingFault:
+    if kind in _MOST_MESSAGES:
+        return RecordingFault(kind, start_us, messages=int(draws.integers(1, _MOST_MESSAGES[kind], endpoint=True)))
+    return RecordingFault(kind, start_us, lasts_us=int(draws.integers(US_PER_S, _MOST_S[kind] * US_PER_S)))

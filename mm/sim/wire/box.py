@@ -24,7 +24,7 @@ from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import make_keys
 from mm.sim.exchange.rules import SymbolRules
 from mm.sim.exchange.truth import MarketTruth
-from mm.sim.flow.market import Market
+from mm.sim.flow.market import Scenario
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import Row
@@ -68,7 +68,7 @@ class Box:
 
     def __init__(
         self,
-        scenario: Market,
+        scenario: Scenario,
         session: Session,
         *,
         speed: float = 1.0,

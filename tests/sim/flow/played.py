@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.sim.flow.market import Flow, Market
+from mm.sim.flow.market import Flow, Scenario
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import COLUMNS, IOC, LIMIT, MAKER, MARKET, ROW_CANCEL, ROW_NEW, ROW_REFUSE
@@ -36,7 +36,7 @@ def session(hours: float = 0.1, seed: int = 7) -> Session:
 
 
 def play(
-    scenario: Market, of: Session, cuts: tuple[int, ...] = (), act: Callable[[Matching, int], None] | None = None
+    scenario: Scenario, of: Session, cuts: tuple[int, ...] = (), act: Callable[[Matching, int], None] | None = None
 ) -> Played:
     """Play a whole session, stopping at *cuts* (µs after its opening), where *act* may trade."""
     matching = Matching()

@@ -12,7 +12,7 @@ from mm.errors import UsageError
 from mm.market_data.check import check_day
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 
 DAY = "20260105"
@@ -20,7 +20,7 @@ DAY = "20260105"
 
 def make(root: Path, day: str = DAY, seed: int = 7, hours: float = 0.1) -> Path:
     folder = DayFolder(root, "SIMUSDT", day)
-    make_day(folder, Poisson(sigma_ticks_per_sqrt_s=3.0), Session("SIMUSDT", day, hours, seed))
+    make_day(folder, PoissonMarket(sigma_ticks_per_sqrt_s=3.0), Session("SIMUSDT", day, hours, seed))
     return folder.path
 
 

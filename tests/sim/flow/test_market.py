@@ -5,12 +5,11 @@ import pytest
 from played import ACCOUNT, USER, as_rows, cuts_of, matched_again, play, random_user, session
 
 from mm.errors import UsageError
-from mm.sim.flow.queue_markets import LargeTick, ZeroIntelligence
-from mm.sim.flow.regular_markets import Hawkes, Poisson, Regimes
+from mm.sim.flow.scenario import Hawkes, LargeTick, PoissonMarket, Regimes, ZeroIntelligence
 from mm.sim.matching.order_log import ROW_NEW, Book
 
 MARKETS = [
-    Poisson(A_per_s=3.0, sigma_ticks_per_sqrt_s=3.0),
+    PoissonMarket(A_per_s=3.0, sigma_ticks_per_sqrt_s=3.0),
     Hawkes(mu_per_s=1.0, branching_ratio=0.8, sigma_ticks_per_sqrt_s=1.0),
     Regimes(regime_s=10.0, regime_A_per_s=(1.0, 6.0), regime_sigma=(0.5, 30.0)),
     ZeroIntelligence(limit_per_s=60.0, cancel_per_s=0.5, limit_reach_ticks=50),
@@ -82,4 +81,4 @@ def test_a_flow_does_nothing_before_its_session_opens_and_nothing_twice():
 def test_a_price_that_is_no_price_of_the_engine_is_refused():
     """Prices are counted in ticks, below 2**40 of them."""
     with pytest.raises(UsageError, match=r"--start-price 1000000000 .* more than .* times --tick-size 0.00000001"):
-        Poisson(start_price="1000000000", tick_size="0.00000001")
+        PoissonMarket(start_price="1000000000", tick_size="0.00000001")

@@ -8,7 +8,7 @@ from played import ACCOUNT, KIND, LOTS, SIDE, TRADE, US, Played, as_rows, play, 
 from scipy import stats
 
 from mm.errors import UsageError
-from mm.sim.flow.queue_markets import LargeTick, ZeroIntelligence
+from mm.sim.flow.scenario import LargeTick, ZeroIntelligence
 from mm.sim.flow.session import STEP_US
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_REST, ROW_TRADE, Book
 

@@ -23,7 +23,7 @@ from scipy import optimize, stats
 from mm.errors import UsageError
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.regular_markets import Hawkes, Poisson, Regimes, RegularMarket
+from mm.sim.flow.scenario import Hawkes, PoissonMarket, Regimes, RegularMarket
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import IOC, ROW_LEVEL, ROW_NEW, ROW_TRADE
@@ -31,7 +31,7 @@ from mm.sim.matching.order_log import IOC, ROW_LEVEL, ROW_NEW, ROW_TRADE
 HOURS = 1.0
 
 
-class _Shallow(Poisson):
+class _Shallow(PoissonMarket):
     """A market whose book is far too shallow for its orders."""
 
     name: ClassVar[str] = "shallow"
@@ -41,7 +41,7 @@ class _Shallow(Poisson):
 
 
 # The sides differ, so that one taken for the other cannot pass.
-TWO_SIDED = Poisson(
+TWO_SIDED = PoissonMarket(
     A_bid_per_s=2.0, A_ask_per_s=1.2, k_bid_per_tick=0.4, k_ask_per_tick=0.25, sigma_ticks_per_sqrt_s=1.5
 )
 
@@ -122,7 +122,7 @@ def takers(played: Played, side: int) -> Ints:
 @pytest.mark.parametrize(("sigma", "hours"), [(0.4, 0.3), (3.0, 0.3), (20.0, 1.0)])
 def test_the_mid_moves_by_a_difference_of_poisson_draws(sigma, hours):
     """Each step has the law that the docstring states, by inversion and by rejection."""
-    moves = np.diff(best_bids(Poisson(A_per_s=0.0, sigma_ticks_per_sqrt_s=sigma), session(hours)))
+    moves = np.diff(best_bids(PoissonMarket(A_per_s=0.0, sigma_ticks_per_sqrt_s=sigma), session(hours)))
     half_variance = sigma**2 / 20
     values = np.arange(moves.min(), moves.max() + 1)
     expected = stats.skellam.pmf(values, half_variance, half_variance) * moves.size
@@ -135,14 +135,14 @@ def test_the_mid_moves_by_a_difference_of_poisson_draws(sigma, hours):
 
 def test_the_luck_of_prices_does_not_depend_on_the_flow():
     """Two days that differ in A alone have the same mid, so their difference is the flow's."""
-    one, other = (best_bids(Poisson(A_per_s=A, sigma_ticks_per_sqrt_s=2.0), session(0.05)) for A in (0.5, 5.0))
+    one, other = (best_bids(PoissonMarket(A_per_s=A, sigma_ticks_per_sqrt_s=2.0), session(0.05)) for A in (0.5, 5.0))
     assert np.array_equal(one, other)
     assert np.unique(one).size > 1
 
 
 def test_orders_of_one_side_never_share_a_millisecond():
     """Prints of one side and time are one order to everyone who reads the day; none is at a depth instant."""
-    played = play(Poisson(A_per_s=100.0), session())
+    played = play(PoissonMarket(A_per_s=100.0), session())
     for side in (1, -1):
         us = takers(played, side)[:, US]
         assert len(us) > 30_000
@@ -152,7 +152,7 @@ def test_orders_of_one_side_never_share_a_millisecond():
 
 def test_a_book_is_so_deep_that_no_sweep_reaches_its_edge():
     """A sweep cut short would bend the law; the expected number of them is below 1e-9."""
-    scenario, of = Poisson(A_per_s=50.0, k_per_tick=0.05), session(14)
+    scenario, of = PoissonMarket(A_per_s=50.0, k_per_tick=0.05), session(14)
     depth = scenario.levels(of) + scenario.spread_ticks / 2
     assert 2 * 50 * 14 * 3600 * math.exp(-0.05 * depth) < 1e-9
 
@@ -168,19 +168,21 @@ def test_a_sweep_beyond_the_edge_is_counted_and_ends_there():
 
 def test_a_day_without_orders_has_prices_only():
     """A = 0 is the day on which nothing trades."""
-    played = play(Poisson(A_per_s=0.0, sigma_ticks_per_sqrt_s=3.0), session())
+    played = play(PoissonMarket(A_per_s=0.0, sigma_ticks_per_sqrt_s=3.0), session())
     assert not len(played.rows(ROW_TRADE))
     assert len(played.rows(ROW_LEVEL)) > 1000
 
 
 def test_a_mid_that_never_moves_leaves_the_flow_alone():
     """sigma = 0 is the simplest check of a calibration."""
-    assert set(best_bids(Poisson(sigma_ticks_per_sqrt_s=0.0), session())) == {9_999}
+    assert set(best_bids(PoissonMarket(sigma_ticks_per_sqrt_s=0.0), session())) == {9_999}
 
 
 def test_prices_of_any_size_make_the_same_market():
     """Nothing but the price differs a billion ticks higher."""
-    low, high = (play(Poisson(start_price=price, tick_size="0.00000001"), session(0.02)).log for price in ("1", "5000"))
+    low, high = (
+        play(PoissonMarket(start_price=price, tick_size="0.00000001"), session(0.02)).log for price in ("1", "5000")
+    )
     priced = low[:, TICKS] > 0
     assert set(high[priced, TICKS] - low[priced, TICKS]) == {4999 * 10**8}
     assert np.array_equal(np.delete(high, TICKS, 1), np.delete(low, TICKS, 1))
@@ -190,7 +192,7 @@ def test_what_a_user_takes_is_quoted_anew_at_the_next_depth_instant():
     """A market maker who stays away would end the market with the first large order."""
     of = session(0.02)
     matching = Matching()
-    flow = Poisson(A_per_s=0.0, sigma_ticks_per_sqrt_s=0.0).flow(matching, of)
+    flow = PoissonMarket(A_per_s=0.0, sigma_ticks_per_sqrt_s=0.0).flow(matching, of)
     flow.advance(of.open_us + 1_050_000)
     deep = sum(lots for _, lots in matching.depth(-1, 5))
     matching.submit(of.open_us + 1_050_000, USER, 1, 10_005, deep, IOC)
@@ -204,7 +206,7 @@ def test_what_a_user_takes_is_quoted_anew_at_the_next_depth_instant():
 @pytest.mark.parametrize(("side", "distance"), [(1, 1), (1, 0), (-1, 2)])
 def test_an_order_of_a_user_is_hit_at_the_rate_of_the_law(side, distance):
     """Also between the touch and the mid, where no quote of the market shows who would have come."""
-    scenario = Poisson(
+    scenario = PoissonMarket(
         A_bid_per_s=5.0, A_ask_per_s=3.0, k_bid_per_tick=0.4, k_ask_per_tick=0.2, spread_ticks=6,
         sigma_ticks_per_sqrt_s=0.0,
     )  # fmt: skip
@@ -261,7 +263,7 @@ def test_hawkes_without_excitation_is_poisson():
     """The same orders to the last bit, so that the two scenarios compare."""
     of = session()
     alone = play(Hawkes(mu_per_s=0.8, branching_ratio=0.0), of).log
-    assert np.array_equal(alone, play(Poisson(A_per_s=0.8), of).log)
+    assert np.array_equal(alone, play(PoissonMarket(A_per_s=0.8), of).log)
 
 
 def test_regimes_switch_when_the_truth_says():
@@ -310,7 +312,7 @@ def test_one_regime_is_poisson():
     of = session()
     one = Regimes(regime_s=7.3, regime_A_per_s=(0.8,), regime_k_per_tick=(0.35,), regime_sigma=(0.4,))
     assert len(one.laws(of)) > 40
-    assert np.array_equal(play(one, of).log, play(Poisson(), of).log)
+    assert np.array_equal(play(one, of).log, play(PoissonMarket(), of).log)
 
 
 def test_regimes_of_unequal_number_are_refused():
@@ -322,9 +324,9 @@ def test_regimes_of_unequal_number_are_refused():
 @pytest.mark.parametrize(
     ("scenario", "word"),
     [
-        (Poisson(k_per_tick=0.002), "--k"),
-        (Poisson(start_price="0.5"), "--start-price"),
-        (Poisson(sigma_ticks_per_sqrt_s=900.0), "--start-price"),
+        (PoissonMarket(k_per_tick=0.002), "--k"),
+        (PoissonMarket(start_price="0.5"), "--start-price"),
+        (PoissonMarket(sigma_ticks_per_sqrt_s=900.0), "--start-price"),
     ],
 )
 def test_a_market_that_cannot_be_is_refused_with_the_flag_to_change(scenario, word):
@@ -342,4 +344,4 @@ def test_a_process_that_nearly_explodes_is_refused():
 def test_a_quantity_too_large_to_be_swept_is_refused():
     """The engine counts lots below 2**48; a sweep of every level must stay below it too."""
     with pytest.raises(UsageError, match=r"--level-qty 1000000 .* more than .* times --qty-step 0.00000001"):
-        Poisson(level_qty="1000000", qty_step="0.00000001")
+        PoissonMarket(level_qty="1000000", qty_step="0.00000001")

@@ -7,8 +7,7 @@ from played import play, session
 
 from mm.errors import UsageError
 from mm.knobs import knobs, shown
-from mm.sim.flow.regular_markets import Poisson
-from mm.sim.flow.scenario import FIELDS, SCENARIOS, Flags, chosen
+from mm.sim.flow.scenario import FIELDS, SCENARIOS, Flags, PoissonMarket, chosen
 
 
 def test_every_scenario_stands_under_its_own_name():
@@ -26,16 +25,16 @@ def test_every_parameter_is_a_knob_that_reads_its_own_default(scenario):
 
 def test_a_side_takes_the_common_law_unless_it_has_its_own():
     """--A-bid alone leaves the bids' k and both numbers of the asks as they are."""
-    scenario = Poisson(A_per_s=1.0, k_per_tick=0.5, A_bid_per_s=0.0)
+    scenario = PoissonMarket(A_per_s=1.0, k_per_tick=0.5, A_bid_per_s=0.0)
     assert scenario.rate(1) == (0.0, 0.5)
     assert scenario.rate(-1) == (1.0, 0.5)
 
 
 def test_truth_names_one_law_only_where_there_is_one():
     """Two exponentials of different decay are no exponential; equal decays average to one of the mean rate."""
-    same = Poisson(A_bid_per_s=1.0, A_ask_per_s=0.5).truth(session())
+    same = PoissonMarket(A_bid_per_s=1.0, A_ask_per_s=0.5).truth(session())
     assert (same["A"], same["k"]) == (0.75, 0.35)
-    other = Poisson(k_bid_per_tick=0.2).truth(session())
+    other = PoissonMarket(k_bid_per_tick=0.2).truth(session())
     assert (other["A"], other["k"]) == (None, None)
     assert other["sides"] == {"bid": {"A": 0.8, "k": 0.2}, "ask": {"A": 0.8, "k": 0.35}}
 
@@ -45,7 +44,7 @@ def test_a_price_or_quantity_off_the_grid_is_a_wrong_knob(off):
     """The message names both flags, for either may be the one that is meant otherwise."""
     (field,) = off
     with pytest.raises(UsageError, match=f"--{field.replace('_', '-')} .* --(tick-size|qty-step) "):
-        Poisson(**off)
+        PoissonMarket(**off)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

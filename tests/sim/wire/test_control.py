@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from mm.sim.flow.queue_markets import LargeTick
+from mm.sim.flow.scenario import LargeTick
 from mm.sim.flow.session import Session
 from mm.sim.wire.box import LOCKSTEP_US, Box
 

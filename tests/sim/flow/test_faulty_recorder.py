@@ -17,7 +17,7 @@ from mm.errors import UsageError
 from mm.market_data.check import check_day
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.regular_markets import Gaps, Poisson
+from mm.sim.flow.scenario import Gaps, PoissonMarket
 from mm.sim.flow.session import Session
 
 DAY = "20260105"
@@ -103,7 +103,7 @@ def test_the_market_is_that_of_poisson(tmp_path):
     """Faults are of the recording: the order log is the same to the byte."""
     path, _ = make(tmp_path / "gaps", 5)
     plain = DayFolder(tmp_path / "plain", "SIMUSDT", DAY)
-    make_day(plain, Poisson(sigma_ticks_per_sqrt_s=1.0), Session("SIMUSDT", DAY, 0.35, 5))
+    make_day(plain, PoissonMarket(sigma_ticks_per_sqrt_s=1.0), Session("SIMUSDT", DAY, 0.35, 5))
     name = f"order_log_SIMUSDT_{DAY}.csv.gz"
     assert (path / name).read_bytes() == (plain.path / name).read_bytes()
 

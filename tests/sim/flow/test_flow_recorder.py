@@ -14,11 +14,10 @@ from mm.market_data.check import check_day
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.layout import DayFolder
 from mm.market_data.manifest import write_manifest
-from mm.sim.flow import day_log
+from mm.sim.flow import recorder
 from mm.sim.flow._day_rows import Lines
 from mm.sim.flow.day import order_log
-from mm.sim.flow.day_log import DayLog, LogFile
-from mm.sim.flow.messages import Messages
+from mm.sim.flow.recorder import DayLog, LogFile, SessionMessages
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import LIMIT, MARKET, OP_CANCEL, OP_SUBMIT, Book, read_log
@@ -35,7 +34,7 @@ TOP_N = 3
 def _small_blocks():
     """Also a short day is written in many blocks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(day_log, "FLUSH_BYTES", 1_500)
+        patch.setattr(recorder, "FLUSH_BYTES", 1_500)
         yield
 
 
@@ -188,7 +187,7 @@ def test_numbers_are_taken_where_other_rows_leave_off(tmp_path):
 def test_a_log_that_was_cut_within_a_step_is_refused():
     """Its second half would be a second depth message of the same instant."""
     _, rows = busy(1)
-    messages = Messages(SESSION)
+    messages = SessionMessages(SESSION)
     messages.arrived(rows[:55])
     with pytest.raises(ValueError, match="comes behind the depth message"):
         messages.arrived(rows[55:])
@@ -198,7 +197,7 @@ def test_a_log_whose_time_falls_is_refused():
     """It is none of an engine's."""
     _, rows = busy(1)
     with pytest.raises(ValueError, match="comes behind the depth message"):
-        Messages(SESSION).arrived(np.ascontiguousarray(rows[::-1]))
+        SessionMessages(SESSION).arrived(np.ascontiguousarray(rows[::-1]))
 
 
 def test_frames_need_a_book():

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mm.code_identity import hash_file
 from mm.file_diff import FileDifference, file_difference
 from mm.run_finder import Found
 from mm.run_headlines import headlines, shown
-from mm.run_manifest import hash_file
 from mm.runs import PAGE
 
 Pair = tuple[Any, Any]

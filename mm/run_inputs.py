@@ -8,9 +8,9 @@ from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mm.code_identity import hash_file
 from mm.errors import DataError, SafetyError
 from mm.run_finder import Found, find_runs
-from mm.run_manifest import hash_file
 from mm.sweep_knobs import axes_of
 
 _PATHS = ("fill_params_file", "latency_file")  # knobs that name a file whose content is an input

@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from mm.code_identity import hash_file
 from mm.errors import BrokenFile
 
 NAME = "run_manifest.json"
@@ -78,12 +79,6 @@ class SetKnob:
     def entry(self) -> dict[str, Any]:
         """Return what the manifest says of it."""
         return {"value": self.value, "source": self.source}
-
-
-def hash_file(path: Path) -> str:
-    """Return the sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def count_lines(path: Path) -> int:

@@ -12,6 +12,7 @@ import click
 
 from mm import run_manifest
 from mm.cli import command
+from mm.code_identity import hash_file
 from mm.config import Account, Calibration, Execution, Fit, Market
 from mm.console import Console
 from mm.errors import BrokenFile, DataError, MMError, UsageError
@@ -202,7 +203,7 @@ def _write(path: Path, html: str) -> None:
 def _note_page(run: Found) -> None:
     """Keep the manifest true: the page is an output, though it is not in the digest."""
     others = [one for one in run.manifest["outputs"] if one["path"] != PAGE]
-    page = {"path": PAGE, "rows": None, "sha256": run_manifest.hash_file(run.folder / PAGE)}
+    page = {"path": PAGE, "rows": None, "sha256": hash_file(run.folder / PAGE)}
     outputs = sorted([*others, page], key=lambda one: str(one["path"]))
     manifest = {**run.manifest, "outputs": outputs}
     _write(run.folder / run_manifest.NAME, json.dumps(manifest, indent=1, allow_nan=False) + "\n")

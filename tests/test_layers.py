@@ -11,7 +11,7 @@ from support import ROOT
 PACKAGE = ROOT / "mm"
 # Lower first; a module may import its own layer and those before it.
 LAYERS = [
-    ["errors", "instrument", "clock", "ids", "callable_package", "whole_file"],
+    ["errors", "instrument", "clock", "ids", "callable_package", "code_identity", "whole_file"],
     ["market_data", "page"],
     ["tape", "day_parquet"],
     ["backtest"],

@@ -1,4 +1,3 @@
-import hashlib
 import json
 import math
 
@@ -23,11 +22,10 @@ def work(days=("20251216",), knobs=None, files=None) -> str:
 
 
 @given(st.binary(max_size=200))
-def test_a_hash_is_that_of_the_whole_file(tmp_path_factory, content):
-    """Anyone can check an output with sha256sum."""
-    path = tmp_path_factory.mktemp("hash") / "x.bin"
+def test_lines_are_counted_by_their_ends(tmp_path_factory, content):
+    """A file may be larger than what is read of it at a time."""
+    path = tmp_path_factory.mktemp("lines") / "x.bin"
     path.write_bytes(content)
-    assert m.hash_file(path) == hashlib.sha256(content).hexdigest()
     assert m.count_lines(path) == content.count(b"\n")
 
 

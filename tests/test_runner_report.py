@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from legible import illegible
 from mm import run_manifest
 from mm.__main__ import main as program
+from mm.code_identity import hash_file
 from pages import read
 
 DAY = ["--symbol", "SIMUSDT", "--day", "20260105"]
@@ -106,7 +107,7 @@ def test_the_page_in_the_folder_is_replaced_and_the_manifest_stays_true(own):
     after = run_manifest.read(folder)
     assert drawn.stdout.splitlines()[-1] == str(folder / "report.html")
     page = next(one for one in after["outputs"] if one["path"] == "report.html")
-    assert page["sha256"] == run_manifest.hash_file(folder / "report.html")
+    assert page["sha256"] == hash_file(folder / "report.html")
     assert page not in before["outputs"]
     assert {**after, "outputs": None} == {**before, "outputs": None}
     assert mm(own, "report", "played").exit_code == 0

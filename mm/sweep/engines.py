@@ -12,11 +12,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from queue import SimpleQueue
+from threading import Thread
 
 from mm.errors import MMError
 from mm.sweep.play import Outcome, Task, play
 
 TRIES = 2  # of a point whose process dies: the first time it may have been the system's doing
+GRACE_S = 5.0  # for a process that has closed its output to end
 Outcomes = Iterator[tuple[int, Outcome]]
 
 
@@ -55,25 +57,28 @@ def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
 
 
 class _Worker:
-    """A process that plays one task after another, started when it is needed and anew when it died."""
+    """A process that plays one task after another, started when it is needed and again when it died."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._errors: _Errors | None = None
         self._stopped = False
 
     def play(self, task: Task) -> Outcome:
         """Return what comes of *task*, whatever becomes of the process."""
-        code = 0
+        how = "it was stopped"
         for _ in range(TRIES):
             if self._stopped:
                 break
-            process = self._process = self._process or _started()
-            line = _asked(process, json.dumps(task, allow_nan=False))
+            if self._process is None:
+                self._process = _started()
+                self._errors = _Errors(self._process)
+            line = _asked(self._process, json.dumps(task, allow_nan=False))
             if line:
                 outcome: Outcome = json.loads(line)
                 return outcome
-            code = self._ended()
-        return died(f"its process ended with {_named(code)}, {TRIES} times")
+            how = f"its process ended with {self._ended()}, {TRIES} times"
+        return died(how)
 
     def stop(self) -> None:
         """End the process, whatever it does."""
@@ -83,14 +88,38 @@ class _Worker:
             process.kill()
             process.wait()
 
-    def _ended(self) -> int:
-        process, self._process = self._process, None
-        if process is None:
-            return 0
+    def _ended(self) -> str:
+        """Return how the process ended: its exit code or signal, and the last line that it wrote to stderr."""
+        process, errors, self._process = self._process, self._errors, None
+        if process is None or errors is None:
+            return "nothing"
+        try:  # before its input is closed: that ends it with code 0, whatever it was about to end with
+            code = process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
-        return process.wait()
+        errors.join(GRACE_S)
+        ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"{ended} ({errors.last})" if errors.last else ended
+
+
+class _Errors(Thread):
+    """Passes on what a process writes to stderr, and keeps the last line of it."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        super().__init__(daemon=True)
+        self.last = ""
+        self._lines = process.stderr
+        self.start()
+
+    def run(self) -> None:
+        """Read until the process has ended."""
+        for line in self._lines or ():
+            self.last = line.strip() or self.last
+            sys.stderr.write(line)
 
 
 def died(how: str) -> Outcome:
@@ -106,6 +135,7 @@ def _started() -> "subprocess.Popen[str]":
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         start_new_session=True,
     )
 
@@ -125,7 +155,3 @@ def _asked(process: "subprocess.Popen[str]", line: str) -> str:
         return process.stdout.readline()
     except (BrokenPipeError, ValueError):  # ValueError: closed by stop()
         return ""
-
-
-def _named(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -1,45 +1,39 @@
 """What makes two backtests the same one: the content of what they read, their knobs, and the code that plays them."""
 
-import ast
-import hashlib
-import json
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import mm
+from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
 from mm.config import Models
 from mm.errors import UsageError
 from mm.plugins import resolve, search_here
-from mm.run_manifest import hash_file
 from mm.sweep.setup import Setup
 
-_CODE = ("tape", "backtest", "calibration", "assemble.py", "clock.py", "instrument.py", "model_maker.py")
-_SOURCES = (".py", ".pyx", ".pxd")
+PLAY = "mm.sweep.play"  # where the code of every point begins
 _NAMED = re.compile(r"[\w.]+:\w+")
 _MARK = "__sha256_when_imported__"
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-def digest(content: Any) -> str:
-    """Return the sha256 of JSON *content*, in hex."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+@dataclass(frozen=True)
+class Code:
+    """The code that a point runs: everything that playing it imports, here and in a user's models.
 
+    Attributes:
+        models: sha256 of each of a user's modules, by its name.
+        sources: What identifies the project's sources: the same in every process that may play the point.
+        exact: What identifies also the compiled modules, and the versions of Python and of installed packages: kept
+            results are valid for these alone.
+    """
 
-@cache
-def code_digest() -> str:
-    """Return what identifies the code that a backtest's result depends on: its version, and its sources' content."""
-    package = Path(mm.__file__).parent
-    paths = [
-        path for name in _CODE for path in ([package / name] if name.endswith(".py") else (package / name).rglob("*"))
-    ]
-    sources = sorted(path for path in paths if path.suffix in _SOURCES)
-    return digest([mm.__version__, [(path.relative_to(package).as_posix(), hash_file(path)) for path in sources]])
+    models: dict[str, str]
+    sources: str
+    exact: str
 
 
 def trial_of(
@@ -59,10 +53,10 @@ def trial_of(
     return digest([setup.day.symbol, setup.day.days(), sorted(inputs), setup.work(), latencies, named, sources, fitted])
 
 
-def sources_of(models: Models) -> dict[str, str]:
-    """Return the sha256 of each module of a user's models, by name: theirs, and what they import that is not installed.
+def code_of(models: Models) -> Code:
+    """Return the code that a point with these *models* runs.
 
-    They are imported, and anew where a file changed since it was: what is played is what is hashed.
+    A user's modules are imported, and again where a file changed since it was: what is played is what is hashed.
 
     Raises:
         UnknownModel: If there is no such module or class.
@@ -70,10 +64,18 @@ def sources_of(models: Models) -> dict[str, str]:
         ModelError: If a module raises when it is imported.
     """
     names = _named(models)
+    own, others = _own_modules(names)
+    files = code_files(PLAY, *sorted(others))
+    return Code(own, digest(sources_alone(files)), digest(files))
+
+
+def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
+    """Return the sha256 of a user's modules by name, and the other modules that these import."""
     if not names:
-        return {}
+        return {}, set()
     search_here()
-    found = {name: hash_file(path) for name, path in _with_imports(name.partition(":")[0] for name in names).items()}
+    modules, others = closure((name.partition(":")[0] for name in names), _own_file)
+    found = {name: hash_file(path) for name, (path,) in modules.items()}
     loaded = [name for name in found if name in sys.modules]
     if any(vars(sys.modules[name]).get(_MARK) != found[name] for name in loaded):
         for name in loaded:
@@ -88,7 +90,7 @@ def sources_of(models: Models) -> dict[str, str]:
     for name, sha256 in found.items():
         if name in sys.modules:
             setattr(sys.modules[name], _MARK, sha256)
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())), others
 
 
 def source_files(sources: Mapping[str, str]) -> list[Path]:
@@ -110,25 +112,12 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(inside)
 
 
-def _with_imports(names: Iterable[str]) -> dict[str, Path]:
-    """Return the files of modules and of all that these import, as far as they are a user's own, by their names."""
-    found: dict[str, Path] = {}
-    waiting = sorted(names)
-    while waiting:
-        name = waiting.pop()
-        path = None if name in found else _own_file(name)
-        if path is not None:
-            found[name] = path
-            waiting += _imports(name, path)
-    return found
-
-
-def _own_file(name: str) -> Path | None:
-    """Return the file of a module that is neither installed nor of this package; None for others, and where none is."""
-    if name.partition(".")[0] in (__package__.partition(".")[0], *sys.stdlib_module_names):
-        return None
+def _own_file(name: str) -> list[Path]:
+    """Return the file of a module that is neither installed nor of this project; none for others."""
+    if name.partition(".")[0] in (PACKAGE.name, *sys.stdlib_module_names):
+        return []
     path = _file(name)
-    return None if path is None or any(path.is_relative_to(folder) for folder in _INSTALLED) else path
+    return [] if path is None or any(path.is_relative_to(folder) for folder in _INSTALLED) else [path]
 
 
 def _file(name: str) -> Path | None:
@@ -138,22 +127,3 @@ def _file(name: str) -> Path | None:
     except (ImportError, ValueError):
         return None
     return Path(spec.origin).resolve() if spec is not None and spec.has_location and spec.origin else None
-
-
-def _imports(name: str, path: Path) -> Iterator[str]:
-    """Yield the modules that the one called *name* may import, wherever in it; and the packages it stands in."""
-    yield from (name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))
-    if path.suffix != ".py":
-        return
-    package = name if path.stem == "__init__" else name.rpartition(".")[0]
-    try:
-        tree = ast.parse(path.read_bytes())
-    except SyntaxError:
-        return  # whoever imports it says so
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))

@@ -4,12 +4,13 @@ import sys
 import traceback
 from collections.abc import Mapping
 from functools import lru_cache
+from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mm.config import Day, Market
 from mm.errors import Mismatch, MMError, ModelError
-from mm.sweep.identity import code_digest, sources_of
+from mm.sweep.identity import code_of
 from mm.sweep.setup import Setup
 
 if TYPE_CHECKING:
@@ -34,13 +35,26 @@ def play(task: Task) -> Outcome:
             be the same here as where the task was made.
     """
     try:
-        return told(_played(task))
+        outcome = told(_played(task))
+        _check_json(outcome, "")
+        return outcome
     except MMError as error:
         trace = "".join(traceback.format_exception(error.__cause__ or error)) if isinstance(error, ModelError) else ""
         return {"error": " ".join(str(error).split()), "exit_code": error.exit_code, "traceback": trace}
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # SystemExit: a model that calls sys.exit() ends its own point alone
         line = " ".join(f"unforeseen {type(error).__name__}: {error}".split())
         return {"error": line, "exit_code": MMError.exit_code, "traceback": traceback.format_exc()}
+
+
+def _check_json(value: object, place: str) -> None:
+    """Raise TypeError or ValueError with the *place* of what JSON cannot hold, as a model's own number may be."""
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{place} is {value!r}, which JSON cannot hold")
+    if isinstance(value, dict | list | tuple):
+        for name, inside in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_json(inside, f"{place}.{name}".lstrip("."))
+    elif not isinstance(value, str | int | float | None):
+        raise TypeError(f"{place} is {value!r}, which JSON cannot hold")
 
 
 def told(result: "Result") -> Outcome:
@@ -86,14 +100,13 @@ def _check_code(task: Task, setup: Setup) -> None:
     """Refuse to play with other code than that of the process that made the task."""
     if task["folder"] not in sys.path:
         sys.path.insert(0, task["folder"])
-    if code_digest() != task["code"]:
+    with _IMPORTING:  # a cluster's worker may play in several threads
+        here = code_of(setup.models)
+    other = [name for name, sha256 in task["sources"].items() if here.models.get(name) != sha256]
+    if other:
+        raise Mismatch(f"{', '.join(other)}: another file where the point was played; share one folder of models")
+    if here.sources != task["code"]:
         raise Mismatch("the worker has another version of mm than this process; install the same one on both")
-    if task["sources"]:
-        with _IMPORTING:  # a cluster's worker may play in several threads
-            here = sources_of(setup.models)
-        other = [name for name, sha256 in task["sources"].items() if here.get(name) != sha256]
-        if other:
-            raise Mismatch(f"{', '.join(other)}: another file where the point was played; share one folder of models")
 
 
 @lru_cache(maxsize=_OPEN)

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm import assemble
+from mm.code_identity import digest, hash_file
 from mm.config import Windows
 from mm.errors import ModelError, UsageError
 from mm.model_maker import ModelMaker, fitted_from
-from mm.run_manifest import hash_file
 from mm.runs import Run
 from mm.sweep.axes import FLAG
 from mm.sweep.engines import Outcomes, in_process, in_processes
 from mm.sweep.grid import Point
-from mm.sweep.identity import digest
 from mm.sweep.play import Task
 from mm.sweep.store import Store
 from mm.sweep.work import FIT, Engine, Ground

@@ -7,10 +7,11 @@ from shlex import join
 from typing import Any
 
 from mm.assemble import unfitted
+from mm.code_identity import digest
 from mm.sweep.engines import Outcomes
 from mm.sweep.findings import Luck, Played
 from mm.sweep.grid import Point
-from mm.sweep.identity import code_digest, digest, sources_of, trial_of
+from mm.sweep.identity import Code, code_of, trial_of
 from mm.sweep.play import Outcome, Task
 from mm.sweep.setup import Setup
 from mm.sweep.store import Store
@@ -75,7 +76,7 @@ class Work:
         self.sources: dict[str, str] = {}
         self.played = self.known = 0
         self._ground, self._store = ground, store
-        self._known_sources: dict[tuple[str, ...], dict[str, str]] = {}
+        self._codes: dict[tuple[str, ...], Code] = {}
         self._of_point = {point.number: self._jobs(point) for point in points}
         self.jobs = {job.key: job for point in points for job in self._of_point[point.number]}
 
@@ -133,26 +134,26 @@ class Work:
         return jobs
 
     def _job(self, setup: Setup, fitted: Json | None, *, forwarded: bool) -> Job:
-        ground, sources = self._ground, self._sources_of(setup)
-        trial = trial_of(setup, ground.inputs, ground.files, sources, fitted)
+        ground, code = self._ground, self._code_of(setup)
+        trial = trial_of(setup, ground.inputs, ground.files, code.models, fitted)
         task = {
             "setup": setup.to_json(),
             "fitted": fitted,
             "tapes": str(ground.tapes.absolute()),
             "folder": str(Path.cwd()),
-            "code": code_digest(),
-            "sources": sources,
+            "code": code.sources,
+            "sources": code.models,
             "inputs": list(ground.inputs),
         }
-        return Job(trial, digest([trial, code_digest(), forwarded]), task, forwarded)
+        return Job(trial, digest([trial, code.exact, forwarded]), task, forwarded)
 
-    def _sources_of(self, setup: Setup) -> dict[str, str]:
+    def _code_of(self, setup: Setup) -> Code:
         models = setup.models
         named = (models.quote_model, models.fill_model, models.quote_params_json or "", models.fill_params_json or "")
-        if named not in self._known_sources:
-            self._known_sources[named] = sources_of(models)
-            self.sources |= self._known_sources[named]
-        return self._known_sources[named]
+        if named not in self._codes:
+            self._codes[named] = code_of(models)
+            self.sources |= self._codes[named].models
+        return self._codes[named]
 
     def _came(self, point: Point, found: Mapping[str, Outcome]) -> Played:
         first, *more = (found[job.key] for job in self._of_point[point.number])

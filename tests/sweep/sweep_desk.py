@@ -21,7 +21,7 @@ FILES = ("sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv")
 
 # A model that ends its own process, always or the first time only, or raises; told so by its parameter.
 MODEL = """
-import os, signal
+import os, signal, sys
 from pathlib import Path
 from mm import Quotes
 from my_helper import LOTS
@@ -35,6 +35,11 @@ class Own:
         if self.asked == 20 and self.ill:
             if self.ill == "raises":
                 raise RuntimeError("no idea")
+            if self.ill == "exits":
+                raise SystemExit("no more")
+            if self.ill == "leaves":
+                print("no disk", file=sys.stderr, flush=True)
+                os._exit(7)
             if self.ill == "dies" or not Path(self.ill).exists():
                 Path(self.ill).touch()
                 os.kill(os.getpid(), signal.SIGKILL)

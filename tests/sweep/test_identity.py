@@ -6,7 +6,7 @@ import pytest
 
 from mm.config import Account, Day, Execution, Market, Models
 from mm.errors import UsageError
-from mm.sweep.identity import sources_of, trial_of
+from mm.sweep.identity import code_of, trial_of
 from mm.sweep.setup import Setup
 from mm.sweep.store import Store
 
@@ -48,6 +48,11 @@ def test_a_file_counts_by_its_content(tmp_path):
         path.write_text(text)
     assert trial(setup(latency_file=first)) == trial(setup(latency_file=second)) != trial(setup(latency_file=third))
     assert trial(setup(latency_file=first)) != trial(setup(fill_params_file=first))
+
+
+def sources_of(models: Models) -> dict[str, str]:
+    """Return the sha256 of a user's modules, by name."""
+    return code_of(models).models
 
 
 @pytest.fixture

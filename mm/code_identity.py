@@ -1,0 +1,128 @@
+"""Which code runs: the sources and compiled modules that a module imports, and what identifies their content.
+
+Results that are kept (played points of a sweep, tapes) are valid for the code that made them. The files of that code
+are found in the text of the sources, from module to module, wherever in a module an import stands; nothing is imported
+for it. What is imported for annotations alone (``if TYPE_CHECKING:``) does not count.
+"""
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).resolve().parent
+_SOURCES = (".py", ".pyx", ".pxd")
+_NAMES = r"(\([^)]*\)|(?:[^\n\\;]|\\\n)*)"
+_IMPORT = re.compile(rf"(?:^|[:;])[ \t]*(?:from\s+([\w.]+)\s+c?import\s*{_NAMES}|c?import\s+{_NAMES})", re.MULTILINE)
+_ANNOTATIONS = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+", re.MULTILINE)
+_ENTRY = re.compile(r"[\"'](mm(?:\.\w+)+):\w+[\"']")  # of a registry that names what it loads
+Locate = Callable[[str], Sequence[Path]]
+
+
+def digest(content: Any) -> str:
+    """Return the sha256 of JSON *content*, in hex."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]], set[str]]:
+    """Return the modules *names*, all that they import, and so on; and the other modules that these import.
+
+    Args:
+        names: Where to begin, dotted.
+        locate: Returns the files that make a module, the source first; none for a module that is not followed.
+    """
+    found: dict[str, list[Path]] = {}
+    others: set[str] = set()
+    waiting = sorted(names)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in others:
+            continue
+        files = list(locate(name))
+        if not files:
+            others.add(name)
+            continue
+        found[name] = files
+        for path in files:
+            if path.suffix in _SOURCES:
+                waiting += imports(name, path)
+    return found, others
+
+
+def imports(name: str, path: Path) -> Iterator[str]:
+    """Yield the modules that the source of the module *name* may import, and the packages that it stands in.
+
+    Of ``from a import b`` both ``a`` and ``a.b`` are yielded: the text does not say whether b is a module.
+    """
+    yield from (name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))
+    package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
+    text = _ANNOTATIONS.sub("", path.read_text(encoding="utf-8", errors="replace"))
+    yield from _ENTRY.findall(text)
+    for source, members, modules in _IMPORT.findall(text):
+        listed = [word.split()[0] for word in _words(members or modules) if word.strip(" .*")]
+        if not source:
+            yield from listed
+            continue
+        dots = len(source) - len(source.lstrip("."))
+        above = package[: len(package) - dots + 1] if dots else []
+        base = ".".join([*above, *filter(None, [source.lstrip(".")])])
+        yield from (base, *(f"{base}.{member}" for member in listed))
+
+
+def _words(text: str) -> list[str]:
+    """Return the names of an import list, which may have brackets, comments and continued lines."""
+    return re.sub(r"#[^\n]*|[()\\\n]", " ", text).split(",")
+
+
+def of_package(folder: Path = PACKAGE) -> Locate:
+    """Return what finds the files of the modules of this project, in the package *folder*: source and compiled."""
+
+    def locate(name: str) -> list[Path]:
+        first, *inside = name.split(".")
+        if first != PACKAGE.name:
+            return []
+        path = folder.joinpath(*inside)
+        places = [path.with_name(path.name + suffix) for suffix in (*_SOURCES, *EXTENSION_SUFFIXES)]
+        return [one for one in (path / "__init__.py", *places) if one.is_file()]
+
+    return locate
+
+
+@cache
+def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
+    """Return the sha256 of each file of the code that the project's modules *names* run, by its path in the package.
+
+    Compiled modules count beside their sources: what runs is what was compiled, whatever the source says by now.
+    The versions of Python and of each installed package that is imported stand beside them, as ``name==version``.
+    """
+    modules, others = closure(names, of_package(folder))
+    files = {path for found in modules.values() for path in found}
+    hashes = {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
+    python = f"python=={sys.version.partition(' ')[0]}"
+    return dict(sorted({**hashes, **dict.fromkeys([python, *_installed(others)], "")}.items()))
+
+
+def sources_alone(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the sources among *files*, which are the same wherever the project was compiled."""
+    return {name: sha256 for name, sha256 in files.items() if name.endswith(_SOURCES)}
+
+
+def _installed(names: Iterable[str]) -> Iterator[str]:
+    """Yield ``name==version`` of the installed packages that modules belong to; the standard library is Python's."""
+    for name in sorted({name.partition(".")[0] for name in names} - {PACKAGE.name, *sys.stdlib_module_names}):
+        try:
+            yield f"{name}=={version(name)}"
+        except (PackageNotFoundError, ValueError):  # ValueError: a name without a letter, as after ``import *``
+            continue

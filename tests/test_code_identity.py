@@ -1,0 +1,166 @@
+"""What identifies the code that a result was made by: every module that it imports, as it is on the disk."""
+
+import hashlib
+import json
+import shutil
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.backtest.io import load_day
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
+from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, imports, of_package, sources_alone
+from mm.market_data.layout import DayFolder
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.session import Session
+from support import run_python
+
+POINT = "mm.sweep.play"
+NEEDED = {  # parameters without which a model cannot be made
+    "adaptive_spread": {"least_ticks": 1, "per_sigma": 1},
+    "cartea_jaimungal": {"phi": 0.1, "A": 1, "k": 0.4},
+    **{name: {"A": 1, "k": 0.4} for name in ("expected_value", "glft", "gueant")},
+    "fixed_spread": {"delta_ticks": 2},
+    "imbalance": {"delta_ticks": 2, "shift_ticks": 1},
+    "inventory_skew": {"delta_ticks": 2, "skew_ticks": 1},
+    "microprice": {"delta_ticks": 2},
+    "mixed": {"models": [["symmetric", {}, 1]]},
+    "steps": {"model": ["symmetric", {}], "steps": [["post_only", {}]]},
+    "poisson": {"A": 1, "k": 0.4},
+    "hybrid": {"models": [["price_cross", {}]]},
+}
+# Plays a point under each of many models in a fresh process, and prints the modules that this has loaded.
+PLAYED = """
+import json, sys
+from mm.config import Account, Day, Execution, Market, Models
+from mm.sweep.identity import code_of
+from mm.sweep.play import play
+from mm.sweep.setup import Setup
+
+inputs, models = json.loads(sys.argv[1])
+for own in models:
+    setup = Setup(Day(symbol="SIMUSDT", day="20260105"), Market(), Execution(), Account(), Models(**own))
+    code = code_of(setup.models)
+    task = {"setup": setup.to_json(), "fitted": None, "tapes": "tapes", "folder": ".", "inputs": inputs}
+    outcome = play({**task, "code": code.sources, "sources": code.models})
+    assert "error" not in outcome, (own, outcome)
+print(json.dumps([name for name in sys.modules if name.partition(".")[0] == "mm"]))
+"""
+
+
+@given(st.binary(max_size=200))
+def test_a_hash_is_that_of_the_whole_file(tmp_path_factory, content):
+    """Anyone can check an output with sha256sum."""
+    path = tmp_path_factory.mktemp("hash") / "x.bin"
+    path.write_bytes(content)
+    assert hash_file(path) == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("import a.b, c as d; import e\n", {"a.b", "c", "e"}),
+        ("from a import b, c as d\n", {"a", "a.b", "a.c"}),
+        ("from a import (  # why\n    b,\n    c,  # what\n)\n", {"a", "a.b", "a.c"}),
+        ("from a import b, \\\n    c\n", {"a", "a.b", "a.c"}),
+        ("try: import a\nexcept ImportError: from b import c\n", {"a", "b", "b.c"}),
+        ("def f():\n    from a import b\n", {"a", "a.b"}),
+        ("from . import x\nfrom .y import z\nfrom ..w import v\n", {"room.x", "room.y", "room.y.z", "w", "w.v"}),
+        ("from a cimport b\ncimport c.d\n", {"a", "a.b", "c.d"}),
+        ("if TYPE_CHECKING:\n    from a import b\n\nimport c\n", {"c"}),
+        ('KNOWN = {"x": "mm.room.part:Thing"}\n', {"mm.room.part"}),
+        ("important = 1\nfrom_a = 2\n# the import of a thing\n", set()),
+    ],
+)
+def test_imports_are_read_from_the_text(tmp_path, text, expected):
+    """Wherever in a module they stand, and in a kernel too."""
+    path = tmp_path / "own.py"
+    path.write_text(text)
+    assert set(imports("room.own", path)) == expected | {"room"}
+
+
+def test_a_name_of_a_package_is_relative_to_itself(tmp_path):
+    """``from . import x`` in an ``__init__`` means a module beside it."""
+    path = tmp_path / "__init__.py"
+    path.write_text("from . import x\n")
+    assert "room.x" in set(imports("room", path))
+
+
+def test_whatever_a_point_loads_is_in_its_code(tmp_path):
+    """No module that plays a backtest is left out, compiled or not, under any model of the registries."""
+    day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
+    make_day(day, Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.1, 1))
+    inputs = [sha256 for _, _, sha256 in load_day(day.path, cache=tmp_path / "tapes").meta.inputs]
+    models = [
+        {f"{kind}_model": name, f"{kind}_params_json": json.dumps(NEEDED.get(name, {}))}
+        for kind, registry in (("quote", QUOTE_MODELS), ("fill", FILL_MODELS))
+        for name in registry
+    ]
+    done = run_python("-c", PLAYED, json.dumps([inputs, models]), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    known, _ = closure([POINT], of_package())
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert loaded - {"mm.__main__"} <= set(known), loaded - set(known)
+    assert {"mm.backtest._engine", "mm.backtest.quotes.steps", "mm.quote_tree"} <= loaded
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    """The project's files as an installation has them, elsewhere; compiled modules are short."""
+    kinds = (".py", ".pyx", ".pxd", *EXTENSION_SUFFIXES)
+    for path in PACKAGE.rglob("*"):
+        if path.name.endswith(kinds) and "__pycache__" not in path.parts:
+            target = tmp_path / "mm" / path.relative_to(PACKAGE)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.name.endswith(tuple(EXTENSION_SUFFIXES)):
+                target.write_bytes(path.name.encode())
+            else:
+                shutil.copyfile(path, target)
+    return tmp_path / "mm"
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return dict(code_files.__wrapped__(POINT, folder=folder))
+
+
+def test_an_edit_of_any_module_of_the_code_changes_its_identity(copy):
+    """A kept point is never taken for one of other code, whichever module was edited or compiled again."""
+    first = files_of(copy)
+    own = {name for name in first if "==" not in name}
+    assert {"quote_tree.py", "backtest/_engine.pyx", "backtest/_account.pxd"} <= own
+    assert sum(name.endswith(tuple(EXTENSION_SUFFIXES)) for name in own) > 20
+    for name in own:
+        with (copy / name).open("ab") as file:
+            file.write(b"\n# edited")
+    edited = files_of(copy)
+    assert set(edited) == set(first)
+    assert {name for name in edited if edited[name] != first[name]} == own
+    (copy / "quote_tree.py").write_bytes((copy / "quote_tree.py").read_bytes().removesuffix(b"\n# edited"))
+    assert digest(files_of(copy)) not in (digest(first), digest(edited))
+
+
+def test_other_code_and_other_places_do_not_count(copy, tmp_path):
+    """Points outlive a change of the recorder, and a move of the folder."""
+    first = files_of(copy)
+    (copy / "market_data" / "recorder.py").write_text("other = 1\n")
+    assert files_of(copy) == first
+    copy.rename(tmp_path / "moved")
+    assert files_of(tmp_path / "moved") == first
+
+
+def test_sources_are_the_same_wherever_they_are_compiled(copy):
+    """A worker of a cluster may have compiled modules of its own; its sources must be the same."""
+    files = files_of(copy)
+    assert any(name.startswith("python==") for name in files)
+    assert any(name.startswith("numpy==") for name in files)
+    first = sources_alone(files)
+    for path in copy.rglob(f"*{EXTENSION_SUFFIXES[0]}"):
+        path.write_bytes(b"compiled elsewhere")
+    second = files_of(copy)
+    assert sources_alone(second) == first
+    assert second != files
+    assert set(first) == {name for name in files if name.endswith((".py", ".pyx", ".pxd"))}

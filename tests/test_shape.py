@@ -1,15 +1,58 @@
-"""The budgets of the house: short modules, short functions, few parameters, a word for every public name."""
+"""The budgets of the house: rooms, modules, functions, imports, names, and a test for every module."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
+import shape_figures
 from support import ROOT
 
 PYTHON = sorted((ROOT / "mm").rglob("*.py"))
 KERNELS = sorted((ROOT / "mm").rglob("*.pyx"))
 LINES, KERNEL_LINES, FUNCTION_LINES = 500, 700, 60
+
+# Lines and modules of each room; `root` is what stands in mm/ itself.
+GOALS = {
+    "root": (1_000, 15),
+    "backtest": (9_300, 45),
+    "calibration": (4_900, 21),
+    "cli": (1_500, 7),
+    "commands": (1_400, 14),
+    "evaluate": (1_700, 8),
+    "market_data": (8_500, 31),
+    "report": (2_600, 10),
+    "runs": (1_000, 5),
+    "sim": (9_800, 48),
+    "sweep": (1_600, 7),
+    "tape": (2_700, 9),
+}
+# The rooms that are not there yet. Figures may only fall: whoever makes a room smaller lowers its line, and removes it
+# where the goal is reached. A room that is to go has no goal.
+TODAY = {
+    "root": (6_850, 53),
+    "backtest": (14_650, 96),
+    "bench": (2_500, 20),
+    "calibration": (6_950, 51),
+    "lookahead": (1_100, 7),
+    "market_data": (11_400, 75),
+    "queues": (1_250, 11),
+    "sim": (13_050, 72),
+    "sweep": (2_450, 19),
+}
+# Figures of the whole house: the goal, and what it must not exceed today (shape_figures.py prints them).
+FIGURES = {
+    "lines": (46_000, 61_000),
+    "modules": (220, 412),
+    "modules under 100 lines": (25, 155),
+    "lines that a median module lacks to 180": (0, 60),
+    "imports, % of the lines": (4, 6.55),
+    "modules in an import circle": (0, 15),
+    "largest import circle": (0, 6),
+    "class names in two modules": (0, 40),
+    "modules without a test file": (0, 178),
+    "mean length of a line": (46, 46),
+}
 
 
 def named(path: Path) -> str:
@@ -30,6 +73,40 @@ def test_functions_are_short(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize("room", sorted({*GOALS, *TODAY, *shape_figures.rooms()}))
+def test_rooms_keep_their_budget(room: str) -> None:
+    """A room that grows is cut again before it is too many; one that has reached its goal leaves the table."""
+    lines, modules = shape_figures.rooms().get(room, (0, 0))
+    assert room in GOALS or room in TODAY, f"mm/{room} is a new room; give it a budget in GOALS"
+    most_lines, most_modules = TODAY.get(room, GOALS.get(room, (0, 0)))
+    assert lines <= most_lines, f"mm/{room} has {lines} lines, {most_lines} are its budget"
+    assert modules <= most_modules, f"mm/{room} has {modules} modules, {most_modules} are its budget"
+    if room in TODAY:
+        goal_lines, goal_modules = GOALS.get(room, (0, 0))
+        assert lines > goal_lines or modules > goal_modules, f"mm/{room} has reached its goal; remove it from TODAY"
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_the_house_keeps_its_figures(figure: str) -> None:
+    """They may only fall; where one is too high, `python tests/shape_figures.py` prints all of them."""
+    found = shape_figures.figures()[figure]
+    goal, today = FIGURES[figure]
+    details = {
+        "modules in an import circle": shape_figures.circles,
+        "largest import circle": shape_figures.circles,
+        "class names in two modules": shape_figures.repeated_classes,
+        "modules without a test file": shape_figures.untested,
+    }
+    assert found <= max(goal, today), f"{found:,} > {today:,} {details.get(figure, str)()}"
+
+
+def test_a_circle_of_files_is_found() -> None:
+    """The measurement itself: a circle of three, and none where imports go one way."""
+    graph = {"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a", "e"], "e": []}
+    groups = [sorted(group) for group in shape_figures._components(graph)]
+    assert sorted(groups) == [["a", "b", "c"], ["d"], ["e"]]
 
 
 @pytest.mark.parametrize("path", KERNELS, ids=named)

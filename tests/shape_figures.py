@@ -1,0 +1,176 @@
+"""The shape of the house in figures, counted from the files: what test_shape.py holds against its budgets.
+
+A module is a ``.py`` or ``.pyx``; an ``__init__`` of at most 5 lines is none, and a ``.pxd`` counts to its ``.pyx``.
+"""
+
+import ast
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from statistics import median
+
+from mm.code_identity import imports
+from support import ROOT
+
+PACKAGE = ROOT / "mm"
+# Rooms whose budget is one: the file contract belongs to the market, the walk-forward to the calibration.
+JOINED = {"dayfolder": "market_data", "walkforward": "calibration", "page": "report"}
+_IMPORT_LINE = re.compile(r"\s*(from\s+[\w.]+\s+c?import|c?import)\s")
+_CLASS = re.compile(r"^\s*(?:cdef\s+)?class\s+(\w+)", re.MULTILINE)
+
+
+@cache
+def text_of(path: Path) -> str:
+    """Return the text of a file, read once."""
+    return path.read_text(encoding="utf-8")
+
+
+def sources() -> list[Path]:
+    """Return every file that is counted: sources and declarations, no stub and nothing generated."""
+    kinds = (".py", ".pyx", ".pxd")
+    return sorted(path for path in PACKAGE.rglob("*") if path.suffix in kinds and "__pycache__" not in path.parts)
+
+
+def lines_of(path: Path) -> int:
+    """Return how many lines a file has."""
+    return len(text_of(path).splitlines())
+
+
+def modules() -> list[Path]:
+    """Return every module."""
+    return [
+        path for path in sources() if path.suffix != ".pxd" and not (path.name == "__init__.py" and lines_of(path) <= 5)
+    ]
+
+
+def room_of(path: Path) -> str:
+    """Return the room that a file stands in: its folder below the package, or ``root``."""
+    inside = path.relative_to(PACKAGE).parts
+    room = inside[0] if len(inside) > 1 else "root"
+    return JOINED.get(room, room)
+
+
+@cache
+def rooms() -> dict[str, tuple[int, int]]:
+    """Return (lines, modules) of each room."""
+    lines = Counter[str]()
+    for path in sources():
+        lines[room_of(path)] += lines_of(path)
+    count = Counter(room_of(path) for path in modules())
+    return {room: (lines[room], count[room]) for room in lines}
+
+
+def import_lines(path: Path) -> int:
+    """Return how many lines of a module are imports, wherever they stand."""
+    if path.suffix != ".py":
+        return sum(bool(_IMPORT_LINE.match(line)) for line in text_of(path).splitlines())
+    nodes = ast.walk(ast.parse(text_of(path)))
+    return sum(
+        (node.end_lineno or node.lineno) - node.lineno + 1
+        for node in nodes
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    )
+
+
+def named_modules() -> dict[str, Path]:
+    """Return every source but declarations by its dotted name."""
+    found = {}
+    for path in sources():
+        if path.suffix != ".pxd":
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def circles() -> list[list[str]]:
+    """Return the groups of modules that import each other, directly or not, imports inside functions too."""
+    named = named_modules()
+    graph = {}
+    for name, path in named.items():
+        above = {name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1)}
+        graph[name] = sorted((set(imports(name, path)) & set(named)) - above - {name})
+    return sorted(sorted(group) for group in _components(graph) if len(group) > 1)
+
+
+def _components(graph: Mapping[str, list[str]]) -> Iterator[list[str]]:
+    """Yield the strongly connected components of a graph (Tarjan, without recursion)."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    path: list[str] = []
+    for root in graph:
+        work = [(root, iter(graph[root]))] if root not in number else []
+        if work:
+            number[root] = lowest[root] = len(number)
+            path.append(root)
+        while work:
+            node, others = work[-1]
+            for other in others:
+                if other not in number:
+                    number[other] = lowest[other] = len(number)
+                    path.append(other)
+                    work.append((other, iter(graph[other])))
+                    break
+                if other in path:
+                    lowest[node] = min(lowest[node], number[other])
+            else:
+                work.pop()
+                if work:
+                    lowest[work[-1][0]] = min(lowest[work[-1][0]], lowest[node])
+                if lowest[node] == number[node]:
+                    at = path.index(node)
+                    yield path[at:]
+                    del path[at:]
+
+
+def repeated_classes() -> dict[str, list[str]]:
+    """Return the class names that stand in more than one module, with their modules."""
+    found = defaultdict(list)
+    for path in modules():
+        for name in dict.fromkeys(_CLASS.findall(text_of(path))):
+            found[name].append(str(path.relative_to(ROOT)))
+    return {name: places for name, places in found.items() if len(places) > 1}
+
+
+def untested() -> list[str]:
+    """Return the modules without a test file of their name: ``test_<module>.py``, or with the room's name in it."""
+    tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    found = []
+    for path in modules():
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        own = parts[-2] if parts[-1] == "__init__" and len(parts) > 1 else parts[-1]
+        stem = own.strip("_")
+        names = {stem, *(f"{room}_{stem}" for room in parts[:-1]), *(f"{stem}_{room}" for room in parts[:-1])}
+        if not any(f"test_{name}" in tests for name in names):
+            found.append(str(path.relative_to(ROOT)))
+    return found
+
+
+@cache
+def figures() -> dict[str, float]:
+    """Return the figures of the whole house, by the names of test_shape.py's table; less is better in all of them."""
+    every, counted = sources(), modules()
+    total = sum(map(lines_of, every))
+    return {
+        "lines": total,
+        "modules": len(counted),
+        "modules under 100 lines": sum(lines_of(path) < 100 for path in counted),
+        "lines that a median module lacks to 180": max(0, 180 - median(map(lines_of, counted))),
+        "imports, % of the lines": round(100 * sum(map(import_lines, every)) / total, 2),
+        "modules in an import circle": sum(map(len, circles())),
+        "largest import circle": max(map(len, circles()), default=0),
+        "class names in two modules": len(repeated_classes()),
+        "modules without a test file": len(untested()),
+        "mean length of a line": round(sum(len(text_of(path)) for path in every) / total - 1, 2),
+    }
+
+
+if __name__ == "__main__":  # what to write into the table: PYTHONPATH=.:tests python tests/shape_figures.py
+    for name, value in figures().items():
+        print(f"{name:42} {value:>9,}")
+    for room, (lines, count) in sorted(rooms().items()):
+        print(f"{room:42} {lines:>9,} {count:>4}")
+    for circle in circles():
+        print("circle:", " ".join(circle))

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.io import load_day
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, imports, of_package, sources_alone
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Poisson
+from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
+from mm.tape.load import load_day
 from support import run_python
 
 POINT = "mm.sweep.play"
@@ -93,7 +93,7 @@ def test_a_name_of_a_package_is_relative_to_itself(tmp_path):
 def test_whatever_a_point_loads_is_in_its_code(tmp_path):
     """No module that plays a backtest is left out, compiled or not, under any model of the registries."""
     day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
-    make_day(day, Poisson(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.1, 1))
+    make_day(day, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.1, 1))
     inputs = [sha256 for _, _, sha256 in load_day(day.path, cache=tmp_path / "tapes").meta.inputs]
     models = [
         {f"{kind}_model": name, f"{kind}_params_json": json.dumps(NEEDED.get(name, {}))}

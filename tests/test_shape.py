@@ -31,26 +31,27 @@ GOALS = {
 # where the goal is reached. A room that is to go has no goal.
 TODAY = {
     "root": (6_850, 53),
-    "backtest": (14_650, 96),
+    "backtest": (10_450, 73),
     "bench": (2_500, 20),
     "calibration": (6_950, 51),
     "lookahead": (1_100, 7),
     "market_data": (11_400, 75),
     "queues": (1_250, 11),
-    "sim": (13_050, 72),
+    "sim": (12_950, 67),
     "sweep": (2_450, 19),
+    "tape": (4_250, 24),
 }
 # Figures of the whole house: the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
     "lines": (46_000, 61_000),
-    "modules": (220, 412),
-    "modules under 100 lines": (25, 155),
-    "lines that a median module lacks to 180": (0, 60),
-    "imports, % of the lines": (4, 6.55),
+    "modules": (220, 408),
+    "modules under 100 lines": (25, 151),
+    "lines that a median module lacks to 180": (0, 58),
+    "imports, % of the lines": (4, 6.5),
     "modules in an import circle": (0, 15),
     "largest import circle": (0, 6),
-    "class names in two modules": (0, 40),
-    "modules without a test file": (0, 178),
+    "class names in two modules": (0, 35),
+    "modules without a test file": (0, 177),
     "mean length of a line": (46, 46),
 }
 

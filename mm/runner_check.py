@@ -65,22 +65,23 @@ def lookahead(
 
     Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
     """
-    from mm.lookahead.study import Given, named, study, watched
+    from mm.backtest_setup import Setup
+    from mm.evaluate.lookahead import Probe, file_watch, with_model
 
-    given = Given(checked.only(), market, execution, account, models)
-    watch, skip = watched(given), set((checked.check_skip or "").split(","))
+    setup = Setup(checked.only(), market, execution, account, models)
+    watch, skip = file_watch(setup), set((checked.check_skip or "").split(","))
     with watch.watching():
-        given = replace(given, models=named(models, model))
+        setup = replace(setup, models=with_model(models, model))
     with tempfile.TemporaryDirectory(prefix="mm-lookahead-") as place:
-        report = study(console, given, watch, checked.check_cuts, skip, Path(place))
-    names = f"{given.models.quote_model}, {given.models.fill_model}"
+        report = Probe(setup, watch, skip, Path(place)).run(console, checked.check_cuts)
+    names = f"{setup.models.quote_model}, {setup.models.fill_model}"
     console.answer(
         {
             "ok": not report.findings,
-            "models": {"quote": given.models.quote_model, "fill": given.models.fill_model},
+            "models": {"quote": setup.models.quote_model, "fill": setup.models.fill_model},
             "cuts": len(report.cuts),
             "tests": {test: {"played": n, "failed": len(report.failed(test))} for test, n in report.played.items()},
-            "findings": [one.answer() for one in report.findings],
+            "findings": [one.to_dict() for one in report.findings],
             "notes": report.notes,
             "path": str(checked.folder(checked.day).resolve()),
         }
@@ -91,4 +92,4 @@ def lookahead(
     if report.findings:
         first = report.findings[0]
         n = len(report.findings)
-        raise SafetyError(f"{names}: {n} comparison{'s' * (n > 1)} failed; {first.test}: {first.told}")
+        raise SafetyError(f"{names}: {n} comparison{'s' * (n > 1)} failed; {first.test}: {first.message}")

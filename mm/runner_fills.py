@@ -25,9 +25,9 @@ _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 @dataclass(frozen=True, kw_only=True)
 class Lives(Results):
-    """How long imagined orders wait, and with which luck they are placed."""
+    """How long virtual orders wait, and with which luck they are placed."""
 
-    queue_life_s: float = knob(30.0, number(0.1, 86400), "How long an imagined order waits, in s.", flag="--life-s")
+    queue_life_s: float = knob(30.0, number(0.1, 86400), "How long a virtual order waits, in s.", flag="--life-s")
     seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw.")
 
     def life_us(self) -> int:
@@ -49,7 +49,7 @@ class Scored(Lives):
 
     def more(self) -> dict[str, Callable[[], object]]:
         """Return what makes the model of one's own, by its name; empty where none was given."""
-        from mm.queues.candidates import named
+        from mm.evaluate.queue_score import named
 
         if self.fill_model is None:
             return {}
@@ -85,33 +85,30 @@ def score(console: Console, scored: Scored) -> None:
 
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """
-    from mm.queues.candidates import candidates
-    from mm.queues.phantoms import Plan
-    from mm.queues.score import by_place
-    from mm.queues.score import score as scores_of
-    from mm.queues.study import study
-    from mm.queues.table import lines, shown
+    from mm.evaluate.queue_score import by_place, candidates, lines, shown, study
+    from mm.evaluate.queue_score import score as scores_of
+    from mm.evaluate.virtual_orders import OrderPlan
 
     models = {**candidates(), **scored.more()}
     tape, log, name = _market(scored)
     checks_us = tuple(round(check * scored.life_us()) for check in CHECKS)
-    plan = Plan(scored.life_us(), checks_us, scored.queue_passes, scored.seed)
+    plan = OrderPlan(scored.life_us(), checks_us, scored.queue_passes, scored.seed)
     with console.progress("models", len(models)) as step:
-        phantoms, truth, played = study(tape, log, plan, models, step)
-    totals = {model: scores_of(phantoms, truth, fates) for model, fates in played.items()}
-    places = {model: by_place(phantoms, truth, fates) for model, fates in played.items()}
+        orders, truth, played = study(tape, log, plan, models, step)
+    totals = {model: scores_of(orders, truth, outcomes) for model, outcomes in played.items()}
+    places = {model: by_place(orders, truth, outcomes) for model, outcomes in played.items()}
     first = next(iter(totals.values()))
     console.answer(
         {
-            "orders": len(phantoms),
-            "models": {model: one.told() for model, one in totals.items()},
-            "places": {model: {at: one.told() for at, one in all_.items()} for model, all_ in places.items()},
+            "orders": len(orders),
+            "models": {model: one.to_dict() for model, one in totals.items()},
+            "places": {model: {at: one.to_dict() for at, one in all_.items()} for model, all_ in places.items()},
             "checks_s": [check * scored.queue_life_s for check in CHECKS],
             "path": str(log.resolve()),
         }
     )
     console.say(
-        f"{name}: {len(phantoms)} orders that waited {scored.queue_life_s:g} s; "
+        f"{name}: {len(orders)} orders that waited {scored.queue_life_s:g} s; "
         f"{shown(first.true_filled, 100)} % of them would have filled"
     )
     console.say("\n".join(["", *lines(totals, places)]))
@@ -123,13 +120,13 @@ def fit(console: Console, fitted: Fitted) -> None:
 
     Example: mm fills fit --symbol BTCUSDT --day 20251216
     """
-    from mm.queues.fit import EXPONENTS, fit_exponent
+    from mm.evaluate.queue_exponent import EXPONENTS, fit_exponent
 
     day = _one(fitted.day)
     tape = _tape(fitted.data_root, fitted.symbol, day, fitted.out_root)
     with console.progress("exponents", len(EXPONENTS)) as step:
         found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed, step=step)
-    console.answer({**found.told(), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
+    console.answer({**found.to_dict(), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
     if found.exponent is not None:
         console.say(f"exponent = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f})   {found.status}")
     console.say(f"{found.probes} of {found.cancellations} cancellations whose order was known to have come")
@@ -145,7 +142,7 @@ def fit(console: Console, fitted: Fitted) -> None:
 def _market(scored: Scored) -> "tuple[Tape, Path, str]":
     """Return the tape, the order log, and what they are called."""
     if scored.order_log is not None and scored.symbol is None and scored.day is None:
-        from mm.queues.log_tape import tape_of_log
+        from mm.evaluate.order_log import tape_of_log
 
         if not scored.order_log.is_file():
             raise DataError(f"--order-log (ORDER_LOG) {scored.order_log}: there is no such file")

@@ -27,12 +27,12 @@ def main(
     Example: mm sweep --symbol BTCUSDT --day 20251216 --grid GAMMA=0.01,0.1,1 --grid FILL_MODEL=trade_cross,price_cross
     """
     from mm import assemble
+    from mm.backtest_setup import Setup
     from mm.sweep.axes import axes_for
     from mm.sweep.finish import complain, keep, write
     from mm.sweep.grid import points_of
     from mm.sweep.identity import source_files
     from mm.sweep.prepare import check, engine, fits, ground
-    from mm.sweep.setup import Setup
     from mm.sweep.store import Store
     from mm.sweep.work import Work
 

@@ -39,7 +39,7 @@ import json, sys
 from mm.config import Account, Day, Execution, Market, Models
 from mm.sweep.identity import code_of
 from mm.sweep.play import play
-from mm.sweep.setup import Setup
+from mm.backtest_setup import Setup
 
 inputs, models = json.loads(sys.argv[1])
 for own in models:

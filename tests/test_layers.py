@@ -41,14 +41,12 @@ LAYERS = [
         "sweep_knobs",
         "symbols_and_days",
     ],
-    ["quote_tree", "model_maker", "assemble", "redraw"],
+    ["backtest_setup", "quote_tree", "model_maker", "assemble", "redraw"],
 ]
 # What rooms of the backtest may import of the rest of it.
 ROOMS = {"metrics": {"books", "fills", "journal"}, "report": {"fills", "journal", "metrics"}}
 # Entry points: they may import everything, and nothing below imports them.
-ENTRIES = re.compile(
-    r"mm\.(runner_\w+|demo|__main__|(bench|lookahead|queues|sim|sweep)(\..+)?|market_data\.recorder)\Z"
-)
+ENTRIES = re.compile(r"mm\.(runner_\w+|demo|__main__|(bench|evaluate|sim|sweep)(\..+)?|market_data\.recorder)\Z")
 FRAME = set(LAYERS[6])
 # What the recorder box is made of, and what it must do without.
 RECORDER = {"errors", "instrument", "clock", "ids", "callable_package", "whole_file", "market_data", *FRAME}

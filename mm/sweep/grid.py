@@ -7,9 +7,9 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from mm.backtest_setup import Setup
 from mm.errors import MMError, UsageError
 from mm.sweep.axes import FILL, FLAG, KNOB, QUOTE, Axis, Takes, takes
-from mm.sweep.setup import Setup
 
 MOST_POINTS = 20_000
 Chosen = list[tuple[Axis, int]]

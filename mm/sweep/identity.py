@@ -1,21 +1,19 @@
 """What makes two backtests the same one: the content of what they read, their knobs, and the code that plays them."""
 
-import re
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from mm.backtest_setup import Setup, users_models
 from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
 from mm.config import Models
 from mm.errors import UsageError
 from mm.plugins import resolve, search_here
-from mm.sweep.setup import Setup
 
 PLAY = "mm.sweep.play"  # where the code of every point begins
-_NAMED = re.compile(r"[\w.]+:\w+")
 _MARK = "__sha256_when_imported__"
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
@@ -63,7 +61,7 @@ def code_of(models: Models) -> Code:
         UsageError: If it stands in no file, as in a notebook: no other process finds it there.
         ModelError: If a module raises when it is imported.
     """
-    names = _named(models)
+    names = users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
     own, others = _own_modules(names)
     files = code_files(PLAY, *sorted(others))
     return Code(own, digest(sources_alone(files)), digest(files))
@@ -96,20 +94,6 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
 def source_files(sources: Mapping[str, str]) -> list[Path]:
     """Return the files of what :func:`sources_of` has found."""
     return [path for name in sources if (path := _file(name)) is not None]
-
-
-def _named(models: Models) -> list[str]:
-    """Return each ``package.module:Class`` that the models or their parameters name."""
-    words = [models.quote_model, models.fill_model, *_texts(models.quote_params()), *_texts(models.fill_params())]
-    return list(dict.fromkeys(word for word in words if _NAMED.fullmatch(word)))
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for inside in value.values() if isinstance(value, dict) else value:
-            yield from _texts(inside)
 
 
 def _own_file(name: str) -> list[Path]:

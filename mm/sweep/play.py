@@ -8,10 +8,10 @@ from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest_setup import Setup
 from mm.config import Day, Market
 from mm.errors import Mismatch, MMError, ModelError
 from mm.sweep.identity import code_of
-from mm.sweep.setup import Setup
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mm.assemble import open_days
+from mm.backtest_setup import Setup
 from mm.config import Account, Day, Execution, Market, Models
 from mm.errors import UsageError
 from mm.knobs import closest, knobs, shown
@@ -13,7 +14,6 @@ from mm.sweep.axes import axes_for
 from mm.sweep.findings import Findings, find
 from mm.sweep.grid import points_of
 from mm.sweep.prepare import check, engine, ground
-from mm.sweep.setup import Setup
 from mm.sweep.store import Store
 from mm.sweep.work import Work
 from mm.sweep_knobs import Sweep

@@ -7,13 +7,13 @@ from shlex import join
 from typing import Any
 
 from mm.assemble import unfitted
+from mm.backtest_setup import Setup
 from mm.code_identity import digest
 from mm.sweep.engines import Outcomes
 from mm.sweep.findings import Luck, Played
 from mm.sweep.grid import Point
 from mm.sweep.identity import Code, code_of, trial_of
 from mm.sweep.play import Outcome, Task
-from mm.sweep.setup import Setup
 from mm.sweep.store import Store
 
 FIT = "poisson_fit.json"

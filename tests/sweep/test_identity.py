@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from mm.backtest_setup import Setup
 from mm.config import Account, Day, Execution, Market, Models
 from mm.errors import UsageError
 from mm.sweep.identity import code_of, trial_of
-from mm.sweep.setup import Setup
 from mm.sweep.store import Store
 
 

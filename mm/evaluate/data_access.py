@@ -1,15 +1,20 @@
-"""A desk whose data ends at an instant: the same folder to work in, but no file of it knows what comes later."""
+"""Which data a model can read: a copy of the current folder whose day ends at a cut, and a record of what it opens."""
 
 import gzip
 import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import sysconfig
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 from mm.clock import US_PER_MS
@@ -18,11 +23,17 @@ from mm.market_data.layout import PACKED, DayFolder, days_of, existing, snapshot
 _RUN = re.compile(r"(\d{8})(?:-(\d{8}))?_")  # how the name of a run folder begins
 _FAR = 1 << 40  # in the counter of the day's messages, behind all of them
 _RECEIVED = re.compile(rb'"recv_us": ?(\d+)')
+MODEL_RAISED = 1  # exit code
+_OWN = str(Path(__file__).resolve().parents[1]) + os.sep
+_LIBRARIES = tuple(
+    str(Path(sysconfig.get_path(name)).resolve()) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+_CODE = (".py", ".pyc", ".so", ".pyd", ".pth")
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Where a command is run that shall know nothing from an instant on.
+class TruncatedCopy:
+    """A copy of the current folder without the data from an instant on.
 
     Attributes:
         cwd: The folder to run it in: that of the user, its data but for what follows.
@@ -35,14 +46,14 @@ class Desk:
     real_root: Path
 
     def moved(self, text: str) -> str:
-        """Return *text*, if it is a path in the real data, as the same path in this desk's."""
+        """Return *text*, if it is a path in the real data, as the same path in the copy."""
         path = Path(text)
         if not path.is_absolute() or not path.is_relative_to(self.real_root):
             return text
         return str(self.data_root / path.relative_to(self.real_root))
 
     def params(self, text: str | None) -> str | None:
-        """Return a JSON object of parameters whose paths are those of this desk."""
+        """Return a JSON object of parameters whose paths are those of the copy."""
         return None if text is None else json.dumps(_each_text(json.loads(text), self.moved))
 
     def environment(self) -> dict[str, str]:
@@ -50,27 +61,27 @@ class Desk:
         return {name: self.moved(value) for name, value in os.environ.items()}
 
 
-def lay_out(place: Path, day: DayFolder, out_root: Path, cut_us: int) -> Desk:
-    """Make a desk in the new folder *place*, whose *day* ends at *cut_us*.
+def truncated_copy(place: Path, day: DayFolder, out_root: Path, cut_us: int) -> TruncatedCopy:
+    """Copy the current folder into the new folder *place*; its *day* ends at *cut_us*.
 
     The rest of the current folder is linked, not copied; what lies below *out_root* of this day or of later ones, runs
     and cached tapes, is left out.
     """
     here, real = Path.cwd().resolve(), Path(day.root).resolve()
     symbols = [path for path in sorted(real.iterdir()) if path.is_dir()]
-    cwd = place / "desk"
-    _mirror(here, cwd, {*symbols, *made_of(day.day, out_root)})
+    cwd = place / "copy"
+    _mirror(here, cwd, {*symbols, *derived_from(day.day, out_root)})
     data = cwd / real.relative_to(here) if real.is_relative_to(here) else place / "data"
     for symbol in symbols:
         _link_days(symbol, data / symbol.name, day.day)
     truncate(day, DayFolder(data, day.symbol, day.day), cut_us)
-    return Desk(cwd, data, real)
+    return TruncatedCopy(cwd, data, real)
 
 
-def made_of(day: str, out_root: Path) -> list[Path]:
-    """Return the folders below *out_root* that know *day* or a later one: those of runs, and the cached tapes."""
+def derived_from(day: str, out_root: Path) -> list[Path]:
+    """Return the folders below *out_root* made of *day* or a later one: those of runs, and cached tapes."""
     out = out_root.resolve()
-    return [path for path in out.rglob("*") if _knows(path.relative_to(out), day)] if out.is_dir() else []
+    return [path for path in out.rglob("*") if _derived(path.relative_to(out), day)] if out.is_dir() else []
 
 
 def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
@@ -160,7 +171,7 @@ def _mirror(folder: Path, copy: Path, hidden: Set[Path]) -> None:
             (copy / entry.name).symlink_to(entry)
 
 
-def _knows(path: Path, day: str) -> bool:
+def _derived(path: Path, day: str) -> bool:
     """Return whether something below OUT_ROOT was made of *day* or a later one: a cached tape, or a run."""
     if path.parts[0] == "tapes":
         return len(path.parts) == 1
@@ -182,3 +193,91 @@ def _each_text(content: Any, change: Callable[[str], str]) -> Any:
     if isinstance(content, Mapping):
         return {name: _each_text(value, change) for name, value in content.items()}
     return [_each_text(value, change) for value in content] if isinstance(content, list) else content
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """How a backtest in another process ended.
+
+    Attributes:
+        folder: Its run folder.
+        code: Its exit code.
+        error: Its error line; empty without one.
+    """
+
+    folder: Path
+    code: int
+    error: str
+
+
+def run_backtest(words: Sequence[str], place: Path, cwd: Path, environment: Mapping[str, str]) -> Child:
+    """Run ``mm backtest`` with *words* in *cwd*; its files lie in *place*."""
+    folder = place / "run"
+    own = [f"--out-dir={folder}", f"--log-root={place / 'logs'}", "--run-id=check", "--log-level=ERROR"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mm", "backtest", *words, *own],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+    error = lines[0].partition("; the traceback is in")[0] if lines else f"it ended with {done.returncode}"
+    return Child(folder, done.returncode, error if done.returncode else "")
+
+
+class FileWatch:
+    """Records what is opened, by Python's own audit events, while `watching` is entered.
+
+    An audit hook cannot be taken back; outside of `watching` it does nothing.
+
+    Attributes:
+        forbidden: Files below the folders that no model may read, with the line that opened each.
+        others: Other files of data that a model's own lines opened.
+    """
+
+    def __init__(self, folders: Sequence[Path], allowed: Sequence[Path]) -> None:
+        self.forbidden: dict[str, str] = {}
+        self.others: dict[str, str] = {}
+        self._folders = tuple(str(folder.resolve()) + os.sep for folder in folders)
+        self._allowed = {str(path.resolve()) for path in allowed}
+        self._outer: FrameType | None = None
+        sys.addaudithook(self._heard)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Note what is opened inside."""
+        self._outer = sys._getframe(2)  # behind this generator and contextlib: the caller
+        try:
+            yield
+        finally:
+            self._outer = None
+
+    def _heard(self, event: str, args: tuple[Any, ...]) -> None:
+        if self._outer is None or event != "open" or not isinstance(args[0], str | bytes):
+            return
+        outer, self._outer = self._outer, None  # what is asked for here is not the model's
+        try:
+            path = os.path.realpath(os.fsdecode(args[0]))
+            if path not in self._allowed:
+                self._note(path, _line(sys._getframe(1), outer))
+        finally:
+            self._outer = outer
+
+    def _note(self, path: str, line: str | None) -> None:
+        if path.startswith(self._folders):
+            self.forbidden.setdefault(path, line or "compiled code")
+        elif line is not None and not path.endswith(_CODE) and not path.startswith(("/dev/", "/proc/", *_LIBRARIES)):
+            self.others.setdefault(path, line)
+
+
+def _line(frame: FrameType | None, outer: FrameType) -> str | None:
+    """Return file and line of the innermost frame inside *outer* that is neither ours nor a library's."""
+    while frame is not None and frame is not outer:
+        name = os.path.abspath(frame.f_code.co_filename)
+        if not name.startswith((_OWN, *_LIBRARIES)) and not frame.f_code.co_filename.startswith("<"):
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return None

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from mm.lookahead.watch import Watch
+from mm.evaluate.data_access import FileWatch
 
 MODEL = """
 from pathlib import Path
@@ -42,7 +42,7 @@ def desk(tmp_path, monkeypatch):
 def test_a_file_of_the_day_is_forbidden_however_it_is_opened(desk, how):
     """By a relative path, by one with dots, by a link; the line is the model's own."""
     models = import_module("reading_models")
-    watch = Watch([desk / "day"], [])
+    watch = FileWatch([desk / "day"], [])
     (desk / "link.csv").symlink_to(desk / "day" / "trades.csv")
     for path in ("day/trades.csv", "day/diffs/../diffs/d.gz", "link.csv"):
         with watch.watching():
@@ -55,7 +55,7 @@ def test_a_file_of_the_day_is_forbidden_however_it_is_opened(desk, how):
 def test_other_files_are_noted_apart_and_what_was_given_is_not(desk):
     """A folder whose name begins alike is another one; code is no data; nothing is heard before or after."""
     models = import_module("reading_models")
-    watch = Watch([desk / "day"], [desk / "fit.json"])
+    watch = FileWatch([desk / "day"], [desk / "fit.json"])
     models.by_open("day/trades.csv")
     with watch.watching():
         models.by_open("day_2.csv")
@@ -69,7 +69,7 @@ def test_other_files_are_noted_apart_and_what_was_given_is_not(desk):
 
 def test_what_the_caller_opens_is_not_the_models(desk):
     """Frames outside of `watching` are not looked at: this test's own lines are no model's."""
-    watch = Watch([desk / "day"], [])
+    watch = FileWatch([desk / "day"], [])
     with watch.watching(), open("day_2.csv") as file:
         file.read()
     assert (watch.forbidden, watch.others) == ({}, {})

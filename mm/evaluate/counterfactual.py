@@ -1,5 +1,6 @@
-"""Other futures of a tape: one that ends, one in which everything goes the other way, and another week."""
+"""Counterfactual tapes: one that ends at a cut, one in which everything goes the other way after it, another week."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,12 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import US_PER_S
-from mm.lookahead.tables import short
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, Tape
 
 WEEK_US = 7 * 24 * 3600 * US_PER_S  # a shift that keeps the day of the week and the time of day
 BEYOND_US = 60 * US_PER_S  # how much of another future is played
 LOTS_TIMES = 3  # of the quantities in a mirrored future
+_OTHER = {
+    "top_bid_ticks": "top_ask_ticks",
+    "top_ask_ticks": "top_bid_ticks",
+    "top_bid_lots": "top_ask_lots",
+    "top_ask_lots": "top_bid_lots",
+}
 
 
 def ended(tape: Tape, cut_us: int) -> Tape:
@@ -32,10 +38,10 @@ def shifted(tape: Tape, by_us: int = WEEK_US) -> Tape:
 
 
 def mirrored(tape: Tape, cut_us: int) -> Tape:
-    """Return the tape with another minute behind *cut_us*: prices go down where they went up, quantities are others.
+    """Return the tape with another minute after *cut_us*: prices go down where they went up, quantities are others.
 
     At the cut the book breaks off and a new one begins, the old one mirrored at its mid; so every later price, side
-    and quantity differs, and the tape keeps its promises.
+    and quantity differs, and the invariants of a tape hold.
     """
     cut = int(np.searchsorted(tape.event_us, cut_us))
     stop = int(np.searchsorted(tape.event_us, cut_us + BEYOND_US))
@@ -84,18 +90,65 @@ def book_before(tape: Tape, event: int) -> dict[tuple[int, int], int]:
     return {level: lots for level, lots in book.items() if lots}
 
 
-def knew(tape: Tape, us: int) -> str:
-    """Return what the market had shown up to *us*, in words: best prices and the last trade."""
+def market_at(tape: Tape, us: int) -> str:
+    """Return the market at *us* in words: best prices and the last trade."""
     grid = tape.instrument
     top = int(np.searchsorted(tape.event_us[tape.top_event], us, side="right")) - 1
     bid, ask = (int(column[top]) if top >= 0 else 0 for column in (tape.top_bid_ticks, tape.top_ask_ticks))
-    told = [f"{name} {short(grid.price(ticks)) if ticks else '–'}" for name, ticks in (("bid", bid), ("ask", ask))]
+    words = [f"{name} {short(grid.price(ticks)) if ticks else '–'}" for name, ticks in (("bid", bid), ("ask", ask))]
     passed = int(np.searchsorted(tape.event_us, us, side="right"))
     trades = np.flatnonzero(tape.kind[:passed] == TRADE)[-1:].tolist()
     for trade in trades:
         ((side, ticks, lots),) = tape.rows(trade)
-        told.append(f"last trade {'BUY' if side > 0 else 'SELL'} {short(grid.qty(lots))} at {short(grid.price(ticks))}")
-    return ", ".join(told)
+        words.append(
+            f"last trade {'BUY' if side > 0 else 'SELL'} {short(grid.qty(lots))} at {short(grid.price(ticks))}"
+        )
+    return ", ".join(words)
+
+
+def short(text: str) -> str:
+    """Return a decimal without the zeros after its last figure."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def cuts(tape: Tape, after_us: int, count: int, seed: int) -> list[int]:
+    """Return instants to cut a tape at: half of them anywhere, half just before the best prices change.
+
+    A model that peeks a short way shows it where what comes next is another thing than what is.
+    """
+    draw = np.random.default_rng(seed)
+    changes = tape.event_us[tape.top_event]
+    changes = changes[changes > after_us]
+    anywhere = count - count // 2 if len(changes) else count
+    instants = draw.integers(after_us + 1, max(tape.end_us, after_us + 1) + 1, anywhere).tolist()
+    instants += draw.choice(changes, count - anywhere).tolist() if len(changes) else []
+    return sorted(set(instants))
+
+
+def greatest_moves(tape: Tape, after_us: int, horizons_s: Sequence[float]) -> list[int]:
+    """Return the instants after *after_us* at which the greatest moves of the mid begin, one for each horizon."""
+    both = (tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0)
+    us, mid2 = tape.event_us[tape.top_event][both], (tape.top_bid_ticks + tape.top_ask_ticks)[both]
+    first = max(int(np.searchsorted(us, after_us, side="right")), 1)
+    if first >= len(us):
+        return []
+    found = []
+    for horizon_s in horizons_s:
+        then = np.searchsorted(us, us[first:] + round(horizon_s * US_PER_S), side="right") - 1
+        found.append(int(us[first + int(np.argmax(np.abs(mid2[then] - mid2[first - 1 : -1])))]))
+    return sorted(set(found))
+
+
+def greatest_prints(tape: Tape, after_us: int) -> list[int]:
+    """Return the instants after *after_us* of the largest print that bought and the largest that sold."""
+    late = tape.trades[tape.event_us[tape.trades] > after_us]
+    rows = tape.first_row[late]
+    found = []
+    for side in (1, -1):
+        own = np.flatnonzero(tape.row_side[rows] == side)
+        if len(own):
+            found.append(int(tape.event_us[late[own[np.argmax(tape.row_lots[rows[own]])]]]))
+    return found
 
 
 def _joined(column: NDArray[Any], cut: int, between: NDArray[Any], stop: int) -> NDArray[Any]:
@@ -108,7 +161,7 @@ def _at(ticks: Ints) -> Ints:
 
 
 def _tops(tape: Tape, events: tuple[int, int], old: Ints, twice: int) -> dict[str, Any]:
-    """Return the best prices of a mirrored future: bids are asks, behind the two events that begin it."""
+    """Return the best prices of a mirrored future: bids are asks, after the two events that begin it."""
     first, last = np.searchsorted(tape.top_event, events).tolist()
     past, later = slice(0, first), slice(first, last)
     own: dict[str, Ints] = {"top_event": np.empty(0, np.int64), **{name: np.empty(0, np.int64) for name in _OTHER}}
@@ -127,14 +180,6 @@ def _tops(tape: Tape, events: tuple[int, int], old: Ints, twice: int) -> dict[st
         future = np.where(column > 0, _at(twice - column), 0) if name.endswith("ticks") else column * LOTS_TIMES
         own[name] = np.concatenate([getattr(tape, name)[past], own[name], future])
     return own
-
-
-_OTHER = {
-    "top_bid_ticks": "top_ask_ticks",
-    "top_ask_ticks": "top_bid_ticks",
-    "top_bid_lots": "top_ask_lots",
-    "top_ask_lots": "top_bid_lots",
-}
 
 
 def _best(levels: Ints, side: int) -> tuple[int, int]:

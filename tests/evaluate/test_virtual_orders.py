@@ -14,13 +14,10 @@ from mm.backtest.io import load_day
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.clock import US_PER_MS
 from mm.errors import BrokenFile, UsageError
+from mm.evaluate.order_log import read_rows, rows_of, tape_of_log
+from mm.evaluate.queue_score import score, study
+from mm.evaluate.virtual_orders import OrderPlan, Outcomes, draw_orders, on_exchange_time, play
 from mm.market_data.layout import DayFolder
-from mm.queues.log_tape import tape_of_log
-from mm.queues.order_rows import read_rows, rows_of
-from mm.queues.phantoms import Fates, Plan, phantoms
-from mm.queues.play import on_exchange_time, play
-from mm.queues.score import score
-from mm.queues.study import study
 from mm.sim.flow.day import make_day, order_log
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
@@ -31,7 +28,7 @@ from support import SHARED
 
 RECORDED = SHARED / "data" / "bitstamp-btcusd-20150501-l3" / "2015-05-01.log.bz2"
 HEADER = ",".join(COLUMNS).encode() + b"\n"
-PLAN = Plan(life_us=15_000_000, checks_us=(2_500_000, 10_000_000), passes=16)
+PLAN = OrderPlan(life_us=15_000_000, checks_us=(2_500_000, 10_000_000), passes=16)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +48,7 @@ def tape(day: DayFolder) -> Tape:
 class Knowing:
     """A fill model that was told the truth, and waits for the tape to show an event of that instant."""
 
-    def __init__(self, orders: Any, truth: Fates) -> None:
+    def __init__(self, orders: Any, truth: Outcomes) -> None:
         ends = truth.filled_us.tolist()
         keys = zip(orders.us.tolist(), orders.side.tolist(), orders.ticks.tolist(), strict=True)
         self.ends = dict(zip(keys, ends, strict=True))
@@ -108,7 +105,7 @@ def test_the_uniform_market_likes_exponent_one(day: DayFolder, tape: Tape) -> No
 
 def test_orders_of_one_pass_and_side_are_never_alive_at_once(tape: Tape) -> None:
     """None takes another's print, and all end before the tape."""
-    orders = phantoms(tape, PLAN)
+    orders = draw_orders(tape, PLAN)
     assert set(orders.place.tolist()) == {-1, 0, 1, 2}
     for turn in range(PLAN.passes):
         for side in (1, -1):
@@ -124,7 +121,7 @@ def test_no_order_lives_across_a_break_of_the_book() -> None:
     book = ([(100, 5)], [(103, 5)])
     events = [(0, "snapshot", *book), (50_000_000, "gap"), (51_000_000, "snapshot", *book)]
     events.append((99_000_000, "depth", [(100, 6)], []))
-    orders = phantoms(Tape.of(GRID, events), PLAN)
+    orders = draw_orders(Tape.of(GRID, events), PLAN)
     assert len(orders) > 10
     assert not ((orders.us < 51_000_000) & (orders.us + PLAN.life_us >= 50_000_000)).any()
 
@@ -184,7 +181,7 @@ def test_on_recorded_orders_the_queue_models_are_right_and_the_others_are_not(tm
     log = tmp_path / "order_log.csv.gz"
     write_log(log, log_rows(RECORDED, 25_000))
     models = {"queue": lambda: queue_prob_power(exponent=1.0), "trade": trade_cross}
-    orders, truth, played = study(tape_of_log(log), log, Plan(60_000_000, (0, 15_000_000), 8), models)
+    orders, truth, played = study(tape_of_log(log), log, OrderPlan(60_000_000, (0, 15_000_000), 8), models)
     queue, trade = (score(orders, truth, played[name]) for name in ("queue", "trade"))
     assert queue.orders > 1000
     assert queue.wrong.value < 0.005
@@ -195,4 +192,4 @@ def test_on_recorded_orders_the_queue_models_are_right_and_the_others_are_not(tm
 def test_a_day_without_room_for_an_order_is_refused(day: DayFolder, tape: Tape) -> None:
     """A life longer than the day."""
     with pytest.raises(UsageError, match="give a shorter --life-s"):
-        study(tape, order_log(day), Plan(3_600_000_000, (0,), 1), {})
+        study(tape, order_log(day), OrderPlan(3_600_000_000, (0,), 1), {})

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from leaning_market import ASK, BID, GRID, leaning_tape
 
-from mm.queues import tags
-from mm.queues.fit import LEAST_PROBES, find_probes, fit_exponent
-from mm.queues.tags import Levels, cancellations
+from mm.evaluate import queue_exponent
+from mm.evaluate.queue_exponent import LEAST_PROBES, Levels, cancellations, find_probes, fit_exponent
 from mm.tape.tape import Tape
 
 SECOND = 1_000_000
@@ -67,8 +66,8 @@ def test_a_new_book_begins_every_queue_anew() -> None:
 def test_a_piece_of_a_busy_day_tells_what_a_tape_of_its_own_would(monkeypatch: pytest.MonkeyPatch) -> None:
     """A day with more rows than are sorted at a time is cut, and its windows stand in the rows of the whole."""
     tape = leaning_tape(0.0, steps=1500)
-    monkeypatch.setattr(tags, "PIECE_ROWS", -(-len(tape.row_ticks) // 3))
-    cut = tags.pieces(tape)
+    monkeypatch.setattr(queue_exponent, "PIECE_ROWS", -(-len(tape.row_ticks) // 3))
+    cut = queue_exponent.pieces(tape)
     assert len(cut) == 3
     for piece in cut:
         first, last = piece.first_row[[0, -1]].tolist()

@@ -6,29 +6,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from queue_rig import phantoms_of
 
-from mm.queues.phantoms import Fates, Phantoms
-from mm.queues.score import Number, by_place, score
-from mm.queues.table import lines, shown
+from mm.evaluate.queue_score import Number, by_place, lines, score, shown
+from mm.evaluate.virtual_orders import Outcomes, VirtualOrders
 
 SECOND = 1_000_000
 
 
-def orders(count: int, life_us: int = SECOND) -> Phantoms:
+def orders(count: int, life_us: int = SECOND) -> VirtualOrders:
     """Return buys a life apart, looked at on arrival and after half a life."""
     wanted = [(number * life_us, 1, 100) for number in range(count)]
     return phantoms_of(*wanted, life_us=life_us, checks_us=(0, life_us // 2))
 
 
-def fates(filled_us: list[int], ahead: list[tuple[float, float]], sent: list[bool] | None = None) -> Fates:
-    """Return fates from lists."""
-    return Fates(np.array(filled_us), np.array(ahead, float), np.array(sent or [True] * len(filled_us)))
+def outcomes(filled_us: list[int], ahead: list[tuple[float, float]], sent: list[bool] | None = None) -> Outcomes:
+    """Return outcomes from lists."""
+    return Outcomes(np.array(filled_us), np.array(ahead, float), np.array(sent or [True] * len(filled_us)))
 
 
 def test_a_score_by_hand() -> None:
     """Of four orders two fill in truth, one of them in the model 0.2 s late; the model invents one."""
     four = orders(4)
-    truth = fates([600_000, 1_600_000, -1, -1], [(10, 4), (10, 4), (20, 20), (10, 10)])
-    model = fates([800_000, -1, 2_100_000, -1], [(10, 6), (10, 8), (20, 0), (14, 10)])
+    truth = outcomes([600_000, 1_600_000, -1, -1], [(10, 4), (10, 4), (20, 20), (10, 10)])
+    model = outcomes([800_000, -1, 2_100_000, -1], [(10, 6), (10, 8), (20, 0), (14, 10)])
     got = score(four, truth, model)
     assert (got.orders, got.both, got.missed, got.invented, got.neither) == (4, 1, 1, 1, 1)
     assert got.true_filled.value == 0.5
@@ -45,21 +44,23 @@ def test_a_score_by_hand() -> None:
 def test_orders_that_did_not_rest_in_both_do_not_count() -> None:
     """One is rejected in truth, one by the model."""
     both = [(0.0, 0.0)] * 3
-    got = score(orders(3), fates([5, 5, -1], both, [True, False, True]), fates([-1, 7, -1], both, [False, True, True]))
+    got = score(
+        orders(3), outcomes([5, 5, -1], both, [True, False, True]), outcomes([-1, 7, -1], both, [False, True, True])
+    )
     assert (got.orders, got.neither) == (1, 1)
 
 
 def test_a_model_without_a_queue_has_no_score_of_places() -> None:
     """NaN is nobody's place."""
     nothing = [(np.nan, np.nan)] * 2
-    got = score(orders(2), fates([-1, -1], [(5, 5), (5, 3)]), fates([-1, -1], nothing))
+    got = score(orders(2), outcomes([-1, -1], [(5, 5), (5, 3)]), outcomes([-1, -1], nothing))
     assert got.ahead_bias == Number(None, None)
     assert got.ahead_rmse_lots == (Number(None, None), Number(None, None))
 
 
 def test_an_order_that_filled_in_both_has_no_place_any_more() -> None:
     """After both fills there is nothing to compare."""
-    got = score(orders(1), fates([10], [(5, 0)]), fates([20], [(7, 0)]))
+    got = score(orders(1), outcomes([10], [(5, 0)]), outcomes([20], [(7, 0)]))
     assert [one.value for one in got.ahead_bias_lots] == [2.0, None]
 
 
@@ -68,7 +69,7 @@ def test_the_error_of_a_share_is_that_of_independent_stretches() -> None:
     many = orders(800)
     said = [10 if number % 8 < 2 else -1 for number in range(800)]
     none = [(0.0, 0.0)] * 800
-    got = score(many, fates([-1] * 800, none), fates(said, none))
+    got = score(many, outcomes([-1] * 800, none), outcomes(said, none))
     assert got.wrong.value == 0.25
     assert got.wrong.error == pytest.approx(np.sqrt(0.25 * 0.75 / 200), rel=0.5)
 
@@ -84,7 +85,7 @@ def test_a_model_that_knows_the_truth_scores_zero(rows: list[tuple[int, int, int
     """No bias and no error of any kind, whatever the truth is."""
     some = orders(len(rows))
     filled = [us if us < 0 else number * SECOND + us for number, (us, _, _, _) in enumerate(rows)]
-    truth = fates(filled, [(one, two) for _, one, two, _ in rows], [sent for _, _, _, sent in rows])
+    truth = outcomes(filled, [(one, two) for _, one, two, _ in rows], [sent for _, _, _, sent in rows])
     got = score(some, truth, truth)
     assert got.missed == got.invented == 0
     for number in (got.filled_bias, got.wrong, got.time_bias_s, got.time_error_s, got.ahead_bias, got.ahead_rmse):
@@ -103,7 +104,7 @@ def test_numbers_are_shown_to_the_places_that_their_error_allows() -> None:
 def test_the_table_names_every_model_and_place() -> None:
     """Columns stand under each other."""
     two = orders(2)
-    told = fates([10, -1], [(5, 0), (5, 3)])
+    told = outcomes([10, -1], [(5, 0), (5, 3)])
     printed = list(lines({"a": score(two, told, told)}, {"a": by_place(two, told, told)}))
     assert printed[2].split()[0] == "a"
     assert "touch (2)" in printed[5]

@@ -1,4 +1,4 @@
-"""Other futures are sound tapes, share the past to the last bit, and are another market behind the cut."""
+"""Counterfactual tapes are sound, share the past to the last bit, and are another market after the cut."""
 
 from itertools import pairwise
 
@@ -12,9 +12,19 @@ from mm.backtest.quotes.fixed_spread import FixedSpread
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
+from mm.evaluate.counterfactual import (
+    BEYOND_US,
+    LOTS_TIMES,
+    WEEK_US,
+    book_before,
+    ended,
+    greatest_moves,
+    greatest_prints,
+    market_at,
+    mirrored,
+    shifted,
+)
 from mm.instrument import Instrument
-from mm.lookahead.check import greatest_moves, greatest_prints
-from mm.lookahead.futures import BEYOND_US, LOTS_TIMES, WEEK_US, book_before, ended, knew, mirrored, shifted
 from mm.tape.tape import GAP, SNAPSHOT, TRADE, Tape
 from strategies import tapes
 
@@ -53,9 +63,9 @@ def test_a_mirrored_future_by_hand():
 def test_what_was_known_is_told_from_the_past_alone():
     """Best prices and the last trade at or before the instant."""
     tape = Tape.of(GRID, EVENTS)
-    assert knew(tape, 1_999) == "bid 0.99, ask 1.01"
-    assert knew(tape, 3_500) == "bid 0.99, ask 1.01, last trade SELL 0.00002 at 0.99"
-    assert knew(tape, 900) == "bid –, ask –"
+    assert market_at(tape, 1_999) == "bid 0.99, ask 1.01"
+    assert market_at(tape, 3_500) == "bid 0.99, ask 1.01, last trade SELL 0.00002 at 0.99"
+    assert market_at(tape, 900) == "bid –, ask –"
     assert book_before(tape, 3) == {(1, 99): 3, (1, 97): 8, (-1, 101): 4, (-1, 103): 6}
     assert book_before(tape, 0) == {}
 

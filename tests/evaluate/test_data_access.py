@@ -1,4 +1,4 @@
-"""A desk whose day ends at a cut: nothing later can be read from it, and the rest of the folder is there."""
+"""A copy whose day ends at a cut: nothing later can be read from it, and the rest of the folder is there."""
 
 import gzip
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mm.backtest.io import load_day
-from mm.lookahead.desk import Desk, lay_out, made_of, truncate
+from mm.evaluate.data_access import TruncatedCopy, derived_from, truncate, truncated_copy
 from mm.market_data.check import check_day
 from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
@@ -95,7 +95,7 @@ def test_a_desk_has_all_but_what_comes_later(here, root, tmp_path):
     """Earlier days and runs are there, the day itself ends, later days and whatever was made of them are not."""
     day = DayFolder(root, SYMBOL, DAY)
     cut_us = load_day(day).start_us + 60_000_000
-    desk = lay_out(tmp_path / "place", day, Path("out"), cut_us)
+    desk = truncated_copy(tmp_path / "place", day, Path("out"), cut_us)
     found = seen(desk.cwd)
     assert {"models.py", "weights", f"out/backtest/{SYMBOL}/20260104_a"} <= found
     assert not any(DAY in name or "tapes" in name for name in found)
@@ -103,7 +103,7 @@ def test_a_desk_has_all_but_what_comes_later(here, root, tmp_path):
     assert f"{SYMBOL}/20260104/instrument.json" in data
     assert not any("20260106" in name for name in data)
     assert load_day(desk.data_root / SYMBOL / DAY).end_us < cut_us
-    assert sorted(path.name for path in made_of(DAY, Path("out"))) == [f"20260103-{DAY}_c", f"{DAY}_b", "tapes"]
+    assert sorted(path.name for path in derived_from(DAY, Path("out"))) == [f"20260103-{DAY}_c", f"{DAY}_b", "tapes"]
 
 
 @pytest.mark.parametrize("place", ["data", "deep/data", "."])
@@ -115,7 +115,7 @@ def test_the_data_may_lie_anywhere_in_the_folder(root, tmp_path, monkeypatch, pl
     make_day(day, PoissonMarket(A_per_s=2.0, k_per_tick=0.3), Session(SYMBOL, DAY, 0.02, 3))
     (data / "notes.txt").write_text("mine")
     monkeypatch.chdir(home)
-    desk = lay_out(
+    desk = truncated_copy(
         tmp_path / "place", DayFolder(Path(place), SYMBOL, DAY), Path("out"), load_day(day).start_us + 20_000_000
     )
     assert desk.data_root == desk.cwd / place
@@ -126,7 +126,7 @@ def test_the_data_may_lie_anywhere_in_the_folder(root, tmp_path, monkeypatch, pl
 
 def test_paths_in_the_data_are_those_of_the_desk(tmp_path, monkeypatch):
     """In parameters, however deep, and in the variables of the shell; other texts stay."""
-    desk = Desk(tmp_path / "desk", tmp_path / "desk/data", Path("/real/data"))
+    desk = TruncatedCopy(tmp_path / "desk", tmp_path / "desk/data", Path("/real/data"))
     text = json.dumps({"path": "/real/data/X/1.csv", "more": [{"a": "/real/data"}, "/real/data2", "x", 7], "n": None})
     assert json.loads(desk.params(text)) == {
         "path": f"{tmp_path}/desk/data/X/1.csv",

@@ -25,8 +25,8 @@ def market() -> PlainMatching:
 
 def fate(engine: PlainMatching, side: int = 1, ticks: int = BID) -> tuple[int, bool]:
     """Return when an order that came at 10 µs fills, and whether it rested."""
-    fates = true_fates(engine, phantoms_of((10, side, ticks)))
-    return int(fates.filled_us[0]), bool(fates.sent[0])
+    outcomes = true_fates(engine, phantoms_of((10, side, ticks)))
+    return int(outcomes.filled_us[0]), bool(outcomes.sent[0])
 
 
 def test_what_trades_ahead_does_not_fill_it() -> None:
@@ -132,8 +132,8 @@ def test_its_place_is_what_is_left_of_those_ahead() -> None:
     engine.replace(50, 2, BID, 4)
     engine.cancel(60, 1)
     checks = (0, 10, 20, 30, 40, 50)
-    fates = true_fates(engine, phantoms_of((10, +1, BID), checks_us=checks))
-    assert fates.ahead.tolist() == [[9, 9, 6, 5, 1, 0]]
+    outcomes = true_fates(engine, phantoms_of((10, +1, BID), checks_us=checks))
+    assert outcomes.ahead.tolist() == [[9, 9, 6, 5, 1, 0]]
 
 
 def test_a_filled_order_has_nothing_ahead() -> None:
@@ -202,7 +202,7 @@ def test_the_fate_is_that_of_an_order_really_sent(
             ahead.append(beside.queue_ahead(own) if filled_us < 0 else 0)
     checks = tuple(10 * nth for nth in range(len(ahead)))
     start_us = 10 * (before + 1)
-    fates = true_fates(alone, phantoms_of((start_us, side, ticks), life_us=10_000, checks_us=checks))
-    assert fates.sent.all()
-    assert fates.filled_us[0] == filled_us
-    np.testing.assert_array_equal(fates.ahead[0], ahead)
+    outcomes = true_fates(alone, phantoms_of((start_us, side, ticks), life_us=10_000, checks_us=checks))
+    assert outcomes.sent.all()
+    assert outcomes.filled_us[0] == filled_us
+    np.testing.assert_array_equal(outcomes.ahead[0], ahead)

@@ -14,7 +14,7 @@ from peekers import AT_IMPORT, COMPILED, PEEKERS
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.calibration.schedule import Schedule, Segment
-from mm.lookahead import study
+from mm.evaluate import lookahead as probe
 from mm.plugins import resolve
 from mm.runner_check import lookahead
 from support import ROOT, run_python
@@ -46,7 +46,7 @@ def _here(desk, monkeypatch):
     for name in ("peeking", "at_import"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(study, "FILE_HORIZONS_S", (10,))
+    monkeypatch.setattr(probe, "FILE_HORIZONS_S", (10,))
     yield
     (desk / "memory.json").unlink(missing_ok=True)
 
@@ -91,7 +91,7 @@ def test_what_it_did_when_and_what_it_knew_is_told():
     assert answer["models"] == {"quote": "peeking:Reads", "fill": "trade_cross"}
     first = next(one for one in answer["findings"] if one["test"] == "shifted")
     assert first["at"] in first["told"]
-    for words in ("PLACE order", "the first run:", "it knew bid 99.", "ask 10", "inventory 5"):
+    for words in ("PLACE order", "the first run:", "market: bid 99.", "ask 10", "inventory 5"):
         assert words in first["told"]
     opened = next(one for one in answer["findings"] if one["test"] == "opened")
     assert f"data/{SYMBOL}/{DAY}/trades_ws_{SYMBOL}_{DAY}.csv at " in opened["told"]

@@ -1,6 +1,7 @@
-"""What one backtest of a sweep is: its knobs, the command that plays it alone, and its trip to another process."""
+"""One backtest as its knobs: the command that plays it, and JSON that takes it to another process."""
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -9,8 +10,22 @@ from mm.config import Account, Day, Execution, Market, Models
 from mm.knobs import PATH, Knob, knobs, shown
 
 _PLACES = ("data_root", "out_root")
-_OWN = ("out_dir",)  # of the sweep, not of its backtests
+_OWN = ("out_dir",)  # of the command that plays many backtests, not of each
 _CONTENT = ("latency_file", "day")  # known by what is in them
+
+
+_USERS = re.compile(r"[\w.]+:\w+")  # a model that is none of the project's
+
+
+def users_models(*values: object) -> list[str]:
+    """Return each ``package.module:Class`` that stands in *values*: names of models, and parameters as JSON."""
+    found: list[str] = []
+    for value in values:
+        if isinstance(value, str) and _USERS.fullmatch(value):
+            found.append(value)
+        elif isinstance(value, Mapping | list | tuple):
+            found += users_models(*(value.values() if isinstance(value, Mapping) else value))
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -23,11 +38,11 @@ class Setup:
     account: Account
     models: Models
 
-    def command(self, swept: Collection[str], *, places: bool, fit: Path | None = None) -> list[str]:
+    def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
         """Return the words that play this backtest alone, in whatever shell.
 
         Args:
-            swept: Knobs that are named also where they have their default, by their variables.
+            named: Knobs that are named also where they have their default, by their variables; None: all.
             places: Whether to name where data and results lie.
             fit: The fit that a setup without fill parameters is played on; None: there is none.
         """
@@ -35,7 +50,7 @@ class Setup:
         for one, value in self._knobs():
             if one.name in _OWN or (one.name in _PLACES and not places):
                 continue
-            if value is not None and (value != one.default or one.variable in swept):
+            if value is not None and (value != one.default or named is None or one.variable in named):
                 words += [one.flag, shown(value)]
         return words if fit is None or self.fitted else [*words, "--fill-params-file", str(fit)]
 

@@ -1,0 +1,272 @@
+"""The look-ahead probe: all tests of one model on one day, in this process and in others."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mm.backtest_setup import Setup, users_models
+from mm.config import Models
+from mm.errors import DataError, UnknownModel, UsageError
+from mm.evaluate import run_comparison as test
+from mm.evaluate.counterfactual import (
+    WEEK_US,
+    cuts,
+    ended,
+    greatest_moves,
+    greatest_prints,
+    mirrored,
+    shifted,
+)
+from mm.evaluate.data_access import MODEL_RAISED, Child, FileWatch, derived_from, run_backtest, truncated_copy
+from mm.evaluate.run_comparison import Baseline, Finding, Player, Report, RunTables
+from mm.market_data.layout import DayFolder
+
+if TYPE_CHECKING:
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.schedule import Schedule
+    from mm.console import Console
+    from mm.tape.tape import Tape
+
+FILE_HORIZONS_S = (1, 10, 60)  # a day folder is written that ends before the greatest move over each
+
+
+def with_model(models: Models, model: str | None) -> Models:
+    """Return *models* with *model* as the quote model or the fill model, whichever it is.
+
+    Raises:
+        UnknownModel: If it is neither.
+    """
+    from mm.backtest.fills.base import FillModel
+    from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
+    from mm.backtest.quotes.base import QuoteModel
+    from mm.plugins import FILL_HOOKS, QUOTE_HOOKS, resolve
+
+    if model is None:
+        return models
+    build = resolve({}, model, "model") if ":" in model else None
+    if model in QUOTE_MODELS or _is(build, QuoteModel, *QUOTE_HOOKS):
+        return replace(models, quote_model=model)
+    if model in FILL_MODELS or _is(build, FillModel, *FILL_HOOKS):
+        return replace(models, fill_model=model)
+    known = ", ".join(sorted({*QUOTE_MODELS, *FILL_MODELS}))
+    raise UnknownModel(
+        f"{model!r} is no quote model and no fill model; known are {known}, or give package.module:Class"
+    )
+
+
+def _is(build: object, compiled: type, *hooks: str) -> bool:
+    """Return whether a class is a model of a kind: by its base, where it is compiled, or by its hooks."""
+    return (isinstance(build, type) and issubclass(build, compiled)) or any(hasattr(build, hook) for hook in hooks)
+
+
+def file_watch(setup: Setup) -> FileWatch:
+    """Return what records which files of the day a model opens, or of what was made of it: cached tapes, and runs."""
+    derived = derived_from(setup.day.day, setup.day.out_root)
+    return FileWatch([_folder(setup).path, setup.day.out_root / "tapes", *derived], setup.files())
+
+
+def _folder(setup: Setup) -> DayFolder:
+    return DayFolder(setup.day.data_root, setup.day.symbol, setup.day.day)
+
+
+@dataclass
+class Probe:
+    """The tests of one model on one day.
+
+    Attributes:
+        setup: The backtest, of one day.
+        watch: Has recorded what the models opened when they were imported.
+        skip: Tests that are left out, by name.
+        place: An empty folder to work in.
+        report: What the tests have found so far.
+    """
+
+    setup: Setup
+    watch: FileWatch
+    skip: Collection[str]
+    place: Path
+    report: Report = field(default_factory=Report)
+
+    def run(self, console: "Console", count: int) -> Report:
+        """Make all tests with *count* cuts; *console* shows the progress.
+
+        Raises:
+            UsageError: If the model sends no order.
+            ModelError: If it raises on the day as it is.
+        """
+        from mm import assemble
+
+        report = self.report
+        if self.setup.execution.feed_latency != "none":
+            report.notes.append(
+                "FEED_LATENCY is taken for none: the offset of a capture's clocks is one of its whole day"
+            )
+            self.setup = replace(self.setup, execution=replace(self.setup.execution, feed_latency="none"))
+        setup = self.setup
+        (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
+        _ = tape.best  # opened now, while nothing is recorded
+        rules = assemble.rules(tape, setup.execution, setup.account, setup.models)
+        player = Player(_maker(setup, tape), rules, self.place / "plays", self.watch)
+        base = Baseline(tape, player.play(tape))
+        if not any(base.tables.rows("fills")):
+            report.notes.append(
+                "nothing was filled, so nothing is known of the fill model, or of quotes with an inventory"
+            )
+        report.cuts = cuts(tape, self._first_order_us(base), count, setup.account.seed)
+        with console.progress("plays", 2 * len(report.cuts) + 1) as step:
+            report.add(test.REPEAT, base.play(player, test.REPEAT, tape))
+            step(1)
+            if test.FRESH not in self.skip:
+                self._fresh(base)
+            if report.findings:
+                report.notes.append("no cut was tried: what differs from itself cannot be compared on other tapes")
+            else:
+                self._other_tapes(base, player, step)
+        if test.OPENED not in self.skip:
+            self._opened()
+        self._parameters(tape)
+        return report
+
+    def _first_order_us(self, base: Baseline) -> int:
+        first_us = base.tables.first_order_us
+        if first_us is None:
+            day = self.setup.day
+            raise UsageError(
+                f"{self.setup.models.quote_model} sends no order on {day.symbol} {day.day}, so there is nothing to "
+                f"compare; give it something to trade with: --initial-cash (INITIAL_CASH), --initial-inventory"
+            )
+        return first_us
+
+    def _other_tapes(self, base: Baseline, player: Player, step: Callable[[int], None]) -> None:
+        """Play the tapes that end or change at the cuts, that lie at another time, and days that end on the disk."""
+        for name, counterfactual in ((test.TRUNCATED, ended), (test.PERTURBED, mirrored)):
+            for cut_us in self.report.cuts:
+                self.report.add(name, base.play(player, name, counterfactual(base.tape, cut_us), cut_us))
+                step(1)
+        if test.SHIFTED not in self.skip:
+            self._shift(base.tape)
+        models = self.setup.models
+        users = users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
+        if test.FILES not in self.skip and users:
+            self._files(base)
+
+    def _shift(self, tape: "Tape") -> None:
+        """Play the same market a week later; what a model does must have moved with it.
+
+        Without the draws of a fill model of the project, whose keys are instants.
+        """
+        from mm import assemble
+
+        setup, models = self.setup, self.setup.models
+        if not users_models(models.fill_model, models.fill_params()):
+            setup = replace(setup, models=replace(models, fill_model="trade_cross", fill_params_json=None))
+        rules = replace(assemble.rules(tape, setup.execution, setup.account, models), latencies=None)
+        player = Player(_maker(setup, tape), rules, self.place / "moved", self.watch)
+        base = Baseline(tape, player.play(tape))
+        self.report.add(test.SHIFTED, base.play(player, test.SHIFTED, shifted(tape), shift_us=WEEK_US))
+
+    def _fresh(self, base: Baseline) -> None:
+        """Play the day in a new process."""
+        child = run_backtest(self._words(), self.place / "fresh", Path.cwd(), os.environ)
+        self.report.add(test.FRESH, _of_child(base, test.FRESH, child, None))
+
+    def _files(self, base: Baseline) -> None:
+        """Play day folders that end at a cut, in a copy of the current folder from which nothing later can be read."""
+        first_us = self.report.cuts[0]
+        instants = {*greatest_moves(base.tape, first_us, FILE_HORIZONS_S), *greatest_prints(base.tape, first_us)}
+        for number, cut_us in enumerate(cut for cut in sorted(instants) if _same_lot(base.tape, cut)):
+            own = self.place / f"cut{number}"
+            copy = truncated_copy(own, _folder(self.setup), self.setup.day.out_root, cut_us)
+            models = replace(
+                self.setup.models,
+                quote_params_json=copy.params(self.setup.models.quote_params_json),
+                fill_params_json=copy.params(self.setup.models.fill_params_json),
+            )
+            day = replace(self.setup.day, data_root=copy.data_root, out_root=own / "out")
+            words = self._words(replace(self.setup, day=day, models=models))
+            child = run_backtest(words, own, copy.cwd, copy.environment())
+            self.report.add(test.FILES, _of_child(base, test.FILES, child, cut_us))
+
+    def _words(self, setup: Setup | None = None) -> list[str]:
+        """Return the flags of the backtest; paths of files are absolute, for it may run in another folder."""
+        setup = setup or self.setup
+        fit, latencies = setup.models.fill_params_file, setup.execution.latency_file
+        models = replace(setup.models, fill_params_file=fit and fit.resolve())
+        execution = replace(setup.execution, latency_file=latencies and latencies.resolve())
+        return replace(setup, models=models, execution=execution).command(None, places=True)[2:]
+
+    def _opened(self) -> None:
+        """Note the files that the model opened itself: those of the day hold what it must not read."""
+        self.report.played.setdefault(test.OPENED, 1)
+        self.report.findings += [
+            Finding(test.OPENED, None, None, f"it opened {path} at {line}; it could not have, while it traded")
+            for path, line in self.watch.forbidden.items()
+        ]
+        self.report.notes += [
+            f"it read {path} at {line}; what stands in it was not checked" for path, line in self.watch.others.items()
+        ]
+
+    def _parameters(self, tape: "Tape") -> None:
+        """Note a fit of the day itself; a schedule with segments of the future is refused when it is read."""
+        path = self.setup.models.fill_params_file
+        if path is None:
+            return
+        window = json.loads(path.read_text(encoding="utf-8")).get("window")
+        if not isinstance(window, Mapping):
+            return
+        if _after(window, "end_us", tape.start_us) and not _after(window, "start_us", tape.end_us):
+            self.report.notes.append(f"{path} was fitted on the day that it is played on: its A and k are in-sample")
+
+
+def _after(window: Mapping[str, Any], name: str, us: int) -> bool:
+    value = window.get(name)
+    return isinstance(value, int) and value > us
+
+
+def _maker(setup: Setup, tape: "Tape") -> Callable[[int], tuple[object, object]]:
+    """Return what makes new models, for a tape that lies some µs later."""
+    from mm.model_maker import ModelMaker, read_fitted
+
+    def make(shift_us: int) -> tuple[object, object]:
+        maker = ModelMaker(None, setup.models, tape, setup.account.seed)
+        if shift_us and setup.models.fill_params_file is not None:
+            maker.use(_later(read_fitted(setup.models.fill_params_file), shift_us))
+        return maker.quotes(), maker.fills()
+
+    return make
+
+
+def _later(fitted: "PoissonFit | Schedule", by_us: int) -> "PoissonFit | Schedule":
+    """Return a schedule whose segments lie later; a fit is of no time."""
+    from mm.calibration.schedule import Schedule
+
+    if not isinstance(fitted, Schedule):
+        return fitted
+    moved = [replace(one, start_us=one.start_us + by_us, end_us=one.end_us + by_us) for one in fitted.segments]
+    return replace(fitted, segments=tuple(moved))
+
+
+def _of_child(base: Baseline, name: str, child: Child, cut_us: int | None) -> Finding | None:
+    """Return what a backtest in another process did differently.
+
+    Raises:
+        DataError: If it could not be made, and no model is the reason.
+    """
+    if child.code == MODEL_RAISED and not child.error.startswith("unforeseen"):
+        return Finding(name, cut_us, None, f"it raised, which it did not here: {child.error}")
+    if child.code:
+        raise DataError(f"the {name} test could not be played: {child.error}; --skip {name} leaves it out")
+    # The last message of a truncated day stands just before the cut, and changes nothing.
+    return base.compare(name, RunTables(child.folder), None if cut_us is None else cut_us - 1)
+
+
+def _same_lot(tape: "Tape", cut_us: int) -> bool:
+    """Return whether the day up to the cut alone would have the lots of the whole day."""
+    if tape.step_lots == 1:
+        return True
+    rows = int(tape.first_row[tape.event_us.searchsorted(cut_us)])
+    return math.gcd(tape.step_lots, *tape.row_lots[:rows].tolist()) == 1

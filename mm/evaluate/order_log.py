@@ -1,0 +1,265 @@
+"""What would have become of a virtual order at the end of a queue, by an order log, which names every order.
+
+The order has the least quantity and changes nothing for others. Ahead of it are the orders that rest at its price
+when it arrives: those with an id up to the last one given until then, for an amendment keeps an id and its place, and
+a replacement has a new one. It fills at the first of these:
+
+- a trade meets an order at its price that came after it;
+- a trade happens at a worse price than its own, on its side;
+- an order of the other side rests at its price or beyond, or, not allowed to rest, expires with something left though
+  its limit reaches that price: nothing is ahead any more, or that order would have taken it.
+
+Its place at any time is what is left of those ahead. Orders that were refused because they would have traded at once,
+or ended by self-trade prevention, are taken as they stand in the log, though the virtual order might have met them.
+"""
+
+import gzip
+import heapq
+import io
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from polars.exceptions import PolarsError
+
+from mm.errors import BrokenFile
+from mm.evaluate.virtual_orders import Outcomes, VirtualOrders
+from mm.instrument import Instrument
+from mm.sim.flow._day_rows import Batches
+from mm.sim.flow.recorder import LAST_ID
+from mm.sim.matching.order_log import COLUMNS, REASON_IOC, ROW_EXPIRE, ROW_LEVEL, ROW_TRADE
+from mm.tape.tape import Tape
+
+if TYPE_CHECKING:
+    from mm.sim.matching.order_log import Row
+    from mm.tape.tape import Ints
+
+PIECE_BYTES = 1 << 25
+KINDS = (ROW_TRADE, ROW_LEVEL, ROW_EXPIRE)
+STEP_US = 100_000
+_UNIT = Instrument("LOG", tick_e8=1, lot_e8=1)  # a log counts in ticks and lots, and never says what they are
+_NEVER = 1 << 62
+
+
+class OrderRow(NamedTuple):
+    """One row of the log; its columns are described in ``mm.sim.matching.order_log``."""
+
+    us: int
+    kind: int
+    order_id: int
+    other_id: int
+    side: int
+    ticks: int
+    lots: int
+    trade_id: int
+
+
+_KEPT = [COLUMNS.index(name) for name in OrderRow._fields]
+
+
+def rows_of(log: "Iterable[Row]") -> Iterator[OrderRow]:
+    """Yield the rows of a log in memory that change what rests."""
+    for row in log:
+        if row[1] in KINDS:
+            yield OrderRow(*(row[column] for column in _KEPT))
+
+
+def read_rows(path: Path) -> Iterator[OrderRow]:
+    """Yield the rows of the order log at *path* (``.csv.gz``) that change what rests.
+
+    Raises:
+        BrokenFile: If it has another header, or a row that is not ten whole numbers, or its packing is damaged.
+    """
+    try:
+        with gzip.open(path, "rb") as stream:
+            if (header := stream.readline().rstrip(b"\n")) != ",".join(COLUMNS).encode():
+                raise ValueError(f"the header is {header.decode(errors='replace')!r}")
+            while piece := stream.read(PIECE_BYTES):
+                yield from map(OrderRow._make, _parsed(piece + stream.readline()).iter_rows())
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error, PolarsError) as error:
+        raise BrokenFile(f"{path}: no order log ({error}); write the day again") from error
+
+
+def _parsed(lines: bytes) -> pl.DataFrame:
+    """Return the rows of whole *lines* that change what rests."""
+    table = pl.read_csv(
+        io.BytesIO(lines), has_header=False, schema=dict.fromkeys(COLUMNS, pl.Int64), truncate_ragged_lines=False
+    )
+    if table.null_count().sum_horizontal().item():
+        raise ValueError("a row is not ten whole numbers")
+    return table.filter(pl.col("kind").is_in(KINDS)).select(OrderRow._fields)
+
+
+def tape_of_log(path: Path) -> Tape:
+    """Return the tape of the log at *path*: every trade at its instant, and a depth message each 100 ms.
+
+    Raises:
+        BrokenFile: If the file is no order log, or leaves the book crossed.
+    """
+    try:
+        table = pl.read_csv(path, schema=dict.fromkeys(COLUMNS, pl.Int64))
+        return tape_of_rows(table.to_numpy())
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        raise BrokenFile(f"{path}: no order log ({error}); its columns stand in docs/exchange.md") from error
+
+
+def tape_of_rows(rows: "Ints") -> Tape:
+    """Return the tape of a log in memory, int64[n, 10]; raises ValueError where it is none."""
+    if not len(rows):
+        raise ValueError("it has no rows")
+    open_us = int(rows[0, 0]) // STEP_US * STEP_US - STEP_US
+    messages, levels = Batches(open_us, STEP_US).of(np.ascontiguousarray(rows))
+    tape = Tape.of(_UNIT, [(open_us, "snapshot", [], []), *_events(messages, levels)])
+    return replace(tape, event_id=np.append(0, messages[:, LAST_ID]))
+
+
+def _events(messages: "Ints", levels: "Ints") -> Iterator[tuple[Any, ...]]:
+    """Yield messages as `Tape.of` takes them."""
+    every = [(side, (ticks, lots)) for side, ticks, lots in levels.tolist()]
+    for sent_us, _, _, side, ticks, lots in messages.tolist():
+        if side:
+            yield sent_us, "trade", side, ticks, lots
+        else:
+            shown = every[ticks:lots]
+            bids, asks = ([level for at, level in shown if at == wanted] for wanted in (1, -1))
+            yield sent_us, "depth", bids, asks
+
+
+class _WaitingOrder:
+    """A virtual order that waits.
+
+    Attributes:
+        number: Its position among all.
+        side, ticks: Where it rests.
+        last_id: The last order id given before it; orders above it came later.
+        ahead: Lots left ahead of it.
+    """
+
+    __slots__ = ("ahead", "last_id", "number", "side", "ticks")
+
+    def __init__(self, number: int, side: int, ticks: int, last_id: int, ahead: int) -> None:
+        self.number, self.side, self.ticks, self.last_id, self.ahead = number, side, ticks, last_id, ahead
+
+
+class Truth:
+    """Follows virtual orders through an order log: every row by `play`, then `outcomes`."""
+
+    def __init__(self, orders: VirtualOrders) -> None:
+        self._orders = orders
+        self._levels: dict[int, dict[int, int]] = {+1: {}, -1: {}}
+        self._waiting: dict[int, dict[int, _WaitingOrder]] = {+1: {}, -1: {}}
+        self._at: dict[tuple[int, int], list[_WaitingOrder]] = {}
+        self._reach = {+1: 0, -1: _NEVER}  # the best price at which an order of a side waits
+        self._last_id = 0
+        self._due: list[tuple[int, int, int]] = []  # instant, what, order
+        self._next_us = _NEVER
+        self.trade_us: dict[int, int] = {}
+        self._filled_us = np.full(len(orders), -1, np.int64)
+        self._ahead = np.zeros((len(orders), len(orders.checks_us)))
+        self._sent = np.zeros(len(orders), bool)
+        self._plan()
+
+    def play(self, rows: Iterable[OrderRow]) -> None:
+        """Take the rows of the log, from its beginning, in their order."""
+        take: dict[int, Callable[[OrderRow], None]] = {
+            ROW_TRADE: self._trade,
+            ROW_LEVEL: self._level,
+            ROW_EXPIRE: self._expire,
+        }
+        for row in rows:
+            if row.us > self._next_us:
+                self._settle(row.us)
+            take[row.kind](row)
+            self._last_id = max(self._last_id, row.order_id)
+
+    def outcomes(self) -> Outcomes:
+        """End the log, and return what became of every order."""
+        self._settle(_NEVER)
+        return Outcomes(self._filled_us, self._ahead, self._sent)
+
+    def _plan(self) -> None:
+        """Note when orders arrive, are checked and end; each happens after the rows of its instant."""
+        arrive, end = 0, 1 + len(self._orders.checks_us)
+        for number, us in enumerate(self._orders.us.tolist()):
+            self._due.append((us, arrive, number))
+            for check, after_us in enumerate(self._orders.checks_us, 1):
+                self._due.append((us + after_us, check, number))
+            self._due.append((us + self._orders.life_us - 1, end, number))
+        heapq.heapify(self._due)
+        self._next_us = self._due[0][0] if self._due else _NEVER
+
+    def _settle(self, us: int) -> None:
+        """Do what is due before the rows of an instant."""
+        while self._due and self._due[0][0] < us:
+            _, what, number = heapq.heappop(self._due)
+            if what == 0:
+                self._arrive(number)
+                continue
+            order = self._waiting[int(self._orders.side[number])].get(number)
+            if order is None:
+                continue
+            if what <= len(self._orders.checks_us):
+                self._ahead[number, what - 1] = order.ahead
+            else:
+                self._remove(order)
+        self._next_us = self._due[0][0] if self._due else _NEVER
+
+    def _arrive(self, number: int) -> None:
+        side, ticks = int(self._orders.side[number]), int(self._orders.ticks[number])
+        if any(side * (ticks - other) >= 0 for other in self._levels[-side]):
+            return
+        self._sent[number] = True
+        order = _WaitingOrder(number, side, ticks, self._last_id, self._levels[side].get(ticks, 0))
+        self._waiting[side][number] = order
+        self._at.setdefault((side, ticks), []).append(order)
+        self._reach[side] = side * max(side * self._reach[side], side * ticks)
+
+    def _remove(self, order: _WaitingOrder) -> None:
+        side = order.side
+        del self._waiting[side][order.number]
+        self._at[side, order.ticks].remove(order)
+        prices = [side * one.ticks for one in self._waiting[side].values()]
+        self._reach[side] = side * max(prices) if prices else (0 if side > 0 else _NEVER)
+
+    def _trade(self, row: OrderRow) -> None:
+        self.trade_us[row.trade_id] = row.us
+        side = -row.side
+        if side * (self._reach[side] - row.ticks) >= 0:
+            self._fill(
+                row.us,
+                side,
+                lambda one: (
+                    row.other_id > one.last_id if one.ticks == row.ticks else side * (one.ticks - row.ticks) > 0
+                ),
+            )
+
+    def _level(self, row: OrderRow) -> None:
+        side, levels = row.side, self._levels[row.side]
+        change = row.lots - levels.get(row.ticks, 0)
+        if row.lots:
+            levels[row.ticks] = row.lots
+        else:
+            levels.pop(row.ticks, None)
+        for order in self._at.get((side, row.ticks), ()):
+            if row.order_id <= order.last_id:
+                order.ahead += change
+        if row.lots and -side * (self._reach[-side] - row.ticks) >= 0:
+            self._reached(row.us, -side, row.ticks)
+
+    def _expire(self, row: OrderRow) -> None:
+        """A taker had something left when its limit allowed it no further; it did not rest, so no LEVEL tells."""
+        if row.other_id == REASON_IOC and row.lots:
+            self._reached(row.us, -row.side, row.ticks or row.side * _NEVER)  # a MARKET order names no price
+
+    def _reached(self, us: int, side: int, ticks: int) -> None:
+        """Fill the orders of a side whose price an order of the other side reaches."""
+        self._fill(us, side, lambda one: side * (one.ticks - ticks) >= 0)
+
+    def _fill(self, us: int, side: int, filled: Callable[[_WaitingOrder], bool]) -> None:
+        for order in [one for one in self._waiting[side].values() if filled(one)]:
+            self._filled_us[order.number] = us
+            self._remove(order)

@@ -1,0 +1,307 @@
+"""How far fill models are from the truth, each number with a standard error.
+
+Orders that are near in time met the same market, so their errors are not independent: stretches of the day are drawn
+again and again (block bootstrap), and the spread of what comes out is the standard error.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.models import (
+    FILL_MODELS,
+    hybrid,
+    price_cross,
+    queue_prob_log,
+    queue_prob_power,
+    queue_risk_averse,
+    trade_cross,
+)
+from mm.clock import US_PER_S
+from mm.errors import UsageError
+from mm.evaluate.order_log import Truth, read_rows
+from mm.evaluate.virtual_orders import PLACES, OrderPlan, Outcomes, VirtualOrders, draw_orders, on_exchange_time, play
+from mm.model_maker import PAIRS
+from mm.plugins import construct, resolve
+from mm.quote_tree import listed
+from mm.quote_tree import named as pair
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.evaluate.virtual_orders import Floats
+
+    Bools = NDArray[np.bool_]
+    from mm.tape.tape import Tape
+
+LEAST_BLOCKS = 10  # fewer say nothing of their spread
+MOST_BLOCKS = 200
+BLOCK_LIVES = 2
+DRAWS = 400
+_COLUMNS = ("filled", "wrong", "missed", "invented", "later", "off", "ahead", "ahead off")
+_UNITS = ("bias, %", "%", "", "", "s", "s", "bias, %", "rms, %")
+EXPONENTS = (0.5, 1.0, 2.0, 3.0)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A measured number and its standard error; None where there is nothing to measure, or too little to tell."""
+
+    value: float | None
+    error: float | None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return it as ``--json`` shows it."""
+        return {"value": self.value, "error": self.error}
+
+
+@dataclass(frozen=True)
+class Score:
+    """What comes of comparing a model's outcomes with the true ones.
+
+    Attributes:
+        orders: How many orders rested both in truth and in the model.
+        both, missed, invented, neither: Of these filled in both, in truth only, in the model only, in none.
+        true_filled: Share of them filled in truth.
+        filled_bias: The model's share less the true one.
+        wrong: Share of the orders of which the model says the wrong thing: the Brier score of answers 0 and 1.
+        time_bias_s: Of orders filled in both, how much later the model fills them.
+        time_error_s: The same without sign.
+        ahead_bias_lots: At each check, the model's lots ahead less the true ones, of orders waiting in either.
+        ahead_rmse_lots: The root of the mean square of that.
+        ahead_bias, ahead_rmse: The same over all checks, as shares of the lots ahead on arrival.
+    """
+
+    orders: int
+    both: int
+    missed: int
+    invented: int
+    neither: int
+    true_filled: Number
+    filled_bias: Number
+    wrong: Number
+    time_bias_s: Number
+    time_error_s: Number
+    ahead_bias_lots: tuple[Number, ...]
+    ahead_rmse_lots: tuple[Number, ...]
+    ahead_bias: Number
+    ahead_rmse: Number
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as ``--json`` shows it."""
+        return {name: _json(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+class _Blocks:
+    """Ratios of sums over orders, and what they are when stretches of the day are drawn anew."""
+
+    def __init__(self, us: "NDArray[np.int64]", life_us: int) -> None:
+        span_us = int(us[-1] - us[0]) + 1 if len(us) else 1
+        block_us = max(BLOCK_LIVES * life_us, -(-span_us // MOST_BLOCKS))
+        self.count = -(-span_us // block_us)
+        self._block = (us - us[0]) // block_us if len(us) else us
+        self._drawn = np.random.default_rng(0).multinomial(self.count, np.full(self.count, 1 / self.count), DRAWS)
+
+    def ratio(
+        self, top: "Floats | Bools", bottom: "Floats | Bools", shape: "Callable[[Floats], Floats] | None" = None
+    ) -> Number:
+        """Return the sum of *top* over that of *bottom*, or a function of it; both have a row or rows of each order."""
+        tops, bottoms = (self._sums(column) for column in (top, bottom))
+        if not bottoms.sum():
+            return Number(None, None)
+        apply = shape or (lambda ratio: ratio)
+        value = float(apply(tops.sum() / bottoms.sum()))
+        below = self._drawn @ bottoms
+        drawn = apply((self._drawn @ tops)[below > 0] / below[below > 0])
+        return Number(value, float(drawn.std()) if self.count >= LEAST_BLOCKS else None)
+
+    def _sums(self, column: "Floats | Bools") -> "Floats":
+        rows = column if column.ndim == 1 else column.sum(axis=1)
+        return np.bincount(self._block, weights=rows, minlength=self.count).astype(np.float64)
+
+
+def score(orders: VirtualOrders, truth: Outcomes, model: Outcomes, chosen: "Bools | None" = None) -> Score:
+    """Return how far *model* is from *truth* on the orders that rested in both, or on the *chosen* ones of them."""
+    kept = np.flatnonzero(truth.sent & model.sent & (True if chosen is None else chosen))
+    us, true_us, model_us = orders.us[kept], truth.filled_us[kept], model.filled_us[kept]
+    true, said = true_us >= 0, model_us >= 0
+    blocks = _Blocks(us, orders.life_us)
+    every = np.ones(len(kept))
+    late_s = np.where(true & said, model_us - true_us, 0) / US_PER_S
+    return Score(
+        orders=len(kept),
+        both=int((true & said).sum()),
+        missed=int((true & ~said).sum()),
+        invented=int((~true & said).sum()),
+        neither=int((~true & ~said).sum()),
+        true_filled=blocks.ratio(true, every),
+        filled_bias=blocks.ratio(said.astype(float) - true, every),
+        wrong=blocks.ratio(said != true, every),
+        time_bias_s=blocks.ratio(late_s, true & said),
+        time_error_s=blocks.ratio(np.abs(late_s), true & said),
+        **_ahead(blocks, orders, kept, truth, model),
+    )
+
+
+def by_place(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> dict[str, Score]:
+    """Return the score of the orders of each place."""
+    return {name: score(orders, truth, model, orders.place == place) for place, name in PLACES.items()}
+
+
+def _ahead(
+    blocks: _Blocks, orders: VirtualOrders, kept: "NDArray[np.intp]", truth: Outcomes, model: Outcomes
+) -> dict[str, Any]:
+    """Return the part of the score that is about places in the queue.
+
+    An order counts at a check while it waits in truth or in the model; once it has filled nothing is ahead of it.
+    """
+    looked_us = orders.us[kept][:, None] + np.array(orders.checks_us)
+    waits = [
+        ((outcomes.filled_us[kept] < 0)[:, None] | (outcomes.filled_us[kept][:, None] > looked_us))
+        for outcomes in (truth, model)
+    ]
+    known = (waits[0] | waits[1]) & ~np.isnan(model.ahead[kept])
+    error = np.where(known, model.ahead[kept] - truth.ahead[kept], 0.0)
+    joined = np.where(known, truth.ahead[kept][:, :1], 0.0) if error.shape[1] else error
+    checks = range(error.shape[1])
+    return {
+        "ahead_bias_lots": tuple(blocks.ratio(error[:, check], known[:, check]) for check in checks),
+        "ahead_rmse_lots": tuple(blocks.ratio(error[:, check] ** 2, known[:, check], np.sqrt) for check in checks),
+        "ahead_bias": blocks.ratio(error, joined),
+        "ahead_rmse": blocks.ratio(error**2, joined**2, np.sqrt),
+    }
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [one.to_dict() for one in value]
+    return value.to_dict() if isinstance(value, Number) else value
+
+
+def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]) -> Iterator[str]:
+    """Yield the table of all models, and that of the bias of the filled share by place.
+
+    Args:
+        scores: Of each model.
+        places: Of each model, by the name of the place.
+    """
+    rows: list[tuple[str, ...]] = [("", *_COLUMNS), ("model", *_UNITS)]
+    rows += [(name, *_cells(one)) for name, one in scores.items()]
+    yield from _aligned(rows)
+    yield ""
+    yield "bias of the filled share, %, by where the order joined"
+    first = next(iter(places.values()))
+    heads = [f"{name} ({first[name].orders})" for name in PLACES.values()]
+    truth = ("truth: filled", *(shown(first[name].true_filled, 100) for name in PLACES.values()))
+    rows = [("model", *heads), truth]
+    rows += [
+        (name, *(shown(one[place].filled_bias, 100, "+") for place in PLACES.values())) for name, one in places.items()
+    ]
+    yield from _aligned(rows)
+
+
+def _cells(one: Score) -> tuple[str, ...]:
+    return (
+        shown(one.filled_bias, 100, "+"),
+        shown(one.wrong, 100),
+        str(one.missed),
+        str(one.invented),
+        shown(one.time_bias_s, 1, "+"),
+        shown(one.time_error_s, 1),
+        shown(one.ahead_bias, 100, "+"),
+        shown(one.ahead_rmse, 100),
+    )
+
+
+def shown(number: Number, times: float, sign: str = "") -> str:
+    """Return a number and its standard error to as many places as the error allows, ``–`` where there is none."""
+    if number.value is None:
+        return "–"
+    value = number.value * times
+    if number.error is None:
+        return f"{value:{sign}.3g} ± ?"
+    error = number.error * times
+    places = 2 if error < 0.1 else 1
+    return f"{value:{sign}.{places}f} ± {error:.{places}f}"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *cells in rows:
+        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        yield "  ".join([name.ljust(widths[0]), *padded]).rstrip()
+
+
+def candidates() -> dict[str, Callable[[], object]]:
+    """Return what makes each model that is compared, by the name that tables show."""
+    powers = {
+        f"queue_prob_power {exponent:g}": (lambda exponent=exponent: queue_prob_power(exponent=exponent))
+        for exponent in EXPONENTS
+    }
+    return {
+        "trade_cross": trade_cross,
+        "trade_cross strict": lambda: trade_cross(strict=True),
+        "price_cross": price_cross,
+        "queue_risk_averse": queue_risk_averse,
+        **powers,
+        "queue_prob_log": queue_prob_log,
+    }
+
+
+def named(name: str, params: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
+    """Return what makes the model called *name*, with its parameters in its name.
+
+    Raises:
+        UnknownModel: If there is none.
+        UsageError: If a parameter does not fit.
+    """
+    _made(name, params)  # refuse what does not fit before anything is played
+    shown = (f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in params.items())
+    return {f"{name} {', '.join(shown)}".strip(): lambda: _made(name, params)}
+
+
+def _made(name: str, params: Mapping[str, Any]) -> object:
+    build = resolve(FILL_MODELS, name, "fill model")
+    if build is hybrid and "models" in params:
+        params = {**params, "models": [_made(*pair(one, PAIRS)) for one in listed(params["models"], PAIRS)]}
+    return construct(build, params, "FILL_PARAMS_JSON")
+
+
+def study(
+    tape: "Tape",
+    log: Path,
+    plan: OrderPlan,
+    models: Mapping[str, Callable[[], object]],
+    step: Callable[[int], None] = lambda _count: None,
+) -> tuple[VirtualOrders, Outcomes, dict[str, Outcomes]]:
+    """Return virtual orders, what would have become of them, and what each model makes of them.
+
+    Args:
+        tape: The day as it was recorded.
+        log: Its order log.
+        plan: Which orders.
+        models: What makes each model, by its name.
+        step: Called with 1 after each model.
+
+    Raises:
+        UsageError: If the day is too short for a single order.
+        BrokenFile: If the log is none.
+    """
+    orders = draw_orders(on_exchange_time(tape, {}), plan)
+    if not len(orders):
+        raise UsageError(
+            f"{log}: no order of {plan.life_us / US_PER_S:g} s finds a place on this day; "
+            f"give a shorter --life-s (QUEUE_LIFE_S)"
+        )
+    truth = Truth(orders)
+    truth.play(read_rows(log))
+    moved = on_exchange_time(tape, truth.trade_us)
+    played = {}
+    for name, fills in models.items():
+        played[name] = play(moved, orders, fills)
+        step(1)
+    return orders, truth.outcomes(), played

@@ -1,0 +1,231 @@
+"""What two runs of a model did differently: the first row at which their tables differ, and a report of all tests."""
+
+import csv
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS, Journal
+from mm.backtest.replay import backtest
+from mm.clock import US_PER_S, iso
+from mm.errors import ModelError
+from mm.evaluate.counterfactual import market_at, short
+
+if TYPE_CHECKING:
+    from mm.backtest.rules import Rules
+    from mm.evaluate.data_access import FileWatch
+    from mm.tape.tape import Tape
+
+NEVER_US = 1 << 62
+REPEAT, TRUNCATED, PERTURBED, SHIFTED = "repeat", "truncated", "perturbed", "shifted"
+FRESH, FILES, OPENED = "fresh", "files", "opened"
+TESTS = {  # what each test plays, in the order in which they are printed
+    REPEAT: "the same run again in this process",
+    FRESH: "the same run in a process of its own",
+    TRUNCATED: "tapes that end at the cut",
+    PERTURBED: "tapes mirrored after the cut",
+    SHIFTED: "the same tape a week later",
+    FILES: "day folders that end at the cut",
+    OPENED: "files of the day that the model opened itself",
+}
+_COLUMNS = {"orders": ORDER_COLUMNS, "fills": FILL_COLUMNS, "state": STATE_COLUMNS}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a model could not have done without information from the future.
+
+    Attributes:
+        test: Which test found it.
+        cut_us: From which instant on the two runs had other data; None where they had the same.
+        us: When the model did something else; None where no instant can be named.
+        message: In words.
+    """
+
+    test: str
+    cut_us: int | None
+    us: int | None
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        instants = {"cut": self.cut_us, "at": self.us}
+        return {"test": self.test, **{name: us and iso(us) for name, us in instants.items()}, "told": self.message}
+
+
+@dataclass
+class Report:
+    """What the tests found.
+
+    Attributes:
+        cuts: The instants at which the day was cut.
+        played: How many comparisons each test made.
+        findings: Those that failed.
+        notes: What was not tested, or is worth a remark.
+    """
+
+    cuts: list[int] = field(default_factory=list)
+    played: dict[str, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, test: str, found: Finding | None) -> None:
+        """Count a comparison of *test*, and keep what it found."""
+        self.played[test] = self.played.get(test, 0) + 1
+        if found is not None:
+            self.findings.append(found)
+
+    def failed(self, test: str) -> list[Finding]:
+        """Return what a test found."""
+        return [one for one in self.findings if one.test == test]
+
+    def lines(self) -> Iterator[str]:
+        """Yield the report for a terminal: each test, the first finding of each, and the notes."""
+        for test, what in TESTS.items():
+            if test in self.played:
+                bad, all_ = len(self.failed(test)), self.played[test]
+                counted = f"{bad} of {all_} differ" if bad else f"{all_} alike" if all_ > 1 else "alike"
+                result = (str(bad) if bad else "none") if test == OPENED else counted
+                yield f"{'FAILED' if bad else 'passed':<7} {test:<10} {what}: {result}"
+                yield from (f"        {one.message}" for one in self.failed(test)[:1])
+        yield from (f"note: {note}" for note in self.notes)
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """The CSV files of a run, as ``mm backtest`` and :class:`Player` leave them in *folder*."""
+
+    folder: Path
+
+    def rows(self, table: str) -> Iterator[dict[str, str]]:
+        """Yield the rows of ``orders``, ``fills`` or ``state``."""
+        with self._path(table).open(newline="", encoding="utf-8") as file:
+            yield from csv.DictReader(file)
+
+    @property
+    def first_order_us(self) -> int | None:
+        """The instant of the first order that was sent; None where there is none."""
+        return next((int(row["recv_us"]) for row in self.rows("orders") if row["action"] == "PLACE"), None)
+
+    def inventory_at(self, us: int) -> str:
+        """Return the inventory at an instant."""
+        held = "0"
+        for row in self.rows("state"):
+            if int(row["recv_us"]) > us:
+                break
+            held = row["inventory"]
+        return short(held)
+
+    def first_difference(self, other: "RunTables", until_us: int = NEVER_US) -> tuple[int, str, str] | None:
+        """Return the instant of the first order or fill before *until_us* that differs, and what both runs did then."""
+        found = [one for table in ("orders", "fills") if (one := self._difference(other, table)) and one[0] < until_us]
+        return min(found, key=lambda one: one[0], default=None)
+
+    def _difference(self, other: "RunTables", table: str) -> tuple[int, str, str] | None:
+        with self._path(table).open(encoding="utf-8") as one, other._path(table).open(encoding="utf-8") as two:
+            names = next(csv.reader([one.readline()]))
+            two.readline()
+            for lines in zip_longest(one, two):
+                if lines[0] != lines[1]:
+                    rows = [dict(zip(names, next(csv.reader([line])), strict=True)) if line else None for line in lines]
+                    us = min(int(row["recv_us"]) for row in rows if row)
+                    did, instead = (_in_words(row) if row and int(row["recv_us"]) == us else "nothing" for row in rows)
+                    return us, did, instead
+        return None
+
+    def _path(self, table: str) -> Path:
+        return next(self.folder.glob(f"{table}_*.csv"))
+
+
+def _in_words(row: Mapping[str, str]) -> str:
+    """Return a row of orders or fills in words."""
+    order = f"order {row['order_id']}, {row['side']} {short(row['qty'])} at {short(row['price'])}"
+    if "reason" in row:
+        return f"fill of {order} ({row['reason']})"
+    return f"{row['action']} {order} {row['reject_reason'] or row['cancel_reason']}".rstrip()
+
+
+class Player:
+    """Plays new instances of a model and writes the tables of what they did.
+
+    Args:
+        make: Makes a quote and a fill model, for a tape that lies some µs later than the day.
+        rules: The rules of the run.
+        place: A folder for the tables.
+        watch: Records which files the models open.
+    """
+
+    def __init__(
+        self, make: Callable[[int], tuple[object, object]], rules: "Rules", place: Path, watch: "FileWatch"
+    ) -> None:
+        self._make, self._rules, self._place, self._watch = make, rules, place, watch
+        self._count = 0
+
+    def play(self, tape: "Tape", shift_us: int = 0) -> RunTables:
+        """Return the tables of a run, its instants those of a tape that was not shifted.
+
+        Raises:
+            ModelError: If a model raises.
+        """
+        with self._watch.watching():
+            result = backtest(tape, *self._make(shift_us), self._rules)
+        self._count += 1
+        folder = self._place / str(self._count)
+        replace(result, journal=_earlier(result.journal, shift_us)).write_tables(folder)
+        return RunTables(folder)
+
+
+def _earlier(journal: Journal, by_us: int) -> Journal:
+    """Return a journal whose instants are all *by_us* earlier; -1 stands for no instant."""
+    moved = {}
+    for name, columns in _COLUMNS.items():
+        table = getattr(journal, name).copy()
+        instants = [place for place, column in enumerate(columns) if column == "us" or column.endswith("_us")]
+        table[:, instants] = np.where(table[:, instants] == -1, -1, table[:, instants] - by_us)
+        moved[name] = table
+    return replace(journal, **moved)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The run with which all others are compared.
+
+    Attributes:
+        tape: What it was played on.
+        tables: What it left.
+    """
+
+    tape: "Tape"
+    tables: RunTables
+
+    def compare(self, test: str, other: RunTables, cut_us: int | None = None) -> Finding | None:
+        """Return the first difference of another run before the cut; None where there is none."""
+        found = self.tables.first_difference(other, NEVER_US if cut_us is None else cut_us)
+        if found is None:
+            return None
+        us, did, instead = found
+        before = "" if cut_us is None else f", {(cut_us - us) / US_PER_S:.3f} s before the cut"
+        return Finding(
+            test,
+            cut_us,
+            us,
+            f"at {iso(us)}{before}: {instead}; the first run: {did}; "
+            f"market: {market_at(self.tape, us)}, inventory {self.tables.inventory_at(us)}",
+        )
+
+    def play(self, player: Player, test: str, tape: "Tape", cut_us: int | None = None, shift_us: int = 0) -> (
+        Finding | None
+    ):  # fmt: skip
+        """Return what a run on another *tape*, which is the same before the cut, did differently."""
+        try:
+            tables = player.play(tape, shift_us)
+        except ModelError as error:
+            return Finding(test, cut_us, None, f"it raised, which it did not on the whole day: {error}")
+        found = self.compare(test, tables, cut_us)
+        shutil.rmtree(tables.folder)
+        return found

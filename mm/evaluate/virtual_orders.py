@@ -1,0 +1,228 @@
+"""Virtual orders: where they join a queue of the market, and how a fill model fills them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.backtest.journal import ACTIONS
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.rules import Rules
+from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.tape.tape import Ints, Tape
+
+    Floats = NDArray[np.float64]
+    from collections.abc import Mapping
+
+    from mm.backtest.quotes.base import QuoteView
+
+PLACES = {-1: "inside", 0: "touch", 1: "1 behind", 2: "2 behind"}
+SLOT = 1.25  # lives from one order of a pass and side to the next; it arrives within the first quarter
+_SELDOM_US = 1 << 50
+
+
+"""Ticks behind the best price of its own side at which an order joins, and how tables call that."""
+
+
+@dataclass(frozen=True)
+class OrderPlan:
+    """Which virtual orders are drawn.
+
+    Attributes:
+        life_us: How long each waits for its fill.
+        checks_us: When its place in the queue is looked at, after its arrival; each below *life_us*.
+        passes: How often the day is gone through; of one pass and side, one order is alive at a time.
+        seed: Of arrivals and places.
+    """
+
+    life_us: int
+    checks_us: tuple[int, ...]
+    passes: int
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class VirtualOrders:
+    """Orders of the least quantity that join the end of a queue; columns beside each other.
+
+    Attributes:
+        us: When each arrives, behind everything of that instant; rising.
+        side: +1 buy, -1 sell.
+        ticks: Its price.
+        place: Ticks behind the best price of its side; -1 is one tick better.
+        turn: Which pass it belongs to.
+        life_us: After this it is gone; what happens at ``us + life_us`` no longer fills it.
+        checks_us: When its place is looked at, after its arrival, behind everything of that instant.
+    """
+
+    us: "Ints"
+    side: "Ints"
+    ticks: "Ints"
+    place: "Ints"
+    turn: "Ints"
+    life_us: int
+    checks_us: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.us)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What became of virtual orders; one row each.
+
+    Attributes:
+        filled_us: The instant of its fill, -1 where it had none.
+        ahead: float64[n, checks], lots ahead at each check; 0 after its fill, NaN where nobody knows.
+        sent: Whether it rested at all: it did not cross, and no break of the book ended it.
+    """
+
+    filled_us: "Ints"
+    ahead: "Floats"
+    sent: "NDArray[np.bool_]"
+
+
+def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
+    """Choose orders on *tape*: arrival and place are drawn, the price follows from the book as it then is.
+
+    One that would join while there is no book, or inside a spread of one tick, is left out, and so is one whose
+    life reaches beyond the tape.
+    """
+    draws = np.random.default_rng(plan.seed)
+    slot_us = round(SLOT * plan.life_us)
+    count = max(0, (tape.end_us - tape.start_us) // slot_us)
+    shape = (plan.passes, 2, count)
+    begin = tape.start_us + slot_us * np.arange(count) + draws.integers(0, slot_us - plan.life_us, shape)
+    place = draws.choice(list(PLACES), shape)
+    side = np.broadcast_to(np.array([1, -1])[:, None], shape)
+    turn = np.broadcast_to(np.arange(plan.passes)[:, None, None], shape)
+    us, side, place, turn = (column.ravel() for column in (begin, side, place, turn))
+    order = np.argsort(us, kind="stable")
+    us, side, place, turn = us[order], side[order], place[order], turn[order]
+    bid, ask = _touch(tape, us)
+    ticks = np.where(side > 0, bid, ask) - side * place
+    wanted = (bid > 0) & (ask > 0) & (ticks > 0) & (side * (np.where(side > 0, ask, bid) - ticks) > 0)
+    wanted &= ~_broken(tape, us, us + plan.life_us)
+    return VirtualOrders(
+        us[wanted], side[wanted], ticks[wanted], place[wanted], turn[wanted], plan.life_us, plan.checks_us
+    )
+
+
+def _touch(tape: "Tape", us: "Ints") -> tuple["Ints", "Ints"]:
+    """Return the best bid and ask at each instant, 0 where there is none."""
+    at = np.searchsorted(tape.event_us[tape.top_event], us, side="right") - 1
+    known = at >= 0
+    return np.where(known, tape.top_bid_ticks[at], 0), np.where(known, tape.top_ask_ticks[at], 0)
+
+
+def _broken(tape: "Tape", begin_us: "Ints", end_us: "Ints") -> "NDArray[np.bool_]":
+    """Tell of each stretch whether the book breaks, or begins anew, within it, or the tape ends."""
+    breaks_us = tape.event_us[(tape.kind == GAP) | (tape.kind == SNAPSHOT)]
+    count = np.searchsorted(breaks_us, end_us, side="right") - np.searchsorted(breaks_us, begin_us, side="right")
+    broken: NDArray[np.bool_] = (count > 0) | (end_us > tape.end_us)
+    return broken
+
+
+class Silent:
+    """A quote model that wants nothing."""
+
+    def quote(self, view: "QuoteView") -> None:
+        """Answer that no quote is wanted."""
+
+
+def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
+    """Return *tape* as it happened at the exchange, whose order log is in exchange time too.
+
+    A print has the instant that *trade_us* names for its id, else its stamp, which is cut down to ms; a depth message
+    has its stamp; what has none keeps the instant of its receipt. The order of the events stays.
+    """
+    stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
+    us = np.where(stamped, tape.event_exch_us, tape.event_us)
+    ids = tape.event_id[tape.trades].tolist()
+    us[tape.trades] = [trade_us.get(trade, stamp) for trade, stamp in zip(ids, us[tape.trades].tolist(), strict=True)]
+    us = np.maximum.accumulate(us)
+    moved = replace(tape, event_us=us, start_us=int(us[0]), end_us=int(us[-1]))
+    moved.check()
+    return moved
+
+
+def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Outcomes:
+    """Return what a fill model makes of *orders*; each pass has an exchange and a model of its own.
+
+    Args:
+        tape: The market, on the clock of the orders.
+        orders: The orders; those of one pass and side must not be alive at once, so that none takes another's print.
+        fills: Makes the fill model.
+    """
+    filled_us = np.full(len(orders), -1, np.int64)
+    ahead = np.zeros((len(orders), len(orders.checks_us)))
+    sent = np.ones(len(orders), bool)
+    for turn in np.unique(orders.turn).tolist():
+        numbers = np.flatnonzero(orders.turn == turn).tolist()
+        exchange = by_hand(tape, fills(), orders.life_us)
+        number_of = _played(exchange, orders, numbers, ahead)
+        for us, order_id, action in exchange.journal().orders[:, :3].tolist():
+            if ACTIONS[action] == "FILL":
+                filled_us[number_of[order_id]] = us
+            elif ACTIONS[action] in ("REJECT", "CANCEL_ACK"):
+                sent[number_of[order_id]] = False
+    return Outcomes(filled_us, _settled(ahead, filled_us, orders), sent)
+
+
+def by_hand(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
+    """Return an exchange at which nothing but orders placed by hand happens, and those without delay."""
+    grid = tape.instrument
+    rules = Rules(
+        grid.tick_e8,
+        grid.lot_e8,
+        order_latency_us=0,
+        cancel_latency_us=0,
+        requote_us=_SELDOM_US,
+        state_us=_SELDOM_US,
+        ttl_us=life_us,
+        enforce_balances=False,
+    )
+    exchange = PaperExchange(Silent(), fills, rules)
+    exchange.attach(tape)
+    return exchange
+
+
+def _played(
+    exchange: PaperExchange,
+    orders: VirtualOrders,
+    numbers: list[int],
+    ahead: "Floats",
+) -> dict[int, int]:
+    """Place the orders of a pass and read their places; return the number of each by its id at the exchange."""
+    named: dict[int, int] = {}
+    placed: dict[int, int] = {}
+    due = [(int(orders.us[number]), 0, number) for number in numbers]
+    due += [(us + after, check, number) for us, _, number in due for check, after in enumerate(orders.checks_us, 1)]
+    for us, actions in groupby(sorted(due), key=lambda one: one[0]):
+        exchange.advance(us)
+        looked = list(actions)
+        for _, what, number in looked:
+            if what == 0:
+                placed[number] = exchange.place(int(orders.side[number]), int(orders.ticks[number]), 1)
+                named[placed[number]] = number
+        exchange.advance(us)
+        for _, what, number in looked:
+            if what:
+                known = exchange.ahead_lots(placed[number])
+                ahead[number, what - 1] = np.nan if known is None else known
+    exchange.advance(int(orders.us[-1]) + orders.life_us)
+    return named
+
+
+def _settled(ahead: "Floats", filled_us: "Ints", orders: VirtualOrders) -> "Floats":
+    """Return the places with those of orders that had filled at 0, where the model keeps a queue at all."""
+    keeps = ~np.isnan(ahead).all()
+    looked_us = orders.us[:, None] + np.array(orders.checks_us)
+    done = (filled_us[:, None] >= 0) & (filled_us[:, None] <= looked_us)
+    return np.where(done & keeps, 0.0, ahead)

@@ -17,9 +17,8 @@ from mm.sim.exchange.rules import SymbolRules
 from mm.sim.flow.market import Flow, Still
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import Row
-from mm.sim.wire.api import Api
+from mm.sim.wire.api import Api, RestRoutes
 from mm.sim.wire.http_messages import Request, Response, json_bytes, read_request
-from mm.sim.wire.rest import RestRoutes
 from mm.sim.wire.ws_api import ApiSession, open_session
 
 START_US = 1_767_600_000_000_000  # 2026-01-05 08:00 UTC: a whole minute, and the start of no UTC day

@@ -141,11 +141,11 @@ async def _serve(seconds: float) -> dict[str, float]:
         assert client.stdout
         while len(box.server.sockets) < CLIENTS:
             await asyncio.sleep(0.01)
-        began, used, slipped = time.monotonic(), time.process_time(), box.pump.clock.slipped_s
+        began, used, slipped = time.monotonic(), time.process_time(), box.scheduler.clock.slipped_s
         said = json.loads(await client.stdout.readline())
         share = 100 * (time.process_time() - used) / (time.monotonic() - began)
         rate = said["messages"] / said["seconds"] / CLIENTS
-        slipped_s = box.pump.clock.slipped_s - slipped
+        slipped_s = box.scheduler.clock.slipped_s - slipped
     return {**said, "rate": rate, "share": share, "slipped_s": slipped_s, "rows": sum(rows)}
 
 

@@ -97,7 +97,7 @@ def serve(console: Console, options: ServeOptions, flags: object) -> None:
     rules = load_script(options.faults) if options.faults else None
     box = Box(scenario, options.session(), speed=options.speed, limits=options.limits == "on")
     if rules is not None:
-        box.arm(rules)
+        box.inject(rules)
     asyncio.run(_serve(box, console, options))
 
 
@@ -111,12 +111,13 @@ async def _serve(box: "Box", console: Console, options: ServeOptions) -> None:
         loop.add_signal_handler(number_, stopped.set)
     async with box.open(options.serve_host, options.serve_port):
         if options.start_ms is None:
-            box.pump.advance_to(now_us())
+            box.scheduler.advance_to(now_us())
         ready = box.ready()
         console.log.info("serving", scenario=options.scenario, speed=options.speed, rest_url=ready["rest_url"])
         write_line(sys.stdout, json.dumps(ready))
         stopping = asyncio.create_task(stopped.wait())
-        await asyncio.wait((stopping, box.pumping), return_when=asyncio.FIRST_COMPLETED)
+        running: list[asyncio.Task[Any]] = [stopping, *([box.running] if box.running else [])]
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
 
 

@@ -41,7 +41,7 @@ class Boxed:
         self.root = root
 
         def clock():
-            return box.pump.done_us
+            return box.scheduler.done_us
 
         self.weight = Allowance(4_800, 60.0)
         rest = RestClient(box.rest_url, self.weight, clock)

@@ -160,13 +160,13 @@ def test_a_book_that_travels_gets_a_deeper_one_before_a_frame_needs_it(monkeypat
         core = boxed.box.exchange._core
         for ticks in range(1, 81):
             for side in (1, -1):
-                core.submit(boxed.box.pump.done_us, 1_000, side, 10_000 - side * ticks, lots)
+                core.submit(boxed.box.scheduler.done_us, 1_000, side, 10_000 - side * ticks, lots)
         await boxed.until(lambda: boxed.session is not None and boxed.told("ws_connected"))
         await boxed.play(0.2)
-        core.submit(boxed.box.pump.done_us, 1_000, 1, 9_000, lots)
+        core.submit(boxed.box.scheduler.done_us, 1_000, 1, 9_000, lots)
         await boxed.synced()
         for _ in range(45):
-            core.submit(boxed.box.pump.done_us, 1_001, 1, 10_100, lots, IOC)
+            core.submit(boxed.box.scheduler.done_us, 1_001, 1, 10_100, lots, IOC)
             await boxed.play(0.1)
             await asyncio.sleep(0.02)
             await boxed.until(lambda: not boxed.session.wants_refresh or boxed.session.keeper.awaits, playing=False)

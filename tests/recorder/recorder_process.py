@@ -50,7 +50,7 @@ async def a_box(
     session = Session(SYMBOL, "20260105", 24.0, seed, begins_us)
     limits = WireLimits(attempts=None, close_s=0.05)
     box = Box(SCENARIOS[scenario](), session, speed=speed, limits=False, wire_limits=limits)
-    box.arm(as_rules(faults))
+    box.inject(as_rules(faults))
     async with box.open():
         yield box
 

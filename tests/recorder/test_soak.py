@@ -48,10 +48,10 @@ def memory_mb(pid):
 
 async def _live(recorder, box):
     """Let the exchange's time pass; return the memory at ten instants of it, in MB."""
-    begun_us, seen = box.pump.done_us, []
+    begun_us, seen = box.scheduler.done_us, []
     for step in range(1, 11):
         due_us = begun_us + round(SOAK_S * 1e5 * step)
-        await recorder.until(lambda: box.pump.done_us >= due_us, SOAK_S + 60)  # noqa: B023 - awaited at once
+        await recorder.until(lambda: box.scheduler.done_us >= due_us, SOAK_S + 60)  # noqa: B023 - awaited at once
         seen.append(round(memory_mb(recorder.process.pid), 1))
     return seen
 

@@ -1,17 +1,22 @@
-"""One exchange behind both of its doors: keys, weights, clocks, and the list of what can be asked."""
+"""One exchange behind REST and the WebSocket API, and REST itself: a request in, a response out; no socket."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
+from mm.clock import US_PER_S
+from mm.sim.exchange.accounts import ORDER_LIMITS
+from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange
-from mm.sim.exchange.keys import SIGNED_PARAMETERS, ApiKey, KeyRing
+from mm.sim.exchange.keys import SIGNED_PARAMETERS, ApiKey, KeyRing, check_signature
 from mm.sim.exchange.parameters import Parameters
-from mm.sim.wire.account_operations import ACCOUNT_OPERATIONS
-from mm.sim.wire.market_operations import MARKET_OPERATIONS
-from mm.sim.wire.operations import Call, Operation
-from mm.sim.wire.order_operations import ORDER_OPERATIONS
-from mm.sim.wire.symbol_texts import SymbolTexts
-from mm.sim.wire.weights import Weights
+from mm.sim.wire.answers import SymbolTexts
+from mm.sim.wire.http_messages import Request, Response, json_response
+from mm.sim.wire.limits import Weights
+from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
+from mm.sim.wire.user_operations import ACCOUNT_OPERATIONS, ORDER_OPERATIONS
 
 OPERATIONS = (*MARKET_OPERATIONS, *ORDER_OPERATIONS, *ACCOUNT_OPERATIONS)
 Clocks = Callable[[], Sequence[int]]
@@ -54,14 +59,94 @@ class Api:
             operation: That is asked for.
             extra: Further names that the door knows.
         """
-        asked = Parameters(given, self.exchange.rules.instrument.symbol)
-        asked.check_names((*operation.parameters, *(SIGNED_PARAMETERS if operation.signed else ()), *extra))
-        return asked
+        parameters = Parameters(given, self.exchange.rules.instrument.symbol)
+        parameters.check_names((*operation.parameters, *(SIGNED_PARAMETERS if operation.signed else ()), *extra))
+        return parameters
 
     def texts(self, micro: bool) -> SymbolTexts:
         """Return what writes answers, with instants in µs or in ms."""
         return self._texts[micro]
 
-    def act(self, operation: Operation, asked: Parameters, account: int, *, micro: bool) -> Any:
+    def act(self, operation: Operation, parameters: Parameters, account: int, *, micro: bool) -> Any:
         """Return the content of the answer; raises ApiError where the exchange refuses."""
-        return operation.act(Call(self.exchange, asked, self._texts[micro], account))
+        return operation.act(Call(self.exchange, parameters, self._texts[micro], account))
+
+
+_UNITS = {"MILLISECOND": False, "millisecond": False, "": False, "MICROSECOND": True, "microsecond": True}
+_SIGNATURE = re.compile(r"(?:^|&)signature=[^&]*")
+_RETIRED = "/api/v3/userDataStream"
+_GONE = (
+    b"<html>\r\n<head><title>410 Gone</title></head>\r\n<body><center><h1>410 Gone</h1></center></body>\r\n</html>\r\n"
+)
+
+
+class RestRoutes:
+    """Answers every request that is not for the wire itself.
+
+    Args:
+        api: The exchange.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._routes = {operation.route: operation for operation in OPERATIONS}
+        self._paths = {path for _, path in self._routes}
+
+    def answer(self, request: Request) -> Response:
+        """Return the exchange's response."""
+        if request.path == _RETIRED:
+            return Response(410, {"Content-Type": "text/html"}, _GONE)
+        operation = self._routes.get((request.method, request.path))
+        if operation is None:
+            return _no_route(405 if request.path in self._paths else 404, request)
+        us = self._api.advance()
+        headers: dict[str, str] = {}
+        try:
+            self._api.weights.charge(request.remote, operation.weight(request.params), us)
+            content: Any = self._act(operation, request, headers)
+            status = 200
+        except ApiError as error:
+            status, content = error.http_status, error.content()
+            if error.data is not None:
+                content |= {"data": error.data}
+            if error.retry_us is not None:
+                headers["Retry-After"] = str(-(-(error.retry_us - us) // US_PER_S))
+        used = str(self._api.weights.used(request.remote, us))
+        headers |= {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
+        return json_response(status, content, headers)
+
+    def _act(self, operation: Operation, request: Request, headers: dict[str, str]) -> Any:
+        micro = _UNITS.get(request.headers.get("x-mbx-time-unit", ""))
+        if micro is None:
+            raise ApiError(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
+        key = self._api.keys.find(request.headers.get("x-mbx-apikey", "")) if operation.signed else None
+        _refuse_duplicates(request)
+        parameters = self._api.parameters(dict(request.params), operation)
+        if key:
+            check_signature(key, parameters, signed_payload(request), self._api.clocks())
+        account = key.account if key else 0
+        content = self._api.act(operation, parameters, account, micro=micro)
+        if operation.counts_orders:
+            counts = self._api.exchange.accounts[account].count.counts(self._api.exchange.now_us)
+            headers |= {limit.header: str(count) for limit, count in zip(ORDER_LIMITS, counts, strict=True)}
+        return content
+
+
+def signed_payload(request: Request) -> bytes:
+    """Return what a request's signature signs: its query and its body as they came, without the signature."""
+    body = request.body.decode("utf-8", "surrogateescape")
+    parts = (_SIGNATURE.sub("", part).removeprefix("&") for part in (request.query, body))
+    return "".join(parts).encode("utf-8", "surrogateescape")
+
+
+def _refuse_duplicates(request: Request) -> None:
+    """Raise ApiError where the query, or the body, names a parameter twice; in both, the query's holds."""
+    for part in (request.query, request.body.decode("utf-8", "replace")):
+        names = Counter(name for name, _ in parse_qsl(part, keep_blank_values=True))
+        if any(count > 1 for count in names.values()):
+            raise ApiError(-1101, "Duplicate values for a parameter detected.")
+
+
+def _no_route(status: int, request: Request) -> Response:
+    reason = "Not Found" if status == 404 else "Method Not Allowed"
+    return json_response(status, {"status": status, "error": reason, "path": request.path})

@@ -1,24 +1,29 @@
-"""The exchange in a box: matching, market, rules, truth and wire put together, and how time passes in it.
+"""The exchange in a box: matching, market, rules, truth and wire put together, its time, and the calls below ``/sim/``.
 
 ::
 
-    async with Box(Poisson(), Session("SIMUSDT", "20260105", 24, 7)).open() as box:
-        ...  # box.ready() says where it is and with which keys
+    async with Box(PoissonMarket(), Session("SIMUSDT", "20260105", 24, 7)).open() as box:
+        ...  # box.ready() has the addresses and keys
 
     async with Box.in_lockstep("zero_intelligence", seed=7, faults=["at id 5000 do drop n=2"]).open() as box:
         ...  # connect to box.ws_url and box.rest_url
         await box.advance(seconds=10)
-        ...  # box.truth.book(5100) is what a client must have by now
+        ...  # box.truth.book(5100) is the book that a client must have by now
 
 Everything runs in the event loop that opened it; nothing is left when it is closed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
-from mm.clock import US_PER_S, day_of, now_us
+from mm.clock import US_PER_MS, US_PER_S, day_of, now_us
+from mm.errors import MMError
 from mm.sim.exchange.accounts import described, two_users, with_assets
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import make_keys
@@ -28,22 +33,114 @@ from mm.sim.flow.market import Scenario
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import Row
-from mm.sim.wire.api import Api
-from mm.sim.wire.control import Control
-from mm.sim.wire.faults.player import Player
-from mm.sim.wire.faults.script import Rule, as_rules
-from mm.sim.wire.feed import Feed
+from mm.sim.wire.api import Api, RestRoutes
+from mm.sim.wire.faults.injector import FaultInjector
+from mm.sim.wire.faults.script import Moment, Rule, as_rules, read_script
+from mm.sim.wire.faults.table import FAULTS
+from mm.sim.wire.feed import StreamFeed
+from mm.sim.wire.http_messages import Request, Response, json_response
 from mm.sim.wire.limits import WireLimits
-from mm.sim.wire.pump import Pump, WireClock
-from mm.sim.wire.rest import RestRoutes
 from mm.sim.wire.server import Routes, Server
-from mm.sim.wire.stream_names import API_PATH
+from mm.sim.wire.stream_requests import API_PATH
 from mm.sim.wire.ws_api import open_session
 
 LOCKSTEP_US = 1_767_600_000_000_000
 """The first instant of a box in lockstep: 2026-01-05 08:00:00 UTC."""
+SLICE_S = 0.005
 _HOURS = 24.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_MOST_US = 86_400 * US_PER_S
+_MOST_UPDATES = 10_000_000
+_MOST_TRADES = 100_000
+_PATIENCE_US = 60 * US_PER_S
+_MOST_AT_ONCE_US = US_PER_S
+_MOST_LATE_S = 0.25
+_IDLE_S = 3_600.0
+
+
+class WireClock:
+    """The exchange's clock.
+
+    Args:
+        start_us: Its first instant.
+        speed: Seconds of the exchange in a second of wall time; 0 stands still, and is moved by `set` alone.
+        seconds: A clock of wall time that only rises, in s.
+
+    Attributes:
+        speed: As above.
+        slipped_s: Seconds of wall time that were left out, because the exchange could not keep up.
+    """
+
+    def __init__(self, start_us: int, speed: float, seconds: Callable[[], float] = time.monotonic) -> None:
+        self.speed = speed
+        self.slipped_s = 0.0
+        self._seconds = seconds
+        self._from_us, self._from_s = start_us, seconds()
+
+    def now_us(self) -> int:
+        """Return the exchange's instant."""
+        return self._from_us + int((self._seconds() - self._from_s) * self.speed * US_PER_S)
+
+    def set(self, us: int) -> None:
+        """Set the clock to *us*; an instant that has passed changes nothing."""
+        now_us = self.now_us()
+        if us > now_us:
+            self._from_us += us - now_us
+
+    def slip(self, us: int) -> None:
+        """Set the clock *us* back, so that they pass again."""
+        self._from_us -= us
+        self.slipped_s += us / self.speed / US_PER_S
+
+
+class Scheduler:
+    """Advances the exchange's time in short slices, between which the event loop serves connections.
+
+    Args:
+        clock: The exchange's clock.
+        advance: Advances the exchange to an instant, in µs.
+
+    Attributes:
+        clock: As above.
+        done_us: The instant up to which everything has happened.
+    """
+
+    def __init__(self, clock: WireClock, advance: Callable[[int], None]) -> None:
+        self.clock = clock
+        self.done_us = clock.now_us()
+        self._advance = advance
+
+    def advance_to(self, us: int) -> None:
+        """Advance to *us*, also where the clock stands still; an instant of the past changes nothing."""
+        self.clock.set(us)
+        while self.done_us < us:
+            self.done_us = min(us, self.done_us + _MOST_AT_ONCE_US)
+            self._advance(self.done_us)
+
+    def step(self) -> None:
+        """Advance to the clock's instant, for no longer than a slice; the rest follows with the next step."""
+        clock, ends_s = self.clock, time.monotonic() + SLICE_S
+        late_us = clock.now_us() - self.done_us - int(_MOST_LATE_S * clock.speed * US_PER_S)
+        if late_us > 0:
+            clock.slip(late_us)
+        now_us = clock.now_us()
+        while self.done_us < now_us and time.monotonic() < ends_s:
+            self.done_us = min(now_us, self.done_us + max(1, int(SLICE_S * clock.speed * US_PER_S)))
+            self._advance(self.done_us)
+
+    async def run(self) -> None:
+        """Advance the time until cancelled; where the clock stands still, only wait."""
+        while True:
+            if self.clock.speed > 0:
+                self.step()
+            await asyncio.sleep(self._rest_s())
+
+    def _rest_s(self) -> float:
+        """Return how long nothing is due, in s."""
+        clock = self.clock
+        if clock.speed <= 0:
+            return _IDLE_S
+        return max(0.0, SLICE_S - (clock.now_us() - self.done_us) / clock.speed / US_PER_S)
 
 
 class Box:
@@ -57,12 +154,11 @@ class Box:
         wire_limits: Of connections.
 
     Attributes:
-        control: Answers calls below ``/sim/``.
         exchange: The rules, the users and their orders.
-        truth: What really happened.
-        player: Plays faults; None until some are armed.
-        pump: Moves the time.
-        pumping: Lets it pass while the box is open; it ends only where the exchange fails.
+        truth: The true book and trades.
+        injector: Applies faults; None until some are set.
+        scheduler: Moves the time.
+        running: The task that does so while the box is open, None before; it ends only where the exchange fails.
         server: The wire.
     """
 
@@ -81,23 +177,19 @@ class Box:
         core, accounts = Matching(), two_users()
         flow = scenario.flow(core, session)
         rules = SymbolRules(instrument=instrument, reference_ticks=instrument.ticks(scenario.start_price))
-        clock = WireClock(session.open_us, speed)
         self.exchange = Exchange(rules, core, flow, accounts, session.open_us, limits=limits)
         self.truth = MarketTruth(instrument)
-        self.player: Player | None = None
+        self.injector: FaultInjector | None = None
         self._session = session
         self._keys = make_keys((account.number for account in accounts), session.seed)
-        self._feed = Feed(instrument, session.open_us)
+        self._feed = StreamFeed(instrument, session.open_us)
         self.exchange.listen(self.truth.listen)
         api = Api(self.exchange, self._keys, self._clocks, limits=limits)
         self.exchange.listen(self._take)
-        self.control = Control(self)
-        routes = Routes(
-            RestRoutes(api).answer, lambda send, request: open_session(api, send, request), self.control.answer
-        )
+        routes = Routes(RestRoutes(api).answer, partial(open_session, api), ControlCalls(self).answer)
         self.server = Server(self._feed, routes, wire_limits or WireLimits(attempts=300 if limits else None))
-        self.pump = Pump(clock, self._advance)
-        self.pumping: asyncio.Task[None]
+        self.scheduler = Scheduler(WireClock(session.open_us, speed), self._advance)
+        self.running: asyncio.Task[None] | None = None
         self._address = ("", 0)
         self._advance(session.open_us)
 
@@ -125,7 +217,7 @@ class Box:
         session = Session(symbol, day_of(LOCKSTEP_US), _HOURS, seed, LOCKSTEP_US)
         limits = wire_limits or WireLimits(attempts=None, close_s=0.05)
         box = cls(SCENARIOS[scenario](), session, speed=0, limits=False, wire_limits=limits)
-        box.arm(as_rules(faults))
+        box.inject(as_rules(faults))
         return box
 
     @asynccontextmanager
@@ -136,14 +228,14 @@ class Box:
             UsageError: If *host* and *port* cannot be listened on.
         """
         self._address = (host, await self.server.start(host, port))
-        self.pumping = asyncio.create_task(self.pump.run())
+        self.running = asyncio.create_task(self.scheduler.run())
         try:
             yield self
         finally:
-            self.pumping.cancel()
+            self.running.cancel()
             await self.server.stop()
             with suppress(asyncio.CancelledError):
-                await self.pumping
+                await self.running
 
     @property
     def rest_url(self) -> str:
@@ -161,8 +253,42 @@ class Box:
         Raises:
             BadCall: If the book does not change within a minute of the exchange.
         """
-        self.control.advance(us=round(seconds * US_PER_S), updates=updates)
+        self.advance_now(us=round(seconds * US_PER_S), updates=updates)
         await asyncio.sleep(0)
+
+    def advance_now(self, *, us: int = 0, updates: int = 0) -> None:
+        """Let *us* pass, and then, in steps of a millisecond, until the book has changed *updates* times more.
+
+        Raises:
+            BadCall: If the book does not change within a minute of the exchange.
+        """
+        scheduler, exchange = self.scheduler, self.exchange
+        scheduler.advance_to(scheduler.done_us + us)
+        changed_id, changed_us = exchange.update_id, scheduler.done_us
+        wanted_id = changed_id + updates
+        while exchange.update_id < wanted_id:
+            scheduler.advance_to(scheduler.done_us + US_PER_MS)
+            if exchange.update_id != changed_id:
+                changed_id, changed_us = exchange.update_id, scheduler.done_us
+            elif scheduler.done_us - changed_us >= _PATIENCE_US:
+                raise BadCall(
+                    f"updates={updates}: the book has not changed for a minute; it lacks {wanted_id - changed_id}"
+                )
+
+    def state(self) -> dict[str, Any]:
+        """Return where the exchange is: its time, ids, connections, and the rules of faults that have not acted."""
+        truth = self.truth
+        return {
+            "now_us": self.scheduler.done_us,
+            "update_id": truth.last_update_id,
+            "first_update_id": truth.first_update_id,
+            "trade_id": truth.last_trade_id,
+            "first_trade_id": truth.first_trade_id,
+            "connections": [
+                {"id": one.id, "path": one.path, "streams": list(one.streams)} for one in self.server.streams
+            ],
+            "waiting": [str(rule) for rule in self.injector.waiting] if self.injector else [],
+        }
 
     def ready(self) -> dict[str, Any]:
         """Return what a client needs: addresses, symbol, and the accounts with their keys."""
@@ -178,27 +304,138 @@ class Box:
             "accounts": described(self.exchange.accounts.values(), self._keys),
         }
 
-    def arm(self, rules: Iterable[Rule]) -> Player:
-        """Let faults happen as *rules* say, those whose moment has passed now, and return their player."""
-        if self.player is None:
-            self.player = Player(self.truth, self._session.open_us, seed=self._session.seed)
-            self.player.channels.now_us = max(self.player.channels.now_us, self.pump.done_us)
-            for connection in self.server.streams:
-                self.player.opened(connection)
-            self.server.faults = self.player
-        self.player.add(rules)
-        return self.player
+    def inject(self, rules: Iterable[Rule]) -> None:
+        """Apply the faults of *rules*; those whose moment has passed act now."""
+        if self.injector is None:
+            self.injector = FaultInjector(
+                self.truth, self._session.open_us, self.scheduler.done_us, seed=self._session.seed
+            )
+            self.server.inject(self.injector)
+        self.injector.add(rules)
 
     def _clocks(self) -> Sequence[int]:
         """Return the exchange's time, and where it does not run with the wall's, that too."""
-        clock = self.pump.clock
+        clock = self.scheduler.clock
         return (clock.now_us(),) if clock.speed == 1 else (clock.now_us(), now_us())
 
     def _advance(self, us: int) -> None:
-        for step_us in self.player.steps(us) if self.player else (us,):
+        for step_us in self.injector.steps(us) if self.injector else (us,):
             self.exchange.advance(step_us)
             self.server.passed(step_us)
 
     def _take(self, rows: list[Row]) -> None:
-        for part in self.player.parts(rows) if self.player else (rows,):
+        for part in self.injector.parts(rows) if self.injector else (rows,):
             self._feed.take(part)
+
+
+class BadCall(MMError):
+    """A control call that cannot be carried out."""
+
+
+class ControlCalls:
+    """Answers the calls below ``/sim/``: move the time, set faults, ask for the truth; Binance has none of them.
+
+    Args:
+        box: The exchange.
+    """
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._routes: Mapping[tuple[str, str], Callable[[Request], Any]] = {
+            ("POST", "/sim/advance"): self._advance,
+            ("POST", "/sim/faults"): self._faults,
+            ("GET", "/sim/truth"): self._truth,
+            ("GET", "/sim/trades"): self._trades,
+            ("GET", "/sim/sent"): self._sent,
+            ("GET", "/sim/state"): lambda _: box.state(),
+            ("POST", "/sim/shutdown"): self._shutdown,
+        }
+
+    def answer(self, request: Request) -> Response:
+        """Return what *request* is answered with: 400 with a sentence where it cannot be done."""
+        route = self._routes.get((request.method, request.path))
+        if route is None:
+            known = ", ".join(" ".join(one) for one in self._routes)
+            return json_response(404, {"code": -1000, "msg": f"There is no such call; there are {known}"})
+        try:
+            return json_response(200, route(request))
+        except MMError as error:
+            return json_response(400, {"code": -1130, "msg": str(error)})
+
+    def _advance(self, request: Request) -> dict[str, Any]:
+        content = _content(request)
+        if len(content) != 1 or not content.keys() <= {"us", "until_us", "updates"}:
+            raise BadCall('advance takes one of {"us": N}, {"until_us": N} and {"updates": N}')
+        name, value = next(iter(content.items()))
+        if name == "updates":
+            self._box.advance_now(updates=_whole(name, value, _MOST_UPDATES))
+        else:
+            done_us = self._box.scheduler.done_us if name == "until_us" else 0
+            self._box.advance_now(us=max(0, _whole(name, value, done_us + _MOST_US) - done_us))
+        return self._box.state()
+
+    def _faults(self, request: Request) -> dict[str, Any]:
+        try:
+            script = request.body.decode()
+        except UnicodeDecodeError as error:
+            raise BadCall("a script of faults is text in UTF-8, one rule a line") from error
+        self._box.inject(read_script(script))
+        return self._box.state()
+
+    def _truth(self, request: Request) -> dict[str, Any]:
+        truth = self._box.truth
+        update_id = _requested(request, "id", truth.last_update_id)
+        era = _requested(request, "era", -1)
+        bids, asks = truth.book(update_id, None if era < 0 else era)
+        return {"lastUpdateId": update_id, "bids": bids, "asks": asks}
+
+    def _trades(self, request: Request) -> list[dict[str, Any]]:
+        truth = self._box.truth
+        first_id = _requested(request, "from", truth.first_trade_id)
+        last_id = _requested(request, "to", truth.last_trade_id)
+        if last_id - first_id >= _MOST_TRADES:
+            raise BadCall(f"from={first_id}, to={last_id}: at most {_MOST_TRADES} trades at a time")
+        return [one._asdict() for one in truth.trades(first_id, last_id)]
+
+    def _sent(self, request: Request) -> dict[str, Any]:
+        injector, number = self._box.injector, _requested(request, "conn", 0)
+        if injector is None:
+            raise BadCall(
+                "what is sent is logged from the first faults on; POST /sim/faults, an empty script is enough"
+            )
+        logs = injector.scope.logs
+        if number not in logs:
+            raise BadCall(
+                f"conn={number}: there was no such connection; there were {', '.join(map(str, logs)) or 'none'}"
+            )
+        return logs[number].content()
+
+    def _shutdown(self, request: Request) -> dict[str, Any]:
+        lead_s = _content(request).get("lead_s", 0) if request.body else 0
+        if isinstance(lead_s, bool) or not isinstance(lead_s, int | float):
+            raise BadCall(f"lead_s={lead_s!r}: it must be a number of seconds")
+        self._box.inject([Rule(Moment("time", 0), FAULTS["shutdown"].make(lead_s=lead_s))])
+        return self._box.state()
+
+
+def _content(request: Request) -> dict[str, Any]:
+    try:
+        content = json.loads(request.body)
+    except (ValueError, RecursionError) as error:
+        raise BadCall(f"the body is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BadCall("the body must be a JSON object")
+    return content
+
+
+def _whole(name: str, value: Any, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise BadCall(f"{name}={value!r}: it must be a whole number from 0 to {most}")
+    return value
+
+
+def _requested(request: Request, name: str, default: int) -> int:
+    text = request.params.get(name, str(default))
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise BadCall(f"{name}={text}: it must be a whole number")
+    return int(text)

@@ -1,34 +1,264 @@
-"""What connections are for: the market streams, and the WebSocket API."""
+"""WebSocket connections on an asyncio transport: frames, pings, limits and ends; for streams, for the WebSocket API.
+
+Frames are gathered and written once per slice of time, so that thousands of events cost a few system calls.
+"""
 
 import asyncio
+import socket
+import struct
+from collections import deque
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, cast
 
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from mm.sim.wire.feed import Feed
-from mm.sim.wire.hooks import Faults
+from mm.sim.wire.faults.injector import FaultInjector
+from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import MessageSession, json_bytes
-from mm.sim.wire.limits import Window
-from mm.sim.wire.stream_control import Reply, StreamControl
+from mm.sim.wire.limits import Window, WireLimits
 from mm.sim.wire.stream_messages import Message, server_shutdown, text_frame
-from mm.sim.wire.stream_names import Opening
-from mm.sim.wire.web_socket import POLICY_VIOLATION, Host, WebSocket
+from mm.sim.wire.stream_requests import Opening, Reply, StreamControl
 
+GOING_AWAY, ABNORMAL, INVALID_DATA, POLICY_VIOLATION = 1001, 1006, 1007, 1008
+_GATHERED = 512
 _PHASE_STEP = 437
 """Coprime to 1000 and 100: the phases of connections that follow each other differ for both speeds of depth."""
+_AT_ONCE = 16
+"""Frames of one connection that are handled in one turn of the event loop."""
+_NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
+_CONTROL = (Opcode.PING, Opcode.PONG)
 
 
-class StreamHost(Host, Protocol):
-    """What a stream connection needs of its server.
+class ConnectionHub:
+    """What the connections of a server share.
+
+    Args:
+        feed: The market streams.
+        limits: Of connections.
+        seconds: A clock of wall time that only rises, in s.
 
     Attributes:
-        feed: Its streams.
-        faults: What goes wrong on purpose; None while nothing does.
+        feed: As above.
+        limits: As above.
+        seconds: As above.
+        faults: The fault injector; None while no faults are set.
+        unsent: Connections that have gathered something to send.
+        sockets: WebSocket connections that are open, in the order of their handshakes.
     """
 
-    feed: Feed
-    faults: Faults | None
+    def __init__(self, feed: StreamFeed, limits: WireLimits, seconds: Callable[[], float]) -> None:
+        self.feed = feed
+        self.limits = limits
+        self.seconds = seconds
+        self.faults: FaultInjector | None = None
+        self.unsent: list[WebSocket] = []
+        self.sockets: dict[WebSocket, None] = {}
+
+    def flush(self) -> None:
+        """Send what all connections have gathered."""
+        unsent, self.unsent = self.unsent, []
+        for socket_ in unsent:
+            socket_.flush()
+
+    def remove(self, gone: "WebSocket") -> None:
+        """Remove a connection whose transport is closed."""
+        self.sockets.pop(gone, None)
+
+
+class WebSocket(asyncio.Protocol):
+    """One connection after its handshake; `take_text` defines its purpose.
+
+    Args:
+        hub: Of its server.
+        transport: Which it takes over.
+        protocol: Whose handshake is done.
+
+    Attributes:
+        closing: Whether it is about to end: nothing more is taken or sent.
+    """
+
+    def __init__(self, hub: ConnectionHub, transport: asyncio.Transport, protocol: ServerProtocol) -> None:
+        self.closing = False
+        self._hub = hub
+        self._transport = transport
+        self._protocol = protocol
+        self._gathered: list[bytes] = []
+        self._fragments: list[bytes] = []
+        self._frames: deque[Frame] = deque()
+        self._yielding = self._paused = False
+        self._opened_s = self._pinged_s = hub.seconds()
+        self._pings: dict[bytes, float] = {}
+        self._cut: asyncio.TimerHandle | None = None
+
+    def take_text(self, text: str) -> None:
+        """Take a message of the client."""
+        raise NotImplementedError
+
+    def announce_shutdown(self, us: int) -> None:
+        """Send, at the instant *us*, the event that the server is about to go."""
+        raise NotImplementedError
+
+    def admits(self) -> bool:
+        """Count an incoming frame, and return whether it is within the limit; without one every frame is."""
+        return True
+
+    def write(self, frame: bytes) -> None:
+        """Gather a whole frame, to be sent with the next `flush`."""
+        if self.closing:
+            return
+        if not self._gathered:
+            self._hub.unsent.append(self)
+        self._gathered.append(frame)
+        if len(self._gathered) >= _GATHERED:
+            self._write_gathered()
+
+    def flush(self) -> None:
+        """Send what was gathered; a client that is too slow is cut."""
+        self._write_gathered()
+        if not self.closing and self.waiting_bytes > self._hub.limits.lost_bytes:
+            self.close(POLICY_VIOLATION, "Too slow")
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that the system did not take yet."""
+        return self._transport.get_write_buffer_size()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close in order: a close frame after what was gathered, and a cut where the client does not follow.
+
+        With 1006, which no frame can carry, there is none: what was gathered is sent, and then the stream ends.
+        """
+        if self.closing:
+            return
+        if self._protocol.state is OPEN and code != ABNORMAL:
+            self._protocol.send_close(code, reason)
+        self._end()
+
+    def abort(self) -> None:
+        """Cut the connection with a reset: no close frame, nothing that still waits to be sent."""
+        reset(self._transport)
+        self.closing = True
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the socket."""
+        self._paused = True
+        self._transport.pause_reading()
+
+    def sweep(self, now_s: float) -> None:
+        """Do what is due at *now_s*: send a ping, or end a connection that is too old or answers no ping."""
+        limits = self._hub.limits
+        if self.closing or self._yielding:
+            return
+        if now_s - self._opened_s >= limits.age_s:
+            self.close(GOING_AWAY, "Connection lifetime is over")
+        elif self._pings and now_s - next(iter(self._pings.values())) >= limits.pong_s:
+            self.close(POLICY_VIOLATION, "Pong timeout")
+        elif now_s - self._pinged_s >= limits.ping_s:
+            self._pinged_s = now_s
+            payload = str(round(now_s * 1_000)).encode()
+            self._pings.setdefault(payload, now_s)
+            self._protocol.send_ping(payload)
+            self._send_control()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came from the socket."""
+        if self.closing:
+            return
+        self._protocol.receive_data(data)
+        self._frames += cast(list[Frame], self._protocol.events_received())
+        if not self._yielding:
+            self._take_frames()
+
+    def _take_frames(self) -> None:
+        """Handle received frames, at most `_AT_ONCE` in one turn of the event loop, and send what they caused."""
+        for _ in range(min(_AT_ONCE, len(self._frames))):
+            if not self.closing:
+                self._take_frame(self._frames.popleft())
+        rested, self._yielding = self._yielding, bool(self._frames) and not self.closing
+        if self._yielding:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._take_frames)
+        elif not self.closing:
+            if rested and not self._paused:
+                self._transport.resume_reading()
+            self._send_control()
+        self._hub.flush()
+
+    def eof_received(self) -> bool:
+        """Handle the end of the client's sending side; the transport closes."""
+        self.closing = True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Handle the end of the transport."""
+        self.closing = True
+        self._gathered.clear()
+        if self._cut:
+            self._cut.cancel()
+        self._hub.remove(self)
+
+    def _take_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            return
+        if not self.admits():
+            self.close(POLICY_VIOLATION, "Too many requests")
+        elif frame.opcode is Opcode.PONG:
+            self._take_pong(bytes(frame.data))
+        elif frame.opcode not in _CONTROL:
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                whole, self._fragments = b"".join(self._fragments), []
+                self._take_message(whole)
+
+    def _take_message(self, whole: bytes) -> None:
+        try:
+            text = whole.decode()
+        except UnicodeDecodeError:
+            self.close(INVALID_DATA, "Not UTF-8")
+            return
+        self.take_text(text)
+
+    def _take_pong(self, payload: bytes) -> None:
+        """Count the ping of *payload* and those before it as answered; an unsolicited pong changes nothing."""
+        if payload in self._pings:
+            for earlier in list(self._pings):
+                del self._pings[earlier]
+                if earlier == payload:
+                    return
+
+    def _send_control(self) -> None:
+        """Send the control frames of the protocol; after a close frame, nothing more."""
+        for frame in self._protocol.data_to_send():
+            if frame:
+                self.write(frame)
+        if self._protocol.close_expected():
+            self._end()
+
+    def _end(self) -> None:
+        """Send what is left and end the sending side; what the client still sends is ignored."""
+        self._gathered += [frame for frame in self._protocol.data_to_send() if frame]
+        self._write_gathered()
+        self.closing = True
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            with suppress(OSError):  # the client may have gone without a word
+                self._transport.write_eof()
+        self._cut = asyncio.get_running_loop().call_later(self._hub.limits.close_s, self._transport.abort)
+
+    def _write_gathered(self) -> None:
+        if self._gathered:
+            self._transport.write(b"".join(self._gathered))
+            self._gathered.clear()
+
+
+def reset(transport: Any) -> None:
+    """Close *transport* at once, so that the client sees a connection that was reset."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()
 
 
 class StreamConnection(WebSocket):
@@ -38,20 +268,19 @@ class StreamConnection(WebSocket):
         id: Counted from 1 over the server's life.
         path: Of its handshake, as it came, with its query.
         micro: Whether its stamps are µs, not ms.
-        phase_ms: When its depth batches end, in ms behind each whole second; it counts for later subscriptions.
+        phase_ms: When its depth batches end, in ms after each whole second; it counts for later subscriptions.
     """
 
     def __init__(
-        self, host: StreamHost, transport: asyncio.Transport, protocol: ServerProtocol, number: int, path: str
+        self, hub: ConnectionHub, transport: asyncio.Transport, protocol: ServerProtocol, number: int, path: str
     ) -> None:
-        super().__init__(host, transport, protocol)
+        super().__init__(hub, transport, protocol)
         self.id = number
         self.path = path
         self.micro = False
         self.phase_ms = number * _PHASE_STEP % 1_000
-        self._streams_of = host
-        self._control = StreamControl(combined=False, most=host.limits.streams)
-        self._came = Window(host.limits.messages, host.limits.messages_s)
+        self._control = StreamControl(combined=False, most=hub.limits.streams)
+        self._received = Window(hub.limits.messages, hub.limits.messages_s)
         self._stalled: Collection[str] | None = ()
         self._silent = False
 
@@ -59,13 +288,12 @@ class StreamConnection(WebSocket):
         """Start as the address asks for; faults may take hold from now on."""
         self.micro = opening.micro
         self._control.combined = opening.combined
-        if self._streams_of.faults:
-            self._streams_of.faults.opened(self)
-        reply = self._control.begin(opening.streams)
-        if reply:
+        if self._hub.faults:
+            self._hub.faults.opened(self)
+        if reply := self._control.begin(opening.streams):
             self._follow(reply)
         for stream in self._control.streams.values():
-            self._streams_of.feed.subscribe(self, stream)
+            self._hub.feed.subscribe(self, stream)
 
     @property
     def combined(self) -> bool:
@@ -83,21 +311,21 @@ class StreamConnection(WebSocket):
 
     def admits(self) -> bool:
         """Count an incoming frame, and return whether it is within the limit."""
-        return self._came.admit(self._host.seconds())
+        return self._received.admit(self._hub.seconds())
 
     def take_text(self, text: str) -> None:
         """Take a SUBSCRIBE, or what else a client may say."""
         self._follow(self._control.handle(text))
 
-    def behind(self, stream: str) -> bool:
-        """Tell whether events of *stream* that later ones replace should not be sent now."""
-        return self._holds(stream) or self.waiting_bytes > self._host.limits.behind_bytes
+    def is_slow(self, stream: str) -> bool:
+        """Return True if events of *stream* that later ones replace should wait."""
+        return self._holds(stream) or self.waiting_bytes > self._hub.limits.slow_bytes
 
     def deliver(self, message: Message) -> None:
         """Send *message*, or what faults make of it."""
         if self.closing or self._holds(message.stream):
             return
-        faults = self._streams_of.faults
+        faults = self._hub.faults
         if faults is None:
             self.write(message.frame(combined=self._control.combined))
             return
@@ -115,12 +343,12 @@ class StreamConnection(WebSocket):
             super().write(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Learn that the transport is closed."""
+        """Handle the end of the transport."""
         for stream in self._control.streams.values():
-            self._streams_of.feed.unsubscribe(self, stream)
+            self._hub.feed.unsubscribe(self, stream)
         self._control.streams = {}
-        if self._streams_of.faults:
-            self._streams_of.faults.closed(self)
+        if self._hub.faults:
+            self._hub.faults.closed(self)
         super().connection_lost(exc)
 
     def _holds(self, stream: str) -> bool:
@@ -129,9 +357,9 @@ class StreamConnection(WebSocket):
     def _follow(self, reply: Reply) -> None:
         self.write(text_frame(json_bytes(reply.answer)))
         for stream in reply.left:
-            self._streams_of.feed.unsubscribe(self, stream)
+            self._hub.feed.unsubscribe(self, stream)
         for stream in reply.joined:
-            self._streams_of.feed.subscribe(self, stream)
+            self._hub.feed.subscribe(self, stream)
         if reply.closes:
             self.close(POLICY_VIOLATION, reply.closes)
 
@@ -158,6 +386,6 @@ class ApiConnection(WebSocket):
         self._session.handle(text)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Learn that the transport is closed."""
+        """Handle the end of the transport."""
         self._session.close()
         super().connection_lost(exc)

@@ -1,28 +1,146 @@
-"""The market streams: rows of the order log in, events out to whoever asked for them.
+"""The market streams: rows of the order log in, events out to the subscribers; no socket and no clock.
 
-No socket and no clock: instants come with the rows, and connections are told through `Subscriber`. What a connection
-gets depends on the rows and its phase alone, not on how they were cut into chunks.
+Instants come with the rows. What a connection gets depends on the rows and its phase alone, not on how the rows were
+cut into chunks. Depth events are batches of level changes that end every 100 ms or every second, at a phase of the
+connection. Connections of one phase share the batch and its bytes. A connection that is slow gets its batches joined
+into one, which absolute quantities allow.
 """
 
 import heapq
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Protocol
 
-from mm.clock import US_PER_MS
+from mm.clock import US_PER_MS, US_PER_S
 from mm.instrument import Instrument
 from mm.market_data.local_orderbook import Level, LocalOrderBook
 from mm.sim.exchange.trades import AggregateTrade, TradeAggregator
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
-from mm.sim.wire.beats import Beat, Subscriber
-from mm.sim.wire.stream_messages import Message, Texts
-from mm.sim.wire.stream_names import Stream
+from mm.sim.wire.stream_messages import Batch, Message, Texts
+from mm.sim.wire.stream_requests import StreamName
+
+
+class Subscriber(Protocol):
+    """A connection, as the streams see it.
+
+    Attributes:
+        micro: Whether its stamps are µs, not ms.
+        phase_ms: When its depth batches end, in ms behind each whole second; 100 ms streams take it modulo 100.
+    """
+
+    micro: bool
+    phase_ms: int
+
+    def is_slow(self, stream: str) -> bool:
+        """Tell whether events of *stream* that later ones replace should not be sent now."""
+
+    def deliver(self, message: Message) -> None:
+        """Take *message*, in the order of sending."""
+
+
+class BatchTimer:
+    """All depth and partial depth streams of one interval and phase.
+
+    Args:
+        interval_us: From one beat to the next.
+        phase_us: A beat is an instant that leaves this remainder.
+        now_us: The exchange's instant.
+
+    Attributes:
+        due_us: The next timer.
+    """
+
+    def __init__(self, interval_us: int, phase_us: int, now_us: int) -> None:
+        self.key = interval_us, phase_us
+        self._speed = "@100ms" if interval_us < US_PER_S else ""
+        self.due_us = self._after(now_us)
+        self._first_id = 0
+        self._bids: dict[int, str] = {}
+        self._asks: dict[int, str] = {}
+        self._depth: dict[Subscriber, Batch | None] = {}
+        self._partial: dict[tuple[Subscriber, StreamName], int] = {}
+
+    def add(self, side: int, ticks: int, level: str, update_id: int) -> None:
+        """Take a change of the book: the text of the level at *ticks* as it is after *update_id*."""
+        self._first_id = self._first_id or update_id
+        (self._bids if side > 0 else self._asks)[ticks] = level
+
+    def join(self, subscriber: Subscriber, stream: StreamName) -> None:
+        """Let *subscriber* have the events of *stream* from the next beat on."""
+        if stream.kind == "depth":
+            self._depth[subscriber] = None
+        else:
+            self._partial[subscriber, stream] = -1
+
+    def leave(self, subscriber: Subscriber, stream: StreamName) -> None:
+        """Send *subscriber* no more of *stream*; one that is not of this beat changes nothing."""
+        if stream.kind == "depth" and stream.interval_ms * US_PER_MS == self.key[0]:
+            self._depth.pop(subscriber, None)
+        self._partial.pop((subscriber, stream), None)
+
+    @property
+    def deserted(self) -> bool:
+        """Whether nobody listens."""
+        return not self._depth and not self._partial
+
+    def emit(self, symbol: str, texts: Texts, book: LocalOrderBook, update_id: int) -> None:
+        """Send what the beat that is due brings, and wait for the next one.
+
+        Args:
+            symbol: Lower case, as stream names have it.
+            texts: Writes the events.
+            book: As it is at this timer.
+            update_id: That of *book*.
+        """
+        batch = Batch(self._first_id, update_id, self._bids, self._asks) if self._first_id else None
+        self._first_id, self._bids, self._asks = 0, {}, {}
+        self._send_depth(f"{symbol}@depth{self._speed}", batch, texts)
+        self._send_partial(texts, book, update_id)
+        self.due_us = self._after(self.due_us)
+
+    def skip_to(self, us: int) -> None:
+        """Let the next beat be the first one at *us* or behind it: between, nothing happened."""
+        self.due_us = max(self.due_us, self._after(us - 1))
+
+    def _send_depth(self, name: str, batch: Batch | None, texts: Texts) -> None:
+        made: dict[bool, Message] = {}
+        for subscriber, waiting in list(self._depth.items()):
+            owed = waiting.then(batch) if waiting and batch else waiting or batch
+            if owed is None:
+                continue
+            if subscriber.is_slow(name):
+                self._depth[subscriber] = owed
+                continue
+            self._depth[subscriber] = None
+            micro = subscriber.micro
+            if owed is not batch:
+                subscriber.deliver(texts.depth(name, owed, self.due_us, micro=micro))
+                continue
+            if micro not in made:
+                made[micro] = texts.depth(name, batch, self.due_us, micro=micro)
+            subscriber.deliver(made[micro])
+
+    def _send_partial(self, texts: Texts, book: LocalOrderBook, update_id: int) -> None:
+        made: dict[StreamName, Message] = {}
+        for (subscriber, stream), sent_id in list(self._partial.items()):
+            if sent_id == update_id or subscriber.is_slow(stream.name):
+                continue
+            if stream not in made:
+                made[stream] = texts.partial(stream.name, update_id, *book.top(stream.levels))
+            self._partial[subscriber, stream] = update_id
+            subscriber.deliver(made[stream])
+
+    def _after(self, us: int) -> int:
+        interval_us, phase_us = self.key
+        return us + interval_us - (us - phase_us) % interval_us
+
 
 _PRICES = 1 << 16
 _BEGINS = (ROW_NEW, ROW_CANCEL)  # rows with which something else begins: the order before trades no more
 _Best = tuple[list[Level], list[Level]]
 
 
-class Feed:
+class StreamFeed:
     """Every market stream of one symbol.
 
     Args:
@@ -44,27 +162,27 @@ class Feed:
         self._live: dict[str, dict[Subscriber, None]] = {"trade": {}, "aggTrade": {}, "bookTicker": {}}
         self._stale: dict[Subscriber, None] = {}
         self._best: _Best = ([], [])
-        self._beats: dict[tuple[int, int], Beat] = {}
+        self._timers: dict[tuple[int, int], BatchTimer] = {}
         self._due: list[tuple[int, tuple[int, int]]] = []
 
-    def subscribe(self, subscriber: Subscriber, stream: Stream) -> None:
+    def subscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         """Send *subscriber* the events of *stream* from now on; streams of other symbols have none."""
         if stream.symbol != self._symbol:
             return
         if stream.kind not in self._live:
-            self._beat(subscriber, stream).join(subscriber, stream)
+            self._timer(subscriber, stream).join(subscriber, stream)
             return
         if stream.kind == "bookTicker":
             self._best = self._book.top(1)
         self._live[stream.kind][subscriber] = None
 
-    def unsubscribe(self, subscriber: Subscriber, stream: Stream) -> None:
+    def unsubscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         """Send *subscriber* no more of *stream*."""
         if stream.symbol != self._symbol:
             return
         if stream.kind not in self._live:
-            for beat in self._beats.values():
-                beat.leave(subscriber, stream)
+            for timer in self._timers.values():
+                timer.leave(subscriber, stream)
             return
         self._live[stream.kind].pop(subscriber, None)
         if stream.kind == "bookTicker":
@@ -78,7 +196,7 @@ class Feed:
             if us != traded_us or kind in _BEGINS:
                 self._agg_trade(self._agg_trades.close())
                 if self._due and us >= self._due[0][0]:
-                    self._strike(us)
+                    self._emit_due(us)
             if kind == ROW_LEVEL:
                 self._level(row)
             elif kind == ROW_TRADE:
@@ -90,8 +208,8 @@ class Feed:
     def advance(self, us: int) -> None:
         """Let the time come to *us*: no row before it is to follow."""
         self.now_us = max(self.now_us, us)
-        self._strike(us)
-        for subscriber in [one for one in self._stale if not one.behind(self._name("bookTicker"))]:
+        self._emit_due(us)
+        for subscriber in [one for one in self._stale if not one.is_slow(self._name("bookTicker"))]:
             del self._stale[subscriber]
             subscriber.deliver(self._book_ticker())
 
@@ -100,10 +218,10 @@ class Feed:
         price, qty = self._texts.price(ticks), self._texts.qty(lots)
         self.update_id = update_id
         self._book.apply(side, price, qty)
-        if self._beats:
+        if self._timers:
             level = f'["{price}","{qty}"]'
-            for beat in self._beats.values():
-                beat.add(side, ticks, level, update_id)
+            for timer in self._timers.values():
+                timer.add(side, ticks, level, update_id)
         if self._live["bookTicker"]:
             best = self._book.top(1)
             if best != self._best:
@@ -130,7 +248,7 @@ class Feed:
     def _publish_best(self) -> None:
         message, name = self._book_ticker(), self._name("bookTicker")
         for subscriber in tuple(self._live["bookTicker"]):
-            if subscriber.behind(name):
+            if subscriber.is_slow(name):
                 self._stale[subscriber] = None
             else:
                 self._stale.pop(subscriber, None)
@@ -142,23 +260,23 @@ class Feed:
     def _name(self, kind: str) -> str:
         return f"{self._symbol}@{kind}"
 
-    def _beat(self, subscriber: Subscriber, stream: Stream) -> Beat:
+    def _timer(self, subscriber: Subscriber, stream: StreamName) -> BatchTimer:
         interval_us = stream.interval_ms * US_PER_MS
         key = interval_us, subscriber.phase_ms * US_PER_MS % interval_us
-        if key not in self._beats:
-            self._beats[key] = Beat(*key, self.now_us)
-            heapq.heappush(self._due, (self._beats[key].due_us, key))
-        return self._beats[key]
+        if key not in self._timers:
+            self._timers[key] = BatchTimer(*key, self.now_us)
+            heapq.heappush(self._due, (self._timers[key].due_us, key))
+        return self._timers[key]
 
-    def _strike(self, us: int) -> None:
+    def _emit_due(self, us: int) -> None:
         """Let every beat strike that is due at *us* or before."""
         due = self._due
         while due and due[0][0] <= us:
-            beat = self._beats[due[0][1]]
-            beat.strike(self._symbol, self._texts, self._book, self.update_id)
-            if beat.deserted:
-                del self._beats[beat.key]
+            timer = self._timers[due[0][1]]
+            timer.emit(self._symbol, self._texts, self._book, self.update_id)
+            if timer.deserted:
+                del self._timers[timer.key]
                 heapq.heappop(due)
                 continue
-            beat.skip_to(us)
-            heapq.heapreplace(due, (beat.due_us, beat.key))
+            timer.skip_to(us)
+            heapq.heapreplace(due, (timer.due_us, timer.key))

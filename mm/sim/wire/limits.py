@@ -1,7 +1,11 @@
-"""What the exchange asks of a connection, and the count of what came within a window of time."""
+"""Limits: of connections, of what comes within a window of time, and of the weight of requests."""
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
+
+from mm.clock import US_PER_MS, US_PER_S
+from mm.sim.exchange.api_error import TEAPOT, TOO_MANY, ApiError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +26,7 @@ class WireLimits:
         message_bytes: Most bytes of an incoming message.
         header_bytes: Most bytes of a request line and its headers.
         body_bytes: Most bytes of a request's body.
-        behind_bytes: With more than this waiting to be sent, a connection is behind: its depth is conflated.
+        slow_bytes: With more than this waiting to be sent, a connection is behind: its depth is conflated.
         lost_bytes: With more than this waiting, it is cut.
     """
 
@@ -39,7 +43,7 @@ class WireLimits:
     message_bytes: int = 1 << 16
     header_bytes: int = 1 << 16
     body_bytes: int = 1 << 18
-    behind_bytes: int = 1 << 18
+    slow_bytes: int = 1 << 18
     lost_bytes: int = 1 << 23
 
 
@@ -72,3 +76,108 @@ class Window:
         if len(self._came) < self._most:
             return 0.0
         return max(0.0, self._came[0] + self._seconds - now_s)
+
+
+MOST_WEIGHT = 6_000
+MOST_REQUESTS = 300_000
+_MINUTE_US = 60 * US_PER_S
+_PATIENCE = 10
+"""Refusals of one minute that an address may overhear before it is banned."""
+_FIRST_BAN_US, _LONGEST_BAN_US, _HARDER = 2 * _MINUTE_US, 3 * 24 * 60 * _MINUTE_US, 5
+_RAW_MINUTES = 5
+
+WEIGHT_LIMIT: dict[str, Any] = {
+    "rateLimitType": "REQUEST_WEIGHT",
+    "interval": "MINUTE",
+    "intervalNum": 1,
+    "limit": MOST_WEIGHT,
+}
+RAW_LIMIT: dict[str, Any] = {
+    "rateLimitType": "RAW_REQUESTS",
+    "interval": "MINUTE",
+    "intervalNum": _RAW_MINUTES,
+    "limit": MOST_REQUESTS,
+}
+
+
+@dataclass(slots=True)
+class _Usage:
+    minute: int = -1
+    used: int = 0
+    refusals: int = 0
+    raw_window: int = -1
+    requests: int = 0
+    banned_until_us: int = 0
+    bans: int = 0
+
+    def roll(self, us: int) -> None:
+        """Begin a new minute, a new window of requests, where one has begun."""
+        minute = us // _MINUTE_US
+        if minute != self.minute:
+            self.minute, self.used, self.refusals = minute, 0, 0
+        if minute // _RAW_MINUTES != self.raw_window:
+            self.raw_window, self.requests = minute // _RAW_MINUTES, 0
+
+
+class Weights:
+    """The weight that each address used in the running minute of the exchange's time.
+
+    Args:
+        limits: Whether too much of it is refused.
+    """
+
+    def __init__(self, limits: bool) -> None:
+        self._limits = limits
+        self._addresses: dict[str, _Usage] = {}
+
+    def used(self, address: str, us: int) -> int:
+        """Return the weight that an address used in the minute of *us*."""
+        usage = self._addresses.setdefault(address, _Usage())
+        usage.roll(us)
+        return usage.used
+
+    def charge(self, address: str, weight: int, us: int) -> None:
+        """Count a request; raises ApiError, status 429, where it is too much, and 418 while the address is banned.
+
+        Who goes on in spite of refusals is banned, the first time for two minutes, then five times longer each
+        time, for three days at most.
+        """
+        usage = self._addresses.setdefault(address, _Usage())
+        usage.roll(us)
+        usage.used += weight
+        usage.requests += 1
+        if not self._limits:
+            return
+        if us < usage.banned_until_us:
+            raise _banned(usage.banned_until_us)
+        if usage.used <= MOST_WEIGHT and usage.requests <= MOST_REQUESTS:
+            return
+        usage.refusals += 1
+        if usage.refusals > _PATIENCE:
+            usage.banned_until_us = us + min(_FIRST_BAN_US * _HARDER**usage.bans, _LONGEST_BAN_US)
+            usage.bans += 1
+            raise _banned(usage.banned_until_us)
+        raise _too_many(usage, us)
+
+
+def _too_many(usage: _Usage, us: int) -> ApiError:
+    minutes, what = 1, f"Too much request weight used; current limit is {MOST_WEIGHT} request weight"
+    if usage.used <= MOST_WEIGHT:
+        minutes, what = _RAW_MINUTES, f"Too many requests; current limit is {MOST_REQUESTS} requests"
+    window_us = minutes * _MINUTE_US
+    return ApiError(
+        -1003,
+        f"{what} per {minutes} MINUTE. Please use WebSocket Streams for live updates to avoid polling the API.",
+        TOO_MANY,
+        retry_us=us - us % window_us + window_us,
+    )
+
+
+def _banned(until_us: int) -> ApiError:
+    return ApiError(
+        -1003,
+        f"Way too much request weight used; IP banned until {until_us // US_PER_MS}. "
+        "Please use WebSocket Streams for live updates to avoid bans.",
+        TEAPOT,
+        retry_us=until_us,
+    )

@@ -1,4 +1,4 @@
-"""The server: one port for HTTP, market streams and WebSocket API, and everyone who is connected to it."""
+"""The server: one port for HTTP, market streams and WebSocket API, and its connections."""
 
 import asyncio
 import ipaddress
@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,14 +13,13 @@ from websockets.http11 import Request as HandshakeRequest
 from websockets.server import ServerProtocol
 
 from mm.errors import UsageError
-from mm.sim.wire.connections import ApiConnection, StreamConnection
-from mm.sim.wire.feed import Feed
-from mm.sim.wire.hooks import Faults
-from mm.sim.wire.http_door import Door
+from mm.sim.wire.connections import GOING_AWAY, ApiConnection, ConnectionHub, StreamConnection
+from mm.sim.wire.faults.injector import FaultInjector
+from mm.sim.wire.feed import StreamFeed
+from mm.sim.wire.http_connection import HttpConnection
 from mm.sim.wire.http_messages import Answer, MessageSession, Request, Response, json_response
 from mm.sim.wire.limits import Window, WireLimits
-from mm.sim.wire.stream_names import API_PATH, BadTimeUnit, is_micro, read_opening
-from mm.sim.wire.web_socket import GOING_AWAY, WebSocket
+from mm.sim.wire.stream_requests import API_PATH, BadTimeUnit, is_micro, read_opening
 
 CONTROL_PATH = "/sim/"
 OpenSession = Callable[[Callable[[Any], None], Request], MessageSession]
@@ -45,7 +43,7 @@ class Routes:
     control: Answer | None = None
 
 
-class Server:
+class Server(ConnectionHub):
     """Serves one exchange.
 
     Args:
@@ -55,25 +53,15 @@ class Server:
         seconds: A clock of wall time that only rises, in s.
 
     Attributes:
-        feed: As above.
-        limits: As above.
-        faults: What goes wrong on purpose; None while nothing does.
-        unsent: Connections that have gathered something to send.
-        doors: HTTP connections that are open.
-        sockets: WebSocket connections that are open, in the order of their handshakes.
+        http_connections: HTTP connections that are open.
         opened: Stream connections that were ever opened.
     """
 
     def __init__(
-        self, feed: Feed, routes: Routes, limits: WireLimits, seconds: Callable[[], float] = time.monotonic
+        self, feed: StreamFeed, routes: Routes, limits: WireLimits, seconds: Callable[[], float] = time.monotonic
     ) -> None:
-        self.feed = feed
-        self.limits = limits
-        self.seconds = seconds
-        self.faults: Faults | None = None
-        self.unsent: list[WebSocket] = []
-        self.doors: set[Door] = set()
-        self.sockets: dict[WebSocket, None] = {}
+        super().__init__(feed, limits, seconds)
+        self.http_connections: set[HttpConnection] = set()
         self.opened = 0
         self._routes = routes
         self._attempts: dict[str, Window] = {}
@@ -88,7 +76,7 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(partial(Door, self), host, port, backlog=_BACKLOG)
+            self._listener = await loop.create_server(self._accept, host, port, backlog=_BACKLOG)
         except (OSError, UnicodeError) as error:
             raise UsageError(
                 f"--host (SERVE_HOST) {host!r}, --port (SERVE_PORT) {port}: cannot be listened on "
@@ -97,8 +85,14 @@ class Server:
         self._sweep()
         return int(self._listener.sockets[0].getsockname()[1])
 
+    def inject(self, faults: FaultInjector) -> None:
+        """Apply *faults* from now on, also to the stream connections that are open."""
+        for connection in self.streams:
+            faults.opened(connection)
+        self.faults = faults
+
     async def stop(self) -> None:
-        """Tell everybody that the server goes, close all connections, and cut those that do not follow."""
+        """Announce the shutdown, close all connections, and cut those that do not follow."""
         assert self._listener
         self._listener.close()
         if self._sweeping:
@@ -106,8 +100,8 @@ class Server:
         self.announce_shutdown()
         for socket in list(self.sockets):
             socket.close(GOING_AWAY, "")
-        for door in list(self.doors):
-            door.close()
+        for http in list(self.http_connections):
+            http.close()
         ends_s = time.monotonic() + self.limits.close_s
         while self.sockets and time.monotonic() < ends_s:
             await asyncio.sleep(0.01)
@@ -127,17 +121,11 @@ class Server:
         self.flush()
 
     def passed(self, us: int) -> None:
-        """Hand out what the streams have up to the instant *us*; all rows up to it must have been taken."""
+        """Send the events of the streams up to the instant *us*; all rows up to it must have been taken."""
         self.feed.advance(us)
         if self.faults:
             self.faults.advanced(us)
         self.flush()
-
-    def flush(self) -> None:
-        """Send what was gathered."""
-        unsent, self.unsent = self.unsent, []
-        for socket in unsent:
-            socket.flush()
 
     def answer(self, request: Request) -> Response:
         """Return what *request* is answered with."""
@@ -153,7 +141,7 @@ class Server:
 
     def upgrade(self, request: Request, target: str, transport: asyncio.Transport) -> Response | asyncio.Protocol:
         """Take *transport* over for a WebSocket, its handshake done, or return why not."""
-        refusal = self._refuses(request, target)
+        refusal = self._refuses(request)
         if refusal:
             return refusal
         path = target.partition("?")[0]
@@ -179,19 +167,18 @@ class Server:
         self.flush()
         return connection
 
-    def left(self, gone: WebSocket) -> None:
-        """Learn that a connection's transport is closed."""
-        self.sockets.pop(gone, None)
-
     def sweep(self) -> None:
         """Do what is due for each connection: pings, and the end of those that are too old or silent."""
         now_s = self.seconds()
         for socket in list(self.sockets):
             socket.sweep(now_s)
-        for door in list(self.doors):
-            door.sweep(now_s)
+        for http in list(self.http_connections):
+            http.sweep(now_s)
         self._attempts = {remote: came for remote, came in self._attempts.items() if not came.forget(now_s)}
         self.flush()
+
+    def _accept(self) -> HttpConnection:
+        return HttpConnection(self, self.http_connections, self.answer, self.upgrade)
 
     def _sweep(self) -> None:
         limits = self.limits
@@ -199,7 +186,7 @@ class Server:
         often_s = min(_LONGEST_SWEEP_S, *(s / 4 for s in (limits.ping_s, limits.pong_s, limits.age_s, limits.idle_s)))
         self._sweeping = asyncio.get_running_loop().call_later(often_s, self._sweep)
 
-    def _refuses(self, request: Request, target: str) -> Response | None:
+    def _refuses(self, request: Request) -> Response | None:
         most = self.limits.attempts
         if most is not None:
             now_s = self.seconds()
@@ -207,7 +194,7 @@ class Server:
             if not came.admit(now_s):
                 wait = {"Retry-After": str(math.ceil(came.free_in_s(now_s)))}
                 return _refusal(429, -1003, f"Too many connection attempts; the limit is {most}.", wait)
-        return self.faults.handshake(target) if self.faults else None
+        return self.faults.handshake() if self.faults else None
 
 
 def _shake_hands(request: Request, limits: WireLimits, transport: asyncio.Transport) -> ServerProtocol | Response:

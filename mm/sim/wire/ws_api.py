@@ -1,22 +1,119 @@
-"""The WebSocket API: the same questions as REST, over one conversation, and the user data stream beside them."""
+"""The WebSocket API: the operations of REST in one session, and the user data streams beside them."""
 
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import ORDER_LIMITS
 from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
+from mm.sim.exchange.exchange import Exchange, Watcher
 from mm.sim.exchange.keys import ApiKey, check_fresh, check_signature
+from mm.sim.exchange.orders import ExecutionReport, Position
 from mm.sim.exchange.parameters import Parameters
+from mm.sim.wire import answers
+from mm.sim.wire.answers import SymbolTexts
 from mm.sim.wire.api import OPERATIONS, Api
 from mm.sim.wire.http_messages import Request
+from mm.sim.wire.limits import WEIGHT_LIMIT
 from mm.sim.wire.operations import Call, Operation, flat
-from mm.sim.wire.stream_names import is_micro
-from mm.sim.wire.subscriptions import Subscriptions
-from mm.sim.wire.weights import WEIGHT_LIMIT
+from mm.sim.wire.stream_requests import is_micro
+
+
+@dataclass(frozen=True, slots=True)
+class _Subscription:
+    account: int
+    watcher: Watcher
+    of_session: bool
+
+
+class Subscriptions:
+    """Wraps events as the exchange does, and sends them; while a request is answered they wait for its answer.
+
+    Args:
+        exchange: Tells what happens.
+        texts: Writes it.
+        send: Takes an event, and sends it as JSON.
+    """
+
+    def __init__(self, exchange: Exchange, texts: SymbolTexts, send: Callable[[dict[str, Any]], None]) -> None:
+        self._exchange = exchange
+        self._texts = texts
+        self._send = send
+        self._next_id = 0
+        self._active: dict[int, _Subscription] = {}
+        self._waiting: list[dict[str, Any]] | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        """Return the ids of the active subscriptions."""
+        return list(self._active)
+
+    def add(self, account: int, *, of_session: bool) -> int:
+        """Tell what happens to an account from now on, and return the subscription's id.
+
+        Args:
+            account: Its number.
+            of_session: Whether the subscription ends with the session's log-on.
+
+        Raises:
+            ApiError: Where the account is subscribed to already.
+        """
+        if any(one.account == account for one in self._active.values()):
+            raise ApiError(-2035, "User Data Stream subscription already active.")
+        number, self._next_id = self._next_id, self._next_id + 1
+
+        def tell(what: ExecutionReport | Position) -> None:
+            self._tell(number, answers.event(self._texts, what))
+
+        self._active[number] = _Subscription(account, tell, of_session)
+        self._exchange.watch(account, tell)
+        return number
+
+    def end(self, number: int | None) -> None:
+        """End one subscription, or all where *number* is None; raises ApiError where there is none to end."""
+        numbers = self.ids if number is None else [number]
+        if not numbers or any(one not in self._active for one in numbers):
+            raise ApiError(-2036, "User Data Stream subscription not active.")
+        for one in numbers:
+            self._end(one)
+
+    def end_of_session(self) -> None:
+        """End the subscriptions that the log-on opened."""
+        for number in [number for number, one in self._active.items() if one.of_session]:
+            self._end(number)
+
+    def hold(self) -> None:
+        """Keep events back until `release`."""
+        self._waiting = []
+
+    def release(self) -> None:
+        """Send the events that were kept back, and all further ones at once."""
+        waiting, self._waiting = self._waiting or [], None
+        for event in waiting:
+            self._send(event)
+
+    def close(self) -> None:
+        """End all subscriptions without a word."""
+        for one in self._active.values():
+            self._exchange.unwatch(one.account, one.watcher)
+        self._active.clear()
+
+    def _end(self, number: int) -> None:
+        one = self._active.pop(number)
+        self._exchange.unwatch(one.account, one.watcher)
+        self._tell(number, answers.terminated(self._texts, self._exchange.now_us))
+
+    def _tell(self, number: int, event: dict[str, Any]) -> None:
+        wrapped = {"subscriptionId": number, "event": event}
+        if self._waiting is None:
+            self._send(wrapped)
+        else:
+            self._waiting.append(wrapped)
+
 
 Json = dict[str, Any]
 Send = Callable[[Json], None]
@@ -76,11 +173,11 @@ class ApiSession:
             shows_limits = given.get("returnRateLimits", "true" if shows_limits else "false") == "true"
             operation = self._operation_of(request)
             self._api.weights.charge(self._remote, operation.weight(given), us)
-            asked = self._api.parameters(given, operation, _EVERYWHERE)
-            key = self._authenticate(operation, asked) if operation.signed else None
+            parameters = self._api.parameters(given, operation, _EVERYWHERE)
+            key = self._authenticate(operation, parameters) if operation.signed else None
             account = key.account if key else 0
             counted = account if operation.counts_orders else 0
-            result = self._api.act(operation, asked, account, micro=self._micro)
+            result = self._api.act(operation, parameters, account, micro=self._micro)
             answer |= {"status": 200, "result": result}
         except ApiError as error:
             answer |= {"status": error.http_status, "error": self._content(error)}
@@ -106,16 +203,16 @@ class ApiSession:
             raise ApiError(-1020, "This operation is not supported.")
         return operation
 
-    def _authenticate(self, operation: Operation, asked: Parameters) -> ApiKey:
+    def _authenticate(self, operation: Operation, parameters: Parameters) -> ApiKey:
         """Return whom a signed request comes from: whoever signed it, else whoever logged on."""
         clocks = self._api.clocks()
-        if not asked.text("apiKey"):
+        if not parameters.text("apiKey"):
             if self._key is None or operation.method in (_LOGON, _SUBSCRIBE_SIGNED):
                 raise api_error.mandatory("apiKey")
-            check_fresh(asked, clocks)
+            check_fresh(parameters, clocks)
             return self._key
-        key = self._api.keys.find(asked.text("apiKey"))
-        way = check_signature(key, asked, signed_payload(asked.given), clocks)
+        key = self._api.keys.find(parameters.text("apiKey"))
+        way = check_signature(key, parameters, signed_payload(parameters.given), clocks)
         if operation.method == _LOGON:
             if way != "ED25519":
                 raise ApiError(-1022, "Signature for this request is not valid.")
@@ -141,7 +238,7 @@ class ApiSession:
         return [*orders, WEIGHT_LIMIT | {"count": self._api.weights.used(self._remote, us)}]
 
     def _own_operations(self) -> list[Operation]:
-        """Return what can be asked of the conversation itself."""
+        """Return the operations of the session itself."""
         own: tuple[tuple[str, Callable[[Call], Any], tuple[str, ...], bool], ...] = (
             (_LOGON, self._status, (), True),
             ("session.status", self._status, (), False),
@@ -183,7 +280,7 @@ class ApiSession:
         return {"subscriptionId": self._subscriptions.add(call.account, of_session=False)}
 
     def _unsubscribe(self, call: Call) -> Json:
-        self._subscriptions.end(call.asked.whole("subscriptionId"))
+        self._subscriptions.end(call.parameters.whole("subscriptionId"))
         return {}
 
 

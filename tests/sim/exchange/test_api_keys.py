@@ -13,8 +13,8 @@ from exchange_rig import ed25519_base64, hmac_hex
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.keys import ApiKey, KeyRing, check_fresh, check_signature, make_keys
 from mm.sim.exchange.parameters import Parameters
+from mm.sim.wire.api import signed_payload as rest_payload
 from mm.sim.wire.http_messages import read_request
-from mm.sim.wire.rest import signed_payload as rest_payload
 from mm.sim.wire.ws_api import signed_payload as ws_payload
 
 NAME = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"

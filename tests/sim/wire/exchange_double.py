@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from mm.instrument import Instrument
 from mm.sim.matching.order_log import LIMIT
-from mm.sim.wire.feed import Feed
+from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response, json_response
 from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.server import Routes, Server
@@ -58,7 +58,7 @@ class Box:
 
     def __init__(self, limits: WireLimits | None = None, rest: Callable[[Request], Response] | None = None) -> None:
         self.matching = PlainMatching()
-        self.feed = Feed(INSTRUMENT, START_US)
+        self.feed = StreamFeed(INSTRUMENT, START_US)
         self.now_us = START_US
         self.rows: list[tuple[int, ...]] = []
         self.sessions: list[Echo] = []

@@ -12,11 +12,11 @@ class Listener:
     def __init__(self, phase_ms=0, *, micro=False):
         self.phase_ms = phase_ms
         self.micro = micro
-        self.is_behind = False
+        self.slow = False
         self.got = []
 
-    def behind(self, stream):
-        return self.is_behind
+    def is_slow(self, stream):
+        return self.slow
 
     def deliver(self, message):
         self.got.append(message)

@@ -68,7 +68,7 @@ def test_the_ready_line_has_all_that_a_client_needs():
 
 
 def test_an_order_over_rest_is_heard_on_every_stream():
-    """Two users meet in an empty book; trades at once, depth with its beat, both as the truth has it."""
+    """Two users meet in an empty book; trades at once, depth with its timer, both as the truth has it."""
 
     async def scenario():
         async with opened() as (box, rest), at(box, f"/stream?streams={DEPTH}/{TRADE}/simusdt@bookTicker") as client:
@@ -78,7 +78,7 @@ def test_an_order_over_rest_is_heard_on_every_stream():
             await place(box, rest, 1, "SELL", "99.50", "0.5")
             assert (await heard(client))["data"]["q"] == "0.50000000"
             assert (await heard(client))["data"]["B"] == "1.50000000"
-            box.pump.advance_to(START_US + 100_000)
+            box.scheduler.advance_to(START_US + 100_000)
             depth = (await heard(client))["data"]
             assert (depth["U"], depth["u"], depth["b"]) == (1, 2, [["99.50000000", "1.50000000"]])
             snapshot = (await rest.get("/api/v3/depth?symbol=SIMUSDT")).json()
@@ -95,7 +95,7 @@ def test_streams_and_snapshot_and_truth_are_one_book(scenario_name):
         async with opened(scenario_name) as (box, rest):
             async with at(box, f"/ws/{DEPTH}") as client:
                 snapshot = (await rest.get("/api/v3/depth?symbol=SIMUSDT&limit=5000")).json()
-                box.pump.advance_to(START_US + 30_000_000)
+                box.scheduler.advance_to(START_US + 30_000_000)
                 events = [await heard(client)]
                 while events[-1]["u"] < box.truth.last_update_id and len(events) < 250:
                     events.append(await heard(client))
@@ -134,7 +134,7 @@ def test_equal_seeds_and_calls_give_equal_bytes():
         frames = []
         async with opened("hawkes", seed=5) as (box, rest), at(box, f"/stream?streams={DEPTH}/{TRADE}") as client:
             for step in range(1, 6):
-                box.pump.advance_to(START_US + step * 700_000)
+                box.scheduler.advance_to(START_US + step * 700_000)
                 await place(box, rest, 0, "BUY", "99.00", "1")
             await client.send(json.dumps({"method": "UNSUBSCRIBE", "params": [], "id": "end"}))
             while not frames or b"end" not in frames[-1]:
@@ -178,7 +178,7 @@ def test_faults_that_are_armed_while_it_runs_befall_those_who_are_there():
     async def scenario():
         async with opened() as (box, rest), at(box, f"/ws/{TRADE}") as client:
             assert box.server.faults is None
-            box.arm(read_script("at trade 1 do drop n=1 of=trade"))
+            box.inject(read_script("at trade 1 do drop n=1 of=trade"))
             await place(box, rest, 0, "BUY", "99.00", "3")
             for _ in range(2):
                 await place(box, rest, 1, "SELL", "99.00", "1")
@@ -201,7 +201,7 @@ def test_an_exchange_that_fails_is_not_served_on():
 
         async with box.open():
             box.exchange.advance = fail
-            await until(box.pumping.done)
+            await until(box.running.done)
 
     with pytest.raises(Broken):
         asyncio.run(scenario())

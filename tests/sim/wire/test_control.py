@@ -33,7 +33,7 @@ async def received(client, count: int) -> list[dict]:
 
 
 def sent(box: Box, number: int = 1) -> int:
-    return sum(box.player.channels.logs[number].counts.values())
+    return sum(box.injector.scope.logs[number].counts.values())
 
 
 def test_time_moves_only_when_it_is_told_to() -> None:
@@ -143,7 +143,7 @@ def test_connections_that_were_there_before_the_first_fault_are_befallen_too() -
     async def scenario() -> None:
         session = Session("SIMUSDT", "20260105", 24.0, 3, LOCKSTEP_US)
         async with asyncio.timeout(20), Box(LargeTick(), session, speed=0).open() as box:
-            assert box.player is None
+            assert box.injector is None
             async with (
                 connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None) as ws,
                 httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest,
@@ -224,14 +224,14 @@ def test_a_call_that_cannot_be_done_says_why(method: str, path: str, body: str, 
 
     async def scenario() -> None:
         async with controlled() as (box, rest):
-            before = box.control.state()
+            before = box.state()
             answer = await rest.request(method, path, content=body)
             if says is None:
                 assert answer.status_code == 200
                 return
             assert answer.status_code in (400, 404)
             assert says in answer.json()["msg"]
-            assert box.control.state() == before
+            assert box.state() == before
 
     asyncio.run(scenario())
 
@@ -281,7 +281,7 @@ def test_the_first_faults_of_a_running_exchange_count_from_now() -> None:
             connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None),
         ):
             await box.advance(seconds=5)
-            assert box.player is None
+            assert box.injector is None
             assert (await rest.post("/sim/shutdown", json={"lead_s": 2})).status_code == 200
             await box.advance(seconds=1)
             assert (await rest.get("/sim/state")).json()["connections"]

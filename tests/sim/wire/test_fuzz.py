@@ -350,7 +350,7 @@ def test_a_crowd_that_comes_and_goes(running: Running) -> None:
     server = running.box.server
     pause = threading.Event()
     for _ in range(1_000):
-        if not server.sockets and not server.doors:
+        if not server.sockets and not server.http_connections:
             break
         pause.wait(0.01)
-    assert (len(server.sockets), len(server.doors)) == (0, 0)
+    assert (len(server.sockets), len(server.http_connections)) == (0, 0)

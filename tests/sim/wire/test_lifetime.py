@@ -255,7 +255,7 @@ class TestAttempts:
                     for _, writer in clients:
                         writer.close()
                     await asyncio.gather(*(writer.wait_closed() for _, writer in clients))
-                await until(lambda: not box.server.sockets and not box.server.doors)
+                await until(lambda: not box.server.sockets and not box.server.http_connections)
                 assert box.server.opened == 1_000
                 async with at(box, f"/ws/{TRADE}") as client:
                     box.submit(1, 10_000, 1)
@@ -444,10 +444,10 @@ class TestShutdown:
                 _, deaf = await bare(box)
                 half = socket.create_connection(("127.0.0.1", box.port))
                 half.sendall(b"GET /x HTTP/1.1\r\n")
-                await until(lambda: box.server.doors and box.server.sockets)
+                await until(lambda: box.server.http_connections and box.server.sockets)
                 await box.server.stop()
                 assert not box.server.sockets
-                await until(lambda: not box.server.doors)
+                await until(lambda: not box.server.http_connections)
                 half.close()
                 deaf.close()
 

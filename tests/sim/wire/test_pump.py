@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.sim.wire.pump import Pump, WireClock
+from mm.sim.wire.box import Scheduler, WireClock
 
 START_US = 1_767_600_000_000_000
 
@@ -22,7 +22,7 @@ class Wall:
 def pump_of(speed):
     """Return a wall, a pump and the list of the instants that it reached."""
     wall, reached = Wall(), []
-    pump = Pump(WireClock(START_US, speed, wall), reached.append)
+    pump = Scheduler(WireClock(START_US, speed, wall), reached.append)
     return wall, pump, reached
 
 

@@ -261,7 +261,7 @@ def slow_client(box, streams):
 class TestSlowClients:
     """One that does not read is conflated, then cut; the others notice nothing."""
 
-    LIMITS = WireLimits(behind_bytes=50_000, lost_bytes=2_000_000, close_s=0.05)
+    LIMITS = WireLimits(slow_bytes=50_000, lost_bytes=2_000_000, close_s=0.05)
 
     def deep(self, box, seed):
         """Change a hundred levels, and let a batch end."""
@@ -278,7 +278,7 @@ class TestSlowClients:
                 await until(lambda: len(box.server.sockets) == 2)
                 connection = list(box.server.sockets)[1]
                 count = 0
-                while connection.waiting_bytes <= self.LIMITS.behind_bytes:
+                while connection.waiting_bytes <= self.LIMITS.slow_bytes:
                     self.deep(box, count)
                     count += 1
                     await asyncio.sleep(0)

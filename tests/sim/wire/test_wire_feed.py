@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from listeners import Listener, book_of, rebuilt
 
 from mm.sim.matching.order_log import IOC, LIMIT
-from mm.sim.wire.feed import Feed
-from mm.sim.wire.stream_names import read_stream
+from mm.sim.wire.feed import StreamFeed
+from mm.sim.wire.stream_requests import read_stream
 from plain_matching import PlainMatching
 
 DEPTH, SLOW = "simusdt@depth@100ms", "simusdt@depth"
@@ -55,7 +55,7 @@ class TestExactTexts:
     @pytest.fixture
     def said(self):
         """What each stream says of two asks that one buyer takes, 37 µs into a ms."""
-        feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener(micro=False)
+        feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener(micro=False)
         subscribe(
             feed, listener, *(f"simusdt@{kind}" for kind in ("trade", "aggTrade", "bookTicker", "depth", "depth5"))
         )
@@ -109,7 +109,7 @@ class TestExactTexts:
 
     def test_microseconds(self):
         """Stamps are the same instants, a thousand times finer."""
-        feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener(micro=True)
+        feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener(micro=True)
         subscribe(feed, listener, "simusdt@trade", DEPTH)
         one_order(feed, matching, START_US + 37, -1, 10_001, 5)
         one_order(feed, matching, START_US + 99, 1, 10_001, 5)
@@ -118,7 +118,7 @@ class TestExactTexts:
 
     def test_a_wrapped_event_has_its_streams_name_in_front(self):
         """Combined connections tell their streams apart by it."""
-        feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener()
+        feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
         subscribe(feed, listener, DEPTH)
         one_order(feed, matching, START_US, 1, 10_000, 5)
         feed.advance(START_US + 100_000)
@@ -134,7 +134,7 @@ def test_batches_chain_and_rebuild_the_book(seed, phase_ms):
     """U is the u before plus one, and absolute quantities put together are the book of the log, at every u."""
     chunks = market(seed)
     rows = [row for _, chunk in chunks for row in chunk]
-    feed, fast, slow = Feed(INSTRUMENT, START_US), Listener(phase_ms), Listener(phase_ms)
+    feed, fast, slow = StreamFeed(INSTRUMENT, START_US), Listener(phase_ms), Listener(phase_ms)
     subscribe(feed, fast, DEPTH)
     subscribe(feed, slow, SLOW)
     play(feed, chunks)
@@ -156,7 +156,7 @@ def test_how_the_rows_are_cut_makes_no_difference(seed, cuts):
     chunks = market(seed)
     heard = []
     for joints in (range(120), sorted({*cuts, 119})):
-        feed, listener = Feed(INSTRUMENT, START_US), Listener(437)
+        feed, listener = StreamFeed(INSTRUMENT, START_US), Listener(437)
         subscribe(
             feed, listener, DEPTH, SLOW, "simusdt@trade", "simusdt@aggTrade", "simusdt@bookTicker", "simusdt@depth5"
         )
@@ -173,7 +173,7 @@ def test_how_the_rows_are_cut_makes_no_difference(seed, cuts):
 
 def test_a_batch_holds_what_changed_before_it_ended():
     """A change at the instant of the message is in the next one; best prices come before the depth that has them."""
-    feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener()
+    feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, DEPTH, "simusdt@bookTicker")
     for us in (99_999, 100_000, 100_001):
         one_order(feed, matching, START_US + us, 1, 10_000, 5)
@@ -190,7 +190,7 @@ def test_a_batch_holds_what_changed_before_it_ended():
 def test_borders_of_batches_differ_between_phases():
     """Two connections of one exchange see different U and u, as they do in life, and the same book."""
     chunks = market(7)
-    feed, listeners = Feed(INSTRUMENT, START_US), [Listener(phase) for phase in (0, 37, 74)]
+    feed, listeners = StreamFeed(INSTRUMENT, START_US), [Listener(phase) for phase in (0, 37, 74)]
     for listener in listeners:
         subscribe(feed, listener, DEPTH)
     play(feed, chunks)
@@ -201,7 +201,7 @@ def test_borders_of_batches_differ_between_phases():
 
 def test_connections_of_one_phase_share_the_message():
     """It is put into bytes once, however many hear it."""
-    feed, matching = Feed(INSTRUMENT, START_US), PlainMatching()
+    feed, matching = StreamFeed(INSTRUMENT, START_US), PlainMatching()
     one, other, micro = Listener(), Listener(), Listener(micro=True)
     for listener in (one, other, micro):
         subscribe(feed, listener, DEPTH, "simusdt@trade")
@@ -214,7 +214,7 @@ def test_connections_of_one_phase_share_the_message():
 
 def test_nothing_happened_nothing_is_sent():
     """An empty batch has no ids to tell; the next one goes on where the last ended."""
-    feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener()
+    feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, DEPTH)
     one_order(feed, matching, START_US + 1, 1, 10_000, 5)
     feed.advance(START_US + 3_600_000_000)
@@ -229,7 +229,7 @@ def test_nothing_happened_nothing_is_sent():
 def test_one_that_joins_late_chains_from_its_first_event():
     """Who subscribes in the middle of a batch gets all of it, or nothing of it, and no hole afterwards."""
     chunks = market(3)
-    feed, early, late = Feed(INSTRUMENT, START_US), Listener(11), Listener(11)
+    feed, early, late = StreamFeed(INSTRUMENT, START_US), Listener(11), Listener(11)
     subscribe(feed, early, DEPTH)
     play_half = len(chunks) // 2
     for us, rows in chunks[:play_half]:
@@ -246,14 +246,14 @@ def test_one_that_joins_late_chains_from_its_first_event():
 def test_one_that_is_behind_gets_its_batches_joined(seed, switches):
     """Conflated events chain without a hole and make the same book; they are fewer."""
     chunks = market(seed)
-    feed, slow, quick = Feed(INSTRUMENT, START_US), Listener(), Listener()
+    feed, slow, quick = StreamFeed(INSTRUMENT, START_US), Listener(), Listener()
     subscribe(feed, slow, DEPTH)
     subscribe(feed, quick, DEPTH)
     for at, (us, rows) in enumerate(chunks):
-        slow.is_behind ^= at in switches
+        slow.slow ^= at in switches
         feed.take(rows)
         feed.advance(us)
-    slow.is_behind = False
+    slow.slow = False
     feed.advance(chunks[-1][0] + 1_000_000)
     assert rebuilt(slow.events()) == rebuilt(quick.events())
     assert slow.events()[0]["U"] == quick.events()[0]["U"] == 1
@@ -263,14 +263,14 @@ def test_one_that_is_behind_gets_its_batches_joined(seed, switches):
 
 def test_one_that_is_behind_gets_the_newest_best_prices_later():
     """Best prices of the past are worth nothing; the last ones are sent as soon as they can be."""
-    feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener()
+    feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, "simusdt@bookTicker", "simusdt@depth5@100ms")
-    listener.is_behind = True
+    listener.slow = True
     for ticks in (10_000, 10_001, 10_002):
         one_order(feed, matching, START_US, 1, ticks, 5)
     feed.advance(START_US + 150_000)
     assert not listener.got
-    listener.is_behind = False
+    listener.slow = False
     feed.advance(START_US + 200_000)
     assert [message.kind for message in listener.got] == ["partial", "bookTicker"]
     assert {message.last_id for message in listener.got} == {3}
@@ -279,7 +279,7 @@ def test_one_that_is_behind_gets_the_newest_best_prices_later():
 @pytest.mark.parametrize("kind", ["trade", "aggTrade", "bookTicker", "depth@100ms", "depth5@100ms"])
 def test_who_has_left_hears_nothing(kind):
     """Unsubscribing holds at once, and the others hear what they heard before."""
-    feed, matching, gone, there = Feed(INSTRUMENT, START_US), PlainMatching(), Listener(), Listener()
+    feed, matching, gone, there = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener(), Listener()
     for listener in (gone, there):
         subscribe(feed, listener, f"simusdt@{kind}")
     feed.unsubscribe(gone, read_stream(f"simusdt@{kind}"))
@@ -292,7 +292,7 @@ def test_who_has_left_hears_nothing(kind):
 
 def test_one_speed_of_depth_ends_and_the_other_goes_on():
     """They are two streams, also where a phase was changed after the subscription."""
-    feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener()
+    feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, DEPTH, SLOW)
     listener.phase_ms = 50
     feed.unsubscribe(listener, read_stream(DEPTH))
@@ -303,7 +303,7 @@ def test_one_speed_of_depth_ends_and_the_other_goes_on():
 
 def test_streams_of_other_symbols_are_silent():
     """They are acknowledged, and nothing ever comes."""
-    feed, matching, listener = Feed(INSTRUMENT, START_US), PlainMatching(), Listener()
+    feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, "btcusdt@trade", "btcusdt@depth@100ms", "simusdt@kline_1m", "SIMUSDT@trade")
     one_order(feed, matching, START_US, 1, 10_000, 5)
     one_order(feed, matching, START_US, -1, 10_000, 5)
@@ -314,7 +314,7 @@ def test_streams_of_other_symbols_are_silent():
 
 def test_no_event_holds_a_number_with_a_point():
     """A float would lose digits on its way; every price and quantity is text."""
-    feed, listener = Feed(INSTRUMENT, START_US), Listener()
+    feed, listener = StreamFeed(INSTRUMENT, START_US), Listener()
     subscribe(feed, listener, DEPTH, "simusdt@trade", "simusdt@aggTrade", "simusdt@bookTicker", "simusdt@depth20@100ms")
     play(feed, market(5))
 

@@ -1,36 +1,97 @@
-"""One connection's way through its faults: messages in, what is really sent out."""
+"""What each connection is really sent: its log, its active faults, and which connections a rule hits."""
 
-from collections import deque
+import heapq
+from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
+from typing import Any, NamedTuple
 
 from mm.sim.exchange.truth import MarketTruth
-from mm.sim.wire.faults.base import Armed, Out, Scene
-from mm.sim.wire.faults.sent import SentLog
-from mm.sim.wire.hooks import FaultyConnection
+from mm.sim.wire.faults.fault import (
+    TRADE_KINDS,
+    UPDATE_KINDS,
+    ActiveFault,
+    Fault,
+    FaultContext,
+    FaultyConnection,
+    Out,
+)
+from mm.sim.wire.faults.script import Rule
 from mm.sim.wire.stream_messages import Message
 
+_LOGS = 64
 _PAST = 32
+_COUNTED = {"id": UPDATE_KINDS, "trade": TRADE_KINDS}
 _Marked = tuple[Out, tuple[str, ...]]
-"""What is sent, and the names of the faults that it went through."""
+"""What is sent, and the names of the faults that changed it."""
+
+
+class SentFrame(NamedTuple):
+    """One frame that a connection was sent.
+
+    Attributes:
+        kind: Of the message; empty for a frame that is none.
+        first_id: Of the message, as the client read it unless its text was damaged.
+        last_id: Likewise.
+        faults: Names of the faults that changed it: with one, its content or its place may be false.
+    """
+
+    kind: str
+    first_id: int
+    last_id: int
+    faults: tuple[str, ...]
+
+
+class SentLog:
+    """Everything that one connection was sent: counts of all frames, and the newest ones.
+
+    Args:
+        keep: Frames that are kept; of older ones only the count is left.
+
+    Attributes:
+        counts: Frames by kind.
+        frames: The newest, oldest first.
+        lost: Messages that faults kept from the connection, by the faults' names.
+        depth_ids: U and u of the first depth message, then of the newest; zeros before the first.
+    """
+
+    def __init__(self, keep: int) -> None:
+        self.counts: Counter[str] = Counter()
+        self.frames: deque[SentFrame] = deque(maxlen=keep)
+        self.lost: Counter[str] = Counter()
+        self.depth_ids = (0, 0, 0, 0)
+
+    def note(self, out: Message | bytes, faults: Sequence[str]) -> None:
+        """Add what was sent."""
+        kind, ids = (out.kind, (out.first_id, out.last_id)) if isinstance(out, Message) else ("", (0, 0))
+        self.counts[kind] += 1
+        self.frames.append(SentFrame(kind, *ids, tuple(faults)))
+        if kind == "depth":
+            self.depth_ids = (*(self.depth_ids[:2] if self.depth_ids[1] else ids), *ids)
+
+    def content(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        frames = [one._asdict() for one in self.frames]
+        return {"counts": dict(self.counts), "lost": dict(self.lost), "frames": frames}
 
 
 class Channel:
-    """The faults of messages that are armed on one connection, in the order of arming.
+    """The active faults of messages on one connection, in the order in which they began.
 
-    Each takes what the ones before it let through. A whole frame goes through them all as it is.
+    Each gets what the ones before it let through. A whole frame passes all of them unchanged.
 
     Args:
-        connection: Which they befall.
+        connection: Which they hit.
         truth: Of the exchange.
         random: Seeded by the script.
         now_us: When the connection opened.
-        keep: Frames that the log of what was sent tells.
+        keep: Frames in the log of what was sent.
 
     Attributes:
         connection: As given.
         opened_us: As given.
-        armed: The faults.
+        active: The faults.
         sent: What went out.
     """
 
@@ -39,15 +100,15 @@ class Channel:
     ) -> None:
         self.connection = connection
         self.opened_us = now_us
-        self.armed: list[Armed] = []
+        self.active: list[ActiveFault] = []
         self.sent = SentLog(keep)
         self._truth = truth
         self._random = random
         self._past: dict[str, deque[Message]] = {}
 
-    def scene(self, now_us: int) -> Scene:
-        """Return what faults may know at *now_us*."""
-        return Scene(
+    def context(self, now_us: int) -> FaultContext:
+        """Return what faults may use at *now_us*."""
+        return FaultContext(
             truth=self._truth,
             random=self._random,
             now_us=now_us,
@@ -57,44 +118,192 @@ class Channel:
         )
 
     def outgoing(self, message: Message, now_us: int, marks: tuple[str, ...] = ()) -> list[Out]:
-        """Return what is sent instead of *message*; *marks* name the faults that it went through before."""
-        if not self.armed:
+        """Return what is sent instead of *message*; *marks* name the faults that changed it before."""
+        if not self.active:
             return self._note([(message, marks)], now_us)
-        earlier = self.due(now_us) if any(armed.held for armed in self.armed) else []
-        passed = self._through(self.armed, [(message, marks)], self.scene(now_us))
+        earlier = self.due(now_us) if any(active.held for active in self.active) else []
+        passed = self._through(self.active, [(message, marks)], self.context(now_us))
         return earlier + self._note(passed, now_us)
 
     def due(self, now_us: int) -> list[Out]:
-        """Return what was held back and is sent now, and let go of the faults that are over."""
-        scene, gone = self.scene(now_us), list[_Marked]()
-        for place, armed in enumerate(self.armed):
-            released: Sequence[_Marked] = [(out, (armed.name,)) for out in armed.fault.due(armed, scene)]
-            gone += self._through(self.armed[place + 1 :], released, scene)
+        """Return what was held back and is sent now, and drop the faults that are over."""
+        context, gone = self.context(now_us), list[_Marked]()
+        for place, active in enumerate(self.active):
+            if active.fault.kind.due:
+                released = [(out, (active.fault.kind.name,)) for out in active.fault.kind.due(active, context)]
+                gone += self._through(self.active[place + 1 :], released, context)
         return self._note(gone, now_us)
 
-    def _through(self, faults: Sequence[Armed], outs: Sequence[_Marked], scene: Scene) -> list[_Marked]:
+    def _through(self, faults: Sequence[ActiveFault], outs: Sequence[_Marked], context: FaultContext) -> list[_Marked]:
         passing = list(outs)
-        for armed in faults:
-            passing = [passed for out in passing for passed in self._befall(armed, out, scene)]
+        for active in faults:
+            passing = [passed for out in passing for passed in self._apply(active, out, context)]
         return passing
 
-    def _befall(self, armed: Armed, marked: _Marked, scene: Scene) -> list[_Marked]:
+    def _apply(self, active: ActiveFault, marked: _Marked, context: FaultContext) -> list[_Marked]:
         message, marks = marked
-        if not isinstance(message, Message) or not armed.takes(message, scene.now_us):
+        if not isinstance(message, Message) or not active.takes(message, context.now_us):
             return [marked]
-        outs = armed.fault.edit(message, armed, scene)
+        edit, name = active.fault.kind.edit, active.fault.kind.name
+        outs = edit(message, active, context) if edit else None
         if outs is None:
             return [marked]
-        if armed.left is not None:
-            armed.left -= 1
-        if not outs and not armed.holds(message):
-            self.sent.lost[armed.name] += 1
-        return [(out, (*marks, armed.name)) for out in outs]
+        if active.left is not None:
+            active.left -= 1
+        if not outs and not active.holds(message):
+            self.sent.lost[name] += 1
+        return [(out, (*marks, name)) for out in outs]
 
     def _note(self, passed: Sequence[_Marked], now_us: int) -> list[Out]:
-        self.armed = [armed for armed in self.armed if not armed.over(now_us)]
+        self.active = [active for active in self.active if not active.over(now_us)]
         for out, marks in passed:
             self.sent.note(out, marks)
             if isinstance(out, Message):
                 self._past.setdefault(out.stream, deque(maxlen=_PAST)).append(out)
         return [out for out, _ in passed]
+
+
+@dataclass(slots=True)
+class _Later:
+    """A rule that hits connections when they open.
+
+    Attributes:
+        rule: What happens.
+        number: Of the only connection that it hits; None for whichever opens.
+        left: How many it still hits; None for no limit.
+        until_us: When it is over; None for never.
+    """
+
+    rule: Rule
+    number: int | None
+    left: int | None
+    until_us: int | None
+
+
+class FaultScope:
+    """The connections of a server, and which rules hit which of them, now and later.
+
+    Args:
+        truth: Of the exchange.
+        random: Seeded by the script.
+        now_us: The exchange's instant.
+        keep: Frames in the log of what a connection was sent.
+
+    Attributes:
+        now_us: How far the exchange's time has come.
+        logs: What each connection was sent, by its number: of all that are open, and of some that were.
+    """
+
+    def __init__(self, truth: MarketTruth, random: Random, now_us: int, keep: int) -> None:
+        self.now_us = now_us
+        self.logs: dict[int, SentLog] = {}
+        self._truth = truth
+        self._random = random
+        self._keep = keep
+        self._open: dict[int, Channel] = {}
+        self._later: list[_Later] = []
+        self._ends: list[tuple[int, int, int, Fault]] = []
+        self._made = 0
+
+    def open(self, connection: FaultyConnection) -> None:
+        """Add *connection*, and apply the rules that wait for it."""
+        channel = Channel(connection, truth=self._truth, random=self._random, now_us=self.now_us, keep=self._keep)
+        self._open[connection.id] = channel
+        self.logs[connection.id] = channel.sent
+        closed = [number for number in self.logs if number not in self._open]
+        for number in closed[: max(0, len(closed) - _LOGS)]:
+            del self.logs[number]
+        for later in self._later:
+            if later.number in (None, connection.id) and not self._is_over(later):
+                later.left = None if later.left is None else later.left - 1
+                self._hit(channel, later.rule, later.until_us)
+        self._later = [later for later in self._later if not self._is_over(later)]
+
+    def close(self, connection: FaultyConnection) -> None:
+        """Remove *connection*."""
+        self._open.pop(connection.id, None)
+
+    def of(self, connection: FaultyConnection) -> Channel:
+        """Return the channel of an open *connection*."""
+        return self._open[connection.id]
+
+    def newest_context(self) -> FaultContext:
+        """Return the context of the newest connection that was sent depth, else of the newest; an empty one without."""
+        channels = list(self._open.values())
+        with_depth = [channel for channel in channels if channel.sent.depth_ids[1]] or channels
+        return (
+            with_depth[-1].context(self.now_us)
+            if with_depth
+            else FaultContext(self._truth, self._random, self.now_us, {}, combined=False, depth_ids=(0, 0, 0, 0))
+        )
+
+    @property
+    def timed(self) -> bool:
+        """Whether a fault of messages is active: for some of them, instants matter."""
+        return any(channel.active for channel in self._open.values())
+
+    def apply(self, rule: Rule) -> None:
+        """Apply *rule*, whose moment has come, to the connections that it names."""
+        fault = rule.fault
+        if not (fault.kind.edit or fault.kind.of_connections):
+            return
+        until_us = self._until_us(fault)
+        whom = rule.whom or ("next" if rule.moment.kind == "connect" and not fault.kind.later else "all")
+        if isinstance(whom, int) and whom not in self._open:
+            self._later.append(_Later(rule, whom, 1, None))
+            return
+        if whom == "next":
+            self._later.append(_Later(rule, None, 1, None))
+        elif whom == "all" and fault.kind.later:
+            self._later.append(_Later(rule, None, fault.openings, until_us))
+        if whom != "next" and fault.kind.now:
+            for channel in self._named(whom):
+                self._hit(channel, rule, until_us)
+
+    def due_us(self) -> int | None:
+        """Return the next instant at which something is due; None where nothing is."""
+        active = [one for channel in self._open.values() for one in channel.active]
+        dues = [due_us for one in active if (due_us := one.fault.kind.due_us(one)) is not None]
+        return min(dues + [end[0] for end in self._ends[:1]], default=None)
+
+    def advance(self) -> None:
+        """Do what is due now: ends of faults, and messages that were held back."""
+        while self._ends and self._ends[0][0] <= self.now_us:
+            _, _, number, fault = heapq.heappop(self._ends)
+            if number in self._open and fault.kind.end:
+                fault.kind.end(fault, self._open[number].connection)
+        for channel in list(self._open.values()):
+            if channel.active:
+                for out in channel.due(self.now_us):
+                    connection = channel.connection
+                    connection.write(out if isinstance(out, bytes) else out.frame(combined=connection.combined))
+
+    def _named(self, whom: str | int) -> list[Channel]:
+        channels = list(self._open.values())
+        if isinstance(whom, int):
+            return [self._open[whom]]
+        if whom == "all" or not channels:
+            return channels
+        return [channels[-1] if whom == "newest" else self._random.choice(channels)]
+
+    def _hit(self, channel: Channel, rule: Rule, until_us: int | None) -> None:
+        fault, moment = rule.fault, rule.moment
+        if fault.kind.edit:
+            counted = _COUNTED.get(moment.kind, frozenset())
+            from_id = self._truth.named(int(moment.number))[0] if moment.kind == "id" else int(moment.number)
+            until_us = self._until_us(fault) if until_us is None else until_us
+            channel.active.append(ActiveFault(fault, from_id, counted, fault.messages, until_us))
+        if fault.kind.of_connections:
+            end_us = fault.kind.end_us(fault, channel.opened_us, self.now_us) if fault.kind.end_us else None
+            if end_us is not None:
+                self._made += 1
+                heapq.heappush(self._ends, (end_us, self._made, channel.connection.id, fault))
+            if fault.kind.begin:
+                fault.kind.begin(fault, channel.connection, self.now_us)
+
+    def _until_us(self, fault: Fault) -> int | None:
+        lasts_us = fault.lasts_us()
+        return None if lasts_us is None else self.now_us + lasts_us
+
+    def _is_over(self, later: _Later) -> bool:
+        return later.left == 0 or (later.until_us is not None and self.now_us >= later.until_us)

@@ -15,14 +15,13 @@ What happens is decided by `WHEN` and the script's seed alone. A moment that has
 import math
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from mm.knobs import closest
-from mm.sim.wire.faults.base import ConnectionFault
-from mm.sim.wire.faults.parameters import BadScript, Fault
-from mm.sim.wire.faults.table import FAULTS, NAMES
+from mm.sim.wire.faults.fault import BadScript, Fault
+from mm.sim.wire.faults.table import FAULTS
 
 MOMENTS = ("id", "trade", "time", "connect", "request")
 WHOM = ("all", "newest", "random")
@@ -73,17 +72,12 @@ class Rule:
     def __post_init__(self) -> None:
         if isinstance(self.whom, str) and self.whom not in WHOM:
             raise BadScript(f"on {self.whom}: it must be {', '.join(WHOM)} or the number of a connection")
-        if self.whom in WHOM[1:] and isinstance(self.fault, ConnectionFault) and not self.fault.now:
-            raise BadScript(f"on {self.whom}: {NAMES[type(self.fault)]} befalls connections that open later")
+        if self.whom in WHOM[1:] and not self.fault.kind.now:
+            raise BadScript(f"on {self.whom}: {self.fault.kind.name} hits connections that open later")
 
     def __str__(self) -> str:
         whom = "" if self.whom is None else f" on {self.whom}"
-        said = [
-            f" {one.name}={shlex.quote(str(value))}"
-            for one in fields(self.fault)
-            if (value := getattr(self.fault, one.name)) != one.default
-        ]
-        return f"at {self.moment}{whom} do {NAMES[type(self.fault)]}{''.join(said)}"
+        return f"at {self.moment}{whom} do {self.fault}"
 
 
 def read_script(text: str, source: str = "script") -> list[Rule]:
@@ -137,7 +131,7 @@ def _rule(words: list[str]) -> Rule:
     if rest[:1] == ["on"] and len(rest) > 1:
         whom, rest = (int(rest[1]) if rest[1].isdecimal() else rest[1]), rest[2:]
     if rest:
-        raise BadScript(f"{' '.join(rest)!r} before 'do' is not understood; it may say: on all|newest|random|NUMBER")
+        raise BadScript(f"{' '.join(rest)!r} before 'do' is not understood; it may be: on all|newest|random|NUMBER")
     return Rule(Moment(kind, _number(number), path), _fault(tail), whom)
 
 
@@ -152,19 +146,18 @@ def _fault(words: list[str]) -> Fault:
     name, *settings = words
     if name not in FAULTS:
         raise BadScript(f"no fault is called {name!r}; known are {', '.join(FAULTS)}{closest(name, FAULTS)}")
-    made = FAULTS[name]
-    hints = get_type_hints(made)
-    known = {one.name: hints[one.name] for one in fields(made)}
+    kind = FAULTS[name]
     given: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
-        if not equals or key not in known:
-            raise BadScript(f"{name} does not know {setting!r}; it knows {', '.join(known) or 'no parameter'}")
-        given[key] = _value(known[key], key, value)
-    return made(**given)
+        if not equals or key not in kind.parameters:
+            known = ", ".join(kind.parameters) or "no parameter"
+            raise BadScript(f"{name} has no parameter {setting!r}; it has {known}")
+        given[key] = _value(kind.parameters[key].type, key, value)
+    return kind.make(**given)
 
 
-def _value(kind: Any, key: str, text: str) -> Any:
+def _value(kind: type, key: str, text: str) -> Any:
     """Return *text* as a value of the type *kind*."""
     if kind is str:
         return text

@@ -7,11 +7,11 @@ from random import Random
 from mm.instrument import Instrument
 from mm.sim.exchange.truth import MarketTruth
 from mm.sim.matching.order_log import LIMIT, MARKET
-from mm.sim.wire.faults.player import Player
+from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.faults.script import as_rules
-from mm.sim.wire.feed import Feed
+from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response, json_response
-from mm.sim.wire.stream_names import read_stream
+from mm.sim.wire.stream_requests import read_stream
 from plain_matching import PlainMatching
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000)
@@ -35,13 +35,13 @@ class Client:
         self.stage = stage
         self.silent = False
 
-    def behind(self, stream: str) -> bool:
+    def is_slow(self, stream: str) -> bool:
         return False
 
     def deliver(self, message) -> None:
         if self.told and self.told[-1] in ("closed", "reset"):
             return
-        for out in self.stage.player.outgoing(self, message):
+        for out in self.stage.injector.outgoing(self, message):
             self.write(out if isinstance(out, bytes) else out.frame(combined=False))
 
     def write(self, frame: bytes) -> None:
@@ -75,9 +75,9 @@ class Stage:
     def __init__(self, script: str = "", *, seed: int = 1) -> None:
         self.update_id = 0
         self.truth = MarketTruth(GRID)
-        self.feed = Feed(GRID, START_US)
-        self.player = Player(self.truth, START_US, seed=seed)
-        self.player.add(as_rules([script]))
+        self.feed = StreamFeed(GRID, START_US)
+        self.injector = FaultInjector(self.truth, START_US, seed=seed)
+        self.injector.add(as_rules([script]))
         self.now_us = START_US
         self.clients: list[Client] = []
         self._ms = 0
@@ -85,13 +85,13 @@ class Stage:
 
     def connect(self, *streams: str) -> Client | Response:
         """Open a connection, or return how it was refused."""
-        refusal = self.player.handshake("/ws")
+        refusal = self.injector.handshake()
         if refusal:
             return refusal
         self._count += 1
         client = Client(self, self._count, streams or STREAMS[:2])
         self.clients.append(client)
-        self.player.opened(client)
+        self.injector.opened(client)
         if client in self.clients:
             for name in client.streams:
                 self.feed.subscribe(client, read_stream(name))
@@ -103,7 +103,7 @@ class Stage:
         for name in client.streams:
             self.feed.unsubscribe(client, read_stream(name))
         self.clients.remove(client)
-        self.player.closed(client)
+        self.injector.closed(client)
 
     def play(self, ms: int = 1_000, *, chunk_ms: int = 20) -> None:
         """Let the market trade for *ms*, and hand rows out every *chunk_ms*."""
@@ -113,10 +113,10 @@ class Stage:
             self.now_us += chunk_ms * 1_000
             self.update_id = max((row[9] for row in rows), default=self.update_id)
             self.truth.listen(rows)
-            for part in self.player.parts(rows):
+            for part in self.injector.parts(rows):
                 self.feed.take(part)
             self.feed.advance(self.now_us)
-            self.player.advanced(self.now_us)
+            self.injector.advanced(self.now_us)
 
     def ask(self, path: str = "/api/v3/depth", **params: str) -> Response:
         """Return what a request is answered with."""
@@ -134,7 +134,7 @@ class Stage:
                 ]
             },
         }[path]
-        return self.player.response(Request("GET", path, params), json_response(200, content))
+        return self.injector.response(Request("GET", path, params), json_response(200, content))
 
 
 @cache

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from wired import Case, book_by, falls, holes, played, until, wired
 
-from mm.sim.wire.faults.contents import CAPPED_QTY
+from mm.sim.wire.faults.message_faults import CAPPED_QTY
 
 
 async def drop() -> None:
@@ -73,8 +73,8 @@ async def lag() -> None:
         assert slow == quick[: len(slow)]
         trades = wire.box.truth.trades(1, quick[-1])
         assert quick[-1] == wire.box.truth.last_trade_id
-        assert all(one.us <= wire.box.pump.done_us - 400_000 for one in trades[: len(slow)])
-        assert all(one.us >= wire.box.pump.done_us - 600_000 for one in trades[len(slow) :])
+        assert all(one.us <= wire.box.scheduler.done_us - 400_000 for one in trades[: len(slow)])
+        assert all(one.us >= wire.box.scheduler.done_us - 600_000 for one in trades[len(slow) :])
 
 
 async def stall() -> None:

@@ -136,9 +136,9 @@ async def clock_offset() -> None:
     async with wired("at time 1 do clock_offset ms=-1300") as wire:
         await wire.play(0.9)
         true = (await wire.rest.get("/api/v3/time")).json()["serverTime"]
-        assert true == wire.box.pump.done_us // 1_000
+        assert true == wire.box.scheduler.done_us // 1_000
         await wire.play(1)
-        assert (await wire.rest.get("/api/v3/time")).json()["serverTime"] == wire.box.pump.done_us // 1_000 - 1_300
+        assert (await wire.rest.get("/api/v3/time")).json()["serverTime"] == wire.box.scheduler.done_us // 1_000 - 1_300
         stamps = [event["E"] for event in wire.clients[0].depth]
         (fall,) = [after - before for before, after in pairwise(stamps) if after < before]
         assert fall == -1_200

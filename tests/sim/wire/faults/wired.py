@@ -57,7 +57,7 @@ class Watcher:
 
     @property
     def log(self) -> Any:
-        return self._box.player.channels.logs[self.number]
+        return self._box.injector.scope.logs[self.number]
 
     async def caught_up(self) -> None:
         """Wait until everything that was sent is here."""

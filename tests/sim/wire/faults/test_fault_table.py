@@ -1,8 +1,6 @@
 """The page of faults and the tests of faults are complete: no fault without a row, a case, and the truth in both."""
 
-import inspect
 import re
-from dataclasses import fields
 
 import pytest
 import test_wire_connections
@@ -19,10 +17,10 @@ SEEN = [*test_wire_messages.CASES, *test_wire_connections.CASES, *test_wire_resp
 
 def row(name: str) -> str:
     """Return a fault's row: its name, its parameters with their defaults, and the first words of its docstring."""
-    made = FAULTS[name]
-    said = [one.name if one.default in (None, "") else f"{one.name}={one.default}" for one in fields(made)]
-    parameters = " ".join(f"`{one}`" for one in said)
-    text = " ".join(inspect.cleandoc(made.__doc__ or "").split("\n\n")[0].split()).replace("``", "`")
+    kind = FAULTS[name]
+    texts = [key if one.default in (None, "") else f"{key}={one.default}" for key, one in kind.parameters.items()]
+    parameters = " ".join(f"`{one}`" for one in texts)
+    text = " ".join(kind.help.split()).replace("``", "`")
     return f"| `{name}` | {parameters} | {text} |".replace("|  |", "| |")
 
 

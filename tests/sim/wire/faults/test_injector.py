@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import STREAMS, Stage
 
-from mm.sim.wire.faults.connections import Storm
 from mm.sim.wire.faults.script import Moment, Rule
 from mm.sim.wire.faults.table import FAULTS
 from mm.sim.wire.http_messages import Response
@@ -48,7 +47,7 @@ def test_a_rule_acts_at_its_id_however_the_log_was_cut(chunk_ms: int, at: int) -
     ((first, last),) = holes(depth(client))
     assert first <= at <= last
     assert not holes(depth(other))
-    assert stage.player.channels.logs[1].lost == {"drop": 1}
+    assert stage.injector.scope.logs[1].lost == {"drop": 1}
 
 
 @pytest.mark.parametrize("moment", ["id 300", "trade 40", "time 0.3333"])
@@ -129,12 +128,14 @@ def test_attempts_to_connect_are_counted_and_refused() -> None:
 def test_a_moment_that_has_passed_is_now() -> None:
     """Faults that are added to a running server must not wait for a past that never comes back."""
     stage = staged("")
-    stage.player.add([Rule(Moment("id", 1), Storm(n=1)), Rule(Moment("time", 0), FAULTS["drop"]())])
+    stage.injector.add(
+        [Rule(Moment("id", 1), FAULTS["storm"].make(n=1)), Rule(Moment("time", 0), FAULTS["drop"].make())]
+    )
     stage.play(300)
     assert all(len(holes(depth(client))) == 1 for client in stage.clients)
     assert stage.connect().told == [(1006, ""), "closed"]
     assert stage.connect().told == []
-    assert stage.player.waiting == []
+    assert stage.injector.waiting == []
 
 
 def test_swapped_neighbours_change_places() -> None:
@@ -306,7 +307,7 @@ def test_what_was_sent_is_not_kept_for_ever() -> None:
     for _ in range(200):
         stage.connect()
     stage.play(100)
-    logs = stage.player.channels.logs
+    logs = stage.injector.scope.logs
     assert len(logs) < 70
     assert sum(logs[first.id].counts.values()) == len(first.frames)
 
@@ -362,7 +363,7 @@ def test_any_script_plays_and_plays_again_the_same(lines: list[str], seed: int, 
                 clients.append(stage.connect(*STREAMS))
         for client in clients:
             if not isinstance(client, Response) and "shutdown" not in "".join(lines) and not client.silent:
-                assert sum(stage.player.channels.logs[client.id].counts.values()) >= len(client.frames)
+                assert sum(stage.injector.scope.logs[client.id].counts.values()) >= len(client.frames)
         return [
             client if isinstance(client, Response) else (client.frames, client.told) for client in clients
         ] + answers

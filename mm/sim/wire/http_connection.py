@@ -1,80 +1,70 @@
-"""The door of the server: one HTTP/1.1 connection, whose requests are answered or which becomes a WebSocket.
+"""One HTTP/1.1 connection, whose requests are answered or which becomes a WebSocket.
 
 Bytes are read by h11, which neither waits nor reads by itself, so that both protocols share one port and one transport.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import responses
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import h11
 
-from mm.sim.wire.http_messages import Request, Response, json_response, read_request
-from mm.sim.wire.limits import WireLimits
-from mm.sim.wire.web_socket import reset
+from mm.sim.wire.connections import ConnectionHub, reset
+from mm.sim.wire.http_messages import Answer, Request, Response, json_response, read_request
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
 _UNKNOWN = -1000
 _Open = h11.Request | h11.Data | h11.EndOfMessage
 _AT_ONCE = 8
-"""Requests of one connection that are answered before the others have their turn."""
+"""Requests of one connection that are answered in one turn of the event loop."""
 _WAITING = (h11.NEED_DATA, h11.PAUSED)
+Upgrade = Callable[[Request, str, asyncio.Transport], Response | asyncio.Protocol]
+"""Takes a handshake, its path with query, and the transport; returns the WebSocket that has it now, or a refusal."""
 
 
-class House(Protocol):
-    """What a door needs of its server.
+class HttpConnection(asyncio.Protocol):
+    """One HTTP connection, until it closes or becomes a WebSocket.
 
-    Attributes:
-        limits: Of connections.
-        doors: Those that are open.
+    Args:
+        hub: Of its server.
+        open_ones: The connections of the server that are open; this one adds and removes itself.
+        answer: Answers a request.
+        upgrade: Takes the transport over for a WebSocket.
     """
 
-    limits: WireLimits
-    doors: set["Door"]
-
-    def seconds(self) -> float:
-        """Return a clock that only rises, in s."""
-
-    def answer(self, request: Request) -> Response:
-        """Return what *request* is answered with."""
-
-    def upgrade(self, request: Request, target: str, transport: asyncio.Transport) -> Response | asyncio.Protocol:
-        """Take *transport* over for a WebSocket, its handshake done, or return why not; *target* is path and query."""
-
-
-class Door(asyncio.Protocol):
-    """One connection, until it closes or becomes a WebSocket."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=house.limits.header_bytes)
+    def __init__(self, hub: ConnectionHub, open_ones: "set[HttpConnection]", answer: Answer, upgrade: Upgrade) -> None:
+        self._hub = hub
+        self._open_ones = open_ones
+        self._answer = answer
+        self._upgrade = upgrade
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=hub.limits.header_bytes)
         self._request: h11.Request | None = None
         self._body: list[bytes] = []
         self._size = 0
-        self._heard_s = house.seconds()
-        self._full = self._resting = self._ended = False
+        self._received_s = hub.seconds()
+        self._full = self._yielding = self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open."""
         self._transport = cast(asyncio.Transport, transport)
-        self._house.doors.add(self)
+        self._open_ones.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Learn that the transport is closed."""
+        """Handle the end of the transport."""
         self._ended = True
-        self._house.doors.discard(self)
+        self._open_ones.discard(self)
 
     def data_received(self, data: bytes) -> None:
         """Take what came from the socket."""
-        self._heard_s = self._house.seconds()
+        self._received_s = self._hub.seconds()
         if not self._ended:
             self._http.receive_data(data)
             self._read()
 
     def eof_received(self) -> bool:
-        """Learn that the client sends no more; answers that are under way still go out."""
+        """Handle the end of the client's sending side; answers that are under way still go out."""
         if not self._ended:
             self._http.receive_data(b"")
             self._read()
@@ -92,8 +82,8 @@ class Door(asyncio.Protocol):
         self._read()
 
     def sweep(self, now_s: float) -> None:
-        """Close where the client has said nothing for too long."""
-        if not self._ended and now_s - self._heard_s >= self._house.limits.idle_s:
+        """Close where the client has sent nothing for too long."""
+        if not self._ended and now_s - self._received_s >= self._hub.limits.idle_s:
             self._end()
 
     def close(self) -> None:
@@ -102,9 +92,9 @@ class Door(asyncio.Protocol):
         self._transport.abort()
 
     def _read(self) -> None:
-        """Take every event that is there, until one has to wait or others have their turn."""
+        """Handle the received events, until one has to wait or the turn is over."""
         answered = 0
-        while not (self._ended or self._full or self._resting or self._transport.is_closing()):
+        while not (self._ended or self._full or self._yielding or self._transport.is_closing()):
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
@@ -118,15 +108,15 @@ class Door(asyncio.Protocol):
                 self._take(cast(_Open, event))
                 answered += isinstance(event, h11.EndOfMessage)
                 if answered == _AT_ONCE and not self._ended:
-                    self._rest()
+                    self._yield()
 
-    def _rest(self) -> None:
-        self._resting = True
+    def _yield(self) -> None:
+        self._yielding = True
         self._transport.pause_reading()
         asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        self._resting = False
+        self._yielding = False
         if not self._ended:
             if not self._full and self._http.our_state is not h11.SEND_RESPONSE:  # a late answer reads on by itself
                 self._transport.resume_reading()
@@ -136,37 +126,37 @@ class Door(asyncio.Protocol):
         if isinstance(event, h11.Request):
             self._request, self._body, self._size = event, [], 0
             head = len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
-            if head > self._house.limits.header_bytes:
+            if head > self._hub.limits.header_bytes:
                 self._refuse(431, "Request header is too large.")
-            elif int(dict(event.headers).get(b"content-length", b"0")) > self._house.limits.body_bytes:
+            elif int(dict(event.headers).get(b"content-length", b"0")) > self._hub.limits.body_bytes:
                 self._refuse(413, "Request body is too large.")
             elif self._http.they_are_waiting_for_100_continue:
                 self._write(h11.InformationalResponse(status_code=100, headers=[]))
         elif isinstance(event, h11.Data):
             self._size += len(event.data)
             self._body.append(bytes(event.data))
-            if self._size > self._house.limits.body_bytes:
+            if self._size > self._hub.limits.body_bytes:
                 self._refuse(413, "Request body is too large.")
         else:
             self._dispatch(cast(h11.Request, self._request))
 
-    def _dispatch(self, asked: h11.Request) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asked.headers}
-        method, target = asked.method.decode("ascii"), asked.target.decode("latin-1")
+    def _dispatch(self, head: h11.Request) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+        method, target = head.method.decode("ascii"), head.target.decode("latin-1")
         if method not in METHODS:
             self._respond(_error(405, f"Method {method} is not allowed.", {"Allow": ", ".join(METHODS)}))
             return
         remote = str((self._transport.get_extra_info("peername") or ("",))[0])
         request = read_request(method, target, headers, b"".join(self._body), remote)
         if method != "GET" or headers.get("upgrade", "").lower() != "websocket":
-            self._respond(self._house.answer(request))
+            self._respond(self._answer(request))
             return
-        taken = self._house.upgrade(request, target, self._transport)
+        taken = self._upgrade(request, target, self._transport)
         if isinstance(taken, Response):
             self._respond(taken)
             return
         self._ended = True
-        self._house.doors.discard(self)
+        self._open_ones.discard(self)
         self._transport.set_protocol(taken)
         if early := self._http.trailing_data[0]:
             taken.data_received(early)
@@ -219,12 +209,12 @@ class Door(asyncio.Protocol):
         self._transport.write(b"".join(self._http.send(event) or b"" for event in events))
 
     def _end(self) -> None:
-        """End the sending side, and close a moment later: what the client still sends is not heard."""
+        """End the sending side, and close a moment later: what the client still sends is ignored."""
         self._ended = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
             with suppress(OSError):  # the client may have gone without a word
                 self._transport.write_eof()
-        asyncio.get_running_loop().call_later(self._house.limits.close_s, self._transport.abort)
+        asyncio.get_running_loop().call_later(self._hub.limits.close_s, self._transport.abort)
 
 
 def _error(status: int, text: str, headers: Mapping[str, str]) -> Response:

@@ -125,7 +125,7 @@ def test_who_asks_much_and_goes_is_not_answered_on():
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 client.sendall(request("GET /much HTTP/1.1") * 1_000)
                 await until(lambda: order)
-            await until(lambda: not box.server.doors)
+            await until(lambda: not box.server.http_connections)
             assert len(order) < 500
 
     run(scenario)
@@ -186,7 +186,7 @@ def test_what_cannot_be_taken_is_refused_and_the_next_client_is_served(sent, sta
             if not sent.startswith(b"HEAD"):
                 assert b'{"code":-1000,"msg":"' in answer
             assert statuses(await raw(box, request("GET /x HTTP/1.1", "Connection: close"))) == [200]
-            await until(lambda: not box.server.doors)
+            await until(lambda: not box.server.http_connections)
 
     run(scenario)
 
@@ -224,7 +224,7 @@ def test_half_a_request_and_then_nothing_is_closed_in_the_end():
         async with open_box() as box:
             reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
             writer.write(b"GET /x HT")
-            await until(lambda: box.server.doors)
+            await until(lambda: box.server.http_connections)
             box.wall.now_s += 59
             box.server.sweep()
             assert not reader.at_eof()
@@ -243,7 +243,7 @@ def test_a_client_that_shuts_its_side_is_still_answered():
         async with open_box() as box:
             answer = await raw(box, request("GET /x HTTP/1.1"), eof=True)
             assert statuses(answer) == [200]
-            await until(lambda: not box.server.doors)
+            await until(lambda: not box.server.http_connections)
 
     run(scenario)
 
@@ -256,9 +256,9 @@ def test_a_client_that_goes_in_the_middle_is_forgotten():
             for sent in (b"", b"GET /x", request("POST /x HTTP/1.1", "Content-Length: 9", body=b"abc")):
                 sock = socket.create_connection(("127.0.0.1", box.port))
                 sock.sendall(sent)
-                await until(lambda: box.server.doors)
+                await until(lambda: box.server.http_connections)
                 sock.close()
-                await until(lambda: not box.server.doors)
+                await until(lambda: not box.server.http_connections)
 
     run(scenario)
 
@@ -276,7 +276,7 @@ def test_a_client_that_resets_before_it_is_answered_harms_nobody():
                     sock.close()
                     await asyncio.sleep(0)
             assert statuses(await raw(box, request("GET /x HTTP/1.1", "Connection: close"))) == [200]
-            await until(lambda: not box.server.doors and not box.server.sockets)
+            await until(lambda: not box.server.http_connections and not box.server.sockets)
 
     run(scenario)
 
@@ -287,12 +287,12 @@ def test_ending_a_connection_that_was_just_reset_harms_nobody():
     async def scenario():
         async with open_box(SMALL) as box:
             sock = socket.create_connection(("127.0.0.1", box.port))
-            await until(lambda: box.server.doors)
+            await until(lambda: box.server.http_connections)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.close()
             box.wall.now_s += 60
             box.server.sweep()
-            await until(lambda: not box.server.doors)
+            await until(lambda: not box.server.http_connections)
 
     run(scenario)
 
@@ -351,7 +351,7 @@ class TestFaults:
                 waiting = asyncio.create_task(raw(box, request("GET /late HTTP/1.1") + last))
                 assert b"/other" in await raw(box, request("GET /other HTTP/1.1", "Connection: close"))
                 assert not waiting.done()
-                assert not all(door._transport.is_reading() for door in box.server.doors)
+                assert not all(door._transport.is_reading() for door in box.server.http_connections)
                 answer = await waiting
                 assert answer.index(b"/late") < answer.index(b"/soon")
 

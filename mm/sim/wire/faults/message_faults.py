@@ -1,0 +1,193 @@
+"""Faults of messages: whether and when they reach a client, and what they say.
+
+Each function returns what is sent instead of a message, or None where the fault does not apply to it and waits for the
+next one. What a fault adds or changes never happened: the truth stays, and the log of what was sent names the fault.
+"""
+
+from mm.instrument import Instrument, decimal_text
+from mm.market_data.local_orderbook import Level
+from mm.sim.exchange.truth import Forgotten
+from mm.sim.wire.faults.fault import ActiveFault, Damaged, FaultContext, Out, micros
+from mm.sim.wire.http_messages import json_bytes
+from mm.sim.wire.stream_messages import Message, binary_frame
+
+CAPPED_QTY = "92233720368.54775807"
+_FOREIGN = "OTHERUSDT"
+
+
+def drop(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Messages are lost."""
+    return []
+
+
+def duplicate(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Messages are sent twice."""
+    return [message, message]
+
+
+def stale(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
+    """After a message, the one that came `back` messages earlier on its stream is sent again."""
+    earlier, back = context.past.get(message.stream, ()), active.fault["back"]
+    return [message, earlier[-back]] if len(earlier) >= back else None
+
+
+def overlap(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
+    """A depth message begins `by` ids earlier, with the levels that those changed as they stand at its end."""
+    first_id = message.first_id - active.fault["by"]
+    try:
+        bids, asks = context.truth.changed(first_id, message.last_id)
+    except Forgotten:
+        return None
+    event = message.event | {"U": first_id, "b": bids, "a": asks}
+    return [Message(message.stream, message.kind, first_id, message.last_id, json_bytes(event))]
+
+
+def swap(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Neighbours change places, `n` pairs of them."""
+    if not active.held:
+        active.hold(message, context.now_us)
+        return []
+    return [message, active.held.pop()[1]]
+
+
+def burst(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """The next `n` messages are held and then sent in one write, at the latest after `for_s` seconds."""
+    active.hold(message, context.now_us)
+    return active.release(context.now_us) if active.left == 1 else []
+
+
+def lag(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Every message comes `delay_s` seconds late, for `for_s` seconds or for good."""
+    active.hold(message, context.now_us)
+    return lagged(active, context)
+
+
+def lagged(active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Return the messages whose delay is over, and all when the fault is over."""
+    delay_us = 0 if active.late(context.now_us) else micros(active.fault["delay_s"]) or 0
+    return active.release(context.now_us - delay_us)
+
+
+def lag_due_us(active: ActiveFault) -> int | None:
+    """Return when the lag ends, or when the first message that it holds is due."""
+    dues = [since_us + (micros(active.fault["delay_s"]) or 0) for since_us, _ in active.held[:1]]
+    return min([*dues, *([] if active.until_us is None else [active.until_us])], default=None)
+
+
+def stall(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Messages are not sent, for `for_s` seconds or for good; pings go on."""
+    return []
+
+
+def hold(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Hold a message back."""
+    active.hold(message, context.now_us)
+    return []
+
+
+def all_when_over(active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Return all held messages when the fault is over."""
+    return active.release(context.now_us) if active.late(context.now_us) else []
+
+
+def bad_json(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """A message breaks off in its middle."""
+    return [_damaged(message, message.raw[: len(message.raw) // 2])]
+
+
+def bad_utf8(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """A text frame holds bytes that are no UTF-8."""
+    return [_damaged(message, message.raw[:-1] + b',"x":"\xff\xfe"}')]
+
+
+def unknown_event(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Before a message comes an event that no documentation names."""
+    return [_other({"e": "somethingNew", "E": context.now_us // 1_000, "x": [1, {"y": None}]}), message]
+
+
+def missing_field(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
+    """A message lacks its field `field`."""
+    event = message.event
+    if event.pop(active.fault["field"], None) is None:
+        return None
+    return [_damaged(message, json_bytes(event))]
+
+
+def extra_field(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """A message has a field more, `field`; all else is as it was."""
+    return [message.changed(message.event | {active.fault["field"]: {"new": [True, None, "0.1"]}})]
+
+
+def non_ascii(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """A message has a field more, `note`, whose text is not ASCII."""
+    return [message.changed(message.event | {"note": active.fault["text"]})]
+
+
+def binary(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """A message comes in a binary frame."""
+    return [binary_frame(message.payload(combined=context.combined))]
+
+
+def huge(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Before a message comes an unknown event of `size` bytes or a little more."""
+    return [_other({"e": "padding", "x": "x" * active.fault["size"]}), message]
+
+
+def foreign_symbol(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
+    """A message has the name of another symbol."""
+    event = message.event
+    return [message.changed(event | {"s": _FOREIGN})] if "s" in event else None
+
+
+def crossed(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
+    """A depth message has a bid that is not there, `ticks` above the best ask; 0 locks the book."""
+    asks = _book(message, context)[1]
+    if not asks:
+        return None
+    grid = context.truth.instrument
+    return [_with_bid(message, (grid.price(grid.ticks(asks[0][0]) + active.fault["ticks"]), asks[0][1]))]
+
+
+def off_tick(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
+    """A depth message has a bid that is not there, below the best and at a price between two ticks."""
+    bids = _book(message, context)[0]
+    grid = context.truth.instrument
+    ticks = grid.ticks(bids[0][0]) - 1 if bids else 0
+    return [_with_bid(message, (_between(grid, ticks), bids[0][1]))] if ticks else None
+
+
+def capped_qty(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """The first level of a depth message has the largest quantity that the exchange can write."""
+    event = message.event
+    side = event["b"] or event["a"]
+    side[0] = (side[0][0], CAPPED_QTY)
+    return [message.changed(event)]
+
+
+def _damaged(message: Message, raw: bytes) -> Damaged:
+    return Damaged(message.stream, message.kind, message.first_id, message.last_id, raw)
+
+
+def _other(event: dict[str, object]) -> Message:
+    """Return a message of no stream that the exchange has."""
+    return Message("!other", "other", 0, 0, json_bytes(event))
+
+
+def _book(message: Message, context: FaultContext) -> tuple[list[Level], list[Level]]:
+    """Return bids and asks after *message*; none where the truth does not reach back so far."""
+    try:
+        return context.truth.book(message.last_id)
+    except Forgotten:
+        return [], []
+
+
+def _with_bid(message: Message, level: Level) -> Message:
+    event = message.event
+    event["b"] = [level, *(one for one in event["b"] if one[0] != level[0])]
+    return message.changed(event)
+
+
+def _between(grid: Instrument, ticks: int) -> str:
+    """Return a price half a tick above *ticks*, in nine places where eight are too few."""
+    price_e8, rest = divmod((2 * ticks + 1) * grid.tick_e8, 2)
+    return decimal_text(price_e8) + ("5" if rest else "")

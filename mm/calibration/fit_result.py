@@ -71,12 +71,16 @@ class PoissonFit:
         A: Intensity at distance 0, in 1/s.
         k: Decay, in 1/tick.
         ci95_A: 95 % interval of A: profile likelihood, or by blocks where one tape feeds dependent runs.
-        ci95_A_block: The same from the cluster sandwich over blocks; None with fewer than two.
-        dispersion: Pearson statistic per degree of freedom, over block × side × delta cells.
+        ci95_A_block: The same where fills depend on each other within blocks and from block to block; None with fewer
+            than two blocks.
+        dispersion: Variance of the fills of a block over their expectation, per side; 1 for Poisson flow.
+        deviance: Over rows of neighbouring distances pooled to at least 5 expected fills, as *df_resid* and
+            *goodness_p* are.
+        goodness_p: Chance of such a deviance, were the curve exponential; None without a degree of freedom.
         loglik: Log-likelihood with the factorials of the counts.
         pivot_delta: Distance, in ticks, at which the intensity is known best.
-        curvature_p: Chance of such a bend of ln λ(δ), were it straight.
-        side_lr_p: Chance of sides as different, were they equal.
+        curvature_p: Chance of such a bend of ln λ(δ), were it straight, whether fills come in bursts or not.
+        side_lr_p: Chance of sides as different, were they equal, likewise.
         sigma_ticks: Volatility of the mid over the window, in ticks/√s; None in a file that is older than this key.
         mle: The highest likelihood, wherever it is finite.
         status: ``ok``, ``few_fills``, ``poor_fit`` (usable) or what forbids the use; *reason* says it in words.
@@ -106,6 +110,7 @@ class PoissonFit:
     deviance: float | None = None
     pearson_chi2: float | None = None
     df_resid: int | None = None
+    goodness_p: float | None = None
     aic: float | None = None
     n_fills: float
     exposure_s: float

@@ -34,7 +34,7 @@ def summary(fit: "PoissonFit") -> str:
         f"{'data':<16}{fit.n_fills:g} fills in {fit.exposure_s:.6g} s, δ {_text(fit.min_delta_ticks)} to "
         f"{_text(fit.max_delta_ticks)} ticks, {fit.n_blocks} blocks",
         f"{'fit':<16}deviance {_text(fit.deviance)}, Pearson {_text(fit.pearson_chi2)} on {_text(fit.df_resid)} df, "
-        f"dispersion {_text(fit.dispersion)}",
+        f"p {_text(fit.goodness_p)}, dispersion {_text(fit.dispersion)}",
         f"{'tests':<16}curvature p {_text(fit.curvature_p)}, sides differ p {_text(fit.side_lr_p)}",
         *(f"{name:<16}{_rates(rates)}" for name, rates in _neighbours(fit)),
         *verdict(fit),

@@ -1,4 +1,4 @@
-"""Does the model hold? Deviance, dispersion over blocks, curvature, and whether the two sides agree."""
+"""Does the model hold? Goodness of fit over pooled rows, dispersion over blocks, curvature, and the two sides."""
 
 import math
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from mm.calibration.likelihood import LARGE, Table
 from mm.calibration.points import Floats, Ints, sum_by
 from mm.calibration.sample import Sample
 
-Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
-
-LEAST_EXPECTED = 0.01  # fills in a cell of the dispersion
+LEAST_EXPECTED = 5.0  # fills in a pooled row
+FEWEST_BLOCKS = 3  # beyond the tested parameters, for a test by blocks
+SINGULAR = 1e-10  # of the largest eigenvalue
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Goodness:
     """How well an estimate describes the rows it was made of.
 
     Attributes:
-        loglik: Log-likelihood, with the factorials of the counts.
-        deviance: Twice its distance from a model with a rate for every row.
-        pearson_chi2: Sum of (fills - expected)² / expected.
-        df_resid: Rows less two.
-        deviance_p: Chance of a deviance as large or larger, were the model true; 1 without a degree of freedom.
+        loglik: Log-likelihood of all rows, with the factorials of the counts.
+        deviance: Twice its distance from a model with a rate for every pooled row.
+        pearson_chi2: Sum of (fills - expected)² / expected over all rows.
+        df_resid: Pooled rows less two; 0 at least.
+        p: Chance of a deviance as large or larger, were the model true; None without a degree of freedom.
         aic: Akaike's criterion.
     """
 
@@ -33,64 +33,82 @@ class Goodness:
     deviance: float
     pearson_chi2: float
     df_resid: int
-    deviance_p: float
+    p: float | None
     aic: float
 
 
 def goodness(table: Table, estimate: Estimate) -> Goodness:
-    """Return how well *estimate* describes *table*."""
+    """Return how well *estimate* describes *table*.
+
+    The deviance and its degrees of freedom are those of `pools` of neighbouring rows: a row that expects next to
+    nothing brings a degree of freedom and no deviance, and a test that counts it finds nothing.
+    """
     from scipy.special import chdtrc, gammaln, xlogy
 
     log_expected = table.log_exposure + _log_rate(table, estimate)
     expected, fills = np.exp(np.minimum(log_expected, LARGE)), table.fills
     loglik = float((fills * log_expected - expected - gammaln(fills + 1)).sum())
-    deviance = max(float(2 * (xlogy(fills, fills) - fills * log_expected - fills + expected).sum()), 0.0)
-    df = len(fills) - 2
+    pearson = _pearson(fills, expected)
+    pool = pools(expected)
+    count = int(pool[-1]) + 1 if len(pool) else 0
+    expected, fills = sum_by(pool, expected, count), sum_by(pool, fills, count)
+    seen = expected > 0
+    terms = xlogy(fills, fills) - xlogy(fills, expected) - fills + expected
+    deviance = max(float(2 * terms[seen].sum()), 0.0)
+    df = count - 2
     return Goodness(
         loglik=loglik,
         deviance=deviance,
-        pearson_chi2=_pearson(fills, expected),
-        df_resid=df,
-        deviance_p=float(chdtrc(df, deviance)) if df > 0 else 1.0,
+        pearson_chi2=pearson,
+        df_resid=max(df, 0),
+        p=float(chdtrc(df, deviance)) if df > 0 else None,
         aic=4 - 2 * loglik,
     )
 
 
+def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
+    """Return the pool of each row: neighbours in the given order, joined until *least* fills are expected of them.
+
+    What remains at the end and expects less is joined to the pool before it.
+    """
+    pool = np.zeros(len(expected), np.int64)
+    total, number = 0.0, 0
+    for row, value in enumerate(expected.tolist()):
+        if total >= least:
+            total, number = 0.0, number + 1
+        total += value
+        pool[row] = number
+    if number and total < least:
+        pool[pool == number] -= 1
+    return pool
+
+
 def dispersion(sample: Sample, estimate: Estimate) -> float | None:
-    """Return how many times more the counts of block, side and distance vary than Poisson counts; None below 3.
+    """Return the variance of the fills of a block over their expectation, per side: 1 for Poisson flow.
 
-    Pearson's statistic over these cells, less two. A cell in which less than `LEAST_EXPECTED` fills are expected
-    is counted with a neighbour of its block and side: a single fill where none should ever be would else be
-    all there is to see.
+    Each side's fills are spread over the blocks as *estimate* expects of their exposure; so neither a wrong curve nor
+    different sides count, only flow that comes in bursts. None without two blocks.
     """
-    stretch, cell = sample.cells
-    if len(stretch) < 3:
+    if sample.n_blocks < 2:
         return None
-    expected = sum_by(cell, sample.expected(estimate), len(stretch))
-    fills = sum_by(cell, sample.points.fills, len(stretch))
-    host = _hosts(stretch, expected >= LEAST_EXPECTED)
-    return _pearson(*(sum_by(host, values, len(stretch)) for values in (fills, expected))) / (len(stretch) - 2)
+    expected, fills = sample.expected(estimate), sample.points.fills
+    found = poisson = 0.0
+    for side in (1, -1, 0):
+        mine = sample.points.side == side
+        means, counts = (sample.by_block(np.where(mine, values, 0.0)) for values in (expected, fills))
+        if not (means.sum() > 0 and counts.sum() > 0):
+            continue
+        share, total = means / means.sum(), counts.sum()
+        found += float(((counts - total * share) ** 2).sum())
+        poisson += float(total * (share * (1 - share)).sum())
+    return found / poisson if poisson > 0 else None
 
 
-def _hosts(stretch: Ints, rich: Bools) -> Ints:
-    """Return for each cell the one that it is counted in: itself if *rich*, else the nearest rich one before it.
+def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | None:
+    """Return the p of a term in delta² beside k (df 1); None below three distances.
 
-    Where a stretch has none before, it is the next one after; where it has none at all, its first cell.
-    """
-    place = np.arange(len(stretch))
-    opens = np.flatnonzero(np.concatenate(([True], stretch[1:] != stretch[:-1])))
-    first = np.repeat(opens, np.diff(np.append(opens, len(stretch))))
-    before = np.maximum.accumulate(np.where(rich, place, -1))
-    after = np.minimum.accumulate(np.where(rich, place, len(stretch))[::-1])[::-1]
-    behind = (after < len(stretch)) & (stretch[np.minimum(after, len(stretch) - 1)] == stretch)
-    hosts: Ints = np.where(before >= first, before, np.where(behind, after, first))
-    return hosts
-
-
-def curvature_p(table: Table, estimate: Estimate) -> float | None:
-    """Return the likelihood-ratio p of a term in delta² beside k (df 1); None below three distances.
-
-    Small: ln λ(δ) is not a straight line, and must not be used beyond the distances that were fitted.
+    Small: ln λ(δ) is not a straight line, and must not be used beyond the distances that were fitted. That of the
+    likelihood ratio; where there are blocks, that of their scores if it is larger, which holds also for bursts.
     """
     from scipy.special import chdtrc
 
@@ -100,13 +118,21 @@ def curvature_p(table: Table, estimate: Estimate) -> float | None:
     offset = table.log_exposure + table.shape.log_gain(estimate.k * table.span)
     line, curve = (tilted(offset, delta, table.fills, degree) for degree in (1, 2))
     ratio = 2 * (curve - line)
-    return float(chdtrc(1, max(ratio, 0.0))) if math.isfinite(ratio) else None
+    likely = float(chdtrc(1, max(ratio, 0.0))) if math.isfinite(ratio) else None
+    place = (sample.shape.delta - table.near) / table.span
+    return _larger(likely, sample, estimate, [(place**2)[sample.row]])
 
 
-def sides_p(sides: tuple[Table, Table], peaks: tuple[float | Absent, ...], pooled: Estimate) -> float | None:
-    """Return the likelihood-ratio p of one A and k for both *sides* against one each (df 2).
+def sides_p(
+    sample: Sample, sides: tuple[Table, Table], peaks: tuple[float | Absent, ...], pooled: Estimate
+) -> float | None:
+    """Return the p of one A and k for both *sides* against one each (df 2).
+
+    That of the likelihood ratio, which takes every fill for independent; where there are blocks, that of their scores
+    if it is larger, which holds also for flow that comes in bursts.
 
     Args:
+        sample: The points of both.
         sides: The rows of each.
         peaks: Their `likelihood_peak`.
         pooled: The maximum likelihood of both together.
@@ -119,13 +145,78 @@ def sides_p(sides: tuple[Table, Table], peaks: tuple[float | Absent, ...], poole
         log_expected = side.log_exposure + _log_rate(side, pooled)
         together += float(side.fills @ log_expected - np.exp(np.minimum(log_expected, LARGE)).sum())
     ratio = 2 * (apart - together)
-    return float(chdtrc(2, max(ratio, 0.0))) if math.isfinite(ratio) else None
+    likely = float(chdtrc(2, max(ratio, 0.0))) if math.isfinite(ratio) else None
+    side = sample.points.side.astype(np.float64)
+    return _larger(likely, sample, pooled, [side, -side * sample.shape.steepness(pooled.k)[sample.row]])
+
+
+def _larger(likely: float | None, sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
+    """Return the larger of a likelihood-ratio p and that of the blocks' scores; None with blocks, but too few."""
+    if not sample.n_blocks or likely is None:
+        return likely
+    robust = _score_p(sample, estimate, further)
+    return None if robust is None else max(likely, robust)
+
+
+def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
+    """Return the p of *further* terms of ln λ beside A and k, by a score test that is robust to bursts.
+
+    The scores of the further terms, less what A and k account for, are summed over each block; Hotelling's T² asks
+    whether their mean is 0. Only blocks are taken for independent. None with too few of them.
+
+    Args:
+        sample: Points with blocks.
+        estimate: The maximum of the likelihood without the further terms.
+        further: Of each point, the derivative of ln λ by each further parameter.
+    """
+    from scipy.special import fdtrc
+
+    blocks, terms = sample.n_blocks, len(further)
+    if blocks < terms + FEWEST_BLOCKS:
+        return None
+    expected = sample.expected(estimate)
+    basis = [np.ones(len(expected)), -sample.shape.steepness(estimate.k)[sample.row]]
+    weighted = [expected * one for one in basis]
+    within = np.array([[float(a @ b) for b in basis] for a in weighted])
+    surprise = sample.points.fills - expected
+    scores = np.empty((terms, blocks))
+    for place, term in enumerate(further):
+        shares = _solved(within, np.array([float(one @ term) for one in weighted]))
+        if shares is None:
+            return None
+        scores[place] = sample.by_block(surprise * (term - shares[0] * basis[0] - shares[1] * basis[1]))
+    mean = scores.mean(axis=1)
+    off = scores - mean[:, None]
+    solved = _solved(off @ off.T / (blocks - 1), mean)
+    if solved is None:
+        return None
+    squared = blocks * float(mean @ solved)
+    return float(fdtrc(terms, blocks - terms, squared * (blocks - terms) / (terms * (blocks - 1))))
+
+
+def _solved(matrix: Floats, right: Floats) -> Floats | None:
+    """Return the solution of a symmetric system; None where it is singular."""
+    scale = np.sqrt(np.diag(matrix))
+    if not (np.isfinite(matrix).all() and (scale > 0).all()):
+        return None
+    scaled = matrix / np.outer(scale, scale)
+    least, *_, most = np.linalg.eigvalsh(scaled) if len(scale) > 1 else (1.0, 1.0)
+    if not least > SINGULAR * most:
+        return None
+    solution: Floats = np.linalg.solve(scaled, right / scale) / scale
+    return solution
 
 
 def _log_rate(table: Table, estimate: Estimate) -> Floats:
     """Return ln of the estimated intensity of each row of *table*."""
     unit = table.span or 1.0
     return estimate.logA - estimate.k * table.near + table.shape.log_gain(estimate.k * unit)
+
+
+def _pearson(fills: Floats, expected: Floats) -> float:
+    """Return Pearson's statistic; a count of 0 where nothing is expected adds nothing."""
+    seen = expected > 0
+    return float(((fills[seen] - expected[seen]) ** 2 / expected[seen]).sum())
 
 
 def _highest_loglik(table: Table, peak: float | Absent) -> float:
@@ -135,9 +226,3 @@ def _highest_loglik(table: Table, peak: float | Absent) -> float:
     k = peak.edge if isinstance(peak, Absent) else peak
     shares = table.at(k).log_likelihood if math.isfinite(k) else 0.0  # at an infinite k one row has them all
     return shares + table.total * (math.log(table.total) - 1)
-
-
-def _pearson(fills: Floats, expected: Floats) -> float:
-    """Return Pearson's statistic; a count of 0 where nothing is expected adds nothing."""
-    seen = expected > 0
-    return float(((fills[seen] - expected[seen]) ** 2 / expected[seen]).sum())

@@ -135,7 +135,10 @@ def _numbers(fit: "PoissonFit") -> str:
 
     return (
         table("Estimate", named("A", "k", "logA", "se_logA", "se_k", "cov_logA_k"))
-        + table("Fit", named("loglik", "deviance", "pearson_chi2", "df_resid", "aic", "dispersion", "n_blocks"))
+        + table(
+            "Fit",
+            named("loglik", "deviance", "pearson_chi2", "df_resid", "goodness_p", "aic", "dispersion", "n_blocks"),
+        )
         + table("Where it is known best", named("pivot_delta", "lambda_at_pivot", "se_log_lambda_at_pivot"))
         + table("Data", named("n_fills", "exposure_s", "min_delta_ticks", "max_delta_ticks", "tick_size"))
         + table("Choices", named("method", "fit_method", "reference", "hit", "status"))

@@ -35,7 +35,6 @@ FEW_FILLS = 20
 POOR_FIT_P = 0.01
 FEW_IN_A_BUCKET = 5
 OVERDISPERSED = 2.0
-BEYOND_MEASURE = 100.0  # a dispersion that a single count in an all but impossible cell makes
 
 
 @np.errstate(all="ignore")
@@ -168,17 +167,18 @@ def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
         deviance=good.deviance,
         pearson_chi2=good.pearson_chi2,
         df_resid=good.df_resid,
+        goodness_p=good.p,
         aic=good.aic,
         pivot_delta=chosen.pivot_delta,
         lambda_at_pivot=chosen.lambda_at_pivot,
         se_log_lambda_at_pivot=chosen.se_log_lambda_at_pivot,
-        curvature_p=curvature_p(task.table, chosen),
+        curvature_p=curvature_p(task.sample, task.table, chosen),
         sides=sides,
         side_lr_p=side_lr_p,
         usable=True,
         status=status,
         reason=reason,
-        warnings=tuple(_warnings(task, good.deviance_p, spread, side_lr_p, ends)),
+        warnings=tuple(_warnings(task, good.p, spread, side_lr_p, ends)),
     )
 
 
@@ -186,8 +186,8 @@ def _status(n_fills: float, good: Goodness) -> tuple[str, str]:
     """Return the status of a usable fit, and why it is not simply ok."""
     if n_fills < FEW_FILLS:
         return "few_fills", f"{n_fills:g} fills, fewer than {FEW_FILLS}"
-    if good.deviance_p < POOR_FIT_P:
-        return "poor_fit", f"deviance {good.deviance:.4g} on {good.df_resid} df has p = {good.deviance_p:.2g}"
+    if good.p is not None and good.p < POOR_FIT_P:
+        return "poor_fit", f"deviance {good.deviance:.4g} on {good.df_resid} df has p = {good.p:.2g}"
     return "ok", ""
 
 
@@ -208,7 +208,7 @@ def _both_sides(task: _Task) -> tuple[Sides, float | None]:
         ask=_side(ask, _estimated(task.fit_method, ask, peaks[1])),
     )
     known = len(bid.fills) > 0 and len(ask.fills) > 0 and bool(side.all())
-    return sides, sides_p((bid, ask), peaks, mle) if known and isinstance(mle, Estimate) else None
+    return sides, sides_p(task.sample, (bid, ask), peaks, mle) if known and isinstance(mle, Estimate) else None
 
 
 def _estimated(fit_method: str, table: Table, peak: float | Absent) -> Estimate | Absent:
@@ -219,23 +219,22 @@ def _estimated(fit_method: str, table: Table, peak: float | Absent) -> Estimate 
 
 
 def _warnings(
-    task: _Task, deviance_p: float, spread: float | None, side_lr_p: float | None, ends: Intervals
+    task: _Task, goodness_p: float | None, spread: float | None, side_lr_p: float | None, ends: Intervals
 ) -> Iterator[str]:
     """Yield what the user of a usable fit should know."""
     n_fills = task.table.total
     if n_fills < FEW_FILLS:
         yield f"only {n_fills:g} fills: below {FEW_FILLS} the likelihood overstates k, poisson_firth does not"
-    if deviance_p < POOR_FIT_P:
-        yield f"the fills do not follow one exponential with Poisson noise (deviance p = {deviance_p:.2g})"
+    if goodness_p is not None and goodness_p < POOR_FIT_P:
+        yield f"the fills do not follow one exponential (goodness-of-fit p = {goodness_p:.2g})"
     if isinstance(task.mle, Absent):
         yield f"the likelihood has no finite maximum ({task.mle.reason}); A and k are finite by the prior alone"
     if task.fit_method == LOG_LINEAR and (task.table.fills < FEW_IN_A_BUCKET).any():
         yield f"a distance has fewer than {FEW_IN_A_BUCKET} fills: log_linear understates k, poisson_mle does not"
-    if task.sample.n_blocks > 1 and spread is not None and spread > OVERDISPERSED:
-        much = f"{spread:.2g} times as much as" if spread < BEYOND_MEASURE else "far more than"
-        yield f"counts vary {much} Poisson counts: trust the intervals by blocks"
+    if spread is not None and spread > OVERDISPERSED:
+        yield f"fills come in bursts (dispersion {spread:.2g}, 1 for Poisson flow): use the intervals by blocks"
     if side_lr_p is not None and side_lr_p < POOR_FIT_P:
-        yield f"bid and ask differ (p = {side_lr_p:.2g}): see their own A and k"
+        yield f"bid and ask differ (p = {side_lr_p:.2g}): compare their own A and k"
     if ends.A is None or ends.k is None:
         yield "no 95 % intervals: they need at least two blocks, and a block for every row"
 

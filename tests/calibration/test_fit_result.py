@@ -12,9 +12,9 @@ from mm.errors import BrokenFile, FitError, Mismatch
 
 CONTRACT_KEYS = (
     "schema_version symbol day method fit_method A k distance_unit time_unit tick_size logA se_logA se_k cov_logA_k "
-    "ci95_A ci95_k ci95_A_block ci95_k_block dispersion n_blocks loglik deviance pearson_chi2 df_resid aic n_fills "
-    "exposure_s pivot_delta lambda_at_pivot se_log_lambda_at_pivot curvature_p sides side_lr_p firth log_linear "
-    "min_delta_ticks max_delta_ticks window usable status reason mle hit reference sigma_ticks warnings"
+    "ci95_A ci95_k ci95_A_block ci95_k_block dispersion n_blocks loglik deviance pearson_chi2 df_resid goodness_p aic "
+    "n_fills exposure_s pivot_delta lambda_at_pivot se_log_lambda_at_pivot curvature_p sides side_lr_p firth "
+    "log_linear min_delta_ticks max_delta_ticks window usable status reason mle hit reference sigma_ticks warnings"
 )
 
 SIDED = {
@@ -117,8 +117,8 @@ A /s                 0.07619    0.009576      0.05939 to 0.09725        0.01225 
 k /tick               0.3746      0.0596        0.2605 to 0.4945        -0.4889 to 1.238
 λ(1.826) /s          0.03844    0.002417
 data            253 fills in 7200 s, δ 1 to 4 ticks, 2 blocks
-fit             deviance 0.1171, Pearson 0.1176 on 1 df, dispersion 0.344
-tests           curvature p 0.7322, sides differ p 0.8715
+fit             deviance 0.1171, Pearson 0.1176 on 1 df, p 0.7322, dispersion 0.2885
+tests           curvature p –, sides differ p –
 poisson_mle     A 0.07619, k 0.3746
 poisson_firth   A 0.07618, k 0.3725
 log_linear      A 0.0762, k 0.3746

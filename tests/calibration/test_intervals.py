@@ -9,7 +9,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import t as student
 
 from mm.calibration.estimators import Estimate, firth, maximum_likelihood
-from mm.calibration.intervals import block_robust, profile, wald
+from mm.calibration.intervals import block_robust, cosines, long_run_error, profile, wald
 from mm.calibration.points import Points
 from mm.calibration.sample import Sample
 
@@ -98,21 +98,25 @@ def estimate_of(points):
     return maximum_likelihood(raw.table)
 
 
-def test_the_sandwich_is_bread_meat_bread():
-    """Score contributions block by block, written out with loops."""
+def test_block_intervals_are_bread_cosines_bread():
+    """Score contributions block by block, weighted by the slowest cosines, written out with loops."""
     points = blocked(np.random.default_rng(9), blocks=7)
     found = estimate_of(points)
     expected = points.exposure_s * np.exp(found.logA - found.k * points.delta_ticks)
+    assert cosines(7) == 2 == max(2, round(0.4 * 7 ** (2 / 3)))
     meat = np.zeros((2, 2))
-    for block in range(7):
-        mine = points.block == block
-        residual = (points.fills - expected)[mine]
-        score = np.array([residual.sum(), -(residual * points.delta_ticks[mine]).sum()])
-        meat += np.outer(score, score)
+    for wave in (1, 2):
+        score = np.zeros(2)
+        for block in range(7):
+            mine = points.block == block
+            residual = (points.fills - expected)[mine]
+            weight = math.sqrt(2 / 7) * math.cos(math.pi * wave * (block + 0.5) / 7)
+            score += weight * np.array([residual.sum(), -(residual * points.delta_ticks[mine]).sum()])
+        meat += 7 / 2 * np.outer(score, score)
     design = np.stack([np.ones_like(expected), -points.delta_ticks], axis=1)
     bread = np.linalg.inv(design.T @ (expected[:, None] * design))
-    covariance = 7 / 6 * bread @ meat @ bread
-    reach = student.ppf(0.975, 6) * np.sqrt(np.diag(covariance))
+    covariance = bread @ meat @ bread
+    reach = student.ppf(0.975, 2) * np.sqrt(np.diag(covariance))
     ours = block_robust(Sample.of(points), found)
     assert ours.k == pytest.approx((found.k - reach[1], found.k + reach[1]), rel=1e-8)
     assert np.log(ours.A) == pytest.approx([found.logA - reach[0], found.logA + reach[0]], rel=1e-8)
@@ -127,6 +131,19 @@ def test_blocks_need_two_and_every_row():
         some = Points.of(points.delta_ticks, points.exposure_s, points.fills, block=block)
         assert Sample.of(some).n_blocks < 2
         assert block_robust(Sample.of(some), found).k is None
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5])
+def test_a_long_run_error_knows_neighbours_that_depend_on_each_other(rho):
+    """The mean of its square, over the variance of sums of an autoregression that are drawn."""
+    rng = np.random.default_rng(33)
+    noise = rng.standard_normal((4000, 216))
+    series = noise.copy()
+    for at in range(1, 216):
+        series[:, at] = rho * series[:, at - 1] + math.sqrt(1 - rho**2) * noise[:, at]
+    drawn = series.sum(axis=1).var()
+    found = np.mean([long_run_error(one - one.mean()) ** 2 for one in series[:1000]])
+    assert found / drawn == pytest.approx(1, abs=0.12)
 
 
 def test_profile_intervals_cover_as_often_as_they_say():

@@ -126,6 +126,42 @@ def rest(
     return by_distance, by_window
 
 
+def outside(
+    const int64_t[:, ::1] lives,
+    const int64_t[::1] cuts,
+    const int64_t[::1] mid2,
+    const double[:, ::1] ranges,
+    int64_t last_us,
+) -> tuple:
+    """Return the order-seconds that had a range, and those of them in which the order stood outside it.
+
+    Args:
+        lives: As ``read_lives`` returns them.
+        cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
+        mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
+        ranges: The nearest and the farthest distance of each stretch, in ticks; NaN where there is none.
+        last_us: End of the data.
+    """
+    cdef int64_t i, at, until, begun = -1
+    cdef double seconds, delta, total = 0.0, out = 0.0
+    with nogil:
+        for i in range(lives.shape[1]):
+            until = _end(lives, i, last_us)
+            begun = _first(cuts, lives[1, i], begun)
+            at = begun if until > lives[1, i] else cuts.shape[0]
+            while at < cuts.shape[0] and cuts[at] < until:
+                if at >= 0 and mid2[at] > 0 and ranges[at, 0] <= ranges[at, 1]:  # not NaN
+                    seconds = 1e-6 * <double> (
+                        (min(until, cuts[at + 1]) if at + 1 < cuts.shape[0] else until) - max(lives[1, i], cuts[at])
+                    )
+                    delta = 0.5 * <double> (lives[2, i] * (mid2[at] - 2 * lives[3, i]))
+                    total += seconds
+                    if delta < ranges[at, 0] or delta > ranges[at, 1]:
+                        out += seconds
+                at += 1
+    return total, out
+
+
 cdef inline int64_t _end(const int64_t[:, ::1] lives, int64_t i, int64_t last_us) noexcept nogil:
     """Return when an order stopped resting; before its arrival for one that never rested."""
     if lives[6, i]:

@@ -146,8 +146,8 @@ def sides_p(
         together += float(side.fills @ log_expected - np.exp(np.minimum(log_expected, LARGE)).sum())
     ratio = 2 * (apart - together)
     likely = float(chdtrc(2, max(ratio, 0.0))) if math.isfinite(ratio) else None
-    side = sample.points.side.astype(np.float64)
-    return _larger(likely, sample, pooled, [side, -side * sample.shape.steepness(pooled.k)[sample.row]])
+    sign = sample.points.side.astype(np.float64)
+    return _larger(likely, sample, pooled, [sign, -sign * sample.shape.steepness(pooled.k)[sample.row]])
 
 
 def _larger(likely: float | None, sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:

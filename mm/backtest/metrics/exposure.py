@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics._lives import reach, rest
+from mm.backtest.metrics._lives import outside, reach, rest
 from mm.backtest.metrics.poisson_interval import mean_interval, ratio_interval, standing
 from mm.clock import US_PER_S
 
@@ -23,6 +23,7 @@ WINDOW_US = 3_600 * US_PER_S
 MOST_ROWS = 40
 COMMON = 0.99  # of the time at rest that rows of their own hold; the outermost two take the rest
 FINE = 100_000  # bins, of half a tick where they suffice
+MOST_OUTSIDE = 0.2  # of the order time: beyond, foreseen fills are not held against those seen
 WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
 
 
@@ -34,8 +35,10 @@ def fill_rates(
     ``fills_by_distance``: rows of equal width in ticks (the outermost two hold what is farther, too) with the mean
     distance, order-seconds, fills, fills a second with exact 95 % interval, and with an intensity the fills it
     foresees, the ratio of both, its interval, and where the count stands among those foreseen (``pit``).
-    ``fills_by_hour``: the same by hours of UTC; empty without intensity. ``fills_ratio``: that of all fills; None
-    without intensity. Times without a valid book do not count.
+    ``fills_by_hour``: the same by hours of UTC; empty without intensity. ``share_outside_fit``: the share of the order
+    time that was spent nearer or farther than the fit in force has distances; None without a fit that says how far it
+    reaches. ``fills_ratio``: that of all fills; None without intensity, and where more than a fifth of the time was
+    outside the fit. Times without a valid book do not count.
 
     Args:
         journal: Its fills, and its path of the mid.
@@ -54,12 +57,34 @@ def fill_rates(
     fills = journal.fills[journal.fills[:, 7] > 0]
     total = float(near[:, 2].sum()) if pieces else None
     half_ticks = fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3])
-    ratio = ratio_interval(len(fills), total or 0.0)
+    beyond = share_outside_fit(found, (cuts, mid2), pieces)
+    ratio = ratio_interval(len(fills), 0.0 if beyond is not None and beyond > MOST_OUTSIDE else total or 0.0)
     return {
         "fills_by_distance": _by_distance(near, bins, half_ticks, foreseen=bool(pieces)),
         "fills_by_hour": _by_hour(when, first_hour, fills[:, 0] // WINDOW_US) if pieces else [],
         "fills_ratio": dict(zip(("value", "low", "high"), ratio, strict=True)),
+        "share_outside_fit": beyond,
     }, total
+
+
+def share_outside_fit(found: "Lives", path: tuple["Column", "Column"], pieces: "list[IntensityPiece]") -> float | None:
+    """Return the share of the order time spent outside the distances of the fit in force; None without such time.
+
+    Args:
+        found: The orders.
+        path: Instants at which the mid or the piece in force changes, and bid + ask from then on.
+        pieces: The fit's or the schedule's.
+    """
+    us, mid2 = path
+    if not pieces or len(us) == 0:
+        return None
+    piece = np.searchsorted(np.array([one.start_us for one in pieces]), us, side="right") - 1
+    inside = (piece >= 0) & (us < np.array([one.end_us for one in pieces])[piece])
+    ends = [(one.min_delta_ticks, one.max_delta_ticks) for one in pieces]
+    ranges = np.array([[np.nan if end is None else end for end in pair] for pair in ends])[piece]
+    ranges[~inside] = np.nan
+    total, out = outside(found.table, us, mid2, ranges, found.last_us)
+    return out / total if total > 0 else None
 
 
 def _cuts(journal: "Journal", more: list[int]) -> tuple["Column", "Column"]:

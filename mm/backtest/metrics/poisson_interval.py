@@ -10,11 +10,13 @@ STEPS = 60
 def ratio_interval(count: float, expected: float) -> tuple[float | None, float | None, float | None]:
     """Return *count* over *expected* and its exact 95 % Poisson interval (Garwood, Biometrika 28 (1936)).
 
-    All are None where nothing was expected.
+    All are None where nothing was expected, or so little that a ratio to it is beyond what floats hold.
     """
-    if not expected > 0:
+    if not 0 < expected < math.inf:
         return None, None, None
     low, high = mean_interval(count)
+    if not high / expected < math.inf:
+        return None, None, None
     return count / expected, low / expected, high / expected
 
 

@@ -108,36 +108,67 @@ def block_length(periods: int) -> int:
 
 
 def sharpe_ci95(changes: "Floats", seed: int) -> list[float] | None:
-    """Return the 2.5 % and 97.5 % points of the Sharpe ratio under a circular block bootstrap.
+    """Return a 95 % interval of the Sharpe ratio by a studentised circular block bootstrap (Götze and Künsch 1996).
 
-    2000 draws of blocks of ``block_length`` periods. None where the ratio itself is, under 20 periods, or where more
-    than one draw in twenty has no variation (trades too rare to resample).
+    2000 draws of blocks of ``block_length`` periods; each draw's ratio is taken in units of its own standard error, so
+    that draws that miss the few large gains, and look safe for it, do not make the interval short. It is widened to
+    the plain quantiles of the draws where these lie outside. None where the ratio itself is, under 20 periods, or where
+    more than one draw in twenty has no variation (trades too rare to resample).
     """
     if _ratio(changes) is None or len(changes) < LEAST_PERIODS:
         return None
+    centre, periods = float(changes.mean() / changes.std()), len(changes)
     scaled = (changes - changes.mean()) / changes.std()
-    total, squares = _resampled_sums(scaled, np.random.default_rng(seed))
-    periods = len(changes)
-    variance = (squares - total**2 / periods) / (periods - 1)
-    varied = variance > 1e-12
+    first, lengths = _drawn_blocks(periods, np.random.default_rng(seed))
+    ratio, error = _draws(centre, _block_sums(scaled, first, lengths), _block_sums(scaled**2, first, lengths), lengths)
+    varied = error > 0
     if np.count_nonzero(varied) < 0.95 * DRAWS:
         return None
-    mean = total[varied] / periods + changes.mean() / changes.std()
-    return quantiles(mean / np.sqrt(variance[varied]) * math.sqrt(PERIODS_PER_YEAR), (0.025, 0.975))
+    far, near = quantiles((ratio[varied] - centre) / error[varied], (0.975, 0.025))
+    own = _own_error(centre, scaled, int(lengths[0]))
+    low, high = quantiles(ratio[varied], (0.025, 0.975))
+    scale = math.sqrt((periods - 1) / periods * PERIODS_PER_YEAR)  # of a deviation with ddof 1
+    return [min(low, centre - far * own) * scale, max(high, centre - near * own) * scale]
 
 
-def _resampled_sums(values: "Floats", random: np.random.Generator) -> tuple["Floats", "Floats"]:
-    """Return the sum, and the sum of squares, of each draw; blocks are read off running sums, not copied."""
-    periods = len(values)
+def _drawn_blocks(periods: int, random: np.random.Generator) -> tuple["Column", "Column"]:
+    """Return the first period of each block of each draw, and the lengths of the blocks of a draw."""
     block = block_length(periods)
-    circle = np.concatenate([values, values[:block]])
-    sums = np.concatenate([[0.0], np.cumsum(circle)])
-    squares = np.concatenate([[0.0], np.cumsum(circle**2)])
     blocks = -(-periods // block)
-    first = random.integers(0, periods, size=(DRAWS, blocks))
-    last = first + block
-    last[:, -1] = first[:, -1] + periods - (blocks - 1) * block
-    return (sums[last] - sums[first]).sum(axis=1), (squares[last] - squares[first]).sum(axis=1)
+    lengths = np.full(blocks, block)
+    lengths[-1] = periods - (blocks - 1) * block
+    return random.integers(0, periods, size=(DRAWS, blocks)), lengths
+
+
+def _block_sums(values: "Floats", first: "Column", lengths: "Column") -> "Floats":
+    """Return the sum of each block; blocks are read off running sums, not copied."""
+    sums = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values[: lengths[0]]]))])
+    found: Floats = sums[first + lengths] - sums[first]
+    return found
+
+
+def _draws(centre: float, sums: "Floats", squares: "Floats", lengths: "Column") -> tuple["Floats", "Floats"]:
+    """Return the ratio of each draw and its standard error, from the influence of its blocks; 0 without variation."""
+    periods = int(lengths.sum())
+    mean = sums.sum(axis=1, keepdims=True) / periods
+    variance = squares.sum(axis=1, keepdims=True) / periods - mean**2
+    varied = variance > 1e-12
+    variance = np.where(varied, variance, 1.0)
+    deviation = np.sqrt(variance)
+    ratio = (centre + mean) / deviation
+    pull = (sums - lengths * mean) / deviation
+    spread = (squares - 2 * mean * sums + lengths * mean**2) / variance - lengths
+    error = np.sqrt(((pull - ratio / 2 * spread) ** 2).sum(axis=1)) / periods
+    return ratio[:, 0], np.where(varied[:, 0] & (error > 1e-12), error, 0.0)
+
+
+def _own_error(centre: float, scaled: "Floats", block: int) -> float:
+    """Return the standard error of the ratio from the influence of all blocks of one length, overlapping."""
+    first = np.arange(len(scaled))
+    lengths = np.full(1, block)
+    pull, squares = (_block_sums(values, first[:, None], lengths)[:, 0] for values in (scaled, scaled**2))
+    influence = pull - centre / 2 * (squares - block)
+    return math.sqrt(float((influence**2).mean()) / block / len(scaled))
 
 
 def sortino(changes: "Floats") -> float | None:

@@ -44,7 +44,8 @@ REASONS = {
     "honesty": "the same as in the run's own numbers, under that assumption",
     "sharpe_daily": "fewer than two days, or all alike",
     "predicted_fills": "no intensity foresees fills",
-    "fills_ratio": "no intensity foresees fills from the mid",
+    "fills_ratio": "no intensity foresees fills from the mid, or a fifth of the order time was outside the fit",
+    "share_outside_fit": "no fit says between which distances it was measured",
     "fills_by_distance": "no fill was foreseen",
     "fills_by_hour": "no fill was foreseen",
 }

@@ -41,6 +41,16 @@ def test_the_standing_of_a_count_is_its_mid_p_value(count, mean):
     assert standing(count, mean) == pytest.approx(expected, rel=1e-9, abs=1e-13)
 
 
+@given(st.one_of(st.integers(0, 50), st.integers(0, 10**7)), st.floats(0, allow_nan=False))
+def test_a_ratio_is_finite_or_undefined(count, expected):
+    """1 / 1e-310 is infinite, and JSON has no infinity: the whole run was lost."""
+    found = ratio_interval(count, expected)
+    assert found == (None, None, None) or all(math.isfinite(value) for value in found)
+    assert ratio_interval(1, 1e-310) == (None, None, None)
+    standing_of = standing(count, expected) if expected < math.inf else None
+    assert standing_of is None or 0 <= standing_of <= 1
+
+
 def test_a_ratio_without_expectation_is_undefined():
     """No events where none were expected is no ratio, and none of a few leaves 0 possible."""
     assert ratio_interval(3, 0.0) == (None, None, None)

@@ -43,7 +43,7 @@ class HttpConnection(asyncio.Protocol):
         self._request: h11.Request | None = None
         self._body: list[bytes] = []
         self._size = 0
-        self._received_s = hub.seconds()
+        self._received_s = self._began_s = hub.seconds()
         self._full = self._yielding = self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,7 +58,10 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came from the socket."""
-        self._received_s = self._hub.seconds()
+        now_s = self._hub.seconds()
+        if self._http.their_state is h11.IDLE and not self._http.trailing_data[0]:
+            self._began_s = now_s
+        self._received_s = now_s
         if not self._ended:
             self._http.receive_data(data)
             self._read()
@@ -82,8 +85,10 @@ class HttpConnection(asyncio.Protocol):
         self._read()
 
     def sweep(self, now_s: float) -> None:
-        """Close where the client has sent nothing for too long."""
-        if not self._ended and now_s - self._received_s >= self._hub.limits.idle_s:
+        """Close where the client has sent nothing for too long, or takes too long for one request."""
+        limits, reading = self._hub.limits, self._http.their_state in (h11.IDLE, h11.SEND_BODY)
+        idle = now_s - self._received_s >= limits.idle_s
+        if not self._ended and (idle or (reading and now_s - self._began_s >= limits.request_s)):
             self._end()
 
     def close(self) -> None:
@@ -195,6 +200,7 @@ class HttpConnection(asyncio.Protocol):
         self._write(h11.Data(data=body), h11.EndOfMessage())
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
+            self._began_s = self._hub.seconds()
         else:
             self._end()
 

@@ -22,6 +22,7 @@ class WireLimits:
         pong_s: A ping that was not answered for so long ends its connection.
         age_s: A connection lives no longer.
         idle_s: An HTTP connection that sends nothing for so long, be it within a request, is closed.
+        request_s: A request that is not whole so long after its first byte ends its connection.
         close_s: From a close frame until the connection is cut, whether the client answered or not.
         message_bytes: Most bytes of an incoming message.
         header_bytes: Most bytes of a request line and its headers.
@@ -39,6 +40,7 @@ class WireLimits:
     pong_s: float = 60.0
     age_s: float = 24 * 3600.0
     idle_s: float = 60.0
+    request_s: float = 60.0
     close_s: float = 0.5
     message_bytes: int = 1 << 16
     header_bytes: int = 1 << 16

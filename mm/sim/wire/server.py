@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from websockets.http11 import Request as HandshakeRequest
 from websockets.server import ServerProtocol
@@ -35,7 +35,7 @@ class Routes:
     Attributes:
         rest: Every HTTP request but those of `control`.
         open_session: A session of the WebSocket API, made of the function that sends an object, and the handshake.
-        control: Requests below ``/sim/``, which are taken from loopback addresses only; None where there are none.
+        control: Requests below ``/sim/``, which are taken from loopback only; None where there are none.
     """
 
     rest: Answer
@@ -130,8 +130,8 @@ class Server(ConnectionHub):
     def answer(self, request: Request) -> Response:
         """Return what *request* is answered with."""
         if self._routes.control and request.path.startswith(CONTROL_PATH):
-            is_local = _is_loopback(request.remote)
-            response = self._routes.control(request) if is_local else _refusal(403, -1002, "Local only.")
+            local = _is_local(request)
+            response = self._routes.control(request) if local else _refusal(403, -1002, "Local only.")
         else:
             response = self._routes.rest(request)
             if self.faults:
@@ -183,7 +183,8 @@ class Server(ConnectionHub):
     def _sweep(self) -> None:
         limits = self.limits
         self.sweep()
-        often_s = min(_LONGEST_SWEEP_S, *(s / 4 for s in (limits.ping_s, limits.pong_s, limits.age_s, limits.idle_s)))
+        shortest_s = min(limits.ping_s, limits.pong_s, limits.age_s, limits.idle_s, limits.request_s)
+        often_s = min(_LONGEST_SWEEP_S, shortest_s / 4)
         self._sweeping = asyncio.get_running_loop().call_later(often_s, self._sweep)
 
     def _refuses(self, request: Request) -> Response | None:
@@ -218,8 +219,18 @@ def _refusal(status: int, code: int, msg: str, headers: dict[str, str] | None = 
     return json_response(status, {"code": code, "msg": msg}, headers)
 
 
-def _is_loopback(remote: str) -> bool:
+def _is_local(request: Request) -> bool:
+    """Return True if a request comes from loopback and no web page of elsewhere made a browser send it.
+
+    A page may name this server by a host of its own that resolves to loopback (Host), or call it from there (Origin).
+    """
+    host, origin = request.headers.get("host"), request.headers.get("origin")
+    named = [f"//{host}"] * (host is not None) + [str(origin)] * (origin is not None)
+    return _is_loopback(request.remote) and all(_is_loopback(urlsplit(one).hostname or "") for one in named)
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(remote.partition("%")[0]).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False

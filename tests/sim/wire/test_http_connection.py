@@ -236,6 +236,34 @@ def test_half_a_request_and_then_nothing_is_closed_in_the_end():
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    "start", [b"GET /x HTTP/1.1\r\nX: ", b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"]
+)
+def test_a_request_that_drips_is_closed_in_the_end(start):
+    """A byte now and then keeps no connection open for good: a request is whole within a minute."""
+
+    async def scenario():
+        async with open_box() as box:
+            reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
+            writer.write(request("GET /x HTTP/1.1"))
+            await reader.readuntil(b'"127.0.0.1"}')
+            box.wall.now_s += 40  # between two requests is no request
+            writer.write(start)
+            for _ in range(5):
+                await asyncio.sleep(0.01)
+                box.server.sweep()
+                assert box.server.http_connections
+                box.wall.now_s += 11
+                writer.write(b"a")
+            await asyncio.sleep(0.01)
+            box.wall.now_s += 6
+            box.server.sweep()
+            assert await reader.read() == b""
+            writer.close()
+
+    run(scenario)
+
+
 def test_a_client_that_shuts_its_side_is_still_answered():
     """Half-open is legal: the question was asked whole."""
 
@@ -390,5 +418,28 @@ def test_control_calls_are_for_loopback_only():
                 asked = read_request("GET", "/sim/state", {}, b"", remote)
                 assert box.server.answer(asked).status == status
             assert box.server.answer(read_request("GET", "/simple", {}, b"", "10.0.0.1")).body == b'"rest"'
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:8080"}, 200),
+        ({"host": "localhost"}, 200),
+        ({"host": "[::1]:8080", "origin": "http://localhost:3000"}, 200),
+        ({"host": "rebound.example:8080"}, 403),
+        ({"host": "127.0.0.1:8080", "origin": "https://page.example"}, 403),
+        ({"host": "127.0.0.1:8080", "origin": "null"}, 403),
+        ({"host": "127.0.0.1.page.example"}, 403),
+    ],
+)
+def test_no_web_page_controls_the_exchange(headers, status):
+    """A browser on this machine is loopback too: Host and Origin name the page."""
+
+    async def scenario():
+        async with open_box() as box:
+            asked = read_request("POST", "/sim/advance", headers, b"{}", "127.0.0.1")
+            assert box.server.answer(asked).status == status
 
     run(scenario)

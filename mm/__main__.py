@@ -3,6 +3,7 @@
 import click
 
 import mm
+from mm import sim
 from mm.cli import Commands, Program
 
 _DATA: Commands = {
@@ -19,11 +20,6 @@ _RUNS: Commands = {
     "diff": ("Name what tells two runs apart.", "mm.runner_diff:main"),
     "reproduce": ("Play a run again, and prove that the same bytes come out.", "mm.runner_reproduce:main"),
     "explain": ("Show the tape around a fill, and why it happened.", "mm.runner_explain:main"),
-}
-SIM: Commands = {
-    "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
-    "serve": ("Serve a simulated exchange over REST and WebSocket.", "mm.sim.__main__:serve"),
-    "as2008": ("Print the tables of Avellaneda and Stoikov (2008), exact and simulated.", "mm.sim.__main__:as2008"),
 }
 _FILLS: Commands = {
     "score": ("Hold the fill models against a day of which every order is known.", "mm.runner_fills:score"),
@@ -45,7 +41,7 @@ COMMANDS: Commands = {
     "report": ("Draw the report of a run.", "mm.runner_report:main"),
     "runs": ("Look at run folders.", _RUNS),
     "check": ("Hold a model against what it cannot know.", _CHECK),
-    "sim": ("Make markets to practise on.", SIM),
+    "sim": ("Make markets to practise on.", sim.COMMANDS),
     "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench.__main__:main"),
 }
 

@@ -1,1 +1,8 @@
-"""Synthetic markets with known truth."""
+"""The exchange in a box: simulated markets with known truth, and a simulated exchange."""
+
+COMMANDS = {
+    "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
+    "serve": ("Serve a simulated exchange over REST and WebSocket.", "mm.sim.__main__:serve"),
+    "as2008": ("Print the tables of Avellaneda and Stoikov (2008), exact and simulated.", "mm.sim.__main__:as2008"),
+}
+"""The commands of ``mm sim``: help, and where each stands."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.__main__ import SIM
 from mm.cli import Program, command
 from mm.clock import DAY_ZONE, day_of, now_us
 from mm.config import Source
@@ -17,6 +16,7 @@ from mm.console import Console
 from mm.errors import UsageError
 from mm.knobs import PATH, REQUIRED, Reader, closest, knob, knobs, matching, number, numbers, one_of, shown, whole
 from mm.logs import write_line
+from mm.sim import COMMANDS
 from mm.sim.flow.scenario import SCENARIOS, Flags, chosen
 from mm.sim.flow.session import STEP_US, Session
 from mm.symbols_and_days import day_list
@@ -39,7 +39,7 @@ class SimulatedDays(Source):
         REQUIRED, Reader("DAY", day_list), "YYYYMMDD, a list 20260105,20260106 or a range 20260105:20260109."
     )
     hours: float = knob(14.0, number(0.01, 24), "Length of a day's session, which opens at 08:00 Berlin time.")
-    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw; each day of a range has its own luck.")
+    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw; each day of a range has draws of its own.")
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.")
 
 
@@ -79,7 +79,7 @@ class ServeOptions:
     serve_port: int = knob(0, whole(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port")
 
     def session(self) -> Session:
-        """Return when the exchange begins, and with which luck."""
+        """Return when the exchange begins, and its seed."""
         first_us = now_us() if self.start_ms is None else self.start_ms * 1_000
         begins_us = first_us - first_us % STEP_US
         return Session(self.symbol, day_of(begins_us, DAY_ZONE), _HOURS, self.seed, begins_us)
@@ -142,7 +142,7 @@ class PaperOptions:
     horizon_s: float = knob(1.0, number(1e-6, 1e9), "Length of a session.", flag="--T")
     step_s: float = knob(0.005, number(1e-9, 1e9), "Length of a step; a session is whole steps.", flag="--dt")
     paths: int = knob(1000, whole(2, 10**9), "SimulatedPaths sessions of each row.")
-    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw; a row's luck does not depend on the other rows.")
+    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw; the draws of a row do not depend on the other rows.")
     strategy: tuple[str, ...] = knob(
         ("inventory", "symmetric"), Reader("NAME,NAME,…", _strategies), f"Quoting rules: {', '.join(_STRATEGIES)}."
     )
@@ -188,7 +188,7 @@ def as2008(console: Console, paper: PaperOptions) -> None:
     console.answer({"rows": [one.to_json() for one in rows]})
 
 
-main = Program("mm sim", "Make markets to practise on.", SIM)
+main = Program("mm sim", "Make markets to practise on.", COMMANDS)
 
 if __name__ == "__main__":
     main()

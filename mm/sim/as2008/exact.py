@@ -1,7 +1,7 @@
 """The exact moments: a walk over inventories, forward in time, that carries probabilities instead of paths.
 
-Profit is what fills gain against the mid, and inventory times the mid's moves. The moves are coins that know
-nothing of the quotes, so the two parts are uncorrelated, and the second has variance sigma²·dt·Σ E[q²]. The first
+Profit is what fills gain against the mid, and inventory times the mid's moves. The moves are coins that do
+not depend on the quotes, so the two parts are uncorrelated, and the second has variance sigma²·dt·Σ E[q²]. The first
 needs, for each inventory, the probability of being there and the first two moments of the gain so far.
 """
 
@@ -15,7 +15,7 @@ from mm.sim.as2008.model import Fills, Floats, PaperModel, Policy, fills
 LOST = 1e-24
 """At most this much probability is let go, at inventories that no path will ever reach."""
 RARE = 1e-12
-"""A certainty equivalent that changes where this much probability is let go says nothing about paths one could see."""
+"""A certainty equivalent that changes where this much probability is let go says nothing about paths that occur."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +112,11 @@ class _Walk:
 
     @property
     def certainty_equivalent(self) -> float:
-        """Return -(1/gamma)·ln E[exp(-gamma·profit)], as far as the inventories that were kept tell it."""
+        """Return -(1/gamma)·ln E[exp(-gamma·profit)], over the inventories that were kept."""
         return -float(np.logaddexp.reduce(self._log_utility)) / self._market.gamma
 
     def moments(self, certainty_equivalent: float | None) -> Moments:
-        """Return the moments, with the certainty equivalent that is to be told."""
+        """Return the moments, with the certainty equivalent to report."""
         capture = max(0.0, float(self._second.sum() - self._first.sum() ** 2))
         drift = self._market.move**2 * self._squares
         mean_q = float(self._mass @ self._q)

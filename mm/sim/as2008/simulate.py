@@ -19,7 +19,7 @@ Sums = tuple[float, ...]
 class SampleMoments:
     """Mean and standard deviation of so many draws, with their standard errors.
 
-    The error of the standard deviation knows the kurtosis: std·sqrt((kurtosis - 1)/(4n)). Where all draws are
+    The error of the standard deviation depends on the kurtosis: std·sqrt((kurtosis - 1)/(4n)). Where all draws are
     equal there is no skew and no kurtosis, and three draws always have the same: None, and no error of the deviation.
     """
 

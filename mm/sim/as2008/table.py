@@ -116,9 +116,9 @@ def text(rows: Sequence[TableRow]) -> Iterator[str]:
         printed, exact, drawn = content["published"], content["exact"], content["simulated"]
         start = f"{row.gamma:g}", row.strategy
         for name in NUMBERS:
-            told = (f"{printed[name]:g}", _signed(printed["z"][name])) if printed else ("–", "–")
+            paper = (f"{printed[name]:g}", _signed(printed["z"][name])) if printed else ("–", "–")
             simulated = f"{drawn[name]:.4f}", f"{drawn[f'se_{name}']:.4f}", _signed(drawn["z"][name])
-            yield _LINE.format(*start, name.replace("_", " "), *told, _fixed(exact[name]), *simulated)
+            yield _LINE.format(*start, name.replace("_", " "), *paper, _fixed(exact[name]), *simulated)
             start = "", ""
         yield _LINE.format(*start, "certainty", "–", "–", _fixed(exact["certainty_equivalent"]), "–", "–", "–")
     yield (

@@ -1,4 +1,4 @@
-"""What the exchange says when it refuses: its own codes and messages, as its documentation lists them."""
+"""The exchange's errors: its own codes and messages, as its documentation lists them."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def not_required(name: str) -> ApiError:
 
 
 def not_valid(name: str) -> ApiError:
-    """Return the error of a value that a parameter does not know."""
+    """Return the error of a value that a parameter does not have."""
     return ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 

@@ -1,4 +1,4 @@
-"""API keys: who a request comes from, whether it was signed by them, and whether it is fresh.
+"""API keys: whose a request is, whether they signed it, and whether it is fresh.
 
 A key is a name of 64 letters and digits, and two ways to sign as it: a secret for HMAC-SHA256, and an Ed25519
 private key. Either signature is taken for the same key; their forms differ, so none is mistaken for the other.
@@ -91,12 +91,12 @@ def make_keys(accounts: Iterable[int], seed: int | None) -> list[ApiKey]:
     return keys
 
 
-def check_signature(key: ApiKey, asked: Parameters, payload: bytes, now_us: Sequence[int]) -> str:
+def check_signature(key: ApiKey, parameters: Parameters, payload: bytes, now_us: Sequence[int]) -> str:
     """Check that a request is fresh and was signed with *key*.
 
     Args:
         key: Named by the request.
-        asked: With ``timestamp``, ``signature`` and perhaps ``recvWindow``.
+        parameters: With ``timestamp``, ``signature`` and perhaps ``recvWindow``.
         payload: What was signed.
         now_us: The clocks of which one must find the request fresh.
 
@@ -106,20 +106,20 @@ def check_signature(key: ApiKey, asked: Parameters, payload: bytes, now_us: Sequ
     Raises:
         ApiError: Where it is not.
     """
-    signature = asked.must("signature")
-    check_fresh(asked, now_us)
+    signature = parameters.must("signature")
+    check_fresh(parameters, now_us)
     way = key.signed(payload, signature)
     if not way:
         raise ApiError(-1022, "Signature for this request is not valid.")
     return way
 
 
-def check_fresh(asked: Parameters, now_us: Sequence[int]) -> None:
+def check_fresh(parameters: Parameters, now_us: Sequence[int]) -> None:
     """Raise ApiError where a request's timestamp is too old, or ahead, by every clock of *now_us*."""
-    sent_us = asked.instant_us("timestamp")
+    sent_us = parameters.instant_us("timestamp")
     if sent_us is None:
         raise api_error.mandatory("timestamp")
-    window_e8 = asked.decimal_e8("recvWindow")
+    window_e8 = parameters.decimal_e8("recvWindow")
     window_us = _WINDOW_MS * US_PER_MS if window_e8 is None else window_e8 * US_PER_MS // 10**8
     if window_us > _LONGEST_MS * US_PER_MS:
         raise ApiError(-1102, f"'recvWindow' contains unexpected value. Cannot be greater than {_LONGEST_MS}.")

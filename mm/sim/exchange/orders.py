@@ -16,7 +16,7 @@ SIDES = {+1: "BUY", -1: "SELL"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
-    """An order as it was asked for, read and on the grid.
+    """A requested order, read and on the grid.
 
     Attributes:
         side: +1 buy, -1 sell.
@@ -120,7 +120,7 @@ class Amendment:
 
 @dataclass(slots=True, kw_only=True)
 class UserOrder:
-    """An order that the matching core accepted, or of which it is just told.
+    """An order that the matching core accepted, or that is only reported.
 
     Attributes:
         account: Number of its account.
@@ -134,7 +134,7 @@ class UserOrder:
         prevented_lots: Lost to self-trade prevention.
         spent_tl: Executed, in tick·lots.
         reserved_e8: Still locked for it, in 1e-8 of the asset that it spends.
-        is_short: Whether the book held less than a MARKET order by quote quantity asks for: it expires when it ends.
+        is_short: Whether the book held less than a MARKET order by quote quantity wants: it expires when it ends.
         status: The exchange's word.
         updated_us: Instant of the last change, µs.
         fills: Its trades.
@@ -166,13 +166,13 @@ class UserOrder:
         return self.status in OPEN
 
     def snapshot(self) -> "UserOrder":
-        """Return the order as it is now, for what is told of it later."""
+        """Return the order as it is now, for reports that are sent later."""
         return replace(self, fills=[], prevented=[], amendments=[])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
-    """One thing that happened to an order, as its owner is told.
+    """One thing that happened to an order, as reported to its owner.
 
     Attributes:
         execution_id: Counted by one.
@@ -256,7 +256,7 @@ class CancelReplaced:
         cancelled: The cancel, or why it was refused.
         placed: The new order, why it was refused, or None where it was not tried.
         exceeded: Whether the account had sent too many orders.
-        stop_on_failure: As it was asked for.
+        stop_on_failure: As requested.
     """
 
     cancelled: Cancelled | ApiError

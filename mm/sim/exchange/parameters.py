@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from mm.clock import US_PER_MS
+from mm.clock import MS_BELOW, US_PER_MS, exchange_us
 from mm.instrument import E8
 from mm.sim.exchange import api_error
 from mm.sim.exchange.api_error import ApiError
@@ -17,8 +17,6 @@ _WHOLE = "^[0-9]{1,20}$"
 _DECIMAL = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 _SYMBOL = "^[A-Z0-9-_.]{1,20}$"
 _CLIENT_ID = "^[a-zA-Z0-9-_]{1,36}$"
-_MICROSECONDS = 10**14
-"""From here on an instant is in µs: in ms it would lie in the year 5138."""
 _PLACES = 8
 
 Value = TypeVar("Value")
@@ -29,7 +27,7 @@ class Parameters:
 
     Args:
         given: As decoded.
-        symbol: The only symbol that the exchange knows.
+        symbol: The only symbol of the exchange.
     """
 
     def __init__(self, given: Mapping[str, str], symbol: str) -> None:
@@ -94,9 +92,9 @@ class Parameters:
     def instant_us(self, name: str, *, last: bool = False) -> int | None:
         """Return an instant, sent in ms or in µs, in µs: of a ms its first, or its *last*; None if it was not sent."""
         stamp = self.whole(name)
-        if stamp is None or stamp >= _MICROSECONDS:
-            return stamp
-        return stamp * US_PER_MS + (US_PER_MS - 1 if last else 0)
+        if stamp is None:
+            return None
+        return exchange_us(stamp) + (US_PER_MS - 1 if last and stamp < MS_BELOW else 0)
 
     def one_of(self, name: str, values: Mapping[str, Value], error: ApiError) -> Value:
         """Return the value of one word of several; raises *error* where it is another."""
@@ -117,14 +115,14 @@ class Parameters:
         return self.word(name, ("true", "false"), "true" if default else "false") == "true"
 
     def limit(self, default: int, most: int) -> int:
-        """Return how many entries are asked for: at most *most*, *default* if it was not sent."""
+        """Return how many entries are requested: at most *most*, *default* if it was not sent."""
         limit = self.whole("limit")
         if limit == 0:
             raise api_error.not_valid("limit")
         return min(default if limit is None else limit, most)
 
     def symbol(self) -> str:
-        """Return the symbol; raises ApiError where it was not sent or the exchange does not know it."""
+        """Return the symbol; raises ApiError where it was not sent or the exchange does not have it."""
         self.must("symbol")
         if self.text("symbol", _SYMBOL) != self._symbol:
             raise ApiError(-1121, "Invalid symbol.")
@@ -213,13 +211,13 @@ _LEAST_STRATEGY = 1_000_000
 _RESTRICTIONS = ("ONLY_NEW", "ONLY_PARTIALLY_FILLED")
 
 
-def read_new_order(asked: Parameters, rules: SymbolRules) -> NewOrder:
+def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:
     """Return the order that the parameters describe; raises ApiError where they describe none that the symbol takes."""
-    asked.symbol()
-    side = asked.one_of("side", _SIDES, ApiError(-1117, "Invalid side."))
-    order_type = _read_type(asked)
+    parameters.symbol()
+    side = parameters.one_of("side", _SIDES, ApiError(-1117, "Invalid side."))
+    order_type = _read_type(parameters)
     is_market = order_type == "MARKET"
-    quantity, quote = asked.decimal_e8("quantity"), asked.decimal_e8("quoteOrderQty")
+    quantity, quote = parameters.decimal_e8("quantity"), parameters.decimal_e8("quoteOrderQty")
     if is_market and quantity is None and quote is None:
         raise api_error.one_of_two("quantity", "quoteOrderQty")
     if quantity is not None and quote is not None:
@@ -232,96 +230,96 @@ def read_new_order(asked: Parameters, rules: SymbolRules) -> NewOrder:
     return NewOrder(
         side=side,
         type=order_type,
-        time_in_force=asked.one_of("timeInForce", times, ApiError(-1115, "Invalid timeInForce."))
+        time_in_force=parameters.one_of("timeInForce", times, ApiError(-1115, "Invalid timeInForce."))
         if order_type == "LIMIT"
         else "GTC",
-        ticks=0 if is_market else rules.ticks(asked.needs_e8("price")),
+        ticks=0 if is_market else rules.ticks(parameters.needs_e8("price")),
         lots=0 if quantity is None else rules.lots(quantity, market=is_market),
         quote_e8=quote or 0,
-        client_id=asked.client_id("newClientOrderId"),
-        stp=_read_stp(asked, rules),
-        response=asked.word("newOrderRespType", _RESPONSES, "ACK" if order_type == "LIMIT_MAKER" else "FULL"),
-        strategy_id=asked.whole("strategyId"),
-        strategy_type=_read_strategy_type(asked),
+        client_id=parameters.client_id("newClientOrderId"),
+        stp=_read_stp(parameters, rules),
+        response=parameters.word("newOrderRespType", _RESPONSES, "ACK" if order_type == "LIMIT_MAKER" else "FULL"),
+        strategy_id=parameters.whole("strategyId"),
+        strategy_type=_read_strategy_type(parameters),
     )
 
 
 def read_which(
-    asked: Parameters, id_name: str = "orderId", client_name: str = "origClientOrderId"
+    parameters: Parameters, id_name: str = "orderId", client_name: str = "origClientOrderId"
 ) -> tuple[int | None, str]:
     """Return the id and the name by which an order is meant; raises ApiError where there is neither."""
-    order_id, client_id = asked.whole(id_name), asked.client_id(client_name)
+    order_id, client_id = parameters.whole(id_name), parameters.client_id(client_name)
     if order_id is None and not client_id:
         raise api_error.one_of_two(client_name, id_name)
     return order_id, client_id
 
 
-def read_cancel(asked: Parameters) -> CancelRequest:
+def read_cancel(parameters: Parameters) -> CancelRequest:
     """Return which order to cancel."""
-    asked.symbol()
-    order_id, client_id = read_which(asked)
+    parameters.symbol()
+    order_id, client_id = read_which(parameters)
     return CancelRequest(
         order_id=order_id,
         client_id=client_id,
-        request_id=asked.client_id("newClientOrderId"),
-        restrictions=_read_restrictions(asked),
+        request_id=parameters.client_id("newClientOrderId"),
+        restrictions=_read_restrictions(parameters),
     )
 
 
-def read_replace(asked: Parameters) -> CancelRequest:
+def read_replace(parameters: Parameters) -> CancelRequest:
     """Return which order to cancel so that another takes its place."""
     modes = {"STOP_ON_FAILURE": True, "ALLOW_FAILURE": False}
-    stop_on_failure = asked.one_of("cancelReplaceMode", modes, api_error.not_valid("cancelReplaceMode"))
-    order_id, client_id = read_which(asked, "cancelOrderId", "cancelOrigClientOrderId")
-    exceeded = asked.word("orderRateLimitExceededMode", ("DO_NOTHING", "CANCEL_ONLY"), "DO_NOTHING")
+    stop_on_failure = parameters.one_of("cancelReplaceMode", modes, api_error.not_valid("cancelReplaceMode"))
+    order_id, client_id = read_which(parameters, "cancelOrderId", "cancelOrigClientOrderId")
+    exceeded = parameters.word("orderRateLimitExceededMode", ("DO_NOTHING", "CANCEL_ONLY"), "DO_NOTHING")
     return CancelRequest(
         order_id=order_id,
         client_id=client_id,
-        request_id=asked.client_id("cancelNewClientOrderId"),
-        restrictions=_read_restrictions(asked),
+        request_id=parameters.client_id("cancelNewClientOrderId"),
+        restrictions=_read_restrictions(parameters),
         stop_on_failure=stop_on_failure,
         when_exceeded_cancel=exceeded == "CANCEL_ONLY",
     )
 
 
-def read_amend(asked: Parameters, rules: SymbolRules) -> tuple[CancelRequest, int]:
+def read_amend(parameters: Parameters, rules: SymbolRules) -> tuple[CancelRequest, int]:
     """Return which order to reduce, and to how many lots in all."""
-    asked.symbol()
-    order_id, client_id = read_which(asked)
-    lots = rules.lots(asked.needs_e8("newQty"))
-    request_id = asked.client_id("newClientOrderId")
+    parameters.symbol()
+    order_id, client_id = read_which(parameters)
+    lots = rules.lots(parameters.needs_e8("newQty"))
+    request_id = parameters.client_id("newClientOrderId")
     return CancelRequest(order_id=order_id, client_id=client_id, request_id=request_id), lots
 
 
-def _read_type(asked: Parameters) -> str:
-    order_type = asked.must("type")
+def _read_type(parameters: Parameters) -> str:
+    order_type = parameters.must("type")
     for name in (order_type, "icebergQty", "trailingDelta"):
-        if name in _NOT_HERE and (name == order_type or asked.text(name)):
+        if name in _NOT_HERE and (name == order_type or parameters.text(name)):
             raise api_error.invalid_message(f"{_NOT_HERE[name]} not supported for this symbol.")
     if order_type not in ORDER_TYPES:
         raise ApiError(-1116, "Invalid orderType.")
     for name in _UNWANTED[order_type]:
-        if asked.text(name):
+        if parameters.text(name):
             raise api_error.not_required(name)
     return order_type
 
 
-def _read_stp(asked: Parameters, rules: SymbolRules) -> str:
-    mode = asked.word("selfTradePreventionMode", (*STP_MODES, "TRANSFER"), rules.default_stp)
+def _read_stp(parameters: Parameters, rules: SymbolRules) -> str:
+    mode = parameters.word("selfTradePreventionMode", (*STP_MODES, "TRANSFER"), rules.default_stp)
     if mode not in STP_MODES:
         raise api_error.invalid_message("This symbol does not allow the specified self-trade prevention mode.")
     return mode
 
 
-def _read_strategy_type(asked: Parameters) -> int | None:
-    strategy_type = asked.whole("strategyType")
+def _read_strategy_type(parameters: Parameters) -> int | None:
+    strategy_type = parameters.whole("strategyType")
     if strategy_type is not None and strategy_type < _LEAST_STRATEGY:
         raise ApiError(-1134, "`strategyType` was less than 1000000.")
     return strategy_type
 
 
-def _read_restrictions(asked: Parameters) -> str:
-    restrictions = asked.text("cancelRestrictions")
+def _read_restrictions(parameters: Parameters) -> str:
+    restrictions = parameters.text("cancelRestrictions")
     if restrictions and restrictions not in _RESTRICTIONS:
         raise ApiError(-1145, "Invalid cancelRestrictions")
     return restrictions

@@ -26,14 +26,14 @@ class Span(NamedTuple):
     end_us: int | None
 
 
-def read_span(asked: Parameters) -> Span:
+def read_span(parameters: Parameters) -> Span:
     """Return the span of ``startTime`` and ``endTime``, each in ms or in µs."""
-    return Span(asked.instant_us("startTime"), asked.instant_us("endTime", last=True))
+    return Span(parameters.instant_us("startTime"), parameters.instant_us("endTime", last=True))
 
 
-def read_day_span(asked: Parameters) -> Span:
-    """Return the span of a request that may ask for 24 hours at most; raises ApiError where it asks for more."""
-    span = read_span(asked)
+def read_day_span(parameters: Parameters) -> Span:
+    """Return the span of a request for 24 hours at most; raises ApiError where it is longer."""
+    span = read_span(parameters)
     if span.start_us is not None and span.end_us is not None and span.end_us - span.start_us > _DAY_US + 999:
         raise ApiError(-1127, "More than 24 hours between startTime and endTime.")
     return span

@@ -1,7 +1,7 @@
-"""What really happened: the exact book at any update id ever, and every trade.
+"""The truth: the exact book at any update id ever, and every trade.
 
 Kept as integers beside the exchange, in segments that each begin with a whole book, so that a book costs one
-segment's replay however long the exchange has run. No fault of the wire reaches it.
+segment's replay however long the exchange has run. No fault of the wire changes it.
 """
 
 from array import array
@@ -37,7 +37,7 @@ class TrueTrade(NamedTuple):
 
 
 class Forgotten(DataError):
-    """The truth was asked for an id that has not happened yet, or that it no longer keeps."""
+    """An id that has not happened yet, or that the truth no longer keeps."""
 
 
 class MarketTruth:
@@ -149,7 +149,7 @@ class MarketTruth:
         return update_id, update_id
 
     def renumber(self, after_id: int, first_id: int) -> None:
-        """Count update ids anew: the change after *after_id* is *first_id* from now on.
+        """Restart the update ids: the change after *after_id* is *first_id* from now on.
 
         Only names change, never what happened. Ids up to *after_id* keep theirs, in the era before.
 
@@ -166,7 +166,7 @@ class MarketTruth:
 
     def _change(self, key: int, lots: int, update_id: int) -> None:
         if update_id != self._last_update_id + 1:
-            raise ValueError(f"update id {update_id} follows {self._last_update_id}; the truth must hear every change")
+            raise ValueError(f"update id {update_id} follows {self._last_update_id}; the truth needs every change")
         segment = self._segments[-1]
         if len(segment.keys) >= segment.most:
             segment = self._begin()
@@ -190,7 +190,7 @@ class MarketTruth:
     def _trade(self, row: Row) -> None:
         trade_id = row[8]
         if self._last_trade_id and trade_id != self._last_trade_id + 1:
-            raise ValueError(f"trade id {trade_id} follows {self._last_trade_id}; the truth must hear every trade")
+            raise ValueError(f"trade id {trade_id} follows {self._last_trade_id}; the truth needs every trade")
         self._last_trade_id = trade_id
         self._trades.extend((row[0], row[6], row[7], row[5]))
         if len(self._trades) > 8 * self._keep:
@@ -203,7 +203,7 @@ class MarketTruth:
                 continue
             after, shift = self._eras[number]
             until = self._eras[number + 1][0] if number + 1 < len(self._eras) else self._last_update_id
-            # The first era has the id before its first change as well; later ones begin behind the one before.
+            # The first era has the id before its first change as well; later ones begin after the one before.
             if after + bool(number) <= update_id + shift <= until and update_id + shift >= self._segments[0].first_id:
                 return update_id + shift
         raise Forgotten(
@@ -220,7 +220,7 @@ class MarketTruth:
         return {key: lots for key, lots in levels.items() if lots}
 
     def _between(self, after: int, last: int) -> Iterator[tuple[int, int, int]]:
-        """Yield number, key and lots of the changes of the segments that hold those behind *after* up to *last*."""
+        """Yield number, key and lots of the changes of the segments that hold those after *after* up to *last*."""
         for segment in self._segments:
             if segment.first_id < last and segment.first_id + len(segment.keys) > after:
                 numbers = range(segment.first_id + 1, segment.first_id + 1 + len(segment.keys))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S, run_stamp
+from mm.ids import IdSequence
 from mm.instrument import Instrument, to_exchange_info
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.days import Days
@@ -66,7 +67,7 @@ class FaultyRecorder:
         self._due: list[tuple[int, int, Callable[[int], None]]] = []
         self._turn = count()
         self._losing: dict[type, int] = {DepthMessage: 0, TradeMessage: 0}
-        self._last_id: dict[type, int] = {}
+        self._ids: dict[type, IdSequence] = {}
         self._connected, self._requesting, self._connections = False, False, 0
         self._no_book_us: int | None = None
         self._flushed: dict[Path, int] = {}
@@ -128,14 +129,13 @@ class FaultyRecorder:
 
     def _receive(self, message: DepthMessage | TradeMessage) -> None:
         kind, first_id = type(message), message[2]
-        known = self._last_id.get(kind)
-        if known is not None and first_id > known + 1:
-            missing = (known + 1, first_id - 1)
+        ids = self._ids[kind]
+        if missing := ids.missing_before(first_id):
             if kind is DepthMessage:
                 self.happened[-1].update_ids = missing
             else:
                 self.happened[-1].trade_ids = missing
-        self._last_id[kind] = message.last_id if isinstance(message, DepthMessage) else first_id
+        ids.take(first_id, message.last_id if isinstance(message, DepthMessage) else first_id)
         self._live.message(message.recv_us, self._encoded(message))
         if self._live.wants_snapshot and not self._requesting:
             self._no_book_us = self._no_book_us or message.recv_us
@@ -223,8 +223,7 @@ class FaultyRecorder:
         writer = days.open(self._folder.day, us, to_exchange_info(self._instrument))
         self._live = LiveSession(writer, us, TOP_N)
         earlier = writer.earlier
-        known = {DepthMessage: earlier.last_diff_id, TradeMessage: earlier.last_trade_id}
-        self._last_id = {kind: last_id for kind, last_id in known.items() if last_id is not None}
+        self._ids = {DepthMessage: IdSequence(earlier.last_diff_id), TradeMessage: IdSequence(earlier.last_trade_id)}
         self._no_book_us = max(earlier.last_diff_us, earlier.last_trade_us) or None
 
     def _flush(self, us: int) -> None:

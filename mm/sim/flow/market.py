@@ -97,7 +97,7 @@ class Still:
 
 @dataclass(frozen=True, kw_only=True)
 class Empty(Scenario):
-    """No flow and an empty book: for tests that must know everything."""
+    """No flow and an empty book: for tests in which every message is known."""
 
     name: ClassVar[str] = "empty"
 

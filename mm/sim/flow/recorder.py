@@ -78,7 +78,7 @@ class Arrived(NamedTuple):
 
     Attributes:
         messages: int64[n, 6] of `sent_us, first_id, last_id, side, ticks, lots`. A trade has its id twice. A depth
-            message has side 0, and then the row of *levels* where its own begin, and the one behind its last.
+            message has side 0, and then the row of *levels* where its own begin, and the row after its last.
         levels: int64[m, 3] of side, ticks and lots.
         recv_us: When each message arrived.
     """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LEAST_LEVELS = 100
 MOST_LEVELS = 5_000  # what one snapshot holds
 SWEEPS_AT_EDGE = 1e-9
-MOST_RATE = 100  # 1/s; more orders of a side crowd the milliseconds that tell them apart
+MOST_RATE = 100  # 1/s; more orders of a side are too many for the milliseconds that separate them
 RATE = number(0, MOST_RATE)
 DECAY = number(0.001, 100)
 SIGMA = number(0, 1000)
@@ -182,7 +182,7 @@ class Hawkes(RegularMarket):
         if self.mean_rate() > MOST_RATE:
             raise UsageError(
                 f"--mu {self.mu_per_s} and --branching-ratio {self.branching_ratio} make {self.mean_rate():g} orders "
-                f"of a side in 1 s, and more than {MOST_RATE} crowd the milliseconds that tell them apart; lower one"
+                f"of a side in 1 s, and more than {MOST_RATE} are too many for milliseconds; lower one"
             )
 
     def mean_rate(self) -> float:

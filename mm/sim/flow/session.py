@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from mm.clock import DAY_ZONE, US_PER_S, parse_day
 from mm.errors import UsageError
+from mm.ids import IdRange
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,8 +115,8 @@ class FaultRecord:
 
     fault: RecordingFault
     end_us: int | None = None
-    update_ids: Span | None = None
-    trade_ids: Span | None = None
+    update_ids: IdRange | None = None
+    trade_ids: IdRange | None = None
     no_book_us: Span | None = None
 
     def as_json(self) -> dict[str, Any]:

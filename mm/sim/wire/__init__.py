@@ -1,1 +1,1 @@
-"""The exchange's wire: one port that speaks HTTP and WebSocket as Binance Spot does."""
+"""The exchange's wire: one port for HTTP and WebSocket, with the protocols of Binance Spot."""

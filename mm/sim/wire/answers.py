@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from mm.clock import US_PER_MS
 from mm.instrument import decimal_text
 from mm.sim.exchange.accounts import Balance, UserAccount
 from mm.sim.exchange.orders import (
@@ -17,6 +16,7 @@ from mm.sim.exchange.orders import (
     UserOrder,
 )
 from mm.sim.exchange.rules import SymbolRules
+from mm.sim.wire.stream_messages import stamped
 
 Json = dict[str, Any]
 NONE_ID = -1
@@ -25,7 +25,7 @@ ZERO = decimal_text(0)
 
 
 class SymbolTexts:
-    """Writes in the units that one client asked for.
+    """Writes in the units of one client.
 
     Args:
         rules: Of the symbol.
@@ -39,11 +39,11 @@ class SymbolTexts:
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
         self.rules = rules
         self.symbol = rules.instrument.symbol
-        self._unit_us = 1 if micro else US_PER_MS
+        self._micro = micro
 
     def stamp(self, us: int) -> int:
-        """Return an instant in the unit that was asked for."""
-        return us // self._unit_us
+        """Return an instant in the client's unit."""
+        return stamped(us, micro=self._micro)
 
     def price(self, ticks: int) -> str:
         """Return a price as text."""
@@ -93,7 +93,7 @@ class SymbolTexts:
 
 
 def placed(texts: SymbolTexts, order: UserOrder) -> Json:
-    """Return the answer to a new order, as long as the order asked for it."""
+    """Return the answer to a new order, in the length that the order requested."""
     answer: Json = {
         "symbol": texts.symbol,
         "orderId": order.order_id,
@@ -256,7 +256,7 @@ def commission(texts: SymbolTexts) -> Json:
 
 
 def trade(texts: SymbolTexts, fill: Fill) -> Json:
-    """Return a trade as its owner asks for it."""
+    """Return a trade as queries show it."""
     return {
         "symbol": texts.symbol,
         "id": fill.trade_id,
@@ -295,12 +295,12 @@ def _balance(asset: str, balance: Balance) -> Json:
 
 
 def event(texts: SymbolTexts, what: ExecutionReport | Position) -> Json:
-    """Return the event that tells a user *what* happened."""
+    """Return the event of *what* happened to a user."""
     return execution_report(texts, what) if isinstance(what, ExecutionReport) else position(texts, what)
 
 
 def execution_report(texts: SymbolTexts, execution: ExecutionReport) -> Json:
-    """Return what the owner of an order is told of it."""
+    """Return the report of an execution."""
     order, fill = execution.order, execution.fill
     state = texts.state(order)
     report: Json = {
@@ -339,11 +339,11 @@ def execution_report(texts: SymbolTexts, execution: ExecutionReport) -> Json:
         "W": texts.stamp(order.us),
         "V": order.request.stp,
     }
-    return report | _told_of_prevention(texts, execution) | _told_labels(order)
+    return report | _prevention(texts, execution) | _labels(order)
 
 
 def position(texts: SymbolTexts, position: Position) -> Json:
-    """Return what the owner of balances is told of them."""
+    """Return the event of changed balances."""
     assets = ((texts.rules.base, position.base), (texts.rules.quote, position.quote))
     return {
         "e": "outboundAccountPosition",
@@ -358,7 +358,7 @@ def terminated(texts: SymbolTexts, us: int) -> Json:
     return {"e": "eventStreamTerminated", "E": texts.stamp(us)}
 
 
-def _told_of_prevention(texts: SymbolTexts, execution: ExecutionReport) -> Json:
+def _prevention(texts: SymbolTexts, execution: ExecutionReport) -> Json:
     match = execution.prevented
     if not match:
         return {}
@@ -376,6 +376,6 @@ def _told_of_prevention(texts: SymbolTexts, execution: ExecutionReport) -> Json:
     }
 
 
-def _told_labels(order: UserOrder) -> Json:
+def _labels(order: UserOrder) -> Json:
     labels = {"j": order.request.strategy_id, "J": order.request.strategy_type}
     return {name: label for name, label in labels.items() if label is not None}

@@ -20,7 +20,7 @@ from mm.sim.wire.user_operations import ACCOUNT_OPERATIONS, ORDER_OPERATIONS
 
 OPERATIONS = (*MARKET_OPERATIONS, *ORDER_OPERATIONS, *ACCOUNT_OPERATIONS)
 Clocks = Callable[[], Sequence[int]]
-"""Returns the exchange's instant, and behind it others that a request's timestamp may be fresh by, in µs."""
+"""Returns the exchange's instant, then others by which a request's timestamp may be fresh, in µs."""
 
 
 class Api:
@@ -29,7 +29,7 @@ class Api:
     Args:
         exchange: The exchange.
         keys: Of all its users.
-        clocks: Say what time it is.
+        clocks: Return the time.
         limits: Whether too many requests are refused.
 
     Attributes:
@@ -47,7 +47,7 @@ class Api:
         self._texts = {micro: SymbolTexts(exchange.rules, micro) for micro in (False, True)}
 
     def advance(self) -> int:
-        """Let the exchange come to its clock's instant, and return it."""
+        """Advance the exchange to its clock's instant, and return it."""
         self.exchange.advance(self.clocks()[0])
         return self.exchange.now_us
 
@@ -56,8 +56,8 @@ class Api:
 
         Args:
             given: By name.
-            operation: That is asked for.
-            extra: Further names that the door knows.
+            operation: That is called.
+            extra: Further names of the protocol.
         """
         parameters = Parameters(given, self.exchange.rules.instrument.symbol)
         parameters.check_names((*operation.parameters, *(SIGNED_PARAMETERS if operation.signed else ()), *extra))

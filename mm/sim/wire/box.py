@@ -148,7 +148,7 @@ class Box:
 
     Args:
         scenario: Its market.
-        session: Symbol, luck, and the instant at which it begins.
+        session: Symbol, seed, and the instant at which it begins.
         speed: Seconds of the exchange in a second of wall time; 0 for lockstep: time stands still between calls.
         limits: Whether too many orders, requests and handshakes are refused.
         wire_limits: Of connections.

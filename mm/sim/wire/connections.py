@@ -18,7 +18,7 @@ from websockets.server import ServerProtocol
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import MessageSession, json_bytes
-from mm.sim.wire.limits import Window, WireLimits
+from mm.sim.wire.limits import RateWindow, WireLimits
 from mm.sim.wire.stream_messages import Message, server_shutdown, text_frame
 from mm.sim.wire.stream_requests import Opening, Reply, StreamControl
 
@@ -280,12 +280,12 @@ class StreamConnection(WebSocket):
         self.micro = False
         self.phase_ms = number * _PHASE_STEP % 1_000
         self._control = StreamControl(combined=False, most=hub.limits.streams)
-        self._received = Window(hub.limits.messages, hub.limits.messages_s)
+        self._received = RateWindow(hub.limits.messages, hub.limits.messages_s)
         self._stalled: Collection[str] | None = ()
         self._silent = False
 
     def begin(self, opening: Opening) -> None:
-        """Start as the address asks for; faults may take hold from now on."""
+        """Start with the streams of the address; faults may act from now on."""
         self.micro = opening.micro
         self._control.combined = opening.combined
         if self._hub.faults:

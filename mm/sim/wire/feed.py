@@ -25,7 +25,7 @@ class Subscriber(Protocol):
 
     Attributes:
         micro: Whether its stamps are µs, not ms.
-        phase_ms: When its depth batches end, in ms behind each whole second; 100 ms streams take it modulo 100.
+        phase_ms: When its depth batches end, in ms after each whole second; 100 ms streams take it modulo 100.
     """
 
     micro: bool
@@ -99,7 +99,7 @@ class BatchTimer:
         self.due_us = self._after(self.due_us)
 
     def skip_to(self, us: int) -> None:
-        """Let the next beat be the first one at *us* or behind it: between, nothing happened."""
+        """Move on to the first instant at *us* or later: nothing happened in between."""
         self.due_us = max(self.due_us, self._after(us - 1))
 
     def _send_depth(self, name: str, batch: Batch | None, texts: Texts) -> None:

@@ -1,6 +1,6 @@
-"""What the wire and the exchange's routes hand each other: requests, responses, and sessions of messages.
+"""What connections and routes exchange: requests, responses, and sessions of messages.
 
-Neither side knows the other: a route is a pure function from a request to a response, and a session takes texts
+A route is a pure function from a request to a response, and a session takes texts
 and sends objects through the function it was made with. No socket, no clock.
 """
 
@@ -86,8 +86,8 @@ def read_request(method: str, target: str, headers: Mapping[str, str], body: byt
     """
     path, _, query = target.partition("?")
     given = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True) if _is_form(headers) else []
-    asked = parse_qsl(query, keep_blank_values=True)
-    return Request(method, unquote(path), dict(given) | dict(asked), headers, body, remote, query)
+    named = parse_qsl(query, keep_blank_values=True)
+    return Request(method, unquote(path), dict(given) | dict(named), headers, body, remote, query)
 
 
 def json_response(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:

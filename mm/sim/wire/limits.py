@@ -14,10 +14,10 @@ class WireLimits:
 
     Attributes:
         messages: Most incoming messages (pings, pongs, texts) of a stream connection within ``messages_s``.
-        messages_s: Window of ``messages``.
+        messages_s: RateWindow of ``messages``.
         streams: Most streams of one connection.
         attempts: Most handshakes of one address within ``attempts_s``; None lifts the limit.
-        attempts_s: Window of ``attempts``.
+        attempts_s: RateWindow of ``attempts``.
         ping_s: From one ping of the server to the next.
         pong_s: A ping that was not answered for so long ends its connection.
         age_s: A connection lives no longer.
@@ -27,7 +27,7 @@ class WireLimits:
         message_bytes: Most bytes of an incoming message.
         header_bytes: Most bytes of a request line and its headers.
         body_bytes: Most bytes of a request's body.
-        slow_bytes: With more than this waiting to be sent, a connection is behind: its depth is conflated.
+        slow_bytes: With more than this waiting to be sent, a connection is slow: its depth is conflated.
         lost_bytes: With more than this waiting, it is cut.
     """
 
@@ -49,7 +49,7 @@ class WireLimits:
     lost_bytes: int = 1 << 23
 
 
-class Window:
+class RateWindow:
     """Counts what came within the last *seconds*, strictly: not a bucket that refills."""
 
     def __init__(self, most: int, seconds: float) -> None:

@@ -20,13 +20,13 @@ Weigh = Callable[[Mapping[str, str]], int]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One question, by whom and about what.
+    """One call of an operation.
 
     Attributes:
-        exchange: Asked.
+        exchange: That is called.
         parameters: The parameters.
         texts: Writes the answer.
-        account: Number of who asks; 0 where nobody needs to know.
+        account: Number of the caller's account; 0 for public operations.
     """
 
     exchange: Exchange
@@ -41,7 +41,7 @@ class Call:
 
     @property
     def owner(self) -> UserAccount:
-        """Return the account of who asks."""
+        """Return the caller's account."""
         return self.exchange.accounts[self.account]
 
 

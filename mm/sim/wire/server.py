@@ -18,7 +18,7 @@ from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_connection import HttpConnection
 from mm.sim.wire.http_messages import Answer, MessageSession, Request, Response, json_response
-from mm.sim.wire.limits import Window, WireLimits
+from mm.sim.wire.limits import RateWindow, WireLimits
 from mm.sim.wire.stream_requests import API_PATH, BadTimeUnit, is_micro, read_opening
 
 CONTROL_PATH = "/sim/"
@@ -64,7 +64,7 @@ class Server(ConnectionHub):
         self.http_connections: set[HttpConnection] = set()
         self.opened = 0
         self._routes = routes
-        self._attempts: dict[str, Window] = {}
+        self._attempts: dict[str, RateWindow] = {}
         self._listener: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -191,7 +191,7 @@ class Server(ConnectionHub):
         most = self.limits.attempts
         if most is not None:
             now_s = self.seconds()
-            came = self._attempts.setdefault(request.remote, Window(most, self.limits.attempts_s))
+            came = self._attempts.setdefault(request.remote, RateWindow(most, self.limits.attempts_s))
             if not came.admit(now_s):
                 wait = {"Retry-After": str(math.ceil(came.free_in_s(now_s)))}
                 return _refusal(429, -1003, f"Too many connection attempts; the limit is {most}.", wait)

@@ -55,7 +55,7 @@ class Message:
         return Message(self.stream, self.kind, self.first_id, self.last_id, json_bytes(event))
 
     def payload(self, *, combined: bool) -> bytes:
-        """Return the text of the message, wrapped with the stream's name where *combined* asks for it."""
+        """Return the text of the message, wrapped with the stream's name where *combined* is set."""
         return b'{"stream":%b,"data":%b}' % (_quoted(self.stream), self.raw) if combined else self.raw
 
     def frame(self, *, combined: bool) -> bytes:
@@ -68,7 +68,7 @@ class Message:
 
 
 class Batch(NamedTuple):
-    """What a depth event tells: ids *first_id* to *last_id* and the levels they set, as text by price in ticks."""
+    """The content of a depth event: ids *first_id* to *last_id* and the levels they set, as text by price in ticks."""
 
     first_id: int
     last_id: int
@@ -136,13 +136,13 @@ class Texts:
 
 
 def server_shutdown(us: int, *, micro: bool) -> Message:
-    """Return what tells a connection, at the instant *us*, that its server is about to go."""
+    """Return the event that announces, at the instant *us*, that the server shuts down."""
     raw = json_bytes({"e": "serverShutdown", "E": stamped(us, micro=micro)})
     return Message(SHUTDOWN_STREAM, "other", 0, 0, raw)
 
 
 def stamped(us: int, *, micro: bool) -> int:
-    """Return an instant as the client asked for it: in µs, or the ms that it lies in."""
+    """Return an instant in the client's unit: in µs, or the ms that it lies in."""
     return us if micro else us // US_PER_MS
 
 

@@ -13,7 +13,7 @@ MS_SLOW, MS_FAST = 1_000, 100
 _SERVED = re.compile(
     r"(?P<symbol>[\w-]+)@(?:(?P<kind>trade|aggTrade|bookTicker)|depth(?P<levels>5|10|20)?(?P<fast>@100ms)?)"
 )
-# What else the exchange streams: a connection may ask for it, and hears nothing of it here.
+# What else the exchange streams: a connection may subscribe, and receives nothing here.
 _KLINES = r"kline_(?:1s|1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)(?:@[+-]\d\d:\d\d)?"
 _SILENT = re.compile(
     rf"[\w-]+@(?:{_KLINES}|miniTicker|ticker(?:_(?:1h|4h|1d))?|avgPrice|referencePrice|blockTrade)"
@@ -24,12 +24,12 @@ API_PATH = "/ws-api/v3"
 
 
 class BadTimeUnit(UsageError):
-    """A client asks for stamps in a unit that the exchange does not know."""
+    """A unit of stamps that the exchange does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamName:
-    """What a stream's name asks for.
+    """A stream, as its name describes it.
 
     Attributes:
         name: As the client wrote it, and as events that are wrapped say it.
@@ -48,7 +48,7 @@ class StreamName:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What the address of a stream connection asks for.
+    """What the address of a stream connection requests.
 
     Attributes:
         streams: To begin with, in order, each once; unknown names are left out, as the exchange does.
@@ -62,7 +62,7 @@ class Opening:
 
 
 def read_stream(name: str) -> StreamName | None:
-    """Return what *name* asks for; None where the exchange has no such stream."""
+    """Return the stream called *name*; None where the exchange has no such stream."""
     found = _SERVED.fullmatch(name)
     if found is None:
         return StreamName(name, "", "silent") if _SILENT.fullmatch(name) else None
@@ -78,21 +78,21 @@ def read_opening(path: str, query: str) -> Opening | None:
     """Return what a connection to *path* and *query*, both as they came, begins with; None where nothing is there.
 
     Raises:
-        BadTimeUnit: If the query asks for another unit than milliseconds and microseconds.
+        BadTimeUnit: If the query names another unit than milliseconds and microseconds.
     """
-    asked = parse_qs(query)
+    given = parse_qs(query)
     head, slash, rest = unquote(path).removesuffix("/")[1:].partition("/")
     if f"/{head}" == _COMBINED_PATH and not slash:
-        names = [name for part in asked.get("streams", []) for name in part.split("/")]
-        return Opening(_known(names), True, is_micro(asked))
+        names = [name for part in given.get("streams", []) for name in part.split("/")]
+        return Opening(_known(names), True, is_micro(given))
     if f"/{head}" == _RAW_PATH:
-        return Opening(_known(rest.split("/")), False, is_micro(asked))
+        return Opening(_known(rest.split("/")), False, is_micro(given))
     return None
 
 
-def is_micro(asked: dict[str, list[str]]) -> bool:
-    """Return whether the parameters of an address ask for stamps in µs; raises BadTimeUnit for unknown units."""
-    unit = asked.get("timeUnit", ["MILLISECOND"])[-1]
+def is_micro(given: dict[str, list[str]]) -> bool:
+    """Return whether the parameters of an address request stamps in µs; raises BadTimeUnit for unknown units."""
+    unit = given.get("timeUnit", ["MILLISECOND"])[-1]
     if unit.upper() not in ("MILLISECOND", "MICROSECOND"):
         raise BadTimeUnit(f"timeUnit was {unit!r}: it must be MILLISECOND or MICROSECOND")
     return unit.upper() == "MICROSECOND"
@@ -123,7 +123,7 @@ class Reply:
 
     Attributes:
         answer: What is sent back.
-        joined: Streams that begin behind the answer.
+        joined: Streams that begin after the answer.
         left: Streams that have ended.
         closes: Reason of the close frame that follows the answer; empty where the connection goes on.
     """
@@ -152,14 +152,14 @@ class StreamControl:
         self._most = most
 
     def begin(self, streams: Sequence[StreamName]) -> Reply | None:
-        """Subscribe to the *streams* of the connection's address; None where there is nothing to tell the client."""
+        """Subscribe to the *streams* of the connection's address; None where nothing is to be sent."""
         if len(streams) > self._most:
             return Reply(_error(_TOO_MANY, "Too many subscriptions"), closes="Invalid request")
         self.streams = {stream.name: stream for stream in streams}
         return None
 
     def handle(self, text: str) -> Reply:
-        """Return what follows from the client's message *text*; what it asks for is noted here already."""
+        """Return what follows from the client's message *text*; the change is made here already."""
         request_id: Any = None
         try:
             message = _read(text)

@@ -34,8 +34,8 @@ class Subscriptions:
     """Wraps events as the exchange does, and sends them; while a request is answered they wait for its answer.
 
     Args:
-        exchange: Tells what happens.
-        texts: Writes it.
+        exchange: Whose events are sent.
+        texts: Writes them.
         send: Takes an event, and sends it as JSON.
     """
 
@@ -53,7 +53,7 @@ class Subscriptions:
         return list(self._active)
 
     def add(self, account: int, *, of_session: bool) -> int:
-        """Tell what happens to an account from now on, and return the subscription's id.
+        """Subscribe to the events of an account, and return the subscription's id.
 
         Args:
             account: Its number.
@@ -66,11 +66,11 @@ class Subscriptions:
             raise ApiError(-2035, "User Data Stream subscription already active.")
         number, self._next_id = self._next_id, self._next_id + 1
 
-        def tell(what: ExecutionReport | Position) -> None:
-            self._tell(number, answers.event(self._texts, what))
+        def publish(what: ExecutionReport | Position) -> None:
+            self._publish(number, answers.event(self._texts, what))
 
-        self._active[number] = _Subscription(account, tell, of_session)
-        self._exchange.watch(account, tell)
+        self._active[number] = _Subscription(account, publish, of_session)
+        self._exchange.watch(account, publish)
         return number
 
     def end(self, number: int | None) -> None:
@@ -97,7 +97,7 @@ class Subscriptions:
             self._send(event)
 
     def close(self) -> None:
-        """End all subscriptions without a word."""
+        """End all subscriptions without an event."""
         for one in self._active.values():
             self._exchange.unwatch(one.account, one.watcher)
         self._active.clear()
@@ -105,9 +105,9 @@ class Subscriptions:
     def _end(self, number: int) -> None:
         one = self._active.pop(number)
         self._exchange.unwatch(one.account, one.watcher)
-        self._tell(number, answers.terminated(self._texts, self._exchange.now_us))
+        self._publish(number, answers.terminated(self._texts, self._exchange.now_us))
 
-    def _tell(self, number: int, event: dict[str, Any]) -> None:
+    def _publish(self, number: int, event: dict[str, Any]) -> None:
         wrapped = {"subscriptionId": number, "event": event}
         if self._waiting is None:
             self._send(wrapped)
@@ -130,7 +130,7 @@ def open_session(api: Api, send: Send, request: Request) -> "ApiSession":
         send: Takes an answer or an event, and sends it as JSON.
         request: The handshake; its ``timeUnit`` was checked.
     """
-    with suppress(ApiError):  # an address that may not ask any more is told so by every answer
+    with suppress(ApiError):  # an address over its limit gets the error with every answer
         api.weights.charge(request.remote, _CONNECT_WEIGHT, api.advance())
     query = parse_qs(request.query)
     shows_limits = query.get("returnRateLimits") != ["false"]

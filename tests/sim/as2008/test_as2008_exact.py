@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_tree import leaves, moments
 
-from mm.errors import UsageError
 from mm.sim.as2008.exact import exact
-from mm.sim.as2008.model import Q_MAX, STRATEGIES, PaperModel
+from mm.sim.as2008.model import STRATEGIES, PaperModel
 from mm.sim.as2008.table import PATHS, published
 from support import SHARED
 
@@ -72,26 +71,6 @@ def test_every_number_of_the_reference_file_is_met():
         assert {name: got[name] for name in row["exact"]} == pytest.approx(row["exact"], rel=0, abs=1e-9)
 
 
-@pytest.mark.parametrize(("gamma", "strategy"), KNOWN)
-def test_the_published_numbers_are_within_their_own_luck(gamma, strategy):
-    """The 24 numbers are 1000 paths: they lie within two standard errors of the exact ones, kurtosis and all."""
-    mean, std, std_q, kurtosis = KNOWN[gamma, strategy]
-    told = published(replace(PAPER, gamma=gamma), strategy)
-    assert abs(told.profit_mean - mean) < 2 * std / math.sqrt(PATHS)
-    assert abs(told.profit_std - std) < 2 * std * math.sqrt((kurtosis - 1) / (4 * PATHS))
-    assert abs(told.final_q_mean) < 2 * std_q / math.sqrt(PATHS)
-    assert abs(told.final_q_std - std_q) < 2 * std_q / math.sqrt(2 * PATHS)
-    assert told.avg_spread == pytest.approx(found(gamma, strategy).avg_spread, abs=0.005)
-
-
-def test_other_parameters_were_never_published():
-    """A table made with another sigma does not stand beside the paper's numbers."""
-    assert published(PAPER, "inventory") is not None
-    for changed in ({"gamma": 0.5}, {"A": 141.0}, {"sigma": 1.0}, {"steps": 100}, {"horizon_s": 2.0}, {"k": 1.0}):
-        assert published(replace(PAPER, **changed), "inventory") is None
-    assert published(PAPER, "glft_exact") is None
-
-
 @pytest.mark.parametrize(("gamma", "strategy"), OTHERS)
 def test_other_rules_meet_the_reference_too(gamma, strategy):
     """Guéant, Lehalle and Fernandez-Tapia's quotes in the paper's experiment, and what each rule is worth."""
@@ -115,21 +94,6 @@ def test_the_exact_quotes_are_worth_more_than_the_others(gamma):
     best = found(gamma, "glft_exact").certainty_equivalent
     for strategy in ("inventory", "glft_closed_form"):
         assert found(gamma, strategy).certainty_equivalent < best
-
-
-def test_fills_by_one_minus_exp_are_another_experiment(monkeypatch):
-    """The commonest mistake in reproductions, with its own exact values: A·dt is 0.7, far from small."""
-    linear = PaperModel.log_chance
-
-    def other(self, distances):
-        return np.log(-np.expm1(-np.exp(linear(self, distances))))
-
-    monkeypatch.setattr(PaperModel, "log_chance", other)
-    got = found(0.1, "inventory")
-    assert (got.profit_mean, got.profit_std, got.final_q_std) == pytest.approx(
-        (57.171716940142, 6.361641171426, 2.995226754231), abs=1e-9
-    )
-    assert found(1.0, "symmetric").profit_mean == pytest.approx(42.314569374158, abs=1e-9)
 
 
 def paper_quotes(gamma, k, sigma):
@@ -209,35 +173,3 @@ def test_the_inventory_grid_grows_with_the_session():
     rate = got.fills_per_path / 2000  # both sides' chance in a step, the same at all times
     assert got.final_q_std == pytest.approx(math.sqrt(2000 * rate * (1 - rate / 2)), rel=1e-12)
     assert got.profit_mean == pytest.approx(got.fills_per_path * got.avg_spread / 2, rel=1e-12)
-
-
-def test_exact_quotes_do_not_leave_their_bound():
-    """At +Q there is no bid, at -Q no ask, and beyond neither matters."""
-    policy = STRATEGIES["glft_exact"](PAPER)
-    bid, ask = policy.distances(0, np.array([-Q_MAX - 1, -Q_MAX, 0, Q_MAX, Q_MAX + 1]))
-    assert (bid[3], bid[4]) == (math.inf, math.inf)
-    assert (ask[0], ask[1]) == (math.inf, math.inf)
-    assert np.isfinite(bid[:3]).all()
-    assert np.isfinite(ask[2:]).all()
-
-
-def test_quotes_beyond_what_a_float_holds_are_refused():
-    """A risk of e^-1000 within one step leaves nothing to divide by."""
-    with pytest.raises(UsageError, match="choose a smaller --dt"):
-        found(1000.0, "glft_exact")
-
-
-def test_a_chance_that_was_cut_is_counted_on_its_side():
-    """An ask far through the mid would fill more than surely; the bid behind it would not."""
-
-    class OneSided:
-        average_spread = None
-
-        def distances(self, step, q):
-            return np.full(q.shape, 3.0), np.full(q.shape, -3.0)
-
-    market = PaperModel(gamma=0.5, A=1.0, k=1.0, sigma=0.0, horizon_s=1.0, steps=4)
-    got = exact(market, OneSided())
-    assert got.expected_steps_with_lambda_dt_above_1 == pytest.approx(4)
-    assert got.fills_per_path == pytest.approx(4 * (1 + 0.25 * math.exp(-3)))
-    assert got.profit_mean == pytest.approx(4 * (-3 + 3 * 0.25 * math.exp(-3)))

@@ -1,4 +1,12 @@
-"""Clients of the streams without a socket: what they were sent, and the book that it makes."""
+"""Clients of the streams without a socket, and a market for them: what they were sent, and the book that it makes."""
+
+import random
+
+from exchange_double import START_US
+
+from mm.sim.matching.order_log import IOC, LIMIT
+from mm.sim.wire.stream_requests import read_stream
+from plain_matching import PlainMatching
 
 
 class Listener:
@@ -49,3 +57,38 @@ def book_of(rows, instrument, until_id=None):
             if not lots:
                 del levels[instrument.price(ticks)]
     return book
+
+
+DEPTH, SLOW = "simusdt@depth@100ms", "simusdt@depth"
+
+
+def subscribe(feed, listener, *names):
+    for name in names:
+        feed.subscribe(listener, read_stream(name))
+    return listener
+
+
+def market(seed, orders=120, most_step_us=60_000):
+    """Return chunks of rows, each with the instant of its order, often the same: a busy market in a narrow band."""
+    draw, matching, us, chunks = random.Random(seed), PlainMatching(), START_US, []
+    for _ in range(orders):
+        us += draw.choice((0, draw.randrange(most_step_us)))
+        side, kind = draw.choice((1, -1)), draw.choice((LIMIT, LIMIT, IOC))
+        matching.submit(us, 1_000, side, 10_000 + draw.randint(-6, 6), draw.randint(1, 9), kind)
+        resting = matching.open_orders(1_000)
+        if len(resting) > 12:
+            matching.cancel(us, draw.choice(resting))
+        chunks.append((us, matching.take_log()))
+    return chunks
+
+
+def play(feed, chunks):
+    for us, rows in chunks:
+        feed.take(rows)
+        feed.advance(us)
+    feed.advance(chunks[-1][0] + 1_000_000)
+
+
+def one_order(feed, matching, us, *order):
+    matching.submit(us, 1_000, *order)
+    feed.take(matching.take_log())

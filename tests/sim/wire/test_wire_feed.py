@@ -1,131 +1,14 @@
 """The market streams without a socket: what is said, when, and to whom."""
 
-import json
-import random
-
 import pytest
 from exchange_double import INSTRUMENT, START_US
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from listeners import Listener, book_of, rebuilt
+from listeners import DEPTH, SLOW, Listener, book_of, market, one_order, play, rebuilt, subscribe
 
-from mm.sim.matching.order_log import IOC, LIMIT
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.stream_requests import read_stream
 from plain_matching import PlainMatching
-
-DEPTH, SLOW = "simusdt@depth@100ms", "simusdt@depth"
-
-
-def subscribe(feed, listener, *names):
-    for name in names:
-        feed.subscribe(listener, read_stream(name))
-    return listener
-
-
-def market(seed, orders=120, most_step_us=60_000):
-    """Return chunks of rows, each with the instant of its order, often the same: a busy market in a narrow band."""
-    draw, matching, us, chunks = random.Random(seed), PlainMatching(), START_US, []
-    for _ in range(orders):
-        us += draw.choice((0, draw.randrange(most_step_us)))
-        side, kind = draw.choice((1, -1)), draw.choice((LIMIT, LIMIT, IOC))
-        matching.submit(us, 1_000, side, 10_000 + draw.randint(-6, 6), draw.randint(1, 9), kind)
-        resting = matching.open_orders(1_000)
-        if len(resting) > 12:
-            matching.cancel(us, draw.choice(resting))
-        chunks.append((us, matching.take_log()))
-    return chunks
-
-
-def play(feed, chunks):
-    for us, rows in chunks:
-        feed.take(rows)
-        feed.advance(us)
-    feed.advance(chunks[-1][0] + 1_000_000)
-
-
-def one_order(feed, matching, us, *order):
-    matching.submit(us, 1_000, *order)
-    feed.take(matching.take_log())
-
-
-class TestExactTexts:
-    """Fields, their order and their types are the exchange's, byte for byte."""
-
-    @pytest.fixture
-    def said(self):
-        """What each stream says of two asks that one buyer takes, 37 µs into a ms."""
-        feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener(micro=False)
-        subscribe(
-            feed, listener, *(f"simusdt@{kind}" for kind in ("trade", "aggTrade", "bookTicker", "depth", "depth5"))
-        )
-        for us, *order in (
-            (37, -1, 10_001, 2_000),
-            (37, -1, 10_001, 500),
-            (40, -1, 10_003, 10),
-            (50_000, 1, 10_001, 2_100),
-        ):
-            one_order(feed, matching, START_US + us, *order)
-        feed.advance(START_US + 1_000_000)
-        return {
-            kind: [m.raw.decode() for m in listener.got if m.kind == kind] for kind in {m.kind for m in listener.got}
-        }
-
-    def test_trade(self, said):
-        """No order ids; E and T; M is always there."""
-        assert said["trade"] == [
-            '{"e":"trade","E":1767600000050,"s":"SIMUSDT","t":1,"p":"100.01000000","q":"2.00000000",'
-            '"T":1767600000050,"m":false,"M":true}',
-            '{"e":"trade","E":1767600000050,"s":"SIMUSDT","t":2,"p":"100.01000000","q":"0.10000000",'
-            '"T":1767600000050,"m":false,"M":true}',
-        ]
-
-    def test_agg_trade(self, said):
-        """One taker order at one price is one aggregate."""
-        assert said["aggTrade"] == [
-            '{"e":"aggTrade","E":1767600000050,"s":"SIMUSDT","a":1,"p":"100.01000000","q":"2.10000000",'
-            '"f":1,"l":2,"T":1767600000050,"m":false,"M":true}'
-        ]
-
-    def test_book_ticker(self, said):
-        """No event type and no stamp; every change of the best price or its quantity, none of the rest of the book."""
-        assert said["bookTicker"][0] == (
-            '{"u":1,"s":"SIMUSDT","b":"0.00000000","B":"0.00000000","a":"100.01000000","A":"2.00000000"}'
-        )
-        assert [json.loads(text)["u"] for text in said["bookTicker"]] == [1, 2, 4, 5]
-
-    def test_depth(self, said):
-        """Absolute quantities of all levels that changed, under the ids that changed them."""
-        assert said["depth"] == [
-            '{"e":"depthUpdate","E":1767600001000,"s":"SIMUSDT","U":1,"u":5,"b":[],'
-            '"a":[["100.01000000","0.40000000"],["100.03000000","0.01000000"]]}'
-        ]
-
-    def test_partial_depth(self, said):
-        """A book without stamp and symbol."""
-        assert said["partial"] == [
-            '{"lastUpdateId":5,"bids":[],"asks":[["100.01000000","0.40000000"],["100.03000000","0.01000000"]]}'
-        ]
-
-    def test_microseconds(self):
-        """Stamps are the same instants, a thousand times finer."""
-        feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener(micro=True)
-        subscribe(feed, listener, "simusdt@trade", DEPTH)
-        one_order(feed, matching, START_US + 37, -1, 10_001, 5)
-        one_order(feed, matching, START_US + 99, 1, 10_001, 5)
-        feed.advance(START_US + 200_000)
-        assert [event["E"] for event in listener.events()] == [START_US + 99, START_US + 100_000]
-
-    def test_a_wrapped_event_has_its_streams_name_in_front(self):
-        """Combined connections tell their streams apart by it."""
-        feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
-        subscribe(feed, listener, DEPTH)
-        one_order(feed, matching, START_US, 1, 10_000, 5)
-        feed.advance(START_US + 100_000)
-        (message,) = listener.got
-        assert message.payload(combined=True) == b'{"stream":"simusdt@depth@100ms","data":' + message.raw + b"}"
-        assert message.frame(combined=True).endswith(message.payload(combined=True))
-        assert message.frame(combined=False).endswith(message.raw)
 
 
 @settings(max_examples=25, deadline=None)
@@ -310,16 +193,3 @@ def test_streams_of_other_symbols_are_silent():
     feed.advance(START_US + 2_000_000)
     feed.unsubscribe(listener, read_stream("btcusdt@trade"))
     assert not listener.got
-
-
-def test_no_event_holds_a_number_with_a_point():
-    """A float would lose digits on its way; every price and quantity is text."""
-    feed, listener = StreamFeed(INSTRUMENT, START_US), Listener()
-    subscribe(feed, listener, DEPTH, "simusdt@trade", "simusdt@aggTrade", "simusdt@bookTicker", "simusdt@depth20@100ms")
-    play(feed, market(5))
-
-    def refuse(text):
-        raise AssertionError(text)
-
-    for message in listener.got:
-        json.loads(message.raw, parse_float=refuse)

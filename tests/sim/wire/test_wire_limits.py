@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from exchange_rig import SYMBOL, Desk, Door
 from mm.sim.exchange.api_error import ApiError
-from mm.sim.wire.limits import Weights, Window
+from mm.sim.wire.limits import RateWindow, Weights
 
 
 @given(st.lists(st.integers(0, 40), max_size=40), st.integers(1, 5))
 def test_no_more_than_the_limit_come_within_any_window(steps, most):
     """The window rolls; it is no bucket that lets a burst and its refill through within one second."""
-    window, now, admitted = Window(most, 10), 0, []
+    window, now, admitted = RateWindow(most, 10), 0, []
     for step in steps:
         now += step
         if window.admit(now):
@@ -24,7 +24,7 @@ def test_no_more_than_the_limit_come_within_any_window(steps, most):
 
 def test_a_refusal_says_when_the_next_one_would_be_let_in():
     """That is what Retry-After tells."""
-    window = Window(2, 10)
+    window = RateWindow(2, 10)
     assert window.admit(0)
     assert window.free_in_s(0) == 0
     assert window.admit(3)
@@ -35,7 +35,7 @@ def test_a_refusal_says_when_the_next_one_would_be_let_in():
 
 def test_a_window_that_is_empty_can_be_forgotten():
     """Addresses that came once must not be remembered for ever."""
-    window = Window(2, 10)
+    window = RateWindow(2, 10)
     window.admit(0)
     assert not window.forget(9.9)
     assert window.forget(10)

@@ -17,7 +17,7 @@ from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.stream_messages import Message
 
 _OPENS = (ROW_NEW, ROW_CANCEL)
-"""Rows that begin what one command left behind; between others the log is not cut."""
+"""Rows with which the rows of a command begin; between others the log is not cut."""
 _API = "/api/"
 
 

@@ -1,15 +1,18 @@
-"""REST, by the answers that the exchange's documentation shows."""
+"""Operations of users over REST: orders and accounts, by the answers that the documentation of the exchange shows."""
 
 import json
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import pytest
 
-from exchange_rig import ALICE, BOB, BUY, SELL, START_US, SYMBOL, Desk, Door, ed25519_base64, hmac_hex
+from exchange_rig import ALICE, BOB, BUY, SELL, START_US, SYMBOL, Desk, Door
 
 MS = START_US // 1_000
+
+
 LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "1"}
+
+
 MARKET = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": "0.4"}
 
 
@@ -23,115 +26,24 @@ def without(answer: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name not in names}
 
 
-def test_ping_and_time() -> None:
-    """Time is the exchange's own, in ms, or in µs where the header asks for it."""
+def traded() -> Door:
+    """Return the doors of an exchange with four trades: 1 at 100.00 twice of one order, then 1 at 100.10, then 2."""
     rest = door()
-    assert rest.get("ping") == {}
-    rest.desk.us += 1_234_567
-    assert rest.get("time") == {"serverTime": MS + 1_234}
-    for unit in ("MICROSECOND", "microsecond"):
-        response = rest.raw("GET", "time", {"x-mbx-time-unit": unit})
-        assert json.loads(response.body) == {"serverTime": START_US + 1_234_567}
-    response = rest.raw("GET", "time", {"x-mbx-time-unit": "SECOND"})
-    assert (response.status, json.loads(response.body)["code"]) == (400, -1194)
+    for ticks, lots in ((10_000, 1_000), (10_000, 1_000), (10_010, 3_000)):
+        rest.desk.limit(BOB, SELL, ticks, lots)
+    rest.desk.market(ALICE, BUY, 3_000)
+    rest.desk.us += 60_000_000
+    rest.desk.limit(ALICE, BUY, 10_010, 2_000)
+    return rest
 
 
-def test_exchange_info_says_what_a_client_needs() -> None:
-    """Symbol, assets, steps, order types, limits, permissions; one symbol or all."""
-    info = door().get("exchangeInfo")
-    assert (info["timezone"], info["serverTime"], info["exchangeFilters"]) == ("UTC", MS, [])
-    assert [
-        (one["rateLimitType"], one["interval"], one["intervalNum"], one["limit"]) for one in info["rateLimits"]
-    ] == [
-        ("REQUEST_WEIGHT", "MINUTE", 1, 6_000),
-        ("ORDERS", "SECOND", 10, 100),
-        ("ORDERS", "DAY", 1, 200_000),
-        ("RAW_REQUESTS", "MINUTE", 5, 300_000),
-    ]
-    (symbol,) = info["symbols"]
-    assert (symbol["symbol"], symbol["status"], symbol["baseAsset"], symbol["quoteAsset"]) == (
-        SYMBOL,
-        "TRADING",
-        "SIM",
-        "USDT",
-    )
-    assert symbol["orderTypes"] == ["LIMIT", "LIMIT_MAKER", "MARKET"]
-    assert symbol["permissionSets"] == [["SPOT"]]
-    assert (symbol["cancelReplaceAllowed"], symbol["amendAllowed"], symbol["icebergAllowed"]) == (True, True, False)
+REPLACE = without(LIMIT, "timeInForce") | {"type": "LIMIT_MAKER", "cancelReplaceMode": "STOP_ON_FAILURE"}
 
 
-@pytest.mark.parametrize(
-    ("query", "code", "symbols"),
-    [
-        (f"symbol={SYMBOL}", None, 1),
-        (f'symbols=["{SYMBOL}"]', None, 1),
-        ("symbolStatus=TRADING", None, 1),
-        ("symbolStatus=HALT", None, 0),
-        ("permissions=SPOT", None, 1),
-        ("permissions=MARGIN", None, 0),
-        ('permissions=["MARGIN","SPOT"]', None, 1),
-        ("symbol=BTCUSDT", -1121, 0),
-        (f'symbols=["{SYMBOL}","BTCUSDT"]', -1121, 0),
-        (f'symbols=["{SYMBOL}","{SYMBOL}"]', -1151, 0),
-        ("symbols=[", -1100, 0),
-        ("symbols=[]", -1100, 0),
-        (f"symbol={SYMBOL}&permissions=SPOT", -1128, 0),
-        (f"symbol={SYMBOL}&symbolStatus=TRADING", -1128, 0),
-        ("symbolStatus=ASLEEP", -1130, 0),
-    ],
-)
-def test_exchange_info_is_asked_for_in_many_ways(query: str, code: int | None, symbols: int) -> None:
-    """All of its parameters are optional; some exclude each other."""
-    answer = json.loads(door().raw("GET", f"exchangeInfo?{quote(query, safe='=&')}").body)
-    assert answer.get("code") == code
-    assert len(answer.get("symbols", [])) == symbols
+UNKNOWN = {"code": -2011, "msg": "Unknown order sent."}
 
 
-def test_depth_is_the_book_and_its_last_id() -> None:
-    """Best first; an empty side is an empty list."""
-    rest = door()
-    assert rest.get("depth", symbol=SYMBOL) == {"lastUpdateId": 0, "bids": [], "asks": []}
-    for step in range(3):
-        rest.desk.limit(ALICE, BUY, 9_990 - step, 1_000 + step)
-    rest.desk.limit(BOB, SELL, 10_010, 500)
-    assert rest.get("depth", symbol=SYMBOL, limit=2) == {
-        "lastUpdateId": 4,
-        "bids": [["99.90000000", "1.00000000"], ["99.89000000", "1.00100000"]],
-        "asks": [["100.10000000", "0.50000000"]],
-    }
-
-
-@pytest.mark.parametrize(
-    ("path", "weight"),
-    [
-        ("ping", 1),
-        ("time", 1),
-        ("exchangeInfo", 20),
-        (f"depth?symbol={SYMBOL}", 5),
-        (f"depth?symbol={SYMBOL}&limit=100", 5),
-        (f"depth?symbol={SYMBOL}&limit=101", 25),
-        (f"depth?symbol={SYMBOL}&limit=500", 25),
-        (f"depth?symbol={SYMBOL}&limit=501", 50),
-        (f"depth?symbol={SYMBOL}&limit=1000", 50),
-        (f"depth?symbol={SYMBOL}&limit=1001", 250),
-        (f"depth?symbol={SYMBOL}&limit=5000", 250),
-        (f"depth?symbol={SYMBOL}&limit=90000", 250),
-        (f"trades?symbol={SYMBOL}", 25),
-        (f"historicalTrades?symbol={SYMBOL}", 25),
-        (f"aggTrades?symbol={SYMBOL}", 4),
-        (f"avgPrice?symbol={SYMBOL}", 2),
-        (f"ticker/price?symbol={SYMBOL}", 2),
-        ("ticker/price", 4),
-        (f"ticker/bookTicker?symbol={SYMBOL}", 2),
-        ("ticker/bookTicker", 4),
-        (f"ticker/24hr?symbol={SYMBOL}", 2),
-        ("ticker/24hr", 80),
-    ],
-)
-def test_market_data_weighs_what_it_is_documented_to(path: str, weight: int) -> None:
-    """The weight is in the header of each answer."""
-    response = door().raw("GET", path)
-    assert (response.status, response.headers["X-MBX-USED-WEIGHT-1M"]) == (200, str(weight))
+WOULD_TAKE = {"code": -2010, "msg": "Order would immediately match and take."}
 
 
 @pytest.mark.parametrize(
@@ -163,104 +75,6 @@ def test_orders_and_accounts_weigh_what_they_are_documented_to(
 ) -> None:
     """Also where the exchange refuses."""
     assert door().signed(ALICE, method, path, **asked).headers["X-MBX-USED-WEIGHT-1M"] == str(weight)
-
-
-def traded() -> Door:
-    """Return the doors of an exchange with four trades: 1 at 100.00 twice of one order, then 1 at 100.10, then 2."""
-    rest = door()
-    for ticks, lots in ((10_000, 1_000), (10_000, 1_000), (10_010, 3_000)):
-        rest.desk.limit(BOB, SELL, ticks, lots)
-    rest.desk.market(ALICE, BUY, 3_000)
-    rest.desk.us += 60_000_000
-    rest.desk.limit(ALICE, BUY, 10_010, 2_000)
-    return rest
-
-
-def test_trades_have_ids_without_a_hole() -> None:
-    """Recent ones, and older ones from an id on, which belongs to the answer."""
-    rest = traded()
-    trades = rest.get("trades", symbol=SYMBOL)
-    assert [one["id"] for one in trades] == [1, 2, 3, 4]
-    assert trades[2] == {
-        "id": 3,
-        "price": "100.10000000",
-        "qty": "1.00000000",
-        "quoteQty": "100.10000000",
-        "time": MS,
-        "isBuyerMaker": False,
-        "isBestMatch": True,
-    }
-    assert [one["id"] for one in rest.get("trades", symbol=SYMBOL, limit=2)] == [3, 4]
-    assert [one["id"] for one in rest.get("historicalTrades", symbol=SYMBOL, fromId=2, limit=2)] == [2, 3]
-    assert [one["id"] for one in rest.get("historicalTrades", symbol=SYMBOL)] == [1, 2, 3, 4]
-    assert rest.get("historicalTrades", symbol=SYMBOL, fromId=5) == []
-
-
-def test_aggregate_trades_join_what_one_order_took_at_one_price() -> None:
-    """Two at 100.00 become one; the third is another price, the fourth another order."""
-    found = traded().get("aggTrades", symbol=SYMBOL)
-    assert [(one["a"], one["p"], one["q"], one["f"], one["l"], one["T"], one["m"]) for one in found] == [
-        (1, "100.00000000", "2.00000000", 1, 2, MS, False),
-        (2, "100.10000000", "1.00000000", 3, 3, MS, False),
-        (3, "100.10000000", "2.00000000", 4, 4, MS + 60_000, False),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("asked", "ids"),
-    [
-        ({"fromId": 2}, [2, 3]),
-        ({"fromId": 2, "limit": 1}, [2]),
-        ({"startTime": MS}, [1, 2, 3]),
-        ({"startTime": MS, "limit": 2}, [1, 2]),
-        ({"startTime": MS + 1}, [3]),
-        ({"endTime": MS}, [1, 2]),
-        ({"endTime": MS, "limit": 1}, [2]),
-        ({"startTime": MS + 1, "endTime": MS + 59_999}, []),
-        ({"startTime": START_US, "endTime": START_US}, [1, 2]),
-        ({"limit": 1}, [3]),
-    ],
-)
-def test_aggregate_trades_of_a_time(asked: dict[str, int], ids: list[int]) -> None:
-    """Both ends belong to it; with a start the first ones, without one the last ones; stamps in ms or in µs."""
-    assert [one["a"] for one in traded().get("aggTrades", symbol=SYMBOL, **asked)] == ids
-
-
-def test_tickers() -> None:
-    """2 at 100.00 and 3 at 100.10 are 100.06 in the mean; then 1 is left to sell."""
-    rest = traded()
-    assert rest.get("avgPrice", symbol=SYMBOL) == {"mins": 5, "price": "100.06000000", "closeTime": MS + 60_000}
-    assert rest.get("ticker/price", symbol=SYMBOL) == {"symbol": SYMBOL, "price": "100.10000000"}
-    assert rest.get("ticker/price") == [{"symbol": SYMBOL, "price": "100.10000000"}]
-    assert rest.get("ticker/bookTicker", symbol=SYMBOL) == {
-        "symbol": SYMBOL,
-        "bidPrice": "0.00000000",
-        "bidQty": "0.00000000",
-        "askPrice": "0.00000000",
-        "askQty": "0.00000000",
-    }
-    day = rest.get("ticker/24hr", symbol=SYMBOL)
-    shown = ("priceChange", "priceChangePercent", "weightedAvgPrice", "lastPrice", "volume", "quoteVolume", "count")
-    assert [day[name] for name in shown] == [
-        "0.10000000",
-        "0.100",
-        "100.06000000",
-        "100.10000000",
-        "5.00000000",
-        "500.30000000",
-        4,
-    ]
-    mini = rest.get("ticker/24hr", symbol=SYMBOL, type="MINI")
-    assert mini == {name: day[name] for name in mini}
-    assert rest.get("ticker/price", symbol=SYMBOL, symbolStatus="HALT")["code"] == -1220
-
-
-def test_market_data_of_an_exchange_without_a_trade() -> None:
-    """Nothing is made up, and nothing fails."""
-    rest = door()
-    assert rest.get("trades", symbol=SYMBOL) == rest.get("aggTrades", symbol=SYMBOL) == []
-    assert rest.get("avgPrice", symbol=SYMBOL) == {"mins": 5, "price": "0.00000000", "closeTime": 0}
-    assert rest.get("ticker/24hr", symbol=SYMBOL)["count"] == 0
 
 
 def test_an_order_is_answered_in_full() -> None:
@@ -317,30 +131,6 @@ def test_a_buyer_pays_his_fee_in_what_he_buys() -> None:
     rest.desk.limit(ALICE, SELL, 10_000, 1_000)
     answer = rest.ask(BOB, "POST", "order", **(MARKET | {"side": "BUY"}))
     assert [(one["commission"], one["commissionAsset"]) for one in answer["fills"]] == [("0.00040000", "SIM")]
-
-
-def test_successful_orders_carry_the_count_of_orders() -> None:
-    """In both intervals; what is refused carries none."""
-    rest = door()
-    response = rest.signed(ALICE, "POST", "order", **LIMIT)
-    assert (response.headers["X-MBX-ORDER-COUNT-10S"], response.headers["X-MBX-ORDER-COUNT-1D"]) == ("1", "1")
-    assert rest.ask(ALICE, "GET", "rateLimit/order") == [
-        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100, "count": 1},
-        {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200_000, "count": 1},
-    ]
-    refused = rest.signed(ALICE, "POST", "order", **(LIMIT | {"price": "0.001"}))
-    assert "X-MBX-ORDER-COUNT-10S" not in refused.headers
-
-
-def test_too_many_orders_are_429_with_retry_after() -> None:
-    """Until the ten seconds are over."""
-    rest = door()
-    rest.desk.us += 3_500_000
-    for step in range(100):
-        rest.desk.limit(ALICE, BUY, 9_990 - step, 1_000)
-    response = rest.signed(ALICE, "POST", "order", **LIMIT)
-    assert (response.status, response.headers["Retry-After"]) == (429, "7")
-    assert json.loads(response.body)["code"] == -1015
 
 
 def test_an_order_is_queried_by_id_and_by_name() -> None:
@@ -418,11 +208,6 @@ def test_all_open_orders_are_cancelled() -> None:
     answers = rest.ask(ALICE, "DELETE", "openOrders", symbol=SYMBOL)
     assert [(one["orderId"], one["status"]) for one in answers] == [(1, "CANCELED"), (2, "CANCELED")]
     assert rest.ask(ALICE, "DELETE", "openOrders", symbol=SYMBOL)["code"] == -2011
-
-
-REPLACE = without(LIMIT, "timeInForce") | {"type": "LIMIT_MAKER", "cancelReplaceMode": "STOP_ON_FAILURE"}
-UNKNOWN = {"code": -2011, "msg": "Unknown order sent."}
-WOULD_TAKE = {"code": -2010, "msg": "Order would immediately match and take."}
 
 
 def test_cancel_replace_succeeds_with_both_parts() -> None:
@@ -648,50 +433,3 @@ def test_a_test_order_changes_nothing() -> None:
     assert rates["standardCommissionForOrder"] == {"maker": "0.00100000", "taker": "0.00100000"}
     assert rest.ask(ALICE, "POST", "order/test", **(LIMIT | {"quantity": "0.001"}))["code"] == -1013
     assert rest.desk.rows == []
-
-
-def test_a_body_may_carry_the_parameters() -> None:
-    """All of them, or some; what stands in both is the query's."""
-    rest = door()
-    key = rest.keys[ALICE]
-    query, body = (
-        "symbol=SIMUSDT&side=BUY&quantity=1",
-        urlencode({"type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "2", "timestamp": MS}),
-    )
-    signed = f"{body}&signature={hmac_hex(key.secret, query + body)}"
-    response = rest.raw("POST", f"order?{query}", {"x-mbx-apikey": key.key}, signed.encode())
-    assert (response.status, json.loads(response.body)["origQty"]) == (200, "1.00000000")
-
-
-def test_ed25519_signs_as_well() -> None:
-    """In base64, percent-encoded, with the same key's name."""
-    rest = door()
-    key = rest.keys[ALICE]
-    query = f"timestamp={MS}"
-    signature = quote(ed25519_base64(key.private_pem, query), safe="")
-    response = rest.raw("GET", f"account?{query}&signature={signature}", {"x-mbx-apikey": key.key})
-    assert (response.status, json.loads(response.body)["uid"]) == (200, ALICE)
-
-
-def test_instants_are_written_in_microseconds_where_asked_for() -> None:
-    """In every answer."""
-    rest = door()
-    rest.desk.us += 7
-    query = urlencode(LIMIT | {"timestamp": rest.desk.us})
-    key = rest.keys[ALICE]
-    headers = {"x-mbx-apikey": key.key, "x-mbx-time-unit": "MICROSECOND"}
-    response = rest.raw("POST", f"order?{query}&signature={hmac_hex(key.secret, query)}", headers)
-    assert json.loads(response.body)["transactTime"] == START_US + 7
-
-
-def test_listen_keys_no_longer_exist() -> None:
-    """Their endpoints answer 410 Gone, as they do since February 2026."""
-    for method in ("POST", "PUT", "DELETE"):
-        assert door().raw(method, "userDataStream").status == 410
-
-
-def test_other_paths_are_not_found() -> None:
-    """404, and 405 for a method that a path does not know."""
-    rest = door()
-    assert rest.raw("GET", "klines").status == 404
-    assert rest.raw("PATCH", "order").status == 405

@@ -3,16 +3,16 @@
 import re
 
 import pytest
+import test_answer_faults
+import test_message_faults
 import test_wire_connections
-import test_wire_messages
-import test_wire_responses
 
 from mm.sim.wire.faults.script import read_script
 from mm.sim.wire.faults.table import FAULTS
 from support import ROOT
 
 PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
-SEEN = [*test_wire_messages.CASES, *test_wire_connections.CASES, *test_wire_responses.CASES]
+SEEN = [*test_message_faults.CASES, *test_wire_connections.CASES, *test_answer_faults.CASES]
 
 
 def row(name: str) -> str:

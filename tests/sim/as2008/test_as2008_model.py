@@ -1,0 +1,66 @@
+"""The model of the experiment of Avellaneda and Stoikov (2008): fills and quoting rules."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mm.errors import UsageError
+from mm.sim.as2008.exact import exact
+from mm.sim.as2008.model import Q_MAX, STRATEGIES, PaperModel
+
+PAPER = PaperModel(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
+
+
+def found(gamma, strategy, market=PAPER):
+    """Return the exact moments of a strategy at *gamma*."""
+    own = replace(market, gamma=gamma)
+    return exact(own, STRATEGIES[strategy](own))
+
+
+def test_fills_by_one_minus_exp_are_another_experiment(monkeypatch):
+    """The commonest mistake in reproductions, with its own exact values: A·dt is 0.7, far from small."""
+    linear = PaperModel.log_chance
+
+    def other(self, distances):
+        return np.log(-np.expm1(-np.exp(linear(self, distances))))
+
+    monkeypatch.setattr(PaperModel, "log_chance", other)
+    got = found(0.1, "inventory")
+    assert (got.profit_mean, got.profit_std, got.final_q_std) == pytest.approx(
+        (57.171716940142, 6.361641171426, 2.995226754231), abs=1e-9
+    )
+    assert found(1.0, "symmetric").profit_mean == pytest.approx(42.314569374158, abs=1e-9)
+
+
+def test_exact_quotes_do_not_leave_their_bound():
+    """At +Q there is no bid, at -Q no ask, and beyond neither matters."""
+    policy = STRATEGIES["glft_exact"](PAPER)
+    bid, ask = policy.distances(0, np.array([-Q_MAX - 1, -Q_MAX, 0, Q_MAX, Q_MAX + 1]))
+    assert (bid[3], bid[4]) == (math.inf, math.inf)
+    assert (ask[0], ask[1]) == (math.inf, math.inf)
+    assert np.isfinite(bid[:3]).all()
+    assert np.isfinite(ask[2:]).all()
+
+
+def test_quotes_beyond_what_a_float_holds_are_refused():
+    """A risk of e^-1000 within one step leaves nothing to divide by."""
+    with pytest.raises(UsageError, match="choose a smaller --dt"):
+        found(1000.0, "glft_exact")
+
+
+def test_a_chance_that_was_cut_is_counted_on_its_side():
+    """An ask far through the mid would fill more than surely; the bid behind it would not."""
+
+    class OneSided:
+        average_spread = None
+
+        def distances(self, step, q):
+            return np.full(q.shape, 3.0), np.full(q.shape, -3.0)
+
+    market = PaperModel(gamma=0.5, A=1.0, k=1.0, sigma=0.0, horizon_s=1.0, steps=4)
+    got = exact(market, OneSided())
+    assert got.expected_steps_with_lambda_dt_above_1 == pytest.approx(4)
+    assert got.fills_per_path == pytest.approx(4 * (1 + 0.25 * math.exp(-3)))
+    assert got.profit_mean == pytest.approx(4 * (-3 + 3 * 0.25 * math.exp(-3)))

@@ -89,7 +89,7 @@ cdef class QueueFlow:
             self.open_book()
             self.draw_next()
         while self.next_us <= until_us:
-            self.emit()
+            self.strike()
             self.draw_next()
         return 0
 

@@ -135,7 +135,7 @@ def _played(levels: int, diffs: int) -> float:
     from mm.market_data.day_writer import DayWriter
     from mm.market_data.layout import DayFolder
     from mm.market_data.live_session import LiveSession
-    from mm.market_data.snapshot import Answer
+    from mm.market_data.venue import Answer
 
     feed = Feed(levels)
     raw = [b"%b%d%b" % (head, now_us(), tail) for head, tail in (feed.diff() for _ in range(diffs + 1))]

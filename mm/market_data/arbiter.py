@@ -73,10 +73,12 @@ class Lane(Generic[Item]):
         passed = self._passed.get(conn)
         return passed is not None and self.last_id is not None and passed <= self.last_id
 
-    def note(self, last_id: int) -> None:
-        """Take notice of a message of the connection that is alone; it is not looked at."""
-        if follow(self.last_id, last_id, last_id) is not Follow.STALE:
+    def note(self, last_id: int) -> bool:
+        """Move on to the last id of a message of the connection that is alone; return False where it is not new."""
+        new = follow(self.last_id, last_id, last_id) is not Follow.STALE
+        if new:
             self.last_id = last_id
+        return new
 
     def take(self, conn: int, first_id: int, last_id: int, item: Item, now_s: float) -> list[Item]:
         """Return the messages that go through now that *item*, the ids *first_id* to *last_id*, came over *conn*.
@@ -153,6 +155,23 @@ class Lane(Generic[Item]):
 Sequenced = DepthUpdate | TradePrint | AggTrade
 """What has ids."""
 
+Passing = list[tuple[int, Sequenced]]
+"""Messages that go through, each with its arrival in µs."""
+
+
+class Passed(NamedTuple):
+    """What a message has let through.
+
+    Attributes:
+        messages: What goes through now.
+        alone: It goes through untouched, because its connection is the only one; the messages are then that one.
+        advanced: Whether the feed has come to new ids.
+    """
+
+    messages: Passing
+    alone: bool
+    advanced: bool
+
 
 class Arbiter:
     """Updates and trades, each in a lane of its own, with the time of their arrival."""
@@ -168,8 +187,8 @@ class Arbiter:
         self._updates.opened(conn)
         self._trades.opened(conn)
 
-    def closed(self, conn: int) -> list[tuple[int, Sequenced]]:
-        """Return what goes through now that *conn* has ended; `open` tells whether any other is left."""
+    def closed(self, conn: int) -> Passing:
+        """Return what goes through now that *conn* has ended; `open` says whether any other is left."""
         self._open.discard(conn)
         return [*self._updates.closed(conn), *self._trades.closed(conn)]
 
@@ -179,44 +198,32 @@ class Arbiter:
         return bool(self._open)
 
     @property
-    def last_update_id(self) -> int | None:
-        """Last id of the updates that went through; None before the first."""
-        return self._updates.last_id
-
-    @property
     def last_trade_id(self) -> int | None:
-        """That of the trades."""
+        """Last id of the trades that went through; None before the first."""
         return self._trades.last_id
 
     def joined(self, conn: int) -> bool:
-        """Tell whether *conn* has brought an update that follows on those of the others."""
+        """Return True if *conn* has brought an update that follows on those of the others."""
         return self._updates.joined(conn)
 
-    def passes(self, conn: int | None, message: Sequenced) -> bool:
-        """Tell whether *message* goes through as it is, because *conn* is alone (None: it always was)."""
-        lane = self._updates if isinstance(message, DepthUpdate) else self._trades
-        if lane.alone != conn:
-            return False
-        lane.note(message.t if isinstance(message, TradePrint) else _ids(message)[1])
-        return True
+    def take(self, recv_us: int, conn: int | None, message: Sequenced, now_s: float) -> Passed:
+        """Return what goes through now that *message* came over *conn* (None: there never was but one)."""
+        if isinstance(message, DepthUpdate):
+            lane, first_id, last_id = self._updates, message.U, message.u
+        else:
+            lane, first_id = self._trades, message.t if isinstance(message, TradePrint) else message.a
+            last_id = first_id
+        if lane.alone == conn:
+            return Passed([(recv_us, message)], alone=True, advanced=lane.note(last_id))
+        if conn is None:
+            return Passed([], alone=False, advanced=False)
+        messages = lane.take(conn, first_id, last_id, (recv_us, message), now_s)
+        return Passed(messages, alone=False, advanced=bool(messages))
 
-    def take(self, recv_us: int, conn: int, message: Sequenced, now_s: float) -> list[tuple[int, Sequenced]]:
-        """Return what goes through now that *message* came over *conn*, each with its arrival."""
-        lane = self._updates if isinstance(message, DepthUpdate) else self._trades
-        return lane.take(conn, *_ids(message), (recv_us, message), now_s)
-
-    def overdue(self, now_s: float) -> list[tuple[int, Sequenced]]:
+    def overdue(self, now_s: float) -> Passing:
         """Return what has waited long enough."""
         return [*self._updates.overdue(now_s), *self._trades.overdue(now_s)]
 
-    def rest(self) -> list[tuple[int, Sequenced]]:
+    def rest(self) -> Passing:
         """Return all that waits: nothing more will come."""
         return [*self._updates.rest(), *self._trades.rest()]
-
-
-def _ids(message: Sequenced) -> tuple[int, int]:
-    """Return the first and the last id of *message*."""
-    if isinstance(message, DepthUpdate):
-        return message.U, message.u
-    number = message.t if isinstance(message, TradePrint) else message.a
-    return number, number

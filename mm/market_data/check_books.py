@@ -15,10 +15,10 @@ from mm.ids import Follow, IdSequence, MissingIds
 from mm.market_data.check_frames import Coverage, FrameSink, Wanted
 from mm.market_data.check_ledger import Event, LedgerView, read_snapshot
 from mm.market_data.check_rows import Arrival, Findings, RowOrder, decimal, lines_of
-from mm.market_data.framed import Number
 from mm.market_data.grid import Grid
 from mm.market_data.layout import DayFolder
 from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.market_data.messages import Number
 from mm.market_data.sync_engine import SyncEngine, Verdict
 
 

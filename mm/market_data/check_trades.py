@@ -6,7 +6,8 @@ from mm.market_data.check_ledger import LedgerView
 from mm.market_data.check_rows import Findings, RowOrder, arrival, decimal, stamp_ms, table, whole
 from mm.market_data.grid import Grid
 from mm.market_data.layout import TRADE_COLUMNS, TRADE_SOURCES
-from mm.market_data.trade_ids import TradeIds, TradeVerdict
+from mm.market_data.market_events import TradeVerdict
+from mm.market_data.trade_state import TradeIds
 
 OPTIONAL_COLUMNS = 4
 _BOOLEANS = ("true", "false")

@@ -12,8 +12,8 @@ import msgspec
 from mm.errors import MissingDay
 from mm.market_data.check_ledger import Event, is_hole, read_events
 from mm.market_data.check_rows import Findings, lines_of, table
-from mm.market_data.framed import Number
 from mm.market_data.layout import TRADE_COLUMNS, DayFolder, existing
+from mm.market_data.messages import Number
 from mm.market_data.sync_engine import SyncEngine, Verdict
 
 US_PER_S = 1_000_000

@@ -4,7 +4,18 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mm.market_data.book_counts import BookCounts
+
+@dataclass
+class BookCounts:
+    """What a day holds: rows stored, and what went wrong by kind."""
+
+    diffs: int = 0
+    frames: int = 0
+    snapshots: int = 0
+    snapshots_refused: int = 0
+    gaps: int = 0
+    epochs: int = 0
+    anomalies: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass

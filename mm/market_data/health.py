@@ -168,7 +168,7 @@ class Health:
         return self._open_before + _opened(ledger)
 
     def _with(self, told: HealthReport, session: LiveSession) -> HealthReport:
-        report, keeper, folder = session.report, session.keeper, session.writer.folder
+        report, market, folder = session.report, session.market, session.writer.folder
         last_us = report.last_us if report.lines else None
         return msgspec.structs.replace(
             told,
@@ -177,10 +177,10 @@ class Health:
             lag_s=None if last_us is None else max(told.at_us - last_us, 0) / US_PER_S,
             streams=self._streams(session.latencies, told.at_us),
             events=dict(session.writer.ledger.counts),
-            anomalies=dict(keeper.counts.anomalies),
+            anomalies=dict(report.book.anomalies),
             quarantined=report.quarantined,
             epoch_id=session.epoch_id,
-            levels=keeper.book.sizes() if keeper.book_id is not None else (0, 0),
+            levels=market.book.book.sizes() if market.book_id is not None else (0, 0),
             free_mb=round(shutil.disk_usage(folder.path).free / 1e6, 1),
             clock_steps=report.clock_steps,
         )
@@ -212,7 +212,7 @@ def _state(session: LiveSession | None, connections: int) -> str:
         return "waiting"
     if not connections:
         return "connecting"
-    return "syncing" if session.keeper.book_id is None else "synced"
+    return "syncing" if session.market.book_id is None else "synced"
 
 
 def _opened(ledger: Ledger) -> int:

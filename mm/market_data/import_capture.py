@@ -16,7 +16,6 @@ import msgspec
 import mm
 from mm.errors import BrokenFile, Mismatch, OffGrid, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text, to_exchange_info
-from mm.market_data.book_keeper import TOP_N
 from mm.market_data.capture_lines import ACCEPTED
 from mm.market_data.captures import Broken, Capture
 from mm.market_data.grid import Grid
@@ -25,6 +24,7 @@ from mm.market_data.import_session import ImportSession
 from mm.market_data.messages import Connected, ExchangeInfo, Other, Snapshot
 from mm.market_data.staging import Staging
 
+TOP_N = 20
 Progress = Callable[[int, int], None]
 
 
@@ -114,9 +114,12 @@ class _Import:
         asked = {key: value for key, value in asdict(self.options).items() if value is not None}
         knobs = {"symbol": self.symbol, "captures": [capture.lines.path.name for capture in captures], **asked}
         session = ImportSession(
-            staging.open, self.grid, {"version": mm.__version__, "knobs": knobs}, self.options.top_n
+            staging.open,
+            self.grid,
+            {"version": mm.__version__, "knobs": knobs},
+            self.options.top_n,
+            self.options.trade_stream,
         )
-        session.trade_stream = self.options.trade_stream
         for capture in captures:
             report.captures.append(self._read(capture, session))
         session.finish()

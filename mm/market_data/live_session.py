@@ -1,45 +1,59 @@
-"""One symbol's messages, as they come from the exchange, into its day folders.
+"""One symbol's messages, as they come from the venue, into its day folders.
 
-No socket, no timer, no clock: messages, answers and instants come in, rows go out. What a book is and what a gap is,
-`BookKeeper` and `TradeKeeper` decide, as they do for an import.
+No socket, no timer, no clock: messages, answers and instants come in, rows go out. The `Market` decides what becomes of
+a message, as it does for an import; a `DayJournal` and a `TradeBackfill` subscribe to it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import from_exchange_info
-from mm.market_data.arbiter import Arbiter, Sequenced
-from mm.market_data.book_keeper import BookKeeper
+from mm.market_data.binance_spot import BINANCE_SPOT
+from mm.market_data.book_state import SnapshotSanity
+from mm.market_data.day_journal import DayJournal
 from mm.market_data.day_report import DayReport
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.grid import Grid, known_tick_e8
 from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
+from mm.market_data.market import RESTART, Before, Market
 from mm.market_data.messages import (
     AggTrade,
     DepthUpdate,
     ExchangeInfo,
     Futures,
     Message,
-    Messages,
     ServerShutdown,
     Snapshot,
     TradePrint,
 )
-from mm.market_data.reach import EmptySides
-from mm.market_data.snapshot import Answer
-from mm.market_data.today import Today
-from mm.market_data.trade_fill import TradeFill
-from mm.market_data.trade_ids import TradeVerdict
-from mm.market_data.trade_keeper import STREAM, TradeKeeper
+from mm.market_data.trade_backfill import TradeBackfill
+from mm.market_data.venue import Answer, Venue
 from mm.whole_file import write_whole
+
+STREAM = "ws"
+"""Source of the trades that a recorder took from the stream itself; their rows stand in the order of their ids."""
 
 REST = "rest"
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
+
+
+class Received(NamedTuple):
+    """What a message of the stream was, and what it did.
+
+    Attributes:
+        kind: Its type; None where it could not be used.
+        ids_missing: Ids before it did not arrive.
+        advanced: It brought ids that no connection had brought before.
+    """
+
+    kind: type[Message] | None
+    ids_missing: bool = False
+    advanced: bool = False
 
 
 class LiveSession:
@@ -48,81 +62,94 @@ class LiveSession:
     Args:
         writer: The first day, its opening events written.
         at_us: When it was opened.
-        top_n: Levels a side in the frames.
-        snapshot_limit: Levels a side that snapshots are asked for with.
+        top_n: Levels per side in the frames.
+        snapshot_limit: Levels per side that snapshots are requested with.
         trade_stream: ``trade`` or ``aggTrade``.
+        venue: Reads the messages.
 
     Attributes:
-        arbiter: Makes one feed of those of several connections.
-        fill: Knows which trades are missing, and what to ask of REST for them.
-        wants_snapshot: Whether updates wait for a book.
-        instrument: The exchange's entry of the symbol, JSON text; None while it is not known.
+        market: The state of the market.
+        backfill: The trades that are missing, and what to request for them.
+        instrument: The venue's entry of the symbol, JSON text; None while it is not known.
         latencies: Arrival less the exchange's stamp, by stream.
     """
 
     def __init__(
-        self, writer: DayWriter, at_us: int, top_n: int, *, snapshot_limit: int = 5000, trade_stream: str = "trade"
+        self,
+        writer: DayWriter,
+        at_us: int,
+        top_n: int,
+        *,
+        snapshot_limit: int = 5000,
+        trade_stream: str = "trade",
+        venue: Venue = BINANCE_SPOT,
     ) -> None:
-        self.arbiter = Arbiter()
-        self.wants_snapshot = False
         self.instrument: str | None = None
         self.latencies = StreamLatencies()
         self._stepped_back = False
         self._grid = Grid(known_tick_e8(writer.folder.instrument), learns_steps=False)
-        self._messages = Messages(writer.folder.symbol, self._grid, packs=True)
-        self._trades = TradeKeeper(self._grid, STREAM)
-        keeper, earlier = BookKeeper(writer, self._grid, top_n), writer.earlier
-        holes = earlier.trade_holes
-        self._trades.resume(earlier.last_trade_id, earlier.last_trade_us, holes)
-        self.fill = TradeFill(self._trades, self._grid, aggregates=trade_stream == "aggTrade")
-        self.fill.resume(holes)
-        self._top_n, self._snapshot_limit, self._sides = top_n, snapshot_limit, EmptySides()
-        self._today = Today.begun(writer, keeper, at_us)
-        keeper.gap_cause = self._trades.gap_cause = "restart"
+        self._decoder = venue.decoder(writer.folder.symbol, self._grid, packs=True)
+        self._journal = DayJournal(writer, at_us, STREAM)
+        earlier, aggregates = writer.earlier, trade_stream == "aggTrade"
+        self.backfill = TradeBackfill(self._grid, aggregates=aggregates, missing=earlier.trade_holes)
+        before = Before(
+            update_id=earlier.last_diff_id,
+            update_us=earlier.last_diff_us,
+            trade_id=earlier.last_trade_id,
+            trade_us=earlier.last_trade_us,
+            missing_trades=earlier.trade_holes,
+            cause=RESTART,
+        )
+        self.market = Market(self._grid, (self._journal, self.backfill), top_n=top_n, before=before)
+        self._snapshot_limit, self._sanity = snapshot_limit, SnapshotSanity()
         self._attempt: int | None = None
         self._last_us = at_us
 
     @property
     def writer(self) -> DayWriter:
         """The files of the day that is being written."""
-        return self._today.writer
+        return self._journal.writer
 
     @property
     def report(self) -> DayReport:
         """What came into that day."""
-        return self._today.report
-
-    @property
-    def keeper(self) -> BookKeeper:
-        """The book, and what was counted of it."""
-        return self._today.keeper
+        return self._journal.report
 
     @property
     def epoch_id(self) -> int:
         """The last epoch that was opened in it; 0 before the first."""
-        return self._today.keeper.epoch_id
+        return self._journal.epoch_id
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether updates wait for a book."""
+        return self.market.wants_snapshot
+
+    @property
+    def wants_refresh(self) -> bool:
+        """Whether the book may soon reach beyond what its snapshot showed, so that another one is needed."""
+        return self.market.book.running_out(self._snapshot_limit)
 
     def event(self, at_us: int, kind: str, details: Mapping[str, Any]) -> None:
         """Write something that happened to the recording."""
-        self._today.event(at_us, kind, details)
+        self._journal.event(at_us, kind, details)
 
     def connected(self, at_us: int, url: str, conn: int) -> None:
         """Write that connection number *conn* is open."""
         self.event(at_us, "ws_connected", {"url": url, "conn": conn})
-        self.arbiter.opened(conn)
+        self.market.opened(conn)
 
     def disconnected(self, at_us: int, conn: int, code: int | None, reason: str) -> None:
-        """Write that it has ended; if it was the last one, what is missing when the next one goes on was lost since."""
-        self._store_all(self.arbiter.closed(conn))
+        """Write that it has ended; if it was the last one, what is missing when the next one opens was lost since."""
+        self.market.closed(conn)
         self.event(at_us, "ws_disconnected", {"conn": conn, "code": code, "reason": reason})
-        if not self.arbiter.open:
-            self._today.keeper.gap_cause = self._trades.gap_cause = "disconnected"
-            self.wants_snapshot = False
+        if not self.market.arbiter.open:
+            self.market.all_closed()
 
     def clock_read(self, at_us: int, step_us: int) -> None:
-        """Write that the wall clock was set by *step_us*, if it was; what arrivals have shown is not told again."""
-        told, self._stepped_back = self._stepped_back, False
-        if step_us and not (told and step_us < 0):
+        """Write that the wall clock was set by *step_us*, if it was, unless arrivals have shown the step before."""
+        shown, self._stepped_back = self._stepped_back, False
+        if step_us and not (shown and step_us < 0):
             self.event(at_us, "clock_step", {"by_us": step_us})
             self.report.clock_steps += 1
 
@@ -135,8 +162,8 @@ class LiveSession:
             measured = {"median_us": trip.offset_us, "p99_us": most_us, "stream": OFFSET_STREAM}
             self.event(at_us, "clock_offset", measured)
 
-    def message(self, recv_us: int, raw: bytes, conn: int | None = None, now_s: float = 0.0) -> type[Message] | None:
-        """Take a message of the stream and return what it was; None where it could not be used.
+    def message(self, recv_us: int, raw: bytes, conn: int | None = None, now_s: float = 0.0) -> Received:
+        """Take a message of the stream and return what it was.
 
         Args:
             recv_us: Its arrival, in µs.
@@ -144,114 +171,83 @@ class LiveSession:
             conn: Over which connection; None where there never was but one.
             now_s: The instant, in s of a monotonic clock.
         """
-        today = self._today
+        report = self._journal.report
         if recv_us < self._last_us:
             self.event(recv_us, "clock_step", {"by_us": recv_us - self._last_us})
-            today.report.clock_steps += 1
+            report.clock_steps += 1
             self._stepped_back = True
-        self._last_us = today.report.last_us = recv_us
-        today.report.lines += 1
-        today.keeper.settle(recv_us)
+        self._last_us = report.last_us = recv_us
+        report.lines += 1
+        self.market.arrived(recv_us)
         try:
-            message = self._messages.received(raw)
+            message = self._decoder.received(raw)
         except _BROKEN as error:
-            self._today.quarantine(recv_us, STREAM, str(error), raw)
-            return None
+            self._journal.quarantine(recv_us, STREAM, str(error), raw)
+            return Received(None)
         if not isinstance(message, _SEQUENCED):
             if isinstance(message, ServerShutdown):
-                return ServerShutdown
-            self._today.quarantine(recv_us, STREAM, "neither a depth update nor a trade of the symbol", raw)
-            return None
+                return Received(ServerShutdown)
+            self._journal.quarantine(recv_us, STREAM, "neither a depth update nor a trade of the symbol", raw)
+            return Received(None)
         self.latencies.arrived("depth" if isinstance(message, DepthUpdate) else "trade", recv_us, message.E)
-        if self.arbiter.passes(conn, message):
-            if self._store(recv_us, message, one_of_many=False) is TradeVerdict.LATE:
-                self._today.quarantine(recv_us, STREAM, "a trade behind a later one", raw)
-        elif conn is not None:
-            self._store_all(self.arbiter.take(recv_us, conn, message, now_s))
-        return type(message)
+        taken = self.market.take(recv_us, message, conn, now_s)
+        if taken.late:
+            self._journal.quarantine(recv_us, STREAM, "a trade after a later one", raw)
+        return Received(type(message), taken.ids_missing, taken.advanced)
 
     def let_through(self, now_s: float) -> None:
         """Let messages through that have waited long enough for ids before them."""
-        self._store_all(self.arbiter.overdue(now_s))
-
-    def _store_all(self, messages: Sequence[tuple[int, Sequenced]]) -> None:
-        """Store what the arbiter lets through; what had to wait arrives when it need not wait any more."""
-        for recv_us, message in messages:
-            self._store(max(recv_us, self._last_us), message, one_of_many=True)
-
-    def _store(self, recv_us: int, message: Sequenced, *, one_of_many: bool) -> TradeVerdict | None:
-        """Write a message, and return what the id of a trade said."""
-        today = self._today
-        if isinstance(message, DepthUpdate):
-            today.keeper.depth(recv_us, message, one_of_many=one_of_many)
-            today.keeper.gap_cause = "ids_missing"
-            self.wants_snapshot = today.keeper.book_id is None
-            return None
-        verdict = self._trades.take(recv_us, message, today)
-        if verdict is TradeVerdict.GAP:
-            self.fill.notice()
-        return verdict
+        self.market.let_through(now_s)
 
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
-        """Write that a snapshot was asked for."""
+        """Write that a snapshot was requested."""
         self._attempt = attempt
         self.event(at_us, "snapshot_request", {"attempt": attempt})
 
-    def snapshot_answered(self, answer: Answer) -> None:
-        """Make the answer the book, where it bridges; the ledger says why it does not."""
+    def snapshot_answered(self, answer: Answer) -> bool:
+        """Make the answer the book, where it bridges, and return whether it did; the ledger says why it does not."""
         self._attempt = None
         answer = self._in_order(answer)
         if answer.cause:
-            self._snapshot_failed(answer.recv_us, answer.cause, answer.status)
-            return
+            return self._snapshot_failed(answer, answer.cause)
         try:
-            message = self._messages.answer(answer.url, answer.body)
+            message = self._decoder.answer(answer.url, answer.body)
         except _BROKEN as error:
-            self._today.quarantine(answer.recv_us, REST, str(error), answer.body)
-            self._snapshot_failed(answer.recv_us, "unreadable", answer.status)
-            return
-        if isinstance(message, Snapshot) and self._sides.doubted(message.bids, message.asks):
-            self._snapshot_failed(answer.recv_us, "empty_side", answer.status)
-        elif isinstance(message, Snapshot):
-            self._today.keeper.snapshot(answer.recv_us, message)
-            self.wants_snapshot = self.wants_snapshot and self._today.keeper.book_id is None
-        else:
-            self._snapshot_failed(answer.recv_us, "no_snapshot", answer.status)
-
-    @property
-    def wants_refresh(self) -> bool:
-        """Whether the book may soon reach beyond what its snapshot showed, so that another one is needed."""
-        keeper = self._today.keeper
-        if keeper.book_id is None or keeper.awaits:
-            return False
-        return keeper.reach.running_out(keeper.book, self._snapshot_limit, self._top_n)
+            self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
+            return self._snapshot_failed(answer, "unreadable")
+        if not isinstance(message, Snapshot):
+            return self._snapshot_failed(answer, "no_snapshot")
+        if self._sanity.doubted(message.bids, message.asks):
+            return self._snapshot_failed(answer, "empty_side")
+        return self.market.snapshot(answer.recv_us, message)
 
     def trades_answered(self, answer: Answer) -> int:
-        """Write the missing trades that REST has told, and return how many they are."""
+        """Write the missing trades in an answer from REST, and return how many they are."""
         answer = self._in_order(answer)
+        self.market.book.carry_over(answer.recv_us)
         try:
-            self._today.keeper.settle(answer.recv_us)
-            return self.fill.answered(answer, self._today)
+            trades = self.backfill.answered(answer)
         except BrokenFile as error:
-            self._today.quarantine(answer.recv_us, REST, str(error), answer.body)
+            self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
             return 0
+        return self.market.trades_fetched(answer.recv_us, trades)
 
     def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
         """Write that what did not come of these trades never will; it is fetched by REST."""
-        self.fill.lost(max(at_us, self._last_us), first_id, last_id, self._today)
+        self.market.trades_lost(max(at_us, self._last_us), first_id, last_id)
 
     def learn(self, answer: Answer) -> str | None:
         """Take the symbol's filters over from exchangeInfo and return its status; None where there are none in it."""
         if answer.cause:
             return None
         try:
-            message = self._messages.answer(answer.url, answer.body)
+            message = self._decoder.answer(answer.url, answer.body)
             if not isinstance(message, ExchangeInfo):
                 return None
             entry = msgspec.json.decode(message.text, type=dict[str, Any])
             self._grid.tick_e8 = from_exchange_info(entry, answer.url).tick_e8
         except (*_BROKEN, BrokenFile) as error:
-            self._today.quarantine(answer.recv_us, REST, str(error), answer.body)
+            self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
             return None
         self.instrument = msgspec.json.format(message.text, indent=1) + "\n"
         write_whole(self.writer.folder.instrument, self.instrument.encode(), durable=True)
@@ -267,24 +263,24 @@ class LiveSession:
             at_us: When it begins.
             carry: Whether it follows on the old one, so that the book may be taken over.
         """
-        attempt, before = self._attempt, self._today
+        attempt, before = self._attempt, self._journal.writer
         self.finish(at_us, "day_over", window_over=True)
-        before.keeper.roll(writer, at_us, carry=carry)
-        self.fill.roll()
-        self._today = Today.begun(writer, before.keeper, at_us)
+        self._journal.next_day(writer, at_us)
+        self.market.book.next_day(at_us, carry=carry)
+        self.backfill.next_day()
         if attempt is not None:
             self.snapshot_requested(at_us, attempt)
-        return before.writer
+        return before
 
     def finish(self, at_us: int, reason: str, *, window_over: bool) -> None:
         """Write the last events of the day."""
         self.clock_offsets(at_us)
         if reason != "day_over":
-            self._store_all(self.arbiter.rest())
+            self.market.flush()
         if self._attempt is not None:
             self._attempt = None
-            self._snapshot_failed(at_us, reason, None)
-        self._today.keeper.finish(at_us)
+            self._journal.snapshot_failed(at_us, reason, None)
+        self.market.book.finish(at_us)
         if window_over:
             self.event(at_us, "window_end", {})
         self.event(at_us, "run_stop", {"reason": reason})
@@ -293,6 +289,6 @@ class LiveSession:
         """Return *answer* as of no earlier than the last message: their rows stand in one file."""
         return replace(answer, recv_us=max(answer.recv_us, self._last_us))
 
-    def _snapshot_failed(self, at_us: int, cause: str, status: int | None) -> None:
-        self._today.keeper.counts.snapshots_refused += 1
-        self.event(at_us, "snapshot_failed", {"cause": cause, "http_status": status})
+    def _snapshot_failed(self, answer: Answer, cause: str) -> bool:
+        self._journal.snapshot_failed(answer.recv_us, cause, answer.status)
+        return False

@@ -6,6 +6,7 @@ another rule (`pu`), and a book built by the rule of Spot would be silently wron
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -14,9 +15,11 @@ from msgspec import Raw, Struct
 from mm.clock import checked_stamp
 from mm.errors import BrokenFile
 from mm.market_data import kernel
-from mm.market_data.framed import FramedStreams, Number, PackedDepth
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A whole number of 64 bits that is not negative."""
 
 _FUTURES_HOSTS = ("fstream.", "dstream.", "fapi.", "dapi.")
 _FUTURES_EVENTS = frozenset(("markPriceUpdate", "forceOrder", "indexPriceUpdate", "continuous_kline", "compositeIndex"))
@@ -138,6 +141,61 @@ class _InfoEntry(Struct):
     symbol: str
 
 
+Payload = TypeVar("Payload")
+
+_BEGINNING = b'{"stream":"'
+
+
+class _Framed(Struct, Generic[Payload], gc=False):
+    """What frames a payload; `e` is that of a message which is framed by nothing."""
+
+    stream: str
+    data: Payload
+    e: str = ""
+
+
+class PackedDepth(Struct, gc=False):
+    """A ``depthUpdate`` whose levels are left to the kernel."""
+
+    E: int
+    s: str
+    U: Number
+    u: Number
+    b: Raw
+    a: Raw
+    pu: int | None = None
+
+    def levels(self) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]] | None:
+        """Return bids and asks, checked, as the kernel keeps them; None where one is not as the exchange writes it."""
+        bids, asks = kernel.levels.read_levels(self.b), kernel.levels.read_levels(self.a)
+        return None if bids is None or asks is None else (bids, asks)
+
+
+class FramedStreams(Generic[Payload]):
+    """Read messages of streams whose names have been learnt."""
+
+    def __init__(self) -> None:
+        self._decoders: dict[bytes, tuple[str, Any]] = {}
+
+    def learn(self, name: str, payload: type[Payload]) -> None:
+        """Take notice that the stream *name* has messages of the type *payload*."""
+        self._decoders[name.encode()] = name, msgspec.json.Decoder(_Framed[payload])  # type: ignore[valid-type]
+
+    def read(self, body: bytes | str) -> Payload | None:
+        """Return the payload; None where *body* is not plainly such a message, and must be looked at more closely."""
+        if not isinstance(body, bytes) or not body.startswith(_BEGINNING):
+            return None
+        known = self._decoders.get(body[len(_BEGINNING) : body.find(b'"', len(_BEGINNING))])
+        if known is None:
+            return None
+        name, decoder = known
+        try:
+            framed: _Framed[Payload] = decoder.decode(body)
+        except msgspec.MsgspecError:
+            return None
+        return framed.data if not framed.e and framed.stream == name else None
+
+
 _Stream = DepthUpdate | TradePrint | AggTrade | BookTicker
 _DECODERS: dict[str, msgspec.json.Decoder[_Stream]] = {
     "depth": msgspec.json.Decoder(DepthUpdate),
@@ -206,7 +264,7 @@ class Messages:
     def answer(self, url: str, body: bytes | str) -> Message:
         """Return what the REST answer from *url* is; raises as `received`."""
         address = urlsplit(url)
-        _check_host(address.netloc)
+        check_spot_host(url)
         if address.path.endswith("/exchangeInfo"):
             return self._exchange_info(body)
         if not address.path.endswith("/depth"):
@@ -217,7 +275,7 @@ class Messages:
 
     def connected(self, url: str) -> Connected:
         """Return the message that a connection to *url* was opened; raises Futures where the host serves those."""
-        _check_host(urlsplit(url).netloc)
+        check_spot_host(url)
         return Connected(url)
 
     def _stream(self, name: str) -> tuple[str, str]:
@@ -293,6 +351,8 @@ def _unpacked(packed: PackedDepth) -> DepthUpdate | None:
     return levels and DepthUpdate(packed.E, packed.s, packed.U, packed.u, *levels, packed.pu)
 
 
-def _check_host(host: str) -> None:
+def check_spot_host(url: str) -> None:
+    """Raise Futures where the host of *url* serves those."""
+    host = urlsplit(url).netloc
     if any(name in host for name in _FUTURES_HOSTS):
         raise Futures(f"host {host!r}")

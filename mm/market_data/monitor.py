@@ -7,7 +7,7 @@ from time import monotonic_ns
 
 import msgspec
 
-from mm.clock import exchange_us, now_us
+from mm.clock import now_us
 from mm.market_data.health import ENDED, INTERVAL_S, Health, HealthReport, Recording, write_health
 from mm.market_data.latency import ClockWatch, RoundTrip, offset_of
 from mm.market_data.metrics import metrics_served, page
@@ -17,10 +17,6 @@ TICK_S = 1.0
 FIRST_OFFSET_S = 1.0
 OFFSET_INTERVAL_S = 600.0
 ROUND_TRIPS = 3
-
-
-class _Time(msgspec.Struct):
-    serverTime: int
 
 
 class Monitor:
@@ -71,13 +67,8 @@ class Monitor:
         asked_us = self._monotonic_us()
         answer = await self._rest.time()
         took_us = self._monotonic_us() - asked_us
-        if answer.cause:
-            return None
-        try:
-            server = msgspec.json.decode(answer.body, type=_Time).serverTime
-        except (ValueError, msgspec.MsgspecError):
-            return None
-        return RoundTrip(took_us, answer.recv_us, exchange_us(server))
+        server_us = None if answer.cause else self._rest.venue.server_time_us(answer.body)
+        return None if server_us is None else RoundTrip(took_us, answer.recv_us, server_us)
 
     async def _watch(self, recording: Recording) -> None:
         """See steps of the clock, and write the health every `INTERVAL_S`."""

@@ -57,14 +57,14 @@ def main(console: Console, source: Sources, recorder: Recorder, name: Name, stat
 
 def _record(console: Console, source: Source, recorder: Recorder, name: Name) -> None:
     """Record the one symbol."""
-    _refuse_futures(source, recorder)
+    _refuse_futures(recorder)
     from mm.market_data.health import Health
     from mm.market_data.monitor import Monitor
     from mm.market_data.recording import Recording
 
     parts = _parts(source, recorder, name)
     recording = Recording(parts, console.log)
-    monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest), parts.rest)
+    monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest.rest), parts.rest.rest)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -153,14 +153,14 @@ def _words(groups: Sequence[Any], console: Console) -> list[str]:
     return [*words, *(["--json"] if console.as_json else [])]
 
 
-def _refuse_futures(source: Source, recorder: Recorder) -> None:
+def _refuse_futures(recorder: Recorder) -> None:
     """Raise UsageError where a base is that of a futures market."""
-    from mm.market_data.grid import Grid
-    from mm.market_data.messages import Futures, Messages
+    from mm.market_data.binance_spot import BINANCE_SPOT
+    from mm.market_data.messages import Futures
 
     for label, url in (("--ws-url (WS_URL)", recorder.ws_url), ("--rest-url (REST_URL)", recorder.rest_url)):
         try:
-            Messages(source.symbol, Grid()).connected(url)
+            BINANCE_SPOT.check_address(url)
         except Futures as error:
             raise UsageError(f"{label} was {url!r}: {error} serves futures; only Binance Spot is recorded") from error
 
@@ -170,24 +170,25 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
 
     from mm.market_data.allowance import Allowance, shared_path
     from mm.market_data.backoff import Backoff
+    from mm.market_data.binance_spot import BINANCE_SPOT
     from mm.market_data.days import Days
     from mm.market_data.recording import Parts
+    from mm.market_data.rest_tasks import RestParts
     from mm.market_data.silence import Silence
-    from mm.market_data.snapshot import MOST_WEIGHT, WEIGHT_WINDOW_S, RestClient, Snapshots
+    from mm.market_data.snapshot import RestClient, Snapshots
     from mm.market_data.window import WindowRule
-    from mm.market_data.ws_link import stream_url
-    from mm.market_data.ws_stream import ATTEMPTS_WINDOW_S, MOST_ATTEMPTS, WsStream
+    from mm.market_data.ws_stream import WsStream
 
     trade_stream = recorder.trade_stream or "trade"
-    connections = 2 if recorder.ws_pair else 1
+    connections, limits = 2 if recorder.ws_pair else 1, BINANCE_SPOT.limits
     weight, attempts = (
         Allowance(most, window_s, shared_path(kind, urlsplit(url).netloc))
         for kind, url, most, window_s in (
-            ("weight", recorder.rest_url, MOST_WEIGHT, WEIGHT_WINDOW_S),
-            ("connections", recorder.ws_url, MOST_ATTEMPTS, ATTEMPTS_WINDOW_S),
+            ("weight", recorder.rest_url, limits.weight, limits.weight_window_s),
+            ("connections", recorder.ws_url, limits.connections, limits.connections_window_s),
         )
     )
-    rest = RestClient(recorder.rest_url, weight)
+    rest = RestClient(recorder.rest_url, weight, venue=BINANCE_SPOT)
     pause = Backoff(_FIRST_REST_DELAY_S, _LONGEST_REST_DELAY_S)
     return Parts(
         days=Days(
@@ -204,16 +205,19 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
             knobs={"symbol": source.symbol, **asdict(recorder)},
         ),
         window=WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz),
-        rest=rest,
-        snapshots=Snapshots(rest, source.symbol, recorder.snapshot_limit, pause),
+        rest=RestParts(
+            symbol=source.symbol,
+            rest=rest,
+            snapshots=Snapshots(rest, source.symbol, recorder.snapshot_limit, pause),
+            info_backoff=Backoff(_FIRST_REST_DELAY_S, _LONGEST_REST_DELAY_S),
+        ),
         stream=WsStream(
-            stream_url(recorder.ws_url, source.symbol, trade_stream),
+            BINANCE_SPOT.stream_url(recorder.ws_url, source.symbol, trade_stream),
             [Backoff(_FIRST_DELAY_S, recorder.backoff_max_s) for _ in range(connections)],
             recorder.ws_max_age_s,
             attempts,
         ),
         silences=[Silence(recorder.depth_silence_s) for _ in range(connections)],
-        info_backoff=Backoff(_FIRST_REST_DELAY_S, _LONGEST_REST_DELAY_S),
         start_jitter_s=recorder.start_jitter_s,
     )
 

@@ -12,8 +12,8 @@ from mm.market_data.check_ledger import Event
 from mm.market_data.day_rows import trade_row
 from mm.market_data.day_writer import Trade
 from mm.market_data.grid import Grid
+from mm.market_data.live_session import STREAM
 from mm.market_data.messages import AggTrade, DepthUpdate, Messages, TradePrint
-from mm.market_data.trade_keeper import STREAM
 
 
 class QuarantineRow(msgspec.Struct, frozen=True):

@@ -6,92 +6,76 @@ before the time that the exchange names in ``Retry-After``.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import httpx
 
 from mm.clock import now_us
 from mm.market_data.allowance import Allowance
-from mm.market_data.backfill import Question
 from mm.market_data.backoff import Backoff, retry_after_s
+from mm.market_data.binance_spot import BINANCE_SPOT
+from mm.market_data.venue import Answer, Request, Venue, with_symbol
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0
 REFUSAL_TIMEOUT_S = 5.0
 BAD_REQUEST, BANNED, SLOW_DOWN = 400, 418, 429
-MOST_WEIGHT, WEIGHT_WINDOW_S = 4_800, 60.0
 PATIENT_SHARE = 0.5
-_DEPTH_WEIGHTS = ((100, 5), (500, 25), (1_000, 50), (5_000, 250))
-_INFO_WEIGHT = 20
-_USED = "X-MBX-USED-WEIGHT-1M"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one request.
-
-    Attributes:
-        recv_us: When the answer was there, in µs.
-        url: What was asked.
-        status: HTTP status; None where no answer came.
-        body: Its body.
-        cause: Why it cannot be used; None where it can.
-    """
-
-    recv_us: int
-    url: str
-    status: int | None
-    body: bytes
-    cause: str | None
 
 
 class RestClient:
-    """Ask one exchange, and hold back where it wants to be left alone.
+    """Send the requests of one process to one venue, within its budget.
 
     Args:
         base_url: Base of REST.
-        weight: What may be asked for; None keeps it to this process.
+        weight: The budget; None keeps it to this process.
         clock: Returns the wall clock, in µs.
+        venue: Whose requests they are.
 
     Attributes:
-        used_weight: The exchange's own count of the last minute's weight, as it said it last; None before.
+        venue: As given.
+        used_weight: The venue's own count of the last minute's weight, from its last answer; None before.
     """
 
-    def __init__(self, base_url: str, weight: Allowance | None = None, clock: Callable[[], int] = now_us) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        weight: Allowance | None = None,
+        clock: Callable[[], int] = now_us,
+        venue: Venue = BINANCE_SPOT,
+    ) -> None:
+        self.venue = venue
         self.used_weight: int | None = None
-        self._weight = weight or Allowance(MOST_WEIGHT, WEIGHT_WINDOW_S)
+        self._weight = weight or Allowance(venue.limits.weight, venue.limits.weight_window_s)
         self._clock = clock
         self._client = httpx.AsyncClient(
             base_url=base_url,
-            headers={"X-MBX-TIME-UNIT": "MICROSECOND"},
+            headers=dict(venue.headers),
             timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             trust_env=False,
         )
 
     async def depth(self, symbol: str, limit: int) -> Answer:
-        """Ask for the best *limit* levels a side."""
-        return await self._get("/api/v3/depth", {"symbol": symbol, "limit": str(limit)})
+        """Request the best *limit* levels per side, whose weight `until_depth` has counted."""
+        return await self._send(self.venue.depth(symbol, limit))
 
-    async def until_depth(self, limit: int) -> None:
-        """Return when *limit* levels may be asked for; their weight is then counted."""
-        await self._weight.granted(next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most))
+    async def until_depth(self, symbol: str, limit: int) -> None:
+        """Return when *limit* levels may be requested; their weight is then counted."""
+        await self._weight.granted(self.venue.depth(symbol, limit).weight)
 
-    async def trades(self, symbol: str, question: Question) -> Answer:
-        """Ask for trades of the past; that can wait, so it leaves half of the weight to snapshots."""
-        await self._weight.granted(question.weight, PATIENT_SHARE)
-        return await self._get(question.path, {"symbol": symbol, **question.params})
+    async def trades(self, symbol: str, request: Request) -> Answer:
+        """Request trades of the past; that can wait, so it leaves half of the weight to snapshots."""
+        await self._weight.granted(request.weight, PATIENT_SHARE)
+        return await self._send(with_symbol(request, symbol))
 
     async def exchange_info(self, symbol: str) -> Answer:
-        """Ask for the filters and the status of *symbol*."""
-        await self._weight.granted(_INFO_WEIGHT)
-        return await self._get("/api/v3/exchangeInfo", {"symbol": symbol})
+        """Request the filters and the status of *symbol*."""
+        return await self._get(self.venue.exchange_info(symbol))
 
     async def time(self) -> Answer:
-        """Ask for the exchange's time."""
-        await self._weight.granted(1)
-        return await self._get("/api/v3/time", {})
+        """Request the venue's time."""
+        return await self._get(self.venue.time())
 
     async def refusal(self, symbol: str) -> str | None:
         """Return the exchange's words where it does not know *symbol*; None where it does, or does not say at once."""
@@ -107,12 +91,16 @@ class RestClient:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _get(self, path: str, params: dict[str, str]) -> Answer:
-        request = self._client.build_request("GET", path, params=params)
-        url = str(request.url)
+    async def _get(self, request: Request) -> Answer:
+        await self._weight.granted(request.weight)
+        return await self._send(request)
+
+    async def _send(self, request: Request) -> Answer:
+        get = self._client.build_request("GET", request.path, params=dict(request.params))
+        url = str(get.url)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                response = await self._client.send(request)
+                response = await self._client.send(get)
         except (httpx.TimeoutException, TimeoutError):
             return Answer(self._clock(), url, None, b"", "timeout")
         except httpx.HTTPError as error:
@@ -124,10 +112,10 @@ class RestClient:
 
     def _learn_weight(self, response: httpx.Response) -> None:
         """Take the exchange's count of the weight, and leave it alone for as long as it asks for that."""
-        used = response.headers.get(_USED, "")
-        if used.isascii() and used.isdigit():
-            self.used_weight = int(used)
-            self._weight.told(self.used_weight)
+        used = self.venue.used_weight(response.headers)
+        if used is not None:
+            self.used_weight = used
+            self._weight.told(used)
         if response.status_code in (SLOW_DOWN, BANNED):
             self._weight.hold_off(retry_after_s(response.headers.get("Retry-After")))
 
@@ -174,7 +162,7 @@ class Snapshots:
         attempt = 0
         while desk.wants_snapshot:
             await asyncio.sleep(self._backoff.delay(asyncio.get_running_loop().time()))
-            await self._rest.until_depth(self.limit)
+            await self._rest.until_depth(self._symbol, self.limit)
             if not desk.wants_snapshot:
                 return
             attempt += 1

@@ -57,8 +57,7 @@ class TradeWatch:
         self._ask = ask
         self._settled = settled
         self._lost: dict[int, tuple[int, int]] = {}
-        self._seen_id: int | None = None
-        self._gaps = 0
+        self._found_missing = False
 
     def connected(self, slot: int, conn: int, now_s: float) -> None:
         """Connection *conn* is open."""
@@ -71,19 +70,21 @@ class TradeWatch:
         self._watched[slot].conn = 0
         self._watched[slot].silence.disconnected()
 
-    def heard(self, slot: int, now_s: float, gaps: int) -> None:
-        """A trade came, which has made *gaps* of the day; the other connection owes it too, if it is a new one."""
+    def heard(self, slot: int, now_s: float, *, ids_missing: bool, advanced: bool) -> None:
+        """Take notice of a trade; where it *advanced* the feed, the other connection must bring it as well."""
         watched = self._watched[slot]
         watched.heard_s = now_s
-        watched.silence.heard(now_s, ids_missing=gaps > self._gaps)
-        self._gaps = gaps
-        if len(self._watched) > 1 and self._last_id() != self._seen_id:
-            self._seen_id = self._last_id()
+        watched.silence.heard(now_s, ids_missing=ids_missing or self._found_missing)
+        self._found_missing = False
+        if advanced and len(self._watched) > 1:
             self._watched[1 - slot].silence.owed(now_s)
 
     def lost(self, conn: int) -> list[tuple[int, int]]:
         """Return the first and the last id that *conn* was found not to bring, now that it brings nothing more."""
-        return [self._lost.pop(conn)] if conn in self._lost else []
+        if conn not in self._lost:
+            return []
+        self._found_missing = True
+        return [self._lost.pop(conn)]
 
     async def stalls(self) -> list[TradeStall]:
         """Return those that have stalled, once; takes as long as the questions that this needs."""

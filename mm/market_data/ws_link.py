@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
-from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import DATA_OPCODES, Frame
@@ -26,12 +25,6 @@ MOST_MESSAGE_BYTES = 16 << 20
 MOST_WAITING_BYTES = 64 << 20
 _END_OF_HEAD = b"\r\n\r\n"
 _MOST_HEAD_BYTES = 1 << 16
-
-
-def stream_url(base: str, symbol: str, trade_stream: str) -> str:
-    """Return the address of the depth stream (100 ms) and of *trade_stream* of *symbol*, with stamps in µs."""
-    name = quote(symbol.lower())
-    return f"{base}/stream?streams={name}@depth@100ms/{name}@{trade_stream}&timeUnit=MICROSECOND"
 
 
 Arrival = tuple[int, "Link", bytes | None]

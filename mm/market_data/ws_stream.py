@@ -19,7 +19,6 @@ from mm.market_data.ws_link import CLOSE_TIMEOUT_S, Inbox, Link
 
 SLICE_S = 0.001
 GATHER_S = 0.003
-MOST_ATTEMPTS, ATTEMPTS_WINDOW_S = 290, 300.0
 HANDOVER_S = 5.0
 LINGER_S = 1.0
 POLL_S = 0.05
@@ -52,7 +51,7 @@ class WsStream:
         url: Where to connect.
         backoffs: Space the attempts; as many as there are connections to be kept at a time.
         max_age_s: Age, in s, at which a connection is replaced; the second of a pair is replaced a tenth earlier.
-        attempts: Is asked before each attempt to connect; None asks nobody.
+        attempts: The budget of attempts to connect; None does not limit them.
         clock: Returns the wall clock, in µs.
     """
 
@@ -67,7 +66,7 @@ class WsStream:
         self._url = url
         self._backoffs = backoffs
         self._max_age_s = max_age_s
-        self._attempts = attempts or Allowance(MOST_ATTEMPTS, ATTEMPTS_WINDOW_S)
+        self._attempts = attempts
         self._inbox = Inbox(clock)
         self._links: list[Link] = []
         self._keepers: list[asyncio.Task[None]] = []
@@ -150,7 +149,8 @@ class WsStream:
             pause_s = self._backoffs[slot].delay(loop.time())
             await asyncio.sleep(0.0 if at_once else max(wait_s, pause_s))
             at_once = False
-            await self._attempts.granted(1)
+            if self._attempts:
+                await self._attempts.granted(1)
             link = Link(self._inbox, slot)
             self._links.append(link)
             try:
@@ -158,7 +158,7 @@ class WsStream:
             except (OSError, WebSocketException) as error:
                 self._links.remove(link)
                 wait_s = _asked_to_wait_s(error)
-                if wait_s:
+                if wait_s and self._attempts:
                     self._attempts.hold_off(wait_s)
                 listener.unreachable(f"{type(error).__name__}: {error}")
             except asyncio.CancelledError:

@@ -8,13 +8,15 @@ from tempfile import TemporaryDirectory
 import structlog
 
 from day_oracle import Day, hold
-from mm.market_data import rest_desk, trade_watch, ws_link, ws_stream
+from mm.market_data import rest_tasks, trade_watch, ws_link, ws_stream
 from mm.market_data.allowance import Allowance
 from mm.market_data.backoff import Backoff
+from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.check import check_day
 from mm.market_data.days import Days
 from mm.market_data.layout import DayFolder
 from mm.market_data.recording import Parts, Recording
+from mm.market_data.rest_tasks import RestParts
 from mm.market_data.silence import Silence
 from mm.market_data.snapshot import RestClient, Snapshots
 from mm.market_data.window import WindowRule
@@ -46,7 +48,7 @@ class Boxed:
         self.weight = Allowance(4_800, 60.0)
         rest = RestClient(box.rest_url, self.weight, clock)
         links = 2 if pair else 1
-        url = ws_link.stream_url(box.ws_url, SYMBOL, trade_stream)
+        url = BINANCE_SPOT.stream_url(box.ws_url, SYMBOL, trade_stream)
         self.attempts = Allowance(290, 300.0)
         stream = ws_stream.WsStream(url, [Backoff(0.01, 0.05) for _ in range(links)], max_age_s, self.attempts, clock)
         self.parts = Parts(
@@ -64,11 +66,9 @@ class Boxed:
                 knobs={"trade_stream": trade_stream},
             ),
             window=WindowRule("always", "24:00", "Europe/Berlin"),
-            rest=rest,
-            snapshots=Snapshots(rest, SYMBOL, limit, Backoff(0.02, 0.2), clock),
+            rest=RestParts(SYMBOL, rest, Snapshots(rest, SYMBOL, limit, Backoff(0.02, 0.2), clock), Backoff(0.02, 0.2)),
             stream=stream,
             silences=[Silence(silence_s) for _ in range(links)],
-            info_backoff=Backoff(0.02, 0.2),
             start_jitter_s=0.0,
         )
         self.recording = Recording(self.parts, _LOG, clock)
@@ -95,7 +95,7 @@ class Boxed:
                 await self.play(STEP_S) if playing else await asyncio.sleep(0.005)
 
     async def synced(self):
-        await self.until(lambda: self.session is not None and self.session.keeper.book_id is not None)
+        await self.until(lambda: self.session is not None and self.session.market.book_id is not None)
 
     async def caught_up(self):
         """Wait until what was sent last is written; the market stands still."""
@@ -103,8 +103,8 @@ class Boxed:
         await self.until(
             lambda: (
                 self.session.report.trades
-                and self.session.arbiter._trades.last_id == truth.last_trade_id
-                and self.session.fill.question() is None
+                and self.session.market.arbiter._trades.last_id == truth.last_trade_id
+                and self.session.backfill.next_request() is None
             ),
             playing=False,
         )
@@ -153,5 +153,5 @@ def quicken(monkeypatch):
     monkeypatch.setattr(ws_stream, "POLL_S", 0.01)
     monkeypatch.setattr(ws_stream, "HANDOVER_S", 1.0)
     monkeypatch.setattr(ws_link, "CLOSE_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(rest_desk, "FILL_EVERY_S", 0.02)
+    monkeypatch.setattr(rest_tasks, "FILL_EVERY_S", 0.02)
     monkeypatch.setattr(trade_watch, "GRACE_S", 0.05)

@@ -30,7 +30,7 @@ from mm.market_data.days import Days
 from mm.market_data.latency import RoundTrip
 from mm.market_data.live_session import LiveSession
 from mm.market_data.messages import AggTrade, DepthUpdate, TradePrint
-from mm.market_data.snapshot import Answer
+from mm.market_data.venue import Answer
 
 URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
 INFO_URL = f"http://x/api/v3/exchangeInfo?symbol={SYMBOL}"
@@ -131,7 +131,7 @@ def test_a_session_writes_what_an_import_would(desk):
 def test_the_kind_of_a_message_is_told(desk):
     """The watchdog wants to know which stream has spoken."""
     texts = [json.dumps(message).encode() for message in (diff(11, 11), trade(1), agg_trade(2, 3, 4), ticker(5))]
-    assert [desk.session.message(desk.tick(), text) for text in texts] == [DepthUpdate, TradePrint, AggTrade, None]
+    assert [desk.session.message(desk.tick(), text).kind for text in texts] == [DepthUpdate, TradePrint, AggTrade, None]
 
 
 def test_a_snapshot_is_wanted_when_an_update_waits_for_one(desk):
@@ -263,7 +263,7 @@ def test_a_trade_is_written_once_and_a_late_one_is_set_aside(desk):
     assert [row["trade_id"] for row in rows(day.trades)] == ["1", "3", "4"]
     assert kinds(day) == ["trade_gap", "duplicate", "late", "quarantined"]
     (kept,) = quarantined(day)
-    assert kept["reason"] == "a trade behind a later one"
+    assert kept["reason"] == "a trade after a later one"
 
 
 def test_a_clock_that_is_set_back_is_told(desk):

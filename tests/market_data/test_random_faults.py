@@ -64,7 +64,7 @@ def test_whatever_goes_wrong_the_day_is_true(seed, monkeypatch):
         await boxed.synced()
         await boxed.play(7)
         await boxed.synced()
-        await boxed.until(lambda: boxed.session.arbiter._trades.last_id == boxed.box.truth.last_trade_id)
+        await boxed.until(lambda: boxed.session.market.arbiter._trades.last_id == boxed.box.truth.last_trade_id)
         await boxed.caught_up()
 
     day = recorded(scenario, script, pair=pair, silence_s=0.25, max_age_s=max_age_s)

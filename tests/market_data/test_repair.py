@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scribe import ASKS, BIDS, Scribe
-from test_book_keeper import Desk as BookDesk
+from test_book_state import Desk as BookDesk
 
 from mm.errors import MissingDay, TryLater
 from mm.instrument import Instrument, to_exchange_info

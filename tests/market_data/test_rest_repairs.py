@@ -169,7 +169,9 @@ def test_a_book_that_travels_gets_a_deeper_one_before_a_frame_needs_it(monkeypat
             core.submit(boxed.box.scheduler.done_us, 1_001, 1, 10_100, lots, IOC)
             await boxed.play(0.1)
             await asyncio.sleep(0.02)
-            await boxed.until(lambda: not boxed.session.wants_refresh or boxed.session.keeper.awaits, playing=False)
+            await boxed.until(
+                lambda: not boxed.session.wants_refresh or boxed.session.market.book.snapshot_waits, playing=False
+            )
 
     day = recorded(scenario, scenario_name="empty", limit=60)
     assert day.tags[0] == "initial"

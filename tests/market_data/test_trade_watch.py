@@ -33,8 +33,8 @@ class Market:
         pass
 
     def trade(self, trade_id, slot=0):
-        self.seen = self.rest = trade_id
-        self.watch.heard(slot, self.now_s, 0)
+        new, self.seen, self.rest = trade_id != self.seen, trade_id, trade_id
+        self.watch.heard(slot, self.now_s, ids_missing=False, advanced=new)
 
     def after(self, seconds, monkeypatch):
         """Let time pass; return the connections that have stalled."""
@@ -152,7 +152,7 @@ def test_row_8_trades_that_stall_while_the_book_goes_on_cost_no_trade(trade_stre
         await boxed.synced()
         await boxed.until(lambda: stalled(boxed))
         await boxed.play(2)
-        await boxed.until(lambda: boxed.session.fill.question() is None, playing=False)
+        await boxed.until(lambda: boxed.session.backfill.next_request() is None, playing=False)
 
     day = recorded(
         scenario,

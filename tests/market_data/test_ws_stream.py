@@ -13,7 +13,6 @@ from mm.clock import US_PER_S, now_us
 from mm.market_data import ws_link, ws_stream
 from mm.market_data.allowance import Allowance
 from mm.market_data.backoff import Backoff
-from mm.market_data.ws_link import stream_url
 from mm.market_data.ws_stream import WsStream
 
 
@@ -74,14 +73,6 @@ async def heard(stream, count, each=None, limit_s=15.0):
 def _quick(monkeypatch):
     monkeypatch.setattr(ws_stream, "LINGER_S", 0.02)
     monkeypatch.setattr(ws_stream, "POLL_S", 0.01)
-
-
-def test_the_address_asks_for_both_streams_and_microseconds():
-    """Symbols are lower case there, and a name beyond ASCII is quoted."""
-    assert stream_url("wss://x:9443", "ETHUSDT", "aggTrade") == (
-        "wss://x:9443/stream?streams=ethusdt@depth@100ms/ethusdt@aggTrade&timeUnit=MICROSECOND"
-    )
-    assert "streams=%C3%A4usdt@depth" in stream_url("wss://x", "ÄUSDT", "trade")
 
 
 def test_messages_come_as_bytes_in_order_whatever_their_form():

@@ -11,7 +11,7 @@ from mm.clock import midnight_us
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.layout import DayFolder
 from mm.market_data.live_session import LiveSession
-from mm.market_data.snapshot import Answer
+from mm.market_data.venue import Answer
 
 DAY = "20260105"
 STEPS = 40

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_exchange import SYMBOL
 
 from mm.market_data import kernel
-from mm.market_data.snapshot import Answer
+from mm.market_data.venue import Answer
 
 TWINS = 120
 ODD = {

@@ -21,8 +21,8 @@ from mm.market_data.day_writer import DayWriter
 from mm.market_data.days import Days
 from mm.market_data.layout import DayFolder
 from mm.market_data.live_session import LiveSession
-from mm.market_data.snapshot import Answer
 from mm.market_data.tail import scan
+from mm.market_data.venue import Answer
 from mm.sim.flow.recorder import TOP_N, BookReplay, DepthMessage, SessionMessages, TradeMessage
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, FaultRecord, RecordingFault, Session
 

@@ -5,17 +5,21 @@ from captured import ASKS, BIDS, NOON_US, SYMBOL, diff, events, folder, frames, 
 
 from mm.clock import midnight_us
 from mm.ids import RESET_IDS
-from mm.market_data.book_keeper import BookKeeper
+from mm.instrument import e8
+from mm.market_data.book_state import SnapshotDepth, SnapshotSanity
 from mm.market_data.check import check_day
+from mm.market_data.day_journal import DayJournal
 from mm.market_data.day_writer import DayWriter
 from mm.market_data.grid import Grid
+from mm.market_data.local_orderbook import LocalOrderBook
+from mm.market_data.market import Market
 from mm.market_data.messages import Messages
 
 pytestmark = pytest.mark.usefixtures("road")
 
 
 class Desk:
-    """A keeper, its days, and messages that arrive one every 100 ms."""
+    """A market, its journal, its days, and messages that arrive one every 100 ms."""
 
     def __init__(self, tmp_path, tick_e8=None):
         self.tmp_path = tmp_path
@@ -23,7 +27,8 @@ class Desk:
         self.decode = Messages(SYMBOL, self.grid, packs=True)
         self.us = NOON_US
         self.writer = self.open("20260105")
-        self.keeper = BookKeeper(self.writer, self.grid, top_n=3)
+        self.journal = DayJournal(self.writer, self.us, "ws")
+        self.market = Market(self.grid, (self.journal,), top_n=3)
 
     def open(self, day):
         writer = DayWriter(folder(self.tmp_path, day), "R1", top_n=3)
@@ -36,22 +41,23 @@ class Desk:
             self.us += 100_000
             decoded = self.decode.received(json.dumps(message, separators=(",", ":")).encode())
             if "lastUpdateId" in message:
-                self.keeper.snapshot(self.us, decoded)
+                self.market.snapshot(self.us, decoded)
             else:
-                self.keeper.depth(self.us, decoded)
+                self.market.take(self.us, decoded)
         return self
 
     def roll(self, day, *, carry=True):
         self.us = midnight_us(day)
         self.writer.close()
         self.writer = self.open(day)
-        self.keeper.roll(self.writer, self.us, carry=carry)
+        self.journal.next_day(self.writer, self.us)
+        self.market.book.next_day(self.us, carry=carry)
         return self
 
     def close(self, day="20260105"):
-        self.keeper.finish(self.us)
+        self.market.book.finish(self.us)
         for kind, details in (("window_end", {}), ("run_stop", {"reason": "end"})):
-            self.writer.event(self.us, kind, self.keeper.epoch_id, details)
+            self.writer.event(self.us, kind, self.journal.epoch_id, details)
         self.writer.close()
         defects = check_day(folder(self.tmp_path, day)).defects
         assert self.grid.tick_e8 or not defects  # a price off the tick is a defect of the day, however it is handled
@@ -115,7 +121,7 @@ def test_stale_duplicate_and_overlapping_updates_are_anomalies(desk):
     day = desk.close()
     assert kinds(day) == ["snapshot_loaded", "duplicate", "stale", "overlap"]
     assert ids(day) == [(1, 12), (1, 14), (1, 15)]
-    assert desk.keeper.counts.diffs == 5
+    assert desk.journal.report.book.diffs == 5
 
 
 def test_updates_that_a_snapshot_covers_are_no_anomaly(desk):
@@ -139,7 +145,7 @@ def test_a_refresh_waits_until_the_book_reaches_it(desk):
     day = desk.close()
     assert ids(day) == [(1, 11), (1, 12), (2, 14)]
     assert (tags(day), kinds(day)) == ([("initial", 10), ("refresh", 13)], ["snapshot_loaded"] * 2)
-    assert len(desk.keeper.book) == 7
+    assert len(desk.market.book.book) == 7
 
 
 def test_a_refresh_may_be_a_little_shallower(desk):
@@ -185,7 +191,7 @@ def test_a_snapshot_that_does_not_help_is_refused(desk, late, causes):
     day = desk.take(snapshot(10), diff(11, 11), *late, diff(12, 12)).close()
     assert [details["cause"] for details in events(day, "snapshot_failed")] == causes
     assert (ids(day), tags(day)) == ([(1, 11), (1, 12)], [("initial", 10)])
-    assert desk.keeper.counts.snapshots_refused == len(causes)
+    assert desk.journal.report.book.snapshots_refused == len(causes)
 
 
 def test_a_crossed_book_is_dropped(desk):
@@ -294,3 +300,57 @@ def test_a_book_is_not_carried_over_missing_days(desk):
     day = desk.close("20260108")
     assert events(day, "resync_start") == [{"cause": "days_missing"}]
     assert (tags(day), ids(day)) == ([("resync", 12)], [(1, 13)])
+
+
+def ladder(side, levels, start=100):
+    return [(str(start - side * step), "1") for step in range(1, levels + 1)]
+
+
+def depth_of(bids, asks):
+    return SnapshotDepth.of(bids, asks, e8), LocalOrderBook.of(bids, asks, e8)
+
+
+def test_a_book_that_travels_runs_out_of_levels_that_it_knows():
+    """Half of the bids are gone, the levels behind them were never shown."""
+    bids, asks = ladder(1, 50), ladder(-1, 50)
+    known, book = depth_of(bids, asks)
+    assert not known.running_out(book, 50, 10)
+    for price, _ in bids[:30]:
+        book.apply(1, price, "0")
+    assert not known.running_out(book, 50, 10)
+    book.apply(1, bids[30][0], "0")
+    for price, _ in ladder(1, 30, start=40):
+        book.apply(1, price, "1")  # levels behind the edge are known only by chance, and do not count
+    assert known.running_out(book, 50, 10)
+
+
+def test_a_side_that_was_shown_whole_has_no_edge():
+    """Fewer levels than were asked for are all there are."""
+    known, book = depth_of(ladder(1, 30), ladder(-1, 30))
+    for price, _ in ladder(1, 29):
+        book.apply(1, price, "0")
+    assert not known.running_out(book, 50, 10)
+
+
+def test_the_asks_have_an_edge_as_well():
+    """Above."""
+    asks = ladder(-1, 50)
+    known, book = depth_of(ladder(1, 50), asks)
+    for price, _ in asks[:31]:
+        book.apply(-1, price, "0")
+    assert known.running_out(book, 50, 10)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 10, 20])
+def test_a_snapshot_no_deeper_than_a_frame_is_not_asked_for_without_end(levels):
+    """Half of what it has must be left, not more than it has."""
+    known, book = depth_of(ladder(1, levels), ladder(-1, levels))
+    assert not known.running_out(book, levels, 20)
+
+
+def test_an_empty_side_is_believed_when_it_is_told_again_and_again():
+    """An answer that is broken looks the same, once or twice."""
+    sides, full = SnapshotSanity(), [("1", "1")]
+    assert [sides.doubted(full, []) for _ in range(4)] == [True, True, True, False]
+    assert not sides.doubted(full, full)
+    assert sides.doubted([], full)

@@ -1,22 +1,24 @@
-"""Trades that the stream did not bring, fetched by REST: what to ask for next, and what the answers say.
+"""Trades that the stream did not bring, by REST: what to request next, and what the answers hold; no input or output.
 
-`FillPlan` and the readers do no input or output. Single trades come from ``historicalTrades``; a host that serves
-market data alone does not have it, and then ``aggTrades`` tells the same in one row for the trades of one order at one
-price, with the ids of the first and the last of them.
+Single trades come from ``historicalTrades``; a host for market data alone does not serve it, and then ``aggTrades`` has
+the same in one row for the trades of one order at one price, with the ids of the first and the last of them.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
 
-from mm.clock import US_PER_MS, US_PER_S
-from mm.errors import BrokenFile
+from mm.clock import US_PER_MS, US_PER_S, checked_stamp
+from mm.errors import BrokenFile, OffGrid
 from mm.ids import IdRange, MissingIds
 from mm.market_data.day_writer import Trade
-from mm.market_data.framed import Number
+from mm.market_data.grid import Grid
+from mm.market_data.market_events import MarketEvent, TradesMissing
+from mm.market_data.messages import Number
+from mm.market_data.venue import Answer, Request
 
 REST = "rest"
 MOST_ROWS = 1_000
@@ -58,23 +60,8 @@ class _Fill:
     page_id: int | None = None
 
 
-@dataclass(frozen=True)
-class Question:
-    """What to ask of REST.
-
-    Attributes:
-        path: Of the request.
-        params: Its parameters, without the symbol.
-        weight: What it costs.
-    """
-
-    path: str
-    params: dict[str, str]
-    weight: int
-
-
-LAST_TRADE = Question(AGGREGATES, {"limit": "1"}, 4)
-"""What was traded last."""
+LAST_TRADE = Request(AGGREGATES, {"limit": "1"}, 4)
+"""The request for the last trade, without the symbol."""
 
 
 def last_trade_id(body: bytes, *, aggregates: bool) -> int | None:
@@ -114,21 +101,21 @@ class FillPlan:
         """The ids that are being fetched."""
         return self._fills[0].missing if self._fills else None
 
-    def question(self) -> Question | None:
+    def next_request(self) -> Request | None:
         """Return what to ask next; None where nothing is missing."""
         if not self._fills:
             return None
         fill, missing = self._fills[0], self._fills[0].missing
         limit = str(min(MOST_ROWS, missing.ids.size + 1))  # one id after them shows that they will never be there
         if self._aggregates:
-            return Question(AGGREGATES, {"fromId": str(missing.first_id), "limit": limit}, 4)
+            return Request(AGGREGATES, {"fromId": str(missing.first_id), "limit": limit}, 4)
         if not self._by_time:
-            return Question(HISTORICAL, {"fromId": str(missing.first_id), "limit": limit}, 25)
+            return Request(HISTORICAL, {"fromId": str(missing.first_id), "limit": limit}, 25)
         if fill.page_id is not None:
-            return Question(AGGREGATES, {"fromId": str(fill.page_id), "limit": str(MOST_ROWS)}, 4)
+            return Request(AGGREGATES, {"fromId": str(fill.page_id), "limit": str(MOST_ROWS)}, 4)
         times = {"startTime": missing.from_us - MARGIN_US, "endTime": missing.to_us + MARGIN_US}
         params = {name: str(us // US_PER_MS) for name, us in times.items()} | {"limit": str(MOST_ROWS)}
-        return Question(AGGREGATES, params, 4)
+        return Request(AGGREGATES, params, 4)
 
     def refused(self, status: int | None) -> None:
         """Take an answer that is none: another kind is asked for, or the same again."""
@@ -192,3 +179,60 @@ class FillPlan:
         if self._aggregates:
             return IdRange(trade.trade_id, trade.trade_id)
         return IdRange(trade.first_id, trade.last_id)
+
+
+class TradeBackfill:
+    """Fetch missing trades of one symbol: a subscriber of its market, which hears of them there.
+
+    Args:
+        grid: Checks prices and quantities.
+        aggregates: Whether the ids are those of aggregates.
+        missing: Trades of earlier runs that are missing.
+    """
+
+    def __init__(self, grid: Grid, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:
+        self._grid = grid
+        self._aggregates = aggregates
+        self._plan = FillPlan(aggregates=aggregates)
+        for one in missing:
+            self._plan.missing(one)
+
+    def __call__(self, event: MarketEvent) -> None:
+        """Take an event of the market."""
+        if isinstance(event, TradesMissing):
+            self._plan.missing(event.missing)
+
+    def next_day(self) -> None:
+        """Forget the missing trades of a day that is over."""
+        self._plan.clear()
+
+    def next_request(self) -> Request | None:
+        """Return what to request next; None where no trade is missing that may still come."""
+        return self._plan.next_request()
+
+    def last_id(self, answer: Answer) -> int | None:
+        """Return the last id in an answer to `LAST_TRADE`, of the kind that is counted; None where it has none."""
+        return None if answer.cause else last_trade_id(answer.body, aggregates=self._aggregates)
+
+    def answered(self, answer: Answer) -> list[tuple[IdRange, Trade]]:
+        """Return the trades in *answer* that were requested, each with the ids it stands for.
+
+        Raises:
+            BrokenFile: If the answer cannot be read; the request is then repeated.
+        """
+        missing = self._plan.current
+        if missing is None:
+            return []
+        if answer.cause:
+            self._plan.refused(answer.status)
+            return []
+        try:
+            found = self._plan.answered(answer.body)
+            self._grid.check([(trade.price, trade.qty) for _, trade in found])
+            for _, trade in found:
+                checked_stamp(trade.trade_time, "time")
+        except (ValueError, OffGrid, msgspec.MsgspecError, BrokenFile) as error:
+            if self._plan.current is missing:
+                self._plan.unreadable()
+            raise BrokenFile(f"{answer.url}: {error}") from error
+        return found

@@ -15,9 +15,9 @@ from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import Plan
 from mm.clock import us_from_ms
 from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
+from mm.dayfolder.layout import day_folder
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.market_data.layout import day_folder
 from mm.model_maker import read_fitted
 from mm.quote_tree import Tree, volatility
 from mm.runs import Run

@@ -19,10 +19,10 @@ from typing import BinaryIO, cast
 import polars as pl
 import pyarrow.parquet as pq
 
+from mm.dayfolder.layout import DIFF_KEYS, PACKED, DayFolder
+from mm.dayfolder.manifest import day_files, read_manifest, write_manifest
+from mm.dayfolder.repair_rows import line_writer
 from mm.errors import BrokenFile, MissingDay, RunExists
-from mm.market_data.layout import DIFF_KEYS, PACKED, DayFolder
-from mm.market_data.manifest import day_files, read_manifest, write_manifest
-from mm.market_data.repair_files import line_writer
 
 SUFFIX = ".parquet"
 ROWS_AT_ONCE = 50_000

@@ -61,12 +61,12 @@ def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
     """Return what takes bytes done and bytes in all, and moves a bar on by the difference."""
     before = 0
 
-    def told(done: int, _total: int) -> None:
+    def report(done: int, _total: int) -> None:
         nonlocal before
         advance(done - before)
         before = done
 
-    return told
+    return report
 
 
 @command(arguments=[click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")])
@@ -74,8 +74,8 @@ def check_command(console: Console, folder: Path) -> None:
     """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with 3."""
     import msgspec
 
-    from mm.market_data.check import check_day
-    from mm.market_data.layout import DayFolder
+    from mm.dayfolder.check import check_day
+    from mm.dayfolder.layout import DayFolder
 
     report = check_day(DayFolder.at(folder))
     console.answer(msgspec.to_builtins(report))
@@ -94,8 +94,8 @@ def repair_command(console: Console, name: Name, folder: Path) -> None:
     import msgspec
 
     from mm.clock import now_us, run_stamp
-    from mm.market_data.layout import DayFolder
-    from mm.market_data.repair import repair_day
+    from mm.dayfolder.layout import DayFolder
+    from mm.dayfolder.repair import repair_day
 
     at_us = now_us()
     repaired = repair_day(DayFolder.at(folder), name.run_id or f"repair_{run_stamp(at_us)}", at_us)
@@ -118,9 +118,8 @@ def coverage_command(console: Console, folders: tuple[Path, ...]) -> None:
     """Tell what day folders cover: seconds with a valid book, gaps, ids, and what a backtest leaves out."""
     import msgspec
 
-    from mm.market_data.coverage import cover
-    from mm.market_data.coverage_text import told
-    from mm.market_data.layout import DayFolder
+    from mm.dayfolder.coverage import cover, coverage_text
+    from mm.dayfolder.layout import DayFolder
 
     found = []
     with console.progress("coverage", len(folders)) as advance:
@@ -129,4 +128,4 @@ def coverage_command(console: Console, folders: tuple[Path, ...]) -> None:
             advance(1)
     console.answer({"days": msgspec.to_builtins(found)})
     for one in found:
-        console.say(told(one))
+        console.say(coverage_text(one))

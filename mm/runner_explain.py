@@ -67,7 +67,7 @@ def _rows(path: Path, run: Found) -> list[dict[str, str]]:
 def _tape(run: Found, which: Which, us: int) -> Any:
     """Return the day of the run that holds an instant; it has to be what the run read."""
     from mm.backtest.io import load_day
-    from mm.market_data.layout import day_folder
+    from mm.dayfolder.layout import day_folder
 
     knobs = {key: one["value"] for key, one in run.manifest["knobs"].items()}
     root = which.data_root or Path(knobs["data_root"])

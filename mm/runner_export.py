@@ -28,7 +28,7 @@ _ROOT = click.Option(
 def export_command(console: Console, results: Results, folder: Path, form: str, out: Path | None) -> None:
     """Write a day folder as Parquet: typed columns, and prices and quantities as their exact text."""
     from mm.day_parquet import export_day, read_again
-    from mm.market_data.layout import DayFolder
+    from mm.dayfolder.layout import DayFolder
 
     day = DayFolder.at(folder)
     target = out or results.out_root / form / day.symbol / day.day

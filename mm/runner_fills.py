@@ -147,7 +147,7 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
         if not scored.order_log.is_file():
             raise DataError(f"--order-log (ORDER_LOG) {scored.order_log}: there is no such file")
         return tape_of_log(scored.order_log), scored.order_log, scored.order_log.name
-    from mm.market_data.layout import day_folder
+    from mm.dayfolder.layout import day_folder
     from mm.sim.flow.day import order_log
 
     symbol, day = scored.place()
@@ -160,7 +160,7 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
 
 def _tape(root: Path, symbol: str, day: str, out: Path) -> "Tape":
     from mm.backtest.io import load_day
-    from mm.market_data.layout import day_folder
+    from mm.dayfolder.layout import day_folder
 
     return load_day(day_folder(root, symbol, day), cache=out / "tapes")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, imports, of_package, sources_alone
-from mm.market_data.layout import DayFolder
+from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from market_data.scribe import first_run, later_runs
 from mm.day_parquet import export_day, import_day
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, MissingDay, RunExists
-from mm.market_data.check import check_day
-from mm.market_data.layout import DayFolder
 from mm.runner_export import export_command, import_command
+from scribe import first_run, later_runs
 
 
 @pytest.fixture(scope="module")

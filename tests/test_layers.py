@@ -12,7 +12,7 @@ PACKAGE = ROOT / "mm"
 # Lower first; a module may import its own layer and those before it.
 LAYERS = [
     ["errors", "instrument", "clock", "ids", "callable_package", "code_identity", "whole_file"],
-    ["market_data", "page"],
+    ["dayfolder", "market_data", "page"],
     ["tape", "day_parquet"],
     ["backtest"],
     ["calibration"],
@@ -49,7 +49,7 @@ ROOMS = {"metrics": {"books", "fills", "journal"}, "report": {"fills", "journal"
 ENTRIES = re.compile(r"mm\.(runner_\w+|demo|__main__|(bench|evaluate|sim|sweep)(\..+)?|market_data\.recorder)\Z")
 FRAME = set(LAYERS[6])
 # What the recorder box is made of, and what it must do without.
-RECORDER = {"errors", "instrument", "clock", "ids", "callable_package", "whole_file", "market_data", *FRAME}
+RECORDER = {*LAYERS[0], "dayfolder", "market_data", *FRAME}
 HEAVY = {"numpy", "polars", "pyarrow", "scipy", "isal", "Cython"}
 # The commands of the lower rooms: `python -m` doors that call their runner.
 DOORS = {
@@ -117,7 +117,7 @@ def test_rooms_of_the_backtest_know_their_place(room: str) -> None:
                 assert other.split(".")[2] in ROOMS[room], f"{name} imports {other}"
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if name.split(".")[1:2] == ["market_data"]])
+@pytest.mark.parametrize("name", [name for name in modules() if name.startswith(("mm.dayfolder.", "mm.market_data."))])
 def test_the_recorder_needs_no_numpy(name: str) -> None:
     """A recorder box has no compiler and stays under 30 MB."""
     for other in imported(modules()[name]):

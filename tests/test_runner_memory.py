@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from mm.__main__ import main
-from mm.market_data.layout import existing
+from mm.dayfolder.layout import existing
 from mm.runs import Run
 from mm.tape.tape import Tape
 from strategies import START_US, Story, price, qty

@@ -35,7 +35,7 @@ TODAY = {
     "bench": (2_500, 20),
     "calibration": (7_400, 52),
     "evaluate": (2_150, 8),
-    "market_data": (11_400, 75),
+    "market_data": (11_825, 49),
     "sim": (12_950, 67),
     "sweep": (2_350, 18),
     "tape": (4_250, 24),

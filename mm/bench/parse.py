@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from mm.bench.turns import PYTHON, Measured, Ran, Row, run
 from mm.bench.yardstick import Bench
-from mm.market_data.layout import PACKED, existing
+from mm.dayfolder.layout import PACKED, existing
 
 GZIP = "gzip -dc"
 

@@ -132,8 +132,8 @@ def _deep(diffs: int) -> dict[str, Any]:
 
 def _played(levels: int, diffs: int) -> float:
     from mm.clock import now_us
-    from mm.market_data.day_writer import DayWriter
-    from mm.market_data.layout import DayFolder
+    from mm.dayfolder.day_writer import DayWriter
+    from mm.dayfolder.layout import DayFolder
     from mm.market_data.live_session import LiveSession
     from mm.market_data.venue import Answer
 

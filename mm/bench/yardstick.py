@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mm.bench.turns import PYTHON, run
 from mm.console import Console
+from mm.dayfolder.layout import DayFolder, day_folder
 from mm.errors import DataError
-from mm.market_data.layout import DayFolder, day_folder
 
 GENERATOR, PEER_SCRIPT, PEER_EVENTS = "gen_day.py", "bench_hftbacktest.py", "events.npy"
 QUOTE_QTY = "0.001"  # the peer's, on the yardstick day

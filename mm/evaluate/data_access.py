@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from mm.clock import US_PER_MS
-from mm.market_data.layout import PACKED, DayFolder, days_of, existing, snapshot_event_id
+from mm.dayfolder.layout import PACKED, DayFolder, days_of, existing, snapshot_event_id
 
 _RUN = re.compile(r"(\d{8})(?:-(\d{8}))?_")  # how the name of a run folder begins
 _FAR = 1 << 40  # in the counter of the day's messages, behind all of them

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest_setup import Setup, users_models
 from mm.config import Models
+from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, UnknownModel, UsageError
 from mm.evaluate import run_comparison as test
 from mm.evaluate.counterfactual import (
@@ -23,7 +24,6 @@ from mm.evaluate.counterfactual import (
 )
 from mm.evaluate.data_access import MODEL_RAISED, Child, FileWatch, derived_from, run_backtest, truncated_copy
 from mm.evaluate.run_comparison import Baseline, Finding, Player, Report, RunTables
-from mm.market_data.layout import DayFolder
 
 if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit

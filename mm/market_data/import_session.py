@@ -1,22 +1,196 @@
-"""The messages of one symbol, in the order of their capture, into day folders."""
+"""The messages of one symbol, in the order of their capture, into day folders, and the report of an import."""
 
 from array import array
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mm.clock import US_PER_S, day_of, exchange_us, midnight_us, next_day
+from mm.dayfolder.day_writer import DayWriter
 from mm.errors import BrokenFile
+from mm.instrument import Instrument, short_text
 from mm.market_data.captures import Broken
-from mm.market_data.day_journal import DayJournal
-from mm.market_data.day_report import DayReport
-from mm.market_data.day_writer import DayWriter
+from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid
-from mm.market_data.import_report import percentiles
-from mm.market_data.market import Market
+from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import stream_of
+from mm.market_data.market_state import Market
 from mm.market_data.messages import AggTrade, BookTicker, DepthUpdate, Snapshot, TradePrint
-from mm.market_data.ticker_check import TickerCheck
+
+
+class TickerCheck:
+    """Compare each `bookTicker` with the book of the same update id, whichever of the two arrives first.
+
+    Only the latest ticker waits for its book: depth updates gather many ids, and the book never stands at most of them.
+
+    Attributes:
+        compared: Tickers that met a book of their id.
+        agreed: Those whose two prices and two quantities were those of the book.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.compared = 0
+        self.agreed = 0
+        self._grid = grid
+        self._waiting: BookTicker | None = None
+
+    def ticker(self, ticker: BookTicker, book_id: int | None, book: LocalOrderBook) -> str | None:
+        """Take a ticker; returns as `meet` where the book stands at its id, else keeps it."""
+        self._waiting = ticker
+        return self.meet(book_id, book)
+
+    def meet(self, book_id: int | None, book: LocalOrderBook) -> str | None:
+        """Compare the ticker that waits with the book at *book_id* (None: no valid book).
+
+        Returns:
+            What differs, in words; None where there was nothing to compare or everything agreed.
+        """
+        ticker = self._waiting
+        if ticker is None or ticker.u != book_id:
+            return None
+        self._waiting = None
+        self.compared += 1
+        ours = tuple(side[0] if side else None for side in book.top(1))
+        theirs = ((ticker.b, ticker.B), (ticker.a, ticker.A))
+        if all(self._equal(our, their) for our, their in zip(ours, theirs, strict=True)):
+            self.agreed += 1
+            return None
+        return f"book {ours}, bookTicker {theirs}"
+
+    def _equal(self, our: tuple[str, str] | None, their: tuple[str, str]) -> bool:
+        """Tell whether a best level is that of a ticker; one of quantity zero says that the side is empty."""
+        if our is None:
+            return self._grid.qty(their[1]) == 0
+        return self._grid.price(our[0]) == self._grid.price(their[0]) and self._grid.qty(our[1]) == self._grid.qty(
+            their[1]
+        )
+
+
+UNREAD_NAMED = 5
+"""How many of the lines in quarantine the report names."""
+
+
+@dataclass
+class CaptureReport:
+    """One capture: its lines of any symbol, and what could not be used of it.
+
+    Attributes:
+        name: File name.
+        lines: Lines with something on them.
+        cut_lines: Fragments of lines, at the end or beside a damaged stretch; they are in the quarantine.
+        lost_bytes: Bytes of the file that could not be unpacked.
+        ends_early: Whether a gzip file ended in the middle of a member.
+        unread_lines: Lines that could not be read, cut ones included; they are in the quarantine.
+        unread: File, line and reason of the first few of them.
+    """
+
+    name: str
+    lines: int = 0
+    cut_lines: int = 0
+    lost_bytes: int = 0
+    ends_early: bool = False
+    unread_lines: int = 0
+    unread: list[str] = field(default_factory=list)
+
+    def quarantine(self, reason: str, *, cut: bool) -> None:
+        """Count a line that could not be read; *reason* begins with file and line."""
+        self.unread_lines += 1
+        self.cut_lines += cut
+        if len(self.unread) < UNREAD_NAMED:
+            self.unread.append(reason)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the capture was lost."""
+        return not (self.cut_lines or self.lost_bytes or self.ends_early)
+
+
+@dataclass
+class ImportReport:
+    """A whole import.
+
+    Attributes:
+        symbol: Upper case.
+        run_id: Names the run in every row.
+        captures: In the order in which they were read.
+        days: In order.
+        compared: bookTicker messages that met a book of their update id.
+        agreed: Those that agreed with it in both prices and both quantities.
+        instrument: The grid that was written; None where not one price came.
+        inferred: What of it was concluded from the capture: ``tick size``, ``quantity step``.
+        warnings: What a user should know, one sentence each.
+    """
+
+    symbol: str
+    run_id: str
+    captures: list[CaptureReport] = field(default_factory=list)
+    days: list[DayReport] = field(default_factory=list)
+    compared: int = 0
+    agreed: int = 0
+    instrument: Instrument | None = None
+    inferred: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values; *path* is the folder of the symbol's last day."""
+        record = asdict(self) | {"days": [day.to_json() for day in self.days]}
+        if self.instrument:
+            instrument = self.instrument
+            record["instrument"] = {
+                "tick_size": short_text(instrument.tick_e8),
+                "qty_step": short_text(instrument.lot_e8),
+                "min_notional": short_text(instrument.min_notional_e8),
+            }
+        return {**record, "path": self.days[-1].path if self.days else None}
+
+    def lines(self) -> list[str]:
+        """Return the report for a terminal: the days, the check, the clock, the grid, what was lost, the warnings."""
+        return [
+            *(day.line() for day in self.days),
+            f"bookTicker check: {self.compared:,} compared, {self.agreed:,} agreed",
+            *_clock_line(self.days),
+            *_grid_line(self.instrument, self.inferred),
+            *(_loss_line(capture) for capture in self.captures if not capture.whole),
+            *(_unread_line(capture) for capture in self.captures if capture.unread),
+            *(f"warning: {warning}" for warning in self.warnings),
+            *(day.path for day in self.days),
+        ]
+
+
+def percentiles(offsets_us: "array[int]") -> tuple[int | None, int | None]:
+    """Return median and 99th percentile (each the lower of two candidates); None where there is nothing."""
+    if not offsets_us:
+        return None, None
+    ordered = sorted(offsets_us)
+    last = len(ordered) - 1
+    return ordered[last // 2], ordered[last * 99 // 100]
+
+
+def _clock_line(days: list[DayReport]) -> list[str]:
+    medians = [f"{day.clock_offset_us / 1000:+.1f} ms" for day in days if day.clock_offset_us is not None]
+    return [f"receive clock less exchange stamp, median a day: {', '.join(medians)}"] if medians else []
+
+
+def _grid_line(instrument: Instrument | None, inferred: list[str]) -> list[str]:
+    if instrument is None:
+        return []
+    source = f" (inferred from the capture: {', '.join(inferred)})" if inferred else ""
+    return [f"tick size {short_text(instrument.tick_e8)}, quantity step {short_text(instrument.lot_e8)}{source}"]
+
+
+def _unread_line(capture: CaptureReport) -> str:
+    more = capture.unread_lines - len(capture.unread)
+    return f"in quarantine: {'; '.join(capture.unread)}{f'; and {more:,} more of {capture.name}' if more else ''}"
+
+
+def _loss_line(capture: CaptureReport) -> str:
+    lost = [
+        *(["the gzip stream ends early"] if capture.ends_early else []),
+        *([f"{capture.lost_bytes:,} bytes could not be unpacked"] if capture.lost_bytes else []),
+        *([f"{capture.cut_lines:,} cut line in quarantine"] if capture.cut_lines else []),
+    ]
+    return f"lost: {capture.name}: {', '.join(lost)}; all {capture.lines - capture.cut_lines:,} whole lines were used"
+
 
 LONGEST_STEP_BACK_US = 3_600 * US_PER_S
 MarketMessage = DepthUpdate | BookTicker | TradePrint | AggTrade | Snapshot

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.rows import REST, STREAM
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import from_exchange_info
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.book_state import SnapshotSanity
-from mm.market_data.day_journal import DayJournal
-from mm.market_data.day_report import DayReport
-from mm.market_data.day_writer import DayWriter
+from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid, known_tick_e8
 from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
-from mm.market_data.market import RESTART, Before, Market
+from mm.market_data.market_state import RESTART, Before, Market
 from mm.market_data.messages import (
     AggTrade,
     DepthUpdate,
@@ -34,10 +34,6 @@ from mm.market_data.trade_backfill import TradeBackfill
 from mm.market_data.venue import Answer, Venue
 from mm.whole_file import write_whole
 
-STREAM = "ws"
-"""Source of the trades that a recorder took from the stream itself; their rows stand in the order of their ids."""
-
-REST = "rest"
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 

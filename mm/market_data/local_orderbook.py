@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
+from mm.dayfolder.rows import level_cells
 from mm.instrument import e8
 from mm.market_data import kernel
-from mm.market_data.day_rows import level_cells
 
 Level = tuple[str, str]
 """Price and quantity, the exchange's own text."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from mm.dayfolder.rows import Trade
 from mm.ids import IdRange, MissingIds
-from mm.market_data.day_writer import Trade
 from mm.market_data.local_orderbook import Level, LocalOrderBook
 from mm.market_data.messages import AggTrade, DepthUpdate, TradePrint
 from mm.market_data.sync_engine import Verdict

@@ -87,8 +87,7 @@ def _tell_status(console: Console, source: Source) -> None:
     """Print what each symbol's recording told last; raises DataError where one is not as it should be."""
     import msgspec
 
-    from mm.market_data.health import lives, process_exists, read_health
-    from mm.market_data.health_text import told, trouble_of
+    from mm.market_data.health import health_text, lives, process_exists, read_health, trouble_of
 
     answers, troubles, at_us = {}, [], now_us()
     for symbol in source.symbol.split(","):
@@ -98,7 +97,7 @@ def _tell_status(console: Console, source: Source) -> None:
         alive = lives(report, socket.gethostname(), process_exists)
         trouble = trouble_of(report, at_us, alive=alive)
         answers[symbol] = {**msgspec.to_builtins(report), "alive": alive, "trouble": trouble}
-        console.say(told(report, at_us, trouble))
+        console.say(health_text(report, at_us, trouble))
         troubles += [f"{symbol}: {trouble}"] if trouble else []
     console.answer(answers.get(source.symbol, {"symbols": answers}))
     if troubles:
@@ -107,8 +106,8 @@ def _tell_status(console: Console, source: Source) -> None:
 
 def _supervise(console: Console, source: Source, recorder: Recorder, name: Name) -> None:
     """Keep a recorder for each symbol; end as the worst of them did."""
+    from mm.market_data.days import WindowRule
     from mm.market_data.supervisor import Supervisor, worst
-    from mm.market_data.window import WindowRule
 
     symbols = source.symbol.split(",")
     rule = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz)
@@ -168,15 +167,12 @@ def _refuse_futures(recorder: Recorder) -> None:
 def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
     from urllib.parse import urlsplit
 
-    from mm.market_data.allowance import Allowance, shared_path
-    from mm.market_data.backoff import Backoff
     from mm.market_data.binance_spot import BINANCE_SPOT
-    from mm.market_data.days import Days
+    from mm.market_data.days import Days, WindowRule
+    from mm.market_data.rate_budget import Allowance, Backoff, shared_path
     from mm.market_data.recording import Parts
-    from mm.market_data.rest_tasks import RestParts
-    from mm.market_data.silence import Silence
-    from mm.market_data.snapshot import RestClient, Snapshots
-    from mm.market_data.window import WindowRule
+    from mm.market_data.snapshot import RestClient, RestParts, Snapshots
+    from mm.market_data.stalls import Silence
     from mm.market_data.ws_stream import WsStream
 
     trade_stream = recorder.trade_stream or "trade"

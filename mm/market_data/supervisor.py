@@ -9,8 +9,8 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from mm.market_data.backoff import Backoff
 from mm.market_data.log import Log
+from mm.market_data.rate_budget import Backoff
 
 FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
 GRACE_S = 20.0

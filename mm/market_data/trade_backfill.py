@@ -12,15 +12,14 @@ from itertools import pairwise
 import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S, checked_stamp
+from mm.dayfolder.rows import REST, Trade
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import IdRange, MissingIds
-from mm.market_data.day_writer import Trade
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import MarketEvent, TradesMissing
 from mm.market_data.messages import Number
 from mm.market_data.venue import Answer, Request
 
-REST = "rest"
 MOST_ROWS = 1_000
 MOST_MISSING = 200_000
 MOST_MISSES = 5

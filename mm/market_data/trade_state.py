@@ -5,8 +5,8 @@ Ids count up by one, so a jump is a loss, and an id that was there before is no 
 
 from collections.abc import Iterable, Sequence
 
+from mm.dayfolder.rows import Trade
 from mm.ids import Follow, IdRange, IdRanges, IdSequence, MissingIds
-from mm.market_data.day_writer import Trade
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import (
     Anomaly,

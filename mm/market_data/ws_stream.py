@@ -13,8 +13,7 @@ from typing import Protocol
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from mm.clock import now_us
-from mm.market_data.allowance import Allowance
-from mm.market_data.backoff import Backoff, retry_after_s
+from mm.market_data.rate_budget import Allowance, Backoff, retry_after_s
 from mm.market_data.ws_link import CLOSE_TIMEOUT_S, Inbox, Link
 
 SLICE_S = 0.001

@@ -46,7 +46,7 @@ class SimulatedDays(Source):
 @command(SimulatedDays, Flags, defaults={"symbol": "SIMUSDT"})
 def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
     """Make simulated days: day folders as a recorder writes them, and the truth of their market in truth.json."""
-    from mm.market_data.layout import DayFolder
+    from mm.dayfolder.layout import DayFolder
     from mm.sim.flow.day import TRUTH, make_day
 
     scenario = chosen(simulated.scenario, flags)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from mm.market_data.layout import DayFolder
+from mm.dayfolder.layout import DayFolder
 from mm.tape.inflate import FileRead
 from mm.tape.places import Place, told
 

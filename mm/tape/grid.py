@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from mm.dayfolder.layout import DayFolder, existing
 from mm.errors import BrokenFile, Mismatch
 from mm.instrument import Filters, Instrument, from_exchange_info, short_text
-from mm.market_data.layout import DayFolder, existing
 from mm.tape.inflate import FileRead, read_small
 from mm.tape.tables import Steps
 

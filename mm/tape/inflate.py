@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from isal.igzip_lib import IsalError
 from isal.isal_zlib import _GzipReader
 
+from mm.dayfolder.layout import PACKED
 from mm.errors import BrokenFile
-from mm.market_data.layout import PACKED
 
 if TYPE_CHECKING:
     from mm.tape._lines import LineParser

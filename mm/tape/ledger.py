@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mm.dayfolder.layout import EVENT_COLUMNS, DayFolder, existing
 from mm.errors import BrokenFile
-from mm.market_data.layout import EVENT_COLUMNS, DayFolder, existing
 from mm.tape.inflate import FileRead, read_small
 
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.instrument import Instrument
-from mm.market_data.layout import DayFolder, day_folder, existing
 from mm.tape.tape import Tape
 from mm.tape.tape_cache import CachedTape
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mm.dayfolder.layout import DayFolder, existing
 from mm.errors import BrokenFile, NeverSynced
-from mm.market_data.layout import DayFolder, existing
 from mm.tape import findings
 from mm.tape.draft import Draft
 from mm.tape.grid import GridOptions, KnownGrid, known_grid

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.dayfolder.layout import PACKED, DayFolder, snapshot_event_id
 from mm.errors import BrokenFile
-from mm.market_data.layout import PACKED, DayFolder, snapshot_event_id
 from mm.tape._parse import Cell, DiffParser, TableParser
 from mm.tape.inflate import FileRead, first_line, parse_file
 from mm.tape.places import FEW, Place, named

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
-from mm.market_data.layout import DayFolder
 from mm.tape import arrow_file
 from mm.tape.invariants import sound
 from mm.tape.mapped import Column, give_back, let_go

@@ -12,8 +12,8 @@ from mm.bench.__main__ import MEASUREMENTS, Settings
 from mm.bench.turns import Measured, Row, run
 from mm.bench.yardstick import NO_EVENTS, NO_PEER, Bench, Yardstick, recorded
 from mm.console import Console
+from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, MissingDay, MMError
-from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

@@ -15,9 +15,9 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.meter import Meter
 from mm.calibration.recipe import Recipe
 from mm.calibration.sweeps import HitRule
+from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
 from mm.instrument import Instrument
-from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

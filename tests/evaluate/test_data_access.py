@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mm.backtest.io import load_day
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
 from mm.evaluate.data_access import TruncatedCopy, derived_from, truncate, truncated_copy
-from mm.market_data.check import check_day
-from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

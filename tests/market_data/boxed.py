@@ -8,18 +8,17 @@ from tempfile import TemporaryDirectory
 import structlog
 
 from day_oracle import Day, hold
-from mm.market_data import rest_tasks, trade_watch, ws_link, ws_stream
-from mm.market_data.allowance import Allowance
-from mm.market_data.backoff import Backoff
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.market_data import snapshot as rest_tasks
+from mm.market_data import stalls as trade_watch
+from mm.market_data import ws_link, ws_stream
 from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.check import check_day
-from mm.market_data.days import Days
-from mm.market_data.layout import DayFolder
+from mm.market_data.days import Days, WindowRule
+from mm.market_data.rate_budget import Allowance, Backoff
 from mm.market_data.recording import Parts, Recording
-from mm.market_data.rest_tasks import RestParts
-from mm.market_data.silence import Silence
-from mm.market_data.snapshot import RestClient, Snapshots
-from mm.market_data.window import WindowRule
+from mm.market_data.snapshot import RestClient, RestParts, Snapshots
+from mm.market_data.stalls import Silence
 from mm.sim.wire.box import Box
 
 SYMBOL, TOP_N = "SIMUSDT", 10

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.market_data.backoff import EARLY_MOST_S, Backoff, retry_after_s
+from mm.market_data.rate_budget import EARLY_MOST_S, Backoff, retry_after_s
 
 
 def delays(backoff, count, now_s=0.0, work_s=0.0):

@@ -1,18 +1,18 @@
 import json
 
 import pytest
-from captured import ASKS, BIDS, NOON_US, SYMBOL, diff, events, folder, frames, kinds, rows, snapshot, tags
 
+from captured import ASKS, BIDS, NOON_US, SYMBOL, diff, events, folder, frames, kinds, rows, snapshot, tags
 from mm.clock import midnight_us
+from mm.dayfolder.check import check_day
+from mm.dayfolder.day_writer import DayWriter
 from mm.ids import RESET_IDS
 from mm.instrument import e8
 from mm.market_data.book_state import SnapshotDepth, SnapshotSanity
-from mm.market_data.check import check_day
 from mm.market_data.day_journal import DayJournal
-from mm.market_data.day_writer import DayWriter
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import LocalOrderBook
-from mm.market_data.market import Market
+from mm.market_data.market_state import Market
 from mm.market_data.messages import Messages
 
 pytestmark = pytest.mark.usefixtures("road")

@@ -4,8 +4,8 @@ from random import Random
 import pytest
 
 from mm.errors import BrokenFile
-from mm.market_data import capture_lines
-from mm.market_data.capture_lines import CaptureLines
+from mm.market_data import captures as capture_lines
+from mm.market_data.captures import CaptureLines
 
 TEXT = b"".join(b"line %d\n" % n for n in range(2_000))
 

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from captured import NOON_US, SYMBOL, diff, exchange_info, lines, snapshot, ticker, trade, write
 
+from captured import NOON_US, SYMBOL, diff, exchange_info, lines, snapshot, ticker, trade, write
 from mm.errors import BrokenFile
 from mm.market_data.captures import Broken, Capture
 from mm.market_data.grid import Grid

@@ -1,4 +1,4 @@
-from mm.market_data.day_report import DayReport
+from mm.market_data.day_journal import DayReport
 
 
 def test_a_report_is_flat_for_machines():

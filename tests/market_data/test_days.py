@@ -7,11 +7,11 @@ from collections import Counter, namedtuple
 from pathlib import Path
 
 import pytest
-from captured import NOON_US, SYMBOL, events, folder, rows
 
+from captured import NOON_US, SYMBOL, events, folder, rows
+from mm.dayfolder.recovery import recover
 from mm.errors import Mismatch, RunExists, TryLater, UsageError
 from mm.market_data.days import Days
-from mm.market_data.earlier import recover
 
 DAY = "20260105"
 Usage = namedtuple("Usage", "free")

@@ -6,14 +6,16 @@ import os
 from dataclasses import replace
 
 import pytest
-from captured import events, rows
 
-from mm.market_data import day_writer, disk, manifest
-from mm.market_data.day_writer import DayWriter, Trade
+from captured import events, rows
+from mm.dayfolder import day_writer, manifest
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.manifest import read_manifest
+from mm.dayfolder.rows import Trade
+from mm.market_data import recording as disk
 from mm.market_data.days import Days
-from mm.market_data.disk import Disk, is_of_disk
-from mm.market_data.layout import DayFolder
-from mm.market_data.manifest import read_manifest
+from mm.market_data.recording import Disk, is_of_disk
 
 NOW_US = 1_767_600_000_000_000
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -181,7 +183,7 @@ def test_the_ledger_is_written_in_the_room_that_it_keeps(days, monkeypatch):
 def test_memory_has_an_end(days, space, monkeypatch):
     """Rows that come faster than a full disk is cleared end the recording before they end the machine."""
     monkeypatch.setattr(day_writer, "MOST_WAITING_BYTES", 5_000)
-    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 1_000)
+    monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 1_000)
     writer = days.open("20260105", NOW_US)
     space.error = FULL
     fill(writer, range(1, 60))
@@ -192,7 +194,7 @@ def test_memory_has_an_end(days, space, monkeypatch):
 
 def test_a_writer_that_was_not_told_to_bear_it_fails_at_once(tmp_path, space, monkeypatch):
     """An import has nobody who would flush it later."""
-    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 100)
+    monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 100)
     writer = DayWriter(DayFolder(tmp_path, "SIMUSDT", "20260105"), "a")
     space.error = FULL
     with pytest.raises(OSError, match="No space"):

@@ -105,7 +105,7 @@ def test_row_7_nothing_is_asked_before_the_time_that_the_exchange_names(code):
     asked = []
 
     async def scenario(boxed):
-        rest, before = boxed.parts.rest, boxed.parts.rest.depth
+        rest, before = boxed.parts.rest.rest, boxed.parts.rest.rest.depth
 
         async def depth(*args):
             asked.append(boxed.weight._now_s())

@@ -9,16 +9,25 @@ from urllib.request import Request, urlopen
 
 import msgspec
 import pytest
-from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from test_live_session import Desk
 
+from captured import NOON_US, SYMBOL, diff, snapshot, trade
+from mm.dayfolder.manifest import day_files
 from mm.errors import BrokenFile, UsageError
 from mm.market_data import kernel
-from mm.market_data.health import ENDED, Health, HealthReport, lives, process_exists, read_health, write_health
-from mm.market_data.health_text import told, trouble_of
+from mm.market_data.health import (
+    ENDED,
+    Health,
+    HealthReport,
+    health_text,
+    lives,
+    process_exists,
+    read_health,
+    trouble_of,
+    write_health,
+)
 from mm.market_data.latency import RoundTrip
-from mm.market_data.manifest import day_files
-from mm.market_data.metrics import CONTENT_TYPE, metrics_served, page
+from mm.market_data.monitor import CONTENT_TYPE, metrics_served, page
 
 SAMPLE = re.compile(r'(?P<name>[a-z_:]+)\{(?P<labels>(?:\w+="(?:[^"\\]|\\.)*",?)*)\} (?P<value>-?[\d.e+-]+)')
 
@@ -102,7 +111,7 @@ def test_the_status_says_who_keeps_the_levels(levels, words, monkeypatch):
     monkeypatch.setattr(kernel, "levels", levels)
     report = health().report(SimpleNamespace(session=None, trouble=""), NOON_US)
     assert report.compiled is (levels is not None)
-    assert words in told(report, NOON_US, None)
+    assert words in health_text(report, NOON_US, None)
 
 
 def test_who_looks_in_between_does_not_change_the_rates(desk):
@@ -163,7 +172,7 @@ def test_what_is_wrong_is_said(desk, state, alive, age_s, trouble):
     now_us = desk.us + age_s * 1_000_000
     found = trouble_of(report, now_us, alive=alive)
     assert found is None if trouble is None else trouble in found
-    lines = told(report, now_us, found).splitlines()
+    lines = health_text(report, now_us, found).splitlines()
     assert state in lines[0]
     assert found is None or lines[-1].strip() == found
 

@@ -6,6 +6,9 @@ import shutil
 import subprocess
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from captured import (
     DAY,
     NOON_US,
@@ -25,11 +28,8 @@ from captured import (
     trade,
     write,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
+from mm.dayfolder.check import check_day
 from mm.errors import BrokenFile, Mismatch, RunExists, UsageError
-from mm.market_data.check import check_day
 from mm.market_data.import_capture import ImportOptions, import_captures
 from mm.market_data.local_orderbook import LocalOrderBook
 from support import SHARED, run_python

@@ -2,8 +2,8 @@ from array import array
 from collections import Counter
 
 from mm.instrument import Instrument
-from mm.market_data.book_counts import BookCounts
-from mm.market_data.import_report import CaptureReport, DayReport, ImportReport, percentiles
+from mm.market_data.day_journal import BookCounts
+from mm.market_data.import_session import CaptureReport, DayReport, ImportReport, percentiles
 
 
 def report():

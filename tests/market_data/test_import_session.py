@@ -3,6 +3,7 @@ import gzip
 import json
 
 import pytest
+
 from captured import (
     DAY,
     NOON_US,
@@ -22,11 +23,10 @@ from captured import (
     trade,
     write,
 )
-
 from mm.clock import US_PER_S, midnight_us
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import days_of
 from mm.errors import BrokenFile
-from mm.market_data.check import check_day
-from mm.market_data.layout import days_of
 
 NEXT = "20260106"
 HOUR_US = 3_600 * US_PER_S

@@ -7,16 +7,16 @@ import time
 
 import pytest
 from boxed import quicken, recorded
-from captured import diff, snapshot
 from test_live_session import Desk
 
+from captured import diff, snapshot
+from mm.dayfolder.check import check_day
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
 from mm.instrument import Instrument
-from mm.market_data.backoff import HEALTHY_S, Backoff
-from mm.market_data.check import check_day
-from mm.market_data.day_writer import DayWriter
-from mm.market_data.layout import DayFolder
-from mm.market_data.silence import Silence
-from mm.market_data.window import WindowRule
+from mm.market_data.days import WindowRule
+from mm.market_data.rate_budget import HEALTHY_S, Backoff
+from mm.market_data.stalls import Silence
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_defect_4_a_snapshot_that_lags_is_asked_for_without_hurry_and_never_ends
     asked = []
 
     async def scenario(boxed):
-        rest, before = boxed.parts.rest, boxed.parts.rest.depth
+        rest, before = boxed.parts.rest.rest, boxed.parts.rest.rest.depth
 
         async def depth(*args):
             asked.append(time.monotonic())

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.dayfolder.rows import level_cells
 from mm.errors import OffGrid
 from mm.instrument import decimal_text, e8
 from mm.market_data import kernel
-from mm.market_data.day_rows import level_cells
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.messages import DepthUpdate, Messages

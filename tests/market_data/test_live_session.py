@@ -4,6 +4,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from captured import (
     ASKS,
     DAY,
@@ -21,11 +24,8 @@ from captured import (
     ticker,
     trade,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from mm.clock import midnight_us
-from mm.market_data.check import check_day
+from mm.dayfolder.check import check_day
 from mm.market_data.days import Days
 from mm.market_data.latency import RoundTrip
 from mm.market_data.live_session import LiveSession

@@ -2,10 +2,10 @@ import json
 
 import msgspec
 import pytest
-from captured import SYMBOL, agg_trade, diff, exchange_info, snapshot, ticker, trade
 from hypothesis import given
 from hypothesis import strategies as st
 
+from captured import SYMBOL, agg_trade, diff, exchange_info, snapshot, ticker, trade
 from mm.errors import MMError, OffGrid
 from mm.market_data.grid import Grid
 from mm.market_data.messages import (

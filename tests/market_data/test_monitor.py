@@ -6,9 +6,9 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from captured import SYMBOL, diff, events, snapshot
 from test_live_session import Desk
 
+from captured import SYMBOL, diff, events, snapshot
 from mm.market_data import monitor as module
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.health import ENDED, Health, read_health

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 from boxed import recorded
-from captured import rows
 
-from mm.market_data.check import check_day
-from mm.market_data.layout import DayFolder
+from captured import rows
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
 
 SECONDS = 6
 

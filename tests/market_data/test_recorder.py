@@ -18,18 +18,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from captured import events, rows, tags
 from click.testing import CliRunner
 from fake_exchange import ENTRY, SYMBOL, FakeExchange
 
+from captured import events, rows, tags
 from mm.clock import iso, now_us
 from mm.config import Name, Recorder, Source
+from mm.dayfolder.check import check_day
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
 from mm.market_data import recorder, recording
-from mm.market_data.check import check_day
-from mm.market_data.day_writer import DayWriter
-from mm.market_data.layout import DayFolder
+from mm.market_data.days import Window, WindowRule, sleep_until
 from mm.market_data.recorder import main
-from mm.market_data.window import Window, WindowRule, sleep_until
 from support import ROOT
 
 TOP_N = 20

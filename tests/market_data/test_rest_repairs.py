@@ -8,10 +8,10 @@ import pytest
 from boxed import SYMBOL, Boxed, quicken, recorded
 
 from day_oracle import Day
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.line_files import scan, whole_rows
+from mm.dayfolder.recovery import last_streamed_id, open_holes
 from mm.market_data import recording
-from mm.market_data.earlier_trades import last_streamed_id, open_holes
-from mm.market_data.layout import DayFolder
-from mm.market_data.tail import scan, whole_rows
 from mm.sim.matching.order_log import IOC
 
 
@@ -187,8 +187,8 @@ def test_weight_and_attempts_are_counted():
 
     async def scenario(boxed):
         await plain(boxed, 1)
-        assert boxed.parts.rest.used_weight
-        assert boxed.weight.spent >= boxed.parts.rest.used_weight
+        assert boxed.parts.rest.rest.used_weight
+        assert boxed.weight.spent >= boxed.parts.rest.rest.used_weight
         assert boxed.attempts.spent == 1
 
     recorded(scenario)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from captured import events
 from click.testing import CliRunner
 from test_supervisor import Log, until
 
+from captured import events
 from mm.clock import day_of, now_us
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder, days_of
 from mm.market_data import supervisor as module
-from mm.market_data.check import check_day
 from mm.market_data.health import ENDED, read_health, write_health
-from mm.market_data.layout import DayFolder, days_of
 from mm.market_data.recorder import main
 from mm.market_data.supervisor import Supervisor
 from mm.sim.flow.scenario import SCENARIOS

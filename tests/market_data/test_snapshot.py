@@ -6,7 +6,7 @@ import pytest
 from fake_exchange import FIRST_ID, SYMBOL, FakeExchange
 
 from mm.market_data import snapshot
-from mm.market_data.backoff import Backoff
+from mm.market_data.rate_budget import Backoff
 from mm.market_data.snapshot import RestClient, Snapshots
 
 

@@ -1,10 +1,10 @@
 import pytest
 
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.manifest import read_manifest
 from mm.errors import RunExists, UsageError
 from mm.instrument import Instrument, to_exchange_info
-from mm.market_data.layout import DayFolder
-from mm.market_data.manifest import read_manifest
-from mm.market_data.staging import Staging
+from mm.market_data.import_capture import Staging
 
 US = 1_767_610_800_000_000
 

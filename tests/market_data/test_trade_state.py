@@ -1,16 +1,16 @@
 """Trade ids: once each, in order, and each missing one reported."""
 
 import pytest
-from captured import NOON_US, SYMBOL, agg_trade, events, folder, rows, trade
 from hypothesis import given
 from hypothesis import strategies as st
 
+from captured import NOON_US, SYMBOL, agg_trade, events, folder, rows, trade
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.rows import STREAM
 from mm.market_data.day_journal import DayJournal
-from mm.market_data.day_writer import DayWriter
 from mm.market_data.grid import Grid
-from mm.market_data.live_session import STREAM
-from mm.market_data.market import Before, Market
 from mm.market_data.market_events import TradeVerdict
+from mm.market_data.market_state import Before, Market
 from mm.market_data.messages import AggTrade, TradePrint
 from mm.market_data.trade_state import TradeIds
 

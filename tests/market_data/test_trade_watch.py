@@ -5,9 +5,8 @@ import asyncio
 import pytest
 from boxed import quicken, recorded
 
-from mm.market_data import trade_watch
-from mm.market_data.silence import Silence
-from mm.market_data.trade_watch import TradeWatch
+from mm.market_data import stalls as trade_watch
+from mm.market_data.stalls import Silence, TradeWatch
 from mm.sim.flow.scenario import SCENARIOS, LargeTick
 
 
@@ -193,13 +192,13 @@ def test_row_8_a_market_in_which_hardly_anybody_trades_is_no_stall(monkeypatch):
     async def scenario(boxed):
         await boxed.synced()
         asked = []
-        before = boxed.recording._trades._ask
+        before = boxed.recording._open._trades._ask
 
         async def ask():
             asked.append(await before())
             return asked[-1]
 
-        boxed.recording._trades._ask = ask
+        boxed.recording._open._trades._ask = ask
         await boxed.until(lambda: len(asked) >= 3)
 
     day = recorded(scenario, silence_s=0.2, scenario_name="quiet")

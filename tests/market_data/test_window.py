@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from mm.clock import US_PER_S, midnight_us
-from mm.market_data.window import WindowRule, sleep_until
+from mm.market_data.days import WindowRule, sleep_until
 
 HOUR_US = 3_600 * US_PER_S
 BERLIN = WindowRule("08:00", "22:00", "Europe/Berlin")
@@ -96,6 +96,6 @@ def test_a_sleeper_looks_at_the_wall_clock_again(monkeypatch):
         slept.append(seconds)
         now_us += 3 * US_PER_S if len(slept) == 2 else int(seconds * US_PER_S)
 
-    monkeypatch.setattr("mm.market_data.window.asyncio.sleep", sleep)
+    monkeypatch.setattr("mm.market_data.days.asyncio.sleep", sleep)
     asyncio.run(sleep_until(9 * US_PER_S // 2, lambda: now_us))
     assert slept == [1, 1, 0.5]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from mm.market_data.ws_frames import FrameCutter
+from mm.market_data.ws_link import FrameCutter
 
 MOST_BYTES = 70_000
 SIZES = st.sampled_from([0, 1, 125, 126, 127, 300, 65_535, 65_536, MOST_BYTES])

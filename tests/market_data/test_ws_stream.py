@@ -11,8 +11,7 @@ from websockets.http11 import Response
 
 from mm.clock import US_PER_S, now_us
 from mm.market_data import ws_link, ws_stream
-from mm.market_data.allowance import Allowance
-from mm.market_data.backoff import Backoff
+from mm.market_data.rate_budget import Allowance, Backoff
 from mm.market_data.ws_stream import WsStream
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from tiny_exchange import SYMBOL, TinyExchange
 
 from mm.clock import midnight_us
-from mm.market_data.day_writer import DayWriter
-from mm.market_data.layout import DayFolder
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
 from mm.market_data.live_session import LiveSession
 from mm.market_data.venue import Answer
 

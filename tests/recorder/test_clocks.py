@@ -11,7 +11,7 @@ from recorder_process import a_box, a_recorder
 
 from day_oracle import hold
 from mm.clock import now_us
-from mm.market_data.check import check_day
+from mm.dayfolder.check import check_day
 
 ENTRY = str(Path(__file__).with_name("set_clock.py"))
 WINDOW = {"WINDOW_START": "08:00", "WINDOW_END": "22:00", "WINDOW_TZ": "Europe/Berlin"}

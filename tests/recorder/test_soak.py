@@ -10,7 +10,7 @@ import os
 from recorder_process import a_box, a_recorder
 
 from day_oracle import hold
-from mm.market_data.check import check_day
+from mm.dayfolder.check import check_day
 
 SOAK_S = float(os.environ.get("SOAK_S", "120"))
 SPEED = float(os.environ.get("SOAK_SPEED", "20"))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
-from mm.market_data.layout import DayFolder
+from mm.dayfolder.layout import DayFolder
 from mm.runner_sweep import main
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket

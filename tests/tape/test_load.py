@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from plain_day import PlainBook, plain_events, plain_tops, table, text_of
 
 from mm.backtest.io import load_day
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile, Mismatch, MissingDay, NeverSynced, OffGrid, UsageError
 from mm.instrument import Instrument
-from mm.market_data.day_writer import Stamp, Trade
 from mm.market_data.import_capture import import_captures
-from mm.market_data.layout import DayFolder
 from mm.tape import row_source
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, KIND_NAMES, SNAPSHOT, TOP_COLUMNS, TRADE
 from strategies import DAY, SIM, START_US, Story, price, qty, stories

@@ -16,7 +16,7 @@ from mm.calibration.recipe import Recipe
 from mm.calibration.schedule import Segment, build_schedule
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import MODES, Plan
-from mm.market_data.layout import DayFolder
+from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

@@ -4,7 +4,7 @@
 - `Batches` says what the exchange sends: a depth message at the end of every step in which a level changed, with the
   last state of each, and every trade at once. A depth message stands before the trades of its own instant.
 - `Lines` says how it is recorded: each message as a line of the diffs and a frame of the book that it makes, or as a
-  trade. The lines are those of ``mm.market_data.day_writer``, byte for byte.
+  trade. The lines are those of ``mm.dayfolder.day_writer``, byte for byte.
 - `log_lines` formats the log itself.
 
 Decimals have eight places and are formed in 128 bits, so that every product of a count and a step is exact.

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.clock import US_PER_S
+from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
-from mm.market_data.layout import DayFolder
 from mm.sim.flow.market import Flow, Scenario
 from mm.sim.flow.session import Session
 

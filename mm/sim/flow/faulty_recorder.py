@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S, run_stamp
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.line_files import scan
 from mm.ids import IdSequence
 from mm.instrument import Instrument, to_exchange_info
-from mm.market_data.day_writer import DayWriter
 from mm.market_data.days import Days
-from mm.market_data.layout import DayFolder
 from mm.market_data.live_session import LiveSession
-from mm.market_data.tail import scan
 from mm.market_data.venue import Answer
 from mm.sim.flow.recorder import TOP_N, BookReplay, DepthMessage, SessionMessages, TradeMessage
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, FaultRecord, RecordingFault, Session

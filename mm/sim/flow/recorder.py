@@ -16,13 +16,14 @@ import numpy as np
 
 import mm
 from mm.clock import US_PER_MS, US_PER_S, run_stamp
+from mm.dayfolder.append_file import AppendFile
+from mm.dayfolder.buffered_writer import FLUSH_BYTES
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.line_files import GZIP_FORMAT
+from mm.dayfolder.manifest import Contents
+from mm.dayfolder.rows import Block
 from mm.instrument import Instrument
-from mm.market_data.append_file import AppendFile
-from mm.market_data.buffered_writer import FLUSH_BYTES
-from mm.market_data.day_writer import Block, DayWriter
-from mm.market_data.layout import DayFolder
-from mm.market_data.manifest import Contents
-from mm.market_data.tail import GZIP_FORMAT
 from mm.sim.flow._day_rows import Batches, Lines, log_lines
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching.order_log import COLUMNS, ROW_LEVEL

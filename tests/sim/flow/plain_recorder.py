@@ -2,7 +2,8 @@
 
 from itertools import groupby
 
-from mm.market_data.day_writer import DayWriter, Stamp, Trade
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.rows import Stamp, Trade
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.sim.flow.session import STEP_US
 from mm.sim.matching.order_log import ROW_LEVEL, ROW_TRADE

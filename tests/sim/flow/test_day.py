@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from recorded import diffs, rows, snapshot
 
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
-from mm.market_data.check import check_day
-from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

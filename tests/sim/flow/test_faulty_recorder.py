@@ -13,9 +13,9 @@ from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.io import load_day
 from mm.backtest.quotes.fixed_spread import FixedSpread
 from mm.backtest.rules import Rules
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
-from mm.market_data.check import check_day
-from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Gaps, PoissonMarket
 from mm.sim.flow.session import Session

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_recorder import PlainRecorder
 
+from mm.dayfolder.check import check_day
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.manifest import write_manifest
 from mm.instrument import Instrument
-from mm.market_data.check import check_day
-from mm.market_data.day_writer import DayWriter
-from mm.market_data.layout import DayFolder
-from mm.market_data.manifest import write_manifest
 from mm.sim.flow import recorder
 from mm.sim.flow._day_rows import Lines
 from mm.sim.flow.day import order_log

@@ -20,8 +20,8 @@ from played import (
 from recorded import Sweep, geometric_k, sigma2, sweeps
 from scipy import optimize, stats
 
+from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
-from mm.market_data.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes, PoissonMarket, Regimes, RegularMarket
 from mm.sim.flow.session import STEP_US, Session

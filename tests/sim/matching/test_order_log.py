@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from log_rows import BUY, SELL, cancel, commands, expire, level, log_of, new, reduce, rest, trade
 
+from mm.dayfolder.buffered_writer import FLUSH_BYTES
 from mm.errors import BrokenFile
-from mm.market_data.buffered_writer import FLUSH_BYTES
 from mm.sim.matching.order_log import COLUMNS, REASON_STP, Book, read_log
 from plain_matching import PlainMatching, write_log
 from support import ROOT, run_python

@@ -1,0 +1,292 @@
+"""Check a recorded day, on the disk and without trusting who wrote it.
+
+Every file is read and held against the contract, the ledger against itself, the frames against the book that
+snapshots and diffs give, and the manifest, where the day is sealed, against sizes and hashes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from mm.clock import US_PER_S
+from mm.dayfolder.check_books import FrameFile, Replay, read_diffs
+from mm.dayfolder.layout import QUARANTINE_KEYS, SCHEMA_VERSION, TRADE_COLUMNS, TRADE_SOURCES, DayFolder, existing
+from mm.dayfolder.ledger import LedgerView, check_events, check_gap_rows, check_snapshot_files, read_events
+from mm.dayfolder.manifest import FileEntry, Manifest, day_files, file_entry, read_manifest, sha256_of
+from mm.dayfolder.rows import (
+    Defect,
+    Findings,
+    RowOrder,
+    arrival,
+    check_numbers,
+    decimal,
+    lines_of,
+    stamp_ms,
+    table,
+    whole,
+)
+from mm.errors import BrokenFile, MissingDay, OffGrid
+from mm.ids import IdRange, IdRanges
+from mm.instrument import Instrument, from_exchange_info
+from mm.market_data.grid import Grid
+from mm.market_data.market_events import TradeVerdict
+from mm.market_data.trade_state import TradeIds
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a check found.
+
+    Attributes:
+        ok: There is no defect.
+        sealed: The manifest is sealed, and sizes and hashes were checked by it.
+        defects: What is wrong, with file and row.
+        covered_s: Seconds in which the book is valid.
+        gaps: Gaps of update ids that the ledger tells of: no defects.
+    """
+
+    ok: bool
+    sealed: bool
+    defects: list[Defect]
+    covered_s: float
+    gaps: int
+
+
+def check_day(folder: DayFolder) -> Report:
+    """Read every file of *folder* and report what is wrong; raises MissingDay where there is no such folder."""
+    if not folder.path.is_dir():
+        raise MissingDay(f"no day folder {folder.path}; give a folder such as data/BTCUSDT/20251216")
+    return _DayCheck(folder).report()
+
+
+class _DayCheck:
+    """One pass over one day."""
+
+    def __init__(self, folder: DayFolder) -> None:
+        self._folder = folder
+        self._findings = Findings(folder)
+        self._view = LedgerView(folder.events, ())
+        self._numbered: list[RowOrder] = []
+
+    def report(self) -> Report:
+        """Check all there is, the ledger first: the others are read in its light."""
+        folder, findings = self._folder, self._findings
+        events = self._there(folder.events)
+        if events:
+            self._view = LedgerView(events, tuple(read_events(events, findings)))
+            check_events(self._view, findings, self._order(events, counts=True))
+        gaps = existing(folder.gaps)
+        if gaps:
+            check_gap_rows(self._view, findings, self._order(gaps))
+        check_snapshot_files(folder, self._view, findings)
+        grid = Grid(tick_of(folder, findings))
+        covered_us = self._check_books(grid)
+        trades = self._there(folder.trades)
+        if trades:
+            check_trades(self._view, grid, findings, self._order(trades, counts=True))
+        self._check_quarantine()
+        check_numbers(self._numbered, findings)
+        self._check_schema()
+        sealed = self._check_manifest()
+        defects = findings.defects()
+        gap_count = sum(event.kind == "gap" for event in self._view.events)
+        return Report(not defects, sealed, defects, covered_us / US_PER_S, gap_count)
+
+    def _there(self, path: Path) -> Path | None:
+        """Return the file at *path* or its twin; that it is missing is a finding."""
+        found = existing(path)
+        if found is None:
+            self._findings.add(path, None, "missing_file", "a day must have this file")
+        return found
+
+    def _order(self, path: Path, *, counts: bool = False) -> RowOrder:
+        """Return the order of a file; where its rows have numbers of their own, it *counts* among the others."""
+        runs = self._view.runs if self._view.events else None
+        order = RowOrder(path, self._findings, self._folder.day, runs, self._view.stepping)
+        if counts:
+            self._numbered.append(order)
+        return order
+
+    def _check_books(self, grid: Grid) -> int:
+        """Return the time in µs for which the book is valid."""
+        folder, findings = self._folder, self._findings
+        diffs, frames = existing(folder.diffs), existing(folder.frames)
+        if not diffs and not frames:
+            findings.add(folder.diffs, None, "missing_file", "a day must have diffs or frames")
+        frame_file = FrameFile(frames, findings, self._order(frames)) if frames else None
+        replay = Replay(folder, self._view, frame_file if diffs else None, grid, findings)
+        rows = read_diffs(diffs, findings, self._order(diffs, counts=True)) if diffs else iter(())
+        replay.play(rows, diffs or folder.diffs)
+        if frame_file and not diffs:
+            opened = frozenset(event.epoch_id for event in self._view.events if event.kind == "snapshot_loaded")
+            frame_file.check_alone(grid, opened, replay.coverage)
+        return replay.coverage.total_us
+
+    def _check_quarantine(self) -> None:
+        path = existing(self._folder.quarantine)
+        if not path:
+            return
+        decode = msgspec.json.Decoder(dict[str, int | str]).decode
+        last = 0
+        for row, line in lines_of(path, self._findings):
+            try:
+                kept = decode(line)
+                if tuple(kept) != QUARANTINE_KEYS:
+                    raise ValueError(f"the keys are {', '.join(kept)}; they must be {', '.join(QUARANTINE_KEYS)}")
+                msgspec.convert(kept["raw_base64"], bytes)
+                seq = msgspec.convert(kept["recv_seq"], int)
+            except (ValueError, msgspec.MsgspecError) as error:
+                self._findings.add(path, row, "type", str(error))
+                continue
+            if seq <= last:
+                self._findings.add(path, row, "order", f"recv_seq {seq} follows {last}; it must rise")
+            last = seq
+
+    def _check_schema(self) -> None:
+        path = self._folder.schema
+        if not path.is_file():
+            return
+        try:
+            version = msgspec.json.decode(path.read_bytes(), type=dict[str, object]).get("schema_version")
+        except (ValueError, msgspec.MsgspecError) as error:
+            self._findings.add(path, None, "schema", f"not a JSON object: {error}")
+            return
+        if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+            self._findings.add(path, None, "schema", f"schema_version is {version!r}; known are 1 to {SCHEMA_VERSION}")
+
+    def _check_manifest(self) -> bool:
+        """Hold a sealed manifest against the disk; tell whether there is one."""
+        folder, path = self._folder, self._folder.manifest
+        try:
+            manifest = read_manifest(folder)
+        except BrokenFile as error:
+            self._findings.add(path, None, "manifest", str(error))
+            return False
+        if manifest is None or not manifest.sealed:
+            return False
+        if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
+            self._findings.add(path, None, "manifest", f"it is of {manifest.symbol} {manifest.day}")
+        self._check_entries(manifest)
+        return True
+
+    def _check_entries(self, manifest: Manifest) -> None:
+        files = {self._folder.relative(path): path for path in day_files(self._folder)}
+        for entry in manifest.files:
+            found = files.pop(entry.path, None)
+            if found is None:
+                message = f"the manifest names {entry.path}, which is not there"
+                self._findings.add(self._folder.manifest, None, "manifest", message)
+                continue
+            for trouble in _differences(self._folder, found, entry):
+                self._findings.add(found, None, "manifest", trouble)
+        for path in files.values():
+            self._findings.add(path, None, "manifest", "the sealed manifest does not name this file")
+
+
+def tick_of(folder: DayFolder, findings: Findings) -> int | None:
+    """Return the price step of the day, or None where the day does not say it."""
+    path = folder.instrument
+    if not path.is_file():
+        return None
+    try:
+        instrument: Instrument = from_exchange_info(msgspec.json.decode(path.read_bytes()), path.name)
+    except (BrokenFile, ValueError, msgspec.MsgspecError) as error:
+        findings.add(path, None, "instrument", str(error))
+        return None
+    if instrument.symbol != folder.symbol:
+        findings.add(path, None, "instrument", f"it is of {instrument.symbol}, the folder of {folder.symbol}")
+    return instrument.tick_e8
+
+
+def _differences(folder: DayFolder, path: Path, entry: FileEntry) -> Iterator[str]:
+    """Yield what the manifest's *entry* says of *path* and is not so; what follows from other bytes only once."""
+    size = path.stat().st_size
+    if size != entry.bytes:
+        yield f"it has {size} bytes, the manifest says {entry.bytes}"
+    elif sha256_of(path) != entry.sha256:
+        yield f"its sha256 is {sha256_of(path)}, the manifest says {entry.sha256}"
+    else:
+        try:
+            has = file_entry(folder, path)
+        except BrokenFile as error:
+            yield str(error)
+            return
+        said = (entry.rows, entry.first_id, entry.last_id)
+        if (has.rows, has.first_id, has.last_id) != said:
+            yield f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {said}"
+
+
+OPTIONAL_COLUMNS = 4
+_BOOLEANS = ("true", "false")
+
+
+def check_trades(view: LedgerView, grid: Grid, findings: Findings, order: RowOrder) -> list[tuple[int, IdRange]]:
+    """Check the rows of the trades file, which is that of *order*.
+
+    Return the ids that are missing and that the ledger does not declare, each with the row after them.
+    """
+    path, ids = order.path, _Ids()
+    for row, cells in table(path, TRADE_COLUMNS, OPTIONAL_COLUMNS, findings):
+        try:
+            trade_id = _typed(cells)
+            order.see(row, arrival(cells[2], cells[3], cells[1], cells[9]))
+            off = grid.off_tick(cells[6:7])
+        except (ValueError, OffGrid) as error:
+            findings.add(path, row, "type", str(error))
+            continue
+        if off:
+            findings.add(path, row, "off_tick", f"price {off} is not a multiple of the tick in instrument.json")
+        if not ids.take(row, trade_id, cells[12]):
+            findings.add(path, row, "trade_id", f"trade {trade_id} stands twice, or behind a later one")
+    missing = ids.missing(view.holes("trade_gap"))
+    for row, hole in missing:
+        message = f"trade ids {hole.first} to {hole.last} are missing before this row"
+        findings.add(path, row, "trade_hole", f"{message}, and the ledger has no trade_gap for them")
+    return missing
+
+
+class _Ids:
+    """Which ids came, and which never did."""
+
+    def __init__(self) -> None:
+        self._ids = TradeIds()
+        self._first: int | None = None
+        self._before_first: set[int] = set()
+        self._late = IdRanges()
+        self._holes: list[tuple[int, IdRange]] = []
+
+    def take(self, row: int, trade_id: int, source: str) -> bool:
+        """Take a row's id; False where it came before, or out of order although it is from the stream."""
+        if self._first is None:
+            self._first = trade_id
+        verdict = self._ids.take(trade_id)
+        if verdict is TradeVerdict.GAP:
+            self._holes.append((row, self._ids.hole))
+        if verdict is TradeVerdict.LATE:
+            self._late.add(trade_id, trade_id)
+            return source != "ws"
+        if verdict is TradeVerdict.DUPLICATE and trade_id < self._first and trade_id not in self._before_first:
+            self._before_first.add(trade_id)
+            return source != "ws"
+        return verdict is not TradeVerdict.DUPLICATE
+
+    def missing(self, declared: IdRanges) -> list[tuple[int, IdRange]]:
+        """Return the ids that never came and were not declared, each range with the row after it."""
+        known = declared | self._late
+        return [(row, left) for row, hole in self._holes for left in IdRanges([hole]) - known]
+
+
+def _typed(cells: list[str]) -> int:
+    """Return the trade's id; raises ValueError where a cell is not what its column says."""
+    if cells[0] or cells[12] != "rest":
+        stamp_ms(cells[0], "event_time_ms")
+    stamp_ms(cells[5], "trade_time_ms")
+    decimal(cells[6], "price")
+    decimal(cells[7], "qty")
+    if cells[8] not in _BOOLEANS:
+        raise ValueError(f"is_buyer_maker is {cells[8]!r}, not true or false")
+    if cells[10] and whole(cells[10], "first_trade_id") > whole(cells[11], "last_trade_id"):
+        raise ValueError(f"first_trade_id {cells[10]} is behind last_trade_id {cells[11]}")
+    if cells[12] and cells[12] not in TRADE_SOURCES:
+        raise ValueError(f"source is {cells[12]!r}, not one of {', '.join(TRADE_SOURCES)}")
+    return whole(cells[4], "trade_id")

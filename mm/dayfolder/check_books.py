@@ -1,0 +1,449 @@
+"""Rebuild the books of a day from its snapshots and diffs, and compare the recorded frames with them.
+
+The rule of ids is `SyncEngine`'s, the book is `LocalOrderBook`. Without diffs, frames are checked by themselves.
+"""
+
+from collections.abc import Iterator
+from itertools import chain, pairwise, takewhile
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from mm.clock import US_PER_S, checked_stamp, exchange_ms
+from mm.dayfolder.layout import FRAME_FIRST_LEVEL, DayFolder, frame_columns
+from mm.dayfolder.ledger import Event, LedgerView, read_snapshot
+from mm.dayfolder.rows import Arrival, Findings, RowOrder, arrival, decimal, lines_of, stamp_ms, table, whole
+from mm.errors import OffGrid
+from mm.ids import Follow, IdSequence, MissingIds
+from mm.market_data.grid import Grid
+from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.market_data.messages import Number
+from mm.market_data.sync_engine import SyncEngine, Verdict
+
+OPTIONAL_COLUMNS = 2
+LOST_AT_MOST_US = 60 * US_PER_S
+
+
+class Coverage:
+    """Add up the time in which the book is valid."""
+
+    def __init__(self) -> None:
+        self.total_us = 0
+        self._from_us: int | None = None
+        self._to_us = 0
+
+    def mark(self, us: int) -> None:
+        """The book is valid at *us*, and was since the last mark if there was one since `stop`."""
+        if self._from_us is None:
+            self._from_us = self._to_us = us
+        self._to_us = max(self._to_us, us)
+
+    def stop(self) -> None:
+        """The book is valid no longer."""
+        if self._from_us is not None:
+            self.total_us += self._to_us - self._from_us
+            self._from_us = None
+
+
+class Wanted(NamedTuple):
+    """The frame that an applied diff must have left."""
+
+    at: Arrival
+    event_ms: int
+    epoch_id: int
+    last_id: int
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+    def row(self, top_n: int) -> list[str]:
+        """Return the cells of the frame; a missing level is empty."""
+        at, pad = self.at, [("", "")] * top_n
+        pairs = zip((self.bids + pad)[:top_n], (self.asks + pad)[:top_n], strict=True)
+        levels = [cell for bid, ask in pairs for cell in (*bid, *ask)]
+        head = [str(self.event_ms), str(at.recv_ms), str(at.seq), at.run_id, str(self.epoch_id)]
+        return [*head, *levels, str(at.recv_us), str(self.last_id)]
+
+
+class FrameSink(Protocol):
+    """What takes the frames that the books of a day must have left."""
+
+    @property
+    def top_n(self) -> int:
+        """Levels a side."""
+
+    def expect(self, wanted: Wanted) -> None:
+        """Take the next frame."""
+
+    def end_run(self, *, stopped: bool) -> None:
+        """A run is over; *stopped* in order, or not."""
+
+    def finish(self) -> None:
+        """The day is over."""
+
+
+class _Frame(NamedTuple):
+    row: int
+    at: Arrival
+    cells: list[str]
+
+
+class FrameFile:
+    """The frames in their order.
+
+    Args:
+        path: The file.
+        findings: Takes what is wrong.
+        order: Checks arrival.
+
+    Attributes:
+        top_n: Levels a side, as the header has them.
+    """
+
+    def __init__(self, path: Path, findings: Findings, order: RowOrder) -> None:
+        self.path = path
+        self._findings = findings
+        self._order = order
+        head = next(lines_of(path, findings, first_row=0), (0, ""))[1].split(",")
+        self.top_n = max(1, sum(name.startswith("bid") and name.endswith("_price") for name in head))
+        self._columns = frame_columns(self.top_n)
+        self._frames = self._read()
+        self._next = next(self._frames, None)
+        self._missing: list[Wanted] = []
+
+    def expect(self, wanted: Wanted) -> None:
+        """Compare the next frame with the one that must be there; those before it should not be there."""
+        self._refuse_before(wanted.at.seq)
+        frame = self._next
+        if frame is None or frame.at.seq != wanted.at.seq:
+            self._missing.append(wanted)
+            return
+        self._report_missing()
+        wrong = self._difference(frame, wanted)
+        if wrong:
+            self._add(frame.row, "frame_differs", wrong)
+        self._next = next(self._frames, None)
+
+    def end_run(self, *, stopped: bool) -> None:
+        """A run is over: only where it crashed, frames at its end may be missing, a minute of them at most."""
+        if not stopped and self._missing:
+            until_us = self._missing[-1].at.recv_us - LOST_AT_MOST_US
+            self._missing = [wanted for wanted in self._missing if wanted.at.recv_us < until_us]
+        self._report_missing()
+
+    def finish(self) -> None:
+        """The day is over: no frame may be left."""
+        self._refuse_before(None)
+
+    def check_alone(self, grid: Grid, epochs: frozenset[int], coverage: Coverage) -> None:
+        """Check what frames tell without diffs: they are ordered, never crossed, and of an epoch that was opened."""
+        epoch = 0
+        while self._next:
+            row, at, cells = self._next
+            try:
+                self._check_levels(cells, grid)
+            except (ValueError, OffGrid) as error:
+                self._add(row, "levels", str(error))
+            if int(cells[4]) not in epochs:
+                self._add(row, "epoch", f"epoch {cells[4]} was not opened by a snapshot_loaded")
+            if int(cells[4]) != epoch:
+                coverage.stop()
+            epoch = int(cells[4])
+            coverage.mark(at.recv_us)
+            self._next = next(self._frames, None)
+        coverage.stop()
+
+    def _read(self) -> Iterator[_Frame]:
+        for row, cells in table(self.path, self._columns, OPTIONAL_COLUMNS, self._findings):
+            try:
+                at = arrival(cells[2], cells[3], cells[1], cells[-2])
+                stamp_ms(cells[0], "event_time_ms")
+                whole(cells[4], "epoch_id")
+            except ValueError as error:
+                self._add(row, "type", str(error))
+                continue
+            self._order.see(row, at)
+            yield _Frame(row, at, cells)
+
+    def _refuse_before(self, seq: int | None) -> None:
+        while self._next and (seq is None or self._next.at.seq < seq):
+            at, epoch = self._next.at, self._next.cells[4]
+            self._add(self._next.row, "frame_unexpected", f"no diff of recv_seq {at.seq} was applied in epoch {epoch}")
+            self._next = next(self._frames, None)
+
+    def _report_missing(self) -> None:
+        row = self._next.row if self._next else None
+        for wanted in self._missing:
+            message = f"the frame of recv_seq {wanted.at.seq} (update id {wanted.last_id}) should stand before this row"
+            self._add(row, "frame_missing", message)
+        self._missing.clear()
+
+    def _difference(self, frame: _Frame, wanted: Wanted) -> str | None:
+        """Return the first cell that is not what the rebuilt book has, or None."""
+        cells = wanted.row(self.top_n)
+        found = frame.cells
+        if found == cells:
+            return None
+        every = zip(self._columns, found, cells, strict=True)
+        # The trailing columns are empty where an older day has none of them.
+        wrong = (
+            (name, has, must)
+            for n, (name, has, must) in enumerate(every)
+            if has != must and (has or n < len(found) - 2)
+        )
+        name, has, must = next(wrong, ("", "", ""))
+        return f"{name} is {has!r}, the rebuilt book has {must!r}" if name else None
+
+    def _check_levels(self, cells: list[str], grid: Grid) -> None:
+        sides = []
+        for first, sign in ((FRAME_FIRST_LEVEL, -1), (FRAME_FIRST_LEVEL + 2, 1)):
+            prices, quantities = cells[first:-2:4], cells[first + 1 : -2 : 4]
+            depth = next((n for n, price in enumerate(prices) if not price), len(prices))
+            if any(prices[depth:]) or any(quantities[depth:]):
+                raise ValueError(f"level {depth + 1} is missing, and one behind it is not")
+            for qty in quantities[:depth]:
+                decimal(qty, "qty")
+            keys = [sign * grid.price(price) for price in prices[:depth]]
+            if any(better >= worse for better, worse in pairwise(keys)):
+                raise ValueError(f"{'bid' if sign < 0 else 'ask'} prices do not run away from the best")
+            off = grid.off_tick(prices[:depth])
+            if off:
+                raise ValueError(f"price {off} is off the tick")
+            sides.append(keys)
+        if all(sides) and -sides[0][0] >= sides[1][0]:
+            raise ValueError(
+                f"the frame is crossed: bid {cells[FRAME_FIRST_LEVEL]}, ask {cells[FRAME_FIRST_LEVEL + 2]}"
+            )
+
+    def _add(self, row: int | None, kind: str, message: str) -> None:
+        self._findings.add(self.path, row, kind, message)
+
+
+class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A line of the diffs file, with exactly the keys of the contract."""
+
+    recv_ms: Number
+    recv_us: Number
+    recv_seq: Number
+    run_id: str
+    E: Number
+    U: Number
+    u: Number
+    b: list[tuple[str, str]]
+    a: list[tuple[str, str]]
+
+
+_Numbered = tuple[int, DiffLine]
+
+
+def read_diffs(path: Path, findings: Findings, order: RowOrder) -> Iterator[_Numbered]:
+    """Yield the depth messages with their rows; what cannot be read is a finding and left out."""
+    decode = msgspec.json.Decoder(DiffLine).decode
+    for row, line in lines_of(path, findings):
+        try:
+            diff = decode(line)
+            checked_stamp(diff.E, "E")
+            if diff.u < diff.U:
+                raise ValueError(f"U is {diff.U}, behind u {diff.u}")
+            for _, qty in chain(diff.b, diff.a):
+                decimal(qty, "qty")
+        except (ValueError, msgspec.MsgspecError) as error:
+            findings.add(path, row, "type", str(error))
+            continue
+        order.see(row, Arrival(diff.recv_seq, diff.run_id, diff.recv_ms, diff.recv_us))
+        yield row, diff
+
+
+class Replay:
+    """Play the ledger and the diffs in the order of `recv_seq`.
+
+    Args:
+        folder: The day.
+        view: Its ledger.
+        frames: Takes the frames that must be there; None where the day has none.
+        grid: Reads prices.
+        findings: Takes what is wrong.
+
+    Attributes:
+        coverage: The time in which the book was valid.
+        undeclared: Update ids that are missing and that the ledger does not declare.
+        seen: The ids that diffs and snapshots have brought.
+    """
+
+    def __init__(
+        self, folder: DayFolder, view: LedgerView, frames: FrameSink | None, grid: Grid, findings: Findings
+    ) -> None:
+        self.coverage = Coverage()
+        self.undeclared: list[MissingIds] = []
+        self._seen_us = 0
+        self._folder = folder
+        self._view = view
+        self._frames = frames
+        self._grid = grid
+        self._findings = findings
+        self._holes = view.holes("gap")
+        self._stopped = view.stopped
+        self._off_tick = _told_off_tick(view)
+        self._top_n = frames.top_n if frames else 1
+        self._diffs = folder.diffs
+        self._engine: SyncEngine[_Numbered] = SyncEngine()
+        self._book = LocalOrderBook(grid.price)
+        self._run = ""
+        self._epoch = 0
+        self._loaded_seq = 0
+        self.seen = IdSequence()
+
+    def play(self, diffs: Iterator[_Numbered], path: Path) -> None:
+        """Check the whole day; *path* is the file of the *diffs*."""
+        self._diffs = path
+        events = iter(self._view.events)
+        event = next(events, None)
+        for row, diff in diffs:
+            while event and event.at.seq < diff.recv_seq:
+                self._event(event)
+                event = next(events, None)
+            self._diff(row, diff)
+        while event:
+            self._event(event)
+            event = next(events, None)
+        self._end_run()
+        if self._frames:
+            self._frames.finish()
+
+    def _event(self, event: Event) -> None:
+        self._begin_run(event.at.run_id)
+        if event.kind == "snapshot_loaded":
+            self._load(event)
+        elif event.kind == "resync_start":
+            self._void()
+
+    def _diff(self, row: int, diff: DiffLine) -> None:
+        self._begin_run(diff.run_id)
+        self._check_ids(row, diff)
+        self._seen_us = diff.recv_us
+        verdict = self._engine.diff(diff.U, diff.u, (row, diff))
+        if verdict is Verdict.APPLY:
+            self._apply(row, diff)
+        elif verdict in (Verdict.GAP, Verdict.RESET):
+            self.coverage.stop()
+
+    def _load(self, event: Event) -> None:
+        levels = read_snapshot(self._folder, self._view, event, self._findings)
+        last_id = event.details.get("last_update_id")
+        if levels is None or not isinstance(last_id, int):
+            return
+        bridge = self._engine.snapshot(last_id)
+        if bridge.verdict in (Verdict.STALE, Verdict.TOO_OLD):
+            message = f"snapshot of update id {last_id} is {bridge.verdict.value} for the diffs around it"
+            self._findings.add(self._view.path, event.row, "snapshot", message)
+            return
+        if not self._on_grid(self._view.path, event.row, levels):
+            return
+        if self.seen.last_id is None or bridge.verdict is Verdict.RESET or last_id > self.seen.last_id:
+            self.seen = IdSequence(last_id)
+        self._book = LocalOrderBook.of(*levels, key=self._grid.price)
+        self._epoch, self._loaded_seq = event.epoch_id, event.at.seq
+        if self._crossed(event.at.seq, self._view.path, event.row):
+            return
+        for row, diff in bridge.updates:
+            if self._engine.synced:
+                self._apply(row, diff)
+
+    def _apply(self, row: int, diff: DiffLine) -> None:
+        told = self._off_tick.get(diff.u)
+        if told is None and not self._on_grid(self._diffs, row, self._holding(diff)):
+            return
+        for side, levels in ((1, diff.b), (-1, diff.a)):
+            for price, qty in levels:
+                self._book.apply(side, price, qty)
+        if told is not None and not self._leave_out(row, told):
+            return
+        if self._crossed(diff.recv_seq, self._diffs, row):
+            return
+        self.coverage.mark(diff.recv_us)
+        if self._frames:
+            event_ms = exchange_ms(diff.E)
+            at = Arrival(diff.recv_seq, diff.run_id, diff.recv_ms, diff.recv_us)
+            self._frames.expect(Wanted(at, event_ms, self._epoch, diff.u, *self._book.top(self._top_n)))
+
+    def _holding(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
+        """Return the levels of *diff* whose prices must be on the tick.
+
+        Where the ledger tells of levels that were left out, their removal is none of them.
+        """
+        if not self._off_tick:
+            return diff.b, diff.a
+        bids, asks = ([level for level in side if level[1].strip("0.")] for side in (diff.b, diff.a))
+        return bids, asks
+
+    def _leave_out(self, row: int, told: list[tuple[str, str, str]]) -> bool:
+        """Take the levels that the ledger *told* to be off the tick out of the book; it is void where it names none."""
+        for side, price, _ in told:
+            self._book.apply(1 if side == "bid" else -1, price, "0")
+        if not told:
+            self._void()
+        return bool(told) and self._on_grid(self._diffs, row, self._book.top(self._top_n))
+
+    def _on_grid(self, path: Path, row: int, sides: tuple[list[Level], list[Level]]) -> bool:
+        """Tell whether all prices are such and on the tick; where one is not, the book is void."""
+        try:
+            off = self._grid.off_tick(price for price, _ in chain(*sides))
+            trouble = f"price {off} is not a multiple of the tick in instrument.json" if off else None
+        except OffGrid as error:
+            trouble = str(error)
+        if trouble:
+            self._findings.add(path, row, "off_tick", trouble)
+            self._void()
+        return not trouble
+
+    def _crossed(self, seq: int, path: Path, row: int) -> bool:
+        """Tell whether the book is crossed: it is void then, and the ledger must say so."""
+        if not self._book.crossed():
+            return False
+        self._void()
+        later = (event for event in self._view.events if event.at.seq > max(seq, self._loaded_seq))
+        if not any(_tells_of_crossing(event) for event in takewhile(_is_no_snapshot, later)):
+            self._findings.add(path, row, "crossed", "the rebuilt book is crossed here, and the ledger does not say so")
+        return True
+
+    def _check_ids(self, row: int, diff: DiffLine) -> None:
+        """Check that ids that neither a diff nor a snapshot brought are declared missing."""
+        hole = self.seen.missing_before(diff.U)
+        if self.seen.take(diff.U, diff.u) is Follow.GAP and hole and not self._holes.covers(*hole):
+            message = f"update ids {hole.first} to {hole.last} are missing before this row, and the ledger has no gap"
+            self._findings.add(self._diffs, row, "hole", f"{message} for them")
+            self.undeclared.append(MissingIds(*hole, self._seen_us, diff.recv_us))
+
+    def _void(self) -> None:
+        if self._engine.synced:
+            self._engine.lose()
+            self.coverage.stop()
+
+    def _begin_run(self, run_id: str) -> None:
+        if run_id != self._run:
+            self._end_run()
+            self._run = run_id
+            self._engine = SyncEngine()
+
+    def _end_run(self) -> None:
+        self.coverage.stop()
+        if self._frames and self._run:
+            self._frames.end_run(stopped=self._run in self._stopped)
+
+
+def _told_off_tick(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
+    """Return, by update id, the levels that the ledger says were left out; none where the book was dropped for it."""
+    told = (event.details for event in view.events if event.kind == "anomaly")
+    return {
+        details["last_id"]: msgspec.convert(details.get("left_out", []), list[tuple[str, str, str]])
+        for details in told
+        if details.get("kind") == "off_tick" and isinstance(details.get("last_id"), int)
+    }
+
+
+def _is_no_snapshot(event: Event) -> bool:
+    return event.kind != "snapshot_loaded"
+
+
+def _tells_of_crossing(event: Event) -> bool:
+    return event.kind == "resync_start" or (event.kind == "anomaly" and event.details.get("kind") == "crossed")

@@ -1,0 +1,273 @@
+"""Write one day folder: the one door to its files for the recorder, the import and the simulator.
+
+Rows reach each file in the order of `recv_seq`, one counter a day over all files and runs. The ledger is
+written through; everything else gathers and is flushed together, diffs before the frames made of them, so
+that after a crash no row speaks of one that is not there.
+"""
+
+import base64
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mm.clock import MS_BELOW, exchange_ms
+from mm.dayfolder import layout
+from mm.dayfolder.append_file import NO_SPACE
+from mm.dayfolder.buffered_writer import CsvWriter, NdjsonWriter, flush_together
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.ledger import Details, Ledger
+from mm.dayfolder.line_files import Tail
+from mm.dayfolder.manifest import Contents, Manifest, contents, note_manifest, unseal, write_manifest
+from mm.dayfolder.recovery import recover, runs_of
+from mm.dayfolder.rows import Block, DiffRow, Levels, Stamp, Trade, level_cells, trade_row
+from mm.errors import RunExists, TryLater
+from mm.instrument import Instrument, to_exchange_info
+from mm.whole_file import write_whole
+
+MOST_WAITING_BYTES = 32 << 20
+"""Most rows in memory for which there is no space on the disk."""
+
+
+class DayWriter:
+    """Append one run's rows to a day folder, which it holds locked until `close`.
+
+    Args:
+        folder: The day; made where it is not there, continued where it is.
+        run_id: Names the run in every row; must be new to the day.
+        top_n: Levels a side in the frames.
+        instrument: The symbol's grid, or the exchange's own entry as JSON text; None leaves ``instrument.json`` alone.
+        write_diffs: Whether depth messages are kept.
+        write_gaps: Whether the gaps file is kept.
+
+    Attributes:
+        top_n: As given.
+        earlier: What the folder held before, and what a crash had torn; the first flush cuts that, the ledger first.
+        ledger: Numbers and counts the events of this run.
+
+    Raises:
+        TryLater: If another writer holds the folder.
+        RunExists: If the day has a run of that id.
+        Mismatch: If the day's frames were begun with another *top_n*.
+    """
+
+    def __init__(
+        self,
+        folder: DayFolder,
+        run_id: str,
+        *,
+        top_n: int = 20,
+        instrument: Instrument | str | None = None,
+        write_diffs: bool = True,
+        write_gaps: bool = True,
+    ) -> None:
+        self.folder = folder
+        self.run_id = layout.plain_run_id(run_id)
+        self.top_n, self._write_diffs = top_n, write_diffs
+        self._closed = self._patient = False
+        with ExitStack() as held:
+            lock_day(folder, held)
+            if run_id in runs_of(folder):  # one whose rows are torn did run
+                raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
+            self.earlier = recover(folder)
+            unseal(folder)
+            # The frames come first: theirs is the header that may not fit, and then nothing else is made.
+            self._frames = self._csv(folder.frames, layout.frame_columns(top_n), held)
+            self._events = self._csv(folder.events, layout.EVENT_COLUMNS, held)
+            lost = self.earlier.lost  # these are opened to be cut, if for nothing else
+            self._gaps = self._csv(folder.gaps, layout.GAP_COLUMNS, held) if write_gaps or folder.gaps in lost else None
+            self._diffs = self._ndjson(folder.diffs, held) if write_diffs or folder.diffs in lost else None
+            self._trades = self._csv(folder.trades, layout.TRADE_COLUMNS, held)
+            self._quarantine = self._ndjson(folder.quarantine, held) if folder.quarantine in lost else None
+            self._held = held.pop_all()
+        add_gap = self._gaps.add if self._gaps and write_gaps else None
+        self.ledger = Ledger(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
+        self._last_seq, self._units = self.earlier.next_seq - 1, set(self.earlier.exchange_units)
+        self._known: dict[Path, Contents] = {}
+        if instrument is not None:
+            text = instrument if isinstance(instrument, str) else to_exchange_info(instrument)
+            write_whole(folder.instrument, text.encode(), durable=True)
+        self._write_schema()
+
+    def event(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
+        """Write a ledger row at once and return its event id; raises ValueError where it is not in the vocabulary."""
+        return self.ledger.event(recv_us, self.skip(), kind, epoch_id, details)
+
+    def gap(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
+        """Write a ledger row and, under the same `recv_seq`, its row in the gaps file; return the event id."""
+        return self.ledger.gap(recv_us, self.skip(), kind, epoch_id, details)
+
+    def snapshot(self, recv_us: int, tag: str, last_update_id: int, bids: Levels, asks: Levels, epoch_id: int) -> int:
+        """Write a snapshot whole, then the `snapshot_loaded` event that opens *epoch_id*; return the event id."""
+        if tag not in layout.SNAPSHOT_TAGS:
+            raise ValueError(f"{tag!r} is not a snapshot tag; it is one of {', '.join(layout.SNAPSHOT_TAGS)}")
+        event_id = self.ledger.next_event_id
+        path = self.folder.snapshot(event_id, tag)
+        lines = [",".join(layout.SNAPSHOT_COLUMNS)]
+        for side, levels in (("bid", bids), ("ask", asks)):
+            lines += [f"{self.run_id},{event_id},{side},{price},{qty},{last_update_id}" for price, qty in levels]
+        write_whole(path, ("\n".join(lines) + "\n").encode(), durable=True)
+        details = {"last_update_id": last_update_id, "path": self.folder.relative(path)}
+        return self.event(recv_us, "snapshot_loaded", epoch_id, details)
+
+    def diff(self, recv_us: int, exch_time: int, first_id: int, last_id: int, bids: Levels, asks: Levels) -> int:
+        """Store a depth message and return its `recv_seq`; *exch_time* is its `E` as received, the ids its U and u."""
+        seq = self.skip()
+        self._note_unit(exch_time)
+        if self._diffs and self._write_diffs:
+            row = DiffRow(recv_us // 1000, recv_us, seq, self.run_id, exch_time, first_id, last_id, bids, asks)
+            self._diffs.add(row)
+        return seq
+
+    def frame(self, stamp: Stamp, epoch_id: int, bids: Levels, asks: Levels) -> None:
+        """Write the top of the book after the diff of *stamp* was applied; levels best first, surplus ones are cut."""
+        self.frame_of(stamp, epoch_id, level_cells(bids, asks, self.top_n))
+
+    def frame_of(self, stamp: Stamp, epoch_id: int, cells: str) -> None:
+        """Write a frame whose levels are *cells* already, as `day_rows.level_cells` makes them."""
+        recv_us, seq, exch_time, last_id = stamp
+        event_ms = exchange_ms(exch_time)
+        self._frames.add(f"{event_ms},{recv_us // 1000},{seq},{self.run_id},{epoch_id},{cells},{recv_us},{last_id}\n")
+
+    def trade(self, recv_us: int, trade: Trade) -> int:
+        """Write a trade and return its `recv_seq`."""
+        seq = self.skip()
+        self._note_unit(trade.trade_time)
+        self._trades.add(trade_row(recv_us, seq, self.run_id, trade))
+        return seq
+
+    def quarantine(self, recv_us: int, stream: str, reason: str, raw: bytes) -> int:
+        """Keep a message that could not be parsed, raw, and return its `recv_seq`."""
+        seq = self.skip()
+        if self._quarantine is None:
+            self._quarantine = self._ndjson(self.folder.quarantine, self._held)
+        text = base64.b64encode(raw).decode()
+        row = dict(zip(layout.QUARANTINE_KEYS, (recv_us, seq, stream, reason, text), strict=True))
+        self._quarantine.add(row)
+        return seq
+
+    def skip(self, count: int = 1) -> int:
+        """Take the next *count* `recv_seq`, for messages that are not written here, and return the last of them."""
+        self._last_seq += count
+        return self._last_seq
+
+    def append(self, block: Block) -> None:
+        """Write messages that were formatted elsewhere, numbered by `skip`; an OSError may leave a part of them."""
+        self._note_unit(block.exch_time)
+        self.flush()
+        if self._diffs and self._write_diffs:
+            self._diffs.append(block.diffs, block.frames.count(b"\n"))
+        self._frames.append(block.frames)
+        self._trades.append(block.trades)
+
+    def know(self, path: Path, contents: Contents) -> None:
+        """Take the word of who wrote the whole of *path* for what it holds: `seal` need not read it to count."""
+        self._known[path] = contents
+
+    def endure(self) -> None:
+        """Bear a disk that is full: rows wait in memory for `flush`, and the ledger gets room of its own to say so."""
+        self._patient = True
+        self._events.keep_room()
+
+    def flush(self, *, sync: bool = False) -> None:
+        """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none."""
+        ledger, *others = self._writers()
+        ledger.flush(sync=any(writer.torn for writer in others))  # no cut outlives the row that tells of it
+        flush_together(others)
+        if sync:
+            self.sync()
+
+    def sync(self) -> None:
+        """Force what was flushed to the disk, and hash it; another thread may do so while rows are added."""
+        for writer in self._writers():
+            writer.sync()
+        for writer in self._writers():
+            writer.hash_on()
+
+    def noting(self) -> Callable[[], None]:
+        """Return what does as `sync`, and notes what is written by now, right behind a `flush`, for the next start."""
+        written = [(writer, *writer.written()) for writer in self._writers()]
+
+        def note() -> None:
+            for writer, _, _ in written:
+                writer.sync()
+            told = [(writer.path, rows, size, writer.sha256_at(size)) for writer, rows, size in written]
+            note_manifest(self.folder, (*self.earlier.runs, self.run_id), told)
+
+        return note
+
+    def seal(self) -> Manifest:
+        """Flush, and write the schema and the sealed manifest: the run's last act before `close`."""
+        self.flush(sync=True)
+        self._write_schema()
+        tails = ((writer.path, writer.tail()) for writer in self._writers())
+        known = {path: contents(self.folder, path, tail) for path, tail in tails if tail} | self._known
+        hashes = {writer.path: writer.sha256() for writer in self._writers()}
+        return write_manifest(self.folder, (*self.earlier.runs, self.run_id), known, hashes)
+
+    def close(self, *, flush: bool = True) -> None:
+        """Flush, unless what waits is to be dropped, close the files and give the folder free; may be called twice."""
+        if not self._closed:
+            self._closed = True
+            with self._held:
+                if flush:
+                    self.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _csv(self, path: Path, columns: tuple[str, ...], held: ExitStack) -> CsvWriter:
+        return CsvWriter(path, columns, held, self._flush_full, self.earlier.tails.get(path, Tail()))
+
+    def _ndjson(self, path: Path, held: ExitStack) -> NdjsonWriter:
+        return NdjsonWriter(path, held, self._flush_full, self.earlier.tails.get(path, Tail()))
+
+    def _writers(self) -> list[CsvWriter | NdjsonWriter]:
+        """Return the files in the order in which they must reach the disk."""
+        every = (self._events, self._gaps, self._diffs, self._frames, self._trades, self._quarantine)
+        return [writer for writer in every if writer is not None]
+
+    def _add_event(self, line: str) -> None:
+        self._events.add(line)
+        with self._waiting():
+            self._events.flush()
+
+    def _flush_full(self) -> None:
+        with self._waiting():
+            self.flush()
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Leave rows for which there is no space to the next flush, as long as memory has room for them."""
+        try:
+            yield
+        except OSError as error:
+            waiting = sum(writer.waiting for writer in self._writers())
+            if not self._patient or error.errno not in NO_SPACE or waiting > MOST_WAITING_BYTES:
+                raise
+
+    def _note_unit(self, stamp: int) -> None:
+        self._units.add("ms" if stamp < MS_BELOW else "us")
+
+    def _write_schema(self) -> None:
+        unit = " and ".join(sorted(self._units)) or None
+        write_whole(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit).encode(), durable=True)
+
+
+def lock_day(folder: DayFolder, held: ExitStack) -> None:
+    """Lock the folder until *held* closes; raises TryLater where another process holds it."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    held.callback(os.close, lock)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise TryLater(f"{folder.path} is being written by another process; wait for it or stop it") from error

@@ -1,0 +1,316 @@
+"""Files of lines, plain or gzip: where one that grows ends, and the whole lines that a damaged one still holds."""
+
+import csv
+import mmap
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from mm.dayfolder.layout import PACKED
+from mm.errors import BrokenFile
+
+GZIP_FORMAT = 31
+_CHUNK = 1 << 16
+_MOST_MEMBER_BYTES = 4 << 20
+_GZIP_MAGIC = b"\x1f\x8b\x08"
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What a scan of a file found.
+
+    Attributes:
+        lines: Whole lines, the header of a CSV included.
+        head: The first two lines, as far as there are so many, without their newlines.
+        last: The last whole line, without its newline; empty where there is none.
+        good_bytes: Size of the file up to the end of its last whole line (CSV) or gzip member.
+        lost_bytes: What stands behind that.
+    """
+
+    lines: int = 0
+    head: tuple[bytes, ...] = ()
+    last: bytes = b""
+    good_bytes: int = 0
+    lost_bytes: int = 0
+
+
+_NOTHING = Tail()
+
+
+def scan(path: Path, before: Tail = _NOTHING) -> Tail:
+    """Read *path* (plain, or gzip with many members) and return where it ends; a missing file is empty.
+
+    What is known to be good *before* is not read again.
+    """
+    if not path.exists():
+        return Tail()
+    with path.open("rb") as stream:
+        stream.seek(before.good_bytes)
+        lines = (_scan_gzip if path.suffix == PACKED else _scan_plain)(stream, _Lines(before))
+    lost = path.stat().st_size - lines.good_bytes
+    return Tail(lines.count, tuple(lines.head), lines.last, lines.good_bytes, lost)
+
+
+def known_tail(path: Path, lines: int, size: int) -> Tail | None:
+    """Return the tail of the first *size* bytes of *path*, which are *lines* whole lines; None where only all tell."""
+    last = _last_packed_line(path, size) if path.suffix == PACKED else _last_plain_line(path, size)
+    return None if last is None else Tail(lines, first_lines(path)[:lines], last, size)
+
+
+def last_line(path: Path, size: int | None = None) -> bytes:
+    """Return the last line of a plain file of whole lines, without its newline; empty where there is none.
+
+    It is that of the first *size* bytes, where these are given.
+    """
+    with path.open("rb") as stream:
+        begin = end = stream.seek(0, os.SEEK_END) if size is None else size
+        found = b""
+        while begin and b"\n" not in found[:-1]:
+            begin = max(0, begin - _CHUNK)
+            stream.seek(begin)
+            found = stream.read(end - begin)
+    return found[:-1].rpartition(b"\n")[2]
+
+
+def first_lines(path: Path) -> tuple[bytes, ...]:
+    """Return the first two lines of *path* (plain, or gzip), as far as there are so many, without their newlines."""
+    lines = _Lines(_NOTHING)
+    with path.open("rb") as stream, suppress(zlib.error, EOFError):
+        for text in (piece for piece, _ in unpacked(stream)) if path.suffix == PACKED else _chunks(stream):
+            lines.feed(text)
+            if len(lines.head) == 2:
+                break
+    return tuple(line for line in lines.head if line)
+
+
+def whole_rows(path: Path, tail: Tail) -> Iterator[dict[str, str]]:
+    """Yield the rows of a plain CSV file by their columns; what is torn behind the lines of *tail* is left out."""
+    if tail.lines:
+        with path.open("rb") as stream:
+            yield from csv.DictReader(line.decode() for line in islice(stream, tail.lines))
+
+
+def sound_tail(path: Path, before: Tail = _NOTHING) -> Tail:
+    """Do what `scan` does for a file that is to be appended to, behind a cut of what is torn.
+
+    Raises:
+        BrokenFile: If good rows stand behind the damage: then it is no torn tail, and must not be cut.
+    """
+    found = scan(path, before)
+    if found.lost_bytes:
+        with path.open("rb") as stream:
+            stream.seek(found.good_bytes)
+            torn = stream.read()
+        if _holds_rows(torn, packed=path.suffix == PACKED):
+            raise BrokenFile(
+                f"{path}: damaged at byte {found.good_bytes}, with good rows behind it; "
+                f"move {path.parent} away before recording into this day, or mend the file"
+            )
+    return found
+
+
+def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
+    """Yield the text of a gzip stream, piece by piece, each with the place in the stream where a member ends with it.
+
+    The place is None within a member. What can be read before a damage is yielded.
+
+    Raises:
+        zlib.error: If a member is damaged.
+        EOFError: If the last one is torn.
+    """
+    read, inflate, inside = 0, zlib.decompressobj(GZIP_FORMAT), False
+    for chunk in _chunks(stream):
+        read += len(chunk)
+        while chunk:
+            text = inflate.decompress(chunk)
+            inside = not inflate.eof
+            if inside:
+                yield text, None
+                break
+            chunk = inflate.unused_data  # noqa: PLW2901 - the rest of the chunk is the next member's
+            yield text, read - len(chunk)
+            inflate = zlib.decompressobj(GZIP_FORMAT)
+    if inside:
+        raise EOFError("the last gzip member has no end")
+
+
+class _Lines:
+    """Count lines over chunks that end anywhere."""
+
+    def __init__(self, before: Tail) -> None:
+        self.count = before.lines
+        self.head = list(before.head)
+        self.last = before.last
+        self.rest = b""
+        self.good_bytes = before.good_bytes
+
+    def feed(self, chunk: bytes) -> None:
+        end = chunk.rfind(b"\n")
+        if end < 0:
+            self.rest += chunk
+            return
+        whole = self.rest + chunk[:end]
+        self.rest = chunk[end + 1 :]
+        if len(self.head) < 2:
+            self.head += whole.split(b"\n", 2)[: 2 - len(self.head)]
+        self.count += whole.count(b"\n") + 1
+        self.last = whole[whole.rfind(b"\n") + 1 :]
+
+    def kept(self, good_bytes: int) -> "_Lines":
+        """Return a copy that says that the file is good up to *good_bytes*."""
+        return _Lines(Tail(self.count, tuple(self.head), self.last, good_bytes))
+
+
+def _scan_plain(stream: BinaryIO, lines: _Lines) -> _Lines:
+    size = lines.good_bytes
+    for chunk in _chunks(stream):
+        text, hole, _ = chunk.partition(b"\0")  # a power cut may leave a stretch of zeros
+        lines.feed(text)
+        size += len(text)
+        if hole:
+            break
+    lines.good_bytes = size - len(lines.rest)
+    return lines
+
+
+def _scan_gzip(stream: BinaryIO, lines: _Lines) -> _Lines:
+    begin = lines.good_bytes
+    good = lines.kept(begin)
+    with suppress(zlib.error, EOFError):
+        for text, end in unpacked(stream):
+            lines.feed(text)
+            if end is not None:
+                good = lines.kept(begin + end)
+    return good
+
+
+def _last_plain_line(path: Path, size: int) -> bytes | None:
+    """Return the last line of the first *size* bytes; None where they do not end with one."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - 1))
+        whole = stream.read(1) == b"\n"
+    return last_line(path, size) if whole else None
+
+
+def _last_packed_line(path: Path, size: int) -> bytes | None:
+    """Return the last line of the gzip members in the first *size* bytes; None where the last one is not found."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - _MOST_MEMBER_BYTES))
+        data = stream.read(size - stream.tell())
+    at = data.rfind(_GZIP_MAGIC)
+    while at >= 0:
+        inflate = zlib.decompressobj(GZIP_FORMAT)
+        with suppress(zlib.error):
+            text = inflate.decompress(data[at:])
+            if inflate.eof and not inflate.unused_data and text.endswith(b"\n"):
+                return text[:-1].rpartition(b"\n")[2]
+        at = data.rfind(_GZIP_MAGIC, 0, at)
+    return None
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(partial(stream.read, _CHUNK), b"")
+
+
+def _holds_rows(torn: bytes, *, packed: bool) -> bool:
+    """Tell whether whole rows stand in *torn*: a whole gzip member, or a line behind a stretch of zeros."""
+    if not packed:
+        return b"\n" in torn
+    start = torn.find(_GZIP_MAGIC, 1)
+    while start > 0:
+        inflate = zlib.decompressobj(GZIP_FORMAT)
+        try:
+            inflate.decompress(torn[start:])
+        except zlib.error:
+            pass
+        else:
+            if inflate.eof:
+                return True
+        start = torn.find(_GZIP_MAGIC, start + 1)
+    return False
+
+
+_MAGIC = b"\x1f\x8b\x08"
+_MEMBER_CHUNK = 1 << 20
+
+
+class Salvage:
+    """The whole lines of one file, without their newlines.
+
+    In a plain file what holds a zero byte (a power cut leaves stretches of them) is no line. In a gzip file a member
+    that is damaged is left out whole, for no checksum vouches for any part of it; of the last one, if it is only cut
+    off, the lines before the cut are used.
+
+    Args:
+        path: The file, plain or gzip; it may be missing, and then has no lines.
+
+    Attributes:
+        lost_bytes: Bytes of the file that hold no whole line; known when all lines were read.
+        lost_within: Whether lines stand behind what was lost.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.lost_bytes = 0
+        self.lost_within = False
+        self._path = path
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.lost_bytes, self.lost_within = 0, False
+        if not self._path.is_file() or not self._path.stat().st_size:
+            return
+        with self._path.open("rb") as stream:
+            if self._path.suffix == PACKED:
+                with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    yield from self._packed(data)
+            else:
+                for raw in stream:
+                    yield from self._sound([raw])
+
+    def _sound(self, raw_lines: list[bytes]) -> Iterator[bytes]:
+        """Yield those of *raw_lines* that are whole, without their ends."""
+        for raw in raw_lines:
+            if raw.endswith(b"\n") and b"\0" not in raw:
+                self.lost_within = self.lost_bytes > 0
+                yield raw[:-1]
+            else:
+                self.lost_bytes += len(raw)
+
+    def _packed(self, data: mmap.mmap) -> Iterator[bytes]:
+        """Yield the lines of all members, from one that is whole to the next."""
+        at, rest = 0, b""
+        while at < len(data):
+            text, end = _member(data, at)
+            if end is None:
+                after = data.find(_MAGIC, at + 1)
+                cut_off = after < 0 and text is not None
+                rest, end = b"", len(data) if after < 0 else after
+                self.lost_bytes += end - at
+                if cut_off and text:
+                    yield from text[: text.rfind(b"\n") + 1].splitlines()
+            elif text:
+                *lines, rest = (rest + text).split(b"\n")
+                yield from self._sound([line + b"\n" for line in lines])
+            at = end
+        self.lost_bytes += len(rest)
+
+
+def _member(data: mmap.mmap, start: int) -> tuple[bytes | None, int | None]:
+    """Return the text of the gzip member at *start* and where it ends.
+
+    The end is None where it has none; the text is None where it is damaged, and not only cut off.
+    """
+    inflate, at, parts = zlib.decompressobj(GZIP_FORMAT), start, []
+    try:
+        while at < len(data) and not inflate.eof:
+            parts.append(inflate.decompress(data[at : at + _MEMBER_CHUNK]))
+            at += _MEMBER_CHUNK
+    except zlib.error:
+        return None, None
+    text = b"".join(parts)
+    return (text, min(at, len(data)) - len(inflate.unused_data)) if inflate.eof else (text, None)

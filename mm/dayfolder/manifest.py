@@ -1,0 +1,189 @@
+"""The manifest of a day: what each file holds, so that a day can be proved whole after it has travelled."""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import msgspec
+
+from mm.dayfolder.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
+from mm.dayfolder.line_files import Tail, known_tail, scan
+from mm.errors import BrokenFile
+from mm.whole_file import UNFINISHED, write_whole
+
+_CHUNK = 1 << 20
+_UNFINISHED = (UNFINISHED, ".tmp")  # the second is that of older versions
+
+
+class Contents(NamedTuple):
+    """Data rows of a file, and the ids of its first and last row where it has some."""
+
+    rows: int
+    first_id: int | None = None
+    last_id: int | None = None
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """One file: *path* relative to the day folder, data rows, size, hash, and the ids of its first and last row."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    first_id: int | None = None
+    last_id: int | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """All files of a day; *sealed* says that no writer has come since."""
+
+    schema_version: int
+    symbol: str
+    day: str
+    sealed: bool
+    runs: list[str]
+    files: list[FileEntry]
+
+
+def read_manifest(folder: DayFolder) -> Manifest | None:
+    """Return the manifest of *folder*, or None where it has none; raises BrokenFile where it cannot be read."""
+    if not folder.manifest.is_file():
+        return None
+    try:
+        return msgspec.json.decode(folder.manifest.read_bytes(), type=Manifest)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise BrokenFile(
+            f"{folder.manifest}: not a manifest ({error}); remove it, and the day counts as not sealed"
+        ) from error
+
+
+def write_manifest(
+    folder: DayFolder,
+    runs: Iterable[str],
+    known: Mapping[Path, Contents] = MappingProxyType({}),
+    hashes: Mapping[Path, str] = MappingProxyType({}),
+) -> Manifest:
+    """Read every file of *folder*, write its sealed manifest, and return it.
+
+    What is *known* is only hashed, and what has one of *hashes* is not read for that.
+    """
+    files = [file_entry(folder, path, known.get(path), hashes.get(path)) for path in day_files(folder)]
+    manifest = Manifest(SCHEMA_VERSION, folder.symbol, folder.day, True, list(runs), files)
+    _write(folder, manifest)
+    return manifest
+
+
+def unseal(folder: DayFolder) -> None:
+    """Mark the manifest of *folder*, if it has one, as no longer true: a writer is about to append."""
+    manifest = read_manifest(folder)
+    if manifest and manifest.sealed:
+        _write(folder, msgspec.structs.replace(manifest, sealed=False))
+
+
+def note_manifest(folder: DayFolder, runs: Iterable[str], written: Sequence[tuple[Path, int, int, str | None]]) -> None:
+    """Write, in a manifest that is not sealed, what was *written* by now: path, rows, bytes, hash.
+
+    The next start need not read it again. Where a hash is missing, or there is no space, the manifest stays as it was.
+    """
+    files = [FileEntry(folder.relative(path), rows, size, sha) for path, rows, size, sha in written if sha]
+    if len(files) == len(written):
+        with suppress(OSError):  # it only spares the next start some time
+            _write(folder, Manifest(SCHEMA_VERSION, folder.symbol, folder.day, False, list(runs), files))
+
+
+def proved_tails(folder: DayFolder) -> dict[Path, Tail]:
+    """Return how far the files of rows are, by their hashes, what the manifest says, sealed or not.
+
+    Files that have grown since are as good as before up to there; what does not agree is left out.
+    """
+    manifest, found = read_manifest(folder), {}
+    entries = {entry.path: entry for entry in manifest.files} if manifest else {}
+    for path in folder.streams():
+        entry = entries.get(folder.relative(path))
+        if not (entry and entry.bytes and path.is_file() and path.stat().st_size >= entry.bytes):
+            continue
+        if sha256_of(path, entry.bytes) == entry.sha256:
+            found[path] = known_tail(path, entry.rows + (path.suffix != PACKED), entry.bytes)
+    return {path: tail for path, tail in found.items() if tail}
+
+
+def day_files(folder: DayFolder) -> list[Path]:
+    """Return the files that a manifest must name, in the order of their relative paths."""
+    found = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.manifest)
+    return sorted((path for path in found if not is_passing(path.name)), key=folder.relative)
+
+
+def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha256: str | None = None) -> FileEntry:
+    """Return what the manifest says of *path*; raises BrokenFile where it has no ids to say.
+
+    It is read from the disk, but for its rows and ids where they are *known*, and for its hash where that is given.
+    """
+    size = path.stat().st_size
+    rows, first_id, last_id = known or contents(folder, path)
+    return FileEntry(folder.relative(path), rows, size, sha256 or sha256_of(path), first_id, last_id)
+
+
+def contents(folder: DayFolder, path: Path, tail: Tail | None = None) -> Contents:
+    """Return what *path* holds, read where its *tail* is not known; raises BrokenFile where it has no ids to say."""
+    try:
+        return _contents(folder, path, tail)
+    except (ValueError, LookupError, msgspec.MsgspecError) as error:
+        raise BrokenFile(f"{path}: first or last row cannot be read ({error}); run `mm data check`") from error
+
+
+def sha256_of(path: Path, size: int | None = None) -> str:
+    """Return the hash of a file, or of its first *size* bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        if size is None:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.sha256()
+        while size and (chunk := stream.read(min(size, _CHUNK))):
+            found.update(chunk)
+            size -= len(chunk)
+        return found.hexdigest()
+
+
+def _contents(folder: DayFolder, path: Path, tail: Tail | None) -> Contents:
+    plain = path.name.removesuffix(PACKED)
+    if plain.endswith(".json"):
+        return Contents(1)
+    tail = tail or scan(path)
+    if plain.endswith(".csv"):
+        column = _id_column(folder, path)
+        if column is None or tail.lines < 2:
+            return Contents(max(tail.lines - 1, 0))
+        at = _cells(tail.head[0]).index(column)
+        return Contents(tail.lines - 1, int(_cells(tail.head[1])[at]), int(_cells(tail.last)[at]))
+    if plain == folder.diffs.name.removesuffix(PACKED) and tail.lines:
+        return Contents(tail.lines, msgspec.json.decode(tail.head[0])["U"], msgspec.json.decode(tail.last)["u"])
+    return Contents(tail.lines)
+
+
+def _id_column(folder: DayFolder, path: Path) -> str | None:
+    """Return the column whose first and last values are a file's ids."""
+    if snapshot_event_id(path) is not None:
+        return "lastUpdateId"
+    columns = {folder.frames.name: "last_update_id", folder.trades.name: "trade_id", folder.events.name: "event_id"}
+    return columns.get(path.name.removesuffix(PACKED))
+
+
+def _cells(line: bytes) -> list[str]:
+    return next(csv.reader([line.decode()]))
+
+
+def is_unfinished(path: Path) -> bool:
+    """Return True if *path* is a file that was being written under a temporary name."""
+    return path.name.endswith(_UNFINISHED) and path.is_file()
+
+
+def is_passing(name: str) -> bool:
+    """Tell whether a file is none of the day's data: a lock, a health file, a temporary name."""
+    return name.endswith((".lock", *_UNFINISHED)) or (name.startswith("health") and name.endswith(".json"))
+
+
+def _write(folder: DayFolder, manifest: Manifest) -> None:
+    write_whole(folder.manifest, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", durable=True)

@@ -1,0 +1,236 @@
+"""What earlier runs of a day left: where the counters go on, which trades are missing, and what a crash tore."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
+from mm.dayfolder.line_files import Tail, sound_tail, whole_rows
+from mm.dayfolder.manifest import is_unfinished, proved_tails
+from mm.errors import BrokenFile
+from mm.ids import IdRanges, MissingIds, went_back
+
+_SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
+_GAP_SEQ_COLUMN = GAP_COLUMNS.index("recv_seq")
+_RUN_COLUMN = EVENT_COLUMNS.index("run_id")
+_TRADE_ID_COLUMN = TRADE_COLUMNS.index("trade_id")
+_TRADE_US_COLUMN = TRADE_COLUMNS.index("recv_time_us")
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The state of a day folder before a run.
+
+    Attributes:
+        next_seq: The first free `recv_seq`.
+        next_event_id: The first free event id; that of an orphaned snapshot is not free.
+        epoch_id: The last epoch that was opened, 0 where none was.
+        runs: The runs of the day, in order.
+        open_runs: Those of them that neither stopped nor were recovered: they crashed.
+        last_diff_id: Last update id of the recorded diffs; the last row may be a stale one. Where there are none, that
+            of the last snapshot or frame; of the last snapshot as well where the ids had begun anew with it.
+        last_diff_us: When it was received; 0 where there is none.
+        last_trade_id: Id of the last recorded trade.
+        last_trade_us: When it was received; 0 where there is none.
+        trade_holes: Trades that are missing and were not filled.
+        knobs: Those of the last run, as it wrote them; empty where there was none.
+        exchange_units: Units (``ms``, ``us``) in which the exchange has sent its stamps so far.
+        lost: Files with a torn tail, with its bytes. It is still there: what is told of it must come first.
+        tails: What each file holds that has something whole.
+    """
+
+    next_seq: int = 1
+    next_event_id: int = 1
+    epoch_id: int = 0
+    runs: tuple[str, ...] = ()
+    open_runs: tuple[str, ...] = ()
+    last_diff_id: int | None = None
+    last_diff_us: int = 0
+    last_trade_id: int | None = None
+    last_trade_us: int = 0
+    trade_holes: tuple[MissingIds, ...] = ()
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    exchange_units: frozenset[str] = frozenset()
+    lost: dict[Path, int] = field(default_factory=dict)
+    tails: Mapping[Path, Tail] = field(default_factory=dict)
+
+
+def recover(folder: DayFolder) -> Earlier:
+    """Remove what never came into the ledger, and return what *folder* holds; torn tails are found, not cut.
+
+    A snapshot without its ledger row, or under a temporary name, is removed; its id is not used again.
+    """
+    proved = proved_tails(folder)
+    tails = {path: sound_tail(path, proved.get(path, Tail())) for path in folder.streams()}
+    events = list(whole_rows(folder.events, tails[folder.events]))
+    runs = tuple(dict.fromkeys(row["run_id"] for row in events))
+    loaded = {int(row["event_id"]) for row in events if row["type"] == "snapshot_loaded"}
+    last_event_id = max([0, *(int(row["event_id"]) for row in events), *_sweep(folder, loaded)])
+    last_diff, trades = _last_told(events, _last_diff(tails[folder.diffs])), tails[folder.trades]
+    last_trade_id = _last_cell(folder.trades, trades, _TRADE_ID_COLUMN)
+    first_trade_id = _cell(folder.trades, trades.head[1], _TRADE_ID_COLUMN) if trades.lines > 1 else None
+    if trades.last.endswith(FROM_REST):
+        last_trade_id = last_streamed_id(whole_rows(folder.trades, trades))
+    knobs = _last_knobs(events)
+    return Earlier(
+        next_seq=1 + max(_last_seq(folder, path, tail) for path, tail in tails.items()),
+        next_event_id=last_event_id + 1,
+        epoch_id=max([0, *(int(row["epoch_id"]) for row in events)]),
+        runs=runs,
+        open_runs=_open_runs(events),
+        last_diff_id=_reached(last_diff.get("u"), tails[folder.frames]),
+        last_diff_us=last_diff.get("recv_us", 0),
+        last_trade_id=last_trade_id,
+        last_trade_us=_last_cell(folder.trades, trades, _TRADE_US_COLUMN) or 0,
+        trade_holes=still_open(
+            open_holes(events, last_trade_id, first_trade_id),
+            whole_rows(folder.trades, trades),
+            aggregates=knobs.get("trade_stream") == "aggTrade",
+        ),
+        knobs=knobs,
+        exchange_units=_exchange_units(folder),
+        lost={path: tail.lost_bytes for path, tail in tails.items() if tail.lost_bytes},
+        tails={path: tail for path, tail in tails.items() if tail.good_bytes},
+    )
+
+
+def runs_of(folder: DayFolder) -> frozenset[str]:
+    """Return the runs that the ledger names, also in a row that is torn."""
+    if not folder.events.exists():
+        return frozenset()
+    with folder.events.open("rb") as stream:
+        rows = [line.split(b",", _RUN_COLUMN + 1) for line in stream][1:]
+    return frozenset(row[_RUN_COLUMN].decode(errors="replace") for row in rows if len(row) > _RUN_COLUMN + 1)
+
+
+def _open_runs(events: list[dict[str, str]]) -> tuple[str, ...]:
+    ended = {row["run_id"] for row in events if row["type"] == "run_stop"}
+    recovered = (row["details_json"] for row in events if row["type"] == "crash_recovered")
+    ended |= {msgspec.json.decode(details)["previous_run_id"] for details in recovered}
+    return tuple(run for run in dict.fromkeys(row["run_id"] for row in events) if run not in ended)
+
+
+def _sweep(folder: DayFolder, loaded: set[int]) -> list[int]:
+    """Remove unfinished files, and snapshots that no event names; return the ids of all that were there."""
+    ids = []
+    for path in filter(is_unfinished, sorted(folder.path.rglob("*"))):
+        path.unlink()
+    for path in sorted(folder.snapshots.glob("*")):
+        event_id = snapshot_event_id(path)
+        if event_id is not None:
+            ids.append(event_id)
+            if event_id not in loaded:
+                path.unlink()
+    return ids
+
+
+def _last_seq(folder: DayFolder, path: Path, tail: Tail) -> int:
+    if path.suffix == PACKED:
+        return int(msgspec.json.decode(tail.last)["recv_seq"]) if tail.lines else 0
+    return _last_cell(path, tail, _GAP_SEQ_COLUMN if path == folder.gaps else _SEQ_COLUMN) or 0
+
+
+def _last_cell(path: Path, tail: Tail, at: int) -> int | None:
+    """Return a whole number from the last row; its column stands before any quoted one."""
+    return _cell(path, tail.last, at) if tail.lines > 1 else None
+
+
+def _cell(path: Path, row: bytes, at: int) -> int:
+    try:
+        return int(row.split(b",")[at])
+    except (ValueError, IndexError) as error:
+        raise BrokenFile(f"{path}: row {row[:80]!r} has no number in column {at + 1}; run `mm data check`") from error
+
+
+def _last_diff(tail: Tail) -> dict[str, Any]:
+    return msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
+
+
+def _last_told(events: list[dict[str, str]], diff: dict[str, Any]) -> dict[str, Any]:
+    """Return the last *diff*, or what the last snapshot says in its place, under the same names.
+
+    That is where there is no diff, or where the snapshot came behind it, of ids that had begun anew.
+    """
+    for row in reversed(events):
+        if row["type"] == "snapshot_loaded":
+            last_id, seq = msgspec.json.decode(row["details_json"])["last_update_id"], int(row["recv_seq"])
+            if not diff or (seq > diff["recv_seq"] and went_back(diff["u"], last_id)):
+                return {"u": last_id, "recv_us": int(row["recv_time_us"])}
+            break
+    return diff
+
+
+def _reached(last_diff_id: int | None, frames: Tail) -> int | None:
+    """Return the id that the diffs have come to: that of the last frame, where the last diff stands behind it."""
+    head, last = frames.head[:1], frames.last.rpartition(b",")[2]
+    if last_diff_id is None or not head or not head[0].endswith(b",last_update_id") or not last.isdigit():
+        return last_diff_id
+    frame_id = int(last)
+    return last_diff_id if went_back(frame_id, last_diff_id) else max(frame_id, last_diff_id)
+
+
+def _last_knobs(events: list[dict[str, str]]) -> dict[str, Any]:
+    starts = [row["details_json"] for row in events if row["type"] == "run_start"]
+    return dict(msgspec.json.decode(starts[-1]).get("knobs", {})) if starts else {}
+
+
+def _exchange_units(folder: DayFolder) -> frozenset[str]:
+    if not folder.schema.is_file():
+        return frozenset()
+    unit = msgspec.json.decode(folder.schema.read_bytes()).get("time_unit")
+    return frozenset(unit.split(" and ") if unit else ())
+
+
+FROM_REST = b",rest"
+_Rows = Iterable[Mapping[str, str]]
+
+
+def last_streamed_id(rows: _Rows) -> int | None:
+    """Return the id of the last trade that is not from REST: rows from REST stand where they arrived."""
+    last = None
+    for row in rows:
+        if row["source"] != "rest":
+            last = int(row["trade_id"])
+    return last
+
+
+def open_holes(events: _Rows, last_id: int | None, first_id: int | None = None) -> tuple[MissingIds, ...]:
+    """Return the missing trades that a ledger declares and that were not filled.
+
+    Those behind *last_id*, the last trade of the stream, were told before a crash took the rows behind them: they are
+    part of the hole that the next trade will show, and once it is told, of that one alone. Where a crash took the rows
+    on both sides of a hole, so that it does not reach up to *first_id*, the day's first trade, it is no part of the
+    day: filled, it would leave a hole behind it that nobody tells of.
+    """
+    holes: list[MissingIds] = []
+    least = 0 if first_id is None else first_id - 1
+    for event in events:
+        if event["type"] not in ("trade_gap", "backfill"):
+            continue
+        details = msgspec.json.decode(event["details_json"])
+        first, last = details["from_id"], details["to_id"]
+        filled = event["type"] == "backfill"
+        if filled or (last_id is not None and first <= last < last_id and last >= least):
+            came = IdRanges([(first, last)])
+            holes = [left for hole in holes for left in hole.without(came)]
+            holes += [] if filled else [MissingIds(first, last, details["from_us"], details["to_us"])]
+    return tuple(sorted(holes))
+
+
+def still_open(holes: Sequence[MissingIds], rows: _Rows, *, aggregates: bool) -> tuple[MissingIds, ...]:
+    """Return what is left of *holes* without the rows from REST among those of the trades file.
+
+    A run that was killed may not have told of the last of them. *aggregates* tells whether the ids of the holes are
+    those of aggregates.
+    """
+    came = _from_rest(rows, aggregates) if holes else IdRanges()
+    return tuple(left for hole in holes for left in hole.without(came))
+
+
+def _from_rest(rows: _Rows, aggregates: bool) -> IdRanges:
+    """Return the ids of all rows from REST."""
+    first, last = ("trade_id", "trade_id") if aggregates else ("first_trade_id", "last_trade_id")
+    return IdRanges((int(row[first]), int(row[last])) for row in rows if row["source"] == "rest")

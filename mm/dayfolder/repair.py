@@ -1,0 +1,328 @@
+"""Repair a damaged day: keep every whole row, write the frames again from the raw messages, and report what was done.
+
+The work is done on a copy beside the day, which is checked before anything moves. Then its files take the places of
+the others, one rename each, the manifest last: killed in between, the day is not sealed, and the next repair finishes
+it. No row gets another number. A whole row that has no place any more goes raw to the quarantine.
+"""
+
+import filecmp
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mm.dayfolder.check import Report, check_day, check_trades, tick_of
+from mm.dayfolder.day_writer import lock_day
+from mm.dayfolder.layout import DayFolder, existing
+from mm.dayfolder.ledger import LedgerView, gap_row, read_events
+from mm.dayfolder.line_files import Salvage
+from mm.dayfolder.manifest import FileEntry, day_files, is_passing, read_manifest, unseal
+from mm.dayfolder.repair_ledger import Damage, restore_events, tend_orphans, write_ledger
+from mm.dayfolder.repair_rows import (
+    Dropped,
+    Reread,
+    Rereader,
+    head_of,
+    lines_of_file,
+    number_after,
+    seq_of,
+    sound_row,
+    write_frames,
+    write_lines,
+)
+from mm.dayfolder.rows import Findings, RowOrder
+from mm.errors import BrokenFile, MissingDay
+from mm.ids import MissingIds
+from mm.market_data.grid import Grid
+
+
+class Repaired(msgspec.Struct, frozen=True):
+    """What a repair did.
+
+    Attributes:
+        changed: Whether the day is another one now.
+        mended: What was done, in words.
+        before: The check before it.
+        after: The check after it.
+    """
+
+    changed: bool
+    mended: list[str]
+    before: Report
+    after: Report
+
+
+def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
+    """Mend *folder*; a sound day is left as it is.
+
+    Args:
+        folder: The day.
+        run_id: Names the repair in the ledger; must be new to the day.
+        at_us: Now.
+
+    Raises:
+        MissingDay: If there is no such folder.
+        TryLater: If the day is being written.
+        RunExists: If the day has a run of that id.
+        OSError: If there is no space for the copy; the day is then as it was.
+    """
+    if not folder.path.is_dir():
+        raise MissingDay(f"no day folder {folder.path}; give a folder such as data/BTCUSDT/20251216")
+    staging = folder.path.with_name(folder.day + ".repair")
+    with ExitStack() as held:
+        lock_day(folder, held)
+        before = check_day(folder)
+        shutil.rmtree(staging, ignore_errors=True)
+        held.callback(shutil.rmtree, staging, ignore_errors=True)
+        work = DayFolder(staging, folder.symbol, folder.day)
+        shutil.copytree(folder.path, work.path, ignore=lambda _, names: {name for name in names if is_passing(name)})
+        mended = Mending(work, run_id, at_us, before).mend()
+        if not mended:
+            return Repaired(False, [], before, before)
+        after = check_day(work)
+        _publish(work, folder)
+        return Repaired(True, mended, before, after)
+
+
+def _publish(work: DayFolder, folder: DayFolder) -> None:
+    """Bring the files of *work* to the places of those of *folder*, the ledger and the manifest last."""
+    _unseal(folder)
+    files = {work.relative(path): path for path in day_files(work)}
+    for path in day_files(folder):
+        if folder.relative(path) not in files:
+            path.unlink()
+    last = [work.relative(work.gaps), work.relative(work.events)]
+    for name in sorted(files, key=lambda name: (name in last, name)):
+        place = folder.path / name
+        if not place.is_file() or not filecmp.cmp(files[name], place, shallow=False):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            files[name].replace(place)
+    work.manifest.replace(folder.manifest)
+
+
+def _unseal(folder: DayFolder) -> None:
+    """Mark the manifest as no longer true; one that cannot be read is removed."""
+    try:
+        unseal(folder)
+    except BrokenFile:
+        folder.manifest.unlink()
+
+
+_TRADE_ID_COLUMN = 4
+
+
+class Mending:
+    """Mend the copy of one day.
+
+    Args:
+        folder: The copy; nobody else knows of it.
+        run_id: Names the repair in the ledger.
+        at_us: Now.
+        before: The check before it.
+    """
+
+    def __init__(self, folder: DayFolder, run_id: str, at_us: int, before: Report) -> None:
+        self._folder = folder
+        self._run_id = run_id
+        self._at_us = at_us
+        self._sealed = before.sealed
+        self._altered = {defect.file for defect in before.defects if defect.kind == "manifest"}
+        self._done: list[str] = []
+        self._written: set[Path] = {folder.manifest, folder.schema}
+        self._damage = Damage(Dropped(folder.root / "dropped"))
+
+    def mend(self) -> list[str]:
+        """Return what was done, in words; nothing, where there was nothing to do."""
+        folder = self._folder
+        entries = self._entries()
+        for path in folder.streams():
+            self._salvage(path)
+            self._note_shorter(path, entries)
+        if folder.events in self._damage.lost and (restored := restore_events(folder)):
+            self._done.append(f"{restored:,} events at the end of the ledger are restored")
+        self._write_gaps()
+        for name, adopted in tend_orphans(folder):
+            self._done.append(f"{name}: an orphan, {'adopted' if adopted else 'removed'}")
+        self._take_from_quarantine()
+        view, findings = self._view()
+        if existing(folder.diffs):
+            self._frames(view, findings, entries)
+        if existing(folder.trades):
+            self._trades(view, findings, entries)
+        if self._done or not self._sealed:
+            self._damage.altered = sorted(
+                self._altered - {folder.relative(path) for path in (*self._written, folder.events)}
+            )
+            self._done += write_ledger(folder, self._run_id, self._at_us, self._damage)
+        return self._done
+
+    def _entries(self) -> dict[str, FileEntry]:
+        """Return what the manifest knows of each file; what cannot be read is removed, to be made anew."""
+        folder = self._folder
+        if folder.schema.is_file():
+            try:
+                msgspec.json.decode(folder.schema.read_bytes(), type=dict[str, Any])
+            except (ValueError, msgspec.MsgspecError):
+                folder.schema.unlink()
+                self._done.append(f"{folder.schema.name}: written anew")
+        try:
+            manifest = read_manifest(folder)
+        except BrokenFile:
+            folder.manifest.unlink()
+            return {}
+        return {entry.path: entry for entry in manifest.files} if manifest and manifest.sealed else {}
+
+    def _view(self) -> tuple[LedgerView, Findings]:
+        findings, path = Findings(self._folder), existing(self._folder.events)
+        return LedgerView(self._folder.events, tuple(read_events(path, findings)) if path else ()), findings
+
+    def _order(self, path: Path, view: LedgerView) -> RowOrder:
+        return RowOrder(path, Findings(self._folder), self._folder.day, view.runs, view.stepping)
+
+    def _salvage(self, path: Path) -> None:
+        """Write a damaged file anew, with its whole rows."""
+        found = existing(path)
+        if found is None:
+            return
+        salvage, is_table = Salvage(found), path.suffix == ".csv"
+        first = next(iter(salvage), b"") if is_table else b""
+        head = head_of(self._folder, path, first)
+        sound = sound_row(self._folder, path, head.count(b",") + 1)
+        skipped = 1 if is_table and first == head else 0
+        bad = sum(not sound(line) for line in islice(salvage, skipped, None))
+        lost = salvage.lost_bytes
+        if not lost and not bad and first == head and (found == path or self._sealed):
+            return  # a packed file of a day that nobody sealed is brought to the form that rows can be appended to
+
+        def kept() -> Iterator[bytes]:
+            yield from [head] if is_table else []
+            for line in islice(salvage, skipped, None):
+                if sound(line):
+                    yield line
+                else:
+                    self._damage.dropped.add(f"no row of {path.name}", line)
+
+        write_lines(path, kept())
+        self._written.add(path)
+        name = self._folder.relative(path)
+        if lost:
+            self._damage.lost[path] = lost, salvage.lost_within
+            self._done.append(f"{name}: {lost:,} damaged bytes taken out")
+        if bad:
+            self._done.append(f"{name}: {bad:,} rows that cannot be read are in quarantine")
+
+    def _note_shorter(self, path: Path, entries: dict[str, FileEntry]) -> None:
+        """Note a file that has lost rows and shows it only by being shorter than it was when it was sealed."""
+        entry, name = entries.get(self._folder.relative(path)), self._folder.relative(path)
+        size = path.stat().st_size if path.is_file() else 0
+        if entry and path not in self._written and path != self._folder.frames and size < entry.bytes:
+            self._damage.lost[path] = entry.bytes - size, False
+            self._written.add(path)
+            self._done.append(f"{name}: {entry.bytes - size:,} bytes are gone")
+
+    def _write_gaps(self) -> None:
+        """Write the gaps file from the ledger, which it repeats, where it lacks a row."""
+        folder, view = self._folder, self._view()[0]
+        lines = list(lines_of_file(folder.gaps))
+        if existing(folder.gaps) is None:
+            return
+        there = {line.split(b",", 2)[1]: line for line in lines[1:]}
+        every = (event for event in view.events if event.kind in ("gap", "trade_gap"))
+        wanted = [
+            gap_row(event.at.recv_us, event.at.seq, event.at.run_id, event.kind, event.epoch_id, event.details).encode()
+            for event in every
+            if str(event.at.seq).encode() not in there
+        ]
+        if wanted:
+            ordered = sorted([*lines[1:], *wanted], key=lambda line: number_after(line, 1))
+            write_lines(folder.gaps, [lines[0], *ordered])
+            self._written.add(folder.gaps)
+            self._done.append(f"gaps: {len(wanted):,} rows written again from the ledger")
+
+    def _take_from_quarantine(self) -> None:
+        """Bring what can be read now to the file it belongs to, under the number it has."""
+        folder, view = self._folder, self._view()[0]
+        if existing(folder.quarantine) is None:
+            return
+        reader = Rereader(folder.symbol, view.events, view.knob("trade_stream", "trade"))
+        read = [one for one in map(reader.read, lines_of_file(folder.quarantine)) if one]
+        for path, stream in ((folder.diffs, "depth"), (folder.trades, "trade")):
+            rows = [one for one in read if one.stream == stream]
+            if rows and existing(path):
+                self._merge(path, rows)
+        taken = {one.seq for one in self._damage.reread}
+        if not taken:
+            return
+        left = [line for line in lines_of_file(folder.quarantine) if seq_of(line, packed=True) not in taken]
+        write_lines(folder.quarantine, left)
+        if not left:
+            folder.quarantine.unlink()
+        self._done.append(f"quarantine: {len(taken):,} messages that can be read now are in their files")
+
+    def _merge(self, path: Path, rows: list[Reread]) -> None:
+        """Write *rows* among those of *path*; a trade only where its id stands between those around it."""
+        packed, waiting = path == self._folder.diffs, sorted(rows, key=lambda row: row.seq)
+        last_id = -1
+
+        def fits(row: Reread, next_id: int | None) -> bool:
+            return packed or (last_id < row.first_id and (next_id is None or row.first_id < next_id))
+
+        def merged() -> Iterator[bytes]:
+            nonlocal last_id
+            for at, line in enumerate(lines_of_file(path)):
+                if packed or at:
+                    next_id = 0 if packed else number_after(line, _TRADE_ID_COLUMN)
+                    while waiting and waiting[0].seq < seq_of(line, packed=packed):
+                        row = waiting.pop(0)
+                        if fits(row, next_id):
+                            last_id = row.first_id
+                            self._damage.reread.append(row)
+                            yield row.line
+                    last_id = next_id
+                yield line
+            for row in waiting:
+                if fits(row, None):
+                    last_id = row.first_id
+                    self._damage.reread.append(row)
+                    yield row.line
+
+        write_lines(path, merged())
+        self._written.add(path)
+
+    def _frames(self, view: LedgerView, findings: Findings, entries: dict[str, FileEntry]) -> None:
+        """Write the frames that the books must have left, and note the update ids that are missing in silence."""
+        folder = self._folder
+        order = self._order(folder.diffs, view)
+        made = write_frames(folder, view, Grid(tick_of(folder, findings)), order, self._damage.dropped)
+        if made.words:
+            self._done.append(made.words)
+            self._written.add(folder.frames)
+        self._note("gap", made.undeclared + self._cut_off("gap", folder.diffs, made.last_id, entries, view))
+
+    def _trades(self, view: LedgerView, findings: Findings, entries: dict[str, FileEntry]) -> None:
+        """Note the trade ids that are missing in silence."""
+        folder = self._folder
+        order = self._order(folder.trades, view)
+        gaps = [MissingIds(*hole) for _, hole in check_trades(view, Grid(), findings, order)]
+        rows = enumerate(lines_of_file(folder.trades))
+        last = max((number_after(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
+        self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, entries, view))
+
+    def _cut_off(
+        self, kind: str, path: Path, last: int | None, entries: dict[str, FileEntry], view: LedgerView
+    ) -> list[MissingIds]:
+        """Return the ids at the end that the manifest knows of and the file has lost."""
+        entry = entries.get(self._folder.relative(path))
+        known = entry.last_id if entry else None
+        if known is None or (last is not None and last >= known) or view.holes(kind).covers(known, known):
+            return []
+        return [MissingIds(known if last is None else last + 1, known)]
+
+    def _note(self, kind: str, gaps: list[MissingIds]) -> None:
+        self._damage.gaps += [(kind, gap) for gap in gaps]
+        for gap in gaps:
+            self._done.append(f"ids {gap.first_id} to {gap.last_id} are missing: {kind} written")

@@ -1,0 +1,309 @@
+"""What a repair does to the ledger: a run of its own, the end of a ledger that was cut off, snapshots without an event.
+
+All files share one counter, so the numbers that no row has are those of the events that are lost, in order, one each:
+number and event id of every one are known. The gaps file repeats some of them whole, a snapshot's name and rows show
+the event that loaded it, and the others are written as lost.
+"""
+
+import os
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import mm
+from mm.clock import US_PER_S, iso
+from mm.dayfolder.check_books import Replay, read_diffs
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import PACKED, TRADE_COLUMNS, DayFolder, existing, snapshot_event_id
+from mm.dayfolder.ledger import Event, Ledger, LedgerView, gap_event, read_events, read_snapshot
+from mm.dayfolder.repair_rows import Dropped, Reread, lines_of_file, seq_of, top_n_of
+from mm.dayfolder.rows import Arrival, Findings, RowOrder
+from mm.ids import MissingIds
+from mm.market_data.grid import Grid
+
+LOST = "ledger_lost"
+_CARRIED = "carried"
+_TRADE_CELLS = (2, 3, 9)  # recv_seq, run_id, recv_time_us
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What a row of another file says of itself."""
+
+    seq: int
+    run_id: str
+    recv_us: int
+
+
+class _Diff(msgspec.Struct):
+    recv_seq: int
+    run_id: str
+    recv_us: int
+
+
+class _Kept(msgspec.Struct):
+    recv_seq: int
+    recv_us: int
+
+
+def restore_events(folder: DayFolder) -> int:
+    """Write the events that are lost behind the last one of the ledger, and return how many they are.
+
+    None is written where the numbers do not add up: rows of another run stand behind it, depth messages were not kept,
+    or a snapshot or a gap has a number or an id that none of the lost events can have had.
+    """
+    path = existing(folder.events)
+    events = read_events(path, Findings(folder)) if path else []
+    if not events or existing(folder.diffs) is None:
+        return 0
+    last = events[-1]
+    rows = sorted((row for row in _rows(folder, last.at.run_id) if row.seq > last.at.seq), key=lambda row: row.seq)
+    gaps = {event.at.seq: event for event in _gaps(folder) if event.at.seq > last.at.seq}
+    numbered = ((snapshot_event_id(path) or 0, path) for path in folder.snapshots.glob("*.csv"))
+    orphans = {number: path for number, path in numbered if number > last.event_id}
+    used = {row.seq for row in rows}
+    free = [seq for seq in range(last.at.seq + 1, max([*used, *gaps], default=0) + 1) if seq not in used]
+    runs = {row.run_id for row in rows} | {event.at.run_id for event in gaps.values()}
+    if runs - {last.at.run_id}:
+        return 0
+    if not gaps.keys() <= set(free) or any(number > last.event_id + len(free) for number in orphans):
+        return 0
+    _write(folder, last, free, rows, _Known(gaps, orphans, _requests(events, free, gaps, orphans)))
+    return len(free)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of lost events: rows of the gaps file by number, snapshots and their requests by event id."""
+
+    gaps: dict[int, Event]
+    orphans: dict[int, Path]
+    requests: set[int]
+
+
+def _write(folder: DayFolder, last: Event, free: list[int], rows: list[_Row], known: _Known) -> None:
+    seqs, epoch_id = [row.seq for row in rows], last.epoch_id
+    with folder.events.open("ab") as stream:
+
+        def add(line: str) -> None:
+            stream.write(line.encode())
+
+        ledger = Ledger(add, None, last.at.run_id, last.event_id + 1)
+        for seq in free:
+            before, gap = bisect_left(seqs, seq) - 1, known.gaps.get(seq)
+            recv_us = gap.at.recv_us if gap else rows[before].recv_us if before >= 0 else last.at.recv_us
+            kind, details = _told(folder, known, seq, ledger.next_event_id)
+            epoch_id += kind == "snapshot_loaded"
+            ledger.event(recv_us, seq, kind, epoch_id, details)
+
+
+def _requests(events: list[Event], free: list[int], gaps: dict[int, Event], orphans: dict[int, Path]) -> set[int]:
+    """Return the ids of lost events that can have asked for the snapshots: the last one before each that is unknown."""
+    run_id = events[-1].at.run_id
+    asks = [event.kind for event in events if event.at.run_id == run_id and event.kind.startswith("snapshot_")]
+    waiting, since, found = asks[-1:] == ["snapshot_request"], events[-1].event_id, set()
+    for number in sorted(orphans):
+        before = range(number - 1, since, -1)
+        unknown = (one for one in before if free[one - events[-1].event_id - 1] not in gaps)
+        if not waiting and _CARRIED not in orphans[number].name:
+            found |= {one for one in (next(unknown, None),) if one}
+        waiting, since = False, number
+    return found
+
+
+def _told(folder: DayFolder, known: _Known, seq: int, event_id: int) -> tuple[str, dict[str, Any]]:
+    """Return type and details of a lost event."""
+    if seq in known.gaps:
+        return known.gaps[seq].kind, known.gaps[seq].details
+    if event_id in known.orphans:
+        path = known.orphans[event_id]
+        return "snapshot_loaded", {"last_update_id": last_update_id(path), "path": folder.relative(path)}
+    if event_id in known.requests:
+        return "snapshot_request", {"attempt": 1}
+    return "anomaly", {"kind": LOST}
+
+
+def _rows(folder: DayFolder, run_id: str) -> Iterator[_Row]:
+    """Yield the rows of the files that share the counter with the ledger; the quarantine names no run: *run_id*."""
+    diff_of, kept_of = msgspec.json.Decoder(_Diff).decode, msgspec.json.Decoder(_Kept).decode
+    for line in lines_of_file(folder.diffs):
+        diff = diff_of(line)
+        yield _Row(diff.recv_seq, diff.run_id, diff.recv_us)
+    for at, line in enumerate(lines_of_file(folder.trades)):
+        if at:
+            cells = line.split(b",")
+            seq, run, us = (cells[cell] for cell in _TRADE_CELLS)
+            yield _Row(int(seq), run.decode(), int(us))
+    for line in lines_of_file(folder.quarantine):
+        kept = kept_of(line)
+        yield _Row(kept.recv_seq, run_id, kept.recv_us)
+
+
+def _gaps(folder: DayFolder) -> Iterator[Event]:
+    for at, line in enumerate(lines_of_file(folder.gaps)):
+        if at:
+            with suppress(ValueError, msgspec.MsgspecError):
+                yield gap_event(at, line.decode())
+
+
+def last_update_id(path: Path) -> int:
+    """Return the update id of a snapshot, as its last row has it; 0 where it has none."""
+    (last,) = deque(lines_of_file(path), 1) or (b"",)
+    cell = last.rsplit(b",", 1)[-1]
+    return int(cell) if cell.isdigit() else 0
+
+
+_REQUEST = "snapshot_request"
+
+
+def tend_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
+    """Give each orphan its event, where it can only have been the next one, or remove it; return which was done.
+
+    It is adopted where the ledger ends with the request that it answers, its id is the next one, its rows are of that
+    run, it is whole, and it bridges. Its number is the day's next one: the run was over with it.
+    """
+    findings, path = Findings(folder), existing(folder.events)
+    events = read_events(path, findings) if path else []
+    loaded = {Path(str(event.details.get("path"))).name for event in events if event.kind == "snapshot_loaded"}
+    tended = []
+    for orphan in sorted(folder.snapshots.glob("*"), key=lambda path: (snapshot_event_id(path) or 0, path.name)):
+        if orphan.name.removesuffix(PACKED) in loaded:
+            continue
+        adopted = bool(events) and not orphan.name.endswith(PACKED) and _adopted(folder, events[-1], orphan)
+        if not adopted:
+            orphan.unlink()
+        tended.append((folder.relative(orphan), adopted))
+    return tended
+
+
+def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
+    """Write the event of *orphan* behind the *last* one, if it belongs there."""
+    if last.kind != _REQUEST or snapshot_event_id(orphan) != last.event_id + 1:
+        return False
+    details = {"last_update_id": last_update_id(orphan), "path": folder.relative(orphan)}
+    seq, recv_us = _next_number(folder, last), last.at.recv_us
+    at = Arrival(seq, last.at.run_id, recv_us // 1000, recv_us)
+    event = Event(0, last.event_id + 1, at, "snapshot_loaded", last.epoch_id + 1, details)
+    findings = Findings(folder)
+    levels = read_snapshot(folder, LedgerView(folder.events, ()), event, findings)
+    if findings.defects() or levels is None or not all(levels):
+        return False
+
+    def add(line: str) -> None:
+        with folder.events.open("ab") as stream:
+            stream.write(line.encode())
+
+    size = folder.events.stat().st_size
+    Ledger(add, None, last.at.run_id, event.event_id).event(recv_us, seq, event.kind, event.epoch_id, details)
+    bridges = _bridges(folder)
+    if not bridges:
+        os.truncate(folder.events, size)
+    return bridges
+
+
+def _bridges(folder: DayFolder) -> bool:
+    """Tell whether the books of the day can be rebuilt with the last event of the ledger in it."""
+    findings, diffs = Findings(folder), existing(folder.diffs)
+    view = LedgerView(folder.events, tuple(read_events(folder.events, findings)))
+    replay = Replay(folder, view, None, Grid(), findings)
+    order = RowOrder(folder.diffs, Findings(folder), folder.day, None, frozenset())
+    replay.play(read_diffs(diffs, findings, order) if diffs else iter(()), folder.diffs)
+    return not any(defect.row == view.events[-1].row and defect.kind == "snapshot" for defect in findings.defects())
+
+
+def _next_number(folder: DayFolder, last: Event) -> int:
+    """Return the first `recv_seq` that no row has."""
+    used = last.at.seq
+    for path in (folder.diffs, folder.trades, folder.quarantine):
+        packed = path.name.endswith(PACKED)
+        for at, line in enumerate(lines_of_file(path)):
+            if packed or at:
+                used = max(used, seq_of(line, packed=packed))
+    return used + 1
+
+
+CAUSE = "damaged"
+STREAM = "repair"
+REASON = "repaired"
+_US_COLUMN = TRADE_COLUMNS.index("recv_time_us")
+
+
+@dataclass
+class Damage:
+    """What was found.
+
+    Attributes:
+        dropped: Whole rows that have no place any more.
+        lost: Bytes taken out of each file, and whether good rows stood behind them.
+        gaps: Ids that are missing and that the ledger did not declare, by the type of their event.
+        reread: Messages that were in quarantine.
+        altered: Files whose bytes are not those that were sealed, for no reason that was found.
+    """
+
+    dropped: Dropped
+    lost: dict[Path, tuple[int, bool]] = field(default_factory=dict)
+    gaps: list[tuple[str, MissingIds]] = field(default_factory=list)
+    reread: list[Reread] = field(default_factory=list)
+    altered: list[str] = field(default_factory=list)
+
+
+def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> list[str]:
+    """Write the run of a repair and seal the day; return what was done beside the damage.
+
+    Its rows carry the time of the day's last message, so that they stay among the day's own: `run_start` says when the
+    repair was.
+    """
+    last_us = _last_us(folder)
+    diffs = existing(folder.diffs) is not None
+    with DayWriter(folder, run_id, top_n=top_n_of(folder), write_diffs=diffs, write_gaps=True) as writer:
+        epoch_id, open_runs = writer.earlier.epoch_id, writer.earlier.open_runs
+        knobs = {**writer.earlier.knobs, "repair": iso(at_us)}
+        writer.event(last_us, "run_start", epoch_id, {"version": mm.__version__, "knobs": knobs})
+        for run in open_runs:
+            writer.event(last_us, "crash_recovered", epoch_id, {"previous_run_id": run})
+        for path, (lost, within) in damage.lost.items():
+            lost_s = None if within else max(last_us - _last_of(folder, path), 0) / US_PER_S
+            details = {"path": folder.relative(path), "bytes": lost, "lost_s": lost_s}
+            writer.event(last_us, "tail_recovered", epoch_id, details)
+        for kind, gap in damage.gaps:
+            known = gap._replace(from_us=gap.from_us or last_us, to_us=gap.to_us or last_us)
+            writer.gap(last_us, kind, epoch_id, known.details(CAUSE))
+        for one in damage.reread:
+            told = {"kind": "reread", "stream": one.stream, "first_id": one.first_id, "last_id": one.last_id}
+            writer.event(last_us, "anomaly", epoch_id, told)
+        for name in damage.altered:
+            writer.event(last_us, "anomaly", epoch_id, {"kind": "altered", "path": name})
+        for reason, line in damage.dropped:
+            writer.quarantine(last_us, STREAM, reason, line)
+        writer.event(last_us, "run_stop", epoch_id, {"reason": REASON})
+        writer.seal()
+    return [f"run {run}, which had crashed, is closed" for run in open_runs] + ["sealed"]
+
+
+def _last_us(folder: DayFolder) -> int:
+    """Return the latest arrival in the day, in µs; 0 where it has no row at all."""
+    return max(_last_of(folder, path) for path in (folder.events, folder.diffs, folder.trades))
+
+
+def _last_of(folder: DayFolder, path: Path) -> int:
+    """Return the arrival of the last row of a file of the day, in µs; 0 where it has none."""
+    (last,) = deque(lines_of_file(path), 1) or (b"",)
+    if path in (folder.diffs, folder.quarantine):
+        return _ARRIVED.decode(last).recv_us if last else 0
+    at = _US_COLUMN if path == folder.trades else -2 if path == folder.frames else -1
+    cells = last.split(b",")
+    cell = cells[at] if -len(cells) <= at < len(cells) else b""
+    return int(cell) if cell.isdigit() else 0
+
+
+class _Arrived(msgspec.Struct):
+    recv_us: int
+
+
+_ARRIVED = msgspec.json.Decoder(_Arrived)

@@ -1,0 +1,348 @@
+"""What a repair does to rows: files written again whole, frames from messages, the quarantine read again."""
+
+import csv
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from mm.dayfolder.buffered_writer import FLUSH_BYTES, gzip_member
+from mm.dayfolder.check_books import DiffLine, Replay, Wanted, read_diffs
+from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, existing, frame_columns
+from mm.dayfolder.ledger import Event, LedgerView
+from mm.dayfolder.line_files import Salvage
+from mm.dayfolder.rows import STREAM, Findings, RowOrder, Trade, trade_row
+from mm.errors import BrokenFile, OffGrid
+from mm.ids import MissingIds
+from mm.market_data.grid import Grid
+from mm.market_data.messages import AggTrade, DepthUpdate, Messages, TradePrint
+from mm.whole_file import whole_file
+
+USUAL_TOP_N = 20
+_SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
+
+
+class LineWriter:
+    """Write lines to an open file, plain or as gzip members.
+
+    Args:
+        stream: The file.
+        packed: Whether to pack them.
+    """
+
+    def __init__(self, stream: BinaryIO, *, packed: bool) -> None:
+        self._stream = stream
+        self._packed = packed
+        self._held = bytearray()
+
+    def add(self, line: bytes) -> None:
+        """Take a line without its end."""
+        self._held += line
+        self.add_all(b"\n")
+
+    def add_all(self, lines: bytes) -> None:
+        """Take whole lines with their ends."""
+        self._held += lines
+        if len(self._held) >= FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was taken so far."""
+        if self._held:
+            self._stream.write(gzip_member(self._held) if self._packed else self._held)
+            self._held.clear()
+
+
+@contextmanager
+def line_writer(path: Path) -> Iterator[LineWriter]:
+    """Yield a writer of the lines of *path*, packed by its name; the file is there, whole, when the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as unfinished, unfinished.open("wb") as stream:
+        writer = LineWriter(stream, packed=path.suffix == PACKED)
+        yield writer
+        writer.flush()
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Write *lines* to *path* and remove its packed or unpacked twin."""
+    with line_writer(path) as writer:
+        for line in lines:
+            writer.add(line)
+    twin = path.with_suffix("") if path.suffix == PACKED else path.with_name(path.name + PACKED)
+    twin.unlink(missing_ok=True)
+
+
+class Dropped:
+    """Rows that are whole and have no place in their file any more: kept aside, for the quarantine.
+
+    Args:
+        path: Where they are kept in the meantime.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self._path = path
+
+    def add(self, reason: str, line: bytes) -> None:
+        """Keep a row."""
+        with self._path.open("ab") as stream:
+            stream.write(msgspec.json.encode((reason, line)) + b"\n")
+        self.count += 1
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        if self._path.is_file():
+            decode = msgspec.json.Decoder(tuple[str, bytes]).decode
+            with self._path.open("rb") as stream:
+                yield from map(decode, stream)
+
+
+def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
+    """Return the header of a table: its *first_line* where that is one, also that of an older day, else the right one.
+
+    Frames may have any, for they are written anew.
+    """
+    columns = {folder.events: EVENT_COLUMNS, folder.gaps: GAP_COLUMNS, folder.trades: TRADE_COLUMNS}.get(path)
+    if columns is None:
+        return first_line
+    proper = ",".join(columns).encode()
+    return first_line if first_line and proper.startswith(first_line + b",") else proper
+
+
+def sound_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bool]:
+    """Return what tells whether a line of *path* is a row: of so many cells (*width*), or a depth message."""
+    if path == folder.diffs:
+        return _is_diff
+    if path in (folder.frames, folder.trades):
+        return lambda line: line.count(b",") + 1 == width and _whole(line.split(b",", _SEQ_COLUMN + 1)[_SEQ_COLUMN])
+    if path == folder.events:
+        return partial(_is_event, EVENT_COLUMNS[:width])
+    return lambda _line: True
+
+
+def _is_event(columns: Sequence[str], line: bytes) -> bool:
+    """Tell whether a line is a row of the ledger: of these *columns*, its numbers whole, its details an object."""
+    try:
+        row = dict(zip(columns, next(csv.reader([line.decode()])), strict=True))
+        msgspec.json.decode(row["details_json"], type=dict[str, msgspec.Raw])
+    except (ValueError, csv.Error, msgspec.MsgspecError):
+        return False
+    return all(row[name].isdecimal() for name in ("event_id", "recv_seq", "epoch_id"))
+
+
+def lines_of_file(path: Path) -> Iterator[bytes]:
+    """Yield the whole lines of the file at *path* or of its twin; none where neither is."""
+    found = existing(path)
+    return iter(Salvage(found)) if found else iter(())
+
+
+def seq_of(line: bytes, *, packed: bool) -> int:
+    """Return the `recv_seq` of a row of diffs (*packed*), or of trades and frames."""
+    return _SEQ.decode(line).recv_seq if packed else number_after(line, _SEQ_COLUMN)
+
+
+def number_after(line: bytes, column: int) -> int:
+    """Return the whole number in a *column* of a row, counted from 0."""
+    return int(line.split(b",", column + 1)[column])
+
+
+def top_n_of(folder: DayFolder) -> int:
+    """Return the levels a side of the day's frames: by their header, else by the schema, else as is usual."""
+    head = next(lines_of_file(folder.frames), b"").decode(errors="replace").split(",")
+    shown = sum(name.startswith("bid") and name.endswith("_price") for name in head)
+    if not shown and folder.schema.is_file():
+        shown = msgspec.json.decode(folder.schema.read_bytes(), type=_Schema).top_n
+    return shown or USUAL_TOP_N
+
+
+class _Schema(msgspec.Struct):
+    top_n: int = 0
+
+
+class _Numbered(msgspec.Struct):
+    recv_seq: int
+
+
+_SEQ = msgspec.json.Decoder(_Numbered)
+_DIFF = msgspec.json.Decoder(DiffLine)
+
+
+def _is_diff(line: bytes) -> bool:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        diff = _DIFF.decode(line)
+        return diff.u >= diff.U
+    return False
+
+
+def _whole(text: bytes) -> bool:
+    return text.isdigit()
+
+
+class QuarantineRow(msgspec.Struct, frozen=True):
+    """A line of the quarantine file."""
+
+    recv_us: int
+    recv_seq: int
+    stream: str
+    reason: str
+    raw_base64: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """A message that can be read now.
+
+    Attributes:
+        stream: ``depth`` or ``trade``.
+        seq: Its `recv_seq`, which it keeps.
+        first_id: Its first id.
+        last_id: Its last one.
+        line: Its line in the file it belongs to.
+    """
+
+    stream: str
+    seq: int
+    first_id: int
+    last_id: int
+    line: bytes
+
+
+class Rereader:
+    """Read quarantined messages of one symbol.
+
+    Args:
+        symbol: Upper case.
+        events: The ledger: it knows which run received what.
+        trade_stream: Which trades the day has, ``trade`` or ``aggTrade``.
+    """
+
+    def __init__(self, symbol: str, events: Sequence[Event], trade_stream: str) -> None:
+        self._messages = Messages(symbol, Grid())
+        self._trades = AggTrade if trade_stream == "aggTrade" else TradePrint
+        self._seqs = [event.at.seq for event in events]
+        self._runs = [event.at.run_id for event in events]
+
+    def read(self, line: bytes) -> Reread | None:
+        """Return the message of a line of the quarantine, or None where it still cannot be read, or was no message."""
+        try:
+            row = msgspec.json.decode(line, type=QuarantineRow)
+            if row.stream != STREAM:
+                return None
+            message = self._messages.received(row.raw_base64)
+        except (ValueError, RecursionError, BrokenFile, OffGrid, msgspec.MsgspecError):
+            return None
+        if isinstance(message, DepthUpdate):
+            return self._depth(row, message)
+        return self._trade(row, message) if isinstance(message, self._trades) else None
+
+    def _run_of(self, seq: int) -> str:
+        """Return the run that gave out *seq*: that of the event before it."""
+        return self._runs[max(bisect_right(self._seqs, seq) - 1, 0)] if self._runs else ""
+
+    def _depth(self, row: QuarantineRow, update: DepthUpdate) -> Reread:
+        at = (row.recv_us // 1000, row.recv_us, row.recv_seq, self._run_of(row.recv_seq))
+        diff = DiffLine(*at, update.E, update.U, update.u, list(update.b), list(update.a))
+        return Reread("depth", row.recv_seq, update.U, update.u, msgspec.json.encode(diff))
+
+    def _trade(self, row: QuarantineRow, message: TradePrint | AggTrade) -> Reread:
+        if isinstance(message, TradePrint):
+            ids = (message.t, message.t, message.t)
+        else:
+            ids = (message.a, message.f, message.l)
+        trade = Trade(message.E, ids[0], message.T, message.p, message.q, message.m, ids[1], ids[2], STREAM)
+        text = trade_row(row.recv_us, row.recv_seq, self._run_of(row.recv_seq), trade)
+        return Reread("trade", row.recv_seq, ids[0], ids[0], text.removesuffix("\n").encode())
+
+
+@dataclass(frozen=True, slots=True)
+class FramesMade:
+    """What became of the frames.
+
+    Attributes:
+        words: What changed; empty where nothing did.
+        undeclared: Update ids that are missing and that the ledger does not declare.
+        last_id: The last update id that diffs and snapshots reach; None without any.
+    """
+
+    words: str
+    undeclared: list[MissingIds]
+    last_id: int | None
+
+
+def write_frames(folder: DayFolder, view: LedgerView, grid: Grid, order: RowOrder, dropped: Dropped) -> FramesMade:
+    """Write the frames file of *folder* anew, where it is not what books and depth messages make of it.
+
+    Args:
+        folder: The day; it has diffs.
+        view: Its ledger.
+        grid: Reads prices.
+        order: Of the diffs.
+        dropped: Takes the frames that nothing explains.
+    """
+    fresh, findings = folder.frames.with_name("frames.csv"), Findings(folder)
+    with line_writer(fresh) as writer:
+        sink = _Frames(writer, top_n_of(folder), lines_of_file(folder.frames), dropped)
+        replay = Replay(folder, view, sink, grid, findings)
+        diffs = existing(folder.diffs) or folder.diffs
+        replay.play(read_diffs(diffs, findings, order), diffs)
+    return FramesMade(_replaced(folder, fresh, sink), replay.undeclared, replay.seen.last_id)
+
+
+def _replaced(folder: DayFolder, fresh: Path, sink: "_Frames") -> str:
+    """Move the *fresh* file to the place of the old one, where they differ; return what changed."""
+    there = existing(folder.frames)
+    if there and sink.same:
+        fresh.unlink()
+        return ""
+    if there:
+        there.unlink()
+    fresh.replace(folder.frames)
+    return f"frames: {sink.made:,} written again, {sink.left_out:,} without a depth message are in quarantine"
+
+
+class _Frames:
+    """Write the frames that must be there, beside those that are."""
+
+    def __init__(self, writer: LineWriter, top_n: int, old: Iterator[bytes], dropped: Dropped) -> None:
+        self.top_n = top_n
+        self.made = self.left_out = 0
+        self._writer = writer
+        self._old = old
+        self._dropped = dropped
+        head = ",".join(frame_columns(top_n)).encode()
+        self._writer.add(head)
+        self._same_head = next(old, head) == head
+        self._next = next(old, None)
+
+    @property
+    def same(self) -> bool:
+        """Whether the frames that must be there are those that are."""
+        return self._same_head and not self.made and not self.left_out
+
+    def expect(self, wanted: Wanted) -> None:
+        """Write a frame."""
+        seq, line = wanted.at.seq, ",".join(wanted.row(self.top_n)).encode()
+        while self._next is not None and seq_of(self._next, packed=False) < seq:
+            self._leave_out()
+        self.made += self._next != line
+        if self._next is not None and seq_of(self._next, packed=False) == seq:
+            self._next = next(self._old, None)
+        self._writer.add(line)
+
+    def end_run(self, *, stopped: bool) -> None:
+        """A run is over; nothing of it waits to be written."""
+
+    def finish(self) -> None:
+        """The day is over."""
+        while self._next is not None:
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        if self._next is not None:
+            self._dropped.add("a frame that no depth message explains", self._next)
+            self.left_out += 1
+            self._next = next(self._old, None)

@@ -1,0 +1,310 @@
+"""Rows of a day's files: as text, and read again with every cell checked.
+
+The reader trusts nothing: what is wrong becomes a finding, and the reading goes on.
+"""
+
+import re
+import zlib
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
+
+from mm.clock import US_PER_S, checked_stamp_ms, exchange_ms, midnight_us
+from mm.dayfolder.layout import PACKED, DayFolder
+from mm.dayfolder.line_files import unpacked
+
+Levels = Sequence[Sequence[str]]
+"""Book levels, best first: pairs of price and quantity, the exchange's own text."""
+
+
+class DiffRow(msgspec.Struct, frozen=True, gc=False):
+    """A line of the diffs file."""
+
+    recv_ms: int
+    recv_us: int
+    recv_seq: int
+    run_id: str
+    E: int
+    U: int
+    u: int
+    b: Levels
+    a: Levels
+
+
+class Stamp(NamedTuple):
+    """A depth message as its frame needs it: arrival, number, exchange time `E` (as received) and last id `u`."""
+
+    recv_us: int
+    recv_seq: int
+    exch_time: int
+    last_id: int
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    """One trade; times as received (ms or µs), price and quantity the exchange's own text.
+
+    `event_time` is None for a trade from REST. `first_id` and `last_id` are those an aggregate spans, for a
+    single trade its own id.
+    """
+
+    event_time: int | None
+    trade_id: int
+    trade_time: int
+    price: str
+    qty: str
+    is_buyer_maker: bool
+    first_id: int
+    last_id: int
+    source: str = "ws"
+
+
+class Block(NamedTuple):
+    """Messages formatted elsewhere, line for line as here: gzip members of diffs, as many frames, and trades.
+
+    `exch_time` is the exchange time of one of them (ms or µs).
+    """
+
+    diffs: bytes
+    frames: bytes
+    trades: bytes
+    exch_time: int
+
+
+STREAM, REST = "ws", "rest"
+"""Sources of trades: the stream itself, whose rows stand in the order of their ids, and REST."""
+
+
+def level_cells(bids: Levels, asks: Levels, top_n: int) -> str:
+    """Return the cells of the best *top_n* levels, bid and ask by turns; a missing level is empty."""
+    levels = zip(_padded(bids, top_n), _padded(asks, top_n), strict=True)
+    return ",".join(chain.from_iterable(chain.from_iterable(levels)))
+
+
+def json_of(levels: Any) -> Any:
+    """Return the JSON of levels that a kernel has read: as they came."""
+    return levels.json
+
+
+def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
+    """Return the line of a trade in the trades file."""
+    event_ms = "" if trade.event_time is None else exchange_ms(trade.event_time)
+    maker = "true" if trade.is_buyer_maker else "false"
+    return (
+        f"{event_ms},{recv_us // 1000},{seq},{run_id},{trade.trade_id},{exchange_ms(trade.trade_time)},"
+        f"{trade.price},{trade.qty},{maker},{recv_us},{trade.first_id},{trade.last_id},{trade.source}\n"
+    )
+
+
+def _padded(levels: Levels, top_n: int) -> Levels:
+    """Return exactly *top_n* levels."""
+    if len(levels) == top_n:
+        return levels
+    return [*levels[:top_n], *[("", "")] * (top_n - len(levels))]
+
+
+MOST_OF_A_KIND = 100
+CLOCK_SLACK_US = US_PER_S
+_DAY_US = 86_400 * US_PER_S
+_MOST_DIGITS, _MOST = 19, 2**63 - 1
+_DECIMAL = re.compile(r"\d+(\.\d{0,8}0*)?", re.ASCII)
+
+
+class Defect(msgspec.Struct, frozen=True):
+    """One thing that is wrong, with its place.
+
+    Attributes:
+        file: Path relative to the day folder.
+        row: Data row, counted from 1; 0 is the header, None the file as a whole.
+        kind: One word of what is wrong, for machines.
+        message: The same for people, with the values.
+    """
+
+    file: str
+    row: int | None
+    kind: str
+    message: str
+
+
+class Findings:
+    """The defects of a day; of each kind in each file the first hundred, and the number of the others."""
+
+    def __init__(self, folder: DayFolder) -> None:
+        self._folder = folder
+        self._found: list[Defect] = []
+        self._count: Counter[tuple[str, str]] = Counter()
+
+    def add(self, path: Path, row: int | None, kind: str, message: str) -> None:
+        """Note a defect of *path*."""
+        name = self._folder.relative(path)
+        self._count[name, kind] += 1
+        if self._count[name, kind] <= MOST_OF_A_KIND:
+            self._found.append(Defect(name, row, kind, message))
+
+    def defects(self) -> list[Defect]:
+        """Return what was found, in the order of finding."""
+        more = [
+            Defect(name, None, kind, f"{count - MOST_OF_A_KIND} more of this kind")
+            for (name, kind), count in self._count.items()
+            if count > MOST_OF_A_KIND
+        ]
+        return self._found + more
+
+
+def lines_of(path: Path, findings: Findings, first_row: int = 1) -> Iterator[tuple[int, str]]:
+    """Yield the whole lines of *path* (plain or gzip) with their row numbers; a torn end is a finding."""
+    row = first_row - 1
+    try:
+        with path.open("rb") as stream:
+            for row, raw in enumerate(_packed_lines(stream) if path.suffix == PACKED else stream, first_row):
+                if not raw.endswith(b"\n"):
+                    message = f"the last row has no end ({len(raw)} bytes); the recorder's next start cuts it"
+                    findings.add(path, row, "torn_tail", message)
+                    return
+                try:
+                    yield row, raw[:-1].decode()
+                except UnicodeDecodeError as error:
+                    findings.add(path, row, "encoding", f"not UTF-8: {error.reason} at byte {error.start} of the row")
+    except (EOFError, zlib.error) as error:
+        findings.add(path, row + 1, "torn_gzip", f"cannot be unpacked behind row {row}: {error}; rows before are whole")
+
+
+def table(path: Path, columns: Sequence[str], optional: int, findings: Findings) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV without quoted fields, each as wide as *columns*.
+
+    Args:
+        path: The file.
+        columns: Its header.
+        optional: How many of the last columns an older day may lack; their cells come out empty.
+        findings: Takes a wrong header, or a row of another width, which is left out.
+    """
+    lines = lines_of(path, findings, first_row=0)
+    head = next(lines, (0, ""))[1].split(",")
+    if not header_fits(path, head, columns, optional, findings):
+        return
+    missing = [""] * (len(columns) - len(head))
+    for row, line in lines:
+        cells = line.split(",")
+        if len(cells) == len(head):
+            yield row, cells + missing if missing else cells
+        else:
+            findings.add(path, row, "columns", f"{len(cells)} cells under {len(head)} columns")
+
+
+def header_fits(path: Path, head: Sequence[str], columns: Sequence[str], optional: int, findings: Findings) -> bool:
+    """Tell whether *head* is *columns*, but for *optional* last ones; a finding says where it is not."""
+    if len(columns) - optional <= len(head) <= len(columns) and list(head) == list(columns[: len(head)]):
+        return True
+    pairs = list(zip(head, columns, strict=False))
+    wrong = next((f"{found!r} for {wanted!r}" for found, wanted in pairs if found != wanted), None)
+    findings.add(path, 0, "columns", f"the header has {wrong or f'{len(head)} columns for {len(columns)}'}")
+    return False
+
+
+def whole(text: str, name: str) -> int:
+    """Return *text* as a whole number; raises ValueError that names the column."""
+    if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS and (number := int(text)) <= _MOST:
+        return number
+    raise ValueError(f"{name} is {text!r}, not a whole number of 64 bits")
+
+
+def decimal(text: str, name: str) -> str:
+    """Return *text*, which must be a plain decimal; raises ValueError that names the column."""
+    if _DECIMAL.fullmatch(text):
+        return text
+    raise ValueError(f"{name} is {text!r}, not a plain decimal")
+
+
+def stamp_ms(text: str, name: str) -> int:
+    """Return the text of an instant in ms; raises ValueError where it is another unit."""
+    return checked_stamp_ms(whole(text, name), name)
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """What every row says of its own arrival."""
+
+    seq: int
+    run_id: str
+    recv_ms: int
+    recv_us: int
+
+
+def arrival(seq: str, run_id: str, recv_ms: str, recv_us: str) -> Arrival:
+    """Return the arrival cells of a CSV row as numbers; raises ValueError. An older day has no *recv_us*."""
+    millis = whole(recv_ms, "recv_time_ms")
+    return Arrival(whole(seq, "recv_seq"), run_id, millis, whole(recv_us, "recv_time_us") if recv_us else millis * 1000)
+
+
+class RowOrder:
+    """Hold the rows of one file to rising `recv_seq`, known runs and plausible arrival times.
+
+    Args:
+        path: The file.
+        findings: Takes what is wrong.
+        day: The day of the folder; rows arrive within two days of it.
+        runs: The runs that the ledger knows; None where there is no ledger to know them.
+        stepping: Runs whose ledger says that the clock was set.
+    """
+
+    def __init__(
+        self, path: Path, findings: Findings, day: str, runs: frozenset[str] | None, stepping: frozenset[str]
+    ) -> None:
+        self.path = path
+        self.seqs = array("q")
+        self.rows = array("q")
+        self._findings = findings
+        self._from_us = midnight_us(day, "UTC") - 2 * _DAY_US
+        self._to_us = self._from_us + 5 * _DAY_US
+        self._runs = runs
+        self._stepping = stepping
+        self._run = ""
+        self._latest_us = 0
+
+    def see(self, row: int, at: Arrival) -> None:
+        """Check one row against those before it."""
+        if self.seqs and at.seq <= self.seqs[-1]:
+            self._add(row, "order", f"recv_seq {at.seq} follows {self.seqs[-1]}; it must rise")
+        self.seqs.append(at.seq)
+        self.rows.append(row)
+        if at.run_id != self._run:
+            self._run, self._latest_us = at.run_id, 0
+            if self._runs is not None and at.run_id not in self._runs:
+                self._add(row, "run", f"run {at.run_id!r} is not in the ledger")
+        if at.recv_ms != at.recv_us // 1000:
+            self._add(row, "time", f"recv_time_ms {at.recv_ms} is not recv_time_us {at.recv_us} in ms")
+        elif not self._from_us <= at.recv_us < self._to_us:
+            self._add(row, "time", f"recv_time_us {at.recv_us} is not near the day of the folder; is it another unit?")
+        elif at.recv_us < self._latest_us - CLOCK_SLACK_US and at.run_id not in self._stepping:
+            back = (self._latest_us - at.recv_us) / US_PER_S
+            self._add(row, "clock", f"arrival steps back by {back:.3f} s, and the ledger has no clock_step")
+        self._latest_us = max(self._latest_us, at.recv_us)
+
+    def _add(self, row: int, kind: str, message: str) -> None:
+        self._findings.add(self.path, row, kind, message)
+
+
+def check_numbers(orders: Sequence[RowOrder], findings: Findings) -> None:
+    """Find a `recv_seq` that two files use for two messages."""
+    last_seq, last_path = -1, Path()
+    for seq, at in merge(*(zip(order.seqs, repeat(n), strict=False) for n, order in enumerate(orders))):
+        order = orders[at]
+        if seq == last_seq and order.path != last_path:
+            row = order.rows[min(bisect_left(order.seqs, seq), len(order.rows) - 1)]
+            findings.add(order.path, row, "order", f"recv_seq {seq} is used in {last_path.name} too")
+        last_seq, last_path = seq, order.path
+
+
+def _packed_lines(stream: BinaryIO) -> Iterator[bytes]:
+    rest = b""
+    for text, _ in unpacked(stream):
+        *lines, rest = (rest + text).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+    if rest:
+        yield rest

@@ -1,0 +1,219 @@
+"""How often a venue may be contacted: the budget of an address, shared by its recorders, and delays between attempts.
+
+What was spent is in a small file that all processes of the user share, one for each host and kind, below the system's
+folder for temporary files; a lock holds it for microseconds, and no process waits for it: where it is held, the budget
+is asked for again a moment later. A machine whose processes cannot share it (containers) still learns from the
+exchange's own count what others have spent.
+"""
+
+import asyncio
+import fcntl
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+HEALTHY_S = 60.0
+EARLY_MOST_S = 8.0
+
+
+class Backoff:
+    """Delays that double from *first_s* up to *most_s*, each shortened at random by up to a half.
+
+    In the first minute of trouble no delay is longer than 8 s. A minute without an attempt is healthy: the next attempt
+    is made at once, and the delays begin anew.
+
+    Args:
+        first_s: The first delay, in s.
+        most_s: The longest delay, in s.
+        draw: Returns a random number between 0 and 1.
+    """
+
+    def __init__(self, first_s: float, most_s: float, draw: Callable[[], float] = random.random) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self._draw = draw
+        self._delays = 0
+        self._trouble_s = 0.0
+        self._attempt_s: float | None = None
+
+    def delay(self, now_s: float) -> float:
+        """Return how long to wait, in s, before the attempt that is wanted at *now_s* of a monotonic clock."""
+        if self._attempt_s is None or now_s - self._attempt_s >= HEALTHY_S:
+            self._delays, self._trouble_s, self._attempt_s = 0, now_s, now_s
+            return 0.0
+        early = now_s - self._trouble_s < HEALTHY_S
+        most_s = min(self._most_s, EARLY_MOST_S) if early else self._most_s
+        longest = min(most_s, self._first_s * 2.0 ** min(self._delays, 30))
+        self._delays += 1
+        delay_s = longest * (1 - self._draw() / 2)
+        self._attempt_s = now_s + delay_s
+        return delay_s
+
+
+def retry_after_s(header: str | None) -> float:
+    """Return how long a ``Retry-After`` header asks to wait, in s; 0 where there is none, or none in whole seconds."""
+    return float(header) if header and header.isascii() and header.isdigit() else 0.0
+
+
+HELD_S = 0.02
+LEAST_WAIT_S = 0.05
+
+
+class _Spent(msgspec.Struct):
+    """What was spent when (s of the wall clock), and until when the exchange wants to be left alone."""
+
+    spent: list[tuple[float, float]] = []
+    asked_s: float = 0.0
+    quiet_until_s: float = 0.0
+
+
+_DECODER = msgspec.json.Decoder(_Spent)
+
+
+def shared_path(kind: str, netloc: str) -> Path | None:
+    """Return the file that all processes of this user share for *kind* of the host *netloc*.
+
+    None where the folder is not this user's own alone: then each process keeps to itself.
+    """
+    folder = Path(tempfile.gettempdir()) / f"mm-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    if found.st_uid != os.getuid() or found.st_mode & 0o022 or not folder.is_dir() or folder.is_symlink():
+        return None
+    name = "".join(sign if sign.isalnum() or sign in ".-" else "_" for sign in netloc)
+    return folder / f"{kind}_{name}.json"
+
+
+class Allowance:
+    """Spend no more than is allowed within a window that slides.
+
+    Args:
+        most: What may be spent in it.
+        window_s: Its length, in s.
+        path: Where processes share it; None keeps it in this one.
+        now_s: Returns the wall clock, in s.
+    """
+
+    def __init__(
+        self, most: float, window_s: float, path: Path | None = None, now_s: Callable[[], float] = time.time
+    ) -> None:
+        self._most = most
+        self._window_s = window_s
+        self._path = path
+        self._now_s = now_s
+        self._own = _Spent()
+        self._quiet_until_s = 0.0
+
+    async def granted(self, amount: float, share: float = 1.0) -> None:
+        """Return when *amount* may be spent, which is then counted; never before the exchange wants to be asked.
+
+        Args:
+            amount: What will be spent.
+            share: How much of the allowance may be gone afterwards: what can wait leaves room for what cannot.
+        """
+        while (wait_s := self.ask(amount, share)) > 0:
+            await asyncio.sleep(wait_s)
+
+    def ask(self, amount: float, share: float = 1.0) -> float:
+        """Return 0 and count *amount*, or after how many seconds to ask again."""
+        with self._held() as state:
+            if state is None:
+                return HELD_S * (1 + random.random())
+            now_s = self._now_s()
+            self._forget(state, now_s)
+            quiet_s = max(state.quiet_until_s, self._quiet_until_s) - now_s
+            if quiet_s > 0:
+                return quiet_s
+            spent = sum(one for _, one in state.spent)
+            if spent and spent + amount > self._most * share:
+                return max(LEAST_WAIT_S, state.spent[0][0] + self._window_s - now_s)
+            state.spent.append((now_s, amount))
+            return 0.0
+
+    def told(self, used: float) -> None:
+        """Take the exchange's own count of what was spent: others may have spent as well."""
+        with self._held() as state:
+            if state is not None:
+                now_s = self._now_s()
+                self._forget(state, now_s)
+                unknown = used - sum(one for _, one in state.spent)
+                if unknown > 0:
+                    state.spent.append((now_s, unknown))
+
+    def hold_off(self, seconds: float) -> None:
+        """Let nobody spend anything for so long."""
+        now_s = self._now_s()
+        self._quiet_until_s = max(self._quiet_until_s, now_s + seconds)
+        with self._held(attempts=10) as state:
+            if state is not None:
+                state.asked_s, state.quiet_until_s = now_s, max(state.quiet_until_s, now_s + seconds)
+
+    @property
+    def spent(self) -> float:
+        """What is spent within the window, as far as this process knows."""
+        now_s = self._now_s()
+        return sum(one for at_s, one in self._own.spent if at_s > now_s - self._window_s)
+
+    def _forget(self, state: _Spent, now_s: float) -> None:
+        """Forget what has left the window, and what a clock that was set back has left in the future."""
+        state.spent = [one for one in state.spent if now_s - self._window_s < one[0] <= now_s]
+        if state.asked_s > now_s:
+            state.asked_s = state.quiet_until_s = 0.0
+
+    @contextmanager
+    def _held(self, *, attempts: int = 1) -> Iterator[_Spent | None]:
+        """Yield what was spent, to be changed; None where another process holds it right now."""
+        if self._path is None:
+            yield self._own
+            return
+        try:
+            opened = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            yield self._own
+            return
+        try:
+            if not _locked(opened, attempts):
+                yield None
+                return
+            self._own = _read(opened)
+            yield self._own
+            _write(opened, self._own)
+        finally:
+            os.close(opened)
+
+
+def _locked(opened: int, attempts: int) -> bool:
+    for _ in range(attempts):
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.001)
+        else:
+            return True
+    return False
+
+
+def _read(opened: int) -> _Spent:
+    """Return what the file says; one that cannot be read (a crash, a full disk) says nothing."""
+    try:
+        return _DECODER.decode(os.pread(opened, 1 << 20, 0))
+    except (OSError, msgspec.MsgspecError):
+        return _Spent()
+
+
+def _write(opened: int, state: _Spent) -> None:
+    text = msgspec.json.encode(state)
+    try:
+        os.ftruncate(opened, 0)
+        os.pwrite(opened, text, 0)
+    except OSError:
+        return

@@ -1,0 +1,179 @@
+"""Whether a stream has stalled, or the market is only quiet: for depth messages, and for trades.
+
+A trade changes the book, so an update must follow: where none comes for the limit, the stream has stalled. Where
+nothing at all comes, only a new connection can show it, by the ids of its first update. Each such test doubles
+the patience, up to a minute, so that a quiet symbol is not moved from one connection to the next; missing ids, or a
+minute without a long silence, reset it to the limit.
+
+Trades may be missing for minutes while updates come, so REST is asked for the last trade. One that happened after those
+the connection has brought, and that it has still not brought a moment later, proves a stall. On a connection that has
+brought none, the first answer only says from where on trades must come. An answer that shows a quiet market doubles the
+patience, so that a symbol that trades once an hour costs one cheap request per minute.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MOST_PATIENCE_S = 60.0
+HEALTHY_S = 60.0
+
+
+class Silence:
+    """Measure silence, in s of a monotonic clock.
+
+    Attributes:
+        limit_s: Silence that counts as a stall.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._patience_s = limit_s
+        self._heard_s: float | None = None
+        self._owed_s: float | None = None
+        self._long_s = 0.0
+
+    def connected(self, now_s: float) -> None:
+        """A connection was opened: silence counts from here."""
+        self._heard_s, self._owed_s, self._long_s = now_s, None, now_s
+
+    def disconnected(self) -> None:
+        """There is no connection: silence means nothing."""
+        self._heard_s = None
+
+    def heard(self, now_s: float, *, ids_missing: bool) -> None:
+        """A message came."""
+        if self._heard_s is not None and now_s - self._heard_s > self.limit_s:
+            self._long_s = now_s
+        if ids_missing or now_s - self._long_s >= HEALTHY_S:
+            self._patience_s = self.limit_s
+        self._heard_s, self._owed_s = now_s, None
+
+    def owed(self, now_s: float) -> None:
+        """A trade came, or another connection has brought an update: one must follow."""
+        if self._owed_s is None:
+            self._owed_s = now_s
+
+    def owes(self, now_s: float) -> bool:
+        """Tell whether what must follow has been awaited for the limit."""
+        return self._owed_s is not None and now_s - self._owed_s >= self.limit_s
+
+    def stalled_s(self, now_s: float) -> float | None:
+        """Return for how long the stream has been silent, if that is too long; asked again, it starts from anew."""
+        heard_s, quiet = self._heard_s, not self.owes(now_s)
+        if heard_s is None:
+            return None
+        if quiet and now_s - heard_s < self._patience_s:
+            return None
+        if quiet:
+            self._patience_s = max(self.limit_s, min(2 * self._patience_s, MOST_PATIENCE_S))
+        self.disconnected()
+        return now_s - heard_s
+
+
+GRACE_S = 1.0
+"""How much later than REST the stream may tell of a trade."""
+
+
+class TradeStall(NamedTuple):
+    """A connection that should have brought trades, and for how long it has been silent."""
+
+    conn: int
+    silent_s: float
+
+
+@dataclass
+class _Watched:
+    """A connection: when it brought something last, and the ids known when it was opened and told by REST since."""
+
+    silence: Silence
+    conn: int = 0
+    heard_s: float = 0.0
+    opened_id: int | None = None
+    told_id: int | None = None
+
+
+class TradeWatch:
+    """Watch the trades of all connections.
+
+    Args:
+        silences: Measure silence; as many as connections are kept at a time.
+        last_id: Returns the id of the last trade that came over any of them; None before the first.
+        ask: Returns the id of the last trade that REST knows; None where it does not tell.
+        settled: Returns when all that has arrived was taken.
+    """
+
+    def __init__(
+        self,
+        silences: Sequence[Silence],
+        last_id: Callable[[], int | None],
+        ask: Callable[[], Awaitable[int | None]],
+        settled: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._watched = [_Watched(silence) for silence in silences]
+        self._last_id = last_id
+        self._ask = ask
+        self._settled = settled
+        self._lost: dict[int, tuple[int, int]] = {}
+        self._found_missing = False
+
+    def connected(self, slot: int, conn: int, now_s: float) -> None:
+        """Connection *conn* is open."""
+        watched = self._watched[slot]
+        watched.conn, watched.heard_s, watched.opened_id, watched.told_id = conn, now_s, self._last_id(), None
+        watched.silence.connected(now_s)
+
+    def gone(self, slot: int) -> None:
+        """The connection has ended, or is being replaced: what it owes no longer matters."""
+        self._watched[slot].conn = 0
+        self._watched[slot].silence.disconnected()
+
+    def heard(self, slot: int, now_s: float, *, ids_missing: bool, advanced: bool) -> None:
+        """Take notice of a trade; where it *advanced* the feed, the other connection must bring it as well."""
+        watched = self._watched[slot]
+        watched.heard_s = now_s
+        watched.silence.heard(now_s, ids_missing=ids_missing or self._found_missing)
+        self._found_missing = False
+        if advanced and len(self._watched) > 1:
+            self._watched[1 - slot].silence.owed(now_s)
+
+    def lost(self, conn: int) -> list[tuple[int, int]]:
+        """Return the first and the last id that *conn* was found not to bring, now that it brings nothing more."""
+        if conn not in self._lost:
+            return []
+        self._found_missing = True
+        return [self._lost.pop(conn)]
+
+    async def stalls(self) -> list[TradeStall]:
+        """Return those that have stalled, once; takes as long as the questions that this needs."""
+        loop, found = asyncio.get_running_loop(), []
+        for slot, watched in enumerate(self._watched):
+            conn, owes = watched.conn, watched.silence.owes(loop.time())
+            if watched.silence.stalled_s(loop.time()) is None:
+                continue
+            ids = None if owes else await self._not_brought(watched)
+            if watched.conn != conn:
+                continue
+            if ids:
+                self._lost[conn] = ids
+            if ids or owes:
+                found.append(TradeStall(conn, loop.time() - watched.heard_s))
+                self.gone(slot)
+            else:
+                watched.silence.connected(loop.time())
+        return found
+
+    async def _not_brought(self, watched: _Watched) -> tuple[int, int] | None:
+        """Return the ids that REST knows and the connection has not brought; None where there are none."""
+        told_id = await self._ask()
+        if told_id is None:
+            return None
+        await asyncio.sleep(GRACE_S)
+        await self._settled()
+        last_id = self._last_id()
+        known_id = watched.told_id if last_id == watched.opened_id else last_id
+        watched.told_id = told_id
+        if known_id is None or told_id <= known_id:
+            return None
+        return (known_id if last_id is None else last_id) + 1, told_id

@@ -1,0 +1,5 @@
+"""The recorded days that these tests share."""
+
+from recorded_days import pristine_day, recorded_day, road, unsealed_day
+
+__all__ = ["pristine_day", "recorded_day", "road", "unsealed_day"]

@@ -1,0 +1,219 @@
+"""Files that only grow."""
+
+import errno
+import gzip
+import json
+import os
+import zlib
+from contextlib import ExitStack
+
+import pytest
+
+from mm.dayfolder import buffered_writer
+from mm.dayfolder.buffered_writer import CsvWriter, NdjsonWriter, flush_together, gzip_member
+from mm.errors import BrokenFile, Mismatch
+
+
+@pytest.fixture
+def held():
+    with ExitStack() as stack:
+        yield stack
+
+
+def members(data):
+    """Count the gzip members of *data*."""
+    count = 0
+    while data:
+        inflate = zlib.decompressobj(31)
+        inflate.decompress(data)
+        data, count = inflate.unused_data, count + 1
+    return count
+
+
+def test_the_header_is_written_once_over_many_runs(tmp_path, held):
+    """Two runs of a day make one table."""
+    for line in ("1,2\n", "3,4\n"):
+        writer = CsvWriter(tmp_path / "new" / "a.csv", ("x", "y"), held)
+        writer.add(line)
+        writer.flush()
+    assert (tmp_path / "new" / "a.csv").read_text() == "x,y\n1,2\n3,4\n"
+    assert writer.rows == 1
+
+
+def test_rows_stay_in_memory_until_a_flush(tmp_path, held):
+    """A flush is one write: nobody reads half a row."""
+    writer = CsvWriter(tmp_path / "a.csv", ("x",), held)
+    writer.add("1\n")
+    assert (tmp_path / "a.csv").read_text() == "x\n"
+    writer.flush(sync=True)
+    assert (tmp_path / "a.csv").read_text() == "x\n1\n"
+
+
+def test_other_columns_are_refused(tmp_path, held):
+    """A day whose frames hold 20 levels cannot go on with 10."""
+    CsvWriter(tmp_path / "a.csv", ("x", "y"), held)
+    with pytest.raises(Mismatch, match="has 2 columns, this run writes 3"):
+        CsvWriter(tmp_path / "a.csv", ("x", "y", "z"), held)
+
+
+def test_a_packed_file_is_not_appended_to(tmp_path, held):
+    """A second file beside the packed one would hide it from every reader."""
+    (tmp_path / "a.csv.gz").write_bytes(gzip_member(b"x\n1\n"))
+    with pytest.raises(BrokenFile, match=r"a\.csv\.gz is there already"):
+        CsvWriter(tmp_path / "a.csv", ("x",), held)
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_one_gzip_member_per_flush(tmp_path, held):
+    """What was flushed is readable, whatever happens to the bytes after it."""
+    path = tmp_path / "a.ndjson.gz"
+    writer = NdjsonWriter(path, held)
+    for n in range(3):
+        writer.add({"n": n, "text": "é"})
+        writer.flush()
+    writer.flush()
+    assert members(path.read_bytes()) == 3
+    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    assert rows == [{"n": n, "text": "é"} for n in range(3)]
+
+
+def test_equal_rows_give_equal_bytes(tmp_path, held):
+    """A simulated day is the same file wherever and whenever it is made."""
+    for name in ("a", "b"):
+        writer = NdjsonWriter(tmp_path / f"{name}.ndjson.gz", held)
+        for n in range(100):
+            writer.add({"n": n})
+        writer.flush()
+    assert (tmp_path / "a.ndjson.gz").read_bytes() == (tmp_path / "b.ndjson.gz").read_bytes()
+    assert (tmp_path / "a.ndjson.gz").read_bytes()[4:8] == b"\0\0\0\0"
+
+
+def test_ready_lines_follow_the_rows_in_memory(tmp_path, held):
+    """What was formatted elsewhere does not overtake what was added before."""
+    table, objects = CsvWriter(tmp_path / "a.csv", ("x",), held), NdjsonWriter(tmp_path / "a.ndjson.gz", held)
+    table.add("1\n")
+    table.append(b"2\n3\n")
+    objects.add({"n": 1})
+    objects.append(gzip_member(b'{"n":2}\n{"n":3}\n'), 2)
+    assert (tmp_path / "a.csv").read_text() == "x\n1\n2\n3\n"
+    assert gzip.decompress((tmp_path / "a.ndjson.gz").read_bytes()) == b'{"n":1}\n{"n":2}\n{"n":3}\n'
+    assert (table.rows, objects.rows) == (3, 3)
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_full_memory_asks_for_a_flush(tmp_path, held, monkeypatch, kind):
+    """Memory stays bounded between two timed flushes."""
+    monkeypatch.setattr(buffered_writer, "FLUSH_BYTES", 10)
+    monkeypatch.setattr(buffered_writer, "PACK_BYTES", 5)
+    writer = CsvWriter(tmp_path / "a.csv", ("x",), held) if kind == "csv" else NdjsonWriter(tmp_path / "a.gz", held)
+    empty = os.path.getsize(tmp_path / ("a.csv" if kind == "csv" else "a.gz"))
+    writer.add("12345678\n")
+    writer.add("1\n")
+    assert os.path.getsize(tmp_path / ("a.csv" if kind == "csv" else "a.gz")) > empty
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_a_failed_write_leaves_the_file_whole_and_the_rows_in_memory(tmp_path, held, monkeypatch, kind):
+    """A full disk tears no row, and loses none once there is space again."""
+    path = tmp_path / ("a.csv" if kind == "csv" else "a.ndjson.gz")
+    writer = CsvWriter(path, ("x",), held) if kind == "csv" else NdjsonWriter(path, held)
+    write = os.write
+
+    def half(fd, data):
+        if len(data) > 4:
+            return write(fd, data[:4])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = path.read_bytes()
+    writer.add("1234567\n" if kind == "csv" else {"n": 1})
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(OSError, match="No space"):
+        writer.flush()
+    assert path.read_bytes() == before
+    monkeypatch.setattr(os, "write", write)
+    writer.flush()
+    after = path.read_bytes() if kind == "csv" else gzip.decompress(path.read_bytes())
+    assert after == (b"x\n1234567\n" if kind == "csv" else b'{"n":1}\n')
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_a_tear_that_cannot_be_cut_is_cut_before_the_next_row(tmp_path, held, monkeypatch, kind):
+    """A disk may refuse to cut as well; what comes later never stands behind half a row."""
+    path = tmp_path / ("a.csv" if kind == "csv" else "a.ndjson.gz")
+    writer = CsvWriter(path, ("x",), held) if kind == "csv" else NdjsonWriter(path, held)
+    write, cut, tries = os.write, os.ftruncate, []
+
+    def half(fd, data):
+        tries.append(fd)
+        if len(tries) == 1:
+            return write(fd, data[:4])
+        raise OSError(errno.EIO, "Input/output error")
+
+    def refuse(fd, size):
+        raise OSError(errno.EIO, "Input/output error")
+
+    before = path.read_bytes()
+    writer.add("1234567\n" if kind == "csv" else {"n": 1})
+    monkeypatch.setattr(os, "write", half)
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        writer.flush()
+    assert len(path.read_bytes()) == len(before) + 4
+    with pytest.raises(OSError, match="Input/output"):
+        writer.flush()
+    assert len(path.read_bytes()) == len(before) + 4
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "ftruncate", cut)
+    writer.add("8\n" if kind == "csv" else {"n": 2})
+    writer.flush()
+    after = path.read_bytes() if kind == "csv" else gzip.decompress(path.read_bytes())
+    assert after == (b"x\n1234567\n8\n" if kind == "csv" else b'{"n":1}\n{"n":2}\n')
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_files_are_flushed_together_or_not_at_all(tmp_path, held, monkeypatch, failing):
+    """Where the disk fills up between two files, neither has rows of which the other knows nothing."""
+    paths = [tmp_path / "a.ndjson.gz", tmp_path / "b.csv", tmp_path / "c.csv"]
+    writers = [NdjsonWriter(paths[0], held), *(CsvWriter(path, ("x",), held) for path in paths[1:])]
+    for writer, row in zip(writers, ({"n": 1}, "1\n", "2\n"), strict=True):
+        writer.add(row)
+    before, write, calls = [path.read_bytes() for path in paths], os.write, []
+
+    def full(fd, data):
+        calls.append(fd)
+        if len(calls) > failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        flush_together(writers)
+    assert [path.read_bytes() for path in paths] == before
+    assert all(writer.waiting for writer in writers)
+    monkeypatch.setattr(os, "write", write)
+    flush_together(writers)
+    assert gzip.decompress(paths[0].read_bytes()) == b'{"n":1}\n'
+    assert [path.read_text() for path in paths[1:]] == ["x\n1\n", "x\n2\n"]
+    assert not any(writer.waiting for writer in writers)
+
+
+def test_a_file_is_forced_to_the_disk_once_for_each_change(tmp_path, held, monkeypatch):
+    """Most files of a day have nothing new most of the time; where it fails, it is tried again."""
+    synced, force = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(fd) or force(fd))
+    writer = CsvWriter(tmp_path / "a.csv", ("x",), held)
+    for _ in range(3):
+        writer.flush(sync=True)
+    assert len(synced) == 1
+    writer.add("1\n")
+    writer.flush(sync=True)
+    assert len(synced) == 2
+    writer.add("2\n")
+
+    def fail(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output"):
+            writer.flush(sync=True)

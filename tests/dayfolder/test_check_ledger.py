@@ -1,0 +1,59 @@
+"""What the ledger says is missing, and the life of a run."""
+
+import pytest
+
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, check_events
+from mm.dayfolder.rows import Arrival, Findings, RowOrder
+
+T = 1_767_600_000_000_000
+
+
+def states(tmp_path, *runs):
+    """Return what the check says of runs that are given as the types of their events."""
+    folder, events = DayFolder(tmp_path, "A", "20260105"), []
+    for number, kinds in enumerate(runs, 1):
+        for kind in kinds:
+            details = dict.fromkeys(EVENT_KEYS[kind], f"R{number - 1}" if kind == "crash_recovered" else None)
+            row = len(events) + 1
+            events.append(Event(row, row, Arrival(row, f"R{number}", T // 1000, T), kind, 0, details))
+    findings, view = Findings(folder), LedgerView(folder.events, tuple(events))
+    check_events(view, findings, RowOrder(folder.events, findings, folder.day, view.runs, view.stepping))
+    return [(defect.row, defect.kind) for defect in findings.defects()]
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [["run_start", "run_stop"]],
+        [["run_start"]],
+        [["run_start", "snapshot_request"]],
+        [["run_start"], ["run_start", "crash_recovered", "run_stop"], ["run_start"]],
+        [["run_start"], ["tail_recovered", "crash_recovered", "run_start"]],
+        [["run_start", "resync_start", "gap", "resync_start", "snapshot_request", "snapshot_failed", "resync_done"]],
+        [["run_start", "snapshot_failed"]],
+    ],
+)
+def test_lives_that_can_be(tmp_path, runs):
+    """The last run may be at work; a crash may come at any point; an import does not ask for the snapshots it finds."""
+    assert states(tmp_path, *runs) == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "row"),
+    [
+        ([["stall"]], 1),
+        ([["stall", "run_start"]], 1),
+        ([["run_start", "run_start"]], 2),
+        ([["run_start", "run_stop", "stall"]], 3),
+        ([["run_start", "window_end"]], 2),
+        ([["run_start", "window_start", "window_end", "window_end"]], 4),
+        ([["run_start", "resync_start", "resync_done", "resync_done"]], 4),
+        ([["run_start", "snapshot_request", "snapshot_request"]], 3),
+        ([["run_start", "snapshot_request", "snapshot_failed", "snapshot_failed"]], 4),
+        ([["run_start", "stall"], ["run_start"]], 2),
+    ],
+)
+def test_lives_that_cannot_be(tmp_path, runs, row):
+    """What a run begins it ends, once, and in order."""
+    assert states(tmp_path, *runs) == [(row, "state")]

@@ -1,0 +1,139 @@
+"""The face of a day folder: names, columns, days."""
+
+import gzip
+import json
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.dayfolder.layout import (
+    DayFolder,
+    day_folder,
+    days_of,
+    existing,
+    frame_columns,
+    parse_days,
+    schema_json,
+    snapshot_event_id,
+)
+from mm.errors import MissingDay, UsageError
+
+
+def test_files_have_the_names_of_the_contract(tmp_path):
+    """Scripts of users open these names."""
+    folder = DayFolder(tmp_path, "btcusdt", "20251216")
+    names = [folder.relative(path) for path in (*folder.streams(), folder.instrument, folder.schema, folder.manifest)]
+    assert names == [
+        "events_BTCUSDT_20251216.csv",
+        "gaps_BTCUSDT_20251216.csv",
+        "diffs/depth_diffs_BTCUSDT_20251216.ndjson.gz",
+        "orderbook_ws_depth_BTCUSDT_20251216.csv",
+        "trades_ws_BTCUSDT_20251216.csv",
+        "quarantine/frames_BTCUSDT_20251216.ndjson.gz",
+        "instrument.json",
+        "schema.json",
+        "manifest_BTCUSDT_20251216.json",
+    ]
+    assert folder.path == tmp_path / "BTCUSDT" / "20251216"
+    assert folder.relative(folder.snapshot(7, "resync")) == "snapshots/snapshot_7_resync.csv"
+
+
+def test_frame_columns_run_level_by_level():
+    """Level 1 stands before level 2, bid before ask, and the late columns trail."""
+    assert ",".join(frame_columns(2)) == (
+        "event_time_ms,recv_time_ms,recv_seq,run_id,epoch_id,bid1_price,bid1_qty,ask1_price,ask1_qty,"
+        "bid2_price,bid2_qty,ask2_price,ask2_qty,recv_time_us,last_update_id"
+    )
+
+
+def test_a_packed_or_unpacked_twin_is_found(tmp_path):
+    """Readers take either form."""
+    folder = DayFolder(tmp_path, "A", "20251216")
+    folder.diffs.parent.mkdir(parents=True)
+    assert existing(folder.trades) is None
+    packed = folder.trades.with_name(folder.trades.name + ".gz")
+    packed.write_bytes(gzip.compress(b""))
+    assert existing(folder.trades) == packed
+    unpacked = folder.diffs.with_suffix("")
+    unpacked.write_text("")
+    assert existing(folder.diffs) == unpacked
+    folder.diffs.write_bytes(b"")
+    assert existing(folder.diffs) == folder.diffs
+
+
+def test_a_symbol_may_be_any_letters_but_no_path(tmp_path):
+    """Symbols are upper case on disk, may be non-ASCII, and never leave the data folder."""
+    assert DayFolder(tmp_path, "币安usdt", "20251216").symbol == "币安USDT"
+    for wrong in ("", "../BTC", "A/B", "A,B", ".hidden", "A B"):
+        with pytest.raises(UsageError, match="SYMBOL"):
+            DayFolder(tmp_path, wrong, "20251216")
+
+
+def test_a_folder_path_names_symbol_and_day(tmp_path, monkeypatch):
+    """A check is given a folder, also a relative one."""
+    path = tmp_path / "BTCUSDT" / "20251216"
+    path.mkdir(parents=True)
+    monkeypatch.chdir(path)
+    assert DayFolder.at(".") == DayFolder(tmp_path, "BTCUSDT", "20251216")
+    with pytest.raises(UsageError, match="YYYYMMDD"):
+        DayFolder.at(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("20251216", ("20251216",)),
+        ("20251217, 20251216", ("20251216", "20251217")),
+        ("20251230:20260102", ("20251230", "20251231", "20260101", "20260102")),
+        ("20251216:20251216", ("20251216",)),
+    ],
+)
+def test_days_are_one_or_a_list_or_a_range(text, days):
+    """The three forms of DAY; a range includes its ends and knows the calendar."""
+    assert parse_days(text) == days
+
+
+@pytest.mark.parametrize("text", ["", "2025-12-16", "20251301", "20251218:20251216", "20251216,20251216", "2025121６"])
+def test_days_that_are_none_are_refused(text):
+    """A typo is named, never guessed at."""
+    with pytest.raises(UsageError, match="DAY"):
+        parse_days(text)
+
+
+@given(st.dates(min_value=date(1970, 1, 1), max_value=date(2200, 1, 1)), st.integers(0, 40))
+def test_a_range_has_every_day_once(first, more):
+    """No day is lost at a month's or a year's end."""
+    days = tuple(f"{first + timedelta(days=n):%Y%m%d}" for n in range(more + 1))
+    assert parse_days(f"{days[0]}:{days[-1]}") == days
+
+
+def test_a_missing_day_names_the_days_that_are_there(tmp_path):
+    """Whoever mistypes a day sees what could have been meant."""
+    for day in ("20251217", "20251216", "notes"):
+        (tmp_path / "BTCUSDT" / day).mkdir(parents=True)
+    assert day_folder(tmp_path, "btcusdt", "20251216").path.is_dir()
+    assert days_of(tmp_path, "BTCUSDT") == ("20251216", "20251217")
+    with pytest.raises(MissingDay, match="BTCUSDT/20251218; days there: 20251216, 20251217"):
+        day_folder(tmp_path, "BTCUSDT", "20251218")
+    with pytest.raises(MissingDay, match="symbols: BTCUSDT"):
+        day_folder(tmp_path, "ETHUSDT", "20251216")
+    with pytest.raises(MissingDay, match="symbols: none"):
+        day_folder(tmp_path / "nowhere", "ETHUSDT", "20251216")
+
+
+def test_the_schema_tells_the_unit_of_exchange_stamps(tmp_path):
+    """E and T are kept as received; the unit is written down beside them."""
+    schema = json.loads(schema_json(DayFolder(tmp_path, "A", "20251216"), 5, "us"))
+    assert (schema["schema_version"], schema["units"]["E"], schema["units"]["T"], schema["top_n"]) == (1, "us", "us", 5)
+    assert schema["columns"]["orderbook_ws_depth"] == list(frame_columns(5))
+
+
+def test_a_snapshot_name_tells_its_event(tmp_path):
+    """Names that are no snapshot's are left alone."""
+    folder = DayFolder(tmp_path, "A", "20251216")
+    assert snapshot_event_id(folder.snapshot(12, "refresh")) == 12
+    assert snapshot_event_id(tmp_path / "snapshot_12_refresh.csv.gz") == 12
+    for name in ("snapshot_12.csv", "snapshot_x_initial.csv", "snapshot_1_initial.csv.tmp", "note_1_initial.csv"):
+        assert snapshot_event_id(tmp_path / name) is None

@@ -1,0 +1,89 @@
+"""The vocabulary of a day."""
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS
+from mm.dayfolder.ledger import EVENT_KEYS, Ledger
+
+HOLE = {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": 'silence, "lost"\nlines'}
+
+
+def make():
+    events, gaps = [], []
+    return events, gaps, Ledger(events.append, gaps.append, "R1", 7)
+
+
+def read(columns, lines):
+    return [dict(zip(columns, row, strict=True)) for row in csv.reader(io.StringIO("".join(lines)))]
+
+
+@pytest.mark.parametrize("kind", EVENT_KEYS)
+def test_every_type_takes_its_keys_and_no_others(kind):
+    """The keys of the details are part of the contract."""
+    events, _, ledger = make()
+    details = dict.fromkeys(EVENT_KEYS[kind])
+    assert ledger.event(1_500, 3, kind, 1, details) == 7
+    assert json.loads(read(EVENT_COLUMNS, events)[0]["details_json"]) == details
+    if kind == "anomaly":
+        ledger.event(1_500, 3, kind, 1, {**details, "U": 1})
+    else:
+        with pytest.raises(ValueError, match=f"event {kind} has"):
+            ledger.event(1_500, 3, kind, 1, {**details, "extra": 1})
+    for key in details:
+        with pytest.raises(ValueError, match=key):
+            ledger.event(1_500, 3, kind, 1, {k: v for k, v in details.items() if k != key})
+
+
+def test_an_unknown_type_is_refused():
+    """A reader need not guess."""
+    events, _, ledger = make()
+    with pytest.raises(ValueError, match="'hiccup' is not an event type"):
+        ledger.event(1, 1, "hiccup", 0, {})
+    assert (events, ledger.next_event_id) == ([], 7)
+
+
+def test_a_gap_stands_in_both_files_under_one_number():
+    """The gaps file can be joined to the ledger by recv_seq."""
+    events, gaps, ledger = make()
+    assert ledger.gap(1_999, 12, "gap", 2, HOLE) == 7
+    assert read(EVENT_COLUMNS, events) == [
+        {
+            "event_id": "7",
+            "recv_time_ms": "1",
+            "recv_seq": "12",
+            "run_id": "R1",
+            "type": "gap",
+            "epoch_id": "2",
+            "details_json": json.dumps(HOLE, separators=(",", ":")),
+            "recv_time_us": "1999",
+        }
+    ]
+    assert read(GAP_COLUMNS, gaps)[0]["recv_seq"] == "12"
+    assert json.loads(read(GAP_COLUMNS, gaps)[0]["details"]) == HOLE
+    assert ledger.next_event_id == 8
+
+
+def test_a_day_without_gaps_file_still_has_the_event():
+    """WRITE_GAPS=0 leaves the ledger whole."""
+    events = []
+    Ledger(events.append, None, "R1", 1).gap(1, 1, "gap", 0, HOLE)
+    assert len(events) == 1
+
+
+@given(st.text(), st.integers())
+def test_any_text_survives_the_quoting(cause, code):
+    """Close reasons come from the other side; a row stays one line and one field."""
+    events, _, ledger = make()
+    try:
+        cause.encode()
+    except UnicodeEncodeError:
+        return
+    ledger.event(1, 1, "ws_disconnected", 0, {"conn": 1, "code": code, "reason": cause})
+    assert events[0].count("\n") == 1
+    assert json.loads(read(EVENT_COLUMNS, events)[0]["details_json"])["reason"] == cause

@@ -1,0 +1,111 @@
+"""What the manifest says is what is on the disk."""
+
+import hashlib
+import json
+
+import pytest
+
+from mm.dayfolder import append_file
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.manifest import proved_tails, read_manifest, unseal
+from mm.dayfolder.rows import Stamp, Trade
+from mm.errors import BrokenFile
+
+T = 1_767_600_000_000_000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        writer.event(T, "run_start", 0, {"version": 'a, "b"', "knobs": {}})
+        writer.snapshot(T, "initial", 5, [["1", "2"]], [["2", "2"]], 1)
+        for n in range(3):
+            seq = writer.diff(T + n, T // 1000, 6 + 2 * n, 7 + 2 * n, [["1", str(n)]], [])
+            writer.frame(Stamp(T + n, seq, T // 1000, 7 + 2 * n), 1, [["1", str(n)]], [["2", "2"]])
+        writer.trade(T, Trade(T // 1000, 40, T // 1000, "1", "1", True, 40, 40))
+        writer.trade(T, Trade(T // 1000, 41, T // 1000, "1", "1", True, 41, 41))
+        writer.quarantine(T, "depth", "why", b"raw")
+        (folder.path / "health.json").write_text("{}")
+        (folder.path / "health_SIMUSDT.json").write_text("{}")
+        writer.seal()
+    return folder
+
+
+def test_every_file_is_named_with_its_rows_and_ids(folder):
+    """Locks and health files come and go; all else is vouched for."""
+    files = {entry.path: (entry.rows, entry.first_id, entry.last_id) for entry in read_manifest(folder).files}
+    assert files == {
+        "diffs/depth_diffs_SIMUSDT_20260105.ndjson.gz": (3, 6, 11),
+        "events_SIMUSDT_20260105.csv": (2, 1, 2),
+        "gaps_SIMUSDT_20260105.csv": (0, None, None),
+        "orderbook_ws_depth_SIMUSDT_20260105.csv": (3, 7, 11),
+        "quarantine/frames_SIMUSDT_20260105.ndjson.gz": (1, None, None),
+        "schema.json": (1, None, None),
+        "snapshots/snapshot_2_initial.csv": (2, 5, 5),
+        "trades_ws_SIMUSDT_20260105.csv": (2, 40, 41),
+    }
+
+
+def test_sizes_and_hashes_are_those_of_the_files(folder):
+    """A day that has travelled can be proved whole with stock tools."""
+    manifest = json.loads(folder.manifest.read_text())
+    assert list(manifest) == ["schema_version", "symbol", "day", "sealed", "runs", "files"]
+    for entry in manifest["files"]:
+        data = (folder.path / entry["path"]).read_bytes()
+        assert (entry["bytes"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_unsealing_keeps_the_rest(folder):
+    """The mark goes before the first byte is appended."""
+    before = read_manifest(folder)
+    unseal(folder)
+    after = read_manifest(folder)
+    assert (after.sealed, after.files, after.runs) == (False, before.files, before.runs)
+
+
+def test_a_manifest_that_cannot_be_read_is_named(folder):
+    """No manifest is a state of a day; a broken one is a defect."""
+    folder.manifest.write_text("{")
+    with pytest.raises(BrokenFile, match=r"manifest_SIMUSDT_20260105\.json"):
+        read_manifest(folder)
+    folder.manifest.unlink()
+    assert read_manifest(folder) is None
+
+
+def test_what_is_written_by_now_is_noted_and_proved(tmp_path):
+    """Behind a crash the next run reads on from there; rows that came meanwhile are none of it."""
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        for number in range(3):
+            writer.trade(T, Trade(T // 1000, number, T // 1000, "1", "1", True, number, number))
+        writer.flush()
+        note = writer.noting()
+        writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
+        writer.flush()
+        note()
+    manifest = read_manifest(folder)
+    assert (manifest.sealed, manifest.runs) == (False, ["R1"])
+    assert {entry.path: entry.rows for entry in manifest.files}[folder.trades.name] == 3
+    proved = proved_tails(folder)[folder.trades]
+    assert (proved.lines, proved.last.split(b",")[4]) == (4, b"2")
+    assert proved.good_bytes < folder.trades.stat().st_size
+
+
+def test_nothing_is_noted_while_hashes_are_behind_or_ahead(tmp_path, monkeypatch):
+    """A manifest that proves less than the one before is worth less."""
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        note = writer.noting()
+        writer.quarantine(T, "ws", "why", b"raw" * 99)
+        writer.flush(sync=True)
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+        writer.sync()
+        note()
+        assert read_manifest(folder) is None
+        monkeypatch.setattr(append_file, "MOST_HASHED_BYTES", 10)
+        writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
+        writer.flush()
+        writer.noting()()
+        assert read_manifest(folder) is None

@@ -1,0 +1,112 @@
+"""Rows are read one by one, whatever is wrong with some of them."""
+
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.dayfolder.buffered_writer import gzip_member
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.rows import Arrival, Findings, RowOrder, check_numbers, decimal, lines_of, table, whole
+from mm.errors import OffGrid
+from mm.market_data.grid import Grid
+
+T = 1_767_600_000_000_000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = DayFolder(tmp_path, "A", "20260105")
+    folder.path.mkdir(parents=True)
+    return folder
+
+
+def order(folder, name="a.csv", stepping=()):
+    findings = Findings(folder)
+    return RowOrder(folder.path / name, findings, folder.day, frozenset({"R1", "R2"}), frozenset(stepping)), findings
+
+
+@given(
+    lines=st.lists(st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b"")), max_size=30), cuts=st.integers(1, 5)
+)
+def test_packed_and_plain_lines_are_the_same(tmp_path_factory, lines, cuts):
+    """Lines may end anywhere in the members of a gzip file, and hold any other byte."""
+    folder = DayFolder(tmp_path_factory.mktemp("rows"), "A", "20260105")
+    folder.path.mkdir(parents=True)
+    text = b"".join(line + b"\n" for line in lines)
+    step = len(text) // cuts + 1
+    (folder.path / "a").write_bytes(text)
+    (folder.path / "a.gz").write_bytes(b"".join(gzip.compress(text[n : n + step]) for n in range(0, len(text), step)))
+    plain = list(lines_of(folder.path / "a", Findings(folder)))
+    assert list(lines_of(folder.path / "a.gz", Findings(folder))) == plain
+
+
+def test_all_rows_before_a_tear_are_read(folder):
+    """A torn member costs its own rows only."""
+    path, findings = folder.path / "a.ndjson.gz", Findings(folder)
+    path.write_bytes(gzip_member(b"1\n2\n") + gzip_member(b"3\n")[:-9])
+    assert list(lines_of(path, findings))[:2] == [(1, "1"), (2, "2")]
+    assert [defect.kind for defect in findings.defects()] == ["torn_gzip"]
+
+
+def test_late_columns_come_out_empty(folder):
+    """A reader need not ask how old a day is."""
+    path, findings = folder.path / "a.csv", Findings(folder)
+    path.write_text("x,y\n1,2\n")
+    assert list(table(path, ("x", "y", "z"), 1, findings)) == [(1, ["1", "2", ""])]
+    assert list(table(path, ("x", "y", "z"), 0, findings)) == []
+    assert [defect.message for defect in findings.defects()] == ["the header has 2 columns for 3"]
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1_0", "1.0", "１"])
+def test_a_whole_number_is_digits_and_nothing_else(text):
+    """What Python takes for a number, other readers do not."""
+    with pytest.raises(ValueError, match="not a whole number"):
+        whole(text, "x")
+
+
+def test_the_largest_id_that_a_recorder_takes_is_a_whole_number():
+    """It is one of 64 bits; the next one is none."""
+    assert whole(str(2**63 - 1), "x") == 2**63 - 1
+    with pytest.raises(ValueError, match="64 bits"):
+        whole(str(2**63), "x")
+
+
+@given(st.text(alphabet="0123456789.-+e ٣", max_size=6))
+def test_a_decimal_is_what_a_recorder_stores(text):
+    """A day is not found faulty for a text that its recorder took, such as ``7.``, nor one that it refused let pass."""
+    try:
+        Grid().qty(text)
+    except OffGrid:
+        with pytest.raises(ValueError, match="not a plain decimal"):
+            decimal(text, "qty")
+    else:
+        assert decimal(text, "qty") == text
+
+
+def test_a_clock_that_was_set_may_step_back(folder):
+    """The ledger says so; and a new run has its own clock."""
+    rows = [Arrival(1, "R1", T // 1000, T), Arrival(2, "R1", T // 1000 - 2000, T - 2_000_000)]
+    for stepping, kinds in (((), ["clock"]), (("R1",), [])):
+        one, findings = order(folder, stepping=stepping)
+        for row, at in enumerate(rows, 1):
+            one.see(row, at)
+        assert [defect.kind for defect in findings.defects()] == kinds
+    one, findings = order(folder)
+    one.see(1, rows[0])
+    one.see(2, Arrival(2, "R2", T // 1000 - 2000, T - 2_000_000))
+    one.see(3, Arrival(3, "R2", T // 1000 - 2001, T - 2_000_500))
+    assert findings.defects() == []
+
+
+def test_a_number_is_used_by_one_file(folder):
+    """Three files share one counter; the row named is that of the second user."""
+    (first, findings), (second, _), (third, _) = (order(folder, name) for name in ("a.csv", "b.csv", "c.csv"))
+    for one, seqs in ((first, (1, 5)), (second, (2, 3)), (third, (4, 5, 6))):
+        for row, seq in enumerate(seqs, 1):
+            one.see(row, Arrival(seq, "R1", T // 1000, T))
+    check_numbers([first, second, third], findings)
+    assert [(defect.file, defect.row, defect.message) for defect in findings.defects()] == [
+        ("c.csv", 2, "recv_seq 5 is used in a.csv too")
+    ]

@@ -1,0 +1,171 @@
+import asyncio
+import os
+import stat
+import tempfile
+from multiprocessing import get_context
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mm.market_data.rate_budget import Allowance, shared_path
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 1_000_000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "weight_x.json"
+
+
+def test_what_is_left_is_granted_and_the_rest_waits_until_the_window_has_slid(clock):
+    """Not a moment longer than it takes the oldest to leave it."""
+    allowance = Allowance(500, 60.0, now_s=clock)
+    assert allowance.ask(250) == 0
+    clock.now_s += 20
+    assert allowance.ask(250) == 0
+    assert allowance.ask(250) == 40
+    clock.now_s += 40.1
+    assert allowance.ask(250) == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from([1, 25, 250])), max_size=60))
+def test_no_window_ever_holds_more_than_is_allowed(asked):
+    """Whatever is asked, and whenever."""
+    clock = Clock()
+    allowance, spent = Allowance(500, 60.0, now_s=clock), []
+    for pause_s, amount in asked:
+        clock.now_s += pause_s
+        while (wait_s := allowance.ask(amount)) > 0:
+            clock.now_s += wait_s
+        spent.append((clock.now_s, amount))
+        assert sum(one for at_s, one in spent if at_s > clock.now_s - 60) <= 500
+
+
+def test_what_one_asks_for_alone_is_granted_even_where_it_is_more_than_all(clock):
+    """Nobody waits for ever."""
+    assert Allowance(100, 60.0, now_s=clock).ask(250) == 0
+
+
+def test_processes_share_one_file(path, clock):
+    """What one has spent, another one cannot spend again."""
+    first, second = (Allowance(500, 60.0, path, clock) for _ in range(2))
+    assert first.ask(400) == 0
+    assert second.ask(250) > 0
+    assert second.ask(100) == 0
+    assert first.ask(1) > 0
+    assert second.spent == 500
+
+
+def test_a_pause_that_the_exchange_asks_for_is_heard_by_all(path, clock):
+    """Retry-After: whoever goes on asking is banned, and the ban is the whole machine's."""
+    first, second = (Allowance(500, 60.0, path, clock) for _ in range(2))
+    first.hold_off(120)
+    assert (first.ask(1), second.ask(1)) == (120, 120)
+    clock.now_s += 120.5
+    assert (first.ask(1), second.ask(1)) == (0, 0)
+
+
+def test_a_pause_counts_also_where_nothing_can_be_shared(tmp_path, clock):
+    """A full disk, or a folder that is gone."""
+    allowance = Allowance(500, 60.0, tmp_path / "no" / "folder.json", clock)
+    allowance.hold_off(30)
+    assert allowance.ask(1) == 30
+
+
+def test_what_others_have_spent_elsewhere_is_learnt_from_the_exchange(path, clock):
+    """Its own count holds them too, until they leave the window."""
+    allowance = Allowance(500, 60.0, path, clock)
+    allowance.ask(100)
+    allowance.told(450)
+    allowance.told(300)
+    assert allowance.spent == 450
+    assert allowance.ask(100) > 0
+    clock.now_s += 61
+    assert allowance.ask(100) == 0
+
+
+def test_what_can_wait_leaves_room_for_what_cannot(clock):
+    """A backfill may use half."""
+    allowance = Allowance(500, 60.0, now_s=clock)
+    assert allowance.ask(200, 0.5) == 0
+    assert allowance.ask(100, 0.5) > 0
+    assert allowance.ask(250) == 0
+
+
+def test_a_clock_that_was_set_back_does_not_make_anybody_wait_for_it(path, clock):
+    """What lies in the future was spent under another clock."""
+    allowance = Allowance(500, 60.0, path, clock)
+    allowance.ask(500)
+    Allowance(500, 60.0, path, clock).hold_off(60)
+    clock.now_s -= 10_000
+    assert allowance.ask(500) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"spent": 7}', b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_says_nothing(path, clock, content):
+    """A crash may leave half of one."""
+    path.write_bytes(content)
+    assert Allowance(500, 60.0, path, clock).ask(500) == 0
+    assert Allowance(500, 60.0, path, clock).ask(500) > 0
+
+
+def test_granted_returns_when_it_may_be_spent():
+    """It sleeps for as long as it takes."""
+    allowance = Allowance(1, 0.05)
+
+    async def scenario():
+        for _ in range(3):
+            await allowance.granted(1)
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+    assert allowance.spent <= 1
+
+
+def _spend(path, granted):
+    allowance = Allowance(50, 600.0, path)
+    count = 0
+    for _ in range(200):
+        wait_s = allowance.ask(1)
+        if wait_s > 1:
+            break
+        count += wait_s == 0
+    granted.put(count)
+
+
+def test_processes_that_ask_at_once_get_no_more_than_there_is(path):
+    """The lock is between processes."""
+    context = get_context("spawn")
+    granted = context.Queue()
+    processes = [context.Process(target=_spend, args=(path, granted)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    found = [granted.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert sum(found) == 50
+
+
+def test_the_file_lies_where_all_processes_of_the_user_look_and_nobody_else_can(tmp_path, monkeypatch):
+    """One for each host; a folder of somebody else's is not used."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = shared_path("weight", "api.binance.com:443")
+    assert path == tmp_path / f"mm-{os.getuid()}" / "weight_api.binance.com_443.json"
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    path.parent.chmod(0o777)
+    assert shared_path("weight", "x") is None
+    path.parent.rmdir()
+    path.parent.symlink_to(tmp_path)
+    assert shared_path("weight", "x") is None

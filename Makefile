@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := pyproject.toml setup.py $(shell find mm -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: help install build demo test lint docs notebooks bench coverage clean
+.PHONY: help install build demo test fuzz lint docs notebooks bench coverage clean
 
 help:            ## What there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -26,6 +26,13 @@ demo: install    ## A synthetic day, from calibration to walk-forward
 
 test: lint       ## The whole suite: pytest, ruff, mypy
 	$(RUN) -m pytest -n auto
+
+FUZZ_ROUNDS ?= 5
+fuzz: install    ## Property tests with random examples, FUZZ_ROUNDS times; a failure comes with the command that repeats it
+	for round in $$(seq $(FUZZ_ROUNDS)); do \
+	  $(RUN) -m pytest -n auto -m hypothesis --hypothesis-profile=fuzz \
+	    --hypothesis-seed=$$($(RUN) -c 'import secrets; print(secrets.randbelow(2**32))') || exit 1; \
+	done
 
 lint: install
 	$(RUN) -m ruff check .

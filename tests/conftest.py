@@ -3,18 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 
 from browser import Chrome, browser, started
 from mm.config import GROUPS
 from mm.knobs import knobs
+from repeatable import pytest_terminal_summary
 from support import ROOT, SHARED
 
-__all__ = ["ROOT", "SHARED"]
-
-# No example is timed: how long one takes says how busy the machine is.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+__all__ = ["ROOT", "SHARED", "pytest_terminal_summary"]
 
 VARIABLES = [one.variable for group in GROUPS for one in knobs(group)]
 

@@ -42,7 +42,7 @@ COMMANDS: Commands = {
     "runs": ("Look at run folders.", _RUNS),
     "check": ("Hold a model against what it cannot know.", _CHECK),
     "sim": ("Make markets to practise on.", sim.COMMANDS),
-    "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench.__main__:main"),
+    "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench:main"),
 }
 
 main = click.version_option(mm.__version__, prog_name="mm")(

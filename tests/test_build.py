@@ -13,7 +13,8 @@ import pytest
 from support import ROOT
 
 KERNELS = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted((ROOT / "mm").rglob("*.pyx"))
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted(path for room in ("mm", "benchmarks") for path in (ROOT / room).rglob("*.pyx"))
 }
 TINY = "def answer() -> int:\n    return 42\n"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mm.bench.schedules import CELLS, DEVIATION, FILLS_A_BLOCK, Day, K, lost, measure, plans, table
+from benchmarks.schedules import CELLS, DEVIATION, FILLS_A_BLOCK, Day, K, lost, measure, plans, table
 from mm.calibration.windows import US_PER_MIN, Plan
 
 

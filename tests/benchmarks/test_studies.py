@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mm.bench import calibration, loop, studies, truth
-from mm.bench.calibration import Bar, Figure, held, measure, summarised
+from benchmarks import calibration, studies, truth
+from benchmarks.calibration import Bar, Figure, held, measure, summarised
+from mm.clock import US_PER_S
 from mm.console import Console
 from support import run_python
 
@@ -120,9 +121,9 @@ def test_every_order_stands_in_the_tables_as_often_as_it_should():
 def test_the_tape_of_the_loop_is_irregular_and_its_prints_reach_their_depth():
     """Gaps from instants to seconds, mids on half ticks; a sweep prints at every price it reaches."""
     arrivals = truth.Arrivals(1, np.array([100.5, 200.5]), np.array([0, 1]), np.array([5.2, 5.2]))
-    tape = loop.irregular_tape(np.random.default_rng(3), 0.1, arrivals)
+    tape = studies.irregular_tape(np.random.default_rng(3), 0.1, arrivals)
     gaps = np.diff(tape.event_us[tape.kind == 2])
-    assert gaps.min() < 0.2 * loop.S < 2 * loop.S < gaps.max()
+    assert gaps.min() < 0.2 * US_PER_S < 2 * US_PER_S < gaps.max()
     assert set(((tape.top_bid_ticks + tape.top_ask_ticks) % 2).tolist()) == {0, 1}
     for way in (-1, 1):
         rows = tape.trade_rows[tape.row_side[tape.trade_rows] == way]

@@ -1,4 +1,4 @@
-"""``python -m mm.bench.schedules``: what each way to share the past costs on markets whose truth is known.
+"""``python -m benchmarks.schedules``: what each way to share the past costs on markets whose truth is known.
 
 Days of twelve hours are drawn as the marks count them: blocks of five minutes, cells of one tick, about 75
 fills in a quarter of an hour. On a drifting market ln A walks (an Ornstein-Uhlenbeck process of standard

@@ -1,6 +1,6 @@
 """The matching core: commands a second, what one order takes, how often the plain twin's pace, and its memory.
 
-``python -m mm.bench.matching COMMANDS [ROUNDS]`` is what a turn runs: it makes that many commands, plays them, ROUNDS
+``python -m benchmarks.matching COMMANDS [ROUNDS]`` is what a turn runs: it makes that many commands, plays them, ROUNDS
 times again in the same book for its memory, and prints one JSON object.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import mm
-from mm.bench.turns import PYTHON, Measured, Row, run
+from benchmarks.turns import PYTHON, Measured, Row, run
 
 COMMANDS, ROUNDS = 1_000_000, 10
 AT_ONCE = 10_000  # commands between two looks at the log
@@ -28,7 +28,7 @@ ACCOUNTS = 50
 
 def measure(turns: int) -> Measured:
     """Measure it in *turns* fresh processes."""
-    command = [*PYTHON, "mm.bench.matching", str(COMMANDS), str(ROUNDS)]
+    command = [*PYTHON, "benchmarks.matching", str(COMMANDS), str(ROUNDS)]
     said = [run(command).said for _ in range(turns)]
 
     def told(name: str, key: str, against: str = "", other: str = "", aim: str = "") -> Row:
@@ -140,7 +140,7 @@ def _in_process(rows: Any) -> dict[str, Any]:
     """Play the market with a clock around every command."""
     import numpy as np
 
-    from mm.bench._clocked import clock_alone, clocked
+    from benchmarks._clocked import clock_alone, clocked
     from mm.sim.matching._core import Matching
 
     took_ns = np.empty(len(rows), np.int64)

@@ -4,6 +4,7 @@
 import json
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,17 +13,16 @@ from typing import Any
 import click
 
 import mm
-from mm.bench.turns import Measured
-from mm.bench.yardstick import NO_EVENTS, QUOTE_QTY, Bench, Yardstick, recorded
+from benchmarks.turns import NO_EVENTS, QUOTE_QTY, Bench, Measured, Yardstick, recorded
 from mm.cli import command
 from mm.config import Results
 from mm.console import Console
 from mm.knobs import PATH, knob, number, whole
 
 # The module of each, imported when it is measured: a help needs no numpy.
-MEASUREMENTS = {name: f"mm.bench.{name}" for name in ("engine", "parse", "startup")}
-DAYLESS = {name: f"mm.bench.{name}" for name in ("matching", "recorder", "wire")} | {"day": "mm.bench.simulated_day"}
-"""Measurements that need no day; they are told the turns."""
+MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}
+DAYLESS = {name: f"{name}:measure" for name in ("matching", "recorder", "wire")} | {"day": "commands:simulated_day"}
+"""Measurements that need no day; their argument is the number of turns."""
 CALIBRATION = "calibration"
 ANSWER = "bench.json"
 
@@ -79,11 +79,11 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
         answer |= {"day": f"{day.symbol}/{day.day}"}
     for name in dict.fromkeys(names or MEASUREMENTS):
         if name in timed:
-            measured: Measured = import_module(MEASUREMENTS[name]).measure(bench)
+            measured = _function(MEASUREMENTS[name])(bench)
         elif name in DAYLESS:
-            measured = import_module(DAYLESS[name]).measure(settings.bench_turns)
+            measured = _function(DAYLESS[name])(settings.bench_turns)
         else:
-            measured = import_module("mm.bench.calibration").measure(console, full=full)
+            measured = _function("calibration:measure")(console, full=full)
         for line in ["", *measured.lines(name)]:
             console.say(line)
         found[name] = measured.to_json()
@@ -92,6 +92,12 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(answer, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     console.answer({**answer, "path": str(path)})
+
+
+def _function(place: str) -> Callable[..., Measured]:
+    module, _, name = place.partition(":")
+    found: Callable[..., Measured] = getattr(import_module(f"benchmarks.{module}"), name)
+    return found
 
 
 def _machine() -> dict[str, Any]:

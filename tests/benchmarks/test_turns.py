@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mm.bench import engine, startup
-from mm.bench.__main__ import MEASUREMENTS, Settings
-from mm.bench.turns import Measured, Row, run
-from mm.bench.yardstick import NO_EVENTS, NO_PEER, Bench, Yardstick, recorded
+from benchmarks import commands, engine
+from benchmarks.__main__ import MEASUREMENTS, Settings
+from benchmarks.turns import NO_EVENTS, NO_PEER, Bench, Measured, Row, Yardstick, recorded, run
 from mm.console import Console
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, MissingDay, MMError
@@ -126,8 +125,8 @@ def test_another_day_has_no_peer(scripts):
 
 def test_startup_is_measured_in_interpreters(scripts, tmp_path, monkeypatch):
     """Each help and each import against an interpreter that does nothing."""
-    monkeypatch.setattr(startup, "IMPORTS", ("mm",))
-    found = startup.measure(Bench(recorded(day_folder(scripts)), tmp_path, turns=2))
+    monkeypatch.setattr(commands, "IMPORTS", ("mm",))
+    found = commands.startup(Bench(recorded(day_folder(scripts)), tmp_path, turns=2))
     assert [row.name for row in found.rows] == ["mm --help", "mm backtest --help", "import mm"]
     assert all(len(row.ours) == len(row.theirs) == 2 for row in found.rows)
 

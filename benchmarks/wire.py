@@ -1,7 +1,7 @@
 """The wire: how many messages a second reach ten clients, at what share of a core, and how late.
 
-``python -m mm.bench.wire SECONDS`` is what a turn runs: an exchange in a box, its market, rules and truth included, at
-a speed at which it has much to say, and another process with ten clients that read. It prints one JSON object.
+``python -m benchmarks.wire SECONDS`` is what a turn runs: an exchange in a box, its market, rules and truth included,
+at a speed at which it has much to say, and another process with ten clients that read. It prints one JSON object.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
-from mm.bench.turns import PYTHON, Measured, Row, run
+from benchmarks.turns import PYTHON, Measured, Row, run
 
 CLIENTS = 10
 AIM = 5_000
@@ -47,7 +47,7 @@ class Heard:
 
 def measure(turns: int) -> Measured:
     """Measure it in *turns* fresh pairs of processes."""
-    said = [run([*PYTHON, "mm.bench.wire", str(SECONDS)]).said for _ in range(turns)]
+    said = [run([*PYTHON, "benchmarks.wire", str(SECONDS)]).said for _ in range(turns)]
     rows = [
         Row(f"messages, each of {CLIENTS} clients", "/s", [one["rate"] for one in said], aim=f"{AIM:,}"),
         Row("share of one core", "%", [one["share"] for one in said], aim="under 100"),
@@ -136,7 +136,7 @@ async def _serve(seconds: float) -> dict[str, float]:
     box.exchange.listen(lambda chunk: rows.append(len(chunk)))
     async with box.open():
         port = box.ready()["ws_url"].rpartition(":")[2]
-        command = (*PYTHON, "mm.bench.wire", str(seconds), port)
+        command = (*PYTHON, "benchmarks.wire", str(seconds), port)
         client = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         assert client.stdout
         while len(box.server.sockets) < CLIENTS:

@@ -4,16 +4,15 @@ import math
 
 import pytest
 
-from mm.bench.feed import Feed
-from mm.bench.recorder import measure
-from mm.bench.turns import PYTHON, run
+from benchmarks.recorder import Feed, measure
+from benchmarks.turns import PYTHON, run
 
 
 @pytest.fixture(scope="module")
 def said():
     """What one short turn of each kind says."""
     kinds = ("ours", "plain", "burst", "plain_burst", "deep")
-    return {kind: run([*PYTHON, "mm.bench.recorder", kind, "2000"]).said for kind in kinds}
+    return {kind: run([*PYTHON, "benchmarks.recorder", kind, "2000"]).said for kind in kinds}
 
 
 @pytest.mark.parametrize("kind", ["ours", "plain"])
@@ -39,7 +38,7 @@ def test_deep_books_are_measured_beside_thin_ones(said):
 
 def test_every_row_is_whole(said, monkeypatch):
     """A measurement of two turns has rows of two numbers."""
-    monkeypatch.setattr("mm.bench.recorder.run", lambda command: type("Ran", (), {"said": said[command[3]]}))
+    monkeypatch.setattr("benchmarks.recorder.run", lambda command: type("Ran", (), {"said": said[command[3]]}))
     measured = measure(2, 2000)
     assert all(len(row.ours) == 2 for row in measured.rows)
     assert measured.lines("recorder")

@@ -4,14 +4,14 @@ import math
 
 import pytest
 
-from mm.bench.turns import PYTHON, run
-from mm.bench.wire import AIM, CLIENTS, measure
+from benchmarks.turns import PYTHON, run
+from benchmarks.wire import AIM, CLIENTS, measure
 
 
 @pytest.fixture(scope="module")
 def said():
     """What one turn of a third of a second says."""
-    return run([*PYTHON, "mm.bench.wire", "0.3"]).said
+    return run([*PYTHON, "benchmarks.wire", "0.3"]).said
 
 
 def test_ten_clients_hear_depth_and_trades(said):
@@ -30,7 +30,7 @@ def test_times_are_numbers(said):
 
 def test_every_row_is_whole(said, monkeypatch):
     """A measurement of two turns has rows of two numbers."""
-    monkeypatch.setattr("mm.bench.wire.run", lambda _command: type("Ran", (), {"said": said}))
+    monkeypatch.setattr("benchmarks.wire.run", lambda _command: type("Ran", (), {"said": said}))
     measured = measure(2)
     assert all(len(row.ours) == 2 for row in measured.rows)
     at_aim = next(row for row in measured.rows if f"{AIM:,}" in row.name)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.bench.studies import COLUMNS, FEW, STUDIES
+from benchmarks.studies import COLUMNS, FEW, STUDIES
 from mm.console import Console
 
 SEED = 20_260_105
@@ -195,7 +195,7 @@ WANTED: list[tuple[tuple[str, str], tuple[str, ...], float, float]] = [
 
 def one_fit_s(repeats: int = 200) -> float:
     """Return the processor seconds of one whole fit, intervals and tests included, of a ladder's table."""
-    from mm.bench import truth
+    from benchmarks import truth
     from mm.calibration.poisson_fit import fit_poisson
 
     day = truth.few(truth.Truth(), "ladder", 200, np.random.default_rng(SEED))

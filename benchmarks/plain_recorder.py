@@ -3,7 +3,7 @@
 It records the same streams into the same kinds of files by the means at hand: json, Decimal prices in sorted lists, the
 csv module, gzip files that are appended to. It has no gap rule, no recovery, no ledger.
 
-``python -m mm.bench.plain_recorder WS_URL REST_URL FOLDER`` records until SIGTERM and prints what it has counted.
+``python -m benchmarks.plain_recorder WS_URL REST_URL FOLDER`` records until SIGTERM and prints what it has counted.
 """
 
 import asyncio
@@ -23,8 +23,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from mm.bench.feed import SYMBOL
-
+SYMBOL = "BTCUSDT"
 TOP_N = 20
 FLUSH_S = 5.0
 

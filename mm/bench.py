@@ -1,0 +1,37 @@
+"""``mm bench``: a door to `benchmarks/`, the project's own measurements, which stand beside this package."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+def command(folder: Path) -> click.Command:
+    """Return the command in *folder*; one that ends with 2 and says where to get it, where that is not there."""
+    if not (folder / "__main__.py").is_file():
+        return _absent(folder)
+    if str(folder.parent) not in sys.path:
+        sys.path.append(str(folder.parent))
+    found: click.Command = import_module("benchmarks.__main__").main
+    return found
+
+
+def _absent(folder: Path) -> click.Command:
+    @click.command("bench", context_settings={"ignore_unknown_options": True}, add_help_option=False)
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def absent(words: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever is measured
+        """Measure the project's own speed."""
+        text = f"there is no folder {folder}; the measurements are not in the wheel, run them from a checkout"
+        click.echo(f"error: {text} of the repository (pip install -e .)", err=True)
+        raise click.exceptions.Exit(2)
+
+    return absent
+
+
+main = command(FOLDER)
+
+if __name__ == "__main__":
+    main()

@@ -31,8 +31,8 @@ GOALS = {
 # where the goal is reached. A room that is to go has no goal.
 TODAY = {
     "root": (6_950, 55),
-    "backtest": (10_500, 73),
-    "calibration": (7_050, 51),
+    "backtest": (10_600, 73),
+    "calibration": (7_400, 52),
     "evaluate": (2_150, 8),
     "market_data": (11_350, 75),
     "sim": (12_500, 47),
@@ -41,8 +41,8 @@ TODAY = {
 }
 # Figures of the whole house: the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
-    "lines": (46_000, 57_950),
-    "modules": (220, 359),
+    "lines": (46_000, 58_500),
+    "modules": (220, 362),
     "modules under 100 lines": (25, 127),
     "lines that a median module lacks to 180": (0, 51),
     "imports, % of the lines": (4, 6.2),

@@ -112,7 +112,7 @@ cdef class QueueFlow:
         self.now_s += exponential(&self.times) / self.total
         self.next_us = self.start_us + <int64_t> (self.now_s * US_PER_S)
 
-    cdef int emit(self) except -1 nogil:
+    cdef int strike(self) except -1 nogil:
         """Let happen what the next draw says."""
         cdef double limit_rate = self.limits[self.limits.shape[0] - 1]
         cdef double drawn = unit(&self.kinds) * self.total

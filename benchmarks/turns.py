@@ -16,9 +16,9 @@ from typing import Any
 import mm
 from mm.config import GROUPS
 from mm.console import Console
+from mm.dayfolder.layout import DayFolder, day_folder
 from mm.errors import DataError, MMError
 from mm.knobs import knobs
-from mm.dayfolder.layout import DayFolder, day_folder
 
 PYTHON = (sys.executable, "-m")
 _PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is KiB, on macOS bytes

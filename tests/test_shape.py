@@ -34,22 +34,22 @@ TODAY = {
     "backtest": (10_600, 73),
     "calibration": (7_400, 52),
     "evaluate": (2_150, 8),
-    "market_data": (11_350, 75),
+    "market_data": (11_850, 49),
     "sim": (12_500, 48),
     "sweep": (2_400, 18),
     "tape": (4_250, 24),
 }
 # Figures of the whole house: the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
-    "lines": (46_000, 58_500),
-    "modules": (220, 362),
-    "modules under 100 lines": (25, 128),
-    "lines that a median module lacks to 180": (0, 51),
-    "imports, % of the lines": (4, 6.2),
-    "modules in an import circle": (0, 13),
+    "lines": (46_000, 58_800),
+    "modules": (220, 336),
+    "modules under 100 lines": (25, 106),
+    "lines that a median module lacks to 180": (0, 30),
+    "imports, % of the lines": (4, 6.05),
+    "modules in an import circle": (0, 10),
     "largest import circle": (0, 6),
-    "class names in two modules": (0, 25),
-    "modules without a test file": (0, 138),
+    "class names in two modules": (0, 27),
+    "modules without a test file": (0, 122),
     "mean length of a line": (46, 46),
 }
 

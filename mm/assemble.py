@@ -176,7 +176,7 @@ def recipe(calibration: Calibration, fit: Fit, seed: int) -> Recipe:
         fit_method=fit.fit_method,
         min_exposure_s=fit.min_exposure_s,
         min_usable_deltas=fit.min_usable_deltas,
-        max_delta_ticks=Recipe.max_delta_ticks if fit.max_delta_ticks is None else fit.max_delta_ticks,
+        max_delta_ticks=fit.max_delta_ticks if isinstance(fit.max_delta_ticks, float) else None,
     )
 
 

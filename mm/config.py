@@ -22,6 +22,7 @@ from mm.knobs import (
     knob,
     matching,
     number,
+    number_or,
     numbers,
     one_of,
     whole,
@@ -216,7 +217,9 @@ class Fit:
     fit_method: str = knob("poisson_mle", one_of("poisson_mle", "poisson_firth", "log_linear"), "Estimator.")
     min_exposure_s: float = knob(5.0, number(0, 1e10), "Least exposure of a distance that is used, in s.")
     min_usable_deltas: int = knob(3, whole(2, 1000), "Least number of distances of a usable fit.")
-    max_delta_ticks: float | None = knob(50.0, number(0, 1e9), "Largest distance that is used, in ticks.")
+    max_delta_ticks: float | str | None = knob(
+        "auto", number_or("auto", 0, 1e9), "Largest distance that is used, in ticks; auto: as far as the flow reaches."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -169,6 +169,21 @@ def number(low: float | None = None, high: float | None = None) -> Reader:
     return Reader("NUMBER", parse)
 
 
+def number_or(word: str, low: float, high: float) -> Reader:
+    """Read a finite number within bounds that belong to the range, or the one *word* that stands for none."""
+    read = number(low, high)
+
+    def parse(text: str) -> float | str:
+        if text == word:
+            return word
+        try:
+            return float(read.parse(text))
+        except ValueError as error:
+            raise ValueError(f"{word} or {error}") from None
+
+    return Reader(f"NUMBER|{word}", parse)
+
+
 def numbers(low: float, high: float) -> Reader:
     """Read a list of different finite numbers, separated by commas; their order is kept."""
     one = number(low, high)

@@ -27,7 +27,7 @@ def main(console: Console, fit: Fit, points: Path) -> None:
         fit_method=fit.fit_method,
         min_exposure_s=fit.min_exposure_s,
         min_usable_deltas=fit.min_usable_deltas,
-        max_delta_ticks=fit.max_delta_ticks,
+        max_delta_ticks=fit.max_delta_ticks if isinstance(fit.max_delta_ticks, float) else None,
     )
     note = shared_fills(points)
     if note:

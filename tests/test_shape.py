@@ -43,7 +43,7 @@ TODAY = {
 FIGURES = {
     "lines": (46_000, 58_800),
     "modules": (220, 336),
-    "modules under 100 lines": (25, 106),
+    "modules under 100 lines": (25, 107),
     "lines that a median module lacks to 180": (0, 30),
     "imports, % of the lines": (4, 6.05),
     "modules in an import circle": (0, 10),

@@ -64,10 +64,11 @@ def adverse_selection(meter: "Meter") -> list[AdverseMove]:
         for side, found in hits.items():
             found.append(_hits(marks, side, start_us, end_us, behind))
         behind += (end_us - start_us) // block_length_us(BLOCK_S) + 1
-    per_tick, last = meter.marks[0].path.per_tick, meter.marks[0].last
+    per_tick = meter.marks[0].path.per_tick
+    places = sorted({int(near) for marks in meter.marks for near in marks.grid.near if near <= marks.grid.last})
     rows: list[AdverseMove] = []
     for name, sides in SIDES:
-        rows += _rows(_pooled([one for side in sides for one in hits[side]]), name, per_tick, last)
+        rows += _rows(_pooled([one for side in sides for one in hits[side]]), name, per_tick, places)
     return sorted(rows, key=lambda row: (row.delta_ticks, row.horizon_s))
 
 
@@ -83,7 +84,7 @@ def _hits(marks: "Marks", side: int, start_us: int, end_us: int, behind: int) ->
     path = marks.path
     reached = marks.sweeps[side].between(start_us, end_us)
     touch = path.touch[side][reached.row]
-    hit = (touch != CLOSED) & (reached.depth >= touch) & (touch <= marks.last)
+    hit = (touch != CLOSED) & (reached.depth >= touch) & (touch <= marks.grid.last)
     us, row = reached.us[hit], reached.row[hit]
     breaks = np.cumsum(path.touch[1] == CLOSED)
     moves = {}
@@ -92,7 +93,7 @@ def _hits(marks: "Marks", side: int, start_us: int, end_us: int, behind: int) ->
         then = np.searchsorted(path.us, then_us, side="right") - 1
         whole = (breaks[then] == breaks[row]) & (then_us <= end_us)
         moves[horizon_s] = np.where(whole, side * (path.mid2[row] - path.mid2[then]) / 2, np.nan)
-    depth = np.minimum(reached.depth[hit], marks.last)
+    depth = np.minimum(reached.depth[hit], marks.grid.last)
     return _Hits(touch[hit], depth, behind + (us - start_us) // block_length_us(BLOCK_S), moves)
 
 
@@ -105,9 +106,9 @@ def _pooled(parts: list[_Hits]) -> _Hits:
     )
 
 
-def _rows(hits: _Hits, side: str, per_tick: int, last: int) -> Iterator[AdverseMove]:
+def _rows(hits: _Hits, side: str, per_tick: int, places: list[int]) -> Iterator[AdverseMove]:
     """Yield a row for each distance and horizon with a move; probes stand whole ticks from the touch."""
-    for distance in range(int(hits.touch.min(initial=0)), min(int(hits.depth.max(initial=-1)), last) + 1):
+    for distance in places:
         met = (hits.touch <= distance) & (distance <= hits.depth) & ((distance - hits.touch) % per_tick == 0)
         for horizon_s, moves in hits.moves.items():
             known = met & ~np.isnan(moves)

@@ -53,7 +53,7 @@ def options(recipe: "Recipe") -> dict[str, Any]:
         "seed": recipe.seed if recipe.method == "ladder" else None,
         "min_exposure_s": recipe.min_exposure_s,
         "min_usable_deltas": recipe.min_usable_deltas,
-        "max_delta_ticks": recipe.max_delta_ticks,
+        "max_delta_ticks": "auto" if recipe.max_delta_ticks is None else recipe.max_delta_ticks,
     }
 
 

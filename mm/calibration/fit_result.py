@@ -82,6 +82,7 @@ class PoissonFit:
         curvature_p: Chance of such a bend of ln λ(δ), were it straight, whether fills come in bursts or not.
         side_lr_p: Chance of sides as different, were they equal, likewise.
         sigma_ticks: Volatility of the mid over the window, in ticks/√s; None in a file that is older than this key.
+        predictive_ci95: 95 % interval of the fills, of both sides, in the *predictive_horizon_s* after the window.
         mle: The highest likelihood, wherever it is finite.
         status: ``ok``, ``few_fills``, ``poor_fit`` (usable) or what forbids the use; *reason* says it in words.
     """
@@ -132,6 +133,8 @@ class PoissonFit:
     hit: str | None = None
     reference: str | None = None
     sigma_ticks: float | None = None
+    predictive_ci95: Interval | None = None
+    predictive_horizon_s: float | None = None
     warnings: tuple[str, ...] = ()
 
     def parameters(self) -> tuple[float, float]:
@@ -227,7 +230,7 @@ def _interval(value: Any) -> Interval | None:
 
 
 _READ: dict[str, Any] = {
-    **dict.fromkeys(("ci95_A", "ci95_k", "ci95_A_block", "ci95_k_block"), _interval),
+    **dict.fromkeys(("ci95_A", "ci95_k", "ci95_A_block", "ci95_k_block", "predictive_ci95"), _interval),
     "sides": lambda sides: Sides(**{name: SideRates(**rates) for name, rates in sides.items()}),
     "firth": lambda rates: Rates(**rates),
     "log_linear": lambda rates: Rates(**rates),

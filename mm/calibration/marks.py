@@ -3,12 +3,15 @@
 A probe is an order that could have rested at a price of the grid. It is exposed while the book is
 valid and it is not nearer than its own side's best price; it is hit by a sweep that reaches it. So a
 sweep of depth d, met by a touch at distance t <= d, hits the probes from t to d, and the likelihood
-counts it once, in the cell that begins at d: seconds in which a probe at d was exposed against sweeps
-that reached d and not d + 1 tick (the last cell is open: d and beyond).
+counts it once, in the cell that d lies in: seconds in which a probe there was exposed against sweeps
+that reached the cell and not the next one (the last cell is open). Cells are a tick wide where the
+flow reaches no more than `CELLS` ticks; where it reaches farther, they widen by a constant ratio, and
+the exposure of a cell is the mean over its prices.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +28,13 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
     Ints = NDArray[np.int64]
+    Times = NDArray[np.float64]
 
 ANY_SPREAD = (0, 1 << 40)
+REACHED = 0.999  # share of the sweeps that come no farther than the last cell
+LEAST_TICKS = 5  # of cells beyond the best price at its median distance, so that there is a curve to fit
+CELLS = 100  # of each parity; more ticks than these are put in cells that widen
+FARTHEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +44,23 @@ class MarkOptions:
     Attributes:
         reference: ``mid``, ``micro`` or ``best``: what distances are measured from.
         rule: What a sweep must bring to a probe.
-        max_delta_ticks: Distance of the last, open cell.
+        max_delta_ticks: Distance of the last, open cell; None for as far as the flow of a window reaches
+            (`Marks.reach`).
         block_s: Length of the blocks, counted from the start of the window.
         sides: Sides of the probes: +1 bids (hit by sellers), -1 asks.
     """
 
     reference: str = "mid"
     rule: HitRule = field(default_factory=HitRule)
-    max_delta_ticks: float = 50
+    max_delta_ticks: float | None = None
     block_s: float = BLOCK_S
     sides: tuple[int, ...] = (1, -1)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_delta_ticks <= 10_000:
+        if self.max_delta_ticks is not None and not 0 <= self.max_delta_ticks <= FARTHEST:
             raise UsageError(
-                f"MAX_DELTA_TICKS (--max-delta-ticks) is {self.max_delta_ticks}; marks take a distance from 0 to 10000"
+                f"MAX_DELTA_TICKS (--max-delta-ticks) is {self.max_delta_ticks}; marks take auto, or a distance from "
+                f"0 to {FARTHEST:.0e}"
             )
         if self.sides not in ((1,), (-1,), (1, -1)):
             raise UsageError(f"sides {self.sides} cannot be used; give (1, -1), or one of them alone")
@@ -107,9 +117,10 @@ class _Cells:
     Only the places with time are of use; the others keep the hits that are counted as unexposed.
     """
 
-    exposure_us: "NDArray[np.float64]"  # whole numbers below 2**53: exact in any order of summing
+    exposure_us: "NDArray[np.float64]"  # of cells of a tick, whole numbers below 2**53: exact in any order of summing
     fills: "Ints"
-    reaching: "Ints"  # by distance, hits at or beyond it
+    begin_us: "NDArray[np.float64]"  # by cell, time of a probe where it begins
+    reaching: "Ints"  # by cell, hits where it begins or beyond
     counts: MarkCounts
 
 
@@ -121,7 +132,6 @@ class Marks:
         span: The instants ``[start, end)`` that the tape speaks for.
         path: The reference and the own best prices.
         sweeps: By side of the probes, the aggressive orders that may hit them.
-        last: Distance of the open cell, in steps of the path.
     """
 
     def __init__(self, tape: "Tape", options: MarkOptions | None = None) -> None:
@@ -131,29 +141,54 @@ class Marks:
         self._block_us = block_length_us(self.options.block_s)
         self.path = reference_path(tape, self.options.reference)
         self.sweeps = {side: Sweeps(tape, self.path, side, self.options.rule) for side in self.options.sides}
-        self.last = int(self.options.max_delta_ticks * self.path.per_tick)
 
-    def between(self, start_us: int, end_us: int, spread: tuple[int, int] = ANY_SPREAD) -> MarkPoints:
+    @cached_property
+    def grid(self) -> "DistanceGrid":
+        """The cells of the whole span."""
+        return DistanceGrid.of(self._limit(*self.span, None), self.path.per_tick)
+
+    def depths(self, start_us: int, end_us: int) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+        """Return how far each hit in ``[start_us, end_us)`` reached and at what distance it met the touch, in ticks."""
+        start_us, end_us = within(self.span, start_us, end_us)
+        found = []
+        for side in self.options.sides:
+            reached = self.sweeps[side].between(start_us, end_us)
+            touch = self.path.touch[side][reached.row]
+            hits = (touch != CLOSED) & (reached.depth >= touch)
+            found.append((reached.depth[hits] / self.path.per_tick, touch[hits] / self.path.per_tick))
+        depths, met = (np.concatenate(column) for column in zip(*found, strict=True))
+        return depths, met
+
+    def between(
+        self, start_us: int, end_us: int, spread: tuple[int, int] = ANY_SPREAD, reach: float | None = None
+    ) -> MarkPoints:
         """Return cells and counts of ``[start_us, end_us)``, cut to the span of the tape.
 
         Nothing at or after *end_us* is read, and of what is before *start_us* only the book. A sweep
-        that a border cuts counts on each side with the prints it has there. Seconds in which the
-        spread is not from the first to the second of *spread*, in ticks, count as without a book.
+        that a border cuts counts on each side with the prints it has there.
+
+        Args:
+            start_us: First instant of the window.
+            end_us: First instant after it.
+            spread: Seconds in which the spread is not from the first to the second, in ticks, count as without a book.
+            reach: Distance of the last cell, in ticks; None for that of the options, or of the window's own flow.
         """
         start_us, end_us = within(self.span, start_us, end_us)
+        grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
         edges, rows, blocks = self.path.segments(start_us, end_us, self._block_us)
         spent = np.diff(edges)
         sides = {}
         for side in self.options.sides:
-            exposure_us = self._exposure(self._touch(side, rows, spread), blocks, spent)
+            stood = self._touch(side, rows, spread)
+            time = grid.exposure(stood, blocks, spent), grid.at_begin(stood, spent)
             reached = self.sweeps[side].between(start_us, end_us)
             prints = self.sweeps[side].prints(start_us, end_us)
             touch = self._touch(side, reached.row, spread)
-            sides[side] = self._cells(reached, touch, (reached.us - start_us) // self._block_us, exposure_us, prints)
+            sides[side] = _cells(grid, (reached, touch, (reached.us - start_us) // self._block_us), time, prints)
         valid_us = int(spent[self._touch(1, rows, spread) != CLOSED].sum())
         return MarkPoints(
-            cells=self._points(sides),
-            cumulative=self._cumulative(sides),
+            cells=_points(grid, sides),
+            cumulative=_cumulative(grid, sides),
             counts=_summed([cells.counts for cells in sides.values()]),
             valid_s=valid_us / US_PER_S,
             excluded_s=(end_us - start_us - valid_us) / US_PER_S,
@@ -163,6 +198,12 @@ class Marks:
         """Return the cells of ``[start_us, end_us)``: what is fitted."""
         return self.between(start_us, end_us).cells
 
+    def _limit(self, start_us: int, end_us: int, reach: float | None) -> float:
+        if reach is not None:
+            return reach
+        given = self.options.max_delta_ticks
+        return reach_of([self.depths(start_us, end_us)]) if given is None else given
+
     def _touch(self, side: int, rows: "Ints", spread: tuple[int, int]) -> "Ints":
         """Return the distance of the own best price in each of *rows*; ``CLOSED`` where it does not count."""
         touch = self.path.touch[side][rows]
@@ -171,81 +212,167 @@ class Marks:
         wide = self.path.spread[rows]
         return np.where((wide >= spread[0]) & (wide <= spread[1]), touch, CLOSED)
 
-    def _exposure(self, touch: "Ints", blocks: "Ints", spent: "Ints") -> "NDArray[np.float64]":
-        """Return µs by block and distance: of all touches as near or nearer, whole ticks apart."""
-        per_tick, width = self.path.per_tick, self._width()
-        near = (touch != CLOSED) & (touch <= self.last)
-        shape = (int(blocks[-1]) + 1, width)
-        by_touch = np.bincount(blocks[near] * width + touch[near], spent[near], shape[0] * width)
-        return by_touch.reshape(shape[0], -1, per_tick).cumsum(axis=1).reshape(shape)[:, : self.last + 1]
 
-    def _cells(
-        self, reached: Reached, touch: "Ints", block: "Ints", exposure_us: "NDArray[np.float64]", prints: int
-    ) -> _Cells:
-        """Sort the sweeps of a window into the cells of one side."""
-        book, hits = touch != CLOSED, reached.depth >= touch
-        counted = book & hits & (touch <= self.last)
-        cell = self._cell(reached.depth[counted])
-        flat = block[counted] * exposure_us.shape[1] + cell
-        fills = np.bincount(flat, minlength=exposure_us.size).reshape(exposure_us.shape)
-        exposed = exposure_us > 0
-        counts = MarkCounts(
-            prints=prints,
-            sweeps=reached.us.size,
-            counted=int(fills[exposed].sum()),
-            unreachable=int((book & ~hits).sum()),
-            beyond=int((book & hits & (touch > self.last)).sum()),
-            no_book=int((~book).sum()),
-            unexposed=int(fills[~exposed].sum()),
-        )
-        return _Cells(exposure_us, fills, self._reaching(touch[counted], cell), counts)
+def reach_of(days: "Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]") -> float:
+    """Return how far the flow of *days* reaches, in whole ticks: the `REACHED` quantile of the depths of its sweeps.
 
-    def _cell(self, reach: "Ints") -> "Ints":
-        """Return the cell of each distance: itself, or the open cell a whole number of ticks nearer."""
-        past = self.last - reach
-        return np.where(past < 0, self.last - past % self.path.per_tick, reach)
+    At least `LEAST_TICKS` beyond the median distance of the best price, so that there are distances to compare.
 
-    def _reaching(self, touch: "Ints", cell: "Ints") -> "Ints":
-        """Return by distance how many sweeps hit it: those it was exposed to less those that ended nearer."""
-        per_tick, width = self.path.per_tick, self._width()
-        begun = np.bincount(touch, minlength=width).reshape(-1, per_tick).cumsum(axis=0).ravel()
-        ended = np.bincount(cell, minlength=width).reshape(-1, per_tick).cumsum(axis=0).ravel()
-        nearer = np.concatenate((np.zeros(per_tick, np.int64), ended))
-        reaching: Ints = begun[: self.last + 1] - nearer[: self.last + 1]
-        return reaching
+    Args:
+        days: Of each day, its `Marks.depths`.
+    """
+    depth, touch = (np.concatenate(column) for column in zip(*days, strict=True))
+    if depth.size == 0:
+        return float(LEAST_TICKS)
+    least = float(np.median(touch)) + LEAST_TICKS
+    return min(float(np.ceil(max(np.quantile(depth, REACHED), least))), FARTHEST)
 
-    def _width(self) -> int:
-        return (self.last // self.path.per_tick + 1) * self.path.per_tick
 
-    def _points(self, sides: dict[int, _Cells]) -> Points:
-        parts = []
-        for side, cells in sides.items():
-            block, distance = np.nonzero(cells.exposure_us)
-            at = block, distance
-            parts.append((distance, cells.exposure_us[at], cells.fills[at], np.full(block.size, side), block))
-        return self._table(parts, disjoint=True)
+@dataclass(frozen=True)
+class DistanceGrid:
+    """The cells of one window: the same whole ticks from each fraction of a tick that the best price can stand at.
 
-    def _cumulative(self, sides: dict[int, _Cells]) -> Points:
-        parts = []
-        for side, cells in sides.items():
-            exposure_us = cells.exposure_us.sum(axis=0)
-            distance = np.flatnonzero(exposure_us)
-            side_column, block = np.full(distance.size, side), np.full(distance.size, NO_BLOCK)
-            parts.append((distance, exposure_us[distance], cells.reaching[distance], side_column, block))
-        return self._table(parts, disjoint=False)
+    A distance in steps is whole ticks and a part of a tick; a column is one cell of one part.
 
-    def _table(self, parts: "Sequence[tuple[NDArray[Any], ...]]", *, disjoint: bool) -> Points:
-        """Return columns (distance in steps, µs, hits, side, block) of several sides as points."""
-        distance, exposure_us, fills, side, block = (np.concatenate(column) for column in zip(*parts, strict=True))
-        closed_cell = disjoint & (distance <= self.last - self.path.per_tick)
-        return Points(
-            delta_ticks=distance / self.path.per_tick,
-            width_ticks=np.where(closed_cell, 1.0, np.inf),
-            exposure_s=exposure_us / US_PER_S,
-            fills=fills.astype(np.float64),
-            side=side.astype(np.int8),
-            block=block,
-        )
+    Attributes:
+        per_tick: Steps of distance in one tick.
+        last: Distance of the farthest cell that may begin, in steps.
+        begin: Where the cells begin, in whole ticks; the last one is open.
+    """
+
+    per_tick: int
+    last: int
+    begin: "Ints"
+
+    @classmethod
+    def of(cls, max_delta_ticks: float, per_tick: int) -> "DistanceGrid":
+        """Return the grid up to a distance: cells of a tick, or, of more than `CELLS`, such that widen."""
+        last = int(max_delta_ticks * per_tick)
+        ticks = last // per_tick
+        begin = np.arange(ticks + 1)
+        if ticks >= CELLS:
+            begin = np.unique(np.rint(np.geomspace(1, ticks, CELLS)).astype(np.int64))
+            begin, last = np.concatenate(([0], begin)), (ticks + 1) * per_tick - 1
+        return cls(per_tick, last, begin)
+
+    @property
+    def columns(self) -> int:
+        """How many cells there are, over all parts of a tick."""
+        return len(self.begin) * self.per_tick
+
+    @cached_property
+    def near(self) -> "Ints":
+        """Where each column begins, in steps."""
+        near: Ints = (self.begin[:, None] * self.per_tick + np.arange(self.per_tick)).ravel()
+        return near
+
+    @cached_property
+    def open(self) -> "NDArray[np.bool_]":
+        """The columns that have no end: of each part, the last one that begins no farther than the limit."""
+        after = np.append(self.near[self.per_tick :], np.full(self.per_tick, self.last + 1))
+        found: NDArray[np.bool_] = (self.near <= self.last) & (after > self.last)
+        return found
+
+    @cached_property
+    def width(self) -> "NDArray[np.float64]":
+        """Width of each column in ticks; inf of an open one."""
+        ticks = np.repeat(np.append(np.diff(self.begin), 1), self.per_tick).astype(np.float64)
+        return np.where(self.open, np.inf, ticks)
+
+    def column(self, steps: "Ints") -> "Ints":
+        """Return the column that each distance lies in; beyond the limit, the open one of its part of a tick."""
+        ticks, part = np.divmod(steps, self.per_tick)
+        cell = np.searchsorted(self.begin, ticks, side="right") - 1
+        column = cell * self.per_tick + part
+        found: Ints = np.where(self.near[column] > self.last, column - self.per_tick, column)
+        return found
+
+    def exposure(self, touch: "Ints", blocks: "Ints", spent: "Ints") -> "NDArray[np.float64]":
+        """Return µs by block and column: the mean over a column's prices of the time of all touches as near or nearer.
+
+        The open column counts from where it begins.
+        """
+        close = (touch != CLOSED) & (touch <= self.last)
+        column, shape = self.column(touch[close]), (int(blocks[-1]) + 1, self.columns)
+        late = (touch[close] - self.near[column]) / self.per_tick  # ticks of the column that are nearer than the touch
+        share = np.where(self.open[column], late == 0, 1 - late / np.where(self.open, 1.0, self.width)[column])
+        flat, time = blocks[close] * self.columns + column, spent[close].astype(np.float64)
+        whole, part = (np.bincount(flat, one, shape[0] * shape[1]) for one in (time, time * (1 - share)))
+        reached = whole.reshape(shape[0], -1, self.per_tick).cumsum(axis=1).reshape(shape)
+        exposure: NDArray[np.float64] = np.where(self.near <= self.last, reached - part.reshape(shape), 0.0)
+        return exposure
+
+    def reaching(self, touch: "Ints", depth: "Ints") -> "Ints":
+        """Return by column how many sweeps hit a probe at its begin: met nearer or there, and ended there or beyond."""
+        met, ended = self.column(touch), self.column(depth)
+        met = met + self.per_tick * (touch > self.near[met])  # the column's begin was nearer than the touch
+        begun = np.bincount(met, minlength=self.columns + self.per_tick)
+        over = np.bincount(ended + self.per_tick, minlength=self.columns + self.per_tick)
+        found: Ints = (begun - over).reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
+        return found
+
+    def at_begin(self, touch: "Ints", spent: "Ints") -> "NDArray[np.float64]":
+        """Return µs by column in which a probe at its very begin was exposed."""
+        close = (touch != CLOSED) & (touch <= self.last)
+        column = self.column(touch[close])
+        column = column + self.per_tick * (touch[close] > self.near[column])
+        time = np.bincount(column, spent[close], self.columns + self.per_tick)
+        summed = time.reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
+        return np.where(self.near <= self.last, summed, 0.0)
+
+
+def _cells(grid: DistanceGrid, found: "tuple[Reached, Ints, Ints]", time: "tuple[Times, Times]", prints: int) -> _Cells:
+    """Sort the sweeps of a window (reached, touch met, block) into the cells of one side.
+
+    *time* is µs by block and cell, and µs by cell of a probe where it begins.
+    """
+    (reached, touch, block), (exposure_us, begin_us) = found, time
+    book, hits = touch != CLOSED, reached.depth >= touch
+    counted = book & hits & (touch <= grid.last)
+    flat = block[counted] * grid.columns + grid.column(reached.depth[counted])
+    fills = np.bincount(flat, minlength=exposure_us.size).reshape(exposure_us.shape)
+    exposed = exposure_us > 0
+    counts = MarkCounts(
+        prints=prints,
+        sweeps=reached.us.size,
+        counted=int(fills[exposed].sum()),
+        unreachable=int((book & ~hits).sum()),
+        beyond=int((book & hits & (touch > grid.last)).sum()),
+        no_book=int((~book).sum()),
+        unexposed=int(fills[~exposed].sum()),
+    )
+    return _Cells(exposure_us, fills, begin_us, grid.reaching(touch[counted], reached.depth[counted]), counts)
+
+
+def _points(grid: DistanceGrid, sides: dict[int, _Cells]) -> Points:
+    parts = []
+    for side, cells in sides.items():
+        block, column = np.nonzero(cells.exposure_us)
+        at = block, column
+        parts.append((column, cells.exposure_us[at], cells.fills[at], np.full(block.size, side), block))
+    return _table(grid, parts, disjoint=True)
+
+
+def _cumulative(grid: DistanceGrid, sides: dict[int, _Cells]) -> Points:
+    parts = []
+    for side, cells in sides.items():
+        column = np.flatnonzero(cells.begin_us)
+        side_column, block = np.full(column.size, side), np.full(column.size, NO_BLOCK)
+        parts.append((column, cells.begin_us[column], cells.reaching[column], side_column, block))
+    return _table(grid, parts, disjoint=False)
+
+
+def _table(grid: DistanceGrid, parts: "Sequence[tuple[NDArray[Any], ...]]", *, disjoint: bool) -> Points:
+    """Return columns (grid column, µs, hits, side, block) of several sides as points."""
+    column, exposure_us, fills, side, block = (np.concatenate(one) for one in zip(*parts, strict=True))
+    return Points(
+        delta_ticks=grid.near[column] / grid.per_tick,
+        width_ticks=grid.width[column] if disjoint else np.full(column.size, np.inf),
+        exposure_s=exposure_us / US_PER_S,
+        fills=fills.astype(np.float64),
+        side=side.astype(np.int8),
+        block=block,
+    )
 
 
 def _summed(parts: list[MarkCounts]) -> MarkCounts:

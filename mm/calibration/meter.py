@@ -12,6 +12,7 @@ from mm.backtest.rules import Rules
 from mm.calibration.fit_result import PoissonFit, Window
 from mm.calibration.points import NO_BLOCK, Points
 from mm.calibration.poisson_fit import fit_poisson
+from mm.calibration.predictive import HORIZON_S, predictive_ci95
 from mm.calibration.recipe import Recipe
 from mm.calibration.reference import BLOCK_S, block_length_us, span_of, within
 from mm.calibration.simulated import Played, runs
@@ -104,7 +105,8 @@ class Meter:
         if self.recipe.method != "marks":
             points = joined([self._orders(*part) for part in parts], first)
             return Measured(points, points)
-        found = [self.marks[day].between(begin_us, stop_us) for day, begin_us, stop_us in parts]
+        reach = self.reach(start_us, end_us)
+        found = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
         counts = [one.counts for one in found]
         return Measured(
             joined([one.cells for one in found], first),
@@ -127,6 +129,18 @@ class Meter:
         """Return the seconds of recording in ``[start_us, end_us)``, as the blocks of its points count them."""
         parts = self.parts(start_us, end_us)
         return _first_blocks(parts)[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
+
+    def reach(self, start_us: int, end_us: int) -> float:
+        """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: from its own flow, or as given."""
+        from mm.calibration.marks import reach_of
+
+        if self.recipe.max_delta_ticks is not None:
+            return self.recipe.max_delta_ticks
+        return reach_of([self.marks[day].depths(a_us, b_us) for day, a_us, b_us in self.parts(start_us, end_us)])
+
+    def predictive_ci95(self, start_us: int, end_us: int, horizon_s: float) -> tuple[float, float] | None:
+        """Return the 95 % interval of the fills in the *horizon_s* after ``[start_us, end_us)``; None if too short."""
+        return predictive_ci95(self.points(start_us, end_us), horizon_s)
 
     def sigma_ticks(self, start_us: int, end_us: int) -> float | None:
         """Return the volatility of the mid in ``[start_us, end_us)``, in ticks/√s; None where it was not seen."""
@@ -163,6 +177,8 @@ class Meter:
             hit=self.recipe.rule.hit,
             reference=self.recipe.reference,
             sigma_ticks=self.sigma_ticks(start_us, end_us),
+            predictive_ci95=predictive_ci95(measured.fitted, HORIZON_S),
+            predictive_horizon_s=HORIZON_S,
             warnings=(*fit.warnings, *measured.notes),
         )
         return described, measured

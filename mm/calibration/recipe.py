@@ -26,7 +26,8 @@ class Recipe:
         fit_method: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
         min_exposure_s: Distances with less exposure are left out.
         min_usable_deltas: Fewer distances give no usable fit.
-        max_delta_ticks: Distances beyond are left out; of ``marks``, the last cell.
+        max_delta_ticks: Distances beyond are left out; of ``marks``, the last cell. None is as far as the flow of the
+            measured window reaches (``marks``), or as its orders stood (``ladder``, ``fixed``).
     """
 
     method: str = "marks"
@@ -40,7 +41,7 @@ class Recipe:
     fit_method: str = "poisson_mle"
     min_exposure_s: float = 5.0
     min_usable_deltas: int = 3
-    max_delta_ticks: float = 50.0
+    max_delta_ticks: float | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

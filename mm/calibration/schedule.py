@@ -4,6 +4,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT = "ticks"
-LATER = ("sigma_ticks", "min_delta_ticks", "max_delta_ticks")  # keys that older files do not have
+LATER = (
+    "sigma_ticks",
+    "predictive_low",
+    "predictive_high",
+    "min_delta_ticks",
+    "max_delta_ticks",
+)  # keys that older files do not have
 SOURCES = ("fitted", "carried", "default", "none")
 
 
@@ -47,6 +54,9 @@ class Segment:
         age_s: How much older the data behind *A* and *k* is than a fresh fit's; None where it is no fit's.
         reason: The fit's own words where it is not simply ``ok``, then what was done about it.
         sigma_ticks: Volatility of the mid over this segment's training window, in ticks/√s; None where unknown.
+        predictive_low: Least number of fills to expect in a segment of the schedule's step, of both sides (95 %), from
+            this segment's own training data; None where unknown.
+        predictive_high: Greatest number, likewise.
         min_delta_ticks: Nearest distance of the fit behind *A* and *k*; None where unknown.
         max_delta_ticks: Farthest distance of that fit; None where unknown.
     """
@@ -66,6 +76,8 @@ class Segment:
     age_s: float | None
     reason: str
     sigma_ticks: float | None = None
+    predictive_low: float | None = None
+    predictive_high: float | None = None
     min_delta_ticks: float | None = None
     max_delta_ticks: float | None = None
 
@@ -178,7 +190,23 @@ def build_schedule(
     plan, fallback = plan or Plan(), fallback or Fallback()
     windows = plan.over(meter.days)
     fits = WindowFitter(meter.points, fit or meter.fit_points, plan, meter.length_s).all(windows)
-    return schedule_from(meter, plan, fallback, segments_of(windows, fits, fallback, meter.sigma_ticks))
+    return schedule_from(meter, plan, fallback, segments_of(windows, fits, fallback, partial(outlook, meter, plan)))
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the training data of a window says of its segment beside A and k; the fields are those of `Segment`."""
+
+    sigma_ticks: float | None
+    predictive_low: float | None
+    predictive_high: float | None
+
+
+def outlook(meter: Meter, plan: Plan, window: Window) -> Outlook:
+    """Return the volatility and the fills of a whole segment after *window*, from its training data alone."""
+    trained = window.train_start_us, window.train_end_us
+    low, high = meter.predictive_ci95(*trained, 60 * plan.step_min) or (None, None)
+    return Outlook(meter.sigma_ticks(*trained), low, high)
 
 
 def schedule_from(meter: Meter, plan: Plan, fallback: Fallback, segments: tuple[Segment, ...]) -> Schedule:
@@ -202,7 +230,7 @@ def segments_of(
     windows: Sequence[Window],
     fits: Sequence[WindowFit],
     fallback: Fallback,
-    sigma_ticks: Callable[[int, int], float | None] | None = None,
+    ahead: Callable[[Window], Outlook] | None = None,
 ) -> tuple[Segment, ...]:
     """Return the segment of each window, from its own fit or by *fallback*, which uses earlier fits only.
 
@@ -210,7 +238,7 @@ def segments_of(
         windows: In order of time.
         fits: Of each window.
         fallback: What is used instead of a fit that is not usable.
-        sigma_ticks: Volatility of ``[start, end)`` in ticks/√s; None leaves it unknown.
+        ahead: The outlook of a window from its training data; None leaves it unknown.
     """
     segments = []
     last: tuple[Window, WindowFit] | None = None
@@ -237,7 +265,7 @@ def segments_of(
                 source=source,
                 age_s=age_s if source in ("fitted", "carried") else None,
                 reason="; ".join(filter(None, (own.fit.reason, done))),
-                sigma_ticks=sigma_ticks(window.train_start_us, window.train_end_us) if sigma_ticks else None,
+                **(asdict(ahead(window)) if ahead else {}),
                 min_delta_ticks=used.fit.min_delta_ticks,
                 max_delta_ticks=used.fit.max_delta_ticks,
             )

@@ -9,7 +9,7 @@ from mm.calibration.estimators import Absent, estimate
 from mm.calibration.fallback import Fallback
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.rescaling import Waits, waits
-from mm.calibration.schedule import Schedule, Segment, schedule_from, segments_of
+from mm.calibration.schedule import Schedule, Segment, outlook, schedule_from, segments_of
 from mm.calibration.unseen import foreseen, log_likelihood
 from mm.calibration.windows import MODES, Plan, Window, WindowFit, WindowFitter
 
@@ -99,7 +99,7 @@ def study(
         rivals.append(_carried(rivals[number - 1] if number else {}, found[1]))
         if step:
             step(1)
-    segments = segments_of(windows, own, fallback, meter.sigma_ticks)
+    segments = segments_of(windows, own, fallback, partial(outlook, meter, plan))
     tests = [
         _tested(meter, segment, _all(plan, segment, beside)) for segment, beside in zip(segments, rivals, strict=True)
     ]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from slow_marks import slow_marks
 from small_tapes import book, events, gap, poisson_day, tape, trade
 
-from mm.calibration.marks import MarkOptions, Marks
+from mm.calibration.marks import MarkOptions, Marks, reach_of
 from mm.calibration.poisson_fit import fit_poisson
+from mm.calibration.reference import PER_TICK
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 
@@ -340,3 +341,85 @@ def test_a_known_flow_is_found_again(reference, hit):
     assert abs(np.log(found.A / truth)) < 4 * found.se_logA
     assert found.status == "ok"
     assert found.n_blocks == 48
+
+
+def deep_day(seed, mean_ticks=400.0, hours=2):
+    """A day in a book that is one tick wide, or at times wider, whose sweeps reach hundreds of ticks."""
+    rng = np.random.default_rng(seed)
+    told, us = [book(0, 100_000, 100_001)], 0
+    while us < hours * 3600 * S:
+        us += int(rng.exponential(4 * S)) + 1
+        wide = int(rng.choice((1, 1, 1, 40, 200)))
+        told.append(book(us, 100_000, 100_000 + wide))
+        side = int(rng.choice((1, -1)))
+        depth = int(rng.exponential(mean_ticks))
+        mid2 = 200_000 + wide
+        price = (mid2 - 2 * depth) // 2 if side < 0 else -((-mid2 - 2 * depth) // 2)
+        us += 1000
+        told.append(trade(us, side, price))
+    return told
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_cells_that_widen_give_the_fit_of_cells_of_a_tick(seed):
+    """Hundreds of ticks in a hundred cells: A and k as of 4,000 cells, to a small part of their errors."""
+    day = tape(deep_day(seed), 0, 7200 * S)
+    wide = Marks(day, MarkOptions(max_delta_ticks=4000)).points(*day_span(day))
+    fine = unit_cells(day, 4000)
+    found, exact = (fit_poisson(points) for points in (wide, fine))
+    assert len(set(wide.delta_ticks.tolist())) <= 202
+    assert len(set(fine.delta_ticks.tolist())) > 7000
+    assert abs(found.k - exact.k) < 0.05 * exact.se_k
+    assert abs(found.logA - exact.logA) < 0.05 * exact.se_logA
+    assert found.n_fills == exact.n_fills
+    assert wide.exposure_s.sum() > 0
+
+
+def day_span(day):
+    return day.start_us, day.end_us
+
+
+def unit_cells(day, ticks):
+    from unittest.mock import patch
+
+    with patch("mm.calibration.marks.CELLS", 10**6):
+        return Marks(day, MarkOptions(max_delta_ticks=ticks)).points(*day_span(day))
+
+
+def test_auto_reaches_as_far_as_999_of_1000_sweeps():
+    """And the last cell begins there, whatever a tick is worth; nothing outside the window counts."""
+    day = tape(deep_day(4), 0, 7200 * S)
+    marks = Marks(day, MarkOptions())
+    depth, _ = marks.depths(0, 7200 * S)
+    reach = reach_of([marks.depths(0, 7200 * S)])
+    assert reach == np.ceil(np.quantile(depth, 0.999))
+    assert 2000 < reach < 5000
+    points = marks.points(0, 7200 * S)
+    assert reach <= points.delta_ticks.max() < reach + 1
+    early = Marks(tape([e for e in deep_day(4) if e[1] < 1800 * S], 0, 1800 * S), MarkOptions())
+    assert early.points(0, 1800 * S).delta_ticks.tolist() == marks.points(0, 1800 * S).delta_ticks.tolist()
+
+
+def test_auto_leaves_distances_to_compare_where_nothing_goes_through():
+    """All prints at the best price of a book of one tick, and a window without a print."""
+    told = [book(0, 100, 101), *(trade(n * S, (-1) ** n, 100 + (n + 1) % 2) for n in range(1, 60))]
+    assert reach_of([Marks(tape(told, 0, 60 * S)).depths(0, 60 * S)]) == 6.0
+    assert reach_of([Marks(tape(told, 0, 60 * S)).depths(0, 1)]) == 5.0
+
+
+@pytest.mark.parametrize("limit", [0, 99, 100, 101, 12_345, 10**9])
+@pytest.mark.parametrize("reference", ["mid", "best", "micro"])
+def test_any_limit_counts_every_sweep_once(limit, reference):
+    """Few cells, however far they go; and no second and no hit is lost or counted twice."""
+    day = tape(deep_day(5, hours=1), 0, 3600 * S)
+    found = Marks(day, MarkOptions(reference, max_delta_ticks=limit)).between(0, 3600 * S)
+    assert found.cells.fills.sum() == found.counts.counted
+    assert len(set(found.cells.delta_ticks.tolist())) <= 102 * 8
+    assert (found.cells.exposure_s > 0).all()
+    assert (found.cells.exposure_s <= 300 + 1e-9).all()
+    shown = found.cumulative
+    for side in (1, -1):
+        mine = shown.side == side
+        for part in range(PER_TICK[reference]):
+            some = mine & (np.rint(shown.delta_ticks * PER_TICK[reference]) % PER_TICK[reference] == part)
+            assert (np.diff(shown.exposure_s[some]) >= -1e-9).all()

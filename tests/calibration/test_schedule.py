@@ -15,7 +15,7 @@ from mm.calibration.marks import Marks
 from mm.calibration.meter import Meter
 from mm.calibration.poisson_fit import estimate, fit_poisson
 from mm.calibration.recipe import Recipe
-from mm.calibration.schedule import Schedule, build_schedule, segments_of
+from mm.calibration.schedule import Outlook, Schedule, build_schedule, segments_of
 from mm.calibration.windows import MODES, Plan, WindowFit
 from mm.errors import UsageError
 
@@ -36,9 +36,13 @@ EMPTY = WindowFit(None, None, None, None, own_fit(0, "no_fills", "no fills in 72
 PLAN = Plan(train_window_min=120, step_min=15, latency_us=50_000)
 
 
+def ahead(window):
+    return Outlook((window.train_end_us - window.train_start_us) / (120 * MIN), 3.0, 9.0)
+
+
 def segments(*fits, **fallback):
     windows = PLAN.windows(0, (120 + 15 * len(fits)) * MIN)
-    return segments_of(windows, fits, Fallback(**fallback), lambda start_us, end_us: (end_us - start_us) / (120 * MIN))
+    return segments_of(windows, fits, Fallback(**fallback), ahead)
 
 
 def schedule(*fits, **fallback):
@@ -164,7 +168,7 @@ def test_the_file_has_the_keys_of_the_contract_in_its_order():
     assert list(content["segments"][0]) == [
         *("start_us", "end_us", "train_start_us", "train_end_us", "A", "k", "se_k", "se_logA"),
         *("n_fills", "usable", "status", "source", "age_s", "reason"),
-        *("sigma_ticks", "min_delta_ticks", "max_delta_ticks"),
+        *("sigma_ticks", "predictive_low", "predictive_high", "min_delta_ticks", "max_delta_ticks"),
     ]
 
 

@@ -1,13 +1,21 @@
-"""What was mended while a day was read, in words."""
+"""What was found and mended while a day was read: how often, where, and in words."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
 
 from mm.dayfolder.layout import DayFolder
-from mm.tape.inflate import FileRead
-from mm.tape.places import Place, told
+from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName
+from mm.tape.files import FileRead
 
-# What is said of each count. One warning tells a whole group: a message out of its turn repeats ids and leaves a hole.
+FEW = 3
+"""How many places of one finding are named; the others are counted."""
+
+# One warning covers a group: a message out of order repeats ids and leaves a hole.
 _SENTENCES: tuple[dict[str, str], ...] = (
     {
         "id_gaps": "update ids are missing {n} times{at}; the book is void from there to the next snapshot",
@@ -28,61 +36,112 @@ _SENTENCES: tuple[dict[str, str], ...] = (
 )
 
 
-def sentences(folder: DayFolder, counts: Mapping[str, int], places: Mapping[str, list[Place]]) -> Iterator[str]:
-    """Yield a warning for each fault that a reader should know of, which begins with the file it was first met in.
+class Place(NamedTuple):
+    """A file, and what to look for in it."""
 
-    Args:
-        folder: The day.
-        counts: What was counted.
-        places: Where the first few of each count are.
+    path: Path
+    what: str
+
+
+def named(recv_seq: int, last_id: int, recv_us: int) -> str:
+    """Return the best name that a message has: its `recv_seq`, else its id, else its instant."""
+    if recv_seq >= 0:
+        return f"recv_seq {recv_seq}"
+    return f"id {last_id}" if last_id > 0 else f"recv_us {recv_us}"
+
+
+@dataclass(frozen=True, slots=True)
+class EventSources:
+    """Which file an event of a tape comes from.
+
+    Attributes:
+        book: File of the depth messages, else of the frames.
+        trades: File of the trades.
+        ledger: File of the ledger.
+        ledger_seqs: Numbers of the ledger's rows.
+        snapshots: File of each snapshot, by its last update id.
     """
-    for group in _SENTENCES:
-        names = [name for name in group if counts[name]]
-        if names:
-            there = places.get(names[0])
-            parts = [group[name].format(n=counts[name], at=_at(counts[name], places.get(name))) for name in names]
-            yield f"{there[0].path if there else folder.path}: {'; '.join(parts)}"
+
+    book: Path
+    trades: Path
+    ledger: Path
+    ledger_seqs: frozenset[int]
+    snapshots: dict[int, Path]
+
+    def places(self, events: Iterable[EventName]) -> list[Place]:
+        """Return where *events* are found."""
+        return [Place(self._path(event), named(event.recv_seq, event.last_id, event.recv_us)) for event in events]
+
+    def _path(self, event: EventName) -> Path:
+        if event.kind == TRADE:
+            return self.trades
+        if event.kind == SNAPSHOT:
+            return self.snapshots.get(event.last_id, self.book)
+        return self.ledger if event.kind == GAP and event.recv_seq in self.ledger_seqs else self.book
 
 
-def _at(count: int, places: list[Place] | None) -> str:
-    if not places:
-        return ""
-    return f" ({told(places)}{', …' if count > len(places) else ''})"
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was counted on a day, and where the first few of each are."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    places: defaultdict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
+
+    def note(self, name: str, count: int, places: Iterable[Place] = ()) -> None:
+        """Add *count* findings of a name; of their places, the first few of all are kept."""
+        self.counts[name] += count
+        there = self.places[name]
+        there += islice(places, FEW - len(there))
+
+    def warnings(self, folder: DayFolder) -> Iterator[str]:
+        """Yield a warning for each group of findings that a reader needs; it begins with the file of the first."""
+        for group in _SENTENCES:
+            names = [name for name in group if self.counts[name]]
+            if names:
+                there = self.places.get(names[0])
+                parts = [group[name].format(n=self.counts[name], at=self._at(name)) for name in names]
+                yield f"{there[0].path if there else folder.path}: {'; '.join(parts)}"
+
+    def never_synced(self, folder: DayFolder) -> str:
+        """Return the message about a day without one valid book."""
+        counts = self.counts
+        waiting = counts["unsynced_diffs"] + counts["id_gaps"] + counts["id_resets"]
+        return (
+            f"{folder.path}: the book is never valid: {waiting} depth messages wait for a snapshot, "
+            f"{counts['snapshots_unused']} snapshots do not meet them, {counts['crossed']} books are crossed; "
+            f"record or import the day with a snapshot"
+        )
+
+    def _at(self, name: str) -> str:
+        """Return the places of a finding in one clause; those in another file than the first include its name."""
+        places = self.places.get(name)
+        if not places:
+            return ""
+        first = places[0].path
+        clause = ", ".join(at.what if at.path == first else f"{at.what} of {at.path.name}" for at in places)
+        return f" ({clause}{', …' if self.counts[name] > len(places) else ''})"
 
 
-def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> dict[str, int]:
-    """Return how many lines of each damaged file are lost, by its path: by the manifest, else at least the torn one."""
+def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[str]]:
+    """Return how many lines of damaged files are lost, and a warning for each file.
+
+    The manifest says how many rows a file had; without it, at least the torn line is lost.
+    """
     damaged = [read for read in reads if read.cut_off or read.torn_lines]
     rows = _manifest_rows(folder) if damaged else {}
-    lost = {}
+    lost, warnings = 0, []
     for read in damaged:
         header = 1 if ".csv" in read.path.name else 0
         expected = rows.get(folder.relative(read.path), 0) + header
-        lost[str(read.path)] = max(expected - read.lines, read.torn_lines)
-    return lost
+        count = max(expected - read.lines, read.torn_lines)
+        how = "ends in the middle of its gzip data" if read.cut_off else "ends in the middle of a line"
+        warnings.append(f"{read.path}: the file {how}; its {read.lines} whole lines are used, at least {count} lost")
+        lost += count
+    return lost, warnings
 
 
-def lost_sentences(reads: Sequence[FileRead], lost: Mapping[str, int]) -> Iterator[str]:
-    """Yield a warning for each damaged file."""
-    for read in reads:
-        count = lost.get(str(read.path))
-        if count is not None:
-            how = "ends in the middle of its gzip data" if read.cut_off else "ends in the middle of a line"
-            yield f"{read.path}: the file {how}; its {read.lines} whole lines are used, at least {count} lost"
-
-
-def never_synced(folder: DayFolder, counts: Mapping[str, int]) -> str:
-    """Return the message about a day without one valid book."""
-    waiting = counts["unsynced_diffs"] + counts["id_gaps"] + counts["id_resets"]
-    return (
-        f"{folder.path}: the book is never valid: {waiting} depth messages wait for a snapshot, "
-        f"{counts['snapshots_unused']} snapshots do not meet them, {counts['crossed']} books are crossed; "
-        f"record or import the day with a snapshot"
-    )
-
-
-def _manifest_rows(folder: DayFolder) -> dict[str, int]:
-    """Return the rows of each file as a manifest, if there is one that can be read, tells."""
+def _manifest_rows(folder: DayFolder) -> Mapping[str, int]:
+    """Return the rows of each file by the manifest; empty where there is none that can be read."""
     try:
         files = json.loads(folder.manifest.read_bytes())["files"]
         return {entry["path"]: int(entry["rows"]) for entry in files}

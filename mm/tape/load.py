@@ -1,12 +1,24 @@
-"""From a day folder to a tape: nothing else touches a recorded day's files."""
+"""From a day folder to a tape, in four stages: read, order and sync, build, keep."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mm.dayfolder.layout import DayFolder, day_folder, existing
+from mm.errors import NeverSynced
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
-from mm.tape.tape_cache import CachedTape
+from mm.tape.columns import DEPTH, GAP, SNAPSHOT
+from mm.tape.keep import KeptTape
+from mm.tape.tape import Tape, TapeFacts, TapeMeta
+
+if TYPE_CHECKING:
+    from mm.tape.build import EventColumns, RowBlocks, TapeBuilder
+    from mm.tape.files import FileRead
+    from mm.tape.findings import EventSources, Findings
+    from mm.tape.recorded import GridOptions, KnownGrid
+    from mm.tape.tables import Steps
 
 
 def load_day(
@@ -23,7 +35,7 @@ def load_day(
     Args:
         folder: The day folder, ``…/SYMBOL/YYYYMMDD``.
         instrument: The grid; None takes it from ``instrument.json``, or else infers it, with a warning.
-        cache: Folder of cached tapes: a day read before is mapped, not parsed. None parses it.
+        cache: Folder of kept tapes: a day read before is mapped, not parsed. None parses it.
         tick_size_e8, qty_step_e8, min_notional_e8: Each, if given, in place of the instrument's own.
 
     What was mended on the way stands in ``tape.meta.counts`` and, in words, in ``tape.meta.warnings``.
@@ -38,23 +50,96 @@ def load_day(
     day = folder if isinstance(folder, DayFolder) else DayFolder.at(Path(folder))
     day_folder(day.root, day.symbol, day.day)
     options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8)
-    cached = CachedTape.of(Path(cache), day, repr(options), _inputs(day)) if cache else None
-    tape = cached.read() if cached else None
+    kept = KeptTape.of(Path(cache), day, repr(options), _inputs(day)) if cache else None
+    tape = kept.read() if kept else None
     if tape is not None:
         return tape
-    from mm.tape.read import GridOptions, read_day  # nothing of it is needed to open a cached tape
+    from mm.tape.recorded import GridOptions  # nothing of it is needed to open a kept tape
 
-    draft = read_day(day, GridOptions(*options))
-    if cached is None:
-        return draft.tape()
+    builder, facts = read_day(day, GridOptions(*options))
+    if kept is None:
+        return Tape.built(facts, builder.arrays())
     try:
-        return cached.keep(draft)
+        return kept.keep(facts, builder)
     except OSError as error:
-        warning = (
-            f"{cached.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
-        )
-    tape = read_day(day, GridOptions(*options)).tape()  # what there was of the draft is let go
-    return replace(tape, meta=replace(tape.meta, warnings=(*tape.meta.warnings, warning)))
+        warning = f"{kept.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
+    del builder  # which has given away its arrays
+    builder, facts = read_day(day, GridOptions(*options))
+    warned = replace(facts.meta, warnings=(*facts.meta.warnings, warning))
+    return Tape.built(replace(facts, meta=warned), builder.arrays())
+
+
+def read_day(folder: DayFolder, options: "GridOptions") -> "tuple[TapeBuilder, TapeFacts]":
+    """Return what the tape of *folder* is made of; raises as `load_day`."""
+    from mm.tape.build import TapeBuilder, quarter_hours
+    from mm.tape.findings import FEW, Findings, lost_lines
+    from mm.tape.recorded import known_grid
+
+    findings = Findings()
+    grid = known_grid(folder, options)
+    day = _read_and_sync(folder, grid, findings)
+    builder = TapeBuilder(day.events, day.rows, quarter_hours(day.events.event_us))
+    events = builder.events
+    findings.note("crossed", len(builder.crossed), day.sources.places(builder.crossed[:FEW]))
+    findings.note("gaps", int(np.count_nonzero(events.kind == GAP)))
+    if not (events.kind == SNAPSHOT).any():
+        raise NeverSynced(findings.never_synced(folder))
+    instrument, step_lots, inferred = grid.instrument(folder.symbol, day.steps)
+    reads = [*([grid.read] if grid.read else []), *day.reads]
+    lost, lost_warnings = lost_lines(folder, reads)
+    findings.note("lost_lines", lost)
+    inputs = ((read.path.relative_to(folder.root).as_posix(), read.bytes, read.sha256) for read in reads)
+    meta = TapeMeta(
+        inputs=tuple(sorted(inputs)),
+        counts={name: count for name, count in sorted(findings.counts.items()) if count},
+        warnings=(*inferred, *findings.warnings(folder), *lost_warnings),
+        last_update_id=_last_update_id(events),
+        carried_from=day.carried_from,
+    )
+    return builder, TapeFacts(instrument, (folder.day,), step_lots, *builder.span, meta)
+
+
+@dataclass(frozen=True, slots=True)
+class _SyncedEvents:
+    """What is needed of a day after its messages are merged.
+
+    Attributes:
+        events, rows: Its events in order, and their rows.
+        steps: The greatest steps that divide everything recorded.
+        reads: The files read.
+        sources: Which file an event comes from.
+        carried_from: Id of the book carried over from the day before; None without one.
+    """
+
+    events: "EventColumns"
+    rows: "RowBlocks"
+    steps: "Steps"
+    reads: "list[FileRead]"
+    sources: "EventSources"
+    carried_from: int | None
+
+
+def _read_and_sync(folder: DayFolder, grid: "KnownGrid", findings: "Findings") -> _SyncedEvents:
+    """Read, order and sync a day; the columns and rows of its files are no longer held when this returns."""
+    from mm.tape.build import merged
+    from mm.tape.findings import FEW
+    from mm.tape.recorded import read_folder
+    from mm.tape.sync import sync_day
+
+    recorded = read_folder(folder, grid)
+    steps, sources = recorded.steps(), recorded.sources(folder)
+    day = sync_day(recorded, findings)
+    carried_from = day.carried_from
+    events, rows, raised = merged(day, (steps.tick_e8 or 1, steps.lot_e8 or 1))
+    findings.note("clock_raised", len(raised), sources.places(map(events.name, raised[:FEW].tolist())))
+    return _SyncedEvents(events, rows, steps, recorded.reads, sources, carried_from)
+
+
+def _last_update_id(events: "EventColumns") -> int | None:
+    """Return the id of the book at the end; None where it is not valid."""
+    of_book = np.flatnonzero((events.kind == SNAPSHOT) | (events.kind == DEPTH) | (events.kind == GAP))
+    last = int(events.event_id[of_book[-1]])
+    return last if last > 0 else None
 
 
 def _inputs(day: DayFolder) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The files of a day folder as integer columns: what was recorded, before anything is concluded from it."""
+"""The tables of a day folder as integer columns: what was recorded, as it lies there."""
 
 from dataclasses import dataclass, replace
 from math import gcd
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dayfolder.layout import PACKED, DayFolder, snapshot_event_id
+from mm.clock import MS_BELOW, US_PER_MS
+from mm.dayfolder.layout import PACKED
 from mm.errors import BrokenFile
 from mm.tape._parse import Cell, DiffParser, TableParser
-from mm.tape.inflate import FileRead, first_line, parse_file
-from mm.tape.places import FEW, Place, named
+from mm.tape.columns import Ints
+from mm.tape.files import FileRead, first_line, parse_file
+from mm.tape.findings import FEW, Place, named
 
 if TYPE_CHECKING:
-    from mm.tape._lines import Block, LineParser
+    from mm.tape._parse import Block, LineParser
 
-Ints = NDArray[np.int64]
 _NONE = np.empty(0, np.int64)
 
-MS_BELOW = 10**14  # exchange stamps below are ms, from here on µs
 _MAYBE_INT = int(Cell.INT | Cell.OPTIONAL)
 _MAYBE_WORD = int(Cell.WORD | Cell.OPTIONAL)
 _STAMPS = {"recv_time_ms": _MAYBE_INT, "recv_time_us": _MAYBE_INT, "recv_seq": _MAYBE_INT, "run_id": _MAYBE_WORD}
@@ -55,7 +55,7 @@ class Steps:
 
 @dataclass(slots=True)
 class Stream:
-    """A file of messages in the order of its rows; its columns may be taken from it (`give`).
+    """The messages of a file in the order of its rows.
 
     Attributes:
         read: The file as it was read.
@@ -70,7 +70,7 @@ class Stream:
             tick and quantities in its lot, in 1e-8.
         first_id, last_id: Update ids of a depth message or frame; both the id of a trade.
         repeats: A frame shows the same book as the frame before it.
-        left_out, first_left_out: Levels off the tick that were passed over, and the line of the first.
+        left_out, first_left_out: Levels off the tick that were left out, and the line of the first.
     """
 
     read: FileRead
@@ -98,13 +98,13 @@ class Stream:
         return replace(self, **{name: getattr(self, name)[order] for name in columns})
 
     def give(self, name: str) -> Ints:
-        """Return a column, and hold it no longer."""
+        """Return a column and drop it here, so that its memory ends with its last user (`mm.tape.build`)."""
         column: Ints = getattr(self, name)
         setattr(self, name, _NONE)
         return column
 
     def name(self, at: int) -> str:
-        """Return what the message at the position *at* is found by."""
+        """Return the name of the message at the position *at*."""
         return named(int(self.recv_seq[at]), int(self.last_id[at]), int(self.recv_us[at]))
 
     def places(self, positions: Ints) -> list[Place]:
@@ -124,7 +124,7 @@ class Snapshot:
 
 
 def read_diffs(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
-    """Read the raw depth messages; *lenient* passes over levels off the tick."""
+    """Read the raw depth messages; *lenient* leaves levels off the tick out."""
     parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, _lines_expected(path, 100), lenient)
     read = parse_file(path, parser)
     recv_us, first_row = parser.recv_us.values, parser.first_row.values
@@ -236,12 +236,6 @@ def read_snapshot(path: Path, steps: Steps, known_id: int | None) -> Snapshot:
     return Snapshot(table.read, table.steps, tag, ids.pop(), rows)
 
 
-def snapshot_files(folder: DayFolder) -> dict[int, Path]:
-    """Return the snapshot files by their event ids, in order."""
-    found = {snapshot_event_id(path): path for path in folder.snapshots.glob("*")}
-    return {event_id: found[event_id] for event_id in sorted(key for key in found if key is not None)}
-
-
 class _Table:
     """A parsed CSV file, column by column."""
 
@@ -263,7 +257,7 @@ class _Table:
     def recv_us(self) -> Ints:
         """Return the receive times; older files have milliseconds only."""
         micros, millis = self["recv_time_us"], self["recv_time_ms"]
-        stamps = np.where(micros < 0, millis * 1000, micros)
+        stamps = np.where(micros < 0, millis * US_PER_MS, micros)
         if len(stamps) and stamps.min() < 0:
             line = int(np.flatnonzero(stamps < 0)[0]) + 2
             raise BrokenFile(f"{self.read.path}:{line}: neither recv_time_us nor recv_time_ms; restore the file")
@@ -281,7 +275,7 @@ def _steps(parser: "LineParser") -> Steps:
 
 def _exchange_us(stamps: Ints) -> Ints:
     """Return exchange stamps, ms or µs as they came, in µs; 0 where there is none."""
-    return np.where(stamps < MS_BELOW, np.maximum(stamps, 0) * 1000, stamps)
+    return np.where(stamps < MS_BELOW, np.maximum(stamps, 0) * US_PER_MS, stamps)
 
 
 def _top_n(path: Path) -> int:

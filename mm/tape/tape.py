@@ -1,8 +1,9 @@
 """The tape: one or more recorded days as integer arrays, which is all that the engine and the calibration see."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -11,20 +12,30 @@ from numpy.typing import NDArray
 from mm.clock import iso
 from mm.errors import BrokenFile
 from mm.instrument import Instrument
-from mm.tape.mapped import gathered, let_go
+from mm.tape.columns import (
+    ARRAYS,
+    DEPTH,
+    DTYPES,
+    EVENT_COLUMNS,
+    GAP,
+    KEYFRAME,
+    KIND_NAMES,
+    ROW_COLUMNS,
+    SNAPSHOT,
+    TOP_COLUMNS,
+    TRADE,
+    Ints,
+    gathered,
+    in_pieces,
+    release,
+)
 
 if TYPE_CHECKING:
-    from mm.tape.top_of_book import BestPrices
+    from mm.tape.build import TapeBuilder
 
-Ints = NDArray[np.int64]
+__all__ = ["ARRAYS", "DEPTH", "GAP", "KEYFRAME", "KIND_NAMES", "SNAPSHOT", "TRADE", "Ints", "Tape", "TapeMeta"]
 
-SNAPSHOT, DEPTH, TRADE, GAP, KEYFRAME = 1, 2, 3, 4, 5
-KIND_NAMES = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "trade", GAP: "gap", KEYFRAME: "keyframe"}
-
-EVENT_COLUMNS = ("event_us", "event_exch_us", "recv_seq", "event_id")
-ROW_COLUMNS = ("row_ticks", "row_lots")
-TOP_COLUMNS = ("top_event", "top_bid_ticks", "top_ask_ticks", "top_bid_lots", "top_ask_lots")
-ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", "row_side", *ROW_COLUMNS, *TOP_COLUMNS)
+_KINDS = {"snapshot": SNAPSHOT, "depth": DEPTH, "trade": TRADE, "gap": GAP}
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,18 @@ class TapeMeta:
     last_update_id: int | None = None
     carried_from: int | None = None
     cache: str = field(default="off", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TapeFacts:
+    """All of a tape but its arrays; names as in `Tape`."""
+
+    instrument: Instrument
+    days: tuple[str, ...]
+    step_lots: int
+    start_us: int
+    end_us: int
+    meta: TapeMeta = field(default_factory=TapeMeta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +95,6 @@ class Tape:
         top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: What they then are; 0 ticks is no price.
         start_us, end_us: The window it speaks for; events before it only build the book, none is later.
         meta: Where it comes from.
-        narrowed: Gives its best prices and trades, where they are kept beside it (see `best`); a copy made by
-            `dataclasses.replace` has none.
     """
 
     PER_EVENT: ClassVar[tuple[str, ...]] = (*EVENT_COLUMNS, "kind")
@@ -99,12 +120,11 @@ class Tape:
     start_us: int
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
-    narrowed: Callable[[], "BestPrices | None"] | None = field(default=None, init=False, repr=False)
+    _best: Callable[[], "Tape | None"] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ARRAYS:
-            dtype = {"kind": np.uint8, "row_side": np.int8}.get(name, np.int64)
-            column = np.ascontiguousarray(getattr(self, name), dtype).view()
+            column = np.ascontiguousarray(getattr(self, name), DTYPES[name]).view()
             column.flags.writeable = False
             object.__setattr__(self, name, column)
 
@@ -115,24 +135,44 @@ class Tape:
         - ``(us, "snapshot", bids, asks)`` and ``(us, "depth", bids, asks)``
         - ``(us, "trade", side, ticks, lots)`` or ``(us, "trade", side, ticks, lots, exch_us)``; *side* +1 is a buyer
         - ``(us, "gap")``
-        - ``(us, "keyframe")``, which stands behind the event before it and has its instant
-        """
-        from mm.tape.by_hand import tape_by_hand
+        - ``(us, "keyframe")``, which stands after the event before it and has its instant
 
-        return tape_by_hand(instrument, events, day)
+        Raises:
+            ValueError: If an event has none of these forms, or leaves the book crossed.
+            BrokenFile: If the tape breaks an invariant.
+        """
+        builder = _builder(events)
+        return Tape.built(TapeFacts(instrument, (day,), 1, *builder.span), builder.arrays())
+
+    @classmethod
+    def from_parts(cls, facts: TapeFacts, arrays: Mapping[str, Any]) -> "Tape":
+        """Return the tape of *facts* and *arrays*, one for each name of `ARRAYS`; it is not checked."""
+        own = {one.name: getattr(facts, one.name) for one in fields(facts)}
+        return Tape(symbol=facts.instrument.symbol, **own, **arrays)
+
+    @classmethod
+    def built(cls, facts: TapeFacts, arrays: Mapping[str, Any]) -> "Tape":
+        """Return the tape of *facts* and *arrays*, checked; raises BrokenFile if an invariant does not hold."""
+        tape = Tape.from_parts(facts, arrays)
+        tape.check()
+        return tape
 
     def __len__(self) -> int:
         return len(self.kind)
 
-    def narrowing(self, narrowed: Callable[[], "BestPrices | None"]) -> Self:
-        """Note what gives the best prices and trades of this tape, and return it."""
-        object.__setattr__(self, "narrowed", narrowed)
-        return self
+    def with_best(self, best: Callable[[], "Tape | None"]) -> Self:
+        """Return a copy whose best prices and trades *best* gives, once they are wanted."""
+        tape = replace(self)
+        object.__setattr__(tape, "_best", best)
+        return tape
 
     @cached_property
-    def best(self) -> "BestPrices | None":
-        """Its best prices and trades (`mm.tape.top_of_book`); None where they are not kept."""
-        return self.narrowed() if self.narrowed else None
+    def best(self) -> "Tape | None":
+        """Its best prices and trades (`mm.tape.top_of_book`) where they are kept beside it; None elsewhere.
+
+        A copy made by `dataclasses.replace` has none.
+        """
+        return self._best() if self._best else None
 
     @cached_property
     def counted(self) -> tuple[int, int]:
@@ -181,16 +221,16 @@ class Tape:
         return list(zip(*columns, strict=True))
 
     def let_go(self, a_us: int, b_us: int) -> None:
-        """Let go of what was read of ``a_us <= time < b_us``, where the tape is mapped: whoever asks reads it again."""
+        """Release the memory of ``a_us <= time < b_us``, where the tape is mapped; it is read again when used."""
         events = slice(*np.searchsorted(self.event_us, (a_us, b_us)).tolist())
         rows = slice(int(self.first_row[events.start]), int(self.first_row[events.stop]))
         for name in (*self.PER_EVENT, "first_row"):
-            let_go(getattr(self, name)[events])
+            release(getattr(self, name)[events])
         for name in ("row_side", *ROW_COLUMNS):
-            let_go(getattr(self, name)[rows])
+            release(getattr(self, name)[rows])
 
     def continues(self, earlier: "Tape") -> bool:
-        """Tell whether this tape's first book is the one with which *earlier* ends: no update is missing between."""
+        """Return True if *earlier* ends with the first book of this tape: no update is missing between them."""
         carried = self.meta.carried_from
         return carried is not None and carried == earlier.meta.last_update_id and self.symbol == earlier.symbol
 
@@ -209,9 +249,13 @@ class Tape:
         books = np.flatnonzero((before == SNAPSHOT) | (before == KEYFRAME))
         begin = int(books[-1]) if len(books) else first
         window = self.cut(begin, stop, a_us, b_us)
-        if self.narrowed is None:
+        if self._best is None:
             return window
-        return window.narrowing(partial(_narrow, self, (begin, stop), a_us, b_us))
+        return window.with_best(lambda: self.best and self.best.part(begin, stop, a_us, b_us))
+
+    def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
+        """Return what this tape has of the events ``begin:stop`` of the whole tape: all of them."""
+        return self.cut(begin, stop, a_us, b_us)
 
     def cut(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
         """Return the events from *begin* on and before *stop* as the window ``a_us <= time < b_us``."""
@@ -247,13 +291,11 @@ class Tape:
             step_lots=self.step_lots * times,
             **{name: getattr(self, name) * times for name in lots},
         )
-        return other if self.narrowed is None else other.narrowing(partial(_narrow_on_lot, self, lot_e8))
+        return other if self._best is None else other.with_best(lambda: self.best and self.best.on_lot(lot_e8))
 
     def check(self) -> None:
         """Raise BrokenFile where an invariant does not hold; kernels rely on them and check no bounds."""
-        from mm.tape.invariants import faults
-
-        fault = next(faults(self), None)
+        fault = next(_faults(self), None)
         if fault:
             raise BrokenFile(
                 f"tape of {self.symbol} {','.join(self.days)}: {fault}; remove its cache file, or report it"
@@ -275,14 +317,132 @@ class Tape:
             yield f"{event:>9} {when} {name:<8} id {self.event_id[event]} {shown}{more}".rstrip()
 
 
-def _narrow(tape: Tape, events: tuple[int, int], a_us: int, b_us: int) -> "BestPrices | None":
-    """Return the best prices of a window of *tape*."""
-    if tape.best is None:
-        return None
-    begin, stop = np.searchsorted(tape.best.place, events).tolist()
-    return tape.best.cut(begin, stop, a_us, b_us)
+def bounds_hold(tape: Tape) -> bool:
+    """Return True if the bounds of a mapped *tape* are right; its rows were checked before they were written."""
+    first_row, rows = tape.first_row, len(tape.row_side)
+    return bool(
+        len(first_row) == len(tape.kind) + 1 == len(tape.event_us) + 1
+        and len(tape.row_ticks) == len(tape.row_lots) == rows
+        and first_row[0] >= 0
+        and first_row[-1] <= rows
+        and not (first_row[1:] < first_row[:-1]).any()
+    )
 
 
-def _narrow_on_lot(tape: Tape, lot_e8: int) -> "BestPrices | None":
-    """Return the best prices of *tape* in other lots."""
-    return None if tape.best is None else tape.best.on_lot(lot_e8)
+def _faults(tape: Tape) -> Iterator[str]:
+    """Yield a sentence for each invariant that *tape* breaks; where shapes are wrong, for these alone."""
+    wrong = list(_shapes(tape))
+    yield from wrong
+    if not wrong:
+        yield from chain(_events(tape), _rows(tape), _book_life(tape), _tops(tape))
+
+
+def _shapes(tape: Tape) -> Iterator[str]:
+    events, rows, tops = len(tape.kind), len(tape.row_side), len(tape.top_event)
+    sizes = dict.fromkeys(EVENT_COLUMNS, events) | {"first_row": events + 1}
+    sizes |= dict.fromkeys(ROW_COLUMNS, rows) | dict.fromkeys(TOP_COLUMNS, tops)
+    for name, size in sizes.items():
+        column = getattr(tape, name)
+        if column.shape != (size,):
+            yield f"{name} has the shape {column.shape}, not ({size},)"
+    if tape.step_lots < 1:
+        yield f"the quantity step is {tape.step_lots} lots"
+
+
+def _events(tape: Tape) -> Iterator[str]:
+    yield from _where(np.diff(tape.event_us) < 0, "event_us falls behind event")
+    yield from _where(np.diff(tape.first_row) < 0, "first_row falls behind event")
+    if tape.first_row[0] < 0 or tape.first_row[-1] > len(tape.row_side):
+        yield f"rows {tape.first_row[0]} to {tape.first_row[-1]} of {len(tape.row_side)} are spoken of"
+    if len(tape) and tape.event_us[-1] > tape.end_us:
+        yield f"the last event, at {tape.event_us[-1]} µs, is later than the end, {tape.end_us} µs"
+    if tape.start_us > tape.end_us:
+        yield f"it begins at {tape.start_us} µs, after its end at {tape.end_us} µs"
+    yield from _where((tape.kind < SNAPSHOT) | (tape.kind > KEYFRAME), "no kind has the number of event")
+    sizes = np.diff(tape.first_row)
+    yield from _where((tape.kind == TRADE) & (sizes != 1), "one row is not what belongs to trade")
+    yield from _where((tape.kind == GAP) & (sizes != 0), "rows belong to gap")
+
+
+def _rows(tape: Tape) -> Iterator[str]:
+    for first, side in in_pieces(tape.row_side):
+        if side.min() < -1 or side.max() > 1 or not side.all():
+            yield from _where(abs(side) != 1, "the side is not +1 or -1 in row", first)
+    for first, ticks in in_pieces(tape.row_ticks):
+        if ticks.min() <= 0:
+            yield from _where(ticks <= 0, "the price is not above 0 in row", first)
+    for first, lots in in_pieces(tape.row_lots):
+        if lots.min() < 0:
+            yield from _where(lots < 0, "the lots are negative in row", first)
+
+
+def _book_life(tape: Tape) -> Iterator[str]:
+    """Yield the first change of a book that does not exist: before the first snapshot, or after a gap."""
+    kind = tape.kind
+    turns = np.flatnonzero((kind == SNAPSHOT) | (kind == GAP))
+    if len(kind) and kind[0] == KEYFRAME:
+        turns = np.concatenate(([0], turns))
+    changes = np.flatnonzero((kind == DEPTH) | (kind == KEYFRAME))
+    last = np.searchsorted(turns, changes, "right") - 1
+    valid = (last >= 0) & (kind[turns[last]] != GAP) if len(turns) else np.zeros(len(changes), bool)
+    if not valid.all():
+        event = int(changes[np.argmin(valid)])
+        yield f"event {event} is a {KIND_NAMES[int(kind[event])]} of a book that is not valid there"
+
+
+def _tops(tape: Tape) -> Iterator[str]:
+    yield from _where(np.diff(tape.top_event) <= 0, "top_event does not rise behind top")
+    if len(tape.top_event) and not 0 <= tape.top_event[0] <= tape.top_event[-1] < len(tape):
+        yield f"tops speak of events {tape.top_event[0]} to {tape.top_event[-1]} of {len(tape)}"
+    bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
+    yield from _where((bid > 0) & (ask > 0) & (bid >= ask), "best bid and ask cross at top")
+    yield from _where((bid < 0) | (ask < 0) | (tape.top_bid_lots < 0) | (tape.top_ask_lots < 0), "negative is top")
+
+
+def _where(wrong: NDArray[np.bool_], sentence: str, first: int = 0) -> Iterator[str]:
+    if wrong.any():
+        yield f"{sentence} {first + int(np.argmax(wrong))}"
+
+
+def _builder(events: Sequence[tuple[Any, ...]]) -> "TapeBuilder":
+    """Return a builder of events made by hand."""
+    from mm.tape.build import EventColumns, RowBlocks, TapeBuilder  # not needed to open a kept tape
+
+    wanted = [event for event in events if event[1] != "keyframe"]
+    frames = [place for place, event in enumerate(events) if event[1] == "keyframe"]
+    after = np.zeros(len(wanted), np.uint8)
+    after[[place - 1 - nth for nth, place in enumerate(frames)]] = 1
+    rows = [_rows_of(event) for event in wanted]
+    flat = np.array([row for group in rows for row in group], np.int64).reshape(-1, 3)
+    sizes = np.array([len(group) for group in rows], np.int64)
+    blocks = RowBlocks((1, 1))
+    blocks.add((flat[:, 0].astype(np.int8), flat[:, 1].copy(), flat[:, 2].copy(), 1, 1))
+    columns = EventColumns(
+        event_us=np.array([event[0] for event in wanted], np.int64),
+        event_exch_us=np.array([event[5] if len(event) > 5 else event[0] for event in wanted], np.int64),
+        recv_seq=np.arange(1, len(wanted) + 1),
+        event_id=np.array([0 if event[1] == "gap" else place for place, event in enumerate(wanted, 1)], np.int64),
+        kind=np.array([_KINDS[event[1]] for event in wanted], np.uint8),
+        start=np.cumsum(sizes) - sizes,
+        size=sizes,
+    )
+    builder = TapeBuilder(columns, blocks, after)
+    if builder.crossed:
+        place = builder.crossed[0].recv_seq - 1
+        raise ValueError(f"event {place} leaves the book crossed or locked: {wanted[place]}")
+    return builder
+
+
+def _rows_of(event: tuple[Any, ...]) -> list[tuple[int, int, int]]:
+    match event:
+        case (_, "snapshot" | "depth", bids, asks):
+            return [*_side(1, bids), *_side(-1, asks)]
+        case (_, "trade", side, ticks, lots, *_):
+            return [(side, ticks, lots)]
+        case (_, "gap"):
+            return []
+    raise ValueError(f"{event!r} is no event; write (us, kind, …) as `Tape.of` shows")
+
+
+def _side(side: int, levels: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    return [(side, ticks, lots) for ticks, lots in levels]

@@ -1,8 +1,8 @@
-"""A tape of best prices and trades alone: all that many models look at, in a tenth of the rows.
+"""The fast path of models that use nothing deeper than the best prices: a tape of these and of trades alone.
 
-Kept are the trades, the book events behind which the best prices or the lots at them are others than before, and what
-begins or ends a book. Each shows a book of one level a side. A model that asks for nothing deeper leaves the same
-journal on it, to the byte, as on the whole tape (tests/backtest/test_top_of_book.py).
+It keeps the trades, the book events that change the best prices or the lots at them, and what begins or ends a book:
+about a tenth of the rows. Each book event shows one level per side. A model that uses nothing deeper leaves the same
+journal as on the whole tape, to the byte (tests/backtest/test_top_of_book.py).
 """
 
 from dataclasses import dataclass, fields, replace
@@ -11,10 +11,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.tape.invariants import sound
-from mm.tape.tape import DEPTH, EVENT_COLUMNS, TRADE, Tape
-
-Ints = NDArray[np.int64]
+from mm.tape.columns import DEPTH, EVENT_COLUMNS, TRADE, Ints, bounds
+from mm.tape.tape import Tape, bounds_hold
 
 _ROW_COLUMNS = ("row_side", "row_ticks", "row_lots")
 ALWAYS = 2**31 - 1  # what reaches an order at any price
@@ -59,6 +57,11 @@ class BestPrices(Tape):
     low_ticks: int
     high_ticks: int
 
+    def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
+        """Return what this tape has of the events ``begin:stop`` of the whole tape."""
+        first, end = np.searchsorted(self.place, (begin, stop)).tolist()
+        return self.cut(first, end, a_us, b_us)
+
     def on_lot(self, lot_e8: int) -> Self:
         """Return the tape in lots of *lot_e8*, a divisor of its own."""
         times = self.instrument.lot_e8 // lot_e8
@@ -77,15 +80,15 @@ class BestPrices(Tape):
 KEPT = (*EVENT_COLUMNS, "kind", "first_row", *_ROW_COLUMNS, "top_event", "place", "reach", *BestPrices.MOVES)
 
 
-def read(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> BestPrices | None:
-    """Return the best prices of *tape* from what was kept of them; None where that is broken."""
+def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> BestPrices | None:
+    """Return the best prices of *tape* from the entry and arrays of a file; None where these are broken."""
     best = BestPrices(**_of(tape) | entry | arrays)
     moves = int(np.count_nonzero((best.reach == ALWAYS) & (best.kind != TRADE)))
     events = len(best)
     good = (
         len(best.reach) == events == len(best.place)
         and all(len(getattr(best, name)) == moves for name in BestPrices.MOVES)
-        and sound(best)
+        and bounds_hold(best)
     )
     return best if good else None
 
@@ -104,7 +107,7 @@ def project(tape: Tape) -> BestPrices:
     books = _books(tape, place[~trades], kind[~trades])
     sizes = np.ones(len(place), np.int64)
     sizes[~trades] = books.sizes
-    first_row = np.concatenate(([0], np.cumsum(sizes)))
+    first_row = bounds(sizes)
     at = first_row[:-1][trades]
     of_book = np.ones(first_row[-1], bool)
     of_book[at] = False

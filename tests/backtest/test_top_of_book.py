@@ -86,8 +86,8 @@ def gated(delta_ticks, pieces):
     return Gated(fixed_spread(delta_ticks=delta_ticks), Intensity(pieces))
 
 
-def narrowing(tape):
-    return dataclasses.replace(tape).narrowing(partial(project, tape))
+def with_best(tape):
+    return tape.with_best(partial(project, tape))
 
 
 @st.composite
@@ -130,7 +130,7 @@ def fill_models(unit):
 @st.composite
 def windows(draw, unit):
     """Windows of a tape whose best prices are kept."""
-    tape = narrowing(draw(one_tape(unit))[0])
+    tape = with_best(draw(one_tape(unit))[0])
     marks = [tape.start_us - 1, tape.end_us + 1, tape.end_us + unit, *tape.event_us.tolist()]
     a, b, c = sorted(draw(st.lists(st.sampled_from(marks), min_size=3, max_size=3)))
     return (tape.between(a, b), tape.between(b, c))[: draw(st.integers(1, 2))]
@@ -139,7 +139,7 @@ def windows(draw, unit):
 @st.composite
 def cases(draw):
     unit = draw(st.sampled_from([1, 3, 100_000, 500_000]))
-    whole = tapes(unit).map(lambda drawn: tuple(narrowing(tape) for tape in drawn))
+    whole = tapes(unit).map(lambda drawn: tuple(with_best(tape) for tape in drawn))
     rules = draw(engine_draws.rules(unit))
     took = rules.latencies and dataclasses.replace(rules.latencies, rate_per_s=None)
     return Shown(
@@ -179,7 +179,7 @@ def test_best_prices_are_a_tape(drawn_tapes):
 
 def test_a_tape_that_was_changed_has_no_best_prices_of_what_it_was():
     """Whoever makes another tape of one must not be played on the first one's prices."""
-    tape = narrowing(Tape.of(TEST, EVENTS))
+    tape = with_best(Tape.of(TEST, EVENTS))
     assert tape.best is not None
     assert dataclasses.replace(tape, row_lots=tape.row_lots * 2).best is None
 
@@ -193,7 +193,7 @@ def test_rows_are_passed_over_and_counted_nevertheless():
 
 def both():
     tape = Tape.of(TEST, EVENTS)
-    return tape, narrowing(tape)
+    return tape, with_best(tape)
 
 
 @pytest.mark.parametrize("ask", [103, 101])
@@ -207,7 +207,7 @@ def test_an_order_between_two_days_meets_the_best_prices_of_the_first(ask):
     )
     plays = [
         backtest(days, fixed_spread(delta_ticks=0), trade_cross(), ALWAYS_ON).journal
-        for days in ([first, second], [narrowing(first), narrowing(second)])
+        for days in ([first, second], [with_best(first), with_best(second)])
     ]
     assert_same(*map(read_journal, plays))
     assert ("REJECT" in [ACTIONS[action] for action in plays[1].orders[:, 2]]) == (ask == 101)

@@ -19,7 +19,7 @@ from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile, Mismatch, MissingDay, NeverSynced, OffGrid, UsageError
 from mm.instrument import Instrument
 from mm.market_data.import_capture import import_captures
-from mm.tape import row_source
+from mm.tape import build
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, KIND_NAMES, SNAPSHOT, TOP_COLUMNS, TRADE
 from strategies import DAY, SIM, START_US, Story, price, qty, stories
 from support import SHARED
@@ -103,13 +103,13 @@ def test_a_day_is_its_messages_in_order(tmp_path):
 
 
 @settings(max_examples=80, deadline=None)
-@given(stories(), st.sampled_from([1, 2, 7, row_source.WINDOW_ROWS]), st.booleans())
+@given(stories(), st.sampled_from([1, 2, 7, build.WINDOW_ROWS]), st.booleans())
 def test_every_day_reads_as_it_reads_in_plain_python(story, window_rows, in_file):
     """Holes, repeats, resyncs, several runs, crossed books: nothing the fast way does is its own invention.
 
     Nor does it matter how many rows are in order at a time, and whether the tape is made in memory or in its file.
     """
-    in_windows = patch.multiple(row_source, WINDOW_ROWS=window_rows, LARGE_ROWS=window_rows)
+    in_windows = patch.multiple(build, WINDOW_ROWS=window_rows, LARGE_ROWS=window_rows)
     with TemporaryDirectory() as root, in_windows:
         folder = story.write(Path(root), seal=False)
         expected = plain_events(folder, SIM) if folder.diffs.stat().st_size else []

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.errors import BrokenFile, OffGrid
-from mm.tape._lines import place_rows
-from mm.tape._parse import Cell, DiffParser, TableParser
+from mm.tape._parse import Cell, DiffParser, TableParser, place_rows
 
 MOST = 2**63 - 1
 CANONICAL = (

@@ -20,7 +20,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape import read
+from mm.tape import load
 
 METHODS = ("marks", "ladder", "fixed")
 NUMBER = 3  # of the segment whose past is kept
@@ -154,13 +154,13 @@ def test_any_later_print_may_be_any_other(day, honest, after_us, mode, ticks, ma
 def test_a_day_is_read_once_whatever_the_number_of_windows(day, monkeypatch):
     """Windows are slices: neither more segments nor more modes parse anything again."""
     parses = []
-    original = read.read_day
+    original = load.read_day
 
     def counted(*args, **kwargs):
         parses.append(args)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(read, "read_day", counted)
+    monkeypatch.setattr(load, "read_day", counted)
     tape = load_day(day)
     for step_min in (8, 0.5):
         for method in METHODS:

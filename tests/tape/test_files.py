@@ -7,9 +7,9 @@ import zlib
 import pytest
 
 from mm.errors import BrokenFile
-from mm.tape import inflate
-from mm.tape._lines import LineParser
-from mm.tape.inflate import first_line, parse_file, read_small
+from mm.tape import files
+from mm.tape._parse import LineParser
+from mm.tape.files import first_line, parse_file, read_small
 
 LINES = b"".join(b'{"line":%d}\n' % number for number in range(2_000))
 
@@ -49,7 +49,7 @@ def text_of(path):
 @pytest.mark.parametrize("piece", [7, 1 << 20])
 def test_every_form_of_a_file_gives_its_text_and_its_hash(tmp_path, monkeypatch, name, data, text, piece):
     """What a manifest says is of the bytes as they lie, what a parser sees is the text."""
-    monkeypatch.setattr(inflate, "_PIECE", piece)
+    monkeypatch.setattr(files, "_PIECE", piece)
     path = tmp_path / name
     path.write_bytes(data)
     found, read = text_of(path)
@@ -64,7 +64,7 @@ def test_every_form_of_a_file_gives_its_text_and_its_hash(tmp_path, monkeypatch,
 @pytest.mark.parametrize("cut", [3, 9, 40, 900, 2_000, -1, -8, -9])
 def test_a_cut_off_file_gives_all_that_can_be_had(tmp_path, monkeypatch, members, cut):
     """Whatever gzip itself would still give."""
-    monkeypatch.setattr(inflate, "_PACKED_PIECE", 64)
+    monkeypatch.setattr(files, "_PACKED_PIECE", 64)
     packed = gzip.compress(LINES)
     data = packed * (members - 1) + packed[:cut]
     path = tmp_path / "day.ndjson.gz"

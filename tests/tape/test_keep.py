@@ -1,17 +1,22 @@
 """Tapes kept from one run to the next: opened, not parsed, and never trusted beyond their inputs."""
 
+import json
 import os
+import shutil
 import time
 from dataclasses import replace
+from importlib.machinery import EXTENSION_SUFFIXES
 
 import numpy as np
 import pytest
 
 from mm.backtest.io import load_day
+from mm.code_identity import code_files
 from mm.instrument import Instrument
-from mm.tape import tape_cache
+from mm.tape import keep
 from mm.tape.tape import ARRAYS
 from strategies import START_US, Story, price, qty
+from support import ROOT, run_python
 
 DAY_STORY = Story(
     [
@@ -59,7 +64,7 @@ def test_what_a_killed_process_left_of_a_tape_is_cleared(folder, cache):
 def test_the_second_time_a_day_is_opened_not_parsed(folder, cache, monkeypatch):
     """And it is the same tape, in every bit."""
     plain, first = load_day(folder), load_day(folder, cache=cache)
-    monkeypatch.setattr("mm.tape.read.read_day", None)
+    monkeypatch.setattr("mm.tape.load.read_day", None)
     second = load_day(folder, cache=cache)
     assert [tape.meta.cache for tape in (plain, first, second)] == ["off", "miss", "hit"]
     assert same(plain, first)
@@ -99,11 +104,42 @@ def test_a_tape_older_than_its_files_is_made_again(folder, cache, change, name):
     assert len(kept(cache)) == 1
 
 
-def test_a_new_version_makes_every_tape_again(folder, cache, monkeypatch):
-    """What the same files give may change with the program."""
-    load_day(folder, cache=cache)
-    monkeypatch.setattr(tape_cache, "TAPE_VERSION", tape_cache.TAPE_VERSION + 1)
-    assert load_day(folder, cache=cache).meta.cache == "miss"
+LOADED = """
+import json, sys
+from mm.tape.load import load_day
+tape = load_day(sys.argv[1], cache=sys.argv[2])
+tape.best
+print(json.dumps([tape.meta.cache, [name for name in sys.modules if name.partition(".")[0] == "mm"]]))
+"""
+
+
+def loaded(folder, cache, root=ROOT):
+    """Return ``hit`` or ``miss``, and the modules of this project that loading imports, by the package in *root*."""
+    done = run_python("-c", LOADED, str(folder.path), str(cache), cwd=root, PYTHONPATH=str(root))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_edit_of_the_reader_makes_every_tape_again(folder, cache, tmp_path):
+    """What the same files give may change with the code, interpreted or compiled."""
+    package = tmp_path / "edited" / "mm"
+    shutil.copytree(ROOT / "mm", package, ignore=shutil.ignore_patterns("*.c", "__pycache__"))
+    compiled = next(package.glob("tape/_parse.*" + EXTENSION_SUFFIXES[-1]))
+    assert [loaded(folder, cache, package.parent)[0] for _ in range(2)] == ["miss", "hit"]
+    for path in (package / "tape" / "sync.py", package / "ids.py", compiled):
+        with path.open("ab") as file:
+            file.write(b"\n")
+        assert [loaded(folder, cache, package.parent)[0] for _ in range(2)] == ["miss", "hit"], path
+
+
+def test_the_key_covers_all_code_that_makes_a_tape(folder, cache):
+    """A module that is left out may change what a tape is, and the old one would be played."""
+    covered = {name.split(".")[0] for name in code_files(keep.MAKER)}
+    made = loaded(folder, cache)[1]
+    assert "mm.tape.top_of_book" in made
+    for name in made:
+        path = name.replace(".", "/").removeprefix("mm").lstrip("/")
+        assert {path, f"{path}/__init__".lstrip("/")} & covered, name
 
 
 @pytest.mark.parametrize("harm", [lambda data: data[:0], lambda data: data[:-100], lambda data: b"x" * len(data)])
@@ -120,7 +156,7 @@ def test_a_broken_cache_file_is_made_again(folder, cache, harm):
 def test_rows_out_of_bounds_are_not_opened(folder, cache):
     """Kernels check no bounds, and a cache file is only bytes on a disk."""
     tape = load_day(folder, cache=cache)
-    place = tape_cache.CachedTape(cache / "wrong.arrow", "key")
+    place = keep.KeptTape(cache / "wrong.arrow", "key")
     place.write(tape)
     assert same(place.read(), tape)
     for first_row in (tape.first_row + 1, tape.first_row[::-1], tape.first_row[1:]):
@@ -152,7 +188,7 @@ def test_a_write_that_fails_leaves_nothing_half_written(folder, cache, monkeypat
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tape_cache.Path, "replace", no_space)
+    monkeypatch.setattr(keep.Path, "replace", no_space)
     touched(folder.trades)
     assert "No space left on device" in load_day(folder, cache=cache).meta.warnings[-1]
     assert len(kept(cache)) == 1

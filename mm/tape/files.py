@@ -1,4 +1,4 @@
-"""The bytes of a recorded file: hashed as they are read, inflated one piece ahead of whoever parses them."""
+"""The bytes of a recorded file: hashed as they are read, inflated one piece ahead of the parser."""
 
 import hashlib
 import io
@@ -11,8 +11,8 @@ from gzip import BadGzipFile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-# The reader behind `isal.igzip`: alone it inflates into a buffer of ours. New memory for every
-# piece would cost as much as the inflating does.
+# The reader inside `isal.igzip`: it alone inflates into a buffer of ours. New memory for every piece would cost as
+# much as the inflating itself.
 from isal.igzip_lib import IsalError
 from isal.isal_zlib import _GzipReader
 
@@ -20,7 +20,7 @@ from mm.dayfolder.layout import PACKED
 from mm.errors import BrokenFile
 
 if TYPE_CHECKING:
-    from mm.tape._lines import LineParser
+    from mm.tape._parse import LineParser
 
 _PIECE = 1 << 20
 _PACKED_PIECE = 1 << 18
@@ -117,7 +117,7 @@ class _Text:
         self._rest = b""
 
     def readinto(self, buffer: bytearray) -> int:
-        """Fill *buffer* and return how much of it; 0 at the end, where `cut_off` tells whether it ends well."""
+        """Fill *buffer* and return how many bytes; 0 at the end, where `cut_off` is True for an unfinished member."""
         try:
             return self._inflate_into(buffer)
         except (BadGzipFile, IsalError, zlib.error) as error:  # type: ignore[misc]  # a stub has an instance there
@@ -142,7 +142,7 @@ class _Text:
 
 
 def _text_from(path: Path, offset: int) -> bytes:
-    """Return the text behind *offset* of a gzip file that is cut off: what the fast reader has not handed out."""
+    """Return the text from *offset* on of a gzip file that is cut off: what the fast reader did not return."""
     texts, size = [], 0
     member = zlib.decompressobj(_GZIP_FORMAT)
     with path.open("rb") as stream:
@@ -156,7 +156,7 @@ def _text_from(path: Path, offset: int) -> bytes:
 
 
 def _ahead(text: _Text) -> Generator[memoryview, None, None]:
-    """Yield all pieces, the next one being read in another thread meanwhile; a piece is good until the next."""
+    """Yield all pieces while another thread reads the next one; a piece is valid until the next."""
     buffers = (bytearray(_PIECE), bytearray(_PIECE))
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(text.readinto, buffers[0])

@@ -1,0 +1,420 @@
+"""Synced events become the columns of a tape. All choices about memory are made here.
+
+A busy day has millions of rows. They stay in the blocks in which they were read, two or three bytes for each of the
+eight in the tape's columns, until they are copied in order, a window at a time; a block is released after the last
+window that needs it. Event columns are replaced one at a time, so that there are never two whole sets.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.tape._book import replay_tops
+from mm.tape._parse import place_rows
+from mm.tape.columns import (
+    ARRAYS,
+    AS_BEFORE,
+    DEPTH,
+    EVENT_COLUMNS,
+    GAP,
+    KEYFRAME,
+    SNAPSHOT,
+    TOP_COLUMNS,
+    TRADE,
+    Column,
+    EventName,
+    Ints,
+    Rows,
+    bounds,
+)
+
+if TYPE_CHECKING:
+    from mm.tape._parse import Block
+    from mm.tape.sync import SyncedDay
+
+KEYFRAME_US = 15 * 60 * 1_000_000
+WINDOW_ROWS = 1 << 19
+"""How many rows are put in order at a time: little memory, but many beside the levels of a book."""
+LARGE_ROWS = 1 << 20
+"""A block of so many rows is released early."""
+_ROWS = ("row_side", "row_ticks", "row_lots")
+_PER_EVENT = (*EVENT_COLUMNS, "kind", "start", "size")
+
+Frame = tuple[int, Rows]  # an event, and the rows of the whole book after it
+
+
+class RowBlocks:
+    """Rows as they were read, in blocks, numbered from 0 over all blocks.
+
+    Args:
+        steps: Tick and lot in 1e-8 that divide every price and quantity.
+
+    Attributes:
+        end: How many rows there are.
+    """
+
+    def __init__(self, steps: tuple[int, int]) -> None:
+        self.steps = steps
+        self.end = 0
+        self._blocks: list[Block | None] = []
+        self._firsts: list[int] = []
+
+    def add(self, block: "Block") -> int:
+        """Append a block, and return the number of its first row."""
+        first = self.end
+        self._blocks.append(block)
+        self._firsts.append(first)
+        self.end += len(block[0])
+        return first
+
+    def copy(self, start: Ints, size: Ints, target: Rows) -> None:
+        """Write runs of *size* rows from *start* on to *target*, in ticks and lots; none lies in two blocks."""
+        where = bounds(size)[:-1]
+        block_of = np.searchsorted(self._firsts, start, "right") - 1
+        for number in np.flatnonzero(np.bincount(block_of[size > 0])).tolist():
+            block = self._blocks[number]
+            if block is None:
+                raise ValueError(f"the rows of block {number} have been released")
+            begin = start - self._firsts[number]
+            place_rows(begin, begin + size, where, block, target, self.steps)
+
+    def consumed(self, start: Ints, size: Ints) -> Iterator[tuple[int, int]]:
+        """Yield bounds of runs, a window at a time; release each large block after the last window that needs it."""
+        last = self._last_runs(start, size)
+        for begin, stop in windows(bounds(size)):
+            yield begin, stop
+            for number, run in last.items():
+                if run < stop:
+                    self._blocks[number] = None
+
+    def _last_runs(self, start: Ints, size: Ints) -> dict[int, int]:
+        """Return the last run of each large block; -1 where none is in it."""
+        last = {}
+        for number, (first, block) in enumerate(zip(self._firsts, self._blocks, strict=True)):
+            if block is not None and len(block[0]) >= LARGE_ROWS:
+                here = (start >= first) & (start < first + len(block[0])) & (size > 0)
+                last[number] = len(here) - 1 - int(np.argmax(here[::-1])) if here.any() else -1
+        return last
+
+
+@dataclass(slots=True)
+class EventColumns:
+    """Events in order, whose rows are not; names as in `Tape`.
+
+    Attributes:
+        start, size: The rows of event e are the ``size[e]`` rows from ``start[e]`` on, of `RowBlocks`.
+    """
+
+    event_us: Ints
+    event_exch_us: Ints
+    recv_seq: Ints
+    event_id: Ints
+    kind: NDArray[np.uint8]
+    start: Ints
+    size: Ints
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def name(self, at: int) -> EventName:
+        """Return the name of event *at*."""
+        return EventName(int(self.kind[at]), int(self.recv_seq[at]), int(self.event_id[at]), int(self.event_us[at]))
+
+    def change(self, how: Callable[[str, Column], Column]) -> None:
+        """Replace one column after another by what *how* returns for its name and items."""
+        for name in _PER_EVENT:
+            setattr(self, name, how(name, getattr(self, name)))
+
+
+class TapeBuilder:
+    """Plays the book of a day once, and then gives the arrays of its tape, once.
+
+    Events that leave the book crossed or locked become GAPs, what follows them up to the next SNAPSHOT is left out
+    (but for trades), and KEYFRAMEs are inserted.
+
+    Args:
+        events: The events, which are changed.
+        rows: Their rows.
+        keyframe_after: 1 for each event after which a KEYFRAME is wanted, where there is a valid book.
+
+    Attributes:
+        events: The events of the tape.
+        crossed: The events that left the book crossed.
+    """
+
+    def __init__(self, events: EventColumns, rows: RowBlocks, keyframe_after: NDArray[np.uint8]) -> None:
+        self.events, self._rows = events, rows
+        _trim_heap()  # of what was read
+        self.crossed, self._tops = self._play(keyframe_after)
+        _trim_heap()
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Instants of the first and the last event, in µs; 0, 0 without events."""
+        stamps = self.events.event_us
+        return (int(stamps[0]), int(stamps[-1])) if len(stamps) else (0, 0)
+
+    def lengths(self) -> dict[str, int]:
+        """Return how many items each of `ARRAYS` has."""
+        events, rows, tops = len(self.events), int(self.events.size.sum()), len(self._tops[0])
+        sizes = dict.fromkeys(ARRAYS, events) | dict.fromkeys(TOP_COLUMNS, tops) | dict.fromkeys(_ROWS, rows)
+        return sizes | {"first_row": events + 1}
+
+    def arrays(self) -> dict[str, Column]:
+        """Return all arrays, in memory; rows are released on the way, so this can be done once."""
+        rows, first_row = _new_rows(int(self.events.size.sum())), bounds(self.events.size)
+        for begin, stop in self._rows.consumed(self.events.start, self.events.size):
+            at, end = int(first_row[begin]), int(first_row[stop])
+            self._copy(begin, stop, (rows[0][at:end], rows[1][at:end], rows[2][at:end]))
+        return self._columns(first_row) | dict(zip(_ROWS, rows, strict=True))
+
+    def pieces(self) -> Iterator[tuple[str, int, Column]]:
+        """Yield all arrays, rows a window at a time: the name, the position, and the items from there on.
+
+        The builder is empty after the last.
+        """
+        yield from ((name, 0, column) for name, column in self._columns(bounds(self.events.size)).items())
+        at = 0
+        for begin, stop in self._rows.consumed(self.events.start, self.events.size):
+            rows = _new_rows(int(self.events.size[begin:stop].sum()))
+            self._copy(begin, stop, rows)
+            columns: tuple[Column, ...] = rows
+            yield from ((name, at, column) for name, column in zip(_ROWS, columns, strict=True))
+            at += len(rows[0])
+        self._tops = []
+        self._rows = RowBlocks(self._rows.steps)
+        self.events.change(lambda _, column: column[:0].copy())
+        _trim_heap()
+
+    def _columns(self, first_row: Ints) -> dict[str, Column]:
+        """Return all arrays but those of rows."""
+        events: dict[str, Column] = {name: getattr(self.events, name) for name in (*EVENT_COLUMNS, "kind")}
+        return events | {"first_row": first_row} | dict(zip(TOP_COLUMNS, self._tops, strict=True))
+
+    def _copy(self, begin: int, stop: int, target: Rows) -> None:
+        """Write the rows of the events ``begin:stop`` to *target*, in order."""
+        self._rows.copy(self.events.start[begin:stop], self.events.size[begin:stop], target)
+
+    def _play(self, keyframe_after: NDArray[np.uint8]) -> tuple[list[EventName], list[Ints]]:
+        """Play the book; return the events that left it crossed, and the columns of best prices."""
+        replay = _Replay(self.events, self._rows, keyframe_after)
+        crossed = [self.events.name(at) for at in replay.crossed]
+        tops, frames = replay.tops(), replay.frames
+        if crossed:
+            place = np.cumsum(replay.kept) - 1  # the new number of each event that stays
+            tops[0] = place[tops[0]]
+            frames = [(int(place[event]), rows) for event, rows in frames]
+            self._void(replay.crossed, replay.kept)
+        if frames:
+            tops[0] += np.searchsorted([event for event, _ in frames], tops[0])
+            self._insert_keyframes(frames)
+        return crossed, tops
+
+    def _void(self, crossed: list[int], kept: NDArray[np.bool_]) -> None:
+        """Turn crossed events into gaps and drop what is not kept."""
+        events = self.events
+        events.kind[crossed] = GAP
+        events.event_id[crossed] = events.event_exch_us[crossed] = events.size[crossed] = 0
+        events.change(lambda _, column: column[kept])
+
+    def _insert_keyframes(self, frames: Sequence[Frame]) -> None:
+        """Insert a KEYFRAME with its rows after each event that *frames* names, in order."""
+        at = np.array([event for event, _ in frames], np.int64)
+        own: dict[str, Any] = {
+            "event_id": 0,
+            "kind": KEYFRAME,
+            "start": [self._rows.add((*rows, *self._rows.steps)) for _, rows in frames],
+            "size": [len(rows[0]) for _, rows in frames],
+        }
+        self.events.change(lambda name, column: np.insert(column, at + 1, own.get(name, column[at])))
+
+
+class _Replay:
+    """The book on its way through the events, a window of them at a time.
+
+    Attributes:
+        kept: Which events stay on the tape.
+        frames: Events after which a keyframe is wanted, with the whole book there.
+        crossed: Events that leave the book crossed.
+    """
+
+    def __init__(self, events: EventColumns, rows: RowBlocks, keyframe_after: NDArray[np.uint8]) -> None:
+        self.kept = np.ones(len(events), bool)
+        self.frames: list[Frame] = []
+        self.crossed: list[int] = []
+        self._events, self._rows, self._wanted = events, rows, keyframe_after
+        self._path: list[Ints] = [np.empty((0, 5), np.int64)]  # event, bid, ask, bid lots, ask lots
+        self._book: Rows | None = None  # with which the next window begins, where it is valid
+        self._void = False  # only trades are kept until the next snapshot
+        self._top: list[int] = []
+        first_row = bounds(events.size)
+        ends = [*(np.flatnonzero(keyframe_after) + 1).tolist(), len(events)]  # where the whole book is wanted anyway
+        for quarter, end in pairwise([0, *ends]):
+            for begin, stop in windows(first_row[quarter : end + 1]):
+                self._window(quarter + begin, quarter + stop)
+
+    def tops(self) -> list[Ints]:
+        """Return the columns that `TOP_COLUMNS` names."""
+        return [np.concatenate([piece[:, place] for piece in self._path]) for place in range(5)]
+
+    def _window(self, begin: int, stop: int) -> None:
+        """Play the events ``begin:stop``."""
+        rows, first_row = self._ordered(begin, stop)
+        at = begin
+        while at < stop:
+            at = self._skip(at, stop) if self._void else self._run(at, stop, rows, first_row[at - begin :])
+
+    def _ordered(self, begin: int, stop: int) -> tuple[Rows, Ints]:
+        """Return the rows of the book and, after them, those of the events ``begin:stop``, and where each begins."""
+        start, size = self._events.start[begin:stop], self._events.size[begin:stop]
+        ahead = 0 if self._book is None else len(self._book[0])
+        first_row = ahead + bounds(size)
+        rows = _new_rows(int(first_row[-1]))
+        if self._book is not None:
+            rows[0][:ahead], rows[1][:ahead], rows[2][:ahead] = self._book
+        self._rows.copy(start, size, (rows[0][ahead:], rows[1][ahead:], rows[2][ahead:]))
+        return rows, first_row
+
+    def _skip(self, at: int, stop: int) -> int:
+        """Pass over events up to a snapshot; return where it is, or *stop*."""
+        kind = self._events.kind[at:stop]
+        snapshots = np.flatnonzero(kind == SNAPSHOT)
+        self._void = not len(snapshots)
+        until = stop if self._void else at + int(snapshots[0])
+        self.kept[at:until] = kind[: until - at] == TRADE
+        return until
+
+    def _run(self, at: int, stop: int, rows: Rows, first_row: Ints) -> int:
+        """Play the events ``at:stop`` up to one that leaves the book crossed; return where to go on."""
+        kind, wanted = self._events.kind[at:stop], self._wanted[at:stop].copy()
+        wanted[-1] = 1
+        before = at
+        if self._book is not None:  # it stands before the first of them like a snapshot
+            before = at - 1
+            kind, wanted, first_row = np.insert(kind, 0, SNAPSHOT), np.insert(wanted, 0, 0), np.insert(first_row, 0, 0)
+        path, bad, books = replay_tops(kind, first_row, *rows, wanted)
+        path[:, 0] += before
+        self._add(path[path[:, 0] >= at])
+        self._book = None
+        for number, side, ticks, lots in books:
+            event = number + before
+            if self._wanted[event]:
+                self.frames.append((event, (side, ticks, lots)))
+            if event == stop - 1:
+                self._book = side, ticks, lots
+        if bad < 0:
+            return stop
+        self.crossed.append(bad + before)
+        self._add(np.array([[bad + before, 0, 0, 0, 0]]))
+        self._void = True
+        return bad + before + 1
+
+    def _add(self, piece: Ints) -> None:
+        """Append a piece to the path, without a first row that changes nothing (a gap after a gap)."""
+        if len(piece) and piece[0, 1:].tolist() == self._top:
+            piece = piece[1:]
+        if len(piece):
+            self._path.append(piece)
+            self._top = piece[-1, 1:].tolist()
+
+
+def merged(day: "SyncedDay", steps: tuple[int, int]) -> tuple[EventColumns, RowBlocks, Ints]:
+    """Return the events of a synced day in order, their rows, and which events got the instant of their predecessor.
+
+    The columns and rows of book and trades are moved, one after another: both streams are empty afterwards.
+
+    Args:
+        day: The day.
+        steps: Tick and lot in 1e-8 that divide every price and quantity.
+    """
+    book, trades, applied = day.book, day.trades, day.events.applied()
+    rows = RowBlocks(steps)
+    firsts = [rows.end]
+    for stream in (book, trades):
+        while stream.rows:
+            rows.add(stream.rows.pop(0))
+        firsts.append(rows.end)
+    changes, change_keys = _changes(day, [rows.add(snapshot.rows) for snapshot in day.snapshots])
+    order = np.argsort(np.concatenate((change_keys, day.book_keys[applied], day.trade_keys)), kind="stable")
+    codes = [(SNAPSHOT if day.whole_books else DEPTH, len(applied)), (TRADE, len(trades))]
+    for unused in ("run", "first_id", "repeats"):
+        book.give(unused)
+        trades.give(unused)
+
+    def ordered(place: int, of_book: Column, of_trades: Column) -> Column:
+        _trim_heap()  # the columns before it, which are too small for this one
+        return np.concatenate((changes[:, place].astype(of_book.dtype), of_book, of_trades))[order]
+
+    def column(name: str, place: int) -> Ints:
+        return ordered(place, book.give(name)[applied], trades.give(name))
+
+    raw_us = column("recv_us", 1)
+    event_us = np.maximum.accumulate(raw_us)
+    raised = np.flatnonzero((raw_us < event_us) & (raw_us != AS_BEFORE))
+    del raw_us
+    sizes = [stream.give("end") - stream.start for stream in (book, trades)]
+    events = EventColumns(
+        event_us=event_us,
+        event_exch_us=column("exchange_us", 2),
+        recv_seq=column("recv_seq", 3),
+        event_id=column("last_id", 4),
+        kind=ordered(0, *(np.full(count, code, np.uint8) for code, count in codes)),
+        start=ordered(5, book.give("start")[applied], trades.give("start") + firsts[1]),
+        size=ordered(6, sizes[0][applied], sizes[1]),
+    )
+    return events, rows, raised
+
+
+def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints]:
+    """Return the events of epoch changes, and their keys.
+
+    Columns: kind, instant, exchange's instant, number, id, first row and how many there are. Messages that waited for
+    a snapshot stand after it, at its instant.
+    """
+    events, keys = [], []
+    book = day.book
+    for change, waiting in day.events.changes:
+        keys += [change.key] * (1 + len(waiting))
+        if change.kind != "snapshot":
+            events.append((GAP, change.recv_us, 0, change.recv_seq, 0, 0, 0))
+            continue
+        snapshot, first = day.snapshots[change.snapshot], snapshot_rows[change.snapshot]
+        rows = first, len(snapshot.rows[0])
+        events.append((SNAPSHOT, change.recv_us, 0, change.recv_seq, snapshot.last_update_id, *rows))
+        for at in waiting:
+            rows = int(book.start[at]), int(book.end[at] - book.start[at])
+            what = (book.exchange_us[at], book.recv_seq[at], book.last_id[at])
+            events.append((DEPTH, change.recv_us, *what, *rows))
+    return np.array(events, np.int64).reshape(-1, 7), np.array(keys, np.int64)
+
+
+def quarter_hours(event_us: Ints) -> NDArray[np.uint8]:
+    """Return a mark for each event that is the last before a full quarter of an hour (UTC)."""
+    last = np.zeros(len(event_us), np.uint8)
+    last[np.flatnonzero(np.diff(event_us // KEYFRAME_US) > 0)] = 1
+    return last
+
+
+def windows(first_row: Ints) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of as many events at a time as have `WINDOW_ROWS` rows, at least one."""
+    begin, events = 0, len(first_row) - 1
+    while begin < events:
+        stop = int(np.searchsorted(first_row, first_row[begin] + WINDOW_ROWS, "right")) - 1
+        yield begin, (stop := max(stop, begin + 1))
+        begin = stop
+
+
+def _new_rows(count: int) -> Rows:
+    return np.empty(count, np.int8), np.empty(count, np.int64), np.empty(count, np.int64)
+
+
+def _trim_heap() -> None:
+    """Return freed memory to the system, where the C library can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,90 @@
+"""The columns of a tape: kinds of events, names and types, and the pages that columns mapped from a file take."""
+
+import mmap
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Column = NDArray[Any]
+Rows = tuple[NDArray[np.int8], Ints, Ints]
+"""Side, ticks and lots."""
+
+SNAPSHOT, DEPTH, TRADE, GAP, KEYFRAME = 1, 2, 3, 4, 5
+KIND_NAMES = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "trade", GAP: "gap", KEYFRAME: "keyframe"}
+
+EVENT_COLUMNS = ("event_us", "event_exch_us", "recv_seq", "event_id")
+ROW_COLUMNS = ("row_ticks", "row_lots")
+TOP_COLUMNS = ("top_event", "top_bid_ticks", "top_ask_ticks", "top_bid_lots", "top_ask_lots")
+ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", "row_side", *ROW_COLUMNS, *TOP_COLUMNS)
+DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {"kind": np.uint8, "row_side": np.int8}
+
+AS_BEFORE = -1
+"""Instant of an event that is only noticed later: that of the event before it."""
+
+PIECE = 1 << 20
+"""How many items of a mapped column are read before their pages are released."""
+
+
+class EventName(NamedTuple):
+    """What identifies an event of a tape: its kind, its number (-1: none), its id and its instant."""
+
+    kind: int
+    recv_seq: int
+    last_id: int
+    recv_us: int
+
+
+def bounds(size: Ints) -> Ints:
+    """Return where each of some runs begins, and where the last one ends."""
+    ends = np.zeros(len(size) + 1, np.int64)
+    np.cumsum(size, out=ends[1:])
+    return ends
+
+
+def mapped(path: Path) -> mmap.mmap:
+    """Map a whole file to be read; raises OSError, or ValueError where it is empty."""
+    with path.open("rb") as stream:
+        if sys.version_info >= (3, 13):  # no file stays open: a range of days maps hundreds
+            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ, trackfd=False)
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def release(column: Column) -> None:
+    """Release the memory pages of a mapped column; the system reads them again when they are used.
+
+    Pages that reach beyond the column stay, and a column that is not mapped stays as it is.
+    """
+    base: Any = column
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    if not isinstance(base, mmap.mmap) or not len(column):
+        return
+    first = column.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
+    begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE
+    size = (first + column.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE - begin
+    if size > 0:
+        base.madvise(mmap.MADV_DONTNEED, begin, size)
+
+
+def in_pieces(column: Column) -> Iterator[tuple[int, Column]]:
+    """Yield the position and the items of each piece of a column, and release a piece before the next one."""
+    for begin in range(0, len(column), PIECE):
+        piece = column[begin : begin + PIECE]
+        yield begin, piece
+        release(piece)
+
+
+def gathered(column: Column, places: Ints) -> Column:
+    """Return the items at *places*, which rise; the pages between them are released."""
+    found = np.empty(len(places), column.dtype)
+    for begin, piece in in_pieces(column):
+        first, stop = np.searchsorted(places, (begin, begin + len(piece)))
+        found[first:stop] = piece[places[first:stop] - begin]
+    return found

@@ -1,0 +1,344 @@
+"""The order of a day's messages, and which of them make a valid book.
+
+Messages are ordered by run and `recv_seq`, or by receive time where a day has no `recv_seq`. Then the sync engine is
+driven over the ids of the depth messages. Where ids follow each other without a hole, it gets a whole stretch as one
+update; elsewhere one message at a time. The result is the same (tests compare the two ways).
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.market_data.sync_engine import SyncEngine, Verdict
+from mm.tape.columns import AS_BEFORE, Ints
+from mm.tape.findings import Findings, Place
+from mm.tape.recorded import LedgerRow, RecordedDay
+from mm.tape.tables import Snapshot, Stream
+
+_PER_RUN = 1 << 52  # more than any recv_seq and any instant in µs of this century
+_COUNTED = {
+    Verdict.BUFFER: "unsynced_diffs",
+    Verdict.STALE: "stale_diffs",  # the snapshot was ahead of them, which is no fault
+    Verdict.GAP: "id_gaps",
+    Verdict.RESET: "id_resets",
+}
+EPOCH_ENDS = ("gap", "resync_start")
+
+
+@dataclass(frozen=True, slots=True)
+class DayOrder:
+    """Sort keys of a day; equal keys are sorted ledger first, then book messages, then trades.
+
+    Attributes:
+        ledger, book, trades: One key per row; keys never fall within a file.
+        first_of_run: The least key of each run but the first.
+        by_time: The day has no `recv_seq`; it is ordered by receive time.
+    """
+
+    ledger: Ints
+    book: Ints
+    trades: Ints
+    first_of_run: tuple[int, ...]
+    by_time: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EpochChange:
+    """A point of the day at which a book may begin or end.
+
+    Attributes:
+        key: Its place among the messages; it stands before those of an equal key.
+        recv_us: Its instant, or AS_BEFORE.
+        recv_seq: Its number; -1 without one.
+        kind: ``gap``, ``run`` or ``snapshot``.
+        snapshot: Which snapshot was loaded here, as an index.
+    """
+
+    key: int
+    recv_us: int
+    recv_seq: int
+    kind: str
+    snapshot: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedEvents:
+    """The depth messages or frames that make a valid book.
+
+    Attributes:
+        pieces: Positions of the messages that change a valid book where they stand, piece by piece.
+        changes: In order, each snapshot that becomes the book, with the positions of the messages that were waiting
+            for it, and each end of a valid book.
+    """
+
+    pieces: list[Ints] = field(default_factory=list)
+    changes: list[tuple[EpochChange, tuple[int, ...]]] = field(default_factory=list)
+
+    def applied(self) -> Ints:
+        """Return all positions of `pieces`."""
+        return np.concatenate([np.empty(0, np.int64), *self.pieces])
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedDay:
+    """The messages of a day in order, and which of them count.
+
+    Attributes:
+        book_keys, trade_keys: Where each message stands.
+        book: Depth messages or, where *whole_books*, frames.
+        trades: Trades, no id twice.
+        snapshots: The snapshots that were loaded.
+        events: Which depth messages, frames and snapshots make a valid book.
+    """
+
+    book_keys: Ints
+    trade_keys: Ints
+    book: Stream
+    whole_books: bool
+    trades: Stream
+    snapshots: Sequence[Snapshot]
+    events: SyncedEvents
+
+    @property
+    def carried_from(self) -> int | None:
+        """Id of the book that was carried over from the day before; None where the day does not begin with one."""
+        first = self.events.changes[0][0] if self.events.changes else None
+        if first is None or first.kind != "snapshot" or self.snapshots[first.snapshot].tag != "carried":
+            return None
+        return self.snapshots[first.snapshot].last_update_id
+
+
+def sync_day(recorded: RecordedDay, findings: Findings) -> SyncedDay:
+    """Return the messages of a day in order, synced; *findings* counts what was left out or sorted."""
+    order, book, trades, moved = in_order(recorded.ledger, recorded.book, recorded.trades)
+    findings.note("misplaced", sum(map(len, moved)), recorded.book.places(moved[0]) + recorded.trades.places(moved[1]))
+    findings.note("ordered_by_time", order.by_time)
+    findings.note("off_tick_left_out", book.left_out, [Place(book.read.path, f"line {book.first_left_out}")])
+    kept = _first_of_id(trades)
+    trade_keys = order.trades
+    if not kept.all():
+        repeated = np.flatnonzero(~kept)
+        findings.note("duplicate_trades", len(repeated), trades.places(repeated))
+        trades, trade_keys = trades.taken(np.flatnonzero(kept)), trade_keys[kept]
+    snapshots = recorded.snapshots
+    if recorded.ledger:
+        changes = ledger_changes(recorded.ledger, order, recorded.loaded, recorded.whole_books)
+    else:
+        changes = changes_by_id(book, order, snapshots)
+    if recorded.whole_books:
+        events = sync_frames(book, order, changes, findings)
+    else:
+        events = sync_diffs(book, order, changes, snapshots, findings)
+    return SyncedDay(order.book, trade_keys, book, recorded.whole_books, trades, snapshots, events)
+
+
+def in_order(
+    ledger: Sequence[LedgerRow], book: Stream, trades: Stream
+) -> tuple[DayOrder, Stream, Stream, tuple[Ints, Ints]]:
+    """Return the keys of a day, both streams in order, and which rows of each stood after a later one."""
+    by_time = any(len(seq) and seq.min() < 0 for seq in (book.recv_seq, trades.recv_seq, _seqs(ledger)))
+    ranks = _run_ranks(ledger, book, trades)
+    book_keys = _stream_keys(book, ranks, by_time)
+    trade_keys = _stream_keys(trades, ranks, by_time)
+    book, book_keys, book_moved = _sorted(book, book_keys)
+    trades, trade_keys, trades_moved = _sorted(trades, trade_keys)
+    ledger_rank = np.array([ranks.get(row.run_id, 0) for row in ledger], np.int64)
+    ledger_place = _rising([row.recv_us for row in ledger]) if by_time else _seqs(ledger)
+    order = DayOrder(
+        ledger=ledger_rank * _PER_RUN + ledger_place,
+        book=book_keys,
+        trades=trade_keys,
+        first_of_run=tuple(rank * _PER_RUN for rank in range(1, max(ranks.values(), default=0) + 1)),
+        by_time=by_time,
+    )
+    return order, book, trades, (book_moved, trades_moved)
+
+
+def _run_ranks(ledger: Sequence[LedgerRow], *streams: Stream) -> dict[str, int]:
+    """Return the place of each run: as the ledger begins them, then by first arrival; empty where rows name no run."""
+    if any(len(stream) and stream.run.min() < 0 for stream in streams):
+        return {}
+    runs = list(dict.fromkeys(row.run_id for row in ledger))
+    arrivals = [
+        (int(stream.recv_us[np.argmax(stream.run == code)]), name)
+        for stream in streams
+        for code, name in enumerate(stream.runs)
+    ]
+    runs += [name for _, name in sorted(arrivals)]
+    return {name: rank for rank, name in enumerate(dict.fromkeys(runs))}
+
+
+def _stream_keys(stream: Stream, ranks: dict[str, int], by_time: bool) -> Ints:
+    place = _rising(stream.recv_us) if by_time else stream.recv_seq
+    if not ranks:
+        return place
+    return np.array([ranks[name] for name in stream.runs] or [0], np.int64)[stream.run] * _PER_RUN + place
+
+
+def _rising(stamps: Sequence[int] | Ints) -> Ints:
+    return np.maximum.accumulate(np.asarray(stamps, np.int64))
+
+
+def _seqs(ledger: Sequence[LedgerRow]) -> Ints:
+    return np.array([row.recv_seq for row in ledger], np.int64)
+
+
+def _sorted(stream: Stream, keys: Ints) -> tuple[Stream, Ints, Ints]:
+    """Return a stream in the order of its keys, and the positions that stood after a later one."""
+    misplaced = np.flatnonzero(keys[1:] < keys[:-1]) + 1
+    if not len(misplaced):
+        return stream, keys, misplaced
+    order = np.argsort(keys, kind="stable")
+    return stream.taken(order), keys[order], misplaced
+
+
+def _first_of_id(trades: Stream) -> NDArray[np.bool_]:
+    """Return which trades come first with their id."""
+    kept = np.ones(len(trades), bool)
+    if np.any(trades.first_id[1:] <= trades.first_id[:-1]):
+        _, first = np.unique(trades.first_id, return_index=True)
+        kept[:] = False
+        kept[first] = True
+    return kept
+
+
+def ledger_changes(
+    ledger: Sequence[LedgerRow], order: DayOrder, loaded: Mapping[int, int], whole_books: bool
+) -> list[EpochChange]:
+    """Return the epoch changes of the ledger, in order.
+
+    Args:
+        ledger: Its rows.
+        order: The order of the day.
+        loaded: Index of the snapshot that each `snapshot_loaded` event, by its id, names.
+        whole_books: The day has frames, which need no snapshot.
+    """
+    changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
+    for place, (row, key) in enumerate(zip(ledger, order.ledger.tolist(), strict=True)):
+        if row.kind == "snapshot_loaded" and not whole_books:
+            changes.append(EpochChange(key, row.recv_us, row.recv_seq, "snapshot", loaded[row.event_id]))
+        elif row.kind in EPOCH_ENDS:
+            changes.append(EpochChange(key, row.recv_us, row.recv_seq, "gap"))
+        elif row.kind == "run_start" and place:
+            changes.append(EpochChange(key, AS_BEFORE, -1, "run"))
+    return sorted(changes, key=lambda change: change.key)
+
+
+def changes_by_id(book: Stream, order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochChange]:
+    """Return where the snapshots of a day without a ledger belong: before the first message that continues each."""
+    changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
+    at = 0
+    for index, snapshot in enumerate(snapshots):
+        last = snapshot.last_update_id
+        later = book.last_id[at:] > last
+        bridging = np.flatnonzero(later & (book.first_id[at:] <= last + 1))
+        newer = bridging if len(bridging) else np.flatnonzero(later)
+        at = at + int(newer[0]) if len(newer) else len(book)
+        if at < len(book):
+            changes.append(EpochChange(int(order.book[at]), int(book.recv_us[at]), -1, "snapshot", index))
+        else:
+            changes.append(EpochChange(int(order.book[-1]) + 1, AS_BEFORE, -1, "snapshot", index))
+    return sorted(changes, key=lambda change: change.key)
+
+
+def sync_diffs(
+    book: Stream,
+    order: DayOrder,
+    changes: Sequence[EpochChange],
+    snapshots: Sequence[Snapshot],
+    findings: Findings,
+) -> SyncedEvents:
+    """Drive the sync engine over a day of depth messages.
+
+    Args:
+        book: The messages, in order.
+        order: The order of the day.
+        changes: Where runs begin, epochs end and snapshots were loaded, in order.
+        snapshots: The snapshots.
+        findings: Counts the messages and snapshots that do not make a valid book.
+    """
+    run = _SyncRun(book, order.book, snapshots, findings)
+    at = 0
+    stops = np.searchsorted(order.book, [change.key for change in changes]).tolist()
+    for change, stop in zip(changes, stops, strict=True):
+        run.take(at, stop)
+        run.change(change)
+        at = stop
+    run.take(at, len(book))
+    return run.events
+
+
+class _SyncRun:
+    """The sync engine on its way through the messages."""
+
+    def __init__(self, book: Stream, keys: Ints, snapshots: Sequence[Snapshot], findings: Findings) -> None:
+        self.events = SyncedEvents()
+        self._engine: SyncEngine[int] = SyncEngine()
+        self._book, self._keys, self._snapshots, self._findings = book, keys, snapshots, findings
+        first, last = book.first_id, book.last_id
+        continues = (first[1:] == last[:-1] + 1) & (last[1:] >= first[1:])  # `mm.ids.follow`, a column at a time
+        self._breaks = [*(np.flatnonzero(~continues) + 1).tolist(), len(book)]
+
+    def take(self, at: int, stop: int) -> None:
+        """Take the messages ``at:stop``."""
+        first, last = self._book.first_id, self._book.last_id
+        while at < stop:
+            synced, seen, known = self._engine.synced, self._engine.seen_id, self._engine.known_id
+            verdict = self._engine.diff(int(first[at]), int(last[at]), at)
+            end = at + 1
+            if verdict is Verdict.APPLY:
+                end = min(stop, self._breaks[bisect_right(self._breaks, at)])
+                if end > at + 1:
+                    self._engine.diff(int(first[at + 1]), int(last[end - 1]), at + 1)
+                self.events.pieces.append(np.arange(at, end))
+            else:
+                repeated = verdict is Verdict.STALE and seen is not None and last[at] <= seen
+                name = "repeated_diffs" if repeated else _COUNTED[verdict]
+                self._findings.note(name, 1, (self._place(one, known) for one in [at]))
+                if synced and not self._engine.synced:
+                    self.events.changes.append((self._gap_at(at), ()))
+            at = end
+
+    def change(self, change: EpochChange) -> None:
+        """Pass an epoch change."""
+        if change.kind == "snapshot":
+            snapshot = self._snapshots[change.snapshot]
+            bridge = self._engine.snapshot(snapshot.last_update_id)
+            if bridge.verdict in (Verdict.APPLY, Verdict.RESET):
+                self.events.changes.append((change, bridge.updates))
+            else:
+                place = Place(snapshot.read.path, f"id {snapshot.last_update_id}")
+                self._findings.note("snapshots_unused", 1, [place])
+            return
+        if self._engine.synced:
+            self.events.changes.append((change, ()))
+            self._engine.lose()
+        if change.kind == "run":
+            self._engine = SyncEngine()
+
+    def _place(self, message: int, known_id: int | None) -> Place:
+        book = self._book
+        ids = f"U={book.first_id[message]}, u={book.last_id[message]} after {known_id}"
+        return Place(book.read.path, f"{book.name(message)}: {ids}")
+
+    def _gap_at(self, message: int) -> EpochChange:
+        book = self._book
+        return EpochChange(int(self._keys[message]), int(book.recv_us[message]), int(book.recv_seq[message]), "gap")
+
+
+def sync_frames(book: Stream, order: DayOrder, changes: Sequence[EpochChange], findings: Findings) -> SyncedEvents:
+    """Sync a day that has frames only: each is a whole book, and one that repeats the last is dropped."""
+    stops = np.searchsorted(order.book, [change.key for change in changes])
+    new = ~book.repeats
+    new[stops[stops < len(book)]] = True
+    findings.note("frames_unchanged", int(np.count_nonzero(~new)))
+    events = SyncedEvents([np.flatnonzero(new)])
+    before = 0
+    for change, stop in zip(changes, stops.tolist(), strict=True):
+        if stop > before:
+            events.changes.append((change, ()))
+            before = stop
+    return events

@@ -160,10 +160,13 @@ class DayLog:
         session: The session.
         instrument: Its grid.
         top_n: Levels of a side in the frames: those of the writer.
+
+    Attributes:
+        writer: As given.
     """
 
     def __init__(self, writer: DayWriter, session: Session, instrument: Instrument, top_n: int) -> None:
-        self._writer = writer
+        self.writer = writer
         self._messages = SessionMessages(session)
         self._lines = Lines(writer.run_id, top_n, instrument.tick_e8, instrument.lot_e8)
         self._held = bytearray(), bytearray(), bytearray()
@@ -190,7 +193,7 @@ class DayLog:
         messages, levels, recv_us = self._messages.arrived(rows)
         if not len(messages):
             return
-        first_seq = self._writer.skip(len(messages)) - len(messages) + 1
+        first_seq = self.writer.skip(len(messages)) - len(messages) + 1
         for held, lines in zip(self._held, self._lines.of(messages, levels, recv_us, first_seq), strict=True):
             held.extend(lines)
         self._exch_time = int(messages[-1, SENT_US]) // US_PER_MS
@@ -201,10 +204,10 @@ class DayLog:
     def finish(self) -> None:
         """Write everything to the files, and give the writer the counts for its `seal`."""
         self._flush()
-        folder, depths = self._writer.folder, self._depths
-        self._writer.know(folder.diffs, depths)
-        self._writer.know(folder.frames, depths._replace(first_id=self._first_frame_id))
-        self._writer.know(folder.trades, self._prints)
+        folder, depths = self.writer.folder, self._depths
+        self.writer.know(folder.diffs, depths)
+        self.writer.know(folder.frames, depths._replace(first_id=self._first_frame_id))
+        self.writer.know(folder.trades, self._prints)
 
     def _count(self, messages: "Ints") -> None:
         is_depth = messages[:, SIDE] == 0
@@ -216,7 +219,7 @@ class DayLog:
     def _flush(self) -> None:
         if any(self._held):
             diffs, frames, trades = map(bytes, self._held)
-            self._writer.append(Block(_packed(diffs), frames, trades, self._exch_time))
+            self.writer.append(Block(_packed(diffs), frames, trades, self._exch_time))
             for held in self._held:
                 held.clear()
 
@@ -272,8 +275,8 @@ def _packed(lines: bytes) -> bytes:
     return bytes(compress(lines, _FAST, GZIP_FORMAT)) if lines else b""
 
 
-class PlainRecorder:
-    """Record a session undisturbed.
+class PlainRecorder(DayLog):
+    """Record a session undisturbed: the messages, and the ledger and the snapshot around them.
 
     Args:
         folder: The day folder.
@@ -283,19 +286,9 @@ class PlainRecorder:
     """
 
     def __init__(self, folder: DayFolder, session: Session, instrument: Instrument, knobs: dict[str, Any]) -> None:
-        self.writer = DayWriter(folder, run_stamp(session.open_us - _EARLY_US), top_n=TOP_N, instrument=instrument)
+        run_id = run_stamp(session.open_us - _EARLY_US)
+        super().__init__(DayWriter(folder, run_id, top_n=TOP_N, instrument=instrument), session, instrument, TOP_N)
         self._session, self._instrument, self._knobs = session, instrument, knobs
-        self._day_log = DayLog(self.writer, session, instrument, TOP_N)
-
-    @property
-    def depth_messages(self) -> int:
-        """How many depth messages were written, each with its frame."""
-        return self._day_log.depth_messages
-
-    @property
-    def trades(self) -> int:
-        """How many trade messages were written."""
-        return self._day_log.trades
 
     def begin(self, rows: "Ints") -> None:
         """Write the ledger's opening, and the opening book as the snapshot."""
@@ -308,19 +301,15 @@ class PlainRecorder:
         exchange = BookReplay()
         exchange.feed(rows)
         depth = exchange.depth(open_us)
-        self._day_log.load(_EPOCH, depth[1], depth[-1])
+        self.load(_EPOCH, depth[1], depth[-1])
         last_id = exchange.update_id or self._session.first_id
         bids, asks = (self._as_text(depth[side]) for side in (1, -1))
         writer.snapshot(open_us + _ANSWERED_US, "initial", last_id, bids, asks, _EPOCH)
         writer.event(open_us + _ANSWERED_US, "resync_done", _EPOCH, {"last_update_id": last_id})
 
-    def take(self, rows: "Ints") -> None:
-        """Write every message as it arrives, and the frame that it makes."""
-        self._day_log.take(rows)
-
     def finish(self) -> None:
-        """Write the ledger's end."""
-        self._day_log.finish()
+        """Write everything to the files, and the end of the ledger."""
+        super().finish()
         close_us = self._session.close_us
         self.writer.event(close_us, "window_end", _EPOCH, {})
         self.writer.event(close_us, "run_stop", _EPOCH, {"reason": "window_end"})

@@ -1,1 +1,1 @@
-"""What goes wrong on purpose: a script of faults, and the player that lets them happen."""
+"""Faults on purpose: a script of rules, and the injector that applies them."""

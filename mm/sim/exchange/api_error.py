@@ -59,6 +59,11 @@ def not_valid(name: str) -> ApiError:
     return ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 
+def overflowed(name: str) -> ApiError:
+    """Return the error of a number that is too large."""
+    return ApiError(-1108, f"Parameter '{name}' overflowed.")
+
+
 def bad_combination() -> ApiError:
     """Return the error of optional parameters that exclude each other."""
     return ApiError(-1128, "Combination of optional parameters invalid.")

@@ -66,7 +66,7 @@ class Parameters:
         """Return a whole number from 0 on, None if it was not sent."""
         text = self.text(name, _WHOLE)
         if text and int(text) > _INT64:
-            raise _overflow(name)
+            raise api_error.overflowed(name)
         return int(text) if text else None
 
     def decimal_e8(self, name: str) -> int | None:
@@ -79,7 +79,7 @@ class Parameters:
             raise ApiError(-1111, f"Parameter '{name}' has too much precision.")
         value = int(whole) * E8 + int(places[:_PLACES].ljust(_PLACES, "0"))
         if value > _INT64:
-            raise _overflow(name)
+            raise api_error.overflowed(name)
         return value
 
     def needs_e8(self, name: str) -> int:
@@ -155,10 +155,6 @@ class Parameters:
             raise ApiError(-1121, "Invalid symbol.")
         if len(set(symbols)) < len(symbols):
             raise ApiError(-1151, "Symbol is present multiple times in the list.")
-
-
-def _overflow(name: str) -> ApiError:
-    return ApiError(-1108, f"Parameter '{name}' overflowed.")
 
 
 ORDER_PARAMETERS = (

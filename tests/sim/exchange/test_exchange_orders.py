@@ -91,19 +91,6 @@ def test_a_market_order_by_quote_needs_a_book() -> None:
     assert refused(caught.value) == (-2010, "Order book liquidity is less than symbol minimum quantity.", 400)
 
 
-def test_nobody_spends_what_he_does_not_have() -> None:
-    """10⁶ USDT buy 10⁴ at 100.00, and not one lot more; nor do 10³ SIM sell 1000.001."""
-    desk = Desk()
-    for side, lots in ((BUY, 10_000_001), (SELL, 1_000_001)):
-        with pytest.raises(ApiError) as caught:
-            desk.limit(ALICE, side, 10_000, lots)
-        assert refused(caught.value) == (-2010, "Account has insufficient balance for requested action.", 400)
-    desk.limit(ALICE, BUY, 10_000, 10_000_000)
-    with pytest.raises(ApiError):
-        desk.limit(ALICE, BUY, 10_000, 100)
-    desk.limit(BOB, BUY, 10_000, 100)
-
-
 def test_a_market_buy_that_cannot_be_paid_is_refused_before_it_trades() -> None:
     """The book is as it was."""
     desk = Desk()
@@ -306,31 +293,6 @@ def test_a_filter_stops_a_replacement_before_its_cancel() -> None:
     assert order.status == "NEW"
 
 
-def test_too_many_orders_are_refused_until_the_interval_ends() -> None:
-    """100 in ten seconds that do not trade; one that trades as maker gives five back."""
-    desk = Desk()
-    for step in range(100):
-        desk.limit(ALICE, BUY, 9_990 - step, 1_000)
-    with pytest.raises(ApiError) as caught:
-        desk.limit(ALICE, BUY, 9_000, 1_000)
-    assert refused(caught.value) == (-1015, "Too many new orders; current limit is 100 orders per 10 SECOND.", 429)
-    assert caught.value.retry_us == START_US + 10_000_000
-    desk.limit(BOB, SELL, 9_990, 1_000)
-    for step in range(5):
-        desk.limit(ALICE, BUY, 9_000 - step, 1_000)
-    with pytest.raises(ApiError):
-        desk.limit(ALICE, BUY, 8_900, 1_000)
-    desk.us += 10_000_000
-    desk.limit(ALICE, BUY, 8_900, 1_000)
-
-
-def test_without_limits_nobody_counts_orders() -> None:
-    """`--limits off`."""
-    desk = Desk(limits=False)
-    for step in range(150):
-        desk.limit(ALICE, BUY, 9_990 - step, 1_000)
-
-
 def test_a_replacement_of_one_who_sent_too_many_cancels_if_asked_to() -> None:
     """orderRateLimitExceededMode: by default nothing is done, else the cancel alone."""
     desk = Desk()
@@ -340,16 +302,6 @@ def test_a_replacement_of_one_who_sent_too_many_cancels_if_asked_to() -> None:
     assert orders[0].status == "NEW"
     outcome = replace(desk, orders[0].order_id, maker(BUY, 9_000, 1_000), when_exceeded_cancel=True)
     assert outcome == ("done", "Too many new orders; current limit is 100 orders per 10 SECOND.")
-
-
-def test_an_account_has_so_many_open_orders_only() -> None:
-    """MAX_NUM_ORDERS."""
-    desk = Desk(most_orders=2)
-    desk.limit(ALICE, BUY, 9_990, 1_000)
-    desk.limit(ALICE, BUY, 9_980, 1_000)
-    with pytest.raises(ApiError) as caught:
-        desk.limit(ALICE, BUY, 9_970, 1_000)
-    assert refused(caught.value) == (-1013, "Filter failure: MAX_NUM_ORDERS", 400)
 
 
 def test_positions_are_told_after_what_changed_them() -> None:

@@ -91,27 +91,6 @@ def test_an_aggregate_trade_is_never_cut_in_two_by_a_rule() -> None:
     assert told[0] == told[1]
 
 
-def test_the_newest_one_at_random_or_the_one_of_a_number() -> None:
-    """Two connections of one recorder must be able to fail apart."""
-    assert [len(holes(depth(client))) for client in staged("at id 200 on newest do drop").clients] == [0, 1]
-    assert [len(holes(depth(client))) for client in staged("at id 200 on 1 do drop").clients] == [1, 0]
-    hit = {
-        tuple(len(holes(depth(client))) for client in staged("at id 200 on random do drop", seed=seed).clients)
-        for seed in range(8)
-    }
-    assert hit == {(0, 1), (1, 0)}
-
-
-def test_a_connection_that_is_not_there_yet_is_waited_for() -> None:
-    """``on 3`` means the third, also when it opens after the moment."""
-    stage = Stage("at id 10 on 2 do close code=1001 reason=bye")
-    stage.connect()
-    stage.play(200)
-    late = stage.connect()
-    assert late.told == [(1001, "bye"), "closed"]
-    assert len(stage.clients) == 1
-
-
 def test_attempts_to_connect_are_counted_and_refused() -> None:
     """A reconnecting client meets the third attempt as it meets the first."""
     stage = Stage("at connect 2 do refuse_handshake status=429 retry_after=7 n=2\nat connect 5 do refuse_connect")
@@ -165,50 +144,6 @@ def test_an_overlap_tells_no_lie() -> None:
             book = {price: qty for price, qty in (dict(side) | dict(map(tuple, told))).items() if float(qty)}
             assert book == dict(wanted)
     assert sum(event["U"] <= before["u"] for before, event in pairwise(depth(stage.clients[0]))) == 3
-
-
-def test_a_burst_holds_and_then_sends_all_in_order() -> None:
-    """What arrives at once is still what would have come."""
-    stage = Stage("at id 100 on 1 do burst n=60")
-    client, other = stage.connect(), stage.connect()
-    steps = []
-    for _ in range(100):
-        stage.play(10, chunk_ms=10)
-        steps.append(len(client.frames))
-    jumps = [after - before for before, after in pairwise(steps)]
-    assert max(jumps) >= 60
-    assert not holes(depth(client))
-    assert client.events("trade") == other.events("trade")
-
-
-@pytest.mark.parametrize("fault", ["lag delay_s=0.25 for_s=0.6", "halt for_s=0.555", "burst n=99999 for_s=0.444"])
-@pytest.mark.parametrize("chunk_ms", [10, 100])
-def test_what_is_held_comes_late_in_order_and_whole(fault: str, chunk_ms: int) -> None:
-    """A late message is not a lost one."""
-    stage = Stage(f"at time 0.3 do {fault}")
-    client = stage.connect()
-    plain = Stage("")
-    same = plain.connect()
-    behind = 0
-    for _ in range(1_500 // chunk_ms):
-        stage.play(chunk_ms, chunk_ms=chunk_ms)
-        plain.play(chunk_ms, chunk_ms=chunk_ms)
-        assert client.frames == same.frames[: len(client.frames)]
-        behind = max(behind, len(same.frames) - len(client.frames))
-    assert behind > 20
-    assert client.frames == same.frames
-
-
-def test_a_lagging_connection_is_late_by_its_delay() -> None:
-    """Of two connections, one lags; the pair must still give one feed."""
-    stage = Stage("at connect 2 do lag delay_s=0.3")
-    quick, slow = stage.connect("simusdt@trade"), stage.connect("simusdt@trade")
-    seen: dict[int, list[int]] = {1: [], 2: []}
-    for _ in range(100):
-        stage.play(10, chunk_ms=10)
-        for client in (quick, slow):
-            seen[client.id].append(len(client.frames))
-    assert seen[2][30:] == seen[1][:-30]
 
 
 def test_a_stall_ends_in_a_hole_of_one_kind() -> None:
@@ -298,40 +233,6 @@ def test_clocks_are_shifted_in_the_unit_of_each_stamp() -> None:
         assert steps == sorted(steps, reverse=True)
         assert {event["E"] - event["T"] for event in shifted.events("trade")} == {0}
     assert json.loads(stage.ask("/api/v3/time").body)["serverTime"] == stage.now_us // 1_000 - 1_300
-
-
-def test_what_was_sent_is_not_kept_for_ever() -> None:
-    """A storm of connects must not fill the memory; those that are open keep their log."""
-    stage = Stage("at connect 2 do storm n=500")
-    first = stage.connect()
-    for _ in range(200):
-        stage.connect()
-    stage.play(100)
-    logs = stage.injector.scope.logs
-    assert len(logs) < 70
-    assert sum(logs[first.id].counts.values()) == len(first.frames)
-
-
-def test_connections_grow_old() -> None:
-    """Every connection is cut at its age, also one that opened after the rule."""
-    stage = Stage("at time 0.1 do age max_s=0.5")
-    first = stage.connect()
-    stage.play(300)
-    second = stage.connect()
-    stage.play(300)
-    assert (first.told, second.told) == ([(1001, ""), "closed"], [])
-    stage.play(300)
-    assert second.told == [(1001, ""), "closed"]
-
-
-def test_the_phase_is_set_before_the_first_stream() -> None:
-    """Two connections whose batches end elsewhere have different borders."""
-    stage = Stage("at connect 1 do phase ms=5\nat connect 2 do phase ms=5\nat connect 3 do phase ms=55")
-    clients = [stage.connect() for _ in range(3)]
-    stage.play(500)
-    borders = [[event["u"] for event in depth(client)] for client in clients]
-    assert borders[0] == borders[1]
-    assert set(borders[0]).isdisjoint(borders[2])
 
 
 LINES = st.builds(

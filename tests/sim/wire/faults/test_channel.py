@@ -1,0 +1,77 @@
+"""Which connections a rule hits, and the log of what each was sent."""
+
+from itertools import pairwise
+
+from stage import Stage
+
+
+def depth(client) -> list[dict]:
+    return client.events("depthUpdate")
+
+
+def holes(events: list[dict]) -> list[tuple[int, int]]:
+    """Return the ids that are missing between depth events: first and last of each hole."""
+    return [(before["u"] + 1, after["U"] - 1) for before, after in pairwise(events) if after["U"] > before["u"] + 1]
+
+
+def staged(script: str, ms: int = 1_500, clients: int = 2, **options) -> Stage:
+    stage = Stage(script, **options)
+    for _ in range(clients):
+        stage.connect()
+    stage.play(ms)
+    return stage
+
+
+def test_the_newest_one_at_random_or_the_one_of_a_number() -> None:
+    """Two connections of one recorder must be able to fail apart."""
+    assert [len(holes(depth(client))) for client in staged("at id 200 on newest do drop").clients] == [0, 1]
+    assert [len(holes(depth(client))) for client in staged("at id 200 on 1 do drop").clients] == [1, 0]
+    hit = {
+        tuple(len(holes(depth(client))) for client in staged("at id 200 on random do drop", seed=seed).clients)
+        for seed in range(8)
+    }
+    assert hit == {(0, 1), (1, 0)}
+
+
+def test_a_connection_that_is_not_there_yet_is_waited_for() -> None:
+    """``on 3`` means the third, also when it opens after the moment."""
+    stage = Stage("at id 10 on 2 do close code=1001 reason=bye")
+    stage.connect()
+    stage.play(200)
+    late = stage.connect()
+    assert late.told == [(1001, "bye"), "closed"]
+    assert len(stage.clients) == 1
+
+
+def test_what_was_sent_is_not_kept_for_ever() -> None:
+    """A storm of connects must not fill the memory; those that are open keep their log."""
+    stage = Stage("at connect 2 do storm n=500")
+    first = stage.connect()
+    for _ in range(200):
+        stage.connect()
+    stage.play(100)
+    logs = stage.injector.scope.logs
+    assert len(logs) < 70
+    assert sum(logs[first.id].counts.values()) == len(first.frames)
+
+
+def test_connections_grow_old() -> None:
+    """Every connection is cut at its age, also one that opened after the rule."""
+    stage = Stage("at time 0.1 do age max_s=0.5")
+    first = stage.connect()
+    stage.play(300)
+    second = stage.connect()
+    stage.play(300)
+    assert (first.told, second.told) == ([(1001, ""), "closed"], [])
+    stage.play(300)
+    assert second.told == [(1001, ""), "closed"]
+
+
+def test_the_phase_is_set_before_the_first_stream() -> None:
+    """Two connections whose batches end elsewhere have different borders."""
+    stage = Stage("at connect 1 do phase ms=5\nat connect 2 do phase ms=5\nat connect 3 do phase ms=55")
+    clients = [stage.connect() for _ in range(3)]
+    stage.play(500)
+    borders = [[event["u"] for event in depth(client)] for client in clients]
+    assert borders[0] == borders[1]
+    assert set(borders[0]).isdisjoint(borders[2])

@@ -17,6 +17,7 @@ _DATA: Commands = {
 _RUNS: Commands = {
     "list": ("List the runs under OUT_ROOT.", "mm.runner_runs:list_command"),
     "show": ("Show one run.", "mm.runner_runs:show_command"),
+    "log": ("Show the log of a run.", "mm.runner_runs:log_command"),
     "diff": ("Name what tells two runs apart.", "mm.runner_diff:main"),
     "reproduce": ("Play a run again, and prove that the same bytes come out.", "mm.runner_reproduce:main"),
     "explain": ("Show the tape around a fill, and why it happened.", "mm.runner_explain:main"),

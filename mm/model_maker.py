@@ -2,9 +2,12 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, hybrid
@@ -23,6 +26,7 @@ from mm.runs import Run
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.result import Result
     from mm.tape.tape import Tape
 
 DEFAULT_K = 1.0  # per tick; what Avellaneda-Stoikov quotes take where no fit was given
@@ -41,8 +45,12 @@ class ModelMaker:
         self._fitted: PoissonFit | Schedule | None = None
         self._intensity: Intensity | None = None
         self._scheduled = self._k_assumed = False
+        self._lacks: list[str] = []
+        self._own = False
         if models.fill_params_file is not None:
-            self.use(read_fitted(models.fill_params_file))
+            fitted = read_fitted(models.fill_params_file)
+            self._lacks = lacking(models.fill_params_file, fitted)
+            self.use(fitted)
             if run is not None:
                 run.input_file(models.fill_params_file)
 
@@ -63,6 +71,19 @@ class ModelMaker:
         self._fitted = fitted
         self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=source)
         self._scheduled = isinstance(fitted, Schedule)
+
+    def registered_only(self) -> bool:
+        """Return whether the run plays no model of a user's own, which may take its time, or keep what it sees."""
+        self.quotes()
+        self.fills()
+        return not self._own
+
+    def based(self, result: "Result") -> "Result":
+        """Return *result* with what the fit or the schedule behind it says of itself in its summary."""
+        if self._fitted is None:
+            return result
+        name = "poisson_schedule.json" if isinstance(self._fitted, Schedule) else "poisson_fit.json"
+        return replace(result, books=replace(result.books, fit=fit_terms(self._fitted, name, self._lacks)))
 
     def redrawn(self) -> Iterator[tuple[object, object]]:
         """Yield quote and fill models with A and k that the fit allows, FIT_DRAWS times.
@@ -86,6 +107,11 @@ class ModelMaker:
 
     def _fills(self, name: str, params: Mapping[str, Any]) -> object:
         build = self._resolve(FILL_MODELS, name, "fill model")
+        if self._models.fill_per_side and self._intensity is None:
+            raise UsageError(
+                "--fill-per-side (FILL_PER_SIDE) is 1, but there is no fit whose sides it could use; give "
+                "FILL_PARAMS_FILE=<a poisson_fit.json>, or set it to 0"
+            )
         if build is hybrid and "models" in params:
             params = {**params, "models": [self._fills(*named(one, PAIRS)) for one in listed(params["models"], PAIRS)]}
         if not params and self._intensity is not None:
@@ -131,6 +157,7 @@ class ModelMaker:
         """Return the class of a name; the file of a user's module is an input of the run."""
         build = resolve(registry, name, kind)
         if ":" in name:
+            self._own = True
             source = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
             if source is not None and self._run is not None:
                 self._run.input_file(Path(source))
@@ -144,6 +171,30 @@ class ModelMaker:
         if build.__module__.startswith("mm.backtest."):
             own = {name: offers[name] for name in OFFERED if name in _names(build)}
         return construct(build, params, source, own)
+
+
+def check_names(models: Models) -> None:
+    """Refuse a model, a model inside it or a step that does not exist, before any day is looked for.
+
+    Raises:
+        UnknownModel: If one is not known, or is no model of its kind.
+        UsageError: If the form of a model that holds others is wrong.
+    """
+    trees = [Tree.of(models.quote_model, models.quote_params())]
+    while trees:
+        tree = trees.pop()
+        resolve(QUOTE_MODELS, tree.name, "quote model")
+        for name, _ in tree.steps:
+            resolve(QUOTE_STEPS, name, "step")
+        trees += tree.inner
+    waiting = [(models.fill_model, models.fill_params())]
+    while waiting:
+        name, params = waiting.pop()
+        build = resolve(FILL_MODELS, name, "fill model")
+        if build is hybrid and "models" in params:
+            waiting += [
+                (one, dict(given)) for one, given in (named(one, PAIRS) for one in listed(params["models"], PAIRS))
+            ]
 
 
 def _names(build: Callable[..., Any]) -> set[str]:
@@ -174,6 +225,55 @@ def read_fitted(path: Path) -> PoissonFit | Schedule:
     except json.JSONDecodeError as error:
         raise BrokenFile(f"{path}:{error.lineno}: not JSON ({error.msg}); make it anew with mm calibrate") from error
     return fitted_from(content, str(path))
+
+
+def lacking(path: Path, fitted: PoissonFit | Schedule) -> list[str]:
+    """Return the keys that this version writes into a fit and that the file does not have; none for a schedule."""
+    if isinstance(fitted, Schedule):
+        return []
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return [field.name for field in fields(PoissonFit) if field.name not in content]
+
+
+def fit_terms(fitted: PoissonFit | Schedule, name: str, lacks: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a summary says of a fit or a schedule, from which the keys *lacks* are missing.
+
+    *name* is how such a file is called, not where this one lies (the manifest has that): equal work has equal
+    summaries, wherever its inputs lie and whatever they are called.
+    """
+    if isinstance(fitted, Schedule):
+        return _schedule_terms(fitted, name)
+    return {
+        "path": name,
+        "status": fitted.status,
+        "reason": fitted.reason,
+        "warnings": list(fitted.warnings),
+        "A": fitted.A,
+        "k": fitted.k,
+        "min_delta_ticks": fitted.min_delta_ticks,
+        "max_delta_ticks": fitted.max_delta_ticks,
+        "lacks": list(lacks),
+    }
+
+
+def _schedule_terms(schedule: Schedule, name: str) -> dict[str, Any]:
+    """Return the same of a schedule: its most frequent status, and the distances and medians of all segments."""
+    used = [one for one in schedule.segments if one.usable]
+    counts = Counter(one.status for one in schedule.segments)
+    near = [one.min_delta_ticks for one in used if one.min_delta_ticks is not None]
+    far = [one.max_delta_ticks for one in used if one.max_delta_ticks is not None]
+    verdicts = ", ".join(f"{status} {count}" for status, count in counts.most_common())
+    return {
+        "path": name,
+        "status": counts.most_common(1)[0][0] if counts else None,
+        "reason": f"{len(used)} of {len(schedule.segments)} segments usable: {verdicts}",
+        "warnings": [],
+        "A": median(one.A for one in used if one.A is not None) if used else None,
+        "k": median(one.k for one in used if one.k is not None) if used else None,
+        "min_delta_ticks": min(near, default=None),
+        "max_delta_ticks": max(far, default=None),
+        "lacks": [],
+    }
 
 
 def fitted_from(content: Any, source: str) -> PoissonFit | Schedule:

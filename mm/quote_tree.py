@@ -103,7 +103,7 @@ def _checked(name: str, value: Any) -> Any:
 def listed(value: object, shape: str) -> Sequence[object]:
     """Return a value that must be a list; *shape* says what is expected."""
     if not isinstance(value, list):
-        raise UsageError(f"{shape}; a list is {value!r}")
+        raise UsageError(f"{shape}; {value!r} is no list")
     return value
 
 

@@ -7,8 +7,11 @@ from mm.knobs import SWITCH, knob
 
 @dataclass(frozen=True, kw_only=True)
 class Honesty:
-    """Whether the same strategy is played again under kinder and harsher assumptions."""
+    """Whether the sensitivity is measured: the same strategy under kinder and harsher assumptions."""
 
-    honesty: bool = knob(
-        False, SWITCH, "1 plays it also with optimistic and pessimistic fills, and at 0.5 and 2 times the latency."
+    honesty: bool | None = knob(
+        None,
+        SWITCH,
+        "Sensitivity: 1 plays it also with optimistic and pessimistic fills, and at 0.5 and 2 times the latency; "
+        "without it that is done where no model of yours in Python is played.",
     )

@@ -23,6 +23,14 @@ class Found:
         """Return the value that a knob had; None where the run's command has no such knob."""
         return self.manifest["knobs"].get(name, {}).get("value")
 
+    def log_file(self) -> Path:
+        """Return where the run's log was written; it may have been removed since."""
+        out_root = Path(self.knob("out_root") or "out")
+        root = Path(self.knob("log_root") or out_root / "logs")
+        method = (self.knob("calib_method"),) if self.manifest["kind"] == "calibration" else ()
+        names = (self.manifest[name] for name in ("symbol", "day", "run_id"))
+        return root.joinpath(self.manifest["kind"], *method, *names, "run.log")
+
     def days(self) -> tuple[str, ...]:
         """Return the days that were asked for, each YYYYMMDD."""
         from mm.symbols_and_days import day_list

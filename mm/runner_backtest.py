@@ -25,17 +25,19 @@ def main(
     from mm.backtest.pnl_band import with_band
     from mm.backtest.replay import backtest
     from mm.backtest.report.words import told
-    from mm.model_maker import ModelMaker
+    from mm.model_maker import ModelMaker, check_names
 
+    check_names(models)
     played = assemble.tapes(run, day, market)
     maker = ModelMaker(run, models, played[0], account.seed)
     rules = assemble.rules(played[0], execution, account, models, run=run)
     strategy = Strategy(played, rules, maker.quotes, maker.fills, maker.intensity, account.seed)
+    further = maker.registered_only() if honesty.honesty is None else honesty.honesty
     length_us = sum(tape.end_us - tape.start_us for tape in played)
-    plays = 1 + models.fit_draws + (strategy.plays() if honesty.honesty else 0)
+    plays = 1 + models.fit_draws + (strategy.plays() if further else 0)
     with run.timing("play"), run.progress("play", length_us * plays) as step:
-        result = strategy.play(step)
-        if honesty.honesty:
+        result = maker.based(strategy.play(step))
+        if further:
             result = strategy.honest(result, step)
         if models.fit_draws:
             result = with_band(result, [backtest(played, *pair, rules, step=step) for pair in maker.redrawn()])

@@ -1,5 +1,6 @@
-"""``mm runs list`` and ``mm runs show``: look at run folders by their manifests."""
+"""``mm runs list``, ``show`` and ``log``: look at run folders by their manifests, and at what runs logged."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,12 @@ from mm import run_manifest
 from mm.cli import command
 from mm.config import Results
 from mm.console import Console
+from mm.errors import DataError
 from mm.run_finder import Found, find_run, find_runs
 from mm.run_headlines import headlines, shown
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_BOUND = ("run_id", "symbol")  # on every line of a log
 COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "path")
 _FILTERS = (
     click.Option(["--kind"], metavar="KIND", help="Only runs of this kind (backtest, calibration, …)."),
@@ -56,6 +60,8 @@ def show_command(console: Console, results: Results, name: str) -> None:
         f"{manifest['kind']} {manifest['symbol']} {manifest['day']}  {manifest['run_id']}  {manifest['status']}"
     )
     console.say(f"folder   {run.folder}")
+    log = run.log_file()
+    console.say(f"log      {log}" + ("" if log.is_file() else " (not there any more)"))
     console.say(f"time     {manifest['started_at']} to {manifest['finished_at']}")
     console.say(f"version  {manifest['version']} {manifest['commit'] or ''}".rstrip())
     console.say(f"digest   {manifest['digest']}")
@@ -68,6 +74,54 @@ def show_command(console: Console, results: Results, name: str) -> None:
     ):
         if lines:
             console.say("\n".join([title, *(f"  {line}" for line in lines)]))
+
+
+_LOG = (
+    click.Argument(["name"], metavar="RUN"),
+    click.Option(["--level"], type=click.Choice(LEVELS, case_sensitive=False), help="Least level that is shown."),
+    click.Option(["--search"], metavar="TEXT", help="Only lines that hold this text, in any case."),
+)
+
+
+@command(Results, arguments=_LOG)
+def log_command(console: Console, results: Results, name: str, level: str | None, search: str | None) -> None:
+    """Show the log of a run: time, level, event and its values, one event a line; tracebacks follow theirs.
+
+    RUN is as for mm runs show. With --json the lines are one JSON list.
+
+    Example: mm runs log 20260105T080000Z --level WARNING
+    """
+    run = find_run(name, results.out_root)
+    path = run.log_file()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: the log of {run.folder} cannot be read ({error.strerror})") from error
+    least = LEVELS.index((level or LEVELS[0]).upper())
+    wanted = [line for line in text.splitlines() if (search or "").lower() in line.lower()]
+    events = [one for one in map(_event, wanted) if LEVELS.index(str(one.get("level", "info")).upper()) >= least]
+    console.answer({"path": str(path.resolve()), "events": events})
+    for one in events:
+        console.say(_event_line(one))
+    if not events:
+        console.say(f"no such line in {path}")
+
+
+def _event(line: str) -> dict[str, Any]:
+    """Return a line of a log as its values; one that is not JSON, cut off by a crash, as its text."""
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError:
+        found = None
+    return found if isinstance(found, dict) and found.get("level", "").upper() in LEVELS else {"event": line}
+
+
+def _event_line(one: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in one.items() if name not in ("ts", "level", "event", *_BOUND)}
+    trace = rest.pop("traceback", None) or rest.pop("exception", None)
+    head = f"{one.get('ts', '')}  {one.get('level', ''):<8} {one['event']}".strip()
+    told = "  ".join([head, *(f"{name}={value}" for name, value in rest.items())])
+    return told if trace is None else f"{told}\n{trace}"
 
 
 def _wanted(run: Found, kind: str | None, symbol: str | None, day: str | None) -> bool:

@@ -42,9 +42,10 @@ def main(
     from mm import assemble
     from mm.backtest.honesty import Strategy
     from mm.backtest.report.words import told
-    from mm.model_maker import ModelMaker
+    from mm.model_maker import ModelMaker, check_names
     from mm.walkforward.page import page
 
+    check_names(models)
     tapes = assemble.tapes(run, day, market)
     recipe, rules = (
         assemble.recipe(calibration, fit, account.seed),
@@ -59,11 +60,12 @@ def main(
     forward = run.summary
     maker.use(studied.schedule)
     strategy = Strategy(tapes, rules, maker.quotes, maker.fills, maker.intensity, account.seed)
+    further = maker.registered_only() if honesty.honesty is None else honesty.honesty
     length_us = sum(tape.end_us - tape.start_us for tape in tapes)
-    plays = 1 + (strategy.plays() if honesty.honesty else 0)
+    plays = 1 + (strategy.plays() if further else 0)
     with run.timing("play"), run.progress("play", length_us * plays) as step:
-        result = strategy.play(step)
-        if honesty.honesty:
+        result = maker.based(strategy.play(step))
+        if further:
             result = strategy.honest(result, step)
     del tapes, maker, strategy  # lets the mapped tapes go: writing needs the journal alone
     run.write_result(result, "backtest")

@@ -155,7 +155,7 @@ WRONG = [
     ("steps", {}, "steps needs model, steps; known are model, steps"),
     ("steps", {"model": FIXED}, "steps needs steps"),
     ("steps", {"model": "fixed_spread", "steps": []}, r'steps takes {"model": \[name, .*; one is \'fixed_spread\''),
-    ("steps", {"model": FIXED, "steps": {}}, "steps takes .*; a list is {}"),
+    ("steps", {"model": FIXED, "steps": {}}, "steps takes .*; {} is no list"),
     ("steps", {"model": FIXED, "steps": [["post_only"]]}, r"steps takes .*; one is \['post_only'\]"),
     ("steps", {"model": FIXED, "steps": [["postonly", {}]]}, "step 'postonly' is not known; .*did you mean post_only"),
     (

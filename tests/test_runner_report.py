@@ -20,12 +20,12 @@ DAY = ["--symbol", "SIMUSDT", "--day", "20260105"]
 WINDOWS = ["--wf-train-window-min", "3", "--wf-step-min", "3"]
 FAR = ["--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 900}']
 RUNS = {
-    "played": ["backtest", *DAY],
+    "played": ["backtest", *DAY, "--honesty", "0"],
     "asked": ["backtest", *DAY, "--honesty", "1"],
-    "unfilled": ["backtest", *DAY, *FAR],
+    "unfilled": ["backtest", *DAY, *FAR, "--honesty", "0"],
     "measured": ["calibrate", *DAY],
     "planned": ["schedule", *DAY, *WINDOWS],
-    "walked": ["walkforward", *DAY, *WINDOWS],
+    "walked": ["walkforward", *DAY, *WINDOWS, "--honesty", "0"],
     "unusable": ["walkforward", *DAY, *WINDOWS, "--min-exposure-s", "1e6"],
     "swept": ["sweep", *DAY, "--grid", "SEED=1,2", "--jobs", "1"],
 }

@@ -10,7 +10,7 @@ from mm.console import Console
 from mm.run_folder import Plan
 from mm.run_headlines import headlines, shown
 from mm.run_manifest import SetKnob
-from mm.runner_runs import list_command, show_command
+from mm.runner_runs import list_command, log_command, show_command
 from mm.runs import working
 
 
@@ -148,3 +148,27 @@ def test_a_name_that_is_no_run_is_refused(name, message):
     result = call(show_command, name)
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr.startswith(f"error: {message}")
+
+
+def test_the_log_of_a_run_is_found_and_shown_by_level_and_text():
+    """What a user opens first: where it lies stands in `show`, and `log` prints it."""
+    make_run("one")
+    path = Path("out/logs/backtest/BTCUSDT/20251216/one/run.log")
+    assert f"log      {path}" in call(show_command, "one").stdout
+    with path.open("a") as file:
+        file.write('{"ts": "s", "level": "info", "event": "run_started", "run_id": "one", "kind": "backtest"}\n')
+        file.write(
+            '{"ts": "t", "level": "error", "event": "run_failed", "run_id": "one", "traceback": "Trace\\nback"}\n'
+        )
+        file.write('{"ts": "t", "lev')
+    assert call(log_command, "one", "--level", "ERROR").stdout == "t  error    run_failed\nTrace\nback\n"
+    assert call(log_command, "one").stdout.splitlines()[0] == "s  info     run_started  kind=backtest"
+    assert "run_started" not in call(log_command, "one", "--search", "FAILED").stdout
+    assert call(log_command, "one", "--search", "nowhere").stdout == f"no such line in {path}\n"
+    events = json.loads(call(log_command, "one", "--json", "--search", "run_").stdout)["events"]
+    assert [one["event"] for one in events] == ["run_started", "run_failed"]
+    path.unlink()
+    assert "(not there any more)" in call(show_command, "one").stdout
+    gone = call(log_command, "one")
+    assert gone.exit_code == 3
+    assert "cannot be read" in gone.stderr

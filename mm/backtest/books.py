@@ -23,6 +23,11 @@ class Books:
         seed: Keys the bootstrap of the Sharpe ratio.
         starts_us: When each of the days begins; empty where they are told as one.
         intensity: What foresees fills, to hold them against; None without one.
+        fit: What the fit or schedule behind the run says of itself: ``path`` (the file's name), ``status``, ``reason``,
+            ``warnings``, ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``; None without one.
+        fill_bias: The known bias of the fill model, one sentence; None where it is not known.
+        gamma: Risk aversion of the quotes, in 1/(tick·clip); the median over the quotes where it is found by itself.
+        target_lots: The inventory that quotes, bounds and risk count from.
         bound_clips: Inventory at which quotes stop on one side, in clips; None where no bound is known.
         honesty: The same strategy under other assumptions; None where nobody asked.
         pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
@@ -44,3 +49,7 @@ class Books:
     honesty: Mapping[str, Any] | None = None
     starts_us: tuple[int, ...] = ()
     intensity: "Intensity | None" = None
+    fit: Mapping[str, Any] | None = None
+    fill_bias: str | None = None
+    gamma: float | None = None
+    target_lots: int = 0

@@ -1,4 +1,4 @@
-"""The honesty block: what the same quotes would have earned under kinder and harsher assumptions.
+"""The sensitivity (HONESTY): what the same quotes would have earned under kinder and harsher assumptions.
 
 No tape shows how our own orders would have filled, so one fill model is one opinion. These stand on either side:
 

@@ -155,6 +155,18 @@ FILL_MODELS: Mapping[str, Callable[..., "FillModel"]] = {
     "trade_driven": trade_cross,
 }
 
+# What is known of each fill model's error, as summaries and pages print it; `mm fills score` measures it.
+FILL_BIAS: Mapping[str, str] = {
+    "hybrid": "fills as the most generous of its models does, so it is at least as optimistic as each of them",
+    "poisson": "fills independently of the market, so it has no adverse selection: an upper bound of the PnL",
+    "price_cross": "fills only when the opposite best price reaches ours, so it is pessimistic at the touch",
+    "queue_prob_log": "places cancellations in the queue by a rule that no public stream shows",
+    "queue_prob_power": "places cancellations in the queue by a rule that no public stream shows",
+    "queue_risk_averse": "places every cancellation behind our order, so it is a pessimistic bound",
+    "trade_cross": "counts our order first in every queue: an optimistic bound, most of all at the touch",
+    "trade_driven": "counts our order first in every queue: an optimistic bound, most of all at the touch",
+}
+
 QUOTE_MODELS: Mapping[str, Callable[..., object]] = {
     "adaptive_spread": adaptive_spread,
     "avellaneda_stoikov": avellaneda_stoikov,

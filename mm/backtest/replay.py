@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.poisson import Poisson
+from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.result import Result
 from mm.backtest.rules import Rules
@@ -59,23 +62,32 @@ def backtest(
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
     if first is None:
         raise UsageError("backtest was given no tape; give at least one")
-    books = Books(
-        instrument=first.instrument,
-        days=tuple(days),
-        quote_model=model_name(quotes),
-        fill_model=model_name(fills),
-        initial_cash_e8=rules.start_cash_e8,
-        quote_lots=rules.quote_lots,
-        lost_lines=lost_lines,
-        feed=exchange.feeds[0].told() if exchange.feeds else None,
-        starts_us=tuple(starts_us),
-        bound_clips=bound_clips(quotes),
-        intensity=fills.intensity if intensity is None and isinstance(fills, Poisson) else intensity,
-    )
+    models = (quotes, fills, intensity)
+    books = replace(_books(first, rules, models), days=tuple(days), starts_us=tuple(starts_us), lost_lines=lost_lines)
+    if exchange.feeds:
+        books = replace(books, feed=exchange.feeds[0].told())
     journal = exchange.journal()
     counters = journal.counters
     counters["events"], counters["rows"] = counters["events"] + passed[0], counters["rows"] + passed[1]
     return Result(journal, books)
+
+
+def _books(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> Books:
+    """Return the terms of a run that begins with *tape*, for one day; *models* are quotes, fills and what foresees."""
+    quotes, fills, intensity = models
+    return Books(
+        instrument=tape.instrument,
+        days=tape.days,
+        quote_model=model_name(quotes),
+        fill_model=model_name(fills),
+        initial_cash_e8=rules.start_cash_e8,
+        quote_lots=rules.quote_lots,
+        bound_clips=bound_clips(quotes),
+        fill_bias=FILL_BIAS.get(model_name(fills)),
+        gamma=gamma_of(quotes),
+        target_lots=rules.start_lots,
+        intensity=fills.intensity if intensity is None and isinstance(fills, Poisson) else intensity,
+    )
 
 
 def _each(tape: Tape | Iterable[Tape]) -> "Iterator[Tape]":
@@ -93,10 +105,29 @@ def bound_clips(model: object) -> float | None:
 
     It is the least finite ``q_max`` of the model and of what it is put around (``inner``).
     """
-    bounds = []
+    bounds = [getattr(one, "q_max", None) for one in _nested(model)]
+    return min((float(one) for one in bounds if isinstance(one, int | float) and 0 < one < math.inf), default=None)
+
+
+def gamma_of(model: object) -> float | None:
+    """Return the risk aversion of a quote model or of the one inside it, in 1/(tick·clip); None where it has none.
+
+    A model that finds its own gamma lists each that it quoted with, and how often, in ``gammas()``: the median counts.
+    """
+    for one in _nested(model):
+        listed = one.gammas() if hasattr(one, "gammas") else []
+        if listed:
+            used, quotes = zip(*sorted(listed), strict=True)
+            half = sum(quotes) / 2
+            return float(used[next(i for i, seen in enumerate(accumulate(quotes)) if seen >= half)])
+        gamma = getattr(one, "gamma", None)
+        if isinstance(gamma, int | float) and math.isfinite(gamma):
+            return float(gamma)
+    return None
+
+
+def _nested(model: object) -> "Iterator[Any]":
+    """Yield a quote model, and those that it is put around."""
     while model is not None:
-        bound = getattr(model, "q_max", None)
-        if isinstance(bound, int | float) and 0 < bound < math.inf:
-            bounds.append(float(bound))
+        yield model
         model = getattr(model, "inner", None)
-    return min(bounds, default=None)

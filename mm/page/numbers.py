@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+MINUS = "−"  # U+2212 wherever people read a number; files and JSON have the hyphen
 LETTERS = 7  # of the longest label that an axis has room for
 
 
@@ -14,9 +15,9 @@ def number(value: float | None, digits: int = 4) -> str:
         return "0"
     size = math.floor(math.log10(abs(value)))
     if size < -6:
-        return f"{value:.{digits - 1}e}".replace("-", "−")
+        return f"{value:.{digits - 1}e}".replace("-", MINUS)
     text = f"{value:,.{max(0, digits - 1 - size)}f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", MINUS)
 
 
 def signed(value: float | None, digits: int = 4) -> str:
@@ -27,7 +28,7 @@ def signed(value: float | None, digits: int = 4) -> str:
 
 def short(value: float) -> str:
     """Return *value* as an axis or a knob says it, with all its digits up to ten."""
-    return f"{value:,.10g}".replace("-", "−")
+    return f"{value:,.10g}".replace("-", MINUS)
 
 
 def labels(values: Sequence[float]) -> list[str]:

@@ -107,6 +107,10 @@ svg .off { fill: var(--off); }
 
 .why { margin: 4px 0 8px; padding-left: 18px; color: var(--soft); font-size: 13px; overflow-wrap: anywhere; }
 .groups { columns: 3 290px; column-gap: 34px; margin-top: 6px; }
+.basis { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); gap: 34px; align-items: start; }
+.basis td { overflow-wrap: anywhere; }
+.basis table:first-child td { text-align: left; }
+.basis th { white-space: nowrap; vertical-align: top; }
 .groups table { break-inside: avoid; margin: 0 0 16px; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 4px 0; }
@@ -168,7 +172,7 @@ button:focus-visible, .timeline:focus-visible .bar { outline: 2px solid var(--ma
 
 @media (max-width: 900px) {
   .tiles { grid-template-columns: repeat(3, 1fr); }
-  .pair, .trio { grid-template-columns: 1fr; }
+  .pair, .trio, .basis { grid-template-columns: 1fr; }
 }
 @media (max-width: 700px) {
   .bar i { display: none; }

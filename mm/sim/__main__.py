@@ -54,9 +54,12 @@ def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
     with console.progress("days", len(simulated.day)) as advance:
         for one in simulated.day:
             folder = DayFolder(simulated.data_root, simulated.symbol, one)
+            before = "replaced, " if folder.path.exists() else ""
             truth = make_day(folder, scenario, Session(folder.symbol, one, simulated.hours, simulated.seed))
             truths.append(truth | {"path": str(folder.path / TRUTH)})
-            console.say(f"{folder.path}: {truth['depth_messages']:,} depth messages, {truth['trades']:,} trades")
+            console.say(
+                f"{folder.path}: {before}{truth['depth_messages']:,} depth messages, {truth['trades']:,} trades"
+            )
             advance(1)
     whole_path = str(simulated.data_root / simulated.symbol)
     console.answer(truths[0] if len(truths) == 1 else {"days": truths, "path": whole_path})

@@ -90,7 +90,7 @@ def _played(task: Task) -> "Result":
     if task["fitted"] is not None:
         maker.use(fitted_from(task["fitted"], "the sweep's schedule"))
     rules = assemble.rules(tapes[0], setup.execution, setup.account, setup.models)
-    result = backtest(tapes, maker.quotes(), maker.fills(), rules, intensity=maker.intensity)
+    result = maker.based(backtest(tapes, maker.quotes(), maker.fills(), rules, intensity=maker.intensity))
     if not setup.models.fit_draws:
         return result
     return with_band(result, [backtest(tapes, *pair, rules) for pair in maker.redrawn()])

@@ -236,3 +236,30 @@ def test_a_module_that_is_not_there_is_named(lab: Lab) -> None:
     assert done.code == 2
     (line,) = done.err.splitlines()
     assert "no_such_module" in line
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"FILL_MODEL": "hybrid", "FILL_PARAMS_JSON": '{"models": "trade_cross,price_cross"}'}, "is no list"),
+        (
+            {"FILL_MODEL": "hybrid", "FILL_PARAMS_JSON": '{"models": [["trade_cross", {}], ["pirce_cross", {}]]}'},
+            "did you mean price_cross?",
+        ),
+        ({"QUOTE_MODEL": "fixd_spread"}, "did you mean fixed_spread?"),
+        ({"QUOTE_MODEL": "os:system"}, "it is a builtin_function_or_method"),
+    ],
+)
+def test_a_wrong_model_is_named_before_the_day_is_looked_for(lab: Lab, variables: dict[str, str], told: str) -> None:
+    """One wrong name among several is as wrong as one alone, and no day is needed to say so."""
+    done = tried(lab, f"wrong {told[-12:-1]}", **variables, DATA_ROOT="nowhere")
+    assert done.code == 2
+    assert told in done.err
+    assert "no day folder" not in done.err
+
+
+def test_a_side_s_own_fit_is_refused_without_a_fit(lab: Lab) -> None:
+    """An option that would do nothing is named."""
+    done = tried(lab, "per side", FILL_MODEL="trade_cross", FILL_PER_SIDE="1")
+    assert done.code == 2
+    assert "--fill-per-side (FILL_PER_SIDE) is 1, but there is no fit" in done.err

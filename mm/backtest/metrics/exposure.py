@@ -24,6 +24,7 @@ MOST_ROWS = 40
 COMMON = 0.99  # of the time at rest that rows of their own hold; the outermost two take the rest
 FINE = 100_000  # bins, of half a tick where they suffice
 MOST_OUTSIDE = 0.2  # of the order time: beyond, foreseen fills are not held against those seen
+QUOTED = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
 
 
@@ -38,7 +39,8 @@ def fill_rates(
     ``fills_by_hour``: the same by hours of UTC; empty without intensity. ``share_outside_fit``: the share of the order
     time that was spent nearer or farther than the fit in force has distances; None without a fit that says how far it
     reaches. ``fills_ratio``: that of all fills; None without intensity, and where more than a fifth of the time was
-    outside the fit. Times without a valid book do not count.
+    outside the fit. ``quoted_half_spread_ticks``: the distances below which orders stood for 10, 50 and 90 % of their
+    time at rest, None where none rested. Times without a valid book do not count.
 
     Args:
         journal: Its fills, and its path of the mid.
@@ -64,7 +66,17 @@ def fill_rates(
         "fills_by_hour": _by_hour(when, first_hour, fills[:, 0] // WINDOW_US) if pieces else [],
         "fills_ratio": dict(zip(("value", "low", "high"), ratio, strict=True)),
         "share_outside_fit": beyond,
+        "quoted_half_spread_ticks": _quoted(near, bins),
     }, total
+
+
+def _quoted(near: "Floats", bins: tuple[int, int, int]) -> dict[str, float | None]:
+    """Return the quantiles of distance over time at rest, in ticks; a bin stands for its nearest end."""
+    time = np.cumsum(near[:, 0])
+    if not len(time) or not time[-1] > 0:
+        return dict.fromkeys(QUOTED)
+    place = np.searchsorted(time, np.array(list(QUOTED.values())) * time[-1])
+    return {name: float(bins[0] + bins[1] * at) / 2 for name, at in zip(QUOTED, place.tolist(), strict=True)}
 
 
 def share_outside_fit(found: "Lives", path: tuple["Column", "Column"], pieces: "list[IntensityPiece]") -> float | None:

@@ -1,6 +1,7 @@
 """Why a number of the summary can be undefined: a null there is always one of these."""
 
 NULL = "null: "  # how a warning begins that only explains nulls
+NOT_FINITE = "it would not be a finite number"
 _NEVER_VALID = "the book was never valid"
 _NO_VARIATION = "fewer than two 60 s periods with equity, or all alike"
 _NO_FILLS = "no fills with a valid mid"
@@ -43,6 +44,12 @@ REASONS = {
     "psr": _NO_VARIATION,
     "honesty": "the same as in the run's own numbers, under that assumption",
     "sharpe_daily": "fewer than two days, or all alike",
+    "reference_why": "the fit does not say",
+    "fit": "no fit or schedule was given, or it does not say",
+    "fill_bias": "the fill model declares none",
+    "gamma": "the quote model has none, or quoted nothing",
+    "quoted_half_spread": "no order rested on a valid book",
+    "quoted_half_spread_ticks": "no order rested on a valid book",
     "predicted_fills": "no intensity foresees fills",
     "fills_ratio": "no intensity foresees fills from the mid, or a fifth of the order time was outside the fit",
     "share_outside_fit": "no fit says between which distances it was measured",

@@ -1,5 +1,6 @@
 """The summary of a backtest: every number of summary.json, from the journal alone."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,14 +8,14 @@ import numpy as np
 from mm.backtest.metrics import ratios, returns
 from mm.backtest.metrics.arithmetic import dot, exact_sum, quotient
 from mm.backtest.metrics.attribution import split
+from mm.backtest.metrics.basis import notes, quoted, refused, stands_on
 from mm.backtest.metrics.drawdown import drawdown_duration_us, max_drawdown, under_water
 from mm.backtest.metrics.exposure import fill_rates
-from mm.backtest.metrics.hindrances import hindrance
 from mm.backtest.metrics.inventory import half_life_s, inventory_moments, share_beyond
 from mm.backtest.metrics.ledger import Ledger, ledger
 from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
 from mm.backtest.metrics.order_lives import Lives, lives, order_times, partial_orders
-from mm.backtest.metrics.reasons import NULL, REASONS
+from mm.backtest.metrics.reasons import NOT_FINITE, NULL, REASONS
 from mm.backtest.metrics.round_trips import pairs, realised, trips
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -46,9 +47,11 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
         "symbol": books.instrument.symbol,
         "days": list(dict.fromkeys(books.days)),
         "models": {"quote": books.quote_model, "fill": books.fill_model},
+        **stands_on(books),
         **_pnl(journal, account, books),
         **_spreads(journal, books),
         **_activity(journal, sent),
+        **refused(journal),
         "inventory": _inventory(account, books),
         **risk,
         **returns.daily(account, books.days, books.starts_us, journal.fills[:, 0]),
@@ -58,8 +61,19 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
         **_asked_for(books),
     }
     summary |= _volume(journal, books, summary)
-    summary["warnings"] = _cautions(journal, books, sent, left_out) + _why_null(summary)
+    told = notes(journal, sent, summary) + _cautions(journal, books, left_out)
+    summary = {name: _finite(value) for name, value in summary.items()}
+    summary["warnings"] = told + _why_null(summary)
     return summary
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value with None for every number that is not finite, at any depth."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _pnl(journal: "Journal", account: Ledger, books: "Books") -> dict[str, Any]:
@@ -138,7 +152,11 @@ def _foreseen(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]
     intensity = books.intensity if books.intensity is not None and books.intensity.reference == "mid" else None
     rates, here = fill_rates(journal, sent, intensity)
     engine_says = journal.counters["expected_fills"]
-    return {"predicted_fills": here if engine_says is None else engine_says, **rates}
+    return {
+        "predicted_fills": here if engine_says is None else engine_says,
+        "quoted_half_spread": quoted(rates["quoted_half_spread_ticks"], books.instrument.tick_e8),
+        **rates,
+    }
 
 
 def _inventory(account: Ledger, books: "Books") -> dict[str, float | None]:
@@ -207,7 +225,7 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
     names: dict[str, list[str]] = {}
     for key, value in summary.items():
         for name in _missing(key, value):
-            names.setdefault(REASONS.get(name) or REASONS[key], []).append(name)
+            names.setdefault(REASONS.get(name) or REASONS.get(key, NOT_FINITE), []).append(name)
     return [f"{NULL}{', '.join(keys)}: {reason}" for reason, keys in names.items()]
 
 
@@ -223,9 +241,9 @@ def _missing(key: str, value: object) -> list[str]:
     return [name for part, one in value.items() for name in _missing(f"{key}.{part}", one)]
 
 
-def _cautions(journal: "Journal", books: "Books", sent: Lives, left_out: int) -> list[str]:
-    """Return what a reader must know before believing the numbers."""
-    cautions = [told] if (told := hindrance(journal.orders, sent.rested)) else []
+def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
+    """Return what a reader must know of the data and the draws before believing the numbers."""
+    cautions = []
     if any(word.startswith("poisson") for word in (books.fill_model, *journal.fill_reasons)):
         cautions.append(
             "Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "

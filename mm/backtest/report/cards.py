@@ -1,4 +1,4 @@
-"""Cards of the report page that are tables: activity, data, what luck could have done, and the honesty block."""
+"""Cards of the report page that are tables: activity, data, what luck could have done, and the sensitivity."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics.basis import by_reason
+from mm.backtest.report.words import by_distance, curve, outside, quoted_distance
 from mm.clock import US_PER_S, iso
-from mm.page.frame import Row, card, grid, table
+from mm.page.frame import About, Row, card, grid, table
 from mm.page.numbers import lasting, number, percent, short, signed
 
 if TYPE_CHECKING:
@@ -16,10 +18,54 @@ if TYPE_CHECKING:
 LONGEST = 3  # stretches without a book that are named
 
 
+_EFFECTIVE = (  # knobs that stand at the top of the page, by name
+    "quote_params_json",
+    "fill_params_json",
+    "order_latency_ms",
+    "cancel_latency_ms",
+    "requote_interval_ms",
+    "maker_fee_rate",
+    "initial_cash",
+    "initial_inventory",
+)
+
+
+def assumptions_card(summary: Mapping[str, Any], about: About) -> str:
+    """Return what the run stands on and the parameters in effect; nothing for a run of an earlier version."""
+    if "reference_why" not in summary:
+        return ""
+    title = "What this run assumes"
+    why = summary["reference_why"]
+    rejects = f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders"
+    reasons = f" ({by_reason(summary['rejects'])})" if summary["rejects"] else ""
+    trust: list[Row] = [
+        ("reference", escape(summary["reference"] + (f": {why}" if why else ""))),
+        ("curve", escape(curve(summary))),
+        ("fill model", escape(f"{summary['models']['fill']}: {summary['fill_bias'] or 'no bias is declared'}")),
+        ("outside the fit", escape(outside(summary))),
+        ("seen / expected fills", escape(" · ".join(by_distance(summary)) or "–")),
+        ("quoted distance", escape(quoted_distance(summary))),
+        ("rejected", escape(rejects + reasons)),
+    ]
+    effective: list[Row] = [
+        ("gamma", number(summary["gamma"])),
+        ("clip", f"{short(summary['quote_qty'])} {escape(summary['base_asset'])}"),
+        ("target inventory", short(summary["target_inventory"])),
+    ]
+    for name in _EFFECTIVE:
+        value = about.knobs.get(name, {}).get("value")
+        if value is not None:
+            effective.append((name, escape(str(value))))
+    hint = "In the order in which an error would matter: check from the top."
+    body = f'<div class="basis">{table("Assumptions", trust)}{table("Parameters in effect", effective)}</div>'
+    return card(title, hint, body)
+
+
 def activity_card(summary: Mapping[str, Any]) -> str:
     """Return what was sent, and what became of it."""
     rows = [
         ("orders placed", f"{summary['n_orders']:,}"),
+        *([("rejected", f"{summary['n_rejects']:,}")] if "n_rejects" in summary else []),
         ("fills", f"{summary['n_fills']:,}"),
         ("fills the intensity foresaw", number(summary["predicted_fills"])),
         ("orders filled in parts", f"{summary['n_partial']:,}"),
@@ -131,7 +177,7 @@ def days_card(summary: Mapping[str, Any]) -> str:
 def honesty_card(summary: Mapping[str, Any]) -> str:
     """Return the same strategy under kinder and harsher fills and latencies; without them, how to add them."""
     rows: Sequence[Mapping[str, Any]] = (summary.get("honesty") or {}).get("rows", ())
-    title = "Would it hold?"
+    title = "Sensitivity"
     if not rows:
         return card(title, "HONESTY=1 plays it under kinder and harsher fills, and at other latencies, too.", "")
     head = ("fills", "latency", "PnL", "Sharpe", "fills", "inventory, rms", "mid 60 s after a fill")

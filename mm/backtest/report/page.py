@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.reasons import NULL
-from mm.backtest.report.cards import activity_card, data_card, days_card, honesty_card, luck_card, markouts_card
+from mm.backtest.report.cards import (
+    activity_card,
+    assumptions_card,
+    data_card,
+    days_card,
+    honesty_card,
+    luck_card,
+    markouts_card,
+)
 from mm.backtest.report.charts import distance_chart, markout_chart, split_chart
 from mm.backtest.report.course import course
 from mm.backtest.report.over_time import panels
@@ -39,6 +47,7 @@ def page(summary: Mapping[str, Any], run: "RunColumns", about: About | None = No
         _header(summary, days, run.state),
         _tiles(summary),
         notes([line for line in summary["warnings"] if not line.startswith(NULL)], "notes"),
+        assumptions_card(summary, about),
         _time_card(summary, run),
         _pair(_split_card(summary), _markout_card(summary, run.fills)),
         _pair(_distance_card(summary, run.fills), _rate_card(summary)),

@@ -1,10 +1,11 @@
 """A backtest in words: a few lines for a notebook, a table for the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mm.backtest.metrics.basis import by_reason
 from mm.backtest.metrics.reasons import NULL
-from mm.page.numbers import lasting, number, percent, signed
+from mm.page.numbers import MINUS, lasting, number, percent, signed
 
 NONE = "–"
 
@@ -43,6 +44,7 @@ def told(summary: Mapping[str, Any]) -> str:
         ("  fees", _number(_negative(summary["fees"]), 4)),
         ("quote", f"{_short(summary['quote_qty'])} {summary['base_asset']}".rstrip()),
         ("orders", f"{summary['n_orders']:,}"),
+        ("rejected", f"{summary['n_rejects']:,}{_reasons(summary['rejects'])}"),
         ("fills", f"{summary['n_fills']:,}, {summary['n_partial']:,} orders in parts"),
         ("fills expected", _number(summary["predicted_fills"], 1)),
         ("inventory", f"mean {_number(inventory['mean'], 4)}, largest {_number(inventory['max'], 4)}"),
@@ -54,10 +56,76 @@ def told(summary: Mapping[str, Any]) -> str:
         rows.insert(1, ("  as fit allows", told))
     if feed := summary.get("feed"):
         late = f"median {feed['median_ms']:.1f} ms, 99 % {feed['p99_ms']:.1f} ms"
-        rows.append(("feed", f"{late}, our clock {feed['clock_offset_ms']:+.1f} ms from the exchange's"))
+        rows.append(("feed", f"{late}, our clock {signed(feed['clock_offset_ms'], 2)} ms from the exchange's"))
+    if block := summary.get("honesty"):
+        rows.insert(1, ("  sensitivity", sensitivity(block["rows"])))
     lines = [f"{name:<18}{value}" for name, value in rows]
     notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
-    return "\n".join([*lines, *tree(summary), *(f"note: {note}" for note in notes)])
+    return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in notes)])
+
+
+def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the range of the PnL over fill models at the run's own latency, and over latencies at its own fills."""
+    told = []
+    for name, kinds in (("fill assumption", ("optimistic", "base", "pessimistic")), ("latency", ("base", "latency"))):
+        found = [row["pnl_total"] for row in rows if row["role"] in kinds and row["pnl_total"] is not None]
+        if found:
+            told.append(f"{signed(min(found))} … {signed(max(found))} by {name}")
+    return "PnL " + ", ".join(told) if told else NONE
+
+
+def assumed(summary: Mapping[str, Any]) -> list[str]:
+    """Return what the run assumed and how far it can be trusted, in lines: the widest assumption first."""
+    name, value = summary["reference"], summary["reference_why"]
+    rows = [
+        ("reference", name + (f": {value}" if value else "")),
+        ("curve", curve(summary, warnings=False)),
+        ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'no bias is declared'}"),
+        ("outside the fit", outside(summary)),
+        ("quoted distance", quoted_distance(summary)),
+        ("seen / expected", " · ".join(by_distance(summary)) or NONE),
+    ]
+    if summary["gamma"] is not None:
+        rows.insert(2, ("gamma", f"{number(summary['gamma'])} per tick and clip"))
+    return ["assumptions", *(f"{'  ' + name:<18}{value}" for name, value in rows)]
+
+
+def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
+    """Return the intensity that the run stands on, with its status and its *warnings*, or how many they are."""
+    fit = summary["fit"]
+    if fit is None:
+        return "no fit was given (FILL_PARAMS_FILE), so nothing predicts the fills"
+    shape = "" if fit["A"] is None else f"λ = {number(fit['A'])}/s · exp(−{number(fit['k'])} per tick · δ), "
+    told = fit["warnings"] if warnings else [f"{len(fit['warnings'])} warnings of the fit in summary.json"]
+    return "; ".join([f"{shape}{fit['status']} ({fit['path']}): {fit['reason']}", *(told if fit["warnings"] else [])])
+
+
+def outside(summary: Mapping[str, Any]) -> str:
+    """Return the share of the order time at distances that the fit was not measured at."""
+    fit, share = summary["fit"] or {}, summary["share_outside_fit"]
+    if share is None:
+        return NONE
+    near, far = fit.get("min_delta_ticks"), fit.get("max_delta_ticks")
+    reach = "" if near is None or far is None else f", {near:g} to {far:g} ticks"
+    return f"{percent(share)} of the order time (fitted distances{reach})"
+
+
+def quoted_distance(summary: Mapping[str, Any]) -> str:
+    """Return the quantiles of the distance at which orders rested, in ticks."""
+    found = summary["quoted_half_spread_ticks"]
+    if found["p50"] is None:
+        return NONE
+    return f"median {number(found['p50'])} ticks from the mid, 80 % in {number(found['p10'])} to {number(found['p90'])}"
+
+
+def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
+    """Return seen and expected fills of the distances where most were expected, nearest first."""
+    rows = [row for row in summary["fills_by_distance"] if row.get("predicted") is not None]
+    largest = sorted(rows, key=lambda row: -max(row["predicted"], row["fills"]))[:most]
+    return [
+        f"{number(row['delta_ticks'], 3)}: {row['fills']:,} / {number(row['predicted'], 3)}"
+        for row in sorted(largest, key=lambda row: row["from_ticks"])
+    ]
 
 
 def tree(summary: Mapping[str, Any]) -> list[str]:
@@ -82,8 +150,12 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _reasons(counts: Mapping[str, int]) -> str:
+    return f" ({by_reason(counts)})" if counts else ""
+
+
 def _interval(ends: list[float] | None) -> str:
-    return "" if ends is None else f" a year, 95 % from {ends[0]:,.1f} to {ends[1]:,.1f}"
+    return "" if ends is None else f" a year, 95 % from {_number(ends[0], 1)} to {_number(ends[1], 1)}"
 
 
 def _percent(share: float | None) -> str:
@@ -91,7 +163,10 @@ def _percent(share: float | None) -> str:
 
 
 def _number(value: float | None, places: int, unit: str = "") -> str:
-    return NONE if value is None else f"{value:,.{places}f}{unit}"
+    if value is None:
+        return NONE
+    text = f"{value:,.{places}f}"
+    return (text.replace("-", MINUS) if text.strip("-0.,") else text.replace("-", "")) + unit
 
 
 def _short(value: float) -> str:

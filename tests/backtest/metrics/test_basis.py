@@ -5,7 +5,7 @@ import pytest
 
 from mm import Quotes
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES
-from mm.backtest.metrics.hindrances import WAYS, hindrance
+from mm.backtest.metrics.basis import WAYS, hindrance
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules

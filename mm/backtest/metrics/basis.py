@@ -1,0 +1,143 @@
+"""What a run's numbers stand on: refused orders, quoted distances, the fit and its range, and notes about them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.journal import ACTIONS, REJECT_REASONS
+from mm.backtest.metrics.exposure import MOST_OUTSIDE
+from mm.instrument import E8
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.backtest.books import Books
+    from mm.backtest.journal import Journal
+    from mm.backtest.metrics.order_lives import Lives
+
+_ACTION, _REASON = 2, 12  # columns of the order rows
+MANY_REJECTS = 0.01  # of the orders; more is worth a note
+FROM_THE_MID = "quotes and fills of this run count distances from the mid"
+# What stands in the way of an order, and the way out.
+WAYS: Mapping[str, str] = {
+    "would_cross": "each would have crossed the book when it arrived; quote further from it, or with less latency",
+    "insufficient_cash": "there is not enough cash for one; raise INITIAL_CASH, or lower QUOTE_QTY or MIN_NOTIONAL",
+    "insufficient_inventory": "there is not enough to sell; raise INITIAL_INVENTORY, or lower QUOTE_QTY",
+    "min_notional": "price times quantity is under the least notional; raise QUOTE_QTY, or lower MIN_NOTIONAL",
+    "book_invalid": "the book was not valid when they were wanted; see mm data coverage",
+    "price_not_positive": "the quote model asks for prices of 0 or less",
+    "quantity_below_step": "the quantity is no whole step of the exchange; raise QUOTE_QTY, or lower QTY_STEP",
+    "quantity_out_of_range": "the exchange takes no such quantity (LOT_SIZE, QTY_STEP); set another QUOTE_QTY",
+    "max_notional": "price times quantity is over the greatest notional of instrument.json; lower QUOTE_QTY",
+    "price_out_of_band": "the exchange takes no such price (filters of instrument.json); quote nearer to the market",
+}
+
+
+def refused(journal: "Journal") -> dict[str, Any]:
+    """Return how many orders were rejected and how many were not sent, and both by reason.
+
+    ``n_rejects`` and ``rejects`` count REJECT rows, ``n_skips`` and ``skips`` SKIP rows; reasons are those of
+    ``reject_reason``, the most frequent first.
+    """
+    found: dict[str, Any] = {}
+    for name, action in (("rejects", "REJECT"), ("skips", "SKIP")):
+        reasons = journal.orders[journal.orders[:, _ACTION] == ACTIONS.index(action), _REASON]
+        count = np.bincount(reasons, minlength=len(REJECT_REASONS)).tolist()
+        ordered = sorted(zip(count, REJECT_REASONS, strict=True), key=lambda one: -one[0])
+        found |= {f"n_{name}": len(reasons), name: {reason: many for many, reason in ordered if many}}
+    return found
+
+
+def quoted(ticks: Mapping[str, float | None], tick_e8: int) -> dict[str, float | None]:
+    """Return distances in the quote asset, per unit of the base asset."""
+    return {name: None if value is None else value * tick_e8 / E8 for name, value in ticks.items()}
+
+
+def stands_on(books: "Books") -> dict[str, Any]:
+    """Return what the run assumed: its reference, its fit, the known bias of its fill model, its gamma and target."""
+    fit = books.fit
+    reference = "mid" if books.intensity is None else books.intensity.reference
+    return {
+        "reference": reference,
+        "reference_why": (fit or {}).get("reference_why") or (FROM_THE_MID if reference == "mid" else None),
+        "fit": None if fit is None else {name: one for name, one in fit.items() if name != "reference_why"},
+        "fill_bias": books.fill_bias,
+        "gamma": books.gamma,
+        "target_inventory": books.target_lots * books.instrument.lot_e8 / E8,
+    }
+
+
+def notes(journal: "Journal", sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
+    """Return what a reader of *summary* must know about its orders and its fit, one sentence each."""
+    found = [told] if (told := hindrance(journal.orders, sent.rested)) else []
+    if summary["n_rejects"] > MANY_REJECTS * summary["n_orders"]:
+        share = f"{100 * summary['n_rejects'] / summary['n_orders']:.1f} %" if summary["n_orders"] else "more than all"
+        found.append(
+            f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders ({share}) were rejected: "
+            f"{by_reason(summary['rejects'])}"
+        )
+    if not summary["n_fills"] and not found[:1]:
+        found.append(_nothing_filled(summary))
+    return [*found, *_of_the_fit(summary)]
+
+
+def by_reason(counts: Mapping[str, int]) -> str:
+    """Return counts by reason as one line, ``would_cross 12, min_notional 3``."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+
+
+def hindrance(orders: "NDArray[np.int64]", rested: "NDArray[np.bool_]") -> str | None:
+    """Return why none of the orders that were wanted reached the book, in words; None where one did, or none was.
+
+    Args:
+        orders: Rows of a journal.
+        rested: Of each order that was sent, whether it arrived and was not rejected.
+    """
+    action, reason = orders[:, _ACTION], orders[:, _REASON]
+    if rested.any() or (action == ACTIONS.index("FILL")).any():
+        return None
+    codes = set(reason[np.isin(action, [ACTIONS.index("SKIP"), ACTIONS.index("REJECT")])].tolist())
+    told = [
+        f"{name} ({WAYS[name]})" if name in WAYS else name
+        for code, name in enumerate(REJECT_REASONS)
+        if name and code in codes
+    ]
+    return f"no order reached the book: {'; '.join(told)}" if told else None
+
+
+def _nothing_filled(summary: Mapping[str, Any]) -> str:
+    if not summary["n_orders"]:
+        return "nothing filled: the quote model quoted nothing; see its parameters and mm data coverage"
+    median = summary["quoted_half_spread_ticks"]["p50"]
+    where = "none rested on a valid book" if median is None else f"they rested a median {median:,g} ticks from the mid"
+    foreseen = summary["predicted_fills"]
+    expected = "" if foreseen is None else f", where the fit expects {foreseen:,.3g} fills in all"
+    return (
+        f"nothing filled: {summary['n_orders']:,} orders were sent and {where}{expected}; quote nearer to the mid, or "
+        f"compare another fill model"
+    )
+
+
+def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
+    fit, median = summary["fit"], summary["quoted_half_spread_ticks"]["p50"]
+    if fit is None:
+        return []
+    found = []
+    near, far, share = fit["min_delta_ticks"], fit["max_delta_ticks"], summary["share_outside_fit"]
+    reach = "" if near is None or far is None else f"{near:g} to {far:g} ticks"
+    if fit["status"] == "poor_fit":
+        found.append(f"the fit is poor_fit: {fit['reason']}; its A and k describe the flow roughly at best")
+    if reach and median is not None and not near <= median <= far and summary["reference"] == "mid":
+        found.append(
+            f"the median quoted distance is {median:,g} ticks, outside the fitted distances ({reach}): what is "
+            f"predicted there was never measured"
+        )
+    elif share is not None and share > MOST_OUTSIDE:
+        found.append(f"{100 * share:.0f} % of the order time lies outside the fitted distances ({reach})")
+    if fit.get("lacks"):
+        found.append(
+            f"the fit {fit['path']} comes from an older version and lacks {', '.join(fit['lacks'])}; "
+            f"calibrate again to have them"
+        )
+    return found

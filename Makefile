@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := pyproject.toml setup.py $(shell find mm -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: help install build demo test fuzz lint docs notebooks bench coverage clean
+.PHONY: help install build stubs demo test fuzz lint docs notebooks bench coverage clean
 
 help:            ## What there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,10 +21,13 @@ $(VENV)/installed: $(SOURCES)
 build: install   ## Compile the kernels in place
 	$(RUN) setup.py --quiet build_ext --inplace
 
+stubs: install   ## Write the .pyi files of the kernels and of mm/__init__.py
+	$(RUN) tools/stubs.py
+
 demo: install    ## A synthetic day, from calibration to walk-forward
 	$(RUN) -m mm.demo
 
-test: lint       ## The whole suite: pytest, ruff, mypy
+test: lint       ## The whole suite: pytest, ruff, mypy, stubs
 	$(RUN) -m pytest -n auto
 
 FUZZ_ROUNDS ?= 5
@@ -35,6 +38,7 @@ fuzz: install    ## Property tests with random examples, FUZZ_ROUNDS times; a fa
 	done
 
 lint: install
+	$(RUN) tools/stubs.py --check
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy

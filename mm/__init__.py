@@ -1,6 +1,6 @@
 """A research pipeline for market making, with Avellaneda-Stoikov at its heart.
 
-Importing ``mm`` imports nothing heavy; the stable names below are loaded when first used.
+Importing ``mm`` imports nothing heavy: a public name (``mm.__all__``) is loaded from its module at its first use.
 """
 
 from importlib import import_module
@@ -8,23 +8,29 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+# Public names and the modules that define them; `make stubs` writes mm/__init__.pyi from this table.
 _PUBLIC = {
+    "Quotes": "mm.backtest.quotes.view",
+    "backtest": "mm.backtest.replay",
     "build_schedule": "mm.calibration.schedule",
     "calibrate": "mm.calibration.calibrate",
     "fit_poisson": "mm.calibration.poisson_fit",
     "load_day": "mm.backtest.io",
-    "Quotes": "mm.backtest.quotes.view",
+    "sweep": "mm.sweep.sweep",
+    "walkforward": "mm.walkforward.walkforward",
 }
-
-__all__ = ["Quotes", "backtest", "build_schedule", "calibrate", "fit_poisson", "load_day", "sweep", "walkforward"]
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its module when it is first asked for."""
-    if name in ("backtest", "sweep", "walkforward"):
-        return import_module(f"mm.{name}")  # folders that can be called, see mm/callable_package.py
-    if name not in _PUBLIC:
+    """Load a public name from its module at its first use."""
+    module = _PUBLIC.get(name)
+    if module is None:
         raise AttributeError(f"module 'mm' has no attribute {name!r}")
-    value = getattr(import_module(_PUBLIC[name]), name)
-    globals()[name] = value
-    return value
+    if module.startswith(f"mm.{name}."):
+        return import_module(f"mm.{name}")  # a package that is also a function: mm/callable_package.py
+    return globals().setdefault(name, getattr(import_module(module), name))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

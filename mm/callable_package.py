@@ -1,26 +1,32 @@
-"""Folders that are functions, too: ``mm.backtest(tape, …)``, ``mm.sweep(…)`` and ``mm.walkforward(tape, …)``.
-
-The function and the folder of its modules have one name in the project's face. A module can be called where
-its class says how, so both are the same object, whatever was imported first.
-"""
+"""``mm.backtest``, ``mm.sweep`` and ``mm.walkforward``: packages that can be called, whatever was imported first."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+import mm
+
 
 class CallablePackage(ModuleType):
-    """A package whose call is that of the function of its name in the module ``_CALL``."""
-
-    _CALL: str
+    """A package that calls the public function of its name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function; its own documentation says how."""
+        """Call the function."""
+        return self.__wrapped__(*args, **kwargs)
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The function; ``inspect.signature`` follows it."""
         name = self.__name__.rpartition(".")[2]
-        return getattr(import_module(self._CALL), name)(*args, **kwargs)
+        return vars(import_module(mm._PUBLIC[name]))[name]  # type: ignore[no-any-return]
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.__wrapped__.__doc__
 
 
 def make_callable(package: str) -> None:
-    """Make *package*, which names its function's module in ``_CALL``, callable."""
+    """Make *package* callable; ``mm/__init__.py`` lists the module of its function."""
     sys.modules[package].__class__ = CallablePackage

@@ -2,5 +2,4 @@
 
 from mm.callable_package import make_callable
 
-_CALL = "mm.backtest.replay"
 make_callable(__name__)

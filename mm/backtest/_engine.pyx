@@ -26,9 +26,15 @@ from mm.backtest.fills.base cimport BEST_PRICES, CANCELLING, LIMIT_MAKER, LIVE, 
 from mm.backtest.fills.base cimport WHOLE_BOOK, FillModel, Order, Trade
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
+from typing import TYPE_CHECKING
+
 from mm.backtest.journal import Journal
+from mm.backtest.rules import SIGMA_METHODS, Rules
 from mm.tape.top_of_book import BestPrices
-from mm.backtest.rules import SIGMA_METHODS
+
+if TYPE_CHECKING:
+    from mm.backtest.feed import Feed
+    from mm.tape.tape import Tape
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
@@ -85,7 +91,7 @@ cdef class Engine(Venue):
     cdef int64_t skipped[2]             # why the last requote sent nothing; sells, buys
     cdef bint by_hand                   # whether what is being sent comes from outside
 
-    def __init__(self, quotes: QuoteModel, fills: FillModel, rules: object) -> None:
+    def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules) -> None:
         self.quotes = quotes
         self.latency.order_us = rules.order_latency_us
         self.latency.cancel_us = rules.cancel_latency_us
@@ -132,7 +138,7 @@ cdef class Engine(Venue):
         """Whether a model looks at more of the book than its best prices and the lots there."""
         return self.quotes.looks == WHOLE_BOOK or self.fills.looks == WHOLE_BOOK
 
-    def attach(self, tape: object, lo_ticks: int, hi_ticks: int, joins: bool, feed: object) -> None:
+    def attach(self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 
         Args:

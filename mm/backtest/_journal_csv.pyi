@@ -1,5 +1,17 @@
-from collections.abc import Sequence
-from typing import BinaryIO
+# Generated from mm/backtest/_journal_csv.pyx by `make stubs`; edit that file instead.
+
+"""Write a journal's tables as CSV files: exact decimals, straight from integers.
+
+- Strata: number formatting on bare pointers; one row function a table; one loop for all tables.
+- A decimal has eight places; a column has more only where its unit (tick·lot, half a tick) needs
+  them, and then the same number in every row. Nothing passes through a float.
+- Amounts are formed in 128 bits: exact up to 10**20 units of the asset.
+- An instant below 0, a code of -1, a side of 0 and an amount that needs a mid there is none of
+  are empty fields.
+"""
+
+from collections.abc import Iterable
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +20,22 @@ ORDER_FILE: tuple[str, ...]
 FILL_FILE: tuple[str, ...]
 STATE_FILE: tuple[str, ...]
 
-def places_of(unit: int, places: int) -> tuple[int, int]: ...
-def write_orders(file: BinaryIO, orders: NDArray[np.int64], tick_e8: int, lot_e8: int) -> None: ...
-def write_fills(
-    file: BinaryIO, fills: NDArray[np.int64], tick_e8: int, lot_e8: int, reasons: Sequence[str]
-) -> None: ...
-def write_state(file: BinaryIO, state: NDArray[np.int64], tick_e8: int, lot_e8: int, start_cash_e8: int) -> None: ...
+class Labels:
+    """The words of one code column, kept where C can read them."""
+    @property
+    def count(self) -> int: ...
+    @property
+    def longest(self) -> int: ...
+    def __new__(cls, labels: Iterable[str]) -> Self: ...
+
+def places_of(unit: int, places: int) -> tuple[int, int]:
+    """Return *unit*, a whole number of 10**-places, with no more places than it needs, but eight or more."""
+
+def write_orders(file: BinaryIO, orders: NDArray[np.int64], tick_e8: int, lot_e8: int) -> None:
+    """Write the order rows of a journal to *file*, a binary file open for writing."""
+
+def write_fills(file: BinaryIO, fills: NDArray[np.int64], tick_e8: int, lot_e8: int, reasons: Iterable[str]) -> None:
+    """Write the fill rows of a journal to *file*; *reasons* are the words for their codes."""
+
+def write_state(file: BinaryIO, state: NDArray[np.int64], tick_e8: int, lot_e8: int, start_cash_e8: int) -> None:
+    """Write the state rows of a journal to *file*; cash starts at *start_cash_e8*."""

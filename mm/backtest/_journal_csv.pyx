@@ -11,6 +11,7 @@
 
 from array import array
 from itertools import accumulate
+from typing import BinaryIO
 
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
@@ -215,7 +216,7 @@ cdef class Labels:
     cdef readonly Py_ssize_t count
     cdef readonly Py_ssize_t longest
 
-    def __cinit__(self, labels):
+    def __cinit__(self, labels: Iterable[str]) -> None:
         words = [label.encode() for label in labels]
         self.text = b"".join(words)
         self.ends = array("q", accumulate(map(len, words), initial=0))
@@ -244,7 +245,7 @@ cdef int check_width(const int64_t[:, ::1] rows, Py_ssize_t width, columns) exce
     return 0
 
 
-def places_of(unit, places):
+def places_of(unit: int, places: int) -> tuple[int, int]:
     """Return *unit*, a whole number of 10**-places, with no more places than it needs, but eight or more."""
     while places > 8 and unit % 10 == 0:
         unit, places = unit // 10, places - 1
@@ -269,7 +270,7 @@ cdef Units units_of(tick_e8, lot_e8, start_cash_e8) except *:
     return units
 
 
-def write_orders(file, const int64_t[:, ::1] orders, tick_e8, lot_e8):
+def write_orders(file: BinaryIO, const int64_t[:, ::1] orders, tick_e8: int, lot_e8: int) -> None:
     """Write the order rows of a journal to *file*, a binary file open for writing."""
     cdef Units units = units_of(tick_e8, lot_e8, 0)
     cdef Labels actions = Labels(ACTIONS)
@@ -284,7 +285,9 @@ def write_orders(file, const int64_t[:, ::1] orders, tick_e8, lot_e8):
     write_table(file, ORDER_FILE, orders, put_order, &units, 0)
 
 
-def write_fills(file, const int64_t[:, ::1] fills, tick_e8, lot_e8, reasons):
+def write_fills(
+    file: BinaryIO, const int64_t[:, ::1] fills, tick_e8: int, lot_e8: int, reasons: Iterable[str]
+) -> None:
     """Write the fill rows of a journal to *file*; *reasons* are the words for their codes."""
     cdef Units units = units_of(tick_e8, lot_e8, 0)
     cdef Labels labels = Labels(reasons)
@@ -293,7 +296,9 @@ def write_fills(file, const int64_t[:, ::1] fills, tick_e8, lot_e8, reasons):
     write_table(file, FILL_FILE, fills, put_fill, &units, labels.longest)
 
 
-def write_state(file, const int64_t[:, ::1] state, tick_e8, lot_e8, start_cash_e8):
+def write_state(
+    file: BinaryIO, const int64_t[:, ::1] state, tick_e8: int, lot_e8: int, start_cash_e8: int
+) -> None:
     """Write the state rows of a journal to *file*; cash starts at *start_cash_e8*."""
     cdef Units units = units_of(tick_e8, lot_e8, start_cash_e8)
     check_width(state, S_WIDTH, STATE_COLUMNS)

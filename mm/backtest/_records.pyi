@@ -1,1 +1,11 @@
-"""The kernel's side of the journal: no Python face; the engine hands the tables over."""
+# Generated from mm/backtest/_records.pyx by `make stubs`; edit that file instead.
+
+"""The kernel's side of the journal; ``journal.py`` names the columns."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+class OrderLog:
+    """What became of the orders of a run, as it was written down; called it gives the table."""
+    def __call__(self) -> NDArray[np.int64]:
+        """Return the orders table of the journal, int64[rows, 14]."""

@@ -78,7 +78,7 @@ cdef class OrderLog:
     cdef const int64_t[::1] words
     cdef int64_t rows
 
-    def __call__(self):
+    def __call__(self) -> NDArray[np.int64]:
         """Return the orders table of the journal, int64[rows, 14]."""
         table = np.empty((self.rows, 14), np.int64)
         cdef int64_t[:, ::1] cells = table

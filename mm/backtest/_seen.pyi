@@ -1,1 +1,3 @@
-# Functions for the engine alone; nothing of it is seen from Python.
+# Generated from mm/backtest/_seen.pyx by `make stubs`; edit that file instead.
+
+"""The market as we know it: a second book, fed in the order of receipt."""

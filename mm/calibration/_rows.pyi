@@ -1,6 +1,34 @@
-from mm.calibration.points import Floats
+# Generated from mm/calibration/_rows.pyx by `make stubs`; edit that file instead.
+
+"""The likelihood of k at one k: its height, slope and bend, and those of Jeffreys prior, in three passes over the rows.
+
+Why compiled: a fit asks for it some two hundred times, on tables of five to a hundred rows, where each
+numpy call costs more than its work (``python -m mm.bench calibration``, row "one fit").
+"""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 class At:
+    """What the rows say of one k.
+
+    With shares p of exposure · g(k), and depths and their spreads within the cells:
+
+    Attributes:
+        k: In units of the table.
+        log_mass: Ln of the sum of exposure · g(k).
+        log_likelihood: Of the fills as a multinomial draw with shares p, without its factorials.
+        mean: Mean depth under p.
+        seen: Mean depth of the fills.
+        variance: Variance of the depths under p: the information of one fill.
+        inner: Mean spread under p.
+        seen_inner: Mean spread of the fills.
+        total: Number of fills.
+        prior_slope: Slope in k of half of ln of *variance*; beyond the reach of floats, back towards 0.
+        prior_bend: Slope of *prior_slope*.
+    """
     @property
     def k(self) -> float: ...
     @property
@@ -24,18 +52,46 @@ class At:
     @property
     def prior_bend(self) -> float: ...
     @property
-    def score(self) -> float: ...
+    def score(self) -> float:
+        """Slope of the log-likelihood."""
     @property
-    def bend(self) -> float: ...
+    def bend(self) -> float:
+        """Slope of the score."""
     @property
-    def penalised_log_likelihood(self) -> float: ...
+    def penalised_log_likelihood(self) -> float:
+        """Log-likelihood plus ln of Jeffreys prior: half of ln of the information of one fill."""
     @property
-    def penalised_score(self) -> float: ...
+    def penalised_score(self) -> float:
+        """Its slope."""
     @property
-    def penalised_bend(self) -> float: ...
+    def penalised_bend(self) -> float:
+        """Slope of its slope."""
 
 class Rows:
-    def __init__(self, delta: Floats, width: Floats, log_exposure: Floats, fills: Floats) -> None: ...
-    def at(self, k: float) -> At: ...
+    """Rows of distance, width, ln of exposure and fills, ready to be asked about any k.
 
-def tilted(offset: Floats, delta: Floats, fills: Floats, degree: int) -> float: ...
+    Args:
+        delta: Distance of a row, or the near edge of its cell.
+        width: Width of its cell; inf for an order resting at delta. With any finite width k must be positive.
+        log_exposure: Ln of its exposure.
+        fills: Its count.
+    """
+    def __new__(
+        cls,
+        delta: NDArray[np.float64],
+        width: NDArray[np.float64],
+        log_exposure: NDArray[np.float64],
+        fills: NDArray[np.float64],
+    ) -> Self: ...
+    def at(self, k: float) -> At:
+        """Return what the rows say of *k*."""
+
+def tilted(offset: NDArray[np.float64], delta: NDArray[np.float64], fills: NDArray[np.float64], degree: int) -> float:
+    """Return the highest log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.
+
+    Args:
+        offset: Ln of the shares to start from, up to a constant.
+        delta: Distances, of the order of 1.
+        fills: Counts.
+        degree: 1 for b alone, 2 for b and c.
+    """

@@ -13,6 +13,7 @@ from libc.string cimport memcmp, memmove
 cimport cython
 
 from mm._decimals cimport eight_digits, put_eight, put_whole
+import msgspec
 from mm.instrument import e8
 
 cdef enum:
@@ -72,7 +73,7 @@ cdef class Levels:
         step_e8: Greatest common divisor of the prices, in 1e-8; 0 without a level.
     """
 
-    cdef readonly object json
+    cdef readonly object json  # type: msgspec.Raw
     cdef readonly int64_t step_e8
     cdef Level* held
     cdef Py_ssize_t count
@@ -112,14 +113,14 @@ cdef class Levels:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, at) -> tuple[str, str]:
+    def __getitem__(self, at: int) -> tuple[str, str]:
         if not 0 <= at < self.count:
             raise IndexError(at)
         cdef Level* level = self.held + <Py_ssize_t> at
         return text_of(level.key), text_of(level.qty)
 
 
-def read_levels(json) -> Levels | None:
+def read_levels(json: msgspec.Raw | bytes) -> Levels | None:
     """Return the levels of a JSON array; None where they are not written as the exchange does, or a price is zero.
 
     Args:
@@ -158,7 +159,7 @@ cdef class Side:
     cdef Py_ssize_t size, begin, count
     cdef dict odd
 
-    def __cinit__(self, number, int sign) -> None:
+    def __cinit__(self, number: Callable[[str], int], int sign) -> None:
         self.number, self.sign, self.odd = number, sign, {}
         self.size = FIRST_ROOM
         self.begin = FIRST_ROOM // 2
@@ -169,7 +170,7 @@ cdef class Side:
     def __dealloc__(self) -> None:
         PyMem_Free(self.room)
 
-    def change(self, changes) -> None:
+    def change(self, changes: Iterable[tuple[str, str]]) -> None:
         """Set the quantities of *changes*, texts of price and quantity; zero removes a level."""
         cdef Levels levels
         cdef Py_ssize_t n
@@ -197,18 +198,18 @@ cdef class Side:
         """That of the last level."""
         return self.room[self.begin].key if self.count else None
 
-    def qty_at(self, key) -> str | None:
+    def qty_at(self, key: int) -> str | None:
         """Return the quantity of the level *key*; None where there is none."""
         cdef Py_ssize_t at = self.place_of(key)
         if at == self.count or self.room[self.begin + at].key != key:
             return None
         return self.texts(self.room + self.begin + at)[1]
 
-    def count_to(self, key) -> int:
+    def count_to(self, key: int) -> int:
         """Return how many levels stand from the best to *key*, both included."""
         return self.count - self.place_of(key)
 
-    def quantities(self, key) -> dict[int, int]:
+    def quantities(self, key: int) -> dict[int, int]:
         """Return the quantities, in 1e-8, of the levels from the best to *key*."""
         cdef Py_ssize_t at
         cdef Level* level

@@ -375,7 +375,7 @@ def replay_tops(
     const int64_t[::1] row_ticks,
     const int64_t[::1] row_lots,
     const uint8_t[::1] keyframe_after,
-):
+) -> tuple[NDArray[np.int64], int, list[tuple[int, NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]]]:
     """Play the book of a tape's events once.
 
     Args:

@@ -14,11 +14,15 @@ from mm.tape._scan cimport (
 )
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import short_text
 
-DTYPES = {1: np.int8, 4: np.int32, 8: np.int64}
+Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
+Whole = NDArray[np.int32] | NDArray[np.int64]
+Block = tuple[NDArray[np.int8], Whole, Whole, int, int]  # side, price, quantity, and the tick and the lot of both
+DTYPES = {1: np.int8, 4: np.int32, 8: np.int64}  # type: dict[int, type[np.signedinteger]]
 
 cpdef enum Cell:
     """What a column of a table holds; the cells of WORD columns are positions in ``words``."""
@@ -52,7 +56,7 @@ cdef class Column:
         self.grow(room)
 
     @property
-    def values(self) -> np.ndarray:
+    def values(self) -> NDArray[np.int64]:
         """The items so far; good until the column grows."""
         return self.array[: self.used]
 
@@ -105,7 +109,7 @@ cdef class Column:
 cdef class Words:
     """Numbers words by first appearance."""
 
-    cdef readonly list words
+    cdef readonly list words  # type: list[str]
     cdef Recent[RECENT] recent
     cdef int oldest
 
@@ -481,7 +485,7 @@ cdef class TableParser(LineParser):
     cdef Py_ssize_t fields, width
 
     def __init__(
-        self, str name, dict columns, int64_t tick_e8=0, int64_t qty_step_e8=0, Py_ssize_t room=1024
+        self, str name, columns: dict[str, int], int64_t tick_e8=0, int64_t qty_step_e8=0, Py_ssize_t room=1024
     ) -> None:
         super().__init__(name, tick_e8, qty_step_e8)
         self.columns = columns
@@ -591,9 +595,9 @@ def place_rows(
     const int64_t[::1] start,
     const int64_t[::1] end,
     const int64_t[::1] where,
-    tuple block,
-    tuple target,
-    tuple steps,
+    block: Block,
+    target: Rows,
+    steps: tuple[int, int],
 ) -> None:
     """Copy runs of rows to where they belong, and turn prices and quantities into ticks and lots.
 

@@ -25,7 +25,7 @@ def load_day(
     folder: DayFolder | Path | str,
     instrument: Instrument | None = None,
     *,
-    cache: Path | None = None,
+    cache: Path | str | None = None,
     tick_size_e8: int | None = None,
     qty_step_e8: int | None = None,
     min_notional_e8: int | None = None,

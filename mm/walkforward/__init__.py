@@ -2,5 +2,4 @@
 
 from mm.callable_package import make_callable
 
-_CALL = "mm.walkforward.walkforward"
 make_callable(__name__)

@@ -1,51 +1,98 @@
+# Generated from mm/backtest/fills/base.pyx by `make stubs`; edit that file instead.
+
+"""The socket of fill models: one question a method, compiled or plain Python.
+
+A fill model answers: how many lots of this order did this event fill? The engine owns latency,
+eligibility, what is left of a print, balances, fees and the journal.
+"""
+
 class FillModel:
+    """Base of compiled fill models: override what the model answers and set the flag of that question.
+
+    Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``,
+    ``asks_book`` for ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and
+    ``expected``. Two more make it quick: ``reached_only`` where a print that does not reach the order's price from the
+    other side fills and changes nothing; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS`` where it sees nothing of the
+    book below, and a book event that leaves them as they were changes nothing.
+    """
     @property
     def name(self) -> str: ...
     @property
-    def has_intensity(self) -> bool: ...
+    def has_intensity(self) -> bool:
+        """Whether the model draws fills from an intensity, so that expected fills can be counted."""
     @property
-    def reasons(self) -> tuple[str, str, str]: ...
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of fills after a trade, after a book change, and drawn."""
 
 class OrderView:
+    """An order as a Python model sees it; valid during the call only."""
     @property
-    def id(self) -> int: ...
+    def id(self) -> int:
+        """Number of the order, from 1."""
     @property
-    def side(self) -> int: ...
+    def side(self) -> int:
+        """+1 buy, -1 sell."""
     @property
-    def ticks(self) -> int: ...
+    def ticks(self) -> int:
+        """Price in ticks."""
     @property
-    def lots(self) -> int: ...
+    def lots(self) -> int:
+        """Lots left."""
     @property
-    def live_us(self) -> int: ...
+    def live_us(self) -> int:
+        """Instant at which it reached the book."""
     @property
-    def queue_lots(self) -> int: ...
+    def queue_lots(self) -> int:
+        """Lots ahead of it, as a queue model noted."""
+    @property
+    def printed_lots(self) -> int:
+        """In ``on_rest`` and ``on_level``: lots that printed against it at its price since the last book event."""
 
 class TradeView:
+    """A print as a Python model sees it; valid during the call only."""
     @property
-    def us(self) -> int: ...
+    def us(self) -> int:
+        """Instant of the print."""
     @property
-    def side(self) -> int: ...
+    def side(self) -> int:
+        """The aggressor's side: +1 bought, -1 sold."""
     @property
-    def ticks(self) -> int: ...
+    def ticks(self) -> int:
+        """Price in ticks."""
     @property
-    def lots(self) -> int: ...
+    def lots(self) -> int:
+        """Lots of the print that our orders have not taken yet."""
     @property
-    def id(self) -> int: ...
+    def id(self) -> int:
+        """The exchange's trade id."""
 
 class BookView:
+    """The book as a Python model sees it; valid during the call only. A price of 0 means none."""
     @property
-    def us(self) -> int: ...
+    def us(self) -> int:
+        """Instant of the book."""
     @property
-    def bid_ticks(self) -> int: ...
+    def bid_ticks(self) -> int:
+        """Best bid."""
     @property
-    def ask_ticks(self) -> int: ...
+    def ask_ticks(self) -> int:
+        """Best ask."""
     @property
-    def bid_lots(self) -> int: ...
+    def bid_lots(self) -> int:
+        """Lots at the best bid."""
     @property
-    def ask_lots(self) -> int: ...
+    def ask_lots(self) -> int:
+        """Lots at the best ask."""
     @property
-    def mid2_ticks(self) -> int: ...
-    def lots_at(self, side: int, ticks: int) -> int: ...
+    def mid2_ticks(self) -> int:
+        """Best bid plus best ask: twice the mid; 0 where a side is empty."""
+    def lots_at(self, side: int, ticks: int) -> int:
+        """Return the displayed lots at a price; side +1 bids, -1 asks."""
 
 class PythonFillModel(FillModel):
+    """Holds a user's object and calls the hooks it has.
+
+    Hooks: ``on_rest(order, book)``, ``on_trade(order, trade) -> lots``,
+    ``on_book(order, book, elapsed_us) -> lots``, ``on_level(order, before_lots, after_lots)``.
+    """
     def __init__(self, model: object) -> None: ...

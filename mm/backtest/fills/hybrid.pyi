@@ -1,7 +1,27 @@
+# Generated from mm/backtest/fills/hybrid.pyx by `make stubs`; edit that file instead.
+
+"""Several fill models at once: the most generous answer counts."""
+
 from collections.abc import Iterable
 
 from mm.backtest.fills.base import FillModel
 
 class Hybrid(FillModel):
-    models: tuple[FillModel, ...]
+    """An order fills as soon, and as much, as the most generous of several models says.
+
+    - every model sees every event, so that each keeps its own account of queues and prints
+    - of their answers to one question the largest counts, the first named among equals: what two models
+      fill is filled once
+    - a print fills no more than its size over all our orders, whichever model answers
+    - the reason of a fill is that of the model whose answer counted
+    - one model at most draws its fills, and one at most keeps a queue: an order has one place for each
+
+    Args:
+        models: Compiled fill models, or any objects with ``on_trade`` or ``on_book``.
+    """
+    @property
+    def models(self) -> tuple[FillModel, ...]: ...
     def __init__(self, models: Iterable[object]) -> None: ...
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of each model, one model after another."""

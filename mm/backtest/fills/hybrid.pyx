@@ -28,13 +28,13 @@ cdef class Hybrid(FillModel):
         models: Compiled fill models, or any objects with ``on_trade`` or ``on_book``.
     """
 
-    cdef readonly tuple models
+    cdef readonly tuple models  # type: tuple[FillModel, ...]
     cdef PyObject** each            # borrowed from *models*
     cdef int count
     cdef FillModel drawing          # the one that draws, or None
     cdef int64_t print_full_lots    # of the print that is being shown
 
-    def __init__(self, models: object) -> None:
+    def __init__(self, models: Iterable[object]) -> None:
         self.models = tuple(one if isinstance(one, FillModel) else PythonFillModel(one) for one in models)
         self.count = len(self.models)
         if self.count == 0:

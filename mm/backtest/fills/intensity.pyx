@@ -25,7 +25,7 @@ cdef class Intensity:
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
     """
 
-    def __cinit__(self, pieces: object, reference: str = "mid") -> None:
+    def __cinit__(self, pieces: Iterable[IntensityPiece], reference: str = "mid") -> None:
         pieces = [IntensityPiece(*piece) for piece in pieces]
         if reference not in REFERENCES:
             raise UsageError(f"intensity: reference is {reference!r}; it must be one of {', '.join(REFERENCES)}")
@@ -75,7 +75,7 @@ cdef class Intensity:
             return None
         return self.pieces[piece].sigma_ticks
 
-    def rows(self) -> list:
+    def rows(self) -> list[IntensityPiece]:
         """Return the pieces as they were given."""
         return list(self.given)
 

@@ -1,12 +1,57 @@
+# Generated from mm/backtest/metrics/_lives.pyx by `make stubs`; edit that file instead.
+
+"""The lives of orders off a journal, in one pass each: what ``order_lives.py`` and ``exposure.py`` add up."""
+
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+def read_lives(orders: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], int]:
+    """Return the id of the first order that was sent, a row for each, and how many cancel requests there were.
 
-def read_lives(orders: Ints) -> tuple[int, Ints, int]: ...
-def reach(lives: Ints, cuts: Ints, mid2: Ints, last_us: int) -> tuple[int, int]: ...
+    The columns: sent_us, active_us, side, ticks, lots, end_us (-1 while open) and whether it was rejected.
+    """
+
+def reach(lives: NDArray[np.int64], cuts: NDArray[np.int64], mid2: NDArray[np.int64], last_us: int) -> tuple[int, int]:
+    """Return the least and the greatest distance, in half ticks, at which an order rested; (0, -1) where none did."""
+
 def rest(
-    lives: Ints, cuts: Ints, mid2: Ints, rates: Floats, window: Ints, last_us: int, bins: tuple[int, int, int]
-) -> tuple[Floats, Floats]: ...
-def outside(lives: Ints, cuts: Ints, mid2: Ints, ranges: Floats, last_us: int) -> tuple[float, float]: ...
+    lives: NDArray[np.int64],
+    cuts: NDArray[np.int64],
+    mid2: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    window: NDArray[np.int64],
+    last_us: int,
+    bins: tuple[int, int, int],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how long orders rested and how many fills were foreseen, by distance and by window.
+
+    Args:
+        lives: As ``read_lives`` returns them.
+        cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
+        mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
+        rates: A bid, k bid, A ask, k ask of each stretch; no row where nothing foresees.
+        window: The window of each stretch.
+        last_us: End of the data.
+        bins: The first distance in half ticks, the width of a bin, and how many there are.
+
+    Returns:
+        float64[bins, 3]: order-seconds, order-seconds times half ticks, foreseen fills; float64[windows, 2]: the first
+        and the last of them.
+    """
+
+def outside(
+    lives: NDArray[np.int64],
+    cuts: NDArray[np.int64],
+    mid2: NDArray[np.int64],
+    ranges: NDArray[np.float64],
+    last_us: int,
+) -> tuple[float, float]:
+    """Return the order-seconds that had a range, and those of them in which the order stood outside it.
+
+    Args:
+        lives: As ``read_lives`` returns them.
+        cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
+        mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
+        ranges: The nearest and the farthest distance of each stretch, in ticks; NaN where there is none.
+        last_us: End of the data.
+    """

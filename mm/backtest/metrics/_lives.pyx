@@ -17,7 +17,7 @@ cdef int64_t EXPIRE = ACTIONS.index("EXPIRE")
 cdef int64_t REJECT = ACTIONS.index("REJECT")
 
 
-def read_lives(const int64_t[:, ::1] orders) -> tuple:
+def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], int]:
     """Return the id of the first order that was sent, a row for each, and how many cancel requests there were.
 
     The columns: sent_us, active_us, side, ticks, lots, end_us (-1 while open) and whether it was rejected.
@@ -53,7 +53,7 @@ def read_lives(const int64_t[:, ::1] orders) -> tuple:
     return first_id, found, cancels
 
 
-def reach(const int64_t[:, ::1] lives, const int64_t[::1] cuts, const int64_t[::1] mid2, int64_t last_us) -> tuple:
+def reach(const int64_t[:, ::1] lives, const int64_t[::1] cuts, const int64_t[::1] mid2, int64_t last_us) -> tuple[int, int]:
     """Return the least and the greatest distance, in half ticks, at which an order rested; (0, -1) where none did."""
     cdef int64_t i, at, until, half, begun = -1, least = 0, most = -1
     cdef bint met = False
@@ -79,8 +79,8 @@ def rest(
     const double[:, ::1] rates,
     const int64_t[::1] window,
     int64_t last_us,
-    tuple bins,
-) -> tuple:
+    bins: tuple[int, int, int],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how long orders rested and how many fills were foreseen, by distance and by window.
 
     Args:
@@ -132,7 +132,7 @@ def outside(
     const int64_t[::1] mid2,
     const double[:, ::1] ranges,
     int64_t last_us,
-) -> tuple:
+) -> tuple[float, float]:
     """Return the order-seconds that had a range, and those of them in which the order stood outside it.
 
     Args:

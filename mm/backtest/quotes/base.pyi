@@ -1,7 +1,17 @@
+# Generated from mm/backtest/quotes/base.pyx by `make stubs`; edit that file instead.
+
+"""The socket of quote models: one question, compiled or plain Python."""
+
 from mm.backtest.fills.base import TradeView
 from mm.backtest.quotes.view import Quotes
 
 class QuoteModel:
+    """Base of compiled quote models: override ``quote``.
+
+    What a model declares makes it quick (attributes of the class, set in ``__init__``): ``looks`` at ``BEST_PRICES``
+    or ``BEST_LOTS`` where it sends ``LIMIT_MAKER`` orders only and sees nothing of the book below; ``timeless`` where
+    equal best prices and an equal inventory always make an equal answer.
+    """
     @property
     def name(self) -> str: ...
     def answer(
@@ -9,43 +19,81 @@ class QuoteModel:
         *,
         bid_ticks: int,
         ask_ticks: int,
-        bid_lots: int = ...,
-        ask_lots: int = ...,
-        inventory_lots: int = ...,
-        quote_lots: int = ...,
-        cash: float = ...,
+        bid_lots: int = 1,
+        ask_lots: int = 1,
+        inventory_lots: int = 0,
+        quote_lots: int = 1,
+        cash: float = 0.0,
         sigma_ticks: float = ...,
-        tick_lot: float = ...,
-        us: int = ...,
-    ) -> Quotes: ...
-    def wants(self, view: QuoteView) -> Quotes: ...
+        tick_lot: float = 1.0,
+        us: int = 0,
+    ) -> Quotes:
+        """Return what the model answers where it sees these numbers, outside of any run; prices are not rounded.
 
-def compiled(model: object) -> QuoteModel: ...
+        Args:
+            bid_ticks, ask_ticks: The best prices.
+            bid_lots, ask_lots: What stands there.
+            inventory_lots: What we hold.
+            quote_lots: The clip.
+            cash: In the quote asset.
+            sigma_ticks: Volatility in ticks per root second.
+            tick_lot: What one lot is worth more when the price is one tick higher, in the quote asset.
+            us: The instant of the question; the run begins at 0.
+        """
+    def wants(self, view: QuoteView) -> Quotes:
+        """Return what the model answers to the question that *view* shows: for a step of yours around it."""
+
+def compiled(model: object) -> QuoteModel:
+    """Return *model* as the engine asks it: itself, or what holds an object in Python."""
 
 class QuoteView:
+    """What a Python quote model sees; valid during the call only. A price of 0 means none."""
     @property
-    def us(self) -> int: ...
+    def us(self) -> int:
+        """Instant of the question."""
     @property
-    def bid_ticks(self) -> int: ...
+    def bid_ticks(self) -> int:
+        """Best bid."""
     @property
-    def ask_ticks(self) -> int: ...
+    def ask_ticks(self) -> int:
+        """Best ask."""
     @property
-    def bid_lots(self) -> int: ...
+    def bid_lots(self) -> int:
+        """Lots at the best bid."""
     @property
-    def ask_lots(self) -> int: ...
+    def ask_lots(self) -> int:
+        """Lots at the best ask."""
     @property
-    def mid2_ticks(self) -> int: ...
+    def mid2_ticks(self) -> int:
+        """Best bid plus best ask: twice the mid."""
     @property
-    def inventory_lots(self) -> int: ...
+    def inventory_lots(self) -> int:
+        """What we hold, in lots."""
     @property
-    def quote_lots(self) -> int: ...
+    def most_lots(self) -> int:
+        """What we hold if every open buy fills and no sell does; orders on their way count."""
     @property
-    def cash(self) -> float: ...
+    def least_lots(self) -> int:
+        """What we hold if every open sell fills and no buy does; orders on their way count."""
     @property
-    def sigma_ticks(self) -> float: ...
+    def quote_lots(self) -> int:
+        """The clip: lots of a quote that names none."""
     @property
-    def last_trade(self) -> TradeView | None: ...
-    def lots_at(self, side: int, ticks: int) -> int: ...
+    def cash(self) -> float:
+        """Cash in the quote asset."""
+    @property
+    def sigma_ticks(self) -> float:
+        """Volatility in ticks per root second, NaN while unknown."""
+    @property
+    def last_trade(self) -> TradeView | None:
+        """The last print, None before the first."""
+    def lots_at(self, side: int, ticks: int) -> int:
+        """Return the displayed lots at a price; side +1 bids, -1 asks."""
 
 class PythonQuoteModel(QuoteModel):
+    """Holds a user's object and asks its ``quote(view) -> Quotes | None``.
+
+    One that says ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
+    take; it is played on them alone, which is quicker.
+    """
     def __init__(self, model: object) -> None: ...

@@ -18,7 +18,7 @@ cdef class Glft(Gueant):
         A: Fills per second of an order at the mid; None takes it from *intensity*.
         sigma: Volatility in ticks/√s; None takes the tape's own, estimated from its past.
         horizon_s: The time left in mode ``exact``, the length of a session in mode ``session``.
-        q_max: The inventory bound in clips, whole ones but for ``closed_form``; None is 30, and in ``closed_form`` none.
+        q_max: The inventory bound in clips, whole ones but for ``closed_form``; None is 30, in ``closed_form`` none.
         drift: Of the mid, in ticks per second.
         impact: How far a fill of ours moves the mid against us, in ticks.
         intensity: The fit or schedule behind k and A; outside its segments nothing is quoted.

@@ -24,8 +24,8 @@ cdef class Gueant(Bounded):
 
     - ``exact``: v after the time left; ``session``: the same, with a time left that runs down.
     - ``stationary``: v for a horizon far away, M's eigenvector of the smallest eigenvalue.
-    - ``closed_form``: his approximation of it (equations 4.6 and 4.7): with S = sqrt(gamma·sigma²·delta/(2·k·eta)) the
-      last term is (n + 1/2)·S for the bid and -(n - 1/2)·S for the ask; a drift takes drift/(gamma·sigma²·delta) from n.
+    - ``closed_form``: his approximation of it (equations 4.6, 4.7): with S = sqrt(gamma·sigma²·delta/(2·k·eta)) the
+      last term is (n + 1/2)·S for the bid and -(n - 1/2)·S for the ask; drift takes drift/(gamma·sigma²·delta) from n.
 
     Args:
         mode: ``closed_form``, ``stationary``, ``exact`` or ``session``.

@@ -25,14 +25,14 @@ cdef class Mixed(QuoteModel):
         models: Pairs of a quote model, compiled or any object with ``quote(view)``, and its weight.
     """
 
-    cdef readonly tuple models
-    cdef readonly tuple weights
+    cdef readonly tuple models   # type: tuple[QuoteModel, ...]
+    cdef readonly tuple weights  # type: tuple[float, ...]
     cdef PyObject** each            # borrowed from *models*
     cdef double* share              # the weights
     cdef double total
     cdef int count
 
-    def __init__(self, models: object) -> None:
+    def __init__(self, models: Iterable[tuple[object, float]]) -> None:
         pairs = list(models)
         if not pairs:
             raise UsageError("mixed: models is empty; name one at least")

@@ -19,6 +19,9 @@ from mm._decimals cimport put_decimal, put_signed, put_whole, wide_t
 import json
 
 import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
 
 # Columns of a message. Of a depth message `side` is 0, and its levels are the rows `first`:`end` of the levels.
 cdef enum:
@@ -124,17 +127,17 @@ cdef class Batches:
     cdef int64_t first_id, last_id
     cdef Table waiting, held, messages, levels
 
-    def __init__(self, open_us, step_us):
+    def __init__(self, open_us: int, step_us: int) -> None:
         self.open_us, self.step_us = open_us, step_us
         self.sent_us, self.past_us = open_us, open_us - step_us
 
-    def __dealloc__(self):
+    def __dealloc__(self) -> None:
         free(self.waiting.cells)
         free(self.held.cells)
         free(self.messages.cells)
         free(self.levels.cells)
 
-    def of(self, const int64_t[:, ::1] rows):
+    def of(self, const int64_t[:, ::1] rows) -> tuple[Ints, Ints]:
         """Return what is sent of *rows*, which end where a depth message does: messages, and their levels.
 
         Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`. Of a depth message `side` is 0, and
@@ -304,13 +307,13 @@ cdef class Lines:
     cdef Ladder bids, asks
     cdef Text diffs, frames, trades
 
-    def __init__(self, run_id, top_n, tick_e8, lot_e8):
+    def __init__(self, run_id: str, top_n: int, tick_e8: int, lot_e8: int) -> None:
         self.tick, self.lot = <int64_t> tick_e8, <int64_t> lot_e8
         self.top_n = top_n
         self.json_run = f',"run_id":{json.dumps(run_id, ensure_ascii=False)},"E":'.encode()
         self.csv_run = f",{run_id},".encode()
 
-    def __dealloc__(self):
+    def __dealloc__(self) -> None:
         free(self.bids.keys)
         free(self.bids.lots)
         free(self.asks.keys)
@@ -319,7 +322,7 @@ cdef class Lines:
         free(self.frames.start)
         free(self.trades.start)
 
-    def load(self, epoch_id, bids, asks):
+    def load(self, epoch_id: int, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]) -> None:
         """Begin an epoch with the book of a snapshot: (ticks, lots) of each level."""
         self.csv_run_epoch = self.csv_run + f"{epoch_id},".encode()
         self.bids.count = self.asks.count = 0
@@ -330,7 +333,7 @@ cdef class Lines:
 
     def of(
         self, const int64_t[:, ::1] messages, const int64_t[:, ::1] levels, const int64_t[::1] recv_us, int64_t first_seq
-    ):
+    ) -> tuple[bytes, bytes, bytes]:
         """Return the lines of *messages*: those of the diffs, of the frames, and of the trades.
 
         Args:
@@ -432,7 +435,7 @@ cdef class Lines:
         return comma(comma(p))
 
 
-def log_lines(const int64_t[:, ::1] rows):
+def log_lines(const int64_t[:, ::1] rows) -> bytes:
     """Return the rows of an order log as the lines of its file."""
     cdef Text text
     cdef char* p

@@ -51,7 +51,8 @@ cdef class QueueFlow:
     cdef int64_t[2] limit_count, market_count, cancel_count     # sells, buys
 
     def __init__(
-        self, matching: Matching, clock: object, limits: object, rates: object, lots: object, best_bid: int, key: object
+        self, matching: Matching, clock: tuple[int, int], limits: NDArray[np.float64], rates: tuple[float, float],
+        lots: tuple[int, int], best_bid: int, key: Callable[[str], int],
     ) -> None:
         self.matching = matching
         self.open_us, self.start_us = clock

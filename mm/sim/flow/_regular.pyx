@@ -21,10 +21,10 @@ from libc.math cimport INFINITY, ceil, exp, floor, log
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-from mm.errors import UsageError
-
 from mm.sim.flow._draws cimport Draws, below, exponential, poisson, unit
 from mm.sim.matching._core cimport IOC, LIMIT, STP_NONE, Matching, Order
+
+from mm.errors import UsageError
 
 cdef int64_t MAKER_ACCOUNT = 1000
 cdef int64_t TAKER_ACCOUNT = 1001
@@ -77,7 +77,8 @@ cdef class RegularFlow:
     cdef Draws mid, quantities
 
     def __init__(
-        self, matching: Matching, clock: object, book: object, laws: object, excitation: object, key: object
+        self, matching: Matching, clock: tuple[int, int, int], book: tuple[int, int, int, int],
+        laws: NDArray[np.float64], excitation: tuple[float, float], key: Callable[[str], int],
     ) -> None:
         cdef int i
         self.matching = matching

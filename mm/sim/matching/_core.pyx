@@ -74,8 +74,9 @@ cdef class Matching:
 
     Prices are ticks (1 to 2**40 - 1), quantities lots (1 to 2**48 - 1), ``side`` is +1 to buy and -1 to sell, and
     instants are microseconds that never fall. A method that raises has changed nothing, save that a `run` keeps
-    the rows before the bad one, and that MemoryError loses what was to come of the command. It may be used from several threads, but not by two at once: while `run` works
-    without the interpreter's lock, the other thread's call raises RuntimeError.
+    the rows before the bad one, and that MemoryError loses what was to come of the command. It may be used from several
+    threads, but not by two at once: while `run` works without the interpreter's lock, the other thread's call raises
+    RuntimeError.
 
     Args:
         first_order_id, first_trade_id, first_update_id: The ids that were given last (0 to 2**62); they count on.
@@ -85,7 +86,7 @@ cdef class Matching:
         last_order_id, last_trade_id, update_id: The ids that were given last.
     """
 
-    def __cinit__(self, *, first_order_id=0, first_trade_id=0, first_update_id=0, bint log=True) -> None:
+    def __cinit__(self, *, first_order_id: int = 0, first_trade_id: int = 0, first_update_id: int = 0, bint log=True) -> None:
         pool_open(&self.slots, sizeof(Order))
         owners_open(&self.owners)
         ladder_open(&self.ladder)
@@ -105,7 +106,9 @@ cdef class Matching:
 
     # ------------------------------------------------------------------ commands
 
-    def submit(self, us, account, side, ticks, lots, kind=LIMIT, stp=STP_NONE) -> int:
+    def submit(
+        self, us: int, account: int, side: int, ticks: int, lots: int, kind: int = LIMIT, stp: int = STP_NONE
+    ) -> int:
         """Submit an order and match it.
 
         Args:
@@ -131,12 +134,12 @@ cdef class Matching:
             whole(kind, "kind"), whole(stp, "stp"),
         )
 
-    def cancel(self, us, order_id) -> int:
+    def cancel(self, us: int, order_id: int) -> int:
         """Cancel an order; return the lots that were left of it, 0 if it does not rest."""
         self.alone()
         return self.withdraw(whole(us, "us"), some_id(order_id))
 
-    def reduce(self, us, order_id, lots) -> int:
+    def reduce(self, us: int, order_id: int, lots: int) -> int:
         """Leave *lots* of an order, which keeps its priority.
 
         Returns:
@@ -153,7 +156,9 @@ cdef class Matching:
             raise ValueError(f"lots {left}: order {order} has {resting.lots} left; an order is only ever reduced")
         return self.shrink(whole(us, "us"), order, left)
 
-    def replace(self, us, order_id, ticks, lots, kind=LIMIT, stp=STP_NONE) -> int:
+    def replace(
+        self, us: int, order_id: int, ticks: int, lots: int, kind: int = LIMIT, stp: int = STP_NONE
+    ) -> int:
         """Cancel an order and submit another of its account and side in one step.
 
         Args:
@@ -173,14 +178,14 @@ cdef class Matching:
             whole(stp, "stp"),
         )
 
-    def run(self, commands) -> None:
+    def run(self, commands: ArrayLike) -> None:
         """Carry out many commands, without the interpreter's lock.
 
         Args:
             commands: int64[n, 8], or rows that make one: columns us, op (SUBMIT 1, CANCEL 2, REDUCE 3, REPLACE 4),
                 account, side, ticks, lots, kind, arg: the order's id, or of SUBMIT its stp. REPLACE has no stp. A
-                column that an op has no use for is not read. What is to be done to an order that does not rest is not done, nor a REDUCE to as much as
-                is left or more.
+                column that an op has no use for is not read. What is to be done to an order that does not rest is
+                not done, nor a REDUCE to as much as is left or more.
 
         Raises:
             ValueError, OverflowError: As `submit`, naming the row; the rows before it are carried out.
@@ -216,7 +221,7 @@ cdef class Matching:
         self.alone()
         return self.best_ticks(1), self.best_lots(1), self.best_ticks(-1), self.best_lots(-1)
 
-    def depth(self, side, limit) -> list[tuple[int, int]]:
+    def depth(self, side: int, limit: int | None) -> list[tuple[int, int]]:
         """Return (ticks, lots) of the *limit* best prices of a side, best first; of all where it is None."""
         cdef int64_t most = most_of(limit)
         cdef int32_t number
@@ -230,13 +235,13 @@ cdef class Matching:
             number = ladder_next(&self.ladder, number, level.side)
         return found
 
-    def lots_at(self, side, ticks) -> int:
+    def lots_at(self, side: int, ticks: int) -> int:
         """Return the lots that a price displays, 0 where nothing of that side rests."""
         self.alone()
         return self.displayed(a_side(side), price(ticks))
 
-    def orders(self, side, limit=None) -> list[tuple[int, int, int, int]]:
-        """Return (order_id, account, ticks, lots) of the first *limit* orders of a side in their priority, or of all."""
+    def orders(self, side: int, limit: int | None = None) -> list[tuple[int, int, int, int]]:
+        """Return (order_id, account, ticks, lots) of the first *limit* orders of a side by priority, or of all."""
         cdef int64_t most = most_of(limit)
         cdef int32_t number, slot
         cdef const Order* order
@@ -254,7 +259,7 @@ cdef class Matching:
             number = ladder_next(&self.ladder, number, level_at(&self.ladder, number).side)
         return found
 
-    def order(self, order_id) -> tuple[int, int, int, int] | None:
+    def order(self, order_id: int) -> tuple[int, int, int, int] | None:
         """Return (account, side, ticks, lots left) of an order, None if it does not rest."""
         cdef const Order* order
         self.alone()
@@ -263,7 +268,7 @@ cdef class Matching:
             return None
         return self.account_of(order), self.side_of(order), self.price_of(order), order.lots
 
-    def queue_ahead(self, order_id) -> int:
+    def queue_ahead(self, order_id: int) -> int:
         """Return the lots that are before an order at its price.
 
         Raises:
@@ -280,13 +285,13 @@ cdef class Matching:
             lots += order.lots
         return lots
 
-    def open_orders(self, account) -> list[int]:
+    def open_orders(self, account: int) -> list[int]:
         """Return the ids of an account's resting orders, oldest first."""
         cdef int64_t whose = whole(account, "account"), k
         self.alone()
         return sorted([self.live_order(whose, k) for k in range(self.live(whose))])
 
-    def take_log(self):
+    def take_log(self) -> NDArray[np.int64]:
         """Return the rows since the last call as int64[n, 10], named by ``order_log.COLUMNS``, and let go of them."""
         cdef int64_t rows = self.log.used
         cdef int64_t[:, ::1] cells

@@ -1,0 +1,198 @@
+"""Types as others see them: the generated stubs, stubtest, and ``mypy --strict`` on the face and on the docs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import ROOT
+
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "mm").rglob("*.md")]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+KERNEL = '''\
+"""A kernel."""
+
+from mm.room.base cimport Base
+
+WORDS = ("a", "b")
+
+
+cdef class Thing(Base):
+    """What it is."""
+
+    cdef readonly double gamma, k
+    cdef readonly tuple names  # type: tuple[str, ...]
+    cdef long hidden
+
+    def __cinit__(self, int64_t bound, *, most: int = 3, log: bool = True) -> None:
+        self.hidden = 0
+
+    def total(self, const double[:, ::1] rows, bint whole=True, kind=SECRET) -> float:
+        """Return the total of *rows*."""
+        return 0.0
+
+    def __getitem__(self, at: int) -> str:
+        return self.names[at]
+
+    @property
+    def last(self) -> str:
+        """The last name."""
+        return self.names[-1]
+
+    cdef double secret(self) noexcept:
+        return 0.0
+
+
+def read(lines: Iterable[bytes]) -> Thing | None:
+    return None
+'''
+STUB = '''\
+# Generated from mm/room/thing.pyx by `make stubs`; edit that file instead.
+
+"""A kernel."""
+
+from collections.abc import Iterable
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.room.base import Base
+
+WORDS: tuple[str, ...]
+
+class Thing(Base):
+    """What it is."""
+    @property
+    def gamma(self) -> float: ...
+    @property
+    def k(self) -> float: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def __new__(cls, bound: int, *, most: int = 3, log: bool = True) -> Self: ...
+    def total(self, rows: NDArray[np.float64], whole: bool = True, kind: int = ...) -> float:
+        """Return the total of *rows*."""
+    def __getitem__(self, at: int, /) -> str: ...
+    @property
+    def last(self) -> str:
+        """The last name."""
+
+def read(lines: Iterable[bytes]) -> Thing | None: ...
+'''
+FACE = """\
+import mm
+from mm import backtest, load_day
+from mm.backtest.rules import Rules
+
+reveal_type(mm.backtest)
+tape = load_day("data/BTCUSDT/20251216", cache="out/tapes")
+result = backtest(tape, object(), object(), Rules(tick_e8=1, lot_e8=1, quote_lots=1, maker_fee_e8=0))
+mm.does_not_exist
+mm.backtest(1, 2, 3, nonsense=4)
+"""
+
+
+def run(*args: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run Python with *args*; this project is what mypy finds as ``mm``."""
+    env = {**os.environ, "MYPYPATH": str(ROOT)}
+    command = [sys.executable, *map(str, args)]
+    return subprocess.run(command, cwd=cwd, env=env, text=True, capture_output=True, check=False, timeout=300)
+
+
+def strict(folder: Path, *files: str) -> list[str]:
+    """Return the lines that ``mypy --strict`` prints of *files*."""
+    options = ["--strict", "--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache"]
+    return run("-m", "mypy", *options, "--no-error-summary", *files, cwd=folder).stdout.splitlines()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a public face and one kernel."""
+    room = tmp_path / "mm" / "room"
+    room.mkdir(parents=True)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(ROOT / "mm" / "__init__.py", tmp_path / "mm")
+    (room / "thing.pyx").write_text(KERNEL.replace("kind=SECRET", "kind: int = SECRET"))
+    return tmp_path
+
+
+def test_the_stubs_in_the_tree_are_those_of_the_kernels() -> None:
+    """Whoever changes a kernel runs ``make stubs``."""
+    done = run("tools/stubs.py", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_stubtest_finds_the_stubs_in_the_compiled_kernels() -> None:
+    """What a stub says is there is there at run time, and what is there stands in the stub."""
+    done = run("tools/stubs.py", "--stubtest")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_stub_says_what_the_kernel_says(project: Path) -> None:
+    """Names, parameters, defaults and docstrings are the kernel's; C types become Python's."""
+    assert run("tools/stubs.py", "--root", project).returncode == 0
+    assert (project / "mm/room/thing.pyi").read_text() == STUB
+    assert run("tools/stubs.py", "--root", project, "--check").returncode == 0
+
+
+def test_a_stub_that_differs_is_shown(project: Path) -> None:
+    """The difference and the way out; a stub without a kernel counts as well."""
+    run("tools/stubs.py", "--root", project)
+    (project / "mm/room/thing.pyi").write_text(STUB.replace("bound: int", "bound: float"))
+    (project / "mm/room/moved.pyi").touch()
+    done = run("tools/stubs.py", "--root", project, "--check")
+    assert done.returncode == 1
+    assert "-    def __new__(cls, bound: float," in done.stdout
+    assert "mm/room/moved.pyi: no kernel has this stub" in done.stdout
+    assert done.stdout.endswith("; run make stubs\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("kind: int = SECRET", "kind=SECRET", "parameter kind of total has no type"),
+        ("at: int) -> str:", "at: int):", "__getitem__ has no return type"),
+        ("  # type: tuple[str, ...]", "", "tuple says too little"),
+        ('("a", "b")', "words()", "WORDS is no literal"),
+        ("Iterable[bytes]", "Mapping[str, int]", "Mapping is not imported"),
+    ],
+)
+def test_a_kernel_without_a_type_is_refused(project: Path, before: str, after: str, message: str) -> None:
+    """A stub never guesses: the line of the kernel is named."""
+    kernel = project / "mm/room/thing.pyx"
+    kernel.write_text(kernel.read_text().replace(before, after))
+    done = run("tools/stubs.py", "--root", project)
+    assert done.returncode == 1
+    assert done.stderr.startswith("mm/room/thing.pyx")
+    assert message in done.stderr
+
+
+def test_the_public_face_is_typed(tmp_path: Path) -> None:
+    """A wrong name and a wrong argument are errors of the type checker, not surprises at run time."""
+    (tmp_path / "face.py").write_text(FACE)
+    revealed, *errors = strict(tmp_path, "face.py")
+    assert "Tape | typing.Iterable[mm.tape.tape.Tape]" in revealed
+    assert "-> mm.backtest.result.Result" in revealed
+    assert {line.partition(": ")[0] for line in errors} == {"face.py:8", "face.py:9"}
+    assert '"does_not_exist"' in errors[0]
+    assert '"nonsense"' in "".join(errors[1:])
+
+
+def test_every_python_block_of_the_docs_passes_mypy_strict(tmp_path: Path) -> None:
+    """A reader's type checker accepts what the docs show; the blocks of a page are one module, on their own lines."""
+    names = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        lines = [""] * text.count("\n")
+        for found in BLOCK.finditer(text):
+            at = text[: found.start(1)].count("\n")
+            lines[at : at + found[1].count("\n")] = found[1].splitlines()
+        if any(lines):
+            names.append(page.relative_to(ROOT).as_posix().replace("/", "_").replace(".md", ".py"))
+            (tmp_path / names[-1]).write_text("\n".join(lines), encoding="utf-8")
+    assert {"docs_models.py", "docs_quotes.py"} <= set(names)
+    assert strict(tmp_path, *names) == []

@@ -1,0 +1,458 @@
+"""Write the type stubs: a ``.pyi`` beside every ``.pyx``, and the one of the public face.
+
+    python tools/stubs.py            write them (make stubs)
+    python tools/stubs.py --check    exit 1 and print the difference where one is not what it would write (make lint)
+    python tools/stubs.py --stubtest compare the written stubs with the compiled kernels (mypy's stubtest)
+
+The ``.pyx`` and its ``.pxd`` are parsed by Cython itself, so that names, parameters, defaults and docstrings of a
+stub are those of the kernel. A C type becomes its Python type; a parameter or a result without a type is an error.
+Three things help where a C type does not give the Python type:
+
+- ``cdef readonly tuple models  # type: tuple[QuoteModel, ...]``: a type comment on the line of the attribute;
+- ``ROWS = make_rows()  # type: dict[str, int]``: the same on a constant that is not a literal;
+- an ``if TYPE_CHECKING:`` block of the kernel, whose imports and private aliases the stub repeats.
+"""
+
+import argparse
+import ast
+import builtins
+import difflib
+import inspect
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from Cython.CodeWriter import ExpressionWriter
+from Cython.Compiler.TreeFragment import parse_from_strings
+
+HEADER = "# Generated from {source} by `make stubs`; edit that file instead.\n"
+FACE = Path("mm/__init__.pyi")
+PACKAGES = ("mm", "benchmarks")
+TYPE_COMMENT = re.compile(r"#\s*type:\s*(.+?)\s*$")
+INTS = re.compile(r"u?int\d*_t|Py_ssize_t|size_t|int|long|short|char")
+FLOATS = {"double": "float", "float": "float", "bint": "bool"}
+ARRAYS = {"double": "float64", "float": "float32"}
+BARE = {"object", "tuple", "list", "dict", "set"}  # say nothing of what they hold
+BYTES = "bytes | bytearray | memoryview"
+FIXED = {"__init__": "None", "__new__": "Self"}  # results that follow from the method
+IMPORTS = {  # what a stub imports by itself: a kernel has no use for it at run time
+    "np": "import numpy as np",
+    "NDArray": "from numpy.typing import NDArray",
+    "ArrayLike": "from numpy.typing import ArrayLike",
+    "Callable": "from collections.abc import Callable",
+    "Iterable": "from collections.abc import Iterable",
+    "Self": "from typing import Self",
+    "final": "from typing import final",
+    "IntFlag": "from enum import IntFlag",
+}
+# What stubtest finds in a compiled module and no stub can say.
+ARTEFACTS = (
+    r".*\.(__reduce_cython__|__setstate_cython__|__test__|__pyx_capi__)",
+    r".*\.(__init__|__new__)",  # a slot, whose signature at run time is (*args, **kwargs)
+    r".*\.TYPE_CHECKING",
+)
+
+Node = Any  # Cython has no types
+
+
+class NoType(Exception):
+    """A kernel does not say a type that its stub needs."""
+
+
+class Kernel:
+    """One ``.pyx`` with its ``.pxd``, and the stub that follows from them."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path
+        self.source = path.relative_to(root).as_posix()
+        self.lines = path.read_text(encoding="utf-8").splitlines()
+        self.tree = parse_from_strings(self.source, "\n".join(self.lines) + "\n")
+        self.fields = dict(self._pxd_fields(path.with_suffix(".pxd")))
+
+    def stub(self) -> str:
+        """Return the text of the stub, not yet formatted.
+
+        Raises:
+            NoType: If a type is missing, with the file, the line and the name.
+        """
+        body = [text for node in statements(self.tree.body) for text in self._statement(node)]
+        text = "\n".join(body)
+        head = [HEADER.format(source=self.source), quoted(self.tree.doc or "")]
+        return "\n".join([*head, *self._imports(text), text, ""])
+
+    def _pxd_fields(self, pxd: Path) -> Iterator[tuple[str, list[str]]]:
+        """Yield the classes that the ``.pxd`` declares, and the lines of their readable attributes."""
+        if not pxd.exists():
+            return
+        lines = pxd.read_text(encoding="utf-8").splitlines()
+        for node in statements(parse_from_strings(pxd.name, "\n".join(lines) + "\n").body):
+            if kind(node) == "CClassDefNode":
+                fields = [f for part in statements(node.body) for f in self._fields(part, lines, pxd.name)]
+                yield node.class_name, fields
+
+    def _statement(self, node: Node) -> Iterator[str]:
+        """Yield what a statement of the module becomes in the stub."""
+        match kind(node):
+            case "CClassDefNode":
+                yield from self._class(node)
+            case "PyClassDefNode":
+                raise NoType(f"{self.source}:{node.pos[1]}: {node.name} is a Python class; move it to a .py file")
+            case "CEnumDefNode" if node.create_wrapper:
+                yield from enum_lines(node)
+            case "DefNode":
+                yield from self._function(node, "")
+            case "SingleAssignmentNode" if kind(node.lhs) == "NameNode" and not node.lhs.name.startswith("_"):
+                yield self._assignment(node)
+
+    def _class(self, node: Node) -> Iterator[str]:
+        if any(name(each.decorator) == "final" for each in node.decorators or ()):
+            yield "@final"
+        bases = ", ".join(each.name for each in node.bases.args)
+        yield f"class {node.class_name}({bases}):" if bases else f"class {node.class_name}:"
+        parts = statements(node.body)
+        body = [textwrap.indent(quoted(node.doc), "    ")] if node.doc else []
+        body += self.fields.get(node.class_name, [])
+        defined = {part.name for part in parts if kind(part) == "DefNode"}
+        for part in parts:
+            body += self._fields(part, self.lines, self.source)
+            if kind(part) == "DefNode" and part.name != "__dealloc__":
+                body += self._method(part, defined)
+        yield from body or ["    ..."]
+
+    def _method(self, node: Node, defined: set[str]) -> Iterator[str]:
+        """Yield a method; ``__cinit__`` becomes ``__new__`` where it is what reads the arguments."""
+        if node.name == "__cinit__":
+            if "__init__" in defined or node.star_arg:
+                return
+            node.name = "__new__"
+        yield from self._function(node, "    ")
+
+    def _function(self, node: Node, indent: str) -> Iterator[str]:
+        for each in node.decorators or ():
+            yield f"{indent}@{written(each.decorator)}"
+        result = node.return_type_annotation
+        if result is None and node.name not in FIXED:
+            raise self._missing(node, f"{node.name} has no return type")
+        returns = FIXED.get(node.name) or plain(result.string.value)
+        head = f"{indent}def {node.name}({', '.join(self._parameters(node, bool(indent)))}) -> {returns}:"
+        if not node.doc:
+            yield f"{head} ..."
+            return
+        yield head
+        yield textwrap.indent(quoted(node.doc), indent + "    ")
+
+    def _parameters(self, node: Node, method: bool) -> Iterator[str]:
+        """Yield the parameters as they stand between the brackets."""
+        static = any(name(each.decorator) == "staticmethod" for each in node.decorators or ())
+        starred = False
+        for at, arg in enumerate(node.args):
+            if arg.kw_only and not starred:
+                starred = True
+                yield self._starred(node, node.star_arg, "*") if node.star_arg else "*"
+            label = arg.declarator.name
+            if method and at == 0 and not static:
+                yield "cls" if node.name == "__new__" else label
+                continue
+            default = f" = {default_of(arg.default)}" if arg.default else ""
+            yield f"{label}: {self._type_of(node, arg)}{default}"
+        if node.name.startswith("__") and node.name not in FIXED and len(node.args) > 1:
+            yield "/"  # Python calls its special methods by position
+        if node.star_arg and not starred:
+            yield self._starred(node, node.star_arg, "*")
+        if node.starstar_arg:
+            yield self._starred(node, node.starstar_arg, "**")
+
+    def _starred(self, node: Node, arg: Node, stars: str) -> str:
+        if arg.annotation is None:
+            raise self._missing(node, f"parameter {stars}{arg.name} of {node.name} has no type")
+        return f"{stars}{arg.name}: {plain(arg.annotation.string.value)}"
+
+    def _type_of(self, node: Node, arg: Node) -> str:
+        """Return a parameter's type: its annotation, or what its C type takes."""
+        if arg.annotation is not None:
+            return plain(arg.annotation.string.value)
+        if kind(arg.base_type) == "CSimpleBaseTypeNode" and arg.base_type.name is None:
+            raise self._missing(node, f"parameter {arg.declarator.name} of {node.name} has no type")
+        return python_type(arg.base_type)
+
+    def _fields(self, node: Node, lines: list[str], source: str) -> Iterator[str]:
+        """Yield the attributes of a ``cdef readonly`` or ``cdef public`` line."""
+        if kind(node) != "CVarDefNode" or node.visibility == "private":
+            return
+        comment = TYPE_COMMENT.search(lines[node.pos[1] - 1])
+        found = comment[1] if comment else python_type(node.base_type)
+        if found in BARE:
+            raise NoType(f"{source}:{node.pos[1]}: {found} says too little; add a comment `# type: ...` to the line")
+        for each in node.declarators:
+            if node.visibility == "public":
+                yield f"    {each.name}: {found}"
+            else:
+                yield f"    @property\n    def {each.name}(self) -> {found}: ..."
+
+    def _assignment(self, node: Node) -> str:
+        """Return a constant with its type, or an alias (``Ints = NDArray[np.int64]``) as it is."""
+        label, comment = node.lhs.name, TYPE_COMMENT.search(self.lines[node.pos[1] - 1])
+        if comment is None and kind(node.rhs) in ("IndexNode", "BitwiseOrNode", "IntBinopNode"):
+            return f"{label} = {written(node.rhs)}"
+        found = comment[1] if comment else literal_type(node.rhs)
+        if found is None:
+            raise self._missing(node, f"{label} is no literal; add a comment `# type: ...` to the line")
+        return f"{label}: {found}"
+
+    def _missing(self, node: Node, what: str) -> NoType:
+        return NoType(f"{self.source}:{node.pos[1]}: {what}; the stub is made from it")
+
+    def _imports(self, text: str) -> Iterator[str]:
+        """Yield the kernel's own block for type checkers, and the imports of the other names that the stub uses."""
+        block = "\n".join(self._blocks())
+        yield block
+        used = names_in(text) | names_in(block)
+        found = dict(self.imported()) | {label: IMPORTS[label] for label in used & set(IMPORTS)}
+        yield from (statement for label, statement in found.items() if label in used)
+        known = {*found, *dir(builtins), *defined_in(text), *defined_in(block)}
+        if used - known:
+            raise NoType(f"{self.source}: {', '.join(sorted(used - known))} is not imported; the stub names it")
+
+    def imported(self) -> Iterator[tuple[str, str]]:
+        """Yield what the kernel itself imports: each name and its import."""
+        for node in statements(self.tree.body):
+            match kind(node):
+                case "FromCImportStatNode" if node.module_name.startswith(("mm.", "benchmarks.")):
+                    yield from (
+                        (label, f"from {node.module_name} import {label}") for _, label, _ in node.imported_names
+                    )
+                case "FromImportStatNode":
+                    module = node.module.module_name.value
+                    yield from ((label, f"from {module} import {label}") for label, _ in node.items)
+                case "StatListNode" if kind(getattr(node.stats[0], "rhs", None)) == "ImportNode":
+                    yield from ((each.lhs.name, f"import {each.rhs.module_name.value}") for each in node.stats)
+
+    def _blocks(self) -> Iterator[str]:
+        """Yield the bodies of the ``if TYPE_CHECKING:`` blocks."""
+        for node in statements(self.tree.body):
+            if kind(node) == "IfStatNode" and name(node.if_clauses[0].condition) == "TYPE_CHECKING":
+                rest = self.lines[node.pos[1] :]
+                end = next((at for at, line in enumerate(rest) if line and not line.startswith(" ")), len(rest))
+                yield textwrap.dedent("\n".join(rest[:end]))
+
+
+def kind(node: Node) -> str:
+    """Return the name of a node's class."""
+    return type(node).__name__
+
+
+def name(node: Node) -> str:
+    """Return the last name of ``name`` or ``module.name``; empty for any other expression."""
+    return str(getattr(node, "attribute", getattr(node, "name", "")))
+
+
+def statements(body: Node) -> list[Node]:
+    """Return the statements of a block."""
+    return list(body.stats) if kind(body) == "StatListNode" else [body]
+
+
+def written(node: Node) -> str:
+    """Return an expression as source text."""
+    return str(ExpressionWriter().write(node))
+
+
+def plain(annotation: str) -> str:
+    """Return an annotation without the quotes of a forward reference, which a stub does not need."""
+    return annotation.strip("\"'")
+
+
+def quoted(doc: str) -> str:
+    """Return a docstring's literal, its lines without the indentation of the source."""
+    text = inspect.cleandoc(doc).replace("\\", "\\\\")
+    return f'"""{text}\n"""' if "\n" in text else f'"""{text}"""'
+
+
+def names_in(text: str) -> set[str]:
+    """Return the names that the code of a stub uses."""
+    nodes = ast.walk(ast.parse(text))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+def defined_in(text: str) -> set[str]:
+    """Return the names that the code of a stub defines or imports."""
+    found = set()
+    for node in ast.parse(text).body:
+        match node:
+            case ast.ClassDef(name=label) | ast.FunctionDef(name=label):
+                found.add(label)
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                found |= {each.asname or each.name for each in names}
+            case ast.Assign(targets=[ast.Name(id=label)]) | ast.AnnAssign(target=ast.Name(id=label)):
+                found.add(label)
+    return found
+
+
+def python_type(node: Node) -> str:
+    """Return the Python type that a C type takes and gives."""
+    if kind(node) == "CQualifierTypeNode":
+        return python_type(node.base_type)
+    if kind(node) == "MemoryViewSliceTypeNode":
+        item = node.base_type_node
+        item = item.base_type if kind(item) == "CQualifierTypeNode" else item
+        if item.name == "char":
+            return BYTES
+        return f"NDArray[np.{ARRAYS.get(item.name) or item.name.removesuffix('_t')}]"
+    return "int" if INTS.fullmatch(node.name) else FLOATS.get(node.name, str(node.name))
+
+
+def default_of(node: Node) -> str:
+    """Return a default as it is written where it is a literal, ``...`` otherwise."""
+    text = written(node)
+    try:
+        return repr(ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        return "..."
+
+
+def literal_type(node: Node) -> str | None:
+    """Return the type of a literal, of a tuple that of its items; None where it is no literal."""
+    try:
+        value = ast.literal_eval(written(node))
+    except (ValueError, SyntaxError):
+        return None
+    if isinstance(value, tuple):
+        items = sorted({type(item).__name__ for item in value})
+        return f"tuple[{' | '.join(items)}, ...]"
+    return type(value).__name__ if type(value) in (bool, int, float, str, bytes) else None
+
+
+def enum_lines(node: Node) -> Iterator[str]:
+    """Yield a ``cpdef enum`` as the class that Cython makes of it."""
+    yield f"class {node.name}(IntFlag):"
+    if node.doc:
+        yield textwrap.indent(quoted(node.doc), "    ")
+    value = 0
+    for item in node.items:
+        value = int(item.value.value, 0) if item.value else value
+        yield f"    {item.name} = {value}"
+        value += 1
+
+
+def face(root: Path) -> str:
+    """Return the stub of ``mm/__init__.py``: its table of public names, as imports.
+
+    Raises:
+        NoType: If there is no such table.
+    """
+    tree = ast.parse((root / "mm" / "__init__.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_PUBLIC":
+            public: dict[str, str] = ast.literal_eval(node.value)
+            imports = [f"from {module} import {label} as {label}" for label, module in public.items()]
+            header = HEADER.format(source="mm/__init__.py")
+            doc = quoted(ast.get_docstring(tree) or "")
+            names = ["__version__: str", "_PUBLIC: dict[str, str]", f"__all__ = {list(public)}"]
+            return "\n".join([header, doc, *imports, *names, ""])
+    raise NoType("mm/__init__.py: no table _PUBLIC of the public names")
+
+
+def formatted(stubs: dict[Path, str], root: Path) -> dict[Path, str]:
+    """Return the stubs as the project formats and sorts its imports."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path, text in stubs.items():
+            target = Path(folder, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        ruff = [sys.executable, "-m", "ruff"]
+        rules = [
+            "--config",
+            str(root / "pyproject.toml"),
+            "--config",
+            'lint.isort.known-first-party=["mm", "benchmarks"]',
+        ]
+        for step in (["check", "--quiet", "--select", "I", "--fix"], ["format", "--quiet"]):
+            subprocess.run([*ruff, *step, *rules, "--no-cache", folder], check=True)
+        return {path: Path(folder, path).read_text(encoding="utf-8") for path in stubs}
+
+
+def files_of(root: Path, pattern: str) -> list[Path]:
+    """Return the files of the packages whose name fits *pattern*."""
+    return sorted(path for package in PACKAGES for path in (root / package).rglob(pattern))
+
+
+def make(root: Path) -> dict[Path, str]:
+    """Return every stub of the project at *root*, by its path from there.
+
+    Raises:
+        NoType: If a kernel does not say a type; the message names all of them, one a line.
+    """
+    made, missing = {FACE: face(root)}, []
+    for path in files_of(root, "*.pyx"):
+        try:
+            made[path.relative_to(root).with_suffix(".pyi")] = Kernel(path, root).stub()
+        except NoType as error:
+            missing.append(str(error))
+    if missing:
+        raise NoType("\n".join(missing))
+    return formatted(made, root)
+
+
+def differences(made: dict[Path, str], root: Path) -> Iterator[str]:
+    """Yield what differs between the stubs in the tree and those that *made* holds."""
+    present = {path.relative_to(root) for path in files_of(root, "*.pyi")}
+    for path in sorted(present - set(made)):
+        yield f"{path}: no kernel has this stub; remove it"
+    for path, text in sorted(made.items()):
+        there = (root / path).read_text(encoding="utf-8") if path in present else ""
+        if there != text:
+            lines = difflib.unified_diff(there.splitlines(), text.splitlines(), str(path), "made", lineterm="", n=1)
+            yield "\n".join(lines)
+
+
+def stubtest(root: Path) -> int:
+    """Run mypy's stubtest on the kernels; what a kernel imports need not be in its stub.
+
+    Returns:
+        Its exit code.
+    """
+    kernels = [Kernel(path, root) for path in files_of(root, "*.pyx")]
+    modules = [".".join(kernel.path.relative_to(root).with_suffix("").parts) for kernel in kernels]
+    imported = [
+        rf"{re.escape(module)}\.({'|'.join(labels)})"
+        for module, kernel in zip(modules, kernels, strict=True)
+        if (labels := [label for label, _ in kernel.imported()])
+    ]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as allowed:
+        allowed.write("\n".join([*ARTEFACTS, *imported]))
+        allowed.flush()
+        options = ["--concise", "--ignore-disjoint-bases", "--mypy-config-file", "pyproject.toml"]
+        command = ["-m", "mypy.stubtest", *options, "--ignore-unused-allowlist", "--allowlist", allowed.name, *modules]
+        return subprocess.run([sys.executable, *command], cwd=root, check=False).returncode
+
+
+def main() -> int:
+    """Write the stubs, or compare them."""
+    parser = argparse.ArgumentParser(description="Write the type stubs of the kernels and of the public face.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a stub differs")
+    parser.add_argument("--stubtest", action="store_true", help="compare the written stubs with the compiled kernels")
+    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[1], help="the project's folder")
+    args = parser.parse_args()
+    if args.stubtest:
+        return stubtest(args.root)
+    try:
+        made = make(args.root)
+    except NoType as error:
+        print(error, file=sys.stderr)
+        return 1
+    if args.check:
+        found = list(differences(made, args.root))
+        if found:
+            print(*found, "the stubs are not those of the kernels; run make stubs", sep="\n")
+        return 1 if found else 0
+    for path, text in made.items():
+        (args.root / path).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

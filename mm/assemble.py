@@ -18,6 +18,7 @@ from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models,
 from mm.dayfolder.layout import day_folder
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
+from mm.knobs import knobs, shown
 from mm.model_maker import read_fitted
 from mm.quote_tree import Tree, volatility
 from mm.runs import Run
@@ -158,7 +159,12 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
 
 
 def recipe(calibration: Calibration, fit: Fit, seed: int) -> Recipe:
-    """Return how a tape is to be calibrated."""
+    """Return how a tape is to be calibrated.
+
+    Raises:
+        UsageError: If a knob is set that the method does not use.
+    """
+    _refuse_unused(calibration)
     return Recipe(
         method=calibration.calib_method,
         deltas=calibration.calib_deltas,
@@ -178,6 +184,22 @@ def recipe(calibration: Calibration, fit: Fit, seed: int) -> Recipe:
         min_usable_deltas=fit.min_usable_deltas,
         max_delta_ticks=fit.max_delta_ticks if isinstance(fit.max_delta_ticks, float) else None,
     )
+
+
+def _refuse_unused(given: Calibration) -> None:
+    """Refuse knobs of simulated orders where the method has none, or no dwell."""
+    unused = {
+        "marks": ("calib_deltas", "calib_dwell_ms", "calib_mid_move_threshold_ticks", "calib_distance"),
+        "fixed": ("calib_dwell_ms",),
+    }.get(given.calib_method, ())
+    flags = {one.name: one for one in knobs(Calibration)}
+    for name in unused:
+        value = getattr(given, name)
+        if value != flags[name].default:
+            raise UsageError(
+                f"{flags[name].flag} ({name.upper()}) is {shown(value)}, but CALIB_METHOD={given.calib_method} does "
+                f"not use it; leave it out, or take --method ladder"
+            )
 
 
 def plan(windows: Windows, execution: Execution) -> Plan:

@@ -37,7 +37,7 @@ def main(
     from mm.calibration.adverse_selection import adverse_selection, write_adverse_selection
     from mm.calibration.alternatives import compare
     from mm.calibration.artefact import artefact
-    from mm.calibration.calibrate import measure
+    from mm.calibration.calibrate import measure, permutations
     from mm.calibration.points import write_points
     from mm.calibration.residuals import table
 
@@ -46,9 +46,10 @@ def main(
     with run.timing("play"):
         found = measure(tapes, assemble.recipe(calibration, fit, account.seed), rules)
         curves = compare(found.measured.fitted)
+        permuted = permutations(found, rules)
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)
-        content, moves = artefact(found, curves), adverse_selection(found.meter)
+        content, moves = artefact(found, curves, permuted), adverse_selection(found.meter)
         run.path(FIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)
         for name, result in found.runs.items():
@@ -58,7 +59,7 @@ def main(
     run.summary = {"usable": found.fit.usable, "status": found.fit.status, "A": found.fit.A, "k": found.fit.k}
     run.say(table(found.measured.fitted, found.fit))
     run.say(found.fit.headline())
-    for told in (*([curves.sentence] if curves else []), *found.fit.warnings):
+    for told in (*([curves.sentence] if curves else []), *([str(permuted)] if permuted else []), *found.fit.warnings):
         run.say(f"note: {told}")
     if not found.fit.usable:
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")

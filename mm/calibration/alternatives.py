@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mm.calibration.estimators import Absent, Estimate, maximum_likelihood
+from mm.calibration.goodness import POOR_FIT_P, goodness
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Points, sum_by
 from mm.calibration.sample import Sample
@@ -129,7 +130,8 @@ def compare(points: Points) -> Comparison | None:
     plain = _by_block(rows, _exponential)
     curves = tuple(_alternative(rows, name, model, plain) for name, model in zip(names, models, strict=True))
     best = _best(curves)
-    return Comparison(sample.shape, curves, best.name, _sentence(curves[0], best, exponential))
+    fits = goodness(sample.table(), exponential).p
+    return Comparison(sample.shape, curves, best.name, _sentence((curves[0], best), exponential, fits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +290,11 @@ def _foretells(one: Alternative) -> bool:
     return one.unseen is None or one.unseen_se is None or one.unseen > CLEAR_ERRORS * one.unseen_se
 
 
-def _sentence(exponential: Alternative, best: Alternative, fit: Estimate) -> str:
-    """Return what *best* means for who wants to use A and k."""
+def _sentence(curves: tuple[Alternative, Alternative], fit: Estimate, goodness_p: float | None) -> str:
+    """Return what the best of *curves* (the exponential, the best) means for the use of A and k."""
+    exponential, best = curves
+    if best is exponential and goodness_p is not None and goodness_p < POOR_FIT_P:
+        return "no curve that was compared describes the fills better than the exponential, which does not fit either"
     if best is exponential:
         return "one exponential describes the fills: no other curve is clearly better"
     gain = "" if best.unseen is None else f" and gains {best.unseen:.2g} nats a fill on blocks it has not seen"

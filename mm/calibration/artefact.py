@@ -10,17 +10,20 @@ from mm.instrument import E8
 
 if TYPE_CHECKING:
     from mm.calibration.alternatives import Comparison
-    from mm.calibration.calibrate import Calibration
+    from mm.calibration.calibrate import Calibration, Permutations
     from mm.calibration.meter import Meter
     from mm.calibration.recipe import Recipe
 
 
-def artefact(found: "Calibration", curves: "Comparison | None" = None) -> dict[str, Any]:
+def artefact(
+    found: "Calibration", curves: "Comparison | None" = None, permuted: "Permutations | None" = None
+) -> dict[str, Any]:
     """Return the content of ``poisson_fit.json``: null for what is not known or not finite.
 
     Args:
         found: The fit and its meter.
         curves: Other curves than the exponential; None where none could be compared.
+        permuted: Other orders of a ladder's distances; None of another method.
     """
     meter = found.meter
     stretches = [(marks.path, *day) for marks, day in zip(meter.marks, meter.days, strict=True)]
@@ -31,6 +34,7 @@ def artefact(found: "Calibration", curves: "Comparison | None" = None) -> dict[s
         "volatility": asdict(volatility(stretches)),
         "by_day": _by_day(meter),
         "alternatives": curves and _curves(curves),
+        "permutations": permuted and asdict(permuted),
     }
     plain: dict[str, Any] = _plain(found.fit.to_json() | beside)
     return plain

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from mm.backtest.rules import Rules
@@ -13,6 +14,9 @@ from mm.calibration.spreads import large_tick
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.tape.tape import Tape
+
+
+PERMUTATIONS = 8  # orders of a ladder's distances
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,64 @@ def measure(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules: 
     meter = Meter(tape, recipe or Recipe(), rules)
     fit, measured = meter.fit(meter.start_us, meter.end_us)
     return Calibration(replace(fit, warnings=(*fit.warnings, *large_tick(meter))), measured, meter)
+
+
+@dataclass(frozen=True)
+class Permutations:
+    """The fits of ladders that held the same distances in other orders, and that of the marks.
+
+    Attributes:
+        count: How many usable ones, that of the run itself among them.
+        A: Their mean, in 1/s.
+        k: Their mean, in 1/tick.
+        sd_A: Standard deviation of A from order to order.
+        sd_k: That of k.
+        marks_A: A of the marks of the same days; None where their fit is not usable.
+        marks_k: Their k.
+    """
+
+    count: int
+    A: float
+    k: float
+    sd_A: float
+    sd_k: float
+    marks_A: float | None
+    marks_k: float | None
+
+    def __str__(self) -> str:
+        """Return all of it in two lines."""
+        marks = "not usable" if self.marks_A is None else f"A {self.marks_A:.4g} /s, k {self.marks_k:.4g} /tick"
+        return (
+            f"{self.count} permutations of the ladder: A {self.A:.4g} /s (sd {self.sd_A:.2g}), k {self.k:.4g} /tick "
+            f"(sd {self.sd_k:.2g}); marks on the same data: {marks}. A ladder's orders are away while they follow the "
+            f"mid, which is when fills are likeliest: it sees fewer than marks, the more the farther from the touch"
+        )
+
+
+def permutations(found: Calibration, rules: Rules | None, count: int = PERMUTATIONS) -> Permutations | None:
+    """Return the fits of *count* orders of the ladder's distances; None of another method, or with fewer than two fits.
+
+    Args:
+        found: The run's own fit.
+        rules: As for it.
+        count: Seeds, counted from the run's own.
+    """
+    recipe, meter = found.meter.recipe, found.meter
+    if recipe.method != "ladder":
+        return None
+    fits = [found.fit]
+    for seed in range(recipe.seed + 1, recipe.seed + count):
+        other = Meter(meter.tapes, replace(recipe, seed=seed), rules)
+        fits.append(other.fit_points(other.points(meter.start_us, meter.end_us)))
+    pairs = [(fit.A, fit.k) for fit in fits if fit.A is not None and fit.k is not None]
+    if len(pairs) < 2:
+        return None
+    rates, decays = zip(*pairs, strict=True)
+    marks = Meter(meter.tapes, replace(recipe, method="marks"), rules)
+    beside = marks.fit_points(marks.points(meter.start_us, meter.end_us))
+    return Permutations(
+        len(pairs), fmean(rates), fmean(decays), stdev(rates), stdev(decays), marks_A=beside.A, marks_k=beside.k
+    )
 
 
 def calibrate(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules: Rules | None = None) -> PoissonFit:

@@ -11,6 +11,7 @@ from mm.calibration.likelihood import LARGE, Table
 from mm.calibration.points import Floats, Ints, sum_by
 from mm.calibration.sample import Sample
 
+POOR_FIT_P = 0.01  # below it a fit is called poor
 LEAST_EXPECTED = 5.0  # fills in a pooled row
 FEWEST_BLOCKS = 3  # beyond the tested parameters, for a test by blocks
 SINGULAR = 1e-10  # of the largest eigenvalue

@@ -48,7 +48,7 @@ def _gain(gain: float | None, error: float | None) -> str:
 
 def _moves(moves: Sequence["AdverseMove"]) -> str:
     hint = (
-        f"Ticks that the mid moves against an order within {HORIZON_S} s of a hit at each distance, 95 % bars by "
+        f"Ticks that the mid moves against an order within {HORIZON_S} s of a fill at each distance, 95 % bars by "
         f"blocks; dashed: the distance itself. A fill above the dashed line loses."
     )
     return card("What a fill costs later", hint, _moves_chart(moves))
@@ -58,7 +58,7 @@ def _moves_chart(moves: Sequence["AdverseMove"]) -> str:
     rows = [row for row in moves if row.side == "both" and row.horizon_s == HORIZON_S and row.hits]
     told = [row for row in rows if row.se_ticks is not None][:40]
     if not told:
-        return nothing("Too few hits to follow.")
+        return nothing("Too few fills to follow.")
     delta = np.array([row.delta_ticks for row in told])
     mean = np.array([row.mean_move_ticks for row in told])
     error = NORMAL_95 * np.array([row.se_ticks or 0.0 for row in told])
@@ -69,9 +69,9 @@ def _moves_chart(moves: Sequence["AdverseMove"]) -> str:
     for x, y, half, row in zip(delta.tolist(), mean.tolist(), error.tolist(), told, strict=True):
         if y > plot.y[1]:
             continue
-        said = f"{short(x)} ticks: {number(y)} ± {number(half)} ticks, {row.hits:,} hits"
+        said = f"{short(x)} ticks: {number(y)} ± {number(half)} ticks, {row.hits:,} fills"
         marks.append(plot.whisker(x, y, (max(y - half, plot.y[0]), min(y + half, plot.y[1])), "whisker", said))
-    return plot.picture(*marks, title="Move of the mid against the order after a hit, by distance")
+    return plot.picture(*marks, title="Move of the mid against the order after a fill, by distance")
 
 
 def _volatility(found: Mapping[str, Any]) -> str:

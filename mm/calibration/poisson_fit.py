@@ -20,7 +20,7 @@ from mm.calibration.estimators import (
     maximum_likelihood,
 )
 from mm.calibration.fit_result import PoissonFit, Rates, RatesWithErrors, SideRates, Sides
-from mm.calibration.goodness import Goodness, curvature_p, dispersion, goodness, sides_p
+from mm.calibration.goodness import POOR_FIT_P, Goodness, curvature_p, dispersion, goodness, sides_p
 from mm.calibration.intervals import Intervals, block_robust, profile, wald
 from mm.calibration.likelihood import Table
 from mm.calibration.points import Points, as_points
@@ -32,7 +32,6 @@ __all__ = ["PoissonFit", "estimate", "fit_poisson"]
 ESTIMATORS = (POISSON_MLE, POISSON_FIRTH, LOG_LINEAR)
 INTERVALS = ("profile", "block")
 FEW_FILLS = 20
-POOR_FIT_P = 0.01
 FEW_IN_A_BUCKET = 5
 OVERDISPERSED = 2.0
 

@@ -95,3 +95,10 @@ def test_without_blocks_the_criterion_decides_alone():
 def test_where_no_exponential_can_be_fitted_nothing_is_compared(fills):
     """The status of the fit says why."""
     assert compare(Points.of([1, 2, 3], [10, 10, 10], fills)) is None
+
+
+def test_a_poor_fit_is_never_said_to_describe_the_fills():
+    """Fills that alternate from distance to distance: no falling curve fits, and no sentence says that one does."""
+    counts = np.tile([200, 20, 110, 12, 60, 6], (8, 1))
+    points = Points.of(np.tile(np.arange(6.0), 8), np.full(48, 300.0), counts.ravel(), block=np.repeat(np.arange(8), 6))
+    assert not compare(points).sentence.startswith("one exponential describes")

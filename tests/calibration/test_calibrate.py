@@ -2,7 +2,9 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 
@@ -10,7 +12,7 @@ from mm.backtest.io import load_day
 from mm.backtest.rules import Rules
 from mm.calibration.alternatives import compare
 from mm.calibration.artefact import artefact
-from mm.calibration.calibrate import calibrate, measure
+from mm.calibration.calibrate import calibrate, measure, permutations
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.meter import Meter
 from mm.calibration.recipe import Recipe
@@ -177,3 +179,18 @@ def test_simulated_orders_rest_neither_in_a_gap_nor_after_it_until_the_book_is_b
     assert set(points.delta_ticks.tolist()) == {1}
     assert sum(points.exposure_s) == pytest.approx(2 * (20 - 0.05 + 20 - 0.05), abs=0.6)
     assert points.fills.sum() == 0
+
+
+def test_a_ladder_is_held_against_other_orders_of_its_distances_and_the_marks(tape):
+    """Its own order is one draw of many: the mean and the spread say how much of A and k is that draw."""
+    recipe = Recipe(method="ladder", dwell_ms=5_000)
+    found = measure(tape, recipe)
+    beside = permutations(found, None, count=3)
+    fits = [found.fit, *(calibrate(tape, replace(recipe, seed=seed)) for seed in (1, 2))]
+    assert beside.count == 3
+    assert (beside.A, beside.k) == pytest.approx((fmean(fit.A for fit in fits), fmean(fit.k for fit in fits)))
+    assert (beside.sd_A, beside.sd_k) == pytest.approx((stdev(fit.A for fit in fits), stdev(fit.k for fit in fits)))
+    assert (beside.marks_A, beside.marks_k) == (calibrate(tape).A, calibrate(tape).k)
+    assert "3 permutations" in str(beside)
+    assert artefact(found, permuted=beside)["permutations"]["sd_k"] == beside.sd_k
+    assert permutations(measure(tape), None) is None

@@ -86,7 +86,7 @@ def test_what_is_not_there_is_said(found):
     words = read(f"<html><body>{html({}, found)}</body></html>").words
     for line in (
         "There is too little to compare curves on.",
-        "Too few hits to follow.",
+        "Too few fills to follow.",
         "The mid was never seen long enough.",
         "No spread was long enough in place.",
     ):

@@ -6,9 +6,11 @@ from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from plain_summary import recompute
 
 from journals import Scribe, books, scribes, seeded
+from mm.backtest.fills.intensity import Intensity
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.replay import backtest
@@ -257,3 +259,11 @@ def test_fills_without_a_book_are_counted():
     summary = summarise(journal, books())
     assert "1 fills met no valid book" in " ".join(summary["warnings"])
     assert summary["two_sided_uptime"] is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(scribes(), st.floats(1e-308, 1e308), st.floats(1e-12, 1e6), st.floats(1e-300, 1e300))
+def test_no_number_of_a_summary_is_infinite(scribe, A, k, gamma):
+    """Fits near the ends of what floats hold leave a summary that is JSON: undefined numbers are null."""
+    summary = summary_of(scribe, intensity=Intensity.constant(A, k), gamma=gamma)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary

@@ -42,7 +42,8 @@ def predictive_ci95(points: "Points", horizon_s: float) -> tuple[float, float] |
     mean = float(counts.mean()) * share
     logs = np.log(counts * share + HALF)
     shorter = max(1 / share - 1, 0.0) / max(float(counts.mean()), HALF)  # the noise of a count of less than a stretch
-    spread = math.sqrt((float(logs.var(ddof=1)) + shorter) * (1 + 1 / stretches))
+    # neighbouring stretches are alike, so their mean is known half as well as that of so many independent ones
+    spread = math.sqrt((float(logs.var(ddof=1)) + shorter) * (1 + 2 / stretches))
     reach = float(stdtrit(stretches - 1, (1 + LEVEL) / 2)) * spread
     low, high = (math.exp(min(float(logs.mean()) + off, 700.0)) - HALF for off in (-reach, reach))
     if mean > 0:

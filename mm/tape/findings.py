@@ -20,16 +20,16 @@ _SENTENCES: tuple[dict[str, str], ...] = (
     {
         "id_gaps": "update ids are missing {n} times{at}; the book is void from there to the next snapshot",
         "id_resets": (
-            "the exchange began its update ids anew {n} times{at}; the book is void from there to the next snapshot"
+            "the exchange reset its update ids {n} times{at}; the book is void from there to the next snapshot"
         ),
         "repeated_diffs": (
             "the update ids of {n} depth messages do not rise{at}; they bring nothing new and were left out"
         ),
     },
-    {"off_tick_left_out": "{n} changes of levels off the tick{at} were left out, as the ledger tells of such levels"},
+    {"off_tick_left_out": "{n} changes of levels off the tick{at} were left out, as in the recorder (see the ledger)"},
     {"snapshots_unused": "{n} snapshots{at} do not meet the depth messages around them and were left out"},
     {"duplicate_trades": "{n} trades repeat the id of an earlier one{at} and were left out"},
-    {"misplaced": "{n} messages stand behind a later one in their file{at} and were sorted"},
+    {"misplaced": "{n} messages come after a later one in their file{at} and were sorted"},
     {"clock_raised": "the clock had stepped back at {n} messages{at}; each is given the time of the one before it"},
     {"ordered_by_time": "no recv_seq in some file: messages are ordered by receive time, depth before trades"},
     {"crossed": "{n} messages leave the book crossed or locked{at}; it is void from there to the next snapshot"},

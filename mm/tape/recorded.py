@@ -196,11 +196,11 @@ def _snapshot_paths(folder: DayFolder, ledger: Sequence[LedgerRow]) -> list[tupl
     for row in ledger:
         if row.kind == "snapshot_loaded":
             # Older ledgers name a path relative to another folder: its last part is what counts.
-            told = Path(str(row.details.get("path", ""))).name
-            path = (existing(folder.snapshots / told) if told else None) or there.get(row.event_id)
+            name = Path(str(row.details.get("path", ""))).name
+            path = (existing(folder.snapshots / name) if name else None) or there.get(row.event_id)
             if path is None:
                 raise BrokenFile(
-                    f"{folder.snapshots / (told or f'snapshot_{row.event_id}_*.csv')}: the file is missing, but event "
+                    f"{folder.snapshots / (name or f'snapshot_{row.event_id}_*.csv')}: the file is missing, but event "
                     f"{row.event_id} of {folder.events.name} loads it; restore it, or take the event out"
                 )
             last_id = row.details.get("last_update_id")

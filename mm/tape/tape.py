@@ -87,13 +87,13 @@ class Tape:
         recv_seq: Number of the message; -1 where there is none.
         event_id: Trade id, last update id of a depth message or snapshot; 0 for GAP and KEYFRAME.
         kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME. A GAP ends the book until the next SNAPSHOT; a KEYFRAME is
-            the whole book as it stands, for those who enter there.
+            the whole book after the event before it, so that a window can begin there.
         first_row: The rows of event e are ``first_row[e]:first_row[e + 1]``; a trade has one, a gap none.
         row_side: +1 bid or buyer as aggressor, -1 ask or seller as aggressor.
         row_ticks, row_lots: Price, and the lots traded or now displayed there (0: the level is gone).
-        top_event: The events behind which the best prices or the lots at them are others than before.
-        top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: What they then are; 0 ticks is no price.
-        start_us, end_us: The window it speaks for; events before it only build the book, none is later.
+        top_event: The events that change the best prices or the lots at them.
+        top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Both after each of these; 0 ticks is no price.
+        start_us, end_us: The window it covers; events before it only build the book, none is later.
         meta: Where it comes from.
     """
 
@@ -238,8 +238,8 @@ class Tape:
         """Return the window ``a_us <= time < b_us``, without copying events or rows.
 
         It begins with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is right from there on;
-        where there is none, with the window's first event. Only one that leaves out nothing at an end joins what is
-        played before or behind it there.
+        where there is none, with the window's first event. Only a window that leaves out nothing at
+        an end continues the tape before it, or is continued by the tape after it.
         """
         if b_us < a_us:
             raise ValueError(f"window ends at {iso(b_us)}, before it begins at {iso(a_us)}")
@@ -350,10 +350,10 @@ def _shapes(tape: Tape) -> Iterator[str]:
 
 
 def _events(tape: Tape) -> Iterator[str]:
-    yield from _where(np.diff(tape.event_us) < 0, "event_us falls behind event")
-    yield from _where(np.diff(tape.first_row) < 0, "first_row falls behind event")
+    yield from _where(np.diff(tape.event_us) < 0, "event_us falls after event")
+    yield from _where(np.diff(tape.first_row) < 0, "first_row falls after event")
     if tape.first_row[0] < 0 or tape.first_row[-1] > len(tape.row_side):
-        yield f"rows {tape.first_row[0]} to {tape.first_row[-1]} of {len(tape.row_side)} are spoken of"
+        yield f"rows {tape.first_row[0]} to {tape.first_row[-1]} are named, but there are {len(tape.row_side)}"
     if len(tape) and tape.event_us[-1] > tape.end_us:
         yield f"the last event, at {tape.event_us[-1]} µs, is later than the end, {tape.end_us} µs"
     if tape.start_us > tape.end_us:
@@ -391,9 +391,9 @@ def _book_life(tape: Tape) -> Iterator[str]:
 
 
 def _tops(tape: Tape) -> Iterator[str]:
-    yield from _where(np.diff(tape.top_event) <= 0, "top_event does not rise behind top")
+    yield from _where(np.diff(tape.top_event) <= 0, "top_event does not rise after top")
     if len(tape.top_event) and not 0 <= tape.top_event[0] <= tape.top_event[-1] < len(tape):
-        yield f"tops speak of events {tape.top_event[0]} to {tape.top_event[-1]} of {len(tape)}"
+        yield f"tops name events {tape.top_event[0]} to {tape.top_event[-1]}, but there are {len(tape)}"
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     yield from _where((bid > 0) & (ask > 0) & (bid >= ask), "best bid and ask cross at top")
     yield from _where((bid < 0) | (ask < 0) | (tape.top_bid_lots < 0) | (tape.top_ask_lots < 0), "negative is top")

@@ -24,15 +24,15 @@ class BestPrices(Tape):
     """The best prices and trades of a tape.
 
     Attributes:
-        place: Where each event stands in the whole tape, int64[n].
-        reach: int64[n], which events may be passed over by who looks at prices alone. Its lower half is the price of a
-            trade, negative where a seller was the aggressor; 0 where only lots change; ``ALWAYS`` for what nobody
-            passes over. Its upper half is what a trade printed, in lots; ``ALWAYS`` for as many or more.
-        move_event, move_us: The book events among those that nobody passes over, and when they are.
-        move_bid_ticks, move_ask_ticks: The best prices behind each of them; 0 is none.
-        move_low_ticks, move_high_ticks: Between the one before and it, no seller's print is lower (``ALWAYS`` where
-            there is none) and no buyer's is higher (0): who rests beyond both may pass over all of them at once. Where
-            more happens than a change of prices, the latter is ``ALWAYS``, and it is looked at.
+        place: Position of each event in the whole tape, int64[n].
+        reach: int64[n], which resting orders an event can touch; the engine skips an event that touches none. The
+            lower half is the price of a trade, negative for a sell; 0 where only lots change; ``ALWAYS`` where the
+            event must be played. The upper half is the lots of the trade, at most ``ALWAYS``.
+        move_event, move_us: The book events that must be played, and their instants.
+        move_bid_ticks, move_ask_ticks: The best prices after each of them; 0 is none.
+        move_low_ticks, move_high_ticks: Between the one before and it, no sell trades lower (``ALWAYS`` without one)
+            and no buy higher (0): orders outside both are not touched, and all events between are skipped at once.
+            The latter is ``ALWAYS`` for an event that does more than change prices: it is played.
         low_ticks, high_ticks: No trade is lower or higher; 0 where there is none.
     """
 
@@ -172,16 +172,16 @@ class _Books(NamedTuple):
 
 
 def _books(tape: Tape, events: Ints, kind: NDArray[np.uint8]) -> _Books:
-    """Return the books behind some book events, of these kinds."""
+    """Return the books after some book events, of these kinds."""
     top = np.searchsorted(tape.top_event, events, side="right") - 1
-    anew = kind != DEPTH  # the book is empty before such an event's rows
-    moved = anew.copy()
+    fresh = kind != DEPTH  # the book is empty before such an event's rows
+    moved = fresh.copy()
     best: dict[int, Ints] = {}
     cells: list[tuple[NDArray[np.bool_], Ints, Ints]] = []
     columns = {1: (tape.top_bid_ticks, tape.top_bid_lots), -1: (tape.top_ask_ticks, tape.top_ask_lots)}
     for side, (prices, shown) in columns.items():
         best[side], lots = _at(prices, top), _at(shown, top)
-        before, lots_before = (np.concatenate(([0], column[:-1])) * ~anew for column in (best[side], lots))
+        before, lots_before = (np.concatenate(([0], column[:-1])) * ~fresh for column in (best[side], lots))
         other = best[side] != before
         there = (best[side] > 0) & (other | (lots != lots_before))
         cells.append((other & (before > 0), before, np.zeros_like(lots)))

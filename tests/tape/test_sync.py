@@ -1,11 +1,14 @@
-"""Driving the sync engine over stretches must say what driving it over every id says."""
+"""The order of messages, and which make a valid book; whole stretches are synced as every id is."""
 
 from pathlib import Path
 
 import numpy as np
+from day_stories import BOOK, PLAIN, START, at, diff, kinds, older, rewrite, snapshot, told, trade, written
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.backtest.io import load_day
+from mm.dayfolder.rows import Stamp
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.files import FileRead
 from mm.tape.findings import Findings
@@ -38,24 +41,24 @@ def stream(ids):
 def one_by_one(ids, changes, snapshot_ids):
     """Return (applied, found) as the engine gives them, given every message."""
     engine, applied, found = SyncEngine(), [], []
-    for at in range(len(ids) + 1):
-        for change in (change for change in changes if change.key == at):
+    for place in range(len(ids) + 1):
+        for change in (change for change in changes if change.key == place):
             if change.kind == "snapshot":
                 bridge = engine.snapshot(snapshot_ids[change.snapshot])
                 if bridge.verdict in (Verdict.APPLY, Verdict.RESET):
-                    found.append((at, "snapshot", bridge.updates))
+                    found.append((place, "snapshot", bridge.updates))
                 continue
             if engine.synced:
-                found.append((at, change.kind, ()))
+                found.append((place, change.kind, ()))
                 engine.lose()
             if change.kind == "run":
                 engine = SyncEngine()
-        if at < len(ids):
+        if place < len(ids):
             synced = engine.synced
-            if engine.diff(*ids[at], at) is Verdict.APPLY:
-                applied.append(at)
+            if engine.diff(*ids[place], place) is Verdict.APPLY:
+                applied.append(place)
             elif synced and not engine.synced:
-                found.append((at, "gap", ()))
+                found.append((place, "gap", ()))
     return applied, found
 
 
@@ -90,3 +93,134 @@ def test_whole_stretches_are_synced_as_every_id_is(day):
     assert [(change.key, change.kind, used) for change, used in synced.changes] == found
     counted = sum(findings.counts.values()) - findings.counts["snapshots_unused"]
     assert counted == len(ids) - len(applied)
+
+
+def test_updates_that_waited_for_the_snapshot_follow_it(tmp_path):
+    """Its first instant shows the book that the recorder had."""
+    waiting = [diff(1, 8, 9), diff(1, 10, 11, [(98, 1)]), diff(1, 12, 12, [(97, 2)])]
+    tape = load_day(written(tmp_path, [START, *waiting, snapshot(3, 10), diff(4, 13, 13, [], [(102, 1)])]))
+    assert [(event[0], event[3], event[4]) for event in told(tape)] == [
+        (at(3), 10, "snapshot"),
+        (at(3), 11, "depth"),
+        (at(3), 12, "depth"),
+        (at(4), 13, "depth"),
+    ]
+
+
+def test_missing_ids_void_the_book_until_a_snapshot(tmp_path):
+    """A book with a hole in it is wrong in silence; without one it is known to be missing."""
+    steps = [diff(6, 20, 21, [(98, 1)]), trade(7, 2), snapshot(8, 20, "resync"), diff(9, 22, 22)]
+    tape = load_day(written(tmp_path, [*PLAIN, *steps]))
+    assert kinds(tape)[4:] == ["gap", "trade", "snapshot", "depth", "depth"]
+    assert tape.meta.counts["gaps"] == 1
+    (warning,) = tape.meta.warnings
+    assert warning.startswith(str(tmp_path))
+    assert "diffs/depth_diffs_" in warning
+    assert "update ids are missing 1 times (recv_seq 7: U=20, u=21 after 13); the book is void" in warning
+
+
+def test_a_resync_in_the_ledger_ends_the_book(tmp_path):
+    """The recorder knew something that the ids do not tell."""
+    resync = ("event", at(6), "resync_start", 1, {"cause": "silence"})
+    tape = load_day(written(tmp_path, [*PLAIN, resync, diff(7, 14, 14), snapshot(8, 14, "resync")]))
+    assert kinds(tape)[4:] == ["gap", "snapshot"]
+    assert tape.event_us[4] == at(6)
+
+
+def test_the_book_ends_with_its_run(tmp_path):
+    """What happened between two runs nobody recorded; the gap stands where the first one falls silent."""
+    again = [("event", at(50), "run_start", 0, {"version": "1", "knobs": {}}), snapshot(51, 40), diff(52, 41, 41)]
+    tape = load_day(written(tmp_path, PLAIN, again))
+    assert kinds(tape)[4:] == ["gap", "snapshot", "depth"]
+    assert tape.event_us[4] == at(5)
+
+
+def test_ids_that_begin_anew_void_the_book(tmp_path):
+    """After maintenance an exchange may count from one again; that is not an old message."""
+    steps = [diff(6, 5_000_000, 5_000_001), snapshot(7, 5_000_001, "resync"), diff(8, 1, 2), snapshot(9, 2, "resync")]
+    tape = load_day(written(tmp_path, [*PLAIN, *steps]))
+    assert kinds(tape)[4:] == ["gap", "snapshot", "gap", "snapshot"]
+    assert "reset its update ids 1 times" in " ".join(tape.meta.warnings)
+
+
+def test_messages_that_come_twice_are_left_out(tmp_path):
+    """Ids that go back a little are old news; that they did is worth a word."""
+    tape = load_day(written(tmp_path, [*PLAIN, diff(6, 11, 12, [(98, 9)]), diff(7, 13, 13), diff(8, 14, 14)]))
+    assert kinds(tape)[4:] == ["depth"]
+    assert tape.meta.counts == {"repeated_diffs": 2, "unsynced_diffs": 1}
+    assert "the update ids of 2 depth messages do not rise (recv_seq 7: U=11, u=12 after 13, " in tape.meta.warnings[0]
+    ahead = load_day(written(tmp_path, [START, snapshot(1, 10), diff(2, 8, 9), diff(3, 10, 11)], day="20260106"))
+    assert (ahead.meta.counts, ahead.meta.warnings) == ({"stale_diffs": 1}, ())
+
+
+def test_a_trade_id_counts_once(tmp_path):
+    """A backfill may bring what the stream had brought."""
+    tape = load_day(written(tmp_path, [*PLAIN, trade(6, 1, source="rest"), trade(7, 2, maker=False, source="rest")]))
+    assert tape.event_id[tape.trades].tolist() == [1, 2]
+    assert tape.row_side[tape.trade_rows].tolist() == [-1, 1]
+    assert tape.meta.counts["duplicate_trades"] == 1
+    assert ".csv: 1 trades repeat the id of an earlier one (recv_seq 7: id 1) and" in tape.meta.warnings[0]
+
+
+def test_a_gap_in_the_ledger_ends_a_book_of_frames(tmp_path):
+    """And the first frame behind it counts, even where it shows what the last one had shown."""
+    frames = [("frame", Stamp(at(s), s + 1, at(s) // 1000, s), 1, *BOOK) for s in (1, 2, 4)]
+    gap = ("event", at(3), "resync_start", 1, {"cause": "test"})
+    folder = written(tmp_path, [START, *frames[:2], ("skip",), ("skip",), gap, frames[2]])
+    folder.diffs.unlink()
+    assert kinds(load_day(folder)) == ["snapshot", "gap", "snapshot"]
+
+
+def test_a_day_without_recv_seq_goes_by_receive_time(tmp_path):
+    """At an equal time the book changes before it is traded upon."""
+    steps = [START, snapshot(2, 10), trade(4, 1), diff(3, 11, 12, [(98, 3)]), diff(4, 13, 13), trade(5, 2)]
+    folder = written(tmp_path, steps)
+    older(folder, "recv_seq", "recv_time_us", "recv_us", "source", "first_trade_id", "last_trade_id", "run_id")
+    tape = load_day(folder)
+    assert [(event[0], event[4]) for event in told(tape)] == [
+        (at(2), "snapshot"),
+        (at(3), "depth"),
+        (at(4), "depth"),
+        (at(4), "trade"),
+        (at(5), "trade"),
+    ]
+    assert "ordered by receive time" in tape.meta.warnings[0]
+
+
+def test_without_a_ledger_snapshots_stand_where_their_ids_meet_the_messages(tmp_path):
+    """Their files come in the order of their names; a hole in the ids still ends the book."""
+    steps = [
+        snapshot(1, 10),
+        diff(2, 9, 10),
+        diff(3, 11, 12),
+        diff(4, 20, 21),
+        diff(5, 22, 22),
+        snapshot(6, 21, "resync"),
+    ]
+    folder = written(tmp_path, [START, *steps, diff(7, 23, 23)])
+    folder.events.unlink()
+    tape = load_day(folder)
+    assert [(event[0], event[3], event[4]) for event in told(tape)] == [
+        (at(3), 10, "snapshot"),
+        (at(3), 12, "depth"),
+        (at(4), 0, "gap"),
+        (at(5), 21, "snapshot"),
+        (at(5), 22, "depth"),
+        (at(7), 23, "depth"),
+    ]
+
+
+def test_rows_out_of_order_are_sorted_and_counted(tmp_path):
+    """The numbers say what came first, not the lines."""
+    folder = written(tmp_path, [*PLAIN, trade(6, 2), trade(7, 3)])
+    expected = told(load_day(folder))
+
+    def swapped(text):
+        head, *rows = text.splitlines(keepends=True)
+        return "".join([head, *reversed(rows)])
+
+    rewrite(folder.trades, swapped)
+    tape = load_day(folder)
+    assert told(tape) == expected
+    assert tape.meta.counts["misplaced"] == 2
+    assert ".csv: 2 messages come after a later one in their file (recv_seq 7: id 2, " in tape.meta.warnings[0]

@@ -1,0 +1,78 @@
+"""The tape builder: the book played once, keyframes, and gaps where it is crossed."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from day_stories import PLAIN, START, at, check_keyframes, diff, kinds, snapshot, told, trade, written
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_day import plain_events, plain_tops
+
+from mm.backtest.io import load_day
+from mm.errors import BrokenFile, NeverSynced
+from mm.tape import build
+from mm.tape.tape import KEYFRAME, TOP_COLUMNS
+from strategies import SIM, stories
+
+
+@settings(max_examples=80, deadline=None)
+@given(stories(), st.sampled_from([1, 2, 7, build.WINDOW_ROWS]), st.booleans())
+def test_every_day_reads_as_it_reads_in_plain_python(story, window_rows, in_file):
+    """Holes, repeats, resyncs, several runs, crossed books: nothing the fast way does is its own invention.
+
+    Nor does it matter how many rows are in order at a time, and whether the tape is made in memory or in its file.
+    """
+    in_windows = patch.multiple(build, WINDOW_ROWS=window_rows, LARGE_ROWS=window_rows)
+    with TemporaryDirectory() as root, in_windows:
+        folder = story.write(Path(root), seal=False)
+        expected = plain_events(folder, SIM) if folder.diffs.stat().st_size else []
+        if not any(event[4] == "snapshot" for event in expected):
+            with pytest.raises((NeverSynced, BrokenFile)):
+                load_day(folder)
+            return
+        tape = load_day(folder, cache=Path(root) / "tapes" if in_file else None)
+        tape.check()
+        assert tape.meta.cache == ("miss" if in_file else "off")
+        assert told(tape) == expected
+        places = np.flatnonzero(tape.kind != KEYFRAME).tolist()
+        tops = np.stack([getattr(tape, name) for name in TOP_COLUMNS]).T.tolist()
+        assert [(places.index(event), *top) for event, *top in tops] == plain_tops(expected)
+        check_keyframes(tape)
+
+
+def test_a_whole_book_stands_before_each_quarter_of_an_hour(tmp_path):
+    """A window may begin at any of them without the hours before it."""
+    steps = [snapshot(2, 10), *(diff(300 * n, 10 + n, 10 + n, [(98, n)]) for n in range(1, 10))]
+    tape = load_day(written(tmp_path, [START, *steps]))
+    frames = np.flatnonzero(tape.kind == KEYFRAME).tolist()
+    assert [(tape.event_us[frame] - at(0)) // 1_000_000 for frame in frames] == [600, 1500, 2400]
+    assert tape.rows(frames[0]) == [(1, 99, 5), (1, 98, 2), (-1, 101, 7)]
+
+
+@pytest.mark.parametrize("locked", [100, 101])
+def test_a_crossed_book_is_void_until_a_snapshot(tmp_path, locked):
+    """No exchange shows one, so ours is wrong."""
+    steps = [
+        diff(6, 14, 14, [(locked, 1)], [(100, 1)]),
+        diff(7, 15, 15),
+        trade(8, 2),
+        snapshot(9, 15),
+        diff(10, 16, 16),
+    ]
+    tape = load_day(written(tmp_path, [*PLAIN, *steps]))
+    assert kinds(tape)[4:] == ["gap", "trade", "snapshot", "depth"]
+    assert tape.meta.counts["crossed"] == 1
+    assert "ndjson.gz: 1 messages leave the book crossed or locked (recv_seq 7); " in tape.meta.warnings[0]
+
+
+def test_a_clock_that_steps_back_is_raised(tmp_path):
+    """Time never falls on a tape; how often it had is counted."""
+    tape = load_day(written(tmp_path, [*PLAIN, trade(3, 2), trade(6, 3)]))
+    assert tape.event_us.tolist()[-2:] == [at(5), at(6)]
+    assert tape.meta.counts["clock_raised"] == 1
+    (warning,) = tape.meta.warnings
+    assert "trades_ws_" in warning
+    assert "stepped back at 1 messages (recv_seq 7)" in warning

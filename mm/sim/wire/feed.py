@@ -160,6 +160,7 @@ class StreamFeed:
         self._book = LocalOrderBook(lru_cache(_PRICES)(instrument.ticks))
         self._agg_trades = TradeAggregator()
         self._live: dict[str, dict[Subscriber, None]] = {"trade": {}, "aggTrade": {}, "bookTicker": {}}
+        self._names = {kind: f"{self._symbol}@{kind}" for kind in self._live}
         self._stale: dict[Subscriber, None] = {}
         self._best: _Best = ([], [])
         self._timers: dict[tuple[int, int], BatchTimer] = {}
@@ -209,7 +210,7 @@ class StreamFeed:
         """Let the time come to *us*: no row before it is to follow."""
         self.now_us = max(self.now_us, us)
         self._emit_due(us)
-        for subscriber in [one for one in self._stale if not one.is_slow(self._name("bookTicker"))]:
+        for subscriber in [one for one in self._stale if not one.is_slow(self._names["bookTicker"])]:
             del self._stale[subscriber]
             subscriber.deliver(self._book_ticker())
 
@@ -242,11 +243,11 @@ class StreamFeed:
         for subscriber in tuple(self._live[kind]):
             micro = subscriber.micro
             if micro not in made:
-                made[micro] = make(self._name(kind), micro)
+                made[micro] = make(self._names[kind], micro)
             subscriber.deliver(made[micro])
 
     def _publish_best(self) -> None:
-        message, name = self._book_ticker(), self._name("bookTicker")
+        message, name = self._book_ticker(), self._names["bookTicker"]
         for subscriber in tuple(self._live["bookTicker"]):
             if subscriber.is_slow(name):
                 self._stale[subscriber] = None
@@ -255,10 +256,7 @@ class StreamFeed:
                 subscriber.deliver(message)
 
     def _book_ticker(self) -> Message:
-        return self._texts.book_ticker(self._name("bookTicker"), self.update_id, *self._best)
-
-    def _name(self, kind: str) -> str:
-        return f"{self._symbol}@{kind}"
+        return self._texts.book_ticker(self._names["bookTicker"], self.update_id, *self._best)
 
     def _timer(self, subscriber: Subscriber, stream: StreamName) -> BatchTimer:
         interval_us = stream.interval_ms * US_PER_MS

@@ -28,13 +28,10 @@ def main(
     """
     from mm import assemble
     from mm.backtest_setup import Setup
-    from mm.sweep.axes import axes_for
-    from mm.sweep.finish import complain, keep, write
-    from mm.sweep.grid import points_of
-    from mm.sweep.identity import source_files
-    from mm.sweep.prepare import check, engine, fits, ground
-    from mm.sweep.store import Store
-    from mm.sweep.work import Work
+    from mm.sweep.grid import axes_for, points_of
+    from mm.sweep.store import Store, source_files
+    from mm.sweep.sweep import complain, keep, write
+    from mm.sweep.work import Work, check, engine, fits, ground
 
     axes = axes_for(sweep.grid, models)
     points = points_of(axes, Setup(day, market, execution, account, models), sweep.grid_unfit)

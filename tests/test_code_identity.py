@@ -37,7 +37,7 @@ NEEDED = {  # parameters without which a model cannot be made
 PLAYED = """
 import json, sys
 from mm.config import Account, Day, Execution, Market, Models
-from mm.sweep.identity import code_of
+from mm.sweep.store import code_of
 from mm.sweep.play import play
 from mm.backtest_setup import Setup
 

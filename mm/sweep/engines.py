@@ -1,25 +1,35 @@
 """Where points are played: in this process, in processes side by side, or on a cluster.
 
 Each engine yields the place of a task and its outcome as they become known; the outcome is the same everywhere.
+A cluster is somebody else's: it is neither started nor stopped here.
 """
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import redirect_stdout
 from queue import SimpleQueue
 from threading import Thread
+from typing import TYPE_CHECKING
 
-from mm.errors import MMError
+from mm.errors import MMError, TryLater
 from mm.sweep.play import Outcome, Task, play
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 TRIES = 2  # of a point whose process dies: the first time it may have been the system's doing
 GRACE_S = 5.0  # for a process that has closed its output to end
 Outcomes = Iterator[tuple[int, Outcome]]
+WAIT_S = 5.0  # for an answer, and for a first worker
+PATIENCE_S = 30.0  # without any worker, before a sweep gives up
+_LOOK_S = 1.0
+_TALKING = ("asyncio", "distributed", "tornado")
 
 
 def in_process(tasks: Sequence[Task]) -> Outcomes:
@@ -130,7 +140,7 @@ def died(how: str) -> Outcome:
 def _started() -> "subprocess.Popen[str]":
     """Start a worker that sees the modules that are seen here, and no Ctrl-C that is meant for this process."""
     return subprocess.Popen(
-        [sys.executable, "-m", "mm.sweep.worker"],
+        [sys.executable, "-m", "mm.sweep.play"],
         env=os.environ | seeing_modules(),
         text=True,
         stdin=subprocess.PIPE,
@@ -155,3 +165,66 @@ def _asked(process: "subprocess.Popen[str]", line: str) -> str:
         return process.stdout.readline()
     except (BrokenPipeError, ValueError):  # ValueError: closed by stop()
         return ""
+
+
+def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
+    """Play *tasks* on the cluster whose scheduler listens at *address*.
+
+    A task whose worker dies is played by another one; the scheduler gives up on a task that outlives several workers.
+
+    Raises:
+        TryLater: If there is no cluster, or it goes away; what was played before is known by then.
+    """
+    with _client(address) as client:
+        executor = client.get_executor(pure=False)
+        places = {executor.submit(play, dict(task)): place for place, task in enumerate(tasks)}
+        waiting: set[Future[Outcome]] = set(places)
+        alone_s = 0.0
+        while waiting:
+            done, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield places[future], _outcome(future, address)
+            alone_s = 0.0 if done or _workers(client, address) else alone_s + _LOOK_S
+            if alone_s >= PATIENCE_S:
+                raise _gone(address, f"it has had no worker for {PATIENCE_S:.0f} s")
+
+
+def _client(address: str) -> "Client":
+    """Return a connection to the scheduler, when it has a worker."""
+    from distributed import Client
+
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _TALKING]:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what matters is told here, in one line
+    try:
+        client = Client(address, timeout=WAIT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise _gone(address, f"no Dask scheduler answered within {WAIT_S:.0f} s") from error
+    try:
+        client.wait_for_workers(1, timeout=WAIT_S)
+    except TimeoutError as error:
+        client.close()
+        raise _gone(address, f"it has no worker after {WAIT_S:.0f} s") from error
+    return client
+
+
+def _outcome(future: "Future[Outcome]", address: str) -> Outcome:
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise _gone(address, "its scheduler is gone") from error
+    except Exception as error:  # whatever the cluster says of a task that its workers could not play
+        return died(" ".join(f"the cluster could not play it ({type(error).__name__}: {error})".split()))
+
+
+def _workers(client: "Client", address: str) -> int:
+    """Return how many workers the cluster has; refuse where it does not answer."""
+    if client.status != "running":
+        raise _gone(address, "its scheduler is gone")
+    return len(client.scheduler_info()["workers"])
+
+
+def _gone(address: str, why: str) -> TryLater:
+    return TryLater(
+        f"--cluster (CLUSTER) {address}: {why}; what was played is kept, and the same command goes on with the rest, "
+        f"also without --cluster"
+    )

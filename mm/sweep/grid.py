@@ -1,18 +1,191 @@
-"""From axes to the points of a grid, each with knobs of its own."""
+"""A grid: its axes, what their names stand for and the values they take, and the points that they span."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import Parameter
 from itertools import product
 from math import prod
 from typing import Any
 
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest_setup import Setup
+from mm.config import Account, Day, Execution, Market, Models, Output
 from mm.errors import MMError, UsageError
-from mm.sweep.axes import FILL, FLAG, KNOB, QUOTE, Axis, Takes, takes
+from mm.knobs import Knob, closest, knobs
+from mm.model_maker import OFFERED
+from mm.plugins import resolve, signature_of
+from mm.sweep_knobs import axes_of
 
+KNOB, QUOTE, FILL = "knob", "quote", "fill"
+FLAG = "--grid (GRID)"
+_SWEPT: Mapping[str, Knob] = {one.variable: one for group in (Execution, Account, Models) for one in knobs(group)}
+_FIXED = {one.variable for group in (Day, Market, Output) for one in knobs(group)}
+_PARAMETERS = {"QUOTE": QUOTE, "FILL": FILL}
+# What a user does not choose but assumes: a sweep over it shows how much a result leans on the assumption.
+_ASSUMED = {
+    "FILL_MODEL",
+    "FILL_PARAMS_JSON",
+    "FILL_PARAMS_FILE",
+    "FILL_PER_SIDE",
+    "FIT_DRAWS",
+    "ORDER_LATENCY_MS",
+    "CANCEL_LATENCY_MS",
+    "LATENCY_FILE",
+    "FEED_LATENCY",
+    "MAKER_FEE_RATE",
+    "TAKER_FEE_RATE",
+    "SEED",
+}
 MOST_POINTS = 20_000
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a grid.
+
+    Attributes:
+        name: What tables call it: a knob's variable, or a model's parameter.
+        kind: ``knob``, ``quote`` or ``fill``.
+        key: The knob's field, or the model's parameter.
+        values: What it takes, in order.
+        texts: The same as they were written.
+    """
+
+    name: str
+    kind: str
+    key: str
+    values: tuple[Any, ...]
+    texts: tuple[str, ...]
+
+    @property
+    def assumed(self) -> bool:
+        """Whether it varies what is assumed of the market and the account, and not what is done."""
+        return self.kind == FILL or self.name in _ASSUMED
+
+
 Chosen = list[tuple[Axis, int]]
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What parameters a model takes: *names*, and any other where it is *free*."""
+
+    names: frozenset[str]
+    free: bool
+
+    def spelling(self, word: str) -> str | None:
+        """Return the parameter that *word* names, in any case but its own first; None where there is none."""
+        alike = [name for name in sorted(self.names) if name.lower() == word.lower()]
+        return word if word in self.names else alike[0] if alike else None
+
+
+def axes_for(text: str, models: Models) -> list[Axis]:
+    """Return the axes of a grid's *text*; *models* are the ones where no axis names others.
+
+    Raises:
+        UsageError: If a name is unknown or means two things, an axis is given twice, or a value cannot be.
+    """
+    written = axes_of(text)
+    playing = {
+        QUOTE: _playing(written, "QUOTE_MODEL", models.quote_model),
+        FILL: _playing(written, "FILL_MODEL", models.fill_model),
+    }
+    found: list[Axis] = []
+    for name, texts in written:
+        axis = _axis(name, texts, playing)
+        for other in found:
+            if (other.kind, other.key) == (axis.kind, axis.key):
+                raise UsageError(f"{FLAG}: axis {axis.name} was given twice; give it once, with all its values")
+        found.append(axis)
+    return found
+
+
+def takes(kind: str, model: str) -> Takes:
+    """Return what the quote or fill model called *model* takes."""
+    build = _resolve(kind, model)
+    parameters = signature_of(build).parameters.values()
+    own = OFFERED if build.__module__ == "mm.backtest.models" else ()
+    names = {one.name for one in parameters if one.kind is not Parameter.VAR_KEYWORD and one.name not in own}
+    return Takes(frozenset(names), any(one.kind is Parameter.VAR_KEYWORD for one in parameters))
+
+
+def _resolve(kind: str, model: str) -> Callable[..., Any]:
+    return resolve(QUOTE_MODELS if kind == QUOTE else FILL_MODELS, model, f"{kind} model")
+
+
+def _playing(written: Sequence[tuple[str, tuple[str, ...]]], variable: str, given: str) -> dict[str, Takes]:
+    """Return the models of a kind that the grid plays, and what each takes."""
+    kind = QUOTE if variable == "QUOTE_MODEL" else FILL
+    names = next((texts for name, texts in written if name.upper() == variable), (given,))
+    return {name: takes(kind, name) for name in names}
+
+
+def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, Takes]]) -> Axis:
+    variable = name.upper()
+    if variable in _SWEPT:
+        one = _SWEPT[variable]
+        return Axis(variable, KNOB, one.name, tuple(map(one.read, texts)), texts)
+    if variable in _FIXED:
+        raise UsageError(
+            f"{FLAG}: {variable} is no axis, because what is compared must be played on one tape; give it as a knob"
+        )
+    place, dot, key = name.partition(".")
+    if dot and place.upper() in _PARAMETERS:
+        kind = _PARAMETERS[place.upper()]
+        name, key = f"{place.upper()}.{key}", _spelled(key, kind, playing[kind], name)
+    else:
+        kind, key = _found(name, playing)
+        name = variable
+    return Axis(name, kind, key, tuple(map(_value, texts)), texts)
+
+
+def _found(name: str, playing: Mapping[str, Mapping[str, Takes]]) -> tuple[str, str]:
+    """Return the kind of model and the parameter that a bare *name* stands for."""
+    matches = {
+        kind: next((spelled for one in models.values() if (spelled := one.spelling(name))), None)
+        for kind, models in playing.items()
+    }
+    quote, fill = matches[QUOTE], matches[FILL]
+    if quote and fill:
+        raise UsageError(f"{FLAG}: {name} is a parameter of quotes and of fills; write QUOTE.{quote} or FILL.{fill}")
+    if quote or fill:
+        return (QUOTE, quote) if quote else (FILL, str(fill))
+    parameters = {
+        parameter.upper() for models in playing.values() for one in models.values() for parameter in one.names
+    }
+    told = "; ".join(_listed(kind, models) for kind, models in playing.items())
+    raise UsageError(
+        f"{FLAG}: {name} is neither a knob nor a parameter{closest(name.upper(), [*_SWEPT, *parameters])}; "
+        f"knobs are {', '.join(_SWEPT)}; {told}"
+    )
+
+
+def _spelled(word: str, kind: str, models: Mapping[str, Takes], name: str) -> str:
+    for one in models.values():
+        if spelled := one.spelling(word):
+            return spelled
+    if any(one.free for one in models.values()):
+        return word
+    known = [parameter for one in models.values() for parameter in sorted(one.names)]
+    raise UsageError(f"{FLAG}: no model takes {name}; {_listed(kind, models)}{closest(word, known)}")
+
+
+def _listed(kind: str, models: Mapping[str, Takes]) -> str:
+    told = (f"{model} takes {', '.join(sorted(one.names)) or 'none'}" for model, one in models.items())
+    return f"{kind} model {', '.join(told)}"
+
+
+def _value(text: str) -> Any:
+    """Return *text* as JSON, or as it is where it is none."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except ValueError:
+        return text
 
 
 @dataclass(frozen=True)

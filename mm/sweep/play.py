@@ -1,17 +1,25 @@
-"""Play one backtest of a sweep, in whatever process: JSON values in, JSON values out."""
+"""Play one backtest of a sweep, in whatever process: JSON values in, JSON values out.
 
+``python -m mm.sweep.play`` is a process that plays points, a JSON line in, a JSON line out, until its input ends. It is
+not a child of ``multiprocessing``: nothing of the calling program is imported again, so a notebook or a script needs no
+guard, and nothing but text goes from one to the other.
+"""
+
+import json
+import os
 import sys
 import traceback
 from collections.abc import Mapping
 from functools import lru_cache
 from math import isfinite
-from threading import Lock
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest_setup import Setup
 from mm.config import Day, Market
 from mm.errors import Mismatch, MMError, ModelError
-from mm.sweep.identity import code_of
+from mm.sweep.store import code_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,3 +130,25 @@ def _tapes(day: Day, market: Market, cache: "Path", inputs: tuple[str, ...]) -> 
             f"{day.symbol} {day.label()}: its files are others than those the sweep began with; run it again"
         )
     return opened
+
+
+def main() -> None:
+    """Answer each task on stdin; what models print goes to stderr."""
+    tasks: SimpleQueue[str] = SimpleQueue()
+    Thread(target=_read, args=(tasks,), daemon=True).start()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+        os.dup2(2, 1)
+        while True:
+            answers.write(json.dumps(play(json.loads(tasks.get())), allow_nan=False) + "\n")
+            answers.flush()
+
+
+def _read(tasks: "SimpleQueue[str]") -> None:
+    """Pass on each task, and end the process with its input: whoever wanted the answer is gone."""
+    for line in sys.stdin:
+        tasks.put(line)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,14 +1,120 @@
-"""Points that were played, kept by what they are: the next sweep takes them from here."""
+"""What makes two backtests the same one, and the points that were played, kept by that."""
 
 import json
-from collections.abc import Iterator
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mm.backtest_setup import Setup, users_models
+from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
+from mm.config import Models
+from mm.errors import UsageError
+from mm.plugins import resolve, search_here
 from mm.whole_file import clear_unfinished, whole_file
 
+PLAY = "mm.sweep.play"  # where the code of every point begins
+_MARK = "__sha256_when_imported__"
+_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code that a point runs: everything that playing it imports, here and in a user's models.
+
+    Attributes:
+        models: sha256 of each of a user's modules, by its name.
+        sources: What identifies the project's sources: the same in every process that may play the point.
+        exact: What identifies also the compiled modules, and the versions of Python and of installed packages: kept
+            results are valid for these alone.
+    """
+
+    models: dict[str, str]
+    sources: str
+    exact: str
+
+
+def trial_of(
+    setup: Setup, inputs: Sequence[str], files: Mapping[Path, str], sources: Mapping[str, str], fitted: object
+) -> str:
+    """Return what identifies a backtest, whatever version plays it.
+
+    Args:
+        setup: Its knobs.
+        inputs: sha256 of the day's files.
+        files: sha256 of the files that knobs name, by path.
+        sources: sha256 of a user's modules, by name.
+        fitted: The fit or schedule that it is given beside its knobs, as JSON; None without.
+    """
+    named = [files[path] for path in setup.files()]
+    latencies = setup.execution.latency_file is not None
+    return digest([setup.day.symbol, setup.day.days(), sorted(inputs), setup.work(), latencies, named, sources, fitted])
+
+
+def code_of(models: Models) -> Code:
+    """Return the code that a point with these *models* runs.
+
+    A user's modules are imported, and again where a file changed since it was: what is played is what is hashed.
+
+    Raises:
+        UnknownModel: If there is no such module or class.
+        UsageError: If it stands in no file, as in a notebook: no other process finds it there.
+        ModelError: If a module raises when it is imported.
+    """
+    names = users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
+    own, others = _own_modules(names)
+    files = code_files(PLAY, *sorted(others))
+    return Code(own, digest(sources_alone(files)), digest(files))
+
+
+def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
+    """Return the sha256 of a user's modules by name, and the other modules that these import."""
+    if not names:
+        return {}, set()
+    search_here()
+    modules, others = closure((name.partition(":")[0] for name in names), _own_file)
+    found = {name: hash_file(path) for name, (path,) in modules.items()}
+    loaded = [name for name in found if name in sys.modules]
+    if any(vars(sys.modules[name]).get(_MARK) != found[name] for name in loaded):
+        for name in loaded:
+            del sys.modules[name]
+    for name in names:
+        resolve({}, name, "model")
+        module = name.partition(":")[0]
+        if module not in found and (path := _file(module)) is not None:  # it is installed: known by its own file
+            found[module] = hash_file(path)
+        if module not in found or module == "__main__":
+            raise UsageError(f"model {name!r} stands in no file of its own; put it into one, my_models.py say")
+    for name, sha256 in found.items():
+        if name in sys.modules:
+            setattr(sys.modules[name], _MARK, sha256)
+    return dict(sorted(found.items())), others
+
+
+def source_files(sources: Mapping[str, str]) -> list[Path]:
+    """Return the files of what :func:`sources_of` has found."""
+    return [path for name in sources if (path := _file(name)) is not None]
+
+
+def _own_file(name: str) -> list[Path]:
+    """Return the file of a module that is neither installed nor of this project; none for others."""
+    if name.partition(".")[0] in (PACKAGE.name, *sys.stdlib_module_names):
+        return []
+    path = _file(name)
+    return [] if path is None or any(path.is_relative_to(folder) for folder in _INSTALLED) else [path]
+
+
+def _file(name: str) -> Path | None:
+    """Return the file of a module; None where there is none."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin).resolve() if spec is not None and spec.has_location and spec.origin else None
 
 
 @dataclass(frozen=True)

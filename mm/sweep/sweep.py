@@ -1,24 +1,50 @@
-"""A sweep in one call, for notebooks: knobs in, findings out."""
+"""A sweep: in one call for notebooks, and as a run with its files, its table, and whole backtests of some points."""
 
+import csv
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from shlex import join
+from typing import TYPE_CHECKING, Any
 
 from mm.assemble import open_days
 from mm.backtest_setup import Setup
-from mm.config import Account, Day, Execution, Market, Models
-from mm.errors import UsageError
+from mm.clock import US_PER_S
+from mm.config import GROUPS, Account, Day, Execution, Market, Models
+from mm.errors import Incomplete, UsageError
 from mm.knobs import closest, knobs, shown
-from mm.sweep.axes import axes_for
-from mm.sweep.findings import Findings, find
-from mm.sweep.grid import points_of
-from mm.sweep.prepare import check, engine, ground
+from mm.page.numbers import number, signed
+from mm.runs import Run
+from mm.sweep.engines import seeing_modules
+from mm.sweep.findings import POINTS, SERIES, SWEEP, TABLE, Findings, Luck, Panel, Played, Row, find
+from mm.sweep.grid import Axis, axes_for, points_of
+from mm.sweep.page import page
 from mm.sweep.store import Store
-from mm.sweep.work import Work
+from mm.sweep.work import Work, check, engine, ground
 from mm.sweep_knobs import Sweep
 
-GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Sweep)
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+_GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Sweep)
+SHOWN = 20  # rows on the terminal
+_COLUMNS = (
+    ("sharpe", "Sharpe"),
+    ("deflated_sharpe", "deflated"),
+    ("pnl_total", "PnL"),
+    ("n_fills", "fills"),
+    ("max_drawdown", "drawdown"),
+    ("sharpe_first_half", "1st half"),
+    ("sharpe_second_half", "2nd half"),
+)
+_FORWARDED = (("walkforward_sharpe", "w.-f. Sharpe"), ("walkforward_pnl_total", "w.-f. PnL"))
+NAMED = 5  # failed points that an error line names
+HEAD = ("trials", "points", "failed", "rank_by", "expected_best_sharpe", "pbo", "walkforward", "worst_case", "best")
 
 
 def sweep(
@@ -70,13 +96,201 @@ def _plain(value: Any) -> Any:
 
 def _groups(settings: Mapping[str, Any]) -> list[Any]:
     """Return the groups of knobs with these *settings*, each read as the text one would type for it."""
-    known = {one.name: one for group in GROUPS for one in knobs(group)}
+    known = {one.name: one for group in _GROUPS for one in knobs(group)}
     for name in settings:
         if name not in known or name == "sweep_walkforward":
             raise UsageError(f"a sweep has no setting {name!r}{closest(name, known)}; known are {', '.join(known)}")
     read = {name: value if value is None else known[name].read(_typed(value)) for name, value in settings.items()}
-    return [group(**{one.name: read[one.name] for one in knobs(group) if one.name in read}) for group in GROUPS]
+    return [group(**{one.name: read[one.name] for one in knobs(group) if one.name in read}) for group in _GROUPS]
 
 
 def _typed(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict) else shown(value)
+
+
+def write_files(folder: Path, found: Findings, head: dict[str, Any]) -> dict[str, int | None]:
+    """Write the files of a sweep but its page; return the rows of each, None where it is no table.
+
+    Args:
+        folder: The run's.
+        found: What goes into them.
+        head: What ``sweep.json`` begins with (symbol, days).
+    """
+    text = json.dumps({**head, **found.content}, indent=1, allow_nan=False, ensure_ascii=False)
+    (folder / SWEEP).write_text(text + "\n", encoding="utf-8")
+    (folder / TABLE).write_text(as_csv(found.rows), encoding="utf-8")
+    (folder / POINTS).write_text("".join(map(_line, found.points)), encoding="utf-8")
+    rows: dict[str, int | None] = {SWEEP: None, TABLE: len(found.rows), POINTS: None}
+    if found.panel is not None:
+        (folder / SERIES).write_text(_series(found.panel, found.columns), encoding="utf-8")
+        rows[SERIES] = len(found.panel.pnl)
+    return rows
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Return *rows* as a CSV file; what is not defined is empty."""
+    text = StringIO()
+    if rows:
+        table = csv.DictWriter(text, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    return text.getvalue()
+
+
+def _line(one: Any) -> str:
+    outcome = {name: value for name, value in one.outcome.items() if name in ("summary", "error", "traceback")}
+    more = {} if one.forwarded is None else {"walkforward": {k: v for k, v in one.forwarded.items() if k != "series"}}
+    return (
+        json.dumps({"point": one.number, **one.texts, "digest": one.trial, **outcome, **more}, allow_nan=False) + "\n"
+    )
+
+
+def _series(panel: Panel, columns: Sequence[int]) -> str:
+    """Return the PnL of each different trial over each 60 s, a column for the point that stands for it."""
+    lines = [",".join(["start_s", *(f"point_{number}" for number in columns)])]
+    for start_us, values in zip(panel.start_us.tolist(), panel.pnl.tolist(), strict=True):
+        lines.append(",".join([f"{start_us / US_PER_S:.6f}", *map(repr, values)]))
+    return "\n".join(lines) + "\n"
+
+
+def table(found: Findings) -> list[str]:
+    """Return the ranked table for a terminal, a line for each row; the last ones of many are left out."""
+    axes = [axis["name"] for axis in found.content["axes"]]
+    forwarded = _FORWARDED if any(name in (found.rows or [{}])[0] for name, _ in _FORWARDED) else ()
+    columns = (*_COLUMNS, *forwarded)
+    cells = [["rank", "point", *axes, *(title for _, title in columns)]]
+    for row in found.rows[:SHOWN]:
+        rank = _cell("rank", row["rank"]) if row["status"] == "ok" else row["status"]
+        chosen = [row[axis] or "–" for axis in axes]
+        cells.append([rank, str(row["point"]), *chosen, *(_cell(name, row[name]) for name, _ in columns)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+    hidden = len(found.rows) - SHOWN
+    return [*lines, f"… {hidden} more in {TABLE}"] if hidden > 0 else lines
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if name == "deflated_sharpe":
+        return f"{value:.3f}"
+    return signed(value) if "pnl" in name else number(value)
+
+
+def words(found: Findings, record: Luck) -> list[str]:
+    """Return what stands below the table: how much of the best row is luck, and what choosing by the past came to.
+
+    Args:
+        found: What the sweep found.
+        record: All trials that were ever played on these days, this sweep's among them.
+    """
+    content, lines = found.content, []
+    best, trials = content["best"], content["trials"]
+    lines.append(
+        f"{trials} different trials; the best of as many worthless ones would show a Sharpe ratio of "
+        f"{number(content['expected_best_sharpe'])}"
+    )
+    if record.trials > trials and best is not None:
+        deflated = record.deflated(summary_of(found, best))
+        lines.append(
+            f"{record.trials} trials on record for these days, this sweep's among them: over all of them the best "
+            f"one's deflated Sharpe is {'–' if deflated is None else f'{deflated:.3f}'}"
+        )
+    if content["pbo"] is not None:
+        lines.append(f"probability of backtest overfitting: {content['pbo']:.2f}")
+    if (ahead := content["walkforward"]) is not None:
+        lines.append(
+            f"chosen anew after {ahead['block']}, by the past alone: PnL {signed(ahead['pnl'])}; the best in hindsight "
+            f"{signed(ahead['pnl_of_the_best_in_hindsight'])}, the median point {signed(ahead['pnl_of_the_median'])}"
+        )
+    if (worst := content["worst_case"]) is not None:
+        lines.append(_worst(worst, content["rank_by"]))
+    return [*lines, *(f"note: {line}" for line in content["warnings"] if not line.startswith("null: "))]
+
+
+def _worst(worst: Row, rank_by: str) -> str:
+    chosen = " ".join(f"{name}={value}" for name, value in worst.items() if name not in ("point", rank_by))
+    return f"best in its worst case: {chosen}, {rank_by} {number(worst[rank_by])} (point {worst['point']})"
+
+
+def summary_of(found: Findings, row: Row) -> dict[str, Any]:
+    """Return the summary of the point that a *row* tells of."""
+    summary: dict[str, Any] = found.points[row["point"] - 1].outcome["summary"]
+    return summary
+
+
+def write(
+    run: Run, done: tuple[Sequence[Axis], Sequence[Played], Work], rank_by: str, tapes: "Sequence[Tape]"
+) -> Findings:
+    """Write what *done*, the axes, the played points and the work behind them, comes to; print the table."""
+    axes, played, work = done
+    found = find(played, axes, rank_by, [tape.start_us for tape in tapes])
+    record = work.on_record()
+    days = [day for tape in tapes for day in tape.days]
+    with run.timing("write"):
+        for name, rows in write_files(run.partial, found, {"symbol": tapes[0].symbol, "days": days}).items():
+            run.output(name, rows)
+        best = found.content["best"]
+        # Not in a file: another sweep of these days changes it, and this one's files must stay what they are.
+        told = {
+            "trials": record.trials,
+            "expected_best_sharpe": record.best,
+            "best_deflated_sharpe": None if best is None else record.deflated(summary_of(found, best)),
+        }
+        run.write_page(page(run.partial, run.about, told))
+    run.artefact = SWEEP
+    run.timings.update(played=work.played, reused=work.reused)
+    run.summary = {**{name: found.content[name] for name in HEAD}, "on_record": told}
+    _say(run, found, record, work)
+    return found
+
+
+def _say(run: Run, found: Findings, record: Luck, work: Work) -> None:
+    run.say(f"{len(found.points)} points, {work.played} played, {work.reused} known before")
+    for line in (*table(found), *words(found, record)):
+        run.say(line)
+    if (best := found.content["best"]) is not None:
+        run.say(join(work.command(best["point"])))
+
+
+def keep(run: Run, work: Work, found: Findings, sweep: Sweep) -> None:
+    """Play some points again as ``mm backtest`` does, each with a run folder of its own, as KEEP_RUNS has it."""
+    ranked = [row["point"] for row in found.rows if row["rank"] is not None]
+    wanted = {"none": [], "best": ranked[:1], "all": ranked}[sweep.keep_runs]
+    variables = {one.variable for group in GROUPS for one in knobs(group)}
+    environment = {name: value for name, value in os.environ.items() if name not in variables} | seeing_modules()
+
+    def play(number: int) -> None:
+        own = ["--run-id", f"{run.id}_p{number}", "--log-level", "ERROR"]
+        words = [sys.executable, "-m", "mm", *work.command(number)[1:], *own]
+        done = subprocess.run(
+            words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            run.log.error("run_not_kept", point=number, command=join(words), told=done.stderr.strip())
+        else:
+            run.log.info("run_kept", point=number, path=done.stdout.splitlines()[-1])
+
+    with ThreadPoolExecutor(sweep.jobs or os.cpu_count()) as pool:
+        list(pool.map(play, wanted))
+
+
+def complain(played: Sequence[Played]) -> None:
+    """Raise what tells of the points that failed, where some did.
+
+    Raises:
+        Incomplete: With the exit code of the first one.
+    """
+    failed = [one for one in played if one.error is not None]
+    if not failed:
+        return
+    first = next(one for one in (failed[0].outcome, failed[0].forwarded) if one is not None and "error" in one)
+    told = "; ".join(f"point {one.number} ({_named(one)}): {one.error}" for one in failed[:NAMED])
+    more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+    raise Incomplete(
+        f"{len(failed)} of {len(played)} points failed, the others are written: {told}{more}", first["exit_code"]
+    )
+
+
+def _named(one: Played) -> str:
+    return " ".join(f"{name}={text}" for name, text in one.texts.items() if text)

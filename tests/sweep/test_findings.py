@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr
 
-from mm.sweep.axes import Axis
-from mm.sweep.findings import Luck, Played, find
-from mm.sweep.panel import Panel, forward, halves, rank_correlation, scores
+from mm.sweep.findings import Luck, Panel, Played, find, forward, halves, rank_correlation, scores
+from mm.sweep.grid import Axis
 
 MINUTE_US = 60_000_000
 GAMMA = Axis("GAMMA", "quote", "gamma", (1, 2), ("1", "2"))

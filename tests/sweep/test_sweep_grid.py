@@ -9,8 +9,7 @@ from mm.backtest_setup import Setup
 from mm.config import Account, Day, Execution, Market, Models
 from mm.errors import UsageError
 from mm.knobs import knobs
-from mm.sweep.axes import axes_for
-from mm.sweep.grid import Point, points_of
+from mm.sweep.grid import Point, axes_for, points_of
 from mm.sweep_knobs import Sweep, axes_of
 
 GRID = next(one for one in knobs(Sweep) if one.name == "grid")

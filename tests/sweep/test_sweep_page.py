@@ -10,8 +10,8 @@ from legible import illegible
 from mm.page.frame import About, card, document, wide
 from mm.page.heatmap import Heatmap, sizes
 from mm.sweep.findings import Findings, Luck, Played, find
-from mm.sweep.outputs import as_csv, table, words, write
 from mm.sweep.page import page
+from mm.sweep.sweep import as_csv, table, words, write_files
 from pages import read
 
 
@@ -28,7 +28,7 @@ def findings() -> Findings:
 @pytest.fixture
 def folder(findings, tmp_path) -> Path:
     """A sweep's files."""
-    write(tmp_path, findings, {"symbol": "SIMUSDT", "days": ["20260105"]})
+    write_files(tmp_path, findings, {"symbol": "SIMUSDT", "days": ["20260105"]})
     return tmp_path
 
 
@@ -47,7 +47,7 @@ def test_the_page_is_whole_and_shows_every_part(folder):
 
 def test_the_page_of_nothing_says_so(tmp_path):
     """A sweep whose every point failed has a page, too."""
-    write(tmp_path, find([], [GAMMA], "sharpe", [0]), {"symbol": "S", "days": ["20260105"]})
+    write_files(tmp_path, find([], [GAMMA], "sharpe", [0]), {"symbol": "S", "days": ["20260105"]})
     html = page(tmp_path)
     read(html)
     assert "share no grid of time" in html
@@ -69,7 +69,7 @@ def test_every_label_of_a_page_can_be_read(chrome, tmp_path):
     axes = [replace(axis, values=told, texts=told) for axis, told in ((GAMMA, gammas), (FILLS, fills))]
     grid = [(gamma, fill) for gamma in gammas for fill in fills]
     points = [played(n, noise(n, mean=0.1), GAMMA=gamma, FILL_MODEL=fill) for n, (gamma, fill) in enumerate(grid, 1)]
-    write(tmp_path, find(points, axes, "sharpe", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
+    write_files(tmp_path, find(points, axes, "sharpe", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
     path = tmp_path / "report.html"
     path.write_text(page(tmp_path), encoding="utf-8")
     assert illegible(chrome, path) == []
@@ -145,7 +145,7 @@ def test_a_walk_forward_of_each_point_and_what_failed_are_shown(tmp_path):
     error = {"error": "no <idea>", "exit_code": 1, "traceback": ""}
     failed = Played(4, {"GAMMA": "4"}, "k4", "mm backtest", error, error)
     found = find([*points, failed], [GAMMA], "sharpe", [0])
-    write(tmp_path, found, {"symbol": "SIMUSDT", "days": ["20260105"]})
+    write_files(tmp_path, found, {"symbol": "SIMUSDT", "days": ["20260105"]})
     record = {"trials": 50, "expected_best_sharpe": 1.0, "best_deflated_sharpe": 0.2}
     words_there = " ".join(read(page(tmp_path, record=record)).words)
     assert "Sharpe ratio, in sample and walk-forward" in words_there

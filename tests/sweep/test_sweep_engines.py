@@ -15,7 +15,7 @@ import pytest
 from sweep_desk import FILES, KNOBS, called, folder_of, swept
 
 from mm.errors import TryLater
-from mm.sweep import cluster
+from mm.sweep import engines as cluster
 from support import ROOT
 
 pytest.importorskip("distributed", reason="needs the extra [cluster]")

@@ -7,8 +7,7 @@ import pytest
 from mm.backtest_setup import Setup
 from mm.config import Account, Day, Execution, Market, Models
 from mm.errors import UsageError
-from mm.sweep.identity import code_of, trial_of
-from mm.sweep.store import Store
+from mm.sweep.store import Store, code_of, trial_of
 
 
 def setup(**knobs: object) -> Setup:

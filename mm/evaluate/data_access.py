@@ -213,7 +213,7 @@ class Child:
 def run_backtest(words: Sequence[str], place: Path, cwd: Path, environment: Mapping[str, str]) -> Child:
     """Run ``mm backtest`` with *words* in *cwd*; its files lie in *place*."""
     folder = place / "run"
-    own = [f"--out-dir={folder}", f"--log-root={place / 'logs'}", "--run-id=check", "--log-level=ERROR"]
+    own = [f"--out-dir={folder}", f"--log-root={place / 'logs'}", "--run-id=check", "--log-level=ERROR", "--honesty=0"]
     done = subprocess.run(
         [sys.executable, "-m", "mm", "backtest", *words, *own],
         cwd=cwd,

@@ -36,20 +36,20 @@ TODAY = {
     "evaluate": (2_150, 8),
     "market_data": (11_850, 49),
     "sim": (12_500, 48),
-    "sweep": (2_300, 9),
+    "sweep": (2_300, 8),
     "tape": (4_130, 13),
 }
 # Figures of the whole house: the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
     "lines": (46_000, 59_200),
-    "modules": (220, 317),
-    "modules under 100 lines": (25, 93),
+    "modules": (220, 315),
+    "modules under 100 lines": (25, 90),
     "lines that a median module lacks to 180": (0, 14),
     "imports, % of the lines": (4, 5.85),
     "modules in an import circle": (0, 4),
     "largest import circle": (0, 2),
     "class names in two modules": (0, 24),
-    "modules without a test file": (0, 99),
+    "modules without a test file": (0, 98),
     "mean length of a line": (46, 46),
 }
 

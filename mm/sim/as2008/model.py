@@ -14,6 +14,8 @@ from mm.errors import UsageError
 
 Floats = NDArray[np.float64]
 Inventories = NDArray[np.int64]
+Q_MAX = 60
+"""The inventory beyond which `glft_exact` does not quote."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,6 @@ def fills(market: PaperModel, policy: Policy, step: int, q: Inventories) -> Fill
         ask_gain=np.where(ask_chance > 0, ask, 0.0),
         cut=np.add(bid_log > 0, ask_log > 0, dtype=np.int64),
     )
-
-
-Q_MAX = 60
-"""The inventory beyond which `glft_exact` does not quote."""
 
 
 class InventoryRule:

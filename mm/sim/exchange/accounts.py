@@ -11,6 +11,10 @@ from mm.sim.exchange.keys import ApiKey
 
 _MAKER_CREDIT = 5
 _UNIT_NAMES = {US_PER_S: ("SECOND", "S"), 86_400 * US_PER_S: ("DAY", "D")}
+BASE_FUNDS_E8, QUOTE_FUNDS_E8 = 10**3 * E8, 10**6 * E8
+_USER_NAMES = ("alice", "bob")
+_QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR")
+_LETTERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +155,6 @@ class UserAccount:
         """Raise AssertionError where a balance is negative: an order spent what its account did not have."""
         for balance in (self.base, self.quote):
             assert balance.free >= 0 <= balance.locked, self
-
-
-BASE_FUNDS_E8, QUOTE_FUNDS_E8 = 10**3 * E8, 10**6 * E8
-_USER_NAMES = ("alice", "bob")
-_QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR")
-_LETTERS = 3
 
 
 def two_users() -> list[UserAccount]:

@@ -12,6 +12,7 @@ CANCELED, EXPIRED, EXPIRED_IN_MATCH, REJECTED = "CANCELED", "EXPIRED", "EXPIRED_
 OPEN = (NEW, PARTIALLY_FILLED)
 TRADE, REPLACED, TRADE_PREVENTION = "TRADE", "REPLACED", "TRADE_PREVENTION"
 SIDES = {+1: "BUY", -1: "SELL"}
+_KEEP = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,9 +264,6 @@ class CancelReplaced:
     placed: UserOrder | ApiError | None
     exceeded: bool
     stop_on_failure: bool
-
-
-_KEEP = 100_000
 
 
 class OrderStore:

@@ -20,6 +20,53 @@ _CLIENT_ID = "^[a-zA-Z0-9-_]{1,36}$"
 _PLACES = 8
 
 Value = TypeVar("Value")
+ORDER_PARAMETERS = (
+    "symbol",
+    "side",
+    "type",
+    "timeInForce",
+    "quantity",
+    "quoteOrderQty",
+    "price",
+    "newClientOrderId",
+    "strategyId",
+    "strategyType",
+    "stopPrice",
+    "trailingDelta",
+    "icebergQty",
+    "newOrderRespType",
+    "selfTradePreventionMode",
+)
+"""Every parameter of a new order that the exchange reads, if only to refuse it."""
+CANCEL_PARAMETERS = ("symbol", "orderId", "origClientOrderId", "newClientOrderId", "cancelRestrictions")
+REPLACE_PARAMETERS = (
+    *ORDER_PARAMETERS,
+    "cancelReplaceMode",
+    "cancelNewClientOrderId",
+    "cancelOrigClientOrderId",
+    "cancelOrderId",
+    "cancelRestrictions",
+    "orderRateLimitExceededMode",
+)
+AMEND_PARAMETERS = ("symbol", "orderId", "origClientOrderId", "newClientOrderId", "newQty")
+_SIDES = {"BUY": +1, "SELL": -1}
+_TIMES = ("GTC", "IOC", "FOK")
+_RESPONSES = ("ACK", "RESULT", "FULL")
+_NOT_HERE = {
+    "STOP_LOSS": "Stop loss orders are",
+    "STOP_LOSS_LIMIT": "Stop loss limit orders are",
+    "TAKE_PROFIT": "Take profit orders are",
+    "TAKE_PROFIT_LIMIT": "Take profit limit orders are",
+    "icebergQty": "Iceberg orders are",
+    "trailingDelta": "Trailing stop orders are",
+}
+_UNWANTED = {
+    "LIMIT": ("quoteOrderQty", "stopPrice"),
+    "LIMIT_MAKER": ("timeInForce", "quoteOrderQty", "stopPrice"),
+    "MARKET": ("timeInForce", "price", "stopPrice"),
+}
+_LEAST_STRATEGY = 1_000_000
+_RESTRICTIONS = ("ONLY_NEW", "ONLY_PARTIALLY_FILLED")
 
 
 class Parameters:
@@ -155,56 +202,6 @@ class Parameters:
             raise ApiError(-1121, "Invalid symbol.")
         if len(set(symbols)) < len(symbols):
             raise ApiError(-1151, "Symbol is present multiple times in the list.")
-
-
-ORDER_PARAMETERS = (
-    "symbol",
-    "side",
-    "type",
-    "timeInForce",
-    "quantity",
-    "quoteOrderQty",
-    "price",
-    "newClientOrderId",
-    "strategyId",
-    "strategyType",
-    "stopPrice",
-    "trailingDelta",
-    "icebergQty",
-    "newOrderRespType",
-    "selfTradePreventionMode",
-)
-"""Every parameter of a new order that the exchange reads, if only to refuse it."""
-CANCEL_PARAMETERS = ("symbol", "orderId", "origClientOrderId", "newClientOrderId", "cancelRestrictions")
-REPLACE_PARAMETERS = (
-    *ORDER_PARAMETERS,
-    "cancelReplaceMode",
-    "cancelNewClientOrderId",
-    "cancelOrigClientOrderId",
-    "cancelOrderId",
-    "cancelRestrictions",
-    "orderRateLimitExceededMode",
-)
-AMEND_PARAMETERS = ("symbol", "orderId", "origClientOrderId", "newClientOrderId", "newQty")
-
-_SIDES = {"BUY": +1, "SELL": -1}
-_TIMES = ("GTC", "IOC", "FOK")
-_RESPONSES = ("ACK", "RESULT", "FULL")
-_NOT_HERE = {
-    "STOP_LOSS": "Stop loss orders are",
-    "STOP_LOSS_LIMIT": "Stop loss limit orders are",
-    "TAKE_PROFIT": "Take profit orders are",
-    "TAKE_PROFIT_LIMIT": "Take profit limit orders are",
-    "icebergQty": "Iceberg orders are",
-    "trailingDelta": "Trailing stop orders are",
-}
-_UNWANTED = {
-    "LIMIT": ("quoteOrderQty", "stopPrice"),
-    "LIMIT_MAKER": ("timeInForce", "quoteOrderQty", "stopPrice"),
-    "MARKET": ("timeInForce", "price", "stopPrice"),
-}
-_LEAST_STRATEGY = 1_000_000
-_RESTRICTIONS = ("ONLY_NEW", "ONLY_PARTIALLY_FILLED")
 
 
 def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:

@@ -13,7 +13,7 @@ from mm.sim.exchange.parameters import Parameters
 from mm.sim.matching.order_log import ROW_TRADE, Row
 
 Entry = TypeVar("Entry")
-_DAY_US = 86_400 * US_PER_S
+DAY_US = 86_400 * US_PER_S
 _MINUTE_US = 60 * US_PER_S
 _DAY_MINUTES = 24 * 60
 _KEEP_TRADES, _KEEP_AGGREGATES = 500_000, 200_000
@@ -34,7 +34,7 @@ def read_span(parameters: Parameters) -> Span:
 def read_day_span(parameters: Parameters) -> Span:
     """Return the span of a request for 24 hours at most; raises ApiError where it is longer."""
     span = read_span(parameters)
-    if span.start_us is not None and span.end_us is not None and span.end_us - span.start_us > _DAY_US + 999:
+    if span.start_us is not None and span.end_us is not None and span.end_us - span.start_us > DAY_US + 999:
         raise ApiError(-1127, "More than 24 hours between startTime and endTime.")
     return span
 

@@ -34,6 +34,8 @@ MOST_RATE = 100  # 1/s; more orders of a side are too many for the milliseconds 
 RATE = number(0, MOST_RATE)
 DECAY = number(0.001, 100)
 SIGMA = number(0, 1000)
+_EVENT_RATE = number(0, 100_000)
+_QTY = decimal("0.00000001", "1000000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,10 +270,6 @@ def _one_law(sigma: float, bid: tuple[float, float], ask: tuple[float, float]) -
         "sigma_ticks_per_sqrt_s": sigma,
         "sides": {"bid": {"A": bid[0], "k": bid[1]}, "ask": {"A": ask[0], "k": ask[1]}},
     }
-
-
-_EVENT_RATE = number(0, 100_000)
-_QTY = decimal("0.00000001", "1000000")
 
 
 @dataclass(frozen=True, kw_only=True)

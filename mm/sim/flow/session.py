@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 OPENING_TIME = time(8)
 STEP_US = 100_000
 _ID_SPACE = 10**9
+LOST_DEPTH, LOST_TRADES, DISCONNECT, CRASH = "lost_depth", "lost_trades", "disconnect", "crash"
+_MOST_S = {DISCONNECT: 30, CRASH: 60}
+_MOST_MESSAGES = {LOST_DEPTH: 5, LOST_TRADES: 20}
+_APART_US = 120 * US_PER_S
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +80,6 @@ class Session:
         import numpy as np
 
         return np.random.default_rng([self.seed, int(self.day), crc32(purpose.encode())])
-
-
-LOST_DEPTH, LOST_TRADES, DISCONNECT, CRASH = "lost_depth", "lost_trades", "disconnect", "crash"
-_MOST_S = {DISCONNECT: 30, CRASH: 60}
-_MOST_MESSAGES = {LOST_DEPTH: 5, LOST_TRADES: 20}
-_APART_US = 120 * US_PER_S
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ Json = dict[str, Any]
 NONE_ID = -1
 """Stands where there is no order list, no trade group and no trade."""
 ZERO = decimal_text(0)
+_RATE_UNIT_E8 = 10_000
+"""Old commission fields count in 0.0001."""
 
 
 class SymbolTexts:
@@ -205,10 +207,6 @@ def _prevented_of_taker(texts: SymbolTexts, match: PreventedMatch) -> Json:
         "price": texts.price(match.ticks),
         **texts.lost(match),
     }
-
-
-_RATE_UNIT_E8 = 10_000
-"""Old commission fields count in 0.0001."""
 
 
 def account(texts: SymbolTexts, account: UserAccount, *, omit_zero: bool) -> Json:

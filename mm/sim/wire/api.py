@@ -21,6 +21,12 @@ from mm.sim.wire.user_operations import ACCOUNT_OPERATIONS, ORDER_OPERATIONS
 OPERATIONS = (*MARKET_OPERATIONS, *ORDER_OPERATIONS, *ACCOUNT_OPERATIONS)
 Clocks = Callable[[], Sequence[int]]
 """Returns the exchange's instant, then others by which a request's timestamp may be fresh, in µs."""
+_UNITS = {"MILLISECOND": False, "millisecond": False, "": False, "MICROSECOND": True, "microsecond": True}
+_SIGNATURE = re.compile(r"(?:^|&)signature=[^&]*")
+_RETIRED = "/api/v3/userDataStream"
+_GONE = (
+    b"<html>\r\n<head><title>410 Gone</title></head>\r\n<body><center><h1>410 Gone</h1></center></body>\r\n</html>\r\n"
+)
 
 
 class Api:
@@ -70,14 +76,6 @@ class Api:
     def act(self, operation: Operation, parameters: Parameters, account: int, *, micro: bool) -> Any:
         """Return the content of the answer; raises ApiError where the exchange refuses."""
         return operation.act(Call(self.exchange, parameters, self._texts[micro], account))
-
-
-_UNITS = {"MILLISECOND": False, "millisecond": False, "": False, "MICROSECOND": True, "microsecond": True}
-_SIGNATURE = re.compile(r"(?:^|&)signature=[^&]*")
-_RETIRED = "/api/v3/userDataStream"
-_GONE = (
-    b"<html>\r\n<head><title>410 Gone</title></head>\r\n<body><center><h1>410 Gone</h1></center></body>\r\n</html>\r\n"
-)
 
 
 class RestRoutes:

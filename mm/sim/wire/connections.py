@@ -19,10 +19,17 @@ from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import MessageSession, json_bytes
 from mm.sim.wire.limits import RateWindow, WireLimits
-from mm.sim.wire.stream_messages import Message, server_shutdown, text_frame
+from mm.sim.wire.stream_messages import (
+    ABNORMAL,
+    GOING_AWAY,
+    INVALID_DATA,
+    POLICY_VIOLATION,
+    Message,
+    server_shutdown,
+    text_frame,
+)
 from mm.sim.wire.stream_requests import Opening, Reply, StreamControl
 
-GOING_AWAY, ABNORMAL, INVALID_DATA, POLICY_VIOLATION = 1001, 1006, 1007, 1008
 _GATHERED = 512
 _PHASE_STEP = 437
 """Coprime to 1000 and 100: the phases of connections that follow each other differ for both speeds of depth."""

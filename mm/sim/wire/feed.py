@@ -19,6 +19,10 @@ from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE,
 from mm.sim.wire.stream_messages import Batch, Message, Texts
 from mm.sim.wire.stream_requests import StreamName
 
+_PRICES = 1 << 16
+_BEGINS = (ROW_NEW, ROW_CANCEL)  # rows with which something else begins: the order before trades no more
+_Best = tuple[list[Level], list[Level]]
+
 
 class Subscriber(Protocol):
     """A connection, as the streams see it.
@@ -133,11 +137,6 @@ class BatchTimer:
     def _after(self, us: int) -> int:
         interval_us, phase_us = self.key
         return us + interval_us - (us - phase_us) % interval_us
-
-
-_PRICES = 1 << 16
-_BEGINS = (ROW_NEW, ROW_CANCEL)  # rows with which something else begins: the order before trades no more
-_Best = tuple[list[Level], list[Level]]
 
 
 class StreamFeed:

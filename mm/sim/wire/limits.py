@@ -7,6 +7,26 @@ from typing import Any
 from mm.clock import US_PER_MS, US_PER_S
 from mm.sim.exchange.api_error import TEAPOT, TOO_MANY, ApiError
 
+MOST_WEIGHT = 6_000
+MOST_REQUESTS = 300_000
+_MINUTE_US = 60 * US_PER_S
+_PATIENCE = 10
+"""Refusals of one minute that an address may ignore before it is banned."""
+_FIRST_BAN_US, _LONGEST_BAN_US, _HARDER = 2 * _MINUTE_US, 3 * 24 * 60 * _MINUTE_US, 5
+_RAW_MINUTES = 5
+WEIGHT_LIMIT: dict[str, Any] = {
+    "rateLimitType": "REQUEST_WEIGHT",
+    "interval": "MINUTE",
+    "intervalNum": 1,
+    "limit": MOST_WEIGHT,
+}
+RAW_LIMIT: dict[str, Any] = {
+    "rateLimitType": "RAW_REQUESTS",
+    "interval": "MINUTE",
+    "intervalNum": _RAW_MINUTES,
+    "limit": MOST_REQUESTS,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireLimits:
@@ -14,10 +34,10 @@ class WireLimits:
 
     Attributes:
         messages: Most incoming messages (pings, pongs, texts) of a stream connection within ``messages_s``.
-        messages_s: RateWindow of ``messages``.
+        messages_s: Window of ``messages``.
         streams: Most streams of one connection.
         attempts: Most handshakes of one address within ``attempts_s``; None lifts the limit.
-        attempts_s: RateWindow of ``attempts``.
+        attempts_s: Window of ``attempts``.
         ping_s: From one ping of the server to the next.
         pong_s: A ping that was not answered for so long ends its connection.
         age_s: A connection lives no longer.
@@ -78,28 +98,6 @@ class RateWindow:
         if len(self._came) < self._most:
             return 0.0
         return max(0.0, self._came[0] + self._seconds - now_s)
-
-
-MOST_WEIGHT = 6_000
-MOST_REQUESTS = 300_000
-_MINUTE_US = 60 * US_PER_S
-_PATIENCE = 10
-"""Refusals of one minute that an address may overhear before it is banned."""
-_FIRST_BAN_US, _LONGEST_BAN_US, _HARDER = 2 * _MINUTE_US, 3 * 24 * 60 * _MINUTE_US, 5
-_RAW_MINUTES = 5
-
-WEIGHT_LIMIT: dict[str, Any] = {
-    "rateLimitType": "REQUEST_WEIGHT",
-    "interval": "MINUTE",
-    "intervalNum": 1,
-    "limit": MOST_WEIGHT,
-}
-RAW_LIMIT: dict[str, Any] = {
-    "rateLimitType": "RAW_REQUESTS",
-    "interval": "MINUTE",
-    "intervalNum": _RAW_MINUTES,
-    "limit": MOST_REQUESTS,
-}
 
 
 @dataclass(slots=True)

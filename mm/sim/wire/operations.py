@@ -4,18 +4,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mm.clock import US_PER_S
 from mm.instrument import decimal_text
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import ORDER_LIMITS, UserAccount
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.parameters import Parameters
-from mm.sim.exchange.trades import MarketTrade, TradeBar, read_span
+from mm.sim.exchange.trades import DAY_US, MarketTrade, TradeBar, read_span
 from mm.sim.wire.answers import ZERO, Json, SymbolTexts
 from mm.sim.wire.limits import RAW_LIMIT, WEIGHT_LIMIT
 
 Weigh = Callable[[Mapping[str, str]], int]
+_DEPTH_WEIGHTS = ((100, 5), (500, 25), (1_000, 50))
+_DEEPEST, _DEEPEST_WEIGHT = 5_000, 250
+_STATUSES = ("TRADING", "HALT", "BREAK", "CANCEL_ONLY")
+_TICKER = ("symbol", "symbols", "symbolStatus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,7 @@ def by_presence(name: str, with_it: int, without: int) -> Weigh:
     return lambda given: with_it if name in given else without
 
 
-_DEPTH_WEIGHTS = ((100, 5), (500, 25), (1_000, 50))
-_DEEPEST, _DEEPEST_WEIGHT = 5_000, 250
 _LIGHT = flat(1)
-_DAY_US = 86_400 * US_PER_S
-_STATUSES = ("TRADING", "HALT", "BREAK", "CANCEL_ONLY")
 
 
 def _ping(_: Call) -> Json:
@@ -255,7 +254,7 @@ def _day(call: Call) -> Json:
         **{name: texts.price(at) for name, at in zip(names, ticks, strict=True)},
         "volume": texts.qty(bar.volume_lots if bar else 0),
         "quoteVolume": texts.worth(bar.turnover_tl if bar else 0),
-        "openTime": texts.stamp(call.us - _DAY_US),
+        "openTime": texts.stamp(call.us - DAY_US),
         "closeTime": texts.stamp(call.us),
         "firstId": bar.first_id if bar else -1,
         "lastId": bar.last_id if bar else -1,
@@ -277,7 +276,6 @@ def _get(
     return Operation(route=route, method=method, act=act, parameters=parameters, weight=weight)
 
 
-_TICKER = ("symbol", "symbols", "symbolStatus")
 MARKET_OPERATIONS = (
     _get("ping", "ping", _ping),
     _get("time", "time", _time),

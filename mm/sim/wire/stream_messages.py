@@ -17,6 +17,8 @@ from mm.sim.exchange.trades import AggregateTrade
 from mm.sim.matching.order_log import Row
 from mm.sim.wire.http_messages import json_bytes
 
+GOING_AWAY, ABNORMAL, INVALID_DATA, POLICY_VIOLATION = 1001, 1006, 1007, 1008
+"""Close codes."""
 _TEXTS = 1 << 16
 SHUTDOWN_STREAM = "!serverShutdown"
 _EMPTY: Level = ("0.00000000", "0.00000000")

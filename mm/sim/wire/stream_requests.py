@@ -21,6 +21,9 @@ _SILENT = re.compile(
 )
 _COMBINED_PATH, _RAW_PATH = "/stream", "/ws"
 API_PATH = "/ws-api/v3"
+METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
+_UNKNOWN_PROPERTY, _WRONG_TYPE, _INVALID_REQUEST, _INVALID_JSON, _TOO_MANY = range(5)
+_LONGEST_ID = 36
 
 
 class BadTimeUnit(UsageError):
@@ -101,12 +104,6 @@ def is_micro(given: dict[str, list[str]]) -> bool:
 def _known(names: list[str]) -> tuple[StreamName, ...]:
     found = {name: stream for name in names if (stream := read_stream(name))}
     return tuple(found.values())
-
-
-METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
-POLICY_VIOLATION = 1008
-_UNKNOWN_PROPERTY, _WRONG_TYPE, _INVALID_REQUEST, _INVALID_JSON, _TOO_MANY = range(5)
-_LONGEST_ID = 36
 
 
 class Refused(MMError):

@@ -22,6 +22,12 @@ from mm.sim.wire.limits import WEIGHT_LIMIT
 from mm.sim.wire.operations import Call, Operation, flat
 from mm.sim.wire.stream_requests import is_micro
 
+Json = dict[str, Any]
+Send = Callable[[Json], None]
+_CONNECT_WEIGHT = 2
+_EVERYWHERE = ("apiKey", "returnRateLimits")
+_LOGON, _SUBSCRIBE_SIGNED = "session.logon", "userDataStream.subscribe.signature"
+
 
 @dataclass(frozen=True, slots=True)
 class _Subscription:
@@ -113,13 +119,6 @@ class Subscriptions:
             self._send(wrapped)
         else:
             self._waiting.append(wrapped)
-
-
-Json = dict[str, Any]
-Send = Callable[[Json], None]
-_CONNECT_WEIGHT = 2
-_EVERYWHERE = ("apiKey", "returnRateLimits")
-_LOGON, _SUBSCRIBE_SIGNED = "session.logon", "userDataStream.subscribe.signature"
 
 
 def open_session(api: Api, send: Send, request: Request) -> "ApiSession":

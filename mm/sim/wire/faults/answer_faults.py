@@ -8,7 +8,7 @@ import msgspec
 
 from mm.clock import MS_BELOW, US_PER_MS
 from mm.sim.exchange.truth import Forgotten, MarketTruth
-from mm.sim.wire.faults.fault import Fault, FaultContext
+from mm.sim.wire.faults.fault import OTHER_SYMBOL, Fault, FaultContext
 from mm.sim.wire.http_messages import Request, Response, json_bytes, json_response
 from mm.sim.wire.stream_messages import Message
 
@@ -16,7 +16,6 @@ DEPTH_PATH = "/api/v3/depth"
 _HTML_HEADERS = {"Content-Type": "text/html"}
 _OK = 200
 _LEVELS, _MOST_LEVELS = 100, 5_000
-_OTHER = "OTHERUSDT"
 _STAMPS = frozenset({"E", "T", "serverTime", "time", "updateTime", "workingTime", "transactTime"})
 _LAST_ID = {"depth": "u", "bookTicker": "u", "partial": "lastUpdateId"}
 _OLDEST_MS = 10**11
@@ -80,7 +79,7 @@ def wrong_symbol(fault: Fault, request: Request, response: Response, context: Fa
     if request.path.endswith("/depth"):
         return _edited(response, lambda content: _other_book(content, context))
     name = context.truth.instrument.symbol.encode()
-    return replace(response, body=response.body.replace(b'"%b"' % name, b'"%b"' % _OTHER.encode()))
+    return replace(response, body=response.body.replace(b'"%b"' % name, b'"%b"' % OTHER_SYMBOL.encode()))
 
 
 def snapshot(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:

@@ -20,6 +20,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "any": UPDATE_KINDS | TRADE_KINDS | {"other"},
 }
 """The values of ``of=``, and the kinds of messages that each means."""
+OTHER_SYMBOL = "OTHERUSDT"
 Out = Message | bytes
 """What goes out to a client: a message, or a whole frame."""
 

@@ -7,12 +7,11 @@ next one. What a fault adds or changes never happened: the truth stays, and the 
 from mm.instrument import Instrument, decimal_text
 from mm.market_data.local_orderbook import Level
 from mm.sim.exchange.truth import Forgotten
-from mm.sim.wire.faults.fault import ActiveFault, Damaged, FaultContext, Out, micros
+from mm.sim.wire.faults.fault import OTHER_SYMBOL, ActiveFault, Damaged, FaultContext, Out, micros
 from mm.sim.wire.http_messages import json_bytes
 from mm.sim.wire.stream_messages import Message, binary_frame
 
 CAPPED_QTY = "92233720368.54775807"
-_FOREIGN = "OTHERUSDT"
 
 
 def drop(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
@@ -136,7 +135,7 @@ def huge(message: Message, active: ActiveFault, context: FaultContext) -> list[O
 def foreign_symbol(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
     """A message has the name of another symbol."""
     event = message.event
-    return [message.changed(event | {"s": _FOREIGN})] if "s" in event else None
+    return [message.changed(event | {"s": OTHER_SYMBOL})] if "s" in event else None
 
 
 def crossed(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:

@@ -9,9 +9,9 @@ from mm.sim.wire.faults import answer_faults as answers
 from mm.sim.wire.faults import message_faults as messages
 from mm.sim.wire.faults.fault import KINDS, Fault, FaultKind, FaultyConnection, Parameter, micros
 from mm.sim.wire.http_messages import Response
-from mm.sim.wire.stream_messages import server_shutdown
+from mm.sim.wire.stream_messages import ABNORMAL, GOING_AWAY, server_shutdown
 
-_ABNORMAL, _GOING_AWAY = 1006, 1001
+_FOR_S = Parameter(None)
 
 
 def _close(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
@@ -47,7 +47,7 @@ def _shutdown(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
 
 def _go_away(fault: Fault, connection: FaultyConnection) -> None:
     """Connections, later ones too, are closed with `code` when they are `max_s` seconds old."""
-    connection.close(fault.values.get("code", _GOING_AWAY), "")
+    connection.close(fault.values.get("code", GOING_AWAY), "")
 
 
 def _storm(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
@@ -128,7 +128,6 @@ def _help(function: Callable[..., Any]) -> str:
     return inspect.cleandoc(function.__doc__ or "")
 
 
-_FOR_S = Parameter(None)
 _KINDS = (
     _next("drop", messages.drop),
     _next("duplicate", messages.duplicate),
@@ -165,12 +164,12 @@ _KINDS = (
     FaultKind(
         name="age",
         help=_help(_go_away),
-        parameters={"max_s": Parameter(60.0), "code": Parameter(_GOING_AWAY, least=1000)},
+        parameters={"max_s": Parameter(60.0), "code": Parameter(GOING_AWAY, least=1000)},
         later=True,
         end_us=_when_old,
         end=_go_away,
     ),
-    _connection("storm", _storm, {"n": _n(5), "code": Parameter(_ABNORMAL, least=1000)}, now=False, later=True),
+    _connection("storm", _storm, {"n": _n(5), "code": Parameter(ABNORMAL, least=1000)}, now=False, later=True),
     _connection("phase", _phase, {"ms": Parameter(50)}, now=False, later=True, openings=1),
     FaultKind(
         name="refuse_handshake",

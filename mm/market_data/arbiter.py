@@ -159,20 +159,6 @@ Passing = list[tuple[int, Sequenced]]
 """Messages that go through, each with its arrival in µs."""
 
 
-class Passed(NamedTuple):
-    """What a message has let through.
-
-    Attributes:
-        messages: What goes through now.
-        alone: It goes through untouched, because its connection is the only one; the messages are then that one.
-        advanced: Whether the feed has come to new ids.
-    """
-
-    messages: Passing
-    alone: bool
-    advanced: bool
-
-
 class Arbiter:
     """Updates and trades, each in a lane of its own, with the time of their arrival."""
 
@@ -206,19 +192,24 @@ class Arbiter:
         """Return True if *conn* has brought an update that follows on those of the others."""
         return self._updates.joined(conn)
 
-    def take(self, recv_us: int, conn: int | None, message: Sequenced, now_s: float) -> Passed:
-        """Return what goes through now that *message* came over *conn* (None: there never was but one)."""
+    def alone(self, conn: int | None, message: Sequenced) -> bool | None:
+        """Let *message* through untouched, if *conn* is the only connection (None: there never was but one).
+
+        Returns:
+            Whether the feed has come to new ids; None where *conn* is not the only one, and `take` decides.
+        """
         if isinstance(message, DepthUpdate):
-            lane, first_id, last_id = self._updates, message.U, message.u
+            lane, last_id = self._updates, message.u
         else:
-            lane, first_id = self._trades, message.t if isinstance(message, TradePrint) else message.a
-            last_id = first_id
-        if lane.alone == conn:
-            return Passed([(recv_us, message)], alone=True, advanced=lane.note(last_id))
-        if conn is None:
-            return Passed([], alone=False, advanced=False)
-        messages = lane.take(conn, first_id, last_id, (recv_us, message), now_s)
-        return Passed(messages, alone=False, advanced=bool(messages))
+            lane, last_id = self._trades, message.t if isinstance(message, TradePrint) else message.a
+        return lane.note(last_id) if lane.alone == conn else None
+
+    def take(self, recv_us: int, conn: int, message: Sequenced, now_s: float) -> Passing:
+        """Return what goes through now that *message* came over *conn*; each of them has new ids."""
+        if isinstance(message, DepthUpdate):
+            return self._updates.take(conn, message.U, message.u, (recv_us, message), now_s)
+        number = message.t if isinstance(message, TradePrint) else message.a
+        return self._trades.take(conn, number, number, (recv_us, message), now_s)
 
     def overdue(self, now_s: float) -> Passing:
         """Return what has waited long enough."""

@@ -105,6 +105,7 @@ class BookState:
     Attributes:
         book: The book; valid only while `book_id` is not None.
         depth: How deep the last snapshot reached.
+        carries: Whether `carry_over` is due.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class BookState:
         self._engine: SyncEngine[_Pending] = SyncEngine(seen_id)
         self._number = 0
         self._day = 0
-        self._carry = False
+        self.carries = False
         self._lost: str | None = None
         self._last: DepthUpdate | None = None
         self._last_us = seen_us
@@ -145,12 +146,12 @@ class BookState:
             self._drop(recv_us, "days_missing")
         elif self._lost:
             self._drop(recv_us, self._lost)
-        self._carry = self._engine.synced
+        self.carries = self._engine.synced
 
     def carry_over(self, recv_us: int) -> None:
         """Open the day's first epoch with the carried book, where that is due: before every other event of a day."""
-        if self._carry and self.book_id is not None:
-            self._carry = False
+        if self.carries and self.book_id is not None:
+            self.carries = False
             self._open_epoch(recv_us, "carried", self.book_id)
 
     def take(self, recv_us: int, update: DepthUpdate, *, one_of_many: bool, cause: str = IDS_MISSING) -> Verdict:
@@ -164,24 +165,26 @@ class BookState:
         """
         if self._ahead:
             self._load_if_reached(recv_us, update)
-        self.carry_over(recv_us)
+        if self.carries:
+            self.carry_over(recv_us)
         engine = self._engine
-        seen, known, was_synced = engine.seen_id, engine.known_id, engine.synced
+        seen, book_id = engine.seen_id, engine.book_id
         self._number += 1
         pending = _Pending(self._day, self._number, update)
         verdict = engine.diff(update.U, update.u, pending)
         self._emit(DepthArrived(recv_us, self._number, update, verdict))
         if verdict is Verdict.GAP:
-            last_seen = (known if seen is None else seen) or 0
+            last_seen = (book_id if seen is None else seen) or 0
             missing = MissingIds(last_seen + 1, update.U - 1, self._last_us, recv_us)
             self._emit(DepthMissing(recv_us, missing, cause))
         elif verdict is Verdict.RESET:
+            known = seen if book_id is None else book_id
             self.anomaly(recv_us, "id_reset", known_id=known, first_id=update.U, last_id=update.u)
-        elif seen is not None:
+        elif seen is not None and seen + 1 != update.U:  # nearly all follow directly
             self._note_ids(recv_us, seen, update, one_of_many)
         if verdict is Verdict.APPLY:
             self._apply(recv_us, pending)
-        elif was_synced and not engine.synced:
+        elif book_id is not None and engine.book_id is None:
             self._drop(recv_us, verdict.value if verdict is Verdict.GAP else "id_reset")
         self._last, self._last_us = update, recv_us
         if self._ahead and not engine.synced:
@@ -240,8 +243,8 @@ class BookState:
         if bridge.verdict not in (Verdict.APPLY, Verdict.RESET):
             self._refuse(recv_us, cause or bridge.verdict.value, last_id, off_tick)
             return False
-        tag = "resync" if self._lost else "refresh" if was_synced and not self._carry else "initial"
-        self._carry = False
+        tag = "resync" if self._lost else "refresh" if was_synced and not self.carries else "initial"
+        self.carries = False
         if off_tick:
             self._leave_out(recv_us, last_id, off_tick, fresh)
         if differing:

@@ -121,7 +121,8 @@ class Market:
     def arrived(self, recv_us: int) -> None:
         """Something arrived at *recv_us*, whether it can be used or not: to be called before it is taken."""
         self._last_us = recv_us
-        self.book.carry_over(recv_us)
+        if self.book.carries:
+            self.book.carry_over(recv_us)
 
     def take(self, recv_us: int, message: Sequenced, conn: int | None = None, now_s: float = 0.0) -> Taken:
         """Take a depth message or a trade.
@@ -132,11 +133,12 @@ class Market:
             conn: The connection that brought it; None where there is only one source.
             now_s: The instant, in s of a monotonic clock.
         """
-        passed = self.arbiter.take(recv_us, conn, message, now_s)
-        if not passed.alone:
-            return Taken(self._pass_on(passed.messages), passed.advanced, late=False)
-        verdict = self._one(recv_us, message, one_of_many=False)
-        return Taken(_misses(verdict), passed.advanced, late=verdict is TradeVerdict.LATE)
+        advanced = self.arbiter.alone(conn, message)
+        if advanced is not None:
+            verdict = self._one(recv_us, message, one_of_many=False)
+            return Taken(_misses(verdict), advanced, verdict is TradeVerdict.LATE)
+        messages = self.arbiter.take(recv_us, conn, message, now_s) if conn is not None else []
+        return Taken(self._pass_on(messages), bool(messages), late=False)
 
     def snapshot(self, recv_us: int, snapshot: Snapshot) -> bool:
         """Take a snapshot of the book, and return whether it is the book now."""

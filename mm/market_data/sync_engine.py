@@ -81,7 +81,7 @@ class SyncEngine(Generic[Update]):
 
     def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
         """Take the depth update of the ids *first_id* to *last_id*; answers BUFFER, APPLY, STALE, GAP or RESET."""
-        found = follow(self.known_id, first_id, last_id)
+        found = follow(self.seen_id if self.book_id is None else self.book_id, first_id, last_id)
         if found is Follow.STALE:
             self.seen_id = max(last_id, self.seen_id or 0)
             return Verdict.STALE

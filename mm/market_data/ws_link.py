@@ -6,14 +6,20 @@ much waits in the inbox.
 """
 
 import asyncio
+import os
+import ssl
 from collections import deque
 from collections.abc import Callable
-from functools import partial
-from typing import Any, cast
+from contextlib import suppress
+from typing import cast
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.frames import DATA_OPCODES, Frame
-from websockets.protocol import OPEN, Event
+from websockets.client import ClientProtocol
+from websockets.exceptions import WebSocketException
+from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
+from websockets.protocol import OPEN
+from websockets.uri import parse_uri
+
+import mm
 
 _TEXT, _BINARY, _CONTINUATION = 1, 2, 0
 _FINAL, _MASKED = 0x80, 0x80
@@ -177,27 +183,13 @@ class Link:
         self.ended = False
         self.replaced_for = ""
         self._inbox = inbox
-        self._connection: _Stamped | None = None
+        self._connection: _Connection | None = None
         self.announced = False
         self._closing: asyncio.Task[None] | None = None
 
     async def open(self, url: str) -> None:
         """Connect to *url*; raises OSError or WebSocketException where that fails."""
-        factory = cast("type[ClientConnection]", partial(_Stamped, self))
-        connection = await connect(
-            url,
-            create_connection=factory,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
-            ping_interval=PING_INTERVAL_S,
-            ping_timeout=PING_TIMEOUT_S,
-            max_size=MOST_MESSAGE_BYTES,
-            max_queue=None,
-            compression=None,
-            proxy=None,
-        )
-        self._connection = cast(_Stamped, connection)
-        self.announce()
+        self._connection = await _connect(self, url)
 
     def replace(self, reason: str) -> None:
         """Ask for another connection in this one's place; the first *reason* stands."""
@@ -213,14 +205,15 @@ class Link:
     def abort(self) -> None:
         """End it without a word."""
         if self._connection:
-            self._connection.transport.abort()
+            self._connection.abort()
 
     def ending(self) -> tuple[int | None, str]:
         """Return the close code, and why it has ended: by whose will, or in the exchange's words."""
         if self._connection is None:
             return None, self.replaced_for
         lost = "no close frame received or sent"
-        return self._connection.close_code, self.replaced_for or self._connection.close_reason or lost
+        protocol = self._connection.protocol
+        return protocol.close_code, self.replaced_for or protocol.close_reason or lost
 
     def came(self, raws: list[bytes], recv_us: int) -> bool:
         """Put messages into the inbox; False where too much waits there already."""
@@ -244,17 +237,43 @@ class Link:
             self._inbox.turn(self)
 
 
-class _Stamped(ClientConnection):
-    """A connection of the library that hands messages over as they arrive; the library sees all frames but those."""
+class _Connection(asyncio.Protocol):
+    """The transport of one connection: it stamps what arrives, and the library's sans-I/O protocol does the rest.
 
-    def __init__(self, link: Link, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    Messages that are one frame, which nearly all are, go straight to the link; the library takes the handshake, control
+    frames, fragments and whatever is wrong.
+
+    Args:
+        link: Takes messages, the opening and the end.
+        url: The address.
+
+    Attributes:
+        protocol: The state of the connection, as the library keeps it.
+        opened: Done when the handshake is, with its error if it failed.
+        ended: Set when nothing more will come.
+    """
+
+    def __init__(self, link: Link, url: str) -> None:
+        self.protocol = ClientProtocol(parse_uri(url), max_size=MOST_MESSAGE_BYTES)
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
         self._link = link
+        self._transport: asyncio.Transport | None = None
         self._head = b""
         self._refused = False
         self._cutter: FrameCutter | None = None
         self._recv_us = 0
         self._fragments: list[bytes] = []
+        self._pong = asyncio.Event()
+        self._pings: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the request of the handshake."""
+        self._transport = cast(asyncio.Transport, transport)
+        request = self.protocol.connect()
+        request.headers["User-Agent"] = f"mm/{mm.__version__}"
+        self.protocol.send_request(request)
+        self._send()
 
     def data_received(self, data: bytes) -> None:
         """Take what came off the socket."""
@@ -268,44 +287,128 @@ class _Stamped(ClientConnection):
             else:
                 self._hand_over(raws)
                 raws = []
-                super().data_received(piece)
+                self._process(piece)
         self._hand_over(raws)
 
-    def process_event(self, event: Event) -> None:
-        """Hand a message in fragments over when the last of them is there."""
-        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
-            super().process_event(event)
-            return
-        self._fragments.append(bytes(event.data))
-        if event.fin:
-            raw = b"".join(self._fragments)
-            self._fragments.clear()
-            self._hand_over([raw])
+    def eof_received(self) -> None:
+        """Take the end of what the other side sends; the transport closes itself."""
+        self.protocol.receive_eof()
+        self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell that nothing more will come."""
-        super().connection_lost(exc)
+        """Report that nothing more will come."""
+        self.protocol.receive_eof()
+        if self._pings:
+            self._pings.cancel()
+        if not self.opened.done():
+            error = self.protocol.handshake_exc or exc or EOFError("the connection closed during the handshake")
+            self.opened.set_exception(error if isinstance(error, OSError | WebSocketException) else OSError(str(error)))
+        self.ended.set()
         self._link.lost()
 
+    async def close(self) -> None:
+        """Close it in order, or after a second without it."""
+        if self.protocol.state is OPEN:
+            self.protocol.send_close(CloseCode.NORMAL_CLOSURE)
+            self._send()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.ended.wait(), CLOSE_TIMEOUT_S)
+        self.abort()
+
+    def abort(self) -> None:
+        """End it at once."""
+        if self._transport:
+            self._transport.abort()
+
     def _shake_hands(self, data: bytes) -> bytes:
-        """Let the library have the answer to the handshake, and return what stands behind it; frames, if it is open."""
+        """Take the answer to the handshake, and return what stands after it; frames, if the connection is open."""
         if self._refused:
-            super().data_received(data)
+            self._process(data)
             return b""
         head, end, rest = (self._head + data).partition(_END_OF_HEAD)
         if not end and len(head) < _MOST_HEAD_BYTES:
             self._head = head
             return b""
         self._head = b""
-        super().data_received(head + end)
+        self._process(head + end)
         if self.protocol.state is OPEN:
             self._cutter = FrameCutter(MOST_MESSAGE_BYTES)
             self._link.announce()
+            self._pings = asyncio.ensure_future(self._keep_alive())
+            self.opened.set_result(None)
             return rest
         self._refused = True
-        super().data_received(rest)
+        self._process(rest)
         return b""
+
+    def _process(self, data: bytes) -> None:
+        """Let the library take *data*, and act on what it makes of it."""
+        self.protocol.receive_data(data)
+        events = self.protocol.events_received()
+        self._send()
+        for event in events:
+            if not isinstance(event, Frame):
+                continue
+            if event.opcode is Opcode.PONG:
+                self._pong.set()
+            elif event.opcode in DATA_OPCODES:
+                self._fragment(event)
+        if self.protocol.handshake_exc and self._transport:
+            self._transport.close()
+        elif self.protocol.close_expected():
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self.abort)
+
+    def _fragment(self, frame: Frame) -> None:
+        """Hand a message in fragments over when the last of them is there."""
+        self._fragments.append(bytes(frame.data))
+        if frame.fin:
+            raw = b"".join(self._fragments)
+            self._fragments.clear()
+            self._hand_over([raw])
+
+    def _send(self) -> None:
+        """Write what the library wants to send; an empty piece ends the sending side."""
+        for data in self.protocol.data_to_send():
+            if self._transport is None or self._transport.is_closing():
+                return
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                self._transport.write_eof()
 
     def _hand_over(self, raws: list[bytes]) -> None:
         if raws and not self._link.came(raws, self._recv_us):
-            self.transport.abort()
+            self.abort()
+
+    async def _keep_alive(self) -> None:
+        """Ping the other side every `PING_INTERVAL_S`; one that does not answer in `PING_TIMEOUT_S` is gone."""
+        while self.protocol.state is OPEN:
+            await asyncio.sleep(PING_INTERVAL_S)
+            if self.protocol.state is not OPEN:
+                return
+            self._pong.clear()
+            self.protocol.send_ping(os.urandom(4))
+            self._send()
+            try:
+                await asyncio.wait_for(self._pong.wait(), PING_TIMEOUT_S)
+            except TimeoutError:
+                self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                self._send()
+                asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self.abort)
+                return
+
+
+async def _connect(link: Link, url: str) -> _Connection:
+    """Return an open connection to *url*; raises OSError or WebSocketException where there is none."""
+    address, connection = parse_uri(url), _Connection(link, url)
+    context = ssl.create_default_context() if address.secure else None
+    try:
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            loop = asyncio.get_running_loop()
+            await loop.create_connection(lambda: connection, address.host, address.port, ssl=context)
+            await connection.opened
+    except BaseException:
+        connection.opened.cancel()
+        connection.abort()
+        raise
+    return connection

@@ -187,11 +187,11 @@ def test_updates_and_trades_do_not_wait_for_each_other():
     trade = TradePrint(E=1, s="X", t=3, p="1", q="1", T=1, m=True)
     arbiter.opened(1)
     first = DepthUpdate(E=1, s="X", U=4, u=5, b=[], a=[])
-    assert arbiter.take(69, 1, first, 0.0) == ([(69, first)], True, True)
-    assert arbiter.take(69, 1, first, 0.0) == ([(69, first)], True, False)
+    assert (arbiter.alone(1, first), arbiter.alone(1, first)) == (True, False)
     arbiter.opened(2)
-    assert arbiter.take(70, 1, update, 0.0) == ([], False, False)
-    assert arbiter.take(71, 1, trade, 0.0) == ([(71, trade)], False, True)
+    assert arbiter.alone(1, update) is None
+    assert arbiter.take(70, 1, update, 0.0) == []
+    assert arbiter.take(71, 1, trade, 0.0) == [(71, trade)]
     assert arbiter.overdue(HOLD_S) == [(70, update)]
     assert arbiter.closed(1) == []
     assert arbiter.open

@@ -138,7 +138,7 @@ _CHUNK = 1 << 20
 class RunningHash:
     """Hash a file piece by piece, in a thread beside the one that writes it.
 
-    What was hashed may be cut off again by that other thread: then all begins anew, and no byte is read twice else.
+    What was hashed may be cut off again by that other thread: then it starts again; otherwise no byte is read twice.
 
     Args:
         fd: The file, open for reading.

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mm.dayfolder.append_file import AppendFile
-from mm.dayfolder.line_files import GZIP_FORMAT, Tail, first_lines, last_line
+from mm.dayfolder.line_files import GZIP_FORMAT, FileTail, first_lines, last_line
 from mm.dayfolder.rows import json_of
 from mm.errors import Mismatch
 
@@ -37,10 +37,12 @@ class _RowWriter:
         rows: Rows taken by this writer.
     """
 
-    def __init__(self, path: Path, held: ExitStack, on_full: Callable[[], None] | None, before: Tail | None) -> None:
+    def __init__(
+        self, path: Path, held: ExitStack, on_full: Callable[[], None] | None, before: FileTail | None
+    ) -> None:
         self.path = path
         self._file = AppendFile(path, held, before.good_bytes if before else None)
-        self._earlier = before or Tail()
+        self._earlier = before or FileTail()
         self._on_full = on_full or self.flush
         self._ready = bytearray()
         self._gathered = 0
@@ -83,8 +85,8 @@ class _RowWriter:
         """Return the hash of the file, in hexadecimal."""
         return self._file.sha256()
 
-    def tail(self) -> Tail | None:
-        """Return what the file holds when all is flushed, without reading it; None where only that would tell."""
+    def tail(self) -> FileTail | None:
+        """Return what the file holds when all is flushed, without reading it; None where it must be read."""
         raise NotImplementedError
 
     def keep_room(self) -> None:
@@ -151,13 +153,13 @@ class CsvWriter(_RowWriter):
         columns: tuple[str, ...],
         held: ExitStack,
         on_full: Callable[[], None] | None = None,
-        before: Tail | None = None,
+        before: FileTail | None = None,
     ) -> None:
         super().__init__(path, held, on_full, before)
         self._lines: list[str] = []
         header = (",".join(columns) + "\n").encode()
         if not self._file.size and self.torn:
-            self._ready += header  # a flush cuts what is torn there, and that must be told before
+            self._ready += header  # a flush cuts what is torn there, and the ledger must report that before
         elif not self._file.size:
             self._file.append(header)
         elif (found := _first_line(path)) != header:
@@ -174,10 +176,10 @@ class CsvWriter(_RowWriter):
         if self._gathered >= FLUSH_BYTES:
             self._on_full()
 
-    def tail(self) -> Tail | None:
+    def tail(self) -> FileTail | None:
         """Return what the file holds when all is flushed."""
         lines = (self._earlier.lines or 1) + self.rows
-        return Tail(lines, first_lines(self.path), last_line(self.path), self._file.size)
+        return FileTail(lines, first_lines(self.path), last_line(self.path), self._file.size)
 
     def append(self, lines: bytes) -> None:
         """Bring the rows in memory to the file, and whole *lines* after them."""
@@ -210,7 +212,7 @@ class NdjsonWriter(_RowWriter):
     """
 
     def __init__(
-        self, path: Path, held: ExitStack, on_full: Callable[[], None] | None = None, before: Tail | None = None
+        self, path: Path, held: ExitStack, on_full: Callable[[], None] | None = None, before: FileTail | None = None
     ) -> None:
         super().__init__(path, held, on_full, before)
         self._last: Any = None
@@ -238,12 +240,12 @@ class NdjsonWriter(_RowWriter):
         self.rows += rows
         self._foreign = True
 
-    def tail(self) -> Tail | None:
+    def tail(self) -> FileTail | None:
         """Return what the file holds when all is flushed; None where lines were packed elsewhere."""
         if self._foreign:
             return None
         last = self._earlier.last if self._last is None else self._encoder.encode(self._last)
-        return Tail(self._earlier.lines + self.rows, first_lines(self.path), last, self._file.size)
+        return FileTail(self._earlier.lines + self.rows, first_lines(self.path), last, self._file.size)
 
     def _pack(self) -> None:
         """Bring the lines into the gzip member that is being made."""

@@ -1,4 +1,4 @@
-"""Check a recorded day, on the disk and without trusting who wrote it.
+"""Check a recorded day on the disk, without trusting its writer.
 
 Every file is read and held against the contract, the ledger against itself, the frames against the book that
 snapshots and diffs give, and the manifest, where the day is sealed, against sizes and hashes.
@@ -42,7 +42,7 @@ class Report(msgspec.Struct, frozen=True):
         sealed: The manifest is sealed, and sizes and hashes were checked by it.
         defects: What is wrong, with file and row.
         covered_s: Seconds in which the book is valid.
-        gaps: Gaps of update ids that the ledger tells of: no defects.
+        gaps: Gaps of update ids that the ledger declares; they are no defects.
     """
 
     ok: bool
@@ -155,7 +155,7 @@ class _DayCheck:
             self._findings.add(path, None, "schema", f"schema_version is {version!r}; known are 1 to {SCHEMA_VERSION}")
 
     def _check_manifest(self) -> bool:
-        """Hold a sealed manifest against the disk; tell whether there is one."""
+        """Compare a sealed manifest with the disk, and return whether there is one."""
         folder, path = self._folder, self._folder.manifest
         try:
             manifest = read_manifest(folder)

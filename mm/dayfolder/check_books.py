@@ -70,7 +70,7 @@ class FrameSink(Protocol):
 
     @property
     def top_n(self) -> int:
-        """Levels a side."""
+        """levels per side."""
 
     def expect(self, wanted: Wanted) -> None:
         """Take the next frame."""
@@ -97,7 +97,7 @@ class FrameFile:
         order: Checks arrival.
 
     Attributes:
-        top_n: Levels a side, as the header has them.
+        top_n: levels per side, as the header has them.
     """
 
     def __init__(self, path: Path, findings: Findings, order: RowOrder) -> None:
@@ -136,7 +136,7 @@ class FrameFile:
         self._refuse_before(None)
 
     def check_alone(self, grid: Grid, epochs: frozenset[int], coverage: Coverage) -> None:
-        """Check what frames tell without diffs: they are ordered, never crossed, and of an epoch that was opened."""
+        """Check frames without diffs: they are ordered, never crossed, and of an epoch that was opened."""
         epoch = 0
         while self._next:
             row, at, cells = self._next
@@ -350,13 +350,13 @@ class Replay:
                 self._apply(row, diff)
 
     def _apply(self, row: int, diff: DiffLine) -> None:
-        told = self._off_tick.get(diff.u)
-        if told is None and not self._on_grid(self._diffs, row, self._holding(diff)):
+        declared = self._off_tick.get(diff.u)
+        if declared is None and not self._on_grid(self._diffs, row, self._holding(diff)):
             return
         for side, levels in ((1, diff.b), (-1, diff.a)):
             for price, qty in levels:
                 self._book.apply(side, price, qty)
-        if told is not None and not self._leave_out(row, told):
+        if declared is not None and not self._leave_out(row, declared):
             return
         if self._crossed(diff.recv_seq, self._diffs, row):
             return
@@ -369,23 +369,23 @@ class Replay:
     def _holding(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
         """Return the levels of *diff* whose prices must be on the tick.
 
-        Where the ledger tells of levels that were left out, their removal is none of them.
+        Where the ledger declares levels that were left out, their removal is none of them.
         """
         if not self._off_tick:
             return diff.b, diff.a
         bids, asks = ([level for level in side if level[1].strip("0.")] for side in (diff.b, diff.a))
         return bids, asks
 
-    def _leave_out(self, row: int, told: list[tuple[str, str, str]]) -> bool:
-        """Take the levels that the ledger *told* to be off the tick out of the book; it is void where it names none."""
-        for side, price, _ in told:
+    def _leave_out(self, row: int, declared: list[tuple[str, str, str]]) -> bool:
+        """Take the levels that the ledger *declared* off the tick out of the book; with none, it is invalid."""
+        for side, price, _ in declared:
             self._book.apply(1 if side == "bid" else -1, price, "0")
-        if not told:
+        if not declared:
             self._void()
-        return bool(told) and self._on_grid(self._diffs, row, self._book.top(self._top_n))
+        return bool(declared) and self._on_grid(self._diffs, row, self._book.top(self._top_n))
 
     def _on_grid(self, path: Path, row: int, sides: tuple[list[Level], list[Level]]) -> bool:
-        """Tell whether all prices are such and on the tick; where one is not, the book is void."""
+        """Return True if all prices are such and on the tick; where one is not, the book is invalid."""
         try:
             off = self._grid.off_tick(price for price, _ in chain(*sides))
             trouble = f"price {off} is not a multiple of the tick in instrument.json" if off else None
@@ -397,13 +397,15 @@ class Replay:
         return not trouble
 
     def _crossed(self, seq: int, path: Path, row: int) -> bool:
-        """Tell whether the book is crossed: it is void then, and the ledger must say so."""
+        """Return True if the book is crossed: it is invalid then, and the ledger must report it."""
         if not self._book.crossed():
             return False
         self._void()
         later = (event for event in self._view.events if event.at.seq > max(seq, self._loaded_seq))
-        if not any(_tells_of_crossing(event) for event in takewhile(_is_no_snapshot, later)):
-            self._findings.add(path, row, "crossed", "the rebuilt book is crossed here, and the ledger does not say so")
+        if not any(_reports_crossing(event) for event in takewhile(_is_no_snapshot, later)):
+            self._findings.add(
+                path, row, "crossed", "the rebuilt book is crossed here, and the ledger does not report it"
+            )
         return True
 
     def _check_ids(self, row: int, diff: DiffLine) -> None:
@@ -433,10 +435,10 @@ class Replay:
 
 def _told_off_tick(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
     """Return, by update id, the levels that the ledger says were left out; none where the book was dropped for it."""
-    told = (event.details for event in view.events if event.kind == "anomaly")
+    declared = (event.details for event in view.events if event.kind == "anomaly")
     return {
         details["last_id"]: msgspec.convert(details.get("left_out", []), list[tuple[str, str, str]])
-        for details in told
+        for details in declared
         if details.get("kind") == "off_tick" and isinstance(details.get("last_id"), int)
     }
 
@@ -445,5 +447,5 @@ def _is_no_snapshot(event: Event) -> bool:
     return event.kind != "snapshot_loaded"
 
 
-def _tells_of_crossing(event: Event) -> bool:
+def _reports_crossing(event: Event) -> bool:
     return event.kind == "resync_start" or (event.kind == "anomaly" and event.details.get("kind") == "crossed")

@@ -97,7 +97,7 @@ class DayCoverage:
         covered_s: Seconds in which the book is valid.
         excluded_s: The rest of the window: what a backtest leaves out.
         excluded: Its stretches.
-        epochs: Books that were begun.
+        epochs: Books that were opened.
         runs: Recordings or imports that made the day.
         depth: Update ids.
         trades: Trade ids.
@@ -248,13 +248,13 @@ def _exclude(found: DayCoverage, covered: list[tuple[int, int]], events: list[Ev
 def _explained(from_us: int, to_us: int, events: list[Event]) -> Stretch:
     """Return a stretch with the event that explains it best."""
     inside = [event for event in events if from_us <= event.at.recv_us <= to_us]
-    told = next((event for kind in CAUSES for event in inside if event.kind == kind), None)
+    explaining = next((event for kind in CAUSES for event in inside if event.kind == kind), None)
     holes = [event.details for event in inside if event.kind == "gap" and is_hole(event.details)]
     ids = (holes[0]["from_id"], holes[-1]["to_id"]) if holes else (None, None)
-    if told is None:
+    if explaining is None:
         return Stretch(from_us, to_us, "no book yet" if not inside else inside[0].kind, *ids)
-    cause = str(told.details.get("cause") or told.details.get("reason") or "")
-    return Stretch(from_us, to_us, f"{told.kind}: {cause}" if cause else told.kind, *ids)
+    cause = str(explaining.details.get("cause") or explaining.details.get("reason") or "")
+    return Stretch(from_us, to_us, f"{explaining.kind}: {cause}" if cause else explaining.kind, *ids)
 
 
 MOST_STRETCHES = 20

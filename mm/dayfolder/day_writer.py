@@ -20,7 +20,7 @@ from mm.dayfolder.append_file import NO_SPACE
 from mm.dayfolder.buffered_writer import CsvWriter, NdjsonWriter, flush_together
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import Details, Ledger
-from mm.dayfolder.line_files import Tail
+from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import Contents, Manifest, contents, note_manifest, unseal, write_manifest
 from mm.dayfolder.recovery import recover, runs_of
 from mm.dayfolder.rows import Block, DiffRow, Levels, Stamp, Trade, level_cells, trade_row
@@ -38,7 +38,7 @@ class DayWriter:
     Args:
         folder: The day; made where it is not there, continued where it is.
         run_id: Names the run in every row; must be new to the day.
-        top_n: Levels a side in the frames.
+        top_n: levels per side in the frames.
         instrument: The symbol's grid, or the exchange's own entry as JSON text; None leaves ``instrument.json`` alone.
         write_diffs: Whether depth messages are kept.
         write_gaps: Whether the gaps file is kept.
@@ -51,7 +51,7 @@ class DayWriter:
     Raises:
         TryLater: If another writer holds the folder.
         RunExists: If the day has a run of that id.
-        Mismatch: If the day's frames were begun with another *top_n*.
+        Mismatch: If the day's frames were started with another *top_n*.
     """
 
     def __init__(
@@ -163,19 +163,19 @@ class DayWriter:
         self._frames.append(block.frames)
         self._trades.append(block.trades)
 
-    def know(self, path: Path, contents: Contents) -> None:
-        """Take the word of who wrote the whole of *path* for what it holds: `seal` need not read it to count."""
+    def declare(self, path: Path, contents: Contents) -> None:
+        """Declare what *path* holds, as its writer counted it: `seal` need not read it to count."""
         self._known[path] = contents
 
-    def endure(self) -> None:
-        """Bear a disk that is full: rows wait in memory for `flush`, and the ledger gets room of its own to say so."""
+    def wait_for_space(self) -> None:
+        """Keep rows in memory while the disk is full, until `flush` can write them; the ledger reserves space."""
         self._patient = True
         self._events.keep_room()
 
     def flush(self, *, sync: bool = False) -> None:
         """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none."""
         ledger, *others = self._writers()
-        ledger.flush(sync=any(writer.torn for writer in others))  # no cut outlives the row that tells of it
+        ledger.flush(sync=any(writer.torn for writer in others))  # no cut outlives the row that reports it
         flush_together(others)
         if sync:
             self.sync()
@@ -194,8 +194,8 @@ class DayWriter:
         def note() -> None:
             for writer, _, _ in written:
                 writer.sync()
-            told = [(writer.path, rows, size, writer.sha256_at(size)) for writer, rows, size in written]
-            note_manifest(self.folder, (*self.earlier.runs, self.run_id), told)
+            noted = [(writer.path, rows, size, writer.sha256_at(size)) for writer, rows, size in written]
+            note_manifest(self.folder, (*self.earlier.runs, self.run_id), noted)
 
         return note
 
@@ -225,10 +225,10 @@ class DayWriter:
         self.close()
 
     def _csv(self, path: Path, columns: tuple[str, ...], held: ExitStack) -> CsvWriter:
-        return CsvWriter(path, columns, held, self._flush_full, self.earlier.tails.get(path, Tail()))
+        return CsvWriter(path, columns, held, self._flush_full, self.earlier.tails.get(path, FileTail()))
 
     def _ndjson(self, path: Path, held: ExitStack) -> NdjsonWriter:
-        return NdjsonWriter(path, held, self._flush_full, self.earlier.tails.get(path, Tail()))
+        return NdjsonWriter(path, held, self._flush_full, self.earlier.tails.get(path, FileTail()))
 
     def _writers(self) -> list[CsvWriter | NdjsonWriter]:
         """Return the files in the order in which they must reach the disk."""

@@ -53,7 +53,7 @@ FRAME_FIRST_LEVEL = len(_FRAME_HEAD)
 
 
 def frame_columns(top_n: int) -> tuple[str, ...]:
-    """Return the columns of a frames file with *top_n* levels a side."""
+    """Return the columns of a frames file with *top_n* levels per side."""
     levels = (name.format(level) for level in range(1, top_n + 1) for name in _LEVEL)
     return (*_FRAME_HEAD, *levels, *_FRAME_TAIL)
 
@@ -62,7 +62,7 @@ def frame_columns(top_n: int) -> tuple[str, ...]:
 class DayFolder:
     """The paths of one recorded day; nothing is created or read by making one.
 
-    The paths are those a writer uses; a reader asks `existing`, which also finds the packed or unpacked twin.
+    The paths are those a writer uses; a reader uses `existing`, which also finds the packed or unpacked twin.
 
     Attributes:
         root: The folder that holds a folder per symbol (``DATA_ROOT``).
@@ -149,7 +149,7 @@ class DayFolder:
 
     @property
     def health(self) -> Path:
-        """What the recorder tells of itself; no part of the day's data."""
+        """The health of the recorder; no part of the day's data."""
         return self.path / f"health_{self.symbol}.json"
 
     def snapshot(self, event_id: int, tag: str) -> Path:
@@ -183,7 +183,7 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None) -> str
 
     Args:
         folder: The day it describes.
-        top_n: Levels a side in the frames.
+        top_n: levels per side in the frames.
         exchange_unit: Unit of the stamps `E` and `T` as the exchange sent them, ``ms`` or ``us``;
             None while none was seen.
     """

@@ -105,7 +105,7 @@ def check_details(kind: str, details: Details) -> None:
     """Raise ValueError where *kind* is no event type, or *details* has not the keys of its type."""
     keys = EVENT_KEYS.get(kind)
     if keys is None:
-        raise ValueError(f"{kind!r} is not an event type; the ledger knows {', '.join(EVENT_KEYS)}")
+        raise ValueError(f"{kind!r} is not an event type; the types are {', '.join(EVENT_KEYS)}")
     missing = [key for key in keys if key not in details]
     unknown = [] if kind in OPEN_ENDED else [key for key in details if key not in keys]
     if missing or unknown:
@@ -145,7 +145,7 @@ class LedgerView:
 
     @property
     def runs(self) -> frozenset[str]:
-        """Runs that it knows."""
+        """Runs that have events."""
         return frozenset(event.at.run_id for event in self.events)
 
     @property
@@ -173,7 +173,7 @@ class LedgerView:
 
 
 def is_hole(details: dict[str, Any]) -> bool:
-    """Tell whether the details of a gap name a range of ids."""
+    """Return True if the details of a gap name a range of ids."""
     first, last = details.get("from_id"), details.get("to_id")
     return isinstance(first, int) and isinstance(last, int) and first <= last
 
@@ -216,15 +216,15 @@ def check_gap_rows(view: LedgerView, findings: Findings, order: RowOrder) -> Non
     events = {event.at.seq: event for event in view.events}
     for row, line in lines:
         try:
-            told = gap_event(row, line)
+            repeated = gap_event(row, line)
         except (ValueError, msgspec.MsgspecError) as error:
             findings.add(path, row, "type", str(error))
             continue
-        order.see(row, told.at)
-        event = events.get(told.at.seq)
-        said = (told.at.run_id, told.epoch_id, told.kind, told.details)
+        order.see(row, repeated.at)
+        event = events.get(repeated.at.seq)
+        said = (repeated.at.run_id, repeated.epoch_id, repeated.kind, repeated.details)
         if event is None or (event.at.run_id, event.epoch_id, event.kind, event.details) != said:
-            findings.add(path, row, "event", f"no such {told.kind} of recv_seq {told.at.seq} in the ledger")
+            findings.add(path, row, "event", f"no such {repeated.kind} of recv_seq {repeated.at.seq} in the ledger")
 
 
 def gap_event(row: int, line: str) -> Event:
@@ -248,7 +248,7 @@ def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: Findings
 def read_snapshot(
     folder: DayFolder, view: LedgerView, event: Event, findings: Findings
 ) -> tuple[list[Level], list[Level]] | None:
-    """Return the bids and asks that *event* loaded, or None where they cannot be read; a finding says why."""
+    """Return the bids and asks that *event* loaded, or None where they cannot be read; a finding has the reason."""
     named = str(event.details.get("path"))
     proper = (folder.snapshot(event.event_id, tag) for tag in SNAPSHOT_TAGS)
     path = next((existing(path) for path in proper if folder.relative(path) == named), None)
@@ -322,7 +322,7 @@ def _life(events: list[Event]) -> Iterator[tuple[Event, str]]:
     kinds = [event.kind for event in events]
     if "run_start" not in kinds or kinds[0] not in _FIRST_EVENTS:
         yield events[0], f"begins with {kinds[0]}, not with run_start"
-    asks = "snapshot_request" in kinds  # an import has snapshots that nobody here asked for
+    asks = "snapshot_request" in kinds  # an import has snapshots without a request
     seen: set[str] = set()
     waiting = False
     for event in events:

@@ -22,7 +22,7 @@ _GZIP_MAGIC = b"\x1f\x8b\x08"
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class FileTail:
     """What a scan of a file found.
 
     Attributes:
@@ -40,27 +40,27 @@ class Tail:
     lost_bytes: int = 0
 
 
-_NOTHING = Tail()
+_NOTHING = FileTail()
 
 
-def scan(path: Path, before: Tail = _NOTHING) -> Tail:
+def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
     """Read *path* (plain, or gzip with many members) and return where it ends; a missing file is empty.
 
     What is known to be good *before* is not read again.
     """
     if not path.exists():
-        return Tail()
+        return FileTail()
     with path.open("rb") as stream:
         stream.seek(before.good_bytes)
         lines = (_scan_gzip if path.suffix == PACKED else _scan_plain)(stream, _Lines(before))
     lost = path.stat().st_size - lines.good_bytes
-    return Tail(lines.count, tuple(lines.head), lines.last, lines.good_bytes, lost)
+    return FileTail(lines.count, tuple(lines.head), lines.last, lines.good_bytes, lost)
 
 
-def known_tail(path: Path, lines: int, size: int) -> Tail | None:
-    """Return the tail of the first *size* bytes of *path*, which are *lines* whole lines; None where only all tell."""
+def known_tail(path: Path, lines: int, size: int) -> FileTail | None:
+    """Return the tail of the first *size* bytes of *path*, *lines* whole lines; None where all must be read."""
     last = _last_packed_line(path, size) if path.suffix == PACKED else _last_plain_line(path, size)
-    return None if last is None else Tail(lines, first_lines(path)[:lines], last, size)
+    return None if last is None else FileTail(lines, first_lines(path)[:lines], last, size)
 
 
 def last_line(path: Path, size: int | None = None) -> bytes:
@@ -89,14 +89,14 @@ def first_lines(path: Path) -> tuple[bytes, ...]:
     return tuple(line for line in lines.head if line)
 
 
-def whole_rows(path: Path, tail: Tail) -> Iterator[dict[str, str]]:
+def whole_rows(path: Path, tail: FileTail) -> Iterator[dict[str, str]]:
     """Yield the rows of a plain CSV file by their columns; what is torn behind the lines of *tail* is left out."""
     if tail.lines:
         with path.open("rb") as stream:
             yield from csv.DictReader(line.decode() for line in islice(stream, tail.lines))
 
 
-def sound_tail(path: Path, before: Tail = _NOTHING) -> Tail:
+def sound_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
     """Do what `scan` does for a file that is to be appended to, behind a cut of what is torn.
 
     Raises:
@@ -143,7 +143,7 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
 class _Lines:
     """Count lines over chunks that end anywhere."""
 
-    def __init__(self, before: Tail) -> None:
+    def __init__(self, before: FileTail) -> None:
         self.count = before.lines
         self.head = list(before.head)
         self.last = before.last
@@ -164,7 +164,7 @@ class _Lines:
 
     def kept(self, good_bytes: int) -> "_Lines":
         """Return a copy that says that the file is good up to *good_bytes*."""
-        return _Lines(Tail(self.count, tuple(self.head), self.last, good_bytes))
+        return _Lines(FileTail(self.count, tuple(self.head), self.last, good_bytes))
 
 
 def _scan_plain(stream: BinaryIO, lines: _Lines) -> _Lines:
@@ -219,7 +219,7 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _holds_rows(torn: bytes, *, packed: bool) -> bool:
-    """Tell whether whole rows stand in *torn*: a whole gzip member, or a line behind a stretch of zeros."""
+    """Return True if whole rows stand in *torn*: a whole gzip member, or a line behind a stretch of zeros."""
     if not packed:
         return b"\n" in torn
     start = torn.find(_GZIP_MAGIC, 1)
@@ -240,11 +240,11 @@ _MAGIC = b"\x1f\x8b\x08"
 _MEMBER_CHUNK = 1 << 20
 
 
-class Salvage:
+class WholeLines:
     """The whole lines of one file, without their newlines.
 
     In a plain file what holds a zero byte (a power cut leaves stretches of them) is no line. In a gzip file a member
-    that is damaged is left out whole, for no checksum vouches for any part of it; of the last one, if it is only cut
+    that is damaged is left out whole, because no checksum covers a part of it; of the last one, if it is only cut
     off, the lines before the cut are used.
 
     Args:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from mm.dayfolder.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
-from mm.dayfolder.line_files import Tail, known_tail, scan
+from mm.dayfolder.line_files import FileTail, known_tail, scan
 from mm.errors import BrokenFile
 from mm.whole_file import UNFINISHED, write_whole
 
@@ -95,7 +95,7 @@ def note_manifest(folder: DayFolder, runs: Iterable[str], written: Sequence[tupl
             _write(folder, Manifest(SCHEMA_VERSION, folder.symbol, folder.day, False, list(runs), files))
 
 
-def proved_tails(folder: DayFolder) -> dict[Path, Tail]:
+def proved_tails(folder: DayFolder) -> dict[Path, FileTail]:
     """Return how far the files of rows are, by their hashes, what the manifest says, sealed or not.
 
     Files that have grown since are as good as before up to there; what does not agree is left out.
@@ -127,7 +127,7 @@ def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha
     return FileEntry(folder.relative(path), rows, size, sha256 or sha256_of(path), first_id, last_id)
 
 
-def contents(folder: DayFolder, path: Path, tail: Tail | None = None) -> Contents:
+def contents(folder: DayFolder, path: Path, tail: FileTail | None = None) -> Contents:
     """Return what *path* holds, read where its *tail* is not known; raises BrokenFile where it has no ids to say."""
     try:
         return _contents(folder, path, tail)
@@ -147,7 +147,7 @@ def sha256_of(path: Path, size: int | None = None) -> str:
         return found.hexdigest()
 
 
-def _contents(folder: DayFolder, path: Path, tail: Tail | None) -> Contents:
+def _contents(folder: DayFolder, path: Path, tail: FileTail | None) -> Contents:
     plain = path.name.removesuffix(PACKED)
     if plain.endswith(".json"):
         return Contents(1)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
-from mm.dayfolder.line_files import Tail, sound_tail, whole_rows
+from mm.dayfolder.line_files import FileTail, sound_tail, whole_rows
 from mm.dayfolder.manifest import is_unfinished, proved_tails
 from mm.errors import BrokenFile
 from mm.ids import IdRanges, MissingIds, went_back
@@ -21,7 +21,7 @@ _TRADE_US_COLUMN = TRADE_COLUMNS.index("recv_time_us")
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class RecoveredState:
     """The state of a day folder before a run.
 
     Attributes:
@@ -31,14 +31,14 @@ class Earlier:
         runs: The runs of the day, in order.
         open_runs: Those of them that neither stopped nor were recovered: they crashed.
         last_diff_id: Last update id of the recorded diffs; the last row may be a stale one. Where there are none, that
-            of the last snapshot or frame; of the last snapshot as well where the ids had begun anew with it.
+            of the last snapshot or frame; of the last snapshot as well where the ids were reset with it.
         last_diff_us: When it was received; 0 where there is none.
         last_trade_id: Id of the last recorded trade.
         last_trade_us: When it was received; 0 where there is none.
         trade_holes: Trades that are missing and were not filled.
         knobs: Those of the last run, as it wrote them; empty where there was none.
         exchange_units: Units (``ms``, ``us``) in which the exchange has sent its stamps so far.
-        lost: Files with a torn tail, with its bytes. It is still there: what is told of it must come first.
+        lost: Files with a torn tail, with its bytes. It is still there: the ledger must report it first.
         tails: What each file holds that has something whole.
     """
 
@@ -55,16 +55,16 @@ class Earlier:
     knobs: Mapping[str, Any] = field(default_factory=dict)
     exchange_units: frozenset[str] = frozenset()
     lost: dict[Path, int] = field(default_factory=dict)
-    tails: Mapping[Path, Tail] = field(default_factory=dict)
+    tails: Mapping[Path, FileTail] = field(default_factory=dict)
 
 
-def recover(folder: DayFolder) -> Earlier:
+def recover(folder: DayFolder) -> RecoveredState:
     """Remove what never came into the ledger, and return what *folder* holds; torn tails are found, not cut.
 
     A snapshot without its ledger row, or under a temporary name, is removed; its id is not used again.
     """
     proved = proved_tails(folder)
-    tails = {path: sound_tail(path, proved.get(path, Tail())) for path in folder.streams()}
+    tails = {path: sound_tail(path, proved.get(path, FileTail())) for path in folder.streams()}
     events = list(whole_rows(folder.events, tails[folder.events]))
     runs = tuple(dict.fromkeys(row["run_id"] for row in events))
     loaded = {int(row["event_id"]) for row in events if row["type"] == "snapshot_loaded"}
@@ -75,7 +75,7 @@ def recover(folder: DayFolder) -> Earlier:
     if trades.last.endswith(FROM_REST):
         last_trade_id = last_streamed_id(whole_rows(folder.trades, trades))
     knobs = _last_knobs(events)
-    return Earlier(
+    return RecoveredState(
         next_seq=1 + max(_last_seq(folder, path, tail) for path, tail in tails.items()),
         next_event_id=last_event_id + 1,
         epoch_id=max([0, *(int(row["epoch_id"]) for row in events)]),
@@ -127,13 +127,13 @@ def _sweep(folder: DayFolder, loaded: set[int]) -> list[int]:
     return ids
 
 
-def _last_seq(folder: DayFolder, path: Path, tail: Tail) -> int:
+def _last_seq(folder: DayFolder, path: Path, tail: FileTail) -> int:
     if path.suffix == PACKED:
         return int(msgspec.json.decode(tail.last)["recv_seq"]) if tail.lines else 0
     return _last_cell(path, tail, _GAP_SEQ_COLUMN if path == folder.gaps else _SEQ_COLUMN) or 0
 
 
-def _last_cell(path: Path, tail: Tail, at: int) -> int | None:
+def _last_cell(path: Path, tail: FileTail, at: int) -> int | None:
     """Return a whole number from the last row; its column stands before any quoted one."""
     return _cell(path, tail.last, at) if tail.lines > 1 else None
 
@@ -145,14 +145,14 @@ def _cell(path: Path, row: bytes, at: int) -> int:
         raise BrokenFile(f"{path}: row {row[:80]!r} has no number in column {at + 1}; run `mm data check`") from error
 
 
-def _last_diff(tail: Tail) -> dict[str, Any]:
+def _last_diff(tail: FileTail) -> dict[str, Any]:
     return msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
 
 
 def _last_told(events: list[dict[str, str]], diff: dict[str, Any]) -> dict[str, Any]:
     """Return the last *diff*, or what the last snapshot says in its place, under the same names.
 
-    That is where there is no diff, or where the snapshot came behind it, of ids that had begun anew.
+    That is where there is no diff, or where the snapshot came behind it, with ids that were reset.
     """
     for row in reversed(events):
         if row["type"] == "snapshot_loaded":
@@ -163,7 +163,7 @@ def _last_told(events: list[dict[str, str]], diff: dict[str, Any]) -> dict[str, 
     return diff
 
 
-def _reached(last_diff_id: int | None, frames: Tail) -> int | None:
+def _reached(last_diff_id: int | None, frames: FileTail) -> int | None:
     """Return the id that the diffs have come to: that of the last frame, where the last diff stands behind it."""
     head, last = frames.head[:1], frames.last.rpartition(b",")[2]
     if last_diff_id is None or not head or not head[0].endswith(b",last_update_id") or not last.isdigit():
@@ -200,10 +200,10 @@ def last_streamed_id(rows: _Rows) -> int | None:
 def open_holes(events: _Rows, last_id: int | None, first_id: int | None = None) -> tuple[MissingIds, ...]:
     """Return the missing trades that a ledger declares and that were not filled.
 
-    Those behind *last_id*, the last trade of the stream, were told before a crash took the rows behind them: they are
-    part of the hole that the next trade will show, and once it is told, of that one alone. Where a crash took the rows
+    Those after *last_id*, the last trade of the stream, were declared before a crash lost the rows after them: they are
+    part of the gap that the next trade will show, and then of that one alone. Where a crash lost the rows
     on both sides of a hole, so that it does not reach up to *first_id*, the day's first trade, it is no part of the
-    day: filled, it would leave a hole behind it that nobody tells of.
+    day: filled, it would leave a gap after it that no event declares.
     """
     holes: list[MissingIds] = []
     least = 0 if first_id is None else first_id - 1
@@ -223,7 +223,7 @@ def open_holes(events: _Rows, last_id: int | None, first_id: int | None = None) 
 def still_open(holes: Sequence[MissingIds], rows: _Rows, *, aggregates: bool) -> tuple[MissingIds, ...]:
     """Return what is left of *holes* without the rows from REST among those of the trades file.
 
-    A run that was killed may not have told of the last of them. *aggregates* tells whether the ids of the holes are
+    A run that was killed may not have reported the last of them. *aggregates*: the ids of the holes are
     those of aggregates.
     """
     came = _from_rest(rows, aggregates) if holes else IdRanges()

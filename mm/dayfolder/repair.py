@@ -19,7 +19,7 @@ from mm.dayfolder.check import Report, check_day, check_trades, tick_of
 from mm.dayfolder.day_writer import lock_day
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import LedgerView, gap_row, read_events
-from mm.dayfolder.line_files import Salvage
+from mm.dayfolder.line_files import WholeLines
 from mm.dayfolder.manifest import FileEntry, day_files, is_passing, read_manifest, unseal
 from mm.dayfolder.repair_ledger import Damage, restore_events, tend_orphans, write_ledger
 from mm.dayfolder.repair_rows import (
@@ -80,7 +80,7 @@ def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
         held.callback(shutil.rmtree, staging, ignore_errors=True)
         work = DayFolder(staging, folder.symbol, folder.day)
         shutil.copytree(folder.path, work.path, ignore=lambda _, names: {name for name in names if is_passing(name)})
-        mended = Mending(work, run_id, at_us, before).mend()
+        mended = DayRepair(work, run_id, at_us, before).mend()
         if not mended:
             return Repaired(False, [], before, before)
         after = check_day(work)
@@ -115,11 +115,11 @@ def _unseal(folder: DayFolder) -> None:
 _TRADE_ID_COLUMN = 4
 
 
-class Mending:
+class DayRepair:
     """Mend the copy of one day.
 
     Args:
-        folder: The copy; nobody else knows of it.
+        folder: The copy, which nothing else uses.
         run_id: Names the repair in the ledger.
         at_us: Now.
         before: The check before it.
@@ -161,14 +161,14 @@ class Mending:
         return self._done
 
     def _entries(self) -> dict[str, FileEntry]:
-        """Return what the manifest knows of each file; what cannot be read is removed, to be made anew."""
+        """Return what the manifest has of each file; one that cannot be read is removed, to be written again."""
         folder = self._folder
         if folder.schema.is_file():
             try:
                 msgspec.json.decode(folder.schema.read_bytes(), type=dict[str, Any])
             except (ValueError, msgspec.MsgspecError):
                 folder.schema.unlink()
-                self._done.append(f"{folder.schema.name}: written anew")
+                self._done.append(f"{folder.schema.name}: written again")
         try:
             manifest = read_manifest(folder)
         except BrokenFile:
@@ -184,11 +184,11 @@ class Mending:
         return RowOrder(path, Findings(self._folder), self._folder.day, view.runs, view.stepping)
 
     def _salvage(self, path: Path) -> None:
-        """Write a damaged file anew, with its whole rows."""
+        """Write a damaged file again, with its whole rows."""
         found = existing(path)
         if found is None:
             return
-        salvage, is_table = Salvage(found), path.suffix == ".csv"
+        salvage, is_table = WholeLines(found), path.suffix == ".csv"
         first = next(iter(salvage), b"") if is_table else b""
         head = head_of(self._folder, path, first)
         sound = sound_row(self._folder, path, head.count(b",") + 1)
@@ -196,7 +196,7 @@ class Mending:
         bad = sum(not sound(line) for line in islice(salvage, skipped, None))
         lost = salvage.lost_bytes
         if not lost and not bad and first == head and (found == path or self._sealed):
-            return  # a packed file of a day that nobody sealed is brought to the form that rows can be appended to
+            return  # a packed file of an unsealed day is brought to the form that rows can be appended to
 
         def kept() -> Iterator[bytes]:
             yield from [head] if is_table else []
@@ -315,7 +315,7 @@ class Mending:
     def _cut_off(
         self, kind: str, path: Path, last: int | None, entries: dict[str, FileEntry], view: LedgerView
     ) -> list[MissingIds]:
-        """Return the ids at the end that the manifest knows of and the file has lost."""
+        """Return the ids at the end that the manifest has and the file has lost."""
         entry = entries.get(self._folder.relative(path))
         known = entry.last_id if entry else None
         if known is None or (last is not None and last >= known) or view.holes(kind).covers(known, known):

@@ -104,7 +104,7 @@ def _write(folder: DayFolder, last: Event, free: list[int], rows: list[_Row], kn
 
 
 def _requests(events: list[Event], free: list[int], gaps: dict[int, Event], orphans: dict[int, Path]) -> set[int]:
-    """Return the ids of lost events that can have asked for the snapshots: the last one before each that is unknown."""
+    """Return the ids of lost events that can have requested the snapshots: the last unknown one before each."""
     run_id = events[-1].at.run_id
     asks = [event.kind for event in events if event.at.run_id == run_id and event.kind.startswith("snapshot_")]
     waiting, since, found = asks[-1:] == ["snapshot_request"], events[-1].event_id, set()
@@ -208,7 +208,7 @@ def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
 
 
 def _bridges(folder: DayFolder) -> bool:
-    """Tell whether the books of the day can be rebuilt with the last event of the ledger in it."""
+    """Return True if the books of the day can be rebuilt with the last event of the ledger in it."""
     findings, diffs = Findings(folder), existing(folder.diffs)
     view = LedgerView(folder.events, tuple(read_events(folder.events, findings)))
     replay = Replay(folder, view, None, Grid(), findings)
@@ -275,8 +275,8 @@ def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> 
             known = gap._replace(from_us=gap.from_us or last_us, to_us=gap.to_us or last_us)
             writer.gap(last_us, kind, epoch_id, known.details(CAUSE))
         for one in damage.reread:
-            told = {"kind": "reread", "stream": one.stream, "first_id": one.first_id, "last_id": one.last_id}
-            writer.event(last_us, "anomaly", epoch_id, told)
+            reread = {"kind": "reread", "stream": one.stream, "first_id": one.first_id, "last_id": one.last_id}
+            writer.event(last_us, "anomaly", epoch_id, reread)
         for name in damage.altered:
             writer.event(last_us, "anomaly", epoch_id, {"kind": "altered", "path": name})
         for reason, line in damage.dropped:

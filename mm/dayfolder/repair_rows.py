@@ -15,7 +15,7 @@ from mm.dayfolder.buffered_writer import FLUSH_BYTES, gzip_member
 from mm.dayfolder.check_books import DiffLine, Replay, Wanted, read_diffs
 from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, existing, frame_columns
 from mm.dayfolder.ledger import Event, LedgerView
-from mm.dayfolder.line_files import Salvage
+from mm.dayfolder.line_files import WholeLines
 from mm.dayfolder.rows import STREAM, Findings, RowOrder, Trade, trade_row
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
@@ -104,7 +104,7 @@ class Dropped:
 def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
     """Return the header of a table: its *first_line* where that is one, also that of an older day, else the right one.
 
-    Frames may have any, for they are written anew.
+    Frames may have any, because they are written again.
     """
     columns = {folder.events: EVENT_COLUMNS, folder.gaps: GAP_COLUMNS, folder.trades: TRADE_COLUMNS}.get(path)
     if columns is None:
@@ -114,7 +114,7 @@ def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
 
 
 def sound_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bool]:
-    """Return what tells whether a line of *path* is a row: of so many cells (*width*), or a depth message."""
+    """Return the test whether a line of *path* is a row: of so many cells (*width*), or a depth message."""
     if path == folder.diffs:
         return _is_diff
     if path in (folder.frames, folder.trades):
@@ -125,7 +125,7 @@ def sound_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bo
 
 
 def _is_event(columns: Sequence[str], line: bytes) -> bool:
-    """Tell whether a line is a row of the ledger: of these *columns*, its numbers whole, its details an object."""
+    """Return True if a line is a row of the ledger: of these *columns*, its numbers whole, its details an object."""
     try:
         row = dict(zip(columns, next(csv.reader([line.decode()])), strict=True))
         msgspec.json.decode(row["details_json"], type=dict[str, msgspec.Raw])
@@ -137,7 +137,7 @@ def _is_event(columns: Sequence[str], line: bytes) -> bool:
 def lines_of_file(path: Path) -> Iterator[bytes]:
     """Yield the whole lines of the file at *path* or of its twin; none where neither is."""
     found = existing(path)
-    return iter(Salvage(found)) if found else iter(())
+    return iter(WholeLines(found)) if found else iter(())
 
 
 def seq_of(line: bytes, *, packed: bool) -> int:
@@ -151,7 +151,7 @@ def number_after(line: bytes, column: int) -> int:
 
 
 def top_n_of(folder: DayFolder) -> int:
-    """Return the levels a side of the day's frames: by their header, else by the schema, else as is usual."""
+    """Return the levels per side of the day's frames: by their header, else by the schema, else as is usual."""
     head = next(lines_of_file(folder.frames), b"").decode(errors="replace").split(",")
     shown = sum(name.startswith("bid") and name.endswith("_price") for name in head)
     if not shown and folder.schema.is_file():
@@ -216,7 +216,7 @@ class Rereader:
 
     Args:
         symbol: Upper case.
-        events: The ledger: it knows which run received what.
+        events: The ledger, which says which run received what.
         trade_stream: Which trades the day has, ``trade`` or ``aggTrade``.
     """
 
@@ -274,7 +274,7 @@ class FramesMade:
 
 
 def write_frames(folder: DayFolder, view: LedgerView, grid: Grid, order: RowOrder, dropped: Dropped) -> FramesMade:
-    """Write the frames file of *folder* anew, where it is not what books and depth messages make of it.
+    """Write the frames file of *folder* again, where it differs from what books and depth messages give.
 
     Args:
         folder: The day; it has diffs.

@@ -198,7 +198,7 @@ def table(path: Path, columns: Sequence[str], optional: int, findings: Findings)
 
 
 def header_fits(path: Path, head: Sequence[str], columns: Sequence[str], optional: int, findings: Findings) -> bool:
-    """Tell whether *head* is *columns*, but for *optional* last ones; a finding says where it is not."""
+    """Return True if *head* is *columns*, but for *optional* last ones; a finding says where it is not."""
     if len(columns) - optional <= len(head) <= len(columns) and list(head) == list(columns[: len(head)]):
         return True
     pairs = list(zip(head, columns, strict=False))
@@ -248,7 +248,7 @@ class RowOrder:
         path: The file.
         findings: Takes what is wrong.
         day: The day of the folder; rows arrive within two days of it.
-        runs: The runs that the ledger knows; None where there is no ledger to know them.
+        runs: The runs in the ledger; None where there is no ledger.
         stepping: Runs whose ledger says that the clock was set.
     """
 

@@ -4,7 +4,7 @@ Two connections cut the same ids into batches of their own, each loses what it l
 comes. What another connection has wholly covered is left out; a batch that only overlaps is let through, because
 quantities are absolute. One that does not follow on what went before waits for the missing ids: until another
 connection brings them, until all others have passed them, or until it has waited long enough. Then it goes through, and
-whoever counts the ids sees the gap.
+the ids then show the gap.
 
 A connection that is alone is trusted as it is: its messages, also stale ones, go through untouched.
 """
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 
 class _Held(NamedTuple, Generic[Item]):
-    """A message that waits for ids before it; *number* tells equal ones apart."""
+    """A message that waits for ids before it; *number* orders equal ones."""
 
     first_id: int
     last_id: int
@@ -67,7 +67,7 @@ class Lane(Generic[Item]):
         return self._released()
 
     def joined(self, conn: int) -> bool:
-        """Tell whether a message of *conn* has gone through, or would have if it had been the first."""
+        """Return True if a message of *conn* has gone through, or would have if it had been the first."""
         if conn == self.alone:
             return True
         passed = self._passed.get(conn)
@@ -95,7 +95,7 @@ class Lane(Generic[Item]):
             self._behind_reset.discard(conn)
             passed = None
         found = follow(known, first_id, last_id)
-        if found is Follow.RESET and (passed is None or went_back(passed, last_id)):  # else it only lags behind
+        if found is Follow.RESET and (passed is None or went_back(passed, last_id)):  # else it only lags
             return self._reset(conn, last_id, item)
         self._passed[conn] = last_id if passed is None else max(passed, last_id)
         if conn in self._behind_reset or found in (Follow.STALE, Follow.RESET):
@@ -126,7 +126,7 @@ class Lane(Generic[Item]):
         return [*before, item]
 
     def _released(self, up_to: int = -1) -> list[Item]:
-        """Take out what goes through, in order: what follows on, what nobody can fill, and all up to id *up_to*."""
+        """Take out what goes through, in order: what follows on, what cannot be filled, and all up to id *up_to*."""
         out: list[Item] = []
         while self._held:
             held, known = self._held[0], self.last_id or 0
@@ -143,7 +143,7 @@ class Lane(Generic[Item]):
         return out
 
     def _all_passed(self, held: _Held[Item]) -> bool:
-        """Tell whether no connection can bring the ids before *held* any more."""
+        """Return True if no connection can bring the ids before *held* any more."""
         reached = held.first_id - 1
         return all(
             passed is not None and passed >= reached

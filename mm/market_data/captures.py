@@ -186,7 +186,7 @@ class Broken(Struct):
 
 
 class Received(NamedTuple):
-    """One line: when it was received (µs; None where it does not say), what it is, and whether a REST request asked."""
+    """One line: when it was received (µs; None: without a stamp), what it is, and whether it answers a request."""
 
     recv_us: int | None
     message: Message | Broken
@@ -222,13 +222,13 @@ class Capture:
 
     Args:
         path: The file.
-        symbol: The asked symbol, upper case.
+        symbol: The symbol, upper case.
         grid: Checks, and learns from, every price and quantity of the symbol.
         progress: Called with the bytes of the file read so far.
 
     Attributes:
-        lines: The lines under it, which know what was lost.
-        messages: What decodes them, which knows the symbols that were seen.
+        lines: Its lines, with what was lost of them.
+        messages: The decoder, with the symbols that occurred.
 
     Raises:
         BrokenFile: If the file has another form, or is a capture of futures; the message says what it is.
@@ -315,7 +315,7 @@ def _split_stamped(line: bytes) -> _Packet:
     stamp, *rest = line.split(maxsplit=1)
     body = rest[0] if rest else b""
     if (body or not url) and not body.startswith((b"{", b"[")):
-        raise Unreadable("no JSON behind the receive stamp")
+        raise Unreadable("no JSON after the receive stamp")
     return _Packet(_stamp_us(stamp.rstrip(b":")), url, body)
 
 

@@ -34,7 +34,7 @@ class Window:
     Attributes:
         day: ``YYYYMMDD``, the local date on which it opens.
         start_us: Its first instant.
-        end_us: The first instant behind it.
+        end_us: The first instant after it.
     """
 
     day: str
@@ -48,7 +48,7 @@ class WindowRule:
 
     Attributes:
         start: ``HH:MM``, or ``always`` for every day as a whole.
-        end: ``HH:MM`` up to ``24:00``; where it is not behind *start*, it is of the next day. Unused with ``always``.
+        end: ``HH:MM`` up to ``24:00``; where it is not after *start*, it is of the next day. Unused with ``always``.
         zone: Time zone of both, and of the day.
     """
 
@@ -98,7 +98,7 @@ class Days:
         symbol: Upper case.
         run_id: Names the run in every row.
         own_id: Whether the user gave *run_id*; another one gets ``_2``, ``_3`` … where the day has it already.
-        top_n: Levels a side in the frames.
+        top_n: levels per side in the frames.
         trade_stream: ``trade`` or ``aggTrade``; a day has one of them.
         flush_interval_s: Longest time until a row is on disk: what a crash can cost.
         write_diffs: Whether depth messages are kept.
@@ -139,10 +139,10 @@ class Days:
         writer = self._writer(DayFolder(self.data_root, self.symbol, day), instrument)
         try:
             self._check_stream(writer)
-            writer.endure()
+            writer.wait_for_space()
             self._begin(writer, at_us)
         except BaseException:
-            writer.close(flush=False)  # that would cut what is torn, and it is not told yet
+            writer.close(flush=False)  # that would cut what is torn, and the ledger has not reported it yet
             raise
         return writer
 
@@ -177,7 +177,7 @@ class Days:
         before = writer.earlier.knobs.get("trade_stream", self.trade_stream)
         if before != self.trade_stream:
             raise Mismatch(
-                f"{writer.folder.path} was begun with --trade-stream (TRADE_STREAM) {before}, this run has "
+                f"{writer.folder.path} was started with --trade-stream (TRADE_STREAM) {before}, this run has "
                 f"{self.trade_stream}; their ids do not mix: record the same, or into another --data-root"
             )
 

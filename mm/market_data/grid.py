@@ -72,7 +72,7 @@ class Grid:
         self._prices.divisor = gcd(self._prices.divisor, step_e8)
 
     def is_off_tick(self, price: str) -> bool:
-        """Tell whether *price* is no multiple of the known tick; False while none is known."""
+        """Return True if *price* is no multiple of the known tick; False while none is known."""
         return bool(self.tick_e8 and self.price(price) % self.tick_e8)
 
     def off_tick(self, prices: Iterable[str]) -> str | None:
@@ -82,7 +82,7 @@ class Grid:
 
 
 def known_tick_e8(path: Path) -> int | None:
-    """Return the price step that an ``instrument.json`` tells; None where it is missing or cannot be read."""
+    """Return the price step in an ``instrument.json``; None where it is missing or cannot be read."""
     try:
         entry = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         return from_exchange_info(entry, str(path)).tick_e8
@@ -117,7 +117,7 @@ class _Texts(dict[str, int]):
 
 
 def _have_eight_places(texts: Sequence[str]) -> bool:
-    """Tell whether all *texts* are decimals of eight places, without a sign, as the exchange writes them."""
+    """Return True if all *texts* are decimals of eight places, without a sign, as the exchange writes them."""
     joined = "".join(texts)
     digits = joined.replace(".", "")
     return (

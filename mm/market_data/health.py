@@ -24,7 +24,7 @@ RATE_S = 1.0
 ENDED = "ended"
 CLOSED_IN_ORDER = 1000
 TROUBLES = ("gap", "trade_gap", "resync_start", "stall", "ws_disconnected", "snapshot_failed", "anomaly", "disk_full")
-"""Ledger events that tell of trouble."""
+"""Ledger events that are trouble."""
 
 
 class StreamHealth(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class StreamHealth(msgspec.Struct, frozen=True):
         messages: Of this run.
         rate_per_s: Messages a second, of late.
         latency_us: Arrival less the exchange's stamp, of the last message; None before the first.
-        median_us: The median since the ledger last told it.
+        median_us: The median since the ledger last had it.
         p99_us: The 99th percentile likewise.
         latency_sum_us: Sum of the latencies of all messages.
     """
@@ -69,7 +69,7 @@ class HealthReport(msgspec.Struct, frozen=True):
         quarantined: Messages that could not be read.
         epoch_id: The last epoch that was opened.
         levels: Levels in the book, bids and asks.
-        compiled: Whether a kernel keeps them; None where an older version told.
+        compiled: Whether a kernel keeps them; None in a report of an older version.
         used_weight: What the exchange said last of the weight used in a minute; None before it did.
         free_mb: Free disk space, in 10⁶ bytes.
         offset_us: Our clock less the exchange's; None before it was measured.
@@ -116,12 +116,12 @@ class WatchedRecording(Protocol):
 
 
 class Health:
-    """Look at a recording as often as somebody wants to know.
+    """Report how a recording is.
 
     Args:
         symbol: Upper case.
         run_id: The run, before a day says what it is called there.
-        rest: Who hears how much weight was used.
+        rest: The client, with the weight used.
 
     Attributes:
         trip: The round trip that measured the clock's offset.
@@ -143,7 +143,7 @@ class Health:
         """Return how *recording* is at *at_us*."""
         trip, session = self.trip, recording.session
         connections = self._connections(session.writer.ledger) if session and not self.ended else 0
-        told = HealthReport(
+        report = HealthReport(
             symbol=self._symbol,
             run_id=session.writer.run_id if session else self._run_id,
             pid=os.getpid(),
@@ -158,7 +158,7 @@ class Health:
             offset_us=trip.offset_us if trip else None,
             offset_error_us=trip.took_us // 2 if trip else None,
         )
-        return self._with(told, session) if session else told
+        return self._with(report, session) if session else report
 
     def _connections(self, ledger: Ledger) -> int:
         """Return the open connections; those that a day began with were opened in the one before."""
@@ -167,15 +167,15 @@ class Health:
             self._ledger = ledger
         return self._open_before + _opened(ledger)
 
-    def _with(self, told: HealthReport, session: LiveSession) -> HealthReport:
+    def _with(self, base: HealthReport, session: LiveSession) -> HealthReport:
         report, market, folder = session.report, session.market, session.writer.folder
         last_us = report.last_us if report.lines else None
         return msgspec.structs.replace(
-            told,
+            base,
             path=str(folder.path),
             last_message_us=last_us,
-            lag_s=None if last_us is None else max(told.at_us - last_us, 0) / US_PER_S,
-            streams=self._streams(session.latencies, told.at_us),
+            lag_s=None if last_us is None else max(base.at_us - last_us, 0) / US_PER_S,
+            streams=self._streams(session.latencies, base.at_us),
             events=dict(session.writer.ledger.counts),
             anomalies=dict(report.book.anomalies),
             quarantined=report.quarantined,
@@ -197,7 +197,7 @@ class Health:
         return found
 
     def _count(self, counts: dict[str, int], at_us: int) -> None:
-        """Take the rates anew, where the last ones are old enough, whoever looks in between."""
+        """Update the rates, where the last ones are old enough, however often the report is made."""
         before_us, before = self._counted
         passed_s = (at_us - before_us) / US_PER_S
         if 0 <= passed_s < RATE_S:
@@ -220,12 +220,12 @@ def _opened(ledger: Ledger) -> int:
 
 
 def _last_trouble(ledger: Ledger) -> str | None:
-    """Return the last event that somebody should know of, in one line."""
-    told = [(*ledger.last[kind], kind) for kind in TROUBLES if kind in ledger.last]
-    told = [one for one in told if one[1].get("code") != CLOSED_IN_ORDER]
-    if not told:
+    """Return the last event of trouble, in one line."""
+    troubles = [(*ledger.last[kind], kind) for kind in TROUBLES if kind in ledger.last]
+    troubles = [one for one in troubles if one[1].get("code") != CLOSED_IN_ORDER]
+    if not troubles:
         return None
-    at_us, details, kind = max(told, key=lambda one: one[0])
+    at_us, details, kind = max(troubles, key=lambda one: one[0])
     return f"{iso(at_us)} {kind} {msgspec.json.encode(details).decode()}"
 
 
@@ -242,7 +242,7 @@ def write_health(report: HealthReport) -> None:
 
 
 def read_health(data_root: Path, symbol: str) -> HealthReport | None:
-    """Return what the latest recording of *symbol* told last, or None where none did.
+    """Return what the latest recording of *symbol* reported last, or None where none did.
 
     Raises:
         BrokenFile: If it cannot be read.
@@ -253,17 +253,17 @@ def read_health(data_root: Path, symbol: str) -> HealthReport | None:
             try:
                 return msgspec.json.decode(path.read_bytes(), type=HealthReport)
             except (ValueError, msgspec.MsgspecError) as error:
-                raise BrokenFile(f"{path}: not what a recorder tells of itself ({error}); remove it") from error
+                raise BrokenFile(f"{path}: not a health file ({error}); remove it") from error
     return None
 
 
 def lives(report: HealthReport, here: str, exists: Callable[[int], bool]) -> bool | None:
-    """Tell whether the process of *report* lives; None where it is on another machine than *here*."""
+    """Return True if the process of *report* lives; None where it is on another machine than *here*."""
     return exists(report.pid) if report.host == here else None
 
 
 def process_exists(pid: int) -> bool:
-    """Tell whether there is a process *pid* on this machine."""
+    """Return True if there is a process *pid* on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -280,7 +280,7 @@ def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str 
     """Return why a recording is not as it should be; None where it records, waits, or has ended in order.
 
     Args:
-        report: What it told last.
+        report: Its last report.
         now_us: The time.
         alive: Whether its process lives; None where that cannot be known.
     """
@@ -288,9 +288,9 @@ def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str 
         return None
     age_s = (now_us - report.at_us) / US_PER_S
     if alive is False:
-        return f"process {report.pid} is gone, and has not said why: it was killed; the next start mends the day"
+        return f"process {report.pid} is gone without a last report: it was killed; the next start repairs the day"
     if age_s > SILENT_INTERVALS * report.interval_s:
-        return f"process {report.pid} has told nothing for {age_s:.0f} s"
+        return f"process {report.pid} has not reported for {age_s:.0f} s"
     return None
 
 

@@ -1,7 +1,7 @@
-"""Raw captured streams into day folders: the contract's files from what somebody else has recorded.
+"""Raw captured streams into day folders: the contract's files from recordings of others.
 
 Every day is written under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial`` and gets its place when the whole import is done;
-an import that fails leaves nothing behind.
+an import that fails leaves nothing.
 """
 
 import json
@@ -36,7 +36,7 @@ class Staging:
         data_root: Folder of the day folders; made where it is not there.
         symbol: Upper case.
         run_id: Names the run in every row.
-        top_n: Levels a side in the frames.
+        top_n: levels per side in the frames.
     """
 
     def __init__(self, data_root: Path, symbol: str, run_id: str, top_n: int) -> None:
@@ -113,7 +113,7 @@ class ImportOptions:
             exchangeInfo in the capture, else what all prices are multiples of.
         qty_step: Quantity step, a decimal; None as above.
         min_notional: Least price times quantity of an order, a decimal; None takes the exchangeInfo, else 0.
-        top_n: Levels a side in the frames.
+        top_n: levels per side in the frames.
         trade_stream: ``trade`` or ``aggTrade``, where a capture has both; None takes the first one met.
     """
 
@@ -187,8 +187,8 @@ class _Import:
     def run(self, captures: Sequence[Capture], staging: Staging, run_id: str) -> ImportReport:
         """Read *captures* into *staging* and publish it."""
         report = ImportReport(self.symbol, run_id)
-        asked = {key: value for key, value in asdict(self.options).items() if value is not None}
-        knobs = {"symbol": self.symbol, "captures": [capture.lines.path.name for capture in captures], **asked}
+        given = {key: value for key, value in asdict(self.options).items() if value is not None}
+        knobs = {"symbol": self.symbol, "captures": [capture.lines.path.name for capture in captures], **given}
         session = ImportSession(
             staging.open,
             self.grid,
@@ -259,7 +259,7 @@ class _Import:
         session.note(recv_us, "exchange_info", {"status": entry.get("status")})
 
     def _conclude(self, report: ImportReport, session: ImportSession) -> None:
-        """Settle the instrument and say what a user should know."""
+        """Determine the instrument and the warnings."""
         options, grid = self.options, self.grid
         known = from_exchange_info(json.loads(self._exchange_entry), "exchangeInfo") if self._exchange_entry else None
         tick_e8 = options.tick_e8 or (known.tick_e8 if known else 0)

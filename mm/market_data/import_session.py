@@ -58,7 +58,7 @@ class TickerCheck:
         return f"book {ours}, bookTicker {theirs}"
 
     def _equal(self, our: tuple[str, str] | None, their: tuple[str, str]) -> bool:
-        """Tell whether a best level is that of a ticker; one of quantity zero says that the side is empty."""
+        """Return True if a best level is that of a ticker; one of quantity zero says that the side is empty."""
         if our is None:
             return self._grid.qty(their[1]) == 0
         return self._grid.price(our[0]) == self._grid.price(their[0]) and self._grid.qty(our[1]) == self._grid.qty(
@@ -118,7 +118,7 @@ class ImportReport:
         agreed: Those that agreed with it in both prices and both quantities.
         instrument: The grid that was written; None where not one price came.
         inferred: What of it was concluded from the capture: ``tick size``, ``quantity step``.
-        warnings: What a user should know, one sentence each.
+        warnings: One sentence each.
     """
 
     symbol: str
@@ -215,8 +215,8 @@ class _Open:
 class ImportSession:
     """Take one message after the other and write the days they belong to.
 
-    A message belongs to the day of its receive time, in Berlin. The day never goes back: behind a clock that was set
-    back, rows stay in the day that has begun and keep their stamp, and the ledger has a `clock_step`.
+    A message belongs to the day of its receive time, in Berlin. The day never goes back: after a clock that was set
+    back, rows stay in the day that is open and keep their stamp, and the ledger has a `clock_step`.
 
     Args:
         open_day: Makes the folder of a day (``YYYYMMDD``).
@@ -273,7 +273,7 @@ class ImportSession:
         """Take one message, received at *recv_us*.
 
         Raises:
-            BrokenFile: If that lies more than an hour before the day that has begun.
+            BrokenFile: If that lies more than an hour before the day that is open.
         """
         if isinstance(message, TradePrint | AggTrade):
             self._trade(recv_us, message)
@@ -321,7 +321,7 @@ class ImportSession:
             self._broken.clear()
         elif recv_us < today.from_us - LONGEST_STEP_BACK_US:
             raise BrokenFile(
-                f"a message was received on {day_of(recv_us)}, when {today.report.day} had begun; "
+                f"a message was received on {day_of(recv_us)}, when {today.report.day} was open; "
                 f"give the captures in the order in which they were recorded"
             )
         if self._notes:

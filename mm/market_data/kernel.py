@@ -1,7 +1,7 @@
 """Whether levels are compiled: they are where a compiler was there at installation, and plain Python everywhere else.
 
-This is the one place that chooses. Both leave the same bytes; whoever sets `levels` to None, before a session or a book
-is made, gets plain Python.
+This is the one place that chooses. Both leave the same bytes; `levels` set to None, before a session or a book is made,
+selects plain Python.
 """
 
 from contextlib import suppress

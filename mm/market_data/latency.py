@@ -24,7 +24,7 @@ class Spread(NamedTuple):
 
 
 class Latencies:
-    """Count latencies in buckets whose width grows with the value: each is told to within 3 %, and memory is bounded.
+    """Count latencies in buckets whose width grows with the value: each is right to within 3 %, and memory is bounded.
 
     A latency of 64 bits falls into one of some 960 buckets a sign.
 
@@ -92,7 +92,7 @@ class StreamLatencies:
     """The latencies of each stream.
 
     Attributes:
-        recent: Since they were last told, by stream.
+        recent: Since the last report, by stream.
         before: Of the recording up to then.
     """
 
@@ -108,7 +108,7 @@ class StreamLatencies:
         recent.add(recv_us - exchange_us(exchange_stamp))
 
     def take(self) -> dict[str, Spread]:
-        """Return the spread of each stream since the last call, for the ledger, and begin anew."""
+        """Return the spread of each stream since the last call, for the ledger, and start again."""
         recent, self.recent = self.recent, {}
         for stream, one in recent.items():
             self.before.setdefault(stream, Latencies()).merge(one)
@@ -127,7 +127,7 @@ class RoundTrip:
     Attributes:
         took_us: From the question to the answer, by a monotonic clock.
         answered_us: When the answer was there, by our wall clock.
-        server_us: The time that it tells.
+        server_us: The time in the answer.
     """
 
     took_us: int
@@ -148,12 +148,12 @@ def offset_of(trips: Iterable[RoundTrip]) -> RoundTrip | None:
 class ClockWatch:
     """See a wall clock that is set, by holding it against a monotonic one.
 
-    Slewing changes a clock by some µs in a second and is no step; *least_us* tells them apart.
+    Slewing changes a clock by some µs in a second and is no step; *least_us* separates the two.
 
     Args:
         wall_us: The wall clock now.
         monotonic_us: The monotonic clock now.
-        least_us: The least step that is told.
+        least_us: The least step that is reported.
     """
 
     def __init__(self, wall_us: int, monotonic_us: int, least_us: int = LEAST_STEP_US) -> None:

@@ -56,7 +56,7 @@ class LocalOrderBook:
         try:
             self._bids.change(bids)
             self._asks.change(asks)
-        except OverflowError:  # of a kernel: plain Python knows no largest number
+        except OverflowError:  # of a kernel: plain Python has no largest number
             self._be_plain()
             self.change(bids, asks)
 
@@ -66,7 +66,7 @@ class LocalOrderBook:
         return self._bids.best, None if ask is None else -ask
 
     def top(self, n: int) -> tuple[list[Level], list[Level]]:
-        """Return up to *n* levels a side, bids and asks, each best first."""
+        """Return up to *n* levels per side, bids and asks, each best first."""
         return self._bids.top(n), self._asks.top(n)
 
     def cells(self, n: int) -> str:
@@ -79,7 +79,7 @@ class LocalOrderBook:
         return self.top(len(self))
 
     def sizes(self) -> tuple[int, int]:
-        """Return how many levels are known, bids and asks."""
+        """Return how many levels there are, bids and asks."""
         return len(self._bids), len(self._asks)
 
     def qty_at(self, side: int, key: int) -> str | None:
@@ -91,7 +91,7 @@ class LocalOrderBook:
         return self._bids.count_to(key) if side > 0 else self._asks.count_to(-key)
 
     def crossed(self) -> bool:
-        """Tell whether the best bid is at or above the best ask: no exchange shows such a book."""
+        """Return True if the best bid is at or above the best ask: no exchange shows such a book."""
         bid, ask = self._bids.best, self._asks.best
         return bid is not None and ask is not None and bid >= -ask
 
@@ -229,8 +229,8 @@ def _differences(ours: Side, theirs: Side, edge: int | None) -> int:
     if worst is None:
         return 0
     last = worst if edge is None else max(edge, worst)
-    held, told = ours.quantities(last), theirs.quantities(last)
-    return sum(held.get(key) != told.get(key) for key in held.keys() | told.keys())
+    held, other = ours.quantities(last), theirs.quantities(last)
+    return sum(held.get(key) != other.get(key) for key in held.keys() | other.keys())
 
 
 _PLAIN: tuple[Callable[[Callable[[str], int], int], Side], Callable[[Any, Any, int], str | None]] = (

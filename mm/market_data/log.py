@@ -1,13 +1,13 @@
-"""Where a recording tells what happens."""
+"""Where a recording logs what happens."""
 
 from typing import Any, Protocol
 
 
 class Log(Protocol):
-    """What is told of a recording as it goes on."""
+    """Takes the events of a recording."""
 
     def info(self, event: str, **numbers: Any) -> Any:
-        """Tell what happened."""
+        """Log what happened."""
 
     def warning(self, event: str, **numbers: Any) -> Any:
-        """Tell what somebody should look at."""
+        """Log what needs attention."""

@@ -1,4 +1,4 @@
-"""What Binance Spot sends, as types: stream payloads and REST answers, decoded and told apart.
+"""What Binance Spot sends, as types: stream payloads and REST answers, decoded and distinguished.
 
 Prices and quantities stay the exchange's own text. Whatever belongs to futures is refused: their update ids follow
 another rule (`pu`), and a book built by the rule of Spot would be silently wrong.
@@ -122,7 +122,7 @@ class Futures(BrokenFile):
 
 
 class _Envelope(Struct, gc=False):
-    """The fields that tell messages apart."""
+    """The fields that distinguish messages."""
 
     stream: str = ""
     data: Raw = Raw(b"")
@@ -172,13 +172,13 @@ class PackedDepth(Struct, gc=False):
 
 
 class FramedStreams(Generic[Payload]):
-    """Read messages of streams whose names have been learnt."""
+    """Read messages of streams whose names are registered."""
 
     def __init__(self) -> None:
         self._decoders: dict[bytes, tuple[str, Any]] = {}
 
     def learn(self, name: str, payload: type[Payload]) -> None:
-        """Take notice that the stream *name* has messages of the type *payload*."""
+        """Remember that the stream *name* has messages of the type *payload*."""
         self._decoders[name.encode()] = name, msgspec.json.Decoder(_Framed[payload])  # type: ignore[valid-type]
 
     def read(self, body: bytes | str) -> Payload | None:
@@ -214,7 +214,7 @@ class Messages:
     """Decode the messages of one symbol.
 
     Args:
-        symbol: The asked symbol, upper case; messages of others are `Other`.
+        symbol: The symbol, upper case; messages of others are `Other`.
         grid: Checks, and learns from, every price and quantity of the symbol.
         packs: Whether levels of updates may come as a kernel reads them, where there is one: any sequence of texts.
 

@@ -25,7 +25,7 @@ _Sample = tuple[str, dict[str, str], float]
 
 
 def page(report: HealthReport) -> str:
-    """Return the metrics of *report*: seconds and bytes, names that end as Prometheus wants them."""
+    """Return the metrics of *report*: seconds and bytes, names that end as Prometheus requires."""
     lines = []
     for name, kind, text, samples in _families(report):
         every = list(samples)
@@ -110,7 +110,7 @@ async def metrics_served(host: str, port: int, text: Callable[[], str]) -> Async
                 writer.write(_response(head, text))
                 await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ConnectionError):
-            pass  # who asked has gone, or asks for nothing that can be answered
+            pass  # the client has gone, or sent no request
         finally:
             writer.close()
             with suppress(ConnectionError):
@@ -153,13 +153,13 @@ ROUND_TRIPS = 3
 
 
 class Monitor:
-    """Look at one recording.
+    """Watch one recording.
 
     Args:
-        health: Takes the clock's offset, and tells the rest.
-        rest: Who knows the exchange's time.
+        health: Takes the clock's offset, and makes the report.
+        rest: Requests the exchange's time.
         clock: Returns the wall clock, in µs.
-        monotonic_us: Returns a clock that nobody sets, in µs.
+        monotonic_us: Returns a clock that is never set, in µs.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Monitor:
                     write_health(self._look(recording))
 
     async def round_trip(self) -> RoundTrip | None:
-        """Ask for the exchange's time once; None where it does not tell it."""
+        """Request the exchange's time once; None where there is no answer to use."""
         asked_us = self._monotonic_us()
         answer = await self._rest.time()
         took_us = self._monotonic_us() - asked_us
@@ -217,12 +217,12 @@ class Monitor:
             await asyncio.sleep(TICK_S)
 
     async def _write(self, recording: WatchedRecording) -> None:
-        told, before = self._look(recording), self._written
-        self._written = told
+        report, before = self._look(recording), self._written
+        self._written = report
         try:
-            if before and before.path != told.path:
+            if before and before.path != report.path:
                 await asyncio.to_thread(write_health, msgspec.structs.replace(before, state=ENDED))
-            await asyncio.to_thread(write_health, told)
+            await asyncio.to_thread(write_health, report)
         except OSError:
             pass  # no space for it: the recording itself meets that and says so
 

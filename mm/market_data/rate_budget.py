@@ -2,7 +2,7 @@
 
 What was spent is in a small file that all processes of the user share, one for each host and kind, below the system's
 folder for temporary files; a lock holds it for microseconds, and no process waits for it: where it is held, the budget
-is asked for again a moment later. A machine whose processes cannot share it (containers) still learns from the
+is tried again a moment later. A machine whose processes cannot share it (containers) still learns from the
 exchange's own count what others have spent.
 """
 
@@ -26,7 +26,7 @@ class Backoff:
     """Delays that double from *first_s* up to *most_s*, each shortened at random by up to a half.
 
     In the first minute of trouble no delay is longer than 8 s. A minute without an attempt is healthy: the next attempt
-    is made at once, and the delays begin anew.
+    is made at once, and the delays start again.
 
     Args:
         first_s: The first delay, in s.
@@ -57,7 +57,7 @@ class Backoff:
 
 
 def retry_after_s(header: str | None) -> float:
-    """Return how long a ``Retry-After`` header asks to wait, in s; 0 where there is none, or none in whole seconds."""
+    """Return how long a ``Retry-After`` header demands, in s; 0 where there is none, or none in whole seconds."""
     return float(header) if header and header.isascii() and header.isdigit() else 0.0
 
 
@@ -66,7 +66,7 @@ LEAST_WAIT_S = 0.05
 
 
 class _Spent(msgspec.Struct):
-    """What was spent when (s of the wall clock), and until when the exchange wants to be left alone."""
+    """What was spent when (s of the wall clock), and until when the exchange refuses requests."""
 
     spent: list[tuple[float, float]] = []
     asked_s: float = 0.0
@@ -93,7 +93,7 @@ def shared_path(kind: str, netloc: str) -> Path | None:
     return folder / f"{kind}_{name}.json"
 
 
-class Allowance:
+class RateBudget:
     """Spend no more than is allowed within a window that slides.
 
     Args:
@@ -114,17 +114,17 @@ class Allowance:
         self._quiet_until_s = 0.0
 
     async def granted(self, amount: float, share: float = 1.0) -> None:
-        """Return when *amount* may be spent, which is then counted; never before the exchange wants to be asked.
+        """Return when *amount* may be spent, which is then counted; never before the exchange accepts requests.
 
         Args:
             amount: What will be spent.
             share: How much of the allowance may be gone afterwards: what can wait leaves room for what cannot.
         """
-        while (wait_s := self.ask(amount, share)) > 0:
+        while (wait_s := self.spend(amount, share)) > 0:
             await asyncio.sleep(wait_s)
 
-    def ask(self, amount: float, share: float = 1.0) -> float:
-        """Return 0 and count *amount*, or after how many seconds to ask again."""
+    def spend(self, amount: float, share: float = 1.0) -> float:
+        """Return 0 and count *amount*, or after how many seconds to try again."""
         with self._held() as state:
             if state is None:
                 return HELD_S * (1 + random.random())
@@ -139,7 +139,7 @@ class Allowance:
             state.spent.append((now_s, amount))
             return 0.0
 
-    def told(self, used: float) -> None:
+    def used(self, used: float) -> None:
         """Take the exchange's own count of what was spent: others may have spent as well."""
         with self._held() as state:
             if state is not None:
@@ -150,7 +150,7 @@ class Allowance:
                     state.spent.append((now_s, unknown))
 
     def hold_off(self, seconds: float) -> None:
-        """Let nobody spend anything for so long."""
+        """Let no process spend anything for so long."""
         now_s = self._now_s()
         self._quiet_until_s = max(self._quiet_until_s, now_s + seconds)
         with self._held(attempts=10) as state:
@@ -159,7 +159,7 @@ class Allowance:
 
     @property
     def spent(self) -> float:
-        """What is spent within the window, as far as this process knows."""
+        """What is spent within the window, as far as this process has read."""
         now_s = self._now_s()
         return sum(one for at_s, one in self._own.spent if at_s > now_s - self._window_s)
 

@@ -41,14 +41,14 @@ class RecordersFailed(MMError):
         self.exit_code = code
 
 
-_STATUS = click.Option(["--status"], is_flag=True, help="Tell how the recording is, and record nothing.")
+_STATUS = click.Option(["--status"], is_flag=True, help="Print how the recording is, and record nothing.")
 
 
 @command(Sources, Recorder, Name, arguments=[_STATUS])
 def main(console: Console, source: Sources, recorder: Recorder, name: Name, status: bool) -> None:
     """Record one symbol or several until the window closes; SIGTERM and Ctrl-C end it in order."""
     if status:
-        _tell_status(console, source)
+        _print_status(console, source)
     elif "," in source.symbol:
         _supervise(console, source, recorder, name)
     else:
@@ -83,8 +83,8 @@ def _record(console: Console, source: Source, recorder: Recorder, name: Name) ->
         console.answer({"symbol": source.symbol, "days": days, "path": days[-1]["path"] if days else None})
 
 
-def _tell_status(console: Console, source: Source) -> None:
-    """Print what each symbol's recording told last; raises DataError where one is not as it should be."""
+def _print_status(console: Console, source: Source) -> None:
+    """Print the last health of each symbol's recording; raises DataError where one is in trouble."""
     import msgspec
 
     from mm.market_data.health import health_text, lives, process_exists, read_health, trouble_of
@@ -93,7 +93,7 @@ def _tell_status(console: Console, source: Source) -> None:
     for symbol in source.symbol.split(","):
         report = read_health(source.data_root, symbol)
         if report is None:
-            raise MissingDay(f"no recording of {symbol} has told of itself below {source.data_root}; set --data-root")
+            raise MissingDay(f"no recording of {symbol} has a health file below {source.data_root}; set --data-root")
         alive = lives(report, socket.gethostname(), process_exists)
         trouble = trouble_of(report, at_us, alive=alive)
         answers[symbol] = {**msgspec.to_builtins(report), "alive": alive, "trouble": trouble}
@@ -138,8 +138,8 @@ def _supervise(console: Console, source: Source, recorder: Recorder, name: Name)
     ended = {symbol: json.loads(text) for symbol, text in supervisor.answers.items() if text}
     console.answer({"symbols": ended, "codes": codes})
     if worst(codes):
-        told = ", ".join(f"{symbol} (exit {code})" for symbol, code in codes.items() if code)
-        raise RecordersFailed(f"{told} did not end well; each one's line is above", worst(codes))
+        failed = ", ".join(f"{symbol} (exit {code})" for symbol, code in codes.items() if code)
+        raise RecordersFailed(f"{failed} did not end well; each one's line is above", worst(codes))
 
 
 def _words(groups: Sequence[Any], console: Console) -> list[str]:
@@ -169,16 +169,16 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
 
     from mm.market_data.binance_spot import BINANCE_SPOT
     from mm.market_data.days import Days, WindowRule
-    from mm.market_data.rate_budget import Allowance, Backoff, shared_path
+    from mm.market_data.rate_budget import Backoff, RateBudget, shared_path
     from mm.market_data.recording import Parts
     from mm.market_data.snapshot import RestClient, RestParts, Snapshots
-    from mm.market_data.stalls import Silence
+    from mm.market_data.stalls import StallDetector
     from mm.market_data.ws_stream import WsStream
 
     trade_stream = recorder.trade_stream or "trade"
     connections, limits = 2 if recorder.ws_pair else 1, BINANCE_SPOT.limits
     weight, attempts = (
-        Allowance(most, window_s, shared_path(kind, urlsplit(url).netloc))
+        RateBudget(most, window_s, shared_path(kind, urlsplit(url).netloc))
         for kind, url, most, window_s in (
             ("weight", recorder.rest_url, limits.weight, limits.weight_window_s),
             ("connections", recorder.ws_url, limits.connections, limits.connections_window_s),
@@ -213,7 +213,7 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
             recorder.ws_max_age_s,
             attempts,
         ),
-        silences=[Silence(recorder.depth_silence_s) for _ in range(connections)],
+        silences=[StallDetector(recorder.depth_silence_s) for _ in range(connections)],
         start_jitter_s=recorder.start_jitter_s,
     )
 

@@ -24,7 +24,7 @@ from mm.market_data.live_session import LiveSession
 from mm.market_data.log import Log
 from mm.market_data.messages import DepthUpdate, ServerShutdown
 from mm.market_data.snapshot import RestParts, RestTasks
-from mm.market_data.stalls import Silence, TradeWatch
+from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.ws_stream import WsStream
 
 DRAIN_S = 2.0
@@ -40,7 +40,7 @@ class Parts:
     window: WindowRule
     rest: RestParts
     stream: WsStream
-    silences: list[Silence]
+    silences: list[StallDetector]
     start_jitter_s: float
 
 
@@ -198,7 +198,7 @@ class _OpenRecording:
         self._newest: dict[int, int] = {}
         self._rest = RestTasks(session, parts.rest, parts.stream.settled, log, clock)
         self._trades = TradeWatch(
-            [Silence(silence.limit_s) for silence in parts.silences],
+            [StallDetector(silence.limit_s) for silence in parts.silences],
             lambda: session.market.arbiter.last_trade_id,
             self._rest.last_trade_id,
             parts.stream.settled,
@@ -314,17 +314,17 @@ class _OpenRecording:
         session, now_s = self.session, monotonic()  # the loop's own clock
         kind, ids_missing, advanced = session.message(recv_us, raw, conn, now_s)
         if kind is DepthUpdate:
-            self._silences[slot].heard(now_s, ids_missing=ids_missing)
+            self._silences[slot].received(now_s, ids_missing=ids_missing)
             if ids_missing:
                 self._log.warning("ids_missing", epoch_id=session.epoch_id)
             if advanced and len(self._silences) > 1:
-                self._silences[1 - slot].owed(now_s)
+                self._silences[1 - slot].expect(now_s)
         elif kind is ServerShutdown:
             self._log.info("server_shutdown", conn=conn)
             self._parts.stream.replace("server_shutdown", conn=conn)
         elif kind:
-            self._silences[slot].owed(now_s)
-            self._trades.heard(slot, now_s, ids_missing=ids_missing, advanced=advanced)
+            self._silences[slot].expect(now_s)
+            self._trades.received(slot, now_s, ids_missing=ids_missing, advanced=advanced)
         if session.wants_snapshot:
             self._rest.snapshot_wanted.set()
 
@@ -351,7 +351,7 @@ class _OpenRecording:
 
 MOST_FAILURES = 12
 NOTE_EVERY_S = 300.0
-"""How often the manifest says what was written, so that the start behind a crash need not read all of the day."""
+"""How often the manifest notes what was written, so that the start after a crash need not read all of the day."""
 _DISK_ERRORS = (*NO_SPACE, errno.EIO, errno.EROFS)
 
 
@@ -362,13 +362,13 @@ class Disk:
     other failure ends the recording.
 
     Args:
-        days: Knows how often, and how much space must be left to others.
-        tell: Is told of the error, once, when space has run out, and with None when there is some again.
+        days: How often, and how much space must be left to others.
+        report: Takes the error, once, when there is no space, and None when there is some again.
     """
 
-    def __init__(self, days: Days, tell: Callable[[OSError | None], None]) -> None:
+    def __init__(self, days: Days, report: Callable[[OSError | None], None]) -> None:
         self._days = days
-        self._tell = tell
+        self._report_space = report
         self._thread = ThreadPoolExecutor(1, "disk")
         self._sealing: list[asyncio.Future[None]] = []
         self._failures = 0
@@ -388,10 +388,10 @@ class Disk:
                 if error.errno not in NO_SPACE or self._failures > MOST_FAILURES:
                     raise
                 if self._failures == 1:
-                    self._tell(error)
+                    self._report_space(error)
             else:
                 if self._failures:
-                    self._tell(None)
+                    self._report_space(None)
                 self._failures = 0
 
     def _forced(self, writer: DayWriter) -> Callable[[], None]:
@@ -403,10 +403,10 @@ class Disk:
         return writer.noting()
 
     def last_flush(self, writer: DayWriter, error: Exception | None) -> tuple[Exception | None, bool]:
-        """Flush for the last time, behind *error*, if one ended the recording.
+        """Flush for the last time, after *error*, if one ended the recording.
 
         Returns:
-            What is to be told of: *error*, else that of the flush; and whether the rows came to the disk.
+            What is to be reported: *error*, else that of the flush; and whether the rows came to the disk.
         """
         try:
             writer.flush()
@@ -432,11 +432,11 @@ class Disk:
 
     def _report(self, error: Exception | None) -> None:
         if isinstance(error, OSError) and is_of_disk(error) and not self._failures:
-            self._tell(error)
+            self._report_space(error)
 
 
 def is_of_disk(error: Exception | None) -> bool:
-    """Tell whether *error* says that the disk cannot be written."""
+    """Return True if *error* says that the disk cannot be written."""
     return isinstance(error, OSError) and error.errno in _DISK_ERRORS
 
 

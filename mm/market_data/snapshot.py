@@ -15,7 +15,7 @@ from mm.clock import now_us
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.live_session import LiveSession
 from mm.market_data.log import Log
-from mm.market_data.rate_budget import Allowance, Backoff, retry_after_s
+from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.trade_backfill import LAST_TRADE
 from mm.market_data.venue import Answer, Request, Venue, with_symbol
 
@@ -44,13 +44,13 @@ class RestClient:
     def __init__(
         self,
         base_url: str,
-        weight: Allowance | None = None,
+        weight: RateBudget | None = None,
         clock: Callable[[], int] = now_us,
         venue: Venue = BINANCE_SPOT,
     ) -> None:
         self.venue = venue
         self.used_weight: int | None = None
-        self._weight = weight or Allowance(venue.limits.weight, venue.limits.weight_window_s)
+        self._weight = weight or RateBudget(venue.limits.weight, venue.limits.weight_window_s)
         self._clock = clock
         self._client = httpx.AsyncClient(
             base_url=base_url,
@@ -81,7 +81,7 @@ class RestClient:
         return await self._get(self.venue.time())
 
     async def refusal(self, symbol: str) -> str | None:
-        """Return the exchange's words where it does not know *symbol*; None where it does, or does not say at once."""
+        """Return the exchange's message where it does not have *symbol*; None where it has, or is slow to answer."""
         try:
             answer = await asyncio.wait_for(self.exchange_info(symbol), REFUSAL_TIMEOUT_S)
         except TimeoutError:
@@ -114,24 +114,24 @@ class RestClient:
         return Answer(self._clock(), url, status, response.content, cause)
 
     def _learn_weight(self, response: httpx.Response) -> None:
-        """Take the exchange's count of the weight, and leave it alone for as long as it asks for that."""
+        """Take the venue's count of the weight, and stop requests for as long as it requires."""
         used = self.venue.used_weight(response.headers)
         if used is not None:
             self.used_weight = used
-            self._weight.told(used)
+            self._weight.used(used)
         if response.status_code in (SLOW_DOWN, BANNED):
             self._weight.hold_off(retry_after_s(response.headers.get("Retry-After")))
 
 
-class SnapshotDesk(Protocol):
-    """What needs snapshots, and says when it has one."""
+class SnapshotConsumer(Protocol):
+    """What needs snapshots."""
 
     @property
     def wants_snapshot(self) -> bool:
         """Whether updates are waiting for a book, or the book will soon need a deeper one."""
 
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
-        """A snapshot is asked for, for the *attempt*-th time in a row."""
+        """A snapshot is requested, for the *attempt*-th time in a row."""
 
     async def snapshot_answered(self, answer: Answer) -> None:
         """It came, or it did not."""
@@ -141,9 +141,9 @@ class Snapshots:
     """Fetch snapshots until one bridges.
 
     Args:
-        rest: Who to ask.
+        rest: Sends the requests.
         symbol: Upper case.
-        limit: Levels a side.
+        limit: levels per side.
         backoff: Spaces the attempts, also from one need to the next.
         clock: Returns the wall clock, in µs.
 
@@ -160,17 +160,17 @@ class Snapshots:
         self._backoff = backoff
         self._clock = clock
 
-    async def load(self, desk: SnapshotDesk) -> None:
-        """Give *desk* snapshots for as long as it wants one."""
+    async def load(self, consumer: SnapshotConsumer) -> None:
+        """Give *consumer* snapshots for as long as it needs one."""
         attempt = 0
-        while desk.wants_snapshot:
+        while consumer.wants_snapshot:
             await asyncio.sleep(self._backoff.delay(asyncio.get_running_loop().time()))
             await self._rest.until_depth(self._symbol, self.limit)
-            if not desk.wants_snapshot:
+            if not consumer.wants_snapshot:
                 return
             attempt += 1
-            desk.snapshot_requested(self._clock(), attempt)
-            await desk.snapshot_answered(await self._rest.depth(self._symbol, self.limit))
+            consumer.snapshot_requested(self._clock(), attempt)
+            await consumer.snapshot_answered(await self._rest.depth(self._symbol, self.limit))
 
 
 FILL_EVERY_S = 1.0

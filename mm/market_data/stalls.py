@@ -5,7 +5,7 @@ nothing at all comes, only a new connection can show it, by the ids of its first
 the patience, up to a minute, so that a quiet symbol is not moved from one connection to the next; missing ids, or a
 minute without a long silence, reset it to the limit.
 
-Trades may be missing for minutes while updates come, so REST is asked for the last trade. One that happened after those
+Trades may be missing for minutes while updates come, so the last one is fetched by REST. One that came after those
 the connection has brought, and that it has still not brought a moment later, proves a stall. On a connection that has
 brought none, the first answer only says from where on trades must come. An answer that shows a quiet market doubles the
 patience, so that a symbol that trades once an hour costs one cheap request per minute.
@@ -20,11 +20,11 @@ MOST_PATIENCE_S = 60.0
 HEALTHY_S = 60.0
 
 
-class Silence:
+class StallDetector:
     """Measure silence, in s of a monotonic clock.
 
     Attributes:
-        limit_s: Silence that counts as a stall.
+        limit_s: StallDetector that counts as a stall.
     """
 
     def __init__(self, limit_s: float) -> None:
@@ -42,7 +42,7 @@ class Silence:
         """There is no connection: silence means nothing."""
         self._heard_s = None
 
-    def heard(self, now_s: float, *, ids_missing: bool) -> None:
+    def received(self, now_s: float, *, ids_missing: bool) -> None:
         """A message came."""
         if self._heard_s is not None and now_s - self._heard_s > self.limit_s:
             self._long_s = now_s
@@ -50,18 +50,18 @@ class Silence:
             self._patience_s = self.limit_s
         self._heard_s, self._owed_s = now_s, None
 
-    def owed(self, now_s: float) -> None:
+    def expect(self, now_s: float) -> None:
         """A trade came, or another connection has brought an update: one must follow."""
         if self._owed_s is None:
             self._owed_s = now_s
 
-    def owes(self, now_s: float) -> bool:
-        """Tell whether what must follow has been awaited for the limit."""
+    def overdue(self, now_s: float) -> bool:
+        """Return True if what must follow has been awaited for the limit."""
         return self._owed_s is not None and now_s - self._owed_s >= self.limit_s
 
     def stalled_s(self, now_s: float) -> float | None:
-        """Return for how long the stream has been silent, if that is too long; asked again, it starts from anew."""
-        heard_s, quiet = self._heard_s, not self.owes(now_s)
+        """Return for how long the stream has been silent, if that is too long; after that it starts again."""
+        heard_s, quiet = self._heard_s, not self.overdue(now_s)
         if heard_s is None:
             return None
         if quiet and now_s - heard_s < self._patience_s:
@@ -73,7 +73,7 @@ class Silence:
 
 
 GRACE_S = 1.0
-"""How much later than REST the stream may tell of a trade."""
+"""How much later than REST the stream may bring a trade."""
 
 
 class TradeStall(NamedTuple):
@@ -85,13 +85,13 @@ class TradeStall(NamedTuple):
 
 @dataclass
 class _Watched:
-    """A connection: when it brought something last, and the ids known when it was opened and told by REST since."""
+    """A connection: when it brought something last, and the last ids at its opening and in the last answer of REST."""
 
-    silence: Silence
+    silence: StallDetector
     conn: int = 0
     heard_s: float = 0.0
     opened_id: int | None = None
-    told_id: int | None = None
+    rest_id: int | None = None
 
 
 class TradeWatch:
@@ -100,13 +100,13 @@ class TradeWatch:
     Args:
         silences: Measure silence; as many as connections are kept at a time.
         last_id: Returns the id of the last trade that came over any of them; None before the first.
-        ask: Returns the id of the last trade that REST knows; None where it does not tell.
+        ask: Returns the id of the last trade by REST; None where there is no answer.
         settled: Returns when all that has arrived was taken.
     """
 
     def __init__(
         self,
-        silences: Sequence[Silence],
+        silences: Sequence[StallDetector],
         last_id: Callable[[], int | None],
         ask: Callable[[], Awaitable[int | None]],
         settled: Callable[[], Awaitable[None]],
@@ -121,7 +121,7 @@ class TradeWatch:
     def connected(self, slot: int, conn: int, now_s: float) -> None:
         """Connection *conn* is open."""
         watched = self._watched[slot]
-        watched.conn, watched.heard_s, watched.opened_id, watched.told_id = conn, now_s, self._last_id(), None
+        watched.conn, watched.heard_s, watched.opened_id, watched.rest_id = conn, now_s, self._last_id(), None
         watched.silence.connected(now_s)
 
     def gone(self, slot: int) -> None:
@@ -129,14 +129,14 @@ class TradeWatch:
         self._watched[slot].conn = 0
         self._watched[slot].silence.disconnected()
 
-    def heard(self, slot: int, now_s: float, *, ids_missing: bool, advanced: bool) -> None:
+    def received(self, slot: int, now_s: float, *, ids_missing: bool, advanced: bool) -> None:
         """Take notice of a trade; where it *advanced* the feed, the other connection must bring it as well."""
         watched = self._watched[slot]
         watched.heard_s = now_s
-        watched.silence.heard(now_s, ids_missing=ids_missing or self._found_missing)
+        watched.silence.received(now_s, ids_missing=ids_missing or self._found_missing)
         self._found_missing = False
         if advanced and len(self._watched) > 1:
-            self._watched[1 - slot].silence.owed(now_s)
+            self._watched[1 - slot].silence.expect(now_s)
 
     def lost(self, conn: int) -> list[tuple[int, int]]:
         """Return the first and the last id that *conn* was found not to bring, now that it brings nothing more."""
@@ -149,7 +149,7 @@ class TradeWatch:
         """Return those that have stalled, once; takes as long as the questions that this needs."""
         loop, found = asyncio.get_running_loop(), []
         for slot, watched in enumerate(self._watched):
-            conn, owes = watched.conn, watched.silence.owes(loop.time())
+            conn, owes = watched.conn, watched.silence.overdue(loop.time())
             if watched.silence.stalled_s(loop.time()) is None:
                 continue
             ids = None if owes else await self._not_brought(watched)
@@ -165,15 +165,15 @@ class TradeWatch:
         return found
 
     async def _not_brought(self, watched: _Watched) -> tuple[int, int] | None:
-        """Return the ids that REST knows and the connection has not brought; None where there are none."""
-        told_id = await self._ask()
-        if told_id is None:
+        """Return the ids that REST has and the connection has not brought; None where there are none."""
+        rest_id = await self._ask()
+        if rest_id is None:
             return None
         await asyncio.sleep(GRACE_S)
         await self._settled()
         last_id = self._last_id()
-        known_id = watched.told_id if last_id == watched.opened_id else last_id
-        watched.told_id = told_id
-        if known_id is None or told_id <= known_id:
+        known_id = watched.rest_id if last_id == watched.opened_id else last_id
+        watched.rest_id = rest_id
+        if known_id is None or rest_id <= known_id:
             return None
-        return (known_id if last_id is None else last_id) + 1, told_id
+        return (known_id if last_id is None else last_id) + 1, rest_id

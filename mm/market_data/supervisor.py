@@ -26,9 +26,9 @@ class Supervisor:
     Args:
         symbols: Upper case.
         command: Returns the words of the process of a symbol, for its first start (1), its second …
-        log: Is told what happens.
-        due: Tells whether there is still something to record, so that a dead process is started again.
-        spread_s: Time between the starts, so that they do not all knock at once.
+        log: Takes what happens.
+        due: Returns whether there is still something to record, so that a dead process is started again.
+        spread_s: Time between the starts, so that they do not all connect at once.
         capture: Whether to keep what the processes write on stdout.
 
     Attributes:
@@ -110,7 +110,7 @@ class Supervisor:
         return (text or b"").decode()
 
     async def _stopped_within(self, wait_s: float) -> bool:
-        """Wait, and tell whether the end was asked for before the time was over."""
+        """Wait, and return whether the end was requested before the time was over."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), wait_s)
         return self._stopping.is_set()

@@ -27,9 +27,9 @@ class Verdict(Enum):
     STALE = "stale"
     """Update or snapshot: nothing in it is new; leave the book as it is."""
     GAP = "gap"
-    """Update: ids before it are missing; the book, if there was one, is void, and the update waits for a snapshot."""
+    """Update: ids before it are missing; a book is invalid now, and the update waits for a snapshot."""
     RESET = "reset"
-    """As GAP (update) or APPLY (snapshot), because the ids began anew; all earlier ids have lost their meaning."""
+    """As GAP (update) or APPLY (snapshot), because the ids were reset; all earlier ids have lost their meaning."""
     TOO_OLD = "too_old"
     """Snapshot: it ends before the buffer begins; fetch another one, the buffer stays as it is."""
 
@@ -118,7 +118,7 @@ class SyncEngine(Generic[Update]):
         return Bridge(Verdict.APPLY, updates)
 
     def lose(self) -> None:
-        """Declare the book void although no id is missing (it crossed, it cannot be read): a snapshot must come."""
+        """Declare the book invalid although no id is missing (it crossed, it cannot be read): a snapshot must come."""
         self.book_id = None
 
     def _start_again(self, first_id: int, last_id: int, update: Update, verdict: Verdict) -> Verdict:

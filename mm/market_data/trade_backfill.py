@@ -66,7 +66,7 @@ LAST_TRADE = Request(AGGREGATES, {"limit": "1"}, 4)
 def last_trade_id(body: bytes, *, aggregates: bool) -> int | None:
     """Return the highest id in the answer to `LAST_TRADE`; None where it has none, or is none.
 
-    *aggregates* tells whether the ids are those of aggregates.
+    *aggregates*: the ids are those of aggregates.
     """
     try:
         return max(one.a if aggregates else one.l for one in _AGGREGATES.decode(body))
@@ -75,7 +75,7 @@ def last_trade_id(body: bytes, *, aggregates: bool) -> int | None:
 
 
 class FillPlan:
-    """Which trades to ask for, and when to leave it be.
+    """Which trades to request, and when to give up.
 
     Args:
         aggregates: Whether the ids are those of aggregates, from ``aggTrade``.
@@ -117,7 +117,7 @@ class FillPlan:
         return Request(AGGREGATES, params, 4)
 
     def refused(self, status: int | None) -> None:
-        """Take an answer that is none: another kind is asked for, or the same again."""
+        """Take a refusal: request another kind, or the same again."""
         if status is None or not 400 <= status < 500 or status in (_FORBIDDEN, _BANNED, _SLOW_DOWN):
             return
         if self._aggregates or self._by_time:
@@ -126,7 +126,7 @@ class FillPlan:
             self._by_time = True
 
     def unreadable(self) -> None:
-        """Take an answer that cannot be read; the same is asked again, but not for ever."""
+        """Take an answer that cannot be read; the same is requested again, but not forever."""
         self._missed()
 
     def answered(self, body: bytes) -> list[tuple[IdRange, Trade]]:
@@ -153,7 +153,7 @@ class FillPlan:
         return inside
 
     def _missed(self) -> None:
-        """Let the hole wait behind the others, and leave it be after some attempts."""
+        """Try these ids again after the others, and give up after some attempts."""
         fill = self._fills.popleft()
         fill.misses += 1
         if fill.misses < MOST_MISSES:
@@ -181,7 +181,7 @@ class FillPlan:
 
 
 class TradeBackfill:
-    """Fetch missing trades of one symbol: a subscriber of its market, which hears of them there.
+    """Fetch missing trades of one symbol: a subscriber of its market, whose events name them.
 
     Args:
         grid: Checks prices and quantities.

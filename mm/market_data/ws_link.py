@@ -34,7 +34,7 @@ class FrameCutter:
     """Cut what comes from a server into frames; what is left of the last one waits for its end.
 
     Args:
-        most_bytes: The longest frame; one that claims more, and all behind it, goes to the library uncut.
+        most_bytes: The longest frame; one that claims more, and all after it, goes to the library uncut.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -84,7 +84,7 @@ class FrameCutter:
         return at
 
     def _bounds(self, data: bytes, at: int, size: int) -> tuple[int, int]:
-        """Return where the payload of the frame at *at* begins and ends, as far as its head tells by now."""
+        """Return where the payload of the frame at *at* begins and ends, as far as its head shows by now."""
         if size - at < 2:
             return size, at + 2
         length, begin = data[at + 1] & ~_MASKED, at + 2
@@ -99,7 +99,7 @@ class FrameCutter:
         return begin, begin + length
 
     def _note(self, first: int) -> None:
-        """Take notice of fragments: until the last one has come, all frames are the library's."""
+        """Note fragments: until the last one has come, all frames are the library's."""
         kind = first & 0x0F
         if kind in (_TEXT, _BINARY):
             self._in_fragments = not first & _FINAL
@@ -118,7 +118,7 @@ _MOST_HEAD_BYTES = 1 << 16
 
 
 Arrival = tuple[int, "Link", bytes | None]
-"""A message in the inbox: its arrival in µs, where it came from, and its bytes; None where the connection turned."""
+"""A message in the inbox: its arrival in µs, where it came from, and its bytes; None: it opened or ended."""
 
 
 class Inbox:
@@ -140,13 +140,13 @@ class Inbox:
         self._bytes = 0
 
     def put(self, link: "Link", raws: list[bytes], recv_us: int) -> bool:
-        """Put in messages that arrived over *link*, and tell whether more may come: memory has an end."""
+        """Put in messages that arrived over *link*, and return whether more may come: memory is bounded."""
         self.waiting.extend([(recv_us, link, raw) for raw in raws])
         self.filled.set()
         self._bytes += sum(map(len, raws))
         return self._bytes <= MOST_WAITING_BYTES
 
-    def turn(self, link: "Link") -> None:
+    def opened_or_ended(self, link: "Link") -> None:
         """Put in that *link* has opened, or ended."""
         self.waiting.append((self.clock(), link, None))
         self.filled.set()
@@ -169,11 +169,11 @@ class Link:
 
     Attributes:
         slot: As given.
-        number: Counted from 1 over all connections; 0 until its opening is told.
+        number: Counted from 1 over all connections; 0 until its opening is handed out.
         changed: Set when it has ended, or is to be replaced.
         ended: Whether nothing more will come.
-        announced: Whether its opening lies in the inbox, or was told.
-        replaced_for: Why it is to be replaced, or was closed; empty where nobody wants that.
+        announced: Whether its opening is in the inbox, or was handed out.
+        replaced_for: Why it is to be replaced, or was closed; empty where it is not.
     """
 
     def __init__(self, inbox: Inbox, slot: int) -> None:
@@ -203,7 +203,7 @@ class Link:
             self._closing = asyncio.ensure_future(self._connection.close())
 
     def abort(self) -> None:
-        """End it without a word."""
+        """End it at once."""
         if self._connection:
             self._connection.abort()
 
@@ -224,17 +224,17 @@ class Link:
         return self._inbox.clock()
 
     def lost(self) -> None:
-        """Take notice of the end of the connection."""
+        """Note the end of the connection."""
         self.ended = True
         self.changed.set()
         if self.announced:
-            self._inbox.turn(self)
+            self._inbox.opened_or_ended(self)
 
     def announce(self) -> None:
         """Put the opening into the inbox, before any message: one may come with the answer to the handshake."""
         if not self.announced:
             self.announced = True
-            self._inbox.turn(self)
+            self._inbox.opened_or_ended(self)
 
 
 class _Connection(asyncio.Protocol):
@@ -367,7 +367,7 @@ class _Connection(asyncio.Protocol):
             self._hand_over([raw])
 
     def _send(self) -> None:
-        """Write what the library wants to send; an empty piece ends the sending side."""
+        """Write what the library has to send; an empty piece ends the sending side."""
         for data in self.protocol.data_to_send():
             if self._transport is None or self._transport.is_closing():
                 return

@@ -1,4 +1,4 @@
-"""One address, for ever: connections to it are opened, handed over to their successors, and opened again.
+"""One address, without an end: connections to it are opened, handed over to their successors, and opened again.
 
 A connection is replaced when it is old, when the exchange says that it will shut down, and when it is suspected of
 having stalled. The next one opens first; the old one goes on until a message of the new one has followed on what the
@@ -13,7 +13,7 @@ from typing import Protocol
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from mm.clock import now_us
-from mm.market_data.rate_budget import Allowance, Backoff, retry_after_s
+from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.ws_link import CLOSE_TIMEOUT_S, Inbox, Link
 
 SLICE_S = 0.001
@@ -40,7 +40,7 @@ class Listener(Protocol):
         """An attempt to connect failed; another one follows."""
 
     def joined(self, conn: int) -> bool:
-        """Tell whether *conn* has brought what follows on the messages of the others."""
+        """Return True if *conn* has brought what follows on the messages of the others."""
 
 
 class WsStream:
@@ -59,7 +59,7 @@ class WsStream:
         url: str,
         backoffs: list[Backoff],
         max_age_s: float,
-        attempts: Allowance | None = None,
+        attempts: RateBudget | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._url = url
@@ -96,7 +96,7 @@ class WsStream:
                 link.replace(reason)
 
     async def stop(self, reason: str) -> None:
-        """Close all connections for good; `run` ends behind the last message that has arrived."""
+        """Close all connections for good; `run` ends after the last message that has arrived."""
         self._stopping = True
         for keeper in self._keepers:
             keeper.cancel()
@@ -156,7 +156,7 @@ class WsStream:
                 await link.open(self._url)
             except (OSError, WebSocketException) as error:
                 self._links.remove(link)
-                wait_s = _asked_to_wait_s(error)
+                wait_s = _refused_for_s(error)
                 if wait_s and self._attempts:
                     self._attempts.hold_off(wait_s)
                 listener.unreachable(f"{type(error).__name__}: {error}")
@@ -189,7 +189,7 @@ class WsStream:
                     ends_s = perf_counter() + SLICE_S
 
     def _turn(self, link: Link, listener: Listener) -> None:
-        """Tell that *link* has opened, or ended."""
+        """Report that *link* has opened, or ended."""
         if not link.number:
             self._count += 1
             link.number = self._count
@@ -199,6 +199,6 @@ class WsStream:
             listener.disconnected(link.number, link.slot, *link.ending())
 
 
-def _asked_to_wait_s(error: Exception) -> float:
-    """Return how long the exchange wants no further attempt, in s."""
+def _refused_for_s(error: Exception) -> float:
+    """Return how long the exchange refuses further attempts, in s."""
     return retry_after_s(error.response.headers.get("Retry-After")) if isinstance(error, InvalidStatus) else 0.0

@@ -197,7 +197,7 @@ def test_the_seal_counts_no_file_that_it_was_told_of(folder):
     with start(folder) as writer:
         side = folder.path / "side.csv.gz"
         side.write_bytes(b"not even packed")
-        writer.know(side, Contents(12, 3, 4))
+        writer.declare(side, Contents(12, 3, 4))
         entry = next(entry for entry in writer.seal().files if entry.path == side.name)
     assert (entry.rows, entry.first_id, entry.last_id, entry.bytes) == (12, 3, 4, 15)
 

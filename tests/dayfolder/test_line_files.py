@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mm.dayfolder.append_file import AppendFile
 from mm.dayfolder.buffered_writer import gzip_member
-from mm.dayfolder.line_files import Tail, known_tail, scan, sound_tail, whole_rows
+from mm.dayfolder.line_files import FileTail, known_tail, scan, sound_tail, whole_rows
 from mm.errors import BrokenFile
 
 lines = st.lists(st.from_regex(r"[a-z0-9,]{1,30}", fullmatch=True), min_size=1, max_size=6)
@@ -17,7 +17,7 @@ lines = st.lists(st.from_regex(r"[a-z0-9,]{1,30}", fullmatch=True), min_size=1, 
 
 def recover_tail(path, before=None):
     """Cut a file where it ends, as its writer does with the first rows, and return what was found."""
-    found = sound_tail(path, before or Tail())
+    found = sound_tail(path, before or FileTail())
     with ExitStack() as held:
         AppendFile(path, held, found.good_bytes).append(b"")
     return found
@@ -25,9 +25,9 @@ def recover_tail(path, before=None):
 
 def test_a_missing_or_empty_file_is_empty(tmp_path):
     """The first run of a day finds nothing."""
-    assert scan(tmp_path / "none.csv") == Tail()
+    assert scan(tmp_path / "none.csv") == FileTail()
     (tmp_path / "empty.ndjson.gz").write_bytes(b"")
-    assert recover_tail(tmp_path / "empty.ndjson.gz") == Tail()
+    assert recover_tail(tmp_path / "empty.ndjson.gz") == FileTail()
 
 
 @settings(max_examples=60)
@@ -126,11 +126,11 @@ def test_rows_are_read_up_to_where_the_file_is_good(tmp_path, torn):
     path = tmp_path / "a.csv"
     path.write_bytes(b"n,text\n1,one\n" + torn)
     assert list(whole_rows(path, scan(path))) == [{"n": "1", "text": "one"}]
-    assert list(whole_rows(tmp_path / "none.csv", Tail())) == []
+    assert list(whole_rows(tmp_path / "none.csv", FileTail())) == []
 
 
 def test_lines_longer_than_a_read_are_whole(tmp_path):
     """A diff of a wild minute is longer than one read."""
     long = b"x" * 200_000
     (tmp_path / "a.csv").write_bytes(b"head\n" + long + b"\nlast\ntorn")
-    assert scan(tmp_path / "a.csv") == Tail(3, (b"head", long), b"last", 200_011, 4)
+    assert scan(tmp_path / "a.csv") == FileTail(3, (b"head", long), b"last", 200_011, 4)

@@ -7,7 +7,7 @@ import pytest
 from mm.dayfolder import line_files as tail
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.recovery import Earlier, recover
+from mm.dayfolder.recovery import RecoveredState, recover
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile
 
@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 def test_a_new_day_begins_at_one(tmp_path):
     """Numbers, events and epochs count from the day's first message."""
-    assert recover(DayFolder(tmp_path, "A", "20260105")) == Earlier()
+    assert recover(DayFolder(tmp_path, "A", "20260105")) == RecoveredState()
 
 
 def test_the_last_rows_say_when_they_came(folder):
@@ -206,4 +206,4 @@ def test_a_file_that_is_not_what_the_manifest_says_is_read_whole(folder, how):
         with pytest.raises(BrokenFile, match="good rows behind it"):
             recover(folder)
     else:
-        assert recover(folder).tails.get(folder.diffs, tail.Tail()).lines == (2 if how == "shorter" else 0)
+        assert recover(folder).tails.get(folder.diffs, tail.FileTail()).lines == (2 if how == "shorter" else 0)

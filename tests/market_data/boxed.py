@@ -15,10 +15,10 @@ from mm.market_data import stalls as trade_watch
 from mm.market_data import ws_link, ws_stream
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.days import Days, WindowRule
-from mm.market_data.rate_budget import Allowance, Backoff
+from mm.market_data.rate_budget import Backoff, RateBudget
 from mm.market_data.recording import Parts, Recording
 from mm.market_data.snapshot import RestClient, RestParts, Snapshots
-from mm.market_data.stalls import Silence
+from mm.market_data.stalls import StallDetector
 from mm.sim.wire.box import Box
 
 SYMBOL, TOP_N = "SIMUSDT", 10
@@ -44,11 +44,11 @@ class Boxed:
         def clock():
             return box.scheduler.done_us
 
-        self.weight = Allowance(4_800, 60.0)
+        self.weight = RateBudget(4_800, 60.0)
         rest = RestClient(box.rest_url, self.weight, clock)
         links = 2 if pair else 1
         url = BINANCE_SPOT.stream_url(box.ws_url, SYMBOL, trade_stream)
-        self.attempts = Allowance(290, 300.0)
+        self.attempts = RateBudget(290, 300.0)
         stream = ws_stream.WsStream(url, [Backoff(0.01, 0.05) for _ in range(links)], max_age_s, self.attempts, clock)
         self.parts = Parts(
             days=Days(
@@ -67,7 +67,7 @@ class Boxed:
             window=WindowRule("always", "24:00", "Europe/Berlin"),
             rest=RestParts(SYMBOL, rest, Snapshots(rest, SYMBOL, limit, Backoff(0.02, 0.2), clock), Backoff(0.02, 0.2)),
             stream=stream,
-            silences=[Silence(silence_s) for _ in range(links)],
+            silences=[StallDetector(silence_s) for _ in range(links)],
             start_jitter_s=0.0,
         )
         self.recording = Recording(self.parts, _LOG, clock)

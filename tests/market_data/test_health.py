@@ -161,8 +161,8 @@ def test_the_file_is_read_again_and_is_no_part_of_the_day(desk, tmp_path):
     [
         ("synced", True, 1, None),
         ("synced", False, 1, "is gone"),
-        ("synced", True, 60, "told nothing for 60 s"),
-        ("synced", None, 60, "told nothing"),
+        ("synced", True, 60, "not reported for 60 s"),
+        ("synced", None, 60, "not reported"),
         (ENDED, False, 86_400, None),
     ],
 )

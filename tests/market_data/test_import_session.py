@@ -107,7 +107,7 @@ def test_captures_in_the_wrong_order_are_refused(tmp_path):
     """A whole day back is no clock step; nothing is written."""
     later = write(tmp_path / "later", stamped((midnight_us(NEXT), snapshot(10))))
     earlier = write(tmp_path / "earlier", [snapshot(5)])
-    with pytest.raises(BrokenFile, match=rf"earlier:1: a message was received on {DAY}, when {NEXT} had begun"):
+    with pytest.raises(BrokenFile, match=rf"earlier:1: a message was received on {DAY}, when {NEXT} was open"):
         imported(tmp_path, later, earlier)
     assert days_of(tmp_path / "data", SYMBOL) == ()
 

@@ -16,7 +16,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.instrument import Instrument
 from mm.market_data.days import WindowRule
 from mm.market_data.rate_budget import HEALTHY_S, Backoff
-from mm.market_data.stalls import Silence
+from mm.market_data.stalls import StallDetector
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_defect_4_a_snapshot_that_lags_is_asked_for_without_hurry_and_never_ends
 
 def test_defect_5_silence_is_seen_although_nothing_calls_back():
     """By a timer that asks how long nothing has come."""
-    silence = Silence(3.0)
+    silence = StallDetector(3.0)
     silence.connected(100.0)
     assert (silence.stalled_s(102.9), silence.stalled_s(103.0)) == (None, 3.0)
 

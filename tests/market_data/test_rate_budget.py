@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.market_data.rate_budget import Allowance, shared_path
+from mm.market_data.rate_budget import RateBudget, shared_path
 
 
 class Clock:
@@ -31,13 +31,13 @@ def path(tmp_path):
 
 def test_what_is_left_is_granted_and_the_rest_waits_until_the_window_has_slid(clock):
     """Not a moment longer than it takes the oldest to leave it."""
-    allowance = Allowance(500, 60.0, now_s=clock)
-    assert allowance.ask(250) == 0
+    allowance = RateBudget(500, 60.0, now_s=clock)
+    assert allowance.spend(250) == 0
     clock.now_s += 20
-    assert allowance.ask(250) == 0
-    assert allowance.ask(250) == 40
+    assert allowance.spend(250) == 0
+    assert allowance.spend(250) == 40
     clock.now_s += 40.1
-    assert allowance.ask(250) == 0
+    assert allowance.spend(250) == 0
 
 
 @settings(max_examples=50, deadline=None)
@@ -45,10 +45,10 @@ def test_what_is_left_is_granted_and_the_rest_waits_until_the_window_has_slid(cl
 def test_no_window_ever_holds_more_than_is_allowed(asked):
     """Whatever is asked, and whenever."""
     clock = Clock()
-    allowance, spent = Allowance(500, 60.0, now_s=clock), []
+    allowance, spent = RateBudget(500, 60.0, now_s=clock), []
     for pause_s, amount in asked:
         clock.now_s += pause_s
-        while (wait_s := allowance.ask(amount)) > 0:
+        while (wait_s := allowance.spend(amount)) > 0:
             clock.now_s += wait_s
         spent.append((clock.now_s, amount))
         assert sum(one for at_s, one in spent if at_s > clock.now_s - 60) <= 500
@@ -56,75 +56,75 @@ def test_no_window_ever_holds_more_than_is_allowed(asked):
 
 def test_what_one_asks_for_alone_is_granted_even_where_it_is_more_than_all(clock):
     """Nobody waits for ever."""
-    assert Allowance(100, 60.0, now_s=clock).ask(250) == 0
+    assert RateBudget(100, 60.0, now_s=clock).spend(250) == 0
 
 
 def test_processes_share_one_file(path, clock):
     """What one has spent, another one cannot spend again."""
-    first, second = (Allowance(500, 60.0, path, clock) for _ in range(2))
-    assert first.ask(400) == 0
-    assert second.ask(250) > 0
-    assert second.ask(100) == 0
-    assert first.ask(1) > 0
+    first, second = (RateBudget(500, 60.0, path, clock) for _ in range(2))
+    assert first.spend(400) == 0
+    assert second.spend(250) > 0
+    assert second.spend(100) == 0
+    assert first.spend(1) > 0
     assert second.spent == 500
 
 
 def test_a_pause_that_the_exchange_asks_for_is_heard_by_all(path, clock):
     """Retry-After: whoever goes on asking is banned, and the ban is the whole machine's."""
-    first, second = (Allowance(500, 60.0, path, clock) for _ in range(2))
+    first, second = (RateBudget(500, 60.0, path, clock) for _ in range(2))
     first.hold_off(120)
-    assert (first.ask(1), second.ask(1)) == (120, 120)
+    assert (first.spend(1), second.spend(1)) == (120, 120)
     clock.now_s += 120.5
-    assert (first.ask(1), second.ask(1)) == (0, 0)
+    assert (first.spend(1), second.spend(1)) == (0, 0)
 
 
 def test_a_pause_counts_also_where_nothing_can_be_shared(tmp_path, clock):
     """A full disk, or a folder that is gone."""
-    allowance = Allowance(500, 60.0, tmp_path / "no" / "folder.json", clock)
+    allowance = RateBudget(500, 60.0, tmp_path / "no" / "folder.json", clock)
     allowance.hold_off(30)
-    assert allowance.ask(1) == 30
+    assert allowance.spend(1) == 30
 
 
 def test_what_others_have_spent_elsewhere_is_learnt_from_the_exchange(path, clock):
     """Its own count holds them too, until they leave the window."""
-    allowance = Allowance(500, 60.0, path, clock)
-    allowance.ask(100)
-    allowance.told(450)
-    allowance.told(300)
+    allowance = RateBudget(500, 60.0, path, clock)
+    allowance.spend(100)
+    allowance.used(450)
+    allowance.used(300)
     assert allowance.spent == 450
-    assert allowance.ask(100) > 0
+    assert allowance.spend(100) > 0
     clock.now_s += 61
-    assert allowance.ask(100) == 0
+    assert allowance.spend(100) == 0
 
 
 def test_what_can_wait_leaves_room_for_what_cannot(clock):
     """A backfill may use half."""
-    allowance = Allowance(500, 60.0, now_s=clock)
-    assert allowance.ask(200, 0.5) == 0
-    assert allowance.ask(100, 0.5) > 0
-    assert allowance.ask(250) == 0
+    allowance = RateBudget(500, 60.0, now_s=clock)
+    assert allowance.spend(200, 0.5) == 0
+    assert allowance.spend(100, 0.5) > 0
+    assert allowance.spend(250) == 0
 
 
 def test_a_clock_that_was_set_back_does_not_make_anybody_wait_for_it(path, clock):
     """What lies in the future was spent under another clock."""
-    allowance = Allowance(500, 60.0, path, clock)
-    allowance.ask(500)
-    Allowance(500, 60.0, path, clock).hold_off(60)
+    allowance = RateBudget(500, 60.0, path, clock)
+    allowance.spend(500)
+    RateBudget(500, 60.0, path, clock).hold_off(60)
     clock.now_s -= 10_000
-    assert allowance.ask(500) == 0
+    assert allowance.spend(500) == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"spent": 7}', b"\xff\xfe"])
 def test_a_file_that_cannot_be_read_says_nothing(path, clock, content):
     """A crash may leave half of one."""
     path.write_bytes(content)
-    assert Allowance(500, 60.0, path, clock).ask(500) == 0
-    assert Allowance(500, 60.0, path, clock).ask(500) > 0
+    assert RateBudget(500, 60.0, path, clock).spend(500) == 0
+    assert RateBudget(500, 60.0, path, clock).spend(500) > 0
 
 
 def test_granted_returns_when_it_may_be_spent():
     """It sleeps for as long as it takes."""
-    allowance = Allowance(1, 0.05)
+    allowance = RateBudget(1, 0.05)
 
     async def scenario():
         for _ in range(3):
@@ -135,10 +135,10 @@ def test_granted_returns_when_it_may_be_spent():
 
 
 def _spend(path, granted):
-    allowance = Allowance(50, 600.0, path)
+    allowance = RateBudget(50, 600.0, path)
     count = 0
     for _ in range(200):
-        wait_s = allowance.ask(1)
+        wait_s = allowance.spend(1)
         if wait_s > 1:
             break
         count += wait_s == 0

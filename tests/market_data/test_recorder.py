@@ -407,7 +407,7 @@ def test_another_stream_of_trades_is_not_mixed_into_a_day():
     recorded(FakeExchange(messages=10, then=terminate))
     with FakeExchange() as exchange:
         result = call(exchange, TRADE_STREAM="aggTrade")
-    assert (result.exit_code, "was begun with --trade-stream (TRADE_STREAM) trade" in result.stderr) == (3, True)
+    assert (result.exit_code, "was started with --trade-stream (TRADE_STREAM) trade" in result.stderr) == (3, True)
 
 
 def test_a_data_root_that_cannot_be_is_a_wrong_knob():

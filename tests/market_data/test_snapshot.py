@@ -115,7 +115,7 @@ def test_an_answer_that_takes_too_long_is_given_up(monkeypatch):
 
 @pytest.mark.parametrize(("infos", "refused"), [([400], True), ([503], False), ([], False)])
 def test_a_symbol_is_refused_only_in_the_exchange_s_own_words(infos, refused):
-    """Silence or an error of the server say nothing about it."""
+    """StallDetector or an error of the server say nothing about it."""
 
     async def scenario(url):
         rest = RestClient(url)

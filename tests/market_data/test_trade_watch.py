@@ -6,7 +6,7 @@ import pytest
 from boxed import quicken, recorded
 
 from mm.market_data import stalls as trade_watch
-from mm.market_data.stalls import Silence, TradeWatch
+from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.sim.flow.scenario import SCENARIOS, LargeTick
 
 
@@ -22,7 +22,7 @@ class Market:
         self.now_s = 100.0
         self.seen = self.rest = None
         self.asked = 0
-        self.watch = TradeWatch([Silence(3.0) for _ in range(links)], lambda: self.seen, self.ask, self.settled)
+        self.watch = TradeWatch([StallDetector(3.0) for _ in range(links)], lambda: self.seen, self.ask, self.settled)
 
     async def ask(self):
         self.asked += 1
@@ -33,7 +33,7 @@ class Market:
 
     def trade(self, trade_id, slot=0):
         new, self.seen, self.rest = trade_id != self.seen, trade_id, trade_id
-        self.watch.heard(slot, self.now_s, ids_missing=False, advanced=new)
+        self.watch.received(slot, self.now_s, ids_missing=False, advanced=new)
 
     def after(self, seconds, monkeypatch):
         """Let time pass; return the connections that have stalled."""

@@ -11,7 +11,7 @@ from websockets.http11 import Response
 
 from mm.clock import US_PER_S, now_us
 from mm.market_data import ws_link, ws_stream
-from mm.market_data.rate_budget import Allowance, Backoff
+from mm.market_data.rate_budget import Backoff, RateBudget
 from mm.market_data.ws_stream import WsStream
 
 
@@ -264,7 +264,7 @@ def test_a_refused_attempt_waits_as_long_as_the_exchange_asks():
         await connection.send("hello")
         await connection.wait_closed()
 
-    shared = Allowance(10, 300.0)
+    shared = RateBudget(10, 300.0)
 
     async def scenario():
         async with served(handler, process_request=refuse) as stream:

@@ -42,7 +42,7 @@ class Played:
         """Begin a run."""
         self.runs += 1
         self.writer = DayWriter(self.folder, f"run{self.runs}", top_n=5)
-        self.writer.endure()
+        self.writer.wait_for_space()
         earlier = self.writer.earlier
         self.writer.event(self.now_us, "run_start", earlier.epoch_id, {"version": "0", "knobs": {}})
         for run_id in earlier.open_runs:

@@ -72,7 +72,7 @@ def _make(folder: DayFolder, scenario: Scenario, session: Session) -> dict[str, 
         with LogFile(order_log(folder)) as log:
             for rows in _played(matching, flow, recorder, session):
                 log.add(rows)
-        recorder.writer.know(order_log(folder), log.contents)
+        recorder.writer.declare(order_log(folder), log.contents)
         truth = _truth(scenario, session, recorder) | flow.counts() | recorder.truth()
         (folder.path / TRUTH).write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
         recorder.writer.seal()

@@ -205,9 +205,9 @@ class DayLog:
         """Write everything to the files, and give the writer the counts for its `seal`."""
         self._flush()
         folder, depths = self.writer.folder, self._depths
-        self.writer.know(folder.diffs, depths)
-        self.writer.know(folder.frames, depths._replace(first_id=self._first_frame_id))
-        self.writer.know(folder.trades, self._prints)
+        self.writer.declare(folder.diffs, depths)
+        self.writer.declare(folder.frames, depths._replace(first_id=self._first_frame_id))
+        self.writer.declare(folder.trades, self._prints)
 
     def _count(self, messages: "Ints") -> None:
         is_depth = messages[:, SIDE] == 0

@@ -51,7 +51,7 @@ def clear_unfinished(folder: Path) -> None:
         name = _NAME.fullmatch(path.name)
         with suppress(FileNotFoundError):
             idle_s = time.time() - path.stat().st_mtime
-            if name and (idle_s > _DAY_S or (idle_s > _MINUTE_S and not _alive(int(name[1])))):
+            if name and (idle_s > _DAY_S or (idle_s > _MINUTE_S and not process_exists(int(name[1])))):
                 path.unlink()
 
 
@@ -63,8 +63,8 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
-def _alive(process: int) -> bool:
-    """Return whether a process may be running; True where that cannot be determined."""
+def process_exists(process: int) -> bool:
+    """Return whether a process of that number may be running on this machine; True where that is not known."""
     if os.name != "posix":  # elsewhere signal 0 would end it
         return True
     try:

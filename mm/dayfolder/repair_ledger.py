@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +33,15 @@ _CARRIED = "carried"
 _TRADE_CELLS = (2, 3, 9)  # recv_seq, run_id, recv_time_us
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What a row of another file says of itself."""
+class _Row(msgspec.Struct, frozen=True):
+    """What a row of another file says of its arrival; a quarantined one names no run."""
 
-    seq: int
-    run_id: str
-    recv_us: int
-
-
-class _Diff(msgspec.Struct):
-    recv_seq: int
-    run_id: str
-    recv_us: int
-
-
-class _Kept(msgspec.Struct):
     recv_seq: int
     recv_us: int
+    run_id: str = ""
+
+
+_ROW = msgspec.json.Decoder(_Row)
 
 
 def restore_events(folder: DayFolder) -> int:
@@ -63,11 +55,13 @@ def restore_events(folder: DayFolder) -> int:
     if not events or existing(folder.diffs) is None:
         return 0
     last = events[-1]
-    rows = sorted((row for row in _rows(folder, last.at.run_id) if row.seq > last.at.seq), key=lambda row: row.seq)
+    rows = sorted(
+        (row for row in _rows(folder, last.at.run_id) if row.recv_seq > last.at.seq), key=lambda row: row.recv_seq
+    )
     gaps = {event.at.seq: event for event in _gaps(folder) if event.at.seq > last.at.seq}
     numbered = ((snapshot_event_id(path) or 0, path) for path in folder.snapshots.glob("*.csv"))
     orphans = {number: path for number, path in numbered if number > last.event_id}
-    used = {row.seq for row in rows}
+    used = {row.recv_seq for row in rows}
     free = [seq for seq in range(last.at.seq + 1, max([*used, *gaps], default=0) + 1) if seq not in used]
     runs = {row.run_id for row in rows} | {event.at.run_id for event in gaps.values()}
     if runs - {last.at.run_id}:
@@ -88,7 +82,7 @@ class _Known:
 
 
 def _write(folder: DayFolder, last: Event, free: list[int], rows: list[_Row], known: _Known) -> None:
-    seqs, epoch_id = [row.seq for row in rows], last.epoch_id
+    seqs, epoch_id = [row.recv_seq for row in rows], last.epoch_id
     with folder.events.open("ab") as stream:
 
         def add(line: str) -> None:
@@ -130,19 +124,13 @@ def _told(folder: DayFolder, known: _Known, seq: int, event_id: int) -> tuple[st
 
 
 def _rows(folder: DayFolder, run_id: str) -> Iterator[_Row]:
-    """Yield the rows of the files that share the counter with the ledger; the quarantine names no run: *run_id*."""
-    diff_of, kept_of = msgspec.json.Decoder(_Diff).decode, msgspec.json.Decoder(_Kept).decode
-    for line in lines_of_file(folder.diffs):
-        diff = diff_of(line)
-        yield _Row(diff.recv_seq, diff.run_id, diff.recv_us)
-    for at, line in enumerate(lines_of_file(folder.trades)):
-        if at:
-            cells = line.split(b",")
-            seq, run, us = (cells[cell] for cell in _TRADE_CELLS)
-            yield _Row(int(seq), run.decode(), int(us))
+    """Yield the rows of the files that share the counter with the ledger; quarantined ones as of *run_id*."""
+    yield from map(_ROW.decode, lines_of_file(folder.diffs))
+    for line in islice(lines_of_file(folder.trades), 1, None):
+        seq, run, us = (line.split(b",")[cell] for cell in _TRADE_CELLS)
+        yield _Row(int(seq), int(us), run.decode())
     for line in lines_of_file(folder.quarantine):
-        kept = kept_of(line)
-        yield _Row(kept.recv_seq, run_id, kept.recv_us)
+        yield msgspec.structs.replace(_ROW.decode(line), run_id=run_id)
 
 
 def _gaps(folder: DayFolder) -> Iterator[Event]:
@@ -295,15 +283,8 @@ def _last_of(folder: DayFolder, path: Path) -> int:
     """Return the arrival of the last row of a file of the day, in µs; 0 where it has none."""
     (last,) = deque(lines_of_file(path), 1) or (b"",)
     if path in (folder.diffs, folder.quarantine):
-        return _ARRIVED.decode(last).recv_us if last else 0
+        return _ROW.decode(last).recv_us if last else 0
     at = _US_COLUMN if path == folder.trades else -2 if path == folder.frames else -1
     cells = last.split(b",")
     cell = cells[at] if -len(cells) <= at < len(cells) else b""
     return int(cell) if cell.isdigit() else 0
-
-
-class _Arrived(msgspec.Struct):
-    recv_us: int
-
-
-_ARRIVED = msgspec.json.Decoder(_Arrived)

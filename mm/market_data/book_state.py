@@ -10,19 +10,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mm.ids import Follow, MissingIds, follow
+from mm.market_data import market_events as events
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level, LocalOrderBook
-from mm.market_data.market_events import (
-    Anomaly,
-    BookChanged,
-    BookLost,
-    BookResynced,
-    DepthArrived,
-    DepthMissing,
-    EpochOpened,
-    SnapshotRefused,
-    Subscriber,
-)
 from mm.market_data.messages import DepthUpdate, Snapshot
 from mm.market_data.sync_engine import Bridge, SyncEngine, Verdict
 
@@ -109,7 +99,7 @@ class BookState:
     """
 
     def __init__(
-        self, grid: Grid, emit: Subscriber, *, top_n: int, seen_id: int | None = None, seen_us: int = 0
+        self, grid: Grid, emit: events.Subscriber, *, top_n: int, seen_id: int | None = None, seen_us: int = 0
     ) -> None:
         self.book = LocalOrderBook(grid.price, in_e8=True)
         self.depth = SnapshotDepth()
@@ -172,11 +162,11 @@ class BookState:
         self._number += 1
         pending = _Pending(self._day, self._number, update)
         verdict = engine.diff(update.U, update.u, pending)
-        self._emit(DepthArrived(recv_us, self._number, update, verdict))
+        self._emit(events.DepthArrived(recv_us, self._number, update, verdict))
         if verdict is Verdict.GAP:
             last_seen = (book_id if seen is None else seen) or 0
             missing = MissingIds(last_seen + 1, update.U - 1, self._last_us, recv_us)
-            self._emit(DepthMissing(recv_us, missing, cause))
+            self._emit(events.DepthMissing(recv_us, missing, cause))
         elif verdict is Verdict.RESET:
             known = seen if book_id is None else book_id
             self.anomaly(recv_us, "id_reset", known_id=known, first_id=update.U, last_id=update.u)
@@ -215,7 +205,7 @@ class BookState:
 
     def anomaly(self, recv_us: int, kind: str, **details: Any) -> None:
         """Report what should not happen."""
-        self._emit(Anomaly(recv_us, kind, details))
+        self._emit(events.Anomaly(recv_us, kind, details))
 
     def running_out(self, snapshot_limit: int) -> bool:
         """Return True if the best levels may soon lie beyond what the last snapshot showed.
@@ -273,7 +263,7 @@ class BookState:
             self.anomaly(recv_us, cause, price=off_tick[0][1], last_id=last_id)
         elif cause == "crossed":
             self.anomaly(recv_us, cause, last_id=last_id)
-        self._emit(SnapshotRefused(recv_us, cause))
+        self._emit(events.SnapshotRefused(recv_us, cause))
 
     def _begin(
         self, recv_us: int, tag: str, last_id: int, fresh: LocalOrderBook, updates: tuple[_Pending, ...]
@@ -293,9 +283,9 @@ class BookState:
                 self._apply(recv_us, pending)
 
     def _open_epoch(self, recv_us: int, tag: str, last_id: int) -> None:
-        self._emit(EpochOpened(recv_us, tag, last_id, *self.book.levels()))
+        self._emit(events.EpochOpened(recv_us, tag, last_id, *self.book.levels()))
         if self._lost:
-            self._emit(BookResynced(recv_us, last_id))
+            self._emit(events.BookResynced(recv_us, last_id))
             self._lost = None
 
     def _apply(self, recv_us: int, pending: _Pending) -> None:
@@ -314,7 +304,7 @@ class BookState:
             self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=update.u)
             self._drop(recv_us, "crossed")
             return
-        self._emit(BookChanged(pending.number, update, self.book))
+        self._emit(events.BookChanged(pending.number, update, self.book))
 
     def _off_tick(self, bids: Sequence[Level], asks: Sequence[Level]) -> list[_OffTick]:
         """Return the levels that hold something at a price off the tick."""
@@ -357,4 +347,4 @@ class BookState:
         self._lost = cause
         if self._engine.synced:
             self._engine.lose()
-        self._emit(BookLost(recv_us, cause))
+        self._emit(events.BookLost(recv_us, cause))

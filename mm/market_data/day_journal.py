@@ -8,24 +8,7 @@ from typing import Any
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.rows import Stamp, Trade
 from mm.ids import MissingIds
-from mm.market_data.market_events import (
-    Anomaly,
-    BookChanged,
-    BookLost,
-    BookResynced,
-    DepthArrived,
-    DepthMissing,
-    EpochOpened,
-    MarketEvent,
-    SnapshotRefused,
-    TradeArrived,
-    TradeRepeated,
-    TradesFetched,
-    TradesMissing,
-    TradeVerdict,
-    stream_of,
-    trade_id_of,
-)
+from mm.market_data import market_events as events
 from mm.market_data.messages import TradePrint
 from mm.market_data.sync_engine import BUFFERED_DIFFS, Verdict
 
@@ -136,21 +119,21 @@ class DayJournal:
         self._last = (0, Stamp(0, 0, 0, 0))
         self._waiting: dict[int, Stamp] = {}
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
-            DepthArrived: self._depth_arrived,
-            BookChanged: self._book_changed,
-            EpochOpened: self._epoch_opened,
-            BookResynced: self._book_resynced,
-            BookLost: self._book_lost,
-            SnapshotRefused: self._snapshot_refused,
-            DepthMissing: self._depth_missing,
-            TradesMissing: self._trades_missing,
-            TradeArrived: self._trade_arrived,
-            TradesFetched: self._trades_fetched,
-            TradeRepeated: self._trade_repeated,
-            Anomaly: self._anomaly,
+            events.DepthArrived: self._depth_arrived,
+            events.BookChanged: self._book_changed,
+            events.EpochOpened: self._epoch_opened,
+            events.BookResynced: self._book_resynced,
+            events.BookLost: self._book_lost,
+            events.SnapshotRefused: self._snapshot_refused,
+            events.DepthMissing: self._depth_missing,
+            events.TradesMissing: self._trades_missing,
+            events.TradeArrived: self._trade_arrived,
+            events.TradesFetched: self._trades_fetched,
+            events.TradeRepeated: self._trade_repeated,
+            events.Anomaly: self._anomaly,
         }
 
-    def __call__(self, event: MarketEvent) -> None:
+    def __call__(self, event: events.MarketEvent) -> None:
         """Write an event of the market."""
         self._handlers[type(event)](event)
 
@@ -169,14 +152,14 @@ class DayJournal:
         """Keep raw what cannot be used."""
         self.writer.quarantine(at_us, stream, reason, raw)
         self.report.quarantined += 1
-        self._anomaly(Anomaly(at_us, "quarantined", {"stream": stream, "reason": reason}))
+        self._anomaly(events.Anomaly(at_us, "quarantined", {"stream": stream, "reason": reason}))
 
     def snapshot_failed(self, at_us: int, cause: str, http_status: int | None) -> None:
         """Write that a snapshot was requested and there is none to use."""
         self.report.book.snapshots_refused += 1
         self.event(at_us, "snapshot_failed", {"cause": cause, "http_status": http_status})
 
-    def _depth_arrived(self, event: DepthArrived) -> None:
+    def _depth_arrived(self, event: events.DepthArrived) -> None:
         """Store the message; the stamp of one that waits for a snapshot is kept for its frame."""
         update = event.update
         seq = self.writer.diff(event.recv_us, update.E, update.U, update.u, update.b, update.a)
@@ -194,49 +177,49 @@ class DayJournal:
         if len(self._waiting) > BUFFERED_DIFFS:
             del self._waiting[next(iter(self._waiting))]
 
-    def _book_changed(self, event: BookChanged) -> None:
+    def _book_changed(self, event: events.BookChanged) -> None:
         number, stamp = self._last
         if event.number != number:
             stamp = self._waiting[event.number]
         self.writer.frame_of(stamp, self.epoch_id, event.book.cells(self.writer.top_n))
         self.report.book.frames += 1
 
-    def _epoch_opened(self, event: EpochOpened) -> None:
+    def _epoch_opened(self, event: events.EpochOpened) -> None:
         self.writer.snapshot(event.recv_us, event.tag, event.last_update_id, event.bids, event.asks, self.epoch_id + 1)
         self.epoch_id += 1
         self.report.book.epochs += 1
         self.report.book.snapshots += 1
 
-    def _book_resynced(self, event: BookResynced) -> None:
+    def _book_resynced(self, event: events.BookResynced) -> None:
         self.event(event.recv_us, "resync_done", {"last_update_id": event.last_update_id})
 
-    def _book_lost(self, event: BookLost) -> None:
+    def _book_lost(self, event: events.BookLost) -> None:
         self.writer.gap(event.recv_us, "resync_start", self.epoch_id, {"cause": event.cause})
 
-    def _snapshot_refused(self, event: SnapshotRefused) -> None:
+    def _snapshot_refused(self, event: events.SnapshotRefused) -> None:
         self.snapshot_failed(event.recv_us, event.cause, None)
 
-    def _depth_missing(self, event: DepthMissing) -> None:
+    def _depth_missing(self, event: events.DepthMissing) -> None:
         self.report.book.gaps += 1
         self._gap(event.recv_us, "gap", event.missing, event.cause)
 
-    def _trades_missing(self, event: TradesMissing) -> None:
+    def _trades_missing(self, event: events.TradesMissing) -> None:
         self._gap(event.recv_us, "trade_gap", event.missing, event.cause)
         self.report.trade_gaps += 1
 
     def _gap(self, recv_us: int, kind: str, missing: MissingIds, cause: str) -> None:
         self.writer.gap(recv_us, kind, self.epoch_id, missing.details(cause))
 
-    def _trade_arrived(self, event: TradeArrived) -> None:
+    def _trade_arrived(self, event: events.TradeArrived) -> None:
         trade = event.trade
-        if event.verdict is TradeVerdict.LATE:
-            self._backfill(event.recv_us, trade_id_of(trade), trade_id_of(trade), 1)
+        if event.verdict is events.TradeVerdict.LATE:
+            self._backfill(event.recv_us, events.trade_id_of(trade), events.trade_id_of(trade), 1)
         ids = (trade.t, trade.t, trade.t) if isinstance(trade, TradePrint) else (trade.a, trade.f, trade.l)
         row = Trade(trade.E, ids[0], trade.T, trade.p, trade.q, trade.m, ids[1], ids[2], self._source)
         self.writer.trade(event.recv_us, row)
         self.report.trades += 1
 
-    def _trades_fetched(self, event: TradesFetched) -> None:
+    def _trades_fetched(self, event: events.TradesFetched) -> None:
         for trade in event.trades:
             self.writer.trade(event.recv_us, trade)
         self.report.trades += len(event.trades)
@@ -246,12 +229,12 @@ class DayJournal:
     def _backfill(self, recv_us: int, from_id: int, to_id: int, rows: int) -> None:
         self.event(recv_us, "backfill", {"from_id": from_id, "to_id": to_id, "rows": rows})
 
-    def _trade_repeated(self, event: TradeRepeated) -> None:
+    def _trade_repeated(self, event: events.TradeRepeated) -> None:
         self.report.duplicate_trades += 1
-        details = {"stream": stream_of(event.trade), "trade_id": trade_id_of(event.trade)}
-        self._anomaly(Anomaly(event.recv_us, "duplicate", details))
+        details = {"stream": events.stream_of(event.trade), "trade_id": events.trade_id_of(event.trade)}
+        self._anomaly(events.Anomaly(event.recv_us, "duplicate", details))
 
-    def _anomaly(self, event: Anomaly) -> None:
+    def _anomaly(self, event: events.Anomaly) -> None:
         self.report.book.anomalies[event.kind] += 1
         self.event(event.recv_us, "anomaly", {"kind": event.kind, **event.details})
 

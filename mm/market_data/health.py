@@ -262,17 +262,6 @@ def lives(report: HealthReport, here: str, exists: Callable[[int], bool]) -> boo
     return exists(report.pid) if report.host == here else None
 
 
-def process_exists(pid: int) -> bool:
-    """Return True if there is a process *pid* on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 SILENT_INTERVALS = 5
 
 

@@ -7,7 +7,7 @@ venue names in ``Retry-After``.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
@@ -123,27 +123,13 @@ class RestClient:
             self._weight.hold_off(retry_after_s(response.headers.get("Retry-After")))
 
 
-class SnapshotConsumer(Protocol):
-    """What needs snapshots."""
-
-    @property
-    def wants_snapshot(self) -> bool:
-        """Whether updates are waiting for a book, or the book will soon need a deeper one."""
-
-    def snapshot_requested(self, at_us: int, attempt: int) -> None:
-        """A snapshot is requested, for the *attempt*-th time in a row."""
-
-    async def snapshot_answered(self, answer: Answer) -> None:
-        """It came, or it did not."""
-
-
 class Snapshots:
     """Fetch snapshots until one bridges.
 
     Args:
         rest: Sends the requests.
         symbol: Upper case.
-        limit: levels per side.
+        limit: Levels per side.
         backoff: Spaces the attempts, also from one need to the next.
         clock: Returns the wall clock, in µs.
 
@@ -160,7 +146,7 @@ class Snapshots:
         self._backoff = backoff
         self._clock = clock
 
-    async def load(self, consumer: SnapshotConsumer) -> None:
+    async def load(self, consumer: "RestTasks") -> None:
         """Give *consumer* snapshots for as long as it needs one."""
         attempt = 0
         while consumer.wants_snapshot:

@@ -7,19 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from mm.dayfolder.rows import Trade
 from mm.ids import Follow, IdRange, IdRanges, IdSequence, MissingIds
+from mm.market_data import market_events as events
 from mm.market_data.grid import Grid
-from mm.market_data.market_events import (
-    Anomaly,
-    Subscriber,
-    TradeArrived,
-    TradeMessage,
-    TradeRepeated,
-    TradesFetched,
-    TradesMissing,
-    TradeVerdict,
-    stream_of,
-    trade_id_of,
-)
 
 
 class TradeIds:
@@ -43,11 +32,11 @@ class TradeIds:
         """The highest id; None before the first."""
         return self._sequence.last_id
 
-    def take(self, trade_id: int) -> TradeVerdict:
+    def take(self, trade_id: int) -> events.TradeVerdict:
         """Return what *trade_id* is, and count it as received."""
         if trade_id in self.missing:
             self.missing.remove(trade_id, trade_id)
-            return TradeVerdict.LATE
+            return events.TradeVerdict.LATE
         hole = self._sequence.missing_before(trade_id)
         found = self._sequence.take(trade_id, trade_id)
         if hole:
@@ -79,10 +68,10 @@ class TradeIds:
 
 
 _VERDICTS = {
-    Follow.CONTINUES: TradeVerdict.NEW,
-    Follow.GAP: TradeVerdict.GAP,
-    Follow.STALE: TradeVerdict.DUPLICATE,
-    Follow.RESET: TradeVerdict.RESET,
+    Follow.CONTINUES: events.TradeVerdict.NEW,
+    Follow.GAP: events.TradeVerdict.GAP,
+    Follow.STALE: events.TradeVerdict.DUPLICATE,
+    Follow.RESET: events.TradeVerdict.RESET,
 }
 
 
@@ -102,7 +91,7 @@ class TradeState:
     def __init__(
         self,
         grid: Grid,
-        emit: Subscriber,
+        emit: events.Subscriber,
         *,
         keeps_late: bool,
         last_id: int | None = None,
@@ -117,23 +106,23 @@ class TradeState:
             self._ids.missing.add(*one.ids)
         self._last_us = last_us
 
-    def take(self, recv_us: int, trade: TradeMessage, cause: str) -> TradeVerdict:
+    def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
         """Take a trade and return what its id says; *cause* is why ids before it may be missing."""
-        trade_id = trade_id_of(trade)
+        trade_id = events.trade_id_of(trade)
         verdict = self._ids.take(trade_id)
-        if verdict is TradeVerdict.DUPLICATE:
-            self._emit(TradeRepeated(recv_us, trade))
+        if verdict is events.TradeVerdict.DUPLICATE:
+            self._emit(events.TradeRepeated(recv_us, trade))
             return verdict
-        if verdict is TradeVerdict.GAP:
+        if verdict is events.TradeVerdict.GAP:
             self._report_missing(recv_us, cause)
-        elif verdict is TradeVerdict.RESET:
+        elif verdict is events.TradeVerdict.RESET:
             self._anomaly(recv_us, "id_reset", trade)
-        elif verdict is TradeVerdict.LATE and not self._keeps_late:
+        elif verdict is events.TradeVerdict.LATE and not self._keeps_late:
             self._anomaly(recv_us, "late", trade)
             return verdict
         if self._grid.is_off_tick(trade.p):
             self._anomaly(recv_us, "off_tick", trade)
-        self._emit(TradeArrived(recv_us, trade, verdict))
+        self._emit(events.TradeArrived(recv_us, trade, verdict))
         self._last_us = recv_us
         return verdict
 
@@ -147,13 +136,13 @@ class TradeState:
         filled = [(ids, trade) for ids, trade in trades if self._ids.fill(*ids)]
         if filled:
             ids = IdRange(filled[0][0].first, filled[-1][0].last)
-            self._emit(TradesFetched(recv_us, [trade for _, trade in filled], ids))
+            self._emit(events.TradesFetched(recv_us, [trade for _, trade in filled], ids))
         return len(filled)
 
     def _report_missing(self, recv_us: int, cause: str) -> None:
-        self._emit(TradesMissing(recv_us, MissingIds(*self._ids.hole, self._last_us, recv_us), cause))
+        self._emit(events.TradesMissing(recv_us, MissingIds(*self._ids.hole, self._last_us, recv_us), cause))
 
-    def _anomaly(self, recv_us: int, kind: str, trade: TradeMessage) -> None:
+    def _anomaly(self, recv_us: int, kind: str, trade: events.TradeMessage) -> None:
         details = {"price": trade.p} if kind == "off_tick" else {}
-        described = {"stream": stream_of(trade), **details, "trade_id": trade_id_of(trade)}
-        self._emit(Anomaly(recv_us, kind, described))
+        described = {"stream": events.stream_of(trade), **details, "trade_id": events.trade_id_of(trade)}
+        self._emit(events.Anomaly(recv_us, kind, described))

@@ -21,13 +21,13 @@ from mm.market_data.health import (
     HealthReport,
     health_text,
     lives,
-    process_exists,
     read_health,
     trouble_of,
     write_health,
 )
 from mm.market_data.latency import RoundTrip
 from mm.market_data.monitor import CONTENT_TYPE, metrics_served, page
+from mm.whole_file import process_exists
 
 SAMPLE = re.compile(r'(?P<name>[a-z_:]+)\{(?P<labels>(?:\w+="(?:[^"\\]|\\.)*",?)*)\} (?P<value>-?[\d.e+-]+)')
 

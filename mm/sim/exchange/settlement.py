@@ -8,34 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mm.instrument import E8
+from mm.sim.exchange import orders
 from mm.sim.exchange.accounts import Balance, UserAccount
-from mm.sim.exchange.orders import (
-    CANCELED,
-    EXPIRED,
-    EXPIRED_IN_MATCH,
-    FILLED,
-    NEW,
-    PARTIALLY_FILLED,
-    REPLACED,
-    TRADE,
-    TRADE_PREVENTION,
-    Amendment,
-    ExecutionReport,
-    Fill,
-    Position,
-    PreventedMatch,
-    UserOrder,
-)
+from mm.sim.exchange.orders import Amendment, ExecutionReport, Fill, Position, PreventedMatch, UserOrder
 from mm.sim.exchange.rules import SymbolRules
-from mm.sim.matching.order_log import (
-    REASON_STP,
-    ROW_CANCEL,
-    ROW_EXPIRE,
-    ROW_NEW,
-    ROW_REDUCE,
-    ROW_TRADE,
-    Row,
-)
+from mm.sim.matching.order_log import REASON_STP, ROW_CANCEL, ROW_EXPIRE, ROW_NEW, ROW_REDUCE, ROW_TRADE, Row
 
 if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
@@ -106,22 +83,22 @@ class Settlement:
                 self._apply_to(us, order, (kind, other_id), lots, request_id)
         taker = self._taker
         if taker and taker.is_short and taker.is_open:
-            self.finish(taker.us, taker, EXPIRED, EXPIRED)
+            self.finish(taker.us, taker, orders.EXPIRED, orders.EXPIRED)
         self.report_positions()
 
     def _apply_to(self, us: int, order: UserOrder, row: tuple[int, int], lots: int, request_id: str) -> None:
         """Apply a row that is no trade to an order: *row* is its kind, and the reason of an expiry."""
         kind, reason = row
         if kind == ROW_NEW:
-            self.report(us, order, NEW)
+            self.report(us, order, orders.NEW)
         elif kind == ROW_CANCEL:
-            self.finish(us, order, CANCELED, CANCELED, request_id)
+            self.finish(us, order, orders.CANCELED, orders.CANCELED, request_id)
         elif kind == ROW_REDUCE and request_id:
             self._amend(us, order, lots, request_id)
         elif kind == ROW_REDUCE:
             self._prevent(us, order, order.left_lots - lots)
         elif kind == ROW_EXPIRE and reason != REASON_STP:
-            self.finish(us, order, EXPIRED, EXPIRED)
+            self.finish(us, order, orders.EXPIRED, orders.EXPIRED)
         elif kind == ROW_EXPIRE and order is not self._taker:
             self._prevent(us, order, order.left_lots)
         elif kind == ROW_EXPIRE and order.left_lots:
@@ -196,19 +173,19 @@ class Settlement:
         order.left_lots -= lots
         order.filled_lots += lots
         order.spent_tl += ticks * lots
-        order.status = PARTIALLY_FILLED if order.left_lots or order.is_short else FILLED
-        if order.status == FILLED:
+        order.status = orders.PARTIALLY_FILLED if order.left_lots or order.is_short else orders.FILLED
+        if order.status == orders.FILLED:
             self._release(order, order.reserved_e8)
         fill = Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee, self.execution_id + 1)
         order.fills.append(fill)
-        self.report(us, order, TRADE, fill=fill)
+        self.report(us, order, orders.TRADE, fill=fill)
 
     def _amend(self, us: int, order: UserOrder, left_lots: int, new_client_id: str) -> None:
         old_client_id, old_lots = order.client_id, order.lots
         cut = order.left_lots - left_lots
         order.left_lots, order.lots, order.client_id = left_lots, old_lots - cut, new_client_id
         self._release(order, self._worth(order, order.request.ticks, cut))
-        execution_id = self.report(us, order, REPLACED, old_client_id=old_client_id)
+        execution_id = self.report(us, order, orders.REPLACED, old_client_id=old_client_id)
         order.amendments.append(Amendment(execution_id, us, old_client_id, new_client_id, old_lots, order.lots))
 
     def _prevent(self, us: int, maker: UserOrder, lost: int) -> None:
@@ -236,8 +213,8 @@ class Settlement:
         order.left_lots -= lots
         order.prevented_lots += lots
         if not order.left_lots:
-            order.status = EXPIRED_IN_MATCH
+            order.status = orders.EXPIRED_IN_MATCH
             self._release(order, order.reserved_e8)
         elif order.request.ticks:
             self._release(order, self._worth(order, order.request.ticks, lots))
-        self.report(us, order, TRADE_PREVENTION, prevented=match, prevented_lots=lots)
+        self.report(us, order, orders.TRADE_PREVENTION, prevented=match, prevented_lots=lots)

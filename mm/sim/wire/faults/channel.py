@@ -8,15 +8,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from mm.sim.exchange.truth import MarketTruth
-from mm.sim.wire.faults.fault import (
-    TRADE_KINDS,
-    UPDATE_KINDS,
-    ActiveFault,
-    Fault,
-    FaultContext,
-    FaultyConnection,
-    Out,
-)
+from mm.sim.wire.faults.fault import TRADE_KINDS, UPDATE_KINDS, ActiveFault, Fault, FaultContext, FaultyConnection, Out
 from mm.sim.wire.faults.script import Rule
 from mm.sim.wire.stream_messages import Message
 

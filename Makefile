@@ -47,7 +47,7 @@ notebooks: install  ## Execute docs/notebooks anew, and keep what their cells pr
 	$(RUN) -m mm.runner_notebooks docs/notebooks/*.ipynb
 
 docs: install    ## Generate docs/configuration.md
-	$(RUN) -m mm.cli_docs > docs/configuration.md
+	$(RUN) -m mm.cli.docs > docs/configuration.md
 
 bench: install   ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest
 	$(RUN) -m mm.bench engine matching parse startup wire

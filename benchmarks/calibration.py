@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.studies import COLUMNS, FEW, STUDIES
-from mm.console import Console
+from mm.cli.console import Console
 
 SEED = 20_260_105
 CHUNK = 20  # days that one process takes at a time

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+from mm.cli.knobs import knobs, shown
 from mm.config import Account, Execution, Models
-from mm.knobs import knobs, shown
 
 if TYPE_CHECKING:
     from mm.backtest.fills.base import OrderView, TradeView

@@ -17,9 +17,9 @@ from mm.calibration.estimators import Absent, estimate
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import Floats, Points
 from mm.calibration.windows import US_PER_MIN, WEIGHING, Plan, WindowFitter
-from mm.cli import command
-from mm.console import Console
-from mm.knobs import knob, whole
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import knob, whole
 
 BLOCK_MIN, HOURS = 5, 12
 BLOCKS = HOURS * 60 // BLOCK_MIN

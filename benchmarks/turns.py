@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import mm
+from mm.cli.console import Console
+from mm.cli.knobs import knobs
 from mm.config import GROUPS
-from mm.console import Console
 from mm.dayfolder.layout import DayFolder, day_folder
 from mm.errors import DataError, MMError
-from mm.knobs import knobs
 
 PYTHON = (sys.executable, "-m")
 _PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is KiB, on macOS bytes

@@ -4,7 +4,7 @@ import click
 
 import mm
 from mm import sim
-from mm.cli import Commands, Program
+from mm.cli.frame import Commands, Program
 
 _DATA: Commands = {
     "import": ("Turn raw captured streams into day folders.", "mm.runner_data:import_command"),

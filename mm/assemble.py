@@ -13,12 +13,12 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.recipe import Recipe
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import Plan
+from mm.cli.knobs import knobs, shown
 from mm.clock import us_from_ms
 from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
 from mm.dayfolder.layout import day_folder
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.knobs import knobs, shown
 from mm.model_maker import read_fitted
 from mm.quote_tree import Tree, volatility
 from mm.runs import Run

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from mm.cli.knobs import PATH, Knob, knobs, shown
 from mm.config import Account, Day, Execution, Market, Models
-from mm.knobs import PATH, Knob, knobs, shown
 
 _PLACES = ("data_root", "out_root")
 _OWN = ("out_dir",)  # of the command that plays many backtests, not of each

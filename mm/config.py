@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.errors import UsageError
-from mm.knobs import (
+from mm.cli.knobs import (
     JSON_OBJECT,
     PATH,
     REQUIRED,
@@ -27,9 +26,10 @@ from mm.knobs import (
     one_of,
     whole,
 )
+from mm.cli.symbols_and_days import DAYS, SYMBOL, SYMBOLS, day_list
+from mm.errors import UsageError
 from mm.report_knobs import Honesty
 from mm.sweep_knobs import Sweep
-from mm.symbols_and_days import DAYS, SYMBOL, SYMBOLS, day_list
 
 _MS = number(0, 1e10)
 _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")

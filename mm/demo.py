@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mm.cli.knobs import knobs
 from mm.config import GROUPS
-from mm.knobs import knobs
 
 ROOT = Path("out/demo")
 HOURS = 6

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, get_args, get_origin
 
+from mm.cli.knobs import closest
 from mm.errors import MMError, ModelError, UnknownModel, UsageError
-from mm.knobs import closest
 
 _JSON_TYPES = {
     float: "a number",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mm.cli.console import Console
+from mm.cli.knobs import PATH, SWITCH, knob, knobs, shown
 from mm.config import Account, Day, Execution, Market, Models, Results
-from mm.console import Console
 from mm.errors import Mismatch, MMError
-from mm.knobs import PATH, SWITCH, knob, knobs, shown
 from mm.run_finder import Found
 from mm.run_inputs import Sources, check_inputs, knob_files
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mm.knobs import SWITCH, knob
+from mm.cli.knobs import SWITCH, knob
 
 
 @dataclass(frozen=True, kw_only=True)

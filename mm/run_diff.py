@@ -167,8 +167,8 @@ def compare(first: Found, second: Found) -> Comparison:
 
 def no_matter() -> frozenset[str]:
     """Return the names of the knobs on which no result depends."""
+    from mm.cli.knobs import knobs
     from mm.config import GROUPS
-    from mm.knobs import knobs
 
     return frozenset(one.name for group in GROUPS for one in knobs(group) if not one.matters)
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mm.cli.knobs import shown
 from mm.clock import now_us, run_stamp
 from mm.config import Day, Output
 from mm.errors import RunExists, UsageError
-from mm.knobs import shown
 from mm.run_manifest import SetKnob
 
 _FOLDERS = {"schedule": ("calibration", "schedules")}

@@ -1,6 +1,6 @@
 """``mm backtest``: play recorded days against a quote model and a fill model."""
 
-from mm.cli import runner
+from mm.cli.frame import runner
 from mm.config import Account, Day, Execution, Market, Models
 from mm.report_knobs import Honesty
 from mm.runs import Run

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from mm.cli import runner
+from mm.cli.frame import runner
 from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
 from mm.errors import FitError
 from mm.runs import Run

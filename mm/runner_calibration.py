@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mm.cli import runner
+from mm.cli.frame import runner
 from mm.config import Account, Calibration, Day, Execution, Fit, Market
 from mm.errors import FitError
 from mm.runs import Run

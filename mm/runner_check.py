@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from mm.cli import command
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import REQUIRED, knob, matching, whole
+from mm.cli.symbols_and_days import DAYS, day_list
 from mm.config import Account, Day, Execution, Market, Models, Results, Source
-from mm.console import Console
 from mm.errors import SafetyError, UsageError
-from mm.knobs import REQUIRED, knob, matching, whole
-from mm.symbols_and_days import DAYS, day_list
 
 TESTS = ("fresh", "shifted", "files", "opened")
 

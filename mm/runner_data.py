@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from mm.cli import command
+from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.config import Market, Name, Source, Streams
-from mm.console import Console
 from mm.errors import DataError
 
 _PATH = click.Path(path_type=Path)

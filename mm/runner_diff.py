@@ -2,9 +2,9 @@
 
 import click
 
-from mm.cli import command
+from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.config import Results
-from mm.console import Console
 from mm.run_diff import compare
 from mm.run_finder import find_run
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from mm.cli import command
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import PATH, knob, whole
 from mm.config import Results
-from mm.console import Console
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
-from mm.knobs import PATH, knob, whole
 from mm.run_finder import Found, find_run
 
 NESTED = "backtest"  # where a walk-forward keeps its backtest

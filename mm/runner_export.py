@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mm.cli import command
+from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.config import Results
-from mm.console import Console
 
 if TYPE_CHECKING:
     from mm.day_parquet import Moved

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.cli import command
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import JSON_OBJECT, PATH, REQUIRED, knob, matching, number, whole
+from mm.cli.symbols_and_days import DAYS, SYMBOL, day_list
 from mm.clock import us_from_ms
 from mm.config import Results, Source
-from mm.console import Console
 from mm.errors import DataError, FitError, UsageError
-from mm.knobs import JSON_OBJECT, PATH, REQUIRED, knob, matching, number, whole
-from mm.symbols_and_days import DAYS, SYMBOL, day_list
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape

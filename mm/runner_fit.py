@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from mm.cli import command
+from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.config import Fit
-from mm.console import Console
 from mm.errors import FitError
 
 

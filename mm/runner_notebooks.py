@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from mm.cli import command
-from mm.console import Console
+from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.errors import BrokenFile, ModelError
 
 _LONGEST_CELL_S = 300

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import click
 
-from mm.cli import command
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import PATH, knob, shown
 from mm.config import Results
-from mm.console import Console
 from mm.errors import DataError, Mismatch, MMError
-from mm.knobs import PATH, knob, shown
 from mm.run_diff import Comparison, compare, no_matter
 from mm.run_finder import Found, find_run, find_runs
 from mm.run_inputs import Sources, check_inputs, check_models, knob_files

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from mm import run_manifest
-from mm.cli import command
+from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.config import Results
-from mm.console import Console
 from mm.errors import DataError
 from mm.run_finder import Found, find_run, find_runs
 from mm.run_headlines import headlines, shown

@@ -1,6 +1,6 @@
 """``mm sweep``: many backtests over a grid, ranked, and how much of the best one is luck."""
 
-from mm.cli import runner
+from mm.cli.frame import runner
 from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
 from mm.runs import Run
 from mm.sweep_knobs import Sweep

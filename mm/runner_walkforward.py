@@ -1,6 +1,6 @@
 """``mm walkforward``: a schedule, and one continuous backtest that trades it."""
 
-from mm.cli import runner
+from mm.cli.frame import runner
 from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
 from mm.report_knobs import Honesty
 from mm.runner_calibrate_schedule import study_days, write_study

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import mm
 from mm import resume, run_manifest
+from mm.cli.console import Console
+from mm.cli.interrupts import hold_interrupts, release_interrupts
+from mm.cli.logs import Log
 from mm.clock import iso, now_us
-from mm.console import Console
 from mm.errors import FitError, Incomplete, RunExists
-from mm.interrupts import hold_interrupts, release_interrupts
-from mm.logs import Log
 from mm.run_folder import CHECKPOINT, Plan, cannot_write, claim, partial_folder
 from mm.run_manifest import InputFile, OutputFile
 

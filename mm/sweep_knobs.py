@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mm.knobs import REQUIRED, SWITCH, Reader, knob, matching, one_of, whole
+from mm.cli.knobs import REQUIRED, SWITCH, Reader, knob, matching, one_of, whole
 
 WRITTEN = "NAME=value,value,…; NAME=value,…"
 _OPENING, _CLOSING = "{[(", "}])"

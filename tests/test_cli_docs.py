@@ -1,6 +1,6 @@
-from mm import cli_docs
+from mm.cli import docs as cli_docs
+from mm.cli.knobs import knobs
 from mm.config import GROUPS
-from mm.knobs import knobs
 from support import ROOT
 
 

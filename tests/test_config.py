@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm import config as c
+from mm.cli.knobs import REQUIRED, Knob, knobs, shown
+from mm.cli.symbols_and_days import day_list
 from mm.clock import next_day, parse_day
 from mm.errors import UsageError
-from mm.knobs import REQUIRED, Knob, knobs, shown
-from mm.symbols_and_days import day_list
 
 EVERY = [one for group in c.GROUPS for one in knobs(group)]
 BY_NAME = {one.name: one for one in EVERY}

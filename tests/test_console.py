@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mm.console import Console
+from mm.cli.console import Console
 
 
 def test_without_json_stdout_is_what_was_said(capsys):

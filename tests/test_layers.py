@@ -18,15 +18,8 @@ LAYERS = [
     ["calibration"],
     ["walkforward"],
     [
-        "interrupts",
-        "knobs",
         "config",
-        "console",
-        "logs",
-        "many",
-        "options",
         "cli",
-        "cli_docs",
         "plugins",
         "report_knobs",
         "resume",
@@ -39,7 +32,6 @@ LAYERS = [
         "run_manifest",
         "runs",
         "sweep_knobs",
-        "symbols_and_days",
     ],
     ["backtest_setup", "quote_tree", "model_maker", "assemble", "redraw"],
 ]

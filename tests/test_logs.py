@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from mm.logs import Log, write_line
+from mm.cli.logs import Log, write_line
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_colour_is_for_terminals_that_want_it(log, capsys, monkeypatch):
 
 def test_a_reader_that_has_gone_ends_the_talk_and_not_the_work():
     """``mm backtest | head -1`` finishes its run."""
-    code = "import sys; from mm.logs import write_line\nfor _ in range(3): write_line(sys.stdout, 'x' * 100_000)"
+    code = "import sys; from mm.cli.logs import write_line\nfor _ in range(3): write_line(sys.stdout, 'x' * 100_000)"
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run([sys.executable, "-c", code], stdout=write_end, stderr=subprocess.PIPE, check=False)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mm import resume
+from mm.cli.console import Console
 from mm.config import Day, Output
-from mm.console import Console
 from mm.errors import RunExists
 from mm.run_folder import CHECKPOINT, Plan, claim, partial_folder
 from mm.run_manifest import InputFile, SetKnob

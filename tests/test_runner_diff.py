@@ -5,8 +5,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mm import run_manifest
+from mm.cli.console import Console
 from mm.config import Day, Output
-from mm.console import Console
 from mm.run_folder import Plan
 from mm.run_manifest import SetKnob
 from mm.runner_diff import main

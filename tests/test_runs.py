@@ -5,8 +5,8 @@ from types import MappingProxyType
 import pytest
 
 from mm import run_manifest
+from mm.cli.console import Console
 from mm.config import Day, Output
-from mm.console import Console
 from mm.errors import FitError, MissingDay, UsageError
 from mm.run_folder import Plan
 from mm.run_manifest import SetKnob

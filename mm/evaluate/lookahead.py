@@ -28,7 +28,7 @@ from mm.evaluate.run_comparison import Baseline, Finding, Player, Report, RunTab
 if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
-    from mm.console import Console
+    from mm.cli.console import Console
     from mm.tape.tape import Tape
 
 FILE_HORIZONS_S = (1, 10, 60)  # a day folder is written that ends before the greatest move over each

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mm.cli import command
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import knobs, shown
 from mm.clock import now_us, run_stamp
 from mm.config import Name, Recorder, Source, Sources
-from mm.console import Console
 from mm.errors import DataError, MissingDay, MMError, UsageError
-from mm.knobs import knobs, shown
 
 if TYPE_CHECKING:
     from mm.market_data.recording import Parts

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.cli import Program, command
+from mm.cli.console import Console
+from mm.cli.frame import Program, command
+from mm.cli.knobs import PATH, REQUIRED, Reader, closest, knob, knobs, matching, number, numbers, one_of, shown, whole
+from mm.cli.logs import write_line
+from mm.cli.symbols_and_days import day_list
 from mm.clock import DAY_ZONE, day_of, now_us
 from mm.config import Source
-from mm.console import Console
 from mm.errors import UsageError
-from mm.knobs import PATH, REQUIRED, Reader, closest, knob, knobs, matching, number, numbers, one_of, shown, whole
-from mm.logs import write_line
 from mm.sim import COMMANDS
 from mm.sim.flow.scenario import SCENARIOS, Flags, chosen
 from mm.sim.flow.session import STEP_US, Session
-from mm.symbols_and_days import day_list
 
 if TYPE_CHECKING:
     from mm.sim.wire.box import Box

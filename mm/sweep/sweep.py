@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from mm.assemble import open_days
 from mm.backtest_setup import Setup
+from mm.cli.knobs import closest, knobs, shown
 from mm.clock import US_PER_S
 from mm.config import GROUPS, Account, Day, Execution, Market, Models
 from mm.errors import Incomplete, UsageError
-from mm.knobs import closest, knobs, shown
 from mm.page.numbers import number, signed
 from mm.runs import Run
 from mm.sweep.engines import seeing_modules

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import calibration, studies, truth
 from benchmarks.calibration import Bar, Figure, held, measure, summarised
+from mm.cli.console import Console
 from mm.clock import US_PER_S
-from mm.console import Console
 from support import run_python
 
 SURE = 4.5  # standard errors; of forty bars none is that far off by chance

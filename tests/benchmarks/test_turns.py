@@ -10,7 +10,7 @@ import pytest
 from benchmarks import commands, engine
 from benchmarks.__main__ import MEASUREMENTS, Settings
 from benchmarks.turns import NO_EVENTS, NO_PEER, Bench, Measured, Row, Yardstick, recorded, run
-from mm.console import Console
+from mm.cli.console import Console
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, MissingDay, MMError
 from mm.sim.flow.day import make_day

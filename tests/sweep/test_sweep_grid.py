@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm.backtest_setup import Setup
+from mm.cli.knobs import knobs
 from mm.config import Account, Day, Execution, Market, Models
 from mm.errors import UsageError
-from mm.knobs import knobs
 from mm.sweep.grid import Point, axes_for, points_of
 from mm.sweep_knobs import Sweep, axes_of
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from mm.cli.knobs import Reader, decimal, knob, number
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8
-from mm.knobs import Reader, decimal, knob, number
 from mm.sim.flow.session import RecordingFault, Session
 from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 from click.core import ParameterSource
 
+from mm.cli.knobs import Knob, decimal, knob, knobs, number, shown, whole
 from mm.clock import US_PER_S
 from mm.errors import UsageError
-from mm.knobs import Knob, decimal, knob, knobs, number, shown, whole
 from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Scenario, series
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, STEP_US, RecordingFault, Session, plan
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from played import play, session
 
+from mm.cli.knobs import knobs, shown
 from mm.errors import UsageError
-from mm.knobs import knobs, shown
 from mm.sim.flow.scenario import FIELDS, SCENARIOS, Flags, PoissonMarket, chosen
 
 

@@ -1,7 +1,7 @@
 """Write docs/configuration.md from the knobs: ``make docs`` runs this module and keeps what it prints."""
 
+from mm.cli.knobs import REQUIRED, Knob, knobs, shown
 from mm.config import GROUPS
-from mm.knobs import REQUIRED, Knob, knobs, shown
 
 PIPE = "\\|"  # a bar inside a table's cell
 _HEAD = """\

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mm.knobs import REQUIRED, Knob, shown
+from mm.cli.knobs import REQUIRED, Knob, shown
 
 
 class _Repeatable(click.Option):

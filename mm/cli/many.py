@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mm.console import Console
+from mm.cli.console import Console
+from mm.cli.knobs import shown
+from mm.cli.logs import write_line
 from mm.errors import MMError, UsageError
-from mm.knobs import shown
-from mm.logs import write_line
 from mm.run_manifest import SetKnob
 
 

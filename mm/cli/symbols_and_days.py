@@ -4,8 +4,8 @@ import itertools
 import re
 from datetime import timedelta
 
+from mm.cli.knobs import Reader
 from mm.clock import next_day, parse_day
-from mm.knobs import Reader
 
 _LONGEST = timedelta(days=3660)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from mm.logs import Log, Logger, write_line
+from mm.cli.logs import Log, Logger, write_line
 
 
 class Console:

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mm import errors, run_manifest
-from mm.cli import Command, Program, command, runner
+from mm.cli.console import Console
+from mm.cli.frame import Command, Program, command, runner
+from mm.cli.knobs import REQUIRED, Reader, knob
 from mm.config import Calibration, Day, Execution, Models, Output, Results
-from mm.console import Console
-from mm.knobs import REQUIRED, Reader, knob
 from mm.runs import Run
 
 SHELL = {"SYMBOL": "BTCUSDT", "DAY": "20251216"}
@@ -255,8 +255,8 @@ TREE = Program(
     "tree",
     "A program.",
     {
-        "half": ("Halve.", "test_cli:halve"),
-        "sub": ("More.", {"leaf": ("A leaf.", "test_cli:halve")}),
+        "half": ("Halve.", "test_cli_frame:halve"),
+        "sub": ("More.", {"leaf": ("A leaf.", "test_cli_frame:halve")}),
         "gone": ("Not installed.", "no_such_package.module:main"),
         "empty": ("Nothing installed.", {"leaf": ("A leaf.", "mm.no_such_module:main")}),
     },

@@ -18,13 +18,13 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from mm.cli.console import Console
+from mm.cli.interrupts import interruptible
+from mm.cli.knobs import Knob, closest, knobs, shown
+from mm.cli.logs import write_line
+from mm.cli.options import json_option, option
 from mm.config import Day, Output, Terminal
-from mm.console import Console
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
-from mm.interrupts import interruptible
-from mm.knobs import Knob, closest, knobs, shown
-from mm.logs import write_line
-from mm.options import json_option, option
 
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
 EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim") | {"distributed": "cluster"}
@@ -129,7 +129,7 @@ def runner(
 
             symbols = _find(objects, Day).symbol.split(",")
             if len(symbols) > 1:
-                from mm.many import each_symbol
+                from mm.cli.many import each_symbol
 
                 each_symbol(console, symbols, click.get_current_context().command_path, settings)
                 return

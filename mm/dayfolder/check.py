@@ -16,7 +16,7 @@ from mm.dayfolder.ledger import LedgerView, check_events, check_gap_rows, check_
 from mm.dayfolder.manifest import FileEntry, Manifest, day_files, file_entry, read_manifest, sha256_of
 from mm.dayfolder.rows import (
     Defect,
-    Findings,
+    DefectList,
     RowOrder,
     arrival,
     check_numbers,
@@ -34,7 +34,7 @@ from mm.market_data.market_events import TradeVerdict
 from mm.market_data.trade_state import TradeIds
 
 
-class Report(msgspec.Struct, frozen=True):
+class CheckReport(msgspec.Struct, frozen=True):
     """What a check found.
 
     Attributes:
@@ -52,7 +52,7 @@ class Report(msgspec.Struct, frozen=True):
     gaps: int
 
 
-def check_day(folder: DayFolder) -> Report:
+def check_day(folder: DayFolder) -> CheckReport:
     """Read every file of *folder* and report what is wrong; raises MissingDay where there is no such folder."""
     if not folder.path.is_dir():
         raise MissingDay(f"no day folder {folder.path}; give a folder such as data/BTCUSDT/20251216")
@@ -64,11 +64,11 @@ class _DayCheck:
 
     def __init__(self, folder: DayFolder) -> None:
         self._folder = folder
-        self._findings = Findings(folder)
+        self._findings = DefectList(folder)
         self._view = LedgerView(folder.events, ())
         self._numbered: list[RowOrder] = []
 
-    def report(self) -> Report:
+    def report(self) -> CheckReport:
         """Check all there is, the ledger first: the others are read in its light."""
         folder, findings = self._folder, self._findings
         events = self._there(folder.events)
@@ -90,7 +90,7 @@ class _DayCheck:
         sealed = self._check_manifest()
         defects = findings.defects()
         gap_count = sum(event.kind == "gap" for event in self._view.events)
-        return Report(not defects, sealed, defects, covered_us / US_PER_S, gap_count)
+        return CheckReport(not defects, sealed, defects, covered_us / US_PER_S, gap_count)
 
     def _there(self, path: Path) -> Path | None:
         """Return the file at *path* or its twin; that it is missing is a finding."""
@@ -183,7 +183,7 @@ class _DayCheck:
             self._findings.add(path, None, "manifest", "the sealed manifest does not name this file")
 
 
-def tick_of(folder: DayFolder, findings: Findings) -> int | None:
+def tick_of(folder: DayFolder, findings: DefectList) -> int | None:
     """Return the price step of the day, or None where the day does not say it."""
     path = folder.instrument
     if not path.is_file():
@@ -220,7 +220,7 @@ OPTIONAL_COLUMNS = 4
 _BOOLEANS = ("true", "false")
 
 
-def check_trades(view: LedgerView, grid: Grid, findings: Findings, order: RowOrder) -> list[tuple[int, IdRange]]:
+def check_trades(view: LedgerView, grid: Grid, findings: DefectList, order: RowOrder) -> list[tuple[int, IdRange]]:
     """Check the rows of the trades file, which is that of *order*.
 
     Return the ids that are missing and that the ledger does not declare, each with the row after them.

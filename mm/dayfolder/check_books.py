@@ -13,7 +13,7 @@ import msgspec
 from mm.clock import US_PER_S, checked_stamp, exchange_ms
 from mm.dayfolder.layout import FRAME_FIRST_LEVEL, DayFolder, frame_columns
 from mm.dayfolder.ledger import Event, LedgerView, read_snapshot
-from mm.dayfolder.rows import Arrival, Findings, RowOrder, arrival, decimal, lines_of, stamp_ms, table, whole
+from mm.dayfolder.rows import Arrival, DefectList, RowOrder, arrival, decimal, lines_of, stamp_ms, table, whole
 from mm.errors import OffGrid
 from mm.ids import Follow, IdSequence, MissingIds
 from mm.market_data.grid import Grid
@@ -82,7 +82,7 @@ class FrameSink(Protocol):
         """The day is over."""
 
 
-class _Frame(NamedTuple):
+class _FrameRow(NamedTuple):
     row: int
     at: Arrival
     cells: list[str]
@@ -100,7 +100,7 @@ class FrameFile:
         top_n: levels per side, as the header has them.
     """
 
-    def __init__(self, path: Path, findings: Findings, order: RowOrder) -> None:
+    def __init__(self, path: Path, findings: DefectList, order: RowOrder) -> None:
         self.path = path
         self._findings = findings
         self._order = order
@@ -153,7 +153,7 @@ class FrameFile:
             self._next = next(self._frames, None)
         coverage.stop()
 
-    def _read(self) -> Iterator[_Frame]:
+    def _read(self) -> Iterator[_FrameRow]:
         for row, cells in table(self.path, self._columns, OPTIONAL_COLUMNS, self._findings):
             try:
                 at = arrival(cells[2], cells[3], cells[1], cells[-2])
@@ -163,7 +163,7 @@ class FrameFile:
                 self._add(row, "type", str(error))
                 continue
             self._order.see(row, at)
-            yield _Frame(row, at, cells)
+            yield _FrameRow(row, at, cells)
 
     def _refuse_before(self, seq: int | None) -> None:
         while self._next and (seq is None or self._next.at.seq < seq):
@@ -178,7 +178,7 @@ class FrameFile:
             self._add(row, "frame_missing", message)
         self._missing.clear()
 
-    def _difference(self, frame: _Frame, wanted: Wanted) -> str | None:
+    def _difference(self, frame: _FrameRow, wanted: Wanted) -> str | None:
         """Return the first cell that is not what the rebuilt book has, or None."""
         cells = wanted.row(self.top_n)
         found = frame.cells
@@ -236,7 +236,7 @@ class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _Numbered = tuple[int, DiffLine]
 
 
-def read_diffs(path: Path, findings: Findings, order: RowOrder) -> Iterator[_Numbered]:
+def read_diffs(path: Path, findings: DefectList, order: RowOrder) -> Iterator[_Numbered]:
     """Yield the depth messages with their rows; what cannot be read is a finding and left out."""
     decode = msgspec.json.Decoder(DiffLine).decode
     for row, line in lines_of(path, findings):
@@ -271,7 +271,7 @@ class Replay:
     """
 
     def __init__(
-        self, folder: DayFolder, view: LedgerView, frames: FrameSink | None, grid: Grid, findings: Findings
+        self, folder: DayFolder, view: LedgerView, frames: FrameSink | None, grid: Grid, findings: DefectList
     ) -> None:
         self.coverage = Coverage()
         self.undeclared: list[MissingIds] = []

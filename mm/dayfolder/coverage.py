@@ -12,7 +12,7 @@ import msgspec
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import TRADE_COLUMNS, DayFolder, existing
 from mm.dayfolder.ledger import Event, is_hole, read_events
-from mm.dayfolder.rows import Findings, lines_of, table
+from mm.dayfolder.rows import DefectList, lines_of, table
 from mm.errors import MissingDay
 from mm.market_data.messages import Number
 from mm.market_data.sync_engine import SyncEngine, Verdict
@@ -127,7 +127,7 @@ def cover(folder: DayFolder) -> DayCoverage:
     path = existing(folder.events)
     if path is None:
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")
-    findings = Findings(folder)
+    findings = DefectList(folder)
     events = read_events(path, findings)
     found = DayCoverage(folder.symbol, folder.day)
     times = _Times()
@@ -201,7 +201,7 @@ def _play(events: list[Event], diffs: Iterator[IdRow], times: _Times, ids: Ids) 
     times.stop(times.last_us)
 
 
-def _diffs(path: Path | None, findings: Findings) -> Iterator[IdRow]:
+def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:
     if path is None:
         return
     decode = msgspec.json.Decoder(IdRow).decode
@@ -212,7 +212,7 @@ def _diffs(path: Path | None, findings: Findings) -> Iterator[IdRow]:
             findings.add(path, row, "type", str(error))
 
 
-def _read_trades(path: Path | None, ids: Ids, findings: Findings) -> None:
+def _read_trades(path: Path | None, ids: Ids, findings: DefectList) -> None:
     if path is None:
         return
     for row, cells in table(path, TRADE_COLUMNS, OPTIONAL_TRADE_COLUMNS, findings):

@@ -19,7 +19,7 @@ from mm.dayfolder import layout
 from mm.dayfolder.append_file import NO_SPACE
 from mm.dayfolder.buffered_writer import CsvWriter, NdjsonWriter, flush_together
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.ledger import Details, Ledger
+from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import Contents, Manifest, contents, note_manifest, unseal, write_manifest
 from mm.dayfolder.recovery import recover, runs_of
@@ -84,7 +84,7 @@ class DayWriter:
             self._quarantine = self._ndjson(folder.quarantine, held) if folder.quarantine in lost else None
             self._held = held.pop_all()
         add_gap = self._gaps.add if self._gaps and write_gaps else None
-        self.ledger = Ledger(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
+        self.ledger = LedgerWriter(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
         self._last_seq, self._units = self.earlier.next_seq - 1, set(self.earlier.exchange_units)
         self._known: dict[Path, Contents] = {}
         if instrument is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, SNAPSHOT_COLUMNS, SNAPSHOT_TAGS, DayFolder, existing
-from mm.dayfolder.rows import Arrival, Findings, RowOrder, arrival, decimal, header_fits, lines_of, whole
+from mm.dayfolder.rows import Arrival, DefectList, RowOrder, arrival, decimal, header_fits, lines_of, whole
 from mm.ids import IdRanges
 from mm.market_data.local_orderbook import Level
 
@@ -50,7 +50,7 @@ EVENT_KEYS: dict[str, tuple[str, ...]] = {
 OPEN_ENDED = ("anomaly",)
 
 
-class Ledger:
+class LedgerWriter:
     """Number the events of a day and write them, and the gaps file, row by row.
 
     Args:
@@ -178,7 +178,7 @@ def is_hole(details: dict[str, Any]) -> bool:
     return isinstance(first, int) and isinstance(last, int) and first <= last
 
 
-def read_events(path: Path, findings: Findings) -> list[Event]:
+def read_events(path: Path, findings: DefectList) -> list[Event]:
     """Return the rows of the ledger; what cannot be read is a finding and left out."""
     lines = lines_of(path, findings, first_row=0)
     head = next(lines, (0, ""))[1].split(",")
@@ -187,7 +187,7 @@ def read_events(path: Path, findings: Findings) -> list[Event]:
     return [event for event in _parsed(path, lines, len(head), findings) if event]
 
 
-def check_events(view: LedgerView, findings: Findings, order: RowOrder) -> None:
+def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
     """Check ids, vocabulary, epochs and the life of each run."""
     last_id, last_run, epoch = 0, "", 0
     for event in view.events:
@@ -207,7 +207,7 @@ def check_events(view: LedgerView, findings: Findings, order: RowOrder) -> None:
     _check_runs(view, findings)
 
 
-def check_gap_rows(view: LedgerView, findings: Findings, order: RowOrder) -> None:
+def check_gap_rows(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
     """Check that each row of the gaps file repeats an event."""
     path = order.path
     lines = lines_of(path, findings, first_row=0)
@@ -237,7 +237,7 @@ def gap_event(row: int, line: str) -> Event:
     return Event(row, 0, at, cells[4], whole(cells[3], "epoch_id"), details)
 
 
-def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: Findings) -> None:
+def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: DefectList) -> None:
     """Check that every snapshot on the disk was loaded by an event; the books check the other direction."""
     named = {Path(str(event.details.get("path"))).name for event in view.events if event.kind == "snapshot_loaded"}
     for path in sorted(folder.snapshots.glob("*")):
@@ -246,7 +246,7 @@ def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: Findings
 
 
 def read_snapshot(
-    folder: DayFolder, view: LedgerView, event: Event, findings: Findings
+    folder: DayFolder, view: LedgerView, event: Event, findings: DefectList
 ) -> tuple[list[Level], list[Level]] | None:
     """Return the bids and asks that *event* loaded, or None where they cannot be read; a finding has the reason."""
     named = str(event.details.get("path"))
@@ -272,7 +272,7 @@ def read_snapshot(
     return sides["bid"], sides["ask"]
 
 
-def _parsed(path: Path, lines: Iterator[tuple[int, str]], width: int, findings: Findings) -> Iterator[Event | None]:
+def _parsed(path: Path, lines: Iterator[tuple[int, str]], width: int, findings: DefectList) -> Iterator[Event | None]:
     for row, line in lines:
         cells = _quoted_cells(line)
         try:
@@ -302,7 +302,7 @@ def _vocabulary(event: Event) -> Iterator[str]:
         yield f"{event.kind} from {event.details['from_id']} to {event.details['to_id']} is no range of ids"
 
 
-def _check_runs(view: LedgerView, findings: Findings) -> None:
+def _check_runs(view: LedgerView, findings: DefectList) -> None:
     """Check that runs follow each other, and that what a run begins it also ends."""
     runs: dict[str, list[Event]] = {}
     for event in view.events:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from mm.dayfolder.check import Report, check_day, check_trades, tick_of
+from mm.dayfolder.check import CheckReport, check_day, check_trades, tick_of
 from mm.dayfolder.day_writer import lock_day
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import LedgerView, gap_row, read_events
@@ -34,7 +34,7 @@ from mm.dayfolder.repair_rows import (
     write_frames,
     write_lines,
 )
-from mm.dayfolder.rows import Findings, RowOrder
+from mm.dayfolder.rows import DefectList, RowOrder
 from mm.errors import BrokenFile, MissingDay
 from mm.ids import MissingIds
 from mm.market_data.grid import Grid
@@ -52,8 +52,8 @@ class Repaired(msgspec.Struct, frozen=True):
 
     changed: bool
     mended: list[str]
-    before: Report
-    after: Report
+    before: CheckReport
+    after: CheckReport
 
 
 def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
@@ -125,7 +125,7 @@ class DayRepair:
         before: The check before it.
     """
 
-    def __init__(self, folder: DayFolder, run_id: str, at_us: int, before: Report) -> None:
+    def __init__(self, folder: DayFolder, run_id: str, at_us: int, before: CheckReport) -> None:
         self._folder = folder
         self._run_id = run_id
         self._at_us = at_us
@@ -176,12 +176,12 @@ class DayRepair:
             return {}
         return {entry.path: entry for entry in manifest.files} if manifest and manifest.sealed else {}
 
-    def _view(self) -> tuple[LedgerView, Findings]:
-        findings, path = Findings(self._folder), existing(self._folder.events)
+    def _view(self) -> tuple[LedgerView, DefectList]:
+        findings, path = DefectList(self._folder), existing(self._folder.events)
         return LedgerView(self._folder.events, tuple(read_events(path, findings)) if path else ()), findings
 
     def _order(self, path: Path, view: LedgerView) -> RowOrder:
-        return RowOrder(path, Findings(self._folder), self._folder.day, view.runs, view.stepping)
+        return RowOrder(path, DefectList(self._folder), self._folder.day, view.runs, view.stepping)
 
     def _salvage(self, path: Path) -> None:
         """Write a damaged file again, with its whole rows."""
@@ -293,7 +293,7 @@ class DayRepair:
         write_lines(path, merged())
         self._written.add(path)
 
-    def _frames(self, view: LedgerView, findings: Findings, entries: dict[str, FileEntry]) -> None:
+    def _frames(self, view: LedgerView, findings: DefectList, entries: dict[str, FileEntry]) -> None:
         """Write the frames that the books must have left, and note the update ids that are missing in silence."""
         folder = self._folder
         order = self._order(folder.diffs, view)
@@ -303,7 +303,7 @@ class DayRepair:
             self._written.add(folder.frames)
         self._note("gap", made.undeclared + self._cut_off("gap", folder.diffs, made.last_id, entries, view))
 
-    def _trades(self, view: LedgerView, findings: Findings, entries: dict[str, FileEntry]) -> None:
+    def _trades(self, view: LedgerView, findings: DefectList, entries: dict[str, FileEntry]) -> None:
         """Note the trade ids that are missing in silence."""
         folder = self._folder
         order = self._order(folder.trades, view)

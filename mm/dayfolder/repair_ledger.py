@@ -22,9 +22,9 @@ from mm.clock import US_PER_S, iso
 from mm.dayfolder.check_books import Replay, read_diffs
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import PACKED, TRADE_COLUMNS, DayFolder, existing, snapshot_event_id
-from mm.dayfolder.ledger import Event, Ledger, LedgerView, gap_event, read_events, read_snapshot
+from mm.dayfolder.ledger import Event, LedgerView, LedgerWriter, gap_event, read_events, read_snapshot
 from mm.dayfolder.repair_rows import Dropped, Reread, lines_of_file, seq_of, top_n_of
-from mm.dayfolder.rows import Arrival, Findings, RowOrder
+from mm.dayfolder.rows import Arrival, DefectList, RowOrder
 from mm.ids import MissingIds
 from mm.market_data.grid import Grid
 
@@ -51,7 +51,7 @@ def restore_events(folder: DayFolder) -> int:
     or a snapshot or a gap has a number or an id that none of the lost events can have had.
     """
     path = existing(folder.events)
-    events = read_events(path, Findings(folder)) if path else []
+    events = read_events(path, DefectList(folder)) if path else []
     if not events or existing(folder.diffs) is None:
         return 0
     last = events[-1]
@@ -88,7 +88,7 @@ def _write(folder: DayFolder, last: Event, free: list[int], rows: list[_Row], kn
         def add(line: str) -> None:
             stream.write(line.encode())
 
-        ledger = Ledger(add, None, last.at.run_id, last.event_id + 1)
+        ledger = LedgerWriter(add, None, last.at.run_id, last.event_id + 1)
         for seq in free:
             before, gap = bisect_left(seqs, seq) - 1, known.gaps.get(seq)
             recv_us = gap.at.recv_us if gap else rows[before].recv_us if before >= 0 else last.at.recv_us
@@ -156,7 +156,7 @@ def tend_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
     It is adopted where the ledger ends with the request that it answers, its id is the next one, its rows are of that
     run, it is whole, and it bridges. Its number is the day's next one: the run was over with it.
     """
-    findings, path = Findings(folder), existing(folder.events)
+    findings, path = DefectList(folder), existing(folder.events)
     events = read_events(path, findings) if path else []
     loaded = {Path(str(event.details.get("path"))).name for event in events if event.kind == "snapshot_loaded"}
     tended = []
@@ -178,7 +178,7 @@ def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
     seq, recv_us = _next_number(folder, last), last.at.recv_us
     at = Arrival(seq, last.at.run_id, recv_us // 1000, recv_us)
     event = Event(0, last.event_id + 1, at, "snapshot_loaded", last.epoch_id + 1, details)
-    findings = Findings(folder)
+    findings = DefectList(folder)
     levels = read_snapshot(folder, LedgerView(folder.events, ()), event, findings)
     if findings.defects() or levels is None or not all(levels):
         return False
@@ -188,7 +188,7 @@ def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
             stream.write(line.encode())
 
     size = folder.events.stat().st_size
-    Ledger(add, None, last.at.run_id, event.event_id).event(recv_us, seq, event.kind, event.epoch_id, details)
+    LedgerWriter(add, None, last.at.run_id, event.event_id).event(recv_us, seq, event.kind, event.epoch_id, details)
     bridges = _bridges(folder)
     if not bridges:
         os.truncate(folder.events, size)
@@ -197,10 +197,10 @@ def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
 
 def _bridges(folder: DayFolder) -> bool:
     """Return True if the books of the day can be rebuilt with the last event of the ledger in it."""
-    findings, diffs = Findings(folder), existing(folder.diffs)
+    findings, diffs = DefectList(folder), existing(folder.diffs)
     view = LedgerView(folder.events, tuple(read_events(folder.events, findings)))
     replay = Replay(folder, view, None, Grid(), findings)
-    order = RowOrder(folder.diffs, Findings(folder), folder.day, None, frozenset())
+    order = RowOrder(folder.diffs, DefectList(folder), folder.day, None, frozenset())
     replay.play(read_diffs(diffs, findings, order) if diffs else iter(()), folder.diffs)
     return not any(defect.row == view.events[-1].row and defect.kind == "snapshot" for defect in findings.defects())
 

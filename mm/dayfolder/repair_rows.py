@@ -16,7 +16,7 @@ from mm.dayfolder.check_books import DiffLine, Replay, Wanted, read_diffs
 from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, existing, frame_columns
 from mm.dayfolder.ledger import Event, LedgerView
 from mm.dayfolder.line_files import WholeLines
-from mm.dayfolder.rows import STREAM, Findings, RowOrder, Trade, trade_row
+from mm.dayfolder.rows import STREAM, DefectList, RowOrder, Trade, trade_row
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
 from mm.market_data.grid import Grid
@@ -283,7 +283,7 @@ def write_frames(folder: DayFolder, view: LedgerView, grid: Grid, order: RowOrde
         order: Of the diffs.
         dropped: Takes the frames that nothing explains.
     """
-    fresh, findings = folder.frames.with_name("frames.csv"), Findings(folder)
+    fresh, findings = folder.frames.with_name("frames.csv"), DefectList(folder)
     with line_writer(fresh) as writer:
         sink = _Frames(writer, top_n_of(folder), lines_of_file(folder.frames), dropped)
         replay = Replay(folder, view, sink, grid, findings)

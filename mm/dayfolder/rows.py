@@ -132,7 +132,7 @@ class Defect(msgspec.Struct, frozen=True):
     message: str
 
 
-class Findings:
+class DefectList:
     """The defects of a day; of each kind in each file the first hundred, and the number of the others."""
 
     def __init__(self, folder: DayFolder) -> None:
@@ -157,7 +157,7 @@ class Findings:
         return self._found + more
 
 
-def lines_of(path: Path, findings: Findings, first_row: int = 1) -> Iterator[tuple[int, str]]:
+def lines_of(path: Path, findings: DefectList, first_row: int = 1) -> Iterator[tuple[int, str]]:
     """Yield the whole lines of *path* (plain or gzip) with their row numbers; a torn end is a finding."""
     row = first_row - 1
     try:
@@ -175,7 +175,7 @@ def lines_of(path: Path, findings: Findings, first_row: int = 1) -> Iterator[tup
         findings.add(path, row + 1, "torn_gzip", f"cannot be unpacked behind row {row}: {error}; rows before are whole")
 
 
-def table(path: Path, columns: Sequence[str], optional: int, findings: Findings) -> Iterator[tuple[int, list[str]]]:
+def table(path: Path, columns: Sequence[str], optional: int, findings: DefectList) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV without quoted fields, each as wide as *columns*.
 
     Args:
@@ -197,7 +197,7 @@ def table(path: Path, columns: Sequence[str], optional: int, findings: Findings)
             findings.add(path, row, "columns", f"{len(cells)} cells under {len(head)} columns")
 
 
-def header_fits(path: Path, head: Sequence[str], columns: Sequence[str], optional: int, findings: Findings) -> bool:
+def header_fits(path: Path, head: Sequence[str], columns: Sequence[str], optional: int, findings: DefectList) -> bool:
     """Return True if *head* is *columns*, but for *optional* last ones; a finding says where it is not."""
     if len(columns) - optional <= len(head) <= len(columns) and list(head) == list(columns[: len(head)]):
         return True
@@ -253,7 +253,7 @@ class RowOrder:
     """
 
     def __init__(
-        self, path: Path, findings: Findings, day: str, runs: frozenset[str] | None, stepping: frozenset[str]
+        self, path: Path, findings: DefectList, day: str, runs: frozenset[str] | None, stepping: frozenset[str]
     ) -> None:
         self.path = path
         self.seqs = array("q")
@@ -289,7 +289,7 @@ class RowOrder:
         self._findings.add(self.path, row, kind, message)
 
 
-def check_numbers(orders: Sequence[RowOrder], findings: Findings) -> None:
+def check_numbers(orders: Sequence[RowOrder], findings: DefectList) -> None:
     """Find a `recv_seq` that two files use for two messages."""
     last_seq, last_path = -1, Path()
     for seq, at in merge(*(zip(order.seqs, repeat(n), strict=False) for n, order in enumerate(orders))):

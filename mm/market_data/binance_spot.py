@@ -9,7 +9,7 @@ import msgspec
 from mm.clock import exchange_us
 from mm.market_data.grid import Grid
 from mm.market_data.messages import Messages, check_spot_host
-from mm.market_data.venue import Limits, Request
+from mm.market_data.venue import Limits, RestRequest
 
 _DEPTH_WEIGHTS = ((100, 5), (500, 25), (1_000, 50), (5_000, 250))
 _INFO_WEIGHT = 20
@@ -45,18 +45,18 @@ class BinanceSpot:
         stream = quote(symbol.lower())
         return f"{base}/stream?streams={stream}@depth@100ms/{stream}@{trade_stream}&timeUnit=MICROSECOND"
 
-    def depth(self, symbol: str, limit: int) -> Request:
+    def depth(self, symbol: str, limit: int) -> RestRequest:
         """Return the request for the best *limit* levels per side, at most 5,000."""
         weight = next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most)
-        return Request("/api/v3/depth", {"symbol": symbol, "limit": str(limit)}, weight)
+        return RestRequest("/api/v3/depth", {"symbol": symbol, "limit": str(limit)}, weight)
 
-    def exchange_info(self, symbol: str) -> Request:
+    def exchange_info(self, symbol: str) -> RestRequest:
         """Return the request for the filters and the status of *symbol*."""
-        return Request("/api/v3/exchangeInfo", {"symbol": symbol}, _INFO_WEIGHT)
+        return RestRequest("/api/v3/exchangeInfo", {"symbol": symbol}, _INFO_WEIGHT)
 
-    def time(self) -> Request:
+    def time(self) -> RestRequest:
         """Return the request for the exchange's time."""
-        return Request("/api/v3/time", {}, 1)
+        return RestRequest("/api/v3/time", {}, 1)
 
     def server_time_us(self, body: bytes) -> int | None:
         """Return the time in the answer to `time`, in µs; None where it has none."""

@@ -13,7 +13,7 @@ from mm.ids import Follow, MissingIds, follow
 from mm.market_data import market_events as events
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level, LocalOrderBook
-from mm.market_data.messages import DepthUpdate, Snapshot
+from mm.market_data.messages import DepthSnapshot, DepthUpdate
 from mm.market_data.sync_engine import Bridge, SyncEngine, Verdict
 
 IDS_MISSING = "ids_missing"
@@ -113,7 +113,7 @@ class BookState:
         self._lost: str | None = None
         self._last: DepthUpdate | None = None
         self._last_us = seen_us
-        self._ahead: Snapshot | None = None
+        self._ahead: DepthSnapshot | None = None
 
     @property
     def book_id(self) -> int | None:
@@ -182,7 +182,7 @@ class BookState:
             self._load(recv_us, ahead)
         return verdict
 
-    def snapshot(self, recv_us: int, snapshot: Snapshot) -> bool:
+    def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
         """Make a snapshot the book, where it bridges, and return whether it did; else it is refused.
 
         While there is a valid book, a snapshot that is not older replaces it (tag ``refresh``). One that is ahead of
@@ -223,7 +223,7 @@ class BookState:
             self._ahead = None
             self._load(recv_us, ahead)
 
-    def _load(self, recv_us: int, snapshot: Snapshot) -> bool:
+    def _load(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
         fresh = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price, in_e8=True)
         last_id, known, was_synced = snapshot.lastUpdateId, self._engine.known_id, self._engine.synced
         off_tick = self._off_tick(snapshot.bids, snapshot.asks)
@@ -247,7 +247,7 @@ class BookState:
         self._begin(recv_us, tag, last_id, fresh, bridge.updates)
         return True
 
-    def _fault(self, snapshot: Snapshot, fresh: LocalOrderBook) -> str | None:
+    def _fault(self, snapshot: DepthSnapshot, fresh: LocalOrderBook) -> str | None:
         """Return why a snapshot cannot be used at all; None where it can."""
         if self._shows_off_tick(fresh):
             return "off_tick"

@@ -185,7 +185,7 @@ class Broken(Struct):
     cut: bool
 
 
-class Received(NamedTuple):
+class CapturedMessage(NamedTuple):
     """One line: when it was received (µs; None: without a stamp), what it is, and whether it answers a request."""
 
     recv_us: int | None
@@ -239,7 +239,7 @@ class Capture:
         self.messages = Messages(symbol, grid)
         self._split = self._recognise()
 
-    def __iter__(self) -> Iterator[Received]:
+    def __iter__(self) -> Iterator[CapturedMessage]:
         received = (self._received(line) for line in self.lines if line.strip())
         return _answers_in_time(received) if self._split is _split_record else received
 
@@ -247,13 +247,13 @@ class Capture:
         """Return file and line of the message handed out last."""
         return f"{self.lines.path.name}:{self.lines.number}"
 
-    def _received(self, line: bytes) -> Received:
+    def _received(self, line: bytes) -> CapturedMessage:
         recv_us = None
         try:
             recv_us, url, body = self._split(line)
-            return Received(recv_us, self._message(url, body), answer=bool(url and body))
+            return CapturedMessage(recv_us, self._message(url, body), answer=bool(url and body))
         except (ValueError, OffGrid, msgspec.MsgspecError) as error:
-            return Received(recv_us, Broken(line, f"{self.where()}: {error}", self.lines.cut))
+            return CapturedMessage(recv_us, Broken(line, f"{self.where()}: {error}", self.lines.cut))
         except Futures as error:
             raise BrokenFile(
                 f"{self.lines.path}:{self.lines.number}: {error} belongs to futures, whose update ids follow another "
@@ -291,9 +291,9 @@ class Capture:
             raise BrokenFile(f"{path}:1: a capture of exchange {exchange!r}; only Binance Spot ({known}) is accepted")
 
 
-def _answers_in_time(received: Iterator[Received]) -> Iterator[Received]:
+def _answers_in_time(received: Iterator[CapturedMessage]) -> Iterator[CapturedMessage]:
     """Hold back REST answers until the stream has reached their receive time."""
-    answers: deque[Received] = deque()
+    answers: deque[CapturedMessage] = deque()
     for one in received:
         if one.answer:
             answers.append(one)

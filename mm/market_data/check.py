@@ -1,8 +1,8 @@
 """``python -m mm.market_data.check``: the check of a day folder, whose place is `mm.dayfolder.check`."""
 
-from mm.dayfolder.check import Report, check_day
+from mm.dayfolder.check import CheckReport, check_day
 
-__all__ = ["Report", "check_day"]
+__all__ = ["CheckReport", "check_day"]
 
 if __name__ == "__main__":
     from mm.runner_data import check_command

@@ -28,7 +28,7 @@ LONGEST_SLEEP_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RecordingWindow:
     """One stretch of recording.
 
     Attributes:
@@ -61,14 +61,14 @@ class WindowRule:
         """Whether the next window begins as one ends, so that recording goes on."""
         return self.start == ALWAYS
 
-    def of_day(self, day: str) -> Window:
+    def of_day(self, day: str) -> RecordingWindow:
         """Return the window that opens on *day*."""
         first = parse_day(day)
         start, end = ("00:00", "24:00") if self.endless else (self.start, self.end)
         last = first + timedelta(days=1) if end <= start else first
-        return Window(day, self._instants(first, start)[0], max(self._instants(last, end)))
+        return RecordingWindow(day, self._instants(first, start)[0], max(self._instants(last, end)))
 
-    def at(self, now_us: int) -> Window:
+    def at(self, now_us: int) -> RecordingWindow:
         """Return the window that is open at *now_us*, else the next one to open."""
         today = parse_day(day_of(now_us, self.zone))
         days = (today + timedelta(days=ahead) for ahead in (-1, 0, 1))

@@ -11,7 +11,7 @@ import msgspec
 
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import DayFolder, days_of
-from mm.dayfolder.ledger import Ledger
+from mm.dayfolder.ledger import LedgerWriter
 from mm.errors import BrokenFile
 from mm.market_data import kernel
 from mm.market_data.latency import RoundTrip, StreamLatencies
@@ -134,7 +134,7 @@ class Health:
         self._symbol = symbol
         self._run_id = run_id
         self._rest = rest
-        self._ledger: Ledger | None = None
+        self._ledger: LedgerWriter | None = None
         self._open_before = 0
         self._counted: tuple[int, dict[str, int]] = (0, {})
         self._rates: dict[str, float] = {}
@@ -160,7 +160,7 @@ class Health:
         )
         return self._with(report, session) if session else report
 
-    def _connections(self, ledger: Ledger) -> int:
+    def _connections(self, ledger: LedgerWriter) -> int:
         """Return the open connections; those that a day began with were opened in the one before."""
         if self._ledger is not ledger:
             self._open_before = _opened(self._ledger) + self._open_before if self._ledger else 0
@@ -215,11 +215,11 @@ def _state(session: LiveSession | None, connections: int) -> str:
     return "syncing" if session.market.book_id is None else "synced"
 
 
-def _opened(ledger: Ledger) -> int:
+def _opened(ledger: LedgerWriter) -> int:
     return ledger.counts["ws_connected"] - ledger.counts["ws_disconnected"]
 
 
-def _last_trouble(ledger: Ledger) -> str | None:
+def _last_trouble(ledger: LedgerWriter) -> str | None:
     """Return the last event of trouble, in one line."""
     troubles = [(*ledger.last[kind], kind) for kind in TROUBLES if kind in ledger.last]
     troubles = [one for one in troubles if one[1].get("code") != CLOSED_IN_ORDER]

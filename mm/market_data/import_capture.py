@@ -23,7 +23,7 @@ from mm.instrument import Instrument, e8, from_exchange_info, short_text, to_exc
 from mm.market_data.captures import ACCEPTED, Broken, Capture
 from mm.market_data.grid import Grid
 from mm.market_data.import_session import CaptureReport, ImportReport, ImportSession
-from mm.market_data.messages import Connected, ExchangeInfo, Other, Snapshot
+from mm.market_data.messages import Connected, DepthSnapshot, ExchangeInfo, Other
 from mm.whole_file import write_whole
 
 PARTIAL = ".partial"
@@ -225,7 +225,7 @@ class _Import:
             elif isinstance(message, ExchangeInfo):
                 self._learn(recv_us, message, capture, session)
             else:
-                if isinstance(message, Snapshot) and message.symbol is None:
+                if isinstance(message, DepthSnapshot) and message.symbol is None:
                     bare_snapshot = bare_snapshot or capture.where()
                 try:
                     session.take(recv_us, message)

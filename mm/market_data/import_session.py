@@ -14,8 +14,8 @@ from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import stream_of
-from mm.market_data.market_state import Market
-from mm.market_data.messages import AggTrade, BookTicker, DepthUpdate, Snapshot, TradePrint
+from mm.market_data.market_state import MarketState
+from mm.market_data.messages import AggTrade, BookTicker, DepthSnapshot, DepthUpdate, TradePrint
 
 
 class TickerCheck:
@@ -193,7 +193,7 @@ def _loss_line(capture: CaptureReport) -> str:
 
 
 LONGEST_STEP_BACK_US = 3_600 * US_PER_S
-MarketMessage = DepthUpdate | BookTicker | TradePrint | AggTrade | Snapshot
+MarketMessage = DepthUpdate | BookTicker | TradePrint | AggTrade | DepthSnapshot
 
 
 @dataclass
@@ -203,7 +203,7 @@ class _Open:
     from_us: int
     to_us: int
     journal: DayJournal
-    market: Market
+    market: MarketState
     offsets_us: "array[int]" = field(default_factory=lambda: array("q"))
 
     @property
@@ -280,7 +280,7 @@ class ImportSession:
             return
         today = self._enter(recv_us)
         market = today.market
-        if isinstance(message, Snapshot):
+        if isinstance(message, DepthSnapshot):
             market.snapshot(recv_us, message)
             return
         market.arrived(recv_us)
@@ -346,7 +346,7 @@ class ImportSession:
             market.book.next_day(recv_us, carry=carry)
         else:
             journal = DayJournal(writer, recv_us, "import")
-            market = Market(self._grid, (journal,), top_n=self._top_n, keeps_late=True)
+            market = MarketState(self._grid, (journal,), top_n=self._top_n, keeps_late=True)
         self.days.append(journal.report)
         self._last_us = max(self._last_us, recv_us)
         return _Open(midnight_us(day), midnight_us(next_day(day)), journal, market)

@@ -23,7 +23,7 @@ class Spread(NamedTuple):
     p99_us: int
 
 
-class Latencies:
+class LatencyHistogram:
     """Count latencies in buckets whose width grows with the value: each is right to within 3 %, and memory is bounded.
 
     A latency of 64 bits falls into one of some 960 buckets a sign.
@@ -70,7 +70,7 @@ class Latencies:
                     break
         return found
 
-    def merge(self, later: "Latencies") -> None:
+    def merge(self, later: "LatencyHistogram") -> None:
         """Take all those of *later* as well."""
         for bucket, count in later._buckets.items():
             self._buckets[bucket] = self._buckets.get(bucket, 0) + count
@@ -97,21 +97,21 @@ class StreamLatencies:
     """
 
     def __init__(self) -> None:
-        self.recent: dict[str, Latencies] = {}
-        self.before: dict[str, Latencies] = {}
+        self.recent: dict[str, LatencyHistogram] = {}
+        self.before: dict[str, LatencyHistogram] = {}
 
     def arrived(self, stream: str, recv_us: int, exchange_stamp: int) -> None:
         """Take a message that arrived at *recv_us* with a stamp (ms or µs) of the exchange."""
         recent = self.recent.get(stream)
         if recent is None:
-            recent = self.recent[stream] = Latencies()
+            recent = self.recent[stream] = LatencyHistogram()
         recent.add(recv_us - exchange_us(exchange_stamp))
 
     def take(self) -> dict[str, Spread]:
         """Return the spread of each stream since the last call, for the ledger, and start again."""
         recent, self.recent = self.recent, {}
         for stream, one in recent.items():
-            self.before.setdefault(stream, Latencies()).merge(one)
+            self.before.setdefault(stream, LatencyHistogram()).merge(one)
         return {stream: spread for stream, one in recent.items() if (spread := one.spread())}
 
     def totals(self, stream: str) -> tuple[int, int]:

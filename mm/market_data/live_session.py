@@ -1,7 +1,7 @@
 """One symbol's messages, as they come from the venue, into its day folders.
 
-No socket, no timer, no clock: messages, answers and instants come in, rows go out. The `Market` decides what becomes of
-a message, as it does for an import; a `DayJournal` and a `TradeBackfill` subscribe to it.
+No socket, no timer, no clock: messages, answers and instants come in, rows go out. The `MarketState` decides what
+becomes of a message, as it does for an import; a `DayJournal` and a `TradeBackfill` subscribe to it.
 """
 
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from mm.market_data.book_state import SnapshotSanity
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid, known_tick_e8
 from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
-from mm.market_data.market_state import RESTART, Before, Market
+from mm.market_data.market_state import RESTART, Before, MarketState
 from mm.market_data.messages import (
     AggTrade,
+    DepthSnapshot,
     DepthUpdate,
     ExchangeInfo,
     Futures,
     Message,
     ServerShutdown,
-    Snapshot,
     TradePrint,
 )
 from mm.market_data.trade_backfill import TradeBackfill
@@ -96,7 +96,7 @@ class LiveSession:
             missing_trades=earlier.trade_holes,
             cause=RESTART,
         )
-        self.market = Market(self._grid, (self._journal, self.backfill), top_n=top_n, before=before)
+        self.market = MarketState(self._grid, (self._journal, self.backfill), top_n=top_n, before=before)
         self._snapshot_limit, self._sanity = snapshot_limit, SnapshotSanity()
         self._attempt: int | None = None
         self._last_us = at_us
@@ -211,7 +211,7 @@ class LiveSession:
         except _BROKEN as error:
             self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
             return self._snapshot_failed(answer, "unreadable")
-        if not isinstance(message, Snapshot):
+        if not isinstance(message, DepthSnapshot):
             return self._snapshot_failed(answer, "no_snapshot")
         if self._sanity.doubted(message.bids, message.asks):
             return self._snapshot_failed(answer, "empty_side")

@@ -121,7 +121,7 @@ class LocalOrderBook:
         self.change(*held)
 
 
-class Side(Protocol):
+class BookSide(Protocol):
     """The levels of one side by their keys, which ascend: numbers of prices, of asks negative, so the best is last."""
 
     @property
@@ -154,7 +154,7 @@ class Side(Protocol):
 
 
 class PlainSide:
-    """A `Side` as a sorted list, short to change near the best price, and a dictionary."""
+    """A `BookSide` as a sorted list, short to change near the best price, and a dictionary."""
 
     __slots__ = ("_keys", "_levels", "_number", "_sign")
 
@@ -219,11 +219,11 @@ class PlainSide:
         return len(self._keys)
 
 
-def _plain_cells(bids: Side, asks: Side, n: int) -> str:
+def _plain_cells(bids: BookSide, asks: BookSide, n: int) -> str:
     return level_cells(bids.top(n), asks.top(n), n)
 
 
-def _differences(ours: Side, theirs: Side, edge: int | None) -> int:
+def _differences(ours: BookSide, theirs: BookSide, edge: int | None) -> int:
     """Return how many levels differ, to *edge* and the last one of *theirs* at most."""
     worst = theirs.last
     if worst is None:
@@ -233,7 +233,7 @@ def _differences(ours: Side, theirs: Side, edge: int | None) -> int:
     return sum(held.get(key) != other.get(key) for key in held.keys() | other.keys())
 
 
-_PLAIN: tuple[Callable[[Callable[[str], int], int], Side], Callable[[Any, Any, int], str | None]] = (
+_PLAIN: tuple[Callable[[Callable[[str], int], int], BookSide], Callable[[Any, Any, int], str | None]] = (
     PlainSide,
     _plain_cells,
 )

@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 
-class Log(Protocol):
+class EventLog(Protocol):
     """Takes the events of a recording."""
 
     def info(self, event: str, **numbers: Any) -> Any:

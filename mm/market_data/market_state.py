@@ -15,7 +15,7 @@ from mm.market_data.arbiter import Arbiter, Passing, Sequenced
 from mm.market_data.book_state import IDS_MISSING, BookState
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import MarketEvent, Subscriber, TradeVerdict
-from mm.market_data.messages import DepthUpdate, Snapshot
+from mm.market_data.messages import DepthSnapshot, DepthUpdate
 from mm.market_data.sync_engine import Verdict
 from mm.market_data.trade_state import TradeState
 
@@ -57,7 +57,7 @@ class Taken(NamedTuple):
     late: bool
 
 
-class Market:
+class MarketState:
     """Take what comes of one symbol, one message after the other.
 
     Args:
@@ -140,7 +140,7 @@ class Market:
         messages = self.arbiter.take(recv_us, conn, message, now_s) if conn is not None else []
         return Taken(self._pass_on(messages), bool(messages), late=False)
 
-    def snapshot(self, recv_us: int, snapshot: Snapshot) -> bool:
+    def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
         """Take a snapshot of the book, and return whether it is the book now."""
         loaded = self.book.snapshot(recv_us, snapshot)
         self.wants_snapshot = self.wants_snapshot and self.book_id is None

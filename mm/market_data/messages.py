@@ -80,7 +80,7 @@ class BookTicker(Struct, gc=False):
     A: str
 
 
-class Snapshot(Struct, gc=False):
+class DepthSnapshot(Struct, gc=False):
     """A REST depth answer; `symbol` is None where nothing says whose it is, `E` is None on Spot."""
 
     lastUpdateId: Number
@@ -110,7 +110,7 @@ class ServerShutdown(Other):
     """The exchange will soon close the connection: another one should be opened at once."""
 
 
-Message = DepthUpdate | TradePrint | AggTrade | BookTicker | Snapshot | ExchangeInfo | Connected | Other
+Message = DepthUpdate | TradePrint | AggTrade | BookTicker | DepthSnapshot | ExchangeInfo | Connected | Other
 
 
 class Unreadable(ValueError):
@@ -205,7 +205,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[_Stream]] = {
 }
 _FRAMED: dict[str, type[_Stream]] = {"depth": DepthUpdate, "trade": TradePrint, "aggTrade": AggTrade}
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
-_SNAPSHOT = msgspec.json.Decoder(Snapshot)
+_SNAPSHOT = msgspec.json.Decoder(DepthSnapshot)
 _OTHER = Other()
 _SHUTDOWN = ServerShutdown()
 
@@ -329,7 +329,7 @@ class Messages:
             self._grid.passed(update.b.step_e8)  # type: ignore[attr-defined]
             self._grid.passed(update.a.step_e8)  # type: ignore[attr-defined]
 
-    def _snapshot(self, body: bytes | str, symbol: str | None) -> Snapshot:
+    def _snapshot(self, body: bytes | str, symbol: str | None) -> DepthSnapshot:
         snapshot = _SNAPSHOT.decode(body)
         if snapshot.E is not None:
             raise Futures("a depth snapshot with 'E'")

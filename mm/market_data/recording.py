@@ -19,9 +19,9 @@ from mm.dayfolder.append_file import NO_SPACE
 from mm.dayfolder.day_writer import DayWriter
 from mm.errors import UsageError
 from mm.market_data.day_journal import DayReport
-from mm.market_data.days import Days, Window, WindowRule, sleep_until
+from mm.market_data.days import Days, RecordingWindow, WindowRule, sleep_until
 from mm.market_data.live_session import LiveSession
-from mm.market_data.log import Log
+from mm.market_data.log import EventLog
 from mm.market_data.messages import DepthUpdate, ServerShutdown
 from mm.market_data.snapshot import RestParts, RestTasks
 from mm.market_data.stalls import StallDetector, TradeWatch
@@ -56,7 +56,7 @@ class Recording:
         reports: What came into each day, in order.
     """
 
-    def __init__(self, parts: Parts, log: Log, clock: Callable[[], int] = now_us) -> None:
+    def __init__(self, parts: Parts, log: EventLog, clock: Callable[[], int] = now_us) -> None:
         self.reports: list[DayReport] = []
         self._parts = parts
         self._log = log
@@ -95,7 +95,7 @@ class Recording:
         finally:
             await self._parts.rest.rest.close()
 
-    async def _unless_over(self, work: Coroutine[Any, Any, Window]) -> Window | None:
+    async def _unless_over(self, work: Coroutine[Any, Any, RecordingWindow]) -> RecordingWindow | None:
         """Return what *work* returns, or None where the recording was stopped before."""
         task, over = asyncio.create_task(work), asyncio.create_task(self._over.wait())
         await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
@@ -106,7 +106,7 @@ class Recording:
         self._log.info("recording_ended", reason=self._reason)
         return None
 
-    async def _opening(self) -> Window:
+    async def _opening(self) -> RecordingWindow:
         """Return the window when it is open."""
         symbol = self._parts.days.symbol
         refusal = await self._parts.rest.rest.refusal(symbol)
@@ -118,7 +118,7 @@ class Recording:
             await sleep_until(window.start_us, self._clock)
         return window
 
-    async def _record(self, window: Window) -> None:
+    async def _record(self, window: RecordingWindow) -> None:
         parts, at_us = self._parts, self._clock()
         parts.days.check_space()
         session = LiveSession(
@@ -181,8 +181,8 @@ class _OpenRecording:
         self,
         parts: Parts,
         session: LiveSession,
-        window: Window,
-        log: Log,
+        window: RecordingWindow,
+        log: EventLog,
         clock: Callable[[], int],
         reports: list[DayReport],
     ) -> None:

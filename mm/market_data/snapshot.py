@@ -14,10 +14,10 @@ import httpx
 from mm.clock import now_us
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.live_session import LiveSession
-from mm.market_data.log import Log
+from mm.market_data.log import EventLog
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.trade_backfill import LAST_TRADE
-from mm.market_data.venue import Answer, Request, Venue, with_symbol
+from mm.market_data.venue import Answer, RestRequest, Venue, with_symbol
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -67,7 +67,7 @@ class RestClient:
         """Return when *limit* levels may be requested; their weight is then counted."""
         await self._weight.granted(self.venue.depth(symbol, limit).weight)
 
-    async def trades(self, symbol: str, request: Request) -> Answer:
+    async def trades(self, symbol: str, request: RestRequest) -> Answer:
         """Request trades of the past; that can wait, so it leaves half of the weight to snapshots."""
         await self._weight.granted(request.weight, PATIENT_SHARE)
         return await self._send(with_symbol(request, symbol))
@@ -94,11 +94,11 @@ class RestClient:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _get(self, request: Request) -> Answer:
+    async def _get(self, request: RestRequest) -> Answer:
         await self._weight.granted(request.weight)
         return await self._send(request)
 
-    async def _send(self, request: Request) -> Answer:
+    async def _send(self, request: RestRequest) -> Answer:
         get = self._client.build_request("GET", request.path, params=dict(request.params))
         url = str(get.url)
         try:
@@ -200,7 +200,7 @@ class RestTasks:
         session: LiveSession,
         parts: RestParts,
         settled: Callable[[], Awaitable[None]],
-        log: Log,
+        log: EventLog,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self.snapshot_wanted, self.status_wanted = asyncio.Event(), asyncio.Event()

@@ -9,7 +9,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from mm.market_data.log import Log
+from mm.market_data.log import EventLog
 from mm.market_data.rate_budget import Backoff
 
 FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
@@ -39,7 +39,7 @@ class Supervisor:
         self,
         symbols: Sequence[str],
         command: Callable[[str, int], Sequence[str]],
-        log: Log,
+        log: EventLog,
         due: Callable[[], bool],
         *,
         spread_s: float = 0.0,

@@ -18,7 +18,7 @@ from mm.ids import IdRange, MissingIds
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import MarketEvent, TradesMissing
 from mm.market_data.messages import Number
-from mm.market_data.venue import Answer, Request
+from mm.market_data.venue import Answer, RestRequest
 
 MOST_ROWS = 1_000
 MOST_MISSING = 200_000
@@ -59,7 +59,7 @@ class _Fill:
     page_id: int | None = None
 
 
-LAST_TRADE = Request(AGGREGATES, {"limit": "1"}, 4)
+LAST_TRADE = RestRequest(AGGREGATES, {"limit": "1"}, 4)
 """The request for the last trade, without the symbol."""
 
 
@@ -100,21 +100,21 @@ class FillPlan:
         """The ids that are being fetched."""
         return self._fills[0].missing if self._fills else None
 
-    def next_request(self) -> Request | None:
+    def next_request(self) -> RestRequest | None:
         """Return what to ask next; None where nothing is missing."""
         if not self._fills:
             return None
         fill, missing = self._fills[0], self._fills[0].missing
         limit = str(min(MOST_ROWS, missing.ids.size + 1))  # one id after them shows that they will never be there
         if self._aggregates:
-            return Request(AGGREGATES, {"fromId": str(missing.first_id), "limit": limit}, 4)
+            return RestRequest(AGGREGATES, {"fromId": str(missing.first_id), "limit": limit}, 4)
         if not self._by_time:
-            return Request(HISTORICAL, {"fromId": str(missing.first_id), "limit": limit}, 25)
+            return RestRequest(HISTORICAL, {"fromId": str(missing.first_id), "limit": limit}, 25)
         if fill.page_id is not None:
-            return Request(AGGREGATES, {"fromId": str(fill.page_id), "limit": str(MOST_ROWS)}, 4)
+            return RestRequest(AGGREGATES, {"fromId": str(fill.page_id), "limit": str(MOST_ROWS)}, 4)
         times = {"startTime": missing.from_us - MARGIN_US, "endTime": missing.to_us + MARGIN_US}
         params = {name: str(us // US_PER_MS) for name, us in times.items()} | {"limit": str(MOST_ROWS)}
-        return Request(AGGREGATES, params, 4)
+        return RestRequest(AGGREGATES, params, 4)
 
     def refused(self, status: int | None) -> None:
         """Take a refusal: request another kind, or the same again."""
@@ -205,7 +205,7 @@ class TradeBackfill:
         """Forget the missing trades of a day that is over."""
         self._plan.clear()
 
-    def next_request(self) -> Request | None:
+    def next_request(self) -> RestRequest | None:
         """Return what to request next; None where no trade is missing that may still come."""
         return self._plan.next_request()
 

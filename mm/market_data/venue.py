@@ -12,7 +12,7 @@ from mm.market_data.messages import Connected, Message
 
 
 @dataclass(frozen=True)
-class Request:
+class RestRequest:
     """One GET request.
 
     Attributes:
@@ -97,13 +97,13 @@ class Venue(Protocol):
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
         """Return the address of the depth stream and of *trade_stream* of *symbol*."""
 
-    def depth(self, symbol: str, limit: int) -> Request:
+    def depth(self, symbol: str, limit: int) -> RestRequest:
         """Return the request for the best *limit* levels per side."""
 
-    def exchange_info(self, symbol: str) -> Request:
+    def exchange_info(self, symbol: str) -> RestRequest:
         """Return the request for the filters and the status of *symbol*."""
 
-    def time(self) -> Request:
+    def time(self) -> RestRequest:
         """Return the request for the venue's time."""
 
     def server_time_us(self, body: bytes) -> int | None:
@@ -113,6 +113,6 @@ class Venue(Protocol):
         """Return the venue's own count of the weight used, as the headers of an answer give it."""
 
 
-def with_symbol(request: Request, symbol: str) -> Request:
+def with_symbol(request: RestRequest, symbol: str) -> RestRequest:
     """Return *request* for one symbol."""
-    return Request(request.path, {"symbol": symbol, **request.params}, request.weight)
+    return RestRequest(request.path, {"symbol": symbol, **request.params}, request.weight)

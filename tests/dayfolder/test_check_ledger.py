@@ -4,7 +4,7 @@ import pytest
 
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, check_events
-from mm.dayfolder.rows import Arrival, Findings, RowOrder
+from mm.dayfolder.rows import Arrival, DefectList, RowOrder
 
 T = 1_767_600_000_000_000
 
@@ -17,7 +17,7 @@ def states(tmp_path, *runs):
             details = dict.fromkeys(EVENT_KEYS[kind], f"R{number - 1}" if kind == "crash_recovered" else None)
             row = len(events) + 1
             events.append(Event(row, row, Arrival(row, f"R{number}", T // 1000, T), kind, 0, details))
-    findings, view = Findings(folder), LedgerView(folder.events, tuple(events))
+    findings, view = DefectList(folder), LedgerView(folder.events, tuple(events))
     check_events(view, findings, RowOrder(folder.events, findings, folder.day, view.runs, view.stepping))
     return [(defect.row, defect.kind) for defect in findings.defects()]
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS
-from mm.dayfolder.ledger import EVENT_KEYS, Ledger
+from mm.dayfolder.ledger import EVENT_KEYS, LedgerWriter
 
 HOLE = {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": 'silence, "lost"\nlines'}
 
 
 def make():
     events, gaps = [], []
-    return events, gaps, Ledger(events.append, gaps.append, "R1", 7)
+    return events, gaps, LedgerWriter(events.append, gaps.append, "R1", 7)
 
 
 def read(columns, lines):
@@ -72,7 +72,7 @@ def test_a_gap_stands_in_both_files_under_one_number():
 def test_a_day_without_gaps_file_still_has_the_event():
     """WRITE_GAPS=0 leaves the ledger whole."""
     events = []
-    Ledger(events.append, None, "R1", 1).gap(1, 1, "gap", 0, HOLE)
+    LedgerWriter(events.append, None, "R1", 1).gap(1, 1, "gap", 0, HOLE)
     assert len(events) == 1
 
 

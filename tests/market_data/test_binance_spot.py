@@ -4,7 +4,7 @@ import pytest
 
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.messages import Futures
-from mm.market_data.venue import Request, with_symbol
+from mm.market_data.venue import RestRequest, with_symbol
 
 
 def test_the_address_asks_for_both_streams_and_microseconds():
@@ -20,14 +20,18 @@ def test_the_address_asks_for_both_streams_and_microseconds():
 )
 def test_a_snapshot_costs_what_its_levels_cost(limit, weight):
     """The steps of the exchange's table."""
-    assert BINANCE_SPOT.depth("AB", limit) == Request("/api/v3/depth", {"symbol": "AB", "limit": str(limit)}, weight)
+    assert BINANCE_SPOT.depth("AB", limit) == RestRequest(
+        "/api/v3/depth", {"symbol": "AB", "limit": str(limit)}, weight
+    )
 
 
 def test_other_requests():
     """Filters and status cost 20, the time costs 1."""
-    assert BINANCE_SPOT.exchange_info("AB") == Request("/api/v3/exchangeInfo", {"symbol": "AB"}, 20)
-    assert BINANCE_SPOT.time() == Request("/api/v3/time", {}, 1)
-    assert with_symbol(Request("/x", {"limit": "1"}, 4), "AB") == Request("/x", {"symbol": "AB", "limit": "1"}, 4)
+    assert BINANCE_SPOT.exchange_info("AB") == RestRequest("/api/v3/exchangeInfo", {"symbol": "AB"}, 20)
+    assert BINANCE_SPOT.time() == RestRequest("/api/v3/time", {}, 1)
+    assert with_symbol(RestRequest("/x", {"limit": "1"}, 4), "AB") == RestRequest(
+        "/x", {"symbol": "AB", "limit": "1"}, 4
+    )
 
 
 @pytest.mark.parametrize(

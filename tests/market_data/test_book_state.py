@@ -12,7 +12,7 @@ from mm.market_data.book_state import SnapshotDepth, SnapshotSanity
 from mm.market_data.day_journal import DayJournal
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import LocalOrderBook
-from mm.market_data.market_state import Market
+from mm.market_data.market_state import MarketState
 from mm.market_data.messages import Messages
 
 pytestmark = pytest.mark.usefixtures("road")
@@ -28,7 +28,7 @@ class Desk:
         self.us = NOON_US
         self.writer = self.open("20260105")
         self.journal = DayJournal(self.writer, self.us, "ws")
-        self.market = Market(self.grid, (self.journal,), top_n=3)
+        self.market = MarketState(self.grid, (self.journal,), top_n=3)
 
     def open(self, day):
         writer = DayWriter(folder(self.tmp_path, day), "R1", top_n=3)

@@ -6,7 +6,7 @@ from captured import NOON_US, SYMBOL, diff, exchange_info, lines, snapshot, tick
 from mm.errors import BrokenFile
 from mm.market_data.captures import Broken, Capture
 from mm.market_data.grid import Grid
-from mm.market_data.messages import BookTicker, Connected, DepthUpdate, ExchangeInfo, Other, Snapshot, TradePrint
+from mm.market_data.messages import BookTicker, Connected, DepthSnapshot, DepthUpdate, ExchangeInfo, Other, TradePrint
 
 URL = "wss://stream.binance.com:9443/stream?streams=simusdt@depth@100ms"
 
@@ -42,7 +42,7 @@ def test_a_plain_capture_gives_its_messages_in_order(tmp_path):
     """Combined, bare and REST lines side by side, empty lines skipped, Windows line ends taken."""
     raw = lines([snapshot(1), diff(2, 3), trade(1)["data"], b"\n", ticker(3)]).replace(b"\n", b"\r\n")
     received = read(tmp_path, raw)
-    assert [type(one.message) for one in received] == [Snapshot, DepthUpdate, TradePrint, BookTicker]
+    assert [type(one.message) for one in received] == [DepthSnapshot, DepthUpdate, TradePrint, BookTicker]
     assert [one.recv_us - NOON_US for one in received] == [0, 100_000, 200_000, 300_000]
 
 
@@ -58,7 +58,7 @@ def test_a_capture_with_a_configuration_record_names_symbols(tmp_path):
     ).encode()
     received = read(tmp_path, raw)
     assert of(received, Connected) == [(NOON_US + 250_000, Connected(URL))]
-    assert [(us, message.lastUpdateId) for us, message in of(received, Snapshot)] == [(NOON_US + 500_000, 8)]
+    assert [(us, message.lastUpdateId) for us, message in of(received, DepthSnapshot)] == [(NOON_US + 500_000, 8)]
     assert len(of(received, DepthUpdate)) == len(of(received, Other)) == 1
 
 
@@ -80,7 +80,7 @@ def test_answers_that_stand_first_come_when_the_stream_reaches_them(tmp_path):
     ).encode()
     received = [one for one in read(tmp_path, raw) if not isinstance(one.message, Other)]
     kinds = [type(one.message) for one in received]
-    assert kinds == [ExchangeInfo, Connected, DepthUpdate, Snapshot, DepthUpdate, DepthUpdate]
+    assert kinds == [ExchangeInfo, Connected, DepthUpdate, DepthSnapshot, DepthUpdate, DepthUpdate]
     assert [one.recv_us for one in received] == sorted(one.recv_us for one in received)
 
 

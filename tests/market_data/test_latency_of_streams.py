@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.market_data.latency import ClockWatch, Latencies, RoundTrip, StreamLatencies, offset_of
+from mm.market_data.latency import ClockWatch, LatencyHistogram, RoundTrip, StreamLatencies, offset_of
 
 SHARES = (0.5, 0.99)
 
 
 def taken(values):
-    latencies = Latencies()
+    latencies = LatencyHistogram()
     for value in values:
         latencies.add(value)
     return latencies
@@ -33,9 +33,9 @@ def test_memory_does_not_grow_with_what_is_counted():
 
 def test_no_latency_has_no_percentile():
     """Nothing is made up where nothing was measured."""
-    assert Latencies().spread() is None
+    assert LatencyHistogram().spread() is None
     with pytest.raises(ValueError, match="no latency"):
-        Latencies().percentiles(0.5)
+        LatencyHistogram().percentiles(0.5)
 
 
 def test_what_was_told_begins_anew_and_the_totals_stay():

@@ -19,8 +19,8 @@ from mm.market_data.market_events import (
     TradeArrived,
     TradesMissing,
 )
-from mm.market_data.market_state import DISCONNECTED, Before, Market, Taken
-from mm.market_data.messages import Messages, Snapshot
+from mm.market_data.market_state import DISCONNECTED, Before, MarketState, Taken
+from mm.market_data.messages import DepthSnapshot, Messages
 
 
 class Consumer:
@@ -51,13 +51,13 @@ class Feed:
         self.first, self.second, self.us = Consumer(), Consumer(), NOON_US
         grid = Grid()
         self.messages = Messages(SYMBOL, grid)
-        self.market = Market(grid, (self.first, self.second), top_n=3, **options)
+        self.market = MarketState(grid, (self.first, self.second), top_n=3, **options)
 
     def take(self, message, conn=None):
         self.us += 100_000
         decoded = self.messages.received(json.dumps(message))
         self.market.arrived(self.us)
-        if isinstance(decoded, Snapshot):
+        if isinstance(decoded, DepthSnapshot):
             return self.market.snapshot(self.us, decoded)
         return self.market.take(self.us, decoded, conn)
 

@@ -12,12 +12,12 @@ from mm.market_data.messages import (
     AggTrade,
     BookTicker,
     Connected,
+    DepthSnapshot,
     DepthUpdate,
     ExchangeInfo,
     Futures,
     Messages,
     Other,
-    Snapshot,
     TradePrint,
     Unreadable,
 )
@@ -56,7 +56,7 @@ def test_rest_answers_are_known_by_their_fields_or_their_address():
     messages = Messages(SYMBOL, Grid())
     bare = messages.received(json.dumps(snapshot(7)))
     named = messages.answer(f"https://api.binance.com/api/v3/depth?symbol={SYMBOL}&limit=5", json.dumps(snapshot(8)))
-    assert (type(bare), bare.symbol) == (Snapshot, None)
+    assert (type(bare), bare.symbol) == (DepthSnapshot, None)
     assert (named.lastUpdateId, named.symbol) == (8, SYMBOL)
     info = json.dumps(exchange_info("AAA", SYMBOL))
     for answer in (messages.received(info), messages.answer("https://api.binance.com/api/v3/exchangeInfo", info)):

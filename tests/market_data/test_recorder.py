@@ -28,7 +28,7 @@ from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.market_data import recorder, recording
-from mm.market_data.days import Window, WindowRule, sleep_until
+from mm.market_data.days import RecordingWindow, WindowRule, sleep_until
 from mm.market_data.recorder import main
 from support import ROOT
 
@@ -306,7 +306,7 @@ def test_midnight_goes_into_another_folder(monkeypatch):
 
     def at(_self, now):
         turns_us.append(now + 500_000)
-        return Window(days[now >= turns_us[0]], 0, turns_us[0] if now < turns_us[0] else now + 10**12)
+        return RecordingWindow(days[now >= turns_us[0]], 0, turns_us[0] if now < turns_us[0] else now + 10**12)
 
     monkeypatch.setattr(WindowRule, "at", at)
     exchange = FakeExchange(messages=200, then=terminate)

@@ -10,7 +10,7 @@ from mm.dayfolder.rows import STREAM
 from mm.market_data.day_journal import DayJournal
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import TradeVerdict
-from mm.market_data.market_state import Before, Market
+from mm.market_data.market_state import Before, MarketState
 from mm.market_data.messages import AggTrade, TradePrint
 from mm.market_data.trade_state import TradeIds
 
@@ -51,7 +51,7 @@ class Desk:
         self.writer = DayWriter(folder(tmp_path), "R1", top_n=3)
         self.journal = DayJournal(self.writer, NOON_US, source)
         keeps_late = source != STREAM
-        self.market = Market(Grid(tick_e8), (self.journal,), top_n=3, keeps_late=keeps_late, before=before)
+        self.market = MarketState(Grid(tick_e8), (self.journal,), top_n=3, keeps_late=keeps_late, before=before)
         self.us = NOON_US
 
     def take(self, *messages):

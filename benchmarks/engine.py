@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 # What hftbacktest's script does by default, in ticks of 0.01: gamma 0.1, k 1.5, sigma 0.001 of the quote asset
 # quote 65 ticks from the mid; the sigma is too small for the inventory to matter. Nothing is refused for a balance.
 QUOTES: dict[str, Any] = {"gamma": 0.001, "k": 0.015, "sigma": 0.1, "horizon_s": 1}
-EXECUTION = Execution(order_latency_ms=50.0, cancel_latency_ms=50.0, requote_interval_ms=250.0)
+EXECUTION = Execution(
+    order_latency_ms=50.0, cancel_latency_ms=50.0, requote_interval_ms=250.0, order_limit_10s=0, order_limit_day=0
+)
 ACCOUNT = Account(initial_cash="100000", initial_inventory="1")
 REPEATS = 3
 SWEEP = 20  # runs on one opened tape
@@ -41,7 +43,10 @@ SHARE = "its share"
 
 def models(quote_qty: str | None) -> Models:
     """Return the models, quoting *quote_qty* of the base asset; None is the least that the day's grid allows."""
-    return Models(quote_qty=quote_qty, quote_params_json=json.dumps(QUOTES), fill_model="trade_cross")
+    formula = "avellaneda_stoikov_bare"
+    return Models(
+        quote_model=formula, quote_qty=quote_qty, quote_params_json=json.dumps(QUOTES), fill_model="trade_cross"
+    )
 
 
 class OnTrade:
@@ -98,10 +103,10 @@ def _part(tape: "Tape", parts: int, rules: "Rules") -> dict[str, float]:
 
 
 def _played(tape: "Tape", fills: object, rules: "Rules") -> "Journal":
-    from mm.backtest.models import avellaneda_stoikov
+    from mm.backtest.models import avellaneda_stoikov_bare
     from mm.backtest.replay import backtest
 
-    return backtest(tape, avellaneda_stoikov(**QUOTES), fills, rules).journal
+    return backtest(tape, avellaneda_stoikov_bare(**QUOTES), fills, rules).journal
 
 
 def _told(journal: "Journal") -> tuple[dict[str, Any], "Table", "Table"]:

@@ -108,6 +108,7 @@ def rules(
         latency_seed=account.seed,
         recorded_feed=execution.feed_latency == "recorded",
         requote_us=us_from_ms(execution.requote_interval_ms),
+        requote_on_fill=execution.requote_on_fill,
         ttl_us=us_from_ms(execution.order_ttl_ms),
         refresh_us=us_from_ms(execution.refresh_interval_ms),
         state_us=us_from_ms(account.state_interval_ms),
@@ -115,6 +116,9 @@ def rules(
         taker_fee_e8=e8(account.taker_fee_rate),
         start_cash_e8=e8(account.initial_cash),
         start_lots=_lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)"),
+        target_lots=_target_lots(account, tape),
+        orders_per_10s=execution.order_limit_10s,
+        orders_per_day=execution.order_limit_day,
         quote_lots=_quote_lots(tape, models),
         step_lots=tape.step_lots,
         min_notional_e8=instrument.min_notional_e8,
@@ -137,6 +141,17 @@ def _lots(qty: str, instrument: Instrument, knob: str) -> int:
     if rest:
         raise UsageError(f"{knob} is {qty}; it must be a multiple of {short_text(instrument.lot_e8)}")
     return lots
+
+
+def _target_lots(account: Account, tape: "Tape") -> int | None:
+    if account.target_inventory is None:
+        return None
+    lots, knob = account.target_inventory, "--target-inventory (TARGET_INVENTORY)"
+    found = _lots(lots, tape.instrument, knob)
+    if found % tape.step_lots:
+        step = short_text(tape.step_lots * tape.instrument.lot_e8)
+        raise UsageError(f"{knob} is {lots}; it must be a multiple of the quantity step {step}")
+    return found
 
 
 def _quote_lots(tape: "Tape", models: Models | None) -> int:

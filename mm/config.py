@@ -134,8 +134,13 @@ class Execution:
         "none", one_of("none", "recorded"), "recorded: the exchange acts at its own time, we learn of it at ours."
     )
     requote_interval_ms: float = knob(250.0, number(0.001, 1e10), "Between two questions to the quote model.")
+    requote_on_fill: bool = knob(True, SWITCH, "1 asks the quote model at once after a fill or a rejection, too.")
     order_ttl_ms: float = knob(0.0, _MS, "Life of an order, from resting; 0 is good till cancelled.")
     refresh_interval_ms: float = knob(0.0, _MS, "Replace an order of this age though its price stands; 0 never does.")
+    order_limit_10s: int = knob(100, whole(0, 10**9), "New orders the exchange takes in each ten seconds; 0: no limit.")
+    order_limit_day: int = knob(
+        200_000, whole(0, 10**9), "New orders the exchange takes in each day (UTC); 0: no limit."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +151,11 @@ class Account:
     taker_fee_rate: str = knob("0.001", decimal("-1", "1"), "Fee of an order that takes, as a share of its notional.")
     initial_cash: str = knob("1000", decimal(None, "90000000000"), "Quote asset at the start.")
     initial_inventory: str = knob("0", decimal("-90000000000", "90000000000"), "Base asset at the start.")
+    target_inventory: str | None = knob(
+        None,
+        decimal("-90000000000", "90000000000"),
+        "Base asset that quotes, bounds and risk count from; without it the initial inventory.",
+    )
     state_interval_ms: float = knob(1000.0, number(1, 1e10), "Between two rows of the state file.")
     seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw.")
 
@@ -159,7 +169,7 @@ class Models:
         None, decimal("0.00000001"), "Quantity of a quote; without it the least that step and notional allow."
     )
     quote_params_json: str | None = knob(None, JSON_OBJECT, "The quote model's constructor arguments.")
-    fill_model: str = knob("trade_cross", _MODEL, "Fill model: a name, or package.module:Class.")
+    fill_model: str = knob("queue_prob_power", _MODEL, "Fill model: a name, or package.module:Class.")
     fill_params_json: str | None = knob(None, JSON_OBJECT, "The fill model's constructor arguments.")
     fill_params_file: Path | None = knob(
         None, PATH, "A poisson_fit.json or poisson_schedule.json; its content is an input of the run.", matters=False

@@ -14,10 +14,9 @@ from mm.config import GROUPS
 ROOT = Path("out/demo")
 HOURS = 6
 COMMON = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "DATA_ROOT": str(ROOT / "data"), "OUT_ROOT": str(ROOT)}
-# A fee of 0.1 % is ten ticks a fill, more than these quotes earn; and with the default gamma of 0.1 a clip of
-# inventory moves them by half a tick (gamma·sigma²·tau), with 0.01 by a twentieth.
-TERMS = {"QUOTE_PARAMS_JSON": '{"gamma": 0.01}', "MAKER_FEE_RATE": "0"}
-TERMS_TOLD = "Avellaneda-Stoikov quotes; no fee, and gamma = 0.01 per tick and clip in place of 0.1."
+# A fee of 0.1 % is ten ticks a fill, more than these quotes earn.
+TERMS = {"MAKER_FEE_RATE": "0"}
+TERMS_TOLD = "Avellaneda-Stoikov quotes, and no fee."
 
 Artefact = dict[str, Any]
 

@@ -44,7 +44,7 @@ class Scripted:
         trade = view.last_trade
         self.seen.append(
             (view.us, view.bid_ticks, view.ask_ticks, view.bid_lots, view.ask_lots, view.mid2_ticks)
-            + (view.inventory_lots, view.most_lots, view.least_lots, view.quote_lots)
+            + (view.inventory_lots, view.target_lots, view.most_lots, view.least_lots, view.quote_lots)
             + (f"{view.cash:.14g}", Near(view.sigma_ticks))
             + (view.lots_at(1, view.bid_ticks - 1), view.lots_at(-1, view.ask_ticks + 1))
             + ((trade.us, trade.side, trade.ticks, trade.lots, trade.id) if trade else ())

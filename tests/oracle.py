@@ -111,6 +111,8 @@ class Backtest(Venue):
         if self.first_us != NEVER:
             for place, step_us, happen in self.steps():
                 yield self.grids.get(place, self.first_us), place, 0, partial(self.step, place, step_us, happen)
+        if self.follow_us not in (NEVER, self.grids.get(REQUOTE, self.first_us)):
+            yield self.follow_us, REQUOTE, 0, self.requote
 
     def steps(self) -> list[tuple[int, int, Callable[[], None]]]:
         """Return what stands on a grid, and how far apart its points are."""
@@ -213,6 +215,7 @@ class Backtest(Venue):
 
     def send(self, order: Order) -> None:
         self.sent += 1
+        self.order_count.sent(self.us)
         order.id, order.status, order.sent_us = self.sent, "SENT", self.us
         order.active_us = self.messages.arrives(self.us, order, ORDER)
         order.expire_us = order.active_us + self.rules.ttl_us if self.rules.ttl_us else NEVER
@@ -232,7 +235,9 @@ class Backtest(Venue):
             return "min_notional"
         if most_e8 and notional_e16 > most_e8 * 10**8:
             return "max_notional"
-        return self.account.uncovered(order, [order for order in self.open if order.wanted], self.book)
+        uncovered = self.account.uncovered(order, [order for order in self.open if order.wanted], self.book)
+        refused = "price_rejected" if self.refused.again(order) else ""
+        return uncovered or refused or self.order_count.reached(self.us)
 
     # What happens on the grids
 
@@ -241,7 +246,10 @@ class Backtest(Venue):
         self.broken = not self.seen.mid2
 
     def requote(self) -> None:
+        if self.follow_us == self.us:
+            self.follow_us, self.followed_us = NEVER, self.us
         if self.seen.mid2:
+            self.refused.look((self.seen.best(BUY), self.seen.best(SELL)))
             quotes = self.quote(self.view()) or Quotes(None, None)
             bid, ask = quotes.bid_ticks, quotes.ask_ticks
             self.want(BUY, None if bid is None else math.floor(bid), quotes.bid_lots, quotes.bid_kind)
@@ -259,6 +267,7 @@ class Backtest(Venue):
             mid2_ticks=self.seen.mid2,
             lots_at=self.seen.lots_at,
             inventory_lots=inventory,
+            target_lots=self.rules.target,
             most_lots=inventory + sum(order.left for order in self.open if order.side == BUY),
             least_lots=inventory - sum(order.left for order in self.open if order.side == SELL),
             quote_lots=self.rules.quote_lots,

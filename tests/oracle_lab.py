@@ -1,7 +1,7 @@
 """What tests of the oracle and of the engine share: tapes by hand, played by either, and what is left in words.
 
 Unless a test says otherwise, a tick is 1 quote, a lot 1 base, an order travels 10 µs, a cancel 5 µs, and quotes are
-asked for every 100 µs from the first snapshot, at 1000 µs, on.
+asked for every 100 µs from the first snapshot, at 1000 µs, on, and at no other instant.
 """
 
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ RULES = {
     "order_latency_us": 10,
     "cancel_latency_us": 5,
     "requote_us": 100,
+    "requote_on_fill": False,
     "state_us": 1000,
     "start_cash_e8": 10**14,
     "start_lots": 100,

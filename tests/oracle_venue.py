@@ -7,6 +7,7 @@ from mm.backtest.rules import Rules
 from oracle_account import Account
 from oracle_fills import FillModel
 from oracle_filters import Filters
+from oracle_limits import OrderCount, Refused
 from oracle_market import GAP, NEVER, QUOTED, Book, Event, Order, Trade
 
 
@@ -16,6 +17,8 @@ class Venue:
     def __init__(self, fills: FillModel, rules: Rules) -> None:
         self.fill_model, self.rules = fills, rules
         self.account, self.filters = Account(rules), Filters(rules)
+        self.order_count, self.refused = OrderCount(rules), Refused()
+        self.follow_us = self.followed_us = NEVER  # when a requote follows what happened to us, and last did
         self.book, self.seen = Book(), Book()  # the exchange's, and as far as it has reached us
         self.us = 0
         self.first_us = NEVER  # of the grids
@@ -31,7 +34,7 @@ class Venue:
         taken = 0
         for order in self.in_sequence():
             lots, name = self.fill_model.on_trade(order, trade, taken)
-            lots = min(lots, order.left, trade.lots - taken)
+            lots = self.whole(order, min(lots, order.left, trade.lots - taken))
             if lots > 0:
                 taken += lots
                 self.fill(order, lots, f"{name}:trade")
@@ -54,8 +57,9 @@ class Venue:
         for order in orders:
             lots, name = self.fill_model.on_book(order, self.book, self.us)
             order.asked_us = self.us
+            lots = self.whole(order, min(lots, order.left))
             if lots > 0:
-                self.fill(order, min(lots, order.left), f"{name}:book")
+                self.fill(order, lots, f"{name}:book")
 
     def change_book(self, event: Event) -> None:
         self.book.apply(event)
@@ -93,6 +97,9 @@ class Venue:
             reason = self.account.uncovered(order, self.resting(), self.book)
         if reason:
             self.close(order, "REJECT", reason)
+            if not order.by_hand:
+                self.refused.note(order, reason)
+                self.follow()
             return
         order.status = "LIVE" if order.cancel_req_us == NEVER else "CANCELLING"
         if order.kind != QUOTED:
@@ -138,6 +145,9 @@ class Venue:
         rate_e8 = self.rules.maker_fee_e8 if ticks is None else self.rules.taker_fee_e8
         ticks = order.ticks if ticks is None else ticks
         fee_e8 = self.account.trade(order.side, ticks, lots, rate_e8)
+        if order.left == order.lots:
+            self.order_count.filled(self.us, reason != "taker:book")
+        self.follow()
         order.left -= lots
         order.status = order.status if order.left else "FILLED"
         self.note(order, "FILL")
@@ -146,6 +156,15 @@ class Venue:
         row = (order.side, ticks, lots, fee_e8, reason, self.last_mid2, self.account.inventory)
         self.journal.fills.append((self.us, order.id, *row))
         self.note_state()
+
+    def whole(self, order: Order, lots: int) -> int:
+        """Return what of a fill is whole steps, unless it closes the order."""
+        return lots if lots == order.left else lots // self.rules.step_lots * self.rules.step_lots
+
+    def follow(self) -> None:
+        """Let a requote follow at the end of this instant, if none has followed in it."""
+        if self.rules.requote_on_fill and self.us != self.followed_us:
+            self.follow_us = self.us
 
     def note(self, order: Order, action: str, reject_reason: str = "") -> None:
         """Write a row of the orders table."""

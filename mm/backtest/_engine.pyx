@@ -14,14 +14,17 @@ from mm.backtest._account cimport notional_e16, wide
 from mm.tape._book cimport book_move, book_open
 from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, Latency, latency_us
+from mm.backtest._order_count cimport order_count_reason
 from mm.backtest._orders cimport desk_add, desk_blank, desk_current, desk_find, new_order, slot_of
 from mm.backtest._records cimport ASKED, CANCEL_REQ, COVERED, MAX_NOTIONAL, MIN_NOTIONAL, PLACE, PRICE_NOT_POSITIVE
-from mm.backtest._records cimport QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP
+from mm.backtest._records cimport ORDER_LIMIT_10S, PRICE_REJECTED, QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP
 from mm.backtest._records cimport handed, handed_log, record_order, record_state
+from mm.backtest._refused cimport refused_again, refused_look
 from mm.backtest._taker cimport taking_notional_e16
 from mm.backtest._seen cimport Seen, seen_close, seen_gap, seen_open, seen_until
 from mm.backtest._venue cimport ALWAYS, Venue, covered, note_mid
-from mm.backtest._volatility cimport Volatility, volatility_close, volatility_open, volatility_sample, volatility_sigma
+from mm.backtest._volatility cimport Volatility, volatility_close, volatility_open, volatility_run_sigma, volatility_sample
+from mm.backtest._volatility cimport volatility_sigma
 from mm.backtest.fills.base cimport BEST_PRICES, CANCELLING, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT
 from mm.backtest.fills.base cimport WHOLE_BOOK, FillModel, Order, Trade
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
@@ -75,7 +78,7 @@ cdef class Engine(Venue):
     cdef Latency latency
     cdef const int64_t[::1] order_latencies, cancel_latencies
     cdef const double[::1] latency_rates
-    cdef int64_t quote_lots, step_lots
+    cdef int64_t quote_lots
     cdef wide min_notional_e16
     cdef int64_t least_lots, most_lots      # of an order that is surely of an allowed size, and its notional
     cdef double least_notional_e16, most_notional_e16
@@ -102,7 +105,6 @@ cdef class Engine(Venue):
         self.refresh_us = rules.refresh_us
         self.state_us = rules.state_us
         self.quote_lots = rules.quote_lots
-        self.step_lots = rules.step_lots
         self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
         self.least_lots = max(self.filters.min_lots, 1)
         self.most_lots = min(self.filters.max_lots or MOST_LOTS, MOST_LOTS)
@@ -112,8 +114,8 @@ cdef class Engine(Venue):
             self.most_notional_e16 = min(self.most_notional_e16, <double> self.filters.max_notional_e16 * (1.0 - 1e-9))
         self.next_sample_us = self.next_state_us = self.next_requote_us = NEVER
         self.view.last_trade.id = -1
-        self.view.sigma_ticks = NAN  # seen by nobody while it stays so
-        self.view.quote_lots = self.quote_lots
+        self.view.sigma_ticks = self.view.run_sigma_ticks = NAN  # seen by nobody while it stays so
+        self.view.quote_lots, self.view.target_lots = self.quote_lots, rules.target
         self.view.tick_lot = 1e-16 * rules.tick_e8 * rules.lot_e8
         method = SIGMA_METHODS.index(rules.sigma_method)
         volatility_open(&self.volatility, method, rules.sigma_window_s, rules.sigma_half_life_s)
@@ -382,7 +384,7 @@ cdef class Engine(Venue):
 
     cdef inline int64_t next_after(self) noexcept nogil:
         """Return the next instant of what follows the market: draws, samples, state rows, requotes that may matter."""
-        cdef int64_t us = min(min(self.desk.next_due_us, self.next_sample_us), self.next_state_us)
+        cdef int64_t us = min(min(self.desk.next_due_us, self.next_sample_us), min(self.next_state_us, self.follow_us))
         return us if self.next_requote_us >= us or self.settled() else self.next_requote_us
 
     cdef inline bint settled(self) noexcept nogil:
@@ -428,10 +430,13 @@ cdef class Engine(Venue):
                 if us == self.next_state_us:
                     record_state(&self.records, us, &self.account, self.desk.open)
                     self.next_state_us += self.state_us
-                if us == self.next_requote_us:
+                if us == self.next_requote_us or us == self.follow_us:
                     if not self.settled():
                         self.requote(us)
-                    self.next_requote_us += self.requote_us
+                    if us == self.follow_us:
+                        self.follow_us, self.followed_us = NEVER, us
+                    if us == self.next_requote_us:
+                        self.next_requote_us += self.requote_us
             else:
                 return min(message_us, us if us == NEVER else us + 1)
 
@@ -446,6 +451,7 @@ cdef class Engine(Venue):
             self.volatility.sampled_mid2 = 0
         self.mid_lost = self.seen.mid_lost = False
         volatility_sample(&self.volatility, mid2)
+        self.view.run_sigma_ticks = volatility_run_sigma(&self.volatility)
         self.next_sample_us += SAMPLE_US
 
     # ------------------------------------------------------------------ quotes
@@ -461,6 +467,8 @@ cdef class Engine(Venue):
         if self.view.top.bid_ticks == 0 or self.view.top.ask_ticks == 0:
             return 0
         self.view.top.us = us
+        refused_look(&self.refused[0], self.view.top.bid_ticks, self.view.top.ask_ticks)
+        refused_look(&self.refused[1], self.view.top.bid_ticks, self.view.top.ask_ticks)
         if not self.quotes.timeless:
             self.view.sigma_ticks = volatility_sigma(&self.volatility)
         self.view.inventory_lots = self.account.inventory_lots
@@ -476,7 +484,7 @@ cdef class Engine(Venue):
         self.reconcile(us, 1, want.bid_ticks, want.bid_lots, want.bid_kind)
         self.reconcile(us, -1, want.ask_ticks, want.ask_lots, want.ask_kind)
         self.asked_bid_ticks, self.asked_ask_ticks = self.view.top.bid_ticks, self.view.top.ask_ticks
-        self.desk.moved = False
+        self.desk.moved = max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S  # which time alone lifts
         return 0
 
     cdef int know(self, int64_t us) except -1 nogil:
@@ -542,11 +550,17 @@ cdef class Engine(Venue):
         reason = COVERED if kind == LIMIT_MAKER and self.surely_sized(order) else self.unfit(order)
         if reason == COVERED:
             reason = covered(self, order, False)
+        if reason == COVERED and not self.by_hand and refused_again(&self.refused[slot_of(side)], order):
+            reason = PRICE_REJECTED
+        if reason == COVERED:
+            reason = order_count_reason(&self.order_count, us)
         if reason != COVERED:
             if reason != skipped:
                 order.status = REJECTED
                 record_order(&self.records, order, us, SKIP, reason)
             return reason
+        self.order_count.counts[0] += 1
+        self.order_count.counts[1] += 1
         self.last_id += 1
         order.id = self.last_id
         order.by_hand = self.by_hand

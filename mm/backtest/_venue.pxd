@@ -5,9 +5,11 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 from mm.backtest._account cimport Account, wide
 from mm.tape._book cimport Book
 from mm.backtest._filters cimport Filters, Mean
+from mm.backtest._order_count cimport OrderCount
 from mm.backtest._orders cimport Desk
 from mm.backtest._prints cimport Prints
 from mm.backtest._records cimport COVERED, Fill, Records, record_mid
+from mm.backtest._refused cimport Refused
 from mm.backtest._taker cimport Market
 from mm.backtest.fills.base cimport MARKET, FillModel, Order, Top, Trade
 
@@ -39,6 +41,11 @@ cdef class Venue:
     cdef Market market
     # our orders
     cdef Desk desk
+    cdef int64_t step_lots              # the exchange's quantity step
+    cdef OrderCount order_count
+    cdef Refused refused[2]             # sells, buys
+    cdef bint follows                   # whether a requote follows on a fill or a rejection
+    cdef int64_t follow_us, followed_us # when one does next, and did last
     cdef Account account
     cdef bint enforce_balances
     cdef double cash, sure_cash_e16     # the account's
@@ -70,6 +77,7 @@ cdef class Venue:
     cdef int deliver(self, int64_t us) except -1 nogil
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
     cdef int take(self, int64_t i, int64_t us) except -1 nogil
+    cdef void follow(self, int64_t us) noexcept nogil
     cdef void count_cash(self) noexcept nogil
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil
     cdef wide cost_e16(self, const Order* order) noexcept nogil
@@ -112,3 +120,8 @@ cdef inline bint surely_covered(Venue venue, const Order* order) noexcept nogil:
     if order.kind == MARKET:
         return False
     return bound * venue.dearest_e16 + 1e8 * (venue.desk.open + 1) < venue.sure_cash_e16
+
+
+cdef inline int64_t whole_steps(Venue venue, const Order* order, int64_t lots) noexcept nogil:
+    """Return what of a fill is whole steps of the exchange; one that closes the order is as it is."""
+    return lots if venue.step_lots == 1 or lots >= order.lots else lots - lots % venue.step_lots

@@ -9,12 +9,14 @@ from mm.backtest._account cimport Account, book_fill, cash_e16, fee_e8, notional
 from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at, book_show
 from mm.backtest._filters cimport Filters, in_band, surely_in_band
 from mm.tape._kinds cimport DEPTH, GAP, TRADE
+from mm.backtest._order_count cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled
 from mm.backtest._orders cimport desk_close, desk_drop, desk_find, desk_next_due, desk_next_message, desk_open, desk_rank
 from mm.backtest._orders cimport desk_rest, desk_unrest, slot_of
 from mm.backtest._prints cimport prints_add, prints_at
 from mm.backtest._records cimport AMEND, BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, CLOSE_FILLED, COVERED
 from mm.backtest._records cimport EPOCH_BREAK, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, PRICE_OUT_OF_BAND, REJECT, WOULD_CROSS
 from mm.backtest._records cimport Fill, record_fill, record_order, record_state, records_close, records_open
+from mm.backtest._refused cimport refused_note
 from mm.backtest._taker cimport Market, first_met, next_met, offered, takeable, taking_notional_e16
 from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, FOK, IOC, LIMIT_MAKER, LIVE, MARKET
 from mm.backtest.fills.base cimport NEVER, REJECTED, SENT, FillModel, Order, Trade
@@ -37,7 +39,10 @@ cdef class Venue:
         self.count_cash()
         self.filters = filters_of(rules)
         self.taker_reason = len(fills.reasons)
-        self.two_sided_since_us = NEVER
+        self.two_sided_since_us = self.follow_us = NEVER
+        self.followed_us = -1
+        self.step_lots, self.follows = rules.step_lots, rules.requote_on_fill
+        self.order_count.limits[0], self.order_count.limits[1] = rules.orders_per_10s, rules.orders_per_day
         records_open(&self.records)
         desk_open(&self.desk)
         self.market = Market(&self.book, &self.taken)
@@ -164,7 +169,7 @@ cdef class Venue:
         for i in range(n):
             order = desk_find(&self.desk, self.desk.ranking[i])
             lots = self.fills.on_trade(order, print_)
-            lots = min(min(lots, order.lots), print_.lots)
+            lots = whole_steps(self, order, min(min(lots, order.lots), print_.lots))
             if lots > 0:
                 print_.lots -= lots
                 self.fill(order - self.desk.orders, print_.us, lots, self.fills.by + BY_TRADE)
@@ -185,7 +190,7 @@ cdef class Venue:
         for i in range(n):
             order = desk_find(&self.desk, self.desk.ranking[i])
             lots = self.fills.on_book(order, &self.top, us - max(self.last_book_us, order.active_us))
-            lots = min(lots, order.lots)
+            lots = whole_steps(self, order, min(lots, order.lots))
             if lots > 0:
                 self.fill(order - self.desk.orders, us, lots, self.fills.by + BY_BOOK)
         return 0
@@ -274,6 +279,10 @@ cdef class Venue:
         if reason != COVERED:
             order.status = REJECTED
             record_order(&self.records, order, us, REJECT, reason)
+            if not order.by_hand:
+                if reason == WOULD_CROSS or reason == PRICE_OUT_OF_BAND:
+                    refused_note(&self.refused[slot_of(order.side)], order, reason)
+                self.follow(us)
             desk_drop(&self.desk, i)
             self.desk.moved = True
             return 0
@@ -420,6 +429,9 @@ cdef class Venue:
         book_fill(&self.account, order.side, fill.ticks, fill.lots, fill.fee_e8)
         self.count_cash()
         self.desk.moved = True
+        self.follow(fill.us)
+        if order.lots == order.placed_lots:
+            order_count_filled(&self.order_count, fill.us, TAKER_CREDIT if fill.reason == self.taker_reason else MAKER_CREDIT)
         order.lots -= fill.lots
         self.desk.lots[slot_of(order.side)] -= fill.lots
         if order.lots == 0:
@@ -432,6 +444,11 @@ cdef class Venue:
             self.watch_sides(fill.us)
         record_state(&self.records, fill.us, &self.account, self.desk.open)
         return 0
+
+    cdef void follow(self, int64_t us) noexcept nogil:
+        """Let a requote follow at the end of this instant; one at most follows in any."""
+        if self.follows and us != self.followed_us:
+            self.follow_us = us
 
     cdef void watch_sides(self, int64_t us) noexcept nogil:
         """Count the time during which the book is valid and we rest on both sides."""

@@ -34,6 +34,9 @@ cdef struct Volatility:
     double half_life_s, decay
     double squares, weights
     int64_t idle_s                      # seconds without a change up to the last sample
+    # everything since the run began
+    double all_squares
+    int64_t all_count
 
 
 cdef inline int volatility_open(Volatility* volatility, int method, int64_t window_s, double half_life_s) except -1:
@@ -43,7 +46,8 @@ cdef inline int volatility_open(Volatility* volatility, int method, int64_t wind
     volatility.half_life_s, volatility.decay = half_life_s, exp2(-1.0 / half_life_s)
     volatility.slow_s = max(window_s // 30, 2)
     volatility.at = volatility.sampled_mid2 = volatility.unbroken_s = volatility.idle_s = 0
-    volatility.squares = volatility.weights = 0.0
+    volatility.squares = volatility.weights = volatility.all_squares = 0.0
+    volatility.all_count = 0
     volatility.fast = volatility.slow = Changes(NULL, 0, 0)
     volatility.fast.squares = <int64_t*> calloc(window_s, sizeof(int64_t))
     volatility.slow.squares = <int64_t*> calloc(window_s, sizeof(int64_t))
@@ -77,6 +81,8 @@ cdef inline void volatility_sample(Volatility* volatility, int64_t mid2) noexcep
     cdef int64_t square = -1
     if mid2 and volatility.sampled_mid2:
         square = (mid2 - volatility.sampled_mid2) * (mid2 - volatility.sampled_mid2)
+        volatility.all_squares += <double> square
+        volatility.all_count += 1
     if volatility.method == EWMA:
         volatility_weigh(volatility, square)
     else:
@@ -132,3 +138,10 @@ cdef inline double volatility_sigma(const Volatility* volatility) noexcept nogil
     if volatility.fast.count < min(FEWEST, volatility.window_s):
         return NAN
     return sqrt(<double> volatility.fast.total / (4.0 * <double> volatility.fast.count))
+
+
+cdef inline double volatility_run_sigma(const Volatility* volatility) noexcept nogil:
+    """Return sigma in ticks per root second from all changes over a second since the run began, NaN while unknown."""
+    if volatility.all_count < FEWEST:
+        return NAN
+    return sqrt(volatility.all_squares / (4.0 * <double> volatility.all_count))

@@ -20,13 +20,14 @@ class Books:
         fill_model: Name of the fill model.
         initial_cash_e8: Cash at the start, in 1e-8 of the quote asset.
         quote_lots: The clip: what one quote offers.
+        strategy: What was played: the quote model, the steps around it, and their effective parameters.
+        gammas: Each gamma that quotes were made with, in 1/(tick·clip), and how many; empty for a model without one.
         seed: Keys the bootstrap of the Sharpe ratio.
         starts_us: When each of the days begins; empty where they are told as one.
         intensity: What foresees fills, to hold them against; None without one.
         fit: What the fit or schedule behind the run says of itself: ``path`` (the file's name), ``status``, ``reason``,
             ``warnings``, ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``; None without one.
         fill_bias: The known bias of the fill model, one sentence; None where it is not known.
-        gamma: Risk aversion of the quotes, in 1/(tick·clip); the median over the quotes where it is found by itself.
         target_lots: The inventory that quotes, bounds and risk count from.
         bound_clips: Inventory at which quotes stop on one side, in clips; None where no bound is known.
         honesty: The same strategy under other assumptions; None where nobody asked.
@@ -41,6 +42,8 @@ class Books:
     fill_model: str
     initial_cash_e8: int
     quote_lots: int
+    strategy: Mapping[str, Any] | None = None
+    gammas: tuple[tuple[float, int], ...] = ()
     seed: int = 0
     lost_lines: int = 0
     feed: Mapping[str, float] | None = None
@@ -51,5 +54,4 @@ class Books:
     intensity: "Intensity | None" = None
     fit: Mapping[str, Any] | None = None
     fill_bias: str | None = None
-    gamma: float | None = None
     target_lots: int = 0

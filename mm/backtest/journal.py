@@ -49,6 +49,9 @@ REJECT_REASONS = (
     "quantity_out_of_range",
     "max_notional",
     "price_out_of_band",
+    "price_rejected",
+    "order_limit_10s",
+    "order_limit_day",
 )
 CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked")
 

@@ -19,6 +19,7 @@ from mm.backtest.simple_quotes import (
     steps,
     symmetric,
 )
+from mm.backtest.strategy_defaults import BOUND_CLIPS, SKEW_SHARE
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -118,22 +119,64 @@ def hybrid(*, models: Sequence[object]) -> "FillModel":
 
 def avellaneda_stoikov(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     *,
-    gamma: float = 0.1,
+    gamma: float | str = "auto",
+    skew_share: float = SKEW_SHARE,
     k: float | None = None,
     sigma: float | None = None,
     horizon_s: float = 30.0,
     mode: str = "rolling",
-    q_max: float | None = None,
+    q_max: float = BOUND_CLIPS,
     sigma_method: str = "rolling",  # noqa: ARG001 - the engine keeps the volatility, see mm/quote_tree.py
     sigma_window_s: int = 300,  # noqa: ARG001
     sigma_half_life_s: float = 60.0,  # noqa: ARG001
     intensity: "Intensity | None" = None,
 ) -> "QuoteModel":
-    """Quote after Avellaneda and Stoikov (2008); see ``AvellanedaStoikov``."""
+    """Quote after Avellaneda and Stoikov (2008), never across the book, and inside a bound of *q_max* clips.
+
+    This is the strategy that a run plays by default: ``AvellanedaStoikov``, then ``PostOnly``, then ``InventoryBound``.
+    """
+    from mm.backtest.quotes.steps import InventoryBound, PostOnly
+
+    bare = avellaneda_stoikov_bare(
+        gamma=gamma,
+        skew_share=skew_share,
+        k=k,
+        sigma=sigma,
+        horizon_s=horizon_s,
+        mode=mode,
+        q_max=q_max if mode == "infinite" else None,
+        intensity=intensity,
+    )
+    return InventoryBound(PostOnly(bare), q_max=q_max, name="avellaneda_stoikov")
+
+
+def avellaneda_stoikov_bare(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
+    *,
+    gamma: float | str = "auto",
+    skew_share: float = SKEW_SHARE,
+    k: float | None = None,
+    sigma: float | None = None,
+    horizon_s: float = 30.0,
+    mode: str = "rolling",
+    q_max: float | None = None,
+    sigma_method: str = "rolling",  # noqa: ARG001
+    sigma_window_s: int = 300,  # noqa: ARG001
+    sigma_half_life_s: float = 60.0,  # noqa: ARG001
+    intensity: "Intensity | None" = None,
+) -> "QuoteModel":
+    """Quote what the formula of Avellaneda and Stoikov says, and nothing else; see ``AvellanedaStoikov``."""
     from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov
 
     return AvellanedaStoikov(
-        gamma=gamma, k=k, sigma=sigma, horizon_s=horizon_s, mode=mode, q_max=q_max, intensity=intensity
+        gamma=gamma,
+        skew_share=skew_share,
+        k=k,
+        sigma=sigma,
+        horizon_s=horizon_s,
+        mode=mode,
+        q_max=q_max,
+        intensity=intensity,
+        name="avellaneda_stoikov_bare",
     )
 
 
@@ -170,6 +213,7 @@ FILL_BIAS: Mapping[str, str] = {
 QUOTE_MODELS: Mapping[str, Callable[..., object]] = {
     "adaptive_spread": adaptive_spread,
     "avellaneda_stoikov": avellaneda_stoikov,
+    "avellaneda_stoikov_bare": avellaneda_stoikov_bare,
     "cartea_jaimungal": cartea_jaimungal,
     "expected_value": expected_value,
     "fixed_spread": fixed_spread,

@@ -6,6 +6,8 @@ As in ``models.py``: the arguments of a function are the keys of QUOTE_PARAMS_JS
 
 from typing import TYPE_CHECKING
 
+from mm.backtest.strategy_defaults import SKEW_SHARE
+
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.quotes.base import QuoteModel
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 def glft(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     *,
     mode: str = "stationary",
-    gamma: float = 0.1,
+    gamma: float | str = "auto",
+    skew_share: float = SKEW_SHARE,
     k: float | None = None,
     A: float | None = None,
     sigma: float | None = None,
@@ -33,6 +36,7 @@ def glft(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     return Glft(
         mode=mode,
         gamma=gamma,
+        skew_share=skew_share,
         k=k,
         A=A,
         sigma=sigma,
@@ -47,7 +51,8 @@ def glft(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
 def gueant(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     *,
     mode: str = "closed_form",
-    gamma: float = 0.1,
+    gamma: float | str = "auto",
+    skew_share: float = SKEW_SHARE,
     xi: float | None = None,
     delta: float = 1.0,
     k: float | None = None,
@@ -68,6 +73,7 @@ def gueant(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     return Gueant(
         mode=mode,
         gamma=gamma,
+        skew_share=skew_share,
         xi=xi,
         delta=delta,
         k=k,

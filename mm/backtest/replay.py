@@ -1,16 +1,15 @@
 """A backtest in one call: tapes in, result out."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.poisson import Poisson
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.played import bound_clips, played
 from mm.backtest.result import Result
 from mm.backtest.rules import Rules
 from mm.errors import UsageError
@@ -44,11 +43,12 @@ def backtest(
 
     Raises:
         Mismatch: If the tapes do not follow each other on one grid.
+        UsageError: If the target inventory lies beyond the bound of the quotes.
         ModelError: If a user's model raises, or answers what cannot be acted on.
     """
+    _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules)
-    days: list[str] = []
-    starts_us: list[int] = []
+    days, starts_us = list[str](), list[int]()
     first: Tape | None = None
     passed, lost_lines = [0, 0], 0
     for one in _each(tape):
@@ -82,11 +82,10 @@ def _books(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | N
         fill_model=model_name(fills),
         initial_cash_e8=rules.start_cash_e8,
         quote_lots=rules.quote_lots,
-        bound_clips=bound_clips(quotes),
+        target_lots=rules.target,
         fill_bias=FILL_BIAS.get(model_name(fills)),
-        gamma=gamma_of(quotes),
-        target_lots=rules.start_lots,
         intensity=fills.intensity if intensity is None and isinstance(fills, Poisson) else intensity,
+        **played(quotes),
     )
 
 
@@ -100,34 +99,12 @@ def model_name(model: object) -> str:
     return name if isinstance(name, str) else type(model).__name__
 
 
-def bound_clips(model: object) -> float | None:
-    """Return the inventory, in clips, at which a quote model stops buying or selling; None where it knows none.
-
-    It is the least finite ``q_max`` of the model and of what it is put around (``inner``).
-    """
-    bounds = [getattr(one, "q_max", None) for one in _nested(model)]
-    return min((float(one) for one in bounds if isinstance(one, int | float) and 0 < one < math.inf), default=None)
-
-
-def gamma_of(model: object) -> float | None:
-    """Return the risk aversion of a quote model or of the one inside it, in 1/(tick·clip); None where it has none.
-
-    A model that finds its own gamma lists each that it quoted with, and how often, in ``gammas()``: the median counts.
-    """
-    for one in _nested(model):
-        listed = one.gammas() if hasattr(one, "gammas") else []
-        if listed:
-            used, quotes = zip(*sorted(listed), strict=True)
-            half = sum(quotes) / 2
-            return float(used[next(i for i, seen in enumerate(accumulate(quotes)) if seen >= half)])
-        gamma = getattr(one, "gamma", None)
-        if isinstance(gamma, int | float) and math.isfinite(gamma):
-            return float(gamma)
-    return None
-
-
-def _nested(model: object) -> "Iterator[Any]":
-    """Yield a quote model, and those that it is put around."""
-    while model is not None:
-        yield model
-        model = getattr(model, "inner", None)
+def _check_target(quotes: object, rules: Rules) -> None:
+    """Refuse a target that lies farther from the inventory at the start than the quote model's bound."""
+    bound, away = bound_clips(quotes), (rules.start_lots - rules.target) / rules.quote_lots
+    if bound is not None and abs(away) > bound:
+        where = "below" if away > 0 else "above"
+        raise UsageError(
+            f"TARGET_INVENTORY is {abs(away):g} clips {where} the initial inventory, and the bound is {bound:g} clips; "
+            f"set a nearer target, a larger QUOTE_QTY, or a larger q_max in QUOTE_PARAMS_JSON"
+        )

@@ -25,6 +25,7 @@ class Rules:
         recorded_feed: Whether the exchange acts at its own recorded time and we learn of it at receive time; else both
             are receive time.
         requote_us: Between two questions to the quote model.
+        requote_on_fill: Whether a requote follows at once on a fill or a rejection, beside the grid's.
         ttl_us: Life of an order from its arrival; 0 is good till cancelled.
         refresh_us: Age from which an unchanged order is replaced; 0 is never.
         state_us: Between two state rows of the grid.
@@ -33,6 +34,9 @@ class Rules:
         enforce_balances: Whether cash and inventory bind orders.
         start_cash_e8: Cash at the start, 1e-8 of the quote asset.
         start_lots: Inventory at the start, lots.
+        target_lots: The inventory that quotes, bounds and risk count from, lots; None is that at the start.
+        orders_per_10s: Orders that the exchange takes in each ten seconds of UTC; 0 is no limit.
+        orders_per_day: Likewise in each day.
         quote_lots: Lots of a quote that names none: the clip.
         step_lots: The exchange's quantity step, in lots of the tape.
         min_notional_e8: Least notional of an order, 1e-8 of the quote asset.
@@ -50,6 +54,7 @@ class Rules:
     latency_seed: int = 0
     recorded_feed: bool = False
     requote_us: int = 250_000
+    requote_on_fill: bool = True
     ttl_us: int = 0
     refresh_us: int = 0
     state_us: int = 1_000_000
@@ -58,6 +63,9 @@ class Rules:
     enforce_balances: bool = True
     start_cash_e8: int = 100_000_000_000
     start_lots: int = 0
+    target_lots: int | None = None
+    orders_per_10s: int = 0
+    orders_per_day: int = 0
     quote_lots: int = 1
     step_lots: int = 1
     min_notional_e8: int = 0
@@ -68,7 +76,13 @@ class Rules:
 
     def __post_init__(self) -> None:
         positive = {"tick_e8", "lot_e8", "requote_us", "state_us", "quote_lots", "step_lots", "sigma_window_s"}
-        signed = {"maker_fee_e8", "taker_fee_e8", "start_cash_e8", "start_lots"}  # rebates and debts are real
+        signed = {
+            "maker_fee_e8",
+            "taker_fee_e8",
+            "start_cash_e8",
+            "start_lots",
+            "target_lots",
+        }  # rebates and debts are real
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, int):
@@ -77,6 +91,11 @@ class Rules:
                 least = "above 0" if field.name in positive else "0 or more"
                 raise UsageError(f"{field.name} is {value}; it must be {least}")
         self._check_sigma()
+
+    @property
+    def target(self) -> int:
+        """The inventory that quotes, bounds and risk count from, lots."""
+        return self.start_lots if self.target_lots is None else self.target_lots
 
     def _check_sigma(self) -> None:
         if self.sigma_method not in SIGMA_METHODS:

@@ -7,6 +7,8 @@ As in ``models.py``: the arguments of a function are the keys of QUOTE_PARAMS_JS
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mm.backtest.strategy_defaults import SKEW_SHARE
+
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.quotes.base import QuoteModel
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
 def symmetric(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     *,
-    gamma: float = 0.1,
+    gamma: float | str = "auto",
+    skew_share: float = SKEW_SHARE,
     k: float | None = None,
     sigma: float | None = None,
     horizon_s: float = 30.0,
@@ -29,7 +32,9 @@ def symmetric(  # noqa: PLR0913 - the keys of QUOTE_PARAMS_JSON
     """Quote the spread of Avellaneda and Stoikov around the mid, whatever the inventory; see ``Symmetric``."""
     from mm.backtest.quotes.symmetric import Symmetric
 
-    return Symmetric(gamma=gamma, k=k, sigma=sigma, horizon_s=horizon_s, mode=mode, intensity=intensity)
+    return Symmetric(
+        gamma=gamma, skew_share=skew_share, k=k, sigma=sigma, horizon_s=horizon_s, mode=mode, intensity=intensity
+    )
 
 
 def inventory_skew(*, delta_ticks: float, skew_ticks: float, q_max: float | None = None) -> "QuoteModel":

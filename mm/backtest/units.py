@@ -36,6 +36,7 @@ UNITS = {
     "sigma": Unit("ticks/√s", -1),
     "sigma_half_life_s": Unit("s", 0),
     "sigma_window_s": Unit("s", 0),
+    "skew_share": Unit("a share of the half-spread", 0),
     "skew_ticks": Unit("ticks/clip", -1),
     "xi": Unit("1/(tick·clip)", 1),
 }

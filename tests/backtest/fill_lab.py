@@ -33,9 +33,8 @@ def play(fills, events, *, bid=100, ask=None, lots=5, bids=BIDS, asks=ASKS, late
     """
     told = [(BEGIN_US, "snapshot", bids, asks), *((BEGIN_US + us, *rest) for us, *rest in events)]
     tape = Tape.of(TEST, told)
-    terms = Rules(
-        TEST.tick_e8, TEST.lot_e8, order_latency_us=latency_us, cancel_latency_us=0, enforce_balances=False, **rules
-    )
+    told_rules = {"order_latency_us": latency_us, "cancel_latency_us": 0, "requote_on_fill": False, **rules}
+    terms = Rules(TEST.tick_e8, TEST.lot_e8, enforce_balances=False, **told_rules)
     exchange = PaperExchange(Want(bid, ask, lots), fills, terms)
     exchange.run(tape)
     journal = exchange.journal()

@@ -49,7 +49,7 @@ def wanted(name, params, tick_lot):
 
 
 def held(view):
-    return view.inventory_lots / view.quote_lots
+    return (view.inventory_lots - view.target_lots) / view.quote_lots
 
 
 def both(view, centre, delta, skew_ticks=0.0, q_max=math.inf):
@@ -149,8 +149,8 @@ def around(ask, step, own):
 
 def inventory_bound(view, ask, q_max):
     answer, most = whole(view, ask(view)), math.floor(q_max * view.quote_lots)
-    bid_lots = max(min(answer.bid_lots, most - view.inventory_lots), 0)
-    ask_lots = max(min(answer.ask_lots, most + view.inventory_lots), 0)
+    bid_lots = max(min(answer.bid_lots, most - view.inventory_lots + view.target_lots), 0)
+    ask_lots = max(min(answer.ask_lots, most + view.inventory_lots - view.target_lots), 0)
     return without_empty(replace(answer, bid_lots=bid_lots, ask_lots=ask_lots))
 
 

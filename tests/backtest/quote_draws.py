@@ -23,9 +23,8 @@ SIMPLE = st.one_of(
     ),
     of(
         "symmetric",
-        {"k": st.sampled_from([0.4, 1.1])},
+        {"k": st.sampled_from([0.4, 1.1]), "gamma": st.sampled_from([0.01, 0.3])},
         {
-            "gamma": st.sampled_from([0.01, 0.3]),
             "horizon_s": st.sampled_from([0.5, 3.0]),
             "mode": st.sampled_from(["rolling", "session"]),
             **SIGMA,

@@ -3,10 +3,10 @@
 import pytest
 
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.models import avellaneda_stoikov, fixed_spread
+from mm.backtest.models import BOUND_CLIPS, avellaneda_stoikov, avellaneda_stoikov_bare, fixed_spread
+from mm.backtest.played import bound_clips
 from mm.backtest.quotes.gated import Gated
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
-from mm.backtest.replay import bound_clips
 
 
 class Bounded:
@@ -25,12 +25,13 @@ AS = {"gamma": 0.1, "k": 1.0, "sigma": 1.0}
     ("model", "bound"),
     [
         (fixed_spread(delta_ticks=1), None),
-        (avellaneda_stoikov(**AS), None),
-        (avellaneda_stoikov(**AS, q_max=4.0), 4.0),
+        (avellaneda_stoikov_bare(**AS), None),
+        (avellaneda_stoikov(**AS), BOUND_CLIPS),
+        (avellaneda_stoikov_bare(**AS, q_max=4.0), 4.0),
         (Bounded(), 3.0),
         (InventoryBound(fixed_spread(delta_ticks=1), q_max=2.5), 2.5),
-        (PostOnly(InventoryBound(avellaneda_stoikov(**AS, q_max=2.0), q_max=9.0)), 2.0),
-        (Gated(avellaneda_stoikov(**AS, q_max=7.0), Intensity.constant(1.0, 1.0)), 7.0),
+        (PostOnly(InventoryBound(avellaneda_stoikov_bare(**AS, q_max=2.0), q_max=9.0)), 2.0),
+        (Gated(avellaneda_stoikov_bare(**AS, q_max=7.0), Intensity.constant(1.0, 1.0)), 7.0),
     ],
 )
 def test_the_tightest_bound_counts(model, bound):

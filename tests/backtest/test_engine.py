@@ -209,6 +209,7 @@ class Watching:
 
 def play(quotes, fills, *events):
     rules = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
+    rules = dataclasses.replace(rules, requote_on_fill=False)
     exchange = PaperExchange(quotes, fills, rules)
     exchange.run(Tape.of(TEST, events))
     return exchange.journal()

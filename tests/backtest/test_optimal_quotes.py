@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.linalg import expm
 
 from mm.backtest.fills.intensity import FOREVER, Intensity
-from mm.backtest.models import avellaneda_stoikov
+from mm.backtest.models import avellaneda_stoikov_bare
 from mm.backtest.quotes.cartea_jaimungal import CarteaJaimungal
 from mm.backtest.quotes.glft import Glft
 from mm.backtest.quotes.gueant import Gueant
@@ -135,7 +135,7 @@ def test_without_risk_or_without_time_both_sides_stand_at_the_markup(k, A, gamma
 def test_a_distance_from_avellaneda_and_stoikov_grows_with_the_third_power_of_time():
     """Both agree to the second order in the time left, so a tenth of it makes a thousandth of the difference."""
     exact = Glft(mode="exact", gamma=0.1, q_max=60, **PAPER)
-    simple = avellaneda_stoikov(gamma=0.1, k=1.5, sigma=2.0)
+    simple = avellaneda_stoikov_bare(gamma=0.1, k=1.5, sigma=2.0)
     for q in (1, 2, 5, -3):
         apart = [np.subtract(exact.distances(q, tau_s), simple.distances(q, tau_s)) for tau_s in (1e-2, 1e-3)]
         assert apart[0] / apart[1] == pytest.approx(1000, rel=0.15)

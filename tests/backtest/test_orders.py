@@ -35,6 +35,7 @@ class Desk:
             "order_latency_us": LATENCY,
             "cancel_latency_us": CANCEL,
             "enforce_balances": False,
+            "requote_on_fill": False,
             "taker_fee_e8": 200_000,
         }
         self.exchange = PaperExchange(

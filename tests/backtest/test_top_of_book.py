@@ -146,7 +146,7 @@ def cases(draw):
         draw(st.one_of(whole, windows(unit))),
         draw(quote_models(unit)),
         draw(fill_models(unit)),
-        dataclasses.replace(rules, recorded_feed=False, latencies=took),
+        dataclasses.replace(rules, recorded_feed=False, latencies=took, target_lots=None),
     )
 
 

@@ -17,6 +17,7 @@ RULES = Rules(
     order_latency_us=10,
     requote_us=1_000_000,
     enforce_balances=False,
+    requote_on_fill=False,
 )
 
 

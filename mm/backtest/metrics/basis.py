@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mm.backtest.metrics.order_lives import Lives
 
 _ACTION, _REASON = 2, 12  # columns of the order rows
+SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 MANY_REJECTS = 0.01  # of the orders; more is worth a note
 FROM_THE_MID = "quotes and fills of this run count distances from the mid"
 # What stands in the way of an order, and the way out.
@@ -31,6 +32,9 @@ WAYS: Mapping[str, str] = {
     "quantity_out_of_range": "the exchange takes no such quantity (LOT_SIZE, QTY_STEP); set another QUOTE_QTY",
     "max_notional": "price times quantity is over the greatest notional of instrument.json; lower QUOTE_QTY",
     "price_out_of_band": "the exchange takes no such price (filters of instrument.json); quote nearer to the market",
+    "price_rejected": "the price was just rejected and the touch has not moved since; quote further from it",
+    "order_limit_10s": "the exchange takes no more orders in ten seconds; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_10S",
+    "order_limit_day": "the exchange takes no more orders this day; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_DAY",
 }
 
 
@@ -63,9 +67,20 @@ def stands_on(books: "Books") -> dict[str, Any]:
         "reference_why": (fit or {}).get("reference_why") or (FROM_THE_MID if reference == "mid" else None),
         "fit": None if fit is None else {name: one for name, one in fit.items() if name != "reference_why"},
         "fill_bias": books.fill_bias,
-        "gamma": books.gamma,
+        **({"strategy": dict(books.strategy)} if books.strategy else {}),
+        **_gamma(books.gammas),
         "target_inventory": books.target_lots * books.instrument.lot_e8 / E8,
     }
+
+
+def _gamma(gammas: tuple[tuple[float, int], ...]) -> dict[str, Any]:
+    """Return the median gamma over the quotes, in 1/(tick·clip), and its quantiles where it was not one number."""
+    if not gammas:
+        return {"gamma": None}
+    values, counts = (np.array(one) for one in zip(*sorted(gammas), strict=True))
+    upto = np.cumsum(counts)
+    quantiles = {name: float(values[np.searchsorted(upto, share * upto[-1])]) for name, share in SHARES.items()}
+    return {"gamma": quantiles["p50"]} | ({"gamma_quantiles": quantiles} if len(set(quantiles.values())) > 1 else {})
 
 
 def notes(journal: "Journal", sent: "Lives", summary: Mapping[str, Any]) -> list[str]:

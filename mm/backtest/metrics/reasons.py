@@ -6,6 +6,7 @@ _NEVER_VALID = "the book was never valid"
 _NO_VARIATION = "fewer than two 60 s periods with equity, or all alike"
 _NO_FILLS = "no fills with a valid mid"
 REASONS = {
+    "gamma": "the quote model has no gamma, or quoted nothing",
     "pnl_total": _NEVER_VALID,
     "pnl_spread_capture": _NEVER_VALID,
     "pnl_inventory": _NEVER_VALID,
@@ -47,7 +48,6 @@ REASONS = {
     "reference_why": "the fit does not say",
     "fit": "no fit or schedule was given, or it does not say",
     "fill_bias": "the fill model declares none",
-    "gamma": "the quote model has none, or quoted nothing",
     "quoted_half_spread": "no order rested on a valid book",
     "quoted_half_spread_ticks": "no order rested on a valid book",
     "predicted_fills": "no intensity foresees fills",

@@ -144,7 +144,9 @@ def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict
 def _at_bound(journal: "Journal", books: "Books") -> float | None:
     if books.bound_clips is None:
         return None
-    return share_beyond(journal.state[:, 0], journal.state[:, 1], books.bound_clips * books.quote_lots)
+    return share_beyond(
+        journal.state[:, 0], journal.state[:, 1] - books.target_lots, books.bound_clips * books.quote_lots
+    )
 
 
 def _foreseen(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:
@@ -248,6 +250,12 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
         cautions.append(
             "Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "
             "read this PnL as an upper bound, beside a run with trade_cross or a queue model"
+        )
+    drawn_from = journal.fill_reasons if books.fill_model == "hybrid" else (books.fill_model,)
+    if any(word.startswith("trade_cross") for word in drawn_from):
+        cautions.append(
+            "trade_cross is the optimistic bound: it knows no queue, and at the touch it filled .27 more of 2,152 "
+            "orders of known fate than the exchange did; read this PnL beside a run with queue_prob_power"
         )
     if books.lost_lines:
         cautions.append(

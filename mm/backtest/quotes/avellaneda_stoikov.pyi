@@ -18,24 +18,27 @@ class AvellanedaStoikov(Distances):
     the ask's with another sign inside the logarithm, which its own value function does not give.)
 
     Args:
-        gamma: Risk aversion, in 1/(tick·clip).
+        gamma: Risk aversion, in 1/(tick·clip), or ``auto``: see ``Distances``. In mode ``infinite`` that takes the
+            slope of the reservation price at q = 0.
+        skew_share: What ``auto`` solves for.
         k: Decay of the fill intensity, in 1/tick; None takes it from *intensity* at each instant.
         sigma: Volatility in ticks/√s; None takes the tape's own, estimated from its past.
         horizon_s: tau in mode ``rolling``; length of the sessions, one after another, in mode ``session``.
         mode: ``rolling``, ``session`` or ``infinite``.
         q_max: Inventory bound in clips: no bid at q >= q_max, no ask at q <= -q_max; ``infinite`` needs it.
         intensity: The fit or schedule behind k; outside its segments nothing is quoted.
+        name: As results show it.
     """
-    @property
-    def gamma(self) -> float: ...
     def __init__(
         self,
         *,
-        gamma: float = 0.1,
+        gamma: float | str = ...,
+        skew_share: float = ...,
         k: float | None = None,
         sigma: float | None = None,
         horizon_s: float = 30.0,
         mode: str = "rolling",
         q_max: float | None = None,
         intensity: Intensity | None = None,
+        name: str = "avellaneda_stoikov",
     ) -> None: ...

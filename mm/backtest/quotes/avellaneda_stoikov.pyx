@@ -1,11 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Quotes after Avellaneda and Stoikov, Quantitative Finance 8(3), 217-224 (2008)."""
 
-from libc.math cimport INFINITY, NAN, log, log1p
+from libc.math cimport INFINITY, NAN, expm1, log, log1p
 
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.distances cimport Distances, Market
 
+from mm.backtest.quotes.distances import AUTO
+from mm.backtest.strategy_defaults import SKEW_SHARE
 from mm.errors import UsageError
 
 MODES = ("rolling", "session", "infinite")
@@ -29,34 +31,39 @@ cdef class AvellanedaStoikov(Distances):
     the ask's with another sign inside the logarithm, which its own value function does not give.)
 
     Args:
-        gamma: Risk aversion, in 1/(tick·clip).
+        gamma: Risk aversion, in 1/(tick·clip), or ``auto``: see ``Distances``. In mode ``infinite`` that takes the
+            slope of the reservation price at q = 0.
+        skew_share: What ``auto`` solves for.
         k: Decay of the fill intensity, in 1/tick; None takes it from *intensity* at each instant.
         sigma: Volatility in ticks/√s; None takes the tape's own, estimated from its past.
         horizon_s: tau in mode ``rolling``; length of the sessions, one after another, in mode ``session``.
         mode: ``rolling``, ``session`` or ``infinite``.
         q_max: Inventory bound in clips: no bid at q >= q_max, no ask at q <= -q_max; ``infinite`` needs it.
         intensity: The fit or schedule behind k; outside its segments nothing is quoted.
+        name: As results show it.
     """
 
-    cdef readonly double gamma
-    cdef double edge                # the markup of *k*
+    cdef double edge                # the markup of gamma and k, which these are
+    cdef double of_gamma, of_k
     cdef bint infinite
 
     def __init__(
         self,
         *,
-        gamma: float = 0.1,
+        gamma: float | str = AUTO,
+        skew_share: float = SKEW_SHARE,
         k: float | None = None,
         sigma: float | None = None,
         horizon_s: float = 30.0,
         mode: str = "rolling",
         q_max: float | None = None,
         intensity: Intensity | None = None,
+        name: str = "avellaneda_stoikov",
     ) -> None:
         self.infinite = mode == "infinite"
         Distances.__init__(
             self,
-            name="avellaneda_stoikov",
+            name=name,
             mode=mode,
             modes=MODES,
             k=k,
@@ -66,21 +73,32 @@ cdef class AvellanedaStoikov(Distances):
             q_max=q_max,
             intensity=intensity,
             needs=() if self.infinite else ("sigma",),
+            gamma=gamma,
+            skew_share=skew_share,
         )
         if self.infinite and q_max is None:
-            raise UsageError("avellaneda_stoikov: mode infinite needs q_max, the inventory bound in clips")
-        self.above_zero(gamma=gamma)
-        self.gamma = gamma
-        self.edge = NAN if k is None else markup(gamma, k)
+            raise UsageError(f"{name}: mode infinite needs q_max, the inventory bound in clips")
+        self.of_gamma = self.of_k = NAN
 
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
-        cdef double edge = self.edge if market.k == self.k else markup(self.gamma, market.k)
-        cdef double risk = self.gamma * market.sigma * market.sigma * market.tau_s
-        cdef double room
+        cdef double risk = market.gamma * market.sigma * market.sigma * market.tau_s, edge, room
+        if market.gamma != self.of_gamma or market.k != self.of_k:
+            self.of_gamma, self.of_k, self.edge = market.gamma, market.k, markup(market.gamma, market.k)
+        edge = self.edge
         if self.infinite:
             room = (self.q_max + 1.0) * (self.q_max + 1.0) - q * q
-            bid[0] = edge - log(1.0 - (1.0 + 2.0 * q) / room) / self.gamma if q < self.q_max else INFINITY
-            ask[0] = edge - log(1.0 - (1.0 - 2.0 * q) / room) / self.gamma if q > -self.q_max else INFINITY
+            bid[0] = edge - log(1.0 - (1.0 + 2.0 * q) / room) / market.gamma if q < self.q_max else INFINITY
+            ask[0] = edge - log(1.0 - (1.0 - 2.0 * q) / room) / market.gamma if q > -self.q_max else INFINITY
             return
         bid[0] = q * risk + 0.5 * risk + edge if q < self.q_max else INFINITY
         ask[0] = -q * risk + 0.5 * risk + edge if q > -self.q_max else INFINITY
+
+    cdef double skew_of(self, const Market* market) noexcept nogil:
+        return market.gamma * market.sigma * market.sigma * market.tau_s / markup(market.gamma, market.k)
+
+    cdef double auto_gamma(self, const Market* market) noexcept nogil:
+        cdef double room = (self.q_max + 1.0) * (self.q_max + 1.0)
+        if not self.infinite:
+            return Distances.auto_gamma(self, market)
+        # At q = 0 a clip moves the price by 2/(gamma (room - 1)), and the half-spread is markup - ln(1 - 1/room)/gamma.
+        return market.k * min(expm1(min(2.0 / (self.skew_share * (room - 1.0)) + log1p(-1.0 / room), 1.0)), 1.0)

@@ -22,6 +22,7 @@ class QuoteModel:
         bid_lots: int = 1,
         ask_lots: int = 1,
         inventory_lots: int = 0,
+        target_lots: int = 0,
         quote_lots: int = 1,
         cash: float = 0.0,
         sigma_ticks: float = ...,
@@ -34,6 +35,7 @@ class QuoteModel:
             bid_ticks, ask_ticks: The best prices.
             bid_lots, ask_lots: What stands there.
             inventory_lots: What we hold.
+            target_lots: The inventory that quotes count from.
             quote_lots: The clip.
             cash: In the quote asset.
             sigma_ticks: Volatility in ticks per root second.
@@ -69,6 +71,9 @@ class QuoteView:
     @property
     def inventory_lots(self) -> int:
         """What we hold, in lots."""
+    @property
+    def target_lots(self) -> int:
+        """The inventory that quotes, bounds and risk count from, in lots (``TARGET_INVENTORY``)."""
     @property
     def most_lots(self) -> int:
         """What we hold if every open buy fills and no sell does; orders on their way count."""

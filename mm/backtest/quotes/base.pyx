@@ -42,6 +42,7 @@ cdef class QuoteModel:
         bid_lots: int = 1,
         ask_lots: int = 1,
         inventory_lots: int = 0,
+        target_lots: int = 0,
         quote_lots: int = 1,
         cash: float = 0.0,
         sigma_ticks: float = math.nan,
@@ -54,6 +55,7 @@ cdef class QuoteModel:
             bid_ticks, ask_ticks: The best prices.
             bid_lots, ask_lots: What stands there.
             inventory_lots: What we hold.
+            target_lots: The inventory that quotes count from.
             quote_lots: The clip.
             cash: In the quote asset.
             sigma_ticks: Volatility in ticks per root second.
@@ -64,6 +66,7 @@ cdef class QuoteModel:
         cdef Want want
         view.top = Top(us, 0, bid_ticks, ask_ticks, bid_lots, ask_lots, NULL)
         view.inventory_lots = view.most_lots = view.least_lots = inventory_lots
+        view.target_lots, view.run_sigma_ticks = target_lots, sigma_ticks
         view.quote_lots, view.cash, view.sigma_ticks, view.tick_lot = quote_lots, cash, sigma_ticks, tick_lot
         view.last_trade.id, view.begun_us = -1, 0
         want = nothing_of(quote_lots)
@@ -148,6 +151,11 @@ cdef class QuoteView:
     def inventory_lots(self) -> int:
         """What we hold, in lots."""
         return self.seen().inventory_lots
+
+    @property
+    def target_lots(self) -> int:
+        """The inventory that quotes, bounds and risk count from, in lots (``TARGET_INVENTORY``)."""
+        return self.seen().target_lots
 
     @property
     def most_lots(self) -> int:

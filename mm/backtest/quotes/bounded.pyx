@@ -77,7 +77,7 @@ cdef class Bounded(Distances):
     cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
         cdef Problem posed
         self.problem(market, &posed)
-        if q != self.asked_q or not same(&posed, &self.asked) or posed.ticks != self.asked.ticks:
+        if q != self.asked_q or not same(&posed, &self.asked) or posed.edge != self.asked.edge:
             self.asked_q, self.asked = q, posed
             self.set_distances(q, &posed, self.varies and posed.rho > 0.0 and posed.time > 0.0, &self.bid, &self.ask)
         bid[0], ask[0] = self.bid, self.ask

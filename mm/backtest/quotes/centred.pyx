@@ -5,7 +5,7 @@ from libc.math cimport INFINITY, NAN, isnan
 from libc.stdint cimport int64_t
 
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, Top
-from mm.backtest.quotes.base cimport QuoteModel, View, Want
+from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 
 from mm.errors import UsageError
 
@@ -37,7 +37,7 @@ cdef class Centred(QuoteModel):
 
     cdef inline void around(self, double centre, double delta, const View* view, Want* want) noexcept nogil:
         """Want a bid and an ask *delta* from what is left of *centre* when the inventory has moved it."""
-        cdef double q = <double> view.inventory_lots / <double> view.quote_lots
+        cdef double q = clips_held(view)
         centre -= self.skew_ticks * q
         want.bid_ticks = centre - delta if q < self.q_max else NAN
         want.ask_ticks = centre + delta if q > -self.q_max else NAN

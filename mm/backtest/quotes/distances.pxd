@@ -10,15 +10,29 @@ cdef struct Market:
     double sigma            # ticks per root second
     double k                # per tick
     double A                # per second and side
+    double gamma            # per tick and clip
+
+# A gamma that quotes were made with, and how many.
+cdef struct UsedGamma:
+    double gamma
+    int64_t quotes
 
 cdef class Distances(QuoteModel):
-    cdef readonly double k, A, sigma, horizon_s, q_max
+    cdef readonly double k, A, sigma, horizon_s, q_max, gamma, skew_share
     cdef readonly str mode
     cdef Intensity intensity
     cdef double clips               # of one order
     cdef bint session               # whether time runs from the horizon down to 0, and begins anew
     cdef bint needs_A, needs_sigma  # whether the formula looks at them
     cdef bint fitted                # whether k or A come from the intensity
+    cdef bint auto                  # whether gamma follows from the market
+    cdef Market asked               # what gamma was last solved for, and that gamma
+    cdef UsedGamma* used
+    cdef int64_t used_count, used_room
 
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil
     cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil
+    cdef double skew_of(self, const Market* market) noexcept nogil
+    cdef double auto_gamma(self, const Market* market) noexcept nogil
+    cdef int choose_gamma(self, double reference_sigma, Market* market) except -1 nogil
+    cdef int note_gamma(self, double gamma) except -1 nogil

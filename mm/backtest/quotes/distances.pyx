@@ -1,16 +1,21 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The base of quotes whose formula says how far bid and ask stand from the mid."""
 
-from libc.math cimport INFINITY, NAN, exp, fabs, isnan, llround
+from libc.math cimport INFINITY, NAN, exp, fabs, isnan, llround, log, sqrt
 from libc.stdint cimport int64_t
+from libc.stdlib cimport free, realloc
 
 from mm.backtest.fills.base cimport BEST_PRICES
 from mm.backtest.fills.intensity cimport Intensity, Piece
-from mm.backtest.quotes.base cimport QuoteModel, View, Want
+from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 
+from mm.backtest.strategy_defaults import SKEW_SHARE
 from mm.errors import UsageError
 
+AUTO = "auto"
+
 cdef double FARTHEST_TICKS = 1e15   # a quote farther from the mid is no quote
+cdef double LEAST_LOG = -700.0      # of a gamma: less is no float
 
 
 cdef double both_sides(const Piece* piece) noexcept nogil:
@@ -30,6 +35,13 @@ cdef class Distances(QuoteModel):
     found: k and A in the parameters or in the fit or schedule, sigma in the parameters or in the tape's past, the time
     left by the mode. Where one that the formula needs is not known, nothing is quoted.
 
+    A gamma of ``auto`` is the one at which a clip of inventory moves the reservation price by *skew_share* of the
+    half-spread, over *horizon_s*: the root of one equation, for k and A of the moment and a sigma that hardly moves
+    (*sigma*, else the one that the fit or the segment carries, else that of the whole run so far; before that is known,
+    the one at which the mid moves by 1/k within the horizon). It is k at most: where the mid hardly moves, a larger
+    gamma would narrow the spread to nothing. With ``auto`` that sigma is also used while the current one is not known,
+    so quotes begin at once.
+
     Args:
         mode: Which formula, one of *modes*; ``session`` lets the time left run from *horizon_s* down to 0, again and
             again, all others hold it at *horizon_s*.
@@ -39,6 +51,8 @@ cdef class Distances(QuoteModel):
         horizon_s: The time left, or the length of the sessions, one after another.
         q_max: Inventory bound in clips: no bid at q >= q_max, no ask at q <= -q_max.
         intensity: The fit or schedule behind k and A; outside its segments nothing is quoted.
+        gamma: Risk aversion, in 1/(tick·clip), ``auto``, or None in a formula without one.
+        skew_share: The share that ``auto`` solves for, above 0 and at most 1.
         needs: What the formula looks at beside q, time left and k: ``A``, ``sigma``.
     """
 
@@ -55,6 +69,8 @@ cdef class Distances(QuoteModel):
         q_max: float | None,
         intensity: Intensity | None,
         needs: tuple[str, ...],
+        gamma: float | str | None = None,
+        skew_share: float = SKEW_SHARE,
     ) -> None:
         self.name = name
         if mode not in modes:
@@ -65,6 +81,12 @@ cdef class Distances(QuoteModel):
             raise UsageError(f"{name}: {missing} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
         self.above_zero(k=k, A=A, horizon_s=horizon_s, q_max=q_max)
         self.not_below_zero(sigma=sigma)
+        self.auto = gamma == AUTO
+        self.gamma = NAN if self.auto or gamma is None else self.number_or_auto(gamma)
+        if not 0.0 < skew_share <= 1.0:
+            raise UsageError(f"{name}: skew_share is {skew_share}; it must be above 0 and at most 1")
+        self.skew_share = skew_share
+        self.asked.k = self.asked.sigma = self.asked.A = NAN
         self.k = NAN if k is None else k
         self.A = NAN if A is None else A
         self.sigma = NAN if sigma is None else sigma
@@ -76,6 +98,23 @@ cdef class Distances(QuoteModel):
         self.clips = 1.0
         self.looks = BEST_PRICES
         self.timeless = not (self.fitted or self.session or (self.needs_sigma and sigma is None))
+
+    def __dealloc__(self) -> None:
+        free(self.used)
+
+    def number_or_auto(self, gamma: object) -> float:
+        """Return a gamma that is a number.
+
+        Raises:
+            UsageError: If it is neither a number above 0 nor ``auto``.
+        """
+        if isinstance(gamma, bool) or not isinstance(gamma, int | float) or not 0.0 < gamma < INFINITY:
+            raise UsageError(f"{self.name}: gamma is {gamma!r}; it must be above 0, in 1/(tick·clip), or auto")
+        return gamma
+
+    def gammas(self) -> list[tuple[float, int]]:
+        """Return each gamma that quotes were made with, and how many, in order of time."""
+        return [(self.used[i].gamma, self.used[i].quotes) for i in range(self.used_count)]
 
     def above_zero(self, **values: float | None) -> None:
         """Refuse a value that is not above 0 and finite; None is not given.
@@ -110,7 +149,8 @@ cdef class Distances(QuoteModel):
         Args:
             q: Inventory in clips.
             tau_s: Time left in seconds; None is the model's ``horizon_s``.
-            sigma: Volatility in ticks/√s; None is the model's own, as with *k* (1/tick) and *A* (1/s).
+            sigma: Volatility in ticks/√s; None is the model's own, as with *k* (1/tick) and *A* (1/s). It is also
+                what a gamma of ``auto`` follows from.
 
         Raises:
             UsageError: If a value is out of its range, or neither given here nor to the model.
@@ -128,8 +168,86 @@ cdef class Distances(QuoteModel):
         ):
             if needed and isnan(value):
                 raise UsageError(f"{self.name}: {name} is not known; give it to the model or to distances()")
+        market.gamma = self.gamma
+        if self.auto:
+            self.asked = market
+            self.asked.tau_s = self.horizon_s
+            market.gamma = self.auto_gamma(&self.asked)
+            self.asked.k = NAN
         self.formula(q, &market, &bid, &ask)
         return bid, ask
+
+    cdef double skew_of(self, const Market* market) noexcept nogil:
+        """Return what an order filled moves the reservation price by, over the half-spread less half of that move."""
+        return INFINITY
+
+    cdef double auto_gamma(self, const Market* market) noexcept nogil:
+        """Return the gamma of ``auto`` in a market; the one in *market* is not looked at.
+
+        ``skew_of`` rises with gamma: its logarithm, over that of gamma, by half at least. So the root of its equation
+        lies within a bracket, which false position (Illinois) narrows down.
+        """
+        cdef Market at = market[0]
+        cdef double share = self.skew_share * self.clips
+        cdef double aim = log(share / (1.0 - 0.5 * share)) if share < 2.0 else INFINITY
+        cdef double high = log(market.k), low, middle, above, below, found
+        cdef int last = 0, step
+        at.gamma = market.k
+        above = log(self.skew_of(&at)) - aim
+        if not above > 0.0:
+            return market.k
+        low = max(high - 2.0 * above, LEAST_LOG)
+        at.gamma = exp(low)
+        below = log(self.skew_of(&at)) - aim
+        if not below < 0.0:
+            return at.gamma
+        for step in range(100):
+            middle = (low * above - high * below) / (above - below)
+            at.gamma = exp(middle)
+            found = log(self.skew_of(&at)) - aim
+            if fabs(found) < 1e-14 or high - low < 1e-14:
+                break
+            if found > 0.0:
+                high, above = middle, found
+                below *= 0.5 if last > 0 else 1.0
+                last = 1
+            else:
+                low, below = middle, found
+                above *= 0.5 if last < 0 else 1.0
+                last = -1
+        return at.gamma
+
+    cdef int choose_gamma(self, double reference_sigma, Market* market) except -1 nogil:
+        """Set the gamma of a quote."""
+        cdef double reference = self.sigma
+        if self.auto:
+            if isnan(reference):
+                reference = reference_sigma
+            if isnan(reference):
+                reference = 1.0 / (market.k * sqrt(self.horizon_s))
+            if isnan(market.sigma):
+                market.sigma = reference
+            if self.asked.k != market.k or self.asked.sigma != reference or (self.needs_A and self.asked.A != market.A):
+                self.asked = market[0]
+                self.asked.tau_s, self.asked.sigma = self.horizon_s, reference
+                self.asked.gamma = self.auto_gamma(&self.asked)
+        market.gamma = self.asked.gamma if self.auto else self.gamma
+        return 0 if isnan(market.gamma) else self.note_gamma(market.gamma)
+
+    cdef int note_gamma(self, double gamma) except -1 nogil:
+        """Count a quote made with a gamma."""
+        if self.used_count and self.used[self.used_count - 1].gamma == gamma:
+            self.used[self.used_count - 1].quotes += 1
+            return 0
+        if self.used_count == self.used_room:
+            self.used_room = 2 * self.used_room + 64
+            self.used = <UsedGamma*> realloc(self.used, self.used_room * sizeof(UsedGamma))
+            if self.used is NULL:
+                with gil:
+                    raise MemoryError("no memory for the gammas of a run")
+        self.used[self.used_count] = UsedGamma(gamma, 1)
+        self.used_count += 1
+        return 0
 
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
         """Set the distances of bid and ask from the mid in ticks; infinite or NaN is no quote."""
@@ -141,7 +259,7 @@ cdef class Distances(QuoteModel):
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef Market market
-        cdef double mid, bid, ask
+        cdef double mid, bid, ask, reference_sigma = view.run_sigma_ticks
         cdef int64_t piece
         market.sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
         market.k, market.A, market.tau_s = self.k, self.A, self.horizon_s
@@ -153,12 +271,15 @@ cdef class Distances(QuoteModel):
                 market.k = self.intensity.pieces[piece].k
             if isnan(market.A):
                 market.A = both_sides(&self.intensity.pieces[piece])
+            if not isnan(self.intensity.pieces[piece].sigma_ticks):
+                reference_sigma = self.intensity.pieces[piece].sigma_ticks
+        self.choose_gamma(reference_sigma, &market)
         if self.needs_sigma and isnan(market.sigma):
             return 0
         if self.session:
             market.tau_s -= 1e-6 * <double> ((view.top.us - view.begun_us) % <int64_t> (self.horizon_s * 1e6))
         mid = 0.5 * (view.top.bid_ticks + view.top.ask_ticks)
-        self.often(<double> view.inventory_lots / <double> view.quote_lots, &market, &bid, &ask)
+        self.often(clips_held(view), &market, &bid, &ask)
         want.bid_ticks = mid - bid if fabs(bid) < FARTHEST_TICKS else NAN
         want.ask_ticks = mid + ask if fabs(ask) < FARTHEST_TICKS else NAN
         if self.clips != 1.0:

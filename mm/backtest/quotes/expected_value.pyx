@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 
 from mm.backtest.fills.base cimport BEST_PRICES
 from mm.backtest.fills.intensity cimport Intensity, Piece
-from mm.backtest.quotes.base cimport QuoteModel, View, Want
+from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 
 from mm.errors import UsageError
 
@@ -89,7 +89,7 @@ cdef class ExpectedValue(QuoteModel):
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
-        cdef double q = <double> view.inventory_lots / <double> view.quote_lots
+        cdef double q = clips_held(view)
         cdef double costs = self.adverse_ticks + self.fee_ticks, skew = self.skew_ticks * q
         cdef Piece piece = Piece(0, 0, self.A, self.k, self.A, self.k, self.k, NAN)
         cdef int64_t place

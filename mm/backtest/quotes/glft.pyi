@@ -13,7 +13,8 @@ class Glft(Gueant):
 
     Args:
         mode: ``stationary``, ``exact``, ``session`` or ``closed_form``.
-        gamma: Risk aversion, in 1/(tick·clip).
+        gamma: Risk aversion, in 1/(tick·clip), or ``auto``.
+        skew_share: What ``auto`` solves for.
         k: Decay of the fill intensity, in 1/tick; None takes it from *intensity* at each instant.
         A: Fills per second of an order at the mid; None takes it from *intensity*.
         sigma: Volatility in ticks/√s; None takes the tape's own, estimated from its past.
@@ -27,7 +28,8 @@ class Glft(Gueant):
         self,
         *,
         mode: str = "stationary",
-        gamma: float = 0.1,
+        gamma: float | str = ...,
+        skew_share: float = ...,
         k: float | None = None,
         A: float | None = None,
         sigma: float | None = None,

@@ -4,6 +4,9 @@
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.gueant cimport Gueant
 
+from mm.backtest.quotes.distances import AUTO
+from mm.backtest.strategy_defaults import SKEW_SHARE
+
 
 cdef class Glft(Gueant):
     """Optimal quotes for an exponential utility, orders of one clip and a bounded inventory.
@@ -13,7 +16,8 @@ cdef class Glft(Gueant):
 
     Args:
         mode: ``stationary``, ``exact``, ``session`` or ``closed_form``.
-        gamma: Risk aversion, in 1/(tick·clip).
+        gamma: Risk aversion, in 1/(tick·clip), or ``auto``.
+        skew_share: What ``auto`` solves for.
         k: Decay of the fill intensity, in 1/tick; None takes it from *intensity* at each instant.
         A: Fills per second of an order at the mid; None takes it from *intensity*.
         sigma: Volatility in ticks/√s; None takes the tape's own, estimated from its past.
@@ -28,7 +32,8 @@ cdef class Glft(Gueant):
         self,
         *,
         mode: str = "stationary",
-        gamma: float = 0.1,
+        gamma: float | str = AUTO,
+        skew_share: float = SKEW_SHARE,
         k: float | None = None,
         A: float | None = None,
         sigma: float | None = None,
@@ -42,6 +47,7 @@ cdef class Glft(Gueant):
             name="glft",
             mode=mode,
             gamma=gamma,
+            skew_share=skew_share,
             k=k,
             A=A,
             sigma=sigma,

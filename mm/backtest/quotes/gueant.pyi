@@ -24,7 +24,9 @@ class Gueant(Bounded):
 
     Args:
         mode: ``closed_form``, ``stationary``, ``exact`` or ``session``.
-        gamma: Risk aversion, in 1/(tick·clip).
+        gamma: Risk aversion, in 1/(tick·clip), or ``auto``: see ``Distances``. Skew and half-spread are then those of
+            ``closed_form``, in every mode.
+        skew_share: What ``auto`` solves for.
         xi: Aversion to the risk of fills, in 1/(tick·clip); None is *gamma*.
         delta: The order size in clips; orders are sent in this size, to the nearest lot.
         k: Decay of the fill intensity, in 1/tick; None takes it from *intensity* at each instant.
@@ -39,8 +41,6 @@ class Gueant(Bounded):
         name: As results show it.
     """
     @property
-    def gamma(self) -> float: ...
-    @property
     def xi(self) -> float: ...
     @property
     def delta(self) -> float: ...
@@ -52,7 +52,8 @@ class Gueant(Bounded):
         self,
         *,
         mode: str = "closed_form",
-        gamma: float = 0.1,
+        gamma: float | str = ...,
+        skew_share: float = ...,
         xi: float | None = None,
         delta: float = 1.0,
         k: float | None = None,

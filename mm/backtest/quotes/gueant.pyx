@@ -7,6 +7,8 @@ from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.bounded cimport Bounded, Problem
 from mm.backtest.quotes.distances cimport Market
 
+from mm.backtest.quotes.distances import AUTO
+from mm.backtest.strategy_defaults import SKEW_SHARE
 from mm.errors import UsageError
 
 MODES = ("stationary", "exact", "session", "closed_form")
@@ -29,7 +31,9 @@ cdef class Gueant(Bounded):
 
     Args:
         mode: ``closed_form``, ``stationary``, ``exact`` or ``session``.
-        gamma: Risk aversion, in 1/(tick·clip).
+        gamma: Risk aversion, in 1/(tick·clip), or ``auto``: see ``Distances``. Skew and half-spread are then those of
+            ``closed_form``, in every mode.
+        skew_share: What ``auto`` solves for.
         xi: Aversion to the risk of fills, in 1/(tick·clip); None is *gamma*.
         delta: The order size in clips; orders are sent in this size, to the nearest lot.
         k: Decay of the fill intensity, in 1/tick; None takes it from *intensity* at each instant.
@@ -48,7 +52,8 @@ cdef class Gueant(Bounded):
         self,
         *,
         mode: str = "closed_form",
-        gamma: float = 0.1,
+        gamma: float | str = AUTO,
+        skew_share: float = SKEW_SHARE,
         xi: float | None = None,
         delta: float = 1.0,
         k: float | None = None,
@@ -72,31 +77,41 @@ cdef class Gueant(Bounded):
             q_max=q_max,
             intensity=intensity,
             needs=("A", "sigma"),
+            gamma=gamma,
+            skew_share=skew_share,
         )
-        self.above_zero(gamma=gamma, delta=delta)
+        self.above_zero(delta=delta)
         self.not_below_zero(xi=xi, impact=impact)
         if not -INFINITY < drift < INFINITY:
             raise UsageError(f"{name}: drift is {drift}; it must be a number of ticks per second")
-        self.gamma, self.xi = gamma, gamma if xi is None else xi
+        self.own_xi, self.xi = xi is not None, self.gamma if xi is None else xi
         self.delta = self.clips = delta
         self.drift, self.impact = drift, impact
         self.closed, self.forever = mode == "closed_form", mode == "stationary"
-        self.of_k = self.of_A = NAN
+        self.of_k = self.of_A = self.of_gamma = NAN
         if not self.closed:
             self.begin(self.q_max)
 
-    cdef void know(self, double k, double A) noexcept nogil:
-        """Take note of k and A."""
-        cdef double x = self.xi * self.delta / k, share = log1p(x) / x if x > 0.0 else 1.0
+    cdef void know(self, const Market* market) noexcept nogil:
+        """Take note of k, A and gamma."""
+        cdef double k = market.k, A = market.A
+        cdef double x = (self.xi if self.own_xi else market.gamma) * self.delta / k, share = log1p(x) / x if x > 0.0 else 1.0
         cdef double less = (1.0 + x) * share + 0.5 * k * self.impact    # eta is A exp(-less)
-        self.of_k, self.of_A = k, A
+        self.of_k, self.of_A, self.of_gamma = k, A, market.gamma
         self.edge = share / k + 0.5 * self.impact
         self.eta = A * exp(-less)
-        self.risk = 0.5 * k * self.gamma * self.delta / A * exp(less)
+        self.risk = 0.5 * k * market.gamma * self.delta / A * exp(less)
+
+    cdef inline void note(self, const Market* market) noexcept nogil:
+        if market.k != self.of_k or market.A != self.of_A or market.gamma != self.of_gamma:
+            self.know(market)
+
+    cdef double skew_of(self, const Market* market) noexcept nogil:
+        self.know(market)
+        return sqrt(self.risk) * market.sigma / market.k / self.edge
 
     cdef void problem(self, const Market* market, Problem* posed) noexcept nogil:
-        if market.k != self.of_k or market.A != self.of_A:
-            self.know(market.k, market.A)
+        self.note(market)
         posed.rho = self.risk * market.sigma * market.sigma
         posed.tilt = market.k * self.drift / self.eta if self.drift else 0.0
         posed.time = INFINITY if self.forever else self.eta * market.tau_s
@@ -108,12 +123,11 @@ cdef class Gueant(Bounded):
         if not self.closed:
             Bounded.formula(self, q, market, bid, ask)
             return
-        if market.k != self.of_k or market.A != self.of_A:
-            self.know(market.k, market.A)
+        self.note(market)
         slope = sqrt(self.risk) * market.sigma / market.k
         n = q / self.delta
         if self.drift:
-            n -= self.drift / (self.gamma * market.sigma * market.sigma * self.delta)
+            n -= self.drift / (market.gamma * market.sigma * market.sigma * self.delta)
         bid[0] = self.edge + (n + 0.5) * slope if q < self.q_max else INFINITY
         ask[0] = self.edge - (n - 0.5) * slope if q > -self.q_max else INFINITY
 

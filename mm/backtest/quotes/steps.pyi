@@ -21,15 +21,17 @@ class Step(QuoteModel):
 class InventoryBound(Step):
     """No bid that could take the inventory beyond *q_max* clips, no ask that could take it below minus that.
 
+    Clips count from the target inventory.
     Lots are cut down to the room that is left; without room nothing is wanted on that side.
 
     Args:
         inner: The quote model.
         q_max: The bound, in clips.
+        name: As results show it; None is that of the model with the step's.
     """
     @property
     def q_max(self) -> float: ...
-    def __init__(self, inner: object, *, q_max: float) -> None: ...
+    def __init__(self, inner: object, *, q_max: float, name: str | None = None) -> None: ...
 
 class FushimiSize(Step):
     """Fewer lots on the side that adds to the inventory: all while it does not, else times ``exp(-eta·|q|)``.

@@ -9,7 +9,7 @@ from libc.math cimport INFINITY, NAN, ceil, exp, floor, isnan
 from libc.stdint cimport int64_t
 
 from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET
-from mm.backtest.quotes.base cimport QuoteModel, View, Want
+from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 
 from mm.backtest.quotes.base import compiled
 from mm.errors import UsageError
@@ -48,23 +48,27 @@ cdef class Step(QuoteModel):
 cdef class InventoryBound(Step):
     """No bid that could take the inventory beyond *q_max* clips, no ask that could take it below minus that.
 
+    Clips count from the target inventory.
     Lots are cut down to the room that is left; without room nothing is wanted on that side.
 
     Args:
         inner: The quote model.
         q_max: The bound, in clips.
+        name: As results show it; None is that of the model with the step's.
     """
 
     cdef readonly double q_max
 
-    def __init__(self, inner: object, *, q_max: float) -> None:
+    def __init__(self, inner: object, *, q_max: float, name: str | None = None) -> None:
         Step.__init__(self, inner, "inventory_bound")
+        self.name = self.name if name is None else name
         self.q_max = above_0("inventory_bound", "q_max", q_max)
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         cdef int64_t most = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
-        want.bid_lots = min(want.bid_lots, most - view.inventory_lots)
-        want.ask_lots = min(want.ask_lots, most + view.inventory_lots)
+        cdef int64_t held = view.inventory_lots - view.target_lots
+        want.bid_lots = min(want.bid_lots, most - held)
+        want.ask_lots = min(want.ask_lots, most + held)
         leave_out_empty(want)
 
 
@@ -86,7 +90,7 @@ cdef class FushimiSize(Step):
         self.eta = not_below_0("fushimi_size", "eta", eta)
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
-        cdef double q = <double> view.inventory_lots / <double> view.quote_lots
+        cdef double q = clips_held(view)
         if q > 0.0:
             want.bid_lots = <int64_t> (exp(-self.eta * q) * <double> want.bid_lots)
         elif q < 0.0:
@@ -202,7 +206,7 @@ cdef class Widen(Step):
             self.much_held = self.much_lost = False
         self.last_us = view.top.us
         self.highest = max(self.highest, owned)
-        self.much_held = self.beyond(abs(<double> view.inventory_lots / clip), self.inventory, self.much_held)
+        self.much_held = self.beyond(abs(clips_held(view)), self.inventory, self.much_held)
         self.much_lost = self.beyond(self.highest - owned, self.loss, self.much_lost)
         if self.much_held or self.much_lost:
             want.bid_ticks -= self.extra_ticks

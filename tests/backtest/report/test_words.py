@@ -63,7 +63,12 @@ FIT |= {"A": 0.5, "k": 0.25, "min_delta_ticks": 1.0, "max_delta_ticks": 8.0, "la
 
 def test_what_a_run_assumed_stands_in_the_order_of_its_weight():
     """Reference, curve, fill model with its bias, share outside the fit, then seen against expected by distance."""
-    terms = {"fit": FIT, "fill_bias": "an optimistic bound", "gamma": 0.25, "intensity": Intensity.constant(0.5, 0.25)}
+    terms = {
+        "fit": FIT,
+        "fill_bias": "an optimistic bound",
+        "gammas": ((0.25, 1),),
+        "intensity": Intensity.constant(0.5, 0.25),
+    }
     summary = Result(seeded(300).journal(), books(**terms)).summary
     head, *lines = assumed(summary)
     said = {line[:18].strip(): line[18:] for line in lines}

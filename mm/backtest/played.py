@@ -1,0 +1,78 @@
+"""What a run played: the quote model with the steps around it, their effective parameters, and the gammas in use."""
+
+import math
+from collections.abc import Iterator
+from types import GetSetDescriptorType
+from typing import Any
+
+PARTS = ("inner", "model", "models", "weights", "name")  # of a model: no parameters
+UNSAID = {"gamma": "auto", "k": "fit", "A": "fit", "sigma": "tape"}  # what NaN means in a compiled model
+
+
+def played(model: object) -> dict[str, Any]:
+    """Return what ``Books`` keeps of a quote model that has been played."""
+    return {"strategy": strategy_of(model), "gammas": gammas_of(model), "bound_clips": bound_clips(model)}
+
+
+def bound_clips(model: object) -> float | None:
+    """Return the inventory, in clips, at which a quote model stops buying or selling; None where it has no bound.
+
+    It is the least finite ``q_max`` of the model and of what it is put around (``inner``).
+    """
+    bounds = []
+    while model is not None:
+        bound = getattr(model, "q_max", None)
+        if isinstance(bound, int | float) and 0 < bound < math.inf:
+            bounds.append(float(bound))
+        model = getattr(model, "inner", None)
+    return min(bounds, default=None)
+
+
+def gammas_of(model: object) -> tuple[tuple[float, int], ...]:
+    """Return each gamma that a played model and those inside it quoted with, and how many times.
+
+    A model that counts none, as one in Python, shows its attribute ``gamma``.
+    """
+    listed = tuple(pair for one in _each(model) if hasattr(one, "gammas") for pair in one.gammas())
+    fixed = [one for one in (getattr(part, "gamma", None) for part in _each(model)) if isinstance(one, int | float)]
+    return listed or tuple((float(one), 1) for one in fixed if math.isfinite(one))
+
+
+def strategy_of(model: object) -> dict[str, Any]:
+    """Return a quote model as JSON: its class, its effective parameters, and the models inside it.
+
+    A parameter that the run finds by itself reads ``auto``, ``fit`` or ``tape``; a bound that is none reads ``none``.
+    """
+    inside = [strategy_of(one) for one in _inside(model)]
+    told = {"model": type(model).__name__, "parameters": _parameters(model)}
+    return {**told, "inner": inside} if inside else told
+
+
+def _each(model: object) -> Iterator[Any]:
+    yield model
+    for one in _inside(model):
+        yield from _each(one)
+
+
+def _inside(model: object) -> list[object]:
+    inner, models = getattr(model, "inner", None), getattr(model, "models", None)
+    if inner is not None:
+        return [inner]
+    return list(models) if isinstance(models, list | tuple) else []
+
+
+def _parameters(model: object) -> dict[str, Any]:
+    """Return what a compiled model shows of itself; a model in Python says nothing here."""
+    names = [
+        name
+        for kind in reversed(type(model).__mro__)
+        for name, one in vars(kind).items()
+        if isinstance(one, GetSetDescriptorType) and name not in PARTS and not name.startswith("_")
+    ]
+    return {name: _plain(name, getattr(model, name)) for name in names}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return UNSAID.get(name, "auto") if math.isnan(value) else "none"
+    return value if isinstance(value, int | float | str) else str(value)

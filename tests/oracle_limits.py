@@ -1,0 +1,58 @@
+"""The oracle's account of orders sent and refused: the exchange's limits, prices not sent again (docs/engine.md)."""
+
+from mm.backtest.rules import Rules
+from oracle_market import Order
+
+SPANS_US = {"order_limit_10s": 10_000_000, "order_limit_day": 86_400_000_000}
+
+
+class OrderCount:
+    """Every order sent and every one given back, counted anew each time."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.limits = {"order_limit_10s": rules.orders_per_10s, "order_limit_day": rules.orders_per_day}
+        self.changes: list[tuple[int, int]] = []
+
+    def sent(self, us: int) -> None:
+        self.changes.append((us, 1))
+
+    def filled(self, us: int, maker: bool) -> None:
+        """Give orders back for one that was filled for the first time."""
+        self.changes.append((us, -5 if maker else -1))
+
+    def reached(self, us: int) -> str:
+        """Return which limit forbids one more order now, or nothing."""
+        return next((name for name, most in self.limits.items() if most and self.within(name, us) >= most), "")
+
+    def within(self, name: str, us: int) -> int:
+        count, span_us = 0, SPANS_US[name]
+        for at, change in self.changes:
+            if at // span_us == us // span_us:
+                count = max(count + change, 0)
+        return count
+
+
+class Refused:
+    """The last order of each side that was rejected for its price, and the touch when that was learned of."""
+
+    def __init__(self) -> None:
+        self.orders: dict[int, tuple[Order, str, list[tuple[int, int]]]] = {}
+
+    def note(self, order: Order, reason: str) -> None:
+        if reason in ("would_cross", "price_out_of_band"):
+            self.orders[order.side] = order, reason, []
+
+    def look(self, touch: tuple[int, int]) -> None:
+        """Take note of the touch, and forget what was refused under another."""
+        for side, (_, _, touches) in list(self.orders.items()):
+            touches.append(touch)
+            if touch != touches[0]:
+                del self.orders[side]
+
+    def again(self, order: Order) -> bool:
+        """Tell whether an order has the price that was refused, or crosses further than one that crossed."""
+        if order.by_hand or order.side not in self.orders:
+            return False
+        before, reason, _ = self.orders[order.side]
+        further = reason == "would_cross" and order.side * (order.ticks - before.ticks) > 0
+        return order.kind == before.kind and (order.ticks == before.ticks or further)

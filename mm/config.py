@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from mm.cli.knobs import (
+    DAYS,
     JSON_OBJECT,
     PATH,
     REQUIRED,
     SWITCH,
+    SYMBOL,
+    SYMBOLS,
     ZONE,
     base_url,
+    day_list,
     decimal,
     knob,
     matching,
@@ -26,7 +30,6 @@ from mm.cli.knobs import (
     one_of,
     whole,
 )
-from mm.cli.symbols_and_days import DAYS, SYMBOL, SYMBOLS, day_list
 from mm.errors import UsageError
 from mm.report_knobs import Honesty
 from mm.sweep_knobs import Sweep

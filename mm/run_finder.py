@@ -33,7 +33,7 @@ class Found:
 
     def days(self) -> tuple[str, ...]:
         """Return the days that were asked for, each YYYYMMDD."""
-        from mm.cli.symbols_and_days import day_list
+        from mm.cli.knobs import day_list
 
         try:
             return day_list(str(self.knob("day")))

@@ -8,8 +8,7 @@ import click
 
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import REQUIRED, knob, matching, whole
-from mm.cli.symbols_and_days import DAYS, day_list
+from mm.cli.knobs import DAYS, REQUIRED, day_list, knob, matching, whole
 from mm.config import Account, Day, Execution, Market, Models, Results, Source
 from mm.errors import SafetyError, UsageError
 

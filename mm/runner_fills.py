@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import JSON_OBJECT, PATH, REQUIRED, knob, matching, number, whole
-from mm.cli.symbols_and_days import DAYS, SYMBOL, day_list
+from mm.cli.knobs import DAYS, JSON_OBJECT, PATH, REQUIRED, SYMBOL, day_list, knob, matching, number, whole
 from mm.clock import us_from_ms
 from mm.config import Results, Source
 from mm.errors import DataError, FitError, UsageError

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import mm
 from mm import resume, run_manifest
-from mm.cli.console import Console
-from mm.cli.interrupts import hold_interrupts, release_interrupts
+from mm.cli.console import Console, hold_interrupts, release_interrupts
 from mm.cli.logs import Log
 from mm.clock import iso, now_us
 from mm.errors import FitError, Incomplete, RunExists

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm import config as c
-from mm.cli.knobs import REQUIRED, Knob, knobs, shown
-from mm.cli.symbols_and_days import day_list
+from mm.cli.knobs import REQUIRED, Knob, day_list, knobs, shown
 from mm.clock import next_day, parse_day
 from mm.errors import UsageError
 

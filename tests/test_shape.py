@@ -33,7 +33,6 @@ TODAY = {
     "root": (6_250, 46),
     "backtest": (11_400, 75),
     "calibration": (7_400, 52),
-    "cli": (1_100, 9),
     "evaluate": (2_150, 8),
     "market_data": (11_847, 49),
     "sim": (12_500, 48),

@@ -1,12 +1,17 @@
-"""What a command says: results on stdout, logs and progress on stderr."""
+"""The terminal: results on stdout, logs and progress on stderr, and a Ctrl-C, which at times has to wait."""
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from mm.cli.logs import Log, Logger, write_line
+
+_MASK = getattr(signal, "pthread_sigmask", None)  # not on every system; there a Ctrl-C does not wait
 
 
 class Console:
@@ -58,3 +63,41 @@ class Console:
 
         with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
             yield bar.update
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody pressed Ctrl-C.
+
+    A class of its own, because CPython remembers a plain KeyboardInterrupt that passes through code which
+    it compiles while running (a dataclass, say), and then ends by the signal whatever exit code was asked for.
+    """
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise Interrupted at a Ctrl-C, where nobody else has taken the signal."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _raise)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def hold_interrupts() -> None:
+    """Let a Ctrl-C wait until ``release_interrupts``."""
+    if _MASK:
+        _MASK(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def release_interrupts() -> None:
+    """Let a Ctrl-C through again; one that waited is raised here."""
+    if _MASK:
+        _MASK(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _raise(_number: int, _frame: FrameType | None) -> None:
+    raise Interrupted

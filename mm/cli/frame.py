@@ -18,8 +18,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from mm.cli.console import Console
-from mm.cli.interrupts import interruptible
+from mm.cli.console import Console, interruptible
 from mm.cli.knobs import Knob, closest, knobs, shown
 from mm.cli.logs import write_line
 from mm.cli.options import json_option, option

@@ -11,9 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from mm.cli.console import Console
 from mm.cli.frame import Program, command
-from mm.cli.knobs import PATH, REQUIRED, Reader, closest, knob, knobs, matching, number, numbers, one_of, shown, whole
+from mm.cli.knobs import (
+    PATH,
+    REQUIRED,
+    Reader,
+    closest,
+    day_list,
+    knob,
+    knobs,
+    matching,
+    number,
+    numbers,
+    one_of,
+    shown,
+    whole,
+)
 from mm.cli.logs import write_line
-from mm.cli.symbols_and_days import day_list
 from mm.clock import DAY_ZONE, day_of, now_us
 from mm.config import Source
 from mm.errors import UsageError

@@ -1,0 +1,62 @@
+"""What a run says of the strategy that it played."""
+
+import math
+
+from mm.backtest.models import QUOTE_MODELS
+from mm.backtest.played import bound_clips, gammas_of, played, strategy_of
+
+
+class Mine:
+    """A quote model in Python, with a risk aversion and a bound of its own."""
+
+    gamma, q_max = 0.25, 4.0
+
+    def quote(self, view):
+        return None
+
+
+class Around:
+    """A model around another one, with a wider bound."""
+
+    q_max = 9.0
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def quote(self, view):
+        return self.inner.quote(view)
+
+
+def test_the_narrowest_bound_counts():
+    """Quotes stop at the first bound that they meet, wherever it stands."""
+    assert bound_clips(Around(Mine())) == 4.0
+    assert bound_clips(object()) is None
+
+
+def test_a_bound_that_never_binds_is_none():
+    """An infinite q_max stops nobody."""
+    model = Mine()
+    model.q_max = math.inf
+    assert bound_clips(model) is None
+
+
+def test_a_model_in_python_shows_its_gamma():
+    """It counts no quotes, so its attribute stands for all of them."""
+    assert gammas_of(Around(Mine())) == ((0.25, 1),)
+    assert gammas_of(object()) == ()
+
+
+def test_the_strategy_lists_each_step_with_its_parameters():
+    """The default strategy is a formula kept from crossing, inside a bound; a reader sees all three."""
+    model = QUOTE_MODELS["avellaneda_stoikov"](k=0.5, skew_share=0.2)
+    strategy = strategy_of(model)
+    names = []
+    while strategy is not None:
+        names.append(strategy["model"])
+        inner = strategy.get("inner", [None])[0]
+        strategy, last = inner, strategy
+    assert names == ["InventoryBound", "PostOnly", "AvellanedaStoikov"]
+    assert last["parameters"]["skew_share"] == 0.2
+    assert last["parameters"]["gamma"] == "auto"
+    assert last["parameters"]["sigma"] == "tape"
+    assert played(model)["bound_clips"] == 30.0

@@ -26,7 +26,7 @@ def import_command(
     console: Console, source: Source, market: Market, streams: Streams, name: Name, captures: tuple[Path, ...]
 ) -> None:
     """Write the day folders of one symbol from raw captures, given in the order of their recording."""
-    from mm.market_data.import_capture import ImportOptions, import_captures
+    from mm.market_data.capture_import import ImportOptions, import_captures
 
     options = ImportOptions(
         tick_size=market.tick_size,

@@ -263,7 +263,7 @@ class LiveSession:
         self.finish(at_us, "day_over", window_over=True)
         self._journal.next_day(writer, at_us)
         self.market.book.next_day(at_us, carry=carry)
-        self.backfill.next_day()
+        self.backfill.plan.clear()
         if attempt is not None:
             self.snapshot_requested(at_us, attempt)
         return before

@@ -21,10 +21,10 @@ from mm.errors import UsageError
 from mm.market_data.day_journal import DayReport
 from mm.market_data.days import Days, RecordingWindow, WindowRule, sleep_until
 from mm.market_data.live_session import LiveSession
-from mm.market_data.log import EventLog
 from mm.market_data.messages import DepthUpdate, ServerShutdown
 from mm.market_data.snapshot import RestParts, RestTasks
 from mm.market_data.stalls import StallDetector, TradeWatch
+from mm.market_data.supervisor import EventLog
 from mm.market_data.ws_stream import WsStream
 
 DRAIN_S = 2.0

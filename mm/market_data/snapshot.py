@@ -14,8 +14,8 @@ import httpx
 from mm.clock import now_us
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.live_session import LiveSession
-from mm.market_data.log import EventLog
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
+from mm.market_data.supervisor import EventLog
 from mm.market_data.trade_backfill import LAST_TRADE
 from mm.market_data.venue import Answer, RestRequest, Venue, with_symbol
 
@@ -246,12 +246,12 @@ class RestTasks:
         loop, backfill = asyncio.get_running_loop(), self._session.backfill
         while True:
             await asyncio.sleep(FILL_EVERY_S)
-            request = backfill.next_request()
+            request = backfill.plan.next_request()
             if request is None:
                 continue
             answer = await self._rest.trades(self._symbol, request)
             await self._settled()
-            if backfill.next_request() == request:
+            if backfill.plan.next_request() == request:
                 rows = self._session.trades_answered(answer)
                 self._log.info("trades_filled", rows=rows, status=answer.status)
                 if not rows:

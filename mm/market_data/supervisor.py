@@ -8,8 +8,8 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any, Protocol
 
-from mm.market_data.log import EventLog
 from mm.market_data.rate_budget import Backoff
 
 FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
@@ -18,6 +18,16 @@ GRACE_S = 20.0
 FINAL = (0, 2, 3)
 # Worst last. A process that a signal killed counts as 1.
 _SEVERITY = (0, 75, 3, 2, 1)
+
+
+class EventLog(Protocol):
+    """Takes the events of a recording."""
+
+    def info(self, event: str, **numbers: Any) -> Any:
+        """Log what happened."""
+
+    def warning(self, event: str, **numbers: Any) -> Any:
+        """Log what needs attention."""
 
 
 class Supervisor:

@@ -187,27 +187,22 @@ class TradeBackfill:
         grid: Checks prices and quantities.
         aggregates: Whether the ids are those of aggregates.
         missing: Trades of earlier runs that are missing.
+
+    Attributes:
+        plan: What to request next.
     """
 
     def __init__(self, grid: Grid, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:
         self._grid = grid
         self._aggregates = aggregates
-        self._plan = FillPlan(aggregates=aggregates)
+        self.plan = FillPlan(aggregates=aggregates)
         for one in missing:
-            self._plan.missing(one)
+            self.plan.missing(one)
 
     def __call__(self, event: MarketEvent) -> None:
         """Take an event of the market."""
         if isinstance(event, TradesMissing):
-            self._plan.missing(event.missing)
-
-    def next_day(self) -> None:
-        """Forget the missing trades of a day that is over."""
-        self._plan.clear()
-
-    def next_request(self) -> RestRequest | None:
-        """Return what to request next; None where no trade is missing that may still come."""
-        return self._plan.next_request()
+            self.plan.missing(event.missing)
 
     def last_id(self, answer: Answer) -> int | None:
         """Return the last id in an answer to `LAST_TRADE`, of the kind that is counted; None where it has none."""
@@ -219,19 +214,19 @@ class TradeBackfill:
         Raises:
             BrokenFile: If the answer cannot be read; the request is then repeated.
         """
-        missing = self._plan.current
+        missing = self.plan.current
         if missing is None:
             return []
         if answer.cause:
-            self._plan.refused(answer.status)
+            self.plan.refused(answer.status)
             return []
         try:
-            found = self._plan.answered(answer.body)
+            found = self.plan.answered(answer.body)
             self._grid.check([(trade.price, trade.qty) for _, trade in found])
             for _, trade in found:
                 checked_stamp(trade.trade_time, "time")
         except (ValueError, OffGrid, msgspec.MsgspecError, BrokenFile) as error:
-            if self._plan.current is missing:
-                self._plan.unreadable()
+            if self.plan.current is missing:
+                self.plan.unreadable()
             raise BrokenFile(f"{answer.url}: {error}") from error
         return found

@@ -103,7 +103,7 @@ class Boxed:
             lambda: (
                 self.session.report.trades
                 and self.session.market.arbiter._trades.last_id == truth.last_trade_id
-                and self.session.backfill.next_request() is None
+                and self.session.backfill.plan.next_request() is None
             ),
             playing=False,
         )

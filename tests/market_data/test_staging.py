@@ -4,7 +4,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import read_manifest
 from mm.errors import RunExists, UsageError
 from mm.instrument import Instrument, to_exchange_info
-from mm.market_data.import_capture import Staging
+from mm.market_data.capture_import import Staging
 
 US = 1_767_610_800_000_000
 

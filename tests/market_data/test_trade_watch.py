@@ -151,7 +151,7 @@ def test_row_8_trades_that_stall_while_the_book_goes_on_cost_no_trade(trade_stre
         await boxed.synced()
         await boxed.until(lambda: stalled(boxed))
         await boxed.play(2)
-        await boxed.until(lambda: boxed.session.backfill.next_request() is None, playing=False)
+        await boxed.until(lambda: boxed.session.backfill.plan.next_request() is None, playing=False)
 
     day = recorded(
         scenario,

@@ -1,0 +1,340 @@
+"""Raw captured streams into day folders: the contract's files from recordings of others.
+
+Every day is written under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial`` and gets its place when the whole import is done;
+an import that fails leaves nothing.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+
+import mm
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.manifest import write_manifest
+from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
+from mm.instrument import Instrument, e8, from_exchange_info, short_text, to_exchange_info
+from mm.market_data.captures import ACCEPTED, Broken, Capture
+from mm.market_data.grid import Grid
+from mm.market_data.import_session import CaptureReport, ImportReport, ImportSession
+from mm.market_data.messages import Connected, DepthSnapshot, ExchangeInfo, Other
+from mm.whole_file import write_whole
+
+PARTIAL = ".partial"
+
+
+class Staging:
+    """Make the day folders of one run under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial``, one after the other.
+
+    Args:
+        data_root: Folder of the day folders; made where it is not there.
+        symbol: Upper case.
+        run_id: Names the run in every row.
+        top_n: levels per side in the frames.
+    """
+
+    def __init__(self, data_root: Path, symbol: str, run_id: str, top_n: int) -> None:
+        self._root = data_root
+        self._symbol = symbol
+        self._run_id = run_id
+        self._top_n = top_n
+        self._folders: list[DayFolder] = []
+        self._writer: DayWriter | None = None
+        home = data_root / symbol
+        self._made = [path for path in (home, *home.parents) if not path.exists()]
+
+    def open(self, day: str) -> DayWriter:
+        """Return the writer of *day* in its temporary place; the one before it must be closed.
+
+        Raises:
+            RunExists: If the day folder, or its temporary place, is there already.
+            UsageError: If no folder can be made there.
+        """
+        place = DayFolder(self._root, self._symbol, day).path
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise RunExists(f"{place} holds a recorded day already; move it away, or import into another --data-root")
+        partial = place.with_name(day + PARTIAL)
+        try:
+            partial.mkdir(parents=True)
+        except FileExistsError as error:
+            raise RunExists(
+                f"{partial} is there: another import is running, or one was killed; if none is, remove it and try again"
+            ) from error
+        except OSError as error:
+            raise UsageError(f"--data-root (DATA_ROOT) {self._root}: cannot be written ({error.strerror})") from error
+        folder = DayFolder(partial, self._symbol, day)
+        self._folders.append(folder)
+        self._writer = DayWriter(folder, self._run_id, top_n=self._top_n)
+        return self._writer
+
+    def publish(self, instrument_json: str | None) -> list[Path]:
+        """Give every day its ``instrument.json`` and manifest, move it to its place, and return the places in order."""
+        if instrument_json is not None:
+            for folder in self._folders:
+                write_whole(folder.instrument, instrument_json.encode(), durable=True)
+                write_manifest(folder, (self._run_id,))
+        places = []
+        for folder in self._folders:
+            folder.lock.unlink(missing_ok=True)
+            place = DayFolder(self._root, self._symbol, folder.day).path
+            folder.path.rename(place)
+            shutil.rmtree(folder.root)
+            places.append(place)
+        return places
+
+    def discard(self) -> None:
+        """Remove everything that was written and not published."""
+        if self._writer:
+            with suppress(OSError):
+                self._writer.close()
+        for folder in self._folders:
+            shutil.rmtree(folder.root, ignore_errors=True)
+        for path in self._made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+TOP_N = 20
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """How to import.
+
+    Attributes:
+        tick_size: Price step, a decimal; where a frame would show a price off it, the book is dropped. None takes the
+            exchangeInfo in the capture, else what all prices are multiples of.
+        qty_step: Quantity step, a decimal; None as above.
+        min_notional: Least price times quantity of an order, a decimal; None takes the exchangeInfo, else 0.
+        top_n: levels per side in the frames.
+        trade_stream: ``trade`` or ``aggTrade``, where a capture has both; None takes the first one met.
+    """
+
+    tick_size: str | None = None
+    qty_step: str | None = None
+    min_notional: str | None = None
+    top_n: int = TOP_N
+    trade_stream: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("tick_size", 1), ("qty_step", 1), ("min_notional", 0)):
+            text: str | None = getattr(self, name)
+            if text is not None and _e8_or(text, -1) < least:
+                flag = f"--{name.replace('_', '-')} ({name.upper()})"
+                raise UsageError(f"{flag} {text!r} is not a decimal of at least {short_text(least)}, such as 0.01")
+        if self.trade_stream not in (None, "trade", "aggTrade"):
+            raise UsageError(f"--trade-stream (TRADE_STREAM) {self.trade_stream!r} is not trade or aggTrade")
+
+    @property
+    def tick_e8(self) -> int | None:
+        """The price step in 1e-8, None where it is not given."""
+        return None if self.tick_size is None else e8(self.tick_size)
+
+
+def import_captures(
+    paths: Sequence[Path],
+    symbol: str,
+    data_root: Path,
+    *,
+    run_id: str,
+    options: ImportOptions | None = None,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Write the day folders that *paths*, captures in the order of their recording, hold of *symbol*.
+
+    Args:
+        paths: One or more captures; read in this order, as one recording.
+        symbol: The one symbol to import, in any case.
+        data_root: Folder of the day folders.
+        run_id: Names the run in every row.
+        options: None is the defaults.
+        progress: Called with the bytes read so far and those of all captures.
+
+    Raises:
+        BrokenFile: If a capture is empty, has another form, is of futures, or lies before the one given before it.
+        Mismatch: If no capture has a message of *symbol*; the message names the symbols they have.
+        RunExists: If a day folder is there already.
+    """
+    if not paths:
+        raise UsageError("no capture was given; name at least one file")
+    work = _Import(symbol.upper(), options or ImportOptions())
+    captures = [Capture(path, work.symbol, work.grid, step) for path, step in _steps(paths, progress)]
+    with ExitStack() as undo:
+        staging = Staging(Path(data_root), work.symbol, run_id, work.options.top_n)
+        undo.callback(staging.discard)
+        report = work.run(captures, staging, run_id)
+        undo.pop_all()
+    return report
+
+
+class _Import:
+    """One import: what is known of the symbol, and the report as it grows."""
+
+    def __init__(self, symbol: str, options: ImportOptions) -> None:
+        self.symbol = symbol
+        self.options = options
+        self.grid = Grid(options.tick_e8)
+        self._exchange_entry: str | None = None
+        self._connections = 0
+
+    def run(self, captures: Sequence[Capture], staging: Staging, run_id: str) -> ImportReport:
+        """Read *captures* into *staging* and publish it."""
+        report = ImportReport(self.symbol, run_id)
+        given = {key: value for key, value in asdict(self.options).items() if value is not None}
+        knobs = {"symbol": self.symbol, "captures": [capture.lines.path.name for capture in captures], **given}
+        session = ImportSession(
+            staging.open,
+            self.grid,
+            {"version": mm.__version__, "knobs": knobs},
+            self.options.top_n,
+            self.options.trade_stream,
+        )
+        for capture in captures:
+            report.captures.append(self._read(capture, session))
+        session.finish()
+        if not session.days:
+            raise self._nothing(captures)
+        report.days = session.days
+        report.compared, report.agreed = session.ticker_check.compared, session.ticker_check.agreed
+        self._conclude(report, session)
+        places = staging.publish(self._instrument_json(report))
+        for day, place in zip(report.days, places, strict=True):
+            day.path = str(place)
+        return report
+
+    def _read(self, capture: Capture, session: ImportSession) -> CaptureReport:
+        """Give every message of *capture* to *session*."""
+        lines, read = capture.lines, CaptureReport(capture.lines.path.name)
+        bare_snapshot = ""
+        for recv_us, message, _ in capture:
+            if isinstance(message, Broken):
+                read.quarantine(message.reason, cut=message.cut)
+                session.quarantine(recv_us, message)
+            elif isinstance(message, Other) or recv_us is None:
+                continue
+            elif isinstance(message, Connected):
+                self._connections += 1
+                session.note(recv_us, "ws_connected", {"url": message.url, "conn": self._connections})
+            elif isinstance(message, ExchangeInfo):
+                self._learn(recv_us, message, capture, session)
+            else:
+                if isinstance(message, DepthSnapshot) and message.symbol is None:
+                    bare_snapshot = bare_snapshot or capture.where()
+                try:
+                    session.take(recv_us, message)
+                except BrokenFile as error:
+                    raise BrokenFile(f"{lines.path}:{lines.number}: {error}") from error
+        if bare_snapshot:
+            self._check_alone(capture, bare_snapshot)
+        read.lines, read.lost_bytes, read.ends_early = lines.number, lines.lost_bytes, lines.ends_early
+        if not read.whole:
+            lost = {"lost_bytes": read.lost_bytes, "cut_lines": read.cut_lines}
+            session.note(None, "anomaly", {"kind": "capture_cut", "file": read.name, **lost})
+        return read
+
+    def _check_alone(self, capture: Capture, bare_snapshot: str) -> None:
+        """Refuse snapshots that name no symbol where there are several; one that is met once may be a damaged line."""
+        seen = capture.messages.symbols
+        if any(count > 1 for name, count in seen.items() if name != self.symbol):
+            if self.symbol not in seen:
+                raise self._nothing([capture])
+            raise BrokenFile(
+                f"{capture.lines.path}: holds {_named(seen)}, and the snapshot at {bare_snapshot} does not say whose "
+                f"it is; give a capture of one symbol, or one whose REST lines have their address"
+            )
+
+    def _learn(self, recv_us: int, info: ExchangeInfo, capture: Capture, session: ImportSession) -> None:
+        """Take over the exchange's own filters."""
+        entry = json.loads(info.text)
+        instrument = from_exchange_info(entry, capture.where())
+        self._exchange_entry = info.text
+        self.grid.tick_e8 = self.options.tick_e8 or instrument.tick_e8
+        session.note(recv_us, "exchange_info", {"status": entry.get("status")})
+
+    def _conclude(self, report: ImportReport, session: ImportSession) -> None:
+        """Determine the instrument and the warnings."""
+        options, grid = self.options, self.grid
+        known = from_exchange_info(json.loads(self._exchange_entry), "exchangeInfo") if self._exchange_entry else None
+        tick_e8 = options.tick_e8 or (known.tick_e8 if known else 0)
+        step_e8 = _e8_or(options.qty_step, known.lot_e8 if known else 0)
+        notional_e8 = _e8_or(options.min_notional, known.min_notional_e8 if known else 0)
+        wanted = (
+            ("tick size", "--tick-size", tick_e8, grid.seen_tick_e8),
+            ("quantity step", "--qty-step", step_e8, grid.seen_step_e8),
+        )
+        for name, flag, given, seen in wanted:
+            if not given and seen:
+                report.inferred.append(name)
+                report.warnings.append(
+                    f"{name} {short_text(seen)} is inferred from the capture; give {flag} if the exchange's is finer"
+                )
+        tick_e8, step_e8 = tick_e8 or grid.seen_tick_e8, step_e8 or grid.seen_step_e8
+        if tick_e8 and step_e8:
+            base, quote = (known.base_asset, known.quote_asset) if known else ("", "")
+            report.instrument = Instrument(self.symbol, tick_e8, step_e8, notional_e8, base, quote)
+        if session.left_out:
+            report.warnings.append(
+                f"the capture has both trade streams; {session.trade_stream} was stored, {session.left_out:,} "
+                f"messages of the other one were left out"
+            )
+        off_tick = sum(day.book.anomalies["off_tick"] for day in report.days)
+        if off_tick:
+            report.warnings.append(
+                f"{off_tick:,} messages hold prices off tick size {short_text(tick_e8)}; the ledger names them; "
+                f"give --tick-size if that is not the exchange's"
+            )
+        if not any(day.synced for day in report.days):
+            report.warnings.append(
+                "no day ever synced: no snapshot became the book (snapshot_failed in the ledger says why); "
+                "diffs and trades are stored"
+            )
+
+    def _instrument_json(self, report: ImportReport) -> str | None:
+        """Return the text of ``instrument.json``; None where nothing is known."""
+        options = self.options
+        if self._exchange_entry and options.tick_size == options.qty_step == options.min_notional is None:
+            return msgspec.json.format(self._exchange_entry, indent=1) + "\n"
+        if report.instrument is None:
+            return None
+        text = to_exchange_info(report.instrument)
+        return (
+            json.dumps({**json.loads(text), "inferred": report.inferred}, indent=1) + "\n" if report.inferred else text
+        )
+
+    def _nothing(self, captures: Sequence[Capture]) -> Mismatch | BrokenFile:
+        """Return the error of an import that found no message of the symbol."""
+        symbols = sum((capture.messages.symbols for capture in captures), Counter[str]())
+        names = ", ".join(str(capture.lines.path) for capture in captures)
+        if symbols:
+            return Mismatch(f"{names}: no message of {self.symbol}; --symbol (SYMBOL) can be {_named(symbols)}")
+        return BrokenFile(f"{names}: no depth, trade or bookTicker message of Binance Spot could be read; {ACCEPTED}")
+
+
+def _steps(paths: Sequence[Path], progress: Progress | None) -> Iterator[tuple[Path, Callable[[int], None] | None]]:
+    """Yield each path with what takes the progress inside that file."""
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
+    for at, path in enumerate(paths):
+        yield path, _step(progress, sum(sizes[:at]), sum(sizes)) if progress else None
+
+
+def _step(progress: Progress, before: int, total: int) -> Callable[[int], None]:
+    return lambda done: progress(before + done, total)
+
+
+def _named(symbols: Counter[str]) -> str:
+    return ", ".join(sorted(name for name in symbols if name))
+
+
+def _e8_or(text: str | None, default: int) -> int:
+    """Return a decimal in 1e-8, or *default* where it is None or no decimal."""
+    try:
+        return default if text is None else e8(text)
+    except OffGrid:
+        return default

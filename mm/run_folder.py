@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mm import run_manifest
 from mm.cli.knobs import shown
 from mm.clock import now_us, run_stamp
 from mm.config import Day, Output
-from mm.errors import RunExists, UsageError
+from mm.errors import BrokenFile, RunExists, UsageError
 from mm.run_manifest import SetKnob
 
 _FOLDERS = {"schedule": ("calibration", "schedules")}
@@ -40,11 +41,39 @@ class Plan:
     resumable: bool = False
 
     def folder(self, run_id: str) -> Path:
-        """Return the folder of the finished run."""
+        """Return the folder of the finished run.
+
+        An OUT_DIR that holds a run of the same kind, but of another symbol or day, is shared: the run goes to a
+        folder inside it that is named after its symbol and day.
+        """
         if self.day.out_dir is not None:
-            return self.day.out_dir
+            shared = self._shares(self.day.out_dir)
+            return self.day.out_dir / f"{self.day.symbol}_{self.day.label()}" if shared else self.day.out_dir
         parts = (*_FOLDERS.get(self.kind, (self.kind,)), *self._method(), self.day.symbol)
         return self.day.out_root.joinpath(*parts, f"{self.day.label()}_{run_id}")
+
+    def links(self, folder: Path) -> Iterator[tuple[Path, Path]]:
+        """Yield, for a finished run in a shared OUT_DIR, each link to make there and the table it leads to.
+
+        A table's name carries the symbol (``fills_BTCUSDT.csv``); a name that is taken stays as it is.
+        """
+        out_dir = self.day.out_dir
+        if out_dir is None or folder == out_dir:
+            return
+        for table in sorted(folder.glob(f"*_{self.day.symbol}.csv")):
+            link = out_dir / table.name
+            if not link.exists() and not link.is_symlink():
+                yield link, table.relative_to(out_dir)
+
+    def _shares(self, out_dir: Path) -> bool:
+        if not (out_dir / run_manifest.NAME).is_file():
+            return False
+        try:
+            first = run_manifest.read(out_dir)
+        except BrokenFile:
+            return False
+        same = (first["symbol"], first["day"]) == (self.day.symbol, self.day.label())
+        return first["kind"] == self.kind and not same
 
     def log_file(self, run_id: str) -> Path:
         """Return where the run's log lies."""
@@ -74,7 +103,7 @@ def claim(plan: Plan) -> str:
     """
     given = plan.output.run_id
     if plan.day.out_dir is not None:
-        _check_out_dir(plan.day.out_dir, plan.resumable)
+        _check_out_dir(plan.folder(given or ""), plan.resumable)
     for run_id in (given,) if given else _stamps():
         try:
             if _begin(plan, run_id):
@@ -124,7 +153,10 @@ def _check_out_dir(folder: Path, resumable: bool) -> None:
     if not folder.is_dir() or folder.is_mount():
         raise UsageError(f"{flag}: a run cannot be renamed to a file or a mounted folder; name a new folder inside it")
     if any(folder.iterdir()):
-        raise RunExists(f"{flag} is not empty; a run folder is written once, so name a new one")
+        raise RunExists(
+            f"{flag} is not empty; a run folder is written once, and shared only with another symbol or day of the "
+            f"same kind of run; name a new folder, or leave it out for a folder of its own per run"
+        )
 
 
 def _stamps() -> Iterator[str]:

@@ -154,6 +154,8 @@ class Run:
         manifest = self._manifest(status)
         run_manifest.write(self.partial, manifest)
         self.partial.rename(self.folder.resolve())
+        for link, table in self._plan.links(self.folder):
+            link.symlink_to(table)
         # Last: a run that is killed before has all it needs to go on, one that is killed here is whole.
         shutil.rmtree(self.folder / CHECKPOINT, ignore_errors=True)
         self._console.answer(self._answer(manifest))

@@ -1,5 +1,6 @@
 """What a run is called, what happens to the name when it is taken, and what Ctrl-C leaves."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from lab import Lab, environment, mm
 from test_contract_bad_days import DAY, QUOTES, SYMBOL, remains, tiny
 
+OTHER, LATER = "OTHERUSDT", "20990101"
 SLOW = """
 import time
 from pathlib import Path
@@ -114,3 +116,67 @@ def test_an_out_dir_is_the_run_folder_itself(lab: Lab, tmp_path: Path) -> None:
     assert (tmp_path / "a/b/c/run_manifest.json").exists()
     assert not (tmp_path / "out/backtest").exists()
     assert (tmp_path / f"out/logs/backtest/{SYMBOL}/{DAY}/r/run.log").exists()
+
+
+def test_an_out_dir_is_shared_by_symbols_and_days(lab: Lab, tmp_path: Path) -> None:
+    """Each run is a folder that every command reads; the tables lie side by side, and nothing is overwritten."""
+    both = {**variables_of(lab), "DATA_ROOT": str(other_symbol_and_day(tiny(lab), tmp_path / "data"))}
+    first = mm("backtest", cwd=tmp_path, OUT_DIR="flat", **both)
+    assert first.code == 0, first.err
+    before = {path: path.read_bytes() for path in (tmp_path / "flat").iterdir()}
+    second = mm("backtest", "--json", cwd=tmp_path, OUT_DIR="flat", **{**both, "SYMBOL": OTHER})
+    later = mm("backtest", cwd=tmp_path, OUT_DIR="flat", **{**both, "DAY": LATER})
+    assert (second.code, later.code) == (0, 0), second.err + later.err
+    assert {path: path.read_bytes() for path in before} == before
+    flat = tmp_path / "flat"
+    for name in ("orders", "fills", "state"):
+        table = flat / f"{name}_{OTHER}.csv"
+        assert table.read_bytes() == (flat / f"{OTHER}_{DAY}" / table.name).read_bytes()
+    assert json.loads(second.out.splitlines()[-1])["path"] == str(flat / f"{OTHER}_{DAY}" / "summary.json")
+    listed = mm("runs", "list", "--out-root", "flat", "--json", cwd=tmp_path)
+    runs = json.loads(listed.out.splitlines()[-1])
+    assert [(run["symbol"], run["day"]) for run in runs["runs"]] == [(SYMBOL, DAY), (OTHER, DAY), (SYMBOL, LATER)]
+    assert runs["others"] == []
+    for folder in ("flat", f"flat/{OTHER}_{DAY}"):
+        assert mm("runs", "reproduce", folder, cwd=tmp_path).code == 0
+        assert mm("report", folder, cwd=tmp_path).code == 0
+    assert mm("runs", "diff", "flat", f"flat/{OTHER}_{DAY}", cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_an_out_dir_refuses_a_symbol_and_day_that_it_holds(lab: Lab, tmp_path: Path, again: int) -> None:
+    """Exit 2, one line with the folder and the way out; what lies there stays."""
+    both = {**variables_of(lab), "DATA_ROOT": str(other_symbol_and_day(tiny(lab), tmp_path / "data"))}
+    for symbol in (SYMBOL, OTHER):
+        assert mm("backtest", cwd=tmp_path, OUT_DIR="flat", **{**both, "SYMBOL": symbol}).code == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "flat").rglob("*") if path.is_file()}
+    third = mm("backtest", cwd=tmp_path, OUT_DIR="flat", **{**both, "SYMBOL": (SYMBOL, OTHER)[again]})
+    assert third.code == 2
+    (line,) = third.err.splitlines()
+    assert "OUT_DIR" in line
+    assert "name a new folder" in line
+    assert {path: path.read_bytes() for path in (tmp_path / "flat").rglob("*") if path.is_file()} == before
+
+
+def test_an_out_dir_that_holds_no_run_is_refused(lab: Lab, tmp_path: Path) -> None:
+    """A folder without a manifest is not a run, and nobody knows what its files are."""
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / f"fills_{OTHER}.csv").write_text("mine")
+    done = mm("backtest", cwd=tmp_path, OUT_DIR="flat", **variables_of(lab))
+    assert done.code == 2
+    assert [path.name for path in (tmp_path / "flat").iterdir()] == [f"fills_{OTHER}.csv"]
+
+
+def other_symbol_and_day(root: Path, copy: Path) -> Path:
+    """Return a copy of the tiny day under its own name, that of another symbol, and that of another day."""
+    for symbol, day in ((SYMBOL, DAY), (OTHER, DAY), (SYMBOL, LATER)):
+        for path in (root / SYMBOL / DAY).rglob("*"):
+            if path.is_file() and not path.name.startswith("manifest"):
+                name = str(path.relative_to(root / SYMBOL / DAY)).replace(SYMBOL, symbol).replace(DAY, day)
+                new = copy / symbol / day / name
+                new.parent.mkdir(parents=True, exist_ok=True)
+                is_text = path.suffix in {".csv", ".json"}
+                new.write_bytes(
+                    path.read_bytes().replace(SYMBOL.encode(), symbol.encode()) if is_text else path.read_bytes()
+                )
+    return copy

@@ -292,7 +292,7 @@ class ImportSession:
             today.report.tickers += 1
             differs = self.ticker_check.ticker(message, market.book_id, market.book.book)
         if differs:
-            market.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)
+            market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)
 
     def finish(self) -> None:
         """Close the last day."""

@@ -96,7 +96,9 @@ class LiveSession:
             missing_trades=earlier.trade_holes,
             cause=RESTART,
         )
-        self.market = MarketState(self._grid, (self._journal, self.backfill), top_n=top_n, before=before)
+        self.market = MarketState(
+            self._grid, (self._journal,), trade_subscribers=(self.backfill,), top_n=top_n, before=before
+        )
         self._snapshot_limit, self._sanity = snapshot_limit, SnapshotSanity()
         self._attempt: int | None = None
         self._last_us = at_us
@@ -191,10 +193,6 @@ class LiveSession:
             self._journal.quarantine(recv_us, STREAM, "a trade after a later one", raw)
         return Received(type(message), taken.ids_missing, taken.advanced)
 
-    def let_through(self, now_s: float) -> None:
-        """Let messages through that have waited long enough for ids before them."""
-        self.market.let_through(now_s)
-
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
         """Write that a snapshot was requested."""
         self._attempt = attempt
@@ -226,7 +224,7 @@ class LiveSession:
         except BrokenFile as error:
             self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
             return 0
-        return self.market.trades_fetched(answer.recv_us, trades)
+        return self.market.trades.fetched(answer.recv_us, trades)
 
     def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
         """Write that what did not come of these trades never will; it is fetched by REST."""

@@ -7,10 +7,9 @@ for missing trades, or a consumer that trades on it.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from mm.dayfolder.rows import Trade
-from mm.ids import IdRange, MissingIds
+from mm.ids import MissingIds
 from mm.market_data.arbiter import Arbiter, Passing, Sequenced
 from mm.market_data.book_state import IDS_MISSING, BookState
 from mm.market_data.grid import Grid
@@ -63,6 +62,7 @@ class MarketState:
     Args:
         grid: The symbol's decimals; every text that comes here was checked by it.
         subscribers: Take the events, in this order.
+        trade_subscribers: Take the events of trades alone, after the others.
         top_n: Levels of a side on which no price may be off the tick.
         keeps_late: Whether trades that come after later ones are passed on, as in an import.
         before: What an earlier run left.
@@ -79,18 +79,19 @@ class MarketState:
         grid: Grid,
         subscribers: Iterable[Subscriber],
         *,
+        trade_subscribers: Iterable[Subscriber] = (),
         top_n: int,
         keeps_late: bool = False,
         before: Before | None = None,
     ) -> None:
         before = before or Before()
-        self._subscribers = tuple(subscribers)
-        emit = self._subscribers[0] if len(self._subscribers) == 1 else self._emit
+        every = tuple(subscribers)
+        emit = _to_all(every)
         self.arbiter = Arbiter()
         self.book = BookState(grid, emit, top_n=top_n, seen_id=before.update_id, seen_us=before.update_us)
         self.trades = TradeState(
             grid,
-            emit,
+            _to_all((*every, *trade_subscribers)),
             keeps_late=keeps_late,
             last_id=before.trade_id,
             last_us=before.trade_us,
@@ -154,14 +155,6 @@ class MarketState:
         """Report the trades that did not come of these ids: no connection will bring them."""
         self.trades.lost(at_us, first_id, last_id, self._trade_cause)
 
-    def trades_fetched(self, at_us: int, trades: Sequence[tuple[IdRange, Trade]]) -> int:
-        """Take trades from REST, and return how many of them were missing."""
-        return self.trades.fetched(at_us, trades)
-
-    def anomaly(self, recv_us: int, kind: str, **details: Any) -> None:
-        """Report what should not happen."""
-        self.book.anomaly(recv_us, kind, **details)
-
     def flush(self) -> None:
         """Let everything through that waits for other connections: nothing more will come."""
         self._pass_on(self.arbiter.rest())
@@ -188,9 +181,17 @@ class MarketState:
             self._trade_cause = IDS_MISSING
         return verdict
 
-    def _emit(self, event: MarketEvent) -> None:
-        for subscriber in self._subscribers:
+
+def _to_all(subscribers: Sequence[Subscriber]) -> Subscriber:
+    """Return what calls all *subscribers*; of a single one, itself."""
+    if len(subscribers) == 1:
+        return subscribers[0]
+
+    def emit(event: MarketEvent) -> None:
+        for subscriber in subscribers:
             subscriber(event)
+
+    return emit
 
 
 def _misses(verdict: Verdict | TradeVerdict) -> bool:

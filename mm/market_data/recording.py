@@ -264,7 +264,7 @@ class _OpenRecording:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            self.session.let_through(loop.time())
+            self.session.market.let_through(loop.time())
             if self._rest.wants_snapshot:
                 self._rest.snapshot_wanted.set()
 

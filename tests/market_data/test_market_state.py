@@ -87,6 +87,16 @@ def test_a_message_gives_a_verdict_and_events():
     )
 
 
+def test_a_subscriber_may_take_trades_alone():
+    """One that has no use for the book costs nothing there."""
+    trades = Consumer()
+    feed = Feed(trade_subscribers=(trades,))
+    for message in (diff(11, 11), snapshot(11), diff(12, 12), trade(5), trade(7)):
+        feed.take(message)
+    assert [kind.__name__ for kind in trades.kinds] == ["TradeArrived", "TradesMissing", "TradeArrived"]
+    assert [event for event in feed.first.events if event in trades.events] == trades.events
+
+
 def test_the_cause_of_missing_ids():
     """What an earlier run left until the first message, a lost connection until the next one."""
     feed = Feed(before=Before(update_id=10, trade_id=3, cause="restart"))

@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := pyproject.toml setup.py $(shell find mm -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: help install build stubs demo test fuzz lint docs notebooks bench coverage clean
+.PHONY: help install build stubs demo test fuzz lint docs notebooks pages bench coverage clean
 
 help:            ## What there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -45,6 +45,9 @@ lint: install
 
 notebooks: install  ## Execute docs/notebooks anew, and keep what their cells print
 	$(RUN) -m mm.runner_notebooks docs/notebooks/*.ipynb
+
+pages: install   ## Run the commands of README and tour again, and keep what they print
+	PYTHONPATH=tests $(RUN) tests/console_pages.py README.md docs/tour.md
 
 docs: install    ## Generate docs/configuration.md
 	$(RUN) -m mm.cli.docs > docs/configuration.md

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _ACTION, _REASON = 2, 12  # columns of the order rows
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
+LITTLE_UPTIME = 0.9  # a share of the covered time; less of it with orders on both sides is worth a note
+FUNDED_BY = {"insufficient_cash": "INITIAL_CASH", "insufficient_inventory": "INITIAL_INVENTORY"}
 MANY_REJECTS = 0.01  # of the orders; more is worth a note
 FROM_THE_MID = "quotes and fills of this run count distances from the mid"
 # What stands in the way of an order, and the way out.
@@ -94,7 +96,20 @@ def notes(journal: "Journal", sent: "Lives", summary: Mapping[str, Any]) -> list
         )
     if not summary["n_fills"] and not found[:1]:
         found.append(_nothing_filled(summary))
+    found += one_sided(summary)
     return [*found, *_of_the_fit(summary)]
+
+
+def one_sided(summary: Mapping[str, Any]) -> list[str]:
+    """Return why quotes rested on one side only for long: a balance that was too small."""
+    uptime = summary["two_sided_uptime"]
+    lacking = {reason: knob for reason, knob in FUNDED_BY.items() if summary["skips"].get(reason)}
+    if uptime is None or uptime >= LITTLE_UPTIME or not lacking:
+        return []
+    return [
+        f"orders rested on both sides in {100 * uptime:.0f} % of the time: {', '.join(lacking)}; "
+        f"raise {' and '.join(lacking.values())} to quote both sides"
+    ]
 
 
 def by_reason(counts: Mapping[str, int]) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from mm import Quotes
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES
-from mm.backtest.metrics.basis import WAYS, hindrance
+from mm.backtest.metrics.basis import WAYS, hindrance, one_sided
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
@@ -61,3 +61,19 @@ def test_a_bid_that_rests_until_the_end_reached_the_book(bid_ticks, told):
     found = backtest(tape, Far(bid_ticks), trade_cross(), rules).summary
     assert found["n_fills"] == 0
     assert any(line.startswith("no order reached the book: ") for line in found["warnings"]) == told
+
+
+@pytest.mark.parametrize(
+    ("uptime", "skips", "noted"),
+    [
+        (0.6, {"insufficient_inventory": 3}, "INITIAL_INVENTORY"),
+        (0.6, {"insufficient_cash": 1, "insufficient_inventory": 3}, "INITIAL_CASH and INITIAL_INVENTORY"),
+        (0.95, {"insufficient_inventory": 3}, None),
+        (0.6, {"order_limit_10s": 3}, None),
+        (None, {"insufficient_inventory": 3}, None),
+    ],
+)
+def test_a_side_without_funds_is_noted(uptime, skips, noted):
+    """A run that starts with nothing to sell quotes bids alone, which its reader must not take for the strategy."""
+    found = one_sided({"two_sided_uptime": uptime, "skips": skips})
+    assert (noted in found[0]) if noted else found == []

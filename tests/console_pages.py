@@ -1,0 +1,173 @@
+"""Runs the console blocks of a page again, and compares or replaces the output that the page shows.
+
+``python tests/console_pages.py README.md docs/tour.md`` replaces it (``make pages``); test_console_pages.py compares.
+A line of output that is ``…`` stands for any number of lines, and ``…`` inside a line for the rest of it.
+Stamps, digests and commits differ from run to run and are not compared.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from support import ROOT, SHARED
+
+ELISION = "…"
+_FENCE = re.compile(r"(^```console\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
+_VOLATILE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|\b[0-9a-f]{64}\b|\b[0-9a-f]{40}\b|\b\d{8}T\d{6}Z(?:_\d+)?")
+_LONG = re.compile(r"\d+\.\d{9,}(?:e-?\d+)?")  # the last digits of a fit depend on the processor
+_NOT_RUN = re.compile(r"make |curl |docker |&$|> ready\.json|mm record")
+_TIMEOUT_S = 300
+
+
+def steps(block: str) -> list[tuple[str, list[str]]]:
+    """Return the commands of a block, each with the lines of output that the page shows after it."""
+    found: list[tuple[str, list[str]]] = []
+    continued = False
+    for line in block.splitlines():
+        if continued:
+            found[-1] = (f"{found[-1][0]}\n{line}", [])
+        elif line.startswith("$ "):
+            found.append((line[2:], []))
+        else:
+            found[-1][1].append(line)
+        continued = (continued or line.startswith("$ ")) and line.endswith("\\")
+    return found
+
+
+def blocks(page: Path) -> list[str]:
+    """Return the console blocks of a page that can be run here: no servers, no downloads, no other make target."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        body for _, body, _ in _FENCE.findall(text) if not any(_NOT_RUN.search(command) for command, _ in steps(body))
+    ]
+
+
+class Desk:
+    """A folder with the recorded data beside it, in which the commands of one page are run in order.
+
+    Args:
+        folder: An empty folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "shared").symlink_to(SHARED)
+        self.work = folder / "main"
+        self.work.mkdir()
+
+    def run(self, command: str) -> list[str]:
+        """Return the lines that a shell command prints on stdout, trailing spaces removed.
+
+        Raises:
+            subprocess.CalledProcessError: If the command fails.
+        """
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "NO_COLOR": "1",
+        }
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=self.work,
+            env=environment,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=True,
+            timeout=_TIMEOUT_S,
+        )
+        return [line.rstrip() for line in done.stdout.splitlines()]
+
+
+def _segments(shown: list[str]) -> list[list[str]]:
+    """Return the stretches of shown lines between the elisions; the first and the last may be empty."""
+    found: list[list[str]] = [[]]
+    for line in shown:
+        if line == ELISION:
+            found.append([])
+        else:
+            found[-1].append(line)
+    return found
+
+
+def _comparable(line: str) -> str:
+    """Return a line without what differs between two runs or two processors."""
+    return _LONG.sub(lambda number: f"{float(number[0]):.8g}", _VOLATILE.sub("#", line))
+
+
+def _same(shown: str, real: str) -> bool:
+    shown, real = _comparable(shown), _comparable(real)
+    if ELISION in shown:
+        return real.startswith(shown.split(ELISION)[0])
+    return shown.rstrip() == real
+
+
+def first_difference(shown: list[str], real: list[str]) -> str | None:
+    """Return the first shown line that a command did not print at its place, None where all were printed."""
+    segments, at = _segments(shown), 0
+    for number, segment in enumerate(segments):
+        last = number == len(segments) - 1
+        starts = range(at, len(real) - len(segment) + 1) if number else [0]
+        if last and number:
+            starts = range(max(len(real) - len(segment), at), len(real) - len(segment) + 1)
+        for start in starts:
+            if all(_same(a, b) for a, b in zip(segment, real[start:], strict=False)) and start + len(segment) <= len(
+                real
+            ):
+                at = start + len(segment)
+                break
+        else:
+            return next((line for line in segment if not any(_same(line, other) for other in real)), segment[0])
+    return None if len(segments) > 1 or at == len(real) else real[at]
+
+
+def renewed(shown: list[str], real: list[str]) -> list[str]:
+    """Return the shown lines with what the command printed now, the elisions kept where they were."""
+    segments = _segments(shown)
+    if len(segments) == 1:
+        return real
+    out: list[str] = []
+    at = 0
+    for number, segment in enumerate(segments):
+        if number == len(segments) - 1:
+            start = max(at, len(real) - len(segment))
+        else:
+            start = _nearest(segment, real, at) if number else 0
+        if number:
+            out.append(ELISION)
+        out += real[start : start + len(segment)]
+        at = start + len(segment)
+    return out
+
+
+def _nearest(segment: list[str], real: list[str], at: int) -> int:
+    """Return the position from *at* on whose line is most like the first line of a segment."""
+    likeness = [SequenceMatcher(None, segment[0], line).ratio() if segment else 0.0 for line in real[at:]]
+    return at + likeness.index(max(likeness)) if likeness else at
+
+
+def renew(page: Path) -> None:
+    """Run the blocks of a page and write it again with what they print."""
+    runnable = set(blocks(page))
+    with tempfile.TemporaryDirectory() as folder:
+        desk = Desk(Path(folder))
+
+        def block(match: re.Match[str]) -> str:
+            if match[2] not in runnable:
+                return match[0]
+            lines: list[str] = []
+            for command, shown in steps(match[2]):
+                lines += [f"$ {command}", *renewed(shown, desk.run(command))]
+            return match[1] + "".join(f"{line}\n" for line in lines) + match[3]
+
+        text = _FENCE.sub(block, page.read_text(encoding="utf-8"))
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        renew(Path(name).resolve())

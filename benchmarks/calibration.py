@@ -6,26 +6,21 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.diagnostics import DRAWN, Said, rolling
+from benchmarks.figures import Figure, figure, share
 from benchmarks.studies import COLUMNS, FEW, STUDIES
+from benchmarks.verdicts import Checked, checked, told
 from mm.cli.console import Console
 
 SEED = 20_260_105
 CHUNK = 20  # days that one process takes at a time
-ERRORS = 3.0  # so far a figure may be from its bar by chance
 COVER = {"cover_k": "k in 95 %", "cover_A": "A in 95 %", "cover_k_block": "k by blocks", "cover_A_block": "A by blocks"}
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A mean over days, and its standard error; NaN where it cannot be told."""
-
-    value: float
-    se: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +62,14 @@ class Bar:
     low: float
     high: float
 
-    @property
-    def met(self) -> bool:
-        """Whether the figure lies within."""
-        return self.low <= self.figure.value <= self.high
-
     def possible(self, errors: float) -> bool:
         """Whether the truth may lie within, so many standard errors from the figure."""
-        reach = errors * self.figure.se
-        return self.low - reach <= self.figure.value <= self.high + reach
+        return self.figure.possible(self.low, self.high, errors)
 
     @property
     def verdict(self) -> str:
         """``met``, ``MISSED``, or ``open`` where more days would have to decide."""
-        return "met" if self.met else "open" if self.possible(ERRORS) else "MISSED"
+        return self.figure.verdict(self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +80,28 @@ class Found:
         form: ``quick`` or ``full``.
         studies: The lines of each.
         bars: What they are held against.
+        diagnostics: The diagnostics with their sizes and powers.
         seconds: How long each study took, and one fit in ms.
     """
 
     form: str
     studies: dict[str, list[Line]]
     bars: list[Bar]
+    diagnostics: list[Checked]
     seconds: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
         studies = {name: [_plain(asdict(line)) for line in lines] for name, lines in self.studies.items()}
         bars = [{**_plain(asdict(bar)), "verdict": bar.verdict} for bar in self.bars]
-        return {"form": self.form, "studies": studies, "bars": bars, "seconds": self.seconds}
+        diagnostics = [_plain(one.to_json()) for one in self.diagnostics]
+        return {
+            "form": self.form,
+            "studies": studies,
+            "bars": bars,
+            "diagnostics": diagnostics,
+            "seconds": self.seconds,
+        }
 
     def lines(self, name: str) -> list[str]:
         """Return all of it as text."""
@@ -114,39 +112,55 @@ class Found:
             heads = "".join(f"{COVER[key]:>16}" for key in shown)
             text.append(f"  {'':<30}{'fills':>7}{'bias k':>16}{'bias A':>16}{'sd k':>8}{heads}")
             text += [_text(line, shown) for line in lines]
-        text += ["", f"{'bar':<56}{'found':>16}   {'wanted':<16}"]
-        text += [_told(bar) for bar in self.bars]
+        if self.bars:
+            text += ["", f"{'bar':<56}{'found':>16}   {'wanted':<16}"]
+            text += [_told(bar) for bar in self.bars]
+        if self.diagnostics:
+            text += ["", *told(self.diagnostics)]
         text.append("seconds: " + ", ".join(f"{key} {value:.3g}" for key, value in self.seconds.items()))
         return text
 
 
 def measure(
-    console: Console, *, full: bool, names: Sequence[str] = tuple(STUDIES), workers: int | None = None
+    console: Console,
+    *,
+    full: bool,
+    names: Sequence[str] = (*STUDIES, *DRAWN),
+    workers: int | None = None,
+    captures: Path | None = None,
 ) -> Found:
     """Repeat the studies, over the processors there are, and hold them against their bars.
 
     Args:
-        console: Where progress is told.
+        console: Where progress is shown.
         full: All days; False takes a few, whose figures are rough.
-        names: The studies.
+        names: The studies of estimates and of diagnostics.
         workers: How many processes share the days; None for as many as there are processors.
+        captures: Folder of recorded captures, for the diagnostics that are measured on one; full form only.
     """
     studies: dict[str, list[Line]] = {}
+    said: list[dict[str, Said]] = []
     seconds: dict[str, float] = {"one fit, ms": round(1000 * one_fit_s(), 3)}
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         for name in names:
             began = time.perf_counter()
-            days = STUDIES[name].full if full else STUDIES[name].quick
+            study = STUDIES.get(name) or DRAWN[name]
+            days = study.full if full else study.quick
             starts = range(0, days, CHUNK)
             stops = [min(at + CHUNK, days) for at in starts]
-            chunks = []
+            chunks: list[Any] = []
             with console.progress(name, days) as step:
-                for chunk in pool.map(_chunk, [name] * len(starts), starts, stops):
+                for chunk in pool.map(_chunk if name in STUDIES else _said, [name] * len(starts), starts, stops):
                     chunks.append(chunk)
                     step(CHUNK)
-            studies[name] = summarised(chunks)
+            if name in STUDIES:
+                studies[name] = summarised(chunks)
+            else:
+                said += [day for chunk in chunks for day in chunk]
             seconds[name] = round(time.perf_counter() - began, 1)
-    return Found("full" if full else "quick", studies, held(studies), seconds)
+    if full and captures and said:
+        said.append(rolling(captures))
+    return Found("full" if full else "quick", studies, held(studies), checked(said), seconds)
 
 
 def summarised(chunks: Sequence[dict[str, NDArray[np.float64]]]) -> list[Line]:
@@ -155,7 +169,7 @@ def summarised(chunks: Sequence[dict[str, NDArray[np.float64]]]) -> list[Line]:
     for name in chunks[0]:
         days = np.concatenate([chunk[name] for chunk in chunks])
         usable = days[np.isfinite(days[:, 0])]
-        figures = {key: _figure(usable[:, at]) for at, key in enumerate(COLUMNS)}
+        figures = {key: figure(usable[:, at]) for at, key in enumerate(COLUMNS)}
         fills = figures.pop("fills").value
         sd_k = float(usable[:, 0].std(ddof=1)) if len(usable) > 1 else math.nan
         lines.append(Line(name, len(usable), len(days) - len(usable), fills, sd_k, figures))
@@ -212,13 +226,9 @@ def _chunk(name: str, start: int, stop: int) -> dict[str, NDArray[np.float64]]:
     return {way: np.array([day[way] for day in days]) for way in days[0]}
 
 
-def _figure(values: NDArray[np.float64]) -> Figure:
-    """Return mean and standard error; of shares that are all 0 or 1, that of one exception."""
-    known = values[np.isfinite(values)]
-    if known.size < 2:
-        return Figure(math.nan, math.nan)
-    least = math.sqrt(known.size - 1) / known.size if set(known.tolist()) <= {0.0, 1.0} else 0.0
-    return Figure(float(known.mean()), max(float(known.std(ddof=1)), least) / math.sqrt(known.size))
+def _said(name: str, start: int, stop: int) -> list[dict[str, Said]]:
+    """Return what the diagnostics said on the days *start* to *stop*."""
+    return [DRAWN[name].one(SEED + at) for at in range(start, stop)]
 
 
 def _variance_ratio(marks: Line, ladder: Line) -> Figure:
@@ -230,23 +240,19 @@ def _variance_ratio(marks: Line, ladder: Line) -> Figure:
 def _text(line: Line, shown: Sequence[str]) -> str:
     """Return one line of a study as text."""
     biases = "".join(f"{_percent(line.figures[key]):>16}" for key in ("bias_k", "bias_A"))
-    covers = "".join(f"{_share(line.figures[key]):>16}" for key in shown)
+    covers = "".join(f"{share(line.figures[key]):>16}" for key in shown)
     gone = f"   {line.unusable} not usable" if line.unusable else ""
     return f"  {line.name:<30}{line.fills:>7.0f}{biases}{line.sd_k:>8.3f}{covers}{gone}".rstrip()
 
 
 def _told(bar: Bar) -> str:
-    share = _percent if "bias" in bar.name else _share
+    text = _percent if "bias" in bar.name else share
     wanted = f"{100 * bar.low:g} to {100 * bar.high:g} %" if "bias" in bar.name else f"{bar.low:g} to {bar.high:g}"
-    return f"{bar.study + ', ' + bar.name:<56}{share(bar.figure):>16}   {wanted:<16}{bar.verdict}"
+    return f"{bar.study + ', ' + bar.name:<56}{text(bar.figure):>16}   {wanted:<16}{bar.verdict}"
 
 
 def _percent(figure: Figure) -> str:
     return f"{100 * figure.value:+.2f} ± {100 * figure.se:.2f} %" if math.isfinite(figure.value) else ""
-
-
-def _share(figure: Figure) -> str:
-    return f"{figure.value:.4f} ± {figure.se:.4f}" if math.isfinite(figure.value) else ""
 
 
 def _plain(value: Any) -> Any:

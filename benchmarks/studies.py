@@ -233,14 +233,14 @@ class Study:
 STUDIES = {
     "steady": Study("days of 2 h, A 0.05 /s a side, k 0.3 /tick", steady, 200, 2_000),
     "mixed": Study("the same, rate gamma distributed with CV 0.5 from one five minutes to the next", mixed, 200, 2_000),
-    "few": Study("tables of few fills, k 0.3 /tick", few, 600, 40_000),
-    "tape": Study("the steady days as prints in a moving book, calibrated from the tape", tape, 16, 2_000),
-    "bursts": Study("the mixed days as prints in a moving book, calibrated from the tape", bursts, 16, 2_000),
-    "runs": Study("the steady days again, one run of the engine for each distance", runs, 6, 500),
+    "few": Study("tables of few fills, k 0.3 /tick", few, 600, 20_000),
+    "tape": Study("the steady days as prints in a moving book, calibrated from the tape", tape, 16, 600),
+    "bursts": Study("the mixed days as prints in a moving book, calibrated from the tape", bursts, 16, 600),
+    "runs": Study("the steady days again, one run of the engine for each distance", runs, 6, 200),
     "loop": Study(
         "hours of a ladder filled by the engine's Poisson model, bid A 0.3 k 0.4, ask A 0.15 k 0.25",
         closed_loop,
         16,
-        2_000,
+        800,
     ),
 }

@@ -15,6 +15,7 @@ from mm.backtest.simple_quotes import QUOTE_STEPS
 from mm.backtest.units import refuse_other_units
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensity import intensity_of
+from mm.calibration.reference import PER_TICK
 from mm.calibration.schedule import Schedule
 from mm.calibration.uncertainty import draws
 from mm.config import Models
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 DEFAULT_K = 1.0  # per tick; what Avellaneda-Stoikov quotes take where no fit was given
 PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
 OFFERED = ("seed", "intensity")  # what the run offers to a model that takes it
+FITTED = ("A", "k")  # what a quote model takes from the fit where it is not given
+QUOTED_FROM = "mid"  # the reference of every quote model here; a poisson fill counts from that of its fit
 
 
 class ModelMaker:
@@ -46,6 +49,7 @@ class ModelMaker:
         self._intensity: Intensity | None = None
         self._scheduled = self._k_assumed = False
         self._lacks: list[str] = []
+        self._source = ""
         self._own = False
         if models.fill_params_file is not None:
             fitted = read_fitted(models.fill_params_file)
@@ -63,13 +67,13 @@ class ModelMaker:
         """Take a fit or a schedule for the fill model and the quotes' k.
 
         Raises:
-            Mismatch: If it is of another symbol or tick size.
+            Mismatch: If it is of another symbol or tick size, or has an unknown reference.
             FitError: If it is not usable.
         """
-        source = str(self._models.fill_params_file or "the schedule")
-        _check_match(fitted, self._tape, source)
+        self._source = str(self._models.fill_params_file or "the schedule")
+        _check_match(fitted, self._tape, self._source)
         self._fitted = fitted
-        self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=source)
+        self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=self._source)
         self._scheduled = isinstance(fitted, Schedule)
 
     def registered_only(self) -> bool:
@@ -137,6 +141,8 @@ class ModelMaker:
         elif inner:
             params |= {"model": inner[0], "steps": [partial(self._step, *one) for one in tree.steps]}
         refuse_other_units(tree.name, params, _names(build), short_text(self._tape.instrument.tick_e8))
+        if build.__module__.startswith("mm.backtest."):
+            self._check_reference(tree.name, [name for name in FITTED if name in _names(build) and name not in params])
         if "k" in _names(build) and "k" not in params and self._intensity is None:
             params["k"] = DEFAULT_K
             if self._run is not None and not self._k_assumed:
@@ -145,6 +151,17 @@ class ModelMaker:
                     "k_assumed", k_per_tick=DEFAULT_K, told="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
                 )
         return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
+
+    def _check_reference(self, name: str, fitted: Sequence[str]) -> None:
+        """Refuse a fit whose distances are not those of a quote model that takes the numbers *fitted* from it."""
+        if self._intensity is None or not fitted or self._intensity.reference == QUOTED_FROM:
+            return
+        numbers = " and ".join(fitted)
+        raise Mismatch(
+            f"{self._source}: its distances count from {self._intensity.reference!r}, but {name} (QUOTE_MODEL) counts "
+            f"from {QUOTED_FROM!r}; calibrate with CALIB_REFERENCE={QUOTED_FROM}, or give {numbers} in "
+            f"QUOTE_PARAMS_JSON"
+        )
 
     def _step(self, name: str, params: Mapping[str, Any], inner: object) -> object:
         """Put a step around a model; one in Python asks the model by its ``wants(view)``."""
@@ -284,7 +301,11 @@ def fitted_from(content: Any, source: str) -> PoissonFit | Schedule:
 
 
 def _check_match(fitted: PoissonFit | Schedule, tape: "Tape", source: str) -> None:
-    """Refuse a fit of another symbol or tick size."""
+    """Refuse a fit of another symbol or tick size, or whose reference is not known."""
+    if fitted.reference is not None and fitted.reference not in PER_TICK:
+        raise Mismatch(
+            f"{source}: reference is {fitted.reference!r}; this version has {', '.join(PER_TICK)}; calibrate again"
+        )
     if fitted.symbol is not None and fitted.symbol != tape.symbol:
         raise Mismatch(f"{source}: a fit of {fitted.symbol}, but the run is of {tape.symbol}; calibrate {tape.symbol}")
     tick = tape.instrument.tick_e8

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import calibration, studies, truth
+from benchmarks import calibration, diagnostics, studies, truth
 from benchmarks.calibration import Bar, Figure, held, measure, summarised
 from mm.cli.console import Console
 from mm.clock import US_PER_S
@@ -27,6 +27,9 @@ def test_no_bar_is_missed_by_more_than_chance(found):
     missed = [f"{bar.study}, {bar.name}: {bar.figure}" for bar in found.bars if not bar.possible(SURE)]
     assert not missed
     assert len(found.bars) == 41
+    for one in found.diagnostics:
+        assert one.measured.possible(one.row.low, one.row.high, SURE), one
+        assert math.isnan(one.row.power) or one.power.possible(one.row.power, 1.0, SURE), one
     assert all(math.isfinite(bar.figure.value) and bar.figure.se > 0 for bar in found.bars)
 
 
@@ -49,14 +52,18 @@ def test_the_report_is_a_table_and_json(found):
     assert {bar["verdict"] for bar in content["bars"]} <= {"met", "open"}
     assert content["studies"]["few"][0]["days"] == studies.STUDIES["few"].quick
     assert content["seconds"]["one fit, ms"] > 0
+    assert {one["verdict"] for one in content["diagnostics"]} <= {"met", "open"}
+    assert "\ndiagnostic " in text
 
 
 def test_the_same_seeds_give_the_same_figures(monkeypatch):
     """Whatever the number of processes."""
     console = Console(as_json=True, level="ERROR")
     monkeypatch.setitem(studies.STUDIES, "few", replace(studies.STUDIES["few"], quick=44))
-    runs = [measure(console, full=False, names=["few"], workers=workers) for workers in (1, 2)]
+    monkeypatch.setitem(diagnostics.DRAWN, "lumpy", replace(diagnostics.DRAWN["lumpy"], quick=24))
+    runs = [measure(console, full=False, names=["few", "lumpy"], workers=workers) for workers in (1, 2)]
     assert runs[0].studies == runs[1].studies
+    assert [one.measured for one in runs[0].diagnostics] == [one.measured for one in runs[1].diagnostics]
 
 
 def test_a_bar_is_met_open_or_missed():

@@ -1,0 +1,251 @@
+"""The diagnostics of a fit on flow whose truth is known: how often each is wrong, and how often it finds a fault.
+
+Every function draws one day from its seed and returns, by row of `ROWS`, what the diagnostic said of the true model
+and what it said where the model is wrong; an empty list where a day shows nothing of the kind.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks import truth
+from benchmarks.truth import Arrivals, Floats, Truth
+from mm.clock import US_PER_S
+
+if TYPE_CHECKING:
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.points import Points
+
+LEVEL = 0.01  # below it a p is an alarm
+TRAIN, AHEAD = 24, 3  # blocks of 300 s: two hours, and the quarter of an hour after them
+BRANCHING = 0.7
+CAPTURE = "binance-spot-nexousdt-20240723-24"
+FILES = ("nexousdt_20240723.dat.gz", "nexousdt_20240724.dat.gz")
+NEXO = "NEXOUSDT 20240724, two hours before each quarter of an hour"
+Said = tuple[list[float], list[float]]
+Day = dict[str, Said]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One diagnostic on one kind of data.
+
+    Attributes:
+        diagnostic: Its key in ``poisson_fit.json``, or its name.
+        on: What it is computed from; and after a semicolon, the fault whose detection is the power.
+        nominal: What the diagnostic claims, as text.
+        low: The least measured value that is accepted.
+        high: The most.
+        power: The least accepted share of faults found; NaN where there is no fault to find.
+    """
+
+    diagnostic: str
+    on: str
+    nominal: str
+    low: float
+    high: float
+    power: float = math.nan
+
+
+def _goodness_rows() -> dict[str, Row]:
+    rows = {}
+    for k, fills in SIZES:
+        power = 0.7 if fills == MANY else math.nan
+        fault = "; second row +30 %" if fills == MANY else ""
+        rows[f"cells {k} {fills}"] = Row(
+            "goodness_p", f"51 cells, k {k}, {fills:,} fills{fault}", "1 %", 0.003, 0.025, power
+        )
+    on = f"6 resting orders, k 0.3, {MANY:,} fills; second row +30 %"
+    return {**rows, "orders": Row("goodness_p", on, "1 %", 0.003, 0.025, 0.7)}
+
+
+MANY = 2_000
+SIZES = ((0.3, MANY), (0.7, MANY), (1.0, MANY), (1.6, MANY), (0.3, 400), (0.6, 60))
+_HAWKES = f"Hawkes, branching {BRANCHING}, 2 h"
+_POISSON = "Poisson, 2 h"
+ROWS: dict[str, Row] = {
+    **_goodness_rows(),
+    "side poisson": Row("side_lr_p", _POISSON, "1 %", 0.0, 0.02),
+    "side hawkes": Row("side_lr_p", f"{_HAWKES}; A .05 and .10, 6 h", "1 %", 0.0, 0.02, 0.9),
+    "bend poisson": Row("curvature_p", _POISSON, "1 %", 0.0, 0.02),
+    "bend hawkes": Row("curvature_p", f"{_HAWKES}; half k .15, half .6, 6 h", "1 %", 0.0, 0.02, 0.7),
+    "spread poisson": Row("dispersion", f"{_POISSON}; warned of {_HAWKES}", "1", 0.9, 1.1, 0.95),
+    "spread hawkes": Row("dispersion", _HAWKES, "11.1 in long blocks", 7.0, 11.2),
+    "A poisson": Row("ci95_A_block", _POISSON, "95 %", 0.925, 0.965),
+    "k poisson": Row("ci95_k_block", _POISSON, "95 %", 0.925, 0.965),
+    "A hawkes": Row("ci95_A_block", _HAWKES, "95 %", 0.925, 0.965),
+    "k hawkes": Row("ci95_k_block", _HAWKES, "95 %", 0.925, 0.965),
+    "next poisson": Row("predictive_ci95", _POISSON, "95 %", 0.9, 1.0),
+    "next hawkes": Row("predictive_ci95", _HAWKES, "95 %", 0.9, 0.97),
+    "next nexo": Row("predictive_ci95", NEXO, "95 %", 0.9, 0.97),
+    "sharpe": Row("sharpe_ci95", "14 h of small noise, 2 % large gains, 1 % large losses", "95 %", 0.93, 0.98),
+}
+
+
+def tables(seed: int) -> Day:
+    """Draw the tables of one day from exponentials and from the same with a second row that is 30 % too high."""
+    rng = np.random.default_rng(seed)
+    day: Day = {}
+    for k, fills in SIZES:
+        day[f"cells {k} {fills}"] = _alarms(Truth(k=k), "marks", fills, rng)
+    day["orders"] = _alarms(Truth(), "ladder", MANY, rng)
+    return day
+
+
+def _alarms(of: Truth, shown: str, fills: int, rng: np.random.Generator) -> Said:
+    """Return whether a true table, and a wrong one where it is large enough, is called poor."""
+    columns = truth.few(of, shown, fills, rng)
+    size = _alarm(columns)
+    if fills < MANY:
+        return size, []
+    delta, width = columns["delta_ticks"], columns["width_ticks"]
+    mean = columns["exposure_s"] * of.A * (np.exp(-of.k * delta) - np.exp(-of.k * (delta + width)))
+    mean[1] *= 1.3
+    return size, _alarm({**columns, "fills": rng.poisson(mean)})
+
+
+def _alarm(columns: Mapping[str, Floats]) -> list[float]:
+    from mm.calibration.poisson_fit import fit_poisson
+
+    return _below(fit_poisson(columns).goodness_p)
+
+
+def flows(seed: int) -> Day:
+    """Draw days of Poisson and of Hawkes flow, and fit the cells of both; faults in days of six hours."""
+    rng = np.random.default_rng(seed)
+    quiet, _ = _two_hours(rng, "poisson", 0.0)
+    busy, clustered = _two_hours(rng, "hawkes", BRANCHING)
+    day = quiet | busy
+    apart = _fit(hawkes(rng, 6, BRANCHING, (0.05, 0.1)))
+    flow = hawkes(rng, 6, BRANCHING)
+    depth = rng.exponential(1, flow.depth.size) / np.where(rng.random(flow.depth.size) < 0.5, 0.15, 0.6)
+    bent = _fit(replace(flow, depth=depth))
+    for row, found in (
+        ("side hawkes", _below(apart.side_lr_p)),
+        ("bend hawkes", _below(bent.curvature_p)),
+        ("spread poisson", [float(any("bursts" in warning for warning in clustered.warnings))]),
+    ):
+        day[row] = day[row][0], found
+    return day
+
+
+def _two_hours(rng: np.random.Generator, name: str, branching: float) -> tuple[Day, "PoissonFit"]:
+    """Return what the fit of two hours says of them and of the quarter of an hour that follows, and the fit."""
+    from mm.calibration.points import as_points
+    from mm.calibration.predictive import predictive_ci95
+
+    columns = truth.marks(hawkes(rng, (TRAIN + AHEAD) / 12, branching))
+    points = as_points(columns)
+    seen, fit = points.where(points.block < TRAIN), _fit(points.where(points.block < TRAIN))
+    after = float(points.fills[points.block >= TRAIN].sum())
+    return {
+        f"side {name}": (_below(fit.side_lr_p), []),
+        f"bend {name}": (_below(fit.curvature_p), []),
+        f"spread {name}": ([] if fit.dispersion is None else [fit.dispersion], []),
+        f"A {name}": (_holds(fit.ci95_A_block, Truth().A), []),
+        f"k {name}": (_holds(fit.ci95_k_block, Truth().k), []),
+        f"next {name}": (_holds(predictive_ci95(seen, AHEAD * truth.BLOCK_S), after), []),
+    }, fit
+
+
+def _fit(drawn: "Arrivals | Points") -> "PoissonFit":
+    from mm.calibration.poisson_fit import fit_poisson
+
+    return fit_poisson(truth.marks(drawn) if isinstance(drawn, Arrivals) else drawn)
+
+
+def _below(p: float | None) -> list[float]:
+    return [] if p is None else [float(p < LEVEL)]
+
+
+def _holds(ends: tuple[float, float] | Sequence[float] | None, value: float) -> list[float]:
+    return [] if ends is None else [float(ends[0] <= value <= ends[1])]
+
+
+def hawkes(
+    rng: np.random.Generator, hours: float, branching: float, rates: tuple[float, float] = (0.05, 0.05)
+) -> Arrivals:
+    """Draw two self-exciting sides of known mean rates; each order has *branching* others 5 s later in the mean.
+
+    Args:
+        rng: Draws the day.
+        hours: Its length.
+        branching: 0 is a Poisson process.
+        rates: Orders a second that reach distance 0, by side.
+    """
+    end, parts = round(hours * 3600), []
+    for side, rate in enumerate(rates):
+        alive = rng.uniform(-100, end, rng.poisson(rate * (1 - branching) * (end + 100)))
+        born = [alive]
+        while branching and alive.size:
+            alive = np.repeat(alive, rng.poisson(branching, alive.size))
+            alive = alive + rng.exponential(5, alive.size)
+            alive = alive[alive < end]
+            born.append(alive)
+        at = np.concatenate(born)
+        at = at[at >= 0]
+        parts.append((at, np.full(at.size, side)))
+    second, sides = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Arrivals(end // truth.BLOCK_S, second, sides, rng.exponential(1 / Truth().k, second.size))
+
+
+def lumpy(seed: int) -> Day:
+    """Draw the gains of 840 minutes, nearly all of them noise, and hold their Sharpe ratio against its interval."""
+    from mm.backtest.metrics.ratios import sharpe_ci95
+
+    rng, minutes = np.random.default_rng(seed), 840
+    noise, gains, losses = rng.normal(0, 0.1, minutes), rng.exponential(2, minutes), rng.exponential(3, minutes)
+    changes = noise + gains * (rng.random(minutes) < 0.02) - losses * (rng.random(minutes) < 0.01)
+    mean, square = 0.02 * 2 - 0.01 * 3, 0.01 + 0.02 * 8 + 0.01 * 18  # an exponential's mean square is twice its mean's
+    of_a_year = math.sqrt(365 * 24 * 60)
+    return {"sharpe": (_holds(sharpe_ci95(changes, seed), mean / math.sqrt(square - mean**2) * of_a_year), [])}
+
+
+def rolling(data: Path) -> Day:
+    """Return, on the recorded day under *data*, whether the fills after each window lay in its interval.
+
+    The windows begin every five minutes; empty without the capture.
+    """
+    from mm.backtest.io import load_day
+    from mm.calibration.meter import Meter
+    from mm.calibration.recipe import Recipe
+    from mm.market_data.import_capture import ImportOptions, import_captures
+
+    captures = [data / CAPTURE / name for name in FILES]
+    if not all(path.is_file() for path in captures):
+        return {}
+    with TemporaryDirectory() as root:
+        options = ImportOptions(tick_size="0.001", qty_step="0.01", min_notional="5")
+        import_captures(captures, "NEXOUSDT", Path(root), run_id="bench", options=options)
+        meter = Meter(load_day(Path(root) / "NEXOUSDT" / "20240724"), Recipe(method="marks"), None)
+    block_us = truth.BLOCK_S * US_PER_S
+    held: list[float] = []
+    for at_us in range(meter.start_us, meter.end_us - (TRAIN + AHEAD) * block_us, block_us):
+        now_us = at_us + TRAIN * block_us
+        after = meter.points(now_us, now_us + AHEAD * block_us).fills.sum()
+        held += _holds(meter.predictive_ci95(at_us, now_us, AHEAD * truth.BLOCK_S), float(after))
+    whole = len(held) - len(held) % AHEAD  # windows five minutes apart share what is ahead: one value for each three
+    return {"next nexo": (np.reshape(held[:whole], (-1, AHEAD)).mean(axis=1).tolist(), [])}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is repeated for some rows, and how often.
+
+    Attributes:
+        one: One day, from its seed.
+        quick: Days of the short form.
+        full: Days of the full form.
+    """
+
+    one: Callable[[int], Day]
+    quick: int
+    full: int
+
+
+DRAWN = {"tables": Drawn(tables, 150, 3_000), "flows": Drawn(flows, 100, 4_000), "lumpy": Drawn(lumpy, 60, 2_000)}

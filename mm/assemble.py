@@ -13,7 +13,6 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.recipe import Recipe
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import Plan
-from mm.cli.knobs import knobs, shown
 from mm.clock import us_from_ms
 from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
 from mm.dayfolder.layout import day_folder
@@ -174,12 +173,7 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
 
 
 def recipe(calibration: Calibration, fit: Fit, seed: int) -> Recipe:
-    """Return how a tape is to be calibrated.
-
-    Raises:
-        UsageError: If a knob is set that the method does not use.
-    """
-    _refuse_unused(calibration)
+    """Return how a tape is to be calibrated."""
     return Recipe(
         method=calibration.calib_method,
         deltas=calibration.calib_deltas,
@@ -199,22 +193,6 @@ def recipe(calibration: Calibration, fit: Fit, seed: int) -> Recipe:
         min_usable_deltas=fit.min_usable_deltas,
         max_delta_ticks=fit.max_delta_ticks if isinstance(fit.max_delta_ticks, float) else None,
     )
-
-
-def _refuse_unused(given: Calibration) -> None:
-    """Refuse knobs of simulated orders where the method has none, or no dwell."""
-    unused = {
-        "marks": ("calib_deltas", "calib_dwell_ms", "calib_mid_move_threshold_ticks", "calib_distance"),
-        "fixed": ("calib_dwell_ms",),
-    }.get(given.calib_method, ())
-    flags = {one.name: one for one in knobs(Calibration)}
-    for name in unused:
-        value = getattr(given, name)
-        if value != flags[name].default:
-            raise UsageError(
-                f"{flags[name].flag} ({name.upper()}) is {shown(value)}, but CALIB_METHOD={given.calib_method} does "
-                f"not use it; leave it out, or take --method ladder"
-            )
 
 
 def plan(windows: Windows, execution: Execution) -> Plan:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mm import run_manifest
+from mm.cli.idle_knobs import idle
 from mm.cli.knobs import shown
 from mm.clock import now_us, run_stamp
 from mm.config import Day, Output
@@ -83,8 +84,9 @@ class Plan:
     def command(self) -> list[str]:
         """Return the words of a command that does the same work again: the knobs that were set, as flags."""
         words = self.program.split()
+        left_out = {*_ONCE, *(name for name, _ in idle(self.kind, {key: one.value for key, one in self.knobs.items()}))}
         for name, one in self.knobs.items():
-            if one.source != "default" and name not in _ONCE:
+            if one.source != "default" and name not in left_out:
                 words += [one.flag, shown(one.value)]
         return words
 

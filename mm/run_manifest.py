@@ -69,12 +69,14 @@ class SetKnob:
         source: ``flag``, ``environment`` or ``default``.
         matters: Whether the result depends on it.
         flag: The command line's name for it.
+        is_default: Whether the value is the default, whoever gave it.
     """
 
     value: Any
     source: str
     matters: bool
     flag: str = ""
+    is_default: bool = False
 
     def entry(self) -> dict[str, Any]:
         """Return what the manifest says of it."""

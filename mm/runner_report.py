@@ -13,6 +13,7 @@ import click
 from mm import run_manifest
 from mm.cli.console import Console
 from mm.cli.frame import command
+from mm.cli.idle_knobs import idle
 from mm.cli.knobs import shown
 from mm.code_identity import hash_file
 from mm.config import Account, Calibration, Execution, Fit, Market
@@ -87,8 +88,10 @@ def _words(run: Found) -> list[str]:
     entry: click.Command = import_module(module).main
     flags = {option.name: option.opts[0] for option in entry.params}
     words = ["mm", name]
-    for key, one in run.manifest["knobs"].items():
-        if one["source"] != "default" and key not in ONCE and key in flags:
+    knobs = run.manifest["knobs"]
+    unused = dict(idle(run.manifest["kind"], {key: one["value"] for key, one in knobs.items()}))
+    for key, one in knobs.items():
+        if one["source"] != "default" and key not in ONCE and key in flags and key not in unused:
             words += [flags[key], shown(one["value"])]
     return words
 

@@ -74,9 +74,10 @@ def main(console: Console, where: Where, name: str, keep: bool, trust: bool) -> 
     console.say(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")
     console.say(f"inputs   {len(located)} files, as they were")
     console.say(f"knobs    {_knobs(run)}")
-    words = _words(run, knob_files(run, located))
+    command_name, variables = _variables(run, knob_files(run, located))
     with _scratch(keep) as scratch:
-        again = _play(run, [*words, f"--data-root={sources.data_root}", f"--out-root={scratch}"], scratch)
+        words = [command_name, f"--data-root={sources.data_root}", f"--out-root={scratch}"]
+        again = _play(run, words, variables, scratch)
         found = compare(run, again)
         equal = _reproduced(found)
         kept = str(again.folder) if keep else None
@@ -97,23 +98,25 @@ def _knobs(run: Found) -> str:
     return f"{', '.join(told)}, and {len(knobs) - len(told)} defaults of that time"
 
 
-def _words(run: Found, files: Mapping[str, Path]) -> list[str]:
-    """Return the command and a flag for each knob on which the result depends, defaults too: those may change.
+def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
+    """Return the command, and a variable for each knob on which the result depends, defaults too: those may change.
+
+    Not flags: one that the run did not use, since it was exported for another command, would be refused.
 
     Raises:
         DataError: If this version has no such command or knob.
     """
     name, options = _command(run)
-    flags = {option.name: option.opts[0] for option in options}
+    names = {option.name: str(option.envvar) for option in options if option.envvar}
     knobs = {name: one["value"] for name, one in run.manifest["knobs"].items() if name not in no_matter()}
-    unknown = [name for name in knobs if name not in flags]
+    unknown = [name for name in knobs if name not in names]
     if unknown:
         raise DataError(
             f"{run.folder} was made with knobs that this version does not have ({', '.join(unknown)}); "
             f"take version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip()
         )
     values = {**knobs, **files}
-    return [name, *(f"{flags[key]}={shown(value)}" for key, value in values.items() if value is not None)]
+    return name, {names[key]: shown(value) for key, value in values.items() if value is not None}
 
 
 def _command(run: Found) -> tuple[str, list[click.Parameter]]:
@@ -137,14 +140,14 @@ def _scratch(keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _play(run: Found, words: list[str], scratch: Path) -> Found:
-    """Return the run that the command leaves in *scratch*; no variable of the shell reaches it.
+def _play(run: Found, words: list[str], variables: Mapping[str, str], scratch: Path) -> Found:
+    """Return the run that the command leaves in *scratch* with *variables*; no knob of the shell reaches it.
 
     Raises:
         NotPlayed: If it leaves none.
     """
     names = {option.envvar for option in _command(run)[1]}
-    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment = {name: value for name, value in os.environ.items() if name not in names} | dict(variables)
     command = [sys.executable, "-m", "mm", *words, f"--run-id={run.manifest['run_id']}", "--log-level=ERROR"]
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

@@ -3,8 +3,8 @@
 import pytest
 
 from mm import assemble
-from mm.config import Calibration, Day, Fit, Market
-from mm.errors import MissingDay, UsageError
+from mm.config import Day, Market
+from mm.errors import MissingDay
 from strategies import DAY, START_US, Story, price, qty
 
 
@@ -17,17 +17,3 @@ def test_a_day_that_is_missing_is_told_before_the_others_are_read(tmp_path):
     with pytest.raises(MissingDay, match=rf"SIMUSDT/20260106; days there: {DAY};"):
         assemble.open_days(wanted, Market(), tmp_path / "tapes")
     assert not (tmp_path / "tapes").exists()
-
-
-@pytest.mark.parametrize(
-    ("knobs", "says"),
-    [
-        ({"calib_method": "marks", "calib_deltas": (1.0, 2.0, 3.0)}, r"--deltas \(CALIB_DELTAS\) is 1,2,3"),
-        ({"calib_method": "marks", "calib_dwell_ms": 5.0}, r"--dwell-ms \(CALIB_DWELL_MS\) is 5"),
-        ({"calib_method": "fixed", "calib_dwell_ms": 5.0}, "CALIB_METHOD=fixed does not use it"),
-    ],
-)
-def test_a_knob_that_the_method_does_not_use_is_refused(knobs, says):
-    """An option that does nothing is a misunderstanding."""
-    with pytest.raises(UsageError, match=says):
-        assemble.recipe(Calibration(**knobs), Fit(), 0)

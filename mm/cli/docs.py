@@ -11,6 +11,8 @@ This page is generated from `mm/config.py` by `make docs`; a test compares the t
 
 One knob is one dataclass field, one flag, one environment variable and one entry of `run_manifest.json`.
 A flag wins over the environment, and the environment over the default.
+A flag that the run does not use (`--deltas` with `CALIB_METHOD=marks`) is refused.
+A variable that it does not use may be exported for another command; the log notes it (`knob_not_used`).
 Numbers are range-checked, and a message about a wrong one names the flag, the variable and the value.
 A variable that is set but empty counts as not set.
 `mm COMMAND --help` lists the knobs that a command takes.

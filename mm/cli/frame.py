@@ -123,6 +123,7 @@ def runner(
         every = _with(groups, Output)
 
         def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
+            from mm.cli.idle_knobs import refuse_idle
             from mm.run_folder import Plan
             from mm.runs import working
 
@@ -132,10 +133,13 @@ def runner(
 
                 each_symbol(console, symbols, click.get_current_context().command_path, settings)
                 return
+            notes = refuse_idle(kind, settings)
             folder = settings[method].value if method else None
             program = click.get_current_context().command_path
             plan = Plan(kind, folder, _find(objects, Day), _find(objects, Output), settings, program, resumable)
             with working(plan, console) as run:
+                for note in notes:
+                    run.log.warning("knob_not_used", note=note)
                 body(run, *objects[: len(groups)])
 
         return _make(body, every, call, defaults)
@@ -206,6 +210,7 @@ def _make(
                 _SOURCES.get(ctx.get_parameter_source(one.name) or ParameterSource.DEFAULT, "default"),
                 one.matters,
                 one.flag,
+                params[one.name] == one.default,
             )
             for one in declared
         }

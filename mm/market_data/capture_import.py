@@ -203,6 +203,7 @@ class _Import:
             raise self._nothing(captures)
         report.days = session.days
         report.compared, report.agreed = session.ticker_check.compared, session.ticker_check.agreed
+        self._check_tick(report)
         self._conclude(report, session)
         places = staging.publish(self._instrument_json(report))
         for day, place in zip(report.days, places, strict=True):
@@ -257,6 +258,24 @@ class _Import:
         self._exchange_entry = info.text
         self.grid.tick_e8 = self.options.tick_e8 or instrument.tick_e8
         session.note(recv_us, "exchange_info", {"status": entry.get("status")})
+
+    def _check_tick(self, report: ImportReport) -> None:
+        """Refuse a tick size that leaves no valid book, because the prices of the capture are no multiples of it.
+
+        Raises:
+            OffGrid: If no day synced and a quarter of the prices or more is off the tick; too coarse a tick leaves
+                half of them off, and single wrong prices never so many.
+        """
+        off, count = self.grid.prices_off_tick()
+        if any(day.synced for day in report.days) or not off or 4 * len(off) < count:
+            return
+        tick, seen = short_text(self.grid.tick_e8 or 0), short_text(self.grid.seen_tick_e8)
+        share = "all" if len(off) == count else f"{len(off):,} of"
+        raise OffGrid(
+            f"{self.symbol}: {share} {count:,} prices of the capture, such as {off[0]}, are no multiples of tick size "
+            f"{tick}, so no day synced; every price is a multiple of {seen}: give the exchange's own --tick-size "
+            f"(TICK_SIZE), or leave it out"
+        )
 
     def _conclude(self, report: ImportReport, session: ImportSession) -> None:
         """Determine the instrument and the warnings."""

@@ -80,6 +80,14 @@ class Grid:
         tick = self.tick_e8
         return next((text for text in prices if self.price(text) % tick), None) if tick else None
 
+    def prices_off_tick(self) -> tuple[list[str], int]:
+        """Return the different prices that are no multiples of the known tick, and how many different ones came.
+
+        Only the latest `REMEMBERED_TEXTS` count.
+        """
+        tick = self.tick_e8
+        return [text for text, price in self._prices.items() if tick and price % tick], len(self._prices)
+
 
 def known_tick_e8(path: Path) -> int | None:
     """Return the price step in an ``instrument.json``; None where it is missing or cannot be read."""

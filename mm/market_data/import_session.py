@@ -153,7 +153,7 @@ class ImportReport:
             *(_loss_line(capture) for capture in self.captures if not capture.whole),
             *(_unread_line(capture) for capture in self.captures if capture.unread),
             *(f"warning: {warning}" for warning in self.warnings),
-            *(day.path for day in self.days),
+            *(day.path if day.synced else f"{day.path}: never synced, so no command can play it" for day in self.days),
         ]
 
 

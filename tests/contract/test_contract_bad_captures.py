@@ -138,3 +138,26 @@ def test_plain_and_gzip_and_several_files_are_one_capture(lab: Lab) -> None:
     for pattern in ("trades_ws_*", "depth_diffs_*", "orderbook_ws_*"):
         (one,), (two,) = (folder / "d0").rglob(pattern), (folder / "d1").rglob(pattern)
         assert one.read_bytes() == two.read_bytes()
+
+
+TICKS = ("0.07", "0.02", "100")
+
+
+@pytest.mark.parametrize("tick", TICKS)
+@pytest.mark.parametrize("first", [0, 1], ids=["snapshot", "no snapshot"])
+def test_a_tick_size_that_leaves_no_book_is_refused(lab: Lab, tick: str, first: int) -> None:
+    """Exit 3, one line with the tick, a price and the way out; such an import once looked like a success."""
+    content = ("\n".join(hand.small(40)[first:]) + "\n").encode()
+    done = imported(lab, f"tick {tick} {first}", content, "--symbol", "TINYUSDT", "--tick-size", tick)
+    assert done.code == 3, done.out
+    (line,) = done.err.splitlines()
+    needles = ("prices of the capture, such as ", f"tick size {tick},", "multiple of 0.01:", "--tick-size (TICK_SIZE)")
+    assert all(needle in line for needle in needles), line
+    assert not (done.cwd / "data").exists()
+
+
+def test_an_import_without_a_snapshot_ends_with_what_its_day_lacks(lab: Lab) -> None:
+    """Exit 0, for everything is stored; the last line says that the day never synced."""
+    done = imported(lab, "no snapshot", ("\n".join(hand.small(40)[1:]) + "\n").encode())
+    assert done.code == 0
+    assert done.out.splitlines()[-1].endswith("data/TINYUSDT/20260105: never synced, so no command can play it")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Done, Lab
+from lab import Done, Lab, mm
 from test_contract_bad_days import DAY, QUOTES, SYMBOL, remains, tiny
 
 POISSON = {**QUOTES, "FILL_MODEL": "poisson"}
@@ -166,3 +166,43 @@ def test_the_aliases_and_forms_of_the_contract_are_accepted(lab: Lab) -> None:
         next((lab.root / f"knobs/{name}").rglob("fills_*.csv")).read_bytes() for name in ("alias", "small letters")
     ]
     assert fills[0] == fills[1]
+
+
+#: Name, command, flags, and what the one line must hold.
+IDLE = {
+    "deltas": ("calibrate", ("--deltas", "1,2"), ("--deltas (CALIB_DELTAS)", "CALIB_METHOD is marks")),
+    "dwell": ("calibrate", ("--method", "fixed", "--dwell-ms", "5"), ("--dwell-ms", "CALIB_METHOD is fixed")),
+    "half-life": ("schedule", ("--schedule-half-life-min", "9"), ("--schedule-half-life-min", "rolling", "ewma")),
+    "strategy": ("schedule", ("--quote-model", "glft"), ("--quote-model (QUOTE_MODEL)", "plays no strategy")),
+    "draws": ("walkforward", ("--fit-draws", "5"), ("--fit-draws (FIT_DRAWS) is 5", "segment")),
+    "fit": ("walkforward", ("--fill-params-file", "f.json"), ("--fill-params-file", "global_default")),
+    "windows": ("sweep", ("--grid", "GAMMA=1,2", "--wf-step-min", "9"), ("--wf-step-min", "SWEEP_WALKFORWARD is 0")),
+    "latency": (
+        "backtest",
+        ("--latency-file", "l.csv", "--order-latency-ms", "9"),
+        ("--order-latency-ms", "LATENCY_FILE"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_a_flag_that_does_nothing_is_refused(lab: Lab, tmp_path: Path, name: str) -> None:
+    """Exit 2, one line with the flag, its variable and what makes it idle; nothing is left."""
+    command, flags, needles = IDLE[name]
+    done = mm(command, *flags, cwd=tmp_path, SYMBOL="TINYUSDT", DAY="20260105", DATA_ROOT=str(tiny(lab)))
+    assert done.code == 2, done
+    (line,) = done.err.splitlines()
+    assert all(needle in line for needle in needles), line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_variable_that_does_nothing_is_noted_and_harmless(lab: Lab, tmp_path: Path) -> None:
+    """It is exported for another command: the run is played, its log names it, and it is reproduced."""
+    exported = {"CALIB_DELTAS": "1,2", "CALIB_DWELL_MS": "60000", "RUN_ID": "r", "LOG_LEVEL": "WARNING"}
+    day = {"SYMBOL": "TINYUSDT", "DAY": "20260105", "DATA_ROOT": str(tiny(lab))}
+    done = mm("calibrate", cwd=tmp_path, **exported, **day)
+    assert done.code in {0, 4}, done
+    (log,) = tmp_path.rglob("run.log")
+    noted = [one["note"] for one in map(json.loads, log.read_text().splitlines()) if one["event"] == "knob_not_used"]
+    assert noted == ["CALIB_DELTAS=1,2 is not used: CALIB_METHOD is marks, and only ladder or fixed uses it"]
+    assert mm("runs", "reproduce", "r", cwd=tmp_path).code == 0

@@ -29,7 +29,7 @@ from captured import (
     write,
 )
 from mm.dayfolder.check import check_day
-from mm.errors import BrokenFile, Mismatch, RunExists, UsageError
+from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.market_data.import_capture import ImportOptions, import_captures
 from mm.market_data.local_orderbook import LocalOrderBook
 from support import SHARED, run_python
@@ -124,11 +124,11 @@ def test_a_tick_from_the_capture_withholds_what_is_off_it(tmp_path):
     assert events(day, "anomaly")[0]["price"] == "99.95"
 
 
-def test_a_wrong_tick_is_told_in_the_report(tmp_path):
-    """The day stays unsynced, and the user must see why without reading the ledger."""
-    report = imported(tmp_path, GOOD, tick_size="1")
-    assert report.warnings[-2].startswith("2 messages hold prices off tick size 1; ")
-    assert report.warnings[-1].startswith("no day ever synced")
+def test_a_tick_size_that_no_price_fits_is_refused(tmp_path):
+    """No day would sync, and the user must see why without reading the ledger; nothing is written."""
+    with pytest.raises(OffGrid, match=r"such as 99\.90, are no multiples of tick size 1, .* multiple of 0\.1: give"):
+        imported(tmp_path, GOOD, tick_size="1")
+    assert not folder(tmp_path).path.exists()
 
 
 def test_only_the_asked_symbol_is_imported(tmp_path):

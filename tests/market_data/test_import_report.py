@@ -36,7 +36,7 @@ def test_the_report_reads_like_this():
         "all 1,233 whole lines were used",
         "warning: careful",
         "data/SIMUSDT/20260105",
-        "data/SIMUSDT/20260106",
+        "data/SIMUSDT/20260106: never synced, so no command can play it",
     ]
 
 

@@ -31,7 +31,6 @@ from mm.cli.knobs import (
     whole,
 )
 from mm.errors import UsageError
-from mm.report_knobs import Honesty
 from mm.sweep_knobs import Sweep
 
 _MS = number(0, 1e10)
@@ -199,6 +198,18 @@ class Models:
     def fill_params(self) -> dict[str, Any]:
         """Return FILL_PARAMS_JSON as a dict; empty where it was not given."""
         return dict(json.loads(self.fill_params_json or "{}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Honesty:
+    """Whether the sensitivity is measured: the same strategy under kinder and harsher assumptions."""
+
+    honesty: bool | None = knob(
+        None,
+        SWITCH,
+        "Sensitivity: 1 plays it also with optimistic and pessimistic fills, and at 0.5 and 2 times the latency; "
+        "without it that is done where no model of yours in Python is played.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

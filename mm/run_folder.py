@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mm import run_manifest
-from mm.cli.idle_knobs import idle
 from mm.cli.knobs import shown
 from mm.clock import now_us, run_stamp
 from mm.config import Day, Output
 from mm.errors import BrokenFile, RunExists, UsageError
+from mm.idle_knobs import idle
 from mm.run_manifest import SetKnob
 
 _FOLDERS = {"schedule": ("calibration", "schedules")}

@@ -1,8 +1,7 @@
 """``mm backtest``: play recorded days against a quote model and a fill model."""
 
 from mm.cli.frame import runner
-from mm.config import Account, Day, Execution, Market, Models
-from mm.report_knobs import Honesty
+from mm.config import Account, Day, Execution, Honesty, Market, Models
 from mm.runs import Run
 
 

@@ -13,11 +13,11 @@ import click
 from mm import run_manifest
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.idle_knobs import idle
 from mm.cli.knobs import shown
 from mm.code_identity import hash_file
 from mm.config import Account, Calibration, Execution, Fit, Market
 from mm.errors import BrokenFile, DataError, MMError, UsageError
+from mm.idle_knobs import idle
 from mm.page.frame import About
 from mm.redraw import Drawn, Redraw, played
 from mm.run_finder import Found, find_run

@@ -1,8 +1,7 @@
 """``mm walkforward``: a schedule, and one continuous backtest that trades it."""
 
 from mm.cli.frame import runner
-from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
-from mm.report_knobs import Honesty
+from mm.config import Account, Calibration, Day, Execution, Fit, Honesty, Market, Models, Windows
 from mm.runner_calibrate_schedule import study_days, write_study
 from mm.runs import Run
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mm.cli.idle_knobs import idle, refuse_idle
 from mm.errors import UsageError
+from mm.idle_knobs import idle, refuse_idle
 from mm.run_manifest import SetKnob
 
 MARKS = {"calib_method": "marks", "calib_deltas": [1.0, 2.0], "calib_dwell_ms": 5.0}

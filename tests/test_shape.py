@@ -34,7 +34,7 @@ TODAY = {
     "backtest": (11_400, 75),
     "calibration": (7_400, 52),
     "evaluate": (2_150, 8),
-    "market_data": (11_842, 49),
+    "market_data": (11_869, 49),
     "sim": (12_500, 48),
     "sweep": (2_300, 8),
     "tape": (4_130, 13),

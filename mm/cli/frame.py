@@ -123,7 +123,7 @@ def runner(
         every = _with(groups, Output)
 
         def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
-            from mm.cli.idle_knobs import refuse_idle
+            from mm.idle_knobs import refuse_idle
             from mm.run_folder import Plan
             from mm.runs import working
 

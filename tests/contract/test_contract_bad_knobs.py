@@ -35,7 +35,7 @@ WRONG: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
         ("gamma", "high"),
     ),
     "parameters no JSON": ({"QUOTE_PARAMS_JSON": "{delta:1}"}, 2, ("QUOTE_PARAMS_JSON", "{delta:1}")),
-    "share in words": ({"FILL_PARAMS_JSON": '{"share": "all"}'}, 2, ("share", "all")),
+    "share in words": ({"FILL_MODEL": "trade_cross", "FILL_PARAMS_JSON": '{"share": "all"}'}, 2, ("share", "all")),
     "poisson without parameters": (POISSON, 2, ("FILL_PARAMS_FILE", "FILL_PARAMS_JSON")),
     "poisson with a negative A": ({**POISSON, "FILL_PARAMS_JSON": '{"A": -1, "k": 0.3}'}, 2, ("A", "-1")),
     "poisson with one side": ({**POISSON, "FILL_PARAMS_JSON": '{"bid": {"A": 1, "k": 0.3}}'}, 2, ("ask",)),
@@ -155,6 +155,7 @@ def test_the_aliases_and_forms_of_the_contract_are_accepted(lab: Lab) -> None:
     """`trade_driven` is `trade_cross`; fractions of a millisecond are latencies; a symbol may be in small letters."""
     runs = {
         "alias": {"FILL_MODEL": "trade_driven"},
+        "name": {"FILL_MODEL": "trade_cross"},
         "fraction": {"ORDER_LATENCY_MS": "0.5"},
         "small letters": {"SYMBOL": SYMBOL.lower()},
         "range of one": {"DAY": f"{DAY}:{DAY}"},
@@ -162,9 +163,7 @@ def test_the_aliases_and_forms_of_the_contract_are_accepted(lab: Lab) -> None:
     for name, variables in runs.items():
         done = tried(lab, name, **variables)
         assert done.code == 0, done.err
-    fills = [
-        next((lab.root / f"knobs/{name}").rglob("fills_*.csv")).read_bytes() for name in ("alias", "small letters")
-    ]
+    fills = [next((lab.root / f"knobs/{name}").rglob("fills_*.csv")).read_bytes() for name in ("alias", "name")]
     assert fills[0] == fills[1]
 
 

@@ -93,7 +93,7 @@ def share_outside_fit(found: "Lives", path: tuple["Column", "Column"], pieces: "
     piece = np.searchsorted(np.array([one.start_us for one in pieces]), us, side="right") - 1
     inside = (piece >= 0) & (us < np.array([one.end_us for one in pieces])[piece])
     ends = [(one.min_delta_ticks, one.max_delta_ticks) for one in pieces]
-    ranges = np.array([[np.nan if end is None else end for end in pair] for pair in ends])[piece]
+    ranges = np.array([[np.nan if end is None else end for end in pair] for pair in ends], np.float64)[piece]
     ranges[~inside] = np.nan
     total, out = outside(found.table, us, mid2, ranges, found.last_us)
     return out / total if total > 0 else None

@@ -50,3 +50,9 @@ def test_each_piece_has_its_own_range_and_time_without_one_does_not_count():
     assert share_outside_fit(found, mids, pieces) == pytest.approx(0.5)
     assert share_outside_fit(found, mids, pieces[1:2]) is None
     assert share_outside_fit(found, mids, []) is None
+
+
+def test_a_range_in_whole_numbers_is_a_range():
+    """A fit written by hand has 1 where ours has 1.0; time before the fit does not count."""
+    found = lives((1, 100, 0, 40), last_s=40)
+    assert share_outside_fit(found, path((0, 204), (20, 204)), [piece(10, 100, 1, 5)]) == 0.0

@@ -17,6 +17,7 @@ from benchmarks.figures import Figure, figure, share
 from benchmarks.studies import COLUMNS, FEW, STUDIES
 from benchmarks.verdicts import Checked, checked, told
 from mm.cli.console import Console
+from mm.page.numbers import MINUS
 
 SEED = 20_260_105
 CHUNK = 20  # days that one process takes at a time
@@ -247,12 +248,14 @@ def _text(line: Line, shown: Sequence[str]) -> str:
 
 def _told(bar: Bar) -> str:
     text = _percent if "bias" in bar.name else share
-    wanted = f"{100 * bar.low:g} to {100 * bar.high:g} %" if "bias" in bar.name else f"{bar.low:g} to {bar.high:g}"
+    wanted = f"{100 * bar.low:g} to {100 * bar.high:g} %".replace("-", MINUS) if "bias" in bar.name else f"{bar.low:g} to {bar.high:g}"
     return f"{bar.study + ', ' + bar.name:<56}{text(bar.figure):>16}   {wanted:<16}{bar.verdict}"
 
 
 def _percent(figure: Figure) -> str:
-    return f"{100 * figure.value:+.2f} ± {100 * figure.se:.2f} %" if math.isfinite(figure.value) else ""
+    if not math.isfinite(figure.value):
+        return ""
+    return f"{100 * figure.value:+.2f} ± {100 * figure.se:.2f} %".replace("-", MINUS)
 
 
 def _plain(value: Any) -> Any:

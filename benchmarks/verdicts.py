@@ -49,13 +49,13 @@ def checked(days: Sequence[Mapping[str, Said]]) -> list[Checked]:
 
 def told(rows: Sequence[Checked]) -> list[str]:
     """Return the table: a line a diagnostic and flow."""
-    head = f"{'diagnostic':<16}{'on; fault':<61}{'nominal':>20}{'measured':>17}{'power':>17}   {'wanted':<20}"
+    head = f"{'diagnostic':<16}{'on; fault':<61}{'nominal':>20}{'measured':>17}{'power':>17}   {'wanted':<28}"
     return [head, *(_line(one) for one in rows)]
 
 
 def _line(one: Checked) -> str:
     row = one.row
-    power = f", {row.power:g} up" if math.isfinite(row.power) else ""
+    power = f"; power {row.power:g}" if math.isfinite(row.power) else ""
     wanted = f"{row.low:g} to {row.high:g}{power}"
     figures = f"{share(one.measured):>17}{share(one.power):>17}"
-    return f"{row.diagnostic:<16}{row.on:<61}{row.nominal:>20}{figures}   {wanted:<20}{one.verdict}"
+    return f"{row.diagnostic:<16}{row.on:<61}{row.nominal:>20}{figures}   {wanted:<28}{one.verdict}"

@@ -248,7 +248,11 @@ def _text(line: Line, shown: Sequence[str]) -> str:
 
 def _told(bar: Bar) -> str:
     text = _percent if "bias" in bar.name else share
-    wanted = f"{100 * bar.low:g} to {100 * bar.high:g} %".replace("-", MINUS) if "bias" in bar.name else f"{bar.low:g} to {bar.high:g}"
+    wanted = (
+        f"{100 * bar.low:g} to {100 * bar.high:g} %".replace("-", MINUS)
+        if "bias" in bar.name
+        else f"{bar.low:g} to {bar.high:g}"
+    )
     return f"{bar.study + ', ' + bar.name:<56}{text(bar.figure):>16}   {wanted:<16}{bar.verdict}"
 
 

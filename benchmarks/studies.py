@@ -182,7 +182,10 @@ def _day_of_prints(of: Truth, seed: int, methods: tuple[str, ...]) -> Day:
 
     rng = np.random.default_rng(seed)
     day = irregular_tape(rng, of.hours, truth.draw(of, rng))
-    return {method: _seen(calibrate(day, Recipe(method=method, seed=seed)), of.A, of.k) for method in methods}
+    return {
+        method: _seen(calibrate(day, Recipe(method=method, seed=seed, permutations=1)), of.A, of.k)
+        for method in methods
+    }
 
 
 def _day_of_tables(of: Truth, seed: int) -> Day:

@@ -55,6 +55,13 @@ def test_a_malformed_table_ends_with_3(tmp_path, text):
     assert result.stderr.startswith("error: bad.csv")
 
 
+def test_the_points_of_several_ladders_are_warned_of(tmp_path):
+    """They are sums over permutations that one tape feeds; a fit without the key is of a single ladder."""
+    (tmp_path / "poisson_fit.json").write_text('{"method": "ladder", "permutations": {"count": 8}}')
+    warnings = json.loads(call("points.csv", "--json").stdout)["warnings"]
+    assert any("sum several ladders" in text for text in warnings)
+
+
 def test_the_module_of_the_fit_is_the_same_command(tmp_path):
     """``python -m mm.calibration.poisson_fit POINTS.csv`` stands in the contract."""
     done = run_python("-m", "mm.calibration.poisson_fit", "points.csv", "--json", cwd=tmp_path)

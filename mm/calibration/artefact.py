@@ -54,6 +54,7 @@ def options(recipe: "Recipe") -> dict[str, Any]:
         "calib_deltas": list(recipe.deltas) if simulated else None,
         "calib_dwell_ms": recipe.dwell_ms if recipe.method == "ladder" else None,
         "calib_mid_move_threshold_ticks": recipe.mid_move_threshold_ticks if simulated else None,
+        "permutations": recipe.permutations if recipe.method == "ladder" else None,
         "seed": recipe.seed if recipe.method == "ladder" else None,
         "min_exposure_s": recipe.min_exposure_s,
         "min_usable_deltas": recipe.min_usable_deltas,

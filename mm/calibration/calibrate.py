@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 
-PERMUTATIONS = 8  # orders of a ladder's distances
-
-
 @dataclass(frozen=True)
 class Calibration:
     """A fit with what it rests on.
@@ -51,7 +48,7 @@ class Permutations:
     """The fits of ladders that held the same distances in other orders, and that of the marks.
 
     Attributes:
-        count: How many usable ones, that of the run itself among them.
+        count: How many usable ones.
         A: Their mean, in 1/s.
         k: Their mean, in 1/tick.
         sd_A: Standard deviation of A from order to order.
@@ -73,26 +70,23 @@ class Permutations:
         marks = "not usable" if self.marks_A is None else f"A {self.marks_A:.4g} /s, k {self.marks_k:.4g} /tick"
         return (
             f"{self.count} permutations of the ladder: A {self.A:.4g} /s (sd {self.sd_A:.2g}), k {self.k:.4g} /tick "
-            f"(sd {self.sd_k:.2g}); marks on the same data: {marks}. A ladder's orders are away while they follow the "
-            f"mid, which is when fills are likeliest: it sees fewer than marks, the more the farther from the touch"
+            f"(sd {self.sd_k:.2g}), the fit averages them; marks on the same data: {marks}. A ladder's orders are away "
+            f"while they follow the mid, which is when fills are likeliest: it sees fewer than marks, the more the "
+            f"farther from the touch"
         )
 
 
-def permutations(found: Calibration, rules: Rules | None, count: int = PERMUTATIONS) -> Permutations | None:
-    """Return the fits of *count* orders of the ladder's distances; None of another method, or with fewer than two fits.
+def permutations(found: Calibration, rules: Rules | None) -> Permutations | None:
+    """Return the fits of each order of the ladder's distances; None of another method, or with fewer than two fits.
 
     Args:
-        found: The run's own fit.
+        found: The fit of all of them.
         rules: As for it.
-        count: Seeds, counted from the run's own.
     """
     recipe, meter = found.meter.recipe, found.meter
     if recipe.method != "ladder":
         return None
-    fits = [found.fit]
-    for seed in range(recipe.seed + 1, recipe.seed + count):
-        other = Meter(meter.tapes, replace(recipe, seed=seed), rules)
-        fits.append(other.fit_points(other.points(meter.start_us, meter.end_us)))
+    fits = [meter.fit_run(name) for name in meter.played]
     pairs = [(fit.A, fit.k) for fit in fits if fit.A is not None and fit.k is not None]
     if len(pairs) < 2:
         return None

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from mm.calibration import fit_text
@@ -136,6 +136,15 @@ class PoissonFit:
     predictive_ci95: Interval | None = None
     predictive_horizon_s: float | None = None
     warnings: tuple[str, ...] = ()
+
+    def times(self, count: int) -> Self:
+        """Return the same fit, of *count* times as many fills and seconds; its numbers and errors stay."""
+        bid, ask = (
+            replace(one, n_fills=None if one.n_fills is None else one.n_fills * count)
+            for one in (self.sides.bid, self.sides.ask)
+        )
+        n_fills, exposure_s = self.n_fills * count, self.exposure_s * count
+        return replace(self, n_fills=n_fills, exposure_s=exposure_s, sides=Sides(bid=bid, ask=ask))
 
     def parameters(self) -> tuple[float, float]:
         """Return A in 1/s and k in 1/tick.

@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
+from mm.page.numbers import MINUS
+
 if TYPE_CHECKING:
     from mm.calibration.fit_result import Interval, PoissonFit, Rates
 
@@ -71,15 +73,15 @@ def _rates(rates: "Rates") -> str:
 
 
 def _text(value: float | None) -> str:
-    return NONE if value is None else f"{value:.4g}"
+    return NONE if value is None else f"{value:.4g}".replace("-", MINUS)
 
 
 def _range(interval: "Interval | None") -> str:
-    return NONE if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
+    return NONE if interval is None else f"{_text(interval[0])} to {_text(interval[1])}"
 
 
 def _measured(value: float, error: float) -> str:
     """Return *value* ± *error*, both to the third digit of the error."""
     digits = 2 - math.floor(math.log10(error)) if 0 < error < math.inf else 3
     places = min(max(digits, 0), 12)
-    return f"{value:.{places}f} ± {error:.{places}f}"
+    return f"{value:.{places}f} ± {error:.{places}f}".replace("-", MINUS)

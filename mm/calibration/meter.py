@@ -50,7 +50,7 @@ class Meter:
     Attributes:
         tapes: The days, in order of time.
         recipe: How they are measured.
-        played: The simulated runs by folder name (``ladder``, ``delta_<d>``); empty for ``marks``.
+        played: The simulated runs by folder name (``ladder``, ``ladder_<n>``, ``delta_<d>``); empty for ``marks``.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Meter:
         first = _first_blocks(parts)
         if self.recipe.method != "marks":
             points = joined([self._orders(*part) for part in parts], first)
-            return Measured(points, points)
+            return Measured(_lighter(points, self.ladders), points)
         reach = self.reach(start_us, end_us)
         found = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
         counts = [one.counts for one in found]
@@ -114,14 +114,25 @@ class Meter:
             _mark_notes(sum(one.sweeps for one in counts), sum(one.counted for one in counts)),
         )
 
-    def _orders(self, day: int, start_us: int, end_us: int) -> Points:
+    @property
+    def ladders(self) -> int:
+        """How many permutations of a ladder were played; 1 of another method."""
+        return len(self.played) if self.recipe.method == "ladder" else 1
+
+    def of_run(self, name: str) -> Points:
+        """Return the points of one simulated run over the whole days."""
+        parts = self.parts(self.start_us, self.end_us)
+        return joined([self._orders(*part, only=name) for part in parts], _first_blocks(parts))
+
+    def _orders(self, day: int, start_us: int, end_us: int, only: str | None = None) -> Points:
         """Return the points of the simulated orders in a part of a day; runs of one tape share its blocks."""
         from mm.calibration.exposure import order_exposure
 
         window, recipe = self.tapes[day].between(start_us, end_us), self.recipe
         parts = [
             order_exposure(run.journal, window, recipe.reference, BLOCK_S, run.counted_from(recipe)).points
-            for run in self.played.values()
+            for name, run in self.played.items()
+            if only in (None, name)
         ]
         return joined(parts, [0] * len(parts))
 
@@ -152,12 +163,24 @@ class Meter:
         return self.between(start_us, end_us).fitted
 
     def fit_points(self, points: Points) -> PoissonFit:
-        """Return the fit of *points*, as the recipe has it."""
+        """Return the fit of *points*, as the recipe has it.
+
+        Points of several ladders weigh as one, because one tape feeds them all; the fit's counts and seconds are those
+        of all of them, as in ``calibration_points.csv``.
+        """
+        ladders = self.ladders
+        return self._fitted(points, ladders).times(ladders)
+
+    def fit_run(self, name: str) -> PoissonFit:
+        """Return the fit of one simulated run over the whole days."""
+        return self._fitted(self.of_run(name), 1)
+
+    def _fitted(self, points: Points, ladders: int) -> PoissonFit:
         recipe = self.recipe
         return fit_poisson(
             points,
             fit_method=recipe.fit_method,
-            min_exposure_s=recipe.min_exposure_s,
+            min_exposure_s=recipe.min_exposure_s / ladders,
             min_usable_deltas=recipe.min_usable_deltas,
             max_delta_ticks=recipe.max_delta_ticks,
             intervals="block" if recipe.method == "fixed" else "profile",
@@ -182,6 +205,13 @@ class Meter:
             warnings=(*fit.warnings, *measured.notes),
         )
         return described, measured
+
+
+def _lighter(points: Points, ladders: int) -> Points:
+    """Return *points* of several ladders with the counts and seconds of one in the mean."""
+    if ladders == 1:
+        return points
+    return replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
 
 
 def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:

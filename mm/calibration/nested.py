@@ -16,7 +16,14 @@ def shared_fills(points: Path) -> str | None:
         fit = json.loads((points.parent / BESIDE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(fit, dict) or fit.get("method") != "marks":
+    if not isinstance(fit, dict):
+        return None
+    if fit.get("method") == "ladder" and isinstance(fit.get("permutations"), dict):
+        return (
+            f"these points sum several ladders that one tape feeds ({BESIDE} beside them: method ladder), so their "
+            f"errors are too small and their tests mean nothing; take A and k from that file"
+        )
+    if fit.get("method") != "marks":
         return None
     return (
         f"these points count an order at every distance that it reached ({BESIDE} beside them: method marks), so their "

@@ -23,6 +23,7 @@ class Recipe:
         rule: What a sweep must bring to an order.
         distance: Of a simulated order: from the ``current`` reference, or from the ``anchor`` of its quote.
         seed: Of the ladder's order.
+        permutations: How many orders of its distances a ladder is played with, seeds counted from *seed*.
         fit_method: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
         min_exposure_s: Distances with less exposure are left out.
         min_usable_deltas: Fewer distances give no usable fit.
@@ -38,12 +39,15 @@ class Recipe:
     rule: HitRule = field(default_factory=HitRule)
     distance: str = "current"
     seed: int = 0
+    permutations: int = 8
     fit_method: str = "poisson_mle"
     min_exposure_s: float = 5.0
     min_usable_deltas: int = 3
     max_delta_ticks: float | None = None
 
     def __post_init__(self) -> None:
+        if self.permutations < 1:
+            raise UsageError(f"a ladder of {self.permutations} permutations measures nothing; give 1 or more")
         if self.method not in METHODS:
             raise UsageError(f"calibration method {self.method!r} is not known; choose {', '.join(METHODS)}")
         if self.distance not in DISTANCES:

@@ -7,6 +7,7 @@ import numpy as np
 
 from mm.calibration.likelihood import LARGE, Shape
 from mm.calibration.points import Floats, Points, group, sum_by
+from mm.page.numbers import MINUS
 
 if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit
@@ -86,8 +87,8 @@ def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
         ),
         strict=True,
     ):
-        fitted, residual = ("–", "–") if np.isnan(expected) else (f"{expected:,.1f}", f"{z:+.2f}")
-        lines.append(f"{delta:>7g}{exposure:>14,.0f}{fills:>10,g}{fitted:>12}{residual:>10}")
+        fitted, residual = ("–", "–") if np.isnan(expected) else (f"{expected:,.1f}", f"{z:+.2f}".replace("-", MINUS))
+        lines.append(f"{f'{delta:g}'.replace('-', MINUS):>7}{exposure:>14,.0f}{fills:>10,g}{fitted:>12}{residual:>10}")
     left = len(rows.delta_ticks[shown.stop :])
     if left:
         lines.append(f"{'…':>7}{rows.fills[shown.stop :].sum():>24,g}   at {left} distances beyond")

@@ -39,7 +39,7 @@ class Played:
 def runs(
     tapes: "Sequence[Tape]", recipe: "Recipe", rules: Rules | None
 ) -> "Iterator[tuple[str, Callable[[], Played]]]":
-    """Yield name (``ladder``, ``delta_<d>``) and player of each run that *recipe* needs."""
+    """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and player of each run that *recipe* needs."""
     for name, quotes in _quotes(tapes[0], recipe):
         yield name, lambda quotes=quotes: _play(tapes, quotes, recipe, rules)  # type: ignore[misc]
 
@@ -49,12 +49,14 @@ def _quotes(first: "Tape", recipe: "Recipe") -> "Iterator[tuple[str, FixedDelta]
 
     threshold, reference = recipe.mid_move_threshold_ticks, recipe.reference
     if recipe.method == "ladder":
-        yield (
-            "ladder",
-            CalibrationLadder(
-                recipe.deltas, recipe.dwell_ms, threshold, recipe.seed, start_us=first.start_us, reference=reference
-            ),
-        )
+        for number in range(recipe.permutations):
+            seed = recipe.seed + number
+            yield (
+                f"ladder_{number}" if number else "ladder",
+                CalibrationLadder(
+                    recipe.deltas, recipe.dwell_ms, threshold, seed, start_us=first.start_us, reference=reference
+                ),
+            )
         return
     for delta in recipe.deltas:
         yield f"delta_{delta:g}", FixedDelta(delta, threshold, reference)

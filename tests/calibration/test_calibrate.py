@@ -15,6 +15,7 @@ from mm.calibration.artefact import artefact
 from mm.calibration.calibrate import calibrate, measure, permutations
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.meter import Meter
+from mm.calibration.poisson_fit import fit_poisson
 from mm.calibration.recipe import Recipe
 from mm.calibration.sweeps import HitRule
 from mm.dayfolder.layout import DayFolder
@@ -48,14 +49,14 @@ def test_every_method_finds_the_truth(tape, method):
     assert abs(fit.k - K) < 4 * max((high - low) / 3.92, fit.se_k)
     low, high = fit.ci95_A_block if method == "fixed" else fit.ci95_A
     assert abs(fit.A - A) < 4 * (high - low) / 3.92
-    assert set(found.runs) == {"marks": set(), "ladder": {"ladder"}}.get(
+    assert set(found.runs) == {"marks": set(), "ladder": {"ladder", *(f"ladder_{n}" for n in range(1, 8))}}.get(
         method, {f"delta_{delta}" for delta in (1, 2, 3, 5, 8, 13)}
     )
 
 
 def test_simulated_orders_are_one_lot_and_free_of_balances(tape):
     """A probe fills whole at the first print, and never stops for want of money."""
-    (run,) = measure(tape, Recipe(method="ladder")).runs.values()
+    (run,) = measure(tape, Recipe(method="ladder", permutations=1)).runs.values()
     assert set(run.journal.fills[:, 4].tolist()) == {1}
     assert run.summary["n_partial"] == 0
     assert run.journal.state[:, 1].min() < 0, "sells never waited for an inventory"
@@ -181,12 +182,28 @@ def test_simulated_orders_rest_neither_in_a_gap_nor_after_it_until_the_book_is_b
     assert points.fills.sum() == 0
 
 
-def test_a_ladder_is_held_against_other_orders_of_its_distances_and_the_marks(tape):
-    """Its own order is one draw of many: the mean and the spread say how much of A and k is that draw."""
+def test_a_ladder_averages_orders_of_its_distances(tape):
+    """One order is one draw: the fit is of the points of all, its counts are their sums, its weight that of one."""
     recipe = Recipe(method="ladder", dwell_ms=5_000)
+    found = measure(tape, replace(recipe, permutations=3))
+    alone = [measure(tape, replace(recipe, seed=seed, permutations=1)) for seed in (0, 1, 2)]
+    assert list(found.runs) == ["ladder", "ladder_1", "ladder_2"]
+    seconds, fills = (sum(getattr(one.measured.shown, name).sum() for one in alone) for name in ("exposure_s", "fills"))
+    assert found.measured.shown.exposure_s.sum() == pytest.approx(seconds)
+    assert found.measured.shown.fills.sum() == fills
+    assert (found.fit.n_fills, found.fit.exposure_s) == pytest.approx((fills, seconds))
+    pooled = fit_poisson(found.measured.shown, min_exposure_s=5, min_usable_deltas=3)
+    assert (found.fit.A, found.fit.k) == pytest.approx((pooled.A, pooled.k), rel=1e-9)
+    assert found.fit.se_k == pytest.approx(pooled.se_k * 3**0.5, rel=1e-9)
+    assert found.fit.ci95_k_block == (pooled.ci95_k_block and pytest.approx(pooled.ci95_k_block, rel=1e-6))
+
+
+def test_the_spread_of_a_ladders_orders_stands_beside_it(tape):
+    """Mean and standard deviation of each order's own fit, and the marks."""
+    recipe = Recipe(method="ladder", dwell_ms=5_000, permutations=3)
     found = measure(tape, recipe)
-    beside = permutations(found, None, count=3)
-    fits = [found.fit, *(calibrate(tape, replace(recipe, seed=seed)) for seed in (1, 2))]
+    beside = permutations(found, None)
+    fits = [calibrate(tape, replace(recipe, seed=seed, permutations=1)) for seed in (0, 1, 2)]
     assert beside.count == 3
     assert (beside.A, beside.k) == pytest.approx((fmean(fit.A for fit in fits), fmean(fit.k for fit in fits)))
     assert (beside.sd_A, beside.sd_k) == pytest.approx((stdev(fit.A for fit in fits), stdev(fit.k for fit in fits)))
@@ -194,3 +211,9 @@ def test_a_ladder_is_held_against_other_orders_of_its_distances_and_the_marks(ta
     assert "3 permutations" in str(beside)
     assert artefact(found, permuted=beside)["permutations"]["sd_k"] == beside.sd_k
     assert permutations(measure(tape), None) is None
+
+
+def test_a_ladder_needs_one_order_at_least():
+    """None is no measurement."""
+    with pytest.raises(UsageError, match="0 permutations"):
+        Recipe(method="ladder", permutations=0)

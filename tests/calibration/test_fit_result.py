@@ -115,7 +115,7 @@ GOOD_SUMMARY = """\
 λ(δ) = A exp(-k δ)  BTCUSDT  20251216  ladder  poisson_mle
                     estimate          se                    95 %          95 % by blocks
 A /s                 0.07619    0.009576      0.05939 to 0.09725        0.01225 to 0.474
-k /tick               0.3746      0.0596        0.2605 to 0.4945        -0.4889 to 1.238
+k /tick               0.3746      0.0596        0.2605 to 0.4945        −0.4889 to 1.238
 λ(1.826) /s          0.03844    0.002417
 data            253 fills in 7200 s, δ 1 to 4 ticks, 2 blocks
 fit             deviance 0.1171, Pearson 0.1176 on 1 df, p 0.7322, dispersion 0.2885

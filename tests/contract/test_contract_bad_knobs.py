@@ -29,12 +29,17 @@ WRONG: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
     "missing parameter": ({"QUOTE_PARAMS_JSON": "{}"}, 2, ("delta_ticks",)),
     "parameter in words": ({"QUOTE_PARAMS_JSON": '{"delta_ticks": "a"}'}, 2, ("delta_ticks", "a")),
     "parameter null": ({"QUOTE_PARAMS_JSON": '{"delta_ticks": null}'}, 2, ("delta_ticks",)),
-    "gamma in words": (
+    "gamma neither number nor auto": (
         {"QUOTE_MODEL": "avellaneda_stoikov", "QUOTE_PARAMS_JSON": '{"gamma": "high"}'},
         2,
-        ("gamma", "high"),
+        2,
     ),
     "parameters no JSON": ({"QUOTE_PARAMS_JSON": "{delta:1}"}, 2, ("QUOTE_PARAMS_JSON", "{delta:1}")),
+    "target beyond the bound": (
+        {"QUOTE_MODEL": "avellaneda_stoikov", "QUOTE_PARAMS_JSON": "{}", "TARGET_INVENTORY": "1000"},
+        2,
+        ("TARGET_INVENTORY", "the bound is", "nearer target"),
+    ),
     "share in words": ({"FILL_MODEL": "trade_cross", "FILL_PARAMS_JSON": '{"share": "all"}'}, 2, ("share", "all")),
     "poisson without parameters": (POISSON, 2, ("FILL_PARAMS_FILE", "FILL_PARAMS_JSON")),
     "poisson with a negative A": ({**POISSON, "FILL_PARAMS_JSON": '{"A": -1, "k": 0.3}'}, 2, ("A", "-1")),

@@ -237,7 +237,7 @@ def alive(pid: int) -> bool:
     [
         ({"GRID": "GAMMX=1"}, "GAMMX is neither a knob nor a parameter; did you mean GAMMA?"),
         ({"GRID": "GAMMA=0.1,-1"}, "the point GAMMA=-1 cannot be: "),
-        ({"GRID": "GAMMA=a"}, "gamma is 'a'; it must be a number"),
+        ({"GRID": "GAMMA=a"}, "gamma is 'a'; it must be above 0, in 1/(tick·clip), or auto"),
         ({"GRID": "QUOTE_QTY=0.5,0.0000001"}, "the point QUOTE_QTY=0.0000001 cannot be: "),
         ({"GRID": "FILL_MODEL=trade_cross,poisson"}, "the point FILL_MODEL=poisson cannot be: poisson needs A and k"),
         ({"GRID": ""}, "--grid (GRID) is missing"),

@@ -32,7 +32,7 @@ WRONG: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
     "gamma neither number nor auto": (
         {"QUOTE_MODEL": "avellaneda_stoikov", "QUOTE_PARAMS_JSON": '{"gamma": "high"}'},
         2,
-        2,
+        ("gamma is 'high'", "or auto"),
     ),
     "parameters no JSON": ({"QUOTE_PARAMS_JSON": "{delta:1}"}, 2, ("QUOTE_PARAMS_JSON", "{delta:1}")),
     "target beyond the bound": (

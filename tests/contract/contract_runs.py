@@ -51,6 +51,9 @@ RUNS |= {
     "night-parts": {**RUNS["wild-parts"], "DAY": "20260105:20260106"},
     "night-hazard": {**RUNS["wild-hazard"], "DAY": "20260105,20260106"},
 }
+#: What the hand-made twins of these tests play: fills by the trades alone, and requotes on the grid alone.
+PLAIN = {"FILL_MODEL": "trade_cross", "REQUOTE_ON_FILL": "0"}
+RUNS = {name: PLAIN | knobs for name, knobs in RUNS.items()}
 TRADED = [name for name in RUNS if RUNS[name].get("FILL_MODEL") != "poisson"]
 DRAWN = [name for name in RUNS if name not in TRADED]
 every_run = pytest.mark.parametrize("name", RUNS)

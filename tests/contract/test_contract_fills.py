@@ -44,7 +44,8 @@ def crossed(market: Market, orders: list[Order], params: dict[str, Any]) -> Iter
             if (order.sign < 0) == one.buyer and order.sign * (order.price - one.price) >= reach * market.tick
         ]
         for order in sorted(hit, key=lambda order: (-order.sign * order.price, order.id)):
-            qty = min(order.left, lots)
+            steps = lots // market.step * market.step  # an exchange fills whole steps, or what is left of the order
+            qty = order.left if order.left <= lots else steps
             if qty > 0:
                 order.left -= qty
                 lots -= qty
@@ -113,7 +114,7 @@ def drawn(market: Market, orders: list[Order], side: int, name: str) -> Iterator
         wait = exponential(int(knob(name, "SEED", "0")), *key, 2 * accepted + (side > 0))
         for one in list(resting) if reference is not None else ():
             distance = float(side * (reference - one.price) / market.tick)
-            at = begin + math.floor(wait * 1e6 / (own["A"] * math.exp(-own["k"] * distance)))
+            at = begin + math.floor(wait * 1e6 / (own["A"] * math.exp(-own["k"] * max(distance, 0.0))))
             if begin <= at < min(end, one.end_us):
                 resting.remove(one)
                 yield at, one.id

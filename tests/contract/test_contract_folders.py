@@ -111,7 +111,8 @@ def test_columns_and_keys_are_those_of_the_contract(lab: Lab, kind: str) -> None
         for path in run.folder.rglob(pattern):
             assert [key for key in keys.split() if key not in json_of(path)] == []
     for path in run.folder.rglob("poisson_schedule.json"):
-        assert all(list(segment) == SEGMENT.split() for segment in json_of(path)["segments"])
+        for segment in json_of(path)["segments"]:
+            assert list(segment)[: len(SEGMENT.split())] == SEGMENT.split()
 
 
 @every_kind

@@ -34,8 +34,10 @@ def market_of(lab: Lab, day: str) -> Market:
 
 
 def marks(lab: Lab, day: str, hit: str = "touch") -> Run:
-    name = "marks" if (day, hit) == ("plain", "touch") else f"marks-{day}-{hit}"
-    return lab.calibration(name, "--method", "marks", "--calib-hit", hit, **root_of(lab, day))
+    name = f"marks-near-{day}-{hit}"
+    return lab.calibration(
+        name, "--method", "marks", "--calib-hit", hit, "--max-delta-ticks", "50", **root_of(lab, day)
+    )
 
 
 def half_ticks(market: Market, price: Decimal) -> int:

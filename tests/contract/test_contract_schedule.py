@@ -88,7 +88,7 @@ def test_fourteen_hours_are_forty_eight_segments_whatever_fails(lab: Lab, policy
 @pytest.mark.parametrize("number", [0, 4, 9])
 def test_a_window_is_fitted_to_its_own_seconds_and_sweeps(lab: Lab, number: int) -> None:
     """A and k maximise the disjoint-cell likelihood of the raw messages between the window's ends."""
-    segment = segments_of(lab.over_time("schedule", "plain"))[number]
+    segment = segments_of(lab.over_time("schedule", "near", "--max-delta-ticks", "50"))[number]
     cut = window(lab.market(lab.sim("plain")), segment["train_start_us"], segment["train_end_us"])
     counts, seconds = counted(cut, strict=False, farthest=50), exposed(cut, 50)
     assert segment["n_fills"] == sum(counts[2, side] for side in ("bid", "ask"))

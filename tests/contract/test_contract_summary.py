@@ -184,7 +184,7 @@ def hazard_of(order: Order, market: Market, own: dict[str, float]) -> float:
     for (begin, after), mid in zip(pairwise([*cuts, max(end, order.active_us)]), mids, strict=True):
         if mid is not None:
             distance = float(order.sign * (mid - order.price) / market.tick)
-            total += own["A"] * math.exp(-own["k"] * distance) * (after - begin) / 1e6
+            total += own["A"] * math.exp(-own["k"] * max(distance, 0.0)) * (after - begin) / 1e6
     return total
 
 

@@ -49,6 +49,7 @@ def test_each_piece_has_its_own_range_and_time_without_one_does_not_count():
     pieces = [piece(0, 10, 0.5, 1.0), piece(10, 20, None, None), piece(20, 30, 0.5, 2.0)]
     assert share_outside_fit(found, mids, pieces) == pytest.approx(0.5)
     assert share_outside_fit(found, mids, pieces[1:2]) is None
+    assert share_outside_fit(found, mids, [piece(10, 20, 1, 3)]) == 0.0  # whole numbers, as a file may have them
     assert share_outside_fit(found, mids, []) is None
 
 

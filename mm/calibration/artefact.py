@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mm.calibration.spreads import by_spread
+from mm.calibration.timing import timing
 from mm.calibration.volatility import volatility
 from mm.instrument import E8
 
@@ -30,6 +31,7 @@ def artefact(
     beside = {
         "options": options(meter.recipe),
         "measured": _counts(meter),
+        "timing": timing(meter.tapes),
         "by_spread": [asdict(state) for state in by_spread(meter)],
         "volatility": asdict(volatility(stretches)),
         "by_day": _by_day(meter),

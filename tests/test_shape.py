@@ -32,7 +32,7 @@ GOALS = {
 TODAY = {
     "root": (6_250, 46),
     "backtest": (11_400, 75),
-    "calibration": (7_400, 52),
+    "calibration": (7_450, 52),
     "evaluate": (2_150, 8),
     "market_data": (11_869, 49),
     "sim": (12_500, 48),

@@ -52,7 +52,7 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
         **_spreads(journal, books),
         **_activity(journal, sent),
         **refused(journal),
-        "inventory": _inventory(account, books),
+        **_inventory(account, books),
         **risk,
         **returns.daily(account, books.days, books.starts_us, journal.fills[:, 0]),
         **_coverage(journal),
@@ -127,7 +127,7 @@ def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict
     lots, grid = journal.fills[:, 4], books.instrument
     traded = exact_sum(lots)
     notional = dot(journal.fills[:, 3].astype(np.float64), lots) * grid.tick_e8 * grid.lot_e8 / E8 / E8
-    quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory"]["abs_mean"]
+    quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory_from_target"]["abs_mean"]
     gross = None if summary["pnl_total"] is None else summary["pnl_total"] + summary["fees"]
     kept = {h: None if value is None else value * quantity for h, value in summary["realised_half_spread"].items()}
     earned = {"pnl": gross, **kept}
@@ -161,11 +161,20 @@ def _foreseen(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]
     }
 
 
-def _inventory(account: Ledger, books: "Books") -> dict[str, float | None]:
-    lot_e8 = books.instrument.lot_e8
-    moments = inventory_moments(account.us, account.inventory)
-    scaled = {name: None if value is None else value * lot_e8 / E8 for name, value in moments.items()}
-    return {**scaled, "half_life_s": half_life_s(account.us, account.inventory)}
+def _inventory(account: Ledger, books: "Books") -> dict[str, Any]:
+    """Return the moments of what was held, and of its distance from the target, in the base asset."""
+    unit = books.instrument.lot_e8 / E8
+    held, from_target = (
+        {
+            name: None if value is None else value * unit
+            for name, value in inventory_moments(account.us, account.inventory - lots).items()
+        }
+        for lots in (0, books.target_lots)
+    )
+    return {
+        "inventory": {**held, "half_life_s": half_life_s(account.us, account.inventory)},
+        "inventory_from_target": from_target,
+    }
 
 
 def _risk(account: Ledger, seed: int) -> tuple[dict[str, Any], int]:

@@ -118,6 +118,7 @@ def test_the_keys_are_those_of_the_contract():
     assert set(summary) >= CONTRACT
     assert set(summary["models"]) == {"quote", "fill"}
     assert set(summary["inventory"]) == {"mean", "abs_mean", "max", "rms", "half_life_s"}
+    assert set(summary["inventory_from_target"]) == {"mean", "abs_mean", "max", "rms"}
     for key in ("adverse_selection", "realised_half_spread"):
         assert list(summary[key]) == ["1", "5", "30", "60"]
 
@@ -155,6 +156,24 @@ def test_a_run_of_which_everything_is_known():
     assert (summary["seconds_covered"], summary["seconds_excluded"]) == (4.0, 0.0)
     assert (summary["max_drawdown"], summary["drawdown_duration_s"], summary["calmar"]) == (0.0, 0.0, None)
     assert summary["initial_equity"] == 1_000.0
+
+
+def test_what_a_funded_run_risks_counts_from_its_target():
+    """A stock of 1,000 lots and a target of 998: 2 over it for 3 s, then 4 under it for 1 s; 6 lots are traded."""
+    scribe, lot = Scribe(initial_lots=1_000), 1e-5
+    scribe.move(20_000)
+    scribe.state()
+    order_id = scribe.place(-1, 10_010, 6)
+    scribe.wait(3_000_000)
+    scribe.fill(order_id, -1, 10_010, 6)
+    scribe.wait(1_000_000)
+    scribe.state()
+    summary = summary_of(scribe, target_lots=998)
+    assert summary["inventory"]["mean"] == pytest.approx((3 * 1_000 + 994) / 4 * lot)
+    assert summary["inventory"]["max"] == pytest.approx(1_000 * lot)
+    found = {name: value / lot for name, value in summary["inventory_from_target"].items()}
+    assert found == pytest.approx({"mean": 0.5, "abs_mean": 2.5, "max": 4, "rms": 7**0.5})
+    assert summary["inventory_turnover"] == pytest.approx(6 / 2.5)
 
 
 def test_the_time_at_the_bound_counts_by_its_length():

@@ -1,0 +1,101 @@
+"""Recorded captures as `mm data import` reads them; two that were published as CSV are written as raw lines first."""
+
+import csv
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support import SHARED
+
+DATA = SHARED / "data"
+GROWN_US = 20_000_000  # of diffs that make the first book of a capture without a snapshot
+
+Line = tuple[int, Any]
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One recorded stream: its *folder*, the *files* to import in order, or how their *lines* are made."""
+
+    folder: str
+    symbols: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    lines: Callable[[Path], Iterator[Line]] | None = None
+
+    @property
+    def path(self) -> Path:
+        """Return the folder of the capture."""
+        return DATA / self.folder
+
+    def write(self, into: Path) -> list[Path]:
+        """Return the files to import; those that must be made first stand in *into*."""
+        if self.lines is None:
+            return [self.path / name for name in self.files]
+        made = into / "capture.txt"
+        stamped = sorted(self.lines(self.path), key=lambda line: line[0])
+        made.write_text("".join(f"{us} {json.dumps(message)}\n" for us, message in stamped))
+        return [made]
+
+
+def rows(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a packed CSV file; a REST answer is one long field."""
+    csv.field_size_limit(1 << 24)
+    with gzip.open(path, "rt", newline="") as stream:
+        yield from csv.DictReader(stream)
+
+
+def of_depth5(folder: Path) -> Iterator[Line]:
+    """Yield the diffs, trades and the REST answer of the capture whose rows hold raw payloads."""
+    names = {"depth_diff": "btcusdt@depth@100ms", "trade": "btcusdt@trade"}
+    for row in rows(folder / "market_data_spot_BTCUSDT_sample.csv.gz"):
+        if row["stream_kind"] in names:
+            yield _us(row), {"stream": names[row["stream_kind"]], "data": json.loads(row["payload_json"])}
+    for row in rows(folder / "market_data_spot_BTCUSDT_sample_snapshots.csv.gz"):
+        yield _us(row), json.loads(row["payload_json"])
+
+
+def _us(row: dict[str, str]) -> int:
+    return int(row["recv_tsec"]) * 1_000_000 + int(row["recv_tnsec"]) // 1000
+
+
+def of_rows(folder: Path) -> Iterator[Line]:
+    """Yield the capture with a row for each changed level; its first seconds become the REST answer that it lacks."""
+    name = folder / "binance_{}_stream_spot_trxusdt_04-03-2025.csv.gz"
+    levels = list(rows(Path(str(name).format("difference_depth"))))[:-1]  # the last row was edited by its author
+    events: dict[int, tuple[int, dict[str, Any]]] = {}
+    for row in levels:
+        last_id, us = int(row["FinalUpdateId"]), int(row["TimestampOfReceive"])
+        body = {"e": "depthUpdate", "E": int(row["EventTime"]), "s": "TRXUSDT", "U": int(row["FirstUpdateId"])}
+        _, diff = events.setdefault(last_id, (us, {**body, "u": last_id, "b": [], "a": []}))
+        diff["ba"[int(row["IsAsk"])]].append([row["Price"], row["Quantity"]])
+    grown: dict[str, dict[str, str]] = {"b": {}, "a": {}}
+    begun_us, snapshot_us, snapshot_id = levels and int(levels[0]["TimestampOfReceive"]), 0, 0
+    for us, diff in events.values():
+        if us < begun_us + GROWN_US:
+            snapshot_us, snapshot_id = us, diff["u"]
+            for side in "ba":
+                grown[side].update((price, qty) for price, qty in diff[side])
+        yield us, {"stream": "trxusdt@depth@100ms", "data": diff}
+    bids, asks = ([[price, qty] for price, qty in grown[side].items() if float(qty)] for side in "ba")
+    bids.sort(key=lambda level: -float(level[0]))
+    asks.sort(key=lambda level: float(level[0]))
+    yield snapshot_us, {"lastUpdateId": snapshot_id, "bids": bids, "asks": asks}
+    for row in rows(Path(str(name).format("trade"))):
+        data = {"e": "trade", "E": int(row["EventTime"]), "s": "TRXUSDT", "t": int(row["TradeId"]), "p": row["Price"]}
+        data |= {"q": row["Quantity"], "T": int(row["TransactionTime"]), "m": row["IsBuyerMarketMaker"] == "1"}
+        if int(row["TimestampOfReceive"]) <= us:
+            yield int(row["TimestampOfReceive"]), {"stream": "trxusdt@trade", "data": data}
+
+
+CAPTURES = {
+    "nexo": Capture(
+        "binance-spot-nexousdt-20240723-24", ("NEXOUSDT",), ("nexousdt_20240723.dat.gz", "nexousdt_20240724.dat.gz")
+    ),
+    "btc": Capture("binance-spot-btcusdt-20240808-09", ("BTCUSDT",), ("btcusdt_20240808.gz", "btcusdt_20240809.gz")),
+    "multi": Capture("binance-spot-multi-20210404", ("BTCUSDT", "ETHUSDT", "DOTUSDT"), ("BINANCE-ee25be.0.gz",)),
+    "depth5": Capture("binance-spot-btcusdt-20260607-depth5", ("BTCUSDT",), lines=of_depth5),
+    "trx": Capture("binance-spot-trxusdt-20250304-us", ("TRXUSDT",), lines=of_rows),
+}

@@ -12,7 +12,8 @@ import pytest
 from lab import Lab, Run
 from outside import Market, read_days
 
-FIXED = {"QUOTE_MODEL": "fixed_spread", "QUOTE_PARAMS_JSON": '{"delta_ticks": 1}'}
+TRADED_RULE = {"FILL_MODEL": "trade_cross"}
+FIXED = {**TRADED_RULE, "QUOTE_MODEL": "fixed_spread", "QUOTE_PARAMS_JSON": '{"delta_ticks": 1}'}
 TOUCH = {**FIXED, "QUOTE_PARAMS_JSON": '{"delta_ticks": 0}'}
 RICH = {"INITIAL_CASH": "100000", "INITIAL_INVENTORY": "50"}
 RUNS: dict[str, dict[str, str]] = {

@@ -88,7 +88,7 @@ def test_a_model_that_peeks_is_caught(name):
 def test_what_it_did_when_and_what_it_knew_is_told():
     """In words that can be looked up in the run's files."""
     answer = found("peeking:Reads", HERE)
-    assert answer["models"] == {"quote": "peeking:Reads", "fill": "trade_cross"}
+    assert answer["models"] == {"quote": "peeking:Reads", "fill": "queue_prob_power"}
     first = next(one for one in answer["findings"] if one["test"] == "shifted")
     assert first["at"] in first["told"]
     for words in ("PLACE order", "the first run:", "market: bid 99.", "ask 10", "inventory 5"):
@@ -193,7 +193,7 @@ def test_the_program_says_it_in_one_line_and_ends_with_five(desk, tmp_path):
         assert done.returncode == code, done.stderr
         assert len(done.stderr.splitlines()) == (code > 0)
         head, *lines = done.stdout.splitlines()
-        assert head == f"peeking:{name}, trade_cross on {SYMBOL} {DAY}, 6 cuts"
+        assert head == f"peeking:{name}, queue_prob_power on {SYMBOL} {DAY}, 6 cuts"
         assert lines[0].split()[:2] == ["FAILED" if code else "passed", "repeat"]
         tests = [line.split()[1] for line in lines if line.startswith(("passed", "FAILED"))]
         honest = ["repeat", "fresh", "truncated", "perturbed", "shifted", "files", "opened"]

@@ -27,7 +27,7 @@ def test_what_changes_a_result_changes_the_trial_and_where_things_lie_does_not(t
     """Equal runs are found by what they are."""
     one = trial(setup())
     assert one == trial(setup(data_root=tmp_path, out_root=tmp_path))
-    assert one == trial(setup(fill_model="trade_cross", order_latency_ms=50.0))
+    assert one == trial(setup(fill_model="queue_prob_power", order_latency_ms=50.0))
     others = [
         trial(setup(order_latency_ms=51.0)),
         trial(setup(seed=1)),

@@ -60,7 +60,8 @@ def parse_file(path: Path, parser: "LineParser") -> FileRead:
             for piece in pieces:
                 parser.feed(piece)
     if text.packed.size == 0:
-        raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or record or import the day again")
+        bookless = "; a day without depth messages has no book" if ".ndjson" in path.name else ""
+        raise BrokenFile(f"{path}: the file is empty (0 bytes){bookless}; restore it, record or import the day again")
     # A row of CSV cut short may look whole; an object of JSON cannot.
     whole_if_parsed = not text.cut_off or path.name.removesuffix(PACKED).endswith(".ndjson")
     torn = parser.finish(whole_if_parsed)

@@ -89,7 +89,14 @@ def test_damage_is_refused(tmp_path, data):
 
 def test_an_empty_file_is_refused(tmp_path):
     """It is no table of no rows: that has a header."""
-    for name in ("day.csv", "day.csv.gz"):
+    for name in ("day.csv", "day.csv.gz", "diffs.ndjson.gz"):
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(BrokenFile, match=r"the file is empty \(0 bytes\)"):
             text_of(tmp_path / name)
+
+
+def test_a_day_of_trades_alone_has_no_book(tmp_path):
+    """An import of trades leaves an empty file of diffs: the error says what is missing, not only that it is empty."""
+    (tmp_path / "depth_diffs.ndjson.gz").write_bytes(b"")
+    with pytest.raises(BrokenFile, match="a day without depth messages has no book"):
+        text_of(tmp_path / "depth_diffs.ndjson.gz")

@@ -64,16 +64,16 @@ def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
 
     scenario = chosen(simulated.scenario, flags)
     truths: list[dict[str, Any]] = []
-    with console.progress("days", len(simulated.day)) as advance:
-        for one in simulated.day:
+    sessions = [Session(simulated.symbol, one, simulated.hours, simulated.seed) for one in simulated.day]
+    with console.progress("market", sum(one.close_us - one.open_us for one in sessions)) as advance:
+        for one, session in zip(simulated.day, sessions, strict=True):
             folder = DayFolder(simulated.data_root, simulated.symbol, one)
             before = "replaced, " if folder.path.exists() else ""
-            truth = make_day(folder, scenario, Session(folder.symbol, one, simulated.hours, simulated.seed))
+            truth = make_day(folder, scenario, session, advance)
             truths.append(truth | {"path": str(folder.path / TRUTH)})
             console.say(
                 f"{folder.path}: {before}{truth['depth_messages']:,} depth messages, {truth['trades']:,} trades"
             )
-            advance(1)
     whole_path = str(simulated.data_root / simulated.symbol)
     console.answer(truths[0] if len(truths) == 1 else {"days": truths, "path": whole_path})
 

@@ -5,7 +5,7 @@ Everything written follows from the flags, so equal flags give equal bytes.
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +28,12 @@ TRUTH = "truth.json"
 _CHUNK_US = 10 * US_PER_S
 
 
-def make_day(folder: DayFolder, scenario: Scenario, session: Session) -> dict[str, Any]:
+def make_day(
+    folder: DayFolder, scenario: Scenario, session: Session, step: Callable[[int], None] = lambda _us: None
+) -> dict[str, Any]:
     """Make one session of *scenario*, write it to *folder*, whole or not at all, and return its truth.
 
-    A simulated day that is there already is replaced.
+    A simulated day that is there already is replaced. *step* is called with the µs of the session that were made.
 
     Raises:
         UsageError: If *folder* holds a day that was not simulated, or the parameters allow no such market, or one
@@ -46,7 +48,7 @@ def make_day(folder: DayFolder, scenario: Scenario, session: Session) -> dict[st
     partial = DayFolder(root, folder.symbol, folder.day)
     shutil.rmtree(root, ignore_errors=True)
     try:
-        truth = _make(partial, scenario, session)
+        truth = _make(partial, scenario, session, step)
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder.path, ignore_errors=True)
         partial.path.rename(folder.path)
@@ -60,7 +62,7 @@ def order_log(folder: DayFolder) -> Path:
     return folder.path / f"order_log_{folder.symbol}_{folder.day}.csv.gz"
 
 
-def _make(folder: DayFolder, scenario: Scenario, session: Session) -> dict[str, Any]:
+def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callable[[int], None]) -> dict[str, Any]:
     from mm.sim.flow.recorder import LogFile
     from mm.sim.matching._core import Matching
 
@@ -70,8 +72,9 @@ def _make(folder: DayFolder, scenario: Scenario, session: Session) -> dict[str, 
     recorder = _recorder(folder, scenario, session)
     try:
         with LogFile(order_log(folder)) as log:
-            for rows in _played(matching, flow, recorder, session):
+            for rows, made_us in _played(matching, flow, recorder, session):
                 log.add(rows)
+                step(made_us)
         recorder.writer.declare(order_log(folder), log.contents)
         truth = _truth(scenario, session, recorder) | flow.counts() | recorder.truth()
         (folder.path / TRUTH).write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
@@ -94,17 +97,19 @@ def _recorder(folder: DayFolder, scenario: Scenario, session: Session) -> "DayRe
     return FaultyRecorder(folder, session, instrument, faults, knobs)
 
 
-def _played(matching: "Matching", flow: Flow, recorder: "DayRecorder", session: Session) -> Iterator["Ints"]:
-    """Play and record the session, and yield its order log, piece by piece."""
+def _played(
+    matching: "Matching", flow: Flow, recorder: "DayRecorder", session: Session
+) -> Iterator[tuple["Ints", int]]:
+    """Play and record the session, and yield its order log, piece by piece, each with the µs that it covers."""
     flow.advance(session.open_us)
     log = matching.take_log()
     recorder.begin(log)
-    yield log
+    yield log, 0
     for chunk_us in range(session.open_us, session.close_us, _CHUNK_US):
         flow.advance(min(chunk_us + _CHUNK_US, session.flow_us[1]))
         log = matching.take_log()
         recorder.take(log)
-        yield log
+        yield log, min(_CHUNK_US, session.close_us - chunk_us)
     recorder.finish()
 
 

@@ -148,3 +148,12 @@ def test_the_check_of_recorded_days_finds_nothing_wrong(path):
     """What holds for a recorded day holds for a simulated one."""
     report = check_day(DayFolder.at(path))
     assert (report.ok, list(report.defects)) == (True, [])
+
+
+def test_progress_counts_the_market_that_was_made(tmp_path):
+    """A day of fourteen hours takes half a minute; a bar that counts days stands still until it is over."""
+    steps: list[int] = []
+    session = Session("SIMUSDT", DAY, 0.01, 7)
+    make_day(DayFolder(tmp_path, "SIMUSDT", DAY), PoissonMarket(), session, steps.append)
+    assert len(steps) > 3
+    assert sum(steps) == session.close_us - session.open_us == 36_000_000

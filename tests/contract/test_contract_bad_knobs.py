@@ -168,8 +168,9 @@ def test_the_aliases_and_forms_of_the_contract_are_accepted(lab: Lab) -> None:
     for name, variables in runs.items():
         done = tried(lab, name, **variables)
         assert done.code == 0, done.err
-    fills = [next((lab.root / f"knobs/{name}").rglob("fills_*.csv")).read_bytes() for name in ("alias", "name")]
-    assert fills[0] == fills[1]
+    fills = {name: next((lab.root / f"knobs/{name}").rglob("fills_*.csv")).read_bytes() for name in runs}
+    assert fills["alias"] == fills["name"]
+    assert fills["small letters"] == fills["range of one"]
 
 
 #: Name, command, flags, and what the one line must hold.

@@ -152,7 +152,7 @@ def test_trade_ids_may_begin_anew(tmp_path):
 
 def test_a_trade_off_the_tick_is_kept_and_told(tmp_path):
     """What was traded was traded."""
-    imported(tmp_path, [trade(1, price="100.15")], tick_size="0.1")
+    imported(tmp_path, [snapshot(10), diff(11, 12), trade(1, price="100.15")], tick_size="0.1")
     day = folder(tmp_path)
     expected = {"kind": "off_tick", "stream": "trade", "price": "100.15", "trade_id": 1}
     assert events(day, "anomaly") == [expected]

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, annotation_typing=False
 """The compiled matching core: price-time priority over whole ticks and lots, and a log of all that happens.
 
 docs/exchange.md says what each command does; ``tests/plain_matching.py`` is the plain twin. The memory is in four

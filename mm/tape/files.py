@@ -61,7 +61,7 @@ def parse_file(path: Path, parser: "LineParser") -> FileRead:
                 parser.feed(piece)
     if text.packed.size == 0:
         bookless = "; a day without depth messages has no book" if ".ndjson" in path.name else ""
-        raise BrokenFile(f"{path}: the file is empty (0 bytes){bookless}; restore it, record or import the day again")
+        raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or import the day again{bookless}")
     # A row of CSV cut short may look whole; an object of JSON cannot.
     whole_if_parsed = not text.cut_off or path.name.removesuffix(PACKED).endswith(".ndjson")
     torn = parser.finish(whole_if_parsed)

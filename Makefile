@@ -44,7 +44,7 @@ lint: install
 	$(RUN) -m mypy
 
 notebooks: install  ## Execute docs/notebooks anew, and keep what their cells print
-	$(RUN) -m mm.runner_notebooks docs/notebooks/*.ipynb
+	$(RUN) tools/notebooks.py docs/notebooks/*.ipynb
 
 pages: install   ## Run the commands of README and tour again, and keep what they print
 	PYTHONPATH=tests $(RUN) tests/console_pages.py README.md docs/tour.md

@@ -14,10 +14,10 @@ import click
 
 import mm
 from benchmarks.turns import NO_EVENTS, QUOTE_QTY, Bench, Measured, Yardstick, recorded
+from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, knob, number, whole
-from mm.config import Results
 
 # The module of each, imported when it is measured: a help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}

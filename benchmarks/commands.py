@@ -20,7 +20,16 @@ GZIP = "gzip -dc"
 BARE = ("-c", "pass")
 HELPS = (("--help",), ("backtest", "--help"))
 # Our own rooms first, then what they need: a room is to cost little more than its packages.
-IMPORTS = ("mm", "mm.cli.frame", "mm.assemble", "mm.backtest.replay", "numpy", "pyarrow", "polars", "scipy.special")
+IMPORTS = (
+    "mm",
+    "mm.cli.frame",
+    "mm.commands.assemble",
+    "mm.backtest.replay",
+    "numpy",
+    "pyarrow",
+    "polars",
+    "scipy.special",
+)
 HOURS = 1.0
 DAY_HOURS = 14
 SCENARIO = "zero_intelligence"

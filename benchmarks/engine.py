@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+from mm.cli.config import Account, Execution, Models
 from mm.cli.knobs import knobs, shown
-from mm.config import Account, Execution, Models
 
 if TYPE_CHECKING:
     from mm.backtest.fills.base import OrderView, TradeView
@@ -61,9 +61,9 @@ class OnTrade:
 
 def main(folder: str, cache: str, quote_qty: str = "") -> None:
     """Play the day in each way, and print the seconds it took."""
-    from mm import assemble
     from mm.backtest.io import load_day
     from mm.backtest.models import queue_prob_power, trade_cross
+    from mm.commands import assemble
 
     opening = partial(load_day, Path(folder), cache=Path(cache))
     tape = opening()

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import mm
+from mm.cli.config import GROUPS
 from mm.cli.console import Console
 from mm.cli.knobs import knobs
-from mm.config import GROUPS
 from mm.dayfolder.layout import DayFolder, day_folder
 from mm.errors import DataError, MMError
 

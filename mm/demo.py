@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mm.cli.config import GROUPS
 from mm.cli.knobs import knobs
-from mm.config import GROUPS
 
 ROOT = Path("out/demo")
 HOURS = 6

@@ -18,12 +18,12 @@ from mm.calibration.intensity import intensity_of
 from mm.calibration.reference import PER_TICK
 from mm.calibration.schedule import Schedule
 from mm.calibration.uncertainty import draws
-from mm.config import Models
+from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
 from mm.plugins import Registry, construct, require_signature, resolve, signature_of
 from mm.quote_tree import Tree, listed, named
-from mm.runs import Run
+from mm.runs.run import Run
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mm.cli.config import Account, Day, Execution, Market, Models, Results
 from mm.cli.console import Console
 from mm.cli.knobs import PATH, SWITCH, knob, knobs, shown
-from mm.config import Account, Day, Execution, Market, Models, Results
 from mm.errors import Mismatch, MMError
-from mm.run_finder import Found
-from mm.run_inputs import Sources, check_inputs, knob_files
+from mm.runs.find import Found, Sources, check_inputs, knob_files
 
 if TYPE_CHECKING:
     from mm.backtest.honesty import Strategy
@@ -99,8 +98,8 @@ def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
 
 def _strategy(redraw: Redraw) -> "Strategy":
     """Return what the run played: the same days, rules and models."""
-    from mm import assemble
     from mm.backtest.honesty import Strategy
+    from mm.commands import assemble
     from mm.model_maker import ModelMaker, read_fitted
 
     files = redraw.located()

@@ -1,61 +1,6 @@
-"""``mm sweep``: many backtests over a grid, ranked, and how much of the best one is luck."""
+"""``python -m mm.runner_sweep``: the command ``mm sweep``."""
 
-from mm.cli.frame import runner
-from mm.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
-from mm.runs import Run
-from mm.sweep_knobs import Sweep
-
-
-@runner("sweep", Day, Market, Execution, Account, Models, Sweep, Calibration, Fit, Windows, resumable=True)
-def main(
-    run: Run,
-    day: Day,
-    market: Market,
-    execution: Execution,
-    account: Account,
-    models: Models,
-    sweep: Sweep,
-    calibration: Calibration,
-    fit: Fit,
-    windows: Windows,
-) -> None:
-    """Play many backtests over a grid, rank them, and tell how much of the best one is luck.
-
-    All knobs of mm backtest hold for every point, but where an axis says otherwise. What was played before, by this
-    sweep or another one, is not played again; a sweep that was killed goes on where its RUN_ID is given again.
-
-    Example: mm sweep --symbol BTCUSDT --day 20251216 --grid GAMMA=0.01,0.1,1 --grid FILL_MODEL=trade_cross,price_cross
-    """
-    from mm import assemble
-    from mm.backtest_setup import Setup
-    from mm.sweep.grid import axes_for, points_of
-    from mm.sweep.store import Store, source_files
-    from mm.sweep.sweep import complain, keep, write
-    from mm.sweep.work import Work, check, engine, fits, ground
-
-    axes = axes_for(sweep.grid, models)
-    points = points_of(axes, Setup(day, market, execution, account, models), sweep.grid_unfit)
-    tapes = assemble.tapes(run, day, market)
-    store = Store.of(day.out_root, day.symbol, day.label())
-    stand = ground(run, points, tapes, run.tapes)
-    if sweep.sweep_walkforward:
-        recipe = assemble.recipe(calibration, fit, account.seed)
-        stand = fits(run, points, tapes, (recipe, windows), stand, store)
-    check(run, points, tapes, stand)
-    work = Work(points, stand, store)
-    for path in source_files(work.sources):
-        run.input_file(path)
-    with run.timing("play"), run.progress("points", len(work.jobs)) as step:
-        try:
-            played = work.run(engine(sweep), step, reuse=sweep.reuse_points)
-        except BaseException:
-            told = "the same command goes on with the rest"
-            run.log.warning("points_kept", known=work.known, of=len(work.jobs), told=told)
-            raise
-    found = write(run, (axes, played, work), sweep.rank_by, tapes)
-    keep(run, work, found, sweep)
-    complain(played)
-
+from mm.commands.sweep import main
 
 if __name__ == "__main__":
     main()

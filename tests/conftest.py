@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from browser import Chrome, browser, started
+from mm.cli.config import GROUPS
 from mm.cli.knobs import knobs
-from mm.config import GROUPS
 from repeatable import pytest_terminal_summary
 from support import ROOT, SHARED
 

@@ -36,10 +36,10 @@ NEEDED = {  # parameters without which a model cannot be made
 # Plays a point under each of many models in a fresh process, and prints the modules that this has loaded.
 PLAYED = """
 import json, sys
-from mm.config import Account, Day, Execution, Market, Models
+from mm.cli.config import Account, Day, Execution, Market, Models
 from mm.sweep.store import code_of
 from mm.sweep.play import play
-from mm.backtest_setup import Setup
+from mm.commands.setup import Setup
 
 inputs, models = json.loads(sys.argv[1])
 for own in models:

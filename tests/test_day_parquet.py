@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from mm.commands.data import export_command, import_command
 from mm.day_parquet import export_day, import_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, MissingDay, RunExists
-from mm.runner_export import export_command, import_command
 from scribe import first_run, later_runs
 
 

@@ -17,38 +17,26 @@ LAYERS = [
     ["backtest"],
     ["calibration"],
     ["walkforward"],
-    [
-        "config",
-        "cli",
-        "plugins",
-        "resume",
-        "file_diff",
-        "idle_knobs",
-        "run_diff",
-        "run_finder",
-        "run_folder",
-        "run_headlines",
-        "run_inputs",
-        "run_manifest",
-        "runs",
-        "sweep_knobs",
-    ],
-    ["backtest_setup", "quote_tree", "model_maker", "assemble", "redraw"],
+    ["cli", "plugins", "runs"],
+    ["quote_tree", "model_maker", "commands", "redraw"],
 ]
 # What rooms of the backtest may import of the rest of it.
 ROOMS = {"metrics": {"books", "fills", "journal"}, "report": {"fills", "journal", "metrics"}}
 # Entry points: they may import everything, and nothing below imports them.
-ENTRIES = re.compile(r"mm\.(runner_\w+|demo|__main__|(bench|evaluate|sim|sweep)(\..+)?|market_data\.recorder)\Z")
+# Of mm/commands only what makes objects of knobs is none.
+ENTRIES = re.compile(
+    r"mm\.(runner_\w+|demo|__main__|commands\.(?!assemble|setup)\w+|(bench|evaluate|sim|sweep)(\..+)?|market_data\.recorder)\Z"
+)
 FRAME = set(LAYERS[6])
 # What the recorder box is made of, and what it must do without.
 RECORDER = {*LAYERS[0], "dayfolder", "market_data", *FRAME}
 HEAVY = {"numpy", "polars", "pyarrow", "scipy", "isal", "Cython"}
 # The commands of the lower rooms: `python -m` doors that call their runner.
 DOORS = {
-    "mm.calibration.runner_calibration": "mm.runner_calibration",
-    "mm.calibration.poisson_fit": "mm.runner_fit",
-    "mm.market_data.import_capture": "mm.runner_data",
-    "mm.market_data.check": "mm.runner_data",
+    "mm.calibration.runner_calibration": "mm.commands.calibrate",
+    "mm.calibration.poisson_fit": "mm.commands.fit",
+    "mm.market_data.import_capture": "mm.commands.data",
+    "mm.market_data.check": "mm.commands.data",
 }
 
 

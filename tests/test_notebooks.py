@@ -32,7 +32,7 @@ def test_a_notebook_gives_what_it_shows(path, tmp_path):
     """Each asserts its own numbers; what is stored with it is what the program says today, to the letter."""
     copy = tmp_path / path.name
     copy.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    done = run_python("-m", "mm.runner_notebooks", str(copy), cwd=tmp_path)
+    done = run_python("-m", "tools.notebooks", str(copy), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     now, stored = (json.loads(one.read_text(encoding="utf-8"))["cells"] for one in (copy, path))
     for new, old in zip(now, stored, strict=True):
@@ -62,7 +62,7 @@ def test_a_cell_that_raises_is_named_and_nothing_is_written(tmp_path):
     path = tmp_path / "wrong.ipynb"
     path.write_text(notebook("x = 1", "assert x == 2, 'two was promised'"), encoding="utf-8")
     before = path.read_text(encoding="utf-8")
-    done = run_python("-m", "mm.runner_notebooks", str(path), cwd=tmp_path)
+    done = run_python("-m", "tools.notebooks", str(path), cwd=tmp_path)
     assert done.returncode == 1
     assert "a cell raised AssertionError: two was promised" in done.stderr.splitlines()[0]
     assert path.read_text(encoding="utf-8") == before
@@ -74,7 +74,7 @@ def test_a_file_that_is_no_notebook_is_one_line(text, tmp_path):
     """Exit 3, and the file stays."""
     path = tmp_path / "broken.ipynb"
     path.write_text(text, encoding="utf-8")
-    done = run_python("-m", "mm.runner_notebooks", str(path), cwd=tmp_path)
+    done = run_python("-m", "tools.notebooks", str(path), cwd=tmp_path)
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert "broken.ipynb" in line
@@ -86,7 +86,7 @@ def test_a_missing_extra_is_named(tmp_path):
     (tmp_path / "nbclient").mkdir()
     (tmp_path / "nbclient" / "__init__.py").write_text("raise ModuleNotFoundError('gone', name='nbclient')\n")
     (tmp_path / "ipykernel.py").write_text("raise ModuleNotFoundError('gone', name='ipykernel')\n")
-    done = run_python("-m", "mm.runner_notebooks", "any.ipynb", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    done = run_python("-m", "tools.notebooks", "any.ipynb", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "pip install '.[notebooks]'" in line

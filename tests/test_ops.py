@@ -4,8 +4,8 @@ import configparser
 
 import pytest
 
+from mm.cli.config import Name, Recorder, Sources, Terminal
 from mm.cli.knobs import knobs
-from mm.config import Name, Recorder, Sources, Terminal
 from support import ROOT
 
 UNITS = sorted((ROOT / "mm" / "ops" / "deploy").glob("*.service"))

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from engine_tapes import TEST
-from mm import assemble
 from mm.backtest.models import QUOTE_MODELS, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.simple_quotes import QUOTE_STEPS
-from mm.config import Account, Execution, Models
+from mm.cli.config import Account, Execution, Models
+from mm.commands import assemble
 from mm.errors import MMError, UnknownModel, UsageError
 from mm.model_maker import ModelMaker
 from mm.quote_tree import DEEPEST, Tree, volatility

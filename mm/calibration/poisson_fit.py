@@ -262,6 +262,6 @@ def _count(number: float) -> float:
 
 
 if __name__ == "__main__":
-    from mm.runner_fit import main
+    from mm.commands.fit import main
 
     main()

@@ -1,15 +1,147 @@
 """The terminal: results on stdout, logs and progress on stderr, and a Ctrl-C, which at times has to wait."""
 
 import json
+import logging
+import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol, TextIO
 
-from mm.cli.logs import Log, Logger, write_line
+from mm.clock import iso, now_us
+
+_FILE_ONLY = "_file_only"
+
+
+class Logger(Protocol):
+    """What code that logs is given."""
+
+    def debug(self, event: str, **numbers: Any) -> Any:
+        """Log what helps to investigate."""
+
+    def info(self, event: str, **numbers: Any) -> Any:
+        """Log what happened."""
+
+    def warning(self, event: str, **numbers: Any) -> Any:
+        """Log what somebody should look at."""
+
+    def error(self, event: str, **numbers: Any) -> Any:
+        """Log what went wrong."""
+
+    def critical(self, event: str, **numbers: Any) -> Any:
+        """Log what ended the work; no LOG_LEVEL hides it."""
+
+
+class Log:
+    """One open log: a file, where there is one, and the terminal.
+
+    Attributes:
+        path: The file, or None for the terminal alone.
+        logger: What to log with; what was bound is in each line.
+    """
+
+    def __init__(self, path: Path | None, level: str, **bound: Any) -> None:
+        import structlog
+
+        self.path = path
+        self._file: TextIO | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8", buffering=1)
+        number = logging.getLevelNamesMapping()[level]
+        self.logger: Logger = structlog.wrap_logger(
+            _Sink(self._file),
+            processors=[structlog.processors.add_log_level, _in_order],
+            wrapper_class=structlog.make_filtering_bound_logger(number),
+        ).bind(**bound)
+        self._others = _Forward(self.logger)
+        logging.getLogger().addHandler(self._others)
+        logging.captureWarnings(True)
+
+    def failed(self, error: BaseException) -> None:
+        """Keep *error* and its traceback in the file; the command line tells the terminal."""
+        lines = traceback.format_exception(error)
+        self.logger.critical("run_failed", error=_one_line(error), traceback="".join(lines), **{_FILE_ONLY: True})
+
+    def close(self) -> None:
+        """Close the file and let go of what other packages log."""
+        logging.captureWarnings(False)
+        logging.getLogger().removeHandler(self._others)
+        if self._file is not None:
+            self._file.close()
+
+
+class _Sink:
+    """Where structlog's lines go; its methods are the names of the levels."""
+
+    def __init__(self, file: TextIO | None) -> None:
+        self._file = file
+
+    def write(self, line: dict[str, Any]) -> None:
+        file_only = line.pop(_FILE_ONLY, False)
+        if self._file is not None:
+            self._file.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
+        if not file_only:
+            write_line(sys.stderr, _for_terminal(line, colour=has_colour(sys.stderr)))
+
+    debug = info = warning = error = critical = write
+
+
+class _Forward(logging.Handler):
+    """Hands what other packages log to the run's log."""
+
+    def __init__(self, logger: Logger) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log *record* under the name of its package."""
+        tell = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
+        tell("package_said", package=record.name, message=record.getMessage().partition("\n")[0])
+
+
+def _in_order(_logger: Any, _method: str, line: Any) -> tuple[tuple[dict[str, Any]], dict[str, Any]]:
+    head = {"ts": iso(now_us()), "level": line.pop("level"), "event": line.pop("event")}
+    return (head | line,), {}
+
+
+def _for_terminal(line: dict[str, Any], *, colour: bool) -> str:
+    known = ("ts", "level", "event", "run_id", "symbol")
+    numbers = " ".join(f"{key}={_value(value)}" for key, value in line.items() if key not in known)
+    text = f"{line['ts'][11:19]} {line['level']:<7} {line['event']} {numbers}".rstrip()
+    return f"\x1b[2m{text}\x1b[0m" if colour else text
+
+
+def _value(value: Any) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if " " in text or not text else text
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Return whether *stream* is a terminal on which colour is wanted (NO_COLOR is not set)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def write_line(stream: TextIO, text: str) -> None:
+    """Write a line to *stream* at once; when its reader has gone, be silent from then on."""
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more at its end; that must not fail, either.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
 
 _MASK = getattr(signal, "pthread_sigmask", None)  # not on every system; there a Ctrl-C does not wait
 

@@ -1,13 +1,13 @@
 """Write docs/configuration.md from the knobs: ``make docs`` runs this module and keeps what it prints."""
 
+from mm.cli.config import GROUPS
 from mm.cli.knobs import REQUIRED, Knob, knobs, shown
-from mm.config import GROUPS
 
 PIPE = "\\|"  # a bar inside a table's cell
 _HEAD = """\
 # Configuration
 
-This page is generated from `mm/config.py` by `make docs`; a test compares the two.
+This page is generated from `mm/cli/config.py` by `make docs`; a test compares the two.
 
 One knob is one dataclass field, one flag, one environment variable and one entry of `run_manifest.json`.
 A flag wins over the environment, and the environment over the default.

@@ -1,7 +1,7 @@
 """The frame of every command: knobs to flags, errors to one line, exit codes to the contract's.
 
 A runner (:func:`runner`) makes a run folder; a plain command (:func:`command`) only answers. Both take their
-knobs as frozen dataclasses of mm/config.py, both understand ``--json``.
+knobs as frozen dataclasses of mm/cli/config.py, both understand ``--json``.
 """
 
 import errno
@@ -18,11 +18,9 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from mm.cli.console import Console, interruptible
-from mm.cli.knobs import Knob, closest, knobs, shown
-from mm.cli.logs import write_line
-from mm.cli.options import json_option, option
-from mm.config import Day, Output, Terminal
+from mm.cli.config import Day, Output, Terminal
+from mm.cli.console import Console, interruptible, write_line
+from mm.cli.knobs import REQUIRED, Knob, closest, knobs, shown
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
 
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
@@ -123,9 +121,9 @@ def runner(
         every = _with(groups, Output)
 
         def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
-            from mm.idle_knobs import refuse_idle
-            from mm.run_folder import Plan
-            from mm.runs import working
+            from mm.cli.idle import refuse_idle
+            from mm.runs.folder import Plan
+            from mm.runs.run import working
 
             symbols = _find(objects, Day).symbol.split(",")
             if len(symbols) > 1:
@@ -200,7 +198,7 @@ def _make(
 
     @functools.wraps(body)
     def callback(**params: Any) -> None:
-        from mm.run_manifest import SetKnob
+        from mm.runs.manifest import SetKnob
 
         ctx = click.get_current_context()
         objects = [group(**{one.name: params[one.name] for one in knobs(group)}) for group in groups]
@@ -275,3 +273,45 @@ def _named(error: BaseException) -> MMError:
         return DataError(f"{error.filename}: there is no such file or folder")
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
     return MMError(f"unforeseen {type(error).__name__}: {error}{notes}")
+
+
+class _Repeatable(click.Option):
+    """A flag that may be given again; its variable is one text, which is not parted at its spaces."""
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        """Return the whole variable as the only text; None where it is not set."""
+        text = self.resolve_envvar_value(ctx)
+        return None if text is None else (text,)
+
+
+def option(one: Knob) -> click.Option:
+    """Return the option that sets a knob by its flag or its variable."""
+    # A default of None must not be passed: click would take it for a value that was given.
+    default: dict[str, Any] = {} if one.default in (None, REQUIRED) else {"default": shown(one.default)}
+    told = f", default {default['default']}" if default else ""
+    often: dict[str, Any] = {} if one.joined is None else {"multiple": True, "callback": _joining(one)}
+    return (_Repeatable if often else click.Option)(
+        [one.flag, one.name],
+        type=str if often else one.read,
+        envvar=one.variable,
+        required=one.default is REQUIRED,
+        metavar=one.reader.metavar,
+        help=f"{one.help}  [{one.variable}{told}]",
+        show_default=False,
+        **often,
+        **default,
+    )
+
+
+def json_option() -> click.Option:
+    """Return the option ``--json``, which every command has."""
+    return click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
+
+
+def _joining(one: Knob) -> Any:
+    """Return what makes one value of the texts of a flag that was given several times."""
+
+    def join(_context: click.Context, _option: click.Parameter, texts: Sequence[str]) -> Any:
+        return one.read(str(one.joined).join(texts))
+
+    return join

@@ -316,6 +316,62 @@ def _symbols(text: str) -> str:
     return ",".join(names)
 
 
+WRITTEN = "NAME=value,value,…; NAME=value,…"
+_OPENING, _CLOSING = "{[(", "}])"
+
+
+def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the axes that a grid's *text* names, each with the texts of its values, in order.
+
+    Axes are parted by ``;`` and values by ``,``. Neither parts anything inside brackets or double quotes, so that a
+    JSON object is one value; quotes around a whole value are not part of it, but they are in a JSON object.
+
+    Raises:
+        ValueError: With what the text must be.
+    """
+    axes = []
+    for part in _parted(text, ";"):
+        name, equals, values = part.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise ValueError(f"{WRITTEN} ({part.strip()!r} names no axis and values)")
+        texts = tuple(_unquoted(value.strip()) for value in _parted(values, ","))
+        if not all(texts):
+            raise ValueError(f"{WRITTEN} (axis {name} has {'no' if texts == ('',) else 'an empty'} value)")
+        axes.append((name, texts))
+    return axes
+
+
+def _parted(text: str, sign: str) -> list[str]:
+    """Return *text* parted at each *sign* that stands in no brackets and no double quotes."""
+    parts, depth, quoted, escaped = [""], 0, False, False
+    for letter in text:
+        if not quoted:
+            depth += (letter in _OPENING) - (letter in _CLOSING)
+        if letter == '"' and not escaped:
+            quoted = not quoted
+        escaped = letter == "\\" and not escaped
+        if letter == sign and depth == 0 and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if depth or quoted:
+        raise ValueError(f"{WRITTEN} ({text!r} has {'a quote' if quoted else 'brackets'} without an end)")
+    return parts
+
+
+def _unquoted(value: str) -> str:
+    inside = len(value) > 1 and value[0] == value[-1] == '"'
+    return value[1:-1] if inside else value
+
+
+def _grid(text: str) -> str:
+    parts = [part.strip() for part in _parted(text, ";")]
+    whole_text = ";".join(part for part in parts if part)
+    axes_of(whole_text)
+    return whole_text
+
+
 def day_list(text: str) -> tuple[str, ...]:
     """Return the days that ``YYYYMMDD``, a comma list or a range ``first:last`` names, in rising order.
 
@@ -353,3 +409,6 @@ SYMBOLS = Reader("SYMBOL", _symbols)
 
 
 DAYS = Reader("DAY", _day)
+
+
+GRID = Reader("NAME=V,V,…", _grid)

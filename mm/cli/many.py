@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mm.cli.console import Console
+from mm.cli.console import Console, write_line
 from mm.cli.knobs import shown
-from mm.cli.logs import write_line
 from mm.errors import MMError, UsageError
-from mm.run_manifest import SetKnob
+from mm.runs.manifest import SetKnob
 
 
 class SymbolsFailed(MMError):
@@ -66,7 +65,7 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
 
 
 def _words(program: str) -> list[str]:
-    """Return what to call for the same command: ``mm backtest`` and ``python -m mm.runner_backtest`` alike."""
+    """Return what to call for the same command: ``mm backtest`` and ``python -m mm.commands.backtest`` alike."""
     first, *rest = program.split()
     if first == "python":
         return [sys.executable, *rest]

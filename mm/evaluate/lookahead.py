@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest_setup import Setup, users_models
-from mm.config import Models
+from mm.cli.config import Models
+from mm.commands.setup import Setup, users_models
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, UnknownModel, UsageError
 from mm.evaluate import run_comparison as test
@@ -98,7 +98,7 @@ class Probe:
             UsageError: If the model sends no order.
             ModelError: If it raises on the day as it is.
         """
-        from mm import assemble
+        from mm.commands import assemble
 
         report = self.report
         if self.setup.execution.feed_latency != "none":
@@ -159,7 +159,7 @@ class Probe:
 
         Without the draws of a fill model of the project, whose keys are instants.
         """
-        from mm import assemble
+        from mm.commands import assemble
 
         setup, models = self.setup, self.setup.models
         if not users_models(models.fill_model, models.fill_params()):

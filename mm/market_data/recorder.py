@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mm.cli.config import Name, Recorder, Source, Sources
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import knobs, shown
 from mm.clock import now_us, run_stamp
-from mm.config import Name, Recorder, Source, Sources
 from mm.errors import DataError, MissingDay, MMError, UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.cli.console import Console
+from mm.cli.config import Source
+from mm.cli.console import Console, write_line
 from mm.cli.frame import Program, command
 from mm.cli.knobs import (
     PATH,
@@ -26,9 +27,7 @@ from mm.cli.knobs import (
     shown,
     whole,
 )
-from mm.cli.logs import write_line
 from mm.clock import DAY_ZONE, day_of, now_us
-from mm.config import Source
 from mm.errors import UsageError
 from mm.sim import COMMANDS
 from mm.sim.flow.scenario import SCENARIOS, Flags, chosen

@@ -9,13 +9,12 @@ from math import prod
 from typing import Any
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
-from mm.backtest_setup import Setup
-from mm.cli.knobs import Knob, closest, knobs
-from mm.config import Account, Day, Execution, Market, Models, Output
+from mm.cli.config import Account, Day, Execution, Market, Models, Output
+from mm.cli.knobs import Knob, axes_of, closest, knobs
+from mm.commands.setup import Setup
 from mm.errors import MMError, UsageError
 from mm.model_maker import OFFERED
 from mm.plugins import resolve, signature_of
-from mm.sweep_knobs import axes_of
 
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
 FLAG = "--grid (GRID)"

@@ -16,8 +16,8 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest_setup import Setup
-from mm.config import Day, Market
+from mm.cli.config import Day, Market
+from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError, ModelError
 from mm.sweep.store import code_of
 
@@ -86,9 +86,9 @@ def told(result: "Result") -> Outcome:
 
 
 def _played(task: Task) -> "Result":
-    from mm import assemble
     from mm.backtest.pnl_band import with_band
     from mm.backtest.replay import backtest
+    from mm.commands import assemble
     from mm.model_maker import ModelMaker, fitted_from
 
     setup = Setup.from_json(task["setup"])
@@ -122,7 +122,7 @@ def _tapes(day: Day, market: Market, cache: "Path", inputs: tuple[str, ...]) -> 
     """Open the days, whose kept tapes every process maps into the same memory."""
     from pathlib import Path
 
-    from mm import assemble
+    from mm.commands import assemble
 
     opened = assemble.open_days(day, market, Path(cache))
     if sorted(sha256 for tape in opened for _, _, sha256 in tape.meta.inputs) != sorted(inputs):

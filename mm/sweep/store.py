@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mm.backtest_setup import Setup, users_models
+from mm.cli.config import Models
 from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
-from mm.config import Models
+from mm.commands.setup import Setup, users_models
 from mm.errors import UsageError
 from mm.plugins import resolve, search_here
 from mm.whole_file import clear_unfinished, whole_file

@@ -12,21 +12,20 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
-from mm.assemble import open_days
-from mm.backtest_setup import Setup
+from mm.cli.config import GROUPS, Account, Day, Execution, Market, Models, Sweep
 from mm.cli.knobs import closest, knobs, shown
 from mm.clock import US_PER_S
-from mm.config import GROUPS, Account, Day, Execution, Market, Models
+from mm.commands.assemble import open_days
+from mm.commands.setup import Setup
 from mm.errors import Incomplete, UsageError
 from mm.page.numbers import number, signed
-from mm.runs import Run
+from mm.runs.run import Run
 from mm.sweep.engines import seeing_modules
 from mm.sweep.findings import POINTS, SERIES, SWEEP, TABLE, Findings, Luck, Panel, Played, Row, find
 from mm.sweep.grid import Axis, axes_for, points_of
 from mm.sweep.page import page
 from mm.sweep.store import Store
 from mm.sweep.work import Work, check, engine, ground
-from mm.sweep_knobs import Sweep
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape

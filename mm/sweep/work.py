@@ -11,20 +11,19 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
-from mm import assemble
-from mm.assemble import unfitted
-from mm.backtest_setup import Setup
+from mm.cli.config import Sweep, Windows
 from mm.code_identity import digest, hash_file
-from mm.config import Windows
+from mm.commands import assemble
+from mm.commands.assemble import unfitted
+from mm.commands.setup import Setup
 from mm.errors import ModelError, UsageError
 from mm.model_maker import ModelMaker, fitted_from
-from mm.runs import Run
+from mm.runs.run import Run
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
 from mm.sweep.findings import Luck, Played
 from mm.sweep.grid import FLAG, Point
 from mm.sweep.play import Outcome, Task
 from mm.sweep.store import Code, Store, code_of, trial_of
-from mm.sweep_knobs import Sweep
 
 if TYPE_CHECKING:
     from mm.calibration.recipe import Recipe
@@ -215,8 +214,8 @@ def fits(
     from mm.calibration.artefact import artefact
     from mm.calibration.calibrate import measure
     from mm.calibration.intensity import why_unusable
+    from mm.commands.schedule import study_days, write_study
     from mm.errors import FitError
-    from mm.runner_calibrate_schedule import study_days, write_study
 
     recipe, windows = how
     slowest = max((point.setup for point in points), key=lambda setup: setup.execution.order_latency_ms)

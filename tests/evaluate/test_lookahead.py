@@ -14,9 +14,9 @@ from peekers import AT_IMPORT, COMPILED, PEEKERS
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.calibration.schedule import Schedule, Segment
+from mm.commands.check import lookahead
 from mm.evaluate import lookahead as probe
 from mm.plugins import resolve
-from mm.runner_check import lookahead
 from support import ROOT, run_python
 
 SYMBOL, DAY = "SIMUSDT", "20260105"

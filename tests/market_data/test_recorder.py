@@ -22,8 +22,8 @@ from click.testing import CliRunner
 from fake_exchange import ENTRY, SYMBOL, FakeExchange
 
 from captured import events, rows, tags
+from mm.cli.config import Name, Recorder, Source
 from mm.clock import iso, now_us
-from mm.config import Name, Recorder, Source
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder

@@ -8,8 +8,8 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
+from mm.commands.sweep import main
 from mm.dayfolder.layout import DayFolder
-from mm.runner_sweep import main
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

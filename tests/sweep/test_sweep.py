@@ -15,9 +15,9 @@ import pytest
 from sweep_desk import FILES, GRID, KNOBS, MODEL, called, folder_of, found, swept
 
 import mm
+from mm.commands.backtest import main as backtest
+from mm.commands.walkforward import main as walkforward
 from mm.errors import UsageError
-from mm.runner_backtest import main as backtest
-from mm.runner_walkforward import main as walkforward
 from mm.sweep import play
 from support import ROOT, run_python
 

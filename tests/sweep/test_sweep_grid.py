@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.backtest_setup import Setup
-from mm.cli.knobs import knobs
-from mm.config import Account, Day, Execution, Market, Models
+from mm.cli.config import Account, Day, Execution, Market, Models, Sweep
+from mm.cli.knobs import axes_of, knobs
+from mm.commands.setup import Setup
 from mm.errors import UsageError
 from mm.sweep.grid import Point, axes_for, points_of
-from mm.sweep_knobs import Sweep, axes_of
 
 GRID = next(one for one in knobs(Sweep) if one.name == "grid")
 

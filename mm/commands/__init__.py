@@ -1,0 +1,1 @@
+"""The commands: one module each, and what makes models, rules and tapes of their knobs."""

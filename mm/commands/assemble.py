@@ -1,0 +1,253 @@
+"""Knobs to objects: the one place where names, decimals and milliseconds end."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mm.backtest.io import load_day
+from mm.backtest.latency import Latencies
+from mm.backtest.rules import Rules
+from mm.calibration.fallback import Fallback
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.recipe import Recipe
+from mm.calibration.sweeps import HitRule
+from mm.calibration.windows import Plan
+from mm.cli.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
+from mm.clock import us_from_ms
+from mm.dayfolder.layout import day_folder
+from mm.errors import Mismatch, UsageError
+from mm.instrument import E8, Instrument, e8, short_text
+from mm.model_maker import read_fitted
+from mm.quote_tree import Tree, volatility
+from mm.runs.run import Run
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
+
+
+def tapes(run: Run, day: Day, market: Market) -> "list[Tape]":
+    """Open the days' tapes, on one grid, and note their files as the run's inputs.
+
+    Raises:
+        Mismatch: If the days have different tick sizes.
+    """
+    with run.timing("load"):
+        opened = open_days(day, market, run.tapes)
+    for tape in opened:
+        _note(run, tape)
+    run.timings.update(events=sum(len(tape) for tape in opened), rows=sum(len(tape.row_ticks) for tape in opened))
+    run.timings["tape_cache"] = "hit" if all(tape.meta.cache == "hit" for tape in opened) else opened[0].meta.cache
+    return opened
+
+
+def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
+    """Return the days' tapes, on one grid; *cache* is where they are kept.
+
+    Raises:
+        Mismatch: If the days have different tick sizes.
+        MissingDay: If one of them is not there; none is read then.
+    """
+    folders = [day_folder(day.data_root, day.symbol, name) for name in day.days()]
+    opened = [
+        load_day(
+            folder,
+            cache=cache,
+            tick_size_e8=_e8(market.tick_size),
+            qty_step_e8=_e8(market.qty_step),
+            min_notional_e8=_e8(market.min_notional),
+        )
+        for folder in folders
+    ]
+    ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
+    if len(ticks) > 1:
+        told = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
+        raise Mismatch(f"{day.symbol}: the days have different tick sizes ({told}); run them apart, or set --tick-size")
+    lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
+    return [tape.on_lot(lot_e8) for tape in opened]
+
+
+def one_tape(run: Run, day: Day, market: Market) -> "Tape":
+    """Open the tape of the only day.
+
+    Raises:
+        UsageError: If several days were given.
+    """
+    if len(day.days()) > 1:
+        raise UsageError(f"--day (DAY) is {day.day!r}; this command takes one day, YYYYMMDD")
+    return tapes(run, day, market)[0]
+
+
+def _note(run: Run, tape: "Tape") -> None:
+    """Tell the manifest and the log what was read."""
+    for path, size, sha256 in tape.meta.inputs:
+        run.input(path, size, sha256)
+    for warning in tape.meta.warnings:
+        run.log.warning("data_warning", day=tape.days[0], told=warning)
+    run.log.info("day_loaded", day=tape.days[0], events=len(tape.kind), rows=len(tape.row_ticks), **tape.meta.counts)
+
+
+def rules(
+    tape: "Tape", execution: Execution, account: Account, models: Models | None = None, *, run: Run | None = None
+) -> Rules:
+    """Return the rules of a run that begins with *tape*; without *models* a quote is one quantity step.
+
+    A file of latencies is noted as an input of *run*.
+    """
+    instrument = tape.instrument
+    sigma = volatility(Tree.of(models.quote_model, models.quote_params())) if models else {}
+    return Rules(
+        tick_e8=instrument.tick_e8,
+        lot_e8=instrument.lot_e8,
+        order_latency_us=us_from_ms(execution.order_latency_ms),
+        cancel_latency_us=us_from_ms(execution.cancel_latency_ms),
+        latencies=_latencies(execution, run),
+        latency_seed=account.seed,
+        recorded_feed=execution.feed_latency == "recorded",
+        requote_us=us_from_ms(execution.requote_interval_ms),
+        requote_on_fill=execution.requote_on_fill,
+        ttl_us=us_from_ms(execution.order_ttl_ms),
+        refresh_us=us_from_ms(execution.refresh_interval_ms),
+        state_us=us_from_ms(account.state_interval_ms),
+        maker_fee_e8=e8(account.maker_fee_rate),
+        taker_fee_e8=e8(account.taker_fee_rate),
+        start_cash_e8=e8(account.initial_cash),
+        start_lots=_lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)"),
+        target_lots=_target_lots(account, tape),
+        orders_per_10s=execution.order_limit_10s,
+        orders_per_day=execution.order_limit_day,
+        quote_lots=_quote_lots(tape, models),
+        step_lots=tape.step_lots,
+        min_notional_e8=instrument.min_notional_e8,
+        filters=instrument.filters,
+        **sigma,
+    )
+
+
+def _latencies(execution: Execution, run: Run | None) -> Latencies | None:
+    if execution.latency_file is None:
+        return None
+    found = Latencies.read(execution.latency_file)
+    if run is not None:
+        run.input_file(execution.latency_file)
+    return found
+
+
+def _lots(qty: str, instrument: Instrument, knob: str) -> int:
+    lots, rest = divmod(e8(qty), instrument.lot_e8)
+    if rest:
+        raise UsageError(f"{knob} is {qty}; it must be a multiple of {short_text(instrument.lot_e8)}")
+    return lots
+
+
+def _target_lots(account: Account, tape: "Tape") -> int | None:
+    if account.target_inventory is None:
+        return None
+    lots, knob = account.target_inventory, "--target-inventory (TARGET_INVENTORY)"
+    found = _lots(lots, tape.instrument, knob)
+    if found % tape.step_lots:
+        step = short_text(tape.step_lots * tape.instrument.lot_e8)
+        raise UsageError(f"{knob} is {lots}; it must be a multiple of the quantity step {step}")
+    return found
+
+
+def _quote_lots(tape: "Tape", models: Models | None) -> int:
+    """Return the clip: QUOTE_QTY, else the least whole steps that reach the least notional."""
+    instrument, step_e8 = tape.instrument, tape.step_lots * tape.instrument.lot_e8
+    if models and models.quote_qty is not None:
+        if e8(models.quote_qty) % step_e8:
+            raise UsageError(
+                f"--quote-qty (QUOTE_QTY) is {models.quote_qty}; it must be a multiple of the quantity step "
+                f"{short_text(step_e8)}"
+            )
+        return e8(models.quote_qty) // instrument.lot_e8
+    both = (tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0)
+    if not both.any():
+        return tape.step_lots
+    first = int(both.argmax())
+    price_e8 = NOTIONAL_MARGIN * int(tape.top_bid_ticks[first] + tape.top_ask_ticks[first]) * instrument.tick_e8 / 2
+    steps = math.ceil(instrument.min_notional_e8 * E8 / (price_e8 * step_e8))
+    return max(steps, 1) * tape.step_lots
+
+
+def recipe(calibration: Calibration, fit: Fit, seed: int) -> Recipe:
+    """Return how a tape is to be calibrated."""
+    return Recipe(
+        method=calibration.calib_method,
+        deltas=calibration.calib_deltas,
+        dwell_ms=calibration.calib_dwell_ms,
+        mid_move_threshold_ticks=calibration.calib_mid_move_threshold_ticks,
+        reference=calibration.calib_reference,
+        rule=HitRule(
+            hit=calibration.calib_hit,
+            order_e8=e8(calibration.calib_order_qty),
+            queue_ahead=calibration.calib_queue_ahead,
+            grouped=calibration.calib_sweeps,
+        ),
+        distance=calibration.calib_distance,
+        seed=seed,
+        fit_method=fit.fit_method,
+        min_exposure_s=fit.min_exposure_s,
+        min_usable_deltas=fit.min_usable_deltas,
+        max_delta_ticks=fit.max_delta_ticks if isinstance(fit.max_delta_ticks, float) else None,
+    )
+
+
+def plan(windows: Windows, execution: Execution) -> Plan:
+    """Return the windows of a schedule; training ends an order latency before its segment."""
+    return Plan(
+        train_window_min=windows.wf_train_window_min,
+        step_min=windows.wf_step_min,
+        latency_us=us_from_ms(execution.order_latency_ms),
+        mode=windows.schedule_mode,
+        half_life_min=windows.schedule_half_life_min,
+    )
+
+
+def fallback(windows: Windows, models: Models) -> Fallback:
+    """Return what stands in for a window without a usable fit.
+
+    Raises:
+        UsageError: If ``global_default`` has no A and k to use.
+    """
+    oldest_min = windows.fallback_max_age_min
+    max_age_s = math.inf if oldest_min is None else oldest_min * 60
+    if windows.fallback_policy != "global_default":
+        return Fallback(windows.fallback_policy, max_age_s)
+    params = models.fill_params()
+    if models.fill_params_file is not None:
+        fitted = read_fitted(models.fill_params_file)
+        params = {"A": fitted.A, "k": fitted.k} if isinstance(fitted, PoissonFit) and fitted.usable else {}
+    if not all(isinstance(params.get(name), int | float) for name in ("A", "k")):
+        raise UsageError(
+            "--fallback-policy (FALLBACK_POLICY) global_default needs one A and k: FILL_PARAMS_FILE=<a usable fit>, "
+            'or FILL_PARAMS_JSON=\'{"A": .., "k": ..}\''
+        )
+    return Fallback("global_default", max_age_s, default=(params["A"], params["k"]))
+
+
+def _e8(text: str | None) -> int | None:
+    return None if text is None else e8(text)
+
+
+def of_walkforward(run: Run, models: Models, windows: Windows) -> Models:
+    """Return *models* without fill parameters: a walk-forward fills and quotes by its own schedule.
+
+    A shell in which they are still exported for a backtest is usual, so it is told and no error.
+    """
+    given = models.fill_params_file or models.fill_params_json
+    if given and models.fill_model == "poisson" and windows.fallback_policy != "global_default":
+        run.log.warning(
+            "fill_params_unused",
+            given=str(given),
+            told="a walk-forward fits its own A and k; FALLBACK_POLICY=global_default uses these where a fit fails",
+        )
+    return unfitted(models)
+
+
+def unfitted(models: Models) -> Models:
+    """Return *models* that fill and quote by the A and k of whatever they are given, and not by their knobs'."""
+    own = models.fill_params_json if models.fill_model != "poisson" else None
+    return replace(models, fill_params_json=own, fill_params_file=None)

@@ -1,0 +1,74 @@
+"""``mm calibrate``: one day to ``poisson_fit.json``."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mm.cli.config import Account, Calibration, Day, Execution, Fit, Market
+from mm.cli.frame import runner
+from mm.errors import FitError
+from mm.runs.run import Run
+
+if TYPE_CHECKING:
+    from mm.calibration.adverse_selection import AdverseMove
+    from mm.calibration.calibrate import Calibration as Found
+    from mm.page.frame import About
+
+POINTS = "calibration_points.csv"
+FIT = "poisson_fit.json"
+ADVERSE = "adverse_selection.csv"
+
+
+@runner("calibration", Day, Market, Calibration, Fit, Execution, Account, method="calib_method")
+def main(
+    run: Run,
+    day: Day,
+    market: Market,
+    calibration: Calibration,
+    fit: Fit,
+    execution: Execution,
+    account: Account,
+) -> None:
+    """Measure how often trades reach each distance, and fit A and k; several days are pooled.
+
+    Example: mm calibrate --symbol BTCUSDT --day 20251216 --method ladder --deltas 1,2,3,5,8,13
+    """
+    from mm.calibration.adverse_selection import adverse_selection, write_adverse_selection
+    from mm.calibration.alternatives import compare
+    from mm.calibration.artefact import artefact
+    from mm.calibration.calibrate import measure, permutations
+    from mm.calibration.points import write_points
+    from mm.calibration.residuals import table
+    from mm.commands import assemble
+
+    tapes = assemble.tapes(run, day, market)
+    rules = assemble.rules(tapes[0], execution, account)
+    with run.timing("play"):
+        found = measure(tapes, assemble.recipe(calibration, fit, account.seed), rules)
+        curves = compare(found.measured.fitted)
+        permuted = permutations(found, rules)
+    with run.timing("write"):
+        write_points(run.path(POINTS), found.measured.shown)
+        content, moves = artefact(found, curves, permuted), adverse_selection(found.meter)
+        run.path(FIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_adverse_selection(run.path(ADVERSE), moves)
+        for name, result in found.runs.items():
+            result.write_tables(run.path(f"runs/{name}"))
+        run.write_page(drawn(found, content, moves, run.about))
+    run.artefact = FIT
+    run.summary = {"usable": found.fit.usable, "status": found.fit.status, "A": found.fit.A, "k": found.fit.k}
+    run.say(table(found.measured.fitted, found.fit))
+    run.say(found.fit.headline())
+    for told in (*([curves.sentence] if curves else []), *([str(permuted)] if permuted else []), *found.fit.warnings):
+        run.say(f"note: {told}")
+    if not found.fit.usable:
+        raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
+
+
+def drawn(found: "Found", content: Mapping[str, Any], moves: "Sequence[AdverseMove]", about: "About") -> str:
+    """Return the page of a calibration: what was *found*, the *content* of its fit's file, the *moves* after hits."""
+    from mm.calibration.page import page
+    from mm.calibration.page_cards import further_cards
+    from mm.calibration.stability import steadiness
+
+    return page(found.fit, found.measured, steadiness(found.meter), about, further_cards(content, moves))

@@ -1,0 +1,187 @@
+"""``mm data``: raw captured streams to day folders, and what is done with a day folder: check, repair, coverage."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mm.cli.config import Market, Name, Results, Source, Streams
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.errors import DataError
+
+_PATH = click.Path(path_type=Path)
+
+
+@command(
+    Source,
+    Market,
+    Streams,
+    Name,
+    arguments=[click.Argument(["captures"], type=_PATH, nargs=-1, required=True, metavar="CAPTURE...")],
+    defaults={"trade_stream": None},
+)
+def import_command(
+    console: Console, source: Source, market: Market, streams: Streams, name: Name, captures: tuple[Path, ...]
+) -> None:
+    """Write the day folders of one symbol from raw captures, given in the order of their recording."""
+    from mm.market_data.capture_import import ImportOptions, import_captures
+
+    options = ImportOptions(
+        tick_size=market.tick_size,
+        qty_step=market.qty_step,
+        min_notional=market.min_notional,
+        top_n=streams.top_n,
+        trade_stream=streams.trade_stream,
+    )
+    run_id = name.run_id or _named_after(captures)
+    size = sum(path.stat().st_size for path in captures if path.is_file())
+    with console.progress("import", size) as advance:
+        report = import_captures(
+            captures, source.symbol, source.data_root, run_id=run_id, options=options, progress=_steps(advance)
+        )
+    for line in report.lines():
+        console.say(line)
+    console.answer(report.to_json())
+
+
+def _named_after(captures: tuple[Path, ...]) -> str:
+    """Return a run id that follows from the captures alone, so that two imports of them are equal to the byte."""
+    digest = hashlib.sha256()
+    for path in captures:
+        if path.is_file():
+            with path.open("rb") as file:
+                digest.update(file.read(65536))
+            digest.update(str(path.stat().st_size).encode())
+    return f"import_{digest.hexdigest()[:12]}"
+
+
+def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
+    """Return what takes bytes done and bytes in all, and moves a bar on by the difference."""
+    before = 0
+
+    def report(done: int, _total: int) -> None:
+        nonlocal before
+        advance(done - before)
+        before = done
+
+    return report
+
+
+@command(arguments=[click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")])
+def check_command(console: Console, folder: Path) -> None:
+    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with 3."""
+    import msgspec
+
+    from mm.dayfolder.check import check_day
+    from mm.dayfolder.layout import DayFolder
+
+    report = check_day(DayFolder.at(folder))
+    console.answer(msgspec.to_builtins(report))
+    for defect in report.defects:
+        row = "" if defect.row is None else f":{defect.row}"
+        console.say(f"{defect.file}{row}: {defect.kind}: {defect.message}")
+    sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
+    console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {report.gaps} gaps in the ledger")
+    if not report.ok:
+        raise DataError(f"{folder}: {len(report.defects)} defects; `mm data repair` mends what can be mended")
+
+
+@command(Name, arguments=[click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")])
+def repair_command(console: Console, name: Name, folder: Path) -> None:
+    """Mend a damaged day folder from its raw messages; a sound one is left as it is."""
+    import msgspec
+
+    from mm.clock import now_us, run_stamp
+    from mm.dayfolder.layout import DayFolder
+    from mm.dayfolder.repair import repair_day
+
+    at_us = now_us()
+    repaired = repair_day(DayFolder.at(folder), name.run_id or f"repair_{run_stamp(at_us)}", at_us)
+    console.answer({**msgspec.to_builtins(repaired), "path": str(folder)})
+    for line in repaired.mended:
+        console.say(line)
+    after = repaired.after
+    state = "mended" if repaired.changed else "sound, nothing was changed" if after.ok else "nothing could be mended"
+    console.say(f"{folder}: {state}; {after.covered_s:.1f} s covered, {after.gaps} gaps in the ledger")
+    if not after.ok:
+        first = after.defects[0]
+        raise DataError(
+            f"{folder}: {len(after.defects)} defects are left, first {first.file}: {first.kind}: {first.message}; "
+            f"`mm data check` names them all"
+        )
+
+
+@command(arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, required=True, metavar="DAY_FOLDER...")])
+def coverage_command(console: Console, folders: tuple[Path, ...]) -> None:
+    """Tell what day folders cover: seconds with a valid book, gaps, ids, and what a backtest leaves out."""
+    import msgspec
+
+    from mm.dayfolder.coverage import cover, coverage_text
+    from mm.dayfolder.layout import DayFolder
+
+    found = []
+    with console.progress("coverage", len(folders)) as advance:
+        for folder in folders:
+            found.append(cover(DayFolder.at(folder)))
+            advance(1)
+    console.answer({"days": msgspec.to_builtins(found)})
+    for one in found:
+        console.say(coverage_text(one))
+
+
+if TYPE_CHECKING:
+    from mm.day_parquet import Moved
+
+_PATH = click.Path(path_type=Path)
+_FOLDER = click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")
+_TO = click.Option(["--to", "form"], type=click.Choice(["parquet"]), default="parquet", help="Form of the files.")
+_OUT = click.Option(["--out"], type=_PATH, help="Folder that is written; else <OUT_ROOT>/parquet/<SYMBOL>/<DAY>.")
+_ROOT = click.Option(
+    ["--data-root"], type=_PATH, default=Path("data"), envvar="DATA_ROOT", help="Folder of the day folders."
+)
+
+
+@command(Results, arguments=[_FOLDER, _TO, _OUT])
+def export_command(console: Console, results: Results, folder: Path, form: str, out: Path | None) -> None:
+    """Write a day folder as Parquet: typed columns, and prices and quantities as their exact text."""
+    from mm.day_parquet import export_day, read_again
+    from mm.dayfolder.layout import DayFolder
+
+    day = DayFolder.at(folder)
+    target = out or results.out_root / form / day.symbol / day.day
+    moved = export_day(day, target)
+    began = time.perf_counter()
+    rows = read_again(target)
+    read_s = time.perf_counter() - began
+    text_mb = sum(one.text_bytes for one in moved if one.rows is not None) / 1e6
+    _tell(console, moved)
+    console.say(f"read again: {rows:,} rows in {read_s:.2f} s, {text_mb / read_s:,.0f} MB of text a second")
+    console.say(str(target))
+    files = [asdict(one) for one in moved]
+    console.answer({"files": files, "rows": rows, "read_s": round(read_s, 4), "path": str(target)})
+
+
+@command(arguments=[click.Argument(["folder"], type=_PATH, metavar="PARQUET_FOLDER"), _ROOT])
+def import_parquet_command(console: Console, folder: Path, data_root: Path) -> None:
+    """Write the day folder that an export was made of, with the same text in every file."""
+    from mm.day_parquet import import_day
+
+    day, moved = import_day(folder, data_root)
+    _tell(console, moved)
+    console.say(str(day.path))
+    console.answer({"files": [asdict(one) for one in moved], "path": str(day.path)})
+
+
+def _tell(console: Console, moved: "Sequence[Moved]") -> None:
+    """Print each file with its rows and sizes."""
+    for one in moved:
+        if one.rows is not None:
+            console.say(
+                f"{one.path:<48} {one.rows:>9,} rows  {one.text_bytes / 1e6:8.2f} MB of text, "
+                f"{one.file_bytes / 1e6:7.2f} MB here"
+            )

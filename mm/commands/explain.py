@@ -1,0 +1,96 @@
+"""``mm runs explain``: the tape around a fill, and why it happened."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mm.cli.config import Results
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import PATH, knob, whole
+from mm.errors import BrokenFile, DataError, Mismatch, UsageError
+from mm.runs.find import Found, find_run
+
+NESTED = "backtest"  # where a walk-forward keeps its backtest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Which(Results):
+    """Which fill, and how much of the market around it."""
+
+    fill: int = knob(1, whole(1, 10**12), "Number of the fill: its row in the fills file, from 1.", matters=False)
+    around: int = knob(8, whole(1, 10_000), "Events to show on either side of it.", matters=False)
+    data_root: Path | None = knob(
+        None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
+    )
+
+
+@command(Which, arguments=[click.Argument(["name"], metavar="RUN")])
+def main(console: Console, which: Which, name: str) -> None:
+    """Show the tape around a fill of a backtest, and why it happened.
+
+    Example: mm runs explain 20260105T080000Z --fill 12
+    """
+    from mm.backtest.explain import explain
+
+    run = find_run(name, which.out_root)
+    folder = run.folder / NESTED if (run.folder / NESTED).is_dir() else run.folder
+    symbol = run.manifest["symbol"]
+    fills = _rows(folder / f"fills_{symbol}.csv", run)
+    if which.fill > len(fills):
+        raise UsageError(f"--fill (FILL) is {which.fill}, but {folder} has {len(fills)} fills; give one of them")
+    fill = fills[which.fill - 1]
+    orders = [row for row in _rows(folder / f"orders_{symbol}.csv", run) if row["order_id"] == fill["order_id"]]
+    together = [one for one in fills if (one["order_id"], one["recv_us"]) == (fill["order_id"], fill["recv_us"])]
+    lagging = run.manifest["knobs"].get("feed_latency", {}).get("value") == "recorded"
+    text = explain(_tape(run, which, int(fill["recv_us"])), fill, orders, which.around, together, lagging=lagging)
+    if lagging:
+        text += "\n(the run let the exchange act at its own time: an event happened before it was received here)"
+    console.answer({"fill": fill, "orders": orders, "path": str(folder.resolve())})
+    console.say(f"fill {which.fill} of {len(fills)}: {text}")
+
+
+def _rows(path: Path, run: Found) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise DataError(
+            f"{path}: there is no such file; {run.folder} is a run of {run.manifest['kind']}, not a backtest"
+        )
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _tape(run: Found, which: Which, us: int) -> Any:
+    """Return the day of the run that holds an instant; it has to be what the run read."""
+    from mm.backtest.io import load_day
+    from mm.dayfolder.layout import day_folder
+
+    knobs = {key: one["value"] for key, one in run.manifest["knobs"].items()}
+    root = which.data_root or Path(knobs["data_root"])
+    read = {file["path"]: file["sha256"] for file in run.manifest["inputs"]}
+    days = sorted({parts[1] for parts in (path.split("/") for path in read) if parts[0] == run.manifest["symbol"]})
+    if not days:
+        raise BrokenFile(f"{run.folder}: its manifest names no recorded day; play the backtest again")
+    for day in days:
+        tape = load_day(
+            day_folder(root, run.manifest["symbol"], day),
+            cache=which.out_root / "tapes",
+            tick_size_e8=_e8(knobs.get("tick_size")),
+            qty_step_e8=_e8(knobs.get("qty_step")),
+            min_notional_e8=_e8(knobs.get("min_notional")),
+        )
+        if us > tape.end_us:
+            continue
+        changed = [path for path, _, sha256 in tape.meta.inputs if read.get(path, sha256) != sha256]
+        if changed:
+            raise Mismatch(f"{root / changed[0]} changed since the run; play it again, or give its --data-root")
+        return tape
+    raise Mismatch(f"{root}: no day of the run holds the instant {us}; give the run's --data-root")
+
+
+def _e8(text: str | None) -> int | None:
+    from mm.instrument import e8
+
+    return None if text is None else e8(text)

@@ -1,0 +1,169 @@
+"""``mm fills``: which fill model is right, and the exponent of its queue."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mm.cli.config import Results, Source
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import DAYS, JSON_OBJECT, PATH, REQUIRED, SYMBOL, day_list, knob, matching, number, whole
+from mm.clock import us_from_ms
+from mm.errors import DataError, FitError, UsageError
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+CHECKS = (0.0, 0.125, 0.25, 0.5)  # of a life: when places in the queue are compared
+_MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lives(Results):
+    """How long virtual orders wait, and with which luck they are placed."""
+
+    queue_life_s: float = knob(30.0, number(0.1, 86400), "How long a virtual order waits, in s.", flag="--life-s")
+    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw.")
+
+    def life_us(self) -> int:
+        """Return the life in µs."""
+        return us_from_ms(1000 * self.queue_life_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(Lives):
+    """Against which order log, and which model besides the usual ones."""
+
+    symbol: str | None = knob(None, SYMBOL, "Symbol of a simulated day.")
+    day: str | None = knob(None, DAYS, "The day, YYYYMMDD.")
+    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
+    order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is made of it.")
+    queue_passes: int = knob(8, whole(1, 1000), "How often the day is gone through.", flag="--passes")
+    fill_model: str | None = knob(None, _MODEL, "One more fill model: a name, or package.module:Class.")
+    fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
+
+    def more(self) -> dict[str, Callable[[], object]]:
+        """Return what makes the model of one's own, by its name; empty where none was given."""
+        from mm.evaluate.queue_score import named
+
+        if self.fill_model is None:
+            return {}
+        return named(self.fill_model, json.loads(self.fill_params_json or "{}"))
+
+    def place(self) -> tuple[str, str]:
+        """Return symbol and day.
+
+        Raises:
+            UsageError: If one is missing, or an order log stands beside them.
+        """
+        if self.symbol is None or self.day is None or self.order_log is not None:
+            raise UsageError(
+                "--symbol and --day (SYMBOL, DAY) of a simulated day, or --order-log (ORDER_LOG) alone; "
+                "give the one or the other"
+            )
+        return self.symbol, _one(self.day)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(Lives, Source):
+    """Which day."""
+
+    day: str = knob(REQUIRED, DAYS, "The day, YYYYMMDD.")
+
+
+@command(Scored)
+def score(console: Console, scored: Scored) -> None:
+    """Hold the fill models against a day of which every order is known.
+
+    Orders that were never sent join the queues of the day. The order log says what would have become of each, and a
+    fill model says what it believes from the tape alone; the difference is printed. No run folder is made.
+
+    Example: mm fills score --symbol SIMUSDT --day 20260105
+    """
+    from mm.evaluate.queue_score import by_place, candidates, lines, shown, study
+    from mm.evaluate.queue_score import score as scores_of
+    from mm.evaluate.virtual_orders import OrderPlan
+
+    models = {**candidates(), **scored.more()}
+    tape, log, name = _market(scored)
+    checks_us = tuple(round(check * scored.life_us()) for check in CHECKS)
+    plan = OrderPlan(scored.life_us(), checks_us, scored.queue_passes, scored.seed)
+    with console.progress("models", len(models)) as step:
+        orders, truth, played = study(tape, log, plan, models, step)
+    totals = {model: scores_of(orders, truth, outcomes) for model, outcomes in played.items()}
+    places = {model: by_place(orders, truth, outcomes) for model, outcomes in played.items()}
+    first = next(iter(totals.values()))
+    console.answer(
+        {
+            "orders": len(orders),
+            "models": {model: one.to_dict() for model, one in totals.items()},
+            "places": {model: {at: one.to_dict() for at, one in all_.items()} for model, all_ in places.items()},
+            "checks_s": [check * scored.queue_life_s for check in CHECKS],
+            "path": str(log.resolve()),
+        }
+    )
+    console.say(
+        f"{name}: {len(orders)} orders that waited {scored.queue_life_s:g} s; "
+        f"{shown(first.true_filled, 100)} % of them would have filled"
+    )
+    console.say("\n".join(["", *lines(totals, places)]))
+
+
+@command(Fitted)
+def fit(console: Console, fitted: Fitted) -> None:
+    """Estimate the exponent of queue_prob_power from a recorded day.
+
+    Example: mm fills fit --symbol BTCUSDT --day 20251216
+    """
+    from mm.evaluate.queue_exponent import EXPONENTS, fit_exponent
+
+    day = _one(fitted.day)
+    tape = _tape(fitted.data_root, fitted.symbol, day, fitted.out_root)
+    with console.progress("exponents", len(EXPONENTS)) as step:
+        found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed, step=step)
+    console.answer({**found.to_dict(), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
+    if found.exponent is not None:
+        console.say(f"exponent = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f})   {found.status}")
+    console.say(f"{found.probes} of {found.cancellations} cancellations whose order was known to have come")
+    if found.ahead_share is not None and found.predicted_share is not None:
+        console.say(
+            f"of the lots cancelled, {100 * found.ahead_share:.1f} % stood ahead; "
+            f"the model with this exponent says {100 * found.predicted_share:.1f} %"
+        )
+    if not found.usable:
+        raise FitError(f"{fitted.symbol} {day}: the exponent is not usable ({found.status}): {found.reason}")
+
+
+def _market(scored: Scored) -> "tuple[Tape, Path, str]":
+    """Return the tape, the order log, and what they are called."""
+    if scored.order_log is not None and scored.symbol is None and scored.day is None:
+        from mm.evaluate.order_log import tape_of_log
+
+        if not scored.order_log.is_file():
+            raise DataError(f"--order-log (ORDER_LOG) {scored.order_log}: there is no such file")
+        return tape_of_log(scored.order_log), scored.order_log, scored.order_log.name
+    from mm.dayfolder.layout import day_folder
+    from mm.sim.flow.day import order_log
+
+    symbol, day = scored.place()
+    tape = _tape(scored.data_root, symbol, day, scored.out_root)
+    log = order_log(day_folder(scored.data_root, symbol, day))
+    if not log.is_file():
+        raise DataError(f"{log}: there is no such file; only a simulated day knows every order (mm sim day)")
+    return tape, log, f"{symbol} {day}"
+
+
+def _tape(root: Path, symbol: str, day: str, out: Path) -> "Tape":
+    from mm.backtest.io import load_day
+    from mm.dayfolder.layout import day_folder
+
+    return load_day(day_folder(root, symbol, day), cache=out / "tapes")
+
+
+def _one(day: str) -> str:
+    days = day_list(day)
+    if len(days) > 1:
+        raise UsageError(f"--day (DAY) is {day!r}; this command takes one day, YYYYMMDD")
+    return days[0]

@@ -1,0 +1,38 @@
+"""``mm fit``: a table of points to A and k, on stdout."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from mm.cli.config import Fit
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.errors import FitError
+
+
+@command(
+    Fit,
+    arguments=[click.Argument(["points"], type=click.Path(path_type=Path), metavar="POINTS.csv")],
+    defaults={"min_exposure_s": 0.0, "max_delta_ticks": None},
+)
+def main(console: Console, fit: Fit, points: Path) -> None:
+    """Fit λ(δ) = A·exp(-k·δ) to POINTS.csv: columns delta_ticks, exposure_s, fills, perhaps side and block."""
+    from mm.calibration.nested import shared_fills
+    from mm.calibration.points import read_points
+    from mm.calibration.poisson_fit import fit_poisson
+
+    found = fit_poisson(
+        read_points(points),
+        fit_method=fit.fit_method,
+        min_exposure_s=fit.min_exposure_s,
+        min_usable_deltas=fit.min_usable_deltas,
+        max_delta_ticks=fit.max_delta_ticks if isinstance(fit.max_delta_ticks, float) else None,
+    )
+    note = shared_fills(points)
+    if note:
+        found = replace(found, warnings=(*found.warnings, note))
+    console.say(found.summary())
+    console.answer({**found.to_json(), "path": str(points.resolve())})
+    if not found.usable:
+        raise FitError(f"{points}: the fit is not usable ({found.status}: {found.reason})")

@@ -1,0 +1,212 @@
+"""``mm report``: draw the page of a finished run anew, from its folder and, where they are still there, its days."""
+
+import json
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+
+from mm.cli.config import Account, Calibration, Execution, Fit, Market
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.idle import idle
+from mm.cli.knobs import shown
+from mm.code_identity import hash_file
+from mm.errors import BrokenFile, DataError, MMError, UsageError
+from mm.page.frame import About
+from mm.redraw import Drawn, Redraw, played
+from mm.runs.find import Found, find_run
+from mm.runs.manifest import MANIFEST
+from mm.runs.run import PAGE
+from mm.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from mm.backtest.result import Result
+
+SUMMARY, NESTED = "summary.json", "backtest"
+ONCE = ("run_id", "out_dir")  # a second run of that name would be refused
+
+
+@command(Drawn, arguments=[click.Argument(["name"], metavar="RUN")])
+def main(console: Console, drawn: Drawn, name: str) -> None:
+    """Draw the page of a run anew: its folder, or its RUN_ID below OUT_ROOT.
+
+    A backtest or a walk-forward is played again, if its days are still what they were, also under kinder and harsher
+    assumptions (HONESTY=0 leaves that out); a calibration is measured again. What cannot be is said, and the rest is
+    drawn from the run's files. Exit code 3 where that is no run, or a file of it cannot be read.
+
+    Example: mm report 20260105T080000Z
+    """
+    redraw = Redraw(find_run(name, drawn.out_root), drawn, console, [])
+    path = drawn.report_file or redraw.run.folder / PAGE
+    html = _page(redraw, path)
+    _write(path, html)
+    if path.resolve() == (redraw.run.folder / PAGE).resolve():
+        _note_page(redraw.run)
+    for note in redraw.notes:
+        console.say(f"note: {note}")
+    manifest = redraw.run.manifest
+    console.answer({"kind": manifest["kind"], "run_id": manifest["run_id"], "notes": redraw.notes, "path": str(path)})
+    console.say(str(path))
+
+
+def _page(redraw: Redraw, path: Path) -> str:
+    """Return the run's page, as it is to lie at *path*.
+
+    Raises:
+        DataError: If there are no pages of such runs.
+    """
+    pages = {
+        "backtest": _backtest,
+        "calibration": _calibration,
+        "schedule": _schedule,
+        "walkforward": _walkforward,
+        "sweep": _sweep,
+    }
+    kind = redraw.run.manifest["kind"]
+    if kind not in pages:
+        raise DataError(f"{redraw.run.folder} is a run of the kind {kind!r}; there are pages of {', '.join(pages)}")
+    return pages[kind](redraw, About(_words(redraw.run), redraw.run.manifest["knobs"], _way(path, redraw.run.folder)))
+
+
+def _way(path: Path, folder: Path) -> str:
+    """Return how a link in a page at *path* begins that leads to a file of *folder*."""
+    if path.parent.resolve() == folder.resolve():
+        return ""
+    return quote(Path(os.path.relpath(folder, path.parent)).as_posix()) + "/"
+
+
+def _words(run: Found) -> list[str]:
+    """Return the command that makes the run again: the knobs that were set, as flags."""
+    from mm.commands.reproduce import COMMANDS
+
+    name, module = COMMANDS[run.manifest["kind"]]
+    entry: click.Command = import_module(module).main
+    flags = {option.name: option.opts[0] for option in entry.params}
+    words = ["mm", name]
+    knobs = run.manifest["knobs"]
+    unused = dict(idle(run.manifest["kind"], {key: one["value"] for key, one in knobs.items()}))
+    for key, one in knobs.items():
+        if one["source"] != "default" and key not in ONCE and key in flags and key not in unused:
+            words += [flags[key], shown(one["value"])]
+    return words
+
+
+def _backtest(redraw: Redraw, about: About) -> str:
+    from mm.backtest.report.page import page
+    from mm.backtest.report.run_columns import read_columns
+
+    folder = redraw.run.folder
+    summary = _json(folder / SUMMARY)
+    again = played(redraw, summary)
+    if again is not None:
+        return page({**again.summary, **summary, **_honesty(again)}, again.columns(), about)
+    return _read(folder, lambda: page(summary, read_columns(folder, redraw.run.manifest["symbol"]), about))
+
+
+def _walkforward(redraw: Redraw, about: About) -> str:
+    from mm.walkforward.page import page
+
+    folder = redraw.run.folder
+    if not (folder / NESTED).is_dir():  # no segment was usable
+        return page(folder, about)
+    again = played(redraw, _json(folder / NESTED / SUMMARY))
+    if again is not None:
+        return page(folder, about, _honesty(again).get("honesty"), again.columns())
+    return _read(folder, lambda: page(folder, about))
+
+
+def _schedule(redraw: Redraw, about: About) -> str:
+    from mm.walkforward.page import page
+
+    return page(redraw.run.folder, about)
+
+
+def _sweep(redraw: Redraw, about: About) -> str:
+    from mm.sweep.page import page
+
+    folder, record = redraw.run.folder, redraw.run.manifest["summary"].get("on_record")
+    return _read(folder, lambda: page(folder, about, record))
+
+
+def _calibration(redraw: Redraw, about: About) -> str:
+    from mm.calibration.adverse_selection import adverse_selection
+    from mm.calibration.calibrate import measure
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.meter import Measured
+    from mm.calibration.page import page
+    from mm.calibration.page_cards import further_cards
+    from mm.calibration.points import read_points
+    from mm.commands import assemble
+    from mm.commands.calibrate import FIT, POINTS, drawn
+
+    folder = redraw.run.folder
+    content = _json(folder / FIT)
+    try:
+        redraw.located()
+        tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
+        account, execution = redraw.group(Account), redraw.group(Execution)
+        recipe = assemble.recipe(redraw.group(Calibration), redraw.group(Fit), account.seed)
+        found = measure(tapes, recipe, assemble.rules(tapes[0], execution, account))
+        return drawn(found, content, adverse_selection(found.meter), about)
+    except MMError as error:
+        redraw.notes.append(f"drawn without the pieces of the day and the moves after hits: {error}")
+    points = read_points(folder / POINTS)
+    fit = PoissonFit.from_json(content, str(folder / FIT))
+    return page(fit, Measured(points, points), [], about, further_cards(content, []))
+
+
+def _honesty(again: "Result") -> dict[str, Any]:
+    return {"honesty": again.summary["honesty"]}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
+    if not isinstance(content, dict):
+        raise BrokenFile(f"{path}: no JSON object; make the run again")
+    return content
+
+
+def _read(folder: Path, draw: Callable[[], str]) -> str:
+    """Return what *draw* makes of the files of *folder*.
+
+    Raises:
+        BrokenFile: If a file lacks what a page needs.
+    """
+    from polars.exceptions import PolarsError
+
+    try:
+        return draw()
+    except (PolarsError, OSError, KeyError, TypeError, ValueError) as error:
+        raise BrokenFile(f"{folder}: a file of the run cannot be read ({error}); make the run again") from error
+
+
+def _write(path: Path, html: str) -> None:
+    """Write the page beside its place and rename it.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    try:
+        with whole_file(path) as unfinished:
+            unfinished.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror}); set --out (REPORT_FILE) to a file that can"
+        ) from error
+
+
+def _note_page(run: Found) -> None:
+    """Keep the manifest true: the page is an output, though it is not in the digest."""
+    others = [one for one in run.manifest["outputs"] if one["path"] != PAGE]
+    page = {"path": PAGE, "rows": None, "sha256": hash_file(run.folder / PAGE)}
+    outputs = sorted([*others, page], key=lambda one: str(one["path"]))
+    manifest = {**run.manifest, "outputs": outputs}
+    _write(run.folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,198 @@
+"""``mm runs reproduce``: play a run again, and prove that the same bytes come out."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from mm.cli.config import Results
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import PATH, knob, shown
+from mm.errors import DataError, Mismatch, MMError
+from mm.runs.diff import Comparison, compare, no_matter
+from mm.runs.find import Found, Sources, check_inputs, check_models, find_run, find_runs, knob_files
+
+COMMANDS = {  # by kind: what is called, and where it is declared
+    "backtest": ("backtest", "mm.commands.backtest"),
+    "calibration": ("calibrate", "mm.commands.calibrate"),
+    "schedule": ("schedule", "mm.commands.schedule"),
+    "walkforward": ("walkforward", "mm.commands.walkforward"),
+    "sweep": ("sweep", "mm.commands.sweep"),
+}
+_WROTE = (0, 4)  # exit codes after which there is a run folder
+_TRUST = click.Option(["--trust"], is_flag=True, help="Call models whose source is not an input of the run, too.")
+_KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and say where it is.")
+
+
+class NotPlayed(MMError):
+    """The command of a run did not succeed the second time; the exit code is its own."""
+
+    def __init__(self, told: str, code: int) -> None:
+        """Say what the command said, and end as it did."""
+        super().__init__(told)
+        self.exit_code = code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where(Results):
+    """Where runs and recorded days lie."""
+
+    data_root: Path | None = knob(
+        None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
+    )
+
+
+@command(Where, arguments=[click.Argument(["name"], metavar="RUN"), _KEEP, _TRUST])
+def main(console: Console, where: Where, name: str, keep: bool, trust: bool) -> None:
+    """Play a run again with its knobs, and prove that every output has the same bytes, or name what differs.
+
+    The inputs are checked by their sha256 first, and the days are read anew, not from the tape cache. A page is not
+    compared, for it shows the command that made it. The second run is made in a temporary folder and removed. A model
+    of one's own is looked for from the current folder. It is called only if its source file is an input of the run
+    with the same sha256, for a manifest may come from anywhere; --trust calls any. Exit code 0 where all is equal, 3
+    where an input is not what it was or an output differs, 5 where a model is not trusted.
+
+    Example: mm runs reproduce 20260105T080000Z
+    """
+    run = find_run(name, where.out_root)
+    sources = Sources(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
+    located = check_inputs(run, sources)
+    if not trust:
+        check_models(run, [os.getcwd(), *sys.path])
+    console.say(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")
+    console.say(f"inputs   {len(located)} files, as they were")
+    console.say(f"knobs    {_knobs(run)}")
+    command_name, variables = _variables(run, knob_files(run, located))
+    with _scratch(keep) as scratch:
+        words = [command_name, f"--data-root={sources.data_root}", f"--out-root={scratch}"]
+        again = _play(run, words, variables, scratch)
+        found = compare(run, again)
+        equal = _reproduced(found)
+        kept = str(again.folder) if keep else None
+        console.answer({**found.answer(), "equal": equal, "kept": kept, "path": str(run.folder.resolve())})
+        for line in _told(found, equal=equal):
+            console.say(line)
+        if kept:
+            console.say(kept)
+        if not equal:
+            raise Mismatch(_verdict(found))
+
+
+def _knobs(run: Found) -> str:
+    """Return which knobs were set and by whom, and how many were not."""
+    idle = no_matter()
+    knobs = {name: one for name, one in run.manifest["knobs"].items() if name not in idle}
+    told = [f"{name}={one['value']} ({one['source']})" for name, one in knobs.items() if one["source"] != "default"]
+    return f"{', '.join(told)}, and {len(knobs) - len(told)} defaults of that time"
+
+
+def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
+    """Return the command, and a variable for each knob on which the result depends, defaults too: those may change.
+
+    Not flags: one that the run did not use, since it was exported for another command, would be refused.
+
+    Raises:
+        DataError: If this version has no such command or knob.
+    """
+    name, options = _command(run)
+    names = {option.name: str(option.envvar) for option in options if option.envvar}
+    knobs = {name: one["value"] for name, one in run.manifest["knobs"].items() if name not in no_matter()}
+    unknown = [name for name in knobs if name not in names]
+    if unknown:
+        raise DataError(
+            f"{run.folder} was made with knobs that this version does not have ({', '.join(unknown)}); "
+            f"take version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip()
+        )
+    values = {**knobs, **files}
+    return name, {names[key]: shown(value) for key, value in values.items() if value is not None}
+
+
+def _command(run: Found) -> tuple[str, list[click.Parameter]]:
+    """Return the name and the parameters of the command that makes runs of this kind."""
+    kind = run.manifest["kind"]
+    if kind not in COMMANDS:
+        raise DataError(f"{run.folder} is a run of the kind {kind!r}; known are {', '.join(COMMANDS)}")
+    name, module = COMMANDS[kind]
+    entry: click.Command = import_module(module).main
+    return name, entry.params
+
+
+@contextmanager
+def _scratch(keep: bool) -> Iterator[Path]:
+    """Yield a temporary folder; it is removed at the end where it is not to be kept."""
+    folder = Path(tempfile.mkdtemp(prefix="mm-reproduce-"))
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _play(run: Found, words: list[str], variables: Mapping[str, str], scratch: Path) -> Found:
+    """Return the run that the command leaves in *scratch* with *variables*; no knob of the shell reaches it.
+
+    Raises:
+        NotPlayed: If it leaves none.
+    """
+    names = {option.envvar for option in _command(run)[1]}
+    environment = {name: value for name, value in os.environ.items() if name not in names} | dict(variables)
+    command = [sys.executable, "-m", "mm", *words, f"--run-id={run.manifest['run_id']}", "--log-level=ERROR"]
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    runs = [one for one in find_runs(scratch)[0] if one.manifest["kind"] == run.manifest["kind"]]
+    if done.returncode not in _WROTE or not runs:
+        lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+        told = lines[0].partition("; the traceback is in")[0] if lines else f"it ended with {done.returncode}"
+        raise NotPlayed(f"{run.folder}: mm {words[0]} did not succeed again: {told}", done.returncode or 1)
+    return runs[0]
+
+
+def _reproduced(found: Comparison) -> bool:
+    """Return whether the second run read and wrote the same; a knob that is new since changes the digest alone."""
+    return not found.inputs and not any(one.counts for one in found.outputs) and not _edited(found)
+
+
+def _edited(found: Comparison) -> bool:
+    """Return whether the same code made the same of the same under another digest: the manifest was changed since."""
+    of_code = not found.entries().keys().isdisjoint({"version", "commit"})
+    new = any(None in knob.sources and knob.matters for knob in found.knobs)
+    changed = bool(found.inputs) or any(one.counts for one in found.outputs)
+    return found.digests[0] != found.digests[1] and not (of_code or new or changed)
+
+
+def _told(found: Comparison, *, equal: bool) -> Iterator[str]:
+    """Yield what a person is told of it."""
+    for name, (first, second) in found.entries().items():
+        yield f"{name:<8} {first} | {second}"
+    outputs = len(found.runs[0].manifest["outputs"])
+    if equal:
+        pages = sum(not one.counts for one in found.outputs)
+        yield f"equal    {outputs - pages} outputs, byte for byte" + (f"; {pages} page not compared" if pages else "")
+        first, second = found.digests
+        yield f"digest   {first}" + ("" if first == second else f" | {second}, for this version has other knobs")
+        return
+    yield from (f"inputs   {line}" for line in found.inputs)
+    yield from (line for one in found.outputs if one.counts for line in one.lines())
+    if _edited(found):
+        yield f"digest   {' | '.join(found.digests)}"
+
+
+def _verdict(found: Comparison) -> str:
+    """Return the one line of a run that did not come out again."""
+    told = [*found.inputs, *(one.lines()[0] for one in found.outputs if one.counts)]
+    if _edited(found):
+        told = ["all files came out again, but its digest is of other knobs or inputs: its manifest was edited since"]
+    makers = [f"version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip() for run in found.runs]
+    whose = f"; it was made by {makers[0]}, this is {makers[1]}" if makers[0] != makers[1] else ""
+    more = f" and {len(told) - 1} more" if len(told) > 1 else ""
+    return f"{found.runs[0].folder} is not reproduced: {told[0]}{more}{whose}"

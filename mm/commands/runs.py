@@ -1,0 +1,187 @@
+"""``mm runs list``, ``show`` and ``log``: look at run folders by their manifests, and at what runs logged."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from mm.cli.config import Results
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.errors import DataError
+from mm.runs.diff import compare
+from mm.runs.find import Found, find_run, find_runs
+from mm.runs.manifest import MANIFEST, headlines, shown
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_BOUND = ("run_id", "symbol")  # on every line of a log
+COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "path")
+_FILTERS = (
+    click.Option(["--kind"], metavar="KIND", help="Only runs of this kind (backtest, calibration, …)."),
+    click.Option(["--symbol"], metavar="SYMBOL", help="Only runs of this symbol, in any case."),
+    click.Option(["--day"], metavar="YYYYMMDD", help="Only runs that have this day among theirs."),
+)
+
+
+@command(Results, arguments=_FILTERS)
+def list_command(console: Console, results: Results, kind: str | None, symbol: str | None, day: str | None) -> None:
+    """List the runs under OUT_ROOT, the oldest first, with what they found.
+
+    The filters are no knobs: a SYMBOL that is exported for a backtest hides no run here. Folders that should be runs
+    and are none are named below.
+    """
+    found, strays = find_runs(results.out_root)
+    runs = [run for run in found if _wanted(run, kind, symbol, day)]
+    console.answer(
+        {
+            "runs": [{**_row(run), "digest": run.manifest["digest"], "found": _headlines(run)} for run in runs],
+            "others": [{"path": str(stray.folder), "why": stray.why} for stray in strays],
+        }
+    )
+    if runs:
+        _say_table(console, [{**_row(run), "found": _told(_headlines(run))} for run in runs])
+    else:
+        console.say(f"no runs below {results.out_root}" + (" that were asked for" if found else ""))
+    for stray in strays:
+        console.say(f"{stray.folder}: {stray.why}")
+
+
+@command(Results, arguments=[click.Argument(["name"], metavar="RUN")])
+def show_command(console: Console, results: Results, name: str) -> None:
+    """Show one run: what went in, what came out, what it found.
+
+    RUN is its folder, its RUN_ID, or how that or its digest begins.
+    """
+    run = find_run(name, results.out_root)
+    manifest = run.manifest
+    console.answer({**manifest, "path": str((run.folder / MANIFEST).resolve())})
+    console.say(
+        f"{manifest['kind']} {manifest['symbol']} {manifest['day']}  {manifest['run_id']}  {manifest['status']}"
+    )
+    console.say(f"folder   {run.folder}")
+    log = run.log_file()
+    console.say(f"log      {log}" + ("" if log.is_file() else " (not there any more)"))
+    console.say(f"time     {manifest['started_at']} to {manifest['finished_at']}")
+    console.say(f"version  {manifest['version']} {manifest['commit'] or ''}".rstrip())
+    console.say(f"digest   {manifest['digest']}")
+    for title, lines in (
+        ("knobs that were set", _knob_lines(manifest)),
+        ("inputs", [f"{file['path']}  {file['bytes']} bytes" for file in manifest["inputs"]]),
+        ("outputs", [_output_line(file) for file in manifest["outputs"]]),
+        ("timings", [f"{key} = {value}" for key, value in manifest["timings"].items()]),
+        ("summary", [f"{key} = {shown(value)}" for key, value in manifest["summary"].items() if _single(value)]),
+    ):
+        if lines:
+            console.say("\n".join([title, *(f"  {line}" for line in lines)]))
+
+
+_LOG = (
+    click.Argument(["name"], metavar="RUN"),
+    click.Option(["--level"], type=click.Choice(LEVELS, case_sensitive=False), help="Least level that is shown."),
+    click.Option(["--search"], metavar="TEXT", help="Only lines that hold this text, in any case."),
+)
+
+
+@command(Results, arguments=_LOG)
+def log_command(console: Console, results: Results, name: str, level: str | None, search: str | None) -> None:
+    """Show the log of a run: time, level, event and its values, one event a line; tracebacks follow theirs.
+
+    RUN is as for mm runs show. With --json the lines are one JSON list.
+
+    Example: mm runs log 20260105T080000Z --level WARNING
+    """
+    run = find_run(name, results.out_root)
+    path = run.log_file()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: the log of {run.folder} cannot be read ({error.strerror})") from error
+    least = LEVELS.index((level or LEVELS[0]).upper())
+    wanted = [line for line in text.splitlines() if (search or "").lower() in line.lower()]
+    events = [one for one in map(_event, wanted) if LEVELS.index(str(one.get("level", "info")).upper()) >= least]
+    console.answer({"path": str(path.resolve()), "events": events})
+    for one in events:
+        console.say(_event_line(one))
+    if not events:
+        console.say(f"no such line in {path}")
+
+
+def _event(line: str) -> dict[str, Any]:
+    """Return a line of a log as its values; one that is not JSON, cut off by a crash, as its text."""
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError:
+        found = None
+    return found if isinstance(found, dict) and found.get("level", "").upper() in LEVELS else {"event": line}
+
+
+def _event_line(one: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in one.items() if name not in ("ts", "level", "event", *_BOUND)}
+    trace = rest.pop("traceback", None) or rest.pop("exception", None)
+    head = f"{one.get('ts', '')}  {one.get('level', ''):<8} {one['event']}".strip()
+    told = "  ".join([head, *(f"{name}={value}" for name, value in rest.items())])
+    return told if trace is None else f"{told}\n{trace}"
+
+
+def _wanted(run: Found, kind: str | None, symbol: str | None, day: str | None) -> bool:
+    """Return whether a run passes the filters that were given."""
+    return (
+        (kind is None or run.manifest["kind"] == kind.lower())
+        and (symbol is None or run.manifest["symbol"] == symbol.upper())
+        and (day is None or day in run.days())
+    )
+
+
+def _row(run: Found) -> dict[str, str]:
+    """Return what is listed of a run, but for what it found."""
+    return {
+        **{name: str(run.manifest[name]) for name in COLUMNS if name in run.manifest},
+        "path": str(run.folder),
+    }
+
+
+def _headlines(run: Found) -> dict[str, Any]:
+    return headlines(run.manifest)
+
+
+def _told(found: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={shown(value)}" for name, value in found.items()) or "-"
+
+
+def _say_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in COLUMNS}
+    for row in [{name: name for name in COLUMNS}, *rows]:
+        console.say("  ".join(row[name].ljust(widths[name]) for name in COLUMNS).rstrip())
+
+
+def _knob_lines(manifest: dict[str, Any]) -> list[str]:
+    knobs = manifest["knobs"].items()
+    return [f"{name} = {one['value']}  ({one['source']})" for name, one in knobs if one["source"] != "default"]
+
+
+def _single(value: Any) -> bool:
+    """Return whether a value of the summary is one number or word; what has parts is in ``--json``."""
+    return not isinstance(value, dict | list)
+
+
+def _output_line(file: dict[str, Any]) -> str:
+    return file["path"] if file["rows"] is None else f"{file['path']}  {file['rows']} rows"
+
+
+_NAMES = [click.Argument(["first"], metavar="A"), click.Argument(["second"], metavar="B")]
+
+
+@command(Results, arguments=_NAMES)
+def diff_command(console: Console, results: Results, first: str, second: str) -> None:
+    """Name what differs between two runs: knobs, version, inputs, outputs, and what they found.
+
+    A and B are run folders, RUN_IDs, or how those or digests begin. Whether they are equal is an answer and no
+    failure: the exit code is 0, and --json says "equal".
+
+    Example: mm runs diff base wide
+    """
+    found = compare(find_run(first, results.out_root), find_run(second, results.out_root))
+    console.answer(found.answer())
+    for line in found.lines():
+        console.say(line)

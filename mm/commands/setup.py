@@ -1,0 +1,93 @@
+"""One backtest as its knobs: the command that plays it, and JSON that takes it to another process."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from mm.cli.config import Account, Day, Execution, Market, Models
+from mm.cli.knobs import PATH, Knob, knobs, shown
+
+_PLACES = ("data_root", "out_root")
+_OWN = ("out_dir",)  # of the command that plays many backtests, not of each
+_CONTENT = ("latency_file", "day")  # known by what is in them
+
+
+_USERS = re.compile(r"[\w.]+:\w+")  # a model that is none of the project's
+
+
+def users_models(*values: object) -> list[str]:
+    """Return each ``package.module:Class`` that stands in *values*: names of models, and parameters as JSON."""
+    found: list[str] = []
+    for value in values:
+        if isinstance(value, str) and _USERS.fullmatch(value):
+            found.append(value)
+        elif isinstance(value, Mapping | list | tuple):
+            found += users_models(*(value.values() if isinstance(value, Mapping) else value))
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The knobs of one backtest, by their groups."""
+
+    day: Day
+    market: Market
+    execution: Execution
+    account: Account
+    models: Models
+
+    def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
+        """Return the words that play this backtest alone, in whatever shell.
+
+        Args:
+            named: Knobs that are named also where they have their default, by their variables; None: all.
+            places: Whether to name where data and results lie.
+            fit: The fit that a setup without fill parameters is played on; None: there is none.
+        """
+        words = ["mm", "backtest"]
+        for one, value in self._knobs():
+            if one.name in _OWN or (one.name in _PLACES and not places):
+                continue
+            if value is not None and (value != one.default or named is None or one.variable in named):
+                words += [one.flag, shown(value)]
+        return words if fit is None or self.fitted else [*words, "--fill-params-file", str(fit)]
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it brings fill parameters of its own."""
+        return self.models.fill_params_file is not None or self.models.fill_params_json is not None
+
+    def work(self) -> dict[str, Any]:
+        """Return the knobs on which the result depends, but for those that name files: their content counts."""
+        return {one.name: value for one, value in self._knobs() if one.matters and one.name not in _CONTENT}
+
+    def files(self) -> list[Path]:
+        """Return the files beside the day's on which the result depends."""
+        return [path for path in (self.execution.latency_file, self.models.fill_params_file) if path is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the setup as JSON values; paths become absolute."""
+        found: dict[str, Any] = {}
+        for group in fields(self):
+            values = vars(getattr(self, group.name))
+            found[group.name] = {
+                name: str(value.absolute()) if isinstance(value, Path) else value for name, value in values.items()
+            }
+        return found
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Return what :meth:`to_json` has made *content* of."""
+        groups = (Day, Market, Execution, Account, Models)
+        return cls(*(_group(kind, content[one.name]) for kind, one in zip(groups, fields(cls), strict=True)))
+
+    def _knobs(self) -> list[tuple[Knob, Any]]:
+        groups = [getattr(self, group.name) for group in fields(self)]
+        return [(one, getattr(group, one.name)) for group in groups for one in knobs(type(group))]
+
+
+def _group(kind: type, content: dict[str, Any]) -> Any:
+    paths = {one.name for one in knobs(kind) if one.reader is PATH}
+    return kind(**{name: Path(value) if name in paths and value else value for name, value in content.items()})

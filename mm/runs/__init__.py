@@ -1,0 +1,1 @@
+"""Runs: their folders, manifests and logs, and how two of them differ."""

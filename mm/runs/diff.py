@@ -1,0 +1,364 @@
+"""What tells two runs apart: knobs, code, inputs, outputs, and the numbers they found."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from mm.code_identity import hash_file
+from mm.runs.find import Found
+from mm.runs.manifest import flat, headlines, shown
+from mm.runs.run import PAGE
+
+ABSENT = "absent"  # of a value that one side does not have
+MOST_KEYS = 20  # of a JSON file that are told one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A place at which two files differ.
+
+    Attributes:
+        row: The data row of a table, from 1 (0: its header); None where the file is no table.
+        column: The column, or the key of a JSON file; empty where whole rows or files differ.
+        values: What stands there in the first file and in the second.
+    """
+
+    row: int | None
+    column: str
+    values: tuple[Any, Any]
+
+    def told(self) -> str:
+        """Return the place and both values, in words."""
+        place = " ".join([*([f"row {self.row}"] if self.row is not None else []), *([self.column] * bool(self.column))])
+        first, second = (_shown(value) for value in self.values)
+        return f"{place}: {first} | {second}" if place else f"{first} | {second}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileDifference:
+    """How two files differ.
+
+    Attributes:
+        parts: The first place of two tables; of JSON files every key, of others their lengths.
+        differing: How many rows or keys differ; None where nothing is counted.
+        rows: How many data rows each has; None where they are no tables.
+    """
+
+    parts: tuple[Part, ...]
+    differing: int | None = None
+    rows: tuple[int, int] | None = None
+
+    def lines(self) -> list[str]:
+        """Return it in words: what it comes to, and the values of a JSON file a line each."""
+        parts = [part.told() for part in self.parts[:MOST_KEYS]]
+        if self.rows is not None:
+            first, second = self.rows
+            counted = f"{first} rows" if first == second else f"{first} rows | {second} rows"
+            return [f"first at {parts[0]}  ({self.differing} rows differ of {counted})"]
+        if self.differing is None:
+            return parts
+        more = [f"… and {len(self.parts) - MOST_KEYS} more"] if len(self.parts) > MOST_KEYS else []
+        return [f"{self.differing} values differ", *(f"  {part}" for part in parts + more)]
+
+    def answer(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        parts = [{"row": part.row, "column": part.column, "values": list(part.values)} for part in self.parts]
+        return {"parts": parts, "differing": self.differing, "rows": self.rows and list(self.rows)}
+
+
+def file_difference(first: Path, second: Path) -> FileDifference:
+    """Return how two files that are not equal differ."""
+    if first.suffix == second.suffix == ".csv":
+        return _tables(first, second)
+    if first.suffix == second.suffix == ".json":
+        try:
+            contents = [dict(flat(json.loads(path.read_text(encoding="utf-8")))) for path in (first, second)]
+        except ValueError:
+            return _bytes(first, second)
+        return _keys(*contents) or _bytes(first, second)
+    return _bytes(first, second)
+
+
+def _tables(first: Path, second: Path) -> FileDifference:
+    with (
+        first.open(encoding="utf-8", errors="replace") as one,
+        second.open(encoding="utf-8", errors="replace") as other,
+    ):
+        header, differing, counts, part = "", 0, [0, 0], None
+        for row, lines in enumerate(zip_longest(one, other)):
+            header = header or lines[0] or ""
+            counts = [count + (line is not None) for count, line in zip(counts, lines, strict=True)]
+            if lines[0] != lines[1]:
+                differing += 1
+                part = part or _cell(row, header, lines)
+    first_rows, second_rows = (max(count - 1, 0) for count in counts)
+    parts = (part,) if part else _bytes(first, second).parts
+    return FileDifference(parts, differing, (first_rows, second_rows))
+
+
+def _cell(row: int, header: str, lines: tuple[str | None, str | None]) -> Part:
+    """Return the first cell at which two lines of tables differ."""
+    if None in lines:
+        return Part(row, "", (_line(lines[0]), _line(lines[1])))
+    names, *rows = (next(csv.reader([line or ""]), []) for line in (header, *lines))
+    for place, values in enumerate(zip_longest(*rows, fillvalue=ABSENT)):
+        if values[0] != values[1]:
+            name = names[place] if row and place < len(names) else f"column {place + 1}"
+            return Part(row, name, (values[0], values[1]))
+    return Part(row, "", (_line(lines[0]), _line(lines[1])))
+
+
+def _keys(first: dict[str, Any], second: dict[str, Any]) -> FileDifference | None:
+    parts = tuple(_differing(first, second))
+    return FileDifference(parts, len(parts)) if parts else None
+
+
+def _differing(first: dict[str, Any], second: dict[str, Any]) -> Iterator[Part]:
+    for name in dict.fromkeys([*first, *second]):
+        values = (first.get(name, ABSENT), second.get(name, ABSENT))
+        if values[0] != values[1] or type(values[0]) is not type(values[1]):
+            yield Part(None, name, values)
+
+
+def _bytes(first: Path, second: Path) -> FileDifference:
+    lengths = [f"{path.stat().st_size} bytes" for path in (first, second)]
+    return FileDifference((Part(None, "", (lengths[0], lengths[1])),))
+
+
+def _line(line: str | None) -> str:
+    return ABSENT if line is None else line.rstrip("\n")
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value) if value != "" else "(empty)"
+
+
+Pair = tuple[Any, Any]
+CHANGED = "not what the run wrote: the file was changed since"
+
+
+@dataclass(frozen=True, slots=True)
+class KnobDifference:
+    """A knob that the two runs had otherwise.
+
+    Attributes:
+        name: The knob.
+        values: Its values; None also where a run's command has no such knob.
+        sources: Where each came from; None where there is no such knob.
+        matters: Whether the result depends on it.
+    """
+
+    name: str
+    values: Pair
+    sources: Pair
+    matters: bool
+
+    def told(self) -> str:
+        """Return both values and where they came from."""
+        first, second = (
+            "no such knob" if source is None else f"{'none' if value is None else value} ({source})"
+            for value, source in zip(self.values, self.sources, strict=True)
+        )
+        return f"{self.name}: {first} | {second}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDifference:
+    """An output that only one run has, or that is not the same in both.
+
+    Attributes:
+        path: Its name in the run folder.
+        why: In words.
+        detail: Where the files part; None where one of them is gone.
+        counts: False for a page, which shows the command that made it.
+    """
+
+    path: str
+    why: str
+    detail: FileDifference | None = None
+    counts: bool = True
+
+    def lines(self) -> list[str]:
+        """Return what a person is told of it."""
+        first, *more = self.detail.lines() if self.detail else [self.why]
+        return [f"{self.path}: {first}", *more]
+
+    def answer(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        detail = self.detail.answer() if self.detail else None
+        return {"path": self.path, "why": self.why, "counts": self.counts, "detail": detail}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs, side by side.
+
+    Attributes:
+        runs: The runs.
+        knobs: What was set otherwise.
+        inputs: What was read by one and not by the other, in words.
+        outputs: What was written otherwise.
+    """
+
+    runs: tuple[Found, Found]
+    knobs: tuple[KnobDifference, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[OutputDifference, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether they are the same work with the same result: one digest, and files that still say so."""
+        return self.digests[0] == self.digests[1] and not self.edited and not any(one.counts for one in self.outputs)
+
+    @property
+    def edited(self) -> bool:
+        """Whether one digest stands for two works, so that a manifest is not what its run wrote.
+
+        A day is covered by what it names, however it is written.
+        """
+        matters = any(knob.matters and knob.values[0] != knob.values[1] and knob.name != "day" for knob in self.knobs)
+        return self.digests[0] == self.digests[1] and (matters or bool(self.inputs))
+
+    @property
+    def digests(self) -> tuple[str, str]:
+        """The digests that their manifests name."""
+        return self.runs[0].manifest["digest"], self.runs[1].manifest["digest"]
+
+    def entries(self) -> dict[str, Pair]:
+        """Return what their manifests say of them otherwise: kind, symbol, day, status, version and commit."""
+        names = ("kind", "symbol", "day", "status", "version", "commit")
+        pairs = {name: (self.runs[0].manifest.get(name), self.runs[1].manifest.get(name)) for name in names}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+    def numbers(self) -> dict[str, Pair]:
+        """Return the numbers that each is known by, side by side; None where one has none."""
+        first, second = (headlines(run.manifest) for run in self.runs)
+        return {name: (first.get(name), second.get(name)) for name in {**first, **second}}
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person is told."""
+        for letter, run in zip("ab", self.runs, strict=True):
+            manifest = run.manifest
+            head = " ".join(str(manifest[name]) for name in ("kind", "symbol", "day", "run_id"))
+            yield f"{letter}  {head}  {run.folder}"
+        yield f"equal: digest {self.digests[0]}" if self.equal else "they differ (a | b)"
+        if self.edited:
+            yield "a manifest was edited since: one digest, but other knobs or inputs"
+        own = [knob for knob in self.knobs if knob.matters and knob.values[0] != knob.values[1]]
+        others = [knob for knob in self.knobs if not knob.matters and knob.values[0] != knob.values[1]]
+        sources = [knob for knob in self.knobs if knob.values[0] == knob.values[1]]
+        for title, told in (
+            ("of the run", [f"{name}: {first} | {second}" for name, (first, second) in self.entries().items()]),
+            ("knobs", [knob.told() for knob in own]),
+            ("knobs that change no result", [knob.told() for knob in others]),
+            ("knobs of one value, set otherwise", [knob.told() for knob in sources]),
+            ("inputs", list(self.inputs)),
+            ("outputs", [line for one in self.outputs for line in one.lines()]),
+            ("found", [_number(name, pair) for name, pair in self.numbers().items()]),
+        ):
+            if told:
+                yield "\n".join([title, *(f"  {line}" for line in told)])
+
+    def answer(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "equal": self.equal,
+            "edited": self.edited,
+            "digests": list(self.digests),
+            "runs": [str(run.folder.resolve()) for run in self.runs],
+            "entries": {name: list(pair) for name, pair in self.entries().items()},
+            "knobs": {
+                knob.name: {"values": list(knob.values), "sources": list(knob.sources), "matters": knob.matters}
+                for knob in self.knobs
+            },
+            "inputs": list(self.inputs),
+            "outputs": [one.answer() for one in self.outputs],
+            "numbers": {name: list(pair) for name, pair in self.numbers().items()},
+        }
+
+
+def compare(first: Found, second: Found) -> Comparison:
+    """Return what tells two runs apart; their files are read, the manifests are not believed."""
+    return Comparison(
+        (first, second),
+        tuple(_knobs(first, second)),
+        tuple(_inputs(first.manifest["inputs"], second.manifest["inputs"])),
+        tuple(_outputs(first, second)),
+    )
+
+
+def no_matter() -> frozenset[str]:
+    """Return the names of the knobs on which no result depends."""
+    from mm.cli.config import GROUPS
+    from mm.cli.knobs import knobs
+
+    return frozenset(one.name for group in GROUPS for one in knobs(group) if not one.matters)
+
+
+def _knobs(first: Found, second: Found) -> Iterator[KnobDifference]:
+    idle, of_first, of_second = no_matter(), first.manifest["knobs"], second.manifest["knobs"]
+    for name in dict.fromkeys([*of_first, *of_second]):
+        one, other = of_first.get(name, {}), of_second.get(name, {})
+        if one != other and name != "run_id":
+            pairs = [(one.get(key), other.get(key)) for key in ("value", "source")]
+            yield KnobDifference(name, pairs[0], pairs[1], name not in idle)
+
+
+def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield how the inputs differ, in words; a file of the same content is the same, wherever it lies."""
+    of_first, of_second = ({one["sha256"]: one["path"] for one in files} for files in (first, second))
+    only_first = {path: sha256 for sha256, path in of_first.items() if sha256 not in of_second}
+    only_second = {path: sha256 for sha256, path in of_second.items() if sha256 not in of_first}
+    for path in sorted({*only_first, *only_second}):
+        one, other = only_first.get(path), only_second.get(path)
+        if one and other:
+            yield f"{path}: another content (sha256 {one[:12]}… | {other[:12]}…)"
+        else:
+            yield f"{path}: only {'a' if one else 'b'} read it"
+
+
+def _outputs(first: Found, second: Found) -> Iterator[OutputDifference]:
+    written = [{one["path"]: one["sha256"] for one in run.manifest["outputs"]} for run in (first, second)]
+    for path in sorted({*written[0], *written[1]}):
+        counts = path.rpartition("/")[2] != PAGE
+        for letter, run, names in zip("ab", (first, second), written, strict=True):
+            why = _altered(run.folder / path, names.get(path))
+            if why:
+                yield OutputDifference(path, f"in {letter} {why}")
+        one, other = (names.get(path) for names in written)
+        if one is None or other is None:
+            yield OutputDifference(path, f"only in {'b' if one is None else 'a'}", counts=counts)
+        elif one != other:
+            yield _output(path, (first.folder / path, second.folder / path), counts)
+
+
+def _altered(path: Path, sha256: str | None) -> str | None:
+    """Return what happened to an output since it was written; None where nothing did, or there is none."""
+    if sha256 is None:
+        return None
+    if not path.is_file():
+        return "it is gone"
+    return None if hash_file(path) == sha256 else CHANGED
+
+
+def _output(path: str, files: tuple[Path, Path], counts: bool) -> OutputDifference:
+    if not all(file.is_file() for file in files):
+        return OutputDifference(path, "another content, by its sha256", counts=counts)
+    if not counts:
+        return OutputDifference(path, "a page shows the command that made it, and is not compared", counts=False)
+    detail = file_difference(*files)
+    return OutputDifference(path, detail.lines()[0], detail)
+
+
+def _number(name: str, pair: Pair) -> str:
+    first, second = pair
+    if first == second:
+        return f"{name}: {shown(first)}"
+    told = f"{name}: {shown(first)} | {shown(second)}"
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in pair):
+        told += f"  ({second - first:+.6g})"
+    return told

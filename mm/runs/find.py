@@ -1,0 +1,271 @@
+"""Which runs there are below OUT_ROOT, and which one a name stands for."""
+
+import json
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mm.cli.knobs import axes_of
+from mm.code_identity import hash_file
+from mm.errors import BrokenFile, DataError, SafetyError
+from mm.runs.manifest import MANIFEST, read_manifest
+
+PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*")  # of run folders below OUT_ROOT
+SHORTEST_DIGEST = 6  # characters of a digest that may stand for it
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finished run: its folder, and its manifest."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    def knob(self, name: str) -> Any:
+        """Return the value that a knob had; None where the run's command has no such knob."""
+        return self.manifest["knobs"].get(name, {}).get("value")
+
+    def log_file(self) -> Path:
+        """Return where the run's log was written; it may have been removed since."""
+        out_root = Path(self.knob("out_root") or "out")
+        root = Path(self.knob("log_root") or out_root / "logs")
+        method = (self.knob("calib_method"),) if self.manifest["kind"] == "calibration" else ()
+        names = (self.manifest[name] for name in ("symbol", "day", "run_id"))
+        return root.joinpath(self.manifest["kind"], *method, *names, "run.log")
+
+    def days(self) -> tuple[str, ...]:
+        """Return the days that were asked for, each YYYYMMDD."""
+        from mm.cli.knobs import day_list
+
+        try:
+            return day_list(str(self.knob("day")))
+        except ValueError:
+            return tuple(str(self.manifest["day"]).split("-"))
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A folder that lies where runs do, but is none.
+
+    Attributes:
+        folder: The folder.
+        why: What is wrong with it.
+    """
+
+    folder: Path
+    why: str
+
+
+def find_runs(root: Path) -> tuple[list[Found], list[Stray]]:
+    """Return the finished runs below *root*, the oldest first, and the folders that should be runs and are not."""
+    runs, strays = [], list(_without_manifest(root))
+    for path in sorted(root.rglob(MANIFEST)):
+        if _unfinished(path.parent, root):
+            continue
+        try:
+            runs.append(Found(path.parent, read_manifest(path.parent)))
+        except BrokenFile as error:
+            strays.append(Stray(path.parent, str(error).partition(": ")[2]))
+    runs.sort(key=lambda run: (str(run.manifest["started_at"]), str(run.folder)))
+    return runs, sorted(strays, key=lambda stray: stray.folder)
+
+
+def find_run(name: str, root: Path) -> Found:
+    """Return the run that *name* stands for: a folder, a RUN_ID below *root*, or how one or a digest begins.
+
+    Raises:
+        DataError: If there is none, or several.
+    """
+    if name and Path(name).is_dir():
+        return Found(Path(name), read_manifest(Path(name)))
+    runs, _ = find_runs(root)
+    exact = [run for run in runs if run.manifest["run_id"] == name]
+    matches = exact or [run for run in runs if _begins(run, name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        places = ", ".join(str(run.folder) for run in matches)
+        raise DataError(f"{len(matches)} runs are called {name!r}: {places}; name the folder of one")
+    raise DataError(f"{name!r} is no run folder and no RUN_ID below {root}; mm runs list shows the known ones")
+
+
+def _begins(run: Found, name: str) -> bool:
+    as_digest = len(name) >= SHORTEST_DIGEST and str(run.manifest["digest"]).startswith(name)
+    return bool(name) and (as_digest or str(run.manifest["run_id"]).startswith(name))
+
+
+def _without_manifest(root: Path) -> Iterator[Stray]:
+    for folder in (folder for place in PLACES for folder in root.glob(place)):
+        if not folder.is_dir():
+            continue
+        if folder.name.endswith(".partial"):
+            yield Stray(folder, "not finished: a run works on it, or was killed")
+        elif not (folder / MANIFEST).exists():
+            yield Stray(folder, f"not a run, it has no {MANIFEST}")
+
+
+def _unfinished(folder: Path, root: Path) -> bool:
+    return any(part.endswith(".partial") for part in folder.relative_to(root).parts)
+
+
+_PATHS = ("fill_params_file", "latency_file")  # knobs that name a file whose content is an input
+_NO_MODELS = ("data_root", "day", "log_root", "out_dir", "out_root", *_PATHS)  # knobs whose colons name no module
+_LIBRARY = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
+_SITE = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the inputs of a run are looked for.
+
+    Attributes:
+        data_root: Folder of the day folders.
+        out_root: Folder of the runs; an input that is one's output is found there by its sha256.
+    """
+
+    data_root: Path
+    out_root: Path
+
+
+def check_inputs(run: Found, sources: Sources) -> dict[str, Path]:
+    """Return where each input of a run lies now, by the path that its manifest names.
+
+    A file of a day must be in its place. What a knob named (a fit, latencies) may have moved: it is looked for where
+    the knob says, where the manifest says, in the current folder, and among the outputs of the known runs.
+
+    Raises:
+        DataError: If one is missing or changed; the message names them all.
+    """
+    found: dict[str, Path] = {}
+    wrong: list[str] = []
+    for entry in run.manifest["inputs"]:
+        places = list(_places(run, entry, sources))
+        there = next((place for place in places if _is(place, entry)), None)
+        if there is not None:
+            found[entry["path"]] = there
+        else:
+            changed = next((place for place in places if place.is_file()), None)
+            wrong.append(f"{changed} changed since the run" if changed else f"{places[0]} is not there")
+    if wrong:
+        raise DataError(
+            f"{run.folder} cannot be played again, {len(wrong)} of its {len(run.manifest['inputs'])} inputs "
+            f"are not what they were: {'; '.join(wrong)}; bring them back, or give their --data-root (DATA_ROOT)"
+        )
+    return found
+
+
+def knob_files(run: Found, located: Mapping[str, Path]) -> dict[str, Path]:
+    """Return where the files that knobs named lie now, by knob; *located* is what `check_inputs` returned."""
+    files = {}
+    for name in _PATHS:
+        value = run.knob(name)
+        if value is not None:
+            same = [place for path, place in located.items() if _same_name(path, value)]
+            files[name] = same[0] if same else Path(value)
+    return files
+
+
+def check_models(run: Found, search: Sequence[str]) -> None:
+    """Refuse a run whose manifest names code that is not an input of it; nothing is imported to find out.
+
+    A manifest may come from anywhere, and a model that it names is code that is called. ``package.module:Class`` is
+    trusted where the module's source file, found on the *search* path as the import would find it, has the sha256 of
+    an input of the run and is not a part of Python itself.
+
+    Raises:
+        SafetyError: If one is not trusted; the message names them all.
+    """
+    hashes = {entry["sha256"] for entry in run.manifest["inputs"]}
+    wrong = []
+    try:
+        names = list(dict.fromkeys(_models(run)))
+    except ValueError as error:
+        raise DataError(f"{run.folder}: the manifest's grid cannot be read, it must be {error}") from error
+    for name in names:
+        source = _source(name.partition(":")[0], search)
+        if source is None:
+            wrong.append(f"{name!r} (no such module)")
+        elif _within(source, _LIBRARY) and not _within(source, _SITE):
+            wrong.append(f"{name!r} (a part of Python)")
+        elif hash_file(source) not in hashes:
+            wrong.append(f"{name!r} ({source} is no input of the run)")
+    if wrong:
+        raise SafetyError(
+            f"{run.folder} was not played: its manifest names code that the run did not read: {', '.join(wrong)}; "
+            f"look at it, and add --trust to call it"
+        )
+
+
+def _models(run: Found) -> Iterator[str]:
+    """Yield every text of the knobs, at any depth, that a model's name may be: whatever holds a colon."""
+    for name, one in run.manifest["knobs"].items():
+        if name not in _NO_MODELS:
+            yield from (text for text in _texts(one["value"], grid=name == "grid") if ":" in text)
+
+
+def _texts(value: object, *, grid: bool = False) -> Iterator[str]:
+    """Yield the texts in a knob's value: in the values of a grid's axes, in JSON, or itself."""
+    if isinstance(value, Mapping | list):
+        for inside in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inside)
+    elif isinstance(value, str) and grid:
+        for _, values in axes_of(value):
+            yield from (text for one in values for text in _texts(one))
+    elif isinstance(value, str):
+        try:
+            content = json.loads(value)
+        except json.JSONDecodeError:
+            content = None
+        if isinstance(content, Mapping | list | str):
+            yield from _texts(content)
+        else:
+            yield value
+
+
+def _source(module: str, search: Sequence[str]) -> Path | None:
+    """Return the file that importing *module* would run, without importing the packages it lies in."""
+    place: Iterable[str] | None = search
+    found = None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        found = None if place is None else PathFinder.find_spec(".".join(parts[:depth]), list(place))
+        place = None if found is None else found.submodule_search_locations
+    return Path(found.origin) if found is not None and found.has_location and found.origin else None
+
+
+def _within(path: Path, folders: Sequence[Path]) -> bool:
+    return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
+
+
+def _places(run: Found, entry: Mapping[str, Any], sources: Sources) -> Iterator[Path]:
+    """Yield where an input may lie, the likeliest first."""
+    path = entry["path"]
+    named = [Path(run.knob(name)) for name in _PATHS if run.knob(name) is not None]
+    yield from (place for place in named if _same_name(path, str(place)))
+    yield sources.data_root / path
+    if _of_a_day(run, path):
+        return
+    yield Path(PurePosixPath(path).name)
+    yield from _outputs_of_runs(find_runs(sources.out_root)[0], entry["sha256"])
+
+
+def _outputs_of_runs(runs: Sequence[Found], sha256: str) -> Iterator[Path]:
+    for run in runs:
+        yield from (run.folder / one["path"] for one in run.manifest["outputs"] if one["sha256"] == sha256)
+
+
+def _of_a_day(run: Found, path: str) -> bool:
+    symbol: str = run.manifest["symbol"]
+    return PurePosixPath(path).parts[0] == symbol
+
+
+def _same_name(path: str, other: str) -> bool:
+    return PurePosixPath(path).name == Path(other).name
+
+
+def _is(place: Path, entry: Mapping[str, Any]) -> bool:
+    sha256: str = entry["sha256"]
+    return place.is_file() and hash_file(place) == sha256

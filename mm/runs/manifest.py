@@ -1,0 +1,236 @@
+"""``run_manifest.json``: what went into a run, what came out, and the digest that says whether two runs agree.
+
+It is written last, so a folder without it is not a run.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from mm.code_identity import hash_file
+from mm.errors import BrokenFile
+
+MANIFEST = "run_manifest.json"
+SCHEMA_VERSION = 1
+_CHUNK = 1 << 20
+# What every manifest has, and of which type.
+_ENTRIES: Mapping[str, type] = {
+    **dict.fromkeys(
+        ("run_id", "kind", "symbol", "day", "status", "started_at", "finished_at", "version", "digest"), str
+    ),
+    **dict.fromkeys(("knobs", "timings", "summary"), dict),
+    **dict.fromkeys(("inputs", "outputs"), list),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that a run read.
+
+    Attributes:
+        path: Where it lies, relative to DATA_ROOT, with forward slashes.
+        size: Its length in bytes.
+        sha256: Its content, in hex.
+    """
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """A file that a run wrote.
+
+    Attributes:
+        path: Where it lies in the run folder, with forward slashes.
+        rows: Its data rows; None for what has none.
+        sha256: Its content, in hex.
+        in_digest: False for a page that carries the time or the run id.
+    """
+
+    path: str
+    rows: int | None
+    sha256: str
+    in_digest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetKnob:
+    """The value that a knob had in a run.
+
+    Attributes:
+        value: As JSON holds it.
+        source: ``flag``, ``environment`` or ``default``.
+        matters: Whether the result depends on it.
+        flag: The command line's name for it.
+        is_default: Whether the value is the default, whoever gave it.
+    """
+
+    value: Any
+    source: str
+    matters: bool
+    flag: str = ""
+    is_default: bool = False
+
+    def entry(self) -> dict[str, Any]:
+        """Return what the manifest says of it."""
+        return {"value": self.value, "source": self.source}
+
+
+def count_lines(path: Path) -> int:
+    """Return how many lines a file has."""
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(_CHUNK), b""))
+
+
+def read_input(path: Path, relative: str) -> InputFile:
+    """Return the file at *path* as an input that the manifest calls *relative*."""
+    return InputFile(relative, path.stat().st_size, hash_file(path))
+
+
+def read_output(folder: Path, path: Path, rows: int | None, in_digest: bool) -> OutputFile:
+    """Return the file at *path* in the run *folder* as an output; the rows of a CSV are counted where None."""
+    if rows is None and path.suffix == ".csv":
+        rows = max(count_lines(path) - 1, 0)
+    return OutputFile(path.relative_to(folder).as_posix(), rows, hash_file(path), in_digest)
+
+
+def work_digest(
+    kind: str, days: Iterable[str], knobs: Mapping[str, SetKnob], files: Iterable[InputFile | OutputFile]
+) -> str:
+    """Return what identifies the work of a run: equal work has equal digests.
+
+    It covers the content of the inputs, the days, the knobs that matter and the outputs; not time, host,
+    version or run id, nor where the inputs lie.
+    """
+    files = list(files)
+    work = {
+        "kind": kind,
+        "days": list(days),
+        "knobs": {name: knob.value for name, knob in knobs.items() if knob.matters and name != "day"},
+        "inputs": sorted(file.sha256 for file in files if isinstance(file, InputFile)),
+        "outputs": sorted(
+            (file.path, file.sha256) for file in files if isinstance(file, OutputFile) and file.in_digest
+        ),
+    }
+    return hashlib.sha256(json.dumps(work, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def file_entries(inputs: Iterable[InputFile], outputs: Iterable[OutputFile]) -> dict[str, list[dict[str, Any]]]:
+    """Return inputs and outputs as the manifest lists them, each in order of its path."""
+    by_path = attrgetter("path")
+    return {
+        "inputs": [{"path": f.path, "bytes": f.size, "sha256": f.sha256} for f in sorted(inputs, key=by_path)],
+        "outputs": [{"path": f.path, "rows": f.rows, "sha256": f.sha256} for f in sorted(outputs, key=by_path)],
+    }
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write *manifest* into the run *folder*; NaN is refused."""
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of the run in *folder*.
+
+    Raises:
+        BrokenFile: If there is none, or it cannot be read as one.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BrokenFile(f"{folder}: not a run, it has no {MANIFEST}; name the folder of a finished run") from None
+    except (OSError, ValueError) as error:
+        raise BrokenFile(f"{path}: cannot be read as a run manifest ({error}); make the run again") from error
+    if not isinstance(manifest, dict):
+        raise BrokenFile(f"{path}: not a run manifest, it is no JSON object; make the run again")
+    wrong = [name for name, kind in _ENTRIES.items() if not isinstance(manifest.get(name), kind)]
+    if wrong:
+        raise BrokenFile(f"{path}: not a run manifest, it has no {wrong[0]}; make the run again")
+    return manifest
+
+
+def checkout_commit(package: Path) -> str | None:
+    """Return the commit of the git checkout that *package* lies in; None outside of one."""
+    git = package.parent / ".git"
+    try:
+        if git.is_file():
+            git = package.parent / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        if not head.startswith("ref: "):
+            return head
+        return _resolve(git, head.removeprefix("ref: "))
+    except OSError:
+        return None
+
+
+def _resolve(git: Path, ref: str) -> str | None:
+    shared = git / "commondir"
+    common = git / shared.read_text(encoding="utf-8").strip() if shared.exists() else git
+    if (common / ref).exists():
+        return (common / ref).read_text(encoding="utf-8").strip()
+    packed = (common / "packed-refs").read_text(encoding="utf-8").splitlines()
+    return next((line.split()[0] for line in packed if line.endswith(f" {ref}")), None)
+
+
+def peak_rss_mb() -> float | None:
+    """Return the largest memory this process has held, in MB; None where the system does not say."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not getrusage: on Linux that figure begins with the memory of the process that started this one.
+        for line in status.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) / 1024, 1)
+    if sys.platform == "darwin":
+        import resource
+
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)
+    return None
+
+
+_MOST = 4  # numbers of a kind that is not listed here
+_TRADED = ("pnl_total", "n_fills", "sharpe", "max_drawdown")
+_OF_KIND: Mapping[str, tuple[str, ...]] = {
+    "backtest": _TRADED,
+    "calibration": ("status", "A", "k"),
+    "schedule": ("segments", "usable", "time_rescaling_p"),
+    "sweep": ("trials", "best.pnl_total", "best.sharpe", "walkforward.pnl"),
+    "walkforward": (*_TRADED, "walkforward.segments", "walkforward.usable"),
+}
+
+
+def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers that stand for a run, by name; None for one that is undefined."""
+    found = dict(flat(manifest["summary"]))
+    wanted = _OF_KIND.get(manifest["kind"])
+    if wanted is None:
+        numbers = [name for name, value in found.items() if isinstance(value, int | float)]
+        wanted = tuple(numbers[:_MOST])
+    own = f"{manifest['kind']}."  # what a kind says under its own name needs no telling
+    return {name.removeprefix(own): found[name] for name in wanted if name in found}
+
+
+def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the single values of a JSON value, each with its place in it (``sides.bid.A``, ``segments[3].k``)."""
+    if isinstance(content, dict) and content:
+        for name, value in content.items():
+            yield from flat(value, f"{prefix}.{name}" if prefix else str(name))
+    elif isinstance(content, list) and content:
+        for place, value in enumerate(content):
+            yield from flat(value, f"{prefix}[{place}]")
+    elif prefix or not isinstance(content, dict | list):
+        yield prefix, content
+
+
+def shown(value: Any) -> str:
+    """Return a number with six digits at most, and anything else as JSON would say it."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "null" if value is None else str(value)

@@ -1,0 +1,275 @@
+"""A run: one folder that is written once, whole or not at all, and its log.
+
+While a run works its folder is called ``<folder>.partial``; it is renamed when everything is in it, the
+manifest last. A run that fails leaves no folder, only its log.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import mm
+from mm.cli.console import Console, Log, hold_interrupts, release_interrupts
+from mm.clock import iso, now_us
+from mm.errors import FitError, Incomplete, RunExists
+from mm.runs.folder import CHECKPOINT, Plan, cannot_write, checkpoint, claim, hold, partial_folder, take_up
+from mm.runs.manifest import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    InputFile,
+    OutputFile,
+    checkout_commit,
+    file_entries,
+    peak_rss_mb,
+    read_input,
+    read_output,
+    work_digest,
+    write_manifest,
+)
+
+if TYPE_CHECKING:
+    from mm.backtest.result import Result
+    from mm.page.frame import About
+
+
+PAGE = "report.html"
+
+
+class Run:
+    """What a runner works with; made by :func:`working`.
+
+    Attributes:
+        id: The run's name, RUN_ID.
+        folder: Where the finished run will lie.
+        tapes: The folder of the tape cache.
+        log: What to log with.
+        summary: What the manifest keeps as the run's result; JSON values.
+        artefact: The name of the main output, a JSON file; ``--json`` prints it, and an unusable fit is
+            kept when it is there.
+        timings: What the manifest keeps of time and size (``events``, ``rows``, ``tape_cache``).
+    """
+
+    def __init__(self, plan: Plan, run_id: str, console: Console) -> None:
+        self._plan, self._console = plan, console
+        self.id = run_id
+        self.folder = plan.folder(run_id)
+        self.tapes = plan.day.out_root / "tapes"
+        self.summary: dict[str, Any] = {}
+        self.artefact: str | None = None
+        self.timings: dict[str, Any] = {"import_s": round(time.process_time(), 4)}
+        self._began, self._started_at = time.perf_counter(), iso(now_us())
+        self._inputs: dict[str, InputFile] = {}
+        self._declared: dict[str, tuple[int | None, bool]] = {}
+        self._lock: int | None = None
+        self._log = Log(plan.log_file(run_id), console.level, run_id=run_id, symbol=plan.day.symbol)
+        self.log = self._log.logger
+
+    def hold(self, lock: int | None) -> None:
+        """Keep the descriptor of the folder's lock until the run ends; None for a run that is not locked."""
+        self._lock = lock
+
+    @property
+    def partial(self) -> Path:
+        """The folder while the run works."""
+        return partial_folder(self.folder)
+
+    def path(self, name: str) -> Path:
+        """Return where to write the output *name* (``runs/ladder/fills_BTCUSDT.csv``); its folder exists."""
+        path = self.partial / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def checkpoint(self) -> Path:
+        """Return where to keep findings for the case that this run is killed; ask when all inputs are noted."""
+        folder, thrown_away = checkpoint(self.partial, self._inputs.values())
+        if thrown_away:
+            self.log.warning("checkpoint_thrown_away", told="the inputs or the version are others now; starting anew")
+        return folder
+
+    def output(self, name: str, rows: int | None = None, *, digest: bool = True) -> Path:
+        """Return where to write *name*, and say what the manifest does not see.
+
+        Outputs need not be declared; every file in the folder is in the manifest.
+
+        Args:
+            name: The output, relative to the run folder.
+            rows: Its data rows, where the writer knows them; those of a CSV are counted otherwise.
+            digest: False for a page that carries the time or the run id.
+        """
+        self._declared[name] = (rows, digest)
+        return self.path(name)
+
+    def input(self, path: str, size: int, sha256: str) -> None:
+        """Note a file that was read: its path relative to DATA_ROOT, its bytes and its sha256."""
+        self._inputs[path] = InputFile(path, size, sha256)
+
+    def input_file(self, path: Path) -> None:
+        """Note the file at *path* (FILL_PARAMS_FILE) as read, with its present content."""
+        relative = Path(os.path.relpath(path, self._plan.day.data_root)).as_posix()
+        self._inputs[relative] = read_input(path, relative)
+
+    @property
+    def about(self) -> "About":
+        """What a page of the run says of how to get it again: the command and the knobs."""
+        from mm.page.frame import About
+
+        return About(self._plan.command(), {key: one.entry() for key, one in self._plan.knobs.items()})
+
+    def write_page(self, html: str) -> None:
+        """Write the run's page; it shows the command and where knobs came from, so it is not in the digest."""
+        self.output(PAGE, digest=False).write_text(html, encoding="utf-8")
+
+    def write_result(self, result: "Result", name: str = "") -> None:
+        """Write a backtest into the run, or into its folder *name*; its summary is the run's main output."""
+        place = PurePosixPath(name)
+        with self.timing("write"):
+            rows = result.write(self.partial / place, self.about)
+        for file, count in rows.items():
+            self.output(str(place / file), count, digest=file != PAGE)
+        self.artefact, self.summary = str(place / "summary.json"), dict(result.summary)
+
+    @contextmanager
+    def timing(self, name: str) -> Iterator[None]:
+        """Add the seconds spent inside to ``<name>_s`` of the manifest's timings."""
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            key = f"{name}_s"
+            self.timings[key] = round(self.timings.get(key, 0.0) + time.perf_counter() - before, 4)
+
+    def say(self, text: str) -> None:
+        """Print *text* for people; the main output's place is told at the end without being asked."""
+        self._console.say(text)
+
+    def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Show a bar of *total* steps on a terminal and nothing in a pipe; yield what advances it by n steps."""
+        return self._console.progress(label, total)
+
+    def has_artefact(self) -> bool:
+        """Return whether the main output is named and written."""
+        return self.artefact is not None and (self.partial / self.artefact).exists()
+
+    def finish(self, status: str) -> None:
+        """Write the manifest, rename the folder and tell where it is.
+
+        Args:
+            status: ``ok``, ``unusable`` or ``incomplete``.
+        """
+        manifest = self._manifest(status)
+        write_manifest(self.partial, manifest)
+        self.partial.rename(self.folder.resolve())
+        for link, table in self._plan.links(self.folder):
+            link.symlink_to(table)
+        # Last: a run that is killed before has all it needs to go on, one that is killed here is whole.
+        shutil.rmtree(self.folder / CHECKPOINT, ignore_errors=True)
+        self._console.answer(self._answer(manifest))
+        self.say(str(self.folder / (self.artefact or "")))
+        self.log.info("run_finished", status=status, **self.timings)
+        self._close()
+
+    def fail(self, error: BaseException) -> None:
+        """Remove what was written and keep *error* in the log, which an unforeseen one is told to name."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self._log.failed(error)
+        self._close()
+        error.add_note(f"the traceback is in {self._log.path}")
+
+    def _close(self) -> None:
+        self._log.close()
+        if self._lock is not None:
+            os.close(self._lock)
+
+    def _manifest(self, status: str) -> dict[str, Any]:
+        day, outputs = self._plan.day, list(self._outputs())
+        inputs = list(self._inputs.values())
+        self.timings["total_s"] = round(self.timings["import_s"] + time.perf_counter() - self._began, 4)
+        self.timings["peak_rss_mb"] = peak_rss_mb()
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": self._plan.kind,
+            "symbol": day.symbol,
+            "day": day.label(),
+            "run_id": self.id,
+            "status": status,
+            "started_at": self._started_at,
+            "finished_at": iso(now_us()),
+            "version": mm.__version__,
+            "commit": checkout_commit(Path(__file__).parent),
+            "knobs": {name: one.entry() for name, one in self._plan.knobs.items()},
+            **file_entries(inputs, outputs),
+            "digest": work_digest(self._plan.kind, day.days(), self._plan.knobs, [*inputs, *outputs]),
+            "timings": self.timings,
+            "summary": self.summary,
+        }
+
+    def _outputs(self) -> Iterator[OutputFile]:
+        for path in self.partial.rglob("*"):
+            if path.is_file() and path.relative_to(self.partial).parts[0] != CHECKPOINT:
+                rows, in_digest = self._declared.get(path.relative_to(self.partial).as_posix(), (None, True))
+                yield read_output(self.partial, path, rows, in_digest)
+
+    def _answer(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        if self.artefact is None:
+            return {**manifest, "path": str(self.folder.resolve() / MANIFEST)}
+        path = self.folder.resolve() / self.artefact
+        return {**json.loads(path.read_text(encoding="utf-8")), "path": str(path)}
+
+
+@contextmanager
+def working(plan: Plan, console: Console) -> Iterator[Run]:
+    """Open a run, and finish it or take it back.
+
+    After the main output was written a FitError leaves the run with the status ``unusable``, and Incomplete with that
+    of its name; any other error, Ctrl-C included, leaves its log alone.
+
+    Raises:
+        RunExists: If RUN_ID or the folder was used before.
+        UsageError: If an output folder cannot be written.
+    """
+    hold_interrupts()  # until there is a run that a Ctrl-C takes back
+    try:
+        run = _open(plan, console)
+    except BaseException:
+        release_interrupts()
+        raise
+    told: FitError | Incomplete | None = None
+    try:
+        release_interrupts()
+        run.log.info("run_started", kind=plan.kind, day=plan.day.label(), version=mm.__version__)
+        try:
+            yield run
+        except (FitError, Incomplete) as error:
+            if not run.has_artefact():
+                raise
+            told = error
+        run.finish("ok" if told is None else "unusable" if isinstance(told, FitError) else "incomplete")
+    except BaseException as error:
+        run.fail(error)
+        raise
+    if told:
+        raise told
+
+
+def _open(plan: Plan, console: Console) -> Run:
+    run_id = claim(plan)
+    lock = hold(plan, run_id) if plan.resumable else None
+    try:
+        resumed = plan.resumable and take_up(plan, run_id)
+        run = Run(plan, run_id, console)
+    except RunExists:
+        if lock is not None:
+            os.close(lock)
+        raise
+    except OSError as error:
+        shutil.rmtree(partial_folder(plan.folder(run_id)))
+        raise cannot_write(plan.log_file(run_id), error, "--log-root (LOG_ROOT)") from error
+    run.hold(lock)
+    if resumed:
+        run.log.info("run_resumed", folder=str(run.partial))
+    return run

@@ -1,0 +1,343 @@
+import errno
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from mm import errors
+from mm.cli.config import Calibration, Day, Execution, Models, Output, Results
+from mm.cli.console import Console
+from mm.cli.frame import Command, Program, command, runner
+from mm.cli.knobs import REQUIRED, Reader, knob
+from mm.runs.manifest import read_manifest
+from mm.runs.run import Run
+
+SHELL = {"SYMBOL": "BTCUSDT", "DAY": "20251216"}
+
+
+@pytest.fixture(autouse=True)
+def _folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def call(program: click.Command, *args: str, **variables: str) -> Result:
+    return CliRunner().invoke(program, args, env=SHELL | variables)
+
+
+@runner("calibration", Day, Execution, Models, Calibration, method="calib_method", defaults={"fill_model": "poisson"})
+def probe(run: Run, day: Day, execution: Execution, models: Models, calibration: Calibration) -> None:
+    """Write down what was asked for."""
+    seen = {
+        "symbol": day.symbol,
+        "latency": execution.order_latency_ms,
+        "fills": models.fill_model,
+        "deltas": calibration.calib_deltas,
+    }
+    run.path("seen.json").write_text(json.dumps(seen))
+    run.artefact = "seen.json"
+
+
+def ending_with(error: BaseException) -> Command:
+    @runner("backtest", Day)
+    def main(_run: Run, _day: Day) -> None:
+        raise error
+
+    return main
+
+
+def answer(result: Result) -> dict:
+    assert (result.exit_code, result.stdout.count("\n")) == (0, 1), result.output
+    return json.loads(result.stdout)
+
+
+def test_flag_beats_environment_beats_default():
+    """The precedence is the same for every knob, and the manifest keeps who spoke."""
+    results = [
+        answer(call(probe, "--json")),
+        answer(call(probe, "--json", ORDER_LATENCY_MS="20")),
+        answer(call(probe, "--json", "--order-latency-ms", "0.5", ORDER_LATENCY_MS="20")),
+    ]
+    assert [result["latency"] for result in results] == [50.0, 20.0, 0.5]
+    knobs = [read_manifest(Path(result["path"]).parent)["knobs"]["order_latency_ms"] for result in results]
+    assert [one["source"] for one in knobs] == ["default", "environment", "flag"]
+    assert [one["value"] for one in knobs] == [50.0, 20.0, 0.5]
+
+
+def test_an_empty_variable_counts_as_not_set():
+    """A crontab may clear a variable."""
+    assert answer(call(probe, "--json", ORDER_LATENCY_MS=""))["latency"] == 50.0
+
+
+def test_a_command_may_have_a_default_of_its_own():
+    """A walk-forward fills by poisson where nothing else is said."""
+    assert answer(call(probe, "--json"))["fills"] == "poisson"
+    assert answer(call(probe, "--json", FILL_MODEL="trade_cross"))["fills"] == "trade_cross"
+
+
+def test_the_core_document_s_flags_parse(tmp_path):
+    """--method and --deltas stand for CALIB_METHOD and CALIB_DELTAS, and the method is a folder."""
+    found = answer(call(probe, "--json", "--method", "ladder", "--deltas", "1,2,3,5,8,13", "--dwell-ms", "60000"))
+    assert found["deltas"] == [1, 2, 3, 5, 8, 13]
+    assert Path(found["path"]).relative_to(tmp_path).parts[:4] == ("out", "calibration", "ladder", "BTCUSDT")
+    assert answer(call(probe, "--json", CALIB_METHOD="fixed", SYMBOL="ethusdt"))["symbol"] == "ETHUSDT"
+
+
+def test_a_manifest_holds_every_knob_of_the_command():
+    """Flags that nobody gave are there with their defaults."""
+    found = read_manifest(Path(answer(call(probe, "--json"))["path"]).parent)["knobs"]
+    assert found["calib_deltas"] == {"value": "1,2,3,5,8,13", "source": "default"}
+    assert found["out_root"] == {"value": "out", "source": "default"}
+    assert {"log_level", "log_root", "run_id"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--order-latency-ms", "-5"], "--order-latency-ms (ORDER_LATENCY_MS) was '-5': it must be a number between"),
+        (["--order-latency-ms=nan"], "--order-latency-ms (ORDER_LATENCY_MS) was 'nan': it must be a number between"),
+        (["--symbl", "X"], "No such option '--symbl'. Did you mean '--symbol'?; see "),
+        (["--symbol"], "Option '--symbol' requires an argument"),
+        (["--day", "2025"], "--day (DAY) was '2025': it must be YYYYMMDD"),
+        (["extra"], "Got unexpected extra argument (extra)"),
+        (["--out-root", "file"], "file/calibration/marks/BTCUSDT"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(args, message):
+    """Whoever called reads what was wrong, its value, and where help is."""
+    Path("file").touch()
+    result = call(probe, *args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {message}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_knob_is_named_by_flag_and_variable():
+    """Either may be how the caller works."""
+    result = CliRunner().invoke(probe, ["--symbol", "BTCUSDT"])
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: --day (DAY) is missing; give the flag or set the variable; see probe --help\n",
+    )
+
+
+def test_a_value_from_the_environment_is_checked_like_a_flag():
+    """A crontab's typing error is named by its variable."""
+    result = call(probe, ORDER_LATENCY_MS="fast")
+    assert (result.exit_code, "(ORDER_LATENCY_MS) was 'fast'" in result.stderr) == (2, True)
+
+
+def test_a_run_id_is_used_once():
+    """The second run is refused before it does anything."""
+    assert call(probe, "--run-id", "r").exit_code == 0
+    result = call(probe, RUN_ID="r", LOG_LEVEL="ERROR")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "--run-id (RUN_ID) 'r' was used before" in result.stderr
+
+
+NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (errors.UsageError("a\nb"), 2, "a b"),
+        (errors.MissingDay("no day"), 3, "no day"),
+        (errors.FitError("no fit"), 4, "no fit"),
+        (errors.SafetyError("no"), 5, "no"),
+        (errors.TryLater("later"), 75, "later"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (NO_SPACE, 75, "no space: [Errno 28] No space left on device; free some and try again"),
+        (
+            OSError(errno.EIO, "Input/output error"),
+            75,
+            "the disk cannot be written: [Errno 5] Input/output error; mend",
+        ),
+        (FileNotFoundError(errno.ENOENT, "No", "x.csv"), 3, "x.csv: there is no such file or folder"),
+        (
+            ModuleNotFoundError(name="scipy.stats"),
+            2,
+            "this command needs scipy; install it with: pip install '.[research]'",
+        ),
+        (ModuleNotFoundError(name="mm.backtest._engine"), 2, "mm.backtest._engine is not compiled; build it with"),
+        (EOFError("odd"), 1, "unforeseen EOFError: odd; the traceback is in out/logs/backtest/BTCUSDT/20251216/"),
+        (ZeroDivisionError("x\ny"), 1, "unforeseen ZeroDivisionError: x y; the traceback is in out/logs"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_a_failure_is_one_line_and_its_exit_code(error, code, message):
+    """Scripts go by the code, people by the line; nothing else is on stderr, and no folder is left."""
+    result = call(ending_with(error), LOG_LEVEL="ERROR")
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr.startswith(f"error: {message}")
+    assert result.stderr.count("\n") == 1
+    assert not list(Path("out").rglob("run_manifest.json"))
+    assert not list(Path("out").rglob("*.partial"))
+
+
+def test_a_user_s_model_shows_its_own_traceback():
+    """The author of the model sees the line that raised, after the one line that says so."""
+
+    @runner("backtest", Day)
+    def main(_run: Run, _day: Day) -> None:
+        try:
+            raise KeyError("my own mistake")
+        except KeyError as error:
+            raise errors.ModelError("my_models:Mine.on_trade raised KeyError") from error
+
+    result = call(main, LOG_LEVEL="ERROR")
+    first, second, *rest = result.stderr.splitlines()
+    assert (result.exit_code, first) == (1, "error: my_models:Mine.on_trade raised KeyError")
+    assert second == "Traceback (most recent call last):"
+    assert rest[-1] == "KeyError: 'my own mistake'"
+
+
+def test_an_unusable_fit_is_answered_and_ends_with_4():
+    """A script gets the numbers and the code."""
+
+    @runner("calibration", Day)
+    def main(run: Run, _day: Day) -> None:
+        run.path("poisson_fit.json").write_text('{"A": null}')
+        run.artefact = "poisson_fit.json"
+        raise errors.FitError("only 3 fills")
+
+    result = call(main, "--json", LOG_LEVEL="ERROR")
+    assert (result.exit_code, json.loads(result.stdout)["A"]) == (4, None)
+    assert result.stderr == "error: only 3 fills\n"
+
+
+@command(Results, arguments=[click.Argument(["number"], type=int)])
+def halve(console: Console, results: Results, number: int) -> None:
+    """Halve a number that is even."""
+    console.say(f"{results.out_root}: {number // 2}")
+    console.answer({"half": number // 2})
+    if number % 2:
+        raise errors.DataError(f"{number} is odd")
+    if number == 0:
+        raise ZeroDivisionError("of nothing")
+
+
+def test_a_plain_command_answers_without_a_run():
+    """No folder, no log file; the same frame."""
+    assert call(halve, "4", "--out-root", "o").stdout == "o: 2\n"
+    assert answer(call(halve, "4", "--json")) == {"half": 2}
+    assert not list(Path().iterdir())
+
+
+def test_a_plain_command_answers_before_it_fails():
+    """What a check found is printed although its exit code is 3."""
+    result = call(halve, "5", "--json")
+    assert (result.exit_code, result.stdout, result.stderr) == (3, '{"half": 2}\n', "error: 5 is odd\n")
+
+
+def test_a_plain_command_shows_its_traceback_when_debugged():
+    """It has no run.log to keep it in."""
+    result = call(halve, "0")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "error: unforeseen ZeroDivisionError: of nothing; LOG_LEVEL=DEBUG shows the traceback\n",
+    )
+    assert "Traceback" in call(halve, "0", LOG_LEVEL="DEBUG").stderr
+
+
+def test_a_body_may_take_the_output_knobs_itself():
+    """The recorder names its run in every row."""
+
+    @command(Output)
+    def main(console: Console, output: Output) -> None:
+        console.say(f"{output.run_id} {output.log_level}")
+
+    assert call(main, RUN_ID="r", LOG_LEVEL="debug").stdout == "r DEBUG\n"
+
+
+TREE = Program(
+    "tree",
+    "A program.",
+    {
+        "half": ("Halve.", "test_cli_frame:halve"),
+        "sub": ("More.", {"leaf": ("A leaf.", "test_cli_frame:halve")}),
+        "gone": ("Not installed.", "no_such_package.module:main"),
+        "empty": ("Nothing installed.", {"leaf": ("A leaf.", "mm.no_such_module:main")}),
+    },
+)
+
+
+def test_a_program_lists_what_is_installed():
+    """An optional part that was left out is not offered."""
+    result = CliRunner().invoke(TREE, [])
+    assert result.exit_code == 0
+    assert "half  Halve." in result.stdout
+    assert "sub   More." in result.stdout
+    assert "gone" not in result.stdout + CliRunner().invoke(TREE, ["--help"]).stdout
+    assert "empty" not in result.stdout
+
+
+def test_a_program_calls_what_is_named():
+    """Commands below commands, with the same errors."""
+    assert CliRunner().invoke(TREE, ["sub", "leaf", "4"]).stdout == "out: 2\n"
+    assert CliRunner().invoke(TREE, ["half", "5"]).exit_code == 3
+    assert "leaf  A leaf." in CliRunner().invoke(TREE, ["sub"]).stdout
+    assert "Halve a number that is even." in CliRunner().invoke(TREE, ["half", "--help"]).stdout
+
+
+def test_an_unknown_command_names_the_closest():
+    """One line, exit code 2."""
+    result = CliRunner().invoke(TREE, ["haf"])
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: tree has no command 'haf'; it has half, sub; did you mean half?\n",
+    )
+
+
+def test_the_help_shows_variable_and_default():
+    """Nobody has to look for the name of a variable."""
+    text = " ".join(call(probe, "--help").stdout.split())
+    assert "--order-latency-ms NUMBER From sending an order until it rests in the book. [ORDER_LATENCY_MS," in text
+    assert "[ORDER_LATENCY_MS, default 50]" in text
+    assert "[DAY] [required]" in text
+    assert "[TICK_SIZE" not in text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Many:
+    """A knob whose flag may be given again."""
+
+    grid: str = knob(REQUIRED, Reader("TEXT", str.upper), "A list.", joined=";")
+
+
+@command(Many)
+def many(console: Console, many: Many) -> None:
+    """Say what was given."""
+    console.say(many.grid)
+
+
+def test_a_flag_given_again_adds_to_its_value_and_its_variable_is_one_text():
+    """``--grid a=1 --grid b=2`` and GRID="a=1; b=2" are one knob, spaces and all."""
+    assert call(many, "--grid", "a=1", "--grid", "b={2 , 3}").stdout == "A=1;B={2 , 3}\n"
+    assert call(many, GRID="a=1; b={2 , 3}").stdout == "A=1; B={2 , 3}\n"
+    missing = call(many)
+    assert missing.exit_code == 2
+    assert "--grid (GRID) is missing" in missing.stderr
+
+
+def test_a_run_of_which_parts_failed_is_kept_and_ends_with_the_code_of_the_first():
+    """What succeeded is not thrown away with what did not; without a main output there is nothing to keep."""
+
+    def failing(written: bool) -> Command:
+        @runner("sweep", Day)
+        def main(run: Run, day: Day) -> None:
+            run.artefact = "found.json"
+            if written:
+                run.path("found.json").write_text("{}")
+            raise errors.Incomplete("2 of 3 points failed", 3)
+
+        return main
+
+    done = call(failing(written=True), RUN_ID="kept")
+    assert done.exit_code == 3
+    assert "error: 2 of 3 points failed" in done.stderr
+    assert read_manifest(Path("out/sweep/BTCUSDT/20251216_kept"))["status"] == "incomplete"
+    assert call(failing(written=False), RUN_ID="gone").exit_code == 3
+    assert not Path("out/sweep/BTCUSDT/20251216_gone").exists()

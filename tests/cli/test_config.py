@@ -1,0 +1,163 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.cli import config as c
+from mm.cli.knobs import REQUIRED, Knob, day_list, knobs, shown
+from mm.clock import next_day, parse_day
+from mm.errors import UsageError
+
+EVERY = [one for group in c.GROUPS for one in knobs(group)]
+BY_NAME = {one.name: one for one in EVERY}
+
+
+def read(name: str, text: str):
+    return BY_NAME[name].read(text)
+
+
+def test_no_two_knobs_share_a_name_or_a_flag():
+    """One name is one knob in the whole project."""
+    assert len({one.name for one in EVERY}) == len({one.flag for one in EVERY}) == len(EVERY)
+
+
+@pytest.mark.parametrize("one", EVERY, ids=lambda one: one.name)
+def test_every_default_passes_its_own_check(one: Knob):
+    """What the help shows as the default can be typed."""
+    if one.default not in (REQUIRED, None):
+        assert one.read(shown(one.default)) == one.default
+    assert one.help.endswith(".")
+
+
+def test_the_flags_of_the_core_document_stand():
+    """Its printed commands work letter for letter."""
+    flags = {BY_NAME[name].flag for name in ("calib_method", "calib_deltas", "calib_dwell_ms", "fit_method")}
+    assert flags == {"--method", "--deltas", "--dwell-ms", "--fit-method"}
+
+
+def test_what_does_not_change_a_result_is_known():
+    """Two runs that differ in these alone have one digest."""
+    free = {one.name for one in EVERY if not one.matters}
+    places = {"data_root", "out_root", "out_dir", "log_root", "fill_params_file", "ws_url", "rest_url"}
+    ways = {"jobs", "cluster", "reuse_points", "keep_runs"}
+    assert free == places | ways | {"log_level", "run_id", "metrics_port", "metrics_host"}
+
+
+def test_a_symbol_is_taken_in_any_case():
+    """The exchange's streams are lower case, its REST upper."""
+    assert read("symbol", "btcusdt") == "BTCUSDT"
+    for text in ("../x", "BTC/USDT", "", "a b"):
+        with pytest.raises(UsageError, match="a symbol such as BTCUSDT"):
+            read("symbol", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("20251216", ("20251216",)),
+        ("20251216,20251218", ("20251216", "20251218")),
+        ("20251230:20260102", ("20251230", "20251231", "20260101", "20260102")),
+        ("20251216:20251216", ("20251216",)),
+    ],
+)
+def test_days_are_one_a_list_or_a_range(text, days):
+    """Both ends of a range belong to it."""
+    assert day_list(text) == days
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2025-12-16", "20251316", "", "20251217,20251216", "20251216,20251216", "20251218:20251216", "20251216:", "1:2:3"],
+)
+def test_days_that_are_none_are_refused(text):
+    """A list out of order would carry inventory backwards."""
+    with pytest.raises(UsageError, match=r"--day \(DAY\) was .*YYYYMMDD"):
+        read("day", text)
+
+
+@pytest.mark.parametrize("text", ["20240732", "20250229", "20251216:20251301"])
+def test_a_day_that_no_calendar_has_is_said_to_be_so(text):
+    """The words of a parser's own failure say nothing of days."""
+    with pytest.raises(UsageError, match=r"'\d{8}' is in no calendar"):
+        read("day", text)
+
+
+def test_a_range_is_not_longer_than_ten_years():
+    """A typing error in the year does not start a million days."""
+    with pytest.raises(UsageError, match="at most 3660 days apart"):
+        read("day", "20251216:99991216")
+
+
+@given(st.dates(min_value=parse_day("20000101"), max_value=parse_day("20900101")), st.integers(0, 400))
+def test_a_range_is_every_day_between_its_ends(first, count):
+    """No day is skipped at a month's or a year's end."""
+    days = [first.strftime("%Y%m%d")]
+    for _ in range(count):
+        days.append(next_day(days[-1]))
+    assert list(day_list(f"{days[0]}:{days[-1]}")) == days
+
+
+def test_a_run_of_several_days_is_named_by_its_ends():
+    """The folder of a range is <FIRST>-<LAST>."""
+    assert c.Day(symbol="X", day="20251216").label() == "20251216"
+    assert c.Day(symbol="X", day="20251216:20251218").label() == "20251216-20251218"
+    assert c.Day(symbol="X", day="20251216", data_root=Path("d")).folder("20251216") == Path("d/X/20251216")
+
+
+def test_a_params_file_and_params_json_together_are_refused():
+    """One of them would win in silence."""
+    with pytest.raises(UsageError, match=r"--fill-params-file \(FILL_PARAMS_FILE\) 'f.json' and --fill-params-json"):
+        c.Models(fill_params_file=Path("f.json"), fill_params_json='{"A": 1}')
+
+
+def test_params_are_read_from_their_json():
+    """Nothing given is no parameter."""
+    models = c.Models(fill_params_json='{"A": 1}')
+    assert (models.fill_params(), models.quote_params()) == ({"A": 1}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("order_latency_ms", "-1"),
+        ("cancel_latency_ms", "inf"),
+        ("requote_interval_ms", "0"),
+        ("tick_size", "0"),
+        ("quote_qty", "-1"),
+        ("seed", "-1"),
+        ("min_usable_deltas", "1"),
+        ("run_id", "../up"),
+        ("run_id", "x.partial"),
+        ("run_id", ".hidden"),
+        ("window_start", "24:00"),
+        ("window_tz", "Berlin"),
+        ("ws_url", "wss://stream.binance.com:9443/ws"),
+        ("rest_url", "ftp://host"),
+        ("fill_model", "my model"),
+        ("top_n", "0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(name, text):
+    """A knob that cannot be meant is an error before anything runs."""
+    with pytest.raises(UsageError, match=rf"\({name.upper()}\) was '{text}'"):
+        read(name, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("initial_inventory", "-5.50", "-5.5"),
+        ("maker_fee_rate", "-0.0001", "-0.0001"),
+        ("order_latency_ms", "0.25", 0.25),
+        ("window_start", "always", "always"),
+        ("window_end", "24:00", "24:00"),
+        ("ws_url", "ws://127.0.0.1:8080/", "ws://127.0.0.1:8080"),
+        ("fill_model", "my.models:Mine", "my.models:Mine"),
+        ("log_level", "error", "ERROR"),
+        ("ws_pair", "1", True),
+    ],
+)
+def test_a_value_in_range_is_kept(name, text, value):
+    """Fractions, rebates and short positions are meant."""
+    assert read(name, text) == value

@@ -1,0 +1,178 @@
+import json
+import logging
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from mm.cli.console import Console, Log, write_line
+
+
+def test_without_json_stdout_is_what_was_said(capsys):
+    """Results are for people unless a script asks."""
+    console = Console(as_json=False, level="INFO")
+    console.say("A = 1")
+    console.answer({"A": 1})
+    console.close()
+    assert capsys.readouterr().out == "A = 1\n"
+
+
+def test_with_json_stdout_is_one_object(capsys):
+    """A script reads the whole of stdout, or its last line, and gets the same."""
+    console = Console(as_json=True, level="INFO")
+    console.say("A = 1")
+    console.answer({"A": 1})
+    console.close()
+    assert json.loads(capsys.readouterr().out) == {"A": 1}
+
+
+def test_without_an_answer_there_is_no_json(capsys):
+    """A command that failed early prints nothing that could be taken for a result."""
+    Console(as_json=True, level="INFO").close()
+    assert capsys.readouterr().out == ""
+
+
+def test_nan_is_no_answer():
+    """An undefined value is null, and whoever computed it says so."""
+    console = Console(as_json=True, level="INFO")
+    console.answer({"A": float("nan")})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        console.close()
+
+
+def test_progress_is_silent_in_a_pipe(capsys):
+    """A crontab's mail holds no bars."""
+    with Console(as_json=False, level="INFO").progress("days", 3) as advance:
+        advance(3)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
+    """Whoever waits sees how long; whoever asked for errors alone does not."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with Console(as_json=False, level="INFO").progress("days", 3) as advance:
+        advance(3)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "days" in err
+    with Console(as_json=False, level="ERROR").progress("days", 3) as advance:
+        advance(3)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_command_without_a_run_logs_to_the_terminal(capsys):
+    """The same events, without a file."""
+    console = Console(as_json=False, level="INFO")
+    console.log.info("day_imported", gaps=2)
+    console.close()
+    assert capsys.readouterr().err.endswith("info    day_imported gaps=2\n")
+
+
+@pytest.fixture
+def log(tmp_path):
+    opened = Log(tmp_path / "a" / "run.log", "INFO", run_id="r1", symbol="BTCUSDT")
+    yield opened
+    opened.close()
+
+
+def lines(log: Log) -> list[dict]:
+    return [json.loads(line) for line in log.path.read_text().splitlines()]
+
+
+def test_a_line_is_one_json_object_with_what_was_bound(log):
+    """Scripts read run.log without a parser of their own."""
+    log.logger.info("day_loaded", events=804_000, took_ms=310)
+    (line,) = lines(log)
+    assert list(line) == ["ts", "level", "event", "run_id", "symbol", "events", "took_ms"]
+    assert line | {"ts": ""} == {
+        "ts": "",
+        "level": "info",
+        "event": "day_loaded",
+        "run_id": "r1",
+        "symbol": "BTCUSDT",
+        "events": 804_000,
+        "took_ms": 310,
+    }
+    assert line["ts"].endswith("Z")
+
+
+def test_the_terminal_gets_the_event_and_its_numbers(log, capsys):
+    """Key=value reads at a glance; values with blanks are quoted."""
+    log.logger.info("day_loaded", events=3, note="two words")
+    assert capsys.readouterr().err[9:] == 'info    day_loaded events=3 note="two words"\n'
+
+
+def test_a_level_below_log_level_is_nowhere(log, capsys):
+    """LOG_LEVEL governs the file and the terminal."""
+    log.logger.debug("detail")
+    assert (lines(log), capsys.readouterr().err) == ([], "")
+
+
+def test_what_ended_a_run_is_in_the_file_at_any_level(tmp_path, capsys):
+    """The traceback is in run.log always, and the terminal keeps to its one line."""
+    log = Log(tmp_path / "run.log", "CRITICAL")
+    try:
+        raise ZeroDivisionError("of\nnothing")
+    except ZeroDivisionError as error:
+        log.failed(error)
+    log.close()
+    (line,) = lines(log)
+    assert (line["event"], line["error"]) == ("run_failed", "ZeroDivisionError: of nothing")
+    assert "test_console.py" in line["traceback"]
+    assert capsys.readouterr().err == ""
+
+
+def test_what_other_packages_say_arrives_in_the_same_file(log, capsys):
+    """Nothing is printed past the log, warnings included."""
+    logging.getLogger("websockets.client").warning("lost %s", "it")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("careful", UserWarning, stacklevel=1)
+    first, second = lines(log)
+    assert (first["package"], first["message"]) == ("websockets.client", "lost it")
+    assert second["message"].endswith("UserWarning: careful")
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_a_closed_log_hears_nothing(log):
+    """Two runs in one process do not write into each other's files."""
+    log.close()
+    logging.getLogger("websockets.client").error("late")
+    assert lines(log) == []
+
+
+def test_a_second_attempt_appends(tmp_path):
+    """The log of a failed run is kept when its name is used again."""
+    for number in (1, 2):
+        log = Log(tmp_path / "run.log", "INFO")
+        log.logger.info("began", attempt=number)
+        log.close()
+    assert [line["attempt"] for line in lines(log)] == [1, 2]
+
+
+def test_colour_is_for_terminals_that_want_it(log, capsys, monkeypatch):
+    """NO_COLOR is honoured, and a pipe never sees an escape."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    log.logger.info("one")
+    assert "\x1b[" in capsys.readouterr().err
+    monkeypatch.setenv("NO_COLOR", "1")
+    log.logger.info("two")
+    assert "\x1b[" not in capsys.readouterr().err
+
+
+def test_a_reader_that_has_gone_ends_the_talk_and_not_the_work():
+    """``mm backtest | head -1`` finishes its run."""
+    code = "import sys; from mm.cli.console import write_line\nfor _ in range(3): write_line(sys.stdout, 'x' * 100_000)"
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run([sys.executable, "-c", code], stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_line_is_written_at_once(capsys):
+    """A reader in a pipe sees each result when it is there."""
+    write_line(sys.stdout, "x")
+    assert capsys.readouterr().out == "x\n"

@@ -1,0 +1,46 @@
+"""Knobs that a run does not use: refused as flags, noted where a shell exports them."""
+
+import pytest
+
+from mm.cli.idle import idle, refuse_idle
+from mm.errors import UsageError
+from mm.runs.manifest import SetKnob
+
+MARKS = {"calib_method": "marks", "calib_deltas": [1.0, 2.0], "calib_dwell_ms": 5.0}
+CASES = [
+    ("calibration", MARKS, ["calib_dwell_ms", "calib_deltas"]),
+    ("calibration", {**MARKS, "calib_method": "fixed"}, ["calib_dwell_ms"]),
+    ("calibration", {**MARKS, "calib_method": "ladder"}, []),
+    ("schedule", {"quote_model": "x", "fill_params_file": "f", "fallback_policy": "global_default"}, ["quote_model"]),
+    ("walkforward", {"fill_params_file": "f", "fallback_policy": "carry_forward"}, ["fill_params_file"]),
+    ("walkforward", {"schedule_mode": "rolling", "schedule_half_life_min": 9.0}, ["schedule_half_life_min"]),
+    ("walkforward", {"schedule_mode": "pooled_k", "schedule_half_life_min": 9.0}, []),
+    ("sweep", {**MARKS, "sweep_walkforward": False}, ["calib_method", "calib_dwell_ms", "calib_deltas"]),
+    ("sweep", {**MARKS, "sweep_walkforward": True}, []),
+    ("backtest", {"latency_file": "l.csv", "order_latency_ms": 9.0}, ["order_latency_ms"]),
+    ("walkforward", {"latency_file": "l.csv", "order_latency_ms": 9.0}, []),
+    ("backtest", {"latency_file": None, "order_latency_ms": 9.0}, []),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "names"), CASES)
+def test_a_knob_is_idle_by_what_the_others_say(kind, values, names):
+    """Each rule, and the value beside it under which the knob is used."""
+    assert [name for name, _ in idle(kind, values)] == names
+
+
+@pytest.mark.parametrize("source", ["flag", "environment", "default"])
+@pytest.mark.parametrize("is_default", [False, True])
+def test_only_a_flag_that_differs_from_the_default_is_refused(source, is_default):
+    """An exported variable is noted; a value that changes nothing is neither."""
+    knobs = {
+        "calib_method": SetKnob("marks", "default", matters=True, flag="--method", is_default=True),
+        "calib_deltas": SetKnob((1.0, 2.0), source, matters=True, flag="--deltas", is_default=is_default),
+    }
+    why = "CALIB_METHOD is marks, and only ladder or fixed uses it"
+    if source == "flag" and not is_default:
+        with pytest.raises(UsageError, match=rf"^--deltas \(CALIB_DELTAS\) is 1,2, but {why}; leave it out$"):
+            refuse_idle("calibration", knobs)
+    else:
+        noted = source == "environment" and not is_default
+        assert refuse_idle("calibration", knobs) == ([f"CALIB_DELTAS=1,2 is not used: {why}"] if noted else [])

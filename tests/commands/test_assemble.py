@@ -1,0 +1,19 @@
+"""Knobs to objects: what is refused before anything is read."""
+
+import pytest
+
+from mm.cli.config import Day, Market
+from mm.commands import assemble
+from mm.errors import MissingDay
+from strategies import DAY, START_US, Story, price, qty
+
+
+def test_a_day_that_is_missing_is_told_before_the_others_are_read(tmp_path):
+    """A month is minutes of reading; the last day's name may be wrong."""
+    start = ("event", START_US, "run_start", 0, {"version": "1", "knobs": {}})
+    book = ([[price(99), qty(5)]], [[price(101), qty(7)]])
+    Story([[start, ("snapshot", START_US, "initial", 10, *book, 1)]]).write(tmp_path)
+    wanted = Day(symbol="SIMUSDT", day=f"{DAY}:20260106", data_root=tmp_path)
+    with pytest.raises(MissingDay, match=rf"SIMUSDT/20260106; days there: {DAY};"):
+        assemble.open_days(wanted, Market(), tmp_path / "tapes")
+    assert not (tmp_path / "tapes").exists()

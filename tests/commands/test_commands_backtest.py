@@ -1,0 +1,86 @@
+"""What a run holds in memory: while it reads a day for the first time, and while it writes its files."""
+
+import gc
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mm.__main__ import main
+from mm.dayfolder.layout import existing
+from mm.runs.run import Run
+from mm.tape.tape import Tape
+from strategies import START_US, Story, price, qty
+
+SYMBOL = "LETGOUSDT"
+PARAMS = ["--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 2}']
+
+
+@pytest.mark.parametrize("words", [["backtest"], ["walkforward", "--wf-train-window-min", "10", "--wf-step-min", "5"]])
+def test_the_tapes_are_let_go_before_the_files_are_written(tmp_path, monkeypatch, words):
+    """A tape is a mapped file: held to the end, it stands in memory beside all that is made of the journal."""
+    held = []
+    write = Run.write_result
+
+    def counted(run, *result):
+        held.append(sum(type(one) is Tape and one.symbol == SYMBOL for one in gc.get_objects()))
+        write(run, *result)
+
+    monkeypatch.setattr(Run, "write_result", counted)
+    where = ["--symbol", SYMBOL, "--day", "20260105", "--data-root", str(tmp_path / "data")]
+    made = CliRunner().invoke(main, ["sim", "day", *where, "--hours", "0.5"])
+    assert made.exit_code == 0, made.output
+    done = CliRunner().invoke(main, [*words, *where, "--out-root", str(tmp_path / "out"), *PARAMS])
+    assert done.exit_code == 0, done.output
+    assert held == [0]
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+from mm.backtest.io import load_day
+
+tape = load_day(Path(sys.argv[1]), cache=Path(sys.argv[2]))
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(tape.meta.cache, len(tape.row_side), status["VmHWM"].split()[0])
+"""
+
+
+def day_of(messages, root):
+    """Return a day folder of so many depth messages, each of a thousand levels."""
+    diff = ("diff", START_US + 1, 1, 11, 11, [[price(1 + n), qty(1 + n)] for n in range(1000)], [])
+    book = ([[price(1500), qty(1)]], [[price(1501), qty(1)]])
+    start = ("event", START_US, "run_start", 0, {"version": "1", "knobs": {}})
+    folder = Story([[start, ("snapshot", START_US, "initial", 10, *book, 1), diff]]).write(root, seal=False)
+    written = existing(folder.diffs)
+    line = gzip.decompress(written.read_bytes()).decode()
+    head, levels = line[: line.index('"b":')], line[line.index('"b":') :]
+    message = json.loads(head.rstrip(", ") + "}")
+    written.unlink()
+    with folder.diffs.with_suffix("").open("w") as plain:
+        for n in range(messages):
+            moved = {"recv_seq": message["recv_seq"] + n, "U": 11 + n, "u": 11 + n}
+            plain.write(json.dumps(message | moved)[:-1] + "," + levels)
+    return folder.path
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak of a process")
+def test_the_first_run_of_a_day_needs_less_memory_a_row_than_its_tape(tmp_path):
+    """Rows are read, brought into order and written piece by piece: of a row never all 17 bytes are held.
+
+    Two days in processes of their own, so that what every process needs falls away.
+    """
+    peaks, rows = [], []
+    for messages in (500, 4500):
+        day = day_of(messages, tmp_path / str(messages))
+        words = [sys.executable, "-c", MEASURE, str(day), str(tmp_path / "tapes")]
+        told = subprocess.run(words, check=True, capture_output=True, text=True, timeout=120).stdout.split()
+        assert told[0] == "miss"
+        rows.append(int(told[1]))
+        peaks.append(int(told[2]) * 1024)
+    assert rows[1] - rows[0] == 4_000_000
+    assert (peaks[1] - peaks[0]) / (rows[1] - rows[0]) < 17

@@ -1,0 +1,136 @@
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mm.commands.data import _steps, check_command, import_command, repair_command
+
+START_US = 1_767_600_000_000_000  # 2026-01-05 09:00 in Berlin
+DAY = Path("data/SIMUSDT/20260105")
+
+
+def line(after_ms: int, message: dict, stream: str = "") -> str:
+    content = {"stream": stream, "data": message} if stream else message
+    return f"{START_US + after_ms * 1000} {json.dumps(content)}\n"
+
+
+def capture() -> str:
+    snapshot = {"lastUpdateId": 10, "bids": [["99.99", "1.5"]], "asks": [["100.01", "2"]]}
+    diff = {"e": "depthUpdate", "E": START_US // 1000, "s": "SIMUSDT", "U": 11, "u": 11, "b": [["99.98", "1"]], "a": []}
+    trade = {"e": "trade", "E": START_US // 1000, "s": "SIMUSDT", "t": 7, "p": "100.01", "q": "0.5"}
+    return "".join(
+        [
+            line(0, snapshot),
+            line(100, diff, "simusdt@depth@100ms"),
+            line(150, trade | {"T": START_US // 1000, "m": False, "M": True}, "simusdt@trade"),
+            line(200, diff | {"U": 12, "u": 12, "b": [["99.98", "0"]]}, "simusdt@depth@100ms"),
+        ]
+    )
+
+
+@pytest.fixture(autouse=True)
+def _folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with gzip.open("capture.gz", "wt") as file:
+        file.write(capture())
+
+
+def call(command, *args: str, **variables: str) -> Result:
+    return CliRunner().invoke(command, args, env=variables)
+
+
+def test_a_capture_becomes_day_folders():
+    """The command says what it wrote, and the check finds nothing wrong with it."""
+    result = call(import_command, "capture.gz", "--symbol", "simusdt")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("20260105  2 diffs, 1 trades, 2 frames")
+    assert DAY.is_dir()
+    checked = call(check_command, str(DAY))
+    assert (checked.exit_code, checked.stderr) == (0, "")
+    assert checked.stdout.splitlines()[-1].startswith(f"{DAY}: sealed; ")
+
+
+def test_the_import_answers_in_json():
+    """Its knobs come from flags and variables like those of any command."""
+    result = call(import_command, "capture.gz", "--json", "--tick-size", "0.01", SYMBOL="SIMUSDT", RUN_ID="r7")
+    found = json.loads(result.stdout)
+    assert (found["symbol"], found["run_id"], found["days"][0]["trades"]) == ("SIMUSDT", "r7", 1)
+    assert found["instrument"]["tick_size"] == "0.01"
+
+
+def test_progress_moves_on_by_what_was_read():
+    """The import tells how far it is, a bar wants to know how much further."""
+    moved = []
+    told = _steps(moved.append)
+    for done in (10, 10, 35):
+        told(done, 40)
+    assert moved == [10, 0, 25]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["--symbol", "X"], 2, "Missing argument 'CAPTURE...'"),
+        (["capture.gz"], 2, "--symbol (SYMBOL) is missing"),
+        (["gone.gz", "--symbol", "SIMUSDT"], 3, "gone.gz"),
+        (["capture.gz", "--symbol", "SIMUSDT", "--tick-size", "0"], 2, "--tick-size (TICK_SIZE) was '0'"),
+    ],
+)
+def test_an_import_that_cannot_be_is_one_line(args, code, message):
+    """Nothing is written."""
+    result = call(import_command, *args)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (code, "", 1)
+    assert result.stderr.startswith(f"error: {message}")
+    assert not Path("data").exists() or not list(Path("data").rglob("*.csv"))
+
+
+def test_defects_are_named_and_end_with_3():
+    """People read a line a defect, scripts the list."""
+    call(import_command, "capture.gz", "--symbol", "SIMUSDT")
+    trades = DAY / "trades_ws_SIMUSDT_20260105.csv"
+    trades.write_text(trades.read_text() + "x\n")
+    result = call(check_command, str(DAY), "--json")
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["ok"], set(found)) == (3, False, {"ok", "sealed", "defects", "covered_s", "gaps"})
+    assert any(defect["file"] == trades.name for defect in found["defects"])
+    assert result.stderr.startswith(f"error: {DAY}: {len(found['defects'])} defects")
+    assert f"{trades.name}:2: " in call(check_command, str(DAY)).stdout
+
+
+def test_a_day_that_is_not_sealed_says_so():
+    """Its hashes were not compared with anything."""
+    call(import_command, "capture.gz", "--symbol", "SIMUSDT")
+    (DAY / "manifest_SIMUSDT_20260105.json").unlink()
+    assert "not sealed, so checked without hashes" in call(check_command, str(DAY)).stdout
+
+
+def test_a_day_that_is_not_there_ends_with_3():
+    """The message names the folder."""
+    result = call(check_command, "data/SIMUSDT/20260106")
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+
+
+def test_a_repair_tells_what_it_did_and_leaves_a_sound_day():
+    """The same command says of a sound day that it is one."""
+    call(import_command, "capture.gz", "--symbol", "SIMUSDT")
+    frames = next(DAY.glob("orderbook*"))
+    whole = frames.read_bytes()
+    frames.unlink()
+    mended = call(repair_command, str(DAY))
+    assert mended.exit_code == 0, mended.output
+    assert "written again" in mended.stdout
+    assert frames.read_bytes() == whole
+    answer = json.loads(call(repair_command, str(DAY), "--json").stdout)
+    assert (answer["changed"], answer["after"]["ok"]) == (False, True)
+
+
+def test_a_repair_that_leaves_defects_ends_with_3():
+    """A script must not take a damaged day for a mended one."""
+    call(import_command, "capture.gz", "--symbol", "SIMUSDT")
+    events = next(DAY.glob("events*"))
+    events.write_text(events.read_text().replace("window_start", "window_stort", 1))
+    result = call(repair_command, str(DAY))
+    assert result.exit_code == 3
+    assert "defects are left" in result.stderr

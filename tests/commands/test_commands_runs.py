@@ -1,0 +1,172 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mm.cli.config import Day, Output
+from mm.cli.console import Console
+from mm.commands.runs import list_command, log_command, show_command
+from mm.runs.folder import Plan
+from mm.runs.manifest import MANIFEST, SetKnob, headlines, read_manifest, shown
+from mm.runs.run import working
+
+
+@pytest.fixture(autouse=True)
+def _folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def make_run(run_id: str, kind: str = "backtest", days: str = "20251216") -> Path:
+    day = Day(symbol="BTCUSDT", day=days)
+    knobs = {
+        "seed": SetKnob(3, "flag", matters=True),
+        "order_latency_ms": SetKnob(50.0, "default", matters=True),
+        "day": SetKnob(days, "flag", matters=True),
+    }
+    plan = Plan(kind, None, day, Output(run_id=run_id), knobs)
+    with working(plan, Console(as_json=True, level="ERROR")) as run:
+        run.path("fills_BTCUSDT.csv").write_text("a\n1\n")
+        run.input("BTCUSDT/20251216/t.csv", 10, "aa")
+        run.summary = {"pnl_total": 1.5}
+    return run.folder
+
+
+def call(command, *args: str) -> Result:
+    return CliRunner().invoke(command, args)
+
+
+def test_runs_are_listed_the_oldest_first():
+    """With what each found."""
+    assert call(list_command).stdout == "no runs below out\n"
+    first, second = make_run("one"), make_run("two", "walkforward")
+    rows = json.loads(call(list_command, "--json").stdout)["runs"]
+    assert [(row["kind"], row["run_id"], row["status"], row["path"]) for row in rows] == [
+        ("backtest", "one", "ok", str(first)),
+        ("walkforward", "two", "ok", str(second)),
+    ]
+    head, *lines = call(list_command).stdout.splitlines()
+    assert head.split() == ["kind", "symbol", "day", "run_id", "status", "started_at", "found", "path"]
+    assert [line.split()[3] for line in lines] == ["one", "two"]
+    assert [line.split()[6] for line in lines] == ["pnl_total=1.5", "pnl_total=1.5"]
+
+
+def test_what_lies_there_and_is_no_run_is_named():
+    """A partial folder, one without a manifest, and broken manifests: none of them ends the list."""
+    make_run("one")
+    for name, text in (("x.partial", "{"), ("y", None), ("z", "{"), ("v", '{"run_id": "v"}')):
+        folder = Path(f"out/backtest/BTCUSDT/20251216_{name}")
+        folder.mkdir()
+        if text is not None:
+            (folder / MANIFEST).write_text(text)
+    done = call(list_command, "--json")
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert [row["run_id"] for row in found["runs"]] == ["one"]
+    assert {Path(one["path"]).name: one["why"].partition(" (")[0] for one in found["others"]} == {
+        "20251216_v": "not a run manifest, it has no kind; make the run again",
+        "20251216_x.partial": "not finished: a run works on it, or was killed",
+        "20251216_y": "not a run, it has no run_manifest.json",
+        "20251216_z": "cannot be read as a run manifest",
+    }
+    assert "20251216_y: not a run, it has no run_manifest.json" in call(list_command).stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        (["--kind", "walkforward"], ["two"]),
+        (["--symbol", "btcusdt"], ["one", "two"]),
+        (["--symbol", "ETHUSDT"], []),
+        (["--day", "20251217"], ["two"]),
+        (["--day", "20251216", "--kind", "backtest"], ["one"]),
+    ],
+)
+def test_a_list_may_be_of_one_kind_symbol_or_day(flags, names, monkeypatch):
+    """A run of several days is one of each of them; what is exported for a backtest filters nothing."""
+    make_run("one")
+    make_run("two", "walkforward", "20251216:20251218")
+    monkeypatch.setenv("SYMBOL", "ETHUSDT")
+    assert [row["run_id"] for row in json.loads(call(list_command, *flags, "--json").stdout)["runs"]] == names
+    if not names:
+        assert call(list_command, *flags).stdout == "no runs below out that were asked for\n"
+
+
+def test_each_kind_is_known_by_its_own_numbers():
+    """A kind that is not known here shows its first numbers."""
+    walked = {"pnl_total": 1.25, "n_fills": 3, "sharpe": None, "walkforward": {"segments": 48, "usable": 40}}
+    summaries = {
+        "walkforward": (walked, "pnl_total=1.25 n_fills=3 sharpe=null segments=48 usable=40"),
+        "calibration": ({"usable": True, "status": "ok", "A": 0.123456789, "k": 0.5}, "status=ok A=0.123457 k=0.5"),
+        "sweep": ({"trials": 27, "best": {"pnl_total": 2, "point": 3}}, "trials=27 best.pnl_total=2"),
+        "dream": ({"best": {"PNL": 2}, "word": "x", "trials": 27}, "best.PNL=2 trials=27"),
+        "schedule": ({}, "-"),
+    }
+    for kind, (summary, told) in summaries.items():
+        manifest = {"kind": kind, "summary": summary}
+        assert " ".join(f"{name}={shown(value)}" for name, value in headlines(manifest).items()) == told.strip("-")
+
+
+def test_a_run_is_shown_by_its_folder_or_its_name():
+    """And by how its name or its digest begins; all say the same."""
+    folder = make_run("one")
+    digest = read_manifest(folder)["digest"]
+    by_name = call(show_command, "one")
+    for name in (str(folder), "on", digest, digest[:6]):
+        assert call(show_command, name).stdout == by_name.stdout
+    assert call(show_command, digest[:5]).exit_code == 3
+    for line in (
+        "backtest BTCUSDT 20251216  one  ok",
+        "  seed = 3  (flag)",
+        "  BTCUSDT/20251216/t.csv  10 bytes",
+        "  fills_BTCUSDT.csv  1 rows",
+        "  pnl_total = 1.5",
+    ):
+        assert line in by_name.stdout.splitlines()
+    assert "order_latency_ms" not in by_name.stdout
+    found = json.loads(call(show_command, "one", "--json").stdout)
+    assert found["path"] == str(folder.resolve() / MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nobody", "'nobody' is no run folder and no RUN_ID below out"),
+        ("out", "out: not a run, it has no run_manifest.json"),
+        ("one", "2 runs are called 'one'"),
+        ("on", "3 runs are called 'on'"),
+        ("", "'' is no run folder and no RUN_ID below out"),
+    ],
+)
+def test_a_name_that_is_no_run_is_refused(name, message):
+    """Nothing is guessed."""
+    make_run("one")
+    make_run("one", "walkforward")
+    make_run("one_more")
+    result = call(show_command, name)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith(f"error: {message}")
+
+
+def test_the_log_of_a_run_is_found_and_shown_by_level_and_text():
+    """What a user opens first: where it lies stands in `show`, and `log` prints it."""
+    make_run("one")
+    path = Path("out/logs/backtest/BTCUSDT/20251216/one/run.log")
+    assert f"log      {path}" in call(show_command, "one").stdout
+    with path.open("a") as file:
+        file.write('{"ts": "s", "level": "info", "event": "run_started", "run_id": "one", "kind": "backtest"}\n')
+        file.write(
+            '{"ts": "t", "level": "error", "event": "run_failed", "run_id": "one", "traceback": "Trace\\nback"}\n'
+        )
+        file.write('{"ts": "t", "lev')
+    assert call(log_command, "one", "--level", "ERROR").stdout == "t  error    run_failed\nTrace\nback\n"
+    assert call(log_command, "one").stdout.splitlines()[0] == "s  info     run_started  kind=backtest"
+    assert "run_started" not in call(log_command, "one", "--search", "FAILED").stdout
+    assert call(log_command, "one", "--search", "nowhere").stdout == f"no such line in {path}\n"
+    events = json.loads(call(log_command, "one", "--json", "--search", "run_").stdout)["events"]
+    assert [one["event"] for one in events] == ["run_started", "run_failed"]
+    path.unlink()
+    assert "(not there any more)" in call(show_command, "one").stdout
+    gone = call(log_command, "one")
+    assert gone.exit_code == 3
+    assert "cannot be read" in gone.stderr

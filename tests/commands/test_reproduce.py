@@ -1,0 +1,278 @@
+"""Runs that are played again, by the program itself; the runs are small, and made once."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mm.runs.manifest import MANIFEST, read_manifest, write_manifest
+from support import run_python
+
+SYMBOL, DAYS = "SIMUSDT", ("20260105", "20260106")
+MODEL = """
+from mm import Quotes
+
+class Join:
+    def __init__(self, most_clips):
+        self.most_clips = most_clips
+
+    def quote(self, view):
+        held = view.inventory_lots
+        bid = view.bid_ticks if held < self.most_clips * view.quote_lots else None
+        return Quotes(bid, view.ask_ticks, ask_lots=held)
+"""
+KNOBS = {"SYMBOL": SYMBOL, "LOG_LEVEL": "ERROR", "INITIAL_INVENTORY": "5"}
+WINDOWS = {"WF_TRAIN_WINDOW_MIN": "1", "WF_STEP_MIN": "1", "DAY": DAYS[0]}
+RUNS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "mine": (
+        ["backtest", "--quote-model", "my_models:Join", "--day", f"{DAYS[0]}:{DAYS[1]}"],
+        {"QUOTE_PARAMS_JSON": '{"most_clips": 3}', "SEED": "9", "LATENCY_FILE": "latencies.csv"},
+    ),
+    "measured": (["calibrate", "--method", "ladder", "--dwell-ms", "2000"], {"DAY": DAYS[0]}),
+    "unusable": (["calibrate", "--min-exposure-s", "1e6"], {"DAY": DAYS[0]}),
+    "planned": (["schedule"], WINDOWS),
+    "walked": (["walkforward", "--initial-cash=2000.5"], WINDOWS),
+    "swept": (["sweep", "--grid", "GAMMA=0.1,1", "--grid", "FILL_MODEL=trade_cross,price_cross"], {"DAY": DAYS[0]}),
+    "fitted": (
+        ["backtest", "--fill-model", "poisson", "--fill-params-file", "fit.json", "--out-dir", "own/place"],
+        {"DAY": DAYS[1]},
+    ),
+}
+
+
+def command(folder: Path, *args: str, **variables: str):
+    return run_python("-m", "mm", *args, cwd=folder, TMPDIR=str(folder / "scratch"), **variables)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Path:
+    """A folder with two days, a model of one's own, latencies, a fit, and a run of each kind."""
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "scratch").mkdir()
+    (folder / "my_models.py").write_text(MODEL)
+    (folder / "latencies.csv").write_text("order_ms,cancel_ms\n10,5\n90,40\n")
+    for day, seed in zip(DAYS, "78", strict=True):
+        made = command(folder, "sim", "day", "--symbol", SYMBOL, "--day", day, "--hours", "0.05", "--seed", seed)
+        assert made.returncode == 0, made.stderr
+    for name, (words, variables) in RUNS.items():
+        made = command(folder, *words, "--run-id", name, **KNOBS, **variables)
+        assert made.returncode == (4 if name == "unusable" else 0), made.stderr
+        if name == "measured":
+            shutil.copy(next(folder.rglob("poisson_fit.json")), folder / "fit.json")
+    return folder
+
+
+def folder_of(desk: Path, name: str) -> Path:
+    return next(path.parent for path in desk.rglob(MANIFEST) if read_manifest(path.parent)["run_id"] == name)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_of_any_kind_comes_out_again(desk, name):
+    """Whatever the shell says now; knobs of the environment, files and models are those of the run, nothing stays."""
+    left = sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts)
+    others = {"SYMBOL": "OTHERUSDT", "SEED": "4", "QUOTE_QTY": "7", "DAY": "20200101"}
+    done = command(desk, "runs", "reproduce", "own/place" if name == "fitted" else name, "--json", **others)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["equal"]
+    assert found["digests"][0] == found["digests"][1]
+    assert {one["path"].rpartition("/")[2] for one in found["outputs"]} <= {"report.html"}
+    assert sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts) == left
+
+
+def test_a_fit_that_has_moved_is_found_by_its_content(desk, tmp_path):
+    """Among the outputs of the known runs, since the calibration that wrote it is one of them."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    (place / "fit.json").unlink()
+    done = command(place, "runs", "reproduce", "own/place")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[1] == "inputs   6 files, as they were"
+    assert "fill_model=poisson (flag)" in lines[2]
+    assert lines[3] == "equal    4 outputs, byte for byte; 1 page not compared"
+    assert lines[4].startswith("digest   ")
+
+
+def test_what_does_not_come_out_again_is_named_to_the_cell(desk, tmp_path):
+    """Here the manifest claims another model parameter, another version, and a file was edited since."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    folder = folder_of(place, "mine")
+    claimed = read_manifest(folder)
+    claimed["knobs"]["quote_params_json"]["value"] = '{"most_clips": 1}'
+    claimed |= {"version": "0.0.9", "commit": "c0ffee"}
+    write_manifest(folder, claimed)
+    done = command(place, "runs", "reproduce", "mine", "--keep")
+    assert done.returncode == 3
+    assert "version  0.0.9 | " in done.stdout
+    assert f"orders_{SYMBOL}.csv: first at row " in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert "mine is not reproduced: fills_SIMUSDT.csv: first at row" in line
+    assert "and 3 more; it was made by version 0.0.9 c0ffee, this is version" in line
+    assert (Path(done.stdout.splitlines()[-1]) / "summary.json").exists()
+
+
+def test_a_folder_that_was_edited_is_not_what_the_run_wrote(desk, tmp_path):
+    """The second run agrees with the manifest, but the folder does not."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    (folder_of(place, "fitted") / "summary.json").write_text("{}")
+    done = command(place, "runs", "reproduce", "own/place")
+    assert done.returncode == 3
+    assert "summary.json: in a not what the run wrote" in done.stderr
+
+
+def test_a_knob_that_was_edited_is_told_though_every_byte_comes_out_again(desk, tmp_path):
+    """What takers pay changes no file of a run that takes nothing, but the digest is of another fee."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    folder = folder_of(place, "mine")
+    claimed = read_manifest(folder)
+    claimed["knobs"]["taker_fee_rate"]["value"] = 0.5
+    write_manifest(folder, claimed)
+    done = command(place, "runs", "reproduce", "mine")
+    assert done.returncode == 3
+    assert "mine is not reproduced: all files came out again, but its digest is of other knobs" in done.stderr
+
+
+def spoiled_trade(place: Path) -> str:
+    path = next((place / "data" / SYMBOL / DAYS[1]).glob("trades_ws_*"))
+    path.write_bytes(path.read_bytes().replace(b"true", b"false", 1))
+    return f"data/{SYMBOL}/{DAYS[1]}/{path.name} changed since the run"
+
+
+def gone(name: str):
+    def remove(place: Path) -> str:
+        (place / name).unlink()
+        return f"{name} is not there"
+
+    return remove
+
+
+def edited_model(place: Path) -> str:
+    (place / "my_models.py").write_text(MODEL + "\n")
+    return "my_models.py changed since the run"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoiled_trade, gone(f"data/{SYMBOL}/{DAYS[0]}/instrument.json"), gone("latencies.csv"), edited_model],
+    ids=["a day changed", "a file of a day gone", "latencies gone", "the model changed"],
+)
+def test_inputs_that_are_not_what_they_were_are_named_first(desk, tmp_path, spoil):
+    """Exit 3, before anything is played."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    told = spoil(place)
+    done = command(place, "runs", "reproduce", "mine")
+    assert (done.returncode, done.stdout) == (3, "")
+    (line,) = done.stderr.splitlines()
+    assert told in line
+    assert "1 of its 12 inputs" in line
+
+
+def other_kind(manifest: dict) -> tuple[int, str]:
+    manifest["kind"] = "dream"
+    return 3, "a run of the kind 'dream'; known are backtest"
+
+
+def other_knob(manifest: dict) -> tuple[int, str]:
+    manifest["knobs"]["leverage"] = {"value": 3, "source": "flag"}
+    return 3, "knobs that this version does not have (leverage)"
+
+
+def bad_value(manifest: dict) -> tuple[int, str]:
+    manifest["knobs"]["seed"]["value"] = -1
+    return 2, "mm backtest did not succeed again: --seed (SEED) was '-1'"
+
+
+@pytest.mark.parametrize("change", [other_kind, other_knob, bad_value])
+def test_a_run_that_this_version_cannot_play_is_refused(desk, tmp_path, change):
+    """The line says why; the exit code is that of the command where it was called."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    folder = folder_of(place, "mine")
+    manifest = read_manifest(folder)
+    code, told = change(manifest)
+    write_manifest(folder, manifest)
+    done = command(place, "runs", "reproduce", str(folder))
+    assert done.returncode == code
+    (line,) = done.stderr.splitlines()
+    assert told in line
+    assert list((place / "scratch").iterdir()) == []
+
+
+EVIL = "os:system"
+ATTACKS = {
+    "a quote model": {"quote_model": EVIL},
+    "a fill model": {"fill_model": EVIL},
+    "inside a hybrid": {
+        "fill_model": "hybrid",
+        "fill_params_json": json.dumps({"models": [["trade_cross", {}], [EVIL, {"command": "touch pwned"}]]}),
+    },
+    "inside a mixture": {
+        "quote_model": "mixed",
+        "quote_params_json": json.dumps({"models": [[EVIL, {"command": "touch pwned"}, 1.0]]}),
+    },
+    "as a step": {
+        "quote_model": "steps",
+        "quote_params_json": json.dumps({"model": ["my_models:Join", {"most_clips": 3}], "steps": [[EVIL, {}]]}),
+    },
+    "a class of Python's own": {"quote_model": "subprocess:Popen", "quote_params_json": '{"args": ["touch", "pwned"]}'},
+    "a module that acts when it is imported": {"quote_model": "acts:Join"},
+    "a package that acts when it is imported": {"quote_model": "acting.deep:Join"},
+}
+
+
+def claim(folder: Path, knobs: dict[str, str]) -> None:
+    """Write a manifest that names other knobs."""
+    manifest = read_manifest(folder)
+    for name, value in knobs.items():
+        manifest["knobs"][name]["value"] = value
+    write_manifest(folder, manifest)
+
+
+@pytest.mark.parametrize(
+    "knobs", [*ATTACKS.values(), {"quote_params_json": '{"command": "touch pwned"}', "quote_model": EVIL}]
+)
+def test_code_that_a_manifest_names_and_the_run_did_not_read_is_not_called(desk, tmp_path, knobs):
+    """A manifest may come from anywhere: neither imported nor called, and the line says the way out."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    acts = "open('pwned', 'w')\n" + MODEL
+    (place / "acts.py").write_text(acts)
+    (place / "acting").mkdir()
+    (place / "acting" / "__init__.py").write_text(acts)
+    (place / "acting" / "deep.py").write_text(MODEL + "\n")
+    claim(folder_of(place, "mine"), knobs)
+    done = command(place, "runs", "reproduce", "mine")
+    assert (done.returncode, done.stdout) == (5, "")
+    (line,) = done.stderr.splitlines()
+    assert "its manifest names code that the run did not read: " in line
+    assert line.endswith("add --trust to call it")
+    assert not (place / "pwned").exists()
+
+
+def test_a_sweep_s_grid_is_looked_at_too(desk, tmp_path):
+    """An axis names models as well."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    claim(folder_of(place, "swept"), {"grid": f'GAMMA=0.1,1;QUOTE_MODEL="{EVIL}",fixed_spread'})
+    done = command(place, "runs", "reproduce", "swept")
+    assert done.returncode == 5
+    assert EVIL in done.stderr
+
+
+def test_code_that_is_trusted_must_still_be_a_model(desk, tmp_path):
+    """--trust calls models whose source is no input; a function is none."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    claim(folder_of(place, "mine"), {"quote_model": EVIL, "quote_params_json": '{"command": "touch pwned"}'})
+    done = command(place, "runs", "reproduce", "mine", "--trust")
+    assert done.returncode == 2
+    assert "'os:system' is no quote model: it is a builtin_function_or_method" in done.stderr
+    assert not (place / "pwned").exists()
+
+
+def test_a_model_under_another_module_s_name_needs_trust(desk, tmp_path):
+    """The input has its bytes, but what would be imported is another file; with --trust it is called, and differs."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    (place / "other_models.py").write_text(MODEL + "# changed\n")
+    claim(folder_of(place, "mine"), {"quote_model": "other_models:Join"})
+    assert command(place, "runs", "reproduce", "mine").returncode == 5
+    done = command(place, "runs", "reproduce", "mine", "--trust")
+    assert done.returncode == 3
+    assert "is not reproduced: " in done.stderr

@@ -1,0 +1,253 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from mm.cli.config import Day, Output
+from mm.cli.console import Console
+from mm.errors import RunExists, UsageError
+from mm.runs import folder as folders
+from mm.runs.folder import CHECKPOINT, Plan, claim, partial_folder
+from mm.runs.manifest import InputFile, SetKnob
+from mm.runs.run import working
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch, tmp_path):
+    monkeypatch.setattr(folders, "now_us", lambda: 1_765_951_200_000_000)
+    monkeypatch.chdir(tmp_path)
+
+
+def plan(kind="backtest", method=None, run_id=None, **day) -> Plan:
+    where = Day(**{"symbol": "BTCUSDT", "day": "20251216", **day})
+    return Plan(kind, method, where, Output(run_id=run_id), {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "folder", "log"),
+    [
+        ("backtest", None, "backtest/BTCUSDT/20251216_r", "backtest/BTCUSDT/20251216/r"),
+        ("calibration", "ladder", "calibration/ladder/BTCUSDT/20251216_r", "calibration/ladder/BTCUSDT/20251216/r"),
+        ("schedule", None, "calibration/schedules/BTCUSDT/20251216_r", "schedule/BTCUSDT/20251216/r"),
+        ("walkforward", None, "walkforward/BTCUSDT/20251216_r", "walkforward/BTCUSDT/20251216/r"),
+        ("sweep", None, "sweep/BTCUSDT/20251216_r", "sweep/BTCUSDT/20251216/r"),
+    ],
+)
+def test_a_run_and_its_log_lie_where_the_contract_says(kind, method, folder, log):
+    """Scripts find runs by their paths."""
+    made = plan(kind, method)
+    assert made.folder("r") == Path("out") / folder
+    assert made.log_file("r") == Path("out/logs") / log / "run.log"
+
+
+def test_several_days_share_one_folder():
+    """A range is one run."""
+    assert plan(day="20251216:20251218").folder("r").name == "20251216-20251218_r"
+
+
+def test_logs_follow_the_output_unless_they_have_their_own_root():
+    """A run into another folder leaves nothing in the current one."""
+    assert plan(out_root=Path("/x")).log_file("r").is_relative_to("/x/logs")
+    own = Plan("backtest", None, plan().day, Output(log_root=Path("/l")), {})
+    assert own.log_file("r").is_relative_to("/l/backtest")
+
+
+def test_a_generated_name_is_a_stamp_that_counts_up():
+    """Two runs in one second are two runs; a name is claimed by its partial folder."""
+    assert [claim(plan()) for _ in range(3)] == ["20251217T060000Z", "20251217T060000Z_2", "20251217T060000Z_3"]
+
+
+def test_a_generated_name_shares_no_log():
+    """A run that failed keeps its log to itself."""
+    log = plan().log_file("20251217T060000Z")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    assert claim(plan()) == "20251217T060000Z_2"
+
+
+@pytest.mark.parametrize("name", ["20251216_mine", "20251216_mine.partial"])
+def test_a_given_name_is_used_once(name):
+    """A folder that exists is never overwritten, nor one that somebody works on."""
+    folder = plan(run_id="mine").folder("mine").with_name(name)
+    folder.mkdir(parents=True)
+    with pytest.raises(RunExists, match=r"--run-id \(RUN_ID\) 'mine' was used before"):
+        claim(plan(run_id="mine"))
+
+
+def test_the_name_of_a_run_that_failed_may_be_given_again():
+    """Nothing but its log is left, which goes on."""
+    log = plan().log_file("mine")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    assert claim(plan(run_id="mine")) == "mine"
+
+
+def test_out_dir_is_the_run_folder_itself():
+    """OUT_DIR=out_backtest gives the core document's layout."""
+    assert plan(out_dir=Path("out_backtest")).folder("r") == Path("out_backtest")
+    claim(plan(out_dir=Path("out_backtest")))
+    assert Path("out_backtest.partial").is_dir()
+
+
+def test_out_dir_must_be_new_or_empty():
+    """Files of two runs are never mixed."""
+    Path("empty").mkdir()
+    claim(plan(out_dir=Path("empty")))
+    Path("full").mkdir()
+    Path("full/x").touch()
+    with pytest.raises(RunExists, match="'full' is not empty"):
+        claim(plan(out_dir=Path("full")))
+    with pytest.raises(UsageError, match="to a file"):
+        claim(plan(out_dir=Path("full/x")))
+    with pytest.raises(RunExists, match=r"a run works on it, or was killed; if none does, remove .*empty.partial"):
+        claim(plan(out_dir=Path("empty")))
+
+
+def test_a_name_used_under_out_dir_is_known_by_its_log():
+    """The folder does not tell the name there."""
+    log = plan(run_id="mine").log_file("mine")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    with pytest.raises(RunExists, match="'mine' was used before"):
+        claim(plan(run_id="mine", out_dir=Path("elsewhere")))
+
+
+def test_an_output_that_cannot_be_written_names_the_knob():
+    """It is found before the work, not after it."""
+    Path("file").touch()
+    with pytest.raises(UsageError, match=r"file/backtest/.* cannot be written \(Not a directory\); set --out-root"):
+        claim(plan(out_root=Path("file")))
+
+
+def test_a_partial_folder_stands_beside_the_run(tmp_path):
+    """Renaming is then one step on one disk."""
+    assert partial_folder(Path("a/../b")) == tmp_path / "b.partial"
+
+
+def test_the_command_that_does_it_again_needs_no_environment():
+    """What a variable set is a flag in it; a name that would be refused the second time is not."""
+    knobs = {
+        "symbol": SetKnob("BTCUSDT", "environment", matters=True, flag="--symbol"),
+        "fill_per_side": SetKnob(True, "flag", matters=True, flag="--fill-per-side"),
+        "seed": SetKnob(0, "default", matters=True, flag="--seed"),
+        "run_id": SetKnob("mine", "flag", matters=False, flag="--run-id"),
+    }
+    made = Plan("backtest", None, plan().day, Output(), knobs, "python -m mm backtest")
+    assert made.command() == ["python", "-m", "mm", "backtest", "--symbol", "BTCUSDT", "--fill-per-side", "1"]
+
+
+def killed_plan(tmp_path: Path, *, mode: str = "rolling", resumable: bool = True, **day) -> Plan:
+    where = Day(**{"symbol": "BTCUSDT", "day": "20251216", "out_root": tmp_path, **day})
+    knobs = {
+        "schedule_mode": SetKnob(mode, "flag", matters=True),
+        "out_root": SetKnob(str(tmp_path), "flag", matters=False),
+    }
+    return Plan("walkforward", None, where, Output(run_id="mine"), knobs, resumable=resumable)
+
+
+def killed(one: Plan, **files: str) -> Path:
+    """Leave what a run leaves that was killed at work; return its partial folder."""
+    lock = folders.hold(one, claim(one))
+    folders.take_up(one, "mine")
+    partial = partial_folder(one.folder("mine"))
+    for name, text in files.items():
+        path = partial / name.replace("__", "/")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    os.close(lock)  # the system does that when a process dies
+    return partial
+
+
+def test_a_killed_run_is_taken_up_with_its_checkpoint_and_nothing_else(tmp_path):
+    """Half-written outputs go, findings stay."""
+    partial = killed(killed_plan(tmp_path), poisson_schedule="{", backtest__fills="x", checkpoint__windows="kept")
+    with working(killed_plan(tmp_path), Console(as_json=False, level="ERROR")) as run:
+        assert (run.checkpoint() / "windows").read_text() == "kept"
+        assert sorted(path.name for path in partial.iterdir()) == [CHECKPOINT]
+        run.path("result.json").write_text("{}")
+    folder = killed_plan(tmp_path).folder("mine")
+    assert sorted(path.name for path in folder.iterdir()) == ["result.json", "run_manifest.json"]
+    manifest = json.loads((folder / "run_manifest.json").read_text())
+    assert [file["path"] for file in manifest["outputs"]] == ["result.json"]
+
+
+def test_a_run_killed_before_it_began_is_taken_up(tmp_path):
+    """Its folder was made and nothing was in it yet."""
+    for inside in ("", CHECKPOINT):
+        (partial_folder(killed_plan(tmp_path).folder("mine")) / inside).mkdir(parents=True, exist_ok=True)
+        assert claim(killed_plan(tmp_path)) == "mine"
+
+
+def test_a_finished_run_is_not_taken_up(tmp_path):
+    with working(killed_plan(tmp_path), Console(as_json=False, level="ERROR")):
+        pass
+    with pytest.raises(RunExists, match="was used before"):
+        claim(killed_plan(tmp_path))
+
+
+def test_a_run_of_a_kind_that_cannot_be_resumed_is_not_taken_up(tmp_path):
+    killed(killed_plan(tmp_path))
+    with pytest.raises(RunExists, match="was used before"):
+        claim(killed_plan(tmp_path, resumable=False))
+
+
+def test_a_run_that_somebody_works_on_is_not_taken_up(tmp_path):
+    """The folder is locked for as long as the process lives."""
+    one = killed_plan(tmp_path)
+    with working(one, Console(as_json=False, level="ERROR")) as run:
+        with (
+            pytest.raises(RunExists, match="another process works on this run"),
+            working(one, Console(as_json=False, level="ERROR")),
+        ):
+            pass
+        assert run.partial.is_dir()
+
+
+def test_other_knobs_do_not_go_on_with_it(tmp_path):
+    """What was found with one mode is of no use to another; the findings stay where they are."""
+    partial = killed(killed_plan(tmp_path), checkpoint__windows="kept")
+    with (
+        pytest.raises(RunExists, match=r"SCHEDULE_MODE 'rolling', now 'ewma'"),
+        working(killed_plan(tmp_path, mode="ewma"), Console(as_json=False, level="ERROR")),
+    ):
+        pass
+    assert (partial / CHECKPOINT / "windows").read_text() == "kept"
+    os.close(folders.hold(killed_plan(tmp_path), "mine"))
+
+
+@pytest.mark.parametrize("changed", ["inputs", "version"])
+def test_other_files_or_another_version_start_anew(tmp_path, monkeypatch, changed):
+    """A day that was mended, or a program that computes otherwise: nothing found before holds."""
+    partial = killed(killed_plan(tmp_path), checkpoint__windows="old")
+    folder, thrown_away = folders.checkpoint(partial, [InputFile("a", 1, "aa")])
+    assert (thrown_away, (folder / "windows").exists()) == (False, True)
+    assert folders.checkpoint(partial, [InputFile("b", 1, "aa")]) == (folder, False)
+    if changed == "version":
+        monkeypatch.setattr("mm.__version__", "99")
+    sha256 = "bb" if changed == "inputs" else "aa"
+    assert folders.checkpoint(partial, [InputFile("a", 1, sha256)]) == (folder, True)
+    assert not (folder / "windows").exists()
+    assert folders.checkpoint(partial, [InputFile("a", 1, sha256)]) == (folder, False)
+
+
+def test_an_out_dir_is_taken_up_too(tmp_path):
+    """Its log is the only trace of the name, and is there already."""
+    one = killed_plan(tmp_path, out_dir=tmp_path / "here")
+    killed(one, checkpoint__windows="kept")
+    log = one.log_file("mine")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    with working(one, Console(as_json=False, level="ERROR")) as run:
+        assert (run.checkpoint() / "windows").exists()
+    assert (tmp_path / "here/run_manifest.json").exists()
+
+
+def test_an_out_dir_with_files_of_another_run_is_refused(tmp_path):
+    """No checkpoint lies in it: it is somebody else's."""
+    one = killed_plan(tmp_path, out_dir=tmp_path / "here")
+    partial = partial_folder(tmp_path / "here")
+    partial.mkdir()
+    (partial / "orders.csv").touch()
+    with pytest.raises(RunExists, match="a run works on it, or was killed"):
+        claim(one)

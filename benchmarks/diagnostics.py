@@ -196,7 +196,7 @@ def hawkes(
 
 def lumpy(seed: int) -> Day:
     """Draw the gains of 840 minutes, nearly all of them noise, and hold their Sharpe ratio against its interval."""
-    from mm.backtest.metrics.ratios import sharpe_ci95
+    from mm.backtest.metrics.risk import sharpe_ci95
 
     rng, minutes = np.random.default_rng(seed), 840
     noise, gains, losses = rng.normal(0, 0.1, minutes), rng.exponential(2, minutes), rng.exponential(3, minutes)

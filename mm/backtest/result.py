@@ -13,7 +13,7 @@ import numpy as np
 from mm.backtest import _journal_csv
 from mm.backtest.books import Books
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
-from mm.backtest.metrics.ledger import Ledger, ledger
+from mm.backtest.metrics.pnl import Ledger, ledger
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.report.page import page
 from mm.backtest.report.run_columns import RunColumns, standing_of

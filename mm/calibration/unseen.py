@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics.poisson_interval import ratio_interval
+from mm.backtest.metrics.arithmetic import ratio_interval
 from mm.calibration.points import group, sum_by
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
-from mm.backtest.metrics.ratios import PERIODS_PER_YEAR
+from mm.backtest.metrics.risk import PERIODS_PER_YEAR
 from mm.clock import US_PER_S
 from mm.sweep.grid import Axis
 

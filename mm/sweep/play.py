@@ -69,8 +69,8 @@ def told(result: "Result") -> Outcome:
     """Return what a sweep keeps of a backtest: its summary, and its PnL over each 60 s on one grid of time."""
     import numpy as np
 
-    from mm.backtest.metrics.ledger import ledger
-    from mm.backtest.metrics.ratios import periods
+    from mm.backtest.metrics.pnl import ledger
+    from mm.backtest.metrics.risk import periods
 
     journal, books = result.journal, result.books
     account = ledger(journal.state, books.instrument, books.initial_cash_e8)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest.metrics.poisson_interval import ratio_interval
+from mm.backtest.metrics.arithmetic import ratio_interval
 from mm.calibration.rescaling import Uniformity, linked, uniformity
 from mm.calibration.unseen import realised
 from mm.calibration.windows import MODES

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest.metrics.reasons import NULL
+from mm.backtest.metrics.notes import NULL
 from mm.backtest.report.cards import data_card, honesty_card
 from mm.backtest.report.charts import split_chart
 from mm.backtest.report.course import Course, course

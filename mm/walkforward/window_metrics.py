@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mm.backtest.metrics.poisson_interval import ratio_interval
+from mm.backtest.metrics.arithmetic import ratio_interval
 from mm.calibration.rescaling import linked, uniformity
 from mm.calibration.schedule import Segment
 from mm.calibration.windows import MODES, WindowFit

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mm.backtest.metrics.poisson_interval import ratio_interval
+from mm.backtest.metrics.arithmetic import ratio_interval
 from mm.calibration.points import Points
 from mm.calibration.unseen import foreseen, log_likelihood, realised
 

@@ -1,1 +1,1 @@
-"""The numbers of a run: what a journal says of profit, risk, orders and luck."""
+"""The numbers of a run: profit, risk, orders and selection bias, computed from a journal."""

@@ -1,4 +1,4 @@
-"""How much of a Sharpe ratio is skill, and how much the luck of the best of many trials.
+"""How much of a Sharpe ratio is skill, and how much is selection bias: the best of many trials was picked.
 
 Sharpe ratios are per period here, never of a year; their variance over trials is too. Kurtosis is the raw
 fourth moment, 3 for a normal distribution. What is undefined is None.
@@ -41,7 +41,7 @@ def probabilistic_sharpe(
 def expected_best_sharpe(variance: float, trials: int) -> float:
     """Return the Sharpe ratio that the best of so many worthless *trials* is expected to show.
 
-    *variance* is that of the Sharpe ratios over independent trials; one trial has no luck to pick from: 0.
+    *variance* is that of the Sharpe ratios over independent trials; one trial has no selection bias: 0.
     Bailey, López de Prado, "The deflated Sharpe ratio" (2014).
 
     Raises:
@@ -58,15 +58,15 @@ def expected_best_sharpe(variance: float, trials: int) -> float:
 def deflated_sharpe(
     sharpe: float, *, variance: float, trials: int, periods: int, skew: float, kurtosis: float
 ) -> float | None:
-    """Return the probability that a Sharpe ratio picked as the best of *trials* is better than luck alone.
+    """Return the probability that a Sharpe ratio picked as the best of *trials* is better than selection bias explains.
 
     It is ``probabilistic_sharpe`` above ``expected_best_sharpe``; None where that is.
 
     Raises:
         MMError: With a variance below 0 or no trial.
     """
-    luck = expected_best_sharpe(variance, trials)
-    return probabilistic_sharpe(sharpe, benchmark=luck, periods=periods, skew=skew, kurtosis=kurtosis)
+    benchmark = expected_best_sharpe(variance, trials)
+    return probabilistic_sharpe(sharpe, benchmark=benchmark, periods=periods, skew=skew, kurtosis=kurtosis)
 
 
 def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | None:

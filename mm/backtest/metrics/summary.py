@@ -5,18 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics import ratios, returns
+from mm.backtest.metrics import risk
 from mm.backtest.metrics.arithmetic import dot, exact_sum, quotient
-from mm.backtest.metrics.attribution import split
-from mm.backtest.metrics.basis import notes, quoted, refused, stands_on
-from mm.backtest.metrics.drawdown import drawdown_duration_us, max_drawdown, under_water
-from mm.backtest.metrics.exposure import fill_rates
-from mm.backtest.metrics.inventory import half_life_s, inventory_moments, share_beyond
-from mm.backtest.metrics.ledger import Ledger, ledger
 from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
-from mm.backtest.metrics.order_lives import Lives, lives, order_times, partial_orders
-from mm.backtest.metrics.reasons import NOT_FINITE, NULL, REASONS
-from mm.backtest.metrics.round_trips import pairs, realised, trips
+from mm.backtest.metrics.notes import NOT_FINITE, NULL, REASONS, basis, notes, quoted, refused
+from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, order_times, partial_orders
+from mm.backtest.metrics.pnl import Ledger, ledger, pairs, realised, split, trips
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -42,28 +36,28 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
     """
     account = ledger(journal.state, books.instrument, books.initial_cash_e8)
     sent = lives(journal)
-    risk, left_out = _risk(account, books.seed)
+    ratios, left_out = _risk(account, books.seed)
     summary = {
         "symbol": books.instrument.symbol,
         "days": list(dict.fromkeys(books.days)),
         "models": {"quote": books.quote_model, "fill": books.fill_model},
-        **stands_on(books),
+        **basis(books),
         **_pnl(journal, account, books),
         **_spreads(journal, books),
         **_activity(journal, sent),
         **refused(journal),
         **_inventory(account, books),
-        **risk,
-        **returns.daily(account, books.days, books.starts_us, journal.fills[:, 0]),
+        **ratios,
+        **risk.daily(account, books.days, books.starts_us, journal.fills[:, 0]),
         **_coverage(journal),
-        **_foreseen(journal, books, sent),
+        **_predicted(journal, books, sent),
         **_scale(books),
-        **_asked_for(books),
+        **_optional(books),
     }
     summary |= _volume(journal, books, summary)
-    told = notes(journal, sent, summary) + _cautions(journal, books, left_out)
+    found = notes(journal, sent, summary) + _cautions(journal, books, left_out)
     summary = {name: _finite(value) for name, value in summary.items()}
-    summary["warnings"] = told + _why_null(summary)
+    summary["warnings"] = found + _why_null(summary)
     return summary
 
 
@@ -144,13 +138,13 @@ def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict
 def _at_bound(journal: "Journal", books: "Books") -> float | None:
     if books.bound_clips is None:
         return None
-    return share_beyond(
+    return risk.share_beyond(
         journal.state[:, 0], journal.state[:, 1] - books.target_lots, books.bound_clips * books.quote_lots
     )
 
 
-def _foreseen(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:
-    """Return fills by distance and hour, beside what the intensity foresees where it counts from the mid."""
+def _predicted(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:
+    """Return fills by distance and hour, beside what the intensity predicts where it counts from the mid."""
     intensity = books.intensity if books.intensity is not None and books.intensity.reference == "mid" else None
     rates, here = fill_rates(journal, sent, intensity)
     engine_says = journal.counters["expected_fills"]
@@ -167,41 +161,41 @@ def _inventory(account: Ledger, books: "Books") -> dict[str, Any]:
     held, from_target = (
         {
             name: None if value is None else value * unit
-            for name, value in inventory_moments(account.us, account.inventory - lots).items()
+            for name, value in risk.inventory_moments(account.us, account.inventory - lots).items()
         }
         for lots in (0, books.target_lots)
     )
     return {
-        "inventory": {**held, "half_life_s": half_life_s(account.us, account.inventory)},
+        "inventory": {**held, "half_life_s": risk.half_life_s(account.us, account.inventory)},
         "inventory_from_target": from_target,
     }
 
 
 def _risk(account: Ledger, seed: int) -> tuple[dict[str, Any], int]:
     """Return the risk figures, and how many 60 s periods had to be left out of them."""
-    changes, left_out = ratios.period_changes(account.us, account.equity, account.valid)
+    changes, left_out = risk.period_changes(account.us, account.equity, account.valid)
     us, equity = account.us[account.valid], account.equity[account.valid]
-    fall = max_drawdown(equity)
-    lasted_us = drawdown_duration_us(us, equity)
+    fall = risk.max_drawdown(equity)
+    lasted_us = risk.drawdown_duration_us(us, equity)
     gain = 0 if fall is None else int(account.equity[-1]) - int(account.equity[0])
-    moments = returns.moments(changes / account.per_quote)
+    moments = risk.moments(changes / account.per_quote)
     return {
-        "sharpe": ratios.sharpe(changes),
-        "sharpe_autocorr": ratios.sharpe_autocorr(changes),
-        "sharpe_ci95": ratios.sharpe_ci95(changes, seed),
+        "sharpe": risk.sharpe(changes),
+        "sharpe_autocorr": risk.sharpe_autocorr(changes),
+        "sharpe_ci95": risk.sharpe_ci95(changes, seed),
         "sharpe_bootstrap": {
-            "draws": ratios.DRAWS,
+            "draws": risk.DRAWS,
             "periods": len(changes),
-            "block_periods": ratios.block_length(len(changes)) if len(changes) else 0,
+            "block_periods": risk.block_length(len(changes)) if len(changes) else 0,
             "seed": seed,
         },
-        "sortino": ratios.sortino(changes),
-        "calmar": None if not fall else ratios.calmar(gain, int(fall), int(account.us[-1] - account.us[0])),
+        "sortino": risk.sortino(changes),
+        "calmar": None if not fall else risk.calmar(gain, int(fall), int(account.us[-1] - account.us[0])),
         "max_drawdown": None if fall is None else account.quote(fall),
         "drawdown_duration_s": None if lasted_us is None else lasted_us / US_PER_S,
-        "under_water": under_water(us, equity),
+        "under_water": risk.under_water(us, equity),
         "returns": moments,
-        "psr": returns.psr(moments),
+        "psr": risk.psr(moments),
     }, left_out
 
 
@@ -225,7 +219,7 @@ def _scale(books: "Books") -> dict[str, Any]:
     }
 
 
-def _asked_for(books: "Books") -> dict[str, Any]:
+def _optional(books: "Books") -> dict[str, Any]:
     """Return what only some runs have."""
     parts = (("feed", books.feed), ("pnl_band", books.pnl_band), ("honesty", books.honesty))
     return {name: dict(found) for name, found in parts if found}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.basis import by_reason
+from mm.backtest.metrics.notes import by_reason
 from mm.backtest.report.words import by_distance, curve, outside, quoted_distance
 from mm.clock import US_PER_S, iso
 from mm.page.frame import About, Row, card, grid, table

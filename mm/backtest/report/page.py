@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.reasons import NULL
+from mm.backtest.metrics.notes import NULL
 from mm.backtest.report.cards import (
     activity_card,
     assumptions_card,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics.ratios import LEAST_PERIODS, ROLLING, rolling_sharpe
+from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.page.frame import card, nothing, wide
 from mm.page.svg import Plot, padded
 

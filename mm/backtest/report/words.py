@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mm.backtest.metrics.basis import by_reason
-from mm.backtest.metrics.reasons import NULL
+from mm.backtest.metrics.notes import NULL, by_reason
 from mm.page.numbers import MINUS, lasting, number, percent, signed
 
 NONE = "–"

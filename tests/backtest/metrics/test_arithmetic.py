@@ -1,11 +1,16 @@
-"""Sums and quantiles against Python's own integers and numpy."""
+"""Sums and quantiles against Python's own integers and numpy, Poisson intervals against scipy."""
+
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import gammaincinv
+from scipy.stats import poisson
 
 from mm.backtest.metrics import arithmetic
+from mm.backtest.metrics.arithmetic import gamma_quantile, gamma_share, mean_interval, ratio_interval, standing
 
 
 def test_a_quotient_by_nothing_is_undefined():
@@ -31,3 +36,52 @@ def test_products_are_summed(pairs):
 def test_quantiles_are_those_of_numpy(values, share):
     """Without what numpy would import for them."""
     assert arithmetic.quantiles(np.array(values), [share]) == pytest.approx([np.quantile(values, share)], abs=1e-9)
+
+
+@given(st.one_of(st.integers(0, 300), st.integers(0, 10**6)), st.sampled_from([0.5, 0.95, 0.99]))
+def test_intervals_are_those_of_scipy(count, level):
+    """Garwood's ends are quantiles of two gamma distributions."""
+    tail = (1 - level) / 2
+    low, high = mean_interval(count, level)
+    assert low == pytest.approx(gammaincinv(count, tail) if count else 0.0, rel=1e-10)
+    assert high == pytest.approx(gammaincinv(count + 1, 1 - tail), rel=1e-10)
+
+
+@given(st.integers(1, 2_000))
+def test_at_the_ends_the_count_is_as_rare_as_said(count):
+    """At the lower mean so many or more come in one of 40 times, at the upper one so few or fewer."""
+    low, high = mean_interval(count)
+    assert poisson.sf(count - 1, low) == pytest.approx(0.025, rel=1e-8)
+    assert poisson.cdf(count, high) == pytest.approx(0.025, rel=1e-8)
+
+
+@given(st.floats(0.3, 3_000), st.floats(0.001, 0.999))
+def test_quantile_and_share_are_each_others_inverse(shape, share):
+    """Also of shapes that are no counts."""
+    assert gamma_share(shape, gamma_quantile(shape, share)) == pytest.approx(share, rel=1e-9)
+
+
+@given(st.integers(0, 500), st.floats(0.01, 600))
+def test_the_standing_of_a_count_is_its_mid_p_value(count, mean):
+    """Fewer, and half of as many."""
+    expected = poisson.cdf(count, mean) - poisson.pmf(count, mean) / 2
+    assert standing(count, mean) == pytest.approx(expected, rel=1e-9, abs=1e-13)
+
+
+@given(st.one_of(st.integers(0, 50), st.integers(0, 10**7)), st.floats(0, allow_nan=False))
+def test_a_ratio_is_finite_or_undefined(count, expected):
+    """1 / 1e-310 is infinite, and JSON has no infinity: the whole run was lost."""
+    found = ratio_interval(count, expected)
+    assert found == (None, None, None) or all(math.isfinite(value) for value in found)
+    assert ratio_interval(1, 1e-310) == (None, None, None)
+    standing_of = standing(count, expected) if expected < math.inf else None
+    assert standing_of is None or 0 <= standing_of <= 1
+
+
+def test_a_ratio_without_expectation_is_undefined():
+    """No events where none were expected is no ratio, and none of a few leaves 0 possible."""
+    assert ratio_interval(3, 0.0) == (None, None, None)
+    assert standing(3, 0.0) is None
+    ratio, low, high = ratio_interval(0, 2.0)
+    assert (ratio, low) == (0.0, 0.0)
+    assert high == pytest.approx(-math.log(0.025) / 2)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from journals import BTCUSDT, START_US, Scribe, books, seeded
-from mm.backtest.metrics.attribution import fill_marks, split
-from mm.backtest.metrics.ledger import ledger
 from mm.backtest.metrics.markouts import Mean, adverse_selection, effective_half_spread, mid2_at
+from mm.backtest.metrics.pnl import fill_marks, ledger, split
 from mm.backtest.metrics.summary import summarise
 
 S = 1_000_000

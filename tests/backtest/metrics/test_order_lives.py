@@ -1,11 +1,65 @@
-"""Orders told by their fills."""
+"""What orders filled, and how long they rested outside the distances that a fit was measured at."""
 
 import numpy as np
+import pytest
 
+from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.metrics import order_lives
+from mm.backtest.metrics.order_lives import Lives, share_outside_fit
+
+S = 1_000_000
 
 
 def test_partial_orders_are_counted_once():
     """Two parts of one order, one order filled whole, one filled short."""
     ids, lots = np.array([4, 4, 5, 9]), np.array([1, 2, 7, 3])
     assert order_lives.partial_orders(ids, lots, np.array([4, 5, 9]), np.array([3, 7, 8])) == 2
+
+
+def piece(start_s, end_s, nearest, farthest):
+    rates = dict.fromkeys(("A_bid", "k_bid", "A_ask", "k_ask", "k"), 1.0)
+    return IntensityPiece(
+        start_us=start_s * S, end_us=end_s * S, min_delta_ticks=nearest, max_delta_ticks=farthest, **rates
+    )
+
+
+def lives(*orders, last_s):
+    """Return orders of (side, ticks, rests from, until or None)."""
+    columns = [
+        (from_s * S, from_s * S, side, ticks, 1, -1 if until_s is None else until_s * S, 0)
+        for side, ticks, from_s, until_s in orders
+    ]
+    table = np.ascontiguousarray(np.array(columns, np.int64).T)
+    return Lives(table=table, first_id=1, cancels=0, last_us=last_s * S)
+
+
+def path(*stretches):
+    us, mid2 = (np.array(column, np.int64) for column in zip(*stretches, strict=True))
+    return us * S, mid2
+
+
+def test_time_nearer_and_farther_than_the_fit_counts_as_outside():
+    """A bid at 100 and an ask at 106 while the mid is 101, 103, nothing, and 101.5; the fit has 2 to 4 ticks."""
+    found = lives((1, 100, 0, 40), (-1, 106, 0, None), last_s=40)
+    mids = path((0, 202), (10, 206), (20, 0), (30, 203))
+    # bid: 1 tick (out), 3 (in), -, 1.5 (out); ask: 5 (out), 3 (in), -, 4.5 (out)
+    assert share_outside_fit(found, mids, [piece(0, 100, 2.0, 4.0)]) == pytest.approx(40 / 60)
+    assert share_outside_fit(found, mids, [piece(0, 100, 1.0, 5.0)]) == 0.0
+    assert share_outside_fit(found, mids, [piece(0, 100, 10.0, 11.0)]) == 1.0
+
+
+def test_each_piece_has_its_own_range_and_time_without_one_does_not_count():
+    """The second piece is of an older file that does not say how far its fit reaches."""
+    found = lives((1, 100, 0, 40), last_s=40)
+    mids = path((0, 204), (10, 204), (20, 204), (30, 204))
+    pieces = [piece(0, 10, 0.5, 1.0), piece(10, 20, None, None), piece(20, 30, 0.5, 2.0)]
+    assert share_outside_fit(found, mids, pieces) == pytest.approx(0.5)
+    assert share_outside_fit(found, mids, pieces[1:2]) is None
+    assert share_outside_fit(found, mids, [piece(10, 20, 1, 3)]) == 0.0  # whole numbers, as a file may have them
+    assert share_outside_fit(found, mids, []) is None
+
+
+def test_a_range_in_whole_numbers_is_a_range():
+    """A fit written by hand has 1 where ours has 1.0; time before the fit does not count."""
+    found = lives((1, 100, 0, 40), last_s=40)
+    assert share_outside_fit(found, path((0, 204), (20, 204)), [piece(10, 100, 1, 5)]) == 0.0

@@ -10,7 +10,7 @@ import engine_chance
 from journals import books, scribes, seeded
 from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.metrics.round_trips import pairs
+from mm.backtest.metrics.pnl import pairs
 from mm.backtest.result import Result
 
 TIMES = ("quote_lifetime_s", "order_to_ack_s", "live_to_fill_s", "order_to_fill_s")

@@ -1,4 +1,4 @@
-"""What a run's numbers stand on: refused orders, quoted distances, the fit and its range, and notes about them."""
+"""What a summary rests on, in words: rejected orders, distances, the fit and its range, and why a number is null."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
-from mm.backtest.metrics.exposure import MOST_OUTSIDE
+from mm.backtest.metrics.order_lives import MOST_OUTSIDE
 from mm.instrument import E8
 
 if TYPE_CHECKING:
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.metrics.order_lives import Lives
 
+
 _ACTION, _REASON = 2, 12  # columns of the order rows
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 LITTLE_UPTIME = 0.9  # a share of the covered time; less of it with orders on both sides is worth a note
 FUNDED_BY = {"insufficient_cash": "INITIAL_CASH", "insufficient_inventory": "INITIAL_INVENTORY"}
 MANY_REJECTS = 0.01  # of the orders; more is worth a note
 FROM_THE_MID = "quotes and fills of this run count distances from the mid"
-# What stands in the way of an order, and the way out.
+# Why an order was not sent or was rejected, and what to change.
 WAYS: Mapping[str, str] = {
     "would_cross": "each would have crossed the book when it arrived; quote further from it, or with less latency",
     "insufficient_cash": "there is not enough cash for one; raise INITIAL_CASH, or lower QUOTE_QTY or MIN_NOTIONAL",
@@ -37,6 +38,63 @@ WAYS: Mapping[str, str] = {
     "price_rejected": "the price was just rejected and the touch has not moved since; quote further from it",
     "order_limit_10s": "the exchange takes no more orders in ten seconds; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_10S",
     "order_limit_day": "the exchange takes no more orders this day; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_DAY",
+}
+NULL = "null: "  # how a warning begins that only explains nulls
+NOT_FINITE = "it would not be a finite number"
+_NEVER_VALID = "the book was never valid"
+_NO_VARIATION = "fewer than two 60 s periods with equity, or all alike"
+_NO_FILLS = "no fills with a valid mid"
+REASONS = {
+    "gamma": "the quote model has no gamma, or quoted nothing",
+    "pnl_total": _NEVER_VALID,
+    "pnl_spread_capture": _NEVER_VALID,
+    "pnl_inventory": _NEVER_VALID,
+    "fees": _NEVER_VALID,
+    "pnl_realised": _NEVER_VALID,
+    "pnl_unrealised": _NEVER_VALID,
+    "initial_equity": _NEVER_VALID,
+    "round_trips": "nothing was bought and sold again",
+    "adverse_selection": "no fill with a valid mid that long after it",
+    "adverse_selection_se": "such fills in fewer than two blocks of five minutes",
+    "effective_half_spread": _NO_FILLS,
+    "realised_half_spread": "no fill with a valid mid that long after it",
+    "markouts": "such fills in fewer than two blocks of five minutes",
+    "fill_ratio": "nothing was placed",
+    "hit_rate": "nothing was placed",
+    "quote_lifetime_s": "no order rested and ended",
+    "order_to_ack_s": "no order arrived",
+    "live_to_fill_s": "no fills of an order that was sent in this run",
+    "order_to_fill_s": "no fills of an order that was sent in this run",
+    "quote_to_trade": "no fills",
+    "two_sided_uptime": _NEVER_VALID,
+    "inventory": "no time passed between state rows",
+    "inventory.half_life_s": "the inventory was the same at every second",
+    "inventory_at_bound": "the quote model has no bound of the inventory, or no time passed between state rows",
+    "inventory_from_target": "no time passed between state rows",
+    "inventory_turnover": "the inventory never left its target, or no time passed between state rows",
+    "break_even_fee_rate": "no fills, or none with a valid mid that long after it",
+    "sharpe": _NO_VARIATION,
+    "sharpe_autocorr": _NO_VARIATION,
+    "sharpe_ci95": "fewer than 20 periods of 60 s with equity, or changes too rare to resample",
+    "sortino": "fewer than two 60 s periods with equity, or none of them lost",
+    "calmar": "no drawdown",
+    "max_drawdown": _NEVER_VALID,
+    "drawdown_duration_s": _NEVER_VALID,
+    "under_water": "the book was never valid, or no time passed with one",
+    "returns": _NO_VARIATION,
+    "psr": _NO_VARIATION,
+    "honesty": "the same as in the run's own numbers, under that assumption",
+    "sharpe_daily": "fewer than two days, or all alike",
+    "reference_why": "the fit does not say",
+    "fit": "no fit or schedule was given, or it does not say",
+    "fill_bias": "the fill model declares none",
+    "quoted_half_spread": "no order rested on a valid book",
+    "quoted_half_spread_ticks": "no order rested on a valid book",
+    "predicted_fills": "no intensity foresees fills",
+    "fills_ratio": "no intensity foresees fills from the mid, or a fifth of the order time was outside the fit",
+    "share_outside_fit": "no fit says between which distances it was measured",
+    "fills_by_distance": "no fill was foreseen",
+    "fills_by_hour": "no fill was foreseen",
 }
 
 
@@ -60,7 +118,7 @@ def quoted(ticks: Mapping[str, float | None], tick_e8: int) -> dict[str, float |
     return {name: None if value is None else value * tick_e8 / E8 for name, value in ticks.items()}
 
 
-def stands_on(books: "Books") -> dict[str, Any]:
+def basis(books: "Books") -> dict[str, Any]:
     """Return what the run assumed: its reference, its fit, the known bias of its fill model, its gamma and target."""
     fit = books.fit
     reference = "mid" if books.intensity is None else books.intensity.reference
@@ -86,8 +144,8 @@ def _gamma(gammas: tuple[tuple[float, int], ...]) -> dict[str, Any]:
 
 
 def notes(journal: "Journal", sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
-    """Return what a reader of *summary* must know about its orders and its fit, one sentence each."""
-    found = [told] if (told := hindrance(journal.orders, sent.rested)) else []
+    """Return notes on the orders and the fit of a *summary*, one sentence each."""
+    found = [reason] if (reason := why_no_orders(journal.orders, sent.rested)) else []
     if summary["n_rejects"] > MANY_REJECTS * summary["n_orders"]:
         share = f"{100 * summary['n_rejects'] / summary['n_orders']:.1f} %" if summary["n_orders"] else "more than all"
         found.append(
@@ -117,7 +175,7 @@ def by_reason(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
 
 
-def hindrance(orders: "NDArray[np.int64]", rested: "NDArray[np.bool_]") -> str | None:
+def why_no_orders(orders: "NDArray[np.int64]", rested: "NDArray[np.bool_]") -> str | None:
     """Return why none of the orders that were wanted reached the book, in words; None where one did, or none was.
 
     Args:
@@ -128,12 +186,12 @@ def hindrance(orders: "NDArray[np.int64]", rested: "NDArray[np.bool_]") -> str |
     if rested.any() or (action == ACTIONS.index("FILL")).any():
         return None
     codes = set(reason[np.isin(action, [ACTIONS.index("SKIP"), ACTIONS.index("REJECT")])].tolist())
-    told = [
+    reasons = [
         f"{name} ({WAYS[name]})" if name in WAYS else name
         for code, name in enumerate(REJECT_REASONS)
         if name and code in codes
     ]
-    return f"no order reached the book: {'; '.join(told)}" if told else None
+    return f"no order reached the book: {'; '.join(reasons)}" if reasons else None
 
 
 def _nothing_filled(summary: Mapping[str, Any]) -> str:
@@ -141,8 +199,8 @@ def _nothing_filled(summary: Mapping[str, Any]) -> str:
         return "nothing filled: the quote model quoted nothing; see its parameters and mm data coverage"
     median = summary["quoted_half_spread_ticks"]["p50"]
     where = "none rested on a valid book" if median is None else f"they rested a median {median:,g} ticks from the mid"
-    foreseen = summary["predicted_fills"]
-    expected = "" if foreseen is None else f", where the fit expects {foreseen:,.3g} fills in all"
+    predicted = summary["predicted_fills"]
+    expected = "" if predicted is None else f", where the fit expects {predicted:,.3g} fills in all"
     return (
         f"nothing filled: {summary['n_orders']:,} orders were sent and {where}{expected}; quote nearer to the mid, or "
         f"compare another fill model"

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The lives of orders off a journal, in one pass each: what ``order_lives.py`` and ``exposure.py`` add up."""
+"""The lives of orders off a journal, in one pass each: what ``order_lives.py`` adds up."""
 
 from libc.stdint cimport int64_t
 
@@ -81,7 +81,7 @@ def rest(
     int64_t last_us,
     bins: tuple[int, int, int],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how long orders rested and how many fills were foreseen, by distance and by window.
+    """Return how long orders rested and how many fills were predicted, by distance and by window.
 
     Args:
         lives: As ``read_lives`` returns them.
@@ -93,11 +93,11 @@ def rest(
         bins: The first distance in half ticks, the width of a bin, and how many there are.
 
     Returns:
-        float64[bins, 3]: order-seconds, order-seconds times half ticks, foreseen fills; float64[windows, 2]: the first
+        float64[bins, 3]: order-seconds, order-seconds times half ticks, predicted fills; float64[windows, 2]: the first
         and the last of them.
     """
     cdef int64_t first = bins[0], width = bins[1], i, at, until, half, place, begun = -1
-    cdef double seconds, foreseen
+    cdef double seconds, predicted
     cdef bint foresees = rates.shape[0] > 0
     by_distance, by_window = np.zeros((bins[2], 3)), np.zeros((window[-1] + 1 if len(window) else 0, 2))
     cdef double[:, ::1] near = by_distance, when = by_window
@@ -112,16 +112,16 @@ def rest(
                     seconds = 1e-6 * <double> (
                         (min(until, cuts[at + 1]) if at + 1 < cuts.shape[0] else until) - max(lives[1, i], cuts[at])
                     )
-                    foreseen = 0.0
+                    predicted = 0.0
                     if foresees:
                         place = 0 if lives[2, i] > 0 else 2
-                        foreseen = seconds * fill_rate(rates[at, place], rates[at, place + 1], 0.5 * <double> half)
+                        predicted = seconds * fill_rate(rates[at, place], rates[at, place + 1], 0.5 * <double> half)
                     place = (half - first) / width
                     near[place, 0] += seconds
                     near[place, 1] += seconds * <double> half
-                    near[place, 2] += foreseen
+                    near[place, 2] += predicted
                     when[window[at], 0] += seconds
-                    when[window[at], 1] += foreseen
+                    when[window[at], 1] += predicted
                 at += 1
     return by_distance, by_window
 

@@ -1,6 +1,6 @@
-# Generated from mm/backtest/metrics/_lives.pyx by `make stubs`; edit that file instead.
+# Generated from mm/backtest/metrics/_order_lives.pyx by `make stubs`; edit that file instead.
 
-"""The lives of orders off a journal, in one pass each: what ``order_lives.py`` and ``exposure.py`` add up."""
+"""The lives of orders off a journal, in one pass each: what ``order_lives.py`` adds up."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ def rest(
     last_us: int,
     bins: tuple[int, int, int],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how long orders rested and how many fills were foreseen, by distance and by window.
+    """Return how long orders rested and how many fills were predicted, by distance and by window.
 
     Args:
         lives: As ``read_lives`` returns them.
@@ -35,7 +35,7 @@ def rest(
         bins: The first distance in half ticks, the width of a bin, and how many there are.
 
     Returns:
-        float64[bins, 3]: order-seconds, order-seconds times half ticks, foreseen fills; float64[windows, 2]: the first
+        float64[bins, 3]: order-seconds, order-seconds times half ticks, predicted fills; float64[windows, 2]: the first
         and the last of them.
     """
 

@@ -5,7 +5,7 @@ import pytest
 
 from mm import Quotes
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES
-from mm.backtest.metrics.basis import WAYS, hindrance, one_sided
+from mm.backtest.metrics.notes import WAYS, one_sided, why_no_orders
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
@@ -27,18 +27,18 @@ CROSSED = [("PLACE", "SENT", ""), ("REJECT", "REJECTED", "would_cross")]
 
 def test_each_rule_is_named_once_and_has_a_way_out():
     """Those that were not sent, and those that the exchange turned away."""
-    told = hindrance(rows(SKIP, SKIP, *CROSSED), np.array([False]))
+    told = why_no_orders(rows(SKIP, SKIP, *CROSSED), np.array([False]))
     assert told.startswith("no order reached the book: would_cross (each would have crossed")
     assert "; min_notional (price times quantity is under the least notional; raise QUOTE_QTY" in told
     assert set(WAYS) == set(REJECT_REASONS) - {""}
 
 
 def test_nothing_is_said_where_an_order_rested_or_filled_or_none_was_wanted():
-    """A skip here and there is no hindrance; orders that travelled past the end met none either."""
-    assert hindrance(rows(SKIP, ("PLACE", "SENT", "")), np.array([True])) is None
-    assert hindrance(rows(SKIP, ("FILL", "FILLED", "")), np.array([], bool)) is None
-    assert hindrance(rows(("PLACE", "SENT", "")), np.array([False])) is None
-    assert hindrance(rows(), np.array([], bool)) is None
+    """A skip here and there is no why_no_orders; orders that travelled past the end met none either."""
+    assert why_no_orders(rows(SKIP, ("PLACE", "SENT", "")), np.array([True])) is None
+    assert why_no_orders(rows(SKIP, ("FILL", "FILLED", "")), np.array([], bool)) is None
+    assert why_no_orders(rows(("PLACE", "SENT", "")), np.array([False])) is None
+    assert why_no_orders(rows(), np.array([], bool)) is None
 
 
 class Far:

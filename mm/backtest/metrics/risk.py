@@ -1,18 +1,23 @@
-"""Gain over risk: Sharpe, its interval and its correction, Sortino, Calmar; and the 60 s periods they are taken over.
+"""Gain over risk: Sharpe, its interval and its correction, Sortino, Calmar; drawdowns, returns and inventory over time.
 
-Instants are µs. Money comes as integers of any one unit (see ``ledger.Ledger``) or as floats. What is undefined
-is None.
+Instants are µs. Money comes as integers of any one unit (see ``pnl.Ledger``) or as floats. What is undefined is None.
 """
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import dot, quantiles
+from mm.backtest.metrics.overfitting import probabilistic_sharpe
+from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from mm.backtest.metrics.pnl import Ledger
 
     Column = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -25,6 +30,8 @@ YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
 LEAST_PERIODS = 20
 ROLLING = 60  # periods of a rolling ratio: an hour
+GRID_US = 1_000_000
+DAYS_A_YEAR = 365
 
 
 def periods(us: "Column", valid: "NDArray[np.bool_]") -> tuple["Column", "NDArray[np.bool_]"]:
@@ -188,3 +195,154 @@ def _ratio(changes: "Floats") -> float | None:
 def calmar(gain: float, drawdown: float, span_us: int) -> float | None:
     """Return *gain*, made in *span_us*, as that of a year, over the *drawdown*; None where either has no size."""
     return gain / span_us * YEAR_US / drawdown if drawdown > 0 and span_us > 0 else None
+
+
+def max_drawdown(equity: "Numbers") -> Any:
+    """Return the deepest fall of equity below its highest point so far, 0 or more; None without a row."""
+    if len(equity) == 0:
+        return None
+    return np.max(np.maximum.accumulate(equity) - equity)
+
+
+def drawdown_duration_us(us: "Column", equity: "Numbers") -> int | None:
+    """Return the longest time from a peak to the first row at least as high, or to the end of the data.
+
+    The peak is the last row before equity falls; level stretches are not drawdowns.
+    """
+    if len(equity) == 0:
+        return None
+    peak = np.flatnonzero(equity >= np.maximum.accumulate(equity))
+    fell = np.diff(peak) > 1
+    times = (us[peak[1:]] - us[peak[:-1]])[fell]
+    unrecovered = int(us[-1] - us[peak[-1]])
+    return max(unrecovered, int(times.max(initial=0)))
+
+
+def under_water(us: "Column", equity: "Numbers") -> dict[str, Any]:
+    """Return how long *equity* was below its highest value so far, its share of all time, and whether it still is.
+
+    Each row counts until the next; ``share`` is None where no time passed, and all are where there is no row.
+    """
+    if len(equity) == 0:
+        return dict.fromkeys(("s", "share", "unrecovered"))
+    below = equity < np.maximum.accumulate(equity)
+    held = np.diff(us)
+    time, total = int(held[below[:-1]].sum()), int(us[-1] - us[0])
+    return {"s": time / US_PER_S, "share": time / total if total else None, "unrecovered": bool(below[-1])}
+
+
+def inventory_moments(us: "Column", inventory: "Column") -> dict[str, float | None]:
+    """Return mean, abs_mean, rms (weighted by the time held) and max (of the size) of *inventory*.
+
+    Without any time between first and last row, the weighted ones are None.
+    """
+    held = np.diff(us).astype(np.float64)
+    size = inventory[:-1].astype(np.float64)
+    total = float(held.sum())
+    most = float(np.abs(inventory.astype(np.float64)).max()) if len(inventory) else None
+    if total == 0:
+        return {"mean": None, "abs_mean": None, "max": most, "rms": None}
+    return {
+        "mean": dot(held, size) / total,
+        "abs_mean": dot(held, np.abs(size)) / total,
+        "max": most,
+        "rms": math.sqrt(dot(held, size**2) / total),
+    }
+
+
+def share_beyond(us: "Column", inventory: "Column", bound: float) -> float | None:
+    """Return the share of the time in which the size of *inventory* is *bound* or more; None where no time passed."""
+    held = np.diff(us)
+    total = int(held.sum())
+    return int(held[np.abs(inventory[:-1]) >= bound].sum()) / total if total else None
+
+
+def half_life_s(us: "Column", inventory: "Column") -> float | None:
+    """Return the first lag, in s, at which the autocorrelation of *inventory* (read every second) is below ½.
+
+    None where inventory never changes on that grid.
+    """
+    if len(us) == 0:
+        return None
+    grid = np.arange(us[0], us[-1] + 1, GRID_US)
+    held = inventory[np.searchsorted(us, grid, side="right") - 1].astype(np.float64)
+    if held.min() == held.max():
+        return None
+    below = np.flatnonzero(autocovariance(held) < 0.5 * held.var() * len(held))
+    return float(below[0])
+
+
+def autocovariance(values: "Floats") -> "Floats":
+    """Return Σ of the products of *values* (less their mean) with themselves so many steps later, for every lag."""
+    size = 1 << (2 * len(values) - 1).bit_length()
+    spectrum = np.fft.rfft(values - values.mean(), size)
+    return np.fft.irfft(spectrum * spectrum.conj(), size)[: len(values)]
+
+
+def moments(changes: "Floats") -> dict[str, Any]:
+    """Return how the *changes* of 60 s periods are spread, in their own unit.
+
+    ``std`` has ddof 1; ``skew`` and ``kurtosis`` are m₃/m₂^1.5 and m₄/m₂² (3 for a normal distribution);
+    ``sharpe_per_period`` is mean over std. What needs a change is None without one, what needs variation without it.
+    """
+    names = ("mean", "std", "median", "worst", "best", "gained", "lost")
+    found: dict[str, Any] = {"periods": len(changes), "period_s": PERIOD_US // US_PER_S, **dict.fromkeys(names)}
+    if len(changes):
+        found |= {
+            "mean": float(changes.mean()),
+            "median": quantiles(changes, [0.5])[0],
+            "worst": float(changes.min()),
+            "best": float(changes.max()),
+            "gained": float(np.count_nonzero(changes > 0) / len(changes)),
+            "lost": float(np.count_nonzero(changes < 0) / len(changes)),
+        }
+    if len(changes) > 1:
+        found["std"] = float(changes.std(ddof=1))
+    return found | _shape(changes)
+
+
+def _shape(changes: "Floats") -> dict[str, float | None]:
+    if len(changes) < 2 or changes.min() == changes.max():
+        return dict.fromkeys(("skew", "kurtosis", "sharpe_per_period"))
+    centred = (changes - changes.mean()) / changes.std()
+    return {
+        "skew": float((centred**3).mean()),
+        "kurtosis": float((centred**4).mean()),
+        "sharpe_per_period": float(changes.mean() / changes.std(ddof=1)),
+    }
+
+
+def psr(found: dict[str, Any]) -> float | None:
+    """Return the probability that the true Sharpe ratio behind these ``moments`` is above 0."""
+    if found["sharpe_per_period"] is None:
+        return None
+    shape = {"skew": found["skew"], "kurtosis": found["kurtosis"]}
+    return probabilistic_sharpe(found["sharpe_per_period"], periods=found["periods"], **shape)
+
+
+def daily(account: "Ledger", days: Sequence[str], starts_us: Sequence[int], fill_us: "Column") -> dict[str, Any]:
+    """Return PnL and fills of each day, and their annual Sharpe ratio: mean over deviation (ddof 1) × √365.
+
+    A day begins at its instant of *starts_us* and ends where the next begins; the first one begins with the run. Its
+    PnL is between the marks of the last rows at or before both, so that the days add up to the total. Days without
+    as many starts are one.
+    ``sharpe_daily`` is None under two days, or where they are all alike.
+    """
+    if not account.valid.any():
+        return {"daily": [], "sharpe_daily": None}
+    names, starts_us = (days, starts_us) if len(days) == len(starts_us) else ([" ".join(days)], ())
+    edges = np.array([account.us[0], *starts_us[1:], account.us[-1]])
+    rows = np.maximum(np.searchsorted(account.us, edges, side="right") - 1, 0)
+    marks = [account.quote(account.equity[row]) for row in rows]
+    parts = [account.quote(account.equity[b] - account.equity[a]) for a, b in pairwise(rows)]
+    fills = np.diff(np.searchsorted(fill_us, edges[1:-1]), prepend=0, append=len(fill_us)).tolist()
+    pnl = np.array(parts)
+    varied = len(parts) > 1 and pnl.min() < pnl.max()
+    rows_by_day = [
+        {"day": day, "pnl": part, "n_fills": count, "equity": mark}
+        for day, part, count, mark in zip(names, parts, fills, marks[1:], strict=True)
+    ]
+    return {
+        "daily": rows_by_day,
+        "sharpe_daily": float(pnl.mean() / pnl.std(ddof=1) * DAYS_A_YEAR**0.5) if varied else None,
+    }

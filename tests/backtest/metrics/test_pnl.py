@@ -1,0 +1,155 @@
+"""The account at every state row, where the PnL came from, and what was bought and sold again."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from journals import BTCUSDT, Scribe, books, scribes
+from mm.backtest.metrics.pnl import last_valid, ledger, split
+from mm.backtest.metrics.summary import summarise
+from mm.errors import MMError
+from mm.instrument import Instrument
+
+CASH_E8 = 1_000 * 10**8
+S = 1_000_000
+TICK, LOT = 0.01, 1e-5
+
+
+@settings(max_examples=50, deadline=None)
+@given(scribes())
+def test_equity_is_cash_and_inventory_at_the_mark(scribe):
+    """Unit by unit, from the instrument alone."""
+    account, grid = ledger(scribe.journal().state, scribe.instrument, CASH_E8), scribe.instrument
+    for row, equity, mark in zip(scribe.states, account.equity.tolist(), account.marks2.tolist(), strict=True):
+        _, held, cash_tl, fees_e8, _, _ = row
+        tick_lot = Fraction(grid.tick_e8 * grid.lot_e8, 10**16)
+        expected = Fraction(CASH_E8 - fees_e8, 10**8) + (cash_tl + Fraction(held * mark, 2)) * tick_lot
+        assert Fraction(equity, account.per_quote) == expected
+
+
+def test_marks_are_carried_over_stretches_without_a_book():
+    """The last valid mid marks until the next; before the first, the first does."""
+    assert last_valid(np.array([0, 0, 7, 0, 9, 0])).tolist() == [7, 7, 7, 7, 9, 9]
+    assert last_valid(np.array([0, 0])).tolist() == [0, 0]
+
+
+def accounted(scribe):
+    return ledger(scribe.journal().state, scribe.instrument, CASH_E8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(scribes())
+def test_pnl_is_spread_and_inventory_less_fees_to_the_last_unit(scribe):
+    """Each part recomputed another way: the inventory's row by row over the state, in fractions."""
+    journal, account = scribe.journal(), accounted(scribe)
+    pnl = split(journal.fills, account)
+    marks = last_valid(journal.state[:, 4]).tolist()
+    if not any(marks):
+        assert pnl is None
+        return
+    assert pnl.total == pnl.spread + pnl.inventory - pnl.fees
+    half_tick = Fraction(scribe.instrument.tick_e8, 2 * 10**8)
+    lot = Fraction(scribe.instrument.lot_e8, 10**8)
+    rows = list(zip(journal.state[:, 1].tolist(), marks, strict=True))
+    carried = sum(held * (now - before) for (held, before), (_, now) in pairwise(rows))
+    assert Fraction(pnl.inventory, account.per_quote) == carried * half_tick * lot
+    assert Fraction(pnl.fees, account.per_quote) == Fraction(int(journal.fills[:, 5].sum()), 10**8)
+
+
+def test_money_beyond_64_bits_stays_exact():
+    """Where products would overflow, the account goes on in Python's own integers."""
+    scribe = Scribe(instrument=Instrument("BIGUSDT", tick_e8=3, lot_e8=7))
+    scribe.move(2 * 10**12 + 1)
+    scribe.state()
+    scribe.fill(scribe.place(1, 10**12, 9 * 10**6), 1, 10**12, 9 * 10**6)
+    scribe.wait(S)
+    scribe.move(2 * 10**12 + 5)
+    scribe.state()
+    account = accounted(scribe)
+    pnl = split(scribe.journal().fills, account)
+    assert account.equity.dtype == object
+    assert Fraction(pnl.spread + pnl.inventory, account.per_quote) == 5 * 9 * 10**6 * Fraction(21, 2 * 10**16)
+
+
+def test_books_that_do_not_add_up_are_a_fault_of_the_engine():
+    """A fill that the state rows do not know is not smoothed over."""
+    scribe = Scribe()
+    scribe.move(17_400_000)
+    scribe.state()
+    scribe.fill(scribe.place(1, 8_699_990, 100), 1, 8_699_990, 100)
+    journal = scribe.journal()
+    journal.state[-1, 3] += 1
+    with pytest.raises(MMError, match=r"differ by -1e-08 of the quote asset"):
+        split(journal.fills, ledger(journal.state, BTCUSDT, CASH_E8))
+
+
+def traded(*fills, fee_rate=0.0, initial_lots=0):
+    """The summary of (side, ticks, lots) a second apart."""
+    scribe = Scribe(fee_rate=fee_rate, initial_lots=initial_lots)
+    scribe.move(20_000)
+    scribe.state()
+    for side, ticks, lots in fills:
+        scribe.wait(1_000_000)
+        scribe.fill(scribe.place(side, ticks, lots), side, ticks, lots)
+    scribe.wait(1_000_000)
+    scribe.state()
+    return summarise(scribe.journal(), books(scribe.instrument))
+
+
+def test_a_fill_that_closes_two_is_one_trade():
+    """3 bought at 100 and 1 at 90, 4 sold at 110: one trade of 3·10 + 1·20, held one and a half seconds on average."""
+    summary = traded((1, 100, 3), (1, 90, 1), (-1, 110, 4))
+    trips = summary["round_trips"]
+    assert trips["n"] == 1
+    assert trips["mean"] == trips["best"] == pytest.approx(50 * TICK * LOT)
+    assert trips["holding_s"] == pytest.approx(1.75)
+    assert summary["pnl_unrealised"] == 0.0
+
+
+def test_a_fill_that_turns_the_position_closes_and_opens():
+    """Sold 2 at 100, bought 5 at 90, sold 3 at 80: a win of 20 and a loss of 30."""
+    trips = traded((-1, 100, 2), (1, 90, 5), (-1, 80, 3))["round_trips"]
+    assert (trips["n"], trips["win_rate"]) == (2, 0.5)
+    assert trips["best"] == pytest.approx(20 * TICK * LOT)
+    assert trips["worst"] == pytest.approx(-30 * TICK * LOT)
+    assert trips["median"] == pytest.approx(-5 * TICK * LOT)
+
+
+def test_what_the_run_began_with_is_not_traded():
+    """A sale out of the initial inventory opens a trade that a purchase closes."""
+    trips = traded((-1, 110, 2), (1, 100, 2), initial_lots=1_000)["round_trips"]
+    assert (trips["n"], trips["win_rate"]) == (1, 1.0)
+
+
+def test_fees_of_both_ends_decide_whether_it_was_a_win():
+    """Bought and sold at one price, a trade loses what both fills paid, and no gain is none."""
+    free = traded((1, 10_000, 1_000), (-1, 10_000, 1_000))["round_trips"]
+    paid = traded((1, 10_000, 1_000), (-1, 10_000, 1_000), fee_rate=0.001)["round_trips"]
+    assert (free["mean"], free["win_rate"]) == (0.0, 0.0)
+    assert paid["mean"] == pytest.approx(-2 * 0.001 * 100.0 * 0.01)
+
+
+def test_what_stays_open_is_unrealised():
+    """4 bought at 10 ticks under the mid, 1 sold at it: 10 ticks realised, 30 left at the mid."""
+    summary = traded((1, 9_990, 4), (-1, 10_000, 1))
+    assert summary["pnl_realised"] == pytest.approx(10 * TICK * LOT)
+    assert summary["pnl_unrealised"] == pytest.approx(30 * TICK * LOT)
+    assert summary["pnl_total"] == pytest.approx(40 * TICK * LOT)
+
+
+def test_without_a_round_trip_nothing_is_said_of_them():
+    """Two purchases are no trade, and the reason is told."""
+    summary = traded((1, 100, 1), (1, 100, 1))
+    assert summary["round_trips"]["n"] == 0
+    assert summary["round_trips"]["win_rate"] is None
+    assert any("nothing was bought and sold again" in line for line in summary["warnings"])
+
+
+def test_quantities_beyond_64_bits_are_matched_exactly():
+    """Ten fills of 2⁶⁰ lots add up to more than an int64 holds."""
+    many = 2**60
+    trips = traded(*[(1, 1, many), (-1, 2, many)] * 5)["round_trips"]
+    assert (trips["n"], trips["win_rate"]) == (5, 1.0)

@@ -19,7 +19,7 @@ from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import Row
 from mm.sim.wire.api import Api, RestRoutes
 from mm.sim.wire.http_messages import Request, Response, json_bytes, read_request
-from mm.sim.wire.ws_api import ApiSession, open_session
+from mm.sim.wire.ws_api import ApiSession
 
 START_US = 1_767_600_000_000_000  # 2026-01-05 08:00 UTC: a whole minute, and the start of no UTC day
 ALICE, BOB = 1, 2
@@ -103,7 +103,7 @@ class Talk:
         self._door = door
         self.sent: list[dict[str, Any]] = []
         request = Request("GET", "/ws-api/v3", query=query)
-        self.session: ApiSession = open_session(door.api, self._send, request)
+        self.session = ApiSession(door.api, self._send, request)
 
     def _send(self, content: Any) -> None:
         self.sent.append(json.loads(json_bytes(content)))

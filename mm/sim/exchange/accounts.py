@@ -1,16 +1,16 @@
 """The users of the exchange: their money, exact, and how many orders they may send that do not trade."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mm.clock import US_PER_S
 from mm.instrument import E8, Instrument
 from mm.sim.exchange.api_error import TOO_MANY, ApiError
-from mm.sim.exchange.keys import ApiKey
 
+MINUTE_US = 60 * US_PER_S
+DAY_US = 1_440 * MINUTE_US
+_UNITS_US = {"SECOND": US_PER_S, "MINUTE": MINUTE_US, "DAY": DAY_US}
 _MAKER_CREDIT = 5
-_UNIT_NAMES = {US_PER_S: ("SECOND", "S"), 86_400 * US_PER_S: ("DAY", "D")}
 BASE_FUNDS_E8, QUOTE_FUNDS_E8 = 10**3 * E8, 10**6 * E8
 _USER_NAMES = ("alice", "bob")
 _QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR")
@@ -18,72 +18,70 @@ _LETTERS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class OrderLimit:
-    """Orders per interval.
+class RateLimit:
+    """At most *limit* of *kind* in an interval of *number* units, which begins at a multiple of itself.
 
-    Attributes:
-        unit_us: A second or a day.
-        number: How many of them make the interval, which begins at a multiple of itself.
-        limit: Most orders.
+    Its words are those of exchangeInfo.
     """
 
-    unit_us: int
+    kind: str
+    interval: str
     number: int
     limit: int
 
     @property
     def span_us(self) -> int:
         """Return the length of the interval."""
-        return self.unit_us * self.number
+        return _UNITS_US[self.interval] * self.number
 
-    @property
-    def header(self) -> str:
-        """Return the name of the header that carries the count."""
-        return f"X-MBX-ORDER-COUNT-{self.number}{_UNIT_NAMES[self.unit_us][1]}"
+    def end_us(self, us: int) -> int:
+        """Return when the interval that runs at *us* ends."""
+        return us - us % self.span_us + self.span_us
 
     def entry(self) -> dict[str, Any]:
         """Return the limit as exchangeInfo lists it."""
         return {
-            "rateLimitType": "ORDERS",
-            "interval": _UNIT_NAMES[self.unit_us][0],
+            "rateLimitType": self.kind,
+            "interval": self.interval,
             "intervalNum": self.number,
             "limit": self.limit,
         }
 
-    def exceeded(self, us: int) -> ApiError:
-        """Return the error of an order too many."""
-        name = _UNIT_NAMES[self.unit_us][0]
-        return ApiError(
-            -1015,
-            f"Too many new orders; current limit is {self.limit} orders per {self.number} {name}.",
-            TOO_MANY,
-            retry_us=us - us % self.span_us + self.span_us,
-        )
 
-
-ORDER_LIMITS = (OrderLimit(US_PER_S, 10, 100), OrderLimit(86_400 * US_PER_S, 1, 200_000))
+ORDER_LIMITS = (RateLimit("ORDERS", "SECOND", 10, 100), RateLimit("ORDERS", "DAY", 1, 200_000))
 
 
 @dataclass(slots=True)
 class OrderCount:
     """Orders of one account in the running intervals; an order that trades is given back."""
 
-    _began_us: list[int] = field(default_factory=lambda: [0] * len(ORDER_LIMITS))
+    _ends_us: list[int] = field(default_factory=lambda: [0] * len(ORDER_LIMITS))
     _counts: list[int] = field(default_factory=lambda: [0] * len(ORDER_LIMITS))
 
     def counts(self, us: int) -> list[int]:
         """Return the orders of each interval that runs at *us*."""
         for at, limit in enumerate(ORDER_LIMITS):
-            began_us = us - us % limit.span_us
-            if began_us != self._began_us[at]:
-                self._began_us[at], self._counts[at] = began_us, 0
+            if us >= self._ends_us[at]:
+                self._ends_us[at], self._counts[at] = limit.end_us(us), 0
         return self._counts
+
+    def entries(self, us: int) -> list[dict[str, Any]]:
+        """Return the limits with the counts at *us*, as the exchange lists them."""
+        return [limit.entry() | {"count": count} for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True)]
+
+    def headers(self, us: int) -> dict[str, str]:
+        """Return the headers of an answer that carry the counts."""
+        return {
+            f"X-MBX-ORDER-COUNT-{limit.number}{limit.interval[0]}": str(count)
+            for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True)
+        }
 
     def exceeded(self, us: int) -> ApiError | None:
         """Return the error of one more order, None where it is allowed."""
         for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True):
             if count >= limit.limit:
-                return limit.exceeded(us)
+                text = f"current limit is {limit.limit} orders per {limit.number} {limit.interval}."
+                return ApiError(-1015, f"Too many new orders; {text}", TOO_MANY, retry_us=limit.end_us(us))
         return None
 
     def add(self, us: int) -> None:
@@ -98,29 +96,15 @@ class OrderCount:
 
 @dataclass(slots=True)
 class Balance:
-    """What an account has of one asset, in 1e-8 of it.
-
-    Attributes:
-        free: Not bound by an order.
-        locked: Bound by open orders.
-    """
+    """What an account has of one asset, in 1e-8 of it: free, and locked by open orders."""
 
     free: int = 0
     locked: int = 0
 
-    @property
-    def total(self) -> int:
-        """Return free and locked together."""
-        return self.free + self.locked
-
     def lock(self, amount: int) -> None:
-        """Bind *amount* to an order; it was checked to be free."""
+        """Lock *amount*, which was checked to be free; a negative one is unlocked."""
         self.free -= amount
         self.locked += amount
-
-    def unlock(self, amount: int) -> None:
-        """Set *amount* free again."""
-        self.lock(-amount)
 
 
 @dataclass(slots=True)
@@ -129,9 +113,6 @@ class UserAccount:
 
     Attributes:
         number: Below 1000: from there on accounts are the market's.
-        name: For the ready line.
-        base: Balance of the base asset.
-        quote: Balance of the quote asset.
         count: Orders that it sent and that did not trade.
         updated_us: Instant of the last change, µs.
     """
@@ -149,7 +130,7 @@ class UserAccount:
 
     def receives(self, side: int) -> Balance:
         """Return the balance that an order of *side* earns: the base asset of a buyer (+1)."""
-        return self.base if side > 0 else self.quote
+        return self.pays_with(-side)
 
     def check(self) -> None:
         """Raise AssertionError where a balance is negative: an order spent what its account did not have."""
@@ -172,17 +153,3 @@ def with_assets(instrument: Instrument) -> Instrument:
     symbol = instrument.symbol
     quote = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), symbol[-_LETTERS:])
     return replace(instrument, base_asset=symbol.removesuffix(quote) or symbol, quote_asset=quote)
-
-
-def described(accounts: Iterable[UserAccount], keys: Iterable[ApiKey]) -> list[dict[str, Any]]:
-    """Return of each account what its user needs in order to sign, as the ready line shows it."""
-    by_account = {key.account: key for key in keys}
-    return [
-        {
-            "name": account.name,
-            "api_key": by_account[account.number].key,
-            "secret": by_account[account.number].secret,
-            "ed25519_private_key": by_account[account.number].private_pem,
-        }
-        for account in accounts
-    ]

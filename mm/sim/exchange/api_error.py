@@ -89,16 +89,6 @@ def cancel_rejected(msg: str = "Unknown order sent.") -> ApiError:
     return ApiError(-2011, msg)
 
 
-def insufficient_balance() -> ApiError:
-    """Return the error of an order that its account cannot pay for."""
-    return order_rejected("Account has insufficient balance for requested action.")
-
-
-def would_take() -> ApiError:
-    """Return the error of a LIMIT_MAKER order that would have matched at once."""
-    return order_rejected("Order would immediately match and take.")
-
-
 def no_such_order() -> ApiError:
     """Return the error of a query for an order that the account never had."""
     return ApiError(-2013, "Order does not exist.")

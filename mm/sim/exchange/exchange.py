@@ -15,7 +15,6 @@ from mm.sim.exchange.orders import (
     PARTIALLY_FILLED,
     REJECTED,
     Amendment,
-    Cancelled,
     CancelReplaced,
     CancelRequest,
     ExecutionReport,
@@ -42,10 +41,9 @@ Done = TypeVar("Done")
 
 _FIRST = 64
 _KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK}
-_REASONS = {
-    "Account has insufficient balance for requested action.": "INSUFFICIENT_BALANCES",
-    "Order would immediately match and take.": "WOULD_MATCH_IMMEDIATELY",
-}
+_TOO_POOR = "Account has insufficient balance for requested action."
+_WOULD_TAKE = "Order would immediately match and take."
+_REASONS = {_TOO_POOR: "INSUFFICIENT_BALANCES", _WOULD_TAKE: "WOULD_MATCH_IMMEDIATELY"}
 
 
 class Exchange:
@@ -57,16 +55,15 @@ class Exchange:
         flow: The market that trades by itself.
         accounts: The users and their money.
         start_us: The exchange's first instant.
+        limits: Whether an order too many is refused.
 
     Attributes:
-        rules: As given.
         accounts: Users by number.
         now_us: The last instant that anything was done at.
         tape: Trades, for market data.
         aggregates: Aggregate trades, for market data.
         users: Orders and trades of the users.
         settlement: Balances of the market and of the fees, beside the users' own.
-        limits: Whether an order too many is refused.
     """
 
     def __init__(
@@ -86,7 +83,7 @@ class Exchange:
         self.aggregates = AggregateHistory()
         self.users = OrderStore(self.accounts)
         self.settlement = Settlement(rules, core, self.accounts, self.users.by_id, self._publish)
-        self.limits = limits
+        self._limits = limits
         self._core = core
         self._flow = flow
         self._listeners: list[Listener] = []
@@ -138,12 +135,12 @@ class Exchange:
             raise exceeded
         return self._place(number, new)
 
-    def cancel(self, us: int, number: int, request: CancelRequest) -> Cancelled:
-        """Cancel an order of an account; raises ApiError where the request names no open one."""
+    def cancel(self, us: int, number: int, request: CancelRequest) -> UserOrder:
+        """Cancel an order of an account, and return it; raises ApiError where the request names no open one."""
         self.advance(us)
         return self._cancel(number, request)
 
-    def cancel_all(self, us: int, number: int) -> list[Cancelled]:
+    def cancel_all(self, us: int, number: int) -> list[UserOrder]:
         """Cancel all open orders of an account, oldest first; raises ApiError where there are none."""
         self.advance(us)
         orders = self.users.open(number)
@@ -166,11 +163,11 @@ class Exchange:
         cancelled = _attempt(lambda: self._cancel(number, request))
         if isinstance(cancelled, ApiError) and request.stop_on_failure:
             self.accounts[number].count.add(self.now_us)
-            return CancelReplaced(cancelled, None, bool(exceeded), True)
+            return CancelReplaced(cancelled, None, bool(exceeded))
         placed = exceeded if exceeded else _attempt(lambda: self._place(number, new))
-        if isinstance(placed, ApiError) and not exceeded and isinstance(cancelled, Cancelled):
+        if isinstance(placed, ApiError) and not exceeded and isinstance(cancelled, UserOrder):
             self._reject(number, new, placed)
-        return CancelReplaced(cancelled, placed, bool(exceeded), request.stop_on_failure)
+        return CancelReplaced(cancelled, placed, bool(exceeded))
 
     def amend(self, us: int, number: int, request: CancelRequest, lots: int) -> tuple[UserOrder, Amendment]:
         """Reduce an order to *lots* in all at its place in the queue; raises ApiError where that is impossible."""
@@ -201,12 +198,12 @@ class Exchange:
         self._check_name(number, new.client_id)
         lots, spent_e8, is_short = self._terms(number, new)
         if spent_e8 > account.pays_with(new.side).free:
-            raise api_error.insufficient_balance()
+            raise api_error.order_rejected(_TOO_POOR)
         kind = {"LIMIT_MAKER": MAKER, "MARKET": MARKET}.get(new.type) or _KINDS[new.time_in_force]
         order_id = self._core.submit(us, number, new.side, new.ticks, lots, kind, STP_MODES.index(new.stp))
         if order_id == WOULD_CROSS:
             self._drain()
-            raise api_error.would_take()
+            raise api_error.order_rejected(_WOULD_TAKE)
         order = UserOrder(
             account=number,
             request=new,
@@ -237,7 +234,7 @@ class Exchange:
         cost_tl = new.ticks * lots if new.ticks else walk.cost(lots)
         return lots, cost_tl * rules.tl_e8, is_short
 
-    def _cancel(self, number: int, request: CancelRequest) -> Cancelled:
+    def _cancel(self, number: int, request: CancelRequest) -> UserOrder:
         order, agree = self.users.find(number, request.order_id, request.client_id)
         if not order or not agree or not order.is_open:
             raise api_error.cancel_rejected()
@@ -246,10 +243,11 @@ class Exchange:
             raise api_error.cancel_rejected("Order was not canceled due to cancel restrictions.")
         return self._end(order, request.request_id or self.users.new_name())
 
-    def _end(self, order: UserOrder, request_id: str) -> Cancelled:
+    def _end(self, order: UserOrder, request_id: str) -> UserOrder:
+        order.cancel_id = request_id
         self._core.cancel(self.now_us, order.order_id)
         self._drain(request_id)
-        return Cancelled(order, request_id)
+        return order
 
     def _reject(self, number: int, new: NewOrder, error: ApiError) -> None:
         """Report an order that was refused although its cancel was done."""
@@ -265,7 +263,7 @@ class Exchange:
             raise api_error.order_rejected("Duplicate order sent.")
 
     def _exceeded(self, number: int) -> ApiError | None:
-        return self.accounts[number].count.exceeded(self.now_us) if self.limits else None
+        return self.accounts[number].count.exceeded(self.now_us) if self._limits else None
 
     def _drain(self, request_id: str = "") -> None:
         rows: list[Row] = list(map(tuple, self._core.take_log().tolist()))

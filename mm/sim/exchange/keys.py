@@ -11,15 +11,15 @@ from binascii import Error as NotBase64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha512
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.clock import US_PER_MS, US_PER_S
-from mm.sim.exchange import api_error
+from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
 from mm.sim.exchange.parameters import Parameters
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _KEY_LENGTH = 64
@@ -31,14 +31,9 @@ SIGNED_PARAMETERS = ("timestamp", "recvWindow", "signature")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key of one account.
+    """One key of one account: what a request names, a secret for HMAC-SHA256, and a key pair for Ed25519.
 
-    Attributes:
-        account: Number of the account.
-        key: What a request names, 64 letters and digits.
-        secret: Signs with HMAC-SHA256.
-        private_pem: Signs with Ed25519; PEM of PKCS#8, not encrypted.
-        public: Proves an Ed25519 signature.
+    *private_pem* is PEM of PKCS#8, not encrypted.
     """
 
     account: int
@@ -79,6 +74,7 @@ class KeyRing:
 def make_keys(accounts: Iterable[int], seed: int | None) -> list[ApiKey]:
     """Return a key for each account: the same for the same *seed*, fresh ones where it is None."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     keys = []
     for account in accounts:
@@ -87,24 +83,20 @@ def make_keys(accounts: Iterable[int], seed: int | None) -> list[ApiKey]:
             for purpose in ("key", "secret", "ed25519")
         ]
         private = Ed25519PrivateKey.from_private_bytes(draws[2][:_ED25519_BYTES])
-        keys.append(ApiKey(account, _word(draws[0]), _word(draws[1]), _pem(private), private.public_key()))
+        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        key, secret = ("".join(_LETTERS[byte % len(_LETTERS)] for byte in draw) for draw in draws[:2])
+        keys.append(ApiKey(account, key, secret, pem, private.public_key()))
     return keys
 
 
 def check_signature(key: ApiKey, parameters: Parameters, payload: bytes, now_us: Sequence[int]) -> str:
-    """Check that a request is fresh and was signed with *key*.
+    """Return which of ``HMAC`` and ``ED25519`` signed *payload*; raises ApiError where neither did, or it is not fresh.
 
     Args:
         key: Named by the request.
         parameters: With ``timestamp``, ``signature`` and perhaps ``recvWindow``.
         payload: What was signed.
         now_us: The clocks of which one must find the request fresh.
-
-    Returns:
-        ``HMAC`` or ``ED25519``.
-
-    Raises:
-        ApiError: Where it is not.
     """
     signature = parameters.must("signature")
     check_fresh(parameters, now_us)
@@ -116,9 +108,8 @@ def check_signature(key: ApiKey, parameters: Parameters, payload: bytes, now_us:
 
 def check_fresh(parameters: Parameters, now_us: Sequence[int]) -> None:
     """Raise ApiError where a request's timestamp is too old, or ahead, by every clock of *now_us*."""
-    sent_us = parameters.instant_us("timestamp")
-    if sent_us is None:
-        raise api_error.mandatory("timestamp")
+    parameters.must("timestamp")
+    sent_us = parameters.instant_us("timestamp") or 0
     window_e8 = parameters.decimal_e8("recvWindow")
     window_us = _WINDOW_MS * US_PER_MS if window_e8 is None else window_e8 * US_PER_MS // 10**8
     if window_us > _LONGEST_MS * US_PER_MS:
@@ -131,12 +122,15 @@ def check_fresh(parameters: Parameters, now_us: Sequence[int]) -> None:
     raise ApiError(-1021, "Timestamp for this request is outside of the recvWindow.")
 
 
-def _word(draw: bytes) -> str:
-    """Return random bytes as as many letters and digits."""
-    return "".join(_LETTERS[byte % len(_LETTERS)] for byte in draw)
-
-
-def _pem(private: "Ed25519PrivateKey") -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+def described(accounts: Iterable[UserAccount], keys: Iterable[ApiKey]) -> list[dict[str, Any]]:
+    """Return of each account what its user needs in order to sign, as the ready line shows it."""
+    by_account = {key.account: key for key in keys}
+    return [
+        {
+            "name": account.name,
+            "api_key": by_account[account.number].key,
+            "secret": by_account[account.number].secret,
+            "ed25519_private_key": by_account[account.number].private_pem,
+        }
+        for account in accounts
+    ]

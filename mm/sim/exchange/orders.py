@@ -1,4 +1,7 @@
-"""The orders of users: what was requested, how it stands, what happened to it, and the store that finds it again."""
+"""The orders of users: what was requested, how it stands, what happened to it, and the store that finds it again.
+
+Prices are ticks, quantities lots, instants µs of the exchange, sides +1 to buy and -1 to sell.
+"""
 
 from base64 import b32encode
 from collections.abc import Iterable
@@ -17,20 +20,14 @@ _KEEP = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
-    """A requested order, read and on the grid.
+    """A requested order, read and on the grid; its words are the exchange's.
 
     Attributes:
-        side: +1 buy, -1 sell.
-        type: ``LIMIT``, ``LIMIT_MAKER`` or ``MARKET``.
-        time_in_force: ``GTC``, ``IOC`` or ``FOK``.
         ticks: Limit price; 0 of a MARKET order.
-        lots: Quantity; 0 where *quote_e8* decides.
+        lots: 0 where *quote_e8* decides.
         quote_e8: What a MARKET order shall spend or earn, in 1e-8 of the quote asset; 0 where *lots* decide.
         client_id: The user's own name for it; empty where the exchange shall choose.
         stp: Self-trade prevention mode.
-        response: ``ACK``, ``RESULT`` or ``FULL``.
-        strategy_id: A user's label, None without.
-        strategy_type: A user's label, None without.
     """
 
     side: int
@@ -48,19 +45,7 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One trade of one order.
-
-    Attributes:
-        trade_id: The trade's.
-        order_id: The order's.
-        us: When, µs.
-        ticks: Price.
-        lots: Quantity.
-        side: The order's.
-        is_maker: Whether the order rested.
-        fee_e8: In 1e-8 of what the order receives.
-        execution_id: Counts what happens to users' orders.
-    """
+    """One trade of one order, and its fee in 1e-8 of what the order receives."""
 
     trade_id: int
     order_id: int
@@ -70,22 +55,13 @@ class Fill:
     side: int
     is_maker: bool
     fee_e8: int
-    execution_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class PreventedMatch:
-    """A trade with oneself that did not happen.
+    """A trade with oneself that did not happen, at the price of the order that rested.
 
-    Attributes:
-        match_id: Counted by one.
-        us: When, µs.
-        taker_id: Order that came.
-        maker_id: Order that rested.
-        ticks: Price of the resting order.
-        stp: Mode of the taker.
-        taker_lots: What the taker lost; 0 if nothing.
-        maker_lots: What the maker lost; 0 if nothing.
+    *stp* is the mode of the taker; the lots are what each order lost, 0 if nothing.
     """
 
     match_id: int
@@ -100,16 +76,7 @@ class PreventedMatch:
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
-    """One reduction of an order that kept its place.
-
-    Attributes:
-        execution_id: Counts what happens to users' orders.
-        us: When, µs.
-        old_client_id: The order's name before.
-        new_client_id: And after.
-        old_lots: Its quantity before.
-        new_lots: And after.
-    """
+    """One reduction of an order that kept its place in the queue."""
 
     execution_id: int
     us: int
@@ -124,23 +91,18 @@ class UserOrder:
     """An order that the matching core accepted, or that is only reported.
 
     Attributes:
-        account: Number of its account.
         request: As the user sent it.
         client_id: Its name now.
-        us: When it came, µs.
-        order_id: Given by the core; -1 of a rejected one.
+        us: When it came.
         lots: Quantity, as amended.
         left_lots: Not yet executed, prevented or cancelled.
-        filled_lots: Executed.
+        order_id: Given by the core; -1 of a rejected one.
         prevented_lots: Lost to self-trade prevention.
         spent_tl: Executed, in tick·lots.
         reserved_e8: Still locked for it, in 1e-8 of the asset that it spends.
         is_short: Whether the book held less than a MARKET order by quote quantity wants: it expires when it ends.
-        status: The exchange's word.
-        updated_us: Instant of the last change, µs.
-        fills: Its trades.
-        prevented: Its trades with oneself that did not happen.
-        amendments: Its reductions.
+        cancel_id: Name of the request that cancelled it.
+        updated_us: Instant of the last change.
     """
 
     account: int
@@ -156,6 +118,7 @@ class UserOrder:
     reserved_e8: int = 0
     is_short: bool = False
     status: str = NEW
+    cancel_id: str = ""
     updated_us: int = 0
     fills: list[Fill] = field(default_factory=list)
     prevented: list[PreventedMatch] = field(default_factory=list)
@@ -176,16 +139,13 @@ class ExecutionReport:
     """One thing that happened to an order, as reported to its owner.
 
     Attributes:
-        execution_id: Counted by one.
         kind: ``NEW CANCELED REPLACED REJECTED TRADE EXPIRED TRADE_PREVENTION``.
-        us: When, µs.
         order: The order right after it.
         client_id: Name of the request that did it: of a cancel, the cancel's.
         old_client_id: Name of the order before a cancel or an amendment; empty otherwise.
         fill: Of a TRADE, None otherwise.
         prevented: Of a TRADE_PREVENTION, None otherwise.
         prevented_lots: Of a TRADE_PREVENTION, what this order lost.
-        reject_reason: ``NONE`` unless rejected.
     """
 
     execution_id: int
@@ -202,13 +162,7 @@ class ExecutionReport:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Balances of an account after something changed them, in 1e-8.
-
-    Attributes:
-        us: When, µs.
-        base: Free and locked.
-        quote: Free and locked.
-    """
+    """Balances of an account after something changed them: free and locked of both assets, in 1e-8."""
 
     us: int
     base: tuple[int, int]
@@ -237,37 +191,19 @@ class CancelRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled:
-    """A cancel that was done.
-
-    Attributes:
-        order: What was cancelled.
-        request_id: Name of the cancel.
-    """
-
-    order: UserOrder
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class CancelReplaced:
-    """What became of a cancel and of the order that was to follow it.
+    """The outcome of a cancel and of the order that was to follow it; either may have been refused.
 
-    Attributes:
-        cancelled: The cancel, or why it was refused.
-        placed: The new order, why it was refused, or None where it was not tried.
-        exceeded: Whether the account had sent too many orders.
-        stop_on_failure: As requested.
+    *placed* is None where it was not tried; *exceeded* says whether the account had sent too many orders.
     """
 
-    cancelled: Cancelled | ApiError
+    cancelled: UserOrder | ApiError
     placed: UserOrder | ApiError | None
     exceeded: bool
-    stop_on_failure: bool
 
 
 class OrderStore:
-    """Remembers every open order, and the latest of those that ended.
+    """Every open order, and the latest of those that ended.
 
     Args:
         numbers: Of the accounts.
@@ -293,22 +229,23 @@ class OrderStore:
         return b32encode(blake2b(self._names.to_bytes(8, "big"), digest_size=14).digest()).decode()[:22]
 
     def add(self, order: UserOrder) -> None:
-        """Remember an order that the core accepted."""
+        """Add an order that the core accepted."""
         own = self._own[order.account]
         self.by_id[order.order_id] = own[order.order_id] = order
         self._open[order.account][order.order_id] = order
         self._named[order.account, order.client_id] = order
         if len(own) > 2 * self._keep:
-            self._forget(own)
+            for ended in [one for one in list(own.values())[: self._keep] if not one.is_open]:
+                del own[ended.order_id], self.by_id[ended.order_id]
+                self._forget_name(ended, ended.client_id)
 
     def rename(self, order: UserOrder, old_client_id: str) -> None:
         """Find an order by its new name from now on."""
-        if self._named.get((order.account, old_client_id)) is order:
-            del self._named[order.account, old_client_id]
+        self._forget_name(order, old_client_id)
         self._named[order.account, order.client_id] = order
 
     def note(self, number: int, execution: ExecutionReport) -> None:
-        """Remember the trade, or the prevented one, of an execution."""
+        """Add the trade, or the prevented one, of an execution."""
         if execution.fill:
             fills = self._fills[number]
             fills.append(execution.fill)
@@ -346,8 +283,7 @@ class OrderStore:
         order = self._own[number].get(order_id)
         return order, order is None or not client_id or order.client_id == client_id
 
-    def _forget(self, own: dict[int, UserOrder]) -> None:
-        for order in [order for order in list(own.values())[: self._keep] if not order.is_open]:
-            del own[order.order_id], self.by_id[order.order_id]
-            if self._named.get((order.account, order.client_id)) is order:
-                del self._named[order.account, order.client_id]
+    def _forget_name(self, order: UserOrder, client_id: str) -> None:
+        # A name is free again once its order has ended: a later order of that name keeps it.
+        if self._named.get((order.account, client_id)) is order:
+            del self._named[order.account, client_id]

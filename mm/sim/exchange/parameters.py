@@ -11,6 +11,7 @@ from mm.sim.exchange import api_error
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import CancelRequest, NewOrder
 from mm.sim.exchange.rules import ORDER_TYPES, STP_MODES, SymbolRules
+from mm.sim.exchange.trades import TimeSpan
 
 _INT64 = 2**63 - 1
 _WHOLE = "^[0-9]{1,20}$"
@@ -21,36 +22,21 @@ _PLACES = 8
 
 Value = TypeVar("Value")
 ORDER_PARAMETERS = (
-    "symbol",
-    "side",
-    "type",
-    "timeInForce",
-    "quantity",
-    "quoteOrderQty",
-    "price",
-    "newClientOrderId",
-    "strategyId",
-    "strategyType",
-    "stopPrice",
-    "trailingDelta",
-    "icebergQty",
-    "newOrderRespType",
-    "selfTradePreventionMode",
+    *("symbol", "side", "type", "timeInForce", "quantity", "quoteOrderQty", "price", "newClientOrderId"),
+    *("strategyId", "strategyType", "stopPrice", "trailingDelta", "icebergQty"),
+    *("newOrderRespType", "selfTradePreventionMode"),
 )
 """Every parameter of a new order that the exchange reads, if only to refuse it."""
-CANCEL_PARAMETERS = ("symbol", "orderId", "origClientOrderId", "newClientOrderId", "cancelRestrictions")
+WHICH_PARAMETERS = ("symbol", "orderId", "origClientOrderId")
+CANCEL_PARAMETERS = (*WHICH_PARAMETERS, "newClientOrderId", "cancelRestrictions")
 REPLACE_PARAMETERS = (
     *ORDER_PARAMETERS,
-    "cancelReplaceMode",
-    "cancelNewClientOrderId",
-    "cancelOrigClientOrderId",
-    "cancelOrderId",
-    "cancelRestrictions",
-    "orderRateLimitExceededMode",
+    *("cancelReplaceMode", "cancelNewClientOrderId", "cancelOrigClientOrderId", "cancelOrderId"),
+    *("cancelRestrictions", "orderRateLimitExceededMode"),
 )
-AMEND_PARAMETERS = ("symbol", "orderId", "origClientOrderId", "newClientOrderId", "newQty")
+AMEND_PARAMETERS = (*WHICH_PARAMETERS, "newClientOrderId", "newQty")
 _SIDES = {"BUY": +1, "SELL": -1}
-_TIMES = ("GTC", "IOC", "FOK")
+_TIMES = {word: word for word in ("GTC", "IOC", "FOK")}
 _RESPONSES = ("ACK", "RESULT", "FULL")
 _NOT_HERE = {
     "STOP_LOSS": "Stop loss orders are",
@@ -131,10 +117,8 @@ class Parameters:
 
     def needs_e8(self, name: str) -> int:
         """Return a decimal in 1e-8; raises ApiError where it was not sent."""
-        value = self.decimal_e8(name)
-        if value is None:
-            raise api_error.mandatory(name)
-        return value
+        self.must(name)
+        return self.decimal_e8(name) or 0
 
     def instant_us(self, name: str, *, last: bool = False) -> int | None:
         """Return an instant, sent in ms or in µs, in µs: of a ms its first, or its *last*; None if it was not sent."""
@@ -191,6 +175,20 @@ class Parameters:
         """Return a user's name for an order, empty if it was not sent."""
         return self.text(name, _CLIENT_ID)
 
+    def which(self, id_name: str = "orderId", client_name: str = "origClientOrderId") -> tuple[int | None, str]:
+        """Return the id and the name by which an order is meant; raises ApiError where there is neither."""
+        order_id, client_id = self.whole(id_name), self.client_id(client_name)
+        if order_id is None and not client_id:
+            raise api_error.one_of_two(client_name, id_name)
+        return order_id, client_id
+
+    def span(self, longest_us: int | None = None) -> TimeSpan:
+        """Return the span of ``startTime`` and ``endTime``; raises ApiError where it is longer than *longest_us*."""
+        span = TimeSpan(self.instant_us("startTime"), self.instant_us("endTime", last=True))
+        if longest_us and None not in span and (span.end_us or 0) - (span.start_us or 0) >= longest_us + US_PER_MS:
+            raise ApiError(-1127, "More than 24 hours between startTime and endTime.")
+        return span
+
     def _check_symbols(self) -> None:
         try:
             symbols = json.loads(self.given["symbols"])
@@ -219,11 +217,10 @@ def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:
         raise api_error.invalid_message("Invalid quote order quantity.")
     if quantity is None and not is_market:
         raise api_error.mandatory("quantity")
-    times = dict(zip(_TIMES, _TIMES, strict=True))
     return NewOrder(
         side=side,
         type=order_type,
-        time_in_force=parameters.one_of("timeInForce", times, ApiError(-1115, "Invalid timeInForce."))
+        time_in_force=parameters.one_of("timeInForce", _TIMES, ApiError(-1115, "Invalid timeInForce."))
         if order_type == "LIMIT"
         else "GTC",
         ticks=0 if is_market else rules.ticks(parameters.needs_e8("price")),
@@ -237,20 +234,10 @@ def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:
     )
 
 
-def read_which(
-    parameters: Parameters, id_name: str = "orderId", client_name: str = "origClientOrderId"
-) -> tuple[int | None, str]:
-    """Return the id and the name by which an order is meant; raises ApiError where there is neither."""
-    order_id, client_id = parameters.whole(id_name), parameters.client_id(client_name)
-    if order_id is None and not client_id:
-        raise api_error.one_of_two(client_name, id_name)
-    return order_id, client_id
-
-
 def read_cancel(parameters: Parameters) -> CancelRequest:
     """Return which order to cancel."""
     parameters.symbol()
-    order_id, client_id = read_which(parameters)
+    order_id, client_id = parameters.which()
     return CancelRequest(
         order_id=order_id,
         client_id=client_id,
@@ -263,7 +250,7 @@ def read_replace(parameters: Parameters) -> CancelRequest:
     """Return which order to cancel so that another takes its place."""
     modes = {"STOP_ON_FAILURE": True, "ALLOW_FAILURE": False}
     stop_on_failure = parameters.one_of("cancelReplaceMode", modes, api_error.not_valid("cancelReplaceMode"))
-    order_id, client_id = read_which(parameters, "cancelOrderId", "cancelOrigClientOrderId")
+    order_id, client_id = parameters.which("cancelOrderId", "cancelOrigClientOrderId")
     exceeded = parameters.word("orderRateLimitExceededMode", ("DO_NOTHING", "CANCEL_ONLY"), "DO_NOTHING")
     return CancelRequest(
         order_id=order_id,
@@ -278,7 +265,7 @@ def read_replace(parameters: Parameters) -> CancelRequest:
 def read_amend(parameters: Parameters, rules: SymbolRules) -> tuple[CancelRequest, int]:
     """Return which order to reduce, and to how many lots in all."""
     parameters.symbol()
-    order_id, client_id = read_which(parameters)
+    order_id, client_id = parameters.which()
     lots = rules.lots(parameters.needs_e8("newQty"))
     request_id = parameters.client_id("newClientOrderId")
     return CancelRequest(order_id=order_id, client_id=client_id, request_id=request_id), lots

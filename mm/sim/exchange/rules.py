@@ -14,7 +14,6 @@ STP_MODES = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
 """Self-trade prevention; the place of a mode is its number in the matching core."""
 _MOST_PRICE_E8 = 1_000_000 * E8
 _MOST_QTY_E8 = 1_000_000 * E8
-_HALF = 2
 
 Average = tuple[int, int]
 """A mean price: tick·lots traded, and the lots; exact where a quotient would not be."""
@@ -62,16 +61,6 @@ class SymbolRules:
         object.__setattr__(self, "tl_e8", tl_e8)
 
     @property
-    def base(self) -> str:
-        """Return the name of the base asset."""
-        return self.instrument.base_asset
-
-    @property
-    def quote(self) -> str:
-        """Return the name of the quote asset."""
-        return self.instrument.quote_asset
-
-    @property
     def most_ticks(self) -> int:
         """Return the highest price of an order, in ticks."""
         return min(_MOST_PRICE_E8 // self.instrument.tick_e8, MOST_TICKS)
@@ -84,7 +73,7 @@ class SymbolRules:
     @property
     def most_market_lots(self) -> int:
         """Return the largest quantity of a MARKET order, in lots."""
-        return self.most_lots // _HALF or 1
+        return self.most_lots // 2 or 1
 
     def ticks(self, price_e8: int) -> int:
         """Return a price in ticks; raises ApiError where PRICE_FILTER stops it."""
@@ -115,17 +104,17 @@ class SymbolRules:
 
     def check(self, new: NewOrder, average: Average) -> None:
         """Raise ApiError where price or worth of an order stops it; a MARKET order is worth what *average* says."""
-        if new.ticks:
-            self.check_price(new.ticks, average)
-            self.check_notional(new.ticks * new.lots * self.tl_e8)
-        else:
-            cost_tl, lots = average
+        cost_tl, lots = average
+        if not new.ticks:
             self.check_notional(new.quote_e8 or cost_tl * new.lots * self.tl_e8 // lots, market=True)
+            return
+        self.check_price(new.ticks, average)
+        self.check_notional(new.ticks * new.lots * self.tl_e8)
 
     def check_price(self, ticks: int, average: Average) -> None:
         """Raise ApiError where *ticks* lie too far from the mean price."""
-        cost, lots = average
-        if not cost * self.multiplier_down_e8 <= ticks * lots * E8 <= cost * self.multiplier_up_e8:
+        cost_tl, lots = average
+        if not cost_tl * self.multiplier_down_e8 <= ticks * lots * E8 <= cost_tl * self.multiplier_up_e8:
             raise filter_failure("PERCENT_PRICE_BY_SIDE")
 
     def check_notional(self, notional_e8: int, *, market: bool = False) -> None:
@@ -172,9 +161,9 @@ class SymbolRules:
         return {
             "symbol": self.instrument.symbol,
             "status": "TRADING",
-            "baseAsset": self.base,
+            "baseAsset": self.instrument.base_asset,
             "baseAssetPrecision": 8,
-            "quoteAsset": self.quote,
+            "quoteAsset": self.instrument.quote_asset,
             "quotePrecision": 8,
             "quoteAssetPrecision": 8,
             "baseCommissionPrecision": 8,

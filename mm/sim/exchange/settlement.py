@@ -40,7 +40,6 @@ class Settlement:
     Attributes:
         market: What the market itself has gained, in 1e-8; negative where it paid.
         fees: What the exchange has taken.
-        execution_id: Of the last report.
     """
 
     def __init__(
@@ -53,13 +52,13 @@ class Settlement:
     ) -> None:
         self.market = UserAccount(0, "market")
         self.fees = UserAccount(0, "fees")
-        self.execution_id = 0
         self._rules = rules
         self._core = core
         self._accounts = accounts
         self._orders = orders
         self._publish = publish
         self._taker: UserOrder | None = None
+        self._execution_id = 0
         self._match_id = -1
         self._touched: dict[int, int] = {}
 
@@ -70,61 +69,56 @@ class Settlement:
             rows: In order.
             request_id: Client id of the cancel or the amendment that left them.
         """
-        for us, kind, order_id, other_id, _, side, ticks, lots, trade_id, _ in rows:
+        for row in rows:
+            _, kind, order_id, *_ = row
             if kind == ROW_TRADE:
-                self._trade(us, (order_id, other_id), side, (ticks, lots), trade_id)
+                self._trade(row)
                 continue
-            if kind == ROW_NEW:
-                self.report_positions()
             order = self._orders.get(order_id)
             if kind == ROW_NEW:
+                self.report_positions()
                 self._taker = order
             if order:
-                self._apply_to(us, order, (kind, other_id), lots, request_id)
+                self._apply_to(order, row, request_id)
         taker = self._taker
         if taker and taker.is_short and taker.is_open:
-            self.finish(taker.us, taker, orders.EXPIRED, orders.EXPIRED)
+            self._finish(taker.us, taker, orders.EXPIRED)
         self.report_positions()
 
-    def _apply_to(self, us: int, order: UserOrder, row: tuple[int, int], lots: int, request_id: str) -> None:
-        """Apply a row that is no trade to an order: *row* is its kind, and the reason of an expiry."""
-        kind, reason = row
+    def _apply_to(self, order: UserOrder, row: Row, request_id: str) -> None:
+        """Apply a row that is no trade to its order."""
+        us, kind, _, reason, _, _, _, lots, _, _ = row
         if kind == ROW_NEW:
             self.report(us, order, orders.NEW)
         elif kind == ROW_CANCEL:
-            self.finish(us, order, orders.CANCELED, orders.CANCELED, request_id)
+            self._finish(us, order, orders.CANCELED, client_id=request_id, old_client_id=order.client_id)
         elif kind == ROW_REDUCE and request_id:
             self._amend(us, order, lots, request_id)
         elif kind == ROW_REDUCE:
             self._prevent(us, order, order.left_lots - lots)
         elif kind == ROW_EXPIRE and reason != REASON_STP:
-            self.finish(us, order, orders.EXPIRED, orders.EXPIRED)
+            self._finish(us, order, orders.EXPIRED)
         elif kind == ROW_EXPIRE and order is not self._taker:
             self._prevent(us, order, order.left_lots)
         elif kind == ROW_EXPIRE and order.left_lots:
-            self._expire_taker(us, order)
+            # The taker ended at an order of its own, which still leads the other side.
+            maker_id, _, ticks, _ = self._core.orders(-order.request.side, 1)[0]
+            self._note_match(us, order, maker_id, ticks, (order.left_lots, 0))
 
     def reserve(self, order: UserOrder, amount_e8: int) -> None:
         """Lock for an order what it may spend, in 1e-8 of that asset."""
         order.reserved_e8 = amount_e8
         self._pays(order).lock(amount_e8)
 
-    def finish(self, us: int, order: UserOrder, kind: str, status: str, request_id: str = "") -> None:
-        """End an order that is not filled, unlock its money, and report it."""
-        order.left_lots, order.status = 0, status
-        self._release(order, order.reserved_e8)
-        named = {"client_id": request_id, "old_client_id": order.client_id} if request_id else {}
-        self.report(us, order, kind, **named)
-
     def report(self, us: int, order: UserOrder, kind: str, **more: Any) -> int:
         """Report to an order's owner what happened to it, with *more* fields of `ExecutionReport`; return its id."""
-        self.execution_id += 1
+        self._execution_id += 1
         order.updated_us = us
         self._touched[order.account] = us
         detail = {"client_id": order.client_id} | more
-        execution = ExecutionReport(execution_id=self.execution_id, kind=kind, us=us, order=order.snapshot(), **detail)
+        execution = ExecutionReport(execution_id=self._execution_id, kind=kind, us=us, order=order.snapshot(), **detail)
         self._publish(order.account, execution)
-        return self.execution_id
+        return self._execution_id
 
     def report_positions(self) -> None:
         """Report the balances of every account that changed since the last call."""
@@ -140,33 +134,37 @@ class Settlement:
 
     def _release(self, order: UserOrder, amount_e8: int) -> None:
         order.reserved_e8 -= amount_e8
-        self._pays(order).unlock(amount_e8)
+        self._pays(order).lock(-amount_e8)
 
-    def _worth(self, order: UserOrder, ticks: int, lots: int) -> int:
-        """Return what *lots* of an order cost it at a price, in 1e-8 of the asset that it spends."""
-        return ticks * lots * self._rules.tl_e8 if order.request.side > 0 else lots * self._rules.instrument.lot_e8
+    def _worth(self, side: int, ticks: int, lots: int) -> int:
+        """Return what *lots* cost an order of *side* at a price, in 1e-8 of the asset that it spends."""
+        return ticks * lots * self._rules.tl_e8 if side > 0 else lots * self._rules.instrument.lot_e8
 
-    def _trade(self, us: int, ids: tuple[int, int], side: int, what: tuple[int, int], trade_id: int) -> None:
-        for order_id, own_side, is_maker in ((ids[0], side, False), (ids[1], -side, True)):
+    def _finish(self, us: int, order: UserOrder, status: str, **more: Any) -> None:
+        """End an order that is not filled, unlock its money, and report it."""
+        order.left_lots, order.status = 0, status
+        self._release(order, order.reserved_e8)
+        self.report(us, order, status, **more)
+
+    def _trade(self, row: Row) -> None:
+        _, _, taker_id, maker_id, _, taker_side, ticks, lots, _, _ = row
+        for order_id, side in ((taker_id, taker_side), (maker_id, -taker_side)):
             order = self._orders.get(order_id)
             if order:
-                self._fill(us, order, what, trade_id, is_maker)
+                self._fill(order, row)
             else:
-                self._fill_market(own_side, what)
+                self.market.pays_with(side).free -= self._worth(side, ticks, lots)
+                self.market.receives(side).free += self._worth(-side, ticks, lots)
 
-    def _fill_market(self, side: int, what: tuple[int, int]) -> None:
-        ticks, lots = what
-        self.market.base.free += side * lots * self._rules.instrument.lot_e8
-        self.market.quote.free -= side * ticks * lots * self._rules.tl_e8
-
-    def _fill(self, us: int, order: UserOrder, what: tuple[int, int], trade_id: int, is_maker: bool) -> None:
-        ticks, lots = what
+    def _fill(self, order: UserOrder, row: Row) -> None:
+        us, _, _, maker_id, _, _, ticks, lots, trade_id, _ = row
         rules, side, account = self._rules, order.request.side, self._accounts[order.account]
+        is_maker = order.order_id == maker_id
         if not order.filled_lots:
             account.count.filled(us, is_maker)
-        self._release(order, self._worth(order, order.request.ticks or ticks, lots))
-        account.pays_with(side).free -= self._worth(order, ticks, lots)
-        earned = lots * rules.instrument.lot_e8 if side > 0 else ticks * lots * rules.tl_e8
+        self._release(order, self._worth(side, order.request.ticks or ticks, lots))
+        account.pays_with(side).free -= self._worth(side, ticks, lots)
+        earned = self._worth(-side, ticks, lots)
         fee = fee_e8(earned, rules.maker_rate_e8 if is_maker else rules.taker_rate_e8)
         account.receives(side).free += earned - fee
         self.fees.receives(side).free += fee
@@ -176,7 +174,7 @@ class Settlement:
         order.status = orders.PARTIALLY_FILLED if order.left_lots or order.is_short else orders.FILLED
         if order.status == orders.FILLED:
             self._release(order, order.reserved_e8)
-        fill = Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee, self.execution_id + 1)
+        fill = Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee)
         order.fills.append(fill)
         self.report(us, order, orders.TRADE, fill=fill)
 
@@ -184,37 +182,29 @@ class Settlement:
         old_client_id, old_lots = order.client_id, order.lots
         cut = order.left_lots - left_lots
         order.left_lots, order.lots, order.client_id = left_lots, old_lots - cut, new_client_id
-        self._release(order, self._worth(order, order.request.ticks, cut))
+        self._release(order, self._worth(order.request.side, order.request.ticks, cut))
         execution_id = self.report(us, order, orders.REPLACED, old_client_id=old_client_id)
         order.amendments.append(Amendment(execution_id, us, old_client_id, new_client_id, old_lots, order.lots))
 
     def _prevent(self, us: int, maker: UserOrder, lost: int) -> None:
-        """Record that *maker* lost lots to a taker of its own account, which may lose some as well."""
+        """Note that *maker* lost lots to a taker of its own account, which may lose some as well."""
         taker = self._taker
         assert taker, maker
         taker_lost = {"DECREMENT": lost, "EXPIRE_BOTH": taker.left_lots}.get(taker.request.stp, 0)
         self._note_match(us, taker, maker.order_id, maker.request.ticks, (taker_lost, lost))
 
-    def _expire_taker(self, us: int, taker: UserOrder) -> None:
-        """Record that *taker* ended at an order of its own, which still leads the other side."""
-        maker_id, _, ticks, _ = self._core.orders(-taker.request.side, 1)[0]
-        self._note_match(us, taker, maker_id, ticks, (taker.left_lots, 0))
-
     def _note_match(self, us: int, taker: UserOrder, maker_id: int, ticks: int, lost: tuple[int, int]) -> None:
         self._match_id += 1
         match = PreventedMatch(self._match_id, us, taker.order_id, maker_id, ticks, taker.request.stp, *lost)
-        maker = self._orders[maker_id]
-        for order, lots in ((maker, lost[1]), (taker, lost[0])):
+        for order, lots in ((self._orders[maker_id], lost[1]), (taker, lost[0])):
             order.prevented.append(match)
-            if lots:
-                self._lose(us, order, match, lots)
-
-    def _lose(self, us: int, order: UserOrder, match: PreventedMatch, lots: int) -> None:
-        order.left_lots -= lots
-        order.prevented_lots += lots
-        if not order.left_lots:
-            order.status = orders.EXPIRED_IN_MATCH
-            self._release(order, order.reserved_e8)
-        elif order.request.ticks:
-            self._release(order, self._worth(order, order.request.ticks, lots))
-        self.report(us, order, orders.TRADE_PREVENTION, prevented=match, prevented_lots=lots)
+            if not lots:
+                continue
+            order.left_lots -= lots
+            order.prevented_lots += lots
+            if not order.left_lots:
+                order.status = orders.EXPIRED_IN_MATCH
+                self._release(order, order.reserved_e8)
+            elif order.request.ticks:
+                self._release(order, self._worth(order.request.side, order.request.ticks, lots))
+            self.report(us, order, orders.TRADE_PREVENTION, prevented=match, prevented_lots=lots)

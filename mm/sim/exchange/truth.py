@@ -7,27 +7,20 @@ segment's replay however long the exchange has run. No fault of the wire changes
 from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mm.errors import DataError
 from mm.instrument import Instrument
 from mm.market_data.local_orderbook import Level
+from mm.sim.exchange.trades import MarketTrade, TradeHistory
 from mm.sim.matching.order_log import ROW_LEVEL, ROW_TRADE, Row
 
 _SEGMENT = 1_024
 
 
 class TrueTrade(NamedTuple):
-    """One trade, as it happened.
-
-    Attributes:
-        trade_id: Counted by one.
-        us: When, in µs of the exchange.
-        price: Decimal text.
-        qty: Decimal text.
-        is_buyer_maker: Whether the buyer's order rested and the seller's took it.
-    """
+    """One trade, as it happened: its instant in µs of the exchange, price and quantity as decimal text."""
 
     trade_id: int
     us: int
@@ -49,9 +42,6 @@ class MarketTruth:
         instrument: Writes prices and quantities.
         first_update_id: The id before the first change; the book of that id is empty.
         keep: Changes of the book, and trades, that are kept at least; the oldest are dropped.
-
-    Attributes:
-        instrument: As given.
     """
 
     def __init__(self, instrument: Instrument, *, first_update_id: int = 0, keep: int = 2_000_000) -> None:
@@ -63,8 +53,7 @@ class MarketTruth:
         self._segments = deque([_Segment(first_update_id, {})])
         self._kept = 0
         self._last_update_id = first_update_id
-        self._trades = array("q")
-        self._last_trade_id = 0
+        self._trades = TradeHistory(keep)
         self._eras = [(first_update_id, 0)]
 
     @property
@@ -80,12 +69,12 @@ class MarketTruth:
     @property
     def last_trade_id(self) -> int:
         """Id of the newest trade; 0 before the first."""
-        return self._last_trade_id
+        return self._trades.last_id
 
     @property
     def first_trade_id(self) -> int:
         """Oldest trade that is kept; one more than `last_trade_id` where there is none."""
-        return self._last_trade_id - len(self._trades) // 4 + 1
+        return self._trades.first_id
 
     def listen(self, rows: Iterable[Row]) -> None:
         """Take the next *rows* of the exchange's log.
@@ -93,12 +82,14 @@ class MarketTruth:
         Raises:
             ValueError: If they leave out an update id or a trade id.
         """
-        for row in rows:
-            kind = row[1]
+        for us, kind, _, _, _, side, ticks, lots, trade_id, update_id in rows:
             if kind == ROW_LEVEL:
-                self._change(row[5] * row[6], row[7], row[9])
+                self._change(side * ticks, lots, update_id)
             elif kind == ROW_TRADE:
-                self._trade(row)
+                last_id = self.last_trade_id
+                if last_id and trade_id != last_id + 1:
+                    raise ValueError(f"trade id {trade_id} follows {last_id}; the truth needs every trade")
+                self._trades.add(MarketTrade(trade_id, us, ticks, lots, side < 0))
 
     def book(self, update_id: int, era: int | None = None) -> tuple[list[Level], list[Level]]:
         """Return bids and asks, best first, as they stood right after *update_id*.
@@ -110,10 +101,7 @@ class MarketTruth:
         Raises:
             Forgotten: If the id lies in the future, or further back than is kept.
         """
-        levels = self._at(self._counted(update_id, era))
-        bids = sorted((key for key in levels if key > 0), reverse=True)
-        asks = sorted((key for key in levels if key < 0), reverse=True)
-        return self._texts(bids, levels), self._texts(asks, levels)
+        return self._texts(self._at(self._counted(update_id, era)))
 
     def changed(self, first_id: int, last_id: int) -> tuple[list[Level], list[Level]]:
         """Return bids and asks that changed in the ids from *first_id* to *last_id*, as they stood after the last.
@@ -122,11 +110,14 @@ class MarketTruth:
         """
         first, last = self._counted(first_id, None), self._counted(last_id, None)
         levels = self._at(last)
-        keys = {key for number, key, _ in self._between(first - 1, last) if first <= number <= last}
-        shown = {key: levels.get(key, 0) for key in keys}
-        bids = sorted((key for key in keys if key > 0), reverse=True)
-        asks = sorted((key for key in keys if key < 0), reverse=True)
-        return self._texts(bids, shown), self._texts(asks, shown)
+        keys = {
+            key
+            for segment in self._segments
+            if segment.first_id < last and segment.first_id + len(segment.keys) >= first
+            for number, key in enumerate(segment.keys, segment.first_id + 1)
+            if first <= number <= last
+        }
+        return self._texts({key: levels.get(key, 0) for key in keys})
 
     def trades(self, first_id: int, last_id: int) -> list[TrueTrade]:
         """Return the trades from *first_id* to *last_id*, both included.
@@ -134,12 +125,16 @@ class MarketTruth:
         Raises:
             Forgotten: If one of them lies in the future, or further back than is kept.
         """
-        if first_id <= last_id and not self.first_trade_id <= first_id <= last_id <= self._last_trade_id:
+        if first_id <= last_id and not self.first_trade_id <= first_id <= last_id <= self.last_trade_id:
             raise Forgotten(
-                f"trades {first_id} to {last_id}: the truth has {self.first_trade_id} to {self._last_trade_id}; "
-                f"ask for those, or keep more than {self._keep}"
+                f"trades {first_id} to {last_id}: the truth has {self.first_trade_id} to {self.last_trade_id}; "
+                f"request those, or keep more than {self._keep}"
             )
-        return [self._print(trade_id) for trade_id in range(first_id, last_id + 1)]
+        price, qty = self.instrument.price, self.instrument.qty
+        return [
+            TrueTrade(one.trade_id, one.us, price(one.ticks), qty(one.lots), one.buyer_is_maker)
+            for one in self._trades.since_id(first_id, max(0, last_id - first_id + 1))
+        ]
 
     def named(self, update_id: int) -> tuple[int, int]:
         """Return the wire's name of the exchange's own *update_id*, and the first name of its era."""
@@ -167,9 +162,13 @@ class MarketTruth:
     def _change(self, key: int, lots: int, update_id: int) -> None:
         if update_id != self._last_update_id + 1:
             raise ValueError(f"update id {update_id} follows {self._last_update_id}; the truth needs every change")
-        segment = self._segments[-1]
+        segments, segment = self._segments, self._segments[-1]
         if len(segment.keys) >= segment.most:
-            segment = self._begin()
+            self._kept += len(segment.keys)
+            segment = _Segment(self._last_update_id, self._levels)
+            segments.append(segment)
+            while self._kept - len(segments[0].keys) >= self._keep:
+                self._kept -= len(segments.popleft().keys)
         segment.keys.append(key)
         segment.lots.append(lots)
         self._last_update_id = update_id
@@ -177,24 +176,6 @@ class MarketTruth:
             self._levels[key] = lots
         else:
             self._levels.pop(key, None)
-
-    def _begin(self) -> "_Segment":
-        """Begin a segment, and drop the oldest ones where enough is kept without them."""
-        segments = self._segments
-        self._kept += len(segments[-1].keys)
-        segments.append(_Segment(self._last_update_id, self._levels))
-        while self._kept - len(segments[0].keys) >= self._keep:
-            self._kept -= len(segments.popleft().keys)
-        return segments[-1]
-
-    def _trade(self, row: Row) -> None:
-        trade_id = row[8]
-        if self._last_trade_id and trade_id != self._last_trade_id + 1:
-            raise ValueError(f"trade id {trade_id} follows {self._last_trade_id}; the truth needs every trade")
-        self._last_trade_id = trade_id
-        self._trades.extend((row[0], row[6], row[7], row[5]))
-        if len(self._trades) > 8 * self._keep:
-            del self._trades[: 4 * self._keep]
 
     def _counted(self, update_id: int, era: int | None) -> int:
         """Return the exchange's own number of an id of the wire."""
@@ -208,7 +189,7 @@ class MarketTruth:
                 return update_id + shift
         raise Forgotten(
             f"update id {update_id}: the truth has {self.first_update_id} to {self.last_update_id}; "
-            f"ask for one of those, or keep more than {self._keep} changes"
+            f"request one of those, or keep more than {self._keep} changes"
         )
 
     def _at(self, number: int) -> dict[int, int]:
@@ -219,21 +200,11 @@ class MarketTruth:
         levels.update(zip(segment.keys[:end], segment.lots[:end], strict=True))
         return {key: lots for key, lots in levels.items() if lots}
 
-    def _between(self, after: int, last: int) -> Iterator[tuple[int, int, int]]:
-        """Yield number, key and lots of the changes of the segments that hold those after *after* up to *last*."""
-        for segment in self._segments:
-            if segment.first_id < last and segment.first_id + len(segment.keys) > after:
-                numbers = range(segment.first_id + 1, segment.first_id + 1 + len(segment.keys))
-                yield from zip(numbers, segment.keys, segment.lots, strict=True)
-
-    def _texts(self, keys: list[int], levels: dict[int, int]) -> list[Level]:
+    def _texts(self, levels: dict[int, int]) -> tuple[list[Level], list[Level]]:
+        """Return bids and asks as text, best first: keys fall from the best bid to the worst, then likewise of asks."""
         price, qty = self.instrument.price, self.instrument.qty
-        return [(price(abs(key)), qty(levels[key])) for key in keys]
-
-    def _print(self, trade_id: int) -> TrueTrade:
-        at = 4 * (trade_id - self.first_trade_id)
-        us, ticks, lots, side = self._trades[at : at + 4]
-        return TrueTrade(trade_id, us, self.instrument.price(ticks), self.instrument.qty(lots), side < 0)
+        texts = [(key > 0, (price(abs(key)), qty(levels[key]))) for key in sorted(levels, reverse=True)]
+        return [level for is_bid, level in texts if is_bid], [level for is_bid, level in texts if not is_bid]
 
 
 class _Segment:

@@ -1,13 +1,11 @@
 """One exchange behind REST and the WebSocket API, and REST itself: a request in, a response out; no socket."""
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 from mm.clock import US_PER_S
-from mm.sim.exchange.accounts import ORDER_LIMITS
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import SIGNED_PARAMETERS, ApiKey, KeyRing, check_signature
@@ -16,9 +14,9 @@ from mm.sim.wire.answers import SymbolTexts
 from mm.sim.wire.http_messages import Request, Response, json_response
 from mm.sim.wire.limits import Weights
 from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
-from mm.sim.wire.user_operations import ACCOUNT_OPERATIONS, ORDER_OPERATIONS
+from mm.sim.wire.user_operations import USER_OPERATIONS
 
-OPERATIONS = (*MARKET_OPERATIONS, *ORDER_OPERATIONS, *ACCOUNT_OPERATIONS)
+OPERATIONS = (*MARKET_OPERATIONS, *USER_OPERATIONS)
 Clocks = Callable[[], Sequence[int]]
 """Returns the exchange's instant, then others by which a request's timestamp may be fresh, in µs."""
 _UNITS = {"MILLISECOND": False, "millisecond": False, "": False, "MICROSECOND": True, "microsecond": True}
@@ -39,10 +37,7 @@ class Api:
         limits: Whether too many requests are refused.
 
     Attributes:
-        exchange: As given.
-        keys: As given.
         weights: What each address has used.
-        clocks: As given.
     """
 
     def __init__(self, exchange: Exchange, keys: Iterable[ApiKey], clocks: Clocks, *, limits: bool = True) -> None:
@@ -57,7 +52,7 @@ class Api:
         self.exchange.advance(self.clocks()[0])
         return self.exchange.now_us
 
-    def parameters(self, given: dict[str, str], operation: Operation, extra: tuple[str, ...] = ()) -> Parameters:
+    def parameters(self, given: Mapping[str, str], operation: Operation, extra: tuple[str, ...] = ()) -> Parameters:
         """Return the parameters of a request; raises ApiError where their names are not those of the operation.
 
         Args:
@@ -79,11 +74,7 @@ class Api:
 
 
 class RestRoutes:
-    """Answers every request that is not for the wire itself.
-
-    Args:
-        api: The exchange.
-    """
+    """Answers every request that is not for the wire itself."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -96,11 +87,12 @@ class RestRoutes:
             return Response(410, {"Content-Type": "text/html"}, _GONE)
         operation = self._routes.get((request.method, request.path))
         if operation is None:
-            return _no_route(405 if request.path in self._paths else 404, request)
+            status, reason = (405, "Method Not Allowed") if request.path in self._paths else (404, "Not Found")
+            return json_response(status, {"status": status, "error": reason, "path": request.path})
         us = self._api.advance()
         headers: dict[str, str] = {}
         try:
-            self._api.weights.charge(request.remote, operation.weight(request.params), us)
+            self._api.weights.charge(request.remote, operation.weighs(request.params), us)
             content: Any = self._act(operation, request, headers)
             status = 200
         except ApiError as error:
@@ -114,19 +106,22 @@ class RestRoutes:
         return json_response(status, content, headers)
 
     def _act(self, operation: Operation, request: Request, headers: dict[str, str]) -> Any:
+        api, account = self._api, 0
         micro = _UNITS.get(request.headers.get("x-mbx-time-unit", ""))
         if micro is None:
             raise ApiError(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
-        key = self._api.keys.find(request.headers.get("x-mbx-apikey", "")) if operation.signed else None
-        _refuse_duplicates(request)
-        parameters = self._api.parameters(dict(request.params), operation)
+        key = api.keys.find(request.headers.get("x-mbx-apikey", "")) if operation.signed else None
+        for part in (request.query, request.body.decode("utf-8", "replace")):
+            names = [name for name, _ in parse_qsl(part, keep_blank_values=True)]
+            if len(set(names)) < len(names):  # a name in both is fine: the query's holds
+                raise ApiError(-1101, "Duplicate values for a parameter detected.")
+        parameters = api.parameters(request.params, operation)
         if key:
-            check_signature(key, parameters, signed_payload(request), self._api.clocks())
-        account = key.account if key else 0
-        content = self._api.act(operation, parameters, account, micro=micro)
+            check_signature(key, parameters, signed_payload(request), api.clocks())
+            account = key.account
+        content = api.act(operation, parameters, account, micro=micro)
         if operation.counts_orders:
-            counts = self._api.exchange.accounts[account].count.counts(self._api.exchange.now_us)
-            headers |= {limit.header: str(count) for limit, count in zip(ORDER_LIMITS, counts, strict=True)}
+            headers |= api.exchange.accounts[account].count.headers(api.exchange.now_us)
         return content
 
 
@@ -135,16 +130,3 @@ def signed_payload(request: Request) -> bytes:
     body = request.body.decode("utf-8", "surrogateescape")
     parts = (_SIGNATURE.sub("", part).removeprefix("&") for part in (request.query, body))
     return "".join(parts).encode("utf-8", "surrogateescape")
-
-
-def _refuse_duplicates(request: Request) -> None:
-    """Raise ApiError where the query, or the body, names a parameter twice; in both, the query's holds."""
-    for part in (request.query, request.body.decode("utf-8", "replace")):
-        names = Counter(name for name, _ in parse_qsl(part, keep_blank_values=True))
-        if any(count > 1 for count in names.values()):
-            raise ApiError(-1101, "Duplicate values for a parameter detected.")
-
-
-def _no_route(status: int, request: Request) -> Response:
-    reason = "Not Found" if status == 404 else "Method Not Allowed"
-    return json_response(status, {"status": status, "error": reason, "path": request.path})

@@ -24,9 +24,9 @@ from typing import Any
 
 from mm.clock import US_PER_MS, US_PER_S, day_of, now_us
 from mm.errors import MMError
-from mm.sim.exchange.accounts import described, two_users, with_assets
+from mm.sim.exchange.accounts import two_users, with_assets
 from mm.sim.exchange.exchange import Exchange
-from mm.sim.exchange.keys import make_keys
+from mm.sim.exchange.keys import described, make_keys
 from mm.sim.exchange.rules import SymbolRules
 from mm.sim.exchange.truth import MarketTruth
 from mm.sim.flow.market import Scenario
@@ -42,7 +42,7 @@ from mm.sim.wire.http_messages import Request, Response, json_response
 from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.server import Routes, Server
 from mm.sim.wire.stream_requests import API_PATH
-from mm.sim.wire.ws_api import open_session
+from mm.sim.wire.ws_api import ApiSession
 
 LOCKSTEP_US = 1_767_600_000_000_000
 """The first instant of a box in lockstep: 2026-01-05 08:00:00 UTC."""
@@ -186,7 +186,7 @@ class Box:
         self.exchange.listen(self.truth.listen)
         api = Api(self.exchange, self._keys, self._clocks, limits=limits)
         self.exchange.listen(self._take)
-        routes = Routes(RestRoutes(api).answer, partial(open_session, api), ControlCalls(self).answer)
+        routes = Routes(RestRoutes(api).answer, partial(ApiSession, api), ControlCalls(self).answer)
         self.server = Server(self._feed, routes, wire_limits or WireLimits(attempts=300 if limits else None))
         self.scheduler = Scheduler(WireClock(session.open_us, speed), self._advance)
         self.running: asyncio.Task[None] | None = None

@@ -9,7 +9,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
@@ -17,7 +17,7 @@ from websockets.server import ServerProtocol
 
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.feed import StreamFeed
-from mm.sim.wire.http_messages import MessageSession, json_bytes
+from mm.sim.wire.http_messages import json_bytes
 from mm.sim.wire.limits import RateWindow, WireLimits
 from mm.sim.wire.stream_messages import (
     ABNORMAL,
@@ -369,6 +369,19 @@ class StreamConnection(WebSocket):
             self._hub.feed.subscribe(self, stream)
         if reply.closes:
             self.close(POLICY_VIOLATION, reply.closes)
+
+
+class MessageSession(Protocol):
+    """One client's conversation over a WebSocket; it is made with the function that sends it an object as JSON."""
+
+    def handle(self, text: str) -> None:
+        """Take one message of the client; answers and errors go out through the session's send function."""
+
+    def announce_shutdown(self, us: int) -> None:
+        """Send, at the instant *us*, the event that the server is about to go."""
+
+    def close(self) -> None:
+        """Send nothing more: the connection is gone."""
 
 
 class ApiConnection(WebSocket):

@@ -4,7 +4,7 @@ Bytes are read by h11, which neither waits nor reads by itself, so that both pro
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from http.client import responses
 from typing import Any, cast
@@ -12,7 +12,7 @@ from typing import Any, cast
 import h11
 
 from mm.sim.wire.connections import ConnectionHub, reset
-from mm.sim.wire.http_messages import Answer, Request, Response, json_response, read_request
+from mm.sim.wire.http_messages import Answer, Request, Response, read_request, refusal
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
 _UNKNOWN = -1000
@@ -149,7 +149,7 @@ class HttpConnection(asyncio.Protocol):
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
         method, target = head.method.decode("ascii"), head.target.decode("latin-1")
         if method not in METHODS:
-            self._respond(_error(405, f"Method {method} is not allowed.", {"Allow": ", ".join(METHODS)}))
+            self._respond(refusal(405, _UNKNOWN, f"Method {method} is not allowed.", {"Allow": ", ".join(METHODS)}))
             return
         remote = str((self._transport.get_extra_info("peername") or ("",))[0])
         request = read_request(method, target, headers, b"".join(self._body), remote)
@@ -207,7 +207,7 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, status: int, text: str) -> None:
         """Answer what cannot be read, and end; where an answer is under way already, only end."""
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._send(_error(status, text, {"Connection": "close"}))
+            self._send(refusal(status, _UNKNOWN, text, {"Connection": "close"}))
         if not self._ended:
             self._end()
 
@@ -221,7 +221,3 @@ class HttpConnection(asyncio.Protocol):
             with suppress(OSError):  # the client may have gone without a word
                 self._transport.write_eof()
         asyncio.get_running_loop().call_later(self._hub.limits.close_s, self._transport.abort)
-
-
-def _error(status: int, text: str, headers: Mapping[str, str]) -> Response:
-    return json_response(status, {"code": _UNKNOWN, "msg": text}, headers)

@@ -1,13 +1,9 @@
-"""What connections and routes exchange: requests, responses, and sessions of messages.
-
-A route is a pure function from a request to a response, and a session takes texts
-and sends objects through the function it was made with. No socket, no clock.
-"""
+"""What connections and routes exchange: requests and responses; no socket, no clock."""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 JSON_HEADERS = {"Content-Type": "application/json;charset=UTF-8"}
@@ -61,31 +57,15 @@ class Response:
 Answer = Callable[[Request], Response]
 
 
-class MessageSession(Protocol):
-    """One client's conversation over a WebSocket; it is made with the function that sends it an object as JSON."""
-
-    def handle(self, text: str) -> None:
-        """Take one message of the client; answers and errors go out through the session's send function."""
-
-    def announce_shutdown(self, us: int) -> None:
-        """Say, at the instant *us*, that the server is about to go."""
-
-    def close(self) -> None:
-        """Let go of everything: the connection is gone, and nothing may be sent any more."""
-
-
 def read_request(method: str, target: str, headers: Mapping[str, str], body: bytes, remote: str) -> Request:
     """Return the request of a request line's *target* (path and query) and of what followed it.
 
-    Args:
-        method: In capitals.
-        target: As it stood in the request line.
-        headers: Names in lower case.
-        body: Whole.
-        remote: The client's address.
+    Names of headers are in lower case. A body without a type is read as a form as well: the exchange's own clients
+    leave the type out at times.
     """
     path, _, query = target.partition("?")
-    given = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True) if _is_form(headers) else []
+    is_form = headers.get("content-type", _FORM).partition(";")[0].strip().lower() == _FORM
+    given = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True) if is_form else []
     named = parse_qsl(query, keep_blank_values=True)
     return Request(method, unquote(path), dict(given) | dict(named), headers, body, remote, query)
 
@@ -95,11 +75,11 @@ def json_response(status: int, content: Any, headers: Mapping[str, str] | None =
     return Response(status, {**JSON_HEADERS, **(headers or {})}, json_bytes(content))
 
 
+def refusal(status: int, code: int, msg: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the response to a request that is refused, with the exchange's own *code*."""
+    return json_response(status, {"code": code, "msg": msg}, headers)
+
+
 def json_bytes(content: Any) -> bytes:
     """Return *content* as compact JSON in UTF-8: what every message of the exchange is."""
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def _is_form(headers: Mapping[str, str]) -> bool:
-    # A body without a type is read as a form as well: the exchange's own clients leave the type out at times.
-    return headers.get("content-type", _FORM).partition(";")[0].strip().lower() == _FORM

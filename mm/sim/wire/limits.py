@@ -2,30 +2,16 @@
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
-from mm.clock import US_PER_MS, US_PER_S
+from mm.clock import US_PER_MS
+from mm.sim.exchange.accounts import DAY_US, MINUTE_US, RateLimit
 from mm.sim.exchange.api_error import TEAPOT, TOO_MANY, ApiError
 
-MOST_WEIGHT = 6_000
-MOST_REQUESTS = 300_000
-_MINUTE_US = 60 * US_PER_S
+WEIGHT_LIMIT = RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6_000)
+RAW_LIMIT = RateLimit("RAW_REQUESTS", "MINUTE", 5, 300_000)
 _PATIENCE = 10
 """Refusals of one minute that an address may ignore before it is banned."""
-_FIRST_BAN_US, _LONGEST_BAN_US, _HARDER = 2 * _MINUTE_US, 3 * 24 * 60 * _MINUTE_US, 5
-_RAW_MINUTES = 5
-WEIGHT_LIMIT: dict[str, Any] = {
-    "rateLimitType": "REQUEST_WEIGHT",
-    "interval": "MINUTE",
-    "intervalNum": 1,
-    "limit": MOST_WEIGHT,
-}
-RAW_LIMIT: dict[str, Any] = {
-    "rateLimitType": "RAW_REQUESTS",
-    "interval": "MINUTE",
-    "intervalNum": _RAW_MINUTES,
-    "limit": MOST_REQUESTS,
-}
+_FIRST_BAN_US, _LONGEST_BAN_US, _HARDER = 2 * MINUTE_US, 3 * DAY_US, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,21 +88,22 @@ class RateWindow:
 
 @dataclass(slots=True)
 class _Usage:
-    minute: int = -1
-    used: int = 0
+    """What an address used in the running minute, in the running window of requests, and its bans."""
+
+    minute_ends_us: int = 0
+    weight: int = 0
     refusals: int = 0
-    raw_window: int = -1
+    window_ends_us: int = 0
     requests: int = 0
     banned_until_us: int = 0
     bans: int = 0
 
     def roll(self, us: int) -> None:
-        """Begin a new minute, a new window of requests, where one has begun."""
-        minute = us // _MINUTE_US
-        if minute != self.minute:
-            self.minute, self.used, self.refusals = minute, 0, 0
-        if minute // _RAW_MINUTES != self.raw_window:
-            self.raw_window, self.requests = minute // _RAW_MINUTES, 0
+        """Begin a new minute, and a new window of requests, where one has begun."""
+        if us >= self.minute_ends_us:
+            self.minute_ends_us, self.weight, self.refusals = WEIGHT_LIMIT.end_us(us), 0, 0
+        if us >= self.window_ends_us:
+            self.window_ends_us, self.requests = RAW_LIMIT.end_us(us), 0
 
 
 class Weights:
@@ -132,9 +119,7 @@ class Weights:
 
     def used(self, address: str, us: int) -> int:
         """Return the weight that an address used in the minute of *us*."""
-        usage = self._addresses.setdefault(address, _Usage())
-        usage.roll(us)
-        return usage.used
+        return self._usage(address, us).weight
 
     def charge(self, address: str, weight: int, us: int) -> None:
         """Count a request; raises ApiError, status 429, where it is too much, and 418 while the address is banned.
@@ -142,42 +127,42 @@ class Weights:
         Who goes on in spite of refusals is banned, the first time for two minutes, then five times longer each
         time, for three days at most.
         """
-        usage = self._addresses.setdefault(address, _Usage())
-        usage.roll(us)
-        usage.used += weight
+        usage = self._usage(address, us)
+        usage.weight += weight
         usage.requests += 1
         if not self._limits:
             return
-        if us < usage.banned_until_us:
-            raise _banned(usage.banned_until_us)
-        if usage.used <= MOST_WEIGHT and usage.requests <= MOST_REQUESTS:
-            return
-        usage.refusals += 1
-        if usage.refusals > _PATIENCE:
+        if us >= usage.banned_until_us:
+            if usage.weight <= WEIGHT_LIMIT.limit and usage.requests <= RAW_LIMIT.limit:
+                return
+            usage.refusals += 1
+            if usage.refusals <= _PATIENCE:
+                raise _too_many(usage)
             usage.banned_until_us = us + min(_FIRST_BAN_US * _HARDER**usage.bans, _LONGEST_BAN_US)
             usage.bans += 1
-            raise _banned(usage.banned_until_us)
-        raise _too_many(usage, us)
+        raise ApiError(
+            -1003,
+            f"Way too much request weight used; IP banned until {usage.banned_until_us // US_PER_MS}. "
+            "Please use WebSocket Streams for live updates to avoid bans.",
+            TEAPOT,
+            retry_us=usage.banned_until_us,
+        )
+
+    def _usage(self, address: str, us: int) -> _Usage:
+        usage = self._addresses.setdefault(address, _Usage())
+        usage.roll(us)
+        return usage
 
 
-def _too_many(usage: _Usage, us: int) -> ApiError:
-    minutes, what = 1, f"Too much request weight used; current limit is {MOST_WEIGHT} request weight"
-    if usage.used <= MOST_WEIGHT:
-        minutes, what = _RAW_MINUTES, f"Too many requests; current limit is {MOST_REQUESTS} requests"
-    window_us = minutes * _MINUTE_US
+def _too_many(usage: _Usage) -> ApiError:
+    limit, what, ends_us = WEIGHT_LIMIT, "request weight", usage.minute_ends_us
+    if usage.weight <= WEIGHT_LIMIT.limit:
+        limit, what, ends_us = RAW_LIMIT, "requests", usage.window_ends_us
+    many = f"Too many {what}" if limit is RAW_LIMIT else f"Too much {what} used"
     return ApiError(
         -1003,
-        f"{what} per {minutes} MINUTE. Please use WebSocket Streams for live updates to avoid polling the API.",
+        f"{many}; current limit is {limit.limit} {what} per {limit.number} MINUTE. "
+        "Please use WebSocket Streams for live updates to avoid polling the API.",
         TOO_MANY,
-        retry_us=us - us % window_us + window_us,
-    )
-
-
-def _banned(until_us: int) -> ApiError:
-    return ApiError(
-        -1003,
-        f"Way too much request weight used; IP banned until {until_us // US_PER_MS}. "
-        "Please use WebSocket Streams for live updates to avoid bans.",
-        TEAPOT,
-        retry_us=until_us,
+        retry_us=ends_us,
     )

@@ -13,11 +13,11 @@ from websockets.http11 import Request as HandshakeRequest
 from websockets.server import ServerProtocol
 
 from mm.errors import UsageError
-from mm.sim.wire.connections import ApiConnection, ConnectionHub, StreamConnection
+from mm.sim.wire.connections import ApiConnection, ConnectionHub, MessageSession, StreamConnection
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_connection import HttpConnection
-from mm.sim.wire.http_messages import Answer, MessageSession, Request, Response, json_response
+from mm.sim.wire.http_messages import Answer, Request, Response, refusal
 from mm.sim.wire.limits import RateWindow, WireLimits
 from mm.sim.wire.stream_messages import GOING_AWAY
 from mm.sim.wire.stream_requests import API_PATH, BadTimeUnit, is_micro, read_opening
@@ -132,7 +132,7 @@ class Server(ConnectionHub):
         """Return what *request* is answered with."""
         if self._routes.control and request.path.startswith(CONTROL_PATH):
             local = _is_local(request)
-            response = self._routes.control(request) if local else _refusal(403, -1002, "Local only.")
+            response = self._routes.control(request) if local else refusal(403, -1002, "Local only.")
         else:
             response = self._routes.rest(request)
             if self.faults:
@@ -142,17 +142,16 @@ class Server(ConnectionHub):
 
     def upgrade(self, request: Request, target: str, transport: asyncio.Transport) -> Response | asyncio.Protocol:
         """Take *transport* over for a WebSocket, its handshake done, or return why not."""
-        refusal = self._refuses(request)
-        if refusal:
-            return refusal
+        if refused := self._refuses(request):
+            return refused
         path = target.partition("?")[0]
         try:
             opening = read_opening(path, request.query)
             is_micro(parse_qs(request.query))
         except BadTimeUnit:
-            return _refusal(400, -1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
+            return refusal(400, -1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
         if opening is None and path.removesuffix("/") != API_PATH:
-            return _refusal(404, -1000, "Not found.")
+            return refusal(404, -1000, "Not found.")
         protocol = _shake_hands(request, self.limits, transport)
         if isinstance(protocol, Response):
             return protocol
@@ -195,7 +194,7 @@ class Server(ConnectionHub):
             came = self._attempts.setdefault(request.remote, RateWindow(most, self.limits.attempts_s))
             if not came.admit(now_s):
                 wait = {"Retry-After": str(math.ceil(came.free_in_s(now_s)))}
-                return _refusal(429, -1003, f"Too many connection attempts; the limit is {most}.", wait)
+                return refusal(429, -1003, f"Too many connection attempts; the limit is {most}.", wait)
         return self.faults.handshake() if self.faults else None
 
 
@@ -207,17 +206,13 @@ def _shake_hands(request: Request, limits: WireLimits, transport: asyncio.Transp
     protocol.receive_data(f"GET / HTTP/1.1\r\n{head}\r\n".encode("latin-1"))
     events = protocol.events_received()
     if not events or not isinstance(events[0], HandshakeRequest):
-        return _refusal(400, -1000, "Malformed handshake.")
+        return refusal(400, -1000, "Malformed handshake.")
     answer = protocol.accept(events[0])
     if answer.status_code != 101:
         return Response(answer.status_code, {"Content-Type": "text/plain"}, bytes(answer.body or b""))
     protocol.send_response(answer)
     transport.write(b"".join(protocol.data_to_send()))
     return protocol
-
-
-def _refusal(status: int, code: int, msg: str, headers: dict[str, str] | None = None) -> Response:
-    return json_response(status, {"code": code, "msg": msg}, headers)
 
 
 def _is_local(request: Request) -> bool:

@@ -8,23 +8,22 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
 from mm.sim.exchange import api_error
-from mm.sim.exchange.accounts import ORDER_LIMITS
+from mm.sim.exchange.accounts import OrderCount
 from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
 from mm.sim.exchange.exchange import Exchange, Watcher
 from mm.sim.exchange.keys import ApiKey, check_fresh, check_signature
 from mm.sim.exchange.orders import ExecutionReport, Position
 from mm.sim.exchange.parameters import Parameters
-from mm.sim.wire import answers
-from mm.sim.wire.answers import SymbolTexts
+from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.api import OPERATIONS, Api
 from mm.sim.wire.http_messages import Request
 from mm.sim.wire.limits import WEIGHT_LIMIT
-from mm.sim.wire.operations import Call, Operation, flat
+from mm.sim.wire.operations import Call, Operation
 from mm.sim.wire.stream_requests import is_micro
 
-Json = dict[str, Any]
 Send = Callable[[Json], None]
-_CONNECT_WEIGHT = 2
+"""Takes an answer or an event, and sends it as JSON."""
+_CONNECT_WEIGHT, _SESSION_WEIGHT = 2, 2
 _EVERYWHERE = ("apiKey", "returnRateLimits")
 _LOGON, _SUBSCRIBE_SIGNED = "session.logon", "userDataStream.subscribe.signature"
 
@@ -42,24 +41,24 @@ class Subscriptions:
     Args:
         exchange: Whose events are sent.
         texts: Writes them.
-        send: Takes an event, and sends it as JSON.
+        send: Sends them.
     """
 
-    def __init__(self, exchange: Exchange, texts: SymbolTexts, send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, exchange: Exchange, texts: SymbolTexts, send: Send) -> None:
         self._exchange = exchange
         self._texts = texts
         self._send = send
         self._next_id = 0
         self._active: dict[int, _Subscription] = {}
-        self._waiting: list[dict[str, Any]] | None = None
+        self._waiting: list[Json] | None = None
 
     @property
     def ids(self) -> list[int]:
         """Return the ids of the active subscriptions."""
         return list(self._active)
 
-    def add(self, account: int, *, of_session: bool) -> int:
-        """Subscribe to the events of an account, and return the subscription's id.
+    def add(self, account: int, *, of_session: bool) -> Json:
+        """Subscribe to the events of an account, and return the answer with the subscription's id.
 
         Args:
             account: Its number.
@@ -73,11 +72,11 @@ class Subscriptions:
         number, self._next_id = self._next_id, self._next_id + 1
 
         def publish(what: ExecutionReport | Position) -> None:
-            self._publish(number, answers.event(self._texts, what))
+            self._publish(number, self._texts.event(what))
 
         self._active[number] = _Subscription(account, publish, of_session)
         self._exchange.watch(account, publish)
-        return number
+        return {"subscriptionId": number}
 
     def end(self, number: int | None) -> None:
         """End one subscription, or all where *number* is None; raises ApiError where there is none to end."""
@@ -111,9 +110,9 @@ class Subscriptions:
     def _end(self, number: int) -> None:
         one = self._active.pop(number)
         self._exchange.unwatch(one.account, one.watcher)
-        self._publish(number, answers.terminated(self._texts, self._exchange.now_us))
+        self._publish(number, self._texts.terminated(self._exchange.now_us))
 
-    def _publish(self, number: int, event: dict[str, Any]) -> None:
+    def _publish(self, number: int, event: Json) -> None:
         wrapped = {"subscriptionId": number, "event": event}
         if self._waiting is None:
             self._send(wrapped)
@@ -121,49 +120,40 @@ class Subscriptions:
             self._waiting.append(wrapped)
 
 
-def open_session(api: Api, send: Send, request: Request) -> "ApiSession":
-    """Begin a session of a handshake: ``timeUnit`` and ``returnRateLimits`` of its address hold for all of it.
+class ApiSession:
+    """One client's conversation, opened by a handshake.
+
+    ``timeUnit`` and ``returnRateLimits`` of its address hold for all of it.
 
     Args:
         api: The exchange.
         send: Takes an answer or an event, and sends it as JSON.
         request: The handshake; its ``timeUnit`` was checked.
     """
-    with suppress(ApiError):  # an address over its limit gets the error with every answer
-        api.weights.charge(request.remote, _CONNECT_WEIGHT, api.advance())
-    query = parse_qs(request.query)
-    shows_limits = query.get("returnRateLimits") != ["false"]
-    return ApiSession(api, send, request.remote, micro=is_micro(query), shows_limits=shows_limits)
 
-
-class ApiSession:
-    """One client's conversation.
-
-    Args:
-        api: The exchange.
-        send: Takes an answer or an event, and sends it as JSON.
-        remote: The client's address.
-        micro: Whether instants are written in µs.
-        shows_limits: Whether answers show the rate limits where a request does not say.
-    """
-
-    def __init__(self, api: Api, send: Send, remote: str, *, micro: bool, shows_limits: bool) -> None:
+    def __init__(self, api: Api, send: Send, request: Request) -> None:
+        with suppress(ApiError):  # an address over its limit gets the error with every answer
+            api.weights.charge(request.remote, _CONNECT_WEIGHT, api.advance())
+        query = parse_qs(request.query)
         self._api = api
         self._send = send
-        self._remote = remote
-        self._micro = micro
-        self._shows_limits = shows_limits
+        self._remote = request.remote
+        self._micro = is_micro(query)
+        self._shows_limits = query.get("returnRateLimits") != ["false"]
+        self._texts = api.texts(self._micro)
         self._connected_us = api.exchange.now_us
         self._logged_on_us: int | None = None
         self._key: ApiKey | None = None
-        self._subscriptions = Subscriptions(api.exchange, api.texts(micro), send)
+        self._subscriptions = Subscriptions(api.exchange, self._texts, send)
         self._operations = {operation.method: operation for operation in (*OPERATIONS, *self._own_operations())}
 
     def handle(self, text: str) -> None:
-        """Answer one request, and then send what it made happen."""
-        us = self._api.advance()
+        """Answer one request, and then send the events that it caused."""
+        api = self._api
+        us = api.advance()
         answer: Json = {"id": None}
-        shows_limits, counted = self._shows_limits, 0
+        shows_limits = self._shows_limits
+        count: OrderCount | None = None
         self._subscriptions.hold()
         try:
             request = _read(text)
@@ -171,26 +161,26 @@ class ApiSession:
             given = _texts_of(request)
             shows_limits = given.get("returnRateLimits", "true" if shows_limits else "false") == "true"
             operation = self._operation_of(request)
-            self._api.weights.charge(self._remote, operation.weight(given), us)
-            parameters = self._api.parameters(given, operation, _EVERYWHERE)
-            key = self._authenticate(operation, parameters) if operation.signed else None
-            account = key.account if key else 0
-            counted = account if operation.counts_orders else 0
-            result = self._api.act(operation, parameters, account, micro=self._micro)
+            api.weights.charge(self._remote, operation.weighs(given), us)
+            parameters = api.parameters(given, operation, _EVERYWHERE)
+            account = self._authenticate(operation, parameters).account if operation.signed else 0
+            count = api.exchange.accounts[account].count if operation.counts_orders else None
+            result = api.act(operation, parameters, account, micro=self._micro)
             answer |= {"status": 200, "result": result}
         except ApiError as error:
             answer |= {"status": error.http_status, "error": self._content(error)}
         if shows_limits:
-            answer["rateLimits"] = self._rate_limits(counted)
+            orders = count.entries(us) if count else []
+            answer["rateLimits"] = [*orders, WEIGHT_LIMIT.entry() | {"count": api.weights.used(self._remote, us)}]
         self._send(answer)
         self._subscriptions.release()
 
     def announce_shutdown(self, us: int) -> None:
-        """Say, at the instant *us*, that the server is about to go."""
-        self._send({"event": {"e": "serverShutdown", "E": self._api.texts(self._micro).stamp(us)}})
+        """Send, at the instant *us*, the event that the server is about to go."""
+        self._send({"event": {"e": "serverShutdown", "E": self._texts.stamp(us)}})
 
     def close(self) -> None:
-        """Stop telling anything: the connection is gone."""
+        """Send nothing more: the connection is gone."""
         self._subscriptions.close()
 
     def _operation_of(self, request: Json) -> Operation:
@@ -220,21 +210,11 @@ class ApiSession:
         return key
 
     def _content(self, error: ApiError) -> Json:
-        content = error.content()
+        data = error.data
         if error.retry_us is not None:
-            stamp = self._api.texts(self._micro).stamp
-            return content | {
-                "data": {"serverTime": stamp(self._api.exchange.now_us), "retryAfter": stamp(error.retry_us)}
-            }
-        return content if error.data is None else content | {"data": error.data}
-
-    def _rate_limits(self, account: int) -> list[Json]:
-        us = self._api.exchange.now_us
-        orders = []
-        if account:
-            counts = self._api.exchange.accounts[account].count.counts(us)
-            orders = [limit.entry() | {"count": count} for limit, count in zip(ORDER_LIMITS, counts, strict=True)]
-        return [*orders, WEIGHT_LIMIT | {"count": self._api.weights.used(self._remote, us)}]
+            stamp = self._texts.stamp
+            data = {"serverTime": stamp(self._api.exchange.now_us), "retryAfter": stamp(error.retry_us)}
+        return error.content() if data is None else error.content() | {"data": data}
 
     def _own_operations(self) -> list[Operation]:
         """Return the operations of the session itself."""
@@ -242,14 +222,18 @@ class ApiSession:
             (_LOGON, self._status, (), True),
             ("session.status", self._status, (), False),
             ("session.logout", self._log_out, (), False),
-            ("session.subscriptions", self._list_subscriptions, (), False),
+            (
+                "session.subscriptions",
+                lambda _: [{"subscriptionId": one} for one in self._subscriptions.ids],
+                (),
+                False,
+            ),
             ("userDataStream.subscribe", self._subscribe, (), False),
-            (_SUBSCRIBE_SIGNED, self._subscribe_signed, (), True),
+            (_SUBSCRIBE_SIGNED, lambda call: self._subscriptions.add(call.account, of_session=False), (), True),
             ("userDataStream.unsubscribe", self._unsubscribe, ("subscriptionId",), False),
         )
         return [
-            Operation(route=("", ""), method=method, act=act, parameters=names, weight=flat(2), signed=signed)
-            for method, act, names, signed in own
+            Operation("", "", method, act, names, _SESSION_WEIGHT, signed=signed) for method, act, names, signed in own
         ]
 
     def _status(self, call: Call) -> Json:
@@ -267,16 +251,10 @@ class ApiSession:
         self._key = self._logged_on_us = None
         return self._status(call)
 
-    def _list_subscriptions(self, _: Call) -> list[Json]:
-        return [{"subscriptionId": number} for number in self._subscriptions.ids]
-
     def _subscribe(self, _: Call) -> Json:
         if self._key is None:
             raise ApiError(-1002, "You are not authorized to execute this request.", UNAUTHORIZED)
-        return {"subscriptionId": self._subscriptions.add(self._key.account, of_session=True)}
-
-    def _subscribe_signed(self, call: Call) -> Json:
-        return {"subscriptionId": self._subscriptions.add(call.account, of_session=False)}
+        return self._subscriptions.add(self._key.account, of_session=True)
 
     def _unsubscribe(self, call: Call) -> Json:
         self._subscriptions.end(call.parameters.whole("subscriptionId"))

@@ -5,7 +5,7 @@ import pytest
 from exchange_rig import ALICE, BOB, BUY, SELL, START_US, Desk
 from mm.instrument import E8
 from mm.sim.exchange.api_error import ApiError
-from mm.sim.exchange.orders import Cancelled, CancelRequest, ExecutionReport, NewOrder, UserOrder
+from mm.sim.exchange.orders import CancelRequest, ExecutionReport, NewOrder, UserOrder
 
 
 def refused(error: ApiError) -> tuple[int, str, int]:
@@ -121,7 +121,7 @@ def test_a_cancel_gives_the_money_back() -> None:
     desk.market(BOB, SELL, 1_000)
     desk.us += 5
     done = desk.exchange.cancel(desk.us, ALICE, CancelRequest(client_id="mine", request_id="away"))
-    assert (done.order, done.request_id) == (order, "away")
+    assert (done, done.cancel_id) == (order, "away")
     assert (order.status, order.filled_lots, order.updated_us) == ("CANCELED", 1_000, START_US + 5)
     assert desk.money(ALICE) == (1_000_99900000, 0, 999_900 * E8, 0)
     execution = desk.told[ALICE][-2]
@@ -172,8 +172,8 @@ def test_all_of_an_accounts_orders_are_cancelled_at_once() -> None:
     own = [desk.limit(ALICE, BUY, 9_990 - step, 1_000) for step in range(3)]
     desk.limit(BOB, BUY, 9_000, 1_000)
     done = desk.exchange.cancel_all(desk.us, ALICE)
-    assert [one.order for one in done] == own
-    assert len({one.request_id for one in done}) == 1
+    assert done == own
+    assert len({one.cancel_id for one in done}) == 1
     assert desk.exchange.depth(5)[1] == [("90.00000000", "1.00000000")]
     with pytest.raises(ApiError, match="Unknown order sent"):
         desk.exchange.cancel_all(desk.us, ALICE)
@@ -249,7 +249,7 @@ def test_an_amendment_takes_no_name_of_another_open_order() -> None:
 def replace(desk: Desk, order_id: int, new: NewOrder, **more: bool) -> tuple[object, object]:
     """Cancel and replace, and return what came of the cancel and of the order: done, an error's message, or None."""
     done = desk.exchange.cancel_replace(desk.us, ALICE, CancelRequest(order_id=order_id, **more), new)
-    cancelled = "done" if isinstance(done.cancelled, Cancelled) else done.cancelled.msg
+    cancelled = "done" if isinstance(done.cancelled, UserOrder) else done.cancelled.msg
     placed = "done" if isinstance(done.placed, UserOrder) else done.placed and done.placed.msg
     return cancelled, placed
 

@@ -158,8 +158,8 @@ def test_both_assets_are_conserved(story: list[tuple[str, int, int, int, int, st
         with suppress(ApiError):
             _do(desk, wish)
         settled = [*exchange.accounts.values(), exchange.settlement.market, exchange.settlement.fees]
-        assert sum(account.base.total for account in settled) == 2 * BASE_FUNDS_E8
-        assert sum(account.quote.total for account in settled) == 2 * QUOTE_FUNDS_E8
+        assert sum(one.base.free + one.base.locked for one in settled) == 2 * BASE_FUNDS_E8
+        assert sum(one.quote.free + one.quote.locked for one in settled) == 2 * QUOTE_FUNDS_E8
         for number, account in exchange.accounts.items():
             account.check()
             orders = exchange.users.open(number)

@@ -7,7 +7,7 @@ import pytest
 
 from exchange_rig import ALICE, BOB, BUY, SELL, START_US, SYMBOL, Desk, Door, Talk
 from mm.sim.wire.http_messages import Request
-from mm.sim.wire.ws_api import open_session
+from mm.sim.wire.ws_api import ApiSession
 
 MS = START_US // 1_000
 LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "1"}
@@ -249,5 +249,5 @@ def test_a_handshake_may_use_more_than_its_address_has_left() -> None:
     for _ in range(24):
         door.get("depth", symbol=SYMBOL, limit=5_000)
     sent: list[dict[str, Any]] = []
-    open_session(door.api, sent.append, Request("GET", "/ws-api/v3")).handle('{"id": 1, "method": "ping"}')
+    ApiSession(door.api, sent.append, Request("GET", "/ws-api/v3")).handle('{"id": 1, "method": "ping"}')
     assert sent[0]["status"] == 429

@@ -211,7 +211,7 @@ WANTED: list[tuple[tuple[str, str], tuple[str, ...], float, float]] = [
 def one_fit_s(repeats: int = 200) -> float:
     """Return the processor seconds of one whole fit, intervals and tests included, of a ladder's table."""
     from benchmarks import truth
-    from mm.calibration.poisson_fit import fit_poisson
+    from mm.calibration.fit_points import fit_poisson
 
     day = truth.few(truth.Truth(), "ladder", 200, np.random.default_rng(SEED))
     fit_poisson(day)

@@ -110,7 +110,7 @@ def _alarms(of: Truth, shown: str, fills: int, rng: np.random.Generator) -> Said
 
 
 def _alarm(columns: Mapping[str, Floats]) -> list[float]:
-    from mm.calibration.poisson_fit import fit_poisson
+    from mm.calibration.fit_points import fit_poisson
 
     return _below(fit_poisson(columns).goodness_p)
 
@@ -136,8 +136,8 @@ def flows(seed: int) -> Day:
 
 def _two_hours(rng: np.random.Generator, name: str, branching: float) -> tuple[Day, "PoissonFit"]:
     """Return what the fit of two hours says of them and of the quarter of an hour that follows, and the fit."""
+    from mm.calibration.intervals import predictive_ci95
     from mm.calibration.points import as_points
-    from mm.calibration.predictive import predictive_ci95
 
     columns = truth.marks(hawkes(rng, (TRAIN + AHEAD) / 12, branching))
     points = as_points(columns)
@@ -154,7 +154,7 @@ def _two_hours(rng: np.random.Generator, name: str, branching: float) -> tuple[D
 
 
 def _fit(drawn: "Arrivals | Points") -> "PoissonFit":
-    from mm.calibration.poisson_fit import fit_poisson
+    from mm.calibration.fit_points import fit_poisson
 
     return fit_poisson(truth.marks(drawn) if isinstance(drawn, Arrivals) else drawn)
 
@@ -212,8 +212,7 @@ def rolling(data: Path) -> Day:
     The windows begin every five minutes; empty without the capture.
     """
     from mm.backtest.io import load_day
-    from mm.calibration.meter import Meter
-    from mm.calibration.recipe import Recipe
+    from mm.calibration.calibrator import Meter, Recipe
     from mm.market_data.import_capture import ImportOptions, import_captures
 
     captures = [data / CAPTURE / name for name in FILES]

@@ -165,7 +165,7 @@ def runs(seed: int) -> Day:
 
 def closed_loop(seed: int) -> Day:
     """Draw fills of the engine's Poisson model, and calibrate each side back."""
-    from mm.calibration.poisson_fit import fit_poisson
+    from mm.calibration.fit_points import fit_poisson
 
     book = irregular_tape(np.random.default_rng(seed // SAME_TAPE))
     points = played(book, SIDES, seed)
@@ -178,7 +178,7 @@ def closed_loop(seed: int) -> Day:
 def _day_of_prints(of: Truth, seed: int, methods: tuple[str, ...]) -> Day:
     """Draw one day as a tape, and calibrate it."""
     from mm.calibration.calibrate import calibrate
-    from mm.calibration.recipe import Recipe
+    from mm.calibration.calibrator import Recipe
 
     rng = np.random.default_rng(seed)
     day = irregular_tape(rng, of.hours, truth.draw(of, rng))
@@ -190,7 +190,7 @@ def _day_of_prints(of: Truth, seed: int, methods: tuple[str, ...]) -> Day:
 
 def _day_of_tables(of: Truth, seed: int) -> Day:
     """Draw one day, and fit it by every method and estimator."""
-    from mm.calibration.poisson_fit import fit_poisson
+    from mm.calibration.fit_points import fit_poisson
 
     rng = np.random.default_rng(seed)
     day = truth.draw(of, rng)

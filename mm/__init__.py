@@ -14,7 +14,7 @@ _PUBLIC = {
     "backtest": "mm.backtest.replay",
     "build_schedule": "mm.calibration.schedule",
     "calibrate": "mm.calibration.calibrate",
-    "fit_poisson": "mm.calibration.poisson_fit",
+    "fit_poisson": "mm.calibration.fit_points",
     "load_day": "mm.backtest.io",
     "sweep": "mm.sweep.sweep",
     "walkforward": "mm.walkforward.walkforward",

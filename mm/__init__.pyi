@@ -9,7 +9,7 @@ from mm.backtest.io import load_day as load_day
 from mm.backtest.quotes.view import Quotes as Quotes
 from mm.backtest.replay import backtest as backtest
 from mm.calibration.calibrate import calibrate as calibrate
-from mm.calibration.poisson_fit import fit_poisson as fit_poisson
+from mm.calibration.fit_points import fit_poisson as fit_poisson
 from mm.calibration.schedule import build_schedule as build_schedule
 from mm.sweep.sweep import sweep as sweep
 from mm.walkforward.walkforward import walkforward as walkforward

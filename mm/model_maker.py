@@ -14,10 +14,9 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, hybrid
 from mm.backtest.simple_quotes import QUOTE_STEPS
 from mm.backtest.units import refuse_other_units
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.intensity import intensity_of
+from mm.calibration.intervals import draws
 from mm.calibration.reference import PER_TICK
-from mm.calibration.schedule import Schedule
-from mm.calibration.uncertainty import draws
+from mm.calibration.schedule import Schedule, intensity_of
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text

@@ -36,7 +36,7 @@ def backtest(root, *words):
 def test_the_band_is_that_of_backtests_with_the_drawn_fits(desk, tmp_path):
     """Each drawn fit, written to a file and played on its own, has the PnL that went into the band."""
     from mm.calibration.fit_result import PoissonFit
-    from mm.calibration.uncertainty import draws
+    from mm.calibration.intervals import draws
 
     band = json.loads(backtest(desk, "--fill-params-file", str(fit_of(desk)), "--fit-draws", "3").stdout)["pnl_band"]
     fit = PoissonFit.from_json(json.loads(fit_of(desk).read_text(encoding="utf-8")), "fit")

@@ -12,9 +12,8 @@ import numpy as np
 
 from mm.calibration.estimators import Absent, Estimate, maximum_likelihood
 from mm.calibration.goodness import POOR_FIT_P, goodness
-from mm.calibration.likelihood import Shape
+from mm.calibration.likelihood import Sample, Shape
 from mm.calibration.points import Floats, Points, sum_by
-from mm.calibration.sample import Sample
 
 EXPONENTIAL, ISOTONIC = "exponential", "isotonic"
 CLEAR_AIC = 10.0  # a difference of so much leaves the worse one no support (Burnham and Anderson 2002)

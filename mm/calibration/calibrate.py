@@ -1,19 +1,33 @@
 """Days in, one fit out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mm.backtest.rules import Rules
-from mm.calibration.fit_result import PoissonFit
-from mm.calibration.meter import Measured, Meter
-from mm.calibration.recipe import Recipe
-from mm.calibration.spreads import large_tick
+from mm.calibration.calibrator import Measured, Meter, Recipe
+from mm.calibration.fit_result import PoissonFit, plain
+from mm.calibration.points import joined
+from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, volatility
+from mm.clock import US_PER_S
+from mm.instrument import E8
+from mm.tape.tape import DEPTH, TRADE
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mm.backtest.result import Result
+    from mm.calibration.alternatives import Comparison
+    from mm.calibration.depth_counts import Marks
+    from mm.calibration.points import Points
     from mm.tape.tape import Tape
+
+    Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -107,3 +121,303 @@ def calibrate(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules
         rules: Latencies and timers of simulated orders, for ``ladder`` and ``fixed``.
     """
     return measure(tape, recipe, rules).fit
+
+
+def artefact(
+    found: "Calibration", curves: "Comparison | None" = None, permuted: "Permutations | None" = None
+) -> dict[str, Any]:
+    """Return the content of ``poisson_fit.json``: null for what is not known or not finite.
+
+    Args:
+        found: The fit and its meter.
+        curves: Other curves than the exponential; None where none could be compared.
+        permuted: Other orders of a ladder's distances; None of another method.
+    """
+    meter = found.meter
+    stretches = [(marks.path, *day) for marks, day in zip(meter.marks, meter.days, strict=True)]
+    beside = {
+        "options": options(meter.recipe),
+        "measured": _counts(meter),
+        "timing": timing(meter.tapes),
+        "by_spread": [asdict(state) for state in by_spread(meter)],
+        "volatility": asdict(volatility(stretches)),
+        "by_day": _by_day(meter),
+        "alternatives": curves and _curves(curves),
+        "permutations": permuted and asdict(permuted),
+    }
+    content: dict[str, Any] = plain(found.fit.to_json() | beside)
+    return content
+
+
+def options(recipe: "Recipe") -> dict[str, Any]:
+    """Return every choice that the points depend on, by the name of its knob in small letters."""
+    simulated = recipe.method != "marks"
+    return {
+        "calib_method": recipe.method,
+        "calib_reference": recipe.reference,
+        "calib_hit": recipe.rule.hit,
+        "calib_order_qty": recipe.rule.order_e8 / E8,
+        "calib_queue_ahead": recipe.rule.queue_ahead,
+        "calib_sweeps": recipe.rule.grouped,
+        "calib_distance": recipe.distance if simulated else None,
+        "calib_deltas": list(recipe.deltas) if simulated else None,
+        "calib_dwell_ms": recipe.dwell_ms if recipe.method == "ladder" else None,
+        "calib_mid_move_threshold_ticks": recipe.mid_move_threshold_ticks if simulated else None,
+        "permutations": recipe.permutations if recipe.method == "ladder" else None,
+        "seed": recipe.seed if recipe.method == "ladder" else None,
+        "min_exposure_s": recipe.min_exposure_s,
+        "min_usable_deltas": recipe.min_usable_deltas,
+        "max_delta_ticks": "auto" if recipe.max_delta_ticks is None else recipe.max_delta_ticks,
+    }
+
+
+def _curves(compared: "Comparison") -> dict[str, Any]:
+    """Return which curve to believe and how each of them does; their rates are for pages."""
+    names = ("name", "formula", "parameters", "loglik", "aic", "unseen", "unseen_se")
+    curves = [{name: getattr(curve, name) for name in names} for curve in compared.curves]
+    return {"best": compared.best, "sentence": compared.sentence, "curves": curves}
+
+
+def _counts(meter: "Meter") -> dict[str, float]:
+    """Return where the aggressive orders of the days went, and how long there was no valid book."""
+    days = [marks.between(*span) for marks, span in zip(meter.marks, meter.days, strict=True)]
+    counts: dict[str, float] = {}
+    for day in days:
+        for name, count in asdict(day.counts).items():
+            counts[name] = counts.get(name, 0) + count
+    return {**counts, "valid_s": sum(day.valid_s for day in days), "excluded_s": sum(day.excluded_s for day in days)}
+
+
+def _by_day(meter: "Meter") -> list[dict[str, Any]]:
+    """Return each day's own fit; nothing for a single day."""
+    if len(meter.tapes) == 1:
+        return []
+    fits = [
+        (tape.days[0], meter.fit_points(meter.points(*day))) for tape, day in zip(meter.tapes, meter.days, strict=True)
+    ]
+    names = ("A", "k", "se_logA", "se_k", "n_fills", "status")
+    return [{"day": day, **{name: getattr(fit, name) for name in names}} for day, fit in fits]
+
+
+LARGE_TICK_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadState:
+    """What the marks say while the spread has a certain width.
+
+    Attributes:
+        from_ticks, to_ticks: The least and the greatest spread of the state.
+        share: Of the time with a valid book.
+        A, k, se_logA, se_k: The fit; None where it is not usable.
+        n_fills: Sweeps counted.
+        exposure_s: Order-seconds.
+        status: What the fit says of itself.
+    """
+
+    from_ticks: int
+    to_ticks: int
+    share: float
+    A: float | None
+    k: float | None
+    se_logA: float | None
+    se_k: float | None
+    n_fills: float
+    exposure_s: float
+    status: str
+
+
+def by_spread(meter: Meter) -> list[SpreadState]:
+    """Return the states 1, 2, 3-4, 5-8, … ticks that occurred, each fitted by itself, by marks whatever the method."""
+    seconds = _seconds(meter)
+    total = sum(seconds.values())
+    found = []
+    for low, high in _states(max(seconds, default=0)):
+        here = sum(spent for spread, spent in seconds.items() if low <= spread <= high)
+        if here == 0:
+            continue
+        fit = meter.fit_points(_points(meter, low, high))
+        state = (fit.A, fit.k, fit.se_logA, fit.se_k, fit.n_fills, fit.exposure_s, fit.status)
+        found.append(SpreadState(low, high, here / total, *state))
+    return found
+
+
+def large_tick(meter: Meter) -> tuple[str, ...]:
+    """Return what to tell of a market whose spread is a single tick most of the time; nothing of another."""
+    seconds = _seconds(meter)
+    narrow = seconds.get(1, 0.0) / (sum(seconds.values()) or 1.0)
+    if narrow < LARGE_TICK_SHARE:
+        return ()
+    return (
+        f"a large tick: the spread is one tick in {100 * narrow:.0f} % of the time, and there the queue decides on a "
+        f"fill more than the distance does; compare with CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1",
+    )
+
+
+def _states(widest: int) -> Iterator[tuple[int, int]]:
+    low, high = 1, 1
+    while low <= widest:
+        yield low, high
+        low, high = high + 1, 2 * high
+
+
+def _seconds(meter: Meter) -> dict[int, float]:
+    """Return the time with a valid book by its spread in ticks."""
+    spent: dict[int, float] = {}
+    for marks, (start_us, end_us) in zip(meter.marks, meter.days, strict=True):
+        edges, rows, _ = marks.path.segments(start_us, end_us, end_us - start_us + 1)
+        valid = marks.path.touch[1][rows] != CLOSED
+        widths, into = np.unique(marks.path.spread[rows][valid], return_inverse=True)
+        for width, us in zip(widths.tolist(), np.bincount(into, np.diff(edges)[valid]).tolist(), strict=True):
+            spent[width] = spent.get(width, 0.0) + us
+    return spent
+
+
+def _points(meter: Meter, low: int, high: int) -> "Points":
+    parts = [
+        marks.between(start_us, end_us, (low, high)).cells
+        for marks, (start_us, end_us) in zip(meter.marks, meter.days, strict=True)
+    ]
+    longest = max(end_us - start_us for start_us, end_us in meter.days) // block_length_us(BLOCK_S) + 1
+    return joined(parts, [day * longest for day in range(len(parts))])
+
+
+def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
+    """Return what the exchange's stamps of *tapes* show; None where nothing was stamped.
+
+    ``same_instant_share``: share of the prints whose side and trade time are those of the print of that side before,
+    so that they count as its sweep. ``book_age_ms_p50``: median time from a trade to the stamp of the
+    first depth message that can show it, in ms: so long the displayed book is older than the trade.
+    """
+    shared, ages = zip(*(_of(tape) for tape in tapes), strict=True)
+    same, age = np.concatenate(shared), np.concatenate(ages)
+    return {
+        "same_instant_share": float(same.mean()) if same.size else None,
+        "book_age_ms_p50": float(np.median(age)) / 1000 if age.size else None,
+    }
+
+
+def _of(tape: "Tape") -> "tuple[np.ndarray, np.ndarray]":
+    """Return of each stamped print whether it shares its instant, and the age of the book in µs."""
+    stamp = tape.event_exch_us
+    trades = np.flatnonzero((tape.kind == TRADE) & (stamp > 0) & (tape.event_us >= tape.start_us))
+    books = np.flatnonzero((tape.kind == DEPTH) & (stamp > 0))
+    side = tape.row_side[tape.first_row[trades]]
+    same = np.zeros(trades.size, bool)
+    for way in (1, -1):
+        mine = np.flatnonzero(side == way)
+        same[mine[1:]] = np.diff(stamp[trades[mine]]) == 0
+    shown = np.sort(stamp[books])
+    after = np.searchsorted(shown, stamp[trades])
+    met = after < shown.size
+    return same, shown[after[met]] - stamp[trades[met]]
+
+
+HORIZONS_S = (1, 5, 30)
+SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
+
+
+@dataclass(frozen=True, slots=True)
+class AdverseMove:
+    """The mean move of the mid against the probes at one distance.
+
+    Attributes:
+        delta_ticks: Distance of the probes from the reference.
+        side: ``bid``, ``ask`` or ``both``.
+        horizon_s: From the hit to the second look at the mid.
+        hits: Those whose second look fell into the same stretch of valid book.
+        mean_move_ticks: From the mid before the sweep; above 0 is against the order (a bought price fell).
+        se_ticks: Its standard error, by blocks of five minutes; None with fewer than two of them.
+        kept_ticks: What is left of the distance: delta less the move, before fees (from the mid only).
+    """
+
+    delta_ticks: float
+    side: str
+    horizon_s: int
+    hits: int
+    mean_move_ticks: float
+    se_ticks: float | None
+    kept_ticks: float
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """The sweeps of one side and day that hit the probes from *touch* to *depth*, and the moves after them."""
+
+    touch: "Ints"
+    depth: "Ints"
+    block: "Ints"
+    moves: "dict[int, NDArray[np.float64]]"  # by horizon, in ticks; NaN where the book broke or the day ended
+
+
+def adverse_selection(meter: "Meter") -> list[AdverseMove]:
+    """Return the moves at every distance that was hit, by the marks of all days whatever the method."""
+    hits: dict[int, list[_Hits]] = {1: [], -1: []}
+    behind = 0
+    for marks, (start_us, end_us) in zip(meter.marks, meter.days, strict=True):
+        for side, found in hits.items():
+            found.append(_hits(marks, side, start_us, end_us, behind))
+        behind += (end_us - start_us) // block_length_us(BLOCK_S) + 1
+    per_tick = meter.marks[0].path.per_tick
+    places = sorted({int(near) for marks in meter.marks for near in marks.grid.near if near <= marks.grid.last})
+    rows: list[AdverseMove] = []
+    for name, sides in SIDES:
+        rows += _rows(_pooled([one for side in sides for one in hits[side]]), name, per_tick, places)
+    return sorted(rows, key=lambda row: (row.delta_ticks, row.horizon_s))
+
+
+def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:
+    """Write ``adverse_selection.csv``; an empty ``se_ticks`` is not known."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(AdverseMove)])
+        writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
+
+
+def _hits(marks: "Marks", side: int, start_us: int, end_us: int, behind: int) -> _Hits:
+    path = marks.path
+    reached = marks.sweeps[side].between(start_us, end_us)
+    touch = path.touch[side][reached.row]
+    hit = (touch != CLOSED) & (reached.depth >= touch) & (touch <= marks.grid.last)
+    us, row = reached.us[hit], reached.row[hit]
+    breaks = np.cumsum(path.touch[1] == CLOSED)
+    moves = {}
+    for horizon_s in HORIZONS_S:
+        then_us = us + horizon_s * US_PER_S
+        then = np.searchsorted(path.us, then_us, side="right") - 1
+        whole = (breaks[then] == breaks[row]) & (then_us <= end_us)
+        moves[horizon_s] = np.where(whole, side * (path.mid2[row] - path.mid2[then]) / 2, np.nan)
+    depth = np.minimum(reached.depth[hit], marks.grid.last)
+    return _Hits(touch[hit], depth, behind + (us - start_us) // block_length_us(BLOCK_S), moves)
+
+
+def _pooled(parts: list[_Hits]) -> _Hits:
+    return _Hits(
+        touch=np.concatenate([part.touch for part in parts]),
+        depth=np.concatenate([part.depth for part in parts]),
+        block=np.concatenate([part.block for part in parts]),
+        moves={horizon: np.concatenate([part.moves[horizon] for part in parts]) for horizon in HORIZONS_S},
+    )
+
+
+def _rows(hits: _Hits, side: str, per_tick: int, places: list[int]) -> Iterator[AdverseMove]:
+    """Yield a row for each distance and horizon with a move; probes stand whole ticks from the touch."""
+    for distance in places:
+        met = (hits.touch <= distance) & (distance <= hits.depth) & ((distance - hits.touch) % per_tick == 0)
+        for horizon_s, moves in hits.moves.items():
+            known = met & ~np.isnan(moves)
+            if not known.any():
+                continue
+            delta, mean = distance / per_tick, float(moves[known].mean())
+            error = _error(moves[known] - mean, hits.block[known])
+            yield AdverseMove(delta, side, horizon_s, int(known.sum()), mean, error, delta - mean)
+
+
+def _error(off: "NDArray[np.float64]", block: "Ints") -> float | None:
+    """Return the standard error of a mean from what its blocks are off together; None with fewer than two."""
+    blocks, into = np.unique(block, return_inverse=True)
+    count = len(blocks)
+    if count < 2:
+        return None
+    together = np.bincount(into, off)
+    return float(np.sqrt(count / (count - 1) * (together**2).sum())) / len(off)

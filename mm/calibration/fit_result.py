@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Self
 
-from mm.calibration import fit_text
 from mm.errors import BrokenFile, FitError, Mismatch
+from mm.page.numbers import MINUS
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT, TIME_UNIT = "ticks", "s"
+NONE = "–"  # in a text, for a number that is not known
 
 Interval = tuple[float, float]
 
@@ -51,7 +52,7 @@ class Sides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class FittedWindow:
     """The stretch of data that was fitted, in µs since the Unix epoch; None where it is not known."""
 
     start_us: int | None = None
@@ -125,7 +126,7 @@ class PoissonFit:
     log_linear: Rates = Rates()
     min_delta_ticks: float | None = None
     max_delta_ticks: float | None = None
-    window: Window = Window()
+    window: FittedWindow = FittedWindow()
     usable: bool
     status: str
     reason: str
@@ -160,18 +161,59 @@ class PoissonFit:
 
     def headline(self) -> str:
         """Return A, k, fills and verdict as one line."""
-        return fit_text.headline(self)
+        counted = f"{self.n_fills:g} fills in {self.exposure_s:.6g} s"
+        if self.A is None or self.k is None or self.se_logA is None or self.se_k is None:
+            return f"no A and k   {counted}   not usable: {self.status}"
+        verdict = "usable" if self.status == "ok" else f"usable, {self.status}"
+        rate, decay = _measured(self.A, self.A * self.se_logA), _measured(self.k, self.se_k)
+        return f"A = {rate} /s   k = {decay} /tick   {counted}   {verdict}"
 
     def summary(self) -> str:
-        """Return all of it as a table, for people."""
-        return fit_text.summary(self)
+        """Return a table of estimates, checks and the other estimators' results."""
+        where = "  ".join(text for text in (self.symbol, self.day, self.method, self.fit_method) if text)
+        error_a = None if self.A is None or self.se_logA is None else self.A * self.se_logA
+        at_pivot, error = self.lambda_at_pivot, self.se_log_lambda_at_pivot
+        error_pivot = None if at_pivot is None or error is None else at_pivot * error
+        neighbours = {
+            "poisson_mle": self.mle,
+            "poisson_firth": self.firth,
+            "log_linear": self.log_linear,
+            "bid": self.sides.bid,
+            "ask": self.sides.ask,
+        }
+        rows = [
+            f"λ(δ) = A exp(-k δ)  {where}",
+            f"{'':<16}{'estimate':>12}{'se':>12}{'95 %':>24}{'95 % by blocks':>24}",
+            _row("A /s", self.A, error_a, self.ci95_A, self.ci95_A_block),
+            _row("k /tick", self.k, self.se_k, self.ci95_k, self.ci95_k_block),
+            f"{f'λ({_text(self.pivot_delta)}) /s':<16}{_text(at_pivot):>12}{_text(error_pivot):>12}",
+            f"{'data':<16}{self.n_fills:g} fills in {self.exposure_s:.6g} s, δ {_text(self.min_delta_ticks)} to "
+            f"{_text(self.max_delta_ticks)} ticks, {self.n_blocks} blocks",
+            f"{'fit':<16}deviance {_text(self.deviance)}, Pearson {_text(self.pearson_chi2)} on {_text(self.df_resid)} "
+            f"df, p {_text(self.goodness_p)}, dispersion {_text(self.dispersion)}",
+            f"{'tests':<16}curvature p {_text(self.curvature_p)}, sides differ p {_text(self.side_lr_p)}",
+            *(f"{name:<16}A {_text(rates.A)}, k {_text(rates.k)}" for name, rates in neighbours.items()),
+            *self.verdict(),
+        ]
+        return "\n".join(row.rstrip() for row in rows)
+
+    def verdict(self) -> list[str]:
+        """Return the status with its reason, and the warnings, a line each."""
+        status = f"{'usable' if self.usable else 'not usable'}: {self.status}"
+        first = f"{status} – {self.reason}" if self.reason else status
+        return [first, *(f"warning: {warning}" for warning in self.warnings)]
 
     def __str__(self) -> str:
-        return fit_text.box(self)
+        """Return a frame with the headline and the verdict."""
+        lines = [self.headline(), *self.verdict()]
+        width = max(map(len, lines))
+        rule = "─" * (width + 2)
+        return "\n".join([f"┌{rule}┐", *(f"│ {line:<{width}} │" for line in lines), f"└{rule}┘"])
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``poisson_fit.json``: plain values, null for what is not known or not finite."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        content: dict[str, Any] = plain(asdict(self))
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
@@ -210,15 +252,13 @@ def _check_head(content: Mapping[str, Any], source: str) -> None:
             raise Mismatch(f"{source}: {key} is {content[key]!r}; this version reads {value!r} only; fit again")
 
 
-def _plain(value: Any) -> Any:
-    """Return *value* as JSON can hold it."""
+def plain(value: Any) -> Any:
+    """Return *value* as JSON can hold it: tuples as lists, null for a number that is not finite."""
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _positive(value: float | None) -> bool:
@@ -244,6 +284,25 @@ _READ: dict[str, Any] = {
     "firth": lambda rates: Rates(**rates),
     "log_linear": lambda rates: Rates(**rates),
     "mle": lambda rates: RatesWithErrors(**rates),
-    "window": lambda window: Window(**window),
+    "window": lambda window: FittedWindow(**window),
     "warnings": tuple,
 }
+
+
+def _row(name: str, value: float | None, error: float | None, own: Interval | None, by_blocks: Interval | None) -> str:
+    return f"{name:<16}{_text(value):>12}{_text(error):>12}{_range(own):>24}{_range(by_blocks):>24}"
+
+
+def _text(value: float | None) -> str:
+    return NONE if value is None else f"{value:.4g}".replace("-", MINUS)
+
+
+def _range(interval: "Interval | None") -> str:
+    return NONE if interval is None else f"{_text(interval[0])} to {_text(interval[1])}"
+
+
+def _measured(value: float, error: float) -> str:
+    """Return *value* ± *error*, both to the third digit of the error."""
+    digits = 2 - math.floor(math.log10(error)) if 0 < error < math.inf else 3
+    places = min(max(digits, 0), 12)
+    return f"{value:.{places}f} ± {error:.{places}f}".replace("-", MINUS)

@@ -1,15 +1,24 @@
 """Does the model hold? Goodness of fit over pooled rows, dispersion over blocks, curvature, and the two sides."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.calibration._rows import tilted
 from mm.calibration.estimators import Absent, Estimate
-from mm.calibration.likelihood import LARGE, Table
-from mm.calibration.points import Floats, Ints, sum_by
-from mm.calibration.sample import Sample
+from mm.calibration.likelihood import LARGE, Sample, Shape, Table
+from mm.calibration.points import Floats, Ints, Points, group, sum_by
+from mm.clock import US_PER_S
+from mm.page.numbers import MINUS
+
+if TYPE_CHECKING:
+    from mm.calibration.calibrator import Meter
+    from mm.calibration.fit_result import PoissonFit
+
 
 POOR_FIT_P = 0.01  # below it a fit is called poor
 LEAST_EXPECTED = 5.0  # fills in a pooled row
@@ -227,3 +236,115 @@ def _highest_loglik(table: Table, peak: float | Absent) -> float:
     k = peak.edge if isinstance(peak, Absent) else peak
     shares = table.at(k).log_likelihood if math.isfinite(k) else 0.0  # at an infinite k one row has them all
     return shares + table.total * (math.log(table.total) - 1)
+
+
+LEAST_SHOWN = 0.5  # fills; the table ends where fewer are expected and none was seen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Residuals:
+    """Rows of one distance each, nearest first.
+
+    Attributes:
+        delta_ticks: Distance from the reference price, in ticks; of a cell, its near edge.
+        width_ticks: Of the cell; inf for resting orders.
+        exposure_s: Order-seconds.
+        fills: Seen.
+        expected: By the fit; NaN where there is none.
+    """
+
+    delta_ticks: Floats
+    width_ticks: Floats
+    exposure_s: Floats
+    fills: Floats
+    expected: Floats
+
+    @property
+    def standardised(self) -> Floats:
+        """Return the deviance residual of each row: about standard normal under the fit, signed as seen - expected.
+
+        Their squares sum to the deviance (McCullagh and Nelder 1989, 2.4.3). One fill where next to none is expected
+        stands out by a few units, and not by thousands as in Pearson's residual.
+        """
+        from scipy.special import xlogy
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.where(self.fills > 0, xlogy(self.fills, self.fills / self.expected), 0.0)
+        return np.sign(self.fills - self.expected) * np.sqrt(np.maximum(2 * (logs - self.fills + self.expected), 0.0))
+
+    def rates(self) -> tuple[Floats, Floats, Floats]:
+        """Return fills a second of each row, and the ends of its exact 95 % Poisson interval (Garwood 1936)."""
+        from scipy.special import gammaincinv
+
+        low = np.where(self.fills > 0, gammaincinv(np.maximum(self.fills, 1e-12), 0.025), 0.0)
+        high = gammaincinv(self.fills + 1, 0.975)
+        return self.fills / self.exposure_s, low / self.exposure_s, high / self.exposure_s
+
+
+def residuals(points: Points, A: float | None, k: float | None, side: int = 0) -> Residuals:
+    """Return the rows of *points*, those of equal distance summed, beside λ(δ) = A exp(-k δ).
+
+    Args:
+        points: What was measured; rows without exposure are left out.
+        A: Intensity at distance 0, in 1/s; None without a fit.
+        k: Decay, in 1/tick; None without a fit.
+        side: +1 or -1 for one side's rows alone, 0 for all.
+    """
+    seen = points.where((points.exposure_s > 0) & ((points.side == side) if side else True))
+    first, groups = group(seen.delta_ticks, seen.width_ticks)
+    delta, width = seen.delta_ticks[first], seen.width_ticks[first]
+    exposure = sum_by(groups, seen.exposure_s, len(first))
+    expected = np.full(len(first), np.nan)
+    if A is not None and k is not None:
+        expected = exposure * np.exp(np.minimum(np.log(A) + Shape(delta, width).log_gain(k), LARGE))
+    return Residuals(delta, width, exposure, sum_by(groups, seen.fills, len(first)), expected)
+
+
+def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
+    """Return the rows as a table for the terminal, the farthest beyond *most* only counted."""
+    rows = residuals(points, fit.A, fit.k)
+    telling = np.flatnonzero((rows.fills > 0) | (rows.expected >= LEAST_SHOWN))
+    shown = slice(min(most, telling[-1] + 1 if len(telling) else most))
+    lines = [f"{'delta':>7}{'exposure s':>14}{'fills':>10}{'fitted':>12}{'residual':>10}"]
+    for delta, exposure, fills, expected, z in zip(
+        *(
+            column[shown]
+            for column in (rows.delta_ticks, rows.exposure_s, rows.fills, rows.expected, rows.standardised)
+        ),
+        strict=True,
+    ):
+        fitted, residual = ("–", "–") if np.isnan(expected) else (f"{expected:,.1f}", f"{z:+.2f}".replace("-", MINUS))
+        lines.append(f"{f'{delta:g}'.replace('-', MINUS):>7}{exposure:>14,.0f}{fills:>10,g}{fitted:>12}{residual:>10}")
+    left = len(rows.delta_ticks[shown.stop :])
+    if left:
+        lines.append(f"{'…':>7}{rows.fills[shown.stop :].sum():>24,g}   at {left} distances beyond")
+    return "\n".join(lines)
+
+
+PIECES_S = (300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+MOST = 28
+
+
+def steadiness(meter: "Meter", advance: Callable[[int], None] | None = None) -> list[tuple[int, int, "PoissonFit"]]:
+    """Return first instant, last instant and fit of each piece of the meter's tape.
+
+    The pieces are as short as leaves at most 28 of them, and begin at round times.
+
+    Args:
+        meter: What measures the tape, which is parsed already.
+        advance: Told after each piece, for a progress bar.
+    """
+    pieces = []
+    for start_us, end_us in windows(meter.start_us, meter.end_us):
+        pieces.append((start_us, end_us, meter.fit_points(meter.points(start_us, end_us))))
+        if advance:
+            advance(1)
+    return pieces
+
+
+def windows(start_us: int, end_us: int) -> list[tuple[int, int]]:
+    """Return the pieces of ``[start_us, end_us)``; an end shorter than half a piece is left out."""
+    span_s = (end_us - start_us) / US_PER_S
+    step_us = next((step for step in PIECES_S if span_s / step <= MOST), PIECES_S[-1]) * US_PER_S
+    edges = [start_us, *range(-(-(start_us + 1) // step_us) * step_us, end_us, step_us), end_us]
+    return [(a, b) for a, b in pairwise(edges) if b - a >= step_us // 2]

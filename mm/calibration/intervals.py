@@ -1,17 +1,24 @@
 """95 % intervals of A and k: profile likelihood, Wald, and block-robust."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.calibration._rows import At
-from mm.calibration.estimators import Estimate
-from mm.calibration.likelihood import LARGE, Table
-from mm.calibration.peaks import falls_at
+from mm.calibration.estimators import Estimate, falls_at
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.likelihood import LARGE, Sample, Table
 from mm.calibration.points import Floats
-from mm.calibration.sample import Sample
+from mm.calibration.reference import BLOCK_S
+from mm.errors import FitError
+
+if TYPE_CHECKING:
+    from mm.calibration.fit_result import Interval
+    from mm.calibration.points import Points
+
 
 LEVEL = 0.95
 NORMAL = 1.959963984540054  # its two-sided quantile of the normal distribution
@@ -211,3 +218,87 @@ def _exp(interval: Interval | None) -> Interval | None:
     if interval is None or not _finite(interval) or max(interval) > LARGE:
         return None
     return math.exp(interval[0]), math.exp(interval[1])
+
+
+HORIZON_S = 900.0  # of a fit that belongs to no schedule
+LEAST_STRETCHES = 3
+HALF = 0.5  # of a fill, so that an empty stretch has a logarithm
+
+
+def predictive_ci95(points: "Points", horizon_s: float) -> tuple[float, float] | None:
+    """Return the 95 % interval of the fills, of both sides, of the *horizon_s* after the window of *points*.
+
+    The window's blocks are joined to stretches of the horizon's length; the logarithm of the next stretch's count is
+    taken for one more draw of those of the window (Student's t, one degree of freedom less than stretches). Bursts
+    that make the counts of stretches differ so widen it. It is never narrower than that of a Poisson count.
+    None with fewer than three stretches, or without blocks.
+
+    Args:
+        points: Of the window, by blocks in order of time.
+        horizon_s: Length of what is predicted, in seconds.
+    """
+    from scipy.special import pdtrik, stdtrit
+
+    if not len(points) or points.block.min() < 0:
+        return None
+    fills = np.bincount(points.block, points.fills)
+    joined = max(round(horizon_s / BLOCK_S), 1)
+    stretches = len(fills) // joined
+    if stretches < LEAST_STRETCHES:
+        return None
+    counts = fills[len(fills) - stretches * joined :].reshape(stretches, joined).sum(axis=1)
+    share = horizon_s / (joined * BLOCK_S)
+    mean = float(counts.mean()) * share
+    logs = np.log(counts * share + HALF)
+    shorter = max(1 / share - 1, 0.0) / max(float(counts.mean()), HALF)  # the noise of a count of less than a stretch
+    # neighbouring stretches are alike, so their mean is known half as well as that of so many independent ones
+    spread = math.sqrt((float(logs.var(ddof=1)) + shorter) * (1 + 2 / stretches))
+    reach = float(stdtrit(stretches - 1, (1 + LEVEL) / 2)) * spread
+    low, high = (math.exp(min(float(logs.mean()) + off, 700.0)) - HALF for off in (-reach, reach))
+    if mean > 0:
+        tail = (1 - LEVEL) / 2
+        low, high = min(low, float(pdtrik(tail, mean))), max(high, float(pdtrik(1 - tail, mean)))
+    return max(math.floor(low), 0.0) if math.isfinite(low) else 0.0, math.ceil(high)
+
+
+NORMAL_95 = 1.959964
+
+
+def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
+    """Yield *count* fits whose ln A and k are drawn from the normal law of their estimates.
+
+    Their standard errors are those by blocks where the fit has them and they are the larger ones, their correlation is
+    the likelihood's; k is drawn again where it would not be positive. Equal seeds, equal draws.
+
+    Raises:
+        FitError: If the fit is not usable, or does not say how far it may be off.
+    """
+    A, k = fit.parameters()
+    if fit.se_logA is None or fit.se_k is None or fit.cov_logA_k is None:
+        raise FitError("the fit has no standard errors to draw from (se_logA, se_k, cov_logA_k); fit again")
+    error_a = max(fit.se_logA, _half_width(fit.ci95_A_block, logarithm=True))
+    error_k = max(fit.se_k, _half_width(fit.ci95_k_block))
+    correlation = fit.cov_logA_k / (fit.se_logA * fit.se_k) if fit.se_logA and fit.se_k else 0.0
+    random = np.random.default_rng(seed)
+    left = count
+    while left:
+        first, second = random.standard_normal(2).tolist()
+        drawn_k = k + error_k * first
+        if drawn_k <= 0:
+            continue
+        off = correlation * first + math.sqrt(max(1 - correlation**2, 0.0)) * second
+        drawn_a = A * math.exp(error_a * off)
+        yield replace(fit, A=drawn_a, k=drawn_k, logA=math.log(drawn_a))
+        left -= 1
+
+
+def _half_width(interval: "Interval | None", *, logarithm: bool = False) -> float:
+    """Return the standard error that a 95 % interval speaks of; 0 without one."""
+    if interval is None:
+        return 0.0
+    low, high = interval
+    if logarithm:
+        if low <= 0:
+            return 0.0
+        low, high = math.log(low), math.log(high)
+    return (high - low) / (2 * NORMAL_95)

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from mm.calibration.goodness import residuals
 from mm.calibration.page_charts import Pieces, curve_chart, parameter_chart, residual_chart
-from mm.calibration.residuals import residuals
 from mm.clock import iso
 from mm.page.frame import About, Row, card, document, notes, origin, table, tile, wide
 from mm.page.numbers import lasting, number
 
 if TYPE_CHECKING:
+    from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import Interval, PoissonFit, RatesWithErrors
-    from mm.calibration.meter import Measured
 
 BOTH = (("buy", "bids, hit by sellers"), ("sell", "asks, hit by buyers"))
 NO_INTERVAL = "no interval"

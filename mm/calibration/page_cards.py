@@ -11,7 +11,7 @@ from mm.page.numbers import number, percent, short, signed
 from mm.page.svg import Plot, padded
 
 if TYPE_CHECKING:
-    from mm.calibration.adverse_selection import AdverseMove
+    from mm.calibration.calibrate import AdverseMove
 
 HALF = 520
 NORMAL_95 = 1.959964

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.calibration.goodness import Residuals, residuals
 from mm.calibration.points import Floats, Points
-from mm.calibration.residuals import Residuals, residuals
 from mm.page.frame import nothing
 from mm.page.numbers import number, short
 from mm.page.svg import LEFT, RIGHT, Plot, bar, padded

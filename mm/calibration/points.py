@@ -1,10 +1,11 @@
 """Points: how long orders waited at each distance, and how often they were reached."""
 
 import csv
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +45,7 @@ class Points:
     block: Ints
 
     def __post_init__(self) -> None:
-        columns = (self.delta_ticks, self.width_ticks, self.exposure_s, self.fills, self.side, self.block)
+        columns = self.columns
         if any(column.shape != (len(self.delta_ticks),) for column in columns):
             lengths = ", ".join(str(column.shape) for column in columns)
             raise DataError(f"points: the columns have shapes {lengths}; give one value a row in each")
@@ -56,6 +57,11 @@ class Points:
 
     def __len__(self) -> int:
         return len(self.delta_ticks)
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """All columns, in the order of the attributes."""
+        return self.delta_ticks, self.width_ticks, self.exposure_s, self.fills, self.side, self.block
 
     @classmethod
     def of(
@@ -94,14 +100,16 @@ class Points:
     def where(self, rows: ArrayLike) -> Self:
         """Return the points that *rows* (a mask or row numbers) picks."""
         picked = np.asarray(rows)
-        return type(self)(
-            self.delta_ticks[picked],
-            self.width_ticks[picked],
-            self.exposure_s[picked],
-            self.fills[picked],
-            self.side[picked],
-            self.block[picked],
-        )
+        return type(self)(*(column[picked] for column in self.columns))
+
+
+def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:
+    """Return the rows of several tables, one after the other; the blocks of each count from its first block."""
+    if len(parts) == 1:
+        return parts[0]
+    *columns, block = (list(column) for column in zip(*(part.columns for part in parts), strict=True))
+    moved = [one + (one != NO_BLOCK) * first for one, first in zip(block, first_blocks, strict=True)]
+    return Points(*(np.concatenate(column) for column in (*columns, moved)))
 
 
 def as_points(table: Points | Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> Points:
@@ -209,6 +217,29 @@ def write_points(path: Path, points: Points) -> None:
             writer.writerow(
                 [_number_text(float(points.delta_ticks[row])), side, _number_text(seconds), _number_text(count), rate]
             )
+
+
+def dependent_rows(points: Path) -> str | None:
+    """Return a note where the rows of a file of points share their fills; None where nothing shows that they do.
+
+    Neither the columns nor the counts show it; the fit that lies beside the file in its run folder does.
+    """
+    beside = "poisson_fit.json"
+    try:
+        fit = json.loads((points.parent / beside).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    method = fit.get("method") if isinstance(fit, dict) else None
+    if method == "marks":
+        rows = "count an order at every distance that it reached"
+    elif method == "ladder" and isinstance(fit.get("permutations"), dict):
+        rows = "sum several ladders that one tape feeds"
+    else:
+        return None
+    return (
+        f"these points {rows} ({beside} beside them: method {method}), so their errors are too small and their tests "
+        f"mean nothing; take A and k from that file"
+    )
 
 
 def _check_header(path: Path, header: list[str]) -> None:

@@ -8,19 +8,19 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
-from mm.calibration.fallback import POLICIES, Fallback
-from mm.calibration.meter import Meter
-from mm.calibration.recipe import Recipe
-from mm.calibration.schedule_json import Entry, broken
-from mm.calibration.windows import MODES, WEIGHING, Plan, Window, WindowFit, WindowFitter
+from mm.calibration.calibrator import Meter, Recipe
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Plan, Window, WindowFit, WindowFitter
 from mm.clock import US_PER_S
-from mm.errors import Mismatch
+from mm.errors import BrokenFile, FitError, Mismatch, UsageError
 from mm.instrument import E8
 
 if TYPE_CHECKING:
-    from mm.calibration.fit_result import PoissonFit
+    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.fills.intensity_piece import IntensityPiece
     from mm.calibration.points import Points
     from mm.tape.tape import Tape
+
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT = "ticks"
@@ -32,6 +32,81 @@ LATER = (
     "max_delta_ticks",
 )  # keys that older files do not have
 SOURCES = ("fitted", "carried", "default", "none")
+
+
+def broken(source: str, what: str) -> BrokenFile:
+    """Return the error for *what* is wrong in *source*."""
+    return BrokenFile(f"{source}: {what}; a schedule comes from `mm schedule`, make it anew")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One JSON object.
+
+    Attributes:
+        raw: What was read in its place.
+        source: The file, for messages.
+        place: Where it stands in the file, ending with a dot; empty for the whole.
+    """
+
+    raw: Any
+    source: str
+    place: str = ""
+
+    def value(self, key: str) -> Any:
+        """Return the value of *key*; raises BrokenFile where there is none."""
+        if not isinstance(self.raw, Mapping) or key not in self.raw:
+            raise broken(self.source, f"{self.place}{key} is missing")
+        return self.raw[key]
+
+    def text(self, key: str) -> str:
+        """Return a text."""
+        value = self.value(key)
+        if not isinstance(value, str):
+            raise self._refused(key, "a text")
+        return value
+
+    def choice(self, key: str, known: tuple[str, ...]) -> str:
+        """Return one of the *known* texts."""
+        value = self.text(key)
+        if value not in known:
+            raise self._refused(key, f"one of {', '.join(known)}")
+        return value
+
+    def number(self, key: str) -> float:
+        """Return a finite number."""
+        value = self.value(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self._refused(key, "a finite number")
+        return value
+
+    def number_or_none(self, key: str) -> float | None:
+        """Return a finite number, or None for null."""
+        return None if self.value(key) is None else self.number(key)
+
+    def instant(self, key: str) -> int:
+        """Return a whole number of µs."""
+        value = self.number(key)
+        if not isinstance(value, int):
+            raise self._refused(key, "a whole number of µs")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Return true or false."""
+        value = self.value(key)
+        if not isinstance(value, bool):
+            raise self._refused(key, "true or false")
+        return value
+
+    def entries(self, key: str) -> "list[Entry]":
+        """Return the objects of a list."""
+        value = self.value(key)
+        if not isinstance(value, list):
+            raise self._refused(key, "a list")
+        return [Entry(item, self.source, f"{self.place}{key}[{number}].") for number, item in enumerate(value)]
+
+    def _refused(self, key: str, wanted: str) -> BrokenFile:
+        return broken(self.source, f"{self.place}{key} is {repr(self.value(key))[:40]}, not {wanted}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,3 +382,92 @@ def _segment(entry: Entry) -> Segment:
         reason=entry.text("reason"),
         **{name: entry.number_or_none(name) for name in LATER if name in entry.raw},
     )
+
+
+def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
+    """Return λ(δ) over time as a fit or a schedule says it.
+
+    Args:
+        fitted: A fit, which holds for all time, or a schedule, which holds where a segment is usable.
+        per_side: Use the sides' own A and k, which a schedule does not have.
+        source: Where it comes from, for messages.
+
+    Raises:
+        FitError: If nothing in it is usable.
+        UsageError: If the sides' own numbers are asked of a schedule.
+    """
+    from mm.backtest.fills.intensity import Intensity
+
+    return Intensity(_pieces(fitted, per_side, source), fitted.reference or "mid")
+
+
+def why_unusable(schedule: Schedule) -> str:
+    """Return why a schedule without a usable segment has none, and the way out."""
+    if not schedule.segments:
+        return (
+            f"no segment, because the day is not longer than the training window of {schedule.train_window_min:g} "
+            f"minutes; take a shorter --wf-train-window-min (WF_TRAIN_WINDOW_MIN), or a longer day"
+        )
+    last = schedule.segments[-1]
+    return (
+        f"none of {len(schedule.segments)} segments is usable (the last: {last.status}, {last.reason}); take longer "
+        f"training windows, a smaller --min-usable-deltas, or a day with more trades"
+    )
+
+
+def _pieces(fitted: PoissonFit | Schedule, per_side: bool, source: str) -> "list[IntensityPiece]":
+    from mm.backtest.fills.intensity import FOREVER
+    from mm.backtest.fills.intensity_piece import IntensityPiece
+
+    if isinstance(fitted, PoissonFit):
+        A_bid, k_bid, A_ask, k_ask = _rates(fitted, per_side, source)
+        return [
+            IntensityPiece(
+                start_us=0,
+                end_us=FOREVER,
+                A_bid=A_bid,
+                k_bid=k_bid,
+                A_ask=A_ask,
+                k_ask=k_ask,
+                k=fitted.k or k_bid,
+                sigma_ticks=fitted.sigma_ticks,
+                min_delta_ticks=fitted.min_delta_ticks,
+                max_delta_ticks=fitted.max_delta_ticks,
+            )
+        ]
+    if per_side:
+        raise UsageError(
+            f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; "
+            f"set it to 0"
+        )
+    pieces = [
+        IntensityPiece(
+            start_us=segment.start_us,
+            end_us=segment.end_us,
+            A_bid=segment.A,
+            k_bid=segment.k,
+            A_ask=segment.A,
+            k_ask=segment.k,
+            k=segment.k,
+            sigma_ticks=segment.sigma_ticks,
+            min_delta_ticks=segment.min_delta_ticks,
+            max_delta_ticks=segment.max_delta_ticks,
+        )
+        for segment in fitted.segments
+        if segment.A is not None and segment.k is not None
+    ]
+    if not pieces:
+        raise FitError(f"{source}: {why_unusable(fitted)}")
+    return pieces
+
+
+def _rates(fit: PoissonFit, per_side: bool, source: str) -> tuple[float, float, float, float]:
+    """Return A and k of bids, then of asks."""
+    if not fit.usable or fit.A is None or fit.k is None:
+        raise FitError(f"{source}: the fit is not usable ({fit.status}: {fit.reason}); calibrate more data")
+    if not per_side:
+        return fit.A, fit.k, fit.A, fit.k
+    bid, ask = fit.sides.bid, fit.sides.ask
+    if bid.A is None or bid.k is None or ask.A is None or ask.k is None:
+        raise FitError(f"{source}: no A and k of each side alone; set FILL_PER_SIDE=0, or calibrate more data")
+    return bid.A, bid.k, ask.A, ask.k

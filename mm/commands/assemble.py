@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
 from mm.backtest.rules import Rules
-from mm.calibration.fallback import Fallback
+from mm.calibration.calibrator import Recipe
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.recipe import Recipe
 from mm.calibration.sweeps import HitRule
-from mm.calibration.windows import Plan
+from mm.calibration.windows import Fallback, Plan
 from mm.cli.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder

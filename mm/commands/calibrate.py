@@ -10,7 +10,7 @@ from mm.errors import FitError
 from mm.runs.run import Run
 
 if TYPE_CHECKING:
-    from mm.calibration.adverse_selection import AdverseMove
+    from mm.calibration.calibrate import AdverseMove
     from mm.calibration.calibrate import Calibration as Found
     from mm.page.frame import About
 
@@ -33,12 +33,10 @@ def main(
 
     Example: mm calibrate --symbol BTCUSDT --day 20251216 --method ladder --deltas 1,2,3,5,8,13
     """
-    from mm.calibration.adverse_selection import adverse_selection, write_adverse_selection
     from mm.calibration.alternatives import compare
-    from mm.calibration.artefact import artefact
-    from mm.calibration.calibrate import measure, permutations
+    from mm.calibration.calibrate import adverse_selection, artefact, measure, permutations, write_adverse_selection
+    from mm.calibration.goodness import table
     from mm.calibration.points import write_points
-    from mm.calibration.residuals import table
     from mm.commands import assemble
 
     tapes = assemble.tapes(run, day, market)
@@ -67,8 +65,8 @@ def main(
 
 def drawn(found: "Found", content: Mapping[str, Any], moves: "Sequence[AdverseMove]", about: "About") -> str:
     """Return the page of a calibration: what was *found*, the *content* of its fit's file, the *moves* after hits."""
+    from mm.calibration.goodness import steadiness
     from mm.calibration.page import page
     from mm.calibration.page_cards import further_cards
-    from mm.calibration.stability import steadiness
 
     return page(found.fit, found.measured, steadiness(found.meter), about, further_cards(content, moves))

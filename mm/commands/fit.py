@@ -18,9 +18,8 @@ from mm.errors import FitError
 )
 def main(console: Console, fit: Fit, points: Path) -> None:
     """Fit λ(δ) = A·exp(-k·δ) to POINTS.csv: columns delta_ticks, exposure_s, fills, perhaps side and block."""
-    from mm.calibration.nested import shared_fills
-    from mm.calibration.points import read_points
-    from mm.calibration.poisson_fit import fit_poisson
+    from mm.calibration.fit_points import fit_poisson
+    from mm.calibration.points import dependent_rows, read_points
 
     found = fit_poisson(
         read_points(points),
@@ -29,7 +28,7 @@ def main(console: Console, fit: Fit, points: Path) -> None:
         min_usable_deltas=fit.min_usable_deltas,
         max_delta_ticks=fit.max_delta_ticks if isinstance(fit.max_delta_ticks, float) else None,
     )
-    note = shared_fills(points)
+    note = dependent_rows(points)
     if note:
         found = replace(found, warnings=(*found.warnings, note))
     console.say(found.summary())

@@ -134,10 +134,9 @@ def _sweep(redraw: Redraw, about: About) -> str:
 
 
 def _calibration(redraw: Redraw, about: About) -> str:
-    from mm.calibration.adverse_selection import adverse_selection
-    from mm.calibration.calibrate import measure
+    from mm.calibration.calibrate import adverse_selection, measure
+    from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import PoissonFit
-    from mm.calibration.meter import Measured
     from mm.calibration.page import page
     from mm.calibration.page_cards import further_cards
     from mm.calibration.points import read_points

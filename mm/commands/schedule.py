@@ -10,11 +10,10 @@ from mm.runs.run import Run
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
-    from mm.calibration.fallback import Fallback
-    from mm.calibration.recipe import Recipe
-    from mm.calibration.windows import Plan
+    from mm.calibration.calibrator import Recipe
+    from mm.calibration.windows import Fallback, Plan
     from mm.tape.tape import Tape
-    from mm.walkforward.study import Study
+    from mm.walkforward.walkforward import Study
 
 SCHEDULE = "poisson_schedule.json"
 METRICS = "window_metrics.csv"
@@ -36,7 +35,7 @@ def main(
 
     Example: mm schedule --symbol BTCUSDT --day 20251216 --wf-train-window-min 120 --wf-step-min 15
     """
-    from mm.calibration.intensity import why_unusable
+    from mm.calibration.schedule import why_unusable
     from mm.commands import assemble
     from mm.walkforward.page import page
 
@@ -61,9 +60,8 @@ def study_days(run: Run, measured: "tuple[list[Tape], Recipe, Rules]", plan: "Pl
         plan: Windows and mode.
         fallback: What stands in for a window without a usable fit.
     """
-    from mm.calibration.meter import Meter
-    from mm.walkforward.checkpoint import Checkpoint
-    from mm.walkforward.study import study
+    from mm.calibration.calibrator import Meter
+    from mm.walkforward.walkforward import Checkpoint, study
 
     known = Checkpoint(run.checkpoint())
     if known.found:
@@ -75,8 +73,7 @@ def study_days(run: Run, measured: "tuple[list[Tape], Recipe, Rules]", plan: "Pl
 
 def write_study(run: Run, studied: "Study") -> int:
     """Write the schedule, its metrics and what they come to; return how many segments are usable."""
-    from mm.walkforward.out_of_sample import FILE, lines, out_of_sample
-    from mm.walkforward.window_metrics import write_window_metrics
+    from mm.walkforward.out_of_sample import FILE, lines, out_of_sample, write_window_metrics
 
     segments = studied.schedule.segments
     with run.timing("write"):

@@ -26,7 +26,7 @@ from mm.sweep.play import Outcome, Task
 from mm.sweep.store import Code, Store, code_of, trial_of
 
 if TYPE_CHECKING:
-    from mm.calibration.recipe import Recipe
+    from mm.calibration.calibrator import Recipe
     from mm.tape.tape import Tape
 
 FIT = "poisson_fit.json"
@@ -211,9 +211,8 @@ def fits(
     Raises:
         FitError: If no segment is usable.
     """
-    from mm.calibration.artefact import artefact
-    from mm.calibration.calibrate import measure
-    from mm.calibration.intensity import why_unusable
+    from mm.calibration.calibrate import artefact, measure
+    from mm.calibration.schedule import why_unusable
     from mm.commands.schedule import study_days, write_study
     from mm.errors import FitError
 

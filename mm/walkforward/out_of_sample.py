@@ -1,18 +1,25 @@
 """``oos_metrics.json``: how a schedule did on the days that it had not seen, and how the other modes would have."""
 
+import csv
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import ratio_interval
-from mm.calibration.rescaling import Uniformity, linked, uniformity
-from mm.calibration.unseen import realised
-from mm.calibration.windows import MODES
-from mm.walkforward.study import Study, Tested
+from mm.calibration.schedule import Segment
+from mm.calibration.windows import MODES, WindowFit
+from mm.clock import iso
+from mm.errors import BrokenFile
+from mm.walkforward.unseen import Tested, Uniformity, linked, realised, uniformity
+from mm.walkforward.walkforward import Study
+
+if TYPE_CHECKING:
+    from mm.calibration.points import Floats
 
 SCHEMA_VERSION = 1
 FILE = "oos_metrics.json"
@@ -125,3 +132,107 @@ def _bands(rows: list[dict[str, Any]]) -> Iterator[tuple[float, float, float, fl
         inside = [row for row in rows if near <= row["delta_ticks"] < far]
         if inside:
             yield near, far, sum(row["fills"] for row in inside), sum(row["expected"] for row in inside)
+
+
+TRAINED = ("train_exposure_s", "train_dispersion", "train_deviance", "train_df", "A_low", "A_high", "k_low", "k_high")
+TESTED = ("test_exposure_s", "test_fills", "test_expected", "test_ratio", "test_ratio_low", "test_ratio_high")
+LIKELIHOOD = ("test_loglik", "test_loglik_per_fill", *(f"test_loglik_{mode}" for mode in MODES))
+CLOCK = ("waits", "mean_wait", "ks_p")
+COLUMNS = (*Segment.__dataclass_fields__, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK)
+
+
+def write_window_metrics(path: Path, study: Study) -> int:
+    """Write a row for each segment, and return how many there are; a cell is empty where nothing is known."""
+    rows = list(_rows(study))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return len(rows)
+
+
+def _rows(study: Study) -> Iterator[dict[str, Any]]:
+    for segment, own, tested in zip(study.schedule.segments, study.fits, study.tests, strict=True):
+        row = asdict(segment) | {"start": iso(segment.start_us), "usable": "true" if segment.usable else "false"}
+        row |= _trained(own) | _tested(tested, study.schedule.mode) | _waits(tested)
+        yield {name: "" if row[name] is None else row[name] for name in COLUMNS}
+
+
+def _trained(own: WindowFit) -> dict[str, Any]:
+    """Return what the segment's own training window says of itself, whosever parameters are used."""
+    fit = own.fit
+    values = (fit.exposure_s, fit.dispersion, fit.deviance, fit.df_resid, *(fit.ci95_A or (None, None)))
+    return dict(zip(TRAINED, (*values, *(fit.ci95_k or (None, None))), strict=True))
+
+
+def _tested(tested: Tested, mode: str) -> dict[str, Any]:
+    seen, loglik = tested.points, tested.loglik[mode]
+    fills = float(seen.fills.sum())
+    expected = None if tested.expected is None else float(tested.expected.sum())
+    ratio = (None, None, None) if expected is None else ratio_interval(fills, expected)
+    return {
+        **dict(zip(TESTED, (float(seen.exposure_s.sum()), fills, expected, *ratio), strict=True)),
+        "test_loglik": loglik,
+        "test_loglik_per_fill": loglik / fills if loglik is not None and fills else None,
+        **{f"test_loglik_{one}": tested.loglik[one] for one in MODES},
+    }
+
+
+def _waits(tested: Tested) -> dict[str, Any]:
+    """Return the waiting times of both sides together; the last one of each side is not over and does not count."""
+    import numpy as np
+
+    found = uniformity(np.concatenate([linked(side or ()) for side in tested.waits.values()]))
+    return dict(zip(CLOCK, (found.n, found.mean_wait, found.p), strict=True))
+
+
+WORDS = ("usable", "status", "source", "reason", "start")
+
+
+@dataclass(frozen=True)
+class SegmentRows:
+    """Segments in order of time.
+
+    Attributes:
+        numbers: The columns that are numbers, by name; NaN where a cell is empty.
+        words: The others.
+        extent: First and last µs that charts show; None for the segments alone.
+    """
+
+    numbers: "dict[str, Floats]"
+    words: dict[str, list[str]]
+    extent: tuple[float, float] | None = None
+
+    def __len__(self) -> int:
+        return len(self.words["source"])
+
+    @property
+    def x(self) -> tuple[float, float]:
+        """First and last instant of a chart, µs."""
+        return self.extent or self.own
+
+    @property
+    def own(self) -> tuple[float, float]:
+        """Begin of the first segment and end of the last, µs."""
+        return float(self.numbers["start_us"][0]), float(self.numbers["end_us"][-1])
+
+
+def read_segments(path: Path) -> SegmentRows:
+    """Read the segments of a schedule.
+
+    Raises:
+        BrokenFile: If the file cannot be read, lacks a column, or a number is none.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
+            if missing:
+                raise BrokenFile(f"{path}: no column {', '.join(missing)}; make the run anew")
+            rows = list(table)
+        return SegmentRows(
+            {name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS if name not in WORDS},
+            {name: [row[name] for row in rows] for name in WORDS},
+        )
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError, TypeError) as error:
+        raise BrokenFile(f"{path}: cannot be read ({error}); make the run anew") from error

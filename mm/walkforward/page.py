@@ -18,8 +18,8 @@ from mm.clock import iso
 from mm.errors import BrokenFile
 from mm.page.frame import About, Row, card, document, grid, notes, nothing, origin, table, tile, wide
 from mm.page.numbers import number, short, signed
+from mm.walkforward.out_of_sample import SegmentRows, read_segments
 from mm.walkforward.page_charts import distance_chart, earned, equity_chart, parameter_chart, rate_chart, ratio_chart
-from mm.walkforward.segment_rows import SegmentRows, read_segments
 
 SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
 INSIDE = (("buy", "1 is inside the interval"), ("sell", "1 is outside"))

@@ -13,7 +13,8 @@ from mm.page.svg import LEFT, RIGHT, Plot, bar, padded
 
 if TYPE_CHECKING:
     from mm.backtest.report.course import Course
-    from mm.walkforward.segment_rows import Floats, SegmentRows
+    from mm.calibration.points import Floats
+    from mm.walkforward.out_of_sample import SegmentRows
 
 WIDE, HALF = 1072, 520
 USUAL, OTHER = "whisker buy", "whisker sell"

@@ -3,9 +3,8 @@
 from collections import Counter
 from fractions import Fraction
 
-from small_tapes import slow_touch, top_before, tops
-
 from mm.calibration.reference import PER_TICK
+from small_tapes import slow_touch, top_before, tops
 
 S = 1_000_000
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import isotonic_regression
 
 from mm.calibration.alternatives import compare
+from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import Points
-from mm.calibration.poisson_fit import fit_poisson
 
 TRUTHS = {
     "exponential": lambda delta: np.exp(-0.3 * delta),

@@ -1,22 +1,33 @@
 """One recipe for all methods: the truth of a synthetic day, whichever way it is measured."""
 
+import csv
 import json
 import math
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 
+import numpy as np
 import pytest
 
 from mm.backtest.io import load_day
 from mm.backtest.rules import Rules
 from mm.calibration.alternatives import compare
-from mm.calibration.artefact import artefact
-from mm.calibration.calibrate import calibrate, measure, permutations
+from mm.calibration.calibrate import (
+    AdverseMove,
+    adverse_selection,
+    artefact,
+    by_spread,
+    calibrate,
+    large_tick,
+    measure,
+    permutations,
+    timing,
+    write_adverse_selection,
+)
+from mm.calibration.calibrator import Meter, Recipe
+from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.meter import Meter
-from mm.calibration.poisson_fit import fit_poisson
-from mm.calibration.recipe import Recipe
 from mm.calibration.sweeps import HitRule
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
@@ -25,6 +36,8 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape.tape import Tape
+from small_tapes import book, gap, trade
+from small_tapes import tape as small_tape
 
 A, K = 1.2, 0.4
 
@@ -217,3 +230,161 @@ def test_a_ladder_needs_one_order_at_least():
     """None is no measurement."""
     with pytest.raises(UsageError, match="0 permutations"):
         Recipe(method="ladder", permutations=0)
+
+
+S = 1_000_000
+
+
+def market(seed=3, hours=4):
+    """Every second spread and flow change place: one tick wide and A = 0.2, or four ticks wide and A = 0.8; k = 0.6."""
+    rng = np.random.default_rng(seed)
+    told, trade_us = [], 0
+    for n in range(hours * 3600):
+        spread, A = ((1, 0.2), (4, 0.8))[n % 2]
+        told.append(book(n * S, 1000, 1000 + spread))
+        for side, touch in ((1, 1000 + spread), (-1, 1000)):
+            for at_us in sorted(rng.integers(1, S, rng.poisson(A * np.exp(-0.6 * spread / 2))).tolist()):
+                trade_us += 1
+                depth = int(rng.geometric(1 - np.exp(-0.6))) - 1
+                told.append(trade(n * S + at_us, side, touch + side * depth, trade_us))
+    return small_tape(sorted(told, key=lambda event: event[1]), 0, hours * 3600 * S)
+
+
+def test_each_state_has_its_own_rate():
+    """One curve through both bends; in each state the truth of that state comes out."""
+    narrow, wide = by_spread(Meter(market(), Recipe(max_delta_ticks=15)))
+    assert (narrow.from_ticks, narrow.to_ticks, narrow.share) == (1, 1, 0.5)
+    assert (wide.from_ticks, wide.to_ticks, wide.share) == (3, 4, 0.5)
+    for state, A in ((narrow, 0.2), (wide, 0.8)):
+        assert abs(np.log(state.A / A)) < 4 * state.se_logA
+        assert abs(state.k - 0.6) < 4 * state.se_k
+
+
+def test_states_share_out_seconds_and_sweeps():
+    """What is counted in the states is what is counted without them."""
+    meter = Meter(market(hours=1), Recipe(max_delta_ticks=15))
+    whole = meter.between(meter.start_us, meter.end_us).fitted
+    states = by_spread(meter)
+    assert sum(state.n_fills for state in states) == whole.fills.sum()
+    assert abs(sum(state.exposure_s for state in states) - whole.exposure_s.sum()) < 1e-6
+
+
+def test_shares_are_of_the_time_with_a_book():
+    told = [book(0, 100, 101), gap(6 * S), book(8 * S, 100, 109)]
+    states = by_spread(Meter(small_tape(told, 0, 10 * S), Recipe()))
+    assert [(one.from_ticks, one.to_ticks, one.share, one.status) for one in states] == [
+        (1, 1, 0.75, "no_fills"),
+        (9, 16, 0.25, "no_fills"),
+    ]
+
+
+def test_a_large_tick_is_told():
+    """Three quarters of the time one tick wide; the warning stands in the fit."""
+    told = [book(0, 100, 101), book(6 * S, 100, 103)]
+    (line,) = large_tick(Meter(small_tape(told, 0, 8 * S), Recipe()))
+    assert "one tick in 75 % of the time" in line
+    assert line in measure(small_tape(told, 0, 8 * S)).fit.warnings
+    assert large_tick(Meter(small_tape(told, 0, 30 * S), Recipe())) == ()
+
+
+def test_without_a_book_there_is_no_state():
+    meter = Meter(small_tape([], 0, 10 * S), Recipe())
+    assert (by_spread(meter), large_tick(meter)) == ([], ())
+
+
+def test_prints_of_one_side_and_trade_time_share_an_instant():
+    """Two of five: the second buy at 20 and the third; the sale at 20 stands alone."""
+    events = [book(5, 100, 102), *(trade(30 + n, 1, 102, 20) for n in range(3)), trade(40, -1, 100, 20)]
+    found = timing([small_tape([*events, trade(50, 1, 102, 45)], 0, 100)])
+    assert found["same_instant_share"] == 2 / 5
+
+
+def test_the_book_is_as_old_as_the_message_that_shows_the_trade_is_late():
+    """Trades at 20 and 30 ms, messages at 25 and 40 ms: 5 and 10 ms; the last trade is never shown."""
+    events = [(ms * 1000, kind) for ms, kind in ((5, "b"), (20, "t"), (25, "b"), (30, "t"), (40, "b"), (50, "t"))]
+    built = [book(us, 100, 102, us) if kind == "b" else trade(us, 1, 102) for us, kind in events]
+    made = small_tape(built, 0, 60_000)
+    stamped = replace(made, event_exch_us=made.event_us)
+    assert timing([stamped])["book_age_ms_p50"] == 7.5
+
+
+def test_a_tape_without_trades_has_no_timing():
+    """Nothing to measure is not zero."""
+    bare = Tape.of(Instrument("SIMUSDT", 1_000_000, 100_000), [(0, "snapshot", [(100, 1)], [(102, 1)])])
+    assert timing([bare]) == {"same_instant_share": None, "book_age_ms_p50": None}
+
+
+S = 1_000_000
+
+
+def moves(told, end_us, **recipe):
+    """Return ``{(delta, side, horizon): (hits, move, kept)}``."""
+    rows = adverse_selection(Meter(small_tape(told, 0, end_us), Recipe(**recipe)))
+    return {(row.delta_ticks, row.side, row.horizon_s): (row.hits, row.mean_move_ticks, row.kept_ticks) for row in rows}
+
+
+SOLD = [book(0, 100, 102), trade(5 * S, -1, 99, 7), book(5 * S + 1, 98, 101), book(8 * S, 99, 102)]
+
+
+def test_a_bought_price_that_falls_is_a_move_against_the_order():
+    """Mid 101 before the sweep, 99.5 a second later, 100.5 after five: 1.5 and 0.5 ticks against bids at 1 and 2."""
+    found = moves(SOLD, 20 * S)
+    assert found == {
+        (delta, side, horizon): (1, move, delta - move)
+        for delta in (1, 2)
+        for side in ("bid", "both")
+        for horizon, move in ((1, 1.5), (5, 0.5))
+    }
+
+
+def test_a_sold_price_that_rises_is_one_too():
+    told = [book(0, 100, 102), trade(5 * S, 1, 102, 7), book(5 * S + 1, 102, 103)]
+    assert moves(told, 8 * S)[1, "ask", 1] == (1, 1.5, -0.5)
+
+
+def test_the_last_seconds_of_a_day_have_no_second_look():
+    """30 s after the sweep nothing is recorded; nor is 5 s where the day ends after 3."""
+    assert {horizon for _, _, horizon in moves(SOLD, 20 * S)} == {1, 5}
+    assert {horizon for _, _, horizon in moves(SOLD, 8 * S)} == {1}
+
+
+def test_a_break_of_the_book_ends_the_look():
+    told = [book(0, 100, 102), trade(5 * S, -1, 99, 7), gap(7 * S), book(8 * S, 50, 52)]
+    assert {horizon for _, _, horizon in moves(told, 100 * S)} == {1}
+
+
+def test_mean_and_error_of_several_blocks_by_hand():
+    """Three sweeps in three blocks of five minutes, with moves 1, 0 and -1: mean 0, error √(3/2 · 2) / 3."""
+    told = [book(0, 100, 102)]
+    for number, bid in enumerate((99, 100, 101)):
+        at = (10 + 300 * number) * S
+        told += [book(at, 100, 102), trade(at + 1, -1, 100, number + 1), book(at + 2, bid, bid + 2)]
+    rows = adverse_selection(Meter(small_tape(told, 0, 1000 * S), Recipe()))
+    (row,) = [row for row in rows if (row.side, row.horizon_s) == ("both", 5)]
+    assert (row.hits, row.mean_move_ticks) == (3, 0)
+    assert row.se_ticks == pytest.approx((3 / 2 * 2) ** 0.5 / 3)
+
+
+def test_one_block_has_no_error():
+    rows = adverse_selection(Meter(small_tape(SOLD, 0, 20 * S), Recipe()))
+    assert {row.se_ticks for row in rows} == {None}
+
+
+def test_the_file_has_a_row_for_each_distance_side_and_horizon(tmp_path):
+    path = tmp_path / "adverse_selection.csv"
+    write_adverse_selection(path, [AdverseMove(1.5, "bid", 5, 3, 0.25, None, 1.25)])
+    assert list(csv.DictReader(path.read_text().splitlines())) == [
+        {
+            "delta_ticks": "1.5",
+            "side": "bid",
+            "horizon_s": "5",
+            "hits": "3",
+            "mean_move_ticks": "0.25",
+            "se_ticks": "",
+            "kept_ticks": "1.25",
+        }
+    ]
+
+
+def test_a_day_without_a_hit_has_no_row():
+    assert adverse_selection(Meter(small_tape([book(0, 100, 102)], 0, 10 * S), Recipe())) == []

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legible import illegible
-from mm.calibration.meter import Measured
+from mm.calibration.calibrator import Measured
+from mm.calibration.fit_points import fit_poisson
 from mm.calibration.page import page
 from mm.calibration.points import Points
-from mm.calibration.poisson_fit import fit_poisson
 from mm.page.frame import About
 from pages import read
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_tapes import book, events, gap, slow_touch, tape, tops
 
 from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
 from mm.calibration.exposure import Anchors, order_exposure
 from mm.calibration.reference import PER_TICK
+from small_tapes import book, events, gap, slow_touch, tape, tops
 
 S = 1_000_000
 CLOSES = {

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from fit_tables import S2, columns
 
-from mm.calibration.fit_result import PoissonFit, Window
-from mm.calibration.poisson_fit import fit_poisson
+from mm.calibration.fit_points import fit_poisson
+from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.errors import BrokenFile, FitError, Mismatch
 
 CONTRACT_KEYS = (
@@ -31,7 +31,7 @@ GOOD = replace(
     day="20251216",
     method="ladder",
     tick_size=0.01,
-    window=Window(start_us=1, end_us=2),
+    window=FittedWindow(start_us=1, end_us=2),
     hit="touch",
     reference="mid",
 )

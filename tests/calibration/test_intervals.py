@@ -1,6 +1,7 @@
 """Intervals against roots found on the likelihood itself, formulas written out, and simulated coverage."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import t as student
 
 from mm.calibration.estimators import Estimate, firth, maximum_likelihood
-from mm.calibration.intervals import block_robust, cosines, long_run_error, profile, wald
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.intervals import block_robust, cosines, draws, long_run_error, predictive_ci95, profile, wald
+from mm.calibration.likelihood import Sample
 from mm.calibration.points import Points
-from mm.calibration.sample import Sample
+from mm.errors import FitError
 
 DROP = 3.841458820694124 / 2
 CELLS = Raw.of([0, 1, 2, 3, 4], [90, 100, 110, 120, 50], [31, 20, 14, 8, 11], [1, 1, 1, 1, np.inf])
@@ -172,3 +175,124 @@ def test_block_intervals_cover_where_the_flow_is_clustered():
         naive += low <= 0.05 <= high
     assert abs(robust / 300 - 0.945) < 0.04
     assert naive / 300 < 0.8
+
+
+def points_of(counts):
+    counts = np.asarray(counts, float)
+    return Points.of(np.zeros(len(counts)), np.full(len(counts), 300.0), counts, block=np.arange(len(counts)))
+
+
+def hawkes_blocks(rng, blocks, rate=0.1, branching=0.7):
+    """Counts of 300 s of a self-exciting process whose offspring come 5 s later in the mean."""
+    end = 300 * blocks
+    alive = rng.uniform(-100, end, rng.poisson(rate * (1 - branching) * (end + 100)))
+    found = [alive]
+    while alive.size:
+        alive = np.repeat(alive, rng.poisson(branching, alive.size))
+        alive = alive + rng.exponential(5, alive.size)
+        alive = alive[alive < end]
+        found.append(alive)
+    at = np.concatenate(found)
+    return np.bincount((at[at >= 0] // 300).astype(int), minlength=blocks)
+
+
+def covered(series, train=24, step=3):
+    held = []
+    for at in range(train, len(series) - step + 1, step):
+        low, high = predictive_ci95(points_of(series[at - train : at]), 300.0 * step)
+        held.append(low <= series[at : at + step].sum() <= high)
+    return held
+
+
+def test_the_next_quarter_of_an_hour_is_covered_on_clustered_flow():
+    """Two hours of training every 15 minutes, as a schedule has them; the interval of A would cover one in five."""
+    rng = np.random.default_rng(3)
+    held = np.concatenate([covered(hawkes_blocks(rng, 288)) for _ in range(6)])
+    assert 0.90 <= held.mean() <= 0.975
+
+
+def test_poisson_flow_is_covered_too():
+    rng = np.random.default_rng(4)
+    held = np.concatenate([covered(rng.poisson(8, 288)) for _ in range(4)])
+    assert 0.93 <= held.mean() <= 0.995
+
+
+@pytest.mark.parametrize(("horizon_s", "share"), [(60.0, 0.2), (450.0, 1.5), (3600.0, 12.0)])
+def test_any_horizon_scales_with_its_length(horizon_s, share):
+    """Shorter than a block, no multiple of one, or much longer."""
+    rng = np.random.default_rng(5)
+    low, high = predictive_ci95(points_of(rng.poisson(40, 96)), horizon_s)
+    mean = 40 * share
+    assert low < mean < high
+    assert mean - 6 * mean**0.5 - 2 <= low
+    assert high <= mean + 6 * mean**0.5 + 2
+
+
+def test_too_little_or_no_blocks_gives_none_and_no_fills_a_small_number():
+    assert predictive_ci95(points_of([3, 4, 5, 4, 3, 2]), 900.0) is None
+    bare = Points.of([1.0], [10.0], [3.0])
+    assert predictive_ci95(bare, 900.0) is None
+    low, high = predictive_ci95(points_of(np.zeros(24)), 900.0)
+    assert low == 0
+    assert high <= 3
+
+
+FIT = PoissonFit(
+    fit_method="poisson_mle",
+    A=0.8,
+    k=0.35,
+    logA=math.log(0.8),
+    se_logA=0.05,
+    se_k=0.01,
+    cov_logA_k=0.0003,
+    n_fills=1000,
+    exposure_s=1e5,
+    usable=True,
+    status="ok",
+    reason="",
+)
+
+
+def drawn(fit, count=4_000, seed=0):
+    """Return ln A and k of the draws, as columns."""
+    return np.array([(fit.logA, fit.k) for fit in draws(fit, count, seed)])
+
+
+def test_draws_have_the_fits_mean_and_covariance():
+    """Within four standard errors of each moment."""
+    found = drawn(FIT)
+    assert found.mean(axis=0) == pytest.approx([math.log(0.8), 0.35], abs=4 * 0.05 / math.sqrt(4_000))
+    covariance = np.cov(found.T)
+    assert covariance == pytest.approx(np.array([[0.0025, 0.0003], [0.0003, 0.0001]]), rel=0.1)
+    assert all(pytest.approx(math.exp(fit.logA)) == fit.A for fit in draws(FIT, 5, 1))
+
+
+def test_errors_by_blocks_count_where_they_are_larger():
+    """Flow that comes in bursts knows A less well than its number of fills says."""
+    wide = replace(FIT, ci95_A_block=(0.8 * math.exp(-0.392), 0.8 * math.exp(0.392)), ci95_k_block=(0.349, 0.351))
+    deviation = drawn(wide).std(axis=0, ddof=1)
+    assert deviation == pytest.approx([0.2, 0.01], rel=0.05)
+
+
+def test_k_stays_positive():
+    """A decay that is hardly known is drawn again, not made up."""
+    loose = replace(FIT, se_k=0.35, cov_logA_k=0.0)
+    found = drawn(loose, 500)
+    assert (found[:, 1] > 0).all()
+    assert len(found) == 500
+
+
+def test_equal_seeds_give_equal_draws():
+    """A band can be had again."""
+    assert (drawn(FIT, 20, 3) == drawn(FIT, 20, 3)).all()
+    assert (drawn(FIT, 20, 3) != drawn(FIT, 20, 4)).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"usable": False, "A": None, "k": None, "status": "few_fills"}, "not usable"), ({"se_k": None}, "no standard")],
+)
+def test_what_cannot_be_drawn_from_is_refused(change, told):
+    """A fit without A and k, or without errors."""
+    with pytest.raises(FitError, match=told):
+        next(draws(replace(FIT, **change), 1, 0))

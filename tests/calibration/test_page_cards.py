@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mm.calibration.adverse_selection import AdverseMove
+from mm.calibration.calibrate import AdverseMove
 from mm.calibration.page_cards import further_cards
 from pages import read
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.calibration.estimators import estimate
+from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import Points
-from mm.calibration.poisson_fit import estimate, fit_poisson
 from mm.calibration.windows import MODES, Plan, Window, WindowFit, WindowFitter
 from mm.errors import UsageError
 

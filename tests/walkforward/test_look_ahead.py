@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm.backtest.io import load_day
-from mm.calibration.meter import Meter
-from mm.calibration.recipe import Recipe
+from mm.calibration.calibrator import Meter, Recipe
 from mm.calibration.schedule import Segment, build_schedule
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import MODES, Plan

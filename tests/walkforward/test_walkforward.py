@@ -2,24 +2,25 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from mm.backtest.io import load_day
+from mm.backtest.journal import Journal
 from mm.backtest.rules import Rules
-from mm.calibration.intensity import intensity_of
-from mm.calibration.meter import Meter
-from mm.calibration.recipe import Recipe
-from mm.calibration.schedule import build_schedule
-from mm.calibration.windows import Plan
+from mm.calibration.calibrator import Meter, Played, Recipe
+from mm.calibration.schedule import build_schedule, intensity_of
+from mm.calibration.windows import MODES, Plan
 from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError, UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape.tape import TRADE
-from mm.walkforward.walkforward import walkforward
+from mm.walkforward.out_of_sample import out_of_sample, write_window_metrics
+from mm.walkforward.walkforward import TABLES, Checkpoint, study, walkforward
 
 PLAN = Plan(train_window_min=20, step_min=10, latency_us=50_000)
 
@@ -81,3 +82,99 @@ def test_an_intensity_has_the_fits_numbers(tape):
     assert (each.at(0, 1, 0.0), each.at(0, -1, 0.0)) == (fit.sides.bid.A, fit.sides.ask.A)
     with pytest.raises(FitError, match="not usable"):
         intensity_of(replace(fit, usable=False, A=None, k=None, status="no_fills", reason="none"))
+
+
+def test_the_schedule_is_the_one_that_is_built_without_tests(days, studied):
+    """Modes beside the used one and tests change nothing in it."""
+    assert studied.schedule == build_schedule(Meter(days, Recipe()), PLAN)
+    assert len(studied.schedule.segments) == len(studied.tests) == len(studied.fits) == 4 + 6
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_beside_is_the_schedule_in_that_mode(days, mode):
+    """What the comparison says of a mode is what a schedule in that mode would foresee."""
+    meter = Meter(days[:1], Recipe())
+    beside = study(meter, Plan(20, 10, 50_000))
+    used = study(meter, Plan(20, 10, 50_000, mode))
+    assert used.schedule.mode == mode
+    for one, other in zip(beside.tests, used.tests, strict=True):
+        assert one.foreseen[mode] == pytest.approx(other.foreseen[mode])
+        assert one.loglik[mode] == pytest.approx(other.loglik[mode])
+
+
+@pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
+def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method):
+    """A second study from the checkpoint of the first: the same to the last bit, without a fit and without a run."""
+    recipe = Recipe(method=method, deltas=(1.0, 2.0, 4.0), min_usable_deltas=2)
+    known = Checkpoint(tmp_path)
+    first = study(Meter(days[:1], recipe, keep=known.played), PLAN, memory=known)
+    plain = study(Meter(days[:1], recipe), PLAN)
+    monkeypatch.setattr("mm.calibration.windows.WindowFitter.one", None)
+    monkeypatch.setattr("mm.calibration.calibrator._play", None)
+    again = Checkpoint(tmp_path)
+    second = study(Meter(days[:1], recipe, keep=again.played), PLAN, memory=again)
+    for number, one in enumerate((first, second, plain)):
+        path = tmp_path / f"{number}.csv"
+        write_window_metrics(path, one)
+        assert one.schedule == first.schedule
+        assert path.read_bytes() == (tmp_path / "0.csv").read_bytes()
+        assert out_of_sample(one) == out_of_sample(first)
+
+
+def test_progress_is_told_window_by_window(days):
+    told = []
+    study(Meter(days[:1], Recipe()), PLAN, step=told.append)
+    assert told == [1] * 4
+
+
+def never():
+    raise AssertionError("known values are not worked out again")
+
+
+def test_a_value_is_worked_out_once(tmp_path):
+    """The first time, and never again by whoever opens the folder later."""
+    first = Checkpoint(tmp_path)
+    assert first.value("a", lambda: {"A": 0.1 + 0.2, "k": None}) == {"A": 0.30000000000000004, "k": None}
+    assert first.value("a", never)["k"] is None
+    later = Checkpoint(tmp_path)
+    assert (first.found, later.found) == (0, 1)
+    assert later.value("a", never)["A"] == 0.1 + 0.2
+
+
+def test_fresh_and_kept_values_are_of_one_type(tmp_path):
+    """A pair comes back as a list, fresh or kept: nothing depends on who worked it out."""
+    fresh = Checkpoint(tmp_path).value("pair", lambda: (1.5, 2))
+    assert fresh == Checkpoint(tmp_path).value("pair", never) == [1.5, 2]
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_torn_last_line_is_forgotten(tmp_path, cut):
+    """A kill may leave any part of a line; the whole ones before it hold, and what follows is readable again."""
+    kept = Checkpoint(tmp_path)
+    for name in ("a", "b"):
+        kept.value(name, lambda: [1.5])
+    path = tmp_path / "windows.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])
+    torn = Checkpoint(tmp_path)
+    assert torn.found == 1
+    assert torn.value("b", lambda: [2.5]) == [2.5]
+    assert Checkpoint(tmp_path).value("b", never) == [2.5]
+
+
+def test_a_run_of_orders_is_played_once(tmp_path):
+    """Its tables and anchors come back as they were."""
+    tables = {name: np.arange(6, dtype=np.int64).reshape(2, 3) + at for at, name in enumerate(TABLES)}
+    run = Played(Journal(**tables, fill_reasons=("x",)), [(1_767_600_000_000_123, 100.5, 101.125)], SimpleNamespace())
+    first = Checkpoint(tmp_path).played("delta_2", lambda: run)
+    again = Checkpoint(tmp_path).played("delta_2", never)
+    for one in (first, again):
+        assert one.anchors == run.anchors
+        for name in TABLES:
+            np.testing.assert_array_equal(getattr(one.journal, name), tables[name])
+
+
+def test_a_run_without_an_anchor_can_be_kept(tmp_path):
+    """A day without a book: nothing was quoted."""
+    empty = np.empty((0, 3), np.int64)
+    run = Played(Journal(empty, empty, empty, empty, ()), [])
+    assert Checkpoint(tmp_path).played("ladder", lambda: run).anchors == []

@@ -10,10 +10,9 @@ from legible import illegible
 from mm.backtest.report.course import Course
 from mm.errors import BrokenFile
 from mm.page.frame import About, card, document, wide
+from mm.walkforward.out_of_sample import COLUMNS, SegmentRows, read_segments
 from mm.walkforward.page import page
 from mm.walkforward.page_charts import earned, equity_chart, parameter_chart, ratio_chart
-from mm.walkforward.segment_rows import SegmentRows, read_segments
-from mm.walkforward.window_metrics import COLUMNS
 from pages import read
 
 MINUTE = 60_000_000

@@ -1,30 +1,142 @@
-"""Any window of days to points to a fit: by marks, a ladder of simulated orders, or one run for each distance."""
+"""How a tape becomes points, and points a fit."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from mm.backtest.rules import Rules
-from mm.calibration.fit_result import PoissonFit, Window
-from mm.calibration.points import NO_BLOCK, Points
-from mm.calibration.poisson_fit import fit_poisson
-from mm.calibration.predictive import HORIZON_S, predictive_ci95
-from mm.calibration.recipe import Recipe
-from mm.calibration.reference import BLOCK_S, block_length_us, span_of, within
-from mm.calibration.simulated import Played, runs
-from mm.calibration.volatility import sigma_ticks
+from mm.calibration.exposure import Anchors
+from mm.calibration.fit_points import fit_poisson
+from mm.calibration.fit_result import FittedWindow, PoissonFit
+from mm.calibration.intervals import HORIZON_S, predictive_ci95
+from mm.calibration.points import Points, joined
+from mm.calibration.reference import BLOCK_S, block_length_us, sigma_ticks, span_of, within
+from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
+from mm.errors import UsageError
 from mm.instrument import E8
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mm.calibration.marks import Marks
+    from mm.backtest.journal import Journal
+    from mm.backtest.result import Result
+    from mm.calibration.depth_counts import Marks
+    from mm.calibration.quotes import FixedDelta
     from mm.tape.tape import Tape
+
+    Taken = list[tuple[int, float, float]]
+
+
+METHODS = ("marks", "ladder", "fixed")
+DISTANCES = ("current", "anchor")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a tape becomes points, and points a fit.
+
+    Attributes:
+        method: ``marks`` (every aggressive order's depth), ``ladder`` (orders that hold one distance
+            after another) or ``fixed`` (a run of orders for each distance).
+        deltas: Distances of ``ladder`` and ``fixed``, in ticks, increasing; ``marks`` measures all.
+        dwell_ms: How long the ladder holds a distance.
+        mid_move_threshold_ticks: How far the reference moves until a simulated order follows.
+        reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
+        rule: What a sweep must bring to an order.
+        distance: Of a simulated order: from the ``current`` reference, or from the ``anchor`` of its quote.
+        seed: Of the ladder's order.
+        permutations: How many orders of its distances a ladder is played with, seeds counted from *seed*.
+        fit_method: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
+        min_exposure_s: Distances with less exposure are left out.
+        min_usable_deltas: Fewer distances give no usable fit.
+        max_delta_ticks: Distances beyond are left out; of ``marks``, the last cell. None is as far as the flow of the
+            measured window reaches (``marks``), or as its orders stood (``ladder``, ``fixed``).
+    """
+
+    method: str = "marks"
+    deltas: tuple[float, ...] = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
+    dwell_ms: float = 60_000.0
+    mid_move_threshold_ticks: float = 2.0
+    reference: str = "mid"
+    rule: HitRule = field(default_factory=HitRule)
+    distance: str = "current"
+    seed: int = 0
+    permutations: int = 8
+    fit_method: str = "poisson_mle"
+    min_exposure_s: float = 5.0
+    min_usable_deltas: int = 3
+    max_delta_ticks: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.permutations < 1:
+            raise UsageError(f"a ladder of {self.permutations} permutations measures nothing; give 1 or more")
+        if self.method not in METHODS:
+            raise UsageError(f"calibration method {self.method!r} is not known; choose {', '.join(METHODS)}")
+        if self.distance not in DISTANCES:
+            raise UsageError(
+                f"CALIB_DISTANCE (--calib-distance) is {self.distance!r}; choose one of {', '.join(DISTANCES)}"
+            )
+
+
+@dataclass(frozen=True)
+class Played:
+    """One run of simulated orders.
+
+    Attributes:
+        journal: What happened to them.
+        anchors: The references that their quotes were put around: instant, of buys, of sells in ticks.
+        result: The run as a backtest, for its files; None where it was kept from an earlier try.
+    """
+
+    journal: "Journal"
+    anchors: "Taken"
+    result: "Result | None" = None
+
+    def counted_from(self, recipe: "Recipe") -> Anchors | None:
+        """Return the anchors where the recipe counts distances from them; None for the current reference."""
+        return Anchors.of(self.anchors, recipe.reference) if recipe.distance == "anchor" else None
+
+
+def runs(
+    tapes: "Sequence[Tape]", recipe: "Recipe", rules: Rules | None
+) -> "Iterator[tuple[str, Callable[[], Played]]]":
+    """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and player of each run that *recipe* needs."""
+    for name, quotes in _quotes(tapes[0], recipe):
+        yield name, lambda quotes=quotes: _play(tapes, quotes, recipe, rules)  # type: ignore[misc]
+
+
+def _quotes(first: "Tape", recipe: "Recipe") -> "Iterator[tuple[str, FixedDelta]]":
+    from mm.calibration.quotes import CalibrationLadder, FixedDelta
+
+    threshold, reference = recipe.mid_move_threshold_ticks, recipe.reference
+    if recipe.method == "ladder":
+        for number in range(recipe.permutations):
+            seed = recipe.seed + number
+            yield (
+                f"ladder_{number}" if number else "ladder",
+                CalibrationLadder(
+                    recipe.deltas, recipe.dwell_ms, threshold, seed, start_us=first.start_us, reference=reference
+                ),
+            )
+        return
+    for delta in recipe.deltas:
+        yield f"delta_{delta:g}", FixedDelta(delta, threshold, reference)
+
+
+def _play(tapes: "Sequence[Tape]", quotes: "FixedDelta", recipe: "Recipe", rules: Rules | None) -> Played:
+    from mm.backtest.fills.trade_cross import TradeCross
+    from mm.backtest.replay import backtest
+    from mm.calibration.sweeps import SweptQuantity
+
+    grid = tapes[0].instrument
+    given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)
+    probes = replace(given, enforce_balances=False, min_notional_e8=0, quote_lots=1, step_lots=1)
+    rule = recipe.rule
+    fills = TradeCross(strict=rule.hit == "strict") if rule.plain else SweptQuantity(tapes, rule)
+    result = backtest(tapes, quotes, fills, probes)
+    return Played(result.journal, quotes.anchors, result)
+
 
 Keep = Callable[[str, Callable[[], Played]], Played]
 
@@ -87,7 +199,7 @@ class Meter:
     @cached_property
     def marks(self) -> "tuple[Marks, ...]":
         """The marks of each day, which are at hand whatever the method."""
-        from mm.calibration.marks import MarkOptions, Marks
+        from mm.calibration.depth_counts import MarkOptions, Marks
 
         recipe = self.recipe
         options = MarkOptions(recipe.reference, recipe.rule, recipe.max_delta_ticks, BLOCK_S)
@@ -143,7 +255,7 @@ class Meter:
 
     def reach(self, start_us: int, end_us: int) -> float:
         """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: from its own flow, or as given."""
-        from mm.calibration.marks import reach_of
+        from mm.calibration.depth_counts import reach_of
 
         if self.recipe.max_delta_ticks is not None:
             return self.recipe.max_delta_ticks
@@ -196,7 +308,7 @@ class Meter:
             day=self.day,
             method=self.recipe.method,
             tick_size=self.tapes[0].instrument.tick_e8 / E8,
-            window=Window(start_us=start_us, end_us=end_us),
+            window=FittedWindow(start_us=start_us, end_us=end_us),
             hit=self.recipe.rule.hit,
             reference=self.recipe.reference,
             sigma_ticks=self.sigma_ticks(start_us, end_us),
@@ -212,25 +324,6 @@ def _lighter(points: Points, ladders: int) -> Points:
     if ladders == 1:
         return points
     return replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
-
-
-def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:
-    """Return the rows of several tables, one behind the other; the blocks of each count from its first block."""
-    if len(parts) == 1:
-        return parts[0]
-
-    def column(name: str) -> "NDArray[Any]":
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    blocks = [part.block + (part.block != NO_BLOCK) * first for part, first in zip(parts, first_blocks, strict=True)]
-    return Points(
-        delta_ticks=column("delta_ticks"),
-        width_ticks=column("width_ticks"),
-        exposure_s=column("exposure_s"),
-        fills=column("fills"),
-        side=column("side"),
-        block=np.concatenate(blocks),
-    )
 
 
 def _first_blocks(parts: list[tuple[int, int, int]]) -> list[int]:

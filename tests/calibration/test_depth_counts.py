@@ -7,13 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from slow_marks import slow_marks
-from small_tapes import book, events, gap, poisson_day, tape, trade
 
-from mm.calibration.marks import MarkOptions, Marks, reach_of
-from mm.calibration.poisson_fit import fit_poisson
+from mm.calibration.depth_counts import MarkOptions, Marks, reach_of
+from mm.calibration.fit_points import fit_poisson
 from mm.calibration.reference import PER_TICK
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
+from small_tapes import book, events, gap, poisson_day, tape, trade
 
 S = 1_000_000
 
@@ -382,7 +382,7 @@ def day_span(day):
 def unit_cells(day, ticks):
     from unittest.mock import patch
 
-    with patch("mm.calibration.marks.CELLS", 10**6):
+    with patch("mm.calibration.depth_counts.CELLS", 10**6):
         return Marks(day, MarkOptions(max_delta_ticks=ticks)).points(*day_span(day))
 
 

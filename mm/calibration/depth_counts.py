@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Times = NDArray[np.float64]
 
+
 ANY_SPREAD = (0, 1 << 40)
 REACHED = 0.999  # share of the sweeps that come no farther than the last cell
 LEAST_TICKS = 5  # of cells beyond the best price at its median distance, so that there is a curve to fit

@@ -1,0 +1,257 @@
+"""Fit λ(δ) = A exp(-k δ) to points: fills ~ Poisson(exposure · A · g(k)), every check and neighbour with it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mm.calibration.estimators import (
+    LOG_LINEAR,
+    POISSON_FIRTH,
+    POISSON_MLE,
+    Absent,
+    Estimate,
+    firth,
+    likelihood_peak,
+    log_linear,
+    maximum_likelihood,
+)
+from mm.calibration.fit_result import PoissonFit, Rates, RatesWithErrors, SideRates, Sides
+from mm.calibration.goodness import POOR_FIT_P, Goodness, curvature_p, dispersion, goodness, sides_p
+from mm.calibration.intervals import Intervals, block_robust, profile, wald
+from mm.calibration.likelihood import Sample, Table
+from mm.calibration.points import Points, as_points
+from mm.errors import UsageError
+
+ESTIMATORS = (POISSON_MLE, POISSON_FIRTH, LOG_LINEAR)
+INTERVALS = ("profile", "block")
+FEW_FILLS = 20
+FEW_IN_A_BUCKET = 5
+OVERDISPERSED = 2.0
+
+
+@np.errstate(all="ignore")
+def fit_poisson(
+    points: Points | Mapping[str, ArrayLike] | Sequence[ArrayLike],
+    *,
+    fit_method: str = POISSON_MLE,
+    min_exposure_s: float = 0.0,
+    min_usable_deltas: int = 2,
+    max_delta_ticks: float | None = None,
+    intervals: str = "profile",
+) -> PoissonFit:
+    """Fit a table of points.
+
+    Rows of equal distance and width are summed first. A table that cannot be fitted gives a fit that
+    is not usable and says why.
+
+    Args:
+        points: Points; or columns, by name or in the order delta_ticks, exposure_s, fills, side, block.
+        fit_method: What A and k are: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
+        min_exposure_s: Distances with less exposure are left out.
+        min_usable_deltas: Fewer distances than these give no usable fit; never less than 2.
+        max_delta_ticks: Distances beyond are left out; None for no limit.
+        intervals: ``profile``, or ``block`` where one tape feeds dependent points.
+
+    Raises:
+        DataError: On a value that cannot be, with its row.
+        UsageError: On an unknown method or kind of interval.
+    """
+    if fit_method not in ESTIMATORS:
+        raise UsageError(f"fit method {fit_method!r} is not known; choose {', '.join(ESTIMATORS)}")
+    if intervals not in INTERVALS:
+        raise UsageError(f"intervals {intervals!r} are not known; choose {', '.join(INTERVALS)}")
+    sample, refusal = _select(as_points(points), min_exposure_s, max(min_usable_deltas, 2), max_delta_ticks)
+    task = _Task.of(sample, fit_method)
+    chosen = task.chosen
+    if not refusal and isinstance(chosen, Absent):
+        refusal = chosen.status, chosen.reason
+    if not refusal and isinstance(chosen, Estimate) and chosen.k <= 0:
+        refusal = "k_nonpositive", f"k = {chosen.k:.4g}: fills do not become rarer with the distance"
+    if refusal or isinstance(chosen, Absent):
+        status, reason = refusal or ("", "")
+        return PoissonFit(**_beside(task), usable=False, status=status, reason=reason)
+    return _finished(task, chosen, intervals)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A table with its three estimates, and the name of the chosen one."""
+
+    sample: Sample
+    table: Table
+    fit_method: str
+    estimates: dict[str, Estimate | Absent]
+
+    @classmethod
+    def of(cls, sample: Sample, fit_method: str) -> "_Task":
+        """Return the task of *sample*."""
+        table = sample.table()
+        peak = likelihood_peak(table)
+        return cls(sample, table, fit_method, {name: _estimated(name, table, peak) for name in ESTIMATORS})
+
+    @property
+    def mle(self) -> Estimate | Absent:
+        """The maximum of the likelihood."""
+        return self.estimates[POISSON_MLE]
+
+    @property
+    def chosen(self) -> Estimate | Absent:
+        """What A and k are to be."""
+        return self.estimates[self.fit_method]
+
+
+def _select(
+    points: Points, min_exposure_s: float, least: int, max_delta_ticks: float | None
+) -> tuple[Sample, tuple[str, str] | None]:
+    """Leave out what is too far away or too shortly exposed; say, by a status and a reason, if too little remains."""
+    exposed = Sample.of(points, np.inf if max_delta_ticks is None else max_delta_ticks)
+    kept = exposed.waited(min_exposure_s)
+    if not exposed.points.fills.any():
+        return kept, ("no_fills", f"no fills in {exposed.points.exposure_s.sum():.6g} s")
+    if exposed.deltas < least:
+        return kept, ("too_few_deltas", f"exposure at {exposed.deltas} distances; {least} are needed")
+    if kept.deltas < least:
+        reason = f"{kept.deltas} distances have {min_exposure_s:g} s or more; {least} are needed"
+        return kept, ("too_little_exposure", reason)
+    if not kept.points.fills.any():
+        return kept, ("no_fills", f"no fills at the distances with {min_exposure_s:g} s or more")
+    return kept, None
+
+
+def _beside(task: _Task) -> dict[str, Any]:
+    """Return what can be said with or without a usable estimate."""
+    table, delta = task.table, task.sample.shape.delta
+    return {
+        "fit_method": task.fit_method,
+        "n_blocks": task.sample.n_blocks,
+        "n_fills": _count(table.total),
+        "exposure_s": float(table.exposure_s.sum()),
+        "firth": _rates(task.estimates[POISSON_FIRTH]),
+        "log_linear": _rates(task.estimates[LOG_LINEAR]),
+        "min_delta_ticks": float(delta[0]) if len(delta) else None,
+        "max_delta_ticks": float(delta[-1]) if len(delta) else None,
+        "mle": _errors(task.mle),
+    }
+
+
+def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
+    """Return the fit with the chosen estimate, its intervals and its checks."""
+    robust = block_robust(task.sample, chosen)
+    ends = robust if intervals == "block" else _likelihood_intervals(task, chosen)
+    good = goodness(task.table, chosen)
+    sides, side_lr_p = _both_sides(task)
+    status, reason = _status(task.table.total, good)
+    spread = dispersion(task.sample, chosen)
+    return PoissonFit(
+        **_beside(task),
+        A=chosen.A,
+        k=chosen.k,
+        logA=chosen.logA,
+        se_logA=chosen.se_logA,
+        se_k=chosen.se_k,
+        cov_logA_k=chosen.cov_logA_k,
+        ci95_A=ends.A,
+        ci95_k=ends.k,
+        ci95_A_block=robust.A,
+        ci95_k_block=robust.k,
+        dispersion=spread,
+        loglik=good.loglik,
+        deviance=good.deviance,
+        pearson_chi2=good.pearson_chi2,
+        df_resid=good.df_resid,
+        goodness_p=good.p,
+        aic=good.aic,
+        pivot_delta=chosen.pivot_delta,
+        lambda_at_pivot=chosen.lambda_at_pivot,
+        se_log_lambda_at_pivot=chosen.se_log_lambda_at_pivot,
+        curvature_p=curvature_p(task.sample, task.table, chosen),
+        sides=sides,
+        side_lr_p=side_lr_p,
+        usable=True,
+        status=status,
+        reason=reason,
+        warnings=tuple(_warnings(task, good.p, spread, side_lr_p, ends)),
+    )
+
+
+def _status(n_fills: float, good: Goodness) -> tuple[str, str]:
+    """Return the status of a usable fit, and why it is not simply ok."""
+    if n_fills < FEW_FILLS:
+        return "few_fills", f"{n_fills:g} fills, fewer than {FEW_FILLS}"
+    if good.p is not None and good.p < POOR_FIT_P:
+        return "poor_fit", f"deviance {good.deviance:.4g} on {good.df_resid} df has p = {good.p:.2g}"
+    return "ok", ""
+
+
+def _likelihood_intervals(task: _Task, chosen: Estimate) -> Intervals:
+    """Return the profile intervals; of a regression, which has no likelihood, the Wald intervals."""
+    if task.fit_method == LOG_LINEAR:
+        return wald(chosen)
+    return profile(task.table, chosen, penalised=task.fit_method == POISSON_FIRTH)
+
+
+def _both_sides(task: _Task) -> tuple[Sides, float | None]:
+    """Return each side's own estimate, and the p of their being equal where both sides are known."""
+    side, mle = task.sample.points.side, task.mle
+    bid, ask = task.sample.table(1), task.sample.table(-1)
+    peaks = likelihood_peak(bid), likelihood_peak(ask)
+    sides = Sides(
+        bid=_side(bid, _estimated(task.fit_method, bid, peaks[0])),
+        ask=_side(ask, _estimated(task.fit_method, ask, peaks[1])),
+    )
+    known = len(bid.fills) > 0 and len(ask.fills) > 0 and bool(side.all())
+    return sides, sides_p(task.sample, (bid, ask), peaks, mle) if known and isinstance(mle, Estimate) else None
+
+
+def _estimated(fit_method: str, table: Table, peak: float | Absent) -> Estimate | Absent:
+    """Return the estimate of one method, given the `likelihood_peak` of *table*."""
+    if fit_method == LOG_LINEAR:
+        return log_linear(table)
+    return (firth if fit_method == POISSON_FIRTH else maximum_likelihood)(table, peak)
+
+
+def _warnings(
+    task: _Task, goodness_p: float | None, spread: float | None, side_lr_p: float | None, ends: Intervals
+) -> Iterator[str]:
+    """Yield what the user of a usable fit should know."""
+    n_fills = task.table.total
+    if n_fills < FEW_FILLS:
+        yield f"only {n_fills:g} fills: below {FEW_FILLS} the likelihood overstates k, poisson_firth does not"
+    if goodness_p is not None and goodness_p < POOR_FIT_P:
+        yield f"the fills do not follow one exponential (goodness-of-fit p = {goodness_p:.2g})"
+    if isinstance(task.mle, Absent):
+        yield f"the likelihood has no finite maximum ({task.mle.reason}); A and k are finite by the prior alone"
+    if task.fit_method == LOG_LINEAR and (task.table.fills < FEW_IN_A_BUCKET).any():
+        yield f"a distance has fewer than {FEW_IN_A_BUCKET} fills: log_linear understates k, poisson_mle does not"
+    if spread is not None and spread > OVERDISPERSED:
+        yield f"fills come in bursts (dispersion {spread:.2g}, 1 for Poisson flow): use the intervals by blocks"
+    if side_lr_p is not None and side_lr_p < POOR_FIT_P:
+        yield f"bid and ask differ (p = {side_lr_p:.2g}): compare their own A and k"
+    if ends.A is None or ends.k is None:
+        yield "no 95 % intervals: they need at least two blocks, and a block for every row"
+
+
+def _rates(found: Estimate | Absent) -> Rates:
+    return Rates() if isinstance(found, Absent) else Rates(A=found.A, k=found.k)
+
+
+def _errors(found: Estimate | Absent) -> RatesWithErrors:
+    if isinstance(found, Absent):
+        return RatesWithErrors()
+    return RatesWithErrors(A=found.A, k=found.k, se_logA=found.se_logA, se_k=found.se_k)
+
+
+def _side(table: Table, found: Estimate | Absent) -> SideRates:
+    """Return one side's estimate; without A and k where they could not be used."""
+    n_fills = _count(table.total) if len(table.fills) else None
+    if isinstance(found, Absent) or found.k <= 0:
+        return SideRates(n_fills=n_fills)
+    return SideRates(A=found.A, k=found.k, se_logA=found.se_logA, se_k=found.se_k, n_fills=n_fills)
+
+
+def _count(number: float) -> float:
+    """Return *number* as an integer where it is one."""
+    return int(number) if number.is_integer() else number

@@ -1,0 +1,187 @@
+"""How parameters do on data that they have not seen: log-likelihood, fills foreseen at each distance, waiting times.
+
+If sweeps that reach the best price at distance t come with the intensity A exp(-k t), the expected number of them
+between one and the next is exponential of mean 1, whatever the price does (the time-rescaling theorem); so 1 - exp(-w)
+is uniform, which the Kolmogorov-Smirnov test tests.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.backtest.metrics.arithmetic import ratio_interval
+from mm.calibration.points import Floats, Points, group, sum_by
+from mm.calibration.reference import CLOSED, within
+from mm.clock import US_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mm.calibration.depth_counts import Marks
+
+
+def foreseen(points: "Points", A: float, k: float) -> "Floats":
+    """Return the expected fills of each row: exposure · A · exp(-k delta), of a cell less that of its far edge."""
+    expected: Floats = points.exposure_s * np.exp(_log_rate(points, A, k))
+    return expected
+
+
+def log_likelihood(points: "Points", A: float, k: float) -> float:
+    """Return the Poisson log-likelihood of the rows, with the factorials of their counts."""
+    from scipy.special import gammaln
+
+    hit = points.fills > 0
+    log_mean = np.log(points.exposure_s[hit]) + _log_rate(points, A, k)[hit]
+    fills = points.fills[hit]
+    return float((fills * log_mean).sum() - foreseen(points, A, k).sum() - gammaln(fills + 1).sum())
+
+
+def _log_rate(points: "Points", A: float, k: float) -> "Floats":
+    with np.errstate(divide="ignore"):
+        rate: Floats = np.log(A) - k * points.delta_ticks + np.log(-np.expm1(-k * points.width_ticks))
+    return rate
+
+
+@dataclass(frozen=True, slots=True)
+class Realised:
+    """Fills seen and foreseen at one distance.
+
+    Attributes:
+        delta_ticks: Distance, or the near edge of a cell.
+        width_ticks: Of the cell; None for resting orders, and for the open cell.
+        exposure_s: Order-seconds.
+        fills: Seen.
+        expected: Foreseen.
+        ratio: Seen over foreseen; None where nothing was.
+        ratio_low, ratio_high: Its 95 % interval, were the count a Poisson count.
+    """
+
+    delta_ticks: float
+    width_ticks: float | None
+    exposure_s: float
+    fills: float
+    expected: float
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+
+
+def realised(parts: "Sequence[tuple[Points, Floats]]") -> list[Realised]:
+    """Return seen and foreseen fills by distance, over both sides and all parts of (points, expected)."""
+    if not parts:
+        return []
+    columns = ("delta_ticks", "width_ticks", "exposure_s", "fills")
+    delta, width, exposure, fills = (np.concatenate([getattr(points, name) for points, _ in parts]) for name in columns)
+    first, into = group(delta, width)
+    sums = (
+        sum_by(into, column, len(first)) for column in (exposure, fills, np.concatenate([part[1] for part in parts]))
+    )
+    rows = zip(delta[first].tolist(), width[first].tolist(), *(column.tolist() for column in sums), strict=True)
+    return [
+        Realised(at, wide if np.isfinite(wide) else None, spent, seen, mean, *ratio_interval(seen, mean))
+        for at, wide, spent, seen, mean in rows
+    ]
+
+
+@dataclass(frozen=True)
+class Waits:
+    """The hits of one side in one stretch, on the model's clock.
+
+    Attributes:
+        between: Expected hits from the begin of the stretch to its first hit, and from each to the next.
+        after: Expected hits from the last one to the end of the stretch.
+    """
+
+    between: "Floats"
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Uniformity:
+    """The Kolmogorov-Smirnov test of 1 - exp(-w).
+
+    Attributes:
+        n: Waiting times.
+        mean_wait: Their mean; 1 where the model holds, less where more is hit than foreseen.
+        ks: Largest distance from the uniform distribution; None without a waiting time.
+        p: Chance of such a distance, were the model right.
+    """
+
+    n: int
+    mean_wait: float | None
+    ks: float | None
+    p: float | None
+
+
+def waits(marks: "Marks", side: int, window: tuple[int, int], rates: tuple[float, float]) -> Waits:
+    """Return the waiting times of the sweeps that hit the best price of *side* or beyond.
+
+    Args:
+        marks: Of the day.
+        side: +1 for bids, -1 for asks.
+        window: Start and end, µs.
+        rates: A in 1/s and k in 1/tick.
+    """
+    start_us, end_us = within(marks.span, *window)
+    path, (A, k) = marks.path, rates
+    edges, rows, _ = path.segments(start_us, end_us, end_us - start_us + 1)
+    touch = path.touch[side][rows]
+    open_ = (touch != CLOSED) & (touch <= marks.grid.last)
+    expected = np.where(open_, A * np.exp(-k * touch / path.per_tick), 0.0) * np.diff(edges) / US_PER_S
+    clock = np.concatenate(([0.0], np.cumsum(expected)))
+    reached = marks.sweeps[side].between(start_us, end_us)
+    met = path.touch[side][reached.row]
+    hit = (met != CLOSED) & (met <= marks.grid.last) & (reached.depth >= met)
+    at = np.interp(reached.us[hit], edges, clock)
+    return Waits(np.diff(at, prepend=0.0), float(clock[-1] - (at[-1] if at.size else 0.0)))
+
+
+def linked(stretches: "Iterable[Waits | None]") -> "Floats":
+    """Return the waiting times of stretches one behind the other; None is a stretch without a model, which parts."""
+    found, waited = [np.empty(0)], 0.0
+    for stretch in stretches:
+        if stretch is None:
+            waited = 0.0
+            continue
+        between = stretch.between.copy()
+        if between.size:
+            between[0] += waited
+            waited = 0.0
+        found.append(between)
+        waited += stretch.after
+    return np.concatenate(found)
+
+
+def uniformity(between: "Floats") -> Uniformity:
+    """Return how uniform 1 - exp(-w) is; p is that of Stephens' approximation, good from four waiting times on."""
+    from scipy.special import kolmogorov
+
+    n = int(between.size)
+    if n == 0:
+        return Uniformity(0, None, None, None)
+    share = -np.expm1(-np.sort(between))
+    ks = float(max((np.arange(1, n + 1) / n - share).max(), (share - np.arange(n) / n).max()))
+    p = float(kolmogorov((math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n)) * ks))
+    return Uniformity(n, float(between.mean()), ks, p)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One segment on its own data, which no fit for it had seen.
+
+    Attributes:
+        points: Seen, as the fits count them.
+        expected: Foreseen fills of each row by the segment's parameters; None where it has none.
+        foreseen: By mode, all fills that it foresaw; None where the mode had no parameters yet.
+        loglik: By mode, the Poisson log-likelihood of the rows.
+        waits: By side, waiting times on the segment's clock, a day behind the other; None without parameters.
+    """
+
+    points: "Points"
+    expected: "Floats | None"
+    foreseen: dict[str, float | None]
+    loglik: dict[str, float | None]
+    waits: dict[int, tuple[Waits, ...] | None]

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from mm.dayfolder.layout import DayFolder
-from mm.market_data import kernel
+from mm.market_data import local_orderbook
 from scribe import first_run, later_runs
 
 
@@ -14,7 +14,7 @@ def road(request):
     """Books and messages by the kernel, and by its plain twin, which is all that a box without a compiler has."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "plain":
-            patch.setattr(kernel, "levels", None)
+            patch.setattr(local_orderbook, "kernel", None)
         yield request.param
 
 

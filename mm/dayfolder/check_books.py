@@ -18,8 +18,8 @@ from mm.errors import OffGrid
 from mm.ids import Follow, IdSequence, MissingIds
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level, LocalOrderBook
-from mm.market_data.messages import Number
 from mm.market_data.sync_engine import SyncEngine, Verdict
+from mm.market_data.venue import Number
 
 OPTIONAL_COLUMNS = 2
 LOST_AT_MOST_US = 60 * US_PER_S

@@ -14,8 +14,8 @@ from mm.dayfolder.layout import TRADE_COLUMNS, DayFolder, existing
 from mm.dayfolder.ledger import Event, is_hole, read_events
 from mm.dayfolder.rows import DefectList, lines_of, table
 from mm.errors import MissingDay
-from mm.market_data.messages import Number
 from mm.market_data.sync_engine import SyncEngine, Verdict
+from mm.market_data.venue import Number
 
 OPTIONAL_TRADE_COLUMNS = 4
 # What explains that the book was not valid, the most telling first.

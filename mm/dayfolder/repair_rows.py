@@ -19,8 +19,9 @@ from mm.dayfolder.line_files import WholeLines
 from mm.dayfolder.rows import STREAM, DefectList, RowOrder, Trade, trade_row
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
+from mm.market_data.binance_spot import Messages
 from mm.market_data.grid import Grid
-from mm.market_data.messages import AggTrade, DepthUpdate, Messages, TradePrint
+from mm.market_data.venue import AggTrade, DepthUpdate, TradePrint
 from mm.whole_file import whole_file
 
 USUAL_TOP_N = 20

@@ -23,7 +23,7 @@ from mm.instrument import Instrument, e8, from_exchange_info, short_text, to_exc
 from mm.market_data.captures import ACCEPTED, Broken, Capture
 from mm.market_data.grid import Grid
 from mm.market_data.import_session import CaptureReport, ImportReport, ImportSession
-from mm.market_data.messages import Connected, DepthSnapshot, ExchangeInfo, Other
+from mm.market_data.venue import Connected, DepthSnapshot, ExchangeInfo, Other
 from mm.whole_file import write_whole
 
 PARTIAL = ".partial"

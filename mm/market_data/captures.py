@@ -25,8 +25,9 @@ from msgspec import Raw, Struct
 from mm.clock import LAST_US, US_PER_S, stamp_to_us
 from mm.dayfolder.line_files import GZIP_FORMAT
 from mm.errors import BrokenFile, OffGrid
+from mm.market_data.binance_spot import Messages
 from mm.market_data.grid import Grid
-from mm.market_data.messages import Futures, Message, Messages, Other, Unreadable
+from mm.market_data.venue import Futures, Message, Other, Unreadable
 
 CHUNK_BYTES = 1 << 18
 LONGEST_LINE = 1 << 26

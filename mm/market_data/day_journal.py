@@ -9,8 +9,9 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.rows import Stamp, Trade
 from mm.ids import MissingIds
 from mm.market_data import market_events as events
-from mm.market_data.messages import TradePrint
-from mm.market_data.sync_engine import BUFFERED_DIFFS, Verdict
+from mm.market_data.market_events import Verdict
+from mm.market_data.sync_engine import BUFFERED_DIFFS
+from mm.market_data.venue import TradePrint
 
 
 @dataclass

@@ -13,7 +13,7 @@ from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import DayFolder, days_of
 from mm.dayfolder.ledger import LedgerWriter
 from mm.errors import BrokenFile
-from mm.market_data import kernel
+from mm.market_data import local_orderbook
 from mm.market_data.latency import RoundTrip, StreamLatencies
 from mm.market_data.live_session import LiveSession
 from mm.market_data.snapshot import RestClient
@@ -151,7 +151,7 @@ class Health:
             state=ENDED if self.ended else _state(session, connections),
             at_us=at_us,
             interval_s=INTERVAL_S,
-            compiled=kernel.levels is not None,
+            compiled=local_orderbook.kernel is not None,
             last_error=recording.trouble or (_last_trouble(session.writer.ledger) if session else None),
             connections=connections,
             used_weight=self._rest.used_weight,

@@ -15,7 +15,7 @@ from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import stream_of
 from mm.market_data.market_state import MarketState
-from mm.market_data.messages import AggTrade, BookTicker, DepthSnapshot, DepthUpdate, TradePrint
+from mm.market_data.venue import AggTrade, BookTicker, DepthSnapshot, DepthUpdate, TradePrint
 
 
 class TickerCheck:

@@ -1,7 +1,8 @@
 """One symbol's messages, as they come from the venue, into its day folders.
 
-No socket, no timer, no clock: messages, answers and instants come in, rows go out. The `MarketState` decides what
-becomes of a message, as it does for an import; a `DayJournal` and a `TradeBackfill` subscribe to it.
+A `LiveSession` has no socket, no timer and no clock: messages, answers and instants come in, rows go out. The
+`MarketState` decides what becomes of a message, as it does for an import; a `DayJournal` and a `TradeBackfill`
+subscribe to it.
 """
 
 from collections.abc import Mapping
@@ -15,13 +16,15 @@ from mm.dayfolder.rows import REST, STREAM
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import from_exchange_info
 from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.book_state import SnapshotSanity
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid, known_tick_e8
 from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
 from mm.market_data.market_state import RESTART, Before, MarketState
-from mm.market_data.messages import (
+from mm.market_data.sync_engine import SnapshotSanity
+from mm.market_data.trade_state import TradeBackfill
+from mm.market_data.venue import (
     AggTrade,
+    Answer,
     DepthSnapshot,
     DepthUpdate,
     ExchangeInfo,
@@ -29,9 +32,8 @@ from mm.market_data.messages import (
     Message,
     ServerShutdown,
     TradePrint,
+    Venue,
 )
-from mm.market_data.trade_backfill import TradeBackfill
-from mm.market_data.venue import Answer, Venue
 from mm.whole_file import write_whole
 
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)

@@ -1,20 +1,29 @@
 """One symbol's book: whole numbers order it, and the exchange's own texts stay as they came.
 
 The recorder and the import keep their book in it, and the compiled book of the backtest is tested against it. Its sides
-are plain Python, and compiled where a kernel can help (`kernel.py`).
+are plain Python, and compiled where a kernel can help.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from importlib import import_module
 from itertools import pairwise
 from typing import Any, Protocol
 
 from mm.dayfolder.rows import level_cells
 from mm.instrument import e8
-from mm.market_data import kernel
 
 Level = tuple[str, str]
 """Price and quantity, the exchange's own text."""
+
+kernel: Any = None
+"""The compiled levels, `_levels`; None where there was no compiler at installation.
+
+Both ways leave the same bytes; set to None, before a session or a book is made, it selects plain Python.
+"""
+with suppress(ImportError):
+    kernel = import_module("mm.market_data._levels")
 
 
 class LocalOrderBook:
@@ -31,8 +40,8 @@ class LocalOrderBook:
 
     def __init__(self, key: Callable[[str], int] = e8, *, in_e8: bool = False) -> None:
         side, self._cells = _PLAIN
-        if in_e8 and kernel.levels:
-            side, self._cells = kernel.levels.Side, kernel.levels.cells
+        if in_e8 and kernel:
+            side, self._cells = kernel.Side, kernel.cells
         self._key = key
         self._bids = side(key, 1)
         self._asks = side(key, -1)

@@ -13,10 +13,26 @@ from msgspec import Struct
 from mm.dayfolder.rows import Trade
 from mm.ids import IdRange, MissingIds
 from mm.market_data.local_orderbook import Level, LocalOrderBook
-from mm.market_data.messages import AggTrade, DepthUpdate, TradePrint
-from mm.market_data.sync_engine import Verdict
+from mm.market_data.venue import AggTrade, DepthUpdate, TradePrint
 
 TradeMessage = TradePrint | AggTrade
+
+
+class Verdict(Enum):
+    """What to do with a depth update or a snapshot."""
+
+    BUFFER = "buffer"
+    """Update: no book yet; it is kept until a snapshot comes."""
+    APPLY = "apply"
+    """Update: change the book by it. Snapshot: it is the book now, and the updates handed back change it further."""
+    STALE = "stale"
+    """Update or snapshot: nothing in it is new; leave the book as it is."""
+    GAP = "gap"
+    """Update: ids before it are missing; a book is invalid now, and the update waits for a snapshot."""
+    RESET = "reset"
+    """As GAP (update) or APPLY (snapshot), because the ids were reset; all earlier ids have lost their meaning."""
+    TOO_OLD = "too_old"
+    """Snapshot: it ends before the buffer begins; fetch another one, the buffer stays as it is."""
 
 
 class TradeVerdict(Enum):

@@ -1,7 +1,7 @@
 """``mm record``: one symbol's depth and trades, from the exchange into day folders, until the window closes.
 
 ``SYMBOL=ETHUSDT python -m mm.market_data.recorder`` is the same command. Several symbols are recorded by a process
-each, and this one starts them again when they die.
+each, which is started again when it dies. They do not hang on this one: were it killed, they would go on.
 """
 
 import asyncio
@@ -9,7 +9,9 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +21,127 @@ from mm.cli.config import Name, Recorder, Source, Sources
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import knobs, shown
+from mm.cli.logs import Logger
 from mm.clock import now_us, run_stamp
 from mm.errors import DataError, MissingDay, MMError, UsageError
+from mm.market_data.rate_budget import Backoff
+
+FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
+GRACE_S = 20.0
+# Ends that another start would only repeat: done, a wrong knob, a damaged day.
+FINAL = (0, 2, 3)
+# Worst last. A process that a signal killed counts as 1.
+_SEVERITY = (0, 75, 3, 2, 1)
+
+
+class Supervisor:
+    """Run one process for each symbol until all have ended for good.
+
+    Args:
+        symbols: Upper case.
+        command: Returns the words of the process of a symbol, for its first start (1), its second …
+        log: Takes what happens.
+        due: Returns whether there is still something to record, so that a dead process is started again.
+        spread_s: Time between the starts, so that they do not all connect at once.
+        capture: Whether to keep what the processes write on stdout.
+
+    Attributes:
+        answers: What each symbol's last process wrote on its stdout, where that was captured.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        command: Callable[[str, int], Sequence[str]],
+        log: Logger,
+        due: Callable[[], bool],
+        *,
+        spread_s: float = 0.0,
+        capture: bool = False,
+    ) -> None:
+        self.answers: dict[str, str] = {}
+        self._symbols = symbols
+        self._command = command
+        self._log = log
+        self._due = due
+        self._spread_s = spread_s
+        self._capture = capture
+        self._processes: dict[str, Process] = {}
+        self._stopping = asyncio.Event()
+
+    def stop(self, number: signal.Signals) -> None:
+        """Pass a signal on to every process, and start none any more."""
+        self._log.info("supervisor_stopping", signal=number.name, processes=len(self._processes))
+        self._stopping.set()
+        for process in self._processes.values():
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
+
+    async def run(self) -> dict[str, int]:
+        """Return the last exit code of each symbol, when all have ended."""
+        codes = await asyncio.gather(
+            *(self._keep(symbol, at * self._spread_s) for at, symbol in enumerate(self._symbols))
+        )
+        return dict(zip(self._symbols, codes, strict=True))
+
+    async def _keep(self, symbol: str, wait_s: float) -> int:
+        """Keep one symbol's process going; return the exit code that stands."""
+        backoff, loop = Backoff(FIRST_DELAY_S, MOST_DELAY_S), asyncio.get_running_loop()
+        start, code = 0, 0
+        while not await self._stopped_within(wait_s + backoff.delay(loop.time())):
+            wait_s, start = 0.0, start + 1
+            code = await self._once(symbol, start)
+            if self._stopping.is_set() or code in FINAL or not self._due():
+                break
+            self._log.warning("recorder_died", symbol=symbol, code=code, starts=start)
+        return code
+
+    async def _once(self, symbol: str, start: int) -> int:
+        """Run one process to its end."""
+        words = self._command(symbol, start)
+        stdout = PIPE if self._capture else None
+        process = await asyncio.create_subprocess_exec(*words, stdin=DEVNULL, stdout=stdout, process_group=0)
+        self._processes[symbol] = process
+        self._log.info("recorder_started", symbol=symbol, pid=process.pid, starts=start)
+        try:
+            if self._stopping.is_set():
+                process.terminate()
+            self.answers[symbol] = await self._ended(process)
+        finally:
+            del self._processes[symbol]
+        return process.returncode or 0
+
+    async def _ended(self, process: Process) -> str:
+        """Return what *process* wrote, when it has ended; one that outlives a signal by `GRACE_S` is killed."""
+        ended = asyncio.create_task(process.communicate())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not (await asyncio.wait({ended}, timeout=GRACE_S))[0]:
+            self._log.warning("recorder_killed", pid=process.pid, after_s=GRACE_S)
+            process.kill()
+        text, _ = await ended
+        return (text or b"").decode()
+
+    async def _stopped_within(self, wait_s: float) -> bool:
+        """Wait, and return whether the end was requested before the time was over."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), wait_s)
+        return self._stopping.is_set()
+
+
+def worst(codes: dict[str, int]) -> int:
+    """Return the exit code that stands for all: the gravest of them."""
+    known = (code if code in _SEVERITY else 1 for code in codes.values())
+    return max(known, key=_SEVERITY.index, default=0)
+
 
 if TYPE_CHECKING:
     from mm.market_data.recording import Parts
 
-_FIRST_DELAY_S = 0.25
-_FIRST_REST_DELAY_S = 0.5
-_LONGEST_REST_DELAY_S = 30.0
+_CONNECT_DELAY_S = 0.25
+_REST_DELAY_S = 0.5
+_MOST_REST_DELAY_S = 30.0
 _SPREAD_S = 1.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -108,7 +222,7 @@ def _print_status(console: Console, source: Source) -> None:
 def _supervise(console: Console, source: Source, recorder: Recorder, name: Name) -> None:
     """Keep a recorder for each symbol; end as the worst of them did."""
     from mm.market_data.days import WindowRule
-    from mm.market_data.supervisor import Supervisor, worst
+    from mm.market_data.recorder import Supervisor, worst
 
     symbols = source.symbol.split(",")
     rule = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz)
@@ -156,7 +270,7 @@ def _words(groups: Sequence[Any], console: Console) -> list[str]:
 def _refuse_futures(recorder: Recorder) -> None:
     """Raise UsageError where a base is that of a futures market."""
     from mm.market_data.binance_spot import BINANCE_SPOT
-    from mm.market_data.messages import Futures
+    from mm.market_data.venue import Futures
 
     for label, url in (("--ws-url (WS_URL)", recorder.ws_url), ("--rest-url (REST_URL)", recorder.rest_url)):
         try:
@@ -170,10 +284,10 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
 
     from mm.market_data.binance_spot import BINANCE_SPOT
     from mm.market_data.days import Days, WindowRule
+    from mm.market_data.listener import StallDetector
     from mm.market_data.rate_budget import Backoff, RateBudget, shared_path
     from mm.market_data.recording import Parts
     from mm.market_data.snapshot import RestClient, RestParts, Snapshots
-    from mm.market_data.stalls import StallDetector
     from mm.market_data.ws_stream import WsStream
 
     trade_stream = recorder.trade_stream or "trade"
@@ -186,7 +300,7 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
         )
     )
     rest = RestClient(recorder.rest_url, weight, venue=BINANCE_SPOT)
-    pause = Backoff(_FIRST_REST_DELAY_S, _LONGEST_REST_DELAY_S)
+    pause = Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S)
     return Parts(
         days=Days(
             data_root=source.data_root,
@@ -206,11 +320,11 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
             symbol=source.symbol,
             rest=rest,
             snapshots=Snapshots(rest, source.symbol, recorder.snapshot_limit, pause),
-            info_backoff=Backoff(_FIRST_REST_DELAY_S, _LONGEST_REST_DELAY_S),
+            info_backoff=Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S),
         ),
         stream=WsStream(
             BINANCE_SPOT.stream_url(recorder.ws_url, source.symbol, trade_stream),
-            [Backoff(_FIRST_DELAY_S, recorder.backoff_max_s) for _ in range(connections)],
+            [Backoff(_CONNECT_DELAY_S, recorder.backoff_max_s) for _ in range(connections)],
             recorder.ws_max_age_s,
             attempts,
         ),

@@ -5,26 +5,19 @@ The loop writes and never waits for the disk: what is written is forced to it, a
 """
 
 import asyncio
-import errno
 import random
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 from mm.clock import US_PER_S, iso, next_day, now_us
-from mm.dayfolder.append_file import NO_SPACE
-from mm.dayfolder.day_writer import DayWriter
 from mm.errors import UsageError
 from mm.market_data.day_journal import DayReport
-from mm.market_data.days import Days, RecordingWindow, WindowRule, sleep_until
+from mm.market_data.days import Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
+from mm.market_data.listener import EventLog, StallDetector, StreamListener, TradeWatch
 from mm.market_data.live_session import LiveSession
-from mm.market_data.messages import DepthUpdate, ServerShutdown
 from mm.market_data.snapshot import RestParts, RestTasks
-from mm.market_data.stalls import StallDetector, TradeWatch
-from mm.market_data.supervisor import EventLog
 from mm.market_data.ws_stream import WsStream
 
 DRAIN_S = 2.0
@@ -73,7 +66,7 @@ class Recording:
     @property
     def trouble(self) -> str:
         """Why there is no connection; empty where there is one."""
-        return self._open.trouble if self._open else ""
+        return self._open.listener.trouble if self._open else ""
 
     def stop(self, reason: str) -> None:
         """End the recording in order; *reason* goes into the ledger. May be called at any time."""
@@ -153,7 +146,7 @@ class Recording:
     async def _read(self, opened: "_OpenRecording") -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._over.wait(), random.uniform(0, self._parts.start_jitter_s))
-        await self._parts.stream.run(opened)
+        await self._parts.stream.run(opened.listener)
 
     async def _end_of_window(self, opened: "_OpenRecording") -> None:
         await opened.until_end()
@@ -161,7 +154,7 @@ class Recording:
 
 
 class _OpenRecording:
-    """A recording whose window is open: it listens to the stream, and runs the tasks beside it.
+    """A recording whose window is open: what takes its stream, and the tasks beside that.
 
     Args:
         parts: What it is made of.
@@ -174,7 +167,7 @@ class _OpenRecording:
     Attributes:
         session: As given.
         disk: Brings the rows to the disk.
-        trouble: Why there is no connection; empty where there is one.
+        listener: Takes the stream.
     """
 
     def __init__(
@@ -187,21 +180,27 @@ class _OpenRecording:
         reports: list[DayReport],
     ) -> None:
         self.session = session
-        self.trouble = ""
         self.disk = Disk(parts.days, self._report_space)
         self._parts = parts
         self._window = window
         self._log = log
         self._clock = clock
         self._reports = reports
-        self._silences = parts.silences
-        self._newest: dict[int, int] = {}
+        self._look_s = min(parts.silences[0].limit_s / 10, 0.5)
         self._rest = RestTasks(session, parts.rest, parts.stream.settled, log, clock)
         self._trades = TradeWatch(
             [StallDetector(silence.limit_s) for silence in parts.silences],
             lambda: session.market.arbiter.last_trade_id,
             self._rest.last_trade_id,
             parts.stream.settled,
+        )
+        self.listener = StreamListener(
+            session,
+            parts.silences,
+            self._trades,
+            self,
+            log,
+            clock,
         )
         self._report_day()
 
@@ -247,8 +246,22 @@ class _OpenRecording:
 
     def _report_day(self) -> None:
         report, closes = self.session.report, iso(self._window.end_us)
+        self.listener.begin(self._window.end_us)
         self._reports.append(report)
         self._log.info("day_opened", path=report.path, run_id=self.session.writer.run_id, closes=closes)
+
+    def next_day(self, at_us: int) -> None:
+        """Go on in the day of *at_us*, where windows follow on each other."""
+        if self._parts.window.endless:
+            self._roll(at_us)
+
+    def shut_down(self, conn: int) -> None:
+        """Replace connection *conn*, which the exchange will close."""
+        self._parts.stream.replace("server_shutdown", conn=conn)
+
+    def need_snapshot(self) -> None:
+        """Request a snapshot: updates wait for a book."""
+        self._rest.snapshot_wanted.set()
 
     def _roll(self, at_us: int) -> None:
         """Go on in the day of *at_us*, and seal the one that is over."""
@@ -271,8 +284,8 @@ class _OpenRecording:
     async def _watch_depth(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(min(self._silences[0].limit_s / 10, 0.5))
-            for slot, silence in enumerate(self._silences):
+            await asyncio.sleep(self._look_s)
+            for slot, silence in enumerate(self._parts.silences):
                 silent_s = silence.stalled_s(loop.time())
                 if silent_s is not None:
                     self._trades.gone(slot)
@@ -281,7 +294,7 @@ class _OpenRecording:
 
     async def _watch_trades(self) -> None:
         while True:
-            await asyncio.sleep(min(self._silences[0].limit_s / 10, 0.5))
+            await asyncio.sleep(self._look_s)
             for stall in await self._trades.stalls():
                 self._stalled("trade", stall.silent_s)
                 self._parts.stream.replace("stall", conn=stall.conn)
@@ -292,157 +305,3 @@ class _OpenRecording:
         self.session.event(self._clock(), "stall", details)
         self._log.warning("stalled", **details)
         self._rest.status_wanted.set()
-
-    # Called by the stream.
-
-    def connected(self, url: str, conn: int, slot: int) -> None:
-        """Take the opening of a connection."""
-        self.trouble = ""
-        self._newest[slot] = conn
-        self.session.connected(self._clock(), url, conn)
-        now_s = asyncio.get_running_loop().time()
-        self._silences[slot].connected(now_s)
-        self._trades.connected(slot, conn, now_s)
-        self._log.info("ws_connected", conn=conn)
-
-    def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
-        """Take a message."""
-        if recv_us >= self._window.end_us:
-            if not self._parts.window.endless:
-                return
-            self._roll(recv_us)
-        session, now_s = self.session, monotonic()  # the loop's own clock
-        kind, ids_missing, advanced = session.message(recv_us, raw, conn, now_s)
-        if kind is DepthUpdate:
-            self._silences[slot].received(now_s, ids_missing=ids_missing)
-            if ids_missing:
-                self._log.warning("ids_missing", epoch_id=session.epoch_id)
-            if advanced and len(self._silences) > 1:
-                self._silences[1 - slot].expect(now_s)
-        elif kind is ServerShutdown:
-            self._log.info("server_shutdown", conn=conn)
-            self._parts.stream.replace("server_shutdown", conn=conn)
-        elif kind:
-            self._silences[slot].expect(now_s)
-            self._trades.received(slot, now_s, ids_missing=ids_missing, advanced=advanced)
-        if session.wants_snapshot:
-            self._rest.snapshot_wanted.set()
-
-    def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
-        """Take the end of a connection."""
-        self.session.disconnected(self._clock(), conn, code, reason)
-        for first_id, last_id in self._trades.lost(conn):
-            self.session.trades_lost(self._clock(), first_id, last_id)
-        if self._newest[slot] == conn:
-            self._silences[slot].disconnected()
-            self._trades.gone(slot)
-        self._log.info("ws_disconnected", conn=conn, code=code, reason=reason)
-
-    def joined(self, conn: int) -> bool:
-        """Return True if a connection has brought what follows on the others."""
-        return self.session.market.arbiter.joined(conn)
-
-    def unreachable(self, reason: str) -> None:
-        """Log that an attempt to connect failed, once for each reason."""
-        if reason != self.trouble:
-            self.trouble = reason
-            self._log.warning("ws_unreachable", reason=reason)
-
-
-MOST_FAILURES = 12
-NOTE_EVERY_S = 300.0
-"""How often the manifest notes what was written, so that the start after a crash need not read all of the day."""
-_DISK_ERRORS = (*NO_SPACE, errno.EIO, errno.EROFS)
-
-
-class Disk:
-    """Bring the rows of a recording to the disk, every flush interval and at the end.
-
-    Where there is no space the rows wait in memory, and each interval they are tried again, `MOST_FAILURES` times. Any
-    other failure ends the recording.
-
-    Args:
-        days: How often, and how much space must be left to others.
-        report: Takes the error, once, when there is no space, and None when there is some again.
-    """
-
-    def __init__(self, days: Days, report: Callable[[OSError | None], None]) -> None:
-        self._days = days
-        self._report_space = report
-        self._thread = ThreadPoolExecutor(1, "disk")
-        self._sealing: list[asyncio.Future[None]] = []
-        self._failures = 0
-        self._noted_s = 0.0
-
-    async def flush(self, writer: Callable[[], DayWriter]) -> None:
-        """Flush what *writer* returns, for ever; raises OSError where that is in vain."""
-        while True:
-            await asyncio.sleep(self._days.flush_interval_s)
-            self._days.check_space()
-            now = writer()
-            try:
-                now.flush()
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._forced(now))
-            except OSError as error:
-                self._failures += 1
-                if error.errno not in NO_SPACE or self._failures > MOST_FAILURES:
-                    raise
-                if self._failures == 1:
-                    self._report_space(error)
-            else:
-                if self._failures:
-                    self._report_space(None)
-                self._failures = 0
-
-    def _forced(self, writer: DayWriter) -> Callable[[], None]:
-        """Return what forces the rows of *writer* to the disk, and now and then notes how far they have come."""
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._noted_s < NOTE_EVERY_S:
-            return writer.sync
-        self._noted_s = now_s
-        return writer.noting()
-
-    def last_flush(self, writer: DayWriter, error: Exception | None) -> tuple[Exception | None, bool]:
-        """Flush for the last time, after *error*, if one ended the recording.
-
-        Returns:
-            What is to be reported: *error*, else that of the flush; and whether the rows came to the disk.
-        """
-        try:
-            writer.flush()
-        except OSError as failure:
-            self._report(error if is_of_disk(error) else failure)
-            return error or failure, False
-        self._report(error)
-        return error, True
-
-    def seal(self, writer: DayWriter, *, whole: bool = True) -> None:
-        """Seal and close *writer*, in the thread; one that is not *whole* is only closed, and what waits is dropped."""
-        loop = asyncio.get_running_loop()
-        self._sealing.append(loop.run_in_executor(self._thread, _seal, writer, whole))
-
-    async def sealed(self) -> list[BaseException]:
-        """Wait until all is sealed, and return what has failed."""
-        done = await asyncio.gather(*self._sealing, return_exceptions=True)
-        return [failure for failure in done if failure]
-
-    def close(self) -> None:
-        """End the thread."""
-        self._thread.shutdown()
-
-    def _report(self, error: Exception | None) -> None:
-        if isinstance(error, OSError) and is_of_disk(error) and not self._failures:
-            self._report_space(error)
-
-
-def is_of_disk(error: Exception | None) -> bool:
-    """Return True if *error* says that the disk cannot be written."""
-    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
-
-
-def _seal(writer: DayWriter, whole: bool) -> None:
-    try:
-        if whole:
-            writer.seal()
-    finally:
-        writer.close(flush=whole)

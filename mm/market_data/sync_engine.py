@@ -1,37 +1,31 @@
-"""The synchronisation of a book with its updates: ids in, verdicts out, no input or output.
+"""The synchronisation of a book with its updates: ids in, verdicts out, and the book that follows.
 
 The rule is that of `mm.ids`. It is applied to the book's id while there is a book, else to the last id buffered. A gap
 invalidates the book and the buffer alike, because no snapshot can use updates before missing ids; the update after the
 gap opens a new buffer. So a buffer never has a gap, and a snapshot only has to reach its first update.
+
+Never a silently wrong book: where ids are missing, the ids are reset, the book crosses, or its best levels show a price
+off the tick, the book is dropped with the cause, and there is none until a snapshot bridges. Deeper in the book, orders
+older than a change of the tick may rest off it for years: they are left out, and an anomaly holds them.
 """
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from mm.ids import Follow, follow, went_back
+from mm.ids import Follow, MissingIds, follow, went_back
+from mm.market_data import market_events as events
+from mm.market_data.grid import Grid
+from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.market_data.market_events import Verdict
+from mm.market_data.venue import DepthSnapshot, DepthUpdate
+
+__all__ = ["IDS_MISSING", "BookState", "Bridge", "SnapshotDepth", "SnapshotSanity", "SyncEngine", "Verdict"]
 
 BUFFERED_DIFFS = 36_000
 
 Update = TypeVar("Update")
-
-
-class Verdict(Enum):
-    """What to do with a depth update or a snapshot."""
-
-    BUFFER = "buffer"
-    """Update: no book yet; it is kept until a snapshot comes."""
-    APPLY = "apply"
-    """Update: change the book by it. Snapshot: it is the book now, and the updates handed back change it further."""
-    STALE = "stale"
-    """Update or snapshot: nothing in it is new; leave the book as it is."""
-    GAP = "gap"
-    """Update: ids before it are missing; a book is invalid now, and the update waits for a snapshot."""
-    RESET = "reset"
-    """As GAP (update) or APPLY (snapshot), because the ids were reset; all earlier ids have lost their meaning."""
-    TOO_OLD = "too_old"
-    """Snapshot: it ends before the buffer begins; fetch another one, the buffer stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +120,337 @@ class SyncEngine(Generic[Update]):
         self._buffer.append((first_id, last_id, update))
         self.book_id, self.seen_id = None, last_id
         return verdict
+
+
+IDS_MISSING = "ids_missing"
+"""The cause of missing ids where nothing else explains them."""
+
+_OffTick = tuple[str, str, str]
+"""Side (``bid``, ``ask``), price and quantity of a level."""
+
+
+_LEAST_SHARE = 10
+_DOUBTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotDepth:
+    """How deep a snapshot reached, bids and asks: beyond its last level a book holds only what has changed since.
+
+    Attributes:
+        levels: How many there were.
+        edges: Price of the last of them, as the number that orders it; None where there was none.
+    """
+
+    levels: tuple[int, int] = (0, 0)
+    edges: tuple[int | None, int | None] = (None, None)
+
+    @classmethod
+    def of(cls, bids: Sequence[Level], asks: Sequence[Level], key: Callable[[str], int]) -> "SnapshotDepth":
+        """Return the depth of a snapshot's levels, given in any order; *key* is that of the book."""
+        last_bid = min((key(price) for price, _ in bids), default=None)
+        last_ask = max((key(price) for price, _ in asks), default=None)
+        return cls((len(bids), len(asks)), (last_bid, last_ask))
+
+    def running_out(self, book: LocalOrderBook, limit: int, top_n: int) -> bool:
+        """Return True if the best *top_n* levels of *book* may soon lie beyond what the snapshot showed.
+
+        A side with fewer levels than requested, *limit*, was shown whole. Of any other side, a tenth of the
+        levels, twice *top_n* at least, must be left between the best price and the edge; half of a snapshot that has
+        no more than that.
+        """
+        for side, levels, edge in zip((1, -1), self.levels, self.edges, strict=True):
+            if edge is None or levels < limit:
+                continue
+            least = min(max(levels // _LEAST_SHARE, 2 * top_n), levels // 2)
+            if book.levels_to(side, edge) < least:
+                return True
+        return False
+
+
+class SnapshotSanity:
+    """Doubt a snapshot with an empty side: the market may be so, but a broken answer looks the same."""
+
+    def __init__(self) -> None:
+        self._empty = 0
+
+    def doubted(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
+        """Return True to request another one; the fourth in a row with an empty side is accepted."""
+        self._empty = 0 if bids and asks else self._empty + 1
+        return 0 < self._empty <= _DOUBTS
+
+
+class _Pending(NamedTuple):
+    """An update, its number, and the day (counted from 0) in which it arrived."""
+
+    day: int
+    number: int
+    update: DepthUpdate
+
+
+class BookState:
+    """Keep one symbol's book, and report what becomes of it.
+
+    Args:
+        grid: Parses the symbol's prices; every text that comes here was checked by it.
+        emit: Takes the events.
+        top_n: Levels of a side on which no price may be off the tick.
+        seen_id: Last update id of an earlier run, so that ids missing since are reported; None where there was none.
+        seen_us: Its arrival.
+
+    Attributes:
+        book: The book; valid only while `book_id` is not None.
+        depth: How deep the last snapshot reached.
+        carries: Whether `carry_over` is due.
+    """
+
+    def __init__(
+        self, grid: Grid, emit: events.Subscriber, *, top_n: int, seen_id: int | None = None, seen_us: int = 0
+    ) -> None:
+        self.book = LocalOrderBook(grid.price, in_e8=True)
+        self.depth = SnapshotDepth()
+        self._grid = grid
+        self._emit = emit
+        self._top_n = top_n
+        self._engine: SyncEngine[_Pending] = SyncEngine(seen_id)
+        self._number = 0
+        self._day = 0
+        self.carries = False
+        self._lost: str | None = None
+        self._last: DepthUpdate | None = None
+        self._last_us = seen_us
+        self._ahead: DepthSnapshot | None = None
+
+    @property
+    def book_id(self) -> int | None:
+        """Last id in the book; None while there is no valid book."""
+        return self._engine.book_id
+
+    @property
+    def snapshot_waits(self) -> bool:
+        """Whether a snapshot has arrived that waits for the book to reach its id."""
+        return self._ahead is not None
+
+    def next_day(self, recv_us: int, *, carry: bool) -> None:
+        """Continue in another day, from *recv_us*.
+
+        A valid book is carried over: it becomes the day's first snapshot, tagged ``carried``, at the day's first
+        message, unless that is a snapshot that becomes the book. Without *carry* the book is dropped.
+        """
+        self._day += 1
+        if self._engine.synced and not carry:
+            self._drop(recv_us, "days_missing")
+        elif self._lost:
+            self._drop(recv_us, self._lost)
+        self.carries = self._engine.synced
+
+    def carry_over(self, recv_us: int) -> None:
+        """Open the day's first epoch with the carried book, where that is due: before every other event of a day."""
+        if self.carries and self.book_id is not None:
+            self.carries = False
+            self._open_epoch(recv_us, "carried", self.book_id)
+
+    def take(self, recv_us: int, update: DepthUpdate, *, one_of_many: bool, cause: str = IDS_MISSING) -> Verdict:
+        """Take a depth message, apply it where it applies, and return what it does to the book.
+
+        Args:
+            recv_us: Its arrival.
+            update: The message.
+            one_of_many: Connections cut the ids differently, so that an overlap is no anomaly.
+            cause: Why ids before it may be missing.
+        """
+        if self._ahead:
+            self._load_if_reached(recv_us, update)
+        if self.carries:
+            self.carry_over(recv_us)
+        engine = self._engine
+        seen, book_id = engine.seen_id, engine.book_id
+        self._number += 1
+        pending = _Pending(self._day, self._number, update)
+        verdict = engine.diff(update.U, update.u, pending)
+        self._emit(events.DepthArrived(recv_us, self._number, update, verdict))
+        if verdict is Verdict.GAP:
+            last_seen = (book_id if seen is None else seen) or 0
+            missing = MissingIds(last_seen + 1, update.U - 1, self._last_us, recv_us)
+            self._emit(events.DepthMissing(recv_us, missing, cause))
+        elif verdict is Verdict.RESET:
+            known = seen if book_id is None else book_id
+            self.anomaly(recv_us, "id_reset", known_id=known, first_id=update.U, last_id=update.u)
+        elif seen is not None and seen + 1 != update.U:  # nearly all follow directly
+            self._note_ids(recv_us, seen, update, one_of_many)
+        if verdict is Verdict.APPLY:
+            self._apply(recv_us, pending)
+        elif book_id is not None and engine.book_id is None:
+            self._drop(recv_us, verdict.value if verdict is Verdict.GAP else "id_reset")
+        self._last, self._last_us = update, recv_us
+        if self._ahead and not engine.synced:
+            ahead, self._ahead = self._ahead, None
+            self._load(recv_us, ahead)
+        return verdict
+
+    def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
+        """Make a snapshot the book, where it bridges, and return whether it did; else it is refused.
+
+        While there is a valid book, a snapshot that is not older replaces it (tag ``refresh``). One that is ahead of
+        the book waits for the update that reaches beyond it: only that shows whether the updates up to it were on their
+        way or are missing. A snapshot with fewer than half the levels of the last one on a side is refused: it shows
+        the top of the book, and not the book.
+        """
+        if self.book_id is None or snapshot.lastUpdateId <= self.book_id:
+            return self._load(recv_us, snapshot)
+        if self._ahead:
+            self._refuse(recv_us, "superseded", self._ahead.lastUpdateId)
+        self._ahead = snapshot
+        return False
+
+    def finish(self, recv_us: int) -> None:
+        """End: a snapshot that still waits is refused."""
+        if self._ahead:
+            self._refuse(recv_us, "not_reached", self._ahead.lastUpdateId)
+            self._ahead = None
+
+    def anomaly(self, recv_us: int, kind: str, **details: Any) -> None:
+        """Report what should not happen."""
+        self._emit(events.Anomaly(recv_us, kind, details))
+
+    def running_out(self, snapshot_limit: int) -> bool:
+        """Return True if the best levels may soon lie beyond what the last snapshot showed.
+
+        *snapshot_limit* is the number of levels per side that was requested. A snapshot that waits will show more.
+        """
+        if self.book_id is None or self._ahead:
+            return False
+        return self.depth.running_out(self.book, snapshot_limit, self._top_n)
+
+    def _load_if_reached(self, recv_us: int, update: DepthUpdate) -> None:
+        """Load the snapshot that waits, if the book is as far as it can be and *update* continues beyond it."""
+        ahead, book_id = self._ahead, self.book_id
+        if ahead and book_id is not None and ahead.lastUpdateId < update.u and book_id + 1 >= update.U:
+            self._ahead = None
+            self._load(recv_us, ahead)
+
+    def _load(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
+        fresh = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price, in_e8=True)
+        last_id, known, was_synced = snapshot.lastUpdateId, self._engine.known_id, self._engine.synced
+        off_tick = self._off_tick(snapshot.bids, snapshot.asks)
+        cause = self._fault(snapshot, fresh)
+        differing = self.book.differences(fresh, self.depth.edges) if not cause and last_id == self.book_id else 0
+        bridge: Bridge[_Pending] = Bridge(Verdict.STALE) if cause else self._engine.snapshot(last_id)
+        if bridge.verdict not in (Verdict.APPLY, Verdict.RESET):
+            self._refuse(recv_us, cause or bridge.verdict.value, last_id, off_tick)
+            return False
+        tag = "resync" if self._lost else "refresh" if was_synced and not self.carries else "initial"
+        self.carries = False
+        if off_tick:
+            self._leave_out(recv_us, last_id, off_tick, fresh)
+        if differing:
+            self.anomaly(recv_us, "snapshot_differs", last_update_id=last_id, levels=differing)
+        if bridge.verdict is Verdict.RESET:
+            self.anomaly(recv_us, "id_reset", known_id=known, last_update_id=last_id)
+            tag = "resync"
+        self.depth = SnapshotDepth.of(snapshot.bids, snapshot.asks, self._grid.price)
+        self._last_us = recv_us
+        self._begin(recv_us, tag, last_id, fresh, bridge.updates)
+        return True
+
+    def _fault(self, snapshot: DepthSnapshot, fresh: LocalOrderBook) -> str | None:
+        """Return why a snapshot cannot be used at all; None where it can."""
+        if self._shows_off_tick(fresh):
+            return "off_tick"
+        if fresh.crossed():
+            return "crossed"
+        levels = len(snapshot.bids), len(snapshot.asks)
+        shallow = any(2 * new < old for new, old in zip(levels, self.depth.levels, strict=True))
+        return "shallow" if self._engine.synced and shallow else None
+
+    def _refuse(self, recv_us: int, cause: str, last_id: int, off_tick: Sequence[_OffTick] = ()) -> None:
+        self.carry_over(recv_us)
+        if cause == "off_tick":
+            self.anomaly(recv_us, cause, price=off_tick[0][1], last_id=last_id)
+        elif cause == "crossed":
+            self.anomaly(recv_us, cause, last_id=last_id)
+        self._emit(events.SnapshotRefused(recv_us, cause))
+
+    def _begin(
+        self, recv_us: int, tag: str, last_id: int, fresh: LocalOrderBook, updates: tuple[_Pending, ...]
+    ) -> None:
+        """Make *fresh* the book, open an epoch, and bring it up to date.
+
+        Updates that arrived in an earlier day are no part of this day's files. They go into the snapshot that opens the
+        epoch, which is then a carried one.
+        """
+        earlier = [pending for pending in updates if pending.day != self._day]
+        self.book = fresh
+        for pending in earlier:
+            self.book.change(pending.update.b, pending.update.a)
+        self._open_epoch(recv_us, "carried" if earlier else tag, earlier[-1].update.u if earlier else last_id)
+        for pending in updates[len(earlier) :]:
+            if self._engine.synced:
+                self._apply(recv_us, pending)
+
+    def _open_epoch(self, recv_us: int, tag: str, last_id: int) -> None:
+        self._emit(events.EpochOpened(recv_us, tag, last_id, *self.book.levels()))
+        if self._lost:
+            self._emit(events.BookResynced(recv_us, last_id))
+            self._lost = None
+
+    def _apply(self, recv_us: int, pending: _Pending) -> None:
+        """Change the book by an update, or drop it where the change shows that it is wrong."""
+        update = pending.update
+        self.book.change(update.b, update.a)
+        off_tick = self._off_tick(update.b, update.a)
+        if off_tick and self._shows_off_tick(self.book):
+            self.anomaly(recv_us, "off_tick", price=off_tick[0][1], last_id=update.u)
+            self._drop(recv_us, "off_tick")
+            return
+        if off_tick:
+            self._leave_out(recv_us, update.u, off_tick, self.book)
+        if self.book.crossed():
+            (bid, _), (ask, _) = (side[0] for side in self.book.top(1))
+            self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=update.u)
+            self._drop(recv_us, "crossed")
+            return
+        self._emit(events.BookChanged(pending.number, update, self.book))
+
+    def _off_tick(self, bids: Sequence[Level], asks: Sequence[Level]) -> list[_OffTick]:
+        """Return the levels that hold something at a price off the tick."""
+        tick_e8, price_e8 = self._grid.tick_e8, self._grid.price
+        if not tick_e8 or self._grid.all_on_tick:
+            return []
+        sides = (("bid", bids), ("ask", asks))
+        return [
+            (side, price, qty)
+            for side, levels in sides
+            for price, qty in levels
+            if price_e8(price) % tick_e8 and qty.strip("0.")
+        ]
+
+    def _shows_off_tick(self, book: LocalOrderBook) -> bool:
+        return bool(self._off_tick(*book.top(self._top_n)))
+
+    def _leave_out(self, recv_us: int, last_id: int, off_tick: Sequence[_OffTick], book: LocalOrderBook) -> None:
+        """Take levels off the tick out of *book*; the anomaly holds them."""
+        for side, price, _ in off_tick:
+            book.apply(1 if side == "bid" else -1, price, "0")
+        self.anomaly(recv_us, "off_tick", price=off_tick[0][1], last_id=last_id, left_out=off_tick)
+
+    def _note_ids(self, recv_us: int, seen: int, update: DepthUpdate, one_of_many: bool) -> None:
+        """Report what is unusual about the ids of an update after one of last id *seen*, where it is no gap."""
+        found = follow(seen, update.U, update.u)
+        if found is Follow.CONTINUES:
+            return
+        ids = {"first_id": update.U, "last_id": update.u, "seen_id": seen}
+        if found is Follow.STALE or found is Follow.RESET:
+            again = self._last is not None and (self._last.U, self._last.u) == (update.U, update.u)
+            self.anomaly(recv_us, "duplicate" if again else "stale", **ids)
+        elif found is Follow.OVERLAPS and not one_of_many:
+            self.anomaly(recv_us, "overlap", **ids)
+        elif found is Follow.GAP:
+            self.anomaly(recv_us, "hole_under_snapshot", **ids)
+
+    def _drop(self, recv_us: int, cause: str) -> None:
+        """Declare the book invalid until a snapshot bridges."""
+        self._lost = cause
+        if self._engine.synced:
+            self._engine.lose()
+        self._emit(events.BookLost(recv_us, cause))

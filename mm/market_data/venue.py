@@ -1,14 +1,113 @@
-"""What a venue is to the recorder: its addresses, its limits, and the reader of its messages.
+"""What a venue is: the types of what it sends, its addresses, its limits, and the reader of its messages.
 
-Everything else works on the types of `mm.market_data.messages`. Another venue is one module that implements `Venue`.
+Everything else works on these types. Another venue is one module that implements `Venue`: its decoder returns updates
+whose ids follow the rule of `mm.ids`. Prices and quantities stay the exchange's own text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
+import msgspec
+from msgspec import Struct
+
+from mm.errors import BrokenFile
 from mm.market_data.grid import Grid
-from mm.market_data.messages import Connected, Message
+from mm.market_data.local_orderbook import Level
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A whole number of 64 bits that is not negative."""
+
+
+class DepthUpdate(Struct, gc=False):
+    """A ``depthUpdate``: absolute quantities of the ids `U` to `u`, zero removes a level; `pu` is None on Spot."""
+
+    E: int
+    s: str
+    U: Number
+    u: Number
+    b: Sequence[Level]
+    a: Sequence[Level]
+    pu: int | None = None
+
+
+class TradePrint(Struct, gc=False):
+    """A ``trade``; `X` is None on Spot."""
+
+    E: int
+    s: str
+    t: Number
+    p: str
+    q: str
+    T: int
+    m: bool
+    X: str | None = None
+
+
+class AggTrade(Struct, gc=False):
+    """An ``aggTrade``: one taker order at one price, the trades `f` to `l`."""
+
+    E: int
+    s: str
+    a: Number
+    p: str
+    q: str
+    f: Number
+    l: Number  # noqa: E741 - the wire's name
+    T: int
+    m: bool
+
+
+class BookTicker(Struct, gc=False):
+    """A ``bookTicker``: best bid (`b`, `B`) and ask (`a`, `A`) after update `u`."""
+
+    u: Number
+    s: str
+    b: str
+    B: str
+    a: str
+    A: str
+
+
+class DepthSnapshot(Struct, gc=False):
+    """A REST depth answer; `symbol` is None where nothing says whose it is, `E` is None on Spot."""
+
+    lastUpdateId: Number
+    bids: list[Level]
+    asks: list[Level]
+    E: int | None = None
+    symbol: str | None = None
+
+
+class ExchangeInfo(Struct):
+    """The exchange's own entry of a symbol, JSON text."""
+
+    text: str
+
+
+class Connected(Struct):
+    """A WebSocket connection was opened."""
+
+    url: str
+
+
+class Other(Struct):
+    """A message of another symbol, or of a kind that has no place in a day folder."""
+
+
+class ServerShutdown(Other):
+    """The exchange will soon close the connection: another one should be opened at once."""
+
+
+Message = DepthUpdate | TradePrint | AggTrade | BookTicker | DepthSnapshot | ExchangeInfo | Connected | Other
+
+
+class Unreadable(ValueError):
+    """A message is not what it should be; it says how."""
+
+
+class Futures(BrokenFile):
+    """A message that only futures markets send."""
 
 
 @dataclass(frozen=True)

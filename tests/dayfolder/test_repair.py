@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import captured
-from market_data.test_book_state import Desk as BookDesk
+from market_data.test_sync_engine import Desk as BookDesk
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder

@@ -6,7 +6,7 @@ from captured import NOON_US, SYMBOL, diff, exchange_info, lines, snapshot, tick
 from mm.errors import BrokenFile
 from mm.market_data.captures import Broken, Capture
 from mm.market_data.grid import Grid
-from mm.market_data.messages import BookTicker, Connected, DepthSnapshot, DepthUpdate, ExchangeInfo, Other, TradePrint
+from mm.market_data.venue import BookTicker, Connected, DepthSnapshot, DepthUpdate, ExchangeInfo, Other, TradePrint
 
 URL = "wss://stream.binance.com:9443/stream?streams=simusdt@depth@100ms"
 

@@ -14,17 +14,8 @@ from test_live_session import Desk
 from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from mm.dayfolder.manifest import day_files
 from mm.errors import BrokenFile, UsageError
-from mm.market_data import kernel
-from mm.market_data.health import (
-    ENDED,
-    Health,
-    HealthReport,
-    health_text,
-    lives,
-    read_health,
-    trouble_of,
-    write_health,
-)
+from mm.market_data import local_orderbook
+from mm.market_data.health import ENDED, Health, HealthReport, health_text, lives, read_health, trouble_of, write_health
 from mm.market_data.latency import RoundTrip
 from mm.market_data.monitor import CONTENT_TYPE, metrics_served, page
 from mm.whole_file import process_exists
@@ -108,7 +99,7 @@ def test_a_recording_tells_its_state_and_what_it_counts(desk):
 @pytest.mark.parametrize(("levels", "words"), [(object(), "asks; compiled"), (None, "asks; plain Python")])
 def test_the_status_says_who_keeps_the_levels(levels, words, monkeypatch):
     """A recorder that takes twice as long as it could may only lack a compiler."""
-    monkeypatch.setattr(kernel, "levels", levels)
+    monkeypatch.setattr(local_orderbook, "kernel", levels)
     report = health().report(SimpleNamespace(session=None, trouble=""), NOON_US)
     assert report.compiled is (levels is not None)
     assert words in health_text(report, NOON_US, None)

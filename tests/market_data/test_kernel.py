@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from mm.dayfolder.rows import level_cells
 from mm.errors import OffGrid
 from mm.instrument import decimal_text, e8
-from mm.market_data import kernel
+from mm.market_data import local_orderbook
+from mm.market_data.binance_spot import Messages
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import LocalOrderBook
-from mm.market_data.messages import DepthUpdate, Messages
+from mm.market_data.venue import DepthUpdate
 
 MOST = 2**63 - 1
 SYMBOL = "SIMUSDT"
@@ -44,7 +45,7 @@ texts = st.one_of(
 
 def read(sides):
     """Return levels as a kernel reads them from JSON, and as the sequence that they were where it cannot."""
-    read = (kernel.levels.read_levels(json.dumps(side, separators=(",", ":")).encode()) for side in sides)
+    read = (local_orderbook.kernel.read_levels(json.dumps(side, separators=(",", ":")).encode()) for side in sides)
     return [side if found is None else found for found, side in zip(read, sides, strict=True)]
 
 
@@ -104,7 +105,7 @@ def test_an_error_of_the_key_leaves_all_before_it(first):
 @given(st.lists(st.tuples(texts, texts), max_size=4))
 def test_what_the_kernel_reads_is_what_was_sent(sent):
     """It may leave a side to the plain twin, but what it takes it takes as it is."""
-    found = kernel.levels.read_levels(json.dumps(sent, separators=(",", ":"), ensure_ascii=False).encode())
+    found = local_orderbook.kernel.read_levels(json.dumps(sent, separators=(",", ":"), ensure_ascii=False).encode())
     if found is not None:
         assert list(found) == sent
         assert found.step_e8 == _divisor(sent)
@@ -113,7 +114,7 @@ def test_what_the_kernel_reads_is_what_was_sent(sent):
 @given(st.lists(st.tuples(st.integers(1, MOST).map(decimal_text), st.integers(0, MOST).map(decimal_text)), max_size=9))
 def test_all_that_the_exchange_usually_writes_is_read(sent):
     """A kernel that gave up too soon would be right, and of no use."""
-    assert list(kernel.levels.read_levels(json.dumps(sent, separators=(",", ":")).encode())) == sent
+    assert list(local_orderbook.kernel.read_levels(json.dumps(sent, separators=(",", ":")).encode())) == sent
 
 
 def _divisor(sent):
@@ -125,19 +126,19 @@ def _divisor(sent):
 @given(st.binary(max_size=40) | st.text('[]",.019 ', max_size=60).map(str.encode))
 def test_bytes_of_any_kind_are_refused_or_read(raw):
     """Nothing is read beyond their end."""
-    found = kernel.levels.read_levels(raw)
+    found = local_orderbook.kernel.read_levels(raw)
     assert found is None or list(found) == [tuple(level) for level in json.loads(raw)]
 
 
 def test_every_cut_and_every_wrong_byte_is_refused():
     """What is whole is read, and nothing else."""
     raw = b'[["0.10000000","1.50000000"],["12345678901.00000000","0.00000000"]]'
-    assert len(kernel.levels.read_levels(raw)) == 2
+    assert len(local_orderbook.kernel.read_levels(raw)) == 2
     for size in range(len(raw)):
-        assert kernel.levels.read_levels(raw[:size]) is None
+        assert local_orderbook.kernel.read_levels(raw[:size]) is None
     for at in range(len(raw)):
         wrong = raw[:at] + b"x" + raw[at + 1 :]
-        assert kernel.levels.read_levels(wrong) is None
+        assert local_orderbook.kernel.read_levels(wrong) is None
 
 
 def _received(sent, packs):
@@ -188,14 +189,14 @@ def test_no_object_is_lost_or_let_go_too_often():
     def turn():
         book, refused = LocalOrderBook(in_e8=True), LocalOrderBook(in_e8=True)
         for _ in range(20):
-            book.change(kernel.levels.read_levels(raw), odd)
-            book.change(odd, kernel.levels.read_levels(raw))
+            book.change(local_orderbook.kernel.read_levels(raw), odd)
+            book.change(odd, local_orderbook.kernel.read_levels(raw))
             book.check()
             assert book.cells(20)
             assert book.top(5) != refused.top(5)
-            assert list(kernel.levels.read_levels(raw)) == sent
+            assert list(local_orderbook.kernel.read_levels(raw)) == sent
             book.differences(refused)
-            assert kernel.levels.read_levels(raw[:-1]) is None
+            assert local_orderbook.kernel.read_levels(raw[:-1]) is None
             with pytest.raises(OffGrid):
                 book.change([("x", "1")], [])
         refused.change([("9" * 30, "1")], [])

@@ -29,8 +29,7 @@ from mm.dayfolder.check import check_day
 from mm.market_data.days import Days
 from mm.market_data.latency import RoundTrip
 from mm.market_data.live_session import LiveSession
-from mm.market_data.messages import AggTrade, DepthUpdate, TradePrint
-from mm.market_data.venue import Answer
+from mm.market_data.venue import AggTrade, Answer, DepthUpdate, TradePrint
 
 URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
 INFO_URL = f"http://x/api/v3/exchangeInfo?symbol={SYMBOL}"

@@ -1,4 +1,4 @@
-"""The market as a state machine, as a live consumer sees it: events alone, without a file."""
+"""The market as a state machine, and one feed out of those of several connections."""
 
 import json
 
@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from mm.ids import MissingIds
+from mm.market_data.binance_spot import Messages
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import (
@@ -19,8 +20,8 @@ from mm.market_data.market_events import (
     TradeArrived,
     TradesMissing,
 )
-from mm.market_data.market_state import DISCONNECTED, Before, MarketState, Taken
-from mm.market_data.messages import DepthSnapshot, Messages
+from mm.market_data.market_state import DISCONNECTED, HOLD_S, Arbiter, Before, Lane, MarketState, Taken
+from mm.market_data.venue import DepthSnapshot, DepthUpdate, TradePrint
 
 
 class Consumer:
@@ -154,3 +155,197 @@ def test_two_connections_give_each_trade_once(sent):
     assert ids == sorted(set(ids))
     assert not ids or ids[-1] == max(number for _, number in sent)
     assert BookResynced not in feed.first.kinds
+
+
+def opened(*conns, known=None):
+    """Return a lane with these connections open, that has come to *known*."""
+    lane = Lane()
+    for conn in conns:
+        lane.opened(conn)
+    if known is not None:
+        lane.last_id = known
+    return lane
+
+
+def take(lane, conn, first, last, now_s=0.0):
+    """Take a batch whose item is its ids, unless the connection is alone."""
+    if lane.alone == conn:
+        lane.note(last)
+        return [(first, last)]
+    return lane.take(conn, first, last, (first, last), now_s)
+
+
+def test_a_connection_that_is_alone_goes_through_as_it_is():
+    """Also what is stale, comes twice or leaves a hole: that is for the keeper of the book to say."""
+    lane = opened(1)
+    batches = [(5, 7), (5, 7), (6, 6), (12, 13)]
+    assert [take(lane, 1, *one) for one in batches] == [[one] for one in batches]
+    assert lane.last_id == 13
+
+
+def test_what_another_connection_has_covered_is_left_out_and_an_overlap_applies():
+    """Quantities are absolute, so that an overlap does no harm."""
+    lane = opened(1, 2, known=4)
+    assert take(lane, 1, 5, 7) == [(5, 7)]
+    assert take(lane, 2, 5, 6) == []
+    assert take(lane, 2, 7, 9) == [(7, 9)]
+    assert take(lane, 1, 8, 9) == []
+
+
+def test_missing_ids_are_waited_for_as_long_as_another_connection_may_bring_them():
+    """The one that lags has them."""
+    lane = opened(1, 2, known=4)
+    take(lane, 2, 3, 4)
+    assert take(lane, 1, 8, 9) == []
+    assert take(lane, 1, 10, 12) == []
+    assert take(lane, 2, 5, 7) == [(5, 7), (8, 9), (10, 12)]
+
+
+def test_when_all_others_have_passed_the_hole_nobody_waits_any_longer():
+    """Both have lost the same ids: a gap."""
+    lane = opened(1, 2, known=4)
+    assert take(lane, 1, 8, 9) == []
+    assert take(lane, 2, 8, 10) == [(8, 9), (8, 10)]
+
+
+def test_the_wait_has_an_end():
+    """A connection that has stalled brings nothing any more."""
+    lane = opened(1, 2, known=4)
+    assert take(lane, 1, 8, 9, now_s=100.0) == []
+    assert lane.overdue(100.0 + HOLD_S - 0.01) == []
+    assert lane.overdue(100.0 + HOLD_S) == [(8, 9)]
+    assert lane.last_id == 9
+
+
+def test_a_connection_that_ends_is_not_waited_for():
+    """What it had sent came before its end."""
+    lane = opened(1, 2, known=4)
+    assert take(lane, 1, 8, 9) == []
+    assert lane.closed(2) == [(8, 9)]
+    assert lane.closed(1) == []
+
+
+def test_the_last_connection_is_alone_again_when_it_has_followed_on():
+    """Until then its batches overlap with those of the one that has ended, and that is nothing strange."""
+    lane = opened(1, 2, known=4)
+    take(lane, 1, 5, 9)
+    lane.closed(1)
+    assert take(lane, 2, 3, 7) == []
+    assert take(lane, 2, 8, 12) == [(8, 12)]
+    assert lane.alone is None
+    assert take(lane, 2, 13, 14) == [(13, 14)]
+    assert lane.alone == 2
+
+
+def test_ids_that_begin_anew_go_through_and_the_old_ones_of_others_do_not():
+    """The one that lags still speaks of the old ones; when it begins anew as well, it counts again."""
+    lane = opened(1, 2, known=5_000_000)
+    take(lane, 1, 5_000_001, 5_000_004)
+    take(lane, 2, 5_000_001, 5_000_002)
+    assert take(lane, 1, 1, 3) == [(1, 3)]
+    assert take(lane, 2, 5_000_003, 5_000_004) == []
+    assert take(lane, 1, 4, 5) == [(4, 5)]
+    assert take(lane, 2, 1, 4) == []
+    assert take(lane, 2, 5, 8) == [(5, 8)]
+
+
+def test_a_connection_that_lags_behind_has_not_begun_anew():
+    """However far: its own ids only rise."""
+    lane = opened(1, 2, known=100)
+    take(lane, 2, 100, 101)
+    take(lane, 1, 102, 4_000)
+    assert take(lane, 2, 102, 110) == []
+    assert lane.last_id == 4_000
+
+
+def test_a_successor_has_joined_when_its_first_message_is_accounted_for():
+    """Before that, nobody may close the one that goes."""
+    lane = opened(1, known=None)
+    take(lane, 1, 5, 7)
+    lane.opened(2)
+    assert not lane.joined(2)
+    take(lane, 2, 10, 12)
+    assert not lane.joined(2)
+    take(lane, 1, 8, 9)
+    assert lane.joined(2)
+
+
+@st.composite
+def feeds(draw):
+    """Return what each of two or three connections brings: batches of the ids 1 to n, cut its own way, some lost."""
+    last = draw(st.integers(1, 40))
+    return [
+        [
+            batch
+            for batch in batches(draw(st.lists(st.integers(1, 6), min_size=last)), last)
+            if draw(st.integers(0, 9)) < 8
+        ]
+        for _ in range(draw(st.integers(2, 3)))
+    ]
+
+
+def batches(sizes, last):
+    found, first = [], 1
+    for size in sizes:
+        if first > last:
+            break
+        found.append((first, min(first + size - 1, last)))
+        first += size
+    return found
+
+
+def ids(messages):
+    return {number for first, last in messages for number in range(first, last + 1)}
+
+
+@settings(max_examples=300, deadline=None)
+@given(feeds(), st.randoms(use_true_random=False))
+def test_of_several_connections_comes_one_perfect_feed(feed, luck):
+    """Every id that any of them brought is there, in order, however they are interleaved; a hole is one of all."""
+    lane, out, left = opened(*range(len(feed)), known=0), [], [list(one) for one in feed]
+    while any(left):
+        conn = luck.choice([conn for conn, one in enumerate(left) if one])
+        out += take(lane, conn, *left[conn].pop(0))
+        if not left[conn] and luck.random() < 0.5:
+            out += lane.closed(conn)
+    out += lane.rest()
+    assert ids(out) == ids(batch for one in feed for batch in one)
+    reached = [0, *(last for _, last in out)]
+    assert reached == sorted(set(reached))  # each brings something new, and nothing goes back
+    for (first, _), before in zip(out, reached, strict=False):
+        assert not set(range(before + 1, first)) & ids(batch for one in feed for batch in one)
+
+
+@settings(max_examples=100, deadline=None)
+@given(feeds(), st.randoms(use_true_random=False), st.floats(0, 3))
+def test_time_may_only_cost_what_came_too_late(feed, luck, pace_s):
+    """With a clock that runs: still in order, nothing twice, and nothing waits longer than it may."""
+    lane, out, left, now_s = opened(*range(len(feed)), known=0), [], [list(one) for one in feed], 0.0
+    while any(left):
+        conn = luck.choice([conn for conn, one in enumerate(left) if one])
+        now_s += luck.random() * pace_s
+        out += take(lane, conn, *left[conn].pop(0), now_s)
+        out += lane.overdue(now_s)
+    out += lane.overdue(now_s + HOLD_S)
+    assert lane.rest() == []
+    reached = [0, *(last for _, last in out)]
+    assert reached == sorted(set(reached))
+
+
+def test_updates_and_trades_do_not_wait_for_each_other():
+    """Each has ids of its own; what is let through has the time of its arrival."""
+    arbiter = Arbiter()
+    update = DepthUpdate(E=1, s="X", U=8, u=9, b=[], a=[])
+    trade = TradePrint(E=1, s="X", t=3, p="1", q="1", T=1, m=True)
+    arbiter.opened(1)
+    first = DepthUpdate(E=1, s="X", U=4, u=5, b=[], a=[])
+    assert (arbiter.alone(1, first), arbiter.alone(1, first)) == (True, False)
+    arbiter.opened(2)
+    assert arbiter.alone(1, update) is None
+    assert arbiter.take(70, 1, update, 0.0) == []
+    assert arbiter.take(71, 1, trade, 0.0) == [(71, trade)]
+    assert arbiter.overdue(HOLD_S) == [(70, update)]
+    assert arbiter.closed(1) == []
+    assert arbiter.open
+    assert arbiter.closed(2) == []
+    assert not arbiter.open

@@ -13,9 +13,8 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import read_manifest
 from mm.dayfolder.rows import Trade
-from mm.market_data import recording as disk
-from mm.market_data.days import Days
-from mm.market_data.recording import Disk, is_of_disk
+from mm.market_data import days as disk
+from mm.market_data.days import Days, Disk, is_of_disk
 
 NOW_US = 1_767_600_000_000_000
 FULL = OSError(errno.ENOSPC, "No space left on device")

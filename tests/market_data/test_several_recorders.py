@@ -17,10 +17,9 @@ from captured import events
 from mm.clock import day_of, now_us
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder, days_of
-from mm.market_data import supervisor as module
+from mm.market_data import recorder as module
 from mm.market_data.health import ENDED, read_health, write_health
-from mm.market_data.recorder import main
-from mm.market_data.supervisor import Supervisor
+from mm.market_data.recorder import Supervisor, main
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.wire.box import Box

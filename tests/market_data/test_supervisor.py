@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from mm.market_data import supervisor as module
-from mm.market_data.supervisor import Supervisor, worst
+from mm.market_data import recorder as module
+from mm.market_data.recorder import Supervisor, worst
 
 
 class Log:

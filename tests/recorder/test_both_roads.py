@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_exchange import SYMBOL
 
-from mm.market_data import kernel
+from mm.market_data import local_orderbook
 from mm.market_data.venue import Answer
 
 TWINS = 120
@@ -83,7 +83,7 @@ def _formed(kind, raw):
 def recorded(seed, schedule, levels):
     """Return the bytes of all files of a day that was recorded by *levels*, the kernel or None."""
     played: list[Played] = []
-    with TemporaryDirectory() as root, a_disk(played), mock.patch.object(kernel, "levels", levels):
+    with TemporaryDirectory() as root, a_disk(played), mock.patch.object(local_orderbook, "kernel", levels):
         played.append(Oddly(Path(root), seed))
         for number in range(STEPS):
             played[0].step(number, [(kind, amount) for at, kind, amount in schedule if at == number])
@@ -100,19 +100,20 @@ def recorded(seed, schedule, levels):
 @given(st.integers(0, 9), schedules)
 def test_with_and_without_a_kernel_a_day_has_the_same_bytes(seed, schedule):
     """The kernel takes what is usual and leaves the rest to its plain twin; nobody can tell from the folder."""
-    assert recorded(seed, schedule, kernel.levels) == recorded(seed, schedule, None)
+    assert recorded(seed, schedule, local_orderbook.kernel) == recorded(seed, schedule, None)
 
 
 @pytest.mark.parametrize("kind", [*ODD, *FORMS, *FAULTS])
 def test_each_oddity_leaves_the_same_bytes(kind):
     """Also those that chance has left out, early and late."""
     schedule = [(number, kind, 1 + number % 9) for number in range(3, STEPS, 4)]
-    assert recorded(1, schedule, kernel.levels) == recorded(1, schedule, None)
+    assert recorded(1, schedule, local_orderbook.kernel) == recorded(1, schedule, None)
 
 
 def test_the_kernel_is_at_work():
     """Twins would be equal, too, if it never were."""
-    reads = mock.Mock(wraps=kernel.levels.read_levels)
-    fake = mock.Mock(wraps=kernel.levels, read_levels=reads, Side=kernel.levels.Side, cells=kernel.levels.cells)
+    kernel = local_orderbook.kernel
+    reads = mock.Mock(wraps=kernel.read_levels)
+    fake = mock.Mock(wraps=kernel, read_levels=reads, Side=kernel.Side, cells=kernel.cells)
     recorded(1, [], fake)
     assert reads.call_count > STEPS

@@ -17,7 +17,7 @@ from benchmarks.figures import Figure, figure, share
 from benchmarks.studies import COLUMNS, FEW, STUDIES
 from benchmarks.verdicts import Checked, checked, told
 from mm.cli.console import Console
-from mm.page.numbers import MINUS
+from mm.numbers import MINUS
 
 SEED = 20_260_105
 CHUNK = 20  # days that one process takes at a time

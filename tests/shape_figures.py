@@ -16,7 +16,7 @@ from support import ROOT
 
 PACKAGE = ROOT / "mm"
 # Rooms whose budget is one: the file contract belongs to the market, the walk-forward to the calibration.
-JOINED = {"dayfolder": "market_data", "walkforward": "calibration", "page": "report"}
+JOINED = {"dayfolder": "market_data", "walkforward": "calibration"}
 _IMPORT_LINE = re.compile(r"\s*(from\s+[\w.]+\s+c?import|c?import)\s")
 _CLASS = re.compile(r"^\s*(?:cdef\s+)?class\s+(\w+)", re.MULTILINE)
 

@@ -11,23 +11,25 @@ from support import ROOT
 PACKAGE = ROOT / "mm"
 # Lower first; a module may import its own layer and those before it.
 LAYERS = [
-    ["errors", "instrument", "clock", "ids", "callable_package", "code_identity", "whole_file"],
-    ["dayfolder", "market_data", "page"],
+    ["errors", "instrument", "clock", "ids", "callable_package", "code_identity", "numbers", "whole_file"],
+    ["dayfolder", "market_data"],
     ["tape", "day_parquet"],
     ["backtest"],
     ["calibration"],
     ["walkforward"],
+    ["report"],
     ["cli", "plugins", "runs"],
-    ["quote_tree", "model_maker", "commands", "redraw"],
+    ["quote_tree", "model_maker", "commands"],
 ]
 # What rooms of the backtest may import of the rest of it.
-ROOMS = {"metrics": {"books", "fills", "journal"}, "report": {"fills", "journal", "metrics"}}
+ROOMS = {"metrics": {"books", "fills", "journal"}}
 # Entry points: they may import everything, and nothing below imports them.
 # Of mm/commands only what makes objects of knobs is none.
 ENTRIES = re.compile(
-    r"mm\.(runner_\w+|demo|__main__|commands\.(?!assemble|setup)\w+|(bench|evaluate|sim|sweep)(\..+)?|market_data\.recorder)\Z"
+    r"mm\.(runner_\w+|demo|__main__|commands\.(?!assemble|setup)\w+|(bench|evaluate|sim|sweep)(\..+)?"
+    r"|market_data\.recorder|report\.redraw)\Z"
 )
-FRAME = set(LAYERS[6])
+FRAME = set(LAYERS[7])
 # What the recorder box is made of, and what it must do without.
 RECORDER = {*LAYERS[0], "dayfolder", "market_data", *FRAME}
 HEAVY = {"numpy", "polars", "pyarrow", "scipy", "isal", "Cython"}
@@ -83,12 +85,12 @@ def test_imports_go_down_the_layers_only(name: str) -> None:
         below = layer(other)
         assert below is not None, f"{name} imports the entry point {other}"
         assert below <= own, f"{name} (layer {own}) imports {other} (layer {below})"
-        assert not (own < 6 and other.split(".")[1] in FRAME), f"{name} knows the command line through {other}"
+        assert not (own < 7 and other.split(".")[1] in FRAME), f"{name} knows the command line through {other}"
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_rooms_of_the_backtest_know_their_place(room: str) -> None:
-    """Numbers are computed from a journal, and a page is drawn from numbers."""
+    """Numbers are computed from a journal alone."""
     inside = [name for name in modules() if name.startswith(f"mm.backtest.{room}.")]
     assert inside
     for name in inside:
@@ -106,7 +108,7 @@ def test_the_recorder_needs_no_numpy(name: str) -> None:
             assert other.split(".")[1] in RECORDER, f"{name} imports {other}"
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if layer(name) is not None and layer(name) < 6])
+@pytest.mark.parametrize("name", [name for name in modules() if layer(name) is not None and layer(name) < 7])
 def test_layers_below_the_frame_read_no_environment(name: str) -> None:
     """What a function does is said by its arguments alone."""
     text = modules()[name].read_text(encoding="utf-8")

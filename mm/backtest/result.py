@@ -1,8 +1,6 @@
 """What a backtest gives back: the journal, the grid to read it on, and the files of a run folder."""
 
-import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +13,9 @@ from mm.backtest.books import Books
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.pnl import Ledger, ledger
 from mm.backtest.metrics.summary import summarise
-from mm.backtest.report.page import page
-from mm.backtest.report.run_columns import RunColumns, standing_of
-from mm.backtest.report.words import describe
+from mm.backtest.summary_text import describe
 from mm.clock import US_PER_MS
 from mm.instrument import E8
-from mm.page.frame import About
 
 if TYPE_CHECKING:
     import polars as pl
@@ -130,19 +125,6 @@ class Result:
         ends = np.append(us, self.journal.counters["last_us"])[begins + 1]
         return np.stack([us[begins], ends], axis=1)
 
-    def columns(self) -> RunColumns:
-        """Return what a page draws of the run."""
-        us, mid2 = self.journal.mids.T
-        return RunColumns(
-            fills=self.fill_columns(),
-            state=self.state_columns(),
-            quotes=standing_of(self.journal, self.books.instrument.tick_e8),
-            mid_us=us,
-            mid=self._mid(mid2),
-            excluded=self.excluded(),
-            rates=() if self.books.intensity is None else self.books.intensity.rows(),
-        )
-
     def write_tables(self, folder: Path) -> dict[str, int]:
         """Write orders, fills and state; return the rows of each file. *folder* is created where it does not exist."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -156,23 +138,6 @@ class Result:
         with (folder / state).open("wb", buffering=0) as file:
             _journal_csv.write_state(file, journal.state, *unit, self.books.initial_cash_e8)
         return {orders: len(journal.orders), fills: len(journal.fills), state: len(journal.state)}
-
-    def write(self, folder: Path, about: About | None = None) -> dict[str, int | None]:
-        """Write the files of a run folder but its manifest; return the rows of each, None where it is no table.
-
-        Args:
-            folder: Created where it does not exist.
-            about: The command and the knobs, for the page.
-        """
-        # The tables are written without the interpreter's lock: beside the summary, on another core.
-        with ThreadPoolExecutor(1) as other:
-            tables = other.submit(self.write_tables, folder)
-            summary = json.dumps(self.summary, indent=1, allow_nan=False, ensure_ascii=False)
-            html = page(self.summary, self.columns(), about)
-            rows = tables.result()
-        (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(html, encoding="utf-8")
-        return {**rows, "summary.json": None, "report.html": None}
 
     def _price(self, ticks: "NDArray[np.int64]") -> "NDArray[np.float64]":
         return ticks * self.books.instrument.tick_e8 / E8

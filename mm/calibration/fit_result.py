@@ -6,7 +6,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from mm.errors import BrokenFile, FitError, Mismatch
-from mm.page.numbers import MINUS
+from mm.numbers import MINUS
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT, TIME_UNIT = "ticks", "s"

@@ -13,7 +13,7 @@ from mm.calibration.estimators import Absent, Estimate
 from mm.calibration.likelihood import LARGE, Sample, Shape, Table
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
 from mm.clock import US_PER_S
-from mm.page.numbers import MINUS
+from mm.numbers import MINUS
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Meter

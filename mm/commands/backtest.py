@@ -19,10 +19,9 @@ def main(
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
-    from mm.backtest.honesty import Strategy
-    from mm.backtest.pnl_band import with_band
     from mm.backtest.replay import backtest
-    from mm.backtest.report.words import told
+    from mm.backtest.sensitivity import Strategy, with_band
+    from mm.backtest.summary_text import told
     from mm.commands import assemble
     from mm.model_maker import ModelMaker, check_names
 

@@ -12,7 +12,7 @@ from mm.runs.run import Run
 if TYPE_CHECKING:
     from mm.calibration.calibrate import AdverseMove
     from mm.calibration.calibrate import Calibration as Found
-    from mm.page.frame import About
+    from mm.report.frame import About
 
 POINTS = "calibration_points.csv"
 FIT = "poisson_fit.json"
@@ -66,7 +66,7 @@ def main(
 def drawn(found: "Found", content: Mapping[str, Any], moves: "Sequence[AdverseMove]", about: "About") -> str:
     """Return the page of a calibration: what was *found*, the *content* of its fit's file, the *moves* after hits."""
     from mm.calibration.goodness import steadiness
-    from mm.calibration.page import page
-    from mm.calibration.page_cards import further_cards
+    from mm.report.calibration import page
+    from mm.report.calibration_cards import further_cards
 
     return page(found.fit, found.measured, steadiness(found.meter), about, further_cards(content, moves))

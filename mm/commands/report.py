@@ -17,8 +17,8 @@ from mm.cli.idle import idle
 from mm.cli.knobs import shown
 from mm.code_identity import hash_file
 from mm.errors import BrokenFile, DataError, MMError, UsageError
-from mm.page.frame import About
-from mm.redraw import Drawn, Redraw, played
+from mm.report.frame import About
+from mm.report.redraw import Drawn, Redraw, played
 from mm.runs.find import Found, find_run
 from mm.runs.manifest import MANIFEST
 from mm.runs.run import PAGE
@@ -97,37 +97,38 @@ def _words(run: Found) -> list[str]:
 
 
 def _backtest(redraw: Redraw, about: About) -> str:
-    from mm.backtest.report.page import page
-    from mm.backtest.report.run_columns import read_columns
+    from mm.report.backtest import page
+    from mm.report.run_columns import columns_of, read_columns
 
     folder = redraw.run.folder
     summary = _json(folder / SUMMARY)
     again = played(redraw, summary)
     if again is not None:
-        return page({**again.summary, **summary, **_honesty(again)}, again.columns(), about)
+        return page({**again.summary, **summary, **_honesty(again)}, columns_of(again), about)
     return _read(folder, lambda: page(summary, read_columns(folder, redraw.run.manifest["symbol"]), about))
 
 
 def _walkforward(redraw: Redraw, about: About) -> str:
-    from mm.walkforward.page import page
+    from mm.report.run_columns import columns_of
+    from mm.report.walkforward import page
 
     folder = redraw.run.folder
     if not (folder / NESTED).is_dir():  # no segment was usable
         return page(folder, about)
     again = played(redraw, _json(folder / NESTED / SUMMARY))
     if again is not None:
-        return page(folder, about, _honesty(again).get("honesty"), again.columns())
+        return page(folder, about, _honesty(again).get("honesty"), columns_of(again))
     return _read(folder, lambda: page(folder, about))
 
 
 def _schedule(redraw: Redraw, about: About) -> str:
-    from mm.walkforward.page import page
+    from mm.report.walkforward import page
 
     return page(redraw.run.folder, about)
 
 
 def _sweep(redraw: Redraw, about: About) -> str:
-    from mm.sweep.page import page
+    from mm.report.sweep import page
 
     folder, record = redraw.run.folder, redraw.run.manifest["summary"].get("on_record")
     return _read(folder, lambda: page(folder, about, record))
@@ -137,11 +138,11 @@ def _calibration(redraw: Redraw, about: About) -> str:
     from mm.calibration.calibrate import adverse_selection, measure
     from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import PoissonFit
-    from mm.calibration.page import page
-    from mm.calibration.page_cards import further_cards
     from mm.calibration.points import read_points
     from mm.commands import assemble
     from mm.commands.calibrate import FIT, POINTS, drawn
+    from mm.report.calibration import page
+    from mm.report.calibration_cards import further_cards
 
     folder = redraw.run.folder
     content = _json(folder / FIT)

@@ -37,7 +37,7 @@ def main(
     """
     from mm.calibration.schedule import why_unusable
     from mm.commands import assemble
-    from mm.walkforward.page import page
+    from mm.report.walkforward import page
 
     tapes = assemble.tapes(run, day, market)
     recipe, rules = assemble.recipe(calibration, fit, account.seed), assemble.rules(tapes[0], execution, account)

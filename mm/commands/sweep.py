@@ -27,6 +27,7 @@ def main(
     """
     from mm.commands import assemble
     from mm.commands.setup import Setup
+    from mm.report.sweep import page
     from mm.sweep.grid import axes_for, points_of
     from mm.sweep.store import Store, source_files
     from mm.sweep.sweep import complain, keep, write
@@ -52,5 +53,7 @@ def main(
             run.log.warning("points_kept", known=work.known, of=len(work.jobs), told=told)
             raise
     found = write(run, (axes, played, work), sweep.rank_by, tapes)
+    with run.timing("write"):
+        run.write_page(page(run.partial, run.about, run.summary["on_record"]))
     keep(run, work, found, sweep)
     complain(played)

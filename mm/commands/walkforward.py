@@ -38,11 +38,12 @@ def main(
 
     Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
     """
-    from mm.backtest.honesty import Strategy
-    from mm.backtest.report.words import told
+    from mm.backtest.sensitivity import Strategy
+    from mm.backtest.summary_text import told
     from mm.commands import assemble
     from mm.model_maker import ModelMaker, check_names
-    from mm.walkforward.page import page
+    from mm.report.run_columns import columns_of
+    from mm.report.walkforward import page
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
@@ -69,6 +70,6 @@ def main(
     del tapes, maker, strategy  # lets the mapped tapes go: writing needs the journal alone
     run.write_result(result, "backtest")
     with run.timing("write"):
-        run.write_page(page(run.partial, run.about, run=result.columns()))
+        run.write_page(page(run.partial, run.about, run=columns_of(result)))
     run.summary = {**run.summary, "walkforward": forward}
     run.say(told(result.summary))

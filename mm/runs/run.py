@@ -34,7 +34,7 @@ from mm.runs.manifest import (
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.page.frame import About
+    from mm.report.frame import About
 
 
 PAGE = "report.html"
@@ -116,7 +116,7 @@ class Run:
     @property
     def about(self) -> "About":
         """What a page of the run says of how to get it again: the command and the knobs."""
-        from mm.page.frame import About
+        from mm.report.frame import About
 
         return About(self._plan.command(), {key: one.entry() for key, one in self._plan.knobs.items()})
 
@@ -126,9 +126,11 @@ class Run:
 
     def write_result(self, result: "Result", name: str = "") -> None:
         """Write a backtest into the run, or into its folder *name*; its summary is the run's main output."""
+        from mm.report.backtest import write_run
+
         place = PurePosixPath(name)
         with self.timing("write"):
-            rows = result.write(self.partial / place, self.about)
+            rows = write_run(result, self.partial / place, self.about)
         for file, count in rows.items():
             self.output(str(place / file), count, digest=file != PAGE)
         self.artefact, self.summary = str(place / "summary.json"), dict(result.summary)

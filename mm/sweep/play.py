@@ -86,8 +86,8 @@ def told(result: "Result") -> Outcome:
 
 
 def _played(task: Task) -> "Result":
-    from mm.backtest.pnl_band import with_band
     from mm.backtest.replay import backtest
+    from mm.backtest.sensitivity import with_band
     from mm.commands import assemble
     from mm.model_maker import ModelMaker, fitted_from
 

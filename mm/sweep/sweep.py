@@ -18,12 +18,11 @@ from mm.clock import US_PER_S
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
 from mm.errors import Incomplete, UsageError
-from mm.page.numbers import number, signed
+from mm.numbers import number, signed
 from mm.runs.run import Run
 from mm.sweep.engines import seeing_modules
 from mm.sweep.findings import POINTS, SERIES, SWEEP, TABLE, Findings, Luck, Panel, Played, Row, find
 from mm.sweep.grid import Axis, axes_for, points_of
-from mm.sweep.page import page
 from mm.sweep.store import Store
 from mm.sweep.work import Work, check, engine, ground
 
@@ -236,7 +235,6 @@ def write(
             "expected_best_sharpe": record.best,
             "best_deflated_sharpe": None if best is None else record.deflated(summary_of(found, best)),
         }
-        run.write_page(page(run.partial, run.about, told))
     run.artefact = SWEEP
     run.timings.update(played=work.played, reused=work.reused)
     run.summary = {**{name: found.content[name] for name in HEAD}, "on_record": told}

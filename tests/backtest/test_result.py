@@ -10,9 +10,10 @@ from hypothesis import given, settings
 
 from journals import START_US, Scribe, books, scribes, seeded
 from mm.backtest._journal_csv import FILL_FILE, ORDER_FILE, STATE_FILE
-from mm.backtest.report.page import About
 from mm.backtest.result import Result
 from mm.instrument import Instrument
+from mm.report.backtest import write_run
+from mm.report.frame import About
 from support import run_python
 
 FILES = ["fills_BTCUSDT.csv", "orders_BTCUSDT.csv", "report.html", "state_BTCUSDT.csv", "summary.json"]
@@ -25,7 +26,7 @@ def result_of(scribe, **terms):
 def test_the_files_are_those_of_the_contract(tmp_path):
     """Names, and how many rows each holds."""
     result = result_of(seeded(60))
-    rows = result.write(tmp_path / "deep" / "run")
+    rows = write_run(result, tmp_path / "deep" / "run")
     assert sorted(path.name for path in (tmp_path / "deep" / "run").iterdir()) == FILES == sorted(rows)
     for name, count in rows.items():
         if name.endswith(".csv"):
@@ -38,8 +39,8 @@ def test_the_files_are_those_of_the_contract(tmp_path):
 @pytest.mark.parametrize("scribe", [Scribe(), seeded(120)], ids=["empty", "short"])
 def test_equal_work_leaves_equal_bytes(tmp_path, scribe):
     """Nothing in a file depends on the clock, the host or the order of a set."""
-    result_of(scribe).write(tmp_path / "a")
-    result_of(scribe).write(tmp_path / "b")
+    write_run(result_of(scribe), tmp_path / "a")
+    write_run(result_of(scribe), tmp_path / "b")
     assert [(tmp_path / "a" / n).read_bytes() for n in FILES] == [(tmp_path / "b" / n).read_bytes() for n in FILES]
 
 
@@ -48,7 +49,7 @@ def test_equal_work_leaves_equal_bytes(tmp_path, scribe):
 def test_frames_are_what_a_reader_of_the_files_gets(tmp_path_factory, scribe):
     """The same columns, the same empty fields, the same numbers to the last bits of a float."""
     folder, result = tmp_path_factory.mktemp("run"), result_of(scribe)
-    result.write(folder)
+    write_run(result, folder)
     symbol = scribe.instrument.symbol
     for name, columns, frame in [
         ("orders", ORDER_FILE, result.orders),
@@ -98,7 +99,7 @@ def test_excluded_stretches_begin_and_end_with_the_book():
 def test_the_page_names_the_command(tmp_path):
     """What the runner says about the run stands in its report."""
     about = About(["mm", "backtest", "--day", "20251216"], {"SEED": {"value": 7, "source": "flag"}})
-    result_of(seeded(30)).write(tmp_path, about)
+    write_run(result_of(seeded(30)), tmp_path, about)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "mm backtest --day 20251216" in html
     assert ">SEED<" in html
@@ -158,11 +159,12 @@ def test_summing_up_and_writing_need_neither_scipy_nor_polars(tmp_path):
         "from mm.backtest.journal import Journal\n"
         "from mm.backtest.books import Books\n"
         "from mm.instrument import Instrument\n"
+        "from mm.report.backtest import write_run\n"
         "counters = dict.fromkeys(['valid_us', 'invalid_us', 'two_sided_us', 'last_us', 'expected_fills'], 0)\n"
         "tables = [np.zeros((0, width), np.int64) for width in (14, 9, 6, 2)]\n"
         "journal = Journal(*tables, (), counters)\n"
         "books = Books(Instrument('A', 1, 1), ('20251216',), 'q', 'f', 0, 1)\n"
-        "Result(journal, books).write(Path('run'))\n"
+        "write_run(Result(journal, books), Path('run'))\n"
         "print({'scipy', 'polars', 'pyarrow'} & set(sys.modules))\n"
     )
     done = run_python("-c", code, cwd=tmp_path)

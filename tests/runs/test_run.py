@@ -1,9 +1,10 @@
 import json
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
+from journals import books, seeded
+from mm.backtest.result import Result
 from mm.cli.config import Day, Output
 from mm.cli.console import Console
 from mm.errors import FitError, MissingDay, UsageError
@@ -160,33 +161,20 @@ def test_the_main_output_is_told_at_the_end(capsys):
     }
 
 
-class Played:
-    """What a backtest gives back, as far as a run looks at it."""
-
-    summary = MappingProxyType({"pnl_total": 1.5})
-
-    def write(self, folder: Path, about) -> dict[str, int | None]:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "fills_BTCUSDT.csv").write_text("a\n1\n")
-        (folder / "summary.json").write_text(json.dumps(dict(self.summary)))
-        (folder / "report.html").write_text(f"{about.command} {about.knobs}")
-        return {"fills_BTCUSDT.csv": 1, "summary.json": None, "report.html": None}
-
-
 @pytest.mark.parametrize("name", ["", "backtest"])
 def test_a_backtest_is_written_as_it_says(name):
     """The page shows the command and the knobs, so it is not what two runs are compared by."""
-    digests = set()
+    digests, result = set(), Result(seeded(30).journal(), books())
     for run_id in ("r", "s"):
         with open_run(run_id=run_id) as run:
-            run.write_result(Played(), name)
+            run.write_result(result, name)
         found = manifest(run)
         digests.add(found["digest"])
-        assert (found["summary"], run.artefact) == (Played.summary, str(Path(name) / "summary.json"))
+        assert (found["summary"], run.artefact) == (result.summary, str(Path(name) / "summary.json"))
         assert {Path(file["path"]).parent for file in found["outputs"]} == {Path(name)}
         assert "write_s" in found["timings"]
     assert len(digests) == 1
-    assert "'value': 3" in (run.folder / name / "report.html").read_text()
+    assert "<b>3</b>" in (run.folder / name / "report.html").read_text()
 
 
 def test_a_log_that_cannot_be_written_leaves_nothing():

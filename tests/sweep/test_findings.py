@@ -1,5 +1,3 @@
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,39 +5,9 @@ from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr
 
 from mm.sweep.findings import Luck, Panel, Played, find, forward, halves, rank_correlation, scores
-from mm.sweep.grid import Axis
+from played_points import FILLS, GAMMA, noise, outcome, played
 
 MINUTE_US = 60_000_000
-GAMMA = Axis("GAMMA", "quote", "gamma", (1, 2), ("1", "2"))
-FILLS = Axis("FILL_MODEL", "knob", "fill_model", ("a", "b"), ("a", "b"))
-
-
-def outcome(pnl: list[float | None], **numbers: Any) -> dict[str, Any]:
-    """Return what comes of a point that gained so much in each minute."""
-    known = np.array([value for value in pnl if value is not None])
-    varied = len(known) > 1 and known.min() < known.max()
-    sharpe = float(known.mean() / known.std(ddof=1)) if varied else None
-    names = ("pnl_spread_capture", "pnl_inventory", "fees", "sharpe_autocorr", "psr", "sortino", "calmar", "n_orders")
-    summary = {
-        **dict.fromkeys((*names, "fill_ratio", "two_sided_uptime")),
-        "pnl_total": float(known.sum()),
-        "max_drawdown": 1.0,
-        "n_fills": len(known),
-        "inventory": {"abs_mean": 0.0},
-        "sharpe": None if sharpe is None else sharpe * 525600**0.5,
-        "returns": {"periods": len(known), "skew": 0.0, "kurtosis": 3.0, "sharpe_per_period": sharpe},
-        **numbers,
-    }
-    return {"summary": summary, "series": {"start_us": 0, "period_s": 60, "pnl": pnl}}
-
-
-def played(number: int, pnl: list[float | None], key: str | None = None, **texts: str) -> Played:
-    return Played(number, texts or {"GAMMA": str(number)}, key or f"key{number}", "mm backtest", outcome(pnl))
-
-
-def noise(seed: int, minutes: int = 240, mean: float = 0.0) -> list[float | None]:
-    found: list[float | None] = (np.random.default_rng(seed).normal(mean, 1.0, minutes)).tolist()
-    return found
 
 
 def test_rows_are_ranked_and_the_undefined_and_failed_come_last():

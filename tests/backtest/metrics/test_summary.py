@@ -17,6 +17,7 @@ from mm.backtest.replay import backtest
 from mm.backtest.result import Result
 from mm.backtest.rules import Rules
 from mm.instrument import Instrument
+from mm.report.backtest import write_run
 from mm.tape.tape import Tape
 
 CONTRACT = set(
@@ -59,7 +60,7 @@ def summary_of(scribe, **terms):
 
 def assert_recomputed(folder, scribe):
     result = Result(scribe.journal(), books(scribe.instrument))
-    result.write(folder)
+    write_run(result, folder)
     expected = recompute(folder, scribe.instrument.symbol, scribe.mids, scribe.us)
     written = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     found = {key: written[key] for key in expected}

@@ -1,1 +1,0 @@
-"""A run to look at: its page, and its numbers in words."""

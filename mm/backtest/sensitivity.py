@@ -1,0 +1,120 @@
+"""The sensitivity (HONESTY): what the same quotes would have earned under kinder and harsher assumptions.
+
+No tape shows how our own orders would have filled, so one fill model is one opinion. These stand on either side:
+
+- ``optimistic``: ``trade_cross``, we are first in every queue and the whole of a print is ours;
+- ``pessimistic``: ``queue_risk_averse``, we are last, and every cancellation is behind us;
+- ``poisson``, where an intensity is known: fills that know nothing of where the price goes, an upper bound too.
+
+And orders and cancels take half as long, and twice as long, as in the run.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.fills.poisson import Poisson
+from mm.backtest.metrics.arithmetic import quantiles
+from mm.backtest.models import queue_risk_averse, trade_cross
+from mm.backtest.replay import backtest
+from mm.backtest.result import Result
+
+if TYPE_CHECKING:
+    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.rules import Rules
+    from mm.tape.tape import Tape
+
+LATENCIES = (0.5, 2.0)
+HORIZON_S = "60"  # of the adverse selection that is told
+
+Step = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """What is played: days, rules, and what makes the models, anew for each time.
+
+    Attributes:
+        tapes: The days.
+        rules: As the run has them.
+        quotes: Makes the quote model.
+        fills: Makes the run's own fill model.
+        intensity: What foresees fills; None without a fit or a schedule.
+        seed: Keys the draws.
+    """
+
+    tapes: "Sequence[Tape]"
+    rules: "Rules"
+    quotes: Callable[[], object]
+    fills: Callable[[], object]
+    intensity: "Intensity | None" = None
+    seed: int = 0
+
+    def play(self, step: Step | None = None) -> Result:
+        """Return the backtest as it was asked for."""
+        return self._play(self.fills(), self.rules, step)
+
+    def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
+        """Yield role, fill model, rules and latency factor of each further backtest."""
+        yield "optimistic", trade_cross(), self.rules, 1.0
+        yield "pessimistic", queue_risk_averse(), self.rules, 1.0
+        for factor in LATENCIES:
+            yield "latency", self.fills(), slower(self.rules, factor), factor
+        if self.intensity is not None and not isinstance(self.fills(), Poisson):
+            yield "optimistic", Poisson(self.intensity, self.seed), self.rules, 1.0
+
+    def plays(self) -> int:
+        """Return how many further backtests there are."""
+        return sum(1 for _ in self.settings())
+
+    def honest(self, base: Result, step: Step | None = None) -> Result:
+        """Return *base* with every further backtest beside it in its summary, under ``honesty``."""
+        rows = [_row("base", 1.0, base)]
+        for role, fills, rules, factor in self.settings():
+            rows.append(_row(role, factor, self._play(fills, rules, step)))
+        order = {"optimistic": 0, "base": 1, "pessimistic": 2, "latency": 3}
+        rows.sort(key=lambda row: order[row["role"]])
+        return replace(base, books=replace(base.books, honesty={"rows": rows}))
+
+    def _play(self, fills: object, rules: "Rules", step: Step | None) -> Result:
+        return backtest(self.tapes, self.quotes(), fills, rules, step=step, intensity=self.intensity)
+
+
+def slower(rules: "Rules", factor: float) -> "Rules":
+    """Return *rules* under which every order and cancel takes *factor* times as long; the feed stays as it is."""
+    return replace(
+        rules,
+        order_latency_us=round(rules.order_latency_us * factor),
+        cancel_latency_us=round(rules.cancel_latency_us * factor),
+        latencies=None if rules.latencies is None else rules.latencies.times(factor),
+    )
+
+
+def with_band(result: Result, others: Sequence[Result]) -> Result:
+    """Return *result* with the spread of the PnL of *others* in its summary, under ``pnl_band``.
+
+    The luck is the same in all of them (draws are keyed), so what differs is the parameters' doing.
+    """
+    pnl = np.array([other.summary["pnl_total"] for other in others if other.summary["pnl_total"] is not None])
+    if len(pnl) == 0:
+        return result
+    low, high = quantiles(pnl, [0.025, 0.975])
+    spread = float(pnl.std(ddof=1)) if len(pnl) > 1 else 0.0
+    band = {"draws": len(pnl), "mean": float(pnl.mean()), "sd": spread, "low": float(low), "high": float(high)}
+    return replace(result, books=replace(result.books, pnl_band=band))
+
+
+def _row(role: str, latency: float, result: Result) -> dict[str, Any]:
+    summary = result.summary
+    return {
+        "role": role,
+        "fills": summary["models"]["fill"],
+        "latency": latency,
+        "pnl_total": summary["pnl_total"],
+        "sharpe": summary["sharpe"],
+        "n_fills": summary["n_fills"],
+        "inventory_rms": summary["inventory"]["rms"],
+        "adverse_selection_60": summary["adverse_selection"][HORIZON_S],
+    }

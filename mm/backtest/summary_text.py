@@ -1,0 +1,176 @@
+"""A backtest in words: a few lines for a notebook, a table for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mm.backtest.metrics.notes import NULL, by_reason
+from mm.numbers import MINUS, lasting, number, percent, signed
+
+NONE = "–"
+
+
+def describe(summary: Mapping[str, Any]) -> str:
+    """Return a *summary* in a few lines: what was played, what it earned and from what, and what to beware of."""
+    ends, inventory = summary["sharpe_ci95"], summary["inventory"]
+    interval = "" if ends is None else f" (95 %: {number(ends[0], 3)} to {number(ends[1], 3)})"
+    base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
+    rows = {
+        "PnL": f"{signed(summary['pnl_total'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
+        f"inventory {signed(summary['pnl_inventory'])}, fees {number(summary['fees'])}",
+        "Sharpe": f"{number(summary['sharpe'], 3)} a year{interval}, "
+        f"drawdown {number(summary['max_drawdown'])}{quote} over {lasting(summary['drawdown_duration_s'])}",
+        "Fills": f"{summary['n_fills']:,} of {summary['n_orders']:,} orders, {percent(summary['fill_ratio'])} of the "
+        f"quantity; half-spread {number(summary['effective_half_spread'])}, "
+        f"after 60 s {number(summary['realised_half_spread']['60'])}",
+        "Inventory": f"rms {number(inventory['rms'], 3)}{base}, at most {number(inventory['max'], 3)}; "
+        f"both sides quoted {percent(summary['two_sided_uptime'])} of the time",
+        "Covered": f"{lasting(summary['seconds_covered'])}, excluded {lasting(summary['seconds_excluded'])}",
+    }
+    models = summary["models"]
+    head = f"{summary['symbol']} {', '.join(summary['days'])}: {models['quote']} quotes, {models['fill']} fills"
+    body = [f"  {name:<9} {text}" for name, text in rows.items()]
+    cautions = [f"  ! {line}" for line in summary["warnings"] if not line.startswith(NULL)]
+    return "\n".join([head, *body, *cautions])
+
+
+def told(summary: Mapping[str, Any]) -> str:
+    """Return the headline numbers of a summary as a small table; what is undefined is a dash."""
+    inventory = summary["inventory"]
+    rows = [
+        ("PnL", _number(summary["pnl_total"], 4)),
+        ("  spread capture", _number(summary["pnl_spread_capture"], 4)),
+        ("  inventory", _number(summary["pnl_inventory"], 4)),
+        ("  fees", _number(_negative(summary["fees"]), 4)),
+        ("quote", f"{_short(summary['quote_qty'])} {summary['base_asset']}".rstrip()),
+        ("orders", f"{summary['n_orders']:,}"),
+        ("rejected", f"{summary['n_rejects']:,}{_reasons(summary['rejects'])}"),
+        ("fills", f"{summary['n_fills']:,}, {summary['n_partial']:,} orders in parts"),
+        ("fills expected", _number(summary["predicted_fills"], 1)),
+        ("inventory", f"mean {_number(inventory['mean'], 4)}, largest {_number(inventory['max'], 4)}"),
+        ("two-sided uptime", _number(summary["two_sided_uptime"], 3)),
+        ("seconds", f"{_number(summary['seconds_covered'], 0)}, {_number(summary['seconds_excluded'], 0)} excluded"),
+    ]
+    if band := summary.get("pnl_band"):
+        told = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
+        rows.insert(1, ("  as fit allows", told))
+    if feed := summary.get("feed"):
+        late = f"median {feed['median_ms']:.1f} ms, 99 % {feed['p99_ms']:.1f} ms"
+        rows.append(("feed", f"{late}, our clock {signed(feed['clock_offset_ms'], 2)} ms from the exchange's"))
+    if block := summary.get("honesty"):
+        rows.insert(1, ("  sensitivity", sensitivity(block["rows"])))
+    lines = [f"{name:<18}{value}" for name, value in rows]
+    notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
+    return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in notes)])
+
+
+def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the range of the PnL over fill models at the run's own latency, and over latencies at its own fills."""
+    told = []
+    for name, kinds in (("fill assumption", ("optimistic", "base", "pessimistic")), ("latency", ("base", "latency"))):
+        found = [row["pnl_total"] for row in rows if row["role"] in kinds and row["pnl_total"] is not None]
+        if found:
+            told.append(f"{signed(min(found))} … {signed(max(found))} by {name}")
+    return "PnL " + ", ".join(told) if told else NONE
+
+
+def assumed(summary: Mapping[str, Any]) -> list[str]:
+    """Return what the run assumed and how far it can be trusted, in lines: the widest assumption first."""
+    name, value = summary["reference"], summary["reference_why"]
+    rows = [
+        ("reference", name + (f": {value}" if value else "")),
+        ("curve", curve(summary, warnings=False)),
+        ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'no bias is declared'}"),
+        ("outside the fit", outside(summary)),
+        ("quoted distance", quoted_distance(summary)),
+        ("seen / expected", " · ".join(by_distance(summary)) or NONE),
+    ]
+    if summary["gamma"] is not None:
+        rows.insert(2, ("gamma", f"{number(summary['gamma'])} per tick and clip"))
+    return ["assumptions", *(f"{'  ' + name:<18}{value}" for name, value in rows)]
+
+
+def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
+    """Return the intensity that the run stands on, with its status and its *warnings*, or how many they are."""
+    fit = summary["fit"]
+    if fit is None:
+        return "no fit was given (FILL_PARAMS_FILE), so nothing predicts the fills"
+    shape = "" if fit["A"] is None else f"λ = {number(fit['A'])}/s · exp(−{number(fit['k'])} per tick · δ), "
+    told = fit["warnings"] if warnings else [f"{len(fit['warnings'])} warnings of the fit in summary.json"]
+    return "; ".join([f"{shape}{fit['status']} ({fit['path']}): {fit['reason']}", *(told if fit["warnings"] else [])])
+
+
+def outside(summary: Mapping[str, Any]) -> str:
+    """Return the share of the order time at distances that the fit was not measured at."""
+    fit, share = summary["fit"] or {}, summary["share_outside_fit"]
+    if share is None:
+        return NONE
+    near, far = fit.get("min_delta_ticks"), fit.get("max_delta_ticks")
+    reach = "" if near is None or far is None else f", {near:g} to {far:g} ticks"
+    return f"{percent(share)} of the order time (fitted distances{reach})"
+
+
+def quoted_distance(summary: Mapping[str, Any]) -> str:
+    """Return the quantiles of the distance at which orders rested, in ticks."""
+    found = summary["quoted_half_spread_ticks"]
+    if found["p50"] is None:
+        return NONE
+    return f"median {number(found['p50'])} ticks from the mid, 80 % in {number(found['p10'])} to {number(found['p90'])}"
+
+
+def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
+    """Return seen and expected fills of the distances where most were expected, nearest first."""
+    rows = [row for row in summary["fills_by_distance"] if row.get("predicted") is not None]
+    largest = sorted(rows, key=lambda row: -max(row["predicted"], row["fills"]))[:most]
+    return [
+        f"{number(row['delta_ticks'], 3)}: {row['fills']:,} / {number(row['predicted'], 3)}"
+        for row in sorted(largest, key=lambda row: row["from_ticks"])
+    ]
+
+
+def tree(summary: Mapping[str, Any]) -> list[str]:
+    """Return the eight numbers that people look for first, as lines of a small tree."""
+    trips, wait, asset = summary["round_trips"], summary["order_to_fill_s"], f" {summary['quote_asset']}".rstrip()
+    drawdown, began = summary["max_drawdown"], summary["initial_equity"]
+    share = None if drawdown is None or not began or began < 0 else drawdown / began
+    branches = [
+        ("Total PnL", _number(summary["pnl_total"], 4, asset)),
+        ("Sharpe ratio", f"{_number(summary['sharpe'], 2)}{_interval(summary['sharpe_ci95'])}"),
+        ("Max drawdown", _number(drawdown, 4, asset) + ("" if share is None else f" ({100 * share:.2f} %)")),
+        ("Total trades", f"{trips['n']:,} round trips"),
+        ("Win rate", _percent(trips["win_rate"])),
+        ("Avg trade", _number(trips["mean"], 6, asset)),
+        ("Avg fill latency", f"{_number(wait['mean'], 3, ' s')} from sending, median {_number(wait['p50'], 3, ' s')}"),
+        ("Fill rate", f"{_percent(summary['fill_ratio'])} of the quantity, {_percent(summary['hit_rate'])} of orders"),
+    ]
+    twigs = ["├──"] * (len(branches) - 1) + ["└──"]
+    return [
+        "performance",
+        *(f"{twig} {name + ':':<18}{value}" for twig, (name, value) in zip(twigs, branches, strict=True)),
+    ]
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    return f" ({by_reason(counts)})" if counts else ""
+
+
+def _interval(ends: list[float] | None) -> str:
+    return "" if ends is None else f" a year, 95 % from {_number(ends[0], 1)} to {_number(ends[1], 1)}"
+
+
+def _percent(share: float | None) -> str:
+    return NONE if share is None else f"{100 * share:.1f} %"
+
+
+def _number(value: float | None, places: int, unit: str = "") -> str:
+    if value is None:
+        return NONE
+    text = f"{value:,.{places}f}"
+    return (text.replace("-", MINUS) if text.strip("-0.,") else text.replace("-", "")) + unit
+
+
+def _short(value: float) -> str:
+    return f"{value:.8f}".rstrip("0").rstrip(".")
+
+
+def _negative(value: float | None) -> float | None:
+    return None if value is None else 0.0 - value

@@ -1,0 +1,125 @@
+"""A finished run taken up again to draw it: its knobs, its inputs, and what it played."""
+
+# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mm.cli.config import Account, Day, Execution, Market, Models, Results
+from mm.cli.console import Console
+from mm.cli.knobs import PATH, SWITCH, knob, knobs, shown
+from mm.errors import Mismatch, MMError
+from mm.runs.find import Found, Sources, check_inputs, knob_files
+
+if TYPE_CHECKING:
+    from mm.backtest.result import Result
+    from mm.backtest.sensitivity import Strategy
+
+Group = TypeVar("Group")
+SCHEDULE = "poisson_schedule.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Results):
+    """What is drawn, and where to."""
+
+    data_root: Path | None = knob(
+        None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
+    )
+    honesty: bool = knob(
+        True, SWITCH, "1 plays a backtest again, also under other fills and latencies; 0 draws what was written."
+    )
+    report_file: Path | None = knob(
+        None, PATH, "Where to write the page; without it report.html in the run's folder.", flag="--out", matters=False
+    )
+
+
+@dataclass(frozen=True)
+class Redraw:
+    """One run to draw.
+
+    Attributes:
+        run: Its folder and manifest.
+        drawn: What was asked for.
+        console: Shows how far a backtest is.
+        notes: What could not be drawn, and why; filled on the way.
+    """
+
+    run: Found
+    drawn: Drawn
+    console: Console
+    notes: list[str]
+
+    def located(self) -> dict[str, Path]:
+        """Return where the files that knobs named lie now, after every input proved to be what it was.
+
+        Raises:
+            DataError: If one is missing or changed.
+        """
+        return knob_files(self.run, check_inputs(self.run, Sources(self.data_root, self.drawn.out_root)))
+
+    @property
+    def data_root(self) -> Path:
+        """Where the days lie."""
+        return self.drawn.data_root or Path(self.run.knob("data_root") or "data")
+
+    def group(self, kind: type[Group], **others: Any) -> Group:
+        """Return the run's knobs of one *kind*, but for *others*; a knob that is new since has its default."""
+        values = {
+            one.name: one.read(shown(value)) for one in knobs(kind) if (value := self.run.knob(one.name)) is not None
+        }
+        return kind(**{**values, **others})
+
+    def day(self) -> Day:
+        """Return the run's days, where they lie now."""
+        return self.group(Day, data_root=self.data_root, out_root=self.drawn.out_root, out_dir=None)
+
+
+def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
+    """Return the run played again with the honesty block; None where it was not asked for or cannot be, which is noted.
+
+    A run that has the block already is not played again.
+    """
+    if not redraw.drawn.honesty or "honesty" in summary:
+        return None
+    try:
+        strategy = _strategy(redraw)
+        length_us = sum(tape.end_us - tape.start_us for tape in strategy.tapes)
+        with redraw.console.progress("play", length_us * (1 + strategy.plays())) as step:
+            again = strategy.play(step)
+            _check_same(redraw.run, again.summary, summary)
+            return strategy.honest(again, step)
+    except MMError as error:
+        redraw.notes.append(f"not played under other assumptions: {error}")
+        return None
+
+
+def _strategy(redraw: Redraw) -> "Strategy":
+    """Return what the run played: the same days, rules and models."""
+    from mm.backtest.sensitivity import Strategy
+    from mm.commands import assemble
+    from mm.model_maker import ModelMaker, read_fitted
+
+    files = redraw.located()
+    models = redraw.group(Models, **{name: path for name, path in files.items() if name == "fill_params_file"})
+    latencies = {name: path for name, path in files.items() if name == "latency_file"}
+    execution, account = redraw.group(Execution, **latencies), redraw.group(Account)
+    tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
+    rules = assemble.rules(tapes[0], execution, account, models)
+    forward = redraw.run.manifest["kind"] == "walkforward"
+    maker = ModelMaker(None, assemble.unfitted(models) if forward else models, tapes[0], account.seed)
+    if forward:
+        maker.use(read_fitted(redraw.run.folder / SCHEDULE))
+    return Strategy(tapes, rules, maker.quotes, maker.fills, maker.intensity, account.seed)
+
+
+def _check_same(run: Found, again: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+    """Refuse to draw a run beside other runs that play it otherwise."""
+    for name in ("pnl_total", "n_orders", "n_fills"):
+        if again[name] != summary[name]:
+            raise Mismatch(
+                f"{run.folder} has {name} {summary[name]}, but this version plays it to {again[name]}; "
+                f"it was made by version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip()
+            )

@@ -1,0 +1,131 @@
+"""The columns a page is drawn from: of a finished backtest, or read back from the files of its folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.metrics.order_lives import NEVER, lives
+from mm.instrument import E8
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from mm.backtest.fills.intensity_piece import IntensityPiece
+    from mm.backtest.journal import Journal
+    from mm.backtest.result import Result
+
+    Instants = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """When our orders of one side stood in the book, in order of the instant they came to rest.
+
+    Attributes:
+        us: When each came to rest.
+        until_us: When it was filled, cancelled or expired, or the run was over.
+        price: In quote asset.
+    """
+
+    us: "Instants"
+    until_us: "Instants"
+    price: "Floats"
+
+
+@dataclass(frozen=True)
+class RunColumns:
+    """What a run left, as columns.
+
+    Attributes:
+        fills: The columns of the fills file, by name: numpy arrays or a polars frame.
+        state: The columns of the state file, likewise.
+        quotes: Where our orders stood, by side (+1 buy, -1 sell).
+        mid_us: Instants of the changes of the mid.
+        mid: The mid from each of them on, NaN where the book was not valid.
+        excluded: First and last µs of each stretch without a valid book.
+        rates: The pieces of the intensity; empty where nothing foresees fills.
+    """
+
+    fills: Mapping[str, Any]
+    state: Mapping[str, Any]
+    quotes: Mapping[int, Standing]
+    mid_us: "Instants"
+    mid: "Floats"
+    excluded: "Instants"
+    rates: Sequence["IntensityPiece"] = ()
+
+    def later(self, us: "Instants") -> "Floats":
+        """Return the mid in force at each instant; NaN where there was none, or the data had ended."""
+        end = int(self.state["recv_us"][-1]) if len(self.state["recv_us"]) else 0
+        row = np.searchsorted(self.mid_us, us, side="right") - 1
+        known = (row >= 0) & (us <= end)
+        return np.where(known, self.mid[np.maximum(row, 0)], np.nan) if len(self.mid) else np.full(len(us), np.nan)
+
+
+def columns_of(result: "Result") -> RunColumns:
+    """Return what a page draws of a finished backtest."""
+    books = result.books
+    us, mid2 = result.journal.mids.T
+    return RunColumns(
+        fills=result.fill_columns(),
+        state=result.state_columns(),
+        quotes=standing_of(result.journal, books.instrument.tick_e8),
+        mid_us=us,
+        mid=np.where(mid2 > 0, mid2 * books.instrument.tick_e8 / (2 * E8), np.nan),
+        excluded=result.excluded(),
+        rates=() if books.intensity is None else books.intensity.rows(),
+    )
+
+
+def standing_of(journal: "Journal", tick_e8: int) -> dict[int, Standing]:
+    """Return where the orders of a *journal* stood, prices being multiples of *tick_e8*."""
+    sent = lives(journal)
+    until_us = np.where(sent.end_us == NEVER, journal.counters["last_us"], sent.end_us)
+    return _by_side(sent.side, sent.ticks * tick_e8 / E8, sent.active_us, np.where(sent.rested, until_us, 0))
+
+
+def _by_side(side: "Instants", price: "Floats", us: "Instants", until_us: "Instants") -> dict[int, Standing]:
+    """Return orders by side; those that ended before they came to rest are left out."""
+    found = {}
+    for one in (1, -1):
+        rows = np.flatnonzero((until_us > us) & (side == one))
+        if (np.diff(us[rows]) < 0).any():  # a latency that varies lets orders overtake each other
+            rows = rows[np.argsort(us[rows], kind="stable")]
+        found[one] = Standing(us[rows], until_us[rows], price[rows])
+    return found
+
+
+def read_columns(folder: Path, symbol: str) -> RunColumns:
+    """Read the columns back from a run folder; between its state rows the mid is that of the row before."""
+    import polars as pl
+
+    orders, fills, state = (
+        pl.read_csv(folder / f"{table}_{symbol}.csv", infer_schema_length=None)
+        for table in ("orders", "fills", "state")
+    )
+    us, mid = state["recv_us"].to_numpy(), state["mid"].cast(pl.Float64).to_numpy()
+    end_us = int(us[-1]) if len(us) else 0
+    ended = orders.filter(pl.col("action").is_in(ENDS)).select("order_id", pl.col("recv_us").alias("until_us"))
+    sent = orders.filter(pl.col("action") == "PLACE").join(ended, on="order_id", how="left", maintain_order="left")
+    quotes = _by_side(
+        np.where(sent["side"].to_numpy() == "BUY", 1, -1),
+        sent["price"].cast(pl.Float64).to_numpy(),
+        sent["active_recv_us"].cast(pl.Int64).to_numpy(),
+        sent["until_us"].cast(pl.Int64).fill_null(end_us).to_numpy(),
+    )
+    edges = np.flatnonzero(np.diff(np.isnan(mid), prepend=False, append=False))
+    at = np.append(us, us[-1:])
+    return RunColumns(
+        _arrays(fills), _arrays(state), quotes, us, mid, np.stack([at[edges[::2]], at[edges[1::2]]], axis=1)
+    )
+
+
+def _arrays(frame: "pl.DataFrame") -> dict[str, Any]:
+    return {name: frame[name].to_numpy() for name in frame.columns}

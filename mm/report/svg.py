@@ -1,0 +1,237 @@
+"""Draw charts as inline SVG: scales, axes, and marks that stay small however long the run was.
+
+Colours and fonts are classes, which the page's style sheet gives a light and a dark meaning.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.clock import US_PER_S
+from mm.numbers import labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Instants = NDArray[np.int64]
+
+LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 26
+MAX_DOTS = 3_000
+# Seconds between time labels, from which the first that leaves room is taken.
+TIME_STEPS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing area and what its edges stand for.
+
+    Attributes:
+        width: Of the whole picture, in units of its view box.
+        height: Likewise.
+        x: Values at the left and the right edge.
+        y: Values at the bottom and the top edge.
+    """
+
+    width: int
+    height: int
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def across(self, values: "Floats | float") -> "Floats":
+        """Return where *values* lie from left to right."""
+        low, high = self.x
+        return np.asarray(LEFT + (np.asarray(values) - low) / (high - low) * (self.width - LEFT - RIGHT))
+
+    def up(self, values: "Floats | float") -> "Floats":
+        """Return where *values* lie from top to bottom."""
+        low, high = self.y
+        return np.asarray(self.height - BOTTOM - (np.asarray(values) - low) / (high - low) * self.depth)
+
+    @property
+    def depth(self) -> int:
+        """The height between the margins."""
+        return self.height - TOP - BOTTOM
+
+    def picture(self, *marks: str, title: str) -> str:
+        """Return the whole SVG; *title* is what a screen reader says."""
+        return (
+            f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(title)}">'
+            + "".join(marks)
+            + "</svg>"
+        )
+
+    def value_axis(self, text: Callable[[float], str] | None = None, most: int = 6) -> str:
+        """Return rules at *most* round values or so, labelled: as short as the margin needs, or by *text*.
+
+        There is none where *text* is empty, and a stronger one at zero.
+        """
+        values = round_values(*self.y, most)
+        told = [text(value) for value in values] if text else labels(values)
+        marks = []
+        for value, label in zip(values, told, strict=True):
+            if not label:
+                continue
+            y = float(self.up(value))
+            kind = "zero" if value == 0 else "rule"
+            marks.append(f'<path class="{kind}" d="M{LEFT} {y:.1f}H{self.width - RIGHT}"/>')
+            marks.append(f'<text class="tick end" x="{LEFT - 8}" y="{y + 3.5:.1f}">{escape(label)}</text>')
+        return "".join(marks)
+
+    def time_axis(self) -> str:
+        """Return labels in UTC below the plot, whose x is µs."""
+        marks = []
+        for us, label in time_labels(*self.x):
+            x = float(self.across(us))
+            marks.append(f'<path class="rule" d="M{x:.1f} {self.height - BOTTOM}v4"/>')
+            marks.append(self.label(x, label))
+        return "".join(marks)
+
+    def number_axis(self, text: Callable[[float], str], most: int = 12) -> str:
+        """Return labels at *most* round values or so of x, below the plot; none where *text* is empty."""
+        marks = []
+        for value in filter(text, round_values(*self.x, most)):
+            x = float(self.across(value))
+            marks.append(f'<path class="rule" d="M{x:.1f} {self.height - BOTTOM}v4"/>')
+            marks.append(self.label(x, text(value)))
+        return "".join(marks)
+
+    def path(self, x: "Floats", y: "Floats", kind: str) -> str:
+        """Return a line through points of rising x; NaN splits it."""
+        pieces, pen = [], "M"
+        for a, b in zip(self.across(x).tolist(), self.up(y).tolist(), strict=True):
+            if math.isnan(b):
+                pen = "M"
+                continue
+            pieces.append(f"{pen}{a:.1f} {b:.1f}")
+            pen = "L"
+        return f'<path class="{kind}" d="{"".join(pieces)}"/>'
+
+    def band(self, x: "Floats", low: "Floats", high: "Floats", kind: str) -> str:
+        """Return the area between two lines over x."""
+        there = list(zip(self.across(x).tolist(), self.up(high).tolist(), strict=True))
+        back = list(zip(self.across(x).tolist(), self.up(low).tolist(), strict=True))[::-1]
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in [*there, *back])
+        return f'<path class="{kind}" d="M{points}z"/>' if points else ""
+
+    def whisker(self, x: float, y: float, ends: tuple[float, float], kind: str, title: str) -> str:
+        """Return a point with an error bar to *ends*, all in values; *title* shows under the pointer."""
+        at, (low, high) = float(self.across(x)), (float(self.up(end)) for end in ends)
+        return (
+            f'<g class="{kind}"><title>{escape(title)}</title><path d="M{at:.1f} {low:.1f}V{high:.1f}"/>'
+            f'<circle cx="{at:.1f}" cy="{float(self.up(y)):.1f}" r="3.5"/></g>'
+        )
+
+    def label(self, x: float, text: str, kind: str = "tick mid") -> str:
+        """Return *text* below the plot, centred at *x*."""
+        return f'<text class="{kind}" x="{x:.1f}" y="{self.height - BOTTOM + 17}">{escape(text)}</text>'
+
+    def line(self, us: "Instants", values: "Floats", kind: str) -> str:
+        """Return a line through *values* over time: least and greatest of every two units of width."""
+        columns = (self.width - LEFT - RIGHT) // 2
+        pieces = []
+        for piece in envelope(us, values, self.x, columns):
+            x, y = self.across(piece[0]), self.up(piece[1])
+            points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+            pieces.append(f"M{points}" if len(x) > 1 else f"M{points}h1")
+        return f'<path class="{kind}" d="{"".join(pieces)}"/>'
+
+    def spans(self, spans: Sequence[tuple[float, float]], kind: str, title: str) -> str:
+        """Return full-height bands over stretches of x, at least one unit wide; *title* shows under the pointer."""
+        marks = []
+        for first, last in spans:
+            left, right = float(self.across(first)), float(self.across(last))
+            marks.append(f"M{left:.1f} {TOP}h{max(1.0, right - left):.1f}v{self.depth}H{left:.1f}z")
+        return f'<path class="{kind}" d="{"".join(marks)}"><title>{escape(title)}</title></path>' if marks else ""
+
+    def columns(self, edges: "Floats", values: "Floats", kind: str) -> str:
+        """Return one bar from zero between each two *edges* of x."""
+        x, y, zero = self.across(edges), self.up(values), float(self.up(0.0))
+        marks = [
+            f"M{x[i] + 0.5:.1f} {zero:.1f}V{y[i]:.1f}H{x[i + 1] - 0.5:.1f}V{zero:.1f}z" for i in np.flatnonzero(values)
+        ]
+        return f'<path class="{kind}" d="{"".join(marks)}"/>'
+
+    def triangles(self, x: "Floats", y: "Floats", side: int, kind: str) -> str:
+        """Return one small triangle a point, upwards for +1; points that would hide each other are drawn once."""
+        places = np.stack([self.across(x), self.up(y)], axis=1)
+        cell = 2.0
+        while len(cells := np.unique(np.round(places / cell), axis=0)) > MAX_DOTS:
+            cell *= 1.5
+        tip = -4.5 * side
+        marks = "".join(f"M{a:.0f} {b + tip:.1f}l3.2 {-tip:g}h-6.4z" for a, b in (cells * cell).tolist())
+        return f'<path class="{kind}" d="{marks}"/>'
+
+
+def bar(x: float, y: float, size: tuple[float, float], kind: str, title: str) -> str:
+    """Return a bar of a *size* (width, height), its top left corner at *x*, *y*; *title* shows under the pointer."""
+    width, height = size
+    return (
+        f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{max(height, 0.5):.1f}" '
+        f'rx="1.5"><title>{escape(title)}</title></rect>'
+    )
+
+
+def envelope(us: "Instants", values: "Floats", x: tuple[float, float], columns: int) -> list[tuple["Floats", "Floats"]]:
+    """Return *values* thinned to the least and the greatest of each column, in the order they came.
+
+    A stretch of NaN that fills a column or more splits the line; each piece is its instants and its values.
+    """
+    known = np.flatnonzero(~np.isnan(values))
+    if len(known) == 0:
+        return []
+    low, high = x
+    column = np.minimum(((us - low) * (columns / (high - low))).astype(np.int64), columns - 1)
+    number = np.cumsum(np.diff(column, prepend=-1) != 0)[known]  # of the column, among those with a row
+    first = np.flatnonzero(np.diff(number, prepend=-1))
+    seen, last = values[known], np.append(first[1:], len(known)) - 1
+    kept = np.concatenate((first, _first_equal(seen, np.minimum, first), _first_equal(seen, np.maximum, first), last))
+    kept = np.unique(kept)
+    ends = np.flatnonzero(np.diff(number[kept]) > 1) + 1
+    return [(us[rows].astype(np.float64), values[rows]) for rows in np.split(known[kept], ends)]
+
+
+def _first_equal(values: "Floats", extreme: np.ufunc, first: "NDArray[np.intp]") -> "NDArray[np.intp]":
+    """Return the first row of each stretch, which begin at *first*, that has its *extreme* value."""
+    sizes = np.diff(first, append=len(values))
+    rows = np.flatnonzero(values == np.repeat(extreme.reduceat(values, first), sizes))
+    stretch = np.searchsorted(first, rows, side="right")
+    result: NDArray[np.intp] = rows[np.flatnonzero(np.diff(stretch, prepend=0))]
+    return result
+
+
+def steps(us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:
+    """Return the corners of the step function that holds each value until the next instant."""
+    return np.repeat(us, 2)[1:], np.repeat(values, 2)[:-1]
+
+
+def padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:
+    """Return a range a little wider than *low* to *high*, and never empty."""
+    room = (high - low) * share or abs(high) * 1e-4 or 1.0
+    return low - room, high + room
+
+
+def round_values(low: float, high: float, most: int = 6) -> list[float]:
+    """Return the multiples of 1, 2 or 5 times a power of ten within the range, at most *most* or so."""
+    raw = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def time_labels(low_us: float, high_us: float, most: int = 10) -> list[tuple[int, str]]:
+    """Return instants on the round and their labels in UTC: the time, or the day where a day begins."""
+    span_s = (high_us - low_us) / US_PER_S
+    step_s = next((step for step in TIME_STEPS if span_s / step <= most), TIME_STEPS[-1])
+    step_us = step_s * US_PER_S
+    labels = []
+    for us in range(-int(-low_us // step_us) * step_us, int(high_us) + 1, step_us):
+        at = datetime.fromtimestamp(us // US_PER_S, timezone.utc)
+        midnight = us % (86_400 * US_PER_S) == 0
+        labels.append((us, at.strftime("%d %b" if midnight else "%H:%M:%S" if step_s < 60 else "%H:%M")))
+    return labels

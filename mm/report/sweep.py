@@ -1,0 +1,387 @@
+"""``report.html`` of a sweep: the table, the grid as colours, and how much of the best point is luck."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.numbers import number, percent, short, signed
+from mm.report.frame import About, card, document, grid, notes, nothing, origin, tile, wide
+from mm.report.heatmap import Heatmap, sizes
+from mm.report.svg import BOTTOM, LEFT, RIGHT, TOP, Plot, padded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+SWEEP, SERIES = "sweep.json", "pnl_60s.csv"  # files of the run folder
+Row = Mapping[str, Any]
+Axis = Mapping[str, Any]
+MOST_MAPS, MOST_COURSES, MOST_DOTS, BINS = 12, 80, 1500, 28
+_LETTER = 8.1  # width of a letter on a narrow screen, in the units of a chart
+SHOWN = 40  # rows of the table
+NAMED = 5  # failed points that a note names
+ENOUGH = 0.95  # a probability that is usually asked for
+Content = Mapping[str, Any]
+_EACH = "A dot is a point of the grid; the line joins the medians."
+
+
+def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
+    """Return a map of colours over the two axes with most values, for each choice of the others; empty under two."""
+    varied = [axis for axis in axes if len(axis["values"]) > 1]
+    if len(varied) < 2:
+        return ""
+    across, down = sorted(varied, key=lambda axis: -len(axis["values"]))[:2]
+    others = [axis for axis in varied if axis not in (across, down)]
+    choices = list(product(*(axis["values"] for axis in others)))
+    if len(choices) > MOST_MAPS:
+        return ""
+    by_values = {tuple(row[axis["name"]] for axis in (*others, down, across)): row for row in reversed(rows)}
+    pictures, everything = [], []
+    for choice in choices:
+        cells = [[by_values.get((*choice, d, a)) for a in across["values"]] for d in down["values"]]
+        everything.append([[None if row is None else row[rank_by] for row in line] for line in cells])
+        places = [
+            (d, a) for d, line in enumerate(cells) for a, row in enumerate(line) if row is not None and row["rank"] == 1
+        ]
+        pictures.append((choice, everything[-1], places[0] if places else None))
+    span = sizes([line for values in everything for line in values])
+    drawn = []
+    for choice, values, best in pictures:
+        title = ", ".join(f"{axis['name']} {value}" for axis, value in zip(others, choice, strict=True))
+        one = Heatmap((across["name"], across["values"]), (down["name"], down["values"]), values, best)
+        texts = [[number(value, 3) for value in line] for line in values]
+        heading = f'<p style="font-weight:600;margin-top:14px">{escape(title)}</p>' if title else ""
+        picture = one.table(texts, f"{rank_by} {title}", span)
+        drawn.append(heading + wide(picture))
+    return "".join(drawn)
+
+
+def against(rows: Sequence[Row], first: str, second: str, title: str) -> str:
+    """Return each point by two of its numbers, the columns *first* and *second*; the best one is marked."""
+    known = [row for row in rows if row[first] is not None and row[second] is not None]
+    if len(known) < 2:
+        return nothing("Fewer than two points have both numbers.")
+    known = _some(known)
+    x, y = (np.array([row[name] for row in known]) for name in (first, second))
+    low, high = padded(min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0))
+    plot = Plot(520, 350, (low, high), (low, high))
+    dots = "".join(_dot(plot, a, b, row) for a, b, row in zip(x.tolist(), y.tolist(), known, strict=True))
+    same = plot.path(np.array([low, high]), np.array([low, high]), "zero")
+    return plot.picture(plot.value_axis(), plot.number_axis(short, 6), same, dots, title=title)
+
+
+def _some(rows: Sequence[Row]) -> list[Row]:
+    """Return *rows*, which are ranked, or as many of them as a chart shows: the best, and others evenly."""
+    return [rows[i] for i in sorted({round(i) for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_DOTS))})]
+
+
+def _dot(plot: Plot, x: float, y: float, row: Row) -> str:
+    best = row["rank"] == 1
+    told = f"point {row['point']}: {number(x)} then {number(y)}"
+    at = f'cx="{float(plot.across(x)):.1f}" cy="{float(plot.up(y)):.1f}"'
+    ring = f'<circle class="error" {at} r="9"/>' if best else ""
+    return f'{ring}<circle class="point" {at} r="{5.5 if best else 4.5}"><title>{escape(told)}</title></circle>'
+
+
+def spread(rows: Sequence[Row], luck: float | None) -> str:
+    """Return how the trials' Sharpe ratios are spread, beside what the best of worthless ones would show."""
+    trials = {row["digest"]: row["sharpe"] for row in rows if row["sharpe"] is not None}
+    if len(trials) < 2:
+        return nothing("Fewer than two trials have a Sharpe ratio.")
+    values = np.array(list(trials.values()))
+    low, high = padded(min(values.min(), 0.0), max(values.max(), luck or 0.0))
+    edges = np.linspace(low, high, BINS + 1)
+    counts = np.histogram(values, edges)[0].astype(np.float64)
+    plot = Plot(520, 350, (low, high), (0.0, float(counts.max()) * 1.15))
+    lines = ""
+    if luck is not None:
+        x = float(plot.across(luck))
+        lines = f'<path class="dash" d="M{x:.1f} {TOP}V{plot.height - BOTTOM}"/>'
+    whole = plot.value_axis(lambda value: short(value) if float(value).is_integer() else "", 5)
+    bars = plot.columns(edges, counts, "gain")
+    return plot.picture(whole, plot.number_axis(short, 6), bars, lines, title="Sharpe ratios of the trials")
+
+
+@dataclass(frozen=True)
+class Course:
+    """What choosing by the past gained over time.
+
+    Attributes:
+        start_us: Begin of each period from the first choice on.
+        total: PnL since then, beginning at that of the best trial: only the shape is compared.
+    """
+
+    start_us: "Floats"
+    total: "Floats"
+
+    @classmethod
+    def of(
+        cls, content: Mapping[str, Any], start_us: "Floats", columns: Sequence[int], pnl: "Floats"
+    ) -> "Course | None":
+        """Return the course of a sweep's ``walkforward``; None where it has none."""
+        ahead = content["walkforward"]
+        if ahead is None:
+            return None
+        pieces = [pnl[first:last, columns.index(point)] for point, first, last in ahead["spans"]]
+        first = ahead["spans"][0][1]
+        return cls(start_us[first:], np.cumsum(np.concatenate(pieces)))
+
+
+def courses(start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: Course | None) -> str:
+    """Return the PnL of the trials over time, the best one and what choosing by the past gained in front."""
+    totals = np.cumsum(pnl, axis=0)
+    shown = list(range(totals.shape[1]))[:: max(1, totals.shape[1] // MOST_COURSES)]
+    front = columns.index(best) if best in columns else None
+    drawn = [totals[:, shown], *([totals[:, front]] if front is not None else []), *([chosen.total] if chosen else [])]
+    low, high = min(0.0, *(float(one.min()) for one in drawn)), max(0.0, *(float(one.max()) for one in drawn))
+    plot = Plot(1072, 320, (start_us[0], start_us[-1] + 6e7), padded(low, high))
+    us = start_us.astype(np.int64) + 60_000_000
+    others = "".join(plot.line(us, totals[:, column], "faint") for column in shown if column != front)
+    lines = f'<g opacity="0.45">{others}</g>'
+    first = plot.line(us, totals[:, front], "line") if front is not None else ""
+    ahead = ""
+    if chosen is not None:
+        line = plot.line(chosen.start_us.astype(np.int64) + 60_000_000, chosen.total, "line")
+        ahead = line.replace("<path ", '<path style="stroke:var(--sell)" ')
+    return plot.picture(plot.value_axis(number), plot.time_axis(), lines, first, ahead, title="PnL over time")
+
+
+def axis_charts(rows: Sequence[Row], every: Sequence[Axis], rank_by: str) -> str:
+    """Return, for each axis with several values, all points over its values, and the medians."""
+    known = [row for row in rows if row["status"] == "ok" and row[rank_by] is not None]
+    varied = [axis for axis in every if len(axis["values"]) > 1]
+    if not known or not varied:
+        return nothing("No axis has several values with a result.")
+    known = _some(known)
+    values = [row[rank_by] for row in known]
+    span = padded(min(*values, 0.0), max(*values, 0.0))
+    charts = [_axis(known, axis, rank_by, span) for axis in varied]
+    pairs = [charts[i : i + 2] for i in range(0, len(charts), 2)]
+    return "".join(f'<div class="pair">{"".join(f"<div>{one}</div>" for one in pair)}</div>' for pair in pairs)
+
+
+def _axis(rows: Sequence[Row], axis: Axis, rank_by: str, span: tuple[float, float]) -> str:
+    labels = list(dict.fromkeys(axis["values"]))
+    plot = Plot(520, 230, (-0.5, len(labels) - 0.5), span)
+    groups = [[row[rank_by] for row in rows if row[axis["name"]] == label] for label in labels]
+    marks, widest = [], (plot.width - LEFT - RIGHT) / len(labels)
+    for place, (label, group) in enumerate(zip(labels, groups, strict=True)):
+        x = float(plot.across(place))
+        text = label if len(label) * _LETTER < widest else label[: max(2, int(widest / _LETTER) - 1)] + "…"
+        marks.append(plot.label(x, text))
+        marks += [f'<circle class="point" cx="{x:.1f}" cy="{float(plot.up(value)):.1f}" r="4"/>' for value in group]
+    there = [place for place, group in enumerate(groups) if group]
+    middles = plot.path(np.array(there, dtype=float), np.array([median(groups[i]) for i in there]), "faint")
+    name = f'<text class="name" x="{LEFT}" y="13">{escape(axis["name"])}</text>'
+    return plot.picture(plot.value_axis(most=5), name, middles, *marks, title=f"{rank_by} over {axis['name']}")
+
+
+def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | None = None) -> str:
+    """Return the page of the sweep in *folder*.
+
+    Args:
+        folder: With ``sweep.json`` and the files beside it.
+        about: The command and the knobs; None where they are not known.
+        record: ``on_record`` of the run's summary: the trials of all sweeps of these days; None where it is not known.
+    """
+    content = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
+    start_us, columns, pnl = _series(folder / SERIES)
+    symbol, days = escape(content["symbol"]), " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
+    head = f"<header><h1>{symbol} {days}<small>sweep of {content['points']:,} points</small></h1></header>"
+    rows = content["rows"]
+    parts = [
+        head,
+        _tiles(content),
+        notes([*_cautions(content, record), *_failures(rows)], "notes"),
+        _grid_cards(content),
+        '<div class="pair">' + _halves_card(content) + _luck_card(content) + "</div>",
+        _forward_card(content),
+        _courses_card(content, start_us, columns, pnl),
+        card("Every axis by itself", _EACH, axis_charts(rows, content["axes"], content["rank_by"])),
+        _table_card(content),
+        _words_card(content, record),
+        _best_card(content),
+        origin(about) if about else "",
+    ]
+    return document(f"{content['symbol']} {days} sweep", parts)
+
+
+def _series(path: Path) -> "tuple[NDArray[np.float64], list[int], NDArray[np.float64]]":
+    """Return begin of each period in µs, the points of the columns, and what they gained; empty without a file."""
+    if not path.exists():
+        return np.empty(0), [], np.empty((0, 0))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    columns = [int(name.removeprefix("point_")) for name in lines[0].split(",")[1:]]
+    values = np.array([line.split(",") for line in lines[1:]], dtype=np.float64).reshape(-1, len(columns) + 1)
+    return values[:, 0] * 1e6, columns, values[:, 1:]
+
+
+def _tiles(content: Content) -> str:
+    best, ahead = content["best"], content["walkforward"]
+    failed = f"{content['failed']} points failed" if content["failed"] else "no point failed"
+    sharpe = None if best is None else best["sharpe"]
+    deflated = None if best is None else best["deflated_sharpe"]
+    shown = [
+        tile("Different trials", f"{content['trials']:,}", failed),
+        tile("Best Sharpe ratio", number(sharpe, 3), "of a year, as it was picked", _kind(sharpe)),
+        tile("Luck of as many", number(content["expected_best_sharpe"], 3), "expected of the best worthless one"),
+        tile("Deflated Sharpe", "–" if deflated is None else f"{deflated:.3f}", "chance that the best beats that luck"),
+        tile("Overfitting", percent(content["pbo"]), "chance that the best is below the median later"),
+        tile(
+            "Chosen by the past",
+            signed(None if ahead is None else ahead["pnl"], 3),
+            "no choice"
+            if ahead is None
+            else f"anew after {ahead['block']}; best in hindsight {signed(ahead['pnl_of_the_best_in_hindsight'], 3)}",
+            _kind(None if ahead is None else ahead["pnl"]),
+        ),
+    ]
+    return f'<div class="tiles">{"".join(shown)}</div>'
+
+
+def _kind(value: float | None) -> str:
+    return "" if not value else "gain" if value > 0 else "loss"
+
+
+def _grid_cards(content: Content) -> str:
+    """Return the grid as maps of colours over its two axes with most values; a map for each choice of the others."""
+    maps = heat_maps(content["rows"], content["axes"], content["rank_by"])
+    hint = (
+        f"Each cell is the {content['rank_by']} of a point; the best is framed. A lonely good cell is luck more often "
+        "than skill."
+    )
+    return card("The grid", hint, maps) if maps else ""
+
+
+def _halves_card(content: Content) -> str:
+    correlation = content["halves_rank_correlation"]
+    told = (
+        ""
+        if correlation is None
+        else f" Rank correlation {number(correlation, 2)}: near 1 the order lasts, near 0 it is chance."
+    )
+    chart = against(content["rows"], "sharpe_first_half", "sharpe_second_half", "Sharpe ratio in both halves")
+    return card("First half, second half", f"Sharpe ratio of each point in both halves of the time.{told}", chart)
+
+
+def _forward_card(content: Content) -> str:
+    """Return each point in sample against walk-forward; empty without a schedule."""
+    if not any("walkforward_sharpe" in row for row in content["rows"]):
+        return ""
+    rows = content["rows"]
+    sharpe = against(rows, "sharpe", "walkforward_sharpe", "Sharpe ratio, in sample and walk-forward")
+    gain = against(rows, "pnl_total", "walkforward_pnl_total", "PnL, in sample and walk-forward")
+    said = (
+        "Across with the fit of all days, upwards with fits of the past alone. Nothing is quoted before the first "
+        "window is full, so the walk-forward is of less time."
+    )
+    cards = (
+        card("Sharpe ratio, in sample and walk-forward", said, sharpe),
+        card("PnL, in sample and walk-forward", "The same for what each point gained, in the quote asset.", gain),
+    )
+    return f'<div class="pair">{"".join(cards)}</div>'
+
+
+def _cautions(content: Content, record: Mapping[str, Any] | None) -> list[str]:
+    told = [line for line in content["warnings"] if not line.startswith("null: ")]
+    beyond = None if record is None else record["best_deflated_sharpe"]
+    if record is not None and beyond is not None and beyond < ENOUGH and record["trials"] > content["trials"]:
+        told.append(
+            f"over all {record['trials']:,} trials on record for these days the best one's deflated Sharpe is "
+            f"{beyond:.3f}, less than the usual {ENOUGH}"
+        )
+    return told
+
+
+def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    failed = [row for row in rows if row["status"] != "ok"]
+    more = [f"{len(failed) - NAMED} more points failed; see sweep.csv"] if len(failed) > NAMED else []
+    return [f"point {row['point']} failed: {row['error']}" for row in failed[:NAMED]] + more
+
+
+def _luck_card(content: Content) -> str:
+    luck = number(content["expected_best_sharpe"], 3)
+    hint = f"Sharpe ratios of the trials. Dashed: {luck}, what the best of as many worthless ones would show."
+    return card("How good is the best", hint, spread(content["rows"], content["expected_best_sharpe"]))
+
+
+def _courses_card(
+    content: Content, start_us: "NDArray[np.float64]", columns: Sequence[int], pnl: "NDArray[np.float64]"
+) -> str:
+    if len(start_us) < 2:
+        return card("Over time", "", nothing("The runs share no grid of time."))
+    best = None if content["best"] is None else content["best"]["point"]
+    chosen = Course.of(content, start_us, columns, pnl)
+    hint = "PnL of every trial. Blue is the best one in hindsight"
+    anew = "; orange is what is chosen anew by the past, from the first choice on" if chosen else ""
+    return card("Over time", f"{hint}{anew}.", wide(courses(start_us, pnl, columns, best, chosen)))
+
+
+def _table_card(content: Content) -> str:
+    rows = content["rows"]
+    axes = [axis["name"] for axis in content["axes"]]
+    forwarded = "walkforward_sharpe" in (rows[0] if rows else {})
+    head = ["rank", "point", *axes, "Sharpe", "deflated", "PSR", "PnL", "fills", "drawdown", "1st half", "2nd half"]
+    cells = [_cells(row, axes, forwarded) for row in rows[:SHOWN]]
+    more = f" The first {SHOWN} of {len(rows):,}; all are in sweep.csv." if len(rows) > SHOWN else ""
+    hint = f"Ordered by {content['rank_by']}.{more}"
+    return card("Points", hint, grid([*head, *(("w.-f. Sharpe", "w.-f. PnL") if forwarded else ())], cells))
+
+
+def _cells(row: Mapping[str, Any], axes: Sequence[str], forwarded: bool) -> list[str]:
+    deflated, psr = (row[name] for name in ("deflated_sharpe", "psr"))
+    cells = [
+        "failed" if row["status"] != "ok" else number(row["rank"]),
+        str(row["point"]),
+        *(escape(row[axis] or "–") for axis in axes),
+        number(row["sharpe"]),
+        "–" if deflated is None else f"{deflated:.3f}",
+        "–" if psr is None else f"{psr:.3f}",
+        signed(row["pnl_total"]),
+        number(row["n_fills"], 9),
+        number(row["max_drawdown"]),
+        number(row["sharpe_first_half"]),
+        number(row["sharpe_second_half"]),
+    ]
+    if forwarded:
+        cells += [number(row["walkforward_sharpe"]), signed(row["walkforward_pnl_total"])]
+    return cells
+
+
+def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
+    told = [
+        "The best of many trials looks good by luck alone, the better the more there were: what the best worthless one "
+        "is expected to show is set against it. Bailey and López de Prado, 2014.",
+        "Overfitting: the time is cut into blocks; each half of them picks its best trial, and the other half ranks "
+        "it. The share of picks at the median or below. Bailey, Borwein, López de Prado and Zhu, 2017.",
+        "Chosen by the past: after each block the trial that was best so far is taken for the next one. "
+        "No further backtest is played for it, so a change of trial costs nothing here.",
+    ]
+    if record is not None:
+        beyond = record["best_deflated_sharpe"]
+        told.append(
+            f"On record for these days are {record['trials']:,} different trials, of this sweep and earlier ones; over "
+            f"all of them the deflated Sharpe of the best one here is {'–' if beyond is None else f'{beyond:.3f}'}."
+        )
+    if (worst := content["worst_case"]) is not None:
+        chosen = ", ".join(f"{k} {v}" for k, v in worst.items() if k not in ("point", content["rank_by"]))
+        told.append(
+            f"Best in its worst case over all that is assumed: {chosen}, with a {content['rank_by']} of "
+            f"{number(worst[content['rank_by']])} there."
+        )
+    return card("What these numbers say", "", notes(told, "why"))
+
+
+def _best_card(content: Content) -> str:
+    if content["best"] is None:
+        return ""
+    command = f"<pre>{escape(content['best']['command'])}</pre>"
+    return card("The best point as a whole backtest", "With its own orders, fills and page.", command)

@@ -1,0 +1,102 @@
+"""The honesty block: each row is the backtest that it says, played alone."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import engine_chance
+from mm.backtest.fills.intensity import Intensity
+from mm.backtest.fills.poisson import Poisson
+from mm.backtest.latency import Latencies
+from mm.backtest.models import fixed_spread, price_cross, queue_risk_averse, trade_cross
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.backtest.sensitivity import Strategy, slower
+
+SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes[0]) > 90)
+
+
+def quotes():
+    return fixed_spread(delta_ticks=1.0)
+
+
+@pytest.fixture(scope="module")
+def strategy():
+    """A strategy filled by price_cross on a busy tape, with a known intensity and latencies of a few events."""
+    tape = engine_chance.case_of(SEED).tapes[0]
+    unit = int(np.median(np.diff(tape.event_us)[np.diff(tape.event_us) > 0]))
+    rules = Rules(
+        tape.instrument.tick_e8,
+        tape.instrument.lot_e8,
+        order_latency_us=2 * unit,
+        cancel_latency_us=unit + 1,
+        requote_us=3 * unit,
+        quote_lots=2,
+        enforce_balances=False,
+    )
+    return Strategy([tape], rules, quotes, price_cross, Intensity.constant(0.3 * 1e6 / unit, 0.2), seed=4)
+
+
+def told(role, latency, result):
+    summary = result.summary
+    row = {"role": role, "fills": summary["models"]["fill"], "latency": latency}
+    row |= {name: summary[name] for name in ("pnl_total", "sharpe", "n_fills")}
+    inventory, moved = summary["inventory"]["rms"], summary["adverse_selection"]["60"]
+    return row | {"inventory_rms": inventory, "adverse_selection_60": moved}
+
+
+def test_every_row_is_a_backtest_of_its_own(strategy):
+    """Models by hand, rules by hand: the block has the same numbers, the run's own in between."""
+    tapes, rules = strategy.tapes, strategy.rules
+    rows = strategy.honest(strategy.play()).summary["honesty"]["rows"]
+    order_us, cancel_us = rules.order_latency_us, rules.cancel_latency_us
+    half = replace(rules, order_latency_us=order_us // 2, cancel_latency_us=round(cancel_us / 2))
+    twice = replace(rules, order_latency_us=2 * order_us, cancel_latency_us=2 * cancel_us)
+    assert rows == [
+        told("optimistic", 1.0, backtest(tapes, quotes(), trade_cross(), rules)),
+        told("optimistic", 1.0, backtest(tapes, quotes(), Poisson(strategy.intensity, 4), rules)),
+        told("base", 1.0, backtest(tapes, quotes(), price_cross(), rules)),
+        told("pessimistic", 1.0, backtest(tapes, quotes(), queue_risk_averse(), rules)),
+        told("latency", 0.5, backtest(tapes, quotes(), price_cross(), half)),
+        told("latency", 2.0, backtest(tapes, quotes(), price_cross(), twice)),
+    ]
+    assert len({row["n_fills"] for row in rows}) > 2  # they are not all the same backtest
+
+
+def test_the_run_itself_is_not_changed_by_the_block(strategy):
+    """Everything else in the summary stays, and every null in it has its reason."""
+    alone = strategy.play()
+    honest = strategy.honest(alone)
+    drop = ("honesty", "warnings")
+    assert {k: v for k, v in honest.summary.items() if k not in drop} == {
+        k: v for k, v in alone.summary.items() if k not in drop
+    }
+    assert any(line.startswith("null: honesty.rows.") for line in honest.summary["warnings"])
+    json.dumps(honest.summary, allow_nan=False)
+
+
+def test_a_poisson_run_has_no_second_poisson_row(strategy):
+    """Its own fills are that opinion already."""
+    own = replace(strategy, fills=lambda: Poisson(strategy.intensity, 4))
+    assert (strategy.plays(), own.plays()) == (5, 4)
+    assert replace(strategy, intensity=None).plays() == 4
+
+
+def test_the_bar_is_told_of_every_backtest(strategy):
+    """The progress of the block is as many times the tape's length as there are backtests."""
+    steps = []
+    base = strategy.play()
+    strategy.honest(base, steps.append)
+    tape = strategy.tapes[0]
+    assert sum(steps) == strategy.plays() * (tape.end_us - tape.start_us)
+
+
+def test_measured_latencies_are_scaled_row_by_row():
+    """A file of latencies is as long, with every number times the factor; the rates it was measured at stay."""
+    measured = Latencies.of(np.array([1.0, 3.0]), np.array([2.0, 5.0]), np.array([10.0, 20.0]))
+    rules = slower(Rules(1, 1, latencies=measured), 0.5)
+    assert rules.latencies.order_us.tolist() == [500, 1500]
+    assert rules.latencies.cancel_us.tolist() == [1000, 2500]
+    assert rules.latencies.rate_per_s.tolist() == [10.0, 20.0]

@@ -1,0 +1,89 @@
+"""The terminal's table of a backtest: plain numbers, no sign before nothing, a dash for what is undefined."""
+
+import re
+
+from journals import books, seeded
+from mm.backtest.fills.intensity import Intensity
+from mm.backtest.result import Result
+from mm.backtest.summary_text import assumed, sensitivity, told, tree
+
+
+def test_headlines_are_the_summarys_numbers():
+    """What a person reads is what summary.json holds."""
+    summary = Result(seeded(300).journal(), books()).summary
+    lines = {line[:18].strip(): line[18:] for line in told(summary).splitlines()}
+    assert lines["PnL"] == f"{summary['pnl_total']:,.4f}"
+    assert lines["orders"] == f"{summary['n_orders']:,}"
+    assert lines["fills"].startswith(f"{summary['n_fills']:,}")
+
+
+def test_small_quantities_have_no_exponent_and_nothing_has_no_sign():
+    """1e-06 BTC and -0.0000 are what a program says."""
+    odd = {"quote_qty": 1e-6, "base_asset": "BTC", "fees": 0.0, "sharpe": None}
+    text = told(Result(seeded(300).journal(), books()).summary | odd)
+    assert "quote             0.000001 BTC" in text
+    assert not re.search(r"-\d", text)
+    assert "−0.0000 " not in text
+    assert "├── Sharpe ratio:     –" in text
+    assert "null: " not in text
+
+
+def test_the_tree_has_the_eight_numbers_of_the_summary():
+    """PnL, Sharpe, drawdown, trades, win rate, average trade, fill latency and fill rate, each from summary.json."""
+    summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), books()).summary
+    head, *lines = tree(summary)
+    said = {line[4:22].strip(" :"): line[22:] for line in lines}
+    trips, ends = summary["round_trips"], summary["sharpe_ci95"]
+    assert head == "performance"
+    assert [line[:4] for line in lines] == ["├── "] * 7 + ["└── "]
+    assert {name: text.replace("−", "-") for name, text in said.items()} == {
+        "Total PnL": f"{summary['pnl_total']:,.4f} USDT",
+        "Sharpe ratio": f"{summary['sharpe']:,.2f} a year, 95 % from {ends[0]:,.1f} to {ends[1]:,.1f}",
+        "Max drawdown": f"{summary['max_drawdown']:.4f} USDT ({summary['max_drawdown'] / 10:.2f} %)",
+        "Total trades": f"{trips['n']:,} round trips",
+        "Win rate": f"{100 * trips['win_rate']:.1f} %",
+        "Avg trade": f"{trips['mean']:.6f} USDT",
+        "Avg fill latency": f"{summary['order_to_fill_s']['mean']:.3f} s from sending, "
+        f"median {summary['order_to_fill_s']['p50']:.3f} s",
+        "Fill rate": f"{100 * summary['fill_ratio']:.1f} % of the quantity, "
+        f"{100 * summary['hit_rate']:.1f} % of orders",
+    }
+
+
+def test_a_run_without_a_trade_has_a_tree_of_dashes():
+    """Nothing is made up where nothing happened."""
+    lines = tree(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), books()).summary)
+    assert lines[5:7] == ["├── Win rate:         –", "├── Avg trade:        –"]
+    assert lines[7] == "├── Avg fill latency: – from sending, median –"
+
+
+FIT = {"path": "poisson_fit.json", "status": "poor_fit", "reason": "deviance", "warnings": ["sides differ"]}
+FIT |= {"A": 0.5, "k": 0.25, "min_delta_ticks": 1.0, "max_delta_ticks": 8.0, "lacks": ["sigma_ticks"]}
+
+
+def test_what_a_run_assumed_stands_in_the_order_of_its_weight():
+    """Reference, curve, fill model with its bias, share outside the fit, then seen against expected by distance."""
+    terms = {
+        "fit": FIT,
+        "fill_bias": "an optimistic bound",
+        "gammas": ((0.25, 1),),
+        "intensity": Intensity.constant(0.5, 0.25),
+    }
+    summary = Result(seeded(300).journal(), books(**terms)).summary
+    head, *lines = assumed(summary)
+    said = {line[:18].strip(): line[18:] for line in lines}
+    names = ["reference", "curve", "gamma", "fill model", "outside the fit", "quoted distance", "seen / expected"]
+    assert (head, list(said)) == ("assumptions", names)
+    assert said["curve"].startswith("λ = 0.5/s · exp(−0.25 per tick · δ), poor_fit (poisson_fit.json): deviance; 1 w")
+    assert said["fill model"] == f"{summary['models']['fill']}: an optimistic bound"
+    row = max(summary["fills_by_distance"], key=lambda row: row["predicted"])
+    assert f": {row['fills']:,} / " in said["seen / expected"]
+    assert [line for line in summary["warnings"] if "poor_fit: deviance" in line]
+    assert [line for line in summary["warnings"] if "lacks sigma_ticks" in line]
+
+
+def test_the_sensitivity_is_the_range_of_the_pnl():
+    """By fill model at the run's own latency, and by latency at its own fills."""
+    rows = [("optimistic", 5.8), ("base", 1.0), ("pessimistic", -0.4), ("latency", 0.5), ("latency", None)]
+    found = sensitivity([{"role": role, "pnl_total": pnl} for role, pnl in rows])
+    assert found == "PnL −0.4 … +5.8 by fill assumption, +0.5 … +1 by latency"

@@ -1,0 +1,31 @@
+"""A chart outside of a page."""
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+
+from mm.report.alone import alone
+from mm.report.svg import Plot
+
+
+def test_a_chart_alone_is_whole_and_has_its_colours():
+    """A viewer that knows nothing of our pages shows it as they do."""
+    plot = Plot(600, 200, (0.0, 10.0), (0.0, 1.0))
+    line = plot.path(np.array([0.0, 10.0]), np.array([0.2, 0.8]), "line spread")
+    picture = alone(plot.picture(plot.value_axis(str), line, title="Rate <1/s> & more"))
+    drawn = ET.fromstring(picture)
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    style = drawn[0].text
+    assert ".line { stroke: var(--main)" in style
+    assert ".line.spread { stroke: var(--gain)" in style
+    assert "--main: #3358c4" in style
+    assert "svg .end { text-anchor: end; }" in style
+
+
+def test_a_chart_alone_brings_nothing_that_it_does_not_use():
+    """A notebook has many, and each rule of a page would be in each; nothing speaks of the page around it."""
+    plot = Plot(600, 200, (0.0, 10.0), (0.0, 1.0))
+    picture = alone(plot.picture(title="empty"))
+    assert len(picture) < 1800
+    for foreign in ("body", ".card", ".tile", "@media", ".whisker path"):
+        assert foreign not in picture

@@ -1,0 +1,132 @@
+"""The report page as a reader opens it: everything drawn, nothing wrong, nothing asked of anyone."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from test_backtest_report import full_day, page_of, result_of
+
+from journals import Scribe, scribes, seeded
+from legible import illegible
+from mm.report.backtest import page
+from mm.report.run_columns import columns_of
+
+
+@pytest.fixture
+def opened(chrome, tmp_path):
+    """Opens a page of some HTML; it must not complain, ask for anything, or hang over."""
+
+    def look(html, **look):
+        path = tmp_path / "report.html"
+        path.write_text(html, encoding="utf-8")
+        seen = chrome.opened(path, **look)
+        assert (seen.errors, seen.requests, seen.overflow) == ([], [], 0)
+        return seen
+
+    return look
+
+
+def scribe_of(kind):
+    if kind == "no fills":
+        return seeded(60, fill_chance=0.0)
+    scribe = Scribe()
+    if kind == "one row":
+        scribe.move(20_000)
+    if kind != "empty":
+        scribe.state()
+    if kind == "never valid":
+        scribe.wait(60_000_000)
+        scribe.state()
+    return scribe
+
+
+# A chart more is none of the time: the split, the markouts, the distances, the rates.
+@pytest.mark.parametrize(
+    ("kind", "charts"), [("empty", 0), ("never valid", 3), ("one row", 6), ("no fills", 6), ("fills", 9)]
+)
+def test_whatever_a_run_left_is_drawn(opened, kind, charts):
+    """Words where there is nothing to draw, and no script that stumbles over it."""
+    seen = opened(page_of(result_of(seeded(400) if kind == "fills" else scribe_of(kind))))
+    assert seen.charts == charts
+    assert "Where the PnL came from" in seen.text
+
+
+@pytest.mark.parametrize("look", [{"dark": True}, {"width": 380}])
+def test_a_full_day_is_drawn_on_every_screen(opened, look):
+    """With a schedule's A and k, eight quotes a second and many holes."""
+    result = result_of(seeded(300, breaks=2))
+    seen = opened(page(result.summary, full_day(seconds=20_000, n_fills=5_000)), **look)
+    assert seen.charts == 9
+    assert "our bid" in seen.text
+
+
+def test_every_label_can_be_read(chrome, tmp_path):
+    """Nothing stands over another label or beyond its picture, wherever fills are many or few."""
+    path = tmp_path / "report.html"
+    for run in (seeded(400), quoting(900), scribe_of("no fills")):
+        path.write_text(page_of(result_of(run)), encoding="utf-8")
+        assert illegible(chrome, path) == []
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(scribes())
+def test_no_run_makes_the_script_stumble(chrome, tmp_path, scribe):
+    """Nothing is drawn at a place that is not a number, wherever one looks."""
+    path = tmp_path / "report.html"
+    path.write_text(page_of(result_of(scribe)), encoding="utf-8")
+    press = (
+        "document.querySelector('.timeline').dispatchEvent(new KeyboardEvent('keydown', {{key: '{}', bubbles: true}}))"
+    )
+    with chrome.tab(path) as tab:
+        for key in ("+", "n", "ArrowLeft", "p", "0"):
+            tab.value(press.format(key))
+            tab.settle()
+            drawn = tab.value("document.querySelector('.timeline').innerHTML")
+            assert not any(word in drawn for word in ("NaN", "undefined", "Infinity", "∞"))
+        assert tab.seen().errors == []
+
+
+def quoting(seconds):
+    """A run that quotes both sides anew every second, and is filled on one of them every seventh."""
+    scribe = Scribe()
+    scribe.move(2_000_000)
+    for second in range(seconds):
+        scribe.state()
+        orders = [(side, 1_000_000 - side * (20 + second % 9), 100) for side in (1, -1)]
+        ids = [scribe.place(*order) for order in orders]
+        scribe.wait(400_000)
+        scribe.move(2_000_000 + second % 5)
+        scribe.wait(500_000)
+        for order_id, order in zip(ids, orders, strict=True):
+            filled = second % 7 == 0 and order[0] == (1 if second % 2 else -1)
+            if filled:
+                scribe.fill(order_id, *order)
+            scribe.order(
+                "CLOSE_FILLED" if filled else "CANCEL_ACK", "FILLED" if filled else "CANCELLED", order_id, order
+            )
+        scribe.open = 0
+        scribe.wait(100_000)
+    scribe.state()
+    return scribe
+
+
+def test_a_minute_shows_quotes_and_fills_singly(chrome, tmp_path):
+    """What is drawn is what the run left: as many quotes and fills, and a mid to the last digit."""
+    result = result_of(quoting(900))
+    path = tmp_path / "report.html"
+    path.write_text(page_of(result), encoding="utf-8")
+    run = columns_of(result)
+    count = "document.querySelector('.timeline path.{}').getAttribute('d').match(/M/g).length"
+    with chrome.tab(path) as tab:
+        tab.value("document.querySelector('[data-do=\"60\"]').click()")
+        tab.settle()
+        begin, end = tab.value("Object.values(document.querySelector('.timeline').dataset).map(Number)")
+        assert end - begin == 60_000
+        for side, quote, fill in ((1, "bid", "buy"), (-1, "ask", "sell")):
+            stood = run.quotes[side]
+            inside = (stood.us // 1_000 <= end) & (stood.until_us // 1_000 > begin)
+            assert tab.value(count.format(quote)) == inside.sum() in (60, 61)
+            fills = run.fills["recv_us"][run.fills["side"] == fill.upper()] // 1_000
+            assert tab.value(count.format(fill)) == ((fills >= begin) & (fills <= end)).sum() in (4, 5)
+        mid = run.later(np.array([int(end) * 1_000]))[0]
+        assert float(tab.value("document.querySelector('[data-line]').textContent").replace(",", "")) == mid
+        assert tab.seen().errors == []

@@ -1,0 +1,155 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from legible import illegible
+from mm.report.frame import About, card, document, wide
+from mm.report.heatmap import Heatmap, sizes
+from mm.report.sweep import page
+from mm.sweep.findings import Findings, Luck, Played, find
+from mm.sweep.sweep import as_csv, table, words, write_files
+from pages import read
+from played_points import FILLS, GAMMA, noise, played
+
+
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    """Two choices under two fill models, one of them failed."""
+    points = [
+        played(n, noise(n, mean=0.1 * n), GAMMA=gamma, FILL_MODEL=fills)
+        for n, (gamma, fills) in enumerate([(g, f) for g in ("1", "2<b>") for f in ("a", "b")], start=1)
+    ]
+    return find(points, [GAMMA, FILLS], "sharpe", [0])
+
+
+@pytest.fixture
+def folder(findings, tmp_path) -> Path:
+    """A sweep's files."""
+    write_files(tmp_path, findings, {"symbol": "SIMUSDT", "days": ["20260105"]})
+    return tmp_path
+
+
+def test_the_page_is_whole_and_shows_every_part(folder):
+    """All cards are there, tags close, and what a user wrote cannot break out of its cell."""
+    seen = read(page(folder, About(["mm", "sweep"], {"grid": {"value": "A=1", "source": "flag"}})))
+    words_there = " ".join(seen.words)
+    for heading in ("The grid", "First half, second half", "Over time", "Points", "How to get this again"):
+        assert heading in words_there
+    tags = [tag for tag, _ in seen.seen]
+    assert tags.count("svg") == 5
+    assert ("table", "heat") in [(tag, given.get("class")) for tag, given in seen.seen]
+    assert "2<b>" in words_there
+    assert "mm backtest" in words_there
+
+
+def test_the_page_of_nothing_says_so(tmp_path):
+    """A sweep whose every point failed has a page, too."""
+    write_files(tmp_path, find([], [GAMMA], "sharpe", [0]), {"symbol": "S", "days": ["20260105"]})
+    html = page(tmp_path)
+    read(html)
+    assert "share no grid of time" in html
+
+
+def test_the_page_draws_in_a_browser(folder, chrome):
+    """Charts are drawn, nothing is logged, and nothing leaves the page."""
+    path = folder / "report.html"
+    path.write_text(page(folder), encoding="utf-8")
+    seen = chrome.opened(path)
+    assert (seen.errors, seen.requests) == ([], [])
+    assert seen.charts >= 5
+
+
+def test_every_label_of_a_page_can_be_read(chrome, tmp_path):
+    """Names of models are long; on a narrow screen a map scrolls, and what has no room on an axis is cut."""
+    gammas = ("0.005", "0.01", "0.05", "0.1", "0.5", "1", "2")
+    fills = ("trade_cross", "queue_prob_power", "my_models:OneTickThrough")
+    axes = [replace(axis, values=told, texts=told) for axis, told in ((GAMMA, gammas), (FILLS, fills))]
+    grid = [(gamma, fill) for gamma in gammas for fill in fills]
+    points = [played(n, noise(n, mean=0.1), GAMMA=gamma, FILL_MODEL=fill) for n, (gamma, fill) in enumerate(grid, 1)]
+    write_files(tmp_path, find(points, axes, "sharpe", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
+    path = tmp_path / "report.html"
+    path.write_text(page(tmp_path), encoding="utf-8")
+    assert illegible(chrome, path) == []
+
+
+def test_a_map_of_colours_shows_sign_and_size():
+    """Gains and losses differ in colour, more of either is stronger, what is unknown is empty, the best is framed."""
+    values = [[1.0, -4.0], [None, 2.0]]
+    assert sizes(values) == (0.0, 4.0)
+    assert sizes([[2.0, 4.0]]) == (2.0, 4.0)
+    assert sizes([[None]]) == (0.0, 1.0)
+    html = Heatmap(("x", ("a", "b")), ("y", ("c", "d")), values, (0, 0)).table([["1", "-4"], ["–", "2"]], "t")
+    read(html)
+    cells = re.findall(r'<td class="([\w ]+)"(?: style="--share:([\d.]+)")? title="([^"]*)"', html)
+    assert [(kind, told) for kind, _, told in cells] == [
+        ("gain best", "x a, y c: 1"), ("loss", "x b, y c: -4"), ("off", "x a, y d: –"), ("gain", "x b, y d: 2")
+    ]  # fmt: skip
+    strengths = [float(strength) for _, strength, _ in cells if strength]
+    assert strengths[0] < strengths[2] < strengths[1]
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(5, True), (12, False)])
+def test_a_map_of_colours_serves_on_a_phone(chrome, tmp_path, columns, fits):
+    """Five columns fit; of more, the names of the rows stay in sight while the rest is moved."""
+    names, rows = [f"{0.05 * n:g}" for n in range(1, columns + 1)], ("trade_cross", "queue_prob_power", "own:Mine")
+    texts = [["−1,234"] * columns] * len(rows)
+    one = Heatmap(("GAMMA", names), ("FILL_MODEL", rows), [[-1234.0] * columns] * len(rows), (1, 1))
+    path = tmp_path / "map.html"
+    path.write_text(document("map", [card("The grid", "", wide(one.table(texts, "sharpe")))]), encoding="utf-8")
+    with chrome.tab(path, width=390) as tab:
+        assert tab.value("(w => w.scrollWidth <= w.clientWidth)(document.querySelector('.wide'))") is fits
+        assert tab.value("parseFloat(getComputedStyle(document.querySelector('.heat td.loss')).fontSize)") >= 12
+        tab.value("document.querySelector('.wide').scrollLeft = 1000")
+        left = "(e => e.getBoundingClientRect().left)"
+        assert tab.value(f"{left}(document.querySelector('.heat th[scope=row]'))") >= 0
+        assert tab.value("document.documentElement.scrollWidth") == 390
+
+
+def test_files_hold_what_was_found(findings, folder):
+    """The CSV has a line for each point, and the series adds up to each trial's PnL."""
+    content = json.loads((folder / "sweep.json").read_text())
+    assert [row["point"] for row in content["rows"]] == [4, 3, 2, 1]
+    lines = (folder / "sweep.csv").read_text().splitlines()
+    assert lines[0].startswith("rank,point,GAMMA,FILL_MODEL,status,pnl_total")
+    assert len(lines) == 5
+    assert as_csv([]) == ""
+    series = [line.split(",") for line in (folder / "pnl_60s.csv").read_text().splitlines()]
+    assert series[0] == ["start_s", "point_1", "point_2", "point_3", "point_4"]
+    assert series[2][0] == "60.000000"
+    for point in range(1, 5):
+        assert sum(float(line[point]) for line in series[1:]) == pytest.approx(sum(noise(point, mean=0.1 * point)))
+
+
+def test_the_terminal_shows_rank_luck_and_choice(findings):
+    """A table of the best, and below it in words how much to believe of it."""
+    lines = table(findings)
+    assert lines[0].split() == [
+        "rank", "point", "GAMMA", "FILL_MODEL", "Sharpe", "deflated", "PnL", "fills", "drawdown",
+        "1st", "half", "2nd", "half",
+    ]  # fmt: skip
+    assert lines[1].split()[:4] == ["1", "4", "2<b>", "b"]
+    told = "\n".join(words(findings, Luck(9, 0.01)))
+    assert "4 different trials; the best of" in told
+    assert "9 trials on record" in told
+    assert "chosen anew after an hour, by the past alone" in told
+    assert "best in its worst case: GAMMA=2<b>" in told
+    assert "note: FILL_MODEL: assumed" in told
+
+
+def test_a_walk_forward_of_each_point_and_what_failed_are_shown(tmp_path):
+    """In sample stands against walk-forward, and a note names each failed point and its reason."""
+    points = [replace(played(n, noise(n)), forwarded=played(n, noise(n + 9)).outcome) for n in (1, 2, 3)]
+    error = {"error": "no <idea>", "exit_code": 1, "traceback": ""}
+    failed = Played(4, {"GAMMA": "4"}, "k4", "mm backtest", error, error)
+    found = find([*points, failed], [GAMMA], "sharpe", [0])
+    write_files(tmp_path, found, {"symbol": "SIMUSDT", "days": ["20260105"]})
+    record = {"trials": 50, "expected_best_sharpe": 1.0, "best_deflated_sharpe": 0.2}
+    words_there = " ".join(read(page(tmp_path, record=record)).words)
+    assert "Sharpe ratio, in sample and walk-forward" in words_there
+    assert "point 4 failed: no <idea>" in words_there
+    assert "over all 50 trials on record for these days the best one's deflated Sharpe is 0.200" in words_there
+    assert table(found)[0].endswith("w.-f. Sharpe  w.-f. PnL")
+    assert table(found)[-1].split()[:2] == ["failed", "4"]

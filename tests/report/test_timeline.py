@@ -1,0 +1,135 @@
+"""Charts that zoom: their pictures, their data, and nothing from elsewhere."""
+
+import json
+import re
+import tomllib
+
+import numpy as np
+import pytest
+from test_packing import unpacked
+from timelines import START_US, X, at, page, panels, picture
+
+from mm.report import timeline as module
+from mm.report.timeline import Line, Marks, Panel, Stays, script, timeline
+from pages import read
+from support import ROOT
+
+NONE = np.empty((0, 2), np.int64)
+
+
+def data_of(html):
+    return json.loads(re.search(r'<script type="application/json" id="timeline">(.*?)</script>', html).group(1))
+
+
+def column(data, number):
+    return unpacked(data["columns"][number])
+
+
+def test_a_page_with_charts_is_whole_and_needs_nothing_else():
+    """Every tag is closed; scripts are inside; the browser is told to refuse requests."""
+    tags = read(page())
+    assert [attrs.get("src") for tag, attrs in tags.seen if tag == "script"] == [None, None]
+    assert not {tag for tag, _ in tags.seen} & {"link", "img", "iframe", "object"}
+    assert {"content": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}.items() <= next(
+        attrs for tag, attrs in tags.seen if tag == "meta" and "http-equiv" in attrs
+    ).items()
+
+
+def test_the_still_pictures_stand_where_no_script_runs():
+    """And what moves them is hidden until one does."""
+    tags = read(page())
+    assert sum(tag == "svg" for tag, _ in tags.seen) == 3
+    assert next(attrs for _, attrs in tags.seen if attrs.get("class") == "bar")["hidden"] is None
+
+
+def test_values_and_instants_are_told_exactly():
+    """What a script draws are the values themselves, in ms since the start."""
+    data = data_of(timeline(panels(), X, NONE))
+    line = data["panels"][0]["lines"][0]
+    t, v = column(data, line["t"]), column(data, line["v"])
+    value = np.where(v == 0, np.nan, line["low"] + (v - 1) * line["unit"])
+    assert t[:3].tolist() == [0, 1_000, 2_000]
+    assert value[:3].tolist() == [0, 1, 2]
+    assert t[np.isnan(value)].tolist() == [2_400_000]
+    assert (data["from"], data["until"]) == (X[0] / 1e3, X[1] / 1e3)
+    stays = data["panels"][0]["stays"][0]
+    assert set(column(data, stays["lasted"]).tolist()) == {9_000}
+    words = data["panels"][0]["marks"][0]["told"][1]
+    assert [words["words"][i] for i in column(data, words["v"])] == ["<trade>", "book"]
+
+
+def test_no_word_of_the_data_ends_the_script():
+    """A reason with a tag in it stays text."""
+    html = timeline(panels(), X, NONE)
+    assert "<trade>" not in html
+    assert "\\u003ctrade>" in html
+
+
+def test_equal_columns_are_kept_once():
+    """Parts of the PnL share their instants."""
+    us, values = at(0, 1, 2), np.array([1.0, 2.0, 3.0])
+    twice = [Line(name, "line", us, values, 1.0) for name in "ab"]
+    data = data_of(timeline([Panel("", "", picture(100), 100, twice)], X, NONE))
+    first, second = data["panels"][0]["lines"]
+    assert first == second
+    assert len(data["columns"]) == 3  # instants, values, and no excluded stretch
+
+
+def test_long_columns_are_thinned_so_that_peaks_stay(monkeypatch):
+    """The page of a month has a bounded size."""
+    monkeypatch.setattr(module, "MOST_POINTS", 100)
+    seconds = np.arange(3_000)
+    values = seconds % 7 + 0.0
+    values[1_234] = 99.0
+    us = at(*seconds)
+    data = data_of(timeline([Panel("", "", picture(100), 100, [Line("a", "line", us, values, 1.0)])], X, NONE))
+    drawn = data["panels"][0]["lines"][0]
+    assert len(column(data, drawn["t"])) <= 100
+    assert column(data, drawn["v"]).max() == 100
+
+
+def test_quotes_left_out_leave_no_hole():
+    """One of three is drawn, each until the last of those left out ended."""
+    us = at(*range(7))
+    stays = Stays("b", "quote", us, us + 900_000, np.arange(7.0), 1.0)
+    some = stays.sampled(3)
+    assert some.values.tolist() == [0, 3, 6]
+    assert ((some.until_us - START_US) / 1e6).tolist() == [2.9, 5.9, 6.9]
+    assert stays.sampled(1) is stays
+
+
+def test_marks_can_be_told_one_of_several():
+    """With what is told of them."""
+    told = [("n", np.arange(6.0), 1.0), ("why", list("abcdef"), 1.0)]
+    marks = Marks("m", "buy", 1, at(*range(6)), np.arange(6.0), 1.0, told).sampled(3)
+    assert (marks.us - START_US).tolist() == [0, 3_000_000]
+    assert [part[1][1] for part in marks.told] == [3.0, "d"]
+
+
+@pytest.mark.parametrize("value", [np.nan, 5.0])
+def test_a_chart_of_one_row_or_of_none_is_told(value):
+    """Nothing to draw is no error."""
+    line = Line("a", "line", at(0), np.array([value]), 1.0)
+    empty = Stays("b", "quote", at(), at(), np.empty(0), 1.0)
+    marks = Marks("m", "buy", 1, at(), np.empty(0), 1.0, [("n", np.empty(0), 1.0), ("why", [], 1.0)])
+    read(timeline([Panel("", "", picture(100), 100, [line], [empty], [marks])], X, NONE))
+
+
+def test_the_script_is_installed_with_the_package():
+    """A page that is made from a wheel zooms, too."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "*.js" in told["tool"]["setuptools"]["package-data"]["*"]
+
+
+def test_the_script_is_plain_and_of_the_house():
+    """Three files of this package, each short, in one function; it asks nothing of anyone."""
+    text = script()
+    assert text.startswith('"use strict";')
+    assert not re.search(
+        r"fetch|XMLHttpRequest|import\(|https?:|eval\(|new Function|setTimeout|</", text.replace("</text>", "")
+    )
+    for path in module._SCRIPTS:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert lines[0].startswith("// ")
+        assert len(lines) <= 300
+        assert max(map(len, lines)) <= 120

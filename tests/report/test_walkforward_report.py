@@ -1,0 +1,155 @@
+"""The page of segments: what it reads back, what it draws of fitted, carried and missing ones, what each earned."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from legible import illegible
+from mm.errors import BrokenFile
+from mm.report.course import Course
+from mm.report.frame import About, card, document, wide
+from mm.report.walkforward import page
+from mm.report.walkforward_charts import earned, equity_chart, parameter_chart, ratio_chart
+from mm.walkforward.out_of_sample import COLUMNS, SegmentRows, read_segments
+from pages import read
+
+MINUTE = 60_000_000
+SOURCES = ("fitted", "carried", "none", "fitted")
+MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
+
+
+def rows_of(sources=SOURCES, reason="few <b>fills</b>"):
+    """Segments of a minute, as the CSV has them: those without parameters have empty cells."""
+    rows = []
+    for i, source in enumerate(sources):
+        known = source != "none"
+        row = dict.fromkeys(COLUMNS, "")
+        row |= {"start_us": i * MINUTE, "end_us": (i + 1) * MINUTE, "source": source, "n_fills": 40, "age_s": 60 * i}
+        row |= {"status": "ok" if source == "fitted" else "few_fills", "usable": "true", "train_exposure_s": 900}
+        row |= {"test_exposure_s": 60, "test_fills": 5, "reason": "" if source == "fitted" else reason}
+        if known:
+            row |= {"A": 0.5 + i, "k": 1.5, "A_low": 0.3, "A_high": 0.9 + i, "k_low": 1.0, "k_high": 2.0}
+            row |= {"test_expected": 4.0, "test_ratio": 1.25, "test_ratio_low": 0.4, "test_ratio_high": 2.9}
+        rows.append(row)
+    return rows
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A schedule of four segments."""
+    write(tmp_path, rows_of())
+    schedule = {"symbol": "SIMUSDT", "day": "20260105", "train_window_min": 20, "step_min": 1.0}
+    (tmp_path / "poisson_schedule.json").write_text(json.dumps(schedule | {"fallback_policy": "carry_forward"}))
+    nothing = dict.fromkeys(("loglik_per_fill", "foreseen", "ratio", "ratio_low", "ratio_high"))
+    modes = {mode: nothing | {"gain_over_used": 0.1, "se_gain": None} for mode in MODES}
+    unseen = {"mode": "rolling", "modes": modes, "by_delta": [], "segments_compared": 0, "fills_compared": 0.0}
+    (tmp_path / "oos_metrics.json").write_text(json.dumps(unseen | {"time_rescaling": {"mean_wait": None}}))
+    return tmp_path
+
+
+def write(folder, rows):
+    with (folder / "window_metrics.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def segments(folder, **changes):
+    write(folder, rows_of(**changes))
+    return read_segments(folder / "window_metrics.csv")
+
+
+def test_what_was_written_is_read_back(tmp_path):
+    """Numbers as numbers, an empty cell as NaN, words as words."""
+    rows = segments(tmp_path)
+    assert rows.words["source"] == list(SOURCES)
+    assert rows.numbers["A"][[0, 1, 3]].tolist() == [0.5, 1.5, 3.5]
+    assert np.isnan(rows.numbers["A"][2])
+    assert rows.x == (0.0, 4.0 * MINUTE)
+
+
+def test_the_page_tells_the_sources_of_its_parameters(folder):
+    """A carried segment and one without parameters are told apart, and a reason cannot break out of its cell."""
+    html = page(folder, About(["mm", "schedule"]))
+    words = " ".join(read(html).words)
+    assert "2 of 4" in words
+    assert "1 carried, 1 none" in words
+    assert "few_fills: few <b>fills</b>" in words
+    assert "mm schedule" in words
+
+
+def test_only_fitted_segments_have_an_interval(tmp_path):
+    """A carried fit has that of another window, which is not drawn as its own."""
+    chart = parameter_chart(segments(tmp_path), "k")
+    titles = [part.partition("</title>")[0] for part in chart.split("<title>")[1:]]
+    told = [title for title in titles if "k = " in title]
+    assert [("95 %" in title, title.rpartition(", ")[2]) for title in told] == [
+        (True, "fitted"),
+        (False, "carried"),
+        (True, "fitted"),
+    ]
+    assert chart.count("whisker buy") == 2
+    assert chart.count("whisker sell") == 1
+
+
+def test_a_schedule_without_parameters_or_without_segments_has_a_page(folder):
+    """What cannot be drawn is said, and why nothing is traded."""
+    write(folder, rows_of(sources=("none", "none"), reason="too few"))
+    assert "no segment has parameters" in page(folder)
+    assert "No segment has parameters." in parameter_chart(segments(folder, sources=("none",)), "A")
+    assert "No segment foresaw a fill." in ratio_chart(segments(folder, sources=("none",)))
+    write(folder, [])
+    assert "No segment: the day is not longer" in page(folder)
+
+
+def test_what_segments_earn_adds_up_to_the_change_of_equity(tmp_path):
+    """From begin to end of each, marked at the last row before; holes in equity are passed over."""
+    rows = segments(tmp_path)
+    us = np.array([0, 30, 61, 90, 150, 200, 240], dtype=np.int64) * 1_000_000
+    equity = np.array([0.0, 2.0, 1.0, np.nan, 4.0, 3.0, 7.0])
+    nothing = np.zeros(7)
+    run = Course(us, nothing, equity, nothing, nothing)
+    assert earned(run, rows).tolist() == [2.0, -1.0, 3.0, 3.0]
+    assert earned(Course(us, nothing, equity * np.nan, nothing, nothing), rows).tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("text", ["", "start_us\n1\n", ",".join(COLUMNS) + "\n" + ",".join("x" * len(COLUMNS))])
+def test_a_table_that_is_none_is_refused(tmp_path, text):
+    """The message names the file."""
+    path = tmp_path / "window_metrics.csv"
+    path.write_text(text)
+    with pytest.raises(BrokenFile, match=r"window_metrics.csv: (no column|cannot be read)"):
+        read_segments(path)
+
+
+def test_segments_are_a_table_of_columns():
+    """One that was never read has its own extent."""
+    rows = SegmentRows({"start_us": np.array([3.0]), "end_us": np.array([9.0])}, {"source": ["none"]})
+    assert (len(rows), rows.x) == (1, (3.0, 9.0))
+
+
+def test_every_label_can_be_read(folder, chrome):
+    """Of a schedule, whatever its segments are: fitted, carried, few or many, of any size of A."""
+    path = folder / "report.html"
+    for rows in (
+        rows_of(),
+        rows_of(SOURCES * 24),
+        [{**row, "A": 1e-6, "A_high": 3e-6} for row in rows_of(SOURCES * 2)],
+    ):
+        write(folder, rows)
+        path.write_text(page(folder), encoding="utf-8")
+        assert illegible(chrome, path) == []
+
+
+@pytest.mark.parametrize("size", [2e-7, 2e-3, 1.0, 3e4, 2e7])
+def test_what_is_earned_can_be_read_in_any_currency(folder, chrome, size):
+    """A gain of a millionth and one of millions, on a wide screen and on a phone."""
+    rows = segments(folder)
+    us = np.arange(0, 240, dtype=np.int64) * 1_000_000
+    equity, nothing = size * np.sin(us / 2e7), np.zeros(len(us))
+    chart = wide(equity_chart(Course(us, nothing, equity, nothing, nothing), rows))
+    path = folder / "report.html"
+    path.write_text(document("equity", [card("Equity", "", chart)]), encoding="utf-8")
+    assert illegible(chrome, path) == []

@@ -1,10 +1,15 @@
-"""Rows that gather in memory and reach their files whole, so that those survive a crash.
+"""Files that only grow, and the rows that gather in memory and reach them whole, so that those survive a crash.
 
 A flush of CSV is one write of whole lines; a flush of NDJSON is one gzip member, so what was flushed
 stays readable whatever happens to the bytes after it. A write that fails leaves the file as it was
 and the rows in memory, so that the caller may flush again; `flush_together` does so for several files at once.
 """
 
+import ctypes
+import errno
+import hashlib
+import os
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -13,15 +18,23 @@ from typing import Any
 
 import msgspec
 
-from mm.dayfolder.append_file import AppendFile
+from mm.dayfolder.layout import existing
 from mm.dayfolder.line_files import GZIP_FORMAT, FileTail, first_lines, last_line
 from mm.dayfolder.rows import json_of
-from mm.errors import Mismatch
+from mm.errors import BrokenFile, Mismatch
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, a quota or a limit that is used up: there may be space again."""
 
 FLUSH_BYTES = 1 << 20
 PACK_BYTES = 1 << 14
 GZIP_LEVEL = 1
 """Of zlib; 4 would save some 12 % of the bytes in half as much time again, 6 some 20 % in three times as much."""
+ROOM_BYTES = 1 << 16
+MOST_HASHED_BYTES = 64 << 20
+"""How much of an older run's bytes is hashed at once: the next flush must not wait for all of a day."""
+_KEEP_SIZE = 1
+_CHUNK = 1 << 20
 
 
 def gzip_member(raw: bytes | bytearray) -> bytes:
@@ -29,108 +42,209 @@ def gzip_member(raw: bytes | bytearray) -> bytes:
     return zlib.compress(raw, GZIP_LEVEL, GZIP_FORMAT)
 
 
-class _RowWriter:
-    """Rows that gather in memory, and come to a file together.
+class _Hashed:
+    """How far a file is hashed; *claimed* is how far it may have been read by now."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+        self.done = self.claimed = 0
+
+
+class AppendFile:
+    """A file that only grows, by whole writes or not at all, with its running hash.
+
+    Args:
+        path: The file; made, with its folder, where it is not there.
+        held: Closes the file when it closes.
+        good_bytes: How much of it is to be kept; the next `append` cuts what stands after that. None keeps all.
+
+    Attributes:
+        size: Its bytes.
+        torn: Whether more than them stands in it, which the next `append` cuts.
+
+    Raises:
+        BrokenFile: If the file is there in its other form (packed or unpacked), to which nothing can be appended.
+    """
+
+    def __init__(self, path: Path, held: ExitStack, good_bytes: int | None = None) -> None:
+        there = existing(path)
+        if there not in (None, path):
+            raise BrokenFile(
+                f"{there} is there already, and rows cannot be appended to it; bring it to the form {path.name} first"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        held.callback(os.close, self._fd)
+        there_bytes = os.fstat(self._fd).st_size
+        self.size = there_bytes if good_bytes is None else good_bytes
+        self.torn = self.size < there_bytes
+        self._hashed = _Hashed()
+        self._unsynced = True
+        self._safe_bytes: int | None = None
+        held.callback(self._give_back)
+
+    def keep_room(self) -> None:
+        """Keep some space on the disk for what is appended from now on, as far as the file system can do that."""
+        self._safe_bytes = _keep_room(self._fd, self.size)
+
+    def append(self, data: bytes) -> None:
+        """Write all of *data*; on OSError (no space, no quota) the file is cut back to what it was.
+
+        Where even that fails, the next `append` cuts it before it writes, also where that is nothing.
+        """
+        if self.torn:
+            self.cut(self.size)
+        if not data:
+            return
+        self.torn = self._unsynced = True
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            with suppress(OSError):
+                self.cut(self.size)
+            raise
+        self.torn = False
+        self.size += len(data)
+        if self._safe_bytes is not None and self.size > self._safe_bytes - ROOM_BYTES // 2:
+            self.keep_room()
+
+    def cut(self, size: int) -> None:
+        """Remove all but the first *size* bytes."""
+        self.size, self.torn = size, True
+        if size < self._hashed.claimed:
+            self._hashed = _Hashed()  # another thread may be hashing what goes now, so it keeps the old one
+        os.ftruncate(self._fd, size)
+        self.torn = False
+
+    def sync(self) -> None:
+        """Force what was written to the disk; where nothing was since the last time, it costs nothing.
+
+        Another thread may do so while this one appends.
+        """
+        if self._unsynced:
+            self._unsynced = False
+            try:
+                os.fsync(self._fd)
+            except OSError:
+                self._unsynced = True
+                raise
+
+    def hash_on(self) -> None:
+        """Hash what was appended since the last time; another thread may do so while this one appends."""
+        self._hash_to(self.size, MOST_HASHED_BYTES)
+
+    def sha256_at(self, size: int) -> str | None:
+        """Return the hash of the first *size* bytes, if it has come so far and no further; as `hash_on`."""
+        if self._hashed.done <= size:
+            self._hash_to(size, MOST_HASHED_BYTES)
+        hashed = self._hashed
+        return hashed.hash.hexdigest() if hashed.done == size else None
+
+    def sha256(self) -> str:
+        """Return the hash of the whole file, in hexadecimal; what is not hashed yet is read."""
+        if self._hashed.done > self.size:
+            self._hashed = _Hashed()
+        self._hash_to(self.size, self.size)
+        return self._hashed.hash.hexdigest()
+
+    def _hash_to(self, size: int, most_bytes: int) -> None:
+        """Hash on up to *size*, but no more than *most_bytes* at once; no byte is read twice."""
+        hashed = self._hashed
+        end = hashed.claimed = min(size, hashed.done + most_bytes)
+        while hashed.done < end:
+            chunk = os.pread(self._fd, min(_CHUNK, end - hashed.done), hashed.done)
+            if not chunk:
+                break
+            hashed.hash.update(chunk)
+            hashed.done += len(chunk)
+
+    def _give_back(self) -> None:
+        """Keep no more space than the file has bytes."""
+        if self._safe_bytes is not None:
+            with suppress(OSError):
+                os.ftruncate(self._fd, self.size)
+
+
+def _keep_room(fd: int, size: int) -> int:
+    """Keep `ROOM_BYTES` after the *size* bytes of a file, and return up to where it can grow now for certain.
+
+    Where there is no space, or the file system cannot keep any, that is *size*. Python has no call that allocates
+    blocks after the end of a file and leaves its size as it is, Linux has one.
+    """
+    if sys.platform != "linux":
+        return size
+    allocate = ctypes.CDLL(None).fallocate
+    allocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return size if allocate(fd, _KEEP_SIZE, size, ROOM_BYTES) else size + ROOM_BYTES
+
+
+class RowWriter:
+    """Rows that gather in memory, and reach a file together.
 
     Attributes:
         path: The file.
+        file: The same, open; another thread may sync and hash it while rows are added.
         rows: Rows taken by this writer.
+        ready: Bytes that the next flush writes.
     """
 
     def __init__(
         self, path: Path, held: ExitStack, on_full: Callable[[], None] | None, before: FileTail | None
     ) -> None:
         self.path = path
-        self._file = AppendFile(path, held, before.good_bytes if before else None)
-        self._earlier = before or FileTail()
-        self._on_full = on_full or self.flush
-        self._ready = bytearray()
-        self._gathered = 0
-        self._before = 0
+        self.file = AppendFile(path, held, before.good_bytes if before else None)
         self.rows = 0
+        self.ready = bytearray()
+        self._earlier = before or FileTail()
+        self._rows_before = self._earlier.lines
+        self._on_full = on_full or self.flush
+        self._gathered = 0
 
     @property
     def waiting(self) -> int:
         """Bytes that wait to be written, about."""
-        return len(self._ready) + self._gathered
-
-    @property
-    def torn(self) -> bool:
-        """Whether the file has a torn tail, which the next flush cuts."""
-        return self._file.torn
+        return len(self.ready) + self._gathered
 
     def flush(self, *, sync: bool = False) -> None:
         """Bring the rows to the file in one write; *sync* forces them to the disk."""
         flush_together((self,))
         if sync:
-            self.sync()
-
-    def sync(self) -> None:
-        """Force what was flushed to the disk; another thread may do so while rows are added."""
-        self._file.sync()
-
-    def hash_on(self) -> None:
-        """Hash what was flushed; another thread may do so while rows are added."""
-        self._file.hash_on()
+            self.file.sync()
 
     def written(self) -> tuple[int, int]:
-        """Return the data rows and the bytes of the file, right behind a flush."""
-        return self._rows_before() + self.rows, self._file.size
-
-    def sha256_at(self, size: int) -> str | None:
-        """Return the hash of the first *size* bytes, if it has come so far and no further; as `hash_on`."""
-        return self._file.sha256_at(size)
-
-    def sha256(self) -> str:
-        """Return the hash of the file, in hexadecimal."""
-        return self._file.sha256()
+        """Return the data rows and the bytes of the file, right after a flush."""
+        return self._rows_before + self.rows, self.file.size
 
     def tail(self) -> FileTail | None:
         """Return what the file holds when all is flushed, without reading it; None where it must be read."""
         raise NotImplementedError
 
-    def keep_room(self) -> None:
-        """Keep some space on the disk for rows to come."""
-        self._file.keep_room()
-
-    def write(self) -> None:
-        """Bring the rows to the file; then `forget` them, or `undo` that."""
-        self._make_ready()
-        self._before = self._file.size
-        self._file.append(bytes(self._ready))
-
-    def forget(self) -> None:
-        """Hold the rows that were written no longer."""
-        self._ready.clear()
-
-    def undo(self) -> None:
-        """Take the rows that were written out of the file again."""
-        self._file.cut(self._before)
-
-    def _rows_before(self) -> int:
-        return self._earlier.lines
-
-    def _make_ready(self) -> None:
+    def make_ready(self) -> None:
+        """Bring all rows to `ready`."""
         raise NotImplementedError
 
 
-def flush_together(writers: Sequence[_RowWriter]) -> None:
+def flush_together(writers: Sequence[RowWriter]) -> None:
     """Bring the rows of all *writers* to their files, in that order; on OSError no file has any, and all are held."""
-    done: list[_RowWriter] = []
+    done: list[tuple[RowWriter, int]] = []
     try:
         for writer in writers:
-            writer.write()
-            done.append(writer)
+            before = writer.file.size
+            writer.make_ready()
+            writer.file.append(bytes(writer.ready))
+            done.append((writer, before))
     except OSError:
-        for writer in done:
+        for writer, before in done:
             with suppress(OSError):
-                writer.undo()
+                writer.file.cut(before)
         raise
-    for writer in done:
-        writer.forget()
+    for writer, _ in done:
+        writer.ready.clear()
 
 
-class CsvWriter(_RowWriter):
+class CsvWriter(RowWriter):
     """Rows of preformatted text under a header that is written once.
 
     Args:
@@ -138,7 +252,7 @@ class CsvWriter(_RowWriter):
         columns: Its header; that of a file which is there must be the same.
         held: Closes the file when it closes; rows that were not flushed before are dropped.
         on_full: Called when the rows in memory reach `FLUSH_BYTES`; None flushes this file.
-        before: What the file held before; a torn tail behind that is cut by the first flush. None keeps all.
+        before: What the file held before; the first flush cuts a torn tail after it. None keeps all.
 
     Attributes:
         rows: Rows taken by this writer.
@@ -156,13 +270,16 @@ class CsvWriter(_RowWriter):
         before: FileTail | None = None,
     ) -> None:
         super().__init__(path, held, on_full, before)
+        self._rows_before = max(self._earlier.lines - 1, 0)
         self._lines: list[str] = []
         header = (",".join(columns) + "\n").encode()
-        if not self._file.size and self.torn:
-            self._ready += header  # a flush cuts what is torn there, and the ledger must report that before
-        elif not self._file.size:
-            self._file.append(header)
-        elif (found := _first_line(path)) != header:
+        with path.open("rb") as stream:
+            found = stream.readline()
+        if not self.file.size and self.file.torn:
+            self.ready += header  # a flush cuts what is torn there, and the ledger must report that before
+        elif not self.file.size:
+            self.file.append(header)
+        elif found != header:
             raise Mismatch(
                 f"{path}: has {found.count(b',') + 1} columns, this run writes {len(columns)}; a day keeps the columns "
                 f"(and TOP_N) it began with: record with the same --top-n, or into another --data-root"
@@ -179,24 +296,21 @@ class CsvWriter(_RowWriter):
     def tail(self) -> FileTail | None:
         """Return what the file holds when all is flushed."""
         lines = (self._earlier.lines or 1) + self.rows
-        return FileTail(lines, first_lines(self.path), last_line(self.path), self._file.size)
+        return FileTail(lines, first_lines(self.path), last_line(self.path), self.file.size)
 
     def append(self, lines: bytes) -> None:
         """Bring the rows in memory to the file, and whole *lines* after them."""
         self.flush()
-        self._file.append(lines)
+        self.file.append(lines)
         self.rows += lines.count(b"\n")
 
-    def _rows_before(self) -> int:
-        return max(self._earlier.lines - 1, 0)
-
-    def _make_ready(self) -> None:
-        self._ready += "".join(self._lines).encode()
+    def make_ready(self) -> None:
+        self.ready += "".join(self._lines).encode()
         self._lines.clear()
         self._gathered = 0
 
 
-class NdjsonWriter(_RowWriter):
+class NdjsonWriter(RowWriter):
     """JSON objects, one a line, in a gzip file with one member per flush.
 
     They are packed as they come, a piece at a time, so that a flush has little left to do.
@@ -205,7 +319,7 @@ class NdjsonWriter(_RowWriter):
         path: The file, ``.ndjson.gz``; a later run appends.
         held: Closes the file when it closes; lines that were not flushed before are dropped.
         on_full: Called when the lines in memory reach `FLUSH_BYTES`; None flushes this file.
-        before: What the file held before; a torn tail behind that is cut by the first flush. None keeps all.
+        before: What the file held before; the first flush cuts a torn tail after it. None keeps all.
 
     Attributes:
         rows: Objects taken by this writer.
@@ -236,7 +350,7 @@ class NdjsonWriter(_RowWriter):
     def append(self, members: bytes, rows: int) -> None:
         """Bring the lines in memory to the file, and after them whole gzip *members*, which hold *rows* lines."""
         self.flush()
-        self._file.append(members)
+        self.file.append(members)
         self.rows += rows
         self._foreign = True
 
@@ -245,24 +359,19 @@ class NdjsonWriter(_RowWriter):
         if self._foreign:
             return None
         last = self._earlier.last if self._last is None else self._encoder.encode(self._last)
-        return FileTail(self._earlier.lines + self.rows, first_lines(self.path), last, self._file.size)
+        return FileTail(self._earlier.lines + self.rows, first_lines(self.path), last, self.file.size)
 
     def _pack(self) -> None:
         """Bring the lines into the gzip member that is being made."""
         if self._member is None:
             self._member = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT)
         self._gathered += len(self._lines)
-        self._ready += self._member.compress(self._lines)
+        self.ready += self._member.compress(self._lines)
         self._lines.clear()
 
-    def _make_ready(self) -> None:
+    def make_ready(self) -> None:
         if self._lines:
             self._pack()
         if self._member:
-            self._ready += self._member.flush()
+            self.ready += self._member.flush()
             self._member, self._gathered = None, 0
-
-
-def _first_line(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.readline()

@@ -16,8 +16,7 @@ from typing import Self
 
 from mm.clock import MS_BELOW, exchange_ms
 from mm.dayfolder import layout
-from mm.dayfolder.append_file import NO_SPACE
-from mm.dayfolder.buffered_writer import CsvWriter, NdjsonWriter, flush_together
+from mm.dayfolder.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flush_together
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FileTail
@@ -170,12 +169,12 @@ class DayWriter:
     def wait_for_space(self) -> None:
         """Keep rows in memory while the disk is full, until `flush` can write them; the ledger reserves space."""
         self._patient = True
-        self._events.keep_room()
+        self._events.file.keep_room()
 
     def flush(self, *, sync: bool = False) -> None:
         """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none."""
         ledger, *others = self._writers()
-        ledger.flush(sync=any(writer.torn for writer in others))  # no cut outlives the row that reports it
+        ledger.flush(sync=any(writer.file.torn for writer in others))  # no cut outlives the row that reports it
         flush_together(others)
         if sync:
             self.sync()
@@ -183,9 +182,9 @@ class DayWriter:
     def sync(self) -> None:
         """Force what was flushed to the disk, and hash it; another thread may do so while rows are added."""
         for writer in self._writers():
-            writer.sync()
+            writer.file.sync()
         for writer in self._writers():
-            writer.hash_on()
+            writer.file.hash_on()
 
     def noting(self) -> Callable[[], None]:
         """Return what does as `sync`, and notes what is written by now, right behind a `flush`, for the next start."""
@@ -193,8 +192,8 @@ class DayWriter:
 
         def note() -> None:
             for writer, _, _ in written:
-                writer.sync()
-            noted = [(writer.path, rows, size, writer.sha256_at(size)) for writer, rows, size in written]
+                writer.file.sync()
+            noted = [(writer.path, rows, size, writer.file.sha256_at(size)) for writer, rows, size in written]
             note_manifest(self.folder, (*self.earlier.runs, self.run_id), noted)
 
         return note
@@ -205,7 +204,7 @@ class DayWriter:
         self._write_schema()
         tails = ((writer.path, writer.tail()) for writer in self._writers())
         known = {path: contents(self.folder, path, tail) for path, tail in tails if tail} | self._known
-        hashes = {writer.path: writer.sha256() for writer in self._writers()}
+        hashes = {writer.path: writer.file.sha256() for writer in self._writers()}
         return write_manifest(self.folder, (*self.earlier.runs, self.run_id), known, hashes)
 
     def close(self, *, flush: bool = True) -> None:

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import mm
 from mm.clock import US_PER_S, day_of, parse_day
-from mm.dayfolder.append_file import NO_SPACE
+from mm.dayfolder.buffered_writer import NO_SPACE
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.errors import Mismatch, RunExists, UsageError

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.dayfolder.append_file import AppendFile
-from mm.dayfolder.buffered_writer import gzip_member
+from mm.dayfolder.buffered_writer import AppendFile, gzip_member
 from mm.dayfolder.line_files import FileTail, known_tail, scan, sound_tail, whole_rows
 from mm.errors import BrokenFile
 

@@ -20,8 +20,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from mm.dayfolder.layout import DIFF_KEYS, PACKED, DayFolder
+from mm.dayfolder.line_files import line_writer
 from mm.dayfolder.manifest import day_files, read_manifest, write_manifest
-from mm.dayfolder.repair_rows import line_writer
 from mm.errors import BrokenFile, MissingDay, RunExists
 
 SUFFIX = ".parquet"
@@ -232,11 +232,11 @@ def _to_text(path: Path, target: Path, root: Path) -> Moved:
     rows = size = 0
     with file, line_writer(target) as writer:
         if target.suffix != PACKED:
-            writer.add(",".join(file.schema_arrow.names).encode())
+            writer.add(",".join(file.schema_arrow.names).encode() + b"\n")
         for batch in file.iter_batches(ROWS_AT_ONCE):
             table = cast("pl.DataFrame", pl.from_arrow(batch))
             text = _text(table)
-            writer.add_all(text)
+            writer.add(text)
             rows, size = rows + table.height, size + len(text)
     return Moved(target.relative_to(root).as_posix(), rows, size, target.stat().st_size)
 

@@ -14,7 +14,7 @@ from itertools import islice, takewhile
 from operator import index
 from pathlib import Path
 
-from mm.dayfolder.buffered_writer import FLUSH_BYTES, gzip_member
+from mm.dayfolder.line_files import FLUSH_BYTES, gzip_member
 from mm.sim.matching.order_log import (
     COLUMNS,
     COMMAND,

@@ -19,27 +19,19 @@ from typing import Any
 import msgspec
 
 from mm.dayfolder.layout import existing
-from mm.dayfolder.line_files import GZIP_FORMAT, FileTail, first_lines, last_line
+from mm.dayfolder.line_files import FLUSH_BYTES, GZIP_FORMAT, GZIP_LEVEL, FileTail, first_lines, last_line
 from mm.dayfolder.rows import json_of
 from mm.errors import BrokenFile, Mismatch
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, a quota or a limit that is used up: there may be space again."""
 
-FLUSH_BYTES = 1 << 20
 PACK_BYTES = 1 << 14
-GZIP_LEVEL = 1
-"""Of zlib; 4 would save some 12 % of the bytes in half as much time again, 6 some 20 % in three times as much."""
 ROOM_BYTES = 1 << 16
 MOST_HASHED_BYTES = 64 << 20
 """How much of an older run's bytes is hashed at once: the next flush must not wait for all of a day."""
 _KEEP_SIZE = 1
 _CHUNK = 1 << 20
-
-
-def gzip_member(raw: bytes | bytearray) -> bytes:
-    """Return *raw* as one gzip member without time or name: equal input gives equal bytes."""
-    return zlib.compress(raw, GZIP_LEVEL, GZIP_FORMAT)
 
 
 class _Hashed:
@@ -305,6 +297,7 @@ class CsvWriter(RowWriter):
         self.rows += lines.count(b"\n")
 
     def make_ready(self) -> None:
+        """Bring all rows to `ready`."""
         self.ready += "".join(self._lines).encode()
         self._lines.clear()
         self._gathered = 0
@@ -370,6 +363,7 @@ class NdjsonWriter(RowWriter):
         self._lines.clear()
 
     def make_ready(self) -> None:
+        """Bring all rows to `ready`, which is one gzip member then."""
         if self._lines:
             self._pack()
         if self._member:

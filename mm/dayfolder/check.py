@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 
 from mm.clock import US_PER_S
-from mm.dayfolder.check_books import FrameFile, Replay, read_diffs
-from mm.dayfolder.layout import QUARANTINE_KEYS, SCHEMA_VERSION, TRADE_COLUMNS, TRADE_SOURCES, DayFolder, existing
-from mm.dayfolder.ledger import LedgerView, check_events, check_gap_rows, check_snapshot_files, read_events
+from mm.dayfolder import layout
+from mm.dayfolder.check_books import FrameFile, FrameSink, Replay, read_diffs
+from mm.dayfolder.layout import DayFolder, existing
+from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, is_hole, read_gaps
 from mm.dayfolder.manifest import FileEntry, Manifest, day_files, file_entry, read_manifest, sha256_of
 from mm.dayfolder.rows import (
     Defect,
@@ -65,18 +66,15 @@ class _DayCheck:
     def __init__(self, folder: DayFolder) -> None:
         self._folder = folder
         self._findings = DefectList(folder)
-        self._view = LedgerView(folder.events, ())
+        self._view = LedgerView.of(folder, self._findings)
         self._numbered: list[RowOrder] = []
 
     def report(self) -> CheckReport:
         """Check all there is, the ledger first: the others are read in its light."""
         folder, findings = self._folder, self._findings
-        events = self._there(folder.events)
-        if events:
-            self._view = LedgerView(events, tuple(read_events(events, findings)))
-            check_events(self._view, findings, self._order(events, counts=True))
-        gaps = existing(folder.gaps)
-        if gaps:
+        if self._there(folder.events):
+            check_events(self._view, findings, self._order(self._view.path, counts=True))
+        if gaps := existing(folder.gaps):
             check_gap_rows(self._view, findings, self._order(gaps))
         check_snapshot_files(folder, self._view, findings)
         grid = Grid(tick_of(folder, findings))
@@ -89,8 +87,7 @@ class _DayCheck:
         self._check_schema()
         sealed = self._check_manifest()
         defects = findings.defects()
-        gap_count = sum(event.kind == "gap" for event in self._view.events)
-        return CheckReport(not defects, sealed, defects, covered_us / US_PER_S, gap_count)
+        return CheckReport(not defects, sealed, defects, covered_us / US_PER_S, len(self._view.of_kind("gap")))
 
     def _there(self, path: Path) -> Path | None:
         """Return the file at *path* or its twin; that it is missing is a finding."""
@@ -101,8 +98,8 @@ class _DayCheck:
 
     def _order(self, path: Path, *, counts: bool = False) -> RowOrder:
         """Return the order of a file; where its rows have numbers of their own, it *counts* among the others."""
-        runs = self._view.runs if self._view.events else None
-        order = RowOrder(path, self._findings, self._folder.day, runs, self._view.stepping)
+        view = self._view
+        order = RowOrder(path, self._findings, self._folder.day, view.runs or None, view.runs_with("clock_step"))
         if counts:
             self._numbered.append(order)
         return order
@@ -114,11 +111,12 @@ class _DayCheck:
         if not diffs and not frames:
             findings.add(folder.diffs, None, "missing_file", "a day must have diffs or frames")
         frame_file = FrameFile(frames, findings, self._order(frames)) if frames else None
-        replay = Replay(folder, self._view, frame_file if diffs else None, grid, findings)
+        sink = frame_file if frame_file and diffs else FrameSink()
+        replay = Replay(folder, self._view, sink, grid, findings)
         rows = read_diffs(diffs, findings, self._order(diffs, counts=True)) if diffs else iter(())
         replay.play(rows, diffs or folder.diffs)
         if frame_file and not diffs:
-            opened = frozenset(event.epoch_id for event in self._view.events if event.kind == "snapshot_loaded")
+            opened = frozenset(event.epoch_id for event in self._view.of_kind("snapshot_loaded"))
             frame_file.check_alone(grid, opened, replay.coverage)
         return replay.coverage.total_us
 
@@ -131,8 +129,10 @@ class _DayCheck:
         for row, line in lines_of(path, self._findings):
             try:
                 kept = decode(line)
-                if tuple(kept) != QUARANTINE_KEYS:
-                    raise ValueError(f"the keys are {', '.join(kept)}; they must be {', '.join(QUARANTINE_KEYS)}")
+                if tuple(kept) != layout.QUARANTINE_KEYS:
+                    raise ValueError(
+                        f"the keys are {', '.join(kept)}; they must be {', '.join(layout.QUARANTINE_KEYS)}"
+                    )
                 msgspec.convert(kept["raw_base64"], bytes)
                 seq = msgspec.convert(kept["recv_seq"], int)
             except (ValueError, msgspec.MsgspecError) as error:
@@ -151,8 +151,10 @@ class _DayCheck:
         except (ValueError, msgspec.MsgspecError) as error:
             self._findings.add(path, None, "schema", f"not a JSON object: {error}")
             return
-        if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
-            self._findings.add(path, None, "schema", f"schema_version is {version!r}; known are 1 to {SCHEMA_VERSION}")
+        if not isinstance(version, int) or not 1 <= version <= layout.SCHEMA_VERSION:
+            self._findings.add(
+                path, None, "schema", f"schema_version is {version!r}; known are 1 to {layout.SCHEMA_VERSION}"
+            )
 
     def _check_manifest(self) -> bool:
         """Compare a sealed manifest with the disk, and return whether there is one."""
@@ -216,7 +218,6 @@ def _differences(folder: DayFolder, path: Path, entry: FileEntry) -> Iterator[st
             yield f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {said}"
 
 
-OPTIONAL_COLUMNS = 4
 _BOOLEANS = ("true", "false")
 
 
@@ -226,7 +227,7 @@ def check_trades(view: LedgerView, grid: Grid, findings: DefectList, order: RowO
     Return the ids that are missing and that the ledger does not declare, each with the row after them.
     """
     path, ids = order.path, _Ids()
-    for row, cells in table(path, TRADE_COLUMNS, OPTIONAL_COLUMNS, findings):
+    for row, cells in table(path, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
         try:
             trade_id = _typed(cells)
             order.see(row, arrival(cells[2], cells[3], cells[1], cells[9]))
@@ -287,6 +288,105 @@ def _typed(cells: list[str]) -> int:
         raise ValueError(f"is_buyer_maker is {cells[8]!r}, not true or false")
     if cells[10] and whole(cells[10], "first_trade_id") > whole(cells[11], "last_trade_id"):
         raise ValueError(f"first_trade_id {cells[10]} is behind last_trade_id {cells[11]}")
-    if cells[12] and cells[12] not in TRADE_SOURCES:
-        raise ValueError(f"source is {cells[12]!r}, not one of {', '.join(TRADE_SOURCES)}")
+    if cells[12] and cells[12] not in layout.TRADE_SOURCES:
+        raise ValueError(f"source is {cells[12]!r}, not one of {', '.join(layout.TRADE_SOURCES)}")
     return whole(cells[4], "trade_id")
+
+
+_FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")
+
+
+def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
+    """Check ids, vocabulary, epochs and the life of each run."""
+    last_id, last_run, epoch = 0, "", 0
+    for event in view.events:
+        order.see(event.row, event.at)
+        new_run = event.at.run_id != last_run
+        if event.event_id <= last_id or (not new_run and event.event_id != last_id + 1):
+            findings.add(
+                view.path, event.row, "event_id", f"event {event.event_id} follows {last_id}; it must count on"
+            )
+        for trouble in _vocabulary(event):
+            findings.add(view.path, event.row, "event", trouble)
+        loaded = event.kind == "snapshot_loaded"
+        if event.epoch_id > epoch + loaded or (loaded and event.epoch_id != epoch + 1):
+            wanted = f"opens {epoch + 1}" if loaded else f"is in {epoch} at most"
+            findings.add(view.path, event.row, "epoch", f"{event.kind} is in epoch {event.epoch_id}; it {wanted}")
+        last_id, last_run, epoch = max(last_id, event.event_id), event.at.run_id, max(epoch, event.epoch_id)
+    _check_runs(view, findings)
+
+
+def check_gap_rows(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
+    """Check that each row of the gaps file repeats an event."""
+    events = {event.at.seq: event for event in view.events}
+    for repeated in read_gaps(order.path, findings):
+        order.see(repeated.row, repeated.at)
+        event = events.get(repeated.at.seq)
+        same = (repeated.at.run_id, repeated.epoch_id, repeated.kind, repeated.details)
+        if event is None or (event.at.run_id, event.epoch_id, event.kind, event.details) != same:
+            message = f"no such {repeated.kind} of recv_seq {repeated.at.seq} in the ledger"
+            findings.add(order.path, repeated.row, "event", message)
+
+
+def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: DefectList) -> None:
+    """Check that every snapshot on the disk was loaded by an event; the books check the other direction."""
+    loaded = view.loaded_names
+    for path in sorted(folder.snapshots.glob("*")):
+        if path.name.removesuffix(layout.PACKED) not in loaded:
+            findings.add(path, None, "orphan", "no snapshot_loaded event names this file; remove it")
+
+
+def _vocabulary(event: Event) -> Iterator[str]:
+    """Yield what is wrong with the type and the details of *event*."""
+    keys = EVENT_KEYS.get(event.kind)
+    if keys is None:
+        yield f"{event.kind!r} is not an event type"
+        return
+    missing = [key for key in keys if key not in event.details]
+    if missing:
+        yield f"{event.kind} lacks {', '.join(missing)} in its details"
+    elif event.kind in ("gap", "trade_gap") and event.details["from_id"] is not None and not is_hole(event.details):
+        yield f"{event.kind} from {event.details['from_id']} to {event.details['to_id']} is no range of ids"
+
+
+def _check_runs(view: LedgerView, findings: DefectList) -> None:
+    """Check that runs follow each other, and that what a run begins it also ends."""
+    runs: dict[str, list[Event]] = {}
+    for event in view.events:
+        runs.setdefault(event.at.run_id, []).append(event)
+    recovered = {event.details.get("previous_run_id") for event in view.events if event.kind == "crash_recovered"}
+    last_run = next(reversed(runs), None)
+    for run_id, events in runs.items():
+        for event, trouble in _life(events):
+            findings.add(view.path, event.row, "state", f"run {run_id}: {trouble}")
+        if run_id not in (last_run, *recovered, *view.runs_with("run_stop")):
+            message = f"run {run_id} has neither run_stop nor a crash_recovered that names it, and another run follows"
+            findings.add(view.path, events[-1].row, "state", message)
+
+
+def _life(events: list[Event]) -> Iterator[tuple[Event, str]]:
+    """Yield the events of one run that come when they cannot."""
+    kinds = [event.kind for event in events]
+    if "run_start" not in kinds or kinds[0] not in _FIRST_EVENTS:
+        yield events[0], f"begins with {kinds[0]}, not with run_start"
+    asks = "snapshot_request" in kinds  # an import has snapshots without a request
+    seen: set[str] = set()
+    waiting = False
+    for event in events:
+        kind = event.kind
+        if kind in seen and kind in ("run_start", "run_stop", "window_start", "window_end"):
+            yield event, f"second {kind}"
+        if "run_stop" in seen and kind != "run_stop":
+            yield event, f"{kind} after run_stop"
+        if kind == "window_end" and "window_start" not in seen:
+            yield event, "window_end without window_start"
+        if kind == "resync_done" and "resync_start" not in seen:
+            yield event, "resync_done without resync_start"
+        if kind == "snapshot_request" and waiting:
+            yield event, "snapshot_request while another one is neither loaded nor failed"
+        if kind in ("snapshot_loaded", "snapshot_failed"):
+            carried = str(event.details.get("path", "")).endswith(("_carried.csv", "_carried.csv.gz"))
+            if asks and not waiting and not carried:
+                yield event, f"{kind} without snapshot_request"
+        waiting = kind == "snapshot_request" or (waiting and kind not in ("snapshot_loaded", "snapshot_failed"))
+        seen = seen - {"resync_start"} if kind == "resync_done" else seen | {kind}

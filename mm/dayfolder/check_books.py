@@ -4,16 +4,32 @@ The rule of ids is `SyncEngine`'s, the book is `LocalOrderBook`. Without diffs, 
 """
 
 from collections.abc import Iterator
+from heapq import merge
 from itertools import chain, pairwise, takewhile
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
-from mm.clock import US_PER_S, checked_stamp, exchange_ms
-from mm.dayfolder.layout import FRAME_FIRST_LEVEL, DayFolder, frame_columns
-from mm.dayfolder.ledger import Event, LedgerView, read_snapshot
-from mm.dayfolder.rows import Arrival, DefectList, RowOrder, arrival, decimal, lines_of, stamp_ms, table, whole
+from mm.clock import US_PER_S, checked_stamp
+from mm.dayfolder import layout
+from mm.dayfolder.layout import DayFolder, existing
+from mm.dayfolder.ledger import Event, LedgerView
+from mm.dayfolder.rows import (
+    Arrival,
+    DefectList,
+    RowOrder,
+    Stamp,
+    arrival,
+    decimal,
+    frame_row,
+    level_cells,
+    lines_of,
+    stamp_ms,
+    table,
+    under_header,
+    whole,
+)
 from mm.errors import OffGrid
 from mm.ids import Follow, IdSequence, MissingIds
 from mm.market_data.grid import Grid
@@ -49,28 +65,25 @@ class Coverage:
 class Wanted(NamedTuple):
     """The frame that an applied diff must have left."""
 
-    at: Arrival
-    event_ms: int
+    stamp: Stamp
+    run_id: str
     epoch_id: int
-    last_id: int
-    bids: list[tuple[str, str]]
-    asks: list[tuple[str, str]]
+    bids: list[Level]
+    asks: list[Level]
 
-    def row(self, top_n: int) -> list[str]:
-        """Return the cells of the frame; a missing level is empty."""
-        at, pad = self.at, [("", "")] * top_n
-        pairs = zip((self.bids + pad)[:top_n], (self.asks + pad)[:top_n], strict=True)
-        levels = [cell for bid, ask in pairs for cell in (*bid, *ask)]
-        head = [str(self.event_ms), str(at.recv_ms), str(at.seq), at.run_id, str(self.epoch_id)]
-        return [*head, *levels, str(at.recv_us), str(self.last_id)]
+    def line(self, top_n: int) -> str:
+        """Return the line of the frame."""
+        return frame_row(self.stamp, self.run_id, self.epoch_id, level_cells(self.bids, self.asks, top_n))
 
 
-class FrameSink(Protocol):
-    """What takes the frames that the books of a day must have left."""
+class FrameSink:
+    """Takes the frames that the books of a day must have left; this one has no use for them.
 
-    @property
-    def top_n(self) -> int:
-        """levels per side."""
+    Attributes:
+        top_n: Levels per side.
+    """
+
+    top_n = 1
 
     def expect(self, wanted: Wanted) -> None:
         """Take the next frame."""
@@ -88,7 +101,7 @@ class _FrameRow(NamedTuple):
     cells: list[str]
 
 
-class FrameFile:
+class FrameFile(FrameSink):
     """The frames in their order.
 
     Args:
@@ -105,17 +118,17 @@ class FrameFile:
         self._findings = findings
         self._order = order
         head = next(lines_of(path, findings, first_row=0), (0, ""))[1].split(",")
-        self.top_n = max(1, sum(name.startswith("bid") and name.endswith("_price") for name in head))
-        self._columns = frame_columns(self.top_n)
+        self.top_n = max(1, layout.levels_shown(head))
+        self._columns = layout.frame_columns(self.top_n)
         self._frames = self._read()
         self._next = next(self._frames, None)
         self._missing: list[Wanted] = []
 
     def expect(self, wanted: Wanted) -> None:
         """Compare the next frame with the one that must be there; those before it should not be there."""
-        self._refuse_before(wanted.at.seq)
+        self._refuse_before(wanted.stamp.recv_seq)
         frame = self._next
-        if frame is None or frame.at.seq != wanted.at.seq:
+        if frame is None or frame.at.seq != wanted.stamp.recv_seq:
             self._missing.append(wanted)
             return
         self._report_missing()
@@ -127,8 +140,8 @@ class FrameFile:
     def end_run(self, *, stopped: bool) -> None:
         """A run is over: only where it crashed, frames at its end may be missing, a minute of them at most."""
         if not stopped and self._missing:
-            until_us = self._missing[-1].at.recv_us - LOST_AT_MOST_US
-            self._missing = [wanted for wanted in self._missing if wanted.at.recv_us < until_us]
+            until_us = self._missing[-1].stamp.recv_us - LOST_AT_MOST_US
+            self._missing = [wanted for wanted in self._missing if wanted.stamp.recv_us < until_us]
         self._report_missing()
 
     def finish(self) -> None:
@@ -174,14 +187,14 @@ class FrameFile:
     def _report_missing(self) -> None:
         row = self._next.row if self._next else None
         for wanted in self._missing:
-            message = f"the frame of recv_seq {wanted.at.seq} (update id {wanted.last_id}) should stand before this row"
+            at = wanted.stamp
+            message = f"the frame of recv_seq {at.recv_seq} (update id {at.last_id}) should stand before this row"
             self._add(row, "frame_missing", message)
         self._missing.clear()
 
     def _difference(self, frame: _FrameRow, wanted: Wanted) -> str | None:
         """Return the first cell that is not what the rebuilt book has, or None."""
-        cells = wanted.row(self.top_n)
-        found = frame.cells
+        cells, found = wanted.line(self.top_n).removesuffix("\n").split(","), frame.cells
         if found == cells:
             return None
         every = zip(self._columns, found, cells, strict=True)
@@ -196,7 +209,7 @@ class FrameFile:
 
     def _check_levels(self, cells: list[str], grid: Grid) -> None:
         sides = []
-        for first, sign in ((FRAME_FIRST_LEVEL, -1), (FRAME_FIRST_LEVEL + 2, 1)):
+        for first, sign in ((layout.FRAME_FIRST_LEVEL, -1), (layout.FRAME_FIRST_LEVEL + 2, 1)):
             prices, quantities = cells[first:-2:4], cells[first + 1 : -2 : 4]
             depth = next((n for n, price in enumerate(prices) if not price), len(prices))
             if any(prices[depth:]) or any(quantities[depth:]):
@@ -211,9 +224,8 @@ class FrameFile:
                 raise ValueError(f"price {off} is off the tick")
             sides.append(keys)
         if all(sides) and -sides[0][0] >= sides[1][0]:
-            raise ValueError(
-                f"the frame is crossed: bid {cells[FRAME_FIRST_LEVEL]}, ask {cells[FRAME_FIRST_LEVEL + 2]}"
-            )
+            bid, _, ask = cells[layout.FRAME_FIRST_LEVEL :][:3]
+            raise ValueError(f"the frame is crossed: bid {bid}, ask {ask}")
 
     def _add(self, row: int | None, kind: str, message: str) -> None:
         self._findings.add(self.path, row, kind, message)
@@ -260,7 +272,7 @@ class Replay:
     Args:
         folder: The day.
         view: Its ledger.
-        frames: Takes the frames that must be there; None where the day has none.
+        frames: Takes the frames that must be there.
         grid: Reads prices.
         findings: Takes what is wrong.
 
@@ -271,7 +283,7 @@ class Replay:
     """
 
     def __init__(
-        self, folder: DayFolder, view: LedgerView, frames: FrameSink | None, grid: Grid, findings: DefectList
+        self, folder: DayFolder, view: LedgerView, frames: FrameSink, grid: Grid, findings: DefectList
     ) -> None:
         self.coverage = Coverage()
         self.undeclared: list[MissingIds] = []
@@ -282,9 +294,8 @@ class Replay:
         self._grid = grid
         self._findings = findings
         self._holes = view.holes("gap")
-        self._stopped = view.stopped
-        self._off_tick = _told_off_tick(view)
-        self._top_n = frames.top_n if frames else 1
+        self._stopped = view.runs_with("run_stop")
+        self._off_tick = _off_tick_levels(view)
         self._diffs = folder.diffs
         self._engine: SyncEngine[_Numbered] = SyncEngine()
         self._book = LocalOrderBook(grid.price)
@@ -296,19 +307,13 @@ class Replay:
     def play(self, diffs: Iterator[_Numbered], path: Path) -> None:
         """Check the whole day; *path* is the file of the *diffs*."""
         self._diffs = path
-        events = iter(self._view.events)
-        event = next(events, None)
-        for row, diff in diffs:
-            while event and event.at.seq < diff.recv_seq:
-                self._event(event)
-                event = next(events, None)
-            self._diff(row, diff)
-        while event:
-            self._event(event)
-            event = next(events, None)
+        for item in merge(diffs, self._view.events, key=_seq_of):
+            if isinstance(item, Event):
+                self._event(item)
+            else:
+                self._diff(*item)
         self._end_run()
-        if self._frames:
-            self._frames.finish()
+        self._frames.finish()
 
     def _event(self, event: Event) -> None:
         self._begin_run(event.at.run_id)
@@ -361,10 +366,8 @@ class Replay:
         if self._crossed(diff.recv_seq, self._diffs, row):
             return
         self.coverage.mark(diff.recv_us)
-        if self._frames:
-            event_ms = exchange_ms(diff.E)
-            at = Arrival(diff.recv_seq, diff.run_id, diff.recv_ms, diff.recv_us)
-            self._frames.expect(Wanted(at, event_ms, self._epoch, diff.u, *self._book.top(self._top_n)))
+        stamp = Stamp(diff.recv_us, diff.recv_seq, diff.E, diff.u)
+        self._frames.expect(Wanted(stamp, diff.run_id, self._epoch, *self._book.top(self._frames.top_n)))
 
     def _holding(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
         """Return the levels of *diff* whose prices must be on the tick.
@@ -382,7 +385,7 @@ class Replay:
             self._book.apply(1 if side == "bid" else -1, price, "0")
         if not declared:
             self._void()
-        return bool(declared) and self._on_grid(self._diffs, row, self._book.top(self._top_n))
+        return bool(declared) and self._on_grid(self._diffs, row, self._book.top(self._frames.top_n))
 
     def _on_grid(self, path: Path, row: int, sides: tuple[list[Level], list[Level]]) -> bool:
         """Return True if all prices are such and on the tick; where one is not, the book is invalid."""
@@ -402,10 +405,10 @@ class Replay:
             return False
         self._void()
         later = (event for event in self._view.events if event.at.seq > max(seq, self._loaded_seq))
-        if not any(_reports_crossing(event) for event in takewhile(_is_no_snapshot, later)):
-            self._findings.add(
-                path, row, "crossed", "the rebuilt book is crossed here, and the ledger does not report it"
-            )
+        until_next = takewhile(lambda event: event.kind != "snapshot_loaded", later)
+        if not any(map(_reports_crossing, until_next)):
+            message = "the rebuilt book is crossed here, and the ledger does not report it"
+            self._findings.add(path, row, "crossed", message)
         return True
 
     def _check_ids(self, row: int, diff: DiffLine) -> None:
@@ -429,13 +432,17 @@ class Replay:
 
     def _end_run(self) -> None:
         self.coverage.stop()
-        if self._frames and self._run:
+        if self._run:
             self._frames.end_run(stopped=self._run in self._stopped)
 
 
-def _told_off_tick(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
+def _seq_of(item: Event | _Numbered) -> int:
+    return item.at.seq if isinstance(item, Event) else item[1].recv_seq
+
+
+def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
     """Return, by update id, the levels that the ledger says were left out; none where the book was dropped for it."""
-    declared = (event.details for event in view.events if event.kind == "anomaly")
+    declared = (event.details for event in view.of_kind("anomaly"))
     return {
         details["last_id"]: msgspec.convert(details.get("left_out", []), list[tuple[str, str, str]])
         for details in declared
@@ -443,9 +450,32 @@ def _told_off_tick(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
     }
 
 
-def _is_no_snapshot(event: Event) -> bool:
-    return event.kind != "snapshot_loaded"
-
-
 def _reports_crossing(event: Event) -> bool:
     return event.kind == "resync_start" or (event.kind == "anomaly" and event.details.get("kind") == "crossed")
+
+
+def read_snapshot(
+    folder: DayFolder, view: LedgerView, event: Event, findings: DefectList
+) -> tuple[list[Level], list[Level]] | None:
+    """Return the bids and asks that *event* loaded, or None where they cannot be read; a finding has the reason."""
+    named = str(event.details.get("path"))
+    proper = (folder.snapshot(event.event_id, tag) for tag in layout.SNAPSHOT_TAGS)
+    path = next((existing(path) for path in proper if folder.relative(path) == named), None)
+    if path is None:
+        wanted = f"snapshots/snapshot_{event.event_id}_<tag>.csv"
+        findings.add(view.path, event.row, "snapshot", f"{named!r} is not there or not named {wanted}")
+        return None
+    sides: dict[str, list[Level]] = {"bid": [], "ask": []}
+    wanted_cells = [event.at.run_id, str(event.event_id), str(event.details.get("last_update_id"))]
+    head, lines = under_header(path, layout.SNAPSHOT_COLUMNS, 0, findings)
+    if not head:
+        return None
+    for row, line in lines:
+        cells = line.split(",")
+        try:
+            if len(cells) != len(head) or [*cells[:2], cells[5]] != wanted_cells or cells[2] not in sides:
+                raise ValueError(f"{line!r} is no level of run, event, lastUpdateId {wanted_cells}")
+            sides[cells[2]].append((decimal(cells[3], "price"), decimal(cells[4], "qty")))
+        except ValueError as error:
+            findings.add(path, row, "type", str(error))
+    return sides["bid"], sides["ask"]

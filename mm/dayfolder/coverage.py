@@ -3,21 +3,21 @@
 The ids of the depth messages and the ledger are enough for that; the books themselves are `check`'s.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import merge
 from pathlib import Path
 
 import msgspec
 
 from mm.clock import US_PER_S, iso
-from mm.dayfolder.layout import TRADE_COLUMNS, DayFolder, existing
-from mm.dayfolder.ledger import Event, is_hole, read_events
+from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, existing
+from mm.dayfolder.ledger import Event, LedgerView, is_hole
 from mm.dayfolder.rows import DefectList, lines_of, table
 from mm.errors import MissingDay
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.market_data.venue import Number
 
-OPTIONAL_TRADE_COLUMNS = 4
 # What explains that the book was not valid, the most telling first.
 CAUSES = ("disk_full", "crash_recovered", "gap", "stall", "ws_disconnected", "resync_start", "snapshot_failed")
 
@@ -124,21 +124,19 @@ def cover(folder: DayFolder) -> DayCoverage:
     Raises:
         MissingDay: If there is no ledger: nothing then says when the book was valid.
     """
-    path = existing(folder.events)
-    if path is None:
+    if existing(folder.events) is None:
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")
     findings = DefectList(folder)
-    events = read_events(path, findings)
+    view = LedgerView.of(folder, findings)
     found = DayCoverage(folder.symbol, folder.day)
     times = _Times()
-    _play(events, _diffs(existing(folder.diffs), findings), times, found.depth)
-    found.depth.declare(event for event in events if event.kind == "gap")
-    found.trades.declare(event for event in events if event.kind == "trade_gap")
+    _play(view.events, _diffs(existing(folder.diffs), findings), times, found.depth)
+    found.depth.declare(view.of_kind("gap"))
+    found.trades.declare(view.of_kind("trade_gap"))
     _read_trades(existing(folder.trades), found.trades, findings)
-    found.epochs = sum(event.kind == "snapshot_loaded" for event in events)
-    found.runs = len({event.at.run_id for event in events})
-    found.from_us, found.to_us = _window(events, times)
-    _exclude(found, times.stretches, events)
+    found.epochs, found.runs = len(view.of_kind("snapshot_loaded")), len(view.runs)
+    found.from_us, found.to_us = _window(view, times)
+    _exclude(found, times.stretches, view.events)
     found.unreadable = len(findings.defects())
     return found
 
@@ -151,9 +149,6 @@ class _Times:
         self.last_us = 0
         self._from_us: int | None = None
 
-    def see(self, us: int) -> None:
-        self.last_us = max(self.last_us, us)
-
     def start(self, us: int) -> None:
         if self._from_us is None:
             self._from_us = us
@@ -164,41 +159,31 @@ class _Times:
             self._from_us = None
 
 
-def _play(events: list[Event], diffs: Iterator[IdRow], times: _Times, ids: Ids) -> None:
+def _play(events: Sequence[Event], diffs: Iterator[IdRow], times: _Times, ids: Ids) -> None:
     """Walk through ledger and depth messages in the order of their numbers."""
     engine: SyncEngine[None] = SyncEngine()
-    run, waiting = "", iter(events)
-    event = next(waiting, None)
-
-    def begin(run_id: str) -> None:
-        nonlocal run, engine
-        if run_id != run:
+    run = ""
+    for item in merge(diffs, events, key=_seq_of):
+        at = item.at if isinstance(item, Event) else item
+        if at.run_id != run:
             times.stop(times.last_us)
-            run, engine = run_id, SyncEngine()
-
-    def happen(event: Event) -> None:
-        begin(event.at.run_id)
-        times.see(event.at.recv_us)
-        if event.kind == "snapshot_loaded":
-            if engine.snapshot(event.details["last_update_id"]).verdict in (Verdict.APPLY, Verdict.RESET):
-                times.start(event.at.recv_us)
-        elif event.kind == "resync_start" and engine.synced:
+            run, engine = at.run_id, SyncEngine()
+        times.last_us = max(times.last_us, at.recv_us)
+        if isinstance(item, IdRow):
+            ids.take(item.U, item.u)
+            if engine.diff(item.U, item.u, None) in (Verdict.GAP, Verdict.RESET):
+                times.stop(at.recv_us)
+        elif item.kind == "snapshot_loaded":
+            if engine.snapshot(item.details["last_update_id"]).verdict in (Verdict.APPLY, Verdict.RESET):
+                times.start(at.recv_us)
+        elif item.kind == "resync_start" and engine.synced:
             engine.lose()
-            times.stop(event.at.recv_us)
-
-    for diff in diffs:
-        while event and event.at.seq < diff.recv_seq:
-            happen(event)
-            event = next(waiting, None)
-        begin(diff.run_id)
-        times.see(diff.recv_us)
-        ids.take(diff.U, diff.u)
-        if engine.diff(diff.U, diff.u, None) in (Verdict.GAP, Verdict.RESET):
-            times.stop(diff.recv_us)
-    while event:
-        happen(event)
-        event = next(waiting, None)
+            times.stop(at.recv_us)
     times.stop(times.last_us)
+
+
+def _seq_of(item: Event | IdRow) -> int:
+    return item.at.seq if isinstance(item, Event) else item.recv_seq
 
 
 def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:
@@ -224,15 +209,15 @@ def _read_trades(path: Path | None, ids: Ids, findings: DefectList) -> None:
         ids.rest += cells[12] == "rest"
 
 
-def _window(events: list[Event], times: _Times) -> tuple[int, int]:
-    """Return the bounds of the window, or of what was written where the ledger does not say them."""
-    opened = [event.at.recv_us for event in events if event.kind == "window_start"]
-    closed = [event.at.recv_us for event in events if event.kind == "window_end"]
-    first = min(opened, default=events[0].at.recv_us if events else 0)
+def _window(view: LedgerView, times: _Times) -> tuple[int, int]:
+    """Return the bounds of the window, or of what was written where the ledger does not name them."""
+    opened = [event.at.recv_us for event in view.of_kind("window_start")]
+    closed = [event.at.recv_us for event in view.of_kind("window_end")]
+    first = min(opened, default=view.events[0].at.recv_us if view.events else 0)
     return first, max(closed, default=times.last_us)
 
 
-def _exclude(found: DayCoverage, covered: list[tuple[int, int]], events: list[Event]) -> None:
+def _exclude(found: DayCoverage, covered: list[tuple[int, int]], events: Sequence[Event]) -> None:
     """Set what of the window is covered, and explain the rest."""
     at, covered_us = found.from_us, 0
     for start, end in [*covered, (found.to_us, found.to_us)]:
@@ -245,7 +230,7 @@ def _exclude(found: DayCoverage, covered: list[tuple[int, int]], events: list[Ev
     found.excluded_s = sum(one.to_us - one.from_us for one in found.excluded) / US_PER_S
 
 
-def _explained(from_us: int, to_us: int, events: list[Event]) -> Stretch:
+def _explained(from_us: int, to_us: int, events: Sequence[Event]) -> Stretch:
     """Return a stretch with the event that explains it best."""
     inside = [event for event in events if from_us <= event.at.recv_us <= to_us]
     explaining = next((event for kind in CAUSES for event in inside if event.kind == kind), None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mm.clock import MS_BELOW, exchange_ms
+from mm.clock import MS_BELOW
 from mm.dayfolder import layout
 from mm.dayfolder.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flush_together
 from mm.dayfolder.layout import DayFolder
@@ -22,7 +22,7 @@ from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import Contents, Manifest, contents, note_manifest, unseal, write_manifest
 from mm.dayfolder.recovery import recover, runs_of
-from mm.dayfolder.rows import Block, DiffRow, Levels, Stamp, Trade, level_cells, trade_row
+from mm.dayfolder.rows import Block, DiffRow, Levels, Stamp, Trade, frame_row, level_cells, trade_row
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument, to_exchange_info
 from mm.whole_file import write_whole
@@ -126,10 +126,8 @@ class DayWriter:
         self.frame_of(stamp, epoch_id, level_cells(bids, asks, self.top_n))
 
     def frame_of(self, stamp: Stamp, epoch_id: int, cells: str) -> None:
-        """Write a frame whose levels are *cells* already, as `day_rows.level_cells` makes them."""
-        recv_us, seq, exch_time, last_id = stamp
-        event_ms = exchange_ms(exch_time)
-        self._frames.add(f"{event_ms},{recv_us // 1000},{seq},{self.run_id},{epoch_id},{cells},{recv_us},{last_id}\n")
+        """Write a frame whose levels are *cells* already, as `rows.level_cells` makes them."""
+        self._frames.add(frame_row(stamp, self.run_id, epoch_id, cells))
 
     def trade(self, recv_us: int, trade: Trade) -> int:
         """Write a trade and return its `recv_seq`."""

@@ -4,6 +4,7 @@ Writers and readers import it; nothing else spells a file name or a column of ``
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ TRADE_COLUMNS = (
     "last_trade_id",
     "source",
 )
+OPTIONAL_TRADE_COLUMNS = 4
+"""How many of the last ones an older day may lack."""
 EVENT_COLUMNS = (
     "event_id",
     "recv_time_ms",
@@ -56,6 +59,11 @@ def frame_columns(top_n: int) -> tuple[str, ...]:
     """Return the columns of a frames file with *top_n* levels per side."""
     levels = (name.format(level) for level in range(1, top_n + 1) for name in _LEVEL)
     return (*_FRAME_HEAD, *levels, *_FRAME_TAIL)
+
+
+def levels_shown(header: Sequence[str]) -> int:
+    """Return how many levels per side the header of a frames file names."""
+    return sum(name.startswith("bid") and name.endswith("_price") for name in header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +173,14 @@ class DayFolder:
         return path.relative_to(self.path).as_posix()
 
 
+def twin_of(path: Path) -> Path:
+    """Return the path of the packed or unpacked twin of a file (``.csv`` / ``.csv.gz``)."""
+    return path.with_suffix("") if path.suffix == PACKED else path.with_name(path.name + PACKED)
+
+
 def existing(path: Path) -> Path | None:
-    """Return the file at *path* or its packed or unpacked twin (``.csv`` / ``.csv.gz``), or None where neither is."""
-    twin = path.with_suffix("") if path.suffix == PACKED else path.with_name(path.name + PACKED)
-    return next((candidate for candidate in (path, twin) if candidate.is_file()), None)
+    """Return the file at *path* or its twin, or None where neither is."""
+    return next((candidate for candidate in (path, twin_of(path)) if candidate.is_file()), None)
 
 
 def snapshot_event_id(path: Path) -> int | None:

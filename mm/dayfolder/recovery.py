@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
+from mm.dayfolder.ledger import Details, LedgerView, whole_events
 from mm.dayfolder.line_files import FileTail, sound_tail, whole_rows
 from mm.dayfolder.manifest import is_unfinished, proved_tails
 from mm.errors import BrokenFile
@@ -65,28 +66,28 @@ def recover(folder: DayFolder) -> RecoveredState:
     """
     proved = proved_tails(folder)
     tails = {path: sound_tail(path, proved.get(path, FileTail())) for path in folder.streams()}
-    events = list(whole_rows(folder.events, tails[folder.events]))
-    runs = tuple(dict.fromkeys(row["run_id"] for row in events))
-    loaded = {int(row["event_id"]) for row in events if row["type"] == "snapshot_loaded"}
-    last_event_id = max([0, *(int(row["event_id"]) for row in events), *_sweep(folder, loaded)])
-    last_diff, trades = _last_told(events, _last_diff(tails[folder.diffs])), tails[folder.trades]
+    rows = whole_rows(folder.events, tails[folder.events])
+    view = LedgerView(folder.events, tuple(whole_events(folder.events, rows)))
+    last_diff, trades = _last_diff(tails[folder.diffs], view), tails[folder.trades]
     last_trade_id = _last_cell(folder.trades, trades, _TRADE_ID_COLUMN)
     first_trade_id = _cell(folder.trades, trades.head[1], _TRADE_ID_COLUMN) if trades.lines > 1 else None
     if trades.last.endswith(FROM_REST):
         last_trade_id = last_streamed_id(whole_rows(folder.trades, trades))
-    knobs = _last_knobs(events)
+    starts = view.of_kind("run_start")
+    knobs = dict(starts[-1].details.get("knobs", {})) if starts else {}
+    ended = view.runs_with("run_stop") | {event.details["previous_run_id"] for event in view.of_kind("crash_recovered")}
     return RecoveredState(
         next_seq=1 + max(_last_seq(folder, path, tail) for path, tail in tails.items()),
-        next_event_id=last_event_id + 1,
-        epoch_id=max([0, *(int(row["epoch_id"]) for row in events)]),
-        runs=runs,
-        open_runs=_open_runs(events),
+        next_event_id=1 + max([0, *(event.event_id for event in view.events), *_sweep(folder, view)]),
+        epoch_id=max([0, *(event.epoch_id for event in view.events)]),
+        runs=view.runs,
+        open_runs=tuple(run for run in view.runs if run not in ended),
         last_diff_id=_reached(last_diff.get("u"), tails[folder.frames]),
         last_diff_us=last_diff.get("recv_us", 0),
         last_trade_id=last_trade_id,
         last_trade_us=_last_cell(folder.trades, trades, _TRADE_US_COLUMN) or 0,
         trade_holes=still_open(
-            open_holes(events, last_trade_id, first_trade_id),
+            open_holes(((event.kind, event.details) for event in view.events), last_trade_id, first_trade_id),
             whole_rows(folder.trades, trades),
             aggregates=knobs.get("trade_stream") == "aggTrade",
         ),
@@ -106,18 +107,12 @@ def runs_of(folder: DayFolder) -> frozenset[str]:
     return frozenset(row[_RUN_COLUMN].decode(errors="replace") for row in rows if len(row) > _RUN_COLUMN + 1)
 
 
-def _open_runs(events: list[dict[str, str]]) -> tuple[str, ...]:
-    ended = {row["run_id"] for row in events if row["type"] == "run_stop"}
-    recovered = (row["details_json"] for row in events if row["type"] == "crash_recovered")
-    ended |= {msgspec.json.decode(details)["previous_run_id"] for details in recovered}
-    return tuple(run for run in dict.fromkeys(row["run_id"] for row in events) if run not in ended)
-
-
-def _sweep(folder: DayFolder, loaded: set[int]) -> list[int]:
+def _sweep(folder: DayFolder, view: LedgerView) -> list[int]:
     """Remove unfinished files, and snapshots that no event names; return the ids of all that were there."""
     ids = []
     for path in filter(is_unfinished, sorted(folder.path.rglob("*"))):
         path.unlink()
+    loaded = {event.event_id for event in view.of_kind("snapshot_loaded")}
     for path in sorted(folder.snapshots.glob("*")):
         event_id = snapshot_event_id(path)
         if event_id is not None:
@@ -145,21 +140,16 @@ def _cell(path: Path, row: bytes, at: int) -> int:
         raise BrokenFile(f"{path}: row {row[:80]!r} has no number in column {at + 1}; run `mm data check`") from error
 
 
-def _last_diff(tail: FileTail) -> dict[str, Any]:
-    return msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
+def _last_diff(tail: FileTail, view: LedgerView) -> dict[str, Any]:
+    """Return the last depth message, or in its place the last snapshot, under the same names.
 
-
-def _last_told(events: list[dict[str, str]], diff: dict[str, Any]) -> dict[str, Any]:
-    """Return the last *diff*, or what the last snapshot says in its place, under the same names.
-
-    That is where there is no diff, or where the snapshot came behind it, with ids that were reset.
+    That is where there is no message, or where the snapshot came after it, with ids that were reset.
     """
-    for row in reversed(events):
-        if row["type"] == "snapshot_loaded":
-            last_id, seq = msgspec.json.decode(row["details_json"])["last_update_id"], int(row["recv_seq"])
-            if not diff or (seq > diff["recv_seq"] and went_back(diff["u"], last_id)):
-                return {"u": last_id, "recv_us": int(row["recv_time_us"])}
-            break
+    diff = msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
+    for event in view.of_kind("snapshot_loaded")[-1:]:
+        last_id = event.details["last_update_id"]
+        if not diff or (event.at.seq > diff["recv_seq"] and went_back(diff["u"], last_id)):
+            return {"u": last_id, "recv_us": event.at.recv_us}
     return diff
 
 
@@ -170,11 +160,6 @@ def _reached(last_diff_id: int | None, frames: FileTail) -> int | None:
         return last_diff_id
     frame_id = int(last)
     return last_diff_id if went_back(frame_id, last_diff_id) else max(frame_id, last_diff_id)
-
-
-def _last_knobs(events: list[dict[str, str]]) -> dict[str, Any]:
-    starts = [row["details_json"] for row in events if row["type"] == "run_start"]
-    return dict(msgspec.json.decode(starts[-1]).get("knobs", {})) if starts else {}
 
 
 def _exchange_units(folder: DayFolder) -> frozenset[str]:
@@ -197,8 +182,10 @@ def last_streamed_id(rows: _Rows) -> int | None:
     return last
 
 
-def open_holes(events: _Rows, last_id: int | None, first_id: int | None = None) -> tuple[MissingIds, ...]:
-    """Return the missing trades that a ledger declares and that were not filled.
+def open_holes(
+    events: Iterable[tuple[str, Details]], last_id: int | None, first_id: int | None = None
+) -> tuple[MissingIds, ...]:
+    """Return the missing trades that a ledger declares and that were not filled; *events* are types and details.
 
     Those after *last_id*, the last trade of the stream, were declared before a crash lost the rows after them: they are
     part of the gap that the next trade will show, and then of that one alone. Where a crash lost the rows
@@ -207,12 +194,11 @@ def open_holes(events: _Rows, last_id: int | None, first_id: int | None = None) 
     """
     holes: list[MissingIds] = []
     least = 0 if first_id is None else first_id - 1
-    for event in events:
-        if event["type"] not in ("trade_gap", "backfill"):
+    for kind, details in events:
+        if kind not in ("trade_gap", "backfill"):
             continue
-        details = msgspec.json.decode(event["details_json"])
         first, last = details["from_id"], details["to_id"]
-        filled = event["type"] == "backfill"
+        filled = kind == "backfill"
         if filled or (last_id is not None and first <= last < last_id and last >= least):
             came = IdRanges([(first, last)])
             holes = [left for hole in holes for left in hole.without(came)]
@@ -226,11 +212,8 @@ def still_open(holes: Sequence[MissingIds], rows: _Rows, *, aggregates: bool) ->
     A run that was killed may not have reported the last of them. *aggregates*: the ids of the holes are
     those of aggregates.
     """
-    came = _from_rest(rows, aggregates) if holes else IdRanges()
-    return tuple(left for hole in holes for left in hole.without(came))
-
-
-def _from_rest(rows: _Rows, aggregates: bool) -> IdRanges:
-    """Return the ids of all rows from REST."""
+    if not holes:
+        return ()
     first, last = ("trade_id", "trade_id") if aggregates else ("first_trade_id", "last_trade_id")
-    return IdRanges((int(row[first]), int(row[last])) for row in rows if row["source"] == "rest")
+    came = IdRanges((int(row[first]), int(row[last])) for row in rows if row["source"] == "rest")
+    return tuple(left for hole in holes for left in hole.without(came))

@@ -9,7 +9,7 @@ import filecmp
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ import msgspec
 
 from mm.dayfolder.check import CheckReport, check_day, check_trades, tick_of
 from mm.dayfolder.day_writer import lock_day
-from mm.dayfolder.layout import DayFolder, existing
-from mm.dayfolder.ledger import LedgerView, gap_row, read_events
-from mm.dayfolder.line_files import WholeLines
+from mm.dayfolder.layout import TRADE_COLUMNS, DayFolder, existing
+from mm.dayfolder.ledger import LedgerView, gap_row
+from mm.dayfolder.line_files import WholeLines, lines_of_file, write_lines
 from mm.dayfolder.manifest import FileEntry, day_files, is_passing, read_manifest, unseal
 from mm.dayfolder.repair_ledger import Damage, restore_events, tend_orphans, write_ledger
 from mm.dayfolder.repair_rows import (
@@ -27,12 +27,10 @@ from mm.dayfolder.repair_rows import (
     Reread,
     Rereader,
     head_of,
-    lines_of_file,
     number_after,
     seq_of,
     sound_row,
     write_frames,
-    write_lines,
 )
 from mm.dayfolder.rows import DefectList, RowOrder
 from mm.errors import BrokenFile, MissingDay
@@ -90,7 +88,10 @@ def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
 
 def _publish(work: DayFolder, folder: DayFolder) -> None:
     """Bring the files of *work* to the places of those of *folder*, the ledger and the manifest last."""
-    _unseal(folder)
+    try:
+        unseal(folder)
+    except BrokenFile:  # it cannot be read, and says nothing
+        folder.manifest.unlink()
     files = {work.relative(path): path for path in day_files(work)}
     for path in day_files(folder):
         if folder.relative(path) not in files:
@@ -104,15 +105,7 @@ def _publish(work: DayFolder, folder: DayFolder) -> None:
     work.manifest.replace(folder.manifest)
 
 
-def _unseal(folder: DayFolder) -> None:
-    """Mark the manifest as no longer true; one that cannot be read is removed."""
-    try:
-        unseal(folder)
-    except BrokenFile:
-        folder.manifest.unlink()
-
-
-_TRADE_ID_COLUMN = 4
+_TRADE_ID_COLUMN = TRADE_COLUMNS.index("trade_id")
 
 
 class DayRepair:
@@ -134,34 +127,34 @@ class DayRepair:
         self._done: list[str] = []
         self._written: set[Path] = {folder.manifest, folder.schema}
         self._damage = Damage(Dropped(folder.root / "dropped"))
+        self._entries = self._read_entries()
 
     def mend(self) -> list[str]:
         """Return what was done, in words; nothing, where there was nothing to do."""
         folder = self._folder
-        entries = self._entries()
         for path in folder.streams():
             self._salvage(path)
-            self._note_shorter(path, entries)
+            self._note_shorter(path)
         if folder.events in self._damage.lost and (restored := restore_events(folder)):
             self._done.append(f"{restored:,} events at the end of the ledger are restored")
         self._write_gaps()
         for name, adopted in tend_orphans(folder):
             self._done.append(f"{name}: an orphan, {'adopted' if adopted else 'removed'}")
         self._take_from_quarantine()
-        view, findings = self._view()
+        findings = DefectList(folder)
+        view = LedgerView.of(folder, findings)
         if existing(folder.diffs):
-            self._frames(view, findings, entries)
+            self._frames(view, findings)
         if existing(folder.trades):
-            self._trades(view, findings, entries)
+            self._trades(view, findings)
         if self._done or not self._sealed:
-            self._damage.altered = sorted(
-                self._altered - {folder.relative(path) for path in (*self._written, folder.events)}
-            )
+            written = {folder.relative(path) for path in (*self._written, folder.events)}
+            self._damage.altered = sorted(self._altered - written)
             self._done += write_ledger(folder, self._run_id, self._at_us, self._damage)
         return self._done
 
-    def _entries(self) -> dict[str, FileEntry]:
-        """Return what the manifest has of each file; one that cannot be read is removed, to be written again."""
+    def _read_entries(self) -> dict[str, FileEntry]:
+        """Return what the sealed manifest has of each file; one that cannot be read is removed, to be written again."""
         folder = self._folder
         if folder.schema.is_file():
             try:
@@ -176,12 +169,9 @@ class DayRepair:
             return {}
         return {entry.path: entry for entry in manifest.files} if manifest and manifest.sealed else {}
 
-    def _view(self) -> tuple[LedgerView, DefectList]:
-        findings, path = DefectList(self._folder), existing(self._folder.events)
-        return LedgerView(self._folder.events, tuple(read_events(path, findings)) if path else ()), findings
-
     def _order(self, path: Path, view: LedgerView) -> RowOrder:
-        return RowOrder(path, DefectList(self._folder), self._folder.day, view.runs, view.stepping)
+        findings = DefectList(self._folder)  # which nobody reads: the check before and after has them
+        return RowOrder(path, findings, self._folder.day, view.runs, view.runs_with("clock_step"))
 
     def _salvage(self, path: Path) -> None:
         """Write a damaged file again, with its whole rows."""
@@ -215,9 +205,10 @@ class DayRepair:
         if bad:
             self._done.append(f"{name}: {bad:,} rows that cannot be read are in quarantine")
 
-    def _note_shorter(self, path: Path, entries: dict[str, FileEntry]) -> None:
+    def _note_shorter(self, path: Path) -> None:
         """Note a file that has lost rows and shows it only by being shorter than it was when it was sealed."""
-        entry, name = entries.get(self._folder.relative(path)), self._folder.relative(path)
+        name = self._folder.relative(path)
+        entry = self._entries.get(name)
         size = path.stat().st_size if path.is_file() else 0
         if entry and path not in self._written and path != self._folder.frames and size < entry.bytes:
             self._damage.lost[path] = entry.bytes - size, False
@@ -226,7 +217,8 @@ class DayRepair:
 
     def _write_gaps(self) -> None:
         """Write the gaps file from the ledger, which it repeats, where it lacks a row."""
-        folder, view = self._folder, self._view()[0]
+        folder = self._folder
+        view = LedgerView.of(folder, DefectList(folder))
         lines = list(lines_of_file(folder.gaps))
         if existing(folder.gaps) is None:
             return
@@ -245,7 +237,8 @@ class DayRepair:
 
     def _take_from_quarantine(self) -> None:
         """Bring what can be read now to the file it belongs to, under the number it has."""
-        folder, view = self._folder, self._view()[0]
+        folder = self._folder
+        view = LedgerView.of(folder, DefectList(folder))
         if existing(folder.quarantine) is None:
             return
         reader = Rereader(folder.symbol, view.events, view.knob("trade_stream", "trade"))
@@ -266,34 +259,27 @@ class DayRepair:
     def _merge(self, path: Path, rows: list[Reread]) -> None:
         """Write *rows* among those of *path*; a trade only where its id stands between those around it."""
         packed, waiting = path == self._folder.diffs, sorted(rows, key=lambda row: row.seq)
-        last_id = -1
-
-        def fits(row: Reread, next_id: int | None) -> bool:
-            return packed or (last_id < row.first_id and (next_id is None or row.first_id < next_id))
 
         def merged() -> Iterator[bytes]:
-            nonlocal last_id
-            for at, line in enumerate(lines_of_file(path)):
-                if packed or at:
-                    next_id = 0 if packed else number_after(line, _TRADE_ID_COLUMN)
-                    while waiting and waiting[0].seq < seq_of(line, packed=packed):
-                        row = waiting.pop(0)
-                        if fits(row, next_id):
-                            last_id = row.first_id
-                            self._damage.reread.append(row)
-                            yield row.line
-                    last_id = next_id
-                yield line
-            for row in waiting:
-                if fits(row, None):
-                    last_id = row.first_id
-                    self._damage.reread.append(row)
-                    yield row.line
+            lines = lines_of_file(path)
+            yield from islice(lines, not packed)  # the header of a table
+            last_id = -1
+            for line in chain(lines, [None]):
+                next_id = None if packed or line is None else number_after(line, _TRADE_ID_COLUMN)
+                while waiting and (line is None or waiting[0].seq < seq_of(line, packed=packed)):
+                    row = waiting.pop(0)
+                    if packed or (last_id < row.first_id and (next_id is None or row.first_id < next_id)):
+                        last_id = row.first_id
+                        self._damage.reread.append(row)
+                        yield row.line
+                if line is not None:
+                    yield line
+                last_id = next_id or 0
 
         write_lines(path, merged())
         self._written.add(path)
 
-    def _frames(self, view: LedgerView, findings: DefectList, entries: dict[str, FileEntry]) -> None:
+    def _frames(self, view: LedgerView, findings: DefectList) -> None:
         """Write the frames that the books must have left, and note the update ids that are missing in silence."""
         folder = self._folder
         order = self._order(folder.diffs, view)
@@ -301,22 +287,20 @@ class DayRepair:
         if made.words:
             self._done.append(made.words)
             self._written.add(folder.frames)
-        self._note("gap", made.undeclared + self._cut_off("gap", folder.diffs, made.last_id, entries, view))
+        self._note("gap", made.undeclared + self._cut_off("gap", folder.diffs, made.last_id, view))
 
-    def _trades(self, view: LedgerView, findings: DefectList, entries: dict[str, FileEntry]) -> None:
+    def _trades(self, view: LedgerView, findings: DefectList) -> None:
         """Note the trade ids that are missing in silence."""
         folder = self._folder
         order = self._order(folder.trades, view)
         gaps = [MissingIds(*hole) for _, hole in check_trades(view, Grid(), findings, order)]
         rows = enumerate(lines_of_file(folder.trades))
         last = max((number_after(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
-        self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, entries, view))
+        self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))
 
-    def _cut_off(
-        self, kind: str, path: Path, last: int | None, entries: dict[str, FileEntry], view: LedgerView
-    ) -> list[MissingIds]:
+    def _cut_off(self, kind: str, path: Path, last: int | None, view: LedgerView) -> list[MissingIds]:
         """Return the ids at the end that the manifest has and the file has lost."""
-        entry = entries.get(self._folder.relative(path))
+        entry = self._entries.get(self._folder.relative(path))
         known = entry.last_id if entry else None
         if known is None or (last is not None and last >= known) or view.holes(kind).covers(known, known):
             return []

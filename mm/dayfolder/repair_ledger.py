@@ -8,8 +8,7 @@ the event that loaded it, and the others are written as lost.
 import os
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,18 +18,19 @@ import msgspec
 
 import mm
 from mm.clock import US_PER_S, iso
-from mm.dayfolder.check_books import Replay, read_diffs
+from mm.dayfolder.check_books import FrameSink, Replay, read_diffs, read_snapshot
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import PACKED, TRADE_COLUMNS, DayFolder, existing, snapshot_event_id
-from mm.dayfolder.ledger import Event, LedgerView, LedgerWriter, gap_event, read_events, read_snapshot
-from mm.dayfolder.repair_rows import Dropped, Reread, lines_of_file, seq_of, top_n_of
+from mm.dayfolder.ledger import Event, LedgerView, LedgerWriter, read_gaps
+from mm.dayfolder.line_files import lines_of_file
+from mm.dayfolder.repair_rows import Dropped, Reread, seq_of, top_n_of
 from mm.dayfolder.rows import Arrival, DefectList, RowOrder
 from mm.ids import MissingIds
 from mm.market_data.grid import Grid
 
 LOST = "ledger_lost"
 _CARRIED = "carried"
-_TRADE_CELLS = (2, 3, 9)  # recv_seq, run_id, recv_time_us
+_TRADE_CELLS = tuple(map(TRADE_COLUMNS.index, ("recv_seq", "run_id", "recv_time_us")))
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -50,15 +50,15 @@ def restore_events(folder: DayFolder) -> int:
     None is written where the numbers do not add up: rows of another run stand behind it, depth messages were not kept,
     or a snapshot or a gap has a number or an id that none of the lost events can have had.
     """
-    path = existing(folder.events)
-    events = read_events(path, DefectList(folder)) if path else []
+    events = LedgerView.of(folder, DefectList(folder)).events
     if not events or existing(folder.diffs) is None:
         return 0
     last = events[-1]
     rows = sorted(
         (row for row in _rows(folder, last.at.run_id) if row.recv_seq > last.at.seq), key=lambda row: row.recv_seq
     )
-    gaps = {event.at.seq: event for event in _gaps(folder) if event.at.seq > last.at.seq}
+    written = read_gaps(folder.gaps, DefectList(folder)) if folder.gaps.is_file() else ()
+    gaps = {event.at.seq: event for event in written if event.at.seq > last.at.seq}
     numbered = ((snapshot_event_id(path) or 0, path) for path in folder.snapshots.glob("*.csv"))
     orphans = {number: path for number, path in numbered if number > last.event_id}
     used = {row.recv_seq for row in rows}
@@ -92,12 +92,12 @@ def _write(folder: DayFolder, last: Event, free: list[int], rows: list[_Row], kn
         for seq in free:
             before, gap = bisect_left(seqs, seq) - 1, known.gaps.get(seq)
             recv_us = gap.at.recv_us if gap else rows[before].recv_us if before >= 0 else last.at.recv_us
-            kind, details = _told(folder, known, seq, ledger.next_event_id)
+            kind, details = _lost_event(folder, known, seq, ledger.next_event_id)
             epoch_id += kind == "snapshot_loaded"
             ledger.event(recv_us, seq, kind, epoch_id, details)
 
 
-def _requests(events: list[Event], free: list[int], gaps: dict[int, Event], orphans: dict[int, Path]) -> set[int]:
+def _requests(events: Sequence[Event], free: list[int], gaps: dict[int, Event], orphans: dict[int, Path]) -> set[int]:
     """Return the ids of lost events that can have requested the snapshots: the last unknown one before each."""
     run_id = events[-1].at.run_id
     asks = [event.kind for event in events if event.at.run_id == run_id and event.kind.startswith("snapshot_")]
@@ -111,7 +111,7 @@ def _requests(events: list[Event], free: list[int], gaps: dict[int, Event], orph
     return found
 
 
-def _told(folder: DayFolder, known: _Known, seq: int, event_id: int) -> tuple[str, dict[str, Any]]:
+def _lost_event(folder: DayFolder, known: _Known, seq: int, event_id: int) -> tuple[str, dict[str, Any]]:
     """Return type and details of a lost event."""
     if seq in known.gaps:
         return known.gaps[seq].kind, known.gaps[seq].details
@@ -133,21 +133,11 @@ def _rows(folder: DayFolder, run_id: str) -> Iterator[_Row]:
         yield msgspec.structs.replace(_ROW.decode(line), run_id=run_id)
 
 
-def _gaps(folder: DayFolder) -> Iterator[Event]:
-    for at, line in enumerate(lines_of_file(folder.gaps)):
-        if at:
-            with suppress(ValueError, msgspec.MsgspecError):
-                yield gap_event(at, line.decode())
-
-
 def last_update_id(path: Path) -> int:
     """Return the update id of a snapshot, as its last row has it; 0 where it has none."""
     (last,) = deque(lines_of_file(path), 1) or (b"",)
     cell = last.rsplit(b",", 1)[-1]
     return int(cell) if cell.isdigit() else 0
-
-
-_REQUEST = "snapshot_request"
 
 
 def tend_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
@@ -156,14 +146,12 @@ def tend_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
     It is adopted where the ledger ends with the request that it answers, its id is the next one, its rows are of that
     run, it is whole, and it bridges. Its number is the day's next one: the run was over with it.
     """
-    findings, path = DefectList(folder), existing(folder.events)
-    events = read_events(path, findings) if path else []
-    loaded = {Path(str(event.details.get("path"))).name for event in events if event.kind == "snapshot_loaded"}
-    tended = []
+    view = LedgerView.of(folder, DefectList(folder))
+    loaded, tended = view.loaded_names, []
     for orphan in sorted(folder.snapshots.glob("*"), key=lambda path: (snapshot_event_id(path) or 0, path.name)):
         if orphan.name.removesuffix(PACKED) in loaded:
             continue
-        adopted = bool(events) and not orphan.name.endswith(PACKED) and _adopted(folder, events[-1], orphan)
+        adopted = bool(view.events) and not orphan.name.endswith(PACKED) and _adopted(folder, view.events[-1], orphan)
         if not adopted:
             orphan.unlink()
         tended.append((folder.relative(orphan), adopted))
@@ -172,7 +160,7 @@ def tend_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
 
 def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
     """Write the event of *orphan* behind the *last* one, if it belongs there."""
-    if last.kind != _REQUEST or snapshot_event_id(orphan) != last.event_id + 1:
+    if last.kind != "snapshot_request" or snapshot_event_id(orphan) != last.event_id + 1:
         return False
     details = {"last_update_id": last_update_id(orphan), "path": folder.relative(orphan)}
     seq, recv_us = _next_number(folder, last), last.at.recv_us
@@ -198,8 +186,8 @@ def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
 def _bridges(folder: DayFolder) -> bool:
     """Return True if the books of the day can be rebuilt with the last event of the ledger in it."""
     findings, diffs = DefectList(folder), existing(folder.diffs)
-    view = LedgerView(folder.events, tuple(read_events(folder.events, findings)))
-    replay = Replay(folder, view, None, Grid(), findings)
+    view = LedgerView.of(folder, findings)
+    replay = Replay(folder, view, FrameSink(), Grid(), findings)
     order = RowOrder(folder.diffs, DefectList(folder), folder.day, None, frozenset())
     replay.play(read_diffs(diffs, findings, order) if diffs else iter(()), folder.diffs)
     return not any(defect.row == view.events[-1].row and defect.kind == "snapshot" for defect in findings.defects())
@@ -214,12 +202,6 @@ def _next_number(folder: DayFolder, last: Event) -> int:
             if packed or at:
                 used = max(used, seq_of(line, packed=packed))
     return used + 1
-
-
-CAUSE = "damaged"
-STREAM = "repair"
-REASON = "repaired"
-_US_COLUMN = TRADE_COLUMNS.index("recv_time_us")
 
 
 @dataclass
@@ -261,15 +243,15 @@ def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> 
             writer.event(last_us, "tail_recovered", epoch_id, details)
         for kind, gap in damage.gaps:
             known = gap._replace(from_us=gap.from_us or last_us, to_us=gap.to_us or last_us)
-            writer.gap(last_us, kind, epoch_id, known.details(CAUSE))
+            writer.gap(last_us, kind, epoch_id, known.details("damaged"))
         for one in damage.reread:
             reread = {"kind": "reread", "stream": one.stream, "first_id": one.first_id, "last_id": one.last_id}
             writer.event(last_us, "anomaly", epoch_id, reread)
         for name in damage.altered:
             writer.event(last_us, "anomaly", epoch_id, {"kind": "altered", "path": name})
         for reason, line in damage.dropped:
-            writer.quarantine(last_us, STREAM, reason, line)
-        writer.event(last_us, "run_stop", epoch_id, {"reason": REASON})
+            writer.quarantine(last_us, "repair", reason, line)
+        writer.event(last_us, "run_stop", epoch_id, {"reason": "repaired"})
         writer.seal()
     return [f"run {run}, which had crashed, is closed" for run in open_runs] + ["sealed"]
 
@@ -284,7 +266,7 @@ def _last_of(folder: DayFolder, path: Path) -> int:
     (last,) = deque(lines_of_file(path), 1) or (b"",)
     if path in (folder.diffs, folder.quarantine):
         return _ROW.decode(last).recv_us if last else 0
-    at = _US_COLUMN if path == folder.trades else -2 if path == folder.frames else -1
+    at = _TRADE_CELLS[-1] if path == folder.trades else -2 if path == folder.frames else -1
     cells = last.split(b",")
     cell = cells[at] if -len(cells) <= at < len(cells) else b""
     return int(cell) if cell.isdigit() else 0

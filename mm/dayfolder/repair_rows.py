@@ -2,80 +2,28 @@
 
 import csv
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
-from mm.dayfolder.buffered_writer import FLUSH_BYTES, gzip_member
-from mm.dayfolder.check_books import DiffLine, Replay, Wanted, read_diffs
-from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, existing, frame_columns
-from mm.dayfolder.ledger import Event, LedgerView
-from mm.dayfolder.line_files import WholeLines
+from mm.dayfolder import layout
+from mm.dayfolder.check_books import DiffLine, FrameSink, Replay, Wanted, read_diffs
+from mm.dayfolder.layout import DayFolder, existing
+from mm.dayfolder.ledger import Event, LedgerView, event_of
+from mm.dayfolder.line_files import LineWriter, line_writer, lines_of_file
 from mm.dayfolder.rows import STREAM, DefectList, RowOrder, Trade, trade_row
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
 from mm.market_data.binance_spot import Messages
 from mm.market_data.grid import Grid
 from mm.market_data.venue import AggTrade, DepthUpdate, TradePrint
-from mm.whole_file import whole_file
 
 USUAL_TOP_N = 20
-_SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
-
-
-class LineWriter:
-    """Write lines to an open file, plain or as gzip members.
-
-    Args:
-        stream: The file.
-        packed: Whether to pack them.
-    """
-
-    def __init__(self, stream: BinaryIO, *, packed: bool) -> None:
-        self._stream = stream
-        self._packed = packed
-        self._held = bytearray()
-
-    def add(self, line: bytes) -> None:
-        """Take a line without its end."""
-        self._held += line
-        self.add_all(b"\n")
-
-    def add_all(self, lines: bytes) -> None:
-        """Take whole lines with their ends."""
-        self._held += lines
-        if len(self._held) >= FLUSH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what was taken so far."""
-        if self._held:
-            self._stream.write(gzip_member(self._held) if self._packed else self._held)
-            self._held.clear()
-
-
-@contextmanager
-def line_writer(path: Path) -> Iterator[LineWriter]:
-    """Yield a writer of the lines of *path*, packed by its name; the file is there, whole, when the block ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as unfinished, unfinished.open("wb") as stream:
-        writer = LineWriter(stream, packed=path.suffix == PACKED)
-        yield writer
-        writer.flush()
-
-
-def write_lines(path: Path, lines: Iterable[bytes]) -> None:
-    """Write *lines* to *path* and remove its packed or unpacked twin."""
-    with line_writer(path) as writer:
-        for line in lines:
-            writer.add(line)
-    twin = path.with_suffix("") if path.suffix == PACKED else path.with_name(path.name + PACKED)
-    twin.unlink(missing_ok=True)
+_SEQ_COLUMN = layout.TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 
 
 class Dropped:
@@ -107,7 +55,11 @@ def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
 
     Frames may have any, because they are written again.
     """
-    columns = {folder.events: EVENT_COLUMNS, folder.gaps: GAP_COLUMNS, folder.trades: TRADE_COLUMNS}.get(path)
+    columns = {
+        folder.events: layout.EVENT_COLUMNS,
+        folder.gaps: layout.GAP_COLUMNS,
+        folder.trades: layout.TRADE_COLUMNS,
+    }.get(path)
     if columns is None:
         return first_line
     proper = ",".join(columns).encode()
@@ -119,26 +71,29 @@ def sound_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bo
     if path == folder.diffs:
         return _is_diff
     if path in (folder.frames, folder.trades):
-        return lambda line: line.count(b",") + 1 == width and _whole(line.split(b",", _SEQ_COLUMN + 1)[_SEQ_COLUMN])
+        return partial(_is_numbered, width)
     if path == folder.events:
-        return partial(_is_event, EVENT_COLUMNS[:width])
+        return partial(_is_event, layout.EVENT_COLUMNS[:width])
     return lambda _line: True
 
 
+def _is_diff(line: bytes) -> bool:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        diff = _DIFF.decode(line)
+        return diff.u >= diff.U
+    return False
+
+
+def _is_numbered(width: int, line: bytes) -> bool:
+    cells = line.split(b",")
+    return len(cells) == width and cells[_SEQ_COLUMN].isdigit()
+
+
 def _is_event(columns: Sequence[str], line: bytes) -> bool:
-    """Return True if a line is a row of the ledger: of these *columns*, its numbers whole, its details an object."""
-    try:
-        row = dict(zip(columns, next(csv.reader([line.decode()])), strict=True))
-        msgspec.json.decode(row["details_json"], type=dict[str, msgspec.Raw])
-    except (ValueError, csv.Error, msgspec.MsgspecError):
-        return False
-    return all(row[name].isdecimal() for name in ("event_id", "recv_seq", "epoch_id"))
-
-
-def lines_of_file(path: Path) -> Iterator[bytes]:
-    """Yield the whole lines of the file at *path* or of its twin; none where neither is."""
-    found = existing(path)
-    return iter(WholeLines(found)) if found else iter(())
+    with suppress(ValueError, csv.Error, msgspec.MsgspecError):
+        event_of(0, dict(zip(columns, next(csv.reader([line.decode()]), []), strict=True)))
+        return True
+    return False
 
 
 def seq_of(line: bytes, *, packed: bool) -> int:
@@ -154,7 +109,7 @@ def number_after(line: bytes, column: int) -> int:
 def top_n_of(folder: DayFolder) -> int:
     """Return the levels per side of the day's frames: by their header, else by the schema, else as is usual."""
     head = next(lines_of_file(folder.frames), b"").decode(errors="replace").split(",")
-    shown = sum(name.startswith("bid") and name.endswith("_price") for name in head)
+    shown = layout.levels_shown(head)
     if not shown and folder.schema.is_file():
         shown = msgspec.json.decode(folder.schema.read_bytes(), type=_Schema).top_n
     return shown or USUAL_TOP_N
@@ -170,17 +125,6 @@ class _Numbered(msgspec.Struct):
 
 _SEQ = msgspec.json.Decoder(_Numbered)
 _DIFF = msgspec.json.Decoder(DiffLine)
-
-
-def _is_diff(line: bytes) -> bool:
-    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-        diff = _DIFF.decode(line)
-        return diff.u >= diff.U
-    return False
-
-
-def _whole(text: bytes) -> bool:
-    return text.isdigit()
 
 
 class QuarantineRow(msgspec.Struct, frozen=True):
@@ -286,14 +230,14 @@ def write_frames(folder: DayFolder, view: LedgerView, grid: Grid, order: RowOrde
     """
     fresh, findings = folder.frames.with_name("frames.csv"), DefectList(folder)
     with line_writer(fresh) as writer:
-        sink = _Frames(writer, top_n_of(folder), lines_of_file(folder.frames), dropped)
+        sink = _NewFrames(writer, top_n_of(folder), lines_of_file(folder.frames), dropped)
         replay = Replay(folder, view, sink, grid, findings)
         diffs = existing(folder.diffs) or folder.diffs
         replay.play(read_diffs(diffs, findings, order), diffs)
     return FramesMade(_replaced(folder, fresh, sink), replay.undeclared, replay.seen.last_id)
 
 
-def _replaced(folder: DayFolder, fresh: Path, sink: "_Frames") -> str:
+def _replaced(folder: DayFolder, fresh: Path, sink: "_NewFrames") -> str:
     """Move the *fresh* file to the place of the old one, where they differ; return what changed."""
     there = existing(folder.frames)
     if there and sink.same:
@@ -305,8 +249,8 @@ def _replaced(folder: DayFolder, fresh: Path, sink: "_Frames") -> str:
     return f"frames: {sink.made:,} written again, {sink.left_out:,} without a depth message are in quarantine"
 
 
-class _Frames:
-    """Write the frames that must be there, beside those that are."""
+class _NewFrames(FrameSink):
+    """Writes the frames that must be there, beside those that are."""
 
     def __init__(self, writer: LineWriter, top_n: int, old: Iterator[bytes], dropped: Dropped) -> None:
         self.top_n = top_n
@@ -314,8 +258,8 @@ class _Frames:
         self._writer = writer
         self._old = old
         self._dropped = dropped
-        head = ",".join(frame_columns(top_n)).encode()
-        self._writer.add(head)
+        head = ",".join(layout.frame_columns(top_n)).encode()
+        self._writer.add(head + b"\n")
         self._same_head = next(old, head) == head
         self._next = next(old, None)
 
@@ -326,24 +270,20 @@ class _Frames:
 
     def expect(self, wanted: Wanted) -> None:
         """Write a frame."""
-        seq, line = wanted.at.seq, ",".join(wanted.row(self.top_n)).encode()
-        while self._next is not None and seq_of(self._next, packed=False) < seq:
-            self._leave_out()
-        self.made += self._next != line
+        seq, line = wanted.stamp.recv_seq, wanted.line(self.top_n).encode()
+        self._leave_out(seq)
+        self.made += self._next is None or self._next != line[:-1]
         if self._next is not None and seq_of(self._next, packed=False) == seq:
             self._next = next(self._old, None)
         self._writer.add(line)
 
-    def end_run(self, *, stopped: bool) -> None:
-        """A run is over; nothing of it waits to be written."""
-
     def finish(self) -> None:
-        """The day is over."""
-        while self._next is not None:
-            self._leave_out()
+        """Leave out all that is left."""
+        self._leave_out(None)
 
-    def _leave_out(self) -> None:
-        if self._next is not None:
+    def _leave_out(self, seq: int | None) -> None:
+        """Leave out the old frames before *seq*, or all."""
+        while self._next is not None and (seq is None or seq_of(self._next, packed=False) < seq):
             self._dropped.add("a frame that no depth message explains", self._next)
             self.left_out += 1
             self._next = next(self._old, None)

@@ -8,7 +8,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from itertools import chain, repeat
 from pathlib import Path
@@ -102,6 +102,12 @@ def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
     )
 
 
+def frame_row(stamp: Stamp, run_id: str, epoch_id: int, cells: str) -> str:
+    """Return the line of a frame in the frames file; *cells* are those of its levels (`level_cells`)."""
+    recv_us, seq, exch_time, last_id = stamp
+    return f"{exchange_ms(exch_time)},{recv_us // 1000},{seq},{run_id},{epoch_id},{cells},{recv_us},{last_id}\n"
+
+
 def _padded(levels: Levels, top_n: int) -> Levels:
     """Return exactly *top_n* levels."""
     if len(levels) == top_n:
@@ -175,19 +181,33 @@ def lines_of(path: Path, findings: DefectList, first_row: int = 1) -> Iterator[t
         findings.add(path, row + 1, "torn_gzip", f"cannot be unpacked behind row {row}: {error}; rows before are whole")
 
 
-def table(path: Path, columns: Sequence[str], optional: int, findings: DefectList) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a CSV without quoted fields, each as wide as *columns*.
+def under_header(
+    path: Path, columns: Sequence[str], optional: int, findings: DefectList
+) -> tuple[list[str], Iterator[tuple[int, str]]]:
+    """Return the header of a CSV and its lines with their row numbers.
 
     Args:
         path: The file.
         columns: Its header.
-        optional: How many of the last columns an older day may lack; their cells come out empty.
-        findings: Takes a wrong header, or a row of another width, which is left out.
+        optional: How many of the last columns an older day may lack.
+        findings: Takes a wrong header; an empty one and no lines are returned then.
     """
     lines = lines_of(path, findings, first_row=0)
     head = next(lines, (0, ""))[1].split(",")
-    if not header_fits(path, head, columns, optional, findings):
-        return
+    if len(columns) - optional <= len(head) <= len(columns) and head == list(columns[: len(head)]):
+        return head, lines
+    pairs = zip(head, columns, strict=False)
+    wrong = next((f"{found!r} for {wanted!r}" for found, wanted in pairs if found != wanted), None)
+    findings.add(path, 0, "columns", f"the header has {wrong or f'{len(head)} columns for {len(columns)}'}")
+    return [], iter(())
+
+
+def table(path: Path, columns: Sequence[str], optional: int, findings: DefectList) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV without quoted fields, each as wide as *columns*; arguments as in `under_header`.
+
+    Cells that an older day lacks are empty. A row of another width is a finding and left out.
+    """
+    head, lines = under_header(path, columns, optional, findings)
     missing = [""] * (len(columns) - len(head))
     for row, line in lines:
         cells = line.split(",")
@@ -195,16 +215,6 @@ def table(path: Path, columns: Sequence[str], optional: int, findings: DefectLis
             yield row, cells + missing if missing else cells
         else:
             findings.add(path, row, "columns", f"{len(cells)} cells under {len(head)} columns")
-
-
-def header_fits(path: Path, head: Sequence[str], columns: Sequence[str], optional: int, findings: DefectList) -> bool:
-    """Return True if *head* is *columns*, but for *optional* last ones; a finding says where it is not."""
-    if len(columns) - optional <= len(head) <= len(columns) and list(head) == list(columns[: len(head)]):
-        return True
-    pairs = list(zip(head, columns, strict=False))
-    wrong = next((f"{found!r} for {wanted!r}" for found, wanted in pairs if found != wanted), None)
-    findings.add(path, 0, "columns", f"the header has {wrong or f'{len(head)} columns for {len(columns)}'}")
-    return False
 
 
 def whole(text: str, name: str) -> int:
@@ -227,7 +237,7 @@ def stamp_ms(text: str, name: str) -> int:
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
-    """What every row says of its own arrival."""
+    """The cells of every row that describe its arrival."""
 
     seq: int
     run_id: str
@@ -235,10 +245,13 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     recv_us: int
 
 
-def arrival(seq: str, run_id: str, recv_ms: str, recv_us: str) -> Arrival:
-    """Return the arrival cells of a CSV row as numbers; raises ValueError. An older day has no *recv_us*."""
-    millis = whole(recv_ms, "recv_time_ms")
-    return Arrival(whole(seq, "recv_seq"), run_id, millis, whole(recv_us, "recv_time_us") if recv_us else millis * 1000)
+def arrival(seq: str | None, run_id: str, recv_ms: str, recv_us: str | None) -> Arrival:
+    """Return the arrival cells of a CSV row as numbers; raises ValueError.
+
+    An older day has no *recv_us*; where a file has no *seq* (None), it is -1.
+    """
+    millis, number = whole(recv_ms, "recv_time_ms"), -1 if seq is None else whole(seq, "recv_seq")
+    return Arrival(number, run_id, millis, whole(recv_us, "recv_time_us") if recv_us else millis * 1000)
 
 
 class RowOrder:
@@ -253,7 +266,7 @@ class RowOrder:
     """
 
     def __init__(
-        self, path: Path, findings: DefectList, day: str, runs: frozenset[str] | None, stepping: frozenset[str]
+        self, path: Path, findings: DefectList, day: str, runs: Collection[str] | None, stepping: Collection[str]
     ) -> None:
         self.path = path
         self.seqs = array("q")

@@ -7,6 +7,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]
+
 class TopPath:
     """Grows the path of best prices: one row whenever bid, ask or the lots at either change."""
     def __new__(cls) -> Self: ...
@@ -30,25 +32,38 @@ class CompiledBook:
     def check(self) -> None:
         """Raise AssertionError where an invariant of the book does not hold."""
 
-def replay_tops(
-    kind: NDArray[np.uint8],
-    first_row: NDArray[np.int64],
-    row_side: NDArray[np.int8],
-    row_ticks: NDArray[np.int64],
-    row_lots: NDArray[np.int64],
-    keyframe_after: NDArray[np.uint8],
-) -> tuple[NDArray[np.int64], int, list[tuple[int, NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]]]:
-    """Play the book of a tape's events once.
+class BookReplay:
+    """Plays the book of a day once, a window of events after the other.
 
-    Args:
-        kind: Kinds of the events; TRADE and KEYFRAME events are passed over.
-        first_row: int64[n+1], where each event's rows begin.
-        row_side, row_ticks, row_lots: The rows.
-        keyframe_after: uint8[n], 1 where the whole book after that event is wanted.
+    A snapshot begins the book, a gap ends it; trades and keyframes are passed over. An event that leaves the book
+    crossed or locked ends it too: what follows up to the next snapshot is left out, but for trades.
 
-    Returns:
-        ``(tops, crossed, frames)``: int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every
-        change, a GAP giving zeros; the first event after which a valid book is crossed or locked,
-        or -1 (the replay stops there); and for every wanted keyframe with a valid book
-        ``(event, side, ticks, lots)`` as arrays, bids first, best first.
+    Attributes:
+        crossed: The events that leave the book crossed. All events are counted from the first one played.
+        frames: For each wanted keyframe, where there is a valid book, the event and the whole book after it.
     """
+    @property
+    def crossed(self) -> list[int]: ...
+    @property
+    def frames(self) -> list[tuple[int, Rows]]: ...
+    def __new__(cls) -> Self: ...
+    def play(
+        self,
+        kind: NDArray[np.uint8],
+        first_row: NDArray[np.int64],
+        rows: Rows,
+        keyframe_after: NDArray[np.uint8],
+        kept: NDArray[np.uint8],
+    ) -> NDArray[np.int64]:
+        """Play the next events.
+
+        Args:
+            kind: Their kinds.
+            first_row: int64[n+1], where the rows of each begin.
+            rows: The rows: side, ticks and lots.
+            keyframe_after: uint8[n], 1 where the whole book after that event is wanted.
+            kept: uint8[n], set to 0 for the events that are left out.
+
+        Returns:
+            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros where the book ends.
+        """

@@ -6,9 +6,12 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mm.tape._kinds cimport DEPTH, GAP, SNAPSHOT
+from mm.tape._kinds cimport DEPTH, GAP, SNAPSHOT, TRADE
 from mm.tape._memory cimport prefer_large_pages
+
+Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 
 cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages that no level touches cost no memory
 
@@ -285,35 +288,42 @@ cdef class TopPath:
 
     cdef int64_t[:, ::1] rows
     cdef int64_t used
+    cdef bint begun
+    cdef int64_t bid, ask, bid_lots, ask_lots  # of the last row, which `take` may have taken
 
     def __cinit__(self) -> None:
         self.rows = np.empty((1 << 16, 5), np.int64)
-        self.used = 0
 
     cdef int put(self, int64_t event, const Book* book) except -1:
         """Append the top after *event*, unless it is what it was."""
         cdef int64_t bid = book.best_bid, ask = book.best_ask
         cdef int64_t bid_lots = book_lots_at(book, 1, bid) if bid else 0
         cdef int64_t ask_lots = book_lots_at(book, -1, ask) if ask else 0
-        cdef int64_t last = self.used - 1
-        if last >= 0 and (
-            self.rows[last, 1] == bid
-            and self.rows[last, 2] == ask
-            and self.rows[last, 3] == bid_lots
-            and self.rows[last, 4] == ask_lots
+        cdef int64_t* row
+        if (
+            self.begun
+            and self.bid == bid
+            and self.ask == ask
+            and self.bid_lots == bid_lots
+            and self.ask_lots == ask_lots
         ):
             return 0
+        self.begun = True
+        self.bid, self.ask, self.bid_lots, self.ask_lots = bid, ask, bid_lots, ask_lots
         if self.used == self.rows.shape[0]:
             grown = np.empty((2 * self.used, 5), np.int64)
             grown[: self.used] = self.rows
             self.rows = grown
-        self.rows[self.used, 0] = event
-        self.rows[self.used, 1] = bid
-        self.rows[self.used, 2] = ask
-        self.rows[self.used, 3] = bid_lots
-        self.rows[self.used, 4] = ask_lots
+        row = &self.rows[self.used, 0]
+        row[0], row[1], row[2], row[3], row[4] = event, bid, ask, bid_lots, ask_lots
         self.used += 1
         return 0
+
+    cdef object take(self):
+        """Return the rows since the last time."""
+        taken = np.asarray(self.rows)[: self.used].copy()
+        self.used = 0
+        return taken
 
 
 cdef class CompiledBook:
@@ -368,58 +378,90 @@ cdef class CompiledBook:
                     assert ticks >= self.book.bid_floor if side > 0 else ticks <= self.book.ask_ceil, (side, ticks)
 
 
-def replay_tops(
-    const uint8_t[::1] kind,
-    const int64_t[::1] first_row,
-    const int8_t[::1] row_side,
-    const int64_t[::1] row_ticks,
-    const int64_t[::1] row_lots,
-    const uint8_t[::1] keyframe_after,
-) -> tuple[NDArray[np.int64], int, list[tuple[int, NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]]]:
-    """Play the book of a tape's events once.
+cdef class BookReplay:
+    """Plays the book of a day once, a window of events after the other.
 
-    Args:
-        kind: Kinds of the events; TRADE and KEYFRAME events are passed over.
-        first_row: int64[n+1], where each event's rows begin.
-        row_side, row_ticks, row_lots: The rows.
-        keyframe_after: uint8[n], 1 where the whole book after that event is wanted.
+    A snapshot begins the book, a gap ends it; trades and keyframes are passed over. An event that leaves the book
+    crossed or locked ends it too: what follows up to the next snapshot is left out, but for trades.
 
-    Returns:
-        ``(tops, crossed, frames)``: int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every
-        change, a GAP giving zeros; the first event after which a valid book is crossed or locked,
-        or -1 (the replay stops there); and for every wanted keyframe with a valid book
-        ``(event, side, ticks, lots)`` as arrays, bids first, best first.
+    Attributes:
+        crossed: The events that leave the book crossed. All events are counted from the first one played.
+        frames: For each wanted keyframe, where there is a valid book, the event and the whole book after it.
     """
+
+    cdef readonly list crossed  # type: list[int]
+    cdef readonly list frames  # type: list[tuple[int, Rows]]
     cdef Book book
-    cdef TopPath path = TopPath()
-    cdef int64_t lo, hi, event, row, crossed = -1
-    cdef bint valid = False
-    cdef int64_t rows = row_ticks.shape[0]
-    frames = []
-    window_for(&row_ticks[0] if rows else NULL, rows, &lo, &hi)
-    book_open(&book, lo, hi)
-    try:
-        for event in range(kind.shape[0]):
-            if kind[event] == DEPTH or kind[event] == SNAPSHOT:
-                if kind[event] == SNAPSHOT:
-                    book_clear(&book)
-                    valid = True
+    cdef TopPath path
+    cdef bint valid, void
+    cdef int64_t played
+
+    def __cinit__(self) -> None:
+        book_open(&self.book, 0, 1)
+        self.path = TopPath()
+        self.crossed = []
+        self.frames = []
+
+    def __dealloc__(self) -> None:
+        book_close(&self.book)
+
+    def play(
+        self,
+        const uint8_t[::1] kind,
+        const int64_t[::1] first_row,
+        rows: Rows,
+        const uint8_t[::1] keyframe_after,
+        uint8_t[::1] kept,
+    ) -> NDArray[np.int64]:
+        """Play the next events.
+
+        Args:
+            kind: Their kinds.
+            first_row: int64[n+1], where the rows of each begin.
+            rows: The rows: side, ticks and lots.
+            keyframe_after: uint8[n], 1 where the whole book after that event is wanted.
+            kept: uint8[n], set to 0 for the events that are left out.
+
+        Returns:
+            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros where the book ends.
+        """
+        cdef const int8_t[::1] side = rows[0]
+        cdef const int64_t[::1] ticks = rows[1], lots = rows[2]
+        cdef int64_t event, row, count = kind.shape[0]
+        if ticks.shape[0]:
+            self.widen(&ticks[0], ticks.shape[0])
+        for event in range(count):
+            if self.void and kind[event] != SNAPSHOT:
+                kept[event] = kind[event] == TRADE
+                continue
+            if kind[event] == SNAPSHOT or kind[event] == GAP:
+                book_clear(&self.book)
+                self.valid, self.void = kind[event] == SNAPSHOT, False
+            if kind[event] == DEPTH or kind[event] == SNAPSHOT or kind[event] == GAP:
                 row = first_row[event]
                 if row < first_row[event + 1]:
-                    book_apply(&book, &row_side[row], &row_ticks[row], &row_lots[row], first_row[event + 1] - row)
-            elif kind[event] == GAP:
-                book_clear(&book)
-                valid = False
-            if kind[event] == DEPTH or kind[event] == SNAPSHOT or kind[event] == GAP:
-                if book.best_bid and book.best_ask and book.best_bid >= book.best_ask:
-                    crossed = event
-                    break
-                path.put(event, &book)
-            if keyframe_after[event] and valid:
-                frames.append((event, *whole(&book)))
-    finally:
-        book_close(&book)
-    return np.asarray(path.rows)[: path.used].copy(), crossed, frames
+                    book_apply(&self.book, &side[row], &ticks[row], &lots[row], first_row[event + 1] - row)
+                if self.book.best_bid and self.book.best_ask and self.book.best_bid >= self.book.best_ask:
+                    self.crossed.append(self.played + event)
+                    book_clear(&self.book)
+                    self.valid, self.void = False, True
+                self.path.put(self.played + event, &self.book)
+            if keyframe_after[event] and self.valid:
+                self.frames.append((self.played + event, whole(&self.book)))
+        self.played += count
+        return self.path.take()
+
+    cdef int widen(self, const int64_t* ticks, int64_t rows) except -1:
+        """Move the book's window so that it holds the prices of *rows* and all levels, where that is not too much."""
+        cdef int64_t lo, hi, low, high
+        window_for(ticks, rows, &lo, &hi)
+        if self.book.lo <= lo and hi <= self.book.hi:
+            return 0
+        low = min(lo, self.book.bid_floor) if self.book.best_bid else lo
+        high = max(hi, self.book.ask_ceil + 1) if self.book.best_ask else hi
+        if high - low > MAX_WINDOW:
+            low, high = lo, hi
+        return book_move(&self.book, low, high)
 
 
 cdef tuple whole(const Book* book):

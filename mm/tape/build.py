@@ -8,13 +8,12 @@ window that needs it. Event columns are replaced one at a time, so that there ar
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.tape._book import replay_tops
+from mm.tape._book import BookReplay
 from mm.tape._parse import place_rows
 from mm.tape.columns import (
     ARRAYS,
@@ -23,6 +22,7 @@ from mm.tape.columns import (
     EVENT_COLUMNS,
     GAP,
     KEYFRAME,
+    KIND_NAMES,
     SNAPSHOT,
     TOP_COLUMNS,
     TRADE,
@@ -44,6 +44,7 @@ LARGE_ROWS = 1 << 20
 """A block of so many rows is released early."""
 _ROWS = ("row_side", "row_ticks", "row_lots")
 _PER_EVENT = (*EVENT_COLUMNS, "kind", "start", "size")
+_KIND_CODES = {name: code for code, name in KIND_NAMES.items()}
 
 Frame = tuple[int, Rows]  # an event, and the rows of the whole book after it
 
@@ -170,7 +171,8 @@ class TapeBuilder:
         rows, first_row = _new_rows(int(self.events.size.sum())), bounds(self.events.size)
         for begin, stop in self._rows.consumed(self.events.start, self.events.size):
             at, end = int(first_row[begin]), int(first_row[stop])
-            self._copy(begin, stop, (rows[0][at:end], rows[1][at:end], rows[2][at:end]))
+            target = rows[0][at:end], rows[1][at:end], rows[2][at:end]
+            self._rows.copy(self.events.start[begin:stop], self.events.size[begin:stop], target)
         return self._columns(first_row) | dict(zip(_ROWS, rows, strict=True))
 
     def pieces(self) -> Iterator[tuple[str, int, Column]]:
@@ -181,10 +183,8 @@ class TapeBuilder:
         yield from ((name, 0, column) for name, column in self._columns(bounds(self.events.size)).items())
         at = 0
         for begin, stop in self._rows.consumed(self.events.start, self.events.size):
-            rows = _new_rows(int(self.events.size[begin:stop].sum()))
-            self._copy(begin, stop, rows)
-            columns: tuple[Column, ...] = rows
-            yield from ((name, at, column) for name, column in zip(_ROWS, columns, strict=True))
+            rows: tuple[Column, ...] = self._ordered(begin, stop)
+            yield from ((name, at, column) for name, column in zip(_ROWS, rows, strict=True))
             at += len(rows[0])
         self._tops = []
         self._rows = RowBlocks(self._rows.steps)
@@ -196,20 +196,28 @@ class TapeBuilder:
         events: dict[str, Column] = {name: getattr(self.events, name) for name in (*EVENT_COLUMNS, "kind")}
         return events | {"first_row": first_row} | dict(zip(TOP_COLUMNS, self._tops, strict=True))
 
-    def _copy(self, begin: int, stop: int, target: Rows) -> None:
-        """Write the rows of the events ``begin:stop`` to *target*, in order."""
-        self._rows.copy(self.events.start[begin:stop], self.events.size[begin:stop], target)
+    def _ordered(self, begin: int, stop: int) -> Rows:
+        """Return the rows of the events ``begin:stop``, in order."""
+        rows = _new_rows(int(self.events.size[begin:stop].sum()))
+        self._rows.copy(self.events.start[begin:stop], self.events.size[begin:stop], rows)
+        return rows
 
     def _play(self, keyframe_after: NDArray[np.uint8]) -> tuple[list[EventName], list[Ints]]:
         """Play the book; return the events that left it crossed, and the columns of best prices."""
-        replay = _Replay(self.events, self._rows, keyframe_after)
-        crossed = [self.events.name(at) for at in replay.crossed]
-        tops, frames = replay.tops(), replay.frames
+        events, replay = self.events, BookReplay()
+        kept, path = np.ones(len(events), np.uint8), [np.empty((0, 5), np.int64)]
+        for begin, stop in windows(bounds(events.size)):
+            part, first_row = slice(begin, stop), bounds(events.size[begin:stop])
+            rows = self._ordered(begin, stop)
+            path.append(replay.play(events.kind[part], first_row, rows, keyframe_after[part], kept[part]))
+        tops = [np.concatenate([piece[:, place] for piece in path]) for place in range(5)]
+        crossed, frames = [events.name(at) for at in replay.crossed], replay.frames
         if crossed:
-            place = np.cumsum(replay.kept) - 1  # the new number of each event that stays
+            stays = kept.astype(bool)
+            place = np.cumsum(stays) - 1  # the new number of each event that stays
             tops[0] = place[tops[0]]
             frames = [(int(place[event]), rows) for event, rows in frames]
-            self._void(replay.crossed, replay.kept)
+            self._void(replay.crossed, stays)
         if frames:
             tops[0] += np.searchsorted([event for event, _ in frames], tops[0])
             self._insert_keyframes(frames)
@@ -234,114 +242,21 @@ class TapeBuilder:
         self.events.change(lambda name, column: np.insert(column, at + 1, own.get(name, column[at])))
 
 
-class _Replay:
-    """The book on its way through the events, a window of them at a time.
-
-    Attributes:
-        kept: Which events stay on the tape.
-        frames: Events after which a keyframe is wanted, with the whole book there.
-        crossed: Events that leave the book crossed.
-    """
-
-    def __init__(self, events: EventColumns, rows: RowBlocks, keyframe_after: NDArray[np.uint8]) -> None:
-        self.kept = np.ones(len(events), bool)
-        self.frames: list[Frame] = []
-        self.crossed: list[int] = []
-        self._events, self._rows, self._wanted = events, rows, keyframe_after
-        self._path: list[Ints] = [np.empty((0, 5), np.int64)]  # event, bid, ask, bid lots, ask lots
-        self._book: Rows | None = None  # with which the next window begins, where it is valid
-        self._void = False  # only trades are kept until the next snapshot
-        self._top: list[int] = []
-        first_row = bounds(events.size)
-        ends = [*(np.flatnonzero(keyframe_after) + 1).tolist(), len(events)]  # where the whole book is wanted anyway
-        for quarter, end in pairwise([0, *ends]):
-            for begin, stop in windows(first_row[quarter : end + 1]):
-                self._window(quarter + begin, quarter + stop)
-
-    def tops(self) -> list[Ints]:
-        """Return the columns that `TOP_COLUMNS` names."""
-        return [np.concatenate([piece[:, place] for piece in self._path]) for place in range(5)]
-
-    def _window(self, begin: int, stop: int) -> None:
-        """Play the events ``begin:stop``."""
-        rows, first_row = self._ordered(begin, stop)
-        at = begin
-        while at < stop:
-            at = self._skip(at, stop) if self._void else self._run(at, stop, rows, first_row[at - begin :])
-
-    def _ordered(self, begin: int, stop: int) -> tuple[Rows, Ints]:
-        """Return the rows of the book and, after them, those of the events ``begin:stop``, and where each begins."""
-        start, size = self._events.start[begin:stop], self._events.size[begin:stop]
-        ahead = 0 if self._book is None else len(self._book[0])
-        first_row = ahead + bounds(size)
-        rows = _new_rows(int(first_row[-1]))
-        if self._book is not None:
-            rows[0][:ahead], rows[1][:ahead], rows[2][:ahead] = self._book
-        self._rows.copy(start, size, (rows[0][ahead:], rows[1][ahead:], rows[2][ahead:]))
-        return rows, first_row
-
-    def _skip(self, at: int, stop: int) -> int:
-        """Pass over events up to a snapshot; return where it is, or *stop*."""
-        kind = self._events.kind[at:stop]
-        snapshots = np.flatnonzero(kind == SNAPSHOT)
-        self._void = not len(snapshots)
-        until = stop if self._void else at + int(snapshots[0])
-        self.kept[at:until] = kind[: until - at] == TRADE
-        return until
-
-    def _run(self, at: int, stop: int, rows: Rows, first_row: Ints) -> int:
-        """Play the events ``at:stop`` up to one that leaves the book crossed; return where to go on."""
-        kind, wanted = self._events.kind[at:stop], self._wanted[at:stop].copy()
-        wanted[-1] = 1
-        before = at
-        if self._book is not None:  # it stands before the first of them like a snapshot
-            before = at - 1
-            kind, wanted, first_row = np.insert(kind, 0, SNAPSHOT), np.insert(wanted, 0, 0), np.insert(first_row, 0, 0)
-        path, bad, books = replay_tops(kind, first_row, *rows, wanted)
-        path[:, 0] += before
-        self._add(path[path[:, 0] >= at])
-        self._book = None
-        for number, side, ticks, lots in books:
-            event = number + before
-            if self._wanted[event]:
-                self.frames.append((event, (side, ticks, lots)))
-            if event == stop - 1:
-                self._book = side, ticks, lots
-        if bad < 0:
-            return stop
-        self.crossed.append(bad + before)
-        self._add(np.array([[bad + before, 0, 0, 0, 0]]))
-        self._void = True
-        return bad + before + 1
-
-    def _add(self, piece: Ints) -> None:
-        """Append a piece to the path, without a first row that changes nothing (a gap after a gap)."""
-        if len(piece) and piece[0, 1:].tolist() == self._top:
-            piece = piece[1:]
-        if len(piece):
-            self._path.append(piece)
-            self._top = piece[-1, 1:].tolist()
-
-
-def merged(day: "SyncedDay", steps: tuple[int, int]) -> tuple[EventColumns, RowBlocks, Ints]:
+def merged(day: "SyncedDay") -> tuple[EventColumns, RowBlocks, Ints]:
     """Return the events of a synced day in order, their rows, and which events got the instant of their predecessor.
 
     The columns and rows of book and trades are moved, one after another: both streams are empty afterwards.
-
-    Args:
-        day: The day.
-        steps: Tick and lot in 1e-8 that divide every price and quantity.
     """
-    book, trades, applied = day.book, day.trades, day.events.applied()
-    rows = RowBlocks(steps)
+    book, trades, applied = day.book, day.trades, day.events.applied
+    rows = RowBlocks((day.steps.tick_e8 or 1, day.steps.lot_e8 or 1))
     firsts = [rows.end]
     for stream in (book, trades):
         while stream.rows:
             rows.add(stream.rows.pop(0))
         firsts.append(rows.end)
     changes, change_keys = _changes(day, [rows.add(snapshot.rows) for snapshot in day.snapshots])
-    order = np.argsort(np.concatenate((change_keys, day.book_keys[applied], day.trade_keys)), kind="stable")
-    codes = [(SNAPSHOT if day.whole_books else DEPTH, len(applied)), (TRADE, len(trades))]
+    codes = [(SNAPSHOT if day.whole_books else DEPTH, int(np.count_nonzero(applied))), (TRADE, len(trades))]
+    order = np.argsort(np.concatenate((change_keys, book.give("key")[applied], trades.give("key"))), kind="stable")
     for unused in ("run", "first_id", "repeats"):
         book.give(unused)
         trades.give(unused)
@@ -391,6 +306,44 @@ def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints
             what = (book.exchange_us[at], book.recv_seq[at], book.last_id[at])
             events.append((DEPTH, change.recv_us, *what, *rows))
     return np.array(events, np.int64).reshape(-1, 7), np.array(keys, np.int64)
+
+
+def built_by_hand(events: Sequence[tuple[Any, ...]]) -> TapeBuilder:
+    """Return a builder of events in the forms that `Tape.of` takes; raises ValueError as it does."""
+    wanted = [event for event in events if event[1] != "keyframe"]
+    frames = [place for place, event in enumerate(events) if event[1] == "keyframe"]
+    after = np.zeros(len(wanted), np.uint8)
+    after[[place - 1 - nth for nth, place in enumerate(frames)]] = 1
+    rows = [_rows_of(event) for event in wanted]
+    flat = np.array([row for group in rows for row in group], np.int64).reshape(-1, 3)
+    sizes = np.array([len(group) for group in rows], np.int64)
+    blocks = RowBlocks((1, 1))
+    blocks.add((flat[:, 0].astype(np.int8), flat[:, 1].copy(), flat[:, 2].copy(), 1, 1))
+    columns = EventColumns(
+        event_us=np.array([event[0] for event in wanted], np.int64),
+        event_exch_us=np.array([event[5] if len(event) > 5 else event[0] for event in wanted], np.int64),
+        recv_seq=np.arange(1, len(wanted) + 1),
+        event_id=np.array([0 if event[1] == "gap" else place for place, event in enumerate(wanted, 1)], np.int64),
+        kind=np.array([_KIND_CODES[event[1]] for event in wanted], np.uint8),
+        start=np.cumsum(sizes) - sizes,
+        size=sizes,
+    )
+    builder = TapeBuilder(columns, blocks, after)
+    if builder.crossed:
+        place = builder.crossed[0].recv_seq - 1
+        raise ValueError(f"event {place} leaves the book crossed or locked: {wanted[place]}")
+    return builder
+
+
+def _rows_of(event: tuple[Any, ...]) -> list[tuple[int, int, int]]:
+    match event:
+        case (_, "snapshot" | "depth", bids, asks):
+            return [(side, *level) for side, levels in ((1, bids), (-1, asks)) for level in levels]
+        case (_, "trade", side, ticks, lots, *_):
+            return [(side, ticks, lots)]
+        case (_, "gap"):
+            return []
+    raise ValueError(f"{event!r} is no event; write (us, kind, …) as `Tape.of` shows")
 
 
 def quarter_hours(event_us: Ints) -> NDArray[np.uint8]:

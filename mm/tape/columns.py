@@ -38,6 +38,12 @@ class EventName(NamedTuple):
     last_id: int
     recv_us: int
 
+    def __str__(self) -> str:
+        """Return the best name that it has: its `recv_seq`, else its id, else its instant."""
+        if self.recv_seq >= 0:
+            return f"recv_seq {self.recv_seq}"
+        return f"id {self.last_id}" if self.last_id > 0 else f"recv_us {self.recv_us}"
+
 
 def bounds(size: Ints) -> Ints:
     """Return where each of some runs begins, and where the last one ends."""

@@ -1,6 +1,6 @@
 """From a day folder to a tape, in four stages: read, order and sync, build, keep."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,8 @@ from mm.tape.keep import KeptTape
 from mm.tape.tape import Tape, TapeFacts, TapeMeta
 
 if TYPE_CHECKING:
-    from mm.tape.build import EventColumns, RowBlocks, TapeBuilder
-    from mm.tape.files import FileRead
-    from mm.tape.findings import EventSources, Findings
-    from mm.tape.recorded import GridOptions, KnownGrid
-    from mm.tape.tables import Steps
+    from mm.tape.build import EventColumns, TapeBuilder
+    from mm.tape.recorded import GridOptions
 
 
 def load_day(
@@ -71,15 +68,17 @@ def load_day(
 
 def read_day(folder: DayFolder, options: "GridOptions") -> "tuple[TapeBuilder, TapeFacts]":
     """Return what the tape of *folder* is made of; raises as `load_day`."""
-    from mm.tape.build import TapeBuilder, quarter_hours
-    from mm.tape.findings import FEW, Findings, lost_lines
-    from mm.tape.recorded import known_grid
+    from mm.tape.build import TapeBuilder, merged, quarter_hours
+    from mm.tape.files import FEW
+    from mm.tape.recorded import Findings, known_grid, lost_lines, read_folder
+    from mm.tape.sync import sync_day
 
     findings = Findings()
     grid = known_grid(folder, options)
-    day = _read_and_sync(folder, grid, findings)
-    builder = TapeBuilder(day.events, day.rows, quarter_hours(day.events.event_us))
-    events = builder.events
+    day = sync_day(read_folder(folder, grid), findings)
+    events, rows, raised = merged(day)
+    findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
+    builder = TapeBuilder(events, rows, quarter_hours(events.event_us))
     findings.note("crossed", len(builder.crossed), day.sources.places(builder.crossed[:FEW]))
     findings.note("gaps", int(np.count_nonzero(events.kind == GAP)))
     if not (events.kind == SNAPSHOT).any():
@@ -97,42 +96,6 @@ def read_day(folder: DayFolder, options: "GridOptions") -> "tuple[TapeBuilder, T
         carried_from=day.carried_from,
     )
     return builder, TapeFacts(instrument, (folder.day,), step_lots, *builder.span, meta)
-
-
-@dataclass(frozen=True, slots=True)
-class _SyncedEvents:
-    """What is needed of a day after its messages are merged.
-
-    Attributes:
-        events, rows: Its events in order, and their rows.
-        steps: The greatest steps that divide everything recorded.
-        reads: The files read.
-        sources: Which file an event comes from.
-        carried_from: Id of the book carried over from the day before; None without one.
-    """
-
-    events: "EventColumns"
-    rows: "RowBlocks"
-    steps: "Steps"
-    reads: "list[FileRead]"
-    sources: "EventSources"
-    carried_from: int | None
-
-
-def _read_and_sync(folder: DayFolder, grid: "KnownGrid", findings: "Findings") -> _SyncedEvents:
-    """Read, order and sync a day; the columns and rows of its files are no longer held when this returns."""
-    from mm.tape.build import merged
-    from mm.tape.findings import FEW
-    from mm.tape.recorded import read_folder
-    from mm.tape.sync import sync_day
-
-    recorded = read_folder(folder, grid)
-    steps, sources = recorded.steps(), recorded.sources(folder)
-    day = sync_day(recorded, findings)
-    carried_from = day.carried_from
-    events, rows, raised = merged(day, (steps.tick_e8 or 1, steps.lot_e8 or 1))
-    findings.note("clock_raised", len(raised), sources.places(map(events.name, raised[:FEW].tolist())))
-    return _SyncedEvents(events, rows, steps, recorded.reads, sources, carried_from)
 
 
 def _last_update_id(events: "EventColumns") -> int | None:

@@ -1,22 +1,24 @@
-"""A day folder as it lies there: grid, ledger, messages and snapshots; nothing is concluded from them yet."""
+"""A day folder as it was recorded: grid, ledger, messages and snapshots; and what was found in it, in words."""
 
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mm.clock import US_PER_MS
-from mm.dayfolder.layout import EVENT_COLUMNS, DayFolder, existing, snapshot_event_id
+from mm.dayfolder.layout import DayFolder, existing, snapshot_event_id
+from mm.dayfolder.ledger import Event, whole_events
 from mm.errors import BrokenFile, Mismatch
 from mm.instrument import Filters, Instrument, from_exchange_info, short_text
-from mm.tape.files import FileRead, read_small
-from mm.tape.findings import EventSources
-from mm.tape.tables import Snapshot, Steps, Stream, read_diffs, read_frames, read_snapshot, read_trades
+from mm.tape import files
+from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName
+from mm.tape.files import FEW, FileRead, Place, Snapshot, Steps, Stream, read_small
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,33 @@ class KnownGrid:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerRow:
-    """One event of the ledger; *recv_seq* is -1 where the file has none."""
+class EventSources:
+    """Which file an event of a tape comes from.
 
-    event_id: int
-    recv_us: int
-    recv_seq: int
-    run_id: str
-    kind: str
-    details: dict[str, Any]
+    Attributes:
+        book: File of the depth messages, else of the frames.
+        trades: File of the trades.
+        ledger: File of the ledger.
+        ledger_seqs: Numbers of the ledger's rows.
+        snapshots: File of each snapshot, by its last update id.
+    """
+
+    book: Path
+    trades: Path
+    ledger: Path
+    ledger_seqs: frozenset[int]
+    snapshots: dict[int, Path]
+
+    def places(self, events: Iterable[EventName]) -> list[Place]:
+        """Return where *events* are found."""
+        return [Place(self._path(event), str(event)) for event in events]
+
+    def _path(self, event: EventName) -> Path:
+        if event.kind == TRADE:
+            return self.trades
+        if event.kind == SNAPSHOT:
+            return self.snapshots.get(event.last_id, self.book)
+        return self.ledger if event.kind == GAP and event.recv_seq in self.ledger_seqs else self.book
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +109,23 @@ class RecordedDay:
         trades: Trades.
         snapshots: Those that the ledger loads; without a ledger all, in the order of their event ids.
         loaded: Index in *snapshots* of the one that each `snapshot_loaded` event, by its id, names.
+        sources: Which file an event comes from.
         reads: The files read.
     """
 
-    ledger: list[LedgerRow]
+    ledger: list[Event]
     book: Stream
     whole_books: bool
     trades: Stream
     snapshots: list[Snapshot]
     loaded: dict[int, int]
+    sources: EventSources
     reads: list[FileRead]
 
     def steps(self) -> Steps:
         """Return the greatest steps that divide everything recorded."""
         streams = self.book.steps.joined(self.trades.steps)
         return reduce(Steps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
-
-    def sources(self, folder: DayFolder) -> EventSources:
-        """Return which file an event comes from."""
-        return EventSources(
-            book=self.book.read.path,
-            trades=self.trades.read.path,
-            ledger=folder.events,
-            ledger_seqs=frozenset(row.recv_seq for row in self.ledger),
-            snapshots={snapshot.last_update_id: snapshot.read.path for snapshot in self.snapshots},
-        )
 
 
 def known_grid(folder: DayFolder, options: GridOptions) -> KnownGrid:
@@ -168,11 +180,14 @@ def read_folder(folder: DayFolder, grid: KnownGrid) -> RecordedDay:
     if diffs is None and frames is None:
         raise BrokenFile(f"{folder.diffs}: the file is missing, and so are frames ({folder.frames.name}); restore one")
     with ThreadPoolExecutor(1) as other:
-        coming = other.submit(read_trades, trades, steps)
-        book = read_diffs(diffs, steps, lenient=lenient) if diffs else read_frames(frames or folder.frames, steps)
+        coming = other.submit(files.read_trades, trades, steps)
+        if diffs:
+            book = files.read_diffs(diffs, steps, lenient=lenient)
+        else:
+            book = files.read_frames(frames or folder.frames, steps)
         trade_stream = coming.result()
     named = _snapshot_paths(folder, ledger) if diffs else []
-    snapshots = [read_snapshot(path, steps, last_id) for _, path, last_id in named]
+    snapshots = [files.read_snapshot(path, steps, last_id) for _, path, last_id in named]
     reads = [book.read, trade_stream.read, *(snapshot.read for snapshot in snapshots)]
     if ledger_read:
         reads.append(ledger_read)
@@ -183,11 +198,18 @@ def read_folder(folder: DayFolder, grid: KnownGrid) -> RecordedDay:
         trades=trade_stream,
         snapshots=snapshots,
         loaded={event_id: index for index, (event_id, _, _) in enumerate(named)},
+        sources=EventSources(
+            book=book.read.path,
+            trades=trades,
+            ledger=folder.events,
+            ledger_seqs=frozenset(row.at.seq for row in ledger),
+            snapshots={snapshot.last_update_id: snapshot.read.path for snapshot in snapshots},
+        ),
         reads=reads,
     )
 
 
-def _snapshot_paths(folder: DayFolder, ledger: Sequence[LedgerRow]) -> list[tuple[int, Path, int | None]]:
+def _snapshot_paths(folder: DayFolder, ledger: Sequence[Event]) -> list[tuple[int, Path, int | None]]:
     """Return event id, file and (from the ledger) last update id of each snapshot to read, in order."""
     there = _snapshot_files(folder)
     if not ledger:
@@ -214,7 +236,7 @@ def _snapshot_files(folder: DayFolder) -> dict[int, Path]:
     return {event_id: found[event_id] for event_id in sorted(key for key in found if key is not None)}
 
 
-def _read_ledger(folder: DayFolder) -> tuple[list[LedgerRow], FileRead | None]:
+def _read_ledger(folder: DayFolder) -> tuple[list[Event], FileRead | None]:
     """Read the ledger; a day without one has no rows. A last row that a crash cut short is left out and counted."""
     path = existing(folder.events)
     if path is None:
@@ -224,33 +246,103 @@ def _read_ledger(folder: DayFolder) -> tuple[list[LedgerRow], FileRead | None]:
         raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or remove it to go by the snapshot files")
     text = data.decode("utf-8", "replace")
     try:
-        return _ledger_rows(path, text), read
+        return _events(path, text), read
     except BrokenFile:
         whole = text[: text.rfind("\n") + 1]
         if whole == text:
             raise
-        return _ledger_rows(path, whole), replace(read, torn_lines=1)
+        return _events(path, whole), replace(read, torn_lines=1)
 
 
-def _ledger_rows(path: Path, text: str) -> list[LedgerRow]:
-    table = csv.DictReader(io.StringIO(text, newline=""))
-    rows = []
-    for row in table:
-        try:
-            stamp = row.get("recv_time_us") or int(row["recv_time_ms"]) * US_PER_MS
-            rows.append(
-                LedgerRow(
-                    event_id=int(row["event_id"]),
-                    recv_us=int(stamp),
-                    recv_seq=int(row.get("recv_seq") or -1),
-                    run_id=row["run_id"],
-                    kind=row["type"],
-                    details=dict(json.loads(row.get("details_json") or "{}")),
-                )
-            )
-        except (KeyError, ValueError, TypeError) as error:
-            raise BrokenFile(
-                f"{path}:{table.line_num}: not a row of the ledger ({type(error).__name__}: {error}); "
-                f"its columns are {','.join(EVENT_COLUMNS)}"
-            ) from error
-    return rows
+def _events(path: Path, text: str) -> list[Event]:
+    return whole_events(path, csv.DictReader(io.StringIO(text, newline="")))
+
+
+# One warning covers a group: a message out of order repeats ids and leaves a hole.
+_SENTENCES: tuple[dict[str, str], ...] = (
+    {
+        "id_gaps": "update ids are missing {n} times{at}; the book is void from there to the next snapshot",
+        "id_resets": (
+            "the exchange reset its update ids {n} times{at}; the book is void from there to the next snapshot"
+        ),
+        "repeated_diffs": (
+            "the update ids of {n} depth messages do not rise{at}; they bring nothing new and were left out"
+        ),
+    },
+    {"off_tick_left_out": "{n} changes of levels off the tick{at} were left out, as in the recorder (see the ledger)"},
+    {"snapshots_unused": "{n} snapshots{at} do not meet the depth messages around them and were left out"},
+    {"duplicate_trades": "{n} trades repeat the id of an earlier one{at} and were left out"},
+    {"misplaced": "{n} messages come after a later one in their file{at} and were sorted"},
+    {"clock_raised": "the clock had stepped back at {n} messages{at}; each is given the time of the one before it"},
+    {"ordered_by_time": "no recv_seq in some file: messages are ordered by receive time, depth before trades"},
+    {"crossed": "{n} messages leave the book crossed or locked{at}; it is void from there to the next snapshot"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was counted on a day, and where the first few of each are."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    places: defaultdict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
+
+    def note(self, name: str, count: int, places: Iterable[Place] = ()) -> None:
+        """Add *count* findings of a name; of their places, the first few of all are kept."""
+        self.counts[name] += count
+        there = self.places[name]
+        there += islice(places, FEW - len(there))
+
+    def warnings(self, folder: DayFolder) -> Iterator[str]:
+        """Yield a warning for each group of findings that a reader needs; it begins with the file of the first."""
+        for group in _SENTENCES:
+            names = [name for name in group if self.counts[name]]
+            if names:
+                there = self.places.get(names[0])
+                parts = [group[name].format(n=self.counts[name], at=self._at(name)) for name in names]
+                yield f"{there[0].path if there else folder.path}: {'; '.join(parts)}"
+
+    def never_synced(self, folder: DayFolder) -> str:
+        """Return the message about a day without one valid book."""
+        counts = self.counts
+        waiting = counts["unsynced_diffs"] + counts["id_gaps"] + counts["id_resets"]
+        return (
+            f"{folder.path}: the book is never valid: {waiting} depth messages wait for a snapshot, "
+            f"{counts['snapshots_unused']} snapshots do not meet them, {counts['crossed']} books are crossed; "
+            f"record or import the day with a snapshot"
+        )
+
+    def _at(self, name: str) -> str:
+        """Return the places of a finding in one clause; those in another file than the first include its name."""
+        places = self.places.get(name)
+        if not places:
+            return ""
+        first = places[0].path
+        clause = ", ".join(at.what if at.path == first else f"{at.what} of {at.path.name}" for at in places)
+        return f" ({clause}{', …' if self.counts[name] > len(places) else ''})"
+
+
+def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[str]]:
+    """Return how many lines of damaged files are lost, and a warning for each file.
+
+    The manifest says how many rows a file had; without it, at least the torn line is lost.
+    """
+    damaged = [read for read in reads if read.cut_off or read.torn_lines]
+    rows = _manifest_rows(folder) if damaged else {}
+    lost, warnings = 0, []
+    for read in damaged:
+        header = 1 if ".csv" in read.path.name else 0
+        expected = rows.get(folder.relative(read.path), 0) + header
+        count = max(expected - read.lines, read.torn_lines)
+        how = "ends in the middle of its gzip data" if read.cut_off else "ends in the middle of a line"
+        warnings.append(f"{read.path}: the file {how}; its {read.lines} whole lines are used, at least {count} lost")
+        lost += count
+    return lost, warnings
+
+
+def _manifest_rows(folder: DayFolder) -> Mapping[str, int]:
+    """Return the rows of each file by the manifest; empty where there is none that can be read."""
+    try:
+        files = json.loads(folder.manifest.read_bytes())["files"]
+        return {entry["path"]: int(entry["rows"]) for entry in files}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}

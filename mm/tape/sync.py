@@ -7,16 +7,16 @@ update; elsewhere one message at a time. The result is the same (tests compare t
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.dayfolder.ledger import Event
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.columns import AS_BEFORE, Ints
-from mm.tape.findings import Findings, Place
-from mm.tape.recorded import LedgerRow, RecordedDay
-from mm.tape.tables import Snapshot, Stream
+from mm.tape.files import FileRead, Place, Snapshot, Steps, Stream
+from mm.tape.recorded import EventSources, Findings, RecordedDay
 
 _PER_RUN = 1 << 52  # more than any recv_seq and any instant in µs of this century
 _COUNTED = {
@@ -30,19 +30,22 @@ EPOCH_ENDS = ("gap", "resync_start")
 
 @dataclass(frozen=True, slots=True)
 class DayOrder:
-    """Sort keys of a day; equal keys are sorted ledger first, then book messages, then trades.
+    """The messages of a day, sorted by their keys; at equal keys the ledger is first, then the book, then trades.
 
     Attributes:
-        ledger, book, trades: One key per row; keys never fall within a file.
+        ledger: One key per row of the ledger.
+        book, trades: The messages.
         first_of_run: The least key of each run but the first.
         by_time: The day has no `recv_seq`; it is ordered by receive time.
+        misplaced: Positions, in their files, of the book messages and of the trades that stand after a later one.
     """
 
     ledger: Ints
-    book: Ints
-    trades: Ints
+    book: Stream
+    trades: Stream
     first_of_run: tuple[int, ...]
     by_time: bool
+    misplaced: tuple[Ints, Ints]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +72,13 @@ class SyncedEvents:
     """The depth messages or frames that make a valid book.
 
     Attributes:
-        pieces: Positions of the messages that change a valid book where they stand, piece by piece.
+        applied: Which messages change a valid book where they stand.
         changes: In order, each snapshot that becomes the book, with the positions of the messages that were waiting
             for it, and each end of a valid book.
     """
 
-    pieces: list[Ints] = field(default_factory=list)
+    applied: NDArray[np.bool_]
     changes: list[tuple[EpochChange, tuple[int, ...]]] = field(default_factory=list)
-
-    def applied(self) -> Ints:
-        """Return all positions of `pieces`."""
-        return np.concatenate([np.empty(0, np.int64), *self.pieces])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +86,23 @@ class SyncedDay:
     """The messages of a day in order, and which of them count.
 
     Attributes:
-        book_keys, trade_keys: Where each message stands.
         book: Depth messages or, where *whole_books*, frames.
         trades: Trades, no id twice.
         snapshots: The snapshots that were loaded.
         events: Which depth messages, frames and snapshots make a valid book.
+        steps: The greatest steps that divide everything recorded.
+        sources: Which file an event comes from.
+        reads: The files read.
     """
 
-    book_keys: Ints
-    trade_keys: Ints
     book: Stream
     whole_books: bool
     trades: Stream
     snapshots: Sequence[Snapshot]
     events: SyncedEvents
+    steps: Steps
+    sources: EventSources
+    reads: Sequence[FileRead]
 
     @property
     def carried_from(self) -> int | None:
@@ -113,55 +115,61 @@ class SyncedDay:
 
 def sync_day(recorded: RecordedDay, findings: Findings) -> SyncedDay:
     """Return the messages of a day in order, synced; *findings* counts what was left out or sorted."""
-    order, book, trades, moved = in_order(recorded.ledger, recorded.book, recorded.trades)
-    findings.note("misplaced", sum(map(len, moved)), recorded.book.places(moved[0]) + recorded.trades.places(moved[1]))
+    order = in_order(recorded.ledger, recorded.book, recorded.trades)
+    book, trades, snapshots = order.book, order.trades, recorded.snapshots
+    for stream, misplaced in zip((recorded.book, recorded.trades), order.misplaced, strict=True):
+        findings.note("misplaced", len(misplaced), stream.places(misplaced))
     findings.note("ordered_by_time", order.by_time)
     findings.note("off_tick_left_out", book.left_out, [Place(book.read.path, f"line {book.first_left_out}")])
     kept = _first_of_id(trades)
-    trade_keys = order.trades
     if not kept.all():
         repeated = np.flatnonzero(~kept)
         findings.note("duplicate_trades", len(repeated), trades.places(repeated))
-        trades, trade_keys = trades.taken(np.flatnonzero(kept)), trade_keys[kept]
-    snapshots = recorded.snapshots
+        trades = trades.taken(np.flatnonzero(kept))
     if recorded.ledger:
         changes = ledger_changes(recorded.ledger, order, recorded.loaded, recorded.whole_books)
     else:
-        changes = changes_by_id(book, order, snapshots)
+        changes = changes_by_id(order, snapshots)
     if recorded.whole_books:
-        events = sync_frames(book, order, changes, findings)
+        events = sync_frames(book, changes, findings)
     else:
-        events = sync_diffs(book, order, changes, snapshots, findings)
-    return SyncedDay(order.book, trade_keys, book, recorded.whole_books, trades, snapshots, events)
+        events = sync_diffs(book, changes, snapshots, findings)
+    return SyncedDay(
+        book=book,
+        whole_books=recorded.whole_books,
+        trades=trades,
+        snapshots=snapshots,
+        events=events,
+        steps=recorded.steps(),
+        sources=recorded.sources,
+        reads=recorded.reads,
+    )
 
 
-def in_order(
-    ledger: Sequence[LedgerRow], book: Stream, trades: Stream
-) -> tuple[DayOrder, Stream, Stream, tuple[Ints, Ints]]:
-    """Return the keys of a day, both streams in order, and which rows of each stood after a later one."""
-    by_time = any(len(seq) and seq.min() < 0 for seq in (book.recv_seq, trades.recv_seq, _seqs(ledger)))
+def in_order(ledger: Sequence[Event], book: Stream, trades: Stream) -> DayOrder:
+    """Return the messages of a day in order."""
+    seqs = np.array([row.at.seq for row in ledger], np.int64)
+    by_time = any(len(seq) and seq.min() < 0 for seq in (book.recv_seq, trades.recv_seq, seqs))
     ranks = _run_ranks(ledger, book, trades)
-    book_keys = _stream_keys(book, ranks, by_time)
-    trade_keys = _stream_keys(trades, ranks, by_time)
-    book, book_keys, book_moved = _sorted(book, book_keys)
-    trades, trade_keys, trades_moved = _sorted(trades, trade_keys)
-    ledger_rank = np.array([ranks.get(row.run_id, 0) for row in ledger], np.int64)
-    ledger_place = _rising([row.recv_us for row in ledger]) if by_time else _seqs(ledger)
-    order = DayOrder(
+    ledger_rank = np.array([ranks.get(row.at.run_id, 0) for row in ledger], np.int64)
+    ledger_place = _rising(np.array([row.at.recv_us for row in ledger], np.int64)) if by_time else seqs
+    book, book_misplaced = _sorted(book, ranks, by_time)
+    trades, trades_misplaced = _sorted(trades, ranks, by_time)
+    return DayOrder(
         ledger=ledger_rank * _PER_RUN + ledger_place,
-        book=book_keys,
-        trades=trade_keys,
+        book=book,
+        trades=trades,
         first_of_run=tuple(rank * _PER_RUN for rank in range(1, max(ranks.values(), default=0) + 1)),
         by_time=by_time,
+        misplaced=(book_misplaced, trades_misplaced),
     )
-    return order, book, trades, (book_moved, trades_moved)
 
 
-def _run_ranks(ledger: Sequence[LedgerRow], *streams: Stream) -> dict[str, int]:
+def _run_ranks(ledger: Sequence[Event], *streams: Stream) -> dict[str, int]:
     """Return the place of each run: as the ledger begins them, then by first arrival; empty where rows name no run."""
     if any(len(stream) and stream.run.min() < 0 for stream in streams):
         return {}
-    runs = list(dict.fromkeys(row.run_id for row in ledger))
+    runs = list(dict.fromkeys(row.at.run_id for row in ledger))
     arrivals = [
         (int(stream.recv_us[np.argmax(stream.run == code)]), name)
         for stream in streams
@@ -171,28 +179,18 @@ def _run_ranks(ledger: Sequence[LedgerRow], *streams: Stream) -> dict[str, int]:
     return {name: rank for rank, name in enumerate(dict.fromkeys(runs))}
 
 
-def _stream_keys(stream: Stream, ranks: dict[str, int], by_time: bool) -> Ints:
-    place = _rising(stream.recv_us) if by_time else stream.recv_seq
-    if not ranks:
-        return place
-    return np.array([ranks[name] for name in stream.runs] or [0], np.int64)[stream.run] * _PER_RUN + place
+def _sorted(stream: Stream, ranks: dict[str, int], by_time: bool) -> tuple[Stream, Ints]:
+    """Return a stream with its keys, in their order, and the positions in its file that stood after a later one."""
+    key = _rising(stream.recv_us) if by_time else stream.recv_seq
+    if ranks:
+        key = np.array([ranks[name] for name in stream.runs] or [0], np.int64)[stream.run] * _PER_RUN + key
+    stream = replace(stream, key=key)
+    misplaced = np.flatnonzero(key[1:] < key[:-1]) + 1
+    return (stream.taken(np.argsort(key, kind="stable")) if len(misplaced) else stream), misplaced
 
 
-def _rising(stamps: Sequence[int] | Ints) -> Ints:
-    return np.maximum.accumulate(np.asarray(stamps, np.int64))
-
-
-def _seqs(ledger: Sequence[LedgerRow]) -> Ints:
-    return np.array([row.recv_seq for row in ledger], np.int64)
-
-
-def _sorted(stream: Stream, keys: Ints) -> tuple[Stream, Ints, Ints]:
-    """Return a stream in the order of its keys, and the positions that stood after a later one."""
-    misplaced = np.flatnonzero(keys[1:] < keys[:-1]) + 1
-    if not len(misplaced):
-        return stream, keys, misplaced
-    order = np.argsort(keys, kind="stable")
-    return stream.taken(order), keys[order], misplaced
+def _rising(stamps: Ints) -> Ints:
+    return np.maximum.accumulate(stamps)
 
 
 def _first_of_id(trades: Stream) -> NDArray[np.bool_]:
@@ -206,7 +204,7 @@ def _first_of_id(trades: Stream) -> NDArray[np.bool_]:
 
 
 def ledger_changes(
-    ledger: Sequence[LedgerRow], order: DayOrder, loaded: Mapping[int, int], whole_books: bool
+    ledger: Sequence[Event], order: DayOrder, loaded: Mapping[int, int], whole_books: bool
 ) -> list[EpochChange]:
     """Return the epoch changes of the ledger, in order.
 
@@ -219,18 +217,18 @@ def ledger_changes(
     changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
     for place, (row, key) in enumerate(zip(ledger, order.ledger.tolist(), strict=True)):
         if row.kind == "snapshot_loaded" and not whole_books:
-            changes.append(EpochChange(key, row.recv_us, row.recv_seq, "snapshot", loaded[row.event_id]))
+            changes.append(EpochChange(key, row.at.recv_us, row.at.seq, "snapshot", loaded[row.event_id]))
         elif row.kind in EPOCH_ENDS:
-            changes.append(EpochChange(key, row.recv_us, row.recv_seq, "gap"))
+            changes.append(EpochChange(key, row.at.recv_us, row.at.seq, "gap"))
         elif row.kind == "run_start" and place:
             changes.append(EpochChange(key, AS_BEFORE, -1, "run"))
     return sorted(changes, key=lambda change: change.key)
 
 
-def changes_by_id(book: Stream, order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochChange]:
+def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochChange]:
     """Return where the snapshots of a day without a ledger belong: before the first message that continues each."""
     changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
-    at = 0
+    book, at = order.book, 0
     for index, snapshot in enumerate(snapshots):
         last = snapshot.last_update_id
         later = book.last_id[at:] > last
@@ -238,31 +236,26 @@ def changes_by_id(book: Stream, order: DayOrder, snapshots: Sequence[Snapshot]) 
         newer = bridging if len(bridging) else np.flatnonzero(later)
         at = at + int(newer[0]) if len(newer) else len(book)
         if at < len(book):
-            changes.append(EpochChange(int(order.book[at]), int(book.recv_us[at]), -1, "snapshot", index))
+            changes.append(EpochChange(int(book.key[at]), int(book.recv_us[at]), -1, "snapshot", index))
         else:
-            changes.append(EpochChange(int(order.book[-1]) + 1, AS_BEFORE, -1, "snapshot", index))
+            changes.append(EpochChange(int(book.key[-1]) + 1, AS_BEFORE, -1, "snapshot", index))
     return sorted(changes, key=lambda change: change.key)
 
 
 def sync_diffs(
-    book: Stream,
-    order: DayOrder,
-    changes: Sequence[EpochChange],
-    snapshots: Sequence[Snapshot],
-    findings: Findings,
+    book: Stream, changes: Sequence[EpochChange], snapshots: Sequence[Snapshot], findings: Findings
 ) -> SyncedEvents:
     """Drive the sync engine over a day of depth messages.
 
     Args:
         book: The messages, in order.
-        order: The order of the day.
         changes: Where runs begin, epochs end and snapshots were loaded, in order.
         snapshots: The snapshots.
         findings: Counts the messages and snapshots that do not make a valid book.
     """
-    run = _SyncRun(book, order.book, snapshots, findings)
+    run = _SyncRun(book, snapshots, findings)
     at = 0
-    stops = np.searchsorted(order.book, [change.key for change in changes]).tolist()
+    stops = np.searchsorted(book.key, [change.key for change in changes]).tolist()
     for change, stop in zip(changes, stops, strict=True):
         run.take(at, stop)
         run.change(change)
@@ -274,10 +267,10 @@ def sync_diffs(
 class _SyncRun:
     """The sync engine on its way through the messages."""
 
-    def __init__(self, book: Stream, keys: Ints, snapshots: Sequence[Snapshot], findings: Findings) -> None:
-        self.events = SyncedEvents()
+    def __init__(self, book: Stream, snapshots: Sequence[Snapshot], findings: Findings) -> None:
+        self.events = SyncedEvents(np.zeros(len(book), bool))
         self._engine: SyncEngine[int] = SyncEngine()
-        self._book, self._keys, self._snapshots, self._findings = book, keys, snapshots, findings
+        self._book, self._snapshots, self._findings = book, snapshots, findings
         first, last = book.first_id, book.last_id
         continues = (first[1:] == last[:-1] + 1) & (last[1:] >= first[1:])  # `mm.ids.follow`, a column at a time
         self._breaks = [*(np.flatnonzero(~continues) + 1).tolist(), len(book)]
@@ -293,13 +286,15 @@ class _SyncRun:
                 end = min(stop, self._breaks[bisect_right(self._breaks, at)])
                 if end > at + 1:
                     self._engine.diff(int(first[at + 1]), int(last[end - 1]), at + 1)
-                self.events.pieces.append(np.arange(at, end))
+                self.events.applied[at:end] = True
             else:
                 repeated = verdict is Verdict.STALE and seen is not None and last[at] <= seen
                 name = "repeated_diffs" if repeated else _COUNTED[verdict]
                 self._findings.note(name, 1, (self._place(one, known) for one in [at]))
                 if synced and not self._engine.synced:
-                    self.events.changes.append((self._gap_at(at), ()))
+                    book = self._book
+                    gap = EpochChange(int(book.key[at]), int(book.recv_us[at]), int(book.recv_seq[at]), "gap")
+                    self.events.changes.append((gap, ()))
             at = end
 
     def change(self, change: EpochChange) -> None:
@@ -324,18 +319,14 @@ class _SyncRun:
         ids = f"U={book.first_id[message]}, u={book.last_id[message]} after {known_id}"
         return Place(book.read.path, f"{book.name(message)}: {ids}")
 
-    def _gap_at(self, message: int) -> EpochChange:
-        book = self._book
-        return EpochChange(int(self._keys[message]), int(book.recv_us[message]), int(book.recv_seq[message]), "gap")
 
-
-def sync_frames(book: Stream, order: DayOrder, changes: Sequence[EpochChange], findings: Findings) -> SyncedEvents:
+def sync_frames(book: Stream, changes: Sequence[EpochChange], findings: Findings) -> SyncedEvents:
     """Sync a day that has frames only: each is a whole book, and one that repeats the last is dropped."""
-    stops = np.searchsorted(order.book, [change.key for change in changes])
+    stops = np.searchsorted(book.key, [change.key for change in changes])
     new = ~book.repeats
     new[stops[stops < len(book)]] = True
     findings.note("frames_unchanged", int(np.count_nonzero(~new)))
-    events = SyncedEvents([np.flatnonzero(new)])
+    events = SyncedEvents(new)
     before = 0
     for change, stop in zip(changes, stops.tolist(), strict=True):
         if stop > before:

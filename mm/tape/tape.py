@@ -1,10 +1,10 @@
 """The tape: one or more recorded days as integer arrays, which is all that the engine and the calibration see."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,7 @@ from mm.tape.columns import (
     release,
 )
 
-if TYPE_CHECKING:
-    from mm.tape.build import TapeBuilder
-
 __all__ = ["ARRAYS", "DEPTH", "GAP", "KEYFRAME", "KIND_NAMES", "SNAPSHOT", "TRADE", "Ints", "Tape", "TapeMeta"]
-
-_KINDS = {"snapshot": SNAPSHOT, "depth": DEPTH, "trade": TRADE, "gap": GAP}
 
 
 @dataclass(frozen=True)
@@ -141,7 +136,9 @@ class Tape:
             ValueError: If an event has none of these forms, or leaves the book crossed.
             BrokenFile: If the tape breaks an invariant.
         """
-        builder = _builder(events)
+        from mm.tape.build import built_by_hand  # not needed to open a kept tape
+
+        builder = built_by_hand(events)
         return Tape.built(TapeFacts(instrument, (day,), 1, *builder.span), builder.arrays())
 
     @classmethod
@@ -402,47 +399,3 @@ def _tops(tape: Tape) -> Iterator[str]:
 def _where(wrong: NDArray[np.bool_], sentence: str, first: int = 0) -> Iterator[str]:
     if wrong.any():
         yield f"{sentence} {first + int(np.argmax(wrong))}"
-
-
-def _builder(events: Sequence[tuple[Any, ...]]) -> "TapeBuilder":
-    """Return a builder of events made by hand."""
-    from mm.tape.build import EventColumns, RowBlocks, TapeBuilder  # not needed to open a kept tape
-
-    wanted = [event for event in events if event[1] != "keyframe"]
-    frames = [place for place, event in enumerate(events) if event[1] == "keyframe"]
-    after = np.zeros(len(wanted), np.uint8)
-    after[[place - 1 - nth for nth, place in enumerate(frames)]] = 1
-    rows = [_rows_of(event) for event in wanted]
-    flat = np.array([row for group in rows for row in group], np.int64).reshape(-1, 3)
-    sizes = np.array([len(group) for group in rows], np.int64)
-    blocks = RowBlocks((1, 1))
-    blocks.add((flat[:, 0].astype(np.int8), flat[:, 1].copy(), flat[:, 2].copy(), 1, 1))
-    columns = EventColumns(
-        event_us=np.array([event[0] for event in wanted], np.int64),
-        event_exch_us=np.array([event[5] if len(event) > 5 else event[0] for event in wanted], np.int64),
-        recv_seq=np.arange(1, len(wanted) + 1),
-        event_id=np.array([0 if event[1] == "gap" else place for place, event in enumerate(wanted, 1)], np.int64),
-        kind=np.array([_KINDS[event[1]] for event in wanted], np.uint8),
-        start=np.cumsum(sizes) - sizes,
-        size=sizes,
-    )
-    builder = TapeBuilder(columns, blocks, after)
-    if builder.crossed:
-        place = builder.crossed[0].recv_seq - 1
-        raise ValueError(f"event {place} leaves the book crossed or locked: {wanted[place]}")
-    return builder
-
-
-def _rows_of(event: tuple[Any, ...]) -> list[tuple[int, int, int]]:
-    match event:
-        case (_, "snapshot" | "depth", bids, asks):
-            return [*_side(1, bids), *_side(-1, asks)]
-        case (_, "trade", side, ticks, lots, *_):
-            return [(side, ticks, lots)]
-        case (_, "gap"):
-            return []
-    raise ValueError(f"{event!r} is no event; write (us, kind, …) as `Tape.of` shows")
-
-
-def _side(side: int, levels: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    return [(side, ticks, lots) for ticks, lots in levels]

@@ -2,8 +2,9 @@
 
 import pytest
 
+from mm.dayfolder.check import check_events
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, check_events
+from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView
 from mm.dayfolder.rows import Arrival, DefectList, RowOrder
 
 T = 1_767_600_000_000_000
@@ -18,7 +19,8 @@ def states(tmp_path, *runs):
             row = len(events) + 1
             events.append(Event(row, row, Arrival(row, f"R{number}", T // 1000, T), kind, 0, details))
     findings, view = DefectList(folder), LedgerView(folder.events, tuple(events))
-    check_events(view, findings, RowOrder(folder.events, findings, folder.day, view.runs, view.stepping))
+    order = RowOrder(folder.events, findings, folder.day, view.runs, view.runs_with("clock_step"))
+    check_events(view, findings, order)
     return [(defect.row, defect.kind) for defect in findings.defects()]
 
 

@@ -10,9 +10,9 @@ import os
 import pytest
 
 from mm.dayfolder import buffered_writer, manifest
-from mm.dayfolder.buffered_writer import gzip_member
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.line_files import gzip_member
 from mm.dayfolder.manifest import Contents, write_manifest
 from mm.dayfolder.rows import Block, Stamp, Trade
 from mm.errors import Mismatch, RunExists, TryLater, UsageError

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.dayfolder.buffered_writer import AppendFile, gzip_member
-from mm.dayfolder.line_files import FileTail, known_tail, scan, sound_tail, whole_rows
+from mm.dayfolder.buffered_writer import AppendFile
+from mm.dayfolder.line_files import FileTail, gzip_member, known_tail, scan, sound_tail, whole_rows
 from mm.errors import BrokenFile
 
 lines = st.lists(st.from_regex(r"[a-z0-9,]{1,30}", fullmatch=True), min_size=1, max_size=6)

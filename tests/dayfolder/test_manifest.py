@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from mm.dayfolder import append_file
+from mm.dayfolder import buffered_writer
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import proved_tails, read_manifest, unseal
@@ -104,7 +104,7 @@ def test_nothing_is_noted_while_hashes_are_behind_or_ahead(tmp_path, monkeypatch
         writer.sync()
         note()
         assert read_manifest(folder) is None
-        monkeypatch.setattr(append_file, "MOST_HASHED_BYTES", 10)
+        monkeypatch.setattr(buffered_writer, "MOST_HASHED_BYTES", 10)
         writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
         writer.flush()
         writer.noting()()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.dayfolder.buffered_writer import gzip_member
 from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.line_files import gzip_member
 from mm.dayfolder.rows import Arrival, DefectList, RowOrder, check_numbers, decimal, lines_of, table, whole
 from mm.errors import OffGrid
 from mm.market_data.grid import Grid

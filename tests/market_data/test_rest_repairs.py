@@ -110,12 +110,13 @@ def test_a_run_goes_on_behind_the_last_trade_of_the_stream_and_not_behind_one_of
     with folder.trades.open("w", newline="") as stream:
         csv.writer(stream).writerows([header, *streamed, *fetched])
     assert last_streamed_id(whole_rows(folder.trades, scan(folder.trades))) == int(streamed[-1][4])
-    assert open_holes(Day(path).events, int(streamed[-1][4])) == ()
+    events = [(row["type"], json.loads(row["details_json"])) for row in Day(path).events]
+    assert open_holes(events, int(streamed[-1][4])) == ()
     assert len(fetched) == len(day.holes("trade_gap"))
 
 
 def event(kind, **details):
-    return {"type": kind, "details_json": json.dumps(details)}
+    return kind, details
 
 
 def test_holes_of_earlier_runs_are_what_was_not_filled():

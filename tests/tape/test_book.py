@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.tape._book import CompiledBook, replay_tops
+from mm.tape._book import BookReplay, CompiledBook
 
 ROW = st.tuples(st.sampled_from([1, -1]), st.integers(1, 400), st.integers(0, 3))
 MESSAGES = st.lists(st.lists(ROW, max_size=6), max_size=40)
@@ -68,22 +68,49 @@ def test_a_cleared_book_is_empty_and_usable(messages, window, later):
     assert [book.levels(side) for side in (1, -1)] == [twin.levels(side) for side in (1, -1)]
 
 
-def played(events):
-    """Return the arguments of replay_tops for events (kind, rows)."""
+def played(replay, events, *wanted):
+    """Play events (kind, rows), a keyframe *wanted* after some; return the path of best prices and what is kept."""
     rows = [row for _, message in events for row in message]
     first = np.cumsum([0, *(len(message) for _, message in events)], dtype=np.int64)
     kind = np.array([kind for kind, _ in events], np.uint8)
-    return kind, first, *columns(rows)
+    after, kept = np.zeros(len(kind), np.uint8), np.ones(len(kind), np.uint8)
+    after[list(wanted)] = 1
+    return replay.play(kind, first, columns(rows), after, kept).tolist(), kept.tolist()
 
 
 def test_a_gap_empties_the_top_and_a_crossed_book_is_named():
     """Nobody reads a best price in a gap, and the first crossed message is found."""
     book = [(1, 99, 5), (-1, 101, 7)]
-    events = [(1, book), (2, [(1, 99, 4)]), (4, []), (1, book), (2, [(1, 101, 1)]), (2, [])]
-    kind, first, *rows = played(events)
-    tops, crossed, _ = replay_tops(kind, first, *rows, np.zeros(len(kind), np.uint8))
-    assert tops.tolist() == [[0, 99, 101, 5, 7], [1, 99, 101, 4, 7], [2, 0, 0, 0, 0], [3, 99, 101, 5, 7]]
-    assert crossed == 4
+    events = [(1, book), (2, [(1, 99, 4)]), (4, []), (1, book), (2, [(1, 101, 1)]), (2, []), (3, []), (1, book)]
+    replay = BookReplay()
+    tops, kept = played(replay, events)
+    empty = [0, 0, 0, 0]
+    assert tops == [
+        [0, 99, 101, 5, 7],
+        [1, 99, 101, 4, 7],
+        [2, *empty],
+        [3, 99, 101, 5, 7],
+        [4, *empty],
+        [7, *tops[0][1:]],
+    ]
+    assert (replay.crossed, kept) == ([4], [1, 1, 1, 1, 1, 0, 1, 1])
+
+
+@given(MESSAGES, st.integers(1, 7))
+def test_windows_of_any_size_play_the_same_book(messages, size):
+    """The book goes on from one window to the next, wherever its prices move."""
+    events = [(1 + (number % 9 > 0), rows) for number, rows in enumerate(messages)]
+    whole, pieces = BookReplay(), BookReplay()
+    expected = played(whole, events, *range(len(events)))
+    tops, kept = [], []
+    for begin in range(0, len(events), size):
+        part = events[begin : begin + size]
+        path, stays = played(pieces, part, *range(len(part)))
+        tops += path
+        kept += stays
+    assert (tops, kept, pieces.crossed) == (*expected, whole.crossed)
+    frames = [[(event, *map(list, rows)) for event, rows in replay.frames] for replay in (whole, pieces)]
+    assert frames[0] == frames[1]
 
 
 @given(MESSAGES)
@@ -92,14 +119,12 @@ def test_a_keyframe_is_the_whole_book(messages):
     twin = DictBook()
     below_above = [[(s, 100 + t if s < 0 else 1 + t % 99, q) for s, t, q in rows] for rows in messages]
     events = [(1, [(1, 50, 1), (-1, 150, 1)]), *((2, rows) for rows in below_above)]
-    kind, first, *rows = played(events)
-    wanted = np.zeros(len(kind), np.uint8)
-    wanted[-1] = 1
-    _, crossed, frames = replay_tops(kind, first, *rows, wanted)
+    replay = BookReplay()
+    played(replay, events, len(events) - 1)
     for _, message in events:
         twin.apply(message)
-    assert crossed == -1
-    ((event, side, ticks, lots),) = frames
+    assert replay.crossed == []
+    ((event, (side, ticks, lots)),) = replay.frames
     assert event == len(events) - 1
     assert list(zip(side.tolist(), ticks.tolist(), lots.tolist(), strict=True)) == [
         (side, *level) for side in (1, -1) for level in twin.levels(side)

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from mm.backtest.io import load_day
 from mm.dayfolder.rows import Stamp
 from mm.market_data.sync_engine import SyncEngine, Verdict
-from mm.tape.files import FileRead
-from mm.tape.findings import Findings
-from mm.tape.sync import DayOrder, EpochChange, sync_diffs
-from mm.tape.tables import Snapshot, Steps, Stream
+from mm.tape.files import FileRead, Snapshot, Steps, Stream
+from mm.tape.recorded import Findings
+from mm.tape.sync import EpochChange, sync_diffs
 
 
 def stream(ids):
@@ -35,6 +34,7 @@ def stream(ids):
         first_id=first,
         last_id=last,
         repeats=np.zeros(count, bool),
+        key=numbers,
     )
 
 
@@ -83,13 +83,12 @@ def days(draw):
 def test_whole_stretches_are_synced_as_every_id_is(day):
     """Half a million calls a day become a handful, and nothing else changes."""
     ids, changes, snapshot_ids = day
-    order = DayOrder(np.empty(0, np.int64), np.arange(len(ids)), np.empty(0, np.int64), (), by_time=False)
     read, empty = FileRead(Path("s.csv"), 0, ""), np.empty(0, np.int64)
     snapshots = [Snapshot(read, Steps(1, 1), "initial", one, (empty, empty, empty, 1, 1)) for one in snapshot_ids]
     findings = Findings()
-    synced = sync_diffs(stream(ids), order, changes, snapshots, findings)
+    synced = sync_diffs(stream(ids), changes, snapshots, findings)
     applied, found = one_by_one(ids, changes, snapshot_ids)
-    assert synced.applied().tolist() == applied
+    assert np.flatnonzero(synced.applied).tolist() == applied
     assert [(change.key, change.kind, used) for change, used in synced.changes] == found
     counted = sum(findings.counts.values()) - findings.counts["snapshots_unused"]
     assert counted == len(ids) - len(applied)

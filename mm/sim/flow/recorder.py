@@ -16,10 +16,10 @@ import numpy as np
 
 import mm
 from mm.clock import US_PER_MS, US_PER_S, run_stamp
-from mm.dayfolder.buffered_writer import FLUSH_BYTES, AppendFile
+from mm.dayfolder.buffered_writer import AppendFile
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.line_files import GZIP_FORMAT
+from mm.dayfolder.line_files import FLUSH_BYTES, GZIP_FORMAT
 from mm.dayfolder.manifest import Contents
 from mm.dayfolder.rows import Block
 from mm.instrument import Instrument

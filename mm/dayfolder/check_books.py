@@ -4,7 +4,6 @@ The rule of ids is `SyncEngine`'s, the book is `LocalOrderBook`. Without diffs, 
 """
 
 from collections.abc import Iterator
-from heapq import merge
 from itertools import chain, pairwise, takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ import msgspec
 from mm.clock import US_PER_S, checked_stamp
 from mm.dayfolder import layout
 from mm.dayfolder.layout import DayFolder, existing
-from mm.dayfolder.ledger import Event, LedgerView
+from mm.dayfolder.ledger import Event, LedgerView, with_events
 from mm.dayfolder.rows import (
     Arrival,
     DefectList,
@@ -307,7 +306,7 @@ class Replay:
     def play(self, diffs: Iterator[_Numbered], path: Path) -> None:
         """Check the whole day; *path* is the file of the *diffs*."""
         self._diffs = path
-        for item in merge(diffs, self._view.events, key=_seq_of):
+        for item in with_events(diffs, self._view.events, lambda numbered: numbered[1].recv_seq):
             if isinstance(item, Event):
                 self._event(item)
             else:
@@ -434,10 +433,6 @@ class Replay:
         self.coverage.stop()
         if self._run:
             self._frames.end_run(stopped=self._run in self._stopped)
-
-
-def _seq_of(item: Event | _Numbered) -> int:
-    return item.at.seq if isinstance(item, Event) else item[1].recv_seq
 
 
 def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:

@@ -5,14 +5,13 @@ The ids of the depth messages and the ledger are enough for that; the books them
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from heapq import merge
 from pathlib import Path
 
 import msgspec
 
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, existing
-from mm.dayfolder.ledger import Event, LedgerView, is_hole
+from mm.dayfolder.ledger import Event, LedgerView, is_hole, with_events
 from mm.dayfolder.rows import DefectList, lines_of, table
 from mm.errors import MissingDay
 from mm.market_data.sync_engine import SyncEngine, Verdict
@@ -163,7 +162,7 @@ def _play(events: Sequence[Event], diffs: Iterator[IdRow], times: _Times, ids: I
     """Walk through ledger and depth messages in the order of their numbers."""
     engine: SyncEngine[None] = SyncEngine()
     run = ""
-    for item in merge(diffs, events, key=_seq_of):
+    for item in with_events(diffs, events, lambda diff: diff.recv_seq):
         at = item.at if isinstance(item, Event) else item
         if at.run_id != run:
             times.stop(times.last_us)
@@ -180,10 +179,6 @@ def _play(events: Sequence[Event], diffs: Iterator[IdRow], times: _Times, ids: I
             engine.lose()
             times.stop(at.recv_us)
     times.stop(times.last_us)
-
-
-def _seq_of(item: Event | IdRow) -> int:
-    return item.at.seq if isinstance(item, Event) else item.recv_seq
 
 
 def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:

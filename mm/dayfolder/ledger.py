@@ -7,8 +7,9 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import merge
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,6 +19,7 @@ from mm.errors import BrokenFile
 from mm.ids import IdRanges
 
 Details = Mapping[str, Any]
+Row = TypeVar("Row")
 
 _HOLE = ("from_id", "to_id", "from_us", "to_us", "cause")
 
@@ -182,6 +184,12 @@ def whole_events(path: Path, rows: Iterable[Mapping[str, str]]) -> list[Event]:
                 f"its columns are {','.join(EVENT_COLUMNS)}"
             ) from error
     return events
+
+
+def with_events(rows: Iterable[Row], events: Iterable[Event], seq_of: Callable[[Row], int]) -> Iterator[Row | Event]:
+    """Return an iterator over the rows of another file and the events of the ledger in the order of `recv_seq`."""
+    every: list[Iterable[Row | Event]] = [rows, events]
+    return merge(*every, key=lambda item: item.at.seq if isinstance(item, Event) else seq_of(item))
 
 
 def is_hole(details: Mapping[str, Any]) -> bool:

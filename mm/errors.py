@@ -37,8 +37,8 @@ class ModelError(MMError):
 class Incomplete(MMError):
     """Some parts of the work failed; the others are written, and the exit code is that of the first that failed."""
 
-    def __init__(self, told: str, exit_code: int) -> None:
-        super().__init__(told)
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
         self.exit_code = exit_code
 
 

@@ -1,0 +1,49 @@
+"""What the tests of a repair look at: the files of a day, and a day that needs nothing more."""
+
+import csv
+import gzip
+import json
+
+from mm.dayfolder.check import check_day
+from mm.dayfolder.repair import repair_day
+
+NOW_US = 1_770_000_000_000_000
+
+
+def repaired(folder, run_id="FIX"):
+    return repair_day(folder, run_id, NOW_US)
+
+
+def tree(folder):
+    """Return every file of the day but its lock, by its path."""
+    found = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.lock)
+    return {folder.relative(path): path.read_bytes() for path in found}
+
+
+def rows(path):
+    data = path.read_bytes()
+    return (gzip.decompress(data) if path.suffix == ".gz" else data).splitlines()
+
+
+def table(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def kinds(folder, run_id="FIX"):
+    return [row["type"] for row in table(folder.events) if row["run_id"] == run_id]
+
+
+def details(folder, kind):
+    return [json.loads(row["details_json"]) for row in table(folder.events) if row["type"] == kind]
+
+
+def assert_mended(folder, result=None):
+    """The day is sealed, without a defect, nothing lies about, and another repair finds nothing to do."""
+    report = check_day(folder)
+    assert (report.defects, report.sealed) == ([], True)
+    assert sorted(path.name for path in folder.path.parent.iterdir()) == [folder.day]
+    before = tree(folder)
+    again = repaired(folder, "AGAIN")
+    assert (again.changed, again.mended) == (False, [])
+    assert tree(folder) == before

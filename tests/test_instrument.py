@@ -1,0 +1,92 @@
+"""The grid of a symbol: decimal text and whole ticks and lots, and the exchange's entry."""
+
+import json
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.errors import BrokenFile, OffGrid
+from mm.instrument import Filters, Instrument, decimal_text, e8, from_exchange_info, short_text, to_exchange_info
+
+BTCUSDT = Instrument("BTCUSDT", 1_000_000, 1_000, 500_000_000, "BTC", "USDT")
+
+
+@given(st.integers(0, 10**9))
+def test_price_text_and_ticks_are_each_others_inverse(number):
+    """No price moves when it is written to a file and read again."""
+    assert BTCUSDT.ticks(BTCUSDT.price(number)) == number
+    assert BTCUSDT.lots(BTCUSDT.qty(number)) == number
+
+
+@given(st.from_regex(r"-?[0-9]{1,9}(\.[0-9]{0,12})?", fullmatch=True))
+def test_a_decimal_is_read_exactly_or_refused(text):
+    """Rounding it would make a price that nobody quoted."""
+    exact = Fraction(text.rstrip(".")) * 10**8
+    if exact.denominator == 1:
+        assert e8(text) == exact
+    else:
+        with pytest.raises(OffGrid, match="more than eight decimal places"):
+            e8(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".5", "1e5", "1_000", " 1", "nan", "１", "1.0.0", "--1", "x.00000000", "1,00000000"]
+)
+def test_what_is_no_plain_decimal_is_refused(text):
+    """Python would read some of these as a number."""
+    with pytest.raises(OffGrid, match="is not a plain decimal number"):
+        e8(text)
+
+
+@given(st.integers(-(10**18), 10**18))
+def test_a_decimal_is_written_as_it_is_read(value):
+    """With all its places, or without the zeros at the end."""
+    assert e8(decimal_text(value)) == e8(short_text(value)) == value
+
+
+def test_a_price_off_the_grid_names_the_way_out():
+    """The tick may be wrong, or the price."""
+    with pytest.raises(OffGrid, match=r"BTCUSDT: price 1\.005 is not a multiple of tick size 0\.01; set --tick-size"):
+        BTCUSDT.ticks("1.005")
+    with pytest.raises(OffGrid, match=r"quantity 0\.000001 is not a multiple of step 0\.00001; set --qty-step"):
+        BTCUSDT.lots("0.000001")
+
+
+@pytest.mark.parametrize("wrong", [{"tick_e8": 0}, {"lot_e8": -1}, {"min_notional_e8": -1}])
+def test_a_grid_without_steps_is_refused(wrong):
+    """Everything else divides by them."""
+    with pytest.raises(OffGrid, match="must be positive"):
+        Instrument(**{"symbol": "A", "tick_e8": 1, "lot_e8": 1, **wrong})
+
+
+def test_an_instrument_is_read_as_it_was_written():
+    """``instrument.json`` is the exchange's own form."""
+    assert from_exchange_info(json.loads(to_exchange_info(BTCUSDT)), "here") == BTCUSDT
+
+
+def test_the_filters_of_the_exchange_are_kept():
+    """A least quantity of one step asks nothing beyond the grid."""
+    entry = json.loads(to_exchange_info(BTCUSDT))
+    entry["filters"][0] |= {"minPrice": "0.01", "maxPrice": "1000"}
+    entry["filters"] += [
+        {"filterType": "PERCENT_PRICE", "multiplierUp": "5", "multiplierDown": "0.2", "avgPriceMins": 5}
+    ]
+    found = from_exchange_info(entry, "here").filters
+    assert found == Filters(
+        min_price_e8=e8("0.01"),
+        max_price_e8=e8("1000"),
+        bid_up_e8=e8("5"),
+        bid_down_e8=e8("0.2"),
+        ask_up_e8=e8("5"),
+        ask_down_e8=e8("0.2"),
+        average_mins=5,
+    )
+
+
+@pytest.mark.parametrize("entry", [{}, {"filters": None}, {"symbol": "A", "filters": [{}]}, []])
+def test_another_entry_is_refused_with_its_source(entry):
+    """The file that is wrong is named."""
+    with pytest.raises(BrokenFile, match=r"there\.json: not an exchangeInfo entry with PRICE_FILTER and LOT_SIZE"):
+        from_exchange_info(entry, "there.json")

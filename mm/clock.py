@@ -1,8 +1,8 @@
 """Instants in µs (Unix, UTC), durations in µs, units of stamps, and days in Berlin.
 
 A stamp whose unit is not stated is in ms below `MS_BELOW` and in µs from there on; the bound lies in the year 5138 of
-the one unit and in 1973 of the other. Stamps in s and ns are told apart by the same bound, a thousand times smaller and
-larger.
+the one unit and in 1973 of the other. Stamps in s and ns are distinguished by the same bound, a thousand times smaller
+and larger.
 """
 
 import time

@@ -6,7 +6,7 @@ what, which value, where, and the way out; the command line prints it as one lin
 ::
 
     MMError                     1   unforeseen
-    ├── ModelError              1   a user's model raised, or answered nonsense
+    ├── ModelError              1   a user's model raised, or returned nonsense
     ├── Incomplete              *   parts of the work failed, the others are written; the code is the first one's
     ├── UsageError              2   a knob is wrong
     │   ├── UnknownModel        2   no model of that name
@@ -31,7 +31,7 @@ class MMError(Exception):
 
 
 class ModelError(MMError):
-    """A user's model raised, or gave an answer that cannot be acted on."""
+    """A user's model raised, or returned what cannot be acted on."""
 
 
 class Incomplete(MMError):
@@ -71,7 +71,7 @@ class MissingDay(DataError):
 
 
 class BrokenFile(DataError):
-    """A file cannot be read as what its name says."""
+    """A file cannot be read in the form that its name stands for."""
 
 
 class OffGrid(DataError):

@@ -46,7 +46,7 @@ def short_text(value_e8: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """What else the exchange asks of an order than the grid and the least notional; 0 asks nothing.
+    """The limits of an order beyond the grid and the minimum notional; 0 is no limit.
 
     Attributes:
         min_price_e8: Least and greatest price, in 1e-8 of the quote asset (PRICE_FILTER).
@@ -85,10 +85,10 @@ class Instrument:
         symbol: Binance Spot symbol, upper case.
         tick_e8: Price step, in 1e-8 of the quote asset (0.01 is 1_000_000).
         lot_e8: Quantity step, in 1e-8 of the base asset (0.00001 is 1_000).
-        min_notional_e8: Least price times quantity of an order, in 1e-8 of the quote asset.
-        base_asset: What is bought and sold; empty where the source did not say.
-        quote_asset: What it is paid in; empty where the source did not say.
-        filters: What else an order must keep to.
+        min_notional_e8: Minimum notional of an order: price times quantity, in 1e-8 of the quote asset.
+        base_asset: What is bought and sold; empty where it is not known.
+        quote_asset: What it is paid in; empty where it is not known.
+        filters: Its other limits.
     """
 
     symbol: str

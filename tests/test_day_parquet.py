@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from mm.commands.data import export_command, import_command
+from mm.commands.data import export_command, import_parquet_command
 from mm.day_parquet import export_day, import_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
@@ -135,5 +135,5 @@ def test_the_commands_tell_sizes_and_speed(day, tmp_path, monkeypatch):
     assert "MB of text a second" in exported.stdout
     assert exported.stdout.splitlines()[-1] == "out/parquet/SIMUSDT/20260105"
     flags = ["out/parquet/SIMUSDT/20260105", "--data-root", "back", "--json"]
-    imported = CliRunner().invoke(import_command, flags)
+    imported = CliRunner().invoke(import_parquet_command, flags)
     assert json.loads(imported.stdout)["path"] == "back/SIMUSDT/20260105"

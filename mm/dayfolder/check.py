@@ -186,7 +186,7 @@ class _DayCheck:
 
 
 def tick_of(folder: DayFolder, findings: DefectList) -> int | None:
-    """Return the price step of the day, or None where the day does not say it."""
+    """Return the price step of the day, or None where the day has no instrument."""
     path = folder.instrument
     if not path.is_file():
         return None
@@ -201,7 +201,7 @@ def tick_of(folder: DayFolder, findings: DefectList) -> int | None:
 
 
 def _differences(folder: DayFolder, path: Path, entry: FileEntry) -> Iterator[str]:
-    """Yield what the manifest's *entry* says of *path* and is not so; what follows from other bytes only once."""
+    """Yield the differences between the manifest's *entry* and *path*; those that follow from other bytes only once."""
     size = path.stat().st_size
     if size != entry.bytes:
         yield f"it has {size} bytes, the manifest says {entry.bytes}"
@@ -213,9 +213,9 @@ def _differences(folder: DayFolder, path: Path, entry: FileEntry) -> Iterator[st
         except BrokenFile as error:
             yield str(error)
             return
-        said = (entry.rows, entry.first_id, entry.last_id)
-        if (has.rows, has.first_id, has.last_id) != said:
-            yield f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {said}"
+        sealed = (entry.rows, entry.first_id, entry.last_id)
+        if (has.rows, has.first_id, has.last_id) != sealed:
+            yield f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {sealed}"
 
 
 _BOOLEANS = ("true", "false")
@@ -278,7 +278,7 @@ class _Ids:
 
 
 def _typed(cells: list[str]) -> int:
-    """Return the trade's id; raises ValueError where a cell is not what its column says."""
+    """Return the trade's id; raises ValueError where a cell does not fit its column."""
     if cells[0] or cells[12] != "rest":
         stamp_ms(cells[0], "event_time_ms")
     stamp_ms(cells[5], "trade_time_ms")

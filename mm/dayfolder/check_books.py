@@ -436,7 +436,7 @@ class Replay:
 
 
 def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
-    """Return, by update id, the levels that the ledger says were left out; none where the book was dropped for it."""
+    """Return, by update id, the levels that the ledger reports as left out; none where the book was dropped for it."""
     declared = (event.details for event in view.of_kind("anomaly"))
     return {
         details["last_id"]: msgspec.convert(details.get("left_out", []), list[tuple[str, str, str]])

@@ -22,7 +22,7 @@ CAUSES = ("disk_full", "crash_recovered", "gap", "stall", "ws_disconnected", "re
 
 
 class IdRow(msgspec.Struct, gc=False):
-    """Of a line of the diffs file, what says where it stands."""
+    """The cells of a line of the diffs file that place it in the day."""
 
     recv_us: Number
     recv_seq: Number
@@ -38,7 +38,7 @@ class Stretch:
     Attributes:
         from_us: When it began.
         to_us: When it ended.
-        cause: What the ledger says of it.
+        cause: The event of the ledger that explains it.
         from_id: First update id that is missing, None where none is.
         to_id: Last one.
     """
@@ -121,7 +121,7 @@ def cover(folder: DayFolder) -> DayCoverage:
     """Return what the day of *folder* covers.
 
     Raises:
-        MissingDay: If there is no ledger: nothing then says when the book was valid.
+        MissingDay: If there is no ledger, without which nobody can tell when the book was valid.
     """
     if existing(folder.events) is None:
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")

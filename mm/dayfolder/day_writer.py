@@ -1,8 +1,8 @@
-"""Write one day folder: the one door to its files for the recorder, the import and the simulator.
+"""Write one day folder: the one writer of its files for the recorder, the import and the simulator.
 
 Rows reach each file in the order of `recv_seq`, one counter a day over all files and runs. The ledger is
 written through; everything else gathers and is flushed together, diffs before the frames made of them, so
-that after a crash no row speaks of one that is not there.
+that after a crash no row refers to one that is not there.
 """
 
 import base64
@@ -185,7 +185,7 @@ class DayWriter:
             writer.file.hash_on()
 
     def noting(self) -> Callable[[], None]:
-        """Return what does as `sync`, and notes what is written by now, right behind a `flush`, for the next start."""
+        """Return a call that syncs what is written by now, right after a `flush`, and notes it for the next start."""
         written = [(writer, *writer.written()) for writer in self._writers()]
 
         def note() -> None:

@@ -47,7 +47,7 @@ EVENT_KEYS: dict[str, tuple[str, ...]] = {
     "disk_full": ("errno",),
     "exchange_info": ("status",),
 }
-"""Event types with the keys of their details. An anomaly may say more than its kind."""
+"""Event types with the keys of their details. An anomaly may have more than its kind."""
 
 OPEN_ENDED = ("anomaly",)
 

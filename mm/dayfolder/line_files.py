@@ -35,7 +35,7 @@ class FileTail:
         head: The first two lines, as far as there are so many, without their newlines.
         last: The last whole line, without its newline; empty where there is none.
         good_bytes: Size of the file up to the end of its last whole line (CSV) or gzip member.
-        lost_bytes: What stands behind that.
+        lost_bytes: What stands after that.
     """
 
     lines: int = 0
@@ -95,17 +95,17 @@ def first_lines(path: Path) -> tuple[bytes, ...]:
 
 
 def whole_rows(path: Path, tail: FileTail) -> Iterator[dict[str, str]]:
-    """Yield the rows of a plain CSV file by their columns; what is torn behind the lines of *tail* is left out."""
+    """Yield the rows of a plain CSV file by their columns; what is torn after the lines of *tail* is left out."""
     if tail.lines:
         with path.open("rb") as stream:
             yield from csv.DictReader(line.decode() for line in islice(stream, tail.lines))
 
 
 def sound_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
-    """Do what `scan` does for a file that is to be appended to, behind a cut of what is torn.
+    """Do what `scan` does for a file that is to be appended to, after a cut of what is torn.
 
     Raises:
-        BrokenFile: If good rows stand behind the damage: then it is no torn tail, and must not be cut.
+        BrokenFile: If good rows stand after the damage: then it is no torn tail, and must not be cut.
     """
     found = scan(path, before)
     if found.lost_bytes:
@@ -168,7 +168,7 @@ class _Lines:
         self.last = whole[whole.rfind(b"\n") + 1 :]
 
     def kept(self, good_bytes: int) -> "_Lines":
-        """Return a copy that says that the file is good up to *good_bytes*."""
+        """Return a copy for a file that is good up to *good_bytes*."""
         return _Lines(FileTail(self.count, tuple(self.head), self.last, good_bytes))
 
 
@@ -245,7 +245,7 @@ class WholeLines:
 
     Attributes:
         lost_bytes: Bytes of the file that hold no whole line; known when all lines were read.
-        lost_within: Whether lines stand behind what was lost.
+        lost_within: Whether lines stand after what was lost.
     """
 
     def __init__(self, path: Path) -> None:

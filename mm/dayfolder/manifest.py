@@ -39,7 +39,7 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """All files of a day; *sealed* says that no writer has come since."""
+    """All files of a day; *sealed* means that no writer has come since."""
 
     schema_version: int
     symbol: str
@@ -96,7 +96,7 @@ def note_manifest(folder: DayFolder, runs: Iterable[str], written: Sequence[tupl
 
 
 def proved_tails(folder: DayFolder) -> dict[Path, FileTail]:
-    """Return how far the files of rows are, by their hashes, what the manifest says, sealed or not.
+    """Return how far the files of rows are, by their hashes, those of the manifest, sealed or not.
 
     Files that have grown since are as good as before up to there; what does not agree is left out.
     """
@@ -118,7 +118,7 @@ def day_files(folder: DayFolder) -> list[Path]:
 
 
 def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha256: str | None = None) -> FileEntry:
-    """Return what the manifest says of *path*; raises BrokenFile where it has no ids to say.
+    """Return the manifest's entry of *path*; raises BrokenFile where its ids cannot be read.
 
     It is read from the disk, but for its rows and ids where they are *known*, and for its hash where that is given.
     """
@@ -128,7 +128,7 @@ def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha
 
 
 def contents(folder: DayFolder, path: Path, tail: FileTail | None = None) -> Contents:
-    """Return what *path* holds, read where its *tail* is not known; raises BrokenFile where it has no ids to say."""
+    """Return what *path* holds, read where its *tail* is not known; raises BrokenFile where its ids cannot be read."""
     try:
         return _contents(folder, path, tail)
     except (ValueError, LookupError, msgspec.MsgspecError) as error:

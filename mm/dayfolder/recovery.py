@@ -154,7 +154,7 @@ def _last_diff(tail: FileTail, view: LedgerView) -> dict[str, Any]:
 
 
 def _reached(last_diff_id: int | None, frames: FileTail) -> int | None:
-    """Return the id that the diffs have come to: that of the last frame, where the last diff stands behind it."""
+    """Return the id that the diffs have come to: that of the last frame, where the last diff stands after it."""
     head, last = frames.head[:1], frames.last.rpartition(b",")[2]
     if last_diff_id is None or not head or not head[0].endswith(b",last_update_id") or not last.isdigit():
         return last_diff_id

@@ -90,7 +90,7 @@ def _publish(work: DayFolder, folder: DayFolder) -> None:
     """Bring the files of *work* to the places of those of *folder*, the ledger and the manifest last."""
     try:
         unseal(folder)
-    except BrokenFile:  # it cannot be read, and says nothing
+    except BrokenFile:  # one that cannot be read seals nothing
         folder.manifest.unlink()
     files = {work.relative(path): path for path in day_files(work)}
     for path in day_files(folder):

@@ -34,7 +34,7 @@ _TRADE_CELLS = tuple(map(TRADE_COLUMNS.index, ("recv_seq", "run_id", "recv_time_
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """What a row of another file says of its arrival; a quarantined one names no run."""
+    """The cells of a row of another file that describe its arrival; a quarantined one names no run."""
 
     recv_seq: int
     recv_us: int
@@ -45,9 +45,9 @@ _ROW = msgspec.json.Decoder(_Row)
 
 
 def restore_events(folder: DayFolder) -> int:
-    """Write the events that are lost behind the last one of the ledger, and return how many they are.
+    """Write the events that are lost after the last one of the ledger, and return how many they are.
 
-    None is written where the numbers do not add up: rows of another run stand behind it, depth messages were not kept,
+    None is written where the numbers do not add up: rows of another run stand after it, depth messages were not kept,
     or a snapshot or a gap has a number or an id that none of the lost events can have had.
     """
     events = LedgerView.of(folder, DefectList(folder)).events
@@ -159,7 +159,7 @@ def tend_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
 
 
 def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
-    """Write the event of *orphan* behind the *last* one, if it belongs there."""
+    """Write the event of *orphan* after the *last* one, if it belongs there."""
     if last.kind != "snapshot_request" or snapshot_event_id(orphan) != last.event_id + 1:
         return False
     details = {"last_update_id": last_update_id(orphan), "path": folder.relative(orphan)}
@@ -210,7 +210,7 @@ class Damage:
 
     Attributes:
         dropped: Whole rows that have no place any more.
-        lost: Bytes taken out of each file, and whether good rows stood behind them.
+        lost: Bytes taken out of each file, and whether good rows stood after them.
         gaps: Ids that are missing and that the ledger did not declare, by the type of their event.
         reread: Messages that were in quarantine.
         altered: Files whose bytes are not those that were sealed, for no reason that was found.
@@ -226,8 +226,8 @@ class Damage:
 def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> list[str]:
     """Write the run of a repair and seal the day; return what was done beside the damage.
 
-    Its rows carry the time of the day's last message, so that they stay among the day's own: `run_start` says when the
-    repair was.
+    Its rows carry the time of the day's last message, so that they stay among the day's own: the time of the
+    repair stands in `run_start`.
     """
     last_us = _last_us(folder)
     diffs = existing(folder.diffs) is not None

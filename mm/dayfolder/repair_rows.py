@@ -161,7 +161,7 @@ class Rereader:
 
     Args:
         symbol: Upper case.
-        events: The ledger, which says which run received what.
+        events: The ledger, by which each message belongs to a run.
         trade_stream: Which trades the day has, ``trade`` or ``aggTrade``.
     """
 

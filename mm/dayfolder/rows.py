@@ -262,7 +262,7 @@ class RowOrder:
         findings: Takes what is wrong.
         day: The day of the folder; rows arrive within two days of it.
         runs: The runs in the ledger; None where there is no ledger.
-        stepping: Runs whose ledger says that the clock was set.
+        stepping: Runs in which the clock was set.
     """
 
     def __init__(

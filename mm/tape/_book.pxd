@@ -4,7 +4,7 @@
 #   - a level inside the window stands in the array, one outside in the side's short list, never in both
 #   - best_bid is the highest price with lots, best_ask the lowest; 0 where the side is empty
 #   - every price with lots inside the window lies within [bid_floor, best_bid] or [best_ask, ask_ceil]
-# Rows of one message are stored first and the best price is settled once, behind them: four times
+# Rows of one message are stored first and the best price is settled once, after them: four times
 # faster than keeping it right at every row (docs/performance.md).
 
 from libc.stdint cimport int8_t, int64_t, uint64_t

@@ -23,6 +23,7 @@ cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil:
     book.hi = max(hi, lo + 1)
     book.bid_floor = book.hi
     book.ask_ceil = book.lo - 1
+    # Large blocks of calloc are zero pages of the system, which take memory only where a level is written.
     book.bid_lots = <int64_t*> calloc(book.hi - lo, sizeof(int64_t))
     book.ask_lots = <int64_t*> calloc(book.hi - lo, sizeof(int64_t))
     if not (book.bid_lots and book.ask_lots):
@@ -93,7 +94,7 @@ cdef int far_put(Far* far, int64_t ticks, int64_t lots) except -1 nogil:
     cdef int64_t i = far_find(far, ticks)
     if lots == 0:
         if i >= 0:
-            far.used -= 1
+            far.used -= 1  # the last one takes its place: the list has no order
             far.ticks[i] = far.ticks[far.used]
             far.lots[i] = far.lots[far.used]
         return 0
@@ -136,6 +137,10 @@ cdef int center(Book* book, int64_t ticks) except -1 nogil:
     return book_move(book, lo, lo + width)
 
 
+# The window is shifted so that a tick is its own index, and the bounds of the book are held in locals: for the
+# compiler, a store into the window may change the book, so each bound would be read again at every row.
+# A side of its own each, because one loop for both would choose by the side at every row.
+
 cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
     """Store the bids that stand first in *rows*, settle the best bid, and return how many there were."""
     cdef int64_t* window = book.bid_lots - book.lo
@@ -153,7 +158,7 @@ cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, co
             far = True
         row += 1
     book.bid_floor = floor
-    book.best_bid = bid_at_or_below(book, top)
+    book.best_bid = bid_at_or_below(book, top)  # most often there at once: no level above *top* has lots
     if far or book.best_bid == 0:
         book.best_bid = max(book.best_bid, far_best(&book.far_bid, 1))
         if book.best_bid >= hi:
@@ -240,7 +245,7 @@ cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil:
     if book.best_ask:
         move_levels(book, &moved, -1)
     book_close(book)
-    book[0] = moved
+    book[0] = moved  # whose arrays are its own: nothing is freed twice
     return 0
 
 
@@ -256,7 +261,7 @@ cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept no
 
 
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil:
-    """Return a side's next price behind *ticks*, away from the market; 0 where there is none."""
+    """Return a side's next price after *ticks*, away from the market; 0 where there is none."""
     cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
     cdef int64_t i, found = bid_at_or_below(book, ticks - 1) if side > 0 else ask_at_or_above(book, ticks + 1)
     for i in range(far.used):
@@ -441,6 +446,7 @@ cdef class BookReplay:
                 row = first_row[event]
                 if row < first_row[event + 1]:
                     book_apply(&self.book, &side[row], &ticks[row], &lots[row], first_row[event + 1] - row)
+                # Judged after the whole message: within one, a book may cross for a moment.
                 if self.book.best_bid and self.book.best_ask and self.book.best_bid >= self.book.best_ask:
                     self.crossed.append(self.played + event)
                     book_clear(&self.book)
@@ -460,7 +466,7 @@ cdef class BookReplay:
         low = min(lo, self.book.bid_floor) if self.book.best_bid else lo
         high = max(hi, self.book.ask_ceil + 1) if self.book.best_ask else hi
         if high - low > MAX_WINDOW:
-            low, high = lo, hi
+            low, high = lo, hi  # levels outside go to the short lists, and come back when the window moves to them
         return book_move(&self.book, low, high)
 
 

@@ -60,6 +60,8 @@ cdef class Column:
         """The items so far; good until the column grows."""
         return self.array[: self.used]
 
+    # Room is made once a message (`reserve`, `make_room`), so that no item needs a check.
+
     cdef inline void add(self, int64_t value) noexcept nogil:
         """Append to a column of width 8 that has room (`reserve`)."""
         (<int64_t*> self.data)[self.used] = value
@@ -123,6 +125,7 @@ cdef class Words:
         """Return the number of a word, -1 for one that is too long."""
         cdef int i
         cdef Recent* slot
+        # A run id stands in every row and changes a few times a day: comparing bytes saves a string and a look-up.
         for i in range(RECENT):
             if size == self.recent[i].size and memcmp(text, self.recent[i].text, size) == 0:
                 return self.recent[i].code
@@ -225,8 +228,9 @@ cdef class LineParser:
     cdef const char* run(self, const char* start, const char* end) except NULL:
         """Parse whole lines; return where the torn one begins."""
         self.start = start
-        with nogil:
+        with nogil:  # another thread inflates the next piece meanwhile (`mm.tape.files`)
             while True:
+                # Every line ends with a newline in memory, so the scanners need no bound (`_scan.pxd`).
                 self.end = <const char*> memchr(self.start, c"\n", end - self.start)
                 if self.end == NULL:
                     break
@@ -312,6 +316,7 @@ cdef class DiffParser(LineParser):
         if self.rows:
             self.closed.append(self.block())
         rows = max(rows, BLOCK_ROWS)
+        # A message never stands in two blocks, so a run of rows is one piece of memory to `place_rows`.
         self.side, self.price, self.qty = Column(1, rows), Column(self.price.width, rows), Column(self.qty.width, rows)
         self.tick, self.lot = self.price_grid.step, self.qty_grid.step
         return 0
@@ -330,7 +335,7 @@ cdef class DiffParser(LineParser):
         cdef int key
         if blank(self.start) == self.end:
             return 0
-        self.make_room((self.end - self.start) // SHORTEST_LEVEL)
+        self.make_room((self.end - self.start) // SHORTEST_LEVEL)  # no level is shorter, so `levels` needs no check
         for key in range(NUMBERS):
             number[key] = -1
         self.message(number)
@@ -363,7 +368,7 @@ cdef class DiffParser(LineParser):
         return 0
 
     cdef int message(self, int64_t* number) except -1 nogil:
-        """Parse the line's object: its numbers into *number*, its levels behind the rows."""
+        """Parse the line's object: its numbers into *number*, its levels after the rows."""
         cdef const char* p = self.start
         cdef const char* key_text
         cdef int key, seen = 0
@@ -427,6 +432,8 @@ cdef class DiffParser(LineParser):
         at[0] = p
         if take(at, c"]"):
             return 0
+        # Nearly all of a day's bytes pass this loop. The position stays in a local, which a register can hold; levels
+        # are written after the rows that count, and count only when the whole message is good (`line`).
         while True:
             if not (take(&p, c"[") and take(&p, c'"')):
                 self.fail(p, b"a level")
@@ -447,6 +454,7 @@ cdef class DiffParser(LineParser):
                 self.fail(p, b"the end of the level")
             if good:
                 on_grid(&self.qty_grid, qty)
+                # A finer step is found a few times at the begin of a day; then all rows of the block are multiplied.
                 if self.tick != self.price_grid.step or self.lot != self.qty_grid.step:
                     with gil:
                         self.refine(row)
@@ -481,7 +489,7 @@ cdef class TableParser(LineParser):
 
     cdef readonly Column cells
     cdef dict columns
-    cdef Column plan  # for each field of a row: its Cell, and which item of the row it becomes
+    cdef Column plan  # for each field of a row, in file order: its Cell, and which item of the row it becomes
     cdef Py_ssize_t fields, width
 
     def __init__(
@@ -571,6 +579,8 @@ ctypedef fused Item:
 cdef inline void in_steps(
     const Item* values, Py_ssize_t items, int64_t unit, const Grid* grid, int64_t* to
 ) noexcept nogil:
+    # Blocks are nearly always counted in a multiple of the day's step: one multiplication an item, which the compiler
+    # turns into vector code. Each branch has a loop of its own for that.
     cdef int64_t times = unit // <int64_t> grid.step
     cdef Py_ssize_t i
     if times * <int64_t> grid.step == unit:
@@ -620,6 +630,7 @@ def place_rows(
     cdef Py_ssize_t i
     cdef int64_t to
     with nogil:
+        # In the order of the tape: writes run through memory once; the reads jump, but by whole messages.
         for i in range(start.shape[0]):
             run[0], run[1], to = start[i], end[i], where[i]
             if run[0] < 0 or run[0] >= side.shape[0] or run[0] == run[1]:

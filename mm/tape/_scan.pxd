@@ -1,4 +1,4 @@
-# Scanners over one line of text. They only ever read up to the newline behind it: a newline is no
+# Scanners over one line of text. They only ever read up to the newline after it: a newline is no
 # digit, blank or sign that any of them steps over, so none needs a bound (and each needs that newline).
 
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
@@ -19,6 +19,11 @@ cdef enum:
     RECV_US, RECV_SEQ, EXCHANGE, FIRST_ID, LAST_ID, RUN, BIDS, ASKS, OTHER
     NUMBERS = RUN + 1
 
+
+# Prices and quantities are checked against their step, and divided by it, for every level of a day. A division takes
+# some 25 cycles, so one multiplication does it: modulo 2**64 an odd step has an inverse, by which a multiple of the
+# step becomes the quotient and everything else a number above the largest quotient. The step's power of two is
+# rotated out; a remainder there ends up in the highest bits, above the limit too.
 
 cdef inline Grid grid_of(uint64_t step, bint fixed) noexcept nogil:
     cdef Grid grid
@@ -42,7 +47,7 @@ cdef inline uint64_t steps_of(const Grid* grid, uint64_t value) noexcept nogil:
 
 
 cdef inline bint on_grid(Grid* grid, uint64_t value) noexcept nogil:
-    """Tell whether *value* is a whole number of steps; an open grid becomes as fine as that takes."""
+    """Return True if *value* is a whole number of steps; an open grid becomes as fine as that takes."""
     cdef uint64_t step, rest
     if steps_of(grid, value) <= grid.limit:
         return True
@@ -81,7 +86,7 @@ cdef inline bint whole_number(const char** at, int64_t* value) noexcept nogil:
     while is_digit(p[0]):
         number = number * 10 + (p[0] - c"0")
         p += 1
-    if not 0 < p - at[0] <= 18:
+    if not 0 < p - at[0] <= 18:  # 18 digits fit into int64, whatever they are
         return False
     value[0] = number
     at[0] = p
@@ -100,7 +105,7 @@ cdef inline bint decimal(const char** at, const char* end, int64_t* value) noexc
         return False
     if p[0] == c".":
         p += 1
-        if end - p >= 8 and eight_digits(p, &places):
+        if end - p >= 8 and eight_digits(p, &places):  # the exchange's own form, all eight at once
             p += 8
         else:
             while n < 8:

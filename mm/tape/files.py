@@ -231,7 +231,7 @@ class Stream:
         recv_us: When each message arrived.
         recv_seq: Its number of the day; -1 where the file has none.
         run: Its run, as a position in *runs*; -1 where the file names none.
-        exchange_us: When the exchange says that it happened; 0 where it does not say.
+        exchange_us: When it happened by the exchange's clock; 0 where it is not given.
         runs: Run ids by first appearance.
         start, end: The rows of message m are ``start[m]:end[m]``.
         rows: (side, price, quantity, tick, lot) in blocks; no message stands in two. Prices are counted in the block's

@@ -23,7 +23,7 @@ from mm.tape.files import FEW, FileRead, Place, Snapshot, Steps, Stream, read_sm
 
 @dataclass(frozen=True, slots=True)
 class GridOptions:
-    """What the caller says about the grid; None leaves it to ``instrument.json`` or to the recorded numbers."""
+    """What the caller sets of the grid; None leaves it to ``instrument.json`` or to the recorded numbers."""
 
     instrument: Instrument | None = None
     tick_size_e8: int | None = None
@@ -129,7 +129,7 @@ class RecordedDay:
 
 
 def known_grid(folder: DayFolder, options: GridOptions) -> KnownGrid:
-    """Return what *options* and, beneath them, ``instrument.json`` say.
+    """Return the grid of *options* and, where they leave it open, of ``instrument.json``.
 
     Raises:
         BrokenFile: If ``instrument.json`` is not what the exchange sends.
@@ -168,7 +168,7 @@ def _entry(data: bytes, source: str) -> dict[str, Any]:
 def read_folder(folder: DayFolder, grid: KnownGrid) -> RecordedDay:
     """Read all files of a day; trades in a thread of their own.
 
-    Levels off the tick are an error, unless the ledger says that the recorder left such levels out: they belong to
+    Levels off the tick are an error, unless the ledger reports that the recorder left such levels out: they belong to
     orders older than a change of the tick.
     """
     steps = grid.steps
@@ -324,7 +324,7 @@ class Findings:
 def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[str]]:
     """Return how many lines of damaged files are lost, and a warning for each file.
 
-    The manifest says how many rows a file had; without it, at least the torn line is lost.
+    The manifest holds how many rows a file had; without it, at least the torn line is lost.
     """
     damaged = [read for read in reads if read.cut_off or read.torn_lines]
     rows = _manifest_rows(folder) if damaged else {}

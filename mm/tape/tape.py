@@ -43,7 +43,7 @@ class TapeMeta:
         warnings: The same in sentences that name the file.
         last_update_id: Id of the book at the end; None where there is no valid book.
         carried_from: Id of the snapshot carried over from the day before, if the tape begins with one.
-        cache: ``hit``, ``miss`` or ``off``; says nothing about the tape.
+        cache: ``hit``, ``miss`` or ``off``; no property of the tape.
     """
 
     inputs: tuple[tuple[str, int, str], ...] = ()
@@ -78,7 +78,7 @@ class Tape:
         instrument: The grid. Its lot is the tape's: it divides the exchange's step and every recorded quantity.
         step_lots: The exchange's quantity step in lots; it binds our orders only.
         event_us: When each event arrived; never falls.
-        event_exch_us: When the exchange says that it happened; 0 where it does not say.
+        event_exch_us: When it happened by the exchange's clock; 0 where it is not given.
         recv_seq: Number of the message; -1 where there is none.
         event_id: Trade id, last update id of a depth message or snapshot; 0 for GAP and KEYFRAME.
         kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME. A GAP ends the book until the next SNAPSHOT; a KEYFRAME is

@@ -9,6 +9,7 @@ from mended_days import assert_mended, details, repaired, tree
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.manifest import unseal
 from mm.errors import MissingDay, TryLater
 
 
@@ -83,9 +84,7 @@ def test_a_repair_that_was_killed_is_finished_by_the_next(recorded_day, monkeypa
     moved = []
 
     def killed(work, folder):
-        from mm.dayfolder import repair
-
-        repair._unseal(folder)
+        unseal(folder)
         work.trades.replace(folder.trades)
         moved.append(True)
         raise KeyboardInterrupt

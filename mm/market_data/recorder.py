@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mm.cli.config import Name, Recorder, Source, Sources
-from mm.cli.console import Console
+from mm.cli.console import Console, Logger
 from mm.cli.frame import command
 from mm.cli.knobs import knobs, shown
-from mm.cli.logs import Logger
 from mm.clock import now_us, run_stamp
 from mm.errors import DataError, MissingDay, MMError, UsageError
 from mm.market_data.rate_budget import Backoff

@@ -31,6 +31,11 @@ def short(value: float) -> str:
     return f"{value:,.10g}".replace("-", MINUS)
 
 
+def power(exponent: float) -> str:
+    """Return a power of ten as an axis says it; nothing for an exponent that is not whole."""
+    return f"{10.0**exponent:g}" if exponent == round(exponent) else ""
+
+
 def labels(values: Sequence[float]) -> list[str]:
     """Return *values* as an axis says them: ``short``, or all in thousands, millions or a power of ten.
 
@@ -51,10 +56,17 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{number(100 * share, 3)} %"
 
 
-def lasting(seconds: float | None) -> str:
-    """Return a duration in its two largest units."""
+def probability(value: float | None) -> str:
+    """Return a probability to three digits."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def lasting(seconds: float | None, *, exact: bool = False) -> str:
+    """Return a duration in its two largest units; an *exact* one of less than a minute in seconds or ms with digits."""
     if seconds is None:
         return "–"
+    if exact and seconds < 60:
+        return f"{number(seconds, 3)} s" if seconds >= 1 else f"{number(1000 * seconds, 3)} ms"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -66,7 +66,6 @@ def main(
 def drawn(found: "Found", content: Mapping[str, Any], moves: "Sequence[AdverseMove]", about: "About") -> str:
     """Return the page of a calibration: what was *found*, the *content* of its fit's file, the *moves* after hits."""
     from mm.calibration.goodness import steadiness
-    from mm.report.calibration import page
-    from mm.report.calibration_cards import further_cards
+    from mm.report.calibration import further_cards, page
 
     return page(found.fit, found.measured, steadiness(found.meter), about, further_cards(content, moves))

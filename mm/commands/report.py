@@ -141,8 +141,7 @@ def _calibration(redraw: Redraw, about: About) -> str:
     from mm.calibration.points import read_points
     from mm.commands import assemble
     from mm.commands.calibrate import FIT, POINTS, drawn
-    from mm.report.calibration import page
-    from mm.report.calibration_cards import further_cards
+    from mm.report.calibration import further_cards, page
 
     folder = redraw.run.folder
     content = _json(folder / FIT)

@@ -1,7 +1,7 @@
 """The report page of a run: one HTML file that needs nothing else, light or dark as the reader's screen is."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -9,35 +9,63 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.notes import NULL
-from mm.clock import iso
-from mm.numbers import lasting, number, percent, signed
-from mm.report.cards import (
-    activity_card,
-    assumptions_card,
-    data_card,
-    days_card,
-    honesty_card,
-    luck_card,
-    markouts_card,
+from mm.backtest.metrics.notes import NULL, by_reason
+from mm.backtest.summary_text import by_distance, curve, outside, quoted_distance
+from mm.clock import US_PER_S, iso
+from mm.numbers import lasting, number, percent, short, signed
+from mm.report.backtest_charts import (
+    distance_chart,
+    hours_chart,
+    markout_chart,
+    panels,
+    rate_chart,
+    rate_hint,
+    rolling_card,
+    split_chart,
 )
-from mm.report.charts import distance_chart, markout_chart, split_chart
-from mm.report.course import course
-from mm.report.frame import About, Row, card, document, notes, nothing, origin, table, tile, wide
-from mm.report.over_time import panels
-from mm.report.rates import hours_chart, rate_chart, told_of_rates
-from mm.report.rolling import rolling_card
-from mm.report.run_columns import RunColumns, columns_of
+from mm.report.frame import (
+    About,
+    Row,
+    card,
+    coloured,
+    document,
+    earnings,
+    grid,
+    header,
+    interval,
+    minute,
+    notes,
+    nothing,
+    origin,
+    pair,
+    table,
+    tile,
+    tiles,
+    wide,
+)
+from mm.report.run_columns import RunColumns, columns_of, course
 from mm.report.timeline import script, timeline
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
+    from mm.report.run_columns import RunColumns
 
 SUMMARY, PAGE = "summary.json", "report.html"
-BOTH = (("buy", "our buys"), ("sell", "our sells"))
+LONGEST = 3  # stretches without a book that are named
+EFFECTIVE = (  # knobs that stand at the top of the page, by name
+    "quote_params_json",
+    "fill_params_json",
+    "order_latency_ms",
+    "cancel_latency_ms",
+    "requote_interval_ms",
+    "maker_fee_rate",
+    "initial_cash",
+    "initial_inventory",
+)
+Summary = Mapping[str, Any]
 
 
-def page(summary: Mapping[str, Any], run: RunColumns, about: About | None = None) -> str:
+def page(summary: Summary, run: RunColumns, about: About | None = None) -> str:
     """Return the page as HTML.
 
     Args:
@@ -48,24 +76,26 @@ def page(summary: Mapping[str, Any], run: RunColumns, about: About | None = None
     about = about or About()
     days = " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
     title = f"{summary['symbol']} {days}"
+    us, models = np.asarray(run.state["recv_us"], dtype=np.int64), summary["models"]
+    window = f"{minute(us[0])} – {minute(us[-1])} UTC" if len(us) else "no state rows"
     body = [
-        _header(summary, days, run.state),
+        header(summary["symbol"], days, f"{escape(models['quote'])} quotes, {escape(models['fill'])} fills · {window}"),
         _tiles(summary),
         notes([line for line in summary["warnings"] if not line.startswith(NULL)], "notes"),
         assumptions_card(summary, about),
         _time_card(summary, run),
-        _pair(_split_card(summary), _markout_card(summary, run.fills)),
-        _pair(_distance_card(summary, run.fills), _rate_card(summary)),
-        _foreseen_card(summary),
-        honesty_card(summary),
+        pair(split_card(summary), _markout_card(summary, run.fills)),
+        pair(_distance_card(summary, run.fills), _rate_card(summary)),
+        _hours_card(summary),
+        sensitivity_card(summary),
         markouts_card(summary),
         days_card(summary),
         rolling_card(run),
-        f'<div class="trio">{activity_card(summary)}{luck_card(summary)}{data_card(summary, run)}</div>',
+        f'<div class="trio">{activity_card(summary)}{selection_card(summary)}{data_card(summary, run)}</div>',
         _numbers(summary),
         origin(about),
     ]
-    return document(f"{title} · backtest", body, script() if len(run.state["recv_us"]) else "")
+    return document(f"{title} · backtest", body, script() if len(us) else "")
 
 
 def write_run(result: "Result", folder: Path, about: About | None = None) -> dict[str, int | None]:
@@ -87,54 +117,19 @@ def write_run(result: "Result", folder: Path, about: About | None = None) -> dic
     return {**rows, SUMMARY: None, PAGE: None}
 
 
-def _pair(left: str, right: str) -> str:
-    return f'<div class="pair">{left}{right}</div>'
-
-
-def _header(summary: Mapping[str, Any], days: str, state: Mapping[str, Any]) -> str:
-    models = summary["models"]
-    us = np.asarray(state["recv_us"], dtype=np.int64)
-    window = f"{_minute(us[0])} – {_minute(us[-1])} UTC" if len(us) else "no state rows"
-    return (
-        f"<header><h1>{escape(summary['symbol'])} <small>{escape(days)}</small></h1>"
-        f'<p class="sub">{escape(models["quote"])} quotes, {escape(models["fill"])} fills · {window}</p></header>'
+def _tiles(summary: Summary) -> str:
+    inventory, drawdown = summary["inventory"], f"longest {lasting(summary['drawdown_duration_s'])}"
+    held, most = "Inventory, rms " + escape(summary["base_asset"]), f"at most {number(inventory['max'], 3)}"
+    return tiles(
+        *earnings(summary),
+        tile("Max drawdown", number(summary["max_drawdown"]), drawdown),
+        tile("Fills", f"{summary['n_fills']:,}", f"{percent(summary['fill_ratio'])} of placed quantity"),
+        tile(held, number(inventory["rms"], 3), most),
+        tile("Quoting both sides", percent(summary["two_sided_uptime"]), "of the time with a valid book"),
     )
 
 
-def _minute(us: int) -> str:
-    return iso(int(us))[:16].replace("T", " ")
-
-
-def _tiles(summary: Mapping[str, Any]) -> str:
-    ends, inventory = summary["sharpe_ci95"], summary["inventory"]
-    interval = "no interval" if ends is None else f"95 %: {number(ends[0], 3)} to {number(ends[1], 3)}"
-    pnl = summary["pnl_total"] or 0.0
-    return (
-        '<section class="tiles">'
-        + tile(
-            "PnL " + escape(summary["quote_asset"]),
-            signed(summary["pnl_total"]),
-            f"after {number(summary['fees'])} fees",
-            "gain" if pnl > 0 else "loss" if pnl < 0 else "",
-        )
-        + tile("Sharpe, annual", number(summary["sharpe"], 3), interval)
-        + tile(
-            "Max drawdown",
-            number(summary["max_drawdown"]),
-            f"longest {lasting(summary['drawdown_duration_s'])}",
-        )
-        + tile("Fills", f"{summary['n_fills']:,}", f"{percent(summary['fill_ratio'])} of placed quantity")
-        + tile(
-            "Inventory, rms " + escape(summary["base_asset"]),
-            number(inventory["rms"], 3),
-            f"at most {number(inventory['max'], 3)}",
-        )
-        + tile("Quoting both sides", percent(summary["two_sided_uptime"]), "of the time with a valid book")
-        + "</section>"
-    )
-
-
-def _time_card(summary: Mapping[str, Any], run: RunColumns) -> str:
+def _time_card(summary: Summary, run: RunColumns) -> str:
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
     drawn = course(run)
@@ -144,11 +139,12 @@ def _time_card(summary: Mapping[str, Any], run: RunColumns) -> str:
     return card("Over time", hint, timeline(panels(run, drawn, summary), drawn.x, run.excluded), off)
 
 
-def _split_card(summary: Mapping[str, Any]) -> str:
+def split_card(summary: Summary) -> str:
+    """Return the card that splits the PnL by its sources."""
     return card("Where the PnL came from", f"In {_quote(summary)}, from zero to the total.", split_chart(summary))
 
 
-def _markout_card(summary: Mapping[str, Any], fills: Mapping[str, Any]) -> str:
+def _markout_card(summary: Summary, fills: Mapping[str, Any]) -> str:
     quantity = float(np.asarray(fills["qty"], dtype=np.float64).sum())
     fee = None if quantity == 0 or summary["fees"] is None else summary["fees"] / quantity
     paid = f" Fees took {number(fee)} a unit (dashed, where it fits)." if fee else ""
@@ -156,17 +152,18 @@ def _markout_card(summary: Mapping[str, Any], fills: Mapping[str, Any]) -> str:
     return card("What a fill was worth later", hint, markout_chart(summary, fee))
 
 
-def _distance_card(summary: Mapping[str, Any], fills: Mapping[str, Any]) -> str:
+def _distance_card(summary: Summary, fills: Mapping[str, Any]) -> str:
     hint = "Ticks from the mid of its instant; the outermost bars hold what lies beyond."
-    return card("Fills by distance", hint, distance_chart(fills, summary["tick_size"]), BOTH)
+    keys = (("buy", "our buys"), ("sell", "our sells"))
+    return card("Fills by distance", hint, distance_chart(fills, summary["tick_size"]), keys)
 
 
-def _rate_card(summary: Mapping[str, Any]) -> str:
+def _rate_card(summary: Summary) -> str:
     chart = rate_chart(summary.get("fills_by_distance") or [])
-    return card("How often a quote filled", told_of_rates(summary), chart)
+    return card("How often a quote filled", rate_hint(summary), chart)
 
 
-def _foreseen_card(summary: Mapping[str, Any]) -> str:
+def _hours_card(summary: Summary) -> str:
     rows = summary.get("fills_by_hour") or []
     if not rows:
         return ""
@@ -174,11 +171,11 @@ def _foreseen_card(summary: Mapping[str, Any]) -> str:
     return card("Fills against what was foreseen", hint, wide(hours_chart(rows)))
 
 
-def _quote(summary: Mapping[str, Any]) -> str:
+def _quote(summary: Summary) -> str:
     return escape(summary["quote_asset"] or "quote asset")
 
 
-def _numbers(summary: Mapping[str, Any]) -> str:
+def _numbers(summary: Summary) -> str:
     signs = [(name, signed(summary[name], 6)) for name in ("pnl_total", "pnl_spread_capture", "pnl_inventory")]
     left_out = summary["adverse_selection_left_out"]
     groups = {
@@ -215,13 +212,167 @@ def _numbers(summary: Mapping[str, Any]) -> str:
 
 def _named(numbers: Mapping[str, Any], *names: str) -> list[Row]:
     """Return the rows of some numbers; those that an older run does not have are left out."""
-    return [(name, _told(numbers[name])) for name in names if name in numbers]
+    known = [(name, numbers[name]) for name in names if name in numbers]
+    answers = {True: "yes", False: "no"}
+    return [(name, answers[value] if isinstance(value, bool) else number(value, 6)) for name, value in known]
 
 
-def _told(value: float | bool | None) -> str:
-    return ("yes" if value else "no") if isinstance(value, bool) else number(value, 6)
-
-
-def _all(summary: Mapping[str, Any], name: str) -> list[Row]:
+def _all(summary: Summary, name: str) -> list[Row]:
     """Return the rows of all numbers that the summary has under a *name*."""
     return _named(summary.get(name) or {}, *(summary.get(name) or {}))
+
+
+def assumptions_card(summary: Summary, about: About) -> str:
+    """Return what the run stands on and the parameters in effect; nothing for a run of an earlier version."""
+    if "reference_why" not in summary:
+        return ""
+    title = "What this run assumes"
+    why = summary["reference_why"]
+    rejects = f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders"
+    reasons = f" ({by_reason(summary['rejects'])})" if summary["rejects"] else ""
+    trust: list[Row] = [
+        ("reference", escape(summary["reference"] + (f": {why}" if why else ""))),
+        ("curve", escape(curve(summary))),
+        ("fill model", escape(f"{summary['models']['fill']}: {summary['fill_bias'] or 'no bias is declared'}")),
+        ("outside the fit", escape(outside(summary))),
+        ("seen / expected fills", escape(" · ".join(by_distance(summary)) or "–")),
+        ("quoted distance", escape(quoted_distance(summary))),
+        ("rejected", escape(rejects + reasons)),
+    ]
+    effective: list[Row] = [
+        ("gamma", number(summary["gamma"])),
+        ("clip", f"{short(summary['quote_qty'])} {escape(summary['base_asset'])}"),
+        ("target inventory", short(summary["target_inventory"])),
+    ]
+    for name in EFFECTIVE:
+        value = about.knobs.get(name, {}).get("value")
+        if value is not None:
+            effective.append((name, escape(str(value))))
+    hint = "In the order in which an error would matter: check from the top."
+    body = f'<div class="basis">{table("Assumptions", trust)}{table("Parameters in effect", effective)}</div>'
+    return card(title, hint, body)
+
+
+def activity_card(summary: Summary) -> str:
+    """Return what was sent, and what became of it."""
+    rows = [
+        ("orders placed", f"{summary['n_orders']:,}"),
+        *([("rejected", f"{summary['n_rejects']:,}")] if "n_rejects" in summary else []),
+        ("fills", f"{summary['n_fills']:,}"),
+        ("fills the intensity foresaw", number(summary["predicted_fills"])),
+        ("orders filled in parts", f"{summary['n_partial']:,}"),
+        ("filled over placed quantity", percent(summary["fill_ratio"])),
+        ("messages for a fill", number(summary["quote_to_trade"])),
+        ("time with quotes on both sides", percent(summary["two_sided_uptime"])),
+    ]
+    for key, name in (("quote_lifetime_s", "life of a quote"), ("live_to_fill_s", "rest before a fill")):
+        if key in summary:
+            rows.append((f"{name}, median", lasting(summary[key]["p50"], exact=True)))
+    return card("Activity", "Orders and fills.", table("", rows))
+
+
+def data_card(summary: Summary, run: "RunColumns") -> str:
+    """Return how much of the time the data were good, and the longest stretches that are excluded."""
+    covered, excluded = summary["seconds_covered"], summary["seconds_excluded"]
+    share = excluded / (covered + excluded) if covered + excluded else None
+    length = run.excluded[:, 1] - run.excluded[:, 0]
+    rows: list[Row] = [
+        ("time with a valid book", lasting(covered)),
+        ("time excluded", f"{lasting(excluded)} ({percent(share)})" if excluded else "none"),
+        ("stretches without one", f"{np.count_nonzero(length):,}"),
+        ("changes of the mid", f"{np.count_nonzero(~np.isnan(run.mid)):,}"),
+    ]
+    longest = [row for row in np.argsort(-length, kind="stable")[:LONGEST].tolist() if length[row]]
+    for row in sorted(longest):
+        begin = iso(int(run.excluded[row, 0]))[:19].replace("T", " ")
+        rows.append((f"from {begin}", f"{lasting(float(length[row]) / US_PER_S)} excluded"))
+    if "feed" in summary:
+        rows += [(f"feed: {escape(name)}", number(value)) for name, value in summary["feed"].items()]
+    hint = "Statistics leave out the time without a valid book; charts over time shade it."
+    return card("Data", hint, table("", rows))
+
+
+def selection_card(summary: Summary) -> str:
+    """Return what the Sharpe ratio is worth: its interval, and the chance that it is skill."""
+    rows: list[Row] = [
+        ("Sharpe, annual", number(summary["sharpe"], 3)),
+        ("interval", interval(summary["sharpe_ci95"], 3)),
+        ("corrected for autocorrelation", number(summary["sharpe_autocorr"], 3)),
+        ("chance that it is above 0", percent(summary.get("psr"))),
+    ]
+    returns = summary.get("returns") or {}
+    rows += [
+        (f"{name} of {returns['period_s']} s changes", number(returns[name], 3))
+        for name in ("skew", "kurtosis")
+        if name in returns
+    ]
+    if "pnl_band" in summary:
+        band = summary["pnl_band"]
+        rows.append((f"PnL under {band['draws']:g} redrawn fits", f"{signed(band['low'])} to {signed(band['high'])}"))
+    hint = "Of one run alone. Who tries many finds a good one by luck: mm sweep counts the trials and deflates."
+    return card("Skill or luck", hint, table("", rows))
+
+
+def markouts_card(summary: Summary) -> str:
+    """Return what fills were worth later, by side, by what they did to the inventory, and by distance."""
+    found = {(row["fills"], row["horizon_s"]): row for row in summary.get("markouts") or []}
+    if not found:
+        return ""
+    kinds, horizons = (dict.fromkeys(key[place] for key in found) for place in (0, 1))
+    rows = []
+    for kind in kinds:
+        told = [found.get((kind, horizon)) for horizon in horizons]
+        count = max(row["n"] for row in told if row)
+        rows.append((escape(str(kind)), f"{count:,}", *map(_worth, told)))
+    hint = "Half-spread left so long after the fill, a unit, ± its standard error where fills are enough to tell."
+    head = ("fills", "number", *(f"{horizon} s" for horizon in horizons))
+    return card("By kind of fill", hint, grid(head, rows))
+
+
+def _worth(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "–"
+    kind = (
+        "" if row["se"] is None or abs(row["realised"]) < 2 * row["se"] else "gain" if row["realised"] > 0 else "loss"
+    )
+    error = "" if row["se"] is None else f" <small>± {number(row['se'], 2)}</small>"
+    return f'<b class="{kind}">{signed(row["realised"], 3)}</b>{error}'
+
+
+def days_card(summary: Summary) -> str:
+    """Return the PnL of each day; nothing for one day."""
+    days = summary.get("daily") or []
+    if len(days) < 2:
+        return ""
+    rows = [(escape(day["day"]), coloured(day["pnl"]), f"{day['n_fills']:,}", number(day["equity"], 8)) for day in days]
+    hint = f"Sharpe over days, annual: {number(summary['sharpe_daily'], 3)}."
+    return card("By day", hint, grid(("day", "PnL", "fills", "equity at its end"), rows))
+
+
+def sensitivity_card(summary: Summary) -> str:
+    """Return the same strategy under kinder and harsher fills and latencies; without them, how to add them."""
+    rows: Sequence[Mapping[str, Any]] = (summary.get("honesty") or {}).get("rows", ())
+    title = "Sensitivity"
+    if not rows:
+        return card(title, "HONESTY=1 plays it under kinder and harsher fills, and at other latencies, too.", "")
+    head = ("fills", "latency", "PnL", "Sharpe", "fills", "inventory, rms", "mid 60 s after a fill")
+    cells = [
+        (
+            f"{escape(str(row['fills']))}{_role(row.get('role'))}",
+            f"{short(row['latency'])} ×",
+            coloured(row["pnl_total"]),
+            number(row["sharpe"], 3),
+            "–" if row["n_fills"] is None else f"{row['n_fills']:,}",
+            number(row["inventory_rms"], 3),
+            signed(row["adverse_selection_60"]),
+        )
+        for row in rows
+    ]
+    signs = {(row["pnl_total"] or 0) > 0 for row in rows}
+    verdict = "The sign of the PnL hangs on the assumptions." if len(signs) > 1 else "The PnL has the same sign in all."
+    hint = f"The same strategy under kinder and harsher fills, and at other latencies. {verdict}"
+    return card(title, hint, grid(head, cells))
+
+
+def _role(role: str | None) -> str:
+    return f" <small>{escape(role)}</small>" if role else ""

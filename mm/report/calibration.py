@@ -1,21 +1,45 @@
 """The page of a calibration: the curve, how well it holds, the two sides, and how steady it was over the day."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mm.calibration.goodness import residuals
-from mm.clock import iso
-from mm.numbers import lasting, number
-from mm.report.calibration_charts import Pieces, curve_chart, parameter_chart, residual_chart
-from mm.report.frame import About, Row, card, document, notes, origin, table, tile, wide
+import numpy as np
+
+from mm.calibration.goodness import Residuals, residuals
+from mm.calibration.points import Points
+from mm.numbers import lasting, number, percent, power, short, signed
+from mm.report.frame import (
+    About,
+    Row,
+    card,
+    document,
+    grid,
+    header,
+    interval,
+    minute,
+    notes,
+    nothing,
+    origin,
+    pair,
+    table,
+    tile,
+    tiles,
+    wide,
+)
+from mm.report.svg import HALF, NORMAL_95, WIDE, Plot, bar, padded
 
 if TYPE_CHECKING:
+    from mm.calibration.calibrate import AdverseMove
     from mm.calibration.calibrator import Measured
-    from mm.calibration.fit_result import Interval, PoissonFit, RatesWithErrors
+    from mm.calibration.fit_result import PoissonFit, RatesWithErrors
 
 BOTH = (("buy", "bids, hit by sellers"), ("sell", "asks, hit by buyers"))
-NO_INTERVAL = "no interval"
+SIDES = ((1, "buy", "bid"), (-1, "sell", "ask"))
+HORIZON_S = 5  # of the drawn moves; the file has all horizons
+NUDGE = 0.06  # ticks that part the two sides' points
+Pieces = Sequence[tuple[int, int, "PoissonFit"]]
 
 
 def page(
@@ -43,14 +67,15 @@ def page(
             wide(curve_chart(measured.shown, fit)),
             BOTH,
         ),
-        '<div class="pair">'
-        + card(
-            "Residuals",
-            "Of each distance, in standard deviations (deviance residuals); beyond the dashed lines is one in twenty.",
-            residual_chart(rows),
-        )
-        + card("Sides and neighbours", "The same data by other estimates.", _neighbours(fit))
-        + "</div>",
+        pair(
+            card(
+                "Residuals",
+                "Of each distance, in standard deviations (deviance residuals); beyond the dashed lines is one in "
+                "twenty.",
+                residual_chart(rows),
+            ),
+            card("Sides and neighbours", "The same data by other estimates.", _neighbours(fit)),
+        ),
         card(
             "k over the day",
             "Each piece of the day alone, in 1/tick, with 95 % intervals; dashed: the whole day.",
@@ -70,37 +95,24 @@ def page(
 
 def _header(fit: "PoissonFit") -> str:
     start, end = fit.window.start_us, fit.window.end_us
-    span = "" if start is None or end is None else f" · {_minute(start)} – {_minute(end)} UTC"
+    span = "" if start is None or end is None else f" · {minute(start)} – {minute(end)} UTC"
     how = " ".join(text for text in (fit.method, fit.fit_method) if text)
     reference = f", from the {fit.reference}" if fit.reference else ""
-    return (
-        f"<header><h1>{escape(fit.symbol or 'points')} <small>{escape(fit.day or '')}</small></h1>"
-        f'<p class="sub">λ(δ) = A·exp(−k·δ) by {escape(how)}{escape(reference)}{span}</p></header>'
-    )
-
-
-def _minute(us: int) -> str:
-    return iso(us)[:16].replace("T", " ")
+    line = f"λ(δ) = A·exp(−k·δ) by {escape(how)}{escape(reference)}{span}"
+    return header(fit.symbol or "points", fit.day or "", line)
 
 
 def _tiles(fit: "PoissonFit") -> str:
     pivot = "–" if fit.pivot_delta is None else number(fit.pivot_delta, 3)
-    return (
-        '<section class="tiles">'
-        + tile("A, 1/s", number(fit.A), _interval(fit.ci95_A))
-        + tile("k, 1/tick", number(fit.k), _interval(fit.ci95_k))
-        + tile("λ at the pivot, 1/s", number(fit.lambda_at_pivot), f"at {pivot} ticks")
-        + tile("Fills", f"{fit.n_fills:,g}", f"in {lasting(fit.exposure_s)} of orders")
-        + tile("Deviance", number(fit.deviance), f"on {fit.df_resid if fit.df_resid is not None else '–'} df")
-        + tile(
-            "Verdict", "usable" if fit.usable else "not usable", escape(fit.status), "gain" if fit.usable else "loss"
-        )
-        + "</section>"
+    verdict, kind = ("usable", "gain") if fit.usable else ("not usable", "loss")
+    return tiles(
+        tile("A, 1/s", number(fit.A), interval(fit.ci95_A)),
+        tile("k, 1/tick", number(fit.k), interval(fit.ci95_k)),
+        tile("λ at the pivot, 1/s", number(fit.lambda_at_pivot), f"at {pivot} ticks"),
+        tile("Fills", f"{fit.n_fills:,g}", f"in {lasting(fit.exposure_s)} of orders"),
+        tile("Deviance", number(fit.deviance), f"on {fit.df_resid if fit.df_resid is not None else '–'} df"),
+        tile("Verdict", verdict, escape(fit.status), kind),
     )
-
-
-def _interval(ends: "Interval | None") -> str:
-    return NO_INTERVAL if ends is None else f"95 %: {number(ends[0])} to {number(ends[1])}"
 
 
 def _neighbours(fit: "PoissonFit") -> str:
@@ -112,8 +124,8 @@ def _neighbours(fit: "PoissonFit") -> str:
         ("asks alone", _rates(fit.sides.ask)),
         ("p, were the sides equal", number(fit.side_lr_p, 3)),
         ("p, were ln λ straight", number(fit.curvature_p, 3)),
-        ("A, 95 % by blocks", _range(fit.ci95_A_block)),
-        ("k, 95 % by blocks", _range(fit.ci95_k_block)),
+        ("A by blocks", interval(fit.ci95_A_block)),
+        ("k by blocks", interval(fit.ci95_k_block)),
         ("dispersion over blocks", number(fit.dispersion)),
     ]
     return table("", rows)
@@ -122,10 +134,6 @@ def _neighbours(fit: "PoissonFit") -> str:
 def _rates(rates: "RatesWithErrors") -> str:
     errors = "" if rates.se_k is None else f" ± {number(rates.se_k, 2)}"
     return f"A {number(rates.A)}, k {number(rates.k)}{errors}"
-
-
-def _range(ends: "Interval | None") -> str:
-    return "–" if ends is None else f"{number(ends[0])} to {number(ends[1])}"
 
 
 def _numbers(fit: "PoissonFit") -> str:
@@ -143,3 +151,204 @@ def _numbers(fit: "PoissonFit") -> str:
         + table("Data", named("n_fills", "exposure_s", "min_delta_ticks", "max_delta_ticks", "tick_size"))
         + table("Choices", named("method", "fit_method", "reference", "hit", "status"))
     )
+
+
+def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) -> list[str]:
+    """Return cards of what ``poisson_fit.json`` holds beside the fit (*content*), and of the *moves* after fills."""
+    pairs = [
+        (_curves(content.get("alternatives")), _moves(moves)),
+        (_volatility(content.get("volatility") or {}), _spreads(content.get("by_spread") or [])),
+    ]
+    days = content.get("by_day") or []
+    return [pair(*cards) for cards in pairs] + ([_days(days)] if days else [])
+
+
+def _curves(compared: Mapping[str, Any] | None) -> str:
+    if not compared:
+        return card("Other curves", "", nothing("There is too little to compare curves on."))
+    least = min(curve["aic"] for curve in compared["curves"])
+    rows = [
+        (curve["name"].replace("_", " "), number(curve["aic"] - least), _gain(curve["unseen"], curve["unseen_se"]))
+        for curve in compared["curves"]
+    ]
+    table = grid(("curve", "AIC, less the best", "nats a fill, unseen"), rows)
+    return card("Other curves", escape(compared["sentence"]), table)
+
+
+def _gain(gain: float | None, error: float | None) -> str:
+    if gain is None:
+        return "–"
+    return signed(gain, 3) if not error else f"{signed(gain, 3)} ± {number(error, 2)}"
+
+
+def _moves(moves: Sequence["AdverseMove"]) -> str:
+    hint = (
+        f"Ticks that the mid moves against an order within {HORIZON_S} s of a fill at each distance, 95 % bars by "
+        f"blocks; dashed: the distance itself. A fill above the dashed line loses."
+    )
+    return card("What a fill costs later", hint, _moves_chart(moves))
+
+
+def _moves_chart(moves: Sequence["AdverseMove"]) -> str:
+    rows = [row for row in moves if row.side == "both" and row.horizon_s == HORIZON_S and row.hits]
+    shown = [row for row in rows if row.se_ticks is not None][:40]
+    if not shown:
+        return nothing("Too few fills to follow.")
+    delta = np.array([row.delta_ticks for row in shown])
+    mean = np.array([row.mean_move_ticks for row in shown])
+    error = NORMAL_95 * np.array([row.se_ticks or 0.0 for row in shown])
+    reach = float(max(3 * np.median(mean + error), delta[min(3, len(delta) - 1)]))  # wide bars may leave the chart
+    plot = Plot(HALF, 250, padded(0.0, float(delta[-1])), padded(min(0.0, float(mean.min())), reach))
+    line = np.array([0.0, min(float(delta[-1]), plot.y[1])])
+    marks = [plot.value_axis(), plot.number_axis(short, 8), plot.path(line, line, "dash")]
+    for x, y, half, row in zip(delta.tolist(), mean.tolist(), error.tolist(), shown, strict=True):
+        if y <= plot.y[1]:
+            title = f"{short(x)} ticks: {number(y)} ± {number(half)} ticks, {row.hits:,} fills"
+            marks.append(plot.whisker(x, y, (y - half, y + half), "whisker", title))
+    return plot.picture(*marks, title="Move of the mid against the order after a fill, by distance")
+
+
+def _volatility(found: Mapping[str, Any]) -> str:
+    steps = [point for point in found.get("signature", []) if point["variance_per_s"]]
+    if not steps:
+        return card("Volatility", "", nothing("The mid was never seen long enough."))
+    error = found["se_sigma"]
+    told = number(found["sigma_ticks_per_sqrt_s"]) + ("" if error is None else f" ± {number(error, 2)}")
+    hint = (
+        f"Signature: ticks per √s by the step it is sampled at. Two-scale, without the bounce: {told}; a bounce of "
+        f"{number(found['bounce_ticks'], 2)} ticks."
+    )
+    seconds = np.array([float(point["step_s"]) for point in steps])
+    sigma = np.sqrt([float(point["variance_per_s"]) for point in steps])
+    plot = Plot(HALF, 250, padded(0.0, float(np.log10(seconds[-1])), 0.04), padded(0.0, float(sigma.max()), 0.08))
+    marks = [plot.value_axis(), plot.path(np.log10(seconds), sigma, "line")]
+    for x, y in zip(seconds.tolist(), sigma.tolist(), strict=True):
+        at = float(plot.across(np.log10(x)))
+        marks.append(plot.label(at, short(x)))
+        title = f"sampled every {short(x)} s: {number(y)} ticks per root second"
+        marks.append(plot.whisker(float(np.log10(x)), y, (y, y), "whisker", title))
+    return card("Volatility", hint, plot.picture(*marks, title="Volatility by sampling step, in seconds"))
+
+
+def _spreads(states: Sequence[Mapping[str, Any]]) -> str:
+    hint = "The same fit on the time in which the spread was so many ticks."
+    if not states:
+        return card("By spread", hint, nothing("No spread was long enough in place."))
+    rows = [
+        (
+            _spread_range(state["from_ticks"], state["to_ticks"]),
+            percent(state["share"]),
+            number(state["A"]),
+            number(state["k"]),
+            f"{state['n_fills']:,.0f}",
+            escape(state["status"]),
+        )
+        for state in states
+    ]
+    return card("By spread", hint, grid(("ticks", "of the time", "A", "k", "fills", ""), rows))
+
+
+def _spread_range(first: float, last: float | None) -> str:
+    if first == last:
+        return short(first)
+    return f"{short(first)} to {'more' if last is None else short(last)}"
+
+
+def _days(days: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (day["day"], number(day["A"]), number(day["k"]), f"{day['n_fills']:,.0f}", escape(day["status"]))
+        for day in days
+    ]
+    return card("By day", "Each day alone.", grid(("day", "A", "k", "fills", ""), rows))
+
+
+def curve_chart(points: Points, fit: "PoissonFit") -> str:
+    """Draw fills a second at each distance, on a logarithmic scale, with 95 % intervals, and the fitted line."""
+    sides = [(side, kind, name, residuals(points, None, None, side)) for side, kind, name in SIDES]
+    seen = [rows for *_, rows in sides if rows.fills.sum() > 0]
+    if not seen:
+        return nothing("No fills at any distance.")
+    far = max(float(rows.delta_ticks[rows.fills > 0].max()) for rows in seen)
+    rates = np.concatenate([rows.rates()[0][rows.fills > 0] for rows in seen])
+    low, high = math.floor(math.log10(rates.min() / 2)), math.ceil(math.log10(rates.max() * 1.1))
+    plot = Plot(WIDE, 330, (0.0, far * 1.04), (float(low), float(high)))
+    marks = [plot.value_axis(power), plot.number_axis(short)]
+    if fit.A is not None and fit.k is not None:
+        marks += _line(plot, fit, (fit.A, fit.k), far)
+    for side, kind, name, rows in sides:
+        marks += _whiskers(plot, rows, -side * NUDGE * far / 20, kind, name)
+    return plot.picture(*marks, title="Fills a second by distance, and the fitted curve")
+
+
+def residual_chart(rows: Residuals, most: int = 60) -> str:
+    """Draw by how many standard deviations each distance has more or fewer fills than fitted."""
+    z, delta = rows.standardised[:most], rows.delta_ticks[:most]
+    shown = np.flatnonzero(~np.isnan(z) & ((rows.fills[:most] > 0) | (rows.expected[:most] >= 0.5)))
+    if not len(shown):
+        return nothing("There is no fit to compare with.")
+    z, delta = z[: shown[-1] + 1], delta[: shown[-1] + 1]
+    reach = max(3.0, float(np.abs(z).max()))
+    plot = Plot(HALF, 250, (-0.7, len(z) - 0.3), padded(-reach, reach, 0.04))
+    marks = [plot.value_axis()]
+    marks += [plot.level(-2.0), plot.level(2.0), plot.names([short(at) for at in delta], 12)]
+    wide, zero = float(plot.across(1.0) - plot.across(0.0)) * 0.72, float(plot.up(0.0))
+    for i, value in enumerate(z.tolist()):
+        top, kind = float(plot.up(value)), "buy" if value >= 0 else "sell"
+        title = f"{short(delta[i])} ticks: {rows.fills[i]:,g} fills, {number(float(rows.expected[i]))} fitted"
+        x = float(plot.across(i)) - wide / 2
+        marks.append(bar(x, min(top, zero), (wide, abs(top - zero)), kind, title))
+    return plot.picture(*marks, title="Standardised residuals by distance")
+
+
+def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) -> str:
+    """Draw *name* (``A`` or ``k``) of each piece with its 95 % interval, and the whole tape's as a line."""
+    found = [(start, end, *_ends(fit, name)) for start, end, fit in pieces if fit.usable]
+    if not found:
+        return nothing("No piece of the day gives a usable fit on its own.")
+    x = (float(pieces[0][0]), float(pieces[-1][1]))
+    values = [value for *_, value, _, _ in found] + [whole or found[0][2]]
+    low, high = min(end for *_, end, _ in found), max(end for *_, end in found)
+    top = min(high, 4 * max(values))  # a piece that knows nothing must not flatten the others
+    plot = Plot(WIDE, 190, x, padded(max(low, 0.0), top))
+    marks = [plot.value_axis(most=5), plot.time_axis()]
+    if whole is not None:
+        marks.append(plot.level(whole))
+    for start, end, value, least, most in found:
+        said = f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
+        marks.append(plot.whisker((start + end) / 2, value, (least, most), "whisker", said))
+    return plot.picture(*marks, title=title)
+
+
+def _line(plot: Plot, fit: "PoissonFit", rates: tuple[float, float], far: float) -> list[str]:
+    """Return the line of A and k (*rates*) with the band of its 95 % interval."""
+    A, k = rates
+    x = np.linspace(0.0, far * 1.04, 60)
+    y = (math.log(A) - k * x) / math.log(10)
+    marks = []
+    if fit.se_logA is not None and fit.se_k is not None and fit.cov_logA_k is not None:
+        variance = fit.se_logA**2 - 2 * x * fit.cov_logA_k + (x * fit.se_k) ** 2
+        off = NORMAL_95 * np.sqrt(np.maximum(variance, 0.0)) / math.log(10)
+        low, high = np.clip((y - off, y + off), *plot.y)
+        marks.append(plot.band(x, low, high, "band"))
+    inside = np.where(y >= plot.y[0], y, np.nan)
+    return [*marks, plot.path(x, inside, "line")]
+
+
+def _whiskers(plot: Plot, rows: Residuals, shift: float, kind: str, name: str) -> list[str]:
+    marks = []
+    for delta, fills, seconds, rate, low, high in zip(
+        rows.delta_ticks.tolist(), rows.fills.tolist(), rows.exposure_s.tolist(), *(r.tolist() for r in rows.rates()),
+        strict=True,
+    ):  # fmt: skip
+        if fills == 0 or delta + shift > plot.x[1]:
+            continue
+        ends = math.log10(low), math.log10(high)
+        said = f"{name}, {short(delta)} ticks: {fills:,g} fills in {seconds:,.0f} s, {number(rate)} /s"
+        marks.append(plot.whisker(delta + shift, math.log10(rate), ends, f"whisker {kind}", said))
+    return marks
+
+
+def _ends(fit: "PoissonFit", name: str) -> tuple[float, float, float]:
+    """Return a parameter of a usable fit and the ends of its interval; itself where it has none, as in one block."""
+    value, interval = (fit.A, fit.ci95_A) if name == "A" else (fit.k, fit.ci95_k)
+    return value or math.nan, *(interval or (value or math.nan, value or math.nan))

@@ -1,15 +1,19 @@
 """The parts every page is made of: the document, cards, tiles, tables, and how to get the page again."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Any
 
-from mm.report.style import STYLE
+from mm.clock import iso
+from mm.numbers import number, signed
 
 Row = tuple[str, str]
 
+STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 # The browser itself refuses whatever would leave the page.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -66,6 +70,52 @@ def wide(chart: str) -> str:
     return f'<div class="wide">{chart}</div>'
 
 
+def pair(*cards: str) -> str:
+    """Return two *cards* beside each other."""
+    return f'<div class="pair">{"".join(cards)}</div>'
+
+
+def header(symbol: str, days: str, line: str) -> str:
+    """Return the head of a page; *line*, which is HTML, stands under the symbol and its days."""
+    name = f"<h1>{escape(symbol)} <small>{escape(days)}</small></h1>"
+    return f'<header>{name}<p class="sub">{line}</p></header>'
+
+
+def minute(us: int) -> str:
+    """Return an instant to the minute, in UTC."""
+    return iso(int(us))[:16].replace("T", " ")
+
+
+def gain_or_loss(value: float | None) -> str:
+    """Return the class of a number by its sign: empty for 0 and None."""
+    return "" if not value else "gain" if value > 0 else "loss"
+
+
+def coloured(value: float | None, digits: int = 4) -> str:
+    """Return a signed number in the colour of its sign."""
+    return f'<b class="{gain_or_loss(value)}">{signed(value, digits)}</b>'
+
+
+def interval(ends: Sequence[float] | None, digits: int = 4) -> str:
+    """Return a 95 % interval in words."""
+    return "no interval" if ends is None else f"95 %: {number(ends[0], digits)} to {number(ends[1], digits)}"
+
+
+def tiles(*shown: str) -> str:
+    """Return the row of headline numbers."""
+    return f'<section class="tiles">{"".join(shown)}</section>'
+
+
+def earnings(summary: Mapping[str, Any]) -> list[str]:
+    """Return the two tiles that every page of a backtest begins with: PnL and Sharpe ratio."""
+    pnl, fees = summary["pnl_total"], f"after {number(summary['fees'])} fees"
+    sharpe = number(summary["sharpe"], 3)
+    return [
+        tile("PnL " + escape(summary["quote_asset"]), signed(pnl), fees, gain_or_loss(pnl)),
+        tile("Sharpe, annual", sharpe, interval(summary["sharpe_ci95"], 3)),
+    ]
+
+
 def tile(name: str, value: str, more: str, kind: str = "") -> str:
     """Return one headline number: name, value, a line under it; *kind* is ``gain``, ``loss`` or empty."""
     return f'<div class="tile"><span>{name}</span><b class="{kind}">{value}</b><i>{more}</i></div>'
@@ -108,3 +158,91 @@ def origin(about: About) -> str:
 def _knob(name: str, value: str, source: str) -> str:
     kind = "default" if source == "default" else "set"
     return f'<div class="{kind}"><code>{escape(name)}</code><b>{escape(value)}</b><span>{escape(source)}</span></div>'
+
+
+_FAINT, _STRONG = 0.10, 0.72
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """A table of colours.
+
+    Attributes:
+        across: What the columns are of, and their labels.
+        down: What the rows are of, and their labels.
+        values: By row and column; None is left empty.
+        best: Row and column of the cell that is framed; None: none is.
+    """
+
+    across: tuple[str, Sequence[str]]
+    down: tuple[str, Sequence[str]]
+    values: Sequence[Sequence[float | None]]
+    best: tuple[int, int] | None = None
+
+    def table(self, texts: Sequence[Sequence[str]], title: str, span: tuple[float, float] | None = None) -> str:
+        """Return the table as HTML; its cells are as narrow as a screen needs, and no narrower than their texts.
+
+        Args:
+            texts: What stands in each cell.
+            title: What a screen reader says.
+            span: Least and greatest size of a value, where several maps share a scale; None takes this one's own.
+        """
+        names, labels = self.across[1], self.down[1]
+        low, high = span or sizes(self.values)
+        rows = []
+        for row, label in enumerate(labels):
+            cells = []
+            for column, value in enumerate(self.values[row]):
+                told = f"{self.across[0]} {names[column]}, {self.down[0]} {label}: {texts[row][column]}"
+                strength = 0.0 if value is None else (abs(value) - low) / (high - low) if high > low else 1.0
+                cells.append(_cell(value, strength, (texts[row][column], told), framed=self.best == (row, column)))
+            rows.append(f'<tr><th scope="row">{_breaking(label)}</th>{"".join(cells)}</tr>')
+        heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+        return (
+            f'<table class="heat" aria-label="{escape(title)}" style="--columns:{len(names)}">'
+            f'<tr><th></th><td class="name" colspan="{len(names)}">{escape(self.across[0])}</td></tr>'
+            f'<tr class="cols"><td class="name">{_breaking(self.down[0])}</td>{heads}</tr>{"".join(rows)}</table>'
+        )
+
+
+def sizes(values: Sequence[Sequence[float | None]]) -> tuple[float, float]:
+    """Return the least and the greatest size of the *values*; the least is 0 where they have both signs."""
+    known = [value for row in values for value in row if value is not None]
+    if not known:
+        return 0.0, 1.0
+    mixed = min(known) < 0 < max(known)
+    low, high = min(map(abs, known)), max(map(abs, known))
+    return (0.0 if mixed or low == high else low), high or 1.0
+
+
+def _cell(value: float | None, strength: float, told: tuple[str, str], *, framed: bool) -> str:
+    """Return one cell, its colour of a *strength* from 0 to 1; *told* is what stands in it, and under the pointer."""
+    kind = "off" if value is None else "loss" if value < 0 else "gain"
+    share = "" if value is None else f' style="--share:{_FAINT + (_STRONG - _FAINT) * min(1.0, strength):.3f}"'
+    text, title = map(escape, told)
+    return f'<td class="{kind}{" best" if framed else ""}"{share} title="{title}">{text}</td>'
+
+
+def _breaking(name: str) -> str:
+    """Return a name so that on a narrow screen it may go on in the next line behind an underscore or a colon."""
+    return escape(name).replace("_", "_<wbr>").replace(":", ":<wbr>")
+
+
+_FONT = 'svg { font: 15px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; background: #ffffff; }'
+
+
+def alone(picture: str) -> str:
+    """Return the SVG *picture* of a `Plot` with the page's light colours in it, so that it needs no page around it."""
+    used = {word for words in re.findall(r'class="([^"]+)"', picture) for word in words.split()}
+    colours = STYLE[STYLE.index(":root {") : STYLE.index("}") + 1]
+    rules = [line for line in STYLE.splitlines() if line.startswith("svg") or _speaks_of(line, used)]
+    style = "\n".join([colours.replace("light dark", "light"), _FONT, *rules])
+    return picture.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
+        ">", f"><style>\n{style}\n</style>", 1
+    )
+
+
+def _speaks_of(line: str, used: set[str]) -> bool:
+    """Tell whether a rule of the style sheet begins with one of the classes *used*."""
+    first = re.match(r"\.([\w-]+)", line)
+    return first is not None and line.endswith("}") and first[1] in used

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Instants = NDArray[np.int64]
 
+WIDE, HALF = 1072, 520  # widths of a picture: of a card, and of one of two beside each other
 LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 26
+NORMAL_95 = 1.959964  # standard errors on either side that hold 95 %
 MAX_DOTS = 3_000
 # Seconds between time labels, from which the first that leaves room is taken.
 TIME_STEPS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000)
@@ -120,12 +122,24 @@ class Plot:
         return f'<path class="{kind}" d="M{points}z"/>' if points else ""
 
     def whisker(self, x: float, y: float, ends: tuple[float, float], kind: str, title: str) -> str:
-        """Return a point with an error bar to *ends*, all in values; *title* shows under the pointer."""
-        at, (low, high) = float(self.across(x)), (float(self.up(end)) for end in ends)
+        """Return a point with an error bar to *ends*, all in values; *title* shows under the pointer.
+
+        What lies outside the plot is drawn at its edge.
+        """
+        at, (middle, low, high) = float(self.across(x)), self.up(np.clip((y, *ends), *self.y)).tolist()
         return (
             f'<g class="{kind}"><title>{escape(title)}</title><path d="M{at:.1f} {low:.1f}V{high:.1f}"/>'
-            f'<circle cx="{at:.1f}" cy="{float(self.up(y)):.1f}" r="3.5"/></g>'
+            f'<circle cx="{at:.1f}" cy="{middle:.1f}" r="3.5"/></g>'
         )
+
+    def level(self, value: float, kind: str = "dash") -> str:
+        """Return a horizontal line at a *value*."""
+        return f'<path class="{kind}" d="M{LEFT} {float(self.up(value)):.1f}H{self.width - RIGHT}"/>'
+
+    def names(self, texts: Sequence[str], most: int) -> str:
+        """Return the names of what stands at x = 0, 1, 2, …, or so many of them that there are *most* or fewer."""
+        every = max(1, math.ceil(len(texts) / most))
+        return "".join(self.label(float(self.across(i)), texts[i]) for i in range(0, len(texts), every))
 
     def label(self, x: float, text: str, kind: str = "tick mid") -> str:
         """Return *text* below the plot, centred at *x*."""

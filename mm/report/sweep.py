@@ -11,10 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.numbers import number, percent, short, signed
-from mm.report.frame import About, card, document, grid, notes, nothing, origin, tile, wide
-from mm.report.heatmap import Heatmap, sizes
-from mm.report.svg import BOTTOM, LEFT, RIGHT, TOP, Plot, padded
+from mm.numbers import number, percent, probability, short, signed
+from mm.report.frame import (
+    About,
+    Heatmap,
+    card,
+    document,
+    gain_or_loss,
+    grid,
+    header,
+    notes,
+    nothing,
+    origin,
+    pair,
+    sizes,
+    tile,
+    tiles,
+    wide,
+)
+from mm.report.svg import BOTTOM, HALF, LEFT, RIGHT, TOP, WIDE, Plot, padded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,7 +87,7 @@ def against(rows: Sequence[Row], first: str, second: str, title: str) -> str:
     known = _some(known)
     x, y = (np.array([row[name] for row in known]) for name in (first, second))
     low, high = padded(min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0))
-    plot = Plot(520, 350, (low, high), (low, high))
+    plot = Plot(HALF, 350, (low, high), (low, high))
     dots = "".join(_dot(plot, a, b, row) for a, b, row in zip(x.tolist(), y.tolist(), known, strict=True))
     same = plot.path(np.array([low, high]), np.array([low, high]), "zero")
     return plot.picture(plot.value_axis(), plot.number_axis(short, 6), same, dots, title=title)
@@ -100,7 +115,7 @@ def spread(rows: Sequence[Row], luck: float | None) -> str:
     low, high = padded(min(values.min(), 0.0), max(values.max(), luck or 0.0))
     edges = np.linspace(low, high, BINS + 1)
     counts = np.histogram(values, edges)[0].astype(np.float64)
-    plot = Plot(520, 350, (low, high), (0.0, float(counts.max()) * 1.15))
+    plot = Plot(HALF, 350, (low, high), (0.0, float(counts.max()) * 1.15))
     lines = ""
     if luck is not None:
         x = float(plot.across(luck))
@@ -142,7 +157,7 @@ def courses(start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int
     front = columns.index(best) if best in columns else None
     drawn = [totals[:, shown], *([totals[:, front]] if front is not None else []), *([chosen.total] if chosen else [])]
     low, high = min(0.0, *(float(one.min()) for one in drawn)), max(0.0, *(float(one.max()) for one in drawn))
-    plot = Plot(1072, 320, (start_us[0], start_us[-1] + 6e7), padded(low, high))
+    plot = Plot(WIDE, 320, (start_us[0], start_us[-1] + 6e7), padded(low, high))
     us = start_us.astype(np.int64) + 60_000_000
     others = "".join(plot.line(us, totals[:, column], "faint") for column in shown if column != front)
     lines = f'<g opacity="0.45">{others}</g>'
@@ -164,13 +179,13 @@ def axis_charts(rows: Sequence[Row], every: Sequence[Axis], rank_by: str) -> str
     values = [row[rank_by] for row in known]
     span = padded(min(*values, 0.0), max(*values, 0.0))
     charts = [_axis(known, axis, rank_by, span) for axis in varied]
-    pairs = [charts[i : i + 2] for i in range(0, len(charts), 2)]
-    return "".join(f'<div class="pair">{"".join(f"<div>{one}</div>" for one in pair)}</div>' for pair in pairs)
+    cells = [f"<div>{chart}</div>" for chart in charts]
+    return "".join(pair(*cells[i : i + 2]) for i in range(0, len(cells), 2))
 
 
 def _axis(rows: Sequence[Row], axis: Axis, rank_by: str, span: tuple[float, float]) -> str:
     labels = list(dict.fromkeys(axis["values"]))
-    plot = Plot(520, 230, (-0.5, len(labels) - 0.5), span)
+    plot = Plot(HALF, 230, (-0.5, len(labels) - 0.5), span)
     groups = [[row[rank_by] for row in rows if row[axis["name"]] == label] for label in labels]
     marks, widest = [], (plot.width - LEFT - RIGHT) / len(labels)
     for place, (label, group) in enumerate(zip(labels, groups, strict=True)):
@@ -194,15 +209,14 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
     """
     content = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
     start_us, columns, pnl = _series(folder / SERIES)
-    symbol, days = escape(content["symbol"]), " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
-    head = f"<header><h1>{symbol} {days}<small>sweep of {content['points']:,} points</small></h1></header>"
+    days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
     rows = content["rows"]
     parts = [
-        head,
+        header(content["symbol"], days, f"sweep of {content['points']:,} points"),
         _tiles(content),
         notes([*_cautions(content, record), *_failures(rows)], "notes"),
         _grid_cards(content),
-        '<div class="pair">' + _halves_card(content) + _luck_card(content) + "</div>",
+        pair(_halves_card(content), _selection_card(content)),
         _forward_card(content),
         _courses_card(content, start_us, columns, pnl),
         card("Every axis by itself", _EACH, axis_charts(rows, content["axes"], content["rank_by"])),
@@ -231,9 +245,9 @@ def _tiles(content: Content) -> str:
     deflated = None if best is None else best["deflated_sharpe"]
     shown = [
         tile("Different trials", f"{content['trials']:,}", failed),
-        tile("Best Sharpe ratio", number(sharpe, 3), "of a year, as it was picked", _kind(sharpe)),
+        tile("Best Sharpe ratio", number(sharpe, 3), "of a year, as it was picked", gain_or_loss(sharpe)),
         tile("Luck of as many", number(content["expected_best_sharpe"], 3), "expected of the best worthless one"),
-        tile("Deflated Sharpe", "–" if deflated is None else f"{deflated:.3f}", "chance that the best beats that luck"),
+        tile("Deflated Sharpe", probability(deflated), "chance that the best beats that luck"),
         tile("Overfitting", percent(content["pbo"]), "chance that the best is below the median later"),
         tile(
             "Chosen by the past",
@@ -241,14 +255,10 @@ def _tiles(content: Content) -> str:
             "no choice"
             if ahead is None
             else f"anew after {ahead['block']}; best in hindsight {signed(ahead['pnl_of_the_best_in_hindsight'], 3)}",
-            _kind(None if ahead is None else ahead["pnl"]),
+            gain_or_loss(None if ahead is None else ahead["pnl"]),
         ),
     ]
-    return f'<div class="tiles">{"".join(shown)}</div>'
-
-
-def _kind(value: float | None) -> str:
-    return "" if not value else "gain" if value > 0 else "loss"
+    return tiles(*shown)
 
 
 def _grid_cards(content: Content) -> str:
@@ -283,11 +293,10 @@ def _forward_card(content: Content) -> str:
         "Across with the fit of all days, upwards with fits of the past alone. Nothing is quoted before the first "
         "window is full, so the walk-forward is of less time."
     )
-    cards = (
+    return pair(
         card("Sharpe ratio, in sample and walk-forward", said, sharpe),
         card("PnL, in sample and walk-forward", "The same for what each point gained, in the quote asset.", gain),
     )
-    return f'<div class="pair">{"".join(cards)}</div>'
 
 
 def _cautions(content: Content, record: Mapping[str, Any] | None) -> list[str]:
@@ -307,7 +316,7 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"point {row['point']} failed: {row['error']}" for row in failed[:NAMED]] + more
 
 
-def _luck_card(content: Content) -> str:
+def _selection_card(content: Content) -> str:
     luck = number(content["expected_best_sharpe"], 3)
     hint = f"Sharpe ratios of the trials. Dashed: {luck}, what the best of as many worthless ones would show."
     return card("How good is the best", hint, spread(content["rows"], content["expected_best_sharpe"]))
@@ -343,8 +352,8 @@ def _cells(row: Mapping[str, Any], axes: Sequence[str], forwarded: bool) -> list
         str(row["point"]),
         *(escape(row[axis] or "–") for axis in axes),
         number(row["sharpe"]),
-        "–" if deflated is None else f"{deflated:.3f}",
-        "–" if psr is None else f"{psr:.3f}",
+        probability(deflated),
+        probability(psr),
         signed(row["pnl_total"]),
         number(row["n_fills"], 9),
         number(row["max_drawdown"]),
@@ -369,7 +378,7 @@ def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
         beyond = record["best_deflated_sharpe"]
         told.append(
             f"On record for these days are {record['trials']:,} different trials, of this sweep and earlier ones; over "
-            f"all of them the deflated Sharpe of the best one here is {'–' if beyond is None else f'{beyond:.3f}'}."
+            f"all of them the deflated Sharpe of the best one here is {probability(beyond)}."
         )
     if (worst := content["worst_case"]) is not None:
         chosen = ", ".join(f"{k} {v}" for k, v in worst.items() if k not in ("point", content["rank_by"]))

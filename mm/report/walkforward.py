@@ -1,11 +1,13 @@
 """The page of a walk-forward, and of a schedule: what was fitted, how it did on unseen data, what it earned."""
 
 import json
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,17 +15,40 @@ from mm.backtest.metrics.notes import NULL
 from mm.clock import iso
 from mm.errors import BrokenFile
 from mm.numbers import number, short, signed
-from mm.report.cards import data_card, honesty_card
-from mm.report.charts import split_chart
-from mm.report.course import Course, course
-from mm.report.frame import About, Row, card, document, grid, notes, nothing, origin, table, tile, wide
-from mm.report.run_columns import RunColumns, read_columns
-from mm.report.walkforward_charts import distance_chart, earned, equity_chart, parameter_chart, rate_chart, ratio_chart
+from mm.report.backtest import data_card, sensitivity_card, split_card
+from mm.report.frame import (
+    About,
+    Row,
+    card,
+    document,
+    earnings,
+    grid,
+    header,
+    minute,
+    notes,
+    nothing,
+    origin,
+    pair,
+    table,
+    tile,
+    tiles,
+    wide,
+)
+from mm.report.run_columns import Course, RunColumns, course, read_columns
+from mm.report.svg import HALF, WIDE, Plot, bar, padded
 from mm.walkforward.out_of_sample import SegmentRows, read_segments
+
+if TYPE_CHECKING:
+    from mm.report.run_columns import Course
+    from mm.walkforward.out_of_sample import Floats, SegmentRows
 
 SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
 INSIDE = (("buy", "1 is inside the interval"), ("sell", "1 is outside"))
 SOURCES = (("buy", "fitted"), ("sell", "carried or default"), ("off", "none: nothing is quoted"))
+USUAL, OTHER = "whisker buy", "whisker sell"
+FAR = 5.0  # times the median, beyond which the end of an interval is cut
+LEAST_EXPECTED = 0.5  # fills of a distance whose ratio is drawn
+MOST_DISTANCES = 24
 Content = Mapping[str, Any]
 
 
@@ -75,11 +100,9 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _header(schedule: Content, kind: str) -> str:
     train, step = (number(schedule[f"{name}_min"]) for name in ("train_window", "step"))
-    return (
-        f"<header><h1>{escape(str(schedule['symbol']))} <small>{escape(str(schedule['day']))}</small></h1>"
-        f'<p class="sub">{kind}: windows of {train} min, every {step} min, '
-        f"{escape(str(schedule['fallback_policy']))}</p></header>"
-    )
+    policy = escape(str(schedule["fallback_policy"]))
+    line = f"{kind}: windows of {train} min, every {step} min, {policy}"
+    return header(str(schedule["symbol"]), str(schedule["day"]), line)
 
 
 def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
@@ -89,37 +112,20 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
     foreseen = rows.numbers["test_expected"]
     seen = float(rows.numbers["test_fills"][~np.isnan(foreseen)].sum())
     ratio = seen / float(np.nansum(foreseen)) if np.nansum(foreseen) > 0 else None
-    tiles = []
-    if summary is not None:
-        pnl, ends = summary["pnl_total"] or 0.0, summary["sharpe_ci95"]
-        tiles += [
-            tile(
-                "PnL " + escape(summary["quote_asset"]),
-                signed(summary["pnl_total"]),
-                f"after {number(summary['fees'])} fees",
-                "gain" if pnl > 0 else "loss" if pnl < 0 else "",
-            ),
-            tile(
-                "Sharpe, annual",
-                number(summary["sharpe"], 3),
-                "no interval" if ends is None else f"95 %: {number(ends[0], 3)} to {number(ends[1], 3)}",
-            ),
-        ]
-    else:
-        tiles += [_spread(rows, "k", "k, 1/tick"), _spread(rows, "A", "A, 1/s")]
-    tiles += [
+    first = earnings(summary) if summary else [_spread(rows, "k", "k, 1/tick"), _spread(rows, "A", "A, 1/s")]
+    return tiles(
+        *first,
         tile("Segments fitted", f"{sources.count('fitted')} of {len(rows)}", _others(sources)),
-        tile("Hits over foreseen", number(ratio, 3), f"{seen:,.0f} hits on unseen data"),
-        tile("Log-likelihood a hit", number(used["loglik_per_fill"]), f"unseen, {escape(unseen['mode'])} windows"),
+        tile("Fills over expected", number(ratio, 3), f"{seen:,.0f} fills out of sample"),
+        tile("Log-likelihood per fill", number(used["loglik_per_fill"]), f"unseen, {escape(unseen['mode'])} windows"),
         tile("Model's clock", number(clock["mean_wait"], 3), "1 where the model holds"),
-    ]
-    return f'<section class="tiles">{"".join(tiles)}</section>'
+    )
 
 
-def _spread(rows: SegmentRows, name: str, told: str) -> str:
+def _spread(rows: SegmentRows, name: str, title: str) -> str:
     values = rows.numbers[name][~np.isnan(rows.numbers[name])]
     ends = f"from {number(float(values.min()), 3)} to {number(float(values.max()), 3)}" if len(values) else "none"
-    return tile(f"{told}, median", number(_median(rows, name)), ends)
+    return tile(f"{title}, median", number(_median(rows, name)), ends)
 
 
 def _others(sources: Sequence[str]) -> str:
@@ -156,11 +162,11 @@ def _traded(summary: Content, over: Course | None, rows: SegmentRows, folder: st
     numbers.append(("the backtest's own page", f'<a href="{escape(folder + own)}">{own}</a>'))
     return [
         equity,
-        '<div class="pair">'
-        + card("Where the PnL came from", f"In {quote}, from zero to the total.", split_chart(summary))
-        + card("The backtest in numbers", "Names are those of its summary.json.", table("", numbers))
-        + "</div>",
-        honesty_card(summary),
+        pair(
+            split_card(summary),
+            card("The backtest in numbers", "Names are those of its summary.json.", table("", numbers)),
+        ),
+        sensitivity_card(summary),
     ]
 
 
@@ -201,20 +207,20 @@ def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
             "moved on faster than the windows.",
             wide(rate_chart(rows)),
         ),
-        '<div class="pair">'
-        + card(
-            "By distance",
-            "Unseen hits over those foreseen, by distance in ticks: where the curve has the wrong shape.",
-            distance_chart(unseen["by_delta"]),
-            INSIDE,
-        )
-        + card(
-            "Other windows on the same data",
-            f"Over {unseen['segments_compared']} segments and {unseen['fills_compared']:,.0f} hits; above 0 is better "
-            "than what was used.",
-            grid(("mode", "log-lik. a hit", "beside used", "foreseen", "ratio"), modes),
-        )
-        + "</div>",
+        pair(
+            card(
+                "By distance",
+                "Fills out of sample over those expected, by distance in ticks: where the curve has the wrong shape.",
+                distance_chart(unseen["by_delta"]),
+                INSIDE,
+            ),
+            card(
+                "Other windows on the same data",
+                f"Over {unseen['segments_compared']} segments and {unseen['fills_compared']:,.0f} fills; above 0 is "
+                "better than what was used.",
+                grid(("mode", "log-lik. per fill", "beside used", "expected", "ratio"), modes),
+            ),
+        ),
     ]
 
 
@@ -223,10 +229,8 @@ def _gain(gain: float | None, error: float | None) -> str:
 
 
 def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) -> str:
-    reasons: dict[str, int] = {}
-    for status, reason, source in zip(rows.words["status"], rows.words["reason"], rows.words["source"], strict=True):
-        if source != "fitted":
-            reasons[f"{status}: {reason}".strip(": ")] = reasons.get(f"{status}: {reason}".strip(": "), 0) + 1
+    words = zip(*(rows.words[name] for name in ("status", "reason", "source")), strict=True)
+    reasons = Counter(f"{status}: {reason}".strip(": ") for status, reason, source in words if source != "fitted")
     poor = sum(status != "ok" for status in rows.words["status"])
     fitted: list[Row] = [
         ("segments whose fit has a warning", f"{poor} of {len(rows)}"),
@@ -238,7 +242,7 @@ def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) ->
     quality = card("Fits", "What the segments traded on.", table("", fitted))
     if summary is None or run is None:
         return quality
-    return f'<div class="pair">{data_card(summary, run)}{quality}</div>'
+    return pair(data_card(summary, run), quality)
 
 
 def _age(rows: SegmentRows) -> str:
@@ -268,7 +272,7 @@ def _table(rows: SegmentRows, over: Course | None) -> str:
             else f"{number(one['test_ratio_low'], 3)} to " + number(one["test_ratio_high"], 3)
         )
         row = [
-            iso(int(one["start_us"]))[:16].replace("T", " "),
+            minute(int(one["start_us"])),
             escape(rows.words["source"][i]),
             *(number(one[name]) for name in ("A", "k")),
             short(one["n_fills"]) if not np.isnan(one["n_fills"]) else "–",
@@ -280,3 +284,153 @@ def _table(rows: SegmentRows, over: Course | None) -> str:
         cells.append([*row, signed(float(pnl[i]), 3)] if pnl is not None else row)
     hint = "Names and more columns are those of window_metrics.csv."
     return card("All segments", hint, grid([*head, "PnL"] if pnl is not None else head, cells))
+
+
+def parameter_chart(rows: "SegmentRows", name: str) -> str:
+    """Draw *name* (``A`` or ``k``) of every segment, with the 95 % interval of its own training where it was fitted."""
+    value, low, high = (rows.numbers[column] for column in (name, f"{name}_low", f"{name}_high"))
+    fitted = np.array([source == "fitted" for source in rows.words["source"]])
+    known = ~np.isnan(value)
+    if not known.any():
+        return nothing("No segment has parameters.")
+    ends = np.concatenate([value[known], high[fitted & ~np.isnan(high)]])
+    top = min(float(ends.max()), FAR * float(np.median(value[known])))
+    least = float(np.concatenate([value[known], low[fitted & ~np.isnan(low)]]).min())
+    plot = Plot(WIDE, 190, rows.x, padded(min(least, top), top))
+    marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), _steps(plot, rows, value)]
+    for i in np.flatnonzero(known).tolist():
+        own = fitted[i] and not math.isnan(low[i])
+        ends = (low[i], high[i]) if own else (value[i], value[i])
+        interval = f", 95 % {number(low[i])} to {number(high[i])}" if own else ""
+        said = f"{_when(rows, i)}: {name} = {number(value[i])}{interval}, {rows.words['source'][i]}"
+        marks.append(plot.whisker(_middle(rows, i), value[i], ends, _kind(fitted[i]), said))
+    return plot.picture(*marks, title=f"{name} of each segment")
+
+
+def ratio_chart(rows: "SegmentRows") -> str:
+    """Draw fills seen over fills foreseen of every segment, on data that its fit had not seen."""
+    ratio, low, high = (rows.numbers[f"test_ratio{end}"] for end in ("", "_low", "_high"))
+    known = np.flatnonzero(~np.isnan(ratio))
+    if not len(known):
+        return nothing("No segment foresaw a fill.")
+    top = max(2.0, min(float(high[known].max()), FAR * max(float(np.median(ratio[known])), 0.5)))
+    plot = Plot(WIDE, 190, rows.x, (0.0, top * 1.04))
+    marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), plot.level(1.0)]
+    for i in known.tolist():
+        inside = low[i] <= 1 <= high[i]
+        seen, mean = rows.numbers["test_fills"][i], rows.numbers["test_expected"][i]
+        said = f"{_when(rows, i)}: {seen:,.0f} fills, {number(mean)} foreseen, ratio {number(ratio[i])}"
+        marks.append(plot.whisker(_middle(rows, i), ratio[i], (low[i], high[i]), _kind(inside), said))
+    return plot.picture(*marks, title="Fills seen over fills foreseen, by segment")
+
+
+def rate_chart(rows: "SegmentRows") -> str:
+    """Draw hits an order-hour in training and in the segment that follows."""
+    trained = _an_hour(rows.numbers["n_fills"], rows.numbers["train_exposure_s"])
+    tested = _an_hour(rows.numbers["test_fills"], rows.numbers["test_exposure_s"])
+    both = np.concatenate([trained, tested])
+    if np.isnan(both).all():
+        return nothing("Nothing was measured.")
+    plot = Plot(WIDE, 170, rows.x, padded(0.0, float(np.nanmax(both))))
+    return plot.picture(
+        plot.value_axis(most=5),
+        plot.time_axis(),
+        _steps(plot, rows, trained, "faint"),
+        _steps(plot, rows, tested),
+        title="Hits an order-hour, in training and in the segment",
+    )
+
+
+def _an_hour(hits: "Floats", seconds: "Floats") -> "Floats":
+    """Return hits an order-hour; NaN where nothing was at rest."""
+    rate: Floats = np.full(len(hits), np.nan)
+    np.divide(3_600 * hits, seconds, out=rate, where=seconds > 0)
+    return rate
+
+
+def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:
+    """Draw fills seen over foreseen at every distance, of the whole run."""
+    shown = [row for row in by_delta if row["expected"] >= LEAST_EXPECTED][:MOST_DISTANCES]
+    if not shown:
+        return nothing("No fills were expected.")
+    top = max(2.0, min(max(row["ratio_high"] for row in shown), FAR))
+    plot = Plot(HALF, 250, (-0.6, len(shown) - 0.4), (0.0, top * 1.04))
+    names = [short(row["delta_ticks"]) for row in shown]
+    marks = [plot.value_axis(), plot.level(1.0), plot.names(names, 10)]
+    for i, row in enumerate(shown):
+        ends = row["ratio_low"], row["ratio_high"]
+        title = f"{names[i]} ticks: {row['fills']:,.0f} fills, {number(row['expected'])} expected"
+        marks.append(plot.whisker(i, row["ratio"], ends, _kind(ends[0] <= 1 <= ends[1]), title))
+    return plot.picture(*marks, title="Fills over expected fills, by distance in ticks")
+
+
+def equity_chart(run: "Course", rows: "SegmentRows") -> str:
+    """Draw the change of equity, with the segments' boundaries, and below what each segment earned."""
+    if np.isnan(run.equity).all():
+        return nothing("The book was never valid, so equity has no mark.")
+    plot = Plot(WIDE, 250, rows.x, padded(min(0.0, np.nanmin(run.equity)), max(0.0, np.nanmax(run.equity))))
+    edges = "".join(f"M{at:.1f} {plot.height - 26}v-5" for at in plot.across(rows.numbers["start_us"]).tolist())
+    picture = plot.picture(
+        _unquoted(plot, rows),
+        plot.value_axis(),
+        plot.time_axis(),
+        f'<path class="zero" d="{edges}"/>',
+        plot.line(run.us, run.equity, "line"),
+        title="Equity over time, and where segments begin",
+    )
+    return picture + _earned_chart(run, rows)
+
+
+def earned(run: "Course", rows: "SegmentRows") -> "Floats":
+    """Return what each segment earned: equity at its end less that at its begin; 0 where there is no mark."""
+    known = ~np.isnan(run.equity)
+    us, equity = run.us[known], run.equity[known]
+    if len(us) == 0:
+        return np.zeros(len(rows))
+    at = [
+        equity[np.maximum(np.searchsorted(us, rows.numbers[name], side="right") - 1, 0)]
+        for name in ("start_us", "end_us")
+    ]
+    return np.asarray(at[1] - at[0])
+
+
+def _earned_chart(run: "Course", rows: "SegmentRows") -> str:
+    pnl = earned(run, rows)
+    if not pnl.any():
+        return ""
+    plot = Plot(WIDE, 110, rows.x, padded(min(0.0, float(pnl.min())), max(0.0, float(pnl.max()))))
+    left, right = (plot.across(rows.numbers[name]) for name in ("start_us", "end_us"))
+    zero, marks = float(plot.up(0.0)), [plot.value_axis(most=4)]
+    for i, amount in enumerate(pnl.tolist()):
+        y = float(plot.up(amount))
+        size = (float(right[i] - left[i]) - 2, abs(y - zero))
+        if amount:
+            kind = "gain" if amount > 0 else "loss"
+            marks.append(bar(float(left[i]) + 1, min(y, zero), size, kind, f"{_when(rows, i)}: {signed(amount)}"))
+    return plot.picture(*marks, title="What each segment earned")
+
+
+def _steps(plot: Plot, rows: "SegmentRows", value: "Floats", kind: str = "line") -> str:
+    """Return a line that holds each segment's value from its begin to its end; a hole where it has none."""
+    x = np.stack([rows.numbers["start_us"], rows.numbers["end_us"]], axis=1).ravel()
+    return plot.path(x, np.clip(np.repeat(value, 2), *plot.y), kind)
+
+
+def _unquoted(plot: Plot, rows: "SegmentRows") -> str:
+    """Return bands over what has no parameters: segments, and all before the first one."""
+    without = np.flatnonzero(np.isnan(rows.numbers["A"]))
+    spans = [(float(rows.numbers["start_us"][i]), float(rows.numbers["end_us"][i])) for i in without]
+    before = [(rows.x[0], rows.own[0])] if rows.x[0] < rows.own[0] else []
+    return plot.spans([*before, *spans], "off", "no parameters: nothing is quoted")
+
+
+def _kind(usual: object) -> str:
+    return USUAL if usual else OTHER
+
+
+def _middle(rows: "SegmentRows", i: int) -> float:
+    return float(rows.numbers["start_us"][i] + rows.numbers["end_us"][i]) / 2
+
+
+def _when(rows: "SegmentRows", i: int) -> str:
+    return iso(int(rows.numbers["start_us"][i]))[11:16]

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from drawn_runs import full_day, page_of, result_of
 from hypothesis import HealthCheck, given, settings
-from test_backtest_report import full_day, page_of, result_of
 
 from journals import Scribe, scribes, seeded
 from legible import illegible

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from legible import illegible
-from mm.report.frame import About, card, document, wide
-from mm.report.heatmap import Heatmap, sizes
+from mm.report.frame import About, Heatmap, card, document, sizes, wide
 from mm.report.sweep import page
 from mm.sweep.findings import Findings, Luck, Played, find
 from mm.sweep.sweep import as_csv, table, words, write_files

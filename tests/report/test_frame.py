@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from mm.report.alone import alone
+from mm.report.frame import alone
 from mm.report.svg import Plot
 
 

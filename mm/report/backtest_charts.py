@@ -1,0 +1,417 @@
+"""The charts of a backtest: over time, by source, by distance, and against the fills that were expected."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.metrics.arithmetic import quantiles
+from mm.backtest.metrics.markouts import HORIZONS_S
+from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
+from mm.clock import US_PER_S
+from mm.numbers import lasting, number, percent, power, short, signed
+from mm.report.frame import card, nothing, wide
+from mm.report.run_columns import Course, RunColumns
+from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
+from mm.report.timeline import Line, Marks, Panel, Stays, changes, unit_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.backtest.fills.intensity_piece import IntensityPiece
+
+    Floats = NDArray[np.float64]
+    Instants = NDArray[np.int64]
+
+SIDES = (("BUY", 1, "buy", "bid"), ("SELL", -1, "sell", "ask"))
+MARKED_FILLS = 400  # more would hide each other and the price
+# More than these are drawn one of several, for the page's size.
+TOLD_FILLS = 60_000
+TOLD_QUOTES = 150_000  # of one side
+COUNT_BARS = 166
+HOUR_US = 3_600 * US_PER_S
+DECADES = 5  # below the highest rate; what is lower is not drawn
+LEAST_S = 1.0  # distances that had less time say nothing
+
+
+def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> list[Panel]:
+    """Return the charts over time, from top to bottom; all share the course's span."""
+    quote, base = escape(summary["quote_asset"] or "quote asset"), escape(summary["base_asset"] or "base asset")
+    marks = [_fills_of(run, word, sign, kind, summary["tick_size"]) for word, sign, kind, _ in SIDES]
+    parts = [
+        _line("spread captured", "line spread", course.us, course.spread),
+        _line("inventory", "line carried", course.us, course.carried),
+        _line("fees", "line fees", course.us, -course.fees),
+    ]
+    clip = short(summary["quote_qty"])
+    equity = _line("equity", "line", course.us, course.equity)
+    held = _line("held", "line", course.us, course.inventory)
+    return [
+        _price_panel(run, course, marks, quote, summary["tick_size"]),
+        Panel("Fills", "", _counts_picture(run, course), 84, marks=[bare(one) for one in marks], counts=True),
+        _lines_panel(run, course, ("Equity", f"{quote}, change since the start, at the mid"), [equity], 170),
+        replace(
+            _lines_panel(run, course, ("Where it came from", f"{quote}, since the left edge; adds up"), parts, 190),
+            zero=True,
+            since=True,
+        ),
+        _lines_panel(run, course, ("Inventory", f"{base}; a quote offers {clip}"), [held], 130),
+        *_rate_panels(run, course),
+    ]
+
+
+def _line(name: str, kind: str, us: "Instants", values: "Floats") -> Line:
+    """Return a step line without the rows that change nothing, but with the last."""
+    at = np.append(changes(values.view(np.int64)), len(us) - 1)
+    return Line(name, kind, us[at], values[at], unit_of(values))
+
+
+def _fills_of(run: "RunColumns", word: str, sign: int, kind: str, tick: float) -> Marks:
+    """Return the fills of one side, with what their tips say."""
+    fills = run.fills
+    rows = np.flatnonzero(np.asarray(fills["side"]) == word)
+    us, price, qty, mid = (np.asarray(fills[name])[rows] for name in ("recv_us", "price", "qty", "mid"))
+    us, price, mid = us.astype(np.int64), price.astype(np.float64), mid.astype(np.float64)
+    reason = np.asarray(fills["reason"], dtype=object)[rows].tolist()
+    later = [(f"worth after {h} s", sign * (run.later(us + h * US_PER_S) - price)) for h in HORIZONS_S]
+    told: list[tuple[str, Any, float]] = [
+        ("fill", (rows + 1).astype(np.float64), 1.0),
+        (word.lower(), qty.astype(np.float64), 1e-8),
+        ("at", price, tick),
+        ("because", [str(one or "") for one in reason], 1.0),
+        ("worth at once", sign * (mid - price), tick / 2),
+        *((label, worth, tick / 2) for label, worth in later),
+    ]
+    return Marks(f"our {word.lower()}s", kind, sign, us, price, tick, told)
+
+
+def bare(marks: Marks) -> Marks:
+    """Return *marks* without what is told of each, to be counted."""
+    return Marks(marks.name, marks.kind, marks.side, marks.us, np.zeros(len(marks.us)), 1.0)
+
+
+def one_of(rows: int, most: int) -> int:
+    """Return of how many rows one is drawn, so that there are *most* or fewer."""
+    return max(1, -(-rows // most))
+
+
+def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quote: str, tick: float) -> Panel:
+    """Return the chart of the mid, our quotes and our fills."""
+    inside = (run.mid_us >= course.us[0]) | (np.append(run.mid_us[1:], course.us[-1]) > course.us[0])
+    us, mid = np.maximum(run.mid_us[inside], course.us[0]), run.mid[inside]
+    most = max((len(one.us) for one in run.quotes.values()), default=0)
+    every = one_of(most, TOLD_QUOTES)
+    quotes = [
+        Stays(f"our {name}", f"quote {name}", stood.us, stood.until_us, stood.price, tick).sampled(every)
+        for _, sign, _, name in SIDES
+        if len((stood := run.quotes[sign]).us)
+    ]
+    drawn = one_of(sum(len(one.us) for one in marks), TOLD_FILLS)
+    seldom = [f"one of {many} {what}" for many, what in ((every, "quotes"), (drawn, "fills")) if many > 1]
+    return Panel(
+        "Price, quotes and fills",
+        ", ".join([quote, *seldom]),
+        _price_picture(run, course, (us, mid), marks),
+        290,
+        [Line("mid", "price", us, mid, tick / 2)],
+        quotes,
+        [one.sampled(drawn) for one in marks],
+    )
+
+
+def _price_picture(run: "RunColumns", course: Course, path: tuple["Instants", "Floats"], marks: Sequence[Marks]) -> str:
+    us, mid = path
+    seen = np.concatenate([mid[~np.isnan(mid)], *(one.values for one in marks)])
+    if len(seen) == 0:
+        return nothing("The book was never valid.")
+    plot = Plot(WIDE, 290, course.x, padded(seen.min(), seen.max()))
+    few = marks if sum(len(one.us) for one in marks) <= MARKED_FILLS else ()
+    return plot.picture(
+        _shade(plot, run),
+        plot.value_axis(),
+        plot.time_axis(),
+        plot.line(*steps(us, mid), "price"),
+        *(plot.triangles(one.us.astype(np.float64), one.values, one.side, one.kind) for one in few),
+        title="Mid price over time and our fills",
+    )
+
+
+def _counts_picture(run: "RunColumns", course: Course) -> str:
+    """Draw the number of fills in each stretch of time: buys upwards, sells downwards."""
+    us, side = np.asarray(run.fills["recv_us"], dtype=np.float64), np.asarray(run.fills["side"])
+    edges = np.linspace(*course.x, COUNT_BARS + 1)
+    counts = {word: np.histogram(us[side == word], edges)[0] for word, *_ in SIDES}
+    most = max(1.0, *(float(many.max()) for many in counts.values()))
+    plot = Plot(WIDE, 84, course.x, (-1.15 * most, 1.15 * most))
+    bars = [plot.columns(edges, sign * counts[word], kind) for word, sign, kind, _ in SIDES]
+    return plot.picture(plot.value_axis(count, 4), *bars, plot.time_axis(), title="Number of fills over time")
+
+
+def count(value: float) -> str:
+    """Return the size of a whole number, and nothing for any other: an axis of counts has no halves."""
+    return short(abs(value)) if value == round(value) else ""
+
+
+def _lines_panel(
+    run: "RunColumns", course: Course, names: tuple[str, str], lines: Sequence[Line], height: int
+) -> Panel:
+    """Return a chart of step lines: its heading and a note."""
+    seen = np.concatenate([line.values for line in lines])
+    seen = seen[~np.isnan(seen)]
+    if len(seen) == 0:
+        picture = nothing("The book was never valid, so equity has no mark.")
+    else:
+        plot = Plot(WIDE, height, course.x, padded(float(seen.min()), float(seen.max())))
+        picture = plot.picture(
+            _shade(plot, run),
+            plot.value_axis(most=6 if height > 150 else 4),
+            plot.time_axis(),
+            *(plot.line(*steps(line.us, line.values), line.kind) for line in lines),
+            title=f"{names[0]} over time",
+        )
+    return Panel(*names, picture, height, lines)
+
+
+def _shade(plot: Plot, run: "RunColumns") -> str:
+    return plot.spans(merged(run.excluded, plot.x), "off", "no valid book")
+
+
+def merged(excluded: "Instants", x: tuple[float, float]) -> list[tuple[float, float]]:
+    """Return the stretches within *x*, neighbours merged where no eye could part them."""
+    apart = (x[1] - x[0]) / 1_000
+    spans: list[tuple[float, float]] = []
+    for first, last in np.clip(excluded, *x).tolist():
+        if spans and first - spans[-1][1] < apart:
+            spans[-1] = (spans[-1][0], max(last, spans[-1][1]))
+        elif last > x[0] and first < x[1]:
+            spans.append((first, last))
+    return spans
+
+
+def _rate_panels(run: "RunColumns", course: Course) -> list[Panel]:
+    """Return A and k over time, where a schedule let them change."""
+    pieces = [piece for piece in run.rates if piece.end_us > course.us[0] and piece.start_us < course.us[-1]]
+    if len(pieces) < 2:
+        return []
+    found = []
+    for name, note, column in (("A", "1/s, as the schedule has it", "A_bid"), ("k", "1/tick, likewise", "k")):
+        us, values = _held(pieces, column, course)
+        largest = max(getattr(piece, column) for piece in pieces)
+        line = Line(name, "line", us, values, 10.0 ** (math.floor(math.log10(largest)) - 4) if largest > 0 else 1.0)
+        found.append(_lines_panel(run, course, (f"{name} in force", note), [line], 110))
+    return found
+
+
+def _held(pieces: "Sequence[IntensityPiece]", column: str, course: Course) -> tuple["Instants", "Floats"]:
+    """Return a number of the *pieces* as a step function over the whole course, NaN where none was in force."""
+    rows: list[tuple[int, float]] = [(int(course.us[0]), np.nan)]
+    for piece in pieces:
+        rows += [(max(piece.start_us, rows[-1][0]), getattr(piece, column)), (piece.end_us, np.nan)]
+    rows = [row for row in rows if row[0] <= course.us[-1]]
+    us, values = (np.array(one) for one in zip(*rows, strict=True))
+    last = np.append(us[1:] != us[:-1], True)
+    return us[last], values[last]
+
+
+def rolling_card(run: "RunColumns") -> str:
+    """Return the annual Sharpe ratio of the hour before each minute; nothing for a run of no more than an hour."""
+    us = np.asarray(run.state["recv_us"], dtype=np.int64)
+    equity = np.asarray(run.state["equity"], dtype=np.float64)
+    ends, ratio = rolling_sharpe(us, equity, ~np.isnan(equity))
+    if len(ends) <= ROLLING:
+        return ""
+    hint = (
+        f"Annual, of the {ROLLING} minutes before, where {LEAST_PERIODS} of them count and differ. An hour says little "
+        "alone; what matters is whether the sign stays."
+    )
+    known = ratio[~np.isnan(ratio)]
+    if len(known) == 0:
+        return card("Sharpe ratio, rolling", hint, nothing("Equity hardly ever changed."))
+    plot = Plot(
+        WIDE, 170, (float(us[0]), float(us[-1])), padded(min(0.0, float(known.min())), max(0.0, float(known.max())))
+    )
+    chart = plot.picture(
+        plot.value_axis(most=5),
+        plot.time_axis(),
+        plot.path(ends.astype(np.float64), ratio, "line"),
+        title="Annual Sharpe ratio of the hour before, over time",
+    )
+    return card("Sharpe ratio, rolling", hint, wide(chart))
+
+
+def split_chart(summary: Mapping[str, Any]) -> str:
+    """Draw spread, inventory and fees as steps from zero to the PnL."""
+    if summary["pnl_total"] is None:
+        return nothing("The book was never valid, so there is no PnL to split.")
+    parts = [
+        ("Spread captured", summary["pnl_spread_capture"]),
+        ("Inventory", summary["pnl_inventory"]),
+        ("Fees", -summary["fees"]),
+    ]
+    levels = [0.0]
+    for _, amount in parts:
+        levels.append(levels[-1] + amount)
+    rows = [(name, levels[i], levels[i + 1], amount) for i, (name, amount) in enumerate(parts)]
+    rows.append(("PnL", 0.0, summary["pnl_total"], summary["pnl_total"]))
+    plot = Plot(HALF, 250, padded(min(levels), max(levels), 0.01), (0, 4))
+    # Names stand on the left and amounts on the right, so the bars keep to what is between.
+    left, scale = 128, (HALF - 128 - 92) / (plot.x[1] - plot.x[0])
+    marks = []
+    for i, (name, start, end, amount) in enumerate(rows):
+        y = TOP + 8 + i * 56
+        low, high = (left + (level - plot.x[0]) * scale for level in sorted((start, end)))
+        kind = "gain" if amount >= 0 else "loss"
+        marks.append(f'<text class="name" x="0" y="{y + 22}">{name}</text>')
+        if amount:
+            marks.append(bar(low, y, (high - low, 34), kind, f"{name}: {number(amount, 6)}"))
+        marks.append(f'<text class="value end" x="{HALF}" y="{y + 22}">{signed(amount)}</text>')
+        if i < len(parts):
+            at = left + (end - plot.x[0]) * scale
+            marks.append(f'<path class="zero" d="M{at:.1f} {y + 34}v22"/>')
+    zero = left - plot.x[0] * scale
+    return plot.picture(f'<path class="zero" d="M{zero:.1f} {TOP}V{TOP + 218}"/>', *marks, title="PnL by source")
+
+
+def markout_chart(summary: Mapping[str, Any], fee_per_unit: float | None) -> str:
+    """Draw what was left of the half-spread some time after a fill, and the fee it had to pay for."""
+    realised, errors = summary["realised_half_spread"], summary["adverse_selection_se"]
+    points = [("at the fill", summary["effective_half_spread"], None)]
+    points += [(f"{horizon} s", value, errors[horizon]) for horizon, value in realised.items()]
+    known = [(name, value, NORMAL_95 * (error or 0)) for name, value, error in points if value is not None]
+    if not known:
+        return nothing("No fills to follow.")
+    low = min(0.0, *(value - error for _, value, error in known))
+    high = max(0.0, *(value + error for _, value, error in known))
+    fee_fits = fee_per_unit is not None and 0 < fee_per_unit < 3 * max(high, -low)
+    plot = Plot(HALF, 250, (-0.5, len(known) - 0.5), padded(low, max(high, fee_per_unit) if fee_fits else high, 0.09))
+    line = plot.path(np.arange(len(known), dtype=np.float64), np.array([value for _, value, _ in known]), "line")
+    marks = [plot.value_axis(), line, plot.names([name for name, *_ in known], len(known))]
+    if fee_fits and fee_per_unit is not None:
+        marks.append(plot.level(fee_per_unit))
+    for i, (name, value, error) in enumerate(known):
+        marks.append(plot.whisker(i, value, (value - error, value + error), "whisker", f"{name}: {number(value)}"))
+    return plot.picture(*marks, title="Half-spread left after a fill, by horizon")
+
+
+def distance_chart(fills: Mapping[str, Any], tick_size: float) -> str:
+    """Draw how many fills happened at each distance from the mid of their instant, in ticks."""
+    side, mid = np.asarray(fills["side"]), np.asarray(fills["mid"], dtype=np.float64)
+    ticks = (mid - np.asarray(fills["price"], dtype=np.float64)) / tick_size * np.where(side == "BUY", 1, -1)
+    known = ~np.isnan(ticks)
+    if not known.any():
+        return nothing("No fills.")
+    edges = distance_edges(ticks[known])
+    inside = np.clip(ticks, edges[0], edges[-1])
+    counts = [np.histogram(inside[known & (side == word)], edges)[0] for word, *_ in SIDES]
+    plot = Plot(HALF, 250, (edges[0], edges[-1]), (0, float(np.add(*counts).max()) * 1.06))
+    marks = [plot.value_axis(count)]
+    x, base = plot.across(edges), np.zeros(len(edges) - 1)
+    for fills_of, (word, _, kind, _) in zip(counts, SIDES, strict=True):
+        for i in np.flatnonzero(fills_of):
+            top, bottom = float(plot.up(base[i] + fills_of[i])), float(plot.up(base[i]))
+            span = f"{short(edges[i] + 0.25)} to {short(edges[i + 1] - 0.25)} ticks: {fills_of[i]} {word.lower()} fills"
+            marks.append(bar(float(x[i]) + 1, top, (float(x[i + 1] - x[i]) - 2, bottom - top), kind, span))
+        base = base + fills_of
+    every = max(1, math.ceil((len(edges) - 1) / 8))
+    marks += [plot.label(float(x[i]), short(edges[i] + 0.25)) for i in range(0, len(edges), every)]
+    return plot.picture(*marks, title="Fills by distance from the mid, in ticks")
+
+
+def distance_edges(ticks: "Floats", most: int = 24) -> "Floats":
+    """Return the edges of nine to *most* bars that hold 99 of 100 distances, in round numbers of half ticks.
+
+    An edge lies a quarter tick below a half tick or a whole one, where no distance can be.
+    """
+    low, high = quantiles(ticks, [0.005, 0.995])
+    raw = max((high - low + 0.5) / (most - 1), 0.5)
+    power = 10.0 ** math.floor(math.log10(raw))
+    width = next(max(power * factor, 0.5) for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+    first = math.floor((low + 0.25) / width)
+    last = math.floor((high + 0.25) / width) + 1
+    room = max(0, math.ceil((9 - (last - first)) / 2))
+    return np.arange(first - room, last + room + 1, dtype=np.float64) * width - 0.25
+
+
+def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Draw fills a second of one resting order by its distance, with 95 % Poisson bars, and the curve foreseen.
+
+    Args:
+        rows: ``fills_by_distance`` of the summary.
+    """
+    shown = [row for row in rows if row["exposure_s"] >= LEAST_S]
+    if not any(row["fills"] for row in shown):
+        return nothing("No fills at any distance that our quotes had for a second.")
+    top = math.log10(max(row["rate_high"] for row in shown if row["fills"])) + 0.1
+    lowest = min(row["rate_low"] if row["fills"] else row["rate_high"] / 2 for row in shown)
+    bottom = max(top - DECADES, math.log10(lowest) - 0.1)
+    near, far = shown[0]["delta_ticks"], shown[-1]["delta_ticks"]
+    room = max(0.5, 0.05 * (far - near))
+    plot = Plot(HALF, 250, (near - room, far + room), (math.floor(bottom * 2) / 2, top))
+    many = plot.y[1] - plot.y[0] > 1.5
+    marks = [
+        plot.value_axis(power if many else lambda value: number(10.0**value, 2)),
+        plot.number_axis(short, 8),
+        _foreseen(plot, shown),
+    ]
+    marks += [_whisker(plot, row) for row in shown]
+    return plot.picture(*marks, title="Fills a second of one resting order, by distance from the mid in ticks")
+
+
+def _foreseen(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the line through what the intensity foresees at each distance; nothing without one."""
+    known = [row for row in rows if row.get("predicted")]
+    if not known:
+        return ""
+    rate = np.log10([row["predicted"] / row["exposure_s"] for row in known])
+    inside = np.where(rate < plot.y[0], np.nan, np.minimum(rate, plot.y[1]))
+    return plot.path(np.array([row["delta_ticks"] for row in known], dtype=np.float64), inside, "dash")
+
+
+def _whisker(plot: Plot, row: Mapping[str, Any]) -> str:
+    """Return a distance's rate with its interval; where nothing filled, how high the rate may still be."""
+    said = f"{short(row['from_ticks'])} to {short(row['to_ticks'])} ticks: {row['fills']:,} fills in "
+    said += f"{lasting(row['exposure_s'])} of orders, {number(row['rate_per_s'])} a second"
+    if row.get("predicted") is not None:
+        said += f"; {number(row['predicted'])} foreseen"
+    low, high = (math.log10(rate) if rate > 0 else -math.inf for rate in (row["rate_low"], row["rate_high"]))
+    if high <= plot.y[0]:
+        return ""
+    if row["fills"] == 0:
+        return plot.whisker(row["delta_ticks"], plot.y[0], (low, high), "whisker none-yet", said)
+    return plot.whisker(row["delta_ticks"], math.log10(row["rate_per_s"]), (low, high), "whisker", said)
+
+
+def hours_chart(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Draw the fills of each hour with the 95 % interval of what was foreseen, as a step line.
+
+    Args:
+        rows: ``fills_by_hour`` of the summary.
+    """
+    start = np.array([row["start_us"] for row in rows], dtype=np.int64)
+    edges = np.append(start, start[-1] + HOUR_US).astype(np.float64)
+    foreseen = np.array([row["predicted"] for row in rows])
+    fills = np.array([row["fills"] for row in rows], dtype=np.float64)
+    high = [row["rate_high"] * row["exposure_s"] for row in rows]
+    plot = Plot(WIDE, 190, (edges[0], edges[-1]), (0.0, max(*high, float(foreseen.max()), 1.0) * 1.06))
+    marks = [plot.value_axis(), plot.time_axis()]
+    for row, at in zip(rows, (start + HOUR_US // 2).tolist(), strict=True):
+        ends = (row["rate_low"] * row["exposure_s"], row["rate_high"] * row["exposure_s"])
+        said = f"{row['fills']:,} fills, {number(row['predicted'])} foreseen"
+        marks.append(plot.whisker(at, float(row["fills"]), ends, "whisker", said))
+    line = plot.path(np.repeat(edges, 2)[1:-1], np.repeat(foreseen, 2), "dash")
+    return plot.picture(*marks, line, title=f"Fills by hour, {int(fills.sum()):,} in all, and what was foreseen")
+
+
+def rate_hint(summary: Mapping[str, Any]) -> str:
+    """Return what stands above the chart: what is drawn, and how all fills compare with what was foreseen."""
+    text = "A second of one resting order, by ticks from the mid, 95 % Poisson bars."
+    ratio = summary.get("fills_ratio") or {}
+    if ratio.get("value") is None:
+        return text
+    return (
+        f"{text} Dashed: foreseen by A and k; {percent(ratio['value'])} of that filled "
+        f"(95 %: {percent(ratio['low'])} to {percent(ratio['high'])})."
+    )

@@ -1,0 +1,42 @@
+"""Results of made-up runs, and their pages."""
+
+import numpy as np
+
+from journals import START_US, books
+from mm.backtest.result import Result
+from mm.report.backtest import page
+from mm.report.run_columns import RunColumns, Standing, columns_of
+
+
+def page_of(result, about=None):
+    return page(result.summary, columns_of(result), about)
+
+
+def result_of(scribe, **terms):
+    return Result(scribe.journal(), books(scribe.instrument, **terms))
+
+
+def full_day(seconds=50_400, n_fills=20_000):
+    """14 hours: a state row and 2 changes of the mid a second, 8 quotes a second, a broken book every minute."""
+    random = np.random.default_rng(0)
+    mid = 87_000 + np.cumsum(random.normal(0, 0.3, 2 * seconds)).round(2)
+    mid[np.arange(2 * seconds) % 120 == 0] = np.nan
+    mid_us = START_US + np.arange(2 * seconds) * 500_000
+    us, now = mid_us[::2], mid[::2]
+    at = np.sort(random.integers(0, seconds, n_fills))
+    inventory, equity = (np.cumsum(random.normal(0, size, seconds)) for size in (0.001, 1))
+    fills = {
+        "recv_us": us[at],
+        "side": random.choice(["BUY", "SELL"], n_fills),
+        "price": np.nan_to_num(now[at], nan=87_000.0) + random.normal(0, 1, n_fills).round(2),
+        "qty": np.full(n_fills, 0.001),
+        "fee": np.full(n_fills, 0.087),
+        "reason": np.full(n_fills, "trade_cross:trade"),
+        "mid": now[at],
+    }
+    state = {"recv_us": us, "inventory": inventory, "mid": now, "equity": equity + 0 * now}
+    quote_us = START_US + np.arange(4 * seconds) * 250_000 + random.integers(0, 20_000, 4 * seconds)
+    price = np.repeat(np.nan_to_num(mid, nan=87_000.0), 2)
+    quotes = {side: Standing(quote_us, quote_us + 225_000, price - 2 * side) for side in (1, -1)}
+    off = mid_us[np.isnan(mid)]
+    return RunColumns(fills, state, quotes, mid_us, mid, np.stack([off, off + 500_000], axis=1))

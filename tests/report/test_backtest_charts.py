@@ -1,0 +1,142 @@
+"""The charts of a backtest, each by what it draws."""
+
+import numpy as np
+import pytest
+from drawn_runs import page_of, result_of
+
+from journals import START_US, Scribe, seeded
+from mm.backtest.fills.intensity import Intensity
+from mm.numbers import number
+from mm.report.backtest_charts import distance_edges, markout_chart, merged, panels, rate_chart, rate_hint
+from mm.report.run_columns import columns_of, course
+
+
+def test_the_fee_line_is_drawn_only_where_it_fits():
+    """A fee a hundred times the spread would flatten everything else."""
+    summary = result_of(seeded(300)).summary
+    assert 'class="dash"' in markout_chart(summary, 0.5)
+    assert 'class="dash"' not in markout_chart(summary, 87.0)
+    assert 'class="dash"' not in markout_chart(summary, None)
+
+
+def charts(result):
+    run = columns_of(result)
+    return run, panels(run, course(run), result.summary)
+
+
+def test_few_fills_are_marked_singly_and_many_are_counted():
+    """Thousands of triangles would hide the price."""
+    (_, few), (_, many) = charts(result_of(seeded(60))), charts(result_of(seeded(400, fill_chance=0.5)))
+    assert 'class="buy"' in few[0].picture
+    assert 'class="buy"' not in many[0].picture
+    assert 'class="buy"' in many[1].picture
+
+
+def test_a_fill_says_what_it_was_worth_later():
+    """Bought at 99.5 under a mid of 100 that then falls to 98: half a unit at once, a loss from the next second on."""
+    scribe = Scribe(initial_lots=0)
+    scribe.move(20_000)
+    scribe.state()
+    scribe.fill(scribe.place(1, 9_950, 100), 1, 9_950, 100)
+    scribe.wait(500_000)
+    scribe.move(19_600)
+    scribe.wait(10_000_000)
+    scribe.state()
+    _, drawn = charts(result_of(scribe))
+    told = {label: values[0] for label, values, _ in drawn[0].marks[0].told}
+    assert told.pop("because") == "trade_cross:trade"
+    assert told.pop("worth after 30 s") != told.pop("worth after 60 s")  # NaN: the data end before
+    assert told == pytest.approx(
+        {"fill": 1, "buy": 0.001, "at": 99.5, "worth at once": 0.5, "worth after 1 s": -1.5, "worth after 5 s": -1.5}
+    )
+
+
+def test_a_and_k_are_drawn_where_a_schedule_changed_them():
+    """One fit for all time has no course to draw."""
+    hour = 3_600_000_000
+    pieces = [
+        (START_US + i * hour // 12, START_US + (i + 1) * hour // 12, 1.0 + i, 1e-3, 1.0 + i, 1e-3, 1e-3)
+        for i in range(2)
+    ]
+    (_, scheduled), (_, fixed) = (
+        charts(result_of(seeded(900), intensity=intensity))
+        for intensity in (Intensity(pieces), Intensity.constant(A=1.0, k=1e-3))
+    )
+    assert [one.title for one in scheduled[-2:]] == ["A in force", "k in force"]
+    line = scheduled[-2].lines[0]
+    assert line.values[~np.isnan(line.values)].tolist() == [1.0, 2.0]
+    assert line.us[np.flatnonzero(np.isnan(line.values))[0]] == START_US + hour // 6
+    assert fixed[-1].title == "Inventory"
+
+
+def test_neighbouring_holes_are_drawn_as_one():
+    """Bands closer than an eye can part cost bytes for nothing."""
+    begins = np.arange(0, 100_000, 2) * 1_000_000
+    assert len(merged(np.stack([begins, begins + 1_000_000], axis=1), (0.0, 1e11))) == 1
+    assert merged(np.array([[0, 10], [500, 600], [2_000, 3_000]]), (100.0, 1_000.0)) == [(500.0, 600.0)]
+
+
+def rows_of_rates(fills=(0, 40, 10, 0), predicted=None):
+    return [
+        {
+            "from_ticks": i, "to_ticks": i + 0.5, "delta_ticks": i + 0.2, "exposure_s": 100.0, "fills": many,
+            "rate_per_s": many / 100, "rate_low": 0.8 * many / 100, "rate_high": (1.2 * many + 3) / 100,
+            **({} if predicted is None else {"predicted": predicted}),
+        }
+        for i, many in enumerate(fills)
+    ]  # fmt: skip
+
+
+def test_rates_are_drawn_with_bars_and_what_was_foreseen():
+    """Distances without a fill keep their upper end; without an intensity there is no line."""
+    chart = rate_chart(rows_of_rates())
+    assert chart.count('class="whisker"') == 2
+    assert chart.count("none-yet") == 2
+    assert 'class="dash"' not in chart
+    assert 'class="dash"' in rate_chart(rows_of_rates(predicted=20.0))
+    assert "40 fills in 1 min 40 s of orders, 0.4 a second" in chart
+    assert "No fills" in rate_chart(rows_of_rates(fills=(0, 0)))
+    assert "No fills" in rate_chart([])
+
+
+def test_the_rates_heading_compares_all_fills_with_the_foreseen():
+    """Where something foresees them."""
+    assert "Dashed" not in rate_hint({})
+    told = rate_hint({"fills_ratio": {"value": 0.82, "low": 0.7, "high": 0.95}})
+    assert "82 % of that filled (95 %: 70 % to 95 %)" in told
+
+
+def test_fills_are_held_against_what_was_foreseen_hour_by_hour():
+    """Where something foresees them; the run's own summary is what is drawn."""
+    intensity = Intensity.constant(A=0.05, k=1e-3)
+    result = result_of(seeded(4_000), intensity=intensity)
+    html = page_of(result)
+    hours = result.summary["fills_by_hour"]
+    assert len(hours) == 2
+    for row in hours:
+        assert f"{row['fills']:,} fills, {number(row['predicted'])} foreseen" in html
+    assert "Fills against what was foreseen" not in page_of(result_of(seeded(100)))
+
+
+@pytest.mark.parametrize(
+    "ticks", [[1.0], [0.5, 0.5, 3.0], list(range(1, 500)), [-2.0, 0.0, 7.5], [1.0, 1e6], [12_345.5] * 9]
+)
+def test_distances_fall_inside_bars_and_never_on_an_edge(ticks):
+    """Half ticks are the only places a distance can be."""
+    edges = distance_edges(np.array(ticks))
+    assert 9 <= len(edges) - 1 <= 25
+    assert edges[0] < np.quantile(ticks, 0.005)
+    assert np.quantile(ticks, 0.995) <= edges[-1]
+    assert np.allclose((edges + 0.25) * 2, np.round((edges + 0.25) * 2))
+
+
+def test_the_rolling_ratio_is_drawn_of_more_than_an_hour():
+    """A shorter run has no such card, and one whose equity never moves says so."""
+    calm = {"orders_a_second": 1, "breaks": 0}
+    short, long, still = (
+        page_of(result_of(scribe))
+        for scribe in (seeded(600), seeded(3_800, **calm), seeded(3_800, fill_chance=0.0, **calm))
+    )
+    assert "Sharpe ratio, rolling" not in short
+    assert "Annual Sharpe ratio of the hour before" in long
+    assert "Equity hardly ever changed." in still

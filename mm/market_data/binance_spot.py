@@ -6,6 +6,7 @@ Spot would be silently wrong.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import gcd
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 from msgspec import Raw, Struct
 
-from mm.clock import checked_stamp, exchange_us
+from mm.clock import FIRST_US, LAST_US, checked_stamp, exchange_us
 from mm.market_data import local_orderbook
 from mm.market_data.grid import Grid
 from mm.market_data.venue import (
@@ -41,6 +42,8 @@ _FUTURES_STREAMS = frozenset(
 )
 _FUTURES_SPEEDS = frozenset(("0ms", "250ms", "500ms"))
 SHUTDOWN_EVENT = "serverShutdown"
+_US_STAMPS = range(FIRST_US, LAST_US)
+"""Stamps in µs, as they are requested: those need no closer look."""
 
 
 class _Envelope(Struct, gc=False):
@@ -244,12 +247,14 @@ class Messages:
             raise Futures("a depth update with 'pu'")
         if update.u < update.U:
             raise Unreadable(f"a depth update from U={update.U} down to u={update.u}")
-        checked_stamp(update.E, "E")
+        if update.E not in _US_STAMPS:
+            checked_stamp(update.E, "E")
         if isinstance(update.b, list):
             self._grid.check([*update.b, *update.a])
-        else:  # the kernel did
-            self._grid.passed(update.b.step_e8)  # type: ignore[attr-defined]
-            self._grid.passed(update.a.step_e8)  # type: ignore[attr-defined]
+            return
+        step_e8 = gcd(update.b.step_e8, update.a.step_e8)  # type: ignore[attr-defined] # the kernel has checked them
+        if gcd(self._grid.seen_tick_e8, step_e8) != self._grid.seen_tick_e8:
+            self._grid.passed(step_e8)
 
     def _snapshot(self, body: bytes | str, symbol: str | None) -> DepthSnapshot:
         snapshot = _SNAPSHOT.decode(body)

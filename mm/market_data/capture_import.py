@@ -256,7 +256,7 @@ class _Import:
         entry = json.loads(info.text)
         instrument = from_exchange_info(entry, capture.where())
         self._exchange_entry = info.text
-        self.grid.tick_e8 = self.options.tick_e8 or instrument.tick_e8
+        self.grid.use_tick(self.options.tick_e8 or instrument.tick_e8)
         session.note(recv_us, "exchange_info", {"status": entry.get("status")})
 
     def _check_tick(self, report: ImportReport) -> None:

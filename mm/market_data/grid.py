@@ -23,32 +23,27 @@ class Grid:
 
     Attributes:
         tick_e8: The price step that prices must be multiples of; None while it is not known.
+        seen_tick_e8: Greatest common divisor of all prices so far; 0 before the first.
+        seen_step_e8: That of all quantities, where steps are learnt.
+        all_on_tick: Whether no price so far was off the known tick, or none is known.
         price: Returns a price in 1e-8; raises OffGrid where the text is no decimal above zero.
         qty: Returns a quantity in 1e-8; raises OffGrid where the text is no decimal of zero or more.
     """
 
     def __init__(self, tick_e8: int | None = None, *, learns_steps: bool = True) -> None:
         self.tick_e8 = tick_e8
+        self.seen_tick_e8 = self.seen_step_e8 = 0
+        self.all_on_tick = True
         self._learns_steps = learns_steps
-        self._prices = _Texts(least=1)
-        self._qtys = _Texts(least=0)
+        self._prices = _Texts(1, self.passed)
+        self._qtys = _Texts(0, self._note_step)
         self.price: Callable[[str], int] = self._prices.__getitem__
         self.qty: Callable[[str], int] = self._qtys.__getitem__
 
-    @property
-    def seen_tick_e8(self) -> int:
-        """Greatest common divisor of all prices so far; 0 before the first."""
-        return self._prices.divisor
-
-    @property
-    def seen_step_e8(self) -> int:
-        """That of all quantities, where steps are learnt."""
-        return self._qtys.divisor
-
-    @property
-    def all_on_tick(self) -> bool:
-        """Whether no price so far was off the known tick, or none is known."""
-        return not self.tick_e8 or not self._prices.divisor % self.tick_e8
+    def use_tick(self, tick_e8: int) -> None:
+        """Take *tick_e8* as the price step from now on."""
+        self.tick_e8 = tick_e8
+        self.all_on_tick = not self.seen_tick_e8 % tick_e8
 
     def check(self, levels: Collection[Level]) -> None:
         """Raise OffGrid where a price or a quantity of *levels* is not what `price` and `qty` take."""
@@ -68,8 +63,12 @@ class Grid:
             self.qty(qty)
 
     def passed(self, step_e8: int) -> None:
-        """Take notice of prices that were checked elsewhere, all of them multiples of *step_e8*."""
-        self._prices.divisor = gcd(self._prices.divisor, step_e8)
+        """Note prices that were checked, all of them multiples of *step_e8*."""
+        self.seen_tick_e8 = gcd(self.seen_tick_e8, step_e8)
+        self.all_on_tick = not self.tick_e8 or not self.seen_tick_e8 % self.tick_e8
+
+    def _note_step(self, step_e8: int) -> None:
+        self.seen_step_e8 = gcd(self.seen_step_e8, step_e8)
 
     def is_off_tick(self, price: str) -> bool:
         """Return True if *price* is no multiple of the known tick; False while none is known."""
@@ -103,15 +102,13 @@ class _Texts(dict[str, int]):
 
     Args:
         least: The least that is allowed, in 1e-8.
-
-    Attributes:
-        divisor: Greatest common divisor of all so far; 0 before the first.
+        note: Called with each new number.
     """
 
-    def __init__(self, *, least: int) -> None:
+    def __init__(self, least: int, note: Callable[[int], None]) -> None:
         super().__init__()
-        self.divisor = 0
         self._least = least
+        self._note = note
 
     def __missing__(self, text: str) -> int:
         value = e8(text)
@@ -120,7 +117,7 @@ class _Texts(dict[str, int]):
         if len(self) >= REMEMBERED_TEXTS:
             self.clear()
         self[text] = value
-        self.divisor = gcd(self.divisor, value)
+        self._note(value)
         return value
 
 

@@ -4,6 +4,7 @@ A latency is the arrival by our clock less the exchange's own stamp, so it holds
 alike, and may be negative. A `RoundTrip` measures the clock's error alone, to within half its length.
 """
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -92,24 +93,35 @@ class StreamLatencies:
     """The latencies of each stream.
 
     Attributes:
-        recent: Since the last report, by stream.
         before: Of the recording up to then.
     """
 
     def __init__(self) -> None:
-        self.recent: dict[str, LatencyHistogram] = {}
         self.before: dict[str, LatencyHistogram] = {}
+        self._recent: dict[str, LatencyHistogram] = {}
+        self._times: dict[str, array[int]] = {}
 
-    def arrived(self, stream: str, recv_us: int, exchange_stamp: int) -> None:
-        """Take a message that arrived at *recv_us* with a stamp (ms or µs) of the exchange."""
-        recent = self.recent.get(stream)
-        if recent is None:
-            recent = self.recent[stream] = LatencyHistogram()
-        recent.add(recv_us - exchange_us(exchange_stamp))
+    def times(self, stream: str) -> "array[int]":
+        """Return what takes the arrival (µs) and the exchange's stamp (ms or µs) of each message of *stream*, by turns.
+
+        They are counted when the latencies are read, so that a message costs next to nothing.
+        """
+        return self._times.setdefault(stream, array("q"))
+
+    @property
+    def recent(self) -> dict[str, LatencyHistogram]:
+        """Those since the last report, by stream."""
+        for stream, times in self._times.items():
+            if times:
+                recent = self._recent.setdefault(stream, LatencyHistogram())
+                for recv_us, stamp in zip(times[::2], times[1::2], strict=True):
+                    recent.add(recv_us - exchange_us(stamp))
+                del times[:]
+        return self._recent
 
     def take(self) -> dict[str, Spread]:
         """Return the spread of each stream since the last call, for the ledger, and start again."""
-        recent, self.recent = self.recent, {}
+        recent, self._recent = self.recent, {}
         for stream, one in recent.items():
             self.before.setdefault(stream, LatencyHistogram()).merge(one)
         return {stream: spread for stream, one in recent.items() if (spread := one.spread())}

@@ -84,6 +84,7 @@ class LiveSession:
     ) -> None:
         self.instrument: str | None = None
         self.latencies = StreamLatencies()
+        self._depth_times, self._trade_times = (self.latencies.times(stream) for stream in ("depth", "trade"))
         self._stepped_back = False
         self._grid = Grid(known_tick_e8(writer.folder.instrument), learns_steps=False)
         self._decoder = venue.decoder(writer.folder.symbol, self._grid, packs=True)
@@ -178,22 +179,28 @@ class LiveSession:
             self._stepped_back = True
         self._last_us = report.last_us = recv_us
         report.lines += 1
-        self.market.arrived(recv_us)
+        if self.market.book.carries:
+            self.market.arrived(recv_us)
         try:
             message = self._decoder.received(raw)
         except _BROKEN as error:
-            self._journal.quarantine(recv_us, STREAM, str(error), raw)
-            return Received(None)
+            return self._unusable(recv_us, str(error), raw)
         if not isinstance(message, _SEQUENCED):
             if isinstance(message, ServerShutdown):
+                self.market.arrived(recv_us)
                 return Received(ServerShutdown)
-            self._journal.quarantine(recv_us, STREAM, "neither a depth update nor a trade of the symbol", raw)
-            return Received(None)
-        self.latencies.arrived("depth" if isinstance(message, DepthUpdate) else "trade", recv_us, message.E)
+            return self._unusable(recv_us, "neither a depth update nor a trade of the symbol", raw)
+        (self._depth_times if type(message) is DepthUpdate else self._trade_times).extend((recv_us, message.E))
         taken = self.market.take(recv_us, message, conn, now_s)
         if taken.late:
             self._journal.quarantine(recv_us, STREAM, "a trade after a later one", raw)
         return Received(type(message), taken.ids_missing, taken.advanced)
+
+    def _unusable(self, recv_us: int, reason: str, raw: bytes) -> Received:
+        """Keep a message raw."""
+        self.market.arrived(recv_us)
+        self._journal.quarantine(recv_us, STREAM, reason, raw)
+        return Received(None)
 
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
         """Write that a snapshot was requested."""
@@ -241,7 +248,7 @@ class LiveSession:
             if not isinstance(message, ExchangeInfo):
                 return None
             entry = msgspec.json.decode(message.text, type=dict[str, Any])
-            self._grid.tick_e8 = from_exchange_info(entry, answer.url).tick_e8
+            self._grid.use_tick(from_exchange_info(entry, answer.url).tick_e8)
         except (*_BROKEN, BrokenFile) as error:
             self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
             return None

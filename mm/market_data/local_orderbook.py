@@ -60,14 +60,16 @@ class LocalOrderBook:
         level = ((price, qty),)
         self.change(*((level, ()) if side > 0 else ((), level)))
 
-    def change(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
-        """Set the levels of an update, as `apply` does."""
+    def change(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
+        """Set the levels of an update, as `apply` does; return whether the book is crossed now."""
         try:
             self._bids.change(bids)
             self._asks.change(asks)
         except OverflowError:  # of a kernel: plain Python has no largest number
             self._be_plain()
-            self.change(bids, asks)
+            return self.change(bids, asks)
+        bid, ask = self._bids.best, self._asks.best
+        return bid is not None and ask is not None and bid >= -ask
 
     def best(self) -> tuple[int | None, int | None]:
         """Return the best bid and ask as the numbers of *key*; None where a side is empty."""

@@ -84,7 +84,8 @@ class Lane(Generic[Item]):
 
     def note(self, last_id: int) -> bool:
         """Move on to the last id of a message of the connection that is alone; return False where it is not new."""
-        new = follow(self.last_id, last_id, last_id) is not Follow.STALE
+        known = self.last_id
+        new = known is None or last_id > known or went_back(known, last_id)
         if new:
             self.last_id = last_id
         return new
@@ -331,7 +332,7 @@ class MarketState:
         self.wants_snapshot = False
 
     def arrived(self, recv_us: int) -> None:
-        """Something arrived at *recv_us*, whether it can be used or not: to be called before it is taken."""
+        """Something arrived at *recv_us*: before everything else in a day, and where it is not for `take`."""
         self._last_us = recv_us
         if self.book.carries:
             self.book.carry_over(recv_us)
@@ -345,6 +346,7 @@ class MarketState:
             conn: The connection that brought it; None where there is only one source.
             now_s: The instant, in s of a monotonic clock.
         """
+        self._last_us = recv_us
         advanced = self.arbiter.alone(conn, message)
         if advanced is not None:
             verdict = self._one(recv_us, message, one_of_many=False)

@@ -397,15 +397,16 @@ class BookState:
     def _apply(self, recv_us: int, pending: _Pending) -> None:
         """Change the book by an update, or drop it where the change shows that it is wrong."""
         update = pending.update
-        self.book.change(update.b, update.a)
-        off_tick = self._off_tick(update.b, update.a)
-        if off_tick and self._shows_off_tick(self.book):
-            self.anomaly(recv_us, "off_tick", price=off_tick[0][1], last_id=update.u)
-            self._drop(recv_us, "off_tick")
-            return
+        crossed = self.book.change(update.b, update.a)
+        off_tick = [] if self._grid.all_on_tick else self._off_tick(update.b, update.a)
         if off_tick:
+            if self._shows_off_tick(self.book):
+                self.anomaly(recv_us, "off_tick", price=off_tick[0][1], last_id=update.u)
+                self._drop(recv_us, "off_tick")
+                return
             self._leave_out(recv_us, update.u, off_tick, self.book)
-        if self.book.crossed():
+            crossed = self.book.crossed()
+        if crossed:
             (bid, _), (ask, _) = (side[0] for side in self.book.top(1))
             self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=update.u)
             self._drop(recv_us, "crossed")

@@ -1,6 +1,7 @@
-"""One WebSocket connection: every message goes, with the time of its arrival, straight into the inbox of all of them.
+"""One WebSocket connection, and the inbox of all of them: each message goes there with the time of its arrival.
 
-Arrival is stamped in the protocol's own callback, when bytes come off the socket, before anything is done with them.
+A connection is a transport of our own around the library's sans-I/O protocol (`websockets.client.ClientProtocol`).
+Arrival is stamped in the transport's callback, when bytes come off the socket, before anything is done with them.
 Nothing else happens there: no queue of the library is filled, no reading is ever paused, and pings are answered however
 much waits in the inbox.
 """
@@ -11,7 +12,8 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from time import perf_counter, time_ns
+from typing import Protocol, cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import WebSocketException
@@ -113,8 +115,29 @@ PING_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 10.0
 MOST_MESSAGE_BYTES = 16 << 20
 MOST_WAITING_BYTES = 64 << 20
+SLICE_S = 0.001
+GATHER_S = 0.003
 _END_OF_HEAD = b"\r\n\r\n"
 _MOST_HEAD_BYTES = 1 << 16
+
+
+class Listener(Protocol):
+    """What takes messages and connections, in the order in which all this happened."""
+
+    def connected(self, url: str, conn: int, slot: int) -> None:
+        """Connection number *conn*, counted from 1, is open; it is the *slot*-th of those kept at a time, from 0."""
+
+    def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
+        """A message came over *conn* at *recv_us*."""
+
+    def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
+        """Connection *conn* has ended, and all its messages were handed out."""
+
+    def unreachable(self, reason: str) -> None:
+        """An attempt to connect failed; another one follows."""
+
+    def joined(self, conn: int) -> bool:
+        """Return True if *conn* has brought what follows on the messages of the others."""
 
 
 Arrival = tuple[int, "Link", bytes | None]
@@ -125,18 +148,23 @@ class Inbox:
     """What has arrived over all connections and was not handed out yet, in the order of arrival.
 
     Args:
-        clock: Returns the wall clock, in µs.
+        clock_ns: Returns the wall clock, in ns.
 
     Attributes:
-        clock: As given.
+        clock_ns: As given.
         waiting: The messages.
         filled: Set when something was put in.
+        links: The connections that are being opened or whose end was not handed out.
+        numbers: Of the connections whose opening was handed out, and whose end was not: counted from 1 over all.
     """
 
-    def __init__(self, clock: Callable[[], int]) -> None:
-        self.clock = clock
+    def __init__(self, clock_ns: Callable[[], int] = time_ns) -> None:
+        self.clock_ns = clock_ns
         self.waiting: deque[Arrival] = deque()
         self.filled = asyncio.Event()
+        self.links: list[Link] = []
+        self.numbers: dict[Link, int] = {}
+        self._count = 0
         self._bytes = 0
 
     def put(self, link: "Link", raws: list[bytes], recv_us: int) -> bool:
@@ -148,117 +176,70 @@ class Inbox:
 
     def opened_or_ended(self, link: "Link") -> None:
         """Put in that *link* has opened, or ended."""
-        self.waiting.append((self.clock(), link, None))
+        self.waiting.append((self.clock_ns() // 1_000, link, None))
         self.filled.set()
 
-    def take(self) -> Arrival:
-        """Take out the oldest."""
-        arrival = self.waiting.popleft()
-        raw = arrival[2]
-        if raw:
-            self._bytes -= len(raw)
-        return arrival
+    async def hand_out(self, listener: Listener, stopping: Callable[[], bool]) -> None:
+        """Hand out what arrives, until it is *stopping* and the last connection has ended.
+
+        It is gathered for a moment, since many at a time cost less than each as it comes; all have their stamps. After
+        a slice of time the event loop has its turn, so that the sockets are never left alone for long.
+        """
+        waiting = self.waiting
+        while self.links or waiting or not stopping():
+            await self.filled.wait()
+            await asyncio.sleep(GATHER_S)
+            self.filled.clear()
+            ends_s = perf_counter() + SLICE_S
+            while waiting:
+                recv_us, link, raw = waiting.popleft()
+                if raw is not None:
+                    self._bytes -= len(raw)
+                    listener.message(recv_us, self.numbers[link], link.slot, raw)
+                elif link in self.numbers:
+                    self.links.remove(link)
+                    listener.disconnected(self.numbers.pop(link), link.slot, *link.ending())
+                else:
+                    self._count += 1
+                    self.numbers[link] = self._count
+                    listener.connected(link.url, self._count, link.slot)
+                if perf_counter() > ends_s:
+                    await asyncio.sleep(0)
+                    ends_s = perf_counter() + SLICE_S
 
 
-class Link:
+class Link(asyncio.Protocol):
     """A connection, from the handshake to its last message.
+
+    Messages that are one frame, which nearly all are, go straight to the inbox; the library's protocol takes the
+    handshake, control frames, fragments and whatever is wrong.
 
     Args:
         inbox: Where its messages go.
+        url: The address.
         slot: Which of the connections that are kept at the same time it is one of.
 
     Attributes:
+        url: As given.
         slot: As given.
-        number: Counted from 1 over all connections; 0 until its opening is handed out.
         changed: Set when it has ended, or is to be replaced.
         ended: Whether nothing more will come.
-        announced: Whether its opening is in the inbox, or was handed out.
-        replaced_for: Why it is to be replaced, or was closed; empty where it is not.
+        announced: Whether its opening was put into the inbox.
     """
 
-    def __init__(self, inbox: Inbox, slot: int) -> None:
+    def __init__(self, inbox: Inbox, url: str, slot: int) -> None:
+        self.url = url
         self.slot = slot
-        self.number = 0
         self.changed = asyncio.Event()
         self.ended = False
-        self.replaced_for = ""
-        self._inbox = inbox
-        self._connection: _Connection | None = None
         self.announced = False
-        self._closing: asyncio.Task[None] | None = None
-
-    async def open(self, url: str) -> None:
-        """Connect to *url*; raises OSError or WebSocketException where that fails."""
-        self._connection = await _connect(self, url)
-
-    def replace(self, reason: str) -> None:
-        """Ask for another connection in this one's place; the first *reason* stands."""
-        self.replaced_for = self.replaced_for or reason
-        self.changed.set()
-
-    def close(self, reason: str = "") -> None:
-        """Close it, if it is open; what has arrived is still handed out."""
-        self.replaced_for = self.replaced_for or reason
-        if self._connection and self._closing is None:
-            self._closing = asyncio.ensure_future(self._connection.close())
-
-    def abort(self) -> None:
-        """End it at once."""
-        if self._connection:
-            self._connection.abort()
-
-    def ending(self) -> tuple[int | None, str]:
-        """Return the close code, and why it has ended: by whose will, or in the exchange's words."""
-        if self._connection is None:
-            return None, self.replaced_for
-        lost = "no close frame received or sent"
-        protocol = self._connection.protocol
-        return protocol.close_code, self.replaced_for or protocol.close_reason or lost
-
-    def came(self, raws: list[bytes], recv_us: int) -> bool:
-        """Put messages into the inbox; False where too much waits there already."""
-        return self._inbox.put(self, raws, recv_us)
-
-    def now_us(self) -> int:
-        """Return the time of an arrival, in µs."""
-        return self._inbox.clock()
-
-    def lost(self) -> None:
-        """Note the end of the connection."""
-        self.ended = True
-        self.changed.set()
-        if self.announced:
-            self._inbox.opened_or_ended(self)
-
-    def announce(self) -> None:
-        """Put the opening into the inbox, before any message: one may come with the answer to the handshake."""
-        if not self.announced:
-            self.announced = True
-            self._inbox.opened_or_ended(self)
-
-
-class _Connection(asyncio.Protocol):
-    """The transport of one connection: it stamps what arrives, and the library's sans-I/O protocol does the rest.
-
-    Messages that are one frame, which nearly all are, go straight to the link; the library takes the handshake, control
-    frames, fragments and whatever is wrong.
-
-    Args:
-        link: Takes messages, the opening and the end.
-        url: The address.
-
-    Attributes:
-        protocol: The state of the connection, as the library keeps it.
-        opened: Done when the handshake is, with its error if it failed.
-        ended: Set when nothing more will come.
-    """
-
-    def __init__(self, link: Link, url: str) -> None:
-        self.protocol = ClientProtocol(parse_uri(url), max_size=MOST_MESSAGE_BYTES)
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.ended = asyncio.Event()
-        self._link = link
+        self._inbox = inbox
+        self._uri = parse_uri(url)
+        self._protocol = ClientProtocol(self._uri, max_size=MOST_MESSAGE_BYTES)
+        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._over = asyncio.Event()
         self._transport: asyncio.Transport | None = None
+        self._replaced_for = ""
         self._head = b""
         self._refused = False
         self._cutter: FrameCutter | None = None
@@ -266,18 +247,55 @@ class _Connection(asyncio.Protocol):
         self._fragments: list[bytes] = []
         self._pong = asyncio.Event()
         self._pings: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connect; raises OSError or WebSocketException where that fails."""
+        context = ssl.create_default_context() if self._uri.secure else None
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                loop = asyncio.get_running_loop()
+                await loop.create_connection(lambda: self, self._uri.host, self._uri.port, ssl=context)
+                await self._opened
+        except BaseException:
+            self._opened.cancel()
+            self.abort()
+            raise
+
+    def replace(self, reason: str) -> None:
+        """Request another connection in this one's place; the first *reason* stands."""
+        self._replaced_for = self._replaced_for or reason
+        self.changed.set()
+
+    def close(self, reason: str = "") -> None:
+        """Close it, if it is open; what has arrived is still handed out."""
+        self._replaced_for = self._replaced_for or reason
+        if self.announced and self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+
+    def abort(self) -> None:
+        """End it at once."""
+        if self._transport:
+            self._transport.abort()
+
+    def ending(self) -> tuple[int | None, str]:
+        """Return the close code, and why it has ended: by whose will, or in the exchange's words."""
+        lost = "no close frame received or sent"
+        return self._protocol.close_code, self._replaced_for or self._protocol.close_reason or lost
+
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the request of the handshake."""
         self._transport = cast(asyncio.Transport, transport)
-        request = self.protocol.connect()
+        request = self._protocol.connect()
         request.headers["User-Agent"] = f"mm/{mm.__version__}"
-        self.protocol.send_request(request)
+        self._protocol.send_request(request)
         self._send()
 
     def data_received(self, data: bytes) -> None:
         """Take what came off the socket."""
-        self._recv_us = self._link.now_us()
+        self._recv_us = self._inbox.clock_ns() // 1_000
         if self._cutter is None:
             data = self._shake_hands(data)
         raws: list[bytes] = []
@@ -285,40 +303,39 @@ class _Connection(asyncio.Protocol):
             if whole:
                 raws.append(piece)
             else:
-                self._hand_over(raws)
+                self._put(raws)
                 raws = []
                 self._process(piece)
-        self._hand_over(raws)
+        self._put(raws)
 
     def eof_received(self) -> None:
         """Take the end of what the other side sends; the transport closes itself."""
-        self.protocol.receive_eof()
+        self._protocol.receive_eof()
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report that nothing more will come."""
-        self.protocol.receive_eof()
+        """Put the end into the inbox: nothing more will come."""
+        self._protocol.receive_eof()
         if self._pings:
             self._pings.cancel()
-        if not self.opened.done():
-            error = self.protocol.handshake_exc or exc or EOFError("the connection closed during the handshake")
-            self.opened.set_exception(error if isinstance(error, OSError | WebSocketException) else OSError(str(error)))
-        self.ended.set()
-        self._link.lost()
+        if not self._opened.done():
+            error = self._protocol.handshake_exc or exc or EOFError("the connection closed during the handshake")
+            known = isinstance(error, OSError | WebSocketException)
+            self._opened.set_exception(error if known else OSError(str(error)))
+        self._over.set()
+        self.ended = True
+        self.changed.set()
+        if self.announced:
+            self._inbox.opened_or_ended(self)
 
-    async def close(self) -> None:
+    async def _close(self) -> None:
         """Close it in order, or after a second without it."""
-        if self.protocol.state is OPEN:
-            self.protocol.send_close(CloseCode.NORMAL_CLOSURE)
+        if self._protocol.state is OPEN:
+            self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
             self._send()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.ended.wait(), CLOSE_TIMEOUT_S)
+            await asyncio.wait_for(self._over.wait(), CLOSE_TIMEOUT_S)
         self.abort()
-
-    def abort(self) -> None:
-        """End it at once."""
-        if self._transport:
-            self._transport.abort()
 
     def _shake_hands(self, data: bytes) -> bytes:
         """Take the answer to the handshake, and return what stands after it; frames, if the connection is open."""
@@ -331,11 +348,12 @@ class _Connection(asyncio.Protocol):
             return b""
         self._head = b""
         self._process(head + end)
-        if self.protocol.state is OPEN:
+        if self._protocol.state is OPEN:
             self._cutter = FrameCutter(MOST_MESSAGE_BYTES)
-            self._link.announce()
+            self.announced = True
+            self._inbox.opened_or_ended(self)  # before any message: one may come with the answer to the handshake
             self._pings = asyncio.ensure_future(self._keep_alive())
-            self.opened.set_result(None)
+            self._opened.set_result(None)
             return rest
         self._refused = True
         self._process(rest)
@@ -343,8 +361,8 @@ class _Connection(asyncio.Protocol):
 
     def _process(self, data: bytes) -> None:
         """Let the library take *data*, and act on what it makes of it."""
-        self.protocol.receive_data(data)
-        events = self.protocol.events_received()
+        self._protocol.receive_data(data)
+        events = self._protocol.events_received()
         self._send()
         for event in events:
             if not isinstance(event, Frame):
@@ -352,23 +370,19 @@ class _Connection(asyncio.Protocol):
             if event.opcode is Opcode.PONG:
                 self._pong.set()
             elif event.opcode in DATA_OPCODES:
-                self._fragment(event)
-        if self.protocol.handshake_exc and self._transport:
+                self._fragments.append(bytes(event.data))
+                if event.fin:
+                    raw = b"".join(self._fragments)
+                    self._fragments.clear()
+                    self._put([raw])
+        if self._protocol.handshake_exc and self._transport:
             self._transport.close()
-        elif self.protocol.close_expected():
+        elif self._protocol.close_expected():
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self.abort)
-
-    def _fragment(self, frame: Frame) -> None:
-        """Hand a message in fragments over when the last of them is there."""
-        self._fragments.append(bytes(frame.data))
-        if frame.fin:
-            raw = b"".join(self._fragments)
-            self._fragments.clear()
-            self._hand_over([raw])
 
     def _send(self) -> None:
         """Write what the library has to send; an empty piece ends the sending side."""
-        for data in self.protocol.data_to_send():
+        for data in self._protocol.data_to_send():
             if self._transport is None or self._transport.is_closing():
                 return
             if data:
@@ -376,39 +390,23 @@ class _Connection(asyncio.Protocol):
             elif self._transport.can_write_eof():
                 self._transport.write_eof()
 
-    def _hand_over(self, raws: list[bytes]) -> None:
-        if raws and not self._link.came(raws, self._recv_us):
+    def _put(self, raws: list[bytes]) -> None:
+        if raws and not self._inbox.put(self, raws, self._recv_us):
             self.abort()
 
     async def _keep_alive(self) -> None:
         """Ping the other side every `PING_INTERVAL_S`; one that does not answer in `PING_TIMEOUT_S` is gone."""
-        while self.protocol.state is OPEN:
+        while self._protocol.state is OPEN:
             await asyncio.sleep(PING_INTERVAL_S)
-            if self.protocol.state is not OPEN:
+            if self._protocol.state is not OPEN:
                 return
             self._pong.clear()
-            self.protocol.send_ping(os.urandom(4))
+            self._protocol.send_ping(os.urandom(4))
             self._send()
             try:
                 await asyncio.wait_for(self._pong.wait(), PING_TIMEOUT_S)
             except TimeoutError:
-                self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                self._protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
                 self._send()
                 asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self.abort)
                 return
-
-
-async def _connect(link: Link, url: str) -> _Connection:
-    """Return an open connection to *url*; raises OSError or WebSocketException where there is none."""
-    address, connection = parse_uri(url), _Connection(link, url)
-    context = ssl.create_default_context() if address.secure else None
-    try:
-        async with asyncio.timeout(OPEN_TIMEOUT_S):
-            loop = asyncio.get_running_loop()
-            await loop.create_connection(lambda: connection, address.host, address.port, ssl=context)
-            await connection.opened
-    except BaseException:
-        connection.opened.cancel()
-        connection.abort()
-        raise
-    return connection

@@ -7,40 +7,17 @@ old one brought, or a bounded time has passed. So nothing is lost where the old 
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter
-from typing import Protocol
+from time import time_ns
 
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from mm.clock import now_us
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
-from mm.market_data.ws_link import CLOSE_TIMEOUT_S, Inbox, Link
+from mm.market_data.ws_link import CLOSE_TIMEOUT_S, Inbox, Link, Listener
 
-SLICE_S = 0.001
-GATHER_S = 0.003
 HANDOVER_S = 5.0
 LINGER_S = 1.0
 POLL_S = 0.05
 YOUNGER = 0.1
-
-
-class Listener(Protocol):
-    """What is handed the messages, and learns of connections between them, in the order in which all this happened."""
-
-    def connected(self, url: str, conn: int, slot: int) -> None:
-        """Connection number *conn*, counted from 1, is open; it is the *slot*-th of those kept at a time, from 0."""
-
-    def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
-        """A message came over *conn* at *recv_us*."""
-
-    def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
-        """Connection *conn* has ended, and all its messages were handed out."""
-
-    def unreachable(self, reason: str) -> None:
-        """An attempt to connect failed; another one follows."""
-
-    def joined(self, conn: int) -> bool:
-        """Return True if *conn* has brought what follows on the messages of the others."""
 
 
 class WsStream:
@@ -51,7 +28,7 @@ class WsStream:
         backoffs: Space the attempts; as many as there are connections to be kept at a time.
         max_age_s: Age, in s, at which a connection is replaced; the second of a pair is replaced a tenth earlier.
         attempts: The budget of attempts to connect; None does not limit them.
-        clock: Returns the wall clock, in µs.
+        clock_ns: Returns the wall clock, in ns.
     """
 
     def __init__(
@@ -60,16 +37,14 @@ class WsStream:
         backoffs: list[Backoff],
         max_age_s: float,
         attempts: RateBudget | None = None,
-        clock: Callable[[], int] = now_us,
+        clock_ns: Callable[[], int] = time_ns,
     ) -> None:
         self._url = url
         self._backoffs = backoffs
         self._max_age_s = max_age_s
         self._attempts = attempts
-        self._inbox = Inbox(clock)
-        self._links: list[Link] = []
+        self._inbox = Inbox(clock_ns)
         self._keepers: list[asyncio.Task[None]] = []
-        self._count = 0
         self._stopping = False
 
     async def run(self, listener: Listener) -> None:
@@ -77,7 +52,7 @@ class WsStream:
         if self._stopping:
             return
         self._keepers = [asyncio.create_task(self._keep(slot, listener)) for slot in range(len(self._backoffs))]
-        reader = asyncio.create_task(self._hand_out(listener))
+        reader = asyncio.create_task(self._inbox.hand_out(listener, lambda: self._stopping))
         try:
             await asyncio.wait({reader, *self._keepers}, return_when=asyncio.FIRST_EXCEPTION)
             for task in (reader, *self._keepers):
@@ -86,13 +61,13 @@ class WsStream:
         finally:
             for task in (reader, *self._keepers):
                 task.cancel()
-            for link in self._links:
+            for link in self._inbox.links:
                 link.abort()
 
     def replace(self, reason: str, *, conn: int | None = None, slot: int | None = None) -> None:
         """Open a connection in the place of number *conn*, or of those of *slot*, which then close for *reason*."""
-        for link in self._links:
-            if link.number and (link.number == conn or link.slot == slot):
+        for link, number in self._inbox.numbers.items():
+            if number == conn or link.slot == slot:
                 link.replace(reason)
 
     async def stop(self, reason: str) -> None:
@@ -100,11 +75,11 @@ class WsStream:
         self._stopping = True
         for keeper in self._keepers:
             keeper.cancel()
-        for link in self._links:
+        for link in self._inbox.links:
             link.close(reason)
         self._inbox.filled.set()
         deadline_s = asyncio.get_running_loop().time() + 2 * CLOSE_TIMEOUT_S
-        while self._links and asyncio.get_running_loop().time() < deadline_s:
+        while self._inbox.links and asyncio.get_running_loop().time() < deadline_s:
             await asyncio.sleep(POLL_S / 10)
         self._inbox.filled.set()
 
@@ -137,7 +112,8 @@ class WsStream:
         until_s, joined = loop.time() + HANDOVER_S, False
         while loop.time() < until_s and not (link.ended or old.ended):
             await asyncio.sleep(POLL_S)
-            if not joined and link.number and listener.joined(link.number):
+            number = self._inbox.numbers.get(link)
+            if not joined and number and listener.joined(number):
                 joined = True
                 until_s = min(until_s, loop.time() + LINGER_S)  # for what was under way over the old one
 
@@ -150,53 +126,22 @@ class WsStream:
             at_once = False
             if self._attempts:
                 await self._attempts.granted(1)
-            link = Link(self._inbox, slot)
-            self._links.append(link)
+            link = Link(self._inbox, self._url, slot)
+            self._inbox.links.append(link)
             try:
-                await link.open(self._url)
+                await link.open()
             except (OSError, WebSocketException) as error:
-                self._links.remove(link)
+                self._inbox.links.remove(link)
                 wait_s = _refused_for_s(error)
                 if wait_s and self._attempts:
                     self._attempts.hold_off(wait_s)
                 listener.unreachable(f"{type(error).__name__}: {error}")
             except asyncio.CancelledError:
                 if not link.announced:
-                    self._links.remove(link)
+                    self._inbox.links.remove(link)
                 raise
             else:
                 return link
-
-    async def _hand_out(self, listener: Listener) -> None:
-        """Hand out what arrives, a slice of time at once, so that the sockets are never left alone for long.
-
-        It is gathered for a moment, since many at a time cost less than each as it comes; all have their stamps.
-        """
-        inbox = self._inbox
-        while self._links or inbox.waiting or not self._stopping:
-            await inbox.filled.wait()
-            await asyncio.sleep(GATHER_S)
-            inbox.filled.clear()
-            ends_s = perf_counter() + SLICE_S
-            while inbox.waiting:
-                recv_us, link, raw = inbox.take()
-                if raw is not None:
-                    listener.message(recv_us, link.number, link.slot, raw)
-                else:
-                    self._turn(link, listener)
-                if perf_counter() > ends_s:
-                    await asyncio.sleep(0)
-                    ends_s = perf_counter() + SLICE_S
-
-    def _turn(self, link: Link, listener: Listener) -> None:
-        """Report that *link* has opened, or ended."""
-        if not link.number:
-            self._count += 1
-            link.number = self._count
-            listener.connected(self._url, link.number, link.slot)
-        else:
-            self._links.remove(link)
-            listener.disconnected(link.number, link.slot, *link.ending())
 
 
 def _refused_for_s(error: Exception) -> float:

@@ -48,7 +48,8 @@ class Boxed:
         links = 2 if pair else 1
         url = BINANCE_SPOT.stream_url(box.ws_url, SYMBOL, trade_stream)
         self.attempts = RateBudget(290, 300.0)
-        stream = ws_stream.WsStream(url, [Backoff(0.01, 0.05) for _ in range(links)], max_age_s, self.attempts, clock)
+        backoffs = [Backoff(0.01, 0.05) for _ in range(links)]
+        stream = ws_stream.WsStream(url, backoffs, max_age_s, self.attempts, lambda: 1_000 * clock())
         self.parts = Parts(
             days=Days(
                 data_root=root,

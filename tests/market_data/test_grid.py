@@ -85,7 +85,7 @@ def test_prices_off_the_tick_are_known_to_have_come():
     grid = Grid()
     grid.check([("1.00500000", "1")])
     assert grid.all_on_tick
-    grid.tick_e8 = 1_000_000
+    grid.use_tick(1_000_000)
     assert not grid.all_on_tick
-    grid.tick_e8 = 500_000
+    grid.use_tick(500_000)
     assert grid.all_on_tick

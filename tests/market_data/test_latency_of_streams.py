@@ -42,11 +42,11 @@ def test_what_was_told_begins_anew_and_the_totals_stay():
     """Each ledger event is of its own interval; the health page counts the whole run."""
     streams = StreamLatencies()
     for late_us in (10, 12, 14):
-        streams.arrived("depth", 1_767_600_000_000_000 + late_us, 1_767_600_000_000_000)
-    streams.arrived("trade", 1_767_600_000_007_000, 1_767_600_000_000)
+        streams.times("depth").extend((1_767_600_000_000_000 + late_us, 1_767_600_000_000_000))
+    streams.times("trade").extend((1_767_600_000_007_000, 1_767_600_000_000))
     assert streams.take() == {"depth": (12, 14), "trade": (pytest.approx(7_000, rel=0.04),) * 2}
     assert streams.take() == {}
-    streams.arrived("depth", 1_767_600_000_000_100, 1_767_600_000_000_000)
+    streams.times("depth").extend((1_767_600_000_000_100, 1_767_600_000_000_000))
     assert streams.take()["depth"].median_us == pytest.approx(100, rel=0.04)
     assert streams.totals("depth") == (4, 136)
     assert streams.totals("none") == (0, 0)

@@ -368,7 +368,7 @@ def test_the_clock_is_the_one_it_was_given():
 
     async def scenario():
         async with served(handler) as stream:
-            return await heard(stream(clock=lambda: 7 * US_PER_S), 1)
+            return await heard(stream(clock_ns=lambda: 7_000 * US_PER_S), 1)
 
     assert asyncio.run(scenario()).got == [(7 * US_PER_S, 1, b"hello")]
 

@@ -212,7 +212,7 @@ def rolling(data: Path) -> Day:
     The windows begin every five minutes; empty without the capture.
     """
     from mm.backtest.io import load_day
-    from mm.calibration.calibrator import Meter, Recipe
+    from mm.calibration.calibrator import CalibrationConfig, Calibrator
     from mm.market_data.import_capture import ImportOptions, import_captures
 
     captures = [data / CAPTURE / name for name in FILES]
@@ -221,13 +221,13 @@ def rolling(data: Path) -> Day:
     with TemporaryDirectory() as root:
         options = ImportOptions(tick_size="0.001", qty_step="0.01", min_notional="5")
         import_captures(captures, "NEXOUSDT", Path(root), run_id="bench", options=options)
-        meter = Meter(load_day(Path(root) / "NEXOUSDT" / "20240724"), Recipe(method="marks"), None)
+        calibrator = Calibrator(load_day(Path(root) / "NEXOUSDT" / "20240724"), CalibrationConfig(method="marks"), None)
     block_us = truth.BLOCK_S * US_PER_S
     held: list[float] = []
-    for at_us in range(meter.start_us, meter.end_us - (TRAIN + AHEAD) * block_us, block_us):
+    for at_us in range(calibrator.start_us, calibrator.end_us - (TRAIN + AHEAD) * block_us, block_us):
         now_us = at_us + TRAIN * block_us
-        after = meter.points(now_us, now_us + AHEAD * block_us).fills.sum()
-        held += _holds(meter.predictive_ci95(at_us, now_us, AHEAD * truth.BLOCK_S), float(after))
+        after = calibrator.points(now_us, now_us + AHEAD * block_us).fills.sum()
+        held += _holds(calibrator.predictive_ci95(at_us, now_us, AHEAD * truth.BLOCK_S), float(after))
     whole = len(held) - len(held) % AHEAD  # windows five minutes apart share what is ahead: one value for each three
     return {"next nexo": (np.reshape(held[:whole], (-1, AHEAD)).mean(axis=1).tolist(), [])}
 

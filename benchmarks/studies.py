@@ -178,12 +178,12 @@ def closed_loop(seed: int) -> Day:
 def _day_of_prints(of: Truth, seed: int, methods: tuple[str, ...]) -> Day:
     """Draw one day as a tape, and calibrate it."""
     from mm.calibration.calibrate import calibrate
-    from mm.calibration.calibrator import Recipe
+    from mm.calibration.calibrator import CalibrationConfig
 
     rng = np.random.default_rng(seed)
     day = irregular_tape(rng, of.hours, truth.draw(of, rng))
     return {
-        method: _seen(calibrate(day, Recipe(method=method, seed=seed, permutations=1)), of.A, of.k)
+        method: _seen(calibrate(day, CalibrationConfig(method=method, seed=seed, permutations=1)), of.A, of.k)
         for method in methods
     }
 

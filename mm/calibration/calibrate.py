@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.rules import Rules
-from mm.calibration.calibrator import Measured, Meter, Recipe
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured
 from mm.calibration.fit_result import PoissonFit, plain
 from mm.calibration.points import joined
 from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, volatility
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mm.backtest.result import Result
     from mm.calibration.alternatives import Comparison
-    from mm.calibration.depth_counts import Marks
+    from mm.calibration.depth_counts import DepthCounts
     from mm.calibration.points import Points
     from mm.tape.tape import Tape
 
@@ -31,30 +31,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationResult:
     """A fit with what it rests on.
 
     Attributes:
         fit: Of the whole days.
         measured: The points behind it.
-        meter: What measured them, for windows of the days and for the runs of simulated orders.
+        calibrator: What measured them, for windows of the days and for the runs of simulated orders.
     """
 
     fit: PoissonFit
     measured: Measured
-    meter: Meter
+    calibrator: Calibrator
 
     @property
     def runs(self) -> dict[str, "Result"]:
         """The simulated runs by folder name."""
-        return {name: run.result for name, run in self.meter.played.items() if run.result is not None}
+        return {name: run.result for name, run in self.calibrator.played.items() if run.result is not None}
 
 
-def measure(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules: Rules | None = None) -> Calibration:
+def measure(
+    tape: "Tape | Sequence[Tape]", config: CalibrationConfig | None = None, rules: Rules | None = None
+) -> CalibrationResult:
     """Calibrate whole days and return the fit with what it rests on and what stands beside it."""
-    meter = Meter(tape, recipe or Recipe(), rules)
-    fit, measured = meter.fit(meter.start_us, meter.end_us)
-    return Calibration(replace(fit, warnings=(*fit.warnings, *large_tick(meter))), measured, meter)
+    calibrator = Calibrator(tape, config or CalibrationConfig(), rules)
+    fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
+    return CalibrationResult(replace(fit, warnings=(*fit.warnings, *large_tick(calibrator))), measured, calibrator)
 
 
 @dataclass(frozen=True)
@@ -90,58 +92,60 @@ class Permutations:
         )
 
 
-def permutations(found: Calibration, rules: Rules | None) -> Permutations | None:
+def permutations(found: CalibrationResult, rules: Rules | None) -> Permutations | None:
     """Return the fits of each order of the ladder's distances; None of another method, or with fewer than two fits.
 
     Args:
         found: The fit of all of them.
         rules: As for it.
     """
-    recipe, meter = found.meter.recipe, found.meter
-    if recipe.method != "ladder":
+    config, calibrator = found.calibrator.config, found.calibrator
+    if config.method != "ladder":
         return None
-    fits = [meter.fit_run(name) for name in meter.played]
+    fits = [calibrator.fit_run(name) for name in calibrator.played]
     pairs = [(fit.A, fit.k) for fit in fits if fit.A is not None and fit.k is not None]
     if len(pairs) < 2:
         return None
     rates, decays = zip(*pairs, strict=True)
-    marks = Meter(meter.tapes, replace(recipe, method="marks"), rules)
-    beside = marks.fit_points(marks.points(meter.start_us, meter.end_us))
+    marks = Calibrator(calibrator.tapes, replace(config, method="marks"), rules)
+    beside = marks.fit_points(marks.points(calibrator.start_us, calibrator.end_us))
     return Permutations(
         len(pairs), fmean(rates), fmean(decays), stdev(rates), stdev(decays), marks_A=beside.A, marks_k=beside.k
     )
 
 
-def calibrate(tape: "Tape | Sequence[Tape]", recipe: Recipe | None = None, rules: Rules | None = None) -> PoissonFit:
+def calibrate(
+    tape: "Tape | Sequence[Tape]", config: CalibrationConfig | None = None, rules: Rules | None = None
+) -> PoissonFit:
     """Return the fit of λ(δ) = A exp(-k δ) to one or more days.
 
     Args:
         tape: A day, a window of one (``tape.between``), or days in order of time, which are pooled.
-        recipe: Method and options; None is ``marks`` with its defaults.
+        config: Method and options; None is ``marks`` with its defaults.
         rules: Latencies and timers of simulated orders, for ``ladder`` and ``fixed``.
     """
-    return measure(tape, recipe, rules).fit
+    return measure(tape, config, rules).fit
 
 
 def artefact(
-    found: "Calibration", curves: "Comparison | None" = None, permuted: "Permutations | None" = None
+    found: "CalibrationResult", curves: "Comparison | None" = None, permuted: "Permutations | None" = None
 ) -> dict[str, Any]:
     """Return the content of ``poisson_fit.json``: null for what is not known or not finite.
 
     Args:
-        found: The fit and its meter.
+        found: The fit and its calibrator.
         curves: Other curves than the exponential; None where none could be compared.
         permuted: Other orders of a ladder's distances; None of another method.
     """
-    meter = found.meter
-    stretches = [(marks.path, *day) for marks, day in zip(meter.marks, meter.days, strict=True)]
+    calibrator = found.calibrator
+    stretches = [(marks.path, *day) for marks, day in zip(calibrator.marks, calibrator.days, strict=True)]
     beside = {
-        "options": options(meter.recipe),
-        "measured": _counts(meter),
-        "timing": timing(meter.tapes),
-        "by_spread": [asdict(state) for state in by_spread(meter)],
+        "options": options(calibrator.config),
+        "measured": _counts(calibrator),
+        "timing": timing(calibrator.tapes),
+        "by_spread": [asdict(state) for state in by_spread(calibrator)],
         "volatility": asdict(volatility(stretches)),
-        "by_day": _by_day(meter),
+        "by_day": _by_day(calibrator),
         "alternatives": curves and _curves(curves),
         "permutations": permuted and asdict(permuted),
     }
@@ -149,25 +153,25 @@ def artefact(
     return content
 
 
-def options(recipe: "Recipe") -> dict[str, Any]:
+def options(config: "CalibrationConfig") -> dict[str, Any]:
     """Return every choice that the points depend on, by the name of its knob in small letters."""
-    simulated = recipe.method != "marks"
+    simulated = config.method != "marks"
     return {
-        "calib_method": recipe.method,
-        "calib_reference": recipe.reference,
-        "calib_hit": recipe.rule.hit,
-        "calib_order_qty": recipe.rule.order_e8 / E8,
-        "calib_queue_ahead": recipe.rule.queue_ahead,
-        "calib_sweeps": recipe.rule.grouped,
-        "calib_distance": recipe.distance if simulated else None,
-        "calib_deltas": list(recipe.deltas) if simulated else None,
-        "calib_dwell_ms": recipe.dwell_ms if recipe.method == "ladder" else None,
-        "calib_mid_move_threshold_ticks": recipe.mid_move_threshold_ticks if simulated else None,
-        "permutations": recipe.permutations if recipe.method == "ladder" else None,
-        "seed": recipe.seed if recipe.method == "ladder" else None,
-        "min_exposure_s": recipe.min_exposure_s,
-        "min_usable_deltas": recipe.min_usable_deltas,
-        "max_delta_ticks": "auto" if recipe.max_delta_ticks is None else recipe.max_delta_ticks,
+        "calib_method": config.method,
+        "calib_reference": config.reference,
+        "calib_hit": config.rule.hit,
+        "calib_order_qty": config.rule.order_e8 / E8,
+        "calib_queue_ahead": config.rule.queue_ahead,
+        "calib_sweeps": config.rule.grouped,
+        "calib_distance": config.distance if simulated else None,
+        "calib_deltas": list(config.deltas) if simulated else None,
+        "calib_dwell_ms": config.dwell_ms if config.method == "ladder" else None,
+        "calib_mid_move_threshold_ticks": config.mid_move_threshold_ticks if simulated else None,
+        "permutations": config.permutations if config.method == "ladder" else None,
+        "seed": config.seed if config.method == "ladder" else None,
+        "min_exposure_s": config.min_exposure_s,
+        "min_usable_deltas": config.min_usable_deltas,
+        "max_delta_ticks": "auto" if config.max_delta_ticks is None else config.max_delta_ticks,
     }
 
 
@@ -178,9 +182,9 @@ def _curves(compared: "Comparison") -> dict[str, Any]:
     return {"best": compared.best, "sentence": compared.sentence, "curves": curves}
 
 
-def _counts(meter: "Meter") -> dict[str, float]:
+def _counts(calibrator: "Calibrator") -> dict[str, float]:
     """Return where the aggressive orders of the days went, and how long there was no valid book."""
-    days = [marks.between(*span) for marks, span in zip(meter.marks, meter.days, strict=True)]
+    days = [marks.between(*span) for marks, span in zip(calibrator.marks, calibrator.days, strict=True)]
     counts: dict[str, float] = {}
     for day in days:
         for name, count in asdict(day.counts).items():
@@ -188,12 +192,13 @@ def _counts(meter: "Meter") -> dict[str, float]:
     return {**counts, "valid_s": sum(day.valid_s for day in days), "excluded_s": sum(day.excluded_s for day in days)}
 
 
-def _by_day(meter: "Meter") -> list[dict[str, Any]]:
+def _by_day(calibrator: "Calibrator") -> list[dict[str, Any]]:
     """Return each day's own fit; nothing for a single day."""
-    if len(meter.tapes) == 1:
+    if len(calibrator.tapes) == 1:
         return []
     fits = [
-        (tape.days[0], meter.fit_points(meter.points(*day))) for tape, day in zip(meter.tapes, meter.days, strict=True)
+        (tape.days[0], calibrator.fit_points(calibrator.points(*day)))
+        for tape, day in zip(calibrator.tapes, calibrator.days, strict=True)
     ]
     names = ("A", "k", "se_logA", "se_k", "n_fills", "status")
     return [{"day": day, **{name: getattr(fit, name) for name in names}} for day, fit in fits]
@@ -227,24 +232,24 @@ class SpreadState:
     status: str
 
 
-def by_spread(meter: Meter) -> list[SpreadState]:
+def by_spread(calibrator: Calibrator) -> list[SpreadState]:
     """Return the states 1, 2, 3-4, 5-8, … ticks that occurred, each fitted by itself, by marks whatever the method."""
-    seconds = _seconds(meter)
+    seconds = _seconds(calibrator)
     total = sum(seconds.values())
     found = []
     for low, high in _states(max(seconds, default=0)):
         here = sum(spent for spread, spent in seconds.items() if low <= spread <= high)
         if here == 0:
             continue
-        fit = meter.fit_points(_points(meter, low, high))
+        fit = calibrator.fit_points(_points(calibrator, low, high))
         state = (fit.A, fit.k, fit.se_logA, fit.se_k, fit.n_fills, fit.exposure_s, fit.status)
         found.append(SpreadState(low, high, here / total, *state))
     return found
 
 
-def large_tick(meter: Meter) -> tuple[str, ...]:
+def large_tick(calibrator: Calibrator) -> tuple[str, ...]:
     """Return what to tell of a market whose spread is a single tick most of the time; nothing of another."""
-    seconds = _seconds(meter)
+    seconds = _seconds(calibrator)
     narrow = seconds.get(1, 0.0) / (sum(seconds.values()) or 1.0)
     if narrow < LARGE_TICK_SHARE:
         return ()
@@ -261,10 +266,10 @@ def _states(widest: int) -> Iterator[tuple[int, int]]:
         low, high = high + 1, 2 * high
 
 
-def _seconds(meter: Meter) -> dict[int, float]:
+def _seconds(calibrator: Calibrator) -> dict[int, float]:
     """Return the time with a valid book by its spread in ticks."""
     spent: dict[int, float] = {}
-    for marks, (start_us, end_us) in zip(meter.marks, meter.days, strict=True):
+    for marks, (start_us, end_us) in zip(calibrator.marks, calibrator.days, strict=True):
         edges, rows, _ = marks.path.segments(start_us, end_us, end_us - start_us + 1)
         valid = marks.path.touch[1][rows] != CLOSED
         widths, into = np.unique(marks.path.spread[rows][valid], return_inverse=True)
@@ -273,12 +278,12 @@ def _seconds(meter: Meter) -> dict[int, float]:
     return spent
 
 
-def _points(meter: Meter, low: int, high: int) -> "Points":
+def _points(calibrator: Calibrator, low: int, high: int) -> "Points":
     parts = [
         marks.between(start_us, end_us, (low, high)).cells
-        for marks, (start_us, end_us) in zip(meter.marks, meter.days, strict=True)
+        for marks, (start_us, end_us) in zip(calibrator.marks, calibrator.days, strict=True)
     ]
-    longest = max(end_us - start_us for start_us, end_us in meter.days) // block_length_us(BLOCK_S) + 1
+    longest = max(end_us - start_us for start_us, end_us in calibrator.days) // block_length_us(BLOCK_S) + 1
     return joined(parts, [day * longest for day in range(len(parts))])
 
 
@@ -350,16 +355,16 @@ class _Hits:
     moves: "dict[int, NDArray[np.float64]]"  # by horizon, in ticks; NaN where the book broke or the day ended
 
 
-def adverse_selection(meter: "Meter") -> list[AdverseMove]:
+def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:
     """Return the moves at every distance that was hit, by the marks of all days whatever the method."""
     hits: dict[int, list[_Hits]] = {1: [], -1: []}
     behind = 0
-    for marks, (start_us, end_us) in zip(meter.marks, meter.days, strict=True):
+    for marks, (start_us, end_us) in zip(calibrator.marks, calibrator.days, strict=True):
         for side, found in hits.items():
             found.append(_hits(marks, side, start_us, end_us, behind))
         behind += (end_us - start_us) // block_length_us(BLOCK_S) + 1
-    per_tick = meter.marks[0].path.per_tick
-    places = sorted({int(near) for marks in meter.marks for near in marks.grid.near if near <= marks.grid.last})
+    per_tick = calibrator.marks[0].path.per_tick
+    places = sorted({int(near) for marks in calibrator.marks for near in marks.grid.near if near <= marks.grid.last})
     rows: list[AdverseMove] = []
     for name, sides in SIDES:
         rows += _rows(_pooled([one for side in sides for one in hits[side]]), name, per_tick, places)
@@ -374,7 +379,7 @@ def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:
         writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
 
 
-def _hits(marks: "Marks", side: int, start_us: int, end_us: int, behind: int) -> _Hits:
+def _hits(marks: "DepthCounts", side: int, start_us: int, end_us: int, behind: int) -> _Hits:
     path = marks.path
     reached = marks.sweeps[side].between(start_us, end_us)
     touch = path.touch[side][reached.row]

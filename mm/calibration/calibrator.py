@@ -21,7 +21,7 @@ from mm.instrument import E8
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.result import Result
-    from mm.calibration.depth_counts import Marks
+    from mm.calibration.depth_counts import DepthCounts
     from mm.calibration.quotes import FixedDelta
     from mm.tape.tape import Tape
 
@@ -33,7 +33,7 @@ DISTANCES = ("current", "anchor")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CalibrationConfig:
     """How a tape becomes points, and points a fit.
 
     Attributes:
@@ -93,38 +93,38 @@ class Played:
     anchors: "Taken"
     result: "Result | None" = None
 
-    def counted_from(self, recipe: "Recipe") -> Anchors | None:
-        """Return the anchors where the recipe counts distances from them; None for the current reference."""
-        return Anchors.of(self.anchors, recipe.reference) if recipe.distance == "anchor" else None
+    def counted_from(self, config: "CalibrationConfig") -> Anchors | None:
+        """Return the anchors where the config counts distances from them; None for the current reference."""
+        return Anchors.of(self.anchors, config.reference) if config.distance == "anchor" else None
 
 
 def runs(
-    tapes: "Sequence[Tape]", recipe: "Recipe", rules: Rules | None
+    tapes: "Sequence[Tape]", config: "CalibrationConfig", rules: Rules | None
 ) -> "Iterator[tuple[str, Callable[[], Played]]]":
-    """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and player of each run that *recipe* needs."""
-    for name, quotes in _quotes(tapes[0], recipe):
-        yield name, lambda quotes=quotes: _play(tapes, quotes, recipe, rules)  # type: ignore[misc]
+    """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and player of each run that *config* needs."""
+    for name, quotes in _quotes(tapes[0], config):
+        yield name, lambda quotes=quotes: _play(tapes, quotes, config, rules)  # type: ignore[misc]
 
 
-def _quotes(first: "Tape", recipe: "Recipe") -> "Iterator[tuple[str, FixedDelta]]":
+def _quotes(first: "Tape", config: "CalibrationConfig") -> "Iterator[tuple[str, FixedDelta]]":
     from mm.calibration.quotes import CalibrationLadder, FixedDelta
 
-    threshold, reference = recipe.mid_move_threshold_ticks, recipe.reference
-    if recipe.method == "ladder":
-        for number in range(recipe.permutations):
-            seed = recipe.seed + number
+    threshold, reference = config.mid_move_threshold_ticks, config.reference
+    if config.method == "ladder":
+        for number in range(config.permutations):
+            seed = config.seed + number
             yield (
                 f"ladder_{number}" if number else "ladder",
                 CalibrationLadder(
-                    recipe.deltas, recipe.dwell_ms, threshold, seed, start_us=first.start_us, reference=reference
+                    config.deltas, config.dwell_ms, threshold, seed, start_us=first.start_us, reference=reference
                 ),
             )
         return
-    for delta in recipe.deltas:
+    for delta in config.deltas:
         yield f"delta_{delta:g}", FixedDelta(delta, threshold, reference)
 
 
-def _play(tapes: "Sequence[Tape]", quotes: "FixedDelta", recipe: "Recipe", rules: Rules | None) -> Played:
+def _play(tapes: "Sequence[Tape]", quotes: "FixedDelta", config: "CalibrationConfig", rules: Rules | None) -> Played:
     from mm.backtest.fills.trade_cross import TradeCross
     from mm.backtest.replay import backtest
     from mm.calibration.sweeps import SweptQuantity
@@ -132,7 +132,7 @@ def _play(tapes: "Sequence[Tape]", quotes: "FixedDelta", recipe: "Recipe", rules
     grid = tapes[0].instrument
     given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)
     probes = replace(given, enforce_balances=False, min_notional_e8=0, quote_lots=1, step_lots=1)
-    rule = recipe.rule
+    rule = config.rule
     fills = TradeCross(strict=rule.hit == "strict") if rule.plain else SweptQuantity(tapes, rule)
     result = backtest(tapes, quotes, fills, probes)
     return Played(result.journal, quotes.anchors, result)
@@ -156,24 +156,28 @@ class Measured:
     notes: tuple[str, ...] = ()
 
 
-class Meter:
+class Calibrator:
     """Measures any window of one or more days; the simulated orders are played once, whatever the windows.
 
     Attributes:
         tapes: The days, in order of time.
-        recipe: How they are measured.
+        config: How they are measured.
         played: The simulated runs by folder name (``ladder``, ``ladder_<n>``, ``delta_<d>``); empty for ``marks``.
     """
 
     def __init__(
-        self, tape: "Tape | Sequence[Tape]", recipe: Recipe, rules: Rules | None = None, keep: Keep | None = None
+        self,
+        tape: "Tape | Sequence[Tape]",
+        config: CalibrationConfig,
+        rules: Rules | None = None,
+        keep: Keep | None = None,
     ) -> None:
         """Prepare the days; *rules* give the latencies of simulated orders, *keep* may know a run by its name."""
         self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
-        self.recipe = recipe
+        self.config = config
         self.played: dict[str, Played] = {}
-        if recipe.method != "marks":
-            for name, play in runs(self.tapes, recipe, rules):
+        if config.method != "marks":
+            for name, play in runs(self.tapes, config, rules):
                 self.played[name] = keep(name, play) if keep else play()
 
     @property
@@ -197,13 +201,13 @@ class Meter:
         return "-".join(dict.fromkeys((self.tapes[0].days[0], self.tapes[-1].days[-1])))
 
     @cached_property
-    def marks(self) -> "tuple[Marks, ...]":
+    def marks(self) -> "tuple[DepthCounts, ...]":
         """The marks of each day, which are at hand whatever the method."""
-        from mm.calibration.depth_counts import MarkOptions, Marks
+        from mm.calibration.depth_counts import DepthCounts, DepthOptions
 
-        recipe = self.recipe
-        options = MarkOptions(recipe.reference, recipe.rule, recipe.max_delta_ticks, BLOCK_S)
-        return tuple(Marks(tape, options) for tape in self.tapes)
+        config = self.config
+        options = DepthOptions(config.reference, config.rule, config.max_delta_ticks, BLOCK_S)
+        return tuple(DepthCounts(tape, options) for tape in self.tapes)
 
     def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
         """Return the number, start and end of each day's part of ``[start_us, end_us)``; one at least, maybe empty."""
@@ -214,7 +218,7 @@ class Meter:
         """Return what ``[start_us, end_us)`` shows; nothing at or after its end is read."""
         parts = self.parts(start_us, end_us)
         first = _first_blocks(parts)
-        if self.recipe.method != "marks":
+        if self.config.method != "marks":
             points = joined([self._orders(*part) for part in parts], first)
             return Measured(_lighter(points, self.ladders), points)
         reach = self.reach(start_us, end_us)
@@ -229,7 +233,7 @@ class Meter:
     @property
     def ladders(self) -> int:
         """How many permutations of a ladder were played; 1 of another method."""
-        return len(self.played) if self.recipe.method == "ladder" else 1
+        return len(self.played) if self.config.method == "ladder" else 1
 
     def of_run(self, name: str) -> Points:
         """Return the points of one simulated run over the whole days."""
@@ -240,9 +244,9 @@ class Meter:
         """Return the points of the simulated orders in a part of a day; runs of one tape share its blocks."""
         from mm.calibration.exposure import order_exposure
 
-        window, recipe = self.tapes[day].between(start_us, end_us), self.recipe
+        window, config = self.tapes[day].between(start_us, end_us), self.config
         parts = [
-            order_exposure(run.journal, window, recipe.reference, BLOCK_S, run.counted_from(recipe)).points
+            order_exposure(run.journal, window, config.reference, BLOCK_S, run.counted_from(config)).points
             for name, run in self.played.items()
             if only in (None, name)
         ]
@@ -257,8 +261,8 @@ class Meter:
         """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: from its own flow, or as given."""
         from mm.calibration.depth_counts import reach_of
 
-        if self.recipe.max_delta_ticks is not None:
-            return self.recipe.max_delta_ticks
+        if self.config.max_delta_ticks is not None:
+            return self.config.max_delta_ticks
         return reach_of([self.marks[day].depths(a_us, b_us) for day, a_us, b_us in self.parts(start_us, end_us)])
 
     def predictive_ci95(self, start_us: int, end_us: int, horizon_s: float) -> tuple[float, float] | None:
@@ -275,7 +279,7 @@ class Meter:
         return self.between(start_us, end_us).fitted
 
     def fit_points(self, points: Points) -> PoissonFit:
-        """Return the fit of *points*, as the recipe has it.
+        """Return the fit of *points*, as the config has it.
 
         Points of several ladders weigh as one, because one tape feeds them all; the fit's counts and seconds are those
         of all of them, as in ``calibration_points.csv``.
@@ -288,14 +292,14 @@ class Meter:
         return self._fitted(self.of_run(name), 1)
 
     def _fitted(self, points: Points, ladders: int) -> PoissonFit:
-        recipe = self.recipe
+        config = self.config
         return fit_poisson(
             points,
-            fit_method=recipe.fit_method,
-            min_exposure_s=recipe.min_exposure_s / ladders,
-            min_usable_deltas=recipe.min_usable_deltas,
-            max_delta_ticks=recipe.max_delta_ticks,
-            intervals="block" if recipe.method == "fixed" else "profile",
+            fit_method=config.fit_method,
+            min_exposure_s=config.min_exposure_s / ladders,
+            min_usable_deltas=config.min_usable_deltas,
+            max_delta_ticks=config.max_delta_ticks,
+            intervals="block" if config.method == "fixed" else "profile",
         )
 
     def fit(self, start_us: int, end_us: int) -> tuple[PoissonFit, Measured]:
@@ -306,11 +310,11 @@ class Meter:
             fit,
             symbol=self.tapes[0].symbol,
             day=self.day,
-            method=self.recipe.method,
+            method=self.config.method,
             tick_size=self.tapes[0].instrument.tick_e8 / E8,
             window=FittedWindow(start_us=start_us, end_us=end_us),
-            hit=self.recipe.rule.hit,
-            reference=self.recipe.reference,
+            hit=self.config.rule.hit,
+            reference=self.config.reference,
             sigma_ticks=self.sigma_ticks(start_us, end_us),
             predictive_ci95=predictive_ci95(measured.fitted, HORIZON_S),
             predictive_horizon_s=HORIZON_S,

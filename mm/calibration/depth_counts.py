@@ -39,14 +39,14 @@ FARTHEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class MarkOptions:
+class DepthOptions:
     """What counts as a hit, and in what cells it is counted.
 
     Attributes:
         reference: ``mid``, ``micro`` or ``best``: what distances are measured from.
         rule: What a sweep must bring to a probe.
         max_delta_ticks: Distance of the last, open cell; None for as far as the flow of a window reaches
-            (`Marks.reach`).
+            (`DepthCounts.reach`).
         block_s: Length of the blocks, counted from the start of the window.
         sides: Sides of the probes: +1 bids (hit by sellers), -1 asks.
     """
@@ -68,7 +68,7 @@ class MarkOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class MarkCounts:
+class SweepCounts:
     """Where the sweeps of a window went; all but *prints* and *sweeps* are parts of *sweeps*.
 
     Attributes:
@@ -92,7 +92,7 @@ class MarkCounts:
 
 
 @dataclass(frozen=True)
-class MarkPoints:
+class DepthPoints:
     """Exposure and hits of one window.
 
     Attributes:
@@ -106,7 +106,7 @@ class MarkPoints:
 
     cells: Points
     cumulative: Points
-    counts: MarkCounts
+    counts: SweepCounts
     valid_s: float
     excluded_s: float
 
@@ -122,10 +122,10 @@ class _Cells:
     fills: "Ints"
     begin_us: "NDArray[np.float64]"  # by cell, time of a probe where it begins
     reaching: "Ints"  # by cell, hits where it begins or beyond
-    counts: MarkCounts
+    counts: SweepCounts
 
 
-class Marks:
+class DepthCounts:
     """The marks of one tape, ready for any number of windows; a window costs what lies in it.
 
     Attributes:
@@ -135,9 +135,9 @@ class Marks:
         sweeps: By side of the probes, the aggressive orders that may hit them.
     """
 
-    def __init__(self, tape: "Tape", options: MarkOptions | None = None) -> None:
-        """Prepare the prints and the reference path of *tape*; the options default to ``MarkOptions()``."""
-        self.options = options or MarkOptions()
+    def __init__(self, tape: "Tape", options: DepthOptions | None = None) -> None:
+        """Prepare the prints and the reference path of *tape*; the options default to ``DepthOptions()``."""
+        self.options = options or DepthOptions()
         self.span = span_of(tape)
         self._block_us = block_length_us(self.options.block_s)
         self.path = reference_path(tape, self.options.reference)
@@ -162,7 +162,7 @@ class Marks:
 
     def between(
         self, start_us: int, end_us: int, spread: tuple[int, int] = ANY_SPREAD, reach: float | None = None
-    ) -> MarkPoints:
+    ) -> DepthPoints:
         """Return cells and counts of ``[start_us, end_us)``, cut to the span of the tape.
 
         Nothing at or after *end_us* is read, and of what is before *start_us* only the book. A sweep
@@ -187,7 +187,7 @@ class Marks:
             touch = self._touch(side, reached.row, spread)
             sides[side] = _cells(grid, (reached, touch, (reached.us - start_us) // self._block_us), time, prints)
         valid_us = int(spent[self._touch(1, rows, spread) != CLOSED].sum())
-        return MarkPoints(
+        return DepthPoints(
             cells=_points(grid, sides),
             cumulative=_cumulative(grid, sides),
             counts=_summed([cells.counts for cells in sides.values()]),
@@ -220,7 +220,7 @@ def reach_of(days: "Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]") 
     At least `LEAST_TICKS` beyond the median distance of the best price, so that there are distances to compare.
 
     Args:
-        days: Of each day, its `Marks.depths`.
+        days: Of each day, its `DepthCounts.depths`.
     """
     depth, touch = (np.concatenate(column) for column in zip(*days, strict=True))
     if depth.size == 0:
@@ -333,7 +333,7 @@ def _cells(grid: DistanceGrid, found: "tuple[Reached, Ints, Ints]", time: "tuple
     flat = block[counted] * grid.columns + grid.column(reached.depth[counted])
     fills = np.bincount(flat, minlength=exposure_us.size).reshape(exposure_us.shape)
     exposed = exposure_us > 0
-    counts = MarkCounts(
+    counts = SweepCounts(
         prints=prints,
         sweeps=reached.us.size,
         counted=int(fills[exposed].sum()),
@@ -376,5 +376,5 @@ def _table(grid: DistanceGrid, parts: "Sequence[tuple[NDArray[Any], ...]]", *, d
     )
 
 
-def _summed(parts: list[MarkCounts]) -> MarkCounts:
-    return MarkCounts(*(sum(getattr(part, name) for part in parts) for name in MarkCounts.__slots__))
+def _summed(parts: list[SweepCounts]) -> SweepCounts:
+    return SweepCounts(*(sum(getattr(part, name) for part in parts) for name in SweepCounts.__slots__))

@@ -16,7 +16,7 @@ from mm.clock import US_PER_S
 from mm.numbers import MINUS
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrator import Meter
+    from mm.calibration.calibrator import Calibrator
     from mm.calibration.fit_result import PoissonFit
 
 
@@ -325,18 +325,20 @@ PIECES_S = (300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 MOST = 28
 
 
-def steadiness(meter: "Meter", advance: Callable[[int], None] | None = None) -> list[tuple[int, int, "PoissonFit"]]:
-    """Return first instant, last instant and fit of each piece of the meter's tape.
+def steadiness(
+    calibrator: "Calibrator", advance: Callable[[int], None] | None = None
+) -> list[tuple[int, int, "PoissonFit"]]:
+    """Return first instant, last instant and fit of each piece of the calibrator's tape.
 
     The pieces are as short as leaves at most 28 of them, and begin at round times.
 
     Args:
-        meter: What measures the tape, which is parsed already.
+        calibrator: What measures the tape, which is parsed already.
         advance: Told after each piece, for a progress bar.
     """
     pieces = []
-    for start_us, end_us in windows(meter.start_us, meter.end_us):
-        pieces.append((start_us, end_us, meter.fit_points(meter.points(start_us, end_us))))
+    for start_us, end_us in windows(calibrator.start_us, calibrator.end_us):
+        pieces.append((start_us, end_us, calibrator.fit_points(calibrator.points(start_us, end_us))))
         if advance:
             advance(1)
     return pieces

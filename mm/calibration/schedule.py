@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
-from mm.calibration.calibrator import Meter, Recipe
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Plan, Window, WindowFit, WindowFitter
 from mm.clock import US_PER_S
@@ -248,7 +248,7 @@ class Schedule:
 
 
 def build_schedule(
-    tape: "Tape | Sequence[Tape] | Meter",
+    tape: "Tape | Sequence[Tape] | Calibrator",
     plan: Plan | None = None,
     fallback: Fallback | None = None,
     fit: "Callable[[Points], PoissonFit] | None" = None,
@@ -256,16 +256,18 @@ def build_schedule(
     """Return the schedule of one or more days: each segment from data that was known an order latency before it.
 
     Args:
-        tape: One day, or days in order of time; or a meter of them, which measures them by its recipe.
+        tape: One day, or days in order of time; or a calibrator of them, which measures them by its config.
         plan: Windows and mode; None for ``Plan()``: rolling, 120 minutes every 15.
         fallback: What to do without a usable fit; None for ``Fallback()``: carry the last one, of any age.
-        fit: Points to fit; None for the meter's way.
+        fit: Points to fit; None for the calibrator's way.
     """
-    meter = tape if isinstance(tape, Meter) else Meter(tape, Recipe())
+    calibrator = tape if isinstance(tape, Calibrator) else Calibrator(tape, CalibrationConfig())
     plan, fallback = plan or Plan(), fallback or Fallback()
-    windows = plan.over(meter.days)
-    fits = WindowFitter(meter.points, fit or meter.fit_points, plan, meter.length_s).all(windows)
-    return schedule_from(meter, plan, fallback, segments_of(windows, fits, fallback, partial(outlook, meter, plan)))
+    windows = plan.over(calibrator.days)
+    fits = WindowFitter(calibrator.points, fit or calibrator.fit_points, plan, calibrator.length_s).all(windows)
+    return schedule_from(
+        calibrator, plan, fallback, segments_of(windows, fits, fallback, partial(outlook, calibrator, plan))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,24 +279,24 @@ class Outlook:
     predictive_high: float | None
 
 
-def outlook(meter: Meter, plan: Plan, window: Window) -> Outlook:
+def outlook(calibrator: Calibrator, plan: Plan, window: Window) -> Outlook:
     """Return the volatility and the fills of a whole segment after *window*, from its training data alone."""
     trained = window.train_start_us, window.train_end_us
-    low, high = meter.predictive_ci95(*trained, 60 * plan.step_min) or (None, None)
-    return Outlook(meter.sigma_ticks(*trained), low, high)
+    low, high = calibrator.predictive_ci95(*trained, 60 * plan.step_min) or (None, None)
+    return Outlook(calibrator.sigma_ticks(*trained), low, high)
 
 
-def schedule_from(meter: Meter, plan: Plan, fallback: Fallback, segments: tuple[Segment, ...]) -> Schedule:
-    """Return the schedule that *segments* of the meter's days make."""
+def schedule_from(calibrator: Calibrator, plan: Plan, fallback: Fallback, segments: tuple[Segment, ...]) -> Schedule:
+    """Return the schedule that *segments* of the calibrator's days make."""
     return Schedule(
-        symbol=meter.tapes[0].symbol,
-        day=meter.day,
-        tick_size=meter.tapes[0].instrument.tick_e8 / E8,
+        symbol=calibrator.tapes[0].symbol,
+        day=calibrator.day,
+        tick_size=calibrator.tapes[0].instrument.tick_e8 / E8,
         train_window_min=plan.train_window_min,
         step_min=plan.step_min,
         fallback_policy=fallback.policy,
         segments=segments,
-        reference=meter.recipe.reference,
+        reference=calibrator.config.reference,
         mode=plan.mode,
         half_life_min=plan.half_life_min if plan.mode in WEIGHING else None,
         max_age_s=fallback.max_age_s if math.isfinite(fallback.max_age_s) else None,

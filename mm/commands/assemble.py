@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
 from mm.backtest.rules import Rules
-from mm.calibration.calibrator import Recipe
+from mm.calibration.calibrator import CalibrationConfig
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import Fallback, Plan
@@ -171,9 +171,9 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
     return max(steps, 1) * tape.step_lots
 
 
-def recipe(calibration: Calibration, fit: Fit, seed: int) -> Recipe:
+def calibration_config(calibration: Calibration, fit: Fit, seed: int) -> CalibrationConfig:
     """Return how a tape is to be calibrated."""
-    return Recipe(
+    return CalibrationConfig(
         method=calibration.calib_method,
         deltas=calibration.calib_deltas,
         dwell_ms=calibration.calib_dwell_ms,

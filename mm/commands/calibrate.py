@@ -10,8 +10,7 @@ from mm.errors import FitError
 from mm.runs.run import Run
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrate import AdverseMove
-    from mm.calibration.calibrate import Calibration as Found
+    from mm.calibration.calibrate import AdverseMove, CalibrationResult
     from mm.report.frame import About
 
 POINTS = "calibration_points.csv"
@@ -42,12 +41,12 @@ def main(
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account)
     with run.timing("play"):
-        found = measure(tapes, assemble.recipe(calibration, fit, account.seed), rules)
+        found = measure(tapes, assemble.calibration_config(calibration, fit, account.seed), rules)
         curves = compare(found.measured.fitted)
         permuted = permutations(found, rules)
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)
-        content, moves = artefact(found, curves, permuted), adverse_selection(found.meter)
+        content, moves = artefact(found, curves, permuted), adverse_selection(found.calibrator)
         run.path(FIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)
         for name, result in found.runs.items():
@@ -63,9 +62,11 @@ def main(
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
 
 
-def drawn(found: "Found", content: Mapping[str, Any], moves: "Sequence[AdverseMove]", about: "About") -> str:
+def drawn(
+    found: "CalibrationResult", content: Mapping[str, Any], moves: "Sequence[AdverseMove]", about: "About"
+) -> str:
     """Return the page of a calibration: what was *found*, the *content* of its fit's file, the *moves* after hits."""
     from mm.calibration.goodness import steadiness
     from mm.report.calibration import further_cards, page
 
-    return page(found.fit, found.measured, steadiness(found.meter), about, further_cards(content, moves))
+    return page(found.fit, found.measured, steadiness(found.calibrator), about, further_cards(content, moves))

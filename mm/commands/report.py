@@ -149,9 +149,9 @@ def _calibration(redraw: Redraw, about: About) -> str:
         redraw.located()
         tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
         account, execution = redraw.group(Account), redraw.group(Execution)
-        recipe = assemble.recipe(redraw.group(Calibration), redraw.group(Fit), account.seed)
-        found = measure(tapes, recipe, assemble.rules(tapes[0], execution, account))
-        return drawn(found, content, adverse_selection(found.meter), about)
+        config = assemble.calibration_config(redraw.group(Calibration), redraw.group(Fit), account.seed)
+        found = measure(tapes, config, assemble.rules(tapes[0], execution, account))
+        return drawn(found, content, adverse_selection(found.calibrator), about)
     except MMError as error:
         redraw.notes.append(f"drawn without the pieces of the day and the moves after hits: {error}")
     points = read_points(folder / POINTS)

@@ -10,7 +10,7 @@ from mm.runs.run import Run
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
-    from mm.calibration.calibrator import Recipe
+    from mm.calibration.calibrator import CalibrationConfig
     from mm.calibration.windows import Fallback, Plan
     from mm.tape.tape import Tape
     from mm.walkforward.walkforward import Study
@@ -40,10 +40,13 @@ def main(
     from mm.report.walkforward import page
 
     tapes = assemble.tapes(run, day, market)
-    recipe, rules = assemble.recipe(calibration, fit, account.seed), assemble.rules(tapes[0], execution, account)
+    config, rules = (
+        assemble.calibration_config(calibration, fit, account.seed),
+        assemble.rules(tapes[0], execution, account),
+    )
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("play"):
-        studied = study_days(run, (tapes, recipe, rules), plan, fallback)
+        studied = study_days(run, (tapes, config, rules), plan, fallback)
     usable = write_study(run, studied)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about))
@@ -51,7 +54,9 @@ def main(
         raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
 
 
-def study_days(run: Run, measured: "tuple[list[Tape], Recipe, Rules]", plan: "Plan", fallback: "Fallback") -> "Study":
+def study_days(
+    run: Run, measured: "tuple[list[Tape], CalibrationConfig, Rules]", plan: "Plan", fallback: "Fallback"
+) -> "Study":
     """Return the schedule of days with its tests; what a killed run has fitted of it is not fitted again.
 
     Args:
@@ -60,15 +65,15 @@ def study_days(run: Run, measured: "tuple[list[Tape], Recipe, Rules]", plan: "Pl
         plan: Windows and mode.
         fallback: What stands in for a window without a usable fit.
     """
-    from mm.calibration.calibrator import Meter
+    from mm.calibration.calibrator import Calibrator
     from mm.walkforward.walkforward import Checkpoint, study
 
     known = Checkpoint(run.checkpoint())
     if known.found:
         run.log.info("windows_known", fits=known.found)
-    meter = Meter(*measured, keep=known.played)
-    with run.progress("windows", len(plan.over(meter.days))) as step:
-        return study(meter, plan, fallback, known, step)
+    calibrator = Calibrator(*measured, keep=known.played)
+    with run.progress("windows", len(plan.over(calibrator.days))) as step:
+        return study(calibrator, plan, fallback, known, step)
 
 
 def write_study(run: Run, studied: "Study") -> int:

@@ -39,8 +39,8 @@ def main(
     store = Store.of(day.out_root, day.symbol, day.label())
     stand = ground(run, points, tapes, run.tapes)
     if sweep.sweep_walkforward:
-        recipe = assemble.recipe(calibration, fit, account.seed)
-        stand = fits(run, points, tapes, (recipe, windows), stand, store)
+        config = assemble.calibration_config(calibration, fit, account.seed)
+        stand = fits(run, points, tapes, (config, windows), stand, store)
     check(run, points, tapes, stand)
     work = Work(points, stand, store)
     for path in source_files(work.sources):

@@ -47,14 +47,14 @@ def main(
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
-    recipe, rules = (
-        assemble.recipe(calibration, fit, account.seed),
+    config, rules = (
+        assemble.calibration_config(calibration, fit, account.seed),
         assemble.rules(tapes[0], execution, account, models),
     )
     maker = ModelMaker(run, assemble.of_walkforward(run, models, windows), tapes[0], account.seed)
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("calibrate"):
-        studied = study_days(run, (tapes, recipe, rules), plan, fallback)
+        studied = study_days(run, (tapes, config, rules), plan, fallback)
     if not write_study(run, studied):
         run.write_page(page(run.partial, run.about))  # there will be no backtest
     forward = run.summary

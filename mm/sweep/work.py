@@ -26,7 +26,7 @@ from mm.sweep.play import Outcome, Task
 from mm.sweep.store import Code, Store, code_of, trial_of
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrator import Recipe
+    from mm.calibration.calibrator import CalibrationConfig
     from mm.tape.tape import Tape
 
 FIT = "poisson_fit.json"
@@ -192,7 +192,7 @@ def fits(
     run: Run,
     points: Sequence[Point],
     tapes: "Sequence[Tape]",
-    how: "tuple[Recipe, Windows]",
+    how: "tuple[CalibrationConfig, Windows]",
     stand: Ground,
     store: Store,
 ) -> Ground:
@@ -216,13 +216,13 @@ def fits(
     from mm.commands.schedule import study_days, write_study
     from mm.errors import FitError
 
-    recipe, windows = how
+    config, windows = how
     slowest = max((point.setup for point in points), key=lambda setup: setup.execution.order_latency_ms)
     rules = assemble.rules(tapes[0], slowest.execution, slowest.account)
     plan, fallback = assemble.plan(windows, slowest.execution), assemble.fallback(windows, slowest.models)
     with run.timing("calibrate"):
-        whole = measure(list(tapes), recipe, rules)
-        studied = study_days(run, (list(tapes), recipe, rules), plan, fallback)
+        whole = measure(list(tapes), config, rules)
+        studied = study_days(run, (list(tapes), config, rules), plan, fallback)
     if not write_study(run, studied):
         raise FitError(f"{studied.schedule.symbol} {studied.schedule.day}: {why_unusable(studied.schedule)}")
     schedule = _plain(studied.schedule.to_json())

@@ -20,7 +20,7 @@ from mm.clock import US_PER_S
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mm.calibration.depth_counts import Marks
+    from mm.calibration.depth_counts import DepthCounts
 
 
 def foreseen(points: "Points", A: float, k: float) -> "Floats":
@@ -116,7 +116,7 @@ class Uniformity:
     p: float | None
 
 
-def waits(marks: "Marks", side: int, window: tuple[int, int], rates: tuple[float, float]) -> Waits:
+def waits(marks: "DepthCounts", side: int, window: tuple[int, int], rates: tuple[float, float]) -> Waits:
     """Return the waiting times of the sweeps that hit the best price of *side* or beyond.
 
     Args:

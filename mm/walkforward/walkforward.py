@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mm.backtest.journal import Journal
 from mm.backtest.replay import backtest
-from mm.calibration.calibrator import Meter, Played, Recipe
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.estimators import Absent, estimate
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, outlook, schedule_from, segments_of
@@ -44,7 +44,7 @@ class WalkForward:
 def walkforward(
     tape: "Tape | Sequence[Tape]",
     rules: "Rules",
-    recipe: Recipe | None = None,
+    config: CalibrationConfig | None = None,
     plan: Plan | None = None,
     fallback: Fallback | None = None,
     models: Models | None = None,
@@ -54,7 +54,7 @@ def walkforward(
     Args:
         tape: One day, or days in order of time.
         rules: What binds our orders; their latency parts a training window from its slice.
-        recipe: How windows are measured and fitted; None is ``marks`` with its defaults.
+        config: How windows are measured and fitted; None is ``marks`` with its defaults.
         plan: The windows; None is 120 minutes every 15.
         fallback: What stands in for a window without a usable fit; None carries the last one.
         models: Quote and fill model of a schedule; None is Avellaneda-Stoikov, filled by the schedule's
@@ -63,8 +63,10 @@ def walkforward(
     Raises:
         FitError: If no segment is usable.
     """
-    recipe = recipe or Recipe()
-    schedule = build_schedule(Meter(tape, recipe, rules), plan or Plan(latency_us=rules.order_latency_us), fallback)
+    config = config or CalibrationConfig()
+    schedule = build_schedule(
+        Calibrator(tape, config, rules), plan or Plan(latency_us=rules.order_latency_us), fallback
+    )
     quotes, fills = (models or _default_models)(schedule)
     foreseen = intensity_of(schedule, source="the schedule")
     return WalkForward(schedule, backtest(tape, quotes, fills, rules, intensity=foreseen))
@@ -116,7 +118,7 @@ class Study:
 
 
 def study(
-    meter: "Meter",
+    calibrator: "Calibrator",
     plan: Plan,
     fallback: Fallback | None = None,
     memory: Memory | None = None,
@@ -125,35 +127,36 @@ def study(
     """Fit every window in every mode, and test each segment on the data that follows.
 
     Args:
-        meter: Measures the days.
+        calibrator: Measures the days.
         plan: Windows and the mode that is used.
         fallback: What stands in for a window without a usable fit; None carries the last one, of any age.
         memory: Knows what an earlier try has fitted; None for a fresh start.
         step: Told 1 after each window, for a progress bar.
     """
     fallback, memory = fallback or Fallback(), memory or Fresh()
-    windows = plan.over(meter.days)
+    windows = plan.over(calibrator.days)
     own: list[WindowFit] = []
     rivals: list[dict[str, Rates | None]] = []
-    for number, found in enumerate(_fits(meter, plan, memory)):
+    for number, found in enumerate(_fits(calibrator, plan, memory)):
         own.append(found[0])
         rivals.append(_carried(rivals[number - 1] if number else {}, found[1]))
         if step:
             step(1)
-    segments = segments_of(windows, own, fallback, partial(outlook, meter, plan))
+    segments = segments_of(windows, own, fallback, partial(outlook, calibrator, plan))
     tests = [
-        _tested(meter, segment, _all(plan, segment, beside)) for segment, beside in zip(segments, rivals, strict=True)
+        _tested(calibrator, segment, _all(plan, segment, beside))
+        for segment, beside in zip(segments, rivals, strict=True)
     ]
-    return Study(schedule_from(meter, plan, fallback, segments), tuple(own), tuple(tests))
+    return Study(schedule_from(calibrator, plan, fallback, segments), tuple(own), tuple(tests))
 
 
-def _fits(meter: "Meter", plan: Plan, memory: Memory) -> Iterator[tuple[WindowFit, dict[str, Rates | None]]]:
+def _fits(calibrator: "Calibrator", plan: Plan, memory: Memory) -> Iterator[tuple[WindowFit, dict[str, Rates | None]]]:
     """Yield each window's fit in the mode of *plan*, and the bare estimates of all other modes."""
     plans = {mode: replace(plan, mode=mode) for mode in MODES}
-    windows = {mode: one.over(meter.days) for mode, one in plans.items()}
-    points = lru_cache(maxsize=3)(meter.points)  # modes that train on everything so far share it
-    full = WindowFitter(points, meter.fit_points, plan, meter.length_s)
-    bare = {mode: WindowFitter(points, _bare, one, meter.length_s) for mode, one in plans.items()}
+    windows = {mode: one.over(calibrator.days) for mode, one in plans.items()}
+    points = lru_cache(maxsize=3)(calibrator.points)  # modes that train on everything so far share it
+    full = WindowFitter(points, calibrator.fit_points, plan, calibrator.length_s)
+    bare = {mode: WindowFitter(points, _bare, one, calibrator.length_s) for mode, one in plans.items()}
     for number, window in enumerate(windows[plan.mode]):
         found = _window_fit(memory.value(_name("fit", plan.mode, window), partial(_kept, full, window)))
         rivals: dict[str, Rates | None] = {}
@@ -209,17 +212,17 @@ def _all(plan: Plan, segment: Segment, rivals: dict[str, Rates | None]) -> dict[
     return {mode: used if mode == plan.mode else rivals[mode] for mode in MODES}
 
 
-def _tested(meter: "Meter", segment: Segment, rates: dict[str, Rates | None]) -> Tested:
-    seen = meter.points(segment.start_us, segment.end_us)
+def _tested(calibrator: "Calibrator", segment: Segment, rates: dict[str, Rates | None]) -> Tested:
+    seen = calibrator.points(segment.start_us, segment.end_us)
     used = Rates(segment.A, segment.k) if segment.A is not None and segment.k is not None else None
-    parts = meter.parts(segment.start_us, segment.end_us)
+    parts = calibrator.parts(segment.start_us, segment.end_us)
     return Tested(
         points=seen,
         expected=foreseen(seen, *used) if used else None,
         foreseen={mode: float(foreseen(seen, *one).sum()) if one else None for mode, one in rates.items()},
         loglik={mode: log_likelihood(seen, *one) if one else None for mode, one in rates.items()},
         waits={
-            side: tuple(waits(meter.marks[day], side, (a_us, b_us), used) for day, a_us, b_us in parts)
+            side: tuple(waits(calibrator.marks[day], side, (a_us, b_us), used) for day, a_us, b_us in parts)
             if used
             else None
             for side in (1, -1)

@@ -1,4 +1,4 @@
-"""Marks the slow way: every probe is asked, in every µs and at every sweep."""
+"""DepthCounts the slow way: every probe is asked, in every µs and at every sweep."""
 
 from collections import Counter
 from fractions import Fraction

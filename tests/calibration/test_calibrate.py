@@ -1,4 +1,4 @@
-"""One recipe for all methods: the truth of a synthetic day, whichever way it is measured."""
+"""One config for all methods: the truth of a synthetic day, whichever way it is measured."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ from mm.calibration.calibrate import (
     timing,
     write_adverse_selection,
 )
-from mm.calibration.calibrator import Meter, Recipe
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.sweeps import HitRule
@@ -53,7 +53,7 @@ def tape(tmp_path_factory: pytest.TempPathFactory):
 @pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
 def test_every_method_finds_the_truth(tape, method):
     """A and k lie within 4 standard errors of what made the day."""
-    found = measure(tape, Recipe(method=method, seed=5))
+    found = measure(tape, CalibrationConfig(method=method, seed=5))
     fit = found.fit
     assert fit.usable, fit.reason
     assert (fit.method, fit.symbol, fit.day, fit.reference) == (method, "SIMUSDT", "20260105", "mid")
@@ -69,7 +69,7 @@ def test_every_method_finds_the_truth(tape, method):
 
 def test_simulated_orders_are_one_lot_and_free_of_balances(tape):
     """A probe fills whole at the first print, and never stops for want of money."""
-    (run,) = measure(tape, Recipe(method="ladder", permutations=1)).runs.values()
+    (run,) = measure(tape, CalibrationConfig(method="ladder", permutations=1)).runs.values()
     assert set(run.journal.fills[:, 4].tolist()) == {1}
     assert run.summary["n_partial"] == 0
     assert run.journal.state[:, 1].min() < 0, "sells never waited for an inventory"
@@ -78,21 +78,21 @@ def test_simulated_orders_are_one_lot_and_free_of_balances(tape):
 @pytest.mark.parametrize("method", ["marks", "ladder"])
 def test_a_window_is_measured_as_if_it_were_alone(tape, method):
     """Windows are slices: what stands outside one changes nothing in it."""
-    meter = Meter(tape, Recipe(method=method))
+    calibrator = Calibrator(tape, CalibrationConfig(method=method))
     a = tape.start_us + 20 * 60_000_000
     b = a + 30 * 60_000_000
-    fit, _ = meter.fit(a, b)
+    fit, _ = calibrator.fit(a, b)
     assert (fit.window.start_us, fit.window.end_us) == (a, b)
     if method == "marks":
-        assert calibrate(tape.between(a, b), Recipe()).to_json() == fit.to_json()
+        assert calibrate(tape.between(a, b), CalibrationConfig()).to_json() == fit.to_json()
 
 
 def test_an_unknown_method_is_refused():
     """The message lists the known ones."""
     with pytest.raises(UsageError, match="marks, ladder, fixed"):
-        Recipe(method="guess")
+        CalibrationConfig(method="guess")
     with pytest.raises(UsageError, match="CALIB_DISTANCE"):
-        Recipe(distance="far")
+        CalibrationConfig(distance="far")
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,9 @@ def days(tmp_path_factory: pytest.TempPathFactory):
 @pytest.mark.parametrize("method", ["marks", "ladder"])
 def test_days_are_pooled_with_blocks_of_their_own(days, method):
     """Seconds and fills add up, no block holds two days, and the night counts nowhere."""
-    recipe = Recipe(method=method, seed=5)
-    found = measure(days, recipe)
-    alone = [found.meter.points(day.start_us, day.end_us) for day in days]
+    config = CalibrationConfig(method=method, seed=5)
+    found = measure(days, config)
+    alone = [found.calibrator.points(day.start_us, day.end_us) for day in days]
     pooled = found.measured.fitted
     assert pooled.fills.sum() == sum(points.fills.sum() for points in alone)
     assert pooled.exposure_s.sum() == pytest.approx(sum(points.exposure_s.sum() for points in alone))
@@ -122,8 +122,8 @@ def test_days_are_pooled_with_blocks_of_their_own(days, method):
 
 def test_the_artefact_says_how_it_was_measured(days):
     """Every choice, where the sweeps went, each state of the spread, each day, and what the mid did."""
-    recipe = Recipe(rule=HitRule(order_e8=50_000_000, queue_ahead=0.5))
-    found = measure(days, recipe)
+    config = CalibrationConfig(rule=HitRule(order_e8=50_000_000, queue_ahead=0.5))
+    found = measure(days, config)
     content = artefact(found, compare(found.measured.fitted))
     assert content["alternatives"]["curves"][0]["name"] == "exponential"
     assert content["alternatives"]["best"] in {curve["name"] for curve in content["alternatives"]["curves"]}
@@ -141,7 +141,7 @@ def test_the_artefact_says_how_it_was_measured(days):
     assert abs(content["volatility"]["sigma_ticks_per_sqrt_s"] - 0.4) < 0.1
     assert PoissonFit.from_json(content, "x.json").A == found.fit.A
     json.dumps(content, allow_nan=False)
-    simulated = artefact(measure(days[0], Recipe(method="ladder", seed=9)))
+    simulated = artefact(measure(days[0], CalibrationConfig(method="ladder", seed=9)))
     assert simulated["options"]["seed"] == 9
     assert simulated["options"]["calib_deltas"] == [1, 2, 3, 5, 8, 13]
     assert simulated["by_day"] == []
@@ -149,7 +149,9 @@ def test_the_artefact_says_how_it_was_measured(days):
 
 def test_methods_agree_on_one_day(tape):
     """The same market, measured in three ways: A and k differ by no more than their errors allow."""
-    fits = {method: measure(tape, Recipe(method=method, seed=3)).fit for method in ("marks", "ladder", "fixed")}
+    fits = {
+        method: measure(tape, CalibrationConfig(method=method, seed=3)).fit for method in ("marks", "ladder", "fixed")
+    }
     for method in ("ladder", "fixed"):
         one, other = fits["marks"], fits[method]
         for low_high, value in (("ci95_k_block", "k"), ("ci95_A_block", "A")):
@@ -161,11 +163,11 @@ def test_methods_agree_on_one_day(tape):
 @pytest.mark.parametrize("method", ["ladder", "fixed"])
 def test_a_distance_from_the_anchor_is_that_of_the_quote(tape, method):
     """Deltas on the grid of the anchor: a mid on whole or half ticks leaves only these and half a tick more."""
-    points = Meter(tape, Recipe(method=method, distance="anchor", deltas=(2.0, 5.0))).between(
+    points = Calibrator(tape, CalibrationConfig(method=method, distance="anchor", deltas=(2.0, 5.0))).between(
         tape.start_us, tape.end_us
     )
     assert set(points.fitted.delta_ticks.tolist()) <= {2, 2.5, 5, 5.5}
-    current = Meter(tape, Recipe(method=method, deltas=(2.0, 5.0))).between(tape.start_us, tape.end_us)
+    current = Calibrator(tape, CalibrationConfig(method=method, deltas=(2.0, 5.0))).between(tape.start_us, tape.end_us)
     assert len(set(current.fitted.delta_ticks.tolist())) > 6
 
 
@@ -174,7 +176,9 @@ def test_an_order_of_some_quantity_is_hit_less_often(tape, method):
     """The sweeps of this market carry random quantities: a larger order meets fewer, behind a queue fewer still."""
     rules = [HitRule(), HitRule(order_e8=400_000_000), HitRule(order_e8=400_000_000, queue_ahead=1.0)]
     fills = [
-        Meter(tape, Recipe(method=method, rule=rule)).between(tape.start_us, tape.end_us).fitted.fills.sum()
+        Calibrator(tape, CalibrationConfig(method=method, rule=rule))
+        .between(tape.start_us, tape.end_us)
+        .fitted.fills.sum()
         for rule in rules
     ]
     assert fills[0] > fills[1] > fills[2] > 0
@@ -189,7 +193,7 @@ def test_simulated_orders_rest_neither_in_a_gap_nor_after_it_until_the_book_is_b
     story = [(0, "snapshot", *book), *beats[:19], (20 * second, "gap"), (30 * second, "snapshot", *book), *beats[19:]]
     tape = Tape.of(grid, story)
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, order_latency_us=50_000)
-    points = Meter(tape, Recipe(method="fixed", deltas=(1.0,)), rules).between(0, 50 * second).fitted
+    points = Calibrator(tape, CalibrationConfig(method="fixed", deltas=(1.0,)), rules).between(0, 50 * second).fitted
     assert set(points.delta_ticks.tolist()) == {1}
     assert sum(points.exposure_s) == pytest.approx(2 * (20 - 0.05 + 20 - 0.05), abs=0.6)
     assert points.fills.sum() == 0
@@ -197,9 +201,9 @@ def test_simulated_orders_rest_neither_in_a_gap_nor_after_it_until_the_book_is_b
 
 def test_a_ladder_averages_orders_of_its_distances(tape):
     """One order is one draw: the fit is of the points of all, its counts are their sums, its weight that of one."""
-    recipe = Recipe(method="ladder", dwell_ms=5_000)
-    found = measure(tape, replace(recipe, permutations=3))
-    alone = [measure(tape, replace(recipe, seed=seed, permutations=1)) for seed in (0, 1, 2)]
+    config = CalibrationConfig(method="ladder", dwell_ms=5_000)
+    found = measure(tape, replace(config, permutations=3))
+    alone = [measure(tape, replace(config, seed=seed, permutations=1)) for seed in (0, 1, 2)]
     assert list(found.runs) == ["ladder", "ladder_1", "ladder_2"]
     seconds, fills = (sum(getattr(one.measured.shown, name).sum() for one in alone) for name in ("exposure_s", "fills"))
     assert found.measured.shown.exposure_s.sum() == pytest.approx(seconds)
@@ -213,10 +217,10 @@ def test_a_ladder_averages_orders_of_its_distances(tape):
 
 def test_the_spread_of_a_ladders_orders_stands_beside_it(tape):
     """Mean and standard deviation of each order's own fit, and the marks."""
-    recipe = Recipe(method="ladder", dwell_ms=5_000, permutations=3)
-    found = measure(tape, recipe)
+    config = CalibrationConfig(method="ladder", dwell_ms=5_000, permutations=3)
+    found = measure(tape, config)
     beside = permutations(found, None)
-    fits = [calibrate(tape, replace(recipe, seed=seed, permutations=1)) for seed in (0, 1, 2)]
+    fits = [calibrate(tape, replace(config, seed=seed, permutations=1)) for seed in (0, 1, 2)]
     assert beside.count == 3
     assert (beside.A, beside.k) == pytest.approx((fmean(fit.A for fit in fits), fmean(fit.k for fit in fits)))
     assert (beside.sd_A, beside.sd_k) == pytest.approx((stdev(fit.A for fit in fits), stdev(fit.k for fit in fits)))
@@ -229,7 +233,7 @@ def test_the_spread_of_a_ladders_orders_stands_beside_it(tape):
 def test_a_ladder_needs_one_order_at_least():
     """None is no measurement."""
     with pytest.raises(UsageError, match="0 permutations"):
-        Recipe(method="ladder", permutations=0)
+        CalibrationConfig(method="ladder", permutations=0)
 
 
 S = 1_000_000
@@ -252,7 +256,7 @@ def market(seed=3, hours=4):
 
 def test_each_state_has_its_own_rate():
     """One curve through both bends; in each state the truth of that state comes out."""
-    narrow, wide = by_spread(Meter(market(), Recipe(max_delta_ticks=15)))
+    narrow, wide = by_spread(Calibrator(market(), CalibrationConfig(max_delta_ticks=15)))
     assert (narrow.from_ticks, narrow.to_ticks, narrow.share) == (1, 1, 0.5)
     assert (wide.from_ticks, wide.to_ticks, wide.share) == (3, 4, 0.5)
     for state, A in ((narrow, 0.2), (wide, 0.8)):
@@ -262,16 +266,16 @@ def test_each_state_has_its_own_rate():
 
 def test_states_share_out_seconds_and_sweeps():
     """What is counted in the states is what is counted without them."""
-    meter = Meter(market(hours=1), Recipe(max_delta_ticks=15))
-    whole = meter.between(meter.start_us, meter.end_us).fitted
-    states = by_spread(meter)
+    calibrator = Calibrator(market(hours=1), CalibrationConfig(max_delta_ticks=15))
+    whole = calibrator.between(calibrator.start_us, calibrator.end_us).fitted
+    states = by_spread(calibrator)
     assert sum(state.n_fills for state in states) == whole.fills.sum()
     assert abs(sum(state.exposure_s for state in states) - whole.exposure_s.sum()) < 1e-6
 
 
 def test_shares_are_of_the_time_with_a_book():
     told = [book(0, 100, 101), gap(6 * S), book(8 * S, 100, 109)]
-    states = by_spread(Meter(small_tape(told, 0, 10 * S), Recipe()))
+    states = by_spread(Calibrator(small_tape(told, 0, 10 * S), CalibrationConfig()))
     assert [(one.from_ticks, one.to_ticks, one.share, one.status) for one in states] == [
         (1, 1, 0.75, "no_fills"),
         (9, 16, 0.25, "no_fills"),
@@ -281,15 +285,15 @@ def test_shares_are_of_the_time_with_a_book():
 def test_a_large_tick_is_told():
     """Three quarters of the time one tick wide; the warning stands in the fit."""
     told = [book(0, 100, 101), book(6 * S, 100, 103)]
-    (line,) = large_tick(Meter(small_tape(told, 0, 8 * S), Recipe()))
+    (line,) = large_tick(Calibrator(small_tape(told, 0, 8 * S), CalibrationConfig()))
     assert "one tick in 75 % of the time" in line
     assert line in measure(small_tape(told, 0, 8 * S)).fit.warnings
-    assert large_tick(Meter(small_tape(told, 0, 30 * S), Recipe())) == ()
+    assert large_tick(Calibrator(small_tape(told, 0, 30 * S), CalibrationConfig())) == ()
 
 
 def test_without_a_book_there_is_no_state():
-    meter = Meter(small_tape([], 0, 10 * S), Recipe())
-    assert (by_spread(meter), large_tick(meter)) == ([], ())
+    calibrator = Calibrator(small_tape([], 0, 10 * S), CalibrationConfig())
+    assert (by_spread(calibrator), large_tick(calibrator)) == ([], ())
 
 
 def test_prints_of_one_side_and_trade_time_share_an_instant():
@@ -317,9 +321,9 @@ def test_a_tape_without_trades_has_no_timing():
 S = 1_000_000
 
 
-def moves(told, end_us, **recipe):
+def moves(told, end_us, **config):
     """Return ``{(delta, side, horizon): (hits, move, kept)}``."""
-    rows = adverse_selection(Meter(small_tape(told, 0, end_us), Recipe(**recipe)))
+    rows = adverse_selection(Calibrator(small_tape(told, 0, end_us), CalibrationConfig(**config)))
     return {(row.delta_ticks, row.side, row.horizon_s): (row.hits, row.mean_move_ticks, row.kept_ticks) for row in rows}
 
 
@@ -359,14 +363,14 @@ def test_mean_and_error_of_several_blocks_by_hand():
     for number, bid in enumerate((99, 100, 101)):
         at = (10 + 300 * number) * S
         told += [book(at, 100, 102), trade(at + 1, -1, 100, number + 1), book(at + 2, bid, bid + 2)]
-    rows = adverse_selection(Meter(small_tape(told, 0, 1000 * S), Recipe()))
+    rows = adverse_selection(Calibrator(small_tape(told, 0, 1000 * S), CalibrationConfig()))
     (row,) = [row for row in rows if (row.side, row.horizon_s) == ("both", 5)]
     assert (row.hits, row.mean_move_ticks) == (3, 0)
     assert row.se_ticks == pytest.approx((3 / 2 * 2) ** 0.5 / 3)
 
 
 def test_one_block_has_no_error():
-    rows = adverse_selection(Meter(small_tape(SOLD, 0, 20 * S), Recipe()))
+    rows = adverse_selection(Calibrator(small_tape(SOLD, 0, 20 * S), CalibrationConfig()))
     assert {row.se_ticks for row in rows} == {None}
 
 
@@ -387,4 +391,4 @@ def test_the_file_has_a_row_for_each_distance_side_and_horizon(tmp_path):
 
 
 def test_a_day_without_a_hit_has_no_row():
-    assert adverse_selection(Meter(small_tape([book(0, 100, 102)], 0, 10 * S), Recipe())) == []
+    assert adverse_selection(Calibrator(small_tape([book(0, 100, 102)], 0, 10 * S), CalibrationConfig())) == []

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from slow_marks import slow_marks
 
-from mm.calibration.depth_counts import MarkOptions, Marks, reach_of
+from mm.calibration.depth_counts import DepthCounts, DepthOptions, reach_of
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.reference import PER_TICK
 from mm.calibration.sweeps import HitRule
@@ -30,7 +30,7 @@ LOT = 100_000  # of small tapes, in 1e-8
 
 def marks(told, end_us, **options):
     rule = HitRule(**{name: options.pop(name) for name in RULE if name in options})
-    return Marks(tape(told, 0, end_us), MarkOptions(rule=rule, **options)).between(0, end_us)
+    return DepthCounts(tape(told, 0, end_us), DepthOptions(rule=rule, **options)).between(0, end_us)
 
 
 def hits(result, side):
@@ -177,7 +177,7 @@ def test_gaps_are_left_out_with_their_prints():
 
 def test_blocks_count_from_the_start_of_the_window():
     told = [book(0, 100, 102), trade(450 * S, -1, 100)]
-    result = Marks(tape(told, 0, 1000 * S), MarkOptions(max_delta_ticks=1)).between(100 * S, 700 * S)
+    result = DepthCounts(tape(told, 0, 1000 * S), DepthOptions(max_delta_ticks=1)).between(100 * S, 700 * S)
     assert cells(result.cells) == {(side, block, 1): (300, block * (side > 0)) for side in (1, -1) for block in (0, 1)}
 
 
@@ -209,7 +209,7 @@ def test_the_sides_asked_for_are_the_sides_given():
 
 
 def test_a_window_outside_the_tape_is_empty():
-    day = Marks(tape([book(0, 100, 102)], 0, 10))
+    day = DepthCounts(tape([book(0, 100, 102)], 0, 10))
     for start_us, end_us in ((20, 30), (-9, -5), (5, 5)):
         result = day.between(start_us, end_us)
         assert (len(result.cells), len(result.cumulative), result.valid_s, result.excluded_s) == (0, 0, 0, 0)
@@ -217,7 +217,7 @@ def test_a_window_outside_the_tape_is_empty():
 
 def test_the_span_of_a_tape_holds_its_last_event():
     """A whole tape ends at the instant of its last event, which is a print here."""
-    day = Marks(tape([book(0, 100, 102), trade(10, -1, 100)], 0, 10))
+    day = DepthCounts(tape([book(0, 100, 102), trade(10, -1, 100)], 0, 10))
     assert day.span == (0, 11)
     assert hits(day.between(*day.span), 1) == {1: 1}
 
@@ -247,7 +247,7 @@ def test_options_that_mean_nothing_are_refused(knob, value, says):
 
 
 OPTIONS = st.builds(
-    MarkOptions,
+    DepthOptions,
     reference=st.sampled_from(("mid", "micro", "best")),
     rule=st.one_of(
         st.builds(HitRule, hit=st.sampled_from(("touch", "strict")), grouped=st.booleans()),
@@ -268,7 +268,7 @@ OPTIONS = st.builds(
 def test_marks_are_what_every_single_probe_sees(told, options, start_us, length_us):
     """The histograms agree with the definition, asked probe by probe and µs by µs."""
     window = max(start_us, 0), max(start_us, 0) + length_us
-    result = Marks(tape(told, 0, 200), options).between(*window)
+    result = DepthCounts(tape(told, 0, 200), options).between(*window)
     slow_cells, slow_cumulative = slow_marks(told, window, options)
     assert cells(result.cells) == slow_cells
     assert cells(result.cumulative) == slow_cumulative
@@ -292,19 +292,19 @@ def test_nothing_at_or_after_the_end_of_a_window_matters(told, other, options, s
     end_us = start_us + length_us
     past = [event for event in told if event[1] < end_us]
     future = [(event[0], event[1] + end_us, *event[2:]) for event in other]
-    once = Marks(tape(told, 0, 200), options).between(start_us, end_us)
-    again = Marks(tape(past + future, 0, 200), options).between(start_us, end_us)
+    once = DepthCounts(tape(told, 0, 200), options).between(start_us, end_us)
+    again = DepthCounts(tape(past + future, 0, 200), options).between(start_us, end_us)
     same(once, again)
 
 
-@example([book(0, 100, 102), trade(3, -1, 99, 7), trade(5, -1, 98, 7)], MarkOptions(), 4, 9)
+@example([book(0, 100, 102), trade(3, -1, 99, 7), trade(5, -1, 98, 7)], DepthOptions(), 4, 9)
 @given(events(), OPTIONS, st.integers(0, 60), st.integers(1, 60))
 def test_a_window_is_what_a_tape_of_that_window_gives(told, options, start_us, length_us):
     """The day is prepared once; a window of it is the window cut out first and prepared then."""
     end_us = start_us + length_us
     day = tape(told, 0, 200)
-    window = Marks(day.between(start_us, end_us), options)
-    same(Marks(day, options).between(start_us, end_us), window.between(*window.span))
+    window = DepthCounts(day.between(start_us, end_us), options)
+    same(DepthCounts(day, options).between(start_us, end_us), window.between(*window.span))
 
 
 @given(events(), OPTIONS.filter(lambda options: options.reference != "micro"), st.integers(1, 60))
@@ -318,8 +318,8 @@ def test_marks_are_symmetric(told, options, end_us):
         else event
         for event in told
     ]
-    upright = cells(Marks(tape(told, 0, 200), options).between(0, end_us).cells)
-    turned = cells(Marks(tape(mirrored, 0, 200), options).between(0, end_us).cells)
+    upright = cells(DepthCounts(tape(told, 0, 200), options).between(0, end_us).cells)
+    turned = cells(DepthCounts(tape(mirrored, 0, 200), options).between(0, end_us).cells)
     assert turned == {(-side, block, delta): row for (side, block, delta), row in upright.items()}
 
 
@@ -332,7 +332,7 @@ def test_a_known_flow_is_found_again(reference, hit):
     """
     A, k = 0.8, 0.5
     told = poisson_day(7, 4 * 3600, A, k)
-    day = Marks(tape(told, 0, 4 * 3600 * S), MarkOptions(reference, HitRule(hit), max_delta_ticks=20))
+    day = DepthCounts(tape(told, 0, 4 * 3600 * S), DepthOptions(reference, HitRule(hit), max_delta_ticks=20))
     found = fit_poisson(day.points(*day.span))
     spreads = np.array([event[3] - event[2] for event in told if event[0] == "book"])
     truth = {"touch": A, "strict": A * np.exp(-k)}[hit] if reference == "mid" else A * np.exp(-k * spreads / 2).mean()
@@ -364,7 +364,7 @@ def deep_day(seed, mean_ticks=400.0, hours=2):
 def test_cells_that_widen_give_the_fit_of_cells_of_a_tick(seed):
     """Hundreds of ticks in a hundred cells: A and k as of 4,000 cells, to a small part of their errors."""
     day = tape(deep_day(seed), 0, 7200 * S)
-    wide = Marks(day, MarkOptions(max_delta_ticks=4000)).points(*day_span(day))
+    wide = DepthCounts(day, DepthOptions(max_delta_ticks=4000)).points(*day_span(day))
     fine = unit_cells(day, 4000)
     found, exact = (fit_poisson(points) for points in (wide, fine))
     assert len(set(wide.delta_ticks.tolist())) <= 202
@@ -383,28 +383,28 @@ def unit_cells(day, ticks):
     from unittest.mock import patch
 
     with patch("mm.calibration.depth_counts.CELLS", 10**6):
-        return Marks(day, MarkOptions(max_delta_ticks=ticks)).points(*day_span(day))
+        return DepthCounts(day, DepthOptions(max_delta_ticks=ticks)).points(*day_span(day))
 
 
 def test_auto_reaches_as_far_as_999_of_1000_sweeps():
     """And the last cell begins there, whatever a tick is worth; nothing outside the window counts."""
     day = tape(deep_day(4), 0, 7200 * S)
-    marks = Marks(day, MarkOptions())
+    marks = DepthCounts(day, DepthOptions())
     depth, _ = marks.depths(0, 7200 * S)
     reach = reach_of([marks.depths(0, 7200 * S)])
     assert reach == np.ceil(np.quantile(depth, 0.999))
     assert 2000 < reach < 5000
     points = marks.points(0, 7200 * S)
     assert reach <= points.delta_ticks.max() < reach + 1
-    early = Marks(tape([e for e in deep_day(4) if e[1] < 1800 * S], 0, 1800 * S), MarkOptions())
+    early = DepthCounts(tape([e for e in deep_day(4) if e[1] < 1800 * S], 0, 1800 * S), DepthOptions())
     assert early.points(0, 1800 * S).delta_ticks.tolist() == marks.points(0, 1800 * S).delta_ticks.tolist()
 
 
 def test_auto_leaves_distances_to_compare_where_nothing_goes_through():
     """All prints at the best price of a book of one tick, and a window without a print."""
     told = [book(0, 100, 101), *(trade(n * S, (-1) ** n, 100 + (n + 1) % 2) for n in range(1, 60))]
-    assert reach_of([Marks(tape(told, 0, 60 * S)).depths(0, 60 * S)]) == 6.0
-    assert reach_of([Marks(tape(told, 0, 60 * S)).depths(0, 1)]) == 5.0
+    assert reach_of([DepthCounts(tape(told, 0, 60 * S)).depths(0, 60 * S)]) == 6.0
+    assert reach_of([DepthCounts(tape(told, 0, 60 * S)).depths(0, 1)]) == 5.0
 
 
 @pytest.mark.parametrize("limit", [0, 99, 100, 101, 12_345, 10**9])
@@ -412,7 +412,7 @@ def test_auto_leaves_distances_to_compare_where_nothing_goes_through():
 def test_any_limit_counts_every_sweep_once(limit, reference):
     """Few cells, however far they go; and no second and no hit is lost or counted twice."""
     day = tape(deep_day(5, hours=1), 0, 3600 * S)
-    found = Marks(day, MarkOptions(reference, max_delta_ticks=limit)).between(0, 3600 * S)
+    found = DepthCounts(day, DepthOptions(reference, max_delta_ticks=limit)).between(0, 3600 * S)
     assert found.cells.fills.sum() == found.counts.counted
     assert len(set(found.cells.delta_ticks.tolist())) <= 102 * 8
     assert (found.cells.exposure_s > 0).all()

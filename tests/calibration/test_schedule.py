@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration.calibrator import Meter, Recipe
-from mm.calibration.depth_counts import Marks
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.depth_counts import DepthCounts
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import PoissonFit
@@ -215,7 +215,7 @@ def test_a_tape_becomes_a_schedule():
 def test_a_segment_holds_the_fit_of_its_training_window():
     day = tape(HOUR, 0, DAY_S * S)
     segment = build_schedule(day, Plan(**SHORT)).segments[3]
-    fit = fit_poisson(Marks(day).points(segment.train_start_us, segment.train_end_us))
+    fit = fit_poisson(DepthCounts(day).points(segment.train_start_us, segment.train_end_us))
     assert (segment.A, segment.k, segment.se_k, segment.n_fills) == (fit.A, fit.k, fit.se_k, fit.n_fills)
 
 
@@ -250,13 +250,13 @@ def test_a_day_shorter_than_the_window_has_no_segments():
     assert build_schedule(tape(HOUR, 0, 600 * S), Plan(**SHORT)).segments == ()
 
 
-def test_a_meter_is_scheduled_by_its_recipe():
+def test_a_calibrator_is_scheduled_by_its_config():
     """Ladder and fixed measure with orders, micro from another price; windows, modes and fallbacks are the same."""
-    meter = Meter(tape(HOUR, 0, DAY_S * S), Recipe(reference="micro", min_usable_deltas=2))
-    one = build_schedule(meter, Plan(12, 24))
+    calibrator = Calibrator(tape(HOUR, 0, DAY_S * S), CalibrationConfig(reference="micro", min_usable_deltas=2))
+    one = build_schedule(calibrator, Plan(12, 24))
     assert one.reference == "micro"
     for segment in one.segments:
-        fit = meter.fit_points(meter.points(segment.train_start_us, segment.train_end_us))
+        fit = calibrator.fit_points(calibrator.points(segment.train_start_us, segment.train_end_us))
         assert (segment.A, segment.k) == (fit.A, fit.k)
 
 

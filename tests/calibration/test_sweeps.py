@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mm.backtest.rules import Rules
-from mm.calibration.calibrator import Meter, Recipe
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.sweeps import Displayed, HitRule, SweptQuantity
 from mm.instrument import Instrument
 from mm.tape.tape import Tape
@@ -139,7 +139,11 @@ def test_played_orders_are_hit_by_the_rule_of_the_marks():
     tape = Tape.of(GRID, [book, *trades, (610 * second, "depth", [(90, 1)], [])])
     rules = Rules(tick_e8=GRID.tick_e8, lot_e8=GRID.lot_e8, order_latency_us=1000, cancel_latency_us=1000)
     rule = HitRule(order_e8=2 * LOT)
-    orders = Meter(tape, Recipe(method="fixed", deltas=(1.0,), rule=rule), rules).between(0, 620 * second).fitted
-    marks = Meter(tape, Recipe(rule=rule)).between(0, 620 * second).shown
+    orders = (
+        Calibrator(tape, CalibrationConfig(method="fixed", deltas=(1.0,), rule=rule), rules)
+        .between(0, 620 * second)
+        .fitted
+    )
+    marks = Calibrator(tape, CalibrationConfig(rule=rule)).between(0, 620 * second).shown
     bids = marks.where((marks.side == 1) & (marks.delta_ticks == 1))
     assert orders.where(orders.side == 1).fills.sum() == bids.fills.sum() == 30

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm.backtest.io import load_day
-from mm.calibration.calibrator import Meter, Recipe
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.schedule import Segment, build_schedule
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import MODES, Plan
@@ -30,17 +30,21 @@ def plan(mode: str) -> Plan:
     return Plan(train_window_min=8, step_min=4, latency_us=50_000, mode=mode, half_life_min=6)
 
 
-def recipe(method: str, rule: HitRule | None = None) -> Recipe:
-    return Recipe(method=method, deltas=(1.0, 3.0, 5.0), dwell_ms=20_000, rule=rule or HitRule(), min_usable_deltas=2)
+def config(method: str, rule: HitRule | None = None) -> CalibrationConfig:
+    return CalibrationConfig(
+        method=method, deltas=(1.0, 3.0, 5.0), dwell_ms=20_000, rule=rule or HitRule(), min_usable_deltas=2
+    )
 
 
 def schedules(folder: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
     """Return the segments of every method and mode, and of marks and ladder under a rule with a queue."""
     tape = load_day(folder)
     rules = [(method, None) for method in METHODS] + [("marks", RULE), ("ladder", RULE)]
-    meters = {f"{method} {rule}": Meter(tape, recipe(method, rule)) for method, rule in rules}
+    meters = {f"{method} {rule}": Calibrator(tape, config(method, rule)) for method, rule in rules}
     return {
-        (name, mode): build_schedule(meter, plan(mode)).segments for name, meter in meters.items() for mode in MODES
+        (name, mode): build_schedule(calibrator, plan(mode)).segments
+        for name, calibrator in meters.items()
+        for mode in MODES
     }
 
 
@@ -143,7 +147,7 @@ def test_any_later_print_may_be_any_other(day, honest, after_us, mode, ticks, ma
 
     try:
         trades(day, from_us, other)
-        found = build_schedule(Meter(load_day(day), recipe("marks")), plan(mode)).segments
+        found = build_schedule(Calibrator(load_day(day), config("marks")), plan(mode)).segments
     finally:
         original.write_text(text)
     known = [segment for segment in segments if segment.train_end_us <= from_us]
@@ -163,6 +167,6 @@ def test_a_day_is_read_once_whatever_the_number_of_windows(day, monkeypatch):
     tape = load_day(day)
     for step_min in (8, 0.5):
         for method in METHODS:
-            schedule = build_schedule(Meter(tape, recipe(method)), Plan(8, step_min))
+            schedule = build_schedule(Calibrator(tape, config(method)), Plan(8, step_min))
             assert len(schedule.segments) == pytest.approx(22 / step_min, abs=1)
     assert len(parses) == 1

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mm.calibration.calibrator import Meter, Recipe
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.windows import Plan
 from mm.walkforward.out_of_sample import COLUMNS, lines, out_of_sample, write_window_metrics
 from mm.walkforward.walkforward import study
@@ -75,7 +75,7 @@ def test_window_metrics_have_a_row_for_each_segment(tmp_path, studied):
 
 def test_segments_without_parameters_leave_their_tests_empty(tmp_path, days):
     """No fit is usable here: exposure and fills are told, and nothing was foreseen."""
-    empty = study(Meter(days[:1], Recipe(min_usable_deltas=900)), PLAN)
+    empty = study(Calibrator(days[:1], CalibrationConfig(min_usable_deltas=900)), PLAN)
     path = tmp_path / "window_metrics.csv"
     write_window_metrics(path, empty)
     (row, *_) = csv.DictReader(path.read_text().splitlines())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mm.backtest.metrics.arithmetic import ratio_interval
-from mm.calibration.depth_counts import MarkOptions, Marks
+from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.points import Points
 from mm.walkforward.unseen import Waits, foreseen, linked, log_likelihood, realised, uniformity, waits
 from small_tapes import book, gap, poisson_day, tape, trade
@@ -70,7 +70,7 @@ def test_waiting_times_are_expected_hits_meanwhile():
         book(6 * S, 100, 104),
         trade(8 * S, -1, 97, 2),
     ]
-    found = waits(Marks(tape(told, 0, 10 * S)), 1, (0, 10 * S), (A, K))
+    found = waits(DepthCounts(tape(told, 0, 10 * S)), 1, (0, 10 * S), (A, K))
     near, far = A * math.exp(-K), A * math.exp(-2 * K)
     assert found.between.tolist() == pytest.approx([3 * near, near + far + 2 * far])
     assert found.after == pytest.approx(2 * far)
@@ -78,14 +78,14 @@ def test_waiting_times_are_expected_hits_meanwhile():
 
 def test_the_other_side_and_prints_inside_the_spread_are_no_hits():
     told = [book(0, 100, 104), trade(3 * S, 1, 104, 1), trade(4 * S, -1, 102, 2)]
-    found = waits(Marks(tape(told, 0, 10 * S)), 1, (0, 10 * S), (A, K))
+    found = waits(DepthCounts(tape(told, 0, 10 * S)), 1, (0, 10 * S), (A, K))
     assert found.between.size == 0
     assert found.after == pytest.approx(10 * A * math.exp(-2 * K))
 
 
 def test_a_touch_beyond_the_largest_distance_is_not_timed():
     told = [book(0, 100, 120), trade(3 * S, -1, 90, 1)]
-    found = waits(Marks(tape(told, 0, 10 * S), MarkOptions(max_delta_ticks=5)), 1, (0, 10 * S), (A, K))
+    found = waits(DepthCounts(tape(told, 0, 10 * S), DepthOptions(max_delta_ticks=5)), 1, (0, 10 * S), (A, K))
     assert (found.between.size, found.after) == (0, 0)
 
 
@@ -112,7 +112,7 @@ def test_no_waiting_time_has_no_test():
 
 @pytest.fixture(name="marks", scope="module")
 def _marks():
-    return Marks(tape(poisson_day(5, 2 * 3600, A, K), 0, 2 * 3600 * S), MarkOptions(max_delta_ticks=20))
+    return DepthCounts(tape(poisson_day(5, 2 * 3600, A, K), 0, 2 * 3600 * S), DepthOptions(max_delta_ticks=20))
 
 
 def clock(marks, rates):

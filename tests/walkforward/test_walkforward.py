@@ -10,7 +10,7 @@ import pytest
 from mm.backtest.io import load_day
 from mm.backtest.journal import Journal
 from mm.backtest.rules import Rules
-from mm.calibration.calibrator import Meter, Played, Recipe
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.schedule import build_schedule, intensity_of
 from mm.calibration.windows import MODES, Plan
 from mm.dayfolder.layout import DayFolder
@@ -54,29 +54,31 @@ def test_nothing_is_quoted_before_the_first_segment(tape):
 @pytest.mark.parametrize("method", ["marks", "ladder"])
 def test_what_happens_later_changes_no_earlier_parameter(tape, method):
     """Perturb every trade from a segment's start on: its parameters stay the same to the bit."""
-    meter = Meter(tape, Recipe(method=method), rules_for(tape))
-    before = build_schedule(meter, PLAN).segments
+    calibrator = Calibrator(tape, CalibrationConfig(method=method), rules_for(tape))
+    before = build_schedule(calibrator, PLAN).segments
     at_us = before[3].start_us
     later = (tape.kind == TRADE) & (tape.event_us >= at_us)
     ticks = tape.row_ticks.copy()
     ticks[tape.first_row[:-1][later]] += np.where(tape.row_side[tape.first_row[:-1][later]] > 0, 7, -7)
-    after = build_schedule(Meter(replace(tape, row_ticks=ticks), Recipe(method=method), rules_for(tape)), PLAN).segments
+    after = build_schedule(
+        Calibrator(replace(tape, row_ticks=ticks), CalibrationConfig(method=method), rules_for(tape)), PLAN
+    ).segments
     assert after[:4] == before[:4]
     assert after[5] != before[5]
 
 
 def test_a_schedule_without_a_usable_segment_is_no_intensity(tape):
     """There is nothing to trade on, and the line says what to do."""
-    schedule = build_schedule(Meter(tape, Recipe(min_usable_deltas=900)), PLAN)
+    schedule = build_schedule(Calibrator(tape, CalibrationConfig(min_usable_deltas=900)), PLAN)
     with pytest.raises(FitError, match="none of 7 segments is usable"):
         intensity_of(schedule)
     with pytest.raises(UsageError, match="FILL_PER_SIDE"):
-        intensity_of(build_schedule(Meter(tape, Recipe()), PLAN), per_side=True)
+        intensity_of(build_schedule(Calibrator(tape, CalibrationConfig()), PLAN), per_side=True)
 
 
 def test_an_intensity_has_the_fits_numbers(tape):
     """Both sides alike, or each its own."""
-    fit, _ = Meter(tape, Recipe()).fit(tape.start_us, tape.end_us)
+    fit, _ = Calibrator(tape, CalibrationConfig()).fit(tape.start_us, tape.end_us)
     both, each = intensity_of(fit), intensity_of(fit, per_side=True)
     assert both.at(0, 1, 0.0) == both.at(0, -1, 0.0) == fit.A
     assert (each.at(0, 1, 0.0), each.at(0, -1, 0.0)) == (fit.sides.bid.A, fit.sides.ask.A)
@@ -86,16 +88,16 @@ def test_an_intensity_has_the_fits_numbers(tape):
 
 def test_the_schedule_is_the_one_that_is_built_without_tests(days, studied):
     """Modes beside the used one and tests change nothing in it."""
-    assert studied.schedule == build_schedule(Meter(days, Recipe()), PLAN)
+    assert studied.schedule == build_schedule(Calibrator(days, CalibrationConfig()), PLAN)
     assert len(studied.schedule.segments) == len(studied.tests) == len(studied.fits) == 4 + 6
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_mode_beside_is_the_schedule_in_that_mode(days, mode):
     """What the comparison says of a mode is what a schedule in that mode would foresee."""
-    meter = Meter(days[:1], Recipe())
-    beside = study(meter, Plan(20, 10, 50_000))
-    used = study(meter, Plan(20, 10, 50_000, mode))
+    calibrator = Calibrator(days[:1], CalibrationConfig())
+    beside = study(calibrator, Plan(20, 10, 50_000))
+    used = study(calibrator, Plan(20, 10, 50_000, mode))
     assert used.schedule.mode == mode
     for one, other in zip(beside.tests, used.tests, strict=True):
         assert one.foreseen[mode] == pytest.approx(other.foreseen[mode])
@@ -105,14 +107,14 @@ def test_a_mode_beside_is_the_schedule_in_that_mode(days, mode):
 @pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
 def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method):
     """A second study from the checkpoint of the first: the same to the last bit, without a fit and without a run."""
-    recipe = Recipe(method=method, deltas=(1.0, 2.0, 4.0), min_usable_deltas=2)
+    config = CalibrationConfig(method=method, deltas=(1.0, 2.0, 4.0), min_usable_deltas=2)
     known = Checkpoint(tmp_path)
-    first = study(Meter(days[:1], recipe, keep=known.played), PLAN, memory=known)
-    plain = study(Meter(days[:1], recipe), PLAN)
+    first = study(Calibrator(days[:1], config, keep=known.played), PLAN, memory=known)
+    plain = study(Calibrator(days[:1], config), PLAN)
     monkeypatch.setattr("mm.calibration.windows.WindowFitter.one", None)
     monkeypatch.setattr("mm.calibration.calibrator._play", None)
     again = Checkpoint(tmp_path)
-    second = study(Meter(days[:1], recipe, keep=again.played), PLAN, memory=again)
+    second = study(Calibrator(days[:1], config, keep=again.played), PLAN, memory=again)
     for number, one in enumerate((first, second, plain)):
         path = tmp_path / f"{number}.csv"
         write_window_metrics(path, one)
@@ -123,7 +125,7 @@ def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method):
 
 def test_progress_is_told_window_by_window(days):
     told = []
-    study(Meter(days[:1], Recipe()), PLAN, step=told.append)
+    study(Calibrator(days[:1], CalibrationConfig()), PLAN, step=told.append)
     assert told == [1] * 4
 
 

@@ -82,7 +82,7 @@ def assumed(summary: Mapping[str, Any]) -> list[str]:
         ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'no bias is declared'}"),
         ("outside the fit", outside(summary)),
         ("quoted distance", quoted_distance(summary)),
-        ("seen / expected", " · ".join(by_distance(summary)) or NONE),
+        ("fills seen", " · ".join(by_distance(summary)) or NONE),
     ]
     if summary["gamma"] is not None:
         rows.insert(2, ("gamma", f"{number(summary['gamma'])} per tick and clip"))
@@ -102,6 +102,8 @@ def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
 def outside(summary: Mapping[str, Any]) -> str:
     """Return the share of the order time at distances that the fit was not measured at."""
     fit, share = summary["fit"] or {}, summary["share_outside_fit"]
+    if fit and summary["reference"] != "mid":
+        return f"unknown: the fit counts from {summary['reference']!r}, and a run records its distances from the mid"
     if share is None:
         return NONE
     near, far = fit.get("min_delta_ticks"), fit.get("max_delta_ticks")
@@ -118,13 +120,22 @@ def quoted_distance(summary: Mapping[str, Any]) -> str:
 
 
 def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
-    """Return seen and expected fills of the distances where most were expected, nearest first."""
+    """Return the fills seen at the distances where most were seen or expected, and how many the fit expected there.
+
+    Nearest first: ``97 up to 0.5 ticks from the mid (135 expected)``, ``106 at 1 (294 expected)``.
+    """
     rows = [row for row in summary["fills_by_distance"] if row.get("predicted") is not None]
+    nearest, farthest = (rows[0], rows[-1]) if len(rows) > 1 else (None, None)
     largest = sorted(rows, key=lambda row: -max(row["predicted"], row["fills"]))[:most]
-    return [
-        f"{number(row['delta_ticks'], 3)}: {row['fills']:,} / {number(row['predicted'], 3)}"
-        for row in sorted(largest, key=lambda row: row["from_ticks"])
-    ]
+    texts = []
+    for row in sorted(largest, key=lambda row: row["from_ticks"]):
+        near, far = number(row["from_ticks"]), number(row["to_ticks"])
+        where = f"at {near}" if near == far else f"at {near} to {far}"
+        if row is nearest or row is farthest:  # these two hold what is still nearer or farther, too
+            where = f"up to {far}" if row is nearest else f"from {near}"
+        unit = "" if texts else " ticks from the mid"
+        texts.append(f"{row['fills']:,} {where}{unit} ({number(row['predicted'], 3)} expected)")
+    return texts
 
 
 def tree(summary: Mapping[str, Any]) -> list[str]:

@@ -235,7 +235,7 @@ def assumptions_card(summary: Summary, about: About) -> str:
         ("curve", escape(curve(summary))),
         ("fill model", escape(f"{summary['models']['fill']}: {summary['fill_bias'] or 'no bias is declared'}")),
         ("outside the fit", escape(outside(summary))),
-        ("seen / expected fills", escape(" · ".join(by_distance(summary)) or "–")),
+        ("fills seen", escape(" · ".join(by_distance(summary)) or "–")),
         ("quoted distance", escape(quoted_distance(summary))),
         ("rejected", escape(rejects + reasons)),
     ]

@@ -5,7 +5,7 @@ import re
 from journals import books, seeded
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.result import Result
-from mm.backtest.summary_text import assumed, sensitivity, told, tree
+from mm.backtest.summary_text import assumed, by_distance, outside, sensitivity, told, tree
 
 
 def test_headlines_are_the_summarys_numbers():
@@ -72,14 +72,37 @@ def test_what_a_run_assumed_stands_in_the_order_of_its_weight():
     summary = Result(seeded(300).journal(), books(**terms)).summary
     head, *lines = assumed(summary)
     said = {line[:18].strip(): line[18:] for line in lines}
-    names = ["reference", "curve", "gamma", "fill model", "outside the fit", "quoted distance", "seen / expected"]
+    names = ["reference", "curve", "gamma", "fill model", "outside the fit", "quoted distance", "fills seen"]
     assert (head, list(said)) == ("assumptions", names)
     assert said["curve"].startswith("λ = 0.5/s · exp(−0.25 per tick · δ), poor_fit (poisson_fit.json): deviance; 1 w")
     assert said["fill model"] == f"{summary['models']['fill']}: an optimistic bound"
     row = max(summary["fills_by_distance"], key=lambda row: row["predicted"])
-    assert f": {row['fills']:,} / " in said["seen / expected"]
+    assert re.search(rf"\b{row['fills']:,} (at|up to|from) [\d.,− to]+( ticks from the mid)? \(", said["fills seen"])
+    assert said["fills seen"].count(" expected)") == said["fills seen"].count(" · ") + 1
     assert [line for line in summary["warnings"] if "poor_fit: deviance" in line]
     assert [line for line in summary["warnings"] if "lacks sigma_ticks" in line]
+
+
+def test_fills_by_distance_say_what_was_seen_and_what_was_expected():
+    """Nearest first; the outermost rows hold what is still nearer or farther, and a row of one distance names it."""
+    rows = [(0.0, 0.5, 97, 134.6), (1.0, 1.0, 1_106, 294.3), (1.5, 3.5, 0, 5.406), (4.0, 4.5, 4, 1.2)]
+    names = ("from_ticks", "to_ticks", "fills", "predicted")
+    assert by_distance({"fills_by_distance": [dict(zip(names, row, strict=True)) for row in rows]}) == [
+        "97 up to 0.5 ticks from the mid (135 expected)",
+        "1,106 at 1 (294 expected)",
+        "0 at 1.5 to 3.5 (5.41 expected)",
+        "4 from 4 (1.2 expected)",
+    ]
+    assert by_distance({"fills_by_distance": [{"from_ticks": 0, "to_ticks": 1, "fills": 3}]}) == []
+
+
+def test_a_fit_from_another_reference_is_not_compared_and_says_why():
+    """Null is explained where it is read: the run records its distances from the mid alone."""
+    intensity = Intensity(Intensity.constant(0.5, 0.25).rows(), "best")
+    summary = Result(seeded(300).journal(), books(fit=FIT, intensity=intensity)).summary
+    assert summary["share_outside_fit"] is None
+    assert outside(summary) == "unknown: the fit counts from 'best', and a run records its distances from the mid"
+    assert any("from 'best'" in line and "share_outside_fit is null" in line for line in summary["warnings"])
 
 
 def test_the_sensitivity_is_the_range_of_the_pnl():

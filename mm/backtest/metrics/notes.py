@@ -216,7 +216,12 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
     reach = "" if near is None or far is None else f"{near:g} to {far:g} ticks"
     if fit["status"] == "poor_fit":
         found.append(f"the fit is poor_fit: {fit['reason']}; its A and k describe the flow roughly at best")
-    if reach and median is not None and not near <= median <= far and summary["reference"] == "mid":
+    if summary["reference"] != "mid":
+        found.append(
+            f"the fit counts distances from {summary['reference']!r}, and a run records its distances from the mid: "
+            f"share_outside_fit is null, and no expected fills stand beside the fills by distance"
+        )
+    elif reach and median is not None and not near <= median <= far:
         found.append(
             f"the median quoted distance is {median:,g} ticks, outside the fitted distances ({reach}): what is "
             f"predicted there was never measured"

@@ -127,7 +127,7 @@ def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
     rows = [row for row in summary["fills_by_distance"] if row.get("predicted") is not None]
     nearest, farthest = (rows[0], rows[-1]) if len(rows) > 1 else (None, None)
     largest = sorted(rows, key=lambda row: -max(row["predicted"], row["fills"]))[:most]
-    texts = []
+    texts: list[str] = []
     for row in sorted(largest, key=lambda row: row["from_ticks"]):
         near, far = number(row["from_ticks"]), number(row["to_ticks"])
         where = f"at {near}" if near == far else f"at {near} to {far}"

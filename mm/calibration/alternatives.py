@@ -66,7 +66,7 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class CurveComparison:
     """What all curves say of one table.
 
     Attributes:
@@ -109,7 +109,7 @@ FAMILIES = (
 
 
 @np.errstate(all="ignore")
-def compare(points: Points) -> Comparison | None:
+def compare(points: Points) -> CurveComparison | None:
     """Return the curves that describe *points*, and which of them to believe; None where no exponential can be fitted.
 
     Blocks of odd and of even number take turns: the shape fitted to one half foretells how the fills of each
@@ -130,7 +130,7 @@ def compare(points: Points) -> Comparison | None:
     curves = tuple(_alternative(rows, name, model, plain) for name, model in zip(names, models, strict=True))
     best = _best(curves)
     fits = goodness(sample.table(), exponential).p
-    return Comparison(sample.shape, curves, best.name, _sentence((curves[0], best), exponential, fits))
+    return CurveComparison(sample.shape, curves, best.name, _sentence((curves[0], best), exponential, fits))
 
 
 @dataclass(frozen=True, slots=True)

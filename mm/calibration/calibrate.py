@@ -1,19 +1,20 @@
-"""Days in, one fit out."""
+"""Days in, one fit out, and what stands beside it in ``poisson_fit.json`` and ``adverse_selection.csv``."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mm.backtest.rules import Rules
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.fit_result import PoissonFit, plain
 from mm.calibration.points import joined
-from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, volatility
+from mm.calibration.reference import BLOCK_US, CLOSED, volatility
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.tape.tape import DEPTH, TRADE
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.result import Result
-    from mm.calibration.alternatives import Comparison
+    from mm.calibration.alternatives import CurveComparison
     from mm.calibration.depth_counts import DepthCounts
-    from mm.calibration.points import Points
     from mm.tape.tape import Tape
 
+    Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
+
+LARGE_TICK_SHARE = 0.5
+HORIZONS_S = (1, 5, 30)
+SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
 
 @dataclass(frozen=True)
@@ -61,16 +66,12 @@ def measure(
 
 @dataclass(frozen=True)
 class Permutations:
-    """The fits of ladders that held the same distances in other orders, and that of the marks.
+    """The fits of ladders that held the same distances in other orders, and that of the marks of the same days.
 
     Attributes:
-        count: How many usable ones.
-        A: Their mean, in 1/s.
-        k: Their mean, in 1/tick.
-        sd_A: Standard deviation of A from order to order.
-        sd_k: That of k.
-        marks_A: A of the marks of the same days; None where their fit is not usable.
-        marks_k: Their k.
+        count: How many are usable; A (1/s) and k (1/tick) are their means.
+        sd_A, sd_k: Standard deviations from order to order.
+        marks_A, marks_k: Of the marks; None where their fit is not usable.
     """
 
     count: int
@@ -82,7 +83,7 @@ class Permutations:
     marks_k: float | None
 
     def __str__(self) -> str:
-        """Return all of it in two lines."""
+        """Return a sentence for people."""
         marks = "not usable" if self.marks_A is None else f"A {self.marks_A:.4g} /s, k {self.marks_k:.4g} /tick"
         return (
             f"{self.count} permutations of the ladder: A {self.A:.4g} /s (sd {self.sd_A:.2g}), k {self.k:.4g} /tick "
@@ -93,12 +94,7 @@ class Permutations:
 
 
 def permutations(found: CalibrationResult, rules: Rules | None) -> Permutations | None:
-    """Return the fits of each order of the ladder's distances; None of another method, or with fewer than two fits.
-
-    Args:
-        found: The fit of all of them.
-        rules: As for it.
-    """
+    """Return the fits of each order of the ladder's distances; None of another method, or with fewer than two fits."""
     config, calibrator = found.calibrator.config, found.calibrator
     if config.method != "ladder":
         return None
@@ -128,7 +124,7 @@ def calibrate(
 
 
 def artefact(
-    found: "CalibrationResult", curves: "Comparison | None" = None, permuted: "Permutations | None" = None
+    found: "CalibrationResult", curves: "CurveComparison | None" = None, permuted: "Permutations | None" = None
 ) -> dict[str, Any]:
     """Return the content of ``poisson_fit.json``: null for what is not known or not finite.
 
@@ -139,14 +135,20 @@ def artefact(
     """
     calibrator = found.calibrator
     stretches = [(marks.path, *day) for marks, day in zip(calibrator.marks, calibrator.days, strict=True)]
+    curve_keys = ("name", "formula", "parameters", "loglik", "aic", "unseen", "unseen_se")  # the rates are for pages
     beside = {
         "options": options(calibrator.config),
         "measured": _counts(calibrator),
         "timing": timing(calibrator.tapes),
-        "by_spread": [asdict(state) for state in by_spread(calibrator)],
+        "by_spread": by_spread(calibrator),
         "volatility": asdict(volatility(stretches)),
         "by_day": _by_day(calibrator),
-        "alternatives": curves and _curves(curves),
+        "alternatives": curves
+        and {
+            "best": curves.best,
+            "sentence": curves.sentence,
+            "curves": [{key: getattr(curve, key) for key in curve_keys} for curve in curves.curves],
+        },
         "permutations": permuted and asdict(permuted),
     }
     content: dict[str, Any] = plain(found.fit.to_json() | beside)
@@ -175,20 +177,12 @@ def options(config: "CalibrationConfig") -> dict[str, Any]:
     }
 
 
-def _curves(compared: "Comparison") -> dict[str, Any]:
-    """Return which curve to believe and how each of them does; their rates are for pages."""
-    names = ("name", "formula", "parameters", "loglik", "aic", "unseen", "unseen_se")
-    curves = [{name: getattr(curve, name) for name in names} for curve in compared.curves]
-    return {"best": compared.best, "sentence": compared.sentence, "curves": curves}
-
-
 def _counts(calibrator: "Calibrator") -> dict[str, float]:
     """Return where the aggressive orders of the days went, and how long there was no valid book."""
     days = [marks.between(*span) for marks, span in zip(calibrator.marks, calibrator.days, strict=True)]
-    counts: dict[str, float] = {}
+    counts = Counter[str]()
     for day in days:
-        for name, count in asdict(day.counts).items():
-            counts[name] = counts.get(name, 0) + count
+        counts.update(asdict(day.counts))
     return {**counts, "valid_s": sum(day.valid_s for day in days), "excluded_s": sum(day.excluded_s for day in days)}
 
 
@@ -196,60 +190,39 @@ def _by_day(calibrator: "Calibrator") -> list[dict[str, Any]]:
     """Return each day's own fit; nothing for a single day."""
     if len(calibrator.tapes) == 1:
         return []
-    fits = [
-        (tape.days[0], calibrator.fit_points(calibrator.points(*day)))
-        for tape, day in zip(calibrator.tapes, calibrator.days, strict=True)
-    ]
+    fits = [calibrator.fit_points(calibrator.points(*day)) for day in calibrator.days]
     names = ("A", "k", "se_logA", "se_k", "n_fills", "status")
-    return [{"day": day, **{name: getattr(fit, name) for name in names}} for day, fit in fits]
+    return [
+        {"day": tape.days[0], **{name: getattr(fit, name) for name in names}}
+        for tape, fit in zip(calibrator.tapes, fits, strict=True)
+    ]
 
 
-LARGE_TICK_SHARE = 0.5
+def by_spread(calibrator: Calibrator) -> list[dict[str, Any]]:
+    """Return the fit of each spread, 1, 2, 3-4, 5-8, … ticks, that occurred: by marks, whatever the method.
 
-
-@dataclass(frozen=True, slots=True)
-class SpreadState:
-    """What the marks say while the spread has a certain width.
-
-    Attributes:
-        from_ticks, to_ticks: The least and the greatest spread of the state.
-        share: Of the time with a valid book.
-        A, k, se_logA, se_k: The fit; None where it is not usable.
-        n_fills: Sweeps counted.
-        exposure_s: Order-seconds.
-        status: What the fit says of itself.
+    ``from_ticks`` and ``to_ticks`` bound the spread, ``share`` is its share of the time with a valid book; the other
+    keys are those of the fit, in which ``n_fills`` counts sweeps.
     """
-
-    from_ticks: int
-    to_ticks: int
-    share: float
-    A: float | None
-    k: float | None
-    se_logA: float | None
-    se_k: float | None
-    n_fills: float
-    exposure_s: float
-    status: str
-
-
-def by_spread(calibrator: Calibrator) -> list[SpreadState]:
-    """Return the states 1, 2, 3-4, 5-8, … ticks that occurred, each fitted by itself, by marks whatever the method."""
-    seconds = _seconds(calibrator)
-    total = sum(seconds.values())
-    found = []
-    for low, high in _states(max(seconds, default=0)):
+    seconds = _seconds_by_spread(calibrator)
+    total, widest = sum(seconds.values()), max(seconds, default=0)
+    names = ("A", "k", "se_logA", "se_k", "n_fills", "exposure_s", "status")
+    found, low, high = [], 1, 1
+    while low <= widest:
         here = sum(spent for spread, spent in seconds.items() if low <= spread <= high)
-        if here == 0:
-            continue
-        fit = calibrator.fit_points(_points(calibrator, low, high))
-        state = (fit.A, fit.k, fit.se_logA, fit.se_k, fit.n_fills, fit.exposure_s, fit.status)
-        found.append(SpreadState(low, high, here / total, *state))
+        if here:
+            days = zip(calibrator.marks, calibrator.days, strict=True)
+            cells = [marks.between(*day, (low, high)).cells for marks, day in days]
+            fit = calibrator.fit_points(joined(cells, first_blocks(calibrator.days)))
+            state = {"from_ticks": low, "to_ticks": high, "share": here / total}
+            found.append(state | {name: getattr(fit, name) for name in names})
+        low, high = high + 1, 2 * high
     return found
 
 
 def large_tick(calibrator: Calibrator) -> tuple[str, ...]:
-    """Return what to tell of a market whose spread is a single tick most of the time; nothing of another."""
-    seconds = _seconds(calibrator)
+    """Return a warning for a market whose spread is a single tick most of the time; nothing for another."""
+    seconds = _seconds_by_spread(calibrator)
     narrow = seconds.get(1, 0.0) / (sum(seconds.values()) or 1.0)
     if narrow < LARGE_TICK_SHARE:
         return ()
@@ -259,32 +232,16 @@ def large_tick(calibrator: Calibrator) -> tuple[str, ...]:
     )
 
 
-def _states(widest: int) -> Iterator[tuple[int, int]]:
-    low, high = 1, 1
-    while low <= widest:
-        yield low, high
-        low, high = high + 1, 2 * high
-
-
-def _seconds(calibrator: Calibrator) -> dict[int, float]:
+def _seconds_by_spread(calibrator: Calibrator) -> dict[int, float]:
     """Return the time with a valid book by its spread in ticks."""
     spent: dict[int, float] = {}
-    for marks, (start_us, end_us) in zip(calibrator.marks, calibrator.days, strict=True):
-        edges, rows, _ = marks.path.segments(start_us, end_us, end_us - start_us + 1)
+    for marks, day in zip(calibrator.marks, calibrator.days, strict=True):
+        edges, rows, _ = marks.path.segments(*day)
         valid = marks.path.touch[1][rows] != CLOSED
         widths, into = np.unique(marks.path.spread[rows][valid], return_inverse=True)
         for width, us in zip(widths.tolist(), np.bincount(into, np.diff(edges)[valid]).tolist(), strict=True):
             spent[width] = spent.get(width, 0.0) + us
     return spent
-
-
-def _points(calibrator: Calibrator, low: int, high: int) -> "Points":
-    parts = [
-        marks.between(start_us, end_us, (low, high)).cells
-        for marks, (start_us, end_us) in zip(calibrator.marks, calibrator.days, strict=True)
-    ]
-    longest = max(end_us - start_us for start_us, end_us in calibrator.days) // block_length_us(BLOCK_S) + 1
-    return joined(parts, [day * longest for day in range(len(parts))])
 
 
 def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
@@ -294,32 +251,25 @@ def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
     so that they count as its sweep. ``book_age_ms_p50``: median time from a trade to the stamp of the
     first depth message that can show it, in ms: so long the displayed book is older than the trade.
     """
-    shared, ages = zip(*(_of(tape) for tape in tapes), strict=True)
-    same, age = np.concatenate(shared), np.concatenate(ages)
+    shared, ages = [], []
+    for tape in tapes:
+        stamp = tape.event_exch_us
+        trades = np.flatnonzero((tape.kind == TRADE) & (stamp > 0) & (tape.event_us >= tape.start_us))
+        side = tape.row_side[tape.first_row[trades]]
+        same = np.zeros(trades.size, bool)
+        for way in (1, -1):
+            mine = np.flatnonzero(side == way)
+            same[mine[1:]] = np.diff(stamp[trades[mine]]) == 0
+        shown = np.sort(stamp[(tape.kind == DEPTH) & (stamp > 0)])
+        after = np.searchsorted(shown, stamp[trades])
+        met = after < shown.size
+        shared.append(same)
+        ages.append(shown[after[met]] - stamp[trades[met]])
+    same_instant, age = np.concatenate(shared), np.concatenate(ages)
     return {
-        "same_instant_share": float(same.mean()) if same.size else None,
+        "same_instant_share": float(same_instant.mean()) if same_instant.size else None,
         "book_age_ms_p50": float(np.median(age)) / 1000 if age.size else None,
     }
-
-
-def _of(tape: "Tape") -> "tuple[np.ndarray, np.ndarray]":
-    """Return of each stamped print whether it shares its instant, and the age of the book in µs."""
-    stamp = tape.event_exch_us
-    trades = np.flatnonzero((tape.kind == TRADE) & (stamp > 0) & (tape.event_us >= tape.start_us))
-    books = np.flatnonzero((tape.kind == DEPTH) & (stamp > 0))
-    side = tape.row_side[tape.first_row[trades]]
-    same = np.zeros(trades.size, bool)
-    for way in (1, -1):
-        mine = np.flatnonzero(side == way)
-        same[mine[1:]] = np.diff(stamp[trades[mine]]) == 0
-    shown = np.sort(stamp[books])
-    after = np.searchsorted(shown, stamp[trades])
-    met = after < shown.size
-    return same, shown[after[met]] - stamp[trades[met]]
-
-
-HORIZONS_S = (1, 5, 30)
-SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,30 +295,59 @@ class AdverseMove:
     kept_ticks: float
 
 
-@dataclass(frozen=True)
-class _Hits:
-    """The sweeps of one side and day that hit the probes from *touch* to *depth*, and the moves after them."""
+class _Hits(NamedTuple):
+    """Sweeps that hit the probes from *touch* to *depth*, in steps, and the moves of the mid after them."""
 
     touch: "Ints"
     depth: "Ints"
     block: "Ints"
-    moves: "dict[int, NDArray[np.float64]]"  # by horizon, in ticks; NaN where the book broke or the day ended
+    moves: "Floats"  # a column for each horizon, in ticks; NaN where the book broke or the day ended
+
+    @classmethod
+    def of(cls, marks: "DepthCounts", side: int, day: tuple[int, int], first_block: int) -> "_Hits":
+        """Return the hits of one side and day."""
+        path, (start_us, end_us) = marks.path, day
+        hits, touch = marks.hits(side, start_us, end_us)
+        near = touch <= marks.grid.last
+        us, row = hits.us[near], hits.row[near]
+        breaks = np.cumsum(path.touch[1] == CLOSED)
+        moves = np.empty((us.size, len(HORIZONS_S)))
+        for column, horizon_s in enumerate(HORIZONS_S):
+            then_us = us + horizon_s * US_PER_S
+            then = np.searchsorted(path.us, then_us, side="right") - 1
+            whole = (breaks[then] == breaks[row]) & (then_us <= end_us)
+            moves[:, column] = np.where(whole, side * (path.mid2[row] - path.mid2[then]) / 2, np.nan)
+        block = first_block + (us - start_us) // BLOCK_US
+        return cls(touch[near], np.minimum(hits.depth[near], marks.grid.last), block, moves)
 
 
 def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:
     """Return the moves at every distance that was hit, by the marks of all days whatever the method."""
-    hits: dict[int, list[_Hits]] = {1: [], -1: []}
-    behind = 0
-    for marks, (start_us, end_us) in zip(calibrator.marks, calibrator.days, strict=True):
-        for side, found in hits.items():
-            found.append(_hits(marks, side, start_us, end_us, behind))
-        behind += (end_us - start_us) // block_length_us(BLOCK_S) + 1
+    days = list(zip(calibrator.marks, calibrator.days, first_blocks(calibrator.days), strict=True))
+    hits = {side: [_Hits.of(marks, side, day, first) for marks, day, first in days] for side in (1, -1)}
     per_tick = calibrator.marks[0].path.per_tick
     places = sorted({int(near) for marks in calibrator.marks for near in marks.grid.near if near <= marks.grid.last})
     rows: list[AdverseMove] = []
     for name, sides in SIDES:
-        rows += _rows(_pooled([one for side in sides for one in hits[side]]), name, per_tick, places)
+        pooled = _Hits(*map(np.concatenate, zip(*(one for side in sides for one in hits[side]), strict=True)))
+        rows += _moves(pooled, name, per_tick, places)
     return sorted(rows, key=lambda row: (row.delta_ticks, row.horizon_s))
+
+
+def _moves(hits: _Hits, side: str, per_tick: int, places: list[int]) -> Iterator[AdverseMove]:
+    """Yield a row for each distance and horizon with a move; probes stand whole ticks from the touch."""
+    for distance in places:
+        met = (hits.touch <= distance) & (distance <= hits.depth) & ((distance - hits.touch) % per_tick == 0)
+        for horizon_s, moves in zip(HORIZONS_S, hits.moves.T, strict=True):
+            seen = met & ~np.isnan(moves)
+            if not seen.any():
+                continue
+            delta, mean, count = distance / per_tick, float(moves[seen].mean()), int(seen.sum())
+            # what the moves of a block are off together: those of one block depend on each other
+            blocks, into = np.unique(hits.block[seen], return_inverse=True)
+            off, n = np.bincount(into, moves[seen] - mean), len(blocks)
+            error = float(np.sqrt(n / (n - 1) * (off**2).sum())) / count if n > 1 else None
+            yield AdverseMove(delta, side, horizon_s, count, mean, error, delta - mean)
 
 
 def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:
@@ -377,52 +356,3 @@ def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in fields(AdverseMove)])
         writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
-
-
-def _hits(marks: "DepthCounts", side: int, start_us: int, end_us: int, behind: int) -> _Hits:
-    path = marks.path
-    reached = marks.sweeps[side].between(start_us, end_us)
-    touch = path.touch[side][reached.row]
-    hit = (touch != CLOSED) & (reached.depth >= touch) & (touch <= marks.grid.last)
-    us, row = reached.us[hit], reached.row[hit]
-    breaks = np.cumsum(path.touch[1] == CLOSED)
-    moves = {}
-    for horizon_s in HORIZONS_S:
-        then_us = us + horizon_s * US_PER_S
-        then = np.searchsorted(path.us, then_us, side="right") - 1
-        whole = (breaks[then] == breaks[row]) & (then_us <= end_us)
-        moves[horizon_s] = np.where(whole, side * (path.mid2[row] - path.mid2[then]) / 2, np.nan)
-    depth = np.minimum(reached.depth[hit], marks.grid.last)
-    return _Hits(touch[hit], depth, behind + (us - start_us) // block_length_us(BLOCK_S), moves)
-
-
-def _pooled(parts: list[_Hits]) -> _Hits:
-    return _Hits(
-        touch=np.concatenate([part.touch for part in parts]),
-        depth=np.concatenate([part.depth for part in parts]),
-        block=np.concatenate([part.block for part in parts]),
-        moves={horizon: np.concatenate([part.moves[horizon] for part in parts]) for horizon in HORIZONS_S},
-    )
-
-
-def _rows(hits: _Hits, side: str, per_tick: int, places: list[int]) -> Iterator[AdverseMove]:
-    """Yield a row for each distance and horizon with a move; probes stand whole ticks from the touch."""
-    for distance in places:
-        met = (hits.touch <= distance) & (distance <= hits.depth) & ((distance - hits.touch) % per_tick == 0)
-        for horizon_s, moves in hits.moves.items():
-            known = met & ~np.isnan(moves)
-            if not known.any():
-                continue
-            delta, mean = distance / per_tick, float(moves[known].mean())
-            error = _error(moves[known] - mean, hits.block[known])
-            yield AdverseMove(delta, side, horizon_s, int(known.sum()), mean, error, delta - mean)
-
-
-def _error(off: "NDArray[np.float64]", block: "Ints") -> float | None:
-    """Return the standard error of a mean from what its blocks are off together; None with fewer than two."""
-    blocks, into = np.unique(block, return_inverse=True)
-    count = len(blocks)
-    if count < 2:
-        return None
-    together = np.bincount(into, off)
-    return float(np.sqrt(count / (count - 1) * (together**2).sum())) / len(off)

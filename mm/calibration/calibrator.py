@@ -12,7 +12,7 @@ from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Points, joined
-from mm.calibration.reference import BLOCK_S, block_length_us, sigma_ticks, span_of, within
+from mm.calibration.reference import BLOCK_S, BLOCK_US, sigma_ticks, span_of, within
 from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -217,7 +217,7 @@ class Calibrator:
     def between(self, start_us: int, end_us: int) -> Measured:
         """Return what ``[start_us, end_us)`` shows; nothing at or after its end is read."""
         parts = self.parts(start_us, end_us)
-        first = _first_blocks(parts)
+        first = first_blocks([part[1:] for part in parts])
         if self.config.method != "marks":
             points = joined([self._orders(*part) for part in parts], first)
             return Measured(_lighter(points, self.ladders), points)
@@ -238,7 +238,7 @@ class Calibrator:
     def of_run(self, name: str) -> Points:
         """Return the points of one simulated run over the whole days."""
         parts = self.parts(self.start_us, self.end_us)
-        return joined([self._orders(*part, only=name) for part in parts], _first_blocks(parts))
+        return joined([self._orders(*part, only=name) for part in parts], first_blocks([part[1:] for part in parts]))
 
     def _orders(self, day: int, start_us: int, end_us: int, only: str | None = None) -> Points:
         """Return the points of the simulated orders in a part of a day; runs of one tape share its blocks."""
@@ -255,7 +255,7 @@ class Calibrator:
     def length_s(self, start_us: int, end_us: int) -> float:
         """Return the seconds of recording in ``[start_us, end_us)``, as the blocks of its points count them."""
         parts = self.parts(start_us, end_us)
-        return _first_blocks(parts)[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
+        return first_blocks([part[1:] for part in parts])[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
 
     def reach(self, start_us: int, end_us: int) -> float:
         """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: from its own flow, or as given."""
@@ -330,9 +330,9 @@ def _lighter(points: Points, ladders: int) -> Points:
     return replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
 
 
-def _first_blocks(parts: list[tuple[int, int, int]]) -> list[int]:
-    """Return the block with which each part begins: all but the last fill whole blocks."""
-    lengths = [-((begin_us - stop_us) // block_length_us(BLOCK_S)) for _, begin_us, stop_us in parts]
+def first_blocks(stretches: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the block with which each stretch (start, end in µs) begins: all but the last fill whole blocks."""
+    lengths = [-((start_us - end_us) // BLOCK_US) for start_us, end_us in stretches]
     return [0, *accumulate(lengths[:-1])]
 
 

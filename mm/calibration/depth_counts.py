@@ -148,17 +148,20 @@ class DepthCounts:
         """The cells of the whole span."""
         return DistanceGrid.of(self._limit(*self.span, None), self.path.per_tick)
 
-    def depths(self, start_us: int, end_us: int) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    def hits(self, side: int, start_us: int, end_us: int) -> "tuple[Reached, Ints]":
+        """Return the sweeps in ``[start_us, end_us)`` that hit a probe of *side*, and how far its touch was, in steps."""
+        reached = self.sweeps[side].between(start_us, end_us)
+        touch = self.path.touch[side][reached.row]
+        hit = (touch != CLOSED) & (reached.depth >= touch)
+        return Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
+
+    def depths(self, start_us: int, end_us: int) -> "tuple[Times, Times]":
         """Return how far each hit in ``[start_us, end_us)`` reached and at what distance it met the touch, in ticks."""
-        start_us, end_us = within(self.span, start_us, end_us)
-        found = []
-        for side in self.options.sides:
-            reached = self.sweeps[side].between(start_us, end_us)
-            touch = self.path.touch[side][reached.row]
-            hits = (touch != CLOSED) & (reached.depth >= touch)
-            found.append((reached.depth[hits] / self.path.per_tick, touch[hits] / self.path.per_tick))
-        depths, met = (np.concatenate(column) for column in zip(*found, strict=True))
-        return depths, met
+        found = [self.hits(side, *within(self.span, start_us, end_us)) for side in self.options.sides]
+        depths, met = (
+            np.concatenate(column) for column in zip(*((hit.depth, touch) for hit, touch in found), strict=True)
+        )
+        return depths / self.path.per_tick, met / self.path.per_tick
 
     def between(
         self, start_us: int, end_us: int, spread: tuple[int, int] = ANY_SPREAD, reach: float | None = None

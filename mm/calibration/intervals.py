@@ -1,24 +1,18 @@
-"""95 % intervals of A and k: profile likelihood, Wald, and block-robust."""
+"""How far a fit may be off: 95 % intervals of A and k, of the fills to come, and draws of A and k."""
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.calibration._rows import At
 from mm.calibration.estimators import Estimate, falls_at
-from mm.calibration.fit_result import PoissonFit
+from mm.calibration.fit_result import Interval, PoissonFit
 from mm.calibration.likelihood import LARGE, Sample, Table
-from mm.calibration.points import Floats
+from mm.calibration.points import Floats, Points
 from mm.calibration.reference import BLOCK_S
 from mm.errors import FitError
-
-if TYPE_CHECKING:
-    from mm.calibration.fit_result import Interval
-    from mm.calibration.points import Points
-
 
 LEVEL = 0.95
 NORMAL = 1.959963984540054  # its two-sided quantile of the normal distribution
@@ -27,8 +21,9 @@ ENOUGH = 1e-5  # of the root of twice the fall; a last Newton step leaves an err
 DIGITS = 1e-13
 TURNS = 60
 SHARE = 0.4  # of B^(2/3) cosines
-
-Interval = tuple[float, float]
+HORIZON_S = 900.0  # of a fit that belongs to no schedule
+LEAST_STRETCHES = 3
+HALF = 0.5  # of a fill, so that an empty stretch has a logarithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +215,7 @@ def _exp(interval: Interval | None) -> Interval | None:
     return math.exp(interval[0]), math.exp(interval[1])
 
 
-HORIZON_S = 900.0  # of a fit that belongs to no schedule
-LEAST_STRETCHES = 3
-HALF = 0.5  # of a fill, so that an empty stretch has a logarithm
-
-
-def predictive_ci95(points: "Points", horizon_s: float) -> tuple[float, float] | None:
+def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | None:
     """Return the 95 % interval of the fills, of both sides, of the *horizon_s* after the window of *points*.
 
     The window's blocks are joined to stretches of the horizon's length; the logarithm of the next stretch's count is
@@ -261,9 +251,6 @@ def predictive_ci95(points: "Points", horizon_s: float) -> tuple[float, float] |
     return max(math.floor(low), 0.0) if math.isfinite(low) else 0.0, math.ceil(high)
 
 
-NORMAL_95 = 1.959964
-
-
 def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
     """Yield *count* fits whose ln A and k are drawn from the normal law of their estimates.
 
@@ -276,8 +263,14 @@ def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
     A, k = fit.parameters()
     if fit.se_logA is None or fit.se_k is None or fit.cov_logA_k is None:
         raise FitError("the fit has no standard errors to draw from (se_logA, se_k, cov_logA_k); fit again")
-    error_a = max(fit.se_logA, _half_width(fit.ci95_A_block, logarithm=True))
-    error_k = max(fit.se_k, _half_width(fit.ci95_k_block))
+    reach = 2 * round(NORMAL, 6)
+    error_a, error_k = fit.se_logA, fit.se_k
+    if fit.ci95_A_block is not None and fit.ci95_A_block[0] > 0:
+        low, high = map(math.log, fit.ci95_A_block)
+        error_a = max(error_a, (high - low) / reach)
+    if fit.ci95_k_block is not None:
+        low, high = fit.ci95_k_block
+        error_k = max(error_k, (high - low) / reach)
     correlation = fit.cov_logA_k / (fit.se_logA * fit.se_k) if fit.se_logA and fit.se_k else 0.0
     random = np.random.default_rng(seed)
     left = count
@@ -290,15 +283,3 @@ def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
         drawn_a = A * math.exp(error_a * off)
         yield replace(fit, A=drawn_a, k=drawn_k, logA=math.log(drawn_a))
         left -= 1
-
-
-def _half_width(interval: "Interval | None", *, logarithm: bool = False) -> float:
-    """Return the standard error that a 95 % interval speaks of; 0 without one."""
-    if interval is None:
-        return 0.0
-    low, high = interval
-    if logarithm:
-        if low <= 0:
-            return 0.0
-        low, high = math.log(low), math.log(high)
-    return (high - low) / (2 * NORMAL_95)

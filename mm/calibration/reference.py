@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PER_TICK = {"mid": 2, "micro": 8, "best": 1}  # steps of distance in one tick, by reference
 BLOCK_S = 300.0  # points of one block may depend on each other
+BLOCK_US = round(BLOCK_S * US_PER_S)
 CLOSED = -1  # instead of a distance: no valid book
 BEFORE_ALL = -(1 << 62)
 
@@ -93,8 +94,8 @@ class ReferencePath:
                 return rows
             rows = rows - behind
 
-    def segments(self, start_us: int, end_us: int, block_us: int) -> "tuple[Ints, Ints, Ints]":
-        """Return what held in ``[start_us, end_us)``, cut where a row or a block begins.
+    def segments(self, start_us: int, end_us: int, block_us: int | None = None) -> "tuple[Ints, Ints, Ints]":
+        """Return what held in ``[start_us, end_us)``, cut where a row or a block begins; None is one block.
 
         An end that is not after the start gives one segment of no length.
 
@@ -102,6 +103,7 @@ class ReferencePath:
             ``(edges, rows, blocks)``: segment i is ``[edges[i], edges[i+1])``, with the row in
             force and the number of its block; blocks count from *start_us*.
         """
+        block_us = end_us - start_us + 1 if block_us is None else block_us
         first = int(np.searchsorted(self.us, start_us, side="right")) - 1
         last = max(int(np.searchsorted(self.us, end_us, side="left")), first + 1)
         begins = self.us[first:last].copy()

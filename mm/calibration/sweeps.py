@@ -14,18 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.calibration.points import Ints
 from mm.errors import UsageError
 from mm.tape.tape import KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
+    from mm.backtest.fills.base import OrderView, TradeView
     from mm.calibration.reference import ReferencePath
     from mm.tape.tape import Tape
-
-    Ints = NDArray[np.int64]
-    from mm.backtest.fills.base import OrderView, TradeView
-
-
-Ints = NDArray[np.int64]
 
 HITS = ("touch", "strict")
 NOWHERE = 1 << 40  # ticks: the deepest price of a sweep that is smaller than the order
@@ -69,6 +65,41 @@ class HitRule:
     def plain(self) -> bool:
         """Whether one print of any size is enough: no quantity, no queue."""
         return self.order_e8 == 0 and self.queue_ahead == 0
+
+
+class Displayed:
+    """The lots that the book displayed on one side just before any event, at some prices.
+
+    The book's rows are sorted once, by price and event; a question is one binary search.
+    """
+
+    def __init__(self, tape: "Tape", side: int, ticks: Ints) -> None:
+        """Sort the rows of *tape* on *side* (+1 bids, -1 asks) at the prices *ticks*."""
+        event = np.repeat(np.arange(len(tape)), np.diff(tape.first_row))
+        rows = slice(int(tape.first_row[0]), int(tape.first_row[-1]))  # a window shares the rows of its day
+        row_ticks = tape.row_ticks[rows]
+        wanted = (tape.row_side[rows] == side) & (tape.kind[event] != TRADE) & np.isin(row_ticks, ticks)
+        self._stride = len(tape) + 1
+        self._low = int(ticks.min(initial=0))
+        keys = self._keys(row_ticks[wanted], event[wanted])
+        order = np.argsort(keys, kind="stable")
+        self._sorted, self._lots = keys[order], tape.row_lots[rows][wanted][order]
+        whole = (tape.kind == SNAPSHOT) | (tape.kind == KEYFRAME)
+        self._whole = np.append(0, np.flatnonzero(whole))
+
+    def lots(self, ticks: Ints, events: Ints) -> Ints:
+        """Return the lots displayed at each of *ticks* just before each of *events* of the tape; 0 for none."""
+        if not self._lots.size:
+            return np.zeros(ticks.size, np.int64)
+        at = np.searchsorted(self._sorted, self._keys(ticks, events)) - 1
+        since = self._whole[np.searchsorted(self._whole, events) - 1]  # rows before a whole book are not of this book
+        found = (at >= 0) & (self._sorted[at] >= self._keys(ticks, since))
+        return np.where(found, self._lots[at], 0)
+
+    def _keys(self, ticks: Ints, events: Ints) -> Ints:
+        """Return one number for each price and event, in the order of price, then event."""
+        keys: Ints = (ticks - self._low) * self._stride + events
+        return keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,38 +192,6 @@ def deepest_with(sweep: Ints, signed_ticks: Ints, lots: Ints, needed: int) -> In
     at = enough[np.minimum(first, enough.size - 1)] if enough.size else np.zeros(counts.size, np.int64)
     found = (first < enough.size) & (at < ends)
     return np.where(found, signed_ticks[order][at], NOWHERE)
-
-
-class Displayed:
-    """The lots displayed on one side of the book, at the prices that were asked for when it was made."""
-
-    def __init__(self, tape: "Tape", side: int, ticks: "Ints") -> None:
-        """Sort what *tape* says of *side* (+1 bids, -1 asks) at the prices *ticks*."""
-        event = np.repeat(np.arange(len(tape)), np.diff(tape.first_row))
-        rows = slice(int(tape.first_row[0]), int(tape.first_row[-1]))  # a window shares the rows of its day
-        row_ticks = tape.row_ticks[rows]
-        told = (tape.row_side[rows] == side) & (tape.kind[event] != TRADE) & np.isin(row_ticks, ticks)
-        self._stride = len(tape) + 1
-        self._low = int(ticks.min(initial=0))
-        keys = self._keys(row_ticks[told], event[told])
-        order = np.argsort(keys, kind="stable")
-        self._sorted, self._lots = keys[order], tape.row_lots[rows][told][order]
-        whole = (tape.kind == SNAPSHOT) | (tape.kind == KEYFRAME)
-        self._whole = np.append(0, np.flatnonzero(whole))
-
-    def lots(self, ticks: "Ints", events: "Ints") -> "Ints":
-        """Return the lots displayed at each of *ticks* just before each of *events* of the tape; 0 for none."""
-        if not self._lots.size:
-            return np.zeros(ticks.size, np.int64)
-        at = np.searchsorted(self._sorted, self._keys(ticks, events)) - 1
-        since = self._whole[np.searchsorted(self._whole, events) - 1]  # an older row says nothing of this book
-        told = (at >= 0) & (self._sorted[at] >= self._keys(ticks, since))
-        return np.where(told, self._lots[at], 0)
-
-    def _keys(self, ticks: "Ints", events: "Ints") -> "Ints":
-        """Return one number for each price and event, in the order of price, then event."""
-        keys: Ints = (ticks - self._low) * self._stride + events
-        return keys
 
 
 class SweptQuantity:

@@ -127,15 +127,13 @@ def waits(marks: "DepthCounts", side: int, window: tuple[int, int], rates: tuple
     """
     start_us, end_us = within(marks.span, *window)
     path, (A, k) = marks.path, rates
-    edges, rows, _ = path.segments(start_us, end_us, end_us - start_us + 1)
+    edges, rows, _ = path.segments(start_us, end_us)
     touch = path.touch[side][rows]
     open_ = (touch != CLOSED) & (touch <= marks.grid.last)
     expected = np.where(open_, A * np.exp(-k * touch / path.per_tick), 0.0) * np.diff(edges) / US_PER_S
     clock = np.concatenate(([0.0], np.cumsum(expected)))
-    reached = marks.sweeps[side].between(start_us, end_us)
-    met = path.touch[side][reached.row]
-    hit = (met != CLOSED) & (met <= marks.grid.last) & (reached.depth >= met)
-    at = np.interp(reached.us[hit], edges, clock)
+    hits, met = marks.hits(side, start_us, end_us)
+    at = np.interp(hits.us[met <= marks.grid.last], edges, clock)
     return Waits(np.diff(at, prepend=0.0), float(clock[-1] - (at[-1] if at.size else 0.0)))
 
 

@@ -257,11 +257,11 @@ def market(seed=3, hours=4):
 def test_each_state_has_its_own_rate():
     """One curve through both bends; in each state the truth of that state comes out."""
     narrow, wide = by_spread(Calibrator(market(), CalibrationConfig(max_delta_ticks=15)))
-    assert (narrow.from_ticks, narrow.to_ticks, narrow.share) == (1, 1, 0.5)
-    assert (wide.from_ticks, wide.to_ticks, wide.share) == (3, 4, 0.5)
+    assert (narrow["from_ticks"], narrow["to_ticks"], narrow["share"]) == (1, 1, 0.5)
+    assert (wide["from_ticks"], wide["to_ticks"], wide["share"]) == (3, 4, 0.5)
     for state, A in ((narrow, 0.2), (wide, 0.8)):
-        assert abs(np.log(state.A / A)) < 4 * state.se_logA
-        assert abs(state.k - 0.6) < 4 * state.se_k
+        assert abs(np.log(state["A"] / A)) < 4 * state["se_logA"]
+        assert abs(state["k"] - 0.6) < 4 * state["se_k"]
 
 
 def test_states_share_out_seconds_and_sweeps():
@@ -269,14 +269,14 @@ def test_states_share_out_seconds_and_sweeps():
     calibrator = Calibrator(market(hours=1), CalibrationConfig(max_delta_ticks=15))
     whole = calibrator.between(calibrator.start_us, calibrator.end_us).fitted
     states = by_spread(calibrator)
-    assert sum(state.n_fills for state in states) == whole.fills.sum()
-    assert abs(sum(state.exposure_s for state in states) - whole.exposure_s.sum()) < 1e-6
+    assert sum(state["n_fills"] for state in states) == whole.fills.sum()
+    assert abs(sum(state["exposure_s"] for state in states) - whole.exposure_s.sum()) < 1e-6
 
 
 def test_shares_are_of_the_time_with_a_book():
     told = [book(0, 100, 101), gap(6 * S), book(8 * S, 100, 109)]
     states = by_spread(Calibrator(small_tape(told, 0, 10 * S), CalibrationConfig()))
-    assert [(one.from_ticks, one.to_ticks, one.share, one.status) for one in states] == [
+    assert [(one["from_ticks"], one["to_ticks"], one["share"], one["status"]) for one in states] == [
         (1, 1, 0.75, "no_fills"),
         (9, 16, 0.25, "no_fills"),
     ]

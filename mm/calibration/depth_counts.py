@@ -149,7 +149,7 @@ class DepthCounts:
         return DistanceGrid.of(self._limit(*self.span, None), self.path.per_tick)
 
     def hits(self, side: int, start_us: int, end_us: int) -> "tuple[Reached, Ints]":
-        """Return the sweeps in ``[start_us, end_us)`` that hit a probe of *side*, and how far its touch was, in steps."""
+        """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and where each met the touch, in steps."""
         reached = self.sweeps[side].between(start_us, end_us)
         touch = self.path.touch[side][reached.row]
         hit = (touch != CLOSED) & (reached.depth >= touch)

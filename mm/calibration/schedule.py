@@ -3,10 +3,10 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import PoissonFit
@@ -24,29 +24,31 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT = "ticks"
-LATER = (
-    "sigma_ticks",
-    "predictive_low",
-    "predictive_high",
-    "min_delta_ticks",
-    "max_delta_ticks",
-)  # keys that older files do not have
 SOURCES = ("fitted", "carried", "default", "none")
+
+
+# What JSON must hold for a field of each type; None as well where the type allows it.
+KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    str: ("a text", lambda value: isinstance(value, str)),
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    int: ("a whole number of µs", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    float: (
+        "a finite number",
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+    ),
+}
 
 
 def broken(source: str, what: str) -> BrokenFile:
     """Return the error for *what* is wrong in *source*."""
-    return BrokenFile(f"{source}: {what}; a schedule comes from `mm schedule`, make it anew")
+    return BrokenFile(f"{source}: {what}; a schedule comes from `mm schedule`, make it again")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One JSON object.
+    """One JSON object of a schedule, whose values are checked as they are read; *place* ends with a dot, or is empty.
 
-    Attributes:
-        raw: What was read in its place.
-        source: The file, for messages.
-        place: Where it stands in the file, ending with a dot; empty for the whole.
+    All methods raise BrokenFile, with the file, the place and the value.
     """
 
     raw: Any
@@ -54,49 +56,30 @@ class Entry:
     place: str = ""
 
     def value(self, key: str) -> Any:
-        """Return the value of *key*; raises BrokenFile where there is none."""
+        """Return the value of *key*."""
         if not isinstance(self.raw, Mapping) or key not in self.raw:
             raise broken(self.source, f"{self.place}{key} is missing")
         return self.raw[key]
 
-    def text(self, key: str) -> str:
-        """Return a text."""
-        value = self.value(key)
-        if not isinstance(value, str):
-            raise self._refused(key, "a text")
-        return value
-
-    def choice(self, key: str, known: tuple[str, ...]) -> str:
-        """Return one of the *known* texts."""
-        value = self.text(key)
-        if value not in known:
+    def read(self, key: str, kind: Any, known: tuple[str, ...] = ()) -> Any:
+        """Return the value of *key*, of a type such as ``int`` or ``float | None``, and one of *known* if given."""
+        value, options = self.value(key), get_args(kind) or (kind,)
+        wanted, fits = KINDS[options[0]]
+        if value is None and NoneType in options:
+            return None
+        if not fits(value):
+            raise self._refused(key, wanted)
+        if known and value not in known:
             raise self._refused(key, f"one of {', '.join(known)}")
         return value
 
-    def number(self, key: str) -> float:
-        """Return a finite number."""
-        value = self.value(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self._refused(key, "a finite number")
-        return value
-
-    def number_or_none(self, key: str) -> float | None:
-        """Return a finite number, or None for null."""
-        return None if self.value(key) is None else self.number(key)
-
-    def instant(self, key: str) -> int:
-        """Return a whole number of µs."""
-        value = self.number(key)
-        if not isinstance(value, int):
-            raise self._refused(key, "a whole number of µs")
-        return value
-
-    def flag(self, key: str) -> bool:
-        """Return true or false."""
-        value = self.value(key)
-        if not isinstance(value, bool):
-            raise self._refused(key, "true or false")
-        return value
+    def fields_of(self, record: Any, choices: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+        """Return the fields of the dataclass *record* by name; those with a default may be missing."""
+        return {
+            field.name: self.read(field.name, field.type, choices.get(field.name, ()))
+            for field in fields(record)
+            if field.name != "segments" and (field.default is MISSING or field.name in self.raw)
+        }
 
     def entries(self, key: str) -> "list[Entry]":
         """Return the objects of a list."""
@@ -216,21 +199,11 @@ class Schedule:
         for key, value in (("schema_version", SCHEMA_VERSION), ("distance_unit", DISTANCE_UNIT)):
             if entry.value(key) != value:
                 raise Mismatch(
-                    f"{source}: {key} is {entry.value(key)!r}; this version reads {value!r} only; make it anew"
+                    f"{source}: {key} is {entry.value(key)!r}; this version reads {value!r} only; make it again"
                 )
-        schedule = cls(
-            symbol=entry.text("symbol"),
-            day=entry.text("day"),
-            tick_size=entry.number_or_none("tick_size"),
-            train_window_min=entry.number("train_window_min"),
-            step_min=entry.number("step_min"),
-            fallback_policy=entry.choice("fallback_policy", POLICIES),
-            segments=tuple(_segment(part) for part in entry.entries("segments")),
-            reference=entry.text("reference") if "reference" in content else "mid",
-            mode=entry.choice("mode", MODES) if "mode" in content else "rolling",
-            half_life_min=entry.number_or_none("half_life_min") if "half_life_min" in content else None,
-            max_age_s=entry.number_or_none("max_age_s") if "max_age_s" in content else None,
-        )
+        head = entry.fields_of(cls, {"fallback_policy": POLICIES, "mode": MODES})
+        segments = (Segment(**part.fields_of(Segment, {"source": SOURCES})) for part in entry.entries("segments"))
+        schedule = cls(**head, segments=tuple(segments))
         schedule.check(source)
         return schedule
 
@@ -263,31 +236,21 @@ def build_schedule(
     """
     calibrator = tape if isinstance(tape, Calibrator) else Calibrator(tape, CalibrationConfig())
     plan, fallback = plan or Plan(), fallback or Fallback()
-    windows = plan.over(calibrator.days)
-    fits = WindowFitter(calibrator.points, fit or calibrator.fit_points, plan, calibrator.length_s).all(windows)
-    return schedule_from(
-        calibrator, plan, fallback, segments_of(windows, fits, fallback, partial(outlook, calibrator, plan))
+    fits = WindowFitter(calibrator.points, fit or calibrator.fit_points, plan, calibrator.length_s).all(
+        plan.over(calibrator.days)
     )
+    return schedule_of(calibrator, plan, fallback, fits)
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What the training data of a window says of its segment beside A and k; the fields are those of `Segment`."""
+def schedule_of(calibrator: Calibrator, plan: Plan, fallback: Fallback, fits: Sequence[WindowFit]) -> Schedule:
+    """Return the schedule that the *fits* of the plan's windows over the calibrator's days make."""
 
-    sigma_ticks: float | None
-    predictive_low: float | None
-    predictive_high: float | None
+    def outlook(window: Window) -> dict[str, float | None]:
+        """Return the volatility and the fills of a whole segment after *window*, from its training data alone."""
+        trained = window.train_start_us, window.train_end_us
+        low, high = calibrator.predictive_ci95(*trained, 60 * plan.step_min) or (None, None)
+        return {"sigma_ticks": calibrator.sigma_ticks(*trained), "predictive_low": low, "predictive_high": high}
 
-
-def outlook(calibrator: Calibrator, plan: Plan, window: Window) -> Outlook:
-    """Return the volatility and the fills of a whole segment after *window*, from its training data alone."""
-    trained = window.train_start_us, window.train_end_us
-    low, high = calibrator.predictive_ci95(*trained, 60 * plan.step_min) or (None, None)
-    return Outlook(calibrator.sigma_ticks(*trained), low, high)
-
-
-def schedule_from(calibrator: Calibrator, plan: Plan, fallback: Fallback, segments: tuple[Segment, ...]) -> Schedule:
-    """Return the schedule that *segments* of the calibrator's days make."""
     return Schedule(
         symbol=calibrator.tapes[0].symbol,
         day=calibrator.day,
@@ -295,7 +258,7 @@ def schedule_from(calibrator: Calibrator, plan: Plan, fallback: Fallback, segmen
         train_window_min=plan.train_window_min,
         step_min=plan.step_min,
         fallback_policy=fallback.policy,
-        segments=segments,
+        segments=segments_of(plan.over(calibrator.days), fits, fallback, outlook),
         reference=calibrator.config.reference,
         mode=plan.mode,
         half_life_min=plan.half_life_min if plan.mode in WEIGHING else None,
@@ -307,7 +270,7 @@ def segments_of(
     windows: Sequence[Window],
     fits: Sequence[WindowFit],
     fallback: Fallback,
-    ahead: Callable[[Window], Outlook] | None = None,
+    outlook: Callable[[Window], Mapping[str, float | None]] = lambda _: {},
 ) -> tuple[Segment, ...]:
     """Return the segment of each window, from its own fit or by *fallback*, which uses earlier fits only.
 
@@ -315,7 +278,7 @@ def segments_of(
         windows: In order of time.
         fits: Of each window.
         fallback: What is used instead of a fit that is not usable.
-        ahead: The outlook of a window from its training data; None leaves it unknown.
+        outlook: Further fields of a segment, from the training data of its window.
     """
     segments = []
     last: tuple[Window, WindowFit] | None = None
@@ -342,7 +305,7 @@ def segments_of(
                 source=source,
                 age_s=age_s if source in ("fitted", "carried") else None,
                 reason="; ".join(filter(None, (own.fit.reason, done))),
-                **(asdict(ahead(window)) if ahead else {}),
+                **outlook(window),
                 min_delta_ticks=used.fit.min_delta_ticks,
                 max_delta_ticks=used.fit.max_delta_ticks,
             )
@@ -366,28 +329,8 @@ def _wrong(segment: Segment) -> str:
     return ""
 
 
-def _segment(entry: Entry) -> Segment:
-    return Segment(
-        start_us=entry.instant("start_us"),
-        end_us=entry.instant("end_us"),
-        train_start_us=entry.instant("train_start_us"),
-        train_end_us=entry.instant("train_end_us"),
-        A=entry.number_or_none("A"),
-        k=entry.number_or_none("k"),
-        se_k=entry.number_or_none("se_k"),
-        se_logA=entry.number_or_none("se_logA"),
-        n_fills=entry.number("n_fills"),
-        usable=entry.flag("usable"),
-        status=entry.text("status"),
-        source=entry.choice("source", SOURCES),
-        age_s=entry.number_or_none("age_s"),
-        reason=entry.text("reason"),
-        **{name: entry.number_or_none(name) for name in LATER if name in entry.raw},
-    )
-
-
 def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
-    """Return λ(δ) over time as a fit or a schedule says it.
+    """Return λ(δ) over time as a fit or a schedule has it.
 
     Args:
         fitted: A fit, which holds for all time, or a schedule, which holds where a segment is usable.
@@ -396,11 +339,26 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
 
     Raises:
         FitError: If nothing in it is usable.
-        UsageError: If the sides' own numbers are asked of a schedule.
+        UsageError: If a schedule is to give the sides' own numbers.
     """
-    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.fills.intensity import FOREVER, Intensity
 
-    return Intensity(_pieces(fitted, per_side, source), fitted.reference or "mid")
+    if isinstance(fitted, PoissonFit):
+        pieces = [_piece(fitted, (0, FOREVER), *_sides(fitted, per_side, source))]
+    elif per_side:
+        raise UsageError(
+            f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; "
+            f"set it to 0"
+        )
+    else:
+        pieces = [
+            _piece(one, (one.start_us, one.end_us), (one.A, one.k), (one.A, one.k))
+            for one in fitted.segments
+            if one.A is not None and one.k is not None
+        ]
+        if not pieces:
+            raise FitError(f"{source}: {why_unusable(fitted)}")
+    return Intensity(pieces, fitted.reference or "mid")
 
 
 def why_unusable(schedule: Schedule) -> str:
@@ -417,59 +375,33 @@ def why_unusable(schedule: Schedule) -> str:
     )
 
 
-def _pieces(fitted: PoissonFit | Schedule, per_side: bool, source: str) -> "list[IntensityPiece]":
-    from mm.backtest.fills.intensity import FOREVER
+def _piece(
+    fitted: PoissonFit | Segment, span: tuple[int, int], bid: tuple[float, float], ask: tuple[float, float]
+) -> "IntensityPiece":
+    """Return the intensity of a stretch of time; *bid* and *ask* are A and k of each side."""
     from mm.backtest.fills.intensity_piece import IntensityPiece
 
-    if isinstance(fitted, PoissonFit):
-        A_bid, k_bid, A_ask, k_ask = _rates(fitted, per_side, source)
-        return [
-            IntensityPiece(
-                start_us=0,
-                end_us=FOREVER,
-                A_bid=A_bid,
-                k_bid=k_bid,
-                A_ask=A_ask,
-                k_ask=k_ask,
-                k=fitted.k or k_bid,
-                sigma_ticks=fitted.sigma_ticks,
-                min_delta_ticks=fitted.min_delta_ticks,
-                max_delta_ticks=fitted.max_delta_ticks,
-            )
-        ]
-    if per_side:
-        raise UsageError(
-            f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; "
-            f"set it to 0"
-        )
-    pieces = [
-        IntensityPiece(
-            start_us=segment.start_us,
-            end_us=segment.end_us,
-            A_bid=segment.A,
-            k_bid=segment.k,
-            A_ask=segment.A,
-            k_ask=segment.k,
-            k=segment.k,
-            sigma_ticks=segment.sigma_ticks,
-            min_delta_ticks=segment.min_delta_ticks,
-            max_delta_ticks=segment.max_delta_ticks,
-        )
-        for segment in fitted.segments
-        if segment.A is not None and segment.k is not None
-    ]
-    if not pieces:
-        raise FitError(f"{source}: {why_unusable(fitted)}")
-    return pieces
+    return IntensityPiece(
+        start_us=span[0],
+        end_us=span[1],
+        A_bid=bid[0],
+        k_bid=bid[1],
+        A_ask=ask[0],
+        k_ask=ask[1],
+        k=fitted.k or bid[1],
+        sigma_ticks=fitted.sigma_ticks,
+        min_delta_ticks=fitted.min_delta_ticks,
+        max_delta_ticks=fitted.max_delta_ticks,
+    )
 
 
-def _rates(fit: PoissonFit, per_side: bool, source: str) -> tuple[float, float, float, float]:
-    """Return A and k of bids, then of asks."""
+def _sides(fit: PoissonFit, per_side: bool, source: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return A and k of bids and of asks."""
     if not fit.usable or fit.A is None or fit.k is None:
         raise FitError(f"{source}: the fit is not usable ({fit.status}: {fit.reason}); calibrate more data")
     if not per_side:
-        return fit.A, fit.k, fit.A, fit.k
+        return (fit.A, fit.k), (fit.A, fit.k)
     bid, ask = fit.sides.bid, fit.sides.ask
     if bid.A is None or bid.k is None or ask.A is None or ask.k is None:
         raise FitError(f"{source}: no A and k of each side alone; set FILL_PER_SIDE=0, or calibrate more data")
-    return bid.A, bid.k, ask.A, ask.k
+    return (bid.A, bid.k), (ask.A, ask.k)

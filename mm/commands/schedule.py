@@ -73,7 +73,7 @@ def study_days(
         run.log.info("windows_known", fits=known.found)
     calibrator = Calibrator(*measured, keep=known.played)
     with run.progress("windows", len(plan.over(calibrator.days))) as step:
-        return study(calibrator, plan, fallback, known, step)
+        return study(calibrator, plan, fallback, known.value, step)
 
 
 def write_study(run: Run, studied: "Study") -> int:

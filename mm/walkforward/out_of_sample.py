@@ -1,4 +1,7 @@
-"""``oos_metrics.json``: how a schedule did on the days that it had not seen, and how the other modes would have."""
+"""``oos_metrics.json`` and ``window_metrics.csv``: how a schedule did on data that it had not seen.
+
+Beside the mode that was used stands what the other modes would have done.
+"""
 
 import csv
 import math
@@ -26,6 +29,12 @@ FILE = "oos_metrics.json"
 SIDES = {"bid": 1, "ask": -1}
 FEWEST = 0.5  # foreseen fills of a band whose ratio is shown
 BANDS = (1, 2, 3, 5, 8, 13)  # ticks, between which the terminal sums up distances
+TRAINED = ("train_exposure_s", "train_dispersion", "train_deviance", "train_df", "A_low", "A_high", "k_low", "k_high")
+TESTED = ("test_exposure_s", "test_fills", "test_expected", "test_ratio", "test_ratio_low", "test_ratio_high")
+LIKELIHOOD = ("test_loglik", "test_loglik_per_fill", *(f"test_loglik_{mode}" for mode in MODES))
+CLOCK = ("waits", "mean_wait", "ks_p")
+COLUMNS = (*Segment.__dataclass_fields__, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK)
+WORDS = ("usable", "status", "source", "reason", "start")  # the columns that are no numbers
 
 
 def out_of_sample(study: Study) -> dict[str, Any]:
@@ -46,9 +55,9 @@ def out_of_sample(study: Study) -> dict[str, Any]:
         "mode": used,
         "segments": len(schedule.segments),
         "segments_compared": len(compared),
-        "fills_compared": sum(_fills(one) for one in compared),
+        "fills_compared": sum(float(one.points.fills.sum()) for one in compared),
         "modes": {mode: _mode(compared, mode, used) for mode in MODES},
-        "by_delta": [asdict(row) for row in realised(rows)],
+        "by_delta": realised(rows),
         "time_rescaling": {
             **asdict(_clock(study.tests, [1, -1])),
             "sides": {name: asdict(one) for name, one in clocks.items()},
@@ -68,11 +77,15 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         beside = "" if mode == used else f"{row['gain_over_used']:+.4f} ± {row['se_gain'] or math.nan:.4f}"
         yield f"{mode:<12}{row['loglik_per_fill']:>18.4f}{beside:>22}{row['foreseen']:>17,.0f}"
     yield f"{'δ, ticks':<12}{'fills':>18}{'foreseen':>22}{'ratio':>17}   95 %"
-    for near, far, seen, mean in _bands(found["by_delta"]):
+    for near, far in pairwise((0.0, *BANDS, math.inf)):
+        inside = [row for row in found["by_delta"] if near <= row["delta_ticks"] < far]
+        if not inside:
+            continue
+        seen, mean = (sum(row[name] for row in inside) for name in ("fills", "expected"))
         ratio, low, high = ratio_interval(seen, mean)
         name = f"{near:g} to {far:g}" if math.isfinite(far) else f"from {near:g}"
-        told = f"{ratio:>17.3f}   {low:.3f} to {high:.3f}" if mean >= FEWEST else f"{'–':>17}"
-        yield f"{name:<12}{seen:>18,.0f}{mean:>22,.1f}{told}"
+        interval = f"{ratio:>17.3f}   {low:.3f} to {high:.3f}" if mean >= FEWEST else f"{'–':>17}"
+        yield f"{name:<12}{seen:>18,.0f}{mean:>22,.1f}{interval}"
     clock = found["time_rescaling"]
     if clock["p"] is not None:
         yield (
@@ -81,26 +94,14 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _fills(tested: Tested) -> float:
-    return float(tested.points.fills.sum())
-
-
 def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
     """Return how *mode* did in the segments that are *compared*."""
-    fills = np.array([_fills(one) for one in compared])
+    fills = np.array([one.points.fills.sum() for one in compared])
     gains = np.array([(one.loglik[mode] or 0.0) - (one.loglik[used] or 0.0) for one in compared])
     total, count = float(fills.sum()), len(compared)
     if not total:
-        names = (
-            "loglik_per_fill",
-            "foreseen",
-            "ratio",
-            "ratio_low",
-            "ratio_high",
-            "gain_over_used",
-            "se_gain",
-        )
-        return dict.fromkeys(names)
+        ratios = ("ratio", "ratio_low", "ratio_high")
+        return dict.fromkeys(("loglik_per_fill", "foreseen", *ratios, "gain_over_used", "se_gain"))
     mean = float(gains.sum()) / total
     error = math.sqrt(count / (count - 1) * float(((gains - mean * fills) ** 2).sum())) / total if count > 1 else None
     foreseen = sum(one.foreseen[mode] or 0.0 for one in compared)
@@ -118,27 +119,8 @@ def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
 
 def _clock(tests: tuple[Tested, ...], sides: list[int]) -> Uniformity:
     """Return the test of all waiting times of *sides*; one that a segment's end cuts goes on in the next."""
-    between = []
-    for side in sides:
-        stretches = [part for one in tests for part in (one.waits[side] or (None,))]
-        between.append(linked(stretches))
-    return uniformity(np.concatenate(between))
-
-
-def _bands(rows: list[dict[str, Any]]) -> Iterator[tuple[float, float, float, float]]:
-    """Yield near and far edge, fills and foreseen fills of each band of distances."""
-    edges = (0.0, *BANDS, math.inf)
-    for near, far in pairwise(edges):
-        inside = [row for row in rows if near <= row["delta_ticks"] < far]
-        if inside:
-            yield near, far, sum(row["fills"] for row in inside), sum(row["expected"] for row in inside)
-
-
-TRAINED = ("train_exposure_s", "train_dispersion", "train_deviance", "train_df", "A_low", "A_high", "k_low", "k_high")
-TESTED = ("test_exposure_s", "test_fills", "test_expected", "test_ratio", "test_ratio_low", "test_ratio_high")
-LIKELIHOOD = ("test_loglik", "test_loglik_per_fill", *(f"test_loglik_{mode}" for mode in MODES))
-CLOCK = ("waits", "mean_wait", "ks_p")
-COLUMNS = (*Segment.__dataclass_fields__, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK)
+    stretches = [[part for one in tests for part in (one.waits[side] or (None,))] for side in sides]
+    return uniformity(np.concatenate([linked(one) for one in stretches]))
 
 
 def write_window_metrics(path: Path, study: Study) -> int:
@@ -180,13 +162,8 @@ def _tested(tested: Tested, mode: str) -> dict[str, Any]:
 
 def _waits(tested: Tested) -> dict[str, Any]:
     """Return the waiting times of both sides together; the last one of each side is not over and does not count."""
-    import numpy as np
-
     found = uniformity(np.concatenate([linked(side or ()) for side in tested.waits.values()]))
     return dict(zip(CLOCK, (found.n, found.mean_wait, found.p), strict=True))
-
-
-WORDS = ("usable", "status", "source", "reason", "start")
 
 
 @dataclass(frozen=True)
@@ -228,11 +205,11 @@ def read_segments(path: Path) -> SegmentRows:
             table = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
             if missing:
-                raise BrokenFile(f"{path}: no column {', '.join(missing)}; make the run anew")
+                raise BrokenFile(f"{path}: no column {', '.join(missing)}; make the run again")
             rows = list(table)
         return SegmentRows(
             {name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS if name not in WORDS},
             {name: [row[name] for row in rows] for name in WORDS},
         )
     except (OSError, UnicodeDecodeError, csv.Error, ValueError, TypeError) as error:
-        raise BrokenFile(f"{path}: cannot be read ({error}); make the run anew") from error
+        raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error

@@ -6,7 +6,7 @@ is uniform, which the Kolmogorov-Smirnov test tests.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,18 +18,16 @@ from mm.calibration.reference import CLOSED, within
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mm.calibration.depth_counts import DepthCounts
 
 
-def foreseen(points: "Points", A: float, k: float) -> "Floats":
+def foreseen(points: Points, A: float, k: float) -> Floats:
     """Return the expected fills of each row: exposure · A · exp(-k delta), of a cell less that of its far edge."""
     expected: Floats = points.exposure_s * np.exp(_log_rate(points, A, k))
     return expected
 
 
-def log_likelihood(points: "Points", A: float, k: float) -> float:
+def log_likelihood(points: Points, A: float, k: float) -> float:
     """Return the Poisson log-likelihood of the rows, with the factorials of their counts."""
     from scipy.special import gammaln
 
@@ -39,51 +37,31 @@ def log_likelihood(points: "Points", A: float, k: float) -> float:
     return float((fills * log_mean).sum() - foreseen(points, A, k).sum() - gammaln(fills + 1).sum())
 
 
-def _log_rate(points: "Points", A: float, k: float) -> "Floats":
+def _log_rate(points: Points, A: float, k: float) -> Floats:
     with np.errstate(divide="ignore"):
         rate: Floats = np.log(A) - k * points.delta_ticks + np.log(-np.expm1(-k * points.width_ticks))
     return rate
 
 
-@dataclass(frozen=True, slots=True)
-class Realised:
-    """Fills seen and foreseen at one distance.
+def realised(parts: Sequence[tuple[Points, Floats]]) -> list[dict[str, float | None]]:
+    """Return the fills seen and foreseen at each distance, over both sides and all parts of (points, expected).
 
-    Attributes:
-        delta_ticks: Distance, or the near edge of a cell.
-        width_ticks: Of the cell; None for resting orders, and for the open cell.
-        exposure_s: Order-seconds.
-        fills: Seen.
-        expected: Foreseen.
-        ratio: Seen over foreseen; None where nothing was.
-        ratio_low, ratio_high: Its 95 % interval, were the count a Poisson count.
+    ``delta_ticks`` is the distance or the near edge of a cell, ``width_ticks`` the width of the cell (None for resting
+    orders and for the open cell); ``ratio`` is seen over foreseen, None where nothing was, with its 95 % interval,
+    were the count a Poisson count.
     """
-
-    delta_ticks: float
-    width_ticks: float | None
-    exposure_s: float
-    fills: float
-    expected: float
-    ratio: float | None
-    ratio_low: float | None
-    ratio_high: float | None
-
-
-def realised(parts: "Sequence[tuple[Points, Floats]]") -> list[Realised]:
-    """Return seen and foreseen fills by distance, over both sides and all parts of (points, expected)."""
     if not parts:
         return []
-    columns = ("delta_ticks", "width_ticks", "exposure_s", "fills")
-    delta, width, exposure, fills = (np.concatenate([getattr(points, name) for points, _ in parts]) for name in columns)
+    delta, width, exposure, fills, *_ = map(np.concatenate, zip(*(points.columns for points, _ in parts), strict=True))
     first, into = group(delta, width)
-    sums = (
-        sum_by(into, column, len(first)) for column in (exposure, fills, np.concatenate([part[1] for part in parts]))
-    )
-    rows = zip(delta[first].tolist(), width[first].tolist(), *(column.tolist() for column in sums), strict=True)
-    return [
-        Realised(at, wide if np.isfinite(wide) else None, spent, seen, mean, *ratio_interval(seen, mean))
-        for at, wide, spent, seen, mean in rows
-    ]
+    expected = np.concatenate([part[1] for part in parts])
+    sums = (sum_by(into, column, len(first)).tolist() for column in (exposure, fills, expected))
+    rows = []
+    for at, wide, spent, seen, mean in zip(delta[first].tolist(), width[first].tolist(), *sums, strict=True):
+        ratio = dict(zip(("ratio", "ratio_low", "ratio_high"), ratio_interval(seen, mean), strict=True))
+        cell = {"delta_ticks": at, "width_ticks": wide if math.isfinite(wide) else None}
+        rows.append({**cell, "exposure_s": spent, "fills": seen, "expected": mean, **ratio})
+    return rows
 
 
 @dataclass(frozen=True)
@@ -95,7 +73,7 @@ class Waits:
         after: Expected hits from the last one to the end of the stretch.
     """
 
-    between: "Floats"
+    between: Floats
     after: float
 
 
@@ -116,7 +94,7 @@ class Uniformity:
     p: float | None
 
 
-def waits(marks: "DepthCounts", side: int, window: tuple[int, int], rates: tuple[float, float]) -> Waits:
+def waits(marks: "DepthCounts", side: int, window: Sequence[int], rates: tuple[float, float]) -> Waits:
     """Return the waiting times of the sweeps that hit the best price of *side* or beyond.
 
     Args:
@@ -137,8 +115,8 @@ def waits(marks: "DepthCounts", side: int, window: tuple[int, int], rates: tuple
     return Waits(np.diff(at, prepend=0.0), float(clock[-1] - (at[-1] if at.size else 0.0)))
 
 
-def linked(stretches: "Iterable[Waits | None]") -> "Floats":
-    """Return the waiting times of stretches one behind the other; None is a stretch without a model, which parts."""
+def linked(stretches: Iterable[Waits | None]) -> Floats:
+    """Return the waiting times of consecutive stretches; no wait goes on over None, a stretch without a model."""
     found, waited = [np.empty(0)], 0.0
     for stretch in stretches:
         if stretch is None:
@@ -153,7 +131,7 @@ def linked(stretches: "Iterable[Waits | None]") -> "Floats":
     return np.concatenate(found)
 
 
-def uniformity(between: "Floats") -> Uniformity:
+def uniformity(between: Floats) -> Uniformity:
     """Return how uniform 1 - exp(-w) is; p is that of Stephens' approximation, good from four waiting times on."""
     from scipy.special import kolmogorov
 
@@ -175,11 +153,11 @@ class Tested:
         expected: Foreseen fills of each row by the segment's parameters; None where it has none.
         foreseen: By mode, all fills that it foresaw; None where the mode had no parameters yet.
         loglik: By mode, the Poisson log-likelihood of the rows.
-        waits: By side, waiting times on the segment's clock, a day behind the other; None without parameters.
+        waits: By side, waiting times on the segment's clock, of one day after the other; None without parameters.
     """
 
-    points: "Points"
-    expected: "Floats | None"
+    points: Points
+    expected: Floats | None
     foreseen: dict[str, float | None]
     loglik: dict[str, float | None]
     waits: dict[int, tuple[Waits, ...] | None]

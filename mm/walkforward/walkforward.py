@@ -2,18 +2,18 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.journal import Journal
 from mm.backtest.replay import backtest
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.estimators import Absent, estimate
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, outlook, schedule_from, segments_of
+from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of
 from mm.calibration.windows import MODES, Fallback, Plan, Window, WindowFit, WindowFitter
 from mm.walkforward.unseen import Tested, foreseen, log_likelihood, waits
 from mm.whole_file import whole_file
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 
 Models = Callable[[Schedule], tuple[object, object]]
+Memory = Callable[[str, Callable[[], Any]], Any]
+Rates = tuple[float, float] | None  # A in 1/s and k in 1/tick; None without usable ones
+TABLES = ("orders", "fills", "state", "mids")
 
 
 @dataclass(frozen=True)
@@ -80,28 +83,6 @@ def _default_models(schedule: Schedule) -> tuple[object, object]:
     return Gated(avellaneda_stoikov(intensity=intensity), intensity), poisson(intensity=intensity)
 
 
-class Rates(NamedTuple):
-    """A in 1/s and k in 1/tick."""
-
-    A: float
-    k: float
-
-
-class Memory(Protocol):
-    """What knows values by name, or works them out; see ``Checkpoint``."""
-
-    def value(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return the value called *name*, from *make* where it is not known."""
-
-
-class Fresh:
-    """A memory that knows nothing and keeps nothing."""
-
-    def value(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ARG002 - the face of a memory
-        """Return what *make* works out."""
-        return make()
-
-
 @dataclass(frozen=True)
 class Study:
     """A schedule with the test of each segment.
@@ -118,10 +99,10 @@ class Study:
 
 
 def study(
-    calibrator: "Calibrator",
+    calibrator: Calibrator,
     plan: Plan,
     fallback: Fallback | None = None,
-    memory: Memory | None = None,
+    memory: Memory = lambda _, make: make(),
     step: Callable[[int], None] | None = None,
 ) -> Study:
     """Fit every window in every mode, and test each segment on the data that follows.
@@ -130,129 +111,102 @@ def study(
         calibrator: Measures the days.
         plan: Windows and the mode that is used.
         fallback: What stands in for a window without a usable fit; None carries the last one, of any age.
-        memory: Knows what an earlier try has fitted; None for a fresh start.
-        step: Told 1 after each window, for a progress bar.
+        memory: Returns a value by its name, from the function where it has none yet; see ``Checkpoint.value``.
+        step: Called with 1 after each window, for a progress bar.
     """
-    fallback, memory = fallback or Fallback(), memory or Fresh()
-    windows = plan.over(calibrator.days)
-    own: list[WindowFit] = []
-    rivals: list[dict[str, Rates | None]] = []
-    for number, found in enumerate(_fits(calibrator, plan, memory)):
-        own.append(found[0])
-        rivals.append(_carried(rivals[number - 1] if number else {}, found[1]))
-        if step:
-            step(1)
-    segments = segments_of(windows, own, fallback, partial(outlook, calibrator, plan))
-    tests = [
-        _tested(calibrator, segment, _all(plan, segment, beside))
-        for segment, beside in zip(segments, rivals, strict=True)
-    ]
-    return Study(schedule_from(calibrator, plan, fallback, segments), tuple(own), tuple(tests))
-
-
-def _fits(calibrator: "Calibrator", plan: Plan, memory: Memory) -> Iterator[tuple[WindowFit, dict[str, Rates | None]]]:
-    """Yield each window's fit in the mode of *plan*, and the bare estimates of all other modes."""
     plans = {mode: replace(plan, mode=mode) for mode in MODES}
     windows = {mode: one.over(calibrator.days) for mode, one in plans.items()}
     points = lru_cache(maxsize=3)(calibrator.points)  # modes that train on everything so far share it
     full = WindowFitter(points, calibrator.fit_points, plan, calibrator.length_s)
-    bare = {mode: WindowFitter(points, _bare, one, calibrator.length_s) for mode, one in plans.items()}
+    bare = {mode: WindowFitter(points, _bare_fit, one, calibrator.length_s) for mode, one in plans.items()}
+    own: list[WindowFit] = []
+    latest: dict[str, Rates] = dict.fromkeys(MODES)
+    rates: list[dict[str, Rates]] = []
     for number, window in enumerate(windows[plan.mode]):
-        found = _window_fit(memory.value(_name("fit", plan.mode, window), partial(_kept, full, window)))
-        rivals: dict[str, Rates | None] = {}
+        kept = memory(_name("fit", plan.mode, window), partial(_as_json, full, window))
+        own.append(WindowFit(**{**kept, "fit": PoissonFit.from_json(kept["fit"], "the fit of a window")}))
         for mode, fitter in bare.items():
-            rival = windows[mode][number]
             if mode != plan.mode:
-                pair = memory.value(_name("bare", mode, rival), partial(_pair, fitter, rival))
-                rivals[mode] = Rates(*pair) if pair else None
-        yield found, rivals
+                rival = windows[mode][number]
+                # parameters stay in use until there are usable ones again
+                latest[mode] = memory(_name("bare", mode, rival), partial(_rates_of, fitter, rival)) or latest[mode]
+        rates.append(dict(latest))
+        if step:
+            step(1)
+    schedule = schedule_of(calibrator, plan, fallback or Fallback(), own)
+    tests = [_tested(calibrator, *one, plan.mode) for one in zip(schedule.segments, rates, strict=True)]
+    return Study(schedule, tuple(own), tuple(tests))
 
 
 def _name(kind: str, mode: str, window: Window) -> str:
     return f"{kind} {mode} {window.train_start_us} {window.train_end_us}"
 
 
-def _kept(fitter: WindowFitter, window: Window) -> dict[str, Any]:
+def _as_json(fitter: WindowFitter, window: Window) -> dict[str, Any]:
     """Return a window's fit as JSON holds it."""
     found = fitter.one(window.train_start_us, window.train_end_us)
     rates = {"A": found.A, "k": found.k, "se_k": found.se_k, "se_logA": found.se_logA}
     return {**rates, "fit": found.fit.to_json()}
 
 
-def _window_fit(kept: dict[str, Any]) -> WindowFit:
-    return WindowFit(**{**kept, "fit": PoissonFit.from_json(kept["fit"], "the fit of a window")})
-
-
-def _pair(fitter: WindowFitter, window: Window) -> tuple[float, float] | None:
-    """Return A and k of a window; None where they could not be used."""
+def _rates_of(fitter: WindowFitter, window: Window) -> Rates:
     found = fitter.one(window.train_start_us, window.train_end_us)
     return None if found.A is None or found.k is None else (found.A, found.k)
 
 
-def _bare(points: "Points") -> PoissonFit:
+def _bare_fit(points: "Points") -> PoissonFit:
     """Return the highest likelihood alone, without intervals and checks."""
     found = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
-    usable = not isinstance(found, Absent) and found.k > 0
     fit = PoissonFit(
-        fit_method="poisson_mle", n_fills=float(points.fills.sum()), exposure_s=0.0, usable=usable, status="", reason=""
+        fit_method="poisson_mle", n_fills=float(points.fills.sum()), exposure_s=0.0, usable=False, status="", reason=""
     )
-    if isinstance(found, Absent) or not usable:
+    if isinstance(found, Absent) or found.k <= 0:
         return fit
-    return replace(fit, A=found.A, k=found.k, se_k=found.se_k, se_logA=found.se_logA)
+    return replace(fit, usable=True, A=found.A, k=found.k, se_k=found.se_k, se_logA=found.se_logA)
 
 
-def _carried(before: dict[str, Rates | None], now: dict[str, Rates | None]) -> dict[str, Rates | None]:
-    """Return each mode's parameters: the last usable ones."""
-    return {mode: rates or before.get(mode) for mode, rates in now.items()}
-
-
-def _all(plan: Plan, segment: Segment, rivals: dict[str, Rates | None]) -> dict[str, Rates | None]:
-    """Return the parameters of every mode, the used one's as the segment has them."""
-    used = Rates(segment.A, segment.k) if segment.A is not None and segment.k is not None else None
-    return {mode: used if mode == plan.mode else rivals[mode] for mode in MODES}
-
-
-def _tested(calibrator: "Calibrator", segment: Segment, rates: dict[str, Rates | None]) -> Tested:
+def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], mode: str) -> Tested:
+    """Return the test of a segment: its own parameters in the *mode* that is used, *rivals* in the others."""
     seen = calibrator.points(segment.start_us, segment.end_us)
-    used = Rates(segment.A, segment.k) if segment.A is not None and segment.k is not None else None
+    used = (segment.A, segment.k) if segment.A is not None and segment.k is not None else None
     parts = calibrator.parts(segment.start_us, segment.end_us)
+    rates = {**rivals, mode: used}
     return Tested(
         points=seen,
         expected=foreseen(seen, *used) if used else None,
-        foreseen={mode: float(foreseen(seen, *one).sum()) if one else None for mode, one in rates.items()},
-        loglik={mode: log_likelihood(seen, *one) if one else None for mode, one in rates.items()},
+        foreseen={name: float(foreseen(seen, *one).sum()) if one else None for name, one in rates.items()},
+        loglik={name: log_likelihood(seen, *one) if one else None for name, one in rates.items()},
         waits={
-            side: tuple(waits(calibrator.marks[day], side, (a_us, b_us), used) for day, a_us, b_us in parts)
-            if used
-            else None
+            side: tuple(waits(calibrator.marks[day], side, span, used) for day, *span in parts) if used else None
             for side in (1, -1)
         },
     )
 
 
-TABLES = ("orders", "fills", "state", "mids")
-
-
 class Checkpoint:
-    """Values by name, each worked out once; lines of one file, and a file for each run of simulated orders.
+    """Computed values of a run by name, on disk: a run that continues after a kill computes none of them again.
 
-    A value passes through JSON also where it has just been worked out, so a run that is taken up again
-    computes with the same numbers as one that never stopped.
+    A line of one file for each value, and a file for each run of simulated orders. A value passes through JSON also
+    where it was just computed, so a run that continues has the same numbers as one that never stopped.
 
     Attributes:
-        found: How many values lay there already.
+        found: How many values were there already.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open *folder*, which may hold what an earlier run left; its last line may be torn."""
+        """Open *folder*, which may hold the values of a killed run; a torn last line is cut off."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "windows.jsonl"
-        self._values = _read(self._path)
+        content = self._path.read_bytes() if self._path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            os.truncate(self._path, len(whole))
+        self._values: dict[str, Any] = dict(json.loads(line) for line in whole.splitlines())
         self.found = len(self._values)
 
     def value(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return the value called *name*; *make* works it out where it is not known."""
+        """Return the value of *name*, from *make* where there is none yet."""
         if name not in self._values:
             line = json.dumps([name, make()])
             with self._path.open("a", encoding="utf-8") as file:
@@ -261,7 +215,7 @@ class Checkpoint:
         return self._values[name]
 
     def played(self, name: str, play: Callable[[], Played]) -> Played:
-        """Return the run of simulated orders called *name*; *play* plays it where it is not known."""
+        """Return the run of simulated orders of *name*, from *play* where there is none yet."""
         import numpy as np
 
         path = self._folder / f"{name}.npz"
@@ -276,14 +230,3 @@ class Checkpoint:
             journal = Journal(**tables, fill_reasons=())
             taken = [(int(us), buy, sell) for us, buy, sell in kept["anchors"].tolist()]
         return Played(journal, taken)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the whole lines of *path*, and cut off what a killed run left of its last one."""
-    if not path.exists():
-        return {}
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        os.truncate(path, len(whole))
-    return dict(json.loads(line) for line in whole.splitlines())

@@ -13,7 +13,7 @@ from mm.calibration.depth_counts import DepthCounts
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.schedule import Entry, Outlook, Schedule, Segment, build_schedule, intensity_of, segments_of
+from mm.calibration.schedule import Entry, Schedule, Segment, build_schedule, intensity_of, segments_of
 from mm.calibration.windows import MODES, Fallback, Plan, WindowFit
 from mm.errors import BrokenFile, Mismatch, UsageError
 from small_tapes import book, poisson_day, tape, trade
@@ -36,7 +36,8 @@ PLAN = Plan(train_window_min=120, step_min=15, latency_us=50_000)
 
 
 def ahead(window):
-    return Outlook((window.train_end_us - window.train_start_us) / (120 * MIN), 3.0, 9.0)
+    sigma = (window.train_end_us - window.train_start_us) / (120 * MIN)
+    return {"sigma_ticks": sigma, "predictive_low": 3.0, "predictive_high": 9.0}
 
 
 def segments(*fits, **fallback):
@@ -327,7 +328,7 @@ def _set(content, path, value):
 def test_a_broken_file_is_refused_by_name_and_value(path, value, says):
     content = copy.deepcopy(WHOLE)
     _set(content, path, value)
-    with pytest.raises(BrokenFile, match=rf"x\.json: .*{says}.*make it anew"):
+    with pytest.raises(BrokenFile, match=rf"x\.json: .*{says}.*make it again"):
         Schedule.from_json(content, "x.json")
 
 
@@ -346,5 +347,5 @@ def test_another_schema_or_unit_is_refused(key, value):
 def test_a_value_is_shown_by_its_beginning_only():
     """One line says what is wrong, however large it is."""
     with pytest.raises(BrokenFile) as caught:
-        Entry({"key": ["x" * 100] * 100}, "x.json").text("key")
+        Entry({"key": ["x" * 100] * 100}, "x.json").read("key", str)
     assert len(str(caught.value)) < 150

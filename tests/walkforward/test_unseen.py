@@ -51,8 +51,18 @@ def test_realised_fills_are_summed_by_distance():
     one = Points.of([1, 1, 2], [10, 10, 10], [3, 1, 0], side=[1, -1, 1])
     other = Points.of([1], [5], [2])
     near, far = realised([(one, np.array([1.0, 2.0, 0.5])), (other, np.array([1.0]))])
-    assert (near.delta_ticks, near.width_ticks, near.exposure_s, near.fills, near.expected) == (1, None, 25, 6, 4)
-    assert (far.fills, far.expected, far.ratio, far.ratio_low) == (0, 0.5, 0, 0)
+    assert list(near.values())[:5] == [1, None, 25, 6, 4]
+    assert list(near) == [
+        "delta_ticks",
+        "width_ticks",
+        "exposure_s",
+        "fills",
+        "expected",
+        "ratio",
+        "ratio_low",
+        "ratio_high",
+    ]
+    assert [far[name] for name in ("fills", "expected", "ratio", "ratio_low")] == [0, 0.5, 0, 0]
     assert realised([]) == []
 
 

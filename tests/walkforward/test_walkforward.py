@@ -109,12 +109,12 @@ def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method):
     """A second study from the checkpoint of the first: the same to the last bit, without a fit and without a run."""
     config = CalibrationConfig(method=method, deltas=(1.0, 2.0, 4.0), min_usable_deltas=2)
     known = Checkpoint(tmp_path)
-    first = study(Calibrator(days[:1], config, keep=known.played), PLAN, memory=known)
+    first = study(Calibrator(days[:1], config, keep=known.played), PLAN, memory=known.value)
     plain = study(Calibrator(days[:1], config), PLAN)
     monkeypatch.setattr("mm.calibration.windows.WindowFitter.one", None)
     monkeypatch.setattr("mm.calibration.calibrator._play", None)
     again = Checkpoint(tmp_path)
-    second = study(Calibrator(days[:1], config, keep=again.played), PLAN, memory=again)
+    second = study(Calibrator(days[:1], config, keep=again.played), PLAN, memory=again.value)
     for number, one in enumerate((first, second, plain)):
         path = tmp_path / f"{number}.csv"
         write_window_metrics(path, one)

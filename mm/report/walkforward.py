@@ -39,8 +39,9 @@ from mm.report.svg import HALF, WIDE, Plot, bar, padded
 from mm.walkforward.out_of_sample import SegmentRows, read_segments
 
 if TYPE_CHECKING:
+    from mm.calibration.points import Floats
     from mm.report.run_columns import Course
-    from mm.walkforward.out_of_sample import Floats, SegmentRows
+    from mm.walkforward.out_of_sample import SegmentRows
 
 SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
 INSIDE = (("buy", "1 is inside the interval"), ("sell", "1 is outside"))

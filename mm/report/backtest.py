@@ -134,7 +134,7 @@ def _time_card(summary: Summary, run: RunColumns) -> str:
         return card("Over time", "", nothing("There are no state rows."))
     drawn = course(run)
     off = [("off", f"no valid book: {lasting(summary['seconds_excluded'])}")] if summary["seconds_excluded"] else []
-    hint = "One span of time for all. Point at a fill to see why it came and what a unit was worth later; "
+    hint = "One span of time for all. Point at a fill to see its cause and what a unit was worth later; "
     hint += "mm runs explain shows the market around it."
     return card("Over time", hint, timeline(panels(run, drawn, summary), drawn.x, run.excluded), off)
 
@@ -147,8 +147,8 @@ def split_card(summary: Summary) -> str:
 def _markout_card(summary: Summary, fills: Mapping[str, Any]) -> str:
     quantity = float(np.asarray(fills["qty"], dtype=np.float64).sum())
     fee = None if quantity == 0 or summary["fees"] is None else summary["fees"] / quantity
-    paid = f" Fees took {number(fee)} a unit (dashed, where it fits)." if fee else ""
-    hint = f"Half-spread left, in {_quote(summary)} a unit, with 95 % bars.{paid}"
+    paid = f" Fees took {number(fee)} per unit (dashed, where it fits)." if fee else ""
+    hint = f"Half-spread left, in {_quote(summary)} per unit, with 95 % bars.{paid}"
     return card("What a fill was worth later", hint, markout_chart(summary, fee))
 
 
@@ -167,8 +167,8 @@ def _hours_card(summary: Summary) -> str:
     rows = summary.get("fills_by_hour") or []
     if not rows:
         return ""
-    hint = "By hour, 95 % Poisson bars; dashed: foreseen by A and k. Where they part, A and k did not hold."
-    return card("Fills against what was foreseen", hint, wide(hours_chart(rows)))
+    hint = "By hour, 95 % Poisson bars; dashed: expected by A and k. Where they differ, A and k did not hold."
+    return card("Fills and expected fills", hint, wide(hours_chart(rows)))
 
 
 def _quote(summary: Summary) -> str:
@@ -259,7 +259,7 @@ def activity_card(summary: Summary) -> str:
         ("orders placed", f"{summary['n_orders']:,}"),
         *([("rejected", f"{summary['n_rejects']:,}")] if "n_rejects" in summary else []),
         ("fills", f"{summary['n_fills']:,}"),
-        ("fills the intensity foresaw", number(summary["predicted_fills"])),
+        ("fills expected by the intensity", number(summary["predicted_fills"])),
         ("orders filled in parts", f"{summary['n_partial']:,}"),
         ("filled over placed quantity", percent(summary["fill_ratio"])),
         ("messages for a fill", number(summary["quote_to_trade"])),
@@ -309,7 +309,7 @@ def selection_card(summary: Summary) -> str:
     if "pnl_band" in summary:
         band = summary["pnl_band"]
         rows.append((f"PnL under {band['draws']:g} redrawn fits", f"{signed(band['low'])} to {signed(band['high'])}"))
-    hint = "Of one run alone. Who tries many finds a good one by luck: mm sweep counts the trials and deflates."
+    hint = "Of this run alone. The best of many runs is good by selection: mm sweep counts the trials and deflates."
     return card("Skill or luck", hint, table("", rows))
 
 
@@ -321,10 +321,10 @@ def markouts_card(summary: Summary) -> str:
     kinds, horizons = (dict.fromkeys(key[place] for key in found) for place in (0, 1))
     rows = []
     for kind in kinds:
-        told = [found.get((kind, horizon)) for horizon in horizons]
-        count = max(row["n"] for row in told if row)
-        rows.append((escape(str(kind)), f"{count:,}", *map(_worth, told)))
-    hint = "Half-spread left so long after the fill, a unit, ± its standard error where fills are enough to tell."
+        cells = [found.get((kind, horizon)) for horizon in horizons]
+        count = max(row["n"] for row in cells if row)
+        rows.append((escape(str(kind)), f"{count:,}", *map(_worth, cells)))
+    hint = "Half-spread left at each horizon, per unit, ± its standard error where there are enough fills."
     head = ("fills", "number", *(f"{horizon} s" for horizon in horizons))
     return card("By kind of fill", hint, grid(head, rows))
 
@@ -350,12 +350,14 @@ def days_card(summary: Summary) -> str:
 
 
 def sensitivity_card(summary: Summary) -> str:
-    """Return the same strategy under kinder and harsher fills and latencies; without them, how to add them."""
+    """Return the same strategy under other fill models and latencies; without them, how to add them."""
     rows: Sequence[Mapping[str, Any]] = (summary.get("honesty") or {}).get("rows", ())
     title = "Sensitivity"
     if not rows:
-        return card(title, "HONESTY=1 plays it under kinder and harsher fills, and at other latencies, too.", "")
-    head = ("fills", "latency", "PnL", "Sharpe", "fills", "inventory, rms", "mid 60 s after a fill")
+        return card(
+            title, "HONESTY=1 also plays it under optimistic and pessimistic fills, and at other latencies.", ""
+        )
+    head = ("fill model", "latency", "PnL", "Sharpe", "fills", "inventory, rms", "mid 60 s after a fill")
     cells = [
         (
             f"{escape(str(row['fills']))}{_role(row.get('role'))}",
@@ -369,8 +371,10 @@ def sensitivity_card(summary: Summary) -> str:
         for row in rows
     ]
     signs = {(row["pnl_total"] or 0) > 0 for row in rows}
-    verdict = "The sign of the PnL hangs on the assumptions." if len(signs) > 1 else "The PnL has the same sign in all."
-    hint = f"The same strategy under kinder and harsher fills, and at other latencies. {verdict}"
+    verdict = (
+        "The sign of the PnL depends on the assumptions." if len(signs) > 1 else "The PnL has the same sign in all."
+    )
+    hint = f"The same strategy under optimistic and pessimistic fills, and at other latencies. {verdict}"
     return card(title, hint, grid(head, cells))
 
 

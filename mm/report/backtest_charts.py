@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 SIDES = (("BUY", 1, "buy", "bid"), ("SELL", -1, "sell", "ask"))
 MARKED_FILLS = 400  # more would hide each other and the price
 # More than these are drawn one of several, for the page's size.
-TOLD_FILLS = 60_000
-TOLD_QUOTES = 150_000  # of one side
+MOST_FILLS = 60_000
+MOST_QUOTES = 150_000  # of one side
 COUNT_BARS = 166
 HOUR_US = 3_600 * US_PER_S
 DECADES = 5  # below the highest rate; what is lower is not drawn
@@ -77,7 +77,7 @@ def _fills_of(run: "RunColumns", word: str, sign: int, kind: str, tick: float) -
     us, price, mid = us.astype(np.int64), price.astype(np.float64), mid.astype(np.float64)
     reason = np.asarray(fills["reason"], dtype=object)[rows].tolist()
     later = [(f"worth after {h} s", sign * (run.later(us + h * US_PER_S) - price)) for h in HORIZONS_S]
-    told: list[tuple[str, Any, float]] = [
+    tip: list[tuple[str, Any, float]] = [
         ("fill", (rows + 1).astype(np.float64), 1.0),
         (word.lower(), qty.astype(np.float64), 1e-8),
         ("at", price, tick),
@@ -85,11 +85,11 @@ def _fills_of(run: "RunColumns", word: str, sign: int, kind: str, tick: float) -
         ("worth at once", sign * (mid - price), tick / 2),
         *((label, worth, tick / 2) for label, worth in later),
     ]
-    return Marks(f"our {word.lower()}s", kind, sign, us, price, tick, told)
+    return Marks(f"our {word.lower()}s", kind, sign, us, price, tick, tip)
 
 
 def bare(marks: Marks) -> Marks:
-    """Return *marks* without what is told of each, to be counted."""
+    """Return *marks* without their tips, to be counted."""
     return Marks(marks.name, marks.kind, marks.side, marks.us, np.zeros(len(marks.us)), 1.0)
 
 
@@ -103,13 +103,13 @@ def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quot
     inside = (run.mid_us >= course.us[0]) | (np.append(run.mid_us[1:], course.us[-1]) > course.us[0])
     us, mid = np.maximum(run.mid_us[inside], course.us[0]), run.mid[inside]
     most = max((len(one.us) for one in run.quotes.values()), default=0)
-    every = one_of(most, TOLD_QUOTES)
+    every = one_of(most, MOST_QUOTES)
     quotes = [
         Stays(f"our {name}", f"quote {name}", stood.us, stood.until_us, stood.price, tick).sampled(every)
         for _, sign, _, name in SIDES
         if len((stood := run.quotes[sign]).us)
     ]
-    drawn = one_of(sum(len(one.us) for one in marks), TOLD_FILLS)
+    drawn = one_of(sum(len(one.us) for one in marks), MOST_FILLS)
     seldom = [f"one of {many} {what}" for many, what in ((every, "quotes"), (drawn, "fills")) if many > 1]
     return Panel(
         "Price, quotes and fills",
@@ -336,7 +336,7 @@ def distance_edges(ticks: "Floats", most: int = 24) -> "Floats":
 
 
 def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw fills a second of one resting order by its distance, with 95 % Poisson bars, and the curve foreseen.
+    """Draw fills per second of one resting order by its distance, with 95 % Poisson bars, and the expected curve.
 
     Args:
         rows: ``fills_by_distance`` of the summary.
@@ -354,14 +354,14 @@ def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
     marks = [
         plot.value_axis(power if many else lambda value: number(10.0**value, 2)),
         plot.number_axis(short, 8),
-        _foreseen(plot, shown),
+        _expected(plot, shown),
     ]
     marks += [_whisker(plot, row) for row in shown]
-    return plot.picture(*marks, title="Fills a second of one resting order, by distance from the mid in ticks")
+    return plot.picture(*marks, title="Fills per second of one resting order, by distance from the mid in ticks")
 
 
-def _foreseen(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the line through what the intensity foresees at each distance; nothing without one."""
+def _expected(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the line through what the intensity expects at each distance; nothing without one."""
     known = [row for row in rows if row.get("predicted")]
     if not known:
         return ""
@@ -372,46 +372,46 @@ def _foreseen(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _whisker(plot: Plot, row: Mapping[str, Any]) -> str:
     """Return a distance's rate with its interval; where nothing filled, how high the rate may still be."""
-    said = f"{short(row['from_ticks'])} to {short(row['to_ticks'])} ticks: {row['fills']:,} fills in "
-    said += f"{lasting(row['exposure_s'])} of orders, {number(row['rate_per_s'])} a second"
+    title = f"{short(row['from_ticks'])} to {short(row['to_ticks'])} ticks: {row['fills']:,} fills in "
+    title += f"{lasting(row['exposure_s'])} of orders, {number(row['rate_per_s'])} per second"
     if row.get("predicted") is not None:
-        said += f"; {number(row['predicted'])} foreseen"
+        title += f"; {number(row['predicted'])} expected"
     low, high = (math.log10(rate) if rate > 0 else -math.inf for rate in (row["rate_low"], row["rate_high"]))
     if high <= plot.y[0]:
         return ""
     if row["fills"] == 0:
-        return plot.whisker(row["delta_ticks"], plot.y[0], (low, high), "whisker none-yet", said)
-    return plot.whisker(row["delta_ticks"], math.log10(row["rate_per_s"]), (low, high), "whisker", said)
+        return plot.whisker(row["delta_ticks"], plot.y[0], (low, high), "whisker none-yet", title)
+    return plot.whisker(row["delta_ticks"], math.log10(row["rate_per_s"]), (low, high), "whisker", title)
 
 
 def hours_chart(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw the fills of each hour with the 95 % interval of what was foreseen, as a step line.
+    """Draw the fills of each hour with the 95 % interval of the expected ones, as a step line.
 
     Args:
         rows: ``fills_by_hour`` of the summary.
     """
     start = np.array([row["start_us"] for row in rows], dtype=np.int64)
     edges = np.append(start, start[-1] + HOUR_US).astype(np.float64)
-    foreseen = np.array([row["predicted"] for row in rows])
+    expected = np.array([row["predicted"] for row in rows])
     fills = np.array([row["fills"] for row in rows], dtype=np.float64)
     high = [row["rate_high"] * row["exposure_s"] for row in rows]
-    plot = Plot(WIDE, 190, (edges[0], edges[-1]), (0.0, max(*high, float(foreseen.max()), 1.0) * 1.06))
+    plot = Plot(WIDE, 190, (edges[0], edges[-1]), (0.0, max(*high, float(expected.max()), 1.0) * 1.06))
     marks = [plot.value_axis(), plot.time_axis()]
     for row, at in zip(rows, (start + HOUR_US // 2).tolist(), strict=True):
         ends = (row["rate_low"] * row["exposure_s"], row["rate_high"] * row["exposure_s"])
-        said = f"{row['fills']:,} fills, {number(row['predicted'])} foreseen"
-        marks.append(plot.whisker(at, float(row["fills"]), ends, "whisker", said))
-    line = plot.path(np.repeat(edges, 2)[1:-1], np.repeat(foreseen, 2), "dash")
-    return plot.picture(*marks, line, title=f"Fills by hour, {int(fills.sum()):,} in all, and what was foreseen")
+        title = f"{row['fills']:,} fills, {number(row['predicted'])} expected"
+        marks.append(plot.whisker(at, float(row["fills"]), ends, "whisker", title))
+    line = plot.path(np.repeat(edges, 2)[1:-1], np.repeat(expected, 2), "dash")
+    return plot.picture(*marks, line, title=f"Fills by hour, {int(fills.sum()):,} in all, and expected fills")
 
 
 def rate_hint(summary: Mapping[str, Any]) -> str:
-    """Return what stands above the chart: what is drawn, and how all fills compare with what was foreseen."""
-    text = "A second of one resting order, by ticks from the mid, 95 % Poisson bars."
+    """Return what stands above the chart: what is drawn, and how all fills compare with the expected ones."""
+    text = "Per second of one resting order, by ticks from the mid, 95 % Poisson bars."
     ratio = summary.get("fills_ratio") or {}
     if ratio.get("value") is None:
         return text
     return (
-        f"{text} Dashed: foreseen by A and k; {percent(ratio['value'])} of that filled "
+        f"{text} Dashed: expected by A and k; fills were {percent(ratio['value'])} of that "
         f"(95 %: {percent(ratio['low'])} to {percent(ratio['high'])})."
     )

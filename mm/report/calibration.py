@@ -62,7 +62,7 @@ def page(
         notes(([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings), "notes"),
         card(
             "How often trades reach each distance",
-            "Fills a second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its "
+            "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its "
             "95 % band. Distances with no fill are in the fit and have no place on this scale.",
             wide(curve_chart(measured.shown, fit)),
             BOTH,
@@ -73,6 +73,7 @@ def page(
                 "Of each distance, in standard deviations (deviance residuals); beyond the dashed lines is one in "
                 "twenty.",
                 residual_chart(rows),
+                (("buy", "more than fitted"), ("sell", "fewer")),
             ),
             card("Sides and neighbours", "The same data by other estimates.", _neighbours(fit)),
         ),
@@ -166,13 +167,14 @@ def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) ->
 def _curves(compared: Mapping[str, Any] | None) -> str:
     if not compared:
         return card("Other curves", "", nothing("There is too little to compare curves on."))
+    sentence = compared["sentence"]
     least = min(curve["aic"] for curve in compared["curves"])
     rows = [
         (curve["name"].replace("_", " "), number(curve["aic"] - least), _gain(curve["unseen"], curve["unseen_se"]))
         for curve in compared["curves"]
     ]
     table = grid(("curve", "AIC, less the best", "nats a fill, unseen"), rows)
-    return card("Other curves", escape(compared["sentence"]), table)
+    return card("Other curves", escape(sentence[:1].upper() + sentence[1:]), table)
 
 
 def _gain(gain: float | None, error: float | None) -> str:
@@ -211,11 +213,11 @@ def _moves_chart(moves: Sequence["AdverseMove"]) -> str:
 def _volatility(found: Mapping[str, Any]) -> str:
     steps = [point for point in found.get("signature", []) if point["variance_per_s"]]
     if not steps:
-        return card("Volatility", "", nothing("The mid was never seen long enough."))
+        return card("Volatility", "", nothing("The mid was never valid long enough."))
     error = found["se_sigma"]
-    told = number(found["sigma_ticks_per_sqrt_s"]) + ("" if error is None else f" ± {number(error, 2)}")
+    sigma_text = number(found["sigma_ticks_per_sqrt_s"]) + ("" if error is None else f" ± {number(error, 2)}")
     hint = (
-        f"Signature: ticks per √s by the step it is sampled at. Two-scale, without the bounce: {told}; a bounce of "
+        f"Signature: ticks per √s by the step it is sampled at. Two-scale, without bounce: {sigma_text}; a bounce of "
         f"{number(found['bounce_ticks'], 2)} ticks."
     )
     seconds = np.array([float(point["step_s"]) for point in steps])
@@ -263,7 +265,7 @@ def _days(days: Sequence[Mapping[str, Any]]) -> str:
 
 
 def curve_chart(points: Points, fit: "PoissonFit") -> str:
-    """Draw fills a second at each distance, on a logarithmic scale, with 95 % intervals, and the fitted line."""
+    """Draw fills per second at each distance, on a logarithmic scale, with 95 % intervals, and the fitted line."""
     sides = [(side, kind, name, residuals(points, None, None, side)) for side, kind, name in SIDES]
     seen = [rows for *_, rows in sides if rows.fills.sum() > 0]
     if not seen:
@@ -277,7 +279,7 @@ def curve_chart(points: Points, fit: "PoissonFit") -> str:
         marks += _line(plot, fit, (fit.A, fit.k), far)
     for side, kind, name, rows in sides:
         marks += _whiskers(plot, rows, -side * NUDGE * far / 20, kind, name)
-    return plot.picture(*marks, title="Fills a second by distance, and the fitted curve")
+    return plot.picture(*marks, title="Fills per second by distance, and the fitted curve")
 
 
 def residual_chart(rows: Residuals, most: int = 60) -> str:
@@ -308,14 +310,14 @@ def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) 
     x = (float(pieces[0][0]), float(pieces[-1][1]))
     values = [value for *_, value, _, _ in found] + [whole or found[0][2]]
     low, high = min(end for *_, end, _ in found), max(end for *_, end in found)
-    top = min(high, 4 * max(values))  # a piece that knows nothing must not flatten the others
+    top = min(high, 4 * max(values))  # a piece with hardly a fill must not flatten the others
     plot = Plot(WIDE, 190, x, padded(max(low, 0.0), top))
     marks = [plot.value_axis(most=5), plot.time_axis()]
     if whole is not None:
         marks.append(plot.level(whole))
     for start, end, value, least, most in found:
-        said = f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
-        marks.append(plot.whisker((start + end) / 2, value, (least, most), "whisker", said))
+        title = f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
+        marks.append(plot.whisker((start + end) / 2, value, (least, most), "whisker", title))
     return plot.picture(*marks, title=title)
 
 
@@ -343,8 +345,8 @@ def _whiskers(plot: Plot, rows: Residuals, shift: float, kind: str, name: str) -
         if fills == 0 or delta + shift > plot.x[1]:
             continue
         ends = math.log10(low), math.log10(high)
-        said = f"{name}, {short(delta)} ticks: {fills:,g} fills in {seconds:,.0f} s, {number(rate)} /s"
-        marks.append(plot.whisker(delta + shift, math.log10(rate), ends, f"whisker {kind}", said))
+        title = f"{name}, {short(delta)} ticks: {fills:,g} fills in {seconds:,.0f} s, {number(rate)} /s"
+        marks.append(plot.whisker(delta + shift, math.log10(rate), ends, f"whisker {kind}", title))
     return marks
 
 

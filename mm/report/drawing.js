@@ -47,8 +47,8 @@ function range(panel) {
 const path = (kind, d) => (d ? `<path class="${kind}" d="${d}"/>` : "");
 const text = (kind, x, y, words) => `<text class="${kind}" x="${x.toFixed(1)}" y="${y.toFixed(1)}">${words}</text>`;
 function number(value, digits, least = digits) {
-  const told = (value || 0).toLocaleString("en-US", { minimumFractionDigits: least, maximumFractionDigits: digits });
-  return /[1-9]/.test(told) ? told.replace("-", "−") : told.replace("-", ""); // nothing is less than nothing
+  const label = (value || 0).toLocaleString("en-US", { minimumFractionDigits: least, maximumFractionDigits: digits });
+  return /[1-9]/.test(label) ? label.replace("-", "−") : label.replace("-", ""); // nothing is less than nothing
 }
 const exact = (value, unit) => (Number.isNaN(value) ? "–" : number(value, decimals(unit), 0));
 
@@ -158,10 +158,10 @@ function rules(panel) {
 }
 
 function valueAxis(panel) {
-  return panel.rules.map(([value, told]) => {
+  return panel.rules.map(([value, label]) => {
     const y = panel.up(value);
     const rule = path(value === 0 ? "zero" : "rule", `M${LEFT} ${y}H${width - RIGHT}`);
-    return rule + text("tick end", LEFT - 8, Number(y) + 3.5, told);
+    return rule + text("tick end", LEFT - 8, Number(y) + 3.5, label);
   }).join("");
 }
 
@@ -174,9 +174,9 @@ function timeAxis(panel) {
   const step = (SECONDS.find((s) => (b - a) / 1000 / s <= most) ?? SECONDS.at(-1)) * 1000;
   let marks = "";
   for (let i = Math.ceil((data.from + a) / step - 1e-9); i * step <= data.from + b; i++) {
-    const told = iso(i * step - data.from);
-    const day = told.slice(11, 23) === "00:00:00.000";
-    const label = day ? date(i * step) : told.slice(11, step < 1000 ? 21 : step < 60000 ? 19 : 16);
+    const instant = iso(i * step - data.from);
+    const day = instant.slice(11, 23) === "00:00:00.000";
+    const label = day ? date(i * step) : instant.slice(11, step < 1000 ? 21 : step < 60000 ? 19 : 16);
     const x = across(i * step - data.from);
     const y = panel.height - BOTTOM;
     const middle = Math.min(x, width - 3.4 * label.length); // the last one would hang over
@@ -219,7 +219,7 @@ function body(panel) {
 function draw() {
   width = Math.max(300, Math.round(figures[0].clientWidth));
   panels.forEach(measure);
-  LEFT = Math.max(LEAST_LEFT, ...panels.flatMap((panel) => panel.rules.map(([, told]) => 14 + 6.7 * told.length)));
+  LEFT = Math.max(LEAST_LEFT, ...panels.flatMap((panel) => panel.rules.map(([, label]) => 14 + 6.7 * label.length)));
   for (const panel of panels) {
     panel.svg.setAttribute("viewBox", `0 0 ${width} ${panel.height}`);
     panel.svg.innerHTML = shade(panel) + valueAxis(panel) + body(panel) + timeAxis(panel) +
@@ -267,17 +267,17 @@ function point() {
 
 // The tip of the mark nearest to a place of a panel's picture, if one is near.
 function tell(panel, x, y) {
-  let [near, told] = [12, null];
+  let [near, found] = [12, null];
   for (const marks of panel.counts ? [] : panel.marks.filter(shown)) {
     eachMark(marks, (i) => {
       const distance = Math.hypot(across(marks.t[i]) - x, panel.up(marks.v[i]) - y);
-      if (distance < near) [near, told] = [distance, [marks, i]];
+      if (distance < near) [near, found] = [distance, [marks, i]];
     });
   }
-  tip.hidden = told === null;
-  if (told === null) return;
-  const [marks, i] = told;
-  const rows = marks.told.map((part) => {
+  tip.hidden = found === null;
+  if (found === null) return;
+  const [marks, i] = found;
+  const rows = marks.tip.map((part) => {
     return [part.label, part.words ? part.words[part.v[i]] : exact(part.v[i], part.unit)];
   });
   tip.replaceChildren(...[["", `${iso(marks.t[i]).slice(11, 23)} UTC`], ...rows].flatMap(([label, value]) => {

@@ -149,15 +149,16 @@ def origin(about: About) -> str:
     if not about.command and not about.knobs:
         return ""
     command = f"<pre>{escape(shlex.join(about.command))}</pre>" if about.command else ""
-    knobs = "".join(_knob(name, str(knob["value"]), str(knob["source"])) for name, knob in about.knobs.items())
+    knobs = "".join(_knob(name, knob["value"], str(knob["source"])) for name, knob in about.knobs.items())
     return card(
         "How to get this again", "The exact command, and every knob.", f'{command}<div class="knobs">{knobs}</div>'
     )
 
 
-def _knob(name: str, value: str, source: str) -> str:
+def _knob(name: str, value: Any, source: str) -> str:
+    text = "–" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
     kind = "default" if source == "default" else "set"
-    return f'<div class="{kind}"><code>{escape(name)}</code><b>{escape(value)}</b><span>{escape(source)}</span></div>'
+    return f'<div class="{kind}"><code>{escape(name)}</code><b>{escape(text)}</b><span>{escape(source)}</span></div>'
 
 
 _FAINT, _STRONG = 0.10, 0.72
@@ -193,9 +194,9 @@ class Heatmap:
         for row, label in enumerate(labels):
             cells = []
             for column, value in enumerate(self.values[row]):
-                told = f"{self.across[0]} {names[column]}, {self.down[0]} {label}: {texts[row][column]}"
+                tip = f"{self.across[0]} {names[column]}, {self.down[0]} {label}: {texts[row][column]}"
                 strength = 0.0 if value is None else (abs(value) - low) / (high - low) if high > low else 1.0
-                cells.append(_cell(value, strength, (texts[row][column], told), framed=self.best == (row, column)))
+                cells.append(_cell(value, strength, (texts[row][column], tip), framed=self.best == (row, column)))
             rows.append(f'<tr><th scope="row">{_breaking(label)}</th>{"".join(cells)}</tr>')
         heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
         return (
@@ -215,11 +216,11 @@ def sizes(values: Sequence[Sequence[float | None]]) -> tuple[float, float]:
     return (0.0 if mixed or low == high else low), high or 1.0
 
 
-def _cell(value: float | None, strength: float, told: tuple[str, str], *, framed: bool) -> str:
-    """Return one cell, its colour of a *strength* from 0 to 1; *told* is what stands in it, and under the pointer."""
+def _cell(value: float | None, strength: float, texts: tuple[str, str], *, framed: bool) -> str:
+    """Return one cell, its colour of a *strength* from 0 to 1; *texts* stand in it, and under the pointer."""
     kind = "off" if value is None else "loss" if value < 0 else "gain"
     share = "" if value is None else f' style="--share:{_FAINT + (_STRONG - _FAINT) * min(1.0, strength):.3f}"'
-    text, title = map(escape, told)
+    text, title = map(escape, texts)
     return f'<td class="{kind}{" best" if framed else ""}"{share} title="{title}">{text}</td>'
 
 

@@ -44,7 +44,7 @@ const decimals = (unit) => Math.max(0, -Math.floor(Math.log10(unit * 1.0001)));
 // Returns a series of a panel with its columns in place of their numbers.
 function series(one) {
   const read = { ...one, t: columns[one.t], v: scaled(one) };
-  if (one.told) read.told = one.told.map((part) => ({ ...part, v: part.words ? columns[part.v] : scaled(part) }));
+  if (one.tip) read.tip = one.tip.map((part) => ({ ...part, v: part.words ? columns[part.v] : scaled(part) }));
   if (one.lasted === undefined) return read;
   read.until = columns[one.lasted].map((lasted, i) => read.t[i] + lasted);
   let latest = -Infinity; // until when something lasts that began no later: rising, so it can be searched

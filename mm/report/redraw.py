@@ -42,7 +42,7 @@ class Redraw:
 
     Attributes:
         run: Its folder and manifest.
-        drawn: What was asked for.
+        drawn: What to draw.
         console: Shows how far a backtest is.
         notes: What could not be drawn, and why; filled on the way.
     """
@@ -78,7 +78,7 @@ class Redraw:
 
 
 def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
-    """Return the run played again with the honesty block; None where it was not asked for or cannot be, which is noted.
+    """Return the run played again with the honesty block; None where that is switched off or cannot be, which is noted.
 
     A run that has the block already is not played again.
     """

@@ -52,7 +52,7 @@ class RunColumns:
         mid_us: Instants of the changes of the mid.
         mid: The mid from each of them on, NaN where the book was not valid.
         excluded: First and last µs of each stretch without a valid book.
-        rates: The pieces of the intensity; empty where nothing foresees fills.
+        rates: The pieces of the intensity; empty without a fit or a schedule.
     """
 
     fills: Mapping[str, Any]

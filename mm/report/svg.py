@@ -74,9 +74,9 @@ class Plot:
         There is none where *text* is empty, and a stronger one at zero.
         """
         values = round_values(*self.y, most)
-        told = [text(value) for value in values] if text else labels(values)
+        texts = [text(value) for value in values] if text else labels(values)
         marks = []
-        for value, label in zip(values, told, strict=True):
+        for value, label in zip(values, texts, strict=True):
             if not label:
                 continue
             y = float(self.up(value))
@@ -124,9 +124,10 @@ class Plot:
     def whisker(self, x: float, y: float, ends: tuple[float, float], kind: str, title: str) -> str:
         """Return a point with an error bar to *ends*, all in values; *title* shows under the pointer.
 
-        What lies outside the plot is drawn at its edge.
+        What lies outside the plot is drawn at its edge, its point pale.
         """
         at, (middle, low, high) = float(self.across(x)), self.up(np.clip((y, *ends), *self.y)).tolist()
+        kind += "" if self.y[0] <= y <= self.y[1] else " beyond"
         return (
             f'<g class="{kind}"><title>{escape(title)}</title><path d="M{at:.1f} {low:.1f}V{high:.1f}"/>'
             f'<circle cx="{at:.1f}" cy="{middle:.1f}" r="3.5"/></g>'

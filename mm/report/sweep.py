@@ -1,4 +1,4 @@
-"""``report.html`` of a sweep: the table, the grid as colours, and how much of the best point is luck."""
+"""``report.html`` of a sweep: the table, the grid as colours, and the selection bias of the best point."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -100,25 +100,25 @@ def _some(rows: Sequence[Row]) -> list[Row]:
 
 def _dot(plot: Plot, x: float, y: float, row: Row) -> str:
     best = row["rank"] == 1
-    told = f"point {row['point']}: {number(x)} then {number(y)}"
+    tip = f"point {row['point']}: {number(x)} then {number(y)}"
     at = f'cx="{float(plot.across(x)):.1f}" cy="{float(plot.up(y)):.1f}"'
     ring = f'<circle class="error" {at} r="9"/>' if best else ""
-    return f'{ring}<circle class="point" {at} r="{5.5 if best else 4.5}"><title>{escape(told)}</title></circle>'
+    return f'{ring}<circle class="point" {at} r="{5.5 if best else 4.5}"><title>{escape(tip)}</title></circle>'
 
 
-def spread(rows: Sequence[Row], luck: float | None) -> str:
-    """Return how the trials' Sharpe ratios are spread, beside what the best of worthless ones would show."""
+def spread(rows: Sequence[Row], by_chance: float | None) -> str:
+    """Return how the trials' Sharpe ratios are spread, beside the best that is expected of trials without skill."""
     trials = {row["digest"]: row["sharpe"] for row in rows if row["sharpe"] is not None}
     if len(trials) < 2:
         return nothing("Fewer than two trials have a Sharpe ratio.")
     values = np.array(list(trials.values()))
-    low, high = padded(min(values.min(), 0.0), max(values.max(), luck or 0.0))
+    low, high = padded(min(values.min(), 0.0), max(values.max(), by_chance or 0.0))
     edges = np.linspace(low, high, BINS + 1)
     counts = np.histogram(values, edges)[0].astype(np.float64)
     plot = Plot(HALF, 350, (low, high), (0.0, float(counts.max()) * 1.15))
     lines = ""
-    if luck is not None:
-        x = float(plot.across(luck))
+    if by_chance is not None:
+        x = float(plot.across(by_chance))
         lines = f'<path class="dash" d="M{x:.1f} {TOP}V{plot.height - BOTTOM}"/>'
     whole = plot.value_axis(lambda value: short(value) if float(value).is_integer() else "", 5)
     bars = plot.columns(edges, counts, "gain")
@@ -246,15 +246,15 @@ def _tiles(content: Content) -> str:
     shown = [
         tile("Different trials", f"{content['trials']:,}", failed),
         tile("Best Sharpe ratio", number(sharpe, 3), "of a year, as it was picked", gain_or_loss(sharpe)),
-        tile("Luck of as many", number(content["expected_best_sharpe"], 3), "expected of the best worthless one"),
-        tile("Deflated Sharpe", probability(deflated), "chance that the best beats that luck"),
-        tile("Overfitting", percent(content["pbo"]), "chance that the best is below the median later"),
+        tile("Best by chance", number(content["expected_best_sharpe"], 3), "expected of as many trials without skill"),
+        tile("Deflated Sharpe", probability(deflated), "probability that the best is better than that"),
+        tile("Overfitting", percent(content["pbo"]), "probability that the best is below the median later"),
         tile(
             "Chosen by the past",
             signed(None if ahead is None else ahead["pnl"], 3),
             "no choice"
             if ahead is None
-            else f"anew after {ahead['block']}; best in hindsight {signed(ahead['pnl_of_the_best_in_hindsight'], 3)}",
+            else f"again after {ahead['block']}; best in hindsight {signed(ahead['pnl_of_the_best_in_hindsight'], 3)}",
             gain_or_loss(None if ahead is None else ahead["pnl"]),
         ),
     ]
@@ -265,21 +265,21 @@ def _grid_cards(content: Content) -> str:
     """Return the grid as maps of colours over its two axes with most values; a map for each choice of the others."""
     maps = heat_maps(content["rows"], content["axes"], content["rank_by"])
     hint = (
-        f"Each cell is the {content['rank_by']} of a point; the best is framed. A lonely good cell is luck more often "
-        "than skill."
+        f"Each cell is the {content['rank_by']} of a point; the best is framed. A good cell between bad ones is chance "
+        "more often than skill."
     )
     return card("The grid", hint, maps) if maps else ""
 
 
 def _halves_card(content: Content) -> str:
     correlation = content["halves_rank_correlation"]
-    told = (
+    order = (
         ""
         if correlation is None
         else f" Rank correlation {number(correlation, 2)}: near 1 the order lasts, near 0 it is chance."
     )
     chart = against(content["rows"], "sharpe_first_half", "sharpe_second_half", "Sharpe ratio in both halves")
-    return card("First half, second half", f"Sharpe ratio of each point in both halves of the time.{told}", chart)
+    return card("First half, second half", f"Sharpe ratio of each point in both halves of the time.{order}", chart)
 
 
 def _forward_card(content: Content) -> str:
@@ -289,25 +289,25 @@ def _forward_card(content: Content) -> str:
     rows = content["rows"]
     sharpe = against(rows, "sharpe", "walkforward_sharpe", "Sharpe ratio, in sample and walk-forward")
     gain = against(rows, "pnl_total", "walkforward_pnl_total", "PnL, in sample and walk-forward")
-    said = (
+    hint = (
         "Across with the fit of all days, upwards with fits of the past alone. Nothing is quoted before the first "
         "window is full, so the walk-forward is of less time."
     )
     return pair(
-        card("Sharpe ratio, in sample and walk-forward", said, sharpe),
+        card("Sharpe ratio, in sample and walk-forward", hint, sharpe),
         card("PnL, in sample and walk-forward", "The same for what each point gained, in the quote asset.", gain),
     )
 
 
 def _cautions(content: Content, record: Mapping[str, Any] | None) -> list[str]:
-    told = [line for line in content["warnings"] if not line.startswith("null: ")]
+    lines = [line for line in content["warnings"] if not line.startswith("null: ")]
     beyond = None if record is None else record["best_deflated_sharpe"]
     if record is not None and beyond is not None and beyond < ENOUGH and record["trials"] > content["trials"]:
-        told.append(
+        lines.append(
             f"over all {record['trials']:,} trials on record for these days the best one's deflated Sharpe is "
             f"{beyond:.3f}, less than the usual {ENOUGH}"
         )
-    return told
+    return lines
 
 
 def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -317,8 +317,8 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _selection_card(content: Content) -> str:
-    luck = number(content["expected_best_sharpe"], 3)
-    hint = f"Sharpe ratios of the trials. Dashed: {luck}, what the best of as many worthless ones would show."
+    by_chance = number(content["expected_best_sharpe"], 3)
+    hint = f"Sharpe ratios of the trials. Dashed: {by_chance}, expected of the best of as many without skill."
     return card("How good is the best", hint, spread(content["rows"], content["expected_best_sharpe"]))
 
 
@@ -330,8 +330,8 @@ def _courses_card(
     best = None if content["best"] is None else content["best"]["point"]
     chosen = Course.of(content, start_us, columns, pnl)
     hint = "PnL of every trial. Blue is the best one in hindsight"
-    anew = "; orange is what is chosen anew by the past, from the first choice on" if chosen else ""
-    return card("Over time", f"{hint}{anew}.", wide(courses(start_us, pnl, columns, best, chosen)))
+    ahead = "; orange is what the past alone would have chosen, from the first choice on" if chosen else ""
+    return card("Over time", f"{hint}{ahead}.", wide(courses(start_us, pnl, columns, best, chosen)))
 
 
 def _table_card(content: Content) -> str:
@@ -366,9 +366,9 @@ def _cells(row: Mapping[str, Any], axes: Sequence[str], forwarded: bool) -> list
 
 
 def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
-    told = [
-        "The best of many trials looks good by luck alone, the better the more there were: what the best worthless one "
-        "is expected to show is set against it. Bailey and López de Prado, 2014.",
+    lines = [
+        "The best of many trials looks good by selection alone, the better the more there were: it is compared with "
+        "what the best of as many trials without skill is expected to show. Bailey and López de Prado, 2014.",
         "Overfitting: the time is cut into blocks; each half of them picks its best trial, and the other half ranks "
         "it. The share of picks at the median or below. Bailey, Borwein, López de Prado and Zhu, 2017.",
         "Chosen by the past: after each block the trial that was best so far is taken for the next one. "
@@ -376,17 +376,17 @@ def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
     ]
     if record is not None:
         beyond = record["best_deflated_sharpe"]
-        told.append(
+        lines.append(
             f"On record for these days are {record['trials']:,} different trials, of this sweep and earlier ones; over "
             f"all of them the deflated Sharpe of the best one here is {probability(beyond)}."
         )
     if (worst := content["worst_case"]) is not None:
         chosen = ", ".join(f"{k} {v}" for k, v in worst.items() if k not in ("point", content["rank_by"]))
-        told.append(
+        lines.append(
             f"Best in its worst case over all that is assumed: {chosen}, with a {content['rank_by']} of "
             f"{number(worst[content['rank_by']])} there."
         )
-    return card("What these numbers say", "", notes(told, "why"))
+    return card("What these numbers say", "", notes(lines, "why"))
 
 
 def _best_card(content: Content) -> str:

@@ -1,6 +1,6 @@
 """Charts over one span of time that zoom together: still pictures, and the columns from which a script redraws them.
 
-The pictures are what is seen without scripts. With them, `drawing.js` draws them anew from the whole data,
+The pictures are what is seen without scripts. With them, `drawing.js` draws them again from the whole data,
 for the span that `zoom.js` lets a reader choose.
 """
 
@@ -38,7 +38,7 @@ class Line:
         kind: Its class, of the style sheet.
         us: Instants, rising.
         values: NaN where there is none.
-        unit: The values are told in multiples of it.
+        unit: Values are kept as multiples of it.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Marks:
         side: +1 is drawn as an upward triangle, -1 as a downward one.
         us: Instants, rising.
         values: None is NaN.
-        told: What the tip says of each: a label, and numbers with their unit, or words.
+        tip: What stands under the pointer: a label, and numbers with their unit, or words.
     """
 
     name: str
@@ -92,12 +92,12 @@ class Marks:
     us: "Instants"
     values: "Floats"
     unit: float
-    told: Sequence[tuple[str, "Floats | Sequence[str]", float]] = ()
+    tip: Sequence[tuple[str, "Floats | Sequence[str]", float]] = ()
 
     def sampled(self, every: int) -> "Marks":
         """Return one of *every* so many."""
-        told = [(label, values[::every], unit) for label, values, unit in self.told]
-        return replace(self, us=self.us[::every], values=self.values[::every], told=told)
+        tip = [(label, values[::every], unit) for label, values, unit in self.tip]
+        return replace(self, us=self.us[::every], values=self.values[::every], tip=tip)
 
 
 @dataclass(frozen=True)
@@ -193,10 +193,10 @@ class _Columns:
     def _marks(self, marks: Marks) -> dict[str, Any]:
         values, low = whole(marks.values, marks.unit)
         scale = {"kind": marks.kind, "side": marks.side, "low": low, "unit": marks.unit}
-        told = [self._told(*one) for one in marks.told]
-        return {**scale, "t": self.instants(marks.us), "v": self._column(values), "told": told}
+        tip = [self._tip(*one) for one in marks.tip]
+        return {**scale, "t": self.instants(marks.us), "v": self._column(values), "tip": tip}
 
-    def _told(self, label: str, values: "Floats | Sequence[str]", unit: float) -> dict[str, Any]:
+    def _tip(self, label: str, values: "Floats | Sequence[str]", unit: float) -> dict[str, Any]:
         if isinstance(values, np.ndarray):
             numbers, low = whole(values, unit)
             return {"label": label, "v": self._column(numbers), "low": low, "unit": unit}

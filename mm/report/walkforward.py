@@ -95,7 +95,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BrokenFile(f"{path}: cannot be read ({error}); make the run anew") from error
+        raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
     return found
 
 
@@ -110,9 +110,9 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
     sources = rows.words["source"]
     used = unseen["modes"][unseen["mode"]]
     clock = unseen["time_rescaling"]
-    foreseen = rows.numbers["test_expected"]
-    seen = float(rows.numbers["test_fills"][~np.isnan(foreseen)].sum())
-    ratio = seen / float(np.nansum(foreseen)) if np.nansum(foreseen) > 0 else None
+    expected = rows.numbers["test_expected"]
+    seen = float(rows.numbers["test_fills"][~np.isnan(expected)].sum())
+    ratio = seen / float(np.nansum(expected)) if np.nansum(expected) > 0 else None
     first = earnings(summary) if summary else [_spread(rows, "k", "k, 1/tick"), _spread(rows, "A", "A, 1/s")]
     return tiles(
         *first,
@@ -140,11 +140,11 @@ def _notes(rows: SegmentRows, summary: Content | None) -> str:
         status, reason = rows.words["status"][-1], rows.words["reason"][-1]
         warnings.append(f"no segment has parameters, so there is nothing to trade on; the last one: {status}, {reason}")
     low, high = (rows.numbers[f"test_ratio_{end}"] for end in ("low", "high"))
-    off, told = int(np.count_nonzero((low > 1) | (high < 1))), int(np.count_nonzero(~np.isnan(low)))
-    if told and off > 0.2 * told:
+    off, known = int(np.count_nonzero((low > 1) | (high < 1))), int(np.count_nonzero(~np.isnan(low)))
+    if known and off > 0.2 * known:
         warnings.append(
-            f"{off} of {told} segments met a number of hits that their fit's 95 % interval does not allow; "
-            "of a right model it would be one in twenty"
+            f"{off} of {known} segments had a number of fills outside the 95 % interval of their fit; "
+            "with a right model it would be one in twenty"
         )
     return notes(warnings, "notes")
 
@@ -198,13 +198,13 @@ def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
     return [
         card(
             "Out of sample",
-            "Hits seen over hits foreseen in each segment, exact 95 % Poisson intervals; its fit had not seen them.",
+            "Fills over expected fills of each segment, exact 95 % Poisson intervals; pale points lie beyond the scale.",
             wide(ratio_chart(rows)),
             INSIDE,
         ),
         card(
             "In sample and out of sample",
-            "Hits an order-hour, blue in the segment and grey in the training window before it; far apart, the market "
+            "Fills per order-hour, blue in the segment and grey in its training window; far apart, the market "
             "moved on faster than the windows.",
             wide(rate_chart(rows)),
         ),
@@ -237,7 +237,7 @@ def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) ->
         ("segments whose fit has a warning", f"{poor} of {len(rows)}"),
         ("oldest parameters used", _age(rows)),
         ("dispersion in training, median", number(_median(rows, "train_dispersion"))),
-        ("hits in a training window, fewest", number(_least(rows, "n_fills"))),
+        ("fills in a training window, fewest", number(_least(rows, "n_fills"))),
         *((reason, f"{count} segments") for reason, count in reasons.items()),
     ]
     quality = card("Fits", "What the segments traded on.", table("", fitted))
@@ -263,7 +263,7 @@ def _least(rows: SegmentRows, name: str) -> float | None:
 
 def _table(rows: SegmentRows, over: Course | None) -> str:
     pnl = None if over is None else earned(over, rows)
-    head = ["from", "source", "A", "k", "hits in training", "hits seen", "foreseen", "ratio", "95 %"]
+    head = ["from", "source", "A", "k", "fills in training", "fills", "expected", "ratio", "95 %"]
     cells = []
     for i in range(len(rows)):
         one = {name: float(column[i]) for name, column in rows.numbers.items()}
@@ -303,32 +303,32 @@ def parameter_chart(rows: "SegmentRows", name: str) -> str:
         own = fitted[i] and not math.isnan(low[i])
         ends = (low[i], high[i]) if own else (value[i], value[i])
         interval = f", 95 % {number(low[i])} to {number(high[i])}" if own else ""
-        said = f"{_when(rows, i)}: {name} = {number(value[i])}{interval}, {rows.words['source'][i]}"
-        marks.append(plot.whisker(_middle(rows, i), value[i], ends, _kind(fitted[i]), said))
+        title = f"{_when(rows, i)}: {name} = {number(value[i])}{interval}, {rows.words['source'][i]}"
+        marks.append(plot.whisker(_middle(rows, i), value[i], ends, _kind(fitted[i]), title))
     return plot.picture(*marks, title=f"{name} of each segment")
 
 
 def ratio_chart(rows: "SegmentRows") -> str:
-    """Draw fills seen over fills foreseen of every segment, on data that its fit had not seen."""
+    """Draw fills over expected fills of every segment, on data that its fit did not use."""
     ratio, low, high = (rows.numbers[f"test_ratio{end}"] for end in ("", "_low", "_high"))
     known = np.flatnonzero(~np.isnan(ratio))
     if not len(known):
-        return nothing("No segment foresaw a fill.")
+        return nothing("No segment expected a fill.")
     top = max(2.0, min(float(high[known].max()), FAR * max(float(np.median(ratio[known])), 0.5)))
     plot = Plot(WIDE, 190, rows.x, (0.0, top * 1.04))
     marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), plot.level(1.0)]
     for i in known.tolist():
         inside = low[i] <= 1 <= high[i]
         seen, mean = rows.numbers["test_fills"][i], rows.numbers["test_expected"][i]
-        said = f"{_when(rows, i)}: {seen:,.0f} fills, {number(mean)} foreseen, ratio {number(ratio[i])}"
-        marks.append(plot.whisker(_middle(rows, i), ratio[i], (low[i], high[i]), _kind(inside), said))
-    return plot.picture(*marks, title="Fills seen over fills foreseen, by segment")
+        title = f"{_when(rows, i)}: {seen:,.0f} fills, {number(mean)} expected, ratio {number(ratio[i])}"
+        marks.append(plot.whisker(_middle(rows, i), ratio[i], (low[i], high[i]), _kind(inside), title))
+    return plot.picture(*marks, title="Fills over expected fills, by segment")
 
 
 def rate_chart(rows: "SegmentRows") -> str:
-    """Draw hits an order-hour in training and in the segment that follows."""
-    trained = _an_hour(rows.numbers["n_fills"], rows.numbers["train_exposure_s"])
-    tested = _an_hour(rows.numbers["test_fills"], rows.numbers["test_exposure_s"])
+    """Draw fills per order-hour in training and in the segment that follows."""
+    trained = _per_hour(rows.numbers["n_fills"], rows.numbers["train_exposure_s"])
+    tested = _per_hour(rows.numbers["test_fills"], rows.numbers["test_exposure_s"])
     both = np.concatenate([trained, tested])
     if np.isnan(both).all():
         return nothing("Nothing was measured.")
@@ -338,19 +338,19 @@ def rate_chart(rows: "SegmentRows") -> str:
         plot.time_axis(),
         _steps(plot, rows, trained, "faint"),
         _steps(plot, rows, tested),
-        title="Hits an order-hour, in training and in the segment",
+        title="Fills per order-hour, in training and in the segment",
     )
 
 
-def _an_hour(hits: "Floats", seconds: "Floats") -> "Floats":
-    """Return hits an order-hour; NaN where nothing was at rest."""
+def _per_hour(hits: "Floats", seconds: "Floats") -> "Floats":
+    """Return fills per order-hour; NaN where nothing was at rest."""
     rate: Floats = np.full(len(hits), np.nan)
     np.divide(3_600 * hits, seconds, out=rate, where=seconds > 0)
     return rate
 
 
 def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:
-    """Draw fills seen over foreseen at every distance, of the whole run."""
+    """Draw fills over expected fills at every distance, of the whole run."""
     shown = [row for row in by_delta if row["expected"] >= LEAST_EXPECTED][:MOST_DISTANCES]
     if not shown:
         return nothing("No fills were expected.")

@@ -43,7 +43,7 @@ def test_a_fill_says_what_it_was_worth_later():
     scribe.wait(10_000_000)
     scribe.state()
     _, drawn = charts(result_of(scribe))
-    told = {label: values[0] for label, values, _ in drawn[0].marks[0].told}
+    told = {label: values[0] for label, values, _ in drawn[0].marks[0].tip}
     assert told.pop("because") == "trade_cross:trade"
     assert told.pop("worth after 30 s") != told.pop("worth after 60 s")  # NaN: the data end before
     assert told == pytest.approx(
@@ -87,26 +87,26 @@ def rows_of_rates(fills=(0, 40, 10, 0), predicted=None):
     ]  # fmt: skip
 
 
-def test_rates_are_drawn_with_bars_and_what_was_foreseen():
+def test_rates_are_drawn_with_bars_and_the_expected_ones():
     """Distances without a fill keep their upper end; without an intensity there is no line."""
     chart = rate_chart(rows_of_rates())
     assert chart.count('class="whisker"') == 2
     assert chart.count("none-yet") == 2
     assert 'class="dash"' not in chart
     assert 'class="dash"' in rate_chart(rows_of_rates(predicted=20.0))
-    assert "40 fills in 1 min 40 s of orders, 0.4 a second" in chart
+    assert "40 fills in 1 min 40 s of orders, 0.4 per second" in chart
     assert "No fills" in rate_chart(rows_of_rates(fills=(0, 0)))
     assert "No fills" in rate_chart([])
 
 
-def test_the_rates_heading_compares_all_fills_with_the_foreseen():
+def test_the_rates_heading_compares_all_fills_with_the_expected():
     """Where something foresees them."""
     assert "Dashed" not in rate_hint({})
     told = rate_hint({"fills_ratio": {"value": 0.82, "low": 0.7, "high": 0.95}})
-    assert "82 % of that filled (95 %: 70 % to 95 %)" in told
+    assert "fills were 82 % of that (95 %: 70 % to 95 %)" in told
 
 
-def test_fills_are_held_against_what_was_foreseen_hour_by_hour():
+def test_fills_are_held_against_the_expected_ones_hour_by_hour():
     """Where something foresees them; the run's own summary is what is drawn."""
     intensity = Intensity.constant(A=0.05, k=1e-3)
     result = result_of(seeded(4_000), intensity=intensity)
@@ -114,8 +114,8 @@ def test_fills_are_held_against_what_was_foreseen_hour_by_hour():
     hours = result.summary["fills_by_hour"]
     assert len(hours) == 2
     for row in hours:
-        assert f"{row['fills']:,} fills, {number(row['predicted'])} foreseen" in html
-    assert "Fills against what was foreseen" not in page_of(result_of(seeded(100)))
+        assert f"{row['fills']:,} fills, {number(row['predicted'])} expected" in html
+    assert "Fills against what was expected" not in page_of(result_of(seeded(100)))
 
 
 @pytest.mark.parametrize(

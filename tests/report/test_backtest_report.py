@@ -143,13 +143,13 @@ def test_the_honesty_block_is_drawn_where_there_is_one():
     assert "HONESTY=1" in sensitivity_card({})
     both = sensitivity_card({"honesty": {"rows": [HONEST, HONEST | {"pnl_total": 2.0, "role": None}]}})
     read(both)
-    assert "The sign of the PnL hangs on the assumptions." in both
+    assert "The sign of the PnL depends on the assumptions." in both
     assert "queue_prob_power <small>base</small>" in both
     same = sensitivity_card({"honesty": {"rows": [HONEST, HONEST | {"pnl_total": None, "n_fills": None}]}})
     assert "the same sign" in same
 
 
-def test_luck_is_told_where_it_can_be():
+def test_the_selection_card_tells_the_chance_of_skill():
     """A run without variation has no chance of skill to tell."""
     told, nothing = (selection_card(result_of(scribe).summary) for scribe in (seeded(600), seeded(60, fill_chance=0.0)))
     read(told + nothing)

@@ -172,7 +172,7 @@ def test_curves_are_told_beside_the_best_of_them():
     """AIC is a difference, a gain has its error, and the plain sentence stands above, as text."""
     rows = cells(html({"alternatives": CURVES}))
     assert rows[1:4] == [["exponential", "50", "0"], ["power law", "29.5", "–"], ["isotonic", "0", "+0.062 ± 0.019"]]
-    assert "the exponential does not fit: &lt;isotonic&gt;" in html({"alternatives": CURVES})
+    assert "The exponential does not fit: &lt;isotonic&gt;" in html({"alternatives": CURVES})
 
 
 def test_spreads_and_days_are_tables():

@@ -57,7 +57,7 @@ def test_values_and_instants_are_told_exactly():
     assert (data["from"], data["until"]) == (X[0] / 1e3, X[1] / 1e3)
     stays = data["panels"][0]["stays"][0]
     assert set(column(data, stays["lasted"]).tolist()) == {9_000}
-    words = data["panels"][0]["marks"][0]["told"][1]
+    words = data["panels"][0]["marks"][0]["tip"][1]
     assert [words["words"][i] for i in column(data, words["v"])] == ["<trade>", "book"]
 
 
@@ -106,7 +106,7 @@ def test_marks_can_be_told_one_of_several():
     told = [("n", np.arange(6.0), 1.0), ("why", list("abcdef"), 1.0)]
     marks = Marks("m", "buy", 1, at(*range(6)), np.arange(6.0), 1.0, told).sampled(3)
     assert (marks.us - START_US).tolist() == [0, 3_000_000]
-    assert [part[1][1] for part in marks.told] == [3.0, "d"]
+    assert [part[1][1] for part in marks.tip] == [3.0, "d"]
 
 
 @pytest.mark.parametrize("value", [np.nan, 5.0])

@@ -98,7 +98,7 @@ def test_a_schedule_without_parameters_or_without_segments_has_a_page(folder):
     write(folder, rows_of(sources=("none", "none"), reason="too few"))
     assert "no segment has parameters" in page(folder)
     assert "No segment has parameters." in parameter_chart(segments(folder, sources=("none",)), "A")
-    assert "No segment foresaw a fill." in ratio_chart(segments(folder, sources=("none",)))
+    assert "No segment expected a fill." in ratio_chart(segments(folder, sources=("none",)))
     write(folder, [])
     assert "No segment: the day is not longer" in page(folder)
 

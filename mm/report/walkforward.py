@@ -198,7 +198,7 @@ def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
     return [
         card(
             "Out of sample",
-            "Fills over expected fills of each segment, exact 95 % Poisson intervals; pale points lie beyond the scale.",
+            "Fills over expected fills of each segment, exact 95 % Poisson intervals; pale points lie off the scale.",
             wide(ratio_chart(rows)),
             INSIDE,
         ),

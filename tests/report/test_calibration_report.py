@@ -204,7 +204,7 @@ def test_what_is_not_there_is_said(found):
     for line in (
         "There is too little to compare curves on.",
         "Too few fills to follow.",
-        "The mid was never seen long enough.",
+        "The mid was never valid long enough.",
         "No spread was long enough in place.",
     ):
         assert line in words

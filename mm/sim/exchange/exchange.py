@@ -114,7 +114,10 @@ class Exchange:
 
     def depth(self, limit: int) -> tuple[int, Levels, Levels]:
         """Return the id of the book's last change, and the best *limit* levels of bids and asks, best first."""
-        bids, asks = (self._levels(self._core.depth(side, limit)) for side in (+1, -1))
+        grid = self.rules.instrument
+        bids, asks = (
+            [(grid.price(ticks), grid.qty(lots)) for ticks, lots in self._core.depth(side, limit)] for side in (+1, -1)
+        )
         return self._core.update_id, bids, asks
 
     def average(self) -> Average:
@@ -283,20 +286,9 @@ class Exchange:
         for watcher in list(self._watchers[number]):
             watcher(event)
 
-    def _levels(self, levels: Iterable[tuple[int, int]]) -> Levels:
-        grid = self.rules.instrument
-        return [(grid.price(ticks), grid.qty(lots)) for ticks, lots in levels]
-
 
 class Walk:
-    """The resting orders that a taker meets, in the order in which it meets them.
-
-    Args:
-        core: The book.
-        side: The taker's.
-        account: The taker's.
-        stp: The taker's self-trade prevention.
-    """
+    """The resting orders that a taker meets, in the order in which it meets them; side, account and *stp* are its."""
 
     def __init__(self, core: "Matching", side: int, account: int, stp: str) -> None:
         self._core = core

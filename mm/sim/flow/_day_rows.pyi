@@ -1,12 +1,10 @@
 # Generated from mm/sim/flow/_day_rows.pyx by `make stubs`; edit that file instead.
 
-"""What a recorder leaves of an order log, as bytes: depth messages, trades, frames of the best levels; and the log.
+"""What a recorder leaves of a simulated market, as bytes: depth messages, trades, frames of the best levels; the log.
 
-- `Batches` says what the exchange sends: a depth message at the end of every step in which a level changed, with the
-  last state of each, and every trade at once. A depth message stands before the trades of its own instant.
-- `Lines` says how it is recorded: each message as a line of the diffs and a frame of the book that it makes, or as a
-  trade. The lines are those of ``mm.dayfolder.day_writer``, byte for byte.
-- `log_lines` formats the log itself.
+- `Lines` formats each message as a line of the diffs and a frame of the book after it, or as a trade. The lines are
+  those of ``mm.dayfolder.day_writer``, byte for byte.
+- `log_lines` formats the order log itself.
 
 Decimals have eight places and are formed in 128 bits, so that every product of a count and a step is exact.
 """
@@ -18,27 +16,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-class Batches:
-    """Gather an order log, chunk by chunk, into the messages that the exchange sends.
-
-    Args:
-        open_us: The instant from which the steps count.
-        step_us: From one depth message to the next.
-    """
-    def __init__(self, open_us: int, step_us: int) -> None: ...
-    def of(self, rows: NDArray[np.int64]) -> tuple[Ints, Ints]:
-        """Return what is sent of *rows*, which end where a depth message does: messages, and their levels.
-
-        Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`. Of a depth message `side` is 0, and
-        the last two say from which row of the levels to which before its own are. Levels are int64[n, 3]: `side,
-        ticks, lots`, bids before asks, the best first.
-
-        Raises:
-            ValueError: If time falls, or the rows before ended within a step.
-        """
-
 class Lines:
-    """Format messages as the lines of a day folder, and keep the book that they tell.
+    """Format messages as the lines of a day folder, and keep the book that they make.
 
     Args:
         run_id: Names the run in every line.
@@ -55,7 +34,7 @@ class Lines:
         """Return the lines of *messages*: those of the diffs, of the frames, and of the trades.
 
         Args:
-            messages: What the exchange sent, as `Batches.of` returns it.
+            messages: What the exchange sent, int64[n, 6], as `recorder.Batches.of` returns it.
             levels: The levels of its depth messages.
             recv_us: When each message arrived.
             first_seq: The `recv_seq` of the first; the others follow by one.

@@ -1,17 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""What a recorder leaves of an order log, as bytes: depth messages, trades, frames of the best levels; and the log.
+"""What a recorder leaves of a simulated market, as bytes: depth messages, trades, frames of the best levels; the log.
 
-- `Batches` says what the exchange sends: a depth message at the end of every step in which a level changed, with the
-  last state of each, and every trade at once. A depth message stands before the trades of its own instant.
-- `Lines` says how it is recorded: each message as a line of the diffs and a frame of the book that it makes, or as a
-  trade. The lines are those of ``mm.dayfolder.day_writer``, byte for byte.
-- `log_lines` formats the log itself.
+- `Lines` formats each message as a line of the diffs and a frame of the book after it, or as a trade. The lines are
+  those of ``mm.dayfolder.day_writer``, byte for byte.
+- `log_lines` formats the order log itself.
 
 Decimals have eight places and are formed in 128 bits, so that every product of a count and a step is exact.
 """
 
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, qsort, realloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
 
 from mm._decimals cimport put_decimal, put_signed, put_whole, wide_t
@@ -25,50 +23,23 @@ Ints = NDArray[np.int64]
 
 # Columns of a message. Of a depth message `side` is 0, and its levels are the rows `first`:`end` of the levels.
 cdef enum:
-    SENT_US, FIRST_ID, LAST_ID, SIDE, TICKS, LOTS, MESSAGE_WIDTH
+    SENT_US, FIRST_ID, LAST_ID, SIDE, TICKS, LOTS
     FIRST = TICKS
     END = LOTS
 
-# Columns of a level, and of one that waits for its depth message.
+# Columns of a level.
 cdef enum:
-    L_SIDE, L_TICKS, L_LOTS, LEVEL_WIDTH
-    W_PLACE = 0, W_NUMBER, W_LOTS
-
-# Columns of the order log, and its kinds of rows (mm.sim.matching.order_log).
-cdef enum:
-    R_US, R_KIND, R_ORDER, R_OTHER, R_ACCOUNT, R_SIDE, R_TICKS, R_LOTS, R_TRADE_ID, R_UPDATE_ID, R_WIDTH
-    ROW_TRADE = 2, ROW_LEVEL = 3
+    L_SIDE, L_TICKS, L_LOTS
 
 cdef enum:
     DECIMAL = 48     # more than the characters of a decimal
     NUMBERS = 400    # more than those of all whole numbers of a line, and its words
 
 
-cdef struct Table:
-    int64_t* cells
-    Py_ssize_t used      # cells
-    Py_ssize_t room
-
-
 cdef struct Text:
     char* start
     Py_ssize_t used
     Py_ssize_t room
-
-
-cdef int64_t* cells_for(Table* table, Py_ssize_t count) except NULL nogil:
-    """Return room for *count* more cells, which count as used."""
-    cdef Py_ssize_t room
-    cdef int64_t* cells
-    if table.used + count > table.room:
-        room = 2 * (table.used + count) + 64
-        cells = <int64_t*> realloc(table.cells, room * sizeof(int64_t))
-        if cells is NULL:
-            with gil:
-                raise MemoryError(f"no memory for {room} numbers of a simulated day; make its chunks smaller")
-        table.cells, table.room = cells, room
-    table.used += count
-    return table.cells + table.used - count
 
 
 cdef char* text_for(Text* text, Py_ssize_t most) except NULL nogil:
@@ -90,133 +61,6 @@ cdef bytes taken(Text* text):
     cdef Py_ssize_t used = text.used
     text.used = 0
     return text.start[:used]
-
-
-cdef object array_of(Table* table, Py_ssize_t width):
-    """Return the rows of *table* as int64[n, width], and begin again in the same memory."""
-    cdef Py_ssize_t count = table.used
-    cdef int64_t[::1] copy
-    array = np.empty(count, np.int64)
-    if count:
-        copy = array
-        memcpy(&copy[0], table.cells, count * sizeof(int64_t))
-    table.used = 0
-    return array.reshape(-1, width)
-
-
-cdef int by_place(const void* one, const void* other) noexcept nogil:
-    """Order waiting levels by their place in a message, and those of one place by the order of the log."""
-    cdef const int64_t* a = <const int64_t*> one
-    cdef const int64_t* b = <const int64_t*> other
-    if a[W_PLACE] != b[W_PLACE]:
-        return -1 if a[W_PLACE] < b[W_PLACE] else 1
-    return -1 if a[W_NUMBER] < b[W_NUMBER] else 1
-
-
-cdef class Batches:
-    """Gather an order log, chunk by chunk, into the messages that the exchange sends.
-
-    Args:
-        open_us: The instant from which the steps count.
-        step_us: From one depth message to the next.
-    """
-
-    cdef int64_t open_us, step_us
-    cdef int64_t sent_us          # when the depth message that gathers is sent
-    cdef int64_t past_us          # when the last one of the chunk before was sent
-    cdef int64_t first_id, last_id
-    cdef Table waiting, held, messages, levels
-
-    def __init__(self, open_us: int, step_us: int) -> None:
-        self.open_us, self.step_us = open_us, step_us
-        self.sent_us, self.past_us = open_us, open_us - step_us
-
-    def __dealloc__(self) -> None:
-        free(self.waiting.cells)
-        free(self.held.cells)
-        free(self.messages.cells)
-        free(self.levels.cells)
-
-    def of(self, const int64_t[:, ::1] rows) -> tuple[Ints, Ints]:
-        """Return what is sent of *rows*, which end where a depth message does: messages, and their levels.
-
-        Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`. Of a depth message `side` is 0, and
-        the last two say from which row of the levels to which before its own are. Levels are int64[n, 3]: `side,
-        ticks, lots`, bids before asks, the best first.
-
-        Raises:
-            ValueError: If time falls, or the rows before ended within a step.
-        """
-        cdef Py_ssize_t i
-        for i in range(rows.shape[0]):
-            if rows[i, R_KIND] == ROW_LEVEL:
-                self.go_to(rows[i, R_US])
-                self.change(&rows[i, 0])
-            elif rows[i, R_KIND] == ROW_TRADE:
-                self.go_to(rows[i, R_US])
-                self.trade(&rows[i, 0])
-        self.close()
-        self.past_us = self.sent_us
-        return array_of(&self.messages, MESSAGE_WIDTH), array_of(&self.levels, LEVEL_WIDTH)
-
-    cdef int go_to(self, int64_t us) except -1:
-        """Close the step that gathers if *us* lies behind it."""
-        if us <= self.past_us or us <= self.sent_us - self.step_us:
-            raise ValueError(f"an order log row of {us} comes behind the depth message that told of its instant")
-        if us > self.sent_us:
-            self.close()
-            self.sent_us = us + (self.step_us - (us - self.open_us) % self.step_us) % self.step_us
-        return 0
-
-    cdef int change(self, const int64_t* row) except -1:
-        cdef int64_t* level = cells_for(&self.waiting, LEVEL_WIDTH)
-        if self.waiting.used == LEVEL_WIDTH:
-            self.first_id = row[R_UPDATE_ID]
-        self.last_id = row[R_UPDATE_ID]
-        # Bids before asks, the best first: minus the price of a bid is below 0, and rises as bids get worse.
-        level[W_PLACE] = -row[R_SIDE] * row[R_TICKS]
-        level[W_NUMBER] = self.waiting.used
-        level[W_LOTS] = row[R_LOTS]
-        return 0
-
-    cdef int trade(self, const int64_t* row) except -1:
-        """Send a trade at once, or hold it until the depth message of its own instant is sent."""
-        cdef int64_t* message = cells_for(&self.held if row[R_US] == self.sent_us else &self.messages, MESSAGE_WIDTH)
-        message[SENT_US] = row[R_US]
-        message[FIRST_ID] = message[LAST_ID] = row[R_TRADE_ID]
-        message[SIDE], message[TICKS], message[LOTS] = row[R_SIDE], row[R_TICKS], row[R_LOTS]
-        return 0
-
-    cdef int close(self) except -1:
-        """Send the depth message that gathers, then the trades that wait for it."""
-        cdef int64_t* message
-        cdef Py_ssize_t first = self.levels.used // LEVEL_WIDTH
-        if self.waiting.used:
-            self.settle()
-            message = cells_for(&self.messages, MESSAGE_WIDTH)
-            message[SENT_US], message[FIRST_ID], message[LAST_ID] = self.sent_us, self.first_id, self.last_id
-            message[SIDE], message[FIRST], message[END] = 0, first, self.levels.used // LEVEL_WIDTH
-        if self.held.used:
-            memcpy(cells_for(&self.messages, self.held.used), self.held.cells, self.held.used * sizeof(int64_t))
-            self.held.used = 0
-        return 0
-
-    cdef int settle(self) except -1:
-        """Turn the waiting changes into levels: of each the last state."""
-        cdef Py_ssize_t i
-        cdef Py_ssize_t count = self.waiting.used // LEVEL_WIDTH
-        cdef int64_t* change = self.waiting.cells
-        cdef int64_t* level
-        qsort(change, count, LEVEL_WIDTH * sizeof(int64_t), by_place)
-        for i in range(count):
-            if i + 1 == count or change[W_PLACE] != change[LEVEL_WIDTH + W_PLACE]:
-                level = cells_for(&self.levels, LEVEL_WIDTH)
-                level[L_SIDE] = 1 if change[W_PLACE] < 0 else -1
-                level[L_TICKS] = abs(change[W_PLACE])
-                level[L_LOTS] = change[W_LOTS]
-            change += LEVEL_WIDTH
-        self.waiting.used = 0
-        return 0
 
 
 cdef struct Ladder:
@@ -292,7 +136,7 @@ cdef inline char* without_comma(char* p) noexcept nogil:
 
 
 cdef class Lines:
-    """Format messages as the lines of a day folder, and keep the book that they tell.
+    """Format messages as the lines of a day folder, and keep the book that they make.
 
     Args:
         run_id: Names the run in every line.
@@ -337,7 +181,7 @@ cdef class Lines:
         """Return the lines of *messages*: those of the diffs, of the frames, and of the trades.
 
         Args:
-            messages: What the exchange sent, as `Batches.of` returns it.
+            messages: What the exchange sent, int64[n, 6], as `recorder.Batches.of` returns it.
             levels: The levels of its depth messages.
             recv_us: When each message arrived.
             first_seq: The `recv_seq` of the first; the others follow by one.
@@ -444,7 +288,7 @@ def log_lines(const int64_t[:, ::1] rows) -> bytes:
     try:
         for i in range(rows.shape[0]):
             p = text_for(&text, NUMBERS)
-            for column in range(R_WIDTH):
+            for column in range(rows.shape[1]):
                 p = comma(put_signed(p, rows[i, column]))
             (p - 1)[0] = c"\n"
             text.used = p - text.start

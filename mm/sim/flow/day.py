@@ -5,7 +5,7 @@ Everything written follows from the flags, so equal flags give equal bytes.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 from mm.clock import US_PER_S
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
-from mm.sim.flow.market import Flow, Scenario
+from mm.sim.flow.market import Scenario
 from mm.sim.flow.session import Session
 
 if TYPE_CHECKING:
-    from mm.sim.flow._day_rows import Ints
     from mm.sim.flow.faulty_recorder import FaultyRecorder
     from mm.sim.flow.recorder import PlainRecorder
-    from mm.sim.matching._core import Matching
 
     DayRecorder = PlainRecorder | FaultyRecorder
 
@@ -72,9 +70,17 @@ def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callabl
     recorder = _recorder(folder, scenario, session)
     try:
         with LogFile(order_log(folder)) as log:
-            for rows, made_us in _played(matching, flow, recorder, session):
+            flow.advance(session.open_us)
+            rows = matching.take_log()
+            recorder.begin(rows)
+            log.add(rows)
+            for chunk_us in range(session.open_us, session.close_us, _CHUNK_US):
+                flow.advance(min(chunk_us + _CHUNK_US, session.flow_us[1]))
+                rows = matching.take_log()
+                recorder.take(rows)
                 log.add(rows)
-                step(made_us)
+                step(min(_CHUNK_US, session.close_us - chunk_us))
+            recorder.finish()
         recorder.writer.declare(order_log(folder), log.contents)
         truth = _truth(scenario, session, recorder) | flow.counts() | recorder.truth()
         (folder.path / TRUTH).write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
@@ -95,22 +101,6 @@ def _recorder(folder: DayFolder, scenario: Scenario, session: Session) -> "DayRe
     from mm.sim.flow.faulty_recorder import FaultyRecorder
 
     return FaultyRecorder(folder, session, instrument, faults, knobs)
-
-
-def _played(
-    matching: "Matching", flow: Flow, recorder: "DayRecorder", session: Session
-) -> Iterator[tuple["Ints", int]]:
-    """Play and record the session, and yield its order log, piece by piece, each with the µs that it covers."""
-    flow.advance(session.open_us)
-    log = matching.take_log()
-    recorder.begin(log)
-    yield log, 0
-    for chunk_us in range(session.open_us, session.close_us, _CHUNK_US):
-        flow.advance(min(chunk_us + _CHUNK_US, session.flow_us[1]))
-        log = matching.take_log()
-        recorder.take(log)
-        yield log, min(_CHUNK_US, session.close_us - chunk_us)
-    recorder.finish()
 
 
 def _truth(scenario: Scenario, session: Session, recorder: "DayRecorder") -> dict[str, Any]:

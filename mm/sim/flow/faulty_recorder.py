@@ -35,14 +35,7 @@ _KILLED = 1006  # how a connection ends whose other end says nothing
 
 
 class FaultyRecorder:
-    """Record a session with faults.
-
-    Args:
-        folder: The day folder.
-        session: The session.
-        instrument: Its grid.
-        faults: In order of time.
-        knobs: Of each run, for the ledger.
+    """Record a session with *faults*, which stand in the order of time; *knobs* are of each run, for the ledger.
 
     Attributes:
         happened: The faults that have begun.
@@ -65,7 +58,7 @@ class FaultyRecorder:
         self._messages, self._exchange = SessionMessages(session), BookReplay()
         self._draws = session.random("crashes")
         self._due: list[tuple[int, int, Callable[[int], None]]] = []
-        self._turn = count()
+        self._order = count()
         self._losing: dict[type, int] = {DepthMessage: 0, TradeMessage: 0}
         self._ids: dict[type, IdSequence] = {}
         self._connected, self._requesting, self._connections = False, False, 0
@@ -91,7 +84,12 @@ class FaultyRecorder:
         self._exchange.feed(rows)
         for message in self._messages.of(rows):
             self._pass(message.recv_us)
-            if self._connected and not self._is_lost(message):
+            if not self._connected:
+                continue
+            if self._losing[type(message)]:
+                self._losing[type(message)] -= 1
+                self.happened[-1].end_us = message.sent_us
+            else:
                 self._receive(message)
 
     def finish(self) -> None:
@@ -109,7 +107,7 @@ class FaultyRecorder:
     # time
 
     def _at(self, us: int, act: Callable[[int], None]) -> None:
-        heappush(self._due, (us, next(self._turn), act))
+        heappush(self._due, (us, next(self._order), act))
 
     def _pass(self, until_us: int) -> None:
         """Do what is due up to *until_us*."""
@@ -118,14 +116,6 @@ class FaultyRecorder:
             act(us)
 
     # messages
-
-    def _is_lost(self, message: DepthMessage | TradeMessage) -> bool:
-        kind = type(message)
-        if not self._losing[kind]:
-            return False
-        self._losing[kind] -= 1
-        self.happened[-1].end_us = message.sent_us
-        return True
 
     def _receive(self, message: DepthMessage | TradeMessage) -> None:
         kind, first_id = type(message), message[2]
@@ -239,14 +229,10 @@ class FaultyRecorder:
             return
         nth = int(self._draws.integers(len(grown)))
         before, after = self._flushed[grown[nth]], grown[nth].stat().st_size
-        _tear(grown[nth], before + int(self._draws.integers(1, after - before)))
+        torn = before + int(self._draws.integers(1, after - before))
+        with grown[nth].open("rb") as stream:
+            stream.seek(torn - 1)
+            torn -= stream.read(1) == b"\n"  # within a line
+        os.truncate(grown[nth], torn)
         for path in grown[nth + 1 :]:
             os.truncate(path, self._flushed[path])
-
-
-def _tear(path: Path, size: int) -> None:
-    """Cut *path* to *size*, or to one byte less where it would end with a whole line."""
-    with path.open("rb") as stream:
-        stream.seek(size - 1)
-        whole_line = stream.read(1) == b"\n"
-    os.truncate(path, size - whole_line)

@@ -74,7 +74,7 @@ class Scenario:
         return ()
 
     def truth(self, session: Session) -> dict[str, Any]:  # noqa: ARG002 - not every truth depends on it
-        """Return what a study of *session* would have to find out; None where the market has no such number."""
+        """Return what a study of *session* would have to find; None where the market has no such number."""
         return {
             "A": None,
             "k": None,

@@ -23,9 +23,9 @@ from mm.dayfolder.line_files import FLUSH_BYTES, GZIP_FORMAT
 from mm.dayfolder.manifest import Contents
 from mm.dayfolder.rows import Block
 from mm.instrument import Instrument
-from mm.sim.flow._day_rows import Batches, Lines, log_lines
+from mm.sim.flow._day_rows import Lines, log_lines
 from mm.sim.flow.session import STEP_US, Session
-from mm.sim.matching.order_log import COLUMNS, ROW_LEVEL
+from mm.sim.matching.order_log import COLUMNS, MOST_TICKS, ROW_LEVEL, ROW_TRADE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,13 +39,14 @@ except ImportError:
 
 SENT_US, FIRST_ID, LAST_ID, SIDE = range(4)
 """The first columns of the messages of `Arrived`."""
-
 TOP_N = 20
+_US, _KIND, _SIDE, _TICKS, _LOTS, _TRADE_ID, _UPDATE_ID = map(
+    COLUMNS.index, ("us", "kind", "side", "ticks", "lots", "trade_id", "update_id")
+)
 _EPOCH = 1
 _EARLY_US = 5 * US_PER_S
-_CONNECTED_US, _ASKED_US, _ANSWERED_US = 20_000, 25_000, 60_000
+_CONNECTED_US, _REQUESTED_US, _ANSWERED_US = 20_000, 25_000, 60_000
 _FAST = 1
-_KIND = COLUMNS.index("kind")
 _LATENCY_US, _MEAN_JITTER_US, _MOST_JITTER_US = 2_000, 1_000, 6_000
 
 
@@ -74,25 +75,87 @@ class TradeMessage(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """Messages as columns, in the order of sending, which is that of arrival.
-
-    Attributes:
-        messages: int64[n, 6] of `sent_us, first_id, last_id, side, ticks, lots`. A trade has its id twice. A depth
-            message has side 0, and then the row of *levels* where its own begin, and the row after its last.
-        levels: int64[m, 3] of side, ticks and lots.
-        recv_us: When each message arrived.
-    """
+    """Messages as columns, in the order of sending, which is that of arrival: those of `Batches`, and *recv_us*."""
 
     messages: "Ints"
     levels: "Ints"
     recv_us: "Ints"
 
 
+class Batches:
+    """Gather an order log, chunk by chunk, into the messages that the exchange sends.
+
+    At the end of every step in which a level changed that is a depth message, with the last state of each level; every
+    trade is sent at once. A depth message stands before the trades of its own instant.
+
+    Args:
+        open_us: The instant from which the steps count.
+        step_us: From one depth message to the next.
+    """
+
+    def __init__(self, open_us: int, step_us: int) -> None:
+        self._open_us, self._step_us = open_us, step_us
+        self._past_us = open_us - step_us  # when the last message of the chunk before was sent at the latest
+
+    def of(self, rows: "Ints") -> tuple["Ints", "Ints"]:
+        """Return what is sent of *rows*, which end where a depth message does: messages, and their levels.
+
+        Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`; a trade has its id twice. Of a depth
+        message `side` is 0, and the last two say from which row of the levels to which before its own are. Levels are
+        int64[n, 3]: `side, ticks, lots`, bids before asks, the best first.
+
+        Raises:
+            ValueError: If time falls, or the rows before ended within a step.
+        """
+        sent = rows[(rows[:, _KIND] == ROW_LEVEL) | (rows[:, _KIND] == ROW_TRADE)]
+        step_end_us = sent[:, _US] + (self._open_us - sent[:, _US]) % self._step_us
+        late = np.diff(step_end_us, prepend=self._past_us + 1) < 0
+        if late.any():
+            us = int(sent[late.argmax(), _US])
+            raise ValueError(f"the order log has a row of {us} after the depth message of that instant")
+        if len(sent):
+            self._past_us = int(step_end_us[-1])
+        is_level = sent[:, _KIND] == ROW_LEVEL
+        depths, levels = _depths(sent[is_level], step_end_us[is_level])
+        prints = sent[~is_level]
+        trades = prints[:, (_US, _TRADE_ID, _TRADE_ID, _SIDE, _TICKS, _LOTS)]
+        messages = np.concatenate((depths, trades))
+        # At one instant the depth message comes first; trades keep the order of the log, for the sort is stable.
+        order = np.argsort(messages[:, SENT_US], kind="stable")
+        return np.ascontiguousarray(messages[order]), np.ascontiguousarray(levels)
+
+
+def _depths(changes: "Ints", sent_us: "Ints") -> tuple["Ints", "Ints"]:
+    """Return the depth messages of *changes* of levels, each sent at its *sent_us*, and the levels of all of them."""
+    if not len(changes):
+        return np.empty((0, 6), np.int64), np.empty((0, 3), np.int64)
+    # Bids before asks, the best first: minus the price of a bid is below 0, and rises as bids get worse. Prices have at
+    # most 40 bits, so that a step's number and the place in it are one key: one sort instead of two.
+    place = -changes[:, _SIDE] * changes[:, _TICKS]
+    keys = np.cumsum(np.diff(sent_us, prepend=sent_us[0]) > 0) * (4 * (MOST_TICKS + 1)) + place
+    order = np.argsort(keys)
+    kept = np.maximum.reduceat(order, _starts(keys[order]))  # of each level the last change
+    first_level, first_change = _starts(sent_us[kept]), _starts(sent_us)
+    columns = (
+        sent_us[first_change],
+        changes[first_change, _UPDATE_ID],
+        changes[np.append(first_change[1:], len(changes)) - 1, _UPDATE_ID],
+        np.zeros_like(first_change),
+        first_level,
+        np.append(first_level[1:], len(kept)),
+    )
+    return np.column_stack(columns), changes[kept][:, (_SIDE, _TICKS, _LOTS)]
+
+
+def _starts(values: "Ints") -> "Ints":
+    """Return where runs of equal values begin; there is one value at least."""
+    return np.append(0, np.flatnonzero(np.diff(values)) + 1)
+
+
 class SessionMessages:
     """Turn a session's order log, piece by piece, into the messages of one connection.
 
-    A depth message stands before the trades of its own instant. A message arrives 2 ms and an exponential jitter after
-    it was sent, never before another one.
+    A message arrives 2 ms and an exponential jitter after it was sent, never before another one.
     """
 
     def __init__(self, session: Session) -> None:
@@ -101,13 +164,13 @@ class SessionMessages:
         self._last_us = 0
 
     def arrived(self, rows: "Ints") -> Arrived:
-        """Return what is sent of *rows*, which end where a depth message does.
-
-        Raises:
-            ValueError: If time falls, or the rows before these ended within the 100 ms of a message.
-        """
+        """Return what is sent of *rows*, which end where a depth message does; raises what `Batches.of` raises."""
         messages, levels = self._batches.of(rows)
-        return Arrived(messages, levels, self._received(messages[:, SENT_US]))
+        jitter_us = np.minimum(self._jitter.exponential(_MEAN_JITTER_US, len(messages)), _MOST_JITTER_US)
+        recv_us = messages[:, SENT_US] + _LATENCY_US + jitter_us.astype(np.int64)
+        recv_us = np.maximum.accumulate(np.append(self._last_us, recv_us))
+        self._last_us = int(recv_us[-1])
+        return Arrived(messages, levels, recv_us[1:])
 
     def of(self, rows: "Ints") -> Iterator[DepthMessage | TradeMessage]:
         """Yield what `arrived` returns, one by one."""
@@ -120,13 +183,6 @@ class SessionMessages:
                 yield TradeMessage(sent, received, first_id, side, ticks, lots)
             else:
                 yield DepthMessage(sent, received, first_id, last_id, every_level[ticks:lots])
-
-    def _received(self, sent_us: "Ints") -> "Ints":
-        jitter_us = np.minimum(self._jitter.exponential(_MEAN_JITTER_US, len(sent_us)), _MOST_JITTER_US)
-        received = np.maximum.accumulate(np.append(self._last_us, sent_us + _LATENCY_US + jitter_us.astype(np.int64)))
-        self._last_us = int(received[-1])
-        late: Ints = received[1:]
-        return late
 
 
 class BookReplay:
@@ -156,12 +212,9 @@ class DayLog:
 
     Args:
         writer: The files of the day, open; nobody else writes messages to them.
-        session: The session.
+        session: When it runs.
         instrument: Its grid.
         top_n: Levels of a side in the frames: those of the writer.
-
-    Attributes:
-        writer: As given.
     """
 
     def __init__(self, writer: DayWriter, session: Session, instrument: Instrument, top_n: int) -> None:
@@ -196,7 +249,12 @@ class DayLog:
         for held, lines in zip(self._held, self._lines.of(messages, levels, recv_us, first_seq), strict=True):
             held.extend(lines)
         self._exch_time = int(messages[-1, SENT_US]) // US_PER_MS
-        self._count(messages)
+        is_depth = messages[:, SIDE] == 0
+        depths = messages[is_depth]
+        if self._first_frame_id is None and len(depths):
+            self._first_frame_id = int(depths[0, LAST_ID])
+        self._depths = _longer(self._depths, depths)
+        self._prints = _longer(self._prints, messages[~is_depth])
         if max(map(len, self._held)) >= FLUSH_BYTES:
             self._flush()
 
@@ -207,13 +265,6 @@ class DayLog:
         self.writer.declare(folder.diffs, depths)
         self.writer.declare(folder.frames, depths._replace(first_id=self._first_frame_id))
         self.writer.declare(folder.trades, self._prints)
-
-    def _count(self, messages: "Ints") -> None:
-        is_depth = messages[:, SIDE] == 0
-        depths, prints = messages[is_depth], messages[~is_depth]
-        if self._first_frame_id is None and len(depths):
-            self._first_frame_id = int(depths[0, LAST_ID])
-        self._depths, self._prints = _longer(self._depths, depths), _longer(self._prints, prints)
 
     def _flush(self) -> None:
         if any(self._held):
@@ -275,14 +326,7 @@ def _packed(lines: bytes) -> bytes:
 
 
 class PlainRecorder(DayLog):
-    """Record a session undisturbed: the messages, and the ledger and the snapshot around them.
-
-    Args:
-        folder: The day folder.
-        session: The session.
-        instrument: Its grid.
-        knobs: Of the run, for the ledger.
-    """
+    """Record a session undisturbed: the messages, and the ledger and the snapshot around them."""
 
     def __init__(self, folder: DayFolder, session: Session, instrument: Instrument, knobs: dict[str, Any]) -> None:
         run_id = run_stamp(session.open_us - _EARLY_US)
@@ -296,7 +340,7 @@ class PlainRecorder(DayLog):
         writer.event(open_us, "window_start", 0, {})
         writer.event(open_us + _CONNECTED_US, "ws_connected", 0, {"url": "simulated", "conn": 1})
         writer.event(open_us + _CONNECTED_US, "resync_start", 0, {"cause": "start"})
-        writer.event(open_us + _ASKED_US, "snapshot_request", 0, {"attempt": 1})
+        writer.event(open_us + _REQUESTED_US, "snapshot_request", 0, {"attempt": 1})
         exchange = BookReplay()
         exchange.feed(rows)
         depth = exchange.depth(open_us)

@@ -40,13 +40,11 @@ _QTY = decimal("0.00000001", "1000000")
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """How a regular market behaves from an instant on.
+    """How a regular market behaves from *start_s* after the flow's start on.
 
     Attributes:
-        start_s: Seconds after the flow's start.
         sigma: Volatility of the mid, ticks per √s.
-        bid: A (1/s) and k (1/tick) of the orders that hit bids.
-        ask: Likewise of those that hit asks.
+        bid, ask: A (1/s) and k (1/tick) of the orders that hit bids, and of those that hit asks.
     """
 
     start_s: float
@@ -131,12 +129,8 @@ class PoissonMarket(RegularMarket):
 
     def rate(self, side: int) -> tuple[float, float]:
         """Return A (1/s) and k (1/tick) of the orders that hit a resting order of *side*, +1 bid or -1 ask."""
-        own = (self.A_bid_per_s, self.k_bid_per_tick) if side > 0 else (self.A_ask_per_s, self.k_ask_per_tick)
-        A, k = (
-            common if value is None else value
-            for value, common in zip(own, (self.A_per_s, self.k_per_tick), strict=True)
-        )
-        return A, k
+        A, k = (self.A_bid_per_s, self.k_bid_per_tick) if side > 0 else (self.A_ask_per_s, self.k_ask_per_tick)
+        return self.A_per_s if A is None else A, self.k_per_tick if k is None else k
 
     def laws(self, session: Session) -> tuple[Law, ...]:  # noqa: ARG002 - one law for every session
         """Return the one law."""
@@ -347,26 +341,25 @@ FIELDS: Mapping[str, Mapping[str, Knob]] = {
 """The knobs of each scenario, by field name."""
 
 
-def _flags() -> type:
-    """Return the dataclass of all fields of all scenarios; None stands for a value that was not given."""
-    every = {name: one for fields in FIELDS.values() for name, one in fields.items()}
-    declared = [(name, Any, knob(None, one.reader, _help(one), flag=one.flag)) for name, one in every.items()]
-    return make_dataclass("Flags", declared, frozen=True, kw_only=True)
-
-
 def _help(one: Knob) -> str:
     """Return the help of a field, with the scenarios that have it and what it is there by default."""
     names: dict[str, list[str]] = {}
     for scenario, fields in FIELDS.items():
         if one.name in fields:
             names.setdefault(shown(fields[one.name].default) or "none", []).append(scenario)
-    if len(names) == 1 and sum(map(len, names.values())) == len(FIELDS):
+    if [len(scenarios) for scenarios in names.values()] == [len(FIELDS)]:
         return f"{one.help} ({next(iter(names))})"
     defaults = "; ".join(f"{', '.join(scenarios)}: {value}" for value, scenarios in names.items())
     return f"{one.help} ({defaults})"
 
 
-Flags: type = _flags()
+_EVERY = {name: one for fields in FIELDS.values() for name, one in fields.items()}
+Flags: type = make_dataclass(
+    "Flags",
+    [(name, Any, knob(None, one.reader, _help(one), flag=one.flag)) for name, one in _EVERY.items()],
+    frozen=True,
+    kw_only=True,
+)
 """What a command takes to offer every parameter of every scenario, each flag once; `chosen` reads it."""
 
 
@@ -380,7 +373,12 @@ def chosen(name: str, flags: Any) -> Scenario:
     """
     own = FIELDS[name]
     given = {one.name: one for one in knobs(Flags) if getattr(flags, one.name) is not None}
-    strange = [one for field, one in given.items() if field not in own and _on_the_command_line(field)]
+    context = click.get_current_context(silent=True)
+    strange = [
+        one
+        for field, one in given.items()
+        if field not in own and (context is None or context.get_parameter_source(field) is ParameterSource.COMMANDLINE)
+    ]
     if strange:
         known = ", ".join(one.flag for one in own.values())
         raise UsageError(
@@ -388,8 +386,3 @@ def chosen(name: str, flags: Any) -> Scenario:
             f"--scenario (SCENARIO)"
         )
     return SCENARIOS[name](**{field: getattr(flags, field) for field in given if field in own})
-
-
-def _on_the_command_line(field: str) -> bool:
-    context = click.get_current_context(silent=True)
-    return context is None or context.get_parameter_source(field) is ParameterSource.COMMANDLINE

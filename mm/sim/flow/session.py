@@ -23,7 +23,6 @@ LOST_DEPTH, LOST_TRADES, DISCONNECT, CRASH = "lost_depth", "lost_trades", "disco
 _MOST_S = {DISCONNECT: 30, CRASH: 60}
 _MOST_MESSAGES = {LOST_DEPTH: 5, LOST_TRADES: 20}
 _APART_US = 120 * US_PER_S
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,7 @@ class Session:
     """When a simulated market runs, and the seed of its draws.
 
     Attributes:
-        symbol: Upper case.
         day: ``YYYYMMDD``; the session opens at 08:00 Berlin time on it.
-        hours: How long it lasts.
         seed: Together with the day it keys every draw, so that each day of a range has draws of its own.
         begins_us: Where it opens at another instant, as a live server does: that instant, a multiple of 100 ms.
     """
@@ -87,8 +84,6 @@ class RecordingFault:
     """One thing that goes wrong.
 
     Attributes:
-        kind: What.
-        start_us: When it begins.
         messages: How many messages of its stream are lost from then on (`LOST_DEPTH`, `LOST_TRADES`).
         lasts_us: How long nothing arrives (`DISCONNECT`, `CRASH`).
     """
@@ -104,10 +99,8 @@ class FaultRecord:
     """A fault, and what the recording lacks because of it.
 
     Attributes:
-        fault: What was planned.
         end_us: When messages arrived again, or the last lost one was sent; None if it outlasted the session.
-        update_ids: The first and the last update id that the recording lacks; None where it lacks none.
-        trade_ids: Likewise of trades.
+        update_ids, trade_ids: The ids that the recording lacks; None where it lacks none.
         no_book_us: From when to when the recording has no valid book; None where it always has one.
     """
 
@@ -115,7 +108,7 @@ class FaultRecord:
     end_us: int | None = None
     update_ids: IdRange | None = None
     trade_ids: IdRange | None = None
-    no_book_us: Span | None = None
+    no_book_us: tuple[int, int] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as in truth.json."""
@@ -144,14 +137,13 @@ def plan(session: Session, kinds: Iterable[str]) -> tuple[RecordingFault, ...]:
             f"--hours {session.hours} (HOURS) is too short for {len(wanted)} faults, which need "
             f"{_APART_US // US_PER_S} s each; make it longer, or the faults fewer"
         )
-    order: list[int] = draws.permutation(len(wanted)).tolist()
-    return tuple(
-        _fault(wanted[which], first_us + nth * room_us + int(draws.integers(room_us // 4, room_us // 2)), draws)
-        for nth, which in enumerate(order)
-    )
-
-
-def _fault(kind: str, start_us: int, draws: "np.random.Generator") -> RecordingFault:
-    if kind in _MOST_MESSAGES:
-        return RecordingFault(kind, start_us, messages=int(draws.integers(1, _MOST_MESSAGES[kind], endpoint=True)))
-    return RecordingFault(kind, start_us, lasts_us=int(draws.integers(US_PER_S, _MOST_S[kind] * US_PER_S)))
+    faults = []
+    for nth, which in enumerate(draws.permutation(len(wanted)).tolist()):
+        kind, start_us = wanted[which], first_us + nth * room_us + int(draws.integers(room_us // 4, room_us // 2))
+        messages = lasts_us = 0
+        if kind in _MOST_MESSAGES:
+            messages = int(draws.integers(1, _MOST_MESSAGES[kind], endpoint=True))
+        else:
+            lasts_us = int(draws.integers(US_PER_S, _MOST_S[kind] * US_PER_S))
+        faults.append(RecordingFault(kind, start_us, messages, lasts_us))
+    return tuple(faults)

@@ -38,7 +38,7 @@ from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.faults.script import Moment, Rule, as_rules, read_script
 from mm.sim.wire.faults.table import FAULTS
 from mm.sim.wire.feed import StreamFeed
-from mm.sim.wire.http_messages import Request, Response, json_response
+from mm.sim.wire.http_messages import Request, Response, json_response, refusal
 from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.server import Routes, Server
 from mm.sim.wire.stream_requests import API_PATH
@@ -59,15 +59,10 @@ _IDLE_S = 3_600.0
 
 
 class WireClock:
-    """The exchange's clock.
-
-    Args:
-        start_us: Its first instant.
-        speed: Seconds of the exchange in a second of wall time; 0 stands still, and is moved by `set` alone.
-        seconds: A clock of wall time that only rises, in s.
+    """The exchange's clock, from *start_us* on; *seconds* is a clock of wall time that only rises, in s.
 
     Attributes:
-        speed: As above.
+        speed: Seconds of the exchange in a second of wall time; 0 stands still, and is moved by `set` alone.
         slipped_s: Seconds of wall time that were left out, because the exchange could not keep up.
     """
 
@@ -96,12 +91,7 @@ class WireClock:
 class Scheduler:
     """Advances the exchange's time in short slices, between which the event loop serves connections.
 
-    Args:
-        clock: The exchange's clock.
-        advance: Advances the exchange to an instant, in µs.
-
     Attributes:
-        clock: As above.
         done_us: The instant up to which everything has happened.
     """
 
@@ -131,27 +121,19 @@ class Scheduler:
     async def run(self) -> None:
         """Advance the time until cancelled; where the clock stands still, only wait."""
         while True:
-            if self.clock.speed > 0:
+            speed, rest_s = self.clock.speed, _IDLE_S
+            if speed > 0:
                 self.step()
-            await asyncio.sleep(self._rest_s())
-
-    def _rest_s(self) -> float:
-        """Return how long nothing is due, in s."""
-        clock = self.clock
-        if clock.speed <= 0:
-            return _IDLE_S
-        return max(0.0, SLICE_S - (clock.now_us() - self.done_us) / clock.speed / US_PER_S)
+                rest_s = max(0.0, SLICE_S - (self.clock.now_us() - self.done_us) / speed / US_PER_S)
+            await asyncio.sleep(rest_s)
 
 
 class Box:
-    """One symbol's exchange.
+    """One symbol's exchange, which begins with its session.
 
     Args:
-        scenario: Its market.
-        session: Symbol, seed, and the instant at which it begins.
         speed: Seconds of the exchange in a second of wall time; 0 for lockstep: time stands still between calls.
         limits: Whether too many orders, requests and handshakes are refused.
-        wire_limits: Of connections.
 
     Attributes:
         exchange: The rules, the users and their orders.
@@ -211,8 +193,6 @@ class Box:
             scenario: A name of ``mm sim serve --scenario``, with its defaults.
             seed: Of the market, of the keys and of what the faults leave to chance.
             faults: Rules, or lines of a script.
-            symbol: Upper case.
-            wire_limits: Of connections.
         """
         session = Session(symbol, day_of(LOCKSTEP_US), _HOURS, seed, LOCKSTEP_US)
         limits = wire_limits or WireLimits(attempts=None, close_s=0.05)
@@ -333,11 +313,7 @@ class BadCall(MMError):
 
 
 class ControlCalls:
-    """Answers the calls below ``/sim/``: move the time, set faults, ask for the truth; Binance has none of them.
-
-    Args:
-        box: The exchange.
-    """
+    """Answers the calls below ``/sim/``: move the time, set faults, query the truth; Binance has none of them."""
 
     def __init__(self, box: Box) -> None:
         self._box = box
@@ -352,15 +328,15 @@ class ControlCalls:
         }
 
     def answer(self, request: Request) -> Response:
-        """Return what *request* is answered with: 400 with a sentence where it cannot be done."""
+        """Return the response to a call: 400 with a sentence where it cannot be done."""
         route = self._routes.get((request.method, request.path))
         if route is None:
             known = ", ".join(" ".join(one) for one in self._routes)
-            return json_response(404, {"code": -1000, "msg": f"There is no such call; there are {known}"})
+            return refusal(404, -1000, f"There is no such call; there are {known}")
         try:
             return json_response(200, route(request))
         except MMError as error:
-            return json_response(400, {"code": -1130, "msg": str(error)})
+            return refusal(400, -1130, str(error))
 
     def _advance(self, request: Request) -> dict[str, Any]:
         content = _content(request)

@@ -7,7 +7,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
@@ -28,7 +28,7 @@ from mm.sim.wire.stream_messages import (
     server_shutdown,
     text_frame,
 )
-from mm.sim.wire.stream_requests import Opening, Reply, StreamControl
+from mm.sim.wire.stream_requests import Opening, Reply, StreamControl, StreamName
 
 _GATHERED = 512
 _PHASE_STEP = 437
@@ -42,16 +42,9 @@ _CONTROL = (Opcode.PING, Opcode.PONG)
 class ConnectionHub:
     """What the connections of a server share.
 
-    Args:
-        feed: The market streams.
-        limits: Of connections.
-        seconds: A clock of wall time that only rises, in s.
-
     Attributes:
-        feed: As above.
-        limits: As above.
-        seconds: As above.
-        faults: The fault injector; None while no faults are set.
+        seconds: A clock of wall time that only rises, in s.
+        faults: None while no faults are set.
         unsent: Connections that have gathered something to send.
         sockets: WebSocket connections that are open, in the order of their handshakes.
     """
@@ -70,18 +63,9 @@ class ConnectionHub:
         for socket_ in unsent:
             socket_.flush()
 
-    def remove(self, gone: "WebSocket") -> None:
-        """Remove a connection whose transport is closed."""
-        self.sockets.pop(gone, None)
-
 
 class WebSocket(asyncio.Protocol):
     """One connection after its handshake; `take_text` defines its purpose.
-
-    Args:
-        hub: Of its server.
-        transport: Which it takes over.
-        protocol: Whose handshake is done.
 
     Attributes:
         closing: Whether it is about to end: nothing more is taken or sent.
@@ -101,7 +85,7 @@ class WebSocket(asyncio.Protocol):
         self._cut: asyncio.TimerHandle | None = None
 
     def take_text(self, text: str) -> None:
-        """Take a message of the client."""
+        """Take a whole message of the client."""
         raise NotImplementedError
 
     def announce_shutdown(self, us: int) -> None:
@@ -205,7 +189,7 @@ class WebSocket(asyncio.Protocol):
         self._gathered.clear()
         if self._cut:
             self._cut.cancel()
-        self._hub.remove(self)
+        self._hub.sockets.pop(self, None)
 
     def _take_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
@@ -213,28 +197,20 @@ class WebSocket(asyncio.Protocol):
         if not self.admits():
             self.close(POLICY_VIOLATION, "Too many requests")
         elif frame.opcode is Opcode.PONG:
-            self._take_pong(bytes(frame.data))
+            # A pong answers its ping and those before it; an unsolicited one changes nothing.
+            pings = list(self._pings)
+            for payload in pings[: pings.index(frame.data) + 1] if frame.data in pings else ():
+                del self._pings[payload]
         elif frame.opcode not in _CONTROL:
             self._fragments.append(bytes(frame.data))
             if frame.fin:
                 whole, self._fragments = b"".join(self._fragments), []
-                self._take_message(whole)
-
-    def _take_message(self, whole: bytes) -> None:
-        try:
-            text = whole.decode()
-        except UnicodeDecodeError:
-            self.close(INVALID_DATA, "Not UTF-8")
-            return
-        self.take_text(text)
-
-    def _take_pong(self, payload: bytes) -> None:
-        """Count the ping of *payload* and those before it as answered; an unsolicited pong changes nothing."""
-        if payload in self._pings:
-            for earlier in list(self._pings):
-                del self._pings[earlier]
-                if earlier == payload:
-                    return
+                try:
+                    text = whole.decode()
+                except UnicodeDecodeError:
+                    self.close(INVALID_DATA, "Not UTF-8")
+                else:
+                    self.take_text(text)
 
     def _send_control(self) -> None:
         """Send the control frames of the protocol; after a close frame, nothing more."""
@@ -279,25 +255,23 @@ class StreamConnection(WebSocket):
     """
 
     def __init__(
-        self, hub: ConnectionHub, transport: asyncio.Transport, protocol: ServerProtocol, number: int, path: str
+        self, hub: ConnectionHub, transport: asyncio.Transport, protocol: ServerProtocol, number: int, opening: Opening
     ) -> None:
         super().__init__(hub, transport, protocol)
         self.id = number
-        self.path = path
-        self.micro = False
+        self.path = opening.target
+        self.micro = opening.micro
         self.phase_ms = number * _PHASE_STEP % 1_000
-        self._control = StreamControl(combined=False, most=hub.limits.streams)
+        self._control = StreamControl(combined=opening.combined, most=hub.limits.streams)
         self._received = RateWindow(hub.limits.messages, hub.limits.messages_s)
         self._stalled: Collection[str] | None = ()
         self._silent = False
 
-    def begin(self, opening: Opening) -> None:
-        """Start with the streams of the address; faults may act from now on."""
-        self.micro = opening.micro
-        self._control.combined = opening.combined
+    def begin(self, streams: Sequence[StreamName]) -> None:
+        """Start with the *streams* of the address; faults may act from now on."""
         if self._hub.faults:
-            self._hub.faults.opened(self)
-        if reply := self._control.begin(opening.streams):
+            self._hub.faults.scope.open(self)
+        if reply := self._control.begin(streams):
             self._follow(reply)
         for stream in self._control.streams.values():
             self._hub.feed.subscribe(self, stream)
@@ -321,7 +295,7 @@ class StreamConnection(WebSocket):
         return self._received.admit(self._hub.seconds())
 
     def take_text(self, text: str) -> None:
-        """Take a SUBSCRIBE, or what else a client may say."""
+        """Take a request such as SUBSCRIBE."""
         self._follow(self._control.handle(text))
 
     def is_slow(self, stream: str) -> bool:
@@ -355,7 +329,7 @@ class StreamConnection(WebSocket):
             self._hub.feed.unsubscribe(self, stream)
         self._control.streams = {}
         if self._hub.faults:
-            self._hub.faults.closed(self)
+            self._hub.faults.scope.close(self)
         super().connection_lost(exc)
 
     def _holds(self, stream: str) -> bool:
@@ -385,12 +359,16 @@ class MessageSession(Protocol):
 
 
 class ApiConnection(WebSocket):
-    """A connection of the WebSocket API."""
+    """A connection of the WebSocket API; *open_session* makes its session of a function that sends an object."""
 
-    _session: MessageSession
-
-    def begin(self, open_session: Callable[[Callable[[Any], None]], MessageSession]) -> None:
-        """Start the session that *open_session* makes of a function that sends an object as JSON."""
+    def __init__(
+        self,
+        hub: ConnectionHub,
+        transport: asyncio.Transport,
+        protocol: ServerProtocol,
+        open_session: Callable[[Callable[[Any], None]], MessageSession],
+    ) -> None:
+        super().__init__(hub, transport, protocol)
         self._session = open_session(self.send)
 
     def send(self, content: Any) -> None:
@@ -402,7 +380,7 @@ class ApiConnection(WebSocket):
         self._session.announce_shutdown(us)
 
     def take_text(self, text: str) -> None:
-        """Hand a request to the session."""
+        """Take a request."""
         self._session.handle(text)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -25,7 +25,7 @@ _Best = tuple[list[Level], list[Level]]
 
 
 class Subscriber(Protocol):
-    """A connection, as the streams see it.
+    """A connection, as the streams use it.
 
     Attributes:
         micro: Whether its stamps are µs, not ms.
@@ -36,22 +36,17 @@ class Subscriber(Protocol):
     phase_ms: int
 
     def is_slow(self, stream: str) -> bool:
-        """Tell whether events of *stream* that later ones replace should not be sent now."""
+        """Return True if events of *stream* that later ones replace should not be sent now."""
 
     def deliver(self, message: Message) -> None:
         """Take *message*, in the order of sending."""
 
 
 class BatchTimer:
-    """All depth and partial depth streams of one interval and phase.
-
-    Args:
-        interval_us: From one beat to the next.
-        phase_us: A beat is an instant that leaves this remainder.
-        now_us: The exchange's instant.
+    """All depth and partial depth streams of one interval and phase; it is due at instants that leave the phase.
 
     Attributes:
-        due_us: The next timer.
+        due_us: The next such instant.
     """
 
     def __init__(self, interval_us: int, phase_us: int, now_us: int) -> None:
@@ -70,14 +65,14 @@ class BatchTimer:
         (self._bids if side > 0 else self._asks)[ticks] = level
 
     def join(self, subscriber: Subscriber, stream: StreamName) -> None:
-        """Let *subscriber* have the events of *stream* from the next beat on."""
+        """Send *subscriber* the events of *stream* from the next batch on."""
         if stream.kind == "depth":
             self._depth[subscriber] = None
         else:
             self._partial[subscriber, stream] = -1
 
     def leave(self, subscriber: Subscriber, stream: StreamName) -> None:
-        """Send *subscriber* no more of *stream*; one that is not of this beat changes nothing."""
+        """Send *subscriber* no more of *stream*; one that is not of this timer changes nothing."""
         if stream.kind == "depth" and stream.interval_ms * US_PER_MS == self.key[0]:
             self._depth.pop(subscriber, None)
         self._partial.pop((subscriber, stream), None)
@@ -88,14 +83,7 @@ class BatchTimer:
         return not self._depth and not self._partial
 
     def emit(self, symbol: str, texts: Texts, book: LocalOrderBook, update_id: int) -> None:
-        """Send what the beat that is due brings, and wait for the next one.
-
-        Args:
-            symbol: Lower case, as stream names have it.
-            texts: Writes the events.
-            book: As it is at this timer.
-            update_id: That of *book*.
-        """
+        """Send the batch that is due, and begin the next one; *symbol* is lower case, *book* is as of *update_id*."""
         batch = Batch(self._first_id, update_id, self._bids, self._asks) if self._first_id else None
         self._first_id, self._bids, self._asks = 0, {}, {}
         self._send_depth(f"{symbol}@depth{self._speed}", batch, texts)
@@ -140,11 +128,7 @@ class BatchTimer:
 
 
 class StreamFeed:
-    """Every market stream of one symbol.
-
-    Args:
-        instrument: Its grid.
-        now_us: The exchange's instant, at which its log begins with an empty book.
+    """Every market stream of one symbol, whose log begins at *now_us* with an empty book.
 
     Attributes:
         update_id: Of the last change of the book; 0 before the first.
@@ -170,7 +154,12 @@ class StreamFeed:
         if stream.symbol != self._symbol:
             return
         if stream.kind not in self._live:
-            self._timer(subscriber, stream).join(subscriber, stream)
+            interval_us = stream.interval_ms * US_PER_MS
+            key = interval_us, subscriber.phase_ms * US_PER_MS % interval_us
+            if key not in self._timers:
+                self._timers[key] = BatchTimer(*key, self.now_us)
+                heapq.heappush(self._due, (self._timers[key].due_us, key))
+            self._timers[key].join(subscriber, stream)
             return
         if stream.kind == "bookTicker":
             self._best = self._book.top(1)
@@ -257,16 +246,8 @@ class StreamFeed:
     def _book_ticker(self) -> Message:
         return self._texts.book_ticker(self._names["bookTicker"], self.update_id, *self._best)
 
-    def _timer(self, subscriber: Subscriber, stream: StreamName) -> BatchTimer:
-        interval_us = stream.interval_ms * US_PER_MS
-        key = interval_us, subscriber.phase_ms * US_PER_MS % interval_us
-        if key not in self._timers:
-            self._timers[key] = BatchTimer(*key, self.now_us)
-            heapq.heappush(self._due, (self._timers[key].due_us, key))
-        return self._timers[key]
-
     def _emit_due(self, us: int) -> None:
-        """Let every beat strike that is due at *us* or before."""
+        """Emit every batch that is due at *us* or before."""
         due = self._due
         while due and due[0][0] <= us:
             timer = self._timers[due[0][1]]

@@ -21,17 +21,13 @@ _AT_ONCE = 8
 """Requests of one connection that are answered in one turn of the event loop."""
 _WAITING = (h11.NEED_DATA, h11.PAUSED)
 Upgrade = Callable[[Request, str, asyncio.Transport], Response | asyncio.Protocol]
-"""Takes a handshake, its path with query, and the transport; returns the WebSocket that has it now, or a refusal."""
+"""Takes a handshake, its path as it came, and the transport; returns the WebSocket that has it now, or a refusal."""
 
 
 class HttpConnection(asyncio.Protocol):
     """One HTTP connection, until it closes or becomes a WebSocket.
 
-    Args:
-        hub: Of its server.
-        open_ones: The connections of the server that are open; this one adds and removes itself.
-        answer: Answers a request.
-        upgrade: Takes the transport over for a WebSocket.
+    Among *open_ones*, the connections of the server that are open, it adds and removes itself.
     """
 
     def __init__(self, hub: ConnectionHub, open_ones: "set[HttpConnection]", answer: Answer, upgrade: Upgrade) -> None:
@@ -112,13 +108,10 @@ class HttpConnection(asyncio.Protocol):
             else:
                 self._take(cast(_Open, event))
                 answered += isinstance(event, h11.EndOfMessage)
-                if answered == _AT_ONCE and not self._ended:
-                    self._yield()
-
-    def _yield(self) -> None:
-        self._yielding = True
-        self._transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._go_on)
+                if answered == _AT_ONCE and not self._ended:  # others have their turn
+                    self._yielding = True
+                    self._transport.pause_reading()
+                    asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
         self._yielding = False
@@ -156,7 +149,7 @@ class HttpConnection(asyncio.Protocol):
         if method != "GET" or headers.get("upgrade", "").lower() != "websocket":
             self._respond(self._answer(request))
             return
-        taken = self._upgrade(request, target, self._transport)
+        taken = self._upgrade(request, target.partition("?")[0], self._transport)
         if isinstance(taken, Response):
             self._respond(taken)
             return
@@ -167,11 +160,11 @@ class HttpConnection(asyncio.Protocol):
             taken.data_received(early)
 
     def _respond(self, response: Response) -> None:
-        if response.delay_s > 0:
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_later(response.delay_s, self._respond_late, response)
-        else:
+        if response.delay_s <= 0:
             self._send(response)
+            return
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(response.delay_s, self._respond_late, response)
 
     def _respond_late(self, response: Response) -> None:
         if not self._ended:

@@ -20,19 +20,13 @@ class WireLimits:
 
     Attributes:
         messages: Most incoming messages (pings, pongs, texts) of a stream connection within ``messages_s``.
-        messages_s: Window of ``messages``.
-        streams: Most streams of one connection.
         attempts: Most handshakes of one address within ``attempts_s``; None lifts the limit.
-        attempts_s: Window of ``attempts``.
         ping_s: From one ping of the server to the next.
         pong_s: A ping that was not answered for so long ends its connection.
-        age_s: A connection lives no longer.
         idle_s: An HTTP connection that sends nothing for so long, be it within a request, is closed.
         request_s: A request that is not whole so long after its first byte ends its connection.
         close_s: From a close frame until the connection is cut, whether the client answered or not.
-        message_bytes: Most bytes of an incoming message.
         header_bytes: Most bytes of a request line and its headers.
-        body_bytes: Most bytes of a request's body.
         slow_bytes: With more than this waiting to be sent, a connection is slow: its depth is conflated.
         lost_bytes: With more than this waiting, it is cut.
     """

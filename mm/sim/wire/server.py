@@ -31,12 +31,10 @@ _HANDSHAKE = ("host", "connection", "upgrade", "origin")
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Who answers what.
+    """What answers HTTP requests, opens sessions of the WebSocket API, and answers requests below ``/sim/``.
 
-    Attributes:
-        rest: Every HTTP request but those of `control`.
-        open_session: A session of the WebSocket API, made of the function that sends an object, and the handshake.
-        control: Requests below ``/sim/``, which are taken from loopback only; None where there are none.
+    A session is made of the function that sends an object, and the handshake. Control calls are taken from loopback
+    only; None where there are none.
     """
 
     rest: Answer
@@ -45,13 +43,7 @@ class Routes:
 
 
 class Server(ConnectionHub):
-    """Serves one exchange.
-
-    Args:
-        feed: Its streams.
-        routes: Who answers what.
-        limits: Of connections.
-        seconds: A clock of wall time that only rises, in s.
+    """Serves one exchange; *seconds* is a clock of wall time that only rises.
 
     Attributes:
         http_connections: HTTP connections that are open.
@@ -89,7 +81,7 @@ class Server(ConnectionHub):
     def inject(self, faults: FaultInjector) -> None:
         """Apply *faults* from now on, also to the stream connections that are open."""
         for connection in self.streams:
-            faults.opened(connection)
+            faults.scope.open(connection)
         self.faults = faults
 
     async def stop(self) -> None:
@@ -131,8 +123,7 @@ class Server(ConnectionHub):
     def answer(self, request: Request) -> Response:
         """Return what *request* is answered with."""
         if self._routes.control and request.path.startswith(CONTROL_PATH):
-            local = _is_local(request)
-            response = self._routes.control(request) if local else refusal(403, -1002, "Local only.")
+            response = self._routes.control(request) if _is_local(request) else refusal(403, -1002, "Local only.")
         else:
             response = self._routes.rest(request)
             if self.faults:
@@ -140,11 +131,10 @@ class Server(ConnectionHub):
         self.flush()
         return response
 
-    def upgrade(self, request: Request, target: str, transport: asyncio.Transport) -> Response | asyncio.Protocol:
-        """Take *transport* over for a WebSocket, its handshake done, or return why not."""
+    def upgrade(self, request: Request, path: str, transport: asyncio.Transport) -> Response | asyncio.Protocol:
+        """Take *transport* over for a WebSocket, its handshake done, or return why not; *path* is as it came."""
         if refused := self._refuses(request):
             return refused
-        path = target.partition("?")[0]
         try:
             opening = read_opening(path, request.query)
             is_micro(parse_qs(request.query))
@@ -156,14 +146,13 @@ class Server(ConnectionHub):
         if isinstance(protocol, Response):
             return protocol
         if opening is None:
-            api = ApiConnection(self, transport, protocol)
+            api = ApiConnection(self, transport, protocol, lambda send: self._routes.open_session(send, request))
             self.sockets[api] = None
-            api.begin(lambda send: self._routes.open_session(send, request))
             return api
         self.opened += 1
-        connection = StreamConnection(self, transport, protocol, self.opened, target)
+        connection = StreamConnection(self, transport, protocol, self.opened, opening)
         self.sockets[connection] = None
-        connection.begin(opening)
+        connection.begin(opening.streams)
         self.flush()
         return connection
 

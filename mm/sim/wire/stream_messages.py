@@ -28,7 +28,7 @@ class Message:
     """One event on its way to connections.
 
     Attributes:
-        stream: Name of the stream, as events that are wrapped say it.
+        stream: Name of the stream, as it stands in wrapped events.
         kind: ``depth partial trade aggTrade bookTicker``, or ``other``.
         first_id: Of a depth event U; of a trade its id, of an aggregate trade its first; else the id of the book.
         last_id: Of a depth event u; of a trade its id, of an aggregate trade its last; else the id of the book.
@@ -49,8 +49,7 @@ class Message:
     @property
     def event(self) -> dict[str, Any]:
         """The event as an object, a new one each time."""
-        found: dict[str, Any] = json.loads(self.raw)
-        return found
+        return dict(json.loads(self.raw))
 
     def changed(self, event: Mapping[str, Any]) -> "Message":
         """Return this message with *event* in the place of its own; the ids stay."""

@@ -21,6 +21,7 @@ _SILENT = re.compile(
 )
 _COMBINED_PATH, _RAW_PATH = "/stream", "/ws"
 API_PATH = "/ws-api/v3"
+_MOST_PARAMS = {"LIST_SUBSCRIPTIONS": 0, "SET_PROPERTY": 2, "GET_PROPERTY": 1}
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _UNKNOWN_PROPERTY, _WRONG_TYPE, _INVALID_REQUEST, _INVALID_JSON, _TOO_MANY = range(5)
 _LONGEST_ID = 36
@@ -35,8 +36,7 @@ class StreamName:
     """A stream, as its name describes it.
 
     Attributes:
-        name: As the client wrote it, and as events that are wrapped say it.
-        symbol: Lower case.
+        name: As the client wrote it, and as it stands in wrapped events.
         kind: ``depth partial trade aggTrade bookTicker``, or ``silent``: one that is not served here.
         interval_ms: Between two events of ``depth`` and ``partial``; 0 for the others.
         levels: Of a side of ``partial``; 0 for the others.
@@ -54,11 +54,13 @@ class Opening:
     """What the address of a stream connection requests.
 
     Attributes:
+        target: The address: path and query as they came.
         streams: To begin with, in order, each once; unknown names are left out, as the exchange does.
         combined: Whether events are wrapped with their stream's name.
         micro: Whether stamps are µs, not ms.
     """
 
+    target: str
     streams: tuple[StreamName, ...]
     combined: bool
     micro: bool
@@ -83,13 +85,13 @@ def read_opening(path: str, query: str) -> Opening | None:
     Raises:
         BadTimeUnit: If the query names another unit than milliseconds and microseconds.
     """
-    given = parse_qs(query)
+    given, target = parse_qs(query), f"{path}?{query}" if query else path
     head, slash, rest = unquote(path).removesuffix("/")[1:].partition("/")
     if f"/{head}" == _COMBINED_PATH and not slash:
         names = [name for part in given.get("streams", []) for name in part.split("/")]
-        return Opening(_known(names), True, is_micro(given))
+        return Opening(target, _known(names), True, is_micro(given))
     if f"/{head}" == _RAW_PATH:
-        return Opening(_known(rest.split("/")), False, is_micro(given))
+        return Opening(target, _known(rest.split("/")), False, is_micro(given))
     return None
 
 
@@ -116,13 +118,9 @@ class Refused(MMError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What follows from a client's message.
+    """What follows from a client's message: the answer, then streams that begin, and those that have ended.
 
-    Attributes:
-        answer: What is sent back.
-        joined: Streams that begin after the answer.
-        left: Streams that have ended.
-        closes: Reason of the close frame that follows the answer; empty where the connection goes on.
+    *closes* is the reason of the close frame that follows the answer; empty where the connection goes on.
     """
 
     answer: dict[str, Any]
@@ -132,14 +130,10 @@ class Reply:
 
 
 class StreamControl:
-    """The subscriptions and properties of one connection.
-
-    Args:
-        combined: Whether events are wrapped with their stream's name, to begin with.
-        most: Most streams of a connection.
+    """The subscriptions and properties of one connection, of at most *most* streams.
 
     Attributes:
-        combined: As above, as it is now.
+        combined: Whether events are wrapped with their stream's name.
         streams: By name, in the order of subscription.
     """
 
@@ -169,31 +163,36 @@ class StreamControl:
     def _do(self, method: str, params: Any, request_id: Any) -> Reply:
         if not isinstance(params, list):
             raise Refused(_INVALID_REQUEST, "Invalid request: params must be an array")
+        if len(params) > _MOST_PARAMS.get(method, len(params)):
+            raise Refused(_INVALID_REQUEST, "Invalid request: too many parameters")
+        joined: list[StreamName] = []
+        left: list[StreamName] = []
+        result: Any = None
         if method == "SUBSCRIBE":
-            return self._subscribe(params, request_id)
-        if method == "UNSUBSCRIBE":
+            joined = [stream for stream in _streams(params) if stream.name not in self.streams]
+            if len(self.streams) + len(joined) > self._most:
+                raise Refused(_TOO_MANY, "Too many subscriptions")
+            self.streams |= {stream.name: stream for stream in joined}
+        elif method == "UNSUBSCRIBE":
             left = [self.streams.pop(stream.name) for stream in _streams(params) if stream.name in self.streams]
-            return Reply(_result(None, request_id), left=left)
-        if method == "LIST_SUBSCRIPTIONS":
-            _at_most(params, 0)
-            return Reply(_result(list(self.streams), request_id))
-        if method == "SET_PROPERTY":
-            _at_most(params, 2)
-            _property(params)
-            if len(params) < 2 or not isinstance(params[1], bool):
-                raise Refused(_WRONG_TYPE, "Invalid value type: expected Boolean")
-            self.combined = params[1]
-            return Reply(_result(None, request_id))
-        _at_most(params, 1)
-        _property(params)
-        return Reply(_result(self.combined, request_id))
+        elif method == "LIST_SUBSCRIPTIONS":
+            result = list(self.streams)
+        else:
+            result = self._property(method, params)
+        return Reply({"result": result, "id": request_id}, joined, left)
 
-    def _subscribe(self, params: list[Any], request_id: Any) -> Reply:
-        joined = [stream for stream in _streams(params) if stream.name not in self.streams]
-        if len(self.streams) + len(joined) > self._most:
-            raise Refused(_TOO_MANY, "Too many subscriptions")
-        self.streams |= {stream.name: stream for stream in joined}
-        return Reply(_result(None, request_id), joined=joined)
+    def _property(self, method: str, params: list[Any]) -> bool | None:
+        """Return the value of GET_PROPERTY; set that of SET_PROPERTY."""
+        if not params or not isinstance(params[0], str):
+            raise Refused(_INVALID_REQUEST, "Invalid request: property name must be a string")
+        if params[0] != "combined":
+            raise Refused(_UNKNOWN_PROPERTY, "Unknown property")
+        if method == "GET_PROPERTY":
+            return self.combined
+        if len(params) < 2 or not isinstance(params[1], bool):
+            raise Refused(_WRONG_TYPE, "Invalid value type: expected Boolean")
+        self.combined = params[1]
+        return None
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -246,22 +245,6 @@ def _streams(params: list[Any]) -> list[StreamName]:
             raise Refused(_INVALID_REQUEST, "Invalid request: invalid stream")
         found.append(stream)
     return list({stream.name: stream for stream in found}.values())
-
-
-def _at_most(params: list[Any], most: int) -> None:
-    if len(params) > most:
-        raise Refused(_INVALID_REQUEST, "Invalid request: too many parameters")
-
-
-def _property(params: list[Any]) -> None:
-    if not params or not isinstance(params[0], str):
-        raise Refused(_INVALID_REQUEST, "Invalid request: property name must be a string")
-    if params[0] != "combined":
-        raise Refused(_UNKNOWN_PROPERTY, "Unknown property")
-
-
-def _result(result: Any, request_id: Any) -> dict[str, Any]:
-    return {"result": result, "id": request_id}
 
 
 def _error(code: int, msg: str, request_id: Any = None) -> dict[str, Any]:

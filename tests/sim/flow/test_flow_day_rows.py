@@ -189,14 +189,14 @@ def test_a_log_that_was_cut_within_a_step_is_refused():
     _, rows = busy(1)
     messages = SessionMessages(SESSION)
     messages.arrived(rows[:55])
-    with pytest.raises(ValueError, match="comes behind the depth message"):
+    with pytest.raises(ValueError, match="after the depth message"):
         messages.arrived(rows[55:])
 
 
 def test_a_log_whose_time_falls_is_refused():
     """It is none of an engine's."""
     _, rows = busy(1)
-    with pytest.raises(ValueError, match="comes behind the depth message"):
+    with pytest.raises(ValueError, match="after the depth message"):
         SessionMessages(SESSION).arrived(np.ascontiguousarray(rows[::-1]))
 
 

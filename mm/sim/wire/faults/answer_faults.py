@@ -8,7 +8,8 @@ import msgspec
 
 from mm.clock import MS_BELOW, US_PER_MS
 from mm.sim.exchange.truth import Forgotten, MarketTruth
-from mm.sim.wire.faults.fault import OTHER_SYMBOL, Fault, FaultContext
+from mm.sim.wire.faults.fault import OTHER_SYMBOL, Fault, FaultContext, FaultKind, Parameter
+from mm.sim.wire.faults.message_faults import all_when_over, hold
 from mm.sim.wire.http_messages import Request, Response, json_bytes, json_response
 from mm.sim.wire.stream_messages import Message
 
@@ -19,21 +20,6 @@ _LEVELS, _MOST_LEVELS = 100, 5_000
 _STAMPS = frozenset({"E", "T", "serverTime", "time", "updateTime", "workingTime", "transactTime"})
 _LAST_ID = {"depth": "u", "bookTicker": "u", "partial": "lastUpdateId"}
 _OLDEST_MS = 10**11
-
-
-def has_path(fault: Fault, request: Request) -> bool:
-    """Return True if *request* has the path of *fault*: without one, depth."""
-    return request.path.startswith(fault["path"] or DEPTH_PATH)
-
-
-def is_snapshot(fault: Fault, request: Request) -> bool:
-    """Return True if *request* is for a snapshot."""
-    return request.path == DEPTH_PATH
-
-
-def is_exchange_info(fault: Fault, request: Request) -> bool:
-    """Return True if *request* is for the rules of the symbol."""
-    return request.path.endswith("/exchangeInfo")
 
 
 def status(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
@@ -76,9 +62,18 @@ def empty_sides(fault: Fault, request: Request, response: Response, context: Fau
 
 def wrong_symbol(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
     """An answer is that of another symbol: of depth a book at half the prices with an old id, else another name."""
+    grid = context.truth.instrument
+
+    def halved(content: dict[str, Any]) -> dict[str, Any]:
+        sides = {
+            side: [(grid.price((grid.ticks(price) + 1) // 2), qty) for price, qty in content[side]]
+            for side in ("bids", "asks")
+        }
+        return content | sides | {"lastUpdateId": content["lastUpdateId"] // 2}
+
     if request.path.endswith("/depth"):
-        return _edited(response, lambda content: _other_book(content, context))
-    name = context.truth.instrument.symbol.encode()
+        return _edited(response, halved)
+    name = grid.symbol.encode()
     return replace(response, body=response.body.replace(b'"%b"' % name, b'"%b"' % OTHER_SYMBOL.encode()))
 
 
@@ -148,16 +143,12 @@ def shifted(message: Message, offset_ms: int) -> Message:
 
 def shifted_answer(response: Response, offset_ms: int) -> Response:
     """Return *response* with the stamps of its JSON *offset_ms* later."""
-    try:
-        content = msgspec.json.decode(response.body)
-    except msgspec.DecodeError:
-        return response
-    return replace(response, body=json_bytes(_shift(content, offset_ms)))
+    return _edited(response, lambda content: _shift(content, offset_ms), also_errors=True)
 
 
-def _edited(response: Response, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
-    """Return *response* with its JSON object passed through *edit*; unchanged where it is no success, or damaged."""
-    if response.status != _OK:
+def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool = False) -> Response:
+    """Return *response* with its JSON passed through *edit*; unchanged where it is damaged, or no success."""
+    if response.status != _OK and not also_errors:
         return response
     try:
         content = msgspec.json.decode(response.body)
@@ -166,28 +157,69 @@ def _edited(response: Response, edit: Callable[[dict[str, Any]], dict[str, Any]]
     return replace(response, body=json_bytes(edit(content)))
 
 
-def _other_book(content: dict[str, Any], context: FaultContext) -> dict[str, Any]:
-    grid = context.truth.instrument
-    sides = {
-        side: [(grid.price((grid.ticks(price) + 1) // 2), qty) for price, qty in content[side]]
-        for side in ("bids", "asks")
-    }
-    return content | sides | {"lastUpdateId": content["lastUpdateId"] // 2}
-
-
 def _shift(content: Any, offset_ms: int) -> Any:
     if isinstance(content, list):
         return [_shift(one, offset_ms) for one in content]
     if not isinstance(content, dict):
         return content
     return {
-        name: _later(value, offset_ms) if name in _STAMPS and isinstance(value, int) else _shift(value, offset_ms)
+        name: value + offset_ms * (US_PER_MS if value >= MS_BELOW else 1)  # in ms or µs by its size
+        if name in _STAMPS and isinstance(value, int) and value >= _OLDEST_MS
+        else _shift(value, offset_ms)
         for name, value in content.items()
     }
 
 
-def _later(stamp: int, offset_ms: int) -> int:
-    """Return a stamp, in ms or µs by its size, *offset_ms* later; what is too small for one stays."""
-    if stamp < _OLDEST_MS:
-        return stamp
-    return stamp + offset_ms * (US_PER_MS if stamp >= MS_BELOW else 1)
+def _answer(answer: Any, **own: Parameter) -> FaultKind:
+    """Return a fault of the answers to the next ``n`` requests of a path, 0 for all from now on."""
+
+    def has_path(fault: Fault, request: Request) -> bool:
+        return request.path.startswith(fault["path"] or DEPTH_PATH)
+
+    parameters = {"n": Parameter(1), "path": Parameter("")} | own
+    return FaultKind.of_function(answer, parameters=parameters, applies=has_path, answer=answer)
+
+
+def _snapshot(answer: Any, **own: Parameter) -> FaultKind:
+    """Return a fault of the next ``n`` snapshots, 0 for all from now on."""
+    return FaultKind.of_function(
+        answer, parameters={"n": Parameter(1)} | own, applies=lambda _, one: one.path == DEPTH_PATH, answer=answer
+    )
+
+
+def _exchange_info(answer: Any, parameters: dict[str, Parameter], **more: Any) -> FaultKind:
+    """Return a fault of the rules of the symbol."""
+    return FaultKind.of_function(
+        answer,
+        parameters=parameters,
+        applies=lambda _, one: one.path.endswith("/exchangeInfo"),
+        answer=answer,
+        **more,
+    )
+
+
+ANSWER_FAULTS = (
+    _answer(status, code=Parameter(503), retry_after=Parameter(0)),
+    _answer(slow, delay_s=Parameter(20.0)),
+    _answer(cut_body, share=Parameter(0.5)),
+    _answer(reset_request),
+    _answer(broken_body),
+    _snapshot(empty_sides, side=Parameter("both", choices=("bids", "asks", "both"))),
+    _answer(wrong_symbol),
+    _snapshot(
+        snapshot,
+        where=Parameter("old", choices=("old", "before", "inside", "newer")),
+        of=Parameter("first", choices=("first", "last")),
+        back=Parameter(1, least=1),
+    ),
+    _exchange_info(tick_size, {"value": Parameter("0.10000000")}),
+    # Messages are held back for as long, on every connection.
+    _exchange_info(
+        halt,
+        {"status": Parameter("BREAK"), "for_s": Parameter(5.0)},
+        of="any",
+        later=True,
+        edit=hold,
+        due=all_when_over,
+    ),
+)

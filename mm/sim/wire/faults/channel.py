@@ -3,7 +3,7 @@
 import heapq
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -20,13 +20,9 @@ _Marked = tuple[Out, tuple[str, ...]]
 
 
 class SentFrame(NamedTuple):
-    """One frame that a connection was sent.
+    """One frame that a connection was sent: its message's kind, empty for none, and ids, as the client read them.
 
-    Attributes:
-        kind: Of the message; empty for a frame that is none.
-        first_id: Of the message, as the client read it unless its text was damaged.
-        last_id: Likewise.
-        faults: Names of the faults that changed it: with one, its content or its place may be false.
+    *faults* are the names of those that changed it: with one, its content or its place may be false.
     """
 
     kind: str
@@ -75,39 +71,27 @@ class Channel:
 
     Args:
         connection: Which they hit.
-        truth: Of the exchange.
-        random: Seeded by the script.
-        now_us: When the connection opened.
+        context: What faults may use on any connection; `now_us` is when this one opened.
         keep: Frames in the log of what was sent.
 
     Attributes:
-        connection: As given.
-        opened_us: As given.
+        opened_us: When the connection opened.
         active: The faults.
         sent: What went out.
     """
 
-    def __init__(
-        self, connection: FaultyConnection, *, truth: MarketTruth, random: Random, now_us: int, keep: int
-    ) -> None:
+    def __init__(self, connection: FaultyConnection, context: FaultContext, keep: int) -> None:
         self.connection = connection
-        self.opened_us = now_us
+        self.opened_us = context.now_us
         self.active: list[ActiveFault] = []
         self.sent = SentLog(keep)
-        self._truth = truth
-        self._random = random
+        self._context = context
         self._past: dict[str, deque[Message]] = {}
 
     def context(self, now_us: int) -> FaultContext:
         """Return what faults may use at *now_us*."""
-        return FaultContext(
-            truth=self._truth,
-            random=self._random,
-            now_us=now_us,
-            past=self._past,
-            combined=self.connection.combined,
-            depth_ids=self.sent.depth_ids,
-        )
+        combined, depth_ids = self.connection.combined, self.sent.depth_ids
+        return replace(self._context, now_us=now_us, past=self._past, combined=combined, depth_ids=depth_ids)
 
     def outgoing(self, message: Message, now_us: int, marks: tuple[str, ...] = ()) -> list[Out]:
         """Return what is sent instead of *message*; *marks* name the faults that changed it before."""
@@ -140,8 +124,7 @@ class Channel:
         outs = edit(message, active, context) if edit else None
         if outs is None:
             return [marked]
-        if active.left is not None:
-            active.left -= 1
+        active.count()
         if not outs and not active.holds(message):
             self.sent.lost[name] += 1
         return [(out, (*marks, name)) for out in outs]
@@ -157,14 +140,7 @@ class Channel:
 
 @dataclass(slots=True)
 class _Later:
-    """A rule that hits connections when they open.
-
-    Attributes:
-        rule: What happens.
-        number: Of the only connection that it hits; None for whichever opens.
-        left: How many it still hits; None for no limit.
-        until_us: When it is over; None for never.
-    """
+    """A rule that hits connections when they open; *number* is that of the only one, None for whichever opens."""
 
     rule: Rule
     number: int | None
@@ -197,9 +173,14 @@ class FaultScope:
         self._ends: list[tuple[int, int, int, Fault]] = []
         self._made = 0
 
+    @property
+    def _context(self) -> FaultContext:
+        """What faults may use where no connection is meant."""
+        return FaultContext(self._truth, self._random, self.now_us)
+
     def open(self, connection: FaultyConnection) -> None:
         """Add *connection*, and apply the rules that wait for it."""
-        channel = Channel(connection, truth=self._truth, random=self._random, now_us=self.now_us, keep=self._keep)
+        channel = Channel(connection, self._context, self._keep)
         self._open[connection.id] = channel
         self.logs[connection.id] = channel.sent
         closed = [number for number in self.logs if number not in self._open]
@@ -215,19 +196,15 @@ class FaultScope:
         """Remove *connection*."""
         self._open.pop(connection.id, None)
 
-    def of(self, connection: FaultyConnection) -> Channel:
-        """Return the channel of an open *connection*."""
-        return self._open[connection.id]
+    def outgoing(self, connection: FaultyConnection, message: Message, marks: tuple[str, ...]) -> list[Out]:
+        """Return what is sent on an open *connection* instead of *message*, which the faults *marks* changed before."""
+        return self._open[connection.id].outgoing(message, self.now_us, marks)
 
     def newest_context(self) -> FaultContext:
         """Return the context of the newest connection that was sent depth, else of the newest; an empty one without."""
         channels = list(self._open.values())
         with_depth = [channel for channel in channels if channel.sent.depth_ids[1]] or channels
-        return (
-            with_depth[-1].context(self.now_us)
-            if with_depth
-            else FaultContext(self._truth, self._random, self.now_us, {}, combined=False, depth_ids=(0, 0, 0, 0))
-        )
+        return with_depth[-1].context(self.now_us) if with_depth else self._context
 
     @property
     def timed(self) -> bool:
@@ -239,7 +216,7 @@ class FaultScope:
         fault = rule.fault
         if not (fault.kind.edit or fault.kind.of_connections):
             return
-        until_us = self._until_us(fault)
+        until_us = fault.until_us(self.now_us)
         whom = rule.whom or ("next" if rule.moment.kind == "connect" and not fault.kind.later else "all")
         if isinstance(whom, int) and whom not in self._open:
             self._later.append(_Later(rule, whom, 1, None))
@@ -283,8 +260,8 @@ class FaultScope:
         if fault.kind.edit:
             counted = _COUNTED.get(moment.kind, frozenset())
             from_id = self._truth.named(int(moment.number))[0] if moment.kind == "id" else int(moment.number)
-            until_us = self._until_us(fault) if until_us is None else until_us
-            channel.active.append(ActiveFault(fault, from_id, counted, fault.messages, until_us))
+            until_us = fault.until_us(self.now_us) if until_us is None else until_us
+            channel.active.append(ActiveFault(fault, fault.changes, until_us, from_id, counted))
         if fault.kind.of_connections:
             end_us = fault.kind.end_us(fault, channel.opened_us, self.now_us) if fault.kind.end_us else None
             if end_us is not None:
@@ -292,10 +269,6 @@ class FaultScope:
                 heapq.heappush(self._ends, (end_us, self._made, channel.connection.id, fault))
             if fault.kind.begin:
                 fault.kind.begin(fault, channel.connection, self.now_us)
-
-    def _until_us(self, fault: Fault) -> int | None:
-        lasts_us = fault.lasts_us()
-        return None if lasts_us is None else self.now_us + lasts_us
 
     def _is_over(self, later: _Later) -> bool:
         return later.left == 0 or (later.until_us is not None and self.now_us >= later.until_us)

@@ -1,5 +1,6 @@
 """What a fault is: a kind from the table, with values of its parameters; and its state on one connection."""
 
+import inspect
 import math
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -34,27 +35,15 @@ class Damaged(Message):
 
 
 class FaultyConnection(Protocol):
-    """A stream connection, as faults use it.
-
-    Attributes:
-        id: Counted from 1 over the server's life.
-        path: Of its handshake, as it came, with its query.
-        micro: Whether its stamps are µs, not ms.
-        phase_ms: When its depth batches end, in ms after each whole second; it counts for later subscriptions.
-    """
+    """A stream connection, as faults use it; the attributes are those of `StreamConnection`."""
 
     id: int
-    path: str
     micro: bool
     phase_ms: int
 
     @property
     def combined(self) -> bool:
         """Whether its events are wrapped with their stream's name."""
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """The names of its streams."""
 
     def write(self, frame: bytes) -> None:
         """Send a whole frame, past the faults."""
@@ -78,13 +67,7 @@ class FaultyConnection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a kind of fault.
-
-    Attributes:
-        default: Its value where a script sets none; None is a number that may be missing.
-        least: A number is never below it.
-        choices: The words that it may be; empty for any text.
-    """
+    """One parameter of a kind of fault; a default of None is a number that may be missing, no choices are any text."""
 
     default: Any
     least: float = 0
@@ -103,6 +86,10 @@ class Parameter:
             raise BadScript(f"{name}={value}: it must be a number from {self.least} on")
 
 
+COUNT, FOR_S = Parameter(1, least=1), Parameter(None)
+"""The parameters ``n`` and ``for_s`` of most faults."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaultKind:
     """One kind of fault: its parameters, and a function for each place where it acts.
@@ -110,7 +97,6 @@ class FaultKind:
     Attributes:
         name: As scripts write it.
         help: What happens, in a sentence.
-        parameters: By name.
         edit: Of messages: return what is sent instead of one; None where the fault does not apply to it.
         due: Of messages: return those that were held back and are sent now.
         due_us: Of messages: return the next instant at which it ends or sends something; None where there is none.
@@ -146,6 +132,11 @@ class FaultKind:
     now: bool = True
     later: bool = False
     openings: int | None = None
+
+    @classmethod
+    def of_function(cls, function: Callable[..., Any], **more: Any) -> "FaultKind":
+        """Return the kind that is called and described as *function* is, with *more* fields."""
+        return cls(name=function.__name__, help=inspect.cleandoc(function.__doc__ or ""), **more)
 
     @property
     def of_connections(self) -> bool:
@@ -183,14 +174,9 @@ class Fault:
         return KINDS[self.values.get("of", self.kind.of)]
 
     @property
-    def messages(self) -> int | None:
-        """How many messages it changes; None for no limit."""
-        return self.values["n"] * self.kind.per_n if "n" in self.values else None
-
-    @property
-    def answers(self) -> int | None:
-        """How many answers it changes; None for no limit."""
-        return self.values.get("n") or None
+    def changes(self) -> int | None:
+        """How many messages or answers it changes; None for no limit."""
+        return self.values.get("n", 0) * self.kind.per_n or None
 
     @property
     def openings(self) -> int | None:
@@ -198,9 +184,10 @@ class Fault:
         found: int | None = self.values.get("n", self.kind.openings)
         return found if self.kind.of_connections else None
 
-    def lasts_us(self) -> int | None:
-        """Return how long it changes messages or answers, in µs; None for no limit."""
-        return None if self.kind.of_connections else micros(self.values.get("for_s"))
+    def until_us(self, now_us: int) -> int | None:
+        """Return when it no longer changes messages or answers, where it began at *now_us*; None for no limit."""
+        lasts_us = None if self.kind.of_connections else micros(self.values.get("for_s"))
+        return None if lasts_us is None else now_us + lasts_us
 
 
 @dataclass(slots=True)
@@ -208,9 +195,7 @@ class FaultContext:
     """What a fault may use.
 
     Attributes:
-        truth: Of the exchange.
         random: Seeded by the script.
-        now_us: The exchange's time.
         past: Messages of each stream that the connection in question was sent, oldest first: a few of the last.
         combined: Whether that connection has its events wrapped with their stream's name.
         depth_ids: First U and last u of its first depth message, then of its newest; zeros before the first.
@@ -219,29 +204,28 @@ class FaultContext:
     truth: MarketTruth
     random: Random
     now_us: int
-    past: Mapping[str, Sequence[Message]]
-    combined: bool
-    depth_ids: tuple[int, int, int, int]
+    past: Mapping[str, Sequence[Message]] = field(default_factory=dict)
+    combined: bool = False
+    depth_ids: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 @dataclass(slots=True)
 class ActiveFault:
-    """A fault of messages on one connection, and its state.
+    """A fault of messages on one connection, or of answers, and its state.
 
     Attributes:
-        fault: What happens.
+        left: Messages or answers that it will still change; None for no limit.
+        until_us: When it is over; None for never.
         from_id: Messages of `from_kinds` that end before this id are left alone.
         from_kinds: Kinds whose ids are of that count.
-        left: Messages that it will still change; None for no limit.
-        until_us: When it is over; None for never.
         held: Messages that it holds back, each with the instant at which it did.
     """
 
     fault: Fault
+    left: int | None
+    until_us: int | None
     from_id: int = 0
     from_kinds: frozenset[str] = frozenset()
-    left: int | None = None
-    until_us: int | None = None
     held: list[tuple[int, Message]] = field(default_factory=list)
 
     def takes(self, message: Message, now_us: int) -> bool:
@@ -249,11 +233,16 @@ class ActiveFault:
         early = message.kind in self.from_kinds and message.last_id < self.from_id
         illegible = self.fault.kind.reads and isinstance(message, Damaged)
         fits = message.kind in self.fault.message_kinds and not early and not illegible
-        return fits and self.left != 0 and not self.late(now_us)
+        return fits and not self.spent(now_us)
 
-    def hold(self, message: Message, now_us: int) -> None:
-        """Hold *message* back."""
+    def count(self) -> None:
+        """Count a message or an answer that it changed."""
+        self.left = None if self.left is None else self.left - 1
+
+    def hold(self, message: Message, now_us: int) -> list[Out]:
+        """Hold *message* back, and return what is sent instead: nothing."""
         self.held.append((now_us, message))
+        return []
 
     def holds(self, message: Message) -> bool:
         """Return True if it keeps *message* for later."""
@@ -271,8 +260,12 @@ class ActiveFault:
         return gone
 
     def over(self, now_us: int) -> bool:
+        """Return True if it changes nothing any more, and holds nothing back."""
+        return not self.held and self.spent(now_us)
+
+    def spent(self, now_us: int) -> bool:
         """Return True if it changes nothing any more."""
-        return not self.held and (self.left == 0 or self.late(now_us))
+        return self.left == 0 or self.late(now_us)
 
 
 def micros(seconds: float | None) -> int | None:

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from random import Random
 
 from mm.clock import US_PER_S
@@ -11,7 +10,7 @@ from mm.sim.exchange.truth import MarketTruth
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
 from mm.sim.wire.faults.answer_faults import renumbered, renumbered_answer, shifted, shifted_answer
 from mm.sim.wire.faults.channel import FaultScope
-from mm.sim.wire.faults.fault import Fault, FaultyConnection
+from mm.sim.wire.faults.fault import ActiveFault, Fault, FaultyConnection
 from mm.sim.wire.faults.script import Rule
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.stream_messages import Message
@@ -19,15 +18,6 @@ from mm.sim.wire.stream_messages import Message
 _OPENS = (ROW_NEW, ROW_CANCEL)
 """Rows with which the rows of a command begin; between others the log is not cut."""
 _API = "/api/"
-
-
-@dataclass(slots=True)
-class _AnswerFault:
-    """A fault of answers, and its state."""
-
-    fault: Fault
-    left: int | None
-    until_us: int | None
 
 
 class FaultInjector:
@@ -56,7 +46,7 @@ class FaultInjector:
         self._attempts = 0
         self._requests: Counter[str] = Counter()
         self._refusals: list[Fault] = []
-        self._answers: list[_AnswerFault] = []
+        self._answers: list[ActiveFault] = []
         self._reset = False
         self._offset_ms = 0
 
@@ -99,14 +89,6 @@ class FaultInjector:
         fault = self._refusals.pop(0)
         return fault.kind.refusal(fault) if fault.kind.refusal else None
 
-    def opened(self, connection: FaultyConnection) -> None:
-        """Add a connection, before anything is sent on it."""
-        self.scope.open(connection)
-
-    def closed(self, connection: FaultyConnection) -> None:
-        """Remove a connection."""
-        self.scope.close(connection)
-
     def outgoing(self, connection: FaultyConnection, message: Message) -> list[Message | bytes]:
         """Return what is sent instead of *message*; bytes are whole frames."""
         marks: tuple[str, ...] = ()
@@ -114,7 +96,7 @@ class FaultInjector:
             message = renumbered(message, self._truth)
         if self._offset_ms:
             message, marks = shifted(message, self._offset_ms), ("clock_offset",)
-        return self.scope.of(connection).outgoing(message, self.scope.now_us, marks)
+        return self.scope.outgoing(connection, message, marks)
 
     def response(self, request: Request, response: Response) -> Response:
         """Return what is answered instead of *response*."""
@@ -132,10 +114,10 @@ class FaultInjector:
         context = self.scope.newest_context()
         for one in self._answers:
             kind = one.fault.kind
-            if kind.applies and kind.answer and kind.applies(one.fault, request) and not self._is_over(one):
+            if kind.applies and kind.answer and kind.applies(one.fault, request) and not one.spent(context.now_us):
                 response = kind.answer(one.fault, request, response, context)
-                one.left = None if one.left is None else one.left - 1
-        self._answers = [one for one in self._answers if not self._is_over(one)]
+                one.count()
+        self._answers = [one for one in self._answers if not one.spent(context.now_us)]
         return response
 
     def steps(self, us: int) -> Iterator[int]:
@@ -157,9 +139,6 @@ class FaultInjector:
 
     def _seconds(self) -> float:
         return (self.scope.now_us - self._start_us) / US_PER_S
-
-    def _is_over(self, one: _AnswerFault) -> bool:
-        return one.left == 0 or (one.until_us is not None and self.scope.now_us >= one.until_us)
 
     def _is_due(self, kind: int, us: int, trade_id: int, update_id: int) -> bool:
         """Return whether a rule waits for a row like this one."""
@@ -198,7 +177,5 @@ class FaultInjector:
         if fault.kind.answer:
             if fault.values.get("path") == "" and moment.kind == "request":
                 fault = fault.kind.make(**{**fault.values, "path": moment.path})
-            lasts_us = fault.lasts_us()
-            until_us = None if lasts_us is None else self.scope.now_us + lasts_us
-            self._answers.append(_AnswerFault(fault, fault.answers, until_us))
+            self._answers.append(ActiveFault(fault, fault.changes, fault.until_us(self.scope.now_us)))
         self.scope.apply(rule)

@@ -4,10 +4,25 @@ Each function returns what is sent instead of a message, or None where the fault
 next one. What a fault adds or changes never happened: the truth stays, and the log of what was sent names the fault.
 """
 
-from mm.instrument import Instrument, decimal_text
+from collections.abc import Mapping
+from typing import Any
+
+from mm.instrument import decimal_text
 from mm.market_data.local_orderbook import Level
 from mm.sim.exchange.truth import Forgotten
-from mm.sim.wire.faults.fault import OTHER_SYMBOL, ActiveFault, Damaged, FaultContext, Out, micros
+from mm.sim.wire.faults.fault import (
+    COUNT,
+    FOR_S,
+    KINDS,
+    OTHER_SYMBOL,
+    ActiveFault,
+    Damaged,
+    FaultContext,
+    FaultKind,
+    Out,
+    Parameter,
+    micros,
+)
 from mm.sim.wire.http_messages import json_bytes
 from mm.sim.wire.stream_messages import Message, binary_frame
 
@@ -44,8 +59,7 @@ def overlap(message: Message, active: ActiveFault, context: FaultContext) -> lis
 def swap(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
     """Neighbours change places, `n` pairs of them."""
     if not active.held:
-        active.hold(message, context.now_us)
-        return []
+        return active.hold(message, context.now_us)
     return [message, active.held.pop()[1]]
 
 
@@ -80,8 +94,7 @@ def stall(message: Message, active: ActiveFault, context: FaultContext) -> list[
 
 def hold(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
     """Hold a message back."""
-    active.hold(message, context.now_us)
-    return []
+    return active.hold(message, context.now_us)
 
 
 def all_when_over(active: ActiveFault, context: FaultContext) -> list[Out]:
@@ -152,7 +165,10 @@ def off_tick(message: Message, active: ActiveFault, context: FaultContext) -> li
     bids = _book(message, context)[0]
     grid = context.truth.instrument
     ticks = grid.ticks(bids[0][0]) - 1 if bids else 0
-    return [_with_bid(message, (_between(grid, ticks), bids[0][1]))] if ticks else None
+    if not ticks:
+        return None
+    price_e8, rest = divmod((2 * ticks + 1) * grid.tick_e8, 2)  # nine places where eight are too few
+    return [_with_bid(message, (decimal_text(price_e8) + ("5" if rest else ""), bids[0][1]))]
 
 
 def capped_qty(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
@@ -186,7 +202,41 @@ def _with_bid(message: Message, level: Level) -> Message:
     return message.changed(event)
 
 
-def _between(grid: Instrument, ticks: int) -> str:
-    """Return a price half a tick above *ticks*, in nine places where eight are too few."""
-    price_e8, rest = divmod((2 * ticks + 1) * grid.tick_e8, 2)
-    return decimal_text(price_e8) + ("5" if rest else "")
+def _message(edit: Any, parameters: Mapping[str, Parameter], **more: Any) -> FaultKind:
+    return FaultKind.of_function(edit, parameters=parameters, edit=edit, **more)
+
+
+def _next(edit: Any, **own: Parameter) -> FaultKind:
+    """Return a fault of the next ``n`` messages of a kind."""
+    return _message(edit, {"n": COUNT, "of": _OF} | own, reads=edit in _READERS, per_n=2 if edit is swap else 1)
+
+
+def _next_depth(edit: Any, **own: Parameter) -> FaultKind:
+    """Return a fault of the next ``n`` depth messages."""
+    return _message(edit, {"n": COUNT} | own, reads=True)
+
+
+_OF, _OF_ANY = (Parameter(default, choices=tuple(KINDS)) for default in ("depth", "any"))
+_READERS = (missing_field, extra_field, non_ascii, foreign_symbol)
+MESSAGE_FAULTS = (
+    _next(drop),
+    _next(duplicate),
+    _next(stale, back=Parameter(3, least=1)),
+    _next_depth(overlap, by=Parameter(5, least=1)),
+    _next(swap),
+    _message(burst, {"n": Parameter(100, least=1), "of": _OF_ANY, "for_s": FOR_S}, due=all_when_over),
+    _message(lag, {"delay_s": Parameter(0.25), "for_s": FOR_S}, of="any", due=lagged, due_us=lag_due_us),
+    _message(stall, {"of": _OF_ANY, "for_s": FOR_S}),
+    _next(bad_json),
+    _next(bad_utf8),
+    _next(unknown_event),
+    _next(missing_field, field=Parameter("u")),
+    _next(extra_field, field=Parameter("zz")),
+    _next(non_ascii, text=Parameter("Ω市場🦄")),
+    _next(binary),
+    _next(huge, size=Parameter(2 * 1024 * 1024)),
+    _next(foreign_symbol),
+    _next_depth(crossed, ticks=Parameter(1)),
+    _next_depth(off_tick),
+    _next_depth(capped_qty),
+)

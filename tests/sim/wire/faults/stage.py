@@ -91,7 +91,7 @@ class Stage:
         self._count += 1
         client = Client(self, self._count, streams or STREAMS[:2])
         self.clients.append(client)
-        self.injector.opened(client)
+        self.injector.scope.open(client)
         if client in self.clients:
             for name in client.streams:
                 self.feed.subscribe(client, read_stream(name))
@@ -103,7 +103,7 @@ class Stage:
         for name in client.streams:
             self.feed.unsubscribe(client, read_stream(name))
         self.clients.remove(client)
-        self.injector.closed(client)
+        self.injector.scope.close(client)
 
     def play(self, ms: int = 1_000, *, chunk_ms: int = 20) -> None:
         """Let the market trade for *ms*, and hand rows out every *chunk_ms*."""

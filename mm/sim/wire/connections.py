@@ -198,9 +198,9 @@ class WebSocket(asyncio.Protocol):
             self.close(POLICY_VIOLATION, "Too many requests")
         elif frame.opcode is Opcode.PONG:
             # A pong answers its ping and those before it; an unsolicited one changes nothing.
-            pings = list(self._pings)
-            for payload in pings[: pings.index(frame.data) + 1] if frame.data in pings else ():
-                del self._pings[payload]
+            pings, payload = list(self._pings), bytes(frame.data)
+            for answered in pings[: pings.index(payload) + 1] if payload in pings else ():
+                del self._pings[answered]
         elif frame.opcode not in _CONTROL:
             self._fragments.append(bytes(frame.data))
             if frame.fin:

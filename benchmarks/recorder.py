@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 
 from benchmarks.plain_recorder import SYMBOL
 from benchmarks.turns import PYTHON, Measured, Row, run
@@ -123,13 +123,20 @@ class FeedServer:
         self._sizes = sizes
         self._step_s = step_s
         self._asked = asyncio.Event()
+        self._servers: tuple[Server, asyncio.Server] | tuple[()] = ()
 
     async def open(self) -> None:
         """Listen on loopback, on ports of the system's choice."""
         streams = await serve(self._send, "127.0.0.1", 0, compression=None, ping_interval=None)
         rest = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        ports = [next(iter(server.sockets)).getsockname()[1] for server in (streams, rest)]
+        self._servers = streams, rest
+        ports = [next(iter(server.sockets)).getsockname()[1] for server in self._servers]
         self.urls = (f"ws://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
+
+    def close(self) -> None:
+        """Listen no longer."""
+        for server in self._servers:
+            server.close()
 
     async def _send(self, client: ServerConnection) -> None:
         """Send one update, and all else behind the snapshot, so that each of them has its frame."""

@@ -13,6 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ import msgspec
 
 from mm.dayfolder.layout import existing
 from mm.dayfolder.line_files import FLUSH_BYTES, GZIP_FORMAT, GZIP_LEVEL, FileTail, first_lines, last_line
-from mm.dayfolder.rows import json_of
 from mm.errors import BrokenFile, Mismatch
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -324,7 +324,7 @@ class NdjsonWriter(RowWriter):
         super().__init__(path, held, on_full, before)
         self._last: Any = None
         self._foreign = False
-        self._encoder = msgspec.json.Encoder(enc_hook=json_of)
+        self._encoder = msgspec.json.Encoder(enc_hook=attrgetter("json"))  # levels that a kernel has read: as they came
         self._lines = bytearray()
         self._member: Any = None
 

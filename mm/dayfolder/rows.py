@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -85,11 +85,6 @@ def level_cells(bids: Levels, asks: Levels, top_n: int) -> str:
     """Return the cells of the best *top_n* levels, bid and ask by turns; a missing level is empty."""
     levels = zip(_padded(bids, top_n), _padded(asks, top_n), strict=True)
     return ",".join(chain.from_iterable(chain.from_iterable(levels)))
-
-
-def json_of(levels: Any) -> Any:
-    """Return the JSON of levels that a kernel has read: as they came."""
-    return levels.json
 
 
 def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:

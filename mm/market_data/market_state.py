@@ -387,7 +387,7 @@ class MarketState:
         if isinstance(message, DepthUpdate):
             cause, self._depth_cause = self._depth_cause, IDS_MISSING
             updated = self.book.take(recv_us, message, one_of_many=one_of_many, cause=cause)
-            self.wants_snapshot = self.book_id is None
+            self.wants_snapshot = self.book.ids.book_id is None
             return updated
         verdict = self.trades.take(recv_us, message, self._trade_cause)
         if verdict is not TradeVerdict.DUPLICATE and verdict is not TradeVerdict.LATE:

@@ -201,6 +201,7 @@ class BookState:
     Attributes:
         book: The book; valid only while `book_id` is not None.
         depth: How deep the last snapshot reached.
+        ids: Which updates it takes, and how far it has come.
         carries: Whether `carry_over` is due.
     """
 
@@ -212,7 +213,7 @@ class BookState:
         self._grid = grid
         self._emit = emit
         self._top_n = top_n
-        self._engine: SyncEngine[_Pending] = SyncEngine(seen_id)
+        self.ids: SyncEngine[_Pending] = SyncEngine(seen_id)
         self._number = 0
         self._day = 0
         self.carries = False
@@ -224,7 +225,7 @@ class BookState:
     @property
     def book_id(self) -> int | None:
         """Last id in the book; None while there is no valid book."""
-        return self._engine.book_id
+        return self.ids.book_id
 
     @property
     def snapshot_waits(self) -> bool:
@@ -238,11 +239,11 @@ class BookState:
         message, unless that is a snapshot that becomes the book. Without *carry* the book is dropped.
         """
         self._day += 1
-        if self._engine.synced and not carry:
+        if self.ids.synced and not carry:
             self._drop(recv_us, "days_missing")
         elif self._lost:
             self._drop(recv_us, self._lost)
-        self.carries = self._engine.synced
+        self.carries = self.ids.synced
 
     def carry_over(self, recv_us: int) -> None:
         """Open the day's first epoch with the carried book, where that is due: before every other event of a day."""
@@ -263,7 +264,7 @@ class BookState:
             self._load_if_reached(recv_us, update)
         if self.carries:
             self.carry_over(recv_us)
-        engine = self._engine
+        engine = self.ids
         seen, book_id = engine.seen_id, engine.book_id
         self._number += 1
         pending = _Pending(self._day, self._number, update)
@@ -331,11 +332,11 @@ class BookState:
 
     def _load(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
         fresh = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price, in_e8=True)
-        last_id, known, was_synced = snapshot.lastUpdateId, self._engine.known_id, self._engine.synced
+        last_id, known, was_synced = snapshot.lastUpdateId, self.ids.known_id, self.ids.synced
         off_tick = self._off_tick(snapshot.bids, snapshot.asks)
         cause = self._fault(snapshot, fresh)
         differing = self.book.differences(fresh, self.depth.edges) if not cause and last_id == self.book_id else 0
-        bridge: Bridge[_Pending] = Bridge(Verdict.STALE) if cause else self._engine.snapshot(last_id)
+        bridge: Bridge[_Pending] = Bridge(Verdict.STALE) if cause else self.ids.snapshot(last_id)
         if bridge.verdict not in (Verdict.APPLY, Verdict.RESET):
             self._refuse(recv_us, cause or bridge.verdict.value, last_id, off_tick)
             return False
@@ -361,7 +362,7 @@ class BookState:
             return "crossed"
         levels = len(snapshot.bids), len(snapshot.asks)
         shallow = any(2 * new < old for new, old in zip(levels, self.depth.levels, strict=True))
-        return "shallow" if self._engine.synced and shallow else None
+        return "shallow" if self.ids.synced and shallow else None
 
     def _refuse(self, recv_us: int, cause: str, last_id: int, off_tick: Sequence[_OffTick] = ()) -> None:
         self.carry_over(recv_us)
@@ -385,7 +386,7 @@ class BookState:
             self.book.change(pending.update.b, pending.update.a)
         self._open_epoch(recv_us, "carried" if earlier else tag, earlier[-1].update.u if earlier else last_id)
         for pending in updates[len(earlier) :]:
-            if self._engine.synced:
+            if self.ids.synced:
                 self._apply(recv_us, pending)
 
     def _open_epoch(self, recv_us: int, tag: str, last_id: int) -> None:
@@ -452,6 +453,6 @@ class BookState:
     def _drop(self, recv_us: int, cause: str) -> None:
         """Declare the book invalid until a snapshot bridges."""
         self._lost = cause
-        if self._engine.synced:
-            self._engine.lose()
+        if self.ids.synced:
+            self.ids.lose()
         self._emit(events.BookLost(recv_us, cause))

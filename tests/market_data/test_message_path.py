@@ -1,0 +1,105 @@
+"""The way of a depth message from the socket to the files of the day: which modules it passes.
+
+The interpreter itself reports it (`sys.setprofile`), while a recorder as the command makes it takes single messages
+from a socket. Compiled code is not seen, and neither are modules of other packages.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+import mm
+from benchmarks.plain_recorder import SYMBOL
+from benchmarks.recorder import Feed, FeedServer
+from mm.cli.config import Name, Recorder, Source
+from mm.market_data import recorder
+from mm.market_data.recording import Recording
+
+MESSAGES, STEP_S = 30, 0.02
+ARRIVES, GOES_OUT = "Link.data_received", "Inbox.hand_out"
+"""What the event loop calls: bytes have arrived; what has arrived is handed out."""
+MOST_MODULES, MOST_SWITCHES = 13, 32
+"""These may only fall. `docs/architecture.md` draws the way."""
+PACKAGE = Path(mm.__file__).parent
+_LOG = structlog.wrap_logger(None, processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])
+
+
+class DepthFeed(Feed):
+    """A feed of depth messages alone."""
+
+    def messages(self, count):
+        return (self.diff() for _ in range(count))
+
+
+class Walk:
+    """Note the functions that run below `ARRIVES` and `GOES_OUT`, one walk for each call by the event loop."""
+
+    def __init__(self) -> None:
+        self.walks: list[list[tuple[str, str]]] = []
+        self._depth = 0
+
+    def __call__(self, frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
+            begins = not self._depth and frame.f_code.co_qualname in (ARRIVES, GOES_OUT)
+            if begins:
+                self.walks.append([])
+            if begins or self._depth:
+                self._depth += 1
+                self._note(frame)
+        elif event == "return" and self._depth:
+            self._depth -= 1
+            if self._depth and frame.f_back:
+                self._note(frame.f_back)
+
+    def _note(self, frame: FrameType) -> None:
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(PACKAGE):
+            self.walks[-1].append((str(path.relative_to(PACKAGE).with_suffix("")), frame.f_code.co_qualname))
+
+
+async def record(root: Path, walk: Walk) -> None:
+    """Record messages that come one by one, and note the walk of those after the first."""
+    server = FeedServer(DepthFeed(), [1] * MESSAGES, STEP_S)
+    await server.open()
+    ws_url, rest_url = server.urls
+    knobs = Recorder(
+        ws_url=ws_url, rest_url=rest_url, window_start="always", start_jitter_s=0.0, flush_interval_s=600.0
+    )
+    recording = Recording(recorder._parts(Source(symbol=SYMBOL, data_root=root), knobs, Name()), _LOG)
+    task = asyncio.create_task(recording.run())
+    while recording.session is None or not recording.session.report.book.epochs:
+        await asyncio.sleep(0.01)
+    sys.setprofile(walk)
+    try:
+        await server.sent.wait()
+    finally:
+        sys.setprofile(None)
+    recording.stop("SIGTERM")
+    await task
+    server.close()
+    assert recording.reports[0].book.frames == MESSAGES + 1
+
+
+def modules_passed(walk: Walk) -> list[str]:
+    """Return the modules of the way that most messages take alone, each as often as the way comes to it."""
+    wholes = [
+        [one for one in walk.walks if name in [function for _, function in one]]
+        for name in ("Inbox.put", "DayWriter.diff")
+    ]
+    ways = []
+    for found in wholes:
+        shortest = min(found, key=len)  # a walk of two messages, or with the end of a connection, is longer
+        ways += [module for module, _ in shortest]
+    return [module for at, module in enumerate(ways) if not at or ways[at - 1] != module]
+
+
+def test_a_depth_message_passes_few_modules_on_its_way_to_the_files(tmp_path):
+    """Whoever follows a message through the house changes rooms no more often than it must."""
+    walk = Walk()
+    asyncio.run(record(tmp_path, walk))
+    passed = modules_passed(walk)
+    assert len(set(passed)) <= MOST_MODULES, passed
+    assert len(passed) - 1 <= MOST_SWITCHES, passed

@@ -5,9 +5,10 @@ A `LiveSession` has no socket, no timer and no clock: messages, answers and inst
 subscribe to it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from time import monotonic
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -20,6 +21,7 @@ from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid, known_tick_e8
 from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
 from mm.market_data.market_state import RESTART, Before, MarketState
+from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.sync_engine import SnapshotSanity
 from mm.market_data.trade_state import TradeBackfill
 from mm.market_data.venue import (
@@ -295,3 +297,120 @@ class LiveSession:
     def _snapshot_failed(self, answer: Answer, cause: str) -> bool:
         self._journal.snapshot_failed(answer.recv_us, cause, answer.status)
         return False
+
+
+class EventLog(Protocol):
+    """Takes the events of a recording."""
+
+    def info(self, event: str, **numbers: Any) -> Any:
+        """Log what happened."""
+
+    def warning(self, event: str, **numbers: Any) -> Any:
+        """Log what needs attention."""
+
+
+class Recorded(Protocol):
+    """What a listener needs of its recording."""
+
+    def next_day(self, at_us: int) -> None:
+        """Open the day of *at_us*, where windows follow on each other."""
+
+    def shut_down(self, conn: int) -> None:
+        """Replace connection *conn*, which the exchange will close."""
+
+    def need_snapshot(self) -> None:
+        """Request a snapshot: updates wait for a book."""
+
+
+class StreamListener:
+    """Give what a stream brings to a session, and measure the silence of each connection.
+
+    Args:
+        session: Takes it.
+        silences: Measure that of depth messages; as many as connections are kept at a time.
+        trades: Watches the trades of each of them.
+        recording: Acts on what the stream brings.
+        log: Takes what happens.
+        clock: Returns the wall clock, in µs.
+
+    Attributes:
+        trouble: Why there is no connection; empty where there is one.
+    """
+
+    def __init__(
+        self,
+        session: LiveSession,
+        silences: Sequence[StallDetector],
+        trades: TradeWatch,
+        recording: Recorded,
+        log: EventLog,
+        clock: Callable[[], int],
+    ) -> None:
+        self.trouble = ""
+        self._session = session
+        self._silences = silences
+        self._trades = trades
+        self._recording = recording
+        self._ends_us = 0
+        self._log = log
+        self._clock = clock
+        self._newest: dict[int, int] = {}
+
+    def begin(self, ends_us: int) -> None:
+        """Take messages up to *ends_us*, the first instant after the window."""
+        self._ends_us = ends_us
+
+    def connected(self, url: str, conn: int, slot: int) -> None:
+        """Take the opening of a connection."""
+        self.trouble = ""
+        self._newest[slot] = conn
+        self._session.connected(self._clock(), url, conn)
+        now_s = monotonic()  # the clock of the event loop
+        self._silences[slot].connected(now_s)
+        self._trades.connected(slot, conn, now_s)
+        self._log.info("ws_connected", conn=conn)
+
+    def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
+        """Take a message."""
+        session, now_s = self._session, monotonic()
+        if recv_us >= self._ends_us:
+            self._recording.next_day(recv_us)
+            if recv_us >= self._ends_us:
+                return
+        kind, ids_missing, advanced = session.message(recv_us, raw, conn, now_s)
+        if kind is DepthUpdate:
+            if ids_missing:
+                self._silences[slot].received(now_s, ids_missing=True)
+                self._log.warning("ids_missing", epoch_id=session.epoch_id)
+            else:
+                self._silences[slot].heard_s.append(now_s)
+            if advanced and len(self._silences) > 1:
+                self._silences[1 - slot].expect(now_s)
+        elif kind is ServerShutdown:
+            self._log.info("server_shutdown", conn=conn)
+            self._recording.shut_down(conn)
+        elif kind:
+            self._silences[slot].expect(now_s)
+            self._trades.received(slot, now_s, ids_missing=ids_missing, advanced=advanced)
+        if session.market.wants_snapshot:
+            self._recording.need_snapshot()
+
+    def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
+        """Take the end of a connection."""
+        self._session.disconnected(self._clock(), conn, code, reason)
+        for first_id, last_id in self._trades.lost(conn):
+            self._session.trades_lost(self._clock(), first_id, last_id)
+        if self._newest[slot] == conn:
+            self._silences[slot].disconnected()
+            self._trades.gone(slot)
+        self._log.info("ws_disconnected", conn=conn, code=code, reason=reason)
+
+    def joined(self, conn: int) -> bool:
+        """Return True if a connection has brought what follows on the others."""
+        return self._session.market.arbiter.joined(conn)
+
+    def unreachable(self, reason: str) -> None:
+        """Log that an attempt to connect failed, once for each reason."""
+        if reason != self.trouble:
+            self.trouble = reason
+            self._log.warning("ws_unreachable", reason=reason)

@@ -283,10 +283,10 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
 
     from mm.market_data.binance_spot import BINANCE_SPOT
     from mm.market_data.days import Days, WindowRule
-    from mm.market_data.listener import StallDetector
     from mm.market_data.rate_budget import Backoff, RateBudget, shared_path
     from mm.market_data.recording import Parts
     from mm.market_data.snapshot import RestClient, RestParts, Snapshots
+    from mm.market_data.stalls import StallDetector
     from mm.market_data.ws_stream import WsStream
 
     trade_stream = recorder.trade_stream or "trade"

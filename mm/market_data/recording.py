@@ -15,9 +15,9 @@ from mm.clock import US_PER_S, iso, next_day, now_us
 from mm.errors import UsageError
 from mm.market_data.day_journal import DayReport
 from mm.market_data.days import Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
-from mm.market_data.listener import EventLog, StallDetector, StreamListener, TradeWatch
-from mm.market_data.live_session import LiveSession
+from mm.market_data.live_session import EventLog, LiveSession, StreamListener
 from mm.market_data.snapshot import RestParts, RestTasks
+from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.ws_stream import WsStream
 
 DRAIN_S = 2.0

@@ -13,8 +13,7 @@ import httpx
 
 from mm.clock import now_us
 from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.listener import EventLog
-from mm.market_data.live_session import LiveSession
+from mm.market_data.live_session import EventLog, LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.trade_state import LAST_TRADE
 from mm.market_data.venue import Answer, RestRequest, Venue, with_symbol

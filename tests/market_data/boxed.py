@@ -10,14 +10,14 @@ import structlog
 from day_oracle import Day, hold
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
-from mm.market_data import listener, ws_link, ws_stream
 from mm.market_data import snapshot as rest_tasks
+from mm.market_data import stalls, ws_link, ws_stream
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.days import Days, WindowRule
-from mm.market_data.listener import StallDetector
 from mm.market_data.rate_budget import Backoff, RateBudget
 from mm.market_data.recording import Parts, Recording
 from mm.market_data.snapshot import RestClient, RestParts, Snapshots
+from mm.market_data.stalls import StallDetector
 from mm.sim.wire.box import Box
 
 SYMBOL, TOP_N = "SIMUSDT", 10
@@ -153,4 +153,4 @@ def quicken(monkeypatch):
     monkeypatch.setattr(ws_stream, "HANDOVER_S", 1.0)
     monkeypatch.setattr(ws_link, "CLOSE_TIMEOUT_S", 0.1)
     monkeypatch.setattr(rest_tasks, "FILL_EVERY_S", 0.02)
-    monkeypatch.setattr(listener, "GRACE_S", 0.05)
+    monkeypatch.setattr(stalls, "GRACE_S", 0.05)

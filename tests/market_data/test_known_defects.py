@@ -15,8 +15,8 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Instrument
 from mm.market_data.days import WindowRule
-from mm.market_data.listener import StallDetector
 from mm.market_data.rate_budget import HEALTHY_S, Backoff
+from mm.market_data.stalls import StallDetector
 
 
 @pytest.fixture(autouse=True)

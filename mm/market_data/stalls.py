@@ -1,4 +1,4 @@
-"""What a stream brings, into the session of a recording; whether it has stalled, or the market is only quiet.
+"""Whether a stream has stalled, or the market is only quiet: for depth messages, and for trades.
 
 A trade changes the book, so an update must follow: where none comes for the limit, the stream has stalled. Where
 nothing at all comes, only a new connection can show it, by the ids of its first update. Each such test doubles
@@ -12,27 +12,10 @@ patience, so that a symbol that trades once an hour costs one cheap request per 
 """
 
 import asyncio
+from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from time import monotonic
-from typing import Any, NamedTuple, Protocol
-
-from mm.market_data.live_session import LiveSession
-from mm.market_data.venue import (
-    DepthUpdate,
-    ServerShutdown,
-)
-
-
-class EventLog(Protocol):
-    """Takes the events of a recording."""
-
-    def info(self, event: str, **numbers: Any) -> Any:
-        """Log what happened."""
-
-    def warning(self, event: str, **numbers: Any) -> Any:
-        """Log what needs attention."""
-
+from typing import NamedTuple
 
 MOST_PATIENCE_S = 60.0
 HEALTHY_S = 60.0
@@ -42,11 +25,13 @@ class StallDetector:
     """Measure silence, in s of a monotonic clock.
 
     Attributes:
-        limit_s: StallDetector that counts as a stall.
+        limit_s: Silence that counts as a stall.
+        heard_s: When messages came that have no other news; they are counted when the silence is measured.
     """
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
+        self.heard_s = array("d")
         self._patience_s = limit_s
         self._heard_s: float | None = None
         self._owed_s: float | None = None
@@ -54,14 +39,25 @@ class StallDetector:
 
     def connected(self, now_s: float) -> None:
         """A connection was opened: silence counts from here."""
+        self._count()
         self._heard_s, self._owed_s, self._long_s = now_s, None, now_s
 
     def disconnected(self) -> None:
         """There is no connection: silence means nothing."""
+        self._count()
         self._heard_s = None
 
     def received(self, now_s: float, *, ids_missing: bool) -> None:
         """A message came."""
+        self._count()
+        self._received(now_s, ids_missing=ids_missing)
+
+    def _count(self) -> None:
+        for now_s in self.heard_s:
+            self._received(now_s, ids_missing=False)
+        del self.heard_s[:]
+
+    def _received(self, now_s: float, *, ids_missing: bool) -> None:
         if self._heard_s is not None and now_s - self._heard_s > self.limit_s:
             self._long_s = now_s
         if ids_missing or now_s - self._long_s >= HEALTHY_S:
@@ -70,11 +66,13 @@ class StallDetector:
 
     def expect(self, now_s: float) -> None:
         """A trade came, or another connection has brought an update: one must follow."""
+        self._count()
         if self._owed_s is None:
             self._owed_s = now_s
 
     def overdue(self, now_s: float) -> bool:
         """Return True if what must follow has been awaited for the limit."""
+        self._count()
         return self._owed_s is not None and now_s - self._owed_s >= self.limit_s
 
     def stalled_s(self, now_s: float) -> float | None:
@@ -195,108 +193,3 @@ class TradeWatch:
         if known_id is None or rest_id <= known_id:
             return None
         return (known_id if last_id is None else last_id) + 1, rest_id
-
-
-class Recorded(Protocol):
-    """What a listener needs of its recording."""
-
-    def next_day(self, at_us: int) -> None:
-        """Open the day of *at_us*, where windows follow on each other."""
-
-    def shut_down(self, conn: int) -> None:
-        """Replace connection *conn*, which the exchange will close."""
-
-    def need_snapshot(self) -> None:
-        """Request a snapshot: updates wait for a book."""
-
-
-class StreamListener:
-    """Give what a stream brings to a session, and measure the silence of each connection.
-
-    Args:
-        session: Takes it.
-        silences: Measure that of depth messages; as many as connections are kept at a time.
-        trades: Watches the trades of each of them.
-        recording: Acts on what the stream brings.
-        log: Takes what happens.
-        clock: Returns the wall clock, in µs.
-
-    Attributes:
-        trouble: Why there is no connection; empty where there is one.
-    """
-
-    def __init__(
-        self,
-        session: LiveSession,
-        silences: Sequence[StallDetector],
-        trades: TradeWatch,
-        recording: Recorded,
-        log: EventLog,
-        clock: Callable[[], int],
-    ) -> None:
-        self.trouble = ""
-        self._session = session
-        self._silences = silences
-        self._trades = trades
-        self._recording = recording
-        self._ends_us = 0
-        self._log = log
-        self._clock = clock
-        self._newest: dict[int, int] = {}
-
-    def begin(self, ends_us: int) -> None:
-        """Take messages up to *ends_us*, the first instant after the window."""
-        self._ends_us = ends_us
-
-    def connected(self, url: str, conn: int, slot: int) -> None:
-        """Take the opening of a connection."""
-        self.trouble = ""
-        self._newest[slot] = conn
-        self._session.connected(self._clock(), url, conn)
-        now_s = monotonic()  # the clock of the event loop
-        self._silences[slot].connected(now_s)
-        self._trades.connected(slot, conn, now_s)
-        self._log.info("ws_connected", conn=conn)
-
-    def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
-        """Take a message."""
-        session, now_s = self._session, monotonic()
-        if recv_us >= self._ends_us:
-            self._recording.next_day(recv_us)
-            if recv_us >= self._ends_us:
-                return
-        kind, ids_missing, advanced = session.message(recv_us, raw, conn, now_s)
-        if kind is DepthUpdate:
-            self._silences[slot].received(now_s, ids_missing=ids_missing)
-            if ids_missing:
-                self._log.warning("ids_missing", epoch_id=session.epoch_id)
-            if advanced and len(self._silences) > 1:
-                self._silences[1 - slot].expect(now_s)
-        elif kind is ServerShutdown:
-            self._log.info("server_shutdown", conn=conn)
-            self._recording.shut_down(conn)
-        elif kind:
-            self._silences[slot].expect(now_s)
-            self._trades.received(slot, now_s, ids_missing=ids_missing, advanced=advanced)
-        if session.market.wants_snapshot:
-            self._recording.need_snapshot()
-
-    def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
-        """Take the end of a connection."""
-        self._session.disconnected(self._clock(), conn, code, reason)
-        for first_id, last_id in self._trades.lost(conn):
-            self._session.trades_lost(self._clock(), first_id, last_id)
-        if self._newest[slot] == conn:
-            self._silences[slot].disconnected()
-            self._trades.gone(slot)
-        self._log.info("ws_disconnected", conn=conn, code=code, reason=reason)
-
-    def joined(self, conn: int) -> bool:
-        """Return True if a connection has brought what follows on the others."""
-        return self._session.market.arbiter.joined(conn)
-
-    def unreachable(self, reason: str) -> None:
-        """Log that an attempt to connect failed, once for each reason."""
-        if reason != self.trouble:
-            self.trouble = reason
-            self._log.warning("ws_unreachable", reason=reason)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
-from mm.cli.config import Account, Execution, Models
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Models
 from mm.cli.knobs import knobs, shown
 
 if TYPE_CHECKING:

@@ -36,7 +36,8 @@ NEEDED = {  # parameters without which a model cannot be made
 # Plays a point under each of many models in a fresh process, and prints the modules that this has loaded.
 PLAYED = """
 import json, sys
-from mm.cli.config import Account, Day, Execution, Market, Models
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models
 from mm.sweep.store import code_of
 from mm.sweep.play import play
 from mm.commands.setup import Setup

@@ -8,8 +8,9 @@ import pytest
 from engine_tapes import TEST
 from mm.backtest.models import QUOTE_MODELS, trade_cross
 from mm.backtest.replay import backtest
+from mm.backtest.rules import Account, Execution
 from mm.backtest.simple_quotes import QUOTE_STEPS
-from mm.cli.config import Account, Execution, Models
+from mm.cli.config import Models
 from mm.commands import assemble
 from mm.errors import MMError, UnknownModel, UsageError
 from mm.model_maker import ModelMaker

@@ -1,14 +1,84 @@
-"""What binds our orders: latencies, timers, fees, balances and the exchange's steps."""
+"""What binds our orders: latencies, timers, fees, balances and the exchange's steps.
+
+The knobs that set them stand here too, so that a new one is declared, converted and checked in this file, and used in
+the kernel that it steers.
+"""
+# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
 
 import math
 from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mm.backtest.latency import Latencies
+from mm.cli.knobs import PATH, SWITCH, decimal, knob, number, one_of, whole
+from mm.clock import us_from_ms
 from mm.errors import UsageError
-from mm.instrument import NO_FILTERS, Filters
+from mm.instrument import NO_FILTERS, Filters, e8
+
+if TYPE_CHECKING:
+    from mm.backtest.latency import Latencies
 
 SIGMA_METHODS = ("rolling", "ewma", "two_scale")
 TWO_SCALE_WINDOW_S = 4  # the least that holds two scales
+_MS = number(0, 1e10)
+_BASE = decimal("-90000000000", "90000000000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How our orders reach the exchange and leave it."""
+
+    order_latency_ms: float = knob(50.0, _MS, "Time from sending an order until it rests in the book.")
+    cancel_latency_ms: float = knob(25.0, _MS, "Time from sending a cancel until it takes effect.")
+    latency_file: Path | None = knob(
+        None, PATH, "CSV of measured latencies to draw from instead: order_ms, optionally cancel_ms and rate_per_s."
+    )
+    feed_latency: str = knob(
+        "none",
+        one_of("none", "recorded"),
+        "recorded: the exchange acts at its own time, we receive it later; none: at once.",
+    )
+    requote_interval_ms: float = knob(250.0, number(0.001, 1e10), "Time between two requotes.")
+    requote_on_fill: bool = knob(True, SWITCH, "1 also requotes at once after a fill or a rejection.")
+    order_ttl_ms: float = knob(0.0, _MS, "Lifetime of a resting order; 0: good till cancelled.")
+    refresh_interval_ms: float = knob(0.0, _MS, "Age at which an order of unchanged price is replaced; 0: never.")
+    order_limit_10s: int = knob(100, whole(0, 10**9), "New orders accepted in each ten seconds; 0: no limit.")
+    order_limit_day: int = knob(200_000, whole(0, 10**9), "New orders accepted in each day (UTC); 0: no limit.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Balances at the start, fees, and the seed of all random draws."""
+
+    maker_fee_rate: str = knob("0.001", decimal("-1", "1"), "Maker fee, as a share of the notional.")
+    taker_fee_rate: str = knob("0.001", decimal("-1", "1"), "Taker fee, as a share of the notional.")
+    initial_cash: str = knob("1000", decimal(None, "90000000000"), "Cash at the start, in the quote asset.")
+    initial_inventory: str = knob("0", _BASE, "Inventory at the start, in the base asset.")
+    target_inventory: str | None = knob(
+        None, _BASE, "Inventory that quotes, bounds and risk are measured from; without it the initial one."
+    )
+    state_interval_ms: float = knob(1000.0, number(1, 1e10), "Time between two rows of the state file.")
+    seed: int = knob(0, whole(0, 2**63 - 1), "Seed of all random draws.")
+
+
+def terms(execution: Execution, account: Account) -> dict[str, Any]:
+    """Return the fields of `Rules` that follow from the knobs alone, in the engine's units."""
+    return {
+        "order_latency_us": us_from_ms(execution.order_latency_ms),
+        "cancel_latency_us": us_from_ms(execution.cancel_latency_ms),
+        "latency_seed": account.seed,
+        "recorded_feed": execution.feed_latency == "recorded",
+        "requote_us": us_from_ms(execution.requote_interval_ms),
+        "requote_on_fill": execution.requote_on_fill,
+        "ttl_us": us_from_ms(execution.order_ttl_ms),
+        "refresh_us": us_from_ms(execution.refresh_interval_ms),
+        "state_us": us_from_ms(account.state_interval_ms),
+        "maker_fee_e8": e8(account.maker_fee_rate),
+        "taker_fee_e8": e8(account.taker_fee_rate),
+        "start_cash_e8": e8(account.initial_cash),
+        "orders_per_10s": execution.order_limit_10s,
+        "orders_per_day": execution.order_limit_day,
+    }
 
 
 @dataclass(frozen=True)
@@ -18,17 +88,17 @@ class Rules:
     Attributes:
         tick_e8: Price step, 1e-8 of the quote asset.
         lot_e8: The tape's lot, 1e-8 of the base asset; one tick·lot is tick_e8·lot_e8 1e-16 of quote.
-        order_latency_us: From sending an order until it arrives.
-        cancel_latency_us: From asking for a cancel until it takes effect.
+        order_latency_us: Time from sending an order until it arrives.
+        cancel_latency_us: Time from sending a cancel until it takes effect.
         latencies: Measured ones to draw from, instead of these two.
         latency_seed: Keys those draws.
         recorded_feed: Whether the exchange acts at its own recorded time and we learn of it at receive time; else both
             are receive time.
-        requote_us: Between two questions to the quote model.
+        requote_us: Time between two requotes.
         requote_on_fill: Whether a requote follows at once on a fill or a rejection, beside the grid's.
-        ttl_us: Life of an order from its arrival; 0 is good till cancelled.
+        ttl_us: Lifetime of an order from its arrival; 0 is good till cancelled.
         refresh_us: Age from which an unchanged order is replaced; 0 is never.
-        state_us: Between two state rows of the grid.
+        state_us: Time between two state rows of the grid.
         maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
         taker_fee_e8: Taker fee rate in 1e-8.
         enforce_balances: Whether cash and inventory bind orders.
@@ -39,8 +109,8 @@ class Rules:
         orders_per_day: Likewise in each day.
         quote_lots: Lots of a quote that names none: the clip.
         step_lots: The exchange's quantity step, in lots of the tape.
-        min_notional_e8: Least notional of an order, 1e-8 of the quote asset.
-        filters: What else the exchange asks of an order.
+        min_notional_e8: Minimum notional of an order, 1e-8 of the quote asset.
+        filters: Further filters of the exchange.
         sigma_method: How the volatility is estimated, one of ``SIGMA_METHODS``; docs/quotes.md.
         sigma_window_s: Seconds that ``rolling`` and ``two_scale`` look back.
         sigma_half_life_s: Seconds after which a change counts half in ``ewma``.
@@ -50,7 +120,7 @@ class Rules:
     lot_e8: int
     order_latency_us: int = 50_000
     cancel_latency_us: int = 25_000
-    latencies: Latencies | None = None
+    latencies: "Latencies | None" = None
     latency_seed: int = 0
     recorded_feed: bool = False
     requote_us: int = 250_000

@@ -1,4 +1,8 @@
-"""The terminal: results on stdout, logs and progress on stderr, and a Ctrl-C, which at times has to wait."""
+"""The terminal and the log of a run: results on stdout, logs and progress on stderr, JSON lines in run.log.
+
+An event is a thing that happened, with its numbers: ``log.info("day_loaded", events=804_000, took_ms=310)``.
+What other packages log through the standard library, warnings included, arrives in the same place.
+"""
 
 import json
 import logging
@@ -7,15 +11,16 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, TextIO
+from typing import Any, NoReturn, Protocol, TextIO
 
 from mm.clock import iso, now_us
 
 _FILE_ONLY = "_file_only"
+_LEVELS = logging.getLevelNamesMapping()
 
 
 class Logger(Protocol):
@@ -48,25 +53,27 @@ class Log:
     def __init__(self, path: Path | None, level: str, **bound: Any) -> None:
         import structlog
 
-        self.path = path
+        self.path, self._least = path, _LEVELS[level]
         self._file: TextIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8", buffering=1)
-        number = logging.getLevelNamesMapping()[level]
+        # A quiet terminal leaves the file whole: it is what remains of a run.
+        least = self._least if self._file is None else min(self._least, logging.INFO)
         self.logger: Logger = structlog.wrap_logger(
-            _Sink(self._file),
-            processors=[structlog.processors.add_log_level, _in_order],
-            wrapper_class=structlog.make_filtering_bound_logger(number),
+            None,
+            processors=[structlog.processors.add_log_level, self._write],
+            wrapper_class=structlog.make_filtering_bound_logger(least),
         ).bind(**bound)
         self._others = _Forward(self.logger)
         logging.getLogger().addHandler(self._others)
         logging.captureWarnings(True)
 
     def failed(self, error: BaseException) -> None:
-        """Keep *error* and its traceback in the file; the command line tells the terminal."""
-        lines = traceback.format_exception(error)
-        self.logger.critical("run_failed", error=_one_line(error), traceback="".join(lines), **{_FILE_ONLY: True})
+        """Keep *error* and its traceback in the file; the command line prints its message."""
+        one_line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        trace = "".join(traceback.format_exception(error))
+        self.logger.critical("run_failed", error=one_line, traceback=trace, **{_FILE_ONLY: True})
 
     def close(self) -> None:
         """Close the file and let go of what other packages log."""
@@ -75,21 +82,17 @@ class Log:
         if self._file is not None:
             self._file.close()
 
+    def _write(self, _logger: Any, _method: str, values: MutableMapping[str, Any]) -> NoReturn:
+        """Write one event, as the last of structlog's processors."""
+        import structlog
 
-class _Sink:
-    """Where structlog's lines go; its methods are the names of the levels."""
-
-    def __init__(self, file: TextIO | None) -> None:
-        self._file = file
-
-    def write(self, line: dict[str, Any]) -> None:
-        file_only = line.pop(_FILE_ONLY, False)
+        file_only = values.pop(_FILE_ONLY, False)
+        line = {"ts": iso(now_us()), "level": values.pop("level"), "event": values.pop("event"), **values}
         if self._file is not None:
             self._file.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
-        if not file_only:
+        if not file_only and _LEVELS[line["level"].upper()] >= self._least:
             write_line(sys.stderr, _for_terminal(line, colour=has_colour(sys.stderr)))
-
-    debug = info = warning = error = critical = write
+        raise structlog.DropEvent
 
 
 class _Forward(logging.Handler):
@@ -101,13 +104,8 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log *record* under the name of its package."""
-        tell = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
-        tell("package_said", package=record.name, message=record.getMessage().partition("\n")[0])
-
-
-def _in_order(_logger: Any, _method: str, line: Any) -> tuple[tuple[dict[str, Any]], dict[str, Any]]:
-    head = {"ts": iso(now_us()), "level": line.pop("level"), "event": line.pop("event")}
-    return (head | line,), {}
+        log = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
+        log("package_said", package=record.name, message=record.getMessage().partition("\n")[0])
 
 
 def _for_terminal(line: dict[str, Any], *, colour: bool) -> str:
@@ -120,10 +118,6 @@ def _for_terminal(line: dict[str, Any], *, colour: bool) -> str:
 def _value(value: Any) -> str:
     text = str(value)
     return json.dumps(text, ensure_ascii=False) if " " in text or not text else text
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def has_colour(stream: TextIO) -> bool:
@@ -147,13 +141,13 @@ _MASK = getattr(signal, "pthread_sigmask", None)  # not on every system; there a
 
 
 class Console:
-    """The voice of one command.
+    """The terminal of one command.
 
-    With ``--json`` the answer is the only line of stdout; without it, it is what was said.
+    With ``--json`` the answer is the only line of stdout; without it, stdout is what `say` printed.
 
     Attributes:
         as_json: Whether ``--json`` was given.
-        level: The least level that is logged, LOG_LEVEL.
+        level: The lowest level that is logged on the terminal, LOG_LEVEL.
     """
 
     def __init__(self, *, as_json: bool, level: str) -> None:
@@ -172,7 +166,7 @@ class Console:
         self._answer = content
 
     def close(self) -> None:
-        """Close the log, and print the answer where ``--json`` asked for it."""
+        """Close the log, and print the answer under ``--json``."""
         if self._log is not None:
             self._log.close()
         if self.as_json and self._answer is not None:
@@ -198,16 +192,16 @@ class Console:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody pressed Ctrl-C.
+    """Ctrl-C was pressed.
 
     A class of its own, because CPython remembers a plain KeyboardInterrupt that passes through code which
-    it compiles while running (a dataclass, say), and then ends by the signal whatever exit code was asked for.
+    it compiles while running (a dataclass, say), and then ends by the signal whatever the exit code.
     """
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted at a Ctrl-C, where nobody else has taken the signal."""
+    """Raise Interrupted at a Ctrl-C, where no other handler has the signal."""
     here = threading.current_thread() is threading.main_thread()
     if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield

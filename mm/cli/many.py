@@ -10,12 +10,12 @@ from typing import Any
 
 from mm.cli.console import Console, write_line
 from mm.cli.knobs import shown
-from mm.errors import MMError, UsageError
+from mm.errors import MMError
 from mm.runs.manifest import SetKnob
 
 
 class SymbolsFailed(MMError):
-    """Some of the symbols came to nothing; the exit code is that of the first."""
+    """Some of the symbols failed; the exit code is that of the first."""
 
     def __init__(self, codes: Mapping[str, int]) -> None:
         """Name the symbols that failed, and how each ended."""
@@ -30,23 +30,17 @@ class SymbolsFailed(MMError):
 def each_symbol(console: Console, symbols: Sequence[str], program: str, settings: Mapping[str, SetKnob]) -> None:
     """Run the command once for each of *symbols*, as many at once as there are processors.
 
-    What a process says comes with its symbol in front when it ends; with ``--json`` the answers stand under their
-    symbols in one object.
+    The output of a process comes with its symbol in front when it ends; with ``--json`` the answers stand under their
+    symbols in one object. With OUT_DIR they run one after the other: a run shares the folder of a finished one.
 
     Raises:
-        UsageError: If one folder was named for them all.
         SymbolsFailed: If any of them failed; the others' work is kept.
     """
-    if settings["out_dir"].value is not None:
-        raise UsageError(
-            f"--out-dir (OUT_DIR) is {settings['out_dir'].value}, one folder for {len(symbols)} symbols; "
-            f"leave it out, or give one symbol"
-        )
     command = [*_words(program), *(["--json"] if console.as_json else [])]
     for name, one in settings.items():
         if one.source == "flag" and name != "symbol":
             command += [one.flag, shown(one.value)]
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=os.cpu_count() if settings["out_dir"].value is None else 1) as pool:
         ended = list(pool.map(lambda symbol: _run([*command, "--symbol", symbol], symbol), symbols))
     answers: dict[str, Any] = {}
     for symbol, done in zip(symbols, ended, strict=True):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
-from mm.backtest.rules import Rules
+from mm.backtest.rules import Account, Execution, Rules, terms
 from mm.calibration.calibrator import CalibrationConfig
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import Fallback, Plan
-from mm.cli.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
+from mm.cli.config import Calibration, Day, Fit, Market, Models, Windows
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
 from mm.errors import Mismatch, UsageError
@@ -100,27 +100,14 @@ def rules(
     return Rules(
         tick_e8=instrument.tick_e8,
         lot_e8=instrument.lot_e8,
-        order_latency_us=us_from_ms(execution.order_latency_ms),
-        cancel_latency_us=us_from_ms(execution.cancel_latency_ms),
         latencies=_latencies(execution, run),
-        latency_seed=account.seed,
-        recorded_feed=execution.feed_latency == "recorded",
-        requote_us=us_from_ms(execution.requote_interval_ms),
-        requote_on_fill=execution.requote_on_fill,
-        ttl_us=us_from_ms(execution.order_ttl_ms),
-        refresh_us=us_from_ms(execution.refresh_interval_ms),
-        state_us=us_from_ms(account.state_interval_ms),
-        maker_fee_e8=e8(account.maker_fee_rate),
-        taker_fee_e8=e8(account.taker_fee_rate),
-        start_cash_e8=e8(account.initial_cash),
         start_lots=_lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)"),
         target_lots=_target_lots(account, tape),
-        orders_per_10s=execution.order_limit_10s,
-        orders_per_day=execution.order_limit_day,
         quote_lots=_quote_lots(tape, models),
         step_lots=tape.step_lots,
         min_notional_e8=instrument.min_notional_e8,
         filters=instrument.filters,
+        **terms(execution, account),
         **sigma,
     )
 
@@ -229,21 +216,6 @@ def fallback(windows: Windows, models: Models) -> Fallback:
 
 def _e8(text: str | None) -> int | None:
     return None if text is None else e8(text)
-
-
-def of_walkforward(run: Run, models: Models, windows: Windows) -> Models:
-    """Return *models* without fill parameters: a walk-forward fills and quotes by its own schedule.
-
-    A shell in which they are still exported for a backtest is usual, so it is told and no error.
-    """
-    given = models.fill_params_file or models.fill_params_json
-    if given and models.fill_model == "poisson" and windows.fallback_policy != "global_default":
-        run.log.warning(
-            "fill_params_unused",
-            given=str(given),
-            told="a walk-forward fits its own A and k; FALLBACK_POLICY=global_default uses these where a fit fails",
-        )
-    return unfitted(models)
 
 
 def unfitted(models: Models) -> Models:

@@ -1,11 +1,12 @@
 """``mm backtest``: play recorded days against a quote model and a fill model."""
 
-from mm.cli.config import Account, Day, Execution, Honesty, Market, Models
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models, Sensitivity
 from mm.cli.frame import runner
 from mm.runs.run import Run
 
 
-@runner("backtest", Day, Market, Execution, Account, Models, Honesty)
+@runner("backtest", Day, Market, Execution, Account, Models, Sensitivity)
 def main(
     run: Run,
     day: Day,
@@ -13,7 +14,7 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
-    honesty: Honesty,
+    honesty: Sensitivity,
 ) -> None:
     """Play one or more recorded days against a quote model and a fill model.
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mm.cli.config import Account, Calibration, Day, Execution, Fit, Market
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Calibration, Day, Fit, Market
 from mm.cli.frame import runner
 from mm.errors import FitError
 from mm.runs.run import Run

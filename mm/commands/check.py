@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from mm.cli.config import Account, Day, Execution, Market, Models, Results, Source
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import DAYS, REQUIRED, day_list, knob, matching, whole

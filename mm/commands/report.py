@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import click
 
-from mm.cli.config import Account, Calibration, Execution, Fit, Market
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Calibration, Fit, Market
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.idle import idle

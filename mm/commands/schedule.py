@@ -3,7 +3,8 @@
 import json
 from typing import TYPE_CHECKING
 
-from mm.cli.config import Account, Calibration, Day, Execution, Fit, Market, Models, Windows
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Calibration, Day, Fit, Market, Models, Windows
 from mm.cli.frame import runner
 from mm.errors import FitError
 from mm.runs.run import Run

@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from mm.cli.config import Account, Day, Execution, Market, Models
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models
 from mm.cli.knobs import PATH, Knob, knobs, shown
 
 _PLACES = ("data_root", "out_root")

@@ -1,6 +1,7 @@
 """``mm sweep``: many backtests over a grid, ranked, and how much of the best one is luck."""
 
-from mm.cli.config import Account, Calibration, Day, Execution, Fit, Market, Models, Sweep, Windows
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Calibration, Day, Fit, Market, Models, Sweep, Windows
 from mm.cli.frame import runner
 from mm.runs.run import Run
 

@@ -1,6 +1,7 @@
 """``mm walkforward``: a schedule, and one continuous backtest that trades it."""
 
-from mm.cli.config import Account, Calibration, Day, Execution, Fit, Honesty, Market, Models, Windows
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Calibration, Day, Fit, Market, Models, Sensitivity, Windows
 from mm.cli.frame import runner
 from mm.commands.schedule import study_days, write_study
 from mm.runs.run import Run
@@ -16,7 +17,7 @@ from mm.runs.run import Run
     Execution,
     Account,
     Models,
-    Honesty,
+    Sensitivity,
     defaults={"fill_model": "poisson"},
     resumable=True,
 )
@@ -30,7 +31,7 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
-    honesty: Honesty,
+    honesty: Sensitivity,
 ) -> None:
     """Calibrate rolling windows of one day or more, and trade each slice with what was known before it.
 
@@ -51,7 +52,7 @@ def main(
         assemble.calibration_config(calibration, fit, account.seed),
         assemble.rules(tapes[0], execution, account, models),
     )
-    maker = ModelMaker(run, assemble.of_walkforward(run, models, windows), tapes[0], account.seed)
+    maker = ModelMaker(run, assemble.unfitted(models), tapes[0], account.seed)
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mm.cli.config import Account, Day, Execution, Market, Models, Results
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models, Results
 from mm.cli.console import Console
 from mm.cli.knobs import PATH, SWITCH, knob, knobs, shown
 from mm.errors import Mismatch, MMError

@@ -9,7 +9,8 @@ from math import prod
 from typing import Any
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
-from mm.cli.config import Account, Day, Execution, Market, Models, Output
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models, Output
 from mm.cli.knobs import Knob, axes_of, closest, knobs
 from mm.commands.setup import Setup
 from mm.errors import MMError, UsageError

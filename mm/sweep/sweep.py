@@ -12,7 +12,8 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
-from mm.cli.config import GROUPS, Account, Day, Execution, Market, Models, Sweep
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import GROUPS, Day, Market, Models, Sweep
 from mm.cli.knobs import closest, knobs, shown
 from mm.clock import US_PER_S
 from mm.commands.assemble import open_days

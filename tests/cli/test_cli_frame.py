@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mm import errors
-from mm.cli.config import Calibration, Day, Execution, Models, Output, Results
+from mm.backtest.rules import Execution
+from mm.cli.config import Calibration, Day, Models, Output, Results
 from mm.cli.console import Console
 from mm.cli.frame import Command, Program, command, runner
 from mm.cli.knobs import REQUIRED, Reader, knob
@@ -58,7 +59,7 @@ def test_flag_beats_environment_beats_default():
     results = [
         answer(call(probe, "--json")),
         answer(call(probe, "--json", ORDER_LATENCY_MS="20")),
-        answer(call(probe, "--json", "--order-latency-ms", "0.5", ORDER_LATENCY_MS="20")),
+        answer(call(probe, "--json", "--method", "fixed", "--order-latency-ms", "0.5", ORDER_LATENCY_MS="20")),
     ]
     assert [result["latency"] for result in results] == [50.0, 20.0, 0.5]
     knobs = [read_manifest(Path(result["path"]).parent)["knobs"]["order_latency_ms"] for result in results]
@@ -294,7 +295,7 @@ def test_an_unknown_command_names_the_closest():
 def test_the_help_shows_variable_and_default():
     """Nobody has to look for the name of a variable."""
     text = " ".join(call(probe, "--help").stdout.split())
-    assert "--order-latency-ms NUMBER From sending an order until it rests in the book. [ORDER_LATENCY_MS," in text
+    assert "--order-latency-ms NUMBER Time from sending an order until it rests in the book. [ORDER_LATENCY_MS," in text
     assert "[ORDER_LATENCY_MS, default 50]" in text
     assert "[DAY] [required]" in text
     assert "[TICK_SIZE" not in text

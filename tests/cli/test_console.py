@@ -104,10 +104,33 @@ def test_the_terminal_gets_the_event_and_its_numbers(log, capsys):
     assert capsys.readouterr().err[9:] == 'info    day_loaded events=3 note="two words"\n'
 
 
-def test_a_level_below_log_level_is_nowhere(log, capsys):
-    """LOG_LEVEL governs the file and the terminal."""
-    log.logger.debug("detail")
-    assert (lines(log), capsys.readouterr().err) == ([], "")
+@pytest.mark.parametrize(
+    ("level", "terminal", "file"),
+    [
+        ("DEBUG", ["seen", "begun", "odd"], ["seen", "begun", "odd"]),
+        ("INFO", ["begun", "odd"], ["begun", "odd"]),
+        ("ERROR", [], ["begun", "odd"]),
+        ("CRITICAL", [], ["begun", "odd"]),
+    ],
+)
+def test_log_level_is_the_terminals_and_the_file_holds_info_and_above(tmp_path, capsys, level, terminal, file):
+    """The file is what remains of a run, and a quiet terminal must not empty it."""
+    log = Log(tmp_path / "run.log", level)
+    log.logger.debug("seen")
+    log.logger.info("begun")
+    log.logger.warning("odd")
+    log.close()
+    assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == terminal
+    assert [line["event"] for line in lines(log)] == file
+
+
+def test_a_log_without_a_file_keeps_to_log_level(capsys):
+    """A command that makes no run writes what the terminal shows and nothing else."""
+    log = Log(None, "ERROR")
+    log.logger.warning("odd")
+    log.logger.error("broken")
+    log.close()
+    assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == ["broken"]
 
 
 def test_what_ended_a_run_is_in_the_file_at_any_level(tmp_path, capsys):

@@ -7,6 +7,7 @@ from mm.errors import UsageError
 from mm.runs.manifest import SetKnob
 
 MARKS = {"calib_method": "marks", "calib_deltas": [1.0, 2.0], "calib_dwell_ms": 5.0}
+ORDERS = {"order_latency_ms": 9.0, "requote_on_fill": False, "maker_fee_rate": "0", "seed": 3}
 CASES = [
     ("calibration", MARKS, ["calib_dwell_ms", "calib_deltas"]),
     ("calibration", {**MARKS, "calib_method": "fixed"}, ["calib_dwell_ms"]),
@@ -15,8 +16,19 @@ CASES = [
     ("walkforward", {"fill_params_file": "f", "fallback_policy": "carry_forward"}, ["fill_params_file"]),
     ("walkforward", {"schedule_mode": "rolling", "schedule_half_life_min": 9.0}, ["schedule_half_life_min"]),
     ("walkforward", {"schedule_mode": "pooled_k", "schedule_half_life_min": 9.0}, []),
-    ("sweep", {**MARKS, "sweep_walkforward": False}, ["calib_method", "calib_dwell_ms", "calib_deltas"]),
-    ("sweep", {**MARKS, "sweep_walkforward": True}, []),
+    ("sweep", {**MARKS, "sweep_walkforward": False}, ["calib_method", "calib_deltas", "calib_dwell_ms"]),
+    ("sweep", {**MARKS, "sweep_walkforward": True}, ["calib_dwell_ms", "calib_deltas"]),
+    ("sweep", {"latency_file": "l.csv", "order_latency_ms": 9.0, "grid": "SEED=1,2"}, ["order_latency_ms"]),
+    ("sweep", {"latency_file": "l.csv", "order_latency_ms": 9.0, "grid": "LATENCY_FILE=a,b"}, []),
+    ("sweep", {"latency_file": "l.csv", "order_latency_ms": 9.0, "grid": "ORDER_LATENCY_MS=1,2"}, ["order_latency_ms"]),
+    ("schedule", {"fill_params_json": "{}", "fallback_policy": "carry_forward"}, ["fill_params_json"]),
+    ("schedule", {"fill_params_json": "{}", "fallback_policy": "global_default"}, []),
+    ("walkforward", {"fill_params_json": "{}", "fallback_policy": "carry_forward"}, ["fill_params_json"]),
+    ("walkforward", {"fill_params_json": "{}", "fallback_policy": "carry_forward", "fill_model": "trade_cross"}, []),
+    ("calibration", {**ORDERS, "calib_method": "marks"}, [*ORDERS]),
+    ("calibration", {**ORDERS, "calib_method": "ladder"}, []),
+    ("schedule", {**ORDERS, "calib_method": "marks"}, [name for name in ORDERS if name != "order_latency_ms"]),
+    ("walkforward", {**ORDERS, "calib_method": "marks"}, []),
     ("backtest", {"latency_file": "l.csv", "order_latency_ms": 9.0}, ["order_latency_ms"]),
     ("walkforward", {"latency_file": "l.csv", "order_latency_ms": 9.0}, []),
     ("backtest", {"latency_file": None, "order_latency_ms": 9.0}, []),
@@ -44,3 +56,15 @@ def test_only_a_flag_that_differs_from_the_default_is_refused(source, is_default
     else:
         noted = source == "environment" and not is_default
         assert refuse_idle("calibration", knobs) == ([f"CALIB_DELTAS=1,2 is not used: {why}"] if noted else [])
+
+
+def test_an_axis_of_a_grid_that_changes_nothing_is_refused():
+    """A sweep over it would play one backtest many times, and rank chance."""
+    knobs = {
+        "grid": SetKnob("ORDER_LATENCY_MS=1,2", "flag", matters=True, flag="--grid"),
+        "order_latency_ms": SetKnob(50.0, "default", matters=True, flag="--order-latency-ms", is_default=True),
+        "latency_file": SetKnob("l.csv", "environment", matters=True, flag="--latency-file"),
+    }
+    why = "LATENCY_FILE gives the latencies"
+    with pytest.raises(UsageError, match=rf"^--grid \(GRID\) has the axis ORDER_LATENCY_MS, but {why}; leave it out$"):
+        refuse_idle("sweep", knobs)

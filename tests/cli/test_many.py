@@ -60,15 +60,23 @@ def test_one_that_fails_leaves_the_others_done(folder):
 
 
 @pytest.mark.parametrize(
-    ("symbols", "more", "told"),
-    [
-        ("AAAUSDT,BBBUSDT", ["--out-dir", "one"], "one folder for 2 symbols"),
-        ("AAAUSDT,aaausdt", [], "symbols that differ"),
-        ("AAAUSDT,", [], "a symbol such as BTCUSDT"),
-    ],
+    ("symbols", "told"),
+    [("AAAUSDT,aaausdt", "symbols that differ"), ("AAAUSDT,", "a symbol such as BTCUSDT")],
 )
-def test_a_list_that_makes_no_sense_is_refused(folder, symbols, more, told):
+def test_a_list_that_makes_no_sense_is_refused(folder, symbols, told):
     """Before anything runs."""
-    answer = backtest(folder, symbols, *more)
+    answer = backtest(folder, symbols)
     assert answer.exit_code == 2
     assert told in answer.stderr
+
+
+def test_they_share_a_named_folder_as_one_command_per_symbol_does(folder, tmp_path):
+    """The names of the tables carry the symbol, so that all of them lie side by side."""
+    shared = tmp_path / "one"
+    both = backtest(folder, "AAAUSDT,BBBUSDT", "--out-dir", str(shared), "--json")
+    assert both.exit_code == 0, both.output
+    for symbol in ("AAAUSDT", "BBBUSDT"):
+        assert all((shared / f"{table}_{symbol}.csv").is_file() for table in ("orders", "fills", "state"))
+    paths = {symbol: answer["path"] for symbol, answer in json.loads(both.stdout)["symbols"].items()}
+    assert paths["AAAUSDT"] == str(shared / "summary.json")
+    assert paths["BBBUSDT"] == str(shared / "BBBUSDT_20260105" / "summary.json")

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.cli.config import Account, Day, Execution, Market, Models, Sweep
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models, Sweep
 from mm.cli.knobs import axes_of, knobs
 from mm.commands.setup import Setup
 from mm.errors import UsageError

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mm.cli.config import Account, Day, Execution, Market, Models
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models
 from mm.commands.setup import Setup
 from mm.errors import UsageError
 from mm.sweep.store import Store, code_of, trial_of

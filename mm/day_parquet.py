@@ -10,7 +10,7 @@ import gzip
 import io
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -108,25 +108,20 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[Moved]]:
     return folder, moved
 
 
-class _beside:
-    """A folder that is made under another name, and gets its own when the block ends well."""
-
-    def __init__(self, place: Path, taken: str) -> None:
-        if place.exists():
-            raise RunExists(taken)
-        self._place = place
-        self._partial = place.with_name(place.name + PARTIAL)
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
-        return self._partial
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._partial.rename(self._place)
-        else:
-            shutil.rmtree(self._partial, ignore_errors=True)
+@contextmanager
+def _beside(place: Path, taken: str) -> Iterator[Path]:
+    """Yield a folder beside *place* that gets its name when the block ends well, and is removed otherwise."""
+    if place.exists():
+        raise RunExists(taken)
+    partial = place.with_name(place.name + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    partial.rename(place)
 
 
 def _copied(path: Path, target: Path, name: Path) -> Moved:
@@ -180,7 +175,7 @@ def _checked(path: Path, head: bytes, text: bytes) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, ValueError, csv.Error) as error:
         raise BrokenFile(f"{path}: a row does not fit its columns ({error}); run `mm data check`") from error
     if not same:
-        raise BrokenFile(f"{path}: a row cannot be told exactly in typed columns; run `mm data check`")
+        raise BrokenFile(f"{path}: a row cannot be held exactly in typed columns; run `mm data check`")
     return table
 
 

@@ -66,6 +66,16 @@ def levels_shown(header: Sequence[str]) -> int:
     return sum(name.startswith("bid") and name.endswith("_price") for name in header)
 
 
+class _File:
+    """The path of a file in a day folder, by the symbol and the day."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: "DayFolder", owner: type) -> Path:
+        return folder.path / self._name.format(symbol=folder.symbol, day=folder.day)
+
+
 @dataclass(frozen=True, slots=True)
 class DayFolder:
     """The paths of one recorded day; nothing is created or read by making one.
@@ -100,65 +110,30 @@ class DayFolder:
         """The folder itself."""
         return self.root / self.symbol / self.day
 
-    @property
-    def frames(self) -> Path:
-        """Top-N book frames, one per applied diff."""
-        return self.path / f"orderbook_ws_depth_{self.symbol}_{self.day}.csv"
-
-    @property
-    def trades(self) -> Path:
-        """Trades."""
-        return self.path / f"trades_ws_{self.symbol}_{self.day}.csv"
-
-    @property
-    def events(self) -> Path:
-        """The ledger."""
-        return self.path / f"events_{self.symbol}_{self.day}.csv"
-
-    @property
-    def gaps(self) -> Path:
-        """Gap diagnostics."""
-        return self.path / f"gaps_{self.symbol}_{self.day}.csv"
-
-    @property
-    def diffs(self) -> Path:
-        """Every depth message, as received."""
-        return self.path / "diffs" / f"depth_diffs_{self.symbol}_{self.day}.ndjson.gz"
-
-    @property
-    def quarantine(self) -> Path:
-        """Messages that could not be parsed, raw."""
-        return self.path / "quarantine" / f"frames_{self.symbol}_{self.day}.ndjson.gz"
-
-    @property
-    def snapshots(self) -> Path:
-        """The folder of book snapshots."""
-        return self.path / "snapshots"
-
-    @property
-    def instrument(self) -> Path:
-        """The exchange's own filters of the symbol."""
-        return self.path / "instrument.json"
-
-    @property
-    def schema(self) -> Path:
-        """Schema version, columns and units."""
-        return self.path / "schema.json"
-
-    @property
-    def manifest(self) -> Path:
-        """Rows, ids, bytes and sha256 of each file."""
-        return self.path / f"manifest_{self.symbol}_{self.day}.json"
-
-    @property
-    def lock(self) -> Path:
-        """The lock that one writer holds."""
-        return self.path / "day.lock"
-
-    @property
-    def health(self) -> Path:
-        """The health of the recorder; no part of the day's data."""
-        return self.path / f"health_{self.symbol}.json"
+    frames = _File("orderbook_ws_depth_{symbol}_{day}.csv")
+    """Top-N book frames, one per applied diff."""
+    trades = _File("trades_ws_{symbol}_{day}.csv")
+    """Trades."""
+    events = _File("events_{symbol}_{day}.csv")
+    """The ledger."""
+    gaps = _File("gaps_{symbol}_{day}.csv")
+    """Gap diagnostics."""
+    diffs = _File("diffs/depth_diffs_{symbol}_{day}.ndjson.gz")
+    """Every depth message, as received."""
+    quarantine = _File("quarantine/frames_{symbol}_{day}.ndjson.gz")
+    """Messages that could not be parsed, raw."""
+    snapshots = _File("snapshots")
+    """The folder of book snapshots."""
+    instrument = _File("instrument.json")
+    """The exchange's own filters of the symbol."""
+    schema = _File("schema.json")
+    """Schema version, columns and units."""
+    manifest = _File("manifest_{symbol}_{day}.json")
+    """Rows, ids, bytes and sha256 of each file."""
+    lock = _File("day.lock")
+    """The lock that one writer holds."""
+    health = _File("health_{symbol}.json")
+    """The health of the recorder; no part of the day's data."""
 
     def snapshot(self, event_id: int, tag: str) -> Path:
         """Return the path of the snapshot that event *event_id* loaded."""

@@ -23,7 +23,7 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import PACKED, TRADE_COLUMNS, DayFolder, existing, snapshot_event_id
 from mm.dayfolder.ledger import Event, LedgerView, LedgerWriter, read_gaps
 from mm.dayfolder.line_files import lines_of_file
-from mm.dayfolder.repair_rows import Dropped, Reread, seq_of, top_n_of
+from mm.dayfolder.repair_rows import Dropped, Reread, top_n_of
 from mm.dayfolder.rows import Arrival, DefectList, RowOrder
 from mm.ids import MissingIds
 from mm.market_data.grid import Grid
@@ -54,9 +54,8 @@ def restore_events(folder: DayFolder) -> int:
     if not events or existing(folder.diffs) is None:
         return 0
     last = events[-1]
-    rows = sorted(
-        (row for row in _rows(folder, last.at.run_id) if row.recv_seq > last.at.seq), key=lambda row: row.recv_seq
-    )
+    later = (row for row in _rows(folder, last.at.run_id) if row.recv_seq > last.at.seq)
+    rows = sorted(later, key=lambda row: row.recv_seq)
     written = read_gaps(folder.gaps, DefectList(folder)) if folder.gaps.is_file() else ()
     gaps = {event.at.seq: event for event in written if event.at.seq > last.at.seq}
     numbered = ((snapshot_event_id(path) or 0, path) for path in folder.snapshots.glob("*.csv"))
@@ -163,7 +162,8 @@ def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
     if last.kind != "snapshot_request" or snapshot_event_id(orphan) != last.event_id + 1:
         return False
     details = {"last_update_id": last_update_id(orphan), "path": folder.relative(orphan)}
-    seq, recv_us = _next_number(folder, last), last.at.recv_us
+    recv_us, rows = last.at.recv_us, _rows(folder, last.at.run_id)
+    seq = 1 + max([last.at.seq, *(row.recv_seq for row in rows)])  # the first that no row has
     at = Arrival(seq, last.at.run_id, recv_us // 1000, recv_us)
     event = Event(0, last.event_id + 1, at, "snapshot_loaded", last.epoch_id + 1, details)
     findings = DefectList(folder)
@@ -191,17 +191,6 @@ def _bridges(folder: DayFolder) -> bool:
     order = RowOrder(folder.diffs, DefectList(folder), folder.day, None, frozenset())
     replay.play(read_diffs(diffs, findings, order) if diffs else iter(()), folder.diffs)
     return not any(defect.row == view.events[-1].row and defect.kind == "snapshot" for defect in findings.defects())
-
-
-def _next_number(folder: DayFolder, last: Event) -> int:
-    """Return the first `recv_seq` that no row has."""
-    used = last.at.seq
-    for path in (folder.diffs, folder.trades, folder.quarantine):
-        packed = path.name.endswith(PACKED)
-        for at, line in enumerate(lines_of_file(path)):
-            if packed or at:
-                used = max(used, seq_of(line, packed=packed))
-    return used + 1
 
 
 @dataclass

@@ -32,7 +32,7 @@ class CompiledBook:
     def check(self) -> None:
         """Raise AssertionError where an invariant of the book does not hold."""
 
-class BookReplay:
+class TapeReplay:
     """Plays the book of a day once, a window of events after the other.
 
     A snapshot begins the book, a gap ends it; trades and keyframes are passed over. An event that leaves the book

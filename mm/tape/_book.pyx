@@ -383,7 +383,7 @@ cdef class CompiledBook:
                     assert ticks >= self.book.bid_floor if side > 0 else ticks <= self.book.ask_ceil, (side, ticks)
 
 
-cdef class BookReplay:
+cdef class TapeReplay:
     """Plays the book of a day once, a window of events after the other.
 
     A snapshot begins the book, a gap ends it; trades and keyframes are passed over. An event that leaves the book

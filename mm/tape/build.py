@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.tape._book import BookReplay
+from mm.tape._book import TapeReplay
 from mm.tape._parse import place_rows
 from mm.tape.columns import (
     ARRAYS,
@@ -204,7 +204,7 @@ class TapeBuilder:
 
     def _play(self, keyframe_after: NDArray[np.uint8]) -> tuple[list[EventName], list[Ints]]:
         """Play the book; return the events that left it crossed, and the columns of best prices."""
-        events, replay = self.events, BookReplay()
+        events, replay = self.events, TapeReplay()
         kept, path = np.ones(len(events), np.uint8), [np.empty((0, 5), np.int64)]
         for begin, stop in windows(bounds(events.size)):
             part, first_row = slice(begin, stop), bounds(events.size[begin:stop])

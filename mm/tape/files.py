@@ -107,7 +107,7 @@ def first_line(path: Path) -> str:
     return line.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
 
 
-class _Hashed(io.RawIOBase):
+class _HashedStream(io.RawIOBase):
     """A file that counts and hashes what is read of it."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -130,7 +130,7 @@ class _Text:
 
     def __init__(self, stream: BinaryIO) -> None:
         self.cut_off = False
-        self.packed = _Hashed(stream)
+        self.packed = _HashedStream(stream)
         self._name = stream.name
         packed = cast("BinaryIO", self.packed)
         self._source: Any = _GzipReader(packed, _PACKED_PIECE) if self._name.endswith(PACKED) else packed

@@ -67,12 +67,13 @@ class KeptTape:
         if tape is None:
             _code()  # what is imported next to make it, before anyone edits it
             return None
-        return self._with_best(tape)
+        return tape.with_best(partial(self._best, tape))
 
-    def write(self, tape: Tape) -> None:
-        """Write *tape* whole or not at all; raises OSError where that is impossible."""
+    def write(self, columns: Mapping[str, Column], entry: Json) -> None:
+        """Write *columns* and *entry* whole or not at all; raises OSError where that is impossible."""
+        shapes = {name: (column.dtype, len(column)) for name, column in columns.items()}
         with self._unfinished() as path:
-            self._write(path, {name: getattr(tape, name) for name in ARRAYS}, _entry(tape))
+            write_arrow(path, self._keyed(entry), shapes, ((name, 0, column) for name, column in columns.items()))
 
     def keep(self, facts: TapeFacts, builder: "TapeBuilder") -> Tape:
         """Write the tape of *facts* and of what *builder* has built, whole or not at all, and return it mapped.
@@ -91,13 +92,11 @@ class KeptTape:
                 raise OSError(EIO, "what was written cannot be read again")
             tape.check()
             _release(tape)
-        return self._with_best(replace(tape, meta=replace(tape.meta, cache="miss")))
-
-    def _with_best(self, tape: Tape) -> Tape:
-        """Return *tape* as one whose best prices are kept in a file beside its own, once they are wanted."""
+        tape = replace(tape, meta=replace(tape.meta, cache="miss"))
         return tape.with_best(partial(self._best, tape))
 
     def _best(self, tape: Tape) -> "BestPrices":
+        """Return the best prices of *tape*, which are kept in a file beside its own."""
         from mm.tape import top_of_book
 
         place = KeptTape(self.path.with_suffix(".best.arrow"), self.key)
@@ -108,8 +107,7 @@ class KeptTape:
         _release(tape)
         try:
             entry = {"low_ticks": best.low_ticks, "high_ticks": best.high_ticks}
-            with place._unfinished() as path:
-                place._write(path, {name: getattr(best, name) for name in top_of_book.KEPT}, entry)
+            place.write({name: getattr(best, name) for name in top_of_book.KEPT}, entry)
         except OSError:  # a full disk, or another user's: they are made again the next time
             return best
         del best
@@ -127,10 +125,6 @@ class KeptTape:
 
     def _keyed(self, entry: Json) -> bytes:
         return json.dumps({"key": self.key, "code": _code(), **entry}).encode()
-
-    def _write(self, path: Path, columns: dict[str, Column], entry: Json) -> None:
-        shapes = {name: (column.dtype, len(column)) for name, column in columns.items()}
-        write_arrow(path, self._keyed(entry), shapes, ((name, 0, column) for name, column in columns.items()))
 
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:

@@ -70,10 +70,10 @@ def read_day(folder: DayFolder, options: "GridOptions") -> "tuple[TapeBuilder, T
     """Return what the tape of *folder* is made of; raises as `load_day`."""
     from mm.tape.build import TapeBuilder, merged, quarter_hours
     from mm.tape.files import FEW
-    from mm.tape.recorded import Findings, known_grid, lost_lines, read_folder
+    from mm.tape.recorded import DayFindings, known_grid, lost_lines, read_folder
     from mm.tape.sync import sync_day
 
-    findings = Findings()
+    findings = DayFindings()
     grid = known_grid(folder, options)
     day = sync_day(read_folder(folder, grid), findings)
     events, rows, raised = merged(day)

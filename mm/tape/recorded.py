@@ -280,7 +280,7 @@ _SENTENCES: tuple[dict[str, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class DayFindings:
     """What was counted on a day, and where the first few of each are."""
 
     counts: Counter[str] = field(default_factory=Counter)

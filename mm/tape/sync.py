@@ -16,7 +16,7 @@ from mm.dayfolder.ledger import Event
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.columns import AS_BEFORE, Ints
 from mm.tape.files import FileRead, Place, Snapshot, Steps, Stream
-from mm.tape.recorded import EventSources, Findings, RecordedDay
+from mm.tape.recorded import DayFindings, EventSources, RecordedDay
 
 _PER_RUN = 1 << 52  # more than any recv_seq and any instant in µs of this century
 _COUNTED = {
@@ -113,7 +113,7 @@ class SyncedDay:
         return self.snapshots[first.snapshot].last_update_id
 
 
-def sync_day(recorded: RecordedDay, findings: Findings) -> SyncedDay:
+def sync_day(recorded: RecordedDay, findings: DayFindings) -> SyncedDay:
     """Return the messages of a day in order, synced; *findings* counts what was left out or sorted."""
     order = in_order(recorded.ledger, recorded.book, recorded.trades)
     book, trades, snapshots = order.book, order.trades, recorded.snapshots
@@ -243,7 +243,7 @@ def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochC
 
 
 def sync_diffs(
-    book: Stream, changes: Sequence[EpochChange], snapshots: Sequence[Snapshot], findings: Findings
+    book: Stream, changes: Sequence[EpochChange], snapshots: Sequence[Snapshot], findings: DayFindings
 ) -> SyncedEvents:
     """Drive the sync engine over a day of depth messages.
 
@@ -267,7 +267,7 @@ def sync_diffs(
 class _SyncRun:
     """The sync engine on its way through the messages."""
 
-    def __init__(self, book: Stream, snapshots: Sequence[Snapshot], findings: Findings) -> None:
+    def __init__(self, book: Stream, snapshots: Sequence[Snapshot], findings: DayFindings) -> None:
         self.events = SyncedEvents(np.zeros(len(book), bool))
         self._engine: SyncEngine[int] = SyncEngine()
         self._book, self._snapshots, self._findings = book, snapshots, findings
@@ -320,7 +320,7 @@ class _SyncRun:
         return Place(book.read.path, f"{book.name(message)}: {ids}")
 
 
-def sync_frames(book: Stream, changes: Sequence[EpochChange], findings: Findings) -> SyncedEvents:
+def sync_frames(book: Stream, changes: Sequence[EpochChange], findings: DayFindings) -> SyncedEvents:
     """Sync a day that has frames only: each is a whole book, and one that repeats the last is dropped."""
     stops = np.searchsorted(book.key, [change.key for change in changes])
     new = ~book.repeats

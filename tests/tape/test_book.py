@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.tape._book import BookReplay, CompiledBook
+from mm.tape._book import CompiledBook, TapeReplay
 
 ROW = st.tuples(st.sampled_from([1, -1]), st.integers(1, 400), st.integers(0, 3))
 MESSAGES = st.lists(st.lists(ROW, max_size=6), max_size=40)
@@ -82,7 +82,7 @@ def test_a_gap_empties_the_top_and_a_crossed_book_is_named():
     """Nobody reads a best price in a gap, and the first crossed message is found."""
     book = [(1, 99, 5), (-1, 101, 7)]
     events = [(1, book), (2, [(1, 99, 4)]), (4, []), (1, book), (2, [(1, 101, 1)]), (2, []), (3, []), (1, book)]
-    replay = BookReplay()
+    replay = TapeReplay()
     tops, kept = played(replay, events)
     empty = [0, 0, 0, 0]
     assert tops == [
@@ -100,7 +100,7 @@ def test_a_gap_empties_the_top_and_a_crossed_book_is_named():
 def test_windows_of_any_size_play_the_same_book(messages, size):
     """The book goes on from one window to the next, wherever its prices move."""
     events = [(1 + (number % 9 > 0), rows) for number, rows in enumerate(messages)]
-    whole, pieces = BookReplay(), BookReplay()
+    whole, pieces = TapeReplay(), TapeReplay()
     expected = played(whole, events, *range(len(events)))
     tops, kept = [], []
     for begin in range(0, len(events), size):
@@ -119,7 +119,7 @@ def test_a_keyframe_is_the_whole_book(messages):
     twin = DictBook()
     below_above = [[(s, 100 + t if s < 0 else 1 + t % 99, q) for s, t, q in rows] for rows in messages]
     events = [(1, [(1, 50, 1), (-1, 150, 1)]), *((2, rows) for rows in below_above)]
-    replay = BookReplay()
+    replay = TapeReplay()
     played(replay, events, len(events) - 1)
     for _, message in events:
         twin.apply(message)

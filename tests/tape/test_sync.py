@@ -11,7 +11,7 @@ from mm.backtest.io import load_day
 from mm.dayfolder.rows import Stamp
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.files import FileRead, Snapshot, Steps, Stream
-from mm.tape.recorded import Findings
+from mm.tape.recorded import DayFindings
 from mm.tape.sync import EpochChange, sync_diffs
 
 
@@ -85,7 +85,7 @@ def test_whole_stretches_are_synced_as_every_id_is(day):
     ids, changes, snapshot_ids = day
     read, empty = FileRead(Path("s.csv"), 0, ""), np.empty(0, np.int64)
     snapshots = [Snapshot(read, Steps(1, 1), "initial", one, (empty, empty, empty, 1, 1)) for one in snapshot_ids]
-    findings = Findings()
+    findings = DayFindings()
     synced = sync_diffs(stream(ids), changes, snapshots, findings)
     applied, found = one_by_one(ids, changes, snapshot_ids)
     assert np.flatnonzero(synced.applied).tolist() == applied

@@ -20,7 +20,8 @@ _SOURCES = (".py", ".pyx", ".pxd")
 _NAMES = r"(\([^)]*\)|(?:[^\n\\;]|\\\n)*)"
 _IMPORT = re.compile(rf"(?:^|[:;])[ \t]*(?:from\s+([\w.]+)\s+c?import\s*{_NAMES}|c?import\s+{_NAMES})", re.MULTILINE)
 _ANNOTATIONS = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+", re.MULTILINE)
-_ENTRY = re.compile(r"[\"'](mm(?:\.\w+)+):\w+[\"']")  # of a registry that names what it loads
+# An entry of a registry that names what it loads, and a module that is imported by its name.
+_ENTRY = re.compile(r"[\"'](mm(?:\.\w+)+):\w+[\"']|import_module\([\"'](mm(?:\.\w+)+)[\"']\)")
 Locate = Callable[[str], Sequence[Path]]
 
 
@@ -68,7 +69,7 @@ def imports(name: str, path: Path) -> Iterator[str]:
     yield from (name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))
     package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
     text = _ANNOTATIONS.sub("", path.read_text(encoding="utf-8", errors="replace"))
-    yield from _ENTRY.findall(text)
+    yield from (entry or module for entry, module in _ENTRY.findall(text))
     for source, members, modules in _IMPORT.findall(text):
         listed = [word.split()[0] for word in _words(members or modules) if word.strip(" .*")]
         if not source:

@@ -10,23 +10,12 @@ from pathlib import Path
 import msgspec
 
 from mm.clock import US_PER_S
-from mm.dayfolder import layout
+from mm.dayfolder import layout, rows
 from mm.dayfolder.check_books import FrameFile, FrameSink, Replay, read_diffs
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, is_hole, read_gaps
 from mm.dayfolder.manifest import FileEntry, Manifest, day_files, file_entry, read_manifest, sha256_of
-from mm.dayfolder.rows import (
-    Defect,
-    DefectList,
-    RowOrder,
-    arrival,
-    check_numbers,
-    decimal,
-    lines_of,
-    stamp_ms,
-    table,
-    whole,
-)
+from mm.dayfolder.rows import Defect, DefectList, RowOrder
 from mm.errors import BrokenFile, MissingDay, OffGrid
 from mm.ids import IdRange, IdRanges
 from mm.instrument import Instrument, from_exchange_info
@@ -83,7 +72,7 @@ class _DayCheck:
         if trades:
             check_trades(self._view, grid, findings, self._order(trades, counts=True))
         self._check_quarantine()
-        check_numbers(self._numbered, findings)
+        rows.check_numbers(self._numbered, findings)
         self._check_schema()
         sealed = self._check_manifest()
         defects = findings.defects()
@@ -113,8 +102,8 @@ class _DayCheck:
         frame_file = FrameFile(frames, findings, self._order(frames)) if frames else None
         sink = frame_file if frame_file and diffs else FrameSink()
         replay = Replay(folder, self._view, sink, grid, findings)
-        rows = read_diffs(diffs, findings, self._order(diffs, counts=True)) if diffs else iter(())
-        replay.play(rows, diffs or folder.diffs)
+        messages = read_diffs(diffs, findings, self._order(diffs, counts=True)) if diffs else iter(())
+        replay.play(messages, diffs or folder.diffs)
         if frame_file and not diffs:
             opened = frozenset(event.epoch_id for event in self._view.of_kind("snapshot_loaded"))
             frame_file.check_alone(grid, opened, replay.coverage)
@@ -126,7 +115,7 @@ class _DayCheck:
             return
         decode = msgspec.json.Decoder(dict[str, int | str]).decode
         last = 0
-        for row, line in lines_of(path, self._findings):
+        for row, line in rows.lines_of(path, self._findings):
             try:
                 kept = decode(line)
                 if tuple(kept) != layout.QUARANTINE_KEYS:
@@ -227,10 +216,10 @@ def check_trades(view: LedgerView, grid: Grid, findings: DefectList, order: RowO
     Return the ids that are missing and that the ledger does not declare, each with the row after them.
     """
     path, ids = order.path, _Ids()
-    for row, cells in table(path, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
+    for row, cells in rows.table(path, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
         try:
             trade_id = _typed(cells)
-            order.see(row, arrival(cells[2], cells[3], cells[1], cells[9]))
+            order.see(row, rows.arrival(cells[2], cells[3], cells[1], cells[9]))
             off = grid.off_tick(cells[6:7])
         except (ValueError, OffGrid) as error:
             findings.add(path, row, "type", str(error))
@@ -280,17 +269,17 @@ class _Ids:
 def _typed(cells: list[str]) -> int:
     """Return the trade's id; raises ValueError where a cell does not fit its column."""
     if cells[0] or cells[12] != "rest":
-        stamp_ms(cells[0], "event_time_ms")
-    stamp_ms(cells[5], "trade_time_ms")
-    decimal(cells[6], "price")
-    decimal(cells[7], "qty")
+        rows.stamp_ms(cells[0], "event_time_ms")
+    rows.stamp_ms(cells[5], "trade_time_ms")
+    rows.decimal(cells[6], "price")
+    rows.decimal(cells[7], "qty")
     if cells[8] not in _BOOLEANS:
         raise ValueError(f"is_buyer_maker is {cells[8]!r}, not true or false")
-    if cells[10] and whole(cells[10], "first_trade_id") > whole(cells[11], "last_trade_id"):
+    if cells[10] and rows.whole(cells[10], "first_trade_id") > rows.whole(cells[11], "last_trade_id"):
         raise ValueError(f"first_trade_id {cells[10]} is behind last_trade_id {cells[11]}")
     if cells[12] and cells[12] not in layout.TRADE_SOURCES:
         raise ValueError(f"source is {cells[12]!r}, not one of {', '.join(layout.TRADE_SOURCES)}")
-    return whole(cells[4], "trade_id")
+    return rows.whole(cells[4], "trade_id")
 
 
 _FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")

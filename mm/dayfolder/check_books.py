@@ -11,24 +11,10 @@ from typing import NamedTuple
 import msgspec
 
 from mm.clock import US_PER_S, checked_stamp
-from mm.dayfolder import layout
+from mm.dayfolder import layout, rows
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, with_events
-from mm.dayfolder.rows import (
-    Arrival,
-    DefectList,
-    RowOrder,
-    Stamp,
-    arrival,
-    decimal,
-    frame_row,
-    level_cells,
-    lines_of,
-    stamp_ms,
-    table,
-    under_header,
-    whole,
-)
+from mm.dayfolder.rows import Arrival, DefectList, RowOrder, Stamp
 from mm.errors import OffGrid
 from mm.ids import Follow, IdSequence, MissingIds
 from mm.market_data.grid import Grid
@@ -72,7 +58,7 @@ class Wanted(NamedTuple):
 
     def line(self, top_n: int) -> str:
         """Return the line of the frame."""
-        return frame_row(self.stamp, self.run_id, self.epoch_id, level_cells(self.bids, self.asks, top_n))
+        return rows.frame_row(self.stamp, self.run_id, self.epoch_id, rows.level_cells(self.bids, self.asks, top_n))
 
 
 class FrameSink:
@@ -116,7 +102,7 @@ class FrameFile(FrameSink):
         self.path = path
         self._findings = findings
         self._order = order
-        head = next(lines_of(path, findings, first_row=0), (0, ""))[1].split(",")
+        head = next(rows.lines_of(path, findings, first_row=0), (0, ""))[1].split(",")
         self.top_n = max(1, layout.levels_shown(head))
         self._columns = layout.frame_columns(self.top_n)
         self._frames = self._read()
@@ -166,11 +152,11 @@ class FrameFile(FrameSink):
         coverage.stop()
 
     def _read(self) -> Iterator[_FrameRow]:
-        for row, cells in table(self.path, self._columns, OPTIONAL_COLUMNS, self._findings):
+        for row, cells in rows.table(self.path, self._columns, OPTIONAL_COLUMNS, self._findings):
             try:
-                at = arrival(cells[2], cells[3], cells[1], cells[-2])
-                stamp_ms(cells[0], "event_time_ms")
-                whole(cells[4], "epoch_id")
+                at = rows.arrival(cells[2], cells[3], cells[1], cells[-2])
+                rows.stamp_ms(cells[0], "event_time_ms")
+                rows.whole(cells[4], "epoch_id")
             except ValueError as error:
                 self._add(row, "type", str(error))
                 continue
@@ -214,7 +200,7 @@ class FrameFile(FrameSink):
             if any(prices[depth:]) or any(quantities[depth:]):
                 raise ValueError(f"level {depth + 1} is missing, and one behind it is not")
             for qty in quantities[:depth]:
-                decimal(qty, "qty")
+                rows.decimal(qty, "qty")
             keys = [sign * grid.price(price) for price in prices[:depth]]
             if any(better >= worse for better, worse in pairwise(keys)):
                 raise ValueError(f"{'bid' if sign < 0 else 'ask'} prices do not run away from the best")
@@ -250,14 +236,14 @@ _Numbered = tuple[int, DiffLine]
 def read_diffs(path: Path, findings: DefectList, order: RowOrder) -> Iterator[_Numbered]:
     """Yield the depth messages with their rows; what cannot be read is a finding and left out."""
     decode = msgspec.json.Decoder(DiffLine).decode
-    for row, line in lines_of(path, findings):
+    for row, line in rows.lines_of(path, findings):
         try:
             diff = decode(line)
             checked_stamp(diff.E, "E")
             if diff.u < diff.U:
                 raise ValueError(f"U is {diff.U}, behind u {diff.u}")
             for _, qty in chain(diff.b, diff.a):
-                decimal(qty, "qty")
+                rows.decimal(qty, "qty")
         except (ValueError, msgspec.MsgspecError) as error:
             findings.add(path, row, "type", str(error))
             continue
@@ -462,7 +448,7 @@ def read_snapshot(
         return None
     sides: dict[str, list[Level]] = {"bid": [], "ask": []}
     wanted_cells = [event.at.run_id, str(event.event_id), str(event.details.get("last_update_id"))]
-    head, lines = under_header(path, layout.SNAPSHOT_COLUMNS, 0, findings)
+    head, lines = rows.under_header(path, layout.SNAPSHOT_COLUMNS, 0, findings)
     if not head:
         return None
     for row, line in lines:
@@ -470,7 +456,7 @@ def read_snapshot(
         try:
             if len(cells) != len(head) or [*cells[:2], cells[5]] != wanted_cells or cells[2] not in sides:
                 raise ValueError(f"{line!r} is no level of run, event, lastUpdateId {wanted_cells}")
-            sides[cells[2]].append((decimal(cells[3], "price"), decimal(cells[4], "qty")))
+            sides[cells[2]].append((rows.decimal(cells[3], "price"), rows.decimal(cells[4], "qty")))
         except ValueError as error:
             findings.add(path, row, "type", str(error))
     return sides["bid"], sides["ask"]

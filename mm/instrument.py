@@ -165,23 +165,21 @@ def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, An
     """Return the filters of an exchangeInfo entry beyond its steps."""
     price, lot = by_type["PRICE_FILTER"], by_type["LOT_SIZE"]
     by_side, percent = by_type.get("PERCENT_PRICE_BY_SIDE"), by_type.get("PERCENT_PRICE")
-    multiples, least = {}, e8(lot.get("minQty", "0"))
-    if by_side:
-        sides = {"bid": "bidMultiplier", "ask": "askMultiplier"}
-        multiples = {
-            f"{side}_{way.lower()}_e8": e8(by_side[f"{key}{way}"]) for side, key in sides.items() for way in WAYS
-        }
-    elif percent:
-        multiples = {
-            f"{side}_{way.lower()}_e8": e8(percent[f"multiplier{way}"]) for side in ("bid", "ask") for way in WAYS
-        }
+    least, multipliers = e8(lot.get("minQty", "0")), by_side or percent or {}
+    keys = {"bid": "bidMultiplier", "ask": "askMultiplier"} if by_side else dict.fromkeys(("bid", "ask"), "multiplier")
+    multiples = {
+        f"{side}_{way.lower()}_e8": e8(multipliers[f"{key}{way}"])
+        for side, key in keys.items()
+        for way in WAYS
+        if multipliers
+    }
     return Filters(
         min_price_e8=e8(price.get("minPrice", "0")),
         max_price_e8=e8(price.get("maxPrice", "0")),
         min_qty_e8=least if least > e8(lot["stepSize"]) else 0,  # one step is the least anyway
         max_qty_e8=e8(lot.get("maxQty", "0")),
         max_notional_e8=e8(notional.get("maxNotional", "0")),
-        average_mins=int((by_side or percent or {}).get("avgPriceMins", 0)),
+        average_mins=int(multipliers.get("avgPriceMins", 0)),
         **multiples,
     )
 

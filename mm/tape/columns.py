@@ -1,13 +1,16 @@
-"""The columns of a tape: kinds of events, names and types, and the pages that columns mapped from a file take."""
+"""What a tape is made of: its facts, the names and types of its columns, and the pages of mapped columns."""
 
 import mmap
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mm.instrument import Instrument
 
 Ints = NDArray[np.int64]
 Column = NDArray[Any]
@@ -43,6 +46,39 @@ class EventName(NamedTuple):
         if self.recv_seq >= 0:
             return f"recv_seq {self.recv_seq}"
         return f"id {self.last_id}" if self.last_id > 0 else f"recv_us {self.recv_us}"
+
+
+@dataclass(frozen=True)
+class TapeMeta:
+    """Where a tape comes from.
+
+    Attributes:
+        inputs: Path (relative to the data root), bytes and sha256 of every file read.
+        counts: What was found and mended: gaps, stale updates, duplicate trades, …
+        warnings: The same in sentences that name the file.
+        last_update_id: Id of the book at the end; None where there is no valid book.
+        carried_from: Id of the snapshot carried over from the day before, if the tape begins with one.
+        cache: ``hit``, ``miss`` or ``off``; no property of the tape.
+    """
+
+    inputs: tuple[tuple[str, int, str], ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    last_update_id: int | None = None
+    carried_from: int | None = None
+    cache: str = field(default="off", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TapeFacts:
+    """All of a tape but its arrays; names as in `Tape`."""
+
+    instrument: Instrument
+    days: tuple[str, ...]
+    step_lots: int
+    start_us: int
+    end_us: int
+    meta: TapeMeta = field(default_factory=TapeMeta)
 
 
 def bounds(size: Ints) -> Ints:

@@ -21,8 +21,8 @@ import numpy as np
 from mm.code_identity import PACKAGE, code_files, digest
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
-from mm.tape.columns import ARRAYS, DTYPES, TRADE, Column, bounds, mapped, release
-from mm.tape.tape import Tape, TapeFacts, TapeMeta, bounds_hold
+from mm.tape.columns import ARRAYS, DTYPES, TRADE, Column, TapeFacts, TapeMeta, bounds, mapped, release
+from mm.tape.tape import Tape, bounds_hold
 from mm.whole_file import clear_unfinished, whole_file
 
 if TYPE_CHECKING:

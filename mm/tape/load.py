@@ -9,9 +9,9 @@ import numpy as np
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.errors import NeverSynced
 from mm.instrument import Instrument
-from mm.tape.columns import DEPTH, GAP, SNAPSHOT
+from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
 from mm.tape.keep import KeptTape
-from mm.tape.tape import Tape, TapeFacts, TapeMeta
+from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
     from mm.tape.build import EventColumns, TapeBuilder

@@ -25,45 +25,14 @@ from mm.tape.columns import (
     TOP_COLUMNS,
     TRADE,
     Ints,
+    TapeFacts,
+    TapeMeta,
     gathered,
     in_pieces,
     release,
 )
 
 __all__ = ["ARRAYS", "DEPTH", "GAP", "KEYFRAME", "KIND_NAMES", "SNAPSHOT", "TRADE", "Ints", "Tape", "TapeMeta"]
-
-
-@dataclass(frozen=True)
-class TapeMeta:
-    """Where a tape comes from.
-
-    Attributes:
-        inputs: Path (relative to the data root), bytes and sha256 of every file read.
-        counts: What was found and mended: gaps, stale updates, duplicate trades, …
-        warnings: The same in sentences that name the file.
-        last_update_id: Id of the book at the end; None where there is no valid book.
-        carried_from: Id of the snapshot carried over from the day before, if the tape begins with one.
-        cache: ``hit``, ``miss`` or ``off``; no property of the tape.
-    """
-
-    inputs: tuple[tuple[str, int, str], ...] = ()
-    counts: dict[str, int] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    last_update_id: int | None = None
-    carried_from: int | None = None
-    cache: str = field(default="off", compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class TapeFacts:
-    """All of a tape but its arrays; names as in `Tape`."""
-
-    instrument: Instrument
-    days: tuple[str, ...]
-    step_lots: int
-    start_us: int
-    end_us: int
-    meta: TapeMeta = field(default_factory=TapeMeta)
 
 
 @dataclass(frozen=True, eq=False)

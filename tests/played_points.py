@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mm.sweep.findings import Played
+from mm.sweep.findings import PlayedPoint
 from mm.sweep.grid import Axis
 
 GAMMA = Axis("GAMMA", "quote", "gamma", (1, 2), ("1", "2"))
@@ -30,8 +30,8 @@ def outcome(pnl: list[float | None], **numbers: Any) -> dict[str, Any]:
     return {"summary": summary, "series": {"start_us": 0, "period_s": 60, "pnl": pnl}}
 
 
-def played(number: int, pnl: list[float | None], key: str | None = None, **texts: str) -> Played:
-    return Played(number, texts or {"GAMMA": str(number)}, key or f"key{number}", "mm backtest", outcome(pnl))
+def played(number: int, pnl: list[float | None], key: str | None = None, **texts: str) -> PlayedPoint:
+    return PlayedPoint(number, texts or {"GAMMA": str(number)}, key or f"key{number}", "mm backtest", outcome(pnl))
 
 
 def noise(seed: int, minutes: int = 240, mean: float = 0.0) -> list[float | None]:

@@ -1,10 +1,10 @@
-"""The sensitivity (HONESTY): what the same quotes would have earned under kinder and harsher assumptions.
+"""The sensitivity (HONESTY): what the same quotes would have earned under optimistic and pessimistic assumptions.
 
 No tape shows how our own orders would have filled, so one fill model is one opinion. These stand on either side:
 
 - ``optimistic``: ``trade_cross``, we are first in every queue and the whole of a print is ours;
 - ``pessimistic``: ``queue_risk_averse``, we are last, and every cancellation is behind us;
-- ``poisson``, where an intensity is known: fills that know nothing of where the price goes, an upper bound too.
+- ``poisson``, where an intensity is known: fills drawn without regard to the price that follows, an upper bound too.
 
 And orders and cancels take half as long, and twice as long, as in the run.
 """
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 LATENCIES = (0.5, 2.0)
-HORIZON_S = "60"  # of the adverse selection that is told
+HORIZON_S = "60"  # of the adverse selection in a row
 
 Step = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """What is played: days, rules, and what makes the models, anew for each time.
+    """What is played: days, rules, and what makes new models for each time.
 
     Attributes:
         tapes: The days.
         rules: As the run has them.
         quotes: Makes the quote model.
         fills: Makes the run's own fill model.
-        intensity: What foresees fills; None without a fit or a schedule.
+        intensity: What expects fills; None without a fit or a schedule.
         seed: Keys the draws.
     """
 
@@ -53,7 +53,7 @@ class Strategy:
     seed: int = 0
 
     def play(self, step: Step | None = None) -> Result:
-        """Return the backtest as it was asked for."""
+        """Return the backtest itself."""
         return self._play(self.fills(), self.rules, step)
 
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
@@ -69,7 +69,7 @@ class Strategy:
         """Return how many further backtests there are."""
         return sum(1 for _ in self.settings())
 
-    def honest(self, base: Result, step: Step | None = None) -> Result:
+    def with_sensitivity(self, base: Result, step: Step | None = None) -> Result:
         """Return *base* with every further backtest beside it in its summary, under ``honesty``."""
         rows = [_row("base", 1.0, base)]
         for role, fills, rules, factor in self.settings():
@@ -95,7 +95,7 @@ def slower(rules: "Rules", factor: float) -> "Rules":
 def with_band(result: Result, others: Sequence[Result]) -> Result:
     """Return *result* with the spread of the PnL of *others* in its summary, under ``pnl_band``.
 
-    The luck is the same in all of them (draws are keyed), so what differs is the parameters' doing.
+    The draws are the same in all of them (they are keyed), so only the parameters differ.
     """
     pnl = np.array([other.summary["pnl_total"] for other in others if other.summary["pnl_total"] is not None])
     if len(pnl) == 0:

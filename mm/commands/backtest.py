@@ -37,7 +37,7 @@ def main(
     with run.timing("play"), run.progress("play", length_us * plays) as step:
         result = maker.based(strategy.play(step))
         if further:
-            result = strategy.honest(result, step)
+            result = strategy.with_sensitivity(result, step)
         if models.fit_draws:
             result = with_band(result, [backtest(played, *pair, rules, step=step) for pair in maker.redrawn()])
     del played, maker, strategy  # lets the mapped tapes go: writing needs the journal alone

@@ -22,7 +22,7 @@ _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 @dataclass(frozen=True, kw_only=True)
 class Lives(Results):
-    """How long virtual orders wait, and with which luck they are placed."""
+    """How long virtual orders wait, and the seed of their placement."""
 
     queue_life_s: float = knob(30.0, number(0.1, 86400), "How long a virtual order waits, in s.", flag="--life-s")
     seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw.")

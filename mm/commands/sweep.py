@@ -1,4 +1,4 @@
-"""``mm sweep``: many backtests over a grid, ranked, and how much of the best one is luck."""
+"""``mm sweep``: many backtests over a grid, ranked, with the selection bias of the best one."""
 
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Calibration, Day, Fit, Market, Models, Sweep, Windows
@@ -19,7 +19,7 @@ def main(
     fit: Fit,
     windows: Windows,
 ) -> None:
-    """Play many backtests over a grid, rank them, and tell how much of the best one is luck.
+    """Play many backtests over a grid, rank them, and estimate the selection bias of the best one.
 
     All knobs of mm backtest hold for every point, but where an axis says otherwise. What was played before, by this
     sweep or another one, is not played again; a sweep that was killed goes on where its RUN_ID is given again.

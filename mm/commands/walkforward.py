@@ -67,7 +67,7 @@ def main(
     with run.timing("play"), run.progress("play", length_us * plays) as step:
         result = maker.based(strategy.play(step))
         if further:
-            result = strategy.honest(result, step)
+            result = strategy.with_sensitivity(result, step)
     del tapes, maker, strategy  # lets the mapped tapes go: writing needs the journal alone
     run.write_result(result, "backtest")
     with run.timing("write"):

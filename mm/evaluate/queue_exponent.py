@@ -43,7 +43,7 @@ DRAWS = 400
 
 
 @dataclass(frozen=True, eq=False)
-class Levels:
+class PriceLevels:
     """What a tape says of each price: book rows and prints, price after price, each in the order of the tape.
 
     Attributes:
@@ -69,7 +69,7 @@ class Levels:
     zeros: "Ints"
 
     @classmethod
-    def of(cls, tape: "Tape") -> "Levels":
+    def of(cls, tape: "Tape") -> "PriceLevels":
         """Return those of *tape*; a book that begins anew begins every price anew."""
         event = np.repeat(np.arange(len(tape)), np.diff(tape.first_row))
         whole_book = (tape.kind == SNAPSHOT) | ((tape.kind == KEYFRAME) & (np.arange(len(tape)) == 0))
@@ -109,7 +109,7 @@ class Levels:
         return found if found >= first else -1
 
 
-def cancellations(levels: Levels) -> "Ints":
+def cancellations(levels: PriceLevels) -> "Ints":
     """Return (row of arrival, row of cancellation) of every order that was known when it was cancelled, int64[n, 2]."""
     change = np.where(levels.untouched, levels.lots - levels.before, 0)
     step = np.where(levels.is_print, -1, np.sign(change))
@@ -258,7 +258,7 @@ def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple
     room = max(2 * LEAST_PROBES, 2 * MOST_OPEN * (tape.end_us - tape.start_us) // life_us)
     most = -(-min(MOST_PROBES, room) // len(cut))
     for piece in cut:
-        levels = Levels.of(piece)
+        levels = PriceLevels.of(piece)
         pairs = cancellations(levels)
         found += len(pairs)
         chosen = draws.permutation(pairs)[:most]
@@ -268,7 +268,7 @@ def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple
     return found, Probes(us, end_us, side, ticks, level_lots, lots, ahead.astype(bool))
 
 
-def _joined(levels: Levels, pairs: "Ints", before_us: "Ints") -> "Ints":
+def _joined(levels: PriceLevels, pairs: "Ints", before_us: "Ints") -> "Ints":
     """Return the rows of `Probes`: orders that join so long before a cancellation, where the queue lasts until then."""
     rows = []
     for (came, went), us in zip(pairs.tolist(), (levels.us[pairs[:, 1]] - before_us).tolist(), strict=True):

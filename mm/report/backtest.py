@@ -310,7 +310,7 @@ def selection_card(summary: Summary) -> str:
         band = summary["pnl_band"]
         rows.append((f"PnL under {band['draws']:g} redrawn fits", f"{signed(band['low'])} to {signed(band['high'])}"))
     hint = "Of this run alone. The best of many runs is good by selection: mm sweep counts the trials and deflates."
-    return card("Skill or luck", hint, table("", rows))
+    return card("Skill or selection", hint, table("", rows))
 
 
 def markouts_card(summary: Summary) -> str:

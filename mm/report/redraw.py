@@ -91,7 +91,7 @@ def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
         with redraw.console.progress("play", length_us * (1 + strategy.plays())) as step:
             again = strategy.play(step)
             _check_same(redraw.run, again.summary, summary)
-            return strategy.honest(again, step)
+            return strategy.with_sensitivity(again, step)
     except MMError as error:
         redraw.notes.append(f"not played under other assumptions: {error}")
         return None

@@ -126,7 +126,7 @@ def spread(rows: Sequence[Row], by_chance: float | None) -> str:
 
 
 @dataclass(frozen=True)
-class Course:
+class PastChoice:
     """What choosing by the past gained over time.
 
     Attributes:
@@ -140,7 +140,7 @@ class Course:
     @classmethod
     def of(
         cls, content: Mapping[str, Any], start_us: "Floats", columns: Sequence[int], pnl: "Floats"
-    ) -> "Course | None":
+    ) -> "PastChoice | None":
         """Return the course of a sweep's ``walkforward``; None where it has none."""
         ahead = content["walkforward"]
         if ahead is None:
@@ -150,7 +150,9 @@ class Course:
         return cls(start_us[first:], np.cumsum(np.concatenate(pieces)))
 
 
-def courses(start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: Course | None) -> str:
+def courses(
+    start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: PastChoice | None
+) -> str:
     """Return the PnL of the trials over time, the best one and what choosing by the past gained in front."""
     totals = np.cumsum(pnl, axis=0)
     shown = list(range(totals.shape[1]))[:: max(1, totals.shape[1] // MOST_COURSES)]
@@ -328,7 +330,7 @@ def _courses_card(
     if len(start_us) < 2:
         return card("Over time", "", nothing("The runs share no grid of time."))
     best = None if content["best"] is None else content["best"]["point"]
-    chosen = Course.of(content, start_us, columns, pnl)
+    chosen = PastChoice.of(content, start_us, columns, pnl)
     hint = "PnL of every trial. Blue is the best one in hindsight"
     ahead = "; orange is what the past alone would have chosen, from the first choice on" if chosen else ""
     return card("Over time", f"{hint}{ahead}.", wide(courses(start_us, pnl, columns, best, chosen)))

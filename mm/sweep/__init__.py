@@ -1,4 +1,4 @@
-"""Many backtests over a grid of knobs and parameters, ranked, and told how much of the best one is luck."""
+"""Many backtests over a grid of knobs and parameters, ranked, with the selection bias of the best one."""
 
 from mm.callable_package import make_callable
 

@@ -1,4 +1,4 @@
-"""What a sweep found: ranked rows, how much of the best one is luck, and what choosing by the past came to."""
+"""What a sweep found: ranked rows, the selection bias of the best one, and the result of choosing by the past."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Panel:
+class PnlPanel:
     """PnL by period (rows) and trial (columns), of the periods that count in all of them.
 
     Attributes:
@@ -63,7 +63,7 @@ class Panel:
     pnl: "Floats"
 
     @classmethod
-    def of(cls, series: Sequence[Mapping[str, Any]]) -> "Panel | None":
+    def of(cls, series: Sequence[Mapping[str, Any]]) -> "PnlPanel | None":
         """Return the panel of trials' ``series``; None where they do not stand on one grid, or there are none."""
         grids = {(one["start_us"], one["period_s"], len(one["pnl"])) for one in series}
         if len(grids) != 1:
@@ -77,7 +77,7 @@ class Panel:
         return cls(start_us + counts * period_s * US_PER_S, pnl[counts])
 
     def blocks(self, days_us: Sequence[int]) -> tuple[list[slice], str]:
-        """Return the stretches in which a choice is made anew, and what each of them is.
+        """Return the stretches in which a choice is made again, and what each of them is.
 
         Days, where there are enough of them; else hours of what counts, or as much less as gives enough.
 
@@ -158,7 +158,7 @@ class Forward:
     others: "Floats"
 
 
-def forward(panel: Panel, days_us: Sequence[int], rank_by: str) -> Forward | None:
+def forward(panel: PnlPanel, days_us: Sequence[int], rank_by: str) -> Forward | None:
     """Return the walk-forward of the choice itself; None under two trials, or without enough blocks."""
     cuts, block = panel.blocks(days_us)
     if len(cuts) < LEAST_BLOCKS or panel.pnl.shape[1] < 2:
@@ -177,7 +177,7 @@ def forward(panel: Panel, days_us: Sequence[int], rank_by: str) -> Forward | Non
     )
 
 
-def halves(panel: Panel) -> tuple["Floats", "Floats"]:
+def halves(panel: PnlPanel) -> tuple["Floats", "Floats"]:
     """Return the Sharpe ratio of a year of each trial in the first and the second half of the periods."""
     middle = len(panel.pnl) // 2
     return sharpes(panel.pnl[:middle]), sharpes(panel.pnl[middle:])
@@ -201,7 +201,7 @@ def _ranks(values: "Floats") -> "Floats":
 
 
 @dataclass(frozen=True)
-class Played:
+class PlayedPoint:
     """A point of the grid with what came of it.
 
     Attributes:
@@ -228,8 +228,8 @@ class Played:
 
 
 @dataclass(frozen=True)
-class Luck:
-    """How good the best of so many trials is expected to be by luck alone.
+class SelectionBias:
+    """How good the best of so many trials is expected to be if none has skill.
 
     Attributes:
         trials: Different trials.
@@ -240,15 +240,15 @@ class Luck:
     variance: float
 
     @classmethod
-    def of(cls, summaries: Sequence[Mapping[str, Any]]) -> "Luck":
-        """Return the luck of trials, by their summaries."""
+    def of(cls, summaries: Sequence[Mapping[str, Any]]) -> "SelectionBias":
+        """Return the selection bias of trials, by their summaries."""
         known = [one["returns"]["sharpe_per_period"] for one in summaries]
         defined = [value for value in known if value is not None]
         return cls(len(summaries), variance(defined) if len(defined) > 1 else 0.0)
 
     @property
     def best(self) -> float | None:
-        """The Sharpe ratio, of a year, that the best of as many worthless trials shows; None without a trial."""
+        """The Sharpe ratio, of a year, that the best of as many trials without skill shows; None without a trial."""
         return expected_best_sharpe(self.variance, self.trials) * YEAR if self.trials else None
 
     def deflated(self, summary: Mapping[str, Any]) -> float | None:
@@ -261,8 +261,8 @@ class Luck:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """All that a sweep tells.
+class SweepFindings:
+    """The result of a sweep.
 
     Attributes:
         content: ``sweep.json``.
@@ -273,10 +273,10 @@ class Findings:
     """
 
     content: dict[str, Any]
-    panel: Panel | None
+    panel: PnlPanel | None
     forward: Forward | None
     columns: list[int] = field(default_factory=list)
-    points: Sequence[Played] = ()
+    points: Sequence[PlayedPoint] = ()
 
     @property
     def rows(self) -> list[Row]:
@@ -285,8 +285,8 @@ class Findings:
         return rows
 
 
-def find(points: Sequence[Played], axes: Sequence[Axis], rank_by: str, days_us: Sequence[int]) -> Findings:
-    """Return what was found: rows by rank, the luck in the best one, and what choosing by the past came to.
+def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days_us: Sequence[int]) -> SweepFindings:
+    """Return what was found: rows by rank, the selection bias of the best one, and the result of choosing by the past.
 
     Args:
         points: What was played.
@@ -295,12 +295,12 @@ def find(points: Sequence[Played], axes: Sequence[Axis], rank_by: str, days_us: 
         days_us: The first instant of each day.
     """
     trials = list({one.trial: one for one in reversed(points) if "error" not in one.outcome}.values())[::-1]
-    luck = Luck.of([one.outcome["summary"] for one in trials])
-    panel = Panel.of([one.outcome["series"] for one in trials])
+    bias = SelectionBias.of([one.outcome["summary"] for one in trials])
+    panel = PnlPanel.of([one.outcome["series"] for one in trials])
     chosen = forward(panel, days_us, rank_by) if panel else None
     columns = [one.number for one in trials]
     first, second = _halves(panel, columns)
-    rows = [_row(one, luck) for one in points]
+    rows = [_row(one, bias) for one in points]
     place = {one.trial: one.number for one in trials}
     for row in rows:
         column = place.get(row["digest"])
@@ -312,9 +312,9 @@ def find(points: Sequence[Played], axes: Sequence[Axis], rank_by: str, days_us: 
         "axes": [{"name": one.name, "values": list(one.texts), "assumed": one.assumed} for one in axes],
         "points": len(points),
         "failed": sum(one.error is not None for one in points),
-        "trials": luck.trials,
-        "sharpe_variance": luck.variance,
-        "expected_best_sharpe": luck.best,
+        "trials": bias.trials,
+        "sharpe_variance": bias.variance,
+        "expected_best_sharpe": bias.best,
         "pbo": backtest_overfitting(panel.pnl, BLOCKS if len(trials) <= MANY else FEWER) if panel else None,
         "halves_rank_correlation": _correlation(panel),
         "walkforward": _told(chosen, columns),
@@ -324,15 +324,15 @@ def find(points: Sequence[Played], axes: Sequence[Axis], rank_by: str, days_us: 
         "rows": rows,
     }
     content["warnings"] = _warnings(content, panel)
-    return Findings(content, panel, chosen, columns, points)
+    return SweepFindings(content, panel, chosen, columns, points)
 
 
-def _row(one: Played, luck: Luck) -> Row:
+def _row(one: PlayedPoint, bias: SelectionBias) -> Row:
     summary = one.outcome.get("summary")
     row: Row = {"rank": None, "point": one.number, **one.texts, "status": "failed" if one.error else "ok"}
     row |= {name: None if summary is None else summary[name] for name in HEADLINES}
     row["inventory_abs_mean"] = None if summary is None else summary["inventory"]["abs_mean"]
-    row["deflated_sharpe"] = None if summary is None else luck.deflated(summary)
+    row["deflated_sharpe"] = None if summary is None else bias.deflated(summary)
     if one.forwarded is not None:
         found = one.forwarded.get("summary")
         row |= {f"walkforward_{name}": None if found is None else found[name] for name in FORWARDED}
@@ -352,7 +352,7 @@ def _rank(rows: list[Row], rank_by: str) -> None:
         row["rank"] = rank if row["status"] == "ok" and row[rank_by] is not None else None
 
 
-def _halves(panel: Panel | None, columns: Sequence[int]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+def _halves(panel: PnlPanel | None, columns: Sequence[int]) -> tuple[dict[Any, Any], dict[Any, Any]]:
     if panel is None:
         return {}, {}
     first, second = ([_known(value) for value in half.tolist()] for half in halves(panel))
@@ -364,7 +364,7 @@ def _known(value: float) -> float | None:
     return None if isnan(value) else value
 
 
-def _correlation(panel: Panel | None) -> float | None:
+def _correlation(panel: PnlPanel | None) -> float | None:
     return None if panel is None else rank_correlation(*halves(panel))
 
 
@@ -400,7 +400,7 @@ def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row 
     return {**{name: best[name] for name in chosen}, "point": best["point"], rank_by: best[rank_by]}
 
 
-def _warnings(content: Mapping[str, Any], panel: Panel | None) -> list[str]:
+def _warnings(content: Mapping[str, Any], panel: PnlPanel | None) -> list[str]:
     """Return in words what a reader of the best row has to know."""
     told, best, trials = [], content["best"], content["trials"]
     if best is not None and trials > 1:

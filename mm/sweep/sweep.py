@@ -22,7 +22,18 @@ from mm.errors import Incomplete, UsageError
 from mm.numbers import number, signed
 from mm.runs.run import Run
 from mm.sweep.engines import seeing_modules
-from mm.sweep.findings import POINTS, SERIES, SWEEP, TABLE, Findings, Luck, Panel, Played, Row, find
+from mm.sweep.findings import (
+    POINTS,
+    SERIES,
+    SWEEP,
+    TABLE,
+    PlayedPoint,
+    PnlPanel,
+    Row,
+    SelectionBias,
+    SweepFindings,
+    find,
+)
 from mm.sweep.grid import Axis, axes_for, points_of
 from mm.sweep.store import Store
 from mm.sweep.work import Work, check, engine, ground
@@ -53,7 +64,7 @@ def sweep(
     *,
     step: Callable[[int], None] | None = None,
     **settings: Any,
-) -> Findings:
+) -> SweepFindings:
     """Play every point of a grid, and return what was found; no run folder is made.
 
     What was played before, here or by ``mm sweep``, is not played again.
@@ -107,7 +118,7 @@ def _typed(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict) else shown(value)
 
 
-def write_files(folder: Path, found: Findings, head: dict[str, Any]) -> dict[str, int | None]:
+def write_files(folder: Path, found: SweepFindings, head: dict[str, Any]) -> dict[str, int | None]:
     """Write the files of a sweep but its page; return the rows of each, None where it is no table.
 
     Args:
@@ -144,7 +155,7 @@ def _line(one: Any) -> str:
     )
 
 
-def _series(panel: Panel, columns: Sequence[int]) -> str:
+def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
     """Return the PnL of each different trial over each 60 s, a column for the point that stands for it."""
     lines = [",".join(["start_s", *(f"point_{number}" for number in columns)])]
     for start_us, values in zip(panel.start_us.tolist(), panel.pnl.tolist(), strict=True):
@@ -152,7 +163,7 @@ def _series(panel: Panel, columns: Sequence[int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def table(found: Findings) -> list[str]:
+def table(found: SweepFindings) -> list[str]:
     """Return the ranked table for a terminal, a line for each row; the last ones of many are left out."""
     axes = [axis["name"] for axis in found.content["axes"]]
     forwarded = _FORWARDED if any(name in (found.rows or [{}])[0] for name, _ in _FORWARDED) else ()
@@ -176,8 +187,8 @@ def _cell(name: str, value: Any) -> str:
     return signed(value) if "pnl" in name else number(value)
 
 
-def words(found: Findings, record: Luck) -> list[str]:
-    """Return what stands below the table: how much of the best row is luck, and what choosing by the past came to.
+def words(found: SweepFindings, record: SelectionBias) -> list[str]:
+    """Return what stands below the table: the selection bias of the best row, and the result of choosing by the past.
 
     Args:
         found: What the sweep found.
@@ -186,7 +197,7 @@ def words(found: Findings, record: Luck) -> list[str]:
     content, lines = found.content, []
     best, trials = content["best"], content["trials"]
     lines.append(
-        f"{trials} different trials; the best of as many worthless ones would show a Sharpe ratio of "
+        f"{trials} different trials; the best of as many without skill is expected to show a Sharpe ratio of "
         f"{number(content['expected_best_sharpe'])}"
     )
     if record.trials > trials and best is not None:
@@ -199,8 +210,9 @@ def words(found: Findings, record: Luck) -> list[str]:
         lines.append(f"probability of backtest overfitting: {content['pbo']:.2f}")
     if (ahead := content["walkforward"]) is not None:
         lines.append(
-            f"chosen anew after {ahead['block']}, by the past alone: PnL {signed(ahead['pnl'])}; the best in hindsight "
-            f"{signed(ahead['pnl_of_the_best_in_hindsight'])}, the median point {signed(ahead['pnl_of_the_median'])}"
+            f"chosen again after {ahead['block']}, by the past alone: PnL {signed(ahead['pnl'])}; the best in "
+            f"hindsight {signed(ahead['pnl_of_the_best_in_hindsight'])}, "
+            f"the median point {signed(ahead['pnl_of_the_median'])}"
         )
     if (worst := content["worst_case"]) is not None:
         lines.append(_worst(worst, content["rank_by"]))
@@ -212,15 +224,15 @@ def _worst(worst: Row, rank_by: str) -> str:
     return f"best in its worst case: {chosen}, {rank_by} {number(worst[rank_by])} (point {worst['point']})"
 
 
-def summary_of(found: Findings, row: Row) -> dict[str, Any]:
+def summary_of(found: SweepFindings, row: Row) -> dict[str, Any]:
     """Return the summary of the point that a *row* tells of."""
     summary: dict[str, Any] = found.points[row["point"] - 1].outcome["summary"]
     return summary
 
 
 def write(
-    run: Run, done: tuple[Sequence[Axis], Sequence[Played], Work], rank_by: str, tapes: "Sequence[Tape]"
-) -> Findings:
+    run: Run, done: tuple[Sequence[Axis], Sequence[PlayedPoint], Work], rank_by: str, tapes: "Sequence[Tape]"
+) -> SweepFindings:
     """Write what *done*, the axes, the played points and the work behind them, comes to; print the table."""
     axes, played, work = done
     found = find(played, axes, rank_by, [tape.start_us for tape in tapes])
@@ -243,7 +255,7 @@ def write(
     return found
 
 
-def _say(run: Run, found: Findings, record: Luck, work: Work) -> None:
+def _say(run: Run, found: SweepFindings, record: SelectionBias, work: Work) -> None:
     run.say(f"{len(found.points)} points, {work.played} played, {work.reused} known before")
     for line in (*table(found), *words(found, record)):
         run.say(line)
@@ -251,7 +263,7 @@ def _say(run: Run, found: Findings, record: Luck, work: Work) -> None:
         run.say(join(work.command(best["point"])))
 
 
-def keep(run: Run, work: Work, found: Findings, sweep: Sweep) -> None:
+def keep(run: Run, work: Work, found: SweepFindings, sweep: Sweep) -> None:
     """Play some points again as ``mm backtest`` does, each with a run folder of its own, as KEEP_RUNS has it."""
     ranked = [row["point"] for row in found.rows if row["rank"] is not None]
     wanted = {"none": [], "best": ranked[:1], "all": ranked}[sweep.keep_runs]
@@ -273,7 +285,7 @@ def keep(run: Run, work: Work, found: Findings, sweep: Sweep) -> None:
         list(pool.map(play, wanted))
 
 
-def complain(played: Sequence[Played]) -> None:
+def complain(played: Sequence[PlayedPoint]) -> None:
     """Raise what tells of the points that failed, where some did.
 
     Raises:
@@ -290,5 +302,5 @@ def complain(played: Sequence[Played]) -> None:
     )
 
 
-def _named(one: Played) -> str:
+def _named(one: PlayedPoint) -> str:
     return " ".join(f"{name}={text}" for name, text in one.texts.items() if text)

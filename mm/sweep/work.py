@@ -20,7 +20,7 @@ from mm.errors import ModelError, UsageError
 from mm.model_maker import ModelMaker, fitted_from
 from mm.runs.run import Run
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
-from mm.sweep.findings import Luck, Played
+from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point
 from mm.sweep.play import Outcome, Task
 from mm.sweep.store import Code, Store, code_of, trial_of
@@ -98,7 +98,7 @@ class Work:
         """How many of the points' backtests were not played, because an earlier sweep or another point has."""
         return sum(map(len, self._of_point.values())) - self.played
 
-    def run(self, engine: Engine, step: Callable[[int], None], *, reuse: bool) -> list[Played]:
+    def run(self, engine: Engine, step: Callable[[int], None], *, reuse: bool) -> list[PlayedPoint]:
         """Play what is not known, and return every point with what came of it.
 
         Args:
@@ -132,11 +132,11 @@ class Work:
         point = self.points[number - 1]
         return point.setup.command(point.texts, places=True, fit=self._ground.fit)
 
-    def on_record(self) -> Luck:
-        """Return the luck of all different trials on the same files that are kept, this sweep's among them."""
+    def on_record(self) -> SelectionBias:
+        """Return the selection bias of all different kept trials on the same files, this sweep's among them."""
         inputs = sorted(self._ground.inputs)
         same = [kept for kept in self._store.every() if kept["inputs"] == inputs and not kept["walkforward"]]
-        return Luck.of(list({kept["trial"]: kept["summary"] for kept in same}.values()))
+        return SelectionBias.of(list({kept["trial"]: kept["summary"] for kept in same}.values()))
 
     def _jobs(self, point: Point) -> list[Job]:
         ground = self._ground
@@ -168,12 +168,12 @@ class Work:
             self.sources |= self._codes[named].models
         return self._codes[named]
 
-    def _came(self, point: Point, found: Mapping[str, Outcome]) -> Played:
+    def _came(self, point: Point, found: Mapping[str, Outcome]) -> PlayedPoint:
         first, *more = (found[job.key] for job in self._of_point[point.number])
         trial = self._of_point[point.number][0].trial
         fit = self._ground.fit
         command = join(point.setup.command(point.texts, places=False, fit=None if fit is None else Path(FIT)))
-        return Played(point.number, point.texts, trial, command, first, more[0] if more else None)
+        return PlayedPoint(point.number, point.texts, trial, command, first, more[0] if more else None)
 
 
 def ground(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", cache: Path) -> Ground:

@@ -50,7 +50,7 @@ def told(role, latency, result):
 def test_every_row_is_a_backtest_of_its_own(strategy):
     """Models by hand, rules by hand: the block has the same numbers, the run's own in between."""
     tapes, rules = strategy.tapes, strategy.rules
-    rows = strategy.honest(strategy.play()).summary["honesty"]["rows"]
+    rows = strategy.with_sensitivity(strategy.play()).summary["honesty"]["rows"]
     order_us, cancel_us = rules.order_latency_us, rules.cancel_latency_us
     half = replace(rules, order_latency_us=order_us // 2, cancel_latency_us=round(cancel_us / 2))
     twice = replace(rules, order_latency_us=2 * order_us, cancel_latency_us=2 * cancel_us)
@@ -68,7 +68,7 @@ def test_every_row_is_a_backtest_of_its_own(strategy):
 def test_the_run_itself_is_not_changed_by_the_block(strategy):
     """Everything else in the summary stays, and every null in it has its reason."""
     alone = strategy.play()
-    honest = strategy.honest(alone)
+    honest = strategy.with_sensitivity(alone)
     drop = ("honesty", "warnings")
     assert {k: v for k, v in honest.summary.items() if k not in drop} == {
         k: v for k, v in alone.summary.items() if k not in drop
@@ -88,7 +88,7 @@ def test_the_bar_is_told_of_every_backtest(strategy):
     """The progress of the block is as many times the tape's length as there are backtests."""
     steps = []
     base = strategy.play()
-    strategy.honest(base, steps.append)
+    strategy.with_sensitivity(base, steps.append)
     tape = strategy.tapes[0]
     assert sum(steps) == strategy.plays() * (tape.end_us - tape.start_us)
 

@@ -9,14 +9,16 @@ from plain_matching import PlainMatching
 BUYERS, SELLERS = 1001, 1002
 
 
-def phantoms_of(*orders: tuple[int, int, int], life_us: int = 1000, checks_us: tuple[int, ...] = ()) -> VirtualOrders:
+def virtual_orders_of(
+    *orders: tuple[int, int, int], life_us: int = 1000, checks_us: tuple[int, ...] = ()
+) -> VirtualOrders:
     """Return orders of (us, side, ticks)."""
     us, side, ticks = (np.array(column, np.int64) for column in zip(*orders, strict=True))
     zeros = np.zeros(len(us), np.int64)
     return VirtualOrders(us, side, ticks, zeros, np.arange(len(us)), life_us, checks_us)
 
 
-def true_fates(engine: PlainMatching, orders: VirtualOrders) -> Outcomes:
+def true_outcomes(engine: PlainMatching, orders: VirtualOrders) -> Outcomes:
     """Return the outcomes that the engine's log tells."""
     truth = Truth(orders)
     truth.play(rows_of(engine.take_log()))

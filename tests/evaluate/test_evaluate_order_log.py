@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from queue_rig import BUYERS, SELLERS, phantoms_of, true_fates
+from queue_rig import BUYERS, SELLERS, true_outcomes, virtual_orders_of
 
 from mm.sim.matching.order_log import FOK, IOC, LIMIT, MARKET
 from plain_matching import PlainMatching
@@ -25,7 +25,7 @@ def market() -> PlainMatching:
 
 def fate(engine: PlainMatching, side: int = 1, ticks: int = BID) -> tuple[int, bool]:
     """Return when an order that came at 10 µs fills, and whether it rested."""
-    outcomes = true_fates(engine, phantoms_of((10, side, ticks)))
+    outcomes = true_outcomes(engine, virtual_orders_of((10, side, ticks)))
     return int(outcomes.filled_us[0]), bool(outcomes.sent[0])
 
 
@@ -132,7 +132,7 @@ def test_its_place_is_what_is_left_of_those_ahead() -> None:
     engine.replace(50, 2, BID, 4)
     engine.cancel(60, 1)
     checks = (0, 10, 20, 30, 40, 50)
-    outcomes = true_fates(engine, phantoms_of((10, +1, BID), checks_us=checks))
+    outcomes = true_outcomes(engine, virtual_orders_of((10, +1, BID), checks_us=checks))
     assert outcomes.ahead.tolist() == [[9, 9, 6, 5, 1, 0]]
 
 
@@ -140,7 +140,7 @@ def test_a_filled_order_has_nothing_ahead() -> None:
     """Its place after the fill is 0."""
     engine = market()
     engine.submit(20, SELLERS, -1, BID, 10)
-    assert true_fates(engine, phantoms_of((10, +1, BID), checks_us=(0, 10))).ahead.tolist() == [[9, 0]]
+    assert true_outcomes(engine, virtual_orders_of((10, +1, BID), checks_us=(0, 10))).ahead.tolist() == [[9, 0]]
 
 
 COMMANDS = st.lists(
@@ -202,7 +202,7 @@ def test_the_fate_is_that_of_an_order_really_sent(
             ahead.append(beside.queue_ahead(own) if filled_us < 0 else 0)
     checks = tuple(10 * nth for nth in range(len(ahead)))
     start_us = 10 * (before + 1)
-    outcomes = true_fates(alone, phantoms_of((start_us, side, ticks), life_us=10_000, checks_us=checks))
+    outcomes = true_outcomes(alone, virtual_orders_of((start_us, side, ticks), life_us=10_000, checks_us=checks))
     assert outcomes.sent.all()
     assert outcomes.filled_us[0] == filled_us
     np.testing.assert_array_equal(outcomes.ahead[0], ahead)

@@ -7,7 +7,7 @@ import pytest
 from leaning_market import ASK, BID, GRID, leaning_tape
 
 from mm.evaluate import queue_exponent
-from mm.evaluate.queue_exponent import LEAST_PROBES, Levels, cancellations, find_probes, fit_exponent
+from mm.evaluate.queue_exponent import LEAST_PROBES, PriceLevels, cancellations, find_probes, fit_exponent
 from mm.tape.tape import Tape
 
 SECOND = 1_000_000
@@ -19,7 +19,7 @@ def found(*levels: tuple[int, str, int]) -> list[tuple[int, int]]:
     events = [(0, "snapshot", [(BID, 100)], [(ASK, 500)])]
     for us, what, lots in levels:
         events.append((us, "depth", [(BID, lots)], []) if what == "book" else (us, "trade", -1, BID, lots))
-    table = Levels.of(Tape.of(GRID, events))
+    table = PriceLevels.of(Tape.of(GRID, events))
     return [(int(table.us[came]), int(table.us[went])) for came, went in cancellations(table)]
 
 
@@ -60,7 +60,7 @@ def test_a_new_book_begins_every_queue_anew() -> None:
         (3, "snapshot", [(BID, 107)], [(ASK, 500)]),
         (4, "depth", [(BID, 100)], []),
     ]
-    assert len(cancellations(Levels.of(Tape.of(GRID, events)))) == 0
+    assert len(cancellations(PriceLevels.of(Tape.of(GRID, events)))) == 0
 
 
 def test_a_piece_of_a_busy_day_tells_what_a_tape_of_its_own_would(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,10 +72,10 @@ def test_a_piece_of_a_busy_day_tells_what_a_tape_of_its_own_would(monkeypatch: p
     for piece in cut:
         first, last = piece.first_row[[0, -1]].tolist()
         rows = {name: getattr(piece, name)[first:last] for name in ("row_side", "row_ticks", "row_lots")}
-        alone, levels = Levels.of(replace(piece, first_row=piece.first_row - first, **rows)), Levels.of(piece)
-        assert all(np.array_equal(getattr(levels, one.name), getattr(alone, one.name)) for one in fields(Levels))
+        alone, levels = PriceLevels.of(replace(piece, first_row=piece.first_row - first, **rows)), PriceLevels.of(piece)
+        assert all(np.array_equal(getattr(levels, one.name), getattr(alone, one.name)) for one in fields(PriceLevels))
     found, probes = find_probes(tape, LIFE_US, np.random.default_rng(0))
-    assert found == sum(len(cancellations(Levels.of(piece))) for piece in cut) >= len(probes) > 0
+    assert found == sum(len(cancellations(PriceLevels.of(piece))) for piece in cut) >= len(probes) > 0
 
 
 def test_probes_join_a_queue_that_lasts_until_the_cancellation() -> None:

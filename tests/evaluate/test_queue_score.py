@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from queue_rig import phantoms_of
+from queue_rig import virtual_orders_of
 
 from mm.evaluate.queue_score import Number, by_place, lines, score, shown
 from mm.evaluate.virtual_orders import Outcomes, VirtualOrders
@@ -15,7 +15,7 @@ SECOND = 1_000_000
 def orders(count: int, life_us: int = SECOND) -> VirtualOrders:
     """Return buys a life apart, looked at on arrival and after half a life."""
     wanted = [(number * life_us, 1, 100) for number in range(count)]
-    return phantoms_of(*wanted, life_us=life_us, checks_us=(0, life_us // 2))
+    return virtual_orders_of(*wanted, life_us=life_us, checks_us=(0, life_us // 2))
 
 
 def outcomes(filled_us: list[int], ahead: list[tuple[float, float]], sent: list[bool] | None = None) -> Outcomes:

@@ -8,14 +8,14 @@ import pytest
 from legible import illegible
 from mm.report.frame import About, Heatmap, card, document, sizes, wide
 from mm.report.sweep import page
-from mm.sweep.findings import Findings, Luck, Played, find
+from mm.sweep.findings import PlayedPoint, SelectionBias, SweepFindings, find
 from mm.sweep.sweep import as_csv, table, words, write_files
 from pages import read
 from played_points import FILLS, GAMMA, noise, played
 
 
 @pytest.fixture(scope="module")
-def findings() -> Findings:
+def findings() -> SweepFindings:
     """Two choices under two fill models, one of them failed."""
     points = [
         played(n, noise(n, mean=0.1 * n), GAMMA=gamma, FILL_MODEL=fills)
@@ -130,10 +130,10 @@ def test_the_terminal_shows_rank_luck_and_choice(findings):
         "1st", "half", "2nd", "half",
     ]  # fmt: skip
     assert lines[1].split()[:4] == ["1", "4", "2<b>", "b"]
-    told = "\n".join(words(findings, Luck(9, 0.01)))
+    told = "\n".join(words(findings, SelectionBias(9, 0.01)))
     assert "4 different trials; the best of" in told
     assert "9 trials on record" in told
-    assert "chosen anew after an hour, by the past alone" in told
+    assert "chosen again after an hour, by the past alone" in told
     assert "best in its worst case: GAMMA=2<b>" in told
     assert "note: FILL_MODEL: assumed" in told
 
@@ -142,7 +142,7 @@ def test_a_walk_forward_of_each_point_and_what_failed_are_shown(tmp_path):
     """In sample stands against walk-forward, and a note names each failed point and its reason."""
     points = [replace(played(n, noise(n)), forwarded=played(n, noise(n + 9)).outcome) for n in (1, 2, 3)]
     error = {"error": "no <idea>", "exit_code": 1, "traceback": ""}
-    failed = Played(4, {"GAMMA": "4"}, "k4", "mm backtest", error, error)
+    failed = PlayedPoint(4, {"GAMMA": "4"}, "k4", "mm backtest", error, error)
     found = find([*points, failed], [GAMMA], "sharpe", [0])
     write_files(tmp_path, found, {"symbol": "SIMUSDT", "days": ["20260105"]})
     record = {"trials": 50, "expected_best_sharpe": 1.0, "best_deflated_sharpe": 0.2}

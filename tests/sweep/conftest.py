@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sweep_desk import small_day
+from sweep_desk import folder_of, small_day, swept
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +12,12 @@ def sweep_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(tmp_path_factory.mktemp("sweep_data"))
     small_day(root)
     return root
+
+
+@pytest.fixture(scope="module")
+def serial(sweep_data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep that was played one point after another: its folder."""
+    cwd = tmp_path_factory.mktemp("serial")
+    done = swept(cwd, sweep_data, JOBS="1", RUN_ID="whole")
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder_of(done, cwd)

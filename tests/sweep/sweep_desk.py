@@ -75,3 +75,19 @@ def found(done: Any, cwd: Path) -> dict[str, Any]:
     """Return ``sweep.json`` of a finished sweep."""
     content: dict[str, Any] = json.loads((folder_of(done, cwd) / "sweep.json").read_text())
     return content
+
+
+def manifest(folder: Path) -> dict:
+    return json.loads((folder / "run_manifest.json").read_text())
+
+
+def same(one: Path, other: Path) -> None:
+    """Assert that two sweeps left the same bytes, and the same digest."""
+    for name in FILES:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    assert manifest(one)["digest"] == manifest(other)["digest"]
+
+
+def own_model(folder: Path) -> None:
+    (folder / "my_own.py").write_text(MODEL)
+    (folder / "my_helper.py").write_text("LOTS = 60\n")

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr
 
-from mm.sweep.findings import Luck, Panel, Played, find, forward, halves, rank_correlation, scores
+from mm.sweep.findings import PlayedPoint, PnlPanel, SelectionBias, find, forward, halves, rank_correlation, scores
 from played_points import FILLS, GAMMA, noise, outcome, played
 
 MINUTE_US = 60_000_000
@@ -13,7 +13,7 @@ MINUTE_US = 60_000_000
 def test_rows_are_ranked_and_the_undefined_and_failed_come_last():
     """A point without a Sharpe ratio has no rank; nor has one that failed."""
     flat = played(2, [0.0] * 240)
-    failed = Played(3, {"GAMMA": "3"}, "k3", "mm backtest", {"error": "why", "exit_code": 1, "traceback": ""})
+    failed = PlayedPoint(3, {"GAMMA": "3"}, "k3", "mm backtest", {"error": "why", "exit_code": 1, "traceback": ""})
     rows = find([played(1, noise(1)), flat, failed, played(4, noise(2, mean=1.0))], [GAMMA], "sharpe", [0]).rows
     assert [(row["point"], row["rank"], row["status"]) for row in rows] == [
         (4, 1, "ok"), (1, 2, "ok"), (2, None, "ok"), (3, None, "failed")
@@ -24,7 +24,7 @@ def test_rows_are_ranked_and_the_undefined_and_failed_come_last():
 
 def test_a_best_point_of_few_fills_or_without_gain_is_told():
     """Sharpe ratios of five fills, or of the least loss, are no reason to trade."""
-    few = Played(1, {"GAMMA": "1"}, "k1", "", outcome(noise(1, mean=0.5), n_fills=5))
+    few = PlayedPoint(1, {"GAMMA": "1"}, "k1", "", outcome(noise(1, mean=0.5), n_fills=5))
     warnings = find([few, played(2, noise(2))], [GAMMA], "sharpe", [0]).content["warnings"]
     assert "the best trial rests on 5 fills: too few to tell it from chance" in warnings
     losses = [played(n, noise(n, mean=-1.0)) for n in (1, 2)]
@@ -34,7 +34,8 @@ def test_a_best_point_of_few_fills_or_without_gain_is_told():
 def test_less_drawdown_is_better():
     """All other headlines are the better the greater."""
     points = [
-        Played(n, {"GAMMA": "1"}, f"k{n}", "", outcome(noise(n), max_drawdown=fall)) for n, fall in ((1, 3.0), (2, 0.5))
+        PlayedPoint(n, {"GAMMA": "1"}, f"k{n}", "", outcome(noise(n), max_drawdown=fall))
+        for n, fall in ((1, 3.0), (2, 0.5))
     ]
     assert [row["point"] for row in find(points, [GAMMA], "max_drawdown", [0]).rows] == [2, 1]
     assert [row["point"] for row in find(points, [GAMMA], "pnl_total", [0]).rows] == sorted(
@@ -58,7 +59,7 @@ def test_the_deflated_sharpe_is_that_of_bailey_and_lopez_de_prado(ratios, period
     summaries = [
         {"returns": {"periods": periods, "skew": -0.5, "kurtosis": 5.0, "sharpe_per_period": ratio}} for ratio in ratios
     ]
-    luck, n = Luck.of(summaries), len(ratios)
+    luck, n = SelectionBias.of(summaries), len(ratios)
     euler = 0.5772156649015329
     best = np.std(ratios, ddof=1) * ((1 - euler) * norm.ppf(1 - 1 / n) + euler * norm.ppf(1 - 1 / (n * np.e)))
     sharpe = max(ratios)
@@ -97,7 +98,7 @@ def test_the_worst_case_is_over_all_that_is_assumed():
 def test_the_choice_is_made_anew_in_each_block_from_the_past_alone():
     """By hand: trial 1 is best at first, trial 2 from the second hour on."""
     hours = np.array([[2, 0], [-1, 1], [-1, 1], [-1, 3]], dtype=float)
-    panel = Panel(np.arange(240) * MINUTE_US, np.repeat(hours, 60, axis=0) / 60)
+    panel = PnlPanel(np.arange(240) * MINUTE_US, np.repeat(hours, 60, axis=0) / 60)
     chosen = forward(panel, [0], "pnl_total")
     assert chosen is not None
     assert chosen.picked == [0, 0, 1]  # after one hour 2:0, after two 1:1 (the first one), after three 0:2
@@ -115,7 +116,7 @@ def test_what_comes_later_changes_no_earlier_choice(seed, hour, rank_by):
     pnl = draw.normal(size=(6 * 60, 5))
     other = np.vstack([pnl[: hour * 60], draw.normal(size=(len(pnl) - hour * 60, 5))])
     starts = np.arange(len(pnl)) * MINUTE_US
-    one, two = (forward(Panel(starts, values), [0], rank_by) for values in (pnl, other))
+    one, two = (forward(PnlPanel(starts, values), [0], rank_by) for values in (pnl, other))
     assert one is not None
     assert two is not None
     assert one.picked[:hour] == two.picked[:hour]
@@ -125,26 +126,26 @@ def test_blocks_are_days_where_there_are_enough_of_them():
     """A gap between days is no part of a block, and a short day has short blocks."""
     day_us = 24 * 60 * MINUTE_US
     starts = np.concatenate([day * day_us + np.arange(100) * MINUTE_US for day in range(5)])
-    panel = Panel(starts, np.ones((500, 2)))
+    panel = PnlPanel(starts, np.ones((500, 2)))
     cuts, told = panel.blocks([day * day_us for day in range(5)])
     assert [(cut.start, cut.stop) for cut in cuts] == [(100 * day, 100 * day + 100) for day in range(5)]
     assert told == "a day"
-    short = Panel(starts[:62], np.ones((62, 2)))
+    short = PnlPanel(starts[:62], np.ones((62, 2)))
     cuts, told = short.blocks([0])
     assert [(cut.start, cut.stop) for cut in cuts] == [(0, 15), (15, 30), (30, 45), (45, 62)]
     assert told == "15 minutes"
-    assert forward(Panel(starts[:15], np.ones((15, 2))), [0], "sharpe") is None
+    assert forward(PnlPanel(starts[:15], np.ones((15, 2))), [0], "sharpe") is None
 
 
 def test_a_panel_holds_the_periods_that_count_in_all_trials():
     """Runs that do not stand on one grid of time are not compared at all."""
-    panel = Panel.of([outcome([1.0, None, 3.0])["series"], outcome([4.0, None, 6.0])["series"]])
+    panel = PnlPanel.of([outcome([1.0, None, 3.0])["series"], outcome([4.0, None, 6.0])["series"]])
     assert panel is not None
     assert panel.start_us.tolist() == [0, 2 * MINUTE_US]
     assert panel.pnl.tolist() == [[1.0, 4.0], [3.0, 6.0]]
-    assert Panel.of([outcome([1.0, None])["series"], outcome([1.0, 2.0])["series"]]) is None
-    assert Panel.of([outcome([1.0])["series"], outcome([1.0, 2.0])["series"]]) is None
-    assert Panel.of([]) is None
+    assert PnlPanel.of([outcome([1.0, None])["series"], outcome([1.0, 2.0])["series"]]) is None
+    assert PnlPanel.of([outcome([1.0])["series"], outcome([1.0, 2.0])["series"]]) is None
+    assert PnlPanel.of([]) is None
     found = find([played(1, [1.0, None]), played(2, [1.0, 2.0])], [GAMMA], "pnl_total", [0])
     assert any("do not stand on one grid" in line for line in found.content["warnings"])
 
@@ -171,6 +172,6 @@ def test_scores_are_those_of_the_summary():
         pytest.approx(pnl[:, 0].mean() / pnl[:, 0].std(ddof=1) * 525600**0.5),
         -np.inf,
     ]
-    first, second = halves(Panel(np.arange(4), pnl))
+    first, second = halves(PnlPanel(np.arange(4), pnl))
     assert first[0] == pytest.approx(-1 / np.std([1, -3], ddof=1) * 525600**0.5)
     assert np.isnan(second[1])

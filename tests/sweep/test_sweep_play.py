@@ -1,0 +1,68 @@
+"""One point in whatever process: a failure stays its own."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from sweep_desk import folder_of, found, manifest, own_model, swept
+
+from mm.sweep import play
+
+
+def test_a_point_that_fails_is_named_and_the_others_are_kept(sweep_data, tmp_path):
+    """A model that raises, and one whose process dies each time; one that dies once is played again."""
+    own_model(tmp_path)
+    once = tmp_path / "died_once"
+    knobs = {"QUOTE_MODEL": "my_own:Own", "GRID": f"ILL=null,raises,dies,{once}", "JOBS": "2"}
+    done = swept(tmp_path, sweep_data, **knobs)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "2 of 4 points failed, the others are written: point 2 (ILL=raises): Own.quote raised" in done.stderr
+    assert "point 3 (ILL=dies): its process ended with SIGKILL, 2 times" in done.stderr
+    content = found(done, tmp_path)
+    assert {row["point"]: row["status"] for row in content["rows"]} == {1: "ok", 4: "ok", 2: "failed", 3: "failed"}
+    assert manifest(folder_of(done, tmp_path))["status"] == "incomplete"
+    lines = [json.loads(line) for line in (folder_of(done, tmp_path) / "points.ndjson").read_text().splitlines()]
+    assert "RuntimeError: no idea" in lines[1]["traceback"]
+    again = swept(tmp_path, sweep_data, **{**knobs, "GRID": f"ILL=null,{once}"})
+    assert (again.returncode, again.stdout.splitlines()[0]) == (0, "2 points, 0 played, 2 known before")
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_model_that_ends_its_process_fails_alone_and_with_its_own_words(sweep_data, tmp_path, jobs):
+    """sys.exit() within a model, in this process or another one."""
+    own_model(tmp_path)
+    done = swept(tmp_path, sweep_data, QUOTE_MODEL="my_own:Own", GRID="ILL=null,exits", JOBS=jobs)
+    assert done.returncode == 1
+    assert "point 2 (ILL=exits): Own.quote raised SystemExit: no more" in done.stderr
+    assert {row["point"]: row["status"] for row in found(done, tmp_path)["rows"]} == {1: "ok", 2: "failed"}
+
+
+def test_a_process_that_dies_is_reported_with_its_exit_code_and_last_words(sweep_data, tmp_path):
+    """Not with the code 0 of a process whose input was closed."""
+    own_model(tmp_path)
+    done = swept(tmp_path, sweep_data, QUOTE_MODEL="my_own:Own", GRID="ILL=null,leaves", JOBS="2")
+    assert done.returncode == 1
+    assert "point 2 (ILL=leaves): its process ended with exit code 7 (no disk), 2 times" in done.stderr
+    assert done.stderr.startswith("no disk\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (math.nan, "unforeseen ValueError: summary.gamma.0 is nan, which JSON cannot hold"),
+        (math.inf, "unforeseen ValueError: summary.gamma.0 is inf, which JSON cannot hold"),
+        (np.float64(1.5), None),
+        (np.int64(1), "unforeseen TypeError: summary.gamma.0 is np.int64(1), which JSON cannot hold"),
+    ],
+)
+def test_a_summary_that_json_cannot_hold_fails_its_point_alone(monkeypatch, value, told):
+    """The number is named; the sweep goes on."""
+    outcome = {"summary": {"gamma": [value]}, "series": {"pnl": [0.5, None]}}
+    monkeypatch.setattr(play, "_played", lambda _task: None)
+    monkeypatch.setattr(play, "told", lambda _result: outcome)
+    found = play.play({})
+    assert found.get("error") == told
+    if told is None:
+        assert found is outcome

@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.recorder KIND MESSAGES`` is what a turn runs: a feed, and a recorder of that KIND (``ours`` or
 ``plain``) as a process of its own, which is told to stop when all is sent; ``burst`` is ours and
-``plain_burst`` the other, and the messages come 520 within 10 ms; ``deep`` has no process. It prints one JSON object.
+``plain_burst`` the other, and the messages come 520 within 10 ms; ``link`` and ``library`` are a connection alone
+(`benchmarks.connection`); ``deep`` has no process. It prints one JSON object.
 The feed is a busy symbol's depth and trades over loopback. Messages are made before they are needed, so that sending
 costs little beside receiving; they are mixed as on a busy day: ten depth messages of some 46 levels to 28 trades.
 """
@@ -44,7 +45,8 @@ _BURST_STEP_S = 0.001
 _PAUSE_STEPS = 490
 _STEPS_A_S = 200
 _FEW = 1_000
-_KINDS = ("ours", "plain", "burst", "plain_burst", "deep")
+_CONNECTIONS = ("link", "library", "link_burst", "library_burst")
+_KINDS = ("ours", "plain", "burst", "plain_burst", "deep", *_CONNECTIONS)
 
 
 class Feed:
@@ -195,7 +197,7 @@ def measure(turns: int, messages: int = MESSAGES) -> Measured:
     for _ in range(turns):
         for kind, found in said.items():
             found.append(run([*PYTHON, "benchmarks.recorder", kind, str(messages)]).said)
-    ours, plain, burst, plain_burst, deep = said.values()
+    ours, plain, burst, plain_burst, deep, link, library, link_burst, library_burst = said.values()
     rows = [
         Row("processor time a message", "us", _column(ours, "us"), "plain", _column(plain, "us"), f"under {AIM_US}"),
         Row("most memory", "MB", _column(ours, "peak_mb"), "plain", _column(plain, "peak_mb"), "under 150"),
@@ -206,6 +208,15 @@ def measure(turns: int, messages: int = MESSAGES) -> Measured:
             _column(burst, "late_ms"),
             "plain",
             _column(plain_burst, "late_ms"),
+            "under 15",
+        ),
+        Row("a connection alone, a message", "us", _column(link, "us"), "library", _column(library, "us"), "ratio 1"),
+        Row(
+            f"its stamp of {BURST} in 10 ms late, p99",
+            "ms",
+            _column(link_burst, "late_ms"),
+            "library",
+            _column(library_burst, "late_ms"),
             "under 15",
         ),
         Row("a diff, book of 1,000 levels", "us", _column(deep, "thin_us")),
@@ -274,8 +285,23 @@ def _rated(kind: str, messages: int) -> dict[str, Any]:
 
 def _burst(kind: str, bursts: int) -> dict[str, Any]:
     """Send bursts of 520 messages within 10 ms, half a second apart."""
-    sizes = ([BURST // _BURST_STEPS] * _BURST_STEPS + [0] * _PAUSE_STEPS) * bursts
-    return _take(kind, sizes, _BURST_STEP_S)
+    return _take(kind, _burst_sizes(bursts), _BURST_STEP_S)
+
+
+def _burst_sizes(bursts: int) -> list[int]:
+    return ([BURST // _BURST_STEPS] * _BURST_STEPS + [0] * _PAUSE_STEPS) * bursts
+
+
+async def _connected(kind: str, sizes: list[int], step_s: float) -> dict[str, Any]:
+    """Serve a feed to a connection alone, and return what its process has found."""
+    server = FeedServer(Feed(), sizes, step_s)
+    await server.open()
+    command = [*PYTHON, "benchmarks.connection", kind, *server.urls]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    await server.sent.wait()
+    server.close()
+    out, _ = await process.communicate()
+    return dict(json.loads(out))
 
 
 def _deep(diffs: int) -> dict[str, Any]:
@@ -314,6 +340,11 @@ def main(kind: str, messages: str) -> None:
     count = int(messages)
     if kind == "deep":
         found = _deep(max(DIFFS * count // MESSAGES, 200))
+    elif kind in ("link", "library"):
+        found = asyncio.run(_connected(kind, [RATE // _STEPS_A_S] * (count * _STEPS_A_S // RATE), 1 / _STEPS_A_S))
+    elif kind in _CONNECTIONS:
+        sizes = _burst_sizes(max(BURSTS * count // MESSAGES, 1))
+        found = asyncio.run(_connected(kind.removesuffix("_burst"), sizes, _BURST_STEP_S))
     elif kind.endswith("burst"):
         found = _burst("plain" if kind == "plain_burst" else "ours", max(BURSTS * count // MESSAGES, 1))
     else:

@@ -16,6 +16,8 @@ MS_BELOW = 10**14
 """A stamp below is in ms, from here on in µs."""
 FIRST_US, LAST_US = 1_230_768_000_000_000, 4_102_444_800_000_000
 """The years 2009 to 2099: no exchange stamp lies before the first or from the last on."""
+US_STAMPS = range(FIRST_US, LAST_US)
+"""Exchange stamps in µs, as they are requested: one in this range needs no closer look."""
 
 
 def now_us() -> int:

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from mm.clock import US_PER_S, checked_stamp_ms, exchange_ms, midnight_us
+from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp_ms, exchange_ms, midnight_us
 from mm.dayfolder.layout import PACKED, DayFolder
 from mm.dayfolder.line_files import unpacked
 
@@ -100,7 +100,8 @@ def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
 def frame_row(stamp: Stamp, run_id: str, epoch_id: int, cells: str) -> str:
     """Return the line of a frame in the frames file; *cells* are those of its levels (`level_cells`)."""
     recv_us, seq, exch_time, last_id = stamp
-    return f"{exchange_ms(exch_time)},{recv_us // 1000},{seq},{run_id},{epoch_id},{cells},{recv_us},{last_id}\n"
+    event_ms = exch_time // US_PER_MS if exch_time in US_STAMPS else exchange_ms(exch_time)
+    return f"{event_ms},{recv_us // 1000},{seq},{run_id},{epoch_id},{cells},{recv_us},{last_id}\n"
 
 
 def _padded(levels: Levels, top_n: int) -> Levels:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 from msgspec import Raw, Struct
 
-from mm.clock import FIRST_US, LAST_US, checked_stamp, exchange_us
+from mm.clock import US_STAMPS, checked_stamp, exchange_us
 from mm.market_data import local_orderbook
 from mm.market_data.grid import Grid
 from mm.market_data.venue import (
@@ -42,8 +42,6 @@ _FUTURES_STREAMS = frozenset(
 )
 _FUTURES_SPEEDS = frozenset(("0ms", "250ms", "500ms"))
 SHUTDOWN_EVENT = "serverShutdown"
-_US_STAMPS = range(FIRST_US, LAST_US)
-"""Stamps in µs, as they are requested: those need no closer look."""
 
 
 class _Envelope(Struct, gc=False):
@@ -247,7 +245,7 @@ class Messages:
             raise Futures("a depth update with 'pu'")
         if update.u < update.U:
             raise Unreadable(f"a depth update from U={update.U} down to u={update.u}")
-        if update.E not in _US_STAMPS:
+        if update.E not in US_STAMPS:
             checked_stamp(update.E, "E")
         if isinstance(update.b, list):
             self._grid.check([*update.b, *update.a])

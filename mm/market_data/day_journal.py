@@ -9,6 +9,7 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.rows import Stamp, Trade
 from mm.ids import MissingIds
 from mm.market_data import market_events as events
+from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import Verdict
 from mm.market_data.sync_engine import BUFFERED_DIFFS
 from mm.market_data.venue import TradePrint
@@ -169,6 +170,8 @@ class DayJournal:
         self._last = event.number, stamp
         if event.verdict is Verdict.APPLY:
             self._waiting.clear()
+            if event.book is not None:
+                self._frame(stamp, event.book)
             return
         if event.verdict is Verdict.STALE:
             return
@@ -182,7 +185,10 @@ class DayJournal:
         number, stamp = self._last
         if event.number != number:
             stamp = self._waiting[event.number]
-        self.writer.frame_of(stamp, self.epoch_id, event.book.cells(self.writer.top_n))
+        self._frame(stamp, event.book)
+
+    def _frame(self, stamp: Stamp, book: LocalOrderBook) -> None:
+        self.writer.frame_of(stamp, self.epoch_id, book.cells(self.writer.top_n))
         self.report.book.frames += 1
 
     def _epoch_opened(self, event: events.EpochOpened) -> None:

@@ -56,16 +56,19 @@ class DepthArrived(Struct, gc=False):
     Attributes:
         number: Counts the depth messages of the market from 1; `BookChanged` names the message by it.
         verdict: What it does to the book; a buffered one may change it later.
+        book: The book that shows it, where it was applied and the book is valid; None where it was not, or where
+            something else happens before a `BookChanged`.
     """
 
     recv_us: int
     number: int
     update: DepthUpdate
     verdict: Verdict
+    book: LocalOrderBook | None
 
 
 class BookChanged(Struct, gc=False):
-    """The depth message *number* was applied; *book* is valid and shows it."""
+    """The depth message *number*, which arrived before, was applied; *book* is valid and shows it."""
 
     number: int
     update: DepthUpdate

@@ -75,14 +75,16 @@ class SyncEngine(Generic[Update]):
 
     def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
         """Take the depth update of the ids *first_id* to *last_id*; answers BUFFER, APPLY, STALE, GAP or RESET."""
-        found = follow(self.seen_id if self.book_id is None else self.book_id, first_id, last_id)
-        if found is Follow.STALE:
-            self.seen_id = max(last_id, self.seen_id or 0)
-            return Verdict.STALE
-        if found is Follow.GAP:
-            return self._start_again(first_id, last_id, update, Verdict.GAP)
-        if found is Follow.RESET:
-            return self._start_again(first_id, last_id, update, Verdict.RESET)
+        known = self.seen_id if self.book_id is None else self.book_id
+        if first_id - 1 != known or last_id < first_id:  # nearly all follow directly, and the rule need not be called
+            found = follow(known, first_id, last_id)
+            if found is Follow.STALE:
+                self.seen_id = max(last_id, self.seen_id or 0)
+                return Verdict.STALE
+            if found is Follow.GAP:
+                return self._start_again(first_id, last_id, update, Verdict.GAP)
+            if found is Follow.RESET:
+                return self._start_again(first_id, last_id, update, Verdict.RESET)
         self.seen_id = last_id
         if self.book_id is not None:
             self.book_id = last_id
@@ -188,6 +190,13 @@ class _Pending(NamedTuple):
     update: DepthUpdate
 
 
+class _Fault(NamedTuple):
+    """What is wrong with a book after an update: it is crossed, or the update has levels off the tick."""
+
+    crossed: bool
+    off_tick: list[_OffTick]
+
+
 class BookState:
     """Keep one symbol's book, and report what becomes of it.
 
@@ -269,7 +278,9 @@ class BookState:
         self._number += 1
         pending = _Pending(self._day, self._number, update)
         verdict = engine.diff(update.U, update.u, pending)
-        self._emit(events.DepthArrived(recv_us, self._number, update, verdict))
+        fault = self._change(update) if verdict is Verdict.APPLY else None
+        shown = self.book if verdict is Verdict.APPLY and fault is None else None
+        self._emit(events.DepthArrived(recv_us, self._number, update, verdict, shown))
         if verdict is Verdict.GAP:
             last_seen = (book_id if seen is None else seen) or 0
             missing = MissingIds(last_seen + 1, update.U - 1, self._last_us, recv_us)
@@ -277,10 +288,10 @@ class BookState:
         elif verdict is Verdict.RESET:
             known = seen if book_id is None else book_id
             self.anomaly(recv_us, "id_reset", known_id=known, first_id=update.U, last_id=update.u)
-        elif seen is not None and seen + 1 != update.U:  # nearly all follow directly
+        elif seen is not None and seen + 1 != update.U:
             self._note_ids(recv_us, seen, update, one_of_many)
-        if verdict is Verdict.APPLY:
-            self._apply(recv_us, pending)
+        if fault:
+            self._mend(recv_us, pending, fault)
         elif book_id is not None and engine.book_id is None:
             self._drop(recv_us, verdict.value if verdict is Verdict.GAP else "id_reset")
         self._last, self._last_us = update, recv_us
@@ -387,7 +398,11 @@ class BookState:
         self._open_epoch(recv_us, "carried" if earlier else tag, earlier[-1].update.u if earlier else last_id)
         for pending in updates[len(earlier) :]:
             if self.ids.synced:
-                self._apply(recv_us, pending)
+                fault = self._change(pending.update)
+                if fault:
+                    self._mend(recv_us, pending, fault)
+                else:
+                    self._emit(events.BookChanged(pending.number, pending.update, self.book))
 
     def _open_epoch(self, recv_us: int, tag: str, last_id: int) -> None:
         self._emit(events.EpochOpened(recv_us, tag, last_id, *self.book.levels()))
@@ -395,24 +410,28 @@ class BookState:
             self._emit(events.BookResynced(recv_us, last_id))
             self._lost = None
 
-    def _apply(self, recv_us: int, pending: _Pending) -> None:
-        """Change the book by an update, or drop it where the change shows that it is wrong."""
-        update = pending.update
+    def _change(self, update: DepthUpdate) -> _Fault | None:
+        """Change the book by an update, and return what is wrong with it then; None where it is right."""
         crossed = self.book.change(update.b, update.a)
         off_tick = [] if self._grid.all_on_tick else self._off_tick(update.b, update.a)
-        if off_tick:
+        return _Fault(crossed, off_tick) if crossed or off_tick else None
+
+    def _mend(self, recv_us: int, pending: _Pending, fault: _Fault) -> None:
+        """Leave out levels off the tick; drop a book that shows them at its best levels, or that is crossed."""
+        last_id, crossed = pending.update.u, fault.crossed
+        if fault.off_tick:
             if self._shows_off_tick(self.book):
-                self.anomaly(recv_us, "off_tick", price=off_tick[0][1], last_id=update.u)
+                self.anomaly(recv_us, "off_tick", price=fault.off_tick[0][1], last_id=last_id)
                 self._drop(recv_us, "off_tick")
                 return
-            self._leave_out(recv_us, update.u, off_tick, self.book)
+            self._leave_out(recv_us, last_id, fault.off_tick, self.book)
             crossed = self.book.crossed()
         if crossed:
             (bid, _), (ask, _) = (side[0] for side in self.book.top(1))
-            self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=update.u)
+            self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=last_id)
             self._drop(recv_us, "crossed")
             return
-        self._emit(events.BookChanged(pending.number, update, self.book))
+        self._emit(events.BookChanged(pending.number, pending.update, self.book))
 
     def _off_tick(self, bids: Sequence[Level], asks: Sequence[Level]) -> list[_OffTick]:
         """Return the levels that hold something at a price off the tick."""

@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := pyproject.toml setup.py $(shell find mm -name '*.pyx' -o -name '*.pxd')
 
 .PHONY: help install build stubs demo test fuzz lint docs notebooks pages bench coverage clean
 
@@ -11,7 +10,7 @@ help:            ## What there is
 
 install: $(VENV)/installed  ## Make .venv, install, compile
 
-$(VENV)/installed: $(SOURCES)
+$(VENV)/installed: pyproject.toml setup.py requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mm needs Python 3.11 or newer; say make PYTHON=python3.12 ...")'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade pip
@@ -24,14 +23,14 @@ build: install   ## Compile the kernels in place
 stubs: install   ## Write the .pyi files of the kernels and of mm/__init__.py
 	$(RUN) tools/stubs.py
 
-demo: install    ## A synthetic day, from calibration to walk-forward
+demo: build      ## A synthetic day, from calibration to walk-forward
 	$(RUN) -m mm.demo
 
-test: lint       ## The whole suite: pytest, ruff, mypy, stubs
+test: build lint ## The whole suite: pytest, ruff, mypy, stubs
 	$(RUN) -m pytest -n auto
 
 FUZZ_ROUNDS ?= 5
-fuzz: install    ## Property tests with random examples, FUZZ_ROUNDS times; a failure comes with the command that repeats it
+fuzz: build      ## Property tests with random examples, FUZZ_ROUNDS times; a failure comes with the command that repeats it
 	for round in $$(seq $(FUZZ_ROUNDS)); do \
 	  $(RUN) -m pytest -n auto -m hypothesis --hypothesis-profile=fuzz \
 	    --hypothesis-seed=$$($(RUN) -c 'import secrets; print(secrets.randbelow(2**32))') || exit 1; \
@@ -43,19 +42,19 @@ lint: install
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-notebooks: install  ## Execute docs/notebooks anew, and keep what their cells print
+notebooks: build  ## Execute docs/notebooks anew, and keep what their cells print
 	$(RUN) tools/notebooks.py docs/notebooks/*.ipynb
 
-pages: install   ## Run the commands of README and tour again, and keep what they print
+pages: build     ## Run the commands of README and tour again, and keep what they print
 	PYTHONPATH=tests $(RUN) tests/console_pages.py README.md docs/tour.md
 
 docs: install    ## Generate docs/configuration.md
 	$(RUN) -m mm.cli.docs > docs/configuration.md
 
-bench: install   ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest
+bench: build     ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest
 	$(RUN) -m mm.bench engine matching parse startup wire
 
-coverage: install  ## Bias, efficiency and coverage of the calibration on days of known truth; minutes
+coverage: build  ## Bias, efficiency and coverage of the calibration on days of known truth; minutes
 	$(RUN) -m mm.bench calibration --full
 
 clean:           ## Remove what was built

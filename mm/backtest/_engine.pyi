@@ -1,35 +1,42 @@
 # Generated from mm/backtest/_engine.pyx by `make stubs`; edit that file instead.
 
-"""The engine: plays a tape against a quote model and a fill model; docs/engine.md specifies it.
+"""The engine: the clock that plays a market to an order manager and its venue; docs/engine.md specifies it.
 
-Here are the clock, the requotes and the orders we send; ``_venue.pyx`` is what they meet. Everything between
-``advance`` and the models runs without the interpreter. ``paper_exchange.py`` is its Python face,
-``tests/oracle.py`` its plain twin.
+Three objects share the work. The `OrderManager` decides what to send, the `PaperVenue` what becomes of it, and here is
+the order of things: events, our messages, timers. Everything between ``advance`` or ``feed`` and the models runs
+without the interpreter. ``paper_exchange.py`` is its Python face, ``tests/oracle.py`` its plain twin.
 """
 
+from collections.abc import Iterable
 from typing import final
 
-from mm.backtest._venue import Venue
+from mm.backtest._order_manager import OrderManager
 from mm.backtest.feed import Feed
 from mm.backtest.fills.base import FillModel
 from mm.backtest.journal import Journal
+from mm.backtest.live_feed import FeedEvent
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.rules import Rules
 from mm.tape.tape import Tape
 
 @final
-class Engine(Venue):
-    """One paper exchange: a venue, a clock, and a quote model that trades there.
+class Engine:
+    """One paper exchange: a market, a venue in it, and an order manager that trades there.
 
     Args:
         quotes: The quote model.
         fills: The fill model.
         rules: ``mm.backtest.rules.Rules``.
     """
+    @property
+    def manager(self) -> OrderManager: ...
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules) -> None: ...
     @property
     def needs_depth(self) -> bool:
         """Whether a model looks at more of the book than its best prices and the lots there."""
+    @property
+    def now_us(self) -> int:
+        """The instant that has been played up to."""
     def attach(self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 
@@ -39,15 +46,15 @@ class Engine(Venue):
             joins: Whether its book carries on where the last tape stopped; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.backtest.feed.Feed``), or None for the order of receipt.
         """
+    def feed(self, events: Iterable[FeedEvent]) -> None:
+        """Play *events*, one or many, and before each what of ours is due; none is played where one is refused.
+
+        What is due at the instant of the last one, behind the market, waits: more events of that instant may follow.
+
+        Raises:
+            UsageError: If one is no event, or lies before what has been played.
+        """
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*."""
-    def place(self, side: int, ticks: int, lots: int, kind: int) -> int:
-        """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
-    def cancel(self, order_id: int) -> bool:
-        """Ask for a cancel now; return False where no such order is open or its cancel is on its way."""
-    def amend(self, order_id: int, lots: int) -> bool:
-        """Ask for fewer lots in all; return False where that cannot be, or an amendment is on its way."""
-    def ahead_lots(self, order_id: int) -> float | None:
-        """Return the lots ahead of an order, as the fill model knows them; None where it keeps no queue of it."""
     def journal(self) -> Journal:
         """Hand over the tables without a copy; the engine starts new ones."""

@@ -20,14 +20,12 @@ cdef struct Latency:
 
 
 cdef inline int64_t latency_us(const Latency* latency, int message, int64_t order_id, int64_t rate) noexcept nogil:
-    """Return how long a message about an order takes while *rate* market messages a second arrive.
+    """Return how long a message about an order takes while *rate* market messages a second arrive, as measured.
 
     Where rates were measured it is drawn from the tenth of the measurements with the nearest rates.
     """
     cdef int64_t first = 0, among = latency.count, last, middle
     cdef const int64_t* measured = latency.cancels if message == OF_CANCEL else latency.orders
-    if measured is NULL:
-        return latency.cancel_us if message == OF_CANCEL else latency.order_us
     if latency.rates is not NULL:
         among = (latency.count + 9) // 10
         last = latency.count - among

@@ -1,16 +1,17 @@
 # Generated from mm/backtest/_venue.pyx by `make stubs`; edit that file instead.
 
-"""The exchange's side: how the recorded market moves, and what becomes of our orders in it."""
+"""The interface of a venue: where an order manager sends its orders, and what every exchange asks of them."""
 
-from typing import Self
-
-from mm.backtest.fills.base import FillModel
+from mm.backtest._own_orders import OwnOrders
 
 class Venue:
-    """One symbol's market as it was recorded, with our orders, account and journal beside it.
+    """Where an order manager sends its orders: a recorded market, a live feed on paper, or a gateway.
+
+    A venue overrides `send`, `cancel`, `amend` and `taking_e16`, keeps `now_us`, and reports to *orders* what becomes
+    of each order: `accepted`, `rejected`, `amended`, `filled`, `closed`. It never calls the order manager.
 
     Args:
-        fills: The fill model.
-        rules: ``mm.backtest.rules.Rules``.
+        orders: Our orders and account.
+        rules: ``mm.backtest.rules.Rules``: the exchange's filters and its quantity step.
     """
-    def __new__(cls, _quotes: object, fills: FillModel, rules: object) -> Self: ...
+    def __init__(self, orders: OwnOrders, rules: object) -> None: ...

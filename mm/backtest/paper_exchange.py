@@ -1,7 +1,7 @@
 """The Python face of the engine: checks, defaults and names in errors; the loop itself is compiled."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from mm.backtest._engine import Engine
 from mm.backtest.feed import Feed, feed_of
@@ -16,15 +16,17 @@ from mm.tape.top_of_book import BestPrices
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
+    from mm.backtest.live_feed import FeedEvent
     from mm.tape.tape import Tape
 
+_Given = TypeVar("_Given")
 STRIDE_US = 3600 * US_PER_S  # between two looks at signals and two steps of a progress bar
 MOST = 10**15  # of ticks and of lots
 MARGIN_TICKS = 1 << 20  # beyond the best prices of a tape, what its book holds densely
 
 
 class PaperExchange:
-    """An exchange that trades recorded markets: one account, one quote model, one fill model.
+    """An exchange on paper, in recorded markets or a live one: one account, one quote model, one fill model.
 
     Args:
         quotes: A compiled quote model, or any object with ``quote(view)``.
@@ -42,7 +44,8 @@ class PaperExchange:
             fills if isinstance(fills, FillModel) else PythonFillModel(fills),
             rules,
         )
-        self._last: Tape | None = None
+        self._last: Tape | None = None  # None before any, and while events are fed
+        self._feeds = False
         self._played_us = 0
         self.feeds: list[Feed] = []
 
@@ -66,10 +69,11 @@ class PaperExchange:
                 f"{tape.symbol} {tape.days[0]}: tick and lot are {grid[0]} and {grid[1]} (1e-8), the run's are "
                 f"{self.rules.tick_e8} and {self.rules.lot_e8}; play days of one grid"
             )
-        if self._last and tape.start_us < self._last.end_us:
+        ended_us = self._last.end_us if self._last else self._engine.now_us
+        if tape.start_us < ended_us:
             raise Mismatch(
                 f"{tape.symbol} {tape.days[0]}: the tape begins at {tape.start_us}, before the last one "
-                f"ended at {self._last.end_us}; give the days in rising order"
+                f"ended at {ended_us}; give the days in rising order"
             )
         low, high = (0, 1) if isinstance(tape, BestPrices) else _window(tape)
         joins = self._last is not None and self._played_us >= self._last.end_us and tape.continues(self._last)
@@ -77,26 +81,54 @@ class PaperExchange:
         if feed is not None:
             self.feeds.append(feed)
         self._engine.attach(tape, low, high, joins, feed)
-        self._last = tape
+        self._last, self._feeds = tape, False
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Play events as they arrive: one at a time or in any cut, they leave the journal that the same tape leaves.
+
+        Each is played at its own instant, and before it what of ours is due. What is due at the instant of the last
+        one, behind its market, waits for the next event or for `advance`. The book is complete as fed: after a tape, a
+        GAP is inserted. An event costs a few µs; `mm.backtest.live_feed.LiveFeed` makes them of a live market.
+
+        Raises:
+            UsageError: If an event is malformed, changes a book that is not valid, or is not later than what has been
+                played; none of *events* is played then. Also if the rules want a recorded feed, whose clock offset
+                needs what comes later.
+            ModelError: If a model raises, or answers what cannot be acted on.
+        """
+        if self.rules.recorded_feed:
+            raise UsageError(
+                "FEED_LATENCY=recorded needs the whole tape, from which the offset of the clocks is measured; "
+                "feed events in the order of receipt, without it"
+            )
+        self._call(self._engine.feed, events)
+        self._last, self._feeds = None, True
 
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*, but nothing behind the tape's end.
 
+        A feed has no end: there it says that no event up to and including *until_us* will be fed any more.
+
         Raises:
             ModelError: If a model raises, or answers what cannot be acted on.
         """
-        if self._last is None:
-            return
-        self._played_us = min(until_us, self._last.end_us)
+        if self._last is not None:
+            self._played_us = min(until_us, self._last.end_us)
+            self._call(self._engine.advance, self._played_us)
+        elif self._feeds:
+            self._call(self._engine.advance, until_us)
+
+    def _call(self, play: "Callable[[_Given], None]", given: "_Given") -> None:
+        """Call the engine, and name a user's model where that raises."""
         try:
-            self._engine.advance(self._played_us)
+            play(given)
         except MMError:
             raise
         except Exception as error:
-            told = raised_inside(error)
-            if told is None:
+            named = raised_inside(error)
+            if named is None:
                 raise
-            raise told from error
+            raise named from error
 
     def place(self, side: int, ticks: int, lots: int, kind: str = "LIMIT_MAKER") -> int:
         """Send an order at the instant that was played up to, beside those of the quote model.
@@ -118,7 +150,7 @@ class PaperExchange:
                 f"place({side}, {ticks}, {lots}, {kind!r}): side is +1 or -1, ticks and lots are 0 to {MOST}, "
                 f"kind is one of {', '.join(KINDS)}"
             )
-        return self._engine.place(side, ticks, lots, KINDS.index(kind))
+        return self._engine.manager.place(side, ticks, lots, KINDS.index(kind))
 
     def cancel(self, order_id: int) -> bool:
         """Ask for the cancel of an open order, also one of the quote model; it takes effect after its latency.
@@ -126,7 +158,7 @@ class PaperExchange:
         Returns:
             False where no such order is open, or its cancel is on its way.
         """
-        return self._engine.cancel(order_id)
+        return self._engine.manager.cancel(order_id)
 
     def amend(self, order_id: int, lots: int) -> bool:
         """Ask for an order's quantity to be *lots* in all, fewer than it was placed with; its queue place is kept.
@@ -137,7 +169,7 @@ class PaperExchange:
             False where no such order is open, *lots* is no whole number of steps between what has filled and what
             was placed, or an amendment is on its way.
         """
-        return self._engine.amend(order_id, lots)
+        return self._engine.manager.amend(order_id, lots)
 
     def ahead_lots(self, order_id: int) -> float | None:
         """Return how many lots stand ahead of an order at its price, as a queue model believes.
@@ -145,7 +177,7 @@ class PaperExchange:
         Returns:
             None where no such order rests, or the fill model keeps no queue.
         """
-        return self._engine.ahead_lots(order_id)
+        return self._engine.manager.ahead_lots(order_id)
 
     def run(self, tape: "Tape", step: Callable[[int], None] | None = None) -> None:
         """Play a whole tape; *step* is told the µs of tape that went by, every hour of it."""

@@ -1,0 +1,18 @@
+# Events that were fed: the columns of a tape, which grow at their end and are cleared at their begin.
+
+from libc.stdint cimport int8_t, int64_t, uint8_t
+
+cdef class EventBuffer:
+    cdef int64_t[::1] event_us, recv_seq, event_id, first_row, row_ticks, row_lots
+    cdef uint8_t[::1] kind
+    cdef int8_t[::1] row_side
+    cdef int64_t events, rows
+    cdef bint has_book          # whether a book is valid after the last of them
+    cdef int64_t fed            # how many came in all
+    cdef int64_t last_us        # when the last one of all happened
+
+    cdef bint changed           # whether the columns are others since somebody set this back
+    cdef int extend(self, object events, int64_t after_us) except -1
+    cdef int append(self, object event) except -1
+    cdef int reserve(self, int64_t events, int64_t rows) except -1
+    cdef int drop(self, int64_t events) except -1

@@ -1,0 +1,92 @@
+# The order manager: brings our open orders to what the quote model wants, at a venue.
+
+from libc.stdint cimport int64_t
+
+from mm.backtest._account cimport wide
+from mm.backtest._own_orders cimport OpenOrders, OwnOrders
+from mm.backtest._records cimport record_state
+from mm.backtest._venue cimport Touch, Venue
+from mm.backtest._volatility cimport Volatility
+from mm.backtest.fills.base cimport NEVER, Order, Top
+from mm.backtest.quotes.base cimport QuoteModel, View
+
+cdef class OrderManager:
+    cdef Venue venue
+    cdef OwnOrders orders
+    cdef QuoteModel quotes
+    cdef View view
+    cdef Volatility volatility
+    # rules
+    cdef int64_t requote_us, refresh_us, state_us
+    cdef int64_t quote_lots
+    cdef wide min_notional_e16
+    cdef int64_t least_lots, most_lots  # of an order that is surely of an allowed size, and its notional
+    cdef double least_notional_e16, most_notional_e16
+    # timers
+    cdef int64_t next_sample_us, next_state_us, next_requote_us
+    # the last requote
+    cdef bint repeats                   # whether equal best prices and an equal inventory make an equal requote
+    cdef int64_t quoted_bid_ticks, quoted_ask_ticks     # the best prices that it saw
+    cdef int64_t skipped[2]             # why it sent nothing; sells, buys
+    # orders
+    cdef int64_t last_id
+    cdef bint by_hand                   # whether what is being sent comes from outside
+
+    cdef void begin(self, int64_t us, bint samples) noexcept nogil
+    cdef void sample(self, Touch* known) noexcept nogil
+    cdef int requote(self, int64_t us, const Touch* known) except -1 nogil
+    cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil
+    cdef int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil
+    cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil
+    cdef int size_fault(self, const Order* order) noexcept nogil
+
+
+cdef inline int64_t next_timer_us(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
+    """Return the next instant of a sample, a state row, or a requote that may send something.
+
+    *open* are the manager's own orders, here and below: loops keep the pointer in a register.
+    """
+    cdef int64_t us = min(min(manager.next_sample_us, manager.next_state_us), open.follow_us)
+    return us if manager.next_requote_us >= us or is_settled(manager, open, top) else manager.next_requote_us
+
+
+cdef inline bint is_settled(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
+    """Return whether a requote would send nothing: the quotes would be those of the last one, and so are our orders.
+
+    Such a requote leaves no row, and is passed over: most of a day's are.
+    """
+    return (
+        manager.repeats
+        and not open.changed
+        and top.bid_ticks == manager.quoted_bid_ticks
+        and top.ask_ticks == manager.quoted_ask_ticks
+    )
+
+
+cdef inline void pass_requotes(OrderManager manager, int64_t us) noexcept nogil:
+    """Pass over the grid's requotes before an instant: those for which all was settled."""
+    cdef int64_t next_us = manager.next_requote_us, step_us = manager.requote_us
+    if next_us < us and us - next_us <= step_us:  # one step, mostly: a division would cost more than all the rest
+        manager.next_requote_us = next_us + step_us
+    elif next_us < us:
+        manager.next_requote_us = next_us + (us - next_us + step_us - 1) // step_us * step_us
+
+
+cdef inline int run_timers(OrderManager manager, OpenOrders* open, int64_t us, Touch* known, const Top* top) except -1 nogil:
+    """Do what is due at an instant: the sample, then the state row, then the requote.
+
+    *known* is the market as we have received it, *top* the best prices as they are at the venue.
+    """
+    if us == manager.next_sample_us:
+        manager.sample(known)
+    if us == manager.next_state_us:
+        record_state(&manager.orders.records, us, &manager.orders.account, open.count)
+        manager.next_state_us += manager.state_us
+    if us == manager.next_requote_us or us == open.follow_us:
+        if not is_settled(manager, open, top):
+            manager.requote(us, known)
+        if us == open.follow_us:
+            open.follow_us, open.followed_us = NEVER, us
+        if us == manager.next_requote_us:
+            manager.next_requote_us += manager.requote_us
+    return 0

@@ -1,0 +1,29 @@
+# Generated from mm/backtest/_order_manager.pyx by `make stubs`; edit that file instead.
+
+"""The order manager: brings our open orders to what the quote model wants, at a venue; docs/engine.md, *Requotes*.
+
+It holds a `Venue` and sends to it. The venue reports to the `OwnOrders` that both share. What drives the clock calls
+`run_timers` at the instants of `next_timer_us`, and reads no market of its own: it is given the best prices.
+"""
+
+from mm.backtest._venue import Venue
+from mm.backtest.quotes.base import QuoteModel
+from mm.backtest.rules import Rules
+
+class OrderManager:
+    """Keeps, sends, cancels and amends our orders at a venue.
+
+    Args:
+        quotes: The quote model.
+        venue: Where the orders go; its ``orders`` are ours.
+        rules: Timers, sizes and the volatility's method.
+    """
+    def __init__(self, quotes: QuoteModel, venue: Venue, rules: Rules) -> None: ...
+    def place(self, side: int, ticks: int, lots: int, kind: int) -> int:
+        """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
+    def cancel(self, order_id: int) -> bool:
+        """Request a cancel now; return False where no such order is open or its cancel is on its way."""
+    def amend(self, order_id: int, lots: int) -> bool:
+        """Request fewer lots in all; return False where that cannot be, or an amendment is on its way."""
+    def ahead_lots(self, order_id: int) -> float | None:
+        """Return the lots that the fill model has ahead of an order; None where it keeps no queue of it."""

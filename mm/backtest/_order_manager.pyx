@@ -1,0 +1,247 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The order manager: brings our open orders to what the quote model wants, at a venue; docs/engine.md, *Requotes*.
+
+It holds a `Venue` and sends to it. The venue reports to the `OwnOrders` that both share. What drives the clock calls
+`run_timers` at the instants of `next_timer_us`, and reads no market of its own: it is given the best prices.
+"""
+
+from libc.math cimport NAN, isnan
+from libc.stdint cimport int64_t
+
+from mm.backtest._account cimport notional_e16, wide
+from mm.backtest._order_checks cimport order_count_reason, order_count_sent, refused_again, refused_look
+from mm.backtest._own_orders cimport (
+    OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_find, slot_of,
+)
+from mm.backtest._records cimport (
+    ASKED, CANCEL_REQ, COVERED, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE, PRICE_NOT_POSITIVE, PRICE_REJECTED,
+    QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP, record_order,
+)
+from mm.backtest._venue cimport Touch, Venue, covered
+from mm.backtest._volatility cimport (
+    volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
+)
+from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top
+from mm.backtest.quotes.base cimport QuoteModel, Want
+
+from mm.backtest.rules import SIGMA_METHODS, Rules
+
+cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
+cdef int64_t MOST_TICKS = 1000000000000000
+cdef int64_t MOST_LOTS = 1000000000000000
+cdef int64_t MOST_COUNTED = 1 << 62    # tick·lots of an order, and its notional in 1e-8
+
+
+cdef inline int64_t whole_ticks(double price, int64_t side) noexcept nogil:
+    """Return a price in whole ticks: a buy's rounded down, a sell's up, neither beyond ``MOST_TICKS``."""
+    cdef double near = min(max(price, <double> -MOST_TICKS), <double> MOST_TICKS)
+    cdef int64_t ticks = <int64_t> near
+    if side > 0:
+        return ticks - (<double> ticks > near)
+    return ticks + (<double> ticks < near)
+
+
+cdef class OrderManager:
+    """Keeps, sends, cancels and amends our orders at a venue.
+
+    Args:
+        quotes: The quote model.
+        venue: Where the orders go; its ``orders`` are ours.
+        rules: Timers, sizes and the volatility's method.
+    """
+
+    def __init__(self, quotes: QuoteModel, venue: Venue, rules: Rules) -> None:
+        self.quotes, self.venue, self.orders = quotes, venue, venue.orders
+        self.requote_us, self.refresh_us, self.state_us = rules.requote_us, rules.refresh_us, rules.state_us
+        self.quote_lots = rules.quote_lots
+        self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
+        self.least_lots = max(venue.filters.min_lots, 1)
+        self.most_lots = min(venue.filters.max_lots or MOST_LOTS, MOST_LOTS)
+        self.least_notional_e16 = <double> self.min_notional_e16 * (1.0 + 1e-9)
+        self.most_notional_e16 = <double> MOST_COUNTED * min(1e8, <double> self.orders.account.unit_e16) * (1.0 - 1e-9)
+        if venue.filters.max_notional_e16:
+            self.most_notional_e16 = min(self.most_notional_e16, <double> venue.filters.max_notional_e16 * (1.0 - 1e-9))
+        self.next_sample_us = self.next_state_us = self.next_requote_us = NEVER
+        self.view.last_trade.id = -1
+        self.view.sigma_ticks = self.view.run_sigma_ticks = NAN
+        self.view.quote_lots, self.view.target_lots = self.quote_lots, rules.target
+        self.view.tick_lot = 1e-16 * rules.tick_e8 * rules.lot_e8
+        method = SIGMA_METHODS.index(rules.sigma_method)
+        volatility_open(&self.volatility, method, rules.sigma_window_s, rules.sigma_half_life_s)
+
+    def __dealloc__(self) -> None:
+        volatility_close(&self.volatility)
+
+    # ------------------------------------------------------------------ timers
+
+    cdef void begin(self, int64_t us, bint samples) noexcept nogil:
+        """Begin the grids, at the first valid book; *samples* says whether the volatility is needed."""
+        self.view.begun_us = self.next_state_us = self.next_requote_us = us
+        if samples:
+            self.next_sample_us = us
+
+    cdef void sample(self, Touch* known) noexcept nogil:
+        """Take a sample of the mid; one whose second lost the mid is left out."""
+        if known.mid_lost:
+            self.volatility.sampled_mid2 = 0
+        known.mid_lost = False
+        volatility_sample(&self.volatility, known.mid2)
+        self.view.run_sigma_ticks = volatility_run_sigma(&self.volatility)
+        self.next_sample_us += SAMPLE_US
+
+    # ------------------------------------------------------------------ quotes
+
+    cdef int requote(self, int64_t us, const Touch* known) except -1 nogil:
+        """Get quotes from the model, and bring our orders to them; without a book with both sides nothing is done."""
+        cdef const Top* top = &known.top
+        cdef Want want
+        if not known.valid or top.bid_ticks == 0 or top.ask_ticks == 0:
+            return 0
+        refused_look(&self.orders.refused[0], top.bid_ticks, top.ask_ticks)
+        refused_look(&self.orders.refused[1], top.bid_ticks, top.ask_ticks)
+        self.view.top = top[0]
+        self.view.top.us = us
+        if not self.quotes.timeless:
+            self.view.sigma_ticks = volatility_sigma(&self.volatility)
+        self.view.inventory_lots = self.orders.account.inventory_lots
+        self.view.most_lots = self.orders.account.inventory_lots + self.orders.open.lots[1]
+        self.view.least_lots = self.orders.account.inventory_lots - self.orders.open.lots[0]
+        self.view.cash = self.orders.cash
+        want.bid_ticks = want.ask_ticks = NAN
+        want.bid_lots = want.ask_lots = self.quote_lots
+        want.bid_kind = want.ask_kind = LIMIT_MAKER
+        self.quotes.quote(&self.view, &want)
+        self.reconcile(us, 1, want.bid_ticks, want.bid_lots, want.bid_kind)
+        self.reconcile(us, -1, want.ask_ticks, want.ask_lots, want.ask_kind)
+        self.quoted_bid_ticks, self.quoted_ask_ticks = top.bid_ticks, top.ask_ticks
+        # An order limit is lifted by time alone, without a change that would show here: such a side is tried again.
+        self.orders.open.changed = max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
+        return 0
+
+    cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil:
+        """Keep, cancel or replace the current order of a side; *price* NaN wants none."""
+        cdef int64_t ticks = 0, i = orders_current(&self.orders.open, side)
+        cdef const Order* current
+        cdef int reason, slot = slot_of(side)
+        cdef bint wanted = not isnan(price)
+        if wanted and kind != MARKET:
+            ticks = whole_ticks(price, side)
+        if i >= 0:
+            current = &self.orders.open.orders[i]
+            reason = QUOTE_MOVED if wanted else QUOTE_WITHDRAWN
+            if wanted and current.ticks == ticks and current.kind == kind:
+                reason = REFRESH
+                if self.refresh_us == 0 or us - current.sent_us < self.refresh_us:
+                    self.skipped[slot] = COVERED
+                    return 0
+            self.request_cancel(i, us, reason)
+        self.skipped[slot] = self.send(us, side, ticks, lots, kind, self.skipped[slot]) if wanted else COVERED
+        return 0
+
+    cdef int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
+        """Send a cancel."""
+        cdef Order* order = &self.orders.open.orders[i]
+        order.cancel_req_us, order.cancel_reason = us, reason
+        self.venue.cancel(order)
+        if order.status == LIVE:
+            order.status = CANCELLING
+            self.orders.open.next_message_us = min(self.orders.open.next_message_us, order.cancel_us)
+        return record_order(&self.orders.records, order, us, CANCEL_REQ, COVERED)
+
+    cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil:
+        """Send an order, or return why not; a reason other than *skipped* leaves a row."""
+        cdef Order* order = orders_blank(&self.orders.open)
+        cdef int64_t step_lots = self.venue.step_lots
+        cdef int reason
+        new_order(order, us, side, ticks, lots if step_lots == 1 else lots - lots % step_lots, kind)
+        reason = COVERED if kind == LIMIT_MAKER and surely_sized(self, order) else self.size_fault(order)
+        if reason == COVERED:
+            reason = covered(self.venue, order, False)
+        if reason == COVERED and not self.by_hand and refused_again(&self.orders.refused[slot_of(side)], order):
+            reason = PRICE_REJECTED
+        if reason == COVERED:
+            reason = order_count_reason(&self.orders.order_count, us)
+        if reason != COVERED:
+            if reason != skipped:
+                order.status = REJECTED
+                record_order(&self.orders.records, order, us, SKIP, reason)
+            return reason
+        order_count_sent(&self.orders.order_count)
+        self.last_id += 1
+        order.id = self.last_id
+        order.by_hand = self.by_hand
+        self.venue.send(order)
+        record_order(&self.orders.records, order, us, PLACE, COVERED)
+        orders_add(&self.orders.open)
+        return COVERED
+
+    cdef int size_fault(self, const Order* order) noexcept nogil:
+        """Return why the exchange would not accept an order of this price and quantity, or 0."""
+        cdef wide notional = notional_e16(&self.orders.account, order.ticks, order.lots)
+        if order.kind == MARKET:
+            notional = self.venue.taking_e16(order)
+        if order.ticks <= 0 and order.kind != MARKET:
+            return PRICE_NOT_POSITIVE
+        if order.lots <= 0:
+            return QUANTITY_BELOW_STEP
+        if order.lots < self.venue.filters.min_lots or (
+            self.venue.filters.max_lots and order.lots > self.venue.filters.max_lots
+        ):
+            return QUANTITY_OUT_OF_RANGE
+        if order.lots > MOST_LOTS or <wide> order.ticks * order.lots > MOST_COUNTED:
+            return QUANTITY_OUT_OF_RANGE
+        if notional > <wide> MOST_COUNTED * 100000000:
+            return QUANTITY_OUT_OF_RANGE
+        if notional < self.min_notional_e16:
+            return MIN_NOTIONAL
+        if self.venue.filters.max_notional_e16 and notional > self.venue.filters.max_notional_e16:
+            return MAX_NOTIONAL
+        return COVERED
+
+    # ------------------------------------------------------------------ orders from outside
+
+    def place(self, int64_t side, int64_t ticks, int64_t lots, int64_t kind) -> int:
+        """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
+        self.by_hand = self.orders.open.changed = True
+        reason = self.send(self.venue.now_us, side, 0 if kind == MARKET else ticks, lots, kind, COVERED)
+        self.by_hand = False
+        return self.last_id if reason == COVERED else 0
+
+    def cancel(self, int64_t order_id) -> bool:
+        """Request a cancel now; return False where no such order is open or its cancel is on its way."""
+        cdef Order* order = orders_find(&self.orders.open, order_id)
+        if order is NULL or order.cancel_req_us != NEVER:
+            return False
+        self.request_cancel(order - self.orders.open.orders, self.venue.now_us, ASKED)
+        self.orders.open.changed = True
+        return True
+
+    def amend(self, int64_t order_id, int64_t lots) -> bool:
+        """Request fewer lots in all; return False where that cannot be, or an amendment is on its way."""
+        cdef Order* order = orders_find(&self.orders.open, order_id)
+        if order is NULL or order.amend_us != NEVER:
+            return False
+        if not order.placed_lots - order.lots < lots < order.placed_lots or lots % self.venue.step_lots:
+            return False
+        order.amend_lots = lots
+        self.venue.amend(order)
+        if order.status != SENT:
+            self.orders.open.next_message_us = min(self.orders.open.next_message_us, order.amend_us)
+        return True
+
+    def ahead_lots(self, int64_t order_id) -> float | None:
+        """Return the lots that the fill model has ahead of an order; None where it keeps no queue of it."""
+        cdef Order* order = orders_find(&self.orders.open, order_id)
+        return None if order is NULL or isnan(order.ahead_lots) else order.ahead_lots
+
+
+cdef inline bint surely_sized(OrderManager manager, const Order* order) noexcept nogil:
+    """Return whether price, quantity and notional are allowed, by far more than floats may be wrong."""
+    cdef double notional = <double> order.ticks * <double> order.lots * <double> manager.orders.account.unit_e16
+    return (
+        order.ticks > 0
+        and order.lots >= manager.least_lots
+        and order.lots <= manager.most_lots
+        and notional > manager.least_notional_e16
+        and notional < manager.most_notional_e16
+    )

@@ -1,0 +1,219 @@
+# Our open orders, our account, and the journal of both: what the order manager and its venue share.
+
+from libc.math cimport NAN
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memmove, memset
+
+from mm.backtest._account cimport Account
+from mm.backtest._order_checks cimport OrderCount, Refused
+from mm.backtest._records cimport NOT_CANCELLED, Fill, Records
+from mm.backtest.fills.base cimport LIVE, MARKET, NEVER, SENT, Order
+
+# Open orders are few, so a short array by id is searched and kept in order.
+
+cdef struct OpenOrders:
+    Order* orders           # SENT, LIVE and CANCELLING, by id: somewhere in *places*
+    Order* places
+    Order* places_end
+    int64_t count           # of them
+    int64_t* ranking        # ids of the resting orders in price-time order
+    int64_t ranked          # how many, -1 where the ranking is stale
+    int64_t resting[2]      # LIVE and CANCELLING; sells, buys
+    int64_t lots[2]         # left of all open orders, those on their way and those being cancelled too; sells, buys
+    int64_t dearest_ticks   # no open buy is dearer; NEVER while one may pay any price
+    int64_t nearest[2]      # best prices at which they rest: lowest sell, highest buy; NEVER and 0 for none
+    int64_t next_message_us # earliest arrival, cancel, amendment or expiry
+    int64_t next_due_us     # earliest drawn fill
+    int64_t follow_us       # when a requote follows on a fill or a rejection, and when the last one did
+    int64_t followed_us
+    int64_t room            # of both arrays
+    bint changed            # since the last requote, in a way that the next one could act on
+
+
+cdef inline int slot_of(int64_t side) noexcept nogil:
+    """Return where a side stands in a pair: sells 0, buys 1."""
+    return <int> ((side + 1) >> 1)
+
+
+cdef inline void orders_init(OpenOrders* open) noexcept nogil:
+    """Begin without orders."""
+    memset(open, 0, sizeof(OpenOrders))
+    open.next_message_us = open.next_due_us = open.follow_us = open.nearest[0] = NEVER
+    open.followed_us = -1
+
+
+cdef inline void orders_free(OpenOrders* open) noexcept nogil:
+    free(open.places)
+    free(open.ranking)
+
+
+cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind) noexcept nogil:
+    """Write an order that is about to be sent."""
+    order.id = order.by_hand = 0
+    order.side, order.ticks, order.lots, order.placed_lots, order.kind = side, ticks, lots, lots, kind
+    order.status = SENT
+    order.sent_us = us
+    order.active_us = order.expire_us = order.cancel_req_us = order.cancel_us = order.amend_us = NEVER
+    order.cancel_reason = NOT_CANCELLED
+    order.queue_lots = order.level_lots = order.printed_lots = order.amend_lots = 0
+    order.due_us = order.stretch_us = NEVER
+    order.ahead_lots, order.delta, order.row = NAN, 0.0, -1
+
+
+cdef inline int orders_grow(OpenOrders* open) except -1 nogil:
+    """Move the orders to the beginning of the array, and make that twice as long where less than half of it is free."""
+    cdef int64_t room = 2 * open.room + 64
+    if open.count:
+        memmove(open.places, open.orders, open.count * sizeof(Order))
+    open.orders = open.places
+    if 2 * open.count < open.room:
+        return 0
+    open.places = <Order*> realloc(open.places, room * sizeof(Order))
+    open.ranking = <int64_t*> realloc(open.ranking, room * sizeof(int64_t))
+    if open.places is NULL or open.ranking is NULL:
+        with gil:
+            raise MemoryError(f"no memory for {room} open orders")
+    open.orders, open.places_end, open.room = open.places, open.places + room, room
+    return 0
+
+
+cdef inline Order* orders_blank(OpenOrders* open) except NULL nogil:
+    """Return where the next order will stand."""
+    if open.orders + open.count == open.places_end:
+        orders_grow(open)
+    return open.orders + open.count
+
+
+cdef inline int orders_add(OpenOrders* open) except -1 nogil:
+    """Count the order that was written where the next one is to stand; its id is above all others."""
+    cdef const Order* order = open.orders + open.count
+    cdef int slot = slot_of(order.side)
+    open.count += 1
+    if slot:
+        open.dearest_ticks = max(open.dearest_ticks if open.lots[1] else 0, NEVER if order.kind == MARKET else order.ticks)
+    open.lots[slot] += order.lots
+    open.next_message_us = min(open.next_message_us, order.active_us)
+    return 0
+
+
+cdef inline void orders_rest(OpenOrders* open, Order* order) noexcept nogil:
+    """Note that an order rests from now on."""
+    cdef int slot = slot_of(order.side)
+    open.resting[slot] += 1
+    open.ranked = -1
+    if open.resting[slot] == 1 or order.side * (order.ticks - open.nearest[slot]) > 0:
+        open.nearest[slot] = order.ticks
+
+
+cdef inline void orders_unrest(OpenOrders* open, const Order* order) noexcept nogil:
+    """Note that an order rests no longer; it still stands on the open."""
+    cdef int64_t i, nearest = 0 if order.side > 0 else NEVER
+    cdef int slot = slot_of(order.side)
+    open.resting[slot] -= 1
+    open.ranked = -1
+    if open.resting[slot] and order.ticks != open.nearest[slot]:
+        return
+    for i in range(open.count if open.resting[slot] else 0):
+        if open.orders[i].side != order.side or open.orders[i].status == SENT or open.orders[i].id == order.id:
+            continue
+        nearest = max(nearest, open.orders[i].ticks) if order.side > 0 else min(nearest, open.orders[i].ticks)
+    open.nearest[slot] = nearest
+
+
+cdef inline void orders_drop(OpenOrders* open, int64_t i) noexcept nogil:
+    """Remove an order that has ended."""
+    cdef int64_t due_us = open.orders[i].due_us, after = open.count - 1 - i
+    open.lots[slot_of(open.orders[i].side)] -= open.orders[i].lots
+    open.count -= 1
+    open.ranked = -1
+    # The shorter side moves. The oldest orders end first, mostly: then the array's begin moves up, and nothing is copied.
+    if after < i:
+        memmove(&open.orders[i], &open.orders[i + 1], after * sizeof(Order))
+    else:
+        while i:
+            open.orders[i] = open.orders[i - 1]
+            i -= 1
+        open.orders += 1
+    if due_us != NEVER and due_us == open.next_due_us:
+        orders_next_due(open)
+
+
+cdef inline Order* orders_find(OpenOrders* open, int64_t order_id) noexcept nogil:
+    """Return the open order of that id, NULL where there is none."""
+    cdef int64_t i
+    for i in range(open.count):
+        if open.orders[i].id == order_id:
+            return &open.orders[i]
+    return NULL
+
+
+cdef inline int64_t orders_rank(OpenOrders* open) noexcept nogil:
+    """Put the ids of the resting orders into ``ranking``: buys, then sells, best price first, then id."""
+    cdef int64_t side, i, at, n = 0, first
+    if open.ranked >= 0:
+        return open.ranked
+    for side in range(1, -2, -2):
+        first = n
+        for i in range(open.count):
+            if open.orders[i].side != side or open.orders[i].status == SENT:
+                continue
+            at = n
+            while at > first and side * (open.orders[i].ticks - orders_find(open, open.ranking[at - 1]).ticks) > 0:
+                open.ranking[at] = open.ranking[at - 1]
+                at -= 1
+            open.ranking[at] = open.orders[i].id
+            n += 1
+    open.ranked = n
+    return n
+
+
+cdef inline int64_t orders_current(const OpenOrders* open, int64_t side) noexcept nogil:
+    """Return where the quote model's newest order of a side without a cancel request stands, or -1."""
+    cdef int64_t i = open.count - 1
+    while i >= 0 and (
+        open.orders[i].side != side or open.orders[i].cancel_req_us != NEVER or open.orders[i].by_hand
+    ):
+        i -= 1
+    return i
+
+
+cdef inline void orders_next_message(OpenOrders* open) noexcept nogil:
+    cdef int64_t i, us = NEVER
+    cdef const Order* order
+    for i in range(open.count):
+        order = &open.orders[i]
+        if order.status == SENT:
+            us = min(us, order.active_us)
+        else:
+            us = min(us, min(min(order.cancel_us, order.expire_us), order.amend_us))
+    open.next_message_us = us
+
+
+cdef inline void orders_next_due(OpenOrders* open) noexcept nogil:
+    cdef int64_t i, us = NEVER
+    for i in range(open.count):
+        us = min(us, open.orders[i].due_us)
+    open.next_due_us = us
+
+
+cdef class OwnOrders:
+    cdef OpenOrders open
+    cdef Account account
+    cdef Records records
+    cdef OrderCount order_count
+    cdef Refused refused[2]             # sells, buys
+    cdef bint requotes                  # whether a requote follows on a fill or a rejection
+    # the account's cash as floats
+    cdef double cash, sure_cash_e16     # the nearest, and one that is surely not above it
+    cdef bint sure                      # whether the cash is enough for all open buys, for sure
+    cdef double dearest_e16             # a tick·lot with the larger fee, rounded up
+
+    # what the venue reports
+    cdef void accepted(self, Order* order) noexcept nogil
+    cdef int rejected(self, int64_t i, int64_t us, int reason) except -1 nogil
+    cdef int amended(self, Order* order, int64_t us) except -1 nogil
+    cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil
+    cdef int closed(self, int64_t i, int64_t us, int status, int action) except -1 nogil
+
+    cdef void count_cash(self) noexcept nogil

@@ -1,0 +1,96 @@
+# A venue on paper: a market that is played, recorded or live, and our orders in it.
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+
+from mm.backtest._account cimport wide
+from mm.backtest._latency cimport Latency
+from mm.backtest._order_checks cimport Mean
+from mm.backtest._records cimport Fill, record_mid
+from mm.backtest._taking cimport Market, Prints
+from mm.backtest._venue cimport Touch, Venue
+from mm.backtest.fills.base cimport FillModel, Order, Trade
+from mm.tape._book cimport Book
+
+cdef extern from "<stdint.h>":
+    const int32_t ALWAYS "INT32_MAX"    # of mm.tape.top_of_book
+
+cdef class PaperVenue(Venue):
+    cdef FillModel fills
+    # the events: a tape's, or those that were fed
+    cdef const int64_t[::1] event_us, recv_us, sequence, recv_seq, event_id, first_row, row_ticks, row_lots
+    cdef const uint8_t[::1] kind
+    cdef const int8_t[::1] row_side
+    cdef bint lagging                   # whether events have an exchange's order beside the order of receipt
+    cdef bint best_only                 # whether the tape shows one level a side
+    cdef bint on_best_prices            # whether it is played by prices alone: of such a tape, for models to which
+    cdef const int64_t[::1] reach       # nothing else matters
+    cdef const int64_t[::1] move_event, move_us, move_bid_ticks, move_ask_ticks, move_low_ticks, move_high_ticks
+    cdef int64_t next_move, moves
+    cdef int64_t next_event, events, start_us
+    cdef int64_t first_event            # position of the first event of all, -1 where it is no longer there
+    cdef int64_t last_trade_event       # of these events, -1 before their first
+    cdef int64_t second_ago             # first position within the last second
+    # the market
+    cdef Book book
+    cdef Touch touch
+    cdef bint opened, begun
+    cdef int64_t last_book_us
+    cdef Prints printed                 # since the last book event, where the fill model follows levels
+    cdef Prints taken                   # by us from the book, since its last event
+    cdef Market market
+    cdef Mean mean                      # of the last trades, where the filters ask for it
+    # how our messages travel
+    cdef Latency latency
+    cdef const int64_t[::1] order_latencies, cancel_latencies
+    cdef const double[::1] latency_rates
+    cdef int64_t last_active_us, last_cancel_us     # messages of one kind keep their order
+    cdef int64_t ttl_us
+    # what is counted
+    cdef int64_t taker_reason
+    cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us
+    cdef double expected_fills
+
+    cdef int draw_latencies(self, object latencies, seed) except -1
+    cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil
+    cdef void begin_events(self) noexcept nogil
+    cdef int64_t spent_events(self) noexcept nogil
+    cdef void drop_events(self, int64_t events) noexcept nogil
+    cdef void roll_second(self) noexcept nogil
+    cdef int change_book(self, int64_t event, int64_t us) except -1 nogil
+    cdef void set_valid(self, bint valid, int64_t us) noexcept nogil
+    cdef void note_top(self, int64_t us, int64_t recv_seq) noexcept nogil
+    cdef int on_book(self, int64_t us, int64_t recv_seq) except -1 nogil
+    cdef int on_gap(self, int64_t us, int64_t recv_seq) except -1 nogil
+    cdef int on_trade(self, int64_t event, int64_t us) except -1 nogil
+    cdef int on_reaching_trade(self, int64_t event, int64_t us) except -1 nogil
+    cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil
+    cdef int match_trade(self, Trade* print_) except -1 nogil
+    cdef int match_book(self, int64_t us) except -1 nogil
+    cdef int match_levels(self) except -1 nogil
+    cdef int redraw(self, int64_t side, int64_t us) except -1 nogil
+    cdef int fill_due(self, int64_t us) except -1 nogil
+    cdef int deliver(self, int64_t us) except -1 nogil
+    cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
+    cdef int take(self, int64_t i, int64_t us) except -1 nogil
+    cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil
+    cdef void average(self, int64_t us) noexcept nogil
+    cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil
+    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason) except -1 nogil
+    cdef int book_fill(self, int64_t i, const Fill* fill) except -1 nogil
+    cdef void watch_sides(self, int64_t us) noexcept nogil
+
+
+cdef inline int note_mid(PaperVenue venue, int64_t us) except -1 nogil:
+    """Write down the mid where it has changed."""
+    cdef int64_t bid = venue.touch.top.bid_ticks, ask = venue.touch.top.ask_ticks, mid2 = bid + ask if bid and ask else 0
+    if mid2 != venue.touch.mid2:
+        venue.touch.mid2 = mid2
+        record_mid(&venue.orders.records, us, mid2)
+        if mid2 == 0:
+            venue.touch.mid_lost = True
+    return 0
+
+
+cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lots) noexcept nogil:
+    """Return what of a fill is whole steps of the exchange; one that closes the order is as it is."""
+    return lots if venue.step_lots == 1 or lots >= order.lots else lots - lots % venue.step_lots

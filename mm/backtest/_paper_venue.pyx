@@ -1,0 +1,463 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""A venue on paper: how its market moves, recorded or live, and what becomes of our orders in it."""
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free
+
+from mm.backtest._account cimport fee_e8, notional_e16, wide
+from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
+from mm.backtest._order_checks cimport in_band, surely_in_band
+from mm.backtest._own_orders cimport (
+    OpenOrders, OwnOrders, orders_find, orders_next_due, orders_next_message, orders_rank, slot_of,
+)
+from mm.backtest._records cimport (
+    BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, WOULD_CROSS, Fill,
+)
+from mm.backtest._taking cimport Market, first_met, next_met, offered, prints_add, prints_at, takeable, taking_notional_e16
+from mm.backtest._venue cimport Venue, covered
+from mm.backtest.fills.base cimport (
+    CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, FillModel, Order, Trade,
+)
+from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at, book_show
+from mm.tape._kinds cimport DEPTH, GAP, TRADE
+
+cdef int64_t SECOND_US = 1000000
+
+
+@cython.final
+cdef class PaperVenue(Venue):
+    """One symbol's market, with our orders in it: messages travel, orders rest and take, a fill model fills them.
+
+    Args:
+        orders: Our orders and account.
+        fills: The fill model.
+        rules: ``mm.backtest.rules.Rules``.
+    """
+
+    def __init__(self, orders: OwnOrders, fills: FillModel, rules: object) -> None:
+        Venue.__init__(self, orders, rules)
+        self.fills = fills
+        self.ttl_us = rules.ttl_us
+        self.latency.order_us, self.latency.cancel_us = rules.order_latency_us, rules.cancel_latency_us
+        if rules.latencies is not None:
+            self.draw_latencies(rules.latencies, rules.latency_seed)
+        self.taker_reason = len(fills.reasons)
+        self.two_sided_since_us = NEVER
+        self.market = Market(&self.book, &self.taken)
+
+    def __dealloc__(self) -> None:
+        if self.opened:
+            book_close(&self.book)
+        free(self.printed.rows)
+        free(self.taken.rows)
+
+    # ------------------------------------------------------------------ our messages
+
+    cdef int draw_latencies(self, object latencies, seed) except -1:
+        """Draw latencies from measured ones."""
+        self.order_latencies, self.cancel_latencies = latencies.order_us, latencies.cancel_us
+        self.latency.orders, self.latency.cancels = &self.order_latencies[0], &self.cancel_latencies[0]
+        self.latency.count = self.order_latencies.shape[0]
+        self.latency.seed = seed
+        if latencies.rate_per_s is not None:
+            self.latency_rates = latencies.rate_per_s
+            self.latency.rates = &self.latency_rates[0]
+        return 0
+
+    cdef inline int64_t travel_us(self, int message, int64_t order_id) noexcept nogil:
+        """Return how long a message sent now takes, in view of how many events the last second had."""
+        if self.latency.orders is NULL:
+            return self.latency.cancel_us if message == OF_CANCEL else self.latency.order_us
+        if self.latency.rates is not NULL:
+            self.roll_second()
+        return latency_us(&self.latency, message, order_id, self.next_event - self.second_ago)
+
+    cdef void roll_second(self) noexcept nogil:
+        """Bring `second_ago` up to date."""
+        while self.second_ago < self.next_event and self.event_us[self.second_ago] <= self.now_us - SECOND_US:
+            self.second_ago += 1
+
+    cdef int send(self, Order* order) except -1 nogil:
+        order.active_us = max(self.now_us + self.travel_us(OF_ORDER, order.id), self.last_active_us)
+        self.last_active_us = order.active_us
+        if self.ttl_us:
+            order.expire_us = order.active_us + self.ttl_us
+        return 0
+
+    cdef int cancel(self, Order* order) except -1 nogil:
+        # A cancel never overtakes its order. Cancels of equal latency keep their order by themselves.
+        order.cancel_us = max(max(self.now_us + self.travel_us(OF_CANCEL, order.id), order.active_us), self.last_cancel_us)
+        if self.latency.orders is not NULL:
+            self.last_cancel_us = order.cancel_us
+        return 0
+
+    cdef int amend(self, Order* order) except -1 nogil:
+        order.amend_us = max(self.now_us + self.travel_us(OF_AMEND, order.id), order.active_us)
+        return 0
+
+    cdef wide taking_e16(self, const Order* order) noexcept nogil:
+        return taking_notional_e16(&self.market, &self.orders.account, order)
+
+    cdef int deliver(self, int64_t us) except -1 nogil:
+        """Let the messages of an instant take effect, by order id."""
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t i = 0, before, next_us = NEVER
+        cdef bint cancelled
+        cdef Order* order
+        while i < open.count:
+            before = open.count
+            order = &open.orders[i]
+            if order.status == SENT:
+                if order.active_us != us:
+                    next_us = min(next_us, order.active_us)
+                    i += 1
+                    continue
+                self.arrive(i, us)
+                if open.count != before:  # it ended at once: now the next one stands at i
+                    continue
+                order = &open.orders[i]
+            if order.amend_us == us:
+                self.orders.amended(order, us)
+            cancelled = order.cancel_us == us
+            if cancelled or order.expire_us == us:
+                self.close(i, us, CANCELLED if cancelled else EXPIRED, CANCEL_ACK if cancelled else EXPIRE)
+            else:
+                next_us = min(next_us, min(min(order.cancel_us, order.expire_us), order.amend_us))
+                i += 1
+        open.next_message_us = next_us
+        self.watch_sides(us)
+        return 0
+
+    cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
+        """Let an order reach the exchange: it takes, it rests, or it is rejected."""
+        cdef OpenOrders* open = &self.orders.open
+        cdef Order* order = &open.orders[i]
+        cdef int64_t before = open.count, met = first_met(&self.market, order)
+        cdef int reason = COVERED
+        if not self.touch.valid:
+            reason = BOOK_INVALID
+        elif met and order.kind == LIMIT_MAKER:
+            reason = WOULD_CROSS
+        elif order.kind != MARKET and not surely_in_band(&self.filters, &self.mean, order.side, order.ticks) and (
+            not self.in_band(order, us)
+        ):
+            reason = PRICE_OUT_OF_BAND
+        else:
+            reason = covered(self, order, True)
+        if reason != COVERED:
+            return self.orders.rejected(i, us, reason)
+        self.orders.accepted(order)
+        if order.kind != LIMIT_MAKER:
+            open.changed = True  # it binds less
+        if met and (order.kind != FOK or takeable(&self.market, order) == order.lots):
+            self.take(i, us)
+            if open.count < before:
+                return 0
+        if order.kind >= IOC:
+            return self.close(i, us, EXPIRED, EXPIRE)
+        if not self.on_best_prices:
+            order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
+            order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
+        self.fills.on_rest(order, &self.touch.top)
+        if self.fills.draws:
+            self.redraw(order.side, us)
+        return 0
+
+    cdef int take(self, int64_t i, int64_t us) except -1 nogil:
+        """Fill an order from the other side of the book, level by level; the market itself stays as it is."""
+        cdef Order* order = &self.orders.open.orders[i]
+        cdef int64_t ticks = first_met(&self.market, order), left = order.lots, next_ticks
+        cdef Fill fill
+        cdef Trade took
+        while ticks and left:
+            fill.lots = min(left, offered(&self.market, order, ticks))
+            next_ticks = next_met(&self.market, order, ticks)  # before a last fill ends the order
+            if fill.lots:
+                left -= fill.lots
+                took.us, took.side, took.ticks, took.lots, took.id = us, order.side, ticks, fill.lots, 0
+                prints_add(&self.taken, &took)
+                fill.us, fill.ticks, fill.reason = us, ticks, self.taker_reason
+                fill.fee_e8 = fee_e8(
+                    notional_e16(&self.orders.account, ticks, fill.lots), self.orders.account.taker_fee_e8
+                )
+                self.book_fill(i, &fill)
+            ticks = next_ticks
+        return 0
+
+    cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil:
+        """Return whether the exchange accepts an order's price, in view of the trades of the last minutes."""
+        self.average(us)
+        return in_band(&self.filters, &self.mean, order.side, order.ticks)
+
+    cdef void average(self, int64_t us) noexcept nogil:
+        """Bring the mean price up to date: add the trades since the last call, take out those that are too old."""
+        cdef int64_t event, row
+        while self.mean.next_event < self.next_event:
+            event = self.sequence[self.mean.next_event] if self.lagging else self.mean.next_event
+            self.mean.next_event += 1
+            if self.kind[event] == TRADE:
+                row = self.first_row[event]
+                self.mean.last_ticks = self.row_ticks[row]
+                if self.filters.average_us:
+                    self.mean.lots += self.row_lots[row]
+                    self.mean.notional_tl += <wide> self.row_ticks[row] * self.row_lots[row]
+        while self.mean.first_event < self.next_event and (
+            self.event_us[self.mean.first_event] <= us - self.filters.average_us
+        ):
+            event = self.sequence[self.mean.first_event] if self.lagging else self.mean.first_event
+            if self.kind[event] == TRADE and self.mean.lots:
+                row = self.first_row[event]
+                self.mean.lots -= self.row_lots[row]
+                self.mean.notional_tl -= <wide> self.row_ticks[row] * self.row_lots[row]
+            self.mean.first_event += 1
+
+    # ------------------------------------------------------------------ the market
+
+    cdef void begin_events(self) noexcept nogil:
+        """Begin with other events: what counts positions of the ones before begins again."""
+        self.next_event = self.first_event = self.second_ago = self.mean.first_event = self.mean.next_event = 0
+        self.mean.lots = 0
+        self.mean.notional_tl = 0
+        self.last_trade_event = -1
+
+    cdef int64_t spent_events(self) noexcept nogil:
+        """Return how many of the first events are of no use any more: not for mean prices, nor for the last second."""
+        if self.filters.percent:
+            self.average(self.now_us)
+        else:
+            self.mean.first_event = self.mean.next_event = self.next_event
+        if self.latency.rates is not NULL:
+            self.roll_second()
+        else:
+            self.second_ago = self.next_event
+        return min(self.mean.first_event, self.second_ago)
+
+    cdef void drop_events(self, int64_t events) noexcept nogil:
+        """Count positions without the first events, which are gone."""
+        self.next_event -= events
+        self.second_ago -= events
+        self.mean.first_event -= events
+        self.mean.next_event -= events
+        self.first_event = self.last_trade_event = -1
+
+    cdef int change_book(self, int64_t event, int64_t us) except -1 nogil:
+        """Apply a SNAPSHOT, DEPTH or GAP, or the KEYFRAME a tape begins with."""
+        cdef int64_t row, rows
+        if self.kind[event] != DEPTH:
+            book_clear(&self.book)
+            self.set_valid(self.kind[event] != GAP, max(us, self.start_us))
+        if self.on_best_prices:
+            if <int32_t> self.reach[event] == ALWAYS:
+                self.book.best_bid, self.book.best_ask = self.move_bid_ticks[self.next_move], self.move_ask_ticks[self.next_move]
+                self.next_move += 1
+            return 0
+        row, rows = self.first_row[event], self.first_row[event + 1] - self.first_row[event]
+        if rows and self.best_only:
+            book_show(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
+        elif rows:
+            book_apply(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
+        return 0
+
+    cdef void set_valid(self, bint valid, int64_t us) noexcept nogil:
+        if self.touch.valid and not valid and self.begun:
+            self.valid_us += us - self.valid_since_us
+        elif valid and not self.touch.valid:
+            self.valid_since_us = us
+        self.touch.valid = valid
+
+    cdef void note_top(self, int64_t us, int64_t recv_seq) noexcept nogil:
+        """Take over the best prices after a book event."""
+        self.touch.top.us = us
+        self.touch.top.recv_seq = recv_seq
+        self.touch.top.book = &self.book
+        self.touch.top.bid_ticks = self.book.best_bid
+        self.touch.top.ask_ticks = self.book.best_ask
+        if self.on_best_prices:
+            return
+        self.touch.top.bid_lots = book_lots_at(&self.book, 1, self.book.best_bid) if self.book.best_bid else 0
+        self.touch.top.ask_lots = book_lots_at(&self.book, -1, self.book.best_ask) if self.book.best_ask else 0
+
+    cdef int on_book(self, int64_t us, int64_t recv_seq) except -1 nogil:
+        """Match our orders with the book after an event."""
+        cdef int64_t sides
+        cdef bint rests = self.orders.open.resting[0] + self.orders.open.resting[1] > 0
+        self.note_top(us, recv_seq)
+        note_mid(self, us)
+        if self.fills.asks_level:
+            if rests:
+                self.match_levels()
+            self.printed.used = 0
+        self.taken.used = 0
+        if self.fills.asks_book and rests:
+            self.match_book(us)
+        self.last_book_us = us
+        if self.fills.draws:
+            sides = self.fills.on_top(&self.touch.top)
+            if sides & 1:
+                self.redraw(1, us)
+            if sides & 2:
+                self.redraw(-1, us)
+        self.watch_sides(us)
+        return 0
+
+    cdef int on_gap(self, int64_t us, int64_t recv_seq) except -1 nogil:
+        """End the epoch: no book, no resting orders."""
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t i = 0
+        book_clear(&self.book)
+        self.set_valid(False, us)
+        while i < open.count:
+            if open.orders[i].status == SENT:
+                i += 1
+                continue
+            open.orders[i].cancel_us = us
+            open.orders[i].cancel_reason = EPOCH_BREAK
+            self.close(i, us, CANCELLED, CANCEL_ACK)
+        orders_next_message(open)
+        return self.on_book(us, recv_seq)
+
+    cdef int on_trade(self, int64_t event, int64_t us) except -1 nogil:
+        """Take note of a print, and match our orders with it."""
+        cdef int64_t row = self.first_row[event]
+        cdef Trade print_
+        print_.us = us
+        print_.side = self.row_side[row]
+        print_.ticks = self.row_ticks[row]
+        print_.lots = self.row_lots[row]
+        print_.id = self.event_id[event]
+        self.last_trade_event = event
+        if print_.ticks < self.mean.low_ticks or self.mean.low_ticks == 0:
+            self.mean.low_ticks = print_.ticks
+        self.mean.high_ticks = max(self.mean.high_ticks, print_.ticks)
+        if self.fills.asks_level:
+            prints_add(&self.printed, &print_)
+        if self.concerns_fills(print_.side, print_.ticks):
+            self.match_trade(&print_)
+        return 0
+
+    cdef int on_reaching_trade(self, int64_t event, int64_t us) except -1 nogil:
+        """Match our orders with a print that reaches one of them; `reach` holds all of it that matters here.
+
+        A price or a quantity too large for it stands there as ALWAYS: such a print is read from its row.
+        """
+        cdef int64_t ticks = <int32_t> self.reach[event]
+        cdef Trade print_
+        print_.lots = self.reach[event] >> 32
+        if ticks == ALWAYS or print_.lots == ALWAYS or not self.fills.reached_only:
+            return self.on_trade(event, us)
+        print_.us, print_.id = us, -1
+        print_.side, print_.ticks = (1, ticks) if ticks > 0 else (-1, -ticks)
+        return self.match_trade(&print_)
+
+    cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil:
+        """Return whether the fill model is to be called with a print."""
+        if not self.fills.asks_trade:
+            return False
+        if not self.fills.reached_only:
+            return self.orders.open.resting[0] + self.orders.open.resting[1] > 0
+        return ticks >= self.orders.open.nearest[0] if side > 0 else ticks <= self.orders.open.nearest[1]
+
+    cdef int match_trade(self, Trade* print_) except -1 nogil:
+        """Call the fill model with a print, order by order.
+
+        Orders are found by id, since a fill may end one and move the others.
+        """
+        cdef int64_t i, n = orders_rank(&self.orders.open), lots
+        cdef Order* order
+        print_.lots = self.fills.print_lots(print_)
+        for i in range(n):
+            order = orders_find(&self.orders.open, self.orders.open.ranking[i])
+            lots = self.fills.on_trade(order, print_)
+            lots = whole_steps(self, order, min(min(lots, order.lots), print_.lots))
+            if lots > 0:
+                print_.lots -= lots
+                self.fill(order - self.orders.open.orders, print_.us, lots, self.fills.by + BY_TRADE)
+        return 0
+
+    cdef int match_book(self, int64_t us) except -1 nogil:
+        """Call the fill model with a changed book, order by order."""
+        cdef int64_t i, n = orders_rank(&self.orders.open), lots
+        cdef Order* order
+        for i in range(n):
+            order = orders_find(&self.orders.open, self.orders.open.ranking[i])
+            lots = self.fills.on_book(order, &self.touch.top, us - max(self.last_book_us, order.active_us))
+            lots = whole_steps(self, order, min(lots, order.lots))
+            if lots > 0:
+                self.fill(order - self.orders.open.orders, us, lots, self.fills.by + BY_BOOK)
+        return 0
+
+    cdef int match_levels(self) except -1 nogil:
+        """Call the fill model with each resting order at whose price the displayed lots changed, or something traded."""
+        cdef int64_t i, n = orders_rank(&self.orders.open), lots, before
+        cdef Order* order
+        for i in range(n):
+            order = orders_find(&self.orders.open, self.orders.open.ranking[i])
+            lots = book_lots_at(&self.book, <int> order.side, order.ticks)
+            before = order.level_lots
+            order.level_lots = lots
+            order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
+            if lots != before or order.printed_lots:
+                self.fills.on_level(order, before, lots)
+        return 0
+
+    cdef int redraw(self, int64_t side, int64_t us) except -1 nogil:
+        """Begin a new stretch of intensity for the resting orders of a side."""
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t i
+        if open.resting[slot_of(side)] == 0:
+            return 0
+        for i in range(open.count):
+            if open.orders[i].side == side and open.orders[i].status != SENT:
+                self.expected_fills += self.fills.expected(&open.orders[i], us)
+                self.fills.draw(&open.orders[i], &self.touch.top, us)
+        orders_next_due(open)
+        return 0
+
+    cdef int fill_due(self, int64_t us) except -1 nogil:
+        """Fill what the model drew for this instant, by order id."""
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t i = 0, before
+        while i < open.count:
+            before = open.count
+            if open.orders[i].due_us == us:
+                self.fill(i, us, open.orders[i].lots, self.fills.drawn_by() + BY_DRAW)
+            if open.count == before:
+                i += 1
+        return 0
+
+    # ------------------------------------------------------------------ reports
+
+    cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil:
+        """Report that a resting order has ended."""
+        if self.fills.draws:
+            self.expected_fills += self.fills.expected(&self.orders.open.orders[i], us)
+        return self.orders.closed(i, us, status, action)
+
+    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason) except -1 nogil:
+        """Fill a resting order at its own price."""
+        cdef const Order* order = &self.orders.open.orders[i]
+        cdef Fill fill
+        fill.us, fill.ticks, fill.lots, fill.reason = us, order.ticks, lots, reason
+        fill.fee_e8 = fee_e8(notional_e16(&self.orders.account, order.ticks, lots), self.orders.account.maker_fee_e8)
+        return self.book_fill(i, &fill)
+
+    cdef int book_fill(self, int64_t i, const Fill* fill) except -1 nogil:
+        """Report a fill."""
+        cdef const Order* order = &self.orders.open.orders[i]
+        cdef bint ends = order.lots == fill.lots
+        if ends and self.fills.draws:
+            self.expected_fills += self.fills.expected(order, fill.us)
+        self.orders.filled(i, fill, fill.reason == self.taker_reason)
+        if ends:
+            self.watch_sides(fill.us)
+        return 0
+
+    cdef void watch_sides(self, int64_t us) noexcept nogil:
+        """Count the time during which the book is valid and we rest on both sides."""
+        cdef bint both = self.touch.valid and self.orders.open.resting[0] and self.orders.open.resting[1]
+        if both and self.two_sided_since_us == NEVER:
+            self.two_sided_since_us = us
+        elif not both and self.two_sided_since_us != NEVER:
+            self.two_sided_us += us - self.two_sided_since_us
+            self.two_sided_since_us = NEVER

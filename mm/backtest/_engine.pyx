@@ -13,11 +13,12 @@ from mm.backtest._event_buffer cimport EventBuffer
 from mm.backtest._local_book cimport (
     LocalBook, local_book_close, local_book_gap, local_book_open, local_book_receive,
 )
-from mm.backtest._order_manager cimport OrderManager, next_timer_us, pass_requotes, run_timers
+from mm.backtest._order_manager cimport OrderManager, is_settled, next_after, pass_requotes, run_timers
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, note_mid
 from mm.backtest._records cimport handed, handed_log
-from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Top, Trade
+from mm.backtest._venue cimport Touch
+from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.tape._book cimport Book, book_move, book_open
 from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
@@ -63,6 +64,7 @@ cdef class Engine:
     cdef FillModel fills
     cdef PaperVenue venue
     cdef LocalBook local                # the market as we have received it, where it lags
+    cdef bint plain_view                # whether the quote model sees the best prices of the venue, and nothing else
     cdef bint interpreted               # whether a model is in Python
     cdef EventBuffer buffer             # of what is fed, else None
     cdef int64_t begun_us
@@ -183,6 +185,7 @@ cdef class Engine:
     cdef int begin_events(self) except -1:
         """Begin with the events that the venue has been given."""
         self.venue.begin_events()
+        self.plain_view = self.quotes.looks == BEST_PRICES and not self.venue.lagging
         self.manager.repeats = self.quotes.timeless and self.manager.refresh_us == 0 and not self.venue.lagging
         return 0
 
@@ -288,7 +291,7 @@ cdef class Engine:
             us = venue.event_us[position]
             if us > until_us:
                 break
-            if us >= next_due(manager, open, &venue.touch.top):
+            if us >= next_due(venue, manager, open):
                 self.catch_up(venue, manager, us, us - 1)
             event = venue.sequence[position] if venue.lagging else position
             self.happen(venue, manager, event, us, position == venue.first_event)
@@ -308,7 +311,7 @@ cdef class Engine:
         cdef const int64_t* event_us = &venue.event_us[0]
         cdef const int64_t* reach = &venue.reach[0]
         cdef const OpenOrders* open = &venue.orders.open
-        cdef int64_t position = venue.next_event, begin = position, due_us = next_due(manager, open, &venue.touch.top), behind_us = 0, us
+        cdef int64_t position = venue.next_event, begin = position, due_us = next_due(venue, manager, open), behind_us = 0, us
         cdef bint plain = not self.fills.draws and not self.fills.asks_book  # prints alone fill
         cdef bint leaps = not venue.filters.percent  # whose mean price needs every print
         cdef int32_t sell = nearest(venue, 0), buy = nearest(venue, 1)
@@ -354,7 +357,7 @@ cdef class Engine:
             else:
                 self.happen(venue, manager, position, us, position == venue.first_event)
             position += 1
-            due_us = next_due(manager, open, &venue.touch.top)
+            due_us = next_due(venue, manager, open)
             sell, buy = nearest(venue, 0), nearest(venue, 1)
         while position < venue.events and event_us[position] <= until_us:
             position += 1
@@ -398,9 +401,11 @@ cdef class Engine:
         """
         cdef OpenOrders* open = &venue.orders.open
         cdef int64_t message_us, us
+        cdef bint settled
         while True:
             message_us = open.next_message_us
-            us = next_after(manager, open, &venue.touch.top)
+            settled = is_settled(manager, open, &venue.touch.top)
+            us = next_after(manager, open, settled)
             if message_us <= messages_us and message_us <= us:
                 pass_requotes(manager, message_us)
                 venue.now_us = max(venue.now_us, message_us)
@@ -410,13 +415,16 @@ cdef class Engine:
                 venue.now_us = us
                 if us == open.next_due_us:
                     venue.fill_due(us)
-                if venue.lagging:
-                    self.receive(us)
-                if self.quotes.looks != BEST_PRICES:
-                    self.note_last_trade()
-                run_timers(manager, open, us, &self.local.touch if venue.lagging else &venue.touch, &venue.touch.top)
+                    settled = is_settled(manager, open, &venue.touch.top)
+                run_timers(manager, open, us, settled, &venue.touch if self.plain_view else self.received(us))
             else:
                 return min(message_us, us if us == NEVER else us + 1)
+
+    cdef Touch* received(self, int64_t us) except NULL nogil:
+        """Return the market as we have received it by an instant, the last print shown to the quote model."""
+        self.receive(us)
+        self.note_last_trade()
+        return &self.local.touch if self.venue.lagging else &self.venue.touch
 
     cdef int receive(self, int64_t us) except -1 nogil:
         """Bring the local book to what we have received by an instant, where it lags."""
@@ -475,15 +483,10 @@ cdef class Engine:
         )
 
 
-cdef inline int64_t next_due(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
+cdef inline int64_t next_due(PaperVenue venue, OrderManager manager, const OpenOrders* open) noexcept nogil:
     """Return the first instant whose market comes after something of ours."""
-    cdef int64_t after = next_after(manager, open, top)
+    cdef int64_t after = next_after(manager, open, is_settled(manager, open, &venue.touch.top))
     return min(open.next_message_us, after if after == NEVER else after + 1)
-
-
-cdef inline int64_t next_after(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
-    """Return the next instant of what follows the market: drawn fills, samples, state rows, requotes."""
-    return min(open.next_due_us, next_timer_us(manager, open, top))
 
 
 cdef inline bint unreached(PaperVenue venue, int32_t sell, int32_t buy) noexcept nogil:

@@ -1,3 +1,4 @@
+# cython: cdivision=True
 # How long our messages take: always the same, or drawn from measured latencies.
 
 from libc.stdint cimport int64_t, uint64_t

@@ -1,3 +1,4 @@
+# cython: cdivision=True
 # What the exchange asks of a new order beyond its grid: filters of price and size, limits on how many an account may
 # send in ten seconds and in a day, and the price that it refused last.
 

@@ -1,9 +1,10 @@
+# cython: cdivision=True
 # The order manager: brings our open orders to what the quote model wants, at a venue.
 
 from libc.stdint cimport int64_t
 
 from mm.backtest._account cimport wide
-from mm.backtest._own_orders cimport OpenOrders, OwnOrders
+from mm.backtest._own_orders cimport OpenOrders, OwnOrders, orders_follow
 from mm.backtest._records cimport record_state
 from mm.backtest._venue cimport Touch, Venue
 from mm.backtest._volatility cimport Volatility
@@ -24,6 +25,7 @@ cdef class OrderManager:
     cdef double least_notional_e16, most_notional_e16
     # timers
     cdef int64_t next_sample_us, next_state_us, next_requote_us
+    cdef int64_t next_grid_us           # the earlier of the first two, kept because it is read for each event
     # the last requote
     cdef bint repeats                   # whether equal best prices and an equal inventory make an equal requote
     cdef int64_t quoted_bid_ticks, quoted_ask_ticks     # the best prices that it saw
@@ -41,13 +43,14 @@ cdef class OrderManager:
     cdef int size_fault(self, const Order* order) noexcept nogil
 
 
-cdef inline int64_t next_timer_us(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
-    """Return the next instant of a sample, a state row, or a requote that may send something.
+cdef inline int64_t next_after(OrderManager manager, const OpenOrders* open, bint settled) noexcept nogil:
+    """Return the next instant of what follows the market: a drawn fill, a sample, a state row, a requote that may send.
 
-    *open* are the manager's own orders, here and below: loops keep the pointer in a register.
+    *open* are the manager's own orders, here and below: loops keep the pointer in a register. *settled* is that of
+    `is_settled`.
     """
-    cdef int64_t us = min(min(manager.next_sample_us, manager.next_state_us), open.follow_us)
-    return us if manager.next_requote_us >= us or is_settled(manager, open, top) else manager.next_requote_us
+    cdef int64_t us = min(manager.next_grid_us, open.next_after_us)
+    return us if settled else min(us, manager.next_requote_us)
 
 
 cdef inline bint is_settled(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
@@ -66,27 +69,33 @@ cdef inline bint is_settled(OrderManager manager, const OpenOrders* open, const 
 cdef inline void pass_requotes(OrderManager manager, int64_t us) noexcept nogil:
     """Pass over the grid's requotes before an instant: those for which all was settled."""
     cdef int64_t next_us = manager.next_requote_us, step_us = manager.requote_us
-    if next_us < us and us - next_us <= step_us:  # one step, mostly: a division would cost more than all the rest
-        manager.next_requote_us = next_us + step_us
-    elif next_us < us:
-        manager.next_requote_us = next_us + (us - next_us + step_us - 1) // step_us * step_us
+    if next_us >= us:
+        return
+    if us - next_us > 8 * step_us:
+        next_us += (us - next_us - 1) // step_us * step_us
+    while next_us < us:  # a few steps, mostly: a division would cost more than all the rest
+        next_us += step_us
+    manager.next_requote_us = next_us
 
 
-cdef inline int run_timers(OrderManager manager, OpenOrders* open, int64_t us, Touch* known, const Top* top) except -1 nogil:
+cdef inline int run_timers(OrderManager manager, OpenOrders* open, int64_t us, bint settled, Touch* known) except -1 nogil:
     """Do what is due at an instant: the sample, then the state row, then the requote.
 
-    *known* is the market as we have received it, *top* the best prices as they are at the venue.
+    *known* is the market as we have received it.
     """
-    if us == manager.next_sample_us:
-        manager.sample(known)
-    if us == manager.next_state_us:
-        record_state(&manager.orders.records, us, &manager.orders.account, open.count)
-        manager.next_state_us += manager.state_us
+    if us == manager.next_grid_us:
+        if us == manager.next_sample_us:
+            manager.sample(known)
+        if us == manager.next_state_us:
+            record_state(&manager.orders.records, us, &manager.orders.account, open.count)
+            manager.next_state_us += manager.state_us
+        manager.next_grid_us = min(manager.next_sample_us, manager.next_state_us)
     if us == manager.next_requote_us or us == open.follow_us:
-        if not is_settled(manager, open, top):
+        if not settled:
             manager.requote(us, known)
         if us == open.follow_us:
-            open.follow_us, open.followed_us = NEVER, us
+            open.followed_us = us
+            orders_follow(open, NEVER)
         if us == manager.next_requote_us:
             manager.next_requote_us += manager.requote_us
     return 0

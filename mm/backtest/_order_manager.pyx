@@ -2,7 +2,7 @@
 """The order manager: brings our open orders to what the quote model wants, at a venue; docs/engine.md, *Requotes*.
 
 It holds a `Venue` and sends to it. The venue reports to the `OwnOrders` that both share. What drives the clock calls
-`run_timers` at the instants of `next_timer_us`, and reads no market of its own: it is given the best prices.
+`run_timers` at the instants of `next_after`, and reads no market of its own: it is given the best prices.
 """
 
 from libc.math cimport NAN, isnan
@@ -61,7 +61,7 @@ cdef class OrderManager:
         self.most_notional_e16 = <double> MOST_COUNTED * min(1e8, <double> self.orders.account.unit_e16) * (1.0 - 1e-9)
         if venue.filters.max_notional_e16:
             self.most_notional_e16 = min(self.most_notional_e16, <double> venue.filters.max_notional_e16 * (1.0 - 1e-9))
-        self.next_sample_us = self.next_state_us = self.next_requote_us = NEVER
+        self.next_sample_us = self.next_state_us = self.next_requote_us = self.next_grid_us = NEVER
         self.view.last_trade.id = -1
         self.view.sigma_ticks = self.view.run_sigma_ticks = NAN
         self.view.quote_lots, self.view.target_lots = self.quote_lots, rules.target
@@ -76,7 +76,7 @@ cdef class OrderManager:
 
     cdef void begin(self, int64_t us, bint samples) noexcept nogil:
         """Begin the grids, at the first valid book; *samples* says whether the volatility is needed."""
-        self.view.begun_us = self.next_state_us = self.next_requote_us = us
+        self.view.begun_us = self.next_state_us = self.next_requote_us = self.next_grid_us = us
         if samples:
             self.next_sample_us = us
 
@@ -138,7 +138,7 @@ cdef class OrderManager:
         self.skipped[slot] = self.send(us, side, ticks, lots, kind, self.skipped[slot]) if wanted else COVERED
         return 0
 
-    cdef int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
+    cdef inline int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
         """Send a cancel."""
         cdef Order* order = &self.orders.open.orders[i]
         order.cancel_req_us, order.cancel_reason = us, reason

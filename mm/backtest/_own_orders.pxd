@@ -7,8 +7,8 @@ from libc.string cimport memmove, memset
 
 from mm.backtest._account cimport Account
 from mm.backtest._order_checks cimport OrderCount, Refused
-from mm.backtest._records cimport NOT_CANCELLED, Fill, Records
-from mm.backtest.fills.base cimport LIVE, MARKET, NEVER, SENT, Order
+from mm.backtest._records cimport COVERED, NOT_CANCELLED, Fill, Records, record_order
+from mm.backtest.fills.base cimport CANCELLING, LIVE, MARKET, NEVER, SENT, Order
 
 # Open orders are few, so a short array by id is searched and kept in order.
 
@@ -27,8 +27,28 @@ cdef struct OpenOrders:
     int64_t next_due_us     # earliest drawn fill
     int64_t follow_us       # when a requote follows on a fill or a rejection, and when the last one did
     int64_t followed_us
+    int64_t next_after_us   # the earlier of next_due_us and follow_us, kept because it is read for each event
     int64_t room            # of both arrays
     bint changed            # since the last requote, in a way that the next one could act on
+
+
+cdef class OwnOrders:
+    cdef OpenOrders open
+    cdef Account account
+    cdef Records records
+    cdef OrderCount order_count
+    cdef Refused refused[2]             # sells, buys
+    cdef bint requotes                  # whether a requote follows on a fill or a rejection
+    # the account's cash as floats
+    cdef double cash, sure_cash_e16     # the nearest, and one that is surely not above it
+    cdef bint sure                      # whether the cash is enough for all open buys, for sure
+    cdef double dearest_e16             # a tick·lot with the larger fee, rounded up
+
+    # What the venue reports; beside these, as functions that C compilers put in line: order_accepted, order_closed.
+    cdef int rejected(self, int64_t i, int64_t us, int reason) except -1 nogil
+    cdef int amended(self, Order* order, int64_t us) except -1 nogil
+    cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil
+    cdef void count_cash(self) noexcept nogil
 
 
 cdef inline int slot_of(int64_t side) noexcept nogil:
@@ -39,7 +59,7 @@ cdef inline int slot_of(int64_t side) noexcept nogil:
 cdef inline void orders_init(OpenOrders* open) noexcept nogil:
     """Begin without orders."""
     memset(open, 0, sizeof(OpenOrders))
-    open.next_message_us = open.next_due_us = open.follow_us = open.nearest[0] = NEVER
+    open.next_message_us = open.next_due_us = open.follow_us = open.next_after_us = open.nearest[0] = NEVER
     open.followed_us = -1
 
 
@@ -195,25 +215,28 @@ cdef inline void orders_next_due(OpenOrders* open) noexcept nogil:
     for i in range(open.count):
         us = min(us, open.orders[i].due_us)
     open.next_due_us = us
+    open.next_after_us = min(us, open.follow_us)
 
 
-cdef class OwnOrders:
-    cdef OpenOrders open
-    cdef Account account
-    cdef Records records
-    cdef OrderCount order_count
-    cdef Refused refused[2]             # sells, buys
-    cdef bint requotes                  # whether a requote follows on a fill or a rejection
-    # the account's cash as floats
-    cdef double cash, sure_cash_e16     # the nearest, and one that is surely not above it
-    cdef bint sure                      # whether the cash is enough for all open buys, for sure
-    cdef double dearest_e16             # a tick·lot with the larger fee, rounded up
+cdef inline void orders_follow(OpenOrders* open, int64_t us) noexcept nogil:
+    """Note when a requote is to follow on a fill or a rejection."""
+    open.follow_us = us
+    open.next_after_us = min(us, open.next_due_us)
 
-    # what the venue reports
-    cdef void accepted(self, Order* order) noexcept nogil
-    cdef int rejected(self, int64_t i, int64_t us, int reason) except -1 nogil
-    cdef int amended(self, Order* order, int64_t us) except -1 nogil
-    cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil
-    cdef int closed(self, int64_t i, int64_t us, int status, int action) except -1 nogil
 
-    cdef void count_cash(self) noexcept nogil
+cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status, int action) except -1 nogil:
+    """End a resting order with a row."""
+    cdef Order* order = &orders.open.orders[i]
+    orders_unrest(&orders.open, order)
+    if order.cancel_req_us == NEVER:
+        orders.open.changed = True  # of one that was being cancelled the last requote knew already
+    order.status = status
+    record_order(&orders.records, order, us, action, COVERED)
+    orders_drop(&orders.open, i)
+    return 0
+
+
+cdef inline void order_accepted(OwnOrders orders, Order* order) noexcept nogil:
+    """Let an order rest; what it takes at once is reported as fills."""
+    order.status = LIVE if order.cancel_us == NEVER else CANCELLING
+    orders_rest(&orders.open, order)

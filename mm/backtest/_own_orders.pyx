@@ -11,7 +11,7 @@ from mm.backtest._account cimport Account, book_fill, cash_e16
 from mm.backtest._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled, refused_note
 from mm.backtest._records cimport AMEND, CLOSE_FILLED, COVERED, FILL, PRICE_OUT_OF_BAND, REJECT, WOULD_CROSS
 from mm.backtest._records cimport Fill, record_fill, record_order, record_state, records_close, records_open
-from mm.backtest.fills.base cimport CANCELLING, FILLED, LIVE, NEVER, REJECTED, Order
+from mm.backtest.fills.base cimport FILLED, NEVER, REJECTED, Order
 
 
 cdef class OwnOrders:
@@ -37,11 +37,6 @@ cdef class OwnOrders:
     def __dealloc__(self) -> None:
         orders_free(&self.open)
         records_close(&self.records)
-
-    cdef void accepted(self, Order* order) noexcept nogil:
-        """Let an order rest; what it takes at once is reported as fills."""
-        order.status = LIVE if order.cancel_us == NEVER else CANCELLING
-        orders_rest(&self.open, order)
 
     cdef int rejected(self, int64_t i, int64_t us, int reason) except -1 nogil:
         """End an order that the exchange did not accept."""
@@ -84,20 +79,9 @@ cdef class OwnOrders:
         record_order(&self.records, order, fill.us, FILL, COVERED)
         record_fill(&self.records, order, fill, &self.account)
         if order.lots == 0:
-            self.closed(i, fill.us, FILLED, CLOSE_FILLED)
+            order_closed(self, i, fill.us, FILLED, CLOSE_FILLED)
             orders_next_message(&self.open)
         return record_state(&self.records, fill.us, &self.account, self.open.count)
-
-    cdef int closed(self, int64_t i, int64_t us, int status, int action) except -1 nogil:
-        """End a resting order with a row."""
-        cdef Order* order = &self.open.orders[i]
-        orders_unrest(&self.open, order)
-        if order.cancel_req_us == NEVER:
-            self.open.changed = True  # of one that was being cancelled the next requote knew already
-        order.status = status
-        record_order(&self.records, order, us, action, COVERED)
-        orders_drop(&self.open, i)
-        return 0
 
     cdef void count_cash(self) noexcept nogil:
         """Note the cash as floats: the nearest, and one that is surely not above it."""
@@ -112,4 +96,4 @@ cdef class OwnOrders:
 cdef inline void follow(OwnOrders orders, int64_t us) noexcept nogil:
     """Let a requote follow at the end of this instant; at most one follows in an instant."""
     if orders.requotes and us != orders.open.followed_us:
-        orders.open.follow_us = us
+        orders_follow(&orders.open, us)

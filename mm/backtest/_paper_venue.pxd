@@ -1,3 +1,4 @@
+# cython: cdivision=True
 # A venue on paper: a market that is played, recorded or live, and our orders in it.
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t

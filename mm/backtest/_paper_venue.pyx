@@ -9,7 +9,7 @@ from mm.backtest._account cimport fee_e8, notional_e16, wide
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest._order_checks cimport in_band, surely_in_band
 from mm.backtest._own_orders cimport (
-    OpenOrders, OwnOrders, orders_find, orders_next_due, orders_next_message, orders_rank, slot_of,
+    OpenOrders, OwnOrders, order_accepted, order_closed, orders_find, orders_next_due, orders_next_message, orders_rank, slot_of,
 )
 from mm.backtest._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, WOULD_CROSS, Fill,
@@ -147,7 +147,7 @@ cdef class PaperVenue(Venue):
             reason = covered(self, order, True)
         if reason != COVERED:
             return self.orders.rejected(i, us, reason)
-        self.orders.accepted(order)
+        order_accepted(self.orders, order)
         if order.kind != LIMIT_MAKER:
             open.changed = True  # it binds less
         if met and (order.kind != FOK or takeable(&self.market, order) == order.lots):
@@ -428,11 +428,11 @@ cdef class PaperVenue(Venue):
 
     # ------------------------------------------------------------------ reports
 
-    cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil:
+    cdef inline int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil:
         """Report that a resting order has ended."""
         if self.fills.draws:
             self.expected_fills += self.fills.expected(&self.orders.open.orders[i], us)
-        return self.orders.closed(i, us, status, action)
+        return order_closed(self.orders, i, us, status, action)
 
     cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason) except -1 nogil:
         """Fill a resting order at its own price."""

@@ -1,3 +1,4 @@
+# cython: cdivision=True
 # The volatility that quote models see, from samples of the mid, one a second; docs/quotes.md says what each method is.
 
 from libc.math cimport NAN, exp2, sqrt

@@ -6,13 +6,13 @@ from libc.stdint cimport int64_t
 from mm.backtest._account cimport wide
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders, orders_follow
 from mm.backtest._records cimport record_state
-from mm.backtest._venue cimport Touch, Venue
+from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest._volatility cimport Volatility
 from mm.backtest.fills.base cimport NEVER, Order, Top
 from mm.backtest.quotes.base cimport QuoteModel, View
 
 cdef class OrderManager:
-    cdef Venue venue
+    cdef OrderVenue venue
     cdef OwnOrders orders
     cdef QuoteModel quotes
     cdef View view

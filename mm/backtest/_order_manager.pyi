@@ -2,11 +2,11 @@
 
 """The order manager: brings our open orders to what the quote model wants, at a venue; docs/engine.md, *Requotes*.
 
-It holds a `Venue` and sends to it. The venue reports to the `OwnOrders` that both share. What drives the clock calls
-`run_timers` at the instants of `next_timer_us`, and reads no market of its own: it is given the best prices.
+It holds an `OrderVenue` and sends to it. The venue reports to the `OwnOrders` that both share. What drives the clock
+calls `run_timers` at the instants of `next_after`. The manager reads no market of its own: it is given the best prices.
 """
 
-from mm.backtest._venue import Venue
+from mm.backtest._venue import OrderVenue
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.rules import Rules
 
@@ -18,7 +18,7 @@ class OrderManager:
         venue: Where the orders go; its ``orders`` are ours.
         rules: Timers, sizes and the volatility's method.
     """
-    def __init__(self, quotes: QuoteModel, venue: Venue, rules: Rules) -> None: ...
+    def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None: ...
     def place(self, side: int, ticks: int, lots: int, kind: int) -> int:
         """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
     def cancel(self, order_id: int) -> bool:

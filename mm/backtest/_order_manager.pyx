@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The order manager: brings our open orders to what the quote model wants, at a venue; docs/engine.md, *Requotes*.
 
-It holds a `Venue` and sends to it. The venue reports to the `OwnOrders` that both share. What drives the clock calls
-`run_timers` at the instants of `next_after`, and reads no market of its own: it is given the best prices.
+It holds an `OrderVenue` and sends to it. The venue reports to the `OwnOrders` that both share. What drives the clock
+calls `run_timers` at the instants of `next_after`. The manager reads no market of its own: it is given the best prices.
 """
 
 from libc.math cimport NAN, isnan
@@ -17,7 +17,7 @@ from mm.backtest._records cimport (
     ASKED, CANCEL_REQ, COVERED, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE, PRICE_NOT_POSITIVE, PRICE_REJECTED,
     QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP, record_order,
 )
-from mm.backtest._venue cimport Touch, Venue, covered
+from mm.backtest._venue cimport Touch, OrderVenue, covered
 from mm.backtest._volatility cimport (
     volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
 )
@@ -50,7 +50,7 @@ cdef class OrderManager:
         rules: Timers, sizes and the volatility's method.
     """
 
-    def __init__(self, quotes: QuoteModel, venue: Venue, rules: Rules) -> None:
+    def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None:
         self.quotes, self.venue, self.orders = quotes, venue, venue.orders
         self.requote_us, self.refresh_us, self.state_us = rules.requote_us, rules.refresh_us, rules.state_us
         self.quote_lots = rules.quote_lots

@@ -8,14 +8,14 @@ from mm.backtest._latency cimport Latency
 from mm.backtest._order_checks cimport Mean
 from mm.backtest._records cimport Fill, record_mid
 from mm.backtest._taking cimport Market, Prints
-from mm.backtest._venue cimport Touch, Venue
+from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest.fills.base cimport FillModel, Order, Trade
 from mm.tape._book cimport Book
 
 cdef extern from "<stdint.h>":
     const int32_t ALWAYS "INT32_MAX"    # of mm.tape.top_of_book
 
-cdef class PaperVenue(Venue):
+cdef class PaperVenue(OrderVenue):
     cdef FillModel fills
     # the events: a tape's, or those that were fed
     cdef const int64_t[::1] event_us, recv_us, sequence, recv_seq, event_id, first_row, row_ticks, row_lots

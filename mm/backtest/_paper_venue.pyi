@@ -5,11 +5,11 @@
 from typing import final
 
 from mm.backtest._own_orders import OwnOrders
-from mm.backtest._venue import Venue
+from mm.backtest._venue import OrderVenue
 from mm.backtest.fills.base import FillModel
 
 @final
-class PaperVenue(Venue):
+class PaperVenue(OrderVenue):
     """One symbol's market, with our orders in it: messages travel, orders rest and take, a fill model fills them.
 
     Args:

@@ -15,7 +15,7 @@ from mm.backtest._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, WOULD_CROSS, Fill,
 )
 from mm.backtest._taking cimport Market, first_met, next_met, offered, prints_add, prints_at, takeable, taking_notional_e16
-from mm.backtest._venue cimport Venue, covered
+from mm.backtest._venue cimport OrderVenue, covered
 from mm.backtest.fills.base cimport (
     CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, FillModel, Order, Trade,
 )
@@ -26,7 +26,7 @@ cdef int64_t SECOND_US = 1000000
 
 
 @cython.final
-cdef class PaperVenue(Venue):
+cdef class PaperVenue(OrderVenue):
     """One symbol's market, with our orders in it: messages travel, orders rest and take, a fill model fills them.
 
     Args:
@@ -36,7 +36,7 @@ cdef class PaperVenue(Venue):
     """
 
     def __init__(self, orders: OwnOrders, fills: FillModel, rules: object) -> None:
-        Venue.__init__(self, orders, rules)
+        OrderVenue.__init__(self, orders, rules)
         self.fills = fills
         self.ttl_us = rules.ttl_us
         self.latency.order_us, self.latency.cancel_us = rules.order_latency_us, rules.cancel_latency_us

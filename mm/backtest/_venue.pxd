@@ -16,7 +16,7 @@ cdef struct Touch:
     int64_t mid2                # best bid + best ask, 0 while there is none
 
 
-cdef class Venue:
+cdef class OrderVenue:
     cdef OwnOrders orders               # to which it reports
     cdef int64_t now_us                 # its clock
     cdef Filters filters                # what it asks of an order beside its grid
@@ -34,7 +34,7 @@ cdef class Venue:
     cdef wide cost_e16(self, const Order* order) noexcept nogil
 
 
-cdef inline int covered(Venue venue, const Order* order, bint arrives) noexcept nogil:
+cdef inline int covered(OrderVenue venue, const Order* order, bint arrives) noexcept nogil:
     """Return why the balance does not cover *order*, or 0: at the requote, or when it arrives.
 
     Sums in 128 bits over all open orders decide; the bounds before them spare most orders that work.

@@ -4,7 +4,7 @@
 
 from mm.backtest._own_orders import OwnOrders
 
-class Venue:
+class OrderVenue:
     """Where an order manager sends its orders: a recorded market, a live feed on paper, or a gateway.
 
     A venue overrides `send`, `cancel`, `amend` and `taking_e16`, keeps `now_us`, and reports to *orders* what becomes

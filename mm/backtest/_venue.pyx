@@ -10,7 +10,7 @@ from mm.backtest._records cimport COVERED, INSUFFICIENT_CASH, INSUFFICIENT_INVEN
 from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET, NEVER, SENT, Order
 
 
-cdef class Venue:
+cdef class OrderVenue:
     """Where an order manager sends its orders: a recorded market, a live feed on paper, or a gateway.
 
     A venue overrides `send`, `cancel`, `amend` and `taking_e16`, keeps `now_us`, and reports to *orders* what becomes

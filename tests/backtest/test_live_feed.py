@@ -19,9 +19,10 @@ from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
 from mm.errors import Mismatch, UsageError
 from mm.instrument import Instrument
+from mm.market_data.binance_spot import Messages
 from mm.market_data.grid import Grid
 from mm.market_data.market_state import MarketState
-from mm.market_data.messages import DepthSnapshot, Messages
+from mm.market_data.venue import DepthSnapshot
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 

@@ -4,7 +4,7 @@ The ids of the depth messages and the ledger are enough for that; the books them
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -70,9 +70,10 @@ class Ids:
     missing: int = 0
     rest: int = 0
 
-    def take(self, first_id: int, last_id: int) -> None:
-        """Count one row."""
+    def take(self, first_id: int, last_id: int, *, rest: bool = False) -> None:
+        """Count one row; *rest* is one from REST."""
         self.rows += 1
+        self.rest += rest
         self.first_id = first_id if self.first_id is None else self.first_id
         self.last_id = last_id if self.last_id is None else max(self.last_id, last_id)
 
@@ -84,7 +85,7 @@ class Ids:
                 self.missing += event.details["to_id"] - event.details["from_id"] + 1
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class DayCoverage:
     """One day folder.
 
@@ -105,16 +106,16 @@ class DayCoverage:
 
     symbol: str
     day: str
-    from_us: int = 0
-    to_us: int = 0
-    covered_s: float = 0.0
-    excluded_s: float = 0.0
-    excluded: list[Stretch] = field(default_factory=list)
-    epochs: int = 0
-    runs: int = 0
-    depth: Ids = field(default_factory=Ids)
-    trades: Ids = field(default_factory=Ids)
-    unreadable: int = 0
+    from_us: int
+    to_us: int
+    covered_s: float
+    excluded_s: float
+    excluded: list[Stretch]
+    epochs: int
+    runs: int
+    depth: Ids
+    trades: Ids
+    unreadable: int
 
 
 def cover(folder: DayFolder) -> DayCoverage:
@@ -125,19 +126,28 @@ def cover(folder: DayFolder) -> DayCoverage:
     """
     if existing(folder.events) is None:
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")
-    findings = DefectList(folder)
+    findings, times, depth = DefectList(folder), _Times(), Ids()
     view = LedgerView.of(folder, findings)
-    found = DayCoverage(folder.symbol, folder.day)
-    times = _Times()
-    _play(view.events, _diffs(existing(folder.diffs), findings), times, found.depth)
-    found.depth.declare(view.of_kind("gap"))
-    found.trades.declare(view.of_kind("trade_gap"))
-    _read_trades(existing(folder.trades), found.trades, findings)
-    found.epochs, found.runs = len(view.of_kind("snapshot_loaded")), len(view.runs)
-    found.from_us, found.to_us = _window(view, times)
-    _exclude(found, times.stretches, view.events)
-    found.unreadable = len(findings.defects())
-    return found
+    _play(view.events, _diffs(existing(folder.diffs), findings), times, depth)
+    trades = _trade_ids(existing(folder.trades), findings)
+    depth.declare(view.of_kind("gap"))
+    trades.declare(view.of_kind("trade_gap"))
+    window = _window(view, times)
+    covered_us, excluded = _split(window, times.stretches, view.events)
+    return DayCoverage(
+        symbol=folder.symbol,
+        day=folder.day,
+        from_us=window[0],
+        to_us=window[1],
+        covered_s=covered_us / US_PER_S,
+        excluded_s=sum(one.to_us - one.from_us for one in excluded) / US_PER_S,
+        excluded=excluded,
+        epochs=len(view.of_kind("snapshot_loaded")),
+        runs=len(view.runs),
+        depth=depth,
+        trades=trades,
+        unreadable=len(findings.defects()),
+    )
 
 
 class _Times:
@@ -147,6 +157,9 @@ class _Times:
         self.stretches: list[tuple[int, int]] = []
         self.last_us = 0
         self._from_us: int | None = None
+
+    def see(self, us: int) -> None:
+        self.last_us = max(self.last_us, us)
 
     def start(self, us: int) -> None:
         if self._from_us is None:
@@ -167,7 +180,7 @@ def _play(events: Sequence[Event], diffs: Iterator[IdRow], times: _Times, ids: I
         if at.run_id != run:
             times.stop(times.last_us)
             run, engine = at.run_id, SyncEngine()
-        times.last_us = max(times.last_us, at.recv_us)
+        times.see(at.recv_us)
         if isinstance(item, IdRow):
             ids.take(item.U, item.u)
             if engine.diff(item.U, item.u, None) in (Verdict.GAP, Verdict.RESET):
@@ -192,16 +205,16 @@ def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:
             findings.add(path, row, "type", str(error))
 
 
-def _read_trades(path: Path | None, ids: Ids, findings: DefectList) -> None:
+def _trade_ids(path: Path | None, findings: DefectList) -> Ids:
+    ids = Ids()
     if path is None:
-        return
+        return ids
     for row, cells in table(path, TRADE_COLUMNS, OPTIONAL_TRADE_COLUMNS, findings):
         try:
-            ids.take(int(cells[4]), int(cells[4]))
+            ids.take(int(cells[4]), int(cells[4]), rest=cells[12] == "rest")
         except ValueError as error:
             findings.add(path, row, "type", str(error))
-            continue
-        ids.rest += cells[12] == "rest"
+    return ids
 
 
 def _window(view: LedgerView, times: _Times) -> tuple[int, int]:
@@ -212,17 +225,18 @@ def _window(view: LedgerView, times: _Times) -> tuple[int, int]:
     return first, max(closed, default=times.last_us)
 
 
-def _exclude(found: DayCoverage, covered: list[tuple[int, int]], events: Sequence[Event]) -> None:
-    """Set what of the window is covered, and explain the rest."""
-    at, covered_us = found.from_us, 0
-    for start, end in [*covered, (found.to_us, found.to_us)]:
-        low, high = min(max(start, at), found.to_us), min(end, found.to_us)
+def _split(
+    window: tuple[int, int], covered: Sequence[tuple[int, int]], events: Sequence[Event]
+) -> tuple[int, list[Stretch]]:
+    """Return how much of the window is covered, in µs, and its other stretches, explained."""
+    (at, end_us), covered_us, excluded = window, 0, []
+    for start, end in [*covered, (end_us, end_us)]:
+        low, high = min(max(start, at), end_us), min(end, end_us)
         if low > at:
-            found.excluded.append(_explained(at, low, events))
+            excluded.append(_explained(at, low, events))
         covered_us += max(high - low, 0)
         at = max(at, high)
-    found.covered_s = covered_us / US_PER_S
-    found.excluded_s = sum(one.to_us - one.from_us for one in found.excluded) / US_PER_S
+    return covered_us, excluded
 
 
 def _explained(from_us: int, to_us: int, events: Sequence[Event]) -> Stretch:

@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -57,9 +57,8 @@ def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
         return FileTail()
     with path.open("rb") as stream:
         stream.seek(before.good_bytes)
-        lines = (_scan_gzip if path.suffix == PACKED else _scan_plain)(stream, _Lines(before))
-    lost = path.stat().st_size - lines.good_bytes
-    return FileTail(lines.count, tuple(lines.head), lines.last, lines.good_bytes, lost)
+        found = (_scan_gzip if path.suffix == PACKED else _scan_plain)(stream, before)
+    return replace(found, lost_bytes=path.stat().st_size - found.good_bytes)
 
 
 def known_tail(path: Path, lines: int, size: int) -> FileTail | None:
@@ -153,7 +152,6 @@ class _Lines:
         self.head = list(before.head)
         self.last = before.last
         self.rest = b""
-        self.good_bytes = before.good_bytes
 
     def feed(self, chunk: bytes) -> None:
         end = chunk.rfind(b"\n")
@@ -167,31 +165,29 @@ class _Lines:
         self.count += whole.count(b"\n") + 1
         self.last = whole[whole.rfind(b"\n") + 1 :]
 
-    def kept(self, good_bytes: int) -> "_Lines":
-        """Return a copy for a file that is good up to *good_bytes*."""
-        return _Lines(FileTail(self.count, tuple(self.head), self.last, good_bytes))
+    def tail(self, good_bytes: int) -> FileTail:
+        """Return the tail of a file that is good up to *good_bytes*."""
+        return FileTail(self.count, tuple(self.head), self.last, good_bytes)
 
 
-def _scan_plain(stream: BinaryIO, lines: _Lines) -> _Lines:
-    size = lines.good_bytes
+def _scan_plain(stream: BinaryIO, before: FileTail) -> FileTail:
+    lines, size = _Lines(before), before.good_bytes
     for chunk in _chunks(stream):
         text, hole, _ = chunk.partition(b"\0")  # a power cut may leave a stretch of zeros
         lines.feed(text)
         size += len(text)
         if hole:
             break
-    lines.good_bytes = size - len(lines.rest)
-    return lines
+    return lines.tail(size - len(lines.rest))
 
 
-def _scan_gzip(stream: BinaryIO, lines: _Lines) -> _Lines:
-    begin = lines.good_bytes
-    good = lines.kept(begin)
+def _scan_gzip(stream: BinaryIO, before: FileTail) -> FileTail:
+    lines, good = _Lines(before), before
     with suppress(zlib.error, EOFError):
         for text, end in unpacked(stream):
             lines.feed(text)
             if end is not None:
-                good = lines.kept(begin + end)
+                good = lines.tail(before.good_bytes + end)
     return good
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,8 +98,8 @@ def score(console: Console, scored: Scored) -> None:
     console.answer(
         {
             "orders": len(orders),
-            "models": {model: one.to_dict() for model, one in totals.items()},
-            "places": {model: {at: one.to_dict() for at, one in all_.items()} for model, all_ in places.items()},
+            "models": {model: asdict(one) for model, one in totals.items()},
+            "places": {model: {at: asdict(one) for at, one in all_.items()} for model, all_ in places.items()},
             "checks_s": [check * scored.queue_life_s for check in CHECKS],
             "path": str(log.resolve()),
         }
@@ -123,7 +123,7 @@ def fit(console: Console, fitted: Fitted) -> None:
     tape = _tape(fitted.data_root, fitted.symbol, day, fitted.out_root)
     with console.progress("exponents", len(EXPONENTS)) as step:
         found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed, step=step)
-    console.answer({**found.to_dict(), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
+    console.answer({**asdict(found), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
     if found.exponent is not None:
         console.say(f"exponent = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f})   {found.status}")
     console.say(f"{found.probes} of {found.cancellations} cancellations whose order was known to have come")

@@ -114,7 +114,7 @@ def _copy_lines(day: DayFolder, copy: DayFolder, wanted: Path, cut_us: int) -> I
         return
     target = copy.path / day.relative(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _reader(path) as source, _writer(target) as sink:
+    with gzip.open(path) if path.suffix == PACKED else path.open("rb") as source, _writer(target) as sink:
         received = _in_diffs if ".ndjson" in path.name else _in_table(source, sink)
         for line in source:
             if received(line) >= cut_us:
@@ -130,10 +130,6 @@ def _quiet(diff: bytes, us: int) -> bytes:
     return (
         json.dumps({**last, **follows, "U": last["u"] + 1, "u": last["u"] + 1}, separators=(",", ":")).encode() + b"\n"
     )
-
-
-def _reader(path: Path) -> BufferedIOBase:
-    return gzip.open(path, "rb") if path.suffix == PACKED else path.open("rb")
 
 
 def _writer(path: Path, mode: Literal["wb", "ab"] = "wb") -> BufferedIOBase:

@@ -17,7 +17,7 @@ likely to be cancelled as any other, lots ahead are cancelled in proportion a / 
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -211,10 +211,6 @@ class ExponentFit:
                 f"the queues of this day say nothing of it"
             )
         return ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as ``--json`` shows it."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def fit_exponent(

@@ -54,10 +54,6 @@ class Number:
     value: float | None
     error: float | None
 
-    def to_dict(self) -> dict[str, float | None]:
-        """Return it as ``--json`` shows it."""
-        return {"value": self.value, "error": self.error}
-
 
 @dataclass(frozen=True)
 class Score:
@@ -90,10 +86,6 @@ class Score:
     ahead_rmse_lots: tuple[Number, ...]
     ahead_bias: Number
     ahead_rmse: Number
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as ``--json`` shows it."""
-        return {name: _json(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
 class _Blocks:
@@ -174,12 +166,6 @@ def _ahead(
         "ahead_bias": blocks.ratio(error, joined),
         "ahead_rmse": blocks.ratio(error**2, joined**2, np.sqrt),
     }
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [one.to_dict() for one in value]
-    return value.to_dict() if isinstance(value, Number) else value
 
 
 def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]) -> Iterator[str]:

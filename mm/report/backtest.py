@@ -360,7 +360,7 @@ def sensitivity_card(summary: Summary) -> str:
     head = ("fill model", "latency", "PnL", "Sharpe", "fills", "inventory, rms", "mid 60 s after a fill")
     cells = [
         (
-            f"{escape(str(row['fills']))}{_role(row.get('role'))}",
+            f"{escape(str(row['fills']))} <small>{escape(row.get('role') or '')}</small>",
             f"{short(row['latency'])} ×",
             coloured(row["pnl_total"]),
             number(row["sharpe"], 3),
@@ -376,7 +376,3 @@ def sensitivity_card(summary: Summary) -> str:
     )
     hint = f"The same strategy under optimistic and pessimistic fills, and at other latencies. {verdict}"
     return card(title, hint, grid(head, cells))
-
-
-def _role(role: str | None) -> str:
-    return f" <small>{escape(role)}</small>" if role else ""

@@ -9,12 +9,13 @@ import numpy as np
 
 from mm.calibration.goodness import Residuals, residuals
 from mm.calibration.points import Points
-from mm.numbers import lasting, number, percent, power, short, signed
+from mm.numbers import lasting, number, percent, power, short
 from mm.report.frame import (
     About,
     Row,
     card,
     document,
+    estimate,
     grid,
     header,
     interval,
@@ -170,17 +171,11 @@ def _curves(compared: Mapping[str, Any] | None) -> str:
     sentence = compared["sentence"]
     least = min(curve["aic"] for curve in compared["curves"])
     rows = [
-        (curve["name"].replace("_", " "), number(curve["aic"] - least), _gain(curve["unseen"], curve["unseen_se"]))
+        (curve["name"].replace("_", " "), number(curve["aic"] - least), estimate(curve["unseen"], curve["unseen_se"]))
         for curve in compared["curves"]
     ]
     table = grid(("curve", "AIC, less the best", "nats a fill, unseen"), rows)
     return card("Other curves", escape(sentence[:1].upper() + sentence[1:]), table)
-
-
-def _gain(gain: float | None, error: float | None) -> str:
-    if gain is None:
-        return "–"
-    return signed(gain, 3) if not error else f"{signed(gain, 3)} ± {number(error, 2)}"
 
 
 def _moves(moves: Sequence["AdverseMove"]) -> str:

@@ -101,6 +101,11 @@ def interval(ends: Sequence[float] | None, digits: int = 4) -> str:
     return "no interval" if ends is None else f"95 %: {number(ends[0], digits)} to {number(ends[1], digits)}"
 
 
+def estimate(value: float | None, error: float | None) -> str:
+    """Return a signed number with its standard error, where it has one."""
+    return f"{signed(value, 3)} ± {number(error, 2)}" if error else signed(value, 3)
+
+
 def tiles(*shown: str) -> str:
     """Return the row of headline numbers."""
     return f'<section class="tiles">{"".join(shown)}</section>'

@@ -204,13 +204,10 @@ def _until(us: "Instants", run: "RunColumns") -> tuple["Floats", "Floats"]:
     if len(known):
         row = np.searchsorted(known, np.searchsorted(us, fill_us, side="right") - 1, side="right") - 1
         mid = np.where(np.isnan(mid), marks[known[np.maximum(row, 0)]], mid)
-    earned = _signs(fills) * np.asarray(fills["qty"], np.float64) * (mid - np.asarray(fills["price"], np.float64))
+    signs = np.where(np.asarray(fills["side"]) == "BUY", 1.0, -1.0)
+    earned = signs * np.asarray(fills["qty"], np.float64) * (mid - np.asarray(fills["price"], np.float64))
     row = np.searchsorted(fill_us, us, side="right")
     spread, fees = (
         np.concatenate(([0.0], np.cumsum(part)))[row] for part in (earned, np.asarray(fills["fee"], np.float64))
     )
     return spread, fees
-
-
-def _signs(fills: Mapping[str, Any]) -> "Floats":
-    return np.where(np.asarray(fills["side"]) == "BUY", 1.0, -1.0)

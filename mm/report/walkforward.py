@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -22,6 +22,7 @@ from mm.report.frame import (
     card,
     document,
     earnings,
+    estimate,
     grid,
     header,
     minute,
@@ -108,6 +109,8 @@ def _header(schedule: Content, kind: str) -> str:
 
 def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
     sources = rows.words["source"]
+    counts = [(name, sources.count(name)) for name in ("carried", "default", "none")]
+    others = [f"{count} {name}" for name, count in counts if count]
     used = unseen["modes"][unseen["mode"]]
     clock = unseen["time_rescaling"]
     expected = rows.numbers["test_expected"]
@@ -116,7 +119,7 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
     first = earnings(summary) if summary else [_spread(rows, "k", "k, 1/tick"), _spread(rows, "A", "A, 1/s")]
     return tiles(
         *first,
-        tile("Segments fitted", f"{sources.count('fitted')} of {len(rows)}", _others(sources)),
+        tile("Segments fitted", f"{sources.count('fitted')} of {len(rows)}", ", ".join(others) or "none carried"),
         tile("Fills over expected", number(ratio, 3), f"{seen:,.0f} fills out of sample"),
         tile("Log-likelihood per fill", number(used["loglik_per_fill"]), f"unseen, {escape(unseen['mode'])} windows"),
         tile("Model's clock", number(clock["mean_wait"], 3), "1 where the model holds"),
@@ -127,11 +130,6 @@ def _spread(rows: SegmentRows, name: str, title: str) -> str:
     values = rows.numbers[name][~np.isnan(rows.numbers[name])]
     ends = f"from {number(float(values.min()), 3)} to {number(float(values.max()), 3)}" if len(values) else "none"
     return tile(f"{title}, median", number(_median(rows, name)), ends)
-
-
-def _others(sources: Sequence[str]) -> str:
-    counts = [(name, sources.count(name)) for name in ("carried", "default", "none")]
-    return ", ".join(f"{count} {name}" for name, count in counts if count) or "none carried"
 
 
 def _notes(rows: SegmentRows, summary: Content | None) -> str:
@@ -189,7 +187,7 @@ def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
         (
             f"<b>{escape(mode)}</b>" if mode == unseen["mode"] else escape(mode),
             number(one["loglik_per_fill"]),
-            "used" if mode == unseen["mode"] else _gain(one["gain_over_used"], one["se_gain"]),
+            "used" if mode == unseen["mode"] else estimate(one["gain_over_used"], one["se_gain"]),
             number(one["foreseen"]),
             number(one["ratio"], 3),
         )
@@ -225,19 +223,16 @@ def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
     ]
 
 
-def _gain(gain: float | None, error: float | None) -> str:
-    return signed(gain, 3) if error is None else f"{signed(gain, 3)} ± {number(error, 2)}"
-
-
 def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) -> str:
     words = zip(*(rows.words[name] for name in ("status", "reason", "source")), strict=True)
     reasons = Counter(f"{status}: {reason}".strip(": ") for status, reason, source in words if source != "fitted")
+    oldest = _extreme(rows, "age_s", np.nanmax)
     poor = sum(status != "ok" for status in rows.words["status"])
     fitted: list[Row] = [
         ("segments whose fit has a warning", f"{poor} of {len(rows)}"),
-        ("oldest parameters used", _age(rows)),
+        ("oldest parameters used", "–" if oldest is None else f"{number(oldest / 60, 3)} min"),
         ("dispersion in training, median", number(_median(rows, "train_dispersion"))),
-        ("fills in a training window, fewest", number(_least(rows, "n_fills"))),
+        ("fills in a training window, fewest", number(_extreme(rows, "n_fills", np.nanmin))),
         *((reason, f"{count} segments") for reason, count in reasons.items()),
     ]
     quality = card("Fits", "What the segments traded on.", table("", fitted))
@@ -246,19 +241,14 @@ def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) ->
     return pair(data_card(summary, run), quality)
 
 
-def _age(rows: SegmentRows) -> str:
-    ages = rows.numbers["age_s"]
-    return "–" if np.isnan(ages).all() else f"{number(float(np.nanmax(ages)) / 60, 3)} min"
+def _extreme(rows: SegmentRows, name: str, extreme: Callable[["Floats"], Any]) -> float | None:
+    values = rows.numbers[name]
+    return None if np.isnan(values).all() else float(extreme(values))
 
 
 def _median(rows: SegmentRows, name: str) -> float | None:
     values = np.sort(rows.numbers[name][~np.isnan(rows.numbers[name])])
     return float(values[len(values) // 2]) if len(values) else None
-
-
-def _least(rows: SegmentRows, name: str) -> float | None:
-    values = rows.numbers[name]
-    return None if np.isnan(values).all() else float(np.nanmin(values))
 
 
 def _table(rows: SegmentRows, over: Course | None) -> str:

@@ -316,7 +316,7 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
         "sharpe_variance": bias.variance,
         "expected_best_sharpe": bias.best,
         "pbo": backtest_overfitting(panel.pnl, BLOCKS if len(trials) <= MANY else FEWER) if panel else None,
-        "halves_rank_correlation": _correlation(panel),
+        "halves_rank_correlation": rank_correlation(*halves(panel)) if panel else None,
         "walkforward": _told(chosen, columns),
         "worst_case": _worst_case(rows, axes, rank_by),
         "best": next((row for row in rows if row["rank"] == 1), None),
@@ -362,10 +362,6 @@ def _halves(panel: PnlPanel | None, columns: Sequence[int]) -> tuple[dict[Any, A
 def _known(value: float) -> float | None:
     """Return *value* as JSON holds it: None where it is not defined."""
     return None if isnan(value) else value
-
-
-def _correlation(panel: PnlPanel | None) -> float | None:
-    return None if panel is None else rank_correlation(*halves(panel))
 
 
 def _told(chosen: Forward | None, columns: Sequence[int]) -> dict[str, Any] | None:

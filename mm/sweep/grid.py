@@ -1,7 +1,7 @@
 """A grid: its axes, what their names stand for and the values they take, and the points that they span."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import Parameter
 from itertools import product
@@ -103,15 +103,11 @@ def axes_for(text: str, models: Models) -> list[Axis]:
 
 def takes(kind: str, model: str) -> Takes:
     """Return what the quote or fill model called *model* takes."""
-    build = _resolve(kind, model)
+    build = resolve(QUOTE_MODELS if kind == QUOTE else FILL_MODELS, model, f"{kind} model")
     parameters = signature_of(build).parameters.values()
     own = OFFERED if build.__module__ == "mm.backtest.models" else ()
     names = {one.name for one in parameters if one.kind is not Parameter.VAR_KEYWORD and one.name not in own}
     return Takes(frozenset(names), any(one.kind is Parameter.VAR_KEYWORD for one in parameters))
-
-
-def _resolve(kind: str, model: str) -> Callable[..., Any]:
-    return resolve(QUOTE_MODELS if kind == QUOTE else FILL_MODELS, model, f"{kind} model")
 
 
 def _playing(written: Sequence[tuple[str, tuple[str, ...]]], variable: str, given: str) -> dict[str, Takes]:

@@ -96,12 +96,12 @@ def sweep(
 def _axis(axis: tuple[str, Sequence[Any]]) -> str:
     """Return an axis as the command line has it; a text is quoted, whatever signs are in it."""
     name, values = axis
-    texts = (f'"{value}"' if isinstance(value, str) else json.dumps(_plain(value)) for value in values)
+    plain = (str(value) if isinstance(value, Path) else value for value in values)
+    texts = (
+        f'"{value}"' if isinstance(given, str) else json.dumps(value)
+        for given, value in zip(values, plain, strict=True)
+    )
     return f"{name}={','.join(texts)}"
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
 
 
 def _groups(settings: Mapping[str, Any]) -> list[Any]:

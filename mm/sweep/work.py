@@ -225,7 +225,8 @@ def fits(
         studied = study_days(run, (list(tapes), config, rules), plan, fallback)
     if not write_study(run, studied):
         raise FitError(f"{studied.schedule.symbol} {studied.schedule.day}: {why_unusable(studied.schedule)}")
-    schedule = _plain(studied.schedule.to_json())
+    # As another process reads it.
+    schedule = json.loads(json.dumps(studied.schedule.to_json(), allow_nan=False))
     if not whole.fit.usable:
         run.log.warning("fit_unusable", reason=whole.fit.reason, told="points without fill parameters have none")
         return replace(stand, schedule=schedule)
@@ -235,11 +236,6 @@ def fits(
     known = set(whole.fit.to_json())
     fitted = {name: value for name, value in json.loads(text).items() if name in known}
     return replace(stand, fitted=fitted, fit=kept, schedule=schedule)
-
-
-def _plain(content: Any) -> Any:
-    """Return *content* as another process reads it from JSON."""
-    return json.loads(json.dumps(content, allow_nan=False))
 
 
 def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", stand: Ground) -> None:
@@ -286,9 +282,6 @@ def engine(sweep: Sweep) -> Engine:
     """Return what plays tasks, as the knobs have it."""
     if sweep.cluster is not None:
         return partial(on_cluster, address=sweep.cluster)
-    return partial(_locally, jobs=sweep.jobs or cpu_count() or 1)
-
-
-def _locally(tasks: Sequence[Task], jobs: int) -> Outcomes:
-    """Play in as many processes as there are *jobs* and work for; in this one where that is one."""
-    return in_process(tasks) if min(jobs, len(tasks)) <= 1 else in_processes(tasks, jobs)
+    jobs = sweep.jobs or cpu_count() or 1
+    # In as many processes as there are jobs and work for; in this one where that is one.
+    return lambda tasks: in_process(tasks) if min(jobs, len(tasks)) <= 1 else in_processes(tasks, jobs)

@@ -1,0 +1,60 @@
+"""What two runs did differently, read from their tables, and the report of all tests."""
+
+from pathlib import Path
+
+import pytest
+
+from mm.evaluate.run_comparison import OPENED, REPEAT, TRUNCATED, Finding, Report, RunTables
+
+ORDERS = "recv_us,order_id,action,side,price,qty,reject_reason,cancel_reason"
+FILLS = "recv_us,order_id,side,price,qty,reason"
+
+
+def tables(folder: Path, orders: list[str], fills: list[str]) -> RunTables:
+    folder.mkdir()
+    for name, lines in (("orders", [ORDERS, *orders]), ("fills", [FILLS, *fills])):
+        (folder / f"{name}_BTCUSDT.csv").write_text("\n".join(lines) + "\n")
+    (folder / "state_BTCUSDT.csv").write_text("recv_us,inventory\n1000,0.000\n2000,0.100\n")
+    return RunTables(folder)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> RunTables:
+    return tables(tmp_path / "one", ["1000,1,PLACE,BUY,10.00,0.100,,"], ["2000,1,BUY,10.00,0.100,trade_cross:trade"])
+
+
+def test_equal_runs_do_not_differ(one, tmp_path):
+    """Whatever their folders are called."""
+    same = ["1000,1,PLACE,BUY,10.00,0.100,,"], ["2000,1,BUY,10.00,0.100,trade_cross:trade"]
+    assert one.first_difference(tables(tmp_path / "two", *same)) is None
+    assert one.first_order_us == 1000
+
+
+def test_the_first_row_that_differs_is_named_with_what_both_did(one, tmp_path):
+    """A fill that is missing is nothing; what differs only from the cut on does not count."""
+    other = tables(tmp_path / "two", ["1000,1,PLACE,BUY,10.00,0.100,,"], [])
+    us, did, instead = one.first_difference(other)
+    assert (us, instead) == (2000, "nothing")
+    assert did == "fill of order 1, BUY 0.1 at 10 (trade_cross:trade)"
+    assert one.first_difference(other, until_us=2000) is None
+
+
+def test_the_inventory_is_that_of_the_last_row_before(one):
+    """None is held before the first row."""
+    assert [one.inventory_at(us) for us in (500, 1500, 2000)] == ["0", "0", "0.1"]
+
+
+def test_a_report_counts_comparisons_and_shows_the_first_finding_of_each_test():
+    """In the order of the tests; one that was not made is not listed."""
+    report = Report(notes=["seen"])
+    report.add(TRUNCATED, None)
+    report.add(TRUNCATED, Finding(TRUNCATED, 5, 4, "it differs"))
+    report.add(REPEAT, None)
+    report.add(OPENED, None)
+    assert list(report.lines()) == [
+        "passed  repeat     the same run again in this process: alike",
+        "FAILED  truncated  tapes that end at the cut: 1 of 2 differ",
+        "        it differs",
+        "passed  opened     files of the day that the model opened itself: none",
+        "note: seen",
+    ]

@@ -73,17 +73,22 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
     return "PnL " + ", ".join(told) if told else NONE
 
 
-def assumed(summary: Mapping[str, Any]) -> list[str]:
-    """Return what the run assumed and how far it can be trusted, in lines: the widest assumption first."""
+def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tuple[str, str]]:
+    """Return what the run assumed, by name: the widest first; the fit with its *warnings*, or their number."""
     name, value = summary["reference"], summary["reference_why"]
-    rows = [
+    return [
         ("reference", name + (f": {value}" if value else "")),
-        ("curve", curve(summary, warnings=False)),
+        ("curve", curve(summary, warnings=warnings)),
         ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'no bias is declared'}"),
         ("outside the fit", outside(summary)),
         ("quoted distance", quoted_distance(summary)),
         ("fills seen", " · ".join(by_distance(summary)) or NONE),
     ]
+
+
+def assumed(summary: Mapping[str, Any]) -> list[str]:
+    """Return what the run assumed and how far it can be trusted, in lines."""
+    rows = assumptions(summary, warnings=False)
     if summary["gamma"] is not None:
         rows.insert(2, ("gamma", f"{number(summary['gamma'])} per tick and clip"))
     return ["assumptions", *(f"{'  ' + name:<18}{value}" for name, value in rows)]

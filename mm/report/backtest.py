@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
-from mm.backtest.summary_text import by_distance, curve, outside, quoted_distance
+from mm.backtest.summary_text import assumptions
 from mm.clock import US_PER_S, iso
 from mm.numbers import lasting, number, percent, short, signed
 from mm.report.backtest_charts import (
@@ -227,18 +227,9 @@ def assumptions_card(summary: Summary, about: About) -> str:
     if "reference_why" not in summary:
         return ""
     title = "What this run assumes"
-    why = summary["reference_why"]
-    rejects = f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders"
     reasons = f" ({by_reason(summary['rejects'])})" if summary["rejects"] else ""
-    trust: list[Row] = [
-        ("reference", escape(summary["reference"] + (f": {why}" if why else ""))),
-        ("curve", escape(curve(summary))),
-        ("fill model", escape(f"{summary['models']['fill']}: {summary['fill_bias'] or 'no bias is declared'}")),
-        ("outside the fit", escape(outside(summary))),
-        ("fills seen", escape(" · ".join(by_distance(summary)) or "–")),
-        ("quoted distance", escape(quoted_distance(summary))),
-        ("rejected", escape(rejects + reasons)),
-    ]
+    rejected = f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders{reasons}"
+    trust = [(name, escape(text)) for name, text in (*assumptions(summary), ("rejected", rejected))]
     effective: list[Row] = [
         ("gamma", number(summary["gamma"])),
         ("clip", f"{short(summary['quote_qty'])} {escape(summary['base_asset'])}"),

@@ -36,7 +36,7 @@ COMMANDS: Commands = {
     "fit": ("Fit A and k to a table of points.", "mm.commands.fit:main"),
     "schedule": ("Fit A and k in rolling windows.", "mm.commands.schedule:main"),
     "backtest": ("Play recorded days against a quote model and a fill model.", "mm.commands.backtest:main"),
-    "walkforward": ("Schedule, then one continuous backtest with it.", "mm.commands.walkforward:main"),
+    "walkforward": ("Schedule, then one continuous backtest with it.", "mm.commands.schedule:walkforward"),
     "sweep": ("Play a grid of backtests, and tell how much of the best is luck.", "mm.commands.sweep:main"),
     "fills": ("Which fill model is right, and the exponent of its queue.", _FILLS),
     "report": ("Draw the report of a run.", "mm.commands.report:main"),

@@ -173,7 +173,7 @@ def command(
 
 
 def ended(error: BaseException) -> int:
-    """Tell *error* in one line on stderr, and return the exit code it means."""
+    """Print *error* as one line on stderr, and return its exit code."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
         write_line(sys.stderr, "error: interrupted")
         return INTERRUPTED
@@ -194,7 +194,8 @@ def _make(
     defaults: Mapping[str, Any] | None,
     arguments: Sequence[click.Parameter] = (),
 ) -> Command:
-    declared = [_own_default(one, defaults or {}) for group in groups for one in knobs(group)]
+    own = defaults or {}
+    declared = [replace(one, default=own.get(one.name, one.default)) for group in groups for one in knobs(group)]
 
     @functools.wraps(body)
     def callback(**params: Any) -> None:
@@ -218,13 +219,10 @@ def _make(
         finally:
             console.close()
 
-    options = [*arguments, *map(option, declared), json_option()]
+    as_json = click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
+    options = [*arguments, *map(option, declared), as_json]
     name = body.__name__
     return Command(name, callback=callback, params=options, help=body.__doc__, context_settings=_SETTINGS)
-
-
-def _own_default(one: Knob, defaults: Mapping[str, Any]) -> Knob:
-    return replace(one, default=defaults[one.name]) if one.name in defaults else one
 
 
 def _with(groups: Sequence[type], needed: type) -> tuple[type, ...]:
@@ -288,30 +286,20 @@ def option(one: Knob) -> click.Option:
     """Return the option that sets a knob by its flag or its variable."""
     # A default of None must not be passed: click would take it for a value that was given.
     default: dict[str, Any] = {} if one.default in (None, REQUIRED) else {"default": shown(one.default)}
-    told = f", default {default['default']}" if default else ""
-    often: dict[str, Any] = {} if one.joined is None else {"multiple": True, "callback": _joining(one)}
+    shown_default = f", default {default['default']}" if default else ""
+
+    def join(_context: click.Context, _option: click.Parameter, texts: Sequence[str]) -> Any:
+        return one.read(str(one.joined).join(texts))
+
+    often: dict[str, Any] = {} if one.joined is None else {"multiple": True, "callback": join}
     return (_Repeatable if often else click.Option)(
         [one.flag, one.name],
         type=str if often else one.read,
         envvar=one.variable,
         required=one.default is REQUIRED,
         metavar=one.reader.metavar,
-        help=f"{one.help}  [{one.variable}{told}]",
+        help=f"{one.help}  [{one.variable}{shown_default}]",
         show_default=False,
         **often,
         **default,
     )
-
-
-def json_option() -> click.Option:
-    """Return the option ``--json``, which every command has."""
-    return click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
-
-
-def _joining(one: Knob) -> Any:
-    """Return what makes one value of the texts of a flag that was given several times."""
-
-    def join(_context: click.Context, _option: click.Parameter, texts: Sequence[str]) -> Any:
-        return one.read(str(one.joined).join(texts))
-
-    return join

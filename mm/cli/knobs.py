@@ -102,17 +102,18 @@ def knob(
         matters: False where the result of a run does not depend on it.
         joined: What stands between its texts where the flag is given several times.
     """
-    return dataclasses.field(default=default, metadata={_KEY: (reader, text, flag, matters, joined)})
+    one = Knob("", reader, text, flag or "", default, matters, joined)
+    return dataclasses.field(default=default, metadata={_KEY: one})
 
 
 def knobs(group: type) -> tuple[Knob, ...]:
     """Return the knobs that the dataclass *group* declares, in order."""
-    found = []
-    for entry in dataclasses.fields(group):
-        reader, text, flag, matters, joined = entry.metadata[_KEY]
-        flag = flag or "--" + entry.name.replace("_", "-")
-        found.append(Knob(entry.name, reader, text, flag, entry.default, matters, joined))
-    return tuple(found)
+    return tuple(
+        dataclasses.replace(
+            entry.metadata[_KEY], name=entry.name, flag=entry.metadata[_KEY].flag or "--" + entry.name.replace("_", "-")
+        )
+        for entry in dataclasses.fields(group)
+    )
 
 
 def shown(value: Any) -> str:
@@ -141,36 +142,37 @@ def _span(low: float | str | None, high: float | str | None) -> str:
     return f" of at least {shown(low)}" if low is not None else f" of at most {shown(high)}" if high is not None else ""
 
 
-def whole(low: int | None = None, high: int | None = None) -> Reader:
-    """Read a whole number within bounds that belong to the range."""
+def _bounded(convert: Callable[[str], Any], what: str, low: Any, high: Any) -> Callable[[str], Any]:
+    """Return what reads text by *convert* and refuses a value outside of the bounds, which belong to the range."""
+    wanted = f"{what}{_span(low, high)}"
 
-    def parse(text: str) -> int:
-        wanted = f"a whole number{_span(low, high)}"
+    def parse(text: str) -> Any:
         try:
-            value = int(text)
+            value = convert(text)
         except ValueError:
             raise ValueError(wanted) from None
         if (low is not None and value < low) or (high is not None and value > high):
             raise ValueError(wanted)
         return value
 
-    return Reader("INTEGER", parse)
+    return parse
+
+
+def whole(low: int | None = None, high: int | None = None) -> Reader:
+    """Read a whole number within bounds that belong to the range."""
+    return Reader("INTEGER", _bounded(int, "a whole number", low, high))
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def number(low: float | None = None, high: float | None = None) -> Reader:
     """Read a finite number, fractions allowed, within bounds that belong to the range."""
-
-    def parse(text: str) -> float:
-        wanted = f"a number{_span(low, high)}"
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(wanted) from None
-        if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
-            raise ValueError(wanted)
-        return value
-
-    return Reader("NUMBER", parse)
+    return Reader("NUMBER", _bounded(_finite, "a number", low, high))
 
 
 def number_or(word: str, low: float, high: float) -> Reader:
@@ -292,14 +294,8 @@ def _zone(text: str) -> str:
 
 
 SWITCH = Reader("0|1", _switch)
-
-
 JSON_OBJECT = Reader("JSON", _json_object)
-
-
 PATH = Reader("PATH", _path)
-
-
 ZONE = Reader("ZONE", _zone)
 
 
@@ -397,18 +393,19 @@ def day_list(text: str) -> tuple[str, ...]:
     return tuple(inside)
 
 
-def _day(text: str) -> str:
+def _days(text: str) -> str:
     day_list(text)
     return text
 
 
+def _one_day(text: str) -> str:
+    if len(day_list(text)) > 1:
+        raise ValueError("YYYYMMDD, for this command takes one day")
+    return text
+
+
 SYMBOL = Reader("SYMBOL", _symbol)
-
-
 SYMBOLS = Reader("SYMBOL", _symbols)
-
-
-DAYS = Reader("DAY", _day)
-
-
+DAYS = Reader("DAY", _days)
+ONE_DAY = Reader("DAY", _one_day)
 GRID = Reader("NAME=V,V,…", _grid)

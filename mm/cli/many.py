@@ -10,21 +10,8 @@ from typing import Any
 
 from mm.cli.console import Console, write_line
 from mm.cli.knobs import shown
-from mm.errors import MMError
+from mm.errors import Incomplete
 from mm.runs.manifest import SetKnob
-
-
-class SymbolsFailed(MMError):
-    """Some of the symbols failed; the exit code is that of the first."""
-
-    def __init__(self, codes: Mapping[str, int]) -> None:
-        """Name the symbols that failed, and how each ended."""
-        failed = {symbol: code for symbol, code in codes.items() if code}
-        self.exit_code = next(iter(failed.values()))
-        told = ", ".join(f"{symbol} (exit {code})" for symbol, code in failed.items())
-        done = [symbol for symbol, code in codes.items() if not code]
-        kept = f"; {', '.join(done)} are done" if done else ""
-        super().__init__(f"{told} did not succeed{kept}; each one's line is above")
 
 
 def each_symbol(console: Console, symbols: Sequence[str], program: str, settings: Mapping[str, SetKnob]) -> None:
@@ -34,7 +21,7 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
     symbols in one object. With OUT_DIR they run one after the other: a run shares the folder of a finished one.
 
     Raises:
-        SymbolsFailed: If any of them failed; the others' work is kept.
+        Incomplete: If any of them failed; the others' work is kept.
     """
     command = [*_words(program), *(["--json"] if console.as_json else [])]
     for name, one in settings.items():
@@ -53,13 +40,16 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
                 else:
                     console.say(f"{symbol}  {line}")
     console.answer({"symbols": answers})
-    codes = {symbol: done.returncode for symbol, done in zip(symbols, ended, strict=True)}
-    if any(codes.values()):
-        raise SymbolsFailed(codes)
+    failed = {symbol: one.returncode for symbol, one in zip(symbols, ended, strict=True) if one.returncode}
+    if failed:
+        told = ", ".join(f"{symbol} (exit {code})" for symbol, code in failed.items())
+        done = ", ".join(symbol for symbol in symbols if symbol not in failed)
+        kept = f"; {done} are done" if done else ""
+        raise Incomplete(f"{told} did not succeed{kept}; each one's line is above", next(iter(failed.values())))
 
 
 def _words(program: str) -> list[str]:
-    """Return what to call for the same command: ``mm backtest`` and ``python -m mm.commands.backtest`` alike."""
+    """Return what to call for the same command: ``mm backtest`` and ``python -m mm.runner_backtest`` alike."""
     first, *rest = program.split()
     if first == "python":
         return [sys.executable, *rest]

@@ -68,17 +68,6 @@ def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
     return [tape.on_lot(lot_e8) for tape in opened]
 
 
-def one_tape(run: Run, day: Day, market: Market) -> "Tape":
-    """Open the tape of the only day.
-
-    Raises:
-        UsageError: If several days were given.
-    """
-    if len(day.days()) > 1:
-        raise UsageError(f"--day (DAY) is {day.day!r}; this command takes one day, YYYYMMDD")
-    return tapes(run, day, market)[0]
-
-
 def _note(run: Run, tape: "Tape") -> None:
     """Tell the manifest and the log what was read."""
     for path, size, sha256 in tape.meta.inputs:

@@ -10,8 +10,8 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import DAYS, REQUIRED, day_list, knob, matching, whole
-from mm.errors import SafetyError, UsageError
+from mm.cli.knobs import ONE_DAY, REQUIRED, knob, matching, whole
+from mm.errors import SafetyError
 
 TESTS = ("fresh", "shifted", "files", "opened")
 
@@ -20,7 +20,7 @@ TESTS = ("fresh", "shifted", "files", "opened")
 class Checked(Results, Source):
     """Which day, how often it is cut, and what is left out."""
 
-    day: str = knob(REQUIRED, DAYS, "The day, YYYYMMDD.")
+    day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
     check_cuts: int = knob(12, whole(1, 10_000), "Instants at which the day is cut.", flag="--cuts")
     check_skip: str | None = knob(
         None,
@@ -28,16 +28,6 @@ class Checked(Results, Source):
         "Tests that are left out: shifted for a model that knows the calendar, opened for one that reads the past.",
         flag="--skip",
     )
-
-    def only(self) -> Day:
-        """Return the day as a backtest takes it.
-
-        Raises:
-            UsageError: If there are several.
-        """
-        if len(day_list(self.day)) > 1:
-            raise UsageError(f"--day (DAY) is {self.day!r}; this command takes one day, YYYYMMDD")
-        return Day(symbol=self.symbol, day=self.day, data_root=self.data_root, out_root=self.out_root)
 
 
 @command(
@@ -68,7 +58,8 @@ def lookahead(
     from mm.commands.setup import Setup
     from mm.evaluate.lookahead import Probe, file_watch, with_model
 
-    setup = Setup(checked.only(), market, execution, account, models)
+    day = Day(symbol=checked.symbol, day=checked.day, data_root=checked.data_root, out_root=checked.out_root)
+    setup = Setup(day, market, execution, account, models)
     watch, skip = file_watch(setup), set((checked.check_skip or "").split(","))
     with watch.watching():
         setup = replace(setup, models=with_model(models, model))

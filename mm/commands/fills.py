@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mm.cli.config import Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import DAYS, JSON_OBJECT, PATH, REQUIRED, SYMBOL, day_list, knob, matching, number, whole
+from mm.cli.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, knob, matching, number, whole
 from mm.clock import us_from_ms
 from mm.errors import DataError, FitError, UsageError
 
@@ -37,7 +37,7 @@ class Scored(Lives):
     """Against which order log, and which model besides the usual ones."""
 
     symbol: str | None = knob(None, SYMBOL, "Symbol of a simulated day.")
-    day: str | None = knob(None, DAYS, "The day, YYYYMMDD.")
+    day: str | None = knob(None, ONE_DAY, "The day, YYYYMMDD.")
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
     order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is made of it.")
     queue_passes: int = knob(8, whole(1, 1000), "How often the day is gone through.", flag="--passes")
@@ -63,14 +63,14 @@ class Scored(Lives):
                 "--symbol and --day (SYMBOL, DAY) of a simulated day, or --order-log (ORDER_LOG) alone; "
                 "give the one or the other"
             )
-        return self.symbol, _one(self.day)
+        return self.symbol, self.day
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted(Lives, Source):
     """Which day."""
 
-    day: str = knob(REQUIRED, DAYS, "The day, YYYYMMDD.")
+    day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
 
 
 @command(Scored)
@@ -119,7 +119,7 @@ def fit(console: Console, fitted: Fitted) -> None:
     """
     from mm.evaluate.queue_exponent import EXPONENTS, fit_exponent
 
-    day = _one(fitted.day)
+    day = fitted.day
     tape = _tape(fitted.data_root, fitted.symbol, day, fitted.out_root)
     with console.progress("exponents", len(EXPONENTS)) as step:
         found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed, step=step)
@@ -160,10 +160,3 @@ def _tape(root: Path, symbol: str, day: str, out: Path) -> "Tape":
     from mm.dayfolder.layout import day_folder
 
     return load_day(day_folder(root, symbol, day), cache=out / "tapes")
-
-
-def _one(day: str) -> str:
-    days = day_list(day)
-    if len(days) > 1:
-        raise UsageError(f"--day (DAY) is {day!r}; this command takes one day, YYYYMMDD")
-    return days[0]

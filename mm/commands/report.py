@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -17,6 +16,7 @@ from mm.cli.frame import command
 from mm.cli.idle import idle
 from mm.cli.knobs import shown
 from mm.code_identity import hash_file
+from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
 from mm.report.frame import About
 from mm.report.redraw import Drawn, Redraw, played
@@ -83,11 +83,8 @@ def _way(path: Path, folder: Path) -> str:
 
 def _words(run: Found) -> list[str]:
     """Return the command that makes the run again: the knobs that were set, as flags."""
-    from mm.commands.reproduce import COMMANDS
-
-    name, module = COMMANDS[run.manifest["kind"]]
-    entry: click.Command = import_module(module).main
-    flags = {option.name: option.opts[0] for option in entry.params}
+    name, options = command_of(run)
+    flags = {option.name: option.opts[0] for option in options}
     words = ["mm", name]
     knobs = run.manifest["knobs"]
     unused = dict(idle(run.manifest["kind"], {key: one["value"] for key, one in knobs.items()}))

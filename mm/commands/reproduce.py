@@ -21,12 +21,12 @@ from mm.errors import DataError, Mismatch, MMError
 from mm.runs.diff import Comparison, compare, no_matter
 from mm.runs.find import Found, Sources, check_inputs, check_models, find_run, find_runs, knob_files
 
-COMMANDS = {  # by kind: what is called, and where it is declared
-    "backtest": ("backtest", "mm.commands.backtest"),
-    "calibration": ("calibrate", "mm.commands.calibrate"),
-    "schedule": ("schedule", "mm.commands.schedule"),
-    "walkforward": ("walkforward", "mm.commands.walkforward"),
-    "sweep": ("sweep", "mm.commands.sweep"),
+COMMANDS = {  # by kind: the name of the command, its module and its function
+    "backtest": ("backtest", "mm.commands.backtest", "main"),
+    "calibration": ("calibrate", "mm.commands.calibrate", "main"),
+    "schedule": ("schedule", "mm.commands.schedule", "main"),
+    "walkforward": ("walkforward", "mm.commands.schedule", "walkforward"),
+    "sweep": ("sweep", "mm.commands.sweep", "main"),
 }
 _WROTE = (0, 4)  # exit codes after which there is a run folder
 _TRUST = click.Option(["--trust"], is_flag=True, help="Call models whose source is not an input of the run, too.")
@@ -103,7 +103,7 @@ def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, st
     Raises:
         DataError: If this version has no such command or knob.
     """
-    name, options = _command(run)
+    name, options = command_of(run)
     names = {option.name: str(option.envvar) for option in options if option.envvar}
     knobs = {name: one["value"] for name, one in run.manifest["knobs"].items() if name not in no_matter()}
     unknown = [name for name in knobs if name not in names]
@@ -116,13 +116,13 @@ def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, st
     return name, {names[key]: shown(value) for key, value in values.items() if value is not None}
 
 
-def _command(run: Found) -> tuple[str, list[click.Parameter]]:
+def command_of(run: Found) -> tuple[str, list[click.Parameter]]:
     """Return the name and the parameters of the command that makes runs of this kind."""
     kind = run.manifest["kind"]
     if kind not in COMMANDS:
         raise DataError(f"{run.folder} is a run of the kind {kind!r}; known are {', '.join(COMMANDS)}")
-    name, module = COMMANDS[kind]
-    entry: click.Command = import_module(module).main
+    name, module, function = COMMANDS[kind]
+    entry: click.Command = getattr(import_module(module), function)
     return name, entry.params
 
 
@@ -143,7 +143,7 @@ def _play(run: Found, words: list[str], variables: Mapping[str, str], scratch: P
     Raises:
         NotPlayed: If it leaves none.
     """
-    names = {option.envvar for option in _command(run)[1]}
+    names = {option.envvar for option in command_of(run)[1]}
     environment = {name: value for name, value in os.environ.items() if name not in names} | dict(variables)
     command = [sys.executable, "-m", "mm", *words, f"--run-id={run.manifest['run_id']}", "--log-level=ERROR"]
     done = subprocess.run(

@@ -1,11 +1,12 @@
-"""``mm schedule``: rolling windows of one day or more to ``poisson_schedule.json``."""
+"""``mm schedule`` and ``mm walkforward``: rolling windows of one day or more, and a backtest that trades them."""
 
 import json
 from typing import TYPE_CHECKING
 
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Calibration, Day, Fit, Market, Models, Windows
+from mm.cli.config import Calibration, Day, Fit, Market, Models, Sensitivity, Windows
 from mm.cli.frame import runner
+from mm.commands.backtest import play
 from mm.errors import FitError
 from mm.runs.run import Run
 
@@ -41,10 +42,8 @@ def main(
     from mm.report.walkforward import page
 
     tapes = assemble.tapes(run, day, market)
-    config, rules = (
-        assemble.calibration_config(calibration, fit, account.seed),
-        assemble.rules(tapes[0], execution, account),
-    )
+    rules = assemble.rules(tapes[0], execution, account)
+    config = assemble.calibration_config(calibration, fit, account.seed)
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("play"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
@@ -53,6 +52,65 @@ def main(
         run.write_page(page(run.partial, run.about))
     if not usable:
         raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
+
+
+@runner(
+    "walkforward",
+    Day,
+    Market,
+    Calibration,
+    Fit,
+    Windows,
+    Execution,
+    Account,
+    Models,
+    Sensitivity,
+    defaults={"fill_model": "poisson"},
+    resumable=True,
+)
+def walkforward(
+    run: Run,
+    day: Day,
+    market: Market,
+    calibration: Calibration,
+    fit: Fit,
+    windows: Windows,
+    execution: Execution,
+    account: Account,
+    models: Models,
+    sensitivity: Sensitivity,
+) -> None:
+    """Calibrate rolling windows of one day or more, and trade each slice with what was known before it.
+
+    A run that was killed goes on where its RUN_ID is given again.
+
+    Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
+    """
+    from mm.backtest.summary_text import told
+    from mm.commands import assemble
+    from mm.model_maker import ModelMaker, check_names
+    from mm.report.run_columns import columns_of
+    from mm.report.walkforward import page
+
+    check_names(models)
+    tapes = assemble.tapes(run, day, market)
+    rules = assemble.rules(tapes[0], execution, account, models)
+    config = assemble.calibration_config(calibration, fit, account.seed)
+    maker = ModelMaker(run, assemble.unfitted(models), tapes[0], account.seed)
+    plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
+    with run.timing("calibrate"):
+        studied = study_days(run, (tapes, config, rules), plan, fallback)
+    if not write_study(run, studied):
+        run.write_page(page(run.partial, run.about))  # there will be no backtest
+    forward = run.summary
+    maker.use(studied.schedule)
+    result = play(run, tapes, rules, maker, sensitivity)
+    del tapes, maker  # lets the mapped tapes go: writing needs the journal alone
+    run.write_result(result, "backtest")
+    with run.timing("write"):
+        run.write_page(page(run.partial, run.about, run=columns_of(result)))
+    run.summary = {**run.summary, "walkforward": forward}
+    run.say(told(result.summary))
 
 
 def study_days(

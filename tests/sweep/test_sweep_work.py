@@ -5,10 +5,10 @@ import shlex
 import sys
 
 import pytest
-from mm.commands.walkforward import main as walkforward
 from sweep_desk import FILES, called, folder_of, found, manifest, own_model, same
 
 from mm.commands.backtest import main as backtest
+from mm.commands.schedule import walkforward
 
 
 def test_what_was_played_is_not_played_again(serial, sweep_data, monkeypatch):

@@ -1,4 +1,4 @@
-"""Binance Spot as a `Venue`: addresses, weights and limits, and the reader of stream payloads and REST answers.
+"""Binance Spot as a `MarketVenue`: addresses, weights and limits, and the reader of stream payloads and REST answers.
 
 Whatever belongs to futures is refused: their update ids follow another rule (`pu`), and a book built by the rule of
 Spot would be silently wrong.

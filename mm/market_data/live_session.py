@@ -31,10 +31,10 @@ from mm.market_data.venue import (
     DepthUpdate,
     ExchangeInfo,
     Futures,
+    MarketVenue,
     Message,
     ServerShutdown,
     TradePrint,
-    Venue,
 )
 from mm.whole_file import write_whole
 
@@ -82,7 +82,7 @@ class LiveSession:
         *,
         snapshot_limit: int = 5000,
         trade_stream: str = "trade",
-        venue: Venue = BINANCE_SPOT,
+        venue: MarketVenue = BINANCE_SPOT,
     ) -> None:
         self.instrument: str | None = None
         self.latencies = StreamLatencies()

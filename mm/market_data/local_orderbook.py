@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 from mm.dayfolder.rows import level_cells
 from mm.instrument import e8
@@ -132,40 +132,11 @@ class LocalOrderBook:
         self.change(*held)
 
 
-class BookSide(Protocol):
-    """The levels of one side by their keys, which ascend: numbers of prices, of asks negative, so the best is last."""
-
-    @property
-    def best(self) -> int | None:
-        """Key of the best level; None without one."""
-
-    @property
-    def last(self) -> int | None:
-        """That of the last level."""
-
-    def change(self, changes: Iterable[Level]) -> None:
-        """Set the quantities of *changes*; zero removes a level."""
-
-    def top(self, n: int) -> list[Level]:
-        """Return up to *n* levels, the best first."""
-
-    def qty_at(self, key: int) -> str | None:
-        """Return the quantity of the level *key*; None where there is none."""
-
-    def count_to(self, key: int) -> int:
-        """Return how many levels stand from the best to *key*, both included."""
-
-    def quantities(self, key: int) -> dict[int, int]:
-        """Return the quantities, in 1e-8, of the levels from the best to *key*."""
-
-    def check(self) -> None:
-        """Raise ValueError where the side is not what it must be."""
-
-    def __len__(self) -> int: ...
-
-
 class PlainSide:
-    """A `BookSide` as a sorted list, short to change near the best price, and a dictionary."""
+    """The levels of one side by their keys, which ascend: numbers of prices, of asks negative, so the best is last.
+
+    They are a sorted list, short to change near the best price, and a dictionary; a kernel's `Side` does the same.
+    """
 
     __slots__ = ("_keys", "_levels", "_number", "_sign")
 
@@ -230,11 +201,11 @@ class PlainSide:
         return len(self._keys)
 
 
-def _plain_cells(bids: BookSide, asks: BookSide, n: int) -> str:
+def _plain_cells(bids: PlainSide, asks: PlainSide, n: int) -> str:
     return level_cells(bids.top(n), asks.top(n), n)
 
 
-def _differences(ours: BookSide, theirs: BookSide, edge: int | None) -> int:
+def _differences(ours: PlainSide, theirs: PlainSide, edge: int | None) -> int:
     """Return how many levels differ, to *edge* and the last one of *theirs* at most."""
     worst = theirs.last
     if worst is None:
@@ -244,7 +215,7 @@ def _differences(ours: BookSide, theirs: BookSide, edge: int | None) -> int:
     return sum(held.get(key) != other.get(key) for key in held.keys() | other.keys())
 
 
-_PLAIN: tuple[Callable[[Callable[[str], int], int], BookSide], Callable[[Any, Any, int], str | None]] = (
+_PLAIN: tuple[Callable[[Callable[[str], int], int], PlainSide], Callable[[Any, Any, int], str | None]] = (
     PlainSide,
     _plain_cells,
 )

@@ -16,7 +16,7 @@ from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.live_session import EventLog, LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.trade_state import LAST_TRADE
-from mm.market_data.venue import Answer, RestRequest, Venue, with_symbol
+from mm.market_data.venue import Answer, MarketVenue, RestRequest, with_symbol
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -45,7 +45,7 @@ class RestClient:
         base_url: str,
         weight: RateBudget | None = None,
         clock: Callable[[], int] = now_us,
-        venue: Venue = BINANCE_SPOT,
+        venue: MarketVenue = BINANCE_SPOT,
     ) -> None:
         self.venue = venue
         self.used_weight: int | None = None

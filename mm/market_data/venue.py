@@ -1,7 +1,8 @@
 """What a venue is: the types of what it sends, its addresses, its limits, and the reader of its messages.
 
-Everything else works on these types. Another venue is one module that implements `Venue`: its decoder returns updates
-whose ids follow the rule of `mm.ids`. Prices and quantities stay the exchange's own text.
+Everything else works on these types. Another venue is one module that implements `MarketVenue`. Its reader returns
+updates whose ids follow the rule of `mm.ids`: where a venue names the last id of the update before (`pu` of futures),
+the update is one of the ids from there on. Prices and quantities stay the exchange's own text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -172,7 +173,7 @@ class Decoder(Protocol):
         """Return the message that a connection to *url* was opened."""
 
 
-class Venue(Protocol):
+class MarketVenue(Protocol):
     """An exchange and one of its markets."""
 
     @property

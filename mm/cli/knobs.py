@@ -66,11 +66,6 @@ class Knob:
         """The environment variable: the field in capitals."""
         return self.name.upper()
 
-    @property
-    def label(self) -> str:
-        """Flag and variable, as messages name them."""
-        return f"{self.flag} ({self.variable})"
-
     def read(self, text: str) -> Any:
         """Return *text* as the knob's value.
 
@@ -80,7 +75,7 @@ class Knob:
         try:
             return self.reader.parse(text.strip())
         except ValueError as error:
-            raise UsageError(f"{self.label} was {text!r}: it must be {error}") from error
+            raise UsageError(f"{self.flag} ({self.variable}) was {text!r}: it must be {error}") from error
 
 
 def knob(

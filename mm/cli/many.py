@@ -31,14 +31,12 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
         ended = list(pool.map(lambda symbol: _run([*command, "--symbol", symbol], symbol), symbols))
     answers: dict[str, Any] = {}
     for symbol, done in zip(symbols, ended, strict=True):
-        for stream, text in ((sys.stderr, done.stderr), (None, done.stdout)):
-            for line in text.splitlines():
-                if stream is not None:
-                    write_line(stream, f"{symbol}  {line}")
-                elif console.as_json:
-                    answers[symbol] = json.loads(line)
-                else:
-                    console.say(f"{symbol}  {line}")
+        for line in done.stderr.splitlines():
+            write_line(sys.stderr, f"{symbol}  {line}")
+        for line in done.stdout.splitlines():
+            console.say(f"{symbol}  {line}")
+            if console.as_json:
+                answers[symbol] = json.loads(line)
     console.answer({"symbols": answers})
     failed = {symbol: one.returncode for symbol, one in zip(symbols, ended, strict=True) if one.returncode}
     if failed:
@@ -51,9 +49,7 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
 def _words(program: str) -> list[str]:
     """Return what to call for the same command: ``mm backtest`` and ``python -m mm.runner_backtest`` alike."""
     first, *rest = program.split()
-    if first == "python":
-        return [sys.executable, *rest]
-    return [sys.executable, "-m", "mm", *rest]
+    return [sys.executable, *rest] if first == "python" else [sys.executable, "-m", "mm", *rest]
 
 
 def _run(command: Sequence[str], symbol: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""``mm data``: raw captured streams to day folders, and what is done with a day folder: check, repair, coverage."""
+"""``mm data``: import of raw captures, check, repair and coverage of day folders, and Parquet."""
 
 import hashlib
 import time

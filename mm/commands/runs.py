@@ -1,4 +1,4 @@
-"""``mm runs list``, ``show`` and ``log``: look at run folders by their manifests, and at what runs logged."""
+"""``mm runs list``, ``show``, ``log`` and ``diff``: manifests and logs of runs, and how two runs differ."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,12 +35,15 @@ def list_command(console: Console, results: Results, kind: str | None, symbol: s
     runs = [run for run in found if _wanted(run, kind, symbol, day)]
     console.answer(
         {
-            "runs": [{**_row(run), "digest": run.manifest["digest"], "found": _headlines(run)} for run in runs],
+            "runs": [{**_row(run), "digest": run.manifest["digest"], "found": headlines(run.manifest)} for run in runs],
             "others": [{"path": str(stray.folder), "why": stray.why} for stray in strays],
         }
     )
     if runs:
-        _say_table(console, [{**_row(run), "found": _told(_headlines(run))} for run in runs])
+        found_text = [
+            " ".join(f"{key}={shown(value)}" for key, value in headlines(run.manifest).items()) or "-" for run in runs
+        ]
+        _say_table(console, [{**_row(run), "found": text} for run, text in zip(runs, found_text, strict=True)])
     else:
         console.say(f"no runs below {results.out_root}" + (" that were asked for" if found else ""))
     for stray in strays:
@@ -65,12 +68,14 @@ def show_command(console: Console, results: Results, name: str) -> None:
     console.say(f"time     {manifest['started_at']} to {manifest['finished_at']}")
     console.say(f"version  {manifest['version']} {manifest['commit'] or ''}".rstrip())
     console.say(f"digest   {manifest['digest']}")
+    # What has parts is in --json.
+    single = {key: value for key, value in manifest["summary"].items() if not isinstance(value, dict | list)}
     for title, lines in (
         ("knobs that were set", _knob_lines(manifest)),
         ("inputs", [f"{file['path']}  {file['bytes']} bytes" for file in manifest["inputs"]]),
         ("outputs", [_output_line(file) for file in manifest["outputs"]]),
         ("timings", [f"{key} = {value}" for key, value in manifest["timings"].items()]),
-        ("summary", [f"{key} = {shown(value)}" for key, value in manifest["summary"].items() if _single(value)]),
+        ("summary", [f"{key} = {shown(value)}" for key, value in single.items()]),
     ):
         if lines:
             console.say("\n".join([title, *(f"  {line}" for line in lines)]))
@@ -141,14 +146,6 @@ def _row(run: Found) -> dict[str, str]:
     }
 
 
-def _headlines(run: Found) -> dict[str, Any]:
-    return headlines(run.manifest)
-
-
-def _told(found: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={shown(value)}" for name, value in found.items()) or "-"
-
-
 def _say_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in COLUMNS}
     for row in [{name: name for name in COLUMNS}, *rows]:
@@ -158,11 +155,6 @@ def _say_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
 def _knob_lines(manifest: dict[str, Any]) -> list[str]:
     knobs = manifest["knobs"].items()
     return [f"{name} = {one['value']}  ({one['source']})" for name, one in knobs if one["source"] != "default"]
-
-
-def _single(value: Any) -> bool:
-    """Return whether a value of the summary is one number or word; what has parts is in ``--json``."""
-    return not isinstance(value, dict | list)
 
 
 def _output_line(file: dict[str, Any]) -> str:

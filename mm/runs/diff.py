@@ -1,4 +1,4 @@
-"""What tells two runs apart: knobs, code, inputs, outputs, and the numbers they found."""
+"""How two runs differ: knobs, code, inputs, outputs, their numbers, and the first place where two files differ."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Which runs there are below OUT_ROOT, and which one a name stands for."""
+"""Finished runs: which there are below OUT_ROOT, which one a name stands for, and whether its inputs are unchanged."""
 
 import json
 import sysconfig

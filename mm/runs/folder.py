@@ -1,4 +1,8 @@
-"""Where runs lie and what they are called: one folder a run, claimed by making ``<folder>.partial``."""
+"""Where runs lie and what they are called: one folder per run, claimed by making ``<folder>.partial``.
+
+A run that was killed can be resumed: its partial folder is locked for as long as the process lives, however it ends;
+what lies in ``checkpoint/`` stays for whoever resumes, the rest was half written and is removed.
+"""
 
 import itertools
 import json
@@ -17,6 +21,11 @@ from mm.clock import now_us, run_stamp
 from mm.errors import BrokenFile, RunExists, UsageError
 from mm.runs.manifest import MANIFEST, InputFile, SetKnob, read_manifest
 from mm.whole_file import whole_file
+
+try:
+    import fcntl
+except ImportError:  # not on every system; there a second process on the same run goes unnoticed
+    fcntl = None  # type: ignore[assignment]
 
 _FOLDERS = {"schedule": ("calibration", "schedules")}
 CHECKPOINT = "checkpoint"  # in the partial folder of a run that can be resumed
@@ -184,12 +193,6 @@ def cannot_write(path: Path, error: OSError, knob: str) -> UsageError:
     return UsageError(f"{path} cannot be written ({error.strerror}); set {knob} to a folder that can")
 
 
-try:
-    import fcntl
-except ImportError:  # not on every system; there two processes are not told from each other
-    fcntl = None  # type: ignore[assignment]
-
-
 def hold(plan: Plan, run_id: str) -> int:
     """Lock the partial folder for this process, and return the descriptor that holds the lock.
 
@@ -245,7 +248,6 @@ def checkpoint(partial: Path, inputs: Iterable[InputFile]) -> tuple[Path, bool]:
 
 
 def _write(path: Path, work: Mapping[str, Any]) -> None:
-    """Write *work* whole or not at all."""
     with whole_file(path) as unfinished:
         unfinished.write_text(json.dumps(work), encoding="utf-8")
 

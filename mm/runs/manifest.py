@@ -1,6 +1,6 @@
 """``run_manifest.json``: what went into a run, what came out, and the digest that says whether two runs agree.
 
-It is written last, so a folder without it is not a run.
+It is written last, so a folder without it is not a run. The few numbers that a run is listed by are here as well.
 """
 
 import hashlib

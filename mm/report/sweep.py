@@ -245,20 +245,17 @@ def _tiles(content: Content) -> str:
     failed = f"{content['failed']} points failed" if content["failed"] else "no point failed"
     sharpe = None if best is None else best["sharpe"]
     deflated = None if best is None else best["deflated_sharpe"]
+    pnl, choices = None, "no choice"
+    if ahead is not None:
+        hindsight = signed(ahead["pnl_of_the_best_in_hindsight"], 3)
+        pnl, choices = ahead["pnl"], f"a new choice after {ahead['block']}; best in hindsight {hindsight}"
     shown = [
         tile("Different trials", f"{content['trials']:,}", failed),
         tile("Best Sharpe ratio", number(sharpe, 3), "of a year, as it was picked", gain_or_loss(sharpe)),
         tile("Best by chance", number(content["expected_best_sharpe"], 3), "expected of as many trials without skill"),
         tile("Deflated Sharpe", probability(deflated), "probability that the best is better than that"),
         tile("Overfitting", percent(content["pbo"]), "probability that the best is below the median later"),
-        tile(
-            "Chosen by the past",
-            signed(None if ahead is None else ahead["pnl"], 3),
-            "no choice"
-            if ahead is None
-            else f"again after {ahead['block']}; best in hindsight {signed(ahead['pnl_of_the_best_in_hindsight'], 3)}",
-            gain_or_loss(None if ahead is None else ahead["pnl"]),
-        ),
+        tile("Chosen by the past", signed(pnl, 3), choices, gain_or_loss(pnl)),
     ]
     return tiles(*shown)
 
@@ -281,7 +278,11 @@ def _halves_card(content: Content) -> str:
         else f" Rank correlation {number(correlation, 2)}: near 1 the order lasts, near 0 it is chance."
     )
     chart = against(content["rows"], "sharpe_first_half", "sharpe_second_half", "Sharpe ratio in both halves")
-    return card("First half, second half", f"Sharpe ratio of each point in both halves of the time.{order}", chart)
+    return card(
+        "First half, second half",
+        f"Sharpe ratio of each point: across in the first half, upwards in the second.{order}",
+        chart,
+    )
 
 
 def _forward_card(content: Content) -> str:

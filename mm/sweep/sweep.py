@@ -210,7 +210,7 @@ def words(found: SweepFindings, record: SelectionBias) -> list[str]:
         lines.append(f"probability of backtest overfitting: {content['pbo']:.2f}")
     if (ahead := content["walkforward"]) is not None:
         lines.append(
-            f"chosen again after {ahead['block']}, by the past alone: PnL {signed(ahead['pnl'])}; the best in "
+            f"a new choice after {ahead['block']}, by the past alone: PnL {signed(ahead['pnl'])}; the best in "
             f"hindsight {signed(ahead['pnl_of_the_best_in_hindsight'])}, "
             f"the median point {signed(ahead['pnl_of_the_median'])}"
         )

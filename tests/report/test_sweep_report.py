@@ -133,7 +133,7 @@ def test_the_terminal_shows_rank_luck_and_choice(findings):
     told = "\n".join(words(findings, SelectionBias(9, 0.01)))
     assert "4 different trials; the best of" in told
     assert "9 trials on record" in told
-    assert "chosen again after an hour, by the past alone" in told
+    assert "a new choice after an hour, by the past alone" in told
     assert "best in its worst case: GAMMA=2<b>" in told
     assert "note: FILL_MODEL: assumed" in told
 

@@ -11,6 +11,7 @@ from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMN
 from mm.dayfolder.ledger import Details, LedgerView, whole_events
 from mm.dayfolder.line_files import FileTail, sound_tail, whole_rows
 from mm.dayfolder.manifest import is_unfinished, proved_tails
+from mm.dayfolder.rows import number_in
 from mm.errors import BrokenFile
 from mm.ids import IdRanges, MissingIds, went_back
 
@@ -135,7 +136,7 @@ def _last_cell(path: Path, tail: FileTail, at: int) -> int | None:
 
 def _cell(path: Path, row: bytes, at: int) -> int:
     try:
-        return int(row.split(b",")[at])
+        return number_in(row, at)
     except (ValueError, IndexError) as error:
         raise BrokenFile(f"{path}: row {row[:80]!r} has no number in column {at + 1}; run `mm data check`") from error
 

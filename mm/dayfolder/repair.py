@@ -27,12 +27,11 @@ from mm.dayfolder.repair_rows import (
     Reread,
     Rereader,
     head_of,
-    number_after,
     seq_of,
     sound_row,
     write_frames,
 )
-from mm.dayfolder.rows import DefectList, RowOrder
+from mm.dayfolder.rows import DefectList, RowOrder, number_in
 from mm.errors import BrokenFile, MissingDay
 from mm.ids import MissingIds
 from mm.market_data.grid import Grid
@@ -230,7 +229,7 @@ class DayRepair:
             if str(event.at.seq).encode() not in there
         ]
         if wanted:
-            ordered = sorted([*lines[1:], *wanted], key=lambda line: number_after(line, 1))
+            ordered = sorted([*lines[1:], *wanted], key=lambda line: number_in(line, 1))
             write_lines(folder.gaps, [lines[0], *ordered])
             self._written.add(folder.gaps)
             self._done.append(f"gaps: {len(wanted):,} rows written again from the ledger")
@@ -265,7 +264,7 @@ class DayRepair:
             yield from islice(lines, not packed)  # the header of a table
             last_id = -1
             for line in chain(lines, [None]):
-                next_id = None if packed or line is None else number_after(line, _TRADE_ID_COLUMN)
+                next_id = None if packed or line is None else number_in(line, _TRADE_ID_COLUMN)
                 while waiting and (line is None or waiting[0].seq < seq_of(line, packed=packed)):
                     row = waiting.pop(0)
                     if packed or (last_id < row.first_id and (next_id is None or row.first_id < next_id)):
@@ -295,7 +294,7 @@ class DayRepair:
         order = self._order(folder.trades, view)
         gaps = [MissingIds(*hole) for _, hole in check_trades(view, Grid(), findings, order)]
         rows = enumerate(lines_of_file(folder.trades))
-        last = max((number_after(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
+        last = max((number_in(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
         self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))
 
     def _cut_off(self, kind: str, path: Path, last: int | None, view: LedgerView) -> list[MissingIds]:

@@ -15,7 +15,7 @@ from mm.dayfolder.check_books import DiffLine, FrameSink, Replay, Wanted, read_d
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, event_of
 from mm.dayfolder.line_files import LineWriter, line_writer, lines_of_file
-from mm.dayfolder.rows import STREAM, DefectList, RowOrder, Trade, trade_row
+from mm.dayfolder.rows import STREAM, DefectList, RowOrder, Trade, number_in, trade_row
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
 from mm.market_data.binance_spot import Messages
@@ -98,12 +98,7 @@ def _is_event(columns: Sequence[str], line: bytes) -> bool:
 
 def seq_of(line: bytes, *, packed: bool) -> int:
     """Return the `recv_seq` of a row of diffs (*packed*), or of trades and frames."""
-    return _SEQ.decode(line).recv_seq if packed else number_after(line, _SEQ_COLUMN)
-
-
-def number_after(line: bytes, column: int) -> int:
-    """Return the whole number in a *column* of a row, counted from 0."""
-    return int(line.split(b",", column + 1)[column])
+    return _SEQ.decode(line).recv_seq if packed else number_in(line, _SEQ_COLUMN)
 
 
 def top_n_of(folder: DayFolder) -> int:

@@ -227,6 +227,11 @@ def decimal(text: str, name: str) -> str:
     raise ValueError(f"{name} is {text!r}, not a plain decimal")
 
 
+def number_in(line: bytes, column: int) -> int:
+    """Return the whole number in a *column* of a CSV row, counted from 0; raises ValueError or IndexError."""
+    return int(line.split(b",", column + 1)[column])
+
+
 def stamp_ms(text: str, name: str) -> int:
     """Return the text of an instant in ms; raises ValueError where it is another unit."""
     return checked_stamp_ms(whole(text, name), name)

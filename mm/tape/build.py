@@ -23,6 +23,7 @@ from mm.tape.columns import (
     GAP,
     KEYFRAME,
     KIND_NAMES,
+    ROW_COLUMNS,
     SNAPSHOT,
     TOP_COLUMNS,
     TRADE,
@@ -42,7 +43,6 @@ WINDOW_ROWS = 1 << 19
 """How many rows are put in order at a time: little memory, but many beside the levels of a book."""
 LARGE_ROWS = 1 << 20
 """A block of so many rows is released early."""
-_ROWS = ("row_side", "row_ticks", "row_lots")
 _PER_EVENT = (*EVENT_COLUMNS, "kind", "start", "size")
 _KIND_CODES = {name: code for code, name in KIND_NAMES.items()}
 
@@ -163,7 +163,7 @@ class TapeBuilder:
     def lengths(self) -> dict[str, int]:
         """Return how many items each of `ARRAYS` has."""
         events, rows, tops = len(self.events), int(self.events.size.sum()), len(self._tops[0])
-        sizes = dict.fromkeys(ARRAYS, events) | dict.fromkeys(TOP_COLUMNS, tops) | dict.fromkeys(_ROWS, rows)
+        sizes = dict.fromkeys(ARRAYS, events) | dict.fromkeys(TOP_COLUMNS, tops) | dict.fromkeys(ROW_COLUMNS, rows)
         return sizes | {"first_row": events + 1}
 
     def arrays(self) -> dict[str, Column]:
@@ -173,7 +173,7 @@ class TapeBuilder:
             at, end = int(first_row[begin]), int(first_row[stop])
             target = rows[0][at:end], rows[1][at:end], rows[2][at:end]
             self._rows.copy(self.events.start[begin:stop], self.events.size[begin:stop], target)
-        return self._columns(first_row) | dict(zip(_ROWS, rows, strict=True))
+        return self._columns(first_row) | dict(zip(ROW_COLUMNS, rows, strict=True))
 
     def pieces(self) -> Iterator[tuple[str, int, Column]]:
         """Yield all arrays, rows a window at a time: the name, the position, and the items from there on.
@@ -184,7 +184,7 @@ class TapeBuilder:
         at = 0
         for begin, stop in self._rows.consumed(self.events.start, self.events.size):
             rows: tuple[Column, ...] = self._ordered(begin, stop)
-            yield from ((name, at, column) for name, column in zip(_ROWS, rows, strict=True))
+            yield from ((name, at, column) for name, column in zip(ROW_COLUMNS, rows, strict=True))
             at += len(rows[0])
         self._tops = []
         self._rows = RowBlocks(self._rows.steps)

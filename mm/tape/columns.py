@@ -21,9 +21,9 @@ SNAPSHOT, DEPTH, TRADE, GAP, KEYFRAME = 1, 2, 3, 4, 5
 KIND_NAMES = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "trade", GAP: "gap", KEYFRAME: "keyframe"}
 
 EVENT_COLUMNS = ("event_us", "event_exch_us", "recv_seq", "event_id")
-ROW_COLUMNS = ("row_ticks", "row_lots")
+ROW_COLUMNS = ("row_side", "row_ticks", "row_lots")
 TOP_COLUMNS = ("top_event", "top_bid_ticks", "top_ask_ticks", "top_bid_lots", "top_ask_lots")
-ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", "row_side", *ROW_COLUMNS, *TOP_COLUMNS)
+ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, *TOP_COLUMNS)
 DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {"kind": np.uint8, "row_side": np.int8}
 
 AS_BEFORE = -1

@@ -126,10 +126,12 @@ def sync_day(recorded: RecordedDay, findings: DayFindings) -> SyncedDay:
         repeated = np.flatnonzero(~kept)
         findings.note("duplicate_trades", len(repeated), trades.places(repeated))
         trades = trades.taken(np.flatnonzero(kept))
+    changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
     if recorded.ledger:
-        changes = ledger_changes(recorded.ledger, order, recorded.loaded, recorded.whole_books)
+        changes += ledger_changes(recorded.ledger, order, recorded.loaded, recorded.whole_books)
     else:
-        changes = changes_by_id(order, snapshots)
+        changes += changes_by_id(order, snapshots)
+    changes.sort(key=lambda change: change.key)
     if recorded.whole_books:
         events = sync_frames(book, changes, findings)
     else:
@@ -206,7 +208,7 @@ def _first_of_id(trades: Stream) -> NDArray[np.bool_]:
 def ledger_changes(
     ledger: Sequence[Event], order: DayOrder, loaded: Mapping[int, int], whole_books: bool
 ) -> list[EpochChange]:
-    """Return the epoch changes of the ledger, in order.
+    """Return the epoch changes of the ledger.
 
     Args:
         ledger: Its rows.
@@ -214,7 +216,7 @@ def ledger_changes(
         loaded: Index of the snapshot that each `snapshot_loaded` event, by its id, names.
         whole_books: The day has frames, which need no snapshot.
     """
-    changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
+    changes = []
     for place, (row, key) in enumerate(zip(ledger, order.ledger.tolist(), strict=True)):
         if row.kind == "snapshot_loaded" and not whole_books:
             changes.append(EpochChange(key, row.at.recv_us, row.at.seq, "snapshot", loaded[row.event_id]))
@@ -222,12 +224,12 @@ def ledger_changes(
             changes.append(EpochChange(key, row.at.recv_us, row.at.seq, "gap"))
         elif row.kind == "run_start" and place:
             changes.append(EpochChange(key, AS_BEFORE, -1, "run"))
-    return sorted(changes, key=lambda change: change.key)
+    return changes
 
 
 def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochChange]:
     """Return where the snapshots of a day without a ledger belong: before the first message that continues each."""
-    changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
+    changes = []
     book, at = order.book, 0
     for index, snapshot in enumerate(snapshots):
         last = snapshot.last_update_id
@@ -239,7 +241,7 @@ def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochC
             changes.append(EpochChange(int(book.key[at]), int(book.recv_us[at]), -1, "snapshot", index))
         else:
             changes.append(EpochChange(int(book.key[-1]) + 1, AS_BEFORE, -1, "snapshot", index))
-    return sorted(changes, key=lambda change: change.key)
+    return changes
 
 
 def sync_diffs(

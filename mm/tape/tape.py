@@ -192,7 +192,7 @@ class Tape:
         rows = slice(int(self.first_row[events.start]), int(self.first_row[events.stop]))
         for name in (*self.PER_EVENT, "first_row"):
             release(getattr(self, name)[events])
-        for name in ("row_side", *ROW_COLUMNS):
+        for name in ROW_COLUMNS:
             release(getattr(self, name)[rows])
 
     def continues(self, earlier: "Tape") -> bool:

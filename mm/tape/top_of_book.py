@@ -11,10 +11,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.tape.columns import DEPTH, EVENT_COLUMNS, TRADE, Ints, bounds
+from mm.tape.columns import DEPTH, EVENT_COLUMNS, ROW_COLUMNS, TRADE, Ints, bounds
 from mm.tape.tape import Tape, bounds_hold
 
-_ROW_COLUMNS = ("row_side", "row_ticks", "row_lots")
 ALWAYS = 2**31 - 1  # what reaches an order at any price
 _LOWER = 2**32 - 1
 
@@ -77,7 +76,7 @@ class BestPrices(Tape):
 
 
 # The arrays of its own; the rest is that of the whole tape.
-KEPT = (*EVENT_COLUMNS, "kind", "first_row", *_ROW_COLUMNS, "top_event", "place", "reach", *BestPrices.MOVES)
+KEPT = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, "top_event", "place", "reach", *BestPrices.MOVES)
 
 
 def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> BestPrices | None:

@@ -138,7 +138,7 @@ class Messages:
 
     Args:
         symbol: The symbol, upper case; messages of others are `Other`.
-        grid: Checks, and learns from, every price and quantity of the symbol.
+        grid: Checks every price and quantity of the symbol, and derives their steps.
         packs: Whether levels of updates may come as a kernel reads them, where there is one: any sequence of texts.
 
     Attributes:

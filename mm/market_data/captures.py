@@ -224,7 +224,7 @@ class Capture:
     Args:
         path: The file.
         symbol: The symbol, upper case.
-        grid: Checks, and learns from, every price and quantity of the symbol.
+        grid: Checks every price and quantity of the symbol, and derives their steps.
         progress: Called with the bytes of the file read so far.
 
     Attributes:
@@ -232,7 +232,7 @@ class Capture:
         messages: The decoder, with the symbols that occurred.
 
     Raises:
-        BrokenFile: If the file has another form, or is a capture of futures; the message says what it is.
+        BrokenFile: If the file has another form, or is a capture of futures; the message names it.
     """
 
     def __init__(self, path: Path, symbol: str, grid: Grid, progress: Callable[[int], None] | None = None) -> None:

@@ -105,7 +105,7 @@ class Days:
         write_diffs: Whether depth messages are kept.
         write_gaps: Whether the gaps file is kept.
         min_free_mb: Free space, in 10⁶ bytes, that must be left to others.
-        knobs: What the ledger says of the run.
+        knobs: Knobs of the run, for the ledger.
     """
 
     data_root: Path
@@ -281,7 +281,7 @@ class Disk:
 
 
 def is_of_disk(error: Exception | None) -> bool:
-    """Return True if *error* says that the disk cannot be written."""
+    """Return True if *error* means that the disk cannot be written."""
     return isinstance(error, OSError) and error.errno in _DISK_ERRORS
 
 

@@ -19,22 +19,22 @@ class Grid:
 
     Args:
         tick_e8: The price step, where it is known.
-        learns_steps: Whether `seen_step_e8` is wanted; without it, quantities are checked many at a time.
+        derives_steps: Whether `seen_step_e8` is wanted; without it, quantities are checked many at a time.
 
     Attributes:
         tick_e8: The price step that prices must be multiples of; None while it is not known.
         seen_tick_e8: Greatest common divisor of all prices so far; 0 before the first.
-        seen_step_e8: That of all quantities, where steps are learnt.
+        seen_step_e8: That of all quantities, where steps are derived.
         all_on_tick: Whether no price so far was off the known tick, or none is known.
         price: Returns a price in 1e-8; raises OffGrid where the text is no decimal above zero.
         qty: Returns a quantity in 1e-8; raises OffGrid where the text is no decimal of zero or more.
     """
 
-    def __init__(self, tick_e8: int | None = None, *, learns_steps: bool = True) -> None:
+    def __init__(self, tick_e8: int | None = None, *, derives_steps: bool = True) -> None:
         self.tick_e8 = tick_e8
         self.seen_tick_e8 = self.seen_step_e8 = 0
         self.all_on_tick = True
-        self._learns_steps = learns_steps
+        self._derives_steps = derives_steps
         self._prices = _Texts(1, self.passed)
         self._qtys = _Texts(0, self._note_step)
         self.price: Callable[[str], int] = self._prices.__getitem__
@@ -52,14 +52,14 @@ class Grid:
         prices, qtys = zip(*levels, strict=True)
         for _ in map(self.price, prices):
             pass
-        if self._learns_steps or not _have_eight_places(qtys):
+        if self._derives_steps or not _have_eight_places(qtys):
             for _ in map(self.qty, qtys):
                 pass
 
     def check_one(self, price: str, qty: str) -> None:
         """Do what `check` does for one level."""
         self.price(price)
-        if self._learns_steps or e8(qty) <= 0:
+        if self._derives_steps or e8(qty) <= 0:
             self.qty(qty)
 
     def passed(self, step_e8: int) -> None:

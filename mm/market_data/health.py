@@ -120,7 +120,7 @@ class Health:
 
     Args:
         symbol: Upper case.
-        run_id: The run, before a day says what it is called there.
+        run_id: The run, as it is called until a day is open.
         rest: The client, with the weight used.
 
     Attributes:

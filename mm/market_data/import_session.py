@@ -58,7 +58,7 @@ class TickerCheck:
         return f"book {ours}, bookTicker {theirs}"
 
     def _equal(self, our: tuple[str, str] | None, their: tuple[str, str]) -> bool:
-        """Return True if a best level is that of a ticker; one of quantity zero says that the side is empty."""
+        """Return True if a best level is that of a ticker; one of quantity zero stands for an empty side."""
         if our is None:
             return self._grid.qty(their[1]) == 0
         return self._grid.price(our[0]) == self._grid.price(their[0]) and self._grid.qty(our[1]) == self._grid.qty(
@@ -220,8 +220,8 @@ class ImportSession:
 
     Args:
         open_day: Makes the folder of a day (``YYYYMMDD``).
-        grid: Knows the symbol's decimals.
-        run_start: What the ledger says of the run, first thing in every day.
+        grid: Checks the symbol's decimals.
+        run_start: Details of the run's first event in every day.
         top_n: Levels per side in the frames.
         trade_stream: The stream whose trades are stored; None takes the first one met.
 

@@ -18,7 +18,7 @@ OFFSET_STREAM = "rest"
 
 
 class Spread(NamedTuple):
-    """What the ledger says of a distribution, in µs."""
+    """A distribution as the ledger has it, in µs."""
 
     median_us: int
     p99_us: int
@@ -44,7 +44,7 @@ class LatencyHistogram:
         self._buckets: dict[int, int] = {}
 
     def add(self, latency_us: int) -> None:
-        """Take one latency; it may be negative, where our clock is behind the exchange's."""
+        """Take one latency; it may be negative, where our clock is slow against the exchange's."""
         size = -latency_us if latency_us < 0 else latency_us
         shift = size.bit_length() - BITS
         lowest = (size >> shift) << shift if shift > 0 else size
@@ -158,7 +158,7 @@ def offset_of(trips: Iterable[RoundTrip]) -> RoundTrip | None:
 
 
 class ClockWatch:
-    """See a wall clock that is set, by holding it against a monotonic one.
+    """Detect that a wall clock was set, by comparing it with a monotonic one.
 
     Slewing changes a clock by some µs in a second and is no step; *least_us* separates the two.
 

@@ -88,7 +88,7 @@ class LiveSession:
         self.latencies = StreamLatencies()
         self._depth_times, self._trade_times = (self.latencies.times(stream) for stream in ("depth", "trade"))
         self._stepped_back = False
-        self._grid = Grid(known_tick_e8(writer.folder.instrument), learns_steps=False)
+        self._grid = Grid(known_tick_e8(writer.folder.instrument), derives_steps=False)
         self._decoder = venue.decoder(writer.folder.symbol, self._grid, packs=True)
         self._journal = DayJournal(writer, at_us, STREAM)
         earlier, aggregates = writer.earlier, trade_stream == "aggTrade"
@@ -210,7 +210,7 @@ class LiveSession:
         self.event(at_us, "snapshot_request", {"attempt": attempt})
 
     def snapshot_answered(self, answer: Answer) -> bool:
-        """Make the answer the book, where it bridges, and return whether it did; the ledger says why it does not."""
+        """Make the answer the book, where it bridges, and return whether it did; the ledger has the reason why not."""
         self._attempt = None
         answer = self._in_order(answer)
         if answer.cause:

@@ -36,7 +36,7 @@ class Verdict(Enum):
 
 
 class TradeVerdict(Enum):
-    """What the id of a trade says."""
+    """What the id of a trade means."""
 
     NEW = "new"
     """It follows the last one, or is the first."""
@@ -98,7 +98,7 @@ class BookResynced(Struct, gc=False):
 
 
 class BookLost(Struct, gc=False):
-    """There is no valid book until a snapshot bridges; *cause* says why."""
+    """There is no valid book until a snapshot bridges; *cause* is the reason."""
 
     recv_us: int
     cause: str

@@ -184,7 +184,7 @@ class Arbiter:
         self._trades.opened(conn)
 
     def closed(self, conn: int) -> Passing:
-        """Return what goes through now that *conn* has ended; `open` says whether any other is left."""
+        """Return what goes through now that *conn* has ended; `open` is whether any other is left."""
         self._open.discard(conn)
         return [*self._updates.closed(conn), *self._trades.closed(conn)]
 

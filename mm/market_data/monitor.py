@@ -204,7 +204,7 @@ class Monitor:
         return None if server_us is None else RoundTrip(took_us, answer.recv_us, server_us)
 
     async def _watch(self, recording: WatchedRecording) -> None:
-        """See steps of the clock, and write the health every `INTERVAL_S`."""
+        """Detect steps of the clock, and write the health every `INTERVAL_S`."""
         watch, due_us = ClockWatch(self._clock(), self._monotonic_us()), 0
         while True:
             at_us, now_us = self._clock(), self._monotonic_us()
@@ -224,7 +224,7 @@ class Monitor:
                 await asyncio.to_thread(write_health, msgspec.structs.replace(before, state=ENDED))
             await asyncio.to_thread(write_health, report)
         except OSError:
-            pass  # no space for it: the recording itself meets that and says so
+            pass  # no space for it: the recording itself meets that and reports it
 
     async def _measure(self, recording: WatchedRecording) -> None:
         """Write latencies and offset into the ledger: soon after the start, and every `OFFSET_INTERVAL_S`."""

@@ -2,8 +2,8 @@
 
 What was spent is in a small file that all processes of the user share, one for each host and kind, below the system's
 folder for temporary files; a lock holds it for microseconds, and no process waits for it: where it is held, the budget
-is tried again a moment later. A machine whose processes cannot share it (containers) still learns from the
-exchange's own count what others have spent.
+is tried again a moment later. A machine whose processes cannot share it (containers) still has the
+exchange's own count of what others have spent.
 """
 
 import asyncio
@@ -203,7 +203,7 @@ def _locked(opened: int, attempts: int) -> bool:
 
 
 def _read(opened: int) -> _Spent:
-    """Return what the file says; one that cannot be read (a crash, a full disk) says nothing."""
+    """Return what the file holds; one that cannot be read (a crash, a full disk) counts as empty."""
     try:
         return _DECODER.decode(os.pread(opened, 1 << 20, 0))
     except (OSError, msgspec.MsgspecError):

@@ -7,8 +7,8 @@ minute without a long silence, reset it to the limit.
 
 Trades may be missing for minutes while updates come, so the last one is fetched by REST. One that came after those
 the connection has brought, and that it has still not brought a moment later, proves a stall. On a connection that has
-brought none, the first answer only says from where on trades must come. An answer that shows a quiet market doubles the
-patience, so that a symbol that trades once an hour costs one cheap request per minute.
+brought none, the first answer only gives the id from which on trades must come. An answer that shows a quiet market
+doubles the patience, so that a symbol that trades once an hour costs one cheap request per minute.
 """
 
 import asyncio

@@ -118,7 +118,7 @@ class TradeState:
         self._last_us = last_us
 
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
-        """Take a trade and return what its id says; *cause* is why ids before it may be missing."""
+        """Take a trade and return what its id means; *cause* is why ids before it may be missing."""
         trade_id = events.trade_id_of(trade)
         verdict = self._ids.take(trade_id)
         if verdict is events.TradeVerdict.DUPLICATE:

@@ -104,7 +104,7 @@ Message = DepthUpdate | TradePrint | AggTrade | BookTicker | DepthSnapshot | Exc
 
 
 class Unreadable(ValueError):
-    """A message is not what it should be; it says how."""
+    """A message is not what it should be; its text is the reason."""
 
 
 class Futures(BrokenFile):

@@ -1,6 +1,6 @@
 """One address, without an end: connections to it are opened, handed over to their successors, and opened again.
 
-A connection is replaced when it is old, when the exchange says that it will shut down, and when it is suspected of
+A connection is replaced when it is old, when the exchange announces that it will shut down, and when it is suspected of
 having stalled. The next one opens first; the old one goes on until a message of the new one has followed on what the
 old one brought, or a bounded time has passed. So nothing is lost where the old one still works.
 """

@@ -32,10 +32,10 @@ def test_a_quantity_may_be_zero_but_not_negative():
         grid.qty("-1")
 
 
-@pytest.mark.parametrize("learns_steps", [True, False])
-def test_a_zero_with_a_sign_is_none(learns_steps):
+@pytest.mark.parametrize("derives_steps", [True, False])
+def test_a_zero_with_a_sign_is_none(derives_steps):
     """``-0`` would stand in the book as a level of nothing."""
-    grid = Grid(learns_steps=learns_steps)
+    grid = Grid(derives_steps=derives_steps)
     for qty in ("-0", "-0.00000000"):
         with pytest.raises(OffGrid, match="negative"):
             grid.check([("1.00000000", qty)])
@@ -72,7 +72,7 @@ def test_quantities_are_checked_alike_one_by_one_and_many_at_a_time(texts):
     """A recorder needs no steps of them; what it refuses is what an import refuses."""
     levels = [("1.00000000", text) for text in texts]
     refused = []
-    for grid in (Grid(), Grid(learns_steps=False)):
+    for grid in (Grid(), Grid(derives_steps=False)):
         try:
             grid.check(levels)
         except OffGrid:

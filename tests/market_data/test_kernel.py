@@ -143,7 +143,7 @@ def test_every_cut_and_every_wrong_byte_is_refused():
 
 def _received(sent, packs):
     """Return what messages say of *sent*, sent behind one that is known, and what they and the grid have learnt."""
-    grid = Grid(learns_steps=False)
+    grid = Grid(derives_steps=False)
     messages = Messages(SYMBOL, grid, packs=packs)
     first = {"e": "depthUpdate", "E": E, "s": SYMBOL, "U": 1, "u": 1, "b": [], "a": []}
     messages.received(json.dumps({**STREAM, "data": first}, separators=(",", ":")).encode())

@@ -13,9 +13,9 @@ import numpy as np
 from mm.sim.as2008.model import Fills, Floats, PaperModel, Policy, fills
 
 LOST = 1e-24
-"""At most this much probability is let go, at inventories that no path will ever reach."""
+"""At most this much probability is left out, at inventories that no path will ever reach."""
 RARE = 1e-12
-"""A certainty equivalent that changes where this much probability is let go says nothing about paths that occur."""
+"""A certainty equivalent that changes where this much probability is left out does not describe paths that occur."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,11 @@ class _Walk:
             with np.errstate(divide="ignore"):
                 utility.append((shift, np.log(chance) + self._log_utility - self._market.gamma * gain))
         self._mass, self._first, self._second = _sum(mass), _sum(first), _sum(second)
-        self._log_utility = _log_sum(utility)
+        self._log_utility = _sum(utility, np.logaddexp)
         self._q = np.arange(self._q[0] - 1, self._q[-1] + 2)
 
     def _trim(self) -> None:
-        """Let go of the outermost inventories, as long as their probabilities together are spare."""
+        """Leave out the outermost inventories, as long as their probabilities together are spare."""
         low = int(np.searchsorted(np.cumsum(self._mass), self._spare, side="right"))
         high = len(self._mass) - int(np.searchsorted(np.cumsum(self._mass[::-1]), self._spare, side="right"))
         kept = slice(low, high)
@@ -134,18 +134,13 @@ class _Walk:
         )
 
 
-def _sum(parts: Sequence[tuple[int, Floats]]) -> Floats:
-    """Return the sum of arrays that are each shifted by -1, 0 or 1, one entry longer on both sides."""
-    total = np.zeros(len(parts[0][1]) + 2)
-    for shift, values in parts:
-        total[1 + shift : 1 + shift + len(values)] += values
-    return total
+def _sum(parts: Sequence[tuple[int, Floats]], add: np.ufunc = np.add) -> Floats:
+    """Return the sum of arrays that are each shifted by -1, 0 or 1, one entry longer on both sides.
 
-
-def _log_sum(parts: Sequence[tuple[int, Floats]]) -> Floats:
-    """Return what `_sum` would, for logarithms of what is summed."""
-    total = np.full(len(parts[0][1]) + 2, -np.inf)
+    With `np.logaddexp` the arrays are logarithms of what is summed.
+    """
+    total = np.full(len(parts[0][1]) + 2, 0.0 if add is np.add else -np.inf)
     for shift, values in parts:
         place = slice(1 + shift, 1 + shift + len(values))
-        total[place] = np.logaddexp(total[place], values)
+        total[place] = add(total[place], values)
     return total

@@ -106,7 +106,7 @@ class MarketTruth:
     def changed(self, first_id: int, last_id: int) -> tuple[list[Level], list[Level]]:
         """Return bids and asks that changed in the ids from *first_id* to *last_id*, as they stood after the last.
 
-        That is what a depth message of these ids says: a quantity of zero where a level is gone. Newest numbering.
+        Those are the levels of a depth message of these ids, zero where one is gone. Newest numbering.
         """
         first, last = self._counted(first_id, None), self._counted(last_id, None)
         levels = self._at(last)

@@ -1,6 +1,6 @@
 # Generated from mm/sim/flow/_queues.pyx by `make stubs`; edit that file instead.
 
-"""The flow of the queue markets: limit orders, market orders and cancellations that know nothing of each other.
+"""The flow of the queue markets: limit orders, market orders and cancellations, independent of each other.
 
 R. Cont, S. Stoikov, R. Talreja: A stochastic model for order book dynamics, Operations Research 58 (2010); with the
 sizes and the finite reach of E. Smith, J. D. Farmer, L. Gillemot, S. Krishnamurthy, Quantitative Finance 3 (2003).
@@ -13,7 +13,7 @@ sizes and the finite reach of E. Smith, J. D. Farmer, L. Gillemot, S. Krishnamur
 - The opening book holds at each distance as many orders as come on average in the life of one (a Poisson draw), at
   the best price one at least.
 
-All waiting times are exponential: one clock of the total rate, and at each stroke a draw of what happens.
+All waiting times are exponential: one clock of the total rate, and for each event a draw of its kind.
 """
 
 from collections.abc import Callable

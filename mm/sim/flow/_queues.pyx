@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The flow of the queue markets: limit orders, market orders and cancellations that know nothing of each other.
+"""The flow of the queue markets: limit orders, market orders and cancellations, independent of each other.
 
 R. Cont, S. Stoikov, R. Talreja: A stochastic model for order book dynamics, Operations Research 58 (2010); with the
 sizes and the finite reach of E. Smith, J. D. Farmer, L. Gillemot, S. Krishnamurthy, Quantitative Finance 3 (2003).
@@ -12,7 +12,7 @@ sizes and the finite reach of E. Smith, J. D. Farmer, L. Gillemot, S. Krishnamur
 - The opening book holds at each distance as many orders as come on average in the life of one (a Poisson draw), at
   the best price one at least.
 
-All waiting times are exponential: one clock of the total rate, and at each stroke a draw of what happens.
+All waiting times are exponential: one clock of the total rate, and for each event a draw of its kind.
 """
 
 from libc.stdint cimport int64_t
@@ -42,9 +42,9 @@ cdef class QueueFlow:
     cdef const double[::1] limits
     cdef double market_rate, cancel_rate, limit_lots, market_lots
     cdef int64_t open_us, start_us, next_us
-    cdef double now_s           # of the next stroke, since the start
-    cdef double total           # rate behind the next stroke
-    cdef int64_t resting        # orders of the flow, counted when the next stroke was drawn
+    cdef double now_s           # of the next event, since the start
+    cdef double total           # rate at which the next event was drawn
+    cdef int64_t resting        # orders of the flow, counted when the next event was drawn
     cdef int64_t[2] last_best   # of the asks, of the bids
     cdef bint opened
     cdef Draws times, kinds, placed, taken, cancelled
@@ -90,7 +90,7 @@ cdef class QueueFlow:
             self.open_book()
             self.draw_next()
         while self.next_us <= until_us:
-            self.strike()
+            self.send_next()
             self.draw_next()
         return 0
 
@@ -113,8 +113,8 @@ cdef class QueueFlow:
         self.now_s += exponential(&self.times) / self.total
         self.next_us = self.start_us + <int64_t> (self.now_s * US_PER_S)
 
-    cdef int strike(self) except -1 nogil:
-        """Let happen what the next draw says."""
+    cdef int send_next(self) except -1 nogil:
+        """Draw the kind of the next event, and send it."""
         cdef double limit_rate = self.limits[self.limits.shape[0] - 1]
         cdef double drawn = unit(&self.kinds) * self.total
         if drawn < 2.0 * limit_rate:
@@ -157,7 +157,7 @@ cdef class QueueFlow:
         return 0
 
     cdef int cancel_one(self) except -1 nogil:
-        # A user may have taken some since the stroke was drawn: the draws that meant them cancel nothing.
+        # A user may have taken some since the event was drawn: the draws that meant them cancel nothing.
         cdef int64_t nth = below(&self.cancelled, self.resting), order_id
         if nth < self.matching.live(LIMIT_ACCOUNT):
             order_id = self.matching.live_order(LIMIT_ACCOUNT, nth)

@@ -15,7 +15,7 @@
   reach the touch expires.
 - An order that finds its millisecond taken by one of its side waits for the next free one, and all orders come in
   the middle of a millisecond: prints of one side and ms are one order, and none is at a depth instant.
-- What a sweep touched is quoted anew at once; what a user took is quoted anew at the next depth instant.
+- What a sweep touched is quoted again at once; what a user took is quoted again at the next depth instant.
 """
 
 from collections.abc import Callable

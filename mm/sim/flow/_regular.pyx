@@ -14,7 +14,7 @@
   reach the touch expires.
 - An order that finds its millisecond taken by one of its side waits for the next free one, and all orders come in
   the middle of a millisecond: prints of one side and ms are one order, and none is at a depth instant.
-- What a sweep touched is quoted anew at once; what a user took is quoted anew at the next depth instant.
+- What a sweep touched is quoted again at once; what a user took is quoted again at the next depth instant.
 """
 
 from libc.math cimport INFINITY, ceil, exp, floor, log
@@ -222,7 +222,7 @@ cdef class RegularFlow:
         return 0
 
     cdef int mend(self, int64_t us, int side) except -1 nogil:
-        """Quote anew what a user took, from the touch to the first level that is whole."""
+        """Quote again what a user took, from the touch to the first level that is whole."""
         cdef int64_t depth, ticks
         cdef const Order* order
         for depth in range(self.levels):
@@ -293,7 +293,7 @@ cdef class RegularFlow:
         self.set_next(arrivals)
 
     cdef int send(self, int64_t us, int side) except -1 nogil:
-        """Send the order that comes now, and quote anew what it touched."""
+        """Send the order that comes now, and quote again what it touched."""
         cdef Arrivals* arrivals = &self.arrivals[side > 0]
         cdef double decay = self.laws[arrivals.law, 3 + 2 * (side > 0)]
         cdef int64_t reach = <int64_t> floor(exponential(&arrivals.reach) / decay + self.spread / 2.0)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _CONNECT_US, _REQUEST_US, _READ_US, _ANSWER_US, _AGAIN_US = 20_000, 5_000, 20_000, 40_000, US_PER_S
 _FLUSH_US = 5 * US_PER_S
-_KILLED = 1006  # how a connection ends whose other end says nothing
+_KILLED = 1006  # how a connection ends without a close frame
 
 
 class FaultyRecorder:

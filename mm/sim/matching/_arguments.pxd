@@ -26,7 +26,7 @@ cdef inline int64_t whole(object value, str name) except? -1:
 
 
 cdef inline int64_t some_id(object order_id) except? -1:
-    """Return an order id; one beyond 64 bits is nobody's, as 0 is."""
+    """Return an order id; one beyond 64 bits names no order, as 0 does."""
     try:
         return <int64_t> PyNumber_Index(order_id)
     except OverflowError:

@@ -2,7 +2,7 @@
 #
 # What stands under "for other kernels" takes and gives numbers, runs without the interpreter, checks what it is
 # given and raises what the Python method of the same job raises. A flow that runs without the interpreter's lock
-# calls `hold` before and `release` behind, so that another thread is refused instead of let in.
+# calls `hold` before and `release` after, so that a call of another thread is refused.
 #
 #     matching.place(us, account, side, ticks, lots, kind, stp)     submit
 #     matching.withdraw(us, order_id)                               cancel
@@ -73,9 +73,8 @@ cdef class Matching:
     cdef int64_t renew(self, int64_t us, int64_t order_id, int64_t ticks, int64_t lots, int64_t kind, int64_t stp) except FAILED nogil
     cdef int64_t play(self, const Command* command, int64_t row) except FAILED nogil
     cdef int64_t best_ticks(self, int side) noexcept nogil                      # 0 where the side is empty
-    cdef int64_t best_lots(self, int side) noexcept nogil
     cdef int64_t displayed(self, int side, int64_t ticks) noexcept nogil        # lots at a price, 0 without
-    cdef int64_t next_ticks(self, int side, int64_t ticks) noexcept nogil       # of the level behind that at ticks, 0 without
+    cdef int64_t next_ticks(self, int side, int64_t ticks) noexcept nogil       # of the level after that at ticks, 0 without
     cdef int64_t live(self, int64_t account) noexcept nogil                     # how many of its orders rest
     cdef int64_t live_order(self, int64_t account, int64_t k) noexcept nogil    # id of the k-th, 0 <= k < live(account)
     cdef const Order* resting_order(self, int64_t order_id) noexcept nogil      # until the next command; NULL if it rests not
@@ -84,18 +83,4 @@ cdef class Matching:
     cdef int64_t account_of(self, const Order* order) noexcept nogil
     cdef int hold(self) except -1
     cdef void release(self) noexcept
-
-    # its own
     cdef int alone(self) except -1
-    cdef int fault(self, const Command* command) noexcept nogil
-    cdef bint overfull(self, const Command* command) noexcept nogil
-    cdef int refuse(self, const Command* command, int fault, int64_t row) except -1 with gil
-    cdef int64_t enter(self, Taker* taker, int64_t kind) except FAILED nogil
-    cdef bint meets(self, const Taker* taker) noexcept nogil
-    cdef bint fillable(self, const Taker* taker) noexcept nogil
-    cdef int match(self, Taker* taker) except -1 nogil
-    cdef void trade(self, Taker* taker, int32_t slot) noexcept nogil
-    cdef void prevent(self, Taker* taker, int32_t slot) noexcept nogil
-    cdef int rest(self, const Taker* taker) except -1 nogil
-    cdef void lose(self, int32_t slot, int64_t kind, int64_t told, int64_t left) noexcept nogil
-    cdef void leave(self, int32_t slot) noexcept nogil

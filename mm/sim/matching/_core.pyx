@@ -36,7 +36,7 @@ import numpy as np
 
 cdef enum:
     FULL_LEVEL = 1 << 15    # orders of MOST_LOTS at one price whose total is still an int64
-    ROWS_OF_A_STEP = 4      # the most that one match, or what is before and behind them all, leaves in the log
+    ROWS_OF_A_STEP = 4      # the most that one match, or what comes before and after them all, leaves in the log
 
 cdef enum:
     FINE, BAD_OP, BAD_US, BAD_ACCOUNT, BAD_SIDE, BAD_KIND, BAD_STP, BAD_MARKET, BAD_TICKS, BAD_LOTS, OVERFULL
@@ -66,6 +66,242 @@ cdef inline void show(Matching self, const Level* level, int64_t order_id) noexc
     """Write what a level displays from now on."""
     self.update_id += 1
     note(self, ROW_LEVEL, order_id, 0, 0, level.side, level.ticks, level.lots, 0, self.update_id)
+
+
+cdef int fault_of(Matching self, const Command* command) noexcept nogil:
+    """Return what is wrong with a command, FINE where nothing is."""
+    if not OP_SUBMIT <= command.op <= OP_REPLACE:
+        return BAD_OP
+    if command.us < self.us:
+        return BAD_US
+    if command.op == OP_CANCEL:
+        return FINE
+    if not 1 <= command.lots <= MOST_LOTS:
+        return BAD_LOTS
+    if command.op == OP_REDUCE:
+        return FINE
+    if command.op == OP_SUBMIT:
+        if command.account < 0:
+            return BAD_ACCOUNT
+        if command.side != 1 and command.side != -1:
+            return BAD_SIDE
+    if not LIMIT <= command.kind <= MARKET:
+        return BAD_KIND
+    if not STP_NONE <= command.stp <= STP_DECREMENT:
+        return BAD_STP
+    if command.kind == MARKET:
+        return BAD_MARKET if command.ticks else FINE
+    if not 1 <= command.ticks <= MOST_TICKS:
+        return BAD_TICKS
+    return OVERFULL if self.by_id.used >= FULL_LEVEL and overfull(self, command) else FINE
+
+
+cdef bint overfull(Matching self, const Command* command) noexcept nogil:
+    """Return True if what rests of an order would not go into its level's int64.
+
+    A level of its own side at its price means that it matches nothing, so all of it would rest.
+    """
+    cdef int32_t number = ladder_find(&self.ladder, command.ticks)
+    cdef const Order* old
+    cdef int64_t lots, side = command.side
+    if number == NONE or command.kind > MAKER:
+        return False
+    lots = level_at(&self.ladder, number).lots
+    if command.op == OP_REPLACE:
+        old = self.resting_order(command.order_id)
+        if old is NULL:
+            return False
+        side = self.side_of(old)
+        if old.level == number:
+            lots -= old.lots
+    return level_at(&self.ladder, number).side == side and lots > INT64_MAX - command.lots
+
+
+cdef int refuse(Matching self, const Command* command, int fault, int64_t row) except -1 with gil:
+    """Raise what is wrong with a command."""
+    where = f"row {row}: " if row != NONE else ""
+    if fault == OVERFULL:
+        raise OverflowError(
+            f"{where}lots {command.lots} at {command.ticks} ticks: the price would display 2**63 lots or more; "
+            f"submit less, or at another price"
+        )
+    what = {
+        BAD_OP: f"op {command.op}: neither SUBMIT 1, CANCEL 2, REDUCE 3 nor REPLACE 4",
+        BAD_US: f"us {command.us}: before the last command, at {self.us}; time does not fall",
+        BAD_ACCOUNT: f"account {command.account}: below 0",
+        BAD_SIDE: f"side {command.side}: neither +1 to buy nor -1 to sell",
+        BAD_KIND: f"kind {command.kind}: neither LIMIT 0, MAKER 1, IOC 2, FOK 3 nor MARKET 4",
+        BAD_STP: f"stp {command.stp}: not within 0 to 4",
+        BAD_MARKET: f"ticks {command.ticks}: a MARKET order has no price; give 0",
+        BAD_TICKS: f"ticks {command.ticks}: not within 1 to {MOST_TICKS}",
+        BAD_LOTS: f"lots {command.lots}: not within 1 to {MOST_LOTS}",
+    }
+    raise ValueError(where + what[fault])
+
+
+cdef int64_t enter(Matching self, Taker* taker, int64_t kind) except FAILED nogil:
+    """Let an order in: match it, and let rest what may rest."""
+    if kind == MAKER and meets(self, taker):
+        taker.id = 0
+        note_taker(self, ROW_REFUSE, taker, 0)
+        return WOULD_CROSS
+    self.last_order_id += 1
+    taker.id = self.last_order_id
+    note_taker(self, ROW_NEW, taker, kind)
+    if kind == FOK and not fillable(self, taker):
+        note_taker(self, ROW_EXPIRE, taker, REASON_FOK)
+        return taker.id
+    match_all(self, taker)
+    if taker.left and kind <= MAKER:
+        rest(self, taker)
+    elif taker.left:
+        log_reserve(&self.log, 1)
+        note_taker(self, ROW_EXPIRE, taker, REASON_IOC)
+    return taker.id
+
+
+cdef inline bint meets(Matching self, const Taker* taker) noexcept nogil:
+    """Return True if the best price of the other side is acceptable."""
+    cdef int32_t number = self.top[taker.side < 0]
+    return number != NONE and taker.side * (taker.reach - level_at(&self.ladder, number).ticks) >= 0
+
+
+cdef bint fillable(Matching self, const Taker* taker) noexcept nogil:
+    """Return True if enough rests at acceptable prices; own orders count only where the taker would trade with them."""
+    cdef int32_t own = owner_of(&self.owners, taker.account) if taker.stp else NONE
+    cdef int32_t number = self.top[taker.side < 0], slot
+    cdef int64_t missing = taker.left
+    cdef const Level* level
+    while number != NONE:
+        level = level_at(&self.ladder, number)
+        if taker.side * (taker.reach - level.ticks) < 0:
+            return False
+        if own == NONE:
+            missing -= min(missing, level.lots)
+        else:
+            slot = level.head
+            while slot != NONE and missing > 0:
+                if order_at(self, slot).owner != own:
+                    missing -= order_at(self, slot).lots
+                slot = order_at(self, slot).behind
+        if missing <= 0:
+            return True
+        number = ladder_next(&self.ladder, number, level.side)
+    return False
+
+
+cdef int match_all(Matching self, Taker* taker) except -1 nogil:
+    """Match an order until nothing is left of it or nothing is acceptable."""
+    cdef int32_t own = owner_of(&self.owners, taker.account) if taker.stp else NONE
+    cdef int32_t slot
+    while taker.left and meets(self, taker):
+        log_reserve(&self.log, ROWS_OF_A_STEP)
+        slot = level_at(&self.ladder, self.top[taker.side < 0]).head
+        if own != NONE and order_at(self, slot).owner == own:
+            prevent(self, taker, slot)
+        else:
+            trade(self, taker, slot)
+    return 0
+
+
+cdef inline void trade(Matching self, Taker* taker, int32_t slot) noexcept nogil:
+    """Trade with a resting order, at its price."""
+    cdef Order* maker = order_at(self, slot)
+    cdef Level* level = level_at(&self.ladder, maker.level)
+    cdef int64_t lots = min(taker.left, maker.lots)
+    self.last_trade_id += 1
+    taker.left -= lots
+    maker.lots -= lots
+    level.lots -= lots
+    note(self, ROW_TRADE, taker.id, maker.id, taker.account, taker.side, level.ticks, lots, self.last_trade_id, 0)
+    show(self, level, maker.id)
+    if maker.lots == 0:
+        leave(self, slot)
+
+
+cdef void prevent(Matching self, Taker* taker, int32_t slot) noexcept nogil:
+    """Keep an order from trading with one of its own account."""
+    cdef int64_t theirs = order_at(self, slot).lots
+    cdef int64_t both = min(taker.left, theirs)
+    if taker.stp == STP_DECREMENT:
+        lose(self, slot, ROW_REDUCE if both < theirs else ROW_EXPIRE, theirs - both, theirs - both)
+        taker.left -= both
+    elif taker.stp != STP_EXPIRE_TAKER:
+        lose(self, slot, ROW_EXPIRE, theirs, 0)
+    if taker.left == 0 or taker.stp == STP_EXPIRE_TAKER or taker.stp == STP_EXPIRE_BOTH:
+        note_taker(self, ROW_EXPIRE, taker, REASON_STP)
+        taker.left = 0
+
+
+cdef int rest(Matching self, const Taker* taker) except -1 nogil:
+    """Put what is left of an order after all others at its price."""
+    cdef int32_t owner, slot, number
+    cdef Order* order
+    cdef Level* level
+    log_reserve(&self.log, ROWS_OF_A_STEP)
+    pool_reserve(&self.slots, 1)
+    index_reserve(&self.by_id)
+    ladder_reserve(&self.ladder)
+    owner = owner_reserve(&self.owners, taker.account)
+    number = ladder_find(&self.ladder, taker.ticks)
+    if number == NONE:
+        number = ladder_add(&self.ladder, taker.side, taker.ticks)
+        if taker.side * (taker.ticks - self.best_ticks(taker.side)) > 0 or self.top[taker.side > 0] == NONE:
+            self.top[taker.side > 0] = number
+    level = level_at(&self.ladder, number)
+    slot = pool_take(&self.slots)
+    order = order_at(self, slot)
+    order.id, order.lots, order.level, order.owner = taker.id, taker.left, number, owner
+    order.behind = NONE
+    order.ahead = level.tail
+    if level.tail == NONE:
+        level.head = slot
+    else:
+        order_at(self, level.tail).behind = slot
+    level.tail = slot
+    level.lots += taker.left
+    index_put(&self.by_id, taker.id, slot)
+    order.place = owner_add(owner_at(&self.owners, owner), slot)
+    note_taker(self, ROW_REST, taker, 0)
+    show(self, level, taker.id)
+    return 0
+
+
+cdef void lose(Matching self, int32_t slot, int64_t kind, int64_t noted, int64_t left) noexcept nogil:
+    """Leave *left* lots of a resting order; the row has *noted*."""
+    cdef Order* order = order_at(self, slot)
+    cdef Level* level = level_at(&self.ladder, order.level)
+    cdef int64_t reason = REASON_STP if kind == ROW_EXPIRE else 0
+    level.lots -= order.lots - left
+    order.lots = left
+    note(self, kind, order.id, reason, self.account_of(order), level.side, level.ticks, noted, 0, 0)
+    show(self, level, order.id)
+    if left == 0:
+        leave(self, slot)
+
+
+cdef void leave(Matching self, int32_t slot) noexcept nogil:
+    """Take an order of which nothing is left out of the book."""
+    cdef Order* order = order_at(self, slot)
+    cdef Level* level = level_at(&self.ladder, order.level)
+    cdef int32_t moved
+    if order.ahead == NONE:
+        level.head = order.behind
+    else:
+        order_at(self, order.ahead).behind = order.behind
+    if order.behind == NONE:
+        level.tail = order.ahead
+    else:
+        order_at(self, order.behind).ahead = order.ahead
+    if level.head == NONE:
+        if self.top[level.side > 0] == order.level:
+            self.top[level.side > 0] = ladder_next(&self.ladder, order.level, level.side)
+        ladder_drop(&self.ladder, order.level)
+    index_drop(&self.by_id, order.id)
+    moved = owner_remove(&self.owners, order.owner, order.place)
+    if moved != NONE:
+        order_at(self, moved).place = order.place
+    pool_give(&self.slots, slot)
 
 
 @cython.final
@@ -218,8 +454,8 @@ cdef class Matching:
 
     def best(self) -> tuple[int, int, int, int]:
         """Return best bid and its lots, best ask and its lots; 0 where a side is empty."""
-        self.alone()
-        return self.best_ticks(1), self.best_lots(1), self.best_ticks(-1), self.best_lots(-1)
+        (bid, bid_lots), (ask, ask_lots) = ((self.depth(side, 1) or [(0, 0)])[0] for side in (1, -1))
+        return bid, bid_lots, ask, ask_lots
 
     def depth(self, side: int, limit: int | None) -> list[tuple[int, int]]:
         """Return (ticks, lots) of the *limit* best prices of a side, best first; of all where it is None."""
@@ -335,10 +571,6 @@ cdef class Matching:
         cdef int32_t number = self.top[side > 0]
         return level_at(&self.ladder, number).ticks if number != NONE else 0
 
-    cdef int64_t best_lots(self, int side) noexcept nogil:
-        cdef int32_t number = self.top[side > 0]
-        return level_at(&self.ladder, number).lots if number != NONE else 0
-
     cdef int64_t displayed(self, int side, int64_t ticks) noexcept nogil:
         cdef int32_t number = ladder_find(&self.ladder, ticks)
         if number == NONE or level_at(&self.ladder, number).side != side:
@@ -389,14 +621,14 @@ cdef class Matching:
     # ------------------------------------------------------------------ one command
 
     cdef int64_t play(self, const Command* command, int64_t row) except FAILED nogil:
-        """Check and carry out a command; *row* is told where it is wrong, unless it is NONE."""
+        """Check and carry out a command; an error names its *row*, unless that is NONE."""
         cdef Taker taker
         cdef Order* order
         cdef int64_t lots
         cdef int32_t slot
-        cdef int fault = self.fault(command)
+        cdef int fault = fault_of(self, command)
         if fault:
-            self.refuse(command, fault, row)
+            refuse(self, command, fault, row)
         log_reserve(&self.log, ROWS_OF_A_STEP)
         self.us = command.us
         taker.account, taker.side = command.account, command.side
@@ -408,246 +640,18 @@ cdef class Matching:
             if command.op == OP_REDUCE:
                 if command.lots >= order.lots:
                     return 0
-                self.lose(slot, ROW_REDUCE, command.lots, command.lots)
+                lose(self, slot, ROW_REDUCE, command.lots, command.lots)
                 return command.lots
             taker.account, taker.side = self.account_of(order), self.side_of(order)
             lots = order.lots
-            self.lose(slot, ROW_CANCEL, lots, 0)
+            lose(self, slot, ROW_CANCEL, lots, 0)
             if command.op == OP_CANCEL:
                 return lots
         taker.ticks, taker.left, taker.stp = command.ticks, command.lots, command.stp
         taker.reach = taker.ticks
         if command.kind == MARKET and taker.side > 0:
             taker.reach = MOST_TICKS
-        return self.enter(&taker, command.kind)
-
-    cdef int fault(self, const Command* command) noexcept nogil:
-        """Return what is wrong with a command, FINE where nothing is."""
-        if not OP_SUBMIT <= command.op <= OP_REPLACE:
-            return BAD_OP
-        if command.us < self.us:
-            return BAD_US
-        if command.op == OP_CANCEL:
-            return FINE
-        if not 1 <= command.lots <= MOST_LOTS:
-            return BAD_LOTS
-        if command.op == OP_REDUCE:
-            return FINE
-        if command.op == OP_SUBMIT:
-            if command.account < 0:
-                return BAD_ACCOUNT
-            if command.side != 1 and command.side != -1:
-                return BAD_SIDE
-        if not LIMIT <= command.kind <= MARKET:
-            return BAD_KIND
-        if not STP_NONE <= command.stp <= STP_DECREMENT:
-            return BAD_STP
-        if command.kind == MARKET:
-            return BAD_MARKET if command.ticks else FINE
-        if not 1 <= command.ticks <= MOST_TICKS:
-            return BAD_TICKS
-        return OVERFULL if self.by_id.used >= FULL_LEVEL and self.overfull(command) else FINE
-
-    cdef bint overfull(self, const Command* command) noexcept nogil:
-        """Tell whether what rests of an order would not go into its level's int64.
-
-        A level of its own side at its price means that it matches nothing, so all of it would rest.
-        """
-        cdef int32_t number = ladder_find(&self.ladder, command.ticks)
-        cdef const Order* old
-        cdef int64_t lots, side = command.side
-        if number == NONE or command.kind > MAKER:
-            return False
-        lots = level_at(&self.ladder, number).lots
-        if command.op == OP_REPLACE:
-            old = self.resting_order(command.order_id)
-            if old is NULL:
-                return False
-            side = self.side_of(old)
-            if old.level == number:
-                lots -= old.lots
-        return level_at(&self.ladder, number).side == side and lots > INT64_MAX - command.lots
-
-    cdef int refuse(self, const Command* command, int fault, int64_t row) except -1 with gil:
-        """Raise what is wrong with a command."""
-        where = f"row {row}: " if row != NONE else ""
-        if fault == OVERFULL:
-            raise OverflowError(
-                f"{where}lots {command.lots} at {command.ticks} ticks: the price would display 2**63 lots or more; "
-                f"submit less, or at another price"
-            )
-        what = {
-            BAD_OP: f"op {command.op}: neither SUBMIT 1, CANCEL 2, REDUCE 3 nor REPLACE 4",
-            BAD_US: f"us {command.us}: before the last command, at {self.us}; time does not fall",
-            BAD_ACCOUNT: f"account {command.account}: below 0",
-            BAD_SIDE: f"side {command.side}: neither +1 to buy nor -1 to sell",
-            BAD_KIND: f"kind {command.kind}: neither LIMIT 0, MAKER 1, IOC 2, FOK 3 nor MARKET 4",
-            BAD_STP: f"stp {command.stp}: not within 0 to 4",
-            BAD_MARKET: f"ticks {command.ticks}: a MARKET order has no price; give 0",
-            BAD_TICKS: f"ticks {command.ticks}: not within 1 to {MOST_TICKS}",
-            BAD_LOTS: f"lots {command.lots}: not within 1 to {MOST_LOTS}",
-        }
-        raise ValueError(where + what[fault])
-
-    cdef int64_t enter(self, Taker* taker, int64_t kind) except FAILED nogil:
-        """Let an order in: match it, and let rest what may rest."""
-        if kind == MAKER and self.meets(taker):
-            taker.id = 0
-            note_taker(self, ROW_REFUSE, taker, 0)
-            return WOULD_CROSS
-        self.last_order_id += 1
-        taker.id = self.last_order_id
-        note_taker(self, ROW_NEW, taker, kind)
-        if kind == FOK and not self.fillable(taker):
-            note_taker(self, ROW_EXPIRE, taker, REASON_FOK)
-            return taker.id
-        self.match(taker)
-        if taker.left and kind <= MAKER:
-            self.rest(taker)
-        elif taker.left:
-            log_reserve(&self.log, 1)
-            note_taker(self, ROW_EXPIRE, taker, REASON_IOC)
-        return taker.id
-
-    # ------------------------------------------------------------------ matching
-
-    cdef inline bint meets(self, const Taker* taker) noexcept nogil:
-        """Tell whether the best price of the other side is acceptable."""
-        cdef int32_t number = self.top[taker.side < 0]
-        return number != NONE and taker.side * (taker.reach - level_at(&self.ladder, number).ticks) >= 0
-
-    cdef bint fillable(self, const Taker* taker) noexcept nogil:
-        """Tell whether enough rests at acceptable prices, own orders left out unless the taker would trade with them."""
-        cdef int32_t own = owner_of(&self.owners, taker.account) if taker.stp else NONE
-        cdef int32_t number = self.top[taker.side < 0], slot
-        cdef int64_t missing = taker.left
-        cdef const Level* level
-        while number != NONE:
-            level = level_at(&self.ladder, number)
-            if taker.side * (taker.reach - level.ticks) < 0:
-                return False
-            if own == NONE:
-                missing -= min(missing, level.lots)
-            else:
-                slot = level.head
-                while slot != NONE and missing > 0:
-                    if order_at(self, slot).owner != own:
-                        missing -= order_at(self, slot).lots
-                    slot = order_at(self, slot).behind
-            if missing <= 0:
-                return True
-            number = ladder_next(&self.ladder, number, level.side)
-        return False
-
-    cdef int match(self, Taker* taker) except -1 nogil:
-        """Match an order until nothing is left of it or nothing is acceptable."""
-        cdef int32_t own = owner_of(&self.owners, taker.account) if taker.stp else NONE
-        cdef int32_t slot
-        while taker.left and self.meets(taker):
-            log_reserve(&self.log, ROWS_OF_A_STEP)
-            slot = level_at(&self.ladder, self.top[taker.side < 0]).head
-            if own != NONE and order_at(self, slot).owner == own:
-                self.prevent(taker, slot)
-            else:
-                self.trade(taker, slot)
-        return 0
-
-    cdef inline void trade(self, Taker* taker, int32_t slot) noexcept nogil:
-        """Trade with a resting order, at its price."""
-        cdef Order* maker = order_at(self, slot)
-        cdef Level* level = level_at(&self.ladder, maker.level)
-        cdef int64_t lots = min(taker.left, maker.lots)
-        self.last_trade_id += 1
-        taker.left -= lots
-        maker.lots -= lots
-        level.lots -= lots
-        note(self, ROW_TRADE, taker.id, maker.id, taker.account, taker.side, level.ticks, lots, self.last_trade_id, 0)
-        show(self, level, maker.id)
-        if maker.lots == 0:
-            self.leave(slot)
-
-    cdef void prevent(self, Taker* taker, int32_t slot) noexcept nogil:
-        """Keep an order from trading with one of its own account."""
-        cdef int64_t theirs = order_at(self, slot).lots
-        cdef int64_t both = min(taker.left, theirs)
-        if taker.stp == STP_DECREMENT:
-            self.lose(slot, ROW_REDUCE if both < theirs else ROW_EXPIRE, theirs - both, theirs - both)
-            taker.left -= both
-        elif taker.stp != STP_EXPIRE_TAKER:
-            self.lose(slot, ROW_EXPIRE, theirs, 0)
-        if taker.left == 0 or taker.stp == STP_EXPIRE_TAKER or taker.stp == STP_EXPIRE_BOTH:
-            note_taker(self, ROW_EXPIRE, taker, REASON_STP)
-            taker.left = 0
-
-    # ------------------------------------------------------------------ resting orders
-
-    cdef int rest(self, const Taker* taker) except -1 nogil:
-        """Put what is left of an order behind all others at its price."""
-        cdef int32_t owner, slot, number
-        cdef Order* order
-        cdef Level* level
-        log_reserve(&self.log, ROWS_OF_A_STEP)
-        pool_reserve(&self.slots, 1)
-        index_reserve(&self.by_id)
-        ladder_reserve(&self.ladder)
-        owner = owner_reserve(&self.owners, taker.account)
-        number = ladder_find(&self.ladder, taker.ticks)
-        if number == NONE:
-            number = ladder_add(&self.ladder, taker.side, taker.ticks)
-            if taker.side * (taker.ticks - self.best_ticks(taker.side)) > 0 or self.top[taker.side > 0] == NONE:
-                self.top[taker.side > 0] = number
-        level = level_at(&self.ladder, number)
-        slot = pool_take(&self.slots)
-        order = order_at(self, slot)
-        order.id, order.lots, order.level, order.owner = taker.id, taker.left, number, owner
-        order.behind = NONE
-        order.ahead = level.tail
-        if level.tail == NONE:
-            level.head = slot
-        else:
-            order_at(self, level.tail).behind = slot
-        level.tail = slot
-        level.lots += taker.left
-        index_put(&self.by_id, taker.id, slot)
-        order.place = owner_add(owner_at(&self.owners, owner), slot)
-        note_taker(self, ROW_REST, taker, 0)
-        show(self, level, taker.id)
-        return 0
-
-    cdef void lose(self, int32_t slot, int64_t kind, int64_t told, int64_t left) noexcept nogil:
-        """Leave *left* lots of a resting order; the row says *told*."""
-        cdef Order* order = order_at(self, slot)
-        cdef Level* level = level_at(&self.ladder, order.level)
-        cdef int64_t reason = REASON_STP if kind == ROW_EXPIRE else 0
-        level.lots -= order.lots - left
-        order.lots = left
-        note(self, kind, order.id, reason, self.account_of(order), level.side, level.ticks, told, 0, 0)
-        show(self, level, order.id)
-        if left == 0:
-            self.leave(slot)
-
-    cdef void leave(self, int32_t slot) noexcept nogil:
-        """Take an order of which nothing is left out of the book."""
-        cdef Order* order = order_at(self, slot)
-        cdef Level* level = level_at(&self.ladder, order.level)
-        cdef int32_t moved
-        if order.ahead == NONE:
-            level.head = order.behind
-        else:
-            order_at(self, order.ahead).behind = order.behind
-        if order.behind == NONE:
-            level.tail = order.ahead
-        else:
-            order_at(self, order.behind).ahead = order.ahead
-        if level.head == NONE:
-            if self.top[level.side > 0] == order.level:
-                self.top[level.side > 0] = ladder_next(&self.ladder, order.level, level.side)
-            ladder_drop(&self.ladder, order.level)
-        index_drop(&self.by_id, order.id)
-        moved = owner_remove(&self.owners, order.owner, order.place)
-        if moved != NONE:
-            order_at(self, moved).place = order.place
-        pool_give(&self.slots, slot)
+        return enter(self, &taker, command.kind)
 
     # ------------------------------------------------------------------ invariants
 

@@ -72,7 +72,7 @@ cdef inline void index_put(Index* index, int64_t key, int32_t slot) noexcept nog
 
 
 cdef inline void index_drop(Index* index, int64_t key) noexcept nogil:
-    """Let go of *key*, which is held, and close the gap behind it."""
+    """Remove *key*, which is held, and close the gap that it leaves."""
     cdef int64_t gap = index_place(index, key), place = gap
     index.used -= 1
     while True:

@@ -1,6 +1,6 @@
 # The prices at which orders rest: a tree of pages with 64 places each, over all prices below 2**42.
 #
-# A bit tells whether a place is taken; its child is a page of the next depth, or on the lowest a level. So the
+# A bit says whether a place is taken; its child is a page of the next depth, or on the lowest a level. So the
 # nearest price above or below another is found in at most 13 steps however far it is, and nothing is as
 # large as the range of prices. Both sides share the tree, since no book is crossed: below a bid is only bids.
 
@@ -39,7 +39,7 @@ cdef struct Page:
 cdef struct Ladder:
     Pool levels
     Pool pages
-    int32_t[RECENT] recent  # lowest pages by their key's last bits; what it says is checked against the page
+    int32_t[RECENT] recent  # lowest pages by their key's last bits; checked against the page
 
 
 cdef inline Level* level_at(const Ladder* ladder, int32_t level) noexcept nogil:

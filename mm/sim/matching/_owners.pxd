@@ -91,7 +91,7 @@ cdef inline void owner_shrink(Owner* owner) noexcept nogil:
 
 
 cdef inline int32_t owner_remove(Owners* owners, int32_t number, int32_t place) noexcept nogil:
-    """Let the order at *place* go; return the slot of the one that stands there now, NONE if it was the last."""
+    """Remove the order at *place*; return the slot of the one that stands there now, NONE if it was the last."""
     cdef Owner* owner = owner_at(owners, number)
     cdef int32_t moved = NONE
     owner.used -= 1

@@ -1,4 +1,4 @@
-"""The order log: what its rows say, the book that they rebuild, and the file they lie in.
+"""The order log: what its rows mean, the book that they rebuild, and its file.
 
 A row is ten whole numbers, named by `COLUMNS`; 0 stands where a column means nothing.
 
@@ -70,8 +70,8 @@ class Book:
         """Take the next row.
 
         Raises:
-            BrokenFile: If the row speaks of an order that does not rest, takes more than is left of one, leaves out an
-                update id, or if at its LEVEL the resting orders have another total than it says.
+            BrokenFile: If the row names an order that does not rest, takes more than is left of one, leaves out an
+                update id, or if at its LEVEL the resting orders have another total than its own.
         """
         _, kind, order_id, other_id, account, side, ticks, lots, _, update_id = row
         self.rows += 1
@@ -79,7 +79,7 @@ class Book:
             self._set_level(side, ticks, lots, update_id)
         elif kind == ROW_TRADE:
             if self._place(other_id) != (-side, ticks):
-                raise self._broken(f"order {other_id} does not rest at {ticks} ticks, where it is said to trade")
+                raise self._broken(f"order {other_id} does not rest at {ticks} ticks, where it would trade")
             self._leave(other_id, lots)
         elif kind == ROW_REST:
             self._places[order_id] = (side, ticks)

@@ -313,7 +313,7 @@ class BadCall(MMError):
 
 
 class ControlCalls:
-    """Answers the calls below ``/sim/``: move the time, set faults, query the truth; Binance has none of them."""
+    """Answers the calls below ``/sim/``: move the time, set faults, read the truth; Binance has none of them."""
 
     def __init__(self, box: Box) -> None:
         self._box = box

@@ -63,18 +63,6 @@ def test_query_and_form_arrive_decoded_and_raw(method):
     run(scenario)
 
 
-def test_where_query_and_body_name_the_same_the_query_holds():
-    """That is the exchange's rule."""
-    asked = read_request("POST", "/x?a=1", {}, b"a=2&b=3", "::1")
-    assert asked.params == {"a": "1", "b": "3"}
-
-
-def test_a_body_that_is_no_form_is_left_alone():
-    """Control calls carry JSON."""
-    asked = read_request("POST", "/sim/x", {"content-type": "application/json"}, b'{"a":1}', "::1")
-    assert (asked.params, asked.body) == ({}, b'{"a":1}')
-
-
 def test_one_connection_takes_many_requests():
     """Keep-alive, and requests that are sent before the last one was answered."""
 

@@ -178,6 +178,10 @@ class FaultScope:
         """What faults may use where no connection is meant."""
         return FaultContext(self._truth, self._random, self.now_us)
 
+    def reach(self, us: int) -> None:
+        """Set the time to *us*; an instant of the past changes nothing."""
+        self.now_us = max(us, self.now_us)
+
     def open(self, connection: FaultyConnection) -> None:
         """Add *connection*, and apply the rules that wait for it."""
         channel = Channel(connection, self._context, self._keep)

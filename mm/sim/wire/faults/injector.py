@@ -73,7 +73,7 @@ class FaultInjector:
                 if opening > begin:
                     yield rows[begin:opening]
                     begin = opening
-                self.scope.now_us = max(us, self.scope.now_us)
+                self.scope.reach(us)
             if due:
                 self._reach(id=update_id, trade=trade_id, time=self._seconds())
             self._update_id = update_id if kind == ROW_LEVEL else self._update_id
@@ -133,7 +133,7 @@ class FaultInjector:
 
     def advanced(self, us: int) -> None:
         """Advance the time to *us*, up to which all events were sent."""
-        self.scope.now_us = max(us, self.scope.now_us)
+        self.scope.reach(us)
         self._reach(time=self._seconds())
         self.scope.advance()
 

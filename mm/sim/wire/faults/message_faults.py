@@ -1,4 +1,4 @@
-"""Faults of messages: whether and when they reach a client, and what they say.
+"""Faults of messages: whether and when they reach a client, and their content.
 
 Each function returns what is sent instead of a message, or None where the fault does not apply to it and waits for the
 next one. What a fault adds or changes never happened: the truth stays, and the log of what was sent names the fault.

@@ -88,7 +88,7 @@ def read_script(text: str, source: str = "script") -> list[Rule]:
         source: Where they come from, for messages.
 
     Raises:
-        BadScript: Naming the first line that is no rule, and what it may say instead.
+        BadScript: Naming the first line that is no rule, and what may stand there instead.
     """
     found = []
     for number, line in enumerate(text.splitlines(), 1):

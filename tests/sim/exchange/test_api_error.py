@@ -1,0 +1,31 @@
+"""The exchange's errors: codes as the documentation of the project lists them."""
+
+import re
+
+from mm.sim.exchange import api_error
+from mm.sim.exchange.api_error import ApiError
+from support import ROOT
+
+SOURCES = sorted((ROOT / "mm" / "sim").rglob("*.py"))
+PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
+
+
+def test_the_page_lists_every_code_and_no_other() -> None:
+    """A client's author looks a code up there."""
+    raised = {int(code) for path in SOURCES for code in re.findall(r"ApiError\(\s*(-\d+)", path.read_text("utf-8"))}
+    section = PAGE[PAGE.index("### Errors") : PAGE.index("### Events of users")]
+    rows = re.findall(r"^\| (−.*?) \|", section, re.MULTILINE)
+    assert raised == {-int(code) for row in rows for code in re.findall(r"−(\d+)", row)}
+
+
+def test_an_error_is_written_as_the_exchange_writes_it() -> None:
+    """Code and message; further fields stand apart, where REST and the WebSocket API want them in other places."""
+    error = ApiError(-2021, "Order cancel-replace partially failed.", api_error.CONFLICT, data={"cancelResult": "x"})
+    assert error.content() == {"code": -2021, "msg": "Order cancel-replace partially failed."}
+    assert str(error) == "-2021: Order cancel-replace partially failed."
+
+
+def test_a_missing_parameter_is_named() -> None:
+    """The message says which parameter to send."""
+    assert api_error.mandatory("price").msg == "Mandatory parameter 'price' was not sent, was empty/null, or malformed."
+    assert api_error.one_of_two("a", "b").msg == "Param 'a' or 'b' must be sent, but both were empty/null!"

@@ -254,7 +254,7 @@ class FileWatch:
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
         if self._outer is None or event != "open" or not isinstance(args[0], str | bytes):
             return
-        outer, self._outer = self._outer, None  # what is asked for here is not the model's
+        outer, self._outer = self._outer, None  # files opened here are not the model's
         try:
             path = os.path.realpath(os.fsdecode(args[0]))
             if path not in self._allowed:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 PIECE_BYTES = 1 << 25
 KINDS = (ROW_TRADE, ROW_LEVEL, ROW_EXPIRE)
 STEP_US = 100_000
-_UNIT = Instrument("LOG", tick_e8=1, lot_e8=1)  # a log counts in ticks and lots, and never says what they are
+_UNIT = Instrument("LOG", tick_e8=1, lot_e8=1)  # a log counts in ticks and lots of an unknown size
 _NEVER = 1 << 62
 
 

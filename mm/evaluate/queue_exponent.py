@@ -44,7 +44,7 @@ DRAWS = 400
 
 @dataclass(frozen=True, eq=False)
 class PriceLevels:
-    """What a tape says of each price: book rows and prints, price after price, each in the order of the tape.
+    """A tape by price: book rows and prints, price after price, each in the order of the tape.
 
     Attributes:
         us: When it was received.
@@ -70,7 +70,7 @@ class PriceLevels:
 
     @classmethod
     def of(cls, tape: "Tape") -> "PriceLevels":
-        """Return those of *tape*; a book that begins anew begins every price anew."""
+        """Return those of *tape*; a new book begins every price again."""
         event = np.repeat(np.arange(len(tape)), np.diff(tape.first_row))
         whole_book = (tape.kind == SNAPSHOT) | ((tape.kind == KEYFRAME) & (np.arange(len(tape)) == 0))
         epoch = np.cumsum(whole_book | (tape.kind == GAP))[event]
@@ -179,11 +179,11 @@ class ExponentFit:
     Attributes:
         status: ``ok``, ``too_few`` cancellations, or ``at_edge`` of the exponents that were tried.
         exponent: The best one; None with ``too_few``.
-        low, high: Its 95 % interval, by drawing stretches of the day anew; None likewise.
+        low, high: Its 95 % interval, by resampling stretches of the day; None likewise.
         cancellations: Orders that were known when they were cancelled.
         probes: Of these, how many were used: a virtual order could wait in their queue.
         ahead_share: Share of the cancelled lots that stood ahead of the virtual orders.
-        predicted_share: What the model says of it with the best exponent.
+        predicted_share: The same by the model with the best exponent.
     """
 
     status: str
@@ -290,7 +290,7 @@ def predicted_shares(tape: "Tape", probes: Probes, exponent: float) -> "Floats":
     for us, ends, number in sorted(due):
         exchange.advance(us)
         if ends:
-            ahead[number] = exchange.ahead_lots(orders[number]) or 0.0  # 0 where the model says that it has filled
+            ahead[number] = exchange.ahead_lots(orders[number]) or 0.0  # 0 where it has filled in the model
             exchange.cancel(orders[number])
         else:
             side, ticks = int(probes.side[number]), int(probes.ticks[number])

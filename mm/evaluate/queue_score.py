@@ -64,7 +64,7 @@ class Score:
         both, missed, invented, neither: Of these filled in both, in truth only, in the model only, in none.
         true_filled: Share of them filled in truth.
         filled_bias: The model's share less the true one.
-        wrong: Share of the orders of which the model says the wrong thing: the Brier score of answers 0 and 1.
+        wrong: Share of the orders whose outcome in the model is wrong: the Brier score of answers 0 and 1.
         time_bias_s: Of orders filled in both, how much later the model fills them.
         time_error_s: The same without sign.
         ahead_bias_lots: At each check, the model's lots ahead less the true ones, of orders waiting in either.
@@ -89,7 +89,7 @@ class Score:
 
 
 class _Blocks:
-    """Ratios of sums over orders, and what they are when stretches of the day are drawn anew."""
+    """Ratios of sums over orders, and their spread when stretches of the day are resampled."""
 
     def __init__(self, us: "NDArray[np.int64]", life_us: int) -> None:
         span_us = int(us[-1] - us[0]) + 1 if len(us) else 1
@@ -120,21 +120,21 @@ def score(orders: VirtualOrders, truth: Outcomes, model: Outcomes, chosen: "Bool
     """Return how far *model* is from *truth* on the orders that rested in both, or on the *chosen* ones of them."""
     kept = np.flatnonzero(truth.sent & model.sent & (True if chosen is None else chosen))
     us, true_us, model_us = orders.us[kept], truth.filled_us[kept], model.filled_us[kept]
-    true, said = true_us >= 0, model_us >= 0
+    true, filled = true_us >= 0, model_us >= 0
     blocks = _Blocks(us, orders.life_us)
     every = np.ones(len(kept))
-    late_s = np.where(true & said, model_us - true_us, 0) / US_PER_S
+    late_s = np.where(true & filled, model_us - true_us, 0) / US_PER_S
     return Score(
         orders=len(kept),
-        both=int((true & said).sum()),
-        missed=int((true & ~said).sum()),
-        invented=int((~true & said).sum()),
-        neither=int((~true & ~said).sum()),
+        both=int((true & filled).sum()),
+        missed=int((true & ~filled).sum()),
+        invented=int((~true & filled).sum()),
+        neither=int((~true & ~filled).sum()),
         true_filled=blocks.ratio(true, every),
-        filled_bias=blocks.ratio(said.astype(float) - true, every),
-        wrong=blocks.ratio(said != true, every),
-        time_bias_s=blocks.ratio(late_s, true & said),
-        time_error_s=blocks.ratio(np.abs(late_s), true & said),
+        filled_bias=blocks.ratio(filled.astype(float) - true, every),
+        wrong=blocks.ratio(filled != true, every),
+        time_bias_s=blocks.ratio(late_s, true & filled),
+        time_error_s=blocks.ratio(np.abs(late_s), true & filled),
         **_ahead(blocks, orders, kept, truth, model),
     )
 
@@ -151,9 +151,9 @@ def _ahead(
 
     An order counts at a check while it waits in truth or in the model; once it has filled nothing is ahead of it.
     """
-    looked_us = orders.us[kept][:, None] + np.array(orders.checks_us)
+    checked_us = orders.us[kept][:, None] + np.array(orders.checks_us)
     waits = [
-        ((outcomes.filled_us[kept] < 0)[:, None] | (outcomes.filled_us[kept][:, None] > looked_us))
+        ((outcomes.filled_us[kept] < 0)[:, None] | (outcomes.filled_us[kept][:, None] > checked_us))
         for outcomes in (truth, model)
     ]
     known = (waits[0] | waits[1]) & ~np.isnan(model.ahead[kept])

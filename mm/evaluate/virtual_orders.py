@@ -36,7 +36,7 @@ class OrderPlan:
 
     Attributes:
         life_us: How long each waits for its fill.
-        checks_us: When its place in the queue is looked at, after its arrival; each below *life_us*.
+        checks_us: When its place in the queue is checked, after its arrival; each below *life_us*.
         passes: How often the day is gone through; of one pass and side, one order is alive at a time.
         seed: Of arrivals and places.
     """
@@ -58,7 +58,7 @@ class VirtualOrders:
         place: Ticks behind the best price of its side; -1 is one tick better.
         turn: Which pass it belongs to.
         life_us: After this it is gone; what happens at ``us + life_us`` no longer fills it.
-        checks_us: When its place is looked at, after its arrival, behind everything of that instant.
+        checks_us: When its place is checked, after its arrival, behind everything of that instant.
     """
 
     us: "Ints"
@@ -79,7 +79,7 @@ class Outcomes:
 
     Attributes:
         filled_us: The instant of its fill, -1 where it had none.
-        ahead: float64[n, checks], lots ahead at each check; 0 after its fill, NaN where nobody knows.
+        ahead: float64[n, checks], lots ahead at each check; 0 after its fill, NaN where that is unknown.
         sent: Whether it rested at all: it did not cross, and no break of the book ended it.
     """
 
@@ -122,7 +122,7 @@ def _touch(tape: "Tape", us: "Ints") -> tuple["Ints", "Ints"]:
 
 
 def _broken(tape: "Tape", begin_us: "Ints", end_us: "Ints") -> "NDArray[np.bool_]":
-    """Tell of each stretch whether the book breaks, or begins anew, within it, or the tape ends."""
+    """Return for each stretch whether the book breaks or begins again within it, or the tape ends."""
     breaks_us = tape.event_us[(tape.kind == GAP) | (tape.kind == SNAPSHOT)]
     count = np.searchsorted(breaks_us, end_us, side="right") - np.searchsorted(breaks_us, begin_us, side="right")
     broken: NDArray[np.bool_] = (count > 0) | (end_us > tape.end_us)
@@ -206,13 +206,13 @@ def _played(
     due += [(us + after, check, number) for us, _, number in due for check, after in enumerate(orders.checks_us, 1)]
     for us, actions in groupby(sorted(due), key=lambda one: one[0]):
         exchange.advance(us)
-        looked = list(actions)
-        for _, what, number in looked:
+        due_now = list(actions)
+        for _, what, number in due_now:
             if what == 0:
                 placed[number] = exchange.place(int(orders.side[number]), int(orders.ticks[number]), 1)
                 named[placed[number]] = number
         exchange.advance(us)
-        for _, what, number in looked:
+        for _, what, number in due_now:
             if what:
                 known = exchange.ahead_lots(placed[number])
                 ahead[number, what - 1] = np.nan if known is None else known
@@ -223,6 +223,6 @@ def _played(
 def _settled(ahead: "Floats", filled_us: "Ints", orders: VirtualOrders) -> "Floats":
     """Return the places with those of orders that had filled at 0, where the model keeps a queue at all."""
     keeps = ~np.isnan(ahead).all()
-    looked_us = orders.us[:, None] + np.array(orders.checks_us)
-    done = (filled_us[:, None] >= 0) & (filled_us[:, None] <= looked_us)
+    checked_us = orders.us[:, None] + np.array(orders.checks_us)
+    done = (filled_us[:, None] >= 0) & (filled_us[:, None] <= checked_us)
     return np.where(done & keeps, 0.0, ahead)

@@ -1,7 +1,7 @@
 """Where points are played: in this process, in processes side by side, or on a cluster.
 
 Each engine yields the place of a task and its outcome as they become known; the outcome is the same everywhere.
-A cluster is somebody else's: it is neither started nor stopped here.
+A cluster belongs to its user: it is neither started nor stopped here.
 """
 
 import json
@@ -133,7 +133,7 @@ class _Errors(Thread):
 
 
 def died(how: str) -> Outcome:
-    """Return the outcome of a point that nobody could play."""
+    """Return the outcome of a point that could not be played."""
     return {"error": how, "exit_code": MMError.exit_code, "traceback": ""}
 
 
@@ -194,7 +194,7 @@ def _client(address: str) -> "Client":
     from distributed import Client
 
     for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _TALKING]:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what matters is told here, in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what matters is reported here, in one line
     try:
         client = Client(address, timeout=WAIT_S, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -212,7 +212,7 @@ def _outcome(future: "Future[Outcome]", address: str) -> Outcome:
         return future.result()
     except CancelledError as error:
         raise _gone(address, "its scheduler is gone") from error
-    except Exception as error:  # whatever the cluster says of a task that its workers could not play
+    except Exception as error:  # whatever the cluster reports of a task that its workers could not play
         return died(" ".join(f"the cluster could not play it ({type(error).__name__}: {error})".split()))
 
 

@@ -113,7 +113,7 @@ def scores(pnl: "Floats", rank_by: str) -> "Floats":
     """Return how good each column is by *rank_by*, more being better: -inf where that is not defined.
 
     ``pnl_total`` is their sum, ``max_drawdown`` the depth of their fall, ``calmar`` one over the other and ``sortino``
-    has its own deviation; whatever else is asked for is the Sharpe ratio.
+    has its own deviation; any other is the Sharpe ratio.
     """
     gain = pnl.sum(axis=0)
     if rank_by == "pnl_total":
@@ -210,7 +210,7 @@ class PlayedPoint:
         trial: What it is; equal ones are one trial.
         command: What plays it alone.
         outcome: ``summary`` and ``series``, or ``error``.
-        forwarded: The same on a schedule of rolling fits; None where that was not asked for.
+        forwarded: The same on a schedule of rolling fits; None without SWEEP_WALKFORWARD.
     """
 
     number: int
@@ -317,7 +317,7 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
         "expected_best_sharpe": bias.best,
         "pbo": backtest_overfitting(panel.pnl, BLOCKS if len(trials) <= MANY else FEWER) if panel else None,
         "halves_rank_correlation": rank_correlation(*halves(panel)) if panel else None,
-        "walkforward": _told(chosen, columns),
+        "walkforward": _as_json(chosen, columns),
         "worst_case": _worst_case(rows, axes, rank_by),
         "best": next((row for row in rows if row["rank"] == 1), None),
         "warnings": [],
@@ -364,7 +364,7 @@ def _known(value: float) -> float | None:
     return None if isnan(value) else value
 
 
-def _told(chosen: Forward | None, columns: Sequence[int]) -> dict[str, Any] | None:
+def _as_json(chosen: Forward | None, columns: Sequence[int]) -> dict[str, Any] | None:
     """Return the walk-forward of the choice as JSON values; points by their number."""
     if chosen is None:
         return None
@@ -398,28 +398,28 @@ def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row 
 
 def _warnings(content: Mapping[str, Any], panel: PnlPanel | None) -> list[str]:
     """Return in words what a reader of the best row has to know."""
-    told, best, trials = [], content["best"], content["trials"]
+    lines, best, trials = [], content["best"], content["trials"]
     if best is not None and trials > 1:
         if (deflated := best["deflated_sharpe"]) is not None and deflated < ENOUGH:
-            told.append(
+            lines.append(
                 f"the best of {trials} trials was picked after the fact: it is better than the luck of {trials} with "
                 f"probability {deflated:.3f} (deflated Sharpe), less than the usual {ENOUGH}"
             )
         if best["n_fills"] < FEW_FILLS:
-            told.append(f"the best trial rests on {best['n_fills']} fills: too few to tell it from chance")
+            lines.append(f"the best trial rests on {best['n_fills']} fills: too few to tell it from chance")
         if best["pnl_total"] is not None and best["pnl_total"] <= 0:
-            told.append("the best trial gains nothing: no point of this grid is worth trading")
+            lines.append("the best trial gains nothing: no point of this grid is worth trading")
     if (pbo := content["pbo"]) is not None and pbo > LITTLE:
-        told.append(
+        lines.append(
             f"probability of backtest overfitting {pbo:.2f}: what is best on half of the time is below the median on "
             f"the other half more often than not"
         )
     assumed = [one["name"] for one in content["axes"] if one["assumed"] and len(one["values"]) > 1]
     if assumed:
-        told.append(
+        lines.append(
             f"{', '.join(assumed)}: assumed of the market or the account, not chosen; compare points within one "
             f"assumption, and see the worst case over all of them"
         )
     if panel is None and trials > 1:
-        told.append(f"null: pbo, walkforward, halves: {SERIES_DIFFER}")
-    return told
+        lines.append(f"null: pbo, walkforward, halves: {SERIES_DIFFER}")
+    return lines

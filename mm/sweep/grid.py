@@ -150,10 +150,10 @@ def _found(name: str, playing: Mapping[str, Mapping[str, Takes]]) -> tuple[str, 
     parameters = {
         parameter.upper() for models in playing.values() for one in models.values() for parameter in one.names
     }
-    told = "; ".join(_listed(kind, models) for kind, models in playing.items())
+    models_text = "; ".join(_listed(kind, models) for kind, models in playing.items())
     raise UsageError(
         f"{FLAG}: {name} is neither a knob nor a parameter{closest(name.upper(), [*_SWEPT, *parameters])}; "
-        f"knobs are {', '.join(_SWEPT)}; {told}"
+        f"knobs are {', '.join(_SWEPT)}; {models_text}"
     )
 
 
@@ -168,8 +168,8 @@ def _spelled(word: str, kind: str, models: Mapping[str, Takes], name: str) -> st
 
 
 def _listed(kind: str, models: Mapping[str, Takes]) -> str:
-    told = (f"{model} takes {', '.join(sorted(one.names)) or 'none'}" for model, one in models.items())
-    return f"{kind} model {', '.join(told)}"
+    each = (f"{model} takes {', '.join(sorted(one.names)) or 'none'}" for model, one in models.items())
+    return f"{kind} model {', '.join(each)}"
 
 
 def _value(text: str) -> Any:
@@ -220,7 +220,7 @@ def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]:
         try:
             points.append(_point(number, chosen, base, unfit, known))
         except MMError as error:
-            raise UsageError(f"{FLAG}: the point {_told(chosen)} cannot be: {error}") from error
+            raise UsageError(f"{FLAG}: the point {_text(chosen)} cannot be: {error}") from error
     return points
 
 
@@ -265,5 +265,5 @@ def _params(own: dict[str, Any], name: str, models: object) -> dict[str, Any]:
     return dict(json.loads(own.get(name, getattr(models, name)) or "{}"))
 
 
-def _told(chosen: Chosen) -> str:
+def _text(chosen: Chosen) -> str:
     return " ".join(f"{axis.name}={axis.texts[place]}" for axis, place in chosen)

@@ -43,7 +43,7 @@ def play(task: Task) -> Outcome:
             be the same here as where the task was made.
     """
     try:
-        outcome = told(_played(task))
+        outcome = outcome_of(_played(task))
         _check_json(outcome, "")
         return outcome
     except MMError as error:
@@ -65,7 +65,7 @@ def _check_json(value: object, place: str) -> None:
         raise TypeError(f"{place} is {value!r}, which JSON cannot hold")
 
 
-def told(result: "Result") -> Outcome:
+def outcome_of(result: "Result") -> Outcome:
     """Return what a sweep keeps of a backtest: its summary, and its PnL over each 60 s on one grid of time."""
     import numpy as np
 

@@ -73,7 +73,7 @@ def sweep(
         symbol: Of the recorded days.
         day: One of them, a list or a range, as on the command line.
         grid: The values of each axis: a knob's variable or a model's parameter.
-        step: Told how many backtests became known, for a progress bar.
+        step: Called with how many backtests became known, for a progress bar.
         settings: Any other knob of ``mm sweep`` by its field (``data_root``, ``maker_fee_rate``, ``jobs``).
 
     Raises:
@@ -81,16 +81,16 @@ def sweep(
         DataError: If a day is missing or broken.
     """
     made = _groups({"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items())), **settings})
-    days, market, execution, account, models, asked = made
-    axes = axes_for(asked.grid, models)
-    points = points_of(axes, Setup(days, market, execution, account, models), asked.grid_unfit)
+    days, market, execution, account, models, sweep_knobs = made
+    axes = axes_for(sweep_knobs.grid, models)
+    points = points_of(axes, Setup(days, market, execution, account, models), sweep_knobs.grid_unfit)
     cache = days.out_root / "tapes"
     tapes = open_days(days, market, cache)
     stand = ground(None, points, tapes, cache)
     check(None, points, tapes, stand)
     work = Work(points, stand, Store.of(days.out_root, days.symbol, days.label()))
-    played = work.run(engine(asked), step or (lambda _known: None), reuse=asked.reuse_points)
-    return find(played, axes, asked.rank_by, [tape.start_us for tape in tapes])
+    played = work.run(engine(sweep_knobs), step or (lambda _known: None), reuse=sweep_knobs.reuse_points)
+    return find(played, axes, sweep_knobs.rank_by, [tape.start_us for tape in tapes])
 
 
 def _axis(axis: tuple[str, Sequence[Any]]) -> str:
@@ -243,14 +243,14 @@ def write(
             run.output(name, rows)
         best = found.content["best"]
         # Not in a file: another sweep of these days changes it, and this one's files must stay what they are.
-        told = {
+        on_record = {
             "trials": record.trials,
             "expected_best_sharpe": record.best,
             "best_deflated_sharpe": None if best is None else record.deflated(summary_of(found, best)),
         }
     run.artefact = SWEEP
     run.timings.update(played=work.played, reused=work.reused)
-    run.summary = {**{name: found.content[name] for name in HEAD}, "on_record": told}
+    run.summary = {**{name: found.content[name] for name in HEAD}, "on_record": on_record}
     _say(run, found, record, work)
     return found
 
@@ -277,7 +277,7 @@ def keep(run: Run, work: Work, found: SweepFindings, sweep: Sweep) -> None:
             words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            run.log.error("run_not_kept", point=number, command=join(words), told=done.stderr.strip())
+            run.log.error("run_not_kept", point=number, command=join(words), error=done.stderr.strip())
         else:
             run.log.info("run_kept", point=number, path=done.stdout.splitlines()[-1])
 
@@ -286,7 +286,7 @@ def keep(run: Run, work: Work, found: SweepFindings, sweep: Sweep) -> None:
 
 
 def complain(played: Sequence[PlayedPoint]) -> None:
-    """Raise what tells of the points that failed, where some did.
+    """Raise an error that names the points that failed, where some did.
 
     Raises:
         Incomplete: With the exit code of the first one.
@@ -295,10 +295,10 @@ def complain(played: Sequence[PlayedPoint]) -> None:
     if not failed:
         return
     first = next(one for one in (failed[0].outcome, failed[0].forwarded) if one is not None and "error" in one)
-    told = "; ".join(f"point {one.number} ({_named(one)}): {one.error}" for one in failed[:NAMED])
+    errors = "; ".join(f"point {one.number} ({_named(one)}): {one.error}" for one in failed[:NAMED])
     more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
     raise Incomplete(
-        f"{len(failed)} of {len(played)} points failed, the others are written: {told}{more}", first["exit_code"]
+        f"{len(failed)} of {len(played)} points failed, the others are written: {errors}{more}", first["exit_code"]
     )
 
 

@@ -103,7 +103,7 @@ class Work:
 
         Args:
             engine: Plays tasks.
-            step: Told how many different backtests became known.
+            step: Called with how many different backtests became known.
             reuse: Whether what earlier sweeps kept counts.
         """
         self._store.tidy()
@@ -116,8 +116,8 @@ class Work:
             job = missing[place]
             found[job.key] = outcome
             if "error" not in outcome:
-                said = {"trial": job.trial, "inputs": sorted(self._ground.inputs), "walkforward": job.forwarded}
-                self._store.keep(job.key, {**said, **outcome})
+                about = {"trial": job.trial, "inputs": sorted(self._ground.inputs), "walkforward": job.forwarded}
+                self._store.keep(job.key, {**about, **outcome})
             self.known += 1
             step(1)
         return [self._came(point, found) for point in self.points]
@@ -198,7 +198,7 @@ def fits(
 ) -> Ground:
     """Fit the whole of the days, and rolling windows of them; every point is played on both.
 
-    The windows end before their segments by the longest order latency of the grid: no point knows more than it could.
+    The windows end before their segments by the longest order latency of the grid: no point uses later data.
 
     Args:
         run: Keeps the schedule and its metrics.
@@ -228,7 +228,7 @@ def fits(
     # As another process reads it.
     schedule = json.loads(json.dumps(studied.schedule.to_json(), allow_nan=False))
     if not whole.fit.usable:
-        run.log.warning("fit_unusable", reason=whole.fit.reason, told="points without fill parameters have none")
+        run.log.warning("fit_unusable", reason=whole.fit.reason, effect="points without fill parameters have none")
         return replace(stand, schedule=schedule)
     text = json.dumps(artefact(whole), indent=1, allow_nan=False) + "\n"
     run.output(FIT).write_text(text, encoding="utf-8")
@@ -239,7 +239,7 @@ def fits(
 
 
 def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", stand: Ground) -> None:
-    """Make the models and rules of every point once, so that a wrong value is told before anything is played.
+    """Make the models and rules of every point once, so that a wrong value is reported before anything is played.
 
     A user's model that raises is left to its point, which fails alone.
 
@@ -260,8 +260,8 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
         except ModelError:
             continue
         except UsageError as error:
-            told = " ".join(f"{name}={text}" for name, text in point.texts.items())
-            raise UsageError(f"{FLAG}: the point {told} cannot be: {error}") from error
+            named = " ".join(f"{name}={text}" for name, text in point.texts.items())
+            raise UsageError(f"{FLAG}: the point {named} cannot be: {error}") from error
 
 
 def _make(run: Run | None, point: Point, tapes: "Sequence[Tape]", stand: Ground) -> None:

@@ -61,7 +61,7 @@ def test_a_summary_that_json_cannot_hold_fails_its_point_alone(monkeypatch, valu
     """The number is named; the sweep goes on."""
     outcome = {"summary": {"gamma": [value]}, "series": {"pnl": [0.5, None]}}
     monkeypatch.setattr(play, "_played", lambda _task: None)
-    monkeypatch.setattr(play, "told", lambda _result: outcome)
+    monkeypatch.setattr(play, "outcome_of", lambda _result: outcome)
     found = play.play({})
     assert found.get("error") == told
     if told is None:

@@ -91,7 +91,8 @@ class Log:
         if self._file is not None:
             self._file.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
         if not file_only and _LEVELS[line["level"].upper()] >= self._least:
-            write_line(sys.stderr, _for_terminal(line, colour=has_colour(sys.stderr)))
+            colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+            write_line(sys.stderr, _for_terminal(line, colour=colour))
         raise structlog.DropEvent
 
 
@@ -118,11 +119,6 @@ def _for_terminal(line: dict[str, Any], *, colour: bool) -> str:
 def _value(value: Any) -> str:
     text = str(value)
     return json.dumps(text, ensure_ascii=False) if " " in text or not text else text
-
-
-def has_colour(stream: TextIO) -> bool:
-    """Return whether *stream* is a terminal on which colour is wanted (NO_COLOR is not set)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def write_line(stream: TextIO, text: str) -> None:

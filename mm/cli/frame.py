@@ -118,8 +118,6 @@ def runner(
     """
 
     def decorate(body: Callable[..., None]) -> Command:
-        every = _with(groups, Output)
-
         def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
             from mm.cli.idle import refuse_idle
             from mm.runs.folder import Plan
@@ -140,7 +138,7 @@ def runner(
                     run.log.warning("knob_not_used", note=note)
                 body(run, *objects[: len(groups)])
 
-        return _make(body, every, call, defaults)
+        return _make(body, _with(groups, Output), call, defaults)
 
     return decorate
 
@@ -221,8 +219,7 @@ def _make(
 
     as_json = click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
     options = [*arguments, *map(option, declared), as_json]
-    name = body.__name__
-    return Command(name, callback=callback, params=options, help=body.__doc__, context_settings=_SETTINGS)
+    return Command(body.__name__, callback=callback, params=options, help=body.__doc__, context_settings=_SETTINGS)
 
 
 def _with(groups: Sequence[type], needed: type) -> tuple[type, ...]:

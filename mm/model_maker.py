@@ -10,9 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, hybrid
-from mm.backtest.simple_quotes import QUOTE_STEPS
-from mm.backtest.units import refuse_other_units
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid
+from mm.backtest.parameters import declaration_of, refuse_other_units
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intervals import draws
 from mm.calibration.reference import PER_TICK
@@ -20,7 +19,7 @@ from mm.calibration.schedule import Schedule, intensity_of
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
-from mm.plugins import Registry, construct, require_signature, resolve, signature_of
+from mm.plugins import Registry, accepted_by, construct, require_signature, resolve
 from mm.quote_tree import Tree, listed, named
 from mm.runs.run import Run
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 DEFAULT_K = 1.0  # per tick; what Avellaneda-Stoikov quotes take where no fit was given
 PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
-OFFERED = ("seed", "intensity")  # what the run offers to a model that takes it
 FITTED = ("A", "k")  # what a quote model takes from the fit where it is not given
 QUOTED_FROM = "mid"  # the reference of every quote model here; a poisson fill counts from that of its fit
 
@@ -128,7 +126,7 @@ class ModelMaker:
         model = self._quotes(Tree.of(self._models.quote_model, self._models.quote_params()))
         if not self._scheduled or self._intensity is None:
             return model
-        from mm.backtest.quotes.gated import Gated
+        from mm.backtest.quotes.steps import Gated
 
         return Gated(model, self._intensity)
 
@@ -139,10 +137,11 @@ class ModelMaker:
             params["models"] = list(zip(inner, tree.weights, strict=True))
         elif inner:
             params |= {"model": inner[0], "steps": [partial(self._step, *one) for one in tree.steps]}
-        refuse_other_units(tree.name, params, _names(build), short_text(self._tape.instrument.tick_e8))
-        if build.__module__.startswith("mm.backtest."):
-            self._check_reference(tree.name, [name for name in FITTED if name in _names(build) and name not in params])
-        if "k" in _names(build) and "k" not in params and self._intensity is None:
+        known = {one.name: one.unit or UNITS.get(one.name) for one in accepted_by(build)[0]}
+        refuse_other_units(tree.name, params, known, short_text(self._tape.instrument.tick_e8))
+        if declaration_of(build):
+            self._check_reference(tree.name, [name for name in FITTED if name in known and name not in params])
+        if "k" in known and "k" not in params and self._intensity is None:
             params["k"] = DEFAULT_K
             if self._run is not None and not self._k_assumed:
                 self._k_assumed = True
@@ -183,10 +182,12 @@ class ModelMaker:
         self, build: Callable[..., Any], params: Mapping[str, Any], source: str, *, offer_intensity: bool = True
     ) -> object:
         offers = {"seed": self._seed, "intensity": self._intensity if offer_intensity else None}
-        own = {name: offers[name] for name in OFFERED if name in _names(build) and name not in params}
-        if build.__module__.startswith("mm.backtest."):
-            own = {name: offers[name] for name in OFFERED if name in _names(build)}
-        return construct(build, params, source, own)
+        declaration = declaration_of(build)
+        if declaration:
+            taken = {one.name for one in declaration.parameters if one.by_run}
+        else:
+            taken = {one.name for one in accepted_by(build)[0]} - params.keys()
+        return construct(build, params, source, {name: one for name, one in offers.items() if name in taken})
 
 
 def check_names(models: Models) -> None:
@@ -211,10 +212,6 @@ def check_names(models: Models) -> None:
             waiting += [
                 (one, dict(given)) for one, given in (named(one, PAIRS) for one in listed(params["models"], PAIRS))
             ]
-
-
-def _names(build: Callable[..., Any]) -> set[str]:
-    return set(signature_of(build).parameters)
 
 
 def _checked(model: object, hooks: Mapping[str, int]) -> object:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, get_args, get_origin
 
+from mm.backtest.parameters import REQUIRED, Parameter, declaration_of
 from mm.cli.knobs import closest
 from mm.errors import MMError, ModelError, UnknownModel, UsageError
 
@@ -98,7 +99,7 @@ def _load_from_anywhere(name: str, kind: str) -> object:
             f"{kind} {name!r}: there is no module {error.name!r} in {os.getcwd()} or on the Python path{way}"
         ) from error
     except Exception as error:
-        raise ModelError(f"{kind} {name!r}: importing {module_name} raised {_told(error)}") from error
+        raise ModelError(f"{kind} {name!r}: importing {module_name} raised {_one_line(error)}") from error
     found: object = getattr(module, attribute, None)
     if found is None:
         names = [known for known in vars(module) if not known.startswith("_")]
@@ -118,7 +119,7 @@ def construct(
     """Return what *build*, a class or a function, makes of *params*.
 
     Args:
-        build: What :func:`resolve` found; a compiled class names its parameters in ``__signature__``.
+        build: What :func:`resolve` found.
         params: Its keyword arguments.
         source: Where they come from, for messages (``QUOTE_PARAMS_JSON``).
         own: What the caller adds of its own; its names cannot be given, and messages do not list them.
@@ -127,11 +128,11 @@ def construct(
         UsageError: If a key is unknown, or a required one is missing.
         ModelError: If a user's class raises.
     """
-    name = build.__name__
-    accepted = _parameters(build)
+    declaration = declaration_of(build)
+    name = declaration.name if declaration else build.__name__
+    accepted, free = accepted_by(build)
     own = own or {}
-    free = any(p.kind is p.VAR_KEYWORD for p in accepted)
-    known = [p.name for p in accepted if p.kind is not p.VAR_KEYWORD and p.name not in own]
+    known = [one.name for one in accepted if one.name not in own]
     if not free:
         for key in params:
             if key not in known:
@@ -139,9 +140,12 @@ def construct(
                     f"{source}: {name} has no parameter {key!r}; known are {', '.join(known) or 'none'}"
                     f"{closest(key, known)}"
                 )
-    if build.__module__.startswith("mm."):
+    if declaration:
         _check_types(accepted, params, f"{source}: {name}")
-    missing = [p.name for p in accepted if p.default is p.empty and p.name in known and p.name not in params]
+        # The run counts the volatility, not the model: see volatility() of mm/quote_tree.py.
+        settings = {one.name for one in declaration.volatility}
+        params = {key: value for key, value in params.items() if key not in settings}
+    missing = [one.name for one in accepted if one.default is REQUIRED and one.name in known and one.name not in params]
     if missing:
         raise UsageError(f"{source}: {name} needs {', '.join(missing)}; known are {', '.join(known)}")
     try:
@@ -149,7 +153,7 @@ def construct(
     except MMError:
         raise
     except Exception as error:
-        raise ModelError(f"{source}: {name} raised {_told(error)}") from error
+        raise ModelError(f"{source}: {name} raised {_one_line(error)}") from error
 
 
 def require_signature(owner: object, method: str, n_args: int) -> None:
@@ -174,30 +178,35 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
         ) from None
 
 
-def _parameters(build: Callable[..., Any]) -> list[inspect.Parameter]:
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-    return [p for p in signature_of(build).parameters.values() if p.kind in kinds]
+def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Parameter, ...], bool]:
+    """Return the parameters that a user may give to a model, and whether it takes any other.
 
-
-def signature_of(build: Callable[..., Any]) -> inspect.Signature:
-    """Return how a class or function is called; a compiled class that does not say takes any keywords."""
+    One of ours declares them; those of a user's class are its constructor's. A compiled class names them in
+    ``__signature__``, and takes any where it does not.
+    """
+    declaration = declaration_of(build)
+    if declaration:
+        return declaration.keys, False
     try:
-        return inspect.signature(build)
+        found = inspect.signature(build).parameters.values()
     except ValueError:
-        return inspect.Signature([inspect.Parameter("params", inspect.Parameter.VAR_KEYWORD)])
+        return (), True
+    named = [one for one in found if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    free = any(one.kind is one.VAR_KEYWORD for one in found)
+    return tuple(Parameter(one.name, object, "", one.default) for one in named), free
 
 
-def _check_types(accepted: list[inspect.Parameter], params: Mapping[str, Any], place: str) -> None:
+def _check_types(accepted: Sequence[Parameter], params: Mapping[str, Any], place: str) -> None:
     """Refuse a value whose JSON type is not what the parameter is declared to take."""
     for parameter in accepted:
-        if parameter.name not in params or isinstance(parameter.annotation, str):
+        if parameter.name not in params or isinstance(parameter.kind, str):
             continue  # a text names a class of the project, which no JSON holds
         value = params[parameter.name]
-        options = get_args(parameter.annotation) or (parameter.annotation,)
+        options = get_args(parameter.kind) or (parameter.kind,)
         wanted = [get_origin(option) or option for option in options]
         if not any(_is_a(value, kind) for kind in wanted):
-            told = " or ".join(_JSON_TYPES.get(kind, kind.__name__) for kind in wanted)
-            raise UsageError(f"{place}: {parameter.name} is {value!r}; it must be {told}")
+            kinds = " or ".join(_JSON_TYPES.get(kind, kind.__name__) for kind in wanted)
+            raise UsageError(f"{place}: {parameter.name} is {value!r}; it must be {kinds}")
 
 
 def _is_a(value: object, kind: type) -> bool:
@@ -207,5 +216,5 @@ def _is_a(value: object, kind: type) -> bool:
     return isinstance(value, (int, float) if kind is float else kind)
 
 
-def _told(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

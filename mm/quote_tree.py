@@ -1,17 +1,17 @@
-"""Quote models inside quote models, as QUOTE_PARAMS_JSON names them, and the one volatility that they all see."""
+"""Quote models inside quote models, as QUOTE_PARAMS_JSON names them, and the one volatility of the run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mm.backtest.models import QUOTE_MODELS
+from mm.backtest.parameters import REQUIRED, VOLATILITY
 from mm.errors import UsageError
-from mm.plugins import resolve, signature_of
+from mm.plugins import accepted_by, resolve
 
 STEPS = 'QUOTE_PARAMS_JSON: steps takes {"model": [name, {parameters}], "steps": [[name, {parameters}], ...]}'
 MIXED = 'QUOTE_PARAMS_JSON: mixed takes {"models": [[name, {parameters}, weight], ...]}'
 DEEPEST = 8  # models in models; more is a mistake
-SIGMA = ("sigma_method", "sigma_window_s", "sigma_half_life_s")
 
 Named = tuple[str, Mapping[str, Any]]
 
@@ -62,42 +62,36 @@ class Tree:
 
 
 def volatility(tree: Tree) -> dict[str, Any]:
-    """Return the fields of ``Rules`` by which the engine counts the volatility that these models want.
+    """Return the fields of ``Rules`` that set the volatility of a run of these models.
 
-    What one of them says counts for all; where none says it, their defaults do.
+    A value that one of them is given counts for all; where none is given, their defaults count.
 
     Raises:
         UsageError: If they want different ones, for one run has one volatility, or a value cannot be.
     """
     found: dict[str, Any] = {}
     leaves = list(tree.leaves())
-    for name in SIGMA:
-        said = [(leaf.name, leaf.params[name]) for leaf in leaves if name in leaf.params]
-        wanted = said or [(leaf.name, value) for leaf in leaves for value in _default(leaf, name)]
+    for setting in VOLATILITY:
+        name = setting.name
+        given = [(leaf.name, leaf.params[name]) for leaf in leaves if name in leaf.params]
+        wanted = given or [(leaf.name, value) for leaf in leaves for value in _default(leaf, name)]
         for model, value in wanted:
             if value != wanted[0][1]:
                 raise UsageError(
                     f"QUOTE_PARAMS_JSON: {name} is {wanted[0][1]!r} for {wanted[0][0]} and {value!r} for {model}; one "
                     f"run has one volatility: name the same {name} for both"
                 )
-            found[name] = _checked(name, value)
+            setting.check("QUOTE_PARAMS_JSON", value)
+            found[name] = value
     return found
 
 
 def _default(leaf: Tree, name: str) -> list[Any]:
-    """Return what a model takes where nothing is said, if it looks at the volatility at all."""
-    parameter = signature_of(resolve(QUOTE_MODELS, leaf.name, "quote model")).parameters.get(name)
-    if parameter is None or parameter.default is parameter.empty or leaf.params.get("sigma") is not None:
+    """Return a model's default of a setting, if it looks at the volatility of the run at all."""
+    if leaf.params.get("sigma") is not None:
         return []
-    return [parameter.default]
-
-
-def _checked(name: str, value: Any) -> Any:
-    if name == "sigma_window_s" and not (type(value) is int and 1 <= value <= 1_000_000):
-        raise UsageError(f"QUOTE_PARAMS_JSON: sigma_window_s is {value!r}; it must be a whole number of seconds")
-    if name == "sigma_half_life_s" and not (type(value) in (int, float) and 0 < value <= 1_000_000):
-        raise UsageError(f"QUOTE_PARAMS_JSON: sigma_half_life_s is {value!r}; it must be a number of seconds above 0")
-    return value
+    accepted, _ = accepted_by(resolve(QUOTE_MODELS, leaf.name, "quote model"))
+    return [one.default for one in accepted if one.name == name and one.default is not REQUIRED]
 
 
 def listed(value: object, shape: str) -> Sequence[object]:

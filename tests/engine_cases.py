@@ -10,12 +10,10 @@ import engine_draws
 import engine_tapes
 import oracle
 import oracle_fills
+from mm.backtest.fills.crossing import PriceCross, TradeCross
 from mm.backtest.fills.hybrid import Hybrid
-from mm.backtest.fills.intensity import Intensity
-from mm.backtest.fills.poisson import Poisson
-from mm.backtest.fills.price_cross import PriceCross
+from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAverse
-from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.models import fixed_spread
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes

@@ -97,8 +97,8 @@ def test_a_module_or_class_that_is_not_there_is_named(here, name, message):
         ("subprocess:Popen", "step", "a step is a class with the method quote"),
         ("subprocess:Popen", "fill model", "the method on_rest, on_trade, on_book or on_level"),
         ("urllib.parse:quote", "quote model", "it is a function"),
-        ("mm.backtest.fills.trade_cross:TradeCross", "quote model", "the class has no such method"),
-        ("mm.backtest.quotes.fixed_spread:FixedSpread", "fill model", "the class has no such method"),
+        ("mm.backtest.fills.crossing:TradeCross", "quote model", "the class has no such method"),
+        ("mm.backtest.quotes.simple:FixedSpread", "fill model", "the class has no such method"),
         ("collections:OrderedDict", "model", "is no quote model and no fill model"),
     ],
 )
@@ -111,9 +111,9 @@ def test_what_is_no_model_of_the_kind_is_refused_before_it_is_called(name, kind,
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("mm.backtest.fills.trade_cross:TradeCross", "fill model"),
-        ("mm.backtest.quotes.fixed_spread:FixedSpread", "quote model"),
-        ("mm.backtest.quotes.fixed_spread:FixedSpread", "model"),
+        ("mm.backtest.fills.crossing:TradeCross", "fill model"),
+        ("mm.backtest.quotes.simple:FixedSpread", "quote model"),
+        ("mm.backtest.quotes.simple:FixedSpread", "model"),
     ],
 )
 def test_a_compiled_model_is_one_by_its_base(name, kind):

@@ -6,10 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from engine_tapes import TEST
-from mm.backtest.models import QUOTE_MODELS, trade_cross
+from mm.backtest.models import QUOTE_MODELS, QUOTE_STEPS, declared, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Account, Execution
-from mm.backtest.simple_quotes import QUOTE_STEPS
 from mm.cli.config import Models
 from mm.commands import assemble
 from mm.errors import MMError, UnknownModel, UsageError
@@ -123,7 +122,7 @@ def test_every_model_and_every_step_can_be_named():
         "mixed": {"models": [[*FIXED, 1]]},
     }
     for name, params in needed.items():
-        assert QUOTE_MODELS[name].__name__ == name
+        assert declared(QUOTE_MODELS[name]).name == name
         assert made(name, params).name == name
     own = {"q_max": 2.0, "eta": 0.1, "ticks": 2, "extra_ticks": 1.0, "inventory": 2.0}
     takes = {

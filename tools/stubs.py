@@ -17,6 +17,7 @@ import argparse
 import ast
 import builtins
 import difflib
+import importlib
 import inspect
 import re
 import subprocess
@@ -36,6 +37,7 @@ PACKAGES = ("mm", "benchmarks")
 TYPE_COMMENT = re.compile(r"#\s*type:\s*(.+?)\s*$")
 INTS = re.compile(r"u?int\d*_t|Py_ssize_t|size_t|int|long|short|char")
 FLOATS = {"double": "float", "float": "float", "bint": "bool"}
+DECLARED, GIVEN = "declared", "given"  # a model's parameters (mm/backtest/parameters.py), and where they come in
 ARRAYS = {"double": "float64", "float": "float32"}
 BARE = {"object", "tuple", "list", "dict", "set"}  # say nothing of what they hold
 BYTES = "bytes | bytearray | memoryview"
@@ -46,6 +48,7 @@ IMPORTS = {  # what a stub imports by itself: a kernel has no use for it at run 
     "ArrayLike": "from numpy.typing import ArrayLike",
     "Callable": "from collections.abc import Callable",
     "Iterable": "from collections.abc import Iterable",
+    "Mapping": "from collections.abc import Mapping",
     "Self": "from typing import Self",
     "final": "from typing import final",
     "IntFlag": "from enum import IntFlag",
@@ -73,6 +76,7 @@ class Kernel:
         self.lines = path.read_text(encoding="utf-8").splitlines()
         self.tree = parse_from_strings(self.source, "\n".join(self.lines) + "\n")
         self.fields = dict(self._pxd_fields(path.with_suffix(".pxd")))
+        self.module = ".".join(path.relative_to(root).with_suffix("").parts)
 
     def stub(self) -> str:
         """Return the text of the stub, not yet formatted.
@@ -120,34 +124,62 @@ class Kernel:
         defined = {part.name for part in parts if kind(part) == "DefNode"}
         for part in parts:
             body += self._fields(part, self.lines, self.source)
+            if kind(part) == "SingleAssignmentNode" and part.lhs.name == DECLARED:
+                body.append(f"    {DECLARED}: Declaration")
+                if "__init__" not in defined:
+                    given = self._declared(node.class_name)
+                    arguments = ["self", *self._inherited(node), *(["*", *given] if given else [])]
+                    body.append(f"    def __init__({', '.join(arguments)}) -> None: ...")
             if kind(part) == "DefNode" and part.name != "__dealloc__":
-                body += self._method(part, defined)
+                body += self._method(part, defined, node.class_name)
         yield from body or ["    ..."]
 
-    def _method(self, node: Node, defined: set[str]) -> Iterator[str]:
+    def _inherited(self, node: Node) -> list[str]:
+        """Return what the constructor that a class inherits takes by position, before the declared parameters."""
+        bases = {each.name for each in node.bases.args}
+        found = [each for each in statements(self.tree.body) if getattr(each, "class_name", None) in bases]
+        makers = [part for base in found for part in statements(base.body) if getattr(part, "name", "") == "__init__"]
+        return [f"{arg.declarator.name}: {self._type_of(each, arg)}" for each in makers for arg in each.args[1:]]
+
+    def _declared(self, owner: str) -> list[str]:
+        """Return the parameters that a class or a function declares, as keyword arguments.
+
+        Raises:
+            NoType: If the kernel is not compiled.
+        """
+        try:
+            declaration = getattr(importlib.import_module(self.module), owner).declared
+        except (ImportError, AttributeError) as error:
+            raise NoType(f"{self.source}: {owner} declares its parameters, but cannot be imported: {error}") from error
+        return [
+            f"{one.name}: {one.annotation}" + ("" if one.default is inspect.Parameter.empty else f" = {one.default!r}")
+            for one in declaration.parameters
+        ]
+
+    def _method(self, node: Node, defined: set[str], owner: str) -> Iterator[str]:
         """Yield a method; ``__cinit__`` becomes ``__new__`` where it is what reads the arguments."""
         if node.name == "__cinit__":
             if "__init__" in defined or node.star_arg:
                 return
             node.name = "__new__"
-        yield from self._function(node, "    ")
+        yield from self._function(node, "    ", owner)
 
-    def _function(self, node: Node, indent: str) -> Iterator[str]:
-        for each in node.decorators or ():
+    def _function(self, node: Node, indent: str, owner: str = "") -> Iterator[str]:
+        for each in node.decorators or () if not declares(node) or indent else ():
             yield f"{indent}@{written(each.decorator)}"
         result = node.return_type_annotation
         if result is None and node.name not in FIXED:
             raise self._missing(node, f"{node.name} has no return type")
         returns = FIXED.get(node.name) or plain(result.string.value)
-        head = f"{indent}def {node.name}({', '.join(self._parameters(node, bool(indent)))}) -> {returns}:"
+        head = f"{indent}def {node.name}({', '.join(self._parameters(node, bool(indent), owner))}) -> {returns}:"
         if not node.doc:
             yield f"{head} ..."
             return
         yield head
         yield textwrap.indent(quoted(node.doc), indent + "    ")
 
-    def _parameters(self, node: Node, method: bool) -> Iterator[str]:
-        """Yield the parameters as they stand between the brackets."""
+    def _parameters(self, node: Node, method: bool, owner: str = "") -> Iterator[str]:
+        """Yield the parameters as they stand between the brackets; ``**given`` stands for the declared ones."""
         static = any(name(each.decorator) == "staticmethod" for each in node.decorators or ())
         starred = False
         for at, arg in enumerate(node.args):
@@ -164,7 +196,10 @@ class Kernel:
             yield "/"  # Python calls its special methods by position
         if node.star_arg and not starred:
             yield self._starred(node, node.star_arg, "*")
-        if node.starstar_arg:
+        if declares(node):
+            given = self._declared(owner or node.name)
+            yield from (["*"] if given and not starred else []) + given
+        elif node.starstar_arg:
             yield self._starred(node, node.starstar_arg, "**")
 
     def _starred(self, node: Node, arg: Node, stars: str) -> str:
@@ -239,6 +274,11 @@ class Kernel:
                 rest = self.lines[node.pos[1] :]
                 end = next((at for at, line in enumerate(rest) if line and not line.startswith(" ")), len(rest))
                 yield textwrap.dedent("\n".join(rest[:end]))
+
+
+def declares(node: Node) -> bool:
+    """Return whether a function takes the parameters that it, or its class, declares."""
+    return node.starstar_arg is not None and node.starstar_arg.name == GIVEN
 
 
 def kind(node: Node) -> str:

@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mm.backtest.books import Books
-from mm.backtest.fills.intensity import Intensity
-from mm.backtest.fills.poisson import Poisson
+from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.played import bound_clips, played

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.fills.poisson import Poisson
+from mm.backtest.fills.intensity import Poisson
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.models import queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest

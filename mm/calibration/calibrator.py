@@ -125,7 +125,7 @@ def _quotes(first: "Tape", config: "CalibrationConfig") -> "Iterator[tuple[str, 
 
 
 def _play(tapes: "Sequence[Tape]", quotes: "FixedDelta", config: "CalibrationConfig", rules: Rules | None) -> Played:
-    from mm.backtest.fills.trade_cross import TradeCross
+    from mm.backtest.fills.crossing import TradeCross
     from mm.backtest.replay import backtest
     from mm.calibration.sweeps import SweptQuantity
 

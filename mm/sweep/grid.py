@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from inspect import Parameter
 from itertools import product
 from math import prod
 from typing import Any
@@ -14,8 +13,7 @@ from mm.cli.config import Day, Market, Models, Output
 from mm.cli.knobs import Knob, axes_of, closest, knobs
 from mm.commands.setup import Setup
 from mm.errors import MMError, UsageError
-from mm.model_maker import OFFERED
-from mm.plugins import resolve, signature_of
+from mm.plugins import accepted_by, resolve
 
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
 FLAG = "--grid (GRID)"
@@ -103,11 +101,8 @@ def axes_for(text: str, models: Models) -> list[Axis]:
 
 def takes(kind: str, model: str) -> Takes:
     """Return what the quote or fill model called *model* takes."""
-    build = resolve(QUOTE_MODELS if kind == QUOTE else FILL_MODELS, model, f"{kind} model")
-    parameters = signature_of(build).parameters.values()
-    own = OFFERED if build.__module__ == "mm.backtest.models" else ()
-    names = {one.name for one in parameters if one.kind is not Parameter.VAR_KEYWORD and one.name not in own}
-    return Takes(frozenset(names), any(one.kind is Parameter.VAR_KEYWORD for one in parameters))
+    accepted, free = accepted_by(resolve(QUOTE_MODELS if kind == QUOTE else FILL_MODELS, model, f"{kind} model"))
+    return Takes(frozenset(one.name for one in accepted), free)
 
 
 def _playing(written: Sequence[tuple[str, tuple[str, ...]]], variable: str, given: str) -> dict[str, Takes]:

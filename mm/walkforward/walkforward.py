@@ -77,7 +77,7 @@ def walkforward(
 
 def _default_models(schedule: Schedule) -> tuple[object, object]:
     from mm.backtest.models import avellaneda_stoikov, poisson
-    from mm.backtest.quotes.gated import Gated
+    from mm.backtest.quotes.steps import Gated
 
     intensity = intensity_of(schedule, source="the schedule")
     return Gated(avellaneda_stoikov(intensity=intensity), intensity), poisson(intensity=intensity)

@@ -9,9 +9,8 @@ from functools import cache
 
 from scipy.optimize import minimize_scalar
 
-from mm.backtest.models import QUOTE_MODELS
+from mm.backtest.models import QUOTE_MODELS, QUOTE_STEPS
 from mm.backtest.quotes.view import Quotes
-from mm.backtest.simple_quotes import QUOTE_STEPS
 
 
 def compiled(name, params):

@@ -87,4 +87,4 @@ def test_a_wrong_parameter_is_named(params, told):
 
 def test_an_intensity_takes_the_place_of_k():
     """A fit or a schedule is enough; its k is read at each requote."""
-    assert AvellanedaStoikov(intensity=Intensity.constant(0.5, 0.3)).name == "avellaneda_stoikov"
+    assert AvellanedaStoikov(intensity=Intensity.constant(0.5, 0.3)).name == "avellaneda_stoikov_bare"

@@ -3,10 +3,9 @@
 import pytest
 
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.models import BOUND_CLIPS, avellaneda_stoikov, avellaneda_stoikov_bare, fixed_spread
+from mm.backtest.models import avellaneda_stoikov, avellaneda_stoikov_bare, fixed_spread
 from mm.backtest.played import bound_clips
-from mm.backtest.quotes.gated import Gated
-from mm.backtest.quotes.steps import InventoryBound, PostOnly
+from mm.backtest.quotes.steps import Gated, InventoryBound, PostOnly
 
 
 class Bounded:
@@ -26,7 +25,7 @@ AS = {"gamma": 0.1, "k": 1.0, "sigma": 1.0}
     [
         (fixed_spread(delta_ticks=1), None),
         (avellaneda_stoikov_bare(**AS), None),
-        (avellaneda_stoikov(**AS), BOUND_CLIPS),
+        (avellaneda_stoikov(**AS), 30.0),
         (avellaneda_stoikov_bare(**AS, q_max=4.0), 4.0),
         (Bounded(), 3.0),
         (InventoryBound(fixed_spread(delta_ticks=1), q_max=2.5), 2.5),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import engine_chance
 from engine_cases import TABLES, Case, Scripted, cases, read_journal
 from engine_tapes import BEGIN_US, TEST, Teller, two_tapes
+from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.fills.intensity import FOREVER
-from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules

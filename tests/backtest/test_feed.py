@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine_cases import told_events
 from mm.backtest.feed import QUICKEST_US, feed_of
-from mm.backtest.fills.trade_cross import TradeCross
+from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules

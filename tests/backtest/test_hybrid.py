@@ -3,12 +3,10 @@
 import pytest
 from fill_lab import depth, play, sold
 
+from mm.backtest.fills.crossing import PriceCross, TradeCross
 from mm.backtest.fills.hybrid import Hybrid
-from mm.backtest.fills.intensity import Intensity
-from mm.backtest.fills.poisson import Poisson
-from mm.backtest.fills.price_cross import PriceCross
+from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.fills.queue import QueueProbPower, QueueRiskAverse
-from mm.backtest.fills.trade_cross import TradeCross
 from mm.errors import UsageError
 
 

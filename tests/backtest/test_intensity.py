@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.fills.intensity import Intensity
+from mm.backtest.fills.intensity import Intensity, py_unit_exponential
 from mm.backtest.fills.intensity_piece import IntensityPiece
-from mm.backtest.fills.poisson import py_unit_exponential
 from mm.errors import UsageError
 
 WORD = st.integers(0, 2**64 - 1)

@@ -13,7 +13,7 @@ import engine_chance
 from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from engine_cases import cases, read_journal
 from engine_tapes import TEST, one_tape
-from mm.backtest.fills.trade_cross import TradeCross
+from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.live_feed import FeedEvent, LiveFeed, feed_events
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules

@@ -6,8 +6,8 @@ The book at 0: bids 10 lots at 100 and 20 at 99, asks 10 at 102 and 20 at 103.
 import pytest
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, bought, depth, sold
 
+from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.fills.queue import QueueRiskAverse
-from mm.backtest.fills.trade_cross import TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes

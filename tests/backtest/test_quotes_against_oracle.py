@@ -17,9 +17,7 @@ from quotes_oracle import (
     in_the_long_run,
 )
 
-from mm.backtest.quotes.cartea_jaimungal import CarteaJaimungal
-from mm.backtest.quotes.glft import Glft
-from mm.backtest.quotes.gueant import Gueant
+from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant
 
 TIMES = st.floats(-3, 4).map(lambda power: 10**power)
 

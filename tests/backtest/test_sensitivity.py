@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import engine_chance
-from mm.backtest.fills.intensity import Intensity
-from mm.backtest.fills.poisson import Poisson
+from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.latency import Latencies
 from mm.backtest.models import fixed_spread, price_cross, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest

@@ -17,7 +17,7 @@ from engine_tapes import TEST, tapes
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.journal import ACTIONS
 from mm.backtest.models import avellaneda_stoikov_bare, fixed_spread
-from mm.backtest.quotes.expected_value import ExpectedValue
+from mm.backtest.quotes.simple import ExpectedValue
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import UsageError

@@ -19,7 +19,7 @@ from mm.backtest.journal import ACTIONS
 from mm.backtest.latency import Latencies
 from mm.backtest.models import FILL_MODELS, avellaneda_stoikov, fixed_spread, trade_cross
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.gated import Gated
+from mm.backtest.quotes.steps import Gated
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.backtest.fills.trade_cross import TradeCross
-from mm.backtest.quotes.fixed_spread import FixedSpread
+from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.clock import US_PER_S

@@ -1,6 +1,5 @@
 """`mm check lookahead` on models that peek, each in its way, and on honest ones."""
 
-import inspect
 import json
 import os
 import shutil
@@ -12,11 +11,10 @@ import pytest
 from click.testing import CliRunner
 from peekers import AT_IMPORT, COMPILED, PEEKERS
 
-from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, declared
 from mm.calibration.schedule import Schedule, Segment
 from mm.commands.check import lookahead
 from mm.evaluate import lookahead as probe
-from mm.plugins import resolve
 from support import ROOT, run_python
 
 SYMBOL, DAY = "SIMUSDT", "20260105"
@@ -169,7 +167,7 @@ def params(registry, name: str) -> str:
     """Return parameters with which a model of the project can be made."""
     if name in NESTED:
         return json.dumps(NESTED[name])
-    accepted = inspect.signature(resolve(registry, name, "model")).parameters
+    accepted = {one.name for one in declared(registry[name]).keys}
     return json.dumps({key: value for key, value in VALUES.items() if key in accepted})
 
 

@@ -126,7 +126,7 @@ def test_a_model_without_a_file_is_refused(own_models):
             sources_of(Models(quote_model="__main__:Quote"))
     finally:
         del sys.modules["__main__"].Quote
-    installed = "mm.backtest.quotes.fixed_spread"
+    installed = "mm.backtest.quotes.simple"
     assert set(sources_of(Models(quote_model=f"{installed}:FixedSpread"))) == {installed}
 
 

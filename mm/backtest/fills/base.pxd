@@ -1,4 +1,4 @@
-# The socket of fill models: what the engine shows them, and what it asks.
+# The interface of fill models: the structs that the engine passes, and the hooks that it calls.
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -71,7 +71,7 @@ cdef struct Top:
     const void* book        # the whole book, for lots_at
 
 cdef class FillModel:
-    cdef bint asks_trade    # which questions the model has an answer to
+    cdef bint asks_trade    # which hooks the model has
     cdef bint asks_book
     cdef bint asks_level
     cdef bint draws

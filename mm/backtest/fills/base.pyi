@@ -1,13 +1,13 @@
 # Generated from mm/backtest/fills/base.pyx by `make stubs`; edit that file instead.
 
-"""The socket of fill models: one question a method, compiled or plain Python.
+"""The interface of fill models: one hook for each kind of event, compiled or plain Python.
 
-A fill model answers: how many lots of this order did this event fill? The engine owns latency,
-eligibility, what is left of a print, balances, fees and the journal.
+A fill model returns how many lots of an order an event fills. The engine owns latency, eligibility, what is left of a
+print, balances, fees and the journal.
 """
 
 class FillModel:
-    """Base of compiled fill models: override what the model answers and set the flag of that question.
+    """Base of compiled fill models: override the hooks that the model has and set their flags.
 
     Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``,
     ``asks_book`` for ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and

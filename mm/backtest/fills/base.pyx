@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The socket of fill models: one question a method, compiled or plain Python.
+"""The interface of fill models: one hook for each kind of event, compiled or plain Python.
 
-A fill model answers: how many lots of this order did this event fill? The engine owns latency,
-eligibility, what is left of a print, balances, fees and the journal.
+A fill model returns how many lots of an order an event fills. The engine owns latency, eligibility, what is left of a
+print, balances, fees and the journal.
 """
 
 from cpython.object cimport PyObject
@@ -11,12 +11,13 @@ from libc.stdint cimport int64_t
 from mm.tape._book cimport Book, book_lots_at
 from mm.backtest._kept cimport is_kept
 
+from mm.backtest.parameters import name_of
 from mm.backtest.user_model import raised
 from mm.errors import ModelError, UsageError
 
 
 cdef class FillModel:
-    """Base of compiled fill models: override what the model answers and set the flag of that question.
+    """Base of compiled fill models: override the hooks that the model has and set their flags.
 
     Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``,
     ``asks_book`` for ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and
@@ -29,7 +30,7 @@ cdef class FillModel:
         self.asks_trade = self.asks_book = self.asks_level = self.draws = False
         self.reached_only = self.interpreted = False
         self.looks = WHOLE_BOOK
-        self.name = type(self).__name__
+        self.name = name_of(type(self))
 
     @property
     def has_intensity(self) -> bool:

@@ -1,10 +1,11 @@
 # Generated from mm/backtest/fills/hybrid.pyx by `make stubs`; edit that file instead.
 
-"""Several fill models at once: the most generous answer counts."""
+"""Several fill models at once: the largest fill counts."""
 
 from collections.abc import Iterable
 
 from mm.backtest.fills.base import FillModel
+from mm.backtest.parameters import Declaration
 
 class Hybrid(FillModel):
     """An order fills as soon, and as much, as the most generous of several models says.
@@ -19,6 +20,8 @@ class Hybrid(FillModel):
     Args:
         models: Compiled fill models, or any objects with ``on_trade`` or ``on_book``.
     """
+
+    declared: Declaration
     @property
     def models(self) -> tuple[FillModel, ...]: ...
     def __init__(self, models: Iterable[object]) -> None: ...

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Several fill models at once: the most generous answer counts."""
+"""Several fill models at once: the largest fill counts."""
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
@@ -9,6 +9,7 @@ from mm.backtest.fills.base cimport BEST_PRICES, FillModel, Order, Top, Trade
 
 from mm.backtest.fills.base import PythonFillModel
 from mm.backtest.fills.queue import Queue
+from mm.backtest.parameters import MODELS, Declaration
 from mm.errors import UsageError
 
 cdef int REASONS = 3  # of each model: after a trade, after a book change, drawn
@@ -28,6 +29,11 @@ cdef class Hybrid(FillModel):
         models: Compiled fill models, or any objects with ``on_trade`` or ``on_book``.
     """
 
+    declared = Declaration(
+        "hybrid",
+        (MODELS,),
+        bias="fills as the most generous of its models does, so it is at least as optimistic as each of them",
+    )
     cdef readonly tuple models  # type: tuple[FillModel, ...]
     cdef PyObject** each            # borrowed from *models*
     cdef int count
@@ -59,7 +65,6 @@ cdef class Hybrid(FillModel):
             self.interpreted |= (<FillModel> one).interpreted
             self.looks = max(self.looks, (<FillModel> one).looks)
         self.draws = self.drawing is not None
-        self.name = "hybrid"
 
     def __dealloc__(self) -> None:
         free(self.each)

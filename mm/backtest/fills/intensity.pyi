@@ -1,11 +1,13 @@
 # Generated from mm/backtest/fills/intensity.pyx by `make stubs`; edit that file instead.
 
-"""lambda(delta) = A exp(-k delta) over time: pieces of constant A and k, per side."""
+"""lambda(delta) = A exp(-k delta) over time and per side, and the fills that are drawn from it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Self
 
+from mm.backtest.fills.base import FillModel
 from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.parameters import Declaration
 
 REFERENCES: tuple[str, ...]
 FOREVER: int
@@ -29,3 +31,38 @@ class Intensity:
         """Return the volatility in ticks/√s of the piece in force at an instant; None where it is not known."""
     def rows(self) -> list[IntensityPiece]:
         """Return the pieces as they were given."""
+
+def py_unit_exponential(seed: int, a: int, b: int, c: int) -> float:
+    """Return the draw of a key, for tests."""
+
+class Poisson(FillModel):
+    """An order fills with intensity lambda(delta) = A exp(-k delta), whole, at its own instant.
+
+    - delta is the distance from the intensity's reference price in ticks, and may be negative
+    - one unit exponential draw for each side and stretch of constant intensity, keyed by what began it
+    - the fill happens where the integrated intensity reaches the draw, if the stretch lasts that long
+
+    Args:
+        intensity: A and k, constant or by segments.
+        seed: Keys every draw.
+    """
+
+    declared: Declaration
+    @property
+    def intensity(self) -> Intensity: ...
+    def __init__(self, intensity: Intensity, seed: int = 0) -> None: ...
+
+def poisson(
+    *,
+    A: float | None = None,
+    k: float | None = None,
+    bid: Mapping[str, float] | None = None,
+    ask: Mapping[str, float] | None = None,
+    intensity: Intensity | None = None,
+    seed: int = 0,
+) -> Poisson:
+    """Return the ``Poisson`` model of one A and k, of those of each side, or of a fit's intensity.
+
+    Raises:
+        UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
+    """

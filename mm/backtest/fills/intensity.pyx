@@ -1,15 +1,26 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""lambda(delta) = A exp(-k delta) over time: pieces of constant A and k, per side."""
+"""lambda(delta) = A exp(-k delta) over time and per side, and the fills that are drawn from it."""
 
-from libc.math cimport NAN, exp, isnan
-from libc.stdint cimport int64_t
+from libc.math cimport NAN, exp, isnan, log
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+from mm.backtest._draws cimport uniform
+from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, FillModel, Order, Top
+
+from collections.abc import Mapping
+
 from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.parameters import INTENSITY, PER_S, PER_TICK, SEED, Declaration, Parameter
 from mm.errors import UsageError
 
 REFERENCES = ("mid", "micro", "best")
 FOREVER = 0x7FFFFFFFFFFFFFFF
+_SIDE = Mapping[str, float] | None
+
+cdef int MID = 0
+cdef int MICRO = 1
+cdef int BEST = 2
 
 
 cdef double fill_rate(double A, double k, double delta) noexcept nogil:
@@ -97,3 +108,164 @@ cdef class Intensity:
         if side > 0:
             return fill_rate(self.pieces[piece].A_bid, self.pieces[piece].k_bid, delta)
         return fill_rate(self.pieces[piece].A_ask, self.pieces[piece].k_ask, delta)
+
+
+cdef double unit_exponential(uint64_t seed, uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
+    """Return the unit exponential draw that belongs to a key; equal keys, equal draws."""
+    return -log(uniform(seed, a, b, c))
+
+
+def py_unit_exponential(seed: int, a: int, b: int, c: int) -> float:
+    """Return the draw of a key, for tests."""
+    return unit_exponential(seed, a, b, c)
+
+
+cdef class Poisson(FillModel):
+    """An order fills with intensity lambda(delta) = A exp(-k delta), whole, at its own instant.
+
+    - delta is the distance from the intensity's reference price in ticks, and may be negative
+    - one unit exponential draw for each side and stretch of constant intensity, keyed by what began it
+    - the fill happens where the integrated intensity reaches the draw, if the stretch lasts that long
+
+    Args:
+        intensity: A and k, constant or by segments.
+        seed: Keys every draw.
+    """
+
+    declared = Declaration(
+        "poisson",
+        (
+            Parameter("A", float | None, "Fills per second at distance 0, on each side.", None, PER_S),
+            Parameter("k", float | None, "Decay of the intensity with distance.", None, PER_TICK),
+            Parameter("bid", _SIDE, "A and k of the bids: `{\"A\": …, \"k\": …}`; then `ask`, too.", None),
+            Parameter("ask", _SIDE, "A and k of the asks.", None),
+            INTENSITY,
+            SEED,
+        ),
+        bias="fills independently of the market, so it has no adverse selection: an upper bound of the PnL",
+    )
+    cdef readonly Intensity intensity
+    cdef uint64_t seed
+    cdef int reference
+    cdef int64_t begun_us          # the book event that last changed the reference
+    cdef int64_t begun_seq
+    cdef int64_t bid_ticks         # the best prices after it
+    cdef int64_t ask_ticks
+    cdef int64_t bid_lots
+    cdef int64_t ask_lots
+    cdef int64_t arrivals[2]       # since then; sells, buys
+
+    def __init__(self, intensity: Intensity, seed: int = 0) -> None:
+        self.intensity = intensity
+        self.seed = seed & 0xFFFFFFFFFFFFFFFF
+        self.reference = REFERENCES.index(intensity.reference)
+        self.draws = True
+        self.looks = BEST_LOTS if self.reference == MICRO else BEST_PRICES
+
+    cdef int on_top(self, const Top* top) except -1 nogil:
+        cdef bint same
+        if self.reference == MID:
+            same = (
+                top.bid_ticks + top.ask_ticks == self.bid_ticks + self.ask_ticks
+                and (top.bid_ticks == 0) == (self.bid_ticks == 0)
+                and (top.ask_ticks == 0) == (self.ask_ticks == 0)
+            )
+        else:
+            same = top.bid_ticks == self.bid_ticks and top.ask_ticks == self.ask_ticks
+            if self.reference == MICRO:
+                same = same and top.bid_lots == self.bid_lots and top.ask_lots == self.ask_lots
+        if same:
+            return 0
+        self.bid_ticks = top.bid_ticks
+        self.ask_ticks = top.ask_ticks
+        self.bid_lots = top.bid_lots
+        self.ask_lots = top.ask_lots
+        self.begun_us = top.us
+        self.begun_seq = top.recv_seq
+        self.arrivals[0] = 0
+        self.arrivals[1] = 0
+        return 3
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        self.arrivals[1 if order.side > 0 else 0] += 1
+        return 0
+
+    cdef double distance(self, const Order* order) noexcept nogil:
+        """Return how far the order lies from the reference, in ticks, away from the market."""
+        if self.reference == MID:
+            return order.side * (self.bid_ticks + self.ask_ticks - 2 * order.ticks) / 2.0
+        if self.reference == BEST:
+            return <double> (order.side * ((self.bid_ticks if order.side > 0 else self.ask_ticks) - order.ticks))
+        return order.side * (
+            (<double> self.bid_ticks * self.ask_lots + <double> self.ask_ticks * self.bid_lots)
+            / <double> (self.bid_lots + self.ask_lots)
+            - order.ticks
+        )
+
+    cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
+        cdef int buys = 1 if order.side > 0 else 0
+        cdef double left, rate, wait
+        cdef int64_t from_us = now_us, piece
+        order.stretch_us = now_us
+        order.due_us = NEVER
+        if top.bid_ticks == 0 or top.ask_ticks == 0:
+            order.delta = 0.0
+            order.stretch_us = NEVER
+            return 0
+        order.delta = self.distance(order)
+        left = unit_exponential(self.seed, self.begun_us, self.begun_seq, 2 * self.arrivals[buys] + buys)
+        piece = self.intensity.find(now_us)
+        while piece < self.intensity.count:
+            from_us = max(from_us, self.intensity.pieces[piece].start_us)
+            rate = self.intensity.rate(piece, order.side, order.delta) * 1e-6
+            wait = left / rate if rate > 0.0 else 1e300
+            if wait < <double> (self.intensity.pieces[piece].end_us - from_us):
+                order.due_us = from_us + <int64_t> wait if wait < 9e18 else NEVER
+                return 0
+            left -= rate * <double> (self.intensity.pieces[piece].end_us - from_us)
+            from_us = self.intensity.pieces[piece].end_us
+            piece += 1
+        return 0
+
+    cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
+        cdef int64_t piece, from_us, to_us
+        cdef double total = 0.0
+        if order.stretch_us == NEVER:
+            return 0.0
+        piece = self.intensity.find(order.stretch_us)
+        while piece < self.intensity.count and self.intensity.pieces[piece].start_us < until_us:
+            from_us = max(order.stretch_us, self.intensity.pieces[piece].start_us)
+            to_us = min(until_us, self.intensity.pieces[piece].end_us)
+            total += self.intensity.rate(piece, order.side, order.delta) * 1e-6 * <double> (to_us - from_us)
+            piece += 1
+        return total
+
+
+@Poisson.declared
+def poisson(**given: Any) -> Poisson:
+    """Return the ``Poisson`` model of one A and k, of those of each side, or of a fit's intensity.
+
+    Raises:
+        UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
+    """
+    cdef dict values = Poisson.declared.settle(given)
+    both, intensity = {"A": values["A"], "k": values["k"]}, values["intensity"]
+    bid, ask = values["bid"], values["ask"]
+    if sum([any(one is not None for one in both.values()), not bid is ask is None, intensity is not None]) != 1:
+        raise UsageError(
+            "poisson needs A and k in one form: FILL_PARAMS_FILE=<what mm calibrate or mm schedule wrote>, "
+            'FILL_PARAMS_JSON=\'{"A": .., "k": ..}\' or \'{"bid": {"A": .., "k": ..}, "ask": {"A": .., "k": ..}}\''
+        )
+    if intensity is None:
+        bid, ask = (both, both) if bid is ask is None else (bid or {}, ask or {})
+        A_bid, k_bid = side_numbers("bid", bid)
+        A_ask, k_ask = side_numbers("ask", ask)
+        intensity = Intensity([IntensityPiece(0, FOREVER, A_bid, k_bid, A_ask, k_ask, (k_bid + k_ask) / 2)])
+    return Poisson(intensity, values["seed"])
+
+
+cdef tuple side_numbers(str side, object params):
+    """Return the A and k of a side."""
+    if set(params) != {"A", "k"} or not all(isinstance(one, int | float) for one in params.values()):
+        raise UsageError(f"poisson: the {side}'s parameters are {dict(params)}; they must be numbers A and k")
+    return float(params["A"]), float(params["k"])

@@ -3,6 +3,7 @@
 """Fills by place in the queue, estimated from a book that shows prices and no orders."""
 
 from mm.backtest.fills.base import FillModel
+from mm.backtest.parameters import Declaration
 
 class Queue(FillModel):
     """A resting order fills when what was ahead of it at its price is gone.
@@ -14,7 +15,7 @@ class Queue(FillModel):
       of us (`ahead_share`); never more is ahead than is displayed
     - the other side's best price at ours or beyond fills what is left
 
-    Subclasses answer `ahead_share`.
+    Subclasses implement `ahead_share`.
     """
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -22,18 +23,19 @@ class Queue(FillModel):
 
 class QueueRiskAverse(Queue):
     """Every cancellation was behind us: only prints, and a level smaller than our queue, bring us forward."""
+
+    declared: Declaration
     def __init__(self) -> None: ...
 
 class QueueProbPower(Queue):
-    """A cancellation was ahead of us with probability a^n / (a^n + b^n), a lots ahead and b behind.
-
-    Args:
-        exponent: n; 1 shares cancellations evenly over the lots, more leans to the larger side.
-    """
+    """A cancellation was ahead of us with probability a^n / (a^n + b^n), a lots ahead and b behind."""
     @property
     def exponent(self) -> float: ...
+    declared: Declaration
     def __init__(self, *, exponent: float = 3.0) -> None: ...
 
 class QueueProbLog(Queue):
     """A cancellation was ahead of us with probability ln(1 + a) / (ln(1 + a) + ln(1 + b)), in lots."""
+
+    declared: Declaration
     def __init__(self) -> None: ...

@@ -257,12 +257,12 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
     drawn_from = journal.fill_reasons if books.fill_model == "hybrid" else (books.fill_model,)
     if any(word.startswith("trade_cross") for word in drawn_from):
         cautions.append(
-            "trade_cross is the optimistic bound: it knows no queue, and at the touch it filled .27 more of 2,152 "
-            "orders of known fate than the exchange did; read this PnL beside a run with queue_prob_power"
+            "trade_cross is the optimistic bound: it ignores the queue, and at the touch its fill probability is .27 "
+            "too high (CME ES, 2,152 one-lot orders); read this PnL beside a run with queue_prob_power"
         )
     if books.lost_lines:
         cautions.append(
-            f"{books.lost_lines:,} lines of the recorded files are lost: behind them the book or the trades "
+            f"{books.lost_lines:,} lines of the recorded files are lost: after them the book or the trades "
             f"stand still, and orders fill, or do not, as they should not; mm data check names the files"
         )
     unmarked = int((journal.fills[:, 7] == 0).sum())

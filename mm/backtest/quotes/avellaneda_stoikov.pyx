@@ -1,16 +1,27 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Quotes after Avellaneda and Stoikov, Quantitative Finance 8(3), 217-224 (2008)."""
+"""Quotes after Avellaneda and Stoikov, Quantitative Finance 8(3), 217-224 (2008), bare, by default, and symmetric."""
 
 from libc.math cimport INFINITY, NAN, expm1, log, log1p
 
+from mm.backtest.fills.base cimport BEST_PRICES
 from mm.backtest.fills.intensity cimport Intensity
+from mm.backtest.quotes.base cimport QuoteModel, View, Want
 from mm.backtest.quotes.distances cimport Distances, Market
 
-from mm.backtest.quotes.distances import AUTO
-from mm.backtest.strategy_defaults import SKEW_SHARE
+from mm.backtest.parameters import (
+    GAMMA,
+    HORIZON_S,
+    INTENSITY,
+    DECAY,
+    Q_MAX,
+    SIGMA,
+    SKEW_SHARE,
+    VOLATILITY,
+    Declaration,
+    modes,
+)
+from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.errors import UsageError
-
-MODES = ("rolling", "session", "infinite")
 
 
 cdef double markup(double gamma, double k) noexcept nogil:
@@ -28,56 +39,26 @@ cdef class AvellanedaStoikov(Distances):
     (equations 29 and 30); the bid is r - half spread, the ask r + half spread. In mode ``infinite`` each
     side has its own reservation price, those of section 2.3 with w = gamma²·sigma²·(q_max + 1)²/2: the bid's
     is mid + ln(1 - (1 + 2q)/((q_max + 1)² - q²))/gamma, the ask's its mirror image in q. (The paper prints
-    the ask's with another sign inside the logarithm, which its own value function does not give.)
-
-    Args:
-        gamma: Risk aversion, in 1/(tick·clip), or ``auto``: see ``Distances``. In mode ``infinite`` that takes the
-            slope of the reservation price at q = 0.
-        skew_share: What ``auto`` solves for.
-        k: Decay of the fill intensity, in 1/tick; None takes it from *intensity* at each instant.
-        sigma: Volatility in ticks/√s; None takes the tape's own, estimated from its past.
-        horizon_s: tau in mode ``rolling``; length of the sessions, one after another, in mode ``session``.
-        mode: ``rolling``, ``session`` or ``infinite``.
-        q_max: Inventory bound in clips: no bid at q >= q_max, no ask at q <= -q_max; ``infinite`` needs it.
-        intensity: The fit or schedule behind k; outside its segments nothing is quoted.
-        name: As results show it.
+    the ask's with another sign inside the logarithm, which its own value function does not give.) There a gamma of
+    ``auto`` takes the slope of the reservation price at q = 0.
     """
 
+    declared = Declaration(
+        "avellaneda_stoikov_bare",
+        (GAMMA, SKEW_SHARE, DECAY, SIGMA, HORIZON_S, modes("rolling", "session", "infinite"), Q_MAX, INTENSITY),
+        VOLATILITY,
+    )
     cdef double edge                # the markup of gamma and k, which these are
     cdef double of_gamma, of_k
     cdef bint infinite
 
-    def __init__(
-        self,
-        *,
-        gamma: float | str = AUTO,
-        skew_share: float = SKEW_SHARE,
-        k: float | None = None,
-        sigma: float | None = None,
-        horizon_s: float = 30.0,
-        mode: str = "rolling",
-        q_max: float | None = None,
-        intensity: Intensity | None = None,
-        name: str = "avellaneda_stoikov",
-    ) -> None:
-        self.infinite = mode == "infinite"
-        Distances.__init__(
-            self,
-            name=name,
-            mode=mode,
-            modes=MODES,
-            k=k,
-            A=None,
-            sigma=sigma,
-            horizon_s=horizon_s,
-            q_max=q_max,
-            intensity=intensity,
-            needs=() if self.infinite else ("sigma",),
-            gamma=gamma,
-            skew_share=skew_share,
-        )
-        if self.infinite and q_max is None:
-            raise UsageError(f"{name}: mode infinite needs q_max, the inventory bound in clips")
+    def __init__(self, *, name: str | None = None, **given: Any) -> None:
+        if name is not None:
+            self.name = name
+        self.infinite = given.get("mode") == "infinite"
+        self.settle(given, () if self.infinite else ("sigma",))
+        if self.infinite and self.q_max == INFINITY:
+            raise UsageError(f"{self.name}: mode infinite needs q_max, the inventory bound in clips")
         self.of_gamma = self.of_k = NAN
 
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
@@ -102,3 +83,47 @@ cdef class AvellanedaStoikov(Distances):
             return Distances.auto_gamma(self, market)
         # At q = 0 a clip moves the price by 2/(gamma (room - 1)), and the half-spread is markup - ln(1 - 1/room)/gamma.
         return market.k * min(expm1(min(2.0 / (self.skew_share * (room - 1.0)) + log1p(-1.0 / room), 1.0)), 1.0)
+
+
+@Declaration(
+    "avellaneda_stoikov",
+    tuple(Q_MAX.by_default(30.0) if one is Q_MAX else one for one in AvellanedaStoikov.declared.parameters),
+    VOLATILITY,
+)
+def avellaneda_stoikov(**given: Any) -> QuoteModel:
+    """Return the strategy that a run plays by default: ``AvellanedaStoikov``, ``PostOnly``, ``InventoryBound``."""
+    declared = avellaneda_stoikov.declared
+    cdef dict values = declared.settle(given)
+    cdef double q_max = values.pop("q_max")
+    # Only mode infinite has the bound in its formula; elsewhere the step around it cuts the lots at the bound.
+    bare = AvellanedaStoikov(name=declared.name, q_max=q_max if values["mode"] == "infinite" else None, **values)
+    return InventoryBound(PostOnly(bare), q_max=q_max, name=declared.name)
+
+
+cdef class Symmetric(QuoteModel):
+    """Quote the spread of ``AvellanedaStoikov`` around the mid, whatever the inventory.
+
+    In mode ``rolling`` the spread is the one that model has with tau = *horizon_s*; in mode ``session`` it is the
+    benchmark of section 3.3, its mean over a session: half of it is gamma·sigma²·horizon_s/4 and the markup.
+    """
+
+    declared = Declaration(
+        "symmetric",
+        (GAMMA, SKEW_SHARE, DECAY, SIGMA, HORIZON_S, modes("rolling", "session"), INTENSITY),
+        VOLATILITY,
+    )
+    cdef readonly QuoteModel inner
+
+    def __init__(self, **given: Any) -> None:
+        values = self.declared.settle(given)
+        if values.pop("mode") == "session":
+            values["horizon_s"] *= 0.5
+        self.inner = AvellanedaStoikov(name=self.name, **values)
+        self.looks, self.timeless = BEST_PRICES, self.inner.timeless
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef View empty = view[0]
+        empty.most_lots -= view.inventory_lots - view.target_lots
+        empty.least_lots -= view.inventory_lots - view.target_lots
+        empty.inventory_lots = view.target_lots
+        return self.inner.quote(&empty, want)

@@ -1,4 +1,4 @@
-# The socket of quote models: what they see, and what they answer.
+# The interface of quote models: the view that they get, and the quotes that they set.
 
 from libc.stdint cimport int64_t
 

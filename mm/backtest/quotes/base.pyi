@@ -1,6 +1,6 @@
 # Generated from mm/backtest/quotes/base.pyx by `make stubs`; edit that file instead.
 
-"""The socket of quote models: one question, compiled or plain Python."""
+"""The interface of quote models: one hook, compiled or plain Python."""
 
 from mm.backtest.fills.base import TradeView
 from mm.backtest.quotes.view import Quotes
@@ -29,7 +29,7 @@ class QuoteModel:
         tick_lot: float = 1.0,
         us: int = 0,
     ) -> Quotes:
-        """Return what the model answers where it sees these numbers, outside of any run; prices are not rounded.
+        """Return the model's quotes for these numbers, outside of any run; prices are not rounded.
 
         Args:
             bid_ticks, ask_ticks: The best prices.
@@ -40,19 +40,19 @@ class QuoteModel:
             cash: In the quote asset.
             sigma_ticks: Volatility in ticks per root second.
             tick_lot: What one lot is worth more when the price is one tick higher, in the quote asset.
-            us: The instant of the question; the run begins at 0.
+            us: The instant; the run begins at 0.
         """
     def wants(self, view: QuoteView) -> Quotes:
-        """Return what the model answers to the question that *view* shows: for a step of yours around it."""
+        """Return the model's quotes for *view*: for a step of yours around it."""
 
 def compiled(model: object) -> QuoteModel:
-    """Return *model* as the engine asks it: itself, or what holds an object in Python."""
+    """Return *model* as the engine calls it: itself, or the holder of an object in Python."""
 
 class QuoteView:
     """What a Python quote model sees; valid during the call only. A price of 0 means none."""
     @property
     def us(self) -> int:
-        """Instant of the question."""
+        """Instant of the requote."""
     @property
     def bid_ticks(self) -> int:
         """Best bid."""
@@ -96,9 +96,9 @@ class QuoteView:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
 
 class PythonQuoteModel(QuoteModel):
-    """Holds a user's object and asks its ``quote(view) -> Quotes | None``.
+    """Holds a user's object and calls its ``quote(view) -> Quotes | None``.
 
-    One that says ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
+    One with ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
     take; it is played on them alone, which is quicker.
     """
     def __init__(self, model: object) -> None: ...

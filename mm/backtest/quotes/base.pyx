@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The socket of quote models: one question, compiled or plain Python."""
+"""The interface of quote models: one hook, compiled or plain Python."""
 
 from cpython.object cimport PyObject
 from libc.math cimport NAN, isnan
@@ -12,6 +12,7 @@ from mm.backtest.fills.base cimport BEST_LOTS, LIMIT_MAKER, WHOLE_BOOK, Top, Tra
 import math
 
 from mm.backtest.journal import KINDS
+from mm.backtest.parameters import name_of
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.user_model import raised
 from mm.errors import ModelError, UsageError
@@ -26,12 +27,12 @@ cdef class QuoteModel:
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
-        self.name = type(self).__name__
+        self.name = name_of(type(self))
         self.looks = WHOLE_BOOK
         self.timeless = self.interpreted = False
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        """Set what is wanted; every field of *want* holds "no quote" and the clip before the call."""
+        """Set the quotes; every field of *want* holds "no quote" and the clip before the call."""
         return 0
 
     def answer(
@@ -49,7 +50,7 @@ cdef class QuoteModel:
         tick_lot: float = 1.0,
         us: int = 0,
     ) -> Quotes:
-        """Return what the model answers where it sees these numbers, outside of any run; prices are not rounded.
+        """Return the model's quotes for these numbers, outside of any run; prices are not rounded.
 
         Args:
             bid_ticks, ask_ticks: The best prices.
@@ -60,7 +61,7 @@ cdef class QuoteModel:
             cash: In the quote asset.
             sigma_ticks: Volatility in ticks per root second.
             tick_lot: What one lot is worth more when the price is one tick higher, in the quote asset.
-            us: The instant of the question; the run begins at 0.
+            us: The instant; the run begins at 0.
         """
         cdef View view
         cdef Want want
@@ -71,25 +72,25 @@ cdef class QuoteModel:
         view.last_trade.id, view.begun_us = -1, 0
         want = nothing_of(quote_lots)
         self.quote(&view, &want)
-        return told(&want)
+        return as_quotes(&want)
 
     def wants(self, view: QuoteView) -> Quotes:
-        """Return what the model answers to the question that *view* shows: for a step of yours around it."""
+        """Return the model's quotes for *view*: for a step of yours around it."""
         cdef QuoteView shown = view
         cdef Want want = nothing_of(shown.seen().quote_lots)
         if shown.shallow and self.looks == WHOLE_BOOK:
             raise ModelError(f"{self.name} looks at the whole book; take `depth = False` out of the model around it")
         self.quote(shown.view, &want)
-        return told(&want)
+        return as_quotes(&want)
 
 
 cdef Want nothing_of(int64_t lots) noexcept:
-    """Return what an answer begins as: no quote, and the clip."""
+    """Return quotes before a model sets them: none, and the clip."""
     return Want(NAN, NAN, lots, lots, LIMIT_MAKER, LIMIT_MAKER)
 
 
-cdef object told(const Want* want):
-    """Return an answer as Python reads it."""
+cdef object as_quotes(const Want* want):
+    """Return the quotes as Python reads them."""
     return Quotes(
         None if isnan(want.bid_ticks) else want.bid_ticks,
         None if isnan(want.ask_ticks) else want.ask_ticks,
@@ -101,7 +102,7 @@ cdef object told(const Want* want):
 
 
 def compiled(model: object) -> QuoteModel:
-    """Return *model* as the engine asks it: itself, or what holds an object in Python."""
+    """Return *model* as the engine calls it: itself, or the holder of an object in Python."""
     return model if isinstance(model, QuoteModel) else PythonQuoteModel(model)
 
 
@@ -110,7 +111,7 @@ cdef class QuoteView:
 
     cdef const View* view
     cdef TradeView trade
-    cdef bint shallow               # whether its model said that it looks no deeper than the best prices
+    cdef bint shallow               # whether its model declares that it looks no deeper than the best prices
 
     cdef const View* seen(self) except NULL:
         if self.view is NULL:
@@ -119,7 +120,7 @@ cdef class QuoteView:
 
     @property
     def us(self) -> int:
-        """Instant of the question."""
+        """Instant of the requote."""
         return self.seen().top.us
 
     @property
@@ -199,9 +200,9 @@ cdef class QuoteView:
 
 
 cdef class PythonQuoteModel(QuoteModel):
-    """Holds a user's object and asks its ``quote(view) -> Quotes | None``.
+    """Holds a user's object and calls its ``quote(view) -> Quotes | None``.
 
-    One that says ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
+    One with ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
     take; it is played on them alone, which is quicker.
     """
 

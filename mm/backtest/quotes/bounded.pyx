@@ -1,15 +1,55 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The base of quotes that follow from the values of inventory levels: exact, with a bound on the inventory."""
+"""Optimal quotes with a bounded inventory, which follow from the values of the inventory levels.
 
-from libc.math cimport INFINITY, NAN, exp2, fabs, floor, isfinite, isnan, log2
+- Guéant, Lehalle and Fernandez-Tapia, Mathematics and Financial Economics 7, 477-507 (2013)
+- Guéant, Optimal market making, Applied Mathematical Finance 24(2), 112-154 (2017; arXiv 1605.01862)
+- Cartea, Jaimungal and Penalva, Algorithmic and High-Frequency Trading (2015), chapter 10
+"""
+
+from libc.math cimport INFINITY, NAN, exp, exp2, fabs, floor, isfinite, isnan, log1p, log2, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
+from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.distances cimport Distances, Market
 from mm.backtest.quotes.levels cimport Levels
 
+from mm.backtest.parameters import (
+    ABOVE_0,
+    CLIPS,
+    GAMMA,
+    HORIZON_S,
+    INTENSITY,
+    DECAY,
+    NOT_NEGATIVE,
+    PER_TICK_CLIP,
+    Q_MAX,
+    SIGMA,
+    SKEW_SHARE,
+    TICKS,
+    TICKS_PER_CLIP,
+    TICKS_PER_CLIP_S,
+    TICKS_PER_S,
+    VOLATILITY,
+    RATE,
+    Check,
+    Declaration,
+    Parameter,
+    modes,
+)
 from mm.backtest.quotes.levels import MOST_LEVELS
 from mm.errors import UsageError
+
+_Q_MAX = Q_MAX.means("Bound of the inventory in whole orders; without it 30, and in mode `closed_form` none.")
+_DRIFT = Parameter(
+    "drift",
+    float,
+    "What the mid is believed to move.",
+    0.0,
+    TICKS_PER_S,
+    Check("be a number of ticks per second", lambda value: -INFINITY < value < INFINITY),
+)
+_IMPACT = Parameter("impact", float, "How far a fill of ours moves the mid against us.", 0.0, TICKS, NOT_NEGATIVE)
 
 DEFAULT_BOUND = 30.0            # orders, as in the figures of Guéant, Lehalle and Fernandez-Tapia
 
@@ -25,6 +65,19 @@ cdef double[NODES] INNER_WEIGHT = [0.0, -1.0, 5.0, -10.0, 10.0, -5.0, 1.0, 0.0]
 cdef double TOLERANCE = 1e-8    # of how far both may be apart; the wider one is off by far less
 
 
+cdef struct Problem:
+    double rho              # see levels.pyx
+    double tilt
+    double time             # infinite: for ever
+    double bend
+    double edge             # ticks, the distance that a step of 0 gives
+    double ticks            # of distance that a step of 1 makes
+
+cdef struct Node:
+    Problem posed
+    double* steps           # NaN where not solved for yet
+
+
 cdef class Bounded(Distances):
     """Base of models whose quotes are an edge and the steps of ln v between inventory levels: override ``problem``.
 
@@ -34,10 +87,19 @@ cdef class Bounded(Distances):
 
     Where sigma comes from the tape, it changes with every second, and in a session the time left changes with every
     requote. Then the steps at a requote are interpolated, in ln rho and ln time, from those at the 8 values of each
-    around the ones asked for (32 and 16 to an octave, solved for when first needed). Where the inner 6 say anything
-    that differs by more than 1e-8 of a step, the very problem is solved; so the relative error stays below 1e-7, and is
+    around the ones asked for (32 and 16 to an octave, solved for when first needed). Where the result of the inner 6
+    differs by more than 1e-8 of a step, the very problem is solved; so the relative error stays below 1e-7, and is
     usually below 1e-12. ``distances`` and constant parameters are solved for by themselves.
     """
+
+    cdef Levels levels
+    cdef double* memory
+    cdef Node own                   # the last problem that was solved by itself
+    cdef Node* nodes                # for problems on a grid
+    cdef bint by_rho, by_time, varies  # which of both change from one requote to the next
+    cdef Problem asked              # of the last requote, with its inventory and its distances
+    cdef double asked_q, bid, ask
+    cdef bint rough                 # whether nodes were too far apart for the last step
 
     cdef void begin(self, double q_max) except *:
         """Make room for the levels up to *q_max* clips; infinite takes the default."""
@@ -132,7 +194,7 @@ cdef class Bounded(Distances):
         return self.between(steps, at - <double> name)
 
     cdef double between(self, const double* steps, double at) noexcept nogil:
-        """Interpolate at a place from 3 to 4 between the 8 of the nodes; note where the inner 6 say another thing."""
+        """Interpolate at a place from 3 to 4 between the 8 of the nodes; note where the inner 6 differ."""
         cdef double above = 0.0, beneath = 0.0, inner_above = 0.0, inner_beneath = 0.0, weight, answer
         cdef int64_t i
         if at == floor(at):
@@ -151,16 +213,16 @@ cdef class Bounded(Distances):
     cdef double node_step(
         self, const Problem* posed, double rho, double time, int64_t rho_name, int64_t time_name, int64_t place
     ) noexcept nogil:
-        """Return a step at one node, solved for anew where the slot held another."""
+        """Return a step at one node, solved for again where the slot held another."""
         cdef Node* node = &self.nodes[(rho_name * (STRIDE if self.by_time else 1) + time_name) & (KEPT - 1)]
         cdef Problem there = posed[0]
         there.rho, there.time = rho, time
         return self.known_step(node, &there, place)
 
     cdef double known_step(self, Node* node, const Problem* posed, int64_t place) noexcept nogil:
-        """Return a step of a problem, solved for anew where the node held another or did not know it.
+        """Return a step of a problem, solved for again where the node held another or did not know it.
 
-        Steps are solved for in blocks, so that what was asked before makes no difference to the last digit.
+        Steps are solved for in blocks, so that earlier requotes make no difference to the last digit.
         """
         cdef int64_t last = self.levels.count - 1, low = place - place % BLOCK, i
         if not same(posed, &node.posed):
@@ -178,5 +240,174 @@ cdef class Bounded(Distances):
 
 
 cdef inline bint same(const Problem* one, const Problem* other) noexcept nogil:
-    """Tell whether two problems have the same steps."""
+    """Return whether two problems have the same steps."""
     return one.rho == other.rho and one.time == other.time and one.tilt == other.tilt and one.bend == other.bend
+
+
+cdef class Gueant(Bounded):
+    """Optimal quotes for orders of *delta* clips and two attitudes to risk.
+
+    *gamma* is the price of inventory risk, gamma·sigma²·q²/2 per second, and *xi* that of the risk of fills: xi = gamma
+    is an exponential utility, xi = 0 a mean less that running variance. With n = q/delta, x = xi·delta/k and
+    eta = A·(1 + x)^-(1 + 1/x)·exp(-k·impact/2), v solves v' = -M v, M tridiagonal with
+    k·gamma·sigma²·delta·n²/2 - k·drift·n on the diagonal and -eta beside it, for |q| <= q_max, from
+    v = exp(-k·impact·n²/2). The bid's distance is ln(1 + x)/(xi·delta) + impact/2 + (1/k)·ln(v(n)/v(n + 1)), the ask's
+    the same with v(n - 1). Modes:
+
+    - ``exact``: v after the time left; ``session``: the same, with a time left that runs down.
+    - ``stationary``: v for a horizon far away, M's eigenvector of the smallest eigenvalue.
+    - ``closed_form``: his approximation of it (equations 4.6, 4.7): with S = sqrt(gamma·sigma²·delta/(2·k·eta)) the
+      last term is (n + 1/2)·S for the bid and -(n - 1/2)·S for the ask; drift takes drift/(gamma·sigma²·delta) from n.
+
+    With a gamma of ``auto`` skew and half-spread are those of ``closed_form`` in every mode.
+    """
+
+    declared = Declaration(
+        "gueant",
+        (
+            modes("closed_form", "stationary", "exact", "session"),
+            GAMMA,
+            SKEW_SHARE,
+            Parameter(
+                "xi", float | None, "Aversion ξ to the risk of fills; without it γ.", None, PER_TICK_CLIP, NOT_NEGATIVE
+            ),
+            Parameter("delta", float, "Order size Δ; orders are sent in it, to the nearest lot.", 1.0, CLIPS, ABOVE_0),
+            DECAY,
+            RATE,
+            SIGMA,
+            HORIZON_S,
+            _Q_MAX,
+            _DRIFT,
+            _IMPACT,
+            INTENSITY,
+        ),
+        VOLATILITY,
+    )
+    cdef readonly double xi, delta, drift, impact
+    cdef bint closed, forever
+    cdef bint own_xi                # whether xi is not gamma
+    cdef double of_k, of_A, of_gamma  # what the numbers below are made of
+    cdef double edge, eta, risk     # ticks; per second; rho for a sigma of 1
+
+    def __init__(self, **given: Any) -> None:
+        cdef dict values = self.settle(given, ("A", "sigma"))
+        xi, delta = values.get("xi"), values.get("delta", 1.0)
+        self.own_xi, self.xi = xi is not None, self.gamma if xi is None else xi
+        self.delta = self.clips = delta
+        self.drift, self.impact = values["drift"], values["impact"]
+        self.closed, self.forever = self.mode == "closed_form", self.mode == "stationary"
+        self.of_k = self.of_A = self.of_gamma = NAN
+        if not self.closed:
+            self.begin(self.q_max)
+
+    cdef void set_terms(self, const Market* market) noexcept nogil:
+        """Compute what follows from k, A and gamma alone."""
+        cdef double k = market.k, A = market.A
+        cdef double x = (self.xi if self.own_xi else market.gamma) * self.delta / k, share = log1p(x) / x if x > 0.0 else 1.0
+        cdef double less = (1.0 + x) * share + 0.5 * k * self.impact    # eta is A exp(-less)
+        self.of_k, self.of_A, self.of_gamma = k, A, market.gamma
+        self.edge = share / k + 0.5 * self.impact
+        self.eta = A * exp(-less)
+        self.risk = 0.5 * k * market.gamma * self.delta / A * exp(less)
+
+    cdef inline void update(self, const Market* market) noexcept nogil:
+        if market.k != self.of_k or market.A != self.of_A or market.gamma != self.of_gamma:
+            self.set_terms(market)
+
+    cdef double skew_of(self, const Market* market) noexcept nogil:
+        self.set_terms(market)
+        return sqrt(self.risk) * market.sigma / market.k / self.edge
+
+    cdef void problem(self, const Market* market, Problem* posed) noexcept nogil:
+        self.update(market)
+        posed.rho = self.risk * market.sigma * market.sigma
+        posed.tilt = market.k * self.drift / self.eta if self.drift else 0.0
+        posed.time = INFINITY if self.forever else self.eta * market.tau_s
+        posed.bend = 0.0 if self.forever else 0.5 * market.k * self.impact
+        posed.edge, posed.ticks = self.edge, 1.0 / market.k
+
+    cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
+        cdef double slope, n
+        if not self.closed:
+            Bounded.formula(self, q, market, bid, ask)
+            return
+        self.update(market)
+        slope = sqrt(self.risk) * market.sigma / market.k
+        n = q / self.delta
+        if self.drift:
+            n -= self.drift / (market.gamma * market.sigma * market.sigma * self.delta)
+        bid[0] = self.edge + (n + 0.5) * slope if q < self.q_max else INFINITY
+        ask[0] = self.edge - (n - 0.5) * slope if q > -self.q_max else INFINITY
+
+    cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
+        if self.closed:
+            self.formula(q, market, bid, ask)
+        else:
+            Bounded.often(self, q, market, bid, ask)
+
+
+cdef class Glft(Gueant):
+    """Optimal quotes for an exponential utility, orders of one clip and a bounded inventory.
+
+    The case xi = gamma, delta = 1 of ``Gueant``, whose formulas and modes these are: alpha = k·gamma·sigma²/2,
+    eta = A·(1 + gamma/k)^-(1 + k/gamma), and a distance of (1/gamma)·ln(1 + gamma/k) + (1/k)·ln(v(q)/v(q + 1)).
+    """
+
+    declared = Declaration(
+        "glft",
+        (
+            modes("stationary", "exact", "session", "closed_form"),
+            GAMMA,
+            SKEW_SHARE,
+            DECAY,
+            RATE,
+            SIGMA,
+            HORIZON_S,
+            _Q_MAX,
+            _DRIFT,
+            _IMPACT,
+            INTENSITY,
+        ),
+        VOLATILITY,
+    )
+
+
+cdef class CarteaJaimungal(Bounded):
+    """Optimal quotes for expected wealth less a running and a final penalty on inventory.
+
+    Maximised is the mean of cash + q·(mid - alpha·q) at the end, less phi·q² per second until then; how the mid moves
+    does not matter as long as nobody can foresee it. With q in clips, omega solves omega' = B omega, B tridiagonal:
+    -phi·k·q² on the diagonal, A/e beside it, for |q| <= q_max, from omega = exp(-alpha·k·q²). The bid's distance is
+    1/k + (1/k)·ln(omega(q)/omega(q + 1)), the ask's the same with omega(q - 1). Modes:
+
+    - ``exact``: omega after the time left; ``session``: the same, with a time left that runs down.
+    - ``stationary``: omega for a horizon far away, B's eigenvector of the largest eigenvalue; alpha does not matter.
+    """
+
+    declared = Declaration(
+        "cartea_jaimungal",
+        (
+            modes("exact", "session", "stationary"),
+            Parameter("phi", float, "Running penalty φ, times q².", unit=TICKS_PER_CLIP_S, must=NOT_NEGATIVE),
+            Parameter("alpha", float, "Final penalty α, times q².", 0.0, TICKS_PER_CLIP, NOT_NEGATIVE),
+            DECAY,
+            RATE,
+            HORIZON_S,
+            _Q_MAX,
+            INTENSITY,
+        ),
+    )
+    cdef readonly double phi, alpha
+    cdef bint forever
+
+    def __init__(self, **given: Any) -> None:
+        cdef dict values = self.settle(given, ("A",))
+        self.phi, self.alpha, self.forever = values["phi"], values["alpha"], self.mode == "stationary"
+        self.begin(self.q_max)
+
+    cdef void problem(self, const Market* market, Problem* posed) noexcept nogil:
+        posed.rho = market.k * self.phi / market.A * exp(1.0)
+        posed.tilt = 0.0
+        posed.time = INFINITY if self.forever else market.A * exp(-1.0) * market.tau_s
+        posed.bend = 0.0 if self.forever else self.alpha * market.k
+        posed.edge = posed.ticks = 1.0 / market.k

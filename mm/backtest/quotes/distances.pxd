@@ -1,4 +1,4 @@
-# Quotes at distances of bid and ask from the mid: what a formula is asked with, and the base of its models.
+# Quotes at distances of bid and ask from the mid: the arguments of a formula, and the base of its models.
 
 from libc.stdint cimport int64_t
 
@@ -30,6 +30,7 @@ cdef class Distances(QuoteModel):
     cdef UsedGamma* used
     cdef int64_t used_count, used_room
 
+    cdef dict settle(self, dict given, tuple needs)
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil
     cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil
     cdef double skew_of(self, const Market* market) noexcept nogil

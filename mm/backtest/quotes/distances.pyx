@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The base of quotes whose formula says how far bid and ask stand from the mid."""
+"""The base of quotes whose formula gives the distances of bid and ask from the mid."""
 
 from libc.math cimport INFINITY, NAN, exp, fabs, isnan, llround, log, sqrt
 from libc.stdint cimport int64_t
@@ -9,13 +9,33 @@ from mm.backtest.fills.base cimport BEST_PRICES
 from mm.backtest.fills.intensity cimport Intensity, Piece
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 
-from mm.backtest.strategy_defaults import SKEW_SHARE
+from mm.backtest.parameters import (
+    AUTO,
+    GAMMA,
+    HORIZON_S,
+    INTENSITY,
+    DECAY,
+    NOT_NEGATIVE,
+    Q_MAX,
+    SECONDS,
+    SIGMA,
+    SKEW_SHARE,
+    RATE,
+    Declaration,
+    Parameter,
+    modes,
+)
 from mm.errors import UsageError
 
-AUTO = "auto"
+_TAU_S = Parameter("tau_s", float, "Time left.", None, SECONDS, NOT_NEGATIVE)
 
 cdef double FARTHEST_TICKS = 1e15   # a quote farther from the mid is no quote
 cdef double LEAST_LOG = -700.0      # of a gamma: less is no float
+
+
+cdef inline double number_or(object value, double default):
+    """Return a number that is given, or the default."""
+    return default if value is None else value
 
 
 cdef double both_sides(const Piece* piece) noexcept nogil:
@@ -29,11 +49,11 @@ cdef double both_sides(const Piece* piece) noexcept nogil:
 
 
 cdef class Distances(QuoteModel):
-    """Base of models that answer with distances from the mid: override ``formula``.
+    """Base of models that quote at distances from the mid: override ``formula``.
 
-    A formula is asked with inventory q in clips, and with the time left, sigma, k and A of the moment. Here these are
-    found: k and A in the parameters or in the fit or schedule, sigma in the parameters or in the tape's past, the time
-    left by the mode. Where one that the formula needs is not known, nothing is quoted.
+    A formula takes the inventory q in clips, and the time left, sigma, k and A of the moment. Here these are found: k
+    and A in the parameters or in the fit or schedule, sigma in the parameters or in the tape's past, the time left by
+    the mode. Where one that the formula needs is not known, nothing is quoted.
 
     A gamma of ``auto`` is the one at which a clip of inventory moves the reservation price by *skew_share* of the
     half-spread, over *horizon_s*: the root of one equation, for k and A of the moment and a sigma that hardly moves
@@ -42,99 +62,48 @@ cdef class Distances(QuoteModel):
     gamma would narrow the spread to nothing. With ``auto`` that sigma is also used while the current one is not known,
     so quotes begin at once.
 
-    Args:
-        mode: Which formula, one of *modes*; ``session`` lets the time left run from *horizon_s* down to 0, again and
-            again, all others hold it at *horizon_s*.
-        k: Decay of the fill intensity, in 1/tick; None takes it from *intensity* at each instant.
-        A: Fills per second of an order at the mid; None takes it from *intensity*.
-        sigma: Volatility in ticks/√s; None takes the tape's own, estimated from its past.
-        horizon_s: The time left, or the length of the sessions, one after another.
-        q_max: Inventory bound in clips: no bid at q >= q_max, no ask at q <= -q_max.
-        intensity: The fit or schedule behind k and A; outside its segments nothing is quoted.
-        gamma: Risk aversion, in 1/(tick·clip), ``auto``, or None in a formula without one.
-        skew_share: The share that ``auto`` solves for, above 0 and at most 1.
-        needs: What the formula looks at beside q, time left and k: ``A``, ``sigma``.
+    In mode ``session`` the time left runs from *horizon_s* down to 0, again and again; all others hold it there.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        mode: str,
-        modes: tuple[str, ...],
-        k: float | None,
-        A: float | None,
-        sigma: float | None,
-        horizon_s: float,
-        q_max: float | None,
-        intensity: Intensity | None,
-        needs: tuple[str, ...],
-        gamma: float | str | None = None,
-        skew_share: float = SKEW_SHARE,
-    ) -> None:
-        self.name = name
-        if mode not in modes:
-            raise UsageError(f"{name}: mode is {mode!r}; it must be one of {', '.join(modes)}")
+    declared = Declaration(
+        "distances", (GAMMA, SKEW_SHARE, DECAY, RATE, SIGMA, HORIZON_S, Q_MAX, modes("rolling", "session"), INTENSITY)
+    )
+
+    cdef dict settle(self, dict given, tuple needs):
+        """Keep the values of the parameters that the models here share, and return those of all.
+
+        Args:
+            given: The arguments of a constructor.
+            needs: What the formula looks at beside q, time left and k: ``A``, ``sigma``.
+        """
+        cdef dict values = self.declared.settle(given, self.name)
         self.needs_A, self.needs_sigma = "A" in needs, "sigma" in needs
-        missing = "k" if k is None else "A" if self.needs_A and A is None else ""
-        if missing and intensity is None:
-            raise UsageError(f"{name}: {missing} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
-        self.above_zero(k=k, A=A, horizon_s=horizon_s, q_max=q_max)
-        self.not_below_zero(sigma=sigma)
+        self.intensity = values["intensity"]
+        missing = "k" if values["k"] is None else "A" if self.needs_A and values["A"] is None else ""
+        if missing and self.intensity is None:
+            raise UsageError(f"{self.name}: {missing} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
+        gamma = values.get("gamma")
         self.auto = gamma == AUTO
-        self.gamma = NAN if self.auto or gamma is None else self.number_or_auto(gamma)
-        if not 0.0 < skew_share <= 1.0:
-            raise UsageError(f"{name}: skew_share is {skew_share}; it must be above 0 and at most 1")
-        self.skew_share = skew_share
+        self.gamma = NAN if self.auto else number_or(gamma, NAN)
+        self.skew_share = values.get("skew_share", SKEW_SHARE.default)
         self.asked.k = self.asked.sigma = self.asked.A = NAN
-        self.k = NAN if k is None else k
-        self.A = NAN if A is None else A
-        self.sigma = NAN if sigma is None else sigma
-        self.horizon_s = horizon_s
-        self.q_max = INFINITY if q_max is None else q_max
-        self.mode, self.session = mode, mode == "session"
-        self.intensity = intensity
+        self.k, self.A = number_or(values["k"], NAN), number_or(values.get("A"), NAN)
+        self.sigma, self.q_max = number_or(values.get("sigma"), NAN), number_or(values.get("q_max"), INFINITY)
+        self.horizon_s = values["horizon_s"]
+        self.mode = values["mode"]
+        self.session = self.mode == "session"
         self.fitted = missing != ""
         self.clips = 1.0
         self.looks = BEST_PRICES
-        self.timeless = not (self.fitted or self.session or (self.needs_sigma and sigma is None))
+        self.timeless = not (self.fitted or self.session or (self.needs_sigma and isnan(self.sigma)))
+        return values
 
     def __dealloc__(self) -> None:
         free(self.used)
 
-    def number_or_auto(self, gamma: object) -> float:
-        """Return a gamma that is a number.
-
-        Raises:
-            UsageError: If it is neither a number above 0 nor ``auto``.
-        """
-        if isinstance(gamma, bool) or not isinstance(gamma, int | float) or not 0.0 < gamma < INFINITY:
-            raise UsageError(f"{self.name}: gamma is {gamma!r}; it must be above 0, in 1/(tick·clip), or auto")
-        return gamma
-
     def gammas(self) -> list[tuple[float, int]]:
         """Return each gamma that quotes were made with, and how many, in order of time."""
         return [(self.used[i].gamma, self.used[i].quotes) for i in range(self.used_count)]
-
-    def above_zero(self, **values: float | None) -> None:
-        """Refuse a value that is not above 0 and finite; None is not given.
-
-        Raises:
-            UsageError: With the name and the value.
-        """
-        for name, value in values.items():
-            if value is not None and not 0.0 < value < INFINITY:
-                raise UsageError(f"{self.name}: {name} is {value}; it must be above 0")
-
-    def not_below_zero(self, **values: float | None) -> None:
-        """Refuse a value below 0 or not finite; None is not given.
-
-        Raises:
-            UsageError: With the name and the value.
-        """
-        for name, value in values.items():
-            if value is not None and not 0.0 <= value < INFINITY:
-                raise UsageError(f"{self.name}: {name} is {value}; it must be 0 or more")
 
     def distances(
         self,
@@ -157,8 +126,10 @@ cdef class Distances(QuoteModel):
         """
         cdef Market market
         cdef double bid, ask
-        self.above_zero(k=k, A=A)
-        self.not_below_zero(tau_s=tau_s, sigma=sigma)
+        DECAY.check(self.name, k)
+        RATE.check(self.name, A)
+        SIGMA.check(self.name, sigma)
+        _TAU_S.check(self.name, tau_s)
         market.tau_s = self.horizon_s if tau_s is None else tau_s
         market.sigma = self.sigma if sigma is None else sigma
         market.k = self.k if k is None else k
@@ -254,7 +225,7 @@ cdef class Distances(QuoteModel):
         bid[0] = ask[0] = INFINITY
 
     cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
-        """Do as ``formula``, where it is asked at each requote."""
+        """Do as ``formula``, where it is called at each requote."""
         self.formula(q, market, bid, ask)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:

@@ -1,16 +1,31 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Steps around a quote model: what bounds, sizes, clamps and rounds the answer of a formula that stays bare.
+"""Models around models: steps that bound, size, clamp and round quotes, their mixture, and a gate.
 
-A step makes quotes more careful, never less: a bid never rises, an ask never falls, lots never grow, and where nothing
-is wanted nothing will be. So steps hold in any order (tests/backtest/test_steps.py).
+A step only makes quotes more careful: a bid never rises, an ask never falls, lots never grow, and a side without a
+quote gets none. So steps hold in any order (tests/backtest/test_steps.py).
 """
 
+from cpython.ref cimport PyObject
 from libc.math cimport INFINITY, NAN, ceil, exp, floor, isnan
 from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
 
-from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET
+from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET
+from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 
+from mm.backtest.parameters import (
+    ABOVE_0,
+    DISTANCE,
+    MODELS,
+    Q_MAX,
+    REQUIRED,
+    TICKS,
+    Check,
+    Declaration,
+    Parameter,
+    name_of,
+)
 from mm.backtest.quotes.base import compiled
 from mm.errors import UsageError
 
@@ -18,12 +33,12 @@ cdef double MOST_LOTS = 4e18            # what a whole number holds
 
 
 cdef inline bint priced(double ticks, int64_t kind) noexcept nogil:
-    """Tell whether a side has a price that counts."""
+    """Return whether a side has a price that counts."""
     return not isnan(ticks) and kind != MARKET
 
 
 cdef class Step(QuoteModel):
-    """Asks the inner model, and adjusts its answer: override ``adjust``.
+    """Takes the quotes of the inner model, and adjusts them: override ``adjust``.
 
     Args:
         inner: A compiled quote model, or any object with ``quote(view)``.
@@ -31,9 +46,9 @@ cdef class Step(QuoteModel):
 
     cdef readonly QuoteModel inner
 
-    def __init__(self, inner: object, step: str) -> None:
+    def __init__(self, inner: object) -> None:
         self.inner = compiled(inner)
-        self.name = f"{self.inner.name}+{step}"
+        self.name = f"{self.inner.name}+{name_of(type(self))}"
         self.looks, self.interpreted, self.timeless = self.inner.looks, self.inner.interpreted, self.inner.timeless
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
@@ -50,19 +65,15 @@ cdef class InventoryBound(Step):
 
     Clips count from the target inventory.
     Lots are cut down to the room that is left; without room nothing is wanted on that side.
-
-    Args:
-        inner: The quote model.
-        q_max: The bound, in clips.
-        name: As results show it; None is that of the model with the step's.
     """
 
+    declared = Declaration("inventory_bound", (Q_MAX.by_default(REQUIRED, "The bound, either way from the target."),))
     cdef readonly double q_max
 
-    def __init__(self, inner: object, *, q_max: float, name: str | None = None) -> None:
-        Step.__init__(self, inner, "inventory_bound")
+    def __init__(self, inner: object, *, name: str | None = None, **given: Any) -> None:
+        Step.__init__(self, inner)
         self.name = self.name if name is None else name
-        self.q_max = above_0("inventory_bound", "q_max", q_max)
+        self.q_max = self.declared.settle(given)["q_max"]
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         cdef int64_t most = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
@@ -77,17 +88,16 @@ cdef class FushimiSize(Step):
 
     The size rule of Fushimi, González Rojas and Herman (Stanford MS&E 448, 2018), with what the inner model wants as
     its largest size. Lots are floored.
-
-    Args:
-        inner: The quote model.
-        eta: How quickly the size falls, per clip held.
     """
 
+    declared = Declaration(
+        "fushimi_size", (Parameter("eta", float, "How quickly the size falls, per clip held.", must=DISTANCE),)
+    )
     cdef readonly double eta
 
-    def __init__(self, inner: object, *, eta: float) -> None:
-        Step.__init__(self, inner, "fushimi_size")
-        self.eta = not_below_0("fushimi_size", "eta", eta)
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        self.eta = self.declared.settle(given)["eta"]
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         cdef double q = clips_held(view)
@@ -102,13 +112,9 @@ cdef class PostOnly(Step):
     """Never cross: bids stay a tick below the best ask, asks a tick above the best bid, and every order is a maker's.
 
     A ``MARKET`` order has no price to move and is left out.
-
-    Args:
-        inner: The quote model.
     """
 
-    def __init__(self, inner: object) -> None:
-        Step.__init__(self, inner, "post_only")
+    declared = Declaration("post_only")
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         want.bid_ticks = min(want.bid_ticks, <double> (view.top.ask_ticks - 1)) if priced(want.bid_ticks, want.bid_kind) else NAN
@@ -118,17 +124,16 @@ cdef class PostOnly(Step):
 
 cdef class LeastSpread(Step):
     """Where both sides are wanted, move both out alike until they are *ticks* apart.
-
-    Args:
-        inner: The quote model.
-        ticks: The least distance of ask and bid.
     """
 
+    declared = Declaration(
+        "least_spread", (Parameter("ticks", float, "The least distance of ask and bid.", unit=TICKS, must=DISTANCE),)
+    )
     cdef readonly double ticks
 
-    def __init__(self, inner: object, *, ticks: float) -> None:
-        Step.__init__(self, inner, "least_spread")
-        self.ticks = not_below_0("least_spread", "ticks", ticks)
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        self.ticks = self.declared.settle(given)["ticks"]
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         cdef double short
@@ -140,19 +145,25 @@ cdef class LeastSpread(Step):
 
 cdef class RoundTo(Step):
     """Move each price out to the next multiple of *ticks*.
-
-    Args:
-        inner: The quote model.
-        ticks: The grid, in ticks.
     """
 
+    declared = Declaration(
+        "round_to",
+        (
+            Parameter(
+                "ticks",
+                int,
+                "The grid.",
+                unit=TICKS,
+                must=Check("be 1 or more", lambda value: 1 <= value <= 1_000_000_000),
+            ),
+        ),
+    )
     cdef readonly int64_t ticks
 
-    def __init__(self, inner: object, *, ticks: int) -> None:
-        Step.__init__(self, inner, "round_to")
-        if not 1 <= ticks <= 1_000_000_000:
-            raise UsageError(f"round_to: ticks is {ticks}; it must be 1 or more")
-        self.ticks = ticks
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        self.ticks = self.declared.settle(given)["ticks"]
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         cdef double grid = <double> self.ticks
@@ -162,39 +173,42 @@ cdef class RoundTo(Step):
 
 cdef class Widen(Step):
     """Quote further out while a band is left: *extra_ticks* more on each side, from crossing it until well within.
-
-    Args:
-        inner: The quote model.
-        extra_ticks: How much further out.
-        inventory: The band of the inventory, in clips either way; None for none.
-        loss: The band of the loss: how far what we own, at the mid, may lie below its highest at any question so far,
-            in tick·clips; None for none.
-        recover: The share of a band within which it counts as kept again.
     """
 
+    declared = Declaration(
+        "widen",
+        (
+            Parameter("extra_ticks", float, "How much further out each side is.", unit=TICKS, must=DISTANCE),
+            Parameter("inventory", float | None, "Band of the inventory, in clips either way.", None, must=ABOVE_0),
+            Parameter(
+                "loss",
+                float | None,
+                "Band of the loss, in tick·clips: how far our worth at the mid may lie below its highest so far.",
+                None,
+                must=ABOVE_0,
+            ),
+            Parameter(
+                "recover",
+                float,
+                "Share of a band within which it counts as kept again.",
+                0.5,
+                must=Check("be from 0 to 1, a share of the band", lambda value: 0.0 <= value <= 1.0),
+            ),
+        ),
+    )
     cdef readonly double extra_ticks, inventory, loss, recover
     cdef double highest
     cdef bint much_held, much_lost
     cdef int64_t last_us
 
-    def __init__(
-        self,
-        inner: object,
-        *,
-        extra_ticks: float,
-        inventory: float | None = None,
-        loss: float | None = None,
-        recover: float = 0.5,
-    ) -> None:
-        Step.__init__(self, inner, "widen")
-        if inventory is None and loss is None:
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        values = self.declared.settle(given)
+        if values["inventory"] is None and values["loss"] is None:
             raise UsageError("widen: neither inventory nor loss is given; name one band at least")
-        if not 0.0 <= recover <= 1.0:
-            raise UsageError(f"widen: recover is {recover}; it must be from 0 to 1, a share of the band")
-        self.extra_ticks = not_below_0("widen", "extra_ticks", extra_ticks)
-        self.inventory = INFINITY if inventory is None else above_0("widen", "inventory", inventory)
-        self.loss = INFINITY if loss is None else above_0("widen", "loss", loss)
-        self.recover = recover
+        self.extra_ticks, self.recover = values["extra_ticks"], values["recover"]
+        self.inventory = INFINITY if values["inventory"] is None else values["inventory"]
+        self.loss = INFINITY if values["loss"] is None else values["loss"]
         self.timeless = False
         self.last_us = -1
 
@@ -225,13 +239,114 @@ cdef inline void leave_out_empty(Want* want) noexcept nogil:
     want.bid_lots, want.ask_lots = max(want.bid_lots, 0), max(want.ask_lots, 0)
 
 
-cdef double above_0(str step, str name, object value) except? -1.0:
-    if not 0.0 < value < 1e15:
-        raise UsageError(f"{step}: {name} is {value}; it must be above 0")
-    return value
+cdef class Mixed(QuoteModel):
+    """Quote the weighted mean of several models' prices, each side by itself.
+
+    - every model quotes at every requote
+    - a side on which one of them has no quote is not quoted: what one forbids the others do not allow
+    - the lots are the fewest of any of them
+    - an order is a ``LIMIT_MAKER`` unless all of them want the same other kind
+
+    Args:
+        models: Pairs of a quote model, compiled or any object with ``quote(view)``, and its weight.
+    """
+
+    declared = Declaration(
+        "mixed", (MODELS.means("The models and their weights: `[[name, {parameters}, weight], …]`."),)
+    )
+    cdef readonly tuple models   # type: tuple[QuoteModel, ...]
+    cdef readonly tuple weights  # type: tuple[float, ...]
+    cdef PyObject** each            # borrowed from *models*
+    cdef double* share              # the weights
+    cdef double total
+    cdef int count
+
+    def __init__(self, models: Iterable[tuple[object, float]]) -> None:
+        pairs = list(models)
+        if not pairs:
+            raise UsageError("mixed: models is empty; name one at least")
+        for _, weight in pairs:
+            if not 0.0 < weight < 1e9:
+                raise UsageError(f"mixed: a weight is {weight}; it must be above 0")
+        self.models = tuple(compiled(model) for model, _ in pairs)
+        self.weights = tuple(weight for _, weight in pairs)
+        self.count, self.total = len(pairs), sum(self.weights)
+        self.each = <PyObject**> calloc(self.count, sizeof(PyObject*))
+        self.share = <double*> calloc(self.count, sizeof(double))
+        if self.each is NULL or self.share is NULL:
+            raise MemoryError("no memory for the models of a mixture")
+        self.looks, self.timeless = BEST_PRICES, True
+        for i, model in enumerate(self.models):
+            self.each[i], self.share[i] = <PyObject*> model, self.weights[i]
+            self.looks = max(self.looks, (<QuoteModel> model).looks)
+            self.timeless &= (<QuoteModel> model).timeless
+            self.interpreted |= (<QuoteModel> model).interpreted
+
+    def __dealloc__(self) -> None:
+        free(self.each)
+        free(self.share)
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef Want blank = want[0], one
+        cdef double bid = 0.0, ask = 0.0  # beside the first model's, so that equal prices stay what they are
+        cdef int i
+        for i in range(self.count):
+            one = blank
+            (<QuoteModel> self.each[i]).quote(view, &one)
+            if i == 0:
+                want[0] = one
+                continue
+            bid += self.share[i] * (one.bid_ticks - want.bid_ticks)
+            ask += self.share[i] * (one.ask_ticks - want.ask_ticks)
+            want.bid_lots, want.ask_lots = min(want.bid_lots, one.bid_lots), min(want.ask_lots, one.ask_lots)
+            if one.bid_kind != want.bid_kind:
+                want.bid_kind = LIMIT_MAKER
+            if one.ask_kind != want.ask_kind:
+                want.ask_kind = LIMIT_MAKER
+        want.bid_ticks += bid / self.total
+        want.ask_ticks += ask / self.total
+        return 0
 
 
-cdef double not_below_0(str step, str name, object value) except? -1.0:
-    if not 0.0 <= value < 1e9:
-        raise UsageError(f"{step}: {name} is {value}; it must be 0 or more")
-    return value
+cdef class Gated(QuoteModel):
+    """Quote as the inner model does inside a piece of *intensity*, and nothing elsewhere.
+
+    Args:
+        inner: A compiled quote model, or any object with ``quote(view)``.
+        intensity: The pieces of a schedule.
+    """
+
+    cdef readonly QuoteModel inner
+    cdef Intensity intensity
+
+    def __init__(self, inner: object, intensity: Intensity) -> None:
+        self.inner = compiled(inner)
+        self.intensity = intensity
+        self.name = self.inner.name
+        self.looks, self.interpreted = self.inner.looks, self.inner.interpreted
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef int64_t piece = self.intensity.find(view.top.us)
+        if piece >= self.intensity.count or self.intensity.pieces[piece].start_us > view.top.us:
+            return 0
+        return self.inner.quote(view, want)
+
+
+@Declaration(
+    "steps",
+    (
+        Parameter("model", object, "The quote model: `[name, {parameters}]`."),
+        Parameter(
+            "steps",
+            "Iterable[Callable[[object], object]]",
+            "The steps around it, innermost first: `[[name, {parameters}], …]`.",
+        ),
+    ),
+)
+def steps(**given: Any) -> object:
+    """Return a quote model with steps around it."""
+    values = steps.declared.settle(given)
+    model = values["model"]
+    for step in values["steps"]:
+        model = step(model)
+    return model

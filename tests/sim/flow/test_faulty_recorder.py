@@ -9,9 +9,9 @@ import pytest
 from recorded import diffs, rows
 
 import mm
-from mm.backtest.fills.trade_cross import TradeCross
+from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.io import load_day
-from mm.backtest.quotes.fixed_spread import FixedSpread
+from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.rules import Rules
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder

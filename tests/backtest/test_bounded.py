@@ -14,9 +14,7 @@ from scipy.linalg import expm
 
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.models import avellaneda_stoikov_bare
-from mm.backtest.quotes.cartea_jaimungal import CarteaJaimungal
-from mm.backtest.quotes.glft import Glft
-from mm.backtest.quotes.gueant import Gueant
+from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant
 from mm.backtest.quotes.levels import Levels
 from mm.errors import UsageError
 from support import ROOT, SHARED

@@ -1,0 +1,93 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Fills by prices that reach ours: those of trades, or the best price of the other side."""
+
+from libc.stdint cimport int64_t
+
+from mm.backtest.fills.base cimport BEST_PRICES, FillModel, Order, Top, Trade
+
+from mm.backtest.parameters import TICKS, Check, Declaration, Parameter
+
+cdef enum:
+    WHOLE_E8 = 100_000_000
+
+_BEYOND = Parameter(
+    "penetration_ticks",
+    int,
+    "How far beyond our price the other side must come.",
+    0,
+    TICKS,
+    Check("be 0 or more", lambda value: value >= 0),
+)
+
+
+cdef class TradeCross(FillModel):
+    """A resting order fills when a trade prints at or through its price.
+
+    - the trade's aggressor is on the other side
+    - buy: order price - trade price >= penetration; sell: trade price - order price >= penetration
+    - at most ``share`` of the print's lots (rounded down) fill, over all our orders in price-time order
+    """
+
+    declared = Declaration(
+        "trade_cross",
+        (
+            Parameter("strict", bool, "Only trades beyond our price count, those at it do not.", False),
+            Parameter(
+                "share",
+                float,
+                "Part of each print that is open to us.",
+                1.0,
+                must=Check("lie in (0, 1], and eight decimals count", lambda value: 5e-9 < value <= 1.0),
+            ),
+            _BEYOND,
+        ),
+        bias="counts our order first in every queue: an optimistic bound, +.27 of fill probability at the touch "
+        "(CME ES, 2,152 one-lot orders)",
+    )
+    cdef readonly bint strict
+    cdef readonly double share
+    cdef readonly int64_t penetration_ticks
+    cdef int64_t share_e8
+
+    def __init__(self, **given: Any) -> None:
+        values = self.declared.settle(given)
+        self.strict, self.share = values["strict"], values["share"]
+        self.share_e8 = round(self.share * WHOLE_E8)
+        self.penetration_ticks = max(values["penetration_ticks"], 1 if self.strict else 0)
+        self.asks_trade = self.reached_only = True
+        self.looks = BEST_PRICES
+
+    cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
+        # In two parts, for the product of both may be too large: lots go up to 10**15.
+        return trade.lots // WHOLE_E8 * self.share_e8 + trade.lots % WHOLE_E8 * self.share_e8 // WHOLE_E8
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        if trade.side == order.side or order.side * (order.ticks - trade.ticks) < self.penetration_ticks:
+            return 0
+        return order.lots if order.lots < trade.lots else trade.lots
+
+
+cdef class PriceCross(FillModel):
+    """A resting order fills, whole, when the other side's best price reaches its price.
+
+    - buy: order price - best ask >= penetration; sell: best bid - order price >= penetration
+    - checked after each book event; an absent best price reaches nothing
+    """
+
+    declared = Declaration(
+        "price_cross",
+        (_BEYOND,),
+        bias="fills only when the opposite best price reaches ours, so it is pessimistic at the touch",
+    )
+    cdef readonly int64_t penetration_ticks
+
+    def __init__(self, **given: Any) -> None:
+        self.penetration_ticks = self.declared.settle(given)["penetration_ticks"]
+        self.asks_book = True
+        self.looks = BEST_PRICES
+
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
+        cdef int64_t other = top.ask_ticks if order.side > 0 else top.bid_ticks
+        if other == 0 or order.side * (order.ticks - other) < self.penetration_ticks:
+            return 0
+        return order.lots

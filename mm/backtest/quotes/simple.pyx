@@ -1,0 +1,261 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Quotes by a rule of thumb: around a price, moved against the inventory, or where a fill is worth most."""
+
+from libc.math cimport INFINITY, NAN, exp, expm1, isnan, log
+from libc.stdint cimport int64_t
+
+from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, Top
+from mm.backtest.fills.intensity cimport Intensity, Piece
+from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
+
+from dataclasses import replace
+
+from mm.backtest.parameters import (
+    DELTA_TICKS,
+    DISTANCE,
+    HORIZON_S,
+    INTENSITY,
+    Q_MAX,
+    REQUIRED,
+    SECONDS,
+    SIGMA,
+    SIGMA_METHOD,
+    SKEW_TICKS,
+    TICKS,
+    VOLATILITY,
+    RATE,
+    Check,
+    Declaration,
+    DECAY,
+    Parameter,
+)
+from mm.errors import UsageError
+
+_TICKS = Check("be a number of ticks", lambda value: -1e9 < value < 1e9)
+
+
+cdef inline double mid_of(const Top* top) noexcept nogil:
+    return 0.5 * <double> (top.bid_ticks + top.ask_ticks)
+
+
+cdef inline double imbalance_of(const Top* top) noexcept nogil:
+    """Return (bid lots - ask lots) / (bid lots + ask lots) at the best prices, from -1 to 1."""
+    return <double> (top.bid_lots - top.ask_lots) / <double> (top.bid_lots + top.ask_lots)
+
+
+cdef class FixedSpread(QuoteModel):
+    """Quote ``mid - delta_ticks`` and ``mid + delta_ticks``.
+    """
+
+    declared = Declaration("fixed_spread", (DELTA_TICKS.means("Each side's distance from the mid."),))
+    cdef readonly double delta_ticks
+
+    def __init__(self, **given: Any) -> None:
+        self.delta_ticks = self.declared.settle(given)["delta_ticks"]
+        self.looks, self.timeless = BEST_PRICES, True
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef double mid = 0.5 * (view.top.bid_ticks + view.top.ask_ticks)
+        want.bid_ticks = mid - self.delta_ticks
+        want.ask_ticks = mid + self.delta_ticks
+        return 0
+
+
+cdef class Centred(QuoteModel):
+    """What the models here share: ``centre - skew_ticks·q`` with the same distance on both sides.
+    """
+
+    cdef readonly double skew_ticks, q_max
+
+    cdef dict settle(self, given: dict):
+        """Return the values of all parameters, and keep those that the models here share."""
+        cdef dict values = self.declared.settle(given)
+        self.skew_ticks = values["skew_ticks"]
+        self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
+        return values
+
+    cdef inline void around(self, double centre, double delta, const View* view, Want* want) noexcept nogil:
+        """Set a bid and an ask at *delta* from *centre*, which the inventory moves."""
+        cdef double q = clips_held(view)
+        centre -= self.skew_ticks * q
+        want.bid_ticks = centre - delta if q < self.q_max else NAN
+        want.ask_ticks = centre + delta if q > -self.q_max else NAN
+
+
+cdef class InventorySkew(Centred):
+    """Quote ``mid - skew_ticks·q`` with the same distance on both sides, q the inventory in clips.
+    """
+
+    declared = Declaration("inventory_skew", (DELTA_TICKS, SKEW_TICKS.by_default(REQUIRED), Q_MAX))
+    cdef readonly double delta_ticks
+
+    def __init__(self, **given: Any) -> None:
+        self.delta_ticks = self.settle(given)["delta_ticks"]
+        self.looks, self.timeless = BEST_PRICES, True
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        self.around(mid_of(&view.top), self.delta_ticks, view, want)
+        return 0
+
+
+cdef class Imbalance(Centred):
+    """Quote around the mid moved towards the side where less stands: by ``shift_ticks·(B - A)/(B + A)``.
+
+    B and A are the lots at the best bid and the best ask.
+    """
+
+    declared = Declaration(
+        "imbalance",
+        (
+            DELTA_TICKS,
+            Parameter(
+                "shift_ticks",
+                float,
+                "How far the centre moves when all the lots at the best prices stand on one side.",
+                unit=TICKS,
+                must=DISTANCE,
+            ),
+            SKEW_TICKS,
+            Q_MAX,
+        ),
+    )
+    cdef readonly double delta_ticks, shift_ticks
+
+    def __init__(self, **given: Any) -> None:
+        values = self.settle(given)
+        self.delta_ticks, self.shift_ticks = values["delta_ticks"], values["shift_ticks"]
+        self.looks = BEST_LOTS
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        self.around(mid_of(&view.top) + self.shift_ticks * imbalance_of(&view.top), self.delta_ticks, view, want)
+        return 0
+
+
+cdef class Microprice(Centred):
+    """Quote around the micro-price ``(bid·A + ask·B)/(B + A)``, B and A the lots at the best bid and the best ask.
+
+    That is ``Imbalance`` with half the market's spread as its shift.
+    """
+
+    declared = Declaration("microprice", (DELTA_TICKS, SKEW_TICKS, Q_MAX))
+    cdef readonly double delta_ticks
+
+    def __init__(self, **given: Any) -> None:
+        self.delta_ticks = self.settle(given)["delta_ticks"]
+        self.looks = BEST_LOTS
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef double half = 0.5 * <double> (view.top.ask_ticks - view.top.bid_ticks)
+        self.around(mid_of(&view.top) + half * imbalance_of(&view.top), self.delta_ticks, view, want)
+        return 0
+
+
+cdef class AdaptiveSpread(Centred):
+    """Quote ``least_ticks + per_sigma·sigma`` from the mid: the spread follows the volatility.
+    """
+
+    declared = Declaration(
+        "adaptive_spread",
+        (
+            Parameter("least_ticks", float, "The distance at no volatility.", unit=TICKS, must=DISTANCE),
+            Parameter(
+                "per_sigma", float, "Ticks more for each tick per root second, in √s.", must=DISTANCE
+            ),
+            replace(SIGMA, must=DISTANCE),
+            SKEW_TICKS,
+            Q_MAX,
+        ),
+        (SIGMA_METHOD.by_default("ewma"), *VOLATILITY[1:]),
+    )
+    cdef readonly double least_ticks, per_sigma, sigma
+
+    def __init__(self, **given: Any) -> None:
+        values = self.settle(given)
+        self.least_ticks, self.per_sigma = values["least_ticks"], values["per_sigma"]
+        self.sigma = NAN if values["sigma"] is None else values["sigma"]
+        self.looks, self.timeless = BEST_PRICES, not isnan(self.sigma)
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef double sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
+        if not isnan(sigma):
+            self.around(mid_of(&view.top), self.least_ticks + self.per_sigma * sigma, view, want)
+        return 0
+
+
+cdef double best_markup(double a) noexcept nogil:
+    """Return the u that maximises ``(1 - exp(-x))·u`` with ``x = exp(a - u)``.
+
+    There u = (exp(x) - 1)/x. The difference of the two sides is concave and rising in u, so Newton's steps from a
+    point left of the root come to it without passing it; where a is large the root has x below 2·ln(1 + a) + 1.
+    """
+    cdef double u = 1.0, x, mean, step
+    cdef int _
+    if a > 0.0:
+        u = max(1.0, a - log(2.0 * log(1.0 + a) + 1.0))
+    for _ in range(100):
+        x = exp(a - u)
+        mean = expm1(x) / x if x > 1e-12 else 1.0
+        step = (mean - u) / (1.0 + exp(x) - mean)
+        u += step
+        if step <= 1e-14 * u:
+            break
+    return u
+
+
+cdef class ExpectedValue(QuoteModel):
+    """Maximise ``P(delta)·(delta - costs)`` on each side, with ``P = 1 - exp(-A·exp(-k·delta)·horizon_s)``.
+
+    P is the probability that an order at distance delta from the mid is filled within the horizon, delta minus costs
+    what the fill then earns. Costs are ``adverse_ticks + fee_ticks``, and ``skew_ticks·q`` more for a bid, less for an
+    ask, q being the inventory in clips. For a short horizon delta tends to costs + 1/k.
+    """
+
+    declared = Declaration(
+        "expected_value",
+        (
+            RATE,
+            DECAY,
+            HORIZON_S.by_default(1.0, "How long a quote is given to fill."),
+            Parameter("adverse_ticks", float, "What the mid moves against us after a fill.", 0.0, TICKS, _TICKS),
+            Parameter("fee_ticks", float, "The fee on a fill: its rate times the price over the tick.", 0.0, TICKS, _TICKS),
+            SKEW_TICKS.means("How much less one more clip is worth per clip held."),
+            Q_MAX,
+            INTENSITY,
+        ),
+    )
+    cdef readonly double A, k, horizon_s, adverse_ticks, fee_ticks, skew_ticks, q_max
+    cdef Intensity intensity
+
+    def __init__(self, **given: Any) -> None:
+        values = self.declared.settle(given)
+        self.intensity = values["intensity"]
+        for name in ("A", "k"):
+            if values[name] is None and self.intensity is None:
+                raise UsageError(f"{self.name}: {name} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
+        self.A, self.k = (NAN if values[name] is None else values[name] for name in ("A", "k"))
+        self.horizon_s, self.skew_ticks = values["horizon_s"], values["skew_ticks"]
+        self.adverse_ticks, self.fee_ticks = values["adverse_ticks"], values["fee_ticks"]
+        self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
+        self.looks, self.timeless = BEST_PRICES, not (isnan(self.A) or isnan(self.k))
+
+    cdef inline double distance(self, double costs, double A, double k) noexcept nogil:
+        """Return the best distance from the mid, NaN where nothing is ever filled."""
+        A, k = A if isnan(self.A) else self.A, k if isnan(self.k) else self.k
+        return costs + best_markup(log(A * self.horizon_s) - k * costs) / k if A > 0.0 else NAN
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
+        cdef double q = clips_held(view)
+        cdef double costs = self.adverse_ticks + self.fee_ticks, skew = self.skew_ticks * q
+        cdef Piece piece = Piece(0, 0, self.A, self.k, self.A, self.k, self.k, NAN)
+        cdef int64_t place
+        if isnan(self.A) or isnan(self.k):
+            place = self.intensity.find(view.top.us)
+            if place >= self.intensity.count or self.intensity.pieces[place].start_us > view.top.us:
+                return 0
+            piece = self.intensity.pieces[place]
+        if q < self.q_max:
+            want.bid_ticks = mid - self.distance(costs + skew, piece.A_bid, piece.k_bid)
+        if q > -self.q_max:
+            want.ask_ticks = mid + self.distance(costs - skew, piece.A_ask, piece.k_ask)
+        return 0

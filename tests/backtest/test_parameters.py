@@ -1,0 +1,124 @@
+"""What models declare, and keys in other units: refused, with the number that is meant."""
+
+import inspect
+
+import pytest
+
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, declared, fixed_spread
+from mm.backtest.parameters import HORIZON_S, Q_MAX, Declaration, Parameter, declaration_of, modes, refuse_other_units
+from mm.errors import UsageError
+
+OTHERS = [
+    ("gamma_usd", 10, "gamma here, in 1/(tick·clip): multiply by the tick size 0.01, so gamma is 0.1"),
+    ("k_per_price", 50.0, "k here, in 1/tick: multiply by the tick size 0.01, so k is 0.5"),
+    ("sigma_usdt", 0.02, "sigma here, in ticks/√s: divide by the tick size 0.01, so sigma is 2"),
+    ("sigma_USDT_per_sqrt_s", 0.02, "so sigma is 2"),
+    ("sigma_pct", 0.1, "sigma here, in ticks/√s: 1 % of the price is price/(100 × 0.01) ticks, 1 bp a hundredth"),
+    ("sigma_annual", 0.6, "count time in seconds"),
+    ("delta_usd", 0.05, "delta_ticks here, in ticks: divide by the tick size 0.01, so delta_ticks is 5"),
+    ("delta_bps", 5, "1 bp a hundredth of that"),
+    ("horizon_ms", 500, "horizon_s here, in s: count time in seconds"),
+    ("sigma_window_min", 5, "sigma_window_s here, in s: count time in seconds"),
+    ("A_per_min", 12, "A here, in 1/s: count time in seconds"),
+    ("q_max_btc", 0.5, "q_max here, in clips: count inventory in clips, multiples of the quoted quantity"),
+    ("q_max_usd", 500, "q_max here, in clips: count inventory in clips"),
+    ("k_per_tick", 0.3, "k here, in 1/tick: give it as k"),
+    ("sigma_ticks", 0.3, "sigma here, in ticks/√s: give it as sigma"),
+    ("phi_usd", 0.001, "so phi is 0.1"),
+    ("xi_price", "much", "multiply by the tick size 0.01"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "told"), OTHERS)
+def test_another_unit_is_refused_with_the_way_to_ours(key, value, told):
+    known = {"delta_ticks": UNITS["delta_ticks"]} if key.startswith("delta") else UNITS
+    with pytest.raises(UsageError) as caught:
+        refuse_other_units("glft", {"k": 1.0, key: value}, known, "0.01")
+    assert str(caught.value).startswith(f"QUOTE_PARAMS_JSON: glft: {key} is {value!r}; it is ")
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("name", QUOTE_MODELS)
+def test_no_parameter_of_a_model_is_taken_for_another_unit(name):
+    """And what is no unit at all is left to those who name unknown keys."""
+    known = {one.name: one.unit for one in declared(QUOTE_MODELS[name]).keys}
+    refuse_other_units(name, dict.fromkeys([*known, "gama", "k_of_mine"], 1), known, "0.01")
+
+
+def test_a_model_of_ones_own_may_name_its_units():
+    """What it takes is its own affair."""
+    refuse_other_units(
+        "mine:Model", {"sigma_pct": 0.1, "sigma": 2}, {"sigma": UNITS["sigma"], "sigma_pct": None}, "0.01"
+    )
+
+
+@pytest.mark.parametrize("name", ["avellaneda_stoikov", "glft", "gueant", "cartea_jaimungal", "fixed_spread"])
+def test_every_number_of_an_optimal_model_has_a_unit(name):
+    known = {one.name for one in declared(QUOTE_MODELS[name]).keys} - {"mode", "sigma_method"}
+    assert known <= set(UNITS)
+
+
+EVERY = [*FILL_MODELS.values(), *QUOTE_MODELS.values(), *QUOTE_STEPS.values()]
+
+
+@pytest.mark.parametrize("build", EVERY)
+def test_every_parameter_has_a_help_a_default_that_is_allowed_and_one_meaning(build):
+    """The tables of docs/configuration.md are made from these."""
+    for one in declared(build).parameters:
+        assert one.help.endswith("."), one
+        if one.default not in (None, inspect.Parameter.empty):
+            one.check("model", one.default)
+
+
+def test_a_name_means_the_same_unit_in_every_model():
+    """A fit's k and a model's k can be compared."""
+    for build in QUOTE_MODELS.values():
+        for one in declared(build).keys:
+            assert one.unit == UNITS.get(one.name), one
+
+
+def test_values_are_settled_from_defaults_and_checked():
+    """One place decides what a constructor gets."""
+    declaration = Declaration("mine", (HORIZON_S, Q_MAX, modes("near", "far")))
+    assert declaration.settle({"mode": "far"}) == {"horizon_s": 30.0, "q_max": None, "mode": "far"}
+    assert declaration.signature.parameters["q_max"].annotation == "float | None"
+    for given, told in (
+        ({"horizon_s": 0}, "mine: horizon_s is 0.0; it must be above 0"),
+        ({"q_max": -1.0}, "mine: q_max is -1.0; it must be above 0, in clips"),
+        ({"mode": "nearer"}, "mine: mode is 'nearer'; it must be one of near, far"),
+    ):
+        with pytest.raises(UsageError, match=f"^{told}$"):
+            declaration.settle(given)
+    with pytest.raises(TypeError, match="mine: got an unexpected keyword argument 'horizon'"):
+        declaration.settle({"horizon": 1})
+
+
+def test_a_function_declares_what_it_takes():
+    """Its signature is that of the declaration, for editors and for inspect."""
+
+    @Declaration("mine", (Parameter("depth", int, "How deep."),))
+    def mine(**given):
+        return given
+
+    assert declaration_of(mine).name == "mine"
+    assert str(inspect.signature(mine)) == "(*, depth: 'int')"
+
+
+def test_a_class_of_a_users_own_declares_nothing():
+    """Whatever it inherits from: its own constructor says what it takes."""
+
+    class Mine(type(fixed_spread(delta_ticks=1))):
+        def __init__(self, away):
+            super().__init__(delta_ticks=away)
+
+    assert declaration_of(Mine) is None
+    assert Mine(3).delta_ticks == 3.0
+
+
+@pytest.mark.parametrize("name", ["avellaneda_stoikov", "avellaneda_stoikov_bare", "symmetric", "glft", "gueant"])
+def test_an_error_names_the_model_that_was_written(name):
+    """The default strategy is made of three models, of which a user names none."""
+    with pytest.raises(UsageError, match=rf"^{name}: gamma is -1; it must be above 0, in 1/\(tick·clip\), or auto$"):
+        QUOTE_MODELS[name](gamma=-1, k=1.0, **({"A": 1.0} if name.startswith("g") else {}))
+    with pytest.raises(UsageError, match=rf"^{name}: k is missing"):
+        QUOTE_MODELS[name]()

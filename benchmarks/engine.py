@@ -38,8 +38,11 @@ REPEATS = 3
 SWEEP = 20  # runs on one opened tape
 PARTS = (1, 2, 4, 8)  # of as many hours as the yardstick day has
 OF_PARTS = 14
+FED = 100_000  # events that are fed one at a time
+PIECES = 200  # events that are attached one at a time
 PEER = "hftbacktest"
 SHARE = "its share"
+ATTACHED = "attached"
 
 
 def models(quote_qty: str | None) -> Models:
@@ -81,6 +84,7 @@ def main(folder: str, cache: str, quote_qty: str = "") -> None:
     plays = {"day": day, "again": again, "read": read, "whole": whole, "queue": queue, "python": python, "load": loads}
     said = {
         "plays": {name: _median(taken) for name, taken in plays.items()},
+        "feed": _fed(tape, rules),
         "parts": [_part(tape, parts, rules) for parts in (*PARTS, OF_PARTS)],
         "events": counters["events"],
         "rows": counters["rows"],
@@ -101,6 +105,29 @@ def _part(tape: "Tape", parts: int, rules: "Rules") -> dict[str, float]:
         for one in (part, replace(part))
     )
     return {"hours": length_us * parts / OF_PARTS / 3.6e9, "events": len(part), "best": best, "whole": whole}
+
+
+def _fed(tape: "Tape", rules: "Rules") -> dict[str, float]:
+    """Return the µs that an event takes where it is fed, and where it is attached as a tape of its own; medians."""
+    from mm.backtest.live_feed import feed_events
+    from mm.backtest.models import avellaneda_stoikov_bare, trade_cross
+    from mm.backtest.paper_exchange import PaperExchange
+
+    begun, pieces = (PaperExchange(avellaneda_stoikov_bare(**QUOTES), trade_cross(), rules) for _ in range(2))
+    fed = []
+    for event in feed_events(tape.cut(0, min(FED, len(tape)), tape.start_us, tape.end_us)):
+        began = time.perf_counter()
+        begun.feed((event,))
+        fed.append(time.perf_counter() - began)
+    attached = []
+    for place in range(min(PIECES, len(tape))):
+        us = int(tape.event_us[place])
+        piece = tape.cut(place, place + 1, us, us)
+        began = time.perf_counter()
+        pieces.attach(piece)
+        pieces.advance(us)
+        attached.append(time.perf_counter() - began)
+    return {"fed": 1e6 * statistics.median(fed), "attached": 1e6 * statistics.median(attached)}
 
 
 def _played(tape: "Tape", fills: object, rules: "Rules") -> "Journal":
@@ -167,6 +194,7 @@ def _rows(insides: Sequence[Ran], wholes: Sequence[Ran], peers: Sequence[Ran]) -
         own, theirs = ([getattr(ran, what) for ran in side] for side in (wholes, peers))
         return Row(name, unit, own, PEER, theirs, aim)
 
+    attached = [ran.said["feed"]["attached"] for ran in insides]
     return [
         play("play the day", "day", "12, better 30", "s"),
         play("play the day, user time", "day"),
@@ -179,6 +207,7 @@ def _rows(insides: Sequence[Ran], wholes: Sequence[Ran], peers: Sequence[Ran]) -
         spent("shell to written files", "wall_s", "s", "10"),
         spent("shell to written files, user time", "user_s", "s"),
         spent("peak memory", "peak_mb", "MB", "under 500 MB"),
+        Row("an event fed", "µs", [ran.said["feed"]["fed"] for ran in insides], ATTACHED, attached, "10"),
         *_parts(insides),
     ]
 

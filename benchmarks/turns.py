@@ -54,7 +54,7 @@ class Row:
 
     Attributes:
         name: What was measured.
-        unit: ``s`` or ``MB``.
+        unit: ``s``, ``µs`` or ``MB``.
         ours: One number a turn.
         against: What the others are.
         theirs: One number a turn, or none.

@@ -46,8 +46,8 @@ class FeedEvent(NamedTuple):
 def feed_events(tape: "Tape") -> Iterator[FeedEvent]:
     """Yield the events of a tape, or of a piece of one, as they would have been fed."""
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id)
-    for event, cells in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
-        yield FeedEvent(*cells, tape.rows(event))
+    for event, (kind, us, recv_seq, event_id) in enumerate(zip(*(one.tolist() for one in columns), strict=True)):
+        yield FeedEvent(kind, us, recv_seq, event_id, tape.rows(event))
 
 
 class LiveFeed:

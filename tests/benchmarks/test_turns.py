@@ -67,7 +67,8 @@ def test_every_row_is_whole(answer):
     said, _ = answer
     rows = {name: {row["name"]: row for row in part["rows"]} for name, part in said["measured"].items()}
     assert set(rows) == {"engine", "parse"}
-    assert [row["against"] for row in rows["engine"].values()] == ["hftbacktest"] * 11 + ["its share"] * 8
+    against = [*["hftbacktest"] * 11, "attached", *["its share"] * 8]
+    assert [row["against"] for row in rows["engine"].values()] == against
     for row in (row for part in rows.values() for row in part.values() if row["theirs"] is not None and row["ours"]):
         assert row["ratio"] == pytest.approx(row["theirs"] / row["ours"])
         assert math.isfinite(row["ratio"])

@@ -65,20 +65,18 @@ class LiveFeed:
         self._number = 0
         self._us = 0
         self._open = False
-        self._arrived: dict[int, int] = {}  # depth messages that have not changed the book: number and instant
 
     def __call__(self, event: MarketEvent) -> None:
         """Play an event; what says nothing about book or trades is passed over."""
         if isinstance(event, DepthArrived):
-            self._arrived[event.number] = event.recv_us
-        elif isinstance(event, BookChanged):
-            us = self._arrived.pop(event.number, self._us)
-            self._feed(DEPTH, us, event.update.u, self._levels(event.update.b, event.update.a))
+            self._us = max(self._us, event.recv_us)
+        if isinstance(event, BookChanged) or (isinstance(event, DepthArrived) and event.book is not None):
+            # One that waited for a snapshot changes the book when that has come, which is the latest instant so far.
+            self._feed(DEPTH, self._us, event.update.u, self._levels(event.update.b, event.update.a))
         elif isinstance(event, EpochOpened):
             self._feed(SNAPSHOT, event.recv_us, event.last_update_id, self._levels(event.bids, event.asks))
             self._open = True
         elif isinstance(event, BookLost):
-            self._arrived.clear()
             if self._open:
                 self._feed(GAP, event.recv_us, 0, ())
             self._open = False
@@ -89,7 +87,7 @@ class LiveFeed:
 
     def _feed(self, kind: int, us: int, event_id: int, rows: Sequence[Row]) -> None:
         self._number += 1
-        self._us = max(self._us, us)  # a buffered depth message arrived before the snapshot that it follows
+        self._us = max(self._us, us)
         self._exchange.feed((FeedEvent(kind, self._us, self._number, event_id, rows),))
 
     def _levels(self, bids: "Iterable[Level]", asks: "Iterable[Level]") -> list[Row]:

@@ -41,8 +41,8 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
     failed = {symbol: one.returncode for symbol, one in zip(symbols, ended, strict=True) if one.returncode}
     if failed:
         told = ", ".join(f"{symbol} (exit {code})" for symbol, code in failed.items())
-        done = ", ".join(symbol for symbol in symbols if symbol not in failed)
-        kept = f"; {done} are done" if done else ""
+        others = ", ".join(symbol for symbol in symbols if symbol not in failed)
+        kept = f"; {others} are done" if others else ""
         raise Incomplete(f"{told} did not succeed{kept}; each one's line is above", next(iter(failed.values())))
 
 

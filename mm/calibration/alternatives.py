@@ -129,7 +129,7 @@ def compare(points: Points) -> CurveComparison | None:
     plain = _by_block(rows, _exponential)
     curves = tuple(_alternative(rows, name, model, plain) for name, model in zip(names, models, strict=True))
     best = _best(curves)
-    fits = goodness(sample.table(), exponential).p
+    fits = goodness(sample.table(), exponential).goodness_p
     return CurveComparison(sample.shape, curves, best.name, _sentence((curves[0], best), exponential, fits))
 
 

@@ -1,8 +1,8 @@
-"""How a tape becomes points, and points a fit."""
+"""Any window of days to points to a fit: by marks, a ladder of simulated orders, or one run for each distance."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -93,38 +93,26 @@ class Played:
     anchors: "Taken"
     result: "Result | None" = None
 
-    def counted_from(self, config: "CalibrationConfig") -> Anchors | None:
+    def counted_from(self, config: CalibrationConfig) -> Anchors | None:
         """Return the anchors where the config counts distances from them; None for the current reference."""
         return Anchors.of(self.anchors, config.reference) if config.distance == "anchor" else None
 
 
-def runs(
-    tapes: "Sequence[Tape]", config: "CalibrationConfig", rules: Rules | None
-) -> "Iterator[tuple[str, Callable[[], Played]]]":
-    """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and player of each run that *config* needs."""
-    for name, quotes in _quotes(tapes[0], config):
-        yield name, lambda quotes=quotes: _play(tapes, quotes, config, rules)  # type: ignore[misc]
-
-
-def _quotes(first: "Tape", config: "CalibrationConfig") -> "Iterator[tuple[str, FixedDelta]]":
+def _runs(first: "Tape", config: CalibrationConfig) -> "Iterator[tuple[str, FixedDelta]]":
+    """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and quotes of each run that *config* needs."""
     from mm.calibration.quotes import CalibrationLadder, FixedDelta
 
     threshold, reference = config.mid_move_threshold_ticks, config.reference
     if config.method == "ladder":
         for number in range(config.permutations):
-            seed = config.seed + number
-            yield (
-                f"ladder_{number}" if number else "ladder",
-                CalibrationLadder(
-                    config.deltas, config.dwell_ms, threshold, seed, start_us=first.start_us, reference=reference
-                ),
-            )
-        return
-    for delta in config.deltas:
-        yield f"delta_{delta:g}", FixedDelta(delta, threshold, reference)
+            name, seed = f"ladder_{number}" if number else "ladder", config.seed + number
+            yield name, CalibrationLadder(config.deltas, config.dwell_ms, threshold, seed, first.start_us, reference)
+    elif config.method == "fixed":
+        for delta in config.deltas:
+            yield f"delta_{delta:g}", FixedDelta(delta, threshold, reference)
 
 
-def _play(tapes: "Sequence[Tape]", quotes: "FixedDelta", config: "CalibrationConfig", rules: Rules | None) -> Played:
+def _play(tapes: "Sequence[Tape]", quotes: "FixedDelta", config: CalibrationConfig, rules: Rules | None) -> Played:
     from mm.backtest.fills.crossing import TradeCross
     from mm.backtest.replay import backtest
     from mm.calibration.sweeps import SweptQuantity
@@ -172,13 +160,13 @@ class Calibrator:
         rules: Rules | None = None,
         keep: Keep | None = None,
     ) -> None:
-        """Prepare the days; *rules* give the latencies of simulated orders, *keep* may know a run by its name."""
+        """Prepare the days; *rules* give the latencies of simulated orders, *keep* may have a run already."""
         self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
         self.config = config
         self.played: dict[str, Played] = {}
-        if config.method != "marks":
-            for name, play in runs(self.tapes, config, rules):
-                self.played[name] = keep(name, play) if keep else play()
+        for name, quotes in _runs(self.tapes[0], config):
+            play = partial(_play, self.tapes, quotes, config, rules)
+            self.played[name] = keep(name, play) if keep else play()
 
     @property
     def start_us(self) -> int:
@@ -217,28 +205,27 @@ class Calibrator:
     def between(self, start_us: int, end_us: int) -> Measured:
         """Return what ``[start_us, end_us)`` shows; nothing at or after its end is read."""
         parts = self.parts(start_us, end_us)
-        first = first_blocks([part[1:] for part in parts])
+        first = first_blocks(parts)
         if self.config.method != "marks":
-            points = joined([self._orders(*part) for part in parts], first)
-            return Measured(_lighter(points, self.ladders), points)
+            points, ladders = joined([self._orders(*part) for part in parts], first), self.ladders
+            if ladders == 1:
+                return Measured(points, points)
+            mean = replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
+            return Measured(mean, points)
         reach = self.reach(start_us, end_us)
         found = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
-        counts = [one.counts for one in found]
-        return Measured(
-            joined([one.cells for one in found], first),
-            joined([one.cumulative for one in found], first),
-            _mark_notes(sum(one.sweeps for one in counts), sum(one.counted for one in counts)),
-        )
+        sweeps, counted = (sum(getattr(one.counts, name) for one in found) for name in ("sweeps", "counted"))
+        notes = []
+        if counted < 0.75 * sweeps:
+            share = f"{100 * (1 - counted / sweeps):.0f} % of {sweeps}"
+            notes.append(f"{share} aggressive orders printed nearer than the best price of the book before them")
+        cells, cumulative = ([getattr(one, name) for one in found] for name in ("cells", "cumulative"))
+        return Measured(joined(cells, first), joined(cumulative, first), tuple(notes))
 
     @property
     def ladders(self) -> int:
         """How many permutations of a ladder were played; 1 of another method."""
         return len(self.played) if self.config.method == "ladder" else 1
-
-    def of_run(self, name: str) -> Points:
-        """Return the points of one simulated run over the whole days."""
-        parts = self.parts(self.start_us, self.end_us)
-        return joined([self._orders(*part, only=name) for part in parts], first_blocks([part[1:] for part in parts]))
 
     def _orders(self, day: int, start_us: int, end_us: int, only: str | None = None) -> Points:
         """Return the points of the simulated orders in a part of a day; runs of one tape share its blocks."""
@@ -255,7 +242,7 @@ class Calibrator:
     def length_s(self, start_us: int, end_us: int) -> float:
         """Return the seconds of recording in ``[start_us, end_us)``, as the blocks of its points count them."""
         parts = self.parts(start_us, end_us)
-        return first_blocks([part[1:] for part in parts])[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
+        return first_blocks(parts)[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
 
     def reach(self, start_us: int, end_us: int) -> float:
         """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: from its own flow, or as given."""
@@ -289,7 +276,8 @@ class Calibrator:
 
     def fit_run(self, name: str) -> PoissonFit:
         """Return the fit of one simulated run over the whole days."""
-        return self._fitted(self.of_run(name), 1)
+        parts = self.parts(self.start_us, self.end_us)
+        return self._fitted(joined([self._orders(*part, only=name) for part in parts], first_blocks(parts)), 1)
 
     def _fitted(self, points: Points, ladders: int) -> PoissonFit:
         config = self.config
@@ -323,22 +311,7 @@ class Calibrator:
         return described, measured
 
 
-def _lighter(points: Points, ladders: int) -> Points:
-    """Return *points* of several ladders with the counts and seconds of one in the mean."""
-    if ladders == 1:
-        return points
-    return replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
-
-
-def first_blocks(stretches: Sequence[tuple[int, int]]) -> list[int]:
-    """Return the block with which each stretch (start, end in µs) begins: all but the last fill whole blocks."""
-    lengths = [-((start_us - end_us) // BLOCK_US) for start_us, end_us in stretches]
+def first_blocks(stretches: Iterable[Sequence[int]]) -> list[int]:
+    """Return the block with which each stretch (…, start, end in µs) begins: all but the last fill whole blocks."""
+    lengths = [-((start_us - end_us) // BLOCK_US) for *_, start_us, end_us in stretches]
     return [0, *accumulate(lengths[:-1])]
-
-
-def _mark_notes(sweeps: int, counted: int) -> tuple[str, ...]:
-    """Return a note where many aggressive orders reached no probe."""
-    if sweeps == 0 or counted >= 0.75 * sweeps:
-        return ()
-    share = 100 * (1 - counted / sweeps)
-    return (f"{share:.0f} % of {sweeps} aggressive orders printed nearer than the best price of the book before them",)

@@ -1,7 +1,7 @@
 """Fit λ(δ) = A exp(-k δ) to points: fills ~ Poisson(exposure · A · g(k)), every check and neighbour with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,9 @@ INTERVALS = ("profile", "block")
 FEW_FILLS = 20
 FEW_IN_A_BUCKET = 5
 OVERDISPERSED = 2.0
+RATES = ("A", "k")
+WITH_ERRORS = (*RATES, "se_logA", "se_k")
+ESTIMATED = (*WITH_ERRORS, "logA", "cov_logA_k", "pivot_delta", "lambda_at_pivot", "se_log_lambda_at_pivot")
 
 
 @np.errstate(all="ignore")
@@ -129,51 +132,43 @@ def _beside(task: _Task) -> dict[str, Any]:
         "n_blocks": task.sample.n_blocks,
         "n_fills": _count(table.total),
         "exposure_s": float(table.exposure_s.sum()),
-        "firth": _rates(task.estimates[POISSON_FIRTH]),
-        "log_linear": _rates(task.estimates[LOG_LINEAR]),
+        "firth": Rates(**_values(task.estimates[POISSON_FIRTH], RATES)),
+        "log_linear": Rates(**_values(task.estimates[LOG_LINEAR], RATES)),
         "min_delta_ticks": float(delta[0]) if len(delta) else None,
         "max_delta_ticks": float(delta[-1]) if len(delta) else None,
-        "mle": _errors(task.mle),
+        "mle": RatesWithErrors(**_values(task.mle, WITH_ERRORS)),
     }
 
 
 def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
     """Return the fit with the chosen estimate, its intervals and its checks."""
     robust = block_robust(task.sample, chosen)
-    ends = robust if intervals == "block" else _likelihood_intervals(task, chosen)
+    if intervals == "block":
+        ends = robust
+    elif task.fit_method == LOG_LINEAR:
+        ends = wald(chosen)  # a regression has no likelihood to profile
+    else:
+        ends = profile(task.table, chosen, penalised=task.fit_method == POISSON_FIRTH)
     good = goodness(task.table, chosen)
     sides, side_lr_p = _both_sides(task)
     status, reason = _status(task.table.total, good)
     spread = dispersion(task.sample, chosen)
     return PoissonFit(
         **_beside(task),
-        A=chosen.A,
-        k=chosen.k,
-        logA=chosen.logA,
-        se_logA=chosen.se_logA,
-        se_k=chosen.se_k,
-        cov_logA_k=chosen.cov_logA_k,
+        **_values(chosen, ESTIMATED),
         ci95_A=ends.A,
         ci95_k=ends.k,
         ci95_A_block=robust.A,
         ci95_k_block=robust.k,
         dispersion=spread,
-        loglik=good.loglik,
-        deviance=good.deviance,
-        pearson_chi2=good.pearson_chi2,
-        df_resid=good.df_resid,
-        goodness_p=good.p,
-        aic=good.aic,
-        pivot_delta=chosen.pivot_delta,
-        lambda_at_pivot=chosen.lambda_at_pivot,
-        se_log_lambda_at_pivot=chosen.se_log_lambda_at_pivot,
+        **asdict(good),
         curvature_p=curvature_p(task.sample, task.table, chosen),
         sides=sides,
         side_lr_p=side_lr_p,
         usable=True,
         status=status,
         reason=reason,
-        warnings=tuple(_warnings(task, good.p, spread, side_lr_p, ends)),
+        warnings=tuple(_warnings(task, good.goodness_p, spread, side_lr_p, ends)),
     )
 
 
@@ -181,16 +176,9 @@ def _status(n_fills: float, good: Goodness) -> tuple[str, str]:
     """Return the status of a usable fit, and why it is not simply ok."""
     if n_fills < FEW_FILLS:
         return "few_fills", f"{n_fills:g} fills, fewer than {FEW_FILLS}"
-    if good.p is not None and good.p < POOR_FIT_P:
-        return "poor_fit", f"deviance {good.deviance:.4g} on {good.df_resid} df has p = {good.p:.2g}"
+    if good.goodness_p is not None and good.goodness_p < POOR_FIT_P:
+        return "poor_fit", f"deviance {good.deviance:.4g} on {good.df_resid} df has p = {good.goodness_p:.2g}"
     return "ok", ""
-
-
-def _likelihood_intervals(task: _Task, chosen: Estimate) -> Intervals:
-    """Return the profile intervals; of a regression, which has no likelihood, the Wald intervals."""
-    if task.fit_method == LOG_LINEAR:
-        return wald(chosen)
-    return profile(task.table, chosen, penalised=task.fit_method == POISSON_FIRTH)
 
 
 def _both_sides(task: _Task) -> tuple[Sides, float | None]:
@@ -234,22 +222,16 @@ def _warnings(
         yield "no 95 % intervals: they need at least two blocks, and a block for every row"
 
 
-def _rates(found: Estimate | Absent) -> Rates:
-    return Rates() if isinstance(found, Absent) else Rates(A=found.A, k=found.k)
-
-
-def _errors(found: Estimate | Absent) -> RatesWithErrors:
-    if isinstance(found, Absent):
-        return RatesWithErrors()
-    return RatesWithErrors(A=found.A, k=found.k, se_logA=found.se_logA, se_k=found.se_k)
+def _values(found: Estimate | Absent, names: Sequence[str]) -> dict[str, Any]:
+    """Return attributes of an estimate by name; none of an absent one."""
+    return {} if isinstance(found, Absent) else {name: getattr(found, name) for name in names}
 
 
 def _side(table: Table, found: Estimate | Absent) -> SideRates:
     """Return one side's estimate; without A and k where they could not be used."""
+    usable = not isinstance(found, Absent) and found.k > 0
     n_fills = _count(table.total) if len(table.fills) else None
-    if isinstance(found, Absent) or found.k <= 0:
-        return SideRates(n_fills=n_fills)
-    return SideRates(A=found.A, k=found.k, se_logA=found.se_logA, se_k=found.se_k, n_fills=n_fills)
+    return SideRates(**(_values(found, WITH_ERRORS) if usable else {}), n_fills=n_fills)
 
 
 def _count(number: float) -> float:

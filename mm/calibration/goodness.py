@@ -1,7 +1,6 @@
-"""Does the model hold? Goodness of fit over pooled rows, dispersion over blocks, curvature, and the two sides."""
+"""Does the model hold? Goodness of fit, dispersion, curvature and the two sides; residuals; fits of equal pieces."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -24,6 +23,9 @@ POOR_FIT_P = 0.01  # below it a fit is called poor
 LEAST_EXPECTED = 5.0  # fills in a pooled row
 FEWEST_BLOCKS = 3  # beyond the tested parameters, for a test by blocks
 SINGULAR = 1e-10  # of the largest eigenvalue
+LEAST_SHOWN = 0.5  # fills; the table of residuals ends where fewer are expected and none was seen
+PIECES_S = (300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+MOST = 28  # pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Goodness:
         deviance: Twice its distance from a model with a rate for every pooled row.
         pearson_chi2: Sum of (fills - expected)² / expected over all rows.
         df_resid: Pooled rows less two; 0 at least.
-        p: Chance of a deviance as large or larger, were the model true; None without a degree of freedom.
+        goodness_p: Chance of a deviance as large or larger, were the model true; None without a degree of freedom.
         aic: Akaike's criterion.
     """
 
@@ -43,7 +45,7 @@ class Goodness:
     deviance: float
     pearson_chi2: float
     df_resid: int
-    p: float | None
+    goodness_p: float | None
     aic: float
 
 
@@ -58,7 +60,8 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
     log_expected = table.log_exposure + _log_rate(table, estimate)
     expected, fills = np.exp(np.minimum(log_expected, LARGE)), table.fills
     loglik = float((fills * log_expected - expected - gammaln(fills + 1)).sum())
-    pearson = _pearson(fills, expected)
+    seen = expected > 0  # a count of 0 where nothing is expected adds nothing
+    pearson = float(((fills[seen] - expected[seen]) ** 2 / expected[seen]).sum())
     pool = pools(expected)
     count = int(pool[-1]) + 1 if len(pool) else 0
     expected, fills = sum_by(pool, expected, count), sum_by(pool, fills, count)
@@ -71,7 +74,7 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
         deviance=deviance,
         pearson_chi2=pearson,
         df_resid=max(df, 0),
-        p=float(chdtrc(df, deviance)) if df > 0 else None,
+        goodness_p=float(chdtrc(df, deviance)) if df > 0 else None,
         aic=4 - 2 * loglik,
     )
 
@@ -223,12 +226,6 @@ def _log_rate(table: Table, estimate: Estimate) -> Floats:
     return estimate.logA - estimate.k * table.near + table.shape.log_gain(estimate.k * unit)
 
 
-def _pearson(fills: Floats, expected: Floats) -> float:
-    """Return Pearson's statistic; a count of 0 where nothing is expected adds nothing."""
-    seen = expected > 0
-    return float(((fills[seen] - expected[seen]) ** 2 / expected[seen]).sum())
-
-
 def _highest_loglik(table: Table, peak: float | Absent) -> float:
     """Return the highest log-likelihood of *table*, factorials left out; also where A or k has no finite best."""
     if table.total == 0:
@@ -236,9 +233,6 @@ def _highest_loglik(table: Table, peak: float | Absent) -> float:
     k = peak.edge if isinstance(peak, Absent) else peak
     shares = table.at(k).log_likelihood if math.isfinite(k) else 0.0  # at an infinite k one row has them all
     return shares + table.total * (math.log(table.total) - 1)
-
-
-LEAST_SHOWN = 0.5  # fills; the table ends where fewer are expected and none was seen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -321,30 +315,15 @@ def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
     return "\n".join(lines)
 
 
-PIECES_S = (300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
-MOST = 28
+def steadiness(calibrator: "Calibrator") -> list[tuple[int, int, "PoissonFit"]]:
+    """Return first instant, end and fit of each piece of the days: as short as leaves at most 28, at round times."""
+    return [
+        (start_us, end_us, calibrator.fit_points(calibrator.points(start_us, end_us)))
+        for start_us, end_us in equal_pieces(calibrator.start_us, calibrator.end_us)
+    ]
 
 
-def steadiness(
-    calibrator: "Calibrator", advance: Callable[[int], None] | None = None
-) -> list[tuple[int, int, "PoissonFit"]]:
-    """Return first instant, last instant and fit of each piece of the calibrator's tape.
-
-    The pieces are as short as leaves at most 28 of them, and begin at round times.
-
-    Args:
-        calibrator: What measures the tape, which is parsed already.
-        advance: Told after each piece, for a progress bar.
-    """
-    pieces = []
-    for start_us, end_us in windows(calibrator.start_us, calibrator.end_us):
-        pieces.append((start_us, end_us, calibrator.fit_points(calibrator.points(start_us, end_us))))
-        if advance:
-            advance(1)
-    return pieces
-
-
-def windows(start_us: int, end_us: int) -> list[tuple[int, int]]:
+def equal_pieces(start_us: int, end_us: int) -> list[tuple[int, int]]:
     """Return the pieces of ``[start_us, end_us)``; an end shorter than half a piece is left out."""
     span_s = (end_us - start_us) / US_PER_S
     step_us = next((step for step in PIECES_S if span_s / step <= MOST), PIECES_S[-1]) * US_PER_S

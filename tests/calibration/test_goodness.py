@@ -19,12 +19,12 @@ from mm.calibration.goodness import (
     PIECES_S,
     curvature_p,
     dispersion,
+    equal_pieces,
     goodness,
     pools,
     residuals,
     sides_p,
     table,
-    windows,
 )
 from mm.calibration.likelihood import Sample
 from mm.calibration.points import Points
@@ -76,7 +76,9 @@ def test_random_tables_agree_with_statsmodels():
         assert (good.loglik, good.pearson_chi2) == pytest.approx((line.llf, line.pearson_chi2), rel=1e-7, abs=1e-7)
         if line.mu.min() >= 5:  # no row is pooled
             assert good.deviance == pytest.approx(line.deviance, rel=1e-7, abs=1e-7)
-            assert good.p == (pytest.approx(chi2.sf(line.deviance, len(raw.delta) - 2)) if good.df_resid else None)
+            assert good.goodness_p == (
+                pytest.approx(chi2.sf(line.deviance, len(raw.delta) - 2)) if good.df_resid else None
+            )
         if len(raw.delta) > 2:
             curve = glm(np.stack([np.ones_like(raw.delta), -raw.delta, raw.delta**2], axis=1), raw)
             assert bend(raw, found) == pytest.approx(chi2.sf(max(2 * (curve.llf - line.llf), 0), 1), rel=1e-3, abs=1e-5)
@@ -124,7 +126,7 @@ def shares(k):
 
 
 def p_of(raw):
-    return goodness(raw.table, maximum_likelihood(raw.table)).p
+    return goodness(raw.table, maximum_likelihood(raw.table)).goodness_p
 
 
 @pytest.mark.parametrize(("k", "fills"), [(0.3, 400), (1.6, 2000), (0.6, 60)])
@@ -375,7 +377,7 @@ START = 1_767_596_400 * US_PER_S  # a round hour
 def test_pieces_are_disjoint_equal_and_few(late_us, long_us):
     """A stable picture needs pieces of one length; only the first and the last may be shorter, by less than half."""
     start, end = START + late_us, START + late_us + long_us
-    pieces = windows(start, end)
+    pieces = equal_pieces(start, end)
     assert len(pieces) <= MOST + 1
     assert all(start <= a < b <= end for a, b in pieces)
     assert all(before[1] == after[0] for before, after in pairwise(pieces))
@@ -387,6 +389,6 @@ def test_pieces_are_disjoint_equal_and_few(late_us, long_us):
 
 def test_a_usual_day_has_half_hours():
     """Fourteen hours in 28 pieces."""
-    pieces = windows(START, START + 14 * 3_600 * US_PER_S)
+    pieces = equal_pieces(START, START + 14 * 3_600 * US_PER_S)
     assert len(pieces) == 28
     assert {b - a for a, b in pieces} == {1_800 * US_PER_S}

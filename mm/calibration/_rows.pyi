@@ -2,7 +2,7 @@
 
 """The likelihood of k at one k: its height, slope and bend, and those of Jeffreys prior, in three passes over the rows.
 
-Why compiled: a fit asks for it some two hundred times, on tables of five to a hundred rows, where each
+Why compiled: a fit evaluates it some two hundred times, on tables of five to a hundred rows, where each
 numpy call costs more than its work (``python -m mm.bench calibration``, row "one fit").
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 class At:
-    """What the rows say of one k.
+    """The likelihood of the rows at one k, and its moments.
 
     With shares p of exposure · g(k), and depths and their spreads within the cells:
 
@@ -68,7 +68,7 @@ class At:
         """Slope of its slope."""
 
 class Rows:
-    """Rows of distance, width, ln of exposure and fills, ready to be asked about any k.
+    """Rows of distance, width, ln of exposure and fills, ready for any k.
 
     Args:
         delta: Distance of a row, or the near edge of its cell.
@@ -84,7 +84,7 @@ class Rows:
         fills: NDArray[np.float64],
     ) -> Self: ...
     def at(self, k: float) -> At:
-        """Return what the rows say of *k*."""
+        """Return likelihood and moments at *k*."""
 
 def tilted(offset: NDArray[np.float64], delta: NDArray[np.float64], fills: NDArray[np.float64], degree: int) -> float:
     """Return the highest log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The likelihood of k at one k: its height, slope and bend, and those of Jeffreys prior, in three passes over the rows.
 
-Why compiled: a fit asks for it some two hundred times, on tables of five to a hundred rows, where each
+Why compiled: a fit evaluates it some two hundred times, on tables of five to a hundred rows, where each
 numpy call costs more than its work (``python -m mm.bench calibration``, row "one fit").
 """
 
@@ -21,7 +21,7 @@ cdef struct Within:
 
 
 cdef class At:
-    """What the rows say of one k.
+    """The likelihood of the rows at one k, and its moments.
 
     With shares p of exposure · g(k), and depths and their spreads within the cells:
 
@@ -69,7 +69,7 @@ cdef class At:
 
 
 cdef class Rows:
-    """Rows of distance, width, ln of exposure and fills, ready to be asked about any k.
+    """Rows of distance, width, ln of exposure and fills, ready for any k.
 
     Args:
         delta: Distance of a row, or the near edge of its cell.
@@ -130,7 +130,7 @@ cdef class Rows:
         free(self.which)
 
     def at(self, double k) -> At:
-        """Return what the rows say of *k*."""
+        """Return likelihood and moments at *k*."""
         cdef At found = At.__new__(At)
         found.k, found.total = k, self.total
         self.weigh(k, found)

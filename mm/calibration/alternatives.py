@@ -67,13 +67,13 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class CurveComparison:
-    """What all curves say of one table.
+    """All curves of one table.
 
     Attributes:
         shape: The distances and widths of its rows, in ticks.
         curves: The exponential first.
-        best: The curve to believe: the exponential, unless another is clearly better.
-        sentence: The same for people; says so when the exponential does not fit.
+        best: The preferred curve: the exponential, unless another is clearly better.
+        sentence: The verdict for people, also that the exponential does not fit.
     """
 
     shape: Shape
@@ -110,9 +110,9 @@ FAMILIES = (
 
 @np.errstate(all="ignore")
 def compare(points: Points) -> CurveComparison | None:
-    """Return the curves that describe *points*, and which of them to believe; None where no exponential can be fitted.
+    """Return the curves that describe *points*, and which of them to prefer; None where no exponential can be fitted.
 
-    Blocks of odd and of even number take turns: the shape fitted to one half foretells how the fills of each
+    Blocks of odd and of even number take turns: the shape fitted to one half predicts how the fills of each
     block of the other are spread over the distances.
     """
     sample = Sample.of(points)
@@ -238,7 +238,7 @@ def _shares_loglik(log_gain: Floats, exposure_s: Floats, fills: Floats) -> float
 
 
 def _by_block(rows: _Rows, model: Model) -> Floats | None:
-    """Return the log-likelihood of each block, its shape foretold by the blocks of the other parity; None below 4."""
+    """Return the log-likelihood of each block, its shape fitted to the blocks of the other parity; None below 4."""
     blocks = len(rows.fills)
     if blocks < 4:
         return None
@@ -280,11 +280,11 @@ def _best(curves: tuple[Alternative, ...]) -> Alternative:
     The isotonic one, which has as many steps as it likes, also has to be clearly better than the others.
     """
     exponential, *others = curves
-    better = [one for one in others if exponential.aic - one.aic > CLEAR_AIC and _foretells(one)]
+    better = [one for one in others if exponential.aic - one.aic > CLEAR_AIC and _predicts(one)]
     return min(better, key=lambda one: one.aic + CLEAR_AIC * (one.name == ISOTONIC), default=exponential)
 
 
-def _foretells(one: Alternative) -> bool:
+def _predicts(one: Alternative) -> bool:
     """Return whether a curve is better on unseen blocks by more than chance, where there are blocks."""
     return one.unseen is None or one.unseen_se is None or one.unseen > CLEAR_ERRORS * one.unseen_se
 

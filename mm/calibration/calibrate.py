@@ -1,4 +1,4 @@
-"""Days in, one fit out, and what stands beside it in ``poisson_fit.json`` and ``adverse_selection.csv``."""
+"""Days in, one fit out; and the further content of ``poisson_fit.json`` and ``adverse_selection.csv``."""
 
 import csv
 from collections import Counter
@@ -37,11 +37,11 @@ SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A fit with what it rests on.
+    """A fit with its points.
 
     Attributes:
         fit: Of the whole days.
-        measured: The points behind it.
+        measured: Its points.
         calibrator: What measured them, for windows of the days and for the runs of simulated orders.
     """
 
@@ -58,7 +58,7 @@ class CalibrationResult:
 def measure(
     tape: "Tape | Sequence[Tape]", config: CalibrationConfig | None = None, rules: Rules | None = None
 ) -> CalibrationResult:
-    """Calibrate whole days and return the fit with what it rests on and what stands beside it."""
+    """Calibrate whole days and return the fit with its points and its calibrator."""
     calibrator = Calibrator(tape, config or CalibrationConfig(), rules)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     return CalibrationResult(replace(fit, warnings=(*fit.warnings, *large_tick(calibrator))), measured, calibrator)

@@ -136,7 +136,7 @@ class Measured:
     Attributes:
         fitted: The points of the fit: disjoint cells of ``marks``, independent points otherwise.
         shown: The points of ``calibration_points.csv``: cumulative for ``marks``.
-        notes: What a reader of the artefact should know of the measurement.
+        notes: Remarks on the measurement, which become warnings of the fit.
     """
 
     fitted: Points

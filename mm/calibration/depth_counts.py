@@ -10,13 +10,13 @@ the exposure of a cell is the mean over its prices.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.calibration.points import NO_BLOCK, Points
+from mm.calibration.points import NO_BLOCK, Points, joined
 from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, reference_path, span_of, within
 from mm.calibration.sweeps import HitRule, Reached, Sweeps
 from mm.clock import US_PER_S
@@ -74,7 +74,7 @@ class SweepCounts:
     Attributes:
         prints: Trade prints.
         sweeps: Aggressive orders: prints of one side and trade time.
-        counted: Those that stand in a cell.
+        counted: Those counted in a cell.
         unreachable: Those that reached no exposed probe: prints inside the spread of a book that
             is older than they are, and those that brought too little for the rule.
         beyond: Those that met a touch farther than the largest distance.
@@ -111,26 +111,12 @@ class DepthPoints:
     excluded_s: float
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """One side of a window: time and hits by block and distance, and where the sweeps went.
-
-    Only the places with time are of use; the others keep the hits that are counted as unexposed.
-    """
-
-    exposure_us: "NDArray[np.float64]"  # of cells of a tick, whole numbers below 2**53: exact in any order of summing
-    fills: "Ints"
-    begin_us: "NDArray[np.float64]"  # by cell, time of a probe where it begins
-    reaching: "Ints"  # by cell, hits where it begins or beyond
-    counts: SweepCounts
-
-
 class DepthCounts:
     """The marks of one tape, ready for any number of windows; a window costs what lies in it.
 
     Attributes:
         options: What counts as a hit, and in what cells.
-        span: The instants ``[start, end)`` that the tape speaks for.
+        span: The instants ``[start, end)`` that the tape covers.
         path: The reference and the own best prices.
         sweeps: By side of the probes, the aggressive orders that may hit them.
     """
@@ -181,19 +167,22 @@ class DepthCounts:
         grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
         edges, rows, blocks = self.path.segments(start_us, end_us, self._block_us)
         spent = np.diff(edges)
-        sides = {}
+        sides = []
         for side in self.options.sides:
             stood = self._touch(side, rows, spread)
             time = grid.exposure(stood, blocks, spent), grid.at_begin(stood, spent)
             reached = self.sweeps[side].between(start_us, end_us)
             prints = self.sweeps[side].prints(start_us, end_us)
             touch = self._touch(side, reached.row, spread)
-            sides[side] = _cells(grid, (reached, touch, (reached.us - start_us) // self._block_us), time, prints)
+            sides.append(
+                _one_side(grid, side, (reached, touch, (reached.us - start_us) // self._block_us), time, prints)
+            )
+        cells, cumulative, counts = zip(*sides, strict=True)
         valid_us = int(spent[self._touch(1, rows, spread) != CLOSED].sum())
         return DepthPoints(
-            cells=_points(grid, sides),
-            cumulative=_cumulative(grid, sides),
-            counts=_summed([cells.counts for cells in sides.values()]),
+            cells=joined(cells, [0] * len(sides)),
+            cumulative=joined(cumulative, [0] * len(sides)),
+            counts=SweepCounts(*(sum(getattr(one, name) for one in counts) for name in SweepCounts.__slots__)),
             valid_s=valid_us / US_PER_S,
             excluded_s=(end_us - start_us - valid_us) / US_PER_S,
         )
@@ -278,7 +267,7 @@ class DistanceGrid:
         return found
 
     @cached_property
-    def width(self) -> "NDArray[np.float64]":
+    def width(self) -> "Times":
         """Width of each column in ticks; inf of an open one."""
         ticks = np.repeat(np.append(np.diff(self.begin), 1), self.per_tick).astype(np.float64)
         return np.where(self.open, np.inf, ticks)
@@ -291,7 +280,7 @@ class DistanceGrid:
         found: Ints = np.where(self.near[column] > self.last, column - self.per_tick, column)
         return found
 
-    def exposure(self, touch: "Ints", blocks: "Ints", spent: "Ints") -> "NDArray[np.float64]":
+    def exposure(self, touch: "Ints", blocks: "Ints", spent: "Ints") -> "Times":
         """Return µs by block and column: the mean over a column's prices of the time of all touches as near or nearer.
 
         The open column counts from where it begins.
@@ -315,7 +304,7 @@ class DistanceGrid:
         found: Ints = (begun - over).reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
         return found
 
-    def at_begin(self, touch: "Ints", spent: "Ints") -> "NDArray[np.float64]":
+    def at_begin(self, touch: "Ints", spent: "Ints") -> "Times":
         """Return µs by column in which a probe at its very begin was exposed."""
         close = (touch != CLOSED) & (touch <= self.last)
         column = self.column(touch[close])
@@ -325,10 +314,18 @@ class DistanceGrid:
         return np.where(self.near <= self.last, summed, 0.0)
 
 
-def _cells(grid: DistanceGrid, found: "tuple[Reached, Ints, Ints]", time: "tuple[Times, Times]", prints: int) -> _Cells:
-    """Sort the sweeps of a window (reached, touch met, block) into the cells of one side.
+def _one_side(
+    grid: DistanceGrid, side: int, found: "tuple[Reached, Ints, Ints]", time: "tuple[Times, Times]", prints: int
+) -> tuple[Points, Points, SweepCounts]:
+    """Return the cells and the cumulative counts of one side of a window, and where its sweeps went.
 
-    *time* is µs by block and cell, and µs by cell of a probe where it begins.
+    Args:
+        grid: Of the window.
+        side: Of the probes.
+        found: The sweeps, the touch that each met, and its block.
+        time: µs by block and column, and µs by column in which a probe at its begin was exposed. Those of cells of a
+            tick are whole numbers below 2**53: exact in any order of summing.
+        prints: How many the window has.
     """
     (reached, touch, block), (exposure_us, begin_us) = found, time
     book, hits = touch != CLOSED, reached.depth >= touch
@@ -345,39 +342,21 @@ def _cells(grid: DistanceGrid, found: "tuple[Reached, Ints, Ints]", time: "tuple
         no_book=int((~book).sum()),
         unexposed=int(fills[~exposed].sum()),
     )
-    return _Cells(exposure_us, fills, begin_us, grid.reaching(touch[counted], reached.depth[counted]), counts)
+    used = np.nonzero(exposure_us)
+    begun = np.flatnonzero(begin_us)
+    reaching = grid.reaching(touch[counted], reached.depth[counted])
+    cells = _table(grid, side, used[1], used[0], exposure_us[used], fills[used])
+    shown = _table(grid, side, begun, np.full(begun.size, NO_BLOCK), begin_us[begun], reaching[begun])
+    return cells, replace(shown, width_ticks=np.full(begun.size, np.inf)), counts
 
 
-def _points(grid: DistanceGrid, sides: dict[int, _Cells]) -> Points:
-    parts = []
-    for side, cells in sides.items():
-        block, column = np.nonzero(cells.exposure_us)
-        at = block, column
-        parts.append((column, cells.exposure_us[at], cells.fills[at], np.full(block.size, side), block))
-    return _table(grid, parts, disjoint=True)
-
-
-def _cumulative(grid: DistanceGrid, sides: dict[int, _Cells]) -> Points:
-    parts = []
-    for side, cells in sides.items():
-        column = np.flatnonzero(cells.begin_us)
-        side_column, block = np.full(column.size, side), np.full(column.size, NO_BLOCK)
-        parts.append((column, cells.begin_us[column], cells.reaching[column], side_column, block))
-    return _table(grid, parts, disjoint=False)
-
-
-def _table(grid: DistanceGrid, parts: "Sequence[tuple[NDArray[Any], ...]]", *, disjoint: bool) -> Points:
-    """Return columns (grid column, µs, hits, side, block) of several sides as points."""
-    column, exposure_us, fills, side, block = (np.concatenate(one) for one in zip(*parts, strict=True))
+def _table(grid: DistanceGrid, side: int, column: "Ints", block: "Ints", exposure_us: "Times", fills: "Ints") -> Points:
+    """Return points of grid columns."""
     return Points(
         delta_ticks=grid.near[column] / grid.per_tick,
-        width_ticks=grid.width[column] if disjoint else np.full(column.size, np.inf),
+        width_ticks=grid.width[column],
         exposure_s=exposure_us / US_PER_S,
         fills=fills.astype(np.float64),
-        side=side.astype(np.int8),
+        side=np.full(column.size, side, np.int8),
         block=block,
     )
-
-
-def _summed(parts: list[SweepCounts]) -> SweepCounts:
-    return SweepCounts(*(sum(getattr(part, name) for part in parts) for name in SweepCounts.__slots__))

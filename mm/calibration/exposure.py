@@ -172,9 +172,9 @@ def _lives(journal: Journal, start_us: int, end_us: int, anchors: Anchors | None
     over = fill | np.isin(column["status"], ENDED)
     np.minimum.at(ended_us, order_id[over], us[over])
     np.minimum.at(filled_us, order_id[fill], us[fill])
-    told = dict(zip(FILL_COLUMNS, journal.fills[::-1].T, strict=True))  # the first fill of an order is told last
+    fills = dict(zip(FILL_COLUMNS, journal.fills[::-1].T, strict=True))  # the first fill of an order comes last
     mid2 = np.zeros(size, np.int64)
-    mid2[told["order_id"]] = told["mid2_ticks"]
+    mid2[fills["order_id"]] = fills["mid2_ticks"]
     ids, ticks = order_id[placed], column["ticks"][placed]
     begin_us, stop_us = np.maximum(column["active_us"][placed], start_us), np.minimum(ended_us[ids], end_us)
     rested = begin_us < stop_us
@@ -202,7 +202,7 @@ def _pieces(lives: _Lives, path: ReferencePath, segments: "tuple[Ints, Ints, Int
 
 
 def _fills(lives: _Lives, path: ReferencePath, start_us: int, block_us: int) -> _Places:
-    """Return where each filled order stood when its first fill came: by the book behind which the print arrived."""
+    """Return where each filled order stood when its first fill came: by the book before the print."""
     side, us = lives.side[lives.filled], lives.end_us[lives.filled]
     distance = lives.distances(path, lives.filled, path.row_at(us, lives.mid2[lives.filled]))
     return _Places(side, (us - 1 - start_us) // block_us, distance)

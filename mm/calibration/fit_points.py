@@ -48,7 +48,7 @@ def fit_poisson(
     """Fit a table of points.
 
     Rows of equal distance and width are summed first. A table that cannot be fitted gives a fit that
-    is not usable and says why.
+    is not usable and holds the reason.
 
     Args:
         points: Points; or columns, by name or in the order delta_ticks, exposure_s, fills, side, block.
@@ -125,7 +125,7 @@ def _select(
 
 
 def _beside(task: _Task) -> dict[str, Any]:
-    """Return what can be said with or without a usable estimate."""
+    """Return the fields that need no usable estimate."""
     table, delta = task.table, task.sample.shape.delta
     return {
         "fit_method": task.fit_method,
@@ -204,7 +204,7 @@ def _estimated(fit_method: str, table: Table, peak: float | Absent) -> Estimate 
 def _warnings(
     task: _Task, goodness_p: float | None, spread: float | None, side_lr_p: float | None, ends: Intervals
 ) -> Iterator[str]:
-    """Yield what the user of a usable fit should know."""
+    """Yield the warnings of a usable fit."""
     n_fills = task.table.total
     if n_fills < FEW_FILLS:
         yield f"only {n_fills:g} fills: below {FEW_FILLS} the likelihood overstates k, poisson_firth does not"

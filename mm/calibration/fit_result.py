@@ -17,7 +17,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """One estimate beside the main one; all None where there is none.
+    """A further estimate; all None where there is none.
 
     Attributes:
         A: Fills a second at distance 0.
@@ -64,9 +64,9 @@ class PoissonFit:
     """A fit of λ(δ) = A exp(-k δ): fills a second, a side, a resting order, δ ticks from the reference price.
 
     The fields are the keys of ``poisson_fit.json``, in its order. A fit that is not *usable* has None
-    for every number it would otherwise have estimated; *mle*, *firth* and *log_linear* still say what
-    those estimates would be. Where the data came from (*symbol*, *day*, *method*, *tick_size*,
-    *window*, *hit*, *reference*) is None until somebody who knows sets it, with `dataclasses.replace`.
+    for every number it would otherwise have estimated; *mle*, *firth* and *log_linear* still hold
+    those estimates. Where the data came from (*symbol*, *day*, *method*, *tick_size*,
+    *window*, *hit*, *reference*) is None unless `dataclasses.replace` has set it.
 
     Attributes:
         A: Intensity at distance 0, in 1/s.
@@ -85,7 +85,7 @@ class PoissonFit:
         sigma_ticks: Volatility of the mid over the window, in ticks/√s; None in a file that is older than this key.
         predictive_ci95: 95 % interval of the fills, of both sides, in the *predictive_horizon_s* after the window.
         mle: The highest likelihood, wherever it is finite.
-        status: ``ok``, ``few_fills``, ``poor_fit`` (usable) or what forbids the use; *reason* says it in words.
+        status: ``ok``, ``few_fills``, ``poor_fit`` (usable) or what forbids the use; *reason* explains it.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -237,7 +237,9 @@ class PoissonFit:
         except (TypeError, ValueError, AttributeError) as error:
             raise BrokenFile(f"{source}: not a poisson_fit.json ({error}); fit again") from error
         if fit.usable and not (_positive(fit.A) and _positive(fit.k)):
-            raise BrokenFile(f"{source}: says usable, but A = {fit.A} and k = {fit.k}; both must be above 0; fit again")
+            raise BrokenFile(
+                f"{source}: marked as usable, but A = {fit.A} and k = {fit.k}; both must be above 0; fit again"
+            )
         return fit
 
 

@@ -118,7 +118,7 @@ def dispersion(sample: Sample, estimate: Estimate) -> float | None:
 
 
 def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | None:
-    """Return the p of a term in delta² beside k (df 1); None below three distances.
+    """Return the p of a further term in delta² (df 1); None below three distances.
 
     Small: ln λ(δ) is not a straight line, and must not be used beyond the distances that were fitted. That of the
     likelihood ratio; where there are blocks, that of their scores if it is larger, which holds also for bursts.
@@ -172,9 +172,9 @@ def _larger(likely: float | None, sample: Sample, estimate: Estimate, further: l
 
 
 def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
-    """Return the p of *further* terms of ln λ beside A and k, by a score test that is robust to bursts.
+    """Return the p of terms of ln λ *further* than A and k, by a score test that is robust to bursts.
 
-    The scores of the further terms, less what A and k account for, are summed over each block; Hotelling's T² asks
+    The scores of the further terms, less what A and k account for, are summed over each block; Hotelling's T² tests
     whether their mean is 0. Only blocks are taken for independent. None with too few of them.
 
     Args:

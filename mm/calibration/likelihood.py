@@ -135,7 +135,7 @@ class Table:
         return LEAST_K if self.cells else -np.inf
 
     def at(self, k: float) -> At:
-        """Return what the rows say of *k*, in units of the span."""
+        """Return likelihood and moments at *k*, in units of the span."""
         return self._rows.at(k)
 
 

@@ -182,7 +182,7 @@ def sum_by(groups: Ints, values: Floats, count: int) -> Floats:
 def read_points(path: Path | str) -> Points:
     """Read a CSV with ``delta_ticks``, ``exposure_s``, ``fills`` and perhaps ``side`` and ``block``.
 
-    Columns may stand in any order, others are passed over. ``side`` is ``bid``, ``ask`` or empty;
+    Columns may be in any order, others are ignored. ``side`` is ``bid``, ``ask`` or empty;
     ``block`` is any label, empty for none.
 
     Raises:
@@ -222,7 +222,7 @@ def write_points(path: Path, points: Points) -> None:
 def dependent_rows(points: Path) -> str | None:
     """Return a note where the rows of a file of points share their fills; None where nothing shows that they do.
 
-    Neither the columns nor the counts show it; the fit that lies beside the file in its run folder does.
+    Neither the columns nor the counts show it; the fit in the same run folder does.
     """
     beside = "poisson_fit.json"
     try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PER_TICK = {"mid": 2, "micro": 8, "best": 1}  # steps of distance in one tick, by reference
 BLOCK_S = 300.0  # points of one block may depend on each other
 BLOCK_US = round(BLOCK_S * US_PER_S)
-CLOSED = -1  # instead of a distance: no valid book
+CLOSED = -1  # in place of a distance: no valid book
 BEFORE_ALL = -(1 << 62)
 
 
@@ -89,10 +89,10 @@ class ReferencePath:
         """Return the row in force at each instant; where several begin there, the last whose mid is *mid2*."""
         rows = np.searchsorted(self.us, us, side="right") - 1
         while True:
-            behind = (self.us[rows] == us) & (self.mid2[rows] != mid2)
-            if not behind.any():
+            wrong = (self.us[rows] == us) & (self.mid2[rows] != mid2)
+            if not wrong.any():
                 return rows
-            rows = rows - behind
+            rows = rows - wrong
 
     def segments(self, start_us: int, end_us: int, block_us: int | None = None) -> "tuple[Ints, Ints, Ints]":
         """Return what held in ``[start_us, end_us)``, cut where a row or a block begins; None is one block.
@@ -116,7 +116,7 @@ class ReferencePath:
 
 
 def span_of(tape: "Tape") -> tuple[int, int]:
-    """Return the instants ``[start, end)`` that *tape* speaks for, its last event included."""
+    """Return the instants ``[start, end)`` that *tape* covers, its last event included."""
     last_us = int(tape.event_us[-1]) + 1 if tape.event_us.size else tape.end_us
     return tape.start_us, max(tape.end_us, last_us)
 
@@ -256,7 +256,7 @@ def _two_scale(fast: float, slow: float) -> float:
 
 
 def _sample(path: ReferencePath, start_us: int, end_us: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the mid at every second, in ticks, and the number of the unbroken stretch it stands in; -1 for none."""
+    """Return the mid at every second, in ticks, and the number of its unbroken stretch; -1 for none."""
     rows = np.searchsorted(path.us, np.arange(start_us, end_us, US_PER_S), side="right") - 1
     closed = path.touch[1] == CLOSED
     return path.mid2[rows] / 2, np.where(closed[rows], -1, np.cumsum(closed)[rows])

@@ -107,15 +107,15 @@ class Segment:
         se_logA: Standard error of ln *A*; None where unknown.
         n_fills: Fills in this segment's own training data (``ewma``: weighted), whatever became of its fit.
         usable: True where *A* and *k* may be used.
-        status: What this segment's own fit says of itself (``ok``, ``few_fills``, ``no_fills``, ...).
+        status: Status of this segment's own fit (``ok``, ``few_fills``, ``no_fills``, ...).
         source: ``fitted`` here, ``carried`` from an earlier segment, ``default``, or ``none``.
-        age_s: How much older the data behind *A* and *k* is than a fresh fit's; None where it is no fit's.
-        reason: The fit's own words where it is not simply ``ok``, then what was done about it.
+        age_s: How much older the data of *A* and *k* is than a fresh fit's; None where it is no fit's.
+        reason: The fit's reason where it is not simply ``ok``, then what was done about it.
         sigma_ticks: Volatility of the mid over this segment's training window, in ticks/√s; None where unknown.
         predictive_low: Least number of fills to expect in a segment of the schedule's step, of both sides (95 %), from
             this segment's own training data; None where unknown.
         predictive_high: Greatest number, likewise.
-        min_delta_ticks: Nearest distance of the fit behind *A* and *k*; None where unknown.
+        min_delta_ticks: Nearest distance of the fit that *A* and *k* are from; None where unknown.
         max_delta_ticks: Farthest distance of that fit; None where unknown.
     """
 

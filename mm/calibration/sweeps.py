@@ -2,8 +2,8 @@
 
 An order of q lots rests at a price with a share of the displayed lots ahead of it. A sweep hits it when
 the lots that print beyond its price are q or more (whoever was ahead of it there is gone by then), or,
-with ``touch``, when those at its price or beyond are q and what is ahead of it. The deepest price that
-is hit says it for all: every nearer one is hit too.
+with ``touch``, when those at its price or beyond are q and what is ahead of it. Every price
+nearer than the deepest one that is hit is hit too.
 """
 
 from bisect import bisect_right

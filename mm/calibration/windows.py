@@ -1,4 +1,4 @@
-"""Training windows over a day, and what each of them says about A and k.
+"""Training windows over a day, and the fit of each.
 
 Modes: ``rolling`` (the last stretch), ``expanding`` (everything so far), ``static`` (the first stretch, for
 good), ``ewma`` (everything so far, older data weighing less), ``pooled_k`` (k from everything so far, A from
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
 WEIGHING = ("ewma", "pooled_k")
+POLICIES = ("carry_forward", "global_default", "skip_segment")
 US_PER_MIN = 60 * US_PER_S
 
 
@@ -137,7 +138,7 @@ class _Clock:
 
 @dataclass(frozen=True, slots=True)
 class WindowFit:
-    """What one training window says; A, k and their errors are None where it gives nothing to use.
+    """The fit of one training window; A, k and their errors are None where nothing can be used.
 
     Attributes:
         A: Fills per second, side and resting order at distance 0.
@@ -155,7 +156,7 @@ class WindowFit:
 
     @classmethod
     def of(cls, fit: "PoissonFit") -> Self:
-        """Return what *fit* itself says."""
+        """Return A, k and the errors of *fit* itself."""
         return cls(fit.A, fit.k, fit.se_k, fit.se_logA, fit)
 
 
@@ -186,30 +187,16 @@ class WindowFitter:
         if self.plan.mode not in WEIGHING:
             return WindowFit.of(self.fit(points))
         length_s = self.length_s(start_us, end_us) if self.length_s else (end_us - start_us) / US_PER_S
-        weights = _weights(points, length_s, self.plan.half_life_min * 60)
+        age_s = length_s - (points.block + 0.5) * BLOCK_S  # of the middle of each row's block
+        half_lives = np.clip(age_s / (self.plan.half_life_min * 60), 0.0, 400.0)  # even its square never weighs nothing
+        weights = np.exp2(-half_lives)
         recent = _recent if self.plan.mode == "ewma" else _pooled
         return recent(points, weights, self.fit)
 
 
-def _weights(points: Points, length_s: float, half_life_s: float) -> "Floats":
-    """Return each row's weight, by the age of its block's middle at the end of the window."""
-    middle_s = (points.block + 0.5) * BLOCK_S
-    half_lives = np.clip((length_s - middle_s) / half_life_s, 0.0, 400.0)  # even its square never weighs nothing
-    weights: Floats = np.exp2(-half_lives)
-    return weights
-
-
 def _recent(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonFit]") -> WindowFit:
     """Fit weighted counts and exposure; errors are those of the weighted score, not of so many whole fills."""
-    weighted = Points(
-        delta_ticks=points.delta_ticks,
-        width_ticks=points.width_ticks,
-        exposure_s=points.exposure_s * weights,
-        fills=points.fills * weights,
-        side=points.side,
-        block=points.block,
-    )
-    found = fit(weighted)
+    found = fit(replace(points, exposure_s=points.exposure_s * weights, fills=points.fills * weights))
     if found.se_k is None or found.se_logA is None:
         return WindowFit.of(found)
     shrink = sqrt(_total(weights**2, points.fills) / _total(weights, points.fills))
@@ -237,12 +224,9 @@ def _total(one: "Floats", other: "Floats") -> float:
     return float((one * other).sum())
 
 
-POLICIES = ("carry_forward", "global_default", "skip_segment")
-
-
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """What stands in for a window whose fit is not usable.
+    """What is used for a window whose fit is not usable.
 
     Attributes:
         policy: ``carry_forward`` (the last usable fit), ``global_default`` (fixed A and k) or

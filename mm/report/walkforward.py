@@ -291,10 +291,10 @@ def parameter_chart(rows: "SegmentRows", name: str) -> str:
     marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), _steps(plot, rows, value)]
     for i in np.flatnonzero(known).tolist():
         own = fitted[i] and not math.isnan(low[i])
-        ends = (low[i], high[i]) if own else (value[i], value[i])
+        bar_ends = (low[i], high[i]) if own else (value[i], value[i])
         interval = f", 95 % {number(low[i])} to {number(high[i])}" if own else ""
         title = f"{_when(rows, i)}: {name} = {number(value[i])}{interval}, {rows.words['source'][i]}"
-        marks.append(plot.whisker(_middle(rows, i), value[i], ends, _kind(fitted[i]), title))
+        marks.append(plot.whisker(_middle(rows, i), value[i], bar_ends, _kind(fitted[i]), title))
     return plot.picture(*marks, title=f"{name} of each segment")
 
 

@@ -1,6 +1,6 @@
 """``oos_metrics.json`` and ``window_metrics.csv``: how a schedule did on data that it had not seen.
 
-Beside the mode that was used stands what the other modes would have done.
+The mode that was used is compared with all other modes.
 """
 
 import csv
@@ -141,7 +141,7 @@ def _rows(study: Study) -> Iterator[dict[str, Any]]:
 
 
 def _trained(own: WindowFit) -> dict[str, Any]:
-    """Return what the segment's own training window says of itself, whosever parameters are used."""
+    """Return the fit of the segment's own training window, also where other parameters are used."""
     fit = own.fit
     values = (fit.exposure_s, fit.dispersion, fit.deviance, fit.df_resid, *(fit.ci95_A or (None, None)))
     return dict(zip(TRAINED, (*values, *(fit.ci95_k or (None, None))), strict=True))

@@ -59,7 +59,7 @@ def walkforward(
         rules: What binds our orders; their latency parts a training window from its slice.
         config: How windows are measured and fitted; None is ``marks`` with its defaults.
         plan: The windows; None is 120 minutes every 15.
-        fallback: What stands in for a window without a usable fit; None carries the last one.
+        fallback: What is used for a window without a usable fit; None carries the last one.
         models: Quote and fill model of a schedule; None is Avellaneda-Stoikov, filled by the schedule's
             own intensity.
 
@@ -89,7 +89,7 @@ class Study:
 
     Attributes:
         schedule: The segments.
-        fits: What each segment's own training window says.
+        fits: Of each segment's own training window.
         tests: How each segment did.
     """
 
@@ -110,7 +110,7 @@ def study(
     Args:
         calibrator: Measures the days.
         plan: Windows and the mode that is used.
-        fallback: What stands in for a window without a usable fit; None carries the last one, of any age.
+        fallback: What is used for a window without a usable fit; None carries the last one, of any age.
         memory: Returns a value by its name, from the function where it has none yet; see ``Checkpoint.value``.
         step: Called with 1 after each window, for a progress bar.
     """

@@ -21,7 +21,7 @@ class FixedDelta:
     """Quote one distance on both sides, from an anchor that follows the reference in steps.
 
     - the bid stands at anchor - delta, floored to the grid; the ask at anchor + delta, ceiled
-    - the anchor is taken anew when the reference has moved by the threshold or more
+    - a new anchor is taken when the reference has moved by the threshold or more
     - between two anchors the quotes stand still, so that orders rest and the market moves past them
     - the quantity is left to the engine (its clip): one quantity step is enough to measure with
 
@@ -49,7 +49,7 @@ class FixedDelta:
         self.anchors: list[tuple[int, float, float]] = []
 
     def quote(self, view: TimedTop) -> Quotes:
-        """Return both quotes; the book of *view* has two sides, as it has whenever the engine asks."""
+        """Return both quotes; the book of *view* has two sides, as it has whenever the engine requotes."""
         now = reference_ticks(view, self.reference)
         if self._anchor is None or self._moved(now, self._anchor):
             self._anchor = now
@@ -65,7 +65,7 @@ class CalibrationLadder(FixedDelta):
     """Hold each distance for a dwell, in a new balanced order every cycle.
 
     A cycle shows every distance once. Its order depends on the seed and the cycle's number alone, so
-    it does not matter when or how often the model is asked, and the seed is all that an artefact has
+    it does not matter when or how often the model requotes, and the seed is all that an artefact has
     to record. (A fixed order ties each distance to its minute of the hour: a burst at every full hour
     then bends the whole curve.)
     """
@@ -82,7 +82,7 @@ class CalibrationLadder(FixedDelta):
         """Take the distances (ticks, increasing), the dwell, the anchor's rule, the seed and the begin of cycle 0.
 
         Raises:
-            UsageError: If the distances do not increase, the dwell is shorter than 1 µs, or as ``FixedDelta`` says.
+            UsageError: If the distances do not increase, the dwell is shorter than 1 µs, or as for ``FixedDelta``.
         """
         if not deltas or any(near >= far for near, far in pairwise(deltas)):
             raise UsageError(f"CALIB_DELTAS (--deltas) is {deltas}; give increasing distances such as 1,2,3,5,8,13")

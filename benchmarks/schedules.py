@@ -16,7 +16,7 @@ import numpy as np
 from mm.calibration.estimators import Absent, estimate
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import Floats, Points
-from mm.calibration.windows import US_PER_MIN, WEIGHING, Plan, WindowFitter
+from mm.calibration.windows import US_PER_MIN, WEIGHING, WindowFitter, WindowPlan
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import knob, whole
@@ -40,11 +40,11 @@ class Settings:
     bench_seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw.", flag="--seed")
 
 
-def plans() -> dict[str, Plan]:
+def plans() -> dict[str, WindowPlan]:
     """Return every way to share the past by its name, with the windows of a walk-forward and no latency."""
-    plain = {mode: Plan(latency_us=0, mode=mode) for mode in PLAIN}
+    plain = {mode: WindowPlan(latency_us=0, mode=mode) for mode in PLAIN}
     weighing = {
-        f"{mode} {minutes:g}": Plan(latency_us=0, mode=mode, half_life_min=minutes)
+        f"{mode} {minutes:g}": WindowPlan(latency_us=0, mode=mode, half_life_min=minutes)
         for mode in WEIGHING
         for minutes in HALF_LIVES_MIN
     }
@@ -97,7 +97,7 @@ def _walk(rng: np.random.Generator) -> Floats:
     return walk
 
 
-def lost(day: Day, plan: Plan) -> float:
+def lost(day: Day, plan: WindowPlan) -> float:
     """Return what a plan loses on a day, in nats per fill."""
     windows = plan.windows(0, BLOCKS * BLOCK_MIN * US_PER_MIN)
     whole_loss = fills = 0.0

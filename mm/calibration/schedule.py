@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Plan, Window, WindowFit, WindowFitter
+from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowFitter, WindowPlan
 from mm.clock import US_PER_S
 from mm.errors import BrokenFile, FitError, Mismatch, UsageError
 from mm.instrument import E8
@@ -222,7 +222,7 @@ class Schedule:
 
 def build_schedule(
     tape: "Tape | Sequence[Tape] | Calibrator",
-    plan: Plan | None = None,
+    plan: WindowPlan | None = None,
     fallback: Fallback | None = None,
     fit: "Callable[[Points], PoissonFit] | None" = None,
 ) -> Schedule:
@@ -230,19 +230,19 @@ def build_schedule(
 
     Args:
         tape: One day, or days in order of time; or a calibrator of them, which measures them by its config.
-        plan: Windows and mode; None for ``Plan()``: rolling, 120 minutes every 15.
+        plan: Windows and mode; None for ``WindowPlan()``: rolling, 120 minutes every 15.
         fallback: What to do without a usable fit; None for ``Fallback()``: carry the last one, of any age.
         fit: Points to fit; None for the calibrator's way.
     """
     calibrator = tape if isinstance(tape, Calibrator) else Calibrator(tape, CalibrationConfig())
-    plan, fallback = plan or Plan(), fallback or Fallback()
+    plan, fallback = plan or WindowPlan(), fallback or Fallback()
     fits = WindowFitter(calibrator.points, fit or calibrator.fit_points, plan, calibrator.length_s).all(
         plan.over(calibrator.days)
     )
     return schedule_of(calibrator, plan, fallback, fits)
 
 
-def schedule_of(calibrator: Calibrator, plan: Plan, fallback: Fallback, fits: Sequence[WindowFit]) -> Schedule:
+def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fits: Sequence[WindowFit]) -> Schedule:
     """Return the schedule that the *fits* of the plan's windows over the calibrator's days make."""
 
     def outlook(window: Window) -> dict[str, float | None]:

@@ -44,7 +44,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WindowPlan:
     """How a stretch of time is cut into segments and their training windows.
 
     Attributes:
@@ -173,7 +173,7 @@ class WindowFitter:
 
     points: Callable[[int, int], Points]
     fit: "Callable[[Points], PoissonFit]"
-    plan: Plan
+    plan: WindowPlan
     length_s: Callable[[int, int], float] | None = None
 
     def all(self, windows: Iterable[Window]) -> list[WindowFit]:

@@ -11,7 +11,7 @@ from mm.backtest.rules import Account, Execution, Rules, terms
 from mm.calibration.calibrator import CalibrationConfig
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.sweeps import HitRule
-from mm.calibration.windows import Fallback, Plan
+from mm.calibration.windows import Fallback, WindowPlan
 from mm.cli.config import Calibration, Day, Fit, Market, Models, Windows
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
@@ -170,9 +170,9 @@ def calibration_config(calibration: Calibration, fit: Fit, seed: int) -> Calibra
     )
 
 
-def plan(windows: Windows, execution: Execution) -> Plan:
+def plan(windows: Windows, execution: Execution) -> WindowPlan:
     """Return the windows of a schedule; training ends an order latency before its segment."""
-    return Plan(
+    return WindowPlan(
         train_window_min=windows.wf_train_window_min,
         step_min=windows.wf_step_min,
         latency_us=us_from_ms(execution.order_latency_ms),

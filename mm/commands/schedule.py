@@ -13,7 +13,7 @@ from mm.runs.run import Run
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.calibration.calibrator import CalibrationConfig
-    from mm.calibration.windows import Fallback, Plan
+    from mm.calibration.windows import Fallback, WindowPlan
     from mm.tape.tape import Tape
     from mm.walkforward.walkforward import Study
 
@@ -114,7 +114,7 @@ def walkforward(
 
 
 def study_days(
-    run: Run, measured: "tuple[list[Tape], CalibrationConfig, Rules]", plan: "Plan", fallback: "Fallback"
+    run: Run, measured: "tuple[list[Tape], CalibrationConfig, Rules]", plan: "WindowPlan", fallback: "Fallback"
 ) -> "Study":
     """Return the schedule of days with its tests; what a killed run has fitted of it is not fitted again.
 

@@ -14,7 +14,7 @@ from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.estimators import Absent, estimate
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of
-from mm.calibration.windows import MODES, Fallback, Plan, Window, WindowFit, WindowFitter
+from mm.calibration.windows import MODES, Fallback, Window, WindowFit, WindowFitter, WindowPlan
 from mm.walkforward.unseen import Tested, foreseen, log_likelihood, waits
 from mm.whole_file import whole_file
 
@@ -48,7 +48,7 @@ def walkforward(
     tape: "Tape | Sequence[Tape]",
     rules: "Rules",
     config: CalibrationConfig | None = None,
-    plan: Plan | None = None,
+    plan: WindowPlan | None = None,
     fallback: Fallback | None = None,
     models: Models | None = None,
 ) -> WalkForward:
@@ -68,7 +68,7 @@ def walkforward(
     """
     config = config or CalibrationConfig()
     schedule = build_schedule(
-        Calibrator(tape, config, rules), plan or Plan(latency_us=rules.order_latency_us), fallback
+        Calibrator(tape, config, rules), plan or WindowPlan(latency_us=rules.order_latency_us), fallback
     )
     quotes, fills = (models or _default_models)(schedule)
     foreseen = intensity_of(schedule, source="the schedule")
@@ -100,7 +100,7 @@ class Study:
 
 def study(
     calibrator: Calibrator,
-    plan: Plan,
+    plan: WindowPlan,
     fallback: Fallback | None = None,
     memory: Memory = lambda _, make: make(),
     step: Callable[[int], None] | None = None,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.schedules import CELLS, DEVIATION, FILLS_A_BLOCK, Day, K, lost, measure, plans, table
-from mm.calibration.windows import US_PER_MIN, Plan
+from mm.calibration.windows import US_PER_MIN, WindowPlan
 
 
 def test_a_day_has_the_fills_that_its_truth_expects():
@@ -51,5 +51,5 @@ def test_pooled_k_with_a_quick_a_is_better_on_drift_and_no_worse_on_constant_tru
 
 def test_a_seed_is_one_day():
     """Drawn again it loses the same, and another one loses something else."""
-    losses = [lost(Day(DEVIATION, seed), Plan(latency_us=0)) for seed in (5, 5, 6)]
+    losses = [lost(Day(DEVIATION, seed), WindowPlan(latency_us=0)) for seed in (5, 5, 6)]
     assert losses[0] == losses[1] != losses[2]

@@ -14,7 +14,7 @@ from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.schedule import Entry, Schedule, Segment, build_schedule, intensity_of, segments_of
-from mm.calibration.windows import MODES, Fallback, Plan, WindowFit
+from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.errors import BrokenFile, Mismatch, UsageError
 from small_tapes import book, poisson_day, tape, trade
 
@@ -32,7 +32,7 @@ def own_fit(n_fills, status, reason="", **more):
 GOOD = WindowFit(0.5, 0.3, 0.02, 0.1, own_fit(400, "ok", min_delta_ticks=0.5, max_delta_ticks=20.0))
 OTHER = WindowFit(0.7, 0.4, 0.03, 0.2, own_fit(300, "few_fills", "9 fills", min_delta_ticks=1.0))
 EMPTY = WindowFit(None, None, None, None, own_fit(0, "no_fills", "no fills in 7200 s"))
-PLAN = Plan(train_window_min=120, step_min=15, latency_us=50_000)
+PLAN = WindowPlan(train_window_min=120, step_min=15, latency_us=50_000)
 
 
 def ahead(window):
@@ -205,7 +205,7 @@ SHORT = {"train_window_min": 12, "step_min": 6, "half_life_min": 4}
 
 def test_a_tape_becomes_a_schedule():
     """One hour, trained on 12 minutes every 6: eight segments, each near the truth of its market."""
-    one = build_schedule(tape(HOUR, 0, DAY_S * S), Plan(**SHORT))
+    one = build_schedule(tape(HOUR, 0, DAY_S * S), WindowPlan(**SHORT))
     one.check()
     assert (one.symbol, one.day, one.tick_size, one.reference) == ("SIMUSDT", "20260105", 0.01, "mid")
     assert (len(one.segments), one.segments[-1].end_us) == (8, DAY_S * S)
@@ -215,7 +215,7 @@ def test_a_tape_becomes_a_schedule():
 
 def test_a_segment_holds_the_fit_of_its_training_window():
     day = tape(HOUR, 0, DAY_S * S)
-    segment = build_schedule(day, Plan(**SHORT)).segments[3]
+    segment = build_schedule(day, WindowPlan(**SHORT)).segments[3]
     fit = fit_poisson(DepthCounts(day).points(segment.train_start_us, segment.train_end_us))
     assert (segment.A, segment.k, segment.se_k, segment.n_fills) == (fit.A, fit.k, fit.se_k, fit.n_fills)
 
@@ -230,7 +230,7 @@ def quick(points):
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_at_or_after_a_segments_start_reaches_its_parameters(mode):
     """Whatever the market does from then on: bit-identical, also what is carried."""
-    plan = Plan(**SHORT, mode=mode)
+    plan = WindowPlan(**SHORT, mode=mode)
     cut_us = 1800 * S
     past = [event for event in HOUR if event[1] < cut_us]
     calm = [event for event in HOUR if event[1] >= cut_us]
@@ -243,18 +243,18 @@ def test_nothing_at_or_after_a_segments_start_reaches_its_parameters(mode):
 
 def test_a_day_without_a_trade_has_segments_and_nothing_to_use():
     quiet = tape([book(0, 100, 102)], 0, DAY_S * S)
-    one = build_schedule(quiet, Plan(**SHORT))
+    one = build_schedule(quiet, WindowPlan(**SHORT))
     assert {(segment.usable, segment.status) for segment in one.segments} == {(False, "no_fills")}
 
 
 def test_a_day_shorter_than_the_window_has_no_segments():
-    assert build_schedule(tape(HOUR, 0, 600 * S), Plan(**SHORT)).segments == ()
+    assert build_schedule(tape(HOUR, 0, 600 * S), WindowPlan(**SHORT)).segments == ()
 
 
 def test_a_calibrator_is_scheduled_by_its_config():
     """Ladder and fixed measure with orders, micro from another price; windows, modes and fallbacks are the same."""
     calibrator = Calibrator(tape(HOUR, 0, DAY_S * S), CalibrationConfig(reference="micro", min_usable_deltas=2))
-    one = build_schedule(calibrator, Plan(12, 24))
+    one = build_schedule(calibrator, WindowPlan(12, 24))
     assert one.reference == "micro"
     for segment in one.segments:
         fit = calibrator.fit_points(calibrator.points(segment.train_start_us, segment.train_end_us))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import Points
-from mm.calibration.windows import MODES, Plan, Window, WindowFit, WindowFitter
+from mm.calibration.windows import MODES, Window, WindowFit, WindowFitter, WindowPlan
 from mm.errors import UsageError
 
 MIN = 60_000_000
@@ -19,7 +19,7 @@ START = 1_767_600_000_000_000
 
 
 def test_fourteen_hours_at_120_and_15_minutes_are_48_segments():
-    windows = Plan().windows(START, START + 14 * HOURS)
+    windows = WindowPlan().windows(START, START + 14 * HOURS)
     assert len(windows) == 48
     assert windows[0].start_us == START + 2 * HOURS
     assert windows[-1].end_us == START + 14 * HOURS
@@ -27,7 +27,7 @@ def test_fourteen_hours_at_120_and_15_minutes_are_48_segments():
 
 def test_a_rolling_window_ends_an_order_latency_before_its_segment():
     """What is known when the first order of the segment must leave."""
-    window = Plan(latency_us=50_000).windows(START, START + 14 * HOURS)[3]
+    window = WindowPlan(latency_us=50_000).windows(START, START + 14 * HOURS)[3]
     assert window.train_end_us == window.start_us - 50_000
     assert window.train_end_us - window.train_start_us == 2 * HOURS
 
@@ -38,7 +38,7 @@ TWO_DAYS = [(START, START + 14 * HOURS), (START + 14 * HOURS + NIGHT, START + 28
 
 def test_the_second_day_is_traded_from_its_first_minute():
     """What was recorded the evening before is its training; the night belongs to the last segment before it."""
-    windows = Plan().over(TWO_DAYS)
+    windows = WindowPlan().over(TWO_DAYS)
     assert len(windows) == 48 + 56
     evening, morning, next_one = windows[47:50]
     assert (evening.start_us, evening.end_us) == (TWO_DAYS[0][1] - 15 * MIN, TWO_DAYS[1][0])
@@ -51,36 +51,36 @@ def test_the_second_day_is_traded_from_its_first_minute():
 def test_days_that_follow_each_other_without_a_night_are_one_stretch():
     halves = [(START, START + 5 * HOURS), (START + 5 * HOURS, START + 9 * HOURS)]
     for mode in MODES:
-        assert Plan(mode=mode).over(halves) == Plan(mode=mode).windows(START, START + 9 * HOURS)
+        assert WindowPlan(mode=mode).over(halves) == WindowPlan(mode=mode).windows(START, START + 9 * HOURS)
 
 
 def test_a_first_day_shorter_than_the_window_only_trains():
     """One hour recorded, then another day: its first segment comes when two hours have been."""
-    windows = Plan().over([(START, START + HOURS), (START + NIGHT, START + NIGHT + 3 * HOURS)])
+    windows = WindowPlan().over([(START, START + HOURS), (START + NIGHT, START + NIGHT + 3 * HOURS)])
     assert windows[0] == Window(
         START + NIGHT + HOURS, START + NIGHT + HOURS + 15 * MIN, START - 50_000, START + NIGHT + HOURS - 50_000
     )
 
 
 def test_the_last_segment_ends_with_the_day():
-    windows = Plan().windows(START, START + 2 * HOURS + 20 * MIN)
+    windows = WindowPlan().windows(START, START + 2 * HOURS + 20 * MIN)
     assert [window.end_us - window.start_us for window in windows] == [15 * MIN, 5 * MIN]
 
 
 def test_a_day_no_longer_than_the_training_window_has_no_segment():
-    assert Plan().windows(START, START + 2 * HOURS) == ()
+    assert WindowPlan().windows(START, START + 2 * HOURS) == ()
 
 
 @pytest.mark.parametrize("mode", ["expanding", "ewma", "pooled_k"])
 def test_modes_that_use_everything_so_far_train_from_the_start(mode):
-    windows = Plan(mode=mode).windows(START, START + 5 * HOURS)
+    windows = WindowPlan(mode=mode).windows(START, START + 5 * HOURS)
     assert {window.train_start_us for window in windows} == {START}
     assert all(window.train_end_us == window.start_us - 50_000 for window in windows)
 
 
 def test_a_static_schedule_is_trained_once():
     """Every window is the first one, and it is fitted once."""
-    windows = Plan(mode="static").windows(START, START + 5 * HOURS)
+    windows = WindowPlan(mode="static").windows(START, START + 5 * HOURS)
     assert len({(window.train_start_us, window.train_end_us) for window in windows}) == 1
     asked = []
 
@@ -88,7 +88,7 @@ def test_a_static_schedule_is_trained_once():
         asked.append((start_us, end_us))
         return Points.of([1, 2], [10, 10], [5, 2])
 
-    fits = WindowFitter(points, fit_poisson, Plan(mode="static")).all(windows)
+    fits = WindowFitter(points, fit_poisson, WindowPlan(mode="static")).all(windows)
     assert asked == [(START - 50_000, START + 2 * HOURS - 50_000)]
     assert len(fits) == len(windows)
 
@@ -103,7 +103,7 @@ def test_a_static_schedule_is_trained_once():
 )
 def test_segments_touch_and_never_train_on_what_follows(train_min, step_min, latency_us, mode, length_us, night_us):
     days = [(START, START + length_us), (START + length_us + night_us, START + length_us + night_us + 7 * HOURS)]
-    windows = Plan(train_min, step_min, latency_us, mode).over(days[: 1 + (night_us > 0)])
+    windows = WindowPlan(train_min, step_min, latency_us, mode).over(days[: 1 + (night_us > 0)])
     end_us = days[night_us > 0][1]
     assert all(before.end_us == after.start_us for before, after in itertools.pairwise(windows))
     assert all(window.start_us < window.end_us <= end_us for window in windows)
@@ -125,7 +125,7 @@ def test_segments_touch_and_never_train_on_what_follows(train_min, step_min, lat
 )
 def test_a_plan_that_cannot_be_is_refused(knob, value, says):
     with pytest.raises(UsageError, match=says):
-        Plan(**{knob: value})
+        WindowPlan(**{knob: value})
 
 
 def cells(fills):
@@ -143,7 +143,7 @@ def cells(fills):
 
 def fitted(mode, points, fit=fit_poisson):
     """Fit a window of 10 minutes with a half-life of 5: the older block weighs 2^-1.5, the newer 2^-0.5."""
-    return WindowFitter(lambda *_: points, fit, Plan(mode=mode, half_life_min=5)).one(0, 10 * MIN)
+    return WindowFitter(lambda *_: points, fit, WindowPlan(mode=mode, half_life_min=5)).one(0, 10 * MIN)
 
 
 @pytest.mark.parametrize("mode", ["rolling", "expanding", "static"])
@@ -203,7 +203,7 @@ def test_the_errors_of_weighted_fits_are_their_spread(mode):
     def points(_start_us, _end_us):
         return Points.of(delta, np.full(delta.size, 300.0), rng.poisson(mean), block=block, width_ticks=width)
 
-    fitter = WindowFitter(points, quick_fit, Plan(mode=mode, half_life_min=30))
+    fitter = WindowFitter(points, quick_fit, WindowPlan(mode=mode, half_life_min=30))
     found = [fitter.one(0, blocks * 5 * MIN) for _ in range(400)]
     z_k = [(fit.k - k) / fit.se_k for fit in found]
     z_A = [(np.log(fit.A) - np.log(A)) / fit.se_logA for fit in found]
@@ -220,12 +220,12 @@ def test_a_window_without_fills_gives_nothing_to_use(mode):
 def test_old_data_never_weighs_nothing():
     """The only fills are hundreds of half-lives old: still a fit, not a division by zero."""
     points = cells([9, 4, 2, 0, 0, 0])
-    fitter = WindowFitter(lambda *_: points, fit_poisson, Plan(mode="pooled_k", half_life_min=0.01))
+    fitter = WindowFitter(lambda *_: points, fit_poisson, WindowPlan(mode="pooled_k", half_life_min=0.01))
     assert fitter.one(0, 24 * HOURS).A > 0
 
 
 def test_windows_know_when_they_apply():
-    assert Plan(10, 5, 7).windows(0, 16 * MIN) == (
+    assert WindowPlan(10, 5, 7).windows(0, 16 * MIN) == (
         Window(10 * MIN, 15 * MIN, -7, 10 * MIN - 7),
         Window(15 * MIN, 16 * MIN, 5 * MIN - 7, 15 * MIN - 7),
     )

@@ -6,7 +6,7 @@ import pytest
 
 from mm.backtest.io import load_day
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.windows import Plan
+from mm.calibration.windows import WindowPlan
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
@@ -25,4 +25,4 @@ def days(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="session")
 def studied(days):
-    return study(Calibrator(days, CalibrationConfig()), Plan(train_window_min=20, step_min=10, latency_us=50_000))
+    return study(Calibrator(days, CalibrationConfig()), WindowPlan(train_window_min=20, step_min=10, latency_us=50_000))

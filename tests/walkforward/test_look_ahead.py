@@ -14,7 +14,7 @@ from mm.backtest.io import load_day
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.schedule import Segment, build_schedule
 from mm.calibration.sweeps import HitRule
-from mm.calibration.windows import MODES, Plan
+from mm.calibration.windows import MODES, WindowPlan
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
@@ -26,8 +26,8 @@ NUMBER = 3  # of the segment whose past is kept
 RULE = HitRule(order_e8=200_000_000, queue_ahead=0.5)
 
 
-def plan(mode: str) -> Plan:
-    return Plan(train_window_min=8, step_min=4, latency_us=50_000, mode=mode, half_life_min=6)
+def plan(mode: str) -> WindowPlan:
+    return WindowPlan(train_window_min=8, step_min=4, latency_us=50_000, mode=mode, half_life_min=6)
 
 
 def config(method: str, rule: HitRule | None = None) -> CalibrationConfig:
@@ -167,6 +167,6 @@ def test_a_day_is_read_once_whatever_the_number_of_windows(day, monkeypatch):
     tape = load_day(day)
     for step_min in (8, 0.5):
         for method in METHODS:
-            schedule = build_schedule(Calibrator(tape, config(method)), Plan(8, step_min))
+            schedule = build_schedule(Calibrator(tape, config(method)), WindowPlan(8, step_min))
             assert len(schedule.segments) == pytest.approx(22 / step_min, abs=1)
     assert len(parses) == 1

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.windows import Plan
+from mm.calibration.windows import WindowPlan
 from mm.walkforward.out_of_sample import COLUMNS, lines, out_of_sample, write_window_metrics
 from mm.walkforward.walkforward import study
 
-PLAN = Plan(train_window_min=20, step_min=10, latency_us=50_000)
+PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
 
 def test_what_the_model_foresees_comes(studied):

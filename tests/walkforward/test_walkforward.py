@@ -12,7 +12,7 @@ from mm.backtest.journal import Journal
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.schedule import build_schedule, intensity_of
-from mm.calibration.windows import MODES, Plan
+from mm.calibration.windows import MODES, WindowPlan
 from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError, UsageError
 from mm.sim.flow.day import make_day
@@ -22,7 +22,7 @@ from mm.tape.tape import TRADE
 from mm.walkforward.out_of_sample import out_of_sample, write_window_metrics
 from mm.walkforward.walkforward import TABLES, Checkpoint, study, walkforward
 
-PLAN = Plan(train_window_min=20, step_min=10, latency_us=50_000)
+PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,8 @@ def test_the_schedule_is_the_one_that_is_built_without_tests(days, studied):
 def test_a_mode_beside_is_the_schedule_in_that_mode(days, mode):
     """What the comparison says of a mode is what a schedule in that mode would foresee."""
     calibrator = Calibrator(days[:1], CalibrationConfig())
-    beside = study(calibrator, Plan(20, 10, 50_000))
-    used = study(calibrator, Plan(20, 10, 50_000, mode))
+    beside = study(calibrator, WindowPlan(20, 10, 50_000))
+    used = study(calibrator, WindowPlan(20, 10, 50_000, mode))
     assert used.schedule.mode == mode
     for one, other in zip(beside.tests, used.tests, strict=True):
         assert one.foreseen[mode] == pytest.approx(other.foreseen[mode])

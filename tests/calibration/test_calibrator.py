@@ -1,0 +1,124 @@
+"""Any window of days to points to a fit, whatever the method."""
+
+from dataclasses import replace
+
+import pytest
+
+from mm.backtest.rules import Rules
+from mm.calibration.calibrate import (
+    calibrate,
+    measure,
+)
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.fit_points import fit_poisson
+from mm.calibration.sweeps import HitRule
+from mm.errors import UsageError
+from mm.instrument import Instrument
+from mm.tape.tape import Tape
+
+A, K = 1.2, 0.4
+
+
+def test_simulated_orders_are_one_lot_and_free_of_balances(tape):
+    """A probe fills whole at the first print, and never stops for want of money."""
+    (run,) = measure(tape, CalibrationConfig(method="ladder", permutations=1)).runs.values()
+    assert set(run.journal.fills[:, 4].tolist()) == {1}
+    assert run.summary["n_partial"] == 0
+    assert run.journal.state[:, 1].min() < 0, "sells never waited for an inventory"
+
+
+@pytest.mark.parametrize("method", ["marks", "ladder"])
+def test_a_window_is_measured_as_if_it_were_alone(tape, method):
+    """Windows are slices: what stands outside one changes nothing in it."""
+    calibrator = Calibrator(tape, CalibrationConfig(method=method))
+    a = tape.start_us + 20 * 60_000_000
+    b = a + 30 * 60_000_000
+    fit, _ = calibrator.fit(a, b)
+    assert (fit.window.start_us, fit.window.end_us) == (a, b)
+    if method == "marks":
+        assert calibrate(tape.between(a, b), CalibrationConfig()).to_json() == fit.to_json()
+
+
+def test_an_unknown_method_is_refused():
+    """The message lists the known ones."""
+    with pytest.raises(UsageError, match="marks, ladder, fixed"):
+        CalibrationConfig(method="guess")
+    with pytest.raises(UsageError, match="CALIB_DISTANCE"):
+        CalibrationConfig(distance="far")
+
+
+@pytest.mark.parametrize("method", ["marks", "ladder"])
+def test_days_are_pooled_with_blocks_of_their_own(days, method):
+    """Seconds and fills add up, no block holds two days, and the night counts nowhere."""
+    config = CalibrationConfig(method=method, seed=5)
+    found = measure(days, config)
+    alone = [found.calibrator.points(day.start_us, day.end_us) for day in days]
+    pooled = found.measured.fitted
+    assert pooled.fills.sum() == sum(points.fills.sum() for points in alone)
+    assert pooled.exposure_s.sum() == pytest.approx(sum(points.exposure_s.sum() for points in alone))
+    assert found.fit.n_blocks == sum(len(set(points.block.tolist())) for points in alone)
+    assert found.fit.day == "20260105-20260106"
+    assert abs(found.fit.k - K) < 4 * found.fit.se_k
+    low, high = found.fit.ci95_A_block
+    assert low < A < high
+
+
+@pytest.mark.parametrize("method", ["ladder", "fixed"])
+def test_a_distance_from_the_anchor_is_that_of_the_quote(tape, method):
+    """Deltas on the grid of the anchor: a mid on whole or half ticks leaves only these and half a tick more."""
+    points = Calibrator(tape, CalibrationConfig(method=method, distance="anchor", deltas=(2.0, 5.0))).between(
+        tape.start_us, tape.end_us
+    )
+    assert set(points.fitted.delta_ticks.tolist()) <= {2, 2.5, 5, 5.5}
+    current = Calibrator(tape, CalibrationConfig(method=method, deltas=(2.0, 5.0))).between(tape.start_us, tape.end_us)
+    assert len(set(current.fitted.delta_ticks.tolist())) > 6
+
+
+@pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
+def test_an_order_of_some_quantity_is_hit_less_often(tape, method):
+    """The sweeps of this market carry random quantities: a larger order meets fewer, behind a queue fewer still."""
+    rules = [HitRule(), HitRule(order_e8=400_000_000), HitRule(order_e8=400_000_000, queue_ahead=1.0)]
+    fills = [
+        Calibrator(tape, CalibrationConfig(method=method, rule=rule))
+        .between(tape.start_us, tape.end_us)
+        .fitted.fills.sum()
+        for rule in rules
+    ]
+    assert fills[0] > fills[1] > fills[2] > 0
+
+
+def test_simulated_orders_rest_neither_in_a_gap_nor_after_it_until_the_book_is_back():
+    """A break cancels the orders: 20 s of quotes, 10 s of nothing, 20 s of quotes, less the latencies."""
+    second = 1_000_000
+    grid = Instrument("SIMUSDT", 1_000_000, 100_000)
+    book = ([(100, 5)], [(102, 5)])
+    beats = [(n * second, "depth", [(90 + n % 2, 1)], []) for n in (*range(1, 20), *range(31, 51))]
+    story = [(0, "snapshot", *book), *beats[:19], (20 * second, "gap"), (30 * second, "snapshot", *book), *beats[19:]]
+    tape = Tape.of(grid, story)
+    rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, order_latency_us=50_000)
+    points = Calibrator(tape, CalibrationConfig(method="fixed", deltas=(1.0,)), rules).between(0, 50 * second).fitted
+    assert set(points.delta_ticks.tolist()) == {1}
+    assert sum(points.exposure_s) == pytest.approx(2 * (20 - 0.05 + 20 - 0.05), abs=0.6)
+    assert points.fills.sum() == 0
+
+
+def test_a_ladder_averages_orders_of_its_distances(tape):
+    """One order is one draw: the fit is of the points of all, its counts are their sums, its weight that of one."""
+    config = CalibrationConfig(method="ladder", dwell_ms=5_000)
+    found = measure(tape, replace(config, permutations=3))
+    alone = [measure(tape, replace(config, seed=seed, permutations=1)) for seed in (0, 1, 2)]
+    assert list(found.runs) == ["ladder", "ladder_1", "ladder_2"]
+    seconds, fills = (sum(getattr(one.measured.shown, name).sum() for one in alone) for name in ("exposure_s", "fills"))
+    assert found.measured.shown.exposure_s.sum() == pytest.approx(seconds)
+    assert found.measured.shown.fills.sum() == fills
+    assert (found.fit.n_fills, found.fit.exposure_s) == pytest.approx((fills, seconds))
+    pooled = fit_poisson(found.measured.shown, min_exposure_s=5, min_usable_deltas=3)
+    assert (found.fit.A, found.fit.k) == pytest.approx((pooled.A, pooled.k), rel=1e-9)
+    assert found.fit.se_k == pytest.approx(pooled.se_k * 3**0.5, rel=1e-9)
+    assert found.fit.ci95_k_block == (pooled.ci95_k_block and pytest.approx(pooled.ci95_k_block, rel=1e-6))
+
+
+def test_a_ladder_needs_one_order_at_least():
+    """None is no measurement."""
+    with pytest.raises(UsageError, match="0 permutations"):
+        CalibrationConfig(method="ladder", permutations=0)

@@ -51,7 +51,7 @@ def _folder(monkeypatch, tmp_path):
     shared.mkdir()
     monkeypatch.setenv("TMPDIR", str(shared))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(recorder, "_FIRST_REST_DELAY_S", 0.05)
+    monkeypatch.setattr(recorder, "_REST_DELAY_S", 0.05)
 
 
 @pytest.fixture(autouse=True)

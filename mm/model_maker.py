@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid
-from mm.backtest.parameters import declaration_of, refuse_other_units
+from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intervals import draws
 from mm.calibration.reference import PER_TICK
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.tape.tape import Tape
 
-DEFAULT_K = 1.0  # per tick; what Avellaneda-Stoikov quotes take where no fit was given
+DEFAULT_K = 1.0  # per tick; what quotes take without a fit, but for the default strategy, whose k is `touch`
 PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
 FITTED = ("A", "k")  # what a quote model takes from the fit where it is not given
 QUOTED_FROM = "mid"  # the reference of every quote model here; a poisson fill counts from that of its fit
@@ -142,11 +142,11 @@ class ModelMaker:
         if declaration_of(build):
             self._check_reference(tree.name, [name for name in FITTED if name in known and name not in params])
         if "k" in known and "k" not in params and self._intensity is None:
-            params["k"] = DEFAULT_K
+            params["k"] = TOUCH if tree.name == "avellaneda_stoikov" else DEFAULT_K
             if self._run is not None and not self._k_assumed:
                 self._k_assumed = True
                 self._run.log.warning(
-                    "k_assumed", k_per_tick=DEFAULT_K, told="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
+                    "k_assumed", k_per_tick=params["k"], way_out="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
                 )
         return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
 

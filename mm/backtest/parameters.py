@@ -18,6 +18,7 @@ from mm.backtest.rules import SIGMA_METHODS
 from mm.errors import UsageError
 
 AUTO = "auto"
+TOUCH = "touch"
 REQUIRED = inspect.Parameter.empty
 LONGEST_S = 1_000_000  # of a volatility's memory
 LARGEST_TICKS = 1e9  # of a distance that is given; prices beyond it are no whole number of ticks
@@ -201,6 +202,18 @@ DECAY = Parameter(
     None,
     PER_TICK,
     ABOVE_0,
+)
+DECAY_OR_TOUCH = Parameter(
+    "k",
+    float | str | None,
+    "Decay of the fill intensity; without it that of FILL_PARAMS_FILE at each instant, else 1 with a warning. `touch`: "
+    "1, or as much more as it takes for quotes without inventory to join a spread of one or two ticks.",
+    None,
+    PER_TICK,
+    Check(
+        "be above 0, in 1/tick, or touch",
+        lambda value: value == TOUCH or (type(value) in (int, float) and 0.0 < value < math.inf),
+    ),
 )
 RATE = Parameter(
     "A",

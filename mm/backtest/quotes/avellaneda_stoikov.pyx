@@ -13,6 +13,7 @@ from mm.backtest.parameters import (
     HORIZON_S,
     INTENSITY,
     DECAY,
+    DECAY_OR_TOUCH,
     Q_MAX,
     SIGMA,
     SKEW_SHARE,
@@ -45,7 +46,16 @@ cdef class AvellanedaStoikov(Distances):
 
     declared = Declaration(
         "avellaneda_stoikov_bare",
-        (GAMMA, SKEW_SHARE, DECAY, SIGMA, HORIZON_S, modes("rolling", "session", "infinite"), Q_MAX, INTENSITY),
+        (
+            GAMMA,
+            SKEW_SHARE,
+            DECAY_OR_TOUCH,
+            SIGMA,
+            HORIZON_S,
+            modes("rolling", "session", "infinite"),
+            Q_MAX,
+            INTENSITY,
+        ),
         VOLATILITY,
     )
     cdef double edge                # the markup of gamma and k, which these are

@@ -25,6 +25,7 @@ cdef class Distances(QuoteModel):
     cdef bint session               # whether time runs from the horizon down to 0, and begins anew
     cdef bint needs_A, needs_sigma  # whether the formula looks at them
     cdef bint fitted                # whether k or A come from the intensity
+    cdef bint joins                 # whether k follows from the displayed spread
     cdef bint auto                  # whether gamma follows from the market
     cdef Market asked               # what gamma was last solved for, and that gamma
     cdef UsedGamma* used

@@ -21,6 +21,7 @@ from mm.backtest.parameters import (
     SIGMA,
     SKEW_SHARE,
     RATE,
+    TOUCH,
     Declaration,
     Parameter,
     modes,
@@ -36,6 +37,11 @@ cdef double LEAST_LOG = -700.0      # of a gamma: less is no float
 cdef inline double number_or(object value, double default):
     """Return a number that is given, or the default."""
     return default if value is None else value
+
+
+cdef inline double touch_k(int64_t spread_ticks) noexcept nogil:
+    """Return the k of ``touch``: 1/k is at most 0.45 of the spread, which leaves room for what gamma adds to it."""
+    return max(1.0, 1.0 / (0.45 * <double> spread_ticks))
 
 
 cdef double both_sides(const Piece* piece) noexcept nogil:
@@ -87,7 +93,9 @@ cdef class Distances(QuoteModel):
         self.gamma = NAN if self.auto else number_or(gamma, NAN)
         self.skew_share = values.get("skew_share", SKEW_SHARE.default)
         self.asked.k = self.asked.sigma = self.asked.A = NAN
-        self.k, self.A = number_or(values["k"], NAN), number_or(values.get("A"), NAN)
+        self.joins = values["k"] == TOUCH
+        self.k = NAN if self.joins else number_or(values["k"], NAN)
+        self.A = number_or(values.get("A"), NAN)
         self.sigma, self.q_max = number_or(values.get("sigma"), NAN), number_or(values.get("q_max"), INFINITY)
         self.horizon_s = values["horizon_s"]
         self.mode = values["mode"]
@@ -234,6 +242,8 @@ cdef class Distances(QuoteModel):
         cdef int64_t piece
         market.sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
         market.k, market.A, market.tau_s = self.k, self.A, self.horizon_s
+        if self.joins:
+            market.k = touch_k(view.top.ask_ticks - view.top.bid_ticks)
         if self.fitted:
             piece = self.intensity.find(view.top.us)
             if piece >= self.intensity.count or self.intensity.pieces[piece].start_us > view.top.us:

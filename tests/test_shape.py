@@ -30,26 +30,30 @@ GOALS = {
 # The rooms that are not there yet. Figures may only fall: whoever makes a room smaller lowers its line, and removes it
 # where the goal is reached. A room that is to go has no goal.
 TODAY = {
-    "root": (6_250, 46),
-    "backtest": (11_400, 75),
-    "calibration": (7_450, 52),
-    "evaluate": (2_150, 8),
-    "market_data": (11_869, 49),
-    "sim": (12_500, 48),
-    "sweep": (2_300, 8),
-    "tape": (4_130, 13),
+    "root": (2_250, 21),
+    "backtest": (10_600, 48),
+    "calibration": (5_950, 23),
+    "cli": (1_510, 7),
+    "commands": (1_820, 14),
+    "evaluate": (2_090, 8),
+    "market_data": (11_730, 42),
+    "report": (3_140, 10),
+    "runs": (1_420, 5),
+    "sim": (11_720, 48),
+    "sweep": (1_850, 7),
+    "tape": (4_000, 11),
 }
 # Figures of the whole house: the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
-    "lines": (46_000, 59_900),
-    "modules": (220, 316),
-    "modules under 100 lines": (25, 87),
-    "lines that a median module lacks to 180": (0, 14),
-    "imports, % of the lines": (4, 5.85),
-    "modules in an import circle": (0, 4),
-    "largest import circle": (0, 2),
-    "class names in two modules": (0, 24),
-    "modules without a test file": (0, 97),
+    "lines": (46_000, 58_000),
+    "modules": (220, 244),
+    "modules under 100 lines": (25, 41),
+    "lines that a median module lacks to 180": (0, 0),
+    "imports, % of the lines": (4, 5.5),
+    "modules in an import circle": (0, 0),
+    "largest import circle": (0, 0),
+    "class names in two modules": (0, 0),
+    "modules without a test file": (0, 16),
     "mean length of a line": (46, 46),
 }
 
@@ -112,6 +116,15 @@ def test_a_circle_of_files_is_found() -> None:
 def test_every_kernel_has_a_typed_face(path: Path) -> None:
     """mypy and editors see a kernel through the .pyi beside it."""
     assert path.with_suffix(".pyi").exists()
+
+
+def test_the_table_of_modules_without_a_test_file_is_true() -> None:
+    """Each stands where it says, and has no test file of its name."""
+    gone = [name for name in shape_figures.NO_FILE if not (ROOT / name).is_file()]
+    tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    tested = [name for name in shape_figures.NO_FILE if f"test_{Path(name).stem.strip('_')}" in tests - {"test_bench"}]
+    assert not gone
+    assert not tested
 
 
 def test_test_files_have_names_of_their_own() -> None:

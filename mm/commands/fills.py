@@ -21,7 +21,7 @@ _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lives(Results):
+class VirtualLife(Results):
     """How long virtual orders wait, and the seed of their placement."""
 
     queue_life_s: float = knob(30.0, number(0.1, 86400), "How long a virtual order waits, in s.", flag="--life-s")
@@ -33,7 +33,7 @@ class Lives(Results):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored(Lives):
+class Scored(VirtualLife):
     """Against which order log, and which model besides the usual ones."""
 
     symbol: str | None = knob(None, SYMBOL, "Symbol of a simulated day.")
@@ -67,7 +67,7 @@ class Scored(Lives):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted(Lives, Source):
+class Fitted(VirtualLife, Source):
     """Which day."""
 
     day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")

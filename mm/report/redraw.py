@@ -12,7 +12,7 @@ from mm.cli.config import Day, Market, Models, Results
 from mm.cli.console import Console
 from mm.cli.knobs import PATH, SWITCH, knob, knobs, shown
 from mm.errors import Mismatch, MMError
-from mm.runs.find import Found, Sources, check_inputs, knob_files
+from mm.runs.find import Found, InputPlaces, check_inputs, knob_files
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -59,7 +59,7 @@ class Redraw:
         Raises:
             DataError: If one is missing or changed.
         """
-        return knob_files(self.run, check_inputs(self.run, Sources(self.data_root, self.drawn.out_root)))
+        return knob_files(self.run, check_inputs(self.run, InputPlaces(self.data_root, self.drawn.out_root)))
 
     @property
     def data_root(self) -> Path:

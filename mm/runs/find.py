@@ -118,7 +118,7 @@ _SITE = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class InputPlaces:
     """Where the inputs of a run are looked for.
 
     Attributes:
@@ -130,7 +130,7 @@ class Sources:
     out_root: Path
 
 
-def check_inputs(run: Found, sources: Sources) -> dict[str, Path]:
+def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:
     """Return where each input of a run lies now, by the path that its manifest names.
 
     A file of a day must be in its place. What a knob named (a fit, latencies) may have moved: it is looked for where
@@ -240,7 +240,7 @@ def _within(path: Path, folders: Sequence[Path]) -> bool:
     return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
 
 
-def _places(run: Found, entry: Mapping[str, Any], sources: Sources) -> Iterator[Path]:
+def _places(run: Found, entry: Mapping[str, Any], sources: InputPlaces) -> Iterator[Path]:
     """Yield where an input may lie, the likeliest first."""
     path = entry["path"]
     named = [Path(run.knob(name)) for name in _PATHS if run.knob(name) is not None]

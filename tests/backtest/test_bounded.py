@@ -15,7 +15,7 @@ from scipy.linalg import expm
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.models import avellaneda_stoikov_bare
 from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant
-from mm.backtest.quotes.levels import Levels
+from mm.backtest.quotes.levels import InventoryLevels
 from mm.errors import UsageError
 from support import ROOT, SHARED
 
@@ -409,7 +409,7 @@ def test_a_level_asked_alone_is_what_it_is_among_all(market, gamma, tau_s, drift
     x = gamma / k
     eta = market["A"] * math.exp(-(1 + 1 / x) * math.log1p(x) - impact / 2)
     rho, tilt = k * gamma * sigma**2 / (2 * eta), k * told["drift"] / eta
-    steps = Levels(12).steps(rho, tilt, eta * tau_s, impact / 2)
+    steps = InventoryLevels(12).steps(rho, tilt, eta * tau_s, impact / 2)
     edge = math.log1p(x) / gamma + impact / k / 2
     bid, ask = model.distances(q, tau_s)
     if q < 12:

@@ -8,7 +8,7 @@ from exact_levels import after, for_ever
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mm.backtest.quotes.levels import MOST_LEVELS, Levels
+from mm.backtest.quotes.levels import MOST_LEVELS, InventoryLevels
 from mm.errors import UsageError
 
 TINY_TO_HUGE = st.floats(-9, 3).map(lambda power: 10.0**power)
@@ -28,7 +28,7 @@ def test_after_a_time_each_step_is_right_to_ten_digits(bound, rho, shift, time, 
     """Neighbouring values may differ by hundreds of powers of ten, as with a steep end and no time to go."""
     bend = data.draw(st.sampled_from([0.0, 1e-6, 0.3, 20.0])) if data else 0.0
     wanted = after(bound, rho, rho * shift, time, bend)
-    assert Levels(bound).steps(rho, rho * shift, time, bend) == near(wanted)
+    assert InventoryLevels(bound).steps(rho, rho * shift, time, bend) == near(wanted)
 
 
 @QUICK
@@ -37,12 +37,12 @@ def test_after_a_time_each_step_is_right_to_ten_digits(bound, rho, shift, time, 
 def test_for_ever_each_step_is_right_to_ten_digits(bound, rho, shift):
     """The eigenvector's smallest entries count as much as its largest: they are quotes too."""
     off = rho if shift else 0.0
-    assert Levels(bound).steps(rho, rho * shift) == near(for_ever(bound, rho, rho * shift), off)
+    assert InventoryLevels(bound).steps(rho, rho * shift) == near(for_ever(bound, rho, rho * shift), off)
 
 
 def test_a_hundred_levels_below_the_smallest_float_are_told_apart():
     """v falls below 1e-400 here."""
-    steps = Levels(100).steps(100.0)
+    steps = InventoryLevels(100).steps(100.0)
     assert sum(steps[100:]) < -400 * math.log(10)
     assert steps == near(for_ever(100, 100.0, 0.0))
 
@@ -51,7 +51,7 @@ def test_a_hundred_levels_below_the_smallest_float_are_told_apart():
 @given(st.integers(1, 15), st.floats(-6, 1).map(lambda power: 10.0**power), st.floats(-2, 2), st.floats(0, 1))
 def test_a_long_time_is_for_ever(bound, rho, shift, bend):
     """Whatever v began as: when the second eigenvalue has died, by stages that end, and without any."""
-    levels, n = Levels(bound), np.arange(-bound, bound + 1.0)
+    levels, n = InventoryLevels(bound), np.arange(-bound, bound + 1.0)
     smallest = np.linalg.eigvalsh(np.diag(rho * n * (n - shift)) - np.eye(len(n), k=1) - np.eye(len(n), k=-1))
     for deaths in (45, 200, 1e300):
         time = deaths / (smallest[1] - smallest[0])
@@ -62,18 +62,18 @@ def test_a_long_time_is_for_ever(bound, rho, shift, bend):
 @given(st.integers(1, 12), TINY_TO_HUGE, st.floats(0.01, 20), st.booleans())
 def test_mirrored_levels_mirror(bound, rho, time, forever):
     """Nothing tells long from short but the drift."""
-    steps = Levels(bound).steps(rho, 0.0, None if forever else time)
+    steps = InventoryLevels(bound).steps(rho, 0.0, None if forever else time)
     assert [-step for step in reversed(steps)] == near(steps)
-    drifting = Levels(bound).steps(rho, 0.5 * rho, None if forever else time)
-    against = Levels(bound).steps(rho, -0.5 * rho, None if forever else time)
+    drifting = InventoryLevels(bound).steps(rho, 0.5 * rho, None if forever else time)
+    against = InventoryLevels(bound).steps(rho, -0.5 * rho, None if forever else time)
     assert [-step for step in reversed(against)] == near(drifting)
 
 
 def test_no_time_leaves_the_end_as_it_is():
-    assert Levels(2).steps(1.0, 0.0, 0.0, 0.5) == [1.5, 0.5, -0.5, -1.5]
+    assert InventoryLevels(2).steps(1.0, 0.0, 0.0, 0.5) == [1.5, 0.5, -0.5, -1.5]
 
 
 @pytest.mark.parametrize("bound", [0, -3, MOST_LEVELS + 1])
 def test_a_bound_that_cannot_be_is_named(bound):
     with pytest.raises(UsageError, match=f"an inventory bound of {bound} orders; it must be 1 to {MOST_LEVELS}"):
-        Levels(bound)
+        InventoryLevels(bound)

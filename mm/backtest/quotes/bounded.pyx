@@ -12,7 +12,7 @@ from libc.stdlib cimport calloc, free
 
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.distances cimport Distances, Market
-from mm.backtest.quotes.levels cimport Levels
+from mm.backtest.quotes.levels cimport InventoryLevels
 
 from mm.backtest.parameters import (
     ABOVE_0,
@@ -92,7 +92,7 @@ cdef class Bounded(Distances):
     usually below 1e-12. ``distances`` and constant parameters are solved for by themselves.
     """
 
-    cdef Levels levels
+    cdef InventoryLevels levels
     cdef double* memory
     cdef Node own                   # the last problem that was solved by itself
     cdef Node* nodes                # for problems on a grid
@@ -110,7 +110,7 @@ cdef class Bounded(Distances):
                 f"1 to {MOST_LEVELS}"
             )
         self.q_max = orders * self.clips
-        self.levels = Levels(int(orders))
+        self.levels = InventoryLevels(int(orders))
         self.by_rho, self.by_time = self.needs_sigma and isnan(self.sigma), self.session
         self.varies = self.by_rho or self.by_time
         cdef int64_t steps = self.levels.count - 1, i, kept = KEPT if self.varies else 0

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-cdef class Levels:
+cdef class InventoryLevels:
     cdef readonly int64_t bound     # levels run from -bound to bound
     cdef int64_t count              # of levels
     cdef double value               # the smallest eigenvalue last found

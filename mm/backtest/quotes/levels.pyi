@@ -12,7 +12,7 @@ from typing import Self
 
 MOST_LEVELS: int
 
-class Levels:
+class InventoryLevels:
     """Solves for the steps between inventory levels; holds the memory for it.
 
     Args:

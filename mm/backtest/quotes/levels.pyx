@@ -24,7 +24,7 @@ cdef double STAGE = 100.0       # the longest stretch of one power series
 cdef double FAR = 46.0          # a level whose influence is below exp(-46) is left out
 
 
-cdef class Levels:
+cdef class InventoryLevels:
     """Solves for the steps between inventory levels; holds the memory for it.
 
     Args:

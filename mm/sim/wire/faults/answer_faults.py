@@ -8,7 +8,7 @@ import msgspec
 
 from mm.clock import MS_BELOW, US_PER_MS
 from mm.sim.exchange.truth import Forgotten, MarketTruth
-from mm.sim.wire.faults.fault import OTHER_SYMBOL, Fault, FaultContext, FaultKind, Parameter
+from mm.sim.wire.faults.fault import OTHER_SYMBOL, Fault, FaultContext, FaultKind, FaultParameter
 from mm.sim.wire.faults.message_faults import all_when_over, hold
 from mm.sim.wire.http_messages import Request, Response, json_bytes, json_response
 from mm.sim.wire.stream_messages import Message
@@ -170,24 +170,24 @@ def _shift(content: Any, offset_ms: int) -> Any:
     }
 
 
-def _answer(answer: Any, **own: Parameter) -> FaultKind:
+def _answer(answer: Any, **own: FaultParameter) -> FaultKind:
     """Return a fault of the answers to the next ``n`` requests of a path, 0 for all from now on."""
 
     def has_path(fault: Fault, request: Request) -> bool:
         return request.path.startswith(fault["path"] or DEPTH_PATH)
 
-    parameters = {"n": Parameter(1), "path": Parameter("")} | own
+    parameters = {"n": FaultParameter(1), "path": FaultParameter("")} | own
     return FaultKind.of_function(answer, parameters=parameters, applies=has_path, answer=answer)
 
 
-def _snapshot(answer: Any, **own: Parameter) -> FaultKind:
+def _snapshot(answer: Any, **own: FaultParameter) -> FaultKind:
     """Return a fault of the next ``n`` snapshots, 0 for all from now on."""
     return FaultKind.of_function(
-        answer, parameters={"n": Parameter(1)} | own, applies=lambda _, one: one.path == DEPTH_PATH, answer=answer
+        answer, parameters={"n": FaultParameter(1)} | own, applies=lambda _, one: one.path == DEPTH_PATH, answer=answer
     )
 
 
-def _exchange_info(answer: Any, parameters: dict[str, Parameter], **more: Any) -> FaultKind:
+def _exchange_info(answer: Any, parameters: dict[str, FaultParameter], **more: Any) -> FaultKind:
     """Return a fault of the rules of the symbol."""
     return FaultKind.of_function(
         answer,
@@ -199,24 +199,24 @@ def _exchange_info(answer: Any, parameters: dict[str, Parameter], **more: Any) -
 
 
 ANSWER_FAULTS = (
-    _answer(status, code=Parameter(503), retry_after=Parameter(0)),
-    _answer(slow, delay_s=Parameter(20.0)),
-    _answer(cut_body, share=Parameter(0.5)),
+    _answer(status, code=FaultParameter(503), retry_after=FaultParameter(0)),
+    _answer(slow, delay_s=FaultParameter(20.0)),
+    _answer(cut_body, share=FaultParameter(0.5)),
     _answer(reset_request),
     _answer(broken_body),
-    _snapshot(empty_sides, side=Parameter("both", choices=("bids", "asks", "both"))),
+    _snapshot(empty_sides, side=FaultParameter("both", choices=("bids", "asks", "both"))),
     _answer(wrong_symbol),
     _snapshot(
         snapshot,
-        where=Parameter("old", choices=("old", "before", "inside", "newer")),
-        of=Parameter("first", choices=("first", "last")),
-        back=Parameter(1, least=1),
+        where=FaultParameter("old", choices=("old", "before", "inside", "newer")),
+        of=FaultParameter("first", choices=("first", "last")),
+        back=FaultParameter(1, least=1),
     ),
-    _exchange_info(tick_size, {"value": Parameter("0.10000000")}),
+    _exchange_info(tick_size, {"value": FaultParameter("0.10000000")}),
     # Messages are held back for as long, on every connection.
     _exchange_info(
         halt,
-        {"status": Parameter("BREAK"), "for_s": Parameter(5.0)},
+        {"status": FaultParameter("BREAK"), "for_s": FaultParameter(5.0)},
         of="any",
         later=True,
         edit=hold,

@@ -66,7 +66,7 @@ class FaultyConnection(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class FaultParameter:
     """One parameter of a kind of fault; a default of None is a number that may be missing, no choices are any text."""
 
     default: Any
@@ -86,7 +86,7 @@ class Parameter:
             raise BadScript(f"{name}={value}: it must be a number from {self.least} on")
 
 
-COUNT, FOR_S = Parameter(1, least=1), Parameter(None)
+COUNT, FOR_S = FaultParameter(1, least=1), FaultParameter(None)
 """The parameters ``n`` and ``for_s`` of most faults."""
 
 
@@ -116,7 +116,7 @@ class FaultKind:
 
     name: str
     help: str
-    parameters: Mapping[str, Parameter]
+    parameters: Mapping[str, FaultParameter]
     edit: "Callable[[Message, ActiveFault, FaultContext], list[Out] | None] | None" = None
     due: "Callable[[ActiveFault, FaultContext], list[Out]] | None" = None
     due_us: "Callable[[ActiveFault], int | None]" = lambda active: active.until_us

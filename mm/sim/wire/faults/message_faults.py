@@ -20,7 +20,7 @@ from mm.sim.wire.faults.fault import (
     FaultContext,
     FaultKind,
     Out,
-    Parameter,
+    FaultParameter,
     micros,
 )
 from mm.sim.wire.http_messages import json_bytes
@@ -202,41 +202,41 @@ def _with_bid(message: Message, level: Level) -> Message:
     return message.changed(event)
 
 
-def _message(edit: Any, parameters: Mapping[str, Parameter], **more: Any) -> FaultKind:
+def _message(edit: Any, parameters: Mapping[str, FaultParameter], **more: Any) -> FaultKind:
     return FaultKind.of_function(edit, parameters=parameters, edit=edit, **more)
 
 
-def _next(edit: Any, **own: Parameter) -> FaultKind:
+def _next(edit: Any, **own: FaultParameter) -> FaultKind:
     """Return a fault of the next ``n`` messages of a kind."""
     return _message(edit, {"n": COUNT, "of": _OF} | own, reads=edit in _READERS, per_n=2 if edit is swap else 1)
 
 
-def _next_depth(edit: Any, **own: Parameter) -> FaultKind:
+def _next_depth(edit: Any, **own: FaultParameter) -> FaultKind:
     """Return a fault of the next ``n`` depth messages."""
     return _message(edit, {"n": COUNT} | own, reads=True)
 
 
-_OF, _OF_ANY = (Parameter(default, choices=tuple(KINDS)) for default in ("depth", "any"))
+_OF, _OF_ANY = (FaultParameter(default, choices=tuple(KINDS)) for default in ("depth", "any"))
 _READERS = (missing_field, extra_field, non_ascii, foreign_symbol)
 MESSAGE_FAULTS = (
     _next(drop),
     _next(duplicate),
-    _next(stale, back=Parameter(3, least=1)),
-    _next_depth(overlap, by=Parameter(5, least=1)),
+    _next(stale, back=FaultParameter(3, least=1)),
+    _next_depth(overlap, by=FaultParameter(5, least=1)),
     _next(swap),
-    _message(burst, {"n": Parameter(100, least=1), "of": _OF_ANY, "for_s": FOR_S}, due=all_when_over),
-    _message(lag, {"delay_s": Parameter(0.25), "for_s": FOR_S}, of="any", due=lagged, due_us=lag_due_us),
+    _message(burst, {"n": FaultParameter(100, least=1), "of": _OF_ANY, "for_s": FOR_S}, due=all_when_over),
+    _message(lag, {"delay_s": FaultParameter(0.25), "for_s": FOR_S}, of="any", due=lagged, due_us=lag_due_us),
     _message(stall, {"of": _OF_ANY, "for_s": FOR_S}),
     _next(bad_json),
     _next(bad_utf8),
     _next(unknown_event),
-    _next(missing_field, field=Parameter("u")),
-    _next(extra_field, field=Parameter("zz")),
-    _next(non_ascii, text=Parameter("Ω市場🦄")),
+    _next(missing_field, field=FaultParameter("u")),
+    _next(extra_field, field=FaultParameter("zz")),
+    _next(non_ascii, text=FaultParameter("Ω市場🦄")),
     _next(binary),
-    _next(huge, size=Parameter(2 * 1024 * 1024)),
+    _next(huge, size=FaultParameter(2 * 1024 * 1024)),
     _next(foreign_symbol),
-    _next_depth(crossed, ticks=Parameter(1)),
+    _next_depth(crossed, ticks=FaultParameter(1)),
     _next_depth(off_tick),
     _next_depth(capped_qty),
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mm.sim.wire.faults.answer_faults import ANSWER_FAULTS
-from mm.sim.wire.faults.fault import COUNT, FOR_S, Fault, FaultKind, FaultyConnection, Parameter, micros
+from mm.sim.wire.faults.fault import COUNT, FOR_S, Fault, FaultKind, FaultyConnection, FaultParameter, micros
 from mm.sim.wire.faults.message_faults import MESSAGE_FAULTS
 from mm.sim.wire.http_messages import Response
 from mm.sim.wire.stream_messages import ABNORMAL, GOING_AWAY, server_shutdown
@@ -82,28 +82,30 @@ def _when_old(fault: Fault, opened_us: int, now_us: int) -> int | None:
     return opened_us + (micros(fault["max_s"]) or 0)
 
 
-def _connection(begin: Any, parameters: Mapping[str, Parameter], **more: Any) -> FaultKind:
+def _connection(begin: Any, parameters: Mapping[str, FaultParameter], **more: Any) -> FaultKind:
     return FaultKind.of_function(begin, parameters=parameters, begin=begin, **more)
 
 
 _CONNECTION_FAULTS = (
-    _connection(close, {"code": Parameter(1000, least=1000), "reason": Parameter("")}),
+    _connection(close, {"code": FaultParameter(1000, least=1000), "reason": FaultParameter("")}),
     _connection(reset, {}),
     _connection(mute, {"for_s": FOR_S}, end_us=_after("for_s"), end=_unmute),
     _connection(half_open, {}),
-    _connection(shutdown, {"lead_s": Parameter(10.0)}, end_us=_after("lead_s"), end=age),
+    _connection(shutdown, {"lead_s": FaultParameter(10.0)}, end_us=_after("lead_s"), end=age),
     FaultKind.of_function(
         age,
-        parameters={"max_s": Parameter(60.0), "code": Parameter(GOING_AWAY, least=1000)},
+        parameters={"max_s": FaultParameter(60.0), "code": FaultParameter(GOING_AWAY, least=1000)},
         later=True,
         end_us=_when_old,
         end=age,
     ),
-    _connection(storm, {"n": Parameter(5, least=1), "code": Parameter(ABNORMAL, least=1000)}, now=False, later=True),
-    _connection(phase, {"ms": Parameter(50)}, now=False, later=True, openings=1),
+    _connection(
+        storm, {"n": FaultParameter(5, least=1), "code": FaultParameter(ABNORMAL, least=1000)}, now=False, later=True
+    ),
+    _connection(phase, {"ms": FaultParameter(50)}, now=False, later=True, openings=1),
     FaultKind.of_function(
         refuse_handshake,
-        parameters={"n": COUNT, "status": Parameter(503, least=300), "retry_after": Parameter(0)},
+        parameters={"n": COUNT, "status": FaultParameter(503, least=300), "retry_after": FaultParameter(0)},
         refusal=refuse_handshake,
     ),
     FaultKind.of_function(refuse_connect, parameters={"n": COUNT}, refusal=refuse_connect),
@@ -117,7 +119,7 @@ _EXCHANGE_FAULTS = (
     FaultKind(
         name="clock_offset",
         help="Every stamp that the exchange sends is `ms` ahead, or late where negative; several add up.",
-        parameters={"ms": Parameter(1_300, least=-math.inf)},
+        parameters={"ms": FaultParameter(1_300, least=-math.inf)},
     ),
 )
 FAULTS: Mapping[str, FaultKind] = {

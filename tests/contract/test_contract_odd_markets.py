@@ -1,6 +1,7 @@
 """Days on which a user does nothing wrong and yet little can be had: each ends with a clear line or a clear note."""
 
 import json
+from pathlib import Path
 
 import pytest
 from lab import Done, Lab
@@ -46,7 +47,7 @@ def test_a_spread_of_one_tick_is_walked_forward(lab: Lab) -> None:
 def test_a_fit_of_an_older_version_is_taken_and_says_what_it_lacks(lab: Lab) -> None:
     """Its A and k are as good as ever; what was not measured then is named, not made up."""
     path = tick_wide(lab, "fit", "calibrate").last["path"]
-    content = json.loads(open(path).read())
+    content = json.loads(Path(path).read_text())
     older = lab.root / "older_fit.json"
     older.write_text(json.dumps({key: value for key, value in content.items() if key not in LATER_KEYS}))
     done = tick_wide(lab, "older", "backtest", FILL_PARAMS_FILE=str(older), **FUNDS)

@@ -382,7 +382,7 @@ def chosen(name: str, flags: Any) -> Scenario:
     if strange:
         known = ", ".join(one.flag for one in own.values())
         raise UsageError(
-            f"{strange[0].flag} ({strange[0].variable}) is no parameter of scenario {name}; it has {known}; leave it out, or choose another "
-            f"--scenario (SCENARIO)"
+            f"{strange[0].flag} ({strange[0].variable}) is no parameter of scenario {name}; it has {known}; leave it "
+            f"out, or choose another --scenario (SCENARIO)"
         )
     return SCENARIOS[name](**{field: getattr(flags, field) for field in given if field in own})

@@ -19,8 +19,8 @@ from mm.sim.wire.faults.fault import (
     Damaged,
     FaultContext,
     FaultKind,
-    Out,
     FaultParameter,
+    Out,
     micros,
 )
 from mm.sim.wire.http_messages import json_bytes

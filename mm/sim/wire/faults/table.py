@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mm.sim.wire.faults.answer_faults import ANSWER_FAULTS
-from mm.sim.wire.faults.fault import COUNT, FOR_S, Fault, FaultKind, FaultyConnection, FaultParameter, micros
+from mm.sim.wire.faults.fault import COUNT, FOR_S, Fault, FaultKind, FaultParameter, FaultyConnection, micros
 from mm.sim.wire.faults.message_faults import MESSAGE_FAULTS
 from mm.sim.wire.http_messages import Response
 from mm.sim.wire.stream_messages import ABNORMAL, GOING_AWAY, server_shutdown

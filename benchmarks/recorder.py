@@ -46,7 +46,7 @@ _PAUSE_STEPS = 490
 _STEPS_A_S = 200
 _FEW = 1_000
 _CONNECTIONS = ("link", "library", "link_burst", "library_burst")
-_KINDS = ("ours", "plain", "burst", "plain_burst", "deep", *_CONNECTIONS)
+KINDS = ("ours", "plain", "burst", "plain_burst", "deep", *_CONNECTIONS)
 
 
 class Feed:
@@ -193,7 +193,7 @@ def _price(away: int) -> str:
 
 def measure(turns: int, messages: int = MESSAGES) -> Measured:
     """Measure it in *turns* fresh processes of each kind, with so many *messages*."""
-    said: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _KINDS}
+    said: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for _ in range(turns):
         for kind, found in said.items():
             found.append(run([*PYTHON, "benchmarks.recorder", kind, str(messages)]).said)

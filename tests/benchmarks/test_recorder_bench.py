@@ -4,15 +4,14 @@ import math
 
 import pytest
 
-from benchmarks.recorder import Feed, measure
+from benchmarks.recorder import KINDS, Feed, measure
 from benchmarks.turns import PYTHON, run
 
 
 @pytest.fixture(scope="module")
 def said():
     """What one short turn of each kind says."""
-    kinds = ("ours", "plain", "burst", "plain_burst", "deep")
-    return {kind: run([*PYTHON, "benchmarks.recorder", kind, "2000"]).said for kind in kinds}
+    return {kind: run([*PYTHON, "benchmarks.recorder", kind, "2000"]).said for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", ["ours", "plain"])

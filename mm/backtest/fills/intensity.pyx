@@ -251,13 +251,15 @@ def poisson(**given: Any) -> Poisson:
     cdef dict values = Poisson.declared.settle(given)
     both, intensity = {"A": values["A"], "k": values["k"]}, values["intensity"]
     bid, ask = values["bid"], values["ask"]
-    if sum([any(one is not None for one in both.values()), not bid is ask is None, intensity is not None]) != 1:
+    one_pair = values["A"] is not None or values["k"] is not None
+    by_side = bid is not None or ask is not None
+    if one_pair + by_side + (intensity is not None) != 1:
         raise UsageError(
             "poisson needs A and k in one form: FILL_PARAMS_FILE=<what mm calibrate or mm schedule wrote>, "
             'FILL_PARAMS_JSON=\'{"A": .., "k": ..}\' or \'{"bid": {"A": .., "k": ..}, "ask": {"A": .., "k": ..}}\''
         )
     if intensity is None:
-        bid, ask = (both, both) if bid is ask is None else (bid or {}, ask or {})
+        bid, ask = (bid or {}, ask or {}) if by_side else (both, both)
         A_bid, k_bid = side_numbers("bid", bid)
         A_ask, k_ask = side_numbers("ask", ask)
         intensity = Intensity([IntensityPiece(0, FOREVER, A_bid, k_bid, A_ask, k_ask, (k_bid + k_ask) / 2)])

@@ -19,7 +19,7 @@ from mm.cli.frame import command
 from mm.cli.knobs import PATH, knob, shown
 from mm.errors import DataError, Mismatch, MMError
 from mm.runs.diff import Comparison, compare, no_matter
-from mm.runs.find import Found, Sources, check_inputs, check_models, find_run, find_runs, knob_files
+from mm.runs.find import Found, InputPlaces, check_inputs, check_models, find_run, find_runs, knob_files
 
 COMMANDS = {  # by kind: the name of the command, its module and its function
     "backtest": ("backtest", "mm.commands.backtest", "main"),
@@ -64,7 +64,7 @@ def main(console: Console, where: Where, name: str, keep: bool, trust: bool) -> 
     Example: mm runs reproduce 20260105T080000Z
     """
     run = find_run(name, where.out_root)
-    sources = Sources(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
+    sources = InputPlaces(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
     located = check_inputs(run, sources)
     if not trust:
         check_models(run, [os.getcwd(), *sys.path])

@@ -23,7 +23,6 @@ from mm.cli.frame import command
 from mm.cli.knobs import knobs, shown
 from mm.clock import now_us, run_stamp
 from mm.errors import DataError, MissingDay, MMError, UsageError
-from mm.market_data.rate_budget import Backoff
 
 FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
 GRACE_S = 20.0
@@ -85,6 +84,8 @@ class Supervisor:
 
     async def _keep(self, symbol: str, wait_s: float) -> int:
         """Keep one symbol's process going; return the exit code that stands."""
+        from mm.market_data.rate_budget import Backoff
+
         backoff, loop = Backoff(FIRST_DELAY_S, MOST_DELAY_S), asyncio.get_running_loop()
         start, code = 0, 0
         while not await self._stopped_within(wait_s + backoff.delay(loop.time())):

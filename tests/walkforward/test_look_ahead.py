@@ -58,7 +58,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
 
 
 @pytest.fixture(scope="module")
-def with_sensitivity(day: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
+def honest(day: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
     return schedules(day)
 
 

@@ -29,6 +29,24 @@ _FILLS: Commands = {
 _CHECK: Commands = {
     "lookahead": ("Find out whether a model peeks.", "mm.commands.check:lookahead"),
 }
+_SHADOW: Commands = {
+    "": ("Trade on paper in a live market, and record it.", "mm.commands.shadow:main"),
+    "reconcile": ("Compare a shadow run with the replay of the day it recorded.", "mm.commands.shadow:reconcile"),
+}
+_RISK: Commands = {
+    "status": ("Show the kill switch of a symbol.", "mm.commands.risk:status"),
+    "kill": ("Throw the kill switch of a symbol.", "mm.commands.risk:kill"),
+    "rearm": ("Re-arm the kill switch of a symbol.", "mm.commands.risk:rearm"),
+}
+_AUDIT: Commands = {
+    "verify": ("Verify the hash chain of an audit log.", "mm.commands.audit:verify"),
+    "show": ("Show rows of an audit log.", "mm.commands.audit:show"),
+}
+_STATE: Commands = {
+    "init": ("Create the tables of the state store.", "mm.commands.state:init"),
+    "rebuild": ("Rebuild the state store from the audit logs.", "mm.commands.state:rebuild"),
+    "show": ("Show positions, orders and fills of the state store.", "mm.commands.state:show"),
+}
 COMMANDS: Commands = {
     "record": ("Record one symbol until the window closes.", "mm.market_data.recorder:main"),
     "data": ("Import, check, mend and export recorded days.", _DATA),
@@ -42,6 +60,11 @@ COMMANDS: Commands = {
     "report": ("Draw the report of a run.", "mm.commands.report:main"),
     "runs": ("Look at run folders.", _RUNS),
     "check": ("Hold a model against what it cannot know.", _CHECK),
+    "trade": ("Trade a symbol at a venue: box, testnet or production.", "mm.commands.trade:main"),
+    "compare": ("Compare replay, shadow and trade runs side by side.", "mm.commands.compare:main"),
+    "risk": ("Read, throw and re-arm the kill switch.", _RISK),
+    "audit": ("Verify and show audit logs.", _AUDIT),
+    "state": ("Create, rebuild and show the state store.", _STATE),
     "sim": ("Make markets to practise on.", sim.COMMANDS),
     "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench:main"),
 }

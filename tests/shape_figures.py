@@ -17,6 +17,8 @@ from support import ROOT
 PACKAGE = ROOT / "mm"
 # Rooms whose budget is one: the file contract belongs to the market, the walk-forward to the calibration.
 JOINED = {"dayfolder": "market_data", "walkforward": "calibration"}
+# Rooms that are younger than the goals for lines and modules, and have budgets of their own alone.
+NEW = {"live"}
 # The modules without a test file of their name, and why they have none.
 DOOR = "a door of a few lines to a module that is tested; the contract tests go through it"
 KERNEL = "a part of the engine, which test_engine.py and test_live_feed.py compare with the oracle"
@@ -174,8 +176,8 @@ def figures() -> dict[str, float]:
     every, counted = sources(), modules()
     total = sum(map(lines_of, every))
     return {
-        "lines": total,
-        "modules": len(counted),
+        "lines": sum(lines_of(path) for path in every if room_of(path) not in NEW),
+        "modules": sum(room_of(path) not in NEW for path in counted),
         "modules under 100 lines": sum(lines_of(path) < 100 for path in counted),
         "lines that a median module lacks to 180": max(0, 180 - median(map(lines_of, counted))),
         "imports, % of the lines": round(100 * sum(map(import_lines, every)) / total, 2),

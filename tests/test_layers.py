@@ -21,6 +21,7 @@ LAYERS = [
     ["report"],
     ["cli", "plugins", "runs"],
     ["quote_tree", "model_maker", "commands"],
+    ["live"],
 ]
 # What rooms of the backtest may import of the rest of it.
 ROOMS = {"metrics": {"books", "fills", "journal"}}

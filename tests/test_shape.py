@@ -20,6 +20,7 @@ GOALS = {
     "cli": (1_500, 7),
     "commands": (1_400, 14),
     "evaluate": (1_700, 8),
+    "live": (7_500, 36),
     "market_data": (8_500, 31),
     "report": (2_600, 10),
     "runs": (1_000, 5),
@@ -43,7 +44,7 @@ TODAY = {
     "sweep": (1_850, 7),
     "tape": (4_000, 11),
 }
-# Figures of the whole house: the goal, and what it must not exceed today (shape_figures.py prints them).
+# Figures of the whole house (lines and modules: without the rooms in NEW): the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
     "lines": (46_000, 58_000),
     "modules": (220, 244),

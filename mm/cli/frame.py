@@ -25,6 +25,7 @@ from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, Un
 
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
 EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim") | {"distributed": "cluster"}
+EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state")
 EXTRAS |= dict.fromkeys(("ipykernel", "nbclient", "nbformat"), "notebooks")
 INTERRUPTED = 130
 _BROKEN_DISK = (errno.EIO, errno.EROFS)

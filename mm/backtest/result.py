@@ -11,7 +11,7 @@ import numpy as np
 from mm.backtest import _journal_csv
 from mm.backtest.books import Books
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
-from mm.backtest.metrics.pnl import Ledger, ledger
+from mm.backtest.metrics.pnl import AccountSeries, ledger
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.summary_text import describe
 from mm.clock import US_PER_MS
@@ -149,7 +149,7 @@ class Result:
         return np.where(mid2 > 0, mid2 * self.books.instrument.tick_e8 / (2 * E8), np.nan)
 
 
-def _quote(account: Ledger, units: "NDArray[Any]") -> "NDArray[np.float64]":
+def _quote(account: AccountSeries, units: "NDArray[Any]") -> "NDArray[np.float64]":
     """Return ledger *units* in the quote asset, to the last bit a float has."""
     return (units / account.per_quote).astype(np.float64)
 

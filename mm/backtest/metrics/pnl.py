@@ -28,7 +28,7 @@ SAFE = 2**62
 
 
 @dataclass(frozen=True)
-class Ledger:
+class AccountSeries:
     """The account at every state row, exactly.
 
     Attributes:
@@ -56,7 +56,7 @@ class Ledger:
         return int(units) / self.per_quote
 
 
-def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> Ledger:
+def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> AccountSeries:
     """Return the account of a journal's *state* rows."""
     us, inventory, cash_tl, fees_e8, mid2, _ = state.T
     half_tl, fee = 5 * instrument.tick_e8 * instrument.lot_e8, 10**9  # of 1e-17
@@ -69,7 +69,7 @@ def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> Le
     exact = np.int64 if largest < 2**62 else object
     equity = half_tl * (2 * cash_tl.astype(exact) + inventory.astype(exact) * marks2)
     equity = equity + fee * (initial_cash_e8 - fees_e8.astype(exact))
-    return Ledger(us, inventory, marks2, mid2 > 0, equity, half_tl, fee, 10**17 // common)
+    return AccountSeries(us, inventory, marks2, mid2 > 0, equity, half_tl, fee, 10**17 // common)
 
 
 def last_valid(mid2: "Column") -> "Column":
@@ -95,7 +95,7 @@ class Pnl:
     fees: int
 
 
-def split(fills: "Table", account: "Ledger") -> Pnl | None:
+def split(fills: "Table", account: "AccountSeries") -> Pnl | None:
     """Return the PnL and its parts, or None where no state row has a valid book to mark at.
 
     Spread is s·q·(m − p) of each fill at the mid it met; inventory is what was held times the move of the mid
@@ -130,7 +130,7 @@ def split(fills: "Table", account: "Ledger") -> Pnl | None:
     return pnl
 
 
-def fill_marks(fills: "Table", account: "Ledger") -> "Column":
+def fill_marks(fills: "Table", account: "AccountSeries") -> "Column":
     """Return bid + ask, in ticks, at each fill; where its book was not valid, the mark of the account then."""
     row = np.searchsorted(account.us, fills[:, 0], side="right") - 1
     return np.where(fills[:, 7] > 0, fills[:, 7], account.marks2[np.maximum(row, 0)])
@@ -174,7 +174,7 @@ def pairs(fills: "Table") -> Pairs:
     )
 
 
-def realised(fills: "Table", matched: Pairs, account: "Ledger") -> int:
+def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
     """Return what the *matched* lots earned before fees, exactly, in units of the ledger."""
     move = fills[matched.sell, 3] - fills[matched.buy, 3]
     largest = int(np.abs(move).max(initial=0)) * int(matched.lots.max(initial=0))

@@ -1,6 +1,6 @@
 """Gain over risk: Sharpe, its interval and its correction, Sortino, Calmar; drawdowns, returns and inventory over time.
 
-Instants are µs. Money comes as integers of any one unit (see ``pnl.Ledger``) or as floats. What is undefined is None.
+Instants are µs. Money comes as integers of any one unit (see ``pnl.AccountSeries``) or as floats; None is undefined.
 """
 
 import math
@@ -17,7 +17,7 @@ from mm.clock import US_PER_S
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.metrics.pnl import Ledger
+    from mm.backtest.metrics.pnl import AccountSeries
 
     Column = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -320,7 +320,7 @@ def psr(found: dict[str, Any]) -> float | None:
     return probabilistic_sharpe(found["sharpe_per_period"], periods=found["periods"], **shape)
 
 
-def daily(account: "Ledger", days: Sequence[str], starts_us: Sequence[int], fill_us: "Column") -> dict[str, Any]:
+def daily(account: "AccountSeries", days: Sequence[str], starts_us: Sequence[int], fill_us: "Column") -> dict[str, Any]:
     """Return PnL and fills of each day, and their annual Sharpe ratio: mean over deviation (ddof 1) × √365.
 
     A day begins at its instant of *starts_us* and ends where the next begins; the first one begins with the run. Its

@@ -10,7 +10,7 @@ from mm.backtest.metrics.arithmetic import dot, exact_sum, quotient
 from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
 from mm.backtest.metrics.notes import NOT_FINITE, NULL, REASONS, basis, notes, quoted, refused
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, order_times, partial_orders
-from mm.backtest.metrics.pnl import Ledger, ledger, pairs, realised, split, trips
+from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, split, trips
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -70,7 +70,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _pnl(journal: "Journal", account: Ledger, books: "Books") -> dict[str, Any]:
+def _pnl(journal: "Journal", account: AccountSeries, books: "Books") -> dict[str, Any]:
     pnl, matched = split(journal.fills, account), pairs(journal.fills)
     round_trips = trips(journal.fills, matched, books.instrument)
     if pnl is None:
@@ -155,7 +155,7 @@ def _predicted(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any
     }
 
 
-def _inventory(account: Ledger, books: "Books") -> dict[str, Any]:
+def _inventory(account: AccountSeries, books: "Books") -> dict[str, Any]:
     """Return the moments of what was held, and of its distance from the target, in the base asset."""
     unit = books.instrument.lot_e8 / E8
     held, from_target = (
@@ -171,7 +171,7 @@ def _inventory(account: Ledger, books: "Books") -> dict[str, Any]:
     }
 
 
-def _risk(account: Ledger, seed: int) -> tuple[dict[str, Any], int]:
+def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
     """Return the risk figures, and how many 60 s periods had to be left out of them."""
     changes, left_out = risk.period_changes(account.us, account.equity, account.valid)
     us, equity = account.us[account.valid], account.equity[account.valid]

@@ -1,0 +1,149 @@
+"""Position, cash and fees of our fills against sums in Decimal, and what the result is divided into."""
+
+from dataclasses import replace
+from decimal import ROUND_DOWN, Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.errors import Mismatch
+from mm.instrument import E8, Instrument, decimal_text
+from mm.live.ledger import AccountFill, Ledger, fee_e8, fill_of
+
+BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
+FILL = AccountFill(7, 70, "c-1", 1, "100.00", "2.00000", "0.00200000", "BTC", 1_000, True)
+
+
+def fills(assets: tuple[str, ...] = ("BTC", "USDT", "BNB")) -> st.SearchStrategy[list[AccountFill]]:
+    """Executions with trade ids that may repeat."""
+    one = st.builds(
+        AccountFill,
+        trade_id=st.integers(1, 30),
+        order_id=st.integers(1, 9),
+        client_id=st.just("c"),
+        side=st.sampled_from((1, -1)),
+        price=st.integers(1, 10**7).map(BTC.price),
+        qty=st.integers(1, 10**6).map(BTC.qty),
+        commission=st.integers(-1_000, 10**9).map(decimal_text),
+        commission_asset=st.sampled_from(assets),
+        us=st.integers(0, 10**16),
+        maker=st.booleans(),
+    )
+    return st.lists(one, max_size=25)
+
+
+def exact(value_e8: int) -> Decimal:
+    """Return an amount in 1e-8 as a decimal."""
+    return Decimal(value_e8).scaleb(-8)
+
+
+def once(executions: list[AccountFill]) -> list[AccountFill]:
+    """Return each trade's first execution."""
+    found: dict[int, AccountFill] = {}
+    for one in executions:
+        found.setdefault(one.trade_id, one)
+    return list(found.values())
+
+
+@given(fills(), st.integers(-(10**9), 10**9))
+def test_balances_move_as_the_account_does(executions: list[AccountFill], first: int) -> None:
+    """Summed in decimals of the exchange's own text, each trade once, position, cash and fees are the same."""
+    ledger = Ledger(BTC, position_e8=first)
+    booked = [ledger.book(one) for one in executions]
+    base, quote, fees = exact(first), Decimal(0), dict[str, Decimal]()
+    for one in once(executions):
+        quote -= one.side * (Decimal(one.price) * Decimal(one.qty)).quantize(Decimal("1e-8"), ROUND_DOWN)
+        base += one.side * Decimal(one.qty)
+        paid = Decimal(one.commission)
+        base -= paid if one.commission_asset == "BTC" else 0
+        quote -= paid if one.commission_asset == "USDT" else 0
+        fees[one.commission_asset] = fees.get(one.commission_asset, Decimal(0)) + paid
+    assert (exact(ledger.position_e8), exact(ledger.cash_e8)) == (base, quote)
+    assert {asset: exact(paid) for asset, paid in ledger.fees_e8.items() if paid} == {
+        k: v for k, v in fees.items() if v
+    }
+    assert sum(booked) == ledger.fills == len(once(executions))
+    assert ledger.last_trade_id == max((one.trade_id for one in executions), default=None)
+
+
+@given(fills(("BTC", "USDT")), st.integers(-(10**9), 10**9), st.integers(1, 10**7), st.integers(1, 10**7))
+def test_parts_add_up_to_the_move_of_the_account(
+    executions: list[AccountFill], first: int, cost: int, mid: int
+) -> None:
+    """The total is the account's worth now less what it was; its parts sum to it, to the last unit."""
+    ledger = Ledger(BTC, position_e8=first, price_e8=cost * BTC.tick_e8)
+    for one in executions:
+        ledger.book(one)
+    parts = ledger.pnl_e8(mid * BTC.tick_e8)
+    worth = exact(ledger.cash_e8) + exact(ledger.position_e8) * mid / 100 - exact(first) * cost / 100
+    assert abs(exact(parts.total) - worth) <= Decimal("1e-8")
+    assert parts.total == parts.realized + parts.unrealized - parts.fees
+    if not ledger.position_e8:
+        assert abs(parts.unrealized) <= 1 + len(executions)
+
+
+@given(fills(("USDT",)), st.integers(1, 10**7))
+def test_realized_is_what_was_bought_and_sold_again(executions: list[AccountFill], mid: int) -> None:
+    """First in, first out, against a list of single lots."""
+    small = [replace(one, qty=BTC.qty(one.trade_id)) for one in executions]
+    ledger, held, realized = Ledger(BTC), list[tuple[int, Decimal]](), Decimal(0)
+    for one in once(small):
+        for _ in range(one.trade_id):
+            if held and held[0][0] != one.side:
+                side, cost = held.pop(0)
+                realized += side * (Decimal(one.price) - cost) * exact(BTC.lot_e8)
+            else:
+                held.append((one.side, Decimal(one.price)))
+    for one in small:
+        ledger.book(one)
+    assert exact(ledger.pnl_e8(mid * BTC.tick_e8).realized) == realized
+
+
+def test_a_commission_in_the_base_asset_lowers_the_position() -> None:
+    """What arrives is the quantity less the commission, and its value is a fee at the fill's price."""
+    ledger = Ledger(BTC)
+    assert ledger.book(FILL)
+    assert (ledger.position_e8, ledger.cash_e8) == (199_800_000, -200 * E8)
+    parts = ledger.pnl_e8(100 * E8)
+    assert (parts.realized, parts.unrealized, parts.fees, parts.total) == (0, 0, E8 // 5, -E8 // 5)
+
+
+def test_a_commission_in_another_asset_moves_neither_balance() -> None:
+    """Its value counts where its price is given; else it is named apart."""
+    bnb = replace(FILL, commission="0.01000000", commission_asset="BNB")
+    ledger = Ledger(BTC)
+    ledger.book(bnb)
+    ledger.book(replace(bnb, trade_id=8), rate_e8=600 * E8)
+    assert (ledger.position_e8, ledger.cash_e8) == (400_000_000, -400 * E8)
+    assert ledger.fees_e8 == {"BNB": 2_000_000}
+    parts = ledger.pnl_e8(100 * E8)
+    assert (parts.fees, parts.total, parts.unvalued) == (6 * E8, -6 * E8, {"BNB": 1_000_000})
+
+
+@pytest.mark.parametrize(
+    ("asset", "rate_e8", "expected"),
+    [("USDT", None, 200_000), ("BTC", None, 20_000_000), ("BNB", None, None), ("BNB", 500 * E8, E8)],
+)
+def test_a_fee_is_the_commission_in_the_quote_asset(asset: str, rate_e8: int | None, expected: int | None) -> None:
+    """A commission in base counts at the fill's price, one in another asset only with a rate."""
+    assert fee_e8(replace(FILL, commission_asset=asset), BTC, rate_e8) == expected
+
+
+def test_a_first_position_is_valued_at_the_first_price_seen() -> None:
+    """Without a cost, a position of before earns from the first mid on."""
+    ledger = Ledger(BTC, position_e8=E8)
+    assert ledger.pnl_e8(100 * E8).total == 0
+    assert ledger.pnl_e8(101 * E8).unrealized == E8
+
+
+def test_a_fill_reads_back_from_its_row() -> None:
+    """The text of a file or a table holds all of it."""
+    assert FILL.row()["side"] == "BUY"
+    assert fill_of(FILL.row()) == FILL
+
+
+def test_an_instrument_without_assets_is_refused() -> None:
+    """Commissions could not be booked."""
+    with pytest.raises(Mismatch, match=r"base asset '' .* check instrument\.json"):
+        Ledger(Instrument("BTCUSDT", 1, 1))

@@ -78,18 +78,24 @@ cdef inline void pass_requotes(OrderManager manager, int64_t us) noexcept nogil:
     manager.next_requote_us = next_us
 
 
+cdef inline int run_grid(OrderManager manager, const OpenOrders* open, int64_t us, Touch* known) except -1 nogil:
+    """Take the sample and write the state row that are due at `next_grid_us`."""
+    if us == manager.next_sample_us:
+        manager.sample(known)
+    if us == manager.next_state_us:
+        record_state(&manager.orders.records, us, &manager.orders.account, open.count)
+        manager.next_state_us += manager.state_us
+    manager.next_grid_us = min(manager.next_sample_us, manager.next_state_us)
+    return 0
+
+
 cdef inline int run_timers(OrderManager manager, OpenOrders* open, int64_t us, bint settled, Touch* known) except -1 nogil:
     """Do what is due at an instant: the sample, then the state row, then the requote.
 
     *known* is the market as we have received it.
     """
     if us == manager.next_grid_us:
-        if us == manager.next_sample_us:
-            manager.sample(known)
-        if us == manager.next_state_us:
-            record_state(&manager.orders.records, us, &manager.orders.account, open.count)
-            manager.next_state_us += manager.state_us
-        manager.next_grid_us = min(manager.next_sample_us, manager.next_state_us)
+        run_grid(manager, open, us, known)
     if us == manager.next_requote_us or us == open.follow_us:
         if not settled:
             manager.requote(us, known)

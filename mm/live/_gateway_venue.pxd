@@ -1,0 +1,23 @@
+# cython: cdivision=True
+# A venue that is a gateway: orders leave as messages, and what becomes of them is reported from outside.
+
+from libc.stdint cimport int64_t
+
+from mm.backtest._account cimport wide
+from mm.backtest._own_orders cimport OwnOrders
+from mm.backtest._venue cimport OrderVenue
+from mm.backtest.fills.base cimport Order
+
+cdef class GatewayVenue(OrderVenue):
+    cdef list messages                  # not taken yet
+    cdef bint funds_known               # whether the balances below are those of the exchange
+    cdef int64_t held_lots              # base asset, free and locked
+    cdef wide held_e16                  # quote asset, likewise, 1e-16
+
+    cdef int take_place(self, Order* order) except -1
+    cdef int take_cancel(self, Order* order) except -1
+    cdef int accepted(self, int64_t order_id, int64_t us) except -1
+    cdef int rejected(self, int64_t order_id, int64_t us, int reason) except -1
+    cdef int filled(self, int64_t order_id, int64_t us, int64_t ticks, int64_t lots, int64_t fee_lots, int64_t fee_e8, bint took) except -1
+    cdef int closed(self, int64_t order_id, int64_t us, bint expired) except -1
+    cdef int open_again(self, int64_t order_id) except -1

@@ -1,0 +1,168 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""A venue that is a gateway: orders leave as messages, and what becomes of them is reported from outside.
+
+The order manager sends to it as to any venue. Here a message is a tuple that waits until it is taken; the gateway
+brings it to an exchange and reports acceptances, fills and ends by order id, in whatever order they come.
+"""
+
+from libc.stdint cimport int64_t
+
+from mm.backtest._account cimport book_fill, wide
+from mm.backtest._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled
+from mm.backtest._own_orders cimport OpenOrders, OwnOrders, order_accepted, order_closed, orders_find, orders_follow, slot_of
+from mm.backtest._records cimport (
+    CANCEL_ACK, CLOSE_FILLED, COVERED, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, NOT_CANCELLED, Fill,
+    record_fill, record_order, record_state,
+)
+from mm.backtest._venue cimport OrderVenue
+from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIVE, NEVER, SENT, Order
+
+from mm.backtest.journal import KINDS
+
+
+cdef class GatewayVenue(OrderVenue):
+    """Orders that leave this process; nothing here says when, or whether, they arrive.
+
+    Args:
+        orders: Our orders and account.
+        rules: ``mm.backtest.rules.Rules``.
+    """
+
+    def __init__(self, orders: OwnOrders, rules: object) -> None:
+        OrderVenue.__init__(self, orders, rules)
+        self.messages = []
+        self.distrust_cash()
+
+    # ------------------------------------------------------------------ messages of the order manager
+
+    cdef int send(self, Order* order) except -1 nogil:
+        with gil:
+            self.take_place(order)
+        return 0
+
+    cdef int cancel(self, Order* order) except -1 nogil:
+        with gil:
+            self.take_cancel(order)
+        return 0
+
+    cdef int take_place(self, Order* order) except -1:
+        self.messages.append(("place", order.id, order.side, order.ticks, order.lots, KINDS[order.kind]))
+        return 0
+
+    cdef int take_cancel(self, Order* order) except -1:
+        self.messages.append(("cancel", order.id, order.side, order.ticks, order.lots, KINDS[order.kind]))
+        return 0
+
+    cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:
+        """Return whether the balances of the exchange cover an order beside those that stay open."""
+        cdef OpenOrders* open = &self.orders.open
+        cdef const Order* other
+        cdef int64_t i, lots = order.lots
+        cdef wide bound_e16 = self.cost_e16(order)
+        if not self.funds_known:
+            return COVERED
+        for i in range(open.count):
+            other = &open.orders[i]
+            if other.side != order.side or other.id == order.id or other.cancel_req_us != NEVER:
+                continue
+            lots += other.lots
+            bound_e16 += self.cost_e16(other)
+        if order.side < 0:
+            return COVERED if lots <= self.held_lots else INSUFFICIENT_INVENTORY
+        return COVERED if bound_e16 <= self.held_e16 else INSUFFICIENT_CASH
+
+    def distrust_cash(self) -> None:
+        """Let the balances of the exchange decide whether a buy is covered, and not the account of the run."""
+        self.orders.sure, self.orders.sure_cash_e16 = False, -1e300
+
+    def funds(self, int64_t held_lots, object held_e8) -> None:
+        """Take over the balances of the exchange, free and locked: base asset in lots, quote asset in 1e-8."""
+        self.held_lots, self.held_e16 = held_lots, <wide> (<int64_t> held_e8) * 100000000
+        if not self.funds_known or self.orders.open.count == 0:
+            self.orders.open.changed = True
+        self.funds_known = True
+
+    # ------------------------------------------------------------------ reports of the gateway
+
+    cdef int accepted(self, int64_t order_id, int64_t us) except -1:
+        """Let an order rest; a second acceptance says nothing new."""
+        cdef Order* order = orders_find(&self.orders.open, order_id)
+        if order is NULL or order.status != SENT:
+            return 0
+        order_accepted(self.orders, order)
+        order.active_us = us
+        if order.cancel_req_us != NEVER:
+            order.status = CANCELLING
+        return 1
+
+    cdef int rejected(self, int64_t order_id, int64_t us, int reason) except -1:
+        """End an order that the exchange did not take."""
+        cdef Order* order = orders_find(&self.orders.open, order_id)
+        if order is NULL:
+            return 0
+        if order.status != SENT:
+            return self.closed(order_id, us, False)
+        self.orders.rejected(order - self.orders.open.orders, us, reason)
+        return 1
+
+    cdef int filled(
+        self, int64_t order_id, int64_t us, int64_t ticks, int64_t lots, int64_t fee_lots, int64_t fee_e8, bint took
+    ) except -1:
+        """Book an execution. What was paid in the base asset (*fee_lots*) lowers the lots that are booked.
+
+        *fee_e8* is all that was paid, in the quote asset: a buy of 10 lots with a fee of one lot is booked as 9 lots and
+        a fee of their price, so that position and cash are those of the exchange.
+        """
+        cdef OwnOrders orders = self.orders
+        cdef Order* order = orders_find(&orders.open, order_id)
+        cdef Fill fill
+        cdef int64_t i, net = lots
+        fill.us, fill.ticks, fill.fee_e8, fill.reason = us, ticks, fee_e8, 1 if took else 0
+        if order is not NULL:
+            self.accepted(order_id, us)
+            net -= order.side * fee_lots
+            fill.lots = net
+            book_fill(&orders.account, order.side, ticks, net, fee_e8)
+            orders.count_cash()
+            self.distrust_cash()
+            if order.lots == order.placed_lots:
+                order_count_filled(&orders.order_count, us, TAKER_CREDIT if took else MAKER_CREDIT)
+            lots = min(lots, order.lots)
+            order.lots -= lots
+            orders.open.lots[slot_of(order.side)] -= lots
+            if order.lots == 0:
+                order.status = FILLED
+            record_order(&orders.records, order, us, FILL, COVERED)
+            record_fill(&orders.records, order, &fill, &orders.account)
+            i = order - orders.open.orders
+            if order.lots == 0:
+                order_closed(orders, i, us, FILLED, CLOSE_FILLED)
+        orders.open.changed = True
+        if orders.requotes:
+            orders_follow(&orders.open, us)
+        return record_state(&orders.records, us, &orders.account, orders.open.count)
+
+    cdef int closed(self, int64_t order_id, int64_t us, bint expired) except -1:
+        """End an order that rests no more."""
+        cdef Order* order = orders_find(&self.orders.open, order_id)
+        if order is NULL:
+            return 0
+        self.accepted(order_id, us)
+        if not expired:
+            order.cancel_us = us
+        order_closed(
+            self.orders, order - self.orders.open.orders, us, EXPIRED if expired else CANCELLED,
+            EXPIRE if expired else CANCEL_ACK,
+        )
+        return 1
+
+    cdef int open_again(self, int64_t order_id) except -1:
+        """Forget the request to cancel an order: it came to nothing, and the order is open."""
+        cdef Order* order = orders_find(&self.orders.open, order_id)
+        if order is NULL or order.cancel_req_us == NEVER:
+            return 0
+        order.cancel_req_us, order.cancel_reason = NEVER, NOT_CANCELLED
+        if order.status == CANCELLING:
+            order.status = LIVE
+        self.orders.open.changed = True
+        return 1

@@ -1,0 +1,101 @@
+# Generated from mm/live/_live_engine.pyx by `make stubs`; edit that file instead.
+
+"""The engine of a live market: the order manager of the replay, with a gateway in place of a paper exchange.
+
+Events come in as they arrive, messages for the gateway go out, and its reports come back. Requotes keep the grid of the
+replay; one that is late is made at once, and one follows at once on a fill. ``trader.py`` drives it.
+"""
+
+from collections.abc import Iterable
+from typing import final
+
+from mm.backtest._order_manager import OrderManager
+from mm.backtest.journal import Journal
+from mm.backtest.live_feed import FeedEvent
+from mm.backtest.rules import Rules
+
+FILL_REASONS: tuple[str, ...]
+
+@final
+class LiveEngine:
+    """One account at one exchange: a live market, an order manager, and a gateway's side of our orders.
+
+    Instants are µs of the local clock and never fall: an earlier one counts as the latest so far.
+
+    Args:
+        quotes: A compiled quote model, or any object with ``quote(view)``.
+        rules: What binds our orders; its lot may be finer than the exchange's step.
+
+    Attributes:
+        manager: The order manager.
+        requotes: How many times quotes were wanted.
+        now_us: The latest instant so far.
+    """
+    @property
+    def manager(self) -> OrderManager: ...
+    @property
+    def requotes(self) -> int: ...
+    @property
+    def now_us(self) -> int: ...
+    def __init__(self, quotes: object, rules: Rules) -> None: ...
+    @property
+    def best(self) -> tuple[int, int]:
+        """Best bid and ask in ticks; 0 where there is none, as both are without a valid book."""
+    @property
+    def inventory_lots(self) -> int:
+        """What is held, in lots."""
+    @property
+    def cash(self) -> float:
+        """Cash of the run's account, in the quote asset."""
+    @property
+    def open_orders(self) -> int:
+        """Orders that were sent, and whose end was not reported."""
+    @property
+    def state_rows(self) -> int:
+        """Rows of the state table since the journal was last handed over."""
+    @property
+    def next_due_us(self) -> int:
+        """When `advance` has something to do if nothing happens before; far in the future before the first book."""
+    def quoted(self) -> tuple[int, int]:
+        """Return the prices in ticks of our best resting bid and ask; 0 where none rests."""
+    def lots_at(self, side: int, ticks: int) -> int:
+        """Return the lots displayed at a price of a side (+1 bids, -1 asks)."""
+    def feed(self, events: Iterable[FeedEvent]) -> None:
+        """Take events of the market, in order; `advance` acts on them.
+
+        Raises:
+            UsageError: If one is malformed, or changes a book that is not valid.
+        """
+    def advance(self, us: int) -> list[tuple[str, int, int, int, int, str]]:
+        """Do what is due by an instant, and return the messages for the gateway, in order.
+
+        Returns:
+            (``place`` or ``cancel``, order id, side, ticks, lots, kind); a cancel that is followed by an order of the
+            same side may be sent as one replacement.
+        """
+    def accepted(self, order_id: int, us: int) -> None:
+        """Report that the exchange took an order."""
+    def rejected(self, order_id: int, us: int, reason: str) -> None:
+        """Report that the exchange did not take an order; *reason* is one of ``REJECT_REASONS``."""
+    def filled(self, order_id: int, us: int, ticks: int, lots: int, fee_lots: int, fee_e8: int, took: bool) -> None:
+        """Report an execution.
+
+        Args:
+            order_id: Of the order; that of none of ours changes nothing but leaves a state row.
+            us: When it was reported.
+            ticks: Price.
+            lots: Quantity.
+            fee_lots: What was paid of the base asset, lots.
+            fee_e8: What was paid in all, 1e-8 of the quote asset.
+            took: Whether our order took.
+        """
+    def closed(self, order_id: int, us: int, expired: bool) -> None:
+        """Report that an order rests no more, without a last fill."""
+    def open_again(self, order_id: int) -> None:
+        """Report that a cancel came to nothing: the order is still open."""
+    def funds(self, held_lots: int, held_e8: int) -> None:
+        """Report the balances of the exchange, free and locked: base asset in lots, quote asset in 1e-8."""
+    def book_apart(self, us: int, side: int, ticks: int, lots: int, fee_lots: int, fee_e8: int) -> None:
+        """Book an execution of an order of an earlier run: account and state row, no row of orders or fills."""
+    def journal(self) -> Journal:
+        """Hand over the tables, as a paper exchange does."""

@@ -1,0 +1,328 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The engine of a live market: the order manager of the replay, with a gateway in place of a paper exchange.
+
+Events come in as they arrive, messages for the gateway go out, and its reports come back. Requotes keep the grid of the
+replay; one that is late is made at once, and one follows at once on a fill. ``trader.py`` drives it.
+"""
+
+cimport cython
+from libc.stdint cimport int64_t
+
+from mm.backtest._event_buffer cimport EventBuffer
+from mm.backtest._order_manager cimport OrderManager, is_settled, pass_requotes, run_grid, run_timers
+from mm.backtest._own_orders cimport OpenOrders, OwnOrders
+from mm.backtest._records cimport EPOCH_BREAK, handed, handed_log, record_mid
+from mm.backtest._venue cimport Touch
+from mm.backtest.fills.base cimport NEVER, Trade
+from mm.backtest.quotes.base cimport QuoteModel
+from mm.live._gateway_venue cimport GatewayVenue
+from mm.tape._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
+from mm.tape._kinds cimport DEPTH, GAP, TRADE
+
+from typing import TYPE_CHECKING
+
+from mm.backtest.journal import REJECT_REASONS, Journal
+from mm.backtest.quotes.base import compiled
+from mm.backtest.rules import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mm.backtest.live_feed import FeedEvent
+
+cdef int64_t MARGIN_TICKS = 1 << 20     # beyond the best prices, what the book holds densely
+FILL_REASONS = ("exchange:maker", "exchange:taker")
+
+
+@cython.final
+cdef class LiveEngine:
+    """One account at one exchange: a live market, an order manager, and a gateway's side of our orders.
+
+    Instants are µs of the local clock and never fall: an earlier one counts as the latest so far.
+
+    Args:
+        quotes: A compiled quote model, or any object with ``quote(view)``.
+        rules: What binds our orders; its lot may be finer than the exchange's step.
+
+    Attributes:
+        manager: The order manager.
+        requotes: How many times quotes were wanted.
+        now_us: The latest instant so far.
+    """
+
+    cdef readonly OrderManager manager
+    cdef readonly int64_t requotes
+    cdef readonly int64_t now_us
+    cdef QuoteModel quotes
+    cdef GatewayVenue venue
+    cdef EventBuffer buffer
+    cdef Book book
+    cdef Touch touch
+    cdef bint opened, begun
+    cdef int64_t begun_us, events_played, rows_played
+    cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us
+
+    def __init__(self, quotes: object, rules: Rules) -> None:
+        self.quotes = compiled(quotes)
+        self.venue = GatewayVenue(OwnOrders(rules), rules)
+        self.manager = OrderManager(self.quotes, self.venue, rules)
+        self.buffer = EventBuffer()
+        self.two_sided_since_us = NEVER
+        book_open(&self.book, 0, 1)
+        self.opened = True
+
+    def __dealloc__(self) -> None:
+        if self.opened:
+            book_close(&self.book)
+
+    # ------------------------------------------------------------------ what is known
+
+    @property
+    def best(self) -> tuple[int, int]:
+        """Best bid and ask in ticks; 0 where there is none, as both are without a valid book."""
+        if not self.touch.valid:
+            return 0, 0
+        return self.touch.top.bid_ticks, self.touch.top.ask_ticks
+
+    @property
+    def inventory_lots(self) -> int:
+        """What is held, in lots."""
+        return self.venue.orders.account.inventory_lots
+
+    @property
+    def cash(self) -> float:
+        """Cash of the run's account, in the quote asset."""
+        return self.venue.orders.cash
+
+    @property
+    def open_orders(self) -> int:
+        """Orders that were sent, and whose end was not reported."""
+        return self.venue.orders.open.count
+
+    @property
+    def state_rows(self) -> int:
+        """Rows of the state table since the journal was last handed over."""
+        return self.venue.orders.records.state.rows
+
+    @property
+    def next_due_us(self) -> int:
+        """When `advance` has something to do if nothing happens before; far in the future before the first book."""
+        return min(self.manager.next_grid_us, min(self.manager.next_requote_us, self.venue.orders.open.follow_us))
+
+    def quoted(self) -> tuple[int, int]:
+        """Return the prices in ticks of our best resting bid and ask; 0 where none rests."""
+        cdef OpenOrders* open = &self.venue.orders.open
+        sell = open.nearest[0] if open.resting[0] else 0
+        return open.nearest[1] if open.resting[1] else 0, sell
+
+    def lots_at(self, side: int, ticks: int) -> int:
+        """Return the lots displayed at a price of a side (+1 bids, -1 asks)."""
+        return book_lots_at(&self.book, side, ticks)
+
+    # ------------------------------------------------------------------ the market and the clock
+
+    def feed(self, events: Iterable[FeedEvent]) -> None:
+        """Take events of the market, in order; `advance` acts on them.
+
+        Raises:
+            UsageError: If one is malformed, or changes a book that is not valid.
+        """
+        cdef EventBuffer buffer = self.buffer
+        cdef int64_t event
+        buffer.extend(events, -1)
+        for event in range(buffer.events):
+            self.happen(event)
+        buffer.drop(buffer.events)
+
+    cdef int happen(self, int64_t event) except -1:
+        """Let an event of the buffer happen."""
+        cdef EventBuffer buffer = self.buffer
+        cdef int64_t row = buffer.first_row[event], rows = buffer.first_row[event + 1] - row, us
+        cdef int kind = buffer.kind[event]
+        us = self.now_us = max(self.now_us, buffer.event_us[event])
+        self.events_played += 1
+        self.rows_played += rows
+        if kind == TRADE:
+            self.manager.view.last_trade = Trade(
+                us, buffer.row_side[row], buffer.row_ticks[row], buffer.row_lots[row], buffer.event_id[event]
+            )
+            return 0
+        if kind != DEPTH:
+            book_clear(&self.book)
+            self.set_valid(kind != GAP, us)
+        if rows:
+            book_apply(&self.book, &buffer.row_side[row], &buffer.row_ticks[row], &buffer.row_lots[row], rows)
+        self.note_top(us, buffer.recv_seq[event])
+        if kind == GAP:
+            return self.withdraw(us)
+        self.centre_book()
+        if not self.begun:
+            self.begun = True
+            self.begun_us = self.valid_since_us = us
+            self.manager.begin(us, not self.quotes.timeless)
+        return 0
+
+    cdef void set_valid(self, bint valid, int64_t us) noexcept:
+        """Note that there is a book from now on, or none."""
+        if self.touch.valid and not valid and self.begun:
+            self.valid_us += us - self.valid_since_us
+        elif valid and not self.touch.valid:
+            self.valid_since_us = us
+            self.venue.orders.open.changed = True
+        self.touch.valid = valid
+
+    cdef int note_top(self, int64_t us, int64_t recv_seq) except -1:
+        """Take over the best prices, and write down the mid where it has changed."""
+        cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask, mid2
+        self.touch.top.us, self.touch.top.recv_seq, self.touch.top.book = us, recv_seq, &self.book
+        self.touch.top.bid_ticks, self.touch.top.ask_ticks = bid, ask
+        self.touch.top.bid_lots = book_lots_at(&self.book, 1, bid) if bid else 0
+        self.touch.top.ask_lots = book_lots_at(&self.book, -1, ask) if ask else 0
+        mid2 = bid + ask if bid and ask and self.touch.valid else 0
+        if mid2 != self.touch.mid2:
+            self.touch.mid2 = mid2
+            record_mid(&self.venue.orders.records, us, mid2)
+        if mid2 == 0:
+            self.touch.mid_lost = True
+        return 0
+
+    cdef int centre_book(self) except -1:
+        """Move the dense window of the book to the best prices where they come near its edge."""
+        cdef Book* book = &self.book
+        cdef int64_t margin = (book.hi - book.lo) // 8
+        cdef bint near_low = book.lo > 0 and book.best_bid < book.lo + margin
+        if book.best_bid and book.best_ask and (near_low or book.best_ask >= book.hi - margin):
+            book_move(book, max(book.best_bid - MARGIN_TICKS, 0), book.best_ask + MARGIN_TICKS)
+        return 0
+
+    def advance(self, int64_t us) -> list[tuple[str, int, int, int, int, str]]:
+        """Do what is due by an instant, and return the messages for the gateway, in order.
+
+        Returns:
+            (``place`` or ``cancel``, order id, side, ticks, lots, kind); a cancel that is followed by an order of the
+            same side may be sent as one replacement.
+        """
+        cdef OrderManager manager = self.manager
+        cdef OpenOrders* open = &self.venue.orders.open
+        cdef int64_t next_us
+        cdef bint settled
+        us = self.now_us = self.venue.now_us = max(self.now_us, us)
+        while manager.next_grid_us <= us:
+            run_grid(manager, open, manager.next_grid_us, &self.touch)
+        if manager.next_requote_us <= us or open.follow_us <= us:
+            pass_requotes(manager, us)
+            next_us = manager.next_requote_us
+            if open.follow_us <= us:
+                open.follow_us = us
+            else:
+                manager.next_requote_us = us
+            settled = is_settled(manager, open, &self.touch.top)
+            self.requotes += not settled
+            run_timers(manager, open, us, settled, &self.touch)
+            manager.next_requote_us = max(manager.next_requote_us if next_us == us else next_us, us + 1)
+        self.watch_sides(us)
+        return self.take_messages()
+
+    cdef list take_messages(self):
+        """Return the messages that wait, and leave none."""
+        messages, self.venue.messages = self.venue.messages, []
+        return messages
+
+    cdef int withdraw(self, int64_t us) except -1:
+        """Request the cancel of every open order: there is no book to quote in."""
+        cdef OpenOrders* open = &self.venue.orders.open
+        cdef int64_t i
+        for i in range(open.count):
+            if open.orders[i].cancel_req_us == NEVER:
+                self.manager.request_cancel(i, us, EPOCH_BREAK)
+        return 0
+
+    cdef void watch_sides(self, int64_t us) noexcept:
+        """Count the time during which orders rest on both sides."""
+        cdef bint both = self.venue.orders.open.resting[0] > 0 and self.venue.orders.open.resting[1] > 0
+        if both and self.two_sided_since_us == NEVER:
+            self.two_sided_since_us = us
+        elif not both and self.two_sided_since_us != NEVER:
+            self.two_sided_us += us - self.two_sided_since_us
+            self.two_sided_since_us = NEVER
+
+    # ------------------------------------------------------------------ reports of the gateway
+
+    def accepted(self, order_id: int, us: int) -> None:
+        """Report that the exchange took an order."""
+        self.venue.accepted(order_id, max(us, self.now_us))
+        self.watch_sides(self.now_us)
+
+    def rejected(self, order_id: int, us: int, reason: str) -> None:
+        """Report that the exchange did not take an order; *reason* is one of ``REJECT_REASONS``."""
+        self.venue.rejected(order_id, max(us, self.now_us), REJECT_REASONS.index(reason))
+
+    def filled(self, order_id: int, us: int, ticks: int, lots: int, fee_lots: int, fee_e8: int, took: bool) -> None:
+        """Report an execution.
+
+        Args:
+            order_id: Of the order; that of none of ours changes nothing but leaves a state row.
+            us: When it was reported.
+            ticks: Price.
+            lots: Quantity.
+            fee_lots: What was paid of the base asset, lots.
+            fee_e8: What was paid in all, 1e-8 of the quote asset.
+            took: Whether our order took.
+        """
+        self.venue.filled(order_id, max(us, self.now_us), ticks, lots, fee_lots, fee_e8, took)
+        self.watch_sides(self.now_us)
+
+    def closed(self, order_id: int, us: int, expired: bool) -> None:
+        """Report that an order rests no more, without a last fill."""
+        self.venue.closed(order_id, max(us, self.now_us), expired)
+        self.watch_sides(self.now_us)
+
+    def open_again(self, order_id: int) -> None:
+        """Report that a cancel came to nothing: the order is still open."""
+        self.venue.open_again(order_id)
+
+    def funds(self, held_lots: int, held_e8: int) -> None:
+        """Report the balances of the exchange, free and locked: base asset in lots, quote asset in 1e-8."""
+        self.venue.funds(held_lots, held_e8)
+
+    def book_apart(self, us: int, side: int, ticks: int, lots: int, fee_lots: int, fee_e8: int) -> None:
+        """Book an execution of an order of an earlier run: account and state row, no row of orders or fills."""
+        cdef OwnOrders orders = self.venue.orders
+        cdef int64_t signed = side, net = lots - signed * fee_lots, price = ticks
+        orders.account.inventory_lots += signed * net
+        orders.account.cash_tl -= signed * price * net
+        orders.account.fees_e8 += fee_e8
+        orders.count_cash()
+        self.venue.distrust_cash()
+        self.filled(0, us, ticks, lots, 0, 0, False)
+
+    # ------------------------------------------------------------------ the journal
+
+    def journal(self) -> Journal:
+        """Hand over the tables, as a paper exchange does."""
+        cdef int64_t i, valid_us = self.valid_us, two_sided_us = self.two_sided_us
+        cdef OwnOrders orders = self.venue.orders
+        for i in range(orders.open.count):
+            orders.open.orders[i].row = -1
+        if self.touch.valid and self.begun:
+            valid_us += self.now_us - self.valid_since_us
+        if self.two_sided_since_us != NEVER:
+            two_sided_us += self.now_us - self.two_sided_since_us
+        counters = {
+            "first_us": self.begun_us if self.begun else -1,
+            "last_us": self.now_us,
+            "valid_us": valid_us,
+            "invalid_us": self.now_us - self.begun_us - valid_us if self.begun else 0,
+            "two_sided_us": two_sided_us,
+            "events": self.events_played,
+            "rows": self.rows_played,
+            "expected_fills": None,
+        }
+        return Journal(
+            orders=handed_log(&orders.records.orders),
+            fills=handed(&orders.records.fills),
+            state=handed(&orders.records.state),
+            mids=handed(&orders.records.mids),
+            fill_reasons=FILL_REASONS,
+            counters=counters,
+        )

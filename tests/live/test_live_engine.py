@@ -1,0 +1,280 @@
+"""The engine of a live market: with the reports of a paper exchange it sends that exchange's orders."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS
+from mm.backtest.live_feed import FeedEvent
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.view import Quotes
+from mm.backtest.rules import Rules
+from mm.errors import UsageError
+from mm.live._live_engine import LiveEngine
+from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
+
+SECOND_US = 1_000_000
+RULES = Rules(
+    1_000_000,
+    100_000,
+    order_latency_us=0,
+    cancel_latency_us=0,
+    requote_us=250_000,
+    enforce_balances=False,
+    maker_fee_e8=100_000,
+    quote_lots=10,
+)
+
+
+class Joins:
+    """Quotes at the touch of both sides; what is held moves one of them away."""
+
+    def quote(self, view):
+        skew = view.inventory_lots // 30
+        return Quotes(view.bid_ticks - max(skew, 0), view.ask_ticks - min(skew, 0))
+
+
+def snapshot(us, bid=100, ask=102, lots=10, seq=1):
+    return FeedEvent(SNAPSHOT, us, seq, seq, ((1, bid, lots), (-1, ask, lots)))
+
+
+def depth(us, *rows, seq=2):
+    return FeedEvent(DEPTH, us, seq, seq, rows)
+
+
+def live(**rules):
+    return LiveEngine(Joins(), dataclasses.replace(RULES, **rules))
+
+
+def orders_of(engine):
+    """Return action, order id, side and ticks of each order row."""
+    return [(ACTIONS[row[2]], *row[[1, 4, 5]].tolist()) for row in engine.journal().orders]
+
+
+@st.composite
+def markets(draw):
+    """A book that is never crossed, and prints, each at an instant of its own."""
+    us, bid, ask = 1_000 * SECOND_US, 100, 102
+    events = [snapshot(us, bid, ask)]
+    for number in range(draw(st.integers(1, 40))):
+        us += draw(st.sampled_from([1, 50_000, 125_000, 250_000, 900_000, 2_600_000]))
+        if draw(st.booleans()):
+            side, lots = draw(st.sampled_from([1, -1])), draw(st.integers(1, 30))
+            events.append(FeedEvent(TRADE, us, number, number, ((side, ask if side > 0 else bid, lots),)))
+            continue
+        gone, low = ((1, bid, 0), (-1, ask, 0)), draw(st.integers(96, 104))
+        bid, ask = low, low + draw(st.integers(1, 3))
+        events.append(FeedEvent(DEPTH, us, number, number, (*gone, (1, bid, 5), (-1, ask, 5))))
+    return events
+
+
+def by_order(journal):
+    """Return the order rows by instant and order: on paper all messages of an instant travel, then all take effect."""
+    return journal.orders[np.lexsort((journal.orders[:, 1], journal.orders[:, 0]))]
+
+
+def driven(events, fills, end_us):
+    """Return a live engine whose messages take effect at once, and which is given the fills of a paper exchange."""
+    engine, waiting = live(), [row.tolist() for row in fills]
+
+    def act(us):
+        for action, order_id, *_ in engine.advance(us):
+            if action == "place":
+                engine.accepted(order_id, us)
+            else:
+                engine.closed(order_id, us, False)
+
+    for event in events:
+        while engine.next_due_us < event.us:
+            act(engine.next_due_us)
+        engine.feed([event])
+        while waiting and waiting[0][0] == event.us:
+            us, order_id, _, ticks, lots, fee_e8, *_ = waiting.pop(0)
+            engine.filled(order_id, us, ticks, lots, 0, fee_e8, False)
+    while engine.next_due_us <= end_us:
+        act(engine.next_due_us)
+    engine.advance(end_us)
+    assert not waiting
+    return engine
+
+
+@settings(max_examples=150, deadline=None)
+@given(markets())
+def test_it_sends_the_orders_of_the_paper_exchange(events):
+    """Without latency, with its fills reported: the same orders at the same instants, the same account and state."""
+    paper, end_us = PaperExchange(Joins(), TradeCross(), RULES), events[-1].us + 1_300_000
+    paper.feed(events)
+    paper.advance(end_us)
+    theirs = paper.journal()
+    ours = driven(events, theirs.fills, end_us).journal()
+    columns = [0, 1, 2, 4, 5, 6, 7, 10, 13]  # all but the instants of acceptance, which no order row has here
+    np.testing.assert_array_equal(by_order(ours)[:, columns], by_order(theirs)[:, columns])
+    np.testing.assert_array_equal(ours.state, theirs.state)
+    np.testing.assert_array_equal(ours.mids, theirs.mids)
+    np.testing.assert_array_equal(np.delete(ours.fills, 6, axis=1), np.delete(theirs.fills, 6, axis=1))
+    for name in ("first_us", "last_us", "valid_us", "invalid_us", "two_sided_us", "events", "rows"):
+        assert ours.counters[name] == theirs.counters[name], name
+
+
+def begun(**rules):
+    """Return an engine whose first two orders, 1 (bid 100) and 2 (ask 102), rest."""
+    engine = live(**rules)
+    engine.feed([snapshot(SECOND_US)])
+    for _, order_id, *_ in engine.advance(SECOND_US):
+        engine.accepted(order_id, SECOND_US)
+    return engine
+
+
+def test_a_message_says_all_that_an_order_needs():
+    engine = live()
+    engine.feed([snapshot(SECOND_US)])
+    assert engine.advance(SECOND_US) == [
+        ("place", 1, 1, 100, 10, "LIMIT_MAKER"),
+        ("place", 2, -1, 102, 10, "LIMIT_MAKER"),
+    ]
+    assert engine.advance(SECOND_US) == []
+
+
+def test_a_late_requote_is_made_at_once_and_keeps_the_grid():
+    engine = begun()
+    engine.feed([depth(1_400_000, (1, 100, 0), (1, 99, 5))])
+    assert [row[:2] for row in engine.advance(1_400_000)] == [("cancel", 1), ("place", 3)]
+    assert engine.next_due_us == 1_500_000
+
+
+def test_a_replacement_is_a_cancel_with_an_order_of_the_same_side_behind_it():
+    engine = begun()
+    engine.feed([depth(1_100_000, (1, 101, 5))])
+    assert engine.advance(1_250_000) == [
+        ("cancel", 1, 1, 100, 10, "LIMIT_MAKER"),
+        ("place", 3, 1, 101, 10, "LIMIT_MAKER"),
+    ]
+
+
+def test_a_gap_withdraws_every_order():
+    engine = begun()
+    engine.feed([FeedEvent(GAP, 1_100_000, 3, 0, ())])
+    assert [row[:2] for row in engine.advance(1_100_000)] == [("cancel", 1), ("cancel", 2)]
+    assert engine.best == (0, 0)
+    engine.closed(1, 1_150_000, False)
+    engine.closed(2, 1_150_000, False)
+    assert engine.open_orders == 0
+    assert [CANCEL_REASONS[row[13]] for row in engine.journal().orders][-1] == "epoch_break"
+
+
+def test_nothing_is_wanted_while_there_is_no_book():
+    engine = begun()
+    engine.feed([FeedEvent(GAP, 1_100_000, 3, 0, ())])
+    engine.advance(1_100_000)
+    assert engine.advance(5 * SECOND_US) == []
+    engine.feed([snapshot(5 * SECOND_US + 1)])
+    assert [row[0] for row in engine.advance(5_250_000)] == ["place", "place"]
+
+
+@pytest.mark.parametrize("end", ["filled", "closed", "rejected"])
+def test_a_report_may_come_before_the_acceptance(end):
+    """The exchange reports over two ways, and either may be the faster one."""
+    engine = live()
+    engine.feed([snapshot(SECOND_US)])
+    engine.advance(SECOND_US)
+    if end == "filled":
+        engine.filled(1, SECOND_US, 100, 10, 0, 0, False)
+    elif end == "closed":
+        engine.closed(1, SECOND_US, True)
+    else:
+        engine.rejected(1, SECOND_US, "would_cross")
+    engine.accepted(1, SECOND_US + 5)
+    assert engine.open_orders == 1
+    last = {"filled": "CLOSE_FILLED", "closed": "EXPIRE", "rejected": "REJECT"}[end]
+    assert (last, 1, 1, 100) in orders_of(engine)
+
+
+def test_reports_of_orders_that_have_ended_change_nothing():
+    engine = begun()
+    engine.closed(1, SECOND_US, False)
+    before = engine.open_orders
+    engine.closed(1, SECOND_US, False)
+    engine.rejected(1, SECOND_US, "would_cross")
+    engine.accepted(1, SECOND_US)
+    engine.open_again(1)
+    assert engine.open_orders == before == 1
+
+
+def test_a_cancel_that_failed_leaves_the_order_open_and_wanted():
+    engine = begun()
+    engine.feed([depth(1_100_000, (1, 101, 5))])
+    engine.advance(1_250_000)
+    engine.open_again(1)
+    engine.rejected(3, 1_260_000, "price_rejected")
+    assert engine.open_orders == 2
+    assert [row[:2] for row in engine.advance(1_500_000)] == [("cancel", 1), ("place", 4)]
+
+
+@given(lots=st.integers(1, 10), fee_lots=st.integers(0, 3), ticks=st.integers(1, 200))
+def test_a_commission_in_the_base_asset_lowers_what_is_held(lots, fee_lots, ticks):
+    """Position and cash are those of the exchange: all lots are paid for, and the commission is not ours."""
+    engine = begun()
+    cash = engine.cash
+    fee_e8 = fee_lots * ticks * 1_000  # a tick·lot is 1,000 of 1e-8
+    engine.filled(1, SECOND_US, ticks, lots, fee_lots, fee_e8, False)
+    assert engine.inventory_lots == lots - fee_lots
+    assert cash - engine.cash == pytest.approx(lots * ticks * 1e-5, abs=1e-12)
+    (fill,) = engine.journal().fills
+    assert fill[[3, 4, 5, 8]].tolist() == [ticks, lots - fee_lots, fee_e8, lots - fee_lots]
+
+
+def test_a_fill_of_an_earlier_run_is_booked_apart():
+    engine = begun()
+    engine.book_apart(SECOND_US, -1, 102, 4, 1, 0)
+    assert engine.inventory_lots == -5
+    journal = engine.journal()
+    assert len(journal.fills) == 0
+    assert journal.state[-1][[1, 2]].tolist() == [-5, 102 * 5]
+
+
+def test_a_partial_fill_leaves_the_rest():
+    engine = begun()
+    engine.filled(1, SECOND_US, 100, 4, 0, 0, False)
+    engine.filled(1, SECOND_US, 100, 6, 0, 0, True)
+    assert engine.open_orders == 1
+    journal = engine.journal()
+    assert [ACTIONS[row[2]] for row in journal.orders][-3:] == ["FILL", "FILL", "CLOSE_FILLED"]
+    assert [journal.fill_reasons[row[6]] for row in journal.fills] == ["exchange:maker", "exchange:taker"]
+
+
+def test_the_balances_of_the_exchange_bind_orders():
+    engine = live(enforce_balances=True)
+    engine.funds(9, 10**8)  # nine lots: an ask is ten
+    engine.feed([snapshot(SECOND_US)])
+    assert [row[2] for row in engine.advance(SECOND_US)] == [1]
+    assert REJECT_REASONS[engine.journal().orders[-1][12]] == "insufficient_inventory"
+    engine.funds(10, 10_010 * 100)  # 0.01001: a bid of ten lots at 1.00 costs 0.01 and its fee
+    assert [row[2] for row in engine.advance(1_250_000)] == [-1]
+
+
+def test_a_bid_that_the_balance_does_not_pay_is_not_sent():
+    engine = live(enforce_balances=True)
+    engine.funds(1_000, 10**6 - 1)
+    engine.feed([snapshot(SECOND_US)])
+    assert [row[2] for row in engine.advance(SECOND_US)] == [-1]
+    assert "insufficient_cash" in {REJECT_REASONS[row[12]] for row in engine.journal().orders}
+
+
+def test_instants_never_fall():
+    engine = begun()
+    engine.advance(2 * SECOND_US)
+    engine.accepted(1, 0)
+    engine.filled(1, 0, 100, 10, 0, 0, False)
+    assert engine.journal().fills[0][0] == 2 * SECOND_US
+    assert engine.now_us == 2 * SECOND_US
+
+
+def test_a_malformed_event_is_refused():
+    engine = begun()
+    with pytest.raises(UsageError, match="side of"):
+        engine.feed([depth(2 * SECOND_US, (0, 1, 1))])
+    assert engine.best == (100, 102)

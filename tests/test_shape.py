@@ -32,12 +32,12 @@ GOALS = {
 # where the goal is reached. A room that is to go has no goal.
 TODAY = {
     "root": (2_250, 21),
-    "backtest": (10_600, 48),
+    "backtest": (10_800, 48),
     "calibration": (5_950, 23),
     "cli": (1_510, 7),
     "commands": (1_820, 14),
     "evaluate": (2_090, 8),
-    "market_data": (11_730, 42),
+    "market_data": (11_800, 42),
     "report": (3_140, 10),
     "runs": (1_420, 5),
     "sim": (11_720, 48),
@@ -46,7 +46,7 @@ TODAY = {
 }
 # Figures of the whole house (lines and modules: without the rooms in NEW): the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
-    "lines": (46_000, 58_000),
+    "lines": (46_000, 58_600),
     "modules": (220, 244),
     "modules under 100 lines": (25, 41),
     "lines that a median module lacks to 180": (0, 0),

@@ -35,6 +35,9 @@ class Engine:
     def needs_depth(self) -> bool:
         """Whether a model looks at more of the book than its best prices and the lots there."""
     @property
+    def decisions(self) -> int:
+        """How many requotes have been recorded since the journal was last handed over."""
+    @property
     def now_us(self) -> int:
         """The instant that has been played up to."""
     def attach(self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None) -> None:

@@ -90,7 +90,13 @@ cdef class Engine:
     @property
     def needs_depth(self) -> bool:
         """Whether a model looks at more of the book than its best prices and the lots there."""
-        return self.quotes.looks == WHOLE_BOOK or self.fills.looks == WHOLE_BOOK
+        whole = self.quotes.looks == WHOLE_BOOK or self.fills.looks == WHOLE_BOOK
+        return whole or self.manager.decides  # of a decision, the number of its last event is wanted
+
+    @property
+    def decisions(self) -> int:
+        """How many requotes have been recorded since the journal was last handed over."""
+        return self.venue.orders.records.decisions.rows
 
     @property
     def now_us(self) -> int:
@@ -192,7 +198,8 @@ cdef class Engine:
         """Begin with the events that the venue has been given."""
         self.venue.begin_events()
         self.plain_view = self.quotes.looks == BEST_PRICES and not self.venue.lagging
-        self.manager.repeats = self.quotes.timeless and self.manager.refresh_us == 0 and not self.venue.lagging
+        repeats = self.quotes.timeless and self.manager.refresh_us == 0
+        self.manager.repeats = repeats and not self.venue.lagging and not self.manager.decides
         return 0
 
     cdef int point_to(self, EventBuffer buffer) except -1:
@@ -301,6 +308,8 @@ cdef class Engine:
                 self.catch_up(venue, manager, us, us - 1)
             event = venue.sequence[position] if venue.lagging else position
             self.happen(venue, manager, event, us, position == venue.first_event)
+            if manager.decides:
+                manager.input_seq = max(manager.input_seq, venue.recv_seq[event])
             if venue.kind[event] != KEYFRAME:
                 self.rows_played += venue.first_row[event + 1] - venue.first_row[event]
             self.events_played += 1
@@ -486,6 +495,7 @@ cdef class Engine:
             mids=handed(&orders.records.mids),
             fill_reasons=(*self.fills.reasons, "taker:book"),
             counters=counters,
+            decisions=handed(&orders.records.decisions) if self.manager.decides else None,
         )
 
 

@@ -5,11 +5,11 @@ from libc.stdint cimport int64_t
 
 from mm.backtest._account cimport wide
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders, orders_follow
-from mm.backtest._records cimport record_state
+from mm.backtest._records cimport Decision, record_state
 from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest._volatility cimport Volatility
 from mm.backtest.fills.base cimport NEVER, Order, Top
-from mm.backtest.quotes.base cimport QuoteModel, View
+from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
 cdef class OrderManager:
     cdef OrderVenue venue
@@ -30,6 +30,10 @@ cdef class OrderManager:
     cdef bint repeats                   # whether equal best prices and an equal inventory make an equal requote
     cdef int64_t quoted_bid_ticks, quoted_ask_ticks     # the best prices that it saw
     cdef int64_t skipped[2]             # why it sent nothing; sells, buys
+    # what is decided, where that is recorded
+    cdef bint decides
+    cdef int64_t input_seq              # number of the last event that has been played
+    cdef Decision made
     # orders
     cdef int64_t last_id
     cdef bint by_hand                   # whether what is being sent comes from outside
@@ -37,6 +41,7 @@ cdef class OrderManager:
     cdef void begin(self, int64_t us, bint samples) noexcept nogil
     cdef void sample(self, Touch* known) noexcept nogil
     cdef int requote(self, int64_t us, const Touch* known) except -1 nogil
+    cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil
     cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil
     cdef int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil
     cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil

@@ -14,8 +14,9 @@ from mm.backtest._own_orders cimport (
     OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_find, slot_of,
 )
 from mm.backtest._records cimport (
-    ASKED, CANCEL_REQ, COVERED, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE, PRICE_NOT_POSITIVE, PRICE_REJECTED,
-    QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, SKIP, record_order,
+    ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
+    PLACED_ONE, PRICE_NOT_POSITIVE, PRICE_REJECTED, QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED,
+    QUOTE_WITHDRAWN, REFRESH, SKIP, SKIP_SHIFT, SKIPPED_ONE, record_decision, record_order,
 )
 from mm.backtest._venue cimport Touch, OrderVenue, covered
 from mm.backtest._volatility cimport (
@@ -54,6 +55,7 @@ cdef class OrderManager:
         self.quotes, self.venue, self.orders = quotes, venue, venue.orders
         self.requote_us, self.refresh_us, self.state_us = rules.requote_us, rules.refresh_us, rules.state_us
         self.quote_lots = rules.quote_lots
+        self.decides = rules.decisions
         self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
         self.least_lots = max(venue.filters.min_lots, 1)
         self.most_lots = min(venue.filters.max_lots or MOST_LOTS, MOST_LOTS)
@@ -111,12 +113,26 @@ cdef class OrderManager:
         want.bid_lots = want.ask_lots = self.quote_lots
         want.bid_kind = want.ask_kind = LIMIT_MAKER
         self.quotes.quote(&self.view, &want)
+        self.made.acted[0] = self.made.acted[1] = 0
         self.reconcile(us, 1, want.bid_ticks, want.bid_lots, want.bid_kind)
         self.reconcile(us, -1, want.ask_ticks, want.ask_lots, want.ask_kind)
+        if self.decides:
+            self.decided(us, top, &want)
         self.quoted_bid_ticks, self.quoted_ask_ticks = top.bid_ticks, top.ask_ticks
         # An order limit is lifted by time alone, without a change that would show here: such a side is tried again.
         self.orders.open.changed = max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
         return 0
+
+    cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil:
+        """Record a requote: what it saw and wanted, and what `reconcile` did on each side."""
+        cdef Decision* made = &self.made
+        made.us, made.recv_seq = us, self.input_seq
+        made.best[1], made.best[0] = top.bid_ticks, top.ask_ticks
+        made.wanted_ticks[1] = 0 if isnan(want.bid_ticks) else whole_ticks(want.bid_ticks, 1)
+        made.wanted_ticks[0] = 0 if isnan(want.ask_ticks) else whole_ticks(want.ask_ticks, -1)
+        made.wanted_lots[1] = -1 if isnan(want.bid_ticks) else want.bid_lots
+        made.wanted_lots[0] = -1 if isnan(want.ask_ticks) else want.ask_lots
+        return record_decision(&self.orders.records, made)
 
     cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil:
         """Keep, cancel or replace the current order of a side; *price* NaN wants none."""
@@ -133,6 +149,7 @@ cdef class OrderManager:
                 reason = REFRESH
                 if self.refresh_us == 0 or us - current.sent_us < self.refresh_us:
                     self.skipped[slot] = COVERED
+                    self.made.acted[slot] |= KEPT_ONE
                     return 0
             self.request_cancel(i, us, reason)
         self.skipped[slot] = self.send(us, side, ticks, lots, kind, self.skipped[slot]) if wanted else COVERED
@@ -142,6 +159,7 @@ cdef class OrderManager:
         """Send a cancel."""
         cdef Order* order = &self.orders.open.orders[i]
         order.cancel_req_us, order.cancel_reason = us, reason
+        self.made.acted[slot_of(order.side)] |= CANCELLED_ONE
         self.venue.cancel(order)
         if order.status == LIVE:
             order.status = CANCELLING
@@ -162,6 +180,7 @@ cdef class OrderManager:
         if reason == COVERED:
             reason = order_count_reason(&self.orders.order_count, us)
         if reason != COVERED:
+            self.made.acted[slot_of(side)] |= SKIPPED_ONE | reason << SKIP_SHIFT
             if reason != skipped:
                 order.status = REJECTED
                 record_order(&self.orders.records, order, us, SKIP, reason)
@@ -173,6 +192,7 @@ cdef class OrderManager:
         self.venue.send(order)
         record_order(&self.orders.records, order, us, PLACE, COVERED)
         orders_add(&self.orders.open)
+        self.made.acted[slot_of(side)] |= PLACED_ONE
         return COVERED
 
     cdef int size_fault(self, const Order* order) noexcept nogil:

@@ -1,4 +1,4 @@
-# The kernel's side of the journal: four tables of int64 rows, and what writes each row.
+# The kernel's side of the journal: five tables of int64 rows, and what writes each row.
 #
 # Orders leave four fifths of the rows, and a row mostly repeats what the order's last one said. So they are kept as a
 # log of words, and become the table when somebody asks for it (``OrderLog``). A row of the log is two words, the
@@ -39,6 +39,19 @@ cdef struct Fill:
     int64_t fee_e8
     int64_t reason          # position in the journal's reasons
 
+# What a requote did on a side, as bits; above them the reason of what was not sent.
+cdef enum Acted:
+    CANCELLED_ONE = 1, PLACED_ONE = 2, KEPT_ONE = 4, SKIPPED_ONE = 8, SKIP_SHIFT = 4
+
+# One requote: what it saw, what the quote model wanted, and what it did; sells, buys.
+cdef struct Decision:
+    int64_t us
+    int64_t recv_seq        # of its last input
+    int64_t best[2]
+    int64_t wanted_ticks[2]
+    int64_t wanted_lots[2]  # -1 where nothing is wanted
+    int64_t acted[2]
+
 cdef struct Table:
     int64_t* cells
     int64_t used            # cells
@@ -52,6 +65,7 @@ cdef struct Records:
     Table fills
     Table state
     Table mids
+    Table decisions         # empty unless the rules want them
     int64_t mid2            # the last valid one, 0 before there was one
 
 cdef enum:
@@ -126,4 +140,13 @@ cdef inline int record_mid(Records* records, int64_t us, int64_t mid2) except -1
     row[0], row[1] = us, mid2
     if mid2:
         records.mid2 = mid2
+    return 0
+
+
+cdef inline int record_decision(Records* records, const Decision* made) except -1 nogil:
+    """Write what a requote decided; buys first, as in the columns of the journal."""
+    cdef int64_t* row = new_row(&records.decisions, 10)
+    row[0], row[1], row[2], row[3] = made.us, made.recv_seq, made.best[1], made.best[0]
+    row[4], row[5], row[6], row[7] = made.wanted_ticks[1], made.wanted_lots[1], made.wanted_ticks[0], made.wanted_lots[0]
+    row[8], row[9] = made.acted[1], made.acted[0]
     return 0

@@ -13,7 +13,7 @@ from mm.backtest.fills.base cimport NEVER
 
 
 # Cells of the next run's tables: it may be as long as the last one, and room that is not needed costs no memory.
-cdef int64_t likely[4]
+cdef int64_t likely[5]
 
 
 cdef void records_open(Records* records) noexcept nogil:
@@ -23,8 +23,10 @@ cdef void records_open(Records* records) noexcept nogil:
     records.fills.width = 9
     records.state.width = 6
     records.mids.width = 2
+    records.decisions.width = 10
     records.orders.likely, records.fills.likely = &likely[0], &likely[1]
     records.state.likely, records.mids.likely = &likely[2], &likely[3]
+    records.decisions.likely = &likely[4]
 
 
 cdef void records_close(Records* records) noexcept nogil:
@@ -32,6 +34,7 @@ cdef void records_close(Records* records) noexcept nogil:
     free(records.fills.cells)
     free(records.state.cells)
     free(records.mids.cells)
+    free(records.decisions.cells)
 
 
 cdef int grow(Table* table) except -1 nogil:

@@ -33,6 +33,19 @@ ORDER_COLUMNS = (
 FILL_COLUMNS = ("us", "order_id", "side", "ticks", "lots", "fee_e8", "reason", "mid2_ticks", "inventory_lots")
 STATE_COLUMNS = ("us", "inventory_lots", "cash_tl", "fees_e8", "mid2_ticks", "open_orders")
 
+DECISION_COLUMNS = (
+    "us",
+    "recv_seq",
+    "best_bid_ticks",
+    "best_ask_ticks",
+    "bid_ticks",
+    "bid_lots",
+    "ask_ticks",
+    "ask_lots",
+    "bid_acted",
+    "ask_acted",
+)
+
 ACTIONS = ("PLACE", "CANCEL_REQ", "CANCEL_ACK", "FILL", "CLOSE_FILLED", "EXPIRE", "REJECT", "SKIP", "AMEND")
 KINDS = ("LIMIT_MAKER", "LIMIT", "IOC", "FOK", "MARKET")  # how an order wants to be filled
 STATUSES = ("SENT", "LIVE", "CANCELLING", "CANCELLED", "FILLED", "EXPIRED", "REJECTED")
@@ -53,6 +66,8 @@ REJECT_REASONS = (
     "order_limit_10s",
     "order_limit_day",
 )
+# What a requote did on a side: bits, and above them the code of the reject reason of what it did not send.
+CANCELLED, PLACED, KEPT, SKIPPED, SKIP_SHIFT = 1, 2, 4, 8, 4
 CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked")
 
 
@@ -87,6 +102,8 @@ class Journal:
         mids: int64[rows, 2], instant and ``mid2_ticks`` (bid + ask) at every change; 0 means that
             the book was not valid from there on.
         fill_reasons: What triggered a fill, by code ("trade_cross:trade").
+        decisions: int64[rows, 10], columns ``DECISION_COLUMNS``, one row per requote; lots of -1 want nothing. None
+            where the rules do not ask for them.
         counters: Sums the kernel kept: seconds in µs, expected fills, events (see docs/engine.md).
     """
 
@@ -96,3 +113,4 @@ class Journal:
     mids: Late = Late()
     fill_reasons: tuple[str, ...] = ()
     counters: dict[str, Any] = field(default_factory=dict)
+    decisions: "Table | None" = None

@@ -1,9 +1,9 @@
 """From a live market to the paper exchange: the events of a `MarketState` as those of a tape."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mm.instrument import Instrument
+from mm.instrument import Instrument, e8
 from mm.market_data.market_events import (
     BookChanged,
     BookLost,
@@ -50,19 +50,32 @@ def feed_events(tape: "Tape") -> Iterator[FeedEvent]:
         yield FeedEvent(kind, us, recv_seq, event_id, tape.rows(event))
 
 
+class RowNumbers(Protocol):
+    """Whoever writes the rows of a market's events, and numbers them."""
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the row that was written last."""
+
+    def depth_seq(self, number: int) -> int:
+        """Return the number of the row of the depth message that `DepthArrived` counted as *number*."""
+
+
 class LiveFeed:
     """A subscriber of a market that plays its events at a paper exchange.
 
     Trades that arrive after later ones or were requested by REST are left out: they were not there to be traded on.
+    So are levels off the tick, as in a tape.
 
     Args:
         exchange: Where they are played.
         instrument: The grid of prices and quantities; that of the exchange's rules.
+        numbers: Has written each event before it comes here; None counts the events instead.
     """
 
-    def __init__(self, exchange: "PaperExchange", instrument: Instrument) -> None:
-        self._exchange, self._instrument = exchange, instrument
-        self._number = 0
+    def __init__(self, exchange: "PaperExchange", instrument: Instrument, numbers: RowNumbers | None = None) -> None:
+        self._exchange, self._instrument, self._numbers = exchange, instrument, numbers
+        self._count = 0
         self._us = 0
         self._open = False
 
@@ -72,7 +85,8 @@ class LiveFeed:
             self._us = max(self._us, event.recv_us)
         if isinstance(event, BookChanged) or (isinstance(event, DepthArrived) and event.book is not None):
             # One that waited for a snapshot changes the book when that has come, which is the latest instant so far.
-            self._feed(DEPTH, self._us, event.update.u, self._levels(event.update.b, event.update.a))
+            seq = None if self._numbers is None else self._numbers.depth_seq(event.number)
+            self._feed(DEPTH, self._us, event.update.u, self._levels(event.update.b, event.update.a), seq)
         elif isinstance(event, EpochOpened):
             self._feed(SNAPSHOT, event.recv_us, event.last_update_id, self._levels(event.bids, event.asks))
             self._open = True
@@ -82,14 +96,28 @@ class LiveFeed:
             self._open = False
         elif isinstance(event, TradeArrived) and event.verdict is not TradeVerdict.LATE:
             trade = event.trade
-            row = (-1 if trade.m else 1, self._instrument.ticks(trade.p), self._instrument.lots(trade.q))
-            self._feed(TRADE, event.recv_us, trade_id_of(trade), (row,))
+            ticks, rest = divmod(e8(trade.p), self._instrument.tick_e8)
+            if not rest:
+                row = (-1 if trade.m else 1, ticks, self._instrument.lots(trade.q))
+                self._feed(TRADE, event.recv_us, trade_id_of(trade), (row,))
 
-    def _feed(self, kind: int, us: int, event_id: int, rows: Sequence[Row]) -> None:
-        self._number += 1
+    def advance(self, until_us: int) -> None:
+        """Play up to and including *until_us* what is due; an event that comes later happens later."""
+        self._us = max(self._us, until_us + 1)
+        self._exchange.advance(until_us)
+
+    def _feed(self, kind: int, us: int, event_id: int, rows: Sequence[Row], seq: int | None = None) -> None:
+        self._count += 1
         self._us = max(self._us, us)
-        self._exchange.feed((FeedEvent(kind, self._us, self._number, event_id, rows),))
+        if seq is None:
+            seq = self._count if self._numbers is None else self._numbers.last_seq
+        self._exchange.feed((FeedEvent(kind, self._us, seq, event_id, rows),))
 
     def _levels(self, bids: "Iterable[Level]", asks: "Iterable[Level]") -> list[Row]:
-        ticks, lots = self._instrument.ticks, self._instrument.lots
-        return [(side, ticks(price), lots(qty)) for side, levels in ((1, bids), (-1, asks)) for price, qty in levels]
+        tick_e8, lots, rows = self._instrument.tick_e8, self._instrument.lots, list[Row]()
+        for side, levels in ((1, bids), (-1, asks)):
+            for price, qty in levels:
+                ticks, rest = divmod(e8(price), tick_e8)
+                if not rest:
+                    rows.append((side, ticks, lots(qty)))
+        return rows

@@ -55,6 +55,11 @@ class PaperExchange:
         by_rate = self.rules.latencies is not None and self.rules.latencies.rate_per_s is not None
         return self._engine.needs_depth or self.rules.recorded_feed or by_rate
 
+    @property
+    def decisions(self) -> int:
+        """How many requotes the journal would hold by now; 0 where the rules do not ask for them."""
+        return self._engine.decisions
+
     def attach(self, tape: "Tape") -> None:
         """Make *tape* what is played next; positions, cash, orders and timers carry over.
 

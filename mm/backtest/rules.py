@@ -114,6 +114,7 @@ class Rules:
         sigma_method: How the volatility is estimated, one of ``SIGMA_METHODS``; docs/quotes.md.
         sigma_window_s: Seconds that ``rolling`` and ``two_scale`` look back.
         sigma_half_life_s: Seconds after which a change counts half in ``ewma``.
+        decisions: Whether the journal holds every requote, also those that change nothing.
     """
 
     tick_e8: int
@@ -143,6 +144,7 @@ class Rules:
     sigma_method: str = "rolling"
     sigma_window_s: int = 300
     sigma_half_life_s: float = 60.0
+    decisions: bool = False
 
     def __post_init__(self) -> None:
         positive = {"tick_e8", "lot_e8", "requote_us", "state_us", "quote_lots", "step_lots", "sigma_window_s"}
@@ -161,6 +163,8 @@ class Rules:
                 least = "above 0" if field.name in positive else "0 or more"
                 raise UsageError(f"{field.name} is {value}; it must be {least}")
         self._check_sigma()
+        if self.decisions and self.recorded_feed:
+            raise UsageError("decisions are recorded in the order of receipt; leave FEED_LATENCY=recorded out")
 
     @property
     def target(self) -> int:

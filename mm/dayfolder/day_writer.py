@@ -151,6 +151,11 @@ class DayWriter:
         self._last_seq += count
         return self._last_seq
 
+    @property
+    def last_seq(self) -> int:
+        """The last `recv_seq` that was taken."""
+        return self._last_seq
+
     def append(self, block: Block) -> None:
         """Write messages that were formatted elsewhere, numbered by `skip`; an OSError may leave a part of them."""
         self._note_unit(block.exch_time)

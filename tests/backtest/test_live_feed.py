@@ -14,6 +14,7 @@ from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from engine_cases import cases, read_journal
 from engine_tapes import TEST, one_tape
 from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.journal import CANCELLED, KEPT, PLACED
 from mm.backtest.live_feed import FeedEvent, LiveFeed, feed_events
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
@@ -209,3 +210,45 @@ def test_a_live_market_is_played_as_its_events_come():
     assert ours.mids.tobytes() == theirs.mids.tobytes()
     assert len(ours.mids) >= 3
     assert ours.counters == theirs.counters
+
+
+def deciding(case):
+    """Return a case whose journal holds every requote."""
+    return dataclasses.replace(case, rules=dataclasses.replace(case.rules, decisions=True))
+
+
+@drawn(60)
+@given(CASES, st.lists(st.integers(0, 40), max_size=12))
+def test_any_cut_leaves_the_decisions_of_the_tape(case, cuts):
+    """Every requote, what it saw, wanted and did; the rest of the journal is that without them."""
+    case = deciding(case)
+    assert_same_bytes(case, cuts)
+    (ours, _), (theirs, _) = fed(case, cuts), attached(case)
+    assert ours.decisions.tobytes() == theirs.decisions.tobytes()
+
+
+@drawn(60)
+@given(CASES)
+def test_recording_decisions_changes_nothing(case):
+    """A backtest without them leaves the same rows, though it passes over requotes that change nothing."""
+    (plain, _), (told, _) = attached(case), attached(deciding(case))
+    assert_same(read_journal(plain), read_journal(told))
+    assert plain.decisions is None
+    assert len(told.decisions) > 0 or len(told.orders) == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_a_decision_did_is_what_the_orders_show(seed):
+    """Per instant and side: a PLACE row for each that placed, a request for each that cancelled."""
+    case = deciding(as_fed(engine_chance.case_of(seed)))
+    journal, _ = attached(case)
+    decisions, orders = journal.decisions, journal.orders
+    assert (decisions[1:, 1] >= decisions[:-1, 1]).all()
+    assert (decisions[1:, 0] > decisions[:-1, 0]).all() or len(decisions) < 2
+    for column, side in ((8, 1), (9, -1)):
+        for bit, action in ((PLACED, 0), (CANCELLED, 1)):
+            acted = decisions[decisions[:, column] & bit > 0, 0].tolist()
+            rows = orders[(orders[:, 2] == action) & (orders[:, 4] == side), 0].tolist()
+            assert sorted(set(rows)) == acted
+        kept = decisions[decisions[:, column] & KEPT > 0, column]
+        assert (kept == KEPT).all()

@@ -111,12 +111,14 @@ class DayJournal:
         writer: The files of the day.
         report: What came into it.
         epoch_id: The last epoch that was opened in it; 0 before the first.
+        then: Takes each event when it has been written; None where nobody does.
     """
 
     def __init__(self, writer: DayWriter, at_us: int, source: str) -> None:
         self.writer = writer
         self.report = _report_of(writer, at_us)
         self.epoch_id = writer.earlier.epoch_id
+        self.then: events.Subscriber | None = None
         self._source = source
         self._last = (0, Stamp(0, 0, 0, 0))
         self._waiting: dict[int, Stamp] = {}
@@ -138,6 +140,18 @@ class DayJournal:
     def __call__(self, event: events.MarketEvent) -> None:
         """Write an event of the market."""
         self._handlers[type(event)](event)
+        if self.then:
+            self.then(event)
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the row that was written last."""
+        return self.writer.last_seq
+
+    def depth_seq(self, number: int) -> int:
+        """Return the number of the row of a depth message: the last one, or one that waits for a snapshot."""
+        last, stamp = self._last
+        return (stamp if number == last else self._waiting[number]).recv_seq
 
     def next_day(self, writer: DayWriter, at_us: int) -> None:
         """Go on in another day, its opening events written, from *at_us*."""

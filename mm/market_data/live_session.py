@@ -20,6 +20,7 @@ from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid, known_tick_e8
 from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
+from mm.market_data.market_events import Subscriber
 from mm.market_data.market_state import RESTART, Before, MarketState
 from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.sync_engine import SnapshotSanity
@@ -112,6 +113,10 @@ class LiveSession:
     def writer(self) -> DayWriter:
         """The files of the day that is being written."""
         return self._journal.writer
+
+    def follow(self, take: Callable[[DayJournal], Subscriber]) -> None:
+        """Let what *take* returns for the journal take every event of the market, once it is written and numbered."""
+        self._journal.then = take(self._journal)
 
     @property
     def report(self) -> DayReport:

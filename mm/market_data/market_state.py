@@ -310,7 +310,7 @@ class MarketState:
             missing=before.missing_trades,
         )
         self._depth_cause = self._trade_cause = before.cause
-        self._last_us = 0
+        self._last_us = self._passed_us = 0
         self.wants_snapshot = False
 
     @property
@@ -337,6 +337,10 @@ class MarketState:
         if self.book.carries:
             self.book.carry_over(recv_us)
 
+    def passed(self, us: int) -> None:
+        """Nothing happens before *us* any more: what waits, or is only answered now, happens at *us* or later."""
+        self._passed_us = us
+
     def take(self, recv_us: int, message: Sequenced, conn: int | None = None, now_s: float = 0.0) -> Taken:
         """Take a depth message or a trade.
 
@@ -356,7 +360,7 @@ class MarketState:
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
         """Take a snapshot of the book, and return whether it is the book now."""
-        loaded = self.book.snapshot(recv_us, snapshot)
+        loaded = self.book.snapshot(max(recv_us, self._passed_us), snapshot)
         self.wants_snapshot = self.wants_snapshot and self.book_id is None
         return loaded
 
@@ -377,9 +381,9 @@ class MarketState:
 
         What had to wait arrives when it need not wait any more, so that time does not fall.
         """
-        missing = False
+        missing, least_us = False, max(self._last_us, self._passed_us)
         for recv_us, message in messages:
-            missing |= _misses(self._one(max(recv_us, self._last_us), message, one_of_many=True))
+            missing |= _misses(self._one(max(recv_us, least_us), message, one_of_many=True))
         return missing
 
     def _one(self, recv_us: int, message: Sequenced, *, one_of_many: bool) -> Verdict | TradeVerdict:

@@ -9,13 +9,15 @@ import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from mm.clock import US_PER_S, iso, next_day, now_us
 from mm.errors import UsageError
-from mm.market_data.day_journal import DayReport
+from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.days import Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
 from mm.market_data.live_session import EventLog, LiveSession, StreamListener
+from mm.market_data.market_events import Subscriber
+from mm.market_data.market_state import MarketState
 from mm.market_data.snapshot import RestParts, RestTasks
 from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.ws_stream import WsStream
@@ -23,6 +25,16 @@ from mm.market_data.ws_stream import WsStream
 DRAIN_S = 2.0
 ROLL_GRACE_US = US_PER_S
 LOOK_EVERY_S = 0.25
+
+
+class Follower(Protocol):
+    """Who acts on the market that is being recorded, as it happens."""
+
+    def take(self, journal: DayJournal) -> Subscriber:
+        """Return what takes the events of the market, each when *journal* has written and numbered it."""
+
+    async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None:
+        """Run beside the recording, without an end; *settled_us* is that of `WsStream`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +47,7 @@ class Parts:
     stream: WsStream
     silences: list[StallDetector]
     start_jitter_s: float
+    follower: Follower | None = None
 
 
 class Recording:
@@ -122,6 +135,8 @@ class Recording:
             trade_stream=parts.days.trade_stream,
             venue=parts.rest.rest.venue,
         )
+        if parts.follower:
+            session.follow(parts.follower.take)
         self._open = _OpenRecording(parts, session, window, self._log, self._clock, self.reports)
         try:
             await self._work(self._open)
@@ -207,7 +222,9 @@ class _OpenRecording:
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """Return the tasks beside the stream, each without an end."""
         watches = (self._let_through(), self._watch_depth(), self._watch_trades())
-        return *self._rest.work(), self.disk.flush(lambda: self.session.writer), *watches
+        parts = self._parts
+        follower = [parts.follower.follow(self.session.market, parts.stream.settled_us)] if parts.follower else []
+        return *self._rest.work(), self.disk.flush(lambda: self.session.writer), *watches, *follower
 
     async def until_end(self) -> None:
         """Return when the window is over; where the next one follows on it, a silent midnight begins it."""

@@ -83,6 +83,12 @@ class WsStream:
             await asyncio.sleep(POLL_S / 10)
         self._inbox.filled.set()
 
+    def settled_us(self) -> int:
+        """Return an instant, in µs: whatever is still to be handed out, or to arrive, has a later stamp."""
+        waiting = self._inbox.waiting
+        now_us = self._inbox.clock_ns() // 1_000
+        return min(now_us, waiting[0][0] if waiting else now_us) - 1
+
     async def settled(self) -> None:
         """Return when all that had arrived before was handed out."""
         last = self._inbox.waiting[-1] if self._inbox.waiting else None

@@ -1,0 +1,167 @@
+"""The keys of an account: where they come from, what is refused, how requests are signed; none is ever shown.
+
+A key is named by ``BINANCE_API_KEY`` and signs by one of two ways: HMAC-SHA256 of ``BINANCE_API_SECRET``, or the
+Ed25519 key in the PEM file ``BINANCE_PRIVATE_KEY_FILE``, which only its owner may read. What was given by a flag or
+by the environment is blanked from the process list by `blank_process_list`.
+"""
+
+import ctypes
+import hmac
+import os
+import re
+import stat
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from mm.errors import SafetyError, UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+KEY, SECRET, KEY_FILE = "BINANCE_API_KEY", "BINANCE_API_SECRET", "BINANCE_PRIVATE_KEY_FILE"
+KEY_OPTIONS = (
+    click.Option(["--api-key"], metavar="KEY", help=f"API key; better in {KEY}: a flag is in the shell's history."),
+    click.Option(["--api-secret"], metavar="SECRET", help=f"HMAC secret of the key; better in {SECRET}."),
+)
+"""Flags that are no knobs, so that no manifest holds them; the body of a command gets them as texts or None."""
+_PEM = "-----BEGIN"
+_MOST_FILE_BYTES = 65_536
+_MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc(5), counted after the command's name
+
+
+class Credentials:
+    """One API key and one way to sign with it; neither has a text form.
+
+    Args:
+        key: The API key.
+        secret: For HMAC-SHA256; empty where *private* signs.
+        private: For Ed25519; None where *secret* signs.
+
+    Attributes:
+        key: As given.
+        kind: ``HMAC`` or ``ED25519``.
+    """
+
+    __slots__ = ("_private", "_secret", "key", "kind")
+
+    def __init__(self, key: str, *, secret: str = "", private: "Ed25519PrivateKey | None" = None) -> None:
+        self.key = key
+        self.kind = "HMAC" if private is None else "ED25519"
+        self._secret = secret.encode()
+        self._private = private
+
+    def sign(self, payload: str) -> str:
+        """Return the signature of *payload*: in hex for HMAC, in base64 for Ed25519."""
+        if self._private is None:
+            return hmac.new(self._secret, payload.encode(), "sha256").hexdigest()
+        return b64encode(self._private.sign(payload.encode())).decode()
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.kind})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("keys are not written anywhere")
+
+
+def read_credentials(
+    environ: Mapping[str, str], *, api_key: str | None = None, api_secret: str | None = None
+) -> Credentials:
+    """Return the key of an account.
+
+    Args:
+        environ: The environment's variables.
+        api_key: Of a flag; it goes before the variable.
+        api_secret: Of a flag; it goes before the variables of both ways to sign.
+
+    Raises:
+        UsageError: If a part is missing, twice there, or of the wrong kind.
+        SafetyError: If others may read the file.
+    """
+    key, secret = (api_key or environ.get(KEY, "")).strip(), (api_secret or environ.get(SECRET, "")).strip()
+    file = "" if api_secret else environ.get(KEY_FILE, "").strip()
+    if not key:
+        raise UsageError(f"there is no API key; set {KEY}, and {SECRET} or {KEY_FILE}")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+        raise UsageError(f"{KEY} is no API key: it has other characters than letters, digits, _ and -")
+    if secret and file:
+        raise UsageError(f"{SECRET} and {KEY_FILE} are both set; unset the one that does not belong to {KEY}")
+    if file:
+        return Credentials(key, private=_read_private(Path(file).expanduser()))
+    if not secret:
+        raise UsageError(f"{KEY} is set, but nothing signs with it; set {SECRET} (HMAC) or {KEY_FILE} (Ed25519)")
+    if _PEM in secret:
+        raise UsageError(f"{SECRET} holds a PEM key, not an HMAC secret; write it to a file and set {KEY_FILE}")
+    if not re.fullmatch(r"[\x21-\x7e]+", secret):
+        raise UsageError(f"{SECRET} is no HMAC secret: it has blanks or characters that are not ASCII")
+    return Credentials(key, secret=secret)
+
+
+def _read_private(path: Path) -> "Ed25519PrivateKey":
+    """Return the Ed25519 key of a PEM file; raises as `read_credentials`."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(opened, "rb") as file:
+            found = os.fstat(opened)
+            if not stat.S_ISREG(found.st_mode):
+                raise UsageError(f"{KEY_FILE}: {path} is no file")
+            if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or found.st_uid != os.geteuid():
+                raise SafetyError(
+                    f"{KEY_FILE}: {path} belongs to user {found.st_uid} with mode {stat.S_IMODE(found.st_mode):o}; "
+                    f"only its owner may read a key: chown it to the user of this process, and chmod 600 {path}"
+                )
+            content = file.read(_MOST_FILE_BYTES)
+    except OSError as error:
+        raise UsageError(f"{KEY_FILE}: {path} cannot be read ({error.strerror})") from None
+    return _parsed(path, content)
+
+
+def _parsed(path: Path, content: bytes) -> "Ed25519PrivateKey":
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    if _PEM.encode() not in content:
+        raise UsageError(f"{KEY_FILE}: {path} is no PEM file; an HMAC secret belongs into {SECRET}")
+    try:
+        private = load_pem_private_key(content, None)
+    except TypeError:  # the library's answer to a key that needs a password
+        raise UsageError(f"{KEY_FILE}: {path} is encrypted; write it without a password") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise UsageError(f"{KEY_FILE}: {path} is a PEM file, but holds no private key that can be read") from None
+    if not isinstance(private, Ed25519PrivateKey):
+        kind = type(private).__name__.removeprefix("_").removesuffix("PrivateKey")
+        raise UsageError(f"{KEY_FILE}: {path} holds a key of the kind {kind}; it must be Ed25519")
+    return private
+
+
+def sorted_payload(parameters: Mapping[str, object]) -> str:
+    """Return what the signature of a request of the WebSocket API signs: its parameters by name."""
+    return "&".join(f"{name}={parameters[name]}" for name in sorted(parameters))
+
+
+def blank_process_list(secrets: Iterable[str | None], environ: MutableMapping[str, str] = os.environ) -> bool:
+    """Overwrite *secrets*, and what the variables of keys hold, in the memory that the process list shows.
+
+    Processes that are started later do not inherit them; *environ* forgets them.
+
+    Returns:
+        Whether it could be done: there must be a ``/proc``, as there is on Linux.
+    """
+    texts = {text.encode() for text in [*secrets, environ.pop(KEY, None), environ.pop(SECRET, None)] if text}
+    try:
+        ended = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+        first, last, env_first, env_last = map(int, ended[_MEMORY_FIELDS])
+    except (OSError, ValueError):
+        return not texts
+    for start, end in ((first, last), (env_first, env_last)):
+        shown = ctypes.string_at(start, end - start) if end > start else b""
+        for text in texts:
+            at = shown.find(text)
+            while at >= 0:
+                ctypes.memset(start + at, ord("x"), len(text))
+                at = shown.find(text, at + len(text))
+    return True

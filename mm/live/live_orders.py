@@ -1,0 +1,202 @@
+"""An order of ours, what the exchange shows of one, and the steps that follow from it."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from mm.instrument import e8
+from mm.live.ledger import AccountFill
+
+EARLIER = 0
+"""The order id, in reports, of an order of an earlier run: nobody waits for it."""
+AHEAD_MS = 1_000
+"""So far ahead of the exchange's clock may the timestamp of a request be."""
+_MARGIN_MS = 500
+
+
+class OrderState(Enum):
+    """Where an order stands; the last four are ends."""
+
+    PENDING_NEW = "PENDING_NEW"
+    """Its intent is written; no answer yet."""
+    LIVE = "LIVE"
+    PENDING_CANCEL = "PENDING_CANCEL"
+    PENDING_REPLACE = "PENDING_REPLACE"
+    UNKNOWN = "UNKNOWN"
+    """A request had no answer, or one that says nothing: the exchange is asked."""
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+
+
+ENDS = frozenset((OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED))
+ENDINGS = {
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELED,
+    "EXPIRED": OrderState.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
+    "REJECTED": OrderState.REJECTED,
+}
+"""The exchange's words for ends."""
+
+
+class Doubt(Enum):
+    """Which request of an order has an unknown outcome."""
+
+    NONE = ""
+    PLACE = "place"
+    CANCEL = "cancel"
+
+
+@dataclass(slots=True, eq=False)
+class LiveOrder:
+    """One of our orders.
+
+    Attributes:
+        order_id: The caller's number; `EARLIER` of an order that nobody waits for.
+        client_id: Our name of it at the exchange.
+        side: +1 buy, -1 sell.
+        price: Decimal text; of a MARKET order empty.
+        qty: Decimal text.
+        kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
+        sent_ms: Timestamp of the request that placed it; 0 before, and of an earlier run.
+        window_ms: How long after it the exchange takes the request.
+        state: Where it stands.
+        exchange_id: The exchange's number; 0 while it is not known.
+        executed_e8: Executed as far as the exchange has shown, in 1e-8.
+        booked_e8: Of the fills that are booked, in 1e-8.
+        trade_ids: Of the fills that are booked.
+        ending: The end that the exchange has shown; it is reached when the fills are complete.
+        doubt: Which request has an unknown outcome.
+        cancel_wanted: Whether it shall be cancelled as soon as it is known to be open.
+        cancelling: Whether a cancel is under way.
+        presumed: Whether its end was concluded from the exchange's not having it.
+        cancels: How many cancels were sent.
+        us: Arrival of the last news, in µs.
+    """
+
+    order_id: int
+    client_id: str
+    side: int
+    price: str
+    qty: str
+    kind: str
+    sent_ms: int = 0
+    window_ms: int = 0
+    state: OrderState = OrderState.PENDING_NEW
+    exchange_id: int = 0
+    executed_e8: int = 0
+    booked_e8: int = 0
+    trade_ids: set[int] = field(default_factory=set)
+    ending: OrderState | None = None
+    doubt: Doubt = Doubt.NONE
+    cancel_wanted: bool = False
+    cancelling: bool = False
+    presumed: bool = False
+    cancels: int = 0
+    us: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is expected of it."""
+        return self.state in ENDS
+
+    @property
+    def qty_e8(self) -> int:
+        """Quantity, in 1e-8."""
+        return e8(self.qty)
+
+    def proves_absence(self, asked_ms: int) -> bool:
+        """Return whether a query of timestamp *asked_ms* that found no order proves that there will be none.
+
+        The exchange takes the order until its clock shows ``sent_ms + window_ms``, and a query only once its clock
+        shows more than ``asked_ms - AHEAD_MS``; so no clock of ours enters.
+        """
+        return asked_ms >= self.sent_ms + self.window_ms + AHEAD_MS + _MARGIN_MS
+
+
+class OrderSeen(NamedTuple):
+    """What an answer, an event or a query shows of an order.
+
+    Attributes:
+        client_id: Our name of it.
+        exchange_id: The exchange's number; at most 0 where it has none.
+        status: The exchange's word: NEW, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED, EXPIRED_IN_MATCH, REJECTED.
+        executed_e8: Executed so far, in 1e-8.
+        us: Arrival, in µs.
+    """
+
+    client_id: str
+    exchange_id: int
+    status: str
+    executed_e8: int
+    us: int
+
+
+class Ask(NamedTuple):
+    """Request the order's state by its client id."""
+
+    order: LiveOrder
+
+
+class Fetch(NamedTuple):
+    """Request the order's trades: some that were executed are not booked."""
+
+    order: LiveOrder
+
+
+class Resend(NamedTuple):
+    """Send a cancel of the order."""
+
+    order: LiveOrder
+
+
+class Accepted(NamedTuple):
+    """The exchange has taken the order."""
+
+    order: LiveOrder
+    us: int
+
+
+class Rejected(NamedTuple):
+    """The order was never open."""
+
+    order: LiveOrder
+    us: int
+    code: int
+    message: str
+
+
+class Booked(NamedTuple):
+    """A fill, for the first and only time; *order_id* is `EARLIER` where the caller's order had ended before."""
+
+    order: LiveOrder
+    order_id: int
+    fill: AccountFill
+
+
+class Closed(NamedTuple):
+    """The order has ended with something left, by *status*; all its fills were booked before."""
+
+    order: LiveOrder
+    us: int
+    status: str
+
+
+class CancelFailed(NamedTuple):
+    """The order is still open."""
+
+    order: LiveOrder
+    us: int
+    code: int
+
+
+class Contradiction(NamedTuple):
+    """What the exchange showed cannot be; for the log."""
+
+    order: LiveOrder
+    what: str
+
+
+OrderStep = Ask | Fetch | Resend | Accepted | Rejected | Booked | Closed | CancelFailed | Contradiction

@@ -1,0 +1,322 @@
+"""What became of each order: a state machine without input or output.
+
+In come requests, answers, user events, queries and trades, in any order, twice, late or not at all; out come steps:
+what to send (`Ask`, `Fetch`, `Resend`) and what to report (`Accepted`, `Rejected`, `Booked`, `Closed`, …), in order.
+
+- What the exchange shows of an order (`OrderSeen`) only adds knowledge: the executed quantity rises, an end stands.
+- A fill is booked once, by trade id, from user events and queried trades alone. An order is closed only when the fills
+  that are booked add up to what the exchange says was executed; until then its trades are fetched.
+- An order whose outcome is not known is UNKNOWN until the exchange was asked. "No such order" proves that a request
+  came to nothing only once it can no longer arrive (`proves_absence`).
+- What was presumed gone and shows up again is cancelled, and its fills are booked as those of an earlier run.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from mm.instrument import e8
+from mm.live.ledger import AccountFill
+from mm.live.live_orders import (
+    EARLIER,
+    ENDINGS,
+    Accepted,
+    Ask,
+    Booked,
+    CancelFailed,
+    Closed,
+    Contradiction,
+    Doubt,
+    Fetch,
+    LiveOrder,
+    OrderSeen,
+    OrderState,
+    OrderStep,
+    Rejected,
+    Resend,
+)
+
+UNKNOWN_ORDER, NO_SUCH_ORDER, ORDER_REFUSED = -2011, -2013, -2010
+_DUPLICATE = "Duplicate order"
+_KEPT_ENDED = 20_000
+_MOST_CANCELS = 5
+
+
+class OrderStates:
+    """All orders of a run, and those of earlier ones that may be open.
+
+    Args:
+        booked: Trade ids that earlier runs have booked.
+        baseline_id: Trades up to this id are none of ours to book: they are older than the ledger.
+
+    Attributes:
+        by_client: Orders by client id: the open ones, and the latest of those that ended.
+        open: Orders that have not ended, by client id, oldest first.
+    """
+
+    def __init__(self, booked: Iterable[int] = (), baseline_id: int = -1) -> None:
+        self.by_client: dict[str, LiveOrder] = {}
+        self.open: dict[str, LiveOrder] = {}
+        self._by_exchange: dict[int, LiveOrder] = {}
+        self._booked_earlier = frozenset(booked)
+        self._baseline_id = baseline_id
+        self._ended: list[str] = []
+        self._steps: list[OrderStep] = []
+
+    def take(self) -> Iterator[OrderStep]:
+        """Yield the steps since the last call, in order; steps that arise meanwhile follow."""
+        while self._steps:
+            steps, self._steps = self._steps, []
+            yield from steps
+
+    def of_exchange(self, exchange_id: int) -> LiveOrder | None:
+        """Return the order of the exchange's number; None where it is none of ours, or not known yet."""
+        return self._by_exchange.get(exchange_id)
+
+    def in_doubt(self, side: int) -> bool:
+        """Return whether it is unknown if an order of *side* was placed."""
+        return any(order.doubt is Doubt.PLACE and order.side == side for order in self.open.values())
+
+    # requests
+
+    def add(self, order: LiveOrder) -> None:
+        """Take an order whose intent is written, or one of an earlier run."""
+        self.by_client[order.client_id] = self.open[order.client_id] = order
+        if order.exchange_id > 0:
+            self._by_exchange[order.exchange_id] = order
+
+    def add_earlier(self, order: LiveOrder) -> None:
+        """Take an order of an earlier run that may be open: the exchange is asked, and it is cancelled."""
+        order.order_id, order.cancel_wanted = EARLIER, True
+        order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE
+        self.add(order)
+        self._steps.append(Ask(order))
+
+    def cancelling(self, order: LiveOrder, *, replacing: bool = False) -> None:
+        """Note that a cancel of *order*, or its replacement, is sent."""
+        order.cancel_wanted = order.cancelling = True
+        order.cancels += 1
+        if order.state is not OrderState.UNKNOWN and not order.ended:
+            order.state = OrderState.PENDING_REPLACE if replacing else OrderState.PENDING_CANCEL
+
+    def want_cancel(self, order: LiveOrder) -> None:
+        """Cancel *order* at once where it is known to be open, else as soon as it is."""
+        order.cancel_wanted = True
+        order.cancels = 0
+        if order.state is OrderState.LIVE:
+            self._resend(order)
+
+    # answers
+
+    def refused(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+        """Take that the exchange has refused an order, or that it was never sent."""
+        if order.ended or order.exchange_id > 0:
+            return
+        if code == ORDER_REFUSED and message.startswith(_DUPLICATE):
+            self.place_unknown(order)
+            return
+        self._reject(order, us, code, message)
+
+    def place_unknown(self, order: LiveOrder) -> None:
+        """Take that it is unknown whether an order was placed."""
+        if order.ended or order.exchange_id > 0:
+            return
+        order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE
+        self._steps.append(Ask(order))
+
+    def cancel_refused(self, order: LiveOrder, us: int, code: int) -> None:
+        """Take that the exchange has refused to cancel an order."""
+        order.cancelling = False
+        if order.ended or order.ending:
+            return
+        if code == UNKNOWN_ORDER:
+            self._doubt_cancel(order)
+            return
+        order.cancel_wanted = False
+        if order.doubt is Doubt.NONE:
+            order.state = OrderState.LIVE if order.exchange_id > 0 else OrderState.PENDING_NEW
+        self._steps.append(CancelFailed(order, us, code))
+
+    def cancel_unknown(self, order: LiveOrder) -> None:
+        """Take that it is unknown whether an order was cancelled."""
+        order.cancelling = False
+        if not order.ended and not order.ending:
+            self._doubt_cancel(order)
+
+    def cancelled(self, order: LiveOrder, seen: OrderSeen) -> None:
+        """Take the answer to a cancel that was done."""
+        order.cancelling = False
+        self.seen(seen)
+
+    def _doubt_cancel(self, order: LiveOrder) -> None:
+        order.state = OrderState.UNKNOWN
+        if order.doubt is Doubt.NONE:
+            order.doubt = Doubt.CANCEL
+        self._steps.append(Ask(order))
+
+    # what is shown of orders
+
+    def seen(
+        self, seen: OrderSeen, fill: AccountFill | None = None, *, answers: bool = False, firm: bool = False
+    ) -> None:
+        """Take what the exchange shows of an order; one that is not ours changes nothing.
+
+        Args:
+            seen: What it shows.
+            fill: The fill that an event reports, too.
+            answers: Whether it is the answer to an `Ask`.
+            firm: Whether that was sent after the order had ended here, so that it cannot be out of date.
+        """
+        order = self.by_client.get(seen.client_id) or self._by_exchange.get(seen.exchange_id)
+        if order is None:
+            return
+        order.us = seen.us
+        ending = ENDINGS.get(seen.status)
+        if not order.ended and ending is OrderState.REJECTED:
+            self._reject(order, seen.us, ORDER_REFUSED, "rejected by the matching engine")
+            return
+        new = not order.ended and self._accept(order, seen)
+        if fill:
+            self._book(order, fill)
+        if order.ended:
+            if (ending is None or seen.executed_e8 > order.booked_e8) and ending is not OrderState.REJECTED:
+                self._shown_again(order, seen, firm=firm)
+            return
+        order.executed_e8 = max(order.executed_e8, seen.executed_e8)
+        if ending:
+            self._end(order, ending, seen.executed_e8)
+        elif order.ending is None and (new or order.doubt is Doubt.PLACE or (answers and order.doubt is Doubt.CANCEL)):
+            self._is_open(order)
+        self._settle(order)
+
+    def absent(self, order: LiveOrder, us: int, asked_ms: int) -> bool:
+        """Take that the exchange has no such order; return False where it must be asked again, because it may come."""
+        if order.ended or order.ending:
+            return True
+        if not order.proves_absence(asked_ms):
+            return False
+        order.presumed = True
+        if order.exchange_id <= 0:
+            self._reject(order, us, NO_SUCH_ORDER, "the request never reached the exchange")
+            return True
+        order.us, order.ending, order.doubt = us, OrderState.CANCELED, Doubt.NONE
+        self._steps.append(Fetch(order))
+        return True
+
+    def listed(self, seen: Iterable[OrderSeen], expected: Iterable[LiveOrder]) -> None:
+        """Take the list of open orders that are ours.
+
+        Args:
+            seen: All of them.
+            expected: The orders that were known to be open when the list was requested.
+        """
+        found = set()
+        for one in seen:
+            found.add(one.client_id)
+            order = self.by_client.get(one.client_id)
+            if order is not None and order.ended:
+                self._steps.append(Ask(order))
+            else:
+                self.seen(one)
+        for order in expected:
+            if order.client_id not in found and not order.ended and not order.ending:
+                self._steps.append(Ask(order))
+
+    # fills
+
+    def fill(self, order: LiveOrder, fill: AccountFill) -> None:
+        """Book a fill that a query has found, unless it is booked."""
+        self._book(order, fill)
+        if not order.ended:
+            self._settle(order)
+
+    def fetched(self, order: LiveOrder) -> None:
+        """Take that all trades of *order* up to now were given to `fill`."""
+        if order.ended:
+            return
+        if order.presumed and order.ending:
+            order.executed_e8 = order.booked_e8
+        self._settle(order)
+
+    # inside
+
+    def _accept(self, order: LiveOrder, seen: OrderSeen) -> bool:
+        """Return whether the order is new to us as one that the exchange has taken."""
+        if order.exchange_id > 0 or seen.exchange_id <= 0:
+            return False
+        order.exchange_id = seen.exchange_id
+        self._by_exchange[seen.exchange_id] = order
+        self._steps.append(Accepted(order, seen.us))
+        return True
+
+    def _book(self, order: LiveOrder, fill: AccountFill) -> None:
+        if fill.trade_id in order.trade_ids:
+            return
+        order.trade_ids.add(fill.trade_id)
+        order.booked_e8 += e8(fill.qty)
+        if fill.trade_id > self._baseline_id and fill.trade_id not in self._booked_earlier:
+            self._steps.append(Booked(order, EARLIER if order.ended else order.order_id, fill))
+        if order.booked_e8 > order.qty_e8:
+            self._steps.append(Contradiction(order, f"{order.booked_e8} of {order.qty_e8} e-8 are filled"))
+        if order.booked_e8 >= order.qty_e8 and not order.ended:
+            self._end(order, OrderState.FILLED, order.booked_e8)
+
+    def _is_open(self, order: LiveOrder) -> None:
+        order.doubt = Doubt.NONE
+        if order.cancelling:
+            order.state = OrderState.PENDING_CANCEL
+            return
+        order.state = OrderState.LIVE
+        if order.cancel_wanted:
+            self._resend(order)
+
+    def _resend(self, order: LiveOrder) -> None:
+        if order.cancels < _MOST_CANCELS:
+            self._steps.append(Resend(order))
+            return
+        order.cancel_wanted = False
+        self._steps.append(CancelFailed(order, order.us, UNKNOWN_ORDER))
+
+    def _end(self, order: LiveOrder, ending: OrderState, executed_e8: int) -> None:
+        if order.ending is None:
+            order.ending, order.doubt = ending, Doubt.NONE
+        order.executed_e8 = max(order.executed_e8, executed_e8)
+        if executed_e8 < order.booked_e8:
+            what = f"{ending.value} with {executed_e8} e-8 executed, but {order.booked_e8} are booked"
+            self._steps.append(Contradiction(order, what))
+
+    def _settle(self, order: LiveOrder) -> None:
+        """Close an order whose end and fills are known; have missing fills fetched."""
+        if order.booked_e8 < order.executed_e8:
+            self._steps.append(Fetch(order))
+        elif order.ending is not None:
+            self._finish(order, order.ending)
+            if order.ending is not OrderState.FILLED:
+                self._steps.append(Closed(order, order.us, order.ending.value))
+
+    def _reject(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+        self._finish(order, OrderState.REJECTED)
+        self._steps.append(Rejected(order, us, code, message))
+
+    def _finish(self, order: LiveOrder, end: OrderState) -> None:
+        order.state, order.doubt = end, Doubt.NONE
+        order.cancelling = order.cancel_wanted = False
+        self.open.pop(order.client_id, None)
+        self._ended.append(order.client_id)
+        if len(self._ended) > 2 * _KEPT_ENDED:
+            for client_id in self._ended[:_KEPT_ENDED]:
+                gone = self.by_client.get(client_id)
+                if gone is not None and gone.ended:
+                    del self.by_client[client_id]
+                    self._by_exchange.pop(gone.exchange_id, None)
+            del self._ended[:_KEPT_ENDED]
+
+    def _shown_again(self, order: LiveOrder, seen: OrderSeen, *, firm: bool) -> None:
+        """Take that an order which has ended here is shown as open, or with more executed."""
+        if not firm:
+            if order.presumed or order.state is OrderState.REJECTED or seen.executed_e8 > order.booked_e8:
+                self._steps.append(Ask(order))
+            return
+        self._steps.append(Contradiction(order, f"{order.state.value} here, {seen.status} at the exchange"))
+        order.order_id, order.presumed, order.ending = EARLIER, False, None
+        order.state, order.doubt, order.cancel_wanted, order.cancels = OrderState.UNKNOWN, Doubt.PLACE, True, 0
+        self.add(order)
+        self.seen(seen)

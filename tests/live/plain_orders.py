@@ -1,0 +1,324 @@
+"""A plain exchange for orders, and a wire between it and our order states that loses, repeats, delays and reorders.
+
+The exchange is as simple as can be: an order is open, or ended, and has trades. The wire decides by chance what becomes
+of every request, answer and event, until it is healed.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+from mm.instrument import E8, decimal_text
+from mm.live.ledger import AccountFill
+from mm.live.live_orders import (
+    EARLIER,
+    Accepted,
+    Ask,
+    Booked,
+    CancelFailed,
+    Closed,
+    Contradiction,
+    Fetch,
+    LiveOrder,
+    OrderSeen,
+    OrderState,
+    Rejected,
+    Resend,
+)
+from mm.live.order_states import OrderStates
+
+WINDOW_MS = 1_000
+
+
+@dataclass
+class PlainOrder:
+    """An order at the exchange."""
+
+    client_id: str
+    exchange_id: int
+    side: int
+    qty_e8: int
+    status: str = "NEW"
+    trades: list[AccountFill] = field(default_factory=list)
+
+    @property
+    def executed_e8(self) -> int:
+        return sum(int(fill.qty.replace(".", "")) for fill in self.trades)
+
+    def seen(self, us: int) -> OrderSeen:
+        return OrderSeen(self.client_id, self.exchange_id, self.status, self.executed_e8, us)
+
+
+class Wire:
+    """Our order states, the exchange, and what is on its way between them."""
+
+    def __init__(self, luck: random.Random) -> None:
+        self.luck = luck
+        self.states = OrderStates()
+        self.exchange: dict[str, PlainOrder] = {}
+        self.now_ms = 1_000_000
+        self.healed = False
+        self.reports: dict[str, list[str]] = {}
+        self.booked: dict[str, list[AccountFill]] = {}
+        self.cancels_wanted: set[str] = set()
+        self._flying: list[tuple[int, str, object]] = []
+        self._placed: list[str] = []
+        self._asked_ms: dict[str, int] = {}
+        self._deaf = False
+        self._asking: set[str] = set()
+        self._fetching: set[str] = set()
+        self._trade_id = 0
+
+    # what we do
+
+    def place(self, qty_e8: int) -> None:
+        number = len(self._placed) + 1
+        order = LiveOrder(number, f"c{number}", +1, "100", decimal_text(qty_e8), "LIMIT", self.now_ms, WINDOW_MS)
+        self._placed.append(order.client_id)
+        self.states.add(order)
+        self._send("place", order)
+
+    def cancel(self) -> None:
+        live = [order for order in self.states.open.values() if order.state is OrderState.LIVE]
+        if live:
+            self._cancel(self.luck.choice(live))
+
+    def replace(self, qty_e8: int) -> None:
+        live = [order for order in self.states.open.values() if order.state is OrderState.LIVE]
+        if not live:
+            return
+        old, number = self.luck.choice(live), len(self._placed) + 1
+        new = LiveOrder(number, f"c{number}", +1, "100", decimal_text(qty_e8), "LIMIT", self.now_ms, WINDOW_MS)
+        self._placed.append(new.client_id)
+        self.states.add(new)
+        self.states.cancelling(old, replacing=True)
+        self._send("replace", (old, new))
+
+    def _cancel(self, order: LiveOrder) -> None:
+        self.cancels_wanted.add(order.client_id)
+        self.states.cancelling(order)
+        self._send("cancel", order)
+
+    # the wire
+
+    def _chance(self, share: float) -> bool:
+        return not self.healed and self.luck.random() < share
+
+    def _fly(self, what: str, content: object) -> None:
+        """Put a message on the wire; it may be late, and so be overtaken."""
+        delay_ms = 0 if self.healed else self.luck.choice([0, 0, 0, 1, 5, 50, 400])
+        self._flying.append((self.now_ms + delay_ms, what, content))
+
+    def _send(self, kind: str, what: object) -> None:
+        """Send a request: it arrives, or not; where the connection breaks, it may arrive long after nobody waits."""
+        sent_ms = self.now_ms
+        if not self._chance(0.2):
+            self._fly("request", (kind, what, sent_ms, False))
+            return
+        self._fly_in(self.luck.choice([0, 1, 20, 3_000]), "timeout", (kind, what))
+        if self._chance(0.5):
+            self._fly_in(self.luck.choice([0, 5, 900, 1_500]), "request", (kind, what, sent_ms, True))
+
+    def _fly_in(self, delay_ms: int, what: str, content: object) -> None:
+        self._flying.append((self.now_ms + delay_ms, what, content))
+
+    def _answer(self, kind: str, what: object, result: object) -> None:
+        if self._deaf:
+            return
+        if self._chance(0.2):
+            self._fly_in(2 * WINDOW_MS, "timeout", (kind, what))
+        else:
+            self._fly("answer", (kind, what, result))
+
+    def _event(self, order: PlainOrder, fill: AccountFill | None = None) -> None:
+        event = (order.seen(self.now_ms), fill)
+        for _ in range(0 if self._chance(0.2) else 2 if self._chance(0.1) else 1):
+            self._fly("event", event)
+
+    def pass_time(self, ms: int) -> None:
+        """Let what is due happen, in order of time; what is due at the same instant in any order."""
+        until_ms = self.now_ms + ms
+        while due := [one for one in self._flying if one[0] <= until_ms]:
+            first_ms = min(one[0] for one in due)
+            one = self.luck.choice([one for one in due if one[0] == first_ms])
+            self._flying.remove(one)
+            self.now_ms = max(self.now_ms, one[0])
+            self._happen(one[1], one[2])
+            self._act()
+        self.now_ms = until_ms
+
+    def _happen(self, what: str, content: object) -> None:
+        if what == "request":
+            self._execute(*content)  # type: ignore[misc]
+        elif what == "event":
+            self.states.seen(*content)  # type: ignore[misc]
+        elif what == "timeout":
+            self._time_out(*content)  # type: ignore[misc]
+        else:
+            self._take_answer(*content)  # type: ignore[misc]
+
+    def _time_out(self, kind: str, what: object) -> None:
+        if kind == "place":
+            self.states.place_unknown(what)  # type: ignore[arg-type]
+        elif kind == "cancel":
+            self.states.cancel_unknown(what)  # type: ignore[arg-type]
+        elif kind == "replace":
+            old, new = what  # type: ignore[misc]
+            self.states.cancel_unknown(old)
+            self.states.place_unknown(new)
+        else:
+            self._retry(kind, what)
+
+    def _retry(self, kind: str, what: object) -> None:
+        order = what[0] if isinstance(what, tuple) else what
+        (self._asking if kind == "ask" else self._fetching).discard(order.client_id)  # type: ignore[attr-defined]
+        (self._ask if kind == "ask" else self._fetch)(order)  # type: ignore[arg-type]
+
+    # the exchange
+
+    def _execute(self, kind: str, what: object, sent_ms: int, deaf: bool) -> None:
+        self._deaf = deaf
+        if kind == "ask":
+            order, _ = what  # type: ignore[misc]
+            found = self.exchange.get(order.client_id)
+            self._answer(kind, what, found and found.seen(self.now_ms))
+        elif kind == "fetch":
+            self._answer(kind, what, list(self.exchange[what.client_id].trades))  # type: ignore[attr-defined]
+        elif self.now_ms > sent_ms + WINDOW_MS:
+            self._answer(kind, what, -1021)
+        elif kind == "place":
+            self._answer(kind, what, self._open(what).seen(self.now_ms))  # type: ignore[arg-type]
+        elif kind == "cancel":
+            self._answer(kind, what, self._end(what.client_id, "CANCELED"))  # type: ignore[attr-defined]
+        else:
+            old, new = what  # type: ignore[misc]
+            ended = self._end(old.client_id, "CANCELED")
+            self._answer(kind, what, (ended, self._open(new).seen(self.now_ms)) if ended else (None, None))
+
+    def _open(self, order: LiveOrder) -> PlainOrder:
+        found = PlainOrder(order.client_id, len(self.exchange) + 100, order.side, order.qty_e8)
+        assert order.client_id not in self.exchange, "an order was sent twice"
+        self.exchange[order.client_id] = found
+        self._event(found)
+        return found
+
+    def _end(self, client_id: str, status: str) -> OrderSeen | None:
+        found = self.exchange.get(client_id)
+        if found is None or found.status not in ("NEW", "PARTIALLY_FILLED"):
+            return None
+        found.status = status
+        self._event(found)
+        return found.seen(self.now_ms)
+
+    def trade(self) -> None:
+        """Fill some of an order, or let it expire."""
+        open_ones = [one for one in self.exchange.values() if one.status in ("NEW", "PARTIALLY_FILLED")]
+        if not open_ones:
+            return
+        order = self.luck.choice(open_ones)
+        if self.luck.random() < 0.1:
+            self._end(order.client_id, "EXPIRED")
+            return
+        left_e8 = order.qty_e8 - order.executed_e8
+        qty_e8 = self.luck.choice([left_e8, min(left_e8, E8)])
+        self._trade_id += 1
+        fill = AccountFill(
+            self._trade_id, order.exchange_id, order.client_id, 1, "100", decimal_text(qty_e8), "0", "B", 0, True
+        )
+        order.trades.append(fill)
+        order.status = "FILLED" if qty_e8 == left_e8 else "PARTIALLY_FILLED"
+        self._event(order, fill)
+
+    # what we are answered
+
+    def _take_answer(self, kind: str, what: object, result: object) -> None:
+        states, us = self.states, self.now_ms
+        if kind == "place":
+            if result == -1021:
+                states.refused(what, us, -1021, "")  # type: ignore[arg-type]
+            else:
+                states.seen(result)  # type: ignore[arg-type]
+        elif kind == "cancel":
+            self._cancel_answered(what, result)  # type: ignore[arg-type]
+        elif kind == "replace":
+            old, new = what  # type: ignore[misc]
+            ended, opened = (-1021, None) if result == -1021 else result  # type: ignore[misc]
+            self._cancel_answered(old, ended)
+            if opened:
+                states.seen(opened)
+            else:
+                states.refused(new, us, -2022, "")
+        elif kind == "ask":
+            order, ended_then = what  # type: ignore[misc]
+            self._asking.discard(order.client_id)
+            self._ask_answered(order, ended_then, result)
+        else:
+            self._fetching.discard(what.client_id)  # type: ignore[attr-defined]
+            for fill in result:  # type: ignore[attr-defined]
+                states.fill(what, fill)  # type: ignore[arg-type]
+            states.fetched(what)  # type: ignore[arg-type]
+
+    def _cancel_answered(self, order: LiveOrder, result: object) -> None:
+        if isinstance(result, OrderSeen):
+            self.states.cancelled(order, result)
+        else:
+            self.states.cancel_refused(order, self.now_ms, -2011 if result is None else -1021)
+
+    def _ask_answered(self, order: LiveOrder, ended_then: bool, result: object) -> None:
+        if isinstance(result, OrderSeen):
+            self.states.seen(result, answers=True, firm=ended_then)
+        elif not self.states.absent(order, self.now_ms, self._asked_ms[order.client_id]):
+            self._fly_in(500, "timeout", ("ask", (order, False)))
+
+    # the steps
+
+    def _ask(self, order: LiveOrder) -> None:
+        if order.client_id not in self._asking:
+            self._asking.add(order.client_id)
+            self._asked_ms[order.client_id] = self.now_ms
+            self._send("ask", (order, order.ended))
+
+    def _fetch(self, order: LiveOrder) -> None:
+        if order.client_id not in self._fetching:
+            self._fetching.add(order.client_id)
+            self._send("fetch", order)
+
+    def _act(self) -> None:
+        for step in self.states.take():
+            name = step.order.client_id
+            if isinstance(step, Ask):
+                self._ask(step.order)
+            elif isinstance(step, Fetch):
+                self._fetch(step.order)
+            elif isinstance(step, Resend):
+                self._cancel(step.order)
+            elif isinstance(step, Booked):
+                self.booked.setdefault(name, []).append(step.fill)
+                self._report(name, "filled" if step.order_id != EARLIER else "filled late")
+            elif isinstance(step, Contradiction):
+                raise AssertionError(step.what)
+            else:
+                kinds = {Accepted: "accepted", Rejected: "rejected", Closed: "closed", CancelFailed: "open"}
+                self._report(name, kinds[type(step)])
+
+    def _report(self, name: str, what: str) -> None:
+        self.reports.setdefault(name, []).append(what)
+
+    # the end
+
+    def heal(self) -> None:
+        """Lose and delay nothing more; reconcile twice, as the gateway does from time to time."""
+        self.healed = True
+        self.pass_time(4 * WINDOW_MS)
+        for _ in range(3):
+            expected = [one for one in self.states.open.values() if one.exchange_id > 0]
+            listed = [one.seen(self.now_ms) for one in self.exchange.values() if one.status in OPEN]
+            self.states.listed(listed, expected)
+            for one in self.exchange.values():
+                order = self.states.of_exchange(one.exchange_id) or self.states.by_client[one.client_id]
+                for fill in one.trades:
+                    self.states.fill(order, fill)
+            self._act()
+            self.pass_time(4 * WINDOW_MS)
+
+
+OPEN = ("NEW", "PARTIALLY_FILLED")

@@ -1,0 +1,258 @@
+"""Whatever is lost, late or repeated: after a reconcile our orders are the exchange's, and no fill is booked twice."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_orders import OPEN, Wire
+
+from mm.instrument import E8
+from mm.live.ledger import AccountFill
+from mm.live.live_orders import (
+    EARLIER,
+    Accepted,
+    Ask,
+    Booked,
+    CancelFailed,
+    Closed,
+    Fetch,
+    LiveOrder,
+    OrderSeen,
+    OrderState,
+    Rejected,
+    Resend,
+)
+from mm.live.order_states import OrderStates
+
+
+def check(wire: Wire) -> None:
+    """Compare with the exchange's truth, and the reports with what a caller can follow."""
+    for client_id, order in wire.states.by_client.items():
+        truth = wire.exchange.get(client_id)
+        if truth is None:
+            assert order.state is OrderState.REJECTED
+            assert not order.booked_e8
+            continue
+        assert [fill.trade_id for fill in truth.trades] == sorted(f.trade_id for f in wire.booked.get(client_id, []))
+        assert order.booked_e8 == truth.executed_e8
+        wanted = OrderState.LIVE if truth.status in OPEN else OrderState(truth.status)
+        assert order.state is wanted, (client_id, order, truth)
+        assert (client_id in wire.states.open) == (truth.status in OPEN)
+        reports = wire.reports[client_id]
+        assert reports[0] == "accepted"
+        assert reports.count("accepted") == 1
+        assert reports.count("closed") == (truth.status in ("CANCELED", "EXPIRED"))
+        if "closed" in reports:
+            assert reports[-1] == "closed"
+        assert "rejected" not in reports
+
+
+@settings(max_examples=max(500, settings().max_examples))
+@given(st.integers(0, 2**40), st.integers(5, 60))
+def test_any_luck_on_the_wire_ends_with_the_exchanges_truth(seed: int, turns: int) -> None:
+    """Requests, answers and events lost, repeated, delayed and reordered; then a reconcile."""
+    luck = random.Random(seed)
+    wire = Wire(luck)
+    for _ in range(turns):
+        what = luck.random()
+        if what < 0.3:
+            wire.place(luck.choice([E8, 2 * E8, 5 * E8]))
+        elif what < 0.5:
+            wire.cancel()
+        elif what < 0.65:
+            wire.replace(luck.choice([E8, 3 * E8]))
+        else:
+            wire.trade()
+        wire.pass_time(luck.choice([0, 1, 10, 300, 1_500]))
+    wire.heal()
+    check(wire)
+
+
+# By hand: one thing that goes wrong, and the steps that follow.
+
+US = 7
+
+
+def order(number: int = 1, qty: str = "2") -> LiveOrder:
+    return LiveOrder(number, f"c{number}", +1, "100", qty, "LIMIT", sent_ms=10_000, window_ms=1_000)
+
+
+def seen(status: str, executed: int = 0, client_id: str = "c1") -> OrderSeen:
+    return OrderSeen(client_id, 70, status, executed * E8, US)
+
+
+def fill(trade_id: int, qty: str = "1") -> AccountFill:
+    return AccountFill(trade_id, 70, "c1", 1, "100", qty, "0.001", "SIM", US, True)
+
+
+def placed() -> tuple[OrderStates, LiveOrder]:
+    states, one = OrderStates(), order()
+    states.add(one)
+    states.seen(seen("NEW"))
+    assert list(states.take()) == [Accepted(one, US)]
+    return states, one
+
+
+def test_a_fill_that_comes_with_the_cancel_is_booked_before_the_end() -> None:
+    """A fill during a cancel: the cancel's answer shows more executed than is booked; the event comes behind."""
+    states, one = placed()
+    states.cancelling(one)
+    states.cancelled(one, seen("CANCELED", 1))
+    assert list(states.take()) == [Fetch(one)]
+    assert not one.ended
+    states.seen(seen("PARTIALLY_FILLED", 1), fill(5))
+    assert list(states.take()) == [Booked(one, 1, fill(5)), Closed(one, US, "CANCELED")]
+    states.seen(seen("PARTIALLY_FILLED", 1), fill(5))
+    states.fill(one, fill(5))
+    assert list(states.take()) == []
+
+
+def test_a_cancel_that_came_too_late_is_a_whole_fill() -> None:
+    """-2011 while the fill is on its way: the exchange is asked, nothing is reported as still open."""
+    states, one = placed()
+    states.cancelling(one)
+    states.cancel_refused(one, US, -2011)
+    assert list(states.take()) == [Ask(one)]
+    assert one.state is OrderState.UNKNOWN
+    states.seen(seen("PARTIALLY_FILLED", 1), fill(5))
+    states.seen(seen("FILLED", 2), fill(6))
+    assert list(states.take()) == [Booked(one, 1, fill(5)), Booked(one, 1, fill(6))]
+    assert one.state is OrderState.FILLED
+
+
+def test_a_replacement_of_an_order_that_fills_meanwhile() -> None:
+    """A fill during an amend: the old order is filled, the new one was never tried."""
+    states, old = placed()
+    new = order(2)
+    states.add(new)
+    states.cancelling(old, replacing=True)
+    assert old.state is OrderState.PENDING_REPLACE
+    states.cancel_refused(old, US, -2011)
+    states.refused(new, US, -2022, "Order cancel-replace failed.")
+    steps = list(states.take())
+    assert steps == [Ask(old), Rejected(new, US, -2022, "Order cancel-replace failed.")]
+    states.seen(seen("FILLED", 2), answers=True)
+    assert list(states.take()) == [Fetch(old)]
+    states.fill(old, fill(5, "2"))
+    assert [type(step) for step in states.take()] == [Booked]
+    assert old.state is OrderState.FILLED
+
+
+def test_no_such_order_proves_nothing_before_the_window_has_passed() -> None:
+    """The request may still be on its way; afterwards it cannot arrive, by the exchange's own clock."""
+    states, one = OrderStates(), order()
+    states.add(one)
+    states.place_unknown(one)
+    assert list(states.take()) == [Ask(one)]
+    assert states.in_doubt(+1)
+    assert not states.in_doubt(-1)
+    assert not states.absent(one, US, asked_ms=12_499)
+    assert one.state is OrderState.UNKNOWN
+    assert states.absent(one, US, asked_ms=12_500)
+    assert [type(step) for step in states.take()] == [Rejected]
+
+
+def test_an_order_that_comes_back_from_the_dead_is_cancelled() -> None:
+    """Even where the proof failed: its fills are booked as those of an order that nobody waits for."""
+    states, one = OrderStates(), order()
+    states.add(one)
+    states.place_unknown(one)
+    states.absent(one, US, asked_ms=20_000)
+    list(states.take())
+    states.seen(seen("PARTIALLY_FILLED", 1), fill(5))
+    assert list(states.take()) == [Booked(one, EARLIER, fill(5)), Ask(one)]
+    states.seen(seen("PARTIALLY_FILLED", 1), answers=True, firm=True)
+    assert Resend(one) in list(states.take())
+    assert one.client_id in states.open
+
+
+def test_a_refused_cancel_leaves_the_order_open() -> None:
+    """Too many requests: the caller hears that it is still there."""
+    states, one = placed()
+    states.cancelling(one)
+    states.cancel_refused(one, US, -1003)
+    assert list(states.take()) == [CancelFailed(one, US, -1003)]
+    assert one.state is OrderState.LIVE
+
+
+def test_a_cancel_of_unknown_outcome_is_sent_again_if_the_order_is_open() -> None:
+    """A second cancel harms nothing; a second order would."""
+    states, one = placed()
+    states.cancelling(one)
+    states.cancel_unknown(one)
+    assert list(states.take()) == [Ask(one)]
+    states.seen(seen("NEW"), answers=True)
+    assert list(states.take()) == [Resend(one)]
+
+
+def test_cancels_of_an_order_that_the_exchange_denies_and_shows_come_to_an_end() -> None:
+    """-2011, and yet it is open: after a few attempts the caller decides."""
+    states, one = placed()
+    for _ in range(5):
+        states.cancelling(one)
+        states.cancel_refused(one, US, -2011)
+        states.seen(seen("NEW"), answers=True)
+    assert list(states.take())[-1] == CancelFailed(one, US, -2011)
+
+
+def test_a_client_id_in_use_says_that_the_order_may_be_there() -> None:
+    """Duplicate order sent: the exchange is asked, the order is not given up."""
+    states, one = OrderStates(), order()
+    states.add(one)
+    states.refused(one, US, -2010, "Duplicate order sent.")
+    assert list(states.take()) == [Ask(one)]
+
+
+def test_an_order_that_the_exchange_forgot_is_closed_after_its_trades_were_read() -> None:
+    """A restart without its book."""
+    states, one = placed()
+    states.listed([], [one])
+    assert list(states.take()) == [Ask(one)]
+    states.absent(one, US, asked_ms=99_999)
+    assert list(states.take()) == [Fetch(one)]
+    states.fill(one, fill(5))
+    states.fetched(one)
+    assert [type(step) for step in states.take()] == [Booked, Closed]
+
+
+def test_orders_of_an_earlier_run_are_asked_for_and_cancelled() -> None:
+    """What it booked is not booked again; what it missed is, as that of nobody."""
+    states, one = OrderStates(booked=[5]), order()
+    states.add_earlier(one)
+    assert list(states.take()) == [Ask(one)]
+    states.seen(seen("PARTIALLY_FILLED", 2, "c1"), answers=True)
+    steps = list(states.take())
+    assert [type(step) for step in steps] == [Accepted, Resend, Fetch]
+    states.fill(one, fill(5))
+    states.fill(one, fill(6, "0.5"))
+    assert list(states.take())[:2] == [Fetch(one), Booked(one, EARLIER, fill(6, "0.5"))]
+
+
+def test_trades_before_the_ledger_are_nobodys() -> None:
+    """The account had a life before."""
+    states = OrderStates(baseline_id=100)
+    one = order()
+    states.add(one)
+    states.seen(seen("PARTIALLY_FILLED", 1), fill(100))
+    assert [type(step) for step in states.take()] == [Accepted]
+
+
+@pytest.mark.parametrize("status", ["EXPIRED", "EXPIRED_IN_MATCH"])
+def test_the_exchanges_words_for_expired(status: str) -> None:
+    """Also where self-trade prevention ended it."""
+    states, one = placed()
+    states.seen(seen(status))
+    assert list(states.take()) == [Closed(one, US, "EXPIRED")]
+
+
+def test_thousands_of_ended_orders_are_forgotten() -> None:
+    """Memory is bounded; open orders stay."""
+    states, first = placed()
+    for number in range(2, 41_003):
+        one = order(number)
+        states.add(one)
+        states.refused(one, US, -2010, "no")
+        list(states.take())
+    assert len(states.by_client) < 40_002
+    assert list(states.open.values()) == [first]

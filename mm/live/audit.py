@@ -1,0 +1,253 @@
+"""The audit log: what the trader meant, sent and learned, one row each, before anything rests on it.
+
+``<out>/audit/<SYMBOL>/<DAY>_<RUN_ID>.ndjson`` has one row a line, chained by hashes (`mm.live.audit_chain`).
+With *sync* a thread writes the rows that wait in one write and forces them to the disk, and `AuditLog.synced` returns
+when a row is there: it survives a power cut. Without, `append` writes the row itself, into the cache of the operating
+system: it survives the end of the process, however that comes.
+"""
+
+import asyncio
+import errno
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mm.clock import now_us
+from mm.errors import BrokenFile, RunExists, TryLater
+from mm.live.audit_chain import OWN, START, STOP, ZEROS, Witness, body, decode_row, end_of, seal
+from mm.live.ledger import SIDE_NAMES
+
+SUFFIX = ".ndjson"
+RETRY_S = 0.5
+"""Time between two attempts to write rows that the disk refused, in s."""
+
+
+def audit_folder(out_root: Path, symbol: str) -> Path:
+    """Return the folder of a symbol's logs."""
+    return out_root / "audit" / symbol
+
+
+def audit_path(out_root: Path, symbol: str, day: str, run_id: str) -> Path:
+    """Return the place of a run's log."""
+    return audit_folder(out_root, symbol) / f"{day}_{run_id}{SUFFIX}"
+
+
+def first_row(path: Path) -> dict[str, Any] | None:
+    """Return row 1 of a log; None where it was not written to its end.
+
+    Raises:
+        BrokenFile: If it is no row.
+    """
+    with path.open("rb") as file:
+        text = file.readline()
+    return decode_row(text, 1, path.name) if text.endswith(b"\n") else None
+
+
+def logs_of(folder: Path) -> list[Path]:
+    """Return the logs in a folder in the order in which they began; one without a whole row is left out.
+
+    Raises:
+        BrokenFile: If the row 1 of one cannot be read.
+    """
+    found = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        row = first_row(path)
+        if row is not None:
+            found.append((int(row["us"]), path.name, path))
+    return [path for _, _, path in sorted(found)]
+
+
+def earlier_logs(path: Path) -> list[dict[str, Any]]:
+    """Return the rows and the last hash of each other log in the folder of *path*, for its row 1 and the manifest."""
+    ends = [end_of(one) for one in logs_of(path.parent) if one != path]
+    return [{"file": one.file, "rows": one.rows, "hash": one.hash} for one in ends]
+
+
+def witnesses_of(path: Path) -> list[Witness]:
+    """Return what row 1 of each other log in the folder of *path* says of it; one that cannot be read is left out."""
+    found = []
+    for other in sorted(path.parent.glob(f"*{SUFFIX}")):
+        if other == path:
+            continue
+        with suppress(BrokenFile):
+            entries = (first_row(other) or {}).get("earlier", [])
+            found += [Witness(path.name, e["rows"], e["hash"], other.name) for e in entries if e["file"] == path.name]
+    return found
+
+
+class AuditLog:
+    """One run's log, from its start to its stop; its methods belong to the thread of the event loop.
+
+    Args:
+        path: The file, which must not exist; its folder is made.
+        sync: Force each row to the disk before `synced` returns, by a thread that writes.
+        clock: Instant of a row, in µs.
+
+    Attributes:
+        path: The file.
+        rows: Rows appended, written or not.
+        failure: Why the disk refused a row; None while it took all. It stays, also where the rows could be written
+            later: nothing may be sent any more.
+
+    Raises:
+        RunExists: If the file exists.
+    """
+
+    def __init__(self, path: Path, *, sync: bool = True, clock: Callable[[], int] = now_us) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.rows = path, 0
+        self.failure: OSError | None = None
+        self._clock, self._sync = clock, sync
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            raise RunExists(f"{path}: there is an audit log of that run already; give another RUN_ID") from None
+        self._prev, self._size, self._written = ZEROS.encode(), 0, 0
+        self._ended = self._closed = False
+        self._unwritten: list[bytes] = []
+        self._retry_at = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if sync:
+            _sync_folder(path.parent)
+            self._thread = threading.Thread(target=self._write_behind, name="audit", daemon=True)
+            self._thread.start()
+
+    def start(self, **fields: object) -> int:
+        """Append row 1, with the rows and the last hash of each earlier log of the symbol."""
+        return self.append(START, **fields, earlier=earlier_logs(self.path))
+
+    def append(self, type: str, /, **fields: object) -> int:
+        """Append a row of a type, and return its number; the row's *us* is the instant of the call.
+
+        A field *side* of +1 or -1 is written as BUY or SELL, and a field *us*, the instant of what the row is about,
+        as *exchange_us*.
+
+        Raises:
+            ValueError: If the log has its stop or was closed, or a field has the name of a member that the log writes.
+            TypeError: If a value is not JSON.
+        """
+        if self._ended:
+            raise ValueError(f"{self.path}: a row {type!r} after the log ended")
+        if not OWN.isdisjoint(fields):
+            raise ValueError(f"a row {type!r} with a field named {sorted(OWN & fields.keys())}, which the log writes")
+        if "side" in fields:
+            fields["side"] = SIDE_NAMES.get(fields["side"], fields["side"])  # type: ignore[call-overload]
+        if "us" in fields:
+            fields["exchange_us"] = fields.pop("us")
+        unsealed = body(self.rows + 1, self._clock(), type, fields)
+        self.rows += 1
+        self._ended = type == STOP
+        if self._thread is None:
+            self._write([unsealed])
+        else:
+            self._waiting.put(unsealed)
+        return self.rows
+
+    async def synced(self, seq: int) -> None:
+        """Return when row *seq* is on disk; without *sync* it is with the operating system already.
+
+        Raises:
+            OSError: If the disk refused a row.
+        """
+        loop = self._loop = asyncio.get_running_loop()
+        if self.failure is None and self._written < seq:
+            waiter = loop.create_future()
+            self._waiters.append((seq, waiter))
+            await waiter
+        if self.failure is not None:
+            raise self.failure
+
+    def close(self) -> None:
+        """Write what waits and close the file.
+
+        Raises:
+            TryLater: If the disk refused rows that could not be written since.
+        """
+        if self._closed:
+            return
+        self._ended = self._closed = True
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+        self._retry_at = 0.0
+        self._write([])
+        os.close(self._fd)
+        if self._unwritten:
+            raise TryLater(
+                f"{self.path}: the disk refused {len(self._unwritten)} rows of the audit log, from row "
+                f"{self._written + 1} on ({self.failure}); make room, and compare with the exchange before trading"
+            )
+
+    def _write_behind(self) -> None:
+        """Write rows as they come, those that wait together at once, until None comes (in the writer's thread)."""
+        ended = False
+        while not ended:
+            try:
+                batch = [self._waiting.get(timeout=RETRY_S if self._unwritten else None)]
+            except queue.Empty:
+                batch = []
+            while not self._waiting.empty():
+                batch.append(self._waiting.get())
+            ended = None in batch
+            self._write([unsealed for unsealed in batch if unsealed is not None])
+            if self._loop is not None:
+                with suppress(RuntimeError):  # the loop has been closed: nobody waits
+                    self._loop.call_soon_threadsafe(self._wake)
+
+    def _write(self, batch: list[bytes]) -> None:
+        """Write *batch* after the rows that the disk refused before; what it refuses now is kept."""
+        self._unwritten += batch
+        if not self._unwritten or time.monotonic() < self._retry_at:
+            return
+        lines, prev = [], self._prev
+        for unsealed in self._unwritten:
+            line, prev = seal(unsealed, prev)
+            lines.append(line)
+        data = b"".join(lines)
+        try:
+            self._write_all(data)
+            if self._sync:
+                os.fdatasync(self._fd)
+        except OSError as error:
+            self.failure = self.failure or error
+            self._retry_at = time.monotonic() + RETRY_S
+            return
+        self._size += len(data)
+        self._prev, self._written = prev, self._written + len(lines)
+        self._unwritten.clear()
+
+    def _write_all(self, data: bytes) -> None:
+        """Write *data* where the last row ended: a second attempt writes the same bytes to the same place."""
+        done = 0
+        while done < len(data):
+            count = os.pwrite(self._fd, data[done:], self._size + done)
+            if count == 0:
+                raise OSError(errno.EIO, f"{self.path}: nothing was written")
+            done += count
+
+    def _wake(self) -> None:
+        """Let those go on whose rows are on disk; all of them after a failure (in the loop's thread)."""
+        failed, written = self.failure is not None, self._written
+        still = []
+        for seq, waiter in self._waiters:
+            if not failed and seq > written:
+                still.append((seq, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
+        self._waiters = still
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,280 @@
+"""The rows of an audit log: their line, the chain of hashes through them, and what breaks it.
+
+A line is compact JSON, ``{"seq":…,"us":…,"type":…,<fields>,"prev":…,"hash":…}``. *hash* is the SHA-256, in hex, of
+*prev* followed by the line without ``,"hash":"…"``; *prev* is the hash of the row before, 64 zeros in row 1.
+
+`verify` finds the first row that was changed, removed, inserted or moved. What it cannot find is a file whose rows
+from some row on were all computed anew: that shows where another file holds the file's rows and last hash
+(`Witness`), which every later file of the symbol does in its row 1.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mm.errors import BrokenFile, DataError
+
+ZEROS = "0" * 64
+START, STOP = "start", "stop"
+TYPES = ("start", "intent", "ack", "fill", "cancel", "reject", "breach", "kill", "rearm", "params", "stop")
+OWN = frozenset(("seq", "type", "prev", "hash"))
+"""Members that the log writes itself; no field of a row may have such a name."""
+_END = re.compile(rb',"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}\Z')
+_BEGIN = re.compile(rb'\{"seq":([1-9]\d*),"us":(\d+),"type":"(\w+)"[,}]')
+_HASH_TEXT = len(',"hash":""}') + 64
+_TAIL_BYTES = 1 << 16
+_encode = msgspec.json.Encoder().encode
+
+
+def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
+    """Return a row without *prev* and *hash*, ASCII alone: what some readers take for a line end stands in none."""
+    row = {"seq": seq, "us": us, "type": kind, **fields}
+    text = _encode(row)
+    return text if text.isascii() else json.dumps(msgspec.json.decode(text), separators=(",", ":")).encode()
+
+
+def seal(unsealed: bytes, prev: bytes) -> tuple[bytes, bytes]:
+    """Return the line of a row, with its line end, and its hash; *prev* is the hash of the row before."""
+    line = b'%b,"prev":"%b"}' % (unsealed[:-1], prev)
+    found = hashlib.sha256(prev + line).hexdigest().encode()
+    return b'%b,"hash":"%b"}\n' % (line[:-1], found), found
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What one file says of another: how many rows it has, and the hash of the last.
+
+    Attributes:
+        file: Name of the file that is described.
+        rows: Its whole rows.
+        hash: Of the last of them; 64 zeros where there is none.
+        source: Name of the file that says so.
+    """
+
+    file: str
+    rows: int
+    hash: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` found.
+
+    Attributes:
+        rows: Whole rows, up to the first that is wrong.
+        last_hash: Of the last of them.
+        row: Number of the first row that is wrong, from 1; None where none is.
+        why: What is wrong there; empty where nothing is.
+        torn_bytes: Bytes of a last line that was not written to its end.
+        stopped: Whether the last whole row is a stop.
+        first: Row 1; empty where it cannot be read.
+    """
+
+    rows: int
+    last_hash: str
+    row: int | None
+    why: str
+    torn_bytes: int
+    stopped: bool
+    first: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line as far as its form allows."""
+
+    text: bytes
+    seq: int
+    type: str
+    prev: str
+    hash: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether the line's hash is that of its content."""
+        return hashlib.sha256(self.prev.encode() + self.text[:-_HASH_TEXT] + b"}").hexdigest() == self.hash
+
+
+def _line(text: bytes) -> _Line | None:
+    """Return a line in its parts; None where it does not have the form of a row."""
+    begin, end = _BEGIN.match(text), _END.search(text)
+    if begin is None or end is None:
+        return None
+    return _Line(text, int(begin[1]), begin[3].decode(), end[1].decode(), end[2].decode())
+
+
+def verify(data: bytes, *, open_end: bool = False, witnesses: Sequence[Witness] = ()) -> Verdict:
+    """Return the first row of a log that was changed, removed, inserted or moved.
+
+    Args:
+        data: The whole file.
+        open_end: Accept a file without a stop at its end, with a last line that was not written to its end: the log of
+            a run that was killed, or that is still running.
+        witnesses: What other files say of this one.
+    """
+    *texts, torn = data.split(b"\n")
+    lines = [_line(text) for text in texts]
+    good = 0
+    row, why = _first_break(lines)
+    good = len(lines) if row is None else row - 1
+    last = lines[good - 1] if good else None
+    if row is None:
+        row, why = _witnessed(lines, witnesses) or _ended(last, good, len(torn), open_end)
+    return Verdict(
+        rows=good,
+        last_hash=last.hash if last else ZEROS,
+        row=row,
+        why=why,
+        torn_bytes=len(torn),
+        stopped=last is not None and last.type == STOP,
+        first=_decoded(texts[0]) if good else {},
+    )
+
+
+def _first_break(lines: Sequence[_Line | None]) -> tuple[int | None, str]:
+    """Return the number of the first row that does not belong where it stands, and why."""
+    places = {ZEROS: 0}
+    before, stopped = ZEROS, False
+    for number, line in enumerate(lines, 1):
+        if line is None:
+            return number, "the line does not have the form of a row: it was changed"
+        if not line.is_whole:
+            return number, "its hash is not that of its content: it was changed"
+        if line.prev != before:
+            return _broken(lines, number, places)
+        why = _misplaced(line, number, stopped)
+        if why:
+            return number, why
+        stopped = line.type == STOP
+        places[line.hash] = number
+        before = line.hash
+    return None, ""
+
+
+def _misplaced(line: _Line, number: int, stopped: bool) -> str:
+    """Return why a row that follows from the one before it cannot have that *number*; empty where it can."""
+    if line.seq != number:
+        return f"it has the number {line.seq} there: rows were removed, inserted or moved"
+    if (number == 1) != (line.type == START):
+        return f"it is a row {line.type!r}; row 1, and no other, is {START!r}: it was inserted or changed"
+    return f"it follows the row {STOP!r}, which is the last of a log: it was inserted" if stopped else ""
+
+
+def _broken(lines: Sequence[_Line | None], number: int, places: Mapping[str, int]) -> tuple[int, str]:
+    """Return which row is wrong where the whole row *number* does not follow from the one before it.
+
+    It may be the row itself, or the one before (replaced by a row with a hash of its own), or an earlier one (rows put
+    between, each following from the one before). What stands in the lines after it tells which.
+    """
+    line = lines[number - 1]
+    following = lines[number] if number < len(lines) else None
+    assert line is not None
+    goes_on = following is None or following.prev == line.hash
+    root = places.get(line.prev)  # the row that it does follow from
+    if root is not None and root + 1 < number:
+        stranger = lines[root]
+        if goes_on and stranger is not None and stranger.text != line.text and line.seq == root + 1:
+            return root + 1, f"the row that belongs there is line {number}: rows were inserted"
+        return number, f"it follows from row {root}: it was inserted or moved there"
+    if root is None and line.seq == number and goes_on and number > 1:
+        return number - 1, "the next row follows from another one: it was changed, and its hash computed anew"
+    return number, f"it has the number {line.seq} and does not follow from the row before: rows were removed or moved"
+
+
+def _witnessed(lines: Sequence[_Line | None], witnesses: Sequence[Witness]) -> tuple[int, str] | None:
+    """Return the first row at which a log differs from what others say of it."""
+    for one in sorted(witnesses, key=lambda witness: witness.rows):
+        if one.rows > len(lines):
+            return len(lines) + 1, f"{one.source} says that there are {one.rows} rows: the end was cut off"
+        line = lines[one.rows - 1] if one.rows else None
+        if (line.hash if line else ZEROS) != one.hash:
+            return (
+                one.rows,
+                f"{one.source} holds another hash of it: rows up to it were changed, all hashes computed anew",
+            )
+        if one.rows < len(lines):
+            return one.rows + 1, f"{one.source} says that there are {one.rows} rows: rows were added"
+    return None
+
+
+def _ended(last: _Line | None, rows: int, torn_bytes: int, open_end: bool) -> tuple[int | None, str]:
+    """Return what is wrong with the end of a log whose rows are right."""
+    if rows == 0 and not (open_end and torn_bytes):
+        return 1, "the file has no row"
+    if open_end:
+        return None, ""
+    if torn_bytes:
+        return rows + 1, "it was not written to its end (a killed run; --open accepts it)"
+    if last is None or last.type != STOP:
+        return rows + 1, "the file ends without a row 'stop' (a killed run, or a running one; --open accepts it)"
+    return None, ""
+
+
+def _decoded(text: bytes) -> dict[str, Any]:
+    found = msgspec.json.decode(text)
+    return found if isinstance(found, dict) else {}
+
+
+def read_rows(path: Path, after: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a log after row *after*, without a look at their hashes; a torn last line is left out.
+
+    Raises:
+        BrokenFile: If a line is no row, or has another number than its place.
+        DataError: If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, text in enumerate(file, 1):
+                if number > after and text.endswith(b"\n"):
+                    yield decode_row(text, number, path.name)
+    except OSError as error:
+        raise DataError(f"{path}: the audit log cannot be read ({error.strerror})") from error
+
+
+def decode_row(text: bytes, number: int, name: str) -> dict[str, Any]:
+    """Return the row *number* of the file *name* from its line.
+
+    Raises:
+        BrokenFile: If it is none, or has another number.
+    """
+    try:
+        row = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise BrokenFile(f"{name}: row {number} cannot be read ({error}); see mm audit verify") from error
+    if not isinstance(row, dict) or row.get("seq") != number:
+        raise BrokenFile(f"{name}: line {number} is not row {number}; see mm audit verify")
+    return row
+
+
+def end_of(path: Path) -> Witness:
+    """Return how many whole rows a log has, and the hash of the last, from the end of the file alone.
+
+    Raises:
+        BrokenFile: If the last whole line is no row.
+        DataError: If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            back = _TAIL_BYTES
+            while True:
+                file.seek(max(0, size - back))
+                lines = file.read(back).split(b"\n")[:-1]  # without what has no line end
+                if len(lines) > 1 or (lines and back >= size):
+                    break
+                if back >= size:
+                    return Witness(path.name, 0, ZEROS)
+                back *= 4
+    except OSError as error:
+        raise DataError(f"{path}: the audit log cannot be read ({error.strerror})") from error
+    last = _line(lines[-1])
+    if last is None:
+        raise BrokenFile(f"{path}: the last line is no row of an audit log; see mm audit verify {path}")
+    return Witness(path.name, last.seq, last.hash)

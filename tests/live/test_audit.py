@@ -1,0 +1,252 @@
+"""The writer of the audit log: what is on disk when, through kills and full disks."""
+
+import asyncio
+import os
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mm.errors import RunExists, TryLater
+from mm.live.audit import AuditLog, audit_path, earlier_logs, logs_of, witnesses_of
+from mm.live.audit_chain import ZEROS, end_of, read_rows, verify
+from support import ROOT
+
+both = pytest.mark.parametrize("sync", [True, False])
+
+
+class Ticking:
+    """A clock that goes on by 1 µs with each look."""
+
+    def __init__(self, us: int = 1_000) -> None:
+        self.us = us
+
+    def __call__(self) -> int:
+        self.us += 1
+        return self.us
+
+
+@contextmanager
+def full_at(size: int) -> Iterator[None]:
+    """Let no file grow beyond *size* bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return audit_path(tmp_path, "BTCUSDT", "20260105", "r1")
+
+
+@both
+def test_rows_are_written_in_order_and_read_back(path: Path, sync: bool) -> None:
+    """With their own instants; a side is that of every file, and the instant of a row's subject has another name."""
+    log = AuditLog(path, sync=sync, clock=Ticking())
+    assert log.start(symbol="BTCUSDT") == 1
+    assert log.append("intent", action="place", client_id="a-1", side=-1, price="100.01", qty="0.5") == 2
+    assert log.append("fill", trade_id=7, side="BUY", us=55) == 3
+    assert log.append("reject", message="ünfit\u2028") == 4
+    assert log.append("stop") == log.rows == 5
+    log.close()
+    rows = list(read_rows(path))
+    bare = [{k: v for k, v in row.items() if k not in ("prev", "hash", "seq")} for row in rows]
+    assert bare == [
+        {"us": 1001, "type": "start", "symbol": "BTCUSDT", "earlier": []},
+        {"us": 1002, "type": "intent", "action": "place", "client_id": "a-1", "side": "SELL", "price": "100.01"}
+        | {"qty": "0.5"},
+        {"us": 1003, "type": "fill", "trade_id": 7, "side": "BUY", "exchange_us": 55},
+        {"us": 1004, "type": "reject", "message": "ünfit\u2028"},
+        {"us": 1005, "type": "stop"},
+    ]
+    data = path.read_bytes()
+    assert verify(data).row is None
+    assert data.isascii()
+
+
+@both
+def test_a_row_is_with_the_system_when_it_is_synced(path: Path, sync: bool) -> None:
+    """Whether the log forces it to the disk or not."""
+
+    async def run() -> None:
+        for seq in range(1, 50):
+            assert log.append("start" if seq == 1 else "intent") == seq
+            await log.synced(seq)
+            assert path.read_bytes().count(b"\n") >= seq
+            await log.synced(1)
+
+    log = AuditLog(path, sync=sync)
+    asyncio.run(run())
+    log.close()
+
+
+def test_a_row_is_synced_only_after_the_disk_has_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk works, the loop goes on, and the rows that wait reach it together."""
+    may, asked, calls = threading.Event(), threading.Event(), []
+
+    def slow(descriptor: int) -> None:
+        calls.append(os.fstat(descriptor).st_size)
+        asked.set()
+        assert may.wait(10)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+
+    async def run() -> None:
+        first = asyncio.create_task(log.synced(log.append("start")))
+        await asyncio.get_running_loop().run_in_executor(None, asked.wait, 10)
+        others = [asyncio.create_task(log.synced(log.append("intent"))) for _ in range(9)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not any(task.done() for task in [first, *others])
+        may.set()
+        await asyncio.gather(first, *others)
+
+    log = AuditLog(path)
+    asyncio.run(run())
+    log.close()
+    assert len(calls) == 2
+    assert calls[1] == path.stat().st_size
+
+
+@both
+def test_a_full_disk_is_a_failure_that_stays(path: Path, sync: bool) -> None:
+    """Nothing may rest on the rows that it refused; they are written all the same once there is room."""
+
+    async def run() -> None:
+        await log.synced(log.append("start"))
+        with full_at(path.stat().st_size + 300):
+            seq = [log.append("intent", number=number) for number in range(5)][-1]
+            with pytest.raises(OSError, match="File too large"):
+                await log.synced(seq)
+        assert isinstance(log.failure, OSError)
+        with pytest.raises(OSError, match="File too large"):
+            await log.synced(log.append("stop"))
+
+    log = AuditLog(path, sync=sync)
+    asyncio.run(run())
+    log.close()
+    assert verify(path.read_bytes()).row is None
+    assert [row["type"] for row in read_rows(path)] == ["start", *["intent"] * 5, "stop"]
+
+
+@both
+def test_rows_that_were_never_written_are_named_at_the_end(path: Path, sync: bool) -> None:
+    """What is there is whole but for its last line."""
+    log = AuditLog(path, sync=sync)
+    log.append("start")
+    asyncio.run(log.synced(1))
+    with full_at(path.stat().st_size + 300):
+        for _ in range(5):
+            log.append("intent")
+        with pytest.raises(TryLater, match=r"refused [45] rows of the audit log, from row [23] on .* before trading"):
+            log.close()
+    found = verify(path.read_bytes(), open_end=True)
+    assert (found.row, found.rows) == (None, 2)
+    assert found.torn_bytes > 0
+
+
+@both
+def test_a_closed_log_takes_no_row(path: Path, sync: bool) -> None:
+    """Nor one that has its stop; closing twice is nothing."""
+    log = AuditLog(path, sync=sync)
+    log.append("start")
+    log.append("stop")
+    with pytest.raises(ValueError, match="after the log ended"):
+        log.append("intent")
+    log.close()
+    log.close()
+    with pytest.raises(ValueError, match="after the log ended"):
+        log.append("intent")
+
+
+def test_what_the_log_writes_itself_is_no_field(path: Path) -> None:
+    """Nor is what JSON cannot hold; neither leaves a row."""
+    log = AuditLog(path, sync=False)
+    with pytest.raises(ValueError, match=r"field named \['hash', 'seq'\]"):
+        log.append("intent", seq=1, hash="x")
+    with pytest.raises(TypeError):
+        log.append("intent", value=object())
+    assert log.append("start") == 1
+    log.close()
+    assert len(list(read_rows(path))) == 1
+
+
+def test_a_log_is_never_written_over(path: Path) -> None:
+    """A run of the same name would lose what the first one did."""
+    AuditLog(path, sync=False).close()
+    with pytest.raises(RunExists, match="give another RUN_ID"):
+        AuditLog(path)
+
+
+def test_a_start_holds_the_ends_of_the_earlier_logs(tmp_path: Path) -> None:
+    """In the order in which they began, torn or not; so a cut end shows."""
+    clock, paths = Ticking(), [audit_path(tmp_path, "BTCUSDT", "20260105", run) for run in ("z", "a", "m")]
+    for place in paths[:2]:
+        log = AuditLog(place, sync=False, clock=clock)
+        log.start()
+        log.append("stop")
+        log.close()
+    paths[1].write_bytes(paths[1].read_bytes()[:-1])
+    AuditLog(paths[0].with_name("empty.ndjson"), sync=False).close()
+    log = AuditLog(paths[2], sync=False, clock=clock)
+    log.start()
+    log.close()
+    ends = [end_of(place) for place in paths[:2]]
+    expected = [{"file": one.file, "rows": one.rows, "hash": one.hash} for one in ends]
+    assert [(one["file"], one["rows"]) for one in expected] == [("20260105_z.ndjson", 2), ("20260105_a.ndjson", 1)]
+    assert next(read_rows(paths[2]))["earlier"] == expected == earlier_logs(paths[2])
+    assert logs_of(paths[0].parent) == paths
+    assert [(one.rows, one.source) for one in witnesses_of(paths[0])] == [
+        (2, "20260105_a.ndjson"),
+        (2, "20260105_m.ndjson"),
+    ]
+    assert all(one.hash != ZEROS for one in witnesses_of(paths[0]))
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from mm.live.audit import AuditLog
+
+async def main():
+    log = AuditLog(Path(sys.argv[1]), sync=sys.argv[2] == "True")
+    for number in range(10**6):
+        seq = log.append("intent" if number else "start", client_id=f"r-{number}", text="x" * 300)
+        await log.synced(seq)
+        print(seq, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@both
+@pytest.mark.parametrize("after", [1, 30])
+def test_a_killed_process_has_written_what_it_reported(path: Path, sync: bool, after: int) -> None:
+    """Each row that anything could rest on is there, and the log is whole up to a torn line."""
+    command = [sys.executable, "-c", WRITER, str(path), str(sync)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout
+        for _ in range(after):
+            process.stdout.readline()
+        process.kill()
+        reported = [after, *(int(line) for line in process.stdout.read().split("\n")[:-1])]
+    found = verify(path.read_bytes(), open_end=True)
+    assert found.row is None
+    assert found.rows >= reported[-1]
+
+
+def test_a_loop_that_has_ended_does_not_end_the_writer(path: Path) -> None:
+    """What is appended after it is still written."""
+    log = AuditLog(path)
+    asyncio.run(log.synced(log.append("start")))
+    log.append("stop")
+    log.close()
+    assert verify(path.read_bytes()).row is None

@@ -1,0 +1,241 @@
+"""What the chain of an audit log finds, row by row, and what only other files can find."""
+
+import hashlib
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.errors import BrokenFile, DataError
+from mm.live.audit_chain import ZEROS, Verdict, Witness, body, end_of, read_rows, seal, verify
+
+
+def chain(rows: list[dict], prev: str = ZEROS, first: int = 1) -> list[bytes]:
+    """Return the lines of a log of *rows*, computed from the words of its description alone."""
+    lines = []
+    for seq, row in enumerate(rows, first):
+        text = json.dumps(
+            {"seq": seq, "us": 1_000 + seq, "type": row["type"], **row, "prev": prev}, separators=(",", ":")
+        )
+        prev = hashlib.sha256((prev + text).encode()).hexdigest()
+        lines.append(f'{text[:-1]},"hash":"{prev}"}}\n'.encode())
+    return lines
+
+
+def hash_of(line: bytes) -> str:
+    return json.loads(line)["hash"]
+
+
+MIDDLE = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(("intent", "ack", "fill", "cancel", "reject", "breach", "params")),
+        "client_id": st.text(max_size=6),
+        "price": st.integers(1, 10**9).map(str),
+    }
+)
+LOGS = st.lists(MIDDLE, min_size=2, max_size=7).map(
+    lambda rows: chain([{"type": "start", "symbol": "BTCUSDT"}, *rows, {"type": "stop"}])
+)
+PLACE = st.integers(0, 10**9)
+
+
+def named(lines: list[bytes], **more: object) -> int | None:
+    return verify(b"".join(lines), **more).row  # type: ignore[arg-type]
+
+
+@given(LOGS)
+def test_a_log_as_it_was_written_is_accepted(lines: list[bytes]) -> None:
+    """By its own description, computed here from json and hashlib; and the end is what a witness would name."""
+    found = verify(b"".join(lines))
+    assert (found.row, found.why, found.rows, found.last_hash) == (None, "", len(lines), hash_of(lines[-1]))
+    assert found.stopped
+    assert found.first["symbol"] == "BTCUSDT"
+
+
+@given(st.lists(MIDDLE, min_size=1, max_size=4))
+def test_lines_are_those_of_the_description(rows: list[dict]) -> None:
+    """The writer's lines are compact JSON with the hash at the end, and plain ASCII."""
+    prev, lines = ZEROS.encode(), []
+    for seq, row in enumerate(rows, 1):
+        fields = {name: value for name, value in row.items() if name != "type"}
+        line, prev = seal(body(seq, 1_000 + seq, row["type"], fields), prev)
+        lines.append(line)
+    assert [json.loads(line) for line in lines] == [json.loads(line) for line in chain(rows)]
+    for line in lines:
+        found = json.loads(line)
+        text = re.sub(rb',"hash":"[0-9a-f]{64}"}\n$', b"}", line)
+        assert hashlib.sha256(found["prev"].encode() + text).hexdigest() == found["hash"]
+        assert line.isascii()
+        assert list(found)[-2:] == ["prev", "hash"]
+
+
+@given(LOGS, PLACE, st.integers(1, 255))
+def test_a_flipped_byte_is_named_by_its_row(lines: list[bytes], place: int, mask: int) -> None:
+    """Wherever it is: in a value, a hash, a number, a line end."""
+    data = bytearray(b"".join(lines))
+    at = place % len(data)
+    data[at] ^= mask
+    row = b"".join(lines)[:at].count(b"\n") + 1
+    assert verify(bytes(data)).row == row
+
+
+@given(LOGS, PLACE, st.binary(max_size=1))
+def test_a_byte_more_or_less_is_named_by_its_row(lines: list[bytes], place: int, more: bytes) -> None:
+    """No byte: one is removed."""
+    data = b"".join(lines)
+    at = place % len(data)
+    changed = data[:at] + more + data[at:] if more else data[:at] + data[at + 1 :]
+    row = data[:at].count(b"\n") + 1
+    expected = row + 1 if more == b"\n" == data[at : at + 1] else row  # an empty line after the row
+    assert verify(changed).row == expected
+
+
+@given(LOGS, PLACE, PLACE)
+def test_removed_rows_are_named_by_the_first(lines: list[bytes], place: int, count: int) -> None:
+    """Also at the end, where the stop is missing."""
+    first = place % len(lines)
+    last = first + 1 + count % (len(lines) - first)
+    assert named(lines[:first] + lines[last:]) == first + 1
+
+
+@given(LOGS, PLACE, PLACE)
+def test_a_row_that_stands_twice_is_named_by_its_second_place(lines: list[bytes], place: int, other: int) -> None:
+    """A copy right before its original is the original, and that the copy."""
+    row, before = place % len(lines), other % (len(lines) + 1)
+    changed = [*lines[:before], lines[row], *lines[before:]]
+    assert named(changed) == (before + 2 if before == row else before + 1)
+
+
+@given(LOGS, PLACE, PLACE)
+def test_swapped_rows_are_named_by_the_first(lines: list[bytes], place: int, other: int) -> None:
+    """Whatever lies between them."""
+    first, second = sorted((place % len(lines), other % len(lines)))
+    changed = list(lines)
+    changed[first], changed[second] = lines[second], lines[first]
+    assert named(changed) == (None if first == second else first + 1)
+
+
+@given(LOGS, PLACE, PLACE)
+def test_a_moved_row_is_named_by_the_first_place_that_differs(lines: list[bytes], place: int, other: int) -> None:
+    """To the front or to the back."""
+    source, target = place % len(lines), other % len(lines)
+    changed = lines[:source] + lines[source + 1 :]
+    changed.insert(target, lines[source])
+    first = next((i for i, (a, b) in enumerate(zip(changed, lines, strict=True)) if a != b), None)
+    assert named(changed) == (None if first is None else first + 1)
+
+
+@given(LOGS, PLACE, st.lists(MIDDLE, min_size=1, max_size=3))
+def test_forged_rows_put_between_are_named_by_the_first(lines: list[bytes], place: int, rows: list[dict]) -> None:
+    """Rows with numbers and hashes that follow from the one before; what comes after them gives them away."""
+    before = 1 + place % len(lines)
+    forged = chain([rows[0] | {"forged": 1}, *rows[1:]], hash_of(lines[before - 1]), before + 1)
+    assert named(lines[:before] + forged + lines[before:]) == before + 1
+
+
+@given(LOGS, PLACE, MIDDLE)
+def test_a_row_replaced_with_a_hash_of_its_own_is_named(lines: list[bytes], place: int, row: dict) -> None:
+    """The row after it follows from another one."""
+    at = 1 + place % (len(lines) - 2)
+    prev = json.loads(lines[at])["prev"]
+    forged = chain([row | {"forged": 1}], prev, at + 1)
+    assert named(lines[:at] + forged + lines[at + 1 :]) == at + 1
+
+
+@given(LOGS, PLACE)
+def test_a_suffix_computed_anew_shows_in_what_other_files_hold(lines: list[bytes], place: int) -> None:
+    """The file alone cannot show it: this is why each log holds the ends of the earlier ones."""
+    at = 1 + place % (len(lines) - 2)
+    rows = [json.loads(line) for line in lines[at:]]
+    rows = [{k: v for k, v in row.items() if k not in ("seq", "us", "prev", "hash")} for row in rows]
+    rows[0] |= {"forged": 1}
+    forged = lines[:at] + chain(rows, hash_of(lines[at - 1]), at + 1)
+    assert named(forged) is None
+    witness = Witness("a", len(lines), hash_of(lines[-1]), "b")
+    assert named(lines, witnesses=[witness]) is None
+    assert named(forged, witnesses=[witness]) == len(lines)
+
+
+@given(LOGS, PLACE)
+def test_a_cut_end_shows_in_what_other_files_hold(lines: list[bytes], place: int) -> None:
+    """Also where a killed run's log may end anywhere."""
+    left = 1 + place % (len(lines) - 1)
+    witness = Witness("a", len(lines), hash_of(lines[-1]), "b")
+    assert named(lines[:left], open_end=True) is None
+    assert named(lines[:left], open_end=True, witnesses=[witness]) == left + 1
+
+
+@given(LOGS, PLACE)
+def test_an_open_log_may_end_in_the_middle_of_a_row(lines: list[bytes], place: int) -> None:
+    """That is what a kill leaves; without --open the row that is missing is named."""
+    data = b"".join(lines[:-1])
+    cut = data[: len(lines[0]) + place % (len(data) - len(lines[0]))]
+    whole = cut.count(b"\n")
+    found = verify(cut, open_end=True)
+    assert (found.row, found.rows, found.torn_bytes) == (None, whole, len(cut) - cut.rfind(b"\n") - 1)
+    assert verify(cut).row == whole + 1
+
+
+def test_rows_added_later_show_in_what_other_files_hold() -> None:
+    """An open end can be written on, but not past what the next log has noted."""
+    lines = chain([{"type": "start"}, {"type": "intent"}, {"type": "ack"}])
+    witness = Witness("a", 2, hash_of(lines[1]), "b")
+    assert verify(b"".join(lines), open_end=True, witnesses=[witness]).row == 3
+
+
+@pytest.mark.parametrize(("data", "row"), [(b"", 1), (b"\n", 1), (b"{}\n", 1), (b"\xff\xfe\n", 1)])
+def test_what_is_no_log_is_named_by_row_1(data: bytes, row: int) -> None:
+    """An empty file, too, is a log whose first row is missing."""
+    assert verify(data).row == row
+    assert verify(data, open_end=True).row == row
+
+
+def test_a_log_starts_once_and_stops_once() -> None:
+    """Both are its ends, and nowhere else."""
+    assert named(chain([{"type": "intent"}, {"type": "stop"}])) == 1
+    assert named(chain([{"type": "start"}, {"type": "start"}, {"type": "stop"}])) == 2
+    assert named(chain([{"type": "start"}, {"type": "stop"}, {"type": "stop"}])) == 3
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 200_000])
+def test_the_end_of_a_log_is_read_from_its_end(tmp_path, length: int) -> None:
+    """Whatever the rows' length, and without a last line that was torn."""
+    path = tmp_path / "a.ndjson"
+    lines = chain([{"type": "start", "text": "x" * length}, {"type": "intent", "text": "y" * length}])
+    path.write_bytes(b"".join(lines))
+    assert end_of(path) == Witness("a.ndjson", 2, hash_of(lines[1]))
+    path.write_bytes(b"".join(lines)[:-1])
+    assert end_of(path) == Witness("a.ndjson", 1, hash_of(lines[0]))
+    path.write_bytes(lines[0][:-1])
+    assert end_of(path) == Witness("a.ndjson", 0, ZEROS)
+
+
+def test_a_file_that_is_no_log_has_no_end(tmp_path) -> None:
+    """The error names the file and the way out."""
+    (tmp_path / "a.ndjson").write_bytes(b"hello\n")
+    with pytest.raises(BrokenFile, match=r"a\.ndjson: the last line is no row .* mm audit verify"):
+        end_of(tmp_path / "a.ndjson")
+    with pytest.raises(DataError, match="cannot be read"):
+        end_of(tmp_path / "b.ndjson")
+
+
+def test_rows_are_read_from_any_row_on(tmp_path) -> None:
+    """Numbers must be those of the lines, and a torn last line is left out."""
+    path = tmp_path / "a.ndjson"
+    lines = chain([{"type": "start"}, {"type": "intent"}, {"type": "ack"}])
+    path.write_bytes(b"".join(lines)[:-1])
+    assert [row["seq"] for row in read_rows(path)] == [1, 2]
+    assert [row["seq"] for row in read_rows(path, after=1)] == [2]
+    path.write_bytes(lines[0] + lines[2])
+    with pytest.raises(BrokenFile, match="line 2 is not row 2"):
+        list(read_rows(path))
+
+
+def test_a_verdict_names_its_parts() -> None:
+    """A broken log still has the rows before the break, and its row 1."""
+    lines = chain([{"type": "start", "symbol": "A"}, {"type": "ack"}, {"type": "stop"}])
+    found = verify(b"".join([lines[0], lines[2]]))
+    assert found == Verdict(1, hash_of(lines[0]), 2, found.why, 0, False, json.loads(lines[0]))
+    assert "rows were removed" in found.why

@@ -14,11 +14,14 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 from msgspec import Raw, Struct
 
-from mm.clock import US_STAMPS, checked_stamp, exchange_us
+from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp, exchange_us
+from mm.dayfolder.rows import REST, Trade
+from mm.ids import IdRange, MissingIds
 from mm.market_data import local_orderbook
 from mm.market_data.grid import Grid
 from mm.market_data.venue import (
     AggTrade,
+    Answer,
     BookTicker,
     Connected,
     DepthSnapshot,
@@ -29,8 +32,11 @@ from mm.market_data.venue import (
     Message,
     Number,
     Other,
+    PastTrades,
+    Refusal,
     RestRequest,
     ServerShutdown,
+    TradePage,
     TradePrint,
     Unreadable,
 )
@@ -289,6 +295,99 @@ _USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
 _HEADERS = MappingProxyType({"X-MBX-TIME-UNIT": "MICROSECOND"})
 
 
+HISTORICAL, AGGREGATES = "/api/v3/historicalTrades", "/api/v3/aggTrades"
+_HISTORICAL_WEIGHT, _AGGREGATES_WEIGHT = 25, 4
+MOST_ROWS = 1_000
+_MARGIN_US = 5 * US_PER_S
+_HELD_OFF = (418, 429)
+_BAD_REQUEST = 400
+_FORBIDDEN = 403  # by a firewall, which may let the next one pass
+_INVALID_SYMBOL = -1121
+
+
+class _Historical(Struct, gc=False):
+    id: Number
+    price: str
+    qty: str
+    time: int
+    isBuyerMaker: bool
+
+
+class _Aggregate(Struct, gc=False):
+    a: Number
+    p: str
+    q: str
+    f: Number
+    l: Number  # noqa: E741 - the wire's name
+    T: int
+    m: bool
+
+
+_HISTORICAL = msgspec.json.Decoder(list[_Historical])
+_AGGREGATES = msgspec.json.Decoder(list[_Aggregate])
+
+
+def _from_id(path: str, missing: MissingIds, weight: int) -> RestRequest:
+    limit = str(min(MOST_ROWS, missing.ids.size + 1))  # one id after them shows that they will never be there
+    return RestRequest(path, {"fromId": str(missing.first_id), "limit": limit}, weight)
+
+
+class SingleTrades:
+    """Single trades by their ids, which a host for market data alone does not serve."""
+
+    def request(self, missing: MissingIds) -> RestRequest:
+        """Return the request for the first 1,000 of them."""
+        return _from_id(HISTORICAL, missing, _HISTORICAL_WEIGHT)
+
+    def page(self, body: bytes) -> TradePage:
+        """Return the trades in an answer."""
+        return TradePage([(IdRange(one.id, one.id), _single(one)) for one in _HISTORICAL.decode(body)])
+
+
+class Aggregates:
+    """Aggregates by their own ids."""
+
+    def request(self, missing: MissingIds) -> RestRequest:
+        """Return the request for the first 1,000 of them."""
+        return _from_id(AGGREGATES, missing, _AGGREGATES_WEIGHT)
+
+    def page(self, body: bytes) -> TradePage:
+        """Return the trades in an answer."""
+        return TradePage([(IdRange(one.a, one.a), _aggregate(one, one.a)) for one in _AGGREGATES.decode(body)])
+
+
+class SpannedTrades:
+    """Single trades, of which an aggregate has those of one order at one price: by time, and then page by page."""
+
+    def request(self, missing: MissingIds) -> RestRequest:
+        """Return the request for those around the instants of arrival."""
+        times = {"startTime": missing.from_us - _MARGIN_US, "endTime": missing.to_us + _MARGIN_US}
+        params = {name: str(us // US_PER_MS) for name, us in times.items()}
+        return RestRequest(AGGREGATES, params | {"limit": str(MOST_ROWS)}, _AGGREGATES_WEIGHT)
+
+    def page(self, body: bytes) -> TradePage:
+        """Return the trades in an answer, and the request for the next page."""
+        found = _AGGREGATES.decode(body)
+        trades = [(IdRange(one.f, one.l), _aggregate(one, one.f)) for one in found]
+        after = {"fromId": str(found[-1].a + 1), "limit": str(MOST_ROWS)} if found else None
+        return TradePage(trades, RestRequest(AGGREGATES, after, _AGGREGATES_WEIGHT) if after else None)
+
+
+def _single(one: _Historical) -> Trade:
+    return Trade(None, one.id, one.time, one.price, one.qty, one.isBuyerMaker, one.id, one.id, REST)
+
+
+def _aggregate(one: _Aggregate, trade_id: int) -> Trade:
+    return Trade(None, trade_id, one.T, one.p, one.q, one.m, one.f, one.l, REST)
+
+
+class _Code(Struct):
+    code: int
+
+
+_CODE = msgspec.json.Decoder(_Code)
+
+
 class _Time(msgspec.Struct):
     serverTime: int
 
@@ -325,6 +424,35 @@ class BinanceSpot:
     def exchange_info(self, symbol: str) -> RestRequest:
         """Return the request for the filters and the status of *symbol*."""
         return RestRequest("/api/v3/exchangeInfo", {"symbol": symbol}, _INFO_WEIGHT)
+
+    def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
+        """Return how trades of the past are served, the best way first."""
+        return (Aggregates(),) if aggregates else (SingleTrades(), SpannedTrades())
+
+    def last_trade(self) -> RestRequest:
+        """Return the request for the last trade, without the symbol."""
+        return RestRequest(AGGREGATES, {"limit": "1"}, _AGGREGATES_WEIGHT)
+
+    def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None:
+        """Return the highest id in the answer to `last_trade`; None where it has none, or is none."""
+        try:
+            return max(one.a if aggregates else one.l for one in _AGGREGATES.decode(body))
+        except (ValueError, msgspec.MsgspecError):
+            return None
+
+    def refusal(self, status: int | None) -> Refusal:
+        """Return what the HTTP status of a refusal says; None: no answer came."""
+        if status in _HELD_OFF:
+            return Refusal.HOLDS_OFF
+        stays = status is not None and 400 <= status < 500 and status != _FORBIDDEN
+        return Refusal.STAYS if stays else Refusal.PASSES
+
+    def refuses_symbol(self, answer: Answer) -> bool:
+        """Return True if *answer* is the exchange's own error of an unknown symbol (−1121)."""
+        try:
+            return answer.status == _BAD_REQUEST and _CODE.decode(answer.body).code == _INVALID_SYMBOL
+        except (ValueError, msgspec.MsgspecError):
+            return False
 
     def time(self) -> RestRequest:
         """Return the request for the exchange's time."""

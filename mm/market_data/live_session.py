@@ -93,7 +93,7 @@ class LiveSession:
         self._decoder = venue.decoder(writer.folder.symbol, self._grid, packs=True)
         self._journal = DayJournal(writer, at_us, STREAM)
         earlier, aggregates = writer.earlier, trade_stream == "aggTrade"
-        self.backfill = TradeBackfill(self._grid, aggregates=aggregates, missing=earlier.trade_holes)
+        self.backfill = TradeBackfill(self._grid, venue, aggregates=aggregates, missing=earlier.trade_holes)
         before = Before(
             update_id=earlier.last_diff_id,
             update_us=earlier.last_diff_us,

@@ -15,14 +15,12 @@ from mm.clock import now_us
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.live_session import EventLog, LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
-from mm.market_data.trade_state import LAST_TRADE
-from mm.market_data.venue import Answer, MarketVenue, RestRequest, with_symbol
+from mm.market_data.venue import Answer, MarketVenue, Refusal, RestRequest, with_symbol
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0
 REFUSAL_TIMEOUT_S = 5.0
-BAD_REQUEST, BANNED, SLOW_DOWN = 400, 418, 429
 PATIENT_SHARE = 0.5
 
 
@@ -85,7 +83,7 @@ class RestClient:
             answer = await asyncio.wait_for(self.exchange_info(symbol), REFUSAL_TIMEOUT_S)
         except TimeoutError:
             return None
-        if answer.status != BAD_REQUEST:
+        if not self.venue.refuses_symbol(answer):
             return None
         return f"{answer.url} answered {answer.body[:200].decode(errors='replace')}"
 
@@ -118,7 +116,7 @@ class RestClient:
         if used is not None:
             self.used_weight = used
             self._weight.used(used)
-        if response.status_code in (SLOW_DOWN, BANNED):
+        if self.venue.refusal(response.status_code) is Refusal.HOLDS_OFF:
             self._weight.hold_off(retry_after_s(response.headers.get("Retry-After")))
 
 
@@ -217,7 +215,7 @@ class RestTasks:
 
     async def last_trade_id(self) -> int | None:
         """Return the id of the last trade at the venue; None where REST does not give it."""
-        return self._session.backfill.last_id(await self._rest.trades(self._symbol, LAST_TRADE))
+        return self._session.backfill.last_id(await self._rest.trades(self._symbol, self._rest.venue.last_trade()))
 
     async def _load_snapshots(self) -> None:
         while True:

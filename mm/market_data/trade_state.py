@@ -1,8 +1,7 @@
 """The trades of one symbol: trades in, events out, and what to request for those that are missing; no input or output.
 
 Ids count up by one, so a jump is a loss, and an id that was there before is no new trade. Only missing ids are kept.
-Missing single trades come from ``historicalTrades``; a host for market data alone does not serve it, and then
-``aggTrades`` has the same in one row for the trades of one order at one price, with the ids of the first and the last.
+How a venue serves trades of the past is its own (`PastTrades`); which of them to request next is decided here.
 """
 
 from collections import deque
@@ -12,14 +11,14 @@ from itertools import pairwise
 
 import msgspec
 
-from mm.clock import US_PER_MS, US_PER_S, checked_stamp
-from mm.dayfolder.rows import REST, Trade
+from mm.clock import checked_stamp
+from mm.dayfolder.rows import Trade
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import Follow, IdRange, IdRanges, IdSequence, MissingIds
 from mm.market_data import market_events as events
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import MarketEvent, TradesMissing
-from mm.market_data.venue import Answer, Number, RestRequest
+from mm.market_data.venue import Answer, MarketVenue, PastTrades, Refusal, RestRequest
 
 
 class TradeIds:
@@ -159,70 +158,29 @@ class TradeState:
         self._emit(events.Anomaly(recv_us, kind, described))
 
 
-MOST_ROWS = 1_000
 MOST_MISSING = 200_000
 MOST_MISSES = 5
-MARGIN_US = 5 * US_PER_S
-HISTORICAL, AGGREGATES = "/api/v3/historicalTrades", "/api/v3/aggTrades"
-_FORBIDDEN, _BANNED, _SLOW_DOWN = 403, 418, 429
-
-
-class _Historical(msgspec.Struct, gc=False):
-    id: Number
-    price: str
-    qty: str
-    time: int
-    isBuyerMaker: bool
-
-
-class _Aggregate(msgspec.Struct, gc=False):
-    a: Number
-    p: str
-    q: str
-    f: Number
-    l: Number  # noqa: E741 - the wire's name
-    T: int
-    m: bool
-
-
-_HISTORICAL = msgspec.json.Decoder(list[_Historical])
-_AGGREGATES = msgspec.json.Decoder(list[_Aggregate])
 
 
 @dataclass
 class _Fill:
-    """Trade ids to fetch, how often an answer did not bring any, and the aggregate to go on with."""
+    """Trade ids to fetch, how often an answer did not bring any, and what to request next where an answer said so."""
 
     missing: MissingIds
     misses: int = 0
-    page_id: int | None = None
-
-
-LAST_TRADE = RestRequest(AGGREGATES, {"limit": "1"}, 4)
-"""The request for the last trade, without the symbol."""
-
-
-def last_trade_id(body: bytes, *, aggregates: bool) -> int | None:
-    """Return the highest id in the answer to `LAST_TRADE`; None where it has none, or is none.
-
-    *aggregates*: the ids are those of aggregates.
-    """
-    try:
-        return max(one.a if aggregates else one.l for one in _AGGREGATES.decode(body))
-    except (ValueError, msgspec.MsgspecError):
-        return None
+    more: RestRequest | None = None
 
 
 class FillPlan:
     """Which trades to request, and when to give up.
 
     Args:
-        aggregates: Whether the ids are those of aggregates, from ``aggTrade``.
+        ways: How the venue serves trades of the past, the best way first.
     """
 
-    def __init__(self, *, aggregates: bool) -> None:
-        self._aggregates = aggregates
-        self._by_time = False
+    def __init__(self, ways: Sequence[PastTrades]) -> None:
+        self._ways = ways
+        self._way = 0
         self._fills: deque[_Fill] = deque()
 
     def missing(self, missing: MissingIds) -> None:
@@ -243,26 +201,17 @@ class FillPlan:
         """Return what to ask next; None where nothing is missing."""
         if not self._fills:
             return None
-        fill, missing = self._fills[0], self._fills[0].missing
-        limit = str(min(MOST_ROWS, missing.ids.size + 1))  # one id after them shows that they will never be there
-        if self._aggregates:
-            return RestRequest(AGGREGATES, {"fromId": str(missing.first_id), "limit": limit}, 4)
-        if not self._by_time:
-            return RestRequest(HISTORICAL, {"fromId": str(missing.first_id), "limit": limit}, 25)
-        if fill.page_id is not None:
-            return RestRequest(AGGREGATES, {"fromId": str(fill.page_id), "limit": str(MOST_ROWS)}, 4)
-        times = {"startTime": missing.from_us - MARGIN_US, "endTime": missing.to_us + MARGIN_US}
-        params = {name: str(us // US_PER_MS) for name, us in times.items()} | {"limit": str(MOST_ROWS)}
-        return RestRequest(AGGREGATES, params, 4)
+        fill = self._fills[0]
+        return fill.more or self._ways[self._way].request(fill.missing)
 
-    def refused(self, status: int | None) -> None:
-        """Take a refusal: request another kind, or the same again."""
-        if status is None or not 400 <= status < 500 or status in (_FORBIDDEN, _BANNED, _SLOW_DOWN):
+    def refused(self, refusal: Refusal) -> None:
+        """Take a refusal: request in another way, or the same again."""
+        if refusal is not Refusal.STAYS:
             return
-        if self._aggregates or self._by_time:
-            self._fills.popleft()
+        if self._way + 1 < len(self._ways):
+            self._way += 1
         else:
-            self._by_time = True
+            self._fills.popleft()
 
     def unreadable(self) -> None:
         """Take an answer that cannot be read; the same is requested again, but not forever."""
@@ -276,18 +225,18 @@ class FillPlan:
             BrokenFile: If its ids do not rise.
         """
         fill, missing = self._fills[0], self._fills[0].missing
-        trades = self._read(body)
-        ids = [self._span(trade) for trade in trades]
+        page = self._ways[self._way].page(body)
+        ids = [one for one, _ in page.trades]
         if any(one.size < 1 for one in ids) or any(low.last >= high.first for low, high in pairwise(ids)):
             raise BrokenFile(f"trades from REST whose ids do not rise: {ids[:3]} …")
-        found = zip(ids, trades, strict=True)
-        inside = [(span, trade) for span, trade in found if span.within(missing.ids)]
+        inside = [(span, trade) for span, trade in page.trades if span.within(missing.ids)]
+        fill.more = page.more or fill.more
         reached = max((last for _, last in ids), default=0)
         if reached >= missing.last_id:
             self._fills.popleft()
         elif reached >= missing.first_id:
             fill.missing, fill.misses = missing._replace(first_id=reached + 1), 0
-        elif fill.page_id is None or not trades:
+        elif fill.more is None or not ids:
             self._missed()
         return inside
 
@@ -298,32 +247,13 @@ class FillPlan:
         if fill.misses < MOST_MISSES:
             self._fills.append(fill)
 
-    def _read(self, body: bytes) -> Sequence[Trade]:
-        if not (self._aggregates or self._by_time):
-            return [
-                Trade(None, one.id, one.time, one.price, one.qty, one.isBuyerMaker, one.id, one.id, REST)
-                for one in _HISTORICAL.decode(body)
-            ]
-        found = _AGGREGATES.decode(body)
-        if found and not self._aggregates:
-            self._fills[0].page_id = found[-1].a + 1
-        return [
-            Trade(None, one.a if self._aggregates else one.f, one.T, one.p, one.q, one.m, one.f, one.l, REST)
-            for one in found
-        ]
-
-    def _span(self, trade: Trade) -> IdRange:
-        """Return the ids that *trade* stands for, of the kind that is counted."""
-        if self._aggregates:
-            return IdRange(trade.trade_id, trade.trade_id)
-        return IdRange(trade.first_id, trade.last_id)
-
 
 class TradeBackfill:
     """Fetch missing trades of one symbol: a subscriber of its market, whose events name them.
 
     Args:
         grid: Checks prices and quantities.
+        venue: Where they are fetched.
         aggregates: Whether the ids are those of aggregates.
         missing: Trades of earlier runs that are missing.
 
@@ -331,10 +261,11 @@ class TradeBackfill:
         plan: What to request next.
     """
 
-    def __init__(self, grid: Grid, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:
+    def __init__(self, grid: Grid, venue: MarketVenue, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:
         self._grid = grid
+        self._venue = venue
         self._aggregates = aggregates
-        self.plan = FillPlan(aggregates=aggregates)
+        self.plan = FillPlan(venue.trade_history(aggregates=aggregates))
         for one in missing:
             self.plan.missing(one)
 
@@ -344,8 +275,8 @@ class TradeBackfill:
             self.plan.missing(event.missing)
 
     def last_id(self, answer: Answer) -> int | None:
-        """Return the last id in an answer to `LAST_TRADE`, of the kind that is counted; None where it has none."""
-        return None if answer.cause else last_trade_id(answer.body, aggregates=self._aggregates)
+        """Return the last id, as they are counted, in an answer to `MarketVenue.last_trade`; None without one."""
+        return None if answer.cause else self._venue.last_trade_id(answer.body, aggregates=self._aggregates)
 
     def answered(self, answer: Answer) -> list[tuple[IdRange, Trade]]:
         """Return the trades in *answer* that were requested, each with the ids it stands for.
@@ -357,7 +288,7 @@ class TradeBackfill:
         if missing is None:
             return []
         if answer.cause:
-            self.plan.refused(answer.status)
+            self.plan.refused(self._venue.refusal(answer.status))
             return []
         try:
             found = self.plan.answered(answer.body)

@@ -7,12 +7,15 @@ the update is one of the ids from there on. Prices and quantities stay the excha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from mm.dayfolder.rows import Trade
 from mm.errors import BrokenFile
+from mm.ids import IdRange, MissingIds
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level
 
@@ -145,6 +148,40 @@ class Answer:
     cause: str | None
 
 
+class Refusal(Enum):
+    """What a refusal says about the next request."""
+
+    PASSES = "passes"
+    """The same request may be answered later."""
+    HOLDS_OFF = "holds_off"
+    """No request is answered before the time in ``Retry-After``."""
+    STAYS = "stays"
+    """The same request will never be answered."""
+
+
+@dataclass(frozen=True)
+class TradePage:
+    """Trades of the past, from one answer.
+
+    Attributes:
+        trades: In the answer's order, each with the ids it stands for, of the kind that is counted.
+        more: The request for those after them; None where their ids show where to go on.
+    """
+
+    trades: Sequence[tuple[IdRange, Trade]]
+    more: RestRequest | None = None
+
+
+class PastTrades(Protocol):
+    """One way in which a venue serves trades of the past."""
+
+    def request(self, missing: MissingIds) -> RestRequest:
+        """Return the request, without the symbol, for as many of these trades as one answer has."""
+
+    def page(self, body: bytes) -> TradePage:
+        """Return the trades in an answer; raises msgspec.MsgspecError where it has none."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a venue allows one address, a little below its own figures.
@@ -202,6 +239,21 @@ class MarketVenue(Protocol):
 
     def exchange_info(self, symbol: str) -> RestRequest:
         """Return the request for the filters and the status of *symbol*."""
+
+    def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
+        """Return how trades of the past are served, the best way first; *aggregates*: whether those are counted."""
+
+    def last_trade(self) -> RestRequest:
+        """Return the request for the last trade, without the symbol."""
+
+    def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None:
+        """Return the highest id in the answer to `last_trade`; None where it has none."""
+
+    def refusal(self, status: int | None) -> Refusal:
+        """Return what the HTTP status of a refusal says; None: no answer came."""
+
+    def refuses_symbol(self, answer: Answer) -> bool:
+        """Return True if *answer* says that the venue does not have the symbol."""
 
     def time(self) -> RestRequest:
         """Return the request for the venue's time."""

@@ -12,11 +12,12 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.rows import STREAM
 from mm.errors import BrokenFile
 from mm.ids import MissingIds
+from mm.market_data.binance_spot import AGGREGATES, BINANCE_SPOT, HISTORICAL
 from mm.market_data.day_journal import DayJournal
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import TradeVerdict
 from mm.market_data.market_state import Before, MarketState
-from mm.market_data.trade_state import AGGREGATES, HISTORICAL, MOST_MISSES, MOST_MISSING, FillPlan, TradeIds
+from mm.market_data.trade_state import MOST_MISSES, MOST_MISSING, FillPlan, TradeIds
 from mm.market_data.venue import AggTrade, TradePrint
 
 NEW, GAP, LATE, DUPLICATE, RESET = TradeVerdict
@@ -128,7 +129,7 @@ def hole(first, last):
 
 
 def plan(*holes, aggregates=False):
-    made = FillPlan(aggregates=aggregates)
+    made = FillPlan(BINANCE_SPOT.trade_history(aggregates=aggregates))
     for one in holes:
         made.missing(hole(*one))
     return made
@@ -196,7 +197,7 @@ def test_what_is_too_new_for_the_exchange_is_asked_for_again_but_not_for_ever():
 def test_a_host_without_single_trades_is_asked_for_aggregates_by_time():
     """And then goes on by their ids_of; an aggregate that is only in part missing cannot be taken apart."""
     made = plan((7, 12))
-    made.refused(404)
+    made.refused(BINANCE_SPOT.refusal(404))
     request = made.next_request()
     assert (request.path, request.weight) == (AGGREGATES, 4)
     assert request.params == {
@@ -224,15 +225,15 @@ def test_what_may_pass_is_asked_again_as_it_was(status):
     """Trouble of the moment is no reason to give up."""
     made = plan((7, 9))
     before = made.next_request()
-    made.refused(status)
+    made.refused(BINANCE_SPOT.refusal(status))
     assert made.next_request() == before
 
 
 def test_a_host_that_has_neither_leaves_the_hole_in_the_ledger():
     """There is nobody to ask."""
     made = plan((7, 9))
-    made.refused(404)
-    made.refused(404)
+    made.refused(BINANCE_SPOT.refusal(404))
+    made.refused(BINANCE_SPOT.refusal(404))
     assert made.next_request() is None
 
 

@@ -2,11 +2,13 @@
 
 import json
 
-from captured import ASKS, NOON_US, SYMBOL, diff, events, folder, frames, snapshot
+from captured import ASKS, NOON_US, SYMBOL, diff, events, folder, frames, rows, snapshot, trade
 from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.rows import REST, Trade
+from mm.ids import IdRange
 from mm.market_data.binance_spot import BINANCE_SPOT, BinanceSpot
 from mm.market_data.live_session import LiveSession
-from mm.market_data.venue import Answer
+from mm.market_data.venue import Answer, Refusal, RestRequest, TradePage, TradePrint
 
 URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
 
@@ -18,6 +20,25 @@ class ChainedVenue(BinanceSpot):
 
     def decoder(self, symbol, grid, *, packs=False):
         return Chained(BINANCE_SPOT.decoder(symbol, grid, packs=packs))
+
+    def trade_history(self, *, aggregates):
+        return (Pages(),)
+
+    def refusal(self, status):
+        return Refusal.STAYS if status == 451 else Refusal.PASSES
+
+
+class Pages:
+    """Trades of the past by a page number, two on each."""
+
+    def request(self, missing):
+        return RestRequest("/past", {"page": str(missing.first_id // 2)}, 3)
+
+    def page(self, body):
+        ids = json.loads(body)
+        return TradePage(
+            [(IdRange(one, one), Trade(None, one, NOON_US, "1.5", "2", True, one, one, REST)) for one in ids]
+        )
 
 
 class Chained:
@@ -56,3 +77,28 @@ def test_a_venue_with_another_rule_of_ids_is_one_object(tmp_path):
     assert [frame[1] for frame in frames(folder(tmp_path))] == [12, 20]
     (gap,) = events(folder(tmp_path), "gap")
     assert (gap["from_id"], gap["to_id"]) == (21, 25)
+
+
+def test_a_venue_serves_trades_of_the_past_in_its_own_way(tmp_path):
+    """Its paths, its weights, and which refusal is final: nothing of that is known elsewhere."""
+    writer = DayWriter(folder(tmp_path), "R1", top_n=3)
+    session = LiveSession(writer, NOON_US, 3, venue=ChainedVenue())
+    for trade_id in (3, 6, 9):
+        taken = session.market.take(NOON_US, TradePrint(**printed(trade_id)))
+        assert taken.ids_missing == (trade_id > 3)
+    request = session.backfill.plan.next_request()
+    assert (request.path, request.params, request.weight) == ("/past", {"page": "2"}, 3)
+    assert session.trades_answered(Answer(NOON_US, "http://x/past", 200, b"[4, 5, 6]", None)) == 2
+    assert session.backfill.plan.next_request().params == {"page": "3"}
+    assert session.trades_answered(Answer(NOON_US, "http://x/past", 429, b"", "http 429")) == 0
+    assert session.backfill.plan.next_request().params == {"page": "3"}
+    assert session.trades_answered(Answer(NOON_US, "http://x/past", 451, b"", "http 451")) == 0
+    assert session.backfill.plan.next_request() is None
+    session.finish(NOON_US, "SIGTERM", window_over=False)
+    writer.seal()
+    writer.close()
+    assert [row["trade_id"] for row in rows(folder(tmp_path).trades)] == ["3", "6", "9", "4", "5"]
+
+
+def printed(trade_id):
+    return {key: value for key, value in trade(trade_id)["data"].items() if key not in ("e", "M")}

@@ -19,6 +19,7 @@ from typing import Any
 
 from mm.clock import now_us
 from mm.errors import BrokenFile, RunExists, TryLater
+from mm.instrument import Instrument
 from mm.live.audit_chain import OWN, START, STOP, ZEROS, Witness, body, decode_row, end_of, seal
 from mm.live.ledger import SIDE_NAMES
 
@@ -120,9 +121,17 @@ class AuditLog:
             self._thread = threading.Thread(target=self._write_behind, name="audit", daemon=True)
             self._thread.start()
 
-    def start(self, **fields: object) -> int:
-        """Append row 1, with the rows and the last hash of each earlier log of the symbol."""
-        return self.append(START, **fields, earlier=earlier_logs(self.path))
+    def start(self, instrument: Instrument, run_id: str, **fields: object) -> int:
+        """Append row 1, with the rows and the last hash of each earlier log of the symbol.
+
+        Args:
+            instrument: Its symbol and assets are in the row, so that the log can be summed without other files.
+            run_id: Of the run.
+            fields: ``venue``, ``initial_inventory``, ``knobs``, and what else the run's reader needs.
+        """
+        base, quote = instrument.base_asset, instrument.quote_asset
+        own = {"symbol": instrument.symbol, "run_id": run_id, "base_asset": base, "quote_asset": quote}
+        return self.append(START, **own, **fields, earlier=earlier_logs(self.path))
 
     def append(self, type: str, /, **fields: object) -> int:
         """Append a row of a type, and return its number; the row's *us* is the instant of the call.

@@ -64,7 +64,7 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainVerdict:
     """What `verify` found.
 
     Attributes:
@@ -110,7 +110,7 @@ def _line(text: bytes) -> _Line | None:
     return _Line(text, int(begin[1]), begin[3].decode(), end[1].decode(), end[2].decode())
 
 
-def verify(data: bytes, *, open_end: bool = False, witnesses: Sequence[Witness] = ()) -> Verdict:
+def verify(data: bytes, *, open_end: bool = False, witnesses: Sequence[Witness] = ()) -> ChainVerdict:
     """Return the first row of a log that was changed, removed, inserted or moved.
 
     Args:
@@ -127,7 +127,7 @@ def verify(data: bytes, *, open_end: bool = False, witnesses: Sequence[Witness] 
     last = lines[good - 1] if good else None
     if row is None:
         row, why = _witnessed(lines, witnesses) or _ended(last, good, len(torn), open_end)
-    return Verdict(
+    return ChainVerdict(
         rows=good,
         last_hash=last.hash if last else ZEROS,
         row=row,

@@ -164,6 +164,11 @@ class Ledger:
         if price_e8 is not None or not position_e8:
             self._begin(price_e8 or 0)
 
+    @property
+    def trade_ids(self) -> frozenset[int]:
+        """The ids of all trades booked."""
+        return frozenset(self._booked)
+
     def __contains__(self, trade_id: object) -> bool:
         """Return whether the trade of this id is booked."""
         return trade_id in self._booked

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from mm.errors import RunExists, TryLater
+from mm.instrument import E8, Instrument
 from mm.live.audit import AuditLog, audit_path, earlier_logs, logs_of, witnesses_of
 from mm.live.audit_chain import ZEROS, end_of, read_rows, verify
 from support import ROOT
 
+BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
 both = pytest.mark.parametrize("sync", [True, False])
 
 
@@ -51,7 +53,7 @@ def path(tmp_path: Path) -> Path:
 def test_rows_are_written_in_order_and_read_back(path: Path, sync: bool) -> None:
     """With their own instants; a side is that of every file, and the instant of a row's subject has another name."""
     log = AuditLog(path, sync=sync, clock=Ticking())
-    assert log.start(symbol="BTCUSDT") == 1
+    assert log.start(BTC, "r1", venue="box") == 1
     assert log.append("intent", action="place", client_id="a-1", side=-1, price="100.01", qty="0.5") == 2
     assert log.append("fill", trade_id=7, side="BUY", us=55) == 3
     assert log.append("reject", message="ünfit\u2028") == 4
@@ -60,7 +62,8 @@ def test_rows_are_written_in_order_and_read_back(path: Path, sync: bool) -> None
     rows = list(read_rows(path))
     bare = [{k: v for k, v in row.items() if k not in ("prev", "hash", "seq")} for row in rows]
     assert bare == [
-        {"us": 1001, "type": "start", "symbol": "BTCUSDT", "earlier": []},
+        {"us": 1001, "type": "start", "symbol": "BTCUSDT", "run_id": "r1", "base_asset": "BTC", "quote_asset": "USDT"}
+        | {"venue": "box", "earlier": []},
         {"us": 1002, "type": "intent", "action": "place", "client_id": "a-1", "side": "SELL", "price": "100.01"}
         | {"qty": "0.5"},
         {"us": 1003, "type": "fill", "trade_id": 7, "side": "BUY", "exchange_us": 55},
@@ -191,13 +194,13 @@ def test_a_start_holds_the_ends_of_the_earlier_logs(tmp_path: Path) -> None:
     clock, paths = Ticking(), [audit_path(tmp_path, "BTCUSDT", "20260105", run) for run in ("z", "a", "m")]
     for place in paths[:2]:
         log = AuditLog(place, sync=False, clock=clock)
-        log.start()
+        log.start(BTC, "r")
         log.append("stop")
         log.close()
     paths[1].write_bytes(paths[1].read_bytes()[:-1])
     AuditLog(paths[0].with_name("empty.ndjson"), sync=False).close()
     log = AuditLog(paths[2], sync=False, clock=clock)
-    log.start()
+    log.start(BTC, "r")
     log.close()
     ends = [end_of(place) for place in paths[:2]]
     expected = [{"file": one.file, "rows": one.rows, "hash": one.hash} for one in ends]
@@ -214,6 +217,7 @@ def test_a_start_holds_the_ends_of_the_earlier_logs(tmp_path: Path) -> None:
 WRITER = """
 import asyncio, sys
 from pathlib import Path
+from mm.instrument import E8, Instrument
 from mm.live.audit import AuditLog
 
 async def main():

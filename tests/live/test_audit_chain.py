@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.errors import BrokenFile, DataError
-from mm.live.audit_chain import ZEROS, Verdict, Witness, body, end_of, read_rows, seal, verify
+from mm.live.audit_chain import ZEROS, ChainVerdict, Witness, body, end_of, read_rows, seal, verify
 
 
 def chain(rows: list[dict], prev: str = ZEROS, first: int = 1) -> list[bytes]:
@@ -237,5 +237,5 @@ def test_a_verdict_names_its_parts() -> None:
     """A broken log still has the rows before the break, and its row 1."""
     lines = chain([{"type": "start", "symbol": "A"}, {"type": "ack"}, {"type": "stop"}])
     found = verify(b"".join([lines[0], lines[2]]))
-    assert found == Verdict(1, hash_of(lines[0]), 2, found.why, 0, False, json.loads(lines[0]))
+    assert found == ChainVerdict(1, hash_of(lines[0]), 2, found.why, 0, False, json.loads(lines[0]))
     assert "rows were removed" in found.why

@@ -1,0 +1,104 @@
+"""``mm audit verify`` and ``show``: whether an audit log is as it was written, and what is in it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.clock import iso
+from mm.errors import BrokenFile, DataError
+from mm.live.audit import witnesses_of
+from mm.live.audit_chain import TYPES, read_rows
+from mm.live.audit_chain import verify as verify_chain
+
+_FILE = click.Argument(["file"], metavar="FILE", type=click.Path(path_type=Path))
+_OPEN = click.Option(
+    ["--open", "open_end"], is_flag=True, help="Accept a log without a stop at its end, of a killed or a running run."
+)
+_CHAIN = ("seq", "us", "type", "prev", "hash")
+
+
+@command(arguments=[_FILE, _OPEN])
+def verify(console: Console, file: Path, open_end: bool) -> None:
+    """Name the first row of an audit log that was changed, removed, inserted or moved.
+
+    The hash of each row covers the row before it, and the first row of each later log in the same folder holds the
+    number of rows and the last hash of this one. Exit code 3, and "row N", where something is wrong.
+
+    Example: mm audit verify out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --open
+    """
+    witnesses = witnesses_of(file)
+    found = verify_chain(_read(file), open_end=open_end, witnesses=witnesses)
+    console.answer(
+        {
+            "ok": found.row is None,
+            "row": found.row,
+            "why": found.why,
+            "rows": found.rows,
+            "last_hash": found.last_hash,
+            "stopped": found.stopped,
+            "torn_bytes": found.torn_bytes,
+            "witnesses": sorted({one.source for one in witnesses}),
+            "path": str(file.resolve()),
+        }
+    )
+    if found.row is not None:
+        raise BrokenFile(f"{file}: row {found.row}: {found.why}")
+    ends = "ends with its stop" if found.stopped else "is open: no row 'stop' at its end"
+    torn = f"; row {found.rows + 1} is torn, {found.torn_bytes} bytes of it were written" if found.torn_bytes else ""
+    later = f"; {len(witnesses)} later log{'s hold' if len(witnesses) > 1 else ' holds'} its end" if witnesses else ""
+    console.say(f"{file}: {found.rows} rows are as they were written; the log {ends}{torn}{later}")
+    console.say(f"last hash {found.last_hash}")
+
+
+_SHOWN = (
+    _FILE,
+    click.Option(["--type", "kind"], type=click.Choice(TYPES), help="Only rows of this type."),
+    click.Option(["--client-id", "client_id"], metavar="ID", help="Only rows of the order with this client id."),
+)
+
+
+@command(arguments=_SHOWN)
+def show(console: Console, file: Path, kind: str | None, client_id: str | None) -> None:
+    """Show the rows of an audit log, one line each: number, instant (UTC), type and fields.
+
+    The hashes are not checked; mm audit verify does so.
+
+    Example: mm audit show out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --type fill
+    """
+    rows = _wanted(file, kind, client_id)
+    if console.as_json:
+        console.answer({"path": str(file.resolve()), "rows": list(rows)})
+        return
+    for row in rows:
+        console.say(_shown(row))
+
+
+def _wanted(file: Path, kind: str | None, client_id: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the rows that pass the filters that were given."""
+    for row in read_rows(file):
+        if kind in (None, row["type"]) and (
+            client_id is None or client_id in (row.get("client_id"), row.get("replaces"))
+        ):
+            yield row
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    fields = "  ".join(f"{name}={_value(value)}" for name, value in row.items() if name not in _CHAIN)
+    return f"{row['seq']:>6}  {iso(row['us'])}  {row['type']:<6}  {fields}".rstrip()
+
+
+def _value(value: object) -> str:
+    """Return a value on one line, whatever is in it."""
+    text = str(value)
+    return repr(value) if not text.isprintable() or (isinstance(value, str) and " " in text) else text
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: the audit log cannot be read ({error.strerror})") from error

@@ -1,0 +1,318 @@
+"""What a symbol's audit logs add up to: fills, orders, position, cash, fees and configurations.
+
+`AuditBooks` takes rows in their order and says what each changed. The trader rebuilds it at its start, the state
+store follows it while a run is on, and ``mm state rebuild`` makes its tables from it: one reading of the log for all.
+
+The rows that count, and what they need:
+
+- ``start {symbol, run_id, venue?, base_asset, quote_asset, initial_inventory?, knobs?}``
+- ``intent {action, client_id, side, price, qty, kind, replaces?}`` of a place or a replace: an order that may be open
+- ``ack {action, client_id, order_id}``, ``reject {action, client_id, code, message}``: it is, or it never was
+- ``fill``: an execution, booked once by its trade id, over all logs
+- ``cancel {client_id, order_id, status, filled}``: its end
+- ``params {knobs}``: a configuration that is not that of before; a version of its own
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mm.errors import BrokenFile, OffGrid
+from mm.instrument import Instrument, decimal_text, e8
+from mm.live.audit import logs_of
+from mm.live.audit_chain import read_rows
+from mm.live.ledger import AccountFill, Ledger, fill_of
+
+PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLED", "FILLED", "REJECTED"
+OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))
+KEPT_ENDED = 10_000
+"""Ended orders that are kept for a fill or an answer that comes late; the oldest are forgotten."""
+
+
+@dataclass(slots=True)
+class AuditOrder:
+    """One of our orders, as the log shows it.
+
+    Attributes:
+        client_id: Our name of it.
+        order_id: The exchange's number; None before it acknowledged the order.
+        symbol: Of the exchange.
+        side: BUY or SELL.
+        price: Limit, a decimal; empty for a market order.
+        qty: Wanted, a decimal.
+        booked_e8: Sum of its fills, in 1e-8 of the base asset.
+        reported_e8: What the exchange said at its end was executed.
+        status: PENDING_NEW until the exchange acknowledged it, then the exchange's own word.
+        us: Instant of the row that changed it last.
+        run_id: The run that sent it.
+    """
+
+    client_id: str
+    order_id: int | None
+    symbol: str
+    side: str
+    price: str
+    qty: str
+    status: str
+    us: int
+    run_id: str
+    booked_e8: int = 0
+    reported_e8: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the exchange may still hold it."""
+        return self.status in OPEN_STATUSES
+
+    def row(self) -> tuple[Any, ...]:
+        """Return the columns of the table ``orders``."""
+        filled = decimal_text(max(self.booked_e8, self.reported_e8))
+        head = (self.client_id, self.order_id, self.symbol, self.side, self.price, self.qty)
+        return (*head, filled, self.status, self.us, self.run_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One version of a symbol's knobs; versions count from 1 and are never changed."""
+
+    version: int
+    symbol: str
+    knobs: str
+    hash: str
+    us: int
+
+
+@dataclass(slots=True)
+class Changes:
+    """What rows of one log changed: the latest of each order, and every fill and configuration.
+
+    Attributes:
+        fills: Executions with the run that booked them.
+        orders: By client id.
+        configs: New versions.
+        position: Columns of the table ``positions`` after the last fill; None where none came.
+    """
+
+    fills: list[tuple[AccountFill, str]] = field(default_factory=list)
+    orders: dict[str, AuditOrder] = field(default_factory=dict)
+    configs: list[Config] = field(default_factory=list)
+    position: tuple[Any, ...] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.fills or self.orders or self.configs)
+
+
+class AuditBooks:
+    """The sum of a symbol's logs, row after row.
+
+    Args:
+        symbol: Of the logs.
+        venue: Only logs whose start names this venue count; None takes all.
+
+    Attributes:
+        symbol: See above.
+        ledger: Position, cash, fees and booked trade ids at the venue of the log that is read; each venue has one of
+            its own. None before the first start that names both assets.
+        run_id: Of the log that is read.
+        starts: Logs that were counted.
+        first_start: Row 1 of the first of them; empty before it.
+        last_start: Row 1 of the latest.
+        orders: By client id: the open ones, and the latest that ended.
+        intents: Orders that were ever placed or replaced, with or without an answer.
+        versions: Configurations so far.
+    """
+
+    def __init__(self, symbol: str, venue: str | None = None) -> None:
+        self.symbol, self._venue = symbol, venue
+        self.ledger: Ledger | None = None
+        self.run_id = ""
+        self.starts = self.intents = self.versions = 0
+        self.first_start: Mapping[str, Any] = {}
+        self.last_start: Mapping[str, Any] = {}
+        self.orders: dict[str, AuditOrder] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._config_hash = ""
+        self._counts = False
+        self._ledgers: dict[str, Ledger] = {}
+        self._inventory_e8 = 0
+        self._takes = {
+            "start": self._start,
+            "intent": self._intent,
+            "ack": self._ack,
+            "fill": self._fill,
+            "cancel": self._cancel,
+            "reject": self._reject,
+            "params": self._params,
+        }
+
+    def take(self, row: Mapping[str, Any], changes: Changes) -> None:
+        """Take the next row, and add what it changed to *changes*.
+
+        Raises:
+            BrokenFile: If the row lacks what its type needs.
+        """
+        take = self._takes.get(row["type"])
+        if take is None or not (self._counts or row["type"] == "start"):
+            return
+        try:
+            take(row, changes)
+        except (KeyError, TypeError, ValueError, OffGrid) as error:
+            raise BrokenFile(
+                f"audit log of {self.symbol}, run {self.run_id}: row {row['seq']} ({row['type']}) lacks a field or "
+                f"holds what it cannot: {error}; see mm audit show"
+            ) from error
+
+    def open_orders(self) -> list[AuditOrder]:
+        """Return the orders that the exchange may still hold, oldest first."""
+        return [order for order in self.orders.values() if order.is_open]
+
+    @property
+    def position_e8(self) -> int:
+        """Base asset held: own fills since the ledger began, on top of INITIAL_INVENTORY, in 1e-8."""
+        return self._inventory_e8 + (self.ledger.position_e8 if self.ledger else 0)
+
+    def position_row(self, us: int) -> tuple[Any, ...]:
+        """Return the columns of the table ``positions`` at an instant."""
+        ledger = self.ledger
+        fees = {asset: decimal_text(paid) for asset, paid in sorted(ledger.fees_e8.items())} if ledger else {}
+        return (
+            self.symbol,
+            decimal_text(self.position_e8),
+            decimal_text(ledger.cash_e8 if ledger else 0),
+            json.dumps(fees, separators=(",", ":")),
+            ledger.fills if ledger else 0,
+            ledger.last_trade_id if ledger else None,
+            us,
+            self.run_id,
+        )
+
+    def _start(self, row: Mapping[str, Any], changes: Changes) -> None:
+        self._counts = self._venue in (None, row.get("venue"))
+        if not self._counts:
+            return
+        self.run_id = row["run_id"]
+        self.starts += 1
+        self.first_start, self.last_start = self.first_start or row, row
+        self._inventory_e8 = e8(str(row.get("initial_inventory") or "0"))
+        venue = row.get("venue") or ""
+        if venue not in self._ledgers and row.get("base_asset") and row.get("quote_asset"):
+            # The grid is not used: only the names of the assets are.
+            self._ledgers[venue] = Ledger(Instrument(self.symbol, 1, 1, 0, row["base_asset"], row["quote_asset"]))
+        self.ledger = self._ledgers.get(venue)
+        if "knobs" in row:
+            self._configure(row["knobs"], row["us"], changes)
+        changes.position = self.position_row(row["us"])
+
+    def _intent(self, row: Mapping[str, Any], changes: Changes) -> None:
+        if row["action"] == "cancel":
+            return
+        self.intents += 1
+        self._put(
+            AuditOrder(
+                client_id=row["client_id"],
+                order_id=None,
+                symbol=self.symbol,
+                side=row["side"],
+                price=row.get("price") or "",
+                qty=row["qty"],
+                status=PENDING,
+                us=row["us"],
+                run_id=self.run_id,
+            ),
+            changes,
+        )
+
+    def _ack(self, row: Mapping[str, Any], changes: Changes) -> None:
+        order = self.orders.get(row["client_id"])
+        if order is None or row["action"] == "cancel":
+            return
+        order.order_id = row["order_id"]
+        if order.status in (PENDING, REJECTED):
+            order.status = NEW
+        self._touch(order, row, changes)
+
+    def _fill(self, row: Mapping[str, Any], changes: Changes) -> None:
+        fill = fill_of({"order_id": 0, "maker": False, **row, "us": row.get("exchange_us", row["us"])})
+        if self.ledger is None:
+            raise ValueError("base_asset and quote_asset in row 1")
+        rate = row.get("commission_rate")
+        if not self.ledger.book(fill, None if rate is None else e8(rate)):
+            return
+        changes.fills.append((fill, self.run_id))
+        changes.position = self.position_row(row["us"])
+        order = self.orders.get(fill.client_id)
+        if order is None:
+            return
+        order.booked_e8 += e8(fill.qty)
+        order.order_id = order.order_id or fill.order_id or None
+        if order.is_open or order.status == REJECTED:
+            order.status = FILLED if order.booked_e8 >= e8(order.qty) else PARTIAL
+        self._touch(order, row, changes)
+
+    def _cancel(self, row: Mapping[str, Any], changes: Changes) -> None:
+        order = self.orders.get(row["client_id"])
+        if order is None:
+            return
+        order.status = row.get("status") or "CANCELED"
+        order.reported_e8 = max(order.reported_e8, e8(row.get("filled") or "0"))
+        order.order_id = order.order_id or row.get("order_id")
+        self._touch(order, row, changes)
+
+    def _reject(self, row: Mapping[str, Any], changes: Changes) -> None:
+        order = self.orders.get(row.get("client_id", ""))
+        if order is None or row["action"] == "cancel" or order.status != PENDING:
+            return
+        order.status = REJECTED
+        self._touch(order, row, changes)
+
+    def _params(self, row: Mapping[str, Any], changes: Changes) -> None:
+        own = ("seq", "us", "type", "prev", "hash")
+        self._configure(row.get("knobs", {k: v for k, v in row.items() if k not in own}), row["us"], changes)
+
+    def _configure(self, knobs: object, us: int, changes: Changes) -> None:
+        text = json.dumps(knobs, sort_keys=True, separators=(",", ":"))
+        found = hashlib.sha256(text.encode()).hexdigest()
+        if found != self._config_hash:
+            self.versions += 1
+            self._config_hash = found
+            changes.configs.append(Config(self.versions, self.symbol, text, found, us))
+
+    def _put(self, order: AuditOrder, changes: Changes) -> None:
+        self.orders[order.client_id] = order
+        changes.orders[order.client_id] = order
+
+    def _touch(self, order: AuditOrder, row: Mapping[str, Any], changes: Changes) -> None:
+        """Note a change of an order; forget the oldest of those that ended."""
+        order.us = row["us"]
+        self._put(order, changes)
+        if not order.is_open:
+            self._ended[order.client_id] = None
+            if len(self._ended) > KEPT_ENDED:
+                del self.orders[self._ended.popitem(last=False)[0]]
+
+
+def rebuild(logs: Iterable[Path], symbol: str, venue: str | None = None) -> AuditBooks:
+    """Return what *logs*, in the order in which they began, add up to.
+
+    Args:
+        logs: Audit logs of the symbol.
+        symbol: Of all of them.
+        venue: Only logs of this venue count; None takes all.
+
+    Raises:
+        DataError: If a log cannot be read, or is not one.
+    """
+    books = AuditBooks(symbol, venue)
+    for path in logs:
+        for row in read_rows(path):
+            books.take(row, Changes())
+    return books
+
+
+def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> AuditBooks:
+    """Return what the logs in a symbol's folder add up to."""
+    return rebuild(logs_of(folder), symbol, venue)

@@ -1,0 +1,106 @@
+"""``mm audit verify`` and ``show``: exit codes, the row in the line, and one line a row."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mm.__main__ import main
+from mm.instrument import E8, Instrument
+from mm.live.audit import AuditLog, audit_path
+
+BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
+
+
+def mm(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def a_log(out: Path, run_id: str, *, stop: bool = True) -> Path:
+    log = AuditLog(audit_path(out, "BTCUSDT", "20260105", run_id), sync=False, clock=lambda: 1_767_596_400_000_000)
+    log.start(BTC, run_id)
+    log.append("intent", action="place", client_id="a-1", side=1, price="100.01", qty="0.5", kind="LIMIT_MAKER")
+    log.append("reject", action="place", client_id="a-1", code=-2010, message="would\nmatch it")
+    if stop:
+        log.append("stop")
+    log.close()
+    return log.path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return a_log(tmp_path, "r1")
+
+
+def test_a_whole_log_is_accepted(path: Path) -> None:
+    """Exit code 0, with the rows and the last hash."""
+    found = mm("audit", "verify", path)
+    last = json.loads(path.read_bytes().splitlines()[-1])["hash"]
+    assert found.exit_code == 0
+    assert found.stdout == (f"{path}: 4 rows are as they were written; the log ends with its stop\nlast hash {last}\n")
+    answer = json.loads(mm("audit", "verify", path, "--json").stdout)
+    assert (answer["ok"], answer["rows"], answer["last_hash"], answer["path"]) == (True, 4, last, str(path))
+
+
+def test_a_changed_row_is_named(path: Path) -> None:
+    """Exit code 3; --json says so as well."""
+    path.write_bytes(path.read_bytes().replace(b"100.01", b"100.02"))
+    found = mm("audit", "verify", path)
+    assert found.exit_code == 3
+    assert found.stderr == f"error: {path}: row 2: its hash is not that of its content: it was changed\n"
+    found = mm("audit", "verify", path, "--json")
+    assert found.exit_code == 3
+    assert json.loads(found.stdout)["row"] == 2
+
+
+def test_a_killed_run_needs_open(tmp_path: Path) -> None:
+    """Its last row may be torn, which is said."""
+    path = a_log(tmp_path, "r1", stop=False)
+    path.write_bytes(path.read_bytes()[:-40])
+    found = mm("audit", "verify", path)
+    assert (found.exit_code, "row 3" in found.stderr, "--open" in found.stderr) == (3, True, True)
+    found = mm("audit", "verify", path, "--open")
+    assert found.exit_code == 0
+    assert "2 rows are as they were written; the log is open" in found.stdout
+    assert "row 3 is torn" in found.stdout
+
+
+def test_a_cut_end_is_found_by_the_next_log(tmp_path: Path) -> None:
+    """Also with --open, which accepts any end that no other log denies."""
+    path = a_log(tmp_path, "r1", stop=False)
+    a_log(tmp_path, "r2")
+    assert "1 later log holds its end" in mm("audit", "verify", path, "--open").stdout
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    found = mm("audit", "verify", path, "--open")
+    assert found.exit_code == 3
+    assert "row 3: 20260105_r2.ndjson says that there are 3 rows: the end was cut off" in found.stderr
+
+
+def test_rows_are_shown_one_a_line(path: Path) -> None:
+    """Number, instant, type and fields; no line more, whatever a message holds."""
+    lines = mm("audit", "show", path).stdout.splitlines()
+    assert len(lines) == 4
+    assert lines[1] == (
+        "     2  2026-01-05T07:00:00.000000Z  intent  action=place  client_id=a-1  side=BUY  price=100.01  qty=0.5"
+        "  kind=LIMIT_MAKER"
+    )
+    assert r"message='would\nmatch it'" in lines[2]
+    assert mm("audit", "show", path, "--type", "reject").stdout.splitlines() == [lines[2]]
+    assert mm("audit", "show", path, "--client-id", "a-1").stdout.splitlines() == lines[1:3]
+    assert mm("audit", "show", path, "--type", "fill").stdout == ""
+    rows = json.loads(mm("audit", "show", path, "--type", "intent", "--json").stdout)["rows"]
+    assert [row["seq"] for row in rows] == [2]
+
+
+def test_what_is_no_log_is_one_line(tmp_path: Path) -> None:
+    """A file that is not there, and one that is something else."""
+    for command in ("verify", "show"):
+        found = mm("audit", command, tmp_path / "a.ndjson")
+        assert found.exit_code == 3
+        assert found.stderr.count("\n") == 1
+        assert "cannot be read (No such file or directory)" in found.stderr
+    (tmp_path / "b.ndjson").write_text("hello\n")
+    assert "row 1: the line does not have the form" in mm("audit", "verify", tmp_path / "b.ndjson").stderr
+    assert "row 1 cannot be read" in mm("audit", "show", tmp_path / "b.ndjson").stderr
+    assert mm("audit", "show", tmp_path / "b.ndjson", "--type", "nonsense").exit_code == 2

@@ -1,0 +1,153 @@
+"""What audit logs add up to: positions, orders and configurations, over restarts and venues."""
+
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from audit_story import BTC, FILL, Story, played_logs, stories
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.errors import BrokenFile
+from mm.live.audit import AuditLog, audit_folder, audit_path
+from mm.live.audit_books import AuditBooks, Changes, rebuild_symbol
+from mm.live.audit_chain import read_rows
+
+
+def log_of(out: Path, run_id: str, *rows: tuple[str, dict], **start: object) -> None:
+    log = AuditLog(audit_path(out, "BTCUSDT", "20260105", run_id), sync=False)
+    log.start(BTC, run_id, **start)
+    for kind, fields in rows:
+        log.append(kind, **fields)
+    log.close()
+
+
+def books_of(out: Path, venue: str | None = None) -> AuditBooks:
+    return rebuild_symbol(audit_folder(out, "BTCUSDT"), "BTCUSDT", venue)
+
+
+def placed(client_id: str, **more: object) -> tuple[str, dict]:
+    fields = {"action": "place", "client_id": client_id, "side": 1, "price": "100", "qty": "3", "kind": "LIMIT"}
+    return "intent", fields | more
+
+
+ACK = ("ack", {"action": "place", "client_id": "a", "order_id": 5})
+
+
+def filled(trade_id: int, qty: str = "1", client_id: str = "a") -> tuple[str, dict]:
+    return "fill", replace(FILL, trade_id=trade_id, client_id=client_id, qty=qty, commission="0").row()
+
+
+def ended(status: str = "CANCELED", filled_text: str = "0") -> tuple[str, dict]:
+    return "cancel", {"client_id": "a", "order_id": 5, "status": status, "filled": filled_text}
+
+
+REFUSED = ("reject", {"action": "place", "client_id": "a", "code": -2010, "message": "no"})
+NOT_CANCELLED = ("reject", {"action": "cancel", "client_id": "a", "code": -2011, "message": "no"})
+
+
+@pytest.mark.parametrize(
+    ("rows", "status", "filled_text", "is_open"),
+    [
+        ([], "PENDING_NEW", "0.00000000", True),
+        ([ACK], "NEW", "0.00000000", True),
+        ([filled(1), ACK], "PARTIALLY_FILLED", "1.00000000", True),
+        ([ACK, filled(1), filled(1)], "PARTIALLY_FILLED", "1.00000000", True),
+        ([ACK, filled(1), filled(2, "2")], "FILLED", "3.00000000", False),
+        ([ACK, filled(1, "3"), NOT_CANCELLED], "FILLED", "3.00000000", False),
+        ([ACK, ended()], "CANCELED", "0.00000000", False),
+        ([ACK, ended("EXPIRED", "2"), filled(1)], "EXPIRED", "2.00000000", False),
+        ([ACK, ended("EXPIRED", "1"), filled(1), filled(2)], "EXPIRED", "2.00000000", False),
+        ([ACK, ("intent", {"action": "cancel", "client_id": "a"})], "NEW", "0.00000000", True),
+        ([ACK, NOT_CANCELLED], "NEW", "0.00000000", True),
+        ([REFUSED], "REJECTED", "0.00000000", False),
+        ([ACK, REFUSED], "NEW", "0.00000000", True),
+        ([REFUSED, ACK], "NEW", "0.00000000", True),
+        ([REFUSED, filled(1)], "PARTIALLY_FILLED", "1.00000000", True),
+    ],
+)
+def test_an_order_is_open_until_its_end_is_in_the_log(
+    tmp_path: Path, rows: list, status: str, filled_text: str, is_open: bool
+) -> None:
+    """Whatever the order of its rows; a fill counts once."""
+    log_of(tmp_path, "r1", placed("a"), *rows)
+    books = books_of(tmp_path)
+    row = books.orders["a"].row()
+    assert (row[6], row[7]) == (filled_text, status)
+    assert [order.client_id for order in books.open_orders()] == ["a"] * is_open
+    assert row[1] == (5 if ACK in rows or any(kind == "fill" for kind, _ in rows) else None)
+
+
+def test_a_position_goes_on_over_restarts(tmp_path: Path) -> None:
+    """Fills of all runs on top of the inventory that the latest run began with, each trade once."""
+    log_of(tmp_path, "r1", placed("a"), ACK, filled(1), initial_inventory="2")
+    log_of(tmp_path, "r2", filled(1), filled(2), placed("b", action="replace", replaces="a"), initial_inventory="0.5")
+    books = books_of(tmp_path)
+    assert books.position_e8 == 250_000_000
+    assert books.ledger is not None
+    assert (books.ledger.cash_e8, books.ledger.last_trade_id) == (-200 * 10**8, 2)
+    assert books.ledger.trade_ids == {1, 2}
+    assert (books.starts, books.intents, books.run_id) == (2, 2, "r2")
+    assert [(o.client_id, o.run_id) for o in books.open_orders()] == [("a", "r1"), ("b", "r2")]
+    assert books.first_start["initial_inventory"] == "2"
+    assert books.position_row(9) == ("BTCUSDT", "2.50000000", "-200.00000000", "{}", 2, 2, 9, "r2")
+
+
+def test_venues_have_ledgers_of_their_own(tmp_path: Path) -> None:
+    """Trade ids of two exchanges are not the same trades, and a box's position is not that of production."""
+    log_of(tmp_path, "r1", filled(1), venue="box")
+    log_of(tmp_path, "r2", filled(1), filled(2), venue="testnet")
+    assert books_of(tmp_path).position_e8 == 200_000_000
+    assert books_of(tmp_path, "box").position_e8 == 100_000_000
+    assert books_of(tmp_path, "production").starts == 0
+    log_of(tmp_path, "r3", filled(1), filled(3), venue="box")
+    assert books_of(tmp_path).position_e8 == books_of(tmp_path, "box").position_e8 == 200_000_000
+
+
+def test_each_change_of_the_knobs_is_a_version(tmp_path: Path) -> None:
+    """The same knobs again, over a restart too, are none."""
+    log_of(tmp_path, "r1", ("params", {"knobs": {"gamma": 2}}), knobs={"gamma": 1})
+    log_of(tmp_path, "r2", ("params", {"gamma": 1}), knobs={"gamma": 2})
+    books, changes = AuditBooks("BTCUSDT"), Changes()
+    for path in sorted(audit_folder(tmp_path, "BTCUSDT").iterdir()):
+        for row in read_rows(path):
+            books.take(row, changes)
+    assert [(one.version, one.knobs) for one in changes.configs] == [
+        (1, '{"gamma":1}'),
+        (2, '{"gamma":2}'),
+        (3, '{"gamma":1}'),
+    ]
+
+
+@pytest.mark.parametrize("fields", [{}, {"trade_id": 1, "side": "LEFT"}])
+def test_a_row_that_lacks_its_fields_is_named(tmp_path: Path, fields: dict) -> None:
+    """The message has the run, the row and the way on."""
+    log_of(tmp_path, "r1", ("fill", fields))
+    with pytest.raises(BrokenFile, match=r"run r1: row 2 \(fill\) .*; see mm audit show"):
+        books_of(tmp_path)
+
+
+def test_ended_orders_are_forgotten_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A year of orders fits into memory; open ones stay."""
+    monkeypatch.setattr("mm.live.audit_books.KEPT_ENDED", 3)
+    rows = [
+        row for n in range(9) for row in (placed(f"c{n}"), ("cancel", {"client_id": f"c{n}", "status": "CANCELED"}))
+    ]
+    log_of(tmp_path, "r1", placed("open"), *rows)
+    books = books_of(tmp_path)
+    assert list(books.orders) == ["open", "c6", "c7", "c8"]
+    assert books.intents == 10
+
+
+@given(stories(), st.integers(1, 4))
+def test_books_equal_those_of_the_story(tmp_path_factory: pytest.TempPathFactory, story: Story, runs: int) -> None:
+    """A random life of orders over several runs: position and cash are the sums of its own trades."""
+    out = tmp_path_factory.mktemp("out")
+    played_logs(out, story, runs)
+    books = books_of(out)
+    trades = {fill.trade_id: fill for fill in story.fills}
+    base = sum((one.side * Decimal(one.qty) for one in trades.values()), Decimal(0))
+    base -= sum((Decimal(one.commission) for one in trades.values() if one.commission_asset == "BTC"), Decimal(0))
+    assert Decimal(books.position_e8).scaleb(-8) == base
+    assert {o.client_id for o in books.open_orders()} == story.open_ids()

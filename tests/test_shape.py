@@ -42,14 +42,15 @@ TODAY = {
     "market_data": (12_300, 42),
     "report": (3_140, 10),
     "runs": (1_420, 5),
-    "sim": (11_720, 48),
+    # Issue 15 gave it room: the faults of order handling, and the truth about users.
+    "sim": (12_450, 50),
     "sweep": (1_850, 7),
     "tape": (4_000, 11),
 }
 # Figures of the whole house (lines and modules: without the rooms in NEW): the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
-    "lines": (46_000, 58_600),
-    "modules": (220, 244),
+    "lines": (46_000, 59_300),
+    "modules": (220, 246),
     "modules under 100 lines": (25, 41),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.5),

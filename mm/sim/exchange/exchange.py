@@ -40,6 +40,7 @@ Levels = list[tuple[str, str]]
 Done = TypeVar("Done")
 
 _FIRST = 64
+_MARKET_ACCOUNT = 0
 _KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK}
 _TOO_POOR = "Account has insufficient balance for requested action."
 _WOULD_TAKE = "Order would immediately match and take."
@@ -151,6 +152,23 @@ class Exchange:
             raise api_error.cancel_rejected()
         request_id = self.users.new_name()
         return [self._end(order, request_id) for order in orders]
+
+    def expire_all(self) -> None:
+        """End all open orders of all users, as the exchange does when it has lost them."""
+        for number in self.accounts:
+            for order in self.users.open(number):
+                self._core.cancel(self.now_us, order.order_id)
+        self._drain()
+
+    def trade_with(self, order: UserOrder, lots: int) -> None:
+        """Let the market trade *lots* of a resting order, after everything that the book has before it."""
+        ahead, side = 0, order.request.side
+        for order_id, _, _, there in resting(self._core, side):
+            if order_id == order.order_id:
+                break
+            ahead += there
+        self._core.submit(self.now_us, _MARKET_ACCOUNT, -side, order.request.ticks, ahead + lots, IOC)
+        self._drain()
 
     def cancel_replace(self, us: int, number: int, request: CancelRequest, new: NewOrder) -> CancelReplaced:
         """Cancel an order and send another, and return the outcome of both.
@@ -323,16 +341,21 @@ class Walk:
 
     def _meets(self) -> Iterator[tuple[bool, int, int]]:
         """Yield of each order whether it is the taker's own and is in its way, its price and its lots."""
-        seen, limit = 0, _FIRST
-        while True:
-            orders = self._core.orders(-self._side, limit)
-            for _, account, ticks, lots in orders[seen:]:
-                is_own = account == self._account and self._stp != "NONE"
-                if not (is_own and self._stp == "EXPIRE_MAKER"):
-                    yield is_own, ticks, lots
-            if len(orders) < limit:
-                return
-            seen, limit = limit, 2 * limit
+        for _, account, ticks, lots in resting(self._core, -self._side):
+            is_own = account == self._account and self._stp != "NONE"
+            if not (is_own and self._stp == "EXPIRE_MAKER"):
+                yield is_own, ticks, lots
+
+
+def resting(core: "Matching", side: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the orders of a side by priority: id, account, price in ticks, lots."""
+    seen, limit = 0, _FIRST
+    while True:
+        orders = core.orders(side, limit)
+        yield from orders[seen:]
+        if len(orders) < limit:
+            return
+        seen, limit = limit, 2 * limit
 
 
 def _attempt(action: Callable[[], Done]) -> Done | ApiError:

@@ -67,7 +67,8 @@ class Settlement:
 
         Args:
             rows: In order.
-            request_id: Client id of the cancel or the amendment that left them.
+            request_id: Client id of the cancel or the amendment that left them; a user's order that was cancelled
+                without one expires: the exchange itself has ended it.
         """
         for row in rows:
             _, kind, order_id, *_ = row
@@ -91,7 +92,10 @@ class Settlement:
         if kind == ROW_NEW:
             self.report(us, order, orders.NEW)
         elif kind == ROW_CANCEL:
-            self._finish(us, order, orders.CANCELED, client_id=request_id, old_client_id=order.client_id)
+            if request_id:
+                self._finish(us, order, orders.CANCELED, client_id=request_id, old_client_id=order.client_id)
+            else:
+                self._finish(us, order, orders.EXPIRED)
         elif kind == ROW_REDUCE and request_id:
             self._amend(us, order, lots, request_id)
         elif kind == ROW_REDUCE:

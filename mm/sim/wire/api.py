@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -10,7 +12,11 @@ from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import SIGNED_PARAMETERS, ApiKey, KeyRing, check_signature
 from mm.sim.exchange.parameters import Parameters
-from mm.sim.wire.answers import SymbolTexts
+from mm.sim.wire.account_truth import AccountTruth
+from mm.sim.wire.answers import Json, SymbolTexts
+from mm.sim.wire.faults.fault import Fate, UserRequest
+from mm.sim.wire.faults.injector import FaultInjector
+from mm.sim.wire.faults.request_faults import error_of
 from mm.sim.wire.http_messages import Request, Response, json_response
 from mm.sim.wire.limits import Weights
 from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
@@ -21,6 +27,7 @@ Clocks = Callable[[], Sequence[int]]
 """Returns the exchange's instant, then others by which a request's timestamp may be fresh, in µs."""
 _UNITS = {"MILLISECOND": False, "millisecond": False, "": False, "MICROSECOND": True, "microsecond": True}
 _SIGNATURE = re.compile(r"(?:^|&)signature=[^&]*")
+_NOT_DONE = -1007
 _RETIRED = "/api/v3/userDataStream"
 _GONE = (
     b"<html>\r\n<head><title>410 Gone</title></head>\r\n<body><center><h1>410 Gone</h1></center></body>\r\n</html>\r\n"
@@ -38,6 +45,8 @@ class Api:
 
     Attributes:
         weights: What each address has used.
+        faults: What happens to requests on purpose; None while no faults are set.
+        truth: What truly happened to each user.
     """
 
     def __init__(self, exchange: Exchange, keys: Iterable[ApiKey], clocks: Clocks, *, limits: bool = True) -> None:
@@ -45,7 +54,9 @@ class Api:
         self.keys = KeyRing(keys)
         self.weights = Weights(limits)
         self.clocks = clocks
+        self.faults: FaultInjector | None = None
         self._texts = {micro: SymbolTexts(exchange.rules, micro) for micro in (False, True)}
+        self.truth = AccountTruth(exchange, self._texts)
 
     def advance(self) -> int:
         """Advance the exchange to its clock's instant, and return it."""
@@ -68,9 +79,32 @@ class Api:
         """Return what writes answers, with instants in µs or in ms."""
         return self._texts[micro]
 
-    def act(self, operation: Operation, parameters: Parameters, account: int, *, micro: bool) -> Any:
-        """Return the content of the answer; raises ApiError where the exchange refuses."""
-        return operation.act(Call(self.exchange, parameters, self._texts[micro], account))
+    def call(self, parameters: Parameters, account: int, *, micro: bool) -> Call:
+        """Return a call of an account, 0 for nobody; with *micro* its answer has stamps in µs."""
+        return Call(self.exchange, parameters, self._texts[micro], account)
+
+    def arrive(self, operation: Operation, call: Call, via: str) -> UserRequest:
+        """Return a request that is about to be carried out, with what faults make of it; it came *via* REST or WS."""
+        arrival = UserRequest(operation, call, via)
+        return replace(arrival, fate=self.faults.fate(arrival)) if self.faults else arrival
+
+    def act(self, arrival: UserRequest) -> Any:
+        """Return the content of the answer; raises ApiError where the exchange refuses, or a fault does."""
+        fate, outcome = arrival.fate, None
+        refused, content = fate.error, None
+        if fate.done:
+            try:
+                content = arrival.operation.act(arrival.call)
+                outcome = {"status": 200, "result": content}
+            except ApiError as error:
+                outcome = {"status": error.http_status, "error": error_content(error)}
+                refused = refused or error
+        elif refused is None:  # nobody sees this answer: it is withheld, or a fault replaces it
+            refused = error_of(_NOT_DONE)
+        self.truth.received(arrival, outcome)
+        if refused:
+            raise refused
+        return content
 
 
 class RestRoutes:
@@ -91,21 +125,33 @@ class RestRoutes:
             return json_response(status, {"status": status, "error": reason, "path": request.path})
         us = self._api.advance()
         headers: dict[str, str] = {}
+        fate = Fate()
         try:
             self._api.weights.charge(request.remote, operation.weighs(request.params), us)
-            content: Any = self._act(operation, request, headers)
+            arrival = self._arrival(operation, request)
+            fate = arrival.fate
+            content: Any = self._api.act(arrival)
             status = 200
+            if operation.counts_orders:
+                headers |= arrival.call.owner.count.headers(self._api.exchange.now_us)
         except ApiError as error:
-            status, content = error.http_status, error.content()
-            if error.data is not None:
-                content |= {"data": error.data}
+            status, content = error.http_status, error_content(error)
             if error.retry_us is not None:
                 headers["Retry-After"] = str(-(-(error.retry_us - us) // US_PER_S))
         used = str(self._api.weights.used(request.remote, us))
         headers |= {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
-        return json_response(status, content, headers)
+        return self._as_fated(json_response(status, content, headers), fate)
 
-    def _act(self, operation: Operation, request: Request, headers: dict[str, str]) -> Any:
+    def _as_fated(self, response: Response, fate: Fate) -> Response:
+        """Return *response* as faults send it: late, or never."""
+        faults = self._api.faults
+        if not fate.answered:
+            return replace(response, wait=lambda _: None)
+        if fate.delay_us and faults:
+            return replace(response, wait=partial(faults.at, self._api.exchange.now_us + fate.delay_us))
+        return response
+
+    def _arrival(self, operation: Operation, request: Request) -> UserRequest:
         api, account = self._api, 0
         micro = _UNITS.get(request.headers.get("x-mbx-time-unit", ""))
         if micro is None:
@@ -119,10 +165,12 @@ class RestRoutes:
         if key:
             check_signature(key, parameters, signed_payload(request), api.clocks())
             account = key.account
-        content = api.act(operation, parameters, account, micro=micro)
-        if operation.counts_orders:
-            headers |= api.exchange.accounts[account].count.headers(api.exchange.now_us)
-        return content
+        return api.arrive(operation, api.call(parameters, account, micro=micro), "rest")
+
+
+def error_content(error: ApiError) -> Json:
+    """Return what a refusal is answered with."""
+    return error.content() if error.data is None else error.content() | {"data": error.data}
 
 
 def signed_payload(request: Request) -> bytes:

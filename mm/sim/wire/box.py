@@ -41,7 +41,7 @@ from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response, json_response, refusal
 from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.server import Routes, Server
-from mm.sim.wire.stream_requests import API_PATH
+from mm.sim.wire.stream_requests import API_PATH, is_micro
 from mm.sim.wire.ws_api import ApiSession
 
 LOCKSTEP_US = 1_767_600_000_000_000
@@ -166,7 +166,7 @@ class Box:
         self._keys = make_keys((account.number for account in accounts), session.seed)
         self._feed = StreamFeed(instrument, session.open_us)
         self.exchange.listen(self.truth.listen)
-        api = Api(self.exchange, self._keys, self._clocks, limits=limits)
+        api = self._api = Api(self.exchange, self._keys, self._clocks, limits=limits)
         self.exchange.listen(self._take)
         routes = Routes(RestRoutes(api).answer, partial(ApiSession, api), ControlCalls(self).answer)
         self.server = Server(self._feed, routes, wire_limits or WireLimits(attempts=300 if limits else None))
@@ -288,10 +288,34 @@ class Box:
         """Apply the faults of *rules*; those whose moment has passed act now."""
         if self.injector is None:
             self.injector = FaultInjector(
-                self.truth, self._session.open_us, self.scheduler.done_us, seed=self._session.seed
+                self.truth,
+                self._session.open_us,
+                self.scheduler.done_us,
+                seed=self._session.seed,
+                restart=self._restart,
             )
+            self._api.faults = self.injector
             self.server.inject(self.injector)
         self.injector.add(rules)
+        self.server.flush()
+
+    def account(self, user: str, *, micro: bool = False, since_us: int = 0) -> dict[str, Any]:
+        """Return what truly happened to *user*: balances, orders, trades, events, and each request that came.
+
+        Args:
+            user: Name of an account, as `ready` shows it.
+            micro: Whether stamps are µs, not ms as in the API.
+            since_us: Events and requests before this instant are left out.
+
+        Raises:
+            NoSuchUser: If nobody is called so.
+        """
+        return self._api.truth.content(user, micro=micro, since_us=since_us)
+
+    def _restart(self, keeps_orders: bool) -> None:
+        self.server.cut()
+        if not keeps_orders:
+            self.exchange.expire_all()
 
     def _clocks(self) -> Sequence[int]:
         """Return the exchange's time, and where it does not run with the wall's, that too."""
@@ -323,6 +347,7 @@ class ControlCalls:
             ("GET", "/sim/truth"): self._truth,
             ("GET", "/sim/trades"): self._trades,
             ("GET", "/sim/sent"): self._sent,
+            ("GET", "/sim/account"): self._account,
             ("GET", "/sim/state"): lambda _: box.state(),
             ("POST", "/sim/shutdown"): self._shutdown,
         }
@@ -373,13 +398,18 @@ class ControlCalls:
             raise BadCall(f"from={first_id}, to={last_id}: at most {_MOST_TRADES} trades at a time")
         return [one._asdict() for one in truth.trades(first_id, last_id)]
 
+    def _account(self, request: Request) -> dict[str, Any]:
+        micro = is_micro({name: [text] for name, text in request.params.items()})
+        since_us = _requested(request, "since_us", 0)
+        return self._box.account(request.params.get("user", ""), micro=micro, since_us=since_us)
+
     def _sent(self, request: Request) -> dict[str, Any]:
         injector, number = self._box.injector, _requested(request, "conn", 0)
         if injector is None:
             raise BadCall(
                 "what is sent is logged from the first faults on; POST /sim/faults, an empty script is enough"
             )
-        logs = injector.scope.logs
+        logs = (injector.users if request.params.get("of") == "user" else injector.scope).logs
         if number not in logs:
             raise BadCall(
                 f"conn={number}: there was no such connection; there were {', '.join(map(str, logs)) or 'none'}"

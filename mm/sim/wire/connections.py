@@ -15,6 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from mm.clock import US_PER_MS
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import json_bytes
@@ -37,6 +38,8 @@ _AT_ONCE = 16
 """Frames of one connection that are handled in one turn of the event loop."""
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
 _CONTROL = (Opcode.PING, Opcode.PONG)
+USER_EVENTS = ("executionReport", "outboundAccountPosition")
+"""The events of users on which faults act."""
 
 
 class ConnectionHub:
@@ -83,6 +86,7 @@ class WebSocket(asyncio.Protocol):
         self._opened_s = self._pinged_s = hub.seconds()
         self._pings: dict[bytes, float] = {}
         self._cut: asyncio.TimerHandle | None = None
+        self._silent = False
 
     def take_text(self, text: str) -> None:
         """Take a whole message of the client."""
@@ -98,7 +102,7 @@ class WebSocket(asyncio.Protocol):
 
     def write(self, frame: bytes) -> None:
         """Gather a whole frame, to be sent with the next `flush`."""
-        if self.closing:
+        if self.closing or self._silent:
             return
         if not self._gathered:
             self._hub.unsent.append(self)
@@ -265,7 +269,6 @@ class StreamConnection(WebSocket):
         self._control = StreamControl(combined=opening.combined, most=hub.limits.streams)
         self._received = RateWindow(hub.limits.messages, hub.limits.messages_s)
         self._stalled: Collection[str] | None = ()
-        self._silent = False
 
     def begin(self, streams: Sequence[StreamName]) -> None:
         """Start with the *streams* of the address; faults may act from now on."""
@@ -289,6 +292,10 @@ class StreamConnection(WebSocket):
     def announce_shutdown(self, us: int) -> None:
         """Send the event that the server is about to go."""
         self.deliver(server_shutdown(us, micro=self.micro))
+
+    def shutdown_frame(self, us: int) -> bytes:
+        """Return the frame of the same event, past the faults."""
+        return server_shutdown(us, micro=self.micro).frame(combined=self.combined)
 
     def admits(self) -> bool:
         """Count an incoming frame, and return whether it is within the limit."""
@@ -317,11 +324,6 @@ class StreamConnection(WebSocket):
         """Hold back the events of *streams*, of all without them, or let them go again; see `FaultyConnection`."""
         self._stalled = streams if on else ()
         self._silent = on and silent
-
-    def write(self, frame: bytes) -> None:
-        """Gather a whole frame, to be sent with the next `flush`."""
-        if not self._silent:
-            super().write(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle the end of the transport."""
@@ -354,30 +356,83 @@ class MessageSession(Protocol):
     def announce_shutdown(self, us: int) -> None:
         """Send, at the instant *us*, the event that the server is about to go."""
 
+    def log_off(self) -> None:
+        """End the log-on, as if the client had logged out."""
+
+    def end_streams(self) -> None:
+        """End the user data streams, each with the event that says so."""
+
     def close(self) -> None:
         """Send nothing more: the connection is gone."""
 
 
 class ApiConnection(WebSocket):
-    """A connection of the WebSocket API; *open_session* makes its session of a function that sends an object."""
+    """A connection of the WebSocket API.
+
+    Args:
+        number: Counted from 1 over the server's life, beside that of stream connections.
+        micro: Whether its stamps are µs, not ms.
+        open_session: Makes its session of a function that sends an object.
+
+    Attributes:
+        id: Its number.
+        phase_ms: None of its own: it has no batches.
+        combined: Whether its events are wrapped with the name of a stream: never.
+    """
+
+    combined = False
 
     def __init__(
         self,
         hub: ConnectionHub,
         transport: asyncio.Transport,
         protocol: ServerProtocol,
+        number: int,
         open_session: Callable[[Callable[[Any], None]], MessageSession],
+        *,
+        micro: bool = False,
     ) -> None:
         super().__init__(hub, transport, protocol)
+        self.id = number
+        self.micro = micro
+        self.phase_ms = 0
         self._session = open_session(self.send)
 
+    def begin(self) -> None:
+        """Start: faults may act from now on."""
+        if self._hub.faults:
+            self._hub.faults.users.open(self)
+
     def send(self, content: Any) -> None:
-        """Send *content* as JSON."""
-        self.write(text_frame(json_bytes(content)))
+        """Send *content* as JSON, or what faults make of an event of a user."""
+        faults, event = self._hub.faults, content.get("event", {})
+        if self.closing or faults is None or event.get("e") not in USER_EVENTS:
+            self.write(text_frame(json_bytes(content)))
+            return
+        message = Message("user", "user", 0, 0, json_bytes(content))
+        us = event["E"] * (1 if self.micro else US_PER_MS)
+        for out in faults.user_event(self, message, us):
+            self.write(out if isinstance(out, bytes) else out.frame(combined=False))
+
+    def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:  # noqa: ARG002
+        """Send nothing at all where *silent*, or send again; there are no *streams* to hold back."""
+        self._silent = on and silent
+
+    def log_off(self) -> None:
+        """End the session's log-on, as if it had logged out."""
+        self._session.log_off()
+
+    def end_streams(self) -> None:
+        """End its user data streams, each with the event that says so."""
+        self._session.end_streams()
 
     def announce_shutdown(self, us: int) -> None:
         """Send the event that the server is about to go."""
         self._session.announce_shutdown(us)
+
+    def shutdown_frame(self, us: int) -> bytes:
+        """Return the frame of the same event."""
+        return text_frame(json_bytes({"event": server_shutdown(us, micro=self.micro).event}))
 
     def take_text(self, text: str) -> None:
         """Take a request."""
@@ -386,4 +441,6 @@ class ApiConnection(WebSocket):
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle the end of the transport."""
         self._session.close()
+        if self._hub.faults:
+            self._hub.faults.users.close(self)
         super().connection_lost(exc)

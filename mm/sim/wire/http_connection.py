@@ -6,13 +6,15 @@ Bytes are read by h11, which neither waits nor reads by itself, so that both pro
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from http.client import responses
 from typing import Any, cast
 
 import h11
 
 from mm.sim.wire.connections import ConnectionHub, reset
-from mm.sim.wire.http_messages import Answer, Request, Response, read_request, refusal
+from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, read_request, refusal
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
 _UNKNOWN = -1000
@@ -28,6 +30,9 @@ class HttpConnection(asyncio.Protocol):
     """One HTTP connection, until it closes or becomes a WebSocket.
 
     Among *open_ones*, the connections of the server that are open, it adds and removes itself.
+
+    Attributes:
+        of_control: Whether its last request was a control call.
     """
 
     def __init__(self, hub: ConnectionHub, open_ones: "set[HttpConnection]", answer: Answer, upgrade: Upgrade) -> None:
@@ -41,6 +46,7 @@ class HttpConnection(asyncio.Protocol):
         self._size = 0
         self._received_s = self._began_s = hub.seconds()
         self._full = self._yielding = self._ended = False
+        self.of_control = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open."""
@@ -146,6 +152,7 @@ class HttpConnection(asyncio.Protocol):
             return
         remote = str((self._transport.get_extra_info("peername") or ("",))[0])
         request = read_request(method, target, headers, b"".join(self._body), remote)
+        self.of_control = request.path.startswith(CONTROL_PATH)
         if method != "GET" or headers.get("upgrade", "").lower() != "websocket":
             self._respond(self._answer(request))
             return
@@ -160,16 +167,20 @@ class HttpConnection(asyncio.Protocol):
             taken.data_received(early)
 
     def _respond(self, response: Response) -> None:
+        if response.wait:
+            self._transport.pause_reading()
+            response.wait(partial(self._respond_late, replace(response, wait=None)))
+            return
         if response.delay_s <= 0:
             self._send(response)
             return
         self._transport.pause_reading()
-        asyncio.get_running_loop().call_later(response.delay_s, self._respond_late, response)
+        asyncio.get_running_loop().call_later(response.delay_s, self._respond_late, replace(response, delay_s=0.0))
 
     def _respond_late(self, response: Response) -> None:
         if not self._ended:
             self._transport.resume_reading()
-            self._send(response)
+            self._respond(response)
             self._read()
 
     def _send(self, response: Response) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 JSON_HEADERS = {"Content-Type": "application/json;charset=UTF-8"}
+CONTROL_PATH = "/sim/"
+"""What the path of a control call begins with."""
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -44,6 +46,7 @@ class Response:
         delay_s: Seconds of wall time before the first byte is sent.
         cut_at: Bytes of the body after which the connection is cut, though its full length was announced.
         reset: Whether the connection is reset instead of any answer.
+        wait: Takes the function that sends it, and calls it when it is time, or never; None sends it at once.
     """
 
     status: int
@@ -52,6 +55,7 @@ class Response:
     delay_s: float = 0.0
     cut_at: int | None = None
     reset: bool = False
+    wait: "Callable[[Callable[[], None]], None] | None" = None
 
 
 Answer = Callable[[Request], Response]

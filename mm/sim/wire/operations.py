@@ -73,6 +73,11 @@ class Operation:
         """Return HTTP method and whole path."""
         return self.verb, f"/api/v3/{self.path}"
 
+    @property
+    def changes_orders(self) -> bool:
+        """Whether it places, cancels or changes orders."""
+        return self.signed and self.verb in ("POST", "PUT", "DELETE") and self.path != "order/test"
+
     def weighs(self, given: Mapping[str, str]) -> int:
         """Return the weight of a request with such parameters."""
         return self.weight if isinstance(self.weight, int) else self.weight(given)

@@ -17,12 +17,11 @@ from mm.sim.wire.connections import ApiConnection, ConnectionHub, MessageSession
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_connection import HttpConnection
-from mm.sim.wire.http_messages import Answer, Request, Response, refusal
+from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, refusal
 from mm.sim.wire.limits import RateWindow, WireLimits
 from mm.sim.wire.stream_messages import GOING_AWAY
 from mm.sim.wire.stream_requests import API_PATH, BadTimeUnit, is_micro, read_opening
 
-CONTROL_PATH = "/sim/"
 OpenSession = Callable[[Callable[[Any], None], Request], MessageSession]
 _BACKLOG = 1_024
 _LONGEST_SWEEP_S = 1.0
@@ -48,6 +47,7 @@ class Server(ConnectionHub):
     Attributes:
         http_connections: HTTP connections that are open.
         opened: Stream connections that were ever opened.
+        talks: Connections of the WebSocket API that were ever opened.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Server(ConnectionHub):
     ) -> None:
         super().__init__(feed, limits, seconds)
         self.http_connections: set[HttpConnection] = set()
-        self.opened = 0
+        self.opened = self.talks = 0
         self._routes = routes
         self._attempts: dict[str, RateWindow] = {}
         self._listener: asyncio.Server | None = None
@@ -79,10 +79,20 @@ class Server(ConnectionHub):
         return int(self._listener.sockets[0].getsockname()[1])
 
     def inject(self, faults: FaultInjector) -> None:
-        """Apply *faults* from now on, also to the stream connections that are open."""
-        for connection in self.streams:
-            faults.scope.open(connection)
+        """Apply *faults* from now on, also to the connections that are open."""
+        for connection in list(self.sockets):
+            if isinstance(connection, StreamConnection):
+                faults.scope.open(connection)
+            elif isinstance(connection, ApiConnection):
+                faults.users.open(connection)
         self.faults = faults
+
+    def cut(self) -> None:
+        """Reset every connection but those of control calls, as when the exchange is gone of a sudden."""
+        for socket in list(self.sockets):
+            socket.abort()
+        for http in [one for one in self.http_connections if not one.of_control]:
+            http.close()
 
     async def stop(self) -> None:
         """Announce the shutdown, close all connections, and cut those that do not follow."""
@@ -124,10 +134,12 @@ class Server(ConnectionHub):
         """Return what *request* is answered with."""
         if self._routes.control and request.path.startswith(CONTROL_PATH):
             response = self._routes.control(request) if _is_local(request) else refusal(403, -1002, "Local only.")
-        else:
+        elif self.faults is None:
             response = self._routes.rest(request)
-            if self.faults:
-                response = self.faults.response(request, response)
+        elif self.faults.requested(request.path):
+            response = self.faults.response(request, self._routes.rest(request))
+        else:
+            response = Response(0, reset=True)
         self.flush()
         return response
 
@@ -137,7 +149,7 @@ class Server(ConnectionHub):
             return refused
         try:
             opening = read_opening(path, request.query)
-            is_micro(parse_qs(request.query))
+            micro = is_micro(parse_qs(request.query))
         except BadTimeUnit:
             return refusal(400, -1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
         if opening is None and path.removesuffix("/") != API_PATH:
@@ -146,8 +158,13 @@ class Server(ConnectionHub):
         if isinstance(protocol, Response):
             return protocol
         if opening is None:
-            api = ApiConnection(self, transport, protocol, lambda send: self._routes.open_session(send, request))
+            self.talks += 1
+            open_session = self._routes.open_session
+            api = ApiConnection(
+                self, transport, protocol, self.talks, lambda send: open_session(send, request), micro=micro
+            )
             self.sockets[api] = None
+            api.begin()
             return api
         self.opened += 1
         connection = StreamConnection(self, transport, protocol, self.opened, opening)

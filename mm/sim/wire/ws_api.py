@@ -16,6 +16,7 @@ from mm.sim.exchange.orders import ExecutionReport, Position
 from mm.sim.exchange.parameters import Parameters
 from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.api import OPERATIONS, Api
+from mm.sim.wire.faults.fault import Fate
 from mm.sim.wire.http_messages import Request
 from mm.sim.wire.limits import WEIGHT_LIMIT
 from mm.sim.wire.operations import Call, Operation
@@ -154,6 +155,7 @@ class ApiSession:
         answer: Json = {"id": None}
         shows_limits = self._shows_limits
         count: OrderCount | None = None
+        fate = Fate()
         self._subscriptions.hold()
         try:
             request = _read(text)
@@ -161,27 +163,50 @@ class ApiSession:
             given = _texts_of(request)
             shows_limits = given.get("returnRateLimits", "true" if shows_limits else "false") == "true"
             operation = self._operation_of(request)
+            if api.faults and not api.faults.requested(operation.method):
+                return
             api.weights.charge(self._remote, operation.weighs(given), us)
             parameters = api.parameters(given, operation, _EVERYWHERE)
             account = self._authenticate(operation, parameters).account if operation.signed else 0
             count = api.exchange.accounts[account].count if operation.counts_orders else None
-            result = api.act(operation, parameters, account, micro=self._micro)
-            answer |= {"status": 200, "result": result}
+            arrival = api.arrive(operation, api.call(parameters, account, micro=self._micro), "ws")
+            fate = arrival.fate
+            self._subscriptions.release()  # what happened before the request was carried out is sent before its answer
+            self._subscriptions.hold()
+            answer |= {"status": 200, "result": api.act(arrival)}
         except ApiError as error:
             answer |= {"status": error.http_status, "error": self._content(error)}
         if shows_limits:
             orders = count.entries(us) if count else []
             answer["rateLimits"] = [*orders, WEIGHT_LIMIT.entry() | {"count": api.weights.used(self._remote, us)}]
-        self._send(answer)
+        if fate.answered:
+            self._answer(answer, fate.delay_us)
         self._subscriptions.release()
 
     def announce_shutdown(self, us: int) -> None:
         """Send, at the instant *us*, the event that the server is about to go."""
         self._send({"event": {"e": "serverShutdown", "E": self._texts.stamp(us)}})
 
+    def log_off(self) -> None:
+        """End the log-on, as if the client had logged out."""
+        self._subscriptions.end_of_session()
+        self._key = self._logged_on_us = None
+
+    def end_streams(self) -> None:
+        """End the user data streams, each with the event that says so."""
+        for number in self._subscriptions.ids:
+            self._subscriptions.end(number)
+
     def close(self) -> None:
         """Send nothing more: the connection is gone."""
         self._subscriptions.close()
+
+    def _answer(self, answer: Json, delay_us: int) -> None:
+        faults = self._api.faults
+        if delay_us and faults:
+            faults.at(self._api.exchange.now_us + delay_us, lambda: self._send(answer))
+        else:
+            self._send(answer)
 
     def _operation_of(self, request: Json) -> Operation:
         method = request.get("method")
@@ -247,8 +272,7 @@ class ApiSession:
         }
 
     def _log_out(self, call: Call) -> Json:
-        self._subscriptions.end_of_session()
-        self._key = self._logged_on_us = None
+        self.log_off()
         return self._status(call)
 
     def _subscribe(self, _: Call) -> Json:

@@ -10,6 +10,7 @@ from mm.clock import MS_BELOW, US_PER_MS
 from mm.sim.exchange.truth import Forgotten, MarketTruth
 from mm.sim.wire.faults.fault import OTHER_SYMBOL, Fault, FaultContext, FaultKind, FaultParameter
 from mm.sim.wire.faults.message_faults import all_when_over, hold
+from mm.sim.wire.faults.request_faults import status_of_request
 from mm.sim.wire.http_messages import Request, Response, json_bytes, json_response
 from mm.sim.wire.stream_messages import Message
 
@@ -23,7 +24,7 @@ _OLDEST_MS = 10**11
 
 
 def status(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """A request is answered with `code`, and Retry-After of `retry_after` seconds where that is not 0."""
+    """A request is answered with `code`, and Retry-After of `retry_after` seconds; done if 5xx and not `undone=1`."""
     # JSON where the exchange counts requests, HTML where something before it refuses.
     code = fault["code"]
     retry = {"Retry-After": str(fault["retry_after"])} if fault["retry_after"] else {}
@@ -170,14 +171,15 @@ def _shift(content: Any, offset_ms: int) -> Any:
     }
 
 
-def _answer(answer: Any, **own: FaultParameter) -> FaultKind:
+def _answer(answer: Any, *, fate: Any = None, **own: FaultParameter) -> FaultKind:
     """Return a fault of the answers to the next ``n`` requests of a path, 0 for all from now on."""
 
     def has_path(fault: Fault, request: Request) -> bool:
-        return request.path.startswith(fault["path"] or DEPTH_PATH)
+        verb, _, path = str(fault["path"] or DEPTH_PATH).rpartition(" ")
+        return request.path.startswith(path) and verb in ("", request.method)
 
     parameters = {"n": FaultParameter(1), "path": FaultParameter("")} | own
-    return FaultKind.of_function(answer, parameters=parameters, applies=has_path, answer=answer)
+    return FaultKind.of_function(answer, parameters=parameters, applies=has_path, answer=answer, fate=fate)
 
 
 def _snapshot(answer: Any, **own: FaultParameter) -> FaultKind:
@@ -199,7 +201,13 @@ def _exchange_info(answer: Any, parameters: dict[str, FaultParameter], **more: A
 
 
 ANSWER_FAULTS = (
-    _answer(status, code=FaultParameter(503), retry_after=FaultParameter(0)),
+    _answer(
+        status,
+        fate=status_of_request,
+        code=FaultParameter(503),
+        retry_after=FaultParameter(0),
+        undone=FaultParameter(0),
+    ),
     _answer(slow, delay_s=FaultParameter(20.0)),
     _answer(cut_body, share=FaultParameter(0.5)),
     _answer(reset_request),

@@ -4,14 +4,16 @@ import inspect
 import math
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
 
 from mm.clock import US_PER_S
 from mm.errors import UsageError
+from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.truth import MarketTruth
 from mm.sim.wire.http_messages import Request, Response
+from mm.sim.wire.operations import Call, Operation
 from mm.sim.wire.stream_messages import Message
 
 UPDATE_KINDS, TRADE_KINDS = frozenset({"depth", "bookTicker", "partial"}), frozenset({"trade", "aggTrade"})
@@ -19,8 +21,10 @@ KINDS: Mapping[str, frozenset[str]] = {
     "depth": frozenset({"depth"}),
     "trade": TRADE_KINDS,
     "any": UPDATE_KINDS | TRADE_KINDS | {"other"},
+    "user": frozenset({"user"}),
 }
-"""The values of ``of=``, and the kinds of messages that each means."""
+"""The values of ``of=``, and the kinds of messages that each means; ``any`` is any of the market's."""
+MARKET_KINDS = ("depth", "trade", "any")
 OTHER_SYMBOL = "OTHERUSDT"
 Out = Message | bytes
 """What goes out to a client: a message, or a whole frame."""
@@ -35,7 +39,7 @@ class Damaged(Message):
 
 
 class FaultyConnection(Protocol):
-    """A stream connection, as faults use it; the attributes are those of `StreamConnection`."""
+    """A connection of streams or of the WebSocket API, as faults use it; *id* counts those of its kind."""
 
     id: int
     micro: bool
@@ -54,6 +58,9 @@ class FaultyConnection(Protocol):
     def abort(self) -> None:
         """Cut the connection with a reset: no close frame, nothing that still waits to be sent."""
 
+    def shutdown_frame(self, us: int) -> bytes:
+        """Return the frame of the event, at the instant *us*, that its server is about to go."""
+
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
         """Hold back the events of *streams*, of all without them, or let them go again.
 
@@ -63,6 +70,69 @@ class FaultyConnection(Protocol):
 
     def pause_reading(self) -> None:
         """Take nothing more from the socket: the client's end of a half-open connection."""
+
+
+class UserConnection(FaultyConnection, Protocol):
+    """A connection of the WebSocket API."""
+
+    def log_off(self) -> None:
+        """End the session's log-on, as if it had logged out."""
+
+    def end_streams(self) -> None:
+        """End its user data streams, each with the event that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What faults make of one request.
+
+    Attributes:
+        done: Whether it is carried out.
+        error: What is answered instead of its own answer; None for that.
+        answered: Whether an answer is sent at all.
+        delay_us: How much later it is sent.
+        faults: Names of those that hit it.
+    """
+
+    done: bool = True
+    error: ApiError | None = None
+    answered: bool = True
+    delay_us: int = 0
+    faults: tuple[str, ...] = ()
+
+    def hit(self, fault: "Fault", **changes: Any) -> "Fate":
+        """Return it as *fault* leaves it, with *changes* of its fields."""
+        return replace(self, faults=(*self.faults, fault.kind.name), **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class UserRequest:
+    """A request whose sender is known, before it is carried out; *via* is ``rest`` or ``ws``."""
+
+    operation: Operation
+    call: Call
+    via: str
+    fate: Fate = Fate()
+
+    def is_of(self, path: str) -> bool:
+        """Return True if *path* means it: a method of the WebSocket API, or what a REST path begins with.
+
+        An empty one means every request that changes orders, a REST path those below it, and with a verb before it
+        (``GET /api/v3/order``) all of that verb.
+        """
+        operation = self.operation
+        verb, route = operation.route
+        if not path:
+            return operation.changes_orders
+        if "/" not in path:
+            return self.via == "ws" and begins(operation.method, path)
+        given, _, below = path.rpartition(" ")
+        return self.via == "rest" and route.startswith(below) and (verb == given if given else operation.changes_orders)
+
+
+def begins(name: str, path: str) -> bool:
+    """Return True if the REST path or the method *name* begins with *path*; a method by whole words alone."""
+    return name.startswith(path) if "/" in path else name == path or name.startswith(f"{path}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +171,11 @@ class FaultKind:
         due: Of messages: return those that were held back and are sent now.
         due_us: Of messages: return the next instant at which it ends or sends something; None where there is none.
         reads: Of messages: whether it needs the event, so that damaged messages pass unchanged.
-        of: Of messages: their kind, where no parameter ``of`` says it.
+        of: Of messages and connections: their kind, where no parameter ``of`` says it.
         per_n: Of messages: how many make one of ``n``.
         applies: Of answers: return True if the answer to a request is one of them.
         answer: Of answers: return the changed response.
+        fate: Of requests: return what becomes of one; None where the fault does not apply to it.
         begin: Of connections: let it happen.
         end_us: Of connections: return when `end` is called, for one that opened then and is hit now; None for never.
         end: Of connections: let it be over, or let its second part happen.
@@ -125,6 +196,7 @@ class FaultKind:
     per_n: int = 1
     applies: "Callable[[Fault, Request], bool] | None" = None
     answer: "Callable[[Fault, Request, Response, FaultContext], Response] | None" = None
+    fate: "Callable[[Fault, UserRequest, Fate], Fate | None] | None" = None
     begin: "Callable[[Fault, FaultyConnection, int], None] | None" = None
     end_us: "Callable[[Fault, int, int], int | None] | None" = None
     end: "Callable[[Fault, FaultyConnection], None] | None" = None
@@ -169,9 +241,14 @@ class Fault:
         return " ".join(parts)
 
     @property
+    def of(self) -> str:
+        """The value of ``of``, the kind's own where that is no parameter."""
+        return str(self.values.get("of", self.kind.of))
+
+    @property
     def message_kinds(self) -> frozenset[str]:
         """Kinds of messages that it changes."""
-        return KINDS[self.values.get("of", self.kind.of)]
+        return KINDS[self.of]
 
     @property
     def changes(self) -> int | None:
@@ -211,7 +288,7 @@ class FaultContext:
 
 @dataclass(slots=True)
 class ActiveFault:
-    """A fault of messages on one connection, or of answers, and its state.
+    """A fault of messages on one connection, or of requests and their answers, and its state.
 
     Attributes:
         left: Messages or answers that it will still change; None for no limit.

@@ -1,8 +1,9 @@
 """The fault injector: watches for the moments of the rules of a script, and changes what the wire sends and answers."""
 
+import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 
 from mm.clock import US_PER_S
@@ -10,7 +11,14 @@ from mm.sim.exchange.truth import MarketTruth
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
 from mm.sim.wire.faults.answer_faults import renumbered, renumbered_answer, shifted, shifted_answer
 from mm.sim.wire.faults.channel import FaultScope
-from mm.sim.wire.faults.fault import ActiveFault, Fault, FaultyConnection
+from mm.sim.wire.faults.fault import (
+    ActiveFault,
+    Fate,
+    Fault,
+    FaultyConnection,
+    UserRequest,
+    begins,
+)
 from mm.sim.wire.faults.script import Rule
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.stream_messages import Message
@@ -29,15 +37,27 @@ class FaultInjector:
         now_us: How far the exchange's time has come; without it its first instant.
         seed: Of what the script leaves to chance.
         keep: Frames of each connection in the log of what was sent.
+        restart: Resets every connection, and ends all open orders of users where it is given False; None where there
+            is no exchange that can restart.
 
     Attributes:
-        scope: The connections and what they are sent.
+        scope: The connections of streams and what they are sent.
+        users: Those of the WebSocket API, in a count of their own.
     """
 
     def __init__(
-        self, truth: MarketTruth, start_us: int, now_us: int = 0, *, seed: int = 0, keep: int = 10_000
+        self,
+        truth: MarketTruth,
+        start_us: int,
+        now_us: int = 0,
+        *,
+        seed: int = 0,
+        keep: int = 10_000,
+        restart: Callable[[bool], None] | None = None,
     ) -> None:
-        self.scope = FaultScope(truth, Random(seed), max(start_us, now_us), keep)
+        random, now_us = Random(seed), max(start_us, now_us)
+        self.scope = FaultScope(truth, random, now_us, keep)
+        self.users = FaultScope(truth, random, now_us, keep)
         self._truth = truth
         self._start_us = start_us
         self._update_id = truth.last_update_id
@@ -47,6 +67,11 @@ class FaultInjector:
         self._requests: Counter[str] = Counter()
         self._refusals: list[Fault] = []
         self._answers: list[ActiveFault] = []
+        self._restart = restart
+        self._restarts: list[Fault] = []
+        self._away_until_us = 0
+        self._appointments: list[tuple[int, int, Callable[[], None]]] = []
+        self._appointed = 0
         self._reset = False
         self._offset_ms = 0
 
@@ -54,12 +79,22 @@ class FaultInjector:
         """Add *rules*; those whose moment has passed act now."""
         self._waiting += rules
         self._reach(id=self._update_id, trade=self._trade_id, time=self._seconds())
-        self.scope.advance()
+        self._settle()
 
     @property
     def waiting(self) -> list[Rule]:
         """Rules that have not acted yet."""
         return list(self._waiting)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the exchange is gone: every connection and every request is reset."""
+        return self.scope.now_us < self._away_until_us
+
+    def at(self, us: int, action: Callable[[], None]) -> None:
+        """Call *action* when the exchange's time comes to *us*."""
+        self._appointed += 1
+        heapq.heappush(self._appointments, (us, self._appointed, action))
 
     def parts(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         """Yield *rows* in parts, each as whole as a command left it; between them rules act whose moment comes."""
@@ -73,7 +108,7 @@ class FaultInjector:
                 if opening > begin:
                     yield rows[begin:opening]
                     begin = opening
-                self.scope.reach(us)
+                self._come_to(us)
             if due:
                 self._reach(id=update_id, trade=trade_id, time=self._seconds())
             self._update_id = update_id if kind == ROW_LEVEL else self._update_id
@@ -84,6 +119,9 @@ class FaultInjector:
         """Count an attempt to connect, and return how it is refused; None lets it through."""
         self._attempts += 1
         self._reach(connect=self._attempts)
+        self._settle()
+        if self.is_away:
+            return Response(0, reset=True)
         if not self._refusals:
             return None
         fault = self._refusals.pop(0)
@@ -98,15 +136,39 @@ class FaultInjector:
             message, marks = shifted(message, self._offset_ms), ("clock_offset",)
         return self.scope.outgoing(connection, message, marks)
 
+    def user_event(self, connection: FaultyConnection, message: Message, us: int) -> list[Message | bytes]:
+        """Return what is sent instead of a user's event of the instant *us*."""
+        self.users.reach(us)
+        return self.users.outgoing(connection, message, ())
+
+    def requested(self, name: str) -> bool:
+        """Count a request of a REST path, or of a method of the WebSocket API; return False if nobody is there."""
+        self._requests[name] += 1
+        for path in sorted({rule.moment.path for rule in self._waiting if rule.moment.kind == "request"}):
+            if begins(name, path):
+                count = sum(number for one, number in self._requests.items() if begins(one, path))
+                self._reach(path, request=count)
+        self._settle()
+        return not self.is_away
+
+    def fate(self, arrival: UserRequest) -> Fate:
+        """Return what becomes of a request that is about to be carried out."""
+        fate, now_us = Fate(), self.scope.now_us
+        for one in self._answers:
+            kind = one.fault.kind
+            if kind.fate is None or one.spent(now_us):
+                continue
+            found = kind.fate(one.fault, arrival, fate)
+            if found is not None:
+                fate = found
+                if not (kind.answer and arrival.via == "rest"):  # counted when its answer is changed
+                    one.count()
+        return fate
+
     def response(self, request: Request, response: Response) -> Response:
         """Return what is answered instead of *response*."""
         if not request.path.startswith(_API):
             return response
-        self._requests[request.path] += 1
-        for path in {rule.moment.path for rule in self._waiting if rule.moment.kind == "request"}:
-            if request.path.startswith(path):
-                count = sum(number for one, number in self._requests.items() if one.startswith(path))
-                self._reach(path, request=count)
         if self._reset:
             response = renumbered_answer(request, response, self._truth)
         if self._offset_ms:
@@ -125,7 +187,8 @@ class FaultInjector:
         while True:
             times = [rule.moment.number for rule in self._waiting if rule.moment.kind == "time"]
             due_us = [self._start_us + math.ceil(number * US_PER_S) for number in times]
-            due_us += [] if (due := self.scope.due_us()) is None else [due]
+            due_us += [due for scope in (self.scope, self.users) if (due := scope.due_us()) is not None]
+            due_us += [one[0] for one in self._appointments[:1]]
             next_us = min((one for one in due_us if one > self.scope.now_us), default=us)
             yield min(next_us, us)
             if next_us >= us:
@@ -133,9 +196,25 @@ class FaultInjector:
 
     def advanced(self, us: int) -> None:
         """Advance the time to *us*, up to which all events were sent."""
-        self.scope.reach(us)
+        self._come_to(us)
         self._reach(time=self._seconds())
+        while self._appointments and self._appointments[0][0] <= us:
+            heapq.heappop(self._appointments)[2]()
+        self._settle()
+
+    def _come_to(self, us: int) -> None:
+        self.scope.reach(us)
+        self.users.reach(us)
+
+    def _settle(self) -> None:
+        """Do what is due for the connections, and restart the exchange: never in the midst of its rows."""
         self.scope.advance()
+        self.users.advance()
+        restarts, self._restarts = self._restarts, []
+        for fault in restarts:
+            self._away_until_us = max(self._away_until_us, fault.until_us(self.scope.now_us) or 0)
+            if self._restart:
+                self._restart(fault["books"] == "kept")
 
     def _seconds(self) -> float:
         return (self.scope.now_us - self._start_us) / US_PER_S
@@ -172,10 +251,15 @@ class FaultInjector:
             self._reset = True
         elif fault.kind.name == "clock_offset":
             self._offset_ms += fault["ms"]
+        elif fault.kind.name == "restart":
+            self._restarts.append(fault)
         elif fault.kind.refusal:
             self._refusals += [fault] * fault["n"]
-        if fault.kind.answer:
+        if fault.kind.answer or fault.kind.fate:
             if fault.values.get("path") == "" and moment.kind == "request":
                 fault = fault.kind.make(**{**fault.values, "path": moment.path})
             self._answers.append(ActiveFault(fault, fault.changes, fault.until_us(self.scope.now_us)))
-        self.scope.apply(rule)
+        if fault.of != "user":
+            self.scope.apply(rule)
+        if fault.of in ("user", "both"):
+            self.users.apply(rule)

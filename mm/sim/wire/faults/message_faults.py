@@ -14,6 +14,7 @@ from mm.sim.wire.faults.fault import (
     COUNT,
     FOR_S,
     KINDS,
+    MARKET_KINDS,
     OTHER_SYMBOL,
     ActiveFault,
     Damaged,
@@ -208,7 +209,8 @@ def _message(edit: Any, parameters: Mapping[str, FaultParameter], **more: Any) -
 
 def _next(edit: Any, **own: FaultParameter) -> FaultKind:
     """Return a fault of the next ``n`` messages of a kind."""
-    return _message(edit, {"n": COUNT, "of": _OF} | own, reads=edit in _READERS, per_n=2 if edit is swap else 1)
+    of = _OF_ALL if edit in _ALSO_USERS else _OF
+    return _message(edit, {"n": COUNT, "of": of} | own, reads=edit in _READERS, per_n=2 if edit is swap else 1)
 
 
 def _next_depth(edit: Any, **own: FaultParameter) -> FaultKind:
@@ -216,7 +218,9 @@ def _next_depth(edit: Any, **own: FaultParameter) -> FaultKind:
     return _message(edit, {"n": COUNT} | own, reads=True)
 
 
-_OF, _OF_ANY = (FaultParameter(default, choices=tuple(KINDS)) for default in ("depth", "any"))
+_OF, _OF_ANY = (FaultParameter(default, choices=MARKET_KINDS) for default in ("depth", "any"))
+_OF_ALL, _OF_ANY_ALL = (FaultParameter(default, choices=tuple(KINDS)) for default in ("depth", "any"))
+_ALSO_USERS = (drop, duplicate, swap)
 _READERS = (missing_field, extra_field, non_ascii, foreign_symbol)
 MESSAGE_FAULTS = (
     _next(drop),
@@ -225,8 +229,8 @@ MESSAGE_FAULTS = (
     _next_depth(overlap, by=FaultParameter(5, least=1)),
     _next(swap),
     _message(burst, {"n": FaultParameter(100, least=1), "of": _OF_ANY, "for_s": FOR_S}, due=all_when_over),
-    _message(lag, {"delay_s": FaultParameter(0.25), "for_s": FOR_S}, of="any", due=lagged, due_us=lag_due_us),
-    _message(stall, {"of": _OF_ANY, "for_s": FOR_S}),
+    _message(lag, {"delay_s": FaultParameter(0.25), "of": _OF_ANY_ALL, "for_s": FOR_S}, due=lagged, due_us=lag_due_us),
+    _message(stall, {"of": _OF_ANY_ALL, "for_s": FOR_S}),
     _next(bad_json),
     _next(bad_utf8),
     _next(unknown_event),

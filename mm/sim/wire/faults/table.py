@@ -5,10 +5,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mm.sim.wire.faults.answer_faults import ANSWER_FAULTS
-from mm.sim.wire.faults.fault import COUNT, FOR_S, Fault, FaultKind, FaultParameter, FaultyConnection, micros
+from mm.sim.wire.faults.fault import (
+    COUNT,
+    FOR_S,
+    Fault,
+    FaultKind,
+    FaultParameter,
+    FaultyConnection,
+    UserConnection,
+    micros,
+)
 from mm.sim.wire.faults.message_faults import MESSAGE_FAULTS
+from mm.sim.wire.faults.request_faults import REQUEST_FAULTS
 from mm.sim.wire.http_messages import Response
-from mm.sim.wire.stream_messages import ABNORMAL, GOING_AWAY, server_shutdown
+from mm.sim.wire.stream_messages import ABNORMAL, GOING_AWAY
 
 
 def close(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
@@ -39,7 +49,7 @@ def half_open(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
 
 def shutdown(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
     """The connection is sent ``serverShutdown``, and closed with 1001 after `lead_s` seconds."""
-    connection.write(server_shutdown(now_us, micro=connection.micro).frame(combined=connection.combined))
+    connection.write(connection.shutdown_frame(now_us))
 
 
 def age(fault: Fault, connection: FaultyConnection) -> None:
@@ -55,6 +65,16 @@ def storm(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
 def phase(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
     """The next connection has its depth batches end `ms` after each whole second (of 100 ms streams: modulo 100)."""
     connection.phase_ms = fault["ms"]
+
+
+def logon_expired(fault: Fault, connection: UserConnection, now_us: int) -> None:
+    """The log-on of a session ends, and its user data streams with it, as if it had logged out."""
+    connection.log_off()
+
+
+def terminate(fault: Fault, connection: UserConnection, now_us: int) -> None:
+    """The user data streams of a connection end with ``eventStreamTerminated``; its log-on stays."""
+    connection.end_streams()
 
 
 def refuse_handshake(fault: Fault) -> Response:
@@ -82,8 +102,17 @@ def _when_old(fault: Fault, opened_us: int, now_us: int) -> int | None:
     return opened_us + (micros(fault["max_s"]) or 0)
 
 
-def _connection(begin: Any, parameters: Mapping[str, FaultParameter], **more: Any) -> FaultKind:
-    return FaultKind.of_function(begin, parameters=parameters, begin=begin, **more)
+def _connection(begin: Any, parameters: dict[str, FaultParameter], **more: Any) -> FaultKind:
+    """Return a fault of connections of streams, of the WebSocket API, or of both."""
+    return FaultKind.of_function(begin, parameters=parameters | _OF, begin=begin, **more)
+
+
+def _session(begin: Any) -> FaultKind:
+    """Return a fault of sessions of the WebSocket API."""
+    return FaultKind.of_function(begin, parameters={}, begin=begin, of="user")
+
+
+_OF = {"of": FaultParameter("market", choices=("market", "user", "both"))}
 
 
 _CONNECTION_FAULTS = (
@@ -94,7 +123,7 @@ _CONNECTION_FAULTS = (
     _connection(shutdown, {"lead_s": FaultParameter(10.0)}, end_us=_after("lead_s"), end=age),
     FaultKind.of_function(
         age,
-        parameters={"max_s": FaultParameter(60.0), "code": FaultParameter(GOING_AWAY, least=1000)},
+        parameters={"max_s": FaultParameter(60.0), "code": FaultParameter(GOING_AWAY, least=1000)} | _OF,
         later=True,
         end_us=_when_old,
         end=age,
@@ -102,7 +131,9 @@ _CONNECTION_FAULTS = (
     _connection(
         storm, {"n": FaultParameter(5, least=1), "code": FaultParameter(ABNORMAL, least=1000)}, now=False, later=True
     ),
-    _connection(phase, {"ms": FaultParameter(50)}, now=False, later=True, openings=1),
+    FaultKind.of_function(phase, parameters={"ms": FaultParameter(50)}, begin=phase, now=False, later=True, openings=1),
+    _session(logon_expired),
+    _session(terminate),
     FaultKind.of_function(
         refuse_handshake,
         parameters={"n": COUNT, "status": FaultParameter(503, least=300), "retry_after": FaultParameter(0)},
@@ -121,8 +152,14 @@ _EXCHANGE_FAULTS = (
         help="Every stamp that the exchange sends is `ms` ahead, or late where negative; several add up.",
         parameters={"ms": FaultParameter(1_300, least=-math.inf)},
     ),
+    FaultKind(
+        name="restart",
+        help="All connections are reset and refused for `for_s` seconds; users' open orders are `books`: kept or lost.",
+        parameters={"books": FaultParameter("kept", choices=("kept", "lost")), "for_s": FaultParameter(5.0)},
+    ),
 )
 FAULTS: Mapping[str, FaultKind] = {
-    kind.name: kind for kind in (*MESSAGE_FAULTS, *_CONNECTION_FAULTS, *ANSWER_FAULTS, *_EXCHANGE_FAULTS)
+    kind.name: kind
+    for kind in (*MESSAGE_FAULTS, *_CONNECTION_FAULTS, *ANSWER_FAULTS, *REQUEST_FAULTS, *_EXCHANGE_FAULTS)
 }
 """The kinds of faults by name."""

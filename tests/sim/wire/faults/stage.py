@@ -11,6 +11,7 @@ from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.faults.script import as_rules
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response, json_response
+from mm.sim.wire.stream_messages import server_shutdown
 from mm.sim.wire.stream_requests import read_stream
 from plain_matching import PlainMatching
 
@@ -55,6 +56,9 @@ class Client:
     def abort(self) -> None:
         self.told.append("reset")
         self.stage.leave(self)
+
+    def shutdown_frame(self, us: int) -> bytes:
+        return server_shutdown(us, micro=False).frame(combined=False)
 
     def stall(self, on: bool, streams=None, *, silent: bool = False) -> None:
         self.silent = on and silent
@@ -134,6 +138,7 @@ class Stage:
                 ]
             },
         }[path]
+        self.injector.requested(path)
         return self.injector.response(Request("GET", path, params), json_response(200, content))
 
 

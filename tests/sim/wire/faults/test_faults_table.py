@@ -5,6 +5,8 @@ import re
 import pytest
 import test_answer_faults
 import test_message_faults
+import test_request_faults
+import test_user_faults
 import test_wire_connections
 
 from mm.sim.wire.faults.script import read_script
@@ -12,7 +14,8 @@ from mm.sim.wire.faults.table import FAULTS
 from support import ROOT
 
 PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
-SEEN = [*test_message_faults.CASES, *test_wire_connections.CASES, *test_answer_faults.CASES]
+MODULES = (test_message_faults, test_wire_connections, test_answer_faults, test_request_faults, test_user_faults)
+SEEN = [name for module in MODULES for name in module.CASES]
 
 
 def row(name: str) -> str:

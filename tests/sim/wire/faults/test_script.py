@@ -97,6 +97,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_every_fault_has_one_name_and_works_without_parameters() -> None:
     """The shortest line is the one that people try first."""
-    assert len(FAULTS) == 42
+    assert len(FAULTS) == 49
     for name, kind in FAULTS.items():
         assert read_script(f"at id 1 do {name}") == [Rule(Moment("id", 1), kind.make())]

@@ -1,0 +1,101 @@
+"""What truly happened to each user: requests as they came, orders, trades, balances and events, in the API's own words.
+
+Faults change what a user is sent; none of them changes this.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mm.errors import MMError
+from mm.sim.exchange.exchange import Exchange
+from mm.sim.exchange.orders import ExecutionReport, Position
+from mm.sim.wire.answers import Json, SymbolTexts
+from mm.sim.wire.faults.fault import UserRequest
+
+_KEEP = 200_000
+_SECRETS = ("apiKey", "signature")
+
+
+class NoSuchUser(MMError):
+    """There is no account of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A request that came.
+
+    Attributes:
+        us: The instant at which it did.
+        arrival: What it was, and what faults made of it.
+        outcome: What it truly did; None where a fault kept it from being done.
+    """
+
+    us: int
+    arrival: UserRequest
+    outcome: Json | None
+
+    def content(self) -> Json:
+        """Return it as JSON has it, without what signs it."""
+        arrival = self.arrival
+        given = {name: text for name, text in arrival.call.parameters.given.items() if name not in _SECRETS}
+        return {
+            "us": self.us,
+            "via": arrival.via,
+            "method": arrival.operation.method,
+            "params": given,
+            "outcome": self.outcome,
+            "faults": list(arrival.fate.faults),
+        }
+
+
+class AccountTruth:
+    """Keeps the newest requests that change orders, and the newest events, of every account.
+
+    Args:
+        exchange: Whose users they are.
+        texts: Writes them, with instants in ms (False) and in µs (True).
+        keep: Requests and events of an account that are kept.
+    """
+
+    def __init__(self, exchange: Exchange, texts: Mapping[bool, SymbolTexts], keep: int = _KEEP) -> None:
+        self._exchange = exchange
+        self._texts = texts
+        self._requests: dict[int, deque[_Received]] = {}
+        self._events: dict[int, deque[ExecutionReport | Position]] = {}
+        for number in exchange.accounts:
+            self._requests[number], self._events[number] = deque(maxlen=keep), deque(maxlen=keep)
+            exchange.watch(number, self._events[number].append)
+
+    def received(self, arrival: UserRequest, outcome: Json | None) -> None:
+        """Add a request and its outcome: the answer that it would have had without faults, None if it was not done."""
+        if arrival.operation.changes_orders:
+            self._requests[arrival.call.account].append(_Received(self._exchange.now_us, arrival, outcome))
+
+    def content(self, user: str, *, micro: bool = False, since_us: int = 0) -> Json:
+        """Return everything about *user* as a JSON object.
+
+        Args:
+            user: Name of the account.
+            micro: Whether stamps are µs, not ms as in the API.
+            since_us: Events and requests before this instant are left out.
+
+        Raises:
+            NoSuchUser: If nobody is called so.
+        """
+        exchange, texts = self._exchange, self._texts[micro]
+        accounts = {one.name: one for one in exchange.accounts.values()}
+        if user not in accounts:
+            raise NoSuchUser(f"user={user}: there is no such user; there are {', '.join(accounts)}")
+        account = accounts[user]
+        number, users = account.number, exchange.users
+        return {
+            "user": user,
+            "now_us": exchange.now_us,
+            "balances": texts.account(account, omit_zero=False)["balances"],
+            "openOrders": [texts.queried(order) for order in users.open(number)],
+            "orders": [texts.queried(order) for order in users.all(number)],
+            "trades": [texts.own_trade(fill) for fill in users.fills(number)],
+            "events": [{"us": what.us} | texts.event(what) for what in self._events[number] if what.us >= since_us],
+            "requests": [one.content() for one in self._requests[number] if one.us >= since_us],
+        }

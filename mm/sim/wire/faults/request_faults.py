@@ -1,0 +1,128 @@
+"""Faults of requests of users: carried out or not, and answered by something else, late, or not at all.
+
+Each function is called when a request has come, is signed, and is not carried out yet. It returns what becomes of the
+request, or None where the fault does not apply to it and waits for the next one.
+"""
+
+import math
+from contextlib import suppress
+from typing import Any
+
+from mm.clock import US_PER_S
+from mm.sim.exchange.api_error import BAD_REQUEST, TEAPOT, TOO_MANY, UNAUTHORIZED, ApiError
+from mm.sim.exchange.orders import UserOrder
+from mm.sim.wire.faults.fault import Fate, Fault, FaultKind, FaultParameter, UserRequest, micros
+
+_INTERNAL, _OVERLOADED, _TIMED_OUT = 500, 503, 504
+_UNKNOWN, _UNKNOWN_AFTER_ALL = -1000, -1007
+_ERRORS = {
+    -1000: (_INTERNAL, "An unknown error occurred while processing the request."),
+    -1001: (_INTERNAL, "Internal error; unable to process your request. Please try again."),
+    -1002: (UNAUTHORIZED, "You are not authorized to execute this request."),
+    -1003: (TOO_MANY, "Too many requests queued."),
+    -1006: (_INTERNAL, "An unexpected response was received from the message bus. Execution status unknown."),
+    -1007: (
+        _TIMED_OUT,
+        "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+    ),
+    -1008: (_OVERLOADED, "Server is currently overloaded with other requests. Please try again in a few minutes."),
+    -1013: (BAD_REQUEST, "Filter failure: PERCENT_PRICE_BY_SIDE"),
+    -1015: (TOO_MANY, "Too many new orders; current limit is 100 orders per 10 SECOND."),
+    -1021: (BAD_REQUEST, "Timestamp for this request is outside of the recvWindow."),
+    -1022: (BAD_REQUEST, "Signature for this request is not valid."),
+    -2010: (BAD_REQUEST, "Account has insufficient balance for requested action."),
+    -2011: (BAD_REQUEST, "Unknown order sent."),
+    -2013: (BAD_REQUEST, "Order does not exist."),
+    -2015: (UNAUTHORIZED, "Invalid API-key, IP, or permissions for action."),
+}
+"""HTTP status and message of each code of `error`; another code has the status of a bad request."""
+_NAMES_OF = {
+    "order.cancel": ("orderId", "origClientOrderId"),
+    "order.cancelReplace": ("cancelOrderId", "cancelOrigClientOrderId"),
+    "order.amend.keepPriority": ("orderId", "origClientOrderId"),
+}
+"""The parameters by which a request names the order that it ends or changes."""
+_CANCEL_ALL = "openOrders.cancelAll"
+
+
+def error_of(code: int) -> ApiError:
+    """Return the exchange's error of a *code*."""
+    status, msg = _ERRORS.get(code, (BAD_REQUEST, "The request was refused by a script of faults."))
+    return ApiError(code, msg, status)
+
+
+def error(fault: Fault, arrival: UserRequest, fate: Fate) -> Fate | None:
+    """A request is done, and answered with the error `code`; with `undone=1` it is not done."""
+    if not arrival.is_of(fault["path"]):
+        return None
+    return fate.hit(fault, done=fate.done and not fault["undone"], error=error_of(fault["code"]))
+
+
+def ack_lost(fault: Fault, arrival: UserRequest, fate: Fate) -> Fate | None:
+    """A request is done, and never answered; with `undone=1` it is not done."""
+    if not arrival.is_of(fault["path"]):
+        return None
+    return fate.hit(fault, done=fate.done and not fault["undone"], answered=False)
+
+
+def ack_late(fault: Fault, arrival: UserRequest, fate: Fate) -> Fate | None:
+    """A request is done, and answered `delay_s` seconds late; with `undone=1` it is not, and the answer is −1007."""
+    if not arrival.is_of(fault["path"]):
+        return None
+    delay_us = fate.delay_us + (micros(fault["delay_s"]) or 0)
+    if fault["undone"]:
+        return fate.hit(fault, done=False, error=error_of(_UNKNOWN_AFTER_ALL), delay_us=delay_us)
+    return fate.hit(fault, delay_us=delay_us)
+
+
+def fill_on_cancel(fault: Fault, arrival: UserRequest, fate: Fate) -> Fate | None:
+    """Before a cancel, an amendment or a replacement is done, the market trades `share` of the order that it means."""
+    order = _meant_by(arrival) if arrival.is_of(fault["path"]) else None
+    if order is None or not fate.done:
+        return None
+    arrival.call.exchange.trade_with(order, max(1, math.floor(order.left_lots * fault["share"])))
+    return fate.hit(fault)
+
+
+def status_of_request(fault: Fault, arrival: UserRequest, fate: Fate) -> Fate | None:
+    """Return what `status` makes of a request: of REST whether it is done, of the WebSocket API its answer as well."""
+    if not fault["path"] or not arrival.is_of(fault["path"]):
+        return None
+    code, done = fault["code"], fate.done and fault["code"] >= _INTERNAL and not fault["undone"]
+    if arrival.via == "rest":
+        return fate.hit(fault, done=done)
+    if code in (TEAPOT, TOO_MANY):
+        retry_us = arrival.call.us + fault["retry_after"] * US_PER_S if fault["retry_after"] else None
+        refusal = ApiError(-1003, "Too much request weight used; please come back later.", code, retry_us=retry_us)
+        return fate.hit(fault, done=done, error=refusal)
+    return fate.hit(fault, done=done, error=ApiError(_UNKNOWN, _ERRORS[_UNKNOWN][1], code))
+
+
+def _meant_by(arrival: UserRequest) -> UserOrder | None:
+    """Return the open order that a request is to end or to change; None where there is none."""
+    call, method = arrival.call, arrival.operation.method
+    if method == _CANCEL_ALL:
+        return next(iter(call.exchange.users.open(call.account)), None)
+    if method not in _NAMES_OF:
+        return None
+    id_name, client_name = _NAMES_OF[method]
+    order, agree = None, False
+    with suppress(ApiError):  # what cannot be read is refused when it is carried out
+        order_id, client_id = call.parameters.which(id_name, client_name)
+        order, agree = call.exchange.users.find(call.account, order_id, client_id)
+    return order if order and agree and order.is_open else None
+
+
+def _request(fate: Any, **own: FaultParameter) -> FaultKind:
+    """Return a fault of the next ``n`` requests of a path, 0 for all from now on."""
+    parameters = {"n": FaultParameter(1), "path": FaultParameter("")} | own
+    return FaultKind.of_function(fate, parameters=parameters, fate=fate)
+
+
+_UNDONE = {"undone": FaultParameter(0)}
+REQUEST_FAULTS = (
+    _request(ack_lost, **_UNDONE),
+    _request(ack_late, delay_s=FaultParameter(1.0), **_UNDONE),
+    _request(error, code=FaultParameter(-1007, least=-math.inf), **_UNDONE),
+    _request(fill_on_cancel, share=FaultParameter(1.0)),
+)

@@ -1,0 +1,105 @@
+"""What truly happened to a user, by control call and in process, against what the API answers to the user itself."""
+
+import asyncio
+import json
+
+import pytest
+
+from exchange_rig import ALICE, BOB, BUY, SELL, SYMBOL, Desk, Door
+from mm.sim.wire.account_truth import AccountTruth, NoSuchUser
+from mm.sim.wire.box import Box
+
+LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "1"}
+
+
+def busy() -> Door:
+    """Return the doors of an exchange whose users have traded, cancelled and been refused."""
+    door = Door(Desk())
+    talk = door.talk()
+    talk.signed(ALICE, "order.place", **LIMIT | {"newClientOrderId": "first"})
+    door.desk.us += 1_500
+    door.ask(ALICE, "POST", "order", **LIMIT | {"price": "99"})
+    door.ask(BOB, "POST", "order", **LIMIT | {"side": "SELL", "quantity": "0.4"})
+    door.desk.us += 1_500
+    talk.signed(ALICE, "order.cancel", symbol=SYMBOL, origClientOrderId="first")
+    talk.signed(ALICE, "order.cancel", symbol=SYMBOL, origClientOrderId="never")
+    talk.signed(ALICE, "order.status", symbol=SYMBOL, orderId=1)
+    return door
+
+
+def test_it_is_what_the_api_answers() -> None:
+    """Whoever compares its own books with these needs no second reading of the same words."""
+    door = busy()
+    truth = door.api.truth.content("alice")
+    assert truth["openOrders"] == door.ask(ALICE, "GET", "openOrders", symbol=SYMBOL)
+    assert truth["orders"] == door.ask(ALICE, "GET", "allOrders", symbol=SYMBOL)
+    assert truth["trades"] == door.ask(ALICE, "GET", "myTrades", symbol=SYMBOL)
+    assert truth["balances"] == door.ask(ALICE, "GET", "account")["balances"]
+    assert [one["quantity"] for one in (r["params"] for r in door.api.truth.content("bob")["requests"])] == ["0.4"]
+
+
+def test_requests_are_kept_with_their_instants_and_outcomes() -> None:
+    """No limit was ever exceeded: that is read here, so refused ones and both ways in are there, and no secret."""
+    door = busy()
+    requests = door.api.truth.content("alice")["requests"]
+    start = requests[0]["us"]
+    assert [(one["us"] - start, one["via"], one["method"], one["outcome"]["status"]) for one in requests] == [
+        (0, "ws", "order.place", 200),
+        (1_500, "rest", "order.place", 200),
+        (3_000, "ws", "order.cancel", 200),
+        (3_000, "ws", "order.cancel", 400),
+    ]
+    assert requests[-1]["outcome"]["error"] == {"code": -2011, "msg": "Unknown order sent."}
+    assert all(one["faults"] == [] for one in requests)
+    assert door.api.truth.content("alice", since_us=start + 1_501)["requests"] == requests[2:]
+    text = json.dumps(requests)
+    assert door.keys[ALICE].key not in text
+    assert "signature" not in text
+
+
+def test_events_are_those_of_an_undisturbed_stream() -> None:
+    """In order, each with its instant, in the unit that is wanted."""
+    door = Door(Desk())
+    talk = door.talk("timeUnit=MICROSECOND")
+    talk.signed(ALICE, "userDataStream.subscribe.signature")
+    door.desk.limit(ALICE, BUY, 10_000, 2_000)
+    door.desk.us += 1_234
+    door.desk.market(BOB, SELL, 500)
+    events = door.api.truth.content("alice", micro=True)["events"]
+    assert [{name: value for name, value in one.items() if name != "us"} for one in events] == talk.events
+    assert [one["us"] for one in events] == [one["E"] for one in events]
+
+
+def test_only_the_newest_are_kept() -> None:
+    """An hour of quoting must not fill the memory."""
+    door = Door(Desk())
+    door.api.truth = AccountTruth(door.desk.exchange, {False: door.api.texts(False)}, keep=3)
+    for number in range(5):
+        door.ask(ALICE, "POST", "order", **LIMIT | {"newClientOrderId": f"n{number}"})
+    truth = door.api.truth.content("alice")
+    assert [one["params"]["newClientOrderId"] for one in truth["requests"]] == ["n2", "n3", "n4"]
+    assert len(truth["events"]) == 3
+
+
+def test_the_control_call_gives_the_same() -> None:
+    """From another process as in this one; a name that is none is refused with those that are there."""
+    import httpx
+
+    async def scenario() -> None:
+        async with (
+            asyncio.timeout(10),
+            Box.in_lockstep("large_tick", seed=3).open() as box,
+            httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest,
+        ):
+            await box.advance(seconds=1)
+            for unit, micro in (({}, False), ({"timeUnit": "MICROSECOND"}, True)):
+                content = (await rest.get("/sim/account", params={"user": "alice"} | unit)).json()
+                assert content == box.account("alice", micro=micro)
+            answer = await rest.get("/sim/account?user=carol")
+            assert answer.status_code == 400
+            assert "user=carol: there is no such user; there are alice, bob" in answer.json()["msg"]
+            assert (await rest.get("/sim/account?user=bob&timeUnit=FORTNIGHT")).status_code == 400
+            with pytest.raises(NoSuchUser):
+                box.account("")
+
+    asyncio.run(scenario())

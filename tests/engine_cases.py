@@ -20,7 +20,7 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
 from mm.tape.tape import Tape
 
-TABLES = ("orders", "fills", "state", "mids")
+TABLES = ("orders", "fills", "state", "mids", "breaches")
 
 
 class Near(float):
@@ -160,8 +160,8 @@ def done_by_hand(exchange, act, *params):
     """Return what the exchange answers; cancels and amendments are of the newest open order from a number down."""
     if act == "look":
         return exchange.look() if hasattr(exchange, "look") else None
-    if act == "place":
-        return exchange.place(*params)
+    if act in ("place", "pull", "resume", "kill"):
+        return getattr(exchange, act)(*params)
     newest, *rest = params
     return next((number for number in range(newest, 0, -1) if getattr(exchange, act)(number, *rest)), 0)
 
@@ -198,9 +198,10 @@ def plain_fills(name, *params, seen=None):
 
 def read_journal(journal):
     """Return the engine's journal in the shape of the oracle's."""
-    tables = {name: list(map(tuple, getattr(journal, name).tolist())) for name in TABLES}
+    whole = {name: getattr(journal, name) for name in TABLES}
+    tables = {name: [] if table is None else list(map(tuple, table.tolist())) for name, table in whole.items()}
     tables["fills"] = [(*row[:6], journal.fill_reasons[row[6]], *row[7:]) for row in tables["fills"]]
-    return SimpleNamespace(**tables, counters=dict(journal.counters))
+    return SimpleNamespace(**tables, counters=dict(journal.counters), killed=journal.killed)
 
 
 def told_events(tape):

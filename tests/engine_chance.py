@@ -12,6 +12,7 @@ from engine_tapes import BEGIN_US, TEST, Teller, stamped, told
 from mm.backtest.fills.intensity import FOREVER
 from mm.backtest.journal import KINDS
 from mm.backtest.latency import Latencies
+from mm.backtest.risk import RiskLimits
 from mm.backtest.rules import Rules
 from mm.instrument import NO_FILTERS, Filters
 from mm.tape.tape import Tape, TapeMeta
@@ -156,9 +157,35 @@ def rules_of(chance, unit):
         step_lots=chance.choice([1, 1, 1, 1, 2]),
         min_notional_e8=chance.choice([0, 0, 0, 0, 1_010, 2_050]),
         filters=filters_of(chance) if chance.random() < 0.15 else NO_FILTERS,
+        risk=risk_of(random.Random(chance.getstate()[1][0]), unit),
         sigma_method=chance.choice(["rolling", "rolling", "ewma", "two_scale"]),
         sigma_window_s=chance.choice([4, 5, 6, 90]),
         sigma_half_life_s=chance.choice([0.2, 1.0, 3.0, 60.0]),
+    )
+
+
+def risk_of(chance, unit):
+    """Return limits of three runs in four, some of them, which let most of a run happen."""
+
+    def some(*values):
+        return chance.choice([None, None, None, *values])
+
+    if chance.random() < 0.25:
+        return None
+    position = some(4_000, 7_000, 103_000, 110_000)
+    return RiskLimits(
+        max_position_e8=position,
+        max_order_notional_e8=some(2_020, 3_030, 5_050),
+        max_open_orders=some(1, 2, 3, 5),
+        max_leverage_e8=some(101_000, 103_000, 50_000_000, 10**8),
+        max_daily_loss_e8=some(1_000, 30_000, 300_000),
+        max_drawdown_e8=some(1_000, 50_000, 5_000_000),
+        price_band_e8=some(1_000_000, 1_500_000, 2_000_000),
+        max_move_e8=some(1_000_000, 1_500_000, 2_000_000, 3_000_000),
+        max_orders_per_s=some(1, 3, 10),
+        feed_stale_us=some(unit, 2 * unit, 5 * unit),
+        slow_ack_us=some(unit, 2 * unit, 5 * unit),
+        widen_bands=((0, 1.0), (97_000_000, 1.5), (99_000_000, 2.5)) if position and chance.random() < 0.5 else (),
     )
 
 
@@ -195,6 +222,8 @@ def hands_of(chance, tapes):
 
 
 def hand_of(chance, top):
+    if chance.random() < 0.02:
+        return chance.choice([("pull", "why"), ("resume",), ("resume",), ("kill", "so")])
     match chance.choice(["place", "place", "cancel", "amend", "look"]):
         case "place":
             ticks, lots = max(top + chance.randint(-2, 3), 0), chance.choice([1, 2, 3, 5, 9])

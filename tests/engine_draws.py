@@ -7,6 +7,7 @@ from engine_tapes import BEGIN_US, TEST
 from mm.backtest.fills.intensity import FOREVER
 from mm.backtest.journal import KINDS
 from mm.backtest.latency import Latencies
+from mm.backtest.risk import RiskLimits
 from mm.backtest.rules import Rules
 from mm.instrument import NO_FILTERS, Filters
 
@@ -133,7 +134,36 @@ def rules(draw, unit):
         step_lots=draw(st.sampled_from([1, 1, 1, 2, 3])),
         min_notional_e8=draw(st.sampled_from([0, 0, 0, 1_010, 2_050])),
         filters=draw(st.one_of(st.just(NO_FILTERS), st.just(NO_FILTERS), filters())),
+        risk=draw(st.one_of(st.none(), risks(unit))),
         **draw(sigmas()),
+    )
+
+
+@st.composite
+def risks(draw, unit):
+    """Some limits, about the positions, prices and instants of the cases."""
+
+    def some(*values):
+        return draw(st.sampled_from([None, None, *values]))
+
+    bands = (((0, 1.5),), ((0, 1.0), (50_000_000, 3.0)), ((1_000_000, 1.25), (90_000_000, 2.0), (100_000_000, 4.0)))
+    position = some(0, 1_000, 3_000, 6_000, 103_000)
+    return RiskLimits(
+        max_position_e8=position,
+        max_order_notional_e8=some(1_000, 1_010, 2_020, 3_030),
+        max_open_orders=some(1, 1, 2, 3),
+        max_leverage_e8=some(0, 100_000, 102_000, 50_000_000, 10**8),
+        max_daily_loss_e8=some(0, 10, 1_000, 30_000),
+        max_drawdown_e8=some(0, 10, 1_000, 500_000),
+        price_band_e8=some(0, 500_000, 1_000_000, 1_500_000, 2_000_000),
+        max_move_e8=some(0, 500_000, 1_000_000, 2_000_000),
+        max_orders_per_s=some(1, 2, 5),
+        feed_stale_us=some(0, unit, 2 * unit, 5 * unit),
+        slow_ack_us=some(0, unit, 2 * unit, 5 * unit),
+        widen_bands=draw(st.sampled_from([(), *bands])) if position else (),
+        added_equity_e8=draw(st.sampled_from([0, 0, 1_000, -(10**9)])),
+        day_equity_e8=some(0, 10**9),
+        peak_equity_e8=some(0, 10**9, 10**9 + 10**6),
     )
 
 
@@ -178,6 +208,7 @@ BY_HAND = st.one_of(
     st.tuples(st.just("cancel"), st.integers(1, 9)),
     st.tuples(st.just("amend"), st.integers(1, 9), st.integers(0, 6)),
     st.just(("look",)),
+    st.sampled_from([("pull", "a word"), ("resume",), ("resume",), ("kill", "MAX_MOVE")]),
 )
 
 

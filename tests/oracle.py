@@ -17,6 +17,7 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
 from oracle_fills import FillModel
 from oracle_market import BUY, GAP, KEYFRAME, NEVER, QUOTED, SELL, SNAPSHOT, TRADE, Event, Order, Trade
+from oracle_risk import Risk
 from oracle_travel import AMENDMENT, CANCEL, ORDER, SECOND_US, Messages, happened
 from oracle_venue import Venue
 from oracle_volatility import Volatility
@@ -42,7 +43,8 @@ class Backtest(Venue):
 
     def __init__(self, quote: Quote, fills: FillModel, rules: Rules) -> None:
         super().__init__(fills, rules)
-        self.quote, self.messages = quote, Messages(rules)
+        self.quote, self.messages, self.risk = quote, Messages(rules), Risk(rules)
+        self.heard_us = 0  # when the last message of the market came
         self.coming: deque[tuple[int, Event]] = deque()  # what is yet to happen at the exchange, with its number,
         self.underway: deque[tuple[int, Event]] = deque()  # and what is yet to reach us
         self.last_trade: Trade | None = None
@@ -61,6 +63,7 @@ class Backtest(Venue):
             self.fill_model.end(order, self.us)
         ends = {"first_us": self.first_us, "last_us": self.us, "expected_fills": self.fill_model.expected_fills}
         self.journal.counters = self.counters | ends
+        self.journal.breaches, self.journal.killed = self.risk.rows, self.risk.killed
         return self.journal
 
     # The clock
@@ -144,6 +147,8 @@ class Backtest(Venue):
         happening = sorted(enumerate(there), key=lambda numbered: numbered[1].us)
         before = [event for _, event in happening if event.us < start_us]
         self.messages.heard.extend(event.us for event in before)
+        known = [event.us for event in events if event.us < start_us and event.kind != KEYFRAME]
+        self.heard_us = max([self.heard_us, *known])
         for event in before:
             if event.kind not in (TRADE, KEYFRAME):
                 self.change_book(event)
@@ -157,6 +162,7 @@ class Backtest(Venue):
     def hear(self) -> None:
         """Learn of an event."""
         event = self.underway.popleft()[1]
+        self.heard_us = self.us if event.kind != KEYFRAME else self.heard_us
         if event.kind == TRADE:
             self.last_trade = Trade(event.us, *event.rows[0], event.id)
         elif event.kind != KEYFRAME:
@@ -197,10 +203,32 @@ class Backtest(Venue):
     def amend(self, number: int, lots: int) -> bool:
         """Ask for fewer lots by hand; tell whether there was something to ask for."""
         order = next((order for order in self.open if order.id == number and order.amend_us == NEVER), None)
+        if self.risk.killed:
+            return False
         if order is None or lots % self.rules.step_lots or not order.lots - order.left < lots < order.lots:
             return False
         order.amend_us, order.amend_lots = self.messages.arrives(self.us, order, AMENDMENT), lots
         return True
+
+    def pull(self, reason: str) -> None:
+        """Withdraw the quotes, by hand, and let none be sent."""
+        self.risk.by_hand = reason
+        self.withdraw(self.risk.halted())
+
+    def resume(self) -> None:
+        """Let quotes come back."""
+        self.risk.by_hand = ""
+
+    def kill(self, reason: str) -> None:
+        """Withdraw every order, by hand, and let nothing be sent any more."""
+        self.risk.killed = self.risk.killed or (self.us, reason)
+        self.withdraw(self.risk.halted())
+
+    def withdraw(self, reason: str) -> None:
+        """Ask for the cancels of our quotes, where all ends of all orders."""
+        for order in self.open:
+            if order.cancel_req_us == NEVER and (self.risk.killed or not order.by_hand):
+                self.ask_cancel(order, reason)
 
     def ask_cancel(self, order: Order, reason: str) -> None:
         order.status = "CANCELLING" if order.rests else "SENT"
@@ -215,6 +243,7 @@ class Backtest(Venue):
 
     def send(self, order: Order) -> None:
         self.sent += 1
+        self.risk.sent.append(self.us)
         self.order_count.sent(self.us)
         order.id, order.status, order.sent_us = self.sent, "SENT", self.us
         order.active_us = self.messages.arrives(self.us, order, ORDER)
@@ -237,7 +266,7 @@ class Backtest(Venue):
             return "max_notional"
         uncovered = self.account.uncovered(order, [order for order in self.open if order.wanted], self.book)
         refused = "price_rejected" if self.refused.again(order) else ""
-        return uncovered or refused or self.order_count.reached(self.us)
+        return uncovered or refused or self.order_count.reached(self.us) or self.risk.refuses(order, self)
 
     # What happens on the grids
 
@@ -248,10 +277,13 @@ class Backtest(Venue):
     def requote(self) -> None:
         if self.follow_us == self.us:
             self.follow_us, self.followed_us = NEVER, self.us
-        if self.seen.mid2:
+        stopped = self.seen.mid2 and self.risk.look(self)
+        if stopped:
+            self.withdraw(stopped)
+        if self.seen.mid2 and not self.risk.killed:
             self.refused.look((self.seen.best(BUY), self.seen.best(SELL)))
             quotes = self.quote(self.view()) or Quotes(None, None)
-            bid, ask = quotes.bid_ticks, quotes.ask_ticks
+            bid, ask = self.risk.widened((quotes.bid_ticks, quotes.ask_ticks), self)
             self.want(BUY, None if bid is None else math.floor(bid), quotes.bid_lots, quotes.bid_kind)
             self.want(SELL, None if ask is None else math.ceil(ask), quotes.ask_lots, quotes.ask_kind)
 

@@ -86,6 +86,7 @@ class Venue:
         return sorted(self.resting(), key=lambda order: (-order.side, -order.side * order.ticks, order.id))
 
     def arrive(self, order: Order) -> None:
+        self.risk.acks.append(self.us - order.sent_us)
         other = self.book.best(-order.side)
         if not self.book.valid:
             reason = "book_invalid"

@@ -32,7 +32,7 @@ GOALS = {
 # where the goal is reached. A room that is to go has no goal.
 TODAY = {
     "root": (2_250, 21),
-    "backtest": (10_800, 48),
+    "backtest": (11_700, 52),
     "calibration": (5_950, 23),
     "cli": (1_510, 7),
     "commands": (1_820, 14),
@@ -49,8 +49,8 @@ TODAY = {
 }
 # Figures of the whole house (lines and modules: without the rooms in NEW): the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
-    "lines": (46_000, 59_300),
-    "modules": (220, 246),
+    "lines": (46_000, 60_000),
+    "modules": (220, 256),
     "modules under 100 lines": (25, 41),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.5),

@@ -73,6 +73,7 @@ cdef class Engine:
     cdef bint plain_view                # whether the quote model sees the best prices of the venue, and nothing else
     cdef bint interpreted               # whether a model is in Python
     cdef EventBuffer buffer             # of what is fed, else None
+    cdef bint limited                   # whether there are limits on our orders, which look at the clock
     cdef int64_t begun_us
     cdef int64_t played_us              # up to which nothing more is to come
     cdef int64_t events_played, rows_played
@@ -81,6 +82,7 @@ cdef class Engine:
         self.quotes, self.fills = quotes, fills
         self.venue = PaperVenue(OwnOrders(rules), fills, rules)
         self.manager = OrderManager(quotes, self.venue, rules)
+        self.limited = rules.risk is not None
         self.interpreted = fills.interpreted or quotes.interpreted
         self.played_us = -1
 
@@ -177,6 +179,7 @@ cdef class Engine:
     cdef int leave(self, bint joins, int64_t lo_ticks, int64_t hi_ticks) except -1:
         """End what has been played so far, before other events; the book is opened or moved to a window of prices."""
         venue = self.venue
+        self.note_heard()
         if venue.filters.percent:
             venue.average(venue.now_us)
         if not venue.opened:
@@ -198,7 +201,7 @@ cdef class Engine:
         """Begin with the events that the venue has been given."""
         self.venue.begin_events()
         self.plain_view = self.quotes.looks == BEST_PRICES and not self.venue.lagging
-        repeats = self.quotes.timeless and self.manager.refresh_us == 0
+        repeats = self.quotes.timeless and self.manager.refresh_us == 0 and not self.limited
         self.manager.repeats = repeats and not self.venue.lagging and not self.manager.decides
         return 0
 
@@ -219,6 +222,7 @@ cdef class Engine:
         cdef int64_t spent = self.venue.spent_events()
         if 2 * spent >= buffer.events:
             self.note_last_trade()
+            self.note_heard()
             buffer.drop(spent)
             self.venue.drop_events(spent)
             self.venue.events = buffer.events
@@ -417,6 +421,7 @@ cdef class Engine:
         cdef OpenOrders* open = &venue.orders.open
         cdef int64_t message_us, us
         cdef bint settled
+        cdef Touch* known
         while True:
             message_us = open.next_message_us
             settled = is_settled(manager, open, &venue.touch.top)
@@ -431,7 +436,10 @@ cdef class Engine:
                 if us == open.next_due_us:
                     venue.fill_due(us)
                     settled = is_settled(manager, open, &venue.touch.top)
-                run_timers(manager, open, us, settled, &venue.touch if self.plain_view else self.received(us))
+                known = &venue.touch if self.plain_view else self.received(us)
+                if self.limited:
+                    self.note_heard()
+                run_timers(manager, open, us, settled, known)
             else:
                 return min(message_us, us if us == NEVER else us + 1)
 
@@ -446,6 +454,17 @@ cdef class Engine:
         if self.venue.lagging and self.venue.events and us >= self.venue.start_us:
             local_book_receive(&self.local, self.venue, us)
         return 0
+
+    cdef void note_heard(self) noexcept nogil:
+        """Note when the last message came, of those that the feed brought: a keyframe is none, but for the first."""
+        cdef bint lagging = self.venue.lagging
+        cdef int64_t event = (self.local.next_event if lagging else self.venue.next_event) - 1
+        while event > 0 and self.venue.kind[event] == KEYFRAME:
+            event -= 1
+        if event >= 0 and lagging:
+            self.local.touch.heard_us = self.venue.recv_us[event]
+        elif event >= 0:
+            self.venue.touch.heard_us = self.venue.event_us[event]
 
     cdef void note_last_trade(self) noexcept nogil:
         """Show the quote model the last print of these events; before their first, the one before them stays."""
@@ -496,6 +515,8 @@ cdef class Engine:
             fill_reasons=(*self.fills.reasons, "taker:book"),
             counters=counters,
             decisions=handed(&orders.records.decisions) if self.manager.decides else None,
+            breaches=handed(&orders.records.breaches) if self.limited else None,
+            killed=self.manager.killed(),
         )
 
 

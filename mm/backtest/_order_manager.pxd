@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 from mm.backtest._account cimport wide
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders, orders_follow
 from mm.backtest._records cimport Decision, record_state
+from mm.backtest._risk cimport Guard
 from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest._volatility cimport Volatility
 from mm.backtest.fills.base cimport NEVER, Order, Top
@@ -37,6 +38,11 @@ cdef class OrderManager:
     # orders
     cdef int64_t last_id
     cdef bint by_hand                   # whether what is being sent comes from outside
+    # risk
+    cdef Guard guard
+    cdef bint guarded                   # whether there are limits, or quotes were ever pulled from outside
+    cdef readonly object pulled_for     # type: str | None
+    cdef object said                    # why everything was killed from outside
 
     cdef void begin(self, int64_t us, bint samples) noexcept nogil
     cdef void sample(self, Touch* known) noexcept nogil
@@ -45,6 +51,8 @@ cdef class OrderManager:
     cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil
     cdef int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil
     cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil
+    cdef wide notional(self, const Order* order) noexcept nogil
+    cdef int withdraw(self, int64_t us, int limit) except -1 nogil
     cdef int size_fault(self, const Order* order) noexcept nogil
 
 

@@ -16,9 +16,25 @@ class OrderManager:
     Args:
         quotes: The quote model.
         venue: Where the orders go; its ``orders`` are ours.
-        rules: Timers, sizes and the volatility's method.
+        rules: Timers, sizes, the volatility's method and the limits.
+
+    Attributes:
+        pulled_for: Why quotes are pulled from outside; None where they are not.
     """
+    @property
+    def pulled_for(self) -> str | None: ...
     def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None: ...
+    def pull(self, reason: str) -> None:
+        """Cancel the quotes now, and send none until `resume`; *reason* is kept as ``pulled_for``."""
+    def resume(self) -> None:
+        """End what `pull` began: quotes come back at the next requote, unless a limit keeps them away."""
+    def kill(self, reason: str) -> None:
+        """Cancel every order now, and send nothing any more; *reason* is kept as ``killed_for``."""
+    @property
+    def killed_for(self) -> str | None:
+        """Why nothing is sent any more: a limit's knob, or what `kill` was given; None where orders may be sent."""
+    def killed(self) -> tuple[int, str] | None:
+        """Return since when nothing is sent any more, and why; None where orders may be sent."""
     def place(self, side: int, ticks: int, lots: int, kind: int) -> int:
         """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
     def cancel(self, order_id: int) -> bool:

@@ -18,6 +18,7 @@ from mm.backtest._records cimport (
     PLACED_ONE, PRICE_NOT_POSITIVE, PRICE_REJECTED, QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED,
     QUOTE_WITHDRAWN, REFRESH, SKIP, SKIP_SHIFT, SKIPPED_ONE, record_decision, record_order,
 )
+from mm.backtest._risk cimport KILLED, PULLED, Guard
 from mm.backtest._venue cimport Touch, OrderVenue, covered
 from mm.backtest._volatility cimport (
     volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
@@ -25,6 +26,7 @@ from mm.backtest._volatility cimport (
 from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top
 from mm.backtest.quotes.base cimport QuoteModel, Want
 
+from mm.backtest.risk import LIMITS
 from mm.backtest.rules import SIGMA_METHODS, Rules
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
@@ -48,7 +50,10 @@ cdef class OrderManager:
     Args:
         quotes: The quote model.
         venue: Where the orders go; its ``orders`` are ours.
-        rules: Timers, sizes and the volatility's method.
+        rules: Timers, sizes, the volatility's method and the limits.
+
+    Attributes:
+        pulled_for: Why quotes are pulled from outside; None where they are not.
     """
 
     def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None:
@@ -64,6 +69,7 @@ cdef class OrderManager:
         if venue.filters.max_notional_e16:
             self.most_notional_e16 = min(self.most_notional_e16, <double> venue.filters.max_notional_e16 * (1.0 - 1e-9))
         self.next_sample_us = self.next_state_us = self.next_requote_us = self.next_grid_us = NEVER
+        self.guard, self.guarded = Guard(self.orders, rules), rules.risk is not None
         self.view.last_trade.id = -1
         self.view.sigma_ticks = self.view.run_sigma_ticks = NAN
         self.view.quote_lots, self.view.target_lots = self.quote_lots, rules.target
@@ -97,8 +103,19 @@ cdef class OrderManager:
         """Get quotes from the model, and bring our orders to them; without a book with both sides nothing is done."""
         cdef const Top* top = &known.top
         cdef Want want
+        cdef int stopped
         if not known.valid or top.bid_ticks == 0 or top.ask_ticks == 0:
             return 0
+        self.made.acted[0] = self.made.acted[1] = 0
+        want.bid_ticks = want.ask_ticks = NAN
+        want.bid_lots = want.ask_lots = self.quote_lots
+        want.bid_kind = want.ask_kind = LIMIT_MAKER
+        if self.guarded:
+            stopped = self.guard.look(us, known)
+            if stopped:
+                self.withdraw(us, stopped)
+            if self.guard.killed:
+                return self.decided(us, top, &want) if self.decides else 0
         refused_look(&self.orders.refused[0], top.bid_ticks, top.ask_ticks)
         refused_look(&self.orders.refused[1], top.bid_ticks, top.ask_ticks)
         self.view.top = top[0]
@@ -109,11 +126,9 @@ cdef class OrderManager:
         self.view.most_lots = self.orders.account.inventory_lots + self.orders.open.lots[1]
         self.view.least_lots = self.orders.account.inventory_lots - self.orders.open.lots[0]
         self.view.cash = self.orders.cash
-        want.bid_ticks = want.ask_ticks = NAN
-        want.bid_lots = want.ask_lots = self.quote_lots
-        want.bid_kind = want.ask_kind = LIMIT_MAKER
         self.quotes.quote(&self.view, &want)
-        self.made.acted[0] = self.made.acted[1] = 0
+        if self.guarded:
+            self.guard.widen(us, &want)
         self.reconcile(us, 1, want.bid_ticks, want.bid_lots, want.bid_kind)
         self.reconcile(us, -1, want.ask_ticks, want.ask_lots, want.ask_kind)
         if self.decides:
@@ -179,6 +194,8 @@ cdef class OrderManager:
             reason = PRICE_REJECTED
         if reason == COVERED:
             reason = order_count_reason(&self.orders.order_count, us)
+        if reason == COVERED and self.guarded:
+            reason = self.guard.admit(us, order, self.notional(order))
         if reason != COVERED:
             self.made.acted[slot_of(side)] |= SKIPPED_ONE | reason << SKIP_SHIFT
             if reason != skipped:
@@ -197,9 +214,7 @@ cdef class OrderManager:
 
     cdef int size_fault(self, const Order* order) noexcept nogil:
         """Return why the exchange would not accept an order of this price and quantity, or 0."""
-        cdef wide notional = notional_e16(&self.orders.account, order.ticks, order.lots)
-        if order.kind == MARKET:
-            notional = self.venue.taking_e16(order)
+        cdef wide notional = self.notional(order)
         if order.ticks <= 0 and order.kind != MARKET:
             return PRICE_NOT_POSITIVE
         if order.lots <= 0:
@@ -217,6 +232,54 @@ cdef class OrderManager:
         if self.venue.filters.max_notional_e16 and notional > self.venue.filters.max_notional_e16:
             return MAX_NOTIONAL
         return COVERED
+
+    cdef wide notional(self, const Order* order) noexcept nogil:
+        """Return an order's price times its quantity, or what it would take now, in 1e-16 of the quote asset."""
+        if order.kind == MARKET:
+            return self.venue.taking_e16(order)
+        return notional_e16(&self.orders.account, order.ticks, order.lots)
+
+    # ------------------------------------------------------------------ risk
+
+    cdef int withdraw(self, int64_t us, int limit) except -1 nogil:
+        """Request the cancel of our quotes, where all trading ends of every order; *limit* is the reason."""
+        cdef int64_t i
+        for i in range(self.orders.open.count):
+            if self.orders.open.orders[i].cancel_req_us != NEVER:
+                continue
+            if limit <= KILLED or not self.orders.open.orders[i].by_hand:
+                self.request_cancel(i, us, ASKED + limit)
+        return 0
+
+    def pull(self, reason: str) -> None:
+        """Cancel the quotes now, and send none until `resume`; *reason* is kept as ``pulled_for``."""
+        self.guarded = self.guard.by_hand = self.orders.open.changed = True
+        self.pulled_for = reason
+        self.withdraw(self.venue.now_us, self.guard.halted())
+
+    def resume(self) -> None:
+        """End what `pull` began: quotes come back at the next requote, unless a limit keeps them away."""
+        self.guard.by_hand, self.pulled_for = False, None
+        self.orders.open.changed = True
+
+    def kill(self, reason: str) -> None:
+        """Cancel every order now, and send nothing any more; *reason* is kept as ``killed_for``."""
+        self.guarded = self.orders.open.changed = True
+        if not self.guard.killed:
+            self.guard.kill(self.venue.now_us, KILLED)
+            self.said = reason
+        self.withdraw(self.venue.now_us, self.guard.killed)
+
+    @property
+    def killed_for(self) -> str | None:
+        """Why nothing is sent any more: a limit's knob, or what `kill` was given; None where orders may be sent."""
+        if self.guard.killed == KILLED:
+            return self.said
+        return LIMITS[self.guard.killed] or None
+
+    def killed(self) -> tuple[int, str] | None:
+        """Return since when nothing is sent any more, and why; None where orders may be sent."""
+        return (self.guard.killed_us, self.killed_for) if self.guard.killed else None
 
     # ------------------------------------------------------------------ orders from outside
 
@@ -239,7 +302,7 @@ cdef class OrderManager:
     def amend(self, int64_t order_id, int64_t lots) -> bool:
         """Request fewer lots in all; return False where that cannot be, or an amendment is on its way."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
-        if order is NULL or order.amend_us != NEVER:
+        if order is NULL or order.amend_us != NEVER or self.guard.killed:
             return False
         if not order.placed_lots - order.lots < lots < order.placed_lots or lots % self.venue.step_lots:
             return False

@@ -38,6 +38,7 @@ cdef class OwnOrders:
     cdef Records records
     cdef OrderCount order_count
     cdef Refused refused[2]             # sells, buys
+    cdef int64_t slowest_ack_us         # from sending until the exchange answered, since the limits last looked
     cdef bint requotes                  # whether a requote follows on a fill or a rejection
     # the account's cash as floats
     cdef double cash, sure_cash_e16     # the nearest, and one that is surely not above it
@@ -237,6 +238,7 @@ cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status
 
 
 cdef inline void order_accepted(OwnOrders orders, Order* order) noexcept nogil:
-    """Let an order rest; what it takes at once is reported as fills."""
+    """Let an order rest, which the exchange took at its ``active_us``; what it takes at once is reported as fills."""
+    orders.slowest_ack_us = max(orders.slowest_ack_us, order.active_us - order.sent_us)
     order.status = LIVE if order.cancel_us == NEVER else CANCELLING
     orders_rest(&orders.open, order)

@@ -42,6 +42,7 @@ cdef class OwnOrders:
         """End an order that the exchange did not accept."""
         cdef Order* order = &self.open.orders[i]
         order.status = REJECTED
+        self.slowest_ack_us = max(self.slowest_ack_us, us - order.sent_us)
         record_order(&self.records, order, us, REJECT, reason)
         if not order.by_hand:
             if reason == WOULD_CROSS or reason == PRICE_OUT_OF_BAND:

@@ -1,4 +1,4 @@
-# The kernel's side of the journal: five tables of int64 rows, and what writes each row.
+# The kernel's side of the journal: six tables of int64 rows, and what writes each row.
 #
 # Orders leave four fifths of the rows, and a row mostly repeats what the order's last one said. So they are kept as a
 # log of words, and become the table when somebody asks for it (``OrderLog``). A row of the log is two words, the
@@ -7,7 +7,7 @@
 #   a short PLACE    ticks, placed lots, active
 #   a short request  cancel; the rest as in the order's last row
 #   a short ack      nothing; the rest as in the order's last row
-# A head is a number, then 16 bits of codes. The number is the order's id, or for a short request or ack the place
+# A head is a number, then 24 bits of codes. The number is the order's id, or for a short request or ack the place
 # of the order's last row.
 
 from libc.stdint cimport int64_t
@@ -23,10 +23,10 @@ cdef enum Action:
 
 cdef enum RejectReason:
     COVERED, WOULD_CROSS, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, MIN_NOTIONAL, BOOK_INVALID, PRICE_NOT_POSITIVE, QUANTITY_BELOW_STEP
-    QUANTITY_OUT_OF_RANGE, MAX_NOTIONAL, PRICE_OUT_OF_BAND, PRICE_REJECTED, ORDER_LIMIT_10S, ORDER_LIMIT_DAY
+    QUANTITY_OUT_OF_RANGE, MAX_NOTIONAL, PRICE_OUT_OF_BAND, PRICE_REJECTED, ORDER_LIMIT_10S, ORDER_LIMIT_DAY  # then the limits of _risk.pxd
 
 cdef enum CancelReason:
-    NOT_CANCELLED, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, EPOCH_BREAK, ASKED
+    NOT_CANCELLED, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, EPOCH_BREAK, ASKED  # then the limits that pull or kill
 
 cdef enum FillReason:
     BY_TRADE, BY_BOOK, BY_DRAW
@@ -66,10 +66,11 @@ cdef struct Records:
     Table state
     Table mids
     Table decisions         # empty unless the rules want them
+    Table breaches
     int64_t mid2            # the last valid one, 0 before there was one
 
 cdef enum:
-    SHORT = 1 << 15         # the bit of a head that says so
+    SHORT = 1 << 19         # the bit of a head that says so
 
 cdef void records_open(Records* records) noexcept nogil
 cdef void records_close(Records* records) noexcept nogil
@@ -92,23 +93,23 @@ cdef inline int64_t* new_row(Table* table, int64_t width) except NULL nogil:
 cdef inline int record_order(Records* records, Order* order, int64_t us, int action, int reject) except -1 nogil:
     """Write what became of an order at an instant."""
     cdef int64_t* row
-    cdef int64_t head = action | order.status << 4 | reject << 7 | order.cancel_reason << 11
+    cdef int64_t head = action | order.status << 4 | reject << 7 | order.cancel_reason << 13
     if order.side > 0:
-        head |= 1 << 14
+        head |= 1 << 18
     if action == PLACE and order.expire_us == NEVER:
         row = new_row(&records.orders, 5)
-        row[1] = order.id << 16 | SHORT | head
+        row[1] = order.id << 24 | SHORT | head
         row[2], row[3], row[4] = order.ticks, order.placed_lots, order.active_us
     elif action == CANCEL_REQ and order.row >= 0:
         row = new_row(&records.orders, 3)
-        row[1] = order.row << 16 | SHORT | head
+        row[1] = order.row << 24 | SHORT | head
         row[2] = order.cancel_us
     elif action == CANCEL_ACK and order.row >= 0 and order.cancel_reason != EPOCH_BREAK:
         row = new_row(&records.orders, 2)
-        row[1] = order.row << 16 | SHORT | head
+        row[1] = order.row << 24 | SHORT | head
     else:
         row = new_row(&records.orders, 9)
-        row[1] = order.id << 16 | head
+        row[1] = order.id << 24 | head
         row[2], row[3], row[4], row[5] = order.ticks, order.placed_lots, order.lots, order.active_us
         row[6], row[7], row[8] = order.expire_us, order.cancel_req_us, order.cancel_us
     row[0] = us
@@ -149,4 +150,13 @@ cdef inline int record_decision(Records* records, const Decision* made) except -
     row[0], row[1], row[2], row[3] = made.us, made.recv_seq, made.best[1], made.best[0]
     row[4], row[5], row[6], row[7] = made.wanted_ticks[1], made.wanted_lots[1], made.wanted_ticks[0], made.wanted_lots[0]
     row[8], row[9] = made.acted[1], made.acted[0]
+    return 0
+
+
+cdef inline int record_breach(
+    Records* records, int64_t us, int64_t limit, int64_t value_e8, int64_t bound_e8, int64_t side
+) except -1 nogil:
+    """Write that a limit was broken; side 0 is both."""
+    cdef int64_t* row = new_row(&records.breaches, 5)
+    row[0], row[1], row[2], row[3], row[4] = us, limit, value_e8, bound_e8, side
     return 0

@@ -13,7 +13,7 @@ from mm.backtest.fills.base cimport NEVER
 
 
 # Cells of the next run's tables: it may be as long as the last one, and room that is not needed costs no memory.
-cdef int64_t likely[5]
+cdef int64_t likely[6]
 
 
 cdef void records_open(Records* records) noexcept nogil:
@@ -27,6 +27,8 @@ cdef void records_open(Records* records) noexcept nogil:
     records.orders.likely, records.fills.likely = &likely[0], &likely[1]
     records.state.likely, records.mids.likely = &likely[2], &likely[3]
     records.decisions.likely = &likely[4]
+    records.breaches.width = 5
+    records.breaches.likely = &likely[5]
 
 
 cdef void records_close(Records* records) noexcept nogil:
@@ -35,6 +37,7 @@ cdef void records_close(Records* records) noexcept nogil:
     free(records.state.cells)
     free(records.mids.cells)
     free(records.decisions.cells)
+    free(records.breaches.cells)
 
 
 cdef int grow(Table* table) except -1 nogil:
@@ -102,7 +105,7 @@ cdef void read_log(const int64_t* word, int64_t* row, int64_t rows) noexcept nog
     cdef int action
     prefer_large_pages(row, rows * 14 * sizeof(int64_t))
     for n in range(rows):
-        head, number = word[1], word[1] >> 16
+        head, number = word[1], word[1] >> 24
         action = head & 15
         if not head & SHORT:
             row[1], row[5], row[6], row[7] = number, word[2], word[3], word[4]
@@ -115,7 +118,7 @@ cdef void read_log(const int64_t* word, int64_t* row, int64_t rows) noexcept nog
             if action == CANCEL_REQ:
                 row[10], row[11] = word[0], known(word[2])
         row[0], row[2], row[3] = word[0], action, head >> 4 & 7
-        row[4] = 1 if head >> 14 & 1 else -1
-        row[12], row[13] = head >> 7 & 15, head >> 11 & 7
+        row[4] = 1 if head >> 18 & 1 else -1
+        row[12], row[13] = head >> 7 & 63, head >> 13 & 31
         word += (5 if action == PLACE else 3 if action == CANCEL_REQ else 2) if head & SHORT else 9
         row += 14

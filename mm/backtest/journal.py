@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.risk import STOPPING, WITHHOLDING
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -31,6 +33,7 @@ ORDER_COLUMNS = (
     "cancel_reason",
 )
 FILL_COLUMNS = ("us", "order_id", "side", "ticks", "lots", "fee_e8", "reason", "mid2_ticks", "inventory_lots")
+BREACH_COLUMNS = ("us", "limit", "value_e8", "bound_e8", "side")
 STATE_COLUMNS = ("us", "inventory_lots", "cash_tl", "fees_e8", "mid2_ticks", "open_orders")
 
 DECISION_COLUMNS = (
@@ -65,10 +68,11 @@ REJECT_REASONS = (
     "price_rejected",
     "order_limit_10s",
     "order_limit_day",
+    *WITHHOLDING,
 )
 # What a requote did on a side: bits, and above them the code of the reject reason of what it did not send.
 CANCELLED, PLACED, KEPT, SKIPPED, SKIP_SHIFT = 1, 2, 4, 8, 4
-CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked")
+CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked", *STOPPING)
 
 
 class Late:
@@ -105,6 +109,9 @@ class Journal:
         decisions: int64[rows, 10], columns ``DECISION_COLUMNS``, one row per requote; lots of -1 want nothing. None
             where the rules do not ask for them.
         counters: Sums the kernel kept: seconds in µs, expected fills, events (see docs/engine.md).
+        breaches: int64[rows, 5], columns ``BREACH_COLUMNS``: a position in ``mm.backtest.risk.LIMITS``, what was found
+            and what is allowed in 1e-8 of the knob's unit, and the side (0: both); None without limits.
+        killed: The instant from which nothing was sent any more, and why; None where it did not come to that.
     """
 
     orders: Late = Late()
@@ -114,3 +121,5 @@ class Journal:
     fill_reasons: tuple[str, ...] = ()
     counters: dict[str, Any] = field(default_factory=dict)
     decisions: "Table | None" = None
+    breaches: "Table | None" = None
+    killed: tuple[int, str] | None = None

@@ -52,6 +52,8 @@ class PaperExchange:
     @property
     def needs_depth(self) -> bool:
         """Whether a tape's best prices and trades (`Tape.best`) would not do for these models and rules."""
+        if self.rules.risk is not None and self.rules.risk.feed_stale_us is not None:
+            return True  # every message counts
         by_rate = self.rules.latencies is not None and self.rules.latencies.rate_per_s is not None
         return self._engine.needs_depth or self.rules.recorded_feed or by_rate
 
@@ -175,6 +177,18 @@ class PaperExchange:
             was placed, or an amendment is on its way.
         """
         return self._engine.manager.amend(order_id, lots)
+
+    def pull(self, reason: str) -> None:
+        """Cancel the quotes at the instant that was played up to, and send none until `resume`."""
+        self._engine.manager.pull(reason)
+
+    def resume(self) -> None:
+        """Let quotes come back, at the next requote."""
+        self._engine.manager.resume()
+
+    def kill(self, reason: str) -> None:
+        """Cancel every order at the instant that was played up to, and send nothing any more."""
+        self._engine.manager.kill(reason)
 
     def ahead_lots(self, order_id: int) -> float | None:
         """Return how many lots stand ahead of an order at its price, as a queue model believes.

@@ -17,6 +17,7 @@ from mm.instrument import NO_FILTERS, Filters, e8
 
 if TYPE_CHECKING:
     from mm.backtest.latency import Latencies
+    from mm.backtest.risk import RiskLimits
 
 SIGMA_METHODS = ("rolling", "ewma", "two_scale")
 TWO_SCALE_WINDOW_S = 4  # the least that holds two scales
@@ -115,6 +116,7 @@ class Rules:
         sigma_window_s: Seconds that ``rolling`` and ``two_scale`` look back.
         sigma_half_life_s: Seconds after which a change counts half in ``ewma``.
         decisions: Whether the journal holds every requote, also those that change nothing.
+        risk: Limits on our orders; None is none.
     """
 
     tick_e8: int
@@ -145,6 +147,7 @@ class Rules:
     sigma_window_s: int = 300
     sigma_half_life_s: float = 60.0
     decisions: bool = False
+    risk: "RiskLimits | None" = None
 
     def __post_init__(self) -> None:
         positive = {"tick_e8", "lot_e8", "requote_us", "state_us", "quote_lots", "step_lots", "sigma_window_s"}

@@ -89,8 +89,8 @@ cdef class GatewayVenue(OrderVenue):
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.status != SENT:
             return 0
-        order_accepted(self.orders, order)
         order.active_us = us
+        order_accepted(self.orders, order)
         if order.cancel_req_us != NEVER:
             order.status = CANCELLING
         return 1

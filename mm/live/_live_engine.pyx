@@ -139,7 +139,7 @@ cdef class LiveEngine:
         cdef EventBuffer buffer = self.buffer
         cdef int64_t row = buffer.first_row[event], rows = buffer.first_row[event + 1] - row, us
         cdef int kind = buffer.kind[event]
-        us = self.now_us = max(self.now_us, buffer.event_us[event])
+        us = self.now_us = self.touch.heard_us = max(self.now_us, buffer.event_us[event])
         self.events_played += 1
         self.rows_played += rows
         if kind == TRADE:
@@ -325,4 +325,6 @@ cdef class LiveEngine:
             mids=handed(&orders.records.mids),
             fill_reasons=FILL_REASONS,
             counters=counters,
+            breaches=handed(&orders.records.breaches) if self.manager.guard.has_limits else None,
+            killed=self.manager.killed(),
         )

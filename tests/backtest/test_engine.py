@@ -36,6 +36,7 @@ def assert_same(engine, oracle):
     expected = ours.pop("expected_fills"), theirs.pop("expected_fills")
     assert expected[0] == (expected[1] if expected[1] is None else pytest.approx(expected[1], rel=1e-9, abs=1e-12))
     assert ours == theirs
+    assert engine.killed == oracle.killed
 
 
 def assert_twins_agree(case):

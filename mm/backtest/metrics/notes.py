@@ -38,6 +38,19 @@ WAYS: Mapping[str, str] = {
     "price_rejected": "the price was just rejected and the touch has not moved since; quote further from it",
     "order_limit_10s": "the exchange takes no more orders in ten seconds; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_10S",
     "order_limit_day": "the exchange takes no more orders this day; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_DAY",
+    "max_daily_loss": "the day's loss ended all trading; raise MAX_DAILY_LOSS",
+    "max_drawdown": "the fall from the peak ended all trading; raise MAX_DRAWDOWN",
+    "killed": "all trading was ended from outside",
+    "max_move": "the mid moved too fast, and quotes were pulled; raise MAX_MOVE",
+    "feed_stale_s": "the market was silent, and quotes were pulled; raise FEED_STALE_S",
+    "latency_threshold_ms": "orders were accepted too late, and quotes were pulled; raise LATENCY_THRESHOLD_MS",
+    "pulled": "quotes were pulled from outside",
+    "max_position": "the position could have grown beyond its limit; raise MAX_POSITION, or lower QUOTE_QTY",
+    "max_leverage": "position over equity could have grown beyond its limit; raise MAX_LEVERAGE, or lower QUOTE_QTY",
+    "max_open_orders": "too many orders of the side were open; raise MAX_OPEN_ORDERS",
+    "max_order_notional": "price times quantity is over the limit; raise MAX_ORDER_NOTIONAL, or lower QUOTE_QTY",
+    "price_band": "the price lay too far from the mid; raise PRICE_BAND, or quote nearer to it",
+    "max_orders_per_s": "too many orders were sent within a second; raise MAX_ORDERS_PER_S or REQUOTE_INTERVAL_MS",
 }
 NULL = "null: "  # how a warning begins that only explains nulls
 NOT_FINITE = "it would not be a finite number"

@@ -1,0 +1,177 @@
+# cython: cdivision=True
+# The limits on our orders as a pure function of an order, the account, the market and the clock, and the guard that
+# holds what the function needs from one requote to the next; docs/risk.md.
+
+from libc.stdint cimport int64_t
+from libc.stdlib cimport realloc
+
+from mm.backtest._account cimport Account, cash_e16, wide
+from mm.backtest._own_orders cimport OwnOrders
+from mm.backtest._venue cimport Touch
+from mm.backtest.fills.base cimport MARKET, Order
+from mm.backtest.quotes.base cimport Want
+
+# Positions in the names of risk.py: kills, then pulls, then what withholds an order; the last one withholds nothing.
+cdef enum Limit:
+    ALLOWED, MAX_DAILY_LOSS, MAX_DRAWDOWN, KILLED, MAX_MOVE, FEED_STALE, SLOW_ACK, PULLED
+    MAX_POSITION, MAX_LEVERAGE, MAX_OPEN_ORDERS, MAX_ORDER_NOTIONAL, PRICE_BAND, MAX_ORDERS_PER_S, WIDEN_BANDS
+
+# Bounds in 1e-8 of the knob's unit, counts and µs as they are; -1 is no limit.
+cdef struct Limits:
+    int64_t position_e8, leverage_e8, open_orders, notional_e8, band_e8, orders_per_s
+    int64_t loss_e8, drawdown_e8, move_e8, stale_us, ack_us
+    int64_t unit_e16        # one tick·lot, in 1e-16 of the quote asset
+    int64_t lot_e8
+
+# What the limits look at. Sums that hold the mid are twice what they say, because the mid is stored as twice itself.
+cdef struct Standing:
+    int64_t us
+    int64_t mid2            # 0 before any
+    int64_t low2, high2     # of the mids within MAX_MOVE's time
+    int64_t heard_us        # when the last message of the market came
+    int64_t ack_us          # the slowest acknowledgement since the last requote, or the longest wait for one
+    int64_t inventory_lots
+    int64_t open_lots[2]    # left of the open orders; sells, buys
+    int64_t open_orders[2]
+    int64_t sent            # orders within the last second
+    wide equity_e16         # twice
+    wide day_e16, peak_e16  # twice: the equity when the day began, and the highest
+
+cdef struct Breach:
+    int limit
+    wide value_e8, bound_e8
+
+cdef struct Extreme:        # the lowest or highest of the values within a time, kept as the only ones that can still be it
+    int64_t* cells          # pairs of an instant and a value
+    int64_t first, last, room
+
+
+cdef class Guard:
+    cdef OwnOrders orders
+    cdef Limits limits
+    cdef Standing now
+    cdef Extreme low, high
+    cdef int64_t move_us                        # how long a mid counts for MAX_MOVE
+    cdef wide added_e16                         # what the engine's account does not hold of the equity
+    cdef bint has_limits
+    cdef bint given_peak, given_day             # whether the equity's peak and that of the day's begin are known
+    cdef const int64_t[::1] band_shares_e8
+    cdef const double[::1] band_factors
+    cdef int64_t bands, band                    # how many, and how many are reached
+    cdef int64_t* sent_us                       # a ring of the last second's sends, from *sent_first* on
+    cdef int64_t sent_first
+    cdef int64_t day_ends_us, healthy_us, killed_us
+    cdef int pull, killed                       # the limit that pulled the quotes, or killed; 0 is none
+    cdef bint by_hand                           # whether quotes are pulled from outside
+    cdef int64_t pulling                        # bits of the limits of this pull
+    cdef int64_t breaking[2], before[2]         # bits of the limits in this requote and in the one before; sells, buys
+
+    cdef int keep_bands(self, const int64_t[::1] shares, const double[::1] factors) except -1
+    cdef int look(self, int64_t us, const Touch* known) except -1 nogil
+    cdef int halted(self) noexcept nogil
+    cdef int observe(self, int64_t us, const Touch* known) except -1 nogil
+    cdef int next_day(self, int64_t us) except -1 nogil
+    cdef int stop(self, int64_t us, int found, const Breach* breach) except -1 nogil
+    cdef int kill(self, int64_t us, int limit) noexcept nogil
+    cdef int note(self, int64_t us, const Breach* breach, int64_t side) except -1 nogil
+    cdef int widen(self, int64_t us, Want* want) except -1 nogil
+    cdef int admit(self, int64_t us, const Order* order, wide notional_e16) except -1 nogil
+    cdef void count(self, int64_t us) noexcept nogil
+
+
+cdef inline int broken(Breach* breach, int limit, wide value_e8, wide bound_e8) noexcept nogil:
+    breach.limit, breach.value_e8, breach.bound_e8 = limit, value_e8, bound_e8
+    return limit
+
+
+cdef inline wide share_e8(wide part, wide whole) noexcept nogil:
+    """Return a share in 1e-8, rounded down; of nothing it is as large as can be."""
+    cdef wide share
+    if whole <= 0:
+        return <wide> 1 << 62
+    share = part * 100000000 / whole
+    return share - (share * whole > part * 100000000)
+
+
+cdef inline wide fall_e8(wide twice_e16) noexcept nogil:
+    """Return twice an amount of 1e-16 as the amount in 1e-8, rounded down."""
+    cdef wide amount = twice_e16 / 200000000
+    return amount - (amount * 200000000 > twice_e16)
+
+
+cdef inline int stopped(const Limits* limits, const Standing* now, Breach* breach) noexcept nogil:
+    """Return the limit that stops all quotes, or 0: first those that kill, then those that pull."""
+    cdef wide lost = now.day_e16 - now.equity_e16, fell = now.peak_e16 - now.equity_e16
+    cdef int64_t up = now.mid2 - now.low2, down = now.high2 - now.mid2
+    if limits.loss_e8 >= 0 and lost > <wide> limits.loss_e8 * 200000000:
+        return broken(breach, MAX_DAILY_LOSS, fall_e8(lost), limits.loss_e8)
+    if limits.drawdown_e8 >= 0 and fell > 0 and (
+        now.peak_e16 <= 0 or fell * 100000000 > now.peak_e16 * limits.drawdown_e8
+    ):
+        return broken(breach, MAX_DRAWDOWN, share_e8(fell, now.peak_e16), limits.drawdown_e8)
+    if limits.move_e8 >= 0:
+        if <wide> up * 100000000 > <wide> limits.move_e8 * now.low2:
+            return broken(breach, MAX_MOVE, share_e8(up, now.low2), limits.move_e8)
+        if <wide> down * 100000000 > <wide> limits.move_e8 * now.high2:
+            return broken(breach, MAX_MOVE, share_e8(down, now.high2), limits.move_e8)
+    if limits.stale_us >= 0 and now.us - now.heard_us > limits.stale_us:
+        return broken(breach, FEED_STALE, <wide> (now.us - now.heard_us) * 100, <wide> limits.stale_us * 100)
+    if limits.ack_us >= 0 and now.ack_us > limits.ack_us:
+        return broken(breach, SLOW_ACK, <wide> now.ack_us * 100000, <wide> limits.ack_us * 100000)
+    return ALLOWED
+
+
+cdef inline int withheld(
+    const Limits* limits, const Standing* now, const Order* order, wide notional_e16, Breach* breach
+) noexcept nogil:
+    """Return the limit that an order would break, or 0; *notional_e16* is its price times its quantity."""
+    cdef int slot = 1 if order.side > 0 else 0
+    # The position if all open orders of this side fill, and this one.
+    cdef wide lots = <wide> order.side * now.inventory_lots + now.open_lots[slot] + order.lots
+    cdef wide exposed = lots * now.mid2 * limits.unit_e16
+    cdef wide away = 2 * <wide> order.ticks - now.mid2
+    if limits.position_e8 >= 0 and lots > 0 and lots * limits.lot_e8 > limits.position_e8:
+        return broken(breach, MAX_POSITION, lots * limits.lot_e8, limits.position_e8)
+    if limits.leverage_e8 >= 0 and exposed > 0 and (
+        now.equity_e16 <= 0 or exposed * 100000000 > now.equity_e16 * limits.leverage_e8
+    ):
+        return broken(breach, MAX_LEVERAGE, share_e8(exposed, now.equity_e16), limits.leverage_e8)
+    if limits.open_orders >= 0 and now.open_orders[slot] >= limits.open_orders:
+        return broken(breach, MAX_OPEN_ORDERS, <wide> (now.open_orders[slot] + 1) * 100000000, <wide> limits.open_orders * 100000000)
+    if limits.notional_e8 >= 0 and notional_e16 > <wide> limits.notional_e8 * 100000000:
+        return broken(breach, MAX_ORDER_NOTIONAL, notional_e16 / 100000000, limits.notional_e8)
+    if limits.band_e8 >= 0 and now.mid2 and order.kind != MARKET:
+        if max(away, -away) * 100000000 > <wide> limits.band_e8 * now.mid2:
+            return broken(breach, PRICE_BAND, share_e8(max(away, -away), now.mid2), limits.band_e8)
+    if limits.orders_per_s >= 0 and now.sent >= limits.orders_per_s:
+        return broken(breach, MAX_ORDERS_PER_S, <wide> (now.sent + 1) * 100000000, <wide> limits.orders_per_s * 100000000)
+    return ALLOWED
+
+
+cdef inline wide worth_e16(const Account* account, wide added_e16, int64_t mid2) noexcept nogil:
+    """Return twice the equity at a mid, in 1e-16 of the quote asset."""
+    return 2 * (cash_e16(account) + added_e16) + <wide> account.inventory_lots * mid2 * account.unit_e16
+
+
+cdef inline int extreme_note(Extreme* kept, int64_t sign, int64_t us, int64_t value, int64_t since_us) except -1 nogil:
+    """Take a value in; forget those that it outdoes from now on (*sign* +1: the higher ones), and those before *since_us*."""
+    cdef int64_t i
+    cdef int64_t* cells = kept.cells
+    while kept.last > kept.first and sign * cells[2 * kept.last - 1] >= sign * value:
+        kept.last -= 1
+    while kept.last > kept.first and cells[2 * kept.first] < since_us:
+        kept.first += 1
+    if kept.last == kept.room:
+        for i in range(2 * (kept.last - kept.first)):
+            cells[i] = cells[2 * kept.first + i]
+        kept.last -= kept.first
+        kept.first = 0
+        if 2 * kept.last >= kept.room:
+            kept.room = 2 * kept.room + 16
+            kept.cells = cells = <int64_t*> realloc(cells, 2 * kept.room * sizeof(int64_t))
+            if cells is NULL:
+                with gil:
+                    raise MemoryError(f"no memory for {kept.room} mids of the last second")
+    cells[2 * kept.last], cells[2 * kept.last + 1] = us, value
+    kept.last += 1
+    return 0

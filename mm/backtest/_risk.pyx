@@ -1,0 +1,260 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The limits on our orders, and the guard that applies them in the order manager; docs/risk.md specifies both.
+
+The limits are one pure function in two halves (``_risk.pxd``): `stopped` says what stops all quotes, `withheld` what
+one order would break. ``check`` is the face of both for Python, ``risk.py`` names the limits and their units.
+"""
+
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from mm.backtest._account cimport wide
+from mm.backtest._own_orders cimport OwnOrders, slot_of
+from mm.backtest._records cimport ORDER_LIMIT_DAY, record_breach
+from mm.backtest._venue cimport Touch
+from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET, NEVER, SENT, Order
+from mm.backtest.quotes.base cimport Want
+
+import numpy as np
+
+from mm.backtest.risk import LIMITS, RiskBreach, RiskLimits, RiskOrder, RiskStanding, day_end_us
+
+cdef int64_t SECOND_US = 1000000
+cdef int64_t HEALTHY_US = 10000000     # without a breach, before quotes come back
+cdef wide MOST = <wide> 1 << 62        # that a row of breaches holds
+
+
+cdef int64_t bound_of(object given):
+    return -1 if given is None else given
+
+
+cdef int take_limits(Limits* limits, object given, object rules) except -1:
+    """Take *given*, a ``RiskLimits`` or None, over."""
+    given = given or RiskLimits()
+    limits.unit_e16, limits.lot_e8 = rules.tick_e8 * rules.lot_e8, rules.lot_e8
+    limits.position_e8, limits.leverage_e8 = bound_of(given.max_position_e8), bound_of(given.max_leverage_e8)
+    limits.open_orders, limits.notional_e8 = bound_of(given.max_open_orders), bound_of(given.max_order_notional_e8)
+    limits.band_e8, limits.orders_per_s = bound_of(given.price_band_e8), bound_of(given.max_orders_per_s)
+    limits.loss_e8, limits.drawdown_e8 = bound_of(given.max_daily_loss_e8), bound_of(given.max_drawdown_e8)
+    limits.move_e8, limits.stale_us = bound_of(given.max_move_e8), bound_of(given.feed_stale_us)
+    limits.ack_us = bound_of(given.slow_ack_us)
+    return 0
+
+
+def check(limits: RiskLimits, rules: object, standing: RiskStanding, order: RiskOrder | None = None) -> RiskBreach | None:
+    """Return the limit that is broken, or None: by the account and the market, or by an *order* that is wanted.
+
+    Args:
+        limits: The limits.
+        rules: What has ``tick_e8`` and ``lot_e8``: the grid of prices and quantities.
+        standing: Account, market and clock.
+        order: The order; None asks only whether quotes may stand at all.
+    """
+    cdef Limits bounds
+    cdef Standing now
+    cdef Breach breach
+    cdef Order wanted
+    cdef wide notional_e16 = 0
+    memset(&wanted, 0, sizeof(Order))
+    take_limits(&bounds, limits, rules)
+    now.us, now.mid2, now.low2, now.high2 = standing.us, standing.mid2_ticks, standing.low2_ticks, standing.high2_ticks
+    now.heard_us, now.ack_us, now.inventory_lots = standing.heard_us, standing.ack_us, standing.inventory_lots
+    now.open_lots[0], now.open_lots[1] = standing.open_sell_lots, standing.open_buy_lots
+    now.open_orders[0], now.open_orders[1] = standing.open_sells, standing.open_buys
+    now.sent = standing.sent
+    now.equity_e16 = <wide> (<int64_t> standing.equity_e8) * 200000000
+    now.day_e16 = <wide> (<int64_t> standing.day_equity_e8) * 200000000
+    now.peak_e16 = <wide> (<int64_t> standing.peak_equity_e8) * 200000000
+    cdef int found = stopped(&bounds, &now, &breach)
+    if found == ALLOWED and order is not None:
+        wanted.side, wanted.lots = order.side, order.lots
+        wanted.kind = LIMIT_MAKER if order.priced else MARKET
+        wanted.ticks = order.ticks
+        notional_e16 = <wide> wanted.ticks * wanted.lots * bounds.unit_e16
+        found = withheld(&bounds, &now, &wanted, notional_e16, &breach)
+    if found == ALLOWED:
+        return None
+    return RiskBreach(LIMITS[found], <int64_t> kept_e8(breach.value_e8), <int64_t> kept_e8(breach.bound_e8))
+
+
+cdef inline wide kept_e8(wide value) noexcept nogil:
+    return max(min(value, MOST), -MOST)
+
+
+cdef class Guard:
+    """The limits of one order manager, and what they need to know from one requote to the next.
+
+    Args:
+        orders: Our orders, account and journal.
+        rules: ``mm.backtest.rules.Rules``; without limits it only pulls and kills from outside.
+    """
+
+    def __init__(self, orders: OwnOrders, rules: object) -> None:
+        self.orders = orders
+        given = rules.risk
+        self.has_limits = given is not None
+        take_limits(&self.limits, given, rules)
+        self.move_us = max(SECOND_US, rules.requote_us)
+        self.day_ends_us = -NEVER
+        given = given or RiskLimits()
+        self.added_e16 = <wide> (<int64_t> given.added_equity_e8) * 100000000
+        if given.peak_equity_e8 is not None:
+            self.now.peak_e16 = <wide> (<int64_t> given.peak_equity_e8) * 200000000
+        if given.day_equity_e8 is not None:
+            self.now.day_e16 = <wide> (<int64_t> given.day_equity_e8) * 200000000
+        shares = np.array([share for share, _ in given.widen_bands], np.int64)
+        factors = np.array([factor for _, factor in given.widen_bands], np.float64)
+        self.keep_bands(shares, factors)
+        if self.limits.orders_per_s > 0:
+            self.sent_us = <int64_t*> calloc(self.limits.orders_per_s, sizeof(int64_t))
+            if self.sent_us is NULL:
+                raise MemoryError(f"no memory for {self.limits.orders_per_s} orders of a second")
+        self.given_peak, self.given_day = given.peak_equity_e8 is not None, given.day_equity_e8 is not None
+
+    cdef int keep_bands(self, const int64_t[::1] shares, const double[::1] factors) except -1:
+        self.band_shares_e8, self.band_factors = shares, factors
+        self.bands = shares.shape[0]
+        return 0
+
+    def __dealloc__(self) -> None:
+        free(self.low.cells)
+        free(self.high.cells)
+        free(self.sent_us)
+
+    # ------------------------------------------------------------------ at a requote
+
+    cdef int look(self, int64_t us, const Touch* known) except -1 nogil:
+        """Look at account and market, which have both best prices; return the limit that stops all quotes, or 0."""
+        cdef Breach breach
+        cdef int found
+        self.before[0], self.before[1] = self.breaking[0], self.breaking[1]
+        self.breaking[0] = self.breaking[1] = 0
+        if self.has_limits and not self.killed:
+            self.observe(us, known)
+            found = stopped(&self.limits, &self.now, &breach)
+            if found:
+                self.stop(us, found, &breach)
+            elif us >= self.healthy_us:
+                self.pull = 0
+                self.pulling = 0
+        return self.halted()
+
+    cdef int halted(self) noexcept nogil:
+        """Return what stops all quotes now, or 0."""
+        if self.killed:
+            return self.killed
+        return PULLED if self.by_hand else self.pull
+
+    cdef int observe(self, int64_t us, const Touch* known) except -1 nogil:
+        """Bring `now` to this instant, where there is a mid."""
+        cdef int64_t i, wait_us = self.orders.slowest_ack_us
+        self.orders.slowest_ack_us = 0
+        for i in range(self.orders.open.count):
+            if self.orders.open.orders[i].status == SENT:
+                wait_us = max(wait_us, us - self.orders.open.orders[i].sent_us)
+        self.now.us, self.now.ack_us, self.now.heard_us = us, wait_us, known.heard_us
+        self.now.mid2 = known.top.bid_ticks + known.top.ask_ticks
+        if self.limits.move_e8 >= 0:
+            extreme_note(&self.low, 1, us, self.now.mid2, us - self.move_us)
+            extreme_note(&self.high, -1, us, self.now.mid2, us - self.move_us)
+            self.now.low2, self.now.high2 = self.low.cells[2 * self.low.first + 1], self.high.cells[2 * self.high.first + 1]
+        self.now.equity_e16 = worth_e16(&self.orders.account, self.added_e16, self.now.mid2)
+        if us >= self.day_ends_us:
+            self.next_day(us)
+        if not self.given_peak:
+            self.now.peak_e16 = self.now.equity_e16
+            self.given_peak = True
+        self.now.peak_e16 = max(self.now.peak_e16, self.now.equity_e16)
+        return 0
+
+    cdef int next_day(self, int64_t us) except -1 nogil:
+        """Begin a day; what was given for the first one stays."""
+        if not self.given_day:
+            self.now.day_e16 = self.now.equity_e16
+        self.given_day = False
+        with gil:
+            self.day_ends_us = day_end_us(us)
+        return 0
+
+    cdef int stop(self, int64_t us, int found, const Breach* breach) except -1 nogil:
+        """Note that a limit stops all quotes: for good, or until they are healthy."""
+        if found <= KILLED:
+            self.note(us, breach, 0)
+            return self.kill(us, found)
+        self.healthy_us = us + HEALTHY_US
+        if not self.pulling >> found & 1:
+            self.note(us, breach, 0)
+        self.pulling |= <int64_t> 1 << found
+        if self.pull == 0:
+            self.pull = found
+        return 0
+
+    cdef int kill(self, int64_t us, int limit) noexcept nogil:
+        self.killed, self.killed_us = limit, us
+        return 0
+
+    cdef int note(self, int64_t us, const Breach* breach, int64_t side) except -1 nogil:
+        """Write a row of the breaches."""
+        return record_breach(
+            &self.orders.records, us, breach.limit, <int64_t> kept_e8(breach.value_e8), <int64_t> kept_e8(breach.bound_e8), side
+        )
+
+    cdef int widen(self, int64_t us, Want* want) except -1 nogil:
+        """Move quotes away from the mid, as the band of the inventory says."""
+        cdef int64_t held = self.orders.account.inventory_lots, i = 0
+        cdef wide share = share_e8(<wide> max(held, -held) * self.limits.lot_e8, self.limits.position_e8)
+        cdef double mid = 0.5 * <double> self.now.mid2, factor
+        cdef Breach breach
+        while i < self.bands and share >= self.band_shares_e8[i]:
+            i += 1
+        if i and i != self.band:
+            broken(&breach, WIDEN_BANDS, share, self.band_shares_e8[i - 1])
+            self.note(us, &breach, 0)
+        self.band = i
+        if i:
+            factor = self.band_factors[i - 1]
+            if want.bid_ticks < mid:
+                want.bid_ticks = mid - factor * (mid - want.bid_ticks)
+            if want.ask_ticks > mid:
+                want.ask_ticks = mid + factor * (want.ask_ticks - mid)
+        return 0
+
+    # ------------------------------------------------------------------ at an order
+
+    cdef int admit(self, int64_t us, const Order* order, wide notional_e16) except -1 nogil:
+        """Return why an order is withheld, a reason of the journal, or 0 and count it as sent.
+
+        The first of a stretch that is withheld leaves a row of the breaches.
+        """
+        cdef Breach breach
+        cdef int found = self.halted(), slot = slot_of(order.side)
+        cdef int64_t bit
+        if found or not self.has_limits:
+            return ORDER_LIMIT_DAY + found if found else 0
+        self.count(us)
+        found = withheld(&self.limits, &self.now, order, notional_e16, &breach)
+        if found == ALLOWED:
+            if self.limits.orders_per_s > 0:
+                self.sent_us[(self.sent_first + self.now.sent) % self.limits.orders_per_s] = us
+                self.now.sent += 1
+            return 0
+        bit = <int64_t> 1 << found
+        if not (self.before[slot] | self.breaking[slot]) & bit:
+            self.note(us, &breach, order.side)
+        self.breaking[slot] |= bit
+        return ORDER_LIMIT_DAY + found
+
+    cdef void count(self, int64_t us) noexcept nogil:
+        """Count what is open and was sent, and the equity at the last requote's mid."""
+        cdef int64_t i
+        self.now.inventory_lots = self.orders.account.inventory_lots
+        self.now.equity_e16 = worth_e16(&self.orders.account, self.added_e16, self.now.mid2)
+        self.now.open_lots[0], self.now.open_lots[1] = self.orders.open.lots[0], self.orders.open.lots[1]
+        if self.limits.open_orders >= 0:
+            self.now.open_orders[0] = self.now.open_orders[1] = 0
+            for i in range(self.orders.open.count):
+                self.now.open_orders[slot_of(self.orders.open.orders[i].side)] += 1
+        while self.now.sent and self.sent_us[self.sent_first] <= us - SECOND_US:
+            self.sent_first = (self.sent_first + 1) % self.limits.orders_per_s
+            self.now.sent -= 1

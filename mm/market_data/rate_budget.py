@@ -25,8 +25,8 @@ EARLY_MOST_S = 8.0
 class Backoff:
     """Delays that double from *first_s* up to *most_s*, each shortened at random by up to a half.
 
-    In the first minute of trouble no delay is longer than 8 s. A minute without an attempt is healthy: the next attempt
-    is made at once, and the delays start again.
+    In the first minute of trouble no delay is longer than 8 s. After a success, or a minute without an attempt, the
+    next attempt is made at once, and the delays start again.
 
     Args:
         first_s: The first delay, in s.
@@ -54,6 +54,10 @@ class Backoff:
         delay_s = longest * (1 - self._draw() / 2)
         self._attempt_s = now_s + delay_s
         return delay_s
+
+    def succeeded(self) -> None:
+        """End the trouble: the next attempt is made at once."""
+        self._attempt_s = None
 
 
 def retry_after_s(header: str | None) -> float:
@@ -113,17 +117,17 @@ class RateBudget:
         self._own = _Spent()
         self._quiet_until_s = 0.0
 
-    async def granted(self, amount: float, share: float = 1.0) -> None:
+    async def granted(self, amount: float, kept: float = 0.0) -> None:
         """Return when *amount* may be spent, which is then counted; never before the exchange accepts requests.
 
         Args:
             amount: What will be spent.
-            share: How much of the allowance may be gone afterwards: what can wait leaves room for what cannot.
+            kept: What must be left afterwards: what can wait leaves room for what cannot.
         """
-        while (wait_s := self.spend(amount, share)) > 0:
+        while (wait_s := self.spend(amount, kept)) > 0:
             await asyncio.sleep(wait_s)
 
-    def spend(self, amount: float, share: float = 1.0) -> float:
+    def spend(self, amount: float, kept: float = 0.0) -> float:
         """Return 0 and count *amount*, or after how many seconds to try again."""
         with self._held() as state:
             if state is None:
@@ -134,7 +138,7 @@ class RateBudget:
             if quiet_s > 0:
                 return quiet_s
             spent = sum(one for _, one in state.spent)
-            if spent and spent + amount > self._most * share:
+            if spent and spent + amount > self._most - kept:
                 return max(LEAST_WAIT_S, state.spent[0][0] + self._window_s - now_s)
             state.spent.append((now_s, amount))
             return 0.0

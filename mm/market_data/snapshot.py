@@ -21,7 +21,8 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0
 REFUSAL_TIMEOUT_S = 5.0
-PATIENT_SHARE = 0.5
+KEPT_SNAPSHOTS = 4
+"""As many snapshots trades of the past leave the weight for."""
 
 
 class RestClient:
@@ -49,6 +50,7 @@ class RestClient:
         self.used_weight: int | None = None
         self._weight = weight or RateBudget(venue.limits.weight, venue.limits.weight_window_s)
         self._clock = clock
+        self._kept = 0
         self._client = httpx.AsyncClient(
             base_url=base_url,
             headers=dict(venue.headers),
@@ -62,11 +64,13 @@ class RestClient:
 
     async def until_depth(self, symbol: str, limit: int) -> None:
         """Return when *limit* levels may be requested; their weight is then counted."""
-        await self._weight.granted(self.venue.depth(symbol, limit).weight)
+        weight = self.venue.depth(symbol, limit).weight
+        self._kept = KEPT_SNAPSHOTS * weight
+        await self._weight.granted(weight)
 
     async def trades(self, symbol: str, request: RestRequest) -> Answer:
-        """Request trades of the past; that can wait, so it leaves half of the weight to snapshots."""
-        await self._weight.granted(request.weight, PATIENT_SHARE)
+        """Request trades of the past; that can wait, so it leaves the weight of the next snapshots."""
+        await self._weight.granted(request.weight, self._kept)
         return await self._send(with_symbol(request, symbol))
 
     async def exchange_info(self, symbol: str) -> Answer:
@@ -127,7 +131,7 @@ class Snapshots:
         rest: Sends the requests.
         symbol: Upper case.
         limit: Levels per side.
-        backoff: Spaces the attempts, also from one need to the next.
+        backoff: Spaces the attempts after one that failed, also from one need to the next.
         clock: Returns the wall clock, in µs.
 
     Attributes:
@@ -153,7 +157,8 @@ class Snapshots:
                 return
             attempt += 1
             consumer.snapshot_requested(self._clock(), attempt)
-            await consumer.snapshot_answered(await self._rest.depth(self._symbol, self.limit))
+            if await consumer.snapshot_answered(await self._rest.depth(self._symbol, self.limit)):
+                self._backoff.succeeded()
 
 
 FILL_EVERY_S = 1.0
@@ -233,16 +238,18 @@ class RestTasks:
             await self._settled()
             status = self._session.learn(answer)
             if status:
+                self._info_backoff.succeeded()
                 self._log.info("exchange_info", status=status)
                 await self.status_wanted.wait()
             else:
                 self._log.warning("exchange_info_failed")
 
     async def _fill(self) -> None:
-        """Fetch missing trades, one request after the other and at most one per second."""
-        loop, backfill = asyncio.get_running_loop(), self._session.backfill
+        """Fetch missing trades, one request after the other; where one brought none, the next waits."""
+        loop, backfill, pause_s = asyncio.get_running_loop(), self._session.backfill, FILL_EVERY_S
         while True:
-            await asyncio.sleep(FILL_EVERY_S)
+            await asyncio.sleep(pause_s)
+            pause_s = FILL_EVERY_S
             request = backfill.plan.next_request()
             if request is None:
                 continue
@@ -251,8 +258,9 @@ class RestTasks:
             if backfill.plan.next_request() == request:
                 rows = self._session.trades_answered(answer)
                 self._log.info("trades_filled", rows=rows, status=answer.status)
-                if not rows:
-                    await asyncio.sleep(self._fill_backoff.delay(loop.time()))
+                if rows:
+                    self._fill_backoff.succeeded()
+                pause_s = 0.0 if rows else FILL_EVERY_S + self._fill_backoff.delay(loop.time())
 
     # Called by `Snapshots`.
 
@@ -265,10 +273,12 @@ class RestTasks:
         """Write that a snapshot is requested."""
         self._session.snapshot_requested(at_us, attempt)
 
-    async def snapshot_answered(self, answer: Answer) -> None:
-        """Take the answer."""
+    async def snapshot_answered(self, answer: Answer) -> bool:
+        """Take the answer, and return whether it is of use: it is the book now, or will be with the next update."""
         await self._settled()
         if self._session.snapshot_answered(answer):
             self._log.info("snapshot_loaded", epoch_id=self._session.epoch_id)
         elif not self._session.market.book.snapshot_waits:
             self._log.warning("snapshot_failed", cause=answer.cause or "does not bridge", status=answer.status)
+            return False
+        return True

@@ -18,6 +18,8 @@ HANDOVER_S = 5.0
 LINGER_S = 1.0
 POLL_S = 0.05
 YOUNGER = 0.1
+GOOD_S = 1.0
+"""Age of a connection from which it was a success: opened anew so often, it stays within the budget of attempts."""
 
 
 class WsStream:
@@ -99,17 +101,22 @@ class WsStream:
         """Keep a connection open."""
         loop = asyncio.get_running_loop()
         old: Link | None = None
+        failed = False
         while True:
-            link = await self._open(slot, listener, at_once=old is not None and not old.ended)
+            link = await self._open(slot, listener, at_once=old is not None and not old.ended and not failed)
+            opened_s = loop.time()
             age = loop.call_later(self._max_age_s * (1 - YOUNGER * slot), link.replace, "max_age")
             if old:
                 await self._join(link, old, listener)
-                if link.ended:
+                failed = link.ended
+                if failed:
                     age.cancel()
                     continue
                 old.close()
             await link.changed.wait()
             age.cancel()
+            if loop.time() - opened_s >= GOOD_S:
+                self._backoffs[slot].succeeded()
             old = None if link.ended else link
 
     async def _join(self, link: Link, old: Link, listener: Listener) -> None:

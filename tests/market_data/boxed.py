@@ -33,10 +33,21 @@ class Boxed:
         box: The exchange.
         root: Where the day goes.
         pair: Whether two connections are kept.
-        options: `silence_s`, `max_age_s`, `limit` of the snapshots.
+        options: `silence_s`, `max_age_s`, `limit` of snapshots, `delays` (first, longest) to connect and of REST.
     """
 
-    def __init__(self, box, root, *, pair=False, silence_s=5.0, max_age_s=3600.0, limit=5000, trade_stream="trade"):
+    def __init__(
+        self,
+        box,
+        root,
+        *,
+        pair=False,
+        silence_s=5.0,
+        max_age_s=3600.0,
+        limit=5000,
+        trade_stream="trade",
+        delays=((0.01, 0.05), (0.02, 0.2)),
+    ):
         self.box = box
         self.root = root
 
@@ -48,7 +59,8 @@ class Boxed:
         links = 2 if pair else 1
         url = BINANCE_SPOT.stream_url(box.ws_url, SYMBOL, trade_stream)
         self.attempts = RateBudget(290, 300.0)
-        backoffs = [Backoff(0.01, 0.05) for _ in range(links)]
+        to_connect, of_rest = delays
+        backoffs = [Backoff(*to_connect) for _ in range(links)]
         stream = ws_stream.WsStream(url, backoffs, max_age_s, self.attempts, lambda: 1_000 * clock())
         self.parts = Parts(
             days=Days(
@@ -65,7 +77,7 @@ class Boxed:
                 knobs={"trade_stream": trade_stream},
             ),
             window=WindowRule("always", "24:00", "Europe/Berlin"),
-            rest=RestParts(SYMBOL, rest, Snapshots(rest, SYMBOL, limit, Backoff(0.02, 0.2), clock), Backoff(0.02, 0.2)),
+            rest=RestParts(SYMBOL, rest, Snapshots(rest, SYMBOL, limit, Backoff(*of_rest), clock), Backoff(*of_rest)),
             stream=stream,
             silences=[StallDetector(silence_s) for _ in range(links)],
             start_jitter_s=0.0,

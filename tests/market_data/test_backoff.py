@@ -31,6 +31,14 @@ def test_a_healthy_minute_makes_everything_new():
     assert delays(backoff, 3, now_s=last_s + 70) == [0, 0.25, 0.5]
 
 
+def test_a_success_makes_everything_new():
+    """However short ago the last attempt was."""
+    backoff = Backoff(0.25, 30.0, draw=lambda: 0.0)
+    delays(backoff, 8)
+    backoff.succeeded()
+    assert delays(backoff, 3, now_s=12.0) == [0, 0.25, 0.5]
+
+
 @given(st.lists(st.floats(0, 1), min_size=1), st.floats(0.01, 60), st.floats(0, 70))
 def test_a_delay_is_never_longer_than_allowed(draws, most_s, work_s):
     """Jitter shortens, by up to a half; nothing makes a delay longer."""

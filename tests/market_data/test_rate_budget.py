@@ -98,10 +98,10 @@ def test_what_others_have_spent_elsewhere_is_learnt_from_the_exchange(path, cloc
 
 
 def test_what_can_wait_leaves_room_for_what_cannot(clock):
-    """A backfill may use half."""
+    """Trades of the past may use all but the next snapshots."""
     allowance = RateBudget(500, 60.0, now_s=clock)
-    assert allowance.spend(200, 0.5) == 0
-    assert allowance.spend(100, 0.5) > 0
+    assert allowance.spend(200, kept=250) == 0
+    assert allowance.spend(100, kept=250) > 0
     assert allowance.spend(250) == 0
 
 

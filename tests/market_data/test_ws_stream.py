@@ -437,6 +437,32 @@ def test_a_successor_is_opened_at_once_however_short_ago_the_last_attempt_was():
     assert told[:3] == [("connected", 1, 0), ("connected", 2, 0), ("disconnected", 1, 1000, "server_shutdown")]
 
 
+@pytest.mark.parametrize(("lives_s", "opened"), [(0.15, 3), (0.0, 1)])
+def test_only_a_connection_that_ends_at_once_delays_the_next_one(lives_s, opened, monkeypatch):
+    """A server that accepts and closes must not take the whole budget of attempts within seconds."""
+    monkeypatch.setattr(ws_stream, "GOOD_S", 0.1)
+    connections = 0
+
+    async def handler(connection):
+        nonlocal connections
+        connections += 1
+        if connections < 3:
+            await connection.send("x")
+            await asyncio.sleep(lives_s)
+            connection.transport.abort()
+        await connection.wait_closed()
+
+    async def scenario():
+        async with served(handler) as stream:
+            one = stream()
+            one._backoffs = [Backoff(60.0, 60.0)]
+            with suppress(TimeoutError):
+                await heard(one, 10, limit_s=1.0)
+            return connections
+
+    assert asyncio.run(scenario()) == opened
+
+
 @pytest.mark.parametrize(
     "wrong", [b"\x81\x85aaaahello", b"\xc1\x01x", b"\x81\x7f" + (1 << 40).to_bytes(8), b"\x01\x01a\x81\x01b"]
 )

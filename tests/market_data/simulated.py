@@ -1,0 +1,143 @@
+"""A recorder and the exchange in a box in simulated time, and what a fault that comes again and again costs.
+
+``python tests/market_data/simulated.py`` prints the figures of docs/reliability.md. The event loop's clock is that of
+the box: whatever waits for a second waits for one of the exchange, so ten minutes take seconds, and a snapshot comes as
+long after its request as the loop takes turns for it.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+from unittest import mock
+
+if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from boxed import SYMBOL, Boxed
+
+from day_oracle import hold
+from mm.clock import US_PER_S
+from mm.dayfolder.check import check_day
+from mm.dayfolder.coverage import cover
+from mm.dayfolder.layout import DayFolder
+from mm.market_data import live_session
+from mm.sim.wire.box import Box
+from mm.sim.wire.limits import WireLimits
+
+STEP_S = 0.02
+TURNS = 8
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is a box's, once there is one."""
+
+    box = None
+
+    def time(self):
+        return self.box.scheduler.done_us / US_PER_S if self.box else super().time()
+
+
+async def _pass(box, seconds):
+    for _ in range(round(seconds / STEP_S)):
+        await box.advance(seconds=STEP_S)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+
+class Figures(NamedTuple):
+    """What a recording held on to; times in s."""
+
+    covered: float
+    longest_gap_s: float
+    excluded_s: float
+    ids_lost: float
+    snapshots: int
+    connections: int
+
+
+def figures(path, day):
+    """Return those of a day."""
+    found = cover(DayFolder.at(path))
+    sizes = [one.to_us - one.from_us for one in found.excluded[1:]]  # the first ends with the first book
+    return Figures(
+        covered=found.covered_s / (found.covered_s + found.excluded_s),
+        longest_gap_s=max(sizes, default=0) / US_PER_S,
+        excluded_s=sum(sizes) / US_PER_S,
+        ids_lost=len(day.holes("gap")) / (day.diffs[-1]["u"] - day.diffs[0]["U"] + 1),
+        snapshots=len(day.told("snapshot_loaded")),
+        connections=len(day.told("ws_connected")),
+    )
+
+
+def simulate(script, seconds, root, *, scenario="large_tick", seed=7, acts=None, **options):
+    """Record *seconds* of a box that plays *script*, with the delays of a real recorder.
+
+    Args:
+        acts: Is called each second with the recording and the second.
+
+    Returns:
+        The day, checked and held against the truth, and its figures.
+    """
+    loop = SimulatedLoop()
+    options = {"delays": ((0.25, 30.0), (0.5, 30.0)), **options}
+
+    async def run():
+        limits = WireLimits(attempts=None, close_s=0.05, messages=1_000)  # they count the wall's seconds
+        async with Box.in_lockstep(scenario, seed=seed, faults=[script], wire_limits=limits).open() as box:
+            loop.box = box
+            await box.advance(seconds=1)
+            boxed = Boxed(box, Path(root), **options)
+            boxed.weight._now_s = boxed.attempts._now_s = loop.time
+            task = asyncio.create_task(boxed.recording.run())
+            for second in range(seconds):
+                await _pass(box, 1)
+                if acts:
+                    acts(boxed, second)
+            boxed.recording.stop("enough")
+            while not task.done():
+                await _pass(box, STEP_S)
+            loop.box = None
+            await task
+            return box
+
+    with mock.patch.object(live_session, "monotonic", loop.time):
+        try:
+            box = loop.run_until_complete(run())
+        finally:
+            loop.box = None
+            loop.close()
+    (path,) = (Path(root) / SYMBOL).iterdir()
+    assert [str(defect) for defect in check_day(DayFolder.at(path)).defects] == []
+    day = hold(path, box.truth)
+    return day, figures(path, day)
+
+
+def every(period_s, seconds, fault):
+    """Return a script in which *fault* comes every *period_s*, and every snapshot takes 0.3 s."""
+    faults = [f"at time {at} do {fault}" for at in range(period_s, seconds, period_s)]
+    slow = [f"at request {n} of /api/v3/depth do slow delay_s=0.3" for n in range(1, len(faults) + 4)]
+    return "\n".join([*faults, *slow])
+
+
+SCENES = {
+    "one lost update every 30 s": (30, "drop n=1"),
+    "one lost update every 10 s": (10, "drop n=1"),
+    "the connection drops every 20 s": (20, "close code=1006"),
+}
+
+
+def main(seconds):
+    """Print the figures of each scene."""
+    for name, (period_s, fault) in SCENES.items():
+        with TemporaryDirectory() as root:
+            _, found = simulate(every(period_s, seconds, fault), seconds, root)
+        print(
+            f"{name}, {seconds} s: covered {100 * found.covered:.2f} %, longest gap {found.longest_gap_s:.2f} s, "
+            f"ids lost {100 * found.ids_lost:.2f} %, {found.snapshots} snapshots, {found.connections} connections"
+        )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else 600)

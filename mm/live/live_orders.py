@@ -71,6 +71,7 @@ class LiveOrder:
         doubt: Which request has an unknown outcome.
         cancel_wanted: Whether it shall be cancelled as soon as it is known to be open.
         cancelling: Whether a cancel is under way.
+        counts_after: Trades up to this id are not booked: they are older than the ledger.
         presumed: Whether its end was concluded from the exchange's not having it.
         cancels: How many cancels were sent.
         us: Arrival of the last news, in µs.
@@ -94,6 +95,7 @@ class LiveOrder:
     cancel_wanted: bool = False
     cancelling: bool = False
     presumed: bool = False
+    counts_after: int = -1
     cancels: int = 0
     us: int = 0
 

@@ -45,19 +45,17 @@ class OrderStates:
 
     Args:
         booked: Trade ids that earlier runs have booked.
-        baseline_id: Trades up to this id are none of ours to book: they are older than the ledger.
 
     Attributes:
         by_client: Orders by client id: the open ones, and the latest of those that ended.
         open: Orders that have not ended, by client id, oldest first.
     """
 
-    def __init__(self, booked: Iterable[int] = (), baseline_id: int = -1) -> None:
+    def __init__(self, booked: Iterable[int] = ()) -> None:
         self.by_client: dict[str, LiveOrder] = {}
         self.open: dict[str, LiveOrder] = {}
         self._by_exchange: dict[int, LiveOrder] = {}
         self._booked_earlier = frozenset(booked)
-        self._baseline_id = baseline_id
         self._ended: list[str] = []
         self._steps: list[OrderStep] = []
 
@@ -252,7 +250,7 @@ class OrderStates:
             return
         order.trade_ids.add(fill.trade_id)
         order.booked_e8 += e8(fill.qty)
-        if fill.trade_id > self._baseline_id and fill.trade_id not in self._booked_earlier:
+        if fill.trade_id > order.counts_after and fill.trade_id not in self._booked_earlier:
             self._steps.append(Booked(order, EARLIER if order.ended else order.order_id, fill))
         if order.booked_e8 > order.qty_e8:
             self._steps.append(Contradiction(order, f"{order.booked_e8} of {order.qty_e8} e-8 are filled"))

@@ -278,6 +278,11 @@ class Link(asyncio.Protocol):
         if self._transport:
             self._transport.abort()
 
+    def send(self, text: bytes) -> None:
+        """Send a text message over an open connection."""
+        self._protocol.send_text(text)
+        self._send()
+
     def ending(self) -> tuple[int | None, str]:
         """Return the close code, and why it has ended: by whose will, or in the exchange's words."""
         lost = "no close frame received or sent"

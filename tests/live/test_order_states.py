@@ -231,8 +231,8 @@ def test_orders_of_an_earlier_run_are_asked_for_and_cancelled() -> None:
 
 def test_trades_before_the_ledger_are_nobodys() -> None:
     """The account had a life before."""
-    states = OrderStates(baseline_id=100)
-    one = order()
+    states, one = OrderStates(), order()
+    one.counts_after = 100
     states.add(one)
     states.seen(seen("PARTIALLY_FILLED", 1), fill(100))
     assert [type(step) for step in states.take()] == [Accepted]

@@ -1,0 +1,247 @@
+"""Answers and user events of Binance Spot as they are read: by name, exact, and with a fate for every request."""
+
+from enum import Enum
+from typing import NamedTuple
+
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
+from mm.clock import exchange_us
+from mm.instrument import e8
+from mm.live.ledger import BUY, SELL, AccountFill
+from mm.live.live_orders import OrderSeen
+
+
+class Fate(Enum):
+    """What is known of a request."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """It was not done, and never will be."""
+    UNKNOWN = "unknown"
+    """It may have been done: no answer, or one that says nothing."""
+    UNSENT = "unsent"
+    """It never left."""
+
+
+UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT = -1000, -1001, -1006, -1007
+TOO_MANY_REQUESTS, OVERLOADED, TOO_MANY_ORDERS, STALE_TIMESTAMP = -1003, -1008, -1015, -1021
+_SAYS_NOTHING = frozenset((UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT))
+NOT_AUTHORIZED = frozenset((-1002, -1022, -2008, -2014, -2015))
+"""Codes of a key, a signature or a log-on that the exchange does not accept."""
+NO_ANSWER, NO_CONNECTION = 0, 1
+"""Codes of our own, where the exchange gave none."""
+
+
+def fate_of(status: int, code: int) -> Fate:
+    """Return what the answer of an HTTP *status*, and of the exchange's *code* (0 without), says of its request."""
+    if 200 <= status < 300:
+        return Fate.DONE
+    if code == OVERLOADED:
+        return Fate.REFUSED
+    return Fate.UNKNOWN if code in _SAYS_NOTHING or not 400 <= status < 500 else Fate.REFUSED
+
+
+class ApiAnswer(NamedTuple):
+    """The answer to a request, or that there is none.
+
+    Attributes:
+        fate: What is known of the request.
+        us: Arrival, in µs.
+        result: JSON of the result; of a refusal its ``data``.
+        code: Of a refusal: the exchange's, or one of ours.
+        message: Of a refusal.
+        status: Of HTTP; 0 without an answer.
+        retry_after_s: How long nothing may be sent, as the exchange demands; 0 where it demands nothing.
+        seconds: From sending to the answer.
+    """
+
+    fate: Fate
+    us: int
+    result: bytes = b""
+    code: int = 0
+    message: str = ""
+    status: int = 0
+    retry_after_s: float = 0.0
+    seconds: float = 0.0
+
+
+class ApiLimit(Struct, gc=False):
+    """One of ``rateLimits``: how much is used, of how much, in which window."""
+
+    rateLimitType: str
+    interval: str
+    intervalNum: int
+    limit: int
+    count: int = 0
+
+
+class WsError(Struct, gc=False):
+    """The ``error`` of an answer."""
+
+    code: int = 0
+    msg: str = ""
+    data: Raw = Raw(b"")
+
+
+class WsMessage(Struct):
+    """A message of the WebSocket API: the answer to a request, or an event."""
+
+    id: int | str | None = None
+    status: int = 0
+    result: Raw = Raw(b"")
+    error: WsError | None = None
+    rateLimits: list[ApiLimit] = []
+    event: Raw = Raw(b"")
+
+
+class RetryData(Struct, gc=False):
+    """``data`` of a refusal for too many requests; instants of the exchange in ms or µs."""
+
+    serverTime: int = 0
+    retryAfter: int = 0
+
+
+class ServerTime(Struct, gc=False):
+    """The answer to ``time``."""
+
+    serverTime: int
+
+
+class OrderEntry(Struct, gc=False):
+    """An order as answers and queries show it."""
+
+    orderId: int = -1
+    clientOrderId: str = ""
+    origClientOrderId: str = ""
+    status: str = ""
+    executedQty: str = "0"
+    origQty: str = "0"
+    price: str = ""
+    side: str = ""
+    type: str = ""
+
+    @property
+    def own_id(self) -> str:
+        """Our name of the order; in the answer to a cancel the other one is that of the request."""
+        return self.origClientOrderId or self.clientOrderId
+
+    def seen(self, us: int) -> OrderSeen:
+        """Return what it shows; *us* is its arrival."""
+        return OrderSeen(self.own_id, self.orderId, self.status or "NEW", e8(self.executedQty), us)
+
+
+class ReplaceAnswer(Struct):
+    """The answer to a cancel-replace, or the ``data`` of its refusal."""
+
+    cancelResult: str = ""
+    newOrderResult: str = ""
+    cancelResponse: Raw = Raw(b"null")
+    newOrderResponse: Raw = Raw(b"null")
+
+
+class TradeEntry(Struct, gc=False):
+    """One of ``myTrades``."""
+
+    id: int
+    orderId: int
+    price: str
+    qty: str
+    commission: str
+    commissionAsset: str
+    time: int
+    isBuyer: bool
+    isMaker: bool
+
+    def fill(self, client_id: str) -> AccountFill:
+        """Return it as a fill of our order *client_id*."""
+        side = BUY if self.isBuyer else SELL
+        texts = (self.price, self.qty, self.commission, self.commissionAsset)
+        return AccountFill(self.id, self.orderId, client_id, side, *texts, exchange_us(self.time), self.isMaker)
+
+
+class BalanceEntry(Struct, gc=False):
+    """One asset of an account."""
+
+    asset: str
+    free: str
+    locked: str
+
+
+class AccountEntry(Struct):
+    """The answer to ``account.status``."""
+
+    balances: list[BalanceEntry] = []
+
+
+class EventHead(Struct, gc=False):
+    """What every user event has."""
+
+    e: str = ""
+
+
+class ExecutionEvent(Struct, gc=False):
+    """``executionReport``: what happened to an order."""
+
+    s: str
+    c: str
+    S: str
+    x: str
+    X: str
+    i: int
+    C: str = ""
+    l: str = "0"  # noqa: E741 - the exchange's name
+    z: str = "0"
+    L: str = "0"
+    n: str = "0"
+    N: str | None = None
+    T: int = 0
+    t: int = -1
+    m: bool = False
+    r: str = "NONE"
+
+    def seen(self, client_id: str, us: int) -> OrderSeen:
+        """Return what it shows of our order *client_id*; *us* is its arrival."""
+        return OrderSeen(client_id, self.i, self.X, e8(self.z), us)
+
+    def fill(self, client_id: str) -> AccountFill | None:
+        """Return the execution that it reports of our order *client_id*; None where it reports none."""
+        if self.x != "TRADE" or self.t < 0:
+            return None
+        side = BUY if self.S == "BUY" else SELL
+        texts = (self.L, self.l, self.n, self.N or "")
+        return AccountFill(self.t, self.i, client_id, side, *texts, exchange_us(self.T), self.m)
+
+
+class PositionEntry(Struct, gc=False):
+    """One asset of an ``outboundAccountPosition``."""
+
+    a: str
+    f: str
+    l: str  # noqa: E741 - the exchange's name
+
+
+class PositionEvent(Struct):
+    """``outboundAccountPosition``: the balances that changed."""
+
+    B: list[PositionEntry] = []
+
+
+EXECUTION, POSITION, TERMINATED, SHUTDOWN = (
+    "executionReport",
+    "outboundAccountPosition",
+    "eventStreamTerminated",
+    "serverShutdown",
+)
+WS_MESSAGE = Decoder(WsMessage)
+WS_ERROR = Decoder(WsError)
+RETRY_DATA = Decoder(RetryData)
+SERVER_TIME = Decoder(ServerTime)
+ORDER = Decoder(OrderEntry)
+ORDERS = Decoder(list[OrderEntry])
+REPLACE = Decoder(ReplaceAnswer)
+TRADES = Decoder(list[TradeEntry])
+ACCOUNT = Decoder(AccountEntry)
+EVENT_HEAD = Decoder(EventHead)
+EXECUTION_EVENT = Decoder(ExecutionEvent)
+POSITION_EVENT = Decoder(PositionEvent)

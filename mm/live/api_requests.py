@@ -1,0 +1,156 @@
+"""Requests to Binance Spot: the exchange's clock, the signature, the window in which a request counts, the two ways.
+
+A request is made once and sent at once, or not at all; `done` gets its answer, and is never called before `request` has
+returned.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+from urllib.parse import quote
+
+from mm.clock import US_PER_MS, now_us
+from mm.live.api_messages import NO_CONNECTION, ApiAnswer, Fate
+from mm.live.keys import Credentials, sorted_payload
+
+RequestParams = Mapping[str, str | int]
+Done = Callable[[ApiAnswer], None]
+
+
+class VenueUrls(NamedTuple):
+    """Addresses of an exchange: of the WebSocket API whole, of REST and of the market streams without a path."""
+
+    ws_api: str
+    rest: str
+    streams: str
+
+
+VENUES = {
+    "testnet": VenueUrls(
+        "wss://ws-api.testnet.binance.vision/ws-api/v3",
+        "https://testnet.binance.vision",
+        "wss://stream.testnet.binance.vision",
+    ),
+    "production": VenueUrls(
+        "wss://ws-api.binance.com:443/ws-api/v3", "https://api.binance.com", "wss://stream.binance.com:9443"
+    ),
+}
+"""The exchanges that orders can go to, besides the one in a box."""
+
+REST_ROUTES = {
+    "order.place": ("POST", "/api/v3/order"),
+    "order.cancel": ("DELETE", "/api/v3/order"),
+    "order.cancelReplace": ("POST", "/api/v3/order/cancelReplace"),
+    "order.status": ("GET", "/api/v3/order"),
+    "openOrders.status": ("GET", "/api/v3/openOrders"),
+    "myTrades": ("GET", "/api/v3/myTrades"),
+    "account.status": ("GET", "/api/v3/account"),
+    "exchangeInfo": ("GET", "/api/v3/exchangeInfo"),
+    "avgPrice": ("GET", "/api/v3/avgPrice"),
+    "time": ("GET", "/api/v3/time"),
+}
+"""REST's verb and path of each method of the WebSocket API that is used."""
+UNSIGNED = frozenset(("time", "exchangeInfo", "avgPrice", "userDataStream.subscribe"))
+"""Methods without a timestamp: of a subscription, the session is signed."""
+WEIGHTS = {
+    "order.status": 4,
+    "openOrders.status": 6,
+    "myTrades": 20,
+    "account.status": 20,
+    "exchangeInfo": 20,
+    "avgPrice": 2,
+    "session.logon": 2,
+    "userDataStream.subscribe": 2,
+    "userDataStream.subscribe.signature": 2,
+}
+"""Request weight of methods; of all others 1."""
+COUNTED = frozenset(("order.place", "order.cancelReplace"))
+"""Methods that count as orders."""
+
+
+class ExchangeClock:
+    """The exchange's time, from ours and the measured offset between the two.
+
+    Args:
+        now_us: Returns our wall clock, in µs.
+
+    Attributes:
+        now_us: As given.
+        offset_us: The exchange's clock less ours, in µs.
+    """
+
+    def __init__(self, now_us: Callable[[], int] = now_us) -> None:
+        self.now_us = now_us
+        self.offset_us = 0
+
+    def timestamp_ms(self) -> int:
+        """Return the exchange's time in whole ms, as far as we know it."""
+        return (self.now_us() + self.offset_us) // US_PER_MS
+
+    def measured(self, sent_us: int, server_us: int, received_us: int) -> None:
+        """Take the exchange's clock in an answer to a request of ours; it was read halfway, as far as one can know."""
+        if received_us >= sent_us:
+            self.offset_us = server_us - (sent_us + received_us) // 2
+
+
+class Signer:
+    """Make the parameters of requests, signed.
+
+    Args:
+        credentials: Sign them.
+        clock: Gives their timestamps.
+        window_ms: How long after its timestamp the exchange takes a request.
+    """
+
+    def __init__(self, credentials: Credentials, clock: ExchangeClock, window_ms: int) -> None:
+        self.credentials = credentials
+        self.clock = clock
+        self.window_ms = window_ms
+
+    def stamped(self, parameters: RequestParams) -> dict[str, str | int]:
+        """Return *parameters* with timestamp and window: all that a session needs that is logged on."""
+        return {**parameters, "recvWindow": self.window_ms, "timestamp": self.clock.timestamp_ms()}
+
+    def signed(self, parameters: RequestParams) -> dict[str, str | int]:
+        """Return *parameters* with timestamp, window, key and signature, for the WebSocket API."""
+        named = {**self.stamped(parameters), "apiKey": self.credentials.key}
+        return {**named, "signature": self.credentials.sign(sorted_payload(named))}
+
+    def query(self, stamped: RequestParams) -> str:
+        """Return *stamped* as the query of a REST request, with its signature."""
+        payload = unsigned_query(stamped)
+        return f"{payload}&signature={quote(self.credentials.sign(payload), safe='')}"
+
+
+def unsigned_query(parameters: RequestParams) -> str:
+    """Return *parameters* as a query, in their order, percent-encoded."""
+    return "&".join(f"{name}={quote(str(value), safe='')}" for name, value in parameters.items())
+
+
+class OrderApi(Protocol):
+    """A way to the exchange: the WebSocket API, or REST."""
+
+    @property
+    def up(self) -> bool:
+        """Whether a request can be sent now."""
+
+    def request(self, method: str, parameters: RequestParams, done: Done) -> int:
+        """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
+
+
+def unsent(done: Done, clock: ExchangeClock, why: str) -> None:
+    """Answer, in the next turn of the event loop, that a request never left."""
+    answer = ApiAnswer(Fate.UNSENT, clock.now_us(), code=NO_CONNECTION, message=why)
+    asyncio.get_running_loop().call_soon(done, answer)
+
+
+async def answer_of(api: OrderApi, method: str, parameters: RequestParams) -> ApiAnswer:
+    """Send a request and return its answer."""
+    future: asyncio.Future[ApiAnswer] = asyncio.get_running_loop().create_future()
+
+    def done(answer: ApiAnswer) -> None:
+        if not future.done():
+            future.set_result(answer)
+
+    api.request(method, parameters, done)
+    return await future

@@ -1,0 +1,497 @@
+"""The gateway: orders of the engine to the exchange, and what became of them back to the engine.
+
+`Gateway.place`, `cancel` and `replace` write an intent to the audit log and return; nothing in them waits. What the
+exchange answers and reports goes through `OrderStates`, and what follows from it comes here as steps: questions to the
+exchange, reports to the listener, rows of the audit log. mm/live/README.md says what is sent when.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from mm.cli.console import Logger
+from mm.clock import US_PER_MS, now_us
+from mm.errors import TryLater
+from mm.instrument import Instrument, decimal_text
+from mm.live.api_messages import (
+    EXECUTION,
+    EXECUTION_EVENT,
+    POSITION,
+    POSITION_EVENT,
+    STALE_TIMESTAMP,
+    ApiAnswer,
+    Fate,
+)
+from mm.live.api_requests import ExchangeClock, OrderApi, Signer, VenueUrls, answer_of
+from mm.live.keys import Credentials
+from mm.live.ledger import SIDES
+from mm.live.live_orders import (
+    EARLIER,
+    Accepted,
+    Ask,
+    Booked,
+    CancelFailed,
+    Closed,
+    Contradiction,
+    Fetch,
+    LiveOrder,
+    OrderState,
+    OrderStep,
+    Rejected,
+    Resend,
+)
+from mm.live.order_access import AuditSink, ClientIds, EarlierOrder, OrderAccess, OrderListener, is_ours
+from mm.live.order_checks import OrderChecks, Reason, SymbolInfo
+from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
+from mm.live.order_queries import OrderQueries, Unanswered
+from mm.live.order_sender import NOT_SENT, OrderSender
+from mm.live.order_states import OrderStates
+from mm.live.rest_api import RestApi
+from mm.live.ws_api import Connect, WsApi, linked
+from mm.market_data.rate_budget import RateBudget, shared_path
+
+__all__ = ["NOT_SENT", "Gateway", "GatewayRun", "OrderAccess", "OrderListener", "Surroundings"]
+START_S, STOP_S = 30.0, 3.0
+_ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
+_AGAIN_S = 0.5
+_WEIGHT, _WEIGHT_S = 6_000, 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayRun:
+    """What a gateway trades, and what earlier runs have left.
+
+    Attributes:
+        symbol: Upper case.
+        run_id: Of the run.
+        access: The knobs.
+        sync: Whether an order waits until its intent is on disk (AUDIT_SYNC).
+        earlier: Orders of earlier runs that may be open, of the audit log.
+        booked: Trade ids that earlier runs have booked.
+        last_trade_id: The greatest of them; None where the ledger has none: trades before the start are not counted.
+        share_budget: Whether the request weight is shared with the other processes of this host.
+    """
+
+    symbol: str
+    run_id: str
+    access: OrderAccess
+    sync: bool = True
+    earlier: Iterable[EarlierOrder] = ()
+    booked: Iterable[int] = ()
+    last_trade_id: int | None = None
+    share_budget: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a test replaces: clock, connections, and the nonce of client ids."""
+
+    clock: Callable[[], int] = now_us
+    connect: Connect = linked
+    rest: httpx.AsyncBaseTransport | None = None
+    nonce: bytes | None = None
+
+
+class Gateway:
+    """Orders of one symbol, on one account.
+
+    Args:
+        urls: Of the exchange.
+        credentials: Of the account.
+        run: What is traded, and what earlier runs have left.
+        listener: Gets the reports, always from the event loop, never from inside a call.
+        audit: Gets a row for every intent, acknowledgement, fill, end and rejection.
+        log: Takes what happens.
+        around: What a test replaces.
+
+    Attributes:
+        ready: Whether orders can be sent: connected, logged on, reconciled, not silenced, not killed.
+        killed: Whether `cancel_all` was called: nothing is placed any more.
+        instrument: Grid and filters of the symbol, as the exchange has them; after `start`.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts it stands between
+        self,
+        urls: VenueUrls,
+        credentials: Credentials,
+        run: GatewayRun,
+        listener: OrderListener,
+        audit: AuditSink,
+        *,
+        log: Logger,
+        around: Surroundings | None = None,
+    ) -> None:
+        around = around or Surroundings()
+        self.ready = self.killed = False
+        self.instrument: Instrument
+        self._run, self._listener, self._audit, self._log = run, listener, audit, log
+        self._clock = ExchangeClock(around.clock)
+        path = shared_path("weight", urlsplit(urls.rest).netloc) if run.share_budget else None
+        self._limits = OrderLimits(RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None)
+        signer = Signer(credentials, self._clock, run.access.recv_window_ms)
+        self._ws = WsApi(urls.ws_api, signer, self._limits, self, around.connect)
+        self._rest = RestApi(urls.rest, signer, self._limits, around.rest)
+        self._ids = ClientIds(run.run_id, around.nonce)
+        self._states = OrderStates(run.booked)
+        ways = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
+        window_ms = run.access.recv_window_ms
+        self._sender = OrderSender(run.symbol, window_ms, self._states, ways, audit, self._answered)
+        self._orders: dict[int, LiveOrder] = {}
+        self._checks: OrderChecks
+        self._queries: OrderQueries
+        self._balances: dict[str, tuple[str, str]] = {}
+        self._connections = self._reconciled = 0
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._due = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._measuring = False
+
+    @property
+    def open_orders(self) -> int:
+        """How many orders have not ended, as far as is known; those of earlier runs and of unknown outcome count."""
+        return len(self._states.open)
+
+    # the engine's calls
+
+    def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
+        """Send an order; where that is refused here, the listener hears so in the next turn of the event loop."""
+        reason = self._reason(side, price, qty, kind)
+        if reason:
+            self._refuse(order_id, reason)
+            return
+        order, seq = self._intend(order_id, side, price, qty, kind)
+        self._leave(seq, (order,), self._sender.place)
+
+    def cancel(self, order_id: int) -> None:
+        """Cancel an order; one that is not known to be open yet is cancelled as soon as it is."""
+        order = self._orders.get(order_id)
+        if order is None or order.ended:
+            return
+        if order.state is OrderState.LIVE:
+            self._sender.cancel(order)
+        else:
+            self._states.want_cancel(order)
+
+    def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
+        """Cancel an order and send another in one request; where the cancel fails, nothing is placed."""
+        old = self._orders.get(old_id)
+        reason = self._reason(side, price, qty, kind)
+        if reason is None and (old is None or old.state is not OrderState.LIVE):
+            reason = (NOT_SENT, "the order to be replaced is not known to be open")
+        if reason or old is None:
+            self._refuse(new_id, reason or (NOT_SENT, ""))
+            self.cancel(old_id)
+            return
+        new, seq = self._intend(new_id, side, price, qty, kind, replaces=old)
+        self._states.cancelling(old, replacing=True)
+        self._leave(seq, (old, new), self._sender.replace)
+
+    def cancel_all(self) -> None:
+        """Cancel every open order of ours at once, and place nothing any more (the kill)."""
+        if not self.killed:
+            self.killed = True
+            self._review()
+            self._cancel_round(_ROUND_S)
+
+    # start and stop
+
+    async def start(self) -> None:
+        """Connect, log on, subscribe, reconcile; return when orders can be sent.
+
+        Raises:
+            UsageError: If the exchange does not accept the key.
+            DataError: If it does not have the symbol, or that does not trade.
+            TryLater: If it cannot be reached.
+        """
+        await self._rest.measure()
+        answer = await answer_of(self._rest, "exchangeInfo", {"symbol": self._run.symbol})
+        if answer.fate is Fate.UNKNOWN or answer.fate is Fate.UNSENT:
+            raise TryLater(f"the exchange cannot be reached ({answer.message}); check REST_URL and the network")
+        info = SymbolInfo(answer.result if answer.fate is Fate.DONE else b"{}", self._run.symbol)
+        self.instrument = info.instrument
+        self._limits.known(info.limits)
+        self._checks = OrderChecks(info.instrument, info.most_orders)
+        self._queries = OrderQueries(self._states, self._clock, self._checks, self._way, self._act, is_ours)
+        self._queries.adopt = self._run.access.adopt
+        self._queries.checked_id = self._run.last_trade_id
+        for one in self._run.earlier:
+            self._states.add_earlier(self._earlier(one))
+        self._act()
+        self._spawn(self._ws.run())
+        self._spawn(self._keep_reconciled())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                while not self.ready and self._ws.failure is None and not self.killed:
+                    self._changed.clear()
+                    await self._changed.wait()
+        if self._ws.failure:
+            raise self._ws.failure
+        if not self.ready and not self.killed:
+            raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
+
+    async def stop(self) -> None:
+        """Cancel what is open, wait at most `STOP_S` for the ends, and close."""
+        if not self._stopping:
+            self._stopping = True
+            self._review()
+            if not self.killed and self._states.open:
+                self._cancel_round(_ROUND_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                while self._states.open:
+                    self._changed.clear()
+                    await self._changed.wait()
+        if self._states.open:
+            self._log.warning("orders_left_open", orders=[order.client_id for order in self._states.open.values()])
+        self._ws.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._rest.close()
+
+    def _earlier(self, one: EarlierOrder) -> LiveOrder:
+        order = LiveOrder(EARLIER, one.client_id, SIDES[one.side], one.price, one.qty, "LIMIT")
+        order.exchange_id, order.sent_ms = one.order_id or 0, one.us // US_PER_MS
+        order.window_ms = self._run.access.recv_window_ms
+        return order
+
+    # sending
+
+    def _reason(self, side: int, price: str, qty: str, kind: str) -> Reason | None:
+        """Return why an order is not sent; None where it is."""
+        if not self.ready:
+            return NOT_SENT, self._why()
+        if self._audit.failure is not None:
+            return NOT_SENT, f"the audit log cannot be written: {self._audit.failure}"
+        if self._states.in_doubt(side):
+            return NOT_SENT, "the outcome of an order of this side is not known yet"
+        return self._limits.refusal() or self._checks.refusal(side, price, qty, kind, self._states.open.values())
+
+    def _refuse(self, order_id: int, reason: Reason) -> None:
+        asyncio.get_running_loop().call_soon(self._listener.rejected, order_id, self._clock.now_us(), *reason)
+
+    def _intend(
+        self, order_id: int, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None
+    ) -> tuple[LiveOrder, int]:
+        """Write the intent of an order; return the order, and the row's number."""
+        order = LiveOrder(order_id, self._ids.next(side), side, price, qty, kind)
+        terms = {"client_id": order.client_id, "side": side, "price": price, "qty": qty, "kind": kind}
+        if replaces:
+            seq = self._audit.append("intent", action="replace", **terms, replaces=replaces.client_id)
+        else:
+            seq = self._audit.append("intent", action="place", **terms)
+        self._states.add(order)
+        self._orders[order_id] = order
+        return order, seq
+
+    def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
+        """Send *orders*: at once, or when row *seq* is on disk."""
+        if self._run.sync:
+            self._spawn(self._leave_synced(seq, orders, send))
+        else:
+            send(*orders)
+
+    async def _leave_synced(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
+        try:
+            await self._audit.synced(seq)
+            why = "" if self.ready else self._why()
+        except OSError as error:
+            why = f"the audit log cannot be written: {error}"
+        if not why:
+            send(*orders)
+            return
+        *old, new = orders
+        for one in old:
+            self._states.cancel_refused(one, self._clock.now_us(), NOT_SENT)
+        self._states.refused(new, self._clock.now_us(), NOT_SENT, why)
+        self._act()
+
+    def _cancel_round(self, delay_s: float) -> None:
+        """Cancel what is open, and again after *delay_s* by REST what is open then: the connection may be dead."""
+        now_s = asyncio.get_running_loop().time()
+        for order in list(self._states.open.values()):
+            if order.ending or (self._run.sync and not order.sent_ms and order.order_id != EARLIER):
+                continue
+            sent_s = self._sender.cancel_sent_s.get(order.client_id)
+            if sent_s is None:
+                self._sender.cancel(order)
+            elif now_s - sent_s >= _ROUND_S / 2:
+                self._sender.cancel(order, self._rest)
+        self._spawn(self._cancel_strangers())
+        if self._states.open:
+            asyncio.get_running_loop().call_later(delay_s, self._cancel_round, min(2 * delay_s, _LONGEST_ROUND_S))
+
+    async def _cancel_strangers(self) -> None:
+        with suppress(Unanswered):
+            await self._queries.cancel_strangers()
+
+    # answers
+
+    def _answered(self, action: str, answer: ApiAnswer) -> None:
+        """Report how long an answer took; measure the clock where it is wrong; be silent where that is demanded."""
+        if answer.status:
+            self._listener.ack_latency(action, answer.seconds)
+        if answer.code == STALE_TIMESTAMP and not self._measuring:
+            self._measuring = True
+            self._spawn(self._measure())
+        if answer.status in (SLOW_DOWN, BANNED):
+            self._review()
+        self._act()
+
+    async def _measure(self) -> None:
+        before_us = self._clock.offset_us
+        await self._rest.measure()
+        self._measuring = False
+        self._log.warning("clock_measured", offset_us=self._clock.offset_us, before_us=before_us)
+
+    # the connection
+
+    def connected(self) -> None:
+        """Reconcile before anything is sent."""
+        self._connections += 1
+        self._log.info("gateway_connected", connections=self._connections)
+        self._due.set()
+
+    def disconnected(self, why: str) -> None:
+        """Send no orders until the next connection was reconciled."""
+        self._log.warning("gateway_disconnected", why=why)
+        self._reconciled = 0
+        self._review()
+        self._changed.set()
+        self._due.set()
+
+    def event(self, kind: str, body: bytes, us: int) -> None:
+        """Take an event of the user data stream; what cannot be read is found by the next reconcile."""
+        try:
+            if kind == EXECUTION:
+                self._execution(body, us)
+            elif kind == POSITION:
+                found = POSITION_EVENT.decode(body)
+                self._report_balances({one.a: (one.f, one.l) for one in found.B})
+        except msgspec.MsgspecError as error:
+            self._log.warning("event_unreadable", kind=kind, why=str(error))
+            self._due.set()
+
+    def _execution(self, body: bytes, us: int) -> None:
+        found = EXECUTION_EVENT.decode(body)
+        if found.s != self._run.symbol:
+            return
+        by_client = self._states.by_client
+        order = by_client.get(found.C) or by_client.get(found.c) or self._states.of_exchange(found.i)
+        if order is None:
+            if is_ours(found.C or found.c):
+                self._due.set()
+            return
+        self._states.seen(found.seen(order.client_id, us), found.fill(order.client_id))
+        self._act()
+
+    def _report_balances(self, balances: Mapping[str, tuple[str, str]]) -> None:
+        self._balances |= balances
+        free = {asset: one[0] for asset, one in self._balances.items()}
+        self._checks.balances(free)
+        self._listener.balances(free, {asset: one[1] for asset, one in self._balances.items()})
+
+    async def _keep_reconciled(self) -> None:
+        """Reconcile at the start, after each change of the connection, and every RECONCILE_INTERVAL_S."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), self._run.access.reconcile_interval_s)
+            self._due.clear()
+            connection = self._connections if self._ws.up else 0
+            try:
+                await self._queries.reconcile()
+            except (Unanswered, msgspec.MsgspecError) as error:
+                self._log.warning("reconcile_failed", why=str(error))
+                await asyncio.sleep(_AGAIN_S)
+                self._due.set()
+                continue
+            self._report_balances(self._queries.balances)
+            if connection and self._ws.up and connection == self._connections:
+                self._reconciled = connection
+            self._review()
+
+    def _way(self) -> OrderApi:
+        """Return the way by which to ask."""
+        return self._ws if self._ws.up else self._rest
+
+    def _why(self) -> str:
+        """Return why no orders can be sent; nothing where they can."""
+        if self.killed or self._stopping:
+            return "killed" if self.killed else "stopping"
+        if self._limits.silence_s:
+            return f"the exchange demands silence for {self._limits.silence_s:.1f} s"
+        if not self._ws.up:
+            return "not connected"
+        return "" if self._reconciled == self._connections else "not reconciled"
+
+    def _review(self) -> None:
+        """Report where readiness has changed; come back when a silence ends."""
+        why = self._why()
+        if self.ready == bool(why):
+            self.ready = not why
+            self._listener.ready_changed(self.ready, why)
+        if self._limits.silence_s and not self.killed:
+            asyncio.get_running_loop().call_later(self._limits.silence_s + 0.001, self._review)
+        self._changed.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # the steps that follow
+
+    def _act(self) -> None:
+        """Do what follows from what was learned, in order."""
+        for step in self._states.take():
+            self._do(step)
+        self._changed.set()
+
+    def _do(self, step: OrderStep) -> None:
+        order = step.order
+        match step:
+            case Ask():
+                self._queries.ask(order)
+            case Fetch():
+                self._queries.fetch(order)
+            case Resend():
+                self._sender.cancel(order)
+            case Contradiction():
+                self._log.error("order_contradiction", client_id=order.client_id, what=step.what)
+            case Booked():
+                self._audit.append("fill", **step.fill.row())
+                self._listener.filled(step.order_id, step.fill)
+            case _:
+                self._report(step)
+        if order.ended:
+            self._orders.pop(order.order_id, None)
+            self._sender.cancel_sent_s.pop(order.client_id, None)
+
+    def _report(self, step: Accepted | Rejected | Closed | CancelFailed) -> None:
+        """Write what became of an order to the audit log, and report it to whoever waits for it."""
+        order, listener = step.order, self._listener
+        names = {"client_id": order.client_id, "order_id": order.exchange_id}
+        match step:
+            case Accepted():
+                self._audit.append("ack", action="place", **names)
+                report: Callable[[], None] = partial(listener.accepted, order.order_id, step.us, order.exchange_id)
+            case Rejected():
+                reason = {"code": step.code, "message": step.message}
+                self._audit.append("reject", action="place", client_id=order.client_id, **reason)
+                report = partial(listener.rejected, order.order_id, step.us, step.code, step.message)
+            case Closed():
+                self._audit.append("cancel", **names, status=step.status, filled=decimal_text(order.booked_e8))
+                report = partial(listener.closed, order.order_id, step.us, step.status)
+            case CancelFailed():
+                self._audit.append("reject", action="cancel", client_id=order.client_id, code=step.code, message="")
+                report = partial(listener.cancel_failed, order.order_id, step.us, step.code)
+        if order.order_id != EARLIER:
+            report()

@@ -1,0 +1,104 @@
+"""What stands around the gateway: its knobs, its listener, what it needs of the audit log, the names of orders."""
+
+import os
+from base64 import b32encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from time import time_ns
+from typing import Protocol
+
+from mm.cli.knobs import SWITCH, knob, matching, number, one_of, whole
+from mm.live.ledger import AccountFill
+
+OWN_PREFIX = "mm-"
+_URL = matching(r"wss?://[^\s?#]+", "the whole address of a WebSocket API, such as wss://host:443/ws-api/v3", "URL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderAccess:
+    """How orders reach the exchange."""
+
+    ws_api_url: str | None = knob(
+        None, _URL, "Address of the WebSocket API, whole; without it the venue's.", matters=False
+    )
+    order_transport: str = knob("websocket", one_of("websocket", "rest"), "By which of the two APIs orders are sent.")
+    recv_window_ms: int = knob(1_000, whole(50, 60_000), "How long after its timestamp the exchange takes a request.")
+    reconcile_interval_s: float = knob(30.0, number(1, 3_600), "Time between two reconciles with the exchange.")
+    adopt: bool = knob(False, SWITCH, "1 takes over open orders of the symbol that are not ours: they are cancelled.")
+
+
+class OrderListener(Protocol):
+    """What a gateway reports, in order; *order_id* is the caller's, `EARLIER` of an order of an earlier run."""
+
+    def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
+        """The exchange has taken an order."""
+
+    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
+        """An order was never open; *code* 0: it was not sent."""
+
+    def filled(self, order_id: int, fill: AccountFill) -> None:
+        """A fill, once."""
+
+    def closed(self, order_id: int, us: int, status: str) -> None:
+        """An order has ended with something left: CANCELED or EXPIRED."""
+
+    def cancel_failed(self, order_id: int, us: int, code: int) -> None:
+        """An order is still open."""
+
+    def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
+        """The balances by asset, all that are known."""
+
+    def ready_changed(self, ready: bool, why: str) -> None:
+        """Orders can be sent from now on, or not any more."""
+
+    def ack_latency(self, action: str, seconds: float) -> None:
+        """A request was answered after so long."""
+
+
+class AuditSink(Protocol):
+    """What the gateway needs of the audit log."""
+
+    failure: Exception | None
+
+    def append(self, type: str, /, **fields: object) -> int:
+        """Append a row and return its number."""
+
+    async def synced(self, seq: int) -> None:
+        """Return when the row of that number is on disk; raises OSError where the disk refused it."""
+
+
+class EarlierOrder(Protocol):
+    """An order of an earlier run that may be open: a row of `AuditBooks.open_orders`."""
+
+    client_id: str
+    order_id: int | None
+    side: str
+    price: str
+    qty: str
+    us: int
+
+
+class ClientIds:
+    """Names of orders: prefix, run, counter and side; no two runs have one in common.
+
+    Args:
+        run_id: Of the run.
+        nonce: Distinguishes processes of one run id; without it the instant, the process and chance.
+    """
+
+    def __init__(self, run_id: str, nonce: bytes | None = None) -> None:
+        nonce = nonce if nonce is not None else f"{time_ns()} {os.getpid()} ".encode() + os.urandom(8)
+        digest = blake2b(run_id.encode() + b"\0" + nonce, digest_size=8).digest()
+        self._run = b32encode(digest).decode().rstrip("=").lower()
+        self._count = 0
+
+    def next(self, side: int) -> str:
+        """Return the next name; at most 36 characters for the first ten billion billion orders."""
+        self._count += 1
+        return f"{OWN_PREFIX}{self._run}-{self._count}{'b' if side > 0 else 's'}"
+
+
+def is_ours(client_id: str) -> bool:
+    """Return whether a gateway gave an order that name."""
+    return client_id.startswith(OWN_PREFIX)

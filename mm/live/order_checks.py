@@ -1,0 +1,169 @@
+"""What the exchange would refuse, refused here: filters, the number of open orders, balances that do not suffice."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from mm.errors import DataError, Mismatch, OffGrid
+from mm.instrument import E8, Instrument, e8, from_exchange_info, short_text
+from mm.live.api_messages import ApiLimit
+from mm.live.live_orders import LiveOrder, OrderState
+
+FILTER_FAILED, TOO_POOR = -1013, -2010
+_MARKET = "MARKET"
+_RESTING = frozenset(("LIMIT", "LIMIT_MAKER"))
+
+Reason = tuple[int, str]
+"""The exchange's code for a refusal, and why."""
+
+
+class _Filter(msgspec.Struct):
+    filterType: str
+    maxNumOrders: int = 0
+
+
+class _Symbol(msgspec.Struct):
+    symbol: str
+    status: str = "TRADING"
+    filters: list[_Filter] = []
+
+
+class _Info(msgspec.Struct):
+    symbols: list[msgspec.Raw] = []
+    rateLimits: list[ApiLimit] = []
+
+
+class SymbolInfo:
+    """What exchangeInfo says of one symbol.
+
+    Args:
+        body: The answer.
+        symbol: Upper case.
+
+    Attributes:
+        instrument: Its grid and filters.
+        most_orders: Open orders that it allows; 0 without a limit.
+        limits: The exchange's limits of requests and orders.
+
+    Raises:
+        DataError: If the exchange does not have it.
+        Mismatch: If it does not trade.
+    """
+
+    def __init__(self, body: bytes, symbol: str) -> None:
+        info = msgspec.json.decode(body, type=_Info)
+        found = None
+        for raw in info.symbols:
+            one = msgspec.json.decode(raw, type=_Symbol)
+            if one.symbol == symbol:
+                found = one
+                self.instrument: Instrument = from_exchange_info(msgspec.json.decode(raw), "exchangeInfo")
+        if found is None:
+            raise DataError(f"the exchange has no symbol {symbol}; set --symbol to one that its exchangeInfo lists")
+        if found.status != "TRADING":
+            raise Mismatch(f"{symbol} does not trade: its status is {found.status}; wait until it is TRADING")
+        self.most_orders = max(
+            (one.maxNumOrders for one in found.filters if one.filterType == "MAX_NUM_ORDERS"), default=0
+        )
+        self.limits = info.rateLimits
+
+
+class OrderChecks:
+    """The checks of one symbol's orders.
+
+    Args:
+        instrument: Its grid and filters.
+        most_orders: Open orders that it allows; 0 without a limit.
+
+    Attributes:
+        average_e8: Mean price of the last minutes, in 1e-8, that PERCENT_PRICE measures from; 0 while it is not known.
+        free: Free balances by asset, as far as they are known, in 1e-8.
+    """
+
+    def __init__(self, instrument: Instrument, most_orders: int = 0) -> None:
+        self.instrument = instrument
+        self.most_orders = most_orders
+        self.average_e8 = 0
+        self.free: dict[str, int] = {}
+
+    def balances(self, free: Mapping[str, str]) -> None:
+        """Take balances."""
+        for asset, text in free.items():
+            self.free[asset] = e8(text)
+
+    def refusal(self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder]) -> Reason | None:
+        """Return why the exchange would refuse an order; None where nothing is known against it.
+
+        Args:
+            side: +1 buy, -1 sell.
+            price: Decimal text; empty for a MARKET order.
+            qty: Decimal text.
+            kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
+            open_orders: All that have not ended.
+        """
+        grid = self.instrument
+        try:
+            price_e8 = 0 if kind == _MARKET else grid.ticks(price) * grid.tick_e8
+            qty_e8 = grid.lots(qty) * grid.lot_e8
+        except OffGrid as error:
+            return FILTER_FAILED, str(error)
+        why = self._filter(side, price_e8, qty_e8, kind)
+        if why:
+            return FILTER_FAILED, f"{grid.symbol}: {why}"
+        orders = list(open_orders)
+        if self.most_orders and kind in _RESTING and len(orders) >= self.most_orders:
+            return FILTER_FAILED, f"{grid.symbol}: {len(orders)} orders are open, MAX_NUM_ORDERS is {self.most_orders}"
+        return self._money(side, price_e8, qty_e8, orders)
+
+    def _filter(self, side: int, price_e8: int, qty_e8: int, kind: str) -> str:
+        limits, notional_e8 = self.instrument.filters, price_e8 * qty_e8 // E8
+        most_qty_e8, most_notional_e8 = limits.max_qty_e8, limits.max_notional_e8
+        if qty_e8 <= 0 or qty_e8 < limits.min_qty_e8 or (most_qty_e8 and qty_e8 > most_qty_e8):
+            least, most = short_text(limits.min_qty_e8), short_text(most_qty_e8)
+            return f"quantity {short_text(qty_e8)} is not between {least} and {most} (LOT_SIZE)"
+        if kind == _MARKET:
+            return ""
+        if price_e8 <= 0 or price_e8 < limits.min_price_e8 or (limits.max_price_e8 and price_e8 > limits.max_price_e8):
+            least, most = short_text(limits.min_price_e8), short_text(limits.max_price_e8)
+            return f"price {short_text(price_e8)} is not between {least} and {most} (PRICE_FILTER)"
+        if notional_e8 < self.instrument.min_notional_e8:
+            least = short_text(self.instrument.min_notional_e8)
+            return f"{short_text(notional_e8)} is less than the minimum notional {least} (NOTIONAL)"
+        if most_notional_e8 and notional_e8 > most_notional_e8:
+            return (
+                f"{short_text(notional_e8)} is more than the maximum notional {short_text(most_notional_e8)} (NOTIONAL)"
+            )
+        return self._percent(side, price_e8)
+
+    def _percent(self, side: int, price_e8: int) -> str:
+        limits = self.instrument.filters
+        up, down = (limits.bid_up_e8, limits.bid_down_e8) if side > 0 else (limits.ask_up_e8, limits.ask_down_e8)
+        if not self.average_e8 or not up:
+            return ""
+        if self.average_e8 * down <= price_e8 * E8 <= self.average_e8 * up:
+            return ""
+        mean, low, high = short_text(self.average_e8), short_text(down), short_text(up)
+        return (
+            f"price {short_text(price_e8)} is not between {low} and {high} times the mean price {mean} (PERCENT_PRICE)"
+        )
+
+    def _money(self, side: int, price_e8: int, qty_e8: int, orders: Iterable[LiveOrder]) -> Reason | None:
+        """Return that the free balance does not suffice, less what orders without an answer will lock."""
+        asset = self.instrument.quote_asset if side > 0 else self.instrument.base_asset
+        free_e8 = self.free.get(asset)
+        if free_e8 is None or (side > 0 and not price_e8):
+            return None
+        needed_e8 = _spends(side, price_e8, qty_e8)
+        under_way_e8 = sum(
+            _spends(side, e8(one.price or "0"), one.qty_e8)
+            for one in orders
+            if one.side == side and one.state is OrderState.PENDING_NEW
+        )
+        if needed_e8 + under_way_e8 <= free_e8:
+            return None
+        left = short_text(free_e8 - under_way_e8)
+        return TOO_POOR, f"insufficient balance: {short_text(needed_e8)} {asset} are needed, {left} are free"
+
+
+def _spends(side: int, price_e8: int, qty_e8: int) -> int:
+    return -(-price_e8 * qty_e8 // E8) if side > 0 else qty_e8

@@ -1,0 +1,155 @@
+"""How much may be sent: the exchange's own counts of requests and orders, and the time for which it demands silence.
+
+Counts come with the answers (``rateLimits`` of the WebSocket API, headers of REST); between two answers what was sent
+is added. 429 and 418 stop everything until ``Retry-After``; where that is missing, for a time that doubles with each
+refusal. What this process learns, other processes of this host learn by the recorder's `RateBudget`, and the other way.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
+
+from mm.live.api_messages import TOO_MANY_ORDERS, TOO_MANY_REQUESTS, ApiAnswer, ApiLimit
+from mm.live.api_requests import COUNTED, WEIGHTS
+from mm.market_data.rate_budget import RateBudget
+
+BANNED, SLOW_DOWN = 418, 429
+_UNITS_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
+_LETTERS = {"S": "SECOND", "M": "MINUTE", "H": "HOUR", "D": "DAY"}
+_HEADER = re.compile(r"x-mbx-(used-weight|order-count)-([0-9]+)([smhd])", re.IGNORECASE)
+_FIRST_SILENCE_S, _LONGEST_SILENCE_S = {SLOW_DOWN: 1.0, BANNED: 120.0}, 600.0
+_QUIET_MOST_S = 0.05
+SHARED_EVERY_S = 1.0
+
+
+class CountWindow:
+    """One limit: what the exchange has counted, and what was sent since.
+
+    Args:
+        window_s: Length of the window, in s.
+        limit: The most in it.
+    """
+
+    def __init__(self, window_s: float, limit: int) -> None:
+        self.window_s = window_s
+        self.limit = limit
+        self._counted, self._counted_s = 0, -window_s
+        self._since: deque[tuple[float, int]] = deque()
+
+    def count(self, used: int, now_s: float) -> None:
+        """Take the exchange's count."""
+        self._counted, self._counted_s = used, now_s
+        self._since.clear()
+
+    def add(self, amount: int, now_s: float) -> None:
+        """Add what is sent now."""
+        self._since.append((now_s, amount))
+
+    def used(self, now_s: float) -> int:
+        """Return what is used by now, at most: the exchange's windows may have begun again meanwhile."""
+        while self._since and now_s - self._since[0][0] >= self.window_s:
+            self._since.popleft()
+        counted = self._counted if now_s - self._counted_s < self.window_s else 0
+        return counted + sum(amount for _, amount in self._since)
+
+
+class OrderLimits:
+    """The limits of one account at one address.
+
+    Args:
+        budget: Shared with the other processes of this host; None keeps the limits to this one.
+        now_s: Returns a clock that only rises, in s.
+    """
+
+    def __init__(self, budget: RateBudget | None = None, now_s: Callable[[], float] = monotonic) -> None:
+        self._windows: dict[tuple[str, float], CountWindow] = {}
+        self._budget = budget
+        self._now_s = now_s
+        self._silent_until_s = 0.0
+        self._refusals = 0
+        self._shared_s = 0.0
+
+    def sent(self, method: str) -> None:
+        """Count a request that is sent."""
+        now_s = self._now_s()
+        for (kind, _), window in self._windows.items():
+            if kind == "REQUEST_WEIGHT":
+                window.add(WEIGHTS.get(method, 1), now_s)
+            elif kind == "ORDERS" and method in COUNTED:
+                window.add(1, now_s)
+
+    def answered(self, answer: ApiAnswer) -> None:
+        """Take an answer: 429 and 418 stop everything that is sent."""
+        if answer.status not in _FIRST_SILENCE_S or answer.code == TOO_MANY_ORDERS:
+            self._refusals = 0 if answer.status and answer.status not in _FIRST_SILENCE_S else self._refusals
+            return
+        silence_s = answer.retry_after_s
+        if silence_s <= 0:
+            silence_s = min(_FIRST_SILENCE_S[answer.status] * 2**self._refusals, _LONGEST_SILENCE_S)
+        self._refusals += 1
+        self.hold_off(silence_s)
+
+    def hold_off(self, seconds: float) -> None:
+        """Send nothing for so long, neither here nor in other processes of this host."""
+        self._silent_until_s = max(self._silent_until_s, self._now_s() + seconds)
+        if self._budget:
+            self._budget.hold_off(seconds)
+
+    def counted(self, limits: Iterable[ApiLimit]) -> None:
+        """Take the exchange's own counts."""
+        now_s = self._now_s()
+        for one in limits:
+            window_s = float(_UNITS_S.get(one.interval, 60) * one.intervalNum)
+            self._window(one.rateLimitType, window_s, one.limit).count(one.count, now_s)
+            if one.rateLimitType == "REQUEST_WEIGHT" and now_s - self._shared_s >= SHARED_EVERY_S:
+                self._shared_s = now_s
+                self._share(one.count)
+
+    def headers(self, headers: Mapping[str, str]) -> None:
+        """Take the exchange's counts from the headers of an answer of REST."""
+        now_s = self._now_s()
+        for name, text in headers.items():
+            found = _HEADER.fullmatch(name)
+            if not found or not text.isdigit():
+                continue
+            kind = "REQUEST_WEIGHT" if found[1].lower() == "used-weight" else "ORDERS"
+            window_s = float(_UNITS_S[_LETTERS[found[3].upper()]] * int(found[2]))
+            known = self._windows.get((kind, window_s))
+            if known:
+                known.count(int(text), now_s)
+
+    def known(self, limits: Iterable[ApiLimit]) -> None:
+        """Take the limits of exchangeInfo, which have no counts."""
+        for one in limits:
+            self._window(one.rateLimitType, float(_UNITS_S.get(one.interval, 60) * one.intervalNum), one.limit)
+
+    @property
+    def silence_s(self) -> float:
+        """For how long nothing may be sent, in s."""
+        return max(0.0, self._silent_until_s - self._now_s())
+
+    def refusal(self) -> tuple[int, str] | None:
+        """Return the code and the reason why no order may be sent now; None where one may."""
+        if self.silence_s:
+            return TOO_MANY_REQUESTS, f"the exchange demands silence for another {self.silence_s:.1f} s"
+        now_s = self._now_s()
+        for (kind, window_s), window in self._windows.items():
+            if kind in ("ORDERS", "REQUEST_WEIGHT") and window.used(now_s) >= window.limit:
+                code = TOO_MANY_ORDERS if kind == "ORDERS" else TOO_MANY_REQUESTS
+                return code, f"{kind}: {window.used(now_s)} of {window.limit} in {window_s:g} s are used"
+        return None
+
+    def _window(self, kind: str, window_s: float, limit: int) -> CountWindow:
+        window = self._windows.setdefault((kind, window_s), CountWindow(window_s, limit))
+        window.limit = limit
+        return window
+
+    def _share(self, used: int) -> None:
+        """Let other processes know what is used, and take the silence that one of them was ordered to keep."""
+        if self._budget is None:
+            return
+        self._budget.used(used)
+        quiet_s = self._budget.spend(0.0)
+        if quiet_s > _QUIET_MOST_S:
+            self._silent_until_s = max(self._silent_until_s, self._now_s() + quiet_s)

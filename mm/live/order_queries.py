@@ -1,0 +1,216 @@
+"""What is asked of the exchange: an order's state, its trades, and the reconcile of all of them with what we hold.
+
+A reconcile reads the open orders, the account's trades since those that were looked at, and the balances. Orders of
+ours that we do not know are cancelled, those that we hold and the exchange does not list are asked for by client id,
+and trades that no event reported are booked. Trades of the last seconds are read again by the next one.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from mm.clock import US_PER_S, exchange_us
+from mm.instrument import e8
+from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, Fate, OrderEntry, TradeEntry
+from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_of
+from mm.live.ledger import BUY, SELL
+from mm.live.live_orders import EARLIER, LiveOrder
+from mm.live.order_checks import OrderChecks
+from mm.live.order_states import NO_SUCH_ORDER, OrderStates
+
+PAGE = 1_000
+SETTLED_US = 10 * US_PER_S
+"""A trade older than this is in the list of trades, or will never be."""
+AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
+
+
+class Unanswered(Exception):
+    """A reconcile could not be finished; it is tried again."""
+
+
+class AveragePrice(msgspec.Struct):
+    """The answer to ``avgPrice``."""
+
+    price: str
+
+
+class OrderQueries:
+    """Ask and take the answers.
+
+    Args:
+        states: Take what is learned.
+        clock: The exchange's.
+        checks: Take balances and the mean price.
+        way: Returns the way by which to ask now.
+        symbol: Upper case.
+        changed: Is called after each answer was taken, to act on what follows.
+        is_ours: Whether a client id is one of ours, of any run.
+
+    Attributes:
+        adopt: Whether open orders of others are taken over, that is cancelled.
+        checked_id: All trades of the account up to this id were looked at; None before the first reconcile of a ledger
+            that begins.
+        balances: Free and locked by asset, as last read, in the exchange's text.
+    """
+
+    def __init__(
+        self,
+        states: OrderStates,
+        clock: ExchangeClock,
+        checks: OrderChecks,
+        way: Callable[[], OrderApi],
+        changed: Callable[[], None],
+        is_ours: Callable[[str], bool],
+    ) -> None:
+        self.adopt = False
+        self.checked_id: int | None = None
+        self.balances: dict[str, tuple[str, str]] = {}
+        self._states = states
+        self._clock = clock
+        self._checks = checks
+        self._way = way
+        self._symbol = checks.instrument.symbol
+        self._changed = changed
+        self._is_ours = is_ours
+        self._asking: set[str] = set()
+        self._fetching: set[str] = set()
+        self._foreign: set[int] = set()
+        self._baseline_id = -1
+
+    # one order
+
+    def ask(self, order: LiveOrder) -> None:
+        """Ask for the state of *order* by its client id, until there is an answer that says something."""
+        if order.client_id in self._asking:
+            return
+        self._asking.add(order.client_id)
+        ended_then = order.ended
+        parameters = {"symbol": self._symbol, "origClientOrderId": order.client_id}
+        asked_ms = 0
+
+        def done(answer: ApiAnswer) -> None:
+            self._asking.discard(order.client_id)
+            if answer.fate is Fate.DONE:
+                self._states.seen(ORDER.decode(answer.result).seen(answer.us), answers=True, firm=ended_then)
+            elif answer.code != NO_SUCH_ORDER or not self._states.absent(order, answer.us, asked_ms):
+                self._again(order, AGAIN_S)
+            self._changed()
+
+        asked_ms = self._way().request("order.status", parameters, done)
+
+    def _again(self, order: LiveOrder, delay_s: float) -> None:
+        asyncio.get_running_loop().call_later(delay_s, self.ask, order)
+
+    def fetch(self, order: LiveOrder) -> None:
+        """Request the trades of *order* until those that were executed are booked; events on their way come first."""
+        if order.client_id not in self._fetching:
+            self._fetching.add(order.client_id)
+            asyncio.get_running_loop().call_later(GRACE_S, self._fetch, order, AGAIN_S)
+
+    def _fetch(self, order: LiveOrder, delay_s: float) -> None:
+        def done(answer: ApiAnswer) -> None:
+            if answer.fate is Fate.DONE:
+                for trade in TRADES.decode(answer.result):
+                    self._states.fill(order, trade.fill(order.client_id))
+                self._states.fetched(order)
+                self._changed()
+            if _complete(order):
+                self._fetching.discard(order.client_id)
+            else:
+                longer_s = min(2 * delay_s, LONGEST_WAIT_S)
+                asyncio.get_running_loop().call_later(delay_s, self._fetch, order, longer_s)
+
+        if _complete(order):
+            self._fetching.discard(order.client_id)
+        else:
+            self._way().request("myTrades", {"symbol": self._symbol, "orderId": order.exchange_id}, done)
+
+    # all of them
+
+    async def reconcile(self) -> None:
+        """Bring orders, fills and balances up to the exchange's; raises Unanswered where it cannot be asked."""
+        await self._orders()
+        await self._trades()
+        await self._account()
+        answer = await self._answer("avgPrice", {"symbol": self._symbol})
+        self._checks.average_e8 = e8(msgspec.json.decode(answer.result, type=AveragePrice).price)
+
+    async def cancel_strangers(self) -> None:
+        """Cancel the open orders of ours that we do not know; raises Unanswered."""
+        await self._orders()
+
+    async def _orders(self) -> None:
+        expected = [order for order in self._states.open.values() if order.exchange_id > 0]
+        answer = await self._answer("openOrders.status", {"symbol": self._symbol})
+        seen = []
+        for entry in ORDERS.decode(answer.result):
+            known = entry.clientOrderId in self._states.by_client
+            if not known and (self.adopt or self._is_ours(entry.clientOrderId)):
+                self._states.add_earlier(self._order_of(entry))
+            elif not known:
+                continue
+            seen.append(entry.seen(answer.us))
+        self._states.listed(seen, expected)
+        self._changed()
+
+    async def _trades(self) -> None:
+        if self.checked_id is None:
+            last = TRADES.decode((await self._answer("myTrades", {"symbol": self._symbol, "limit": 1})).result)
+            self.checked_id = self._baseline_id = last[-1].id if last else -1
+        first_id = self.checked_id + 1
+        while True:
+            parameters: RequestParams = {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
+            answer = await self._answer("myTrades", parameters)
+            trades = TRADES.decode(answer.result)
+            settled_us = answer.us + self._clock.offset_us - SETTLED_US
+            for trade in trades:
+                await self._take(trade)
+                if exchange_us(trade.time) <= settled_us:
+                    self.checked_id = max(self.checked_id, trade.id)
+            self._changed()
+            if len(trades) < PAGE:
+                return
+            first_id = trades[-1].id + 1
+
+    async def _take(self, trade: TradeEntry) -> None:
+        """Book a trade of the account, if it is one of our orders'."""
+        if trade.orderId in self._foreign:
+            return
+        order = self._states.of_exchange(trade.orderId)
+        if order is None:
+            parameters: RequestParams = {"symbol": self._symbol, "orderId": trade.orderId}
+            answer = await self._answer("order.status", parameters)
+            entry = ORDER.decode(answer.result)
+            order = self._states.by_client.get(entry.clientOrderId)
+            if order is None and not self._is_ours(entry.clientOrderId):
+                self._foreign.add(trade.orderId)
+                return
+            if order is None:
+                order = self._order_of(entry)
+                self._states.add_earlier(order)
+            self._states.seen(entry.seen(answer.us))
+        self._states.fill(order, trade.fill(order.client_id))
+
+    async def _account(self) -> None:
+        account = ACCOUNT.decode((await self._answer("account.status", {})).result)
+        self.balances = {one.asset: (one.free, one.locked) for one in account.balances}
+        self._checks.balances({asset: free for asset, (free, _) in self.balances.items()})
+
+    def _order_of(self, entry: OrderEntry) -> LiveOrder:
+        """Return an order that the exchange shows and we do not know: it is not in the audit log."""
+        side = BUY if entry.side == "BUY" else SELL
+        order = LiveOrder(EARLIER, entry.clientOrderId, side, entry.price, entry.origQty, entry.type)
+        order.exchange_id, order.counts_after = entry.orderId, self._baseline_id
+        return order
+
+    async def _answer(self, method: str, parameters: RequestParams) -> ApiAnswer:
+        answer = await answer_of(self._way(), method, parameters)
+        if answer.fate is not Fate.DONE:
+            raise Unanswered(f"{method}: {answer.code} {answer.message}")
+        return answer
+
+
+def _complete(order: LiveOrder) -> bool:
+    """Return whether there is nothing to fetch of *order*."""
+    return order.ended or order.exchange_id <= 0 or (order.booked_e8 >= order.executed_e8 and not order.presumed)

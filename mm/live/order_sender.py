@@ -1,0 +1,145 @@
+"""Requests that change orders: place, cancel, cancel-replace; each is sent once, and its answer taken to the states."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import msgspec
+
+from mm.live.api_messages import NO_CONNECTION, ORDER, REPLACE, WS_ERROR, ApiAnswer, Fate, ReplaceAnswer, WsError
+from mm.live.api_requests import OrderApi, RequestParams
+from mm.live.ledger import SIDE_NAMES
+from mm.live.live_orders import LiveOrder
+from mm.live.order_access import AuditSink
+from mm.live.order_states import OrderStates
+
+NOT_SENT = 0
+"""The code of a refusal of our own: nothing was sent."""
+_WIRE_TYPES: Mapping[str, RequestParams] = {
+    "LIMIT_MAKER": {"type": "LIMIT_MAKER"},
+    "LIMIT": {"type": "LIMIT", "timeInForce": "GTC"},
+    "IOC": {"type": "LIMIT", "timeInForce": "IOC"},
+    "FOK": {"type": "LIMIT", "timeInForce": "FOK"},
+    "MARKET": {"type": "MARKET"},
+}
+
+
+class OrderSender:
+    """Send, by one way or the other, and take the answers.
+
+    Args:
+        symbol: Upper case.
+        window_ms: How long after its timestamp the exchange takes a request.
+        states: Take what is learned.
+        ways: By which orders are sent, and by which cancels go where that one is down.
+        audit: Gets the intent of each cancel.
+        answered: Is called with what was requested and each answer, after the states have taken it.
+
+    Attributes:
+        cancel_sent_s: When the last cancel of an order was sent, by client id, in s of the event loop.
+    """
+
+    def __init__(
+        self,
+        symbol: str,
+        window_ms: int,
+        states: OrderStates,
+        ways: tuple[OrderApi, OrderApi],
+        audit: AuditSink,
+        answered: Callable[[str, ApiAnswer], None],
+    ) -> None:
+        self.cancel_sent_s: dict[str, float] = {}
+        self._symbol = symbol
+        self._window_ms = window_ms
+        self._states = states
+        self._way, self._second = ways
+        self._audit = audit
+        self._answered = answered
+
+    def _terms(self, order: LiveOrder) -> dict[str, str | int]:
+        terms: dict[str, str | int] = {
+            "symbol": self._symbol,
+            "side": SIDE_NAMES[order.side],
+            **_WIRE_TYPES[order.kind],
+            "quantity": order.qty,
+            "newClientOrderId": order.client_id,
+            "newOrderRespType": "RESULT",
+        }
+        return terms if order.kind == "MARKET" else terms | {"price": order.price}
+
+    def place(self, order: LiveOrder) -> None:
+        """Send an order whose intent is written."""
+        order.window_ms = self._window_ms
+        order.sent_ms = self._way.request("order.place", self._terms(order), partial(self._placed, order))
+
+    def replace(self, old: LiveOrder, new: LiveOrder) -> None:
+        """Send an order whose intent is written in place of *old*; if that cannot be cancelled, nothing is placed."""
+        new.window_ms = self._window_ms
+        parameters = self._terms(new)
+        parameters |= {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": old.exchange_id}
+        new.sent_ms = self._way.request("order.cancelReplace", parameters, partial(self._replaced, old, new))
+
+    def cancel(self, order: LiveOrder, way: OrderApi | None = None) -> None:
+        """Write the intent of a cancel and send it, by *way* or by the best one."""
+        self._audit.append("intent", action="cancel", client_id=order.client_id)
+        self._states.cancelling(order)
+        self.cancel_sent_s[order.client_id] = asyncio.get_running_loop().time()
+        named: dict[str, str | int] = {"symbol": self._symbol}
+        if order.exchange_id > 0:
+            named["orderId"] = order.exchange_id
+        else:
+            named["origClientOrderId"] = order.client_id
+        if way is None:
+            way = self._way if self._way.up else self._second
+        way.request("order.cancel", named, partial(self._cancelled, order))
+
+    def _placed(self, order: LiveOrder, answer: ApiAnswer) -> None:
+        if answer.fate is Fate.DONE:
+            entry = ORDER.decode(answer.result)
+            if entry.orderId > 0:
+                self._states.seen(entry.seen(answer.us))
+            else:
+                self._states.place_unknown(order)
+        elif answer.fate is Fate.UNKNOWN:
+            self._states.place_unknown(order)
+        else:
+            self._states.refused(order, answer.us, _code(answer), answer.message)
+        self._answered("place", answer)
+
+    def _cancelled(self, order: LiveOrder, answer: ApiAnswer) -> None:
+        if answer.fate is Fate.DONE:
+            self._states.cancelled(order, ORDER.decode(answer.result).seen(answer.us))
+        elif answer.fate is Fate.REFUSED:
+            self._states.cancel_refused(order, answer.us, answer.code)
+        else:
+            self._states.cancel_unknown(order)
+        self._answered("cancel", answer)
+
+    def _replaced(self, old: LiveOrder, new: LiveOrder, answer: ApiAnswer) -> None:
+        if answer.fate is Fate.UNKNOWN:
+            self._states.cancel_unknown(old)
+            self._states.place_unknown(new)
+            self._answered("replace", answer)
+            return
+        parts = REPLACE.decode(answer.result) if answer.result else ReplaceAnswer()
+        if parts.cancelResult == "SUCCESS":
+            self._states.cancelled(old, ORDER.decode(parts.cancelResponse).seen(answer.us))
+        else:
+            refusal = _error(parts.cancelResponse, answer)
+            self._states.cancel_refused(old, answer.us, refusal.code)
+        if parts.newOrderResult == "SUCCESS":
+            self._states.seen(ORDER.decode(parts.newOrderResponse).seen(answer.us))
+        else:
+            refusal = _error(parts.newOrderResponse, answer)
+            self._states.refused(new, answer.us, refusal.code, refusal.msg)
+        self._answered("replace", answer)
+
+
+def _code(answer: ApiAnswer) -> int:
+    return NOT_SENT if answer.code == NO_CONNECTION else answer.code
+
+
+def _error(part: msgspec.Raw, answer: ApiAnswer) -> WsError:
+    """Return the refusal of one half of a cancel-replace; where it has none of its own, that of the whole."""
+    found = WS_ERROR.decode(part) if bytes(part) != b"null" else WsError()
+    return found if found.code else WsError(_code(answer), answer.message)

@@ -1,0 +1,125 @@
+"""The requests of the WebSocket API by signed REST: the whole transport, or what is left while the other is down."""
+
+import asyncio
+
+import httpx
+import msgspec
+
+from mm.clock import exchange_us
+from mm.live.api_messages import NO_ANSWER, NO_CONNECTION, SERVER_TIME, WS_ERROR, ApiAnswer, Fate, WsError, fate_of
+from mm.live.api_requests import REST_ROUTES, UNSIGNED, Done, RequestParams, Signer, answer_of, unsigned_query
+from mm.live.order_limits import OrderLimits
+from mm.live.ws_api import ANSWER_MARGIN_S
+from mm.market_data.rate_budget import retry_after_s
+
+_CONNECTIONS = 32
+_CONNECT_TIMEOUT_S = 3.0
+_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class RestApi:
+    """Signed requests; each is a task of its own.
+
+    Args:
+        url: The base, without a path.
+        signer: Signs.
+        limits: Count what is sent.
+        transport: Of httpx, in place of sockets.
+    """
+
+    def __init__(
+        self, url: str, signer: Signer, limits: OrderLimits, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._signer = signer
+        self._clock = signer.clock
+        self._limits = limits
+        self._tasks: set[asyncio.Task[None]] = set()
+        timeout_s = signer.window_ms / 1_000 + ANSWER_MARGIN_S
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers={"X-MBX-TIME-UNIT": "MICROSECOND"},
+            timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S, pool=timeout_s),
+            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+            trust_env=False,
+            transport=transport,
+        )
+
+    @property
+    def up(self) -> bool:
+        """Whether a request can be sent now: REST has no connection to lose."""
+        return not self._client.is_closed
+
+    def request(self, method: str, parameters: RequestParams, done: Done) -> int:
+        """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
+        verb, path = REST_ROUTES[method]
+        if method in UNSIGNED:
+            query, headers, sent_ms = unsigned_query(parameters), {}, 0
+        else:
+            stamped = self._signer.stamped(parameters)
+            query, sent_ms = self._signer.query(stamped), int(stamped["timestamp"])
+            headers = {"X-MBX-APIKEY": self._signer.credentials.key}
+        self._limits.sent(method)
+        task = asyncio.create_task(self._send(verb, f"{path}?{query}" if query else path, headers, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return sent_ms
+
+    async def _send(self, verb: str, target: str, headers: dict[str, str], done: Done) -> None:
+        sent_us = self._clock.now_us()
+        try:
+            response = await self._client.request(verb, target, headers=headers)
+        except _NEVER_LEFT as error:
+            done(self._nothing(Fate.UNSENT, NO_CONNECTION, error, sent_us))
+            return
+        except httpx.HTTPError as error:
+            done(self._nothing(Fate.UNKNOWN, NO_ANSWER, error, sent_us))
+            return
+        answer = self._read(response, sent_us)
+        self._limits.headers(response.headers)
+        self._limits.answered(answer)
+        done(answer)
+
+    def _nothing(self, fate: Fate, code: int, error: httpx.HTTPError, sent_us: int) -> ApiAnswer:
+        us = self._clock.now_us()
+        why = f"{type(error).__name__}: {error}".rstrip(": ")
+        return ApiAnswer(fate, us, code=code, message=why, seconds=(us - sent_us) / 1e6)
+
+    def _read(self, response: httpx.Response, sent_us: int) -> ApiAnswer:
+        us, status, body = self._clock.now_us(), response.status_code, response.content
+        seconds = (us - sent_us) / 1e6
+        error = WsError()
+        if not response.is_success:
+            try:
+                error = WS_ERROR.decode(body)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                error = WsError(0, f"http {status}")
+        retry_s = retry_after_s(response.headers.get("Retry-After"))
+        fate = fate_of(status, error.code)
+        result = body if response.is_success else bytes(error.data)
+        if fate is Fate.DONE and not _is_json(body):
+            fate, error = Fate.UNKNOWN, WsError(NO_ANSWER, "the answer breaks off")
+        return ApiAnswer(fate, us, result, error.code, error.msg, status, retry_s, seconds)
+
+    async def measure(self) -> bool:
+        """Measure the exchange's clock, and return whether that was possible."""
+        sent_us = self._clock.now_us()
+        answer = await answer_of(self, "time", {})
+        if answer.fate is not Fate.DONE:
+            return False
+        self._clock.measured(sent_us, exchange_us(SERVER_TIME.decode(answer.result).serverTime), answer.us)
+        return True
+
+    async def close(self) -> None:
+        """Cancel what is under way, and close the connections."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._client.aclose()
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True

@@ -1,0 +1,338 @@
+"""The WebSocket API: one connection that is logged on and subscribed, kept up for as long as it is wanted.
+
+A request is on the socket when `WsApi.request` returns: nothing is queued, nothing is awaited. With an Ed25519 key the
+session is logged on and requests need no signature; with an HMAC key each one is signed. An answer that does not come
+in time leaves its request UNKNOWN, and a connection that has brought nothing since is given up.
+"""
+
+import asyncio
+from collections.abc import Callable
+from time import time_ns
+from typing import NamedTuple, Protocol
+
+import msgspec
+from websockets.exceptions import WebSocketException
+
+from mm.clock import exchange_us
+from mm.errors import MMError, UsageError
+from mm.live.api_messages import (
+    EVENT_HEAD,
+    NO_ANSWER,
+    NOT_AUTHORIZED,
+    RETRY_DATA,
+    SERVER_TIME,
+    SHUTDOWN,
+    TERMINATED,
+    WS_MESSAGE,
+    ApiAnswer,
+    Fate,
+    WsMessage,
+    fate_of,
+)
+from mm.live.api_requests import UNSIGNED, Done, RequestParams, Signer, unsent
+from mm.live.order_limits import OrderLimits
+from mm.market_data.rate_budget import Backoff
+from mm.market_data.ws_link import Inbox, Link
+
+ANSWER_MARGIN_S = 1.0
+IDLE_S = 5.0
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.25, 10.0
+
+
+class ApiWatcher(Protocol):
+    """What is called when the connection changes, and with every user event."""
+
+    def connected(self) -> None:
+        """It is logged on and subscribed."""
+
+    def disconnected(self, why: str) -> None:
+        """It was lost, or could not be made; another attempt follows."""
+
+    def event(self, kind: str, body: bytes, us: int) -> None:
+        """An event of the user data stream came at *us*: its name, and its JSON."""
+
+
+class ApiConnection(Protocol):
+    """What a connection must have; `Link` does."""
+
+    changed: asyncio.Event
+
+    async def open(self) -> None:
+        """Connect; raises OSError or WebSocketException where that fails."""
+
+    def send(self, text: bytes) -> None:
+        """Send a message."""
+
+    def close(self, reason: str = "") -> None:
+        """Close it in order."""
+
+    def abort(self) -> None:
+        """End it at once."""
+
+    def ending(self) -> tuple[int | None, str]:
+        """Return the close code, and why it has ended."""
+
+
+Take = Callable[[bytes, int], None]
+"""Takes a message and its arrival, in µs."""
+Connect = Callable[[str, Take], ApiConnection]
+"""Makes a connection to an address, whose messages go to the callable; it is not open yet."""
+
+
+class _Mailbox(Inbox):
+    """Hands out each message in the callback of the socket."""
+
+    def __init__(self, take: Take) -> None:
+        super().__init__(time_ns)
+        self._take = take
+
+    def put(self, link: Link, raws: list[bytes], recv_us: int) -> bool:  # noqa: ARG002 - the base's signature
+        for raw in raws:
+            self._take(raw, recv_us)
+        return True
+
+    def opened_or_ended(self, link: Link) -> None:
+        """Nothing waits here: whoever opened the link follows it."""
+
+
+def linked(url: str, take: Take) -> ApiConnection:
+    """Return a connection over a socket."""
+    return Link(_Mailbox(take), url, 0)
+
+
+class _Waiting(NamedTuple):
+    """A request without an answer."""
+
+    method: str
+    done: Done
+    sent_us: int
+    timer: asyncio.TimerHandle
+
+
+class WsApi:
+    """The connection, made again and again until `close`.
+
+    Args:
+        url: The whole address.
+        signer: Signs.
+        limits: Count what is sent.
+        watcher: Is called.
+        connect: Makes connections.
+
+    Attributes:
+        up: Whether requests can be sent.
+        failure: Why there will be no connection: the exchange does not take the key; None while there may be one.
+        received_us: Arrival of the last message, in µs.
+    """
+
+    def __init__(
+        self, url: str, signer: Signer, limits: OrderLimits, watcher: ApiWatcher, connect: Connect = linked
+    ) -> None:
+        self.up = False
+        self.failure: MMError | None = None
+        self.received_us = 0
+        self._url = f"{url}{'&' if '?' in url else '?'}timeUnit=MICROSECOND"
+        self._signer = signer
+        self._clock = signer.clock
+        self._limits = limits
+        self._watcher = watcher
+        self._connect = connect
+        self._link: ApiConnection | None = None
+        self._session = False
+        self._closing = False
+        self._waiting: dict[int, _Waiting] = {}
+        self._count = 0
+        self._encoder = msgspec.json.Encoder()
+        self._timeout_s = signer.window_ms / 1_000 + ANSWER_MARGIN_S
+        self._backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
+
+    # requests
+
+    def request(self, method: str, parameters: RequestParams, done: Done) -> int:
+        """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
+        if not self.up or self._link is None:
+            unsent(done, self._clock, "the WebSocket API is not connected")
+            return self._clock.timestamp_ms()
+        return self._request(method, parameters, done)
+
+    def _request(self, method: str, parameters: RequestParams, done: Done) -> int:
+        assert self._link
+        if method in UNSIGNED:
+            named = dict(parameters)
+        else:
+            named = self._signer.stamped(parameters) if self._session else self._signer.signed(parameters)
+        self._count += 1
+        number, sent_us = self._count, self._clock.now_us()
+        timer = asyncio.get_running_loop().call_later(self._timeout_s, self._timed_out, number)
+        self._waiting[number] = _Waiting(method, done, sent_us, timer)
+        try:
+            self._link.send(self._encoder.encode({"id": number, "method": method, "params": named}))
+        except WebSocketException as error:  # it is closing: nothing was written
+            timer.cancel()
+            del self._waiting[number]
+            unsent(done, self._clock, str(error))
+        self._limits.sent(method)
+        return int(named.get("timestamp", 0))
+
+    def _timed_out(self, number: int) -> None:
+        waiting = self._waiting.pop(number)
+        silent = self.received_us < waiting.sent_us
+        waiting.done(self._nothing(waiting, f"no answer to {waiting.method} within {self._timeout_s:g} s"))
+        if silent and self._link is not None:
+            self._link.abort()
+
+    def _nothing(self, waiting: _Waiting, why: str) -> ApiAnswer:
+        us = self._clock.now_us()
+        return ApiAnswer(Fate.UNKNOWN, us, code=NO_ANSWER, message=why, seconds=(us - waiting.sent_us) / 1e6)
+
+    # messages
+
+    def _take(self, raw: bytes, us: int) -> None:
+        self.received_us = us
+        try:
+            message = WS_MESSAGE.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return  # its request will be UNKNOWN, and what an event said is found by the next reconcile
+        if message.event:
+            self._event(bytes(message.event), us)
+            return
+        self._limits.counted(message.rateLimits)
+        waiting = self._waiting.pop(message.id, None) if isinstance(message.id, int) else None
+        if waiting is None:
+            return
+        waiting.timer.cancel()
+        answer = _answer(message, us, waiting.sent_us)
+        self._limits.answered(answer)
+        if answer.code in NOT_AUTHORIZED and self._session and self.up and self._link:
+            self._link.abort()  # the log-on has expired
+        waiting.done(answer)
+
+    def _event(self, body: bytes, us: int) -> None:
+        try:
+            kind = EVENT_HEAD.decode(body).e
+        except msgspec.MsgspecError:
+            return
+        if kind == TERMINATED and self.up and self._link:
+            self._link.abort()
+        elif kind == SHUTDOWN and self._link:
+            self._link.close("the exchange announced its shutdown")
+        else:
+            self._watcher.event(kind, body, us)
+
+    # the connection
+
+    async def run(self) -> None:
+        """Keep a connection up until `close`, or until the exchange does not take the key."""
+        loop = asyncio.get_running_loop()
+        while not self._closing and self.failure is None:
+            await asyncio.sleep(max(self._backoff.delay(loop.time()), self._limits.silence_s))
+            if self._closing:
+                return
+            why = await self._once()
+            self._watcher.disconnected(why)
+
+    async def _once(self) -> str:
+        """Connect, and return why the connection has ended."""
+        link = self._link = self._connect(self._url, self._take)
+        idle: asyncio.Task[None] | None = None
+        try:
+            await link.open()
+            why = await self._log_on()
+            if why:
+                return why
+            self.up = True
+            self._watcher.connected()
+            idle = asyncio.create_task(self._keep_asking(link))
+            await link.changed.wait()
+            return link.ending()[1]
+        except (OSError, WebSocketException) as error:
+            return f"{self._url.partition('?')[0]} cannot be reached: {error or type(error).__name__}"
+        finally:
+            if idle:
+                idle.cancel()
+            self._ended(link)
+
+    def _ended(self, link: ApiConnection) -> None:
+        """Leave every request without an answer UNKNOWN."""
+        link.abort()
+        self.up = self._session = False
+        self._link = None
+        waiting, self._waiting = self._waiting, {}
+        for one in waiting.values():
+            one.timer.cancel()
+            one.done(self._nothing(one, f"the connection ended before {one.method} was answered"))
+
+    async def _log_on(self) -> str:
+        """Measure the clock, log on, subscribe; return why that failed, or nothing."""
+        await self._measure()
+        if self._signer.credentials.kind == "ED25519":
+            answer = await self._ask("session.logon")
+            if answer.fate is not Fate.DONE:
+                return self._refused("session.logon", answer)
+            self._session = True
+            answer = await self._ask("userDataStream.subscribe")
+        else:
+            answer = await self._ask("userDataStream.subscribe.signature")
+        return "" if answer.fate is Fate.DONE else self._refused("userDataStream.subscribe", answer)
+
+    def _refused(self, what: str, answer: ApiAnswer) -> str:
+        why = f"{what}: {answer.code} {answer.message}"
+        if answer.code in NOT_AUTHORIZED:
+            kind = self._signer.credentials.kind
+            self.failure = UsageError(
+                f"the exchange does not accept the API key and its {kind} signature ({why}); check BINANCE_API_KEY, "
+                f"the secret or key file that belongs to it, its permissions and addresses, and the venue"
+            )
+        return why
+
+    async def _ask(self, method: str) -> ApiAnswer:
+        """Send a request of the session itself; a subscription of a session takes no parameters."""
+        future: asyncio.Future[ApiAnswer] = asyncio.get_running_loop().create_future()
+        self._request(method, {}, lambda answer: None if future.done() else future.set_result(answer))
+        return await future
+
+    async def _measure(self) -> None:
+        sent_us = self._clock.now_us()
+        answer = await self._ask("time")
+        if answer.fate is Fate.DONE:
+            server_us = exchange_us(SERVER_TIME.decode(answer.result).serverTime)
+            self._clock.measured(sent_us, server_us, answer.us)
+
+    async def _keep_asking(self, link: ApiConnection) -> None:
+        """Ask for the time where nothing has come for a while: a dead connection shows, and the clock is measured."""
+        while True:
+            await asyncio.sleep(IDLE_S)
+            if self._clock.now_us() - self.received_us >= IDLE_S * 1e6 and link is self._link:
+                await self._measure()
+
+    def drop(self) -> None:
+        """Give up the connection; another one is made."""
+        if self._link:
+            self._link.abort()
+
+    def close(self) -> None:
+        """Close the connection, and make no other."""
+        self._closing = True
+        if self._link:
+            self._link.close("closed by us")
+
+
+def _answer(message: WsMessage, us: int, sent_us: int) -> ApiAnswer:
+    """Return what an answer says."""
+    seconds, error = (us - sent_us) / 1e6, message.error
+    if error is None:
+        return ApiAnswer(fate_of(message.status, 0), us, bytes(message.result), status=message.status, seconds=seconds)
+    retry_s = 0.0
+    if b"retryAfter" in bytes(error.data):
+        data = RETRY_DATA.decode(error.data)
+        retry_s = max(0.0, (exchange_us(data.retryAfter) - exchange_us(data.serverTime)) / 1e6)
+    return ApiAnswer(
+        fate_of(message.status, error.code),
+        us,
+        bytes(error.data),
+        error.code,
+        error.msg,
+        message.status,
+        retry_s,
+        seconds,
+    )

@@ -1,0 +1,194 @@
+"""A gateway on an exchange in a box, an audit log in memory, and a listener that follows what an engine would."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from mm.clock import day_of, now_us
+from mm.instrument import E8
+from mm.live.api_requests import VenueUrls
+from mm.live.gateway import Gateway, GatewayRun, OrderAccess, Surroundings
+from mm.live.keys import Credentials
+from mm.live.ledger import AccountFill
+from mm.live.live_orders import EARLIER
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
+from mm.sim.wire.box import Box
+
+ALICE, BOB = 1, 2
+LOT_E8 = E8 // 1_000
+
+
+class MemoryAudit:
+    """Rows of the audit log, in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.failure: Exception | None = None
+
+    def append(self, type: str, /, **fields: object) -> int:
+        self.rows.append({"type": type, **fields})
+        return len(self.rows)
+
+    async def synced(self, seq: int) -> None:
+        await asyncio.sleep(0)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [row for row in self.rows if row["type"] == kind]
+
+
+class FollowingListener:
+    """Follows orders by the reports alone, and fails where an engine could not follow."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[Any, ...]] = []
+        self.state: dict[int, str] = {}
+        self.fills: list[AccountFill] = []
+        self.free: dict[str, str] = {}
+        self.ready: list[tuple[bool, str]] = []
+        self.latencies: list[tuple[str, float]] = []
+        self.on_fill: Callable[[AccountFill], None] | None = None
+
+    def _expect(self, order_id: int, *states: str) -> None:
+        assert order_id != EARLIER
+        assert self.state.get(order_id, "sent") in states, (order_id, self.state.get(order_id), self.log)
+
+    def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
+        self._expect(order_id, "sent")
+        self.state[order_id] = "open"
+        self.log.append(("accepted", order_id))
+
+    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
+        self._expect(order_id, "sent")
+        self.state[order_id] = "rejected"
+        self.log.append(("rejected", order_id, code, message))
+
+    def filled(self, order_id: int, fill: AccountFill) -> None:
+        if order_id != EARLIER:
+            self._expect(order_id, "open")
+        assert all((one.trade_id, one.order_id) != (fill.trade_id, fill.order_id) for one in self.fills)
+        self.fills.append(fill)
+        self.log.append(("filled", order_id, fill.qty))
+        if self.on_fill:
+            self.on_fill(fill)
+
+    def closed(self, order_id: int, us: int, status: str) -> None:
+        self._expect(order_id, "open")
+        self.state[order_id] = status
+        self.log.append(("closed", order_id, status))
+
+    def cancel_failed(self, order_id: int, us: int, code: int) -> None:
+        self.log.append(("cancel_failed", order_id, code))
+
+    def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
+        self.free = dict(free)
+
+    def ready_changed(self, ready: bool, why: str) -> None:
+        self.ready.append((ready, why))
+
+    def ack_latency(self, action: str, seconds: float) -> None:
+        self.latencies.append((action, seconds))
+
+
+class QuietLog:
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def _keep(self, event: str, **numbers: Any) -> None:
+        self.lines.append((event, numbers))
+
+    debug = info = warning = error = critical = _keep
+
+
+class Rig:
+    """What a test holds of one gateway and its exchange."""
+
+    def __init__(self, box: Box, gateway: Gateway, audit: MemoryAudit, listener: FollowingListener) -> None:
+        self.box, self.gateway, self.audit, self.listener = box, gateway, audit, listener
+
+    async def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
+        """Return when *condition* holds; fails after *seconds*."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.002)
+
+    def at_exchange(self, account: int = ALICE) -> list[Any]:
+        """Return the account's open orders, as the exchange has them."""
+        return list(self.box.exchange.users.open(account))
+
+    def check(self, start_base_e8: int = 1_000 * E8, start_quote_e8: int = 1_000_000 * E8) -> None:
+        """Compare orders, fills, position and cash with the exchange's own books, to the last decimal."""
+        exchange = self.box.exchange
+        assert [fill.trade_id for fill in self.listener.fills] == [f.trade_id for f in exchange.users.fills(ALICE)]
+        base_e8 = quote_e8 = 0
+        for fill in self.listener.fills:
+            qty_e8, price_e8, fee_e8 = (int(t.replace(".", "")) for t in (fill.qty, fill.price, fill.commission))
+            base_e8 += fill.side * qty_e8
+            quote_e8 -= fill.side * price_e8 * qty_e8 // E8
+            if fill.commission_asset == "SIM":
+                base_e8 -= fee_e8
+            else:
+                quote_e8 -= fee_e8
+        account = exchange.accounts[ALICE]
+        assert account.base.free + account.base.locked == start_base_e8 + base_e8
+        assert account.quote.free + account.quote.locked == start_quote_e8 + quote_e8
+        known = {row["client_id"] for row in self.audit.of("intent")}
+        assert {order.client_id for order in exchange.users.all(ALICE)} <= known
+
+
+def credentials(box: Box, kind: str = "ED25519", name: str = "alice") -> Credentials:
+    """Return the keys of a user of the box."""
+    account = next(one for one in box.ready()["accounts"] if one["name"] == name)
+    if kind == "HMAC":
+        return Credentials(account["api_key"], secret=account["secret"])
+    private = load_pem_private_key(account["ed25519_private_key"].encode(), None)
+    return Credentials(account["api_key"], private=private)  # type: ignore[arg-type]
+
+
+def urls(box: Box) -> VenueUrls:
+    """Return the addresses of a box."""
+    ready = box.ready()
+    return VenueUrls(ready["ws_api_url"], ready["rest_url"], ready["ws_url"])
+
+
+def make_gateway(
+    box: Box, audit: MemoryAudit, listener: FollowingListener, *, kind: str = "ED25519", run: GatewayRun | None = None
+) -> Gateway:
+    """Return a gateway of alice, not started."""
+    run = run or GatewayRun(symbol="SIMUSDT", run_id="test", access=OrderAccess(), share_budget=False, sync=False)
+    return Gateway(urls(box), credentials(box, kind), run, listener, audit, log=QuietLog(), around=Surroundings())
+
+
+@asynccontextmanager
+async def trading(
+    scenario: str = "empty",
+    *,
+    kind: str = "ED25519",
+    limits: bool = False,
+    faults: str = "",
+    access: OrderAccess | None = None,
+    **more: Any,
+) -> AsyncIterator[Rig]:
+    """Yield a gateway that is ready, on an exchange that runs in real time."""
+    begins_us = now_us() // 100_000 * 100_000
+    session = Session("SIMUSDT", day_of(begins_us), 24.0, 7, begins_us)
+    box = Box(SCENARIOS[scenario](), session, limits=limits)
+    async with box.open():
+        if faults:
+            from mm.sim.wire.faults.script import read_script
+
+            box.inject(read_script(faults))
+        audit, listener = MemoryAudit(), FollowingListener()
+        settings = {"symbol": "SIMUSDT", "run_id": "test", "share_budget": False, "sync": False} | more
+        run = GatewayRun(access=access or OrderAccess(), **settings)
+        gateway = make_gateway(box, audit, listener, kind=kind, run=run)
+        try:
+            await gateway.start()
+            yield Rig(box, gateway, audit, listener)
+        finally:
+            await gateway.stop()

@@ -1,0 +1,66 @@
+"""``mm risk``: read, throw and re-arm the kill switch of a symbol."""
+
+
+from dataclasses import dataclass
+
+import click
+
+from mm.cli.config import Results
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import REQUIRED, SYMBOL, knob
+from mm.clock import now_us
+from mm.live.kill_switch import KillSwitch
+
+BY_HAND = "by hand"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwitchPlace(Results):
+    """The symbol whose kill switch is meant, and where it lies."""
+
+    symbol: str = knob(REQUIRED, SYMBOL, "Binance Spot symbol, in any case.")
+
+    def switch(self) -> KillSwitch:
+        """Return the switch."""
+        return KillSwitch(self.out_root, self.symbol)
+
+
+@command(SwitchPlace)
+def status(console: Console, place: SwitchPlace) -> None:
+    """Show whether the kill switch of a symbol is thrown, why and since when.
+
+    Example: mm risk status --symbol BTCUSDT
+    """
+    switch = place.switch()
+    console.say(switch.line())
+    console.answer(switch.status())
+
+
+@command(
+    SwitchPlace,
+    arguments=[click.Option(["--reason"], default=BY_HAND, metavar="TEXT", help="Why, in words.  [default by hand]")],
+)
+def kill(console: Console, place: SwitchPlace, reason: str) -> None:
+    """Throw the kill switch: a trader of the symbol cancels all its orders and ends, and none starts.
+
+    Example: mm risk kill --symbol BTCUSDT --reason "odd fills"
+    """
+    switch = place.switch()
+    if not switch.throw(reason, now_us()):
+        console.say("thrown before; its reason stays")
+    console.say(switch.line())
+    console.answer(switch.status())
+
+
+@command(SwitchPlace)
+def rearm(console: Console, place: SwitchPlace) -> None:
+    """Re-arm the kill switch, so that the symbol may be traded again.
+
+    Example: mm risk rearm --symbol BTCUSDT
+    """
+    switch = place.switch()
+    found = switch.rearm()
+    console.say(f"was not thrown: {switch.path}" if found is None else f"was thrown: {found.reason}")
+    console.say(switch.line())
+    console.answer(switch.status())

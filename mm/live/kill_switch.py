@@ -1,0 +1,156 @@
+"""The kill switch of a symbol: a file that survives the process, a restart and a reboot.
+
+Where there is anything at its place, the switch is thrown, whatever it holds: an empty or damaged file too, and one
+that cannot be looked at. The file is written whole beside its place and linked there, so that the first throw wins and
+nobody reads a half one.
+"""
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from threading import get_ident
+from typing import Any
+
+import msgspec
+
+from mm.clock import US_STAMPS, iso
+from mm.errors import DataError
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DAMAGED = "unknown: the file of the kill switch is damaged"
+
+
+class _Content(msgspec.Struct):
+    reason: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Why a switch was thrown, and since when, µs; of a damaged file it is when that was written."""
+
+    reason: str
+    since_us: int
+
+
+class KillSwitch:
+    """The switch of one symbol.
+
+    Args:
+        out_root: Folder of results; the switch is ``risk/<SYMBOL>.kill`` below it.
+        symbol: The symbol.
+
+    Attributes:
+        path: Its place.
+        symbol: The symbol.
+    """
+
+    def __init__(self, out_root: Path, symbol: str) -> None:
+        self.path, self.symbol = out_root / "risk" / f"{symbol}.kill", symbol
+
+    @property
+    def thrown(self) -> bool:
+        """Whether it is thrown; a single look at the folder, a few µs."""
+        try:
+            os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def read(self) -> Kill | None:
+        """Return why it is thrown, None where it is not."""
+        try:
+            found = msgspec.json.decode(self.path.read_bytes(), type=_Content)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return self._damaged()
+        except OSError:
+            return self._damaged() if self.thrown else None
+        return Kill(" ".join(found.reason.split()), found.since) if found.since in US_STAMPS else self._damaged()
+
+    def _damaged(self) -> Kill | None:
+        try:
+            return Kill(DAMAGED, os.lstat(self.path).st_mtime_ns // 1_000)
+        except FileNotFoundError:
+            return None  # re-armed in the meantime
+        except OSError:
+            return Kill(DAMAGED, 0)
+
+    def throw(self, reason: str, us: int) -> bool:
+        """Throw it; return False where it was thrown before, whose reason stays.
+
+        On a full disk the file is left empty, which counts as thrown.
+
+        Raises:
+            OSError: If not even that can be done.
+        """
+        folder = self.path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}.{get_ident()}.partial")
+        try:
+            _write(unfinished, msgspec.json.encode(_Content(reason, us)) + b"\n")
+            os.link(unfinished, self.path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                raise
+            self.path.touch()
+        finally:
+            unfinished.unlink(missing_ok=True)
+        _sync_folder(folder)
+        return True
+
+    def rearm(self) -> Kill | None:
+        """Re-arm it; return why it was thrown, None where it was not.
+
+        Raises:
+            DataError: If what is at its place is no file.
+        """
+        found = self.read()
+        if found is None:
+            return None
+        try:
+            self.path.unlink(missing_ok=True)
+        except (IsADirectoryError, PermissionError) as error:
+            raise DataError(
+                f"{self.path}: the kill switch cannot be removed ({error.strerror}); remove it by hand"
+            ) from error
+        _sync_folder(self.path.parent)
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """Return ``{"symbol", "killed", "reason", "since"}``; reason and since (µs) are None where it is not thrown."""
+        found = self.read()
+        reason, since = (None, None) if found is None else (found.reason, found.since_us)
+        return {"symbol": self.symbol, "killed": found is not None, "reason": reason, "since": since}
+
+    def line(self) -> str:
+        """Return the status as one line, with the way out where it is thrown."""
+        found = self.read()
+        if found is None:
+            return f"{self.symbol}: armed"
+        return (
+            f"{self.symbol}: killed since {iso(found.since_us)}: {found.reason}; "
+            f"mm risk rearm --symbol {self.symbol} lets it trade again"
+        )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, and force it to the disk."""
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.write(opened, content)
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,150 @@
+"""The kill switch: a file that whoever looks finds whole, and that counts as thrown whatever stands there."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from mm.errors import DataError
+from mm.live.kill_switch import DAMAGED, Kill, KillSwitch
+
+US = 1_767_596_400_123_456
+
+
+@pytest.fixture
+def switch(tmp_path: Path) -> KillSwitch:
+    return KillSwitch(tmp_path / "out", "BTCUSDT")
+
+
+def test_it_is_armed_where_there_is_no_file(switch: KillSwitch) -> None:
+    """Not even the folder is there."""
+    assert not switch.thrown
+    assert switch.read() is None
+    assert switch.rearm() is None
+    assert switch.status() == {"symbol": "BTCUSDT", "killed": False, "reason": None, "since": None}
+    assert switch.line() == "BTCUSDT: armed"
+
+
+def test_a_throw_is_kept_until_it_is_re_armed(switch: KillSwitch, tmp_path: Path) -> None:
+    """Another object, as after a restart, reads it."""
+    assert switch.throw("MAX_DRAWDOWN 0.06 > 0.05", US)
+    again = KillSwitch(tmp_path / "out", "BTCUSDT")
+    assert again.thrown
+    assert again.read() == Kill("MAX_DRAWDOWN 0.06 > 0.05", US)
+    assert again.path == tmp_path / "out" / "risk" / "BTCUSDT.kill"
+    assert json.loads(again.path.read_text()) == {"reason": "MAX_DRAWDOWN 0.06 > 0.05", "since": US}
+    assert not KillSwitch(tmp_path / "out", "ETHUSDT").thrown
+    assert "mm risk rearm --symbol BTCUSDT" in again.line()
+    assert again.rearm() == Kill("MAX_DRAWDOWN 0.06 > 0.05", US)
+    assert not switch.thrown
+    assert list(again.path.parent.iterdir()) == []
+
+
+def test_the_first_throw_wins(switch: KillSwitch) -> None:
+    """Eight threads throw at once: one of them did, and its reason stands there whole."""
+    start, threw = threading.Barrier(8), []
+
+    def throw(number: int) -> None:
+        start.wait()
+        if KillSwitch(switch.path.parent.parent, "BTCUSDT").throw(f"reason {number}", US + number):
+            threw.append(number)
+
+    threads = [threading.Thread(target=throw, args=(number,)) for number in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(threw) == 1
+    assert switch.read() == Kill(f"reason {threw[0]}", US + threw[0])
+    assert not switch.throw("later", US)
+    assert [one.name for one in switch.path.parent.iterdir()] == ["BTCUSDT.kill"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b'{"reason": "x"}',
+        b'{"reason": 1, "since": 2}',
+        b'{"reason": "x", "since": 1e99}',
+    ],
+)
+def test_a_damaged_file_counts_as_thrown(switch: KillSwitch, content: bytes) -> None:
+    switch.path.parent.mkdir(parents=True)
+    switch.path.write_bytes(content)
+    os.utime(switch.path, ns=(US * 1000, US * 1000))
+    assert switch.thrown
+    assert switch.read() == Kill(DAMAGED, US)
+    assert switch.status()["killed"]
+    assert not switch.throw("later", US)
+    assert switch.rearm() == Kill(DAMAGED, US)
+    assert not switch.thrown
+
+
+def test_an_instant_out_of_all_time_is_damage(switch: KillSwitch) -> None:
+    switch.throw("x", 10**30)
+    assert switch.read().reason == DAMAGED
+    assert switch.line().startswith("BTCUSDT: killed since ")
+
+
+def test_a_folder_in_its_place_counts_as_thrown(switch: KillSwitch) -> None:
+    """It is not removed: somebody put it there."""
+    switch.path.mkdir(parents=True)
+    assert switch.thrown
+    assert switch.read().reason == DAMAGED
+    assert not switch.throw("x", US)
+    with pytest.raises(DataError, match="remove it by hand"):
+        switch.rearm()
+
+
+def test_a_link_to_nowhere_counts_as_thrown(switch: KillSwitch, tmp_path: Path) -> None:
+    switch.path.parent.mkdir(parents=True)
+    switch.path.symlink_to(tmp_path / "nowhere")
+    assert switch.thrown
+    assert switch.read().reason == DAMAGED
+
+
+def test_a_reason_of_several_lines_is_shown_in_one(switch: KillSwitch) -> None:
+    switch.throw("one\ntwo", US)
+    assert switch.line().count("\n") == 0
+    assert switch.read().reason == "one two"
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from mm.live.kill_switch import KillSwitch
+switch = KillSwitch(Path(sys.argv[1]), "BTCUSDT")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+print(switch.throw("loss", 1), switch.thrown)
+"""
+
+
+def test_on_a_full_disk_it_is_thrown_all_the_same(switch: KillSwitch) -> None:
+    """The file is empty then; a limit of the size of files stands for the disk."""
+    told = subprocess.run(
+        [sys.executable, "-c", FULL, str(switch.path.parent.parent)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert told.stdout == "True True\n"
+    assert switch.read().reason == DAMAGED
+    assert [one.name for one in switch.path.parent.iterdir()] == ["BTCUSDT.kill"]
+
+
+def test_where_nothing_can_be_written_a_throw_says_so(switch: KillSwitch) -> None:
+    switch.path.parent.parent.mkdir(parents=True)
+    switch.path.parent.write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="exists"):
+        switch.throw("x", US)
+    assert not switch.thrown

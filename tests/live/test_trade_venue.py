@@ -1,0 +1,89 @@
+"""Where orders may go: production with two switches, and nowhere else by mistake."""
+
+import pytest
+
+from mm.errors import SafetyError, UsageError
+from mm.live.trade_venue import PUBLISHED, Addresses, VenueUrls, addresses, check_switches, is_production
+
+LOCAL = {
+    "ws_url": "ws://127.0.0.1:1",
+    "rest_url": "http://127.0.0.1:1",
+    "ws_api_url": "ws://127.0.0.1:1/ws-api/v3",
+}
+
+
+def test_a_box_has_the_addresses_that_are_given():
+    assert addresses(VenueUrls(venue="box", **LOCAL)) == Addresses(*LOCAL.values())
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_box_without_an_address_is_refused_by_name(name):
+    given = {key: url for key, url in LOCAL.items() if key != name}
+    with pytest.raises(UsageError, match=name.upper()):
+        addresses(VenueUrls(venue="box", **given))
+
+
+@pytest.mark.parametrize("venue", PUBLISHED)
+def test_a_venue_has_its_published_addresses(venue):
+    assert addresses(VenueUrls(venue=venue)) == PUBLISHED[venue]
+
+
+def test_one_address_may_be_another():
+    found = addresses(VenueUrls(venue="testnet", rest_url="http://127.0.0.1:9"))
+    assert found.rest_url == "http://127.0.0.1:9"
+    assert found.ws_url == PUBLISHED["testnet"].ws_url
+
+
+@pytest.mark.parametrize("venue", ["box", "testnet"])
+@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("host", ["api.binance.com", "API3.binance.com", "stream.binance.com:9443", "api.binance.us"])
+def test_the_production_exchange_is_refused_under_another_name(venue, name, host):
+    scheme = LOCAL[name].partition(":")[0]
+    with pytest.raises(SafetyError, match="production exchange"):
+        addresses(VenueUrls(venue=venue, **LOCAL | {name: f"{scheme}://{host}"}))
+
+
+@pytest.mark.parametrize(
+    ("url", "real"),
+    [
+        ("https://api.binance.com", True),
+        ("wss://data-stream.binance.vision", True),
+        ("https://testnet.binance.vision", False),
+        ("wss://ws-api.testnet.binance.vision/ws-api/v3", False),
+        ("https://binance.com.example.org", False),
+        ("https://notbinance.com", False),
+        ("http://localhost:8000", False),
+    ],
+)
+def test_a_production_address_is_known_by_its_host(url, real):
+    assert is_production(url) is real
+
+
+@pytest.mark.parametrize("venue", ["box", "testnet"])
+def test_the_switch_is_without_effect_elsewhere(venue):
+    assert check_switches(venue, "BTCUSDT", "10", {}) is None
+    note = check_switches(venue, "BTCUSDT", "10", {"TRADE_PRODUCTION": "nonsense"})
+    assert note == f"TRADE_PRODUCTION is without effect: the venue is {venue}"
+
+
+@pytest.mark.parametrize("allowed", ["BTCUSDT:10", "BTCUSDT:10.0", "BTCUSDT:11"])
+def test_both_switches_together_let_orders_through(allowed):
+    assert check_switches("production", "BTCUSDT", "10", {"TRADE_PRODUCTION": allowed}) is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "why"),
+    [
+        ({}, "second switch"),
+        ({"TRADE_PRODUCTION": ""}, "must be"),
+        ({"TRADE_PRODUCTION": "1"}, "must be"),
+        ({"TRADE_PRODUCTION": "BTCUSDT"}, "must be"),
+        ({"TRADE_PRODUCTION": "BTCUSDT:-1"}, "must be"),
+        ({"TRADE_PRODUCTION": "BTCUSDT:10\n"}, "must be"),
+        ({"TRADE_PRODUCTION": "ETHUSDT:10"}, "allows ETHUSDT"),
+        ({"TRADE_PRODUCTION": "BTCUSDT:9.99999999"}, "MAX_POSITION"),
+    ],
+)
+def test_one_switch_alone_sends_nothing(environment, why):
+    with pytest.raises(SafetyError, match=why):
+        check_switches("production", "BTCUSDT", "10", environment)

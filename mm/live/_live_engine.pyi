@@ -28,13 +28,10 @@ class LiveEngine:
 
     Attributes:
         manager: The order manager.
-        requotes: How many times quotes were wanted.
         now_us: The latest instant so far.
     """
     @property
     def manager(self) -> OrderManager: ...
-    @property
-    def requotes(self) -> int: ...
     @property
     def now_us(self) -> int: ...
     def __init__(self, quotes: object, rules: Rules) -> None: ...
@@ -53,6 +50,9 @@ class LiveEngine:
     @property
     def state_rows(self) -> int:
         """Rows of the state table since the journal was last handed over."""
+    @property
+    def decisions(self) -> int:
+        """How many requotes have been recorded since the journal was last handed over."""
     @property
     def next_due_us(self) -> int:
         """When `advance` has something to do if nothing happens before; far in the future before the first book."""

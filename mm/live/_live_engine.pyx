@@ -9,7 +9,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from mm.backtest._event_buffer cimport EventBuffer
-from mm.backtest._order_manager cimport OrderManager, is_settled, pass_requotes, run_grid, run_timers
+from mm.backtest._order_manager cimport OrderManager, pass_requotes, run_grid, run_timers
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._records cimport EPOCH_BREAK, handed, handed_log, record_mid
 from mm.backtest._venue cimport Touch
@@ -46,12 +46,10 @@ cdef class LiveEngine:
 
     Attributes:
         manager: The order manager.
-        requotes: How many times quotes were wanted.
         now_us: The latest instant so far.
     """
 
     cdef readonly OrderManager manager
-    cdef readonly int64_t requotes
     cdef readonly int64_t now_us
     cdef QuoteModel quotes
     cdef GatewayVenue venue
@@ -105,6 +103,11 @@ cdef class LiveEngine:
         return self.venue.orders.records.state.rows
 
     @property
+    def decisions(self) -> int:
+        """How many requotes have been recorded since the journal was last handed over."""
+        return self.venue.orders.records.decisions.rows
+
+    @property
     def next_due_us(self) -> int:
         """When `advance` has something to do if nothing happens before; far in the future before the first book."""
         return min(self.manager.next_grid_us, min(self.manager.next_requote_us, self.venue.orders.open.follow_us))
@@ -140,6 +143,7 @@ cdef class LiveEngine:
         cdef int64_t row = buffer.first_row[event], rows = buffer.first_row[event + 1] - row, us
         cdef int kind = buffer.kind[event]
         us = self.now_us = self.touch.heard_us = max(self.now_us, buffer.event_us[event])
+        self.manager.input_seq = max(self.manager.input_seq, buffer.recv_seq[event])
         self.events_played += 1
         self.rows_played += rows
         if kind == TRADE:
@@ -205,7 +209,6 @@ cdef class LiveEngine:
         cdef OrderManager manager = self.manager
         cdef OpenOrders* open = &self.venue.orders.open
         cdef int64_t next_us
-        cdef bint settled
         us = self.now_us = self.venue.now_us = max(self.now_us, us)
         while manager.next_grid_us <= us:
             run_grid(manager, open, manager.next_grid_us, &self.touch)
@@ -216,9 +219,7 @@ cdef class LiveEngine:
                 open.follow_us = us
             else:
                 manager.next_requote_us = us
-            settled = is_settled(manager, open, &self.touch.top)
-            self.requotes += not settled
-            run_timers(manager, open, us, settled, &self.touch)
+            run_timers(manager, open, us, False, &self.touch)
             manager.next_requote_us = max(manager.next_requote_us if next_us == us else next_us, us + 1)
         self.watch_sides(us)
         return self.take_messages()
@@ -327,4 +328,5 @@ cdef class LiveEngine:
             counters=counters,
             breaches=handed(&orders.records.breaches) if self.manager.guard.has_limits else None,
             killed=self.manager.killed(),
+            decisions=handed(&orders.records.decisions) if self.manager.decides else None,
         )

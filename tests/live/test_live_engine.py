@@ -273,6 +273,18 @@ def test_instants_never_fall():
     assert engine.now_us == 2 * SECOND_US
 
 
+def test_each_requote_is_a_decision():
+    engine = begun(decisions=True)
+    engine.feed([depth(1_100_000, (1, 101, 5), seq=9)])
+    engine.advance(1_250_000)
+    assert engine.decisions == 2
+    rows = engine.journal().decisions[:, :8].tolist()
+    assert rows == [
+        [SECOND_US, 1, 100, 102, 100, 10, 102, 10],
+        [1_250_000, 9, 101, 102, 101, 10, 102, 10],
+    ]
+
+
 def test_a_malformed_event_is_refused():
     engine = begun()
     with pytest.raises(UsageError, match="side of"):

@@ -1,0 +1,33 @@
+"""``mm compare``: a replay, a shadow and a trade side by side, as a table, as JSON and as one page."""
+
+from pathlib import Path
+
+import click
+
+from mm.cli.config import Results
+from mm.cli.console import Console
+from mm.cli.frame import command
+
+_RUNS = click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…")
+_OUT = click.Option(["--out"], metavar="FILE", help="Where the page goes, instead of <OUT_ROOT>/compare/.")
+
+
+@command(Results, arguments=[_RUNS, _OUT])
+def main(console: Console, results: Results, runs: tuple[str, ...], out: str | None) -> None:
+    """Compare runs of one strategy over the time that all of them cover; the first is the reference.
+
+    A RUN is a folder, a RUN_ID or how one begins. Example: mm compare 20260105T0800 20260105T0801
+    """
+    from mm.clock import now_us, run_stamp
+    from mm.live.compare import compare_runs, read_run
+    from mm.live.compare_page import comparison_page, comparison_text
+    from mm.runs.find import find_run
+
+    read = [read_run(find_run(name, results.out_root)) for name in runs]
+    found = compare_runs(read)
+    path = Path(out) if out else results.out_root / "compare" / found.symbol / f"{run_stamp(now_us())}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(comparison_page(found, read), encoding="utf-8")
+    console.say(comparison_text(found))
+    console.say(str(path))
+    console.answer({**found.to_dict(), "path": str(path)})

@@ -1,0 +1,379 @@
+"""Runs of one strategy side by side: a replay, a shadow, a trade, over the time that all of them cover.
+
+Everything is measured from the files of the run folders, so that a replay, which has no wire, and a trade, which has no
+fill model, are held to the same numbers. The first run is the reference of the others.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.clock import US_PER_S
+from mm.errors import BrokenFile, Mismatch, UsageError
+from mm.report.run_columns import RunColumns, Standing, read_columns
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.runs.find import Found
+
+    Instants = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+KINDS = ("backtest", "shadow", "trade")
+MARKOUTS_S = (1, 5, 30)
+MATCH_US = US_PER_S  # by which the fills of two runs may lie apart and still be one
+QUANTILES = (0.5, 0.9, 0.99)
+SIDES = {"BUY": 1, "SELL": -1}
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What is read of one run.
+
+    Attributes:
+        kind: ``backtest``, ``shadow`` or ``trade``.
+        run_id: Its name.
+        folder: Where it lies.
+        symbol: Upper case.
+        tick: Tick size, quote asset.
+        columns: Its fills, state and quotes.
+        orders: Columns of the orders file that are needed here.
+        decisions_us: Instants of its decisions; None where it has no file of them.
+    """
+
+    kind: str
+    run_id: str
+    folder: Path
+    symbol: str
+    tick: float
+    columns: RunColumns
+    orders: Mapping[str, Any]
+    decisions_us: "Instants | None"
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and last instant of its state rows, in µs."""
+        us = self.columns.state["recv_us"]
+        return (int(us[0]), int(us[-1])) if len(us) else (0, 0)
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """The numbers of one run over the common span; quote asset and base asset, ticks where the name says so.
+
+    Attributes:
+        kind: ``backtest``, ``shadow`` or ``trade``.
+        run_id: Its name.
+        path: Its folder.
+        decisions: Requotes; None where they were not recorded.
+        placed: Orders sent.
+        rejects: Orders not taken, by reason.
+        quoted_share: Share of time with an order on each side: buy, sell, both.
+        fills: Executions, by side.
+        quantity: Base asset traded.
+        fill_ratio: Traded over placed quantity.
+        half_spread_ticks: Mean distance of fills from the mid of their instant, weighted by quantity.
+        markout_ticks: Mean gain of a fill at the mid so many seconds later, weighted by quantity.
+        pnl: Change of the equity.
+        fees: Fees paid.
+        ack_ms: Quantiles of the time from sending an order to its acceptance.
+        cancel_ms: Quantiles of the time from sending a cancel to its effect.
+    """
+
+    kind: str
+    run_id: str
+    path: str
+    decisions: int | None
+    placed: int
+    rejects: dict[str, int]
+    quoted_share: dict[str, float]
+    fills: dict[str, int]
+    quantity: float
+    fill_ratio: float | None
+    half_spread_ticks: float | None
+    markout_ticks: dict[str, float | None]
+    pnl: float | None
+    fees: float
+    ack_ms: dict[str, float | None]
+    cancel_ms: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a run did what the reference did.
+
+    Attributes:
+        run_id: Of the run.
+        equal_quotes: Of the seconds in which both had an order on a side, the share with equal prices.
+        quote_gap_ticks: Mean distance of the two prices in those seconds.
+        one_sided: Share of seconds in which one of them had an order on a side and the other had none.
+        matched_fills: Fills of the reference that this run has, too: of that side, within `MATCH_US`.
+        unmatched_fills: Those that it has not.
+        extra_fills: Its own without one of the reference.
+        slippage_ticks: Mean of how much worse its matched fills were than the reference's; negative is better.
+        pnl_difference: Its gain less that of the reference.
+    """
+
+    run_id: str
+    equal_quotes: float | None
+    quote_gap_ticks: float | None
+    one_sided: float
+    matched_fills: int
+    unmatched_fills: int
+    extra_fills: int
+    slippage_ticks: float | None
+    pnl_difference: float | None
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Several runs over the time that all of them cover.
+
+    Attributes:
+        symbol: Upper case.
+        begin_us: Begin of that time.
+        end_us: Its end.
+        runs: Their numbers, in the order given.
+        agreement: Of each run but the first with the first.
+        notes: What a reader should know.
+    """
+
+    symbol: str
+    begin_us: int
+    end_us: int
+    runs: list[RunFigures]
+    agreement: list[Agreement]
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+def read_run(run: "Found") -> RunData:
+    """Read the files of a run.
+
+    Raises:
+        UsageError: If it is no run of orders and fills.
+        BrokenFile: If a file is missing or cannot be read.
+    """
+    import polars as pl
+
+    kind, symbol = run.manifest["kind"], run.manifest["symbol"]
+    if kind not in KINDS:
+        raise UsageError(f"{run.folder} is a run of kind {kind!r}; runs of {', '.join(KINDS)} can be compared")
+    try:
+        columns = read_columns(run.folder, symbol)
+        orders = pl.read_csv(run.folder / f"orders_{symbol}.csv", infer_schema_length=None)
+        summary = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
+        decisions = run.folder / f"decisions_{symbol}.csv"
+        decided = pl.read_csv(decisions, columns=["us"])["us"].to_numpy() if decisions.exists() else None
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise BrokenFile(f"{run.folder}: cannot be compared ({error}); make the run again") from error
+    needed = ("order_id", "action", "side", "qty", "recv_us", "active_recv_us", "reject_reason")
+    return RunData(
+        kind=kind,
+        run_id=run.manifest["run_id"],
+        folder=run.folder,
+        symbol=symbol,
+        tick=float(summary["tick_size"]),
+        columns=columns,
+        orders={name: orders[name].to_numpy() for name in needed},
+        decisions_us=decided,
+    )
+
+
+def compare_runs(runs: Sequence[RunData]) -> RunComparison:
+    """Compare runs over the time that all of them cover.
+
+    Raises:
+        UsageError: If there are fewer than two.
+        Mismatch: If they are of different symbols, or have no time in common.
+    """
+    if len(runs) < 2:
+        raise UsageError(f"mm compare needs two runs or more; {len(runs)} was given")
+    symbols = {run.symbol for run in runs}
+    if len(symbols) > 1:
+        raise Mismatch(f"the runs are of {' and '.join(sorted(symbols))}; compare runs of one symbol")
+    begin_us, end_us = max(run.span[0] for run in runs), min(run.span[1] for run in runs)
+    if begin_us >= end_us:
+        raise Mismatch("the runs have no time in common; replay the day that the shadow or the trade has recorded")
+    span = (begin_us, end_us)
+    figures = [figures_of(run, span) for run in runs]
+    first = runs[0]
+    return RunComparison(
+        first.symbol,
+        begin_us,
+        end_us,
+        figures,
+        [
+            agreement_of(first, run, span, (figures[0].pnl, own.pnl))
+            for run, own in zip(runs[1:], figures[1:], strict=True)
+        ],
+        list(_notes(runs, span)),
+    )
+
+
+def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
+    """Return the numbers of a run over a span of time."""
+    fills, held, orders = _within(run.columns.fills, span), _within(run.columns.state, span), _within(run.orders, span)
+    side = np.array([SIDES[one] for one in fills["side"]], np.int64)
+    qty, price = (np.asarray(fills[name], np.float64) for name in ("qty", "price"))
+    mid = np.asarray(fills["mid"], np.float64)
+    placed = orders["action"] == "PLACE"
+    placed_qty = float(np.asarray(orders["qty"], np.float64)[placed].sum())
+    refused = orders["reject_reason"][np.isin(orders["action"], ("REJECT",))]
+    equity = np.asarray(held["equity"], np.float64)
+    known = equity[~np.isnan(equity)]
+    later = {s: run.columns.later(np.asarray(fills["recv_us"], np.int64) + s * US_PER_S) for s in MARKOUTS_S}
+    return RunFigures(
+        kind=run.kind,
+        run_id=run.run_id,
+        path=str(run.folder),
+        decisions=None if run.decisions_us is None else int(_inside(run.decisions_us, span).sum()),
+        placed=int(placed.sum()),
+        rejects=dict(Counter(map(str, refused.tolist())).most_common()),
+        quoted_share=_shares(run.columns.quotes, span),
+        fills={name: int((side == one).sum()) for name, one in SIDES.items()},
+        quantity=float(qty.sum()),
+        fill_ratio=float(qty.sum()) / placed_qty if placed_qty else None,
+        half_spread_ticks=_mean(side * (mid - price) / run.tick, qty),
+        markout_ticks={str(s): _mean(side * (then - price) / run.tick, qty) for s, then in later.items()},
+        pnl=float(known[-1] - known[0]) if len(known) else None,
+        fees=float(np.asarray(fills["fee"], np.float64).sum()),
+        ack_ms=_latencies(orders, "PLACE"),
+        cancel_ms=_cancels(orders),
+    )
+
+
+def agreement_of(
+    first: RunData, other: RunData, span: tuple[int, int], pnl: tuple[float | None, float | None]
+) -> Agreement:
+    """Return how far *other* did what *first* did; *pnl* is what each gained."""
+    grid = np.arange(span[0], span[1], US_PER_S)
+    gaps: list[Floats] = []
+    alone = 0
+    for side in SIDES.values():
+        ours, theirs = (_price_at(run.columns.quotes[side], grid) for run in (first, other))
+        both = ~np.isnan(ours) & ~np.isnan(theirs)
+        alone += int((np.isnan(ours) != np.isnan(theirs)).sum())
+        gaps.append(np.abs(ours[both] - theirs[both]) / first.tick)
+    gap = np.concatenate(gaps)
+    pairs, worse = _matched(_within(first.columns.fills, span), _within(other.columns.fills, span))
+    counts = [len(_within(run.columns.fills, span)["recv_us"]) for run in (first, other)]
+    return Agreement(
+        run_id=other.run_id,
+        equal_quotes=float((gap < 0.5).mean()) if len(gap) else None,
+        quote_gap_ticks=float(gap.mean()) if len(gap) else None,
+        one_sided=alone / (2 * len(grid)),
+        matched_fills=pairs,
+        unmatched_fills=counts[0] - pairs,
+        extra_fills=counts[1] - pairs,
+        slippage_ticks=None if worse is None else worse / first.tick,
+        pnl_difference=None if pnl[0] is None or pnl[1] is None else pnl[1] - pnl[0],
+    )
+
+
+def _matched(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[int, float | None]:
+    """Return how many fills have a partner of their side within `MATCH_US`, and how much worse its price is.
+
+    Each fill has one partner at most: the nearest in time that is free, in order of time.
+    """
+    free = {side: _of_side(theirs, side) for side in SIDES}
+    pairs, worse = 0, 0.0
+    for side, sign in SIDES.items():
+        us, price = _of_side(ours, side)
+        their_us, their_price = free[side]
+        taken = np.zeros(len(their_us), bool)
+        for at, own in zip(us.tolist(), price.tolist(), strict=True):
+            low, high = np.searchsorted(their_us, [at - MATCH_US, at + MATCH_US + 1])
+            open_ = low + np.flatnonzero(~taken[low:high])
+            if len(open_):
+                best = int(open_[np.abs(their_us[open_] - at).argmin()])
+                taken[best] = True
+                pairs += 1
+                worse += sign * (float(their_price[best]) - own)
+    return pairs, worse / pairs if pairs else None
+
+
+def _of_side(fills: Mapping[str, Any], side: str) -> tuple["Instants", "Floats"]:
+    mine = np.asarray(fills["side"]) == side
+    return np.asarray(fills["recv_us"], np.int64)[mine], np.asarray(fills["price"], np.float64)[mine]
+
+
+def _within(columns: Mapping[str, Any], span: tuple[int, int]) -> dict[str, Any]:
+    """Return the rows of a table within a span of time."""
+    inside = _inside(np.asarray(columns["recv_us"], np.int64), span)
+    return {name: np.asarray(values)[inside] for name, values in columns.items()}
+
+
+def _inside(us: "Instants", span: tuple[int, int]) -> "NDArray[np.bool_]":
+    return (us >= span[0]) & (us <= span[1])
+
+
+def _price_at(standing: Standing, grid: "Instants") -> "Floats":
+    """Return the price of the newest order that rests at each instant, NaN where none does."""
+    row = np.searchsorted(standing.us, grid, side="right") - 1
+    found = np.full(len(grid), np.nan)
+    for back in range(3):  # the newest may have ended while an older one still rests
+        at = np.maximum(row - back, 0)
+        rests = (row - back >= 0) & np.isnan(found)
+        if len(standing.us):
+            rests &= standing.until_us[at] > grid
+            found[rests] = standing.price[at[rests]]
+    return found
+
+
+def _shares(quotes: Mapping[int, Standing], span: tuple[int, int]) -> dict[str, float]:
+    grid = np.arange(span[0], span[1], US_PER_S)
+    buys, sells = (~np.isnan(_price_at(quotes[side], grid)) for side in (1, -1))
+    return {"buy": float(buys.mean()), "sell": float(sells.mean()), "both": float((buys & sells).mean())}
+
+
+def _mean(values: "Floats", weights: "Floats") -> float | None:
+    known = ~np.isnan(values)
+    return float(np.average(values[known], weights=weights[known])) if weights[known].sum() else None
+
+
+def _latencies(orders: Mapping[str, Any], action: str) -> dict[str, float | None]:
+    """Return quantiles of the time from the rows of *action* to the acceptance, in ms."""
+    rows = orders["action"] == action
+    sent, active = (np.asarray(orders[name], np.float64)[rows] for name in ("recv_us", "active_recv_us"))
+    return _quantiles((active - sent) / 1_000)
+
+
+def _cancels(orders: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return quantiles of the time from a cancel to its effect, in ms."""
+    asked: dict[int, int] = {}
+    found = []
+    rows = zip(orders["action"].tolist(), orders["order_id"].tolist(), orders["recv_us"].tolist(), strict=True)
+    for action, order_id, us in rows:
+        if action == "CANCEL_REQ":
+            asked[order_id] = us
+        elif action == "CANCEL_ACK" and order_id in asked:
+            found.append((us - asked.pop(order_id)) / 1_000)
+    return _quantiles(np.array(found))
+
+
+def _quantiles(values: "Floats") -> dict[str, float | None]:
+    known = values[~np.isnan(values)]
+    names = [f"p{round(100 * share)}" for share in QUANTILES]
+    if not len(known):
+        return dict.fromkeys(names)
+    return dict(zip(names, np.quantile(known, QUANTILES).tolist(), strict=True))
+
+
+def _notes(runs: Sequence[RunData], span: tuple[int, int]) -> list[str]:
+    """Return what a reader should know of the runs' own time."""
+    notes = []
+    for run in runs:
+        whole, common = run.span[1] - run.span[0], span[1] - span[0]
+        if common < 0.9 * whole:
+            notes.append(f"{run.kind} {run.run_id} covers more time: {common / whole:.0%} of it is compared")
+    return notes

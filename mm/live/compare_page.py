@@ -1,0 +1,130 @@
+"""The comparison of runs as a table for the terminal, and as one page."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.clock import US_PER_S, iso
+from mm.live.compare import Agreement, RunComparison, RunData, RunFigures
+from mm.numbers import lasting, number, percent, signed
+from mm.report.frame import card, document, grid, header, notes, nothing, tile, tiles, wide
+from mm.report.svg import WIDE, Plot, padded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Cells = tuple[str, Callable[[RunFigures], str]]
+COLOURS = ("line", "line carried", "line spread", "line fees")
+HEIGHT = 240
+
+
+def _p(found: dict[str, float | None]) -> str:
+    """Return latencies as median / 90 % / 99 %."""
+    if found["p50"] is None:
+        return "–"
+    return " / ".join(number(found[name], 3) for name in ("p50", "p90", "p99")) + " ms"
+
+
+def _rejects(run: RunFigures) -> str:
+    total = sum(run.rejects.values())
+    if not total:
+        return "0"
+    return f"{total:,} ({', '.join(f'{reason} {count:,}' for reason, count in run.rejects.items())})"
+
+
+ROWS: tuple[Cells, ...] = (
+    ("decisions", lambda run: "–" if run.decisions is None else f"{run.decisions:,}"),
+    ("orders placed", lambda run: f"{run.placed:,}"),
+    ("rejected", _rejects),
+    ("quoting both sides", lambda run: percent(run.quoted_share["both"])),
+    ("fills, buys + sells", lambda run: f"{run.fills['BUY']:,} + {run.fills['SELL']:,}"),
+    ("quantity", lambda run: number(run.quantity)),
+    ("of placed quantity", lambda run: percent(run.fill_ratio)),
+    ("half-spread at the fill, ticks", lambda run: signed(run.half_spread_ticks, 3)),
+    ("worth after 1 s, ticks", lambda run: signed(run.markout_ticks["1"], 3)),
+    ("worth after 5 s, ticks", lambda run: signed(run.markout_ticks["5"], 3)),
+    ("worth after 30 s, ticks", lambda run: signed(run.markout_ticks["30"], 3)),
+    ("PnL", lambda run: signed(run.pnl)),
+    ("fees", lambda run: number(run.fees)),
+    ("order to acceptance, 50 / 90 / 99 %", lambda run: _p(run.ack_ms)),
+    ("cancel to effect, 50 / 90 / 99 %", lambda run: _p(run.cancel_ms)),
+)
+AGREEMENT: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
+    ("equal quotes, of seconds with both", lambda one: percent(one.equal_quotes)),
+    ("distance of quotes, ticks", lambda one: number(one.quote_gap_ticks, 3)),
+    ("only one of the two quotes", lambda one: percent(one.one_sided)),
+    (
+        "fills matched / missing / extra",
+        lambda one: f"{one.matched_fills:,} / {one.unmatched_fills:,} / {one.extra_fills:,}",
+    ),
+    ("slippage of matched fills, ticks", lambda one: signed(one.slippage_ticks, 3)),
+    ("PnL difference", lambda one: signed(one.pnl_difference)),
+)
+
+
+def comparison_text(found: RunComparison) -> str:
+    """Return the comparison for a terminal."""
+    head = ["", *(f"{run.kind} {run.run_id}" for run in found.runs)]
+    first = [[name, *(cell(run) for run in found.runs)] for name, cell in ROWS]
+    second = [[name, "reference", *(cell(one) for one in found.agreement)] for name, cell in AGREEMENT]
+    rows = [head, *first, *second]
+    wide_ = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, wide_, strict=True)).rstrip() for row in rows]
+    seconds = (found.end_us - found.begin_us) / US_PER_S
+    title = f"{found.symbol}, {iso(found.begin_us)} to {iso(found.end_us)} ({lasting(seconds)})"
+    return "\n".join([title, *lines, *(f"note: {note}" for note in found.notes)])
+
+
+def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
+    """Return the comparison as one HTML file.
+
+    Args:
+        found: The comparison.
+        runs: What was compared, for the chart.
+    """
+    names = [f"{run.kind} {run.run_id}" for run in found.runs]
+    span = f"{iso(found.begin_us)} – {iso(found.end_us)}, {lasting((found.end_us - found.begin_us) / US_PER_S)}"
+    gaps = [
+        tile(
+            escape(name),
+            "–" if one.equal_quotes is None else percent(one.equal_quotes),
+            f"equal quotes; {one.matched_fills:,} of {one.matched_fills + one.unmatched_fills:,} fills matched",
+        )
+        for name, one in zip(names[1:], found.agreement, strict=True)
+    ]
+    figures = [[escape(name), *(escape(cell(run)) for run in found.runs)] for name, cell in ROWS]
+    agreement = [[escape(name), *(escape(cell(one)) for one in found.agreement)] for name, cell in AGREEMENT]
+    body = [
+        header(found.symbol, " · ".join(dict.fromkeys(run.kind for run in found.runs)), escape(span)),
+        tiles(tile("Reference", escape(names[0]), "the first run"), *gaps),
+        notes(found.notes, "notes"),
+        card("Equity", "Change since the begin of the common time.", _equity(found, runs), _keys(names)),
+        card("Numbers", "Over the time that all runs cover.", grid(["", *names], figures)),
+        card("Against the reference", "What each run did differently.", grid(["", *names[1:]], agreement)),
+    ]
+    return document(f"{found.symbol} · comparison", body)
+
+
+def _keys(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(kind, escape(name)) for kind, name in zip(COLOURS, names, strict=False)]
+
+
+def _equity(found: RunComparison, runs: Sequence[RunData]) -> str:
+    """Return the chart of the runs' equity."""
+    lines: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+    for run in runs[: len(COLOURS)]:
+        us = np.asarray(run.columns.state["recv_us"], np.int64)
+        equity = np.asarray(run.columns.state["equity"], np.float64)
+        inside = (us >= found.begin_us) & (us <= found.end_us) & ~np.isnan(equity)
+        if inside.any():
+            lines.append((us[inside], equity[inside] - equity[inside][0]))
+    if not lines:
+        return nothing("No run has a valid book.")
+    low, high = (reach(float(reach(values)) for _, values in lines) for reach in (min, max))
+    plot = Plot(WIDE, HEIGHT, (float(found.begin_us), float(found.end_us)), padded(low, high))
+    drawn = [plot.line(us, values, kind) for (us, values), kind in zip(lines, COLOURS, strict=False)]
+    return wide(
+        plot.picture(plot.value_axis(), plot.time_axis(), plot.level(0.0, "zero"), *drawn, title="Equity of the runs")
+    )

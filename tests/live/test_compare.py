@@ -1,0 +1,156 @@
+"""Runs side by side: numbers from small files whose answers are counted by hand."""
+
+import json
+
+import pytest
+
+from mm.errors import BrokenFile, Mismatch, UsageError
+from mm.live.compare import compare_runs, read_run
+from mm.runs.find import Found
+
+SECOND = 1_000_000
+BEGIN = 1_767_600_000 * SECOND
+ORDERS = "order_id,action,side,price,qty,recv_us,active_recv_us,reject_reason"
+FILLS = "recv_us,side,price,qty,fee,mid"
+STATE = "recv_us,mid,equity,inventory"
+
+
+def at(seconds):
+    return BEGIN + round(seconds * SECOND)
+
+
+class Files:
+    """The files of one run, row by row; prices in whole numbers, ticks of one."""
+
+    def __init__(self, kind="backtest", run_id="one", symbol="SIMUSDT", seconds=100):
+        self.kind, self.run_id, self.symbol = kind, run_id, symbol
+        self.orders, self.fills, self.decisions = [], [], None
+        self.state = [f"{at(s)},{100 + s // 10},{1_000 + s},0" for s in range(seconds + 1)]
+        self.ids = 0
+
+    def order(self, side, price, begin, end, ack_s=0.05, cancel_s=0.025):
+        """An order that is sent at *begin*; its cancel is sent at *end*."""
+        self.ids += 1
+        rows = [("PLACE", begin, ""), ("CANCEL_REQ", end, ""), ("CANCEL_ACK", end + cancel_s, "")]
+        for action, s, reason in rows:
+            self.orders.append((at(s), f"{self.ids},{action},{side},{price},1,{at(s)},{at(begin + ack_s)},{reason}"))
+
+    def refused(self, side, s, reason):
+        self.ids += 1
+        for action, why in (("PLACE", ""), ("REJECT", reason)):
+            self.orders.append((at(s), f"{self.ids},{action},{side},100,1,{at(s)},{at(s)},{why}"))
+
+    def fill(self, side, price, s, mid, qty=1, fee=0.5):
+        self.fills.append((at(s), f"{at(s)},{side},{price},{qty},{fee},{mid}"))
+
+    def write(self, folder):
+        folder.mkdir()
+        tables = {
+            "orders": (ORDERS, [row for _, row in sorted(self.orders)]),
+            "fills": (FILLS, [row for _, row in sorted(self.fills)]),
+            "state": (STATE, self.state),
+        }
+        if self.decisions is not None:
+            tables["decisions"] = ("us,lag_us", [f"{at(s)},0" for s in self.decisions])
+        for name, (head, rows) in tables.items():
+            (folder / f"{name}_{self.symbol}.csv").write_text("\n".join([head, *rows]) + "\n")
+        (folder / "summary.json").write_text(json.dumps({"tick_size": 1.0}))
+        return Found(folder, {"kind": self.kind, "run_id": self.run_id, "symbol": self.symbol})
+
+
+@pytest.fixture
+def both(tmp_path):
+    """A replay that quotes 99 and 105, and a shadow that is a tick away for a while and misses a fill."""
+    replay, shadow = Files(), Files("shadow", "two")
+    replay.order("BUY", 99, 0, 100)
+    replay.order("SELL", 105, 0, 50)
+    replay.fill("BUY", 99, 20, mid=102)
+    replay.fill("SELL", 105, 40, mid=104, qty=3)
+    shadow.order("BUY", 99, 0, 60, ack_s=0.2)
+    shadow.order("BUY", 98, 60, 100, ack_s=0.2)
+    shadow.order("SELL", 105, 0, 50)
+    shadow.refused("SELL", 55, "would_cross")
+    shadow.fill("BUY", 101, 20.9, mid=102)
+    shadow.fill("BUY", 99, 90, mid=109)
+    shadow.decisions = [0, 10, 20]
+    return read_run(replay.write(tmp_path / "a")), read_run(shadow.write(tmp_path / "b"))
+
+
+def test_the_numbers_of_each_run(both):
+    found = compare_runs(both)
+    replay, shadow = found.runs
+    assert (found.begin_us, found.end_us) == (at(0), at(100))
+    assert (replay.decisions, shadow.decisions) == (None, 3)
+    assert (replay.placed, shadow.placed) == (2, 4)
+    assert shadow.rejects == {"would_cross": 1}
+    assert replay.fills == {"BUY": 1, "SELL": 1}
+    assert (replay.quantity, replay.fill_ratio) == (4, 2.0)
+    assert replay.half_spread_ticks == pytest.approx((1 * (102 - 99) + 3 * (105 - 104)) / 4)
+    assert replay.markout_ticks["30"] == pytest.approx((1 * (105 - 99) - 3 * (107 - 105)) / 4)
+    assert (replay.pnl, replay.fees) == (100, 1)
+    assert replay.ack_ms == pytest.approx({"p50": 50, "p90": 50, "p99": 50})
+    assert shadow.ack_ms["p50"] == pytest.approx(125)  # of 200, 200, 50 and the refused one, which was sent at once
+    assert replay.cancel_ms == pytest.approx({"p50": 25, "p90": 25, "p99": 25})
+    assert replay.quoted_share["both"] == pytest.approx(0.5)  # seconds 1 to 50, of 100
+
+
+def test_how_far_the_second_did_what_the_first_did(both):
+    (one,) = compare_runs(both).agreement
+    seconds_with_both_bids, seconds_with_both_asks = 98, 50  # bids from 1 to 99 but the second in which one is replaced
+    equal = 60 + 50
+    assert one.equal_quotes == pytest.approx(equal / (seconds_with_both_bids + seconds_with_both_asks), abs=0.01)
+    assert one.quote_gap_ticks == pytest.approx(39 / (seconds_with_both_bids + seconds_with_both_asks), abs=0.01)
+    assert (one.matched_fills, one.unmatched_fills, one.extra_fills) == (1, 1, 1)
+    assert one.slippage_ticks == 2  # bought at 101 for 99
+    assert one.pnl_difference == 0
+
+
+def test_only_the_common_time_counts(tmp_path):
+    long, short = Files(seconds=100), Files("trade", "t", seconds=40)
+    for files in (long, short):
+        files.fill("BUY", 99, 20, mid=102)
+    long.fill("BUY", 99, 80, mid=102)
+    runs = [read_run(files.write(tmp_path / files.run_id)) for files in (long, short)]
+    found = compare_runs(runs)
+    assert found.end_us == at(40)
+    assert [run.fills["BUY"] for run in found.runs] == [1, 1]
+    assert [run.pnl for run in found.runs] == [40, 40]
+    assert found.notes == ["backtest one covers more time: 40% of it is compared"]
+
+
+def test_a_fill_has_one_partner_at_most(tmp_path):
+    ours, theirs = Files(), Files("trade", "t")
+    for s in (10, 10.2, 10.4):
+        ours.fill("SELL", 105, s, mid=104)
+    theirs.fill("SELL", 104, 10.3, mid=104)
+    found = compare_runs([read_run(files.write(tmp_path / files.run_id)) for files in (ours, theirs)])
+    assert (found.agreement[0].matched_fills, found.agreement[0].unmatched_fills) == (1, 2)
+    assert found.agreement[0].slippage_ticks == 1
+
+
+def test_runs_that_cannot_be_compared(both, tmp_path):
+    with pytest.raises(UsageError, match="two runs"):
+        compare_runs(both[:1])
+    other = read_run(Files(symbol="ETHUSDT").write(tmp_path / "c"))
+    with pytest.raises(Mismatch, match="ETHUSDT and SIMUSDT"):
+        compare_runs([both[0], other])
+    later = Files()
+    later.state = [f"{at(500 + s)},100,1000,0" for s in range(5)]
+    with pytest.raises(Mismatch, match="no time in common"):
+        compare_runs([both[0], read_run(later.write(tmp_path / "d"))])
+    with pytest.raises(UsageError, match="kind 'sweep'"):
+        read_run(Files("sweep").write(tmp_path / "e"))
+
+
+def test_a_run_without_a_file_is_refused(tmp_path):
+    found = Files().write(tmp_path / "a")
+    (found.folder / "fills_SIMUSDT.csv").unlink()
+    with pytest.raises(BrokenFile, match="cannot be compared"):
+        read_run(found)
+
+
+def test_runs_without_fills_have_no_such_numbers(tmp_path):
+    runs = [read_run(Files(run_id=name).write(tmp_path / name)) for name in ("a", "b")]
+    found = compare_runs(runs)
+    assert found.runs[0].half_spread_ticks is None
+    assert found.agreement[0].slippage_ticks is None

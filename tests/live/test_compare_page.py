@@ -1,0 +1,43 @@
+"""The comparison as a table and as a page: every number stands in both."""
+
+import json
+
+import pytest
+from test_compare import Files, both  # noqa: F401 - a fixture
+
+from mm.live.compare import compare_runs, read_run
+from mm.live.compare_page import comparison_page, comparison_text
+
+
+def test_table_and_page_show_the_same(both):  # noqa: F811
+    found = compare_runs(both)
+    text, html = comparison_text(found), comparison_page(found, both)
+    for shown in ("backtest one", "shadow two", "would_cross 1", "1 / 1 / 1"):
+        assert shown in text
+        assert shown in html
+    assert html.count("<path") >= 2
+    assert json.loads(json.dumps(found.to_dict()))["runs"][0]["kind"] == "backtest"
+
+
+def test_what_is_not_known_is_a_dash(tmp_path):
+    runs = [read_run(Files(run_id=name).write(tmp_path / name)) for name in ("a", "b")]
+    found = compare_runs(runs)
+    assert "–" in comparison_text(found)
+    assert "–" in comparison_page(found, runs)
+
+
+def test_without_a_valid_book_there_is_no_chart(tmp_path):
+    files = [Files(run_id=name) for name in ("a", "b")]
+    for one in files:
+        one.state = [row.replace(",100,", ",,").rsplit(",", 2)[0] + ",,0" for row in one.state[:5]]
+    runs = [read_run(one.write(tmp_path / one.run_id)) for one in files]
+    found = compare_runs(runs)
+    assert found.runs[0].pnl is None
+    assert "No run has a valid book" in comparison_page(found, runs)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_any_number_of_runs_fits(tmp_path, count):
+    runs = [read_run(Files(run_id=f"run{name}").write(tmp_path / str(name))) for name in range(count)]
+    page = comparison_page(compare_runs(runs), runs)
+    assert all(f"run{name}" in page for name in range(count))

@@ -69,6 +69,7 @@ REJECT_REASONS = (
     "order_limit_10s",
     "order_limit_day",
     *WITHHOLDING,
+    "exchange_refused",  # by a live exchange, for a reason that none of the others names
 )
 # What a requote did on a side: bits, and above them the code of the reject reason of what it did not send.
 CANCELLED, PLACED, KEPT, SKIPPED, SKIP_SHIFT = 1, 2, 4, 8, 4

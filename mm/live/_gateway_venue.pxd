@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t
 
 from mm.backtest._account cimport wide
 from mm.backtest._own_orders cimport OwnOrders
+from mm.backtest._records cimport Fill
 from mm.backtest._venue cimport OrderVenue
 from mm.backtest.fills.base cimport Order
 
@@ -18,6 +19,10 @@ cdef class GatewayVenue(OrderVenue):
     cdef int take_cancel(self, Order* order) except -1
     cdef int accepted(self, int64_t order_id, int64_t us) except -1
     cdef int rejected(self, int64_t order_id, int64_t us, int reason) except -1
-    cdef int filled(self, int64_t order_id, int64_t us, int64_t ticks, int64_t lots, int64_t fee_lots, int64_t fee_e8, bint took) except -1
+    cdef int filled(
+        self, int64_t order_id, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t fee_lots, int64_t fee_e8,
+        bint took
+    ) except -1
+    cdef int fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1
     cdef int closed(self, int64_t order_id, int64_t us, bint expired) except -1
     cdef int open_again(self, int64_t order_id) except -1

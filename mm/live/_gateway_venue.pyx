@@ -9,13 +9,15 @@ from libc.stdint cimport int64_t
 
 from mm.backtest._account cimport book_fill, wide
 from mm.backtest._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled
-from mm.backtest._own_orders cimport OpenOrders, OwnOrders, order_accepted, order_closed, orders_find, orders_follow, slot_of
+from mm.backtest._own_orders cimport (
+    OpenOrders, OwnOrders, new_order, order_accepted, order_closed, orders_find, orders_follow, slot_of,
+)
 from mm.backtest._records cimport (
     CANCEL_ACK, CLOSE_FILLED, COVERED, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, NOT_CANCELLED, Fill,
     record_fill, record_order, record_state,
 )
 from mm.backtest._venue cimport OrderVenue
-from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIVE, NEVER, SENT, Order
+from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIMIT, LIVE, NEVER, SENT, Order
 
 from mm.backtest.journal import KINDS
 
@@ -106,41 +108,50 @@ cdef class GatewayVenue(OrderVenue):
         return 1
 
     cdef int filled(
-        self, int64_t order_id, int64_t us, int64_t ticks, int64_t lots, int64_t fee_lots, int64_t fee_e8, bint took
+        self, int64_t order_id, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t fee_lots, int64_t fee_e8,
+        bint took
     ) except -1:
-        """Book an execution. What was paid in the base asset (*fee_lots*) lowers the lots that are booked.
+        """Book an execution; of an order that is not open here (of an earlier run) it has the order id 0.
 
-        *fee_e8* is all that was paid, in the quote asset: a buy of 10 lots with a fee of one lot is booked as 9 lots and
-        a fee of their price, so that position and cash are those of the exchange.
+        What was paid in the base asset (*fee_lots*) lowers the lots that are booked, and *fee_e8* is all that was paid,
+        in the quote asset: a buy of 10 lots with a fee of one lot is booked as 9 lots and a fee of their price, so that
+        position and cash are those of the exchange.
         """
         cdef OwnOrders orders = self.orders
         cdef Order* order = orders_find(&orders.open, order_id)
+        cdef Order stranger
         cdef Fill fill
-        cdef int64_t i, net = lots
-        fill.us, fill.ticks, fill.fee_e8, fill.reason = us, ticks, fee_e8, 1 if took else 0
-        if order is not NULL:
-            self.accepted(order_id, us)
-            net -= order.side * fee_lots
-            fill.lots = net
-            book_fill(&orders.account, order.side, ticks, net, fee_e8)
-            orders.count_cash()
-            self.distrust_cash()
-            if order.lots == order.placed_lots:
-                order_count_filled(&orders.order_count, us, TAKER_CREDIT if took else MAKER_CREDIT)
-            lots = min(lots, order.lots)
-            order.lots -= lots
-            orders.open.lots[slot_of(order.side)] -= lots
-            if order.lots == 0:
-                order.status = FILLED
-            record_order(&orders.records, order, us, FILL, COVERED)
-            record_fill(&orders.records, order, &fill, &orders.account)
-            i = order - orders.open.orders
-            if order.lots == 0:
-                order_closed(orders, i, us, FILLED, CLOSE_FILLED)
+        fill.us, fill.ticks, fill.lots, fill.fee_e8 = us, ticks, lots - side * fee_lots, fee_e8
+        fill.reason = 1 if took else 0
+        book_fill(&orders.account, side, ticks, fill.lots, fee_e8)
+        orders.count_cash()
+        self.distrust_cash()
+        if order is NULL:
+            new_order(&stranger, us, side, ticks, lots, LIMIT)
+            record_fill(&orders.records, &stranger, &fill, &orders.account)
+        else:
+            self.fill_open(order, &fill, lots, took)
         orders.open.changed = True
         if orders.requotes:
             orders_follow(&orders.open, us)
         return record_state(&orders.records, us, &orders.account, orders.open.count)
+
+    cdef int fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1:
+        """Take *lots* from an open order, and end it where none are left."""
+        cdef OwnOrders orders = self.orders
+        self.accepted(order.id, fill.us)
+        if order.lots == order.placed_lots:
+            order_count_filled(&orders.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
+        lots = min(lots, order.lots)
+        order.lots -= lots
+        orders.open.lots[slot_of(order.side)] -= lots
+        if order.lots == 0:
+            order.status = FILLED
+        record_order(&orders.records, order, fill.us, FILL, COVERED)
+        record_fill(&orders.records, order, fill, &orders.account)
+        if order.lots == 0:
+            order_closed(orders, order - orders.open.orders, fill.us, FILLED, CLOSE_FILLED)
+        return 0
 
     cdef int closed(self, int64_t order_id, int64_t us, bint expired) except -1:
         """End an order that rests no more."""

@@ -77,12 +77,15 @@ class LiveEngine:
         """Report that the exchange took an order."""
     def rejected(self, order_id: int, us: int, reason: str) -> None:
         """Report that the exchange did not take an order; *reason* is one of ``REJECT_REASONS``."""
-    def filled(self, order_id: int, us: int, ticks: int, lots: int, fee_lots: int, fee_e8: int, took: bool) -> None:
-        """Report an execution.
+    def filled(
+        self, order_id: int, us: int, side: int, ticks: int, lots: int, fee_lots: int, fee_e8: int, took: bool
+    ) -> None:
+        """Report an execution; one of an order that is not open here has the order id 0 in the journal.
 
         Args:
-            order_id: Of the order; that of none of ours changes nothing but leaves a state row.
+            order_id: Of the order.
             us: When it was reported.
+            side: +1 bought, -1 sold.
             ticks: Price.
             lots: Quantity.
             fee_lots: What was paid of the base asset, lots.
@@ -95,7 +98,5 @@ class LiveEngine:
         """Report that a cancel came to nothing: the order is still open."""
     def funds(self, held_lots: int, held_e8: int) -> None:
         """Report the balances of the exchange, free and locked: base asset in lots, quote asset in 1e-8."""
-    def book_apart(self, us: int, side: int, ticks: int, lots: int, fee_lots: int, fee_e8: int) -> None:
-        """Book an execution of an order of an earlier run: account and state row, no row of orders or fills."""
     def journal(self) -> Journal:
         """Hand over the tables, as a paper exchange does."""

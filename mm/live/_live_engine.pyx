@@ -258,19 +258,22 @@ cdef class LiveEngine:
         """Report that the exchange did not take an order; *reason* is one of ``REJECT_REASONS``."""
         self.venue.rejected(order_id, max(us, self.now_us), REJECT_REASONS.index(reason))
 
-    def filled(self, order_id: int, us: int, ticks: int, lots: int, fee_lots: int, fee_e8: int, took: bool) -> None:
-        """Report an execution.
+    def filled(
+        self, order_id: int, us: int, side: int, ticks: int, lots: int, fee_lots: int, fee_e8: int, took: bool
+    ) -> None:
+        """Report an execution; one of an order that is not open here has the order id 0 in the journal.
 
         Args:
-            order_id: Of the order; that of none of ours changes nothing but leaves a state row.
+            order_id: Of the order.
             us: When it was reported.
+            side: +1 bought, -1 sold.
             ticks: Price.
             lots: Quantity.
             fee_lots: What was paid of the base asset, lots.
             fee_e8: What was paid in all, 1e-8 of the quote asset.
             took: Whether our order took.
         """
-        self.venue.filled(order_id, max(us, self.now_us), ticks, lots, fee_lots, fee_e8, took)
+        self.venue.filled(order_id, max(us, self.now_us), side, ticks, lots, fee_lots, fee_e8, took)
         self.watch_sides(self.now_us)
 
     def closed(self, order_id: int, us: int, expired: bool) -> None:
@@ -285,17 +288,6 @@ cdef class LiveEngine:
     def funds(self, held_lots: int, held_e8: int) -> None:
         """Report the balances of the exchange, free and locked: base asset in lots, quote asset in 1e-8."""
         self.venue.funds(held_lots, held_e8)
-
-    def book_apart(self, us: int, side: int, ticks: int, lots: int, fee_lots: int, fee_e8: int) -> None:
-        """Book an execution of an order of an earlier run: account and state row, no row of orders or fills."""
-        cdef OwnOrders orders = self.venue.orders
-        cdef int64_t signed = side, net = lots - signed * fee_lots, price = ticks
-        orders.account.inventory_lots += signed * net
-        orders.account.cash_tl -= signed * price * net
-        orders.account.fees_e8 += fee_e8
-        orders.count_cash()
-        self.venue.distrust_cash()
-        self.filled(0, us, ticks, lots, 0, 0, False)
 
     # ------------------------------------------------------------------ the journal
 

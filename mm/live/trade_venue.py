@@ -1,6 +1,5 @@
 """Where a trader's orders may go: the exchange in a box, Binance's testnet, or production, which needs two switches."""
 
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -93,8 +93,8 @@ def driven(events, fills, end_us):
             act(engine.next_due_us)
         engine.feed([event])
         while waiting and waiting[0][0] == event.us:
-            us, order_id, _, ticks, lots, fee_e8, *_ = waiting.pop(0)
-            engine.filled(order_id, us, ticks, lots, 0, fee_e8, False)
+            us, order_id, side, ticks, lots, fee_e8, *_ = waiting.pop(0)
+            engine.filled(order_id, us, side, ticks, lots, 0, fee_e8, False)
     while engine.next_due_us <= end_us:
         act(engine.next_due_us)
     engine.advance(end_us)
@@ -182,7 +182,7 @@ def test_a_report_may_come_before_the_acceptance(end):
     engine.feed([snapshot(SECOND_US)])
     engine.advance(SECOND_US)
     if end == "filled":
-        engine.filled(1, SECOND_US, 100, 10, 0, 0, False)
+        engine.filled(1, SECOND_US, 1, 100, 10, 0, 0, False)
     elif end == "closed":
         engine.closed(1, SECOND_US, True)
     else:
@@ -220,26 +220,26 @@ def test_a_commission_in_the_base_asset_lowers_what_is_held(lots, fee_lots, tick
     engine = begun()
     cash = engine.cash
     fee_e8 = fee_lots * ticks * 1_000  # a tick·lot is 1,000 of 1e-8
-    engine.filled(1, SECOND_US, ticks, lots, fee_lots, fee_e8, False)
+    engine.filled(1, SECOND_US, 1, ticks, lots, fee_lots, fee_e8, False)
     assert engine.inventory_lots == lots - fee_lots
     assert cash - engine.cash == pytest.approx(lots * ticks * 1e-5, abs=1e-12)
     (fill,) = engine.journal().fills
     assert fill[[3, 4, 5, 8]].tolist() == [ticks, lots - fee_lots, fee_e8, lots - fee_lots]
 
 
-def test_a_fill_of_an_earlier_run_is_booked_apart():
+def test_a_fill_of_an_order_that_is_not_open_is_booked_under_no_order():
     engine = begun()
-    engine.book_apart(SECOND_US, -1, 102, 4, 1, 0)
+    engine.filled(77, SECOND_US, -1, 102, 4, 1, 1_020, False)
     assert engine.inventory_lots == -5
     journal = engine.journal()
-    assert len(journal.fills) == 0
-    assert journal.state[-1][[1, 2]].tolist() == [-5, 102 * 5]
+    assert journal.fills[0][[1, 2, 3, 4, 5, 8]].tolist() == [0, -1, 102, 5, 1_020, -5]
+    assert journal.state[-1][[1, 2, 3]].tolist() == [-5, 102 * 5, 1_020]
 
 
 def test_a_partial_fill_leaves_the_rest():
     engine = begun()
-    engine.filled(1, SECOND_US, 100, 4, 0, 0, False)
-    engine.filled(1, SECOND_US, 100, 6, 0, 0, True)
+    engine.filled(1, SECOND_US, 1, 100, 4, 0, 0, False)
+    engine.filled(1, SECOND_US, 1, 100, 6, 0, 0, True)
     assert engine.open_orders == 1
     journal = engine.journal()
     assert [ACTIONS[row[2]] for row in journal.orders][-3:] == ["FILL", "FILL", "CLOSE_FILLED"]
@@ -268,7 +268,7 @@ def test_instants_never_fall():
     engine = begun()
     engine.advance(2 * SECOND_US)
     engine.accepted(1, 0)
-    engine.filled(1, 0, 100, 10, 0, 0, False)
+    engine.filled(1, 0, 1, 100, 10, 0, 0, False)
     assert engine.journal().fills[0][0] == 2 * SECOND_US
     assert engine.now_us == 2 * SECOND_US
 

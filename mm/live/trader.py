@@ -1,0 +1,373 @@
+"""The loop of a trader: market events into the engine, its messages to the gateway, the gateway's reports back.
+
+One object, on one event loop, without a thread of its own. What it awaits is the market and the gateway; a database, a
+disk or a metrics page never holds it up.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from mm.backtest.journal import REJECT_REASONS
+from mm.clock import US_PER_S, now_us
+from mm.instrument import Instrument, e8, short_text
+from mm.live._live_engine import LiveEngine
+from mm.live.ledger import AccountFill, Ledger, fee_e8
+
+if TYPE_CHECKING:
+    from mm.backtest.live_feed import FeedEvent
+    from mm.market_data.live_session import EventLog
+
+Message = tuple[str, int, int, int, int, str]
+"""``place`` or ``cancel``, order id, side, ticks, lots, kind."""
+
+MOST_PRICES = 10_000  # whose text is kept
+LONGEST_NAP_S = 0.05  # between two looks at the kill switch and at the risk limits
+SHORTEST_NAP_S = 0.0002
+_INSUFFICIENT = {1: "insufficient_cash", -1: "insufficient_inventory"}
+_FILTERS = {  # by a part of the filter's name
+    "PERCENT_PRICE": "price_out_of_band",
+    "PRICE_FILTER": "price_out_of_band",
+    "NOTIONAL": "min_notional",
+    "MIN_NOTIONAL": "min_notional",
+    "LOT_SIZE": "quantity_out_of_range",
+    "MAX_NUM_ORDERS": "order_limit_10s",
+}
+NEW_ORDER_REJECTED, TOO_MANY_ORDERS, FILTER_FAILURE = -2010, -1015, -1013
+
+
+class OrderGateway(Protocol):
+    """What brings orders to an exchange; `mm.live.gateway.Gateway` is one."""
+
+    def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
+        """Send an order."""
+
+    def cancel(self, order_id: int) -> None:
+        """Send a cancel."""
+
+    def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
+        """Send an order in place of another; where that one cannot be cancelled, nothing is placed."""
+
+
+class TradeObserver(Protocol):
+    """Who follows what a trader does: metrics, the state store, the terminal. None of it may wait or raise."""
+
+    def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:
+        """An order was sent (``place``, ``cancel``), accepted, rejected, or has ended (the exchange's word)."""
+
+    def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
+        """A fill was booked."""
+
+    def rejected(self, reason: str, code: int, message: str) -> None:
+        """An order was not taken."""
+
+    def ack(self, action: str, seconds: float) -> None:
+        """An answer took so long."""
+
+    def account(self, us: int) -> None:
+        """The account, or the quotes, may be others than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookedFill:
+    """A fill of this run, and the account after it.
+
+    Attributes:
+        order_id: Ours; 0 is an order of an earlier run.
+        fill: The execution.
+        us: When it was reported.
+        fee_e8: Value of its commission, 1e-8 of the quote asset; None where the commission's asset has no known price.
+        state_row: The row of the state table that it left.
+        position_e8: What is held after it, 1e-8 of the base asset.
+        cash_e8: Cash after it, 1e-8 of the quote asset.
+    """
+
+    order_id: int
+    fill: AccountFill
+    us: int
+    fee_e8: int | None
+    state_row: int
+    position_e8: int
+    cash_e8: int
+
+
+class TradeAccount:
+    """Position, cash and fees: exactly in the ledger, and in the engine's lots.
+
+    Args:
+        engine: Its account follows the ledger.
+        ledger: Books each fill, once.
+        grid: The engine's grid.
+        start_cash_e8: Cash of the engine's account when the run began, 1e-8 of the quote asset.
+
+    Attributes:
+        start_position_e8: What was held then, 1e-8 of the base asset.
+        start_cash_e8: As given.
+        fills: What was booked in this run.
+    """
+
+    def __init__(self, engine: LiveEngine, ledger: Ledger, grid: Instrument, start_cash_e8: int) -> None:
+        self.start_position_e8, self.start_cash_e8 = ledger.position_e8, start_cash_e8
+        self.fills: list[BookedFill] = []
+        self._engine, self._ledger, self._grid = engine, ledger, grid
+        self._before_e8 = start_cash_e8 - ledger.cash_e8
+
+    @property
+    def position_e8(self) -> int:
+        """What is held now, in 1e-8 of the base asset."""
+        return self._ledger.position_e8
+
+    @property
+    def cash_e8(self) -> int:
+        """Cash now, in 1e-8 of the quote asset."""
+        return self._before_e8 + self._ledger.cash_e8
+
+    def book(self, order_id: int, fill: AccountFill, us: int) -> bool:
+        """Book a fill that was reported at *us*, and return False where it was booked before."""
+        if not self._ledger.book(fill):
+            return False
+        grid, engine = self._grid, self._engine
+        fee_lots = e8(fill.commission) // grid.lot_e8 if fill.commission_asset == grid.base_asset else 0
+        paid_e8 = fee_e8(fill, grid)
+        terms = (grid.ticks(fill.price), e8(fill.qty) // grid.lot_e8, fee_lots, paid_e8 or 0, not fill.maker)
+        engine.filled(order_id, us, fill.side, *terms)
+        after = (engine.state_rows - 1, self.position_e8, self.cash_e8)
+        self.fills.append(BookedFill(order_id, fill, engine.now_us, paid_e8, *after))
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraderParts:
+    """What a trader is made of.
+
+    Attributes:
+        engine: Decides what to send.
+        grid: The engine's grid: tick, and a lot that may be finer than the exchange's step.
+        account: Position and cash.
+        log: Takes what happens.
+        observers: Follow it.
+        watch: Is called every `LONGEST_NAP_S` seconds or sooner; returns why trading must end, else None.
+        clock: Returns the wall clock, in µs.
+    """
+
+    engine: LiveEngine
+    grid: Instrument
+    account: TradeAccount
+    log: "EventLog"
+    observers: Sequence[TradeObserver] = ()
+    watch: Callable[[int], str | None] = lambda _: None
+    clock: Callable[[], int] = now_us
+
+
+@dataclass(slots=True)
+class _Sent:
+    """An order that was sent and has not ended, in the exchange's text."""
+
+    side: int
+    price: str
+    qty: str
+    kind: str
+    left_e8: int
+
+
+class Trader:
+    """Trades one symbol through a gateway; it is the gateway's listener, and where the market's events are fed.
+
+    Args:
+        parts: What it is made of.
+
+    Attributes:
+        gateway: Where messages go; set once, before the first event.
+        ended: Why trading has ended; None while it goes on. Nothing is sent from then on.
+        accepted_us: When the exchange took each order, by our id.
+    """
+
+    def __init__(self, parts: TraderParts) -> None:
+        self.gateway: OrderGateway | None = None
+        self.ended: str | None = None
+        self.accepted_us: dict[int, int] = {}
+        self._engine, self._grid, self._account = parts.engine, parts.grid, parts.account
+        self._log, self._observers = parts.log, tuple(parts.observers)
+        self._watch, self._clock = parts.watch, parts.clock
+        self._orders: dict[int, _Sent] = {}
+        self._prices: dict[int, str] = {}
+        self._over = asyncio.Event()
+
+    # ------------------------------------------------------------------ the market and the clock
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Take events of the market, and send what follows from them."""
+        self._engine.feed(events)
+        self.act()
+
+    def advance(self, until_us: int) -> None:
+        """Do what is due by an instant."""
+        self.act(until_us)
+
+    def act(self, us: int | None = None) -> None:
+        """Do what is due now, and send it."""
+        if self.ended is not None:
+            return
+        us = self._clock() if us is None else us
+        messages = self._engine.advance(us)
+        if messages:
+            self._send(messages, us)
+
+    async def run(self) -> str:
+        """Keep the clock going until trading ends; return why."""
+        while self.ended is None:
+            us = self._clock()
+            why = self._watch(us)
+            if why is not None:
+                self.end(why)
+                break
+            self.act(us)
+            await self._nap(self._engine.next_due_us - us)
+        return self.ended or ""
+
+    def end(self, why: str) -> None:
+        """Send nothing any more; the first reason stands."""
+        if self.ended is None:
+            self.ended = why
+            self._over.set()
+
+    async def _nap(self, due_in_us: int) -> None:
+        """Wait until something is due, or until the next look at what may end trading."""
+        seconds = min(max(due_in_us / US_PER_S, SHORTEST_NAP_S), LONGEST_NAP_S)
+        try:
+            await asyncio.wait_for(self._over.wait(), seconds)
+        except TimeoutError:
+            return
+
+    # ------------------------------------------------------------------ to the gateway
+
+    def _send(self, messages: list[Message], us: int) -> None:
+        """Send messages; a cancel with an order of its side right behind it goes as one replacement."""
+        gateway, at, count = self.gateway, 0, len(messages)
+        if gateway is None:
+            raise RuntimeError("a trader without a gateway was fed")
+        while at < count:
+            action, order_id, side = messages[at][:3]
+            at += 1
+            if action == "place":
+                sent = self._note(messages[at - 1])
+                gateway.place(order_id, side, sent.price, sent.qty, sent.kind)
+                self._tell("place", order_id, us)
+            elif at < count and messages[at][0] == "place" and messages[at][2] == side:
+                sent, new_id = self._note(messages[at]), messages[at][1]
+                at += 1
+                gateway.replace(order_id, new_id, side, sent.price, sent.qty, sent.kind)
+                self._tell("cancel", order_id, us)
+                self._tell("place", new_id, us)
+            else:
+                gateway.cancel(order_id)
+                self._tell("cancel", order_id, us)
+
+    def _note(self, message: Message) -> "_Sent":
+        """Return the terms of an order in the exchange's text, and remember them until it ends."""
+        _, order_id, side, ticks, lots, kind = message
+        price = self._prices.get(ticks)
+        if price is None:
+            if len(self._prices) > MOST_PRICES:
+                self._prices.clear()
+            price = self._prices[ticks] = short_text(ticks * self._grid.tick_e8)
+        left_e8 = lots * self._grid.lot_e8
+        sent = self._orders[order_id] = _Sent(side, price, short_text(left_e8), kind, left_e8)
+        return sent
+
+    def _tell(self, action: str, order_id: int, us: int, *, ends: bool = False) -> None:
+        """Report to the observers what became of an order."""
+        sent = self._orders.pop(order_id, None) if ends else self._orders.get(order_id)
+        if sent is not None:
+            for observer in self._observers:
+                observer.order(action, order_id, sent.side, sent.price, sent.qty, us)
+
+    # ------------------------------------------------------------------ from the gateway
+
+    def accepted(self, order_id: int, us: int, exchange_id: int) -> None:  # noqa: ARG002 - the listener's signature
+        """Take the acceptance of an order."""
+        self.accepted_us.setdefault(order_id, us)
+        self._engine.accepted(order_id, us)
+        self._tell("accepted", order_id, us)
+
+    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
+        """Take the rejection of an order, or a refusal to send it."""
+        sent = self._orders.get(order_id)
+        reason = reason_of(code, message, sent.side if sent else 0)
+        self._engine.rejected(order_id, us, reason)
+        self._tell("rejected", order_id, us, ends=True)
+        for observer in self._observers:
+            observer.rejected(reason, code, message)
+        self._log.warning("order_rejected", order_id=order_id, reason=reason, code=code, message=message)
+
+    def filled(self, order_id: int, fill: AccountFill) -> None:
+        """Take a fill; one of an earlier run has no order of ours."""
+        us = self._clock()
+        if not self._account.book(order_id, fill, us):
+            return
+        sent = self._orders.get(order_id)
+        if sent is not None:
+            sent.left_e8 -= e8(fill.qty)
+            self._tell("filled" if sent.left_e8 <= 0 else "partially_filled", order_id, us, ends=sent.left_e8 <= 0)
+        for observer in self._observers:
+            observer.filled(fill, order_id, us)
+            observer.account(us)
+        self._log.info(
+            "fill", order_id=order_id, side=fill.side, price=fill.price, qty=fill.qty, trade_id=fill.trade_id
+        )
+        self.act(us)
+
+    def closed(self, order_id: int, us: int, status: str) -> None:
+        """Take the end of an order."""
+        self._engine.closed(order_id, us, status == "EXPIRED")
+        self._tell(status.lower(), order_id, us, ends=True)
+
+    def cancel_failed(self, order_id: int, us: int, code: int) -> None:
+        """Take that a cancel came to nothing: the order is open."""
+        self._engine.open_again(order_id)
+        self._log.warning("cancel_failed", order_id=order_id, code=code, at_us=us)
+
+    def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
+        """Take the account's balances."""
+        grid = self._grid
+        held = [e8(free.get(asset, "0")) + e8(locked.get(asset, "0")) for asset in (grid.base_asset, grid.quote_asset)]
+        self._engine.funds(held[0] // grid.lot_e8, min(held[1], 2**63 - 1))
+
+    def ready_changed(self, ready: bool, why: str) -> None:
+        """Pull the quotes while the gateway is not ready."""
+        if ready:
+            self._log.info("gateway_ready")
+            self._engine.manager.resume()
+        else:
+            self._log.warning("gateway_lost", why=why)
+            self._engine.manager.pull("gateway")
+        self.act()
+
+    def ack_latency(self, action: str, seconds: float) -> None:
+        """Take how long an answer took."""
+        for observer in self._observers:
+            observer.ack(action, seconds)
+
+
+def reason_of(code: int, message: str, side: int) -> str:
+    """Return the journal's word for a rejection of the exchange.
+
+    Args:
+        code: The exchange's; 0 where the gateway refused to send.
+        message: The exchange's, or the gateway's.
+        side: Of the order.
+    """
+    if message in REJECT_REASONS:
+        return message
+    if "immediately match" in message:
+        return "would_cross"
+    if "insufficient balance" in message:
+        return _INSUFFICIENT.get(side, "insufficient_cash")
+    if code == TOO_MANY_ORDERS:
+        return "order_limit_10s"
+    if code == FILTER_FAILURE:
+        named = [reason for name, reason in _FILTERS.items() if name in message]
+        if named:
+            return named[0]
+    return "exchange_refused"

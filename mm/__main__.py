@@ -60,6 +60,7 @@ COMMANDS: Commands = {
     "report": ("Draw the report of a run.", "mm.commands.report:main"),
     "runs": ("Look at run folders.", _RUNS),
     "check": ("Hold a model against what it cannot know.", _CHECK),
+    "shadow": ("Trade on paper in a live market, and record it.", _SHADOW),
     "trade": ("Trade a symbol at a venue: box, testnet or production.", "mm.commands.trade:main"),
     "compare": ("Compare replay, shadow and trade runs side by side.", "mm.commands.compare:main"),
     "risk": ("Read, throw and re-arm the kill switch.", _RISK),

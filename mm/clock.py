@@ -6,6 +6,7 @@ and larger.
 """
 
 import time
+from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,33 @@ US_STAMPS = range(FIRST_US, LAST_US)
 def now_us() -> int:
     """Return the wall clock, in µs since the Unix epoch."""
     return time.time_ns() // 1_000
+
+
+class SteadyClock:
+    """The wall clock in µs, but where that is set back: then it goes on from where it was, as time passes.
+
+    Args:
+        wall: Returns the wall clock.
+        passing: Returns a clock that only passes, in µs.
+
+    Attributes:
+        ahead_us: By how much it is ahead of the wall clock since that was set back, as of the last call.
+    """
+
+    def __init__(
+        self, wall: Callable[[], int] = now_us, passing: Callable[[], int] = lambda: time.monotonic_ns() // 1_000
+    ) -> None:
+        self.ahead_us = 0
+        self._wall, self._passing = wall, passing
+        self._offset_us = wall() - passing()
+
+    def __call__(self) -> int:
+        """Return the instant; it never falls."""
+        wall_us = self._wall()  # first: what passes between the two calls must not put this clock ahead
+        passed_us = self._passing()
+        self._offset_us = max(self._offset_us, wall_us - passed_us)
+        self.ahead_us = passed_us + self._offset_us - wall_us
+        return passed_us + self._offset_us
 
 
 def us_from_ms(ms: float) -> int:

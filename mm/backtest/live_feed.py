@@ -101,6 +101,11 @@ class LiveFeed:
                 row = (-1 if trade.m else 1, ticks, self._instrument.lots(trade.q))
                 self._feed(TRADE, event.recv_us, trade_id_of(trade), (row,))
 
+    @property
+    def now_us(self) -> int:
+        """The instant of the last event, or the one behind that which was advanced to."""
+        return self._us
+
     def advance(self, until_us: int) -> None:
         """Play up to and including *until_us* what is due; an event that comes later happens later."""
         self._us = max(self._us, until_us + 1)

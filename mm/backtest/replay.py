@@ -62,7 +62,7 @@ def backtest(
     if first is None:
         raise UsageError("backtest was given no tape; give at least one")
     models = (quotes, fills, intensity)
-    books = replace(_books(first, rules, models), days=tuple(days), starts_us=tuple(starts_us), lost_lines=lost_lines)
+    books = replace(books_of(first, rules, models), days=tuple(days), starts_us=tuple(starts_us), lost_lines=lost_lines)
     if exchange.feeds:
         books = replace(books, feed=exchange.feeds[0].told())
     journal = exchange.journal()
@@ -71,7 +71,7 @@ def backtest(
     return Result(journal, books)
 
 
-def _books(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> Books:
+def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> Books:
     """Return the terms of a run that begins with *tape*, for one day; *models* are quotes, fills and what foresees."""
     quotes, fills, intensity = models
     return Books(

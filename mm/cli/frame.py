@@ -32,7 +32,7 @@ _BROKEN_DISK = (errno.EIO, errno.EROFS)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_BROKEN_DISK)
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 _SOURCES = {ParameterSource.COMMANDLINE: "flag", ParameterSource.ENVIRONMENT: "environment"}
-# What a line of ``mm --help`` says, and "module:function" or the commands below it.
+# What a line of ``mm --help`` says, and "module:function" or the commands below it; one of no name is the group's own.
 Commands = Mapping[str, tuple[str, "str | Commands"]]
 
 
@@ -71,7 +71,22 @@ class Program(_Frame, click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of the commands whose modules are installed."""
-        return [name for name, (_, target) in self._entries.items() if _exists(target)]
+        return [name for name, (_, target) in self._entries.items() if name and _exists(target)]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that *args* begin with; of a group that has one of its own, that where none is named."""
+        name, found, rest = super().resolve_command(ctx, args)
+        if isinstance(found, Program) and "" in found._entries and not (rest and not rest[0].startswith("-")):
+            found = found.own()
+        return name, found, rest
+
+    def own(self) -> click.Command:
+        """Return the group's own command, whose help names the others."""
+        found = _imported(str(self._entries[""][1]))
+        found.epilog = "  ".join(f"mm {self.name} {name}: {text}" for name, (text, _) in self._entries.items() if name)
+        return found
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command called *cmd_name*.
@@ -87,9 +102,7 @@ class Program(_Frame, click.Group):
         text, target = self._entries[cmd_name]
         if not isinstance(target, str):
             return Program(cmd_name, text, target)
-        module, _, attribute = target.partition(":")
-        found: click.Command = getattr(import_module(module), attribute)
-        return found
+        return _imported(target)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the map alone."""
@@ -107,6 +120,7 @@ def runner(
     method: str | None = None,
     defaults: Mapping[str, Any] | None = None,
     resumable: bool = False,
+    day_of: Callable[[Sequence[Any]], Day] | None = None,
 ) -> Callable[[Callable[..., None]], Command]:
     """Make ``main(run, *groups)`` a command that leaves a run folder.
 
@@ -116,6 +130,7 @@ def runner(
         method: The knob that names the folder between kind and symbol (``calib_method``).
         defaults: Defaults that this command has of its own, by field name.
         resumable: Whether a run that was killed goes on where its RUN_ID or OUT_DIR is given again.
+        day_of: Returns the day of a run from the objects of its knobs, where it is none of them; the body gets it last.
     """
 
     def decorate(body: Callable[..., None]) -> Command:
@@ -124,7 +139,8 @@ def runner(
             from mm.runs.folder import Plan
             from mm.runs.run import working
 
-            symbols = _find(objects, Day).symbol.split(",")
+            day = day_of(objects) if day_of else _find(objects, Day)
+            symbols = day.symbol.split(",")
             if len(symbols) > 1:
                 from mm.cli.many import each_symbol
 
@@ -133,11 +149,11 @@ def runner(
             notes = refuse_idle(kind, settings)
             folder = settings[method].value if method else None
             program = click.get_current_context().command_path
-            plan = Plan(kind, folder, _find(objects, Day), _find(objects, Output), settings, program, resumable)
+            plan = Plan(kind, folder, day, _find(objects, Output), settings, program, resumable)
             with working(plan, console) as run:
                 for note in notes:
                     run.log.warning("knob_not_used", note=note)
-                body(run, *objects[: len(groups)])
+                body(run, *objects[: len(groups)], *([day] if day_of else []))
 
         return _make(body, _with(groups, Output), call, defaults)
 
@@ -221,6 +237,13 @@ def _make(
     as_json = click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
     options = [*arguments, *map(option, declared), as_json]
     return Command(body.__name__, callback=callback, params=options, help=body.__doc__, context_settings=_SETTINGS)
+
+
+def _imported(target: str) -> click.Command:
+    """Return the command at ``module:function``."""
+    module, _, attribute = target.partition(":")
+    found: click.Command = getattr(import_module(module), attribute)
+    return found
 
 
 def _with(groups: Sequence[type], needed: type) -> tuple[type, ...]:

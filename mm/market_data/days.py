@@ -84,6 +84,23 @@ class WindowRule:
         return first, second
 
 
+@dataclass(frozen=True, slots=True)
+class DayWindow(WindowRule):
+    """The window of one *day*, and none after it."""
+
+    day: str = ""
+
+    @classmethod
+    def of(cls, rule: WindowRule, day: str) -> "DayWindow":
+        """Return the window of *rule* on *day*; of an endless one, all of the day."""
+        start, end = ("00:00", "24:00") if rule.endless else (rule.start, rule.end)
+        return cls(start, end, rule.zone, day)
+
+    def at(self, now_us: int) -> RecordingWindow:  # noqa: ARG002 - it is the same at every instant
+        """Return the window, also when it is over."""
+        return self.of_day(self.day)
+
+
 async def sleep_until(us: int, clock: Callable[[], int]) -> None:
     """Sleep until the wall *clock* shows *us*, also where it is set, or the machine sleeps, in the meantime."""
     while (rest_us := us - clock()) > 0:

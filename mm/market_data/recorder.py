@@ -13,6 +13,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -171,12 +172,12 @@ def main(console: Console, source: Sources, recorder: Recorder, name: Name, stat
 
 def _record(console: Console, source: Source, recorder: Recorder, name: Name) -> None:
     """Record the one symbol."""
-    _refuse_futures(recorder)
+    refuse_futures(recorder)
     from mm.market_data.health import Health
     from mm.market_data.monitor import Monitor
     from mm.market_data.recording import Recording
 
-    parts = _parts(source, recorder, name)
+    parts = parts_of(source, recorder, name)
     recording = Recording(parts, console.log)
     monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest.rest), parts.rest.rest)
 
@@ -267,7 +268,7 @@ def _words(groups: Sequence[Any], console: Console) -> list[str]:
     return [*words, *(["--json"] if console.as_json else [])]
 
 
-def _refuse_futures(recorder: Recorder) -> None:
+def refuse_futures(recorder: Recorder) -> None:
     """Raise UsageError where a base is that of a futures market."""
     from mm.market_data.binance_spot import BINANCE_SPOT
     from mm.market_data.venue import Futures
@@ -279,7 +280,8 @@ def _refuse_futures(recorder: Recorder) -> None:
             raise UsageError(f"{label} was {url!r}: {error} serves futures; only Binance Spot is recorded") from error
 
 
-def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
+def parts_of(source: Source, recorder: Recorder, name: Name, clock: Callable[[], int] = now_us) -> "Parts":
+    """Return what a recording of *source* is made of; *clock*, in µs, stamps what arrives."""
     from urllib.parse import urlsplit
 
     from mm.market_data.binance_spot import BINANCE_SPOT
@@ -299,7 +301,7 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
             ("connections", recorder.ws_url, limits.connections, limits.connections_window_s),
         )
     )
-    rest = RestClient(recorder.rest_url, weight, venue=BINANCE_SPOT)
+    rest = RestClient(recorder.rest_url, weight, clock, BINANCE_SPOT)
     pause = Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S)
     return Parts(
         days=Days(
@@ -319,7 +321,7 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
         rest=RestParts(
             symbol=source.symbol,
             rest=rest,
-            snapshots=Snapshots(rest, source.symbol, recorder.snapshot_limit, pause),
+            snapshots=Snapshots(rest, source.symbol, recorder.snapshot_limit, pause, clock),
             info_backoff=Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S),
         ),
         stream=WsStream(
@@ -327,6 +329,7 @@ def _parts(source: Source, recorder: Recorder, name: Name) -> "Parts":
             [Backoff(_CONNECT_DELAY_S, recorder.backoff_max_s) for _ in range(connections)],
             recorder.ws_max_age_s,
             attempts,
+            time_ns if clock is now_us else lambda: 1_000 * clock(),
         ),
         silences=[StallDetector(recorder.depth_silence_s) for _ in range(connections)],
         start_jitter_s=recorder.start_jitter_s,

@@ -36,6 +36,9 @@ class Follower(Protocol):
     async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None:
         """Run beside the recording, without an end; *settled_us* is that of `WsStream`."""
 
+    def ended(self) -> None:
+        """Nothing more comes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
@@ -245,6 +248,8 @@ class _OpenRecording:
         if whole:
             with suppress(OSError):  # sealing reports it again
                 session.finish(at_us, reason, window_over=reason == "window_end")
+        if self._parts.follower:
+            self._parts.follower.ended()
         self.disk.seal(session.writer, whole=whole)
         failures = await self.disk.sealed()
         self._log.info("recording_ended", reason=reason, path=session.report.path)

@@ -65,13 +65,14 @@ EFFECTIVE = (  # knobs that stand at the top of the page, by name
 Summary = Mapping[str, Any]
 
 
-def page(summary: Summary, run: RunColumns, about: About | None = None) -> str:
+def page(summary: Summary, run: RunColumns, about: About | None = None, told: Sequence[str] = ()) -> str:
     """Return the page as HTML.
 
     Args:
         summary: The numbers of ``summary.json``.
         run: The columns of the run's files.
         about: The command and the knobs, to print at the end.
+        told: Further lines above the warnings.
     """
     about = about or About()
     days = " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
@@ -81,7 +82,7 @@ def page(summary: Summary, run: RunColumns, about: About | None = None) -> str:
     body = [
         header(summary["symbol"], days, f"{escape(models['quote'])} quotes, {escape(models['fill'])} fills · {window}"),
         _tiles(summary),
-        notes([line for line in summary["warnings"] if not line.startswith(NULL)], "notes"),
+        notes([*told, *(line for line in summary["warnings"] if not line.startswith(NULL))], "notes"),
         assumptions_card(summary, about),
         _time_card(summary, run),
         pair(split_card(summary), _markout_card(summary, run.fills)),

@@ -1,0 +1,274 @@
+"""``mm shadow``: trade on paper in a live market, and record it.
+
+``mm shadow reconcile``: hold what was decided against the replay of the recorded day.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models, Name, Recorder, Results, Source
+from mm.cli.console import Console
+from mm.cli.frame import command, runner
+from mm.cli.knobs import PATH, knob, knobs, shown
+from mm.clock import SteadyClock, now_us
+from mm.errors import DataError, Mismatch, TryLater, UsageError
+from mm.runs.find import Found, check_models, find_run
+from mm.runs.run import Run
+
+if TYPE_CHECKING:
+    from mm.live.reconcile import Reconciliation
+    from mm.live.shadow import PaperKnobs, PaperPlay, ShadowFollower, ShadowTerms
+    from mm.market_data.recording import Parts
+
+_Group = TypeVar("_Group")
+_COPIES = {"fill_params_file": "fill_params.json", "latency_file": "latencies.csv"}  # for the replay, by knob
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_TRUST = click.Option(["--trust"], is_flag=True, help="Call models whose source is not an input of the run, too.")
+
+
+def day_recorded(objects: Sequence[Any]) -> Day:
+    """Return the day that a shadow of these knobs records: that of the window which is open, or opens next."""
+    from mm.market_data.days import WindowRule
+
+    source, recorder, results = _one(objects, Source), _one(objects, Recorder), _one(objects, Results)
+    window = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz).at(now_us())
+    return Day(symbol=source.symbol, data_root=source.data_root, out_root=results.out_root, day=window.day)
+
+
+def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
+    return next(one for one in objects if isinstance(one, kind))
+
+
+@runner("shadow", Source, Recorder, Results, Market, Execution, Account, Models, day_of=day_recorded)
+def main(
+    run: Run,
+    source: Source,
+    recorder: Recorder,
+    results: Results,  # noqa: ARG001 - the run has its folder from it
+    market: Market,
+    execution: Execution,
+    account: Account,
+    models: Models,
+    day: Day,
+) -> None:
+    """Trade on paper in a live market, record its day, and hold what was decided against the replay of that day.
+
+    It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C, in order.
+
+    Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
+    """
+    from mm.live.shadow import PaperKnobs
+    from mm.model_maker import check_names
+
+    _check(recorder, execution)
+    check_names(models)
+    _take_back_killed(run)
+    knobs = PaperKnobs(market, execution, account, models)
+    clock = SteadyClock()
+    live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, clock))
+    with _unstopped():
+        _finish(run, live, knobs, day)
+
+
+def _check(recorder: Recorder, execution: Execution) -> None:
+    """Refuse knobs under which a day cannot be played live, or not be replayed."""
+    from mm.market_data.recorder import refuse_futures
+
+    refuse_futures(recorder)
+    if not recorder.write_diffs:
+        raise UsageError("--write-diffs (WRITE_DIFFS) is 0; a shadow is compared with the replay of what it recorded")
+    if execution.feed_latency != "none":
+        raise UsageError(
+            f"--feed-latency (FEED_LATENCY) is {execution.feed_latency!r}; a shadow trades in the order of receipt: "
+            f"the offset of the clocks is measured on a whole day"
+        )
+    if execution.latency_file is not None and not execution.latency_file.is_file():
+        raise DataError(f"--latency-file (LATENCY_FILE) {execution.latency_file}: there is no such file")
+
+
+def _take_back_killed(run: Run) -> None:
+    """Lock the run's folder, and remove those of shadows that were killed: what they recorded is in their day."""
+    for folder in run.folder.parent.glob("*.partial"):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another shadow works on it
+            os.close(descriptor)
+            continue
+        if folder.resolve() == run.partial:
+            run.hold(descriptor)
+            continue
+        run.log.warning("shadow_was_killed", run=folder.name.removesuffix(".partial"), kept="the day that it recorded")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int]) -> "Parts":
+    """Return what the recording is made of: that of `mm record`, but for one day."""
+    from mm.market_data.days import DayWindow
+    from mm.market_data.recorder import parts_of
+
+    parts = parts_of(source, recorder, Name(run_id=run.id), clock)
+    return replace(parts, window=DayWindow.of(parts.window, day.day))
+
+
+async def _live(
+    run: Run, parts: "Parts", knobs: "PaperKnobs", clock: Callable[[], int]
+) -> "tuple[ShadowTerms, PaperPlay, ShadowFollower]":
+    """Record until the window is over or a signal comes, and trade on it; return what was known, and what came of it.
+
+    Raises:
+        TryLater: If a signal comes before the exchange has answered.
+    """
+    from mm.live.shadow import PaperPlay, ShadowFollower, learn_terms
+    from mm.market_data.health import Health
+    from mm.market_data.monitor import Monitor
+    from mm.market_data.recording import Recording
+
+    rest, symbol = parts.rest.rest, parts.days.symbol
+    day = parts.window.at(clock()).day
+    learning = asyncio.ensure_future(learn_terms(rest, symbol, day, run.log))
+    _on_signals(lambda _: learning.cancel())
+    try:
+        terms = await learning
+        play = PaperPlay(terms, knobs, run)
+    except BaseException as error:
+        await rest.close()
+        if not isinstance(error, asyncio.CancelledError):
+            raise
+        raise TryLater("stopped before the exchange has answered: nothing was recorded; start it again") from None
+    follower = ShadowFollower(play, clock)
+    recording = Recording(replace(parts, follower=follower), run.log, clock)
+    _on_signals(recording.stop)
+    monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
+    async with monitor.beside(recording, *_metrics(parts)):
+        await recording.run()
+    for report in recording.reports:
+        run.say(report.line())
+        run.say(report.path)
+    return replace(terms, rows_run_id=follower.rows_run_id, end_us=follower.end_us), play, follower
+
+
+def _metrics(parts: "Parts") -> tuple[str, int]:
+    return str(parts.days.knobs["metrics_host"]), int(parts.days.knobs["metrics_port"])
+
+
+def _on_signals(stop: Callable[[str], Any]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop, number.name)
+
+
+@contextmanager
+def _unstopped() -> Iterator[None]:
+    """Let a second SIGTERM pass while the run is written: the first one has ended it."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _finish(run: Run, live: "tuple[ShadowTerms, PaperPlay, ShadowFollower]", knobs: "PaperKnobs", day: Day) -> None:
+    """Write what the shadow did, and hold it against the replay of the day."""
+    from mm.backtest.summary_text import told
+    from mm.live.decisions import decisions_name, decisions_of, write_decisions
+    from mm.live.reconcile import RECONCILE, reconcile
+    from mm.report.backtest import page
+    from mm.report.run_columns import columns_of
+
+    terms, play, follower = live
+    result = play.result()
+    decisions = decisions_of(result.journal)
+    name = decisions_name(terms.symbol)
+    lags_us = follower.lags.of(decisions).tolist()
+    rows = write_decisions(run.output(name, digest=False), decisions, lags_us, play.grid)
+    run.output(name, rows, digest=False)
+    terms.write(run.partial)
+    run.write_result(result)
+    with run.timing("reconcile"):
+        found, inputs = reconcile(terms, _with_copies(knobs, _copied(run, knobs)), day.data_root, run.partial)
+    for one in inputs:
+        run.input(*one)
+    found.write(run.partial)
+    run.output(RECONCILE, digest=False)
+    run.write_page(page(result.summary, columns_of(result), run.about, [found.told()]))
+    run.log.info("shadow_reconciled", same=found.same, decisions=found.decisions, equal=found.equal, **found.lag_us)
+    run.say(told(result.summary))
+    run.say(found.told())
+
+
+def _copied(run: Run, knobs: "PaperKnobs") -> dict[str, Path]:
+    """Copy the files that knobs name into the run, and return where they are, by knob: a fit may be made anew."""
+    given = {"fill_params_file": knobs.models.fill_params_file, "latency_file": knobs.execution.latency_file}
+    return {
+        name: Path(shutil.copyfile(path, run.path(_COPIES[name]))) for name, path in given.items() if path is not None
+    }
+
+
+def _with_copies(knobs: "PaperKnobs", copies: Mapping[str, Path]) -> "PaperKnobs":
+    models = replace(knobs.models, fill_params_file=copies.get("fill_params_file"))
+    execution = replace(knobs.execution, latency_file=copies.get("latency_file"))
+    return replace(knobs, models=models, execution=execution)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowPlaces(Results):
+    """Where shadows and recorded days lie."""
+
+    data_root: Path | None = knob(
+        None, PATH, "Folder of the day folders, if not where the shadow recorded them.", matters=False
+    )
+
+
+@command(ShadowPlaces, arguments=[click.Argument(["name"], metavar="RUN"), _TRUST])
+def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) -> None:
+    """Compare a shadow run with the replay of the day that it recorded, row by row.
+
+    The exit code is 3 where rows differ. RUN is the folder of a shadow's run, or its RUN_ID.
+
+    Example: mm shadow reconcile out/shadow/BTCUSDT/20260105_20260105T080000Z
+    """
+    from mm.live.reconcile import reconcile as hold_against_replay
+    from mm.live.shadow import PaperKnobs, ShadowTerms
+
+    run = find_run(name, places.out_root)
+    if run.manifest["kind"] != "shadow":
+        raise DataError(f"{run.folder} is a run of the kind {run.manifest['kind']!r}; give one of `mm shadow`")
+    terms = ShadowTerms.read(run.folder)
+    if not trust:
+        named = {one.name: run.manifest["knobs"][one.name] for one in knobs(Models) if one.name in run.manifest["knobs"]}
+        check_models(replace(run, manifest={**run.manifest, "knobs": named}), [os.getcwd(), *sys.path])
+    strategy = PaperKnobs(_group(run, Market), _group(run, Execution), _group(run, Account), _group(run, Models))
+    copies = {knob: run.folder / name for knob, name in _COPIES.items() if run.knob(knob) is not None}
+    data_root = places.data_root or Path(run.knob("data_root") or "data")
+    found, _ = hold_against_replay(terms, _with_copies(strategy, copies), data_root, run.folder)
+    console.answer({**found.to_json(), "path": str(run.folder.resolve())})
+    console.say(found.told())
+    if not found.same:
+        raise Mismatch(f"{run.folder}: not what the replay decides; the first difference: {_difference(found)}")
+
+
+def _difference(found: "Reconciliation") -> str:
+    first = found.first_difference
+    if first is None:
+        return "its orders, fills or states are not those of its decisions"
+    return f"decision {first['row']} at {first['us']} µs, live {first['live']}, replayed {first['replay']}"
+
+
+def _group(run: Found, kind: type[_Group]) -> _Group:
+    """Return the run's knobs of one kind; a knob that is new since has its default."""
+    given = {one.name: (one, run.knob(one.name)) for one in knobs(kind)}
+    return kind(**{name: one.read(shown(value)) for name, (one, value) in given.items() if value is not None})

@@ -1,0 +1,123 @@
+"""What a strategy decided at each requote, and how late: ``decisions_<SYMBOL>.csv``."""
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.backtest.journal import CANCELLED, KEPT, PLACED, REJECT_REASONS, SKIP_SHIFT, SKIPPED
+from mm.instrument import Instrument, short_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.backtest.journal import Journal
+
+    Table = NDArray[np.int64]
+
+COLUMNS = (
+    "us",
+    "recv_seq",
+    "lag_us",
+    "best_bid",
+    "best_ask",
+    "bid_price",
+    "bid_qty",
+    "ask_price",
+    "ask_qty",
+    "bid_sent",
+    "ask_sent",
+)
+LAG = COLUMNS.index("lag_us")
+_WORDS = ((CANCELLED, "cancel"), (PLACED, "place"), (KEPT, "keep"))
+QUANTILES = (0.5, 0.9, 0.99)
+
+
+def decisions_of(journal: "Journal") -> "Table":
+    """Return the decisions that a journal holds; raises ValueError where its rules did not ask for them."""
+    if journal.decisions is None:
+        raise ValueError("a journal without decisions: its rules do not ask for them")
+    return journal.decisions
+
+
+def decisions_name(symbol: str) -> str:
+    """Return the name of the file of a symbol's decisions."""
+    return f"decisions_{symbol}.csv"
+
+
+class DecisionLags:
+    """How long after its instant each decision was made, by the clock.
+
+    Args:
+        made: Returns how many decisions there are by now.
+        clock: Returns the instant, in µs.
+    """
+
+    def __init__(self, made: Callable[[], int], clock: Callable[[], int]) -> None:
+        self._made, self._clock = made, clock
+        self._seen = 0
+        self._until, self._at_us = array("q"), array("q")
+
+    def note(self) -> None:
+        """Note when those decisions were made that are new since the last call."""
+        made = self._made()
+        if made != self._seen:
+            self._seen = made
+            self._until.append(made)
+            self._at_us.append(self._clock())
+
+    def of(self, table: "Table") -> "NDArray[np.int64]":
+        """Return the lag of each row of a journal's decisions, in µs."""
+        which = np.searchsorted(np.frombuffer(self._until, np.int64), np.arange(len(table)), side="right")
+        at_us: NDArray[np.int64] = np.frombuffer(self._at_us, np.int64)[which] - table[:, 0]
+        return at_us
+
+
+def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: Instrument) -> int:
+    """Write a journal's decisions, and return how many there are.
+
+    Args:
+        path: The file.
+        table: ``Journal.decisions``.
+        lags_us: Of each row; empty where nobody made them live, and the column is empty then.
+        grid: Of the journal.
+    """
+    with path.open("w", encoding="ascii", newline="") as file:
+        file.write(",".join(COLUMNS) + "\n")
+        file.writelines(_lines(table, lags_us, grid))
+    return len(table)
+
+
+def sent(acted: int) -> str:
+    """Return in words what a requote did on a side: ``cancel place``, ``keep``, ``skip min_notional``, or nothing."""
+    words = [word for bit, word in _WORDS if acted & bit]
+    if acted & SKIPPED:
+        words += ["skip", REJECT_REASONS[acted >> SKIP_SHIFT]]
+    return " ".join(words)
+
+
+def lag_quantiles(lags_us: Sequence[int]) -> dict[str, int | None]:
+    """Return quantiles of lags and the greatest, in µs; None where there is no decision."""
+    names = [f"p{round(100 * share)}" for share in QUANTILES]
+    if not len(lags_us):
+        return dict.fromkeys([*names, "max"])
+    found = [*np.quantile(lags_us, QUANTILES, method="higher").tolist(), max(lags_us)]
+    return dict(zip([*names, "max"], map(int, found), strict=True))
+
+
+def _lines(table: "Table", lags_us: Sequence[int], grid: Instrument) -> Iterator[str]:
+    def price(ticks: int) -> str:
+        return short_text(ticks * grid.tick_e8)
+
+    def wanted(ticks: int, lots: int) -> str:
+        return "," if lots < 0 else f"{price(ticks)},{short_text(lots * grid.lot_e8)}"
+
+    for row, (us, seq, best_bid, best_ask, *quotes) in enumerate(table.tolist()):
+        bid, bid_lots, ask, ask_lots, bid_acted, ask_acted = quotes
+        lag = lags_us[row] if len(lags_us) else ""
+        yield (
+            f"{us},{seq},{lag},{price(best_bid)},{price(best_ask)},{wanted(bid, bid_lots)},{wanted(ask, ask_lots)},"
+            f"{sent(bid_acted)},{sent(ask_acted)}\n"
+        )

@@ -1,0 +1,232 @@
+"""A shadow against the replay of the day that it recorded, row by row: ``reconcile.json``."""
+
+import csv
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.clock import us_from_ms
+from mm.dayfolder.layout import DayFolder, day_folder, existing
+from mm.dayfolder.ledger import whole_events
+from mm.instrument import e8
+from mm.live.decisions import LAG, decisions_name, decisions_of, lag_quantiles, write_decisions
+from mm.live.shadow import PaperKnobs, PaperPlay, ShadowTerms
+from mm.tape.columns import ROW_COLUMNS, TOP_COLUMNS
+from mm.tape.load import load_day
+from mm.tape.tape import KEYFRAME, TRADE, Tape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RECONCILE = "reconcile.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RowsSeen:
+    """Which rows of a day a run has seen as they came.
+
+    Attributes:
+        first_seq, last_seq: The numbers of its first and of its last row.
+        fetched: First and last number of trades that were fetched by REST, later than they happened.
+        synced: Whether a snapshot was loaded: without one the day may have no valid book.
+    """
+
+    first_seq: int
+    last_seq: int
+    fetched: tuple[tuple[int, int], ...]
+    synced: bool
+
+    @classmethod
+    def of(cls, folder: DayFolder, run_id: str) -> "RowsSeen":
+        """Return those of a run, as the ledger of *folder* has them."""
+        path = existing(folder.events) or folder.events
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in whole_events(path, csv.DictReader(file)) if row.at.run_id == run_id]
+        seqs = [row.at.seq for row in rows]
+        # The row of a backfill follows on those that it brought.
+        fills = ((row.at.seq, int(row.details["rows"])) for row in rows if row.kind == "backfill")
+        fetched = tuple((seq - count, seq - 1) for seq, count in fills)
+        synced = any(row.kind == "snapshot_loaded" for row in rows)
+        return cls(min(seqs, default=0), max(seqs, default=-1), fetched, synced)
+
+    def of_tape(self, tape: Tape) -> "NDArray[np.bool_]":
+        """Return which events of a tape of the day these are."""
+        seqs = tape.recv_seq
+        seen: NDArray[np.bool_] = (seqs >= self.first_seq) & (seqs <= self.last_seq) & (tape.kind != KEYFRAME)
+        for first, last in self.fetched:
+            seen &= ~((tape.kind == TRADE) & (seqs >= first) & (seqs <= last))
+        return seen
+
+
+def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
+    """Return the events of *tape* that were *seen*, up to *end_us*: what was there to be traded on."""
+    size = np.diff(tape.first_row)
+    rows = np.repeat(seen, size)
+    tops = seen[tape.top_event]
+    place = np.cumsum(seen) - 1
+    events = {name: getattr(tape, name)[seen] for name in Tape.PER_EVENT}
+    start_us = int(events["event_us"][0]) if seen.any() else end_us
+    return replace(
+        tape,
+        **events,
+        **{name: getattr(tape, name)[rows] for name in ROW_COLUMNS},
+        **{name: getattr(tape, name)[tops] for name in TOP_COLUMNS[1:]},
+        top_event=place[tape.top_event[tops]],
+        first_row=np.concatenate(([0], np.cumsum(size[seen]))),
+        start_us=start_us,
+        end_us=max(end_us, start_us),
+    )
+
+
+def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path) -> tuple[tuple[str, int, str], ...]:
+    """Play the recorded day as the shadow did, and write the tables into *folder*.
+
+    Returns:
+        The files of the day that were read: path, bytes and sha256.
+    """
+    play, market = PaperPlay(terms, knobs), knobs.market
+    inputs: tuple[tuple[str, int, str], ...] = ()
+    day = day_folder(data_root, terms.symbol, terms.day) if terms.rows_run_id else None
+    seen = RowsSeen.of(day, terms.rows_run_id) if day else None
+    if day and seen and seen.synced:
+        tape = load_day(day, tick_size_e8=_e8(market.tick_size), qty_step_e8=_e8(market.qty_step))
+        inputs = tape.meta.inputs
+        whole = as_it_was(tape, seen.of_tape(tape), terms.end_us).on_lot(play.grid.lot_e8)
+        if len(whole):
+            play.exchange.run(whole)
+    result = play.result()
+    result.write_tables(folder)
+    write_decisions(folder / decisions_name(terms.symbol), decisions_of(result.journal), (), play.grid)
+    return inputs
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What a shadow did, beside the replay of the day it recorded: counts of rows, and of those that are equal.
+
+    Attributes:
+        decisions: Rows of the shadow; *decisions_replay* of the replay, *equal* in both.
+        first_difference: The first decision that is not in both: its instant, and both rows; None where there is none.
+        orders_live, fills_live, states_live: Rows of the shadow; likewise of the replay, and equal ones.
+        explained_by_lag: Decisions that differ, and were made later than an order would have taken.
+        late: Decisions that were made as late as that, equal ones too.
+        lag_us: Quantiles of how late decisions were made, and the greatest.
+    """
+
+    decisions: int
+    decisions_replay: int
+    equal: int
+    first_difference: Mapping[str, Any] | None
+    orders_live: int
+    orders_replay: int
+    equal_orders: int
+    fills_live: int
+    fills_replay: int
+    equal_fills: int
+    states_live: int
+    states_replay: int
+    equal_states: int
+    explained_by_lag: int
+    late: int
+    lag_us: Mapping[str, int | None]
+    same: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``reconcile.json`` holds."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def write(self, folder: Path) -> None:
+        """Write it into a run's *folder*."""
+        (folder / RECONCILE).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+
+    def told(self) -> str:
+        """Return it as a line for people."""
+        p50, p99 = self.lag_us["p50"], self.lag_us["p99"]
+        lag = "" if p50 is None or p99 is None else f", lag p50 {p50 / 1000:.1f} ms, p99 {p99 / 1000:.1f} ms"
+        late = f"; {self.explained_by_lag} that differ were late" if self.explained_by_lag else ""
+        decisions = f"{self.equal:,} of {self.decisions:,} decisions"
+        fills = f"{self.equal_fills:,} of {self.fills_live:,} fills"
+        return f"reconcile: {decisions} and {fills} as in the replay{lag}{late}"
+
+
+def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliation:
+    """Compare the tables of two folders.
+
+    Args:
+        live: The shadow's.
+        again: Of its replay.
+        symbol: Whose tables they are.
+        late_us: From which lag on a decision was late.
+    """
+    ours, theirs = (list(_rows(one / decisions_name(symbol))) for one in (live, again))
+    lags = [int(row[LAG]) for row in ours]
+    ours, theirs = ([(*row[:LAG], *row[LAG + 1 :]) for row in rows] for rows in (ours, theirs))
+    in_both = _in_both(ours, theirs)
+    tables = {
+        name: tuple(list(_rows(one / f"{name}_{symbol}.csv")) for one in (live, again))
+        for name in ("orders", "fills", "state")
+    }
+    orders, fills, states = tables.values()
+    known = set(theirs)
+    return Reconciliation(
+        decisions=len(ours),
+        decisions_replay=len(theirs),
+        equal=in_both,
+        first_difference=_first_difference(ours, theirs),
+        orders_live=len(orders[0]),
+        orders_replay=len(orders[1]),
+        equal_orders=_in_both(*orders),
+        fills_live=len(fills[0]),
+        fills_replay=len(fills[1]),
+        equal_fills=_in_both(*fills),
+        states_live=len(states[0]),
+        states_replay=len(states[1]),
+        equal_states=_in_both(*states),
+        explained_by_lag=sum(row not in known and lag > late_us for row, lag in zip(ours, lags, strict=True)),
+        late=sum(lag > late_us for lag in lags),
+        lag_us=lag_quantiles(lags),
+        same=ours == theirs and all(one == other for one, other in tables.values()),
+    )
+
+
+def reconcile(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, live: Path) -> tuple[Reconciliation, Any]:
+    """Replay the day that a shadow recorded, and compare the tables in its folder *live* with those of the replay.
+
+    Returns:
+        What was found, and the files of the day that were read: path, bytes and sha256.
+    """
+    with tempfile.TemporaryDirectory(prefix="mm-reconcile-") as scratch:
+        inputs = replay(terms, knobs, data_root, Path(scratch))
+        found = compare(live, Path(scratch), terms.symbol, us_from_ms(knobs.execution.order_latency_ms))
+    return found, inputs
+
+
+def _rows(path: Path) -> Iterator[tuple[str, ...]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = csv.reader(file)
+        next(lines, None)
+        yield from map(tuple, lines)
+
+
+def _in_both(ours: Sequence[tuple[str, ...]], theirs: Sequence[tuple[str, ...]]) -> int:
+    return (Counter(ours) & Counter(theirs)).total()
+
+
+def _first_difference(ours: Sequence[tuple[str, ...]], theirs: Sequence[tuple[str, ...]]) -> dict[str, Any] | None:
+    """Return the first place at which two lists of decisions are not the same."""
+    for place, (one, other) in enumerate(zip_longest(ours, theirs)):
+        if one != other:
+            us = min(int(row[0]) for row in (one, other) if row)
+            return {"row": place + 1, "us": us, "live": one and list(one), "replay": other and list(other)}
+    return None
+
+
+def _e8(text: str | None) -> int | None:
+    return None if text is None else e8(text)

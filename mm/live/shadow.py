@@ -1,0 +1,234 @@
+"""A shadow: the strategy of a backtest, on paper, in the market that is being recorded.
+
+What a backtest derives from the recorded day is fixed at the start, from the exchange's filters and its first book, and
+written down (`ShadowTerms`), so that the replay of the day begins with the same numbers.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mm.backtest.live_feed import LiveFeed
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.replay import books_of
+from mm.backtest.result import Result
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Market, Models
+from mm.commands.assemble import rules as rules_of
+from mm.errors import BrokenFile, UsageError
+from mm.instrument import Instrument, e8, from_exchange_info, short_text
+from mm.live.decisions import DecisionLags
+from mm.market_data.grid import Grid
+from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
+from mm.model_maker import ModelMaker
+from mm.tape.tape import Tape
+
+if TYPE_CHECKING:
+    from mm.cli.console import Logger
+    from mm.market_data.day_journal import DayJournal
+    from mm.market_data.market_events import MarketEvent, Subscriber
+    from mm.market_data.market_state import MarketState
+    from mm.market_data.snapshot import RestClient
+    from mm.runs.run import Run
+
+TERMS = "shadow.json"
+STEP_S = 0.002  # between two looks at what is due while nothing arrives
+FINER = 1_000  # lots of a quantity step: recorded books hold finer quantities than the step
+_BOOK_LEVELS = 5
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True)
+class PaperKnobs:
+    """The knobs of a strategy, as `mm backtest` takes them."""
+
+    market: Market
+    execution: Execution
+    account: Account
+    models: Models
+
+
+@dataclass(frozen=True)
+class ShadowTerms:
+    """What was known at the start of a shadow, and which rows of the day it saw: all that its replay needs.
+
+    Attributes:
+        symbol: Upper case.
+        day: The recorded day, YYYYMMDD.
+        entry: The exchange's filters of the symbol, its own entry.
+        best_bid: The best bid of the first book, as text; None where there was none.
+        best_ask: Likewise.
+        book_us: When that book came, in µs.
+        rows_run_id: The run whose rows of the day the shadow saw; empty before the first.
+        end_us: The instant up to which it was played; 0 before the end.
+    """
+
+    symbol: str
+    day: str
+    entry: dict[str, Any]
+    best_bid: str | None
+    best_ask: str | None
+    book_us: int
+    rows_run_id: str = ""
+    end_us: int = 0
+
+    @classmethod
+    def read(cls, folder: Path) -> "ShadowTerms":
+        """Return the terms of the shadow whose run lies in *folder*; raises BrokenFile where they cannot be read."""
+        path = folder / TERMS
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{name: content[name] for name in cls.__dataclass_fields__})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            why = f"not the terms of a shadow ({error})"
+            raise BrokenFile(f"{path}: {why}; name the folder of a shadow's run") from error
+
+    def write(self, folder: Path) -> None:
+        """Write them into the run's *folder*."""
+        (folder / TERMS).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    def opening(self, market: Market) -> Tape:
+        """Return a tape of the first book alone: the grid, and all that a backtest would learn from a day's begin.
+
+        Its lot is a thousandth of the quantity step, or 1e-8 where that does not divide it.
+        """
+        known = from_exchange_info(self.entry, TERMS)
+        step_e8 = known.lot_e8 if market.qty_step is None else e8(market.qty_step)
+        tick_e8 = known.tick_e8 if market.tick_size is None else e8(market.tick_size)
+        least_e8 = known.min_notional_e8 if market.min_notional is None else e8(market.min_notional)
+        if known.tick_e8 % tick_e8:
+            whole = short_text(known.tick_e8)
+            raise UsageError(f"--tick-size (TICK_SIZE) is {market.tick_size}; it must divide the exchange's {whole}")
+        lot_e8 = 1 if step_e8 % FINER else step_e8 // FINER
+        grid = replace(known, tick_e8=tick_e8, lot_e8=lot_e8, min_notional_e8=least_e8)
+        bids, asks = (_level(grid, price) for price in (self.best_bid, self.best_ask))
+        tape = Tape.of(grid, [(self.book_us, "snapshot", bids, asks)], self.day)
+        return replace(tape, step_lots=step_e8 // lot_e8)
+
+
+def _level(grid: Instrument, price: str | None) -> list[tuple[int, int]]:
+    return [] if price is None else [(grid.ticks(price), 1)]
+
+
+async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") -> ShadowTerms:
+    """Return what the exchange says of *symbol* now; an exchange that does not answer is asked again, without an end.
+
+    Raises:
+        UsageError: If it does not have the symbol.
+    """
+    entry = await _until(rest, symbol, log, lambda: rest.exchange_info(symbol), ExchangeInfo)
+
+    async def book() -> Answer:
+        await rest.until_depth(symbol, _BOOK_LEVELS)
+        return await rest.depth(symbol, _BOOK_LEVELS)
+
+    found = await _until(rest, symbol, log, book, DepthSnapshot)
+    bid, ask = (side[0][0] if side else None for side in (found[1].bids, found[1].asks))
+    return ShadowTerms(symbol, day, msgspec.json.decode(entry[1].text), bid, ask, found[0])
+
+
+async def _until(
+    rest: "RestClient", symbol: str, log: "Logger", ask: Callable[[], Any], kind: type[Any]
+) -> tuple[int, Any]:
+    """Return when an answer of *kind* came, and the answer."""
+    decoder = rest.venue.decoder(symbol, Grid())
+    while True:
+        answer: Answer = await ask()
+        cause = answer.cause
+        if cause is None:
+            try:
+                message = decoder.answer(answer.url, answer.body)
+            except (ValueError, msgspec.MsgspecError) as error:
+                cause = str(error)
+            else:
+                if isinstance(message, kind):
+                    return answer.recv_us, message
+                cause = "not what was requested"
+        if answer.status == 400:
+            told = answer.body[:200].decode(errors="replace")
+            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} answered {told}")
+        log.warning("exchange_silent", url=answer.url, cause=cause)
+        await asyncio.sleep(_RETRY_S)
+
+
+class PaperPlay:
+    """The strategy of a run on a paper exchange, made from knobs and from what was known at the start.
+
+    Args:
+        terms: What was known.
+        knobs: The strategy.
+        run: Notes the files that were read; None where another run has done it.
+
+    Attributes:
+        exchange: Where it trades; its journal holds the decisions.
+        grid: Of prices and quantities.
+    """
+
+    def __init__(self, terms: ShadowTerms, knobs: PaperKnobs, run: "Run | None" = None) -> None:
+        self._opening = terms.opening(knobs.market)
+        self._maker = ModelMaker(run, knobs.models, self._opening, knobs.account.seed)
+        known = rules_of(self._opening, knobs.execution, knobs.account, knobs.models, run=run)
+        self.rules = replace(known, decisions=True)
+        self._quotes, self._fills = self._maker.quotes(), self._maker.fills()
+        self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
+        self.grid = self._opening.instrument
+
+    def result(self) -> Result:
+        """Return what has happened."""
+        journal = self.exchange.journal()
+        books = books_of(self._opening, self.rules, (self._quotes, self._fills, self._maker.intensity))
+        return self._maker.based(Result(journal, replace(books, starts_us=(max(journal.counters["first_us"], 0),))))
+
+
+class ShadowFollower:
+    """Plays a market that is being recorded at a paper exchange, as it comes.
+
+    Args:
+        play: The strategy.
+        clock: Returns the instant, in µs; it never falls, and stamps what arrives.
+
+    Attributes:
+        lags: How late each decision was.
+        rows_run_id: The run that the rows of the day are of; empty before the first.
+        end_us: The instant up to which it was played; 0 before the end.
+    """
+
+    def __init__(self, play: PaperPlay, clock: Callable[[], int]) -> None:
+        self.lags = DecisionLags(lambda: play.exchange.decisions, clock)
+        self.rows_run_id = ""
+        self.end_us = 0
+        self._play = play
+        self._feed: LiveFeed | None = None
+
+    def take(self, journal: "DayJournal") -> "Subscriber":
+        """Return what takes the events of the market, each when *journal* has written and numbered it."""
+        self.rows_run_id = journal.writer.run_id
+        feed = self._feed = LiveFeed(self._play.exchange, self._play.grid, journal)
+        note = self.lags.note
+
+        def take(event: "MarketEvent") -> None:
+            feed(event)
+            note()
+
+        return take
+
+    async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:
+        """Let time pass while nothing arrives, as far as nothing can come that happened before."""
+        while self._feed is not None:
+            await asyncio.sleep(STEP_S)
+            until_us = settled_us()
+            market.passed(until_us + 1)
+            self._feed.advance(until_us)
+            self.lags.note()
+
+    def ended(self) -> None:
+        """Play what is due at the last instant: nothing more comes."""
+        if self._feed is not None:
+            self.end_us = self._feed.now_us
+            self._feed.advance(self.end_us)
+            self.lags.note()

@@ -1,0 +1,85 @@
+"""A shadow of an exchange in a box, in one loop: time passes when a test says so; then its day is replayed."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from boxed import _LOG, PATIENCE_S, SYMBOL, Boxed
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Market, Models
+from mm.live.decisions import decisions_name, decisions_of, write_decisions
+from mm.live.reconcile import reconcile
+from mm.live.shadow import PaperKnobs, PaperPlay, ShadowFollower, learn_terms
+from mm.market_data.recording import Recording
+from mm.sim.wire.box import Box
+
+DAY = "20260105"
+QUEUE = {"fill_model": "queue_prob_power"}
+CHANCE = {"fill_model": "poisson", "fill_params_json": '{"A": 3.0, "k": 0.3}'}
+
+
+def strategy(*, requote_ms=20.0, latency_ms=5.0, execution=None, account=None, **models):
+    """Return knobs of a strategy that decides often, and can sell."""
+    return PaperKnobs(
+        Market(),
+        Execution(requote_interval_ms=requote_ms, order_latency_ms=latency_ms, **(execution or {})),
+        Account(initial_inventory="10", initial_cash="100000", **(account or {})),
+        Models(quote_model="avellaneda_stoikov", **(models or QUEUE)),
+    )
+
+
+@dataclass
+class Shadowed:
+    """What a shadow did, and what its replay says of it."""
+
+    found: object
+    journal: object
+    terms: object
+    boxed: Boxed
+
+
+def shadowed(scenario, script="", *, knobs=None, scenario_name="large_tick", seed=7, root=None, **options):
+    """Run *scenario* with a shadow of a box that plays *script*, and hold it against the replay of its day."""
+    knobs = knobs or strategy()
+    with TemporaryDirectory() as place:
+        data_root = Path(root or place) / "data"
+        terms, play, follower, boxed = asyncio.run(
+            _live(scenario, script, knobs, data_root, scenario_name, seed, options)
+        )
+        result = play.result()
+        live = Path(place) / "live"
+        result.write_tables(live)
+        decisions = decisions_of(result.journal)
+        lags_us = follower.lags.of(decisions).tolist()
+        write_decisions(live / decisions_name(SYMBOL), decisions, lags_us, play.grid)
+        found, _ = reconcile(terms, knobs, data_root, live)
+        return Shadowed(found, result.journal, terms, boxed)
+
+
+async def _live(scenario, script, knobs, data_root, scenario_name, seed, options):
+    async with (
+        asyncio.timeout(3 * PATIENCE_S),
+        Box.in_lockstep(scenario_name, seed=seed, faults=[script]).open() as box,
+    ):
+        await box.advance(seconds=1)
+        boxed = Boxed(box, data_root, **options)
+
+        def clock():
+            return box.scheduler.done_us
+
+        terms = await learn_terms(boxed.parts.rest.rest, SYMBOL, DAY, _LOG)
+        play = PaperPlay(terms, knobs)
+        follower = ShadowFollower(play, clock)
+        boxed.recording = Recording(replace(boxed.parts, follower=follower), _LOG, clock)
+        task = boxed.task = asyncio.create_task(boxed.recording.run())
+        try:
+            await scenario(boxed)
+            boxed.recording.stop("enough")
+            await task
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        return replace(terms, rows_run_id=follower.rows_run_id, end_us=follower.end_us), play, follower, boxed

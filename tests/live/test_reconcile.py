@@ -1,0 +1,110 @@
+"""A shadow decides what the replay of its day decides, whatever the exchange and the wire do."""
+
+import os
+from random import Random
+
+import pytest
+from shadowed import CHANCE, QUEUE, shadowed, strategy
+
+from boxed import quicken
+
+FEW, MANY = 6, int(os.environ.get("SHADOW_SCHEDULES", "0"))
+FAULTS = [
+    "drop n={n}",
+    "drop n={n} of=trade",
+    "duplicate n={n}",
+    "swap n={n}",
+    "stale n={n}",
+    "overlap n={n}",
+    "burst n=20 for_s=1",
+    "lag delay_s=0.3 for_s=1",
+    "stall for_s=1",
+    "bad_json n={n}",
+    "close code=1006",
+    "reset",
+    "mute for_s=2",
+    "shutdown lead_s=0.5",
+    "id_reset",
+]
+SNAPSHOTS = ["status code=503 n=2", "snapshot where=old back=3 n=2", "snapshot where=newer", "slow delay_s=0.2"]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    quicken(monkeypatch)
+
+
+async def through(boxed, seconds=7):
+    """Play, until the book is right again and no trade is missing."""
+    await boxed.synced()
+    await boxed.play(seconds)
+    await boxed.synced()
+    await boxed.until(lambda: boxed.session.market.arbiter._trades.last_id == boxed.box.truth.last_trade_id)
+    await boxed.caught_up()
+
+
+def assert_equal(done, fills=1):
+    found = done.found
+    assert found.first_difference is None, found.first_difference
+    assert found.same, found
+    assert found.equal == found.decisions == found.decisions_replay > 100
+    assert found.equal_fills == found.fills_live == found.fills_replay >= fills
+    assert found.explained_by_lag == 0
+
+
+@pytest.mark.parametrize("models", [QUEUE, CHANCE])
+def test_a_quiet_market_is_decided_as_in_its_replay(models):
+    """Hundreds of decisions and fills, with each kind of fill model."""
+    done = shadowed(lambda boxed: through(boxed, 40), knobs=strategy(**models), scenario_name="zero_intelligence")
+    assert_equal(done, fills=30)
+    decisions = done.journal.decisions
+    assert (decisions[1:, 1] >= decisions[:-1, 1]).all()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "at time 3 do drop n=3",
+        "at time 3 do close code=1006",
+        "at time 3 do id_reset",
+        "at time 3 do drop n=5 of=trade",
+        "at time 3 do duplicate n=3\nat time 4 do swap n=4",
+        "at request 1 of /api/v3/depth do slow delay_s=0.5",
+        "at time 3 do drop n=2\nat request 2 of /api/v3/depth do slow delay_s=0.5",
+    ],
+)
+@pytest.mark.parametrize("pair", [False, True])
+def test_a_fault_is_decided_as_in_its_replay(script, pair):
+    """Gaps, resyncs, disconnections, trades that come by REST, a snapshot behind depth messages that wait."""
+    assert_equal(shadowed(through, script, knobs=strategy(**CHANCE), pair=pair))
+
+
+def rule(luck):
+    """Return one line of a script."""
+    if luck.random() < 0.85:
+        fault = luck.choice(FAULTS).format(n=luck.randint(1, 4))
+        where = "" if fault == "id_reset" else f" on {luck.choice(['newest', 'all', 'random'])}"
+        return f"at time {luck.uniform(2, 6):.2f}{where} do {fault}"
+    return f"at request {luck.randint(1, 2)} of /api/v3/depth do {luck.choice(SNAPSHOTS)}"
+
+
+@pytest.mark.parametrize("seed", range(MANY or FEW))
+def test_whatever_goes_wrong_the_replay_decides_the_same(seed):
+    """Several faults at once; SHADOW_SCHEDULES=1000 plays as many schedules."""
+    luck = Random(seed)
+    script = "\n".join(rule(luck) for _ in range(luck.randint(1, 5)))
+    pair, max_age_s = luck.random() < 0.6, luck.choice([3600.0, 3600.0, 0.5])
+    knobs = strategy(**luck.choice([QUEUE, CHANCE]))
+    scenario_name = luck.choice(["large_tick", "zero_intelligence"])
+    done = shadowed(
+        through,
+        script,
+        knobs=knobs,
+        scenario_name=scenario_name,
+        seed=seed,
+        pair=pair,
+        silence_s=0.25,
+        max_age_s=max_age_s,
+    )
+    assert done.found.same, (script, done.found)
+    assert done.found.decisions > 100

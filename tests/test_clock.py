@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.clock import FIRST_US, LAST_US, checked_stamp, checked_stamp_ms, exchange_ms, exchange_us, stamp_to_us
+from mm.clock import (
+    FIRST_US,
+    LAST_US,
+    SteadyClock,
+    checked_stamp,
+    checked_stamp_ms,
+    exchange_ms,
+    exchange_us,
+    stamp_to_us,
+)
 
 instants = st.integers(FIRST_US, LAST_US - 1)
 
@@ -32,3 +41,19 @@ def test_a_column_of_milliseconds_holds_no_other_unit(stamp):
     """Microseconds are refused there."""
     with pytest.raises(ValueError, match=f"event_time_ms is {stamp}, which is no instant in ms"):
         checked_stamp_ms(stamp, "event_time_ms")
+
+
+@given(st.lists(st.tuples(st.integers(0, 1_000), st.integers(-5_000, 5_000)), max_size=30))
+def test_a_steady_clock_never_falls_and_passes_as_time_does(moves):
+    """A step forward of the wall clock is taken over; a step back is not, and time goes on from where it was."""
+    passed_us, wall_us = 10, 1_000_000
+    clock = SteadyClock(lambda: wall_us, lambda: passed_us)
+    last_us = clock()
+    assert last_us == wall_us
+    for passing_us, step_us in moves:
+        passed_us += passing_us
+        wall_us += passing_us + step_us
+        now_us = clock()
+        assert now_us == max(last_us + passing_us, wall_us)
+        assert clock.ahead_us == now_us - wall_us
+        last_us = now_us

@@ -249,7 +249,8 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
         raise DataError(f"{run.folder} is a run of the kind {run.manifest['kind']!r}; give one of `mm shadow`")
     terms = ShadowTerms.read(run.folder)
     if not trust:
-        named = {one.name: run.manifest["knobs"][one.name] for one in knobs(Models) if one.name in run.manifest["knobs"]}
+        models = {one.name for one in knobs(Models)}
+        named = {name: one for name, one in run.manifest["knobs"].items() if name in models}
         check_models(replace(run, manifest={**run.manifest, "knobs": named}), [os.getcwd(), *sys.path])
     strategy = PaperKnobs(_group(run, Market), _group(run, Execution), _group(run, Account), _group(run, Models))
     copies = {knob: run.folder / name for knob, name in _COPIES.items() if run.knob(knob) is not None}

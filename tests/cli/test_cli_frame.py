@@ -342,3 +342,48 @@ def test_a_run_of_which_parts_failed_is_kept_and_ends_with_the_code_of_the_first
     assert read_manifest(Path("out/sweep/BTCUSDT/20251216_kept"))["status"] == "incomplete"
     assert call(failing(written=False), RUN_ID="gone").exit_code == 3
     assert not Path("out/sweep/BTCUSDT/20251216_gone").exists()
+
+
+@command(Results)
+def own(console: Console, results: Results) -> None:
+    """Say where results go."""
+    console.say(f"own {results.out_root}")
+
+
+@command(arguments=[click.Argument(["name"])])
+def other(console: Console, name: str) -> None:
+    """Say a name."""
+    console.say(f"other {name}")
+
+
+@pytest.fixture
+def grouped(monkeypatch):
+    """Return a program with a group that has a command of its own."""
+    monkeypatch.setattr(errors, "own", own, raising=False)
+    monkeypatch.setattr(errors, "other", other, raising=False)
+    inside = {"": ("Say where.", "mm.errors:own"), "other": ("Say a name.", "mm.errors:other")}
+    return Program("mm", "A program.", {"group": ("A group.", inside)})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["group"], "own out"),
+        (["group", "--out-root", "x"], "own x"),
+        (["group", "other", "one"], "other one"),
+    ],
+)
+def test_a_group_may_have_a_command_of_its_own(grouped, words, said):
+    """It is called where no other is named: options follow directly on the group."""
+    result = call(grouped, *words)
+    assert (result.exit_code, result.stdout) == (0, said + "\n")
+
+
+def test_the_help_of_a_group_with_a_command_is_that_commands(grouped):
+    """And it names the others."""
+    text = " ".join(call(grouped, "group", "--help").stdout.split())
+    assert text.startswith("Usage: mm group [OPTIONS] Say where results go.")
+    assert text.endswith("mm group other: Say a name.")
+    unknown = call(grouped, "group", "third")
+    assert unknown.exit_code == 2
+    assert "has no command 'third'; it has other" in unknown.stderr

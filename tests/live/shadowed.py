@@ -46,7 +46,7 @@ def shadowed(scenario, script="", *, knobs=None, scenario_name="large_tick", see
     with TemporaryDirectory() as place:
         data_root = Path(root or place) / "data"
         terms, play, follower, boxed = asyncio.run(
-            _live(scenario, script, knobs, data_root, scenario_name, seed, options)
+            _live(scenario, script, knobs, data_root, {"scenario": scenario_name, "seed": seed}, **options)
         )
         result = play.result()
         live = Path(place) / "live"
@@ -58,10 +58,10 @@ def shadowed(scenario, script="", *, knobs=None, scenario_name="large_tick", see
         return Shadowed(found, result.journal, terms, boxed)
 
 
-async def _live(scenario, script, knobs, data_root, scenario_name, seed, options):
+async def _live(scenario, script, knobs, data_root, market, **options):
     async with (
         asyncio.timeout(3 * PATIENCE_S),
-        Box.in_lockstep(scenario_name, seed=seed, faults=[script]).open() as box,
+        Box.in_lockstep(**market, faults=[script]).open() as box,
     ):
         await box.advance(seconds=1)
         boxed = Boxed(box, data_root, **options)

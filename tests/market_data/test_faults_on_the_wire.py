@@ -1,6 +1,7 @@
 """What the exchange in a box does to a recorder, row by row, and what must stand in the day folder then."""
 
 import pytest
+
 from boxed import quicken, recorded
 
 

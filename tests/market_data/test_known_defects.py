@@ -6,9 +6,9 @@ import random
 import time
 
 import pytest
-from boxed import quicken, recorded
 from test_live_session import Desk
 
+from boxed import quicken, recorded
 from captured import diff, snapshot
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter

@@ -68,7 +68,7 @@ async def record(root: Path, walk: Walk) -> None:
     knobs = Recorder(
         ws_url=ws_url, rest_url=rest_url, window_start="always", start_jitter_s=0.0, flush_interval_s=600.0
     )
-    recording = Recording(recorder._parts(Source(symbol=SYMBOL, data_root=root), knobs, Name()), _LOG)
+    recording = Recording(recorder.parts_of(Source(symbol=SYMBOL, data_root=root), knobs, Name()), _LOG)
     task = asyncio.create_task(recording.run())
     while recording.session is None or not recording.session.report.book.epochs:
         await asyncio.sleep(0.01)

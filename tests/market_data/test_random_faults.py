@@ -3,6 +3,7 @@
 from random import Random
 
 import pytest
+
 from boxed import quicken, recorded
 
 ON_MESSAGES = [

@@ -5,8 +5,8 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from boxed import recorded
 
+from boxed import recorded
 from captured import rows
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder

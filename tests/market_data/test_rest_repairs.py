@@ -5,8 +5,8 @@ import csv
 import json
 
 import pytest
-from boxed import SYMBOL, Boxed, quicken, recorded
 
+from boxed import SYMBOL, Boxed, quicken, recorded
 from day_oracle import Day
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import scan, whole_rows

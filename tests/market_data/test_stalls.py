@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from boxed import quicken, recorded
 
+from boxed import quicken, recorded
 from mm.market_data import stalls as trade_watch
 from mm.market_data.stalls import MOST_PATIENCE_S, StallDetector, TradeWatch
 from mm.sim.flow.scenario import SCENARIOS, LargeTick

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.backtest.journal import CANCELLED, KEPT, PLACED, REJECT_REASONS, SKIP_SHIFT, SKIPPED, Journal
+from mm.instrument import Instrument
+from mm.live.decisions import COLUMNS, DecisionLags, decisions_of, lag_quantiles, sent, write_decisions
+
+GRID = Instrument("SIMUSDT", 1_000_000, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("acted", "words"),
+    [
+        (0, ""),
+        (KEPT, "keep"),
+        (PLACED, "place"),
+        (CANCELLED, "cancel"),
+        (CANCELLED | PLACED, "cancel place"),
+        (SKIPPED | REJECT_REASONS.index("min_notional") << SKIP_SHIFT, "skip min_notional"),
+        (CANCELLED | SKIPPED | REJECT_REASONS.index("order_limit_day") << SKIP_SHIFT, "cancel skip order_limit_day"),
+    ],
+)
+def test_what_was_sent_is_told_in_words(acted, words):
+    assert sent(acted) == words
+
+
+def test_a_row_has_what_was_seen_wanted_and_sent(tmp_path):
+    """Prices and quantities as decimals, and empty cells where nothing was wanted."""
+    table = np.array(
+        [[1_000, 7, 99, 101, 98, 20, 0, -1, PLACED, CANCELLED], [2_000, 9, 99, 101, 98, 20, 102, 5, KEPT, 0]], np.int64
+    )
+    assert write_decisions(tmp_path / "d.csv", table, [30, 40], GRID) == 2
+    head, first, second = (tmp_path / "d.csv").read_text().splitlines()
+    assert head == ",".join(COLUMNS)
+    assert first == "1000,7,30,0.99,1.01,0.98,0.0002,,,place,cancel"
+    assert second == "2000,9,40,0.99,1.01,0.98,0.0002,1.02,0.00005,keep,"
+    write_decisions(tmp_path / "d.csv", table, (), GRID)
+    assert (tmp_path / "d.csv").read_text().splitlines()[1].startswith("1000,7,,0.99")
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50)), max_size=30))
+def test_each_decision_has_the_lag_of_the_call_that_made_it(calls):
+    """However many were made between two looks."""
+    made, now_us, wanted = 0, 1_000, []
+    lags = DecisionLags(lambda: made, lambda: now_us)
+    for more, passes in calls:
+        now_us += passes
+        wanted += [now_us - us for us in range(made, made + more)]
+        made += more
+        lags.note()
+    table = np.arange(made, dtype=np.int64).reshape(-1, 1)
+    assert lags.of(table).tolist() == wanted
+
+
+def test_quantiles_are_lags_that_were_seen():
+    assert lag_quantiles([5, 1, 3]) == {"p50": 3, "p90": 5, "p99": 5, "max": 5}
+    assert lag_quantiles([]) == {"p50": None, "p90": None, "p99": None, "max": None}
+
+
+def test_a_journal_without_decisions_is_refused():
+    with pytest.raises(ValueError, match="do not ask"):
+        decisions_of(Journal(*[np.empty((0, 1), np.int64)] * 4))

@@ -1,0 +1,184 @@
+"""``mm shadow`` as a process beside a lively exchange, and what it fixes at the start."""
+
+import asyncio
+import csv
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from msgspec import json as msgspec_json
+
+from mm.cli.config import Market
+from mm.clock import now_us
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.errors import BrokenFile, UsageError
+from mm.instrument import Instrument, to_exchange_info
+from mm.live.shadow import TERMS, ShadowTerms
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import STEP_US, Session
+from mm.sim.wire.box import Box
+from mm.sim.wire.limits import WireLimits
+from support import ROOT, run_python
+
+SYMBOL = "SIMUSDT"
+PATIENCE_S = 30.0
+KNOBS = {
+    "SYMBOL": SYMBOL,
+    "WINDOW_START": "always",
+    "WINDOW_TZ": f"Etc/GMT{time.gmtime().tm_hour - 12:+d}",
+    "START_JITTER_S": "0",
+    "FLUSH_INTERVAL_S": "0.05",
+    "MIN_FREE_MB": "0",
+    "INITIAL_INVENTORY": "10",
+    "INITIAL_CASH": "100000",
+    "REQUOTE_INTERVAL_MS": "20",
+    "FILL_MODEL": "poisson",
+    "FILL_PARAMS_JSON": '{"A": 3.0, "k": 0.3}',
+}
+
+
+@asynccontextmanager
+async def a_box(speed=5.0):
+    begins_us = now_us() // STEP_US * STEP_US
+    session = Session(SYMBOL, "20260105", 24.0, 7, begins_us)
+    box = Box(
+        SCENARIOS["zero_intelligence"](), session, speed=speed, limits=False, wire_limits=WireLimits(attempts=None)
+    )
+    async with box.open():
+        yield box
+
+
+async def a_shadow(box, root, *words, **knobs):
+    env = {**os.environ, **KNOBS, "PYTHONPATH": str(ROOT), "WS_URL": box.ws_url, "REST_URL": box.rest_url, **knobs}
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mm", "shadow", *words, env=env, cwd=root, stdout=pipe, stderr=pipe
+    )
+
+
+async def recorded(process, root):
+    """Wait until the shadow has recorded some seconds."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while sum(path.stat().st_size for path in root.glob(f"data/{SYMBOL}/*/orderbook*")) < 50_000:
+        assert process.returncode is None, (await process.communicate())[1]
+        assert time.monotonic() < give_up_s
+        await asyncio.sleep(0.05)
+
+
+async def ended(process, number):
+    process.send_signal(number)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_its_replay_decides_the_same(tmp_path, number):
+    """Exit code 0, a sealed day, a run of a backtest's form; and a row that is changed is found."""
+
+    async def play():
+        async with a_box() as box:
+            process = await a_shadow(box, tmp_path, "--run-id", "R1")
+            await recorded(process, tmp_path)
+            return await ended(process, number)
+
+    code, out, err = asyncio.run(play())
+    assert code == 0, err
+    assert "reconcile: " in out
+    (day,) = (tmp_path / "data" / SYMBOL).iterdir()
+    assert check_day(DayFolder.at(day)).defects == []
+    folder = tmp_path / "out" / "shadow" / SYMBOL / f"{day.name}_R1"
+    names = {path.name for path in folder.iterdir()}
+    tables = {f"{name}_{SYMBOL}.csv" for name in ("orders", "fills", "state", "decisions")}
+    assert names == tables | {"summary.json", "report.html", "run_manifest.json", "reconcile.json", TERMS}
+    found = json.loads((folder / "reconcile.json").read_text())
+    assert found["equal"] == found["decisions"] > 50
+    assert found["equal_fills"] == found["fills_live"] > 0
+    assert "reconcile: " in (folder / "report.html").read_text()
+    decisions = folder / f"decisions_{SYMBOL}.csv"
+    rows = list(csv.DictReader(decisions.open()))
+    assert [int(row["recv_seq"]) for row in rows] == sorted(int(row["recv_seq"]) for row in rows)
+    again = run_python("-m", "mm", "shadow", "reconcile", "R1", "--json", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["equal"] == len(rows)
+    decisions.write_text(decisions.read_text().replace(",keep,", ",place,", 1))
+    changed = run_python("-m", "mm", "shadow", "reconcile", str(folder), cwd=tmp_path)
+    assert changed.returncode == 3
+    assert "the first difference: decision" in changed.stderr
+
+
+def test_one_that_was_killed_leaves_its_day_and_is_told_of(tmp_path):
+    """By the next one, which may go on in the same day: its replay leaves the rows of the first one out."""
+
+    async def play():
+        async with a_box() as box:
+            killed = await a_shadow(box, tmp_path, "--run-id", "R1")
+            await recorded(killed, tmp_path)
+            killed.kill()
+            await killed.communicate()
+            process = await a_shadow(box, tmp_path, "--run-id", "R2")
+            await asyncio.sleep(3)
+            return await ended(process, signal.SIGTERM)
+
+    code, _, err = asyncio.run(play())
+    assert code == 0, err
+    assert "shadow_was_killed" in err
+    (folder,) = (tmp_path / "out" / "shadow" / SYMBOL).iterdir()
+    assert folder.name.endswith("_R2")
+    found = json.loads((folder / "reconcile.json").read_text())
+    assert found["same"]
+    assert found["decisions"] > 20
+
+
+@pytest.mark.parametrize(
+    ("knobs", "why"),
+    [
+        ({"WRITE_DIFFS": "0"}, "WRITE_DIFFS"),
+        ({"FEED_LATENCY": "recorded"}, "FEED_LATENCY"),
+        ({"WS_URL": "wss://fstream.binance.com"}, "serves futures"),
+        ({"QUOTE_MODEL": "no_such"}, "no_such"),
+    ],
+)
+def test_what_cannot_be_replayed_is_refused(tmp_path, knobs, why):
+    """Before anything is requested or recorded."""
+    done = run_python("-m", "mm", "shadow", cwd=tmp_path, **{**KNOBS, **knobs})
+    assert done.returncode == 2
+    assert why in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def terms(tick="0.01", step="0.001", bid="99.99", ask="100.01"):
+    entry = to_exchange_info(
+        Instrument(SYMBOL, int(float(tick) * 1e8), round(float(step) * 1e8), 5 * 10**8, "SIM", "USDT")
+    )
+    return ShadowTerms(SYMBOL, "20260105", msgspec_json.decode(entry), bid, ask, 1_767_600_000_000_000)
+
+
+@pytest.mark.parametrize(("step", "lot_e8"), [("0.001", 100), ("0.00001", 1), ("0.00000001", 1), ("1", 100_000)])
+def test_the_lot_is_fixed_before_a_quantity_is_seen(step, lot_e8):
+    """It divides the step, so that the tape of the day, whose lot divides what was recorded, can be played in it."""
+    tape = terms(step=step).opening(Market())
+    assert tape.instrument.lot_e8 == lot_e8
+    assert tape.step_lots * lot_e8 == round(float(step) * 1e8)
+    assert (tape.top_bid_ticks.tolist(), tape.top_ask_ticks.tolist()) == ([9_999], [10_001])
+
+
+def test_knobs_of_the_market_count(tmp_path):
+    """A tick size must divide the exchange's: the recorded prices are multiples of that one alone."""
+    assert terms().opening(Market(tick_size="0.005")).instrument.tick_e8 == 500_000
+    with pytest.raises(UsageError, match="TICK_SIZE"):
+        terms().opening(Market(tick_size="0.02"))
+    assert terms().opening(Market(min_notional="7")).instrument.min_notional_e8 == 7 * 10**8
+    assert len(terms(bid=None).opening(Market()).rows(0)) == 1
+
+
+def test_terms_are_read_as_they_were_written(tmp_path):
+    terms().write(tmp_path)
+    assert ShadowTerms.read(tmp_path) == terms()
+    (tmp_path / TERMS).write_text("{}")
+    with pytest.raises(BrokenFile, match="not the terms of a shadow"):
+        ShadowTerms.read(tmp_path)

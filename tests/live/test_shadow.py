@@ -100,7 +100,7 @@ def test_a_signal_ends_it_and_its_replay_decides_the_same(tmp_path, number):
     assert found["equal_fills"] == found["fills_live"] > 0
     assert "reconcile: " in (folder / "report.html").read_text()
     decisions = folder / f"decisions_{SYMBOL}.csv"
-    rows = list(csv.DictReader(decisions.open()))
+    rows = list(csv.DictReader(decisions.read_text().splitlines()))
     assert [int(row["recv_seq"]) for row in rows] == sorted(int(row["recv_seq"]) for row in rows)
     again = run_python("-m", "mm", "shadow", "reconcile", "R1", "--json", cwd=tmp_path)
     assert again.returncode == 0, again.stderr

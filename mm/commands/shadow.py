@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, Name, Recorder, Results, Source
 from mm.cli.console import Console
@@ -51,7 +52,11 @@ def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
     return next(one for one in objects if isinstance(one, kind))
 
 
-@runner("shadow", Source, Recorder, Results, Market, Execution, Account, Models, day_of=day_recorded)
+@runner(
+    *("shadow", Source, Recorder, Results, Market, Execution, Account, Models, Risk),
+    defaults=LIVE_DEFAULTS,
+    day_of=day_recorded,
+)
 def main(
     run: Run,
     source: Source,
@@ -61,6 +66,7 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
+    risk: Risk,
     day: Day,
 ) -> None:
     """Trade on paper in a live market, record its day, and hold what was decided against the replay of that day.
@@ -75,7 +81,7 @@ def main(
     _check(recorder, execution)
     check_names(models)
     _take_back_killed(run)
-    knobs = PaperKnobs(market, execution, account, models)
+    knobs = PaperKnobs(market, execution, account, models, risk)
     clock = SteadyClock()
     live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, clock))
     with _unstopped():
@@ -252,7 +258,8 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
         models = {one.name for one in knobs(Models)}
         named = {name: one for name, one in run.manifest["knobs"].items() if name in models}
         check_models(replace(run, manifest={**run.manifest, "knobs": named}), [os.getcwd(), *sys.path])
-    strategy = PaperKnobs(_group(run, Market), _group(run, Execution), _group(run, Account), _group(run, Models))
+    market, execution, account = _group(run, Market), _group(run, Execution), _group(run, Account)
+    strategy = PaperKnobs(market, execution, account, _group(run, Models), _group(run, Risk))
     copies = {knob: run.folder / name for knob, name in _COPIES.items() if run.knob(knob) is not None}
     data_root = places.data_root or Path(run.knob("data_root") or "data")
     found, _ = hold_against_replay(terms, _with_copies(strategy, copies), data_root, run.folder)

@@ -17,6 +17,7 @@ from mm.backtest.live_feed import LiveFeed
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import books_of
 from mm.backtest.result import Result
+from mm.backtest.risk import Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Market, Models
 from mm.commands.assemble import rules as rules_of
@@ -51,6 +52,7 @@ class PaperKnobs:
     execution: Execution
     account: Account
     models: Models
+    risk: Risk
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ class PaperPlay:
         self._opening = terms.opening(knobs.market)
         self._maker = ModelMaker(run, knobs.models, self._opening, knobs.account.seed)
         known = rules_of(self._opening, knobs.execution, knobs.account, knobs.models, run=run)
-        self.rules = replace(known, decisions=True)
+        clip = ramped_lots(known.quote_lots, known.step_lots, knobs.risk.size_ramp)
+        self.rules = replace(known, decisions=True, risk=limits_of(knobs.risk), quote_lots=clip)
         self._quotes, self._fills = self._maker.quotes(), self._maker.fills()
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
         self.grid = self._opening.instrument

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from boxed import _LOG, PATIENCE_S, SYMBOL, Boxed
+from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Market, Models
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
@@ -20,13 +21,14 @@ QUEUE = {"fill_model": "queue_prob_power"}
 CHANCE = {"fill_model": "poisson", "fill_params_json": '{"A": 3.0, "k": 0.3}'}
 
 
-def strategy(*, requote_ms=20.0, latency_ms=5.0, execution=None, account=None, **models):
+def strategy(*, requote_ms=20.0, latency_ms=5.0, execution=None, account=None, risk=None, **models):
     """Return knobs of a strategy that decides often, and can sell."""
     return PaperKnobs(
         Market(),
         Execution(requote_interval_ms=requote_ms, order_latency_ms=latency_ms, **(execution or {})),
         Account(initial_inventory="10", initial_cash="100000", **(account or {})),
         Models(quote_model="avellaneda_stoikov", **(models or QUEUE)),
+        Risk(**(LIVE_DEFAULTS if risk is None else risk)),
     )
 
 

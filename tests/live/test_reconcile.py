@@ -108,3 +108,21 @@ def test_whatever_goes_wrong_the_replay_decides_the_same(seed):
     )
     assert done.found.same, (script, done.found)
     assert done.found.decisions > 100
+
+
+LIMITS = [
+    {"max_position": "0.05", "max_leverage": "0.0001"},
+    {"max_orders_per_s": 3, "max_open_orders": 1},
+    {"max_daily_loss": "0.05"},
+    {"feed_stale_s": 0.15, "latency_threshold_ms": 1.0},
+    {"max_move": "0.0001", "price_band": "0.00005"},
+]
+
+
+@pytest.mark.parametrize("risk", LIMITS)
+def test_limits_are_kept_as_in_the_replay(risk):
+    """They look at the clock, at the silence of the market and at the account: all of it is in the recorded rows."""
+    script = "at time 4 do stall for_s=1\nat time 6 do drop n=3"
+    done = shadowed(through, script, knobs=strategy(**CHANCE, risk=risk))
+    assert_equal(done, fills=0)
+    assert len(done.journal.breaches) > 0

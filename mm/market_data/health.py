@@ -63,6 +63,7 @@ class HealthReport(msgspec.Struct, frozen=True):
         connections: Open connections.
         last_message_us: Arrival of the last message; None before the first.
         lag_s: Time since then; None before the first.
+        book_age_s: Time since the last depth message that left the book in sync; None before the first.
         streams: By stream, ``depth`` and ``trade``.
         events: Ledger events of this run and day, by type: gaps, resyncs, stalls …
         anomalies: By kind.
@@ -89,6 +90,7 @@ class HealthReport(msgspec.Struct, frozen=True):
     connections: int = 0
     last_message_us: int | None = None
     lag_s: float | None = None
+    book_age_s: float | None = None
     streams: dict[str, StreamHealth] = {}
     events: dict[str, int] = {}
     anomalies: dict[str, int] = {}
@@ -138,6 +140,7 @@ class Health:
         self._open_before = 0
         self._counted: tuple[int, dict[str, int]] = (0, {})
         self._rates: dict[str, float] = {}
+        self._book_us: int | None = None
 
     def report(self, recording: WatchedRecording, at_us: int) -> HealthReport:
         """Return how *recording* is at *at_us*."""
@@ -170,12 +173,16 @@ class Health:
     def _with(self, base: HealthReport, session: LiveSession) -> HealthReport:
         report, market, folder = session.report, session.market, session.writer.folder
         last_us = report.last_us if report.lines else None
+        streams = self._streams(session.latencies, base.at_us)
+        if market.book_id is not None:
+            self._book_us = session.latencies.arrived.get("depth", self._book_us)
         return msgspec.structs.replace(
             base,
             path=str(folder.path),
             last_message_us=last_us,
             lag_s=None if last_us is None else max(base.at_us - last_us, 0) / US_PER_S,
-            streams=self._streams(session.latencies, base.at_us),
+            book_age_s=None if self._book_us is None else max(base.at_us - self._book_us, 0) / US_PER_S,
+            streams=streams,
             events=dict(session.writer.ledger.counts),
             anomalies=dict(report.book.anomalies),
             quarantined=report.quarantined,

@@ -94,10 +94,12 @@ class StreamLatencies:
 
     Attributes:
         before: Of the recording up to then.
+        arrived: Arrival of the last message of each stream, as of the last reading, in µs.
     """
 
     def __init__(self) -> None:
         self.before: dict[str, LatencyHistogram] = {}
+        self.arrived: dict[str, int] = {}
         self._recent: dict[str, LatencyHistogram] = {}
         self._times: dict[str, array[int]] = {}
 
@@ -113,6 +115,7 @@ class StreamLatencies:
         """Those since the last report, by stream."""
         for stream, times in self._times.items():
             if times:
+                self.arrived[stream] = times[-2]
                 recent = self._recent.setdefault(stream, LatencyHistogram())
                 for recv_us, stamp in zip(times[::2], times[1::2], strict=True):
                     recent.add(recv_us - exchange_us(stamp))

@@ -1,7 +1,4 @@
-"""What runs beside a recording: checks of the clock, the health file, and the metrics page.
-
-The page is in the text format 0.0.4 of Prometheus.
-"""
+"""What runs beside a recording: checks of the clock, the health file, and the page of metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,49 +8,40 @@ from time import monotonic_ns
 import msgspec
 
 from mm.clock import US_PER_S, now_us
-from mm.errors import UsageError
 from mm.market_data.health import ENDED, INTERVAL_S, TROUBLES, Health, HealthReport, WatchedRecording, write_health
 from mm.market_data.latency import ClockWatch, RoundTrip, offset_of
+from mm.market_data.metrics import MetricFamily, MetricSample, exposition, market_families, metrics_served
 from mm.market_data.snapshot import RestClient
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-MOST_REQUEST_BYTES = 16 << 10
-REQUEST_TIMEOUT_S = 5.0
-STATES = ("waiting", "connecting", "syncing", "synced", ENDED)
-
-_Sample = tuple[str, dict[str, str], float]
+SYNCED = "synced"
+STATES = ("waiting", "connecting", "syncing", SYNCED, ENDED)
 
 
 def page(report: HealthReport) -> str:
     """Return the metrics of *report*: seconds and bytes, names that end as Prometheus requires."""
-    lines = []
-    for name, kind, text, samples in _families(report):
-        every = list(samples)
-        if every:
-            lines += [f"# HELP mm_recorder_{name} {text}", f"# TYPE mm_recorder_{name} {kind}"]
-            lines += [
-                _line(f"mm_recorder_{name}{suffix}", report.symbol, labels, value) for suffix, labels, value in every
-            ]
-    return "\n".join(lines) + "\n"
+    counts = {stream: one.messages for stream, one in report.streams.items()}
+    shared = market_families(report.book_age_s, report.events.get("gap", 0), counts) if report.path else []
+    own = [(MetricFamily(f"mm_recorder_{name}", kind, text), found) for name, kind, text, found in _families(report)]
+    return exposition(report.symbol, [*shared, *own])
 
 
-def _families(report: HealthReport) -> Iterator[tuple[str, str, str, list[_Sample]]]:
+def _families(report: HealthReport) -> Iterator[tuple[str, str, str, list[MetricSample]]]:
     yield "info", "gauge", "The run; its value is 1.", [("", {"run_id": report.run_id}, 1)]
-    states: list[_Sample] = [("", {"state": state}, state == report.state) for state in STATES]
+    states: list[MetricSample] = [("", {"state": state}, state == report.state) for state in STATES]
     yield "state", "gauge", "1 for the state that the recording is in.", states
     yield "last_look_timestamp_seconds", "gauge", "When this was looked at.", [("", {}, report.at_us / US_PER_S)]
     yield "connections", "gauge", "Open connections.", [("", {}, report.connections)]
     yield "lag_seconds", "gauge", "Time since the last message.", _maybe(report.lag_s)
     yield from _stream_families(report)
     kinds = (*TROUBLES, "backfill") if report.path else ()
-    events: list[_Sample] = [("", {"type": kind}, report.events.get(kind, 0)) for kind in kinds]
+    events: list[MetricSample] = [("", {"type": kind}, report.events.get(kind, 0)) for kind in kinds]
     yield "events_total", "counter", "Ledger events of the run and day, by type.", events
-    anomalies: list[_Sample] = [("", {"kind": kind}, count) for kind, count in sorted(report.anomalies.items())]
+    anomalies: list[MetricSample] = [("", {"kind": kind}, count) for kind, count in sorted(report.anomalies.items())]
     yield "anomalies_total", "counter", "Anomalies of the day, by kind.", anomalies
     yield "quarantined_total", "counter", "Messages that could not be read.", [("", {}, report.quarantined)]
     yield "clock_steps_total", "counter", "Times the wall clock was set.", [("", {}, report.clock_steps)]
     yield "epoch", "gauge", "The last epoch that was opened.", [("", {}, report.epoch_id)]
-    sides: list[_Sample] = [("", {"side": side}, n) for side, n in zip(("bid", "ask"), report.levels, strict=True)]
+    sides: list[MetricSample] = [("", {"side": side}, n) for side, n in zip(("bid", "ask"), report.levels, strict=True)]
     yield "book_levels", "gauge", "Levels in the book.", sides
     yield "used_weight", "gauge", "Weight used of the exchange's budget a minute.", _maybe(report.used_weight)
     free_bytes = None if report.free_mb is None else report.free_mb * 1e6
@@ -61,10 +49,10 @@ def _families(report: HealthReport) -> Iterator[tuple[str, str, str, list[_Sampl
     yield "clock_offset_seconds", "gauge", "Our clock less the exchange's.", _maybe(_seconds(report.offset_us))
 
 
-def _stream_families(report: HealthReport) -> Iterator[tuple[str, str, str, list[_Sample]]]:
-    rates: list[_Sample] = []
-    counts: list[_Sample] = []
-    latencies: list[_Sample] = []
+def _stream_families(report: HealthReport) -> Iterator[tuple[str, str, str, list[MetricSample]]]:
+    rates: list[MetricSample] = []
+    counts: list[MetricSample] = []
+    latencies: list[MetricSample] = []
     for stream, one in report.streams.items():
         label = {"stream": stream}
         counts.append(("", label, one.messages))
@@ -77,73 +65,12 @@ def _stream_families(report: HealthReport) -> Iterator[tuple[str, str, str, list
     yield "latency_seconds", "summary", "Arrival less the exchange's stamp, by stream.", latencies
 
 
-def _maybe(value: float | None) -> list[_Sample]:
+def _maybe(value: float | None) -> list[MetricSample]:
     return [] if value is None else [("", {}, value)]
 
 
 def _seconds(us: int | None) -> float | None:
     return None if us is None else us / US_PER_S
-
-
-def _line(name: str, symbol: str, labels: dict[str, str], value: float) -> str:
-    inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in {"symbol": symbol, **labels}.items())
-    number = repr(float(value)) if isinstance(value, float) else str(int(value))
-    return f"{name}{{{inside}}} {number}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-@asynccontextmanager
-async def metrics_served(host: str, port: int, text: Callable[[], str]) -> AsyncIterator[int]:
-    """Answer ``GET /metrics`` on *host* and *port* (0: any) with *text* until the block ends; yield the port.
-
-    Raises:
-        UsageError: If there is no listening there.
-    """
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(head, text))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ConnectionError):
-            pass  # the client has gone, or sent no request
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-
-    try:
-        server = await asyncio.start_server(answer, host, port, limit=MOST_REQUEST_BYTES)
-    except OSError as error:
-        raise UsageError(
-            f"--metrics-port (METRICS_PORT) was '{port}': {host}:{port} cannot be listened on ({error.strerror}); "
-            f"give another port"
-        ) from error
-    async with server:
-        yield int(server.sockets[0].getsockname()[1])
-
-
-def _response(head: bytes, text: Callable[[], str]) -> bytes:
-    """Return the whole HTTP answer to a request of that *head*."""
-    method, _, rest = head.partition(b" ")
-    target = rest.partition(b" ")[0].partition(b"?")[0]
-    if target not in (b"/metrics", b"/"):
-        return _http("404 Not Found", "text/plain; charset=utf-8", "the page is /metrics\n", with_body=True)
-    if method not in (b"GET", b"HEAD"):
-        return _http("405 Method Not Allowed", "text/plain; charset=utf-8", "only GET and HEAD\n", with_body=True)
-    return _http("200 OK", CONTENT_TYPE, text(), with_body=method == b"GET")
-
-
-def _http(status: str, content_type: str, text: str, *, with_body: bool) -> bytes:
-    body = text.encode()
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + (body if with_body else b"")
 
 
 TICK_S = 1.0
@@ -177,13 +104,13 @@ class Monitor:
 
     @asynccontextmanager
     async def beside(self, recording: WatchedRecording, host: str = "", port: int = 0) -> AsyncIterator[None]:
-        """Look at *recording* until the block ends, and serve its page on *port*, if that is not 0.
+        """Look at *recording* until the block ends, and serve its page and health on *port*, if that is not 0.
 
         Raises:
             UsageError: If there is no listening on *host* and *port*.
         """
-        served = metrics_served(host, port, lambda: page(self._look(recording))) if port else nullcontext(0)
-        async with served:
+        served = metrics_served(host, port, lambda: page(self._look(recording)), lambda: self._why_not_ready(recording))
+        async with served if port else nullcontext(0):
             tasks = [asyncio.create_task(work) for work in (self._watch(recording), self._measure(recording))]
             try:
                 yield
@@ -238,6 +165,10 @@ class Monitor:
             if session:
                 session.clock_offsets(self._clock(), best)
                 wait_s = OFFSET_INTERVAL_S
+
+    def _why_not_ready(self, recording: WatchedRecording) -> str:
+        state = self._look(recording).state
+        return "" if state == SYNCED else f"the recording is {state}"
 
     def _look(self, recording: WatchedRecording) -> HealthReport:
         return self._health.report(recording, self._clock())

@@ -17,7 +17,8 @@ from mm.errors import BrokenFile, UsageError
 from mm.market_data import local_orderbook
 from mm.market_data.health import ENDED, Health, HealthReport, health_text, lives, read_health, trouble_of, write_health
 from mm.market_data.latency import RoundTrip
-from mm.market_data.monitor import CONTENT_TYPE, metrics_served, page
+from mm.market_data.metrics import CONTENT_TYPE, metrics_served
+from mm.market_data.monitor import page
 from mm.whole_file import process_exists
 
 SAMPLE = re.compile(r'(?P<name>[a-z_:]+)\{(?P<labels>(?:\w+="(?:[^"\\]|\\.)*",?)*)\} (?P<value>-?[\d.e+-]+)')
@@ -105,6 +106,20 @@ def test_the_status_says_who_keeps_the_levels(levels, words, monkeypatch):
     assert words in health_text(report, NOON_US, None)
 
 
+def test_the_book_grows_old_while_it_is_out_of_sync(desk):
+    """Messages that come do not make a book whose ids are missing any younger."""
+    watched, work = health(), at_work(desk)
+    assert watched.report(work, desk.us).book_age_s is None
+    desk.take(diff(11, 11))
+    assert watched.report(work, desk.us).book_age_s is None
+    desk.take(snapshot(11), diff(12, 12))
+    right_us = desk.us
+    assert watched.report(work, right_us + 250_000).book_age_s == 0.25
+    desk.take(diff(20, 20))
+    assert desk.session.market.book_id is None
+    assert watched.report(work, desk.us).book_age_s == (desk.us - right_us) / 1e6 > 0
+
+
 def test_who_looks_in_between_does_not_change_the_rates(desk):
     """The page may be read any time; the rate is always that of a second or more."""
     watched, work = health(), at_work(desk)
@@ -125,6 +140,8 @@ def test_the_page_has_what_the_report_has(desk):
     assert value(samples, "events_total", type="stall") == 0
     assert value(samples, "messages_total", stream="depth") == 3
     assert value(samples, "latency_seconds_count", stream="depth") == 3
+    assert samples["mm_messages_total", (("symbol", SYMBOL), ("stream", "depth"))] == 3
+    assert samples["mm_gaps_total", (("symbol", SYMBOL),)] == 1
     one = report.streams["depth"]
     assert value(samples, "latency_seconds", stream="depth", quantile="0.99") == one.p99_us / 1e6
     assert value(samples, "disk_free_bytes") == report.free_mb * 1e6

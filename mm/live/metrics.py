@@ -1,0 +1,264 @@
+"""The metrics of a shadow and of a trader: the families that Prometheus reads, and what fills them.
+
+The families of the market are those of every recorder (`mm.market_data.metrics`). Whoever trades calls the setters and
+counters below; they cost a few hundred nanoseconds, and text is made only when a page is read.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from itertools import accumulate
+
+from mm.clock import US_PER_S, now_us
+from mm.instrument import decimal_text
+from mm.market_data.metrics import (
+    MARKET_FAMILIES,
+    FilledFamily,
+    MetricFamily,
+    MetricSample,
+    exposition,
+    market_families,
+    metrics_served,
+)
+
+POSITION = MetricFamily("mm_position", "gauge", "Position of our own fills, in the base asset.")
+PNL = MetricFamily("mm_pnl", "gauge", "Profit and loss since the ledger began, by part, in the quote asset.", ("part",))
+EQUITY = MetricFamily("mm_equity", "gauge", "Worth of the account, in the quote asset.")
+DISTANCE = MetricFamily(
+    "mm_quote_distance_ticks", "gauge", "From the mid to our best quote, by side; no sample without one.", ("side",)
+)
+TWO_SIDED = MetricFamily("mm_two_sided_seconds_total", "counter", "Time with open orders on both sides.")
+ORDERS = MetricFamily("mm_orders_total", "counter", "Requests that were sent, by action.", ("action",))
+FILLS = MetricFamily("mm_fills_total", "counter", "Executions of our orders, by side.", ("side",))
+REJECTS = MetricFamily("mm_rejects_total", "counter", "Orders refused, by us or by the exchange.", ("reason",))
+ACK = MetricFamily("mm_order_ack_seconds", "histogram", "From sending a request to its acknowledgement.")
+ACK_FILL = MetricFamily("mm_ack_fill_seconds", "histogram", "From an order's acknowledgement to its first fill.")
+RISK_USED = MetricFamily("mm_risk_used_ratio", "gauge", "Share of a limit that is used; 1 is all of it.", ("limit",))
+KILLED = MetricFamily("mm_killed", "gauge", "1 while the kill switch is thrown.")
+WRITER_QUEUE = MetricFamily("mm_state_writer_queue", "gauge", "Rows that wait for the state store.")
+WRITER_LAG = MetricFamily("mm_state_writer_lag_seconds", "gauge", "Age of the oldest row that waits for it.")
+TRADING_FAMILIES = (
+    POSITION,
+    PNL,
+    EQUITY,
+    DISTANCE,
+    TWO_SIDED,
+    ORDERS,
+    FILLS,
+    REJECTS,
+    ACK,
+    ACK_FILL,
+    RISK_USED,
+    KILLED,
+    WRITER_QUEUE,
+    WRITER_LAG,
+)
+FAMILIES = (*MARKET_FAMILIES, *TRADING_FAMILIES)
+
+ACTIONS, SIDES = ("place", "cancel", "replace"), {+1: "buy", -1: "sell"}
+PARTS = ("realized", "unrealized", "fees", "total")
+ACK_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ACK_FILL_BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+
+
+class BucketCounts:
+    """A histogram: how many observations are at most each of *bounds*, their number, and their sum.
+
+    Attributes:
+        bounds: Upper bounds, rising, in s.
+        count: Observations.
+        sum_s: Their sum, in s.
+    """
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.count = 0
+        self.sum_s = 0.0
+        self._counts = [0] * (len(bounds) + 1)
+
+    def observe(self, seconds: float) -> None:
+        """Add an observation."""
+        self._counts[bisect_left(self.bounds, seconds)] += 1
+        self.count += 1
+        self.sum_s += seconds
+
+    def samples(self) -> list[MetricSample]:
+        """Return the samples of its family; the counts of buckets include those below."""
+        names = [*map(repr, self.bounds), "+Inf"]
+        counts = zip(names, accumulate(self._counts), strict=True)
+        buckets: list[MetricSample] = [("_bucket", {"le": name}, count) for name, count in counts]
+        return [*buckets, ("_sum", {}, self.sum_s), ("_count", {}, self.count)]
+
+
+class TradingMetrics:
+    """The metrics of one symbol.
+
+    Args:
+        symbol: Upper case.
+        clock: Returns the wall clock, in µs.
+
+    Attributes:
+        why_not_ready: Why nothing is quoted: not in sync, killed, …; empty where it is.
+        refresh: Called before each page: sets what is cheaper to look up than to keep.
+    """
+
+    def __init__(self, symbol: str, clock: Callable[[], int] = now_us) -> None:
+        self.symbol = symbol
+        self.why_not_ready = "starting"
+        self.refresh: Callable[[], None] = _nothing
+        self._clock = clock
+        self._book_us: int | None = None
+        self._gaps = 0
+        self._messages: dict[str, int] = {}
+        self._money: dict[MetricFamily, int] = {}
+        self._pnl: dict[str, int] = {}
+        self._distances: dict[int, float] = {}
+        self._two_sided_us = 0
+        self._two_sided_since_us: int | None = None
+        self._orders = Counter[str]()
+        self._fills = Counter[int]()
+        self._rejects = Counter[str]()
+        self._ack = BucketCounts(ACK_BUCKETS_S)
+        self._ack_fill = BucketCounts(ACK_FILL_BUCKETS_S)
+        self._used: dict[str, float] = {}
+        self._killed = False
+        self._writer: tuple[int, float] | None = None
+
+    # market
+
+    def book_updated(self, us: int) -> None:
+        """Take the instant of the last update of a book in sync, µs; while it is out of sync its age goes on."""
+        self._book_us = us
+
+    def market(self, gaps: int, messages: Mapping[str, int]) -> None:
+        """Set the number of gaps, and of messages by stream, since the start."""
+        self._gaps, self._messages = gaps, dict(messages)
+
+    # account
+
+    def position(self, position_e8: int) -> None:
+        """Set the position, in 1e-8 of the base asset."""
+        self._money[POSITION] = position_e8
+
+    def equity(self, equity_e8: int) -> None:
+        """Set the account's worth, in 1e-8 of the quote asset."""
+        self._money[EQUITY] = equity_e8
+
+    def pnl(self, **parts_e8: int) -> None:
+        """Set parts of the PnL in 1e-8 of the quote asset: ``realized``, ``unrealized``, ``fees``, ``total``.
+
+        Raises:
+            ValueError: If a part is called otherwise.
+        """
+        unknown = parts_e8.keys() - set(PARTS)
+        if unknown:
+            raise ValueError(f"pnl of {', '.join(sorted(unknown))}: the parts are {', '.join(PARTS)}")
+        self._pnl |= parts_e8
+
+    # orders
+
+    def quotes(self, us: int, buy_ticks: float | None, sell_ticks: float | None) -> None:
+        """Take our quotes from the instant *us* on: their distance from the mid in ticks, None for a side without."""
+        given = {+1: buy_ticks, -1: sell_ticks}
+        self._distances = {side: ticks for side, ticks in given.items() if ticks is not None}
+        if self._two_sided_since_us is not None:
+            self._two_sided_us += max(0, us - self._two_sided_since_us)
+        self._two_sided_since_us = us if len(self._distances) == len(given) else None
+
+    def order(self, action: str) -> None:
+        """Count a request that was sent: ``place``, ``cancel`` or ``replace``."""
+        self._orders[action] += 1
+
+    def fill(self, side: int) -> None:
+        """Count an execution; +1 bought, -1 sold."""
+        self._fills[side] += 1
+
+    def reject(self, reason: str) -> None:
+        """Count an order that was refused: a limit's knob, a filter, or the exchange's code."""
+        self._rejects[reason] += 1
+
+    def ack(self, seconds: float) -> None:
+        """Take the time from sending a request to its acknowledgement."""
+        self._ack.observe(seconds)
+
+    def ack_fill(self, seconds: float) -> None:
+        """Take the time from an order's acknowledgement to its first fill; a fill that came before counts as 0."""
+        self._ack_fill.observe(max(0.0, seconds))
+
+    # risk and storage
+
+    def risk_used(self, limit: str, share: float) -> None:
+        """Set how much of a limit, named by its knob, is used; 1 is all of it."""
+        self._used[limit] = share
+
+    def killed(self, killed: bool) -> None:
+        """Set whether the kill switch is thrown."""
+        self._killed = killed
+
+    def state_writer(self, queue: int, lag_s: float) -> None:
+        """Set how many rows wait for the state store, and the age of the oldest, in s."""
+        self._writer = queue, lag_s
+
+    # pages
+
+    def filled(self) -> list[FilledFamily]:
+        """Return every family with its samples as of now; those without one have an empty list."""
+        self.refresh()
+        at_us = self._clock()
+        age_s = None if self._book_us is None else max(0, at_us - self._book_us) / US_PER_S
+        own: dict[MetricFamily, list[MetricSample]] = {
+            **{family: _money(self._money.get(family)) for family in (POSITION, EQUITY)},
+            PNL: [("", {"part": part}, decimal_text(self._pnl[part])) for part in PARTS if part in self._pnl],
+            DISTANCE: [("", {"side": SIDES[side]}, float(ticks)) for side, ticks in self._distances.items()],
+            TWO_SIDED: [("", {}, self._two_sided_s(at_us))],
+            ORDERS: [
+                ("", {"action": action}, self._orders[action]) for action in {**dict.fromkeys(ACTIONS), **self._orders}
+            ],
+            FILLS: [("", {"side": name}, self._fills[side]) for side, name in SIDES.items()],
+            REJECTS: [("", {"reason": reason}, count) for reason, count in sorted(self._rejects.items())],
+            ACK: self._ack.samples(),
+            ACK_FILL: self._ack_fill.samples(),
+            RISK_USED: [("", {"limit": limit}, float(share)) for limit, share in sorted(self._used.items())],
+            KILLED: [("", {}, self._killed)],
+        }
+        if self._writer:
+            own[WRITER_QUEUE], own[WRITER_LAG] = [("", {}, self._writer[0])], [("", {}, float(self._writer[1]))]
+        market = market_families(age_s, self._gaps, self._messages)
+        return [*market, *((family, own.get(family, [])) for family in TRADING_FAMILIES)]
+
+    def page(self) -> str:
+        """Return the page in the text format of Prometheus."""
+        return exposition(self.symbol, self.filled())
+
+    @asynccontextmanager
+    async def served(self, host: str, port: int) -> AsyncIterator[int]:
+        """Serve ``/metrics``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
+
+        Nothing is served where *port* is 0.
+
+        Raises:
+            UsageError: If there is no listening on *host* and *port*.
+        """
+        if not port:
+            yield 0
+            return
+        async with metrics_served(host, port, self.page, self._not_ready) as bound:
+            yield bound
+
+    def _not_ready(self) -> str:
+        self.refresh()
+        return "the kill switch is thrown" if self._killed else self.why_not_ready
+
+    def _two_sided_s(self, at_us: int) -> float:
+        since_us = self._two_sided_since_us
+        running_us = 0 if since_us is None else max(0, at_us - since_us)
+        return (self._two_sided_us + running_us) / US_PER_S
+
+
+def _money(value_e8: int | None) -> list[MetricSample]:
+    return [] if value_e8 is None else [("", {}, decimal_text(value_e8))]
+
+
+def _nothing() -> None:
+    """Do nothing."""

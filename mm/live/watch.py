@@ -1,0 +1,178 @@
+"""The terminal view of a shadow or a trader: one screen of text made of the metrics, redrawn every second.
+
+`view` is a pure function of what a page of metrics holds, so that the screen and the dashboard never differ.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from itertools import pairwise
+
+from mm.clock import iso
+from mm.live import metrics
+from mm.market_data.metrics import BOOK_AGE, GAPS, MESSAGES, FilledFamily, MetricFamily
+
+REDRAW_S = 1.0
+_HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_CLEAR, _HIDE, _SHOW = "\x1b[2J", "\x1b[?25l", "\x1b[?25h"
+_BAR = 20
+_NARROWEST = 40
+_NONE = "–"
+
+
+class Screen:
+    """What one page of metrics holds, looked up by family and label.
+
+    Args:
+        families: As `TradingMetrics.filled` returns them.
+    """
+
+    def __init__(self, families: Iterable[FilledFamily]) -> None:
+        self._samples = {family.name: samples for family, samples in families}
+
+    def number(self, family: MetricFamily, **labels: str) -> Decimal | None:
+        """Return the value of a family, None where it has no sample with these labels."""
+        for _, given, value in self._samples.get(family.name, []):
+            if given == labels:
+                return Decimal(str(value)) if not isinstance(value, bool) else Decimal(int(value))
+        return None
+
+    def by_label(self, family: MetricFamily) -> dict[str, Decimal]:
+        """Return the values of a family with one label, by its value."""
+        return {
+            next(iter(given.values())): Decimal(str(value)) for _, given, value in self._samples.get(family.name, [])
+        }
+
+    def quantile(self, family: MetricFamily, share: float) -> float | None:
+        """Return a quantile of a histogram in s, interpolated as Prometheus does; None where it is empty."""
+        found = self._samples.get(family.name, [])
+        buckets = [(float(given["le"]), float(value)) for suffix, given, value in found if suffix == "_bucket"]
+        if not buckets or not buckets[-1][1]:
+            return None
+        wanted = share * buckets[-1][1]
+        for (below_s, before), (bound_s, count) in pairwise([(0.0, 0.0), *buckets]):
+            if count >= wanted:
+                if bound_s == float("inf"):
+                    return below_s
+                return below_s + (bound_s - below_s) * (wanted - before) / (count - before)
+        return None
+
+
+def view(symbol: str, families: Iterable[FilledFamily], at_us: int, why_not_ready: str = "", width: int = 80) -> str:
+    """Return the screen: lines of at most *width* characters, without control characters.
+
+    Args:
+        symbol: Upper case.
+        families: As `TradingMetrics.filled` returns them.
+        at_us: The instant, in µs.
+        why_not_ready: Why nothing is quoted; empty where it is.
+        width: Of the terminal.
+    """
+    screen = Screen(families)
+    killed = screen.number(metrics.KILLED)
+    state = "KILLED" if killed else f"not quoting: {why_not_ready}" if why_not_ready else "quoting"
+    lines = [
+        f"{symbol}  {iso(at_us)}  {state}",
+        "",
+        *_market(screen),
+        *_money(screen),
+        *_orders(screen),
+        *_risk(screen),
+    ]
+    return "\n".join(line[: max(width, _NARROWEST)].rstrip() for line in lines)
+
+
+async def watch(draw: Callable[[], str], write: Callable[[str], object], interval_s: float = REDRAW_S) -> None:
+    """Redraw the screen until cancelled, and leave the cursor below it.
+
+    Args:
+        draw: Returns the screen.
+        write: Takes text for the terminal, and sends it at once.
+        interval_s: From one drawing to the next, in s.
+    """
+    write(_CLEAR + _HIDE)
+    try:
+        while True:
+            write(frame(draw()))
+            await asyncio.sleep(interval_s)
+    finally:
+        write(f"{frame(draw())}{_SHOW}\n")
+
+
+def frame(text: str) -> str:
+    """Return *text* with the control characters that draw it over the screen before."""
+    return _HOME + "".join(f"{line}{_CLEAR_LINE}\r\n" for line in text.split("\n")) + _CLEAR_BELOW
+
+
+def _market(screen: Screen) -> list[str]:
+    messages = screen.by_label(MESSAGES)
+    counts = "  ".join(f"{stream} {count:,}" for stream, count in messages.items())
+    return [
+        _row("book", f"{_seconds(screen.number(BOOK_AGE))} old", f"gaps {_plain(screen.number(GAPS))}", counts),
+        _row("quotes", *(_quote(screen, side) for side in metrics.SIDES.values()), _two_sided(screen)),
+    ]
+
+
+def _quote(screen: Screen, side: str) -> str:
+    ticks = screen.number(metrics.DISTANCE, side=side)
+    return f"{side} {_NONE if ticks is None else f'{ticks:.1f} ticks'}"
+
+
+def _two_sided(screen: Screen) -> str:
+    return f"two-sided {_seconds(screen.number(metrics.TWO_SIDED))}"
+
+
+def _money(screen: Screen) -> list[str]:
+    pnl = screen.by_label(metrics.PNL)
+    return [
+        _row("position", _plain(screen.number(metrics.POSITION)), f"equity {_plain(screen.number(metrics.EQUITY))}"),
+        _row("pnl", *(f"{part} {pnl[part]:+,.4f}" for part in metrics.PARTS if part in pnl)),
+    ]
+
+
+def _orders(screen: Screen) -> list[str]:
+    rejects = screen.by_label(metrics.REJECTS)
+    return [
+        "",
+        _row("orders", *_counts(screen.by_label(metrics.ORDERS))),
+        _row("fills", *_counts(screen.by_label(metrics.FILLS))),
+        _row("rejects", *(_counts(rejects) or ["none"])),
+        _row("ack", *_quantiles(screen, metrics.ACK)),
+        _row("ack to fill", *_quantiles(screen, metrics.ACK_FILL)),
+    ]
+
+
+def _risk(screen: Screen) -> list[str]:
+    used = screen.by_label(metrics.RISK_USED)
+    queue, lag = screen.number(metrics.WRITER_QUEUE), screen.number(metrics.WRITER_LAG)
+    widest = max(map(len, used), default=0)
+    lines = [f"{limit:<{widest}}  {_bar(share)} {share:>6.1%}" for limit, share in used.items()]
+    state = [] if queue is None else [_row("state", f"{queue:,} rows wait", f"{_seconds(lag)} behind")]
+    return ["", *lines, *([""] if lines and state else []), *state]
+
+
+def _row(name: str, *cells: str) -> str:
+    return f"{name:<12}{'   '.join(cell for cell in cells if cell)}"
+
+
+def _counts(counts: Mapping[str, Decimal]) -> list[str]:
+    return [f"{name} {count:,}" for name, count in counts.items()]
+
+
+def _quantiles(screen: Screen, family: MetricFamily) -> list[str]:
+    return [f"{name} {_seconds(screen.quantile(family, share))}" for name, share in (("p50", 0.5), ("p99", 0.99))]
+
+
+def _bar(share: Decimal) -> str:
+    filled = min(_BAR, max(0, int(share * _BAR)))
+    return "#" * filled + "." * (_BAR - filled)
+
+
+def _plain(value: Decimal | None) -> str:
+    return _NONE if value is None else f"{value:,}"
+
+
+def _seconds(value: Decimal | float | None) -> str:
+    if value is None:
+        return _NONE
+    return f"{float(value) * 1_000:.1f} ms" if value < 1 else f"{float(value):,.1f} s"

@@ -1,0 +1,147 @@
+"""Metrics for Prometheus: how a family is declared and written (text format 0.0.4), and the server of the page.
+
+The families of market data stand here, for whatever takes a market: the recorder, a shadow, a trader.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from mm.errors import UsageError
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MOST_REQUEST_BYTES = 16 << 10
+REQUEST_TIMEOUT_S = 5.0
+_PLAIN = "text/plain; charset=utf-8"
+_PAGES = (b"/metrics", b"/")
+_LIVE, _READY = b"/health/live", b"/health/ready"
+
+MetricSample = tuple[str, Mapping[str, str], float | str]
+"""What follows the family's name (``_sum``), labels besides ``symbol``, and a number, also as exact decimal text."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricFamily:
+    """One metric.
+
+    Attributes:
+        name: In base units, with ``_total`` at the end of counters.
+        kind: ``gauge``, ``counter``, ``summary`` or ``histogram``.
+        help: One line.
+        labels: Names of its labels besides ``symbol``.
+    """
+
+    name: str
+    kind: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+FilledFamily = tuple[MetricFamily, list[MetricSample]]
+
+BOOK_AGE = MetricFamily("mm_book_age_seconds", "gauge", "Time since the last update of a book in sync.")
+GAPS = MetricFamily("mm_gaps_total", "counter", "Times that messages of the book were missing.")
+MESSAGES = MetricFamily("mm_messages_total", "counter", "Messages taken, by stream.", ("stream",))
+MARKET_FAMILIES = (BOOK_AGE, GAPS, MESSAGES)
+
+
+def market_families(age_s: float | None, gaps: int, messages: Mapping[str, int]) -> list[FilledFamily]:
+    """Return the families of market data: the book's age, None before its first update, gaps, messages by stream."""
+    return [
+        (BOOK_AGE, [] if age_s is None else [("", {}, float(age_s))]),
+        (GAPS, [("", {}, gaps)]),
+        (MESSAGES, [("", {"stream": stream}, count) for stream, count in messages.items()]),
+    ]
+
+
+def exposition(symbol: str, families: Iterable[FilledFamily]) -> str:
+    """Return the page of *families*; one without a sample is left out."""
+    lines = []
+    for family, samples in families:
+        if samples:
+            lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
+            lines += [
+                _line(family.name + suffix, {"symbol": symbol, **labels}, value) for suffix, labels, value in samples
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(name: str, labels: Mapping[str, str], value: float | str) -> str:
+    inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+    number = value if isinstance(value, str) else repr(value) if isinstance(value, float) else str(int(value))
+    return f"{name}{{{inside}}} {number}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _always_ready() -> str:
+    return ""
+
+
+@asynccontextmanager
+async def metrics_served(
+    host: str, port: int, text: Callable[[], str], why_not_ready: Callable[[], str] = _always_ready
+) -> AsyncIterator[int]:
+    """Answer ``/metrics``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
+
+    Args:
+        host: Address to listen on.
+        port: 0 for one that is free.
+        text: Returns the page of metrics.
+        why_not_ready: Returns why ``/health/ready`` is to be 503; empty for 200.
+
+    Raises:
+        UsageError: If there is no listening there.
+    """
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(_response(head, text, why_not_ready))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ConnectionError):
+            pass  # the client has gone, or sent no request
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    try:
+        server = await asyncio.start_server(answer, host, port, limit=MOST_REQUEST_BYTES)
+    except OSError as error:
+        raise UsageError(
+            f"--metrics-port (METRICS_PORT) was '{port}': {host}:{port} cannot be listened on ({error.strerror}); "
+            f"give another port"
+        ) from error
+    async with server:
+        yield int(server.sockets[0].getsockname()[1])
+
+
+def _response(head: bytes, text: Callable[[], str], why_not_ready: Callable[[], str]) -> bytes:
+    """Return the whole HTTP answer to a request of that *head*."""
+    method, _, rest = head.partition(b" ")
+    target = rest.partition(b" ")[0].partition(b"?")[0]
+    if target not in (*_PAGES, _LIVE, _READY):
+        return _http("404 Not Found", _PLAIN, "the pages are /metrics, /health/live and /health/ready\n")
+    if method not in (b"GET", b"HEAD"):
+        return _http("405 Method Not Allowed", _PLAIN, "only GET and HEAD\n")
+    with_body = method == b"GET"
+    if target in _PAGES:
+        return _http("200 OK", CONTENT_TYPE, text(), with_body=with_body)
+    if target == _LIVE:
+        return _http("200 OK", _PLAIN, "live\n", with_body=with_body)
+    reason = why_not_ready()
+    status = "503 Service Unavailable" if reason else "200 OK"
+    return _http(status, _PLAIN, f"not ready: {reason}\n" if reason else "ready\n", with_body=with_body)
+
+
+def _http(status: str, content_type: str, text: str, *, with_body: bool = True) -> bytes:
+    body = text.encode()
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + (body if with_body else b"")

@@ -1,0 +1,199 @@
+"""The metrics of a trader: the names that dashboards rely on, and what each setter and counter makes of them."""
+
+import asyncio
+import re
+import shutil
+import socket
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.live import metrics as module
+from mm.live.metrics import FAMILIES, BucketCounts, TradingMetrics
+
+START_US = 1_767_600_000_000_000
+# The face of the design, to the letter: name, kind, labels besides the symbol.
+FACE = {
+    "mm_book_age_seconds": ("gauge", ()),
+    "mm_gaps_total": ("counter", ()),
+    "mm_messages_total": ("counter", ("stream",)),
+    "mm_position": ("gauge", ()),
+    "mm_pnl": ("gauge", ("part",)),
+    "mm_equity": ("gauge", ()),
+    "mm_quote_distance_ticks": ("gauge", ("side",)),
+    "mm_two_sided_seconds_total": ("counter", ()),
+    "mm_orders_total": ("counter", ("action",)),
+    "mm_fills_total": ("counter", ("side",)),
+    "mm_rejects_total": ("counter", ("reason",)),
+    "mm_order_ack_seconds": ("histogram", ()),
+    "mm_ack_fill_seconds": ("histogram", ()),
+    "mm_risk_used_ratio": ("gauge", ("limit",)),
+    "mm_killed": ("gauge", ()),
+    "mm_state_writer_queue": ("gauge", ()),
+    "mm_state_writer_lag_seconds": ("gauge", ()),
+}
+
+
+class Now:
+    """A wall clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.us = START_US
+
+    def __call__(self) -> int:
+        return self.us
+
+
+def samples(metrics: TradingMetrics) -> dict[str, str]:
+    """Return the numbers of a page as text, by the sample's name and its labels besides the symbol."""
+    found = {}
+    for line in metrics.page().splitlines():
+        if not line.startswith("#"):
+            name, labels, value = re.fullmatch(r'(\w+)\{symbol="SIMUSDT",?(.*?)\} (\S+)', line).groups()
+            found[f"{name}{{{labels}}}" if labels else name] = value
+    return found
+
+
+def busy(clock: Now | None = None) -> TradingMetrics:
+    """Return metrics of which every family has a sample."""
+    metrics = TradingMetrics("SIMUSDT", clock or Now())
+    metrics.book_updated(START_US - 20_000)
+    metrics.market(2, {"depth": 1_200, "trade": 30})
+    metrics.position(-1_500_000)
+    metrics.equity(100_000_000_001)
+    metrics.pnl(realized=150_000_000, unrealized=-20_000_000, fees=-1, total=129_999_999)
+    metrics.quotes(START_US - 5_000_000, 1.5, 2)
+    for action in ("place", "place", "cancel"):
+        metrics.order(action)
+    metrics.fill(+1)
+    metrics.reject("-2010")
+    metrics.ack(0.004)
+    metrics.ack_fill(2.0)
+    metrics.risk_used("MAX_POSITION", 0.15)
+    metrics.killed(True)
+    metrics.state_writer(7, 0.5)
+    return metrics
+
+
+def test_the_families_are_those_of_the_design() -> None:
+    """Dashboards, alerts and the scripts of others look for these names."""
+    assert {one.name: (one.kind, one.labels) for one in FAMILIES} == FACE
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", busy().page(), re.MULTILINE))
+    assert types == {name: kind for name, (kind, _) in FACE.items()}
+
+
+def test_every_number_is_that_of_its_setter() -> None:
+    """Money to the last decimal, as the exchange writes it."""
+    found = samples(busy())
+    assert {name: value for name, value in found.items() if "_bucket" not in name} == {
+        "mm_book_age_seconds": "0.02",
+        "mm_gaps_total": "2",
+        'mm_messages_total{stream="depth"}': "1200",
+        'mm_messages_total{stream="trade"}': "30",
+        "mm_position": "-0.01500000",
+        "mm_equity": "1000.00000001",
+        'mm_pnl{part="realized"}': "1.50000000",
+        'mm_pnl{part="unrealized"}': "-0.20000000",
+        'mm_pnl{part="fees"}': "-0.00000001",
+        'mm_pnl{part="total"}': "1.29999999",
+        'mm_quote_distance_ticks{side="buy"}': "1.5",
+        'mm_quote_distance_ticks{side="sell"}': "2.0",
+        "mm_two_sided_seconds_total": "5.0",
+        'mm_orders_total{action="place"}': "2",
+        'mm_orders_total{action="cancel"}': "1",
+        'mm_orders_total{action="replace"}': "0",
+        'mm_fills_total{side="buy"}': "1",
+        'mm_fills_total{side="sell"}': "0",
+        'mm_rejects_total{reason="-2010"}': "1",
+        "mm_order_ack_seconds_sum": "0.004",
+        "mm_order_ack_seconds_count": "1",
+        "mm_ack_fill_seconds_sum": "2.0",
+        "mm_ack_fill_seconds_count": "1",
+        'mm_risk_used_ratio{limit="MAX_POSITION"}': "0.15",
+        "mm_killed": "1",
+        "mm_state_writer_queue": "7",
+        "mm_state_writer_lag_seconds": "0.5",
+    }
+
+
+def test_counters_are_there_before_the_first_event() -> None:
+    """An increase from nothing is none for Prometheus; what is not known has no sample."""
+    found = samples(TradingMetrics("SIMUSDT", Now()))
+    assert found['mm_orders_total{action="place"}'] == found['mm_fills_total{side="sell"}'] == found["mm_killed"] == "0"
+    assert found["mm_order_ack_seconds_count"] == found["mm_gaps_total"] == "0"
+    for unknown in ("mm_book_age_seconds", "mm_position", "mm_equity", "mm_state_writer_queue"):
+        assert unknown not in found
+
+
+def test_time_on_both_sides_is_measured_from_quote_to_quote() -> None:
+    """One side alone does not count; what runs at the moment of the page does."""
+    clock = Now()
+    metrics = TradingMetrics("SIMUSDT", clock)
+    for after_s, buy, sell in ((0, 1, 1), (2, 3, 1), (5, None, 1), (9, 1, None), (10, 2, 2)):
+        metrics.quotes(START_US + after_s * 1_000_000, buy, sell)
+    clock.us = START_US + 11_500_000
+    assert samples(metrics)["mm_two_sided_seconds_total"] == "6.5"
+    metrics.quotes(clock.us, None, None)
+    clock.us += 60_000_000
+    assert samples(metrics)["mm_two_sided_seconds_total"] == "6.5"
+    assert not [name for name in samples(metrics) if "distance" in name]
+
+
+@given(st.lists(st.floats(0, 20), max_size=60))
+def test_buckets_count_as_the_definition_says(observed: list[float]) -> None:
+    """Each bucket has all observations up to its bound, by a plain count."""
+    bounds = module.ACK_BUCKETS_S
+    counts = BucketCounts(bounds)
+    for one in observed:
+        counts.observe(one)
+    found = {given.get("le", suffix): value for suffix, given, value in counts.samples()}
+    for bound in bounds:
+        assert found[repr(bound)] == sum(one <= bound for one in observed)
+    assert found["+Inf"] == found["_count"] == len(observed)
+    assert found["_sum"] == sum(observed)
+
+
+def test_an_unknown_part_of_the_pnl_is_refused() -> None:
+    """A new part would be a series that no dashboard shows."""
+    with pytest.raises(ValueError, match="pnl of luck: the parts are realized, unrealized, fees, total"):
+        TradingMetrics("SIMUSDT").pnl(luck=1)
+
+
+def test_ready_is_who_quotes() -> None:
+    """503 while the book is not in sync, and while the kill switch is thrown; a page refreshes first."""
+
+    async def fetch(port: int, path: str) -> tuple[int, str]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+        writer.close()
+        return int(head.split(" ")[1]), body
+
+    async def scenario() -> None:
+        metrics = TradingMetrics("SIMUSDT", Now())
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        async with metrics.served("127.0.0.1", 0) as none, metrics.served("127.0.0.1", port) as bound:
+            assert (none, bound) == (0, port)
+            assert await fetch(port, "/health/live") == (200, "live\n")
+            assert await fetch(port, "/health/ready") == (503, "not ready: starting\n")
+            metrics.refresh = lambda: setattr(metrics, "why_not_ready", "")
+            assert await fetch(port, "/health/ready") == (200, "ready\n")
+            metrics.killed(True)
+            assert await fetch(port, "/health/ready") == (503, "not ready: the kill switch is thrown\n")
+            metrics.refresh = lambda: metrics.market(5, {})
+            assert 'mm_gaps_total{symbol="SIMUSDT"} 5' in (await fetch(port, "/metrics"))[1]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed; it comes with prometheus")
+def test_prometheus_finds_nothing_to_blame() -> None:
+    """Its own reader and its own rules for names."""
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=busy().page(), capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

@@ -1,0 +1,96 @@
+"""The terminal view: what one screen shows, and how it is redrawn."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from test_live_metrics import START_US, Now, busy
+
+from mm.live import metrics
+from mm.live.metrics import TradingMetrics
+from mm.live.watch import Screen, frame, view, watch
+
+SCREEN = """\
+SIMUSDT  2026-01-05T08:00:00.000000Z  quoting
+
+book        20.0 ms old   gaps 2   depth 1,200  trade 30
+quotes      buy 1.5 ticks   sell 2.0 ticks   two-sided 5.0 s
+position    -0.01500000   equity 1,000.00000001
+pnl         realized +1.5000   unrealized -0.2000   fees -0.0000   total +1.3000
+
+orders      place 2   cancel 1   replace 0
+fills       buy 1   sell 0
+rejects     -2010 1
+ack         p50 3.8 ms   p99 5.0 ms
+ack to fill p50 1.8 s   p99 2.5 s
+
+MAX_POSITION  ###.................  15.0%
+
+state       7 rows wait   500.0 ms behind"""
+
+
+def test_the_screen_shows_what_the_page_has() -> None:
+    """A number a line for what a trader looks at first."""
+    trader = busy()
+    trader.killed(False)
+    assert view("SIMUSDT", trader.filled(), START_US) == SCREEN
+
+
+@pytest.mark.parametrize(
+    ("killed", "why", "words"),
+    [(True, "", "KILLED"), (False, "the book is syncing", "not quoting: the book is syncing")],
+)
+def test_the_first_line_says_why_nothing_is_quoted(killed: bool, why: str, words: str) -> None:
+    """The kill comes before every other reason."""
+    trader = busy()
+    trader.killed(killed)
+    assert view("SIMUSDT", trader.filled(), START_US, why).splitlines()[0].endswith(words)
+
+
+def test_an_empty_start_has_no_numbers_but_a_screen() -> None:
+    """Before the first message nothing is known, and nothing is 0 that is not."""
+    text = view("SIMUSDT", TradingMetrics("SIMUSDT", Now()).filled(), START_US, "starting")
+    assert "book        – old   gaps 0" in text
+    assert "quotes      buy –   sell –" in text
+    assert "ack         p50 –   p99 –" in text
+    assert "rejects     none" in text
+
+
+def test_lines_are_cut_at_the_width() -> None:
+    """A narrow terminal must not wrap, or the next drawing stands elsewhere."""
+    assert max(map(len, view("SIMUSDT", busy().filled(), START_US, width=50).splitlines())) <= 50
+
+
+def test_quantiles_are_those_of_prometheus() -> None:
+    """Interpolated within the bucket; beyond the last bound it is that bound."""
+    trader = TradingMetrics("SIMUSDT", Now())
+    for _ in range(4):
+        trader.ack(0.2)
+    trader.ack(99.0)
+    screen = Screen(trader.filled())
+    assert screen.quantile(metrics.ACK, 0.5) == pytest.approx(0.1 + 0.15 * 2.5 / 4)
+    assert screen.quantile(metrics.ACK, 0.99) == 10.0
+    assert screen.quantile(metrics.ACK_FILL, 0.5) is None
+
+
+def test_it_is_redrawn_until_it_ends() -> None:
+    """Over the screen before, with the cursor hidden, and shown again at the end."""
+    written: list[str] = []
+    drawn: list[str] = []
+
+    def draw() -> str:
+        drawn.append(f"screen {len(drawn)}\nsecond line")
+        return drawn[-1]
+
+    async def scenario() -> None:
+        task = asyncio.create_task(watch(draw, written.append, 0.001))
+        while len(drawn) < 3:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+    assert written[0] == "\x1b[2J\x1b[?25l"
+    assert written[1] == "\x1b[Hscreen 0\x1b[K\r\nsecond line\x1b[K\r\n\x1b[J" == frame(drawn[0])
+    assert written[-1] == frame(drawn[-1]) + "\x1b[?25h\n"

@@ -1,0 +1,72 @@
+"""The page of metrics and the server of it: the text format, the health of a process, and who may read it."""
+
+import asyncio
+
+import pytest
+from test_health import fetched, parsed
+
+from captured import SYMBOL
+from mm.market_data.metrics import CONTENT_TYPE, MetricFamily, exposition, market_families, metrics_served
+
+
+def test_a_page_has_each_family_once_with_the_symbol_first() -> None:
+    """A number that is exact text stays exact; a family without a sample is no family."""
+    families = [
+        (MetricFamily("mm_a", "gauge", "A."), [("", {}, "0.10000000")]),
+        (MetricFamily("mm_b_total", "counter", "B.", ("kind",)), [("", {"kind": 'a"b\\c\nd'}, 3)]),
+        (MetricFamily("mm_c", "gauge", "C."), []),
+        (MetricFamily("mm_d", "summary", "D."), [("_sum", {}, 0.5), ("_count", {}, True)]),
+    ]
+    assert exposition("BTCUSDT", families).splitlines() == [
+        "# HELP mm_a A.",
+        "# TYPE mm_a gauge",
+        'mm_a{symbol="BTCUSDT"} 0.10000000',
+        "# HELP mm_b_total B.",
+        "# TYPE mm_b_total counter",
+        r'mm_b_total{symbol="BTCUSDT",kind="a\"b\\c\nd"} 3',
+        "# HELP mm_d D.",
+        "# TYPE mm_d summary",
+        'mm_d_sum{symbol="BTCUSDT"} 0.5',
+        'mm_d_count{symbol="BTCUSDT"} 1',
+    ]
+
+
+def test_the_families_of_the_market_are_written_as_all_read_them() -> None:
+    """Before the first book there is no age, and no number that looks like one."""
+    samples = parsed(exposition(SYMBOL, market_families(0.25, 2, {"depth": 7, "trade": 0})))
+    symbol = ("symbol", SYMBOL)
+    assert samples == {
+        ("mm_book_age_seconds", (symbol,)): 0.25,
+        ("mm_gaps_total", (symbol,)): 2,
+        ("mm_messages_total", (symbol, ("stream", "depth"))): 7,
+        ("mm_messages_total", (symbol, ("stream", "trade"))): 0,
+    }
+    assert "mm_book_age_seconds" not in exposition(SYMBOL, market_families(None, 0, {}))
+
+
+@pytest.mark.parametrize(("why", "status", "body"), [("", 200, "ready\n"), ("syncing", 503, "not ready: syncing\n")])
+def test_health_says_whether_it_lives_and_whether_it_works(why: str, status: int, body: str) -> None:
+    """Who restarts processes asks the first, who sends traffic the second."""
+
+    async def run() -> list[tuple[int, str, str]]:
+        async with metrics_served("127.0.0.1", 0, lambda: "x 1\n", lambda: why) as port:
+            paths = ("/health/live", "/health/ready", "/metrics", "/health")
+            found = [await asyncio.to_thread(fetched, port, path) for path in paths]
+            return [*found, await asyncio.to_thread(fetched, port, "/health/ready", "HEAD")]
+
+    live, ready, page, unknown, head = asyncio.run(run())
+    assert (live[0], live[2]) == (200, "live\n")
+    assert (ready[0], ready[2]) == (status, body)
+    assert page == (200, CONTENT_TYPE, "x 1\n")
+    assert unknown[0] == 404
+    assert (head[0], head[2]) == (status, "")
+
+
+def test_without_a_reason_it_is_ready() -> None:
+    """Whoever serves a page alone is ready when it answers."""
+
+    async def run() -> int:
+        async with metrics_served("127.0.0.1", 0, str) as port:
+            return (await asyncio.to_thread(fetched, port, "/health/ready"))[0]
+
+    assert asyncio.run(run()) == 200

@@ -39,7 +39,7 @@ TODAY = {
     "evaluate": (2_090, 8),
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording.
-    "market_data": (12_300, 42),
+    "market_data": (12_300, 43),
     "report": (3_140, 10),
     "runs": (1_420, 5),
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
@@ -49,7 +49,7 @@ TODAY = {
 }
 # Figures of the whole house (lines and modules: without the rooms in NEW): the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
-    "lines": (46_000, 60_000),
+    "lines": (46_000, 60_400),
     "modules": (220, 256),
     "modules under 100 lines": (25, 41),
     "lines that a median module lacks to 180": (0, 0),

@@ -83,7 +83,7 @@ class UserConnection(FaultyConnection, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class RequestFate:
     """What faults make of one request.
 
     Attributes:
@@ -100,7 +100,7 @@ class Fate:
     delay_us: int = 0
     faults: tuple[str, ...] = ()
 
-    def hit(self, fault: "Fault", **changes: Any) -> "Fate":
+    def hit(self, fault: "Fault", **changes: Any) -> "RequestFate":
         """Return it as *fault* leaves it, with *changes* of its fields."""
         return replace(self, faults=(*self.faults, fault.kind.name), **changes)
 
@@ -112,7 +112,7 @@ class UserRequest:
     operation: Operation
     call: Call
     via: str
-    fate: Fate = Fate()
+    fate: RequestFate = RequestFate()
 
     def is_of(self, path: str) -> bool:
         """Return True if *path* means it: a method of the WebSocket API, or what a REST path begins with.
@@ -196,7 +196,7 @@ class FaultKind:
     per_n: int = 1
     applies: "Callable[[Fault, Request], bool] | None" = None
     answer: "Callable[[Fault, Request, Response, FaultContext], Response] | None" = None
-    fate: "Callable[[Fault, UserRequest, Fate], Fate | None] | None" = None
+    fate: "Callable[[Fault, UserRequest, RequestFate], RequestFate | None] | None" = None
     begin: "Callable[[Fault, FaultyConnection, int], None] | None" = None
     end_us: "Callable[[Fault, int, int], int | None] | None" = None
     end: "Callable[[Fault, FaultyConnection], None] | None" = None

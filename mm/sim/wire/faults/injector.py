@@ -13,9 +13,9 @@ from mm.sim.wire.faults.answer_faults import renumbered, renumbered_answer, shif
 from mm.sim.wire.faults.channel import FaultScope
 from mm.sim.wire.faults.fault import (
     ActiveFault,
-    Fate,
     Fault,
     FaultyConnection,
+    RequestFate,
     UserRequest,
     begins,
 )
@@ -151,9 +151,9 @@ class FaultInjector:
         self._settle()
         return not self.is_away
 
-    def fate(self, arrival: UserRequest) -> Fate:
+    def fate(self, arrival: UserRequest) -> RequestFate:
         """Return what becomes of a request that is about to be carried out."""
-        fate, now_us = Fate(), self.scope.now_us
+        fate, now_us = RequestFate(), self.scope.now_us
         for one in self._answers:
             kind = one.fault.kind
             if kind.fate is None or one.spent(now_us):

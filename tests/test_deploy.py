@@ -1,0 +1,201 @@
+"""The files that watch: alerts that fire, a dashboard whose queries have answers, services that find each other."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mm.live.metrics import FAMILIES
+from mm.market_data.health import HealthReport, StreamHealth
+from mm.market_data.metrics import MetricFamily
+from mm.market_data.monitor import page
+from support import ROOT
+
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra cluster")
+DEPLOY = ROOT / "mm" / "ops" / "deploy"
+NEEDS_PROMTOOL = pytest.mark.skipif(
+    not shutil.which("promtool"), reason="promtool is not installed; it comes with Debian's package prometheus"
+)
+BOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "trading.json").read_text(encoding="utf-8"))
+QUERIES = [(panel["title"], target["expr"]) for panel in BOARD["panels"] for target in panel["targets"]]
+CATEGORIES = ("Stale", "Kill", "Drawdown", "Reject", "StateWriter")
+
+
+def loaded(name: str) -> Any:
+    return yaml.safe_load((DEPLOY / name).read_text(encoding="utf-8"))
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in loaded("alerts.yml")["groups"] for rule in group["rules"]]
+
+
+def promtool(*words: str | Path, folder: Path = DEPLOY) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["promtool", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def exported() -> dict[str, set[str]]:
+    """Return every family that is really written, with its labels; those of the recorder as its page has them."""
+    report = HealthReport(
+        "BTCUSDT", "R", 1, "h", "synced", 0, 2.0, path="x", lag_s=1.0, book_age_s=1.0, used_weight=1, free_mb=1.0,
+        streams={"depth": StreamHealth(median_us=1, p99_us=2)}, anomalies={"crossed": 1}, offset_us=1,
+    )  # fmt: skip
+    found = {one.name: {"symbol", *one.labels} for one in FAMILIES}
+    for name in re.findall(r"^# TYPE (\S+)", page(report), re.MULTILINE):
+        lines = re.findall(rf"^{name}(?:_sum|_count)?\{{(.*)\}}", page(report), re.MULTILINE)
+        found.setdefault(name, set()).update(label for line in lines for label in re.findall(r"(\w+)=", line))
+    return found
+
+
+def names_of(expression: str) -> set[str]:
+    """Return the families of a query; the parts of a histogram or a summary are one."""
+    names = set(re.findall(r"\bmm_\w+", expression))
+    kinds = {one.name: one.kind for one in FAMILIES}
+    return {
+        cut if kinds.get(cut := re.sub(r"_(bucket|sum|count)$", "", name)) == "histogram" else name for name in names
+    }
+
+
+def labels_of(expression: str) -> set[str]:
+    """Return the labels that a query selects or sums by."""
+    selected = {label for inside in re.findall(r"\{(.*?)\}", expression) for label in re.findall(r"(\w+)\s*=", inside)}
+    return selected | {
+        label.strip() for inside in re.findall(r"by \((.*?)\)", expression) for label in inside.split(",")
+    }
+
+
+def test_queries_are_of_families_that_are_exported() -> None:
+    """A panel without data, and an alert that can never fire, look like peace."""
+    families = exported()
+    of_scrape = {"job", "instance", "le"}
+    queries = [*QUERIES, *((rule["alert"], rule["expr"]) for rule in rules())]
+    assert len(queries) > 25
+    for title, expression in queries:
+        names = names_of(expression)
+        assert names or "up{" in expression, title
+        assert names <= families.keys(), f"{title}: {names - families.keys()}"
+        known = of_scrape.union(*(families[name] for name in names))
+        assert labels_of(expression) <= known, f"{title}: {labels_of(expression) - known}"
+
+
+def test_every_family_is_shown() -> None:
+    """What nobody looks at need not be measured."""
+    shown = {name for _, expression in QUERIES for name in names_of(expression)}
+    assert {one.name for one in FAMILIES} <= shown
+
+
+def test_a_family_that_is_not_there_would_be_found() -> None:
+    """The check itself: names and labels are cut out of a query as they stand."""
+    query = 'histogram_quantile(0.5, sum by (symbol, le) (rate(mm_order_ack_seconds_bucket{symbol="$symbol"}[1m])))'
+    assert names_of(query) == {"mm_order_ack_seconds"}
+    assert labels_of(query) == {"symbol", "le"}
+    assert names_of("mm_messages_count") == {"mm_messages_count"}
+    assert isinstance(FAMILIES[0], MetricFamily)
+
+
+@NEEDS_PROMTOOL
+def test_every_query_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
+    """Prometheus's own reader, with the dashboard's variables filled in."""
+    filled = [
+        {"record": f"query_{place}", "expr": query.replace("$__rate_interval", "1m").replace("$symbol", "BTCUSDT")}
+        for place, (_, query) in enumerate(QUERIES)
+    ]
+    (tmp_path / "queries.yml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": filled}]}))
+    checked = promtool("check", "rules", "queries.yml", folder=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    assert f"{len(filled)} rules found" in checked.stdout
+
+
+@NEEDS_PROMTOOL
+def test_prometheus_takes_its_configuration() -> None:
+    """With the rules that it names."""
+    checked = promtool("check", "config", "prometheus.yml")
+    assert checked.returncode == 0, checked.stderr
+    assert loaded("prometheus.yml")["global"]["scrape_interval"] == "5s"
+
+
+@NEEDS_PROMTOOL
+def test_alerts_fire_when_they_must() -> None:
+    """Series in, alerts out, to the step."""
+    tested = promtool("test", "rules", "alerts_test.yml")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@NEEDS_PROMTOOL
+@pytest.mark.parametrize("name", [rule["alert"] for rule in rules()])
+def test_no_alert_can_go_unnoticed(name: str, tmp_path: Path) -> None:
+    """Without any one of the rules, and with one that always fires, the tests of the rules fail."""
+    for changed in (None, "vector(1) > 0"):
+        content = loaded("alerts.yml")
+        for group in content["groups"]:
+            group["rules"] = [
+                rule | ({"expr": changed, "for": "0s"} if rule["alert"] == name else {})
+                for rule in group["rules"]
+                if changed or rule["alert"] != name
+            ]
+        content["groups"] = [group for group in content["groups"] if group["rules"]]
+        (tmp_path / "alerts.yml").write_text(yaml.safe_dump(content))
+        shutil.copy(DEPLOY / "alerts_test.yml", tmp_path)
+        assert promtool("test", "rules", "alerts_test.yml", folder=tmp_path).returncode != 0
+
+
+def test_alerts_are_called_by_what_is_wrong() -> None:
+    """The names that routes and scripts match."""
+    names = [rule["alert"] for rule in rules()]
+    assert len(set(names)) == len(names)
+    assert all(any(word in name for name in names) for word in CATEGORIES)
+    assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in rules())
+
+
+def test_the_services_find_each_other() -> None:
+    """Ports, targets, volumes and build stages are those that the files around them have."""
+    compose = loaded("compose.yaml")
+    services = compose["services"]
+    assert services.keys() == {"recorder", "trader", "redis", "postgres", "prometheus", "grafana"}
+    targets = {
+        job["job_name"]: job["static_configs"][0]["targets"] for job in loaded("prometheus.yml")["scrape_configs"]
+    }
+    stages = re.findall(r"^FROM .* AS (\w+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    for name in ("recorder", "trader"):
+        service = services[name]
+        assert service["environment"]["METRICS_PORT"] == "8000"
+        assert targets[name] == [f"{name}:8000"]
+        assert service["build"]["target"] in stages
+        assert (DEPLOY / service["build"]["context"]).resolve() == ROOT
+        assert int(service["stop_grace_period"].removesuffix("s")) >= 30
+    assert stages[-1] == "recorder", "what a plain docker build makes"
+    for service in services.values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            assert (DEPLOY / source).exists() if source.startswith(".") else source in compose["volumes"]
+        for needed in service.get("depends_on", []):
+            assert needed in services
+
+
+def test_no_secret_stands_in_a_file() -> None:
+    """Passwords come from the environment, and without them nothing starts."""
+    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    passwords = re.findall(r"(\w*PASSWORD): (.*)", text)
+    assert passwords
+    assert all(value.startswith("${") and ":?" in value for _, value in passwords)
+    assert re.search(r"postgresql://mm:\$\{POSTGRES_PASSWORD:\?", text)
+
+
+def test_grafana_finds_its_dashboard() -> None:
+    """Provisioning names the folder that compose mounts, and each panel the source that there is."""
+    source = loaded("grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]
+    provider = loaded("grafana/provisioning/dashboards/mm.yaml")["providers"][0]
+    mounts = dict(one.split(":")[:2] for one in loaded("compose.yaml")["services"]["grafana"]["volumes"])
+    assert mounts["./grafana/dashboards"] == provider["options"]["path"]
+    uids = {panel["datasource"]["uid"] for panel in BOARD["panels"]}
+    assert uids == {source["uid"]}
+    places = [tuple(panel["gridPos"].values()) for panel in BOARD["panels"]]
+    cells = [(x + dx, y + dy) for x, y, w, h in places for dx in range(w) for dy in range(h)]
+    assert len(set(cells)) == len(cells), "panels lie over each other"
+    assert len({panel["id"] for panel in BOARD["panels"]}) == len(places)

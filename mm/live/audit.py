@@ -52,15 +52,24 @@ def first_row(path: Path) -> dict[str, Any] | None:
 def logs_of(folder: Path) -> list[Path]:
     """Return the logs in a folder in the order in which they began; one without a whole row is left out.
 
+    A log comes after those that its row 1 names, whatever the clock was; else the instants of row 1 decide.
+
     Raises:
         BrokenFile: If the row 1 of one cannot be read.
     """
-    found = []
-    for path in folder.glob(f"*{SUFFIX}"):
-        row = first_row(path)
-        if row is not None:
-            found.append((int(row["us"]), path.name, path))
-    return [path for _, _, path in sorted(found)]
+    rows = {path.name: row for path in folder.glob(f"*{SUFFIX}") if (row := first_row(path)) is not None}
+    ordered: dict[str, None] = {}
+    waiting = sorted(rows, key=lambda name: (rows[name]["us"], name), reverse=True)
+    while waiting:
+        name = waiting.pop()
+        named = [one["file"] for one in rows[name].get("earlier", [])]
+        before = [one for one in named if one in rows and one not in ordered and one != name]
+        if not before:
+            ordered[name] = None
+            continue
+        rows[name] = {"earlier": []}  # a circle of names, which no writer leaves, must not go round for ever
+        waiting += [name, *reversed(before)]
+    return [folder / name for name in ordered]
 
 
 def earlier_logs(path: Path) -> list[dict[str, Any]]:

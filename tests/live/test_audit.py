@@ -214,6 +214,18 @@ def test_a_start_holds_the_ends_of_the_earlier_logs(tmp_path: Path) -> None:
     assert all(one.hash != ZEROS for one in witnesses_of(paths[0]))
 
 
+def test_logs_come_in_the_order_that_they_name(tmp_path: Path) -> None:
+    """A clock that was set back between two runs does not change it."""
+    paths = [audit_path(tmp_path, "BTCUSDT", "20260105", run) for run in ("a", "b", "c")]
+    for number, place in enumerate(paths):
+        log = AuditLog(place, sync=False, clock=Ticking(1_000 - 100 * number))
+        log.start(BTC, "r")
+        log.close()
+    assert logs_of(paths[0].parent) == paths
+    paths[0].unlink()
+    assert logs_of(paths[0].parent) == paths[1:]
+
+
 WRITER = """
 import asyncio, sys
 from pathlib import Path

@@ -1,0 +1,182 @@
+"""Brings a store up to the audit logs of a symbol, row by row, and keeps it there while a run writes."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mm.errors import DataError
+from mm.live.audit import logs_of
+from mm.live.audit_books import AuditBooks, Changes
+from mm.live.audit_chain import decode_row
+from mm.live.state_tables import StateBackend, StateBatch
+
+BATCH_ROWS = 2_000
+_CHUNK = 1 << 18
+_SAME_STAMP_NS = 10**9  # two changes of a folder so close may have the same stamp
+
+
+class LogTail:
+    """One audit log that may still grow.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        path: See above.
+        rows: Whole rows that were handed out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, 0
+        self._offset, self._rest = 0, b""
+        self._lines: list[bytes] = []
+
+    def take(self, most: int) -> list[bytes]:
+        """Return the next rows that are written to their end, at most so many.
+
+        Raises:
+            DataError: If the file cannot be read.
+        """
+        if len(self._lines) < most:
+            self._read()
+        found, self._lines = self._lines[:most], self._lines[most:]
+        self.rows += len(found)
+        return found
+
+    def _read(self) -> None:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read(_CHUNK)
+        except OSError as error:
+            raise DataError(f"{self.path}: the audit log cannot be read ({error.strerror})") from error
+        self._offset += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._lines += lines
+
+
+class AuditFollower:
+    """Reads a symbol's logs and hands what they change to one store.
+
+    Where a store does not take a batch, the batch is kept, and offered again by the next `step`.
+
+    Args:
+        folder: Of the symbol's logs.
+        symbol: Of all of them.
+        backend: The store, connected.
+
+    Attributes:
+        stored: Rows that are stored of each log read so far, by its name.
+    """
+
+    def __init__(self, folder: Path, symbol: str, backend: StateBackend) -> None:
+        self._folder, self._symbol, self._backend = folder, symbol, backend
+        self.stored: dict[str, int] = {}
+        self._books: AuditBooks | None = None
+        self._logs: list[LogTail] = []
+        self._at = 0
+        self._seen_ns = -1
+        self._batch: StateBatch | None = None
+
+    def step(self, most: int = BATCH_ROWS) -> bool:
+        """Store the next rows; False where there are none.
+
+        Raises:
+            StoreAway: If the store did not take them.
+            DataError: If a log cannot be read, or is not one.
+        """
+        if self._books is None:
+            self._restart()
+        if self._batch is None:
+            self._batch = self._next(most)
+        batch = self._batch
+        if batch is None:
+            return False
+        if self._backend.apply(batch) or self._backend.progress(self._symbol).get(batch.file) == batch.last:
+            self.stored[batch.file] = batch.last  # now, or before an answer that was lost
+        else:
+            self._books = None  # another process was there: read from the beginning
+        self._batch = None
+        return True
+
+    def _restart(self) -> None:
+        """Read all logs again, and leave out what the store has."""
+        self.stored = self._backend.progress(self._symbol)
+        self._logs, self._at, self._seen_ns = [], 0, -1
+        self._batch = None
+        self._books = AuditBooks(self._symbol)
+
+    def _next(self, most: int) -> StateBatch | None:
+        """Return what the next rows change; None where no row is new."""
+        while True:
+            self._look()
+            if self._at == len(self._logs):
+                return None
+            tail = self._logs[self._at]
+            first = tail.rows
+            lines = tail.take(most)
+            if lines:
+                batch = self._taken(tail, first, lines)
+                if batch is not None:
+                    return batch
+            elif self._at + 1 < len(self._logs):
+                self._at += 1  # a later log has begun: this one grows no more
+            else:
+                return None
+
+    def _taken(self, tail: LogTail, first: int, lines: Iterable[bytes]) -> StateBatch | None:
+        """Take rows; return what those change that are not stored, or None where all are."""
+        books, name, changes = self._books, tail.path.name, Changes()
+        assert books is not None
+        stored = self.stored.get(name, 0)
+        for number, line in enumerate(lines, first + 1):
+            if number == stored + 1:
+                changes = Changes()
+            books.take(decode_row(line, number, name), changes)
+        if tail.rows <= stored:
+            return None
+        total = sum(self.stored.values())
+        return StateBatch(self._symbol, name, max(first, stored), tail.rows, total, changes)
+
+    def _look(self) -> None:
+        """Find logs that have begun since, if something in the folder changed."""
+        try:
+            changed_ns = os.stat(self._folder).st_mtime_ns
+        except FileNotFoundError:
+            return
+        if changed_ns == self._seen_ns:
+            return
+        known = {tail.path for tail in self._logs}
+        found = logs_of(self._folder)
+        self._logs += [LogTail(path) for path in found if path not in known]
+        old = time.time_ns() - changed_ns > _SAME_STAMP_NS
+        if old and len(found) == len(list(self._folder.glob("*.ndjson"))):
+            self._seen_ns = changed_ns  # else there is a log without a whole row, or there may be one more at once
+
+
+def bring_up(backend: StateBackend, folder: Path, symbol: str) -> int:
+    """Bring a connected store up to the logs in a folder, and return how many rows it took.
+
+    Raises:
+        StoreAway: If the store did not take them.
+        DataError: If a log cannot be read, or is not one.
+    """
+    follower = AuditFollower(folder, symbol, backend)
+    before: dict[str, int] = backend.progress(symbol)
+    while follower.step():
+        pass
+    return sum(follower.stored.values()) - sum(before.values())
+
+
+def symbols_with_logs(root: Path) -> Iterator[str]:
+    """Yield the symbols that have audit logs below *root*, the folder ``audit``.
+
+    Raises:
+        DataError: If there is no such folder.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: there are no audit logs; set OUT_ROOT to the folder that holds audit/<SYMBOL>")
+    for folder in sorted(root.iterdir()):
+        if folder.is_dir():
+            yield folder.name

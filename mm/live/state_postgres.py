@@ -1,0 +1,137 @@
+"""The ledger in PostgreSQL (``LEDGER_URL``): tables fills, orders, positions and configs, written in batches."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mm.live.state_sqlite import conflict_sql, table_sql
+from mm.live.state_tables import TABLES, StateBatch, StateTable, StoreAway, place_of
+
+if TYPE_CHECKING:
+    import psycopg
+
+_KINDS = {"int": "BIGINT", "text": "TEXT", "decimal": "NUMERIC", "json": "JSON"}
+_SYMBOL_LOCK = 0x6D6D  # two processes that follow one symbol take turns
+_CREATE_LOCK = 0x6D6D5F7374617465  # two processes that create the same table at once get in each other's way
+# How long a server that has gone is waited for: a host that answers no more is given up after some ten seconds.
+_PATIENCE: dict[str, Any] = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+def _insert_sql(name: str, table: StateTable) -> str:
+    """Return the statement that inserts any number of rows from one array a column."""
+    arrays = ", ".join(f"%s::{_KINDS[kind]}[]" for kind in table.columns.values())
+    return f"INSERT INTO {name} ({', '.join(table.columns)}) SELECT * FROM unnest({arrays}) {conflict_sql(table)}"
+
+
+INSERTS = {name: _insert_sql(name, table) for name, table in TABLES.items()}
+CREATES = [table_sql(name, table, _KINDS) for name, table in TABLES.items()]
+_PROGRESS = "SELECT file, rows FROM cursors WHERE symbol = %s"
+
+
+class PostgresState:
+    """A state store in a PostgreSQL database.
+
+    Args:
+        url: ``postgresql://user@host:port/database``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.place = place_of(url)
+        self._connection: psycopg.Connection | None = None
+
+    def connect(self) -> None:
+        """Connect, anew where it was connected, and create the tables that are missing."""
+        import psycopg
+
+        self.close()
+        with self._mended():
+            self._connection = psycopg.connect(self._url, autocommit=True, application_name="mm", **_PATIENCE)
+        with self._transaction() as connection:
+            if not self._complete(connection):
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CREATE_LOCK,))
+                for statement in CREATES:
+                    connection.execute(statement)
+
+    def progress(self, symbol: str) -> dict[str, int]:
+        """Return how many rows of each log of the symbol are stored."""
+        with self._transaction() as connection:
+            return dict(connection.execute(_PROGRESS, (symbol,)).fetchall())
+
+    def apply(self, batch: StateBatch) -> bool:
+        """Store a batch whole or not at all; False where the store is not where it begins."""
+        with self._transaction() as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_SYMBOL_LOCK, batch.symbol))
+            if not batch.follows(dict(connection.execute(_PROGRESS, (batch.symbol,)).fetchall())):
+                return False
+            for table, rows in batch.rows().items():
+                connection.execute(INSERTS[table], _by_column(table, rows))
+            connection.execute(INSERTS["cursors"], _by_column("cursors", [(batch.symbol, batch.file, batch.last)]))
+        return True
+
+    def forget(self, symbol: str) -> None:
+        """Remove all that is stored of a symbol."""
+        with self._transaction() as connection:
+            for table in TABLES:
+                connection.execute(f"DELETE FROM {table} WHERE symbol = %s", (symbol,))
+
+    def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
+        """Return the rows of a table, of all symbols where none is given; decimals and JSON as text."""
+        columns = TABLES[table].columns
+        texts = [f"{name}::text" if kind in ("decimal", "json") else name for name, kind in columns.items()]
+        where = "WHERE symbol = %s" if symbol else ""
+        order = "version" if table == "configs" else "us"
+        keys = ", ".join(TABLES[table].key)
+        statement = f"SELECT {', '.join(texts)} FROM {table} {where} ORDER BY symbol, {order}, {keys}"
+        with self._transaction() as connection:
+            found = connection.execute(statement, (symbol,) if symbol else None).fetchall()
+        return [dict(zip(columns, row, strict=True)) for row in found]
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _complete(self, connection: "psycopg.Connection") -> bool:
+        """Return whether all tables are there: a user that may only write rows need not create them."""
+        found = connection.execute(
+            "SELECT count(*) FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", (list(TABLES),)
+        ).fetchone()
+        return found is not None and found[0] == len(TABLES)
+
+    @contextmanager
+    def _mended(self) -> Iterator[None]:
+        """Raise what the server refuses, or that it is away, as StoreAway."""
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            text = " ".join(str(error).split())
+            raise StoreAway(f"{self.place}: the state store cannot be used ({text})") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator["psycopg.Connection"]:
+        """Yield the connection in a transaction, which is undone where the block raises."""
+        connection = self._connection
+        if connection is None:
+            raise StoreAway(f"{self.place}: the state store is not connected")
+        with self._mended(), connection.transaction():
+            yield connection
+
+
+def _by_column(table: str, rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """Return rows as one list a column; an empty decimal, as a market order's price, is none."""
+    kinds = TABLES[table].columns.values()
+    columns = zip(*rows, strict=True)
+    return [
+        [value or None if kind == "decimal" else value for value in column]
+        for kind, column in zip(kinds, columns, strict=True)
+    ]

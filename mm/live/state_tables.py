@@ -1,0 +1,173 @@
+"""What the state store holds, and what a server must do to hold it.
+
+Fills, orders, positions and configurations come from the audit logs alone (`mm.live.audit_books`), in batches: the
+changes of some rows of one log. A store keeps, with each batch and in the same transaction, how far it is in which
+log, and refuses a batch that does not begin there. So each row counts once, whatever was cut, sent again or written by
+two processes, and a store that was away goes on where it was.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from mm.errors import TryLater
+from mm.live.audit_books import Changes
+from mm.live.ledger import AccountFill
+
+
+class StoreAway(TryLater):
+    """A state store cannot be reached, or refuses for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateTable:
+    """One table.
+
+    Attributes:
+        columns: Names with their kinds: ``int``, ``text``, ``decimal`` or ``json``.
+        key: Columns that a row is known by.
+        replaces: Whether a later row of the same key replaces the earlier one; else the first stays.
+    """
+
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+    replaces: bool
+
+
+def _columns(text: str) -> dict[str, str]:
+    """Return the columns that a text names, each with its kind after a colon where it is not ``text``."""
+    return {name: kind or "text" for name, _, kind in (one.partition(":") for one in text.split())}
+
+
+_TRADED = "side price:decimal qty:decimal"
+TABLES: Mapping[str, StateTable] = {
+    "fills": StateTable(
+        _columns(
+            f"trade_id:int symbol order_id:int client_id {_TRADED} commission:decimal commission_asset us:int run_id"
+        ),
+        ("symbol", "trade_id", "client_id"),
+        False,
+    ),
+    "orders": StateTable(
+        _columns(f"client_id order_id:int symbol {_TRADED} filled:decimal status us:int run_id"),
+        ("symbol", "client_id"),
+        True,
+    ),
+    "positions": StateTable(
+        _columns("symbol position:decimal cash:decimal fees:json fills:int last_trade_id:int us:int run_id"),
+        ("symbol",),
+        True,
+    ),
+    "configs": StateTable(_columns("version:int symbol knobs:json hash us:int"), ("symbol", "version"), False),
+    "cursors": StateTable(_columns("symbol file rows:int"), ("symbol", "file"), True),
+}
+SHOWN = ("positions", "orders", "fills", "configs")
+"""Tables for readers; ``cursors`` is the store's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateBatch:
+    """What some rows of one log changed.
+
+    Attributes:
+        symbol: Of the log.
+        file: Its name.
+        first: Rows of it that are stored before.
+        last: Rows that are stored after.
+        total: Rows of all logs of the symbol that are stored before: a store that was emptied has fewer.
+        changes: Of the rows between.
+    """
+
+    symbol: str
+    file: str
+    first: int
+    last: int
+    total: int
+    changes: Changes
+
+    def follows(self, stored: Mapping[str, int]) -> bool:
+        """Return whether a store with so many rows of each log is where the batch begins."""
+        return stored.get(self.file, 0) == self.first and sum(stored.values()) == self.total
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return the rows of each table that the batch touches, in the order of its columns."""
+        changes = self.changes
+        found = {
+            "fills": [fill_row(fill, self.symbol, run_id) for fill, run_id in changes.fills],
+            "orders": [order.row() for order in changes.orders.values()],
+            "positions": [changes.position] if changes.position else [],
+            "configs": [(one.version, one.symbol, one.knobs, one.hash, one.us) for one in changes.configs],
+        }
+        return {table: rows for table, rows in found.items() if rows}
+
+
+def fill_row(fill: AccountFill, symbol: str, run_id: str) -> tuple[Any, ...]:
+    """Return the columns of the table ``fills``."""
+    one = fill.row()
+    names = TABLES["fills"].columns
+    return tuple(symbol if name == "symbol" else run_id if name == "run_id" else one[name] for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One entry of a stream.
+
+    Attributes:
+        stream: Its key, ``ticks:<SYMBOL>``.
+        id: Of the stream, ``ms-number``, always rising: one that is sent twice is stored once.
+        fields: Names and values in turn, as text.
+    """
+
+    stream: str
+    id: str
+    fields: tuple[str, ...]
+
+
+class StateBackend(Protocol):
+    """One kind of store; all of its methods belong to one thread and raise StoreAway.
+
+    Attributes:
+        place: What it is and where, without a password, for messages.
+    """
+
+    place: str
+
+    def connect(self) -> None:
+        """Connect, anew where it was connected, and create what is missing."""
+
+    def progress(self, symbol: str) -> dict[str, int]:
+        """Return how many rows of each log of the symbol are stored, by the log's name."""
+
+    def apply(self, batch: StateBatch) -> bool:
+        """Store a batch whole or not at all; False where the store is not where the batch begins."""
+
+    def forget(self, symbol: str) -> None:
+        """Remove all that is stored of a symbol."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+class LedgerBackend(StateBackend, Protocol):
+    """A store whose tables can be read."""
+
+    def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
+        """Return the rows of one of `SHOWN`, of all symbols where none is given."""
+
+
+class LiveBackend(StateBackend, Protocol):
+    """A store that takes the live state as well."""
+
+    def publish(self, documents: Mapping[str, str], ticks: Sequence[Tick]) -> None:
+        """Store the latest documents by key, and ticks in their order."""
+
+    def last_tick(self, stream: str) -> tuple[int, int]:
+        """Return the id of the last entry of a stream, ms and number; zeros where it is empty."""
+
+
+def place_of(url: str) -> str:
+    """Return where a URL leads to, without user and password."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"

@@ -1,0 +1,231 @@
+"""Real servers for tests of the state store, and a proxy between them and us that fails when a test says so.
+
+PostgreSQL is the one of the machine (`POSTGRES`), with a database of each test's own; Redis is a process of its own,
+which a test may kill, fill and start again.
+"""
+
+import itertools
+import os
+import selectors
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://root@127.0.0.1:5432/postgres")
+_IN_CI = bool(os.environ.get("CI"))
+_number = itertools.count()
+
+
+def until(condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> None:
+    """Wait until a condition holds; fail with *what* where it does not come in time."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"not in {timeout_s} s: {what}"
+        time.sleep(0.01)
+
+
+def missing(why: str) -> None:
+    """Skip a test that lacks a server; in continuous integration, where servers are part of it, fail."""
+    if _IN_CI:
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@contextmanager
+def postgres_database() -> Iterator[str]:
+    """Yield the URL of a new database, and drop it."""
+    psycopg = pytest.importorskip("psycopg", reason="the extra state is not installed")
+    name = f"mm_test_{os.getpid()}_{next(_number)}"
+    try:
+        admin = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=2)
+    except psycopg.OperationalError as error:
+        missing(f"no PostgreSQL at {POSTGRES} ({str(error).splitlines()[0]}); set TEST_POSTGRES_URL")
+    with admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        try:
+            yield POSTGRES.rpartition("/")[0] + f"/{name}"
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class RedisServer:
+    """A Redis process on loopback; its append-only file keeps what it answered, over a kill as well."""
+
+    def __init__(self, folder: Path) -> None:
+        pytest.importorskip("redis", reason="the extra state is not installed")
+        program = shutil.which("redis-server")
+        if program is None:
+            missing("no redis-server on PATH")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = [str(program), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self._command += ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--loglevel", "warning"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(self._answers, f"redis-server on port {self.port}")
+
+    def kill(self) -> None:
+        """End it at once."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def client(self) -> Any:
+        """Return a client of it."""
+        import redis
+
+        return redis.Redis(port=self.port, decode_responses=True)
+
+    def _answers(self) -> bool:
+        import redis
+
+        with self.client() as client, suppress(redis.RedisError):
+            return bool(client.ping())
+        return False
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[RedisServer]:
+    """Yield a running Redis of the test's own."""
+    server = RedisServer(folder)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+class Proxy:
+    """Hands bytes on between its own port and a server's, until it is paused or cut.
+
+    Attributes:
+        port: Where it listens.
+        accepts: Whether connections are accepted; without, they are closed at once.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.accepts = True
+        self._flows = threading.Event()
+        self._flows.set()
+        self._ended = threading.Event()
+        self._pairs: dict[socket.socket, socket.socket] = {}
+        self._lock = threading.Lock()
+        self._lost_answers = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def pause(self) -> None:
+        """Hand on nothing more, and close nothing."""
+        self._flows.clear()
+
+    def resume(self) -> None:
+        """Hand on again."""
+        self._flows.set()
+
+    def cut(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            for one in list(self._pairs):
+                self._drop(one)
+
+    def cut_before_answers(self, count: int = 1) -> None:
+        """Close a connection in place of the server's next answers: what was sent is done, and nobody learns of it."""
+        self._lost_answers = count
+
+    def close(self) -> None:
+        """End it."""
+        self._ended.set()
+        self._flows.set()
+        self._thread.join()
+        self.cut()
+        self._listener.close()
+
+    def _run(self) -> None:
+        self._listener.settimeout(0)
+        while not self._ended.is_set():
+            self._flows.wait()
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._listener, selectors.EVENT_READ)
+                with self._lock:
+                    for one in self._pairs:
+                        selector.register(one, selectors.EVENT_READ)
+                ready = [key.fileobj for key, _ in selector.select(0.01)]
+            for one in ready:
+                if not self._flows.is_set():
+                    break
+                if one is self._listener:
+                    self._accept()
+                else:
+                    self._hand_on(one)  # type: ignore[arg-type]
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            client, _ = self._listener.accept()
+            if not self.accepts:
+                client.close()
+                return
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:
+                client.close()
+                return
+            server_side = server
+            with self._lock:
+                self._pairs[client], self._pairs[server_side] = server_side, client
+            self._servers = {**getattr(self, "_servers", {}), server_side: None}
+
+    def _hand_on(self, one: socket.socket) -> None:
+        with self._lock:
+            other = self._pairs.get(one)
+            if other is None:
+                return
+            try:
+                data = one.recv(1 << 16)
+                if data and self._lost_answers and one in self._servers:
+                    self._lost_answers -= 1
+                    data = b""
+                if data:
+                    other.sendall(data)
+                else:
+                    self._drop(one)
+            except OSError:
+                self._drop(one)
+
+    def _drop(self, one: socket.socket) -> None:
+        other = self._pairs.pop(one, None)
+        one.close()
+        if other is not None:
+            self._pairs.pop(other, None)
+            other.close()
+
+
+@contextmanager
+def proxy(port: int) -> Iterator[Proxy]:
+    """Yield a proxy to a port of this machine."""
+    one = Proxy(port)
+    try:
+        yield one
+    finally:
+        one.close()

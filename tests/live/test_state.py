@@ -1,0 +1,347 @@
+"""The state writer against stores that are away, slow, full or started again: the run never waits, nothing is lost."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from audit_story import BTC, many_orders, played_logs, written
+from state_memory import MemoryLive, MemoryState, plain_tables
+from state_servers import RedisServer, postgres_database, proxy, redis_server, until
+
+from mm.cli.knobs import knobs
+from mm.errors import UsageError
+from mm.live import state
+from mm.live.audit import AuditLog, audit_folder, audit_path
+from mm.live.state import StateStores, StateWriter, state_writer
+from mm.live.state_follow import bring_up
+from mm.live.state_postgres import PostgresState
+from mm.live.state_redis import RedisState
+from mm.live.state_sqlite import SqliteState
+from mm.live.state_tables import SHOWN, StoreAway
+
+SYMBOL = "BTCUSDT"
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look again for a server at once."""
+    monkeypatch.setattr(state, "_LONGEST_WAIT_S", 0.2)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[AuditLog]:
+    """A run's log that has begun."""
+    found = AuditLog(audit_path(tmp_path, SYMBOL, "20260106", "now"), sync=False)
+    found.start(BTC, "now", venue="box")
+    yield found
+    found.close()
+
+
+class Noted:
+    """What was reported."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def __call__(self, event: str, **numbers: Any) -> None:
+        self.events.append(event)
+
+
+def test_a_run_ends_with_its_tables(tmp_path: Path) -> None:
+    """Earlier logs are stored as well, and closing waits for the last row."""
+    played_logs(tmp_path, many_orders(40), 2)
+    log = AuditLog(audit_path(tmp_path, SYMBOL, "20260106", "now"), sync=False)
+    store = MemoryState()
+    writer = StateWriter(SYMBOL, [store], log)
+    log.start(BTC, "now", venue="box")
+    written(log, many_orders(50), 0)
+    log.append("stop")
+    assert writer.close(10)
+    log.close()
+    tables = plain_tables(audit_folder(tmp_path, SYMBOL), SYMBOL)
+    assert {name: sorted(rows, key=str) for name, rows in store.tables().items()} == {
+        name: sorted(rows, key=str) for name, rows in tables.items()
+    }
+    assert (writer.queue, writer.lag_s) == (0, 0.0)
+
+
+def test_the_latest_document_counts(log: AuditLog) -> None:
+    """Those in between are not sent; a store that is away gets the last of them."""
+    store, noted = MemoryLive(), Noted()
+    store.away = True
+    writer = StateWriter(SYMBOL, [store], log, report=noted)
+    for number in range(500):
+        writer.book([("100.01", str(number))], [("100.02", "1")], number, number)
+        writer.pnl(number, total=str(number), realized="0")
+        writer.model(number, sigma=0.5)
+        writer.position(number, "7")  # comes from the log
+    until(lambda: noted.events == ["state_store_away"], "the outage was reported")
+    assert writer.queue == 3 + 1
+    until(lambda: writer.lag_s > 0.05, "the lag grows")
+    store.away = False
+    assert writer.close(10)
+    assert noted.events == ["state_store_away", "state_store_back"]
+    sent = {key: text for documents, _ in store.published for key, text in documents.items()}
+    assert json.loads(sent[f"lob:{SYMBOL}"]) == {
+        "bids": [["100.01", "499"]],
+        "asks": [["100.02", "1"]],
+        "us": 499,
+        "last_update_id": 499,
+    }
+    assert json.loads(sent[f"pnl:{SYMBOL}"]) == {"symbol": SYMBOL, "total": "499", "realized": "0", "us": 499}
+    assert json.loads(sent[f"model:{SYMBOL}"]) == {"symbol": SYMBOL, "sigma": 0.5, "us": 499}
+    assert set(sent) == {f"lob:{SYMBOL}", f"pnl:{SYMBOL}", f"model:{SYMBOL}"}
+
+
+def test_a_run_without_a_log_says_its_position() -> None:
+    """A shadow run has no fills of an account."""
+    store = MemoryLive()
+    writer = StateWriter(SYMBOL, [store])
+    writer.position(5, "1.5", cash="-10")
+    assert writer.close(10)
+    position = json.loads(store.published[-1][0][f"position:{SYMBOL}"])
+    assert position == {"symbol": SYMBOL, "position": "1.5", "cash": "-10", "us": 5}
+
+
+def test_without_a_store_for_it_live_state_is_nothing(log: AuditLog) -> None:
+    """No document waits for nobody."""
+    writer = StateWriter(SYMBOL, [MemoryState()], log)
+    writer.book([], [], 1, 1)
+    writer.tick(1, bid="1")
+    assert writer.close(10)
+    assert writer.queue == 0
+
+
+def test_as_many_ticks_wait_as_the_stream_keeps(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go; ids rise, also where the clock does not, and over what the stream has already."""
+    store = MemoryLive()
+    store.away, store.last = True, (7, 5)
+    writer = StateWriter(SYMBOL, [store], log, stream_maxlen=300)
+    until(lambda: store.connects, "the store was tried")
+    for number in range(1_000):
+        writer.tick(5_000 + number // 2 * 1_000, bid=number)
+    assert writer.queue <= 301
+    store.away = False
+    assert writer.close(10)
+    ticks = [tick for _, sent in store.published for tick in sent]
+    assert [tick.fields for tick in ticks] == [
+        ("us", str(5_000 + n // 2 * 1_000), "bid", str(n)) for n in range(700, 1_000)
+    ]
+    ids = [tuple(map(int, tick.id.split("-"))) for tick in ticks]
+    assert ids == sorted(set(ids))
+    assert ids[0] > (7, 5)
+
+
+def test_a_log_that_cannot_be_read_is_reported_once(tmp_path: Path, log: AuditLog) -> None:
+    """The live state goes on; what cannot be stored waits, which shows."""
+    noted, store = Noted(), MemoryLive()
+    (log.path.parent / "20260101_broken.ndjson").write_text("hello\n")
+    writer = StateWriter(SYMBOL, [store], log, report=noted)
+    until(lambda: noted.events == ["state_log_unreadable"], "the log was reported")
+    writer.pnl(1, total="1")
+    until(lambda: store.published, "the live state is sent")
+    assert writer.queue == 1
+    assert not writer.close(10)
+    assert noted.events == ["state_log_unreadable"]
+
+
+def test_closing_does_not_wait_longer_than_it_may(log: AuditLog) -> None:
+    """A store that hangs is left behind, and its thread with it."""
+    may = threading.Event()
+
+    class Hanging(MemoryState):
+        def apply(self, batch: Any) -> bool:
+            may.wait()
+            return super().apply(batch)
+
+    writer = StateWriter(SYMBOL, [Hanging(), MemoryState()], log)
+    begun = time.monotonic()
+    assert not writer.close(0.3)
+    assert time.monotonic() - begun < 2
+    may.set()
+
+
+def test_a_store_away_at_the_end_is_waited_for(log: AuditLog) -> None:
+    """As long as closing may; then the next run goes on."""
+    store = MemoryLive()
+    store.away = True
+    writer = StateWriter(SYMBOL, [store], log)
+    threading.Timer(0.3, lambda: setattr(store, "away", False)).start()
+    assert writer.close(10)
+    assert len(store.tables()["positions"]) == 1
+
+
+def test_knobs_choose_the_stores(tmp_path: Path, log: AuditLog) -> None:
+    """A file without a server, and servers by their URLs."""
+    places = [one.place for one in StateStores().backends(tmp_path)]
+    assert places == [str(tmp_path / "state.sqlite")]
+    stores = StateStores(state_url="redis://:pw@h:1/2", ledger_url="postgresql://u:pw@h/d")
+    assert [one.place for one in stores.backends(tmp_path)] == ["postgresql://h/d", "redis://h:1/2"]
+    writer = state_writer(StateStores(), tmp_path, SYMBOL, log, Noted())
+    assert writer.close(10)
+    assert (tmp_path / "state.sqlite").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("state_url", "http://h"), ("ledger_url", "sqlite:///a"), ("stream_maxlen", "0")]
+)
+def test_a_knob_that_cannot_be_is_refused(name: str, text: str) -> None:
+    """With the flag, the variable and what it must be."""
+    one = next(knob for knob in knobs(StateStores) if knob.name == name)
+    with pytest.raises(UsageError, match=name.upper()):
+        one.read(text)
+
+
+@dataclass
+class Rig:
+    """A server behind a proxy, and how to look at it directly."""
+
+    backend: Callable[[], Any]
+    direct: Callable[[], Any]
+    proxy: Any
+    server: RedisServer | None = None
+
+    def fills(self) -> list[int]:
+        """Return the trade ids that are stored, in their order."""
+        found = self.direct()
+        found.connect()
+        try:
+            if isinstance(found, RedisState):
+                entries = found._connected().xrange(f"fills:{SYMBOL}")
+                return [int(fields["trade_id"]) for _, fields in entries]
+            return [row["trade_id"] for row in found.read("fills", SYMBOL)]
+        finally:
+            found.close()
+
+
+@contextmanager
+def rig_of(kind: str, folder: Path) -> Iterator[Rig]:
+    with ExitStack() as stack:
+        if kind == "redis":
+            server = stack.enter_context(redis_server(folder))
+            between = stack.enter_context(proxy(server.port))
+            url = f"redis://127.0.0.1:{between.port}/0"
+            yield Rig(lambda: RedisState(url), lambda: RedisState(server.url), between, server)
+        else:
+            url = stack.enter_context(postgres_database())
+            port = urlsplit(url).port or 5432
+            between = stack.enter_context(proxy(port))
+            through = url.replace(f":{port}/", f":{between.port}/")
+            yield Rig(lambda: PostgresState(through), lambda: PostgresState(url), between)
+
+
+def trades_of(tmp_path: Path) -> list[int]:
+    return [row[0] for row in plain_tables(audit_folder(tmp_path, SYMBOL), SYMBOL)["fills"]]
+
+
+@pytest.mark.parametrize("kind", ["redis", "postgres"])
+def test_a_server_that_fails_in_every_way_ends_with_the_tables(tmp_path: Path, kind: str, log: AuditLog) -> None:
+    """Cut, paused, refused, its answers lost: the run goes on at once, and each fill is stored once, in order."""
+    story, noted = many_orders(900), Noted()
+    with rig_of(kind, tmp_path / "server") as rig:
+        writer = StateWriter(SYMBOL, [SqliteState(tmp_path / "state.sqlite"), rig.backend()], log, report=noted)
+        rows = iter(range(len(story.rows)))
+        slowest_s = 0.0
+
+        def more(share: int) -> None:
+            """Append a part of the story, as a run does, and note how long its calls took."""
+            nonlocal slowest_s
+            for row in islice(rows, len(story.rows) // share):
+                begun = time.perf_counter()
+                written(log, story, row, row + 1)
+                writer.pnl(row, total=str(row))
+                writer.tick(row, bid="1")
+                slowest_s = max(slowest_s, time.perf_counter() - begun)
+
+        def outages() -> int:
+            return noted.events.count("state_store_away")
+
+        def current() -> bool:
+            return writer.queue == 0
+
+        more(8)
+        until(current, "the first rows are stored")
+        rig.proxy.cut()
+        more(8)
+        until(current, "the rows after the cut are stored")  # Redis's client connects again by itself
+        for _ in range(3):
+            before = outages()
+            rig.proxy.cut_before_answers()
+            more(16)
+            until(lambda before=before: outages() > before and current(), "rows whose answer was lost are stored")
+        rig.proxy.pause()
+        more(8)
+        until(lambda: writer.queue > 0 and writer.lag_s > 0.3, "rows wait for the paused server")
+        rig.proxy.resume()
+        until(current, "the rows of the pause are stored")
+        before = outages()
+        rig.proxy.accepts = False
+        rig.proxy.cut()
+        more(8)
+        until(lambda: outages() > before, "the refusing server was noticed")
+        rig.proxy.accepts = True
+        more(1)
+        rig.proxy.cut_before_answers(2)
+        assert writer.close(20)
+        assert slowest_s < 1.0
+        assert outages() == noted.events.count("state_store_back")
+        assert sorted(rig.fills()) == sorted(trades_of(tmp_path))
+        assert len(rig.fills()) == len(set(rig.fills())) == len({fill.trade_id for fill in story.fills})
+        if kind == "redis":
+            assert rig.fills() == trades_of(tmp_path)
+        else:
+            rebuilt = SqliteState(tmp_path / "rebuilt.sqlite")
+            rebuilt.connect()
+            bring_up(rebuilt, audit_folder(tmp_path, SYMBOL), SYMBOL)
+            live = SqliteState(tmp_path / "state.sqlite")
+            live.connect()
+            for table in SHOWN:
+                assert rebuilt.read(table, SYMBOL) == live.read(table, SYMBOL)
+            rebuilt.close()
+            live.close()
+
+
+def test_a_redis_that_is_killed_and_started_again(tmp_path: Path, log: AuditLog) -> None:
+    """With what it had, and once more with nothing: the logs bring it up to date in both cases."""
+    story = many_orders(300)
+    half = len(story.rows) // 3
+    with redis_server(tmp_path / "server") as server:
+        writer = StateWriter(SYMBOL, [RedisState(server.url)], log)
+        written(log, story, 0, half)
+        until(lambda: writer.queue == 0, "the first rows are stored")
+        server.kill()
+        written(log, story, half, 2 * half)
+        server.start()
+        until(lambda: writer.queue == 0, "the rows of the outage are stored")
+        with server.client() as client:
+            client.flushall()
+        written(log, story, 2 * half)
+        assert writer.close(20)
+        with server.client() as client:
+            found = [int(fields["trade_id"]) for _, fields in client.xrange(f"fills:{SYMBOL}")]
+        assert found == trades_of(tmp_path)
+
+
+def test_a_server_that_was_never_there_costs_nothing(tmp_path: Path, log: AuditLog) -> None:
+    """The file beside it is whole, and closing ends in time."""
+    noted = Noted()
+    away = PostgresState("postgresql://root@127.0.0.1:1/none")
+    with pytest.raises(StoreAway):
+        away.connect()
+    writer = StateWriter(SYMBOL, [SqliteState(tmp_path / "state.sqlite"), away], log, report=noted)
+    written(log, many_orders(50))
+    assert not writer.close(1)
+    assert noted.events == ["state_store_away"]
+    store = SqliteState(tmp_path / "state.sqlite")
+    store.connect()
+    assert [row["trade_id"] for row in store.read("fills", SYMBOL)]
+    assert len(store.read("fills", SYMBOL)) == len(trades_of(tmp_path))
+    store.close()

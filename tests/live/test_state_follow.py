@@ -1,0 +1,133 @@
+"""A store that follows audit logs ends with their tables, whatever failed on the way."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audit_story import BTC, Story, many_orders, played_logs, stories, written
+from hypothesis import given
+from hypothesis import strategies as st
+from state_memory import FAILURES, MemoryState, plain_tables
+
+from mm.errors import BrokenFile, DataError
+from mm.live.audit import AuditLog, audit_folder, audit_path
+from mm.live.state_follow import AuditFollower, LogTail, bring_up, symbols_with_logs
+from mm.live.state_tables import StoreAway
+
+SYMBOL = "BTCUSDT"
+
+
+def ordered(tables: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {name: sorted(rows, key=str) for name, rows in tables.items()}
+
+
+def run_dry(follower: AuditFollower, most: int) -> None:
+    """Step until nothing is new, as a lane does: what was refused is offered again."""
+    while True:
+        try:
+            if not follower.step(most):
+                return
+        except StoreAway:
+            continue
+
+
+@given(stories(), st.integers(1, 3), st.integers(1, 9), st.lists(st.sampled_from((None, *FAILURES)), max_size=12))
+def test_tables_are_those_of_the_logs(
+    tmp_path_factory: pytest.TempPathFactory, story: Story, runs: int, most: int, failures: list[str | None]
+) -> None:
+    """Refused, lost, wiped, written by another: each row counts once in the end."""
+    out = tmp_path_factory.mktemp("out")
+    played_logs(out, story, runs)
+    folder = audit_folder(out, SYMBOL)
+    store = MemoryState(failures)
+    run_dry(AuditFollower(folder, SYMBOL, store), most)
+    expected = plain_tables(folder, SYMBOL)
+    assert ordered(store.tables()) == ordered(expected)
+    # With a restart at any time, too: the next process begins where the store is.
+    before = len(store.applied)
+    run_dry(AuditFollower(folder, SYMBOL, store), most)
+    assert len(store.applied) == before
+
+
+@given(stories(), st.lists(st.integers(0, 4_000), max_size=5), st.integers(1, 9))
+def test_a_log_is_followed_while_it_grows(
+    tmp_path_factory: pytest.TempPathFactory, story: Story, cuts: list[int], most: int
+) -> None:
+    """Whatever parts of rows are there when it is looked at."""
+    out = tmp_path_factory.mktemp("out")
+    played_logs(out, story, 1)
+    folder = audit_folder(out, SYMBOL)
+    path = next(folder.iterdir())
+    data = path.read_bytes()
+    store, most_bytes = MemoryState(), sorted(cut % (len(data) + 1) for cut in cuts)
+    follower = AuditFollower(folder, SYMBOL, store)
+    for size in [*most_bytes, len(data)]:
+        path.write_bytes(data[:size])
+        run_dry(follower, most)
+        assert follower.stored.get(path.name, 0) == data[:size].count(b"\n")
+    assert ordered(store.tables()) == ordered(plain_tables(folder, SYMBOL))
+
+
+def test_a_log_that_begins_later_is_found(tmp_path: Path) -> None:
+    """Also in a folder that is not there yet, and one whose first row is not whole yet."""
+    folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
+    follower = AuditFollower(folder, SYMBOL, store)
+    run_dry(follower, 100)
+    story = many_orders(10)
+    first = AuditLog(audit_path(tmp_path, SYMBOL, "20260105", "z"), sync=False)
+    run_dry(follower, 100)
+    first.start(BTC, "z")
+    written(first, story, 0, 20)
+    run_dry(follower, 100)
+    assert follower.stored == {"20260105_z.ndjson": 21}
+    second = AuditLog(audit_path(tmp_path, SYMBOL, "20260105", "a"), sync=False)
+    second.start(BTC, "a")
+    written(second, story, 20)
+    run_dry(follower, 100)
+    assert ordered(store.tables()) == ordered(plain_tables(folder, SYMBOL))
+    first.close()
+    second.close()
+
+
+def test_a_store_is_brought_up_and_counted(tmp_path: Path) -> None:
+    """The second time nothing is new."""
+    story = many_orders(30)
+    played_logs(tmp_path, story, 2)
+    folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
+    assert bring_up(store, folder, SYMBOL) == len(story.rows) + 4
+    assert bring_up(store, folder, SYMBOL) == 0
+
+
+def test_two_followers_of_one_store_do_not_double(tmp_path: Path) -> None:
+    """Whoever is second at a batch reads again."""
+    played_logs(tmp_path, many_orders(30), 2)
+    folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
+    followers = [AuditFollower(folder, SYMBOL, store) for _ in range(2)]
+    while sum(follower.step(7) for follower in followers):
+        pass
+    assert ordered(store.tables()) == ordered(plain_tables(folder, SYMBOL))
+    stored = [(batch.file, batch.first) for batch in store.applied]
+    assert len(stored) == len(set(stored))
+
+
+def test_a_log_that_is_none_is_an_error(tmp_path: Path) -> None:
+    """It names the file; what was stored before stays."""
+    played_logs(tmp_path, many_orders(5), 1)
+    folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
+    path = next(folder.iterdir())
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:3], b"hello\n"]))
+    follower = AuditFollower(folder, SYMBOL, store)
+    assert follower.step(3)
+    with pytest.raises(BrokenFile, match=r"row 4 cannot be read"):
+        follower.step(3)
+    with pytest.raises(DataError, match="cannot be read"):
+        LogTail(tmp_path / "gone").take(1)
+
+
+def test_symbols_are_the_folders_of_logs(tmp_path: Path) -> None:
+    """Without any folder the way out is named."""
+    with pytest.raises(DataError, match="there are no audit logs; set OUT_ROOT"):
+        list(symbols_with_logs(tmp_path / "audit"))
+    played_logs(tmp_path, many_orders(1), 1)
+    assert list(symbols_with_logs(tmp_path / "audit")) == [SYMBOL]

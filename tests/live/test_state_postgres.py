@@ -1,0 +1,157 @@
+"""The ledger in a real PostgreSQL: its tables, its transactions, and what it refuses."""
+
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audit_story import many_orders, played_logs
+from state_memory import plain_tables
+from state_servers import postgres_database
+
+from mm.live.audit import audit_folder
+from mm.live.audit_books import Changes
+from mm.live.state_follow import AuditFollower, bring_up
+from mm.live.state_postgres import PostgresState
+from mm.live.state_tables import SHOWN, TABLES, StateBatch, StoreAway
+
+SYMBOL = "BTCUSDT"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with postgres_database() as found:
+        yield found
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[PostgresState]:
+    found = PostgresState(url)
+    found.connect()
+    found.forget(SYMBOL)
+    yield found
+    found.close()
+
+
+def numbers(rows: list[Any]) -> list[Any]:
+    """Return rows with their decimals as numbers, so that 1.00000000 and 1.0 are equal."""
+    return sorted([tuple(Decimal(v) if _is_decimal(v) else v for v in row) for row in rows], key=str)
+
+
+def _is_decimal(value: Any) -> bool:
+    return isinstance(value, str) and value.replace("-", "").replace(".", "", 1).isdigit() and len(value) < 30
+
+
+def test_its_tables_are_those_of_the_logs(tmp_path: Path, url: str, store: PostgresState) -> None:
+    """By any client, with the columns that are promised; and the same as in a file."""
+    psycopg = pytest.importorskip("psycopg")
+    played_logs(tmp_path, many_orders(60), 3)
+    folder = audit_folder(tmp_path, SYMBOL)
+    bring_up(store, folder, SYMBOL)
+    expected = plain_tables(folder, SYMBOL)
+    with psycopg.connect(url) as connection:
+        for table in SHOWN:
+            kinds = TABLES[table].columns.items()
+            names = ", ".join(f"{name}::text" if kind in ("decimal", "json") else name for name, kind in kinds)
+            rows = connection.execute(f"SELECT {names} FROM {table} WHERE symbol = '{SYMBOL}'").fetchall()
+            assert numbers(rows) == numbers(expected[table]), table
+        bought = connection.execute("SELECT sum(qty * price) FROM fills WHERE side = 'BUY'").fetchone()
+        assert bought[0] > 0
+    fills = store.read("fills", SYMBOL)
+    assert list(fills[0]) == list(TABLES["fills"].columns)
+    assert store.read("orders", "OTHER") == []
+    store.forget(SYMBOL)
+    assert all(store.read(table, SYMBOL) == [] for table in SHOWN)
+
+
+def test_a_batch_goes_into_postgres_once(store: PostgresState) -> None:
+    """One that does not begin where the store is changes nothing."""
+    assert store.apply(StateBatch(SYMBOL, "a", 0, 5, 0, Changes()))
+    assert not store.apply(StateBatch(SYMBOL, "a", 0, 5, 0, Changes()))
+    assert not store.apply(StateBatch(SYMBOL, "b", 0, 5, 0, Changes()))
+    assert store.apply(StateBatch(SYMBOL, "b", 0, 5, 5, Changes()))
+    assert store.progress(SYMBOL) == {"a": 5, "b": 5}
+
+
+def test_several_processes_share_a_database(tmp_path: Path, url: str, store: PostgresState) -> None:
+    """Each batch is stored by one of them, and all may create the tables at once."""
+    played_logs(tmp_path, many_orders(200), 2)
+    folder = audit_folder(tmp_path, SYMBOL)
+    errors: list[BaseException] = []
+
+    def follow() -> None:
+        own = PostgresState(url)
+        try:
+            own.connect()
+            follower = AuditFollower(folder, SYMBOL, own)
+            while follower.step(20):
+                pass
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            own.close()
+
+    threads = [threading.Thread(target=follow) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    expected = plain_tables(folder, SYMBOL)
+    for table in ("fills", "orders", "configs"):
+        assert len(store.read(table, SYMBOL)) == len(expected[table])
+
+
+def test_tables_are_created_by_whoever_is_first() -> None:
+    """Several at the same moment in an empty database."""
+    with postgres_database() as url:
+        stores = [PostgresState(url) for _ in range(4)]
+        errors: list[BaseException] = []
+
+        def connect(one: PostgresState) -> None:
+            try:
+                one.connect()
+            except StoreAway as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=connect, args=(one,)) for one in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors
+        for one in stores:
+            assert one.read("fills", None) == []
+            one.close()
+
+
+def test_a_database_that_may_only_be_read_refuses(tmp_path: Path, url: str, store: PostgresState) -> None:
+    """Nothing is stored, and nothing is lost: the same batch is taken later."""
+    psycopg = pytest.importorskip("psycopg")
+    played_logs(tmp_path, many_orders(20), 1)
+    folder = audit_folder(tmp_path, SYMBOL)
+    name = url.rpartition("/")[2]
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        store.connect()
+        follower = AuditFollower(folder, SYMBOL, store)
+        with pytest.raises(StoreAway, match="read-only transaction"):
+            follower.step()
+        admin.execute("SET default_transaction_read_only = off")
+        admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    store.connect()
+    while follower.step():
+        pass
+    assert len(store.read("fills", SYMBOL)) == len(plain_tables(folder, SYMBOL)["fills"])
+
+
+def test_a_server_that_is_not_there_is_away_without_its_password() -> None:
+    """The message has the place; a connection that was never made is the same error."""
+    store = PostgresState("postgresql://me:secret@127.0.0.1:1/mm")
+    with pytest.raises(StoreAway, match=r"postgresql://127\.0\.0\.1:1/mm: .*cannot be used") as caught:
+        store.connect()
+    assert "secret" not in str(caught.value)
+    with pytest.raises(StoreAway, match="not connected"):
+        store.progress(SYMBOL)

@@ -1,0 +1,104 @@
+"""The store in a file: the same tables as the logs, several writers, and a disk that refuses."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from audit_story import many_orders, played_logs
+from state_memory import plain_tables
+
+from mm.live.audit import audit_folder
+from mm.live.audit_books import Changes
+from mm.live.state_follow import AuditFollower, bring_up
+from mm.live.state_sqlite import SqliteState
+from mm.live.state_tables import SHOWN, TABLES, StateBatch, StoreAway
+
+SYMBOL = "BTCUSDT"
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    found = SqliteState(tmp_path / "out" / "state.sqlite")
+    found.connect()
+    yield found
+    found.close()
+
+
+def test_its_tables_are_those_of_the_logs(tmp_path: Path, store: SqliteState) -> None:
+    """By any SQLite client, with the columns that are promised."""
+    played_logs(tmp_path, many_orders(60), 3)
+    folder = audit_folder(tmp_path, SYMBOL)
+    bring_up(store, folder, SYMBOL)
+    expected = plain_tables(folder, SYMBOL)
+    with sqlite3.connect(tmp_path / "out" / "state.sqlite") as connection:
+        for table in SHOWN:
+            names = ", ".join(TABLES[table].columns)
+            assert sorted(connection.execute(f"SELECT {names} FROM {table}")) == sorted(expected[table])
+    connection.close()
+    assert [row["trade_id"] for row in store.read("fills", SYMBOL)]
+    assert store.read("fills", "OTHER") == []
+    store.forget(SYMBOL)
+    assert all(store.read(table, None) == [] for table in SHOWN)
+    assert store.progress(SYMBOL) == {}
+
+
+def test_a_batch_is_stored_once(tmp_path: Path, store: SqliteState) -> None:
+    """One that does not begin where the store is changes nothing."""
+    batch = StateBatch(SYMBOL, "a", 0, 5, 0, Changes())
+    assert store.apply(batch)
+    assert not store.apply(batch)
+    assert not store.apply(StateBatch(SYMBOL, "a", 6, 7, 6, Changes()))
+    assert not store.apply(StateBatch(SYMBOL, "b", 0, 7, 6, Changes()))
+    assert store.progress(SYMBOL) == {"a": 5}
+
+
+def test_several_writers_share_a_file(tmp_path: Path, store: SqliteState) -> None:
+    """Each batch is stored by one of them."""
+    played_logs(tmp_path, many_orders(200), 2)
+    folder = audit_folder(tmp_path, SYMBOL)
+
+    def follow() -> None:
+        own = SqliteState(tmp_path / "out" / "state.sqlite")
+        own.connect()
+        follower = AuditFollower(folder, SYMBOL, own)
+        while follower.step(20):
+            pass
+        own.close()
+
+    threads = [threading.Thread(target=follow) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.read("fills", SYMBOL)) == len(plain_tables(folder, SYMBOL)["fills"])
+    assert len(store.read("orders", SYMBOL)) == len(plain_tables(folder, SYMBOL)["orders"])
+
+
+def test_what_cannot_be_used_is_away(tmp_path: Path, store: SqliteState) -> None:
+    """A folder in its place, a file that is none, one that is closed: one error, with the place."""
+    with pytest.raises(StoreAway, match="cannot be used"):
+        SqliteState(tmp_path).connect()
+    (tmp_path / "b.sqlite").write_text("hello, this is no database" * 100)
+    with pytest.raises(StoreAway, match=r"b\.sqlite.*not a database"):
+        SqliteState(tmp_path / "b.sqlite").connect()
+    store.close()
+    with pytest.raises(StoreAway, match="not open"):
+        store.progress(SYMBOL)
+
+
+def test_a_batch_that_fails_leaves_nothing(tmp_path: Path, store: SqliteState) -> None:
+    """Neither rows nor the cursor."""
+    played_logs(tmp_path, many_orders(60), 1)
+    folder = audit_folder(tmp_path, SYMBOL)
+    with sqlite3.connect(tmp_path / "out" / "state.sqlite") as connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON cursors BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    connection.close()
+    with pytest.raises(StoreAway, match="disk full"):
+        bring_up(store, folder, SYMBOL)
+    assert store.read("fills", SYMBOL) == []
+    with sqlite3.connect(tmp_path / "out" / "state.sqlite") as connection:
+        connection.execute("DROP TRIGGER full")
+    connection.close()
+    bring_up(store, folder, SYMBOL)
+    assert len(store.read("fills", SYMBOL)) == len(plain_tables(folder, SYMBOL)["fills"])

@@ -29,6 +29,7 @@ TOO_MANY_REQUESTS, OVERLOADED, TOO_MANY_ORDERS, STALE_TIMESTAMP = -1003, -1008, 
 _SAYS_NOTHING = frozenset((UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT))
 NOT_AUTHORIZED = frozenset((-1002, -1022, -2008, -2014, -2015))
 """Codes of a key, a signature or a log-on that the exchange does not accept."""
+MISSING_PARAMETER = -1102
 NO_ANSWER, NO_CONNECTION = 0, 1
 """Codes of our own, where the exchange gave none."""
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
-from mm.clock import US_PER_MS, now_us
-from mm.live.api_messages import NO_CONNECTION, ApiAnswer, Fate
+from mm.clock import US_PER_MS, exchange_us, now_us
+from mm.live.api_messages import NO_CONNECTION, SERVER_TIME, ApiAnswer, Fate
 from mm.live.keys import Credentials, sorted_payload
 
 RequestParams = Mapping[str, str | int]
@@ -77,11 +77,13 @@ class ExchangeClock:
     Attributes:
         now_us: As given.
         offset_us: The exchange's clock less ours, in µs.
+        doubted: Is called where the exchange has refused a timestamp.
     """
 
     def __init__(self, now_us: Callable[[], int] = now_us) -> None:
         self.now_us = now_us
         self.offset_us = 0
+        self.doubted: Callable[[], None] = _ignored
 
     def timestamp_ms(self) -> int:
         """Return the exchange's time in whole ms, as far as we know it."""
@@ -91,6 +93,10 @@ class ExchangeClock:
         """Take the exchange's clock in an answer to a request of ours; it was read halfway, as far as one can know."""
         if received_us >= sent_us:
             self.offset_us = server_us - (sent_us + received_us) // 2
+
+
+def _ignored() -> None:
+    """Nobody measures the clock."""
 
 
 class Signer:
@@ -154,3 +160,13 @@ async def answer_of(api: OrderApi, method: str, parameters: RequestParams) -> Ap
 
     api.request(method, parameters, done)
     return await future
+
+
+async def measure(api: OrderApi, clock: ExchangeClock) -> bool:
+    """Measure the exchange's clock, and return whether that was possible."""
+    sent_us = clock.now_us()
+    answer = await answer_of(api, "time", {})
+    if answer.fate is not Fate.DONE:
+        return False
+    clock.measured(sent_us, exchange_us(SERVER_TIME.decode(answer.result).serverTime), answer.us)
+    return True

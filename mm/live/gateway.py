@@ -6,18 +6,16 @@ exchange, reports to the listener, rows of the audit log. mm/live/README.md says
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 from mm.cli.console import Logger
-from mm.clock import US_PER_MS, now_us
+from mm.clock import US_PER_MS
 from mm.errors import TryLater
 from mm.instrument import Instrument, decimal_text
 from mm.live.api_messages import (
@@ -25,11 +23,10 @@ from mm.live.api_messages import (
     EXECUTION_EVENT,
     POSITION,
     POSITION_EVENT,
-    STALE_TIMESTAMP,
     ApiAnswer,
     Fate,
 )
-from mm.live.api_requests import ExchangeClock, OrderApi, Signer, VenueUrls, answer_of
+from mm.live.api_requests import ExchangeClock, OrderApi, Signer, VenueUrls, answer_of, measure
 from mm.live.keys import Credentials
 from mm.live.ledger import SIDES
 from mm.live.live_orders import (
@@ -47,56 +44,30 @@ from mm.live.live_orders import (
     Rejected,
     Resend,
 )
-from mm.live.order_access import AuditSink, ClientIds, EarlierOrder, OrderAccess, OrderListener, is_ours
-from mm.live.order_checks import OrderChecks, Reason, SymbolInfo
+from mm.live.order_access import (
+    AuditSink,
+    ClientIds,
+    EarlierOrder,
+    GatewayRun,
+    OrderAccess,
+    OrderListener,
+    Surroundings,
+    is_ours,
+)
+from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo
 from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
 from mm.live.order_queries import OrderQueries, Unanswered
 from mm.live.order_sender import NOT_SENT, OrderSender
 from mm.live.order_states import OrderStates
 from mm.live.rest_api import RestApi
-from mm.live.ws_api import Connect, WsApi, linked
+from mm.live.ws_api import WsApi
 from mm.market_data.rate_budget import RateBudget, shared_path
 
 __all__ = ["NOT_SENT", "Gateway", "GatewayRun", "OrderAccess", "OrderListener", "Surroundings"]
 START_S, STOP_S = 30.0, 3.0
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
-_AGAIN_S = 0.5
+_AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _WEIGHT, _WEIGHT_S = 6_000, 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class GatewayRun:
-    """What a gateway trades, and what earlier runs have left.
-
-    Attributes:
-        symbol: Upper case.
-        run_id: Of the run.
-        access: The knobs.
-        sync: Whether an order waits until its intent is on disk (AUDIT_SYNC).
-        earlier: Orders of earlier runs that may be open, of the audit log.
-        booked: Trade ids that earlier runs have booked.
-        last_trade_id: The greatest of them; None where the ledger has none: trades before the start are not counted.
-        share_budget: Whether the request weight is shared with the other processes of this host.
-    """
-
-    symbol: str
-    run_id: str
-    access: OrderAccess
-    sync: bool = True
-    earlier: Iterable[EarlierOrder] = ()
-    booked: Iterable[int] = ()
-    last_trade_id: int | None = None
-    share_budget: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a test replaces: clock, connections, and the nonce of client ids."""
-
-    clock: Callable[[], int] = now_us
-    connect: Connect = linked
-    rest: httpx.AsyncBaseTransport | None = None
-    nonce: bytes | None = None
 
 
 class Gateway:
@@ -133,8 +104,9 @@ class Gateway:
         self.instrument: Instrument
         self._run, self._listener, self._audit, self._log = run, listener, audit, log
         self._clock = ExchangeClock(around.clock)
+        self._clock.doubted = self._measure_soon
         path = shared_path("weight", urlsplit(urls.rest).netloc) if run.share_budget else None
-        self._limits = OrderLimits(RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None)
+        self._limits = OrderLimits(RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None, around.seconds)
         signer = Signer(credentials, self._clock, run.access.recv_window_ms)
         self._ws = WsApi(urls.ws_api, signer, self._limits, self, around.connect)
         self._rest = RestApi(urls.rest, signer, self._limits, around.rest)
@@ -176,7 +148,7 @@ class Gateway:
         if order is None or order.ended:
             return
         if order.state is OrderState.LIVE:
-            self._sender.cancel(order)
+            self._cancel(order)
         else:
             self._states.want_cancel(order)
 
@@ -211,10 +183,11 @@ class Gateway:
             DataError: If it does not have the symbol, or that does not trade.
             TryLater: If it cannot be reached.
         """
-        await self._rest.measure()
+        await measure(self._rest, self._clock)
         answer = await answer_of(self._rest, "exchangeInfo", {"symbol": self._run.symbol})
-        if answer.fate is Fate.UNKNOWN or answer.fate is Fate.UNSENT:
-            raise TryLater(f"the exchange cannot be reached ({answer.message}); check REST_URL and the network")
+        if answer.fate is not Fate.DONE and answer.code != NO_SUCH_SYMBOL:
+            why = f"{answer.code} {answer.message}"
+            raise TryLater(f"the exchange does not answer ({why}); check REST_URL and the network, or wait")
         info = SymbolInfo(answer.result if answer.fate is Fate.DONE else b"{}", self._run.symbol)
         self.instrument = info.instrument
         self._limits.known(info.limits)
@@ -314,9 +287,25 @@ class Gateway:
         self._states.refused(new, self._clock.now_us(), NOT_SENT, why)
         self._act()
 
+    def _cancel(self, order: LiveOrder) -> None:
+        """Send a cancel, or, while the exchange demands silence, when that is over."""
+        silence_s = self._limits.silence_s
+        if silence_s:
+            asyncio.get_running_loop().call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_later, order)
+        else:
+            self._sender.cancel(order)
+
+    def _cancel_later(self, order: LiveOrder) -> None:
+        self._states.want_cancel(order)
+        self._act()
+
     def _cancel_round(self, delay_s: float) -> None:
         """Cancel what is open, and again after *delay_s* by REST what is open then: the connection may be dead."""
-        now_s = asyncio.get_running_loop().time()
+        loop, silence_s = asyncio.get_running_loop(), self._limits.silence_s
+        if silence_s:
+            loop.call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_round, delay_s)
+            return
+        now_s = loop.time()
         for order in list(self._states.open.values()):
             if order.ending or (self._run.sync and not order.sent_ms and order.order_id != EARLIER):
                 continue
@@ -327,7 +316,7 @@ class Gateway:
                 self._sender.cancel(order, self._rest)
         self._spawn(self._cancel_strangers())
         if self._states.open:
-            asyncio.get_running_loop().call_later(delay_s, self._cancel_round, min(2 * delay_s, _LONGEST_ROUND_S))
+            loop.call_later(delay_s, self._cancel_round, min(2 * delay_s, _LONGEST_ROUND_S))
 
     async def _cancel_strangers(self) -> None:
         with suppress(Unanswered):
@@ -336,19 +325,21 @@ class Gateway:
     # answers
 
     def _answered(self, action: str, answer: ApiAnswer) -> None:
-        """Report how long an answer took; measure the clock where it is wrong; be silent where that is demanded."""
+        """Report how long an answer took; be silent where that is demanded."""
         if answer.status:
             self._listener.ack_latency(action, answer.seconds)
-        if answer.code == STALE_TIMESTAMP and not self._measuring:
-            self._measuring = True
-            self._spawn(self._measure())
         if answer.status in (SLOW_DOWN, BANNED):
             self._review()
         self._act()
 
+    def _measure_soon(self) -> None:
+        if not self._measuring:
+            self._measuring = True
+            self._spawn(self._measure())
+
     async def _measure(self) -> None:
         before_us = self._clock.offset_us
-        await self._rest.measure()
+        await measure(self._way(), self._clock)
         self._measuring = False
         self._log.warning("clock_measured", offset_us=self._clock.offset_us, before_us=before_us)
 
@@ -410,7 +401,7 @@ class Gateway:
                 await self._queries.reconcile()
             except (Unanswered, msgspec.MsgspecError) as error:
                 self._log.warning("reconcile_failed", why=str(error))
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(max(_AGAIN_S, self._limits.silence_s))
                 self._due.set()
                 continue
             self._report_balances(self._queries.balances)
@@ -439,7 +430,7 @@ class Gateway:
             self.ready = not why
             self._listener.ready_changed(self.ready, why)
         if self._limits.silence_s and not self.killed:
-            asyncio.get_running_loop().call_later(self._limits.silence_s + 0.001, self._review)
+            asyncio.get_running_loop().call_later(self._limits.silence_s + _SILENCE_MARGIN_S, self._review)
         self._changed.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -463,7 +454,7 @@ class Gateway:
             case Fetch():
                 self._queries.fetch(order)
             case Resend():
-                self._sender.cancel(order)
+                self._cancel(order)
             case Contradiction():
                 self._log.error("order_contradiction", client_id=order.client_id, what=step.what)
             case Booked():

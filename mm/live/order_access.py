@@ -2,14 +2,18 @@
 
 import os
 from base64 import b32encode
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Protocol
 
+import httpx
+
 from mm.cli.knobs import SWITCH, knob, matching, number, one_of, whole
+from mm.clock import now_us
 from mm.live.ledger import AccountFill
+from mm.live.ws_api import Connect, linked
 
 OWN_PREFIX = "mm-"
 _URL = matching(r"wss?://[^\s?#]+", "the whole address of a WebSocket API, such as wss://host:443/ws-api/v3", "URL")
@@ -77,6 +81,42 @@ class EarlierOrder(Protocol):
     price: str
     qty: str
     us: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayRun:
+    """What a gateway trades, and what earlier runs have left.
+
+    Attributes:
+        symbol: Upper case.
+        run_id: Of the run.
+        access: The knobs.
+        sync: Whether an order waits until its intent is on disk (AUDIT_SYNC).
+        earlier: Orders of earlier runs that may be open, of the audit log.
+        booked: Trade ids that earlier runs have booked.
+        last_trade_id: The greatest of them; None where the ledger has none: trades before the start are not counted.
+        share_budget: Whether the request weight is shared with the other processes of this host.
+    """
+
+    symbol: str
+    run_id: str
+    access: OrderAccess
+    sync: bool = True
+    earlier: Iterable[EarlierOrder] = ()
+    booked: Iterable[int] = ()
+    last_trade_id: int | None = None
+    share_budget: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a test replaces: clocks (µs, and s that only rise), connections, and the nonce of client ids."""
+
+    clock: Callable[[], int] = now_us
+    seconds: Callable[[], float] = monotonic
+    connect: Connect = linked
+    rest: httpx.AsyncBaseTransport | None = None
+    nonce: bytes | None = None
 
 
 class ClientIds:

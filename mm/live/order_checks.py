@@ -9,7 +9,7 @@ from mm.instrument import E8, Instrument, e8, from_exchange_info, short_text
 from mm.live.api_messages import ApiLimit
 from mm.live.live_orders import LiveOrder, OrderState
 
-FILTER_FAILED, TOO_POOR = -1013, -2010
+FILTER_FAILED, TOO_POOR, NO_SUCH_SYMBOL = -1013, -2010, -1121
 _MARKET = "MARKET"
 _RESTING = frozenset(("LIMIT", "LIMIT_MAKER"))
 

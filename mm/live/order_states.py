@@ -97,6 +97,8 @@ class OrderStates:
 
     def want_cancel(self, order: LiveOrder) -> None:
         """Cancel *order* at once where it is known to be open, else as soon as it is."""
+        if order.ended:
+            return
         order.cancel_wanted = True
         order.cancels = 0
         if order.state is OrderState.LIVE:

@@ -5,9 +5,8 @@ import asyncio
 import httpx
 import msgspec
 
-from mm.clock import exchange_us
-from mm.live.api_messages import NO_ANSWER, NO_CONNECTION, SERVER_TIME, WS_ERROR, ApiAnswer, Fate, WsError, fate_of
-from mm.live.api_requests import REST_ROUTES, UNSIGNED, Done, RequestParams, Signer, answer_of, unsigned_query
+from mm.live.api_messages import NO_ANSWER, NO_CONNECTION, STALE_TIMESTAMP, WS_ERROR, ApiAnswer, Fate, WsError, fate_of
+from mm.live.api_requests import REST_ROUTES, UNSIGNED, Done, RequestParams, Signer, unsent, unsigned_query
 from mm.live.order_limits import OrderLimits
 from mm.live.ws_api import ANSWER_MARGIN_S
 from mm.market_data.rate_budget import retry_after_s
@@ -51,6 +50,9 @@ class RestApi:
 
     def request(self, method: str, parameters: RequestParams, done: Done) -> int:
         """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
+        if self._limits.silence_s:
+            unsent(done, self._clock, "silenced by the exchange")
+            return self._clock.timestamp_ms()
         verb, path = REST_ROUTES[method]
         if method in UNSIGNED:
             query, headers, sent_ms = unsigned_query(parameters), {}, 0
@@ -77,6 +79,8 @@ class RestApi:
         answer = self._read(response, sent_us)
         self._limits.headers(response.headers)
         self._limits.answered(answer)
+        if answer.code == STALE_TIMESTAMP:
+            self._clock.doubted()
         done(answer)
 
     def _nothing(self, fate: Fate, code: int, error: httpx.HTTPError, sent_us: int) -> ApiAnswer:
@@ -99,15 +103,6 @@ class RestApi:
         if fate is Fate.DONE and not _is_json(body):
             fate, error = Fate.UNKNOWN, WsError(NO_ANSWER, "the answer breaks off")
         return ApiAnswer(fate, us, result, error.code, error.msg, status, retry_s, seconds)
-
-    async def measure(self) -> bool:
-        """Measure the exchange's clock, and return whether that was possible."""
-        sent_us = self._clock.now_us()
-        answer = await answer_of(self, "time", {})
-        if answer.fate is not Fate.DONE:
-            return False
-        self._clock.measured(sent_us, exchange_us(SERVER_TIME.decode(answer.result).serverTime), answer.us)
-        return True
 
     async def close(self) -> None:
         """Cancel what is under way, and close the connections."""

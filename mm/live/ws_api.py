@@ -17,11 +17,13 @@ from mm.clock import exchange_us
 from mm.errors import MMError, UsageError
 from mm.live.api_messages import (
     EVENT_HEAD,
+    MISSING_PARAMETER,
     NO_ANSWER,
     NOT_AUTHORIZED,
     RETRY_DATA,
     SERVER_TIME,
     SHUTDOWN,
+    STALE_TIMESTAMP,
     TERMINATED,
     WS_MESSAGE,
     ApiAnswer,
@@ -150,8 +152,8 @@ class WsApi:
 
     def request(self, method: str, parameters: RequestParams, done: Done) -> int:
         """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
-        if not self.up or self._link is None:
-            unsent(done, self._clock, "the WebSocket API is not connected")
+        if not self.up or self._link is None or self._limits.silence_s:
+            unsent(done, self._clock, "silenced by the exchange" if self.up else "the WebSocket API is not connected")
             return self._clock.timestamp_ms()
         return self._request(method, parameters, done)
 
@@ -203,8 +205,10 @@ class WsApi:
         waiting.timer.cancel()
         answer = _answer(message, us, waiting.sent_us)
         self._limits.answered(answer)
-        if answer.code in NOT_AUTHORIZED and self._session and self.up and self._link:
-            self._link.abort()  # the log-on has expired
+        if self._session and self.up and self._link and _expired(answer):
+            self._link.abort()
+        if answer.code == STALE_TIMESTAMP:
+            self._clock.doubted()
         waiting.done(answer)
 
     def _event(self, body: bytes, us: int) -> None:
@@ -315,6 +319,11 @@ class WsApi:
         self._closing = True
         if self._link:
             self._link.close("closed by us")
+
+
+def _expired(answer: ApiAnswer) -> bool:
+    """Return whether a session's log-on has expired: a key is refused, or demanded with the request."""
+    return answer.code in NOT_AUTHORIZED or (answer.code == MISSING_PARAMETER and "apiKey" in answer.message)
 
 
 def _answer(message: WsMessage, us: int, sent_us: int) -> ApiAnswer:

@@ -14,6 +14,7 @@ from mm.live.gateway import Gateway, GatewayRun, OrderAccess, Surroundings
 from mm.live.keys import Credentials
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import EARLIER
+from mm.sim.exchange.keys import ApiKey
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.wire.box import Box
@@ -143,11 +144,16 @@ class Rig:
 
 def credentials(box: Box, kind: str = "ED25519", name: str = "alice") -> Credentials:
     """Return the keys of a user of the box."""
-    account = next(one for one in box.ready()["accounts"] if one["name"] == name)
+    number = {"alice": ALICE, "bob": BOB}[name]
+    return credentials_of(next(key for key in box._keys if key.account == number), kind)
+
+
+def credentials_of(key: ApiKey, kind: str) -> Credentials:
+    """Return one way to sign with a key of the exchange in a box."""
     if kind == "HMAC":
-        return Credentials(account["api_key"], secret=account["secret"])
-    private = load_pem_private_key(account["ed25519_private_key"].encode(), None)
-    return Credentials(account["api_key"], private=private)  # type: ignore[arg-type]
+        return Credentials(key.key, secret=key.secret)
+    private = load_pem_private_key(key.private_pem.encode(), None)
+    return Credentials(key.key, private=private)  # type: ignore[arg-type]
 
 
 def urls(box: Box) -> VenueUrls:

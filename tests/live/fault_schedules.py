@@ -1,0 +1,35 @@
+"""Many random schedules of a gateway among faults (`schedule_world`); the first that fails ends it, with its seed.
+
+.venv/bin/python tests/live/fault_schedules.py --seeds 100000 [--first 0]
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+
+def main() -> int:
+    """Run schedules and print what they held; the first failure ends it, with the command that repeats it."""
+    sys.path[:0] = [str(Path(__file__).parents[up]) for up in (1, 0, 2)]
+    from schedule_world import run_schedule
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1_000)
+    parser.add_argument("--first", type=int, default=0)
+    asked = parser.parse_args()
+    totals: Counter[str] = Counter()
+    began_s = time.monotonic()
+    for seed in range(asked.first, asked.first + asked.seeds):
+        try:
+            totals += run_schedule(seed)
+        except BaseException:
+            print(f"repeat: {sys.executable} {__file__} --first {seed} --seeds 1", flush=True)
+            raise
+    print(f"{asked.seeds} schedules in {time.monotonic() - began_s:.1f} s: {dict(sorted(totals.items()))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

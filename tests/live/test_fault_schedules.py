@@ -1,0 +1,20 @@
+"""Hundreds of random schedules: after each, our books are the exchange's, to the last decimal."""
+
+import os
+
+import pytest
+from schedule_world import run_schedule
+
+SCHEDULES = int(os.environ.get("FAULT_SCHEDULES", "320"))
+PARTS = 16
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_after_any_schedule_our_books_are_the_exchanges(part: int) -> None:
+    """Repeat one with: .venv/bin/python tests/live/fault_schedules.py --seeds 1 --first SEED."""
+    for seed in range(part, SCHEDULES, PARTS):
+        try:
+            run_schedule(seed)
+        except BaseException as error:
+            error.add_note(f"repeat: .venv/bin/python tests/live/fault_schedules.py --seeds 1 --first {seed}")
+            raise

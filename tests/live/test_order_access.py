@@ -1,0 +1,37 @@
+"""Names of orders, and the knobs of the gateway."""
+
+import re
+
+import pytest
+
+from mm.cli.knobs import knobs
+from mm.errors import UsageError
+from mm.live.order_access import ClientIds, OrderAccess, is_ours
+
+
+def test_names_are_made_of_run_counter_and_side() -> None:
+    """As the exchange takes them, and known as ours."""
+    names = ClientIds("20260105T080000Z", b"x")
+    first, second = names.next(+1), names.next(-1)
+    assert first.endswith("-1b")
+    assert second.endswith("-2s")
+    assert first[:-2] == second[:-2]
+    for name in (first, second):
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,36}", name)
+        assert is_ours(name)
+    assert not is_ours("web_123")
+
+
+def test_no_two_starts_share_a_name() -> None:
+    """Also under one run id, at one instant."""
+    assert len({ClientIds("same").next(+1) for _ in range(1_000)}) == 1_000
+
+
+def test_the_knobs_of_the_gateway() -> None:
+    """Their variables, and what they refuse."""
+    by_variable = {one.variable: one for one in knobs(OrderAccess)}
+    assert set(by_variable) == {"WS_API_URL", "ORDER_TRANSPORT", "RECV_WINDOW_MS", "RECONCILE_INTERVAL_S", "ADOPT"}
+    assert by_variable["WS_API_URL"].read("ws://127.0.0.1:5/ws-api/v3") == "ws://127.0.0.1:5/ws-api/v3"
+    for variable, text in [("WS_API_URL", "http://x"), ("ORDER_TRANSPORT", "fix"), ("RECV_WINDOW_MS", "70000")]:
+        with pytest.raises(UsageError):
+            by_variable[variable].read(text)

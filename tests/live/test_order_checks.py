@@ -1,0 +1,78 @@
+"""What is refused here is what the exchange refuses, and nothing else."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exchange_rig import ALICE, Desk
+from mm.errors import DataError, Mismatch
+from mm.instrument import E8, decimal_text
+from mm.live.live_orders import LiveOrder
+from mm.live.order_checks import OrderChecks, SymbolInfo
+from mm.sim.exchange.api_error import ApiError
+
+INFO = {"symbols": [Desk().rules.entry()], "rateLimits": []}
+
+
+def checks() -> OrderChecks:
+    found = SymbolInfo(json.dumps(INFO).encode(), "SIMUSDT")
+    return OrderChecks(found.instrument, found.most_orders)
+
+
+@given(
+    st.sampled_from([+1, -1]),
+    st.one_of(st.integers(1, 100_000), st.sampled_from([1, 2_000, 1_999, 50_000, 50_001])),
+    st.one_of(st.integers(1, 2_000_000), st.sampled_from([5, 6, 49, 50, 51])),
+)
+def test_filters_and_balances_agree_with_the_exchange(side: int, ticks: int, lots: int) -> None:
+    """Each order that one of the two refuses the other refuses as well, for the same kind of reason."""
+    desk, ours = Desk(), checks()
+    ours.average_e8 = 100 * E8
+    ours.balances({"SIM": "1000", "USDT": "1000000"})
+    refusal = ours.refusal(side, f"{ticks / 100:.2f}", decimal_text(lots, 3), "LIMIT", [])
+    code = 0
+    try:
+        desk.limit(ALICE, side, ticks, lots)
+    except ApiError as error:
+        code = error.code
+    assert (refusal or (0, ""))[0] == code
+
+
+@pytest.mark.parametrize(("price", "qty"), [("100.001", "1"), ("100", "0.0001"), ("-1", "1"), ("1e2", "1"), ("", "1")])
+def test_what_is_off_the_grid_is_a_failed_filter(price: str, qty: str) -> None:
+    """No error that flies, but a refusal."""
+    assert (checks().refusal(+1, price, qty, "LIMIT", []) or (0, ""))[0] == -1013
+
+
+def test_orders_without_an_answer_lock_money_already() -> None:
+    """Two of them do not spend the same."""
+    ours = checks()
+    ours.balances({"USDT": "150"})
+    pending = LiveOrder(1, "a", +1, "100", "1", "LIMIT")
+    assert ours.refusal(+1, "100", "1", "LIMIT", []) is None
+    assert (ours.refusal(+1, "100", "1", "LIMIT", [pending]) or (0, ""))[0] == -2010
+    assert ours.refusal(-1, "100", "1", "LIMIT", [pending]) is None
+
+
+def test_the_number_of_open_orders_is_bounded() -> None:
+    """MAX_NUM_ORDERS counts what rests."""
+    ours = checks()
+    many = [LiveOrder(number, "a", +1, "100", "1", "LIMIT") for number in range(200)]
+    assert "MAX_NUM_ORDERS" in (ours.refusal(+1, "100", "1", "LIMIT_MAKER", many) or (0, ""))[1]
+    assert ours.refusal(+1, "100", "1", "LIMIT_MAKER", many[1:]) is None
+
+
+def test_a_market_order_has_no_price() -> None:
+    """Its worth is not known here."""
+    assert checks().refusal(+1, "", "0.001", "MARKET", []) is None
+
+
+def test_a_symbol_that_does_not_trade_or_is_not_there() -> None:
+    """One line each, with the way out."""
+    halted = {"symbols": [{**INFO["symbols"][0], "status": "BREAK"}]}
+    with pytest.raises(Mismatch, match="its status is BREAK"):
+        SymbolInfo(json.dumps(halted).encode(), "SIMUSDT")
+    with pytest.raises(DataError, match="no symbol OTHER"):
+        SymbolInfo(json.dumps(INFO).encode(), "OTHER")

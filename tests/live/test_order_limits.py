@@ -1,0 +1,107 @@
+"""What is sent stays below the exchange's counts, and 429 and 418 stop it."""
+
+from pathlib import Path
+
+import pytest
+
+from mm.live.api_messages import ApiAnswer, ApiLimit, Fate
+from mm.live.order_limits import CountWindow, OrderLimits
+from mm.market_data.rate_budget import RateBudget
+
+ORDERS = ApiLimit("ORDERS", "SECOND", 10, 3)
+WEIGHT = ApiLimit("REQUEST_WEIGHT", "MINUTE", 1, 100)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+def limits() -> tuple[OrderLimits, Clock]:
+    clock = Clock()
+    found = OrderLimits(None, clock)
+    found.known([ORDERS, WEIGHT])
+    return found, clock
+
+
+def refused(status: int, retry_s: float = 0.0, code: int = -1003) -> ApiAnswer:
+    return ApiAnswer(Fate.REFUSED, 0, code=code, status=status, retry_after_s=retry_s)
+
+
+def test_orders_are_counted_between_answers() -> None:
+    """Three in ten seconds; cancels are no orders."""
+    found, clock = limits()
+    for _ in range(3):
+        assert found.refusal() is None
+        found.sent("order.place")
+        found.sent("order.cancel")
+    refusal = found.refusal()
+    assert refusal
+    assert refusal[0] == -1015
+    clock.s += 10
+    assert found.refusal() is None
+
+
+def test_the_exchanges_count_goes_before_ours() -> None:
+    """Orders that were filled are given back."""
+    found, _ = limits()
+    for _ in range(3):
+        found.sent("order.place")
+    found.counted([ApiLimit("ORDERS", "SECOND", 10, 3, 1)])
+    assert found.refusal() is None
+    found.headers({"X-MBX-ORDER-COUNT-10S": "3", "X-MBX-USED-WEIGHT-1M": "4"})
+    assert (found.refusal() or (0, ""))[0] == -1015
+
+
+def test_the_weight_is_counted_too() -> None:
+    """Queries weigh more than orders."""
+    found, _ = limits()
+    for _ in range(5):
+        found.sent("myTrades")
+    assert (found.refusal() or (0, ""))[0] == -1003
+
+
+@pytest.mark.parametrize(("status", "first_s"), [(429, 1.0), (418, 120.0)])
+def test_silence_without_a_time_doubles(status: int, first_s: float) -> None:
+    """Retry-After is what counts where there is one."""
+    found, clock = limits()
+    found.answered(refused(status))
+    assert found.silence_s == first_s
+    clock.s += first_s
+    found.answered(refused(status))
+    assert found.silence_s == 2 * first_s
+    found.answered(refused(status, 500.0))
+    assert found.silence_s == 500
+    clock.s += 500
+    assert found.silence_s == 0
+    found.answered(ApiAnswer(Fate.DONE, 0, status=200))
+    found.answered(refused(status))
+    assert found.silence_s == first_s
+
+
+def test_too_many_orders_are_no_reason_for_silence() -> None:
+    """-1015 comes as 429, but cancels go on."""
+    found, _ = limits()
+    found.answered(refused(429, code=-1015))
+    assert found.silence_s == 0
+
+
+def test_other_processes_learn_of_a_silence(tmp_path: Path) -> None:
+    """And we of theirs, with the next count."""
+    path = tmp_path / "weight.json"
+    ours, theirs = OrderLimits(RateBudget(6_000, 60, path)), OrderLimits(RateBudget(6_000, 60, path))
+    ours.answered(refused(429, 30.0))
+    theirs.counted([ApiLimit("REQUEST_WEIGHT", "MINUTE", 1, 6_000, 5)])
+    assert 29 < theirs.silence_s <= 30
+    assert RateBudget(6_000, 60, path).spend(1.0) > 29
+
+
+def test_a_window_forgets() -> None:
+    """What was counted and what was sent leave it."""
+    window = CountWindow(10, 5)
+    window.count(4, 100)
+    window.add(1, 105)
+    assert [window.used(s) for s in (105, 109.9, 110, 114.9, 115)] == [5, 5, 1, 1, 0]

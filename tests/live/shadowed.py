@@ -26,7 +26,7 @@ def strategy(*, requote_ms=20.0, latency_ms=5.0, execution=None, account=None, r
     return PaperKnobs(
         Market(),
         Execution(requote_interval_ms=requote_ms, order_latency_ms=latency_ms, **(execution or {})),
-        Account(initial_inventory="10", initial_cash="100000", **(account or {})),
+        Account(**({"initial_inventory": "10", "initial_cash": "100000"} | (account or {}))),
         Models(quote_model="avellaneda_stoikov", **(models or QUEUE)),
         Risk(**(LIVE_DEFAULTS if risk is None else risk)),
     )

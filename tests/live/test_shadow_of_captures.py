@@ -1,0 +1,73 @@
+"""A shadow of recorded real markets: the live path, and the tape of the day imported from the same bytes."""
+
+import json
+
+import pytest
+from shadowed import CHANCE, QUEUE, strategy
+
+from mm.backtest.live_feed import LiveFeed
+from mm.instrument import E8, Instrument, e8, to_exchange_info
+from mm.live.decisions import decisions_name, decisions_of, write_decisions
+from mm.live.reconcile import compare, replay
+from mm.live.shadow import PaperPlay, ShadowTerms
+from mm.market_data import import_session
+from mm.market_data.capture_import import ImportOptions, import_captures
+from mm.market_data.day_journal import DayJournal
+from support import SHARED
+
+CAPTURES = SHARED / "data"
+RECORDED = [
+    (
+        "NEXOUSDT",
+        "binance-spot-nexousdt-20240723-24/nexousdt_20240723.dat.gz",
+        "0.001",
+        "0.1",
+        CHANCE | {"quote_qty": "10"},
+    ),
+    (
+        "BTCUSDT",
+        "binance-spot-btcusdt-20240808-09/btcusdt_20240808.gz",
+        "0.01",
+        "0.00001",
+        QUEUE | {"quote_qty": "0.001"},
+    ),
+]
+
+
+@pytest.mark.skipif(not CAPTURES.exists(), reason="needs the recorded captures in ../shared/data")
+@pytest.mark.parametrize(("symbol", "path", "tick", "step", "models"), RECORDED)
+def test_a_real_market_is_decided_as_the_day_imported_from_it(  # noqa: PLR0917
+    symbol, path, tick, step, models, tmp_path, monkeypatch
+):
+    """The messages of an exchange, through the market state into the feed, and the tape of the day that they leave."""
+    instrument = Instrument(symbol, e8(tick), e8(step), 5 * E8, symbol[:-4], "USDT")
+    entry = json.loads(to_exchange_info(instrument))
+    account = {"initial_inventory": "1000", "initial_cash": "1000000"}
+    knobs = strategy(requote_ms=100.0, account=account, risk={}, **models)
+    followed = []
+
+    class Followed(DayJournal):
+        def __init__(self, writer, at_us, source):
+            super().__init__(writer, at_us, source)
+            play = PaperPlay(ShadowTerms(symbol, writer.folder.day, entry, None, None, at_us), knobs)
+            followed.append((writer.folder.day, play, LiveFeed(play.exchange, play.grid, self)))
+            self.then = followed[-1][2]
+
+    monkeypatch.setattr(import_session, "DayJournal", Followed)
+    options = ImportOptions(tick_size=tick, qty_step=step)
+    import_captures([CAPTURES / path], symbol, tmp_path / "data", run_id="R1", options=options)
+    day, play, feed = followed[0]
+    feed.advance(end_us := feed.now_us)
+    terms = ShadowTerms(symbol, day, entry, None, None, 0, "R1", end_us)
+    live, again = tmp_path / "live", tmp_path / "again"
+    result = play.result()
+    result.write_tables(live)
+    table = decisions_of(result.journal)
+    write_decisions(live / decisions_name(symbol), table, [0] * len(table), play.grid)
+    again.mkdir()
+    replay(terms, knobs, tmp_path / "data", again)
+    found = compare(live, again, symbol, 0)
+    assert found.first_difference is None
+    assert found.same, found
+    assert found.decisions > 1_000
+    assert found.fills_live > 10

@@ -1,0 +1,108 @@
+"""``mm state init``, ``rebuild`` and ``show``: the stores of positions, orders, fills and configs."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from mm.cli.config import Results
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.errors import DataError
+from mm.live.audit import audit_folder
+from mm.live.audit_books import rebuild_symbol
+from mm.live.state import StateStores
+from mm.live.state_follow import bring_up, symbols_with_logs
+from mm.live.state_tables import SHOWN, StateBackend
+
+_ONE = click.Option(["--symbol"], metavar="SYMBOL", help="Only this symbol, in any case; without it all of them.")
+_SHOW = (
+    _ONE,
+    click.Option(["--table"], type=click.Choice(SHOWN), help="All rows of one table."),
+    click.Option(["--last"], type=click.IntRange(0), default=10, show_default=True, help="Fills that are shown."),
+)
+_OPEN = ("PENDING_NEW", "NEW", "PARTIALLY_FILLED")
+
+
+@command(Results, StateStores)
+def init(console: Console, results: Results, stores: StateStores) -> None:
+    """Create the tables of the state store, where they are missing, and find out whether its servers answer.
+
+    The store is <OUT_ROOT>/state.sqlite, or PostgreSQL where LEDGER_URL is set; with STATE_URL Redis as well. Exit
+    code 75 where one cannot be used.
+
+    Example: LEDGER_URL=postgresql://mm@127.0.0.1/mm mm state init
+    """
+    places = []
+    for backend in stores.backends(results.out_root):
+        with _connected(backend):
+            places.append(backend.place)
+            console.say(f"{backend.place}: ready")
+    console.answer({"stores": places})
+
+
+@command(Results, StateStores, arguments=[_ONE])
+def rebuild(console: Console, results: Results, stores: StateStores, symbol: str | None) -> None:
+    """Rebuild the state store from the audit logs, from nothing.
+
+    All that is stored of a symbol is removed first; the book, PnL, model and ticks in Redis stay. A run of the symbol
+    may go on meanwhile. Exit code 75 where a store cannot be used, 3 where a log cannot be read.
+
+    Example: mm state rebuild --symbol BTCUSDT
+    """
+    symbols = [symbol.upper()] if symbol else list(symbols_with_logs(results.out_root / "audit"))
+    for name in symbols:
+        folder = audit_folder(results.out_root, name)
+        if not rebuild_symbol(folder, name).starts:  # reads all logs: nothing is removed for one that is broken
+            raise DataError(f"{folder}: {name} has no audit logs to rebuild from; check --symbol and OUT_ROOT")
+    done = []
+    for backend in stores.backends(results.out_root):
+        with _connected(backend):
+            for name in symbols:
+                backend.forget(name)
+                rows = bring_up(backend, audit_folder(results.out_root, name), name)
+                done.append({"store": backend.place, "symbol": name, "rows": rows})
+                console.say(f"{backend.place}: {name} rebuilt from {rows} rows of its audit logs")
+    console.answer({"rebuilt": done})
+
+
+@command(Results, StateStores, arguments=_SHOW)
+def show(
+    console: Console, results: Results, stores: StateStores, symbol: str | None, table: str | None, last: int
+) -> None:
+    """Show positions, open orders and the last fills of the state store; with --json all orders, fills and configs.
+
+    Example: mm state show --symbol BTCUSDT --table fills
+    """
+    backend = stores.ledger(results.out_root)
+    name = symbol.upper() if symbol else None
+    with _connected(backend):
+        tables = {one: backend.read(one, name) for one in ([table] if table else SHOWN)}
+    console.answer({"store": backend.place, **tables})
+    if table:
+        _say(console, table, tables[table])
+        return
+    _say(console, "positions", tables["positions"])
+    _say(console, "open orders", [row for row in tables["orders"] if row["status"] in _OPEN])
+    _say(console, "last fills", sorted(tables["fills"], key=lambda row: int(row["us"]))[-last:] if last else [])
+
+
+@contextmanager
+def _connected(backend: StateBackend) -> Iterator[None]:
+    backend.connect()
+    try:
+        yield
+    finally:
+        backend.close()
+
+
+def _say(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as a table below a title."""
+    console.say(f"{title}: {len(rows)}")
+    if not rows:
+        return
+    texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+    widths = {name: max(len(name), *(len(row[name]) for row in texts)) for name in texts[0]}
+    for row in [{name: name for name in widths}, *texts]:
+        console.say("  " + "  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())

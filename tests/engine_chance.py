@@ -135,7 +135,7 @@ def rules_of(chance, unit):
     def span(*units):
         return max(chance.choice(units) * unit + chance.choice([0, 0, 0, 1, -1]), 0)
 
-    poor = chance.random() < 0.3
+    poor, apart = chance.random() < 0.3, random.Random(repr(chance.getstate()[1]))  # what is drawn apart shifts nothing
     return Rules(
         tick_e8=TEST.tick_e8,
         lot_e8=TEST.lot_e8,
@@ -154,10 +154,12 @@ def rules_of(chance, unit):
         start_cash_e8=chance.choice([0, 1_001, 5_000, 20_000, -500]) if poor else 10**9,
         start_lots=chance.choice([0, 1, 2, 6, -1]) if poor else 100,
         quote_lots=chance.choice([1, 2, 3, 5]),
+        quote_levels=apart.choice([1, 1, 1, 2, 4]),
+        level_step_ticks=apart.choice([1, 1, 2]),
         step_lots=chance.choice([1, 1, 1, 1, 2]),
         min_notional_e8=chance.choice([0, 0, 0, 0, 1_010, 2_050]),
         filters=filters_of(chance) if chance.random() < 0.15 else NO_FILTERS,
-        risk=risk_of(random.Random(chance.getstate()[1][0]), unit),
+        risk=risk_of(apart, unit),
         sigma_method=chance.choice(["rolling", "rolling", "ewma", "two_scale"]),
         sigma_window_s=chance.choice([4, 5, 6, 90]),
         sigma_half_life_s=chance.choice([0.2, 1.0, 3.0, 60.0]),

@@ -131,6 +131,8 @@ def rules(draw, unit):
         orders_per_10s=draw(st.sampled_from([100, 100, 0, 3, 7])),
         orders_per_day=draw(st.sampled_from([200_000, 200_000, 0, 12])),
         quote_lots=draw(st.sampled_from([1, 2, 3, 5])),
+        quote_levels=draw(st.sampled_from([1, 1, 1, 2, 3])),
+        level_step_ticks=draw(st.sampled_from([1, 1, 2])),
         step_lots=draw(st.sampled_from([1, 1, 1, 2, 3])),
         min_notional_e8=draw(st.sampled_from([0, 0, 0, 1_010, 2_050])),
         filters=draw(st.one_of(st.just(NO_FILTERS), st.just(NO_FILTERS), filters())),

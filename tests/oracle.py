@@ -52,7 +52,7 @@ class Backtest(Venue):
         self.opens: Tape | None = None  # a tape that has not begun
         self.grids: dict[int, int] = {}  # when SAMPLE, STATE and REQUOTE stand next
         self.sent = 0
-        self.no_order = {BUY: "", SELL: ""}  # why the side's previous requote sent none
+        self.no_order: dict[tuple[int, int], str] = {}  # why the previous requote sent none, by side and level
         self.volatility = Volatility(rules)
         self.broken = True  # whether a price was missing since the last sample
         self.counters = dict.fromkeys(("valid_us", "invalid_us", "two_sided_us", "events", "rows"), 0)
@@ -284,8 +284,11 @@ class Backtest(Venue):
             self.refused.look((self.seen.best(BUY), self.seen.best(SELL)))
             quotes = self.quote(self.view()) or Quotes(None, None)
             bid, ask = self.risk.widened((quotes.bid_ticks, quotes.ask_ticks), self)
-            self.want(BUY, None if bid is None else math.floor(bid), quotes.bid_lots, quotes.bid_kind)
-            self.want(SELL, None if ask is None else math.ceil(ask), quotes.ask_lots, quotes.ask_kind)
+            for level in range(self.rules.quote_levels):
+                away = level * self.rules.level_step_ticks
+                low, high = (None if price is None else math.floor(price) for price in (bid, ask and -ask))
+                self.want(BUY, level, None if low is None else low - away, quotes.bid_lots, quotes.bid_kind)
+                self.want(SELL, level, None if high is None else -high + away, quotes.ask_lots, quotes.ask_kind)
 
     def view(self) -> SimpleNamespace:
         """Return what a quote model sees."""
@@ -308,22 +311,27 @@ class Backtest(Venue):
             last_trade=self.last_trade,
         )
 
-    def want(self, side: int, ticks: int | None, lots: int | None, kind: str) -> None:
-        """Bring a side to what is wanted there; *ticks* None is no order, *lots* None the usual quantity."""
-        reason = ""
-        own = [order for order in self.open if order.side == side and order.wanted and not order.by_hand]
+    def want(self, side: int, level: int, ticks: int | None, lots: int | None, kind: str) -> None:
+        """Bring a level of a side to what is wanted there; *ticks* None is no order, *lots* None the usual quantity."""
+        reason, place = "", (side, level)
+        own = [
+            order for order in self.open if (order.side, order.level) == place and order.wanted and not order.by_hand
+        ]
+        if level and kind not in (QUOTED, "LIMIT"):
+            ticks = None
         if own:
             current = own[-1]
             same = ticks is not None and current.kind == kind and (current.ticks == ticks or kind == "MARKET")
             if same and not 0 < self.rules.refresh_us <= self.us - current.sent_us:
-                self.no_order[side] = ""
+                self.no_order[place] = ""
                 return
             self.ask_cancel(current, "quote_withdrawn" if ticks is None else "refresh" if same else "quote_moved")
         if ticks is not None:
             order = self.draft(side, ticks, self.rules.quote_lots if lots is None else lots, kind)
+            order.level = level
             reason = self.unsendable(order)
             if not reason:
                 self.send(order)
-            elif reason != self.no_order[side]:
+            elif reason != self.no_order.get(place, ""):
                 self.note(order, "SKIP", reason)
-        self.no_order[side] = reason
+        self.no_order[place] = reason

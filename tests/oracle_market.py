@@ -47,6 +47,7 @@ class Order:
     status: str
     kind: str = QUOTED
     by_hand: bool = False
+    level: int = 0
     sent_us: int = NEVER
     active_us: int = NEVER
     expire_us: int = NEVER

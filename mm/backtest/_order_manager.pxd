@@ -21,6 +21,7 @@ cdef class OrderManager:
     # rules
     cdef int64_t requote_us, refresh_us, state_us
     cdef int64_t quote_lots
+    cdef int64_t levels, level_step_ticks
     cdef wide min_notional_e16
     cdef int64_t least_lots, most_lots  # of an order that is surely of an allowed size, and its notional
     cdef double least_notional_e16, most_notional_e16
@@ -30,7 +31,7 @@ cdef class OrderManager:
     # the last requote
     cdef bint repeats                   # whether equal best prices and an equal inventory make an equal requote
     cdef int64_t quoted_bid_ticks, quoted_ask_ticks     # the best prices that it saw
-    cdef int64_t skipped[2]             # why it sent nothing; sells, buys
+    cdef int64_t* skipped               # why it sent nothing, by level; sells, buys
     # what is decided, where that is recorded
     cdef bint decides
     cdef int64_t input_seq              # number of the last event that has been played
@@ -48,9 +49,14 @@ cdef class OrderManager:
     cdef void sample(self, Touch* known) noexcept nogil
     cdef int requote(self, int64_t us, const Touch* known) except -1 nogil
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil
-    cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil
+    cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil
+    cdef int reconcile(
+        self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
+    ) except -1 nogil
     cdef int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil
-    cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil
+    cdef int send(
+        self, int64_t us, int64_t side, int64_t level, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped
+    ) except -1 nogil
     cdef wide notional(self, const Order* order) noexcept nogil
     cdef int withdraw(self, int64_t us, int limit) except -1 nogil
     cdef int size_fault(self, const Order* order) noexcept nogil

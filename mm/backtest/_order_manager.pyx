@@ -7,11 +7,12 @@ calls `run_timers` at the instants of `next_after`. The manager reads no market 
 
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
 
 from mm.backtest._account cimport notional_e16, wide
 from mm.backtest._order_checks cimport order_count_reason, order_count_sent, refused_again, refused_look
 from mm.backtest._own_orders cimport (
-    OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_find, slot_of,
+    OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_current_at, orders_find, slot_of,
 )
 from mm.backtest._records cimport (
     ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
@@ -23,7 +24,7 @@ from mm.backtest._venue cimport Touch, OrderVenue, covered
 from mm.backtest._volatility cimport (
     volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
 )
-from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top
+from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top
 from mm.backtest.quotes.base cimport QuoteModel, Want
 
 from mm.backtest.risk import LIMITS
@@ -61,6 +62,10 @@ cdef class OrderManager:
         self.requote_us, self.refresh_us, self.state_us = rules.requote_us, rules.refresh_us, rules.state_us
         self.quote_lots = rules.quote_lots
         self.decides = rules.decisions
+        self.levels, self.level_step_ticks = rules.quote_levels, rules.level_step_ticks
+        self.skipped = <int64_t*> calloc(2 * self.levels, sizeof(int64_t))
+        if self.skipped is NULL:
+            raise MemoryError(f"no memory for {self.levels} levels of quotes")
         self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
         self.least_lots = max(venue.filters.min_lots, 1)
         self.most_lots = min(venue.filters.max_lots or MOST_LOTS, MOST_LOTS)
@@ -78,6 +83,7 @@ cdef class OrderManager:
         volatility_open(&self.volatility, method, rules.sigma_window_s, rules.sigma_half_life_s)
 
     def __dealloc__(self) -> None:
+        free(self.skipped)
         volatility_close(&self.volatility)
 
     # ------------------------------------------------------------------ timers
@@ -129,13 +135,27 @@ cdef class OrderManager:
         self.quotes.quote(&self.view, &want)
         if self.guarded:
             self.guard.widen(us, &want)
-        self.reconcile(us, 1, want.bid_ticks, want.bid_lots, want.bid_kind)
-        self.reconcile(us, -1, want.ask_ticks, want.ask_lots, want.ask_kind)
+        if self.levels == 1:
+            self.reconcile(us, 1, 0, want.bid_ticks, want.bid_lots, want.bid_kind)
+            self.reconcile(us, -1, 0, want.ask_ticks, want.ask_lots, want.ask_kind)
+        else:
+            self.reconcile_levels(us, &want)
         if self.decides:
             self.decided(us, top, &want)
         self.quoted_bid_ticks, self.quoted_ask_ticks = top.bid_ticks, top.ask_ticks
         # An order limit is lifted by time alone, without a change that would show here: such a side is tried again.
-        self.orders.open.changed = max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
+        if self.levels == 1:
+            self.orders.open.changed = max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
+        return 0
+
+    cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil:
+        """Bring the orders of every level to what is wanted, the nearest to the mid first, a buy before a sell."""
+        cdef int64_t level, most = COVERED
+        for level in range(self.levels):
+            self.reconcile(us, 1, level, want.bid_ticks, want.bid_lots, want.bid_kind)
+            self.reconcile(us, -1, level, want.ask_ticks, want.ask_lots, want.ask_kind)
+            most = max(most, max(self.skipped[2 * level], self.skipped[2 * level + 1]))
+        self.orders.open.changed = most >= ORDER_LIMIT_10S
         return 0
 
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil:
@@ -149,25 +169,31 @@ cdef class OrderManager:
         made.wanted_lots[0] = -1 if isnan(want.ask_ticks) else want.ask_lots
         return record_decision(&self.orders.records, made)
 
-    cdef int reconcile(self, int64_t us, int64_t side, double price, int64_t lots, int64_t kind) except -1 nogil:
-        """Keep, cancel or replace the current order of a side; *price* NaN wants none."""
-        cdef int64_t ticks = 0, i = orders_current(&self.orders.open, side)
+    cdef int reconcile(
+        self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
+    ) except -1 nogil:
+        """Keep, cancel or replace the current order of a side and level; *price*, of level 0, NaN wants none.
+
+        Orders that do not rest have one level.
+        """
+        cdef int64_t ticks = 0, slot = slot_of(side), place = 2 * level + slot, i
         cdef const Order* current
-        cdef int reason, slot = slot_of(side)
-        cdef bint wanted = not isnan(price)
+        cdef int reason
+        cdef bint wanted = not isnan(price) and (level == 0 or kind < IOC)
+        i = orders_current(&self.orders.open, side) if self.levels == 1 else orders_current_at(&self.orders.open, side, level)
         if wanted and kind != MARKET:
-            ticks = whole_ticks(price, side)
+            ticks = whole_ticks(price, side) - side * level * self.level_step_ticks
         if i >= 0:
             current = &self.orders.open.orders[i]
             reason = QUOTE_MOVED if wanted else QUOTE_WITHDRAWN
             if wanted and current.ticks == ticks and current.kind == kind:
                 reason = REFRESH
                 if self.refresh_us == 0 or us - current.sent_us < self.refresh_us:
-                    self.skipped[slot] = COVERED
+                    self.skipped[place] = COVERED
                     self.made.acted[slot] |= KEPT_ONE
                     return 0
             self.request_cancel(i, us, reason)
-        self.skipped[slot] = self.send(us, side, ticks, lots, kind, self.skipped[slot]) if wanted else COVERED
+        self.skipped[place] = self.send(us, side, level, ticks, lots, kind, self.skipped[place]) if wanted else COVERED
         return 0
 
     cdef inline int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
@@ -181,12 +207,15 @@ cdef class OrderManager:
             self.orders.open.next_message_us = min(self.orders.open.next_message_us, order.cancel_us)
         return record_order(&self.orders.records, order, us, CANCEL_REQ, COVERED)
 
-    cdef int send(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped) except -1 nogil:
+    cdef int send(
+        self, int64_t us, int64_t side, int64_t level, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped
+    ) except -1 nogil:
         """Send an order, or return why not; a reason other than *skipped* leaves a row."""
         cdef Order* order = orders_blank(&self.orders.open)
         cdef int64_t step_lots = self.venue.step_lots
         cdef int reason
         new_order(order, us, side, ticks, lots if step_lots == 1 else lots - lots % step_lots, kind)
+        order.level = level
         reason = COVERED if kind == LIMIT_MAKER and surely_sized(self, order) else self.size_fault(order)
         if reason == COVERED:
             reason = covered(self.venue, order, False)
@@ -197,7 +226,8 @@ cdef class OrderManager:
         if reason == COVERED and self.guarded:
             reason = self.guard.admit(us, order, self.notional(order))
         if reason != COVERED:
-            self.made.acted[slot_of(side)] |= SKIPPED_ONE | reason << SKIP_SHIFT
+            if not self.made.acted[slot_of(side)] & SKIPPED_ONE:  # of several levels the first says why
+                self.made.acted[slot_of(side)] |= SKIPPED_ONE | reason << SKIP_SHIFT
             if reason != skipped:
                 order.status = REJECTED
                 record_order(&self.orders.records, order, us, SKIP, reason)
@@ -286,7 +316,7 @@ cdef class OrderManager:
     def place(self, int64_t side, int64_t ticks, int64_t lots, int64_t kind) -> int:
         """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
         self.by_hand = self.orders.open.changed = True
-        reason = self.send(self.venue.now_us, side, 0 if kind == MARKET else ticks, lots, kind, COVERED)
+        reason = self.send(self.venue.now_us, side, 0, 0 if kind == MARKET else ticks, lots, kind, COVERED)
         self.by_hand = False
         return self.last_id if reason == COVERED else 0
 

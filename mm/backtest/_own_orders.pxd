@@ -71,7 +71,7 @@ cdef inline void orders_free(OpenOrders* open) noexcept nogil:
 
 cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind) noexcept nogil:
     """Write an order that is about to be sent."""
-    order.id = order.by_hand = 0
+    order.id = order.by_hand = order.level = 0
     order.side, order.ticks, order.lots, order.placed_lots, order.kind = side, ticks, lots, lots, kind
     order.status = SENT
     order.sent_us = us
@@ -194,6 +194,19 @@ cdef inline int64_t orders_current(const OpenOrders* open, int64_t side) noexcep
     cdef int64_t i = open.count - 1
     while i >= 0 and (
         open.orders[i].side != side or open.orders[i].cancel_req_us != NEVER or open.orders[i].by_hand
+    ):
+        i -= 1
+    return i
+
+
+cdef inline int64_t orders_current_at(const OpenOrders* open, int64_t side, int64_t level) noexcept nogil:
+    """Return likewise the newest order of a level of quotes."""
+    cdef int64_t i = open.count - 1
+    while i >= 0 and (
+        open.orders[i].side != side
+        or open.orders[i].level != level
+        or open.orders[i].cancel_req_us != NEVER
+        or open.orders[i].by_hand
     ):
         i -= 1
     return i

@@ -109,6 +109,8 @@ class Rules:
         orders_per_10s: Orders that the exchange takes in each ten seconds of UTC; 0 is no limit.
         orders_per_day: Likewise in each day.
         quote_lots: Lots of a quote that names none: the clip.
+        quote_levels: Orders of each side, the quoted price's and others farther from the mid.
+        level_step_ticks: Ticks from one of them to the next.
         step_lots: The exchange's quantity step, in lots of the tape.
         min_notional_e8: Minimum notional of an order, 1e-8 of the quote asset.
         filters: Further filters of the exchange.
@@ -140,6 +142,8 @@ class Rules:
     orders_per_10s: int = 0
     orders_per_day: int = 0
     quote_lots: int = 1
+    quote_levels: int = 1
+    level_step_ticks: int = 1
     step_lots: int = 1
     min_notional_e8: int = 0
     filters: Filters = NO_FILTERS
@@ -151,6 +155,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         positive = {"tick_e8", "lot_e8", "requote_us", "state_us", "quote_lots", "step_lots", "sigma_window_s"}
+        positive |= {"quote_levels", "level_step_ticks"}
         signed = {
             "maker_fee_e8",
             "taker_fee_e8",

@@ -129,6 +129,10 @@ class Models:
     quote_qty: str | None = knob(
         None, decimal("0.00000001"), "Quantity of a quote; without it the smallest that reaches the minimum notional."
     )
+    quote_levels: int = knob(
+        1, whole(1, 1_000), "Orders of each side: the quoted price's, and others farther from the mid."
+    )
+    level_step_ticks: int = knob(1, whole(1, 10**6), "Ticks from one of them to the next.")
     quote_params_json: str | None = knob(None, JSON_OBJECT, "Parameters of the quote model.")
     fill_model: str = knob("queue_prob_power", _MODEL, "Fill model: a name, or package.module:Class.")
     fill_params_json: str | None = knob(None, JSON_OBJECT, "Parameters of the fill model.")

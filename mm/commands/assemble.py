@@ -93,6 +93,8 @@ def rules(
         start_lots=_lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)"),
         target_lots=_target_lots(account, tape),
         quote_lots=_quote_lots(tape, models),
+        quote_levels=models.quote_levels if models else 1,
+        level_step_ticks=models.level_step_ticks if models else 1,
         step_lots=tape.step_lots,
         min_notional_e8=instrument.min_notional_e8,
         filters=instrument.filters,

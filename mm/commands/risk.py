@@ -1,6 +1,5 @@
 """``mm risk``: read, throw and re-arm the kill switch of a symbol."""
 
-
 from dataclasses import dataclass
 
 import click

@@ -243,6 +243,7 @@ def test_recording_decisions_changes_nothing(case):
 def test_what_a_decision_did_is_what_the_orders_show(seed):
     """Per instant and side: a PLACE row for each that placed, a request for each that cancelled."""
     case = deciding(as_fed(engine_chance.case_of(seed)))
+    case = dataclasses.replace(case, rules=dataclasses.replace(case.rules, quote_levels=1))
     journal, _ = attached(case)
     decisions, orders = journal.decisions, journal.orders
     assert (decisions[1:, 1] >= decisions[:-1, 1]).all()

@@ -36,6 +36,7 @@ cdef struct Order:
     int64_t placed_lots
     int64_t kind
     int64_t by_hand         # whether it was placed from outside, not for the quote model
+    int64_t level           # of the quotes on its side: 0 the nearest to the mid
     int64_t status
     int64_t sent_us
     int64_t active_us       # when it reaches the exchange

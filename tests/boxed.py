@@ -74,7 +74,7 @@ class Boxed:
                 write_diffs=True,
                 write_gaps=True,
                 min_free_mb=0.0,
-                knobs={"trade_stream": trade_stream},
+                knobs={"trade_stream": trade_stream, "snapshot_limit": limit},
             ),
             window=WindowRule("always", "24:00", "Europe/Berlin"),
             rest=RestParts(SYMBOL, rest, Snapshots(rest, SYMBOL, limit, Backoff(*of_rest), clock), Backoff(*of_rest)),

@@ -18,8 +18,8 @@ from mm.dayfolder.rows import Arrival, DefectList, RowOrder, Stamp
 from mm.errors import OffGrid
 from mm.ids import Follow, IdSequence, MissingIds
 from mm.market_data.grid import Grid
-from mm.market_data.local_orderbook import Level, LocalOrderBook
-from mm.market_data.sync_engine import SyncEngine, Verdict
+from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth
+from mm.market_data.sync_engine import HORIZON, SyncEngine, Verdict
 from mm.market_data.venue import Number
 
 OPTIONAL_COLUMNS = 2
@@ -281,6 +281,9 @@ class Replay:
         self._holes = view.holes("gap")
         self._stopped = view.runs_with("run_stop")
         self._off_tick = _off_tick_levels(view)
+        self._beyond = _ids_beyond(view)
+        self._limit: int | None = None
+        self._horizons: list[tuple[int, int]] = []
         self._diffs = folder.diffs
         self._engine: SyncEngine[_Numbered] = SyncEngine()
         self._book = LocalOrderBook(grid.price)
@@ -304,6 +307,8 @@ class Replay:
         self._begin_run(event.at.run_id)
         if event.kind == "snapshot_loaded":
             self._load(event)
+        elif event.kind == "run_start":
+            self._limit = _snapshot_limit(event)
         elif event.kind == "resync_start":
             self._void()
 
@@ -333,6 +338,9 @@ class Replay:
             self.seen = IdSequence(last_id)
         self._book = LocalOrderBook.of(*levels, key=self._grid.price)
         self._epoch, self._loaded_seq = event.epoch_id, event.at.seq
+        carried = str(event.details.get("path")).endswith("_carried.csv")
+        depth = SnapshotDepth.of(*levels, key=self._grid.price)
+        self._horizons = depth.horizons(self._limit) if self._limit and not carried else []
         if self._crossed(event.at.seq, self._view.path, event.row):
             return
         for row, diff in bridge.updates:
@@ -350,6 +358,10 @@ class Replay:
             return
         if self._crossed(diff.recv_seq, self._diffs, row):
             return
+        if diff.u in self._beyond:
+            self._void()
+            return
+        self._check_horizon(row)
         self.coverage.mark(diff.recv_us)
         stamp = Stamp(diff.recv_us, diff.recv_seq, diff.E, diff.u)
         self._frames.expect(Wanted(stamp, diff.run_id, self._epoch, *self._book.top(self._frames.top_n)))
@@ -396,6 +408,14 @@ class Replay:
             self._findings.add(path, row, "crossed", message)
         return True
 
+    def _check_horizon(self, row: int) -> None:
+        """Check, once a snapshot, that the frame shows no level beyond those that the snapshot has shown."""
+        top_n = self._frames.top_n
+        if any(self._book.levels_to(side, edge) < top_n for side, edge in self._horizons):
+            self._horizons = []
+            message = f"the best {top_n} levels reach beyond those of the snapshot, and the ledger does not report it"
+            self._findings.add(self._diffs, row, HORIZON, message)
+
     def _check_ids(self, row: int, diff: DiffLine) -> None:
         """Check that ids that neither a diff nor a snapshot brought are declared missing."""
         hole = self.seen.missing_before(diff.U)
@@ -429,6 +449,18 @@ def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
         for details in declared
         if details.get("kind") == "off_tick" and isinstance(details.get("last_id"), int)
     }
+
+
+def _ids_beyond(view: LedgerView) -> set[object]:
+    """Return the update ids at which, as the ledger reports, the best levels reached beyond the horizon."""
+    return {event.details.get("last_id") for event in view.of_kind("anomaly") if event.details.get("kind") == HORIZON}
+
+
+def _snapshot_limit(event: Event) -> int | None:
+    """Return the levels per side that a run requested in snapshots; None where it does not say so."""
+    knobs = event.details.get("knobs")
+    limit = knobs.get("snapshot_limit") if isinstance(knobs, dict) else None
+    return limit if isinstance(limit, int) else None
 
 
 def _reports_crossing(event: Event) -> bool:

@@ -105,7 +105,8 @@ class LiveSession:
         self.market = MarketState(
             self._grid, (self._journal,), trade_subscribers=(self.backfill,), top_n=top_n, before=before
         )
-        self._snapshot_limit, self._sanity = snapshot_limit, SnapshotSanity()
+        self.market.book.limit = snapshot_limit
+        self._sanity = SnapshotSanity()
         self._attempt: int | None = None
         self._last_us = at_us
 
@@ -136,7 +137,7 @@ class LiveSession:
     @property
     def wants_refresh(self) -> bool:
         """Whether the book may soon reach beyond what its snapshot showed, so that another one is needed."""
-        return self.market.book.running_out(self._snapshot_limit)
+        return self.market.book.running_out
 
     def event(self, at_us: int, kind: str, details: Mapping[str, Any]) -> None:
         """Write something that happened to the recording."""
@@ -212,6 +213,7 @@ class LiveSession:
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
         """Write that a snapshot was requested."""
         self._attempt = attempt
+        self.market.book.expect_snapshot()
         self.event(at_us, "snapshot_request", {"attempt": attempt})
 
     def snapshot_answered(self, answer: Answer) -> bool:

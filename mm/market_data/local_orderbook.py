@@ -7,6 +7,7 @@ are plain Python, and compiled where a kernel can help.
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from typing import Any
@@ -219,3 +220,45 @@ _PLAIN: tuple[Callable[[Callable[[str], int], int], PlainSide], Callable[[Any, A
     PlainSide,
     _plain_cells,
 )
+
+
+_LEAST_SHARE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotDepth:
+    """How deep a snapshot reached, bids and asks: beyond its last level a book holds only what has changed since.
+
+    Attributes:
+        levels: How many there were.
+        edges: Price of the last of them, as the number that orders it; None where there was none.
+    """
+
+    levels: tuple[int, int] = (0, 0)
+    edges: tuple[int | None, int | None] = (None, None)
+
+    @classmethod
+    def of(cls, bids: Sequence[Level], asks: Sequence[Level], key: Callable[[str], int]) -> "SnapshotDepth":
+        """Return the depth of a snapshot's levels, given in any order; *key* is that of the book."""
+        last_bid = min((key(price) for price, _ in bids), default=None)
+        last_ask = max((key(price) for price, _ in asks), default=None)
+        return cls((len(bids), len(asks)), (last_bid, last_ask))
+
+    def horizons(self, limit: int) -> list[tuple[int, int]]:
+        """Return the sides (+1 bid, -1 ask) that a request for *limit* levels did not show whole, with their edges."""
+        sides = zip((1, -1), self.levels, self.edges, strict=True)
+        return [(side, edge) for side, levels, edge in sides if edge is not None and levels >= limit]
+
+    def running_out(self, book: LocalOrderBook, limit: int, top_n: int) -> bool:
+        """Return True if the best *top_n* levels of *book* may soon lie beyond what the snapshot showed.
+
+        A side with fewer levels than requested, *limit*, was shown whole. Of any other side, a tenth of the
+        levels, twice *top_n* at least, must be left between the best price and the edge; half of a snapshot that has
+        no more than that.
+        """
+        for side, edge in self.horizons(limit):
+            levels = self.levels[side < 0]
+            least = min(max(levels // _LEAST_SHARE, 2 * top_n), levels // 2)
+            if book.levels_to(side, edge) < least:
+                return True
+        return False

@@ -275,7 +275,7 @@ class MarketState:
         grid: The symbol's decimals; every text that comes here was checked by it.
         subscribers: Take the events, in this order.
         trade_subscribers: Take the events of trades alone, after the others.
-        top_n: Levels of a side on which no price may be off the tick.
+        top_n: Levels of a side on which no price may be off the tick, and none beyond the horizon.
         keeps_late: Whether trades that come after later ones are passed on, as in an import.
         before: What an earlier run left.
 

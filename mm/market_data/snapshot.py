@@ -210,6 +210,7 @@ class RestTasks:
         self._settled = settled
         self._symbol, self._rest, self._snapshots = parts.symbol, parts.rest, parts.snapshots
         self._info_backoff = parts.info_backoff
+        self._losses = 0
         self._fill_backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
         self._log = log
         self._clock = clock
@@ -271,14 +272,21 @@ class RestTasks:
 
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
         """Write that a snapshot is requested."""
+        self._losses = self._session.market.book.losses
         self._session.snapshot_requested(at_us, attempt)
 
     async def snapshot_answered(self, answer: Answer) -> bool:
-        """Take the answer, and return whether it is of use: it is the book now, or will be with the next update."""
+        """Take the answer, and return whether the next one may be requested at once.
+
+        It is the book now, or will be with the next update; or the book was lost while the answer travelled, which was
+        too old for that alone.
+        """
         await self._settled()
+        book = self._session.market.book
+        overtaken = answer.cause is None and book.losses != self._losses
         if self._session.snapshot_answered(answer):
             self._log.info("snapshot_loaded", epoch_id=self._session.epoch_id)
-        elif not self._session.market.book.snapshot_waits:
+        elif not book.snapshot_waits:
             self._log.warning("snapshot_failed", cause=answer.cause or "does not bridge", status=answer.status)
-            return False
+            return overtaken
         return True

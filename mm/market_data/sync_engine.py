@@ -4,20 +4,22 @@ The rule is that of `mm.ids`. It is applied to the book's id while there is a bo
 invalidates the book and the buffer alike, because no snapshot can use updates before missing ids; the update after the
 gap opens a new buffer. So a buffer never has a gap, and a snapshot only has to reach its first update.
 
-Never a silently wrong book: where ids are missing, the ids are reset, the book crosses, or its best levels show a price
-off the tick, the book is dropped with the cause, and there is none until a snapshot bridges. Deeper in the book, orders
-older than a change of the tick may rest off it for years: they are left out, and an anomaly holds them.
+Never a silently wrong book: where ids are missing, the ids are reset, the book crosses, its best levels show a price
+off the tick, or they reach beyond the horizon, the book is dropped with the cause, and there is none until a snapshot
+bridges. Deeper in the book, orders older than a change of the tick may rest off it for years: they are left out, and an
+anomaly holds them. The horizon of a side is the worst price of a snapshot that came back with as many levels as were
+requested: behind it there are levels that nothing has shown.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from mm.ids import Follow, MissingIds, follow, went_back
 from mm.market_data import market_events as events
 from mm.market_data.grid import Grid
-from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth
 from mm.market_data.market_events import Verdict
 from mm.market_data.venue import DepthSnapshot, DepthUpdate
 
@@ -127,47 +129,14 @@ class SyncEngine(Generic[Update]):
 IDS_MISSING = "ids_missing"
 """The cause of missing ids where nothing else explains them."""
 
+HORIZON = "horizon"
+"""The kind of anomaly, and the cause, where the best levels of a book reach beyond what its snapshot has shown."""
+
 _OffTick = tuple[str, str, str]
 """Side (``bid``, ``ask``), price and quantity of a level."""
 
 
-_LEAST_SHARE = 10
 _DOUBTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotDepth:
-    """How deep a snapshot reached, bids and asks: beyond its last level a book holds only what has changed since.
-
-    Attributes:
-        levels: How many there were.
-        edges: Price of the last of them, as the number that orders it; None where there was none.
-    """
-
-    levels: tuple[int, int] = (0, 0)
-    edges: tuple[int | None, int | None] = (None, None)
-
-    @classmethod
-    def of(cls, bids: Sequence[Level], asks: Sequence[Level], key: Callable[[str], int]) -> "SnapshotDepth":
-        """Return the depth of a snapshot's levels, given in any order; *key* is that of the book."""
-        last_bid = min((key(price) for price, _ in bids), default=None)
-        last_ask = max((key(price) for price, _ in asks), default=None)
-        return cls((len(bids), len(asks)), (last_bid, last_ask))
-
-    def running_out(self, book: LocalOrderBook, limit: int, top_n: int) -> bool:
-        """Return True if the best *top_n* levels of *book* may soon lie beyond what the snapshot showed.
-
-        A side with fewer levels than requested, *limit*, was shown whole. Of any other side, a tenth of the
-        levels, twice *top_n* at least, must be left between the best price and the edge; half of a snapshot that has
-        no more than that.
-        """
-        for side, levels, edge in zip((1, -1), self.levels, self.edges, strict=True):
-            if edge is None or levels < limit:
-                continue
-            least = min(max(levels // _LEAST_SHARE, 2 * top_n), levels // 2)
-            if book.levels_to(side, edge) < least:
-                return True
-        return False
 
 
 class SnapshotSanity:
@@ -191,9 +160,10 @@ class _Pending(NamedTuple):
 
 
 class _Fault(NamedTuple):
-    """What is wrong with a book after an update: it is crossed, or the update has levels off the tick."""
+    """What is wrong with a book after an update: crossed, a side beyond its horizon (0: none), levels off the tick."""
 
     crossed: bool
+    beyond: int
     off_tick: list[_OffTick]
 
 
@@ -203,14 +173,16 @@ class BookState:
     Args:
         grid: Parses the symbol's prices; every text that comes here was checked by it.
         emit: Takes the events.
-        top_n: Levels of a side on which no price may be off the tick.
+        top_n: Levels of a side on which no price may be off the tick, and none beyond the horizon.
         seen_id: Last update id of an earlier run, so that ids missing since are reported; None where there was none.
         seen_us: Its arrival.
 
     Attributes:
         book: The book; valid only while `book_id` is not None.
         depth: How deep the last snapshot reached.
+        limit: Levels per side that snapshots are requested with; None where nothing names it, and there is no horizon.
         ids: Which updates it takes, and how far it has come.
+        losses: How often the book was dropped.
         carries: Whether `carry_over` is due.
     """
 
@@ -219,6 +191,9 @@ class BookState:
     ) -> None:
         self.book = LocalOrderBook(grid.price, in_e8=True)
         self.depth = SnapshotDepth()
+        self.limit: int | None = None
+        self.losses = 0
+        self._horizons: list[tuple[int, int]] = []
         self._grid = grid
         self._emit = emit
         self._top_n = top_n
@@ -230,6 +205,8 @@ class BookState:
         self._last: DepthUpdate | None = None
         self._last_us = seen_us
         self._ahead: DepthSnapshot | None = None
+        self._travels = False
+        self._since: list[DepthUpdate] = []
 
     @property
     def book_id(self) -> int | None:
@@ -279,6 +256,8 @@ class BookState:
         pending = _Pending(self._day, self._number, update)
         verdict = engine.diff(update.U, update.u, pending)
         fault = self._change(update) if verdict is Verdict.APPLY else None
+        if self._travels:
+            self._collect(update, verdict)
         shown = self.book if verdict is Verdict.APPLY and fault is None else None
         self._emit(events.DepthArrived(recv_us, self._number, update, verdict, shown))
         if verdict is Verdict.GAP:
@@ -297,7 +276,7 @@ class BookState:
         self._last, self._last_us = update, recv_us
         if self._ahead and not engine.synced:
             ahead, self._ahead = self._ahead, None
-            self._load(recv_us, ahead)
+            self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
         return verdict
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
@@ -308,12 +287,21 @@ class BookState:
         way or are missing. A snapshot with fewer than half the levels of the last one on a side is refused: it shows
         the top of the book, and not the book.
         """
+        depth = SnapshotDepth.of(snapshot.bids, snapshot.asks, self._grid.price)
+        snapshot = self._brought_up(snapshot)
+        self._travels = False
+        self._since.clear()
         if self.book_id is None or snapshot.lastUpdateId <= self.book_id:
-            return self._load(recv_us, snapshot)
+            return self._load(recv_us, snapshot, depth)
         if self._ahead:
             self._refuse(recv_us, "superseded", self._ahead.lastUpdateId)
         self._ahead = snapshot
         return False
+
+    def expect_snapshot(self) -> None:
+        """Keep the updates that change the book until a snapshot comes: it may be older than the last of them."""
+        self._travels = True
+        self._since.clear()
 
     def finish(self, recv_us: int) -> None:
         """End: a snapshot that still waits is refused."""
@@ -325,23 +313,39 @@ class BookState:
         """Report what should not happen."""
         self._emit(events.Anomaly(recv_us, kind, details))
 
-    def running_out(self, snapshot_limit: int) -> bool:
-        """Return True if the best levels may soon lie beyond what the last snapshot showed.
-
-        *snapshot_limit* is the number of levels per side that was requested. A snapshot that waits will show more.
-        """
-        if self.book_id is None or self._ahead:
+    @property
+    def running_out(self) -> bool:
+        """Whether the best levels may soon lie beyond what the last snapshot showed; one that waits will show more."""
+        if self.book_id is None or self._ahead or not self._horizons:
             return False
-        return self.depth.running_out(self.book, snapshot_limit, self._top_n)
+        return self.depth.running_out(self.book, self.limit or 0, self._top_n)
+
+    def _collect(self, update: DepthUpdate, verdict: Verdict) -> None:
+        """Keep an update while a snapshot travels; after missing ids the kept ones lead to no book."""
+        if verdict is Verdict.APPLY:
+            self._since.append(update)
+        elif verdict in (Verdict.GAP, Verdict.RESET):
+            self._since.clear()
+
+    def _brought_up(self, snapshot: DepthSnapshot) -> DepthSnapshot:
+        """Return a snapshot that the book has overtaken since it was requested as it is after the last kept update."""
+        since = self._since
+        if not since or not since[0].U - 1 <= snapshot.lastUpdateId < since[-1].u:
+            return snapshot
+        book = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price, in_e8=True)
+        for update in since:
+            if update.u > snapshot.lastUpdateId:
+                book.change(update.b, update.a)
+        return DepthSnapshot(since[-1].u, *book.levels())
 
     def _load_if_reached(self, recv_us: int, update: DepthUpdate) -> None:
         """Load the snapshot that waits, if the book is as far as it can be and *update* continues beyond it."""
         ahead, book_id = self._ahead, self.book_id
         if ahead and book_id is not None and ahead.lastUpdateId < update.u and book_id + 1 >= update.U:
             self._ahead = None
-            self._load(recv_us, ahead)
+            self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
 
-    def _load(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
+    def _load(self, recv_us: int, snapshot: DepthSnapshot, depth: SnapshotDepth) -> bool:
         fresh = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price, in_e8=True)
         last_id, known, was_synced = snapshot.lastUpdateId, self.ids.known_id, self.ids.synced
         off_tick = self._off_tick(snapshot.bids, snapshot.asks)
@@ -360,7 +364,8 @@ class BookState:
         if bridge.verdict is Verdict.RESET:
             self.anomaly(recv_us, "id_reset", known_id=known, last_update_id=last_id)
             tag = "resync"
-        self.depth = SnapshotDepth.of(snapshot.bids, snapshot.asks, self._grid.price)
+        self.depth = depth
+        self._horizons = self.depth.horizons(self.limit) if self.limit else []
         self._last_us = recv_us
         self._begin(recv_us, tag, last_id, fresh, bridge.updates)
         return True
@@ -414,22 +419,36 @@ class BookState:
         """Change the book by an update, and return what is wrong with it then; None where it is right."""
         crossed = self.book.change(update.b, update.a)
         off_tick = [] if self._grid.all_on_tick else self._off_tick(update.b, update.a)
-        return _Fault(crossed, off_tick) if crossed or off_tick else None
+        beyond = self._beyond() if self._horizons else 0
+        return _Fault(crossed, beyond, off_tick) if crossed or beyond or off_tick else None
+
+    def _beyond(self) -> int:
+        """Return the side whose best levels reach beyond its horizon; 0 where none does."""
+        for side, edge in self._horizons:
+            if self.book.levels_to(side, edge) < self._top_n:
+                return side
+        return 0
 
     def _mend(self, recv_us: int, pending: _Pending, fault: _Fault) -> None:
-        """Leave out levels off the tick; drop a book that shows them at its best levels, or that is crossed."""
-        last_id, crossed = pending.update.u, fault.crossed
+        """Leave out levels off the tick; drop a book whose best levels show them, are crossed, or are not all known."""
+        last_id, crossed, beyond = pending.update.u, fault.crossed, fault.beyond
         if fault.off_tick:
             if self._shows_off_tick(self.book):
                 self.anomaly(recv_us, "off_tick", price=fault.off_tick[0][1], last_id=last_id)
                 self._drop(recv_us, "off_tick")
                 return
             self._leave_out(recv_us, last_id, fault.off_tick, self.book)
-            crossed = self.book.crossed()
+            crossed, beyond = self.book.crossed(), self._beyond()
         if crossed:
             (bid, _), (ask, _) = (side[0] for side in self.book.top(1))
             self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=last_id)
             self._drop(recv_us, "crossed")
+            return
+        if beyond:
+            side = "bid" if beyond > 0 else "ask"
+            known = self.book.levels_to(beyond, dict(self._horizons)[beyond])
+            self.anomaly(recv_us, HORIZON, side=side, levels=known, last_id=last_id)
+            self._drop(recv_us, HORIZON)
             return
         self._emit(events.BookChanged(pending.number, pending.update, self.book))
 
@@ -472,6 +491,7 @@ class BookState:
     def _drop(self, recv_us: int, cause: str) -> None:
         """Declare the book invalid until a snapshot bridges."""
         self._lost = cause
+        self.losses += 1
         if self.ids.synced:
             self.ids.lose()
         self._emit(events.BookLost(recv_us, cause))

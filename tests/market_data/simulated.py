@@ -16,6 +16,7 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from boxed import SYMBOL, Boxed
+from travelling import Ladder
 
 from day_oracle import hold
 from mm.clock import US_PER_S
@@ -75,7 +76,7 @@ def simulate(script, seconds, root, *, scenario="large_tick", seed=7, acts=None,
     """Record *seconds* of a box that plays *script*, with the delays of a real recorder.
 
     Args:
-        acts: Is called each second with the recording and the second.
+        acts: Is called with the box before the recording begins, and returns what is called every 0.1 s.
 
     Returns:
         The day, checked and held against the truth, and its figures.
@@ -88,13 +89,15 @@ def simulate(script, seconds, root, *, scenario="large_tick", seed=7, acts=None,
         async with Box.in_lockstep(scenario, seed=seed, faults=[script], wire_limits=limits).open() as box:
             loop.box = box
             await box.advance(seconds=1)
+            act = acts(box) if acts else None
+            await box.advance(seconds=0.1)
             boxed = Boxed(box, Path(root), **options)
             boxed.weight._now_s = boxed.attempts._now_s = loop.time
             task = asyncio.create_task(boxed.recording.run())
-            for second in range(seconds):
-                await _pass(box, 1)
-                if acts:
-                    acts(boxed, second)
+            for _ in range(10 * seconds):
+                await _pass(box, 0.1)
+                if act:
+                    act()
             boxed.recording.stop("enough")
             while not task.done():
                 await _pass(box, STEP_S)
@@ -109,16 +112,38 @@ def simulate(script, seconds, root, *, scenario="large_tick", seed=7, acts=None,
             loop.box = None
             loop.close()
     (path,) = (Path(root) / SYMBOL).iterdir()
-    assert [str(defect) for defect in check_day(DayFolder.at(path)).defects] == []
+    defects = check_day(DayFolder.at(path)).defects
+    assert not defects, str(defects[:3])
     day = hold(path, box.truth)
     return day, figures(path, day)
+
+
+def crash(seconds, share, *, mid=1_000_000, calm_s=5, **market):
+    """Return what moves a price down by *share* within *seconds*, after a calm beginning."""
+
+    def begin(box):
+        ladder, steps = Ladder(box, mid=mid, **market), 0
+
+        def act():
+            nonlocal steps
+            steps += 1
+            due = round(mid * (1 - share * min(max(steps / 10 - calm_s, 0), seconds) / seconds))
+            ladder.move(due - ladder.mid)
+
+        return act
+
+    return begin
+
+
+def slow(count):
+    """Return a script in which every snapshot takes 0.3 s."""
+    return "\n".join(f"at request {n} of /api/v3/depth do slow delay_s=0.3" for n in range(1, count + 1))
 
 
 def every(period_s, seconds, fault):
     """Return a script in which *fault* comes every *period_s*, and every snapshot takes 0.3 s."""
     faults = [f"at time {at} do {fault}" for at in range(period_s, seconds, period_s)]
-    slow = [f"at request {n} of /api/v3/depth do slow delay_s=0.3" for n in range(1, len(faults) + 4)]
-    return "\n".join([*faults, *slow])
+    return "\n".join([*faults, slow(len(faults) + 4)])
 
 
 SCENES = {
@@ -137,6 +162,14 @@ def main(seconds):
             f"{name}, {seconds} s: covered {100 * found.covered:.2f} %, longest gap {found.longest_gap_s:.2f} s, "
             f"ids lost {100 * found.ids_lost:.2f} %, {found.snapshots} snapshots, {found.connections} connections"
         )
+    with TemporaryDirectory() as root:
+        fall = crash(60, 0.02, mid=6_000_000, levels=7_000, gap=6, churn=50)
+        day, found = simulate(slow(40), 75, root, scenario="empty", acts=fall)
+    horizons = day.anomalies().count("horizon")
+    print(
+        f"2 % down in 60 s, a snapshot of 5,000 levels shows 0.5 %: {found.excluded_s:.2f} s lost in {horizons} spans, "
+        f"{found.snapshots} snapshots"
+    )
 
 
 if __name__ == "__main__":

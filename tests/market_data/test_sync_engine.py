@@ -417,6 +417,32 @@ def test_a_snapshot_that_does_not_help_is_refused(desk, late, causes):
     assert desk.journal.report.book.snapshots_refused == len(causes)
 
 
+@pytest.mark.parametrize(("limit", "shown"), [(len(BIDS), False), (len(BIDS) + 1, True)])
+def test_a_frame_never_reaches_beyond_what_a_snapshot_has_shown(desk, limit, shown):
+    """Three levels a frame: where a bid goes, the one behind the last of the snapshot may be anything."""
+    desk.market.book.limit = limit
+    gone = [[price, "0"] for price, _ in BIDS[: len(BIDS) - 2]]
+    day = desk.take(snapshot(10), diff(11, 11), diff(12, 12, gone), snapshot(12), diff(13, 13)).close()
+    assert ids(day) == ([(1, 11), (1, 12), (2, 13)] if shown else [(1, 11), (2, 13)])
+    told = [{"kind": "horizon", "side": "bid", "levels": 2, "last_id": 12}]
+    assert [one for one in events(day, "anomaly") if one["kind"] == "horizon"] == ([] if shown else told)
+    assert [one["cause"] for one in events(day, "resync_start")] == ([] if shown else ["horizon"])
+
+
+def test_a_snapshot_that_the_book_has_overtaken_is_brought_up_to_it(desk):
+    """It was on its way for long: what came since its request is known, and need not come again."""
+    desk.take(snapshot(10), diff(11, 11))
+    desk.market.book.expect_snapshot()
+    deeper = [*BIDS, ["99.60", "9"]]
+    desk.take(diff(12, 12), diff(13, 13, [["99.95", "1"]]), snapshot(12, deeper), diff(14, 14))
+    day = desk.close()
+    assert (tags(day), ids(day)) == ([("initial", 10), ("refresh", 13)], [(1, 11), (1, 12), (1, 13), (2, 14)])
+    assert (desk.market.book.book.qty_at(1, 9_995_000_000), desk.market.book.book.qty_at(1, 9_960_000_000)) == (
+        "1",
+        "9",
+    )
+
+
 def test_a_crossed_book_is_dropped(desk):
     """No frame shows it, and only a snapshot beyond it brings the book back."""
     desk.take(snapshot(10), diff(11, 11, [["100.10", "1"]]), diff(12, 12), snapshot(10), snapshot(11), diff(13, 13))

@@ -199,3 +199,12 @@ def test_grafana_finds_its_dashboard() -> None:
     cells = [(x + dx, y + dy) for x, y, w, h in places for dx in range(w) for dy in range(h)]
     assert len(set(cells)) == len(cells), "panels lie over each other"
     assert len({panel["id"] for panel in BOARD["panels"]}) == len(places)
+
+
+def test_the_page_names_every_family_and_every_alert() -> None:
+    """Who is woken by an alert looks there first."""
+    text = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(mm_\w+)` \| (\w+) \|", text, re.MULTILINE))
+    assert rows == {one.name: one.kind for one in FAMILIES}
+    table = text[text.index("### Alerts") :]
+    assert set(re.findall(r"`([A-Z][a-z]+[A-Za-z]*)`", table)) == {rule["alert"] for rule in rules()}

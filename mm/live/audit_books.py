@@ -25,7 +25,7 @@ from mm.errors import BrokenFile, OffGrid
 from mm.instrument import Instrument, decimal_text, e8
 from mm.live.audit import logs_of
 from mm.live.audit_chain import read_rows
-from mm.live.ledger import AccountFill, Ledger, fill_of
+from mm.live.ledger import SIDES, AccountFill, Ledger
 
 PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLED", "FILLED", "REJECTED"
 OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))
@@ -94,13 +94,15 @@ class Changes:
         fills: Executions with the run that booked them.
         orders: By client id.
         configs: New versions.
-        position: Columns of the table ``positions`` after the last fill; None where none came.
+        position: Columns of the table ``positions`` after the last start or fill; None where none came.
+        position_us: Instant of that row; None where none came.
     """
 
     fills: list[tuple[AccountFill, str]] = field(default_factory=list)
     orders: dict[str, AuditOrder] = field(default_factory=dict)
     configs: list[Config] = field(default_factory=list)
     position: tuple[Any, ...] | None = None
+    position_us: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self.fills or self.orders or self.configs)
@@ -166,6 +168,11 @@ class AuditBooks:
                 f"holds what it cannot: {error}; see mm audit show"
             ) from error
 
+    def note_position(self, changes: Changes) -> None:
+        """Add the position to *changes*, once all of their rows are taken."""
+        if changes.position_us is not None:
+            changes.position = self.position_row(changes.position_us)
+
     def open_orders(self) -> list[AuditOrder]:
         """Return the orders that the exchange may still hold, oldest first."""
         return [order for order in self.orders.values() if order.is_open]
@@ -205,7 +212,7 @@ class AuditBooks:
         self.ledger = self._ledgers.get(venue)
         if "knobs" in row:
             self._configure(row["knobs"], row["us"], changes)
-        changes.position = self.position_row(row["us"])
+        changes.position_us = row["us"]
 
     def _intent(self, row: Mapping[str, Any], changes: Changes) -> None:
         if row["action"] == "cancel":
@@ -236,14 +243,14 @@ class AuditBooks:
         self._touch(order, row, changes)
 
     def _fill(self, row: Mapping[str, Any], changes: Changes) -> None:
-        fill = fill_of({"order_id": 0, "maker": False, **row, "us": row.get("exchange_us", row["us"])})
+        fill = _fill_of(row)
         if self.ledger is None:
             raise ValueError("base_asset and quote_asset in row 1")
         rate = row.get("commission_rate")
         if not self.ledger.book(fill, None if rate is None else e8(rate)):
             return
         changes.fills.append((fill, self.run_id))
-        changes.position = self.position_row(row["us"])
+        changes.position_us = row["us"]
         order = self.orders.get(fill.client_id)
         if order is None:
             return
@@ -293,6 +300,22 @@ class AuditBooks:
             self._ended[order.client_id] = None
             if len(self._ended) > KEPT_ENDED:
                 del self.orders[self._ended.popitem(last=False)[0]]
+
+
+def _fill_of(row: Mapping[str, Any]) -> AccountFill:
+    """Return the execution of a row; its instant is the exchange's, where the row has that."""
+    return AccountFill(
+        trade_id=row["trade_id"],
+        order_id=row.get("order_id") or 0,
+        client_id=row["client_id"],
+        side=SIDES[row["side"]],
+        price=row["price"],
+        qty=row["qty"],
+        commission=row["commission"],
+        commission_asset=row["commission_asset"],
+        us=row.get("exchange_us", row["us"]),
+        maker=row.get("maker", False),
+    )
 
 
 def rebuild(logs: Iterable[Path], symbol: str, venue: str | None = None) -> AuditBooks:

@@ -12,7 +12,7 @@ first in, first out; a commission in the base asset counts as base sold at the p
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mm.errors import Mismatch
@@ -54,27 +54,18 @@ class AccountFill:
 
     def row(self) -> dict[str, Any]:
         """Return the fields as files hold them: the side as BUY or SELL."""
-        return {**asdict(self), "side": SIDE_NAMES[self.side]}
-
-
-def fill_of(row: Mapping[str, Any]) -> AccountFill:
-    """Return the execution that a row of a file or of a table holds; other keys of the row are left alone.
-
-    Raises:
-        KeyError: If a field is missing.
-    """
-    return AccountFill(
-        trade_id=int(row["trade_id"]),
-        order_id=int(row["order_id"]),
-        client_id=row["client_id"],
-        side=SIDES[row["side"]],
-        price=row["price"],
-        qty=row["qty"],
-        commission=row["commission"],
-        commission_asset=row["commission_asset"],
-        us=int(row["us"]),
-        maker=bool(row["maker"]),
-    )
+        return {
+            "trade_id": self.trade_id,
+            "order_id": self.order_id,
+            "client_id": self.client_id,
+            "side": SIDE_NAMES[self.side],
+            "price": self.price,
+            "qty": self.qty,
+            "commission": self.commission,
+            "commission_asset": self.commission_asset,
+            "us": self.us,
+            "maker": self.maker,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +93,6 @@ def half_even(value: int, unit: int) -> int:
     return whole + (2 * rest > unit or (2 * rest == unit and whole % 2))
 
 
-def notional_e8(price: str, qty: str) -> int:
-    """Return price times quantity in 1e-8 of the quote asset, cut below 1e-8 as the exchange does."""
-    return e8(price) * e8(qty) // E8
-
-
 def fee_e8(fill: AccountFill, instrument: Instrument, rate_e8: int | None = None) -> int | None:
     """Return the value of a fill's commission in 1e-8 of the quote asset, rounded half to even.
 
@@ -118,12 +104,15 @@ def fee_e8(fill: AccountFill, instrument: Instrument, rate_e8: int | None = None
     Returns:
         The value; None where the asset is another and its price is not given.
     """
-    paid = e8(fill.commission)
-    if not paid or fill.commission_asset == instrument.quote_asset:
-        return paid
-    if fill.commission_asset == instrument.base_asset:
-        rate_e8 = e8(fill.price)
-    return None if rate_e8 is None else half_even(paid * rate_e8, E8)
+    return _value_e8(fill.commission_asset, e8(fill.commission), e8(fill.price), instrument, rate_e8)
+
+
+def _value_e8(asset: str, paid_e8: int, price_e8: int, instrument: Instrument, rate_e8: int | None) -> int | None:
+    if not paid_e8 or asset == instrument.quote_asset:
+        return paid_e8
+    if asset == instrument.base_asset:
+        rate_e8 = price_e8
+    return None if rate_e8 is None else half_even(paid_e8 * rate_e8, E8)
 
 
 class Ledger:
@@ -188,9 +177,10 @@ class Ledger:
         self._booked.add(fill.trade_id)
         self.fills += 1
         self.last_trade_id = max(fill.trade_id, self.last_trade_id or fill.trade_id)
-        self.cash_e8 -= fill.side * notional_e8(fill.price, fill.qty)
+        self.cash_e8 -= fill.side * (price_e8 * qty_e8 // E8)  # cut below 1e-8 as the exchange does
         self._move(price_e8, fill.side * qty_e8)
-        self._pay(fill, paid, price_e8, fee_e8(fill, self._instrument, rate_e8))
+        asset = fill.commission_asset
+        self._pay(asset, paid, price_e8, _value_e8(asset, paid, price_e8, self._instrument, rate_e8))
         return True
 
     def pnl_e8(self, mid_e8: int) -> PnlParts:
@@ -208,9 +198,9 @@ class Ledger:
         if self._first_e8:
             self._open.append((price_e8, self._first_e8))
 
-    def _pay(self, fill: AccountFill, paid_e8: int, price_e8: int, value_e8: int | None) -> None:
+    def _pay(self, asset: str, paid_e8: int, price_e8: int, value_e8: int | None) -> None:
         """Book a commission of *paid_e8*, worth *value_e8* of the quote asset."""
-        asset, instrument = fill.commission_asset, self._instrument
+        instrument = self._instrument
         if not paid_e8:
             return
         self.fees_e8[asset] = self.fees_e8.get(asset, 0) + paid_e8

@@ -136,6 +136,7 @@ class AuditFollower:
             books.take(decode_row(line, number, name), changes)
         if tail.rows <= stored:
             return None
+        books.note_position(changes)
         total = sum(self.stored.values())
         return StateBatch(self._symbol, name, max(first, stored), tail.rows, total, changes)
 

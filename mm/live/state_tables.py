@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from mm.errors import TryLater
 from mm.live.audit_books import Changes
-from mm.live.ledger import AccountFill
+from mm.live.ledger import SIDE_NAMES, AccountFill
 
 
 class StoreAway(TryLater):
@@ -104,9 +104,9 @@ class StateBatch:
 
 def fill_row(fill: AccountFill, symbol: str, run_id: str) -> tuple[Any, ...]:
     """Return the columns of the table ``fills``."""
-    one = fill.row()
-    names = TABLES["fills"].columns
-    return tuple(symbol if name == "symbol" else run_id if name == "run_id" else one[name] for name in names)
+    side = SIDE_NAMES[fill.side]
+    head = (fill.trade_id, symbol, fill.order_id, fill.client_id, side, fill.price, fill.qty)
+    return (*head, fill.commission, fill.commission_asset, fill.us, run_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Position, cash and fees of our fills against sums in Decimal, and what the result is divided into."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import ROUND_DOWN, Decimal
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mm.errors import Mismatch
 from mm.instrument import E8, Instrument, decimal_text
-from mm.live.ledger import AccountFill, Ledger, fee_e8, fill_of
+from mm.live.ledger import AccountFill, Ledger, fee_e8
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
 FILL = AccountFill(7, 70, "c-1", 1, "100.00", "2.00000", "0.00200000", "BTC", 1_000, True)
@@ -137,10 +137,10 @@ def test_a_first_position_is_valued_at_the_first_price_seen() -> None:
     assert ledger.pnl_e8(101 * E8).unrealized == E8
 
 
-def test_a_fill_reads_back_from_its_row() -> None:
-    """The text of a file or a table holds all of it."""
-    assert FILL.row()["side"] == "BUY"
-    assert fill_of(FILL.row()) == FILL
+def test_a_row_has_the_fields_and_the_side_of_files() -> None:
+    """BUY and SELL, as everywhere at the edge."""
+    assert FILL.row() == {**asdict(FILL), "side": "BUY"}
+    assert replace(FILL, side=-1).row()["side"] == "SELL"
 
 
 def test_an_instrument_without_assets_is_refused() -> None:

@@ -5,10 +5,15 @@ import json
 
 import httpx
 import pytest
-from traded import floor, limit
+from traded import Floor, floor, limit
 from wired import Case, played, until
 
+from mm.clock import day_of
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
+from mm.sim.wire.box import LOCKSTEP_US, Box
 from mm.sim.wire.faults.request_faults import error_of
+from mm.sim.wire.faults.script import as_rules
 
 
 async def ack_lost() -> None:
@@ -217,3 +222,33 @@ def test_equal_scripts_and_calls_give_equal_bytes() -> None:
             return [json.dumps(one.got) for one in on.talks] + [json.dumps(on.alice.truth)]
 
     assert asyncio.run(day()) == asyncio.run(day())
+
+
+def test_with_a_running_clock_answers_are_late_by_its_seconds() -> None:
+    """The same faults for a client of another process, on an exchange whose time nobody moves."""
+
+    async def scenario() -> None:
+        script = (
+            "at request 1 of order.place do ack_late delay_s=4\nat request 1 of /api/v3/order do ack_late delay_s=4"
+        )
+        session = Session("SIMUSDT", day_of(LOCKSTEP_US), 24.0, 7, LOCKSTEP_US)
+        box = Box(SCENARIOS["empty"](), session, speed=20, limits=False)
+        box.inject(as_rules([script]))
+        async with (
+            asyncio.timeout(20),
+            box.open(),
+            httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest,
+        ):
+            on = Floor(box, rest)
+            talk = await on.talk()
+            try:
+                for request in (talk.order("order.place", **limit()), on.alice.order()):
+                    began_us = box.scheduler.done_us
+                    await request
+                    assert box.scheduler.done_us - began_us >= 4_000_000
+                assert len(on.alice.truth["openOrders"]) == 2
+            finally:
+                talk.connection.transport.abort()
+                await talk.reading
+
+    asyncio.run(scenario())

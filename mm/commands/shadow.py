@@ -23,7 +23,7 @@ from mm.cli.config import Day, Market, Models, Name, Recorder, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.knobs import PATH, knob, knobs, shown
-from mm.clock import SteadyClock, now_us
+from mm.clock import SteadyClock, iso, now_us
 from mm.errors import DataError, Mismatch, TryLater, UsageError
 from mm.runs.find import Found, check_models, find_run
 from mm.runs.run import Run
@@ -75,6 +75,7 @@ def main(
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """
+    came = _kept_signals()
     from mm.live.shadow import PaperKnobs
     from mm.model_maker import check_names
 
@@ -83,7 +84,7 @@ def main(
     _take_back_killed(run)
     knobs = PaperKnobs(market, execution, account, models, risk)
     clock = SteadyClock()
-    live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, clock))
+    live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, clock, came))
     with _unstopped():
         _finish(run, live, knobs, day)
 
@@ -131,7 +132,7 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callab
 
 
 async def _live(
-    run: Run, parts: "Parts", knobs: "PaperKnobs", clock: Callable[[], int]
+    run: Run, parts: "Parts", knobs: "PaperKnobs", clock: Callable[[], int], came: Sequence[int]
 ) -> "tuple[ShadowTerms, PaperPlay, ShadowFollower]":
     """Record until the window is over or a signal comes, and trade on it; return what was known, and what came of it.
 
@@ -147,6 +148,8 @@ async def _live(
     day = parts.window.at(clock()).day
     learning = asyncio.ensure_future(learn_terms(rest, symbol, day, run.log))
     _on_signals(lambda _: learning.cancel())
+    if came:
+        learning.cancel()
     try:
         terms = await learning
         play = PaperPlay(terms, knobs, run)
@@ -169,6 +172,14 @@ async def _live(
 
 def _metrics(parts: "Parts") -> tuple[str, int]:
     return str(parts.days.knobs["metrics_host"]), int(parts.days.knobs["metrics_port"])
+
+
+def _kept_signals() -> list[int]:
+    """Return the signals that come from now on, until something can be ended in order."""
+    came: list[int] = []
+    for number in _SIGNALS:
+        signal.signal(number, lambda number, _: came.append(number))
+    return came
 
 
 def _on_signals(stop: Callable[[str], Any]) -> None:
@@ -211,6 +222,9 @@ def _finish(run: Run, live: "tuple[ShadowTerms, PaperPlay, ShadowFollower]", kno
     found.write(run.partial)
     run.output(RECONCILE, digest=False)
     run.write_page(page(result.summary, columns_of(result), run.about, [found.told()]))
+    if result.journal.killed is not None:
+        us, why = result.journal.killed
+        run.log.warning("shadow_stopped_by_limit", limit=why, at=iso(us))
     run.log.info("shadow_reconciled", same=found.same, decisions=found.decisions, equal=found.equal, **found.lag_us)
     run.say(told(result.summary))
     run.say(found.told())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mm.clock import US_PER_S, iso, next_day, now_us
-from mm.errors import UsageError
+from mm.errors import MMError, UsageError
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.days import Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
 from mm.market_data.live_session import EventLog, LiveSession, StreamListener
@@ -248,8 +248,11 @@ class _OpenRecording:
         if whole:
             with suppress(OSError):  # sealing reports it again
                 session.finish(at_us, reason, window_over=reason == "window_end")
-        if self._parts.follower:
-            self._parts.follower.ended()
+        if self._parts.follower and error is None:
+            try:
+                self._parts.follower.ended()
+            except MMError as raised:  # the day is sealed all the same
+                error = raised
         self.disk.seal(session.writer, whole=whole)
         failures = await self.disk.sealed()
         self._log.info("recording_ended", reason=reason, path=session.report.path)

@@ -13,7 +13,8 @@ from mm.code_identity import hash_file
 from mm.errors import BrokenFile, DataError, SafetyError
 from mm.runs.manifest import MANIFEST, read_manifest
 
-PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*")  # of run folders below OUT_ROOT
+# Of run folders below OUT_ROOT.
+PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "shadow/*/*")
 SHORTEST_DIGEST = 6  # characters of a digest that may stand for it
 
 

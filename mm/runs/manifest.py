@@ -199,6 +199,7 @@ _MOST = 4  # numbers of a kind that is not listed here
 _TRADED = ("pnl_total", "n_fills", "sharpe", "max_drawdown")
 _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "backtest": _TRADED,
+    "shadow": _TRADED,
     "calibration": ("status", "A", "k"),
     "schedule": ("segments", "usable", "time_rescaling_p"),
     "sweep": ("trials", "best.pnl_total", "best.sharpe", "walkforward.pnl"),

@@ -61,10 +61,16 @@ async def a_shadow(box, root, *words, **knobs):
     )
 
 
-async def recorded(process, root):
-    """Wait until the shadow has recorded some seconds."""
+def frames(root):
+    """Return how many bytes of frames there are."""
+    return sum(path.stat().st_size for path in root.glob(f"data/{SYMBOL}/*/orderbook*"))
+
+
+async def recorded(process, root, wanted=100_000):
+    """Wait until so many bytes of frames, of 100 ms each and about 1,000 bytes, have been recorded."""
     give_up_s = time.monotonic() + PATIENCE_S
-    while sum(path.stat().st_size for path in root.glob(f"data/{SYMBOL}/*/orderbook*")) < 50_000:
+    before = frames(root)
+    while frames(root) < before + wanted:
         assert process.returncode is None, (await process.communicate())[1]
         assert time.monotonic() < give_up_s
         await asyncio.sleep(0.05)
@@ -83,7 +89,7 @@ def test_a_signal_ends_it_and_its_replay_decides_the_same(tmp_path, number):
     async def play():
         async with a_box() as box:
             process = await a_shadow(box, tmp_path, "--run-id", "R1")
-            await recorded(process, tmp_path)
+            await recorded(process, tmp_path, 200_000)
             return await ended(process, number)
 
     code, out, err = asyncio.run(play())
@@ -121,7 +127,7 @@ def test_one_that_was_killed_leaves_its_day_and_is_told_of(tmp_path):
             killed.kill()
             await killed.communicate()
             process = await a_shadow(box, tmp_path, "--run-id", "R2")
-            await asyncio.sleep(3)
+            await recorded(process, tmp_path)
             return await ended(process, signal.SIGTERM)
 
     code, _, err = asyncio.run(play())
@@ -132,6 +138,36 @@ def test_one_that_was_killed_leaves_its_day_and_is_told_of(tmp_path):
     found = json.loads((folder / "reconcile.json").read_text())
     assert found["same"]
     assert found["decisions"] > 20
+
+
+RAISES = """
+class Raises:
+    asked = 0
+
+    def quote(self, view):
+        self.asked += 1
+        if self.asked == 100:
+            raise RuntimeError("no more ideas")
+"""
+
+
+def test_a_model_that_raises_ends_it_and_the_day_is_sealed(tmp_path):
+    """With the model's own traceback, as in a backtest; there is no run, and the day is whole."""
+    (tmp_path / "ideas.py").write_text(RAISES)
+
+    async def play():
+        async with a_box() as box:
+            path = os.pathsep.join([str(ROOT), str(tmp_path)])
+            process = await a_shadow(box, tmp_path, QUOTE_MODEL="ideas:Raises", PYTHONPATH=path)
+            _, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+            return process.returncode, err.decode()
+
+    code, err = asyncio.run(play())
+    assert code == 1, err
+    assert "no more ideas" in err
+    (day,) = (tmp_path / "data" / SYMBOL).iterdir()
+    assert check_day(DayFolder.at(day)).defects == []
+    assert list((tmp_path / "out" / "shadow" / SYMBOL).iterdir()) == []
 
 
 @pytest.mark.parametrize(

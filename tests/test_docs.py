@@ -107,6 +107,8 @@ CALLS = [
 def leaves(command: click.Command, context: click.Context) -> Iterator[click.Command]:
     """Yield a command, or all commands below a group."""
     if isinstance(command, click.Group):
+        if command.has_own:
+            yield command.own()
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None
@@ -143,6 +145,8 @@ def parse(command: click.Command, words: list[str], parent: click.Context | None
     words = [word for word in words if word != "--help"]
     if not isinstance(command, click.Group):
         command.make_context(command.name, words, parent)
+    elif command.has_own and not (words and not words[0].startswith("-")):
+        parse(command.own(), words, parent)
     elif words:
         context = click.Context(command, parent, info_name=command.name)
         below = command.get_command(context, words[0])
@@ -202,7 +206,7 @@ def test_commands_and_flags_within_the_text_exist(page: Path) -> None:
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= flags, span
         command: click.Command | None = program if words[0] == "mm" else None
         for name in words[1:]:
-            if isinstance(command, click.Group):
+            if isinstance(command, click.Group) and not name.startswith("-"):
                 command = command.get_command(click.Context(command, info_name=command.name), name)
 
 

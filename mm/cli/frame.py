@@ -78,9 +78,14 @@ class Program(_Frame, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that *args* begin with; of a group that has one of its own, that where none is named."""
         name, found, rest = super().resolve_command(ctx, args)
-        if isinstance(found, Program) and "" in found._entries and not (rest and not rest[0].startswith("-")):
+        if isinstance(found, Program) and found.has_own and not (rest and not rest[0].startswith("-")):
             found = found.own()
         return name, found, rest
+
+    @property
+    def has_own(self) -> bool:
+        """Whether the group has a command of its own."""
+        return "" in self._entries
 
     def own(self) -> click.Command:
         """Return the group's own command, whose help names the others."""

@@ -1,5 +1,6 @@
 """``mm audit verify`` and ``show``: whether an audit log is as it was written, and what is in it."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def verify(console: Console, file: Path, open_end: bool) -> None:
     ends = "ends with its stop" if found.stopped else "is open: no row 'stop' at its end"
     torn = f"; row {found.rows + 1} is torn, {found.torn_bytes} bytes of it were written" if found.torn_bytes else ""
     later = f"; {len(witnesses)} later log{'s hold' if len(witnesses) > 1 else ' holds'} its end" if witnesses else ""
-    console.say(f"{file}: {found.rows} rows are as they were written; the log {ends}{torn}{later}")
+    console.say(f"{file}: as it was written, rows 1 to {found.rows}; the log {ends}{torn}{later}")
     console.say(f"last hash {found.last_hash}")
 
 
@@ -92,9 +93,10 @@ def _shown(row: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    """Return a value on one line, whatever is in it."""
-    text = str(value)
-    return repr(value) if not text.isprintable() or (isinstance(value, str) and " " in text) else text
+    """Return a value on one line, whatever is in it: plain text as it is, all else as JSON."""
+    if isinstance(value, str) and value.isprintable() and " " not in value:
+        return value
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _read(file: Path) -> bytes:

@@ -38,7 +38,7 @@ def test_a_whole_log_is_accepted(path: Path) -> None:
     found = mm("audit", "verify", path)
     last = json.loads(path.read_bytes().splitlines()[-1])["hash"]
     assert found.exit_code == 0
-    assert found.stdout == (f"{path}: 4 rows are as they were written; the log ends with its stop\nlast hash {last}\n")
+    assert found.stdout == (f"{path}: as it was written, rows 1 to 4; the log ends with its stop\nlast hash {last}\n")
     answer = json.loads(mm("audit", "verify", path, "--json").stdout)
     assert (answer["ok"], answer["rows"], answer["last_hash"], answer["path"]) == (True, 4, last, str(path))
 
@@ -62,7 +62,7 @@ def test_a_killed_run_needs_open(tmp_path: Path) -> None:
     assert (found.exit_code, "row 3" in found.stderr, "--open" in found.stderr) == (3, True, True)
     found = mm("audit", "verify", path, "--open")
     assert found.exit_code == 0
-    assert "2 rows are as they were written; the log is open" in found.stdout
+    assert "as it was written, rows 1 to 2; the log is open" in found.stdout
     assert "row 3 is torn" in found.stdout
 
 
@@ -85,7 +85,7 @@ def test_rows_are_shown_one_a_line(path: Path) -> None:
         "     2  2026-01-05T07:00:00.000000Z  intent  action=place  client_id=a-1  side=BUY  price=100.01  qty=0.5"
         "  kind=LIMIT_MAKER"
     )
-    assert r"message='would\nmatch it'" in lines[2]
+    assert r'message="would\nmatch it"' in lines[2]
     assert mm("audit", "show", path, "--type", "reject").stdout.splitlines() == [lines[2]]
     assert mm("audit", "show", path, "--client-id", "a-1").stdout.splitlines() == lines[1:3]
     assert mm("audit", "show", path, "--type", "fill").stdout == ""

@@ -218,8 +218,11 @@ class LiveSession:
 
     def snapshot_answered(self, answer: Answer) -> bool:
         """Make the answer the book, where it bridges, and return whether it did; the ledger has the reason why not."""
+        taken = self._take_snapshot(self._in_order(answer))
         self._attempt = None
-        answer = self._in_order(answer)
+        return taken
+
+    def _take_snapshot(self, answer: Answer) -> bool:
         if answer.cause:
             return self._snapshot_failed(answer, answer.cause)
         try:
@@ -232,6 +235,16 @@ class LiveSession:
         if self._sanity.doubted(message.bids, message.asks):
             return self._snapshot_failed(answer, "empty_side")
         return self.market.snapshot(answer.recv_us, message)
+
+    def failed(self, at_us: int, reason: str) -> None:
+        """Write that work on an answer failed where nobody expected it to; the book is not trusted any more."""
+        at_us = max(at_us, self._last_us)
+        self._journal.event(at_us, "anomaly", {"kind": "internal", "reason": reason})
+        if self._attempt is not None:
+            self._attempt = None
+            self._journal.snapshot_failed(at_us, "internal", None)
+        self.market.book.distrust(at_us, "internal")
+        self.market.wants_snapshot = self.market.book_id is None
 
     def trades_answered(self, answer: Answer) -> int:
         """Write the missing trades in an answer from REST, and return how many they are."""

@@ -12,6 +12,8 @@ from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import scan, whole_rows
 from mm.dayfolder.recovery import last_streamed_id, open_holes
 from mm.market_data import recording
+from mm.market_data import snapshot as rest_tasks
+from mm.market_data.live_session import LiveSession
 from mm.sim.matching.order_log import IOC
 
 
@@ -193,3 +195,22 @@ def test_weight_and_attempts_are_counted():
         assert boxed.attempts.spent == 1
 
     recorded(scenario)
+
+
+def test_a_fault_of_our_own_costs_an_epoch_and_not_the_recording(monkeypatch):
+    """Whatever an answer makes fail is in the ledger, the book is not trusted, and the next answer makes another."""
+    monkeypatch.setattr(rest_tasks, "LEAST_PAUSE_S", 0.02)
+    before, calls = LiveSession._take_snapshot, []
+
+    def faulty(self, answer):
+        calls.append(answer)
+        if len(calls) == 1:
+            raise ZeroDivisionError("of a test")
+        return before(self, answer)
+
+    monkeypatch.setattr(LiveSession, "_take_snapshot", faulty)
+    day = recorded(lambda boxed: plain(boxed, 2))
+    (told,) = (one for one in day.told("anomaly") if one["kind"] == "internal")
+    assert told["reason"] == "ZeroDivisionError: of a test"
+    assert day.tags == ["initial"]
+    assert day.frames

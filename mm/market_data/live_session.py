@@ -37,7 +37,6 @@ from mm.market_data.venue import (
     ServerShutdown,
     TradePrint,
 )
-from mm.whole_file import write_whole
 
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
@@ -275,7 +274,7 @@ class LiveSession:
             self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
             return None
         self.instrument = msgspec.json.format(message.text, indent=1) + "\n"
-        write_whole(self.writer.folder.instrument, self.instrument.encode(), durable=True)
+        self.writer.instrument(self.instrument)
         status = str(entry.get("status"))
         self.event(answer.recv_us, "exchange_info", {"status": status})
         return status

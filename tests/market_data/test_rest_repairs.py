@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import time
 
 import pytest
 
@@ -214,3 +215,15 @@ def test_a_fault_of_our_own_costs_an_epoch_and_not_the_recording(monkeypatch):
     assert told["reason"] == "ZeroDivisionError: of a test"
     assert day.tags == ["initial"]
     assert day.frames
+
+
+def test_a_loop_that_was_busy_is_in_the_ledger():
+    """Or a process that was stopped and continued: what arrived meanwhile has a late stamp."""
+
+    async def scenario(boxed):
+        await plain(boxed, 1)
+        time.sleep(0.5)
+        await plain(boxed, 1)
+
+    day = recorded(scenario)
+    assert max(details["lag_s"] for details in day.told("loop_lag")) > 0.2

@@ -17,7 +17,6 @@ from mm.market_data.market_events import (
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
-    from mm.backtest.paper_exchange import PaperExchange
     from mm.market_data.local_orderbook import Level
     from mm.tape.tape import Tape
 
@@ -61,6 +60,16 @@ class RowNumbers(Protocol):
         """Return the number of the row of the depth message that `DepthArrived` counted as *number*."""
 
 
+class EventTaker(Protocol):
+    """Who takes the events of a market: a `PaperExchange`, or a trader."""
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Take events, in order."""
+
+    def advance(self, until_us: int) -> None:
+        """Take that nothing happens up to an instant any more."""
+
+
 class LiveFeed:
     """A subscriber of a market that plays its events at a paper exchange.
 
@@ -73,7 +82,7 @@ class LiveFeed:
         numbers: Has written each event before it comes here; None counts the events instead.
     """
 
-    def __init__(self, exchange: "PaperExchange", instrument: Instrument, numbers: RowNumbers | None = None) -> None:
+    def __init__(self, exchange: EventTaker, instrument: Instrument, numbers: RowNumbers | None = None) -> None:
         self._exchange, self._instrument, self._numbers = exchange, instrument, numbers
         self._count = 0
         self._us = 0

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.knobs import (
     DAYS,
@@ -324,7 +323,6 @@ GROUPS: tuple[type, ...] = (
     Execution,
     Account,
     Models,
-    Risk,
     Sensitivity,
     Calibration,
     Fit,

@@ -126,6 +126,7 @@ def runner(
     defaults: Mapping[str, Any] | None = None,
     resumable: bool = False,
     day_of: Callable[[Sequence[Any]], Day] | None = None,
+    arguments: Sequence[click.Parameter] = (),
 ) -> Callable[[Callable[..., None]], Command]:
     """Make ``main(run, *groups)`` a command that leaves a run folder.
 
@@ -136,6 +137,7 @@ def runner(
         defaults: Defaults that this command has of its own, by field name.
         resumable: Whether a run that was killed goes on where its RUN_ID or OUT_DIR is given again.
         day_of: Returns the day of a run from the objects of its knobs, where it is none of them; the body gets it last.
+        arguments: Options that are no knobs, and are kept nowhere; the body gets them by name.
     """
 
     def decorate(body: Callable[..., None]) -> Command:
@@ -158,9 +160,9 @@ def runner(
             with working(plan, console) as run:
                 for note in notes:
                     run.log.warning("knob_not_used", note=note)
-                body(run, *objects[: len(groups)], *([day] if day_of else []))
+                body(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
 
-        return _make(body, _with(groups, Output), call, defaults)
+        return _make(body, _with(groups, Output), call, defaults, arguments)
 
     return decorate
 
@@ -178,9 +180,8 @@ def command(
 
     def decorate(body: Callable[..., None]) -> Command:
         def call(console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
-            named = {str(p.name): click.get_current_context().params[str(p.name)] for p in arguments}
             try:
-                body(console, *objects[: len(groups)], **named)
+                body(console, *objects[: len(groups)], **_values_of(arguments))
             except Exception as error:
                 if console.level == "DEBUG":
                     traceback.print_exception(error)
@@ -242,6 +243,11 @@ def _make(
     as_json = click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
     options = [*arguments, *map(option, declared), as_json]
     return Command(body.__name__, callback=callback, params=options, help=body.__doc__, context_settings=_SETTINGS)
+
+
+def _values_of(arguments: Sequence[click.Parameter]) -> dict[str, Any]:
+    """Return the values of *arguments* by name."""
+    return {str(one.name): click.get_current_context().params[str(one.name)] for one in arguments}
 
 
 def _imported(target: str) -> click.Command:

@@ -120,7 +120,7 @@ class Gateway:
         self._queries: OrderQueries
         self._balances: dict[str, tuple[str, str]] = {}
         self._connections = self._reconciled = 0
-        self._started = self._stopping = self._closed = False
+        self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
@@ -195,7 +195,6 @@ class Gateway:
         self._queries = OrderQueries(self._states, self._clock, self._checks, self._way, self._act, is_ours)
         self._queries.adopt = self._run.access.adopt
         self._queries.checked_id = self._run.last_trade_id
-        self._started = True
         for one in self._run.earlier:
             self._states.add_earlier(self._earlier(one))
         self._act()
@@ -213,9 +212,6 @@ class Gateway:
 
     async def stop(self) -> None:
         """Cancel what is open, wait at most `STOP_S` for the ends, and close."""
-        if not self._started:
-            await self._rest.close()
-            return
         if not self._stopping:
             self._stopping = True
             self._review()
@@ -228,7 +224,6 @@ class Gateway:
                     await self._changed.wait()
         if self._states.open:
             self._log.warning("orders_left_open", orders=[order.client_id for order in self._states.open.values()])
-        self._closed = self._queries.closed = True
         self._ws.close()
         for task in list(self._tasks):
             task.cancel()
@@ -305,31 +300,27 @@ class Gateway:
         self._act()
 
     def _cancel_round(self, delay_s: float) -> None:
-        """Cancel what is open, over the connection where there is one; by REST what is open *delay_s* later."""
+        """Cancel what is open, and again after *delay_s* by REST what is open then: the connection may be dead."""
         loop, silence_s = asyncio.get_running_loop(), self._limits.silence_s
-        if self._closed:
-            return
         if silence_s:
             loop.call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_round, delay_s)
             return
+        now_s = loop.time()
         for order in list(self._states.open.values()):
-            order.cancel_wanted, order.cancels = True, 0
-            left = order.sent_ms or order.order_id == EARLIER
-            if self._ws.up and left and not order.ending and order.client_id not in self._sender.cancel_sent_s:
+            if order.ending or (self._run.sync and not order.sent_ms and order.order_id != EARLIER):
+                continue
+            sent_s = self._sender.cancel_sent_s.get(order.client_id)
+            if sent_s is None:
                 self._sender.cancel(order)
-        if delay_s > _ROUND_S or not self._ws.up:
-            self._spawn(self._sweep())
-        if self._states.open or delay_s == _ROUND_S:
+            elif now_s - sent_s >= _ROUND_S / 2:
+                self._sender.cancel(order, self._rest)
+        self._spawn(self._cancel_strangers())
+        if self._states.open:
             loop.call_later(delay_s, self._cancel_round, min(2 * delay_s, _LONGEST_ROUND_S))
 
-    async def _sweep(self) -> None:
-        """Cancel by REST what the exchange lists: in one request, unless orders of others are among it."""
+    async def _cancel_strangers(self) -> None:
         with suppress(Unanswered):
-            ours, foreign = await self._queries.listed(self._rest)
-            if ours and not foreign:
-                self._sender.cancel_symbol(ours)
-            for order in ours if foreign else ():
-                self._sender.cancel(order, self._rest)
+            await self._queries.cancel_strangers()
 
     # answers
 
@@ -403,7 +394,10 @@ class Gateway:
         """Reconcile at the start, after each change of the connection, and every RECONCILE_INTERVAL_S."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), self._run.access.reconcile_interval_s)
+                async with asyncio.timeout(
+                    self._run.access.reconcile_interval_s
+                ):
+                    await self._due.wait()
             self._due.clear()
             connection = self._connections if self._ws.up else 0
             try:

@@ -63,7 +63,9 @@ class OrderListener(Protocol):
 class AuditSink(Protocol):
     """What the gateway needs of the audit log."""
 
-    failure: Exception | None
+    @property
+    def failure(self) -> Exception | None:
+        """Why the disk refused a row; None while it took all."""
 
     def append(self, type: str, /, **fields: object) -> int:
         """Append a row and return its number."""

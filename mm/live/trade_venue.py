@@ -5,85 +5,55 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from mm.cli.knobs import REQUIRED, base_url, knob, one_of
+from mm.cli.knobs import REQUIRED, SWITCH, knob, one_of
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
+from mm.live.api_requests import VENUES, VenueUrls
 
 BOX, TESTNET, PRODUCTION = "box", "testnet", "production"
-SWITCH = "TRADE_PRODUCTION"
+PRODUCTION_SWITCH = "TRADE_PRODUCTION"
 _PRODUCTION_DOMAINS = ("binance.com", "binance.us", "binance.vision")
 _TESTNET_DOMAINS = ("testnet.binance.vision",)
 _SWITCH_FORM = re.compile(r"([A-Z0-9]+):(\d+(?:\.\d+)?)\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
-class VenueUrls:
-    """The venue, and its addresses; without them those that Binance publishes for it."""
+class Trading:
+    """Where orders go, and what must be on disk before."""
 
     venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION), "Where orders go.")
-    ws_url: str | None = knob(None, base_url("ws", "wss"), "Base of the market streams.", matters=False)
-    rest_url: str | None = knob(None, base_url("http", "https"), "Base of REST.", matters=False)
-    ws_api_url: str | None = knob(None, base_url("ws", "wss"), "Whole address of the WebSocket API.", matters=False)
+    audit_sync: bool | None = knob(
+        None, SWITCH, "1 sends an order only when its intent is on disk; without it 1, but 0 with --venue box."
+    )
 
 
-@dataclass(frozen=True)
-class Addresses:
-    """The addresses of a venue.
+def addresses(venue: str, ws_url: str | None, rest_url: str | None, ws_api_url: str | None) -> VenueUrls:
+    """Return the addresses of a venue: those given, else those that Binance publishes for it.
 
-    Attributes:
+    Args:
+        venue: ``box``, ``testnet`` or ``production``.
         ws_url: Base of the market streams.
         rest_url: Base of REST.
         ws_api_url: The WebSocket API, whole.
-    """
-
-    ws_url: str
-    rest_url: str
-    ws_api_url: str
-
-
-PUBLISHED = {
-    TESTNET: Addresses(
-        "wss://stream.testnet.binance.vision",
-        "https://testnet.binance.vision",
-        "wss://ws-api.testnet.binance.vision/ws-api/v3",
-    ),
-    PRODUCTION: Addresses(
-        "wss://stream.binance.com:9443",
-        "https://api.binance.com",
-        "wss://ws-api.binance.com:443/ws-api/v3",
-    ),
-}
-
-
-def addresses(urls: VenueUrls) -> Addresses:
-    """Return the addresses of a venue: those given, else those that are published for it.
 
     Raises:
-        UsageError: If the venue is a box whose addresses are not given, or a testnet whose address is none.
+        UsageError: If the venue is a box and an address is not given.
         SafetyError: If an address is that of the production exchange, but the venue is another.
     """
-    given = {"WS_URL": urls.ws_url, "REST_URL": urls.rest_url, "WS_API_URL": urls.ws_api_url}
-    if urls.venue == BOX:
-        missing = [name for name, url in given.items() if url is None]
-        if missing:
-            raise UsageError(
-                f"--venue box needs {', '.join(missing)}: the addresses that `mm sim serve` prints when it is ready"
-            )
-        found = Addresses(*(url or "" for url in given.values()))
-    else:
-        published = PUBLISHED[urls.venue]
-        found = Addresses(
-            urls.ws_url or published.ws_url,
-            urls.rest_url or published.rest_url,
-            urls.ws_api_url or published.ws_api_url,
+    given = {"WS_URL": ws_url, "REST_URL": rest_url, "WS_API_URL": ws_api_url}
+    missing = [name for name, url in given.items() if url is None]
+    if venue == BOX and missing:
+        raise UsageError(
+            f"--venue box needs {', '.join(missing)}: the addresses that `mm sim serve` prints when it is ready"
         )
-    if urls.venue != PRODUCTION:
-        for name, url in zip(given, (found.ws_url, found.rest_url, found.ws_api_url), strict=True):
-            if is_production(url):
-                raise SafetyError(
-                    f"{name} {url!r} is the production exchange, but --venue is {urls.venue}; orders go there with "
-                    f"--venue production and {SWITCH}=<SYMBOL>:<MAX_POSITION> alone"
-                )
+    published = VENUES.get(venue, VenueUrls("", "", ""))
+    found = VenueUrls(ws_api_url or published.ws_api, rest_url or published.rest, ws_url or published.streams)
+    for name, url in zip(given, (found.streams, found.rest, found.ws_api), strict=True):
+        if venue != PRODUCTION and is_production(url):
+            raise SafetyError(
+                f"{name} {url!r} is the production exchange, but --venue is {venue}; orders go there with "
+                f"--venue production and {PRODUCTION_SWITCH}=<SYMBOL>:<MAX_POSITION> alone"
+            )
     return found
 
 
@@ -106,21 +76,23 @@ def check_switches(venue: str, symbol: str, max_position: str, environment: Mapp
         SafetyError: If the venue is production and TRADE_PRODUCTION is absent, malformed, of another symbol, or
             allows less than MAX_POSITION.
     """
-    allowed = environment.get(SWITCH)
+    allowed = environment.get(PRODUCTION_SWITCH)
     if venue != PRODUCTION:
-        return None if allowed is None else f"{SWITCH} is without effect: the venue is {venue}"
+        return None if allowed is None else f"{PRODUCTION_SWITCH} is without effect: the venue is {venue}"
     if allowed is None:
         raise SafetyError(
-            f"--venue production needs a second switch: set {SWITCH}={symbol}:{max_position} in the environment"
+            f"--venue production needs a second switch: {PRODUCTION_SWITCH}={symbol}:{max_position} in the environment"
         )
     form = _SWITCH_FORM.match(allowed)
     if form is None:
-        raise SafetyError(f"{SWITCH} is {allowed!r}; it must be <SYMBOL>:<MAX_POSITION>, such as {symbol}:0.01")
+        raise SafetyError(
+            f"{PRODUCTION_SWITCH} is {allowed!r}; it must be <SYMBOL>:<MAX_POSITION>, such as {symbol}:0.01"
+        )
     if form[1] != symbol:
-        raise SafetyError(f"{SWITCH} allows {form[1]}, but the symbol is {symbol}; nothing is sent")
+        raise SafetyError(f"{PRODUCTION_SWITCH} allows {form[1]}, but the symbol is {symbol}; nothing is sent")
     if e8(form[2]) < e8(max_position):
         raise SafetyError(
-            f"{SWITCH} allows a position of {short_text(e8(form[2]))}, but --max-position (MAX_POSITION) is "
+            f"{PRODUCTION_SWITCH} allows a position of {short_text(e8(form[2]))}, but --max-position (MAX_POSITION) is "
             f"{max_position}; lower the knob, or raise the switch"
         )
     return None

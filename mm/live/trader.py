@@ -6,6 +6,7 @@ disk or a metrics page never holds it up.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,7 +35,9 @@ _FILTERS = {  # by a part of the filter's name
     "LOT_SIZE": "quantity_out_of_range",
     "MAX_NUM_ORDERS": "order_limit_10s",
 }
-NEW_ORDER_REJECTED, TOO_MANY_ORDERS, FILTER_FAILURE = -2010, -1015, -1013
+TOO_MANY_ORDERS, FILTER_FAILURE = -1015, -1013
+KILL = "kill"
+"""Why trading ends where a limit, a switch or a signal has killed it."""
 
 
 class OrderGateway(Protocol):
@@ -65,8 +68,8 @@ class TradeObserver(Protocol):
     def ack(self, action: str, seconds: float) -> None:
         """An answer took so long."""
 
-    def account(self, us: int) -> None:
-        """The account, or the quotes, may be others than before."""
+    def account_changed(self, us: int) -> None:
+        """The account is another than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,33 +102,33 @@ class TradeAccount:
         engine: Its account follows the ledger.
         ledger: Books each fill, once.
         grid: The engine's grid.
-        start_cash_e8: Cash of the engine's account when the run began, 1e-8 of the quote asset.
+        begin_e8: Position and cash when the ledger began, in 1e-8 of their assets.
 
     Attributes:
-        start_position_e8: What was held then, 1e-8 of the base asset.
-        start_cash_e8: As given.
+        ledger: As given.
+        start_e8: Position and cash when this run began.
         fills: What was booked in this run.
     """
 
-    def __init__(self, engine: LiveEngine, ledger: Ledger, grid: Instrument, start_cash_e8: int) -> None:
-        self.start_position_e8, self.start_cash_e8 = ledger.position_e8, start_cash_e8
+    def __init__(self, engine: LiveEngine, ledger: Ledger, grid: Instrument, begin_e8: tuple[int, int]) -> None:
+        self.ledger, self._begin_e8 = ledger, begin_e8
+        self.start_e8 = self.position_e8, self.cash_e8
         self.fills: list[BookedFill] = []
-        self._engine, self._ledger, self._grid = engine, ledger, grid
-        self._before_e8 = start_cash_e8 - ledger.cash_e8
+        self._engine, self._grid = engine, grid
 
     @property
     def position_e8(self) -> int:
         """What is held now, in 1e-8 of the base asset."""
-        return self._ledger.position_e8
+        return self._begin_e8[0] + self.ledger.position_e8
 
     @property
     def cash_e8(self) -> int:
         """Cash now, in 1e-8 of the quote asset."""
-        return self._before_e8 + self._ledger.cash_e8
+        return self._begin_e8[1] + self.ledger.cash_e8
 
     def book(self, order_id: int, fill: AccountFill, us: int) -> bool:
         """Book a fill that was reported at *us*, and return False where it was booked before."""
-        if not self._ledger.book(fill):
+        if not self.ledger.book(fill):
             return False
         grid, engine = self._grid, self._engine
         fee_lots = e8(fill.commission) // grid.lot_e8 if fill.commission_asset == grid.base_asset else 0
@@ -148,6 +151,7 @@ class TraderParts:
         log: Takes what happens.
         observers: Follow it.
         watch: Is called every `LONGEST_NAP_S` seconds or sooner; returns why trading must end, else None.
+        decided: Is called after each requote.
         clock: Returns the wall clock, in µs.
     """
 
@@ -157,6 +161,7 @@ class TraderParts:
     log: "EventLog"
     observers: Sequence[TradeObserver] = ()
     watch: Callable[[int], str | None] = lambda _: None
+    decided: Callable[[], None] = lambda: None
     clock: Callable[[], int] = now_us
 
 
@@ -176,20 +181,20 @@ class Trader:
 
     Args:
         parts: What it is made of.
+        gateway: Where messages go.
 
     Attributes:
-        gateway: Where messages go; set once, before the first event.
         ended: Why trading has ended; None while it goes on. Nothing is sent from then on.
         accepted_us: When the exchange took each order, by our id.
     """
 
-    def __init__(self, parts: TraderParts) -> None:
-        self.gateway: OrderGateway | None = None
+    def __init__(self, parts: TraderParts, gateway: OrderGateway) -> None:
         self.ended: str | None = None
         self.accepted_us: dict[int, int] = {}
+        self._gateway = gateway
         self._engine, self._grid, self._account = parts.engine, parts.grid, parts.account
         self._log, self._observers = parts.log, tuple(parts.observers)
-        self._watch, self._clock = parts.watch, parts.clock
+        self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._orders: dict[int, _Sent] = {}
         self._prices: dict[int, str] = {}
         self._over = asyncio.Event()
@@ -213,6 +218,9 @@ class Trader:
         messages = self._engine.advance(us)
         if messages:
             self._send(messages, us)
+        self._decided()
+        if self._engine.manager.killed_for is not None:
+            self.end(KILL)
 
     async def run(self) -> str:
         """Keep the clock going until trading ends; return why."""
@@ -226,6 +234,10 @@ class Trader:
             await self._nap(self._engine.next_due_us - us)
         return self.ended or ""
 
+    async def over(self) -> None:
+        """Return when trading has ended."""
+        await self._over.wait()
+
     def end(self, why: str) -> None:
         """Send nothing any more; the first reason stands."""
         if self.ended is None:
@@ -235,18 +247,15 @@ class Trader:
     async def _nap(self, due_in_us: int) -> None:
         """Wait until something is due, or until the next look at what may end trading."""
         seconds = min(max(due_in_us / US_PER_S, SHORTEST_NAP_S), LONGEST_NAP_S)
-        try:
-            await asyncio.wait_for(self._over.wait(), seconds)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
 
     # ------------------------------------------------------------------ to the gateway
 
     def _send(self, messages: list[Message], us: int) -> None:
         """Send messages; a cancel with an order of its side right behind it goes as one replacement."""
-        gateway, at, count = self.gateway, 0, len(messages)
-        if gateway is None:
-            raise RuntimeError("a trader without a gateway was fed")
+        gateway, at, count = self._gateway, 0, len(messages)
         while at < count:
             action, order_id, side = messages[at][:3]
             at += 1
@@ -312,7 +321,7 @@ class Trader:
             self._tell("filled" if sent.left_e8 <= 0 else "partially_filled", order_id, us, ends=sent.left_e8 <= 0)
         for observer in self._observers:
             observer.filled(fill, order_id, us)
-            observer.account(us)
+            observer.account_changed(us)
         self._log.info(
             "fill", order_id=order_id, side=fill.side, price=fill.price, qty=fill.qty, trade_id=fill.trade_id
         )

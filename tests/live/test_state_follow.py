@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_story import BTC, Story, many_orders, played_logs, stories, written
 from hypothesis import given
 from hypothesis import strategies as st
-from state_memory import FAILURES, MemoryState, plain_tables
 
+from audit_story import BTC, Story, many_orders, played_logs, stories, written
 from mm.errors import BrokenFile, DataError
 from mm.live.audit import AuditLog, audit_folder, audit_path
 from mm.live.state_follow import AuditFollower, LogTail, bring_up, symbols_with_logs
 from mm.live.state_tables import StoreAway
+from state_memory import FAILURES, MemoryState, plain_tables
 
 SYMBOL = "BTCUSDT"
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_story import many_orders, played_logs
-from state_memory import plain_tables
-from state_servers import postgres_database
 
+from audit_story import many_orders, played_logs
 from mm.live.audit import audit_folder
 from mm.live.audit_books import Changes
 from mm.live.state_follow import AuditFollower, bring_up
 from mm.live.state_postgres import PostgresState
 from mm.live.state_tables import SHOWN, TABLES, StateBatch, StoreAway
+from state_memory import plain_tables
+from state_servers import postgres_database
 
 SYMBOL = "BTCUSDT"
 

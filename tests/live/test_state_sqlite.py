@@ -5,14 +5,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from audit_story import many_orders, played_logs
-from state_memory import plain_tables
 
+from audit_story import many_orders, played_logs
 from mm.live.audit import audit_folder
 from mm.live.audit_books import Changes
 from mm.live.state_follow import AuditFollower, bring_up
 from mm.live.state_sqlite import SqliteState
 from mm.live.state_tables import SHOWN, TABLES, StateBatch, StoreAway
+from state_memory import plain_tables
 
 SYMBOL = "BTCUSDT"
 

@@ -3,7 +3,8 @@
 import pytest
 
 from mm.errors import SafetyError, UsageError
-from mm.live.trade_venue import PUBLISHED, Addresses, VenueUrls, addresses, check_switches, is_production
+from mm.live.api_requests import VENUES, VenueUrls
+from mm.live.trade_venue import addresses, check_switches, is_production
 
 LOCAL = {
     "ws_url": "ws://127.0.0.1:1",
@@ -13,25 +14,25 @@ LOCAL = {
 
 
 def test_a_box_has_the_addresses_that_are_given():
-    assert addresses(VenueUrls(venue="box", **LOCAL)) == Addresses(*LOCAL.values())
+    found = VenueUrls(streams=LOCAL["ws_url"], rest=LOCAL["rest_url"], ws_api=LOCAL["ws_api_url"])
+    assert addresses("box", **LOCAL) == found
 
 
 @pytest.mark.parametrize("name", LOCAL)
 def test_a_box_without_an_address_is_refused_by_name(name):
-    given = {key: url for key, url in LOCAL.items() if key != name}
     with pytest.raises(UsageError, match=name.upper()):
-        addresses(VenueUrls(venue="box", **given))
+        addresses("box", **LOCAL | {name: None})
 
 
-@pytest.mark.parametrize("venue", PUBLISHED)
+@pytest.mark.parametrize("venue", VENUES)
 def test_a_venue_has_its_published_addresses(venue):
-    assert addresses(VenueUrls(venue=venue)) == PUBLISHED[venue]
+    assert addresses(venue, None, None, None) == VENUES[venue]
 
 
 def test_one_address_may_be_another():
-    found = addresses(VenueUrls(venue="testnet", rest_url="http://127.0.0.1:9"))
-    assert found.rest_url == "http://127.0.0.1:9"
-    assert found.ws_url == PUBLISHED["testnet"].ws_url
+    found = addresses("testnet", None, "http://127.0.0.1:9", None)
+    assert found.rest == "http://127.0.0.1:9"
+    assert found.streams == VENUES["testnet"].streams
 
 
 @pytest.mark.parametrize("venue", ["box", "testnet"])
@@ -40,7 +41,7 @@ def test_one_address_may_be_another():
 def test_the_production_exchange_is_refused_under_another_name(venue, name, host):
     scheme = LOCAL[name].partition(":")[0]
     with pytest.raises(SafetyError, match="production exchange"):
-        addresses(VenueUrls(venue=venue, **LOCAL | {name: f"{scheme}://{host}"}))
+        addresses(venue, **LOCAL | {name: f"{scheme}://{host}"})
 
 
 @pytest.mark.parametrize(

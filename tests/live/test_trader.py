@@ -64,7 +64,7 @@ class Notes:
     def ack(self, action, seconds):
         self.acks.append((action, seconds))
 
-    def account(self, us):
+    def account_changed(self, us):
         self.accounts += 1
 
     def info(self, event, **numbers):
@@ -88,7 +88,7 @@ class Room:
         )
         self.engine = LiveEngine(Touch(), rules)
         self.ledger = Ledger(GRID)
-        self.account = TradeAccount(self.engine, self.ledger, GRID, START_CASH_E8)
+        self.account = TradeAccount(self.engine, self.ledger, GRID, (0, START_CASH_E8))
         self.trader = Trader(
             TraderParts(
                 engine=self.engine,
@@ -98,9 +98,9 @@ class Room:
                 observers=[self.notes],
                 clock=lambda: self.us,
                 **parts,
-            )
+            ),
+            self.wire,
         )
-        self.trader.gateway = self.wire
         self.feed(SNAPSHOT, (1, 10_000, 5 * STEP), (-1, 10_002, 5 * STEP))
 
     def feed(self, kind, *rows, after_us=0):

@@ -1,0 +1,170 @@
+"""``mm trade``: trade a symbol at a venue: the exchange in a box, Binance's testnet, or production."""
+
+import asyncio
+import os
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mm.backtest.risk import LIVE_DEFAULTS, Risk
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models, Name, Recorder, Results, Source
+from mm.cli.frame import runner
+from mm.clock import SteadyClock
+from mm.commands.shadow import day_recorded
+from mm.errors import Incomplete, TryLater
+from mm.live.order_access import OrderAccess
+from mm.live.state import StateStores
+from mm.live.trade_venue import Trading
+from mm.runs.run import Run
+
+if TYPE_CHECKING:
+    from mm.live.trade_run import TradeEnd, TradeRun
+    from mm.market_data.recording import Parts
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_DEFAULTS = {**LIVE_DEFAULTS, "ws_url": None, "rest_url": None, "start_jitter_s": 0.0}
+_KEYS = (
+    click.Option(["--api-key"], metavar="TEXT", help="API key; better BINANCE_API_KEY in the environment."),
+    click.Option(["--api-secret"], metavar="TEXT", help="HMAC secret; better BINANCE_API_SECRET in the environment."),
+    click.Option(["--watch"], is_flag=True, help="Show the trade on the terminal while it runs."),
+)
+KILLED, AUDIT = 5, 75
+
+
+@runner(
+    "trade",
+    Trading,
+    Source,
+    Recorder,
+    Results,
+    OrderAccess,
+    Market,
+    Execution,
+    Account,
+    Models,
+    Risk,
+    StateStores,
+    defaults=_DEFAULTS,
+    day_of=day_recorded,
+    arguments=_KEYS,
+)
+def main(
+    run: Run,
+    trading: Trading,
+    source: Source,
+    recorder: Recorder,
+    results: Results,
+    access: OrderAccess,
+    market: Market,
+    execution: Execution,
+    account: Account,
+    models: Models,
+    risk: Risk,
+    stores: StateStores,
+    day: Day,
+    **given: Any,
+) -> None:
+    """Trade a symbol: the quotes of a backtest as real orders, at a venue, with limits, an audit log and a kill switch.
+
+    It records the day it trades, ends in order at SIGTERM, Ctrl-C and the end of its window, and leaves a run folder.
+    Keys come from BINANCE_API_KEY with BINANCE_API_SECRET or BINANCE_PRIVATE_KEY_FILE.
+
+    Example: SYMBOL=BTCUSDT WINDOW_START=always mm trade --venue testnet
+    """
+    from mm.live.keys import blank_process_list, read_credentials
+    from mm.live.shadow import PaperKnobs
+    from mm.live.trade_run import TradeKnobs, TradeRun
+    from mm.live.trade_venue import addresses, check_switches
+    from mm.model_maker import check_names
+
+    note = check_switches(trading.venue, source.symbol, risk.max_position or "0", os.environ)
+    urls = addresses(trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url)
+    credentials = read_credentials(os.environ, api_key=given["api_key"], api_secret=given["api_secret"])
+    if given["api_key"] or given["api_secret"]:
+        run.log.warning("key_on_command_line", note="set BINANCE_API_KEY and its secret in the environment instead")
+    blank_process_list([given["api_key"], given["api_secret"]])
+    if note:
+        run.log.warning("switch_not_used", note=note)
+    check_names(models)
+    knobs = TradeKnobs(
+        trading=trading,
+        access=access,
+        stores=stores,
+        strategy=PaperKnobs(market, execution, account, models, risk),
+        out_root=results.out_root,
+    )
+    clock = SteadyClock()
+    parts = _parts(run, source, replace(recorder, ws_url=urls.streams, rest_url=urls.rest), day, clock)
+    trade = TradeRun(run, knobs, urls, credentials, parts, clock)
+    trade.check()
+    with trade.alone():
+        end = asyncio.run(_live(trade, parts, day.day, run, watched=given["watch"]))
+    _finish(run, end, source.symbol)
+
+
+def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: SteadyClock) -> "Parts":
+    """Return what the recording is made of: that of `mm record`, but for one day."""
+    from mm.market_data.days import DayWindow
+    from mm.market_data.recorder import parts_of
+
+    parts = parts_of(source, recorder, Name(run_id=run.id), clock)
+    return replace(parts, window=DayWindow.of(parts.window, day.day))
+
+
+async def _live(trade: "TradeRun", parts: "Parts", day: str, run: Run, *, watched: bool) -> "TradeEnd":
+    """Trade until the end; raises TryLater where a signal comes before the exchange has answered."""
+    from mm.live.shadow import learn_terms
+
+    loop = asyncio.get_running_loop()
+    rest, symbol = parts.rest.rest, parts.days.symbol
+    learning = asyncio.ensure_future(learn_terms(rest, symbol, day, run.log))
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, learning.cancel)
+    try:
+        terms = await learning
+    except BaseException as error:
+        await rest.close()
+        if not isinstance(error, asyncio.CancelledError):
+            raise
+        raise TryLater("stopped before the exchange has answered: nothing was sent; start it again") from None
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, trade.stop, number.name)
+    loop.add_signal_handler(signal.SIGUSR1, trade.kill, "SIGUSR1")
+    async with trade.shown(
+        str(parts.days.knobs["metrics_host"]), int(parts.days.knobs["metrics_port"]), watched=watched
+    ):
+        return await trade.trade(terms)
+
+
+def _finish(run: Run, end: "TradeEnd", symbol: str) -> None:
+    """Write what the trade did; raise where it was killed, or its audit log could not be written.
+
+    Raises:
+        Incomplete: In both cases; the run folder is whole.
+    """
+    from mm.backtest.summary_text import told
+    from mm.live.decisions import decisions_name, decisions_of, write_decisions
+    from mm.live.trade_files import write_fills, write_state
+
+    result = end.result()
+    journal, grid, fills = result.journal, end.play.grid, end.account.fills
+    run.write_result(result)
+    run.output(f"fills_{symbol}.csv", write_fills(run.path(f"fills_{symbol}.csv"), fills, journal.mids, grid))
+    state = write_state(run.path(f"state_{symbol}.csv"), journal.state, fills, end.account.start_e8, grid)
+    run.output(f"state_{symbol}.csv", state)
+    decisions, name = decisions_of(journal), decisions_name(symbol)
+    rows = write_decisions(run.path(name), decisions, end.lags.of(decisions).tolist(), grid)
+    run.output(name, rows, digest=False)
+    run.say(told(result.summary))
+    run.say(f"{len(fills)} fills; trading ended: {end.reason}")
+    if end.killed_for is not None:
+        raise Incomplete(
+            f"{symbol} was killed: {end.killed_for}; mm risk rearm --symbol {symbol} lets it trade again", KILLED
+        )
+    if end.reason == "audit":
+        raise Incomplete(
+            f"{symbol}: the audit log could not be written, so trading ended; make room on the disk", AUDIT
+        )

@@ -1,0 +1,187 @@
+"""What others see of a trade: metrics, the state store, rows of breaches; none of it can hold the trader up."""
+
+from typing import TYPE_CHECKING
+
+from mm.backtest.risk import Risk
+from mm.clock import US_PER_MS, US_PER_S
+from mm.instrument import E8, decimal_text, e8
+from mm.live.ledger import SIDE_NAMES, AccountFill
+from mm.live.metrics import TradingMetrics
+
+if TYPE_CHECKING:
+    from mm.live.audit import AuditLog
+    from mm.live.state import StateWriter
+    from mm.live.trade_history import LedgerBegin
+    from mm.live.trade_play import TradeFollower, TradePlay
+    from mm.live.trader import TradeAccount
+    from mm.market_data.live_session import EventLog
+
+REFRESH_US = 100 * US_PER_MS
+TOP_LEVELS = 20
+
+
+class TradeDesk:
+    """Follows a trader.
+
+    Args:
+        metrics: What Prometheus reads; filled here.
+        play: The strategy.
+        account: Position and cash.
+        begin: The account when the ledger began.
+        audit: Takes breaches.
+        writer: The state store.
+        risk: The limits' knobs.
+        log: Takes what happens.
+
+    Attributes:
+        metrics: As given.
+        play: As given.
+        account: As given.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it shows, and where
+        self,
+        metrics: TradingMetrics,
+        play: "TradePlay",
+        account: "TradeAccount",
+        *,
+        begin: "LedgerBegin",
+        audit: "AuditLog",
+        writer: "StateWriter",
+        risk: Risk,
+        log: "EventLog",
+    ) -> None:
+        self.metrics = metrics
+        self.play, self.account = play, account
+        self._begin, self._audit, self._writer, self._log = begin, audit, writer, log
+        self._limits = {
+            name: e8(bound)
+            for name, bound in (
+                ("MAX_POSITION", risk.max_position),
+                ("MAX_DAILY_LOSS", risk.max_daily_loss),
+                ("MAX_DRAWDOWN", risk.max_drawdown),
+                ("MAX_LEVERAGE", risk.max_leverage),
+            )
+            if bound is not None
+        }
+        self._follower: TradeFollower | None = None
+        self._breaches = 0
+        self._next_us = 0
+        self._accepted_us: dict[int, int] = {}
+
+    def follow(self, follower: "TradeFollower") -> None:
+        """Show the market that *follower* takes."""
+        self._follower = follower
+
+    # ------------------------------------------------------------------ the trader's observer
+
+    def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:  # noqa: ARG002
+        """Count what was sent; keep when an order was accepted until its first fill."""
+        if action in ("place", "cancel"):
+            self.metrics.order(action)
+        elif action == "accepted":
+            self._accepted_us[order_id] = us
+        else:
+            self._accepted_us.pop(order_id, None)
+
+    def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
+        """Count a fill."""
+        self.metrics.fill(fill.side)
+        accepted_us = self._accepted_us.pop(order_id, None)
+        if accepted_us is not None:
+            self.metrics.ack_fill((us - accepted_us) / US_PER_S)
+
+    def rejected(self, reason: str, code: int, message: str) -> None:  # noqa: ARG002 - the observer's signature
+        """Count a rejection."""
+        self.metrics.reject(reason)
+
+    def ack(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
+        """Take how long an answer took."""
+        self.metrics.ack(seconds)
+
+    def account_changed(self, us: int) -> None:
+        """Show the account again at the next look."""
+        self._next_us = min(self._next_us, us)
+
+    # ------------------------------------------------------------------ at each look
+
+    def look(self, us: int) -> None:
+        """Write new breaches down, and bring what is shown up to date every tenth of a second."""
+        for at_us, limit, value_e8, bound_e8, side in self.play.engine.breaches(self._breaches):
+            self._breaches += 1
+            shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8)}
+            sided = {"side": SIDE_NAMES[side]} if side else {}
+            self._audit.append("breach", **shown, **sided, us=at_us)
+            self._log.warning("risk_breach", **shown, **sided)
+        if us >= self._next_us:
+            self._next_us = us + REFRESH_US
+            self.refresh(us)
+
+    def refresh(self, us: int) -> None:
+        """Bring metrics and state store up to date."""
+        engine, grid, metrics = self.play.engine, self.play.grid, self.metrics
+        bid, ask = engine.best
+        mid2 = bid + ask if bid and ask else 0
+        quoted = engine.quoted()
+        metrics.position(self.account.position_e8)
+        metrics.state_writer(self._writer.queue, self._writer.lag_s)
+        metrics.quotes(us, *((abs(mid2 / 2 - ticks) if ticks and mid2 else None) for ticks in quoted))
+        metrics.why_not_ready = "" if mid2 else "no valid book"
+        if self._follower:
+            metrics.market(self._follower.gaps, self._follower.messages)
+            if self._follower.book is not None:
+                metrics.book_updated(self._follower.book_us)
+        if not mid2:
+            return
+        mid_e8 = mid2 * grid.tick_e8 // 2
+        parts = self._pnl(mid_e8)
+        metrics.pnl(**parts)
+        equity_e8 = self._begin.worth_e8 + parts["total"]
+        metrics.equity(equity_e8)
+        self._use_limits(mid_e8, equity_e8)
+        self._store(us, mid_e8, parts)
+
+    def trade_printed(self, us: int, price: str, qty: str, side: str) -> None:
+        """Take a trade of the market."""
+        self._writer.tick(us, price=price, qty=qty, side=side)
+
+    def _pnl(self, mid_e8: int) -> dict[str, int]:
+        """Return the parts of the PnL since the ledger began, the initial inventory's move among them."""
+        found = self.account.ledger.pnl_e8(mid_e8)
+        carried = (self.account.position_e8 - self.account.ledger.position_e8) * (mid_e8 - self._begin.mid_e8) // E8
+        return {
+            "realized": found.realized,
+            "unrealized": found.unrealized + carried,
+            "fees": found.fees,
+            "total": found.total + carried,
+        }
+
+    def _use_limits(self, mid_e8: int, equity_e8: int) -> None:
+        """Show how much of each limit is used."""
+        _, day_e8, peak_e8 = self.play.engine.equity_e8
+        position_e8 = abs(self.account.position_e8)
+        used = {
+            "MAX_POSITION": (position_e8, 1),
+            "MAX_DAILY_LOSS": (max(day_e8 - equity_e8, 0), 1),
+            "MAX_DRAWDOWN": (max(peak_e8 - equity_e8, 0) * E8, peak_e8),
+            "MAX_LEVERAGE": (position_e8 * mid_e8, equity_e8),
+        }
+        for name, bound_e8 in self._limits.items():
+            value, unit = used[name]
+            if bound_e8 and unit > 0:
+                self.metrics.risk_used(name, value / unit / bound_e8)
+
+    def _store(self, us: int, mid_e8: int, parts: dict[str, int]) -> None:
+        """Give the state store the book, the PnL and the state of the strategy."""
+        follower, engine = self._follower, self.play.engine
+        if follower and follower.book is not None:
+            bids, asks = follower.book.top(TOP_LEVELS)
+            self._writer.book(bids, asks, us, follower.last_update_id)
+        self._writer.pnl(us, **{name: decimal_text(value) for name, value in parts.items()})
+        self._writer.model(
+            us,
+            mid=decimal_text(mid_e8),
+            inventory=decimal_text(self.account.position_e8),
+            target=decimal_text(self.play.rules.target * self.play.grid.lot_e8),
+            quoted_ticks=list(engine.quoted()),
+        )

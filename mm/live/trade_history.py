@@ -1,0 +1,166 @@
+"""What earlier runs of a symbol have left: orders, position, the account when the ledger began, equity marks.
+
+The audit logs are the authority. Only what no log holds, the equity when the day began and its peak, stands in a small
+file of its own, ``<out>/risk/<SYMBOL>.equity.json``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mm.clock import US_PER_S, day_of
+from mm.errors import BrokenFile
+from mm.instrument import E8, e8
+from mm.live.audit import first_row, logs_of
+from mm.live.audit_books import AuditBooks, Changes
+from mm.live.audit_chain import read_rows
+from mm.whole_file import write_whole
+
+ACCOUNT = "account"
+"""Field of the ``params`` row that says what the account held when the ledger began."""
+MARKS_EVERY_US = 5 * US_PER_S
+_SPOILING = ("breach", "kill")  # rows of a day that is not counted by a size ramp
+
+
+@dataclass(frozen=True)
+class LedgerBegin:
+    """What the account held when the ledger began.
+
+    Attributes:
+        base_e8: Base asset, free and locked, in 1e-8.
+        quote_e8: Quote asset, likewise.
+        mid_e8: The mid then, 1e-8 of the quote asset.
+    """
+
+    base_e8: int
+    quote_e8: int
+    mid_e8: int
+
+    @property
+    def worth_e8(self) -> int:
+        """Worth of both at that mid, in 1e-8 of the quote asset."""
+        return self.quote_e8 + self.base_e8 * self.mid_e8 // E8
+
+    def added_e8(self, inventory_e8: int) -> int:
+        """Return what the equity holds beside the quote asset and a position that began with *inventory_e8*."""
+        return (self.base_e8 - inventory_e8) * self.mid_e8 // E8
+
+
+@dataclass(frozen=True)
+class TradeHistory:
+    """What earlier runs of a symbol at a venue have left.
+
+    Attributes:
+        books: Their sum; its ledger is None before the first of them.
+        begin: The account when the ledger began; None before the first run.
+        clean_days: Days before this one without a breach, since the last one with a breach.
+    """
+
+    books: AuditBooks
+    begin: LedgerBegin | None
+    clean_days: int
+
+    @property
+    def booked(self) -> frozenset[int]:
+        """Trade ids that are booked."""
+        return self.books.ledger.trade_ids if self.books.ledger else frozenset()
+
+    @property
+    def last_trade_id(self) -> int | None:
+        """The greatest of them; None without one."""
+        return self.books.ledger.last_trade_id if self.books.ledger else None
+
+
+def read_history(folder: Path, symbol: str, venue: str, us: int) -> TradeHistory:
+    """Return what the logs in a symbol's folder add up to, read once.
+
+    Args:
+        folder: Of the audit logs.
+        symbol: Upper case.
+        venue: Only its logs count.
+        us: Now; the day of this instant is not counted as a day without a breach.
+
+    Raises:
+        DataError: If a log cannot be read, or is not one.
+    """
+    books, begin = AuditBooks(symbol, venue), None
+    days: dict[str, bool] = {}
+    for path in logs_of(folder):
+        if (first_row(path) or {}).get("venue") != venue:
+            continue
+        for row in read_rows(path):
+            books.take(row, Changes())
+            day = day_of(row["us"])
+            days[day] = days.get(day, True) and row["type"] not in _SPOILING
+            if begin is None and row["type"] == "params" and ACCOUNT in row:
+                begin = _begin_of(row[ACCOUNT], path)
+    clean = 0
+    for day, spared in sorted(days.items()):
+        if day < day_of(us):
+            clean = clean + 1 if spared else 0
+    return TradeHistory(books, begin, clean)
+
+
+def _begin_of(account: Any, path: Path) -> LedgerBegin:
+    try:
+        return LedgerBegin(e8(account["base"]), e8(account["quote"]), e8(account["mid"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokenFile(
+            f"{path}: the account of a params row cannot be read ({error}); see mm audit verify"
+        ) from error
+
+
+class EquityMarks(msgspec.Struct):
+    """The equity when a day began and the highest so far, at one venue, 1e-8 of the quote asset."""
+
+    venue: str
+    day: str
+    day_equity_e8: int
+    peak_equity_e8: int
+
+
+class EquityFile:
+    """Keeps the equity marks of a symbol over restarts.
+
+    Args:
+        out_root: Folder of results.
+        symbol: Upper case.
+        venue: Whose marks they are.
+    """
+
+    def __init__(self, out_root: Path, symbol: str, venue: str) -> None:
+        self._path, self._venue = out_root / "risk" / f"{symbol}.equity.json", venue
+        self._written: EquityMarks | None = None
+        self._next_us = 0
+
+    def read(self, us: int) -> tuple[int | None, int | None]:
+        """Return the equity when the day of an instant began, and the peak; None where they are not known.
+
+        Raises:
+            BrokenFile: If the file cannot be read: without it a loss of this day would not count.
+        """
+        try:
+            found = msgspec.json.decode(self._path.read_bytes(), type=EquityMarks)
+        except FileNotFoundError:
+            return None, None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise BrokenFile(
+                f"{self._path}: the equity of this day cannot be read ({error}); remove it to begin the day's loss and "
+                f"the drawdown at the present equity"
+            ) from error
+        if found.venue != self._venue:
+            return None, None
+        return (found.day_equity_e8 if found.day == day_of(us) else None), found.peak_equity_e8
+
+    def keep(self, us: int, day_e8: int, peak_e8: int, *, at_once: bool = False) -> None:
+        """Write the marks where they have changed, every few seconds at most."""
+        if us < self._next_us and not at_once:
+            return
+        marks = EquityMarks(self._venue, day_of(us), day_e8, peak_e8)
+        if marks != self._written:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._path, msgspec.json.encode(marks) + b"\n", durable=at_once)
+            self._written = marks
+        self._next_us = us + MARKS_EVERY_US

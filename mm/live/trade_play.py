@@ -1,0 +1,151 @@
+"""The strategy of a trade in a live engine, and what feeds it: the recorded market, as it comes."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mm.backtest.live_feed import LiveFeed
+from mm.backtest.replay import books_of
+from mm.backtest.result import Result
+from mm.backtest.risk import limits_of, ramped_lots
+from mm.commands.assemble import rules as rules_of
+from mm.instrument import Instrument
+from mm.live._live_engine import LiveEngine
+from mm.live.shadow import PaperKnobs, ShadowTerms
+from mm.market_data.market_events import BookLost, DepthArrived, TradeArrived, TradeVerdict
+from mm.model_maker import ModelMaker
+
+if TYPE_CHECKING:
+    from mm.backtest.journal import Journal
+    from mm.live.trader import Trader
+    from mm.market_data.day_journal import DayJournal
+    from mm.market_data.local_orderbook import LocalOrderBook
+    from mm.market_data.market_events import MarketEvent, Subscriber
+    from mm.market_data.market_state import MarketState
+    from mm.runs.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeStart:
+    """The account with which an engine begins, in 1e-8.
+
+    Attributes:
+        position_e8: Base asset held by our own fills, on top of INITIAL_INVENTORY.
+        cash_e8: Cash of the engine's account.
+        added_e8: What the equity holds beside the two, in the quote asset.
+        day_e8: Equity when the day began; None: that of the first requote.
+        peak_e8: The highest equity so far, likewise.
+        clean_days: Days without a breach, for SIZE_RAMP.
+    """
+
+    position_e8: int
+    cash_e8: int
+    added_e8: int = 0
+    day_e8: int | None = None
+    peak_e8: int | None = None
+    clean_days: int = 0
+
+
+class TradePlay:
+    """The strategy of a trade, made from knobs, from what was known at the start, and from the account.
+
+    Args:
+        terms: What was known.
+        knobs: The strategy, and the limits.
+        start: The account.
+        run: Notes the files that were read.
+
+    Attributes:
+        engine: Decides what to send.
+        grid: Of prices and quantities; its lot divides the exchange's step.
+    """
+
+    def __init__(self, terms: ShadowTerms, knobs: PaperKnobs, start: TradeStart, run: "Run | None") -> None:
+        self._opening = terms.opening(knobs.market)
+        self.grid: Instrument = self._opening.instrument
+        self._maker = ModelMaker(run, knobs.models, self._opening, knobs.account.seed)
+        known = rules_of(self._opening, knobs.execution, knobs.account, knobs.models, run=run)
+        limits = limits_of(knobs.risk)
+        if limits is not None:
+            limits = replace(
+                limits, added_equity_e8=start.added_e8, day_equity_e8=start.day_e8, peak_equity_e8=start.peak_e8
+            )
+        self.rules = replace(
+            known,
+            decisions=True,
+            target_lots=known.target,
+            start_lots=start.position_e8 // self.grid.lot_e8,
+            start_cash_e8=start.cash_e8,
+            quote_lots=ramped_lots(known.quote_lots, known.step_lots, knobs.risk.size_ramp, start.clean_days),
+            risk=limits,
+        )
+        self._quotes, self._fills = self._maker.quotes(), self._maker.fills()
+        self.engine = LiveEngine(self._quotes, self.rules)
+
+    def result(self, journal: "Journal") -> Result:
+        """Return what has happened, as a backtest's result."""
+        books = books_of(self._opening, self.rules, (self._quotes, self._fills, None))
+        begun = (max(journal.counters["first_us"], 0),)
+        return Result(journal, replace(books, fill_model="exchange", fill_bias=None, starts_us=begun))
+
+
+class TradeFollower:
+    """Feeds a trader with the market that is being recorded, and keeps the clock going.
+
+    Args:
+        trader: Acts on it.
+        grid: Of its engine.
+        on_trade: Takes instant, price, quantity and side of each trade.
+
+    Attributes:
+        book: The book as of the last event; None without a valid one.
+        last_update_id: The book's last id.
+        book_us: When it changed last; 0 before it was valid.
+        gaps: Times that the book was lost.
+        messages: Events by stream.
+    """
+
+    def __init__(
+        self,
+        trader: "Trader",
+        grid: Instrument,
+        on_trade: Callable[[int, str, str, str], None] | None = None,
+    ) -> None:
+        self.book: LocalOrderBook | None = None
+        self.last_update_id = self.book_us = self.gaps = 0
+        self.messages = {"depth": 0, "trade": 0}
+        self._trader, self._grid, self._on_trade = trader, grid, on_trade
+
+    def take(self, journal: "DayJournal") -> "Subscriber":
+        """Return what takes the events of the market, each when *journal* has written and numbered it."""
+        feed, watch = LiveFeed(self._trader, self._grid, journal), self._watch
+
+        def take(event: "MarketEvent") -> None:
+            feed(event)
+            watch(event)
+
+        return take
+
+    async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:  # noqa: ARG002 - the protocol's
+        """Let the trader act until trading ends; the recording goes on until it is stopped."""
+        await self._trader.run()
+        await asyncio.Event().wait()
+
+    def ended(self) -> None:
+        """Act on nothing any more: the recording has ended."""
+        self._trader.end("recording_ended")
+
+    def _watch(self, event: "MarketEvent") -> None:
+        """Keep what metrics and the state store show of the market."""
+        if isinstance(event, DepthArrived):
+            self.messages["depth"] += 1
+            if event.book is not None:
+                self.book, self.last_update_id, self.book_us = event.book, event.update.u, event.recv_us
+        elif isinstance(event, TradeArrived):
+            self.messages["trade"] += 1
+            if self._on_trade and event.verdict is not TradeVerdict.LATE:
+                trade = event.trade
+                self._on_trade(event.recv_us, trade.p, trade.q, "SELL" if trade.m else "BUY")
+        elif isinstance(event, BookLost):
+            self.book, self.gaps = None, self.gaps + 1

@@ -1,0 +1,384 @@
+"""One trade from its start to its end: exchange, audit log, gateway, engine and recording, put together.
+
+The order of a start: what the exchange says of the symbol; the audit logs of earlier runs; row 1 of this run's log; the
+gateway, which reconciles; the account; the engine; the market. An end goes the other way, and nothing is placed in it.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mm.clock import now_us
+from mm.errors import SafetyError, TryLater
+from mm.instrument import Instrument, decimal_text, e8, from_exchange_info
+from mm.live.audit import AuditLog, audit_path
+from mm.live.decisions import DecisionLags
+from mm.live.gateway import Gateway, GatewayRun
+from mm.live.held_reports import HeldReports
+from mm.live.kill_switch import KillSwitch
+from mm.live.ledger import Ledger
+from mm.live.metrics import TradingMetrics
+from mm.live.order_access import OrderAccess
+from mm.live.shadow import PaperKnobs, ShadowTerms
+from mm.live.state import StateStores, state_writer
+from mm.live.trade_desk import TradeDesk
+from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, TradeHistory, read_history
+from mm.live.trade_play import TradeFollower, TradePlay, TradeStart
+from mm.live.trade_venue import Trading
+from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
+from mm.live.watch import view, watch
+from mm.market_data.health import Health
+from mm.market_data.monitor import Monitor
+from mm.market_data.rate_budget import shared_path
+from mm.market_data.recording import Parts, Recording
+
+if TYPE_CHECKING:
+    from mm.backtest.result import Result
+    from mm.live.api_requests import VenueUrls
+    from mm.live.keys import Credentials
+    from mm.runs.run import Run
+
+BY_HAND = "thrown by hand"
+AUDIT_FAILED = "audit"
+WRITER_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeKnobs:
+    """The knobs of a trade."""
+
+    trading: Trading
+    access: OrderAccess
+    stores: StateStores
+    strategy: PaperKnobs
+    out_root: Path
+
+
+@dataclass(frozen=True)
+class TradeEnd:
+    """What a trade leaves.
+
+    Attributes:
+        reason: Why it ended: ``kill``, ``audit``, a signal, ``window_end``, or what ended the recording.
+        killed_for: Why it was killed; None where it was not.
+        play: The strategy.
+        account: Position and cash.
+        trader: When the exchange took each order.
+        lags: How late each decision was.
+    """
+
+    reason: str
+    killed_for: str | None
+    play: TradePlay
+    account: TradeAccount
+    trader: Trader
+    lags: DecisionLags
+
+    def result(self) -> "Result":
+        """Return what has happened, as a backtest's result."""
+        from mm.live.trade_files import with_acceptances
+
+        return self.play.result(with_acceptances(self.play.engine.journal(), self.trader.accepted_us))
+
+
+class TradeRun:
+    """A trade of one symbol at one venue.
+
+    Args:
+        run: Its folder and log.
+        knobs: Its knobs.
+        urls: The venue's.
+        credentials: Of the account.
+        parts: What the recording is made of.
+        clock: Returns the instant, in µs.
+
+    Attributes:
+        desk: What others see of it; None before the engine begins.
+        metrics: What Prometheus reads.
+    """
+
+    def __init__(
+        self,
+        run: "Run",
+        knobs: TradeKnobs,
+        urls: "VenueUrls",
+        credentials: "Credentials",
+        parts: Parts,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
+        self.desk: TradeDesk | None = None
+        self.metrics = TradingMetrics(parts.days.symbol, clock)
+        self._run, self._knobs, self._parts, self._clock = run, knobs, parts, clock
+        self._urls, self._credentials = urls, credentials
+        self._symbol = parts.days.symbol
+        self._switch = KillSwitch(knobs.out_root, self._symbol)
+        self._equity = EquityFile(knobs.out_root, self._symbol, knobs.trading.venue)
+        self._trader: Trader | None = None
+        self._stopped = ""
+
+    @property
+    def sync(self) -> bool:
+        """Whether an order waits until its intent is on disk."""
+        trading = self._knobs.trading
+        return trading.venue != "box" if trading.audit_sync is None else trading.audit_sync
+
+    def check(self) -> None:
+        """Raise SafetyError where the kill switch is thrown."""
+        if self._switch.thrown:
+            raise SafetyError(self._switch.line())
+
+    def stop(self, reason: str) -> None:
+        """End the trade in order; *reason* is a signal's name. May be called at any time."""
+        self._stopped = self._stopped or reason
+        if self._trader:
+            self._trader.end(reason)
+
+    def kill(self, reason: str) -> None:
+        """Throw the kill switch, which ends the trade."""
+        self._switch.throw(reason, self._clock())
+        if self._trader:
+            self._trader.end(KILL)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other traders of this user off the same symbol and account until the block ends.
+
+        Raises:
+            TryLater: If there is one.
+        """
+        account = hashlib.sha256(self._credentials.key.encode()).hexdigest()[:16]
+        path = shared_path("trader", f"{urlsplit(self._urls.rest).netloc}-{account}-{self._symbol}")
+        if path is None:
+            yield
+            return
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise TryLater(
+                    f"another trader of {self._symbol} runs on this account; stop it first, or trade another symbol"
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    @asynccontextmanager
+    async def shown(self, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
+        """Serve the metrics on *host* and *port* (0: nowhere), and draw them on the terminal where *watched*."""
+        async with self.metrics.served(host, port):
+            drawing = asyncio.create_task(self._draw()) if watched else None
+            try:
+                yield
+            finally:
+                if drawing:
+                    drawing.cancel()
+
+    async def _draw(self) -> None:
+        metrics = self.metrics
+        await watch(
+            lambda: view(self._symbol, metrics.filled(), self._clock(), metrics.why_not_ready), sys.stdout.write
+        )
+
+    async def trade(self, terms: ShadowTerms) -> TradeEnd:
+        """Trade until a signal, a kill, the end of the window, or what else ends the recording.
+
+        Raises:
+            SafetyError: If the kill switch is thrown.
+            UsageError: If the exchange does not accept the key.
+            DataError: If the symbol does not trade, or an audit log cannot be read.
+            TryLater: If the exchange cannot be reached, or the audit log cannot be written.
+        """
+        self.check()
+        knobs, instrument = self._knobs, from_exchange_info(terms.entry, "exchangeInfo")
+        path = audit_path(knobs.out_root, self._symbol, terms.day, self._run.id)
+        history = read_history(path.parent, self._symbol, knobs.trading.venue, self._clock())
+        marks = self._equity.read(self._clock())
+        audit = AuditLog(path, sync=self.sync, clock=self._clock)
+        try:
+            self._begin_log(audit, instrument)
+            held = HeldReports()
+            gateway = Gateway(self._urls, self._credentials, self._gateway_run(history), held, audit, log=self._run.log)
+            try:
+                await gateway.start()
+                return await self._with_gateway(terms, history, marks, audit, held, gateway)
+            finally:
+                await gateway.stop()
+                audit.append("stop", reason=self._reason(), **self._position())
+        finally:
+            audit.close()
+
+    def _reason(self) -> str:
+        return (self._trader.ended if self._trader else None) or self._stopped or "error"
+
+    def _position(self) -> dict[str, str]:
+        account = self.desk.account if self.desk else None
+        if account is None:
+            return {}
+        return {"position": decimal_text(account.position_e8), "cash": decimal_text(account.cash_e8)}
+
+    def _begin_log(self, audit: AuditLog, instrument: Instrument) -> None:
+        audit.start(
+            instrument,
+            self._run.id,
+            venue=self._knobs.trading.venue,
+            initial_inventory=self._knobs.strategy.account.initial_inventory,
+            knobs={name: value["value"] for name, value in self._run.about.knobs.items()},
+        )
+
+    def _gateway_run(self, history: TradeHistory) -> GatewayRun:
+        return GatewayRun(
+            symbol=self._symbol,
+            run_id=self._run.id,
+            access=self._knobs.access,
+            sync=self.sync,
+            earlier=history.books.open_orders(),
+            booked=history.booked,
+            last_trade_id=history.last_trade_id,
+        )
+
+    async def _with_gateway(
+        self,
+        terms: ShadowTerms,
+        history: TradeHistory,
+        marks: tuple[int | None, int | None],
+        audit: AuditLog,
+        held: HeldReports,
+        gateway: Gateway,
+    ) -> TradeEnd:
+        """Trade on a gateway that is ready."""
+        knobs, grid = self._knobs, gateway.instrument
+        begin = history.begin or self._begin_ledger(audit, terms, held, grid)
+        inventory_e8 = e8(knobs.strategy.account.initial_inventory)
+        ledger = history.books.ledger or Ledger(grid)
+        start = TradeStart(
+            position_e8=inventory_e8 + ledger.position_e8,
+            cash_e8=begin.quote_e8 + ledger.cash_e8,
+            added_e8=begin.added_e8(inventory_e8),
+            day_e8=marks[0],
+            peak_e8=marks[1],
+            clean_days=history.clean_days,
+        )
+        play = TradePlay(terms, knobs.strategy, start, self._run)
+        play.engine.manager.pull("start")
+        account = TradeAccount(play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8))
+        writer = state_writer(knobs.stores, knobs.out_root, self._symbol, audit, self._run.log.warning)
+        desk = self.desk = TradeDesk(
+            self.metrics,
+            play,
+            account,
+            begin=begin,
+            audit=audit,
+            writer=writer,
+            risk=knobs.strategy.risk,
+            log=self._run.log,
+        )
+        lags = DecisionLags(lambda: play.engine.decisions, self._clock)
+        parts = TraderParts(
+            engine=play.engine,
+            grid=play.grid,
+            account=account,
+            log=self._run.log,
+            observers=[desk],
+            watch=lambda us: self._watch(us, audit, desk),
+            decided=lags.note,
+            clock=self._clock,
+        )
+        trader = self._trader = Trader(parts, gateway)
+        follower = TradeFollower(trader, play.grid, desk.trade_printed)
+        desk.follow(follower)
+        held.release(trader)
+        if self._stopped:
+            trader.end(self._stopped)
+        try:
+            reason = await self._record(trader, follower, gateway, audit)
+        finally:
+            desk.refresh(self._clock())
+            self._keep_marks(play, at_once=True)
+            await asyncio.to_thread(writer.close, WRITER_S)
+        killed = self._killed_for(play) if reason == KILL else None
+        return TradeEnd(reason, killed, play, account, trader, lags)
+
+    def _begin_ledger(self, audit: AuditLog, terms: ShadowTerms, held: HeldReports, grid: Instrument) -> LedgerBegin:
+        """Write down what the account holds when the ledger begins."""
+        free, locked = held.last_balances
+        base_e8, quote_e8 = (
+            e8(free.get(asset, "0")) + e8(locked.get(asset, "0")) for asset in (grid.base_asset, grid.quote_asset)
+        )
+        prices = [e8(price) for price in (terms.best_bid, terms.best_ask) if price]
+        if not prices:
+            raise TryLater(f"the book of {self._symbol} is empty: there is no price to value the account at; try later")
+        begin = LedgerBegin(base_e8, quote_e8, sum(prices) // len(prices))
+        shown = {"base": decimal_text(base_e8), "quote": decimal_text(quote_e8), "mid": decimal_text(begin.mid_e8)}
+        knobs = {name: value["value"] for name, value in self._run.about.knobs.items()}
+        audit.append("params", knobs=knobs, **{ACCOUNT: shown})
+        return begin
+
+    async def _record(self, trader: Trader, follower: TradeFollower, gateway: Gateway, audit: AuditLog) -> str:
+        """Record and trade until one of the two ends; end the orders first, then the recording."""
+        recording = Recording(replace(self._parts, follower=follower), self._run.log, self._clock)
+        recorded = asyncio.create_task(self._recorded(recording))
+        ended = asyncio.create_task(trader.over())
+        await asyncio.wait({recorded, ended}, return_when=asyncio.FIRST_COMPLETED)
+        trader.end("window_end" if recorded.done() else "error")
+        ended.cancel()
+        reason = trader.ended or "error"
+        if reason == KILL:
+            self._kill(gateway, audit)
+        recording.stop(reason)
+        orders = asyncio.create_task(gateway.stop())
+        try:
+            await recorded
+        finally:
+            await orders
+            for report in recording.reports:
+                self._run.say(report.line())
+                self._run.say(report.path)
+        return reason
+
+    async def _recorded(self, recording: Recording) -> None:
+        """Record, with a health file beside it."""
+        rest = self._parts.rest.rest
+        monitor = Monitor(Health(self._symbol, self._parts.days.run_id, rest), rest)
+        async with monitor.beside(recording, "127.0.0.1", 0):
+            await recording.run()
+
+    def _kill(self, gateway: Gateway, audit: AuditLog) -> None:
+        """Cancel everything and place nothing any more; the switch stays thrown."""
+        reason = self._killed_for(self.desk.play if self.desk else None)
+        if self.desk:
+            self.desk.look(self._clock())
+        audit.append("kill", reason=reason)
+        gateway.cancel_all()
+        self._switch.throw(reason, self._clock())
+        self._run.log.error("killed", reason=reason, open_orders=gateway.open_orders)
+        if self.desk:
+            self.desk.metrics.killed(True)
+
+    def _killed_for(self, play: TradePlay | None) -> str:
+        by_limit = play.engine.manager.killed_for if play else None
+        if by_limit:
+            return by_limit
+        thrown = self._switch.read()
+        return thrown.reason if thrown else BY_HAND
+
+    def _watch(self, us: int, audit: AuditLog, desk: TradeDesk) -> str | None:
+        """Return why trading must end; called many times a second."""
+        desk.look(us)
+        self._keep_marks(desk.play)
+        if self._switch.thrown:
+            return KILL
+        return AUDIT_FAILED if audit.failure is not None else None
+
+    def _keep_marks(self, play: TradePlay, *, at_once: bool = False) -> None:
+        equity_e8, day_e8, peak_e8 = play.engine.equity_e8
+        if equity_e8:
+            self._equity.keep(self._clock(), day_e8, peak_e8, at_once=at_once)

@@ -1,0 +1,195 @@
+"""``mm trade`` at the exchange in a box: its files hold the exchange's own books, and it ends as it should."""
+
+import json
+import signal
+from decimal import Decimal
+
+import pytest
+from trading_box import ended, venue
+
+FEW = 5  # fills that are waited for
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory):
+    """Two trades, one after the other, both ended by SIGTERM; yields the exchange and how they ended."""
+    with venue(tmp_path_factory.mktemp("trade")) as box:
+        ends = []
+        for wanted in (FEW, 2 * FEW):
+            with box.trader() as process:
+                box.until(lambda wanted=wanted: len(box.account()["trades"]) >= wanted, "fills")
+                ends.append(ended(process))
+        yield box, ends
+
+
+def test_it_ends_in_order_within_eight_seconds(traded):
+    _, ends = traded
+    for code, output, seconds in ends:
+        assert code == 0, output
+        assert seconds < 8
+
+
+def test_the_files_hold_the_exchanges_own_books(traded):
+    box, _ = traded
+    last = box.table("state")[-1]
+    position, cash = box.moved()
+    assert Decimal(last["inventory"]) == position
+    assert Decimal(last["cash"]) - 1_000_000 == cash
+    theirs = {int(one["id"]): one for one in box.account()["trades"]}
+    ours = [row for folder in box.folders() for row in box.table("fills", folder)]
+    assert sorted(int(row["trade_id"]) for row in ours) == sorted(theirs)
+    for row in ours:
+        trade = theirs[int(row["trade_id"])]
+        assert (row["price"], row["qty"]) == (trade["price"], trade["qty"])
+        assert (row["commission"], row["commission_asset"]) == (trade["commission"], trade["commissionAsset"])
+        assert row["side"] == ("BUY" if trade["isBuyer"] else "SELL")
+        value = Decimal(row["commission"]) * (Decimal(row["price"]) if row["commission_asset"] == "SIM" else 1)
+        assert abs(Decimal(row["fee"]) - value) <= Decimal("0.5e-8")
+
+
+def test_inventory_and_cash_move_as_the_fills_say(traded):
+    box, _ = traded
+    for folder in box.folders():
+        fills, state = box.table("fills", folder), box.table("state", folder)
+        before = Decimal(fills[0]["inventory_after"]) - _moved(fills[0])[0]
+        assert Decimal(state[0]["inventory"]) == before
+        moves = [sum(parts) for parts in zip(*(_moved(row) for row in fills), strict=True)]
+        assert Decimal(state[-1]["inventory"]) - before == moves[0]
+        assert Decimal(state[-1]["cash"]) - Decimal(state[0]["cash"]) == moves[1]
+
+
+def _moved(row):
+    """Return what a fill does to position and cash, its commission among it."""
+    sign = 1 if row["side"] == "BUY" else -1
+    qty, price, fee = (Decimal(row[name]) for name in ("qty", "price", "commission"))
+    base = row["commission_asset"] == "SIM"
+    return sign * qty - (fee if base else 0), -sign * qty * price - (0 if base else fee)
+
+
+def test_every_order_of_the_exchange_stands_in_the_audit_log(traded):
+    box, _ = traded
+    account = box.account()
+    assert account["openOrders"] == []
+    intended = {row["client_id"] for row in box.rows("intent") if row["action"] != "cancel"}
+    assert {one["clientOrderId"] for one in account["orders"]} <= intended
+    booked = {row["trade_id"] for row in box.rows("fill")}
+    assert booked == {int(one["id"]) for one in account["trades"]}
+
+
+def test_the_logs_verify_and_name_each_other(traded):
+    box, _ = traded
+    assert len(box.logs()) == 2
+    for path in box.logs():
+        done = box.run("audit", "verify", str(path))
+        assert done.returncode == 0, done.stderr
+    start = json.loads(box.logs()[1].read_text().splitlines()[0])
+    assert [one["file"] for one in start["earlier"]] == [box.logs()[0].name]
+
+
+def test_the_second_trade_goes_on_with_the_position_of_the_first(traded):
+    box, _ = traded
+    first, second = box.folders()
+    assert box.table("state", second)[0]["inventory"] == box.table("state", first)[-1]["inventory"]
+    assert box.table("state", second)[0]["cash"] == box.table("state", first)[-1]["cash"]
+
+
+def test_a_decision_has_a_row_and_its_inputs_never_fall(traded):
+    box, _ = traded
+    rows = box.table("decisions")
+    numbers = [int(row["recv_seq"]) for row in rows]
+    assert len(rows) > 10
+    assert numbers == sorted(numbers)
+    assert all(int(row["lag_us"]) >= 0 for row in rows)
+
+
+def test_the_state_store_holds_the_same(traded):
+    box, _ = traded
+    shown = json.loads(box.run("state", "show", "--json").stdout)
+    assert {int(row["trade_id"]) for row in shown["fills"]} == {int(one["id"]) for one in box.account()["trades"]}
+
+
+def test_no_key_is_anywhere(traded):
+    box, ends = traded
+    alice = box.ready["accounts"][0]
+    texts = [path.read_bytes() for path in box.folder.rglob("*") if path.is_file()]
+    texts += [output.encode() for _, output, _ in ends]
+    for secret in (alice["api_key"], alice["secret"]):
+        assert not any(secret.encode() in text for text in texts)
+
+
+def test_a_kill_by_hand_cancels_all_and_holds_over_a_restart(tmp_path):
+    with venue(tmp_path) as box:
+        with box.trader() as process:
+            box.until(lambda: box.account()["openOrders"], "an order")
+            assert box.run("risk", "kill").returncode == 0
+            code, output, seconds = ended(process, number=None)
+        assert code == 5, output
+        assert seconds < 5
+        (kill,) = box.rows("kill")
+        account = box.account()
+        assert account["openOrders"] == []
+        late = [one for one in account["requests"] if one["us"] > kill["us"] + 1_000_000]
+        assert late == []
+        placed = [one for one in account["requests"] if one["method"] != "order.cancel" and one["us"] > kill["us"]]
+        assert placed == []
+        again = box.run("trade")
+        assert again.returncode == 5
+        assert "mm risk rearm" in again.stderr
+        assert box.account()["requests"] == account["requests"]
+        assert box.run("risk", "rearm").returncode == 0
+        with box.trader() as process:
+            box.until(lambda: box.account()["openOrders"], "an order after the re-arm")
+            assert ended(process)[0] == 0
+
+
+def test_a_loss_limit_kills(tmp_path):
+    with venue(tmp_path) as box:
+        with box.trader("--max-daily-loss", "0.02") as process:
+            code, output, _ = ended(process, number=None, seconds=40)
+        assert code == 5, output
+        (kill,) = box.rows("kill")
+        assert kill["reason"] == "MAX_DAILY_LOSS"
+        assert "MAX_DAILY_LOSS" in {row["limit"] for row in box.rows("breach")}
+        placed = [one for one in box.account()["requests"] if one["method"] == "order.place"]
+        assert all(one["us"] <= kill["us"] for one in placed)
+        assert box.account()["openOrders"] == []
+
+
+def test_sigusr1_kills(tmp_path):
+    with venue(tmp_path) as box, box.trader() as process:
+        box.until(lambda: box.account()["openOrders"], "an order")
+        code, output, _ = ended(process, signal.SIGUSR1)
+        assert code == 5, output
+        assert json.loads(box.run("risk", "status", "--json").stdout)["killed"] is True
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "why"),
+    [
+        ({"BINANCE_API_KEY": ""}, 2, "no API key"),
+        ({"BINANCE_API_SECRET": "wrong"}, 2, "does not accept the API key"),
+        ({"SYMBOL": "NOPE"}, 2, "not known"),
+        ({"VENUE": "production"}, 5, "second switch"),
+        ({"VENUE": "production", "TRADE_PRODUCTION": "SIMUSDT:9"}, 5, "MAX_POSITION"),
+        ({"VENUE": "testnet", "REST_URL": "https://api.binance.com"}, 5, "production exchange"),
+        ({"REST_URL": ""}, 2, "REST_URL"),
+    ],
+)
+def test_a_start_that_cannot_be_sends_nothing_and_says_why_in_one_line(traded, variables, code, why):
+    box, _ = traded
+    before = box.account()["requests"]
+    done = box.run("trade", **variables)
+    assert done.returncode == code, done.stderr
+    line = [text for text in done.stderr.splitlines() if text.startswith("error:")]
+    assert len(line) == 1
+    assert why in line[0]
+    assert box.account()["requests"] == before
+
+
+def test_a_second_trader_of_the_account_is_refused(tmp_path):
+    with venue(tmp_path) as box, box.trader() as process:
+        box.until(lambda: box.account()["openOrders"], "an order")
+        done = box.run("trade")
+        assert done.returncode == 75
+        assert "another trader" in done.stderr
+        assert ended(process)[0] == 0

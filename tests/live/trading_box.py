@@ -1,0 +1,139 @@
+"""``mm trade`` as a process at an exchange in a box, and what the exchange itself says of the account."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+from serving import serving
+from support import ROOT
+
+LONGEST_S = 60
+
+
+class Venue:
+    """One exchange in a box, and traders of its account ``alice``.
+
+    Attributes:
+        folder: Of all traders: data, results.
+        ready: The line that the exchange printed.
+    """
+
+    def __init__(self, folder, ready):
+        self.folder, self.ready = Path(folder), ready
+        self.url = ready["rest_url"]
+
+    def variables(self, **more):
+        alice = self.ready["accounts"][0]
+        return {
+            "PYTHONPATH": str(ROOT),
+            "SYMBOL": self.ready["symbol"],
+            "VENUE": "box",
+            "WS_URL": self.ready["ws_url"],
+            "REST_URL": self.url,
+            "WS_API_URL": self.ready["ws_api_url"],
+            "BINANCE_API_KEY": alice["api_key"],
+            "BINANCE_API_SECRET": alice["secret"],
+            "WINDOW_START": "always",
+            **more,
+        }
+
+    def run(self, *words, **variables):
+        """Return the finished process of a command."""
+        return subprocess.run(
+            [sys.executable, "-m", "mm", *words],
+            cwd=self.folder,
+            env={**os.environ, **self.variables(**variables)},
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_S,
+            check=False,
+        )
+
+    @contextmanager
+    def trader(self, *flags, **variables):
+        """Yield a running trader; one that still runs at the end is killed."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mm", "trade", *flags],
+            cwd=self.folder,
+            env={**os.environ, **self.variables(**variables)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+    def get(self, path):
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def post(self, path, body):
+        request = urllib.request.Request(f"{self.url}{path}", body.encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def account(self):
+        """Return what the exchange says of alice: balances, open orders, trades, order requests."""
+        return self.get("/sim/account?user=alice&timeUnit=MICROSECOND")
+
+    def until(self, true, what, seconds=30):
+        """Wait until *true* returns something true, and return that."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            found = true()
+            if found:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"{what} did not happen within {seconds} s")
+
+    def moved(self):
+        """Return position and cash of alice beyond what the box gave her."""
+        held = {one["asset"]: Decimal(one["free"]) + Decimal(one["locked"]) for one in self.account()["balances"]}
+        return held["SIM"] - 1_000, held["USDT"] - 1_000_000
+
+    def logs(self):
+        """Return the audit logs, the oldest first."""
+        return sorted((self.folder / "out" / "audit" / self.ready["symbol"]).glob("*.ndjson"))
+
+    def rows(self, type_=None):
+        """Return the rows of all audit logs."""
+        found = [json.loads(line) for path in self.logs() for line in path.read_text().splitlines()]
+        return [row for row in found if type_ in (None, row["type"])]
+
+    def folders(self):
+        """Return the run folders of finished trades, the oldest first."""
+        root = self.folder / "out" / "trade" / self.ready["symbol"]
+        return sorted(path.parent for path in root.glob("*/run_manifest.json"))
+
+    def table(self, name, folder=None):
+        """Return the rows of a CSV of the last trade, or of that in *folder*."""
+        with ((folder or self.folders()[-1]) / f"{name}_{self.ready['symbol']}.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+
+@contextmanager
+def venue(folder, *flags):
+    """Yield an exchange in a box for traders that work in *folder*."""
+    with serving("--scenario", "zero_intelligence", "--seed", "7", *flags) as (_, ready):
+        yield Venue(folder, ready)
+
+
+def ended(process, number=signal.SIGTERM, seconds=15):
+    """Send a signal, and return exit code, output and how long the end took, s."""
+    began = time.monotonic()
+    if number is not None:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out + err, time.monotonic() - began

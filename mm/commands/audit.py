@@ -12,8 +12,7 @@ from mm.cli.frame import command
 from mm.clock import iso
 from mm.errors import BrokenFile, DataError
 from mm.live.audit import witnesses_of
-from mm.live.audit_chain import TYPES, read_rows
-from mm.live.audit_chain import verify as verify_chain
+from mm.live.audit_chain import TYPES, read_rows, verify_lines
 
 _FILE = click.Argument(["file"], metavar="FILE", type=click.Path(path_type=Path))
 _OPEN = click.Option(
@@ -32,7 +31,11 @@ def verify(console: Console, file: Path, open_end: bool) -> None:
     Example: mm audit verify out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --open
     """
     witnesses = witnesses_of(file)
-    found = verify_chain(_read(file), open_end=open_end, witnesses=witnesses)
+    try:
+        with file.open("rb") as lines:
+            found = verify_lines(lines, open_end=open_end, witnesses=witnesses)
+    except OSError as error:
+        raise DataError(f"{file}: the audit log cannot be read ({error.strerror})") from error
     console.answer(
         {
             "ok": found.row is None,
@@ -97,10 +100,3 @@ def _value(value: object) -> str:
     if isinstance(value, str) and value.isprintable() and " " not in value:
         return value
     return json.dumps(value, separators=(",", ":"))
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file}: the audit log cannot be read ({error.strerror})") from error

@@ -11,8 +11,9 @@ from some row on were all computed anew: that shows where another file holds the
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -110,52 +111,75 @@ def _line(text: bytes) -> _Line | None:
     return _Line(text, int(begin[1]), begin[3].decode(), end[1].decode(), end[2].decode())
 
 
+class _Hashes:
+    """The hashes of the rows of a log, 32 bytes each: a day has a million rows."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._data) // 32
+
+    def append(self, text: str) -> None:
+        """Add the hash of the next row."""
+        self._data += bytes.fromhex(text)
+
+    def of(self, number: int) -> str:
+        """Return the hash of a row; zeros for row 0."""
+        return self._data[32 * number - 32 : 32 * number].hex() if number else ZEROS
+
+    def row_of(self, text: str) -> int | None:
+        """Return the number of the row with a hash, 0 for zeros; None where there is none."""
+        if text == ZEROS:
+            return 0
+        wanted, place = bytes.fromhex(text), -1
+        while (place := self._data.find(wanted, place + 1)) >= 0:
+            if place % 32 == 0:
+                return place // 32 + 1
+        return None
+
+
 def verify(data: bytes, *, open_end: bool = False, witnesses: Sequence[Witness] = ()) -> ChainVerdict:
+    """Return the first wrong row of a log, given as the whole file; see `verify_lines`."""
+    return verify_lines(BytesIO(data), open_end=open_end, witnesses=witnesses)
+
+
+def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: Sequence[Witness] = ()) -> ChainVerdict:
     """Return the first row of a log that was changed, removed, inserted or moved.
 
     Args:
-        data: The whole file.
+        lines: Of the file, with their line ends, as an open file has them.
         open_end: Accept a file without a stop at its end, with a last line that was not written to its end: the log of
             a run that was killed, or that is still running.
         witnesses: What other files say of this one.
     """
-    *texts, torn = data.split(b"\n")
-    lines = [_line(text) for text in texts]
-    good = 0
-    row, why = _first_break(lines)
-    good = len(lines) if row is None else row - 1
-    last = lines[good - 1] if good else None
+    hashes, kind, first, torn = _Hashes(), "", b"", 0
+    row, why = None, ""
+    source = iter(lines)
+    for text in source:
+        number = len(hashes) + 1
+        first = first or text
+        if not text.endswith(b"\n"):
+            torn = len(text)
+            break
+        line = _line(text[:-1])
+        if line is None or not line.is_whole:
+            what = "its hash is not that of its content" if line else "the line does not have the form of a row"
+            row, why = number, f"{what}: it was changed"
+        elif line.prev != hashes.of(number - 1):
+            row, why = _broken(line, hashes, next(source, b""))
+        else:
+            why = _misplaced(line, number, kind == STOP)
+            row = number if why else None
+        if row is not None or line is None:
+            break
+        hashes.append(line.hash)
+        kind = line.type
+    good = len(hashes) if row is None else row - 1
     if row is None:
-        row, why = _witnessed(lines, witnesses) or _ended(last, good, len(torn), open_end)
-    return ChainVerdict(
-        rows=good,
-        last_hash=last.hash if last else ZEROS,
-        row=row,
-        why=why,
-        torn_bytes=len(torn),
-        stopped=last is not None and last.type == STOP,
-        first=_decoded(texts[0]) if good else {},
-    )
-
-
-def _first_break(lines: Sequence[_Line | None]) -> tuple[int | None, str]:
-    """Return the number of the first row that does not belong where it stands, and why."""
-    places = {ZEROS: 0}
-    before, stopped = ZEROS, False
-    for number, line in enumerate(lines, 1):
-        if line is None:
-            return number, "the line does not have the form of a row: it was changed"
-        if not line.is_whole:
-            return number, "its hash is not that of its content: it was changed"
-        if line.prev != before:
-            return _broken(lines, number, places)
-        why = _misplaced(line, number, stopped)
-        if why:
-            return number, why
-        stopped = line.type == STOP
-        places[line.hash] = number
-        before = line.hash
-    return None, ""
+        row, why = _witnessed(hashes, witnesses) or _ended(kind, good, torn, open_end)
+    stopped = kind == STOP and good == len(hashes)
+    return ChainVerdict(good, hashes.of(good), row, why, torn, stopped, _decoded(first) if good else {})
 
 
 def _misplaced(line: _Line, number: int, stopped: bool) -> str:
@@ -167,44 +191,40 @@ def _misplaced(line: _Line, number: int, stopped: bool) -> str:
     return f"it follows the row {STOP!r}, which is the last of a log: it was inserted" if stopped else ""
 
 
-def _broken(lines: Sequence[_Line | None], number: int, places: Mapping[str, int]) -> tuple[int, str]:
-    """Return which row is wrong where the whole row *number* does not follow from the one before it.
+def _broken(line: _Line, hashes: _Hashes, next_text: bytes) -> tuple[int, str]:
+    """Return which row is wrong where a whole row does not follow from the last of *hashes*, the one before it.
 
     It may be the row itself, or the one before (replaced by a row with a hash of its own), or an earlier one (rows put
-    between, each following from the one before). What stands in the lines after it tells which.
+    between, each following from the one before). The line after it tells which.
     """
-    line = lines[number - 1]
-    following = lines[number] if number < len(lines) else None
-    assert line is not None
+    number = len(hashes) + 1
+    following = _line(next_text[:-1])
     goes_on = following is None or following.prev == line.hash
-    root = places.get(line.prev)  # the row that it does follow from
-    if root is not None and root + 1 < number:
-        stranger = lines[root]
-        if goes_on and stranger is not None and stranger.text != line.text and line.seq == root + 1:
+    root = hashes.row_of(line.prev)  # the row that it does follow from
+    if root is not None:
+        if goes_on and hashes.of(root + 1) != line.hash and line.seq == root + 1:
             return root + 1, f"the row that belongs there is line {number}: rows were inserted"
         return number, f"it follows from row {root}: it was inserted or moved there"
-    if root is None and line.seq == number and goes_on and number > 1:
+    if line.seq == number and goes_on and number > 1:
         return number - 1, "the next row follows from another one: it was changed, and its hash computed anew"
     return number, f"it has the number {line.seq} and does not follow from the row before: rows were removed or moved"
 
 
-def _witnessed(lines: Sequence[_Line | None], witnesses: Sequence[Witness]) -> tuple[int, str] | None:
+def _witnessed(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, str] | None:
     """Return the first row at which a log differs from what others say of it."""
     for one in sorted(witnesses, key=lambda witness: witness.rows):
-        if one.rows > len(lines):
-            return len(lines) + 1, f"{one.source} says that there are {one.rows} rows: the end was cut off"
-        line = lines[one.rows - 1] if one.rows else None
-        if (line.hash if line else ZEROS) != one.hash:
-            return (
-                one.rows,
-                f"{one.source} holds another hash of it: rows up to it were changed, all hashes computed anew",
-            )
-        if one.rows < len(lines):
-            return one.rows + 1, f"{one.source} says that there are {one.rows} rows: rows were added"
+        says = f"{one.source} says that there are {one.rows} rows"
+        if one.rows > len(hashes):
+            return len(hashes) + 1, f"{says}: the end was cut off"
+        if hashes.of(one.rows) != one.hash:
+            changed = "rows up to it were changed, all hashes computed anew"
+            return one.rows, f"{one.source} holds another hash of it: {changed}"
+        if one.rows < len(hashes):
+            return one.rows + 1, f"{says}: rows were added"
     return None
 
 
-def _ended(last: _Line | None, rows: int, torn_bytes: int, open_end: bool) -> tuple[int | None, str]:
+def _ended(last_type: str, rows: int, torn_bytes: int, open_end: bool) -> tuple[int | None, str]:
     """Return what is wrong with the end of a log whose rows are right."""
     if rows == 0 and not (open_end and torn_bytes):
         return 1, "the file has no row"
@@ -212,13 +232,16 @@ def _ended(last: _Line | None, rows: int, torn_bytes: int, open_end: bool) -> tu
         return None, ""
     if torn_bytes:
         return rows + 1, "it was not written to its end (a killed run; --open accepts it)"
-    if last is None or last.type != STOP:
+    if last_type != STOP:
         return rows + 1, "the file ends without a row 'stop' (a killed run, or a running one; --open accepts it)"
     return None, ""
 
 
 def _decoded(text: bytes) -> dict[str, Any]:
-    found = msgspec.json.decode(text)
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:  # whoever computes a hash can put it on anything
+        return {}
     return found if isinstance(found, dict) else {}
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.errors import BrokenFile, DataError
-from mm.live.audit_chain import ZEROS, ChainVerdict, Witness, body, end_of, read_rows, seal, verify
+from mm.live.audit_chain import ZEROS, ChainVerdict, Witness, body, end_of, read_rows, seal, verify, whole_row
 
 
 def chain(rows: list[dict], prev: str = ZEROS, first: int = 1) -> list[bytes]:
@@ -239,3 +239,12 @@ def test_a_verdict_names_its_parts() -> None:
     found = verify(b"".join([lines[0], lines[2]]))
     assert found == ChainVerdict(1, hash_of(lines[0]), 2, found.why, 0, False, json.loads(lines[0]))
     assert "rows were removed" in found.why
+
+
+def test_a_hash_can_be_put_on_anything() -> None:
+    """Text that is no JSON, with the form of a row and a hash of its own, is a row to the chain and not to a reader."""
+    text = b'{"seq":1,"us":1,"type":"start","x":,"prev":"%b"}' % ZEROS.encode()
+    found = hashlib.sha256(ZEROS.encode() + text).hexdigest().encode()
+    line = b'%b,"hash":"%b"}\n' % (text[:-1], found)
+    assert verify(line, open_end=True).first == {}
+    assert whole_row(line) == {}

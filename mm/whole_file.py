@@ -28,7 +28,7 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
     try:
         yield unfinished
         if durable:
-            _sync(unfinished)
+            force(unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -55,7 +55,8 @@ def clear_unfinished(folder: Path) -> None:
                 path.unlink()
 
 
-def _sync(path: Path) -> None:
+def force(path: Path) -> None:
+    """Force the contents of a file to the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

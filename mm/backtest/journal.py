@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.risk import STOPPING, WITHHOLDING
+from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,6 +74,8 @@ REJECT_REASONS = (
 # What a requote did on a side: bits, and above them the code of the reject reason of what it did not send.
 CANCELLED, PLACED, KEPT, SKIPPED, SKIP_SHIFT = 1, 2, 4, 8, 4
 CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked", *STOPPING)
+
+BREACHES = LIMITS  # the limit of a breach, by code
 
 
 class Late:

@@ -135,6 +135,9 @@ class Risk:
             )
 
 
+NO_RISK = Risk()
+
+
 @dataclass(frozen=True, kw_only=True)
 class RiskLimits:
     """The limits of one run, in the engine's own units; None is no limit.

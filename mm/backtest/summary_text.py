@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mm.backtest.metrics.notes import NULL, by_reason
+from mm.clock import iso
 from mm.numbers import MINUS, lasting, number, percent, signed
 
 NONE = "–"
@@ -56,11 +57,20 @@ def told(summary: Mapping[str, Any]) -> str:
     if feed := summary.get("feed"):
         late = f"median {feed['median_ms']:.1f} ms, 99 % {feed['p99_ms']:.1f} ms"
         rows.append(("feed", f"{late}, our clock {signed(feed['clock_offset_ms'], 2)} ms from the exchange's"))
+    if limits := summary.get("risk"):
+        rows.append(("risk", _limits(limits)))
     if block := summary.get("honesty"):
         rows.insert(1, ("  sensitivity", sensitivity(block["rows"])))
     lines = [f"{name:<18}{value}" for name, value in rows]
     notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
     return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in notes)])
+
+
+def _limits(block: Mapping[str, Any]) -> str:
+    """Return how often which limit was broken, and since when nothing was sent any more."""
+    told = ", ".join(f"{count:,} × {name}" for name, count in block["breaches"].items()) or "no limit was broken"
+    killed = block["killed"]
+    return told if killed is None else f"{told}; killed {iso(killed['us'])}: {killed['reason']}"
 
 
 def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.knobs import (
     DAYS,
@@ -323,6 +324,7 @@ GROUPS: tuple[type, ...] = (
     Execution,
     Account,
     Models,
+    Risk,
     Sensitivity,
     Calibration,
     Fit,

@@ -16,8 +16,10 @@ Values = Mapping[str, Any]
 Rule = tuple[tuple[str, ...], Callable[[Values], str | None]]  # knobs, and why they are not used; None where they are
 _LADDER = ("calib_dwell_ms",)
 _SIMULATED = ("calib_deltas", "calib_mid_move_threshold_ticks", "calib_distance")
-_STRATEGY: tuple[str, ...] = ("quote_model", "quote_qty", "quote_levels", "level_step_ticks", "quote_params_json")
-_STRATEGY += ("fill_model", "fill_per_side", "fit_draws")
+_STRATEGY = (
+    *("quote_model", "quote_qty", "quote_levels", "level_step_ticks", "quote_params_json"),
+    *("fill_model", "fill_per_side", "fit_draws"),
+)
 
 
 def _names(*groups: type) -> tuple[str, ...]:

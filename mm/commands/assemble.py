@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
+from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, terms
 from mm.calibration.calibrator import CalibrationConfig
 from mm.calibration.fit_result import PoissonFit
@@ -78,11 +79,17 @@ def _note(run: Run, tape: "Tape") -> None:
 
 
 def rules(
-    tape: "Tape", execution: Execution, account: Account, models: Models | None = None, *, run: Run | None = None
+    tape: "Tape",
+    execution: Execution,
+    account: Account,
+    models: Models | None = None,
+    *,
+    risk: Risk = NO_RISK,
+    run: Run | None = None,
 ) -> Rules:
     """Return the rules of a run that begins with *tape*; without *models* a quote is one quantity step.
 
-    A file of latencies is noted as an input of *run*.
+    A file of latencies is noted as an input of *run*. Of a size ramp the first fraction counts.
     """
     instrument = tape.instrument
     sigma = volatility(Tree.of(models.quote_model, models.quote_params())) if models else {}
@@ -92,12 +99,13 @@ def rules(
         latencies=_latencies(execution, run),
         start_lots=_lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)"),
         target_lots=_target_lots(account, tape),
-        quote_lots=_quote_lots(tape, models),
+        quote_lots=ramped_lots(_quote_lots(tape, models), tape.step_lots, risk.size_ramp),
         quote_levels=models.quote_levels if models else 1,
         level_step_ticks=models.level_step_ticks if models else 1,
         step_lots=tape.step_lots,
         min_notional_e8=instrument.min_notional_e8,
         filters=instrument.filters,
+        risk=limits_of(risk),
         **terms(execution, account),
         **sigma,
     )

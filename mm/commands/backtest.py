@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, Sensitivity
 from mm.cli.frame import runner
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 
-@runner("backtest", Day, Market, Execution, Account, Models, Sensitivity)
+@runner("backtest", Day, Market, Execution, Account, Models, Risk, Sensitivity)
 def main(
     run: Run,
     day: Day,
@@ -22,6 +23,7 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
+    risk: Risk,
     sensitivity: Sensitivity,
 ) -> None:
     """Play one or more recorded days against a quote model and a fill model.
@@ -35,7 +37,7 @@ def main(
     check_names(models)
     tapes = assemble.tapes(run, day, market)
     maker = ModelMaker(run, models, tapes[0], account.seed)
-    rules = assemble.rules(tapes[0], execution, account, models, run=run)
+    rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
     result = play(run, tapes, rules, maker, sensitivity, draws=models.fit_draws)
     del tapes, maker  # lets the mapped tapes go: writing needs the journal alone
     run.write_result(result)

@@ -3,6 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
+from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Calibration, Day, Fit, Market, Models, Sensitivity, Windows
 from mm.cli.frame import runner
@@ -64,6 +65,7 @@ def main(
     Execution,
     Account,
     Models,
+    Risk,
     Sensitivity,
     defaults={"fill_model": "poisson"},
     resumable=True,
@@ -78,6 +80,7 @@ def walkforward(
     execution: Execution,
     account: Account,
     models: Models,
+    risk: Risk,
     sensitivity: Sensitivity,
 ) -> None:
     """Calibrate rolling windows of one day or more, and trade each slice with what was known before it.
@@ -94,7 +97,7 @@ def walkforward(
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
-    rules = assemble.rules(tapes[0], execution, account, models)
+    rules = assemble.rules(tapes[0], execution, account, models, risk=risk)
     config = assemble.calibration_config(calibration, fit, account.seed)
     maker = ModelMaker(run, assemble.unfitted(models), tapes[0], account.seed)
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)

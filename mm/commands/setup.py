@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.cli.knobs import PATH, Knob, knobs, shown
@@ -38,6 +39,7 @@ class Setup:
     execution: Execution
     account: Account
     models: Models
+    risk: Risk = NO_RISK
 
     def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
         """Return the words that play this backtest alone, in whatever shell.
@@ -81,7 +83,7 @@ class Setup:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Return what :meth:`to_json` has made *content* of."""
-        groups = (Day, Market, Execution, Account, Models)
+        groups = (Day, Market, Execution, Account, Models, Risk)
         return cls(*(_group(kind, content[one.name]) for kind, one in zip(groups, fields(cls), strict=True)))
 
     def _knobs(self) -> list[tuple[Knob, Any]]:

@@ -1,12 +1,13 @@
 """``mm sweep``: many backtests over a grid, ranked, with the selection bias of the best one."""
 
+from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Calibration, Day, Fit, Market, Models, Sweep, Windows
 from mm.cli.frame import runner
 from mm.runs.run import Run
 
 
-@runner("sweep", Day, Market, Execution, Account, Models, Sweep, Calibration, Fit, Windows, resumable=True)
+@runner("sweep", Day, Market, Execution, Account, Models, Risk, Sweep, Calibration, Fit, Windows, resumable=True)
 def main(
     run: Run,
     day: Day,
@@ -14,6 +15,7 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
+    risk: Risk,
     sweep: Sweep,
     calibration: Calibration,
     fit: Fit,
@@ -35,7 +37,7 @@ def main(
     from mm.sweep.work import Work, check, engine, fits, ground
 
     axes = axes_for(sweep.grid, models)
-    points = points_of(axes, Setup(day, market, execution, account, models), sweep.grid_unfit)
+    points = points_of(axes, Setup(day, market, execution, account, models, risk), sweep.grid_unfit)
     tapes = assemble.tapes(run, day, market)
     store = Store.of(day.out_root, day.symbol, day.label())
     stand = ground(run, points, tapes, run.tapes)

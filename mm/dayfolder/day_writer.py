@@ -25,7 +25,7 @@ from mm.dayfolder.recovery import recover, runs_of
 from mm.dayfolder.rows import Block, DiffRow, Levels, Stamp, Trade, frame_row, level_cells, trade_row
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument, to_exchange_info
-from mm.whole_file import write_whole
+from mm.whole_file import force, write_whole
 
 MOST_WAITING_BYTES = 32 << 20
 """Most rows in memory for which there is no space on the disk."""
@@ -67,6 +67,8 @@ class DayWriter:
         self.run_id = layout.plain_run_id(run_id)
         self.top_n, self._write_diffs = top_n, write_diffs
         self._closed = self._patient = False
+        self._whole: dict[Path, bytes] = {}
+        self._unforced: list[Path] = []
         with ExitStack() as held:
             lock_day(folder, held)
             if run_id in runs_of(folder):  # one whose rows are torn did run
@@ -88,7 +90,7 @@ class DayWriter:
         self._known: dict[Path, Contents] = {}
         if instrument is not None:
             text = instrument if isinstance(instrument, str) else to_exchange_info(instrument)
-            write_whole(folder.instrument, text.encode(), durable=True)
+            self.instrument(text)
         self._write_schema()
 
     def event(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
@@ -108,9 +110,13 @@ class DayWriter:
         lines = [",".join(layout.SNAPSHOT_COLUMNS)]
         for side, levels in (("bid", bids), ("ask", asks)):
             lines += [f"{self.run_id},{event_id},{side},{price},{qty},{last_update_id}" for price, qty in levels]
-        write_whole(path, ("\n".join(lines) + "\n").encode(), durable=True)
+        self._write(path, "\n".join(lines) + "\n")
         details = {"last_update_id": last_update_id, "path": self.folder.relative(path)}
         return self.event(recv_us, "snapshot_loaded", epoch_id, details)
+
+    def instrument(self, text: str) -> None:
+        """Write the exchange's entry of the symbol, JSON text."""
+        self._write(self.folder.instrument, text)
 
     def diff(self, recv_us: int, exch_time: int, first_id: int, last_id: int, bids: Levels, asks: Levels) -> int:
         """Store a depth message and return its `recv_seq`; *exch_time* is its `E` as received, the ids its U and u."""
@@ -176,6 +182,7 @@ class DayWriter:
 
     def flush(self, *, sync: bool = False) -> None:
         """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none."""
+        self._write_waiting()  # before the rows that name them
         ledger, *others = self._writers()
         ledger.flush(sync=any(writer.file.torn for writer in others))  # no cut outlives the row that reports it
         flush_together(others)
@@ -184,6 +191,7 @@ class DayWriter:
 
     def sync(self) -> None:
         """Force what was flushed to the disk, and hash it; another thread may do so while rows are added."""
+        self._force_written()
         for writer in self._writers():
             writer.file.sync()
         for writer in self._writers():
@@ -194,6 +202,7 @@ class DayWriter:
         written = [(writer, *writer.written()) for writer in self._writers()]
 
         def note() -> None:
+            self._force_written()
             for writer, _, _ in written:
                 writer.file.sync()
             noted = [(writer.path, rows, size, writer.file.sha256_at(size)) for writer, rows, size in written]
@@ -203,8 +212,8 @@ class DayWriter:
 
     def seal(self) -> Manifest:
         """Flush, and write the schema and the sealed manifest: the run's last act before `close`."""
-        self.flush(sync=True)
         self._write_schema()
+        self.flush(sync=True)
         tails = ((writer.path, writer.tail()) for writer in self._writers())
         known = {path: contents(self.folder, path, tail) for path, tail in tails if tail} | self._known
         hashes = {writer.path: writer.file.sha256() for writer in self._writers()}
@@ -240,7 +249,8 @@ class DayWriter:
     def _add_event(self, line: str) -> None:
         self._events.add(line)
         with self._waiting():
-            self._events.flush()
+            if not self._whole:
+                self._events.flush()
 
     def _flush_full(self) -> None:
         with self._waiting():
@@ -252,7 +262,7 @@ class DayWriter:
         try:
             yield
         except OSError as error:
-            waiting = sum(writer.waiting for writer in self._writers())
+            waiting = sum(writer.waiting for writer in self._writers()) + sum(map(len, self._whole.values()))
             if not self._patient or error.errno not in NO_SPACE or waiting > MOST_WAITING_BYTES:
                 raise
 
@@ -261,7 +271,29 @@ class DayWriter:
 
     def _write_schema(self) -> None:
         unit = " and ".join(sorted(self._units)) or None
-        write_whole(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit).encode(), durable=True)
+        self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit))
+
+    def _write(self, path: Path, text: str) -> None:
+        """Write a file whole; where there is no space it waits for the next flush, and later rows of the ledger too."""
+        self._whole[path] = text.encode()
+        try:
+            with self._waiting():
+                self._write_waiting()
+        except OSError:
+            del self._whole[path]
+            raise
+
+    def _write_waiting(self) -> None:
+        """Write the whole files that wait; the next `sync` forces them to the disk."""
+        while self._whole:
+            path, data = next(iter(self._whole.items()))
+            write_whole(path, data)
+            del self._whole[path]
+            self._unforced.append(path)
+
+    def _force_written(self) -> None:
+        while self._unforced:
+            force(self._unforced.pop(0))
 
 
 def lock_day(folder: DayFolder, held: ExitStack) -> None:

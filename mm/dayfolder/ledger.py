@@ -45,6 +45,7 @@ EVENT_KEYS: dict[str, tuple[str, ...]] = {
     "clock_step": ("by_us",),
     "clock_offset": ("median_us", "p99_us", "stream"),
     "disk_full": ("errno",),
+    "loop_lag": ("lag_s",),
     "exchange_info": ("status",),
 }
 """Event types with the keys of their details. An anomaly may have more than its kind."""

@@ -109,7 +109,7 @@ class Probe:
         setup = self.setup
         (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
         _ = tape.best  # opened now, while nothing is recorded
-        rules = assemble.rules(tape, setup.execution, setup.account, setup.models)
+        rules = assemble.rules(tape, setup.execution, setup.account, setup.models, risk=setup.risk)
         player = Player(_maker(setup, tape), rules, self.place / "plays", self.watch)
         base = Baseline(tape, player.play(tape))
         if not any(base.tables.rows("fills")):
@@ -164,7 +164,7 @@ class Probe:
         setup, models = self.setup, self.setup.models
         if not users_models(models.fill_model, models.fill_params()):
             setup = replace(setup, models=replace(models, fill_model="trade_cross", fill_params_json=None))
-        rules = replace(assemble.rules(tape, setup.execution, setup.account, models), latencies=None)
+        rules = replace(assemble.rules(tape, setup.execution, setup.account, models, risk=setup.risk), latencies=None)
         player = Player(_maker(setup, tape), rules, self.place / "moved", self.watch)
         base = Baseline(tape, player.play(tape))
         self.report.add(test.SHIFTED, base.play(player, test.SHIFTED, shifted(tape), shift_us=WEEK_US))

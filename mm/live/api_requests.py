@@ -43,6 +43,7 @@ REST_ROUTES = {
     "order.cancelReplace": ("POST", "/api/v3/order/cancelReplace"),
     "order.status": ("GET", "/api/v3/order"),
     "openOrders.status": ("GET", "/api/v3/openOrders"),
+    "openOrders.cancelAll": ("DELETE", "/api/v3/openOrders"),
     "myTrades": ("GET", "/api/v3/myTrades"),
     "account.status": ("GET", "/api/v3/account"),
     "exchangeInfo": ("GET", "/api/v3/exchangeInfo"),

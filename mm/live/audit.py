@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from mm.clock import now_us
-from mm.errors import BrokenFile, RunExists, TryLater
+from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument
-from mm.live.audit_chain import OWN, START, STOP, ZEROS, Witness, body, decode_row, end_of, seal
+from mm.live.audit_chain import OWN, START, STOP, ZEROS, Witness, body, decode_row, end_of, seal, whole_row
 from mm.live.ledger import SIDE_NAMES
 
 SUFFIX = ".ndjson"
@@ -79,13 +79,13 @@ def earlier_logs(path: Path) -> list[dict[str, Any]]:
 
 
 def witnesses_of(path: Path) -> list[Witness]:
-    """Return what row 1 of each other log in the folder of *path* says of it; one that cannot be read is left out."""
+    """Return what row 1 of each other log in the folder of *path* says of it; one that was changed is left out."""
     found = []
     for other in sorted(path.parent.glob(f"*{SUFFIX}")):
         if other == path:
             continue
-        with suppress(BrokenFile):
-            entries = (first_row(other) or {}).get("earlier", [])
+        with suppress(KeyError, TypeError), other.open("rb") as file:
+            entries = whole_row(file.readline()).get("earlier", [])
             found += [Witness(path.name, e["rows"], e["hash"], other.name) for e in entries if e["file"] == path.name]
     return found
 
@@ -111,7 +111,7 @@ class AuditLog:
     def __init__(self, path: Path, *, sync: bool = True, clock: Callable[[], int] = now_us) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.rows = path, 0
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
         self._clock, self._sync = clock, sync
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)

@@ -245,6 +245,12 @@ def _decoded(text: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def whole_row(text: bytes) -> dict[str, Any]:
+    """Return the row of a line with its line end; empty where it has none, or was changed."""
+    line = _line(text[:-1]) if text.endswith(b"\n") else None
+    return _decoded(line.text) if line is not None and line.is_whole else {}
+
+
 def read_rows(path: Path, after: int = 0) -> Iterator[dict[str, Any]]:
     """Yield the rows of a log after row *after*, without a look at their hashes; a torn last line is left out.
 

@@ -120,7 +120,7 @@ class Gateway:
         self._queries: OrderQueries
         self._balances: dict[str, tuple[str, str]] = {}
         self._connections = self._reconciled = 0
-        self._stopping = False
+        self._started = self._stopping = self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
@@ -195,6 +195,7 @@ class Gateway:
         self._queries = OrderQueries(self._states, self._clock, self._checks, self._way, self._act, is_ours)
         self._queries.adopt = self._run.access.adopt
         self._queries.checked_id = self._run.last_trade_id
+        self._started = True
         for one in self._run.earlier:
             self._states.add_earlier(self._earlier(one))
         self._act()
@@ -212,6 +213,9 @@ class Gateway:
 
     async def stop(self) -> None:
         """Cancel what is open, wait at most `STOP_S` for the ends, and close."""
+        if not self._started:
+            await self._rest.close()
+            return
         if not self._stopping:
             self._stopping = True
             self._review()
@@ -224,6 +228,7 @@ class Gateway:
                     await self._changed.wait()
         if self._states.open:
             self._log.warning("orders_left_open", orders=[order.client_id for order in self._states.open.values()])
+        self._closed = self._queries.closed = True
         self._ws.close()
         for task in list(self._tasks):
             task.cancel()
@@ -300,27 +305,31 @@ class Gateway:
         self._act()
 
     def _cancel_round(self, delay_s: float) -> None:
-        """Cancel what is open, and again after *delay_s* by REST what is open then: the connection may be dead."""
+        """Cancel what is open, over the connection where there is one; by REST what is open *delay_s* later."""
         loop, silence_s = asyncio.get_running_loop(), self._limits.silence_s
+        if self._closed:
+            return
         if silence_s:
             loop.call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_round, delay_s)
             return
-        now_s = loop.time()
         for order in list(self._states.open.values()):
-            if order.ending or (self._run.sync and not order.sent_ms and order.order_id != EARLIER):
-                continue
-            sent_s = self._sender.cancel_sent_s.get(order.client_id)
-            if sent_s is None:
+            order.cancel_wanted, order.cancels = True, 0
+            left = order.sent_ms or order.order_id == EARLIER
+            if self._ws.up and left and not order.ending and order.client_id not in self._sender.cancel_sent_s:
                 self._sender.cancel(order)
-            elif now_s - sent_s >= _ROUND_S / 2:
-                self._sender.cancel(order, self._rest)
-        self._spawn(self._cancel_strangers())
-        if self._states.open:
+        if delay_s > _ROUND_S or not self._ws.up:
+            self._spawn(self._sweep())
+        if self._states.open or delay_s == _ROUND_S:
             loop.call_later(delay_s, self._cancel_round, min(2 * delay_s, _LONGEST_ROUND_S))
 
-    async def _cancel_strangers(self) -> None:
+    async def _sweep(self) -> None:
+        """Cancel by REST what the exchange lists: in one request, unless orders of others are among it."""
         with suppress(Unanswered):
-            await self._queries.cancel_strangers()
+            ours, foreign = await self._queries.listed(self._rest)
+            if ours and not foreign:
+                self._sender.cancel_symbol(ours)
+            for order in ours if foreign else ():
+                self._sender.cancel(order, self._rest)
 
     # answers
 

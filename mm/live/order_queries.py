@@ -49,6 +49,7 @@ class OrderQueries:
 
     Attributes:
         adopt: Whether open orders of others are taken over, that is cancelled.
+        closed: Whether nothing is asked any more.
         checked_id: All trades of the account up to this id were looked at; None before the first reconcile of a ledger
             that begins.
         balances: Free and locked by asset, as last read, in the exchange's text.
@@ -63,7 +64,7 @@ class OrderQueries:
         changed: Callable[[], None],
         is_ours: Callable[[str], bool],
     ) -> None:
-        self.adopt = False
+        self.adopt = self.closed = False
         self.checked_id: int | None = None
         self.balances: dict[str, tuple[str, str]] = {}
         self._states = states
@@ -82,7 +83,7 @@ class OrderQueries:
 
     def ask(self, order: LiveOrder) -> None:
         """Ask for the state of *order* by its client id, until there is an answer that says something."""
-        if order.client_id in self._asking:
+        if self.closed or order.client_id in self._asking:
             return
         self._asking.add(order.client_id)
         ended_then = order.ended
@@ -121,7 +122,7 @@ class OrderQueries:
                 longer_s = min(2 * delay_s, LONGEST_WAIT_S)
                 asyncio.get_running_loop().call_later(delay_s, self._fetch, order, longer_s)
 
-        if _complete(order):
+        if self.closed or _complete(order):
             self._fetching.discard(order.client_id)
         else:
             self._way().request("myTrades", {"symbol": self._symbol, "orderId": order.exchange_id}, done)
@@ -136,23 +137,25 @@ class OrderQueries:
         answer = await self._answer("avgPrice", {"symbol": self._symbol})
         self._checks.average_e8 = e8(msgspec.json.decode(answer.result, type=AveragePrice).price)
 
-    async def cancel_strangers(self) -> None:
-        """Cancel the open orders of ours that we do not know; raises Unanswered."""
-        await self._orders()
+    async def listed(self, way: OrderApi) -> tuple[list[LiveOrder], int]:
+        """Read the open orders by *way*; return ours, and how many are of others. Raises Unanswered."""
+        return await self._orders(way)
 
-    async def _orders(self) -> None:
+    async def _orders(self, way: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
         expected = [order for order in self._states.open.values() if order.exchange_id > 0]
-        answer = await self._answer("openOrders.status", {"symbol": self._symbol})
-        seen = []
+        answer = await self._answer("openOrders.status", {"symbol": self._symbol}, way)
+        seen, foreign = [], 0
         for entry in ORDERS.decode(answer.result):
             known = entry.clientOrderId in self._states.by_client
             if not known and (self.adopt or self._is_ours(entry.clientOrderId)):
                 self._states.add_earlier(self._order_of(entry))
             elif not known:
+                foreign += 1
                 continue
             seen.append(entry.seen(answer.us))
         self._states.listed(seen, expected)
         self._changed()
+        return [self._states.by_client[one.client_id] for one in seen], foreign
 
     async def _trades(self) -> None:
         if self.checked_id is None:
@@ -204,8 +207,8 @@ class OrderQueries:
         order.exchange_id, order.counts_after = entry.orderId, self._baseline_id
         return order
 
-    async def _answer(self, method: str, parameters: RequestParams) -> ApiAnswer:
-        answer = await answer_of(self._way(), method, parameters)
+    async def _answer(self, method: str, parameters: RequestParams, way: OrderApi | None = None) -> ApiAnswer:
+        answer = await answer_of(way or self._way(), method, parameters)
         if answer.fate is not Fate.DONE:
             raise Unanswered(f"{method}: {answer.code} {answer.message}")
         return answer

@@ -1,12 +1,22 @@
 """Requests that change orders: place, cancel, cancel-replace; each is sent once, and its answer taken to the states."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
 
-from mm.live.api_messages import NO_CONNECTION, ORDER, REPLACE, WS_ERROR, ApiAnswer, Fate, ReplaceAnswer, WsError
+from mm.live.api_messages import (
+    NO_CONNECTION,
+    ORDER,
+    ORDERS,
+    REPLACE,
+    WS_ERROR,
+    ApiAnswer,
+    Fate,
+    ReplaceAnswer,
+    WsError,
+)
 from mm.live.api_requests import OrderApi, RequestParams
 from mm.live.ledger import SIDE_NAMES
 from mm.live.live_orders import LiveOrder
@@ -81,9 +91,7 @@ class OrderSender:
 
     def cancel(self, order: LiveOrder, way: OrderApi | None = None) -> None:
         """Write the intent of a cancel and send it, by *way* or by the best one."""
-        self._audit.append("intent", action="cancel", client_id=order.client_id)
-        self._states.cancelling(order)
-        self.cancel_sent_s[order.client_id] = asyncio.get_running_loop().time()
+        self._cancelling(order)
         named: dict[str, str | int] = {"symbol": self._symbol}
         if order.exchange_id > 0:
             named["orderId"] = order.exchange_id
@@ -92,6 +100,28 @@ class OrderSender:
         if way is None:
             way = self._way if self._way.up else self._second
         way.request("order.cancel", named, partial(self._cancelled, order))
+
+    def cancel_symbol(self, orders: Sequence[LiveOrder]) -> None:
+        """Write the intents, and cancel all open orders of the symbol in one request; *orders* are all there are."""
+        for order in orders:
+            self._cancelling(order)
+        done = partial(self._symbol_cancelled, orders)
+        self._second.request("openOrders.cancelAll", {"symbol": self._symbol}, done)
+
+    def _cancelling(self, order: LiveOrder) -> None:
+        self._audit.append("intent", action="cancel", client_id=order.client_id)
+        self._states.cancelling(order)
+        self.cancel_sent_s[order.client_id] = asyncio.get_running_loop().time()
+
+    def _symbol_cancelled(self, orders: Sequence[LiveOrder], answer: ApiAnswer) -> None:
+        done = ORDERS.decode(answer.result) if answer.fate is Fate.DONE else []
+        ended = {entry.own_id: entry.seen(answer.us) for entry in done}
+        for order in orders:
+            if order.client_id in ended:
+                self._states.cancelled(order, ended[order.client_id])
+            else:
+                self._states.cancel_unknown(order)
+        self._answered("cancel", answer)
 
     def _placed(self, order: LiveOrder, answer: ApiAnswer) -> None:
         if answer.fate is Fate.DONE:

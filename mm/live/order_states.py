@@ -99,8 +99,7 @@ class OrderStates:
         """Cancel *order* at once where it is known to be open, else as soon as it is."""
         if order.ended:
             return
-        order.cancel_wanted = True
-        order.cancels = 0
+        order.cancel_wanted, order.cancels = True, 0
         if order.state is OrderState.LIVE:
             self._resend(order)
 

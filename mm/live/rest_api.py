@@ -6,7 +6,7 @@ import httpx
 import msgspec
 
 from mm.live.api_messages import NO_ANSWER, NO_CONNECTION, STALE_TIMESTAMP, WS_ERROR, ApiAnswer, Fate, WsError, fate_of
-from mm.live.api_requests import REST_ROUTES, UNSIGNED, Done, RequestParams, Signer, unsent, unsigned_query
+from mm.live.api_requests import COUNTED, REST_ROUTES, UNSIGNED, Done, RequestParams, Signer, unsent, unsigned_query
 from mm.live.order_limits import OrderLimits
 from mm.live.ws_api import ANSWER_MARGIN_S
 from mm.market_data.rate_budget import retry_after_s
@@ -33,6 +33,7 @@ class RestApi:
         self._clock = signer.clock
         self._limits = limits
         self._tasks: set[asyncio.Task[None]] = set()
+        self._free = asyncio.Semaphore(_CONNECTIONS)
         timeout_s = signer.window_ms / 1_000 + ANSWER_MARGIN_S
         self._client = httpx.AsyncClient(
             base_url=url,
@@ -50,26 +51,22 @@ class RestApi:
 
     def request(self, method: str, parameters: RequestParams, done: Done) -> int:
         """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
-        if self._limits.silence_s:
-            unsent(done, self._clock, "silenced by the exchange")
+        if self._limits.silence_s or not self.up:
+            unsent(done, self._clock, "silenced by the exchange" if self.up else "closed")
             return self._clock.timestamp_ms()
-        verb, path = REST_ROUTES[method]
-        if method in UNSIGNED:
-            query, headers, sent_ms = unsigned_query(parameters), {}, 0
-        else:
-            stamped = self._signer.stamped(parameters)
-            query, sent_ms = self._signer.query(stamped), int(stamped["timestamp"])
-            headers = {"X-MBX-APIKEY": self._signer.credentials.key}
+        stamped = dict(parameters) if method in UNSIGNED else self._signer.stamped(parameters)
         self._limits.sent(method)
-        task = asyncio.create_task(self._send(verb, f"{path}?{query}" if query else path, headers, done))
+        task = asyncio.create_task(self._send(method, stamped, done))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return sent_ms
+        return int(stamped.get("timestamp", 0))
 
-    async def _send(self, verb: str, target: str, headers: dict[str, str], done: Done) -> None:
+    async def _send(self, method: str, stamped: dict[str, str | int], done: Done) -> None:
         sent_us = self._clock.now_us()
         try:
-            response = await self._client.request(verb, target, headers=headers)
+            async with self._free:
+                verb, target, headers = self._signed(method, stamped)
+                response = await self._client.request(verb, target, headers=headers)
         except _NEVER_LEFT as error:
             done(self._nothing(Fate.UNSENT, NO_CONNECTION, error, sent_us))
             return
@@ -82,6 +79,15 @@ class RestApi:
         if answer.code == STALE_TIMESTAMP:
             self._clock.doubted()
         done(answer)
+
+    def _signed(self, method: str, stamped: dict[str, str | int]) -> tuple[str, str, dict[str, str]]:
+        """Return verb, target and headers of a request that is sent now; orders keep the timestamp that they had."""
+        verb, path = REST_ROUTES[method]
+        if method in UNSIGNED:
+            return verb, f"{path}?{unsigned_query(stamped)}", {}
+        if method not in COUNTED:
+            stamped["timestamp"] = self._clock.timestamp_ms()
+        return verb, f"{path}?{self._signer.query(stamped)}", {"X-MBX-APIKEY": self._signer.credentials.key}
 
     def _nothing(self, fate: Fate, code: int, error: httpx.HTTPError, sent_us: int) -> ApiAnswer:
         us = self._clock.now_us()

@@ -31,6 +31,8 @@ STATE_FILE = "state.sqlite"
 POLL_S = 0.02
 """Time between two looks at what is new, in s."""
 TICKS_AT_ONCE = 1_000
+ROWS_AT_ONCE, PAUSE_S = 500, 0.002
+"""Audit rows that are stored at once, and the pause after them: the interpreter is shared with the trader's loop."""
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 
 
@@ -168,7 +170,9 @@ class _Lane:
                 continue
             wait_s = _SHORTEST_WAIT_S
             self._note_back()
-            if not busy:
+            if busy:
+                time.sleep(PAUSE_S)
+            else:
                 self.current_at = time.monotonic()
                 if closing:
                     break
@@ -190,7 +194,7 @@ class _Lane:
         if self.follower is None or self.broken is not None:
             return False
         try:
-            return self.follower.step()
+            return self.follower.step(ROWS_AT_ONCE)
         except DataError as error:
             self.broken = error
             self.report("state_log_unreadable", store=self.backend.place, error=str(error))

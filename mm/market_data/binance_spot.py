@@ -291,6 +291,7 @@ def check_spot_host(url: str) -> None:
 
 _DEPTH_WEIGHTS = ((100, 5), (500, 25), (1_000, 50), (5_000, 250))
 _INFO_WEIGHT = 20
+_WEIGHT_DIGITS = 6
 _USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
 _HEADERS = MappingProxyType({"X-MBX-TIME-UNIT": "MICROSECOND"})
 
@@ -468,7 +469,7 @@ class BinanceSpot:
     def used_weight(self, headers: Mapping[str, str]) -> int | None:
         """Return the exchange's own count of the weight used in the last minute."""
         used = headers.get(_USED_WEIGHT, "")
-        return int(used) if used.isascii() and used.isdigit() else None
+        return int(used) if used.isascii() and used.isdigit() and len(used) <= _WEIGHT_DIGITS else None
 
 
 BINANCE_SPOT = BinanceSpot()

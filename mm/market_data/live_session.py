@@ -37,7 +37,6 @@ from mm.market_data.venue import (
     ServerShutdown,
     TradePrint,
 )
-from mm.whole_file import write_whole
 
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
@@ -218,8 +217,11 @@ class LiveSession:
 
     def snapshot_answered(self, answer: Answer) -> bool:
         """Make the answer the book, where it bridges, and return whether it did; the ledger has the reason why not."""
+        taken = self._take_snapshot(self._in_order(answer))
         self._attempt = None
-        answer = self._in_order(answer)
+        return taken
+
+    def _take_snapshot(self, answer: Answer) -> bool:
         if answer.cause:
             return self._snapshot_failed(answer, answer.cause)
         try:
@@ -232,6 +234,16 @@ class LiveSession:
         if self._sanity.doubted(message.bids, message.asks):
             return self._snapshot_failed(answer, "empty_side")
         return self.market.snapshot(answer.recv_us, message)
+
+    def failed(self, at_us: int, reason: str) -> None:
+        """Write that work on an answer failed where nobody expected it to; the book is not trusted any more."""
+        at_us = max(at_us, self._last_us)
+        self._journal.event(at_us, "anomaly", {"kind": "internal", "reason": reason})
+        if self._attempt is not None:
+            self._attempt = None
+            self._journal.snapshot_failed(at_us, "internal", None)
+        self.market.book.distrust(at_us, "internal")
+        self.market.wants_snapshot = self.market.book_id is None
 
     def trades_answered(self, answer: Answer) -> int:
         """Write the missing trades in an answer from REST, and return how many they are."""
@@ -262,7 +274,7 @@ class LiveSession:
             self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
             return None
         self.instrument = msgspec.json.format(message.text, indent=1) + "\n"
-        write_whole(self.writer.folder.instrument, self.instrument.encode(), durable=True)
+        self.writer.instrument(self.instrument)
         status = str(entry.get("status"))
         self.event(answer.recv_us, "exchange_info", {"status": status})
         return status

@@ -8,6 +8,7 @@ exchange's own count of what others have spent.
 
 import asyncio
 import fcntl
+import math
 import os
 import random
 import tempfile
@@ -60,9 +61,19 @@ class Backoff:
         self._attempt_s = None
 
 
+LONGEST_BAN_S = 3 * 86_400.0
+SHORT_BAN_S = 120.0
+
+
 def retry_after_s(header: str | None) -> float:
-    """Return how long a ``Retry-After`` header demands, in s; 0 where there is none, or none in whole seconds."""
-    return float(header) if header and header.isascii() and header.isdigit() else 0.0
+    """Return how long a ``Retry-After`` header demands, in s; 0 where there is none, or none in whole seconds.
+
+    No exchange bans for more than three days: a longer time is a mistake, and counts as two minutes.
+    """
+    if not (header and header.isascii() and header.isdigit()):
+        return 0.0
+    seconds = float(header[:20])
+    return seconds if seconds <= LONGEST_BAN_S else SHORT_BAN_S
 
 
 HELD_S = 0.02
@@ -168,9 +179,10 @@ class RateBudget:
         return sum(one for at_s, one in self._own.spent if at_s > now_s - self._window_s)
 
     def _forget(self, state: _Spent, now_s: float) -> None:
-        """Forget what has left the window, and what a clock that was set back has left in the future."""
-        state.spent = [one for one in state.spent if now_s - self._window_s < one[0] <= now_s]
-        if state.asked_s > now_s:
+        """Forget what has left the window, what lies in the future because a clock was set back, and what is absurd."""
+        from_s = now_s - self._window_s
+        state.spent = [one for one in state.spent if from_s < one[0] <= now_s and 0 < one[1] < math.inf]
+        if not (state.asked_s <= now_s and state.quiet_until_s - state.asked_s <= LONGEST_BAN_S):
             state.asked_s = state.quiet_until_s = 0.0
 
     @contextmanager

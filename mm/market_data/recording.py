@@ -25,6 +25,7 @@ from mm.market_data.ws_stream import WsStream
 DRAIN_S = 2.0
 ROLL_GRACE_US = US_PER_S
 LOOK_EVERY_S = 0.25
+LAG_S = 0.1
 
 
 class Follower(Protocol):
@@ -298,10 +299,18 @@ class _OpenRecording:
         self._rest.status_wanted.set()
 
     async def _let_through(self) -> None:
-        """Let through what has waited long enough for another connection; request a deeper book where one is needed."""
+        """Let through what has waited long enough for another connection; request a deeper book where one is needed.
+
+        A look that comes late is in the ledger: the loop was busy, or the process was stopped and continued.
+        """
         loop = asyncio.get_running_loop()
         while True:
+            due_s = loop.time() + LOOK_EVERY_S
             await asyncio.sleep(LOOK_EVERY_S)
+            lag_s = loop.time() - due_s
+            if lag_s > LAG_S:
+                self.session.event(self._clock(), "loop_lag", {"lag_s": round(lag_s, 3)})
+                self._log.warning("loop_lagged", lag_s=round(lag_s, 3))
             self.session.market.let_through(loop.time())
             if self._rest.wants_snapshot:
                 self._rest.snapshot_wanted.set()

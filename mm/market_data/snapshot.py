@@ -5,13 +5,16 @@ venue names in ``Retry-After``.
 """
 
 import asyncio
+import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+import mm
 from mm.clock import now_us
+from mm.errors import MMError
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.live_session import EventLog, LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
@@ -21,6 +24,8 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0
 REFUSAL_TIMEOUT_S = 5.0
+MOST_BODY_BYTES = 32 << 20
+_GZIP_OR_ZLIB = 47
 KEPT_SNAPSHOTS = 4
 """As many snapshots trades of the past leave the weight for."""
 
@@ -51,12 +56,11 @@ class RestClient:
         self._weight = weight or RateBudget(venue.limits.weight, venue.limits.weight_window_s)
         self._clock = clock
         self._kept = 0
-        self._client = httpx.AsyncClient(
-            base_url=base_url,
-            headers=dict(venue.headers),
-            timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            trust_env=False,
-        )
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"User-Agent": f"mm/{mm.__version__}", "Accept-Encoding": "gzip", **venue.headers}
+        self._timeouts = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S).as_dict()
+        # Without a client around it: no cookie is kept, no redirect followed, no proxy used.
+        self._transport = httpx.AsyncHTTPTransport(trust_env=False)
 
     async def depth(self, symbol: str, limit: int) -> Answer:
         """Request the best *limit* levels per side, whose weight `until_depth` has counted."""
@@ -93,26 +97,29 @@ class RestClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def _get(self, request: RestRequest) -> Answer:
         await self._weight.granted(request.weight)
         return await self._send(request)
 
     async def _send(self, request: RestRequest) -> Answer:
-        get = self._client.build_request("GET", request.path, params=dict(request.params))
-        url = str(get.url)
+        url = str(httpx.URL(self._base_url + request.path, params=dict(request.params)))
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                response = await self._client.send(get)
+                get = httpx.Request("GET", url, headers=self._headers, extensions={"timeout": self._timeouts})
+                response = await self._transport.handle_async_request(get)
+                try:
+                    self._learn_weight(response)
+                    body = await _read(response)
+                finally:
+                    await response.aclose()
         except (httpx.TimeoutException, TimeoutError):
             return Answer(self._clock(), url, None, b"", "timeout")
-        except httpx.HTTPError as error:
+        except Exception as error:  # the backstop: no answer, whatever it is, may end a recording
             return Answer(self._clock(), url, None, b"", f"{type(error).__name__}: {error}")
-        status = response.status_code
-        self._learn_weight(response)
-        cause = None if response.is_success else f"http {status}"
-        return Answer(self._clock(), url, status, response.content, cause)
+        cause = None if response.is_success else f"http {response.status_code}"
+        return Answer(self._clock(), url, response.status_code, body, cause)
 
     def _learn_weight(self, response: httpx.Response) -> None:
         """Take the venue's count of the weight, and stop requests for as long as it requires."""
@@ -122,6 +129,26 @@ class RestClient:
             self._weight.used(used)
         if self.venue.refusal(response.status_code) is Refusal.HOLDS_OFF:
             self._weight.hold_off(retry_after_s(response.headers.get("Retry-After")))
+
+
+class TooLong(ValueError):
+    """The body of an answer is longer than any that a venue sends."""
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Return the body of *response*, unpacked; raises TooLong as soon as it is, packed or not."""
+    packed = response.headers.get("Content-Encoding", "identity") != "identity"
+    unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+    body = bytearray()
+    received = 0
+    async for piece in response.aiter_raw():
+        received += len(piece)
+        body += unpacker.decompress(piece, MOST_BODY_BYTES + 1 - len(body)) if packed else piece
+        if max(received, len(body)) > MOST_BODY_BYTES:
+            raise TooLong(f"the body has more than {MOST_BODY_BYTES >> 20} MiB")
+    if packed and not unpacker.eof:
+        raise EOFError(f"the packed body ends after {received} bytes, before its end")
+    return bytes(body)
 
 
 class Snapshots:
@@ -162,6 +189,7 @@ class Snapshots:
 
 
 FILL_EVERY_S = 1.0
+LEAST_PAUSE_S = 1.0
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
 
 
@@ -211,13 +239,27 @@ class RestTasks:
         self._symbol, self._rest, self._snapshots = parts.symbol, parts.rest, parts.snapshots
         self._info_backoff = parts.info_backoff
         self._losses = 0
+        self._task_backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
         self._fill_backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
         self._log = log
         self._clock = clock
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """Return the tasks, each without an end."""
-        return self._load_snapshots(), self._learn(), self._fill()
+        return tuple(self._kept_going(task) for task in (self._load_snapshots, self._learn, self._fill))
+
+    async def _kept_going(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a task again whenever it fails, but for the disk and for what a user must mend: the backstop."""
+        while True:
+            try:
+                await task()
+            except (OSError, MMError):
+                raise
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                self._log.warning("task_failed", task=task.__name__.strip("_"), reason=reason)
+                self._session.failed(self._clock(), reason)
+                await asyncio.sleep(LEAST_PAUSE_S + self._task_backoff.delay(asyncio.get_running_loop().time()))
 
     async def last_trade_id(self) -> int | None:
         """Return the id of the last trade at the venue; None where REST does not give it."""

@@ -77,16 +77,12 @@ class SyncEngine(Generic[Update]):
 
     def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
         """Take the depth update of the ids *first_id* to *last_id*; answers BUFFER, APPLY, STALE, GAP or RESET."""
-        known = self.seen_id if self.book_id is None else self.book_id
-        if first_id - 1 != known or last_id < first_id:  # nearly all follow directly, and the rule need not be called
-            found = follow(known, first_id, last_id)
-            if found is Follow.STALE:
-                self.seen_id = max(last_id, self.seen_id or 0)
-                return Verdict.STALE
-            if found is Follow.GAP:
-                return self._start_again(first_id, last_id, update, Verdict.GAP)
-            if found is Follow.RESET:
-                return self._start_again(first_id, last_id, update, Verdict.RESET)
+        found = follow(self.seen_id if self.book_id is None else self.book_id, first_id, last_id)
+        if found is Follow.STALE:
+            self.seen_id = max(last_id, self.seen_id or 0)
+            return Verdict.STALE
+        if found is Follow.GAP or found is Follow.RESET:
+            return self._start_again(first_id, last_id, update, _LOST[found])
         self.seen_id = last_id
         if self.book_id is not None:
             self.book_id = last_id
@@ -125,6 +121,8 @@ class SyncEngine(Generic[Update]):
         self.book_id, self.seen_id = None, last_id
         return verdict
 
+
+_LOST = {Follow.GAP: Verdict.GAP, Follow.RESET: Verdict.RESET}
 
 IDS_MISSING = "ids_missing"
 """The cause of missing ids where nothing else explains them."""
@@ -308,6 +306,11 @@ class BookState:
         if self._ahead:
             self._refuse(recv_us, "not_reached", self._ahead.lastUpdateId)
             self._ahead = None
+
+    def distrust(self, recv_us: int, cause: str) -> None:
+        """Drop the book, where there is one."""
+        if self.ids.synced:
+            self._drop(recv_us, cause)
 
     def anomaly(self, recv_us: int, kind: str, **details: Any) -> None:
         """Report what should not happen."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from time import time_ns
 
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus
 
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.ws_link import CLOSE_TIMEOUT_S, Inbox, Link, Listener
@@ -143,7 +143,7 @@ class WsStream:
             self._inbox.links.append(link)
             try:
                 await link.open()
-            except (OSError, WebSocketException) as error:
+            except Exception as error:  # the backstop: no answer, whatever it is, may end a recording
                 self._inbox.links.remove(link)
                 wait_s = _refused_for_s(error)
                 if wait_s and self._attempts:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, Results
 from mm.cli.console import Console
@@ -108,7 +109,7 @@ def _strategy(redraw: Redraw) -> "Strategy":
     latencies = {name: path for name, path in files.items() if name == "latency_file"}
     execution, account = redraw.group(Execution, **latencies), redraw.group(Account)
     tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
-    rules = assemble.rules(tapes[0], execution, account, models)
+    rules = assemble.rules(tapes[0], execution, account, models, risk=redraw.group(Risk))
     forward = redraw.run.manifest["kind"] == "walkforward"
     maker = ModelMaker(None, assemble.unfitted(models) if forward else models, tapes[0], account.seed)
     if forward:

@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
+from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, Output
 from mm.cli.knobs import Knob, axes_of, closest, knobs
@@ -17,7 +18,7 @@ from mm.plugins import accepted_by, resolve
 
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
 FLAG = "--grid (GRID)"
-_SWEPT: Mapping[str, Knob] = {one.variable: one for group in (Execution, Account, Models) for one in knobs(group)}
+_SWEPT: Mapping[str, Knob] = {one.variable: one for group in (Execution, Account, Models, Risk) for one in knobs(group)}
 _FIXED = {one.variable for group in (Day, Market, Output) for one in knobs(group)}
 _PARAMETERS = {"QUOTE": QUOTE, "FILL": FILL}
 # What a user does not choose but assumes: a sweep over it shows how much a result leans on the assumption.

@@ -97,7 +97,7 @@ def _played(task: Task) -> "Result":
     maker = ModelMaker(None, setup.models, tapes[0], setup.account.seed)
     if task["fitted"] is not None:
         maker.use(fitted_from(task["fitted"], "the sweep's schedule"))
-    rules = assemble.rules(tapes[0], setup.execution, setup.account, setup.models)
+    rules = assemble.rules(tapes[0], setup.execution, setup.account, setup.models, risk=setup.risk)
     result = maker.based(backtest(tapes, maker.quotes(), maker.fills(), rules, intensity=maker.intensity))
     if not setup.models.fit_draws:
         return result

@@ -12,6 +12,7 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import GROUPS, Day, Market, Models, Sweep
 from mm.cli.knobs import closest, knobs, shown
@@ -41,7 +42,7 @@ from mm.sweep.work import Work, check, engine, ground
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
-_GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Sweep)
+_GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Risk, Sweep)
 SHOWN = 20  # rows on the terminal
 _COLUMNS = (
     ("sharpe", "Sharpe"),
@@ -81,9 +82,9 @@ def sweep(
         DataError: If a day is missing or broken.
     """
     made = _groups({"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items())), **settings})
-    days, market, execution, account, models, sweep_knobs = made
+    days, market, execution, account, models, risk, sweep_knobs = made
     axes = axes_for(sweep_knobs.grid, models)
-    points = points_of(axes, Setup(days, market, execution, account, models), sweep_knobs.grid_unfit)
+    points = points_of(axes, Setup(days, market, execution, account, models, risk), sweep_knobs.grid_unfit)
     cache = days.out_root / "tapes"
     tapes = open_days(days, market, cache)
     stand = ground(None, points, tapes, cache)

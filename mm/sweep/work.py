@@ -275,7 +275,7 @@ def _make(run: Run | None, point: Point, tapes: "Sequence[Tape]", stand: Ground)
             maker.use(fitted_from(fitted, "the sweep's fit"))
         maker.quotes()
         maker.fills()
-        assemble.rules(tapes[0], setup.execution, setup.account, models)
+        assemble.rules(tapes[0], setup.execution, setup.account, models, risk=setup.risk)
 
 
 def engine(sweep: Sweep) -> Engine:

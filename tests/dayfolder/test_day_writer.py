@@ -9,7 +9,8 @@ import os
 
 import pytest
 
-from mm.dayfolder import buffered_writer, manifest
+from mm import whole_file
+from mm.dayfolder import buffered_writer, day_writer, manifest
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import gzip_member
@@ -112,10 +113,10 @@ def test_a_snapshot_is_there_before_its_event(folder, monkeypatch):
         with pytest.raises(ValueError, match="not a snapshot tag"):
             writer.snapshot(T, "late", 99, [], [], 2)
 
-        def fail(fd):
+        def fail(_path, _data):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(os, "fsync", fail)
+        monkeypatch.setattr(day_writer, "write_whole", fail)
         with pytest.raises(OSError, match="No space"):
             writer.snapshot(T, "resync", 120, [], [], 2)
     assert len(rows(folder.events)) == 2
@@ -303,3 +304,39 @@ def _only_small(read, folder):
         return read(path)
 
     return reads
+
+
+def test_a_snapshot_waits_for_space_and_the_ledger_with_it(folder, monkeypatch):
+    """A row never names a file that is not there; what waits comes with the next flush that finds space."""
+    full = [True]
+
+    def write(path, data):
+        if full[0]:
+            raise OSError(errno.ENOSPC, "no space", str(path))
+        whole_file.write_whole(path, data)
+
+    with start(folder) as writer:
+        writer.wait_for_space()
+        monkeypatch.setattr(day_writer, "write_whole", write)
+        event_id = writer.snapshot(7, "initial", 10, [("1", "1")], [], 1)
+        assert "snapshot_loaded" not in folder.events.read_text()
+        with pytest.raises(OSError, match="no space"):
+            writer.flush()
+        full[0] = False
+        writer.flush()
+        assert folder.snapshot(event_id, "initial").is_file()
+        assert "snapshot_loaded" in folder.events.read_text()
+
+
+def test_nothing_is_forced_to_the_disk_but_by_a_sync(folder, monkeypatch):
+    """A slow disk must not stop the loop in which messages arrive."""
+    forced = []
+    with start(folder) as writer:
+        writer.sync()
+        monkeypatch.setattr(os, "fsync", forced.append)
+        writer.snapshot(7, "initial", 10, [("1", "1")], [], 1)
+        writer.instrument("{}")
+        writer.flush()
+        assert forced == []
+        writer.sync()
+        assert len(forced) >= 2

@@ -373,7 +373,7 @@ class MemoryLink:
         world.exchange_us()
         fails = method in ACTIONS and world.chance(world.luck.error_undone, "error undone")
         if fails:
-            code = world.dice.choice([-1000, -1006, -1007, -1021])
+            code = world.dice.choice([-1000, -1006, -1007, -1021, -1015, -2010])
             self._answer({"id": json.loads(text)["id"], **_error(code)})
             return
         self._masks = method in ACTIONS and world.chance(world.luck.error_done, "error done")
@@ -387,7 +387,10 @@ class MemoryLink:
             self._event(json.loads(json_bytes(content)))
             return
         if self._masks:
-            content = {"id": content["id"], **_error(self._world.dice.choice([-1000, -1006, -1007]))}
+            content = {
+                "id": content["id"],
+                **_error(self._world.dice.choice([-1000, -1006, -1007, -1021])),
+            }
         self._answer(content)
 
     def _answer(self, content: dict[str, Any]) -> None:
@@ -474,7 +477,7 @@ class MemoryRest(httpx.AsyncBaseTransport):
 
 
 def _error(code: int) -> dict[str, Any]:
-    status = 400 if code == -1021 else 500
+    status = {-1021: 400, -2010: 400, -1015: 429}.get(code, 500)
     return {"status": status, "error": {"code": code, "msg": "An error of the network."}}
 
 

@@ -24,7 +24,7 @@ from mm.live.live_orders import OrderSeen
         (409, -2021, Fate.REFUSED),
         (418, -1003, Fate.REFUSED),
         (429, -1015, Fate.REFUSED),
-        (400, -1021, Fate.REFUSED),
+        (400, -1021, Fate.UNKNOWN),
         (503, -1008, Fate.REFUSED),
         (400, -1006, Fate.UNKNOWN),
         (400, -1007, Fate.UNKNOWN),

@@ -212,6 +212,8 @@ def test_a_start_holds_the_ends_of_the_earlier_logs(tmp_path: Path) -> None:
         (2, "20260105_m.ndjson"),
     ]
     assert all(one.hash != ZEROS for one in witnesses_of(paths[0]))
+    paths[2].write_bytes(paths[2].read_bytes().replace(b'"rows":2', b'"rows":9'))
+    assert [one.source for one in witnesses_of(paths[0])] == ["20260105_a.ndjson"]  # the other was changed
 
 
 def test_logs_come_in_the_order_that_they_name(tmp_path: Path) -> None:

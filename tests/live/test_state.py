@@ -1,6 +1,8 @@
 """The state writer against stores that are away, slow, full or started again: the run never waits, nothing is lost."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from mm.live.state_sqlite import SqliteState
 from mm.live.state_tables import SHOWN, StoreAway
 from state_memory import MemoryLive, MemoryState, plain_tables
 from state_servers import RedisServer, postgres_database, proxy, redis_server, until
+from support import ROOT
 
 SYMBOL = "BTCUSDT"
 
@@ -328,6 +331,53 @@ def test_a_redis_that_is_killed_and_started_again(tmp_path: Path, log: AuditLog)
         with server.client() as client:
             found = [int(fields["trade_id"]) for _, fields in client.xrange(f"fills:{SYMBOL}")]
         assert found == trades_of(tmp_path)
+
+
+RUN = """
+import sys
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+from pathlib import Path
+from audit_story import BTC, many_orders, written
+from mm.live.audit import AuditLog, audit_path
+from mm.live.state import StateWriter
+from mm.live.state_sqlite import SqliteState
+
+out, run = Path(sys.argv[3]), sys.argv[4]
+log = AuditLog(audit_path(out, BTC.symbol, "20260105", run), sync=False)
+log.start(BTC, run, knobs={"run": run})
+writer = StateWriter(BTC.symbol, [SqliteState(out / "state.sqlite")], log)
+story = many_orders(3_000)
+for row in range(int(sys.argv[5]), len(story.rows)):
+    written(log, story, row, row + 1)
+    print(row, flush=True)
+"""
+
+
+def test_runs_that_are_killed_leave_what_the_next_one_completes(tmp_path: Path) -> None:
+    """Kill −9 at any row, five times: the file ends as if made from the logs at once."""
+    row = 0
+    for number, after in enumerate((1, 40, 300, 7, 900)):
+        command = [sys.executable, "-c", RUN, str(ROOT), str(ROOT / "tests"), str(tmp_path), f"r{number}", str(row)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            for _ in range(after):
+                row = int(process.stdout.readline())
+            process.kill()
+            row = max([row, *(int(line) for line in process.stdout.read().split("\n")[:-1])])
+    log = AuditLog(audit_path(tmp_path, SYMBOL, "20260105", "last"), sync=False)
+    log.start(BTC, "last")
+    writer = StateWriter(SYMBOL, [SqliteState(tmp_path / "state.sqlite")], log)
+    assert writer.close(30)
+    log.close()
+    rebuilt, live = SqliteState(tmp_path / "rebuilt.sqlite"), SqliteState(tmp_path / "state.sqlite")
+    rebuilt.connect()
+    live.connect()
+    bring_up(rebuilt, audit_folder(tmp_path, SYMBOL), SYMBOL)
+    assert len(live.read("fills", SYMBOL)) > 300
+    for table in SHOWN:
+        assert rebuilt.read(table, SYMBOL) == live.read(table, SYMBOL)
+    rebuilt.close()
+    live.close()
 
 
 def test_a_server_that_was_never_there_costs_nothing(tmp_path: Path, log: AuditLog) -> None:

@@ -15,9 +15,9 @@ from unittest import mock
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from boxed import SYMBOL, Boxed
 from travelling import Ladder
 
+from boxed import SYMBOL, Boxed
 from day_oracle import hold
 from mm.clock import US_PER_S
 from mm.dayfolder.check import check_day

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.market_data.rate_budget import EARLY_MOST_S, Backoff, retry_after_s
+from mm.market_data.rate_budget import EARLY_MOST_S, SHORT_BAN_S, Backoff, retry_after_s
 
 
 def delays(backoff, count, now_s=0.0, work_s=0.0):
@@ -55,8 +55,15 @@ def test_three_hundred_attempts_in_five_minutes_are_never_reached():
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7.0), (None, 0.0), ("", 0.0), ("Wed, 21 Oct 2026", 0.0), ("-1", 0.0)]
+    ("header", "seconds"),
+    [("7", 7.0), (None, 0.0), ("", 0.0), ("Wed, 21 Oct 2026", 0.0), ("-1", 0.0), ("259200", 259_200.0)],
 )
 def test_the_exchange_names_its_pause_in_seconds(header, seconds):
     """What is not in seconds is left to the backoff."""
     assert retry_after_s(header) == seconds
+
+
+@pytest.mark.parametrize("header", ["259201", "9" * 18, "9" * 400])
+def test_a_pause_that_no_exchange_names_is_a_short_one(header):
+    """A mistake must not silence a recorder for years."""
+    assert retry_after_s(header) == SHORT_BAN_S

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import stat
 import tempfile
@@ -112,6 +113,13 @@ def test_a_clock_that_was_set_back_does_not_make_anybody_wait_for_it(path, clock
     RateBudget(500, 60.0, path, clock).hold_off(60)
     clock.now_s -= 10_000
     assert allowance.spend(500) == 0
+
+
+def test_a_pause_of_years_in_the_file_is_forgotten(path, clock):
+    """As is a weight that is below nothing: an older version, or a hand, wrote them."""
+    path.write_text(json.dumps({"spent": [[clock(), -1e9]], "asked_s": clock(), "quiet_until_s": clock() + 1e9}))
+    assert RateBudget(500, 60.0, path, clock).spend(500) == 0
+    assert RateBudget(500, 60.0, path, clock).spend(1) > 0
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"spent": 7}', b"\xff\xfe"])

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import time
 
 import pytest
 
@@ -12,6 +13,8 @@ from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import scan, whole_rows
 from mm.dayfolder.recovery import last_streamed_id, open_holes
 from mm.market_data import recording
+from mm.market_data import snapshot as rest_tasks
+from mm.market_data.live_session import LiveSession
 from mm.sim.matching.order_log import IOC
 
 
@@ -193,3 +196,34 @@ def test_weight_and_attempts_are_counted():
         assert boxed.attempts.spent == 1
 
     recorded(scenario)
+
+
+def test_a_fault_of_our_own_costs_an_epoch_and_not_the_recording(monkeypatch):
+    """Whatever an answer makes fail is in the ledger, the book is not trusted, and the next answer makes another."""
+    monkeypatch.setattr(rest_tasks, "LEAST_PAUSE_S", 0.02)
+    before, calls = LiveSession._take_snapshot, []
+
+    def faulty(self, answer):
+        calls.append(answer)
+        if len(calls) == 1:
+            raise ZeroDivisionError("of a test")
+        return before(self, answer)
+
+    monkeypatch.setattr(LiveSession, "_take_snapshot", faulty)
+    day = recorded(lambda boxed: plain(boxed, 2))
+    (told,) = (one for one in day.told("anomaly") if one["kind"] == "internal")
+    assert told["reason"] == "ZeroDivisionError: of a test"
+    assert day.tags == ["initial"]
+    assert day.frames
+
+
+def test_a_loop_that_was_busy_is_in_the_ledger():
+    """Or a process that was stopped and continued: what arrived meanwhile has a late stamp."""
+
+    async def scenario(boxed):
+        await plain(boxed, 1)
+        time.sleep(0.5)
+        await plain(boxed, 1)
+
+    day = recorded(scenario)
+    assert max(details["lag_s"] for details in day.told("loop_lag")) > 0.2

@@ -1,6 +1,9 @@
 import asyncio
+import gzip
 import json
 import time
+from contextlib import closing, suppress
+from resource import RUSAGE_SELF, getrusage
 
 import pytest
 from fake_exchange import FIRST_ID, SYMBOL, FakeExchange
@@ -128,6 +131,24 @@ def test_a_symbol_is_refused_only_in_the_exchange_s_own_words(infos, refused):
     assert (refusal is not None and "Invalid symbol" in refusal) == refused
 
 
+def test_a_bad_request_that_is_not_about_the_symbol_refuses_nothing():
+    """A gateway may answer anything for a moment."""
+
+    async def answer(reader, writer):
+        with closing(writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 12\r\n\r\n" + b'{"code":-1} ')
+
+    async def scenario():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            rest = RestClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            refusal = await rest.refusal(SYMBOL)
+            await rest.close()
+            return refusal
+
+    assert asyncio.run(scenario()) is None
+
+
 def test_filters_are_asked_for_by_symbol():
     """The whole list is megabytes."""
 
@@ -141,3 +162,51 @@ def test_filters_are_asked_for_by_symbol():
         answer = asyncio.run(scenario(exchange))
     assert exchange.asked == [f"/api/v3/exchangeInfo?symbol={SYMBOL}"]
     assert json.loads(answer.body)["symbols"][0]["symbol"] == SYMBOL
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n"
+BOMB = gzip.compress(bytes(200 << 20), 1)
+HOSTILE = {
+    "a weight of 400 digits": (HEAD + b"X-MBX-USED-WEIGHT-1M: " + b"9" * 400 + b"\r\n\r\n{}", None),
+    "a cookie that is no ASCII": (HEAD + b"Set-Cookie: \xff\xfe=\xe2\x82; Domain=\xff\r\n\r\n{}", None),
+    "a redirect to no host": (
+        HEAD.replace(b"200 OK", b"302 Found") + b"Location: http://[::bad/\x7f:99999999\r\n\r\n{}",
+        "http 302",
+    ),
+    "a bomb": (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB,
+        "TooLong",
+    ),
+    "half of a gzip": (HEAD.replace(b"2\r\n", b"9\r\n") + b"Content-Encoding: gzip\r\n\r\n" + BOMB[:9], "EOFError"),
+    "no gzip": (HEAD + b"Content-Encoding: br\r\n\r\n{}", "error"),
+    "no HTTP": (b"hello\r\n\r\n", "RemoteProtocolError"),
+    "a status that is none": (HEAD.replace(b"200", b"999") + b"\r\n{}", "http 999"),
+    "headers without an end": (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 50_000, "RemoteProtocolError"),
+    "a length that is none": (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}", "RemoteProtocolError"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_answer_ends_a_recording_or_takes_its_memory(name):
+    """Each is one that failed, or one whose nonsense is ignored; the next request is answered."""
+    sent, cause = HOSTILE[name]
+    answers = [sent, HEAD + b"\r\n[]"]
+
+    async def answer(reader, writer):
+        with closing(writer), suppress(OSError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answers.pop(0))
+            await writer.drain()
+
+    async def scenario():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            rest = RestClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            found = [await rest.depth(SYMBOL, 5), await rest.depth(SYMBOL, 5)]
+            await rest.close()
+            return found, rest.used_weight
+
+    before_kb = getrusage(RUSAGE_SELF).ru_maxrss
+    (hostile, healthy), weight = asyncio.run(scenario())
+    assert (hostile.cause is None) if cause is None else (cause in hostile.cause)
+    assert (healthy.cause, healthy.body, weight) == (None, b"[]", None)
+    assert getrusage(RUSAGE_SELF).ru_maxrss - before_kb < 120_000

@@ -59,6 +59,7 @@ _NO_VARIATION = "fewer than two 60 s periods with equity, or all alike"
 _NO_FILLS = "no fills with a valid mid"
 REASONS = {
     "gamma": "the quote model has no gamma, or quoted nothing",
+    "risk.killed": "nothing ended all trading",
     "pnl_total": _NEVER_VALID,
     "pnl_spread_capture": _NEVER_VALID,
     "pnl_inventory": _NEVER_VALID,

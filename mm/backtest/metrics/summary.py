@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.journal import BREACHES
 from mm.backtest.metrics import risk
 from mm.backtest.metrics.arithmetic import dot, exact_sum, quotient
 from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
@@ -53,6 +54,7 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
         **_predicted(journal, books, sent),
         **_scale(books),
         **_optional(books),
+        **_limits(journal),
     }
     summary |= _volume(journal, books, summary)
     found = notes(journal, sent, summary) + _cautions(journal, books, left_out)
@@ -223,6 +225,16 @@ def _optional(books: "Books") -> dict[str, Any]:
     """Return what only some runs have."""
     parts = (("feed", books.feed), ("pnl_band", books.pnl_band), ("honesty", books.honesty))
     return {name: dict(found) for name, found in parts if found}
+
+
+def _limits(journal: "Journal") -> dict[str, Any]:
+    """Return how often each limit was broken, and what ended all trading, of a run that had limits."""
+    if journal.breaches is None and journal.killed is None:
+        return {}
+    codes = [] if journal.breaches is None else journal.breaches[:, 1].tolist()
+    count = {name: codes.count(code) for code, name in enumerate(BREACHES) if code in codes}
+    killed = None if journal.killed is None else dict(zip(("us", "reason"), journal.killed, strict=True))
+    return {"risk": {"breaches": count, "killed": killed}}
 
 
 def _why_null(summary: dict[str, Any]) -> list[str]:

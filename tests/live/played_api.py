@@ -1,0 +1,34 @@
+"""A way to the exchange whose answers a test gives, one by one."""
+
+from typing import Any
+
+import msgspec
+
+from mm.live.api_messages import ApiAnswer, Fate
+from mm.live.api_requests import Done, RequestParams
+
+
+class PlayedApi:
+    """Keeps every request until the test answers it."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.now_ms = 1_000_000
+        self.us = 10**15
+        self._waiting: list[Done] = []
+
+    def request(self, method: str, parameters: RequestParams, done: Done) -> int:
+        self.asked.append((method, dict(parameters)))
+        self._waiting.append(done)
+        return self.now_ms
+
+    def answer(self, result: Any = None, *, code: int = 0, status: int = 200, fate: Fate | None = None) -> None:
+        """Answer the oldest request: a result, a refusal with its data, or a fate without an answer."""
+        fate = fate or (Fate.REFUSED if code else Fate.DONE)
+        body = b"" if result is None else msgspec.json.encode(result)
+        self._waiting.pop(0)(ApiAnswer(fate, self.us, body, code, "why" if code else "", status))
+
+    @property
+    def methods(self) -> list[str]:
+        return [method for method, _ in self.asked]

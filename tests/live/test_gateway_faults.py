@@ -1,0 +1,190 @@
+"""The gateway among the scripted faults of the exchange in a box, over real sockets and in real time."""
+
+import asyncio
+import time
+
+import pytest
+from gateway_rig import ALICE, Rig, trading
+from test_gateway import bob
+
+from mm.live.gateway import OrderAccess
+from mm.sim.wire.faults.script import read_script
+
+QUICK = OrderAccess(recv_window_ms=300, reconcile_interval_s=1.0)
+
+SCRIPTS = [
+    "ack_lost path=order.place",
+    "ack_lost path=order.place undone=1",
+    "ack_lost path=order.cancel",
+    "ack_lost path=order.cancelReplace",
+    "ack_lost path=order.cancelReplace undone=1",
+    "ack_late path=order.place delay_s=0.3",
+    "ack_late path=order.place delay_s=0.3 undone=1",
+    "ack_late path=order.cancelReplace delay_s=2.5",
+    *(
+        f"error code={code} path={path}{undone}"
+        for code in (-1006, -1007, -1021)
+        for undone in ("", " undone=1")
+        for path in ("order.place", "order.cancel", "order.cancelReplace")
+    ),
+    *(f"error code={code} path=order.place undone=1" for code in (-1000, -1001, -1008, -1013, -1015, -2010)),
+    "error code=-2011 path=order.cancel undone=1",
+    "fill_on_cancel path=order.cancel",
+    "fill_on_cancel path=order.cancel share=0.5",
+    "fill_on_cancel path=order.cancelReplace",
+    "fill_on_cancel path=order.cancelReplace share=0.5",
+    "status code=503 path=order.place",
+    "status code=503 path=order.place undone=1",
+    "status code=429 path=order.place retry_after=1",
+    "status code=418 path=order.cancel retry_after=1",
+    "drop n=2 of=user",
+    "duplicate n=9 of=user",
+    "swap n=3 of=user",
+    "lag delay_s=0.4 of=user for_s=3",
+    "stall of=user for_s=1",
+    "mute for_s=1 of=user",
+    "half_open of=user",
+    "reset of=user",
+    "close code=1006 of=user",
+    "shutdown lead_s=0.2 of=user",
+    "logon_expired",
+    "terminate",
+    "restart books=kept for_s=0.3",
+    "restart books=lost for_s=0.3",
+]
+
+
+async def bring_back(rig: Rig) -> None:
+    """Wait until the gateway is ready and knows what the exchange knows."""
+
+    def settled() -> bool:
+        ours = {order.client_id for order in rig.gateway._states.open.values()}
+        live = {order.client_id for order in rig.at_exchange()}
+        fills = [fill.trade_id for fill in rig.listener.fills]
+        truth = [fill.trade_id for fill in rig.box.exchange.users.fills(ALICE)]
+        known = not any(order.doubt.value for order in rig.gateway._states.open.values())
+        return rig.gateway.ready and ours == live and sorted(fills) == truth and known
+
+    await rig.until(settled, 12)
+
+
+async def story(rig: Rig, script: str, kind: str) -> None:
+    """Trade with one fault: place, replace, cancel, be filled; then compare."""
+    gateway, listener = rig.gateway, rig.listener
+    gateway.place(1, +1, "99", "1", "LIMIT_MAKER")
+    gateway.place(2, -1, "101", "1", "LIMIT_MAKER")
+    await rig.until(lambda: len(rig.at_exchange()) == 2)
+    rig.box.inject(read_script(f"at time 0 do {script}"))
+    gateway.place(3, +1, "98", "0.5", "LIMIT_MAKER")
+    gateway.replace(1, 4, +1, "99.5", "0.7", "LIMIT_MAKER")
+    gateway.cancel(2)
+    await asyncio.sleep(0.02)
+    bob(rig, -1, 9_950, 200)
+    await bring_back(rig)
+    rig.check()
+    if listener.state.get(4) == "open":
+        bob(rig, -1, 9_950, 2_000)
+        await bring_back(rig)
+    rig.check()
+    places = [row for row in rig.audit.of("intent") if row["action"] != "cancel"]
+    assert len({row["client_id"] for row in places}) == len(places)
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_after_any_fault_the_books_are_equal(part: int) -> None:
+    """Orders, fills, position and cash, to the last decimal; several exchanges at once."""
+
+    async def one(number: int, script: str) -> None:
+        kind = "HMAC" if number % 2 else "ED25519"
+        async with trading(kind=kind, access=QUICK) as rig:
+            try:
+                await story(rig, script, kind)
+            except (AssertionError, TimeoutError) as error:
+                error.add_note(f"{script}: {rig.listener.log} {rig.gateway._log.lines}")  # type: ignore[attr-defined]
+                raise
+            assert not [line for line in rig.gateway._log.lines if "contradiction" in line[0]] or "code=-1021" in script
+
+    async def several() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number, script in list(enumerate(SCRIPTS))[part::8]:
+                group.create_task(one(number, script))
+
+    asyncio.run(several())
+
+
+KILLS = ["", "stall of=user", "mute of=user", "half_open of=user"]
+
+
+@pytest.mark.parametrize("script", KILLS)
+def test_a_kill_of_100_orders_takes_less_than_a_second(script: str) -> None:
+    """From the throw until the last cancel is on the wire, with the user stream or the whole connection dead."""
+
+    async def kill() -> None:
+        async with trading(access=QUICK) as rig:
+            for number in range(1, 101):
+                side = +1 if number % 2 else -1
+                price = f"{100 - side * (1 + number / 100):.2f}"
+                rig.gateway.place(number, side, price, "0.5", "LIMIT_MAKER")
+            await rig.until(lambda: len(rig.at_exchange()) == 100)
+            if script:
+                rig.box.inject(read_script(f"at time 0 do {script}"))
+            began_s = time.monotonic()
+            rig.gateway.cancel_all()
+            await rig.until(lambda: not rig.at_exchange(), 3)
+            assert time.monotonic() - began_s < 1.0
+            rig.gateway.place(200, +1, "99", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(200) == "rejected")
+            await rig.until(lambda: rig.gateway.open_orders == 0)
+            assert len(rig.box.exchange.users.all(ALICE)) == 100
+            rig.check()
+
+    asyncio.run(kill())
+
+
+def test_a_kill_without_the_websocket_goes_by_rest() -> None:
+    """The connection is gone, and none can be made."""
+
+    async def kill() -> None:
+        async with trading(access=QUICK) as rig:
+            for number in range(1, 101):
+                rig.gateway.place(number, +1, f"{99 - number / 100:.2f}", "0.5", "LIMIT_MAKER")
+            await rig.until(lambda: len(rig.at_exchange()) == 100)
+            rig.box.inject(read_script("at time 0 do storm n=1000 of=user\nat time 0 do reset of=user"))
+            await rig.until(lambda: not rig.gateway._ws.up)
+            began_s = time.monotonic()
+            rig.gateway.cancel_all()
+            await rig.until(lambda: not rig.at_exchange(), 3)
+            assert time.monotonic() - began_s < 1.0
+            await rig.until(lambda: rig.gateway.open_orders == 0)
+
+    asyncio.run(kill())
+
+
+def test_orders_of_others_are_left_alone_unless_adopted() -> None:
+    """A foreign order on the account, placed by hand."""
+    from mm.sim.exchange.orders import NewOrder
+
+    async def start(adopt: bool) -> int:
+        async with trading(access=OrderAccess(adopt=adopt, reconcile_interval_s=1.0)) as rig:
+            new = NewOrder(side=+1, type="LIMIT", ticks=9_000, lots=1_000, client_id="by-hand")
+            rig.box.exchange.place(rig.box.exchange.now_us, ALICE, new)
+            await asyncio.sleep(1.5)
+            rig.gateway.cancel_all()
+            await asyncio.sleep(0.3)
+            return len(rig.at_exchange())
+
+    assert asyncio.run(start(adopt=False)) == 1
+    assert asyncio.run(start(adopt=True)) == 0
+
+
+def test_orders_of_ours_that_nobody_knows_are_cancelled() -> None:
+    """The audit log of an earlier run was lost; its name tells that the order is ours."""
+    from mm.sim.exchange.orders import NewOrder
+
+    async def start() -> None:
+        async with trading(access=QUICK) as rig:
+            new = NewOrder(side=+1, type="LIMIT", ticks=9_000, lots=1_000, client_id="mm-lost-1b")
+            rig.box.exchange.place(rig.box.exchange.now_us, ALICE, new)
+            await rig.until(lambda: not rig.at_exchange(), 3)
+
+    asyncio.run(start())

@@ -1,0 +1,188 @@
+"""What is sent of an order, and what each answer makes of it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from gateway_rig import MemoryAudit
+from played_api import PlayedApi
+
+from mm.live.api_messages import Fate
+from mm.live.live_orders import Ask, CancelFailed, Closed, LiveOrder, OrderState, Rejected
+from mm.live.order_sender import OrderSender
+from mm.live.order_states import OrderStates
+
+
+class Desk:
+    """A sender with two ways, and its states."""
+
+    def __init__(self) -> None:
+        self.states, self.ws, self.rest, self.audit = OrderStates(), PlayedApi(), PlayedApi(), MemoryAudit()
+        self.answers: list[str] = []
+        ways = (self.ws, self.rest)
+        self.sender = OrderSender("SIMUSDT", 1_000, self.states, ways, self.audit, lambda a, _: self.answers.append(a))
+
+    def order(self, number: int = 1, kind: str = "LIMIT_MAKER") -> LiveOrder:
+        order = LiveOrder(number, f"c{number}", +1, "99.5", "1", kind)
+        self.states.add(order)
+        return order
+
+    def live(self, number: int = 1) -> LiveOrder:
+        order = self.order(number)
+        self.sender.place(order)
+        self.ws.answer(entry(number))
+        list(self.states.take())
+        return order
+
+    def steps(self) -> list[type]:
+        return [type(step) for step in self.states.take()]
+
+
+def entry(number: int = 1, status: str = "NEW", **more: Any) -> dict[str, Any]:
+    return {"orderId": 70 + number, "clientOrderId": f"c{number}", "status": status, "executedQty": "0"} | more
+
+
+def on_loop(test: Callable[[], None]) -> None:
+    async def main() -> None:
+        test()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("LIMIT_MAKER", {"type": "LIMIT_MAKER", "price": "99.5"}),
+        ("LIMIT", {"type": "LIMIT", "timeInForce": "GTC", "price": "99.5"}),
+        ("IOC", {"type": "LIMIT", "timeInForce": "IOC", "price": "99.5"}),
+        ("FOK", {"type": "LIMIT", "timeInForce": "FOK", "price": "99.5"}),
+        ("MARKET", {"type": "MARKET"}),
+    ],
+)
+def test_the_terms_of_an_order_on_the_wire(kind: str, wanted: dict[str, str]) -> None:
+    """Only what the type takes; the client id is ours."""
+    desk = Desk()
+    order = desk.order(kind=kind)
+    desk.sender.place(order)
+    common = {
+        "symbol": "SIMUSDT",
+        "side": "BUY",
+        "quantity": "1",
+        "newClientOrderId": "c1",
+        "newOrderRespType": "RESULT",
+    }
+    assert desk.ws.asked == [("order.place", common | wanted)]
+    assert (order.sent_ms, order.window_ms) == (1_000_000, 1_000)
+
+
+@pytest.mark.parametrize("fate", [Fate.UNKNOWN, Fate.UNSENT])
+def test_an_order_without_an_answer_is_asked_for_and_one_that_never_left_is_not(fate: Fate) -> None:
+    """The one may be there."""
+    desk = Desk()
+    desk.sender.place(desk.order())
+    desk.ws.answer(fate=fate, status=0)
+    assert desk.steps() == [Ask if fate is Fate.UNKNOWN else Rejected]
+
+
+def test_an_answer_that_names_no_order_is_no_answer() -> None:
+    """200, and nothing in it."""
+    desk = Desk()
+    desk.sender.place(desk.order())
+    desk.ws.answer({})
+    assert desk.steps() == [Ask]
+
+
+def test_a_cancel_has_its_intent_and_names_the_order_as_well_as_it_can() -> None:
+    """By the exchange's number, else by ours; by REST where the connection is down."""
+
+    def test() -> None:
+        desk = Desk()
+        first, second = desk.live(), desk.order(2)
+        desk.ws.up = False
+        desk.sender.cancel(first)
+        desk.sender.cancel(second)
+        assert desk.rest.asked == [
+            ("order.cancel", {"symbol": "SIMUSDT", "orderId": 71}),
+            ("order.cancel", {"symbol": "SIMUSDT", "origClientOrderId": "c2"}),
+        ]
+        assert [row["action"] for row in desk.audit.of("intent")] == ["cancel", "cancel"]
+        desk.rest.answer(entry(1, "CANCELED", clientOrderId="x", origClientOrderId="c1"))
+        assert desk.steps() == [Closed]
+        assert desk.answers == ["place", "cancel"]
+
+    on_loop(test)
+
+
+def replaced() -> tuple[Desk, LiveOrder, LiveOrder]:
+    desk = Desk()
+    old, new = desk.live(), desk.order(2)
+    desk.states.cancelling(old, replacing=True)
+    desk.sender.replace(old, new)
+    assert desk.ws.asked[-1][1]["cancelReplaceMode"] == "STOP_ON_FAILURE"
+    assert desk.ws.asked[-1][1]["cancelOrderId"] == 71
+    return desk, old, new
+
+
+CANCELLED = entry(1, "CANCELED", clientOrderId="x", origClientOrderId="c1")
+
+
+def test_a_replacement_that_worked() -> None:
+    """The old one ends before the new one begins."""
+    desk, old, new = replaced()
+    parts = {"cancelResult": "SUCCESS", "newOrderResult": "SUCCESS"}
+    desk.ws.answer({**parts, "cancelResponse": CANCELLED, "newOrderResponse": entry(2)})
+    assert (old.state, new.state) == (OrderState.CANCELED, OrderState.LIVE)
+
+
+def test_a_replacement_of_which_only_the_cancel_worked() -> None:
+    """-2021: the reason of the new order is its own."""
+    desk, old, _ = replaced()
+    parts = {"cancelResult": "SUCCESS", "newOrderResult": "FAILURE"}
+    refusal = {"code": -2010, "msg": "Order would immediately match and take."}
+    desk.ws.answer({**parts, "cancelResponse": CANCELLED, "newOrderResponse": refusal}, code=-2021, status=409)
+    steps = list(desk.states.take())
+    assert [type(step) for step in steps] == [Closed, Rejected]
+    assert steps[1].code == -2010  # type: ignore[union-attr]
+    assert old.state is OrderState.CANCELED
+
+
+def test_a_replacement_that_failed_as_a_whole() -> None:
+    """-2022: the old order is asked for, the new one was not tried."""
+    desk, old, new = replaced()
+    parts = {"cancelResult": "FAILURE", "newOrderResult": "NOT_ATTEMPTED", "newOrderResponse": None}
+    refusal = {"code": -2011, "msg": "Unknown order sent."}
+    desk.ws.answer({**parts, "cancelResponse": refusal}, code=-2022, status=400)
+    assert desk.steps() == [Ask, Rejected]
+    assert (old.state, new.state) == (OrderState.UNKNOWN, OrderState.REJECTED)
+
+
+def test_a_replacement_that_a_filter_stopped_changes_nothing() -> None:
+    """-1013 without data: the old order is open."""
+    desk, old, _ = replaced()
+    desk.ws.answer(code=-1013, status=400)
+    assert desk.steps() == [CancelFailed, Rejected]
+    assert old.state is OrderState.LIVE
+
+
+def test_a_replacement_without_an_answer_leaves_both_unknown() -> None:
+    """Both are asked for."""
+    desk, old, new = replaced()
+    desk.ws.answer(fate=Fate.UNKNOWN, status=0)
+    assert desk.steps() == [Ask, Ask]
+    assert (old.state, new.state) == (OrderState.UNKNOWN, OrderState.UNKNOWN)
+
+
+def test_all_orders_of_the_symbol_go_in_one_request() -> None:
+    """Those that the answer does not name are asked for."""
+
+    def test() -> None:
+        desk = Desk()
+        orders = [desk.live(1), desk.live(2)]
+        desk.sender.cancel_symbol(orders)
+        assert desk.rest.asked == [("openOrders.cancelAll", {"symbol": "SIMUSDT"})]
+        desk.rest.answer([CANCELLED])
+        assert desk.steps() == [Closed, Ask]
+        assert len(desk.audit.of("intent")) == 2
+
+    on_loop(test)

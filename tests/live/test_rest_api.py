@@ -1,0 +1,137 @@
+"""Signed REST: what becomes of a request that fails in one way or another."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from mm.live.api_messages import ApiAnswer, Fate
+from mm.live.api_requests import ExchangeClock, Signer, answer_of, measure
+from mm.live.keys import Credentials
+from mm.live.order_limits import OrderLimits
+from mm.live.rest_api import RestApi
+
+US = 1_700_000_000_000_000
+
+
+def api(answer: Callable[[httpx.Request], httpx.Response]) -> tuple[RestApi, OrderLimits]:
+    limits = OrderLimits()
+    signer = Signer(Credentials("k", secret="s"), ExchangeClock(lambda: US), 1_000)
+    return RestApi("http://x", signer, limits, httpx.MockTransport(answer)), limits
+
+
+def answered(answer: Callable[[httpx.Request], httpx.Response], method: str = "order.place") -> ApiAnswer:
+    async def main() -> ApiAnswer:
+        rest, _ = api(answer)
+        try:
+            return await answer_of(rest, method, {"symbol": "S", "price": "1.5"})
+        finally:
+            await rest.close()
+
+    return asyncio.run(main())
+
+
+def failing(error: type[httpx.HTTPError]) -> Callable[[httpx.Request], httpx.Response]:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error("why")
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "fate"),
+    [
+        (httpx.ConnectError, Fate.UNSENT),
+        (httpx.ConnectTimeout, Fate.UNSENT),
+        (httpx.PoolTimeout, Fate.UNSENT),
+        (httpx.ReadTimeout, Fate.UNKNOWN),
+        (httpx.ReadError, Fate.UNKNOWN),
+        (httpx.WriteError, Fate.UNKNOWN),
+        (httpx.RemoteProtocolError, Fate.UNKNOWN),
+    ],
+)
+def test_only_what_could_not_leave_is_unsent(error: type[httpx.HTTPError], fate: Fate) -> None:
+    """A broken answer says nothing about the order."""
+    assert answered(failing(error)).fate is fate
+
+
+PARTIAL = {"code": -2021, "msg": "no", "data": {"cancelResult": "SUCCESS"}}
+
+
+@pytest.mark.parametrize(
+    ("response", "fate", "code"),
+    [
+        (httpx.Response(200, json={"orderId": 1}), Fate.DONE, 0),
+        (httpx.Response(200, content=b'{"orderId": 1, "sta'), Fate.UNKNOWN, 0),
+        (httpx.Response(400, json={"code": -2010, "msg": "no"}), Fate.REFUSED, -2010),
+        (
+            httpx.Response(409, json={"code": -2021, "msg": "no", "data": {"cancelResult": "SUCCESS"}}),
+            Fate.REFUSED,
+            -2021,
+        ),
+        (httpx.Response(503, text="<html>"), Fate.UNKNOWN, 0),
+        (httpx.Response(504, json={"code": -1007, "msg": "timeout"}), Fate.UNKNOWN, -1007),
+        (httpx.Response(403, text="<html>waf</html>"), Fate.REFUSED, 0),
+    ],
+)
+def test_the_fate_of_an_answer(response: httpx.Response, fate: Fate, code: int) -> None:
+    """By status and code; the data of a refusal comes along."""
+    answer = answered(lambda _: response)
+    assert (answer.fate, answer.code) == (fate, code)
+    assert (b"cancelResult" in answer.result) == (code == -2021)
+
+
+def test_a_request_is_signed_with_key_and_window() -> None:
+    """As the documentation of REST shows it."""
+    requests: list[httpx.Request] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, json={})
+
+    answered(take)
+    (request,) = requests
+    query = request.url.query.decode()
+    payload, _, signature = query.partition("&signature=")
+    assert payload == f"symbol=S&price=1.5&recvWindow=1000&timestamp={US // 1_000}"
+    assert signature == Credentials("k", secret="s").sign(payload)
+    assert (request.method, request.url.path, request.headers["X-MBX-APIKEY"]) == ("POST", "/api/v3/order", "k")
+
+
+def test_too_many_requests_silence_it() -> None:
+    """For as long as the header says."""
+
+    async def main() -> None:
+        busy = httpx.Response(429, headers={"Retry-After": "7"}, json={"code": -1003, "msg": "slow"})
+        rest, limits = api(lambda _: busy)
+        assert (await answer_of(rest, "order.cancel", {})).retry_after_s == 7
+        assert 6 < limits.silence_s <= 7
+        assert (await answer_of(rest, "order.cancel", {})).fate is Fate.UNSENT
+        await rest.close()
+        assert (await answer_of(rest, "order.cancel", {})).fate is Fate.UNSENT
+
+    asyncio.run(main())
+
+
+def test_a_stale_timestamp_has_the_clock_measured() -> None:
+    """By whoever is to be called."""
+
+    async def main() -> None:
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/time"):
+                return httpx.Response(200, json={"serverTime": US // 1_000 + 4_000})
+            return httpx.Response(400, json={"code": -1021, "msg": "stale"})
+
+        clock = ExchangeClock(lambda: US)
+        doubts: list[int] = []
+        clock.doubted = lambda: doubts.append(1)
+        signer = Signer(Credentials("k", secret="s"), clock, 1_000)
+        rest = RestApi("http://x", signer, OrderLimits(), httpx.MockTransport(answer))
+        await answer_of(rest, "order.status", {})
+        assert doubts == [1]
+        assert await measure(rest, clock)
+        assert clock.offset_us == 4_000_000
+        await rest.close()
+
+    asyncio.run(main())

@@ -403,9 +403,7 @@ class Gateway:
         """Reconcile at the start, after each change of the connection, and every RECONCILE_INTERVAL_S."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(
-                    self._run.access.reconcile_interval_s
-                ):
+                async with asyncio.timeout(self._run.access.reconcile_interval_s):
                     await self._due.wait()
             self._due.clear()
             connection = self._connections if self._ws.up else 0

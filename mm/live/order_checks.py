@@ -28,7 +28,7 @@ class _Symbol(msgspec.Struct):
     filters: list[_Filter] = []
 
 
-class _Info(msgspec.Struct):
+class _InfoBody(msgspec.Struct):
     symbols: list[msgspec.Raw] = []
     rateLimits: list[ApiLimit] = []
 
@@ -51,7 +51,7 @@ class SymbolInfo:
     """
 
     def __init__(self, body: bytes, symbol: str) -> None:
-        info = msgspec.json.decode(body, type=_Info)
+        info = msgspec.json.decode(body, type=_InfoBody)
         found = None
         for raw in info.symbols:
             one = msgspec.json.decode(raw, type=_Symbol)

@@ -49,7 +49,7 @@ class LedgerBegin:
 
 
 @dataclass(frozen=True)
-class TradeHistory:
+class RunHistory:
     """What earlier runs of a symbol at a venue have left.
 
     Attributes:
@@ -73,7 +73,7 @@ class TradeHistory:
         return self.books.ledger.last_trade_id if self.books.ledger else None
 
 
-def read_history(folder: Path, symbol: str, venue: str, us: int) -> TradeHistory:
+def read_history(folder: Path, symbol: str, venue: str, us: int) -> RunHistory:
     """Return what the logs in a symbol's folder add up to, read once.
 
     Args:
@@ -100,7 +100,7 @@ def read_history(folder: Path, symbol: str, venue: str, us: int) -> TradeHistory
     for day, spared in sorted(days.items()):
         if day < day_of(us):
             clean = clean + 1 if spared else 0
-    return TradeHistory(books, begin, clean)
+    return RunHistory(books, begin, clean)
 
 
 def _begin_of(account: Any, path: Path) -> LedgerBegin:

@@ -30,7 +30,7 @@ from mm.live.order_access import OrderAccess
 from mm.live.shadow import PaperKnobs, ShadowTerms
 from mm.live.state import StateStores, state_writer
 from mm.live.trade_desk import TradeDesk
-from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, TradeHistory, read_history
+from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, RunHistory, read_history
 from mm.live.trade_play import TradeFollower, TradePlay, TradeStart
 from mm.live.trade_venue import Trading
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
@@ -234,7 +234,7 @@ class TradeRun:
             knobs={name: value["value"] for name, value in self._run.about.knobs.items()},
         )
 
-    def _gateway_run(self, history: TradeHistory) -> GatewayRun:
+    def _gateway_run(self, history: RunHistory) -> GatewayRun:
         return GatewayRun(
             symbol=self._symbol,
             run_id=self._run.id,
@@ -248,7 +248,7 @@ class TradeRun:
     async def _with_gateway(
         self,
         terms: ShadowTerms,
-        history: TradeHistory,
+        history: RunHistory,
         marks: tuple[int | None, int | None],
         audit: AuditLog,
         held: HeldReports,

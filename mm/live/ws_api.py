@@ -54,7 +54,7 @@ class ApiWatcher(Protocol):
         """An event of the user data stream came at *us*: its name, and its JSON."""
 
 
-class ApiConnection(Protocol):
+class ApiLink(Protocol):
     """What a connection must have; `Link` does."""
 
     changed: asyncio.Event
@@ -77,7 +77,7 @@ class ApiConnection(Protocol):
 
 Take = Callable[[bytes, int], None]
 """Takes a message and its arrival, in µs."""
-Connect = Callable[[str, Take], ApiConnection]
+Connect = Callable[[str, Take], ApiLink]
 """Makes a connection to an address, whose messages go to the callable; it is not open yet."""
 
 
@@ -97,7 +97,7 @@ class _Mailbox(Inbox):
         """Nothing waits here: whoever opened the link follows it."""
 
 
-def linked(url: str, take: Take) -> ApiConnection:
+def linked(url: str, take: Take) -> ApiLink:
     """Return a connection over a socket."""
     return Link(_Mailbox(take), url, 0)
 
@@ -139,7 +139,7 @@ class WsApi:
         self._limits = limits
         self._watcher = watcher
         self._connect = connect
-        self._link: ApiConnection | None = None
+        self._link: ApiLink | None = None
         self._session = False
         self._closing = False
         self._waiting: dict[int, _Waiting] = {}
@@ -256,7 +256,7 @@ class WsApi:
                 idle.cancel()
             self._ended(link)
 
-    def _ended(self, link: ApiConnection) -> None:
+    def _ended(self, link: ApiLink) -> None:
         """Leave every request without an answer UNKNOWN."""
         link.abort()
         self.up = self._session = False
@@ -302,7 +302,7 @@ class WsApi:
             server_us = exchange_us(SERVER_TIME.decode(answer.result).serverTime)
             self._clock.measured(sent_us, server_us, answer.us)
 
-    async def _keep_asking(self, link: ApiConnection) -> None:
+    async def _keep_asking(self, link: ApiLink) -> None:
         """Ask for the time where nothing has come for a while: a dead connection shows, and the clock is measured."""
         while True:
             await asyncio.sleep(IDLE_S)

@@ -22,10 +22,11 @@ from mm.clock import US_PER_S, day_of, parse_day
 from mm.dayfolder.buffered_writer import NO_SPACE
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.errors import Mismatch, RunExists, UsageError
+from mm.errors import Mismatch, RunExists, TryLater, UsageError
 
 ALWAYS = "always"
 LONGEST_SLEEP_S = 1.0
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,7 @@ class Days:
         Raises:
             TryLater: If another process writes the day.
             RunExists: If the day has a run of the user's *run_id*.
-            UsageError: If no folder can be made there.
-            Mismatch: If an earlier run of the day recorded the other trade stream, or another number of levels.
+                Mismatch: If an earlier run of the day recorded the other trade stream, or another number of levels.
         """
         writer = self._writer(DayFolder(self.data_root, self.symbol, day), instrument)
         try:
@@ -171,7 +171,8 @@ class Days:
             if error.errno in NO_SPACE:
                 raise
             reason = f"cannot be written ({error.strerror})"
-            raise UsageError(f"--data-root (DATA_ROOT) {self.data_root}: {reason}") from error
+            kind = TryLater if error.errno in _UNWRITABLE else UsageError
+            raise kind(f"--data-root (DATA_ROOT) {self.data_root}: {reason}; make it writable") from error
         for run_id in self._run_ids():
             try:
                 return DayWriter(

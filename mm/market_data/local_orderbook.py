@@ -262,3 +262,18 @@ class SnapshotDepth:
             if book.levels_to(side, edge) < least:
                 return True
         return False
+
+
+_DOUBTS = 3
+
+
+class SnapshotSanity:
+    """Doubt a snapshot with an empty side: the market may be so, but a broken answer looks the same."""
+
+    def __init__(self) -> None:
+        self._empty = 0
+
+    def doubted(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
+        """Return True to request another one; the fourth in a row with an empty side is accepted."""
+        self._empty = 0 if bids and asks else self._empty + 1
+        return 0 < self._empty <= _DOUBTS

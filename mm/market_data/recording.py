@@ -26,6 +26,7 @@ DRAIN_S = 2.0
 ROLL_GRACE_US = US_PER_S
 LOOK_EVERY_S = 0.25
 LAG_S = 0.1
+HEAD_START_S = 0.5
 
 
 class Follower(Protocol):
@@ -74,6 +75,7 @@ class Recording:
         self._over = asyncio.Event()
         self._reason = ""
         self._open: _OpenRecording | None = None
+        self._known: asyncio.Task[None] | None = None
 
     @property
     def session(self) -> LiveSession | None:
@@ -103,6 +105,8 @@ class Recording:
             if window:
                 await self._record(window)
         finally:
+            if self._known:
+                self._known.cancel()
             await self._parts.rest.rest.close()
 
     async def _unless_over(self, work: Coroutine[Any, Any, RecordingWindow]) -> RecordingWindow | None:
@@ -118,15 +122,26 @@ class Recording:
 
     async def _opening(self) -> RecordingWindow:
         """Return the window when it is open."""
-        symbol = self._parts.days.symbol
-        refusal = await self._parts.rest.rest.refusal(symbol)
-        if refusal:
-            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {refusal}")
+        self._known = asyncio.create_task(self._ask_for_symbol())
+        if (await asyncio.wait({self._known}, timeout=HEAD_START_S))[0]:
+            self._known.result()
         window = self._parts.window.at(self._clock())
         if self._clock() < window.start_us:
             self._log.info("window_awaited", opens=iso(window.start_us), closes=iso(window.end_us))
             await sleep_until(window.start_us, self._clock)
         return window
+
+    async def _ask_for_symbol(self) -> None:
+        """Raise UsageError where the exchange does not have the symbol; a slow answer does not delay the recording."""
+        symbol = self._parts.days.symbol
+        refusal = await self._parts.rest.rest.refusal(symbol)
+        if refusal:
+            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {refusal}")
+
+    async def _unless_unknown(self) -> None:
+        if self._known:
+            await self._known
+        await self._over.wait()
 
     async def _record(self, window: RecordingWindow) -> None:
         parts, at_us = self._parts, self._clock()
@@ -150,7 +165,7 @@ class Recording:
     async def _work(self, opened: "_OpenRecording") -> None:
         """Run all tasks until the first of them ends, then end the others in order."""
         reader = asyncio.create_task(self._read(opened))
-        work = (self._over.wait(), self._end_of_window(opened), *opened.work())
+        work = (self._unless_unknown(), self._over.wait(), self._end_of_window(opened), *opened.work())
         others = [asyncio.create_task(one) for one in work]
         await asyncio.wait({reader, *others}, return_when=asyncio.FIRST_COMPLETED)
         for task in others:

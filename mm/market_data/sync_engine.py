@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from mm.ids import Follow, MissingIds, follow, went_back
+from mm.ids import RESET_IDS, Follow, MissingIds, follow, went_back
 from mm.market_data import market_events as events
 from mm.market_data.grid import Grid
-from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth
+from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth, SnapshotSanity
 from mm.market_data.market_events import Verdict
 from mm.market_data.venue import DepthSnapshot, DepthUpdate
 
@@ -132,21 +132,6 @@ HORIZON = "horizon"
 
 _OffTick = tuple[str, str, str]
 """Side (``bid``, ``ask``), price and quantity of a level."""
-
-
-_DOUBTS = 3
-
-
-class SnapshotSanity:
-    """Doubt a snapshot with an empty side: the market may be so, but a broken answer looks the same."""
-
-    def __init__(self) -> None:
-        self._empty = 0
-
-    def doubted(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
-        """Return True to request another one; the fourth in a row with an empty side is accepted."""
-        self._empty = 0 if bids and asks else self._empty + 1
-        return 0 < self._empty <= _DOUBTS
 
 
 class _Pending(NamedTuple):
@@ -285,6 +270,9 @@ class BookState:
         way or are missing. A snapshot with fewer than half the levels of the last one on a side is refused: it shows
         the top of the book, and not the book.
         """
+        if self.limit and self._impossible(snapshot.lastUpdateId):
+            self._refuse(recv_us, "impossible_id", snapshot.lastUpdateId)
+            return False
         depth = SnapshotDepth.of(snapshot.bids, snapshot.asks, self._grid.price)
         snapshot = self._brought_up(snapshot)
         self._travels = False
@@ -295,6 +283,11 @@ class BookState:
             self._refuse(recv_us, "superseded", self._ahead.lastUpdateId)
         self._ahead = snapshot
         return False
+
+    def _impossible(self, last_id: int) -> bool:
+        """Return True if a requested snapshot is that of no book now: only updates show that ids were reset."""
+        known = self.ids.known_id
+        return known is not None and (went_back(known, last_id) or last_id - known >= RESET_IDS)
 
     def expect_snapshot(self) -> None:
         """Keep the updates that change the book until a snapshot comes: it may be older than the last of them."""

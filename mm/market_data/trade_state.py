@@ -85,6 +85,9 @@ _VERDICTS = {
 }
 
 
+FAR_IDS = 1_000
+
+
 class TradeState:
     """Keep the trade ids of one symbol, and report each trade once.
 
@@ -115,10 +118,14 @@ class TradeState:
         for one in missing:
             self._ids.missing.add(*one.ids)
         self._last_us = last_us
+        self._doubted: int | None = None
 
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
         """Take a trade and return what its id means; *cause* is why ids before it may be missing."""
         trade_id = events.trade_id_of(trade)
+        if not self._keeps_late and self._far_ahead(trade_id):
+            self._anomaly(recv_us, "far_ahead", trade)
+            return events.TradeVerdict.LATE
         verdict = self._ids.take(trade_id)
         if verdict is events.TradeVerdict.DUPLICATE:
             self._emit(events.TradeRepeated(recv_us, trade))
@@ -135,6 +142,19 @@ class TradeState:
         self._emit(events.TradeArrived(recv_us, trade, verdict))
         self._last_us = recv_us
         return verdict
+
+    def _far_ahead(self, trade_id: int) -> bool:
+        """Return True if *trade_id* is far ahead and the one before was not; the next shows whether it is right.
+
+        If so, its trade is one of the missing, which are fetched.
+        """
+        last_id, doubted, self._doubted = self._ids.last_id, self._doubted, None
+        if last_id is None or trade_id - last_id <= FAR_IDS:
+            return False
+        if doubted is not None and 0 <= trade_id - doubted <= FAR_IDS:
+            return False
+        self._doubted = trade_id
+        return True
 
     def lost(self, recv_us: int, first_id: int, last_id: int, cause: str) -> None:
         """Count what did not come of the ids *first_id* to *last_id* as missing: no connection will bring it."""

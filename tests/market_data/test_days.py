@@ -1,3 +1,4 @@
+import errno
 import itertools
 import os
 import shutil
@@ -205,6 +206,18 @@ def test_a_day_has_one_writer(tmp_path):
     """The other one may come later."""
     with days(tmp_path / "data").open(DAY, NOON_US), pytest.raises(TryLater):
         opened(tmp_path / "data")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
+def test_a_folder_that_may_not_be_written_is_tried_later(tmp_path, monkeypatch, number):
+    """Somebody may mount it, or give the right, while the supervisor starts the recorder again."""
+
+    def fail(*_, **__):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(TryLater, match=r"DATA_ROOT\) .*: cannot be written"):
+        opened(tmp_path / "x")
 
 
 def test_a_folder_that_cannot_be_made_is_a_wrong_knob():

@@ -262,7 +262,7 @@ def test_a_trade_is_written_once_and_a_late_one_is_set_aside(desk):
     assert [row["trade_id"] for row in rows(day.trades)] == ["1", "3", "4"]
     assert kinds(day) == ["trade_gap", "duplicate", "late", "quarantined"]
     (kept,) = quarantined(day)
-    assert kept["reason"] == "a trade after a later one"
+    assert kept["reason"] == "a trade whose id does not follow"
 
 
 def test_a_clock_that_is_set_back_is_told(desk):

@@ -227,3 +227,16 @@ def test_a_loop_that_was_busy_is_in_the_ledger():
 
     day = recorded(scenario)
     assert max(details["lag_s"] for details in day.told("loop_lag")) > 0.2
+
+
+def test_a_rest_that_is_slow_at_the_start_does_not_delay_the_streams():
+    """Whether the symbol is known is learned beside the recording."""
+
+    async def scenario(boxed):
+        await boxed.until(lambda: boxed.session is not None and boxed.session.report.trades > 0)
+        assert not boxed.told("exchange_info")
+        await boxed.synced()
+        await plain(boxed, 1)
+
+    slow = "\n".join(f"at request {n} of /api/v3/exchangeInfo do slow delay_s=20" for n in (1, 2))
+    recorded(scenario, slow)

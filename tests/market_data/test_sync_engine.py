@@ -443,6 +443,22 @@ def test_a_snapshot_that_the_book_has_overtaken_is_brought_up_to_it(desk):
     )
 
 
+@pytest.mark.parametrize("impossible", [0, 5_000_000, 2**62])
+@pytest.mark.parametrize("first", [[], [snapshot(5_000_010)]])
+def test_a_snapshot_of_no_book_now_is_refused(desk, first, impossible):
+    """Only updates show that ids were reset."""
+    desk.market.book.limit = 5_000
+    base = 5_000_010 if impossible != 5_000_000 else 9_000_010
+    first = [snapshot(base)] if first else []
+    day = desk.take(
+        *first, diff(base + 1, base + 1), snapshot(impossible), snapshot(base + 1), diff(base + 2, base + 2)
+    )
+    day = day.close()
+    assert [details["cause"] for details in events(day, "snapshot_failed")] == ["impossible_id"]
+    assert events(day, "anomaly") == []
+    assert ids(day)[-1][1] == base + 2
+
+
 def test_a_crossed_book_is_dropped(desk):
     """No frame shows it, and only a snapshot beyond it brings the book back."""
     desk.take(snapshot(10), diff(11, 11, [["100.10", "1"]]), diff(12, 12), snapshot(10), snapshot(11), diff(13, 13))

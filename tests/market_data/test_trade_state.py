@@ -269,3 +269,14 @@ def test_whatever_there_is_of_a_hole_comes_once_and_then_it_is_over(there, first
         got += [low for (low, _), _ in made.answered(historical(*rows))]
     assert made.next_request() is None
     assert got == sorted(there & set(range(first, first + more + 1)))
+
+
+def test_one_id_far_ahead_does_not_make_the_trades_after_it_late(tmp_path):
+    """It is kept aside; only a second one there shows that the ids between are missing."""
+    desk = Desk(tmp_path, STREAM)
+    found = desk.take(trade(1), trade(5_000_000), trade(2), trade(3), trade(9_000), trade(9_001), trade(9_002))
+    assert [one.late for one in found] == [False, True, False, False, True, False, False]
+    day = desk.close()
+    assert [row["trade_id"] for row in rows(day.trades)] == ["1", "2", "3", "9001", "9002"]
+    assert [hole["to_id"] for hole in events(day, "trade_gap")] == [9_000]
+    assert [one["kind"] for one in events(day, "anomaly")] == ["far_ahead"] * 2

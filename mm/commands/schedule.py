@@ -22,7 +22,10 @@ SCHEDULE = "poisson_schedule.json"
 METRICS = "window_metrics.csv"
 
 
-@runner("schedule", Day, Market, Calibration, Fit, Windows, Execution, Account, Models, resumable=True)
+STUDY = (Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
+
+
+@runner("schedule", *STUDY, resumable=True)
 def main(
     run: Run,
     day: Day,
@@ -55,21 +58,7 @@ def main(
         raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
 
 
-@runner(
-    "walkforward",
-    Day,
-    Market,
-    Calibration,
-    Fit,
-    Windows,
-    Execution,
-    Account,
-    Models,
-    Risk,
-    Sensitivity,
-    defaults={"fill_model": "poisson"},
-    resumable=True,
-)
+@runner("walkforward", *STUDY, Risk, Sensitivity, defaults={"fill_model": "poisson"}, resumable=True)
 def walkforward(
     run: Run,
     day: Day,

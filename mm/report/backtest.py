@@ -48,7 +48,6 @@ from mm.report.timeline import script, timeline
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.report.run_columns import RunColumns
 
 SUMMARY, PAGE = "summary.json", "report.html"
 LONGEST = 3  # stretches without a book that are named
@@ -263,7 +262,7 @@ def activity_card(summary: Summary) -> str:
     return card("Activity", "Orders and fills.", table("", rows))
 
 
-def data_card(summary: Summary, run: "RunColumns") -> str:
+def data_card(summary: Summary, run: RunColumns) -> str:
     """Return how much of the time the data were good, and the longest stretches that are excluded."""
     covered, excluded = summary["seconds_covered"], summary["seconds_excluded"]
     share = excluded / (covered + excluded) if covered + excluded else None

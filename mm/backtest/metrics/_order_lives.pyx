@@ -109,9 +109,7 @@ def rest(
             while at < cuts.shape[0] and cuts[at] < until:
                 if at >= 0 and mid2[at] > 0:
                     half = lives[2, i] * (mid2[at] - 2 * lives[3, i])
-                    seconds = 1e-6 * <double> (
-                        (min(until, cuts[at + 1]) if at + 1 < cuts.shape[0] else until) - max(lives[1, i], cuts[at])
-                    )
+                    seconds = _seconds(cuts, at, lives[1, i], until)
                     predicted = 0.0
                     if foresees:
                         place = 0 if lives[2, i] > 0 else 2
@@ -151,9 +149,7 @@ def outside(
             at = begun if until > lives[1, i] else cuts.shape[0]
             while at < cuts.shape[0] and cuts[at] < until:
                 if at >= 0 and mid2[at] > 0 and ranges[at, 0] <= ranges[at, 1]:  # not NaN
-                    seconds = 1e-6 * <double> (
-                        (min(until, cuts[at + 1]) if at + 1 < cuts.shape[0] else until) - max(lives[1, i], cuts[at])
-                    )
+                    seconds = _seconds(cuts, at, lives[1, i], until)
                     delta = 0.5 * <double> (lives[2, i] * (mid2[at] - 2 * lives[3, i]))
                     total += seconds
                     if delta < ranges[at, 0] or delta > ranges[at, 1]:
@@ -167,6 +163,12 @@ cdef inline int64_t _end(const int64_t[:, ::1] lives, int64_t i, int64_t last_us
     if lives[6, i]:
         return -1
     return last_us if lives[5, i] < 0 else lives[5, i]
+
+
+cdef inline double _seconds(const int64_t[::1] cuts, int64_t at, int64_t begin_us, int64_t end_us) noexcept nogil:
+    """Return the seconds of an order's life, from *begin_us* to *end_us*, that lie after cut *at* and before the next."""
+    cdef int64_t until = min(end_us, cuts[at + 1]) if at + 1 < cuts.shape[0] else end_us
+    return 1e-6 * <double> (until - max(begin_us, cuts[at]))
 
 
 cdef inline int64_t _first(const int64_t[::1] cuts, int64_t us, int64_t near) noexcept nogil:

@@ -19,7 +19,8 @@ SYMBOL = "BTCUSDT"
 
 
 def mm(*args: object, **variables: str) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args], env={"LOG_LEVEL": "INFO", **variables})
+    unset = dict.fromkeys(("STATE_URL", "LEDGER_URL", "OUT_ROOT"))
+    return CliRunner().invoke(main, [str(arg) for arg in args], env={**unset, "LOG_LEVEL": "INFO", **variables})
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from click.core import ParameterSource
 
 from mm.cli.config import Day, Output, Terminal
 from mm.cli.console import Console, interruptible, write_line
-from mm.cli.knobs import REQUIRED, Knob, closest, knobs, shown
+from mm.cli.knobs import REQUIRED, Knob, ServerUrl, closest, knobs, shown
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
 
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
@@ -266,6 +266,8 @@ def _find(objects: Sequence[Any], kind: type) -> Any:
 
 
 def _as_json(value: Any) -> Any:
+    if isinstance(value, ServerUrl):
+        return value.place
     return shown(value) if isinstance(value, Path | tuple) else value
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mm.clock import next_day, parse_day
 from mm.errors import OffGrid, UsageError
@@ -238,6 +239,34 @@ def matching(pattern: str, wanted: str, metavar: str = "TEXT") -> Reader:
         return text
 
     return Reader(metavar, parse)
+
+
+class ServerUrl(str):
+    """The URL of a server, which may hold a password; manifests and messages have its *place*."""
+
+    __slots__ = ()
+
+    @property
+    def place(self) -> str:
+        """Where it leads to, without user and password."""
+        parts = urlsplit(self)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+def server_url(pattern: str, wanted: str) -> Reader:
+    """Read the URL of a server; the regular expression *pattern* matches its scheme, and *wanted* describes it."""
+
+    def parse(text: str) -> ServerUrl:
+        try:
+            known = re.fullmatch(rf"({pattern})://\S+", text) and ServerUrl(text).place
+        except ValueError:  # a port that is none
+            known = None
+        if not known:
+            raise ValueError(wanted)
+        return ServerUrl(text)
+
+    return Reader("URL", parse)
 
 
 def base_url(*schemes: str) -> Reader:

@@ -29,6 +29,7 @@ from mm.live.ledger import SIDES, AccountFill, Ledger
 
 PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLED", "FILLED", "REJECTED"
 OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))
+_NAME = "run_id"  # names a run and changes nothing in it: another one is no other configuration
 KEPT_ENDED = 10_000
 """Ended orders that are kept for a fill or an answer that comes late; the oldest are forgotten."""
 
@@ -281,6 +282,8 @@ class AuditBooks:
         self._configure(row.get("knobs", {k: v for k, v in row.items() if k not in own}), row["us"], changes)
 
     def _configure(self, knobs: object, us: int, changes: Changes) -> None:
+        if isinstance(knobs, Mapping):
+            knobs = {name: value for name, value in knobs.items() if name != _NAME}
         text = json.dumps(knobs, sort_keys=True, separators=(",", ":"))
         found = hashlib.sha256(text.encode()).hexdigest()
         if found != self._config_hash:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
-from mm.cli.knobs import knob, matching, whole
+from mm.cli.knobs import knob, server_url, whole
 from mm.errors import DataError
 from mm.live.audit import AuditLog, audit_folder
 from mm.live.state_follow import AuditFollower
@@ -42,13 +42,13 @@ class StateStores:
 
     state_url: str | None = knob(
         None,
-        matching(r"rediss?://\S+", "the URL of a Redis database, such as redis://127.0.0.1:6379/0", "URL"),
+        server_url("rediss?", "the URL of a Redis database, such as redis://127.0.0.1:6379/0"),
         "Redis that takes book, orders, position, PnL, ticks and fills.",
         matters=False,
     )
     ledger_url: str | None = knob(
         None,
-        matching(r"postgres(ql)?://\S+", "the URL of a database, such as postgresql://user@127.0.0.1/mm", "URL"),
+        server_url("postgres(ql)?", "the URL of a database, such as postgresql://user@127.0.0.1/mm"),
         "PostgreSQL that takes fills, orders, positions and configs, instead of <OUT_ROOT>/state.sqlite.",
         matters=False,
     )

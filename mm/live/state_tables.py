@@ -9,8 +9,8 @@ two processes, and a store that was away goes on where it was.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+from mm.cli.knobs import ServerUrl
 from mm.errors import TryLater
 from mm.live.audit_books import Changes
 from mm.live.ledger import SIDE_NAMES, AccountFill
@@ -168,6 +168,4 @@ class LiveBackend(StateBackend, Protocol):
 
 def place_of(url: str) -> str:
     """Return where a URL leads to, without user and password."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    return ServerUrl(url).place

@@ -5,10 +5,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from audit_story import BTC, FILL, Story, played_logs, stories
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit_story import BTC, FILL, Story, played_logs, stories
 from mm.errors import BrokenFile
 from mm.live.audit import AuditLog, audit_folder, audit_path
 from mm.live.audit_books import AuditBooks, Changes, rebuild_symbol
@@ -108,7 +108,7 @@ def test_venues_have_ledgers_of_their_own(tmp_path: Path) -> None:
 def test_each_change_of_the_knobs_is_a_version(tmp_path: Path) -> None:
     """The same knobs again, over a restart too, are none."""
     log_of(tmp_path, "r1", ("params", {"knobs": {"gamma": 2}}), knobs={"gamma": 1})
-    log_of(tmp_path, "r2", ("params", {"gamma": 1}), knobs={"gamma": 2})
+    log_of(tmp_path, "r2", ("params", {"gamma": 1}), knobs={"gamma": 2, "run_id": "r2"})
     books, changes = AuditBooks("BTCUSDT"), Changes()
     for path in sorted(audit_folder(tmp_path, "BTCUSDT").iterdir()):
         for row in read_rows(path):

@@ -1,0 +1,89 @@
+"""The gateway, unchanged, on a server that was written from the public documentation alone."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from gateway_rig import FollowingListener, MemoryAudit, QuietLog
+from published_server import SYMBOL, PublishedExchange, PublishedServer
+
+from mm.live.api_requests import VenueUrls
+from mm.live.gateway import Gateway, GatewayRun, OrderAccess
+from mm.live.keys import Credentials
+
+KINDS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), ("HMAC", "rest")]
+
+
+async def until(condition: object) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # type: ignore[operator]
+            await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize(("kind", "transport"), KINDS)
+def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: str) -> None:
+    """And the balances are those of the server, to the last decimal."""
+
+    async def story() -> None:
+        private = Ed25519PrivateKey.generate()
+        exchange = PublishedExchange("key1", "secret1", private.public_key())
+        key = Credentials("key1", private=private) if kind == "ED25519" else Credentials("key1", secret="secret1")
+        audit, listener = MemoryAudit(), FollowingListener()
+        access = OrderAccess(order_transport=transport)
+        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access, sync=True, share_budget=False)
+        async with PublishedServer(exchange).open() as server:
+            urls = VenueUrls(server.ws_api_url, server.rest_url, "")
+            gateway = Gateway(urls, key, run, listener, audit, log=QuietLog())
+            await gateway.start()
+            gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            gateway.place(2, -1, "98.5", "0.5", "IOC")
+            await until(lambda: listener.state.get(1) == "open" and len(listener.fills) == 1)
+            exchange.fill(exchange.orders[1], Decimal("99.5"), Decimal("0.25"), maker=True)
+            await server.publish()
+            await until(lambda: len(listener.fills) == 2)
+            gateway.replace(1, 3, +1, "99.6", "0.75", "LIMIT_MAKER")
+            await until(lambda: listener.state.get(3) == "open")
+            gateway.place(4, +1, "102", "1", "LIMIT_MAKER")
+            await until(lambda: listener.state.get(4) == "rejected")
+            gateway.cancel(3)
+            await until(lambda: listener.state.get(3) == "CANCELED")
+            gateway.place(5, -1, "105", "1", "LIMIT_MAKER")
+            await until(lambda: listener.state.get(5) == "open")
+            await gateway.stop()
+            assert not [order for order in exchange.orders.values() if order["open"]]
+        assert [fill.trade_id for fill in listener.fills] == [one["id"] for one in exchange.trades]
+        base = quote = Decimal(0)
+        for fill in listener.fills:
+            base += fill.side * Decimal(fill.qty)
+            quote -= fill.side * Decimal(fill.qty) * Decimal(fill.price)
+            paid = Decimal(fill.commission)
+            base, quote = (base - paid, quote) if fill.commission_asset == "ABC" else (base, quote - paid)
+        assert exchange.free == {"ABC": 1_000 + base, "USDT": 1_000_000 + quote}
+        assert listener.state == {1: "CANCELED", 2: "open", 3: "CANCELED", 4: "rejected", 5: "CANCELED"}
+        assert gateway.open_orders == 0
+
+    asyncio.run(story())
+
+
+def test_a_fill_that_no_event_reported_is_found() -> None:
+    """The server loses one; the next reconcile books it."""
+
+    async def story() -> None:
+        exchange = PublishedExchange("key1", "secret1", Ed25519PrivateKey.generate().public_key())
+        listener = FollowingListener()
+        access = OrderAccess(reconcile_interval_s=1.0)
+        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access, sync=False, share_budget=False)
+        async with PublishedServer(exchange).open() as server:
+            urls = VenueUrls(server.ws_api_url, server.rest_url, "")
+            gateway = Gateway(urls, Credentials("key1", secret="secret1"), run, listener, MemoryAudit(), log=QuietLog())
+            await gateway.start()
+            gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await until(lambda: listener.state.get(1) == "open")
+            exchange.fill(exchange.orders[1], Decimal("99.5"), Decimal(1), maker=True)
+            exchange.events.clear()
+            await until(lambda: [fill.trade_id for fill in listener.fills] == [1])
+            assert gateway.open_orders == 0
+            await gateway.stop()
+
+    asyncio.run(story())

@@ -12,13 +12,19 @@ from mm.market_data.market_events import (
     MarketEvent,
     TradeArrived,
     TradeVerdict,
+    Verdict,
     trade_id_of,
 )
+from mm.market_data.sync_engine import BUFFERED_DIFFS
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
     from mm.market_data.local_orderbook import Level
+    from mm.market_data.venue import DepthUpdate
     from mm.tape.tape import Tape
+
+CROSSED = "crossed"
+"""Why a book is lost that a tape ends at the message itself, and not behind it."""
 
 Row = tuple[int, int, int]
 """Side (+1 bid or buyer as aggressor, -1 ask or seller), ticks, and the lots traded or now displayed there."""
@@ -87,28 +93,54 @@ class LiveFeed:
         self._count = 0
         self._us = 0
         self._open = False
+        self._waiting: dict[int, DepthUpdate] = {}  # messages that have not changed the book, by number
+        self._applying = False  # whether those that wait are about to
 
     def __call__(self, event: MarketEvent) -> None:
         """Play an event; what says nothing about book or trades is passed over."""
         if isinstance(event, DepthArrived):
-            self._us = max(self._us, event.recv_us)
-        if isinstance(event, BookChanged) or (isinstance(event, DepthArrived) and event.book is not None):
-            # One that waited for a snapshot changes the book when that has come, which is the latest instant so far.
-            seq = None if self._numbers is None else self._numbers.depth_seq(event.number)
-            self._feed(DEPTH, self._us, event.update.u, self._levels(event.update.b, event.update.a), seq)
+            self._arrived(event)
+        elif isinstance(event, BookChanged):
+            self._waiting.pop(event.number, None)
+            self._depth(event.number, event.update)
         elif isinstance(event, EpochOpened):
             self._feed(SNAPSHOT, event.recv_us, event.last_update_id, self._levels(event.bids, event.asks))
-            self._open = True
+            self._waiting = {number: one for number, one in self._waiting.items() if one.u > event.last_update_id}
+            self._open = self._applying = True
         elif isinstance(event, BookLost):
-            if self._open:
-                self._feed(GAP, event.recv_us, 0, ())
-            self._open = False
+            self._lost(event)
         elif isinstance(event, TradeArrived) and event.verdict is not TradeVerdict.LATE:
             trade = event.trade
             ticks, rest = divmod(e8(trade.p), self._instrument.tick_e8)
             if not rest:
                 row = (-1 if trade.m else 1, ticks, self._instrument.lots(trade.q))
                 self._feed(TRADE, event.recv_us, trade_id_of(trade), (row,))
+
+    def _arrived(self, event: DepthArrived) -> None:
+        """Play a depth message, or keep it as long as it may change the book later."""
+        self._us = max(self._us, event.recv_us)
+        self._applying = event.verdict is Verdict.APPLY
+        if event.verdict is Verdict.STALE:
+            return
+        if event.verdict is not Verdict.BUFFER:
+            self._waiting.clear()
+        if event.book is not None:
+            self._depth(event.number, event.update)
+            return
+        self._waiting[event.number] = event.update
+        if len(self._waiting) > BUFFERED_DIFFS:
+            del self._waiting[next(iter(self._waiting))]
+
+    def _lost(self, event: BookLost) -> None:
+        """End the book, as a tape does: behind all messages that were about to change it, unless it has crossed."""
+        if self._applying and event.cause != CROSSED:
+            for number, update in self._waiting.items():
+                self._depth(number, update)
+        if self._applying:
+            self._waiting.clear()
+        if self._open:
+            self._feed(GAP, event.recv_us, 0, ())
+        self._open = False
 
     @property
     def now_us(self) -> int:
@@ -119,6 +151,11 @@ class LiveFeed:
         """Play up to and including *until_us* what is due; an event that comes later happens later."""
         self._us = max(self._us, until_us + 1)
         self._exchange.advance(until_us)
+
+    def _depth(self, number: int, update: "DepthUpdate") -> None:
+        """Feed a depth message that changes the book: one that waited for a snapshot has its instant."""
+        seq = None if self._numbers is None else self._numbers.depth_seq(number)
+        self._feed(DEPTH, self._us, update.u, self._levels(update.b, update.a), seq)
 
     def _feed(self, kind: int, us: int, event_id: int, rows: Sequence[Row], seq: int | None = None) -> None:
         self._count += 1

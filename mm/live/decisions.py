@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,16 +109,15 @@ def lag_quantiles(lags_us: Sequence[int]) -> dict[str, int | None]:
 
 
 def _lines(table: "Table", lags_us: Sequence[int], grid: Instrument) -> Iterator[str]:
-    def price(ticks: int) -> str:
-        return short_text(ticks * grid.tick_e8)
+    text = cache(short_text)  # prices and quantities come again and again
 
     def wanted(ticks: int, lots: int) -> str:
-        return "," if lots < 0 else f"{price(ticks)},{short_text(lots * grid.lot_e8)}"
+        return "," if lots < 0 else f"{text(ticks * grid.tick_e8)},{text(lots * grid.lot_e8)}"
 
     for row, (us, seq, best_bid, best_ask, *quotes) in enumerate(table.tolist()):
         bid, bid_lots, ask, ask_lots, bid_acted, ask_acted = quotes
         lag = lags_us[row] if len(lags_us) else ""
         yield (
-            f"{us},{seq},{lag},{price(best_bid)},{price(best_ask)},{wanted(bid, bid_lots)},{wanted(ask, ask_lots)},"
-            f"{sent(bid_acted)},{sent(ask_acted)}\n"
+            f"{us},{seq},{lag},{text(best_bid * grid.tick_e8)},{text(best_ask * grid.tick_e8)},"
+            f"{wanted(bid, bid_lots)},{wanted(ask, ask_lots)},{sent(bid_acted)},{sent(ask_acted)}\n"
         )

@@ -4,7 +4,7 @@ import csv
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import whole_events
+from mm.errors import BrokenFile
 from mm.instrument import e8
 from mm.live.decisions import LAG, decisions_name, decisions_of, lag_quantiles, write_decisions
 from mm.live.shadow import PaperKnobs, PaperPlay, ShadowTerms
@@ -165,12 +166,14 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
         symbol: Whose tables they are.
         late_us: From which lag on a decision was late.
     """
-    ours, theirs = (list(_rows(one / decisions_name(symbol))) for one in (live, again))
-    lags = [int(row[LAG]) for row in ours]
-    ours, theirs = ([(*row[:LAG], *row[LAG + 1 :]) for row in rows] for rows in (ours, theirs))
-    in_both = _in_both(ours, theirs)
+    cells = [[line.split(",", LAG + 1) for line in _rows(one / decisions_name(symbol))] for one in (live, again)]
+    try:
+        lags = [int(row[LAG]) for row in cells[0]]
+    except (ValueError, IndexError) as error:
+        raise BrokenFile(f"{live / decisions_name(symbol)}: not the decisions of a shadow ({error})") from error
+    ours, theirs = ([",".join((*row[:LAG], *row[LAG + 1 :])) for row in rows] for rows in cells)
     tables = {
-        name: tuple(list(_rows(one / f"{name}_{symbol}.csv")) for one in (live, again))
+        name: (_rows(live / f"{name}_{symbol}.csv"), _rows(again / f"{name}_{symbol}.csv"))
         for name in ("orders", "fills", "state")
     }
     orders, fills, states = tables.values()
@@ -178,7 +181,7 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
     return Reconciliation(
         decisions=len(ours),
         decisions_replay=len(theirs),
-        equal=in_both,
+        equal=_in_both(ours, theirs),
         first_difference=_first_difference(ours, theirs),
         orders_live=len(orders[0]),
         orders_replay=len(orders[1]),
@@ -208,23 +211,22 @@ def reconcile(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, live: Path
     return found, inputs
 
 
-def _rows(path: Path) -> Iterator[tuple[str, ...]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = csv.reader(file)
-        next(lines, None)
-        yield from map(tuple, lines)
+def _rows(path: Path) -> list[str]:
+    """Return the lines of a table below its header; no cell of these has a quote or a line break."""
+    return path.read_text(encoding="utf-8").splitlines()[1:]
 
 
-def _in_both(ours: Sequence[tuple[str, ...]], theirs: Sequence[tuple[str, ...]]) -> int:
-    return (Counter(ours) & Counter(theirs)).total()
+def _in_both(ours: list[str], theirs: list[str]) -> int:
+    """Return how many rows are in both lists."""
+    return len(ours) if ours == theirs else (Counter(ours) & Counter(theirs)).total()
 
 
-def _first_difference(ours: Sequence[tuple[str, ...]], theirs: Sequence[tuple[str, ...]]) -> dict[str, Any] | None:
+def _first_difference(ours: list[str], theirs: list[str]) -> dict[str, Any] | None:
     """Return the first place at which two lists of decisions are not the same."""
     for place, (one, other) in enumerate(zip_longest(ours, theirs)):
         if one != other:
-            us = min(int(row[0]) for row in (one, other) if row)
-            return {"row": place + 1, "us": us, "live": one and list(one), "replay": other and list(other)}
+            us = min(int(row.partition(",")[0]) for row in (one, other) if row)
+            return {"row": place + 1, "us": us, "live": one, "replay": other}
     return None
 
 

@@ -7,6 +7,7 @@ import pytest
 from shadowed import CHANCE, QUEUE, shadowed, strategy
 
 from boxed import quicken
+from travelling import Ladder
 
 FEW, MANY = 6, int(os.environ.get("SHADOW_SCHEDULES", "0"))
 FAULTS = [
@@ -126,3 +127,22 @@ def test_limits_are_kept_as_in_the_replay(risk):
     done = shadowed(through, script, knobs=strategy(**CHANCE, risk=risk))
     assert_equal(done, fills=0)
     assert len(done.journal.breaches) > 0
+
+
+def test_a_book_beyond_its_horizon_ends_behind_the_message():
+    """As in a tape: the message that shows too little still changes the book, and may fill an order."""
+    lost = []
+
+    async def travelling(boxed):
+        ladder = Ladder(boxed.box, levels=300, gap=1, churn=5)
+        await boxed.until(lambda: boxed.session is not None)
+        for step in range(150):
+            ladder.move(2 if step > 50 else 0)
+            await boxed.play(0.1)
+        lost.append(boxed.told("resync_start"))
+
+    script = "\n".join(f"at request {number} of /api/v3/depth do slow delay_s=0.05" for number in range(3, 60, 2))
+    knobs = strategy(fill_model="price_cross", quote_qty="0.01", risk={})
+    done = shadowed(travelling, script, scenario_name="empty", limit=20, knobs=knobs)
+    assert_equal(done, fills=0)
+    assert lost[0] > 0

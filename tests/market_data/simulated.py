@@ -15,8 +15,6 @@ from unittest import mock
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from travelling import Ladder
-
 from boxed import SYMBOL, Boxed
 from day_oracle import hold
 from mm.clock import US_PER_S
@@ -26,6 +24,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.market_data import live_session
 from mm.sim.wire.box import Box
 from mm.sim.wire.limits import WireLimits
+from travelling import Ladder
 
 STEP_S = 0.02
 TURNS = 8

@@ -32,10 +32,10 @@ GOALS = {
 # where the goal is reached. A room that is to go has no goal.
 TODAY = {
     "root": (2_300, 21),
-    "backtest": (11_700, 52),
+    "backtest": (11_800, 52),
     "calibration": (5_950, 23),
-    "cli": (1_540, 7),
-    "commands": (1_820, 14),
+    "cli": (1_600, 7),
+    "commands": (1_850, 14),
     "evaluate": (2_090, 8),
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording.
@@ -49,7 +49,7 @@ TODAY = {
 }
 # Figures of the whole house (lines and modules: without the rooms in NEW): the goal, and what it must not exceed today (shape_figures.py prints them).
 FIGURES = {
-    "lines": (46_000, 60_400),
+    "lines": (46_000, 60_800),
     "modules": (220, 256),
     "modules under 100 lines": (25, 41),
     "lines that a median module lacks to 180": (0, 0),

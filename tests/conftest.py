@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from browser import Chrome, browser, started
-from mm.cli.config import GROUPS
+from mm.cli.docs import every_group
 from mm.cli.knobs import knobs
 from repeatable import pytest_terminal_summary
 from support import ROOT, SHARED
 
 __all__ = ["ROOT", "SHARED", "pytest_terminal_summary"]
 
-VARIABLES = [one.variable for group in GROUPS for one in knobs(group)]
+VARIABLES = [one.variable for group in every_group() for one in knobs(group)]
 
 
 @pytest.fixture(autouse=True, scope="session")

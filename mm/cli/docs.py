@@ -1,8 +1,13 @@
 """Write docs/configuration.md from the knobs and the models' declarations; ``make docs`` keeps what it prints."""
 
+from collections.abc import Iterator
+from importlib import import_module
+
 from mm.cli.config import GROUPS
 from mm.cli.knobs import REQUIRED, Knob, knobs, shown
 
+# The knobs of rooms above this one, by the places of their classes.
+LIVE_GROUPS = ("mm.live.trade_venue:Trading", "mm.live.order_access:OrderAccess", "mm.live.state:StateStores")
 PIPE = "\\|"  # a bar inside a table's cell
 _HEAD = """\
 # Configuration
@@ -55,12 +60,22 @@ def main() -> None:
     print(page(), end="")
 
 
+def every_group() -> Iterator[type]:
+    """Yield every class of knobs, in the order of the page."""
+    yield from GROUPS
+    for place in LIVE_GROUPS:
+        module, _, name = place.partition(":")
+        yield getattr(import_module(module), name)
+
+
 def page() -> str:
     """Return docs/configuration.md."""
     from mm.backtest.models import parameter_tables
 
-    free = ", ".join(f"`{one.variable}`" for group in GROUPS for one in knobs(group) if not one.matters)
-    return "\n".join([_HEAD, *map(_section, GROUPS), *parameter_tables(), _TAIL.format(free=free)])
+    groups = list(every_group())
+    free = dict.fromkeys(f"`{one.variable}`" for group in groups for one in knobs(group) if not one.matters)
+    tables = parameter_tables()
+    return "\n".join([_HEAD, *map(_section, groups), *tables, _TAIL.format(free=", ".join(free))])
 
 
 def _section(group: type) -> str:

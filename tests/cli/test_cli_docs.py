@@ -1,5 +1,4 @@
 from mm.cli import docs as cli_docs
-from mm.cli.config import GROUPS
 from mm.cli.knobs import knobs
 from support import ROOT
 
@@ -12,7 +11,7 @@ def test_the_configuration_page_is_the_generated_one():
 def test_every_knob_has_a_row():
     """What can be set is documented."""
     page = cli_docs.page()
-    for one in (one for group in GROUPS for one in knobs(group)):
+    for one in (one for group in cli_docs.every_group() for one in knobs(group)):
         assert f"| `{one.variable}` | `{one.flag} " in page
 
 

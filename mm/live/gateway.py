@@ -301,8 +301,9 @@ class Gateway:
             self._sender.cancel(order)
 
     def _cancel_later(self, order: LiveOrder) -> None:
-        self._states.want_cancel(order)
-        self._act()
+        if not self._closed:
+            self._states.want_cancel(order)
+            self._act()
 
     def _cancel_round(self, delay_s: float) -> None:
         """Cancel what is open, over the connection where there is one; by REST what is open *delay_s* later."""

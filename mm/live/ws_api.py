@@ -191,6 +191,8 @@ class WsApi:
 
     def _take(self, raw: bytes, us: int) -> None:
         self.received_us = us
+        if self._closing:
+            return
         try:
             message = WS_MESSAGE.decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -178,6 +178,7 @@ async def trading(
     limits: bool = False,
     faults: str = "",
     access: OrderAccess | None = None,
+    audit: Any = None,
     **more: Any,
 ) -> AsyncIterator[Rig]:
     """Yield a gateway that is ready, on an exchange that runs in real time."""
@@ -189,7 +190,7 @@ async def trading(
             from mm.sim.wire.faults.script import read_script
 
             box.inject(read_script(faults))
-        audit, listener = MemoryAudit(), FollowingListener()
+        audit, listener = audit or MemoryAudit(), FollowingListener()
         settings = {"symbol": "SIMUSDT", "run_id": "test", "share_budget": False, "sync": False} | more
         run = GatewayRun(access=access or OrderAccess(), **settings)
         gateway = make_gateway(box, audit, listener, kind=kind, run=run)

@@ -1,11 +1,19 @@
 """The gateway on an exchange in a box, in real time: orders there and back, and the same books on both sides."""
 
 import asyncio
+import json
+from pathlib import Path
 
 import pytest
-from gateway_rig import ALICE, BOB, trading
+from gateway_rig import ALICE, BOB, FollowingListener, MemoryAudit, QuietLog, make_gateway, trading, urls
 
-from mm.live.gateway import OrderAccess
+from mm.errors import DataError, TryLater, UsageError
+from mm.instrument import E8
+from mm.live.api_requests import VenueUrls
+from mm.live.audit import AuditLog
+from mm.live.audit_books import AuditBooks, Changes
+from mm.live.gateway import Gateway, GatewayRun, OrderAccess
+from mm.live.keys import Credentials
 from mm.sim.exchange.orders import NewOrder
 
 TRANSPORTS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), ("HMAC", "rest")]
@@ -85,5 +93,101 @@ def test_a_stop_cancels_what_is_open() -> None:
             await rig.gateway.stop()
             assert set(rig.listener.state.values()) == {"CANCELED"}
             assert rig.at_exchange(ALICE) == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_the_audit_log_has_every_intent_before_the_order_and_adds_up(tmp_path: Path, sync: bool) -> None:
+    """On disk, in a chain that verifies; position and cash from it are the exchange's."""
+    path = tmp_path / "audit" / "SIMUSDT" / "20260105_r.ndjson"
+
+    async def story() -> None:
+        audit = AuditLog(path, sync=sync)
+        audit.append("start", symbol="SIMUSDT", run_id="r", base_asset="SIM", quote_asset="USDT")
+        async with trading(sync=sync, audit=audit) as rig:
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+            bob(rig, -1, 9_950, 400)
+            await rig.until(lambda: rig.listener.fills)
+            await rig.gateway.stop()
+            money = rig.box.exchange.accounts[ALICE]
+        audit.append("stop")
+        audit.close()
+        books = AuditBooks("SIMUSDT")
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            books.take(row, Changes())
+        assert [row["type"] for row in rows] == ["start", "intent", "ack", "fill", "intent", "cancel", "stop"]
+        assert books.open_orders() == []
+        assert books.ledger
+        assert books.ledger.position_e8 == money.base.free - 1_000 * E8
+        assert books.ledger.cash_e8 == money.quote.free - 1_000_000 * E8
+
+    asyncio.run(story())
+
+
+def test_a_disk_that_refuses_the_audit_log_ends_the_orders(tmp_path: Path) -> None:
+    """Nothing is placed any more; what is open can still be cancelled."""
+
+    async def story() -> None:
+        async with trading() as rig:
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+            rig.audit.failure = OSError("No space left on device")
+            rig.gateway.place(2, +1, "99.4", "1", "LIMIT_MAKER")
+            rig.gateway.cancel(1)
+            await rig.until(lambda: rig.listener.state.get(1) == "CANCELED")
+            assert rig.listener.state[2] == "rejected"
+            assert len(rig.box.exchange.users.all(ALICE)) == 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("name", ["nobody", "wrong"])
+def test_a_key_that_the_exchange_does_not_accept_is_one_line(name: str) -> None:
+    """A key that it does not have, and a secret of another key: exit code 2, and nothing of either in the message."""
+    secret = "S" * 64
+
+    async def story() -> None:
+        async with trading() as rig:
+            known = rig.box.ready()["accounts"][0]["api_key"]
+            key = Credentials("K" * 64 if name == "nobody" else known, secret=secret)
+            run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
+            listener = FollowingListener()
+            gateway = Gateway(urls(rig.box), key, run, listener, MemoryAudit(), log=QuietLog())
+            with pytest.raises(UsageError, match="does not accept the API key") as caught:
+                await gateway.start()
+            assert not any(text in str(caught.value) for text in (secret, key.key))
+            await gateway.stop()
+
+    asyncio.run(story())
+
+
+def test_a_symbol_that_the_exchange_does_not_have_is_one_line() -> None:
+    """Exit code 3."""
+
+    async def story() -> None:
+        async with trading() as rig:
+            run = GatewayRun(symbol="OTHER", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
+            gateway = make_gateway(rig.box, MemoryAudit(), FollowingListener(), run=run)
+            with pytest.raises(DataError, match="no symbol OTHER"):
+                await gateway.start()
+            await gateway.stop()
+
+    asyncio.run(story())
+
+
+def test_an_exchange_that_is_not_there_is_tried_later() -> None:
+    """Exit code 75."""
+
+    async def story() -> None:
+        run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
+        nowhere = VenueUrls("ws://127.0.0.1:9/ws-api/v3", "http://127.0.0.1:9", "ws://127.0.0.1:9")
+        key = Credentials("k", secret="s")
+        gateway = Gateway(nowhere, key, run, FollowingListener(), MemoryAudit(), log=QuietLog())
+        with pytest.raises(TryLater, match="does not answer"):
+            await gateway.start()
+        await gateway.stop()
 
     asyncio.run(story())

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +21,10 @@ from mm.market_data.snapshot import RestClient
 from mm.whole_file import write_whole
 
 INTERVAL_S = 2.0
+LATELY_US = 60 * US_PER_S
+UNSYNCED_S = 60.0
+MOST_REFUSALS = 5
+MOST_QUARANTINED = 10
 RATE_S = 1.0
 ENDED = "ended"
 CLOSED_IN_ORDER = 1000
@@ -76,6 +81,9 @@ class HealthReport(msgspec.Struct, frozen=True):
         offset_us: Our clock less the exchange's; None before it was measured.
         offset_error_us: The most by which that errs.
         clock_steps: Times the wall clock was set.
+        unsynced_s: For how long, inside the window, there has been no valid book; 0 while there is one.
+        refusals: Snapshots that failed since one was loaded.
+        quarantined_lately: Messages that went to the quarantine in the last minute.
     """
 
     symbol: str
@@ -103,6 +111,9 @@ class HealthReport(msgspec.Struct, frozen=True):
     offset_us: int | None = None
     offset_error_us: int | None = None
     clock_steps: int = 0
+    unsynced_s: float = 0.0
+    refusals: int = 0
+    quarantined_lately: int = 0
 
 
 class WatchedRecording(Protocol):
@@ -141,6 +152,9 @@ class Health:
         self._counted: tuple[int, dict[str, int]] = (0, {})
         self._rates: dict[str, float] = {}
         self._book_us: int | None = None
+        self._synced_us: int | None = None
+        self._loaded: tuple[int, int] = (0, 0)
+        self._quarantined: deque[tuple[int, int]] = deque()
 
     def report(self, recording: WatchedRecording, at_us: int) -> HealthReport:
         """Return how *recording* is at *at_us*."""
@@ -190,7 +204,30 @@ class Health:
             levels=market.book.book.sizes() if market.book_id is not None else (0, 0),
             free_mb=round(shutil.disk_usage(folder.path).free / 1e6, 1),
             clock_steps=report.clock_steps,
+            unsynced_s=self._unsynced_s(base),
+            refusals=self._refusals(session.writer.ledger),
+            quarantined_lately=self._lately(base.at_us, report.quarantined),
         )
+
+    def _unsynced_s(self, base: HealthReport) -> float:
+        if self._synced_us is None or base.state not in ("connecting", "syncing"):
+            self._synced_us = base.at_us
+        return max(base.at_us - self._synced_us, 0) / US_PER_S
+
+    def _refusals(self, ledger: LedgerWriter) -> int:
+        loaded, failed = ledger.counts["snapshot_loaded"], ledger.counts["snapshot_failed"]
+        if loaded != self._loaded[0]:
+            self._loaded = loaded, failed
+        return max(failed - self._loaded[1], 0)
+
+    def _lately(self, at_us: int, quarantined: int) -> int:
+        samples = self._quarantined
+        if samples and quarantined < samples[-1][1]:  # another day counts from 0
+            samples.clear()
+        samples.append((at_us, quarantined))
+        while len(samples) > 1 and samples[1][0] <= at_us - LATELY_US:
+            samples.popleft()
+        return quarantined - samples[0][1]
 
     def _streams(self, latencies: StreamLatencies, at_us: int) -> dict[str, StreamHealth]:
         counts = {stream: latencies.totals(stream) for stream in sorted(latencies.recent.keys() | latencies.before)}
@@ -287,6 +324,17 @@ def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str 
         return f"process {report.pid} is gone without a last report: it was killed; the next start repairs the day"
     if age_s > SILENT_INTERVALS * report.interval_s:
         return f"process {report.pid} has not reported for {age_s:.0f} s"
+    return _trouble_inside(report)
+
+
+def _trouble_inside(report: HealthReport) -> str | None:
+    """Return what a living process has reported of trouble with the market; None where there is none."""
+    if report.unsynced_s > UNSYNCED_S:
+        return f"{report.state} for {report.unsynced_s:.0f} s: there is no valid book; see the last trouble"
+    if report.refusals >= MOST_REFUSALS:
+        return f"{report.refusals} snapshots failed since one was loaded; see snapshot_failed in the ledger"
+    if report.quarantined_lately >= MOST_QUARANTINED:
+        return f"{report.quarantined_lately} messages went to the quarantine within a minute; see the reasons there"
     return None
 
 

@@ -39,6 +39,10 @@ def _families(report: HealthReport) -> Iterator[tuple[str, str, str, list[Metric
     anomalies: list[MetricSample] = [("", {"kind": kind}, count) for kind, count in sorted(report.anomalies.items())]
     yield "anomalies_total", "counter", "Anomalies of the day, by kind.", anomalies
     yield "quarantined_total", "counter", "Messages that could not be read.", [("", {}, report.quarantined)]
+    yield "unsynced_seconds", "gauge", "Time without a valid book, inside the window.", [("", {}, report.unsynced_s)]
+    yield "snapshot_refusals", "gauge", "Snapshots that failed since one was loaded.", [("", {}, report.refusals)]
+    lately = report.quarantined_lately
+    yield "quarantined_lately", "gauge", "Messages that could not be read, in the last minute.", [("", {}, lately)]
     yield "clock_steps_total", "counter", "Times the wall clock was set.", [("", {}, report.clock_steps)]
     yield "epoch", "gauge", "The last epoch that was opened.", [("", {}, report.epoch_id)]
     sides: list[MetricSample] = [("", {"side": side}, n) for side, n in zip(("bid", "ask"), report.levels, strict=True)]

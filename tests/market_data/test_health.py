@@ -243,3 +243,27 @@ def test_a_port_that_is_taken_is_a_wrong_knob():
         taken.listen()
         with pytest.raises(UsageError, match="METRICS_PORT"):
             asyncio.run(run(taken.getsockname()[1]))
+
+
+def test_a_recording_without_a_book_is_in_trouble(desk):
+    """Unsynced for a minute, snapshots refused again and again, or a quarantine that grows: each is named."""
+    watch, at_us = health(), desk.us
+    recording = at_work(desk)
+    assert trouble_of(watch.report(recording, at_us), at_us, alive=True) is None
+    late = watch.report(recording, at_us + 61_000_000)
+    assert late.unsynced_s == 61
+    assert "for 61 s: there is no valid book" in trouble_of(late, late.at_us, alive=True)
+    for attempt in range(5):
+        desk.session.event(at_us, "snapshot_failed", {"cause": "timeout", "http_status": attempt})
+    refused = watch.report(recording, at_us + 1_000_000)
+    assert "5 snapshots failed" in trouble_of(
+        msgspec.structs.replace(refused, unsynced_s=0.0), refused.at_us, alive=True
+    )
+    for _ in range(10):
+        desk.session.message(at_us, b"{")
+    grown = watch.report(recording, at_us + 2_000_000)
+    calm = msgspec.structs.replace(grown, unsynced_s=0.0, refusals=0)
+    assert "10 messages went to the quarantine" in trouble_of(calm, calm.at_us, alive=True)
+    later = watch.report(recording, at_us + 200_000_000)
+    later = watch.report(recording, at_us + 300_000_000)
+    assert later.quarantined_lately == 0

@@ -40,7 +40,7 @@ cdef class OrderManager:
     cdef int64_t last_id
     cdef bint by_hand                   # whether what is being sent comes from outside
     # risk
-    cdef Guard guard
+    cdef readonly Guard guard
     cdef bint guarded                   # whether there are limits, or quotes were ever pulled from outside
     cdef readonly object pulled_for     # type: str | None
     cdef object said                    # why everything was killed from outside

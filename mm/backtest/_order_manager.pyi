@@ -6,6 +6,7 @@ It holds an `OrderVenue` and sends to it. The venue reports to the `OwnOrders` t
 calls `run_timers` at the instants of `next_after`. The manager reads no market of its own: it is given the best prices.
 """
 
+from mm.backtest._risk import Guard
 from mm.backtest._venue import OrderVenue
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.rules import Rules
@@ -21,6 +22,8 @@ class OrderManager:
     Attributes:
         pulled_for: Why quotes are pulled from outside; None where they are not.
     """
+    @property
+    def guard(self) -> Guard: ...
     @property
     def pulled_for(self) -> str | None: ...
     def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None: ...

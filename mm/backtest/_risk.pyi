@@ -29,3 +29,10 @@ class Guard:
         rules: ``mm.backtest.rules.Rules``; without limits it only pulls and kills from outside.
     """
     def __init__(self, orders: OwnOrders, rules: object) -> None: ...
+    def used(self) -> dict[str, float]:
+        """Return how much of each limit is used, as a share of its bound: at the last requote, and of what is open."""
+    def equities_e8(self) -> tuple[int, int, int]:
+        """Return the equity, that when the day began and the highest, at the last requote, in 1e-8 of the quote asset.
+
+        The latter two are what a run that goes on is given (`mm.backtest.risk.RiskLimits`).
+        """

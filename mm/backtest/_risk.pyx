@@ -220,6 +220,42 @@ cdef class Guard:
                 want.ask_ticks = mid + factor * (want.ask_ticks - mid)
         return 0
 
+    def used(self) -> dict[str, float]:
+        """Return how much of each limit is used, as a share of its bound: at the last requote, and of what is open."""
+        cdef Standing now
+        if not self.has_limits:
+            return {}
+        self.count(self.now.us)
+        now = self.now
+        held = abs(now.inventory_lots)
+        most = max(0, now.inventory_lots + now.open_lots[1], now.open_lots[0] - now.inventory_lots)
+        equity, day, peak = <double> now.equity_e16, <double> now.day_e16, <double> now.peak_e16
+        mid = 1e-16 * 0.5 * now.mid2 * <double> self.limits.unit_e16
+        parts = {
+            "MAX_DAILY_LOSS": (5e-17 * (day - equity), 1e-8 * self.limits.loss_e8),
+            "MAX_DRAWDOWN": ((peak - equity) / peak if peak > 0 else 0.0, 1e-8 * self.limits.drawdown_e8),
+            "FEED_STALE_S": (now.us - now.heard_us, self.limits.stale_us),
+            "LATENCY_THRESHOLD_MS": (now.ack_us, self.limits.ack_us),
+            "MAX_POSITION": (most * self.limits.lot_e8, self.limits.position_e8),
+            "MAX_LEVERAGE": (held * mid / (5e-17 * equity) if equity > 0 else 0.0, 1e-8 * self.limits.leverage_e8),
+            "MAX_OPEN_ORDERS": (max(now.open_orders[0], now.open_orders[1]), self.limits.open_orders),
+            "MAX_ORDERS_PER_S": (now.sent, self.limits.orders_per_s),
+        }
+        if now.low2 > 0:
+            move = max((now.mid2 - now.low2) / <double> now.low2, (now.high2 - now.mid2) / <double> now.high2)
+            parts["MAX_MOVE"] = (move, 1e-8 * self.limits.move_e8)
+        return {name: max(value / bound, 0.0) for name, (value, bound) in parts.items() if bound > 0}
+
+    def equities_e8(self) -> tuple[int, int, int]:
+        """Return the equity, that when the day began and the highest, at the last requote, in 1e-8 of the quote asset.
+
+        The latter two are what a run that goes on is given (`mm.backtest.risk.RiskLimits`).
+        """
+        return tuple(
+            [<int64_t> (self.now.equity_e16 / 200000000), <int64_t> (self.now.day_e16 / 200000000),
+             <int64_t> (self.now.peak_e16 / 200000000)]
+        )
+
     # ------------------------------------------------------------------ at an order
 
     cdef int admit(self, int64_t us, const Order* order, wide notional_e16) except -1 nogil:

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_tapes import TEST
+from mm.backtest._engine import Engine
 from mm.backtest._risk import check
+from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.risk import (
     LIMITS,
     LIVE_DEFAULTS,
@@ -20,8 +22,10 @@ from mm.backtest.risk import (
     limits_of,
     ramped_lots,
 )
+from mm.backtest.rules import Rules
 from mm.cli.knobs import knobs
 from mm.errors import UsageError
+from oracle_lab import RULES, SNAPSHOT, tape_of, until
 
 UNIT = TEST.tick_e8 * TEST.lot_e8  # one tick·lot, in 1e-16 of the quote asset
 COUNT, SIDE = st.integers(0, 40), st.sampled_from([1, -1])
@@ -195,6 +199,37 @@ def test_what_stops_all_quotes_comes_before_what_withholds_one():
     assert check(limits, TEST, dataclasses.replace(standing, day_equity_e8=0)).limit == "FEED_STALE_S"
     assert check(limits, TEST, RiskStanding(), RiskOrder(1, 1, 1)).limit == "MAX_POSITION"
     assert check(RiskLimits(), TEST, standing, RiskOrder(1, 1, 1)) is None
+
+
+def test_a_manager_says_how_much_of_each_limit_is_used():
+    """100 lots are held, a bid and an ask of 10 each are open, all four orders were sent within a second.
+
+    The mid falls from 100 to 99, which costs 100 of 1,010,000; acknowledgements are those since the requote before.
+    """
+    tape = tape_of(SNAPSHOT, (1150, "snapshot", [(98, 5)], [(100, 5)]), until(1210))
+    limits = {"max_position_e8": 440, "max_leverage_e8": 1, "max_open_orders": 4, "max_orders_per_s": 8}
+    limits |= {"max_daily_loss_e8": 400, "max_move_e8": 1, "feed_stale_us": 100, "slow_ack_us": 40}
+    bounds = {name: bound * 10**8 if name.endswith("e8") else bound for name, bound in limits.items()}
+    rules = Rules(**RULES | {"risk": RiskLimits(**bounds)})
+    exchange = Engine(fixed_spread(delta_ticks=20), trade_cross(), rules)
+    exchange.attach(tape, 0, 200, False, None)
+    exchange.advance(1210)
+    equity, day, peak = exchange.manager.guard.equities_e8()
+    assert (equity, day, peak) == (1_009_900 * 10**8, 1_010_000 * 10**8, 1_010_000 * 10**8)
+    used = exchange.manager.guard.used()
+    assert used.pop("MAX_LEVERAGE") == pytest.approx(9_900 / 1_009_900)
+    assert used == pytest.approx(
+        {
+            "MAX_DAILY_LOSS": 0.25,
+            "MAX_MOVE": 0.01,
+            "FEED_STALE_S": 0.5,
+            "LATENCY_THRESHOLD_MS": 0.0,
+            "MAX_POSITION": 0.25,
+            "MAX_OPEN_ORDERS": 0.25,
+            "MAX_ORDERS_PER_S": 0.5,
+        }
+    )
+    assert Engine(fixed_spread(delta_ticks=20), trade_cross(), Rules(**RULES)).manager.guard.used() == {}
 
 
 # Knobs

@@ -138,7 +138,7 @@ async def _until(
     rest: "RestClient", symbol: str, log: "Logger", ask: Callable[[], Any], kind: type[Any]
 ) -> tuple[int, Any]:
     """Return when an answer of *kind* came, and the answer."""
-    decoder = rest.venue.decoder(symbol, Grid())
+    decoder, told = rest.venue.decoder(symbol, Grid()), ""
     while True:
         answer: Answer = await ask()
         cause = answer.cause
@@ -152,9 +152,11 @@ async def _until(
                     return answer.recv_us, message
                 cause = "not what was requested"
         if answer.status == 400:
-            told = answer.body[:200].decode(errors="replace")
-            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} answered {told}")
-        log.warning("exchange_silent", url=answer.url, cause=cause)
+            said = answer.body[:200].decode(errors="replace")
+            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} answered {said}")
+        if cause != told:  # once for each cause
+            told = cause
+            log.warning("exchange_silent", url=answer.url, cause=cause)
         await asyncio.sleep(_RETRY_S)
 
 

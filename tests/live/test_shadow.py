@@ -18,7 +18,9 @@ from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, UsageError
 from mm.instrument import Instrument, to_exchange_info
-from mm.live.shadow import TERMS, ShadowTerms
+from mm.live import shadow
+from mm.live.shadow import TERMS, ShadowTerms, learn_terms
+from mm.market_data.snapshot import RestClient
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.wire.box import Box
@@ -218,3 +220,40 @@ def test_terms_are_read_as_they_were_written(tmp_path):
     (tmp_path / TERMS).write_text("{}")
     with pytest.raises(BrokenFile, match="not the terms of a shadow"):
         ShadowTerms.read(tmp_path)
+
+
+class Notes:
+    """A log that keeps what is logged."""
+
+    def __init__(self):
+        self.told = []
+
+    def warning(self, event, **numbers):
+        self.told.append((event, numbers["cause"]))
+
+
+async def _learned(symbol, script=""):
+    notes = Notes()
+    async with Box.in_lockstep("large_tick", faults=[script]).open() as box:
+        await box.advance(seconds=1)
+        rest = RestClient(box.rest_url, clock=lambda: box.scheduler.done_us)
+        try:
+            return await learn_terms(rest, symbol, "20260105", notes), notes.told
+        finally:
+            await rest.close()
+
+
+def test_an_exchange_that_does_not_answer_is_asked_again(monkeypatch):
+    """Each cause is told once; what it says in the end is kept."""
+    monkeypatch.setattr(shadow, "_RETRY_S", 0.0)
+    script = "at request 1 of /api/v3/exchangeInfo do status code=503 n=3\nat request 1 of /api/v3/depth do broken_body"
+    found, told = asyncio.run(_learned(SYMBOL, script))
+    assert told[0] == ("exchange_silent", "http 503")
+    assert len(told) == 2
+    assert float(found.best_bid) < float(found.best_ask)
+    assert found.entry["symbol"] == SYMBOL
+
+
+def test_a_symbol_that_is_not_there_is_refused():
+    with pytest.raises(UsageError, match="NOSUCH"):
+        asyncio.run(_learned("NOSUCH"))

@@ -77,12 +77,14 @@ class SyncEngine(Generic[Update]):
 
     def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
         """Take the depth update of the ids *first_id* to *last_id*; answers BUFFER, APPLY, STALE, GAP or RESET."""
-        found = follow(self.seen_id if self.book_id is None else self.book_id, first_id, last_id)
-        if found is Follow.STALE:
-            self.seen_id = max(last_id, self.seen_id or 0)
-            return Verdict.STALE
-        if found is Follow.GAP or found is Follow.RESET:
-            return self._start_again(first_id, last_id, update, _LOST[found])
+        known = self.seen_id if self.book_id is None else self.book_id
+        if first_id - 1 != known or last_id < first_id:  # nearly all follow directly, and the rule need not be called
+            found = follow(known, first_id, last_id)
+            if found is Follow.STALE:
+                self.seen_id = max(last_id, self.seen_id or 0)
+                return Verdict.STALE
+            if found is Follow.GAP or found is Follow.RESET:
+                return self._start_again(first_id, last_id, update, _LOST[found])
         self.seen_id = last_id
         if self.book_id is not None:
             self.book_id = last_id

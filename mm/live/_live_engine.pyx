@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t
 from mm.backtest._event_buffer cimport EventBuffer
 from mm.backtest._order_manager cimport OrderManager, pass_requotes, run_grid, run_timers
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._records cimport EPOCH_BREAK, Table, handed, handed_log, record_mid
+from mm.backtest._records cimport EPOCH_BREAK, Table, handed, handed_log, record_mid, record_state
 from mm.backtest._risk cimport Guard
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport NEVER, Trade
@@ -296,6 +296,9 @@ cdef class LiveEngine:
             fee_e8: What was paid in all, 1e-8 of the quote asset.
             took: Whether our order took.
         """
+        cdef OwnOrders orders = self.venue.orders
+        if orders.records.state.rows == 0:  # a fill of an earlier run, before the first book: what was held before it
+            record_state(&orders.records, max(us, self.now_us), &orders.account, orders.open.count)
         self.venue.filled(order_id, max(us, self.now_us), side, ticks, lots, fee_lots, fee_e8, took)
         self.watch_sides(self.now_us)
 

@@ -290,3 +290,11 @@ def test_a_malformed_event_is_refused():
     with pytest.raises(UsageError, match="side of"):
         engine.feed([depth(2 * SECOND_US, (0, 1, 1))])
     assert engine.best == (100, 102)
+
+
+def test_a_fill_before_the_first_book_has_a_state_row_before_it():
+    engine = live()
+    engine.filled(0, SECOND_US, 1, 100, 7, 0, 0, False)
+    engine.feed([snapshot(2 * SECOND_US)])
+    engine.advance(3 * SECOND_US)
+    assert engine.journal().state[:2, 1].tolist() == [0, 7]

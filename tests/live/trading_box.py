@@ -88,13 +88,15 @@ class Venue:
         """Return what the exchange says of alice: balances, open orders, trades, order requests."""
         return self.get("/sim/account?user=alice&timeUnit=MICROSECOND")
 
-    def until(self, true, what, seconds=30):
-        """Wait until *true* returns something true, and return that."""
+    def until(self, true, what, seconds=30, process=None):
+        """Wait until *true* returns something true, and return that; *process* must run meanwhile."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             found = true()
             if found:
                 return found
+            if process is not None and process.poll() is not None:
+                raise AssertionError(f"before {what} the trader ended: {process.communicate()}")
             time.sleep(0.05)
         raise AssertionError(f"{what} did not happen within {seconds} s")
 

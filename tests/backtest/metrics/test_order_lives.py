@@ -16,6 +16,12 @@ def test_partial_orders_are_counted_once():
     assert order_lives.partial_orders(ids, lots, np.array([4, 5, 9]), np.array([3, 7, 8])) == 2
 
 
+def test_fills_of_orders_that_are_not_there_are_no_parts():
+    ids, lots, none = np.array([0, 0, 4]), np.array([1, 1, 3]), np.array([], int)
+    assert order_lives.partial_orders(ids, lots, np.array([4]), np.array([3])) == 0
+    assert order_lives.partial_orders(ids[:2], lots[:2], none, none) == 0
+
+
 def piece(start_s, end_s, nearest, farthest):
     rates = dict.fromkeys(("A_bid", "k_bid", "A_ask", "k_ask", "k"), 1.0)
     return IntensityPiece(

@@ -1,0 +1,100 @@
+"""``mm trade`` among the faults of the exchange in a box: after each its books are the exchange's, and no limit broke.
+
+TRADE_FAULT_ROUNDS (default 1) lets every fault come so often, in an order that changes from round to round.
+"""
+
+import os
+import random
+from decimal import Decimal
+
+import pytest
+from trading_box import ended, venue
+from trading_truth import assert_all_known, assert_equal_books, booked, largest_exposure
+
+MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
+MOST = Decimal("0.15")  # the position limit, a little more than two orders
+SETTLES_S = 12
+OF_REQUESTS = ("ack_lost", "ack_late", "error", "status", "fill_on_cancel")
+REST_PATHS = {  # the methods' in the script, the longest name first
+    "order.cancelReplace": "'POST /api/v3/order/cancelReplace'",
+    "order.cancel": "'DELETE /api/v3/order'",
+    "order.place": "'POST /api/v3/order'",
+}
+FAULTS = [
+    "ack_lost n=2",
+    "ack_lost n=2 undone=1",
+    "ack_lost path=order.cancelReplace",
+    "ack_late n=2 delay_s=0.6",
+    "ack_late delay_s=0.4 undone=1",
+    *(f"error code={code}" for code in (-1006, -1007, -1021)),
+    *(f"error code={code} undone=1" for code in (-1006, -1007, -1013, -1015, -1021, -2010)),
+    "error code=-2011 path=order.cancel undone=1",
+    "drop of=user n=4",
+    "duplicate of=user n=4",
+    "swap of=user n=3",
+    "lag of=user delay_s=0.3 for_s=1",
+    "stall of=user for_s=1.5",
+    "terminate",
+    "close of=user code=1006",
+    "reset of=both",
+    "status path=order.place code=503",
+    "status path=order.place code=503 undone=1",
+    "status path=order.place code=429 retry_after=1",
+    "status path=order.place code=429",
+    "status path=order.place code=418 retry_after=1",
+    "fill_on_cancel n=2",
+    "restart books=kept for_s=0.5",
+    "restart books=lost for_s=0.5",
+    "half_open of=user",
+]
+_ROUNDS = int(os.environ.get("TRADE_FAULT_ROUNDS", "1"))
+
+
+def _schedule():
+    """Return transports and faults: all by WebSocket, those of requests by REST as well."""
+    chance, found = random.Random(15), []
+    for number in range(_ROUNDS):
+        found += [("websocket", one) for one in (chance.sample(FAULTS, len(FAULTS)) if number else FAULTS)]
+    for fault in FAULTS:
+        if fault.split()[0] in OF_REQUESTS:
+            for method, path in REST_PATHS.items():
+                fault = (fault + " ").replace(f"={method} ", f"={path} ").strip()
+            found.append(("rest", fault))
+    return found
+
+
+@pytest.fixture(scope="module")
+def trading(request, tmp_path_factory):
+    """A trader that goes on through all faults; at its end the books are compared once more."""
+    limits = {"MAX_POSITION": str(MOST), "LATENCY_THRESHOLD_MS": "60000"}  # slow answers must not end the quoting here
+    with (
+        venue(tmp_path_factory.mktemp("faults"), *MARKET) as box,
+        box.trader(ORDER_TRANSPORT=request.param, **limits) as process,
+    ):
+        box.until(lambda: len(box.account()["trades"]) > 1, "fills", process=process)
+        yield box, process
+        code, output, seconds = ended(process)
+        assert code == 0, output
+        assert seconds < 8
+        assert_equal_books(box)
+        assert largest_exposure(box) <= MOST
+
+
+@pytest.mark.parametrize(("trading", "fault"), _schedule(), indirect=["trading"])
+def test_after_a_fault_the_books_are_equal_and_quoting_goes_on(trading, fault):
+    box, process = trading
+    box.post("/sim/faults", f"at time 0 do {fault}")
+    before = len(box.account()["requests"])
+    of_requests = fault.split()[0] in OF_REQUESTS
+
+    def equal():
+        return booked(box).keys() == {int(one["id"]) for one in box.account()["trades"]}
+
+    def placed():
+        after = box.account()["requests"][before:]
+        hits = [number for number, one in enumerate(after) if one["faults"]] if of_requests else [-1]
+        return hits and any((one["outcome"] or {}).get("status") == 200 for one in after[hits[-1] + 1 :])
+
+    box.until(placed, f"an order after {fault}", SETTLES_S, process=process)
+    box.until(equal, f"the fills of {fault}", SETTLES_S, process=process)
+    assert_all_known(box)

@@ -11,12 +11,13 @@ from typing import Any
 
 from support import ROOT
 
+LONGEST_S = 240
 Process = subprocess.Popen[str]
 
 
 @contextmanager
 def serving(*flags: str, **variables: str) -> Iterator[tuple[Process, dict[str, Any]]]:
-    """Yield the process and its ready line; the process is gone afterwards, in two minutes at the latest."""
+    """Yield the process and its ready line; the process is gone afterwards, in four minutes at the latest."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mm", "sim", "serve", *flags],
         env={**os.environ, "PYTHONPATH": str(ROOT), "LOG_LEVEL": "WARNING", **variables},
@@ -25,7 +26,7 @@ def serving(*flags: str, **variables: str) -> Iterator[tuple[Process, dict[str, 
         stdin=subprocess.DEVNULL,
         text=True,
     )
-    killer = threading.Timer(120, process.kill)
+    killer = threading.Timer(LONGEST_S, process.kill)
     killer.start()
     try:
         assert process.stdout is not None

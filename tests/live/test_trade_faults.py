@@ -5,6 +5,7 @@ TRADE_FAULT_ROUNDS (default 1) lets every fault come so often, in an order that 
 
 import os
 import random
+from contextlib import contextmanager
 from decimal import Decimal
 
 import pytest
@@ -51,26 +52,23 @@ _ROUNDS = int(os.environ.get("TRADE_FAULT_ROUNDS", "1"))
 
 
 def _schedule():
-    """Return transports and faults: all by WebSocket, those of requests by REST as well."""
-    chance, found = random.Random(15), []
-    for number in range(_ROUNDS):
-        found += [("websocket", one) for one in (chance.sample(FAULTS, len(FAULTS)) if number else FAULTS)]
-    for fault in FAULTS:
-        if fault.split()[0] in OF_REQUESTS:
-            for method, path in REST_PATHS.items():
-                fault = (fault + " ").replace(f"={method} ", f"={path} ").strip()
-            found.append(("rest", fault))
-    return found
+    """Return all faults, and as many rounds of them in another order as TRADE_FAULT_ROUNDS says."""
+    chance = random.Random(15)
+    return FAULTS + [fault for _ in range(_ROUNDS - 1) for fault in chance.sample(FAULTS, len(FAULTS))]
 
 
-@pytest.fixture(scope="module")
-def trading(request, tmp_path_factory):
-    """A trader that goes on through all faults; at its end the books are compared once more."""
+def _by_rest(fault):
+    """Return a fault that names a method with the path of that method."""
+    for method, path in REST_PATHS.items():
+        fault = f"{fault} ".replace(f"={method} ", f"={path} ").strip()
+    return fault
+
+
+@contextmanager
+def _trading(folder, transport):
+    """Yield a trader that goes on through all faults; at its end the books are compared once more."""
     limits = {"MAX_POSITION": str(MOST), "LATENCY_THRESHOLD_MS": "60000"}  # slow answers must not end the quoting here
-    with (
-        venue(tmp_path_factory.mktemp("faults"), *MARKET) as box,
-        box.trader(ORDER_TRANSPORT=request.param, **limits) as process,
-    ):
+    with venue(folder, *MARKET) as box, box.trader(ORDER_TRANSPORT=transport, **limits) as process:
         box.until(lambda: len(box.account()["trades"]) > 1, "fills", process=process)
         yield box, process
         code, output, seconds = ended(process)
@@ -80,9 +78,30 @@ def trading(request, tmp_path_factory):
         assert largest_exposure(box) <= MOST
 
 
-@pytest.mark.parametrize(("trading", "fault"), _schedule(), indirect=["trading"])
-def test_after_a_fault_the_books_are_equal_and_quoting_goes_on(trading, fault):
-    box, process = trading
+@pytest.fixture(scope="module")
+def by_websocket(tmp_path_factory):
+    with _trading(tmp_path_factory.mktemp("websocket"), "websocket") as trading:
+        yield trading
+
+
+@pytest.fixture(scope="module")
+def by_rest(tmp_path_factory):
+    with _trading(tmp_path_factory.mktemp("rest"), "rest") as trading:
+        yield trading
+
+
+@pytest.mark.parametrize("fault", _schedule())
+def test_the_books_are_equal_after_a_fault(by_websocket, fault):
+    _survive(*by_websocket, fault)
+
+
+@pytest.mark.parametrize("fault", [one for one in FAULTS if one.split()[0] in OF_REQUESTS])
+def test_the_books_are_equal_after_a_fault_of_rest(by_rest, fault):
+    _survive(*by_rest, _by_rest(fault))
+
+
+def _survive(box, process, fault):
+    """Let a fault happen; then quoting goes on, and all fills are booked."""
     box.post("/sim/faults", f"at time 0 do {fault}")
     before = len(box.account()["requests"])
     of_requests = fault.split()[0] in OF_REQUESTS

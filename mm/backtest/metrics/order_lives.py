@@ -129,7 +129,10 @@ def order_times(found: Lives, fills: "Table") -> dict[str, Any]:
 
 
 def partial_orders(order_ids: "Column", filled: "Column", placed_ids: "Column", placed: "Column") -> int:
-    """Return how many orders have a fill smaller than themselves; *placed_ids* rise, and fills of others do not count."""
+    """Return how many orders have a fill smaller than themselves; those of ids that are not placed do not count.
+
+    *placed_ids* rise.
+    """
     known = np.isin(order_ids, placed_ids)
     order_ids, filled = order_ids[known], filled[known]
     size = placed[np.searchsorted(placed_ids, order_ids)]

@@ -1,0 +1,92 @@
+"""``mm trade`` killed: by its switch with a hundred orders, by a limit, and by SIGKILL at any instant.
+
+TRADE_KILLS (default 4) is how often SIGKILL comes, TRADE_KILLS_SEED (default 1) at which instants.
+"""
+
+import json
+import os
+import random
+import time
+
+import pytest
+from trading_box import ended, venue
+from trading_truth import assert_all_known, assert_equal_books, assert_nothing_after
+
+MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
+GRID = {
+    "QUOTE_LEVELS": "50",
+    "MAX_OPEN_ORDERS": "100",
+    "MAX_ORDERS_PER_S": "1000",
+    "MAX_POSITION": "1000",
+    "PRICE_BAND": "0.2",
+    "LATENCY_THRESHOLD_MS": "60000",
+}
+KILLS, SEED = int(os.environ.get("TRADE_KILLS", "4")), int(os.environ.get("TRADE_KILLS_SEED", "1"))
+SECOND_US = 1_000_000
+
+
+@pytest.mark.parametrize("fault", ["", "stall of=user", "half_open of=user", "close of=user code=1006"])
+def test_a_hundred_orders_are_cancelled_within_a_second_of_the_throw(tmp_path, fault):
+    with venue(tmp_path, "--limits", "off") as box:
+        with box.trader(**GRID) as process:
+            box.until(lambda: len(box.account()["openOrders"]) >= 100, "a hundred orders", process=process)
+            if fault:
+                box.post("/sim/faults", f"at time 0 do {fault}")
+            assert box.run("risk", "kill").returncode == 0
+            code, output, seconds = ended(process, number=None)
+        assert code == 5, output
+        assert seconds < 5
+        since = json.loads((tmp_path / "out" / "risk" / "SIMUSDT.kill").read_text())["since"]
+        assert_nothing_after(box, since, SECOND_US)
+        assert_equal_books(box)
+
+
+def test_a_limit_that_kills_is_followed_by_cancels_for_50_ms_at_most(tmp_path):
+    with venue(tmp_path, *MARKET, "--limits", "off") as box:
+        with box.trader(MAX_DAILY_LOSS="0.02", QUOTE_LEVELS="3", MAX_OPEN_ORDERS="6") as process:
+            code, output, _ = ended(process, number=None, seconds=40)
+        assert code == 5, output
+        (kill,) = box.rows("kill")
+        assert kill["reason"] == "MAX_DAILY_LOSS"
+        assert_nothing_after(box, kill["us"], SECOND_US // 20)
+        assert_equal_books(box)
+
+
+@pytest.mark.parametrize("sync", ["0", "1"])
+def test_after_sigkill_at_any_instant_the_next_start_makes_the_books_equal(tmp_path, sync):
+    chance = random.Random(SEED)
+    with venue(tmp_path, *MARKET) as box:
+        for number in range(KILLS):
+            with box.trader(AUDIT_SYNC=sync) as process:
+                _let_it_trade(box, process, chance)
+                if chance.random() < 0.3:
+                    process.terminate()
+                    time.sleep(chance.uniform(0, 0.3))
+                process.kill()
+            assert_all_known(box)
+            if number == KILLS - 1:
+                with box.logs()[-1].open("ab") as log:
+                    log.write(b'{"seq":99999,"us":17')  # a row that the kill tore off
+        killed = box.logs()
+        with box.trader(AUDIT_SYNC=sync) as process:
+            before = len(box.account()["requests"])
+            box.until(lambda: len(box.account()["requests"]) > before + 3, "new orders", process=process)
+            code, output, _ = ended(process)
+            assert code == 0, output
+        assert_equal_books(box)
+        for path in killed:
+            done = box.run("audit", "verify", "--open", str(path))
+            assert done.returncode == 0, done.stderr
+        start = json.loads(box.logs()[-1].read_text().splitlines()[0])
+        whole = {path.name for path in killed if b"\n" in path.read_bytes()}
+        assert {one["file"] for one in start["earlier"]} == whole
+
+
+def _let_it_trade(box, process, chance):
+    """Wait until a trader has sent so many orders, and a moment longer; now and then only through its start."""
+    if chance.random() < 0.2:
+        time.sleep(chance.uniform(0, 1.5))
+        return
+    wanted = len(box.account()["requests"]) + chance.randint(1, 12)
+    box.until(lambda: len(box.account()["requests"]) >= wanted, "orders", process=process)
+    time.sleep(chance.uniform(0, 0.2))

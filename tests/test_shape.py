@@ -39,7 +39,7 @@ TODAY = {
     "evaluate": (2_090, 8),
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording.
-    "market_data": (12_300, 43),
+    "market_data": (12_350, 43),
     "report": (3_140, 10),
     "runs": (1_420, 5),
     # Issue 15 gave it room: the faults of order handling, and the truth about users.

@@ -40,6 +40,17 @@ class Engine:
     @property
     def now_us(self) -> int:
         """The instant that has been played up to."""
+    @property
+    def best(self) -> tuple[int, int]:
+        """Best bid and ask in ticks as of now; 0 where there is none, as both are without a valid book."""
+    @property
+    def quoted(self) -> tuple[int, int]:
+        """Prices in ticks of our best resting bid and ask; 0 where none rests."""
+    def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
+        """Return the fills since the journal was last handed over, from row *first* on.
+
+        Each is instant, order id, side, ticks, lots.
+        """
     def attach(self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 

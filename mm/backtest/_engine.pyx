@@ -13,7 +13,7 @@ from mm.backtest._event_buffer cimport EventBuffer
 from mm.backtest._order_manager cimport OrderManager, is_settled, next_after, pass_requotes, run_timers
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, note_mid
-from mm.backtest._records cimport handed, handed_log
+from mm.backtest._records cimport Table, handed, handed_log
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
 from mm.backtest.quotes.base cimport QuoteModel
@@ -104,6 +104,34 @@ cdef class Engine:
     def now_us(self) -> int:
         """The instant that has been played up to."""
         return self.venue.now_us
+
+    @property
+    def best(self) -> tuple[int, int]:
+        """Best bid and ask in ticks as of now; 0 where there is none, as both are without a valid book."""
+        if not self.venue.touch.valid:
+            return 0, 0
+        return self.venue.touch.top.bid_ticks, self.venue.touch.top.ask_ticks
+
+    @property
+    def quoted(self) -> tuple[int, int]:
+        """Prices in ticks of our best resting bid and ask; 0 where none rests."""
+        cdef OpenOrders* open = &self.venue.orders.open
+        sell = open.nearest[0] if open.resting[0] else 0
+        return open.nearest[1] if open.resting[1] else 0, sell
+
+    def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
+        """Return the fills since the journal was last handed over, from row *first* on.
+
+        Each is instant, order id, side, ticks, lots.
+        """
+        cdef Table* table = &self.venue.orders.records.fills
+        cdef int64_t* row
+        cdef int64_t at
+        found = []
+        for at in range(first, table.rows):
+            row = table.cells + at * table.width
+            found.append((row[0], row[1], row[2], row[3], row[4]))
+        return found
 
     def attach(self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.

@@ -34,6 +34,9 @@ class OrderManager:
     def kill(self, reason: str) -> None:
         """Cancel every order now, and send nothing any more; *reason* is kept as ``killed_for``."""
     @property
+    def sent(self) -> int:
+        """How many orders were sent."""
+    @property
     def killed_for(self) -> str | None:
         """Why nothing is sent any more: a limit's knob, or what `kill` was given; None where orders may be sent."""
     def killed(self) -> tuple[int, str] | None:

@@ -301,6 +301,11 @@ cdef class OrderManager:
         self.withdraw(self.venue.now_us, self.guard.killed)
 
     @property
+    def sent(self) -> int:
+        """How many orders were sent."""
+        return self.last_id
+
+    @property
     def killed_for(self) -> str | None:
         """Why nothing is sent any more: a limit's knob, or what `kill` was given; None where orders may be sent."""
         if self.guard.killed == KILLED:

@@ -62,6 +62,38 @@ class PaperExchange:
         """How many requotes the journal would hold by now; 0 where the rules do not ask for them."""
         return self._engine.decisions
 
+    @property
+    def best(self) -> tuple[int, int]:
+        """Best bid and ask in ticks as of now; 0 where there is none, as both are without a valid book."""
+        return self._engine.best
+
+    @property
+    def quoted(self) -> tuple[int, int]:
+        """Prices in ticks of our best resting bid and ask; 0 where none rests."""
+        return self._engine.quoted
+
+    @property
+    def orders_sent(self) -> int:
+        """How many orders were sent."""
+        return self._engine.manager.sent
+
+    @property
+    def killed_for(self) -> str | None:
+        """The limit, or the reason, that ended all trading; None where orders may be sent."""
+        return self._engine.manager.killed_for
+
+    @property
+    def limits_used(self) -> dict[str, float]:
+        """How much of each risk limit is used, as a share of its bound."""
+        return self._engine.manager.guard.used()
+
+    def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
+        """Return the fills that the journal would hold by now, from row *first* on.
+
+        Each is instant in µs, order id, side, ticks, lots.
+        """
+        return self._engine.fills_from(first)
+
     def attach(self, tape: "Tape") -> None:
         """Make *tape* what is played next; positions, cash, orders and timers carry over.
 

@@ -25,6 +25,7 @@ from mm.cli.frame import command, runner
 from mm.cli.knobs import PATH, knob, knobs, shown
 from mm.clock import SteadyClock, iso, now_us
 from mm.errors import DataError, Mismatch, TryLater, UsageError
+from mm.live.state import LiveStore
 from mm.runs.find import Found, check_models, find_run
 from mm.runs.run import Run
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _Group = TypeVar("_Group")
 _COPIES = {"fill_params_file": "fill_params.json", "latency_file": "latencies.csv"}  # for the replay, by knob
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the terminal while it trades.")
 _TRUST = click.Option(["--trust"], is_flag=True, help="Call models whose source is not an input of the run, too.")
 
 
@@ -53,9 +55,10 @@ def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
 
 
 @runner(
-    *("shadow", Source, Recorder, Results, Market, Execution, Account, Models, Risk),
+    *("shadow", Source, Recorder, Results, Market, Execution, Account, Models, Risk, LiveStore),
     defaults=LIVE_DEFAULTS,
     day_of=day_recorded,
+    arguments=[WATCH],
 )
 def main(
     run: Run,
@@ -67,7 +70,9 @@ def main(
     account: Account,
     models: Models,
     risk: Risk,
+    store: LiveStore,
     day: Day,
+    watch: bool,
 ) -> None:
     """Trade on paper in a live market, record its day, and hold what was decided against the replay of that day.
 
@@ -84,7 +89,8 @@ def main(
     _take_back_killed(run)
     knobs = PaperKnobs(market, execution, account, models, risk)
     clock = SteadyClock()
-    live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, clock, came))
+    around = _Around(clock, came, store, watch)
+    live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, around))
     with _unstopped():
         _finish(run, live, knobs, day)
 
@@ -131,8 +137,18 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callab
     return replace(parts, window=DayWindow.of(parts.window, day.day))
 
 
+@dataclass(frozen=True)
+class _Around:
+    """What stands around a shadow: its clock, signals that came already, its store, and whether it is watched."""
+
+    clock: Callable[[], int]
+    came: Sequence[int]
+    store: LiveStore
+    watched: bool
+
+
 async def _live(
-    run: Run, parts: "Parts", knobs: "PaperKnobs", clock: Callable[[], int], came: Sequence[int]
+    run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around
 ) -> "tuple[ShadowTerms, PaperPlay, ShadowFollower]":
     """Record until the window is over or a signal comes, and trade on it; return what was known, and what came of it.
 
@@ -140,15 +156,17 @@ async def _live(
         TryLater: If a signal comes before the exchange has answered.
     """
     from mm.live.shadow import PaperPlay, ShadowFollower, learn_terms
+    from mm.live.shadow_desk import ShadowDesk
     from mm.market_data.health import Health
     from mm.market_data.monitor import Monitor
     from mm.market_data.recording import Recording
 
     rest, symbol = parts.rest.rest, parts.days.symbol
+    clock = around.clock
     day = parts.window.at(clock()).day
     learning = asyncio.ensure_future(learn_terms(rest, symbol, day, run.log))
     _on_signals(lambda _: learning.cancel())
-    if came:
+    if around.came:
         learning.cancel()
     try:
         terms = await learning
@@ -158,11 +176,12 @@ async def _live(
         if not isinstance(error, asyncio.CancelledError):
             raise
         raise TryLater("stopped before the exchange has answered: nothing was recorded; start it again") from None
-    follower = ShadowFollower(play, clock)
+    desk = ShadowDesk(play, around.store.writer(symbol, run.log.warning), clock)
+    follower = ShadowFollower(play, clock, desk.watch)
     recording = Recording(replace(parts, follower=follower), run.log, clock)
     _on_signals(recording.stop)
     monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
-    async with monitor.beside(recording, *_metrics(parts)):
+    async with monitor.beside(recording), desk.shown(*_metrics(parts), watched=around.watched):
         await recording.run()
     for report in recording.reports:
         run.say(report.line())

@@ -196,6 +196,7 @@ class ShadowFollower:
     Args:
         play: The strategy.
         clock: Returns the instant, in µs; it never falls, and stamps what arrives.
+        watch: Takes each event when it was played.
 
     Attributes:
         lags: How late each decision was.
@@ -203,22 +204,24 @@ class ShadowFollower:
         end_us: The instant up to which it was played; 0 before the end.
     """
 
-    def __init__(self, play: PaperPlay, clock: Callable[[], int]) -> None:
+    def __init__(self, play: PaperPlay, clock: Callable[[], int], watch: "Subscriber | None" = None) -> None:
         self.lags = DecisionLags(lambda: play.exchange.decisions, clock)
         self.rows_run_id = ""
         self.end_us = 0
-        self._play = play
+        self._play, self._watch = play, watch
         self._feed: LiveFeed | None = None
 
     def take(self, journal: "DayJournal") -> "Subscriber":
         """Return what takes the events of the market, each when *journal* has written and numbered it."""
         self.rows_run_id = journal.writer.run_id
         feed = self._feed = LiveFeed(self._play.exchange, self._play.grid, journal)
-        note = self.lags.note
+        note, watch = self.lags.note, self._watch
 
         def take(event: "MarketEvent") -> None:
             feed(event)
             note()
+            if watch:
+                watch(event)
 
         return take
 

@@ -37,8 +37,8 @@ _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class StateStores:
-    """Which stores hold the state of a run beside its audit log."""
+class LiveStore:
+    """The store of what a run shows while it is on."""
 
     state_url: str | None = knob(
         None,
@@ -46,14 +46,29 @@ class StateStores:
         "Redis that takes book, orders, position, PnL, ticks and fills.",
         matters=False,
     )
+    stream_maxlen: int = knob(
+        100_000, whole(1, 100_000_000), "Entries that a Redis stream of ticks or fills keeps.", matters=False
+    )
+
+    def live(self) -> list[StateBackend]:
+        """Return the store, not connected; none where none is named."""
+        return [RedisState(self.state_url, self.stream_maxlen)] if self.state_url else []
+
+    def writer(self, symbol: str, report: "Reporter") -> "StateWriter | None":
+        """Return the writer of a run without an audit log; None where no store is named."""
+        stores = self.live()
+        return StateWriter(symbol, stores, stream_maxlen=self.stream_maxlen, report=report) if stores else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateStores(LiveStore):
+    """Which stores hold the state of a run beside its audit log."""
+
     ledger_url: str | None = knob(
         None,
         server_url("postgres(ql)?", "the URL of a database, such as postgresql://user@127.0.0.1/mm"),
         "PostgreSQL that takes fills, orders, positions and configs, instead of <OUT_ROOT>/state.sqlite.",
         matters=False,
-    )
-    stream_maxlen: int = knob(
-        100_000, whole(1, 100_000_000), "Entries that a Redis stream of ticks or fills keeps.", matters=False
     )
 
     def ledger(self, out_root: Path) -> LedgerBackend:
@@ -62,8 +77,7 @@ class StateStores:
 
     def backends(self, out_root: Path) -> list[StateBackend]:
         """Return all stores; none of them is connected."""
-        live = [RedisState(self.state_url, self.stream_maxlen)] if self.state_url else []
-        return [self.ledger(out_root), *live]
+        return [self.ledger(out_root), *self.live()]
 
 
 class Reporter(Protocol):

@@ -4,11 +4,13 @@
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
 
-from mm.clock import iso
+from mm.clock import iso, now_us
 from mm.live import metrics
 from mm.market_data.metrics import BOOK_AGE, GAPS, MESSAGES, FilledFamily, MetricFamily
 
@@ -97,6 +99,31 @@ async def watch(draw: Callable[[], str], write: Callable[[str], object], interva
             await asyncio.sleep(interval_s)
     finally:
         write(f"{frame(draw())}{_SHOW}\n")
+
+
+@asynccontextmanager
+async def shown(figures: metrics.TradingMetrics, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
+    """Serve metrics on *host* and *port* (0: nowhere), and draw them on the terminal where *watched*.
+
+    Raises:
+        UsageError: If there is no listening there.
+    """
+
+    def draw() -> str:
+        return view(figures.symbol, figures.filled(), now_us(), figures.why_not_ready)
+
+    def write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    async with figures.served(host, port):
+        drawing = asyncio.create_task(watch(draw, write)) if watched else None
+        try:
+            yield
+        finally:
+            if drawing:
+                drawing.cancel()
+                await asyncio.gather(drawing, return_exceptions=True)
 
 
 def frame(text: str) -> str:

@@ -1,0 +1,156 @@
+"""What a shadow shows while it is on: the paper exchange's own numbers, as metrics and in a store."""
+
+import asyncio
+
+import pytest
+
+from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.live_feed import FeedEvent
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.view import Quotes
+from mm.backtest.risk import RiskLimits
+from mm.backtest.rules import Rules
+from mm.instrument import Instrument
+from mm.live.shadow_desk import ShadowDesk
+from mm.market_data.market_events import BookLost
+from mm.tape.tape import SNAPSHOT, TRADE
+
+GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")  # tick 0.01, lot 0.001
+SECOND_US = 1_000_000
+
+
+class Touch:
+    def quote(self, view):
+        return Quotes(view.bid_ticks, view.ask_ticks)
+
+
+class Play:
+    """What a desk needs of a shadow's strategy: a paper exchange that bought 10 lots at 100.00."""
+
+    def __init__(self, **rules):
+        self.grid = GRID
+        self.rules = Rules(
+            GRID.tick_e8,
+            GRID.lot_e8,
+            order_latency_us=0,
+            cancel_latency_us=0,
+            quote_lots=10,
+            enforce_balances=False,
+            maker_fee_e8=100_000,
+            start_cash_e8=10**11,
+            **rules,
+        )
+        self.exchange = PaperExchange(Touch(), TradeCross(), self.rules)
+        book = ((1, 10_000, 50), (-1, 10_002, 50))
+        self.exchange.feed(
+            [
+                FeedEvent(SNAPSHOT, SECOND_US, 1, 1, book),
+                FeedEvent(TRADE, 2 * SECOND_US, 2, 1, ((-1, 10_000, 10),)),
+            ]
+        )
+        self.exchange.advance(3 * SECOND_US)
+
+
+class Store:
+    """A state writer that keeps what it is given."""
+
+    queue, lag_s = 3, 0.5
+
+    def __init__(self):
+        self.kept, self.closed = {}, False
+
+    def position(self, us, position):
+        self.kept["position"] = position
+
+    def pnl(self, us, **parts):
+        self.kept["pnl"] = parts
+
+    def model(self, us, **state):
+        self.kept["model"] = state
+
+    def close(self, timeout_s):
+        self.closed = True
+
+
+def shown(page, name, **labels):
+    """Return the value of a metric's sample."""
+    inside = ",".join(f'{key}="{value}"' for key, value in {"symbol": "SIMUSDT", **labels}.items())
+    (line,) = [line for line in page.splitlines() if line.startswith(f"{name}{{{inside}}} ")]
+    return float(line.rpartition(" ")[2])
+
+
+def test_the_page_shows_the_exchanges_account():
+    desk = ShadowDesk(Play())
+    desk.refresh(3 * SECOND_US)
+    page = desk.metrics.page()
+    assert shown(page, "mm_position") == 0.01
+    assert shown(page, "mm_fills_total", side="buy") == 1
+    assert shown(page, "mm_fills_total", side="sell") == 0
+    assert shown(page, "mm_pnl", part="unrealized") == pytest.approx(0.01 * 0.01)
+    assert shown(page, "mm_pnl", part="fees") == pytest.approx(0.001)
+    assert shown(page, "mm_equity") == pytest.approx(1_000 + 0.0001 - 0.001)
+    assert shown(page, "mm_quote_distance_ticks", side="buy") == 1
+    assert shown(page, "mm_orders_total", action="place") == 3  # the bid is replaced when it has filled
+    assert shown(page, "mm_killed") == 0
+
+
+def test_a_second_look_counts_nothing_twice():
+    desk = ShadowDesk(Play())
+    desk.refresh(3 * SECOND_US)
+    desk.refresh(4 * SECOND_US)
+    assert shown(desk.metrics.page(), "mm_fills_total", side="buy") == 1
+
+
+def test_limits_show_how_much_of_them_is_used():
+    desk = ShadowDesk(Play(risk=RiskLimits(max_position_e8=10**7)))
+    desk.refresh(3 * SECOND_US)
+    used = shown(desk.metrics.page(), "mm_risk_used_ratio", limit="MAX_POSITION")
+    assert used == pytest.approx(0.02 / 0.1)  # 10 lots held, and 10 more if the bid fills, of 100
+
+
+def test_a_kill_shows():
+    play = Play()
+    play.exchange.kill("test")
+    desk = ShadowDesk(play)
+    desk.refresh(3 * SECOND_US)
+    assert shown(desk.metrics.page(), "mm_killed") == 1
+
+
+def test_a_store_gets_position_and_pnl():
+    store = Store()
+    ShadowDesk(Play(), store).refresh(3 * SECOND_US)
+    assert store.kept["position"] == "0.01000000"
+    assert store.kept["pnl"]["fees"] == "0.00100000"
+    assert store.kept["model"]["quoted_ticks"] == [10_000, 10_002]
+
+
+def test_a_lost_book_is_a_gap_and_not_ready():
+    play = Play()
+    desk = ShadowDesk(play)
+    desk.watch(BookLost(4 * SECOND_US, "ids_missing"))
+    play.exchange.feed([FeedEvent(4, 4 * SECOND_US, 3, 0, ())])
+    desk.refresh(4 * SECOND_US)
+    assert shown(desk.metrics.page(), "mm_gaps_total") == 1
+    assert desk.metrics.why_not_ready == "no valid book"
+
+
+def test_the_page_is_served_while_the_block_lasts():
+    async def served():
+        store = Store()
+        desk = ShadowDesk(Play(), store)
+        async with desk.shown("127.0.0.1", 0, watched=False):
+            pass
+        assert store.closed
+        async with desk.metrics.served("127.0.0.1", 0) as port:
+            assert port == 0
+
+    asyncio.run(served())
+
+
+def test_the_terminal_shows_it(capsys):
+    async def watched():
+        async with ShadowDesk(Play()).shown("127.0.0.1", 0, watched=True):
+            await asyncio.sleep(0.05)
+
+    asyncio.run(watched())
+    assert "SIMUSDT" in capsys.readouterr().out

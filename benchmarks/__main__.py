@@ -21,7 +21,8 @@ from mm.cli.knobs import PATH, knob, number, whole
 
 # The module of each, imported when it is measured: a help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}
-DAYLESS = {name: f"{name}:measure" for name in ("matching", "recorder", "wire")} | {"day": "commands:simulated_day"}
+_DAYLESS = ("live", "matching", "recorder", "wire")
+DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
 """Measurements that need no day; their argument is the number of turns."""
 CALIBRATION = "calibration"
 ANSWER = "bench.json"
@@ -68,7 +69,9 @@ class Settings(Results):
     ],
 )
 def main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
-    """Measure NAME: speed (engine, parse, startup; these without one), matching, day, recorder, wire, or calibration.
+    """Measure NAME: speed (engine, parse, startup; these without one), or one that needs no day.
+
+    These are live (a trader), matching, day, recorder, wire and calibration.
 
     A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
     Calibration holds bias, efficiency, coverage and the diagnostics of a fit against their bars; its numbers depend on

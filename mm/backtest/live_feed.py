@@ -165,10 +165,18 @@ class LiveFeed:
         self._exchange.feed((FeedEvent(kind, self._us, seq, event_id, rows),))
 
     def _levels(self, bids: "Iterable[Level]", asks: "Iterable[Level]") -> list[Row]:
-        tick_e8, lots, rows = self._instrument.tick_e8, self._instrument.lots, list[Row]()
-        for side, levels in ((1, bids), (-1, asks)):
-            for price, qty in levels:
-                ticks, rest = divmod(e8(price), tick_e8)
-                if not rest:
-                    rows.append((side, ticks, lots(qty)))
-        return rows
+        return [*_rows_of(1, bids, self._instrument), *_rows_of(-1, asks, self._instrument)]
+
+
+def _rows_of(side: int, levels: "Iterable[Level]", grid: Instrument) -> list[Row]:
+    """Return the rows of one side's levels on the tick; raises OffGrid where a quantity has no whole lots."""
+    on_grid = getattr(levels, "on_grid", None)  # of levels that a kernel has read
+    found: list[Row] | None = on_grid(side, grid.tick_e8, grid.lot_e8) if on_grid else None
+    if found is not None:
+        return found
+    rows = []
+    for price, qty in levels:
+        ticks, rest = divmod(e8(price), grid.tick_e8)
+        if not rest:
+            rows.append((side, ticks, grid.lots(qty)))
+    return rows

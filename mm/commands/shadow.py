@@ -133,7 +133,7 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callab
     from mm.market_data.days import DayWindow
     from mm.market_data.recorder import parts_of
 
-    parts = parts_of(source, recorder, Name(run_id=run.id), clock)
+    parts = parts_of(source, recorder, Name(run_id=run.id), clock, gathers=False)
     return replace(parts, window=DayWindow.of(parts.window, day.day))
 
 

@@ -110,12 +110,13 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Steady
     from mm.market_data.days import DayWindow
     from mm.market_data.recorder import parts_of
 
-    parts = parts_of(source, recorder, Name(run_id=run.id), clock)
+    parts = parts_of(source, recorder, Name(run_id=run.id), clock, gathers=False)
     return replace(parts, window=DayWindow.of(parts.window, day.day))
 
 
 async def _live(trade: "TradeRun", parts: "Parts", day: str, run: Run, *, watched: bool) -> "TradeEnd":
     """Trade until the end; raises TryLater where a signal comes before the exchange has answered."""
+    from mm.live.promptness import prompt
     from mm.live.shadow import learn_terms
 
     loop = asyncio.get_running_loop()
@@ -133,10 +134,12 @@ async def _live(trade: "TradeRun", parts: "Parts", day: str, run: Run, *, watche
     for number in _SIGNALS:
         loop.add_signal_handler(number, trade.stop, number.name)
     loop.add_signal_handler(signal.SIGUSR1, trade.kill, "SIGUSR1")
-    async with trade.shown(
+    shown = trade.shown(
         str(parts.days.knobs["metrics_host"]), int(parts.days.knobs["metrics_port"]), watched=watched
-    ):
-        return await trade.trade(terms)
+    )
+    async with shown:
+        with prompt():
+            return await trade.trade(terms)
 
 
 def _finish(run: Run, end: "TradeEnd", symbol: str) -> None:

@@ -57,7 +57,7 @@ class Credentials:
     def sign(self, payload: str) -> str:
         """Return the signature of *payload*: in hex for HMAC, in base64 for Ed25519."""
         if self._private is None:
-            return hmac.new(self._secret, payload.encode(), "sha256").hexdigest()
+            return hmac.digest(self._secret, payload.encode(), "sha256").hex()
         return b64encode(self._private.sign(payload.encode())).decode()
 
     def __repr__(self) -> str:

@@ -26,6 +26,14 @@ class Levels:
     def step_e8(self) -> int: ...
     def __len__(self) -> int: ...
     def __getitem__(self, at: int, /) -> tuple[str, str]: ...
+    def on_grid(self, side: int, tick_e8: int, lot_e8: int) -> list[tuple[int, int, int]] | None:
+        """Return *side*, ticks and lots of each level on the tick; None where one of those has no whole lots.
+
+        Args:
+            side: Stands in each row as it is.
+            tick_e8: Price step, in 1e-8; above 0.
+            lot_e8: Quantity step, in 1e-8; above 0.
+        """
 
 def read_levels(json: msgspec.Raw | bytes) -> Levels | None:
     """Return the levels of a JSON array; None where they are not written as the exchange does, or a price is zero.

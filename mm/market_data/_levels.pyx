@@ -119,6 +119,26 @@ cdef class Levels:
         cdef Level* level = self.held + <Py_ssize_t> at
         return text_of(level.key), text_of(level.qty)
 
+    def on_grid(self, side: int, int64_t tick_e8, int64_t lot_e8) -> list[tuple[int, int, int]] | None:
+        """Return *side*, ticks and lots of each level on the tick; None where one of those has no whole lots.
+
+        Args:
+            side: Stands in each row as it is.
+            tick_e8: Price step, in 1e-8; above 0.
+            lot_e8: Quantity step, in 1e-8; above 0.
+        """
+        cdef Level* level
+        cdef Py_ssize_t at
+        rows = []
+        for at in range(self.count):
+            level = self.held + at
+            if level.key % tick_e8:
+                continue
+            if level.qty % lot_e8:
+                return None
+            rows.append((side, level.key // tick_e8, level.qty // lot_e8))
+        return rows
+
 
 def read_levels(json: msgspec.Raw | bytes) -> Levels | None:
     """Return the levels of a JSON array; None where they are not written as the exchange does, or a price is zero.

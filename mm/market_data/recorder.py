@@ -280,8 +280,10 @@ def refuse_futures(recorder: Recorder) -> None:
             raise UsageError(f"{label} was {url!r}: {error} serves futures; only Binance Spot is recorded") from error
 
 
-def parts_of(source: Source, recorder: Recorder, name: Name, clock: Callable[[], int] = now_us) -> "Parts":
-    """Return what a recording of *source* is made of; *clock*, in µs, stamps what arrives."""
+def parts_of(
+    source: Source, recorder: Recorder, name: Name, clock: Callable[[], int] = now_us, *, gathers: bool = True
+) -> "Parts":
+    """Return what a recording is made of; *clock*, in µs, stamps what arrives; *gathers* saves time on each message."""
     from urllib.parse import urlsplit
 
     from mm.market_data.binance_spot import BINANCE_SPOT
@@ -290,6 +292,7 @@ def parts_of(source: Source, recorder: Recorder, name: Name, clock: Callable[[],
     from mm.market_data.recording import Parts
     from mm.market_data.snapshot import RestClient, RestParts, Snapshots
     from mm.market_data.stalls import StallDetector
+    from mm.market_data.ws_link import GATHER_S
     from mm.market_data.ws_stream import WsStream
 
     trade_stream = recorder.trade_stream or "trade"
@@ -330,6 +333,7 @@ def parts_of(source: Source, recorder: Recorder, name: Name, clock: Callable[[],
             recorder.ws_max_age_s,
             attempts,
             time_ns if clock is now_us else lambda: 1_000 * clock(),
+            GATHER_S if gathers else 0.0,
         ),
         silences=[StallDetector(recorder.depth_silence_s) for _ in range(connections)],
         start_jitter_s=recorder.start_jitter_s,

@@ -149,6 +149,7 @@ class Inbox:
 
     Args:
         clock_ns: Returns the wall clock, in ns.
+        gather_s: For how long, in s, what arrives is gathered before it is handed out; 0: not at all.
 
     Attributes:
         clock_ns: As given.
@@ -158,8 +159,9 @@ class Inbox:
         numbers: Of the connections whose opening was handed out, and whose end was not: counted from 1 over all.
     """
 
-    def __init__(self, clock_ns: Callable[[], int] = time_ns) -> None:
+    def __init__(self, clock_ns: Callable[[], int] = time_ns, gather_s: float = GATHER_S) -> None:
         self.clock_ns = clock_ns
+        self._gather_s = gather_s
         self.waiting: deque[Arrival] = deque()
         self.filled = asyncio.Event()
         self.links: list[Link] = []
@@ -182,13 +184,14 @@ class Inbox:
     async def hand_out(self, listener: Listener, stopping: Callable[[], bool]) -> None:
         """Hand out what arrives, until it is *stopping* and the last connection has ended.
 
-        It is gathered for a moment, since many at a time cost less than each as it comes; all have their stamps. After
+        It may be gathered for a moment: many at a time cost less than each as it comes. All have their stamps. After
         a slice of time the event loop has its turn, so that the sockets are never left alone for long.
         """
         waiting = self.waiting
         while self.links or waiting or not stopping():
             await self.filled.wait()
-            await asyncio.sleep(GATHER_S)
+            if self._gather_s:
+                await asyncio.sleep(self._gather_s)
             self.filled.clear()
             ends_s = perf_counter() + SLICE_S
             while waiting:

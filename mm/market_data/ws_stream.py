@@ -12,7 +12,7 @@ from time import time_ns
 from websockets.exceptions import InvalidStatus
 
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
-from mm.market_data.ws_link import CLOSE_TIMEOUT_S, Inbox, Link, Listener
+from mm.market_data.ws_link import CLOSE_TIMEOUT_S, GATHER_S, Inbox, Link, Listener
 
 HANDOVER_S = 5.0
 LINGER_S = 1.0
@@ -31,6 +31,7 @@ class WsStream:
         max_age_s: Age, in s, at which a connection is replaced; the second of a pair is replaced a tenth earlier.
         attempts: The budget of attempts to connect; None does not limit them.
         clock_ns: Returns the wall clock, in ns.
+        gather_s: For how long, in s, messages are gathered before they are handed out; 0: each as it comes.
     """
 
     def __init__(
@@ -40,12 +41,13 @@ class WsStream:
         max_age_s: float,
         attempts: RateBudget | None = None,
         clock_ns: Callable[[], int] = time_ns,
+        gather_s: float = GATHER_S,
     ) -> None:
         self._url = url
         self._backoffs = backoffs
         self._max_age_s = max_age_s
         self._attempts = attempts
-        self._inbox = Inbox(clock_ns)
+        self._inbox = Inbox(clock_ns, gather_s)
         self._keepers: list[asyncio.Task[None]] = []
         self._stopping = False
 

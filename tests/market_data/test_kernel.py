@@ -212,3 +212,15 @@ def test_no_object_is_lost_or_let_go_too_often():
     now_blocks, now_references = counted()
     assert now_references == references
     assert now_blocks - blocks < 200
+
+
+@given(levels, st.sampled_from([1, 500_000, 1_000_000]), st.sampled_from([1, 1_000, 50_000_000]))
+def test_levels_on_a_grid_are_those_of_their_texts(side, tick_e8, lot_e8):
+    """Those off the tick are left out; where a quantity has no whole lots, the plain way says which."""
+    found = local_orderbook.kernel.read_levels(json.dumps(side, separators=(",", ":")).encode())
+    if found is None:
+        return
+    wanted = [divmod(e8(price), tick_e8) + divmod(e8(qty), lot_e8) for price, qty in side]
+    on_tick = [one for one in wanted if not one[1]]
+    rows = None if any(one[3] for one in on_tick) else [(-1, one[0], one[2]) for one in on_tick]
+    assert found.on_grid(-1, tick_e8, lot_e8) == rows

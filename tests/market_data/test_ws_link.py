@@ -1,12 +1,13 @@
 """Frames cut out of bytes, held against the library that makes them and reads them."""
 
+import asyncio
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from mm.market_data.ws_link import FrameCutter
+from mm.market_data.ws_link import FrameCutter, Inbox
 
 MOST_BYTES = 70_000
 SIZES = st.sampled_from([0, 1, 125, 126, 127, 300, 65_535, 65_536, MOST_BYTES])
@@ -78,3 +79,51 @@ def test_what_no_server_may_send_is_left_to_the_library():
     assert FrameCutter(MOST_BYTES).cut(reserved) == [(False, reserved)]
     begun, message = b"\x01\x01a", b"\x81\x01b"
     assert FrameCutter(MOST_BYTES).cut(begun + message) == [(False, begun), (False, message)]
+
+
+class OneLink:
+    """A connection that has opened, as the inbox sees it, and a listener that ends it."""
+
+    url, slot = "ws://x", 0
+
+    def __init__(self, inbox):
+        self.inbox, self.turns, self.came = inbox, 0, []
+        inbox.links.append(self)
+        inbox.opened_or_ended(self)
+
+    def connected(self, url, conn, slot):
+        pass
+
+    def message(self, recv_us, conn, slot, raw):
+        self.came.append((recv_us, raw, self.turns))
+        self.inbox.opened_or_ended(self)
+
+    def disconnected(self, conn, slot, code, reason):
+        pass
+
+    def ending(self):
+        return None, ""
+
+
+def turns_until_handed_out(gather_s):
+    """Return the stamp of a message as handed out, and how many turns of the loop it waited for that."""
+
+    async def run():
+        inbox = Inbox(gather_s=gather_s)
+        link = OneLink(inbox)
+        task = asyncio.ensure_future(inbox.hand_out(link, lambda: True))
+        while not inbox.numbers:
+            await asyncio.sleep(0)
+        inbox.put(link, [b"m"], 5)
+        while not task.done():
+            await asyncio.sleep(0)
+            link.turns += 1
+        return link.came[0]
+
+    return asyncio.run(run())
+
+
+def test_without_gathering_a_message_is_handed_out_in_the_next_turn_of_the_loop_with_its_stamp():
+    assert turns_until_handed_out(0.0)[:2] == (5, b"m")
+    assert turns_until_handed_out(0.0)[2] <= 2
+    assert turns_until_handed_out(0.05)[2] > 10

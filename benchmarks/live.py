@@ -1,0 +1,305 @@
+"""A trader from a depth message on the socket to the order's bytes on the wire, inside its process; and its parts.
+
+``python -m benchmarks.live KIND`` is what a turn runs; it prints one JSON object. ``trade LEVELS`` is ``mm trade``
+itself, whole, at an exchange of its own process (`benchmarks.live_venue`) that sends 1,000 depth messages a second; a
+stopwatch stands at the two sockets: it starts when a message that moves the best prices comes off the one, before it is
+looked at, and reads when the requests that follow were given to the system by the other. ``parts`` is a risk check and
+a signature; the audit log and the state store are those of `benchmarks.live_state`.
+"""
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from benchmarks import live_state
+from benchmarks.live_venue import MID_TICKS, MOVE_EVERY, MOVED, SYMBOL
+from benchmarks.turns import PYTHON, Measured, Row, run
+from mm.backtest._risk import check
+from mm.backtest.live_feed import FeedEvent
+from mm.backtest.quotes.view import Quotes
+from mm.backtest.risk import LIVE_DEFAULTS, Risk, RiskLimits, RiskOrder, RiskStanding, limits_of
+from mm.backtest.rules import Rules
+from mm.errors import MMError
+from mm.live._live_engine import LiveEngine
+from mm.live.api_requests import ExchangeClock, Signer
+from mm.live.keys import Credentials
+from mm.market_data.ws_link import Link
+from mm.tape.tape import SNAPSHOT
+
+RATE, SECONDS, WARM_S = 1_000, 8.0, 3.0
+LEVELS = (10, 46)
+CHECKS, SIGNATURES, _A_RUN = 20_000, 5_000, 100
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+_AIMS = {"p50": "under 200", "p90": "", "p99": "under 1,000"}
+KNOBS = {
+    "SYMBOL": SYMBOL,
+    "VENUE": "box",
+    "WINDOW_START": "always",
+    "BINANCE_API_KEY": "bench",
+    "BINANCE_API_SECRET": "bench",
+    "QUOTE_QTY": "0.001",
+    "REQUOTE_INTERVAL_MS": "0.001",
+    "ORDER_LIMIT_10S": "0",
+    "MAX_ORDERS_PER_S": "100000",
+    "LATENCY_THRESHOLD_MS": "10000",
+    "LOG_LEVEL": "ERROR",
+}
+"""Of the trader: it requotes with each message and sends as often as it wants to; all else is as delivered."""
+
+
+def measure(turns: int) -> Measured:
+    """Measure it in *turns* fresh processes of each kind."""
+    rows: list[Row] = []
+    for levels in LEVELS:
+        said = [run([*PYTHON, "benchmarks.live", "trade", str(levels)]).said for _ in range(turns)]
+        rows += _rows(levels, said)
+    said = [run([*PYTHON, "benchmarks.live", "parts"]).said for _ in range(turns)]
+    names = {
+        "risk_us": "limits in a requote",
+        "check_us": "a risk check, called from Python",
+        "hmac_us": "HMAC signature",
+        "ed25519_us": "Ed25519 signature",
+    }
+    aims = {"risk_us": "under 5", "check_us": "under 5"}
+    for key, name in names.items():
+        if all(key in one for one in said):
+            rows.append(Row(name, "us", [one[key] for one in said], aim=aims.get(key, "")))
+    state = live_state.measure(turns)
+    facts = {"messages a second": RATE, "moves a second": RATE // MOVE_EVERY, "seconds": SECONDS}
+    notes = [*(one["note"] for one in said[-1:] if "note" in one), *state.notes]
+    return Measured([*rows, *state.rows], facts, notes)
+
+
+def _rows(levels: int, said: Sequence[dict[str, Any]]) -> list[Row]:
+    """Return the rows of a trader whose messages have so many levels."""
+    return [
+        *(
+            Row(f"message of {levels} levels to {which} order, {name}", "us", _column(said, f"{which}_{name}"), aim=aim)
+            for which in ("first", "last")
+            for name, aim in _AIMS.items()
+        ),
+        Row("  moves that orders followed", "%", _column(said, "followed"), aim="100"),
+        Row("  share of one core", "%", _column(said, "core")),
+    ]
+
+
+def _column(said: Sequence[dict[str, Any]], key: str) -> list[float]:
+    return [one[key] for one in said]
+
+
+class Stopwatch:
+    """Measures from a message that moves the best prices to the requests that follow on it.
+
+    Attributes:
+        moves: When messages came that moved the best prices, in s.
+        first: When such a message came, and the time until the first request that follows was sent, in s.
+        last: The same of the last one that was sent before anything else arrived.
+    """
+
+    def __init__(self) -> None:
+        self.moves: list[float] = []
+        self.first: dict[float, float] = {}
+        self.last: dict[float, float] = {}
+        self._waits_s = self._turn_s = 0.0
+
+    def came(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Return what is called with the bytes of the market's socket, in place of *take*."""
+
+        def timed(data: bytes) -> None:
+            now_s, self._turn_s = time.perf_counter(), 0.0
+            if MOVED in data:
+                self.moves.append(now_s)
+                self._waits_s = self._waits_s or now_s
+            take(data)
+
+        return timed
+
+    def answered(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Return what is called with answers: what is sent from then on follows on them."""
+
+        def timed(data: bytes) -> None:
+            self._turn_s = 0.0
+            take(data)
+
+        return timed
+
+    def sends(self, send: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Return what sends a request, and has handed it to the system when it returns."""
+
+        def timed(text: bytes) -> None:
+            send(text)
+            now_s = time.perf_counter()
+            if b'"order.' not in text:
+                return
+            if self._waits_s:
+                self._turn_s, self._waits_s = self._waits_s, 0.0
+                self.first[self._turn_s] = now_s - self._turn_s
+            if self._turn_s:
+                self.last[self._turn_s] = now_s - self._turn_s
+
+        return timed
+
+
+class StopwatchLoop(asyncio.SelectorEventLoop):
+    """An event loop whose connections to an exchange are timed."""
+
+    watch = Stopwatch()
+
+    async def create_connection(self, factory: Any, *given: Any, **named: Any) -> Any:  # type: ignore[override]
+        """Connect, and put the stopwatch at the socket."""
+        found = await super().create_connection(factory, *given, **named)
+        link: Any = found[1]
+        timed = isinstance(found[1], Link)
+        if timed and "/ws-api" in link.url:
+            link.data_received = self.watch.answered(link.data_received)
+            link.send = self.watch.sends(link.send)
+        elif timed:
+            link.data_received = self.watch.came(link.data_received)
+        return found
+
+
+def trade(levels: int, seconds: float = SECONDS) -> dict[str, float]:
+    """Trade for `WARM_S` and then some *seconds*; return quantiles of the latter, in µs."""
+    from mm.commands.trade import main as command
+
+    venue = subprocess.Popen([*PYTHON, "benchmarks.live_venue", str(RATE), str(levels)], stdout=subprocess.PIPE)
+    _part(venue.pid)
+    asyncio.set_event_loop_policy(_Policy())
+    try:
+        assert venue.stdout
+        os.environ.update({**KNOBS, **json.loads(venue.stdout.readline())})
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        signal.setitimer(signal.ITIMER_REAL, WARM_S + seconds)
+        with contextlib.chdir(_FOLDER.name), contextlib.redirect_stdout(io.StringIO()):
+            command.main([], standalone_mode=False)
+    except SystemExit as ended:
+        if ended.code:
+            raise MMError(f"the trader ended with {ended.code}") from None
+    finally:
+        venue.kill()
+        venue.communicate()
+    return _figures(StopwatchLoop.watch, seconds)
+
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="mm-bench-")
+
+
+def _part(venue: int) -> None:
+    """Keep trader and exchange on processors of their own: loopback wakes the exchange while the trader sends."""
+    own, *others = sorted(os.sched_getaffinity(0))
+    if others:
+        os.sched_setaffinity(venue, others)
+        os.sched_setaffinity(0, {own})
+
+
+class _Policy(asyncio.DefaultEventLoopPolicy):
+    """Makes loops with a stopwatch."""
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        """Return a loop."""
+        return StopwatchLoop()
+
+
+def _figures(watch: Stopwatch, seconds: float) -> dict[str, float]:
+    """Return quantiles of the last *seconds* in µs, the share of moves that were followed, and that of a core."""
+    begin_s, found = watch.moves[-1] - seconds, dict[str, float]()
+    for which, taken_s in (("first", watch.first), ("last", watch.last)):
+        taken = sorted(1e6 * one for at_s, one in taken_s.items() if at_s >= begin_s)
+        found |= {f"{which}_{name}": taken[int(share * len(taken))] for name, share in _QUANTILES.items()}
+        found[f"{which}_worst"] = taken[-1]
+    moves = sum(at_s >= begin_s for at_s in watch.moves)
+    followed = sum(at_s >= begin_s for at_s in watch.first)
+    core = 100 * time.process_time() / (WARM_S + seconds)
+    return {**found, "followed": 100 * followed / moves, "core": core}
+
+
+_LIMITS = Risk(**LIVE_DEFAULTS, max_order_notional="1000000")
+
+
+class _Touch:
+    """Quotes at the best prices."""
+
+    def quote(self, view: Any) -> Quotes:
+        return Quotes(view.bid_ticks, view.ask_ticks)
+
+
+def _requotes_us(limits: RiskLimits | None) -> float:
+    """Return what a requote takes that changes nothing, in µs: the median of many runs of some."""
+    rules = Rules(1_000_000, 1_000, requote_us=1, quote_lots=100, start_cash_e8=10**15, risk=limits)
+    engine, us, taken_us = LiveEngine(_Touch(), replace(rules, enforce_balances=False)), 1_000_000, list[float]()
+    rows = ((1, MID_TICKS - 1, 10**6), (-1, MID_TICKS + 1, 10**6))
+    engine.feed([FeedEvent(SNAPSHOT, us, 1, 1, rows)])
+    for _, order_id, *_ in engine.advance(us):
+        engine.accepted(order_id, us)
+    for _ in range(CHECKS // _A_RUN):
+        begun_s = time.perf_counter()
+        for _ in range(_A_RUN):
+            us += 10
+            engine.advance(us)
+        taken_us.append(1e6 * (time.perf_counter() - begun_s) / _A_RUN)
+    return statistics.median(taken_us)
+
+
+def _check_us() -> float:
+    """Return what the pure function of all limits takes for an order, in µs, its arguments' conversion included."""
+    limits, rules = limits_of(_LIMITS), Rules(1_000_000, 1_000)
+    assert limits
+    mid2, equity_e8 = 2 * MID_TICKS, 10**15
+    market = {"us": 1, "heard_us": 1, "mid2_ticks": mid2, "low2_ticks": mid2, "high2_ticks": mid2}
+    equity = {"equity_e8": equity_e8, "day_equity_e8": equity_e8, "peak_equity_e8": equity_e8}
+    standing, order = RiskStanding(**market, **equity), RiskOrder(side=1, ticks=MID_TICKS, lots=100)
+    assert check(limits, rules, standing, order) is None
+    taken_us = []
+    for _ in range(CHECKS):
+        begun_s = time.perf_counter()
+        check(limits, rules, standing, order)
+        taken_us.append(1e6 * (time.perf_counter() - begun_s))
+    return statistics.median(taken_us)
+
+
+def _signature_us(credentials: Credentials) -> float:
+    """Return what the parameters of an order take until they are signed, in µs, the median."""
+    signer = Signer(credentials, ExchangeClock(), 1_000)
+    terms: dict[str, str | int] = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT_MAKER", "quantity": "0.00100000"}
+    taken_us = []
+    for number in range(SIGNATURES):
+        named = {**terms, "newClientOrderId": f"mm-bench-{number}b", "price": "60000.01"}
+        begun_s = time.perf_counter()
+        signer.signed(named)
+        taken_us.append(1e6 * (time.perf_counter() - begun_s))
+    return statistics.median(taken_us)
+
+
+def parts() -> dict[str, Any]:
+    """Return what limits and signatures take, in µs."""
+    found: dict[str, Any] = {
+        "risk_us": _requotes_us(limits_of(_LIMITS)) - _requotes_us(None),
+        "check_us": _check_us(),
+        "hmac_us": _signature_us(Credentials("key", secret="secret")),
+    }
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ModuleNotFoundError:
+        return {**found, "note": "no Ed25519: cryptography is not installed, see pip install '.[live]'"}
+    private = Ed25519PrivateKey.generate()
+    return {**found, "ed25519_us": _signature_us(Credentials("key", private=private))}
+
+
+def main(kind: str, levels: str = "10") -> None:
+    """Print what was measured, as one JSON object."""
+    print(json.dumps(trade(int(levels)) if kind == "trade" else parts()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

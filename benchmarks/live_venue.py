@@ -1,0 +1,222 @@
+"""An exchange for `benchmarks.live`: a depth stream whose best prices move, and an order API that answers at once.
+
+``python -m benchmarks.live_venue RATE LEVELS`` prints its addresses as one JSON object and serves until it is ended.
+Nothing is matched: an order rests until it is cancelled.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
+
+from mm.clock import now_us
+
+SYMBOL = "BTCUSDT"
+MID_TICKS = 6_000_000
+MOVE_EVERY = 10
+"""Of so many messages one moves both best prices by a tick."""
+_DEEPEST = 1_000
+_LIMITS = [
+    {"rateLimitType": kind, "interval": unit, "intervalNum": count, "limit": 10**6, "count": 1}
+    for kind, unit, count in (("REQUEST_WEIGHT", "MINUTE", 1), ("ORDERS", "SECOND", 10), ("ORDERS", "DAY", 1))
+]
+
+_HELD = (("BTC", "1000.00000000"), ("USDT", "90000000.00000000"))
+_ACCOUNT = {"balances": [{"asset": asset, "free": free, "locked": "0.00000000"} for asset, free in _HELD]}
+
+
+def price_text(ticks: int) -> str:
+    """Return a price as the exchange writes it."""
+    return f"{ticks // 100}.{ticks % 100:02}000000"
+
+
+MOVED = f'["{price_text(MID_TICKS + 1)}",'.encode()
+"""Stands in the messages that move the best prices, and in no other."""
+
+
+class MovingFeed:
+    """Depth messages of one symbol; the best prices go up a tick and down again.
+
+    Args:
+        levels: Changed levels a message, in the mean, beside those of a move.
+        seed: Of all that is left to chance.
+    """
+
+    def __init__(self, levels: int, seed: int = 7) -> None:
+        self._luck, self._levels = random.Random(seed), levels
+        self._update_id, self._high = 1_000, False
+
+    def snapshot(self) -> bytes:
+        """Return the answer of ``/api/v3/depth``: a bid below and an ask on the tick above the middle, and so on."""
+        bids = [[price_text(MID_TICKS - n), "1.50000000"] for n in range(1, _DEEPEST + 1)]
+        asks = [[price_text(MID_TICKS + n), "1.50000000"] for n in range(1, _DEEPEST + 1)]
+        return json.dumps({"lastUpdateId": 1_000, "bids": bids, "asks": asks}).encode()
+
+    def messages(self) -> Iterator[bytes]:
+        """Yield messages without an end; each `MOVE_EVERY`-th moves the best prices."""
+        while True:
+            for number in range(MOVE_EVERY):
+                yield self._message(moves=number == 0)
+
+    def _message(self, *, moves: bool) -> bytes:
+        luck = self._luck
+        sides: tuple[list[str], list[str]] = ([], [])
+        for _ in range(1 + int(luck.expovariate(1 / self._levels))):
+            away, side = 5 + min(int(luck.expovariate(1 / 150)), _DEEPEST - 6), luck.random() < 0.5
+            qty = f"{luck.randrange(1, 10**6) / 1e5:.8f}"
+            sides[side].append(f'["{price_text(MID_TICKS + (away if side else -away))}","{qty}"]')
+        if moves:
+            self._high = not self._high
+            here, gone = ("1.50000000", "0.00000000") if self._high else ("0.00000000", "1.50000000")
+            sides[0].append(f'["{price_text(MID_TICKS)}","{here}"]')
+            sides[1].append(f'["{price_text(MID_TICKS + 1)}","{gone}"]')
+        first, self._update_id = self._update_id + 1, self._update_id + 60
+        head = f'{{"stream":"{SYMBOL.lower()}@depth@100ms","data":{{"e":"depthUpdate","E":{now_us()},"s":"{SYMBOL}"'
+        return (
+            f'{head},"U":{first},"u":{self._update_id},"b":[{",".join(sides[0])}],"a":[{",".join(sides[1])}]}}}}'
+        ).encode()
+
+
+class OrderApi:
+    """Answers what a gateway requests over the WebSocket API."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, dict[str, Any]] = {}
+        self._count = 0
+
+    def answer(self, request: Mapping[str, Any]) -> bytes:
+        """Return the answer to a request."""
+        result = self._result(request["method"], request.get("params", {}))
+        return msgspec.json.encode({"id": request["id"], "status": 200, "result": result, "rateLimits": _LIMITS})
+
+    def _result(self, method: str, given: Mapping[str, Any]) -> Any:
+        if method == "order.place":
+            return self._place(given)
+        if method == "order.cancel":
+            return self._cancel(given["orderId"])
+        if method == "order.cancelReplace":
+            ended = self._cancel(given["cancelOrderId"])
+            made = {"newOrderResult": "SUCCESS", "newOrderResponse": self._place(given)}
+            return {"cancelResult": "SUCCESS", "cancelResponse": ended, **made}
+        known = {"openOrders.status": list(self._open.values()), "myTrades": [], "account.status": _ACCOUNT}
+        return known.get(method, {"serverTime": now_us(), "mins": 5, "price": price_text(MID_TICKS)})
+
+    def _place(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        self._count += 1
+        number, terms = self._count, ("side", "type", "price")
+        self._open[number] = {
+            "symbol": SYMBOL,
+            "orderId": number,
+            "clientOrderId": given["newClientOrderId"],
+            "status": "NEW",
+            "origQty": given["quantity"],
+            "executedQty": "0.00000000",
+            "transactTime": now_us(),
+            **{name: given[name] for name in terms},
+        }
+        return self._open[number]
+
+    def _cancel(self, number: int) -> dict[str, Any]:
+        entry = self._open.pop(number, {"orderId": number, "clientOrderId": "", "executedQty": "0"})
+        return {**entry, "status": "CANCELED", "origClientOrderId": entry["clientOrderId"], "clientOrderId": "c"}
+
+
+class LiveVenue:
+    """The exchange, on loopback.
+
+    Args:
+        rate: Depth messages a second.
+        levels: See `MovingFeed`.
+    """
+
+    def __init__(self, rate: int, levels: int) -> None:
+        self._rate, self._feed = rate, MovingFeed(levels)
+        self._asked = asyncio.Event()
+
+    async def run(self) -> None:
+        """Print the addresses, and serve without an end."""
+        rest = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        async with serve(self._talk, "127.0.0.1", 0, compression=None, ping_interval=None) as sockets, rest:
+            ports = [next(iter(server.sockets)).getsockname()[1] for server in (sockets, rest)]
+            ws, http = f"ws://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
+            print(json.dumps({"WS_URL": ws, "REST_URL": http, "WS_API_URL": f"{ws}/ws-api/v3"}), flush=True)
+            await asyncio.Event().wait()
+
+    async def _talk(self, client: ServerConnection) -> None:
+        assert client.request
+        with suppress(ConnectionClosed):
+            if client.request.path.startswith("/ws-api"):
+                api = OrderApi()
+                async for text in client:
+                    await client.send(api.answer(msgspec.json.decode(text)), text=True)
+            else:
+                await self._send(client)
+
+    async def _send(self, client: ServerConnection) -> None:
+        """Send one message, and the others at their instants once the snapshot was fetched."""
+        messages = self._feed.messages()
+        self._write(client, next(messages))
+        await self._asked.wait()
+        await asyncio.sleep(0.5)
+        next_s = time.monotonic()
+        for message in messages:
+            next_s += 1 / self._rate
+            left_s = next_s - time.monotonic()
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+            if client.state is not State.OPEN:
+                return
+            self._write(client, message)
+
+    def _write(self, client: ServerConnection, body: bytes) -> None:
+        size = len(body)
+        length = bytes((size,)) if size < 126 else b"\x7e" + size.to_bytes(2)
+        client.transport.write(b"\x81" + length + body)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request of REST."""
+        with suppress(asyncio.IncompleteReadError):  # a connection that was opened ahead of need
+            head = await reader.readuntil(b"\r\n\r\n")
+            body = self._rest(head.split(b" ", 2)[1])
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body))
+            await writer.drain()
+        writer.close()
+
+    def _rest(self, path: bytes) -> bytes:
+        if path.startswith(b"/api/v3/depth"):
+            if b"limit=5&" not in path + b"&":  # not the look at the best prices before the start
+                self._asked.set()
+            return self._feed.snapshot()
+        if path.startswith(b"/api/v3/exchangeInfo"):
+            return _info()
+        return b'{"serverTime":%d}' % now_us() if path.startswith(b"/api/v3/time") else b"[]"
+
+
+def _info() -> bytes:
+    filters = [
+        {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01"},
+        {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000.00", "stepSize": "0.00001"},
+        {"filterType": "NOTIONAL", "minNotional": "5.00000000"},
+    ]
+    assets = {"baseAsset": "BTC", "quoteAsset": "USDT"}
+    entry = {
+        "symbol": SYMBOL,
+        "status": "TRADING",
+        **assets,
+        "orderTypes": ["LIMIT_MAKER"],
+        "filters": filters,
+    }
+    return json.dumps({"symbols": [entry], "rateLimits": _LIMITS}).encode()
+
+
+if __name__ == "__main__":
+    asyncio.run(LiveVenue(int(sys.argv[1]), int(sys.argv[2])).run())

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from mm.commands.shadow import day_recorded
 from mm.errors import Incomplete, TryLater
 from mm.live.order_access import OrderAccess
 from mm.live.state import StateStores
+from mm.live.trade_signals import TradeSignals
 from mm.live.trade_venue import Trading
 from mm.runs.run import Run
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mm.live.trade_run import TradeEnd, TradeRun
     from mm.market_data.recording import Parts
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _DEFAULTS = {**LIVE_DEFAULTS, "ws_url": None, "rest_url": None, "start_jitter_s": 0.0}
 _KEYS = (
     click.Option(["--api-key"], metavar="TEXT", help="API key; better BINANCE_API_KEY in the environment."),
@@ -74,35 +73,37 @@ def main(
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm trade --venue testnet
     """
-    from mm.live.keys import blank_process_list, read_credentials
-    from mm.live.shadow import PaperKnobs
-    from mm.live.trade_run import TradeKnobs, TradeRun
-    from mm.live.trade_venue import addresses, check_switches
-    from mm.model_maker import check_names
+    signals = TradeSignals()
+    with signals.caught():
+        from mm.live.keys import blank_process_list, read_credentials
+        from mm.live.shadow import PaperKnobs
+        from mm.live.trade_run import TradeKnobs, TradeRun
+        from mm.live.trade_venue import addresses, check_switches
+        from mm.model_maker import check_names
 
-    note = check_switches(trading.venue, source.symbol, risk.max_position or "0", os.environ)
-    urls = addresses(trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url)
-    credentials = read_credentials(os.environ, api_key=given["api_key"], api_secret=given["api_secret"])
-    if given["api_key"] or given["api_secret"]:
-        run.log.warning("key_on_command_line", note="set BINANCE_API_KEY and its secret in the environment instead")
-    blank_process_list([given["api_key"], given["api_secret"]])
-    if note:
-        run.log.warning("switch_not_used", note=note)
-    check_names(models)
-    knobs = TradeKnobs(
-        trading=trading,
-        access=access,
-        stores=stores,
-        strategy=PaperKnobs(market, execution, account, models, risk),
-        out_root=results.out_root,
-    )
-    clock = SteadyClock()
-    parts = _parts(run, source, replace(recorder, ws_url=urls.streams, rest_url=urls.rest), day, clock)
-    trade = TradeRun(run, knobs, urls, credentials, parts, clock)
-    trade.check()
-    with trade.alone():
-        end = asyncio.run(_live(trade, parts, day.day, run, watched=given["watch"]))
-    _finish(run, end, source.symbol)
+        note = check_switches(trading.venue, source.symbol, risk.max_position or "0", os.environ)
+        urls = addresses(trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url)
+        credentials = read_credentials(os.environ, api_key=given["api_key"], api_secret=given["api_secret"])
+        if given["api_key"] or given["api_secret"]:
+            run.log.warning("key_on_command_line", note="set BINANCE_API_KEY and its secret in the environment instead")
+        blank_process_list([given["api_key"], given["api_secret"]])
+        if note:
+            run.log.warning("switch_not_used", note=note)
+        check_names(models)
+        knobs = TradeKnobs(
+            trading=trading,
+            access=access,
+            stores=stores,
+            strategy=PaperKnobs(market, execution, account, models, risk),
+            out_root=results.out_root,
+        )
+        clock = SteadyClock()
+        parts = _parts(run, source, replace(recorder, ws_url=urls.streams, rest_url=urls.rest), day, clock)
+        trade = TradeRun(run, knobs, urls, credentials, parts, clock)
+        trade.check()
+        with trade.alone():
+            end = asyncio.run(_live(trade, parts, day.day, run, signals, watched=given["watch"]))
+        _finish(run, end, source.symbol)
 
 
 def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: SteadyClock) -> "Parts":
@@ -114,16 +115,16 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Steady
     return replace(parts, window=DayWindow.of(parts.window, day.day))
 
 
-async def _live(trade: "TradeRun", parts: "Parts", day: str, run: Run, *, watched: bool) -> "TradeEnd":
+async def _live(
+    trade: "TradeRun", parts: "Parts", day: str, run: Run, signals: "TradeSignals", *, watched: bool
+) -> "TradeEnd":
     """Trade until the end; raises TryLater where a signal comes before the exchange has answered."""
     from mm.live.promptness import prompt
     from mm.live.shadow import learn_terms
 
-    loop = asyncio.get_running_loop()
     rest, symbol = parts.rest.rest, parts.days.symbol
     learning = asyncio.ensure_future(learn_terms(rest, symbol, day, run.log))
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, learning.cancel)
+    signals.direct(lambda _: learning.cancel(), trade.kill)
     try:
         terms = await learning
     except BaseException as error:
@@ -131,12 +132,8 @@ async def _live(trade: "TradeRun", parts: "Parts", day: str, run: Run, *, watche
         if not isinstance(error, asyncio.CancelledError):
             raise
         raise TryLater("stopped before the exchange has answered: nothing was sent; start it again") from None
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, trade.stop, number.name)
-    loop.add_signal_handler(signal.SIGUSR1, trade.kill, "SIGUSR1")
-    shown = trade.shown(
-        str(parts.days.knobs["metrics_host"]), int(parts.days.knobs["metrics_port"]), watched=watched
-    )
+    signals.direct(trade.stop, trade.kill)
+    shown = trade.shown(str(parts.days.knobs["metrics_host"]), int(parts.days.knobs["metrics_port"]), watched=watched)
     async with shown:
         with prompt():
             return await trade.trade(terms)

@@ -123,6 +123,7 @@ class TradeRun:
         self._equity = EquityFile(knobs.out_root, self._symbol, knobs.trading.venue)
         self._trader: Trader | None = None
         self._stopped = ""
+        self._stop_wanted = asyncio.Event()
 
     @property
     def sync(self) -> bool:
@@ -138,12 +139,14 @@ class TradeRun:
     def stop(self, reason: str) -> None:
         """End the trade in order; *reason* is a signal's name. May be called at any time."""
         self._stopped = self._stopped or reason
+        self._stop_wanted.set()
         if self._trader:
             self._trader.end(reason)
 
     def kill(self, reason: str) -> None:
         """Throw the kill switch, which ends the trade."""
         self._switch.throw(reason, self._clock())
+        self._stop_wanted.set()
         if self._trader:
             self._trader.end(KILL)
 
@@ -208,13 +211,28 @@ class TradeRun:
             held = HeldReports()
             gateway = Gateway(self._urls, self._credentials, self._gateway_run(history), held, audit, log=self._run.log)
             try:
-                await gateway.start()
+                await self._ready(gateway)
                 return await self._with_gateway(terms, history, marks, audit, held, gateway)
             finally:
                 await gateway.stop()
                 audit.append("stop", reason=self._reason(), **self._position())
         finally:
             audit.close()
+
+    async def _ready(self, gateway: Gateway) -> None:
+        """Return when orders can be sent; raises also where the trade is stopped or killed before that."""
+        starting, stopping = asyncio.ensure_future(gateway.start()), asyncio.ensure_future(self._stop_wanted.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                return
+        finally:
+            for task in (starting, stopping):
+                task.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
+        self.check()
+        raise TryLater(f"stopped ({self._stopped}) before orders could be sent; start it again")
 
     def _reason(self) -> str:
         return (self._trader.ended if self._trader else None) or self._stopped or "error"

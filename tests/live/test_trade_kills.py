@@ -88,5 +88,7 @@ def _let_it_trade(box, process, chance):
         time.sleep(chance.uniform(0, 1.5))
         return
     wanted = len(box.account()["requests"]) + chance.randint(1, 12)
-    box.until(lambda: len(box.account()["requests"]) >= wanted, "orders", process=process)
+    box.until(
+        lambda: len(box.account()["requests"]) >= wanted, "orders", seconds=70, process=process
+    )  # the request weight of a minute
     time.sleep(chance.uniform(0, 0.2))

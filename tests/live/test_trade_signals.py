@@ -1,0 +1,74 @@
+"""Signals to a trader: kept until somebody takes them, then taken in the event loop, and harmless afterwards."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from mm.live.trade_signals import ENDING, KILLING, TradeSignals
+
+
+@pytest.fixture(autouse=True)
+def _handlers():
+    before = {number: signal.getsignal(number) for number in (*ENDING, KILLING)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+def test_signals_before_the_loop_are_taken_as_soon_as_somebody_takes_them():
+    signals, taken = TradeSignals(), []
+
+    async def story():
+        signals.direct(lambda name: taken.append(("end", name)), lambda name: taken.append(("kill", name)))
+
+    with signals.caught():
+        send(signal.SIGUSR1)
+        send(signal.SIGTERM)
+        send(signal.SIGINT)
+        asyncio.run(story())
+    assert taken == [("kill", "SIGUSR1"), ("end", "SIGTERM")]
+    assert signals.ending == "SIGTERM"
+
+
+@pytest.mark.parametrize(
+    ("number", "what"), [(signal.SIGTERM, "end"), (signal.SIGINT, "end"), (signal.SIGUSR1, "kill")]
+)
+def test_a_signal_wakes_a_loop_that_sleeps(number, what):
+    signals = TradeSignals()
+
+    async def story():
+        taken = asyncio.get_running_loop().create_future()
+        signals.direct(lambda name: taken.set_result(("end", name)), lambda name: taken.set_result(("kill", name)))
+        send(number)
+        async with asyncio.timeout(5):
+            return await taken
+
+    with signals.caught():
+        assert asyncio.run(story()) == (what, number.name)
+
+
+def test_after_the_loop_a_signal_is_kept_and_the_handlers_come_back():
+    signals, before = TradeSignals(), signal.getsignal(signal.SIGUSR1)
+
+    async def story():
+        signals.direct(lambda _: None, lambda _: None)
+
+    with signals.caught():
+        asyncio.run(story())
+        send(signal.SIGUSR1)
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_a_signal_that_comes_after_the_end_is_ignored():
+    signals = TradeSignals()
+    with signals.caught():
+        send(signal.SIGTERM)
+    assert signals.ending == "SIGTERM"
+    send(signal.SIGTERM)
+    send(signal.SIGINT)

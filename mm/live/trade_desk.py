@@ -17,7 +17,32 @@ if TYPE_CHECKING:
     from mm.market_data.live_session import EventLog
 
 REFRESH_US = 100 * US_PER_MS
+REPORT_US = 60 * US_PER_S
+"""Time between two lines of progress, and between two warnings of one kind."""
 TOP_LEVELS = 20
+
+
+class SeldomWarnings:
+    """Warnings of which one of a kind is shown a minute; the next one says how many were not.
+
+    Args:
+        log: Takes them.
+    """
+
+    def __init__(self, log: "EventLog") -> None:
+        self._log = log
+        self._next_us: dict[tuple[str, str], int] = {}
+        self._unshown: dict[tuple[str, str], int] = {}
+
+    def warn(self, us: int, event: str, kind: str, **fields: object) -> None:
+        """Show *event* of a *kind* at an instant, unless one of them was shown within a minute."""
+        key = event, kind
+        if us < self._next_us.get(key, us):
+            self._unshown[key] = self._unshown.get(key, 0) + 1
+            return
+        self._next_us[key] = us + REPORT_US
+        unshown = self._unshown.pop(key, 0)
+        self._log.warning(event, **fields, **({"unshown": unshown} if unshown else {}))
 
 
 class TradeDesk:
@@ -54,6 +79,9 @@ class TradeDesk:
         self.metrics = metrics
         self.play, self.account = play, account
         self._begin, self._audit, self._writer, self._log = begin, audit, writer, log
+        self._warnings = SeldomWarnings(log)
+        self._fills = self._orders = self._rejects = 0
+        self._us, self._report_us = 0, 0
         self._limits = {
             name: e8(bound)
             for name, bound in (
@@ -79,6 +107,7 @@ class TradeDesk:
         """Count what was sent; keep when an order was accepted until its first fill."""
         if action in ("place", "cancel"):
             self.metrics.order(action)
+            self._orders += action == "place"
         elif action == "accepted":
             self._accepted_us[order_id] = us
         else:
@@ -87,13 +116,16 @@ class TradeDesk:
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
         """Count a fill."""
         self.metrics.fill(fill.side)
+        self._fills += 1
         accepted_us = self._accepted_us.pop(order_id, None)
         if accepted_us is not None:
             self.metrics.ack_fill((us - accepted_us) / US_PER_S)
 
-    def rejected(self, reason: str, code: int, message: str) -> None:  # noqa: ARG002 - the observer's signature
-        """Count a rejection."""
+    def rejected(self, reason: str, code: int, message: str) -> None:
+        """Count a rejection; warn of the first of its kind in a minute."""
         self.metrics.reject(reason)
+        self._rejects += 1
+        self._warnings.warn(self._us, "order_rejected", reason, reason=reason, code=code, message=message)
 
     def ack(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
         """Take how long an answer took."""
@@ -107,15 +139,32 @@ class TradeDesk:
 
     def look(self, us: int) -> None:
         """Write new breaches down, and bring what is shown up to date every tenth of a second."""
+        self._us = us
         for at_us, limit, value_e8, bound_e8, side in self.play.engine.breaches(self._breaches):
             self._breaches += 1
             shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8)}
             sided = {"side": SIDE_NAMES[side]} if side else {}
             self._audit.append("breach", **shown, **sided, us=at_us)
-            self._log.warning("risk_breach", **shown, **sided)
+            self._warnings.warn(us, "risk_breach", limit + sided.get("side", ""), **shown, **sided)
         if us >= self._next_us:
             self._next_us = us + REFRESH_US
             self.refresh(us)
+        if us >= self._report_us:
+            if self._report_us:
+                self._report()
+            self._report_us = us + REPORT_US
+
+    def _report(self) -> None:
+        """Write a line of progress."""
+        equity_e8 = self.play.engine.equity_e8[0]
+        self._log.info(
+            "trading",
+            position=decimal_text(self.account.position_e8),
+            pnl=decimal_text(equity_e8 - self._begin.worth_e8) if equity_e8 else "",
+            fills=self._fills,
+            orders=self._orders,
+            rejected=self._rejects,
+        )
 
     def refresh(self, us: int) -> None:
         """Bring metrics and state store up to date."""

@@ -133,8 +133,8 @@ class TradeFollower:
         await asyncio.Event().wait()
 
     def ended(self) -> None:
-        """Act on nothing any more: the recording has ended."""
-        self._trader.end("recording_ended")
+        """Act on nothing any more: the window of the recording is over, unless trading has ended before it."""
+        self._trader.end("window_end")
 
     def _watch(self, event: "MarketEvent") -> None:
         """Keep what metrics and the state store show of the market."""

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mm.clock import now_us
@@ -28,7 +28,7 @@ from mm.live.ledger import Ledger
 from mm.live.metrics import TradingMetrics
 from mm.live.order_access import OrderAccess
 from mm.live.shadow import PaperKnobs, ShadowTerms
-from mm.live.state import StateStores, state_writer
+from mm.live.state import StateStores, StateWriter, state_writer
 from mm.live.trade_desk import TradeDesk
 from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, RunHistory, read_history
 from mm.live.trade_play import TradeFollower, TradePlay, TradeStart
@@ -249,8 +249,33 @@ class TradeRun:
             self._run.id,
             venue=self._knobs.trading.venue,
             initial_inventory=self._knobs.strategy.account.initial_inventory,
-            knobs={name: value["value"] for name, value in self._run.about.knobs.items()},
+            knobs=self._given(),
         )
+
+    def _given(self) -> dict[str, Any]:
+        """Return the run's knobs."""
+        return {name: value["value"] for name, value in self._run.about.knobs.items()}
+
+    def _note_changed_knobs(self, history: RunHistory, audit: AuditLog) -> None:
+        """Write down knobs that are not those of the last start."""
+        before, now = history.books.last_start.get("knobs"), self._given()
+        if before is None:
+            return
+        changed = {
+            name: [before.get(name), now.get(name)]
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name)
+        }
+        if changed:
+            audit.append("params", knobs=now, changed=changed)
+            self._run.log.info("knobs_changed", knobs=sorted(changed))
+
+    def _desk(
+        self, play: TradePlay, account: TradeAccount, begin: LedgerBegin, audit: AuditLog, writer: StateWriter
+    ) -> TradeDesk:
+        risk, log = self._knobs.strategy.risk, self._run.log
+        self.desk = TradeDesk(self.metrics, play, account, begin=begin, audit=audit, writer=writer, risk=risk, log=log)
+        return self.desk
 
     def _gateway_run(self, history: RunHistory) -> GatewayRun:
         return GatewayRun(
@@ -275,6 +300,7 @@ class TradeRun:
         """Trade on a gateway that is ready."""
         knobs, grid = self._knobs, gateway.instrument
         begin = history.begin or self._begin_ledger(audit, terms, held, grid)
+        self._note_changed_knobs(history, audit)
         inventory_e8 = e8(knobs.strategy.account.initial_inventory)
         ledger = history.books.ledger or Ledger(grid)
         start = TradeStart(
@@ -289,16 +315,7 @@ class TradeRun:
         play.engine.manager.pull("start")
         account = TradeAccount(play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8))
         writer = state_writer(knobs.stores, knobs.out_root, self._symbol, audit, self._run.log.warning)
-        desk = self.desk = TradeDesk(
-            self.metrics,
-            play,
-            account,
-            begin=begin,
-            audit=audit,
-            writer=writer,
-            risk=knobs.strategy.risk,
-            log=self._run.log,
-        )
+        desk = self._desk(play, account, begin, audit, writer)
         lags = DecisionLags(lambda: play.engine.decisions, self._clock)
         parts = TraderParts(
             engine=play.engine,
@@ -336,8 +353,7 @@ class TradeRun:
             raise TryLater(f"the book of {self._symbol} is empty: there is no price to value the account at; try later")
         begin = LedgerBegin(base_e8, quote_e8, sum(prices) // len(prices))
         shown = {"base": decimal_text(base_e8), "quote": decimal_text(quote_e8), "mid": decimal_text(begin.mid_e8)}
-        knobs = {name: value["value"] for name, value in self._run.about.knobs.items()}
-        audit.append("params", knobs=knobs, **{ACCOUNT: shown})
+        audit.append("params", knobs=self._given(), **{ACCOUNT: shown})
         return begin
 
     async def _record(self, trader: Trader, follower: TradeFollower, gateway: Gateway, audit: AuditLog) -> str:
@@ -346,7 +362,8 @@ class TradeRun:
         recorded = asyncio.create_task(self._recorded(recording))
         ended = asyncio.create_task(trader.over())
         await asyncio.wait({recorded, ended}, return_when=asyncio.FIRST_COMPLETED)
-        trader.end("window_end" if recorded.done() else "error")
+        if recorded.done():
+            trader.end("recording_failed" if recorded.exception() else "window_end")
         ended.cancel()
         reason = trader.ended or "error"
         if reason == KILL:

@@ -308,7 +308,6 @@ class Trader:
         self._tell("rejected", order_id, us, ends=True)
         for observer in self._observers:
             observer.rejected(reason, code, message)
-        self._log.warning("order_rejected", order_id=order_id, reason=reason, code=code, message=message)
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
         """Take a fill; one of an earlier run has no order of ours."""
@@ -322,9 +321,6 @@ class Trader:
         for observer in self._observers:
             observer.filled(fill, order_id, us)
             observer.account_changed(us)
-        self._log.info(
-            "fill", order_id=order_id, side=fill.side, price=fill.price, qty=fill.qty, trade_id=fill.trade_id
-        )
         self.act(us)
 
     def closed(self, order_id: int, us: int, status: str) -> None:
@@ -349,7 +345,8 @@ class Trader:
             self._log.info("gateway_ready")
             self._engine.manager.resume()
         else:
-            self._log.warning("gateway_lost", why=why)
+            log = self._log.warning if self.ended is None else self._log.info
+            log("gateway_lost", why=why)
             self._engine.manager.pull("gateway")
         self.act()
 

@@ -24,8 +24,8 @@ class HeldReports:
 
     def release(self, taker: OrderListener) -> None:
         """Pass on what was held, and from now on everything at once."""
-        held, self._held = self._held, []
-        for name, terms in held:
+        while self._held:  # also what the taker causes while it takes
+            name, terms = self._held.pop(0)
             getattr(taker, name)(*terms)
         self._taker = taker
 

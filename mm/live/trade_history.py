@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from mm.clock import US_PER_S, day_of
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8, e8
 from mm.live.audit import first_row, logs_of
 from mm.live.audit_books import AuditBooks, Changes
@@ -106,7 +106,7 @@ def read_history(folder: Path, symbol: str, venue: str, us: int) -> RunHistory:
 def _begin_of(account: Any, path: Path) -> LedgerBegin:
     try:
         return LedgerBegin(e8(account["base"]), e8(account["quote"]), e8(account["mid"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OffGrid) as error:
         raise BrokenFile(
             f"{path}: the account of a params row cannot be read ({error}); see mm audit verify"
         ) from error

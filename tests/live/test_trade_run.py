@@ -3,6 +3,7 @@
 import json
 import signal
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from trading_box import ended, venue
@@ -193,3 +194,40 @@ def test_a_second_trader_of_the_account_is_refused(tmp_path):
         assert done.returncode == 75
         assert "another trader" in done.stderr
         assert ended(process)[0] == 0
+
+
+def test_changed_knobs_are_written_down_once(tmp_path):
+    with venue(tmp_path) as box:
+        for most in ("10", "5", "5"):
+            with box.trader(MAX_POSITION=most) as process:
+                box.until(lambda: box.account()["openOrders"], "an order", process=process)
+                assert ended(process)[0] == 0
+        (changed,) = [row["changed"] for row in box.rows("params") if "changed" in row]
+        assert changed == {"max_position": ["10", "5"]}
+
+
+def test_keys_of_both_kinds_and_flags_leave_no_trace(tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    with venue(work) as box:
+        alice, file = box.ready["accounts"][0], tmp_path / "key.pem"
+        file.write_text(alice["ed25519_private_key"])
+        file.chmod(0o644)
+        signed = {"BINANCE_API_SECRET": "", "BINANCE_PRIVATE_KEY_FILE": str(file)}
+        refused = box.run("trade", **signed)
+        assert refused.returncode == 5
+        assert "chmod 600" in refused.stderr
+        file.chmod(0o600)
+        with box.trader(**signed) as process:
+            box.until(lambda: box.account()["openOrders"], "an order", process=process)
+            assert ended(process)[0] == 0
+        flags = ("--api-key", alice["api_key"], "--api-secret", alice["secret"])
+        with box.trader(*flags, BINANCE_API_KEY="", BINANCE_API_SECRET="") as process:
+            box.until(lambda: box.account()["openOrders"], "an order", process=process)
+            shown = [Path(f"/proc/{process.pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
+            code, output, _ = ended(process)
+        assert code == 0, output
+        assert "key_on_command_line" in output
+        shown += [output.encode(), *(path.read_bytes() for path in box.folder.rglob("*") if path.is_file())]
+        for secret in (alice["api_key"], alice["secret"], alice["ed25519_private_key"].splitlines()[1]):
+            assert not any(secret.encode() in text for text in shown)

@@ -1,0 +1,108 @@
+"""What others see of a trade: one warning of a kind a minute, a line of progress, rows of breaches, counts."""
+
+from types import SimpleNamespace
+
+from mm.backtest.risk import Risk
+from mm.instrument import E8
+from mm.live.ledger import AccountFill
+from mm.live.metrics import TradingMetrics
+from mm.live.trade_desk import SeldomWarnings, TradeDesk
+from mm.live.trade_history import LedgerBegin
+
+MINUTE_US, START_US = 60_000_000, 1_795_176_000_000_000
+FILL = AccountFill(1, 2, "mm-1-1b", 1, "100", "1", "0", "USDT", 5, maker=True)
+
+
+class Lines:
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, event, **fields):
+        self.lines.append(("warning", event, fields))
+
+    def info(self, event, **fields):
+        self.lines.append(("info", event, fields))
+
+
+class Rows(list):
+    def append(self, type_, **fields):
+        super().append((type_, fields))
+        return len(self)
+
+
+def room():
+    """Return a desk, its log, its audit log, and the breaches that its engine has had."""
+    log, audit, had = Lines(), Rows(), []
+    engine = SimpleNamespace(
+        best=(0, 0), quoted=lambda: (0, 0), breaches=lambda first: had[first:], equity_e8=(101 * E8, 0, 0)
+    )
+    desk = TradeDesk(
+        TradingMetrics("SIMUSDT", lambda: START_US),
+        SimpleNamespace(engine=engine, grid=None),
+        SimpleNamespace(position_e8=E8 // 2),
+        begin=LedgerBegin(0, 100 * E8, E8),
+        audit=audit,
+        writer=SimpleNamespace(queue=0, lag_s=0.0),
+        risk=Risk(),
+        log=log,
+    )
+    return desk, log.lines, audit, had
+
+
+def test_a_warning_of_a_kind_is_shown_once_a_minute_and_counts_the_others():
+    log = Lines()
+    warnings = SeldomWarnings(log)
+    for us in (0, 1, MINUTE_US - 1):
+        warnings.warn(START_US + us, "risk_breach", "MAX_MOVE", limit="MAX_MOVE")
+    warnings.warn(START_US + 2, "risk_breach", "OTHER", limit="OTHER")
+    warnings.warn(START_US + MINUTE_US, "risk_breach", "MAX_MOVE", limit="MAX_MOVE")
+    warnings.warn(START_US + 2 * MINUTE_US, "risk_breach", "MAX_MOVE", limit="MAX_MOVE")
+    assert [fields for _, _, fields in log.lines] == [
+        {"limit": "MAX_MOVE"},
+        {"limit": "OTHER"},
+        {"limit": "MAX_MOVE", "unshown": 2},
+        {"limit": "MAX_MOVE"},
+    ]
+
+
+def test_each_breach_is_a_row_and_the_first_of_a_kind_a_line():
+    desk, lines, audit, had = room()
+    had += [(START_US, "MAX_ORDERS_PER_S", 11 * E8, 10 * E8, 1), (START_US, "MAX_MOVE", E8, 0, 0)]
+    desk.look(START_US)
+    had.append((START_US + 5, "MAX_ORDERS_PER_S", 11 * E8, 10 * E8, 1))
+    desk.look(START_US + 10)
+    assert [(type_, row["limit"], row.get("side")) for type_, row in audit] == [
+        ("breach", "MAX_ORDERS_PER_S", "BUY"),
+        ("breach", "MAX_MOVE", None),
+        ("breach", "MAX_ORDERS_PER_S", "BUY"),
+    ]
+    assert [fields["limit"] for _, event, fields in lines if event == "risk_breach"] == ["MAX_ORDERS_PER_S", "MAX_MOVE"]
+
+
+def test_a_line_of_progress_a_minute():
+    desk, lines, _, _ = room()
+    desk.look(START_US)
+    desk.order("place", 1, 1, "100", "1", START_US)
+    desk.filled(FILL, 1, START_US)
+    desk.rejected("would_cross", -2010, "Order would immediately match and take.")
+    desk.look(START_US + MINUTE_US - 1)
+    assert [event for _, event, _ in lines] == ["order_rejected"]
+    desk.look(START_US + MINUTE_US)
+    assert lines[-1] == (
+        "info",
+        "trading",
+        {"position": "0.50000000", "pnl": "1.00000000", "fills": 1, "orders": 1, "rejected": 1},
+    )
+
+
+def test_the_time_from_acceptance_to_the_first_fill_is_counted_once():
+    desk, _, _, _ = room()
+    desk.order("accepted", 1, 1, "100", "1", START_US)
+    desk.filled(FILL, 1, START_US + 2_000_000)
+    desk.filled(FILL, 1, START_US + 3_000_000)
+    desk.order("accepted", 2, 1, "100", "1", START_US)
+    desk.order("canceled", 2, 1, "100", "1", START_US + 1)
+    desk.filled(FILL, 2, START_US + 3_000_000)
+    page = desk.metrics.page()
+    assert 'mm_ack_fill_seconds_count{symbol="SIMUSDT"} 1' in page
+    assert 'mm_ack_fill_seconds_sum{symbol="SIMUSDT"} 2' in page

@@ -1,0 +1,63 @@
+"""The run folder of a trade: fills in the exchange's text, and the state as the ledger has it."""
+
+import csv
+
+import numpy as np
+
+from mm.instrument import E8, Instrument
+from mm.live.ledger import AccountFill
+from mm.live.trade_files import write_fills, write_state
+from mm.live.trader import BookedFill
+
+GRID = Instrument("SIMUSDT", 1_000_000, 1, 0, "SIM", "USDT")
+
+
+def booked(us, order_id, fill, *, fee_e8, state_row, position_e8, cash_e8):
+    return BookedFill(order_id, fill, us, fee_e8, state_row, position_e8, cash_e8)
+
+
+BUY = AccountFill(7, 70, "mm-1-1b", 1, "100.00000000", "0.10000000", "0.00010000", "SIM", 1, maker=True)
+SELL = AccountFill(8, 71, "mm-1-2s", -1, "100.01000000", "0.10000000", "0.00000500", "BNB", 2, maker=False)
+FILLS = [
+    booked(2_500_000, 1, BUY, fee_e8=E8 // 100, state_row=1, position_e8=9_990_000, cash_e8=90 * E8),
+    booked(4_000_000, 0, SELL, fee_e8=None, state_row=3, position_e8=-10_000, cash_e8=100 * E8 + 100_000),
+]
+MIDS = np.array([[2_000_000, 20_001], [3_000_000, 0]])
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_fills_have_the_exchanges_text_and_the_account_after_each(tmp_path):
+    assert write_fills(tmp_path / "fills.csv", FILLS, MIDS, GRID) == 2
+    buy, sell = read(tmp_path / "fills.csv")
+    assert (buy["side"], buy["price"], buy["qty"]) == ("BUY", "100.00000000", "0.10000000")
+    assert (buy["fee"], buy["reason"], buy["mid"]) == ("0.01000000", "exchange:maker", "100.00500000")
+    assert (buy["trade_id"], buy["client_id"]) == ("7", "mm-1-1b")
+    assert (buy["commission"], buy["commission_asset"]) == ("0.00010000", "SIM")
+    assert (buy["recv_ms"], buy["recv_us"], buy["inventory_after"]) == ("2500", "2500000", "0.09990000")
+    assert (sell["side"], sell["fee"], sell["mid"]) == ("SELL", "", "")  # no price of BNB, and no valid book
+    assert (sell["order_id"], sell["reason"]) == ("0", "exchange:taker")
+
+
+def test_a_fill_before_the_first_mid_has_none(tmp_path):
+    write_fills(tmp_path / "fills.csv", FILLS[:1], np.empty((0, 2), np.int64), GRID)
+    assert read(tmp_path / "fills.csv")[0]["mid"] == ""
+
+
+def test_the_state_follows_the_ledger_row_by_row(tmp_path):
+    state = np.array([[us, 0, 0, 0, 20_000 if us < 4 else 0, 2] for us in range(1, 5)])
+    assert write_state(tmp_path / "state.csv", state, FILLS, (0, 100 * E8), GRID) == 4
+    rows = read(tmp_path / "state.csv")
+    assert [row["inventory"] for row in rows] == ["0.00000000", "0.09990000", "0.09990000", "-0.00010000"]
+    assert [row["cash"] for row in rows] == ["100.00000000", "90.00000000", "90.00000000", "100.00100000"]
+    assert [row["equity"] for row in rows] == ["100.00000000", "99.99000000", "99.99000000", ""]
+    assert rows[3]["mtm_value"] == ""
+
+
+def test_without_fills_the_account_stands(tmp_path):
+    assert write_fills(tmp_path / "fills.csv", [], MIDS, GRID) == 0
+    write_state(tmp_path / "state.csv", np.array([[1, 0, 0, 0, 0, 0]]), [], (5, 7), GRID)
+    assert (read(tmp_path / "state.csv")[0]["inventory"], read(tmp_path / "fills.csv")) == ("0.00000005", [])

@@ -1,0 +1,112 @@
+"""What earlier runs have left: the account when the ledger began, days without a breach, equity marks."""
+
+import pytest
+
+from mm.clock import day_of
+from mm.errors import BrokenFile
+from mm.instrument import E8, Instrument
+from mm.live.audit import AuditLog
+from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, read_history
+
+GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")
+DAY_US = 86_400_000_000
+NOON_US = 1_795_176_000_000_000
+
+
+def write_log(folder, number, us, *types, venue="box", account=None):
+    """Leave a log with a row of each type at an instant."""
+    log = AuditLog(folder / f"{day_of(us)}_{number}.ndjson", sync=False, clock=lambda: us)
+    log.start(GRID, str(number), venue=venue, initial_inventory="0", knobs={})
+    if account:
+        log.append("params", knobs={}, **{ACCOUNT: account})
+    for type_ in types:
+        log.append(type_)
+    log.append("stop", reason="SIGTERM")
+    log.close()
+
+
+def fill_row(log, trade_id):
+    log.append(
+        "fill", trade_id=trade_id, order_id=1, client_id="mm-1-1b", side=1, price="100", qty="0.1", commission="0.0001",
+        commission_asset="SIM", maker=True,
+    )  # fmt: skip
+
+
+def test_without_a_log_there_is_nothing(tmp_path):
+    found = read_history(tmp_path, "SIMUSDT", "box", NOON_US)
+    assert (found.begin, found.clean_days, found.booked, found.last_trade_id) == (None, 0, frozenset(), None)
+
+
+def test_the_first_account_of_the_venue_counts(tmp_path):
+    account = {"base": "2", "quote": "50", "mid": "10"}
+    write_log(tmp_path, 1, NOON_US - 2, venue="testnet", account={"base": "9", "quote": "9", "mid": "9"})
+    write_log(tmp_path, 2, NOON_US - 1, account=account)
+    write_log(tmp_path, 3, NOON_US, account={"base": "7", "quote": "7", "mid": "7"})
+    begin = read_history(tmp_path, "SIMUSDT", "box", NOON_US).begin
+    assert begin == LedgerBegin(2 * E8, 50 * E8, 10 * E8)
+    assert begin.worth_e8 == 70 * E8
+    assert begin.added_e8(E8) == 10 * E8
+
+
+def test_fills_of_all_logs_are_booked_once(tmp_path):
+    for number, ids in ((1, (5, 6)), (2, (6, 7))):
+        log = AuditLog(tmp_path / f"{number}.ndjson", sync=False, clock=lambda number=number: NOON_US + number)
+        log.start(GRID, str(number), venue="box")
+        for trade_id in ids:
+            fill_row(log, trade_id)
+        log.close()
+    found = read_history(tmp_path, "SIMUSDT", "box", NOON_US)
+    assert found.booked == {5, 6, 7}
+    assert found.last_trade_id == 7
+    assert found.books.ledger.position_e8 == 3 * (E8 // 10 - E8 // 10_000)
+
+
+def test_an_account_that_cannot_be_read_is_refused(tmp_path):
+    write_log(tmp_path, 1, NOON_US, account={"base": "2", "quote": "x", "mid": "10"})
+    with pytest.raises(BrokenFile, match="account of a params row"):
+        read_history(tmp_path, "SIMUSDT", "box", NOON_US)
+
+
+@pytest.mark.parametrize(
+    ("days", "clean"),
+    [
+        ([], 0),
+        (["fine"], 1),
+        (["fine", "fine"], 2),
+        (["fine", "breach"], 0),
+        (["breach", "fine"], 1),
+        (["fine", "kill", "fine", "fine"], 2),
+    ],
+)
+def test_days_without_a_breach_count_from_the_last_breach_on_and_today_does_not(tmp_path, days, clean):
+    for number, kind in enumerate(days):
+        us = NOON_US - (len(days) - number) * DAY_US
+        write_log(tmp_path, number, us, *([] if kind == "fine" else [kind]))
+    write_log(tmp_path, 99, NOON_US)
+    assert read_history(tmp_path, "SIMUSDT", "box", NOON_US + 1).clean_days == clean
+
+
+def test_marks_come_back_and_the_days_own_only_on_that_day(tmp_path):
+    EquityFile(tmp_path, "SIMUSDT", "box").keep(NOON_US, 5, 9, at_once=True)
+    found = EquityFile(tmp_path, "SIMUSDT", "box")
+    assert found.read(NOON_US + 1) == (5, 9)
+    assert found.read(NOON_US + DAY_US) == (None, 9)
+    assert EquityFile(tmp_path, "SIMUSDT", "testnet").read(NOON_US) == (None, None)
+    assert EquityFile(tmp_path, "OTHER", "box").read(NOON_US) == (None, None)
+
+
+def test_marks_are_written_every_few_seconds_and_at_once_at_the_end(tmp_path):
+    file = EquityFile(tmp_path, "SIMUSDT", "box")
+    file.keep(NOON_US, 5, 9)
+    file.keep(NOON_US + 1, 5, 10)
+    assert file.read(NOON_US) == (5, 9)
+    file.keep(NOON_US + 2, 5, 11, at_once=True)
+    assert file.read(NOON_US) == (5, 11)
+
+
+def test_marks_that_cannot_be_read_end_the_start(tmp_path):
+    file = EquityFile(tmp_path, "SIMUSDT", "box")
+    file.keep(NOON_US, 5, 9, at_once=True)
+    (tmp_path / "risk" / "SIMUSDT.equity.json").write_text("{")
+    with pytest.raises(BrokenFile, match="remove it"):
+        file.read(NOON_US)

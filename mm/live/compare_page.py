@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Cells = tuple[str, Callable[[RunFigures], str]]
 COLOURS = ("line", "line carried", "line spread", "line fees")
 HEIGHT = 240
+_EQUITY = "Change since the begin of the common time; equal lines hide each other."
 
 
 def _p(found: dict[str, float | None]) -> str:
@@ -27,17 +28,10 @@ def _p(found: dict[str, float | None]) -> str:
     return " / ".join(number(found[name], 3) for name in ("p50", "p90", "p99")) + " ms"
 
 
-def _rejects(run: RunFigures) -> str:
-    total = sum(run.rejects.values())
-    if not total:
-        return "0"
-    return f"{total:,} ({', '.join(f'{reason} {count:,}' for reason, count in run.rejects.items())})"
-
-
 ROWS: tuple[Cells, ...] = (
     ("decisions", lambda run: "–" if run.decisions is None else f"{run.decisions:,}"),
     ("orders placed", lambda run: f"{run.placed:,}"),
-    ("rejected", _rejects),
+    ("rejected", lambda run: f"{sum(run.rejects.values()):,}"),
     ("quoting both sides", lambda run: percent(run.quoted_share["both"])),
     ("fills, buys + sells", lambda run: f"{run.fills['BUY']:,} + {run.fills['SELL']:,}"),
     ("quantity", lambda run: number(run.quantity)),
@@ -64,12 +58,20 @@ AGREEMENT: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
 )
 
 
+def _rows(runs: Sequence[RunFigures]) -> list[list[str]]:
+    """Return the rows of the numbers, with one for each reason of rejects below their sum."""
+    rows = [[name, *(cell(run) for run in runs)] for name, cell in ROWS]
+    reasons = dict.fromkeys(reason for run in runs for reason in run.rejects)
+    below = 1 + next(at for at, row in enumerate(rows) if row[0] == "rejected")
+    rows[below:below] = [[f"– {reason}", *(f"{run.rejects.get(reason, 0):,}" for run in runs)] for reason in reasons]
+    return rows
+
+
 def comparison_text(found: RunComparison) -> str:
     """Return the comparison for a terminal."""
     head = ["", *(f"{run.kind} {run.run_id}" for run in found.runs)]
-    first = [[name, *(cell(run) for run in found.runs)] for name, cell in ROWS]
     second = [[name, "reference", *(cell(one) for one in found.agreement)] for name, cell in AGREEMENT]
-    rows = [head, *first, *second]
+    rows = [head, *_rows(found.runs), *second]
     wide_ = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, wide_, strict=True)).rstrip() for row in rows]
     seconds = (found.end_us - found.begin_us) / US_PER_S
@@ -94,13 +96,18 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
         )
         for name, one in zip(names[1:], found.agreement, strict=True)
     ]
-    figures = [[escape(name), *(escape(cell(run)) for run in found.runs)] for name, cell in ROWS]
+    figures = [[escape(cell) for cell in row] for row in _rows(found.runs)]
     agreement = [[escape(name), *(escape(cell(one)) for one in found.agreement)] for name, cell in AGREEMENT]
     body = [
         header(found.symbol, " · ".join(dict.fromkeys(run.kind for run in found.runs)), escape(span)),
         tiles(tile("Reference", escape(names[0]), "the first run"), *gaps),
         notes(found.notes, "notes"),
-        card("Equity", "Change since the begin of the common time.", _equity(found, runs), _keys(names)),
+        card(
+            "Equity",
+            "Change since the begin of the common time; equal lines hide each other.",
+            _equity(found, runs),
+            _keys(names),
+        ),
         card("Numbers", "Over the time that all runs cover.", grid(["", *names], figures)),
         card("Against the reference", "What each run did differently.", grid(["", *names[1:]], agreement)),
     ]

@@ -272,7 +272,7 @@ class Gateway:
 
     def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
         """Send *orders*: at once, or when row *seq* is on disk."""
-        if self._run.sync:
+        if self._run.sync or self._audit.failure is not None:  # without a disk for its intent no order leaves
             self._spawn(self._leave_synced(seq, orders, send))
         else:
             send(*orders)

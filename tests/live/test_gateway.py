@@ -144,6 +144,28 @@ def test_a_disk_that_refuses_the_audit_log_ends_the_orders(tmp_path: Path) -> No
     asyncio.run(story())
 
 
+def test_an_order_whose_own_intent_is_refused_does_not_leave() -> None:
+    """Also where nothing waits for the disk: the row that failed may be the one that names the order."""
+
+    async def story() -> None:
+        async with trading(sync=False) as rig:
+            append, refusal = rig.audit.append, OSError("No space left on device")
+
+            def refuse(type: str, /, **fields: object) -> int:
+                rig.audit.failure = refusal
+                return append(type, **fields)
+
+            async def synced(seq: int) -> None:
+                raise refusal
+
+            rig.audit.append, rig.audit.synced = refuse, synced  # type: ignore[method-assign]
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "rejected")
+            assert rig.box.exchange.users.all(ALICE) == []
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("name", ["nobody", "wrong"])
 def test_a_key_that_the_exchange_does_not_accept_is_one_line(name: str) -> None:
     """A key that it does not have, and a secret of another key: exit code 2, and nothing of either in the message."""

@@ -32,14 +32,14 @@ GOALS = {
 # where the goal is reached. A room that is to go has no goal.
 TODAY = {
     "root": (2_300, 21),
-    "backtest": (11_800, 52),
+    "backtest": (11_900, 52),
     "calibration": (5_950, 23),
     "cli": (1_600, 7),
     "commands": (1_850, 14),
     "evaluate": (2_090, 8),
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording.
-    "market_data": (12_350, 43),
+    "market_data": (12_400, 43),
     "report": (3_140, 10),
     "runs": (1_420, 5),
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
@@ -47,11 +47,12 @@ TODAY = {
     "sweep": (1_850, 7),
     "tape": (4_000, 11),
 }
-# Figures of the whole house (lines and modules: without the rooms in NEW): the goal, and what it must not exceed today (shape_figures.py prints them).
+# Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
+# shape_figures.py prints them.
 FIGURES = {
     "lines": (46_000, 60_800),
     "modules": (220, 256),
-    "modules under 100 lines": (25, 41),
+    "modules under 100 lines": (25, 44),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.7),
     "modules in an import circle": (0, 0),

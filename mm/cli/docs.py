@@ -7,7 +7,7 @@ from mm.cli.config import GROUPS
 from mm.cli.knobs import REQUIRED, Knob, knobs, shown
 
 # The knobs of rooms above this one, by the places of their classes.
-LIVE_GROUPS = ("mm.live.trade_venue:Trading", "mm.live.order_access:OrderAccess", "mm.live.state:StateStores")
+LIVE_GROUPS = ("mm.live.trade_venue:Trading", "mm.live.order_access:OrderAccess", "mm.live.state_stores:StateStores")
 PIPE = "\\|"  # a bar inside a table's cell
 _HEAD = """\
 # Configuration

@@ -11,8 +11,7 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.clock import iso
 from mm.errors import BrokenFile, DataError
-from mm.live.audit import witnesses_of
-from mm.live.audit_chain import TYPES, read_rows, verify_lines
+from mm.live.order_access import AUDIT_TYPES
 
 _FILE = click.Argument(["file"], metavar="FILE", type=click.Path(path_type=Path))
 _OPEN = click.Option(
@@ -30,6 +29,9 @@ def verify(console: Console, file: Path, open_end: bool) -> None:
 
     Example: mm audit verify out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --open
     """
+    from mm.live.audit import witnesses_of
+    from mm.live.audit_chain import verify_lines
+
     witnesses = witnesses_of(file)
     try:
         with file.open("rb") as lines:
@@ -60,7 +62,7 @@ def verify(console: Console, file: Path, open_end: bool) -> None:
 
 _SHOWN = (
     _FILE,
-    click.Option(["--type", "kind"], type=click.Choice(TYPES), help="Only rows of this type."),
+    click.Option(["--type", "kind"], type=click.Choice(AUDIT_TYPES), help="Only rows of this type."),
     click.Option(["--client-id", "client_id"], metavar="ID", help="Only rows of the order with this client id."),
 )
 
@@ -83,6 +85,8 @@ def show(console: Console, file: Path, kind: str | None, client_id: str | None) 
 
 def _wanted(file: Path, kind: str | None, client_id: str | None) -> Iterator[dict[str, Any]]:
     """Yield the rows that pass the filters that were given."""
+    from mm.live.audit_chain import read_rows
+
     for row in read_rows(file):
         if kind in (None, row["type"]) and (
             client_id is None or client_id in (row.get("client_id"), row.get("replaces"))

@@ -1,6 +1,7 @@
 """``mm risk``: read, throw and re-arm the kill switch of a symbol."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,7 +10,9 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import REQUIRED, SYMBOL, knob
 from mm.clock import now_us
-from mm.live.kill_switch import KillSwitch
+
+if TYPE_CHECKING:
+    from mm.live.kill_switch import KillSwitch
 
 BY_HAND = "by hand"
 
@@ -20,8 +23,10 @@ class SwitchPlace(Results):
 
     symbol: str = knob(REQUIRED, SYMBOL, "Binance Spot symbol, in any case.")
 
-    def switch(self) -> KillSwitch:
+    def switch(self) -> "KillSwitch":
         """Return the switch."""
+        from mm.live.kill_switch import KillSwitch
+
         return KillSwitch(self.out_root, self.symbol)
 
 

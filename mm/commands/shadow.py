@@ -25,7 +25,7 @@ from mm.cli.frame import command, runner
 from mm.cli.knobs import PATH, knob, knobs, shown
 from mm.clock import SteadyClock, iso, now_us
 from mm.errors import DataError, Mismatch, TryLater, UsageError
-from mm.live.state import LiveStore
+from mm.live.state_stores import LiveStore
 from mm.runs.find import Found, check_models, find_run
 from mm.runs.run import Run
 

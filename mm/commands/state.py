@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,11 +10,11 @@ from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import DataError
-from mm.live.audit import audit_folder
-from mm.live.audit_books import rebuild_symbol
-from mm.live.state import StateStores
-from mm.live.state_follow import bring_up, symbols_with_logs
-from mm.live.state_tables import SHOWN, StateBackend
+from mm.live.state_stores import SHOWN, StateStores
+
+if TYPE_CHECKING:
+    from mm.live.state_tables import StateBackend
+
 
 _ONE = click.Option(["--symbol"], metavar="SYMBOL", help="Only this symbol, in any case; without it all of them.")
 _SHOW = (
@@ -51,6 +51,10 @@ def rebuild(console: Console, results: Results, stores: StateStores, symbol: str
 
     Example: mm state rebuild --symbol BTCUSDT
     """
+    from mm.live.audit import audit_folder
+    from mm.live.audit_books import rebuild_symbol
+    from mm.live.state_follow import bring_up, symbols_with_logs
+
     symbols = [symbol.upper()] if symbol else list(symbols_with_logs(results.out_root / "audit"))
     for name in symbols:
         folder = audit_folder(results.out_root, name)
@@ -89,7 +93,7 @@ def show(
 
 
 @contextmanager
-def _connected(backend: StateBackend) -> Iterator[None]:
+def _connected(backend: "StateBackend") -> Iterator[None]:
     backend.connect()
     try:
         yield

@@ -15,7 +15,7 @@ from mm.clock import SteadyClock
 from mm.commands.shadow import day_recorded
 from mm.errors import Incomplete, TryLater
 from mm.live.order_access import OrderAccess
-from mm.live.state import StateStores
+from mm.live.state_stores import StateStores
 from mm.live.trade_signals import TradeSignals
 from mm.live.trade_venue import Trading
 from mm.runs.run import Run

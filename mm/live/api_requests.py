@@ -6,7 +6,7 @@ returned.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 from mm.clock import US_PER_MS, exchange_us, now_us
@@ -16,26 +16,6 @@ from mm.live.keys import Credentials, sorted_payload
 RequestParams = Mapping[str, str | int]
 Done = Callable[[ApiAnswer], None]
 
-
-class VenueUrls(NamedTuple):
-    """Addresses of an exchange: of the WebSocket API whole, of REST and of the market streams without a path."""
-
-    ws_api: str
-    rest: str
-    streams: str
-
-
-VENUES = {
-    "testnet": VenueUrls(
-        "wss://ws-api.testnet.binance.vision/ws-api/v3",
-        "https://testnet.binance.vision",
-        "wss://stream.testnet.binance.vision",
-    ),
-    "production": VenueUrls(
-        "wss://ws-api.binance.com:443/ws-api/v3", "https://api.binance.com", "wss://stream.binance.com:9443"
-    ),
-}
-"""The exchanges that orders can go to, besides the one in a box."""
 
 REST_ROUTES = {
     "order.place": ("POST", "/api/v3/order"),

@@ -23,7 +23,6 @@ from mm.errors import BrokenFile, DataError
 
 ZEROS = "0" * 64
 START, STOP = "start", "stop"
-TYPES = ("start", "intent", "ack", "fill", "cancel", "reject", "breach", "kill", "rearm", "params", "stop")
 OWN = frozenset(("seq", "type", "prev", "hash"))
 """Members that the log writes itself; no field of a row may have such a name."""
 _END = re.compile(rb',"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}\Z')

@@ -26,7 +26,7 @@ from mm.live.api_messages import (
     ApiAnswer,
     Fate,
 )
-from mm.live.api_requests import ExchangeClock, OrderApi, Signer, VenueUrls, answer_of, measure
+from mm.live.api_requests import ExchangeClock, OrderApi, Signer, answer_of, measure
 from mm.live.keys import Credentials
 from mm.live.ledger import SIDES
 from mm.live.live_orders import (
@@ -51,7 +51,7 @@ from mm.live.order_access import (
     GatewayRun,
     OrderAccess,
     OrderListener,
-    Surroundings,
+    VenueUrls,
     is_ours,
 )
 from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo
@@ -59,7 +59,7 @@ from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
 from mm.live.order_queries import OrderQueries, Unanswered
 from mm.live.order_sender import NOT_SENT, OrderSender
 from mm.live.order_states import OrderStates
-from mm.live.rest_api import RestApi
+from mm.live.rest_api import RestApi, Surroundings
 from mm.live.ws_api import WsApi
 from mm.market_data.rate_budget import RateBudget, shared_path
 

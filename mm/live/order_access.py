@@ -2,21 +2,40 @@
 
 import os
 from base64 import b32encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from time import monotonic, time_ns
-from typing import Protocol
-
-import httpx
+from time import time_ns
+from typing import NamedTuple, Protocol
 
 from mm.cli.knobs import SWITCH, knob, matching, number, one_of, whole
-from mm.clock import now_us
 from mm.live.ledger import AccountFill
-from mm.live.ws_api import Connect, linked
 
 OWN_PREFIX = "mm-"
+AUDIT_TYPES = ("start", "intent", "ack", "fill", "cancel", "reject", "breach", "kill", "rearm", "params", "stop")
+"""The types of the rows of an audit log."""
 _URL = matching(r"wss?://[^\s?#]+", "the whole address of a WebSocket API, such as wss://host:443/ws-api/v3", "URL")
+
+
+class VenueUrls(NamedTuple):
+    """Addresses of an exchange: of the WebSocket API whole, of REST and of the market streams without a path."""
+
+    ws_api: str
+    rest: str
+    streams: str
+
+
+VENUES = {
+    "testnet": VenueUrls(
+        "wss://ws-api.testnet.binance.vision/ws-api/v3",
+        "https://testnet.binance.vision",
+        "wss://stream.testnet.binance.vision",
+    ),
+    "production": VenueUrls(
+        "wss://ws-api.binance.com:443/ws-api/v3", "https://api.binance.com", "wss://stream.binance.com:9443"
+    ),
+}
+"""The exchanges that orders can go to, besides the one in a box."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,17 +127,6 @@ class GatewayRun:
     booked: Iterable[int] = ()
     last_trade_id: int | None = None
     share_budget: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a test replaces: clocks (µs, and s that only rise), connections, and the nonce of client ids."""
-
-    clock: Callable[[], int] = now_us
-    seconds: Callable[[], float] = monotonic
-    connect: Connect = linked
-    rest: httpx.AsyncBaseTransport | None = None
-    nonce: bytes | None = None
 
 
 class ClientIds:

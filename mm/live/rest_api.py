@@ -1,19 +1,34 @@
 """The requests of the WebSocket API by signed REST: the whole transport, or what is left while the other is down."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
 
 import httpx
 import msgspec
 
+from mm.clock import now_us
 from mm.live.api_messages import NO_ANSWER, NO_CONNECTION, STALE_TIMESTAMP, WS_ERROR, ApiAnswer, Fate, WsError, fate_of
 from mm.live.api_requests import COUNTED, REST_ROUTES, UNSIGNED, Done, RequestParams, Signer, unsent, unsigned_query
 from mm.live.order_limits import OrderLimits
-from mm.live.ws_api import ANSWER_MARGIN_S
+from mm.live.ws_api import ANSWER_MARGIN_S, Connect, linked
 from mm.market_data.rate_budget import retry_after_s
 
 _CONNECTIONS = 32
 _CONNECT_TIMEOUT_S = 3.0
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a test replaces: clocks (µs, and s that only rise), connections, and the nonce of client ids."""
+
+    clock: Callable[[], int] = now_us
+    seconds: Callable[[], float] = monotonic
+    connect: Connect = linked
+    rest: httpx.AsyncBaseTransport | None = None
+    nonce: bytes | None = None
 
 
 class RestApi:

@@ -14,70 +14,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
-from mm.cli.knobs import knob, server_url, whole
 from mm.errors import DataError
-from mm.live.audit import AuditLog, audit_folder
+from mm.live.audit import AuditLog
 from mm.live.state_follow import AuditFollower
-from mm.live.state_postgres import PostgresState
-from mm.live.state_redis import RedisState
-from mm.live.state_sqlite import SqliteState
-from mm.live.state_tables import LedgerBackend, LiveBackend, StateBackend, StoreAway, Tick
+from mm.live.state_tables import LiveBackend, StateBackend, StoreAway, Tick
 
-STATE_FILE = "state.sqlite"
 POLL_S = 0.02
 """Time between two looks at what is new, in s."""
 TICKS_AT_ONCE = 1_000
 ROWS_AT_ONCE, PAUSE_S = 500, 0.002
 """Audit rows that are stored at once, and the pause after them: the interpreter is shared with the trader's loop."""
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class LiveStore:
-    """The store of what a run shows while it is on."""
-
-    state_url: str | None = knob(
-        None,
-        server_url("rediss?", "the URL of a Redis database, such as redis://127.0.0.1:6379/0"),
-        "Redis that takes book, orders, position, PnL, ticks and fills.",
-        matters=False,
-    )
-    stream_maxlen: int = knob(
-        100_000, whole(1, 100_000_000), "Entries that a Redis stream of ticks or fills keeps.", matters=False
-    )
-
-    def live(self) -> list[StateBackend]:
-        """Return the store, not connected; none where none is named."""
-        return [RedisState(self.state_url, self.stream_maxlen)] if self.state_url else []
-
-    def writer(self, symbol: str, report: "Reporter") -> "StateWriter | None":
-        """Return the writer of a run without an audit log; None where no store is named."""
-        stores = self.live()
-        return StateWriter(symbol, stores, stream_maxlen=self.stream_maxlen, report=report) if stores else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StateStores(LiveStore):
-    """Which stores hold the state of a run beside its audit log."""
-
-    ledger_url: str | None = knob(
-        None,
-        server_url("postgres(ql)?", "the URL of a database, such as postgresql://user@127.0.0.1/mm"),
-        "PostgreSQL that takes fills, orders, positions and configs, instead of <OUT_ROOT>/state.sqlite.",
-        matters=False,
-    )
-
-    def ledger(self, out_root: Path) -> LedgerBackend:
-        """Return the store of fills, orders, positions and configs."""
-        return PostgresState(self.ledger_url) if self.ledger_url else SqliteState(out_root / STATE_FILE)
-
-    def backends(self, out_root: Path) -> list[StateBackend]:
-        """Return all stores; none of them is connected."""
-        return [self.ledger(out_root), *self.live()]
 
 
 class Reporter(Protocol):
@@ -319,11 +268,3 @@ class StateWriter:
         if self._audit is None or lane.follower is None:
             return live
         return live + max(0, self._audit.rows - lane.follower.stored.get(self._audit.path.name, 0))
-
-
-def state_writer(
-    stores: StateStores, out_root: Path, symbol: str, audit: AuditLog | None, report: Reporter
-) -> StateWriter:
-    """Return the writer of a run to the stores that its knobs name."""
-    assert audit is None or audit.path.parent == audit_folder(out_root, symbol), audit.path
-    return StateWriter(symbol, stores.backends(out_root), audit, stream_maxlen=stores.stream_maxlen, report=report)

@@ -62,7 +62,6 @@ TABLES: Mapping[str, StateTable] = {
     "configs": StateTable(_columns("version:int symbol knobs:json hash us:int"), ("symbol", "version"), False),
     "cursors": StateTable(_columns("symbol file rows:int"), ("symbol", "file"), True),
 }
-SHOWN = ("positions", "orders", "fills", "configs")
 """Tables for readers; ``cursors`` is the store's own."""
 
 
@@ -153,7 +152,7 @@ class LedgerBackend(StateBackend, Protocol):
     """A store whose tables can be read."""
 
     def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
-        """Return the rows of one of `SHOWN`, of all symbols where none is given."""
+        """Return the rows of one of `mm.live.state_stores.SHOWN`, of all symbols where none is given."""
 
 
 class LiveBackend(StateBackend, Protocol):

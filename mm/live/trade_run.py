@@ -28,7 +28,8 @@ from mm.live.ledger import Ledger
 from mm.live.metrics import TradingMetrics
 from mm.live.order_access import OrderAccess
 from mm.live.shadow import PaperKnobs, ShadowTerms
-from mm.live.state import StateStores, StateWriter, state_writer
+from mm.live.state import StateWriter
+from mm.live.state_stores import StateStores, state_writer
 from mm.live.trade_desk import TradeDesk
 from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, RunHistory, read_history
 from mm.live.trade_play import TradeFollower, TradePlay, TradeStart
@@ -42,8 +43,8 @@ from mm.market_data.recording import Parts, Recording
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.live.api_requests import VenueUrls
     from mm.live.keys import Credentials
+    from mm.live.order_access import VenueUrls
     from mm.runs.run import Run
 
 BY_HAND = "thrown by hand"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from mm.cli.knobs import REQUIRED, SWITCH, knob, one_of
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
-from mm.live.api_requests import VENUES, VenueUrls
+from mm.live.order_access import VENUES, VenueUrls
 
 BOX, TESTNET, PRODUCTION = "box", "testnet", "production"
 PRODUCTION_SWITCH = "TRADE_PRODUCTION"

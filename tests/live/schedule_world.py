@@ -22,9 +22,9 @@ from gateway_rig import FollowingListener, MemoryAudit, QuietLog, credentials_of
 from exchange_rig import ALICE, BOB, START_US, Desk, Door
 from mm.errors import TryLater
 from mm.instrument import E8
-from mm.live.api_requests import VenueUrls
 from mm.live.gateway import Gateway, GatewayRun, OrderAccess, Surroundings
 from mm.live.ledger import SIDES, AccountFill
+from mm.live.order_access import VenueUrls
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.wire.http_messages import Request, json_bytes, read_request

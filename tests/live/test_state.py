@@ -21,12 +21,13 @@ from mm.cli.knobs import knobs
 from mm.errors import UsageError
 from mm.live import state
 from mm.live.audit import AuditLog, audit_folder, audit_path
-from mm.live.state import StateStores, StateWriter, state_writer
+from mm.live.state import StateWriter
 from mm.live.state_follow import bring_up
 from mm.live.state_postgres import PostgresState
 from mm.live.state_redis import RedisState
 from mm.live.state_sqlite import SqliteState
-from mm.live.state_tables import SHOWN, StoreAway
+from mm.live.state_stores import SHOWN, StateStores, state_writer
+from mm.live.state_tables import StoreAway
 from state_memory import MemoryLive, MemoryState, plain_tables
 from state_servers import RedisServer, postgres_database, proxy, redis_server, until
 from support import ROOT

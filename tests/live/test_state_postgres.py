@@ -13,7 +13,8 @@ from mm.live.audit import audit_folder
 from mm.live.audit_books import Changes
 from mm.live.state_follow import AuditFollower, bring_up
 from mm.live.state_postgres import PostgresState
-from mm.live.state_tables import SHOWN, TABLES, StateBatch, StoreAway
+from mm.live.state_stores import SHOWN
+from mm.live.state_tables import TABLES, StateBatch, StoreAway
 from state_memory import plain_tables
 from state_servers import postgres_database
 

@@ -6,7 +6,8 @@ import pytest
 
 from audit_story import FILL
 from mm.live.audit_books import AuditOrder, Changes, Config
-from mm.live.state_tables import SHOWN, TABLES, StateBatch, fill_row, place_of
+from mm.live.state_stores import SHOWN
+from mm.live.state_tables import TABLES, StateBatch, fill_row, place_of
 from state_memory import MemoryLive, MemoryState
 
 # trading.md §10, and positions as docs/state.md has them.

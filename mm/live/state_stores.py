@@ -1,0 +1,78 @@
+"""Which stores hold the state of a run: the knobs, and what they make; no package is imported before it is used."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mm.cli.knobs import knob, server_url, whole
+
+if TYPE_CHECKING:
+    from mm.live.audit import AuditLog
+    from mm.live.state import Reporter, StateWriter
+    from mm.live.state_tables import LedgerBackend, StateBackend
+
+STATE_FILE = "state.sqlite"
+SHOWN = ("positions", "orders", "fills", "configs")
+"""The tables, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveStore:
+    """The store of what a run shows while it is on."""
+
+    state_url: str | None = knob(
+        None,
+        server_url("rediss?", "the URL of a Redis database, such as redis://127.0.0.1:6379/0"),
+        "Redis that takes book, orders, position, PnL, ticks and fills.",
+        matters=False,
+    )
+    stream_maxlen: int = knob(
+        100_000, whole(1, 100_000_000), "Entries that a Redis stream of ticks or fills keeps.", matters=False
+    )
+
+    def live(self) -> "list[StateBackend]":
+        """Return the store, not connected; none where none is named."""
+        from mm.live.state_redis import RedisState
+
+        return [RedisState(self.state_url, self.stream_maxlen)] if self.state_url else []
+
+    def writer(self, symbol: str, report: "Reporter") -> "StateWriter | None":
+        """Return the writer of a run without an audit log; None where no store is named."""
+        from mm.live.state import StateWriter
+
+        stores = self.live()
+        return StateWriter(symbol, stores, stream_maxlen=self.stream_maxlen, report=report) if stores else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateStores(LiveStore):
+    """Which stores hold the state of a run beside its audit log."""
+
+    ledger_url: str | None = knob(
+        None,
+        server_url("postgres(ql)?", "the URL of a database, such as postgresql://user@127.0.0.1/mm"),
+        "PostgreSQL that takes fills, orders, positions and configs, instead of <OUT_ROOT>/state.sqlite.",
+        matters=False,
+    )
+
+    def ledger(self, out_root: Path) -> "LedgerBackend":
+        """Return the store of fills, orders, positions and configs."""
+        from mm.live.state_postgres import PostgresState
+        from mm.live.state_sqlite import SqliteState
+
+        return PostgresState(self.ledger_url) if self.ledger_url else SqliteState(out_root / STATE_FILE)
+
+    def backends(self, out_root: Path) -> "list[StateBackend]":
+        """Return all stores; none of them is connected."""
+        return [self.ledger(out_root), *self.live()]
+
+
+def state_writer(
+    stores: StateStores, out_root: Path, symbol: str, audit: "AuditLog", report: "Reporter"
+) -> "StateWriter":
+    """Return the writer of a run with an audit log to the stores that its knobs name."""
+    from mm.live.audit import audit_folder
+    from mm.live.state import StateWriter
+
+    assert audit.path.parent == audit_folder(out_root, symbol), audit.path
+    return StateWriter(symbol, stores.backends(out_root), audit, stream_maxlen=stores.stream_maxlen, report=report)

@@ -1,0 +1,77 @@
+"""Which stores the knobs of a run name; none is connected to, and no package imported, before it is used."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mm.errors import UsageError
+from mm.live.audit import AuditLog, audit_path
+from mm.live.state_stores import LiveStore, StateStores, state_writer
+from support import ROOT
+
+REDIS, POSTGRES = "redis://127.0.0.1:1/0", "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+def ignore(event, **numbers):
+    """Report nothing."""
+
+
+def places(stores, out_root):
+    return [type(one).__name__ for one in stores.backends(out_root)]
+
+
+@pytest.mark.parametrize(
+    ("stores", "kinds"),
+    [
+        (StateStores(), ["SqliteState"]),
+        (StateStores(state_url=REDIS), ["SqliteState", "RedisState"]),
+        (StateStores(ledger_url=POSTGRES), ["PostgresState"]),
+        (StateStores(state_url=REDIS, ledger_url=POSTGRES), ["PostgresState", "RedisState"]),
+    ],
+)
+def test_the_knobs_name_the_stores(tmp_path, stores, kinds):
+    assert places(stores, tmp_path) == kinds
+    assert not list(tmp_path.iterdir())
+
+
+def test_sqlite_lies_under_the_results(tmp_path):
+    assert StateStores().ledger(tmp_path).place == str(tmp_path / "state.sqlite")
+
+
+def test_a_run_without_an_audit_log_has_a_writer_where_a_store_is_named():
+    assert LiveStore().writer("SIMUSDT", print) is None
+    writer = LiveStore(state_url=REDIS).writer("SIMUSDT", ignore)
+    writer.position(1, "0.5")
+    assert writer.queue == 1
+    writer.close(0.1)
+
+
+def test_a_run_with_an_audit_log_writes_what_the_log_has(tmp_path):
+    audit = AuditLog(audit_path(tmp_path, "SIMUSDT", "20260105", "R"), sync=False)
+    audit.append("start", symbol="SIMUSDT", run_id="R", base_asset="SIM", quote_asset="USDT", venue="box")
+    audit.append("stop", reason="test")
+    writer = state_writer(StateStores(), tmp_path, "SIMUSDT", audit, ignore)
+    assert writer.close(10.0)
+    audit.close()
+    ledger = StateStores().ledger(tmp_path)
+    ledger.connect()
+    assert [row["symbol"] for row in ledger.read("positions", None)] == ["SIMUSDT"]
+    ledger.close()
+
+
+@pytest.mark.parametrize("knob", [{"state_url": "http://127.0.0.1"}, {"ledger_url": "mysql://127.0.0.1/mm"}])
+def test_an_url_of_another_kind_is_refused_by_the_command(tmp_path, knob):
+    (name, url), *_ = knob.items()
+    done = subprocess.run(
+        [sys.executable, "-m", "mm", "state", "show", f"--{name.replace('_', '-')}", url],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": str(Path(sys.executable).parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == UsageError.exit_code
+    assert name.upper() in done.stderr

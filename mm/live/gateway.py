@@ -6,10 +6,9 @@ exchange, reports to the listener, rows of the audit log. mm/live/README.md says
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -49,6 +48,7 @@ from mm.live.order_access import (
     ClientIds,
     EarlierOrder,
     GatewayRun,
+    KeptTasks,
     OrderAccess,
     OrderListener,
     VenueUrls,
@@ -121,7 +121,7 @@ class Gateway:
         self._balances: dict[str, tuple[str, str]] = {}
         self._connections = self._reconciled = 0
         self._started = self._stopping = self._closed = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks, self._failure = KeptTasks(self._task_failed), ""
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
         self._measuring = False
@@ -199,8 +199,8 @@ class Gateway:
         for one in self._run.earlier:
             self._states.add_earlier(self._earlier(one))
         self._act()
-        self._spawn(self._ws.run())
-        self._spawn(self._keep_reconciled())
+        self._tasks.spawn(self._ws.run())
+        self._tasks.spawn(self._keep_reconciled())
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 while not self.ready and self._ws.failure is None and not self.killed:
@@ -230,9 +230,7 @@ class Gateway:
             self._log.warning("orders_left_open", orders=[order.client_id for order in self._states.open.values()])
         self._closed = self._queries.closed = True
         self._ws.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end()
         await self._rest.close()
 
     def _earlier(self, one: EarlierOrder) -> LiveOrder:
@@ -273,7 +271,7 @@ class Gateway:
     def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
         """Send *orders*: at once, or when row *seq* is on disk."""
         if self._run.sync or self._audit.failure is not None:  # without a disk for its intent no order leaves
-            self._spawn(self._leave_synced(seq, orders, send))
+            self._tasks.spawn(self._leave_synced(seq, orders, send))
         else:
             send(*orders)
 
@@ -319,7 +317,7 @@ class Gateway:
             if self._ws.up and left and not order.ending and order.client_id not in self._sender.cancel_sent_s:
                 self._sender.cancel(order)
         if delay_s > _ROUND_S or not self._ws.up:
-            self._spawn(self._sweep())
+            self._tasks.spawn(self._sweep())
         if self._states.open or delay_s == _ROUND_S:
             loop.call_later(delay_s, self._cancel_round, min(2 * delay_s, _LONGEST_ROUND_S))
 
@@ -345,7 +343,7 @@ class Gateway:
     def _measure_soon(self) -> None:
         if not self._measuring:
             self._measuring = True
-            self._spawn(self._measure())
+            self._tasks.spawn(self._measure())
 
     async def _measure(self) -> None:
         before_us = self._clock.offset_us
@@ -430,8 +428,8 @@ class Gateway:
             return "killed" if self.killed else "stopping"
         if self._limits.silence_s:
             return f"the exchange demands silence for {self._limits.silence_s:.1f} s"
-        if not self._ws.up:
-            return "not connected"
+        if self._failure or not self._ws.up:
+            return self._failure or "not connected"
         return "" if self._reconciled == self._connections else "not reconciled"
 
     def _review(self) -> None:
@@ -444,10 +442,11 @@ class Gateway:
             asyncio.get_running_loop().call_later(self._limits.silence_s + _SILENCE_MARGIN_S, self._review)
         self._changed.set()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _task_failed(self, error: BaseException) -> None:
+        """Send nothing any more: what a task did for the orders is not done."""
+        self._failure = f"a task of the gateway failed: {error!r}"
+        self._log.error("gateway_task_failed", why=repr(error))
+        self._review()
 
     # the steps that follow
 

@@ -1,12 +1,13 @@
 """What stands around the gateway: its knobs, its listener, what it needs of the audit log, the names of orders."""
 
+import asyncio
 import os
 from base64 import b32encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from time import time_ns
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mm.cli.knobs import SWITCH, knob, matching, number, one_of, whole
 from mm.live.ledger import AccountFill
@@ -127,6 +128,35 @@ class GatewayRun:
     booked: Iterable[int] = ()
     last_trade_id: int | None = None
     share_budget: bool = True
+
+
+class KeptTasks:
+    """Tasks beside the caller, each held until it ends; one that raises is reported, and none fails in silence.
+
+    Args:
+        failed: Takes what a task raised.
+    """
+
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed = failed
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin a task."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def end(self) -> None:
+        """Cancel all tasks, and return when they have ended."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)
 
 
 class ClientIds:

@@ -226,7 +226,7 @@ class World:
         """Kill our process: what it has sent is on its way, nothing else is left of it."""
         for link in self.links:
             link.abort()
-        tasks = list(self.gateway._tasks) + list(self.gateway._rest._tasks)
+        tasks = list(self.gateway._tasks._tasks) + list(self.gateway._rest._tasks)
         for task in tasks:
             task.cancel()
         self.gateway._run = None  # type: ignore[assignment]
@@ -356,7 +356,10 @@ class World:
         assert not self._contradictions(), self._contradictions()
 
     def _contradictions(self) -> list[Any]:
-        return [line for line in self.gateway._log.lines if line[0] == "order_contradiction"]  # type: ignore[attr-defined]
+        """Return what the gateway found wrong, with the exchange or with itself, but for the end of our process."""
+        lines = self.gateway._log.lines  # type: ignore[attr-defined]
+        wrong = [line for line in lines if line[0] in ("order_contradiction", "gateway_task_failed")]
+        return [line for line in wrong if "Killed" not in str(line)]
 
 
 class Nobody:

@@ -82,6 +82,28 @@ def test_every_kind_of_order(order_kind: str, side: int) -> None:
     asyncio.run(story())
 
 
+def test_a_task_that_fails_is_reported_and_nothing_is_sent_any_more() -> None:
+    """Without its reconciles a gateway must not go on as if all were well."""
+
+    async def story() -> None:
+        async with trading(access=OrderAccess(reconcile_interval_s=1.0)) as rig:
+            gateway, listener = rig.gateway, rig.listener
+
+            def broken(free: object, locked: object) -> None:
+                raise RuntimeError("a taker that fails")
+
+            listener.balances = broken
+            await rig.until(lambda: not gateway.ready)
+            ready, why = listener.ready[-1]
+            assert not ready
+            assert "a taker that fails" in why
+            gateway.place(1, +1, "99", "1", "LIMIT_MAKER")
+            await rig.until(lambda: listener.state.get(1) == "rejected")
+            assert rig.at_exchange() == []
+
+    asyncio.run(story())
+
+
 def test_a_stop_cancels_what_is_open() -> None:
     """And waits for the ends."""
 

@@ -1,12 +1,13 @@
 """Names of orders, and the knobs of the gateway."""
 
+import asyncio
 import re
 
 import pytest
 
 from mm.cli.knobs import knobs
 from mm.errors import UsageError
-from mm.live.order_access import ClientIds, OrderAccess, is_ours
+from mm.live.order_access import ClientIds, KeptTasks, OrderAccess, is_ours
 
 
 def test_names_are_made_of_run_counter_and_side() -> None:
@@ -35,3 +36,25 @@ def test_the_knobs_of_the_gateway() -> None:
     for variable, text in [("WS_API_URL", "http://x"), ("ORDER_TRANSPORT", "fix"), ("RECV_WINDOW_MS", "70000")]:
         with pytest.raises(UsageError):
             by_variable[variable].read(text)
+
+
+def test_a_task_that_fails_is_reported_once() -> None:
+    """One that ends, or is cancelled, is not."""
+
+    async def fails() -> None:
+        raise OSError("gone")
+
+    async def lasts() -> None:
+        await asyncio.sleep(60)
+
+    async def story() -> list[BaseException]:
+        failed: list[BaseException] = []
+        tasks = KeptTasks(failed.append)
+        for work in (fails(), lasts(), asyncio.sleep(0)):
+            tasks.spawn(work)
+        await asyncio.sleep(0.01)
+        await tasks.end()
+        return failed
+
+    (error,) = asyncio.run(story())
+    assert str(error) == "gone"

@@ -197,7 +197,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted at a Ctrl-C, where no other handler has the signal."""
+    """Raise Interrupted at a Ctrl-C, where no other handler has the signal; one that takes it meanwhile keeps it."""
     here = threading.current_thread() is threading.main_thread()
     if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
@@ -206,7 +206,8 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGINT) is _raise:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def hold_interrupts() -> None:

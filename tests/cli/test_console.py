@@ -1,13 +1,14 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import warnings
 
 import pytest
 
-from mm.cli.console import Console, Log, write_line
+from mm.cli.console import Console, Log, interruptible, write_line
 
 
 def test_without_json_stdout_is_what_was_said(capsys):
@@ -199,3 +200,18 @@ def test_a_line_is_written_at_once(capsys):
     """A reader in a pipe sees each result when it is there."""
     write_line(sys.stdout, "x")
     assert capsys.readouterr().out == "x\n"
+
+
+def test_who_takes_over_ctrl_c_in_a_command_keeps_it():
+    """A trader ignores it once it ends, until the process is gone."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with interruptible():
+            pass
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with interruptible():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -7,8 +7,11 @@
 - The mid stands still between depth instants. At each it moves by a whole number of ticks: the difference of two
   Poisson draws, whose variance is sigma² times the step to the last digit. The maker first takes back what its book
   no longer holds and then quotes what it holds now; an order of a user's that the mid has passed trades with it.
-- Orders of each aggressor side come by themselves as a Poisson process of rate A, and each of them excites further
-  ones: the process is a Hawkes process whose kernel is branching · beta · exp(-beta t). It begins at its mean.
+- Orders of each aggressor side come by themselves as a Poisson process of rate A, and each that reaches the touch of
+  an undisturbed book excites further ones, of its side and of the other. What excites is what trades, so that trades
+  are a Hawkes process: its kernels are own · beta · exp(-beta t) and cross · beta · exp(-beta t). Since a part p of the
+  orders reaches the touch, one that does excites own / p and cross / p orders, and so own and cross that trade. The
+  process begins at its mean.
 - Each order reaches past the mid by an exponential distance of rate k. It is an IOC order at the last price within
   its reach, of all that rests before that price and a part of what rests at it, or of one level where more rests. So
   orders that trade at an on-grid distance d from the mid come at the rate A·exp(-k·d), exactly; one that does not
@@ -35,7 +38,7 @@ class RegularFlow:
         laws: float64[n, 6], rising in the first column: seconds after the first depth instant from which it holds,
             sigma (ticks/√s), A (1/s) and k (1/tick) of the orders that hit bids, A and k of those that hit asks.
             Where there is an excitation, one law.
-        excitation: The branching ratio, and beta in 1/s.
+        excitation: Orders that one excites on its own side and on the other, and beta in 1/s.
         key: From a purpose to the key of its draws.
     """
     def __init__(
@@ -44,7 +47,7 @@ class RegularFlow:
         clock: tuple[int, int, int],
         book: tuple[int, int, int, int],
         laws: NDArray[np.float64],
-        excitation: tuple[float, float],
+        excitation: tuple[float, float, float],
         key: Callable[[str], int],
     ) -> None: ...
     def advance(self, until_us: int) -> None:

@@ -6,8 +6,11 @@
 - The mid stands still between depth instants. At each it moves by a whole number of ticks: the difference of two
   Poisson draws, whose variance is sigma² times the step to the last digit. The maker first takes back what its book
   no longer holds and then quotes what it holds now; an order of a user's that the mid has passed trades with it.
-- Orders of each aggressor side come by themselves as a Poisson process of rate A, and each of them excites further
-  ones: the process is a Hawkes process whose kernel is branching · beta · exp(-beta t). It begins at its mean.
+- Orders of each aggressor side come by themselves as a Poisson process of rate A, and each that reaches the touch of
+  an undisturbed book excites further ones, of its side and of the other. What excites is what trades, so that trades
+  are a Hawkes process: its kernels are own · beta · exp(-beta t) and cross · beta · exp(-beta t). Since a part p of the
+  orders reaches the touch, one that does excites own / p and cross / p orders, and so own and cross that trade. The
+  process begins at its mean.
 - Each order reaches past the mid by an exponential distance of rate k. It is an IOC order at the last price within
   its reach, of all that rests before that price and a part of what rests at it, or of one level where more rests. So
   orders that trade at an on-grid distance d from the mid come at the rate A·exp(-k·d), exactly; one that does not
@@ -44,8 +47,10 @@ cdef struct Arrivals:           # the orders of one aggressor side
     double excited_s            # the next that others excited
     double excitation           # rate of the excited ones at `since_s`, 1/s
     double since_s
+    double reaching             # part of the orders that reach the touch
     int64_t last_ms             # of the last order
     int64_t next_us             # the next order's instant
+    bint reached                # whether the last order reached the touch
     int64_t sent
     int64_t sweeps              # those that traded
     int64_t at_edge             # those that reached past the book
@@ -61,7 +66,7 @@ cdef class RegularFlow:
         laws: float64[n, 6], rising in the first column: seconds after the first depth instant from which it holds,
             sigma (ticks/√s), A (1/s) and k (1/tick) of the orders that hit bids, A and k of those that hit asks.
             Where there is an excitation, one law.
-        excitation: The branching ratio, and beta in 1/s.
+        excitation: Orders that one excites on its own side and on the other, and beta in 1/s.
         key: From a purpose to the key of its draws.
     """
 
@@ -69,7 +74,7 @@ cdef class RegularFlow:
     cdef const double[:, ::1] laws
     cdef int64_t open_us, start_us, step_us, next_step_us
     cdef int64_t best_bid, spread, levels, least_lots, most_lots
-    cdef double branching, beta
+    cdef double own, cross, beta
     cdef int64_t mid_law
     cdef bint opened
     cdef Quote* quotes[2]       # asks, bids; a price stands at its remainder by `levels`
@@ -78,7 +83,7 @@ cdef class RegularFlow:
 
     def __init__(
         self, matching: Matching, clock: tuple[int, int, int], book: tuple[int, int, int, int],
-        laws: NDArray[np.float64], excitation: tuple[float, float], key: Callable[[str], int],
+        laws: NDArray[np.float64], excitation: tuple[float, float, float], key: Callable[[str], int],
     ) -> None:
         cdef int i
         self.matching = matching
@@ -88,7 +93,7 @@ cdef class RegularFlow:
         self.least_lots = (mean_lots + 1) // 2
         self.most_lots = mean_lots + mean_lots // 2
         self.laws = laws
-        self.branching, self.beta = excitation
+        self.own, self.cross, self.beta = excitation
         self.mid.state = key("mid")
         self.quantities.state = key("quantities")
         for i in range(2):
@@ -237,8 +242,10 @@ cdef class RegularFlow:
 
     cdef void begin(self, int i) noexcept:
         cdef Arrivals* arrivals = &self.arrivals[i]
+        cdef double branching = self.own + self.cross
         arrivals.last_ms = -1
-        arrivals.excitation = self.own_rate(arrivals, i) * self.branching / (1.0 - self.branching)
+        arrivals.reaching = exp(-self.laws[0, 3 + 2 * i] * self.spread / 2.0)
+        arrivals.excitation = self.own_rate(arrivals, i) * branching / (1.0 - branching)
         self.draw_own(arrivals, i)
         self.draw_excited(arrivals)
         self.set_next(arrivals)
@@ -276,21 +283,45 @@ cdef class RegularFlow:
         if at_s == INFINITY:
             arrivals.next_us = NEVER
             return
-        arrivals.last_ms = max(arrivals.last_ms + 1, <int64_t> (at_s * 1000.0))
-        arrivals.next_us = self.start_us + arrivals.last_ms * US_PER_MS + US_PER_MS // 2
+        arrivals.next_us = max(arrivals.last_ms + 1, <int64_t> (at_s * 1000.0)) * US_PER_MS + US_PER_MS // 2
+        arrivals.next_us += self.start_us
 
     cdef void draw_next(self, Arrivals* arrivals) noexcept nogil:
         """Let the order that has come excite others, and draw the next one."""
+        cdef int side = 1 if arrivals is &self.arrivals[1] else 0
         cdef double at_s = min(arrivals.own_s, arrivals.excited_s)
         cdef bint own = arrivals.own_s <= arrivals.excited_s
-        if self.branching > 0.0:
-            arrivals.excitation *= exp(-self.beta * (at_s - arrivals.since_s))
-            arrivals.excitation += self.branching * self.beta
-            arrivals.since_s = at_s
+        arrivals.last_ms = (arrivals.next_us - self.start_us) // US_PER_MS
+        if self.own > 0.0 or self.cross > 0.0:
+            self.excite(arrivals, at_s, self.own)
             self.draw_excited(arrivals)
         if own:
-            self.draw_own(arrivals, 1 if arrivals is &self.arrivals[1] else 0)
+            self.draw_own(arrivals, side)
         self.set_next(arrivals)
+        if self.cross > 0.0 and arrivals.reached:
+            self.excite_other(&self.arrivals[1 - side], at_s)
+
+    cdef void excite(self, Arrivals* arrivals, double at_s, double orders) noexcept nogil:
+        """Count the excitation from *at_s* on, and add what an order that reached the touch excites."""
+        arrivals.excitation *= exp(-self.beta * (at_s - arrivals.since_s))
+        if arrivals.reached:
+            arrivals.excitation += orders * self.beta / arrivals.reaching
+        arrivals.since_s = at_s
+
+    cdef void excite_other(self, Arrivals* other, double at_s) noexcept nogil:
+        """Let an order of one side at *at_s* excite the *other*, whose next excited order is drawn anew.
+
+        Where that is due already, and only waits for a free millisecond, it comes as it was drawn.
+        """
+        if other.excited_s <= at_s:
+            other.excitation += self.cross * self.beta / other.reaching * exp(self.beta * (at_s - other.since_s))
+            return
+        at_s = max(at_s, other.since_s)
+        other.excitation *= exp(-self.beta * (at_s - other.since_s))
+        other.excitation += self.cross * self.beta / other.reaching
+        other.since_s = at_s
+        self.draw_excited(other)
+        self.set_next(other)
 
     cdef int send(self, int64_t us, int side) except -1 nogil:
         """Send the order that comes now, and quote again what it touched."""
@@ -299,6 +330,7 @@ cdef class RegularFlow:
         cdef int64_t reach = <int64_t> floor(exponential(&arrivals.reach) / decay + self.spread / 2.0)
         cdef int64_t edge = self.spread + self.levels - 1, limit, ticks, before = 0, last = 0, lots
         cdef double part = 0.1 + 0.9 * unit(&arrivals.reach)
+        arrivals.reached = reach >= self.spread
         if reach > edge:
             arrivals.at_edge += 1
             reach = edge

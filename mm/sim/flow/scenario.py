@@ -11,7 +11,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
-from math import ceil, log
+from math import ceil, exp, log
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -31,6 +31,7 @@ LEAST_LEVELS = 100
 MOST_LEVELS = 5_000  # what one snapshot holds
 SWEEPS_AT_EDGE = 1e-9
 MOST_RATE = 100  # 1/s; more orders of a side are too many for the milliseconds that separate them
+MOST_EXCITED = 10  # orders by one; more come faster than milliseconds separate them
 RATE = number(0, MOST_RATE)
 DECAY = number(0.001, 100)
 SIGMA = number(0, 1000)
@@ -70,9 +71,9 @@ class RegularMarket(Scenario):
         """Return how the market behaves, from the flow's start on; the last law stays for good."""
         raise NotImplementedError
 
-    def excitation(self) -> tuple[float, float]:
-        """Return the branching ratio of the arrivals and the decay (1/s) of what each order excites."""
-        return 0.0, 1.0
+    def excitation(self) -> tuple[float, float, float]:
+        """Return how many orders of its side and of the other each order excites, and the decay of that (1/s)."""
+        return 0.0, 0.0, 1.0
 
     def levels(self, session: Session) -> int:
         """Return how many levels a side it takes that practically no order of *session* reaches the edge.
@@ -81,7 +82,8 @@ class RegularMarket(Scenario):
             UsageError: If no book is deep enough.
         """
         laws = self.laws(session)
-        seconds = session.hours * 3600 / (1 - self.excitation()[0])
+        own, cross, _ = self.excitation()
+        seconds = session.hours * 3600 / (1 - own - cross)
         orders = seconds * max(law.bid[0] + law.ask[0] for law in laws)
         decay = min(k for law in laws for _, k in (law.bid, law.ask))
         levels = max(LEAST_LEVELS, ceil(log(max(orders, 1.0) / SWEEPS_AT_EDGE) / decay))
@@ -163,12 +165,13 @@ class Gaps(PoissonMarket):
 
 @dataclass(frozen=True, kw_only=True)
 class Hawkes(RegularMarket):
-    """Orders of each side excite further ones of their side: a Hawkes process with an exponential kernel."""
+    """Orders that trade excite further ones, of both sides: Hawkes processes with an exponential kernel."""
 
     name: ClassVar[str] = "hawkes"
 
     mu_per_s: float = knob(0.32, RATE, "Orders of a side that come by themselves, in 1/s.", flag="--mu")
     branching_ratio: float = knob(0.6, number(0, 0.99), "Further orders that each order excites on average.")
+    cross_share: float = knob(0.0, number(0, 1), "Part of the excited orders that are of the other side.")
     beta_per_s: float = knob(2.0, number(0.001, 1000), "Decay of the excitation, in 1/s.", flag="--beta")
     k_per_tick: float = knob(0.35, DECAY, "Decay of their reach past the mid, in 1/tick.", flag="--k")
     sigma_ticks_per_sqrt_s: float = knob(0.4, SIGMA, "Volatility of the mid, in ticks per √s.")
@@ -180,6 +183,16 @@ class Hawkes(RegularMarket):
                 f"--mu {self.mu_per_s} and --branching-ratio {self.branching_ratio} make {self.mean_rate():g} orders "
                 f"of a side in 1 s, and more than {MOST_RATE} are too many for milliseconds; lower one"
             )
+        if self.branching_ratio > MOST_EXCITED * self.reaching():
+            raise UsageError(
+                f"--k {self.k_per_tick} and --spread-ticks {self.spread_ticks} let {self.reaching():.2g} of the orders "
+                f"reach the touch, and those alone excite: {self.branching_ratio / self.reaching():.3g} orders each, "
+                f"more than {MOST_EXCITED}; lower one of them, or --branching-ratio"
+            )
+
+    def reaching(self) -> float:
+        """Return the part of the orders that reach the touch."""
+        return exp(-self.k_per_tick * self.spread_ticks / 2)
 
     def mean_rate(self) -> float:
         """Return the orders of a side, in 1/s, on average."""
@@ -190,19 +203,26 @@ class Hawkes(RegularMarket):
         by_itself = (self.mu_per_s, self.k_per_tick)
         return (Law(0.0, self.sigma_ticks_per_sqrt_s, by_itself, by_itself),)
 
-    def excitation(self) -> tuple[float, float]:
-        """Return the branching ratio and beta."""
-        return self.branching_ratio, self.beta_per_s
+    def excitation(self) -> tuple[float, float, float]:
+        """Return how many orders one excites on its own side and on the other, and beta."""
+        cross = self.branching_ratio * self.cross_share
+        return self.branching_ratio - cross, cross, self.beta_per_s
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return A, which is the mean rate, k, sigma, and the numbers of the process."""
-        law = (self.mean_rate(), self.k_per_tick)
+        """Return A, which is the mean rate, k, sigma, and the numbers of the process, also of the orders that trade."""
+        law, (own, cross, _) = (self.mean_rate(), self.k_per_tick), self.excitation()
         process = {
             "mu_per_s": self.mu_per_s,
-            "alpha_per_s": self.branching_ratio * self.beta_per_s,
+            "alpha_per_s": own * self.beta_per_s,
+            "cross_alpha_per_s": cross * self.beta_per_s,
             "beta_per_s": self.beta_per_s,
             "branching_ratio": self.branching_ratio,
+            "branching": {"bid": {"bid": own, "ask": cross}, "ask": {"bid": cross, "ask": own}},
             "mean_rate_per_s": self.mean_rate(),
+            "traded": {
+                "mu_per_s": self.mu_per_s * self.reaching(),
+                "mean_rate_per_s": self.mean_rate() * self.reaching(),
+            },
         }
         return super().truth(session) | _one_law(self.sigma_ticks_per_sqrt_s, law, law) | {"hawkes": process}
 

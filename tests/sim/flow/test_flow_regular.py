@@ -20,6 +20,7 @@ from played import (
 from recorded import Sweep, geometric_k, sigma2, sweeps
 from scipy import optimize, stats
 
+from mm.calibration.hawkes import ArrivalFlow, fit_hawkes
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
@@ -243,20 +244,52 @@ def hawkes_fit(times_s: np.ndarray, until_s: float) -> tuple[float, float, float
     return math.exp(mu), 1 / (1 + math.exp(-branching)), math.exp(beta)
 
 
-def test_the_branching_ratio_of_hawkes_is_recovered_by_likelihood():
-    """mu, branching ratio and beta of the arrivals, whether they trade or not, from the order log."""
-    scenario, of = Hawkes(mu_per_s=1.0, branching_ratio=0.6, beta_per_s=3.0), session(1.0)
+def traded(played: Played, side: int) -> np.ndarray:
+    """Return when orders of an aggressor side traded, in µs, each once."""
+    trades = played.rows(ROW_TRADE)
+    return np.unique(trades[trades[:, SIDE] == side, US])
+
+
+@pytest.mark.parametrize("spread", [1, 4])
+def test_the_branching_ratio_of_hawkes_is_recovered_by_likelihood(spread):
+    """mu, branching ratio and beta of the orders that trade, from the order log; the rate of all of them."""
+    scenario = Hawkes(mu_per_s=1.0, branching_ratio=0.6, beta_per_s=3.0, spread_ticks=spread, k_per_tick=0.2)
+    of = session(1.0)
     truth, played = scenario.truth(of)["hawkes"], play(scenario, of)
     seconds = (of.close_us - of.flow_us[0]) / 1e6
     for side in (1, -1):
-        times_s = (takers(played, side)[:, US] - of.flow_us[0]) / 1e6
+        times_s = (traded(played, side) - of.flow_us[0]) / 1e6
         mu, branching, beta = hawkes_fit(times_s, seconds)
         assert abs(branching - truth["branching_ratio"]) < 0.06
-        assert abs(mu / truth["mu_per_s"] - 1) < 0.15
+        assert abs(mu / truth["traded"]["mu_per_s"] - 1) < 0.15
         assert abs(beta / truth["beta_per_s"] - 1) < 0.2
         # The variance of counts over long stretches is 1 / (1 - branching)² times that of a Poisson process.
-        spread = math.sqrt(truth["mean_rate_per_s"] * seconds) / (1 - truth["branching_ratio"])
-        assert abs(len(times_s) - truth["mean_rate_per_s"] * seconds) < 4 * spread
+        spread_of = math.sqrt(truth["mean_rate_per_s"] * seconds / scenario.reaching()) / (1 - truth["branching_ratio"])
+        assert abs(len(takers(played, side)) - truth["mean_rate_per_s"] * seconds) < 4 * spread_of
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_the_sides_of_hawkes_excite_each_other(share):
+    """Every entry of the matrix, and beta, within four standard errors; also where none excites its own side."""
+    scenario = Hawkes(mu_per_s=0.5, branching_ratio=0.7, cross_share=share, beta_per_s=1.5)
+    of = session(2.0)
+    truth, played = scenario.truth(of)["hawkes"], play(scenario, of)
+    orders = [(traded(played, side) - of.flow_us[0]) / 1e6 for side in (-1, 1)]  # sellers hit bids
+    found = fit_hawkes(ArrivalFlow.of(orders, np.array([[0.0, (of.close_us - of.flow_us[0]) / 1e6]])))
+    assert found.law.beta.size == 1
+    matrix = np.array([[truth["branching"][hit][by] for by in ("bid", "ask")] for hit in ("bid", "ask")])
+    off, error = np.abs(found.law.matrix - matrix), np.nan_to_num(found.se.branching[:, :, 0], nan=0.01)
+    assert (off < 4 * error).all()
+    assert abs(found.law.ratio - truth["branching_ratio"]) < 0.05
+    assert abs(found.law.beta[0] - truth["beta_per_s"]) < 4 * found.se.beta[0]
+    assert np.abs(found.law.mu / truth["traded"]["mu_per_s"] - 1).max() < 0.2
+    assert max(found.ks) < 0.05
+
+
+def test_so_few_orders_at_the_touch_that_one_would_excite_hundreds_are_refused():
+    """With the flags that lead there."""
+    with pytest.raises(UsageError, match=r"--k 2\.0 and --spread-ticks 6 let 0\.0025 of the orders"):
+        Hawkes(k_per_tick=2.0, spread_ticks=6)
 
 
 def test_hawkes_without_excitation_is_poisson():

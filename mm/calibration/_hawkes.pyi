@@ -1,0 +1,51 @@
+# Generated from mm/calibration/_hawkes.pyx by `make stubs`; edit that file instead.
+
+"""The likelihood of two processes that excite themselves and each other, its gradient and its Hessian, in one pass.
+
+The intensity of process i at t is
+
+    mu_i + sum over j, m of n_ijm · beta_m · sum over events u < t of j: exp(-beta_m · (t - u)).
+
+The sums over events are carried from instant to instant (Ozaki, Maximum likelihood estimation of Hawkes' self-exciting
+point processes, Ann. Inst. Statist. Math. 31, 1979), with those weighted by (t - u) and (t - u)², which are their
+derivatives by beta; a pass costs the number of instants.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_KERNELS: int
+BEGIN: int
+END: int
+
+def likelihood(
+    at_s: NDArray[np.float64],
+    kind: NDArray[np.int8],
+    mu: NDArray[np.float64],
+    branching: NDArray[np.float64],
+    beta: NDArray[np.float64],
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Return the log-likelihood, its gradient and its Hessian, by mu_i, n_ijm and ln beta_m, in this order.
+
+    Events count while exposed, and excite always. Events of one instant do not excite each other. Where an intensity is
+    zero at an event the likelihood is -inf, with a gradient and a Hessian of zeros.
+
+    Args:
+        at_s: float64[n], instants in s, never falling.
+        kind: int8[n], 0 and 1 for an event of the process, ``BEGIN`` and ``END`` of exposure.
+        mu: float64[2], 1/s.
+        branching: float64[2, 2, m], events of i that one event of j excites by the kernel m on average.
+        beta: float64[m], 1/s; at most ``MOST_KERNELS``.
+    """
+
+def rescaled(
+    at_s: NDArray[np.float64],
+    kind: NDArray[np.int8],
+    mu: NDArray[np.float64],
+    branching: NDArray[np.float64],
+    beta: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return at each row the integrated intensity of both processes (float64[n, 2]), and their intensity before it.
+
+    The integral is over the exposed time up to the row; the parameters are those of ``likelihood``.
+    """

@@ -1,0 +1,216 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The likelihood of two processes that excite themselves and each other, its gradient and its Hessian, in one pass.
+
+The intensity of process i at t is
+
+    mu_i + sum over j, m of n_ijm · beta_m · sum over events u < t of j: exp(-beta_m · (t - u)).
+
+The sums over events are carried from instant to instant (Ozaki, Maximum likelihood estimation of Hawkes' self-exciting
+point processes, Ann. Inst. Statist. Math. 31, 1979), with those weighted by (t - u) and (t - u)², which are their
+derivatives by beta; a pass costs the number of instants.
+"""
+
+from libc.math cimport exp, log
+from libc.stdint cimport int8_t, int64_t
+
+import numpy as np
+
+MOST_KERNELS = 6
+
+BEGIN = 2   # an instant at which exposure begins
+END = 3     # … at which it ends; 0 and 1 are events of the processes
+
+cdef enum:
+    MOST = 6            # MOST_KERNELS
+    ROOM = 1 + 3 * MOST
+
+
+cdef struct Sums:
+    # by source and decay: sums of exp(-beta (t - u)), of (t - u) exp(…), of (t - u)² exp(…)
+    double s[2][MOST]
+    double d[2][MOST]
+    double q[2][MOST]
+    double new[2]           # events of this very instant, which count from the next one on
+
+
+cdef void clear(Sums* sums) noexcept nogil:
+    cdef int j, m
+    for j in range(2):
+        sums.new[j] = 0.0
+        for m in range(MOST):
+            sums.s[j][m] = sums.d[j][m] = sums.q[j][m] = 0.0
+
+
+cdef void passed(Sums* sums, Sums* before, const double[::1] beta, int kernels, double dt) noexcept nogil:
+    """Let *dt* seconds go by; *before* is what they began with."""
+    cdef int j, m
+    cdef double decay
+    for j in range(2):
+        for m in range(kernels):
+            sums.s[j][m] += sums.new[j]
+        sums.new[j] = 0.0
+    before[0] = sums[0]
+    for m in range(kernels):
+        decay = exp(-beta[m] * dt)
+        for j in range(2):
+            sums.q[j][m] = decay * (sums.q[j][m] + dt * (2.0 * sums.d[j][m] + dt * sums.s[j][m]))
+            sums.d[j][m] = decay * (sums.d[j][m] + dt * sums.s[j][m])
+            sums.s[j][m] = decay * sums.s[j][m]
+
+
+def likelihood(
+    at_s: NDArray[np.float64], kind: NDArray[np.int8], mu: NDArray[np.float64], branching: NDArray[np.float64],
+    beta: NDArray[np.float64],
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Return the log-likelihood, its gradient and its Hessian, by mu_i, n_ijm and ln beta_m, in this order.
+
+    Events count while exposed, and excite always. Events of one instant do not excite each other. Where an intensity is
+    zero at an event the likelihood is -inf, with a gradient and a Hessian of zeros.
+
+    Args:
+        at_s: float64[n], instants in s, never falling.
+        kind: int8[n], 0 and 1 for an event of the process, ``BEGIN`` and ``END`` of exposure.
+        mu: float64[2], 1/s.
+        branching: float64[2, 2, m], events of i that one event of j excites by the kernel m on average.
+        beta: float64[m], 1/s; at most ``MOST_KERNELS``.
+    """
+    cdef int kernels = beta.shape[0], size = 2 + 5 * kernels, i, j, m, a, b, used
+    cdef int64_t row, rows = at_s.shape[0]
+    cdef const double[::1] at = at_s, mus = mu, betas = beta
+    cdef const int8_t[::1] kinds = kind
+    cdef const double[:, :, ::1] n = branching
+    gradient_array, hessian_array = np.zeros(size), np.zeros((size, size))
+    cdef double[::1] gradient = gradient_array
+    cdef double[:, ::1] hessian = hessian_array
+    cdef Sums sums, before
+    cdef double slope[ROOM]
+    cdef int place[ROOM]
+    cdef double total = 0.0, now, dt, rate, integral, first, second, bend, bsum, weight
+    cdef bint exposed = False, impossible = False
+    check(kernels)
+    with nogil:
+        clear(&sums)
+        now = at[0] if rows else 0.0
+        for row in range(rows):
+            dt = at[row] - now
+            if dt > 0.0:
+                passed(&sums, &before, betas, kernels, dt)
+                now = at[row]
+                if exposed:
+                    for i in range(2):
+                        total -= mus[i] * dt
+                        gradient[i] -= dt
+                    for m in range(kernels):
+                        b = 2 + 4 * kernels + m
+                        for j in range(2):
+                            integral = before.s[j][m] - sums.s[j][m]
+                            first = betas[m] * (sums.d[j][m] - before.d[j][m])
+                            second = first + betas[m] * betas[m] * (before.q[j][m] - sums.q[j][m])
+                            for i in range(2):
+                                a = 2 + (2 * i + j) * kernels + m
+                                total -= n[i, j, m] * integral
+                                gradient[a] -= integral
+                                gradient[b] -= n[i, j, m] * first
+                                hessian[a, b] -= first
+                                hessian[b, b] -= n[i, j, m] * second
+            if kinds[row] == 2:
+                exposed = True
+                continue
+            if kinds[row] == 3:
+                exposed = False
+                continue
+            i = kinds[row]
+            sums.new[i] += 1.0
+            if not exposed:
+                continue
+            rate, used = mus[i], 1
+            place[0], slope[0] = i, 1.0
+            for m in range(kernels):
+                first = 0.0
+                for j in range(2):
+                    weight = betas[m] * sums.s[j][m]
+                    rate += n[i, j, m] * weight
+                    place[used], slope[used] = 2 + (2 * i + j) * kernels + m, weight
+                    used += 1
+                    first += n[i, j, m] * (weight - betas[m] * betas[m] * sums.d[j][m])
+                place[used], slope[used] = 2 + 4 * kernels + m, first
+                used += 1
+            if not rate > 0.0:
+                impossible = True
+                break
+            total += log(rate)
+            for a in range(used):
+                gradient[place[a]] += slope[a] / rate
+                for b in range(used):
+                    hessian[place[a], place[b]] -= slope[a] * slope[b] / (rate * rate)
+            for m in range(kernels):
+                b = 2 + 4 * kernels + m
+                for j in range(2):
+                    bend = betas[m] * betas[m] * sums.d[j][m]
+                    bsum = betas[m] * sums.s[j][m]
+                    hessian[2 + (2 * i + j) * kernels + m, b] += (bsum - bend) / rate
+                    hessian[b, b] += n[i, j, m] * (bsum - 3.0 * bend + betas[m] ** 3 * sums.q[j][m]) / rate
+    if impossible:
+        return -np.inf, np.zeros(size), np.zeros((size, size))
+    # the mixed slopes stand above the diagonal; those of the products are on both sides already
+    cdef int corner = 2 + 4 * kernels
+    for a in range(corner):
+        for b in range(corner, size):
+            hessian[b, a] = hessian[a, b]
+    return total, gradient_array, hessian_array
+
+
+def rescaled(
+    at_s: NDArray[np.float64], kind: NDArray[np.int8], mu: NDArray[np.float64], branching: NDArray[np.float64],
+    beta: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return at each row the integrated intensity of both processes (float64[n, 2]), and their intensity before it.
+
+    The integral is over the exposed time up to the row; the parameters are those of ``likelihood``.
+    """
+    cdef int kernels = beta.shape[0], i, j, m
+    cdef int64_t row, rows = at_s.shape[0]
+    cdef const double[::1] at = at_s, mus = mu, betas = beta
+    cdef const int8_t[::1] kinds = kind
+    cdef const double[:, :, ::1] n = branching
+    clock_array, rate_array = np.zeros((rows, 2)), np.zeros((rows, 2))
+    cdef double[:, ::1] clock = clock_array, rates = rate_array
+    cdef Sums sums, before
+    cdef double reached[2]
+    cdef double now, dt
+    cdef bint exposed = False
+    check(kernels)
+    with nogil:
+        clear(&sums)
+        reached[0] = reached[1] = 0.0
+        now = at[0] if rows else 0.0
+        for row in range(rows):
+            dt = at[row] - now
+            if dt > 0.0:
+                passed(&sums, &before, betas, kernels, dt)
+                now = at[row]
+                if exposed:
+                    for i in range(2):
+                        reached[i] += mus[i] * dt
+                        for j in range(2):
+                            for m in range(kernels):
+                                reached[i] += n[i, j, m] * (before.s[j][m] - sums.s[j][m])
+            for i in range(2):
+                clock[row, i] = reached[i]
+                rates[row, i] = mus[i]
+                for j in range(2):
+                    for m in range(kernels):
+                        rates[row, i] += n[i, j, m] * betas[m] * sums.s[j][m]
+            if kinds[row] == 2:
+                exposed = True
+            elif kinds[row] == 3:
+                exposed = False
+            else:
+                sums.new[kinds[row]] += 1.0
+    return clock_array, rate_array
+
+
+cdef int check(int kernels) except -1:
+    if not 1 <= kernels <= MOST:
+        raise ValueError(f"a process of {kernels} kernels cannot be evaluated; give 1 to {MOST} decays")
+    return 0

@@ -1,0 +1,453 @@
+"""Clustering: aggressive orders that excite further ones, on their side and on the other.
+
+Orders that hit bids (0) and orders that hit asks (1) arrive with the intensities (Hawkes, Spectra of some self-exciting
+and mutually exciting point processes, Biometrika 58, 1971)
+
+    lambda_i(t) = mu_i + sum over j, m of n_ijm · beta_m · sum over orders u < t of j: exp(-beta_m · (t - u)).
+
+n_ijm is how many orders of i one order of j excites on average through the exponential kernel m. The branching ratio is
+the largest eigenvalue of the matrix n_ij = sum over m of n_ijm: the share of orders that others excited. The fit is
+by maximum likelihood, with Newton steps in the logarithms of all parameters; the number of kernels is the one with
+the least BIC, 0 (Poisson flow) included. Where the model holds, the integrals of the intensity from one order of a side
+to its next are exponential of mean 1 (the time-rescaling theorem); their Kolmogorov-Smirnov distance measures this.
+
+An order is a sweep: prints of one side and trade time. Instants are the exchange's stamps, moved by the day's median
+delay to the clock of the recording, so that a batch of messages is not a cluster; without stamps they are those of the
+recording. Only time with a valid book counts. Orders outside of it are history: they excite, and are not predicted.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.calibration._hawkes import BEGIN, END, MOST_KERNELS, likelihood, rescaled
+from mm.calibration.goodness import uniformity
+from mm.calibration.points import Floats, Ints
+from mm.calibration.reference import CLOSED
+from mm.calibration.sweeps import begins
+from mm.clock import US_PER_S
+from mm.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.calibration.calibrator import Calibrator
+    from mm.calibration.reference import ReferencePath
+    from mm.tape.tape import Tape
+
+    Bytes = NDArray[np.int8]
+
+NAMES = ("bid", "ask")
+FEWEST = 100  # sweeps of each side that are counted; fewer give no number
+MOST_EVENTS = 10_000  # that are counted; of more, as many stretches of the days as hold so many
+STRETCHES = 8
+KERNELS = 4  # at most
+LEAST, GREATEST = -18.0, math.log(1000.0)  # of the logarithm of any parameter; stamps are of a millisecond
+STARTS = (100.0, 5.0, 0.3, 0.01)  # 1/s
+ZERO = 1e-5  # orders that one excites: no effect
+
+
+@dataclass(frozen=True)
+class Excitation:
+    """The parameters of two processes that excite each other.
+
+    Attributes:
+        mu: float64[2], orders that come by themselves, 1/s; of bids, of asks.
+        branching: float64[2, 2, m], orders of i that one of j excites through the kernel m on average.
+        beta: float64[m], decays of the kernels, 1/s, the fastest first; none for Poisson flow.
+    """
+
+    mu: Floats
+    branching: Floats
+    beta: Floats
+
+    @property
+    def matrix(self) -> Floats:
+        """Orders of i that one of j excites directly, by all kernels."""
+        matrix: Floats = self.branching.sum(axis=2)
+        return matrix
+
+    @property
+    def ratio(self) -> float:
+        """The branching ratio: the largest eigenvalue of the matrix; 1 or more is a flow that never settles."""
+        return float(np.abs(np.linalg.eigvals(self.matrix)).max())
+
+    @property
+    def logs(self) -> Floats:
+        """The logarithms of all parameters, in the order of the kernel ``_hawkes``."""
+        values = np.concatenate((self.mu, self.branching.ravel(), self.beta))
+        return np.clip(np.log(np.maximum(values, 1e-300)), LEAST, GREATEST)
+
+    @classmethod
+    def of_logs(cls, logs: Floats) -> "Excitation":
+        """Return the parameters of such logarithms."""
+        values, kernels = np.exp(logs), (logs.size - 2) // 5
+        return cls(values[:2], values[2 : 2 + 4 * kernels].reshape(2, 2, kernels), values[2 + 4 * kernels :])
+
+
+@dataclass(frozen=True)
+class ArrivalFlow:
+    """When orders came, and when they count.
+
+    Attributes:
+        at_s: float64[n], instants in s from any zero, never falling.
+        kind: int8[n], 0 for an order that hits bids, 1 for one that hits asks; ``BEGIN`` and ``END`` where time begins
+            and ends to count.
+        clock: Whose stamps: ``exchange`` or ``receive``.
+    """
+
+    at_s: Floats
+    kind: "Bytes"
+    clock: str = "exchange"
+
+    @classmethod
+    def of(cls, orders: Sequence[Floats], spans: Floats, clock: str = "exchange") -> "ArrivalFlow":
+        """Return a flow.
+
+        Args:
+            orders: Instants in s of the orders that hit bids, and of those that hit asks.
+            spans: float64[n, 2], begin and end of the stretches of time that count, in s, disjoint.
+            clock: Whose stamps the instants are.
+        """
+        at = np.concatenate((*orders, spans[:, 0], spans[:, 1]))
+        sizes = (orders[0].size, orders[1].size, len(spans), len(spans))
+        kind = np.repeat(np.array([0, 1, BEGIN, END], np.int8), sizes)
+        # at one instant: what ends, what begins, then orders; an order at the end of a stretch is outside of it
+        order = np.lexsort((np.array([2, 2, 1, 0])[kind], at))
+        return cls(at[order], kind[order], clock)
+
+    @property
+    def counted(self) -> "NDArray[np.bool_]":
+        """Which rows are orders in time that counts."""
+        exposed = np.cumsum((self.kind == BEGIN).astype(int) - (self.kind == END).astype(int)) > 0
+        counted: NDArray[np.bool_] = exposed & (self.kind < BEGIN)
+        return counted
+
+    @property
+    def exposure_s(self) -> float:
+        """Seconds that count."""
+        return float(self.at_s[self.kind == END].sum() - self.at_s[self.kind == BEGIN].sum())
+
+    @property
+    def events(self) -> tuple[int, int]:
+        """How many orders of each side count."""
+        seen = self.kind[self.counted]
+        return int((seen == 0).sum()), int((seen == 1).sum())
+
+    def waits(self, law: Excitation) -> list[Floats]:
+        """Return by side the integrated intensity before each counted order, since the one before it."""
+        counted = self.counted
+        if not law.beta.size:
+            law = Excitation(law.mu, np.zeros((2, 2, 1)), np.ones(1))
+        clock, _ = rescaled(self.at_s, self.kind, law.mu, np.ascontiguousarray(law.branching), law.beta)
+        return [np.diff(clock[counted & (self.kind == side), side], prepend=0.0) for side in (0, 1)]
+
+    def thinned(self) -> "ArrivalFlow":
+        """Return the same with at most about ``MOST_EVENTS`` orders that count, in stretches spread evenly.
+
+        What comes before a stretch, for as long as it lasts, stays as its history.
+        """
+        rows = np.flatnonzero(self.counted)
+        if rows.size <= MOST_EVENTS:
+            return self
+        each, begins_at = MOST_EVENTS // STRETCHES, np.linspace(0, rows.size - 1 - MOST_EVENTS // STRETCHES, STRETCHES)
+        kept, parts = np.zeros(self.at_s.size, bool), []
+        spans = np.column_stack((self.at_s[self.kind == BEGIN], self.at_s[self.kind == END]))
+        for first in begins_at.astype(int):
+            from_s, to_s = self.at_s[rows[first]], self.at_s[rows[first + each]]
+            inside = np.column_stack((np.maximum(spans[:, 0], from_s), np.minimum(spans[:, 1], to_s)))
+            parts.append(inside[inside[:, 1] > inside[:, 0]])
+            kept |= (self.at_s >= 2 * from_s - to_s) & (self.at_s < to_s) & (self.kind < BEGIN)
+        orders = [self.at_s[kept & (self.kind == side)] for side in (0, 1)]
+        return ArrivalFlow.of(orders, np.concatenate(parts), self.clock)
+
+
+def flow_of(calibrator: "Calibrator") -> ArrivalFlow:
+    """Return the sweeps of the calibrator's days, and the time with a valid book."""
+    days = [_day(tape, marks.path, calibrator.config.rule.grouped)
+            for tape, marks in zip(calibrator.tapes, calibrator.marks, strict=True)]  # fmt: skip
+    zero_us = calibrator.start_us
+    orders = [(np.concatenate([day[0][side] for day in days]) - zero_us) / US_PER_S for side in (0, 1)]
+    spans = (np.concatenate([day[1] for day in days]) - zero_us) / US_PER_S
+    return ArrivalFlow.of(orders, spans, "exchange" if all(day[2] for day in days) else "receive")
+
+
+def _day(tape: "Tape", path: "ReferencePath", grouped: bool) -> tuple[list[Ints], Ints, bool]:
+    """Return the sweeps of a day by side and the stretches with a valid book, in µs, and whether all have stamps."""
+    edges, rows, _ = path.segments(tape.start_us, tape.end_us)
+    valid = np.concatenate(([False], path.touch[1][rows] != CLOSED, [False])).astype(np.int8)
+    spans = np.column_stack((edges[np.flatnonzero(np.diff(valid) > 0)], edges[np.flatnonzero(np.diff(valid) < 0)]))
+    inside = tape.event_us[tape.trades] >= tape.start_us
+    trades, aggressor = tape.trades[inside], tape.trade_side[inside]
+    stamp, us = tape.event_exch_us[trades], tape.event_us[trades]
+    stamped = bool((stamp > 0).all()) and stamp.size > 0
+    at = stamp + int(np.median(us - stamp)) if stamped else us
+    found = []
+    for side in (1, -1):
+        mine = aggressor == -side
+        first = begins(stamp[mine]) if grouped else np.ones(int(mine.sum()), bool)
+        found.append(np.sort(at[mine][first]))
+    return found, spans, stamped
+
+
+@dataclass(frozen=True)
+class HawkesFit:
+    """The excitation that fits a flow best, with errors and tests.
+
+    Attributes:
+        status: ``ok``; ``few_events`` (fewer than ``FEWEST`` of a side) and ``no_exposure`` have no numbers;
+            ``not_stationary`` (a branching ratio of 1 or more) has numbers that describe the day and predict nothing.
+        reason: Why it is not ``ok``.
+        law: The parameters; None without a fit.
+        se: Their standard errors, in the same form; NaN where a parameter is at its bound.
+        se_ratio: Standard error of the branching ratio, by the delta method; None for Poisson flow.
+        loglik: Log-likelihood; None without a fit.
+        gain: Nats an order over Poisson flow of two rates; None without a fit.
+        bic: By number of kernels, from none.
+        ks: Kolmogorov-Smirnov distance of the rescaled waits of each side; None without a fit.
+        ks_p: Its p; the parameters are from the same data, so that it errs towards a good fit.
+        ks_poisson: The distances by Poisson flow.
+        events: Orders of each side that the fit counts.
+        exposure_s: Seconds that it counts.
+        clock: Whose stamps: ``exchange`` or ``receive``.
+    """
+
+    status: str
+    reason: str
+    law: Excitation | None
+    se: Excitation | None
+    se_ratio: float | None
+    loglik: float | None
+    gain: float | None
+    bic: tuple[float, ...]
+    ks: tuple[float, float] | None
+    ks_p: tuple[float, float] | None
+    ks_poisson: tuple[float, float] | None
+    events: tuple[int, int]
+    exposure_s: float
+    clock: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the block ``clustering`` of ``poisson_fit.json``; rows of a matrix are what is excited."""
+        head: dict[str, Any] = {"status": self.status, "reason": self.reason}
+        tail: dict[str, Any] = {
+            "n_events": dict(zip(NAMES, self.events, strict=True)), "exposure_s": self.exposure_s, "clock": self.clock,
+        }  # fmt: skip
+        if self.law is None or self.se is None:
+            return head | {"branching_ratio": None, "se_branching_ratio": None} | tail
+        law, se = self.law, self.se
+        return (
+            head
+            | {
+                "branching_ratio": law.ratio,
+                "se_branching_ratio": self.se_ratio,
+                "mu_per_s": _by_side(law.mu),
+                "se_mu_per_s": _by_side(se.mu),
+                "branching": _matrix(law.matrix),
+                "kernels": [
+                    {
+                        "beta_per_s": float(law.beta[m]),
+                        "se_beta_per_s": float(se.beta[m]),
+                        "half_life_s": math.log(2) / float(law.beta[m]),
+                        "branching": _matrix(law.branching[:, :, m]),
+                        "se_branching": _matrix(se.branching[:, :, m]),
+                        "alpha_per_s": _matrix(law.branching[:, :, m] * law.beta[m]),
+                    }
+                    for m in range(law.beta.size)
+                ],
+                "loglik": self.loglik,
+                "gain_nats_per_event": self.gain,
+                "bic_by_kernels": list(self.bic),
+                **{
+                    name: None if pair is None else _by_side(pair)
+                    for name, pair in (("ks", self.ks), ("ks_p", self.ks_p), ("ks_poisson", self.ks_poisson))
+                },
+            }
+            | tail
+        )
+
+    def __str__(self) -> str:
+        """Return a sentence for people."""
+        if self.law is None or self.ks is None or self.ks_poisson is None:
+            return f"clustering: not fitted ({self.status}: {self.reason})"
+        if not self.law.beta.size:
+            return (
+                f"aggressive orders come independently of each other: no excitation does better than Poisson flow, "
+                f"Kolmogorov-Smirnov distance of the waits {max(self.ks):.3f}"
+            )
+        error = "" if self.se_ratio is None else f" ± {self.se_ratio:.2g}"
+        half_lives = ", ".join(_seconds(math.log(2) / beta) for beta in self.law.beta.tolist())
+        end = "" if self.status == "ok" else f"; {self.status}: {self.reason}"
+        return (
+            f"aggressive orders excite each other: branching ratio {self.law.ratio:.2f}{error}, "
+            f"half-lives {half_lives}; Kolmogorov-Smirnov distance of the rescaled waits {max(self.ks):.3f}, of "
+            f"Poisson flow {max(self.ks_poisson):.3f}{end}"
+        )
+
+
+def _seconds(value: float) -> str:
+    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def _by_side(pair: Sequence[float] | Floats) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(NAMES, pair, strict=True)}
+
+
+def _matrix(values: Floats) -> dict[str, dict[str, float]]:
+    return {name: _by_side(row) for name, row in zip(NAMES, values, strict=True)}
+
+
+def fit_hawkes(flow: ArrivalFlow, kernels: int | None = None) -> HawkesFit:
+    """Return the fit of *flow*.
+
+    Args:
+        flow: Orders, and the time that counts; of many orders, stretches (`ArrivalFlow.thinned`).
+        kernels: How many exponential kernels; None for the number with the least BIC, at most ``KERNELS``.
+
+    Raises:
+        UsageError: If there are to be more kernels than the likelihood takes.
+    """
+    if kernels is not None and not 0 <= kernels <= MOST_KERNELS:
+        raise UsageError(f"{kernels} kernels cannot be fitted; give 0 to {MOST_KERNELS}, or none for the least BIC")
+    flow = flow.thinned()
+    events, exposure_s = flow.events, flow.exposure_s
+    if exposure_s <= 0:
+        return _none("no_exposure", "no time with a valid book", flow)
+    if min(events) < FEWEST:
+        return _none("few_events", f"{events[0]} orders hit bids and {events[1]} asks, {FEWEST} each are needed", flow)
+    poisson = Excitation(np.array(events) / exposure_s, np.zeros((2, 2, 0)), np.empty(0))
+    loglik = float(sum(count * math.log(rate) - count for count, rate in zip(events, poisson.mu.tolist(), strict=True)))
+    tried = [(poisson, loglik)]
+    most = KERNELS if kernels is None else kernels
+    scale = math.log(sum(events))
+    for _ in range(most):
+        tried.append(_with_one_more(flow, tried[-1][0]))
+        if kernels is None and _bic(*tried[-1], scale) > _bic(*tried[-2], scale):
+            break
+    bic = tuple(_bic(law, found, scale) for law, found in tried)
+    chosen = int(np.argmin(bic)) if kernels is None else kernels
+    return _judged(flow, tried[chosen], tried[0], bic)
+
+
+def _bic(law: Excitation, loglik: float, scale: float) -> float:
+    return -2 * loglik + law.logs.size * scale
+
+
+def _none(status: str, reason: str, flow: ArrivalFlow) -> HawkesFit:
+    nothing = (None,) * 5
+    return HawkesFit(status, reason, *nothing, (), None, None, None, flow.events, flow.exposure_s, flow.clock)
+
+
+def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float]:
+    """Return the best fit with one kernel more than *law*: from a few places for its decay, then to the end."""
+    if law.beta.size:
+        logs = np.sort(np.log(law.beta))
+        places = np.exp(np.concatenate((logs[:1] - 2.5, (logs[1:] + logs[:-1]) / 2, logs[-1:] + 1.5)))
+    else:
+        places = np.array(STARTS)
+    begun = []
+    for beta in places.tolist():
+        more = Excitation(
+            law.mu * 0.8,
+            np.concatenate((0.9 * law.branching, np.full((2, 2, 1), 0.1 if law.beta.size else 0.2)), axis=2),
+            np.append(law.beta, beta),
+        )
+        begun.append(_climbed(flow, more.logs, 8))
+    best, _ = max(begun, key=lambda one: one[1])
+    logs, loglik = _climbed(flow, best, 200)
+    found = Excitation.of_logs(logs)
+    order = np.argsort(-found.beta)
+    return Excitation(found.mu, np.ascontiguousarray(found.branching[:, :, order]), found.beta[order]), loglik
+
+
+def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float]:
+    """Return where Newton steps from *logs* lead, at most *steps* of them, and the log-likelihood there.
+
+    A step divides the slope by the absolute curvature in each direction, so that it climbs out of saddles. It is never
+    longer than 2 in any logarithm, and is halved until it gains. Parameters that the slope holds at a bound stay.
+    """
+    here = _slopes(flow, logs)
+    for _ in range(steps):
+        value, slope, bend = here
+        held = ((logs <= LEAST) & (slope < 0)) | ((logs >= GREATEST) & (slope > 0))
+        free = np.flatnonzero(~held)
+        curves, ways = np.linalg.eigh(bend[np.ix_(free, free)])
+        along = ways.T @ slope[free]
+        step = np.zeros(logs.size)
+        step[free] = ways @ (along / np.maximum(np.abs(curves), 1e-6))
+        step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
+        if float(slope @ step) < 1e-9:
+            break
+        while True:
+            ahead = np.clip(logs + step, LEAST, GREATEST)
+            there = _slopes(flow, ahead)
+            if there[0] > value or float(np.abs(step).max()) < 1e-10:
+                break
+            step = step / 2
+        if there[0] <= value:
+            break
+        logs, here = ahead, there
+    return logs, here[0]
+
+
+def _slopes(flow: ArrivalFlow, logs: Floats) -> "tuple[float, Floats, Floats]":
+    """Return the log-likelihood, its gradient and its Hessian by the logarithms of the parameters."""
+    law = Excitation.of_logs(logs)
+    value, slope, bend = likelihood(flow.at_s, flow.kind, law.mu, law.branching, law.beta)
+    factor = np.ones(logs.size)  # the kernel's slopes are by mu, n and ln beta
+    factor[: -law.beta.size] = np.exp(logs[: -law.beta.size])
+    gradient = slope * factor
+    hessian = bend * np.outer(factor, factor)
+    at = np.arange(logs.size - law.beta.size)
+    hessian[at, at] += gradient[at]
+    return value, gradient, hessian
+
+
+def _judged(
+    flow: ArrivalFlow, best: tuple[Excitation, float], poisson: tuple[Excitation, float], bic: tuple[float, ...]
+) -> HawkesFit:
+    law, loglik = best
+    se, se_ratio = _errors(flow, law)
+    tests, plain = ([uniformity(one) for one in flow.waits(tested)] for tested in (law, poisson[0]))
+    explosive = law.ratio >= 1
+    return HawkesFit(
+        status="not_stationary" if explosive else "ok",
+        reason=f"the branching ratio is {law.ratio:.3f}: the flow grew while it was watched" if explosive else "",
+        law=law, se=se, se_ratio=se_ratio, loglik=loglik,
+        gain=(loglik - poisson[1]) / sum(flow.events), bic=bic,
+        ks=(tests[0].ks or 0.0, tests[1].ks or 0.0), ks_p=(tests[0].p or 0.0, tests[1].p or 0.0),
+        ks_poisson=(plain[0].ks or 0.0, plain[1].ks or 0.0),
+        events=flow.events, exposure_s=flow.exposure_s, clock=flow.clock,
+    )  # fmt: skip
+
+
+def _errors(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float | None]:
+    """Return the standard errors of the parameters, and that of the branching ratio.
+
+    They are the square roots of the diagonal of the inverse observed information of what is not at a bound.
+    """
+    kernels = law.beta.size
+    if not kernels:
+        return Excitation(np.sqrt(law.mu / flow.exposure_s), law.branching, law.beta), None
+    _, _, bend = likelihood(flow.at_s, flow.kind, law.mu, law.branching, law.beta)
+    values = np.exp(law.logs)
+    free = values > ZERO
+    free[2 + 4 * kernels :] = law.logs[2 + 4 * kernels :] < GREATEST
+    covariance = np.full(bend.shape, np.nan)
+    covariance[np.ix_(free, free)] = np.linalg.pinv(-bend[np.ix_(free, free)], hermitian=True)
+    with np.errstate(invalid="ignore"):
+        errors = np.sqrt(np.diag(covariance))
+    errors[2 + 4 * kernels :] *= law.beta  # from ln beta
+    se = Excitation(errors[:2], errors[2 : 2 + 4 * kernels].reshape(2, 2, kernels), errors[2 + 4 * kernels :])
+    # the slope of an eigenvalue by an entry is the product of its left and right eigenvectors
+    values_, right = np.linalg.eig(law.matrix)
+    top = int(np.abs(values_).argmax())
+    left = np.linalg.eig(law.matrix.T)[1][:, int(np.abs(np.linalg.eig(law.matrix.T)[0]).argmax())]
+    slope = np.real(np.outer(left, right[:, top]) / (left @ right[:, top]))
+    full = np.zeros(bend.shape[0])
+    full[2 : 2 + 4 * kernels] = np.repeat(slope.ravel(), kernels)
+    variance = float(full[free] @ covariance[np.ix_(free, free)] @ full[free])
+    return se, math.sqrt(variance) if variance > 0 else None

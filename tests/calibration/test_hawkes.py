@@ -1,0 +1,313 @@
+"""Clustering: the likelihood against plain sums, known truths recovered, time and orders that do not count."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+from benchmarks.clustering import families
+from mm.backtest.io import load_day
+from mm.calibration._hawkes import BEGIN, END, likelihood, rescaled
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.hawkes import FEWEST, MOST_EVENTS, ArrivalFlow, Excitation, fit_hawkes, flow_of
+from mm.calibration.sweeps import HitRule
+from mm.dayfolder.layout import DayFolder
+from mm.errors import UsageError
+from mm.report.calibration import further_cards
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import Hawkes as HawkesMarket
+from mm.sim.flow.session import Session
+from small_tapes import book, gap, tape, trade
+
+HOUR_S = 3600.0
+
+
+def story(draw, most):
+    """Return the orders of both sides, on a coarse grid so that instants coincide, and the spans that count."""
+    orders = [np.array(sorted(draw(st.lists(st.integers(0, 40), max_size=most)))) / 4 for _ in (0, 1)]
+    edges = sorted(draw(st.sets(st.integers(0, 40), min_size=2, max_size=6)))
+    edges = edges[: len(edges) // 2 * 2]
+    return orders, np.array(edges).reshape(-1, 2) / 4
+
+
+@st.composite
+def cases(draw):
+    """A story and parameters."""
+    number = st.floats(0.05, 2.0)
+    kernels = draw(st.integers(1, 3))
+    law = Excitation(
+        np.array([draw(number), draw(number)]),
+        np.array([draw(number) for _ in range(4 * kernels)]).reshape(2, 2, kernels) / kernels,
+        np.array([draw(number) for _ in range(kernels)]),
+    )
+    return *story(draw, 12), law
+
+
+def intensity(orders, law, side, at_s):
+    """Return the intensity of *side* just before an instant, by its definition."""
+    rate = law.mu[side]
+    for source in (0, 1):
+        for past in orders[source]:
+            if past < at_s:
+                for m, beta in enumerate(law.beta):
+                    rate += law.branching[side, source, m] * beta * math.exp(-beta * (at_s - past))
+    return rate
+
+
+def integral(orders, law, side, spans):
+    """Return the integral of the intensity of *side* over *spans*, every order and span on its own."""
+    total = 0.0
+    for begin, end in spans:
+        total += law.mu[side] * (end - begin)
+        for source in (0, 1):
+            for past in orders[source]:
+                for m, beta in enumerate(law.beta):
+                    low, high = max(begin - past, 0.0), max(end - past, 0.0)
+                    total += law.branching[side, source, m] * (math.exp(-beta * low) - math.exp(-beta * high))
+    return total
+
+
+def within(at_s, spans):
+    return any(begin <= at_s < end for begin, end in spans)
+
+
+def plain_likelihood(orders, spans, law):
+    """The log-likelihood in O(n²): what the kernel carries along is summed anew for every order."""
+    seen = [(side, at) for side in (0, 1) for at in orders[side] if within(at, spans)]
+    return sum(math.log(intensity(orders, law, side, at)) for side, at in seen) - sum(
+        integral(orders, law, side, spans) for side in (0, 1)
+    )
+
+
+def evaluated(flow, law):
+    return likelihood(flow.at_s, flow.kind, law.mu, law.branching, law.beta)
+
+
+@given(cases())
+@settings(max_examples=60, deadline=None)
+def test_the_likelihood_is_that_of_plain_sums(case):
+    """Orders at one instant, orders outside of the spans, and several kernels."""
+    orders, spans, law = case
+    flow = ArrivalFlow.of(orders, spans)
+    assert evaluated(flow, law)[0] == pytest.approx(plain_likelihood(orders, spans, law), rel=1e-11, abs=1e-9)
+    assert flow.events == tuple(sum(within(at, spans) for at in orders[side]) for side in (0, 1))
+    assert flow.exposure_s == pytest.approx(float((spans[:, 1] - spans[:, 0]).sum()))
+
+
+@given(cases())
+@settings(max_examples=25, deadline=None)
+def test_gradient_and_hessian_are_the_slopes_of_plain_sums(case):
+    """Central differences of the plain likelihood, and of the kernel's own gradient, by mu, n and ln beta."""
+    orders, spans, law = case
+    flow = ArrivalFlow.of(orders, spans)
+    _, gradient, hessian = evaluated(flow, law)
+    kernels = law.beta.size
+
+    def at(x):
+        return Excitation(x[:2], x[2 : 2 + 4 * kernels].reshape(2, 2, kernels), np.exp(x[2 + 4 * kernels :]))
+
+    x = np.concatenate((law.mu, law.branching.ravel(), np.log(law.beta)))
+    step = 1e-5
+    for number in range(x.size):
+        ahead, behind = x.copy(), x.copy()
+        ahead[number] += step
+        behind[number] -= step
+        slope = (plain_likelihood(orders, spans, at(ahead)) - plain_likelihood(orders, spans, at(behind))) / (2 * step)
+        assert gradient[number] == pytest.approx(slope, rel=1e-5, abs=1e-5)
+        row = (evaluated(flow, at(ahead))[1] - evaluated(flow, at(behind))[1]) / (2 * step)
+        assert hessian[number] == pytest.approx(row, rel=1e-4, abs=1e-4)
+
+
+@given(cases())
+@settings(max_examples=25, deadline=None)
+def test_rescaled_time_is_the_integral_of_the_intensity(case):
+    """At every row, over the part of the spans before it."""
+    orders, spans, law = case
+    flow = ArrivalFlow.of(orders, spans)
+    clock, rate = rescaled(flow.at_s, flow.kind, law.mu, law.branching, law.beta)
+    for row in range(flow.at_s.size):
+        now = flow.at_s[row]
+        before = [(begin, min(end, now)) for begin, end in spans if begin < now]
+        for side in (0, 1):
+            assert clock[row, side] == pytest.approx(integral(orders, law, side, before), rel=1e-10, abs=1e-10)
+            assert rate[row, side] == pytest.approx(intensity(orders, law, side, now), rel=1e-10)
+
+
+def test_an_impossible_flow_has_no_likelihood():
+    """An order where the intensity is zero."""
+    flow = ArrivalFlow.of([np.array([1.0]), np.empty(0)], np.array([[0.0, 2.0]]))
+    law = Excitation(np.zeros(2), np.full((2, 2, 1), 0.5), np.ones(1))
+    assert evaluated(flow, law)[0] == -math.inf
+    with pytest.raises(ValueError, match="7 kernels cannot be evaluated"):
+        evaluated(flow, Excitation(np.ones(2), np.zeros((2, 2, 7)), np.ones(7)))
+
+
+ONE = Excitation(np.array([0.10, 0.15]), np.array([[[0.45], [0.2]], [[0.1], [0.5]]]), np.array([1.5]))
+TWO = Excitation(
+    np.array([0.05, 0.05]), np.array([[[0.2, 0.3], [0.05, 0.1]], [[0.1, 0.1], [0.2, 0.2]]]), np.array([6.0, 0.05])
+)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("law", [ONE, TWO], ids=["one kernel", "two kernels"])
+def test_a_known_truth_is_recovered(law, seed):
+    """Every parameter within four of its standard errors, the branching ratio within .05, the waits exponential."""
+    seconds = 8 * HOUR_S
+    found = fit_hawkes(ArrivalFlow.of(families(seed, law, seconds), np.array([[0.0, seconds]])))
+    assert (found.status, found.law.beta.size) == ("ok", law.beta.size)
+    for name in ("mu", "branching", "beta"):
+        error = np.abs(getattr(found.law, name) - getattr(law, name)) / getattr(found.se, name)
+        assert np.nanmax(error) < 4, name
+    assert abs(found.law.ratio - law.ratio) < min(0.05, 4 * found.se_ratio)
+    assert max(found.ks) < 0.05
+    assert min(found.ks_p) > 1e-3
+    assert max(found.ks_poisson) > 2 * max(found.ks)
+
+
+def test_the_fit_is_where_another_optimiser_ends():
+    """L-BFGS on the plain likelihood, from elsewhere, reaches no higher and the same parameters."""
+    orders, spans = families(3, ONE, 1200.0), np.array([[0.0, 1200.0]])
+    flow = ArrivalFlow.of(orders, spans)
+    found = fit_hawkes(flow, 1)
+
+    def loss(x):
+        value, gradient, _ = evaluated(flow, Excitation.of_logs(x))
+        return -value, -gradient * np.append(np.exp(x[:-1]), 1.0)
+
+    start = np.log(np.array([0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.7]))
+    other = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-18, 6)] * 7, options={"ftol": 1e-14})
+    assert found.loglik >= -other.fun - 1e-6
+    assert np.exp(other.x) == pytest.approx(np.exp(found.law.logs), rel=2e-3, abs=1e-4)
+
+
+def test_the_error_of_the_branching_ratio_follows_from_those_of_the_parameters():
+    """The delta method with slopes of the eigenvalue by differences."""
+    flow = ArrivalFlow.of(families(4, ONE, 2 * HOUR_S), np.array([[0.0, 2 * HOUR_S]]))
+    found = fit_hawkes(flow, 1)
+    covariance = np.linalg.inv(-evaluated(flow, found.law)[2])[2:6, 2:6]
+    slopes = []
+    for at in range(4):
+        moved = found.law.matrix.ravel()
+        moved[at] += 1e-6
+        slopes.append((np.abs(np.linalg.eigvals(moved.reshape(2, 2))).max() - found.law.ratio) / 1e-6)
+    assert found.se_ratio == pytest.approx(math.sqrt(np.array(slopes) @ covariance @ np.array(slopes)), rel=1e-4)
+
+
+def test_poisson_flow_has_no_kernel():
+    """And its waits are exponential as they are."""
+    rng = np.random.default_rng(5)
+    orders = [np.sort(rng.uniform(0, HOUR_S, count)) for count in (900, 1100)]
+    found = fit_hawkes(ArrivalFlow.of(orders, np.array([[0.0, HOUR_S]])))
+    assert (found.status, found.law.ratio, found.se_ratio) == ("ok", 0.0, None)
+    assert found.law.mu == pytest.approx(np.array([900, 1100]) / HOUR_S)
+    assert found.gain == 0.0
+    assert max(found.ks) < 0.05
+    assert "come independently" in str(found)
+    assert found.to_json()["kernels"] == []
+
+
+def test_stretches_without_a_book_do_not_count():
+    """A truth is recovered although half of the time, and the orders in it, are left out."""
+    seconds = 5 * HOUR_S
+    orders = families(6, ONE, seconds)
+    spans = np.array([[begin, begin + 600.0] for begin in np.arange(0, seconds, 1200.0)])
+    found = fit_hawkes(ArrivalFlow.of(orders, spans))
+    assert found.exposure_s == pytest.approx(seconds / 2)
+    assert abs(found.law.ratio - ONE.ratio) < 4 * found.se_ratio
+    assert (np.abs(found.law.mu - ONE.mu) < 4 * found.se.mu).all()
+
+
+def test_too_few_orders_give_no_number():
+    """A clear status, on one side as well; and no book at all."""
+    many, few = np.arange(500.0), np.arange(FEWEST - 1.0)
+    found = fit_hawkes(ArrivalFlow.of([many, few], np.array([[0.0, 1000.0]])))
+    assert (found.status, found.law) == ("few_events", None)
+    assert found.to_json()["branching_ratio"] is None
+    assert f"{FEWEST} each are needed" in str(found)
+    nowhere = fit_hawkes(ArrivalFlow.of([many, many], np.empty((0, 2))))
+    assert (nowhere.status, nowhere.to_json()["n_events"]) == ("no_exposure", {"bid": 0, "ask": 0})
+
+
+def test_many_orders_are_fitted_in_stretches():
+    """A bounded number of them, spread over the day, and the same truth."""
+    law = replace(ONE, mu=ONE.mu * 10)
+    flow = ArrivalFlow.of(families(7, law, 3 * HOUR_S), np.array([[0.0, 3 * HOUR_S]]))
+    assert sum(flow.events) > 2 * MOST_EVENTS
+    thin = flow.thinned()
+    assert 0.95 * MOST_EVENTS <= sum(thin.events) <= MOST_EVENTS
+    assert thin.at_s[-1] - thin.at_s[0] > 0.9 * (flow.at_s[-1] - flow.at_s[0])
+    found = fit_hawkes(flow)
+    assert sum(found.events) <= MOST_EVENTS
+    assert abs(found.law.ratio - law.ratio) < 0.05
+
+
+def test_a_number_of_kernels_is_checked():
+    """Before anything is computed."""
+    with pytest.raises(UsageError, match="9 kernels cannot be fitted"):
+        fit_hawkes(ArrivalFlow.of([np.empty(0), np.empty(0)], np.empty((0, 2))), 9)
+
+
+def on_tape(events, end_us, **rule):
+    return flow_of(Calibrator(tape(events, 0, end_us), CalibrationConfig(rule=HitRule(**rule))))
+
+
+def test_prints_of_one_side_and_trade_time_are_one_order():
+    """As everywhere; and what is outside of a valid book is history."""
+    told = [
+        trade(5, -1, 99, 50),
+        book(10, 99, 101),
+        trade(20, -1, 99, 15),
+        trade(21, -1, 98, 15),
+        trade(21, 1, 101, 15),
+        trade(30, -1, 98, 26),
+        gap(40),
+        trade(50, 1, 101, 44),
+        book(60, 99, 101),
+    ]
+    flow = on_tape(told, 100)
+    assert flow.clock == "exchange"
+    delay = int(np.median([5 - 50, 5, 6, 6, 4, 6]))
+    at_us = np.rint(flow.at_s * 1e6).astype(int)
+    assert at_us[flow.kind == 0].tolist() == [15 + delay, 26 + delay, 50 + delay]
+    assert at_us[flow.kind == 1].tolist() == [15 + delay, 44 + delay]
+    assert at_us[flow.kind == BEGIN].tolist() == [10, 60]
+    assert at_us[flow.kind == END].tolist() == [40, 100]
+    assert on_tape(told, 100, grouped=False).at_s.size == flow.at_s.size + 1
+
+
+def test_without_stamps_the_clock_is_that_of_the_recording():
+    """One print without a trade time is enough."""
+    flow = on_tape([book(10, 99, 101), trade(20, -1, 99, 15), trade(30, 1, 101, 0)], 100)
+    assert flow.clock == "receive"
+    assert np.rint(flow.at_s[flow.kind < BEGIN] * 1e6).tolist() == [20, 30]
+
+
+@pytest.mark.parametrize("kernels", [0, 2])
+def test_the_page_shows_what_excites_what(kernels):
+    """A row for each kernel, and a card without a fit or without excitation."""
+    seconds = 8 * HOUR_S
+    found = fit_hawkes(ArrivalFlow.of(families(1, TWO, seconds), np.array([[0.0, seconds]])), kernels)
+    card = further_cards({"clustering": found.to_json()}, [])[-1]
+    assert ("No order excites another" in card) == (kernels == 0)
+    assert card.count(" s</th>") == kernels
+    none = fit_hawkes(ArrivalFlow.of([np.empty(0), np.empty(0)], np.array([[0.0, 1.0]])))
+    assert "Not fitted: 0 orders hit bids" in further_cards({"clustering": none.to_json()}, [])[-1]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_the_truth_of_a_simulated_day_is_recovered_from_its_files(tmp_path, share):
+    """What the scenario says that it does, through recorder, tape, book and sweeps."""
+    scenario = HawkesMarket(mu_per_s=0.5, branching_ratio=0.6, cross_share=share, spread_ticks=1)
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    truth = make_day(folder, scenario, Session("SIMUSDT", "20260105", 1.5, 9))["hawkes"]
+    found = fit_hawkes(flow_of(Calibrator(load_day(folder), CalibrationConfig())))
+    assert (found.status, found.clock, found.law.beta.size) == ("ok", "exchange", 1)
+    assert abs(found.law.ratio - truth["branching_ratio"]) < 0.05
+    matrix = np.array([[truth["branching"][hit][by] for by in ("bid", "ask")] for hit in ("bid", "ask")])
+    assert (np.abs(found.law.matrix - matrix) < 4 * np.nan_to_num(found.se.branching[:, :, 0], nan=0.01)).all()
+    assert abs(found.law.beta[0] - truth["beta_per_s"]) < 4 * found.se.beta[0]
+    assert max(found.ks) < 0.05

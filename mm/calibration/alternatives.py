@@ -1,43 +1,20 @@
-"""Other curves than the exponential on the rows of the fit, compared by AIC and on blocks that they have not seen.
-
-Every curve is a rate λ(δ) at which an order at distance δ is reached; a cell ``[δ, δ + w)`` of the depth of
-aggressive orders has λ(δ) - λ(δ + w), as in the fit. Its height is profiled out; its shape is searched for.
-"""
+"""The shape of λ(δ): curves fitted to the rows of the fit, compared on blocks that they have not seen."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mm.calibration.estimators import Absent, Estimate, maximum_likelihood
+from mm.calibration.estimators import Absent, maximum_likelihood
 from mm.calibration.goodness import POOR_FIT_P, goodness
-from mm.calibration.likelihood import Sample, Shape
+from mm.calibration.likelihood import Sample
 from mm.calibration.points import Floats, Points, sum_by
+from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCurve, monotone, search, shares_loglik
 
-EXPONENTIAL, ISOTONIC = "exponential", "isotonic"
+MONOTONE = "monotone"
 CLEAR_AIC = 10.0  # a difference of so much leaves the worse one no support (Burnham and Anderson 2002)
-CLEAR_ERRORS = 2.0  # standard errors by which a gain on unseen blocks has to be above 0
-HALF = 0.5  # of a fill, which each level of an isotonic curve is given: a level of none would rule out what comes
-
-Curve = Callable[[Floats, Floats], Floats]  # shape parameters and distances beyond the nearest, in 1/k: ln λ
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A kind of curve.
-
-    Attributes:
-        name: What it is called.
-        formula: As a person writes it.
-        curve: Its logarithm.
-        starts: From where its shape is searched for; distances are in units of 1/k of the exponential.
-    """
-
-    name: str
-    formula: str
-    curve: Curve
-    starts: tuple[tuple[float, ...], ...]
+LEAST_BLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +22,14 @@ class Alternative:
     """One curve, fitted.
 
     Attributes:
-        name: ``exponential``, ``power_law``, ``logistic``, ``two_exponentials`` or ``isotonic``.
+        name: ``exponential``, ``power_law``, ``logistic``, ``two_exponentials`` or ``monotone``.
         formula: As a person writes it.
-        parameters: How many numbers were fitted, the height included; of the isotonic one, its levels.
+        parameters: How many numbers were fitted, the height included; of the monotone one, its steps.
         loglik: Log-likelihood, factorials of the counts left out, of which no difference depends.
         aic: Akaike's criterion with it.
         unseen: Gain in nats a fill over the exponential on blocks that neither was fitted to; None without blocks.
         unseen_se: Its standard error, from the blocks.
-        rates: The rate of each row: a cell's, or λ of a resting order, in 1/s.
+        fitted: The curve.
     """
 
     name: str
@@ -62,7 +39,12 @@ class Alternative:
     aic: float
     unseen: float | None
     unseen_se: float | None
-    rates: Floats
+    fitted: FittedCurve
+
+    @property
+    def rates(self) -> Floats:
+        """The rate of each row: a cell's, or λ of a resting order, in 1/s."""
+        return np.exp(self.fitted.log_gain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,47 +52,46 @@ class CurveComparison:
     """All curves of one table.
 
     Attributes:
-        shape: The distances and widths of its rows, in ticks.
-        curves: The exponential first.
-        best: The preferred curve: the exponential, unless another is clearly better.
+        curves: The exponential first, the others by the number of their parameters.
+        best: The shape that is chosen: the simplest that predicts unseen blocks within one standard error of the one
+            that predicts them best.
         sentence: The verdict for people, also that the exponential does not fit.
+        sample: The rows, and the counts of each block.
     """
 
-    shape: Shape
     curves: tuple[Alternative, ...]
     best: str
     sentence: str
+    sample: Sample
+
+    @property
+    def chosen(self) -> Alternative:
+        """The curve of the shape that is chosen."""
+        return next(one for one in self.curves if one.name == self.best)
 
 
-def _power(shape: Floats, delta: Floats) -> Floats:
-    log_offset, log_power = shape
-    curve: Floats = -np.exp(log_power) * np.log1p(delta * np.exp(-log_offset))
-    return curve
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of the fit, and their counts by block, one row a block."""
 
+    cells: Cells
+    exposure_s: Floats
+    fills: Floats
 
-def _logistic(shape: Floats, delta: Floats) -> Floats:
-    level, log_slope = shape
-    curve: Floats = -np.logaddexp(0, level + np.exp(log_slope) * delta)
-    return curve
-
-
-def _two(shape: Floats, delta: Floats) -> Floats:
-    log_slow, log_more, odds = shape
-    slow = np.exp(log_slow)
-    curve: Floats = np.logaddexp(-(slow + np.exp(log_more)) * delta, odds - slow * delta)
-    return curve
-
-
-FAMILIES = (
-    Family("power_law", "A (δ + c)^-p", _power, ((0.0, 1.0), (2.0, 2.1), (-1.5, 0.0))),
-    Family("logistic", "A / (1 + exp(a + b δ))", _logistic, ((0.0, 0.3), (-2.0, 0.7), (3.0, 0.0))),
-    Family("two_exponentials", "A₁ exp(-k₁ δ) + A₂ exp(-k₂ δ)", _two, ((-0.7, 0.4, -1.0), (-1.5, 1.2, -3.0))),
-)
+    @classmethod
+    def of(cls, sample: Sample, scale: float) -> "_Rows":
+        """Return the rows of *sample*; without blocks, all of it is one."""
+        count = len(sample.shape.delta)
+        blocks, block = max(sample.n_blocks, 1), sample.block if sample.n_blocks else np.zeros_like(sample.row)
+        cell = block * count + sample.row
+        sums = (sum_by(cell, v, blocks * count) for v in (sample.points.exposure_s, sample.points.fills))
+        exposure, fills = (column.reshape(blocks, count) for column in sums)
+        return cls(Cells(sample.shape, scale), exposure, fills)
 
 
 @np.errstate(all="ignore")
 def compare(points: Points) -> CurveComparison | None:
-    """Return the curves that describe *points*, and which of them to prefer; None where no exponential can be fitted.
+    """Return the curves that describe *points*, and which of them to use; None where no exponential can be fitted.
 
     Blocks of odd and of even number take turns: the shape fitted to one half predicts how the fills of each
     block of the other are spread over the distances.
@@ -119,186 +100,101 @@ def compare(points: Points) -> CurveComparison | None:
     exponential = maximum_likelihood(sample.table())
     if isinstance(exponential, Absent) or exponential.k <= 0:
         return None
-    rows = _Rows.of(sample, exponential)
-    models = [_exponential, *(_searched(family) for family in FAMILIES), _isotonic]
-    names = [
-        (EXPONENTIAL, "A exp(-k δ)"),
-        *((one.name, one.formula) for one in FAMILIES),
-        (ISOTONIC, "any falling curve"),
-    ]
-    plain = _by_block(rows, _exponential)
-    curves = tuple(_alternative(rows, name, model, plain) for name, model in zip(names, models, strict=True))
-    best = _best(curves)
+    rows = _Rows.of(sample, 1 / exponential.k)
+    plain = _unseen(rows, EXPONENTIAL)
+    families = (*FAMILIES, None)
+    curves, gains = zip(*(_alternative(rows, family, plain) for family in families), strict=True)
+    best = _best(curves, gains)
     fits = goodness(sample.table(), exponential).goodness_p
-    return CurveComparison(sample.shape, curves, best.name, _sentence((curves[0], best), exponential, fits))
+    pivot = max(exponential.pivot_delta, 0.0)
+    return CurveComparison(curves, best.name, _sentence(curves[0], best, pivot, fits), sample)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The rows of the fit, their counts by block, and a scale.
-
-    Attributes:
-        near: Where each row begins beyond the nearest, in units of 1/k.
-        far: Where its cell ends; inf for a resting order.
-        exposure_s, fills: One row a block.
-        scale: 1/k in ticks.
-    """
-
-    near: Floats
-    far: Floats
-    exposure_s: Floats
-    fills: Floats
-    scale: float
-
-    @classmethod
-    def of(cls, sample: Sample, exponential: Estimate) -> "_Rows":
-        """Return the rows of *sample*; without blocks, all of it is one."""
-        count, scale = len(sample.shape.delta), 1 / exponential.k
-        blocks, block = max(sample.n_blocks, 1), sample.block if sample.n_blocks else np.zeros_like(sample.row)
-        cell = block * count + sample.row
-        sums = (sum_by(cell, v, blocks * count) for v in (sample.points.exposure_s, sample.points.fills))
-        exposure, fills = (column.reshape(blocks, count) for column in sums)
-        near = (sample.shape.delta - sample.shape.delta[0]) / scale
-        return cls(near, near + sample.shape.width / scale, exposure, fills, scale)
-
-    def of_blocks(self, blocks: slice) -> tuple[Floats, Floats]:
-        """Return exposure and fills of each row, summed over *blocks*."""
-        return self.exposure_s[blocks].sum(axis=0), self.fills[blocks].sum(axis=0)
-
-    def log_gain(self, curve: Callable[[Floats], Floats]) -> Floats:
-        """Return the logarithm of what each row is reached by, for the logarithm of a curve."""
-        here, closed = curve(self.near), np.isfinite(self.far)
-        gain = here.copy()
-        gain[closed] += np.log(-np.expm1(np.minimum(curve(self.far[closed]) - here[closed], 0.0)))
-        return gain
+def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
+    """Return the curve of a shape on other *points*, with their rows; None where no exponential can be fitted."""
+    sample = Sample.of(points)
+    table = sample.table()
+    exponential = maximum_likelihood(table)
+    if isinstance(exponential, Absent) or exponential.k <= 0:
+        return None
+    family = next((one for one in FAMILIES if one.name == name), None)
+    return _fit(Cells(sample.shape, 1 / exponential.k), family, table.exposure_s, table.fills), sample
 
 
-Model = Callable[[_Rows, Floats, Floats], tuple[Floats, int]]  # exposure and fills: ln of each row's gain, parameters
+def _fit(
+    cells: Cells, family: Family | None, exposure_s: Floats, fills: Floats, near: FittedCurve | None = None
+) -> FittedCurve:
+    """Return the curve of a family, or that of none, of highest likelihood; *near* another, where it is given."""
+    if family is None:
+        return monotone(cells, exposure_s, fills)
+    starts = family.starts if near is None else (near.shape.tolist(), family.starts[0])
+    return search(family, cells, exposure_s, fills, starts)
 
 
-def _exponential(rows: _Rows, exposure_s: Floats, fills: Floats) -> tuple[Floats, int]:
-    def fall(shape: Floats, delta: Floats) -> Floats:
-        curve: Floats = -np.exp(shape[0]) * delta
-        return curve
-
-    return _search(rows, fall, ((0.0,),), (exposure_s, fills)), 2
-
-
-def _searched(family: Family) -> Model:
-    def model(rows: _Rows, exposure_s: Floats, fills: Floats) -> tuple[Floats, int]:
-        return _search(rows, family.curve, family.starts, (exposure_s, fills)), len(family.starts[0]) + 1
-
-    return model
-
-
-def _isotonic(rows: _Rows, exposure_s: Floats, fills: Floats) -> tuple[Floats, int]:
-    """Return the falling λ of highest likelihood, by pools of adjacent violators among resting orders.
-
-    Disjoint cells have any falling λ that each one's own rate makes, so no two of them are pooled.
-    """
-    if np.isfinite(rows.far).any():
-        return np.log((fills + HALF) / exposure_s), len(fills)
-    pools = _pools(exposure_s, fills)
-    return np.log(np.concatenate([np.full(size, (count + HALF) / weight) for weight, count, size in pools])), len(pools)
-
-
-def _pools(weights: Floats, counts: Floats) -> list[tuple[float, float, int]]:
-    """Return weight, count and size of pools of neighbours, in which count a weight falls from pool to pool."""
-    pools: list[tuple[float, float, int]] = []
-    for weight, count in zip(weights.tolist(), counts.tolist(), strict=True):
-        pool = weight, count, 1
-        while pools and pools[-1][1] * pool[0] <= pool[1] * pools[-1][0]:
-            before = pools.pop()
-            pool = before[0] + pool[0], before[1] + pool[1], before[2] + pool[2]
-        pools.append(pool)
-    return pools
-
-
-def _search(rows: _Rows, curve: Curve, starts: Sequence[tuple[float, ...]], counts: tuple[Floats, Floats]) -> Floats:
-    """Return ln of each row's gain at the shape of highest likelihood, from the best of some starts."""
-    from scipy.optimize import minimize
-
-    def cost(shape: Floats) -> float:
-        value = -_shares_loglik(rows.log_gain(lambda delta: curve(np.clip(shape, -25, 25), delta)), *counts)
-        return value if math.isfinite(value) else math.inf
-
-    options = {"xatol": 1e-6, "fatol": 1e-5, "maxiter": 600}
-    found = min(
-        (minimize(cost, start, method="Nelder-Mead", options=options) for start in starts), key=lambda at: at.fun
-    )
-    return rows.log_gain(lambda delta: curve(np.clip(found.x, -25, 25), delta))
-
-
-def _shares_loglik(log_gain: Floats, exposure_s: Floats, fills: Floats) -> float:
-    """Return the log-likelihood of how the fills are spread over the rows, given how many there are."""
-    seen = exposure_s > 0
-    logs = np.log(exposure_s[seen]) + log_gain[seen]
-    top = logs.max()
-    return float(fills[seen] @ logs - fills.sum() * (top + math.log(np.exp(logs - top).sum())))
-
-
-def _by_block(rows: _Rows, model: Model) -> Floats | None:
+def _unseen(rows: _Rows, family: Family | None, whole: FittedCurve | None = None) -> Floats | None:
     """Return the log-likelihood of each block, its shape fitted to the blocks of the other parity; None below 4."""
     blocks = len(rows.fills)
-    if blocks < 4:
+    if blocks < LEAST_BLOCKS or not all(rows.fills[parity::2].any() for parity in (0, 1)):
         return None
     found = np.zeros(blocks)
     for parity in (0, 1):
-        log_gain, _ = model(rows, *rows.of_blocks(slice(1 - parity, None, 2)))
-        for block in range(parity, blocks, 2):
-            if rows.fills[block].any():
-                found[block] = _shares_loglik(log_gain, rows.exposure_s[block], rows.fills[block])
-    return found
+        exposure_s, fills = (column[1 - parity :: 2].sum(axis=0) for column in (rows.exposure_s, rows.fills))
+        seen = np.maximum(exposure_s, 1e-9 * exposure_s.max())  # a row that only the other half has waited at
+        gain = _fit(rows.cells, family, seen, fills, whole).log_gain
+        found[parity::2] = shares_loglik(gain, rows.exposure_s[parity::2], rows.fills[parity::2])
+    return np.where(rows.fills.any(axis=1), found, 0.0)
 
 
-def _alternative(rows: _Rows, name: tuple[str, str], model: Model, plain: Floats | None) -> Alternative:
-    """Return one curve fitted to all blocks, and what it gains over the *plain* exponential on unseen ones."""
-    exposure_s, fills = rows.of_blocks(slice(None))
-    log_gain, parameters = model(rows, exposure_s, fills)
+def _alternative(rows: _Rows, family: Family | None, plain: Floats | None) -> tuple[Alternative, Floats | None]:
+    """Return one curve fitted to all blocks, and what it gains over the *plain* exponential on each unseen one."""
+    exposure_s, fills = rows.exposure_s.sum(axis=0), rows.fills.sum(axis=0)
     total = float(fills.sum())
-    loglik = _shares_loglik(log_gain, exposure_s, fills) + total * (math.log(total) - 1)
-    rates = np.exp(log_gain)
-    unseen = unseen_se = None
-    own = plain if name[0] == EXPONENTIAL else _by_block(rows, model)
-    if own is not None and plain is not None:
-        gains = own - plain
-        unseen, unseen_se = float(gains.sum() / total), float(math.sqrt(gains.size) * gains.std(ddof=1) / total)
-    return Alternative(
-        *name,
-        parameters=parameters,
-        loglik=loglik,
-        aic=2 * parameters - 2 * loglik,
-        unseen=unseen,
-        unseen_se=unseen_se,
-        rates=rates * (total / float(exposure_s @ rates)),
-    )
+    fitted = _fit(rows.cells, family, exposure_s, fills)
+    loglik = float(shares_loglik(fitted.log_gain, exposure_s, fills)) + float((fills * np.log(exposure_s)).sum())
+    loglik += total * (math.log(total) - 1)
+    parameters = fitted.gain_slopes.shape[1]
+    own = plain if family is EXPONENTIAL else _unseen(rows, family, fitted)
+    gains = None if own is None or plain is None else own - plain
+    name, formula = (MONOTONE, "any falling curve") if family is None else (family.name, family.formula)
+    gain, error = (None, None) if gains is None else gain_of(gains, total)
+    return Alternative(name, formula, parameters, loglik, 2 * parameters - 2 * loglik, gain, error, fitted), gains
 
 
-def _best(curves: tuple[Alternative, ...]) -> Alternative:
-    """Return the curve of the least AIC among those that are clearly better than the exponential; else that one.
+def gain_of(gains: Floats, fills: float) -> tuple[float, float]:
+    """Return what blocks gained, in nats a fill, and its standard error."""
+    return float(gains.sum()) / fills, math.sqrt(gains.size) * float(gains.std(ddof=1)) / fills
 
-    The isotonic one, which has as many steps as it likes, also has to be clearly better than the others.
+
+def _best(curves: Sequence[Alternative], gains: Sequence[Floats | None]) -> Alternative:
+    """Return the simplest curve within one standard error of the one that gains most on unseen blocks.
+
+    What is preferred to the exponential has a clearly lower AIC as well, since a gain and its error may both be next to
+    nothing. Without blocks the least AIC decides, if it is clear.
     """
     exponential, *others = curves
-    better = [one for one in others if exponential.aic - one.aic > CLEAR_AIC and _predicts(one)]
-    return min(better, key=lambda one: one.aic + CLEAR_AIC * (one.name == ISOTONIC), default=exponential)
+    clear = [one for one in others if exponential.aic - one.aic > CLEAR_AIC]
+    told = [(one, gain) for one, gain in zip(curves, gains, strict=True) if gain is not None]
+    told = [pair for pair in told if pair[0] is exponential or pair[0] in clear]
+    if len(told) < 2:
+        return min([exponential] if told else [exponential, *clear], key=lambda one: one.aic)
+    most = max(told, key=lambda one: float(one[1].sum()))
+    for one, gain in sorted(told, key=lambda one: one[0].parameters):
+        behind, error = gain_of(most[1] - gain, 1.0)
+        if behind <= error:
+            return one
+    return most[0]
 
 
-def _predicts(one: Alternative) -> bool:
-    """Return whether a curve is better on unseen blocks by more than chance, where there are blocks."""
-    return one.unseen is None or one.unseen_se is None or one.unseen > CLEAR_ERRORS * one.unseen_se
-
-
-def _sentence(curves: tuple[Alternative, Alternative], fit: Estimate, goodness_p: float | None) -> str:
-    """Return what the best of *curves* (the exponential, the best) means for the use of A and k."""
-    exponential, best = curves
+def _sentence(exponential: Alternative, best: Alternative, pivot: float, goodness_p: float | None) -> str:
+    """Return what the *best* curve means for the use of A and k."""
     if best is exponential and goodness_p is not None and goodness_p < POOR_FIT_P:
         return "no curve that was compared describes the fills better than the exponential, which does not fit either"
     if best is exponential:
-        return "one exponential describes the fills: no other curve is clearly better"
-    gain = "" if best.unseen is None else f" and gains {best.unseen:.2g} nats a fill on blocks it has not seen"
+        return "one exponential describes the fills: no other curve predicts unseen blocks clearly better"
     name = best.name.replace("_", " ")
-    return (
-        f"the exponential does not fit: {name}, {best.formula}, has an AIC lower by {exponential.aic - best.aic:.0f}"
-        f"{gain}; trust A exp(-k δ) near δ = {max(fit.pivot_delta, 0.0):.2g} ticks alone"
-    )
+    if best.unseen is None or best.unseen_se is None:
+        gain = f"has an AIC lower by {exponential.aic - best.aic:.0f}"
+    else:
+        gain = f"gains {best.unseen:.2g} ± {best.unseen_se:.1g} nats a fill on blocks it has not seen"
+    near = f"trust A exp(-k δ) near δ = {round(pivot, 3):.2g} ticks alone"
+    return f"the exponential does not fit: {name}, {best.formula}, {gain}; {near}"

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mm.backtest.rules import Rules
+from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.fit_result import PoissonFit, plain
-from mm.calibration.points import joined
+from mm.calibration.lambda_curve import chosen_curve
+from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_US, CLOSED, volatility
+from mm.calibration.references import resolved
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.tape.tape import DEPTH, TRADE
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.result import Result
-    from mm.calibration.alternatives import CurveComparison
     from mm.calibration.depth_counts import DepthCounts
     from mm.tape.tape import Tape
 
@@ -43,11 +45,13 @@ class CalibrationResult:
         fit: Of the whole days.
         measured: Its points.
         calibrator: What measured them, for windows of the days and for the runs of simulated orders.
+        curves: The shapes of λ(δ) that were compared on those points; None where no exponential could be fitted.
     """
 
     fit: PoissonFit
     measured: Measured
     calibrator: Calibrator
+    curves: "CurveComparison | None" = None
 
     @property
     def runs(self) -> dict[str, "Result"]:
@@ -59,9 +63,19 @@ def measure(
     tape: "Tape | Sequence[Tape]", config: CalibrationConfig | None = None, rules: Rules | None = None
 ) -> CalibrationResult:
     """Calibrate whole days and return the fit with its points and its calibrator."""
-    calibrator = Calibrator(tape, config or CalibrationConfig(), rules)
+    tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
+    config, references = resolved(tapes, config or CalibrationConfig())
+    calibrator = Calibrator(tapes, config, rules)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
-    return CalibrationResult(replace(fit, warnings=(*fit.warnings, *large_tick(calibrator))), measured, calibrator)
+    fit = replace(fit, warnings=(*fit.warnings, *large_tick(calibrator)), reference_choice=references)
+    curves = compare(measured.fitted)
+    if curves is not None:
+        # the spread is that of the book before each aggressive order, which simulated orders do not record
+        marks = calibrator.config.method == "marks"
+        states = [(state.name, state.points) for state in spread_states(calibrator)] if marks else []
+        curve, shape = chosen_curve(curves, states, fit.pivot_delta or 0.0)
+        fit = replace(fit, lambda_curve=curve, shape=shape)
+    return CalibrationResult(fit, measured, calibrator, curves)
 
 
 @dataclass(frozen=True)
@@ -123,17 +137,14 @@ def calibrate(
     return measure(tape, config, rules).fit
 
 
-def artefact(
-    found: "CalibrationResult", curves: "CurveComparison | None" = None, permuted: "Permutations | None" = None
-) -> dict[str, Any]:
+def artefact(found: "CalibrationResult", permuted: "Permutations | None" = None) -> dict[str, Any]:
     """Return the content of ``poisson_fit.json``: null for what is not known or not finite.
 
     Args:
-        found: The fit and its calibrator.
-        curves: Other curves than the exponential; None where none could be compared.
+        found: The fit, its calibrator and the curves that were compared.
         permuted: Other orders of a ladder's distances; None of another method.
     """
-    calibrator = found.calibrator
+    calibrator, curves = found.calibrator, found.curves
     stretches = [(marks.path, *day) for marks, day in zip(calibrator.marks, calibrator.days, strict=True)]
     curve_keys = ("name", "formula", "parameters", "loglik", "aic", "unseen", "unseen_se")  # the rates are for pages
     beside = {
@@ -198,25 +209,48 @@ def _by_day(calibrator: "Calibrator") -> list[dict[str, Any]]:
     ]
 
 
-def by_spread(calibrator: Calibrator) -> list[dict[str, Any]]:
-    """Return the fit of each spread, 1, 2, 3-4, 5-8, … ticks, that occurred: by marks, whatever the method.
+class SpreadState(NamedTuple):
+    """The time in which the spread was from *low* to *high* ticks, and its cells.
 
-    ``from_ticks`` and ``to_ticks`` bound the spread, ``share`` is its share of the time with a valid book; the other
-    keys are those of the fit, in which ``n_fills`` counts sweeps.
+    *share* is its share of the time with a valid book.
     """
+
+    low: int
+    high: int
+    share: float
+    points: Points
+
+    @property
+    def name(self) -> str:
+        """Its spread in ticks, as ``lambda_curve`` names it."""
+        return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
+
+
+def spread_states(calibrator: Calibrator) -> Iterator[SpreadState]:
+    """Yield each state of the spread, 1, 2, 3-4, 5-8, … ticks, that occurred: by marks, whatever the method."""
     seconds = _seconds_by_spread(calibrator)
-    total, widest = sum(seconds.values()), max(seconds, default=0)
-    names = ("A", "k", "se_logA", "se_k", "n_fills", "exposure_s", "status")
-    found, low, high = [], 1, 1
+    total, widest, low, high = sum(seconds.values()), max(seconds, default=0), 1, 1
     while low <= widest:
         here = sum(spent for spread, spent in seconds.items() if low <= spread <= high)
         if here:
             days = zip(calibrator.marks, calibrator.days, strict=True)
             cells = [marks.between(*day, (low, high)).cells for marks, day in days]
-            fit = calibrator.fit_points(joined(cells, first_blocks(calibrator.days)))
-            state = {"from_ticks": low, "to_ticks": high, "share": here / total}
-            found.append(state | {name: getattr(fit, name) for name in names})
+            yield SpreadState(low, high, here / total, joined(cells, first_blocks(calibrator.days)))
         low, high = high + 1, 2 * high
+
+
+def by_spread(calibrator: Calibrator) -> list[dict[str, Any]]:
+    """Return the fit of each state of the spread.
+
+    ``from_ticks`` and ``to_ticks`` bound the spread, ``share`` is its share of the time with a valid book; the other
+    keys are those of the fit, in which ``n_fills`` counts sweeps.
+    """
+    names = ("A", "k", "se_logA", "se_k", "n_fills", "exposure_s", "status")
+    found = []
+    for state in spread_states(calibrator):
+        fit = calibrator.fit_points(state.points)
+        head = {"from_ticks": state.low, "to_ticks": state.high, "share": state.share}
+        found.append(head | {name: getattr(fit, name) for name in names})
     return found
 
 

@@ -120,7 +120,14 @@ def _play(tapes: "Sequence[Tape]", quotes: "FixedDelta", config: CalibrationConf
     grid = tapes[0].instrument
     given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)
     probes = replace(
-        given, enforce_balances=False, min_notional_e8=0, quote_lots=1, step_lots=1, quote_levels=1, risk=None
+        given,
+        enforce_balances=False,
+        min_notional_e8=0,
+        quote_lots=1,
+        step_lots=1,
+        step_ticks=1,
+        quote_levels=1,
+        risk=None,
     )
     rule = config.rule
     fills = TradeCross(strict=rule.hit == "strict") if rule.plain else SweptQuantity(tapes, rule)

@@ -22,7 +22,7 @@ from mm.calibration.fit_result import PoissonFit, Rates, RatesWithErrors, SideRa
 from mm.calibration.goodness import POOR_FIT_P, Goodness, curvature_p, dispersion, goodness, sides_p
 from mm.calibration.intervals import Intervals, block_robust, profile, wald
 from mm.calibration.likelihood import Sample, Table
-from mm.calibration.points import Points, as_points
+from mm.calibration.points import Columns, Points, as_points
 from mm.errors import UsageError
 
 ESTIMATORS = (POISSON_MLE, POISSON_FIRTH, LOG_LINEAR)
@@ -37,7 +37,7 @@ ESTIMATED = (*WITH_ERRORS, "logA", "cov_logA_k", "pivot_delta", "lambda_at_pivot
 
 @np.errstate(all="ignore")
 def fit_poisson(
-    points: Points | Mapping[str, ArrayLike] | Sequence[ArrayLike],
+    points: Points | Columns | Mapping[str, ArrayLike] | Sequence[ArrayLike],
     *,
     fit_method: str = POISSON_MLE,
     min_exposure_s: float = 0.0,
@@ -51,7 +51,8 @@ def fit_poisson(
     is not usable and holds the reason.
 
     Args:
-        points: Points; or columns, by name or in the order delta_ticks, exposure_s, fills, side, block.
+        points: Points; or columns, by name (of a mapping, a data frame, …) or in the order delta_ticks, exposure_s,
+            fills, side, block.
         fit_method: What A and k are: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
         min_exposure_s: Distances with less exposure are left out.
         min_usable_deltas: Fewer distances than these give no usable fit; never less than 2.

@@ -11,8 +11,13 @@ from mm.numbers import MINUS
 SCHEMA_VERSION = 1
 DISTANCE_UNIT, TIME_UNIT = "ticks", "s"
 NONE = "–"  # in a text, for a number that is not known
+ANY_SPREAD = "all"  # the state of the spread that is every one of them
+
+EXPONENTIAL = "exponential"
+LEAST_FALL = 1e-9  # of ln λ from the last point but one of a curve to the last
 
 Interval = tuple[float, float]
+Line = tuple[tuple[float, float], ...]  # points of λ(δ): distance in ticks, fills a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,68 @@ class FittedWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """One point of λ(δ).
+
+    Attributes:
+        delta_ticks: Distance from the reference price.
+        spread_state: ``all``, or the spread in ticks at which it holds: ``1``, ``2``, ``3-4``, ``5-8`` …
+        lambda_per_s: Fills a second of one resting order; it does not rise with the distance.
+        ci95: Its 95 % interval, by blocks of five minutes that may depend on each other; None where it has no end.
+    """
+
+    delta_ticks: float
+    spread_state: str
+    lambda_per_s: float
+    ci95: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeChoice:
+    """The shape of λ(δ) that is used, and why.
+
+    Attributes:
+        chosen: ``exponential``, ``power_law``, ``logistic``, ``two_exponentials`` or ``monotone``.
+        formula: As a person writes it.
+        parameters: Its numbers, by their names in the formula, distances in ticks; none of ``monotone``.
+        gain_nats_per_fill: What it gains over the exponential on blocks that neither was fitted to; None without.
+        se: Standard error of that.
+        why: One sentence.
+        trusted_ticks: The nearest and the farthest distance up to which the interval of λ ends within a factor of two
+            of it; None where there is none.
+        exponential_trusted_ticks: The same of the stretch around the pivot in which A·exp(-k·δ) lies within the
+            interval of λ.
+    """
+
+    chosen: str
+    formula: str
+    parameters: dict[str, float]
+    gain_nats_per_fill: float | None
+    se: float | None
+    why: str
+    trusted_ticks: Interval | None = None
+    exponential_trusted_ticks: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceChoice:
+    """The reference whose exponential predicts unseen blocks best, and by how much.
+
+    Attributes:
+        chosen: ``mid``, ``best`` or ``micro``; the fit itself counts from its *reference*.
+        gain_nats_per_fill: By reference, what its exponential gains over that of the mid; None of one that was not
+            compared (``sweep``).
+        se: Standard error, from the blocks, of the largest gain of another reference than the mid.
+        why: One sentence.
+    """
+
+    chosen: str
+    gain_nats_per_fill: dict[str, float | None]
+    se: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoissonFit:
     """A fit of λ(δ) = A exp(-k δ): fills a second, a side, a resting order, δ ticks from the reference price.
 
@@ -86,6 +153,9 @@ class PoissonFit:
         predictive_ci95: 95 % interval of the fills, of both sides, in the *predictive_horizon_s* after the window.
         mle: The highest likelihood, wherever it is finite.
         status: ``ok``, ``few_fills``, ``poor_fit`` (usable) or what forbids the use; *reason* explains it.
+        shape: The shape that describes λ(δ) best; None where no curve was compared with the exponential.
+        reference_choice: Which reference predicts best; None where they were not compared.
+        lambda_curve: Points of λ(δ) in that shape, for every spread and by states of it; none where *shape* is None.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -137,6 +207,23 @@ class PoissonFit:
     predictive_ci95: Interval | None = None
     predictive_horizon_s: float | None = None
     warnings: tuple[str, ...] = ()
+    reference_choice: ReferenceChoice | None = None
+    shape: ShapeChoice | None = None
+    lambda_curve: tuple[CurvePoint, ...] = ()
+
+    @property
+    def line(self) -> Line:
+        """The points of λ(δ) where another shape than the exponential was chosen; else none: A and k say it all.
+
+        Between two of them ln λ is a straight line, nearer than the first λ is flat, and beyond the last the line of
+        the last two goes on. A flat end is cut, so that the last two fall.
+        """
+        if self.shape is None or self.shape.chosen == EXPONENTIAL:
+            return ()
+        line = [(one.delta_ticks, one.lambda_per_s) for one in self.lambda_curve if one.spread_state == ANY_SPREAD]
+        while len(line) > 1 and not math.log(line[-2][1] / line[-1][1]) > LEAST_FALL:
+            line.pop()
+        return tuple(line) if len(line) > 1 else ()
 
     def times(self, count: int) -> Self:
         """Return the same fit, of *count* times as many fills and seconds; its numbers and errors stay."""
@@ -280,6 +367,20 @@ def _interval(value: Any) -> Interval | None:
     return float(low), float(high)
 
 
+def _shape(**given: Any) -> ShapeChoice:
+    stretches = ("trusted_ticks", "exponential_trusted_ticks")
+    return ShapeChoice(**given | {name: _interval(given.get(name)) for name in stretches})
+
+
+def _curve_point(*, delta_ticks: float, spread_state: str, lambda_per_s: float, ci95: Any = None) -> CurvePoint:
+    rate = float(lambda_per_s)
+    if not 0 < rate < math.inf or not math.isfinite(delta_ticks):
+        raise ValueError(f"lambda_curve holds λ({delta_ticks}) = {rate}, where a number above 0 belongs")
+    return CurvePoint(
+        delta_ticks=float(delta_ticks), spread_state=str(spread_state), lambda_per_s=rate, ci95=_interval(ci95)
+    )
+
+
 _READ: dict[str, Any] = {
     **dict.fromkeys(("ci95_A", "ci95_k", "ci95_A_block", "ci95_k_block", "predictive_ci95"), _interval),
     "sides": lambda sides: Sides(**{name: SideRates(**rates) for name, rates in sides.items()}),
@@ -288,6 +389,9 @@ _READ: dict[str, Any] = {
     "mle": lambda rates: RatesWithErrors(**rates),
     "window": lambda window: FittedWindow(**window),
     "warnings": tuple,
+    "shape": lambda shape: None if shape is None else _shape(**shape),
+    "reference_choice": lambda choice: None if choice is None else ReferenceChoice(**choice),
+    "lambda_curve": lambda points: tuple(_curve_point(**point) for point in points),
 }
 
 

@@ -329,3 +329,33 @@ def equal_pieces(start_us: int, end_us: int) -> list[tuple[int, int]]:
     step_us = next((step for step in PIECES_S if span_s / step <= MOST), PIECES_S[-1]) * US_PER_S
     edges = [start_us, *range(-(-(start_us + 1) // step_us) * step_us, end_us, step_us), end_us]
     return [(a, b) for a, b in pairwise(edges) if b - a >= step_us // 2]
+
+
+@dataclass(frozen=True, slots=True)
+class Uniformity:
+    """The Kolmogorov-Smirnov test of 1 - exp(-w).
+
+    Attributes:
+        n: Waiting times.
+        mean_wait: Their mean; 1 where the model holds, less where more is hit than foreseen.
+        ks: Largest distance from the uniform distribution; None without a waiting time.
+        p: Chance of such a distance, were the model right.
+    """
+
+    n: int
+    mean_wait: float | None
+    ks: float | None
+    p: float | None
+
+
+def uniformity(between: Floats) -> Uniformity:
+    """Return how uniform 1 - exp(-w) is; p is that of Stephens' approximation, good from four waiting times on."""
+    from scipy.special import kolmogorov
+
+    n = int(between.size)
+    if n == 0:
+        return Uniformity(0, None, None, None)
+    share = -np.expm1(-np.sort(between))
+    ks = float(max((np.arange(1, n + 1) / n - share).max(), (share - np.arange(n) / n).max()))
+    p = float(kolmogorov((math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n)) * ks))
+    return Uniformity(n, float(between.mean()), ks, p)

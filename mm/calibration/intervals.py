@@ -75,7 +75,7 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     error_log_a = estimate.var_logA * score_log_a + estimate.cov_logA_k * score_k
     error_k = estimate.cov_logA_k * score_log_a + estimate.var_k * score_k
     reach = float(stdtrit(degrees, (1 + LEVEL) / 2))
-    return _around(estimate, *(reach * long_run_error(error) for error in (error_log_a, error_k)))
+    return _around(estimate, *(reach * float(long_run_error(error)) for error in (error_log_a, error_k)))
 
 
 def cosines(blocks: int) -> int:
@@ -86,13 +86,19 @@ def cosines(blocks: int) -> int:
     return 0 if blocks < 2 else min(max(round(SHARE * blocks ** (2 / 3)), 2), blocks - 1)
 
 
-def long_run_error(values: Floats) -> float:
-    """Return the standard error of the sum of *values* in order of time, which may depend on their neighbours."""
+def long_run_error(values: Floats) -> Floats:
+    """Return the standard error of the sum of *values* in order of time, which may depend on their neighbours.
+
+    Args:
+        values: One a block; of several columns, each has its error.
+    """
     blocks = len(values)
     degrees = cosines(blocks)
     phase = np.pi * (np.arange(blocks) + 0.5) / blocks
     waves = np.cos(np.arange(1, degrees + 1)[:, None] * phase)
-    return math.sqrt(2 / degrees * float(((waves * values).sum(axis=1) ** 2).sum()))
+    waves = waves.reshape(*waves.shape, *(1 for _ in values.shape[1:]))
+    found: Floats = np.sqrt(2 / degrees * ((waves * values).sum(axis=1) ** 2).sum(axis=0))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +261,8 @@ def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
     """Yield *count* fits whose ln A and k are drawn from the normal law of their estimates.
 
     Their standard errors are those by blocks where the fit has them and they are the larger ones, their correlation is
-    the likelihood's; k is drawn again where it would not be positive. Equal seeds, equal draws.
+    the likelihood's; k is drawn again where it would not be positive. A curve keeps its shape, and its level moves with
+    that of the exponential at its pivot. Equal seeds, equal draws.
 
     Raises:
         FitError: If the fit is not usable, or does not say how far it may be off.
@@ -281,5 +288,7 @@ def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
             continue
         off = correlation * first + math.sqrt(max(1 - correlation**2, 0.0)) * second
         drawn_a = A * math.exp(error_a * off)
-        yield replace(fit, A=drawn_a, k=drawn_k, logA=math.log(drawn_a))
+        level = math.exp(error_a * off - (drawn_k - k) * (fit.pivot_delta or 0.0))
+        curve = tuple(replace(one, lambda_per_s=one.lambda_per_s * level, ci95=None) for one in fit.lambda_curve)
+        yield replace(fit, A=drawn_a, k=drawn_k, logA=math.log(drawn_a), lambda_curve=curve)
         left -= 1

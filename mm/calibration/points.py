@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -112,24 +112,44 @@ def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:
     return Points(*(np.concatenate(column) for column in (*columns, moved)))
 
 
-def as_points(table: Points | Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> Points:
+class Columns(Protocol):
+    """A table whose columns are found by name: a data frame, an Arrow table, a structured array."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Return a column."""
+
+
+def as_points(table: Points | Columns | Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> Points:
     """Return *table* as points.
 
     Args:
-        table: Points, a mapping of column names to columns (other names are passed over), or the
-            columns themselves in the order of `Points.of`.
+        table: Points; anything with named columns, in any order and others passed over (a mapping, a data frame, an
+            Arrow table, a structured array); or the columns themselves in the order of `Points.of`.
     """
     if isinstance(table, Points):
         return table
-    if not isinstance(table, Mapping):
-        if len(table) < len(COLUMNS):
-            raise DataError(f"points: {len(table)} columns; give at least {', '.join(COLUMNS)}")
-        return Points.of(*table)
-    missing = [name for name in COLUMNS if name not in table]
+    named: Any = table
+    names = _column_names(table)
+    if names is None:
+        if len(named) < len(COLUMNS):
+            raise DataError(f"points: {len(named)} columns; give at least {', '.join(COLUMNS)}")
+        return Points.of(*named)
+    missing = [name for name in COLUMNS if name not in names]
     if missing:
-        raise DataError(f"points: no column {', '.join(missing)} among {', '.join(table)}")
+        raise DataError(f"points: no column {', '.join(missing)} among {', '.join(names)}")
     known = (*COLUMNS, "side", "block", "width_ticks")
-    return Points.of(**{name: table[name] for name in known if name in table})
+    return Points.of(**{name: named[name] for name in known if name in names})
+
+
+def _column_names(table: Any) -> list[str] | None:
+    """Return the names of a table's columns; None where it has none."""
+    if isinstance(table, Mapping):
+        return list(table)
+    for holder, attribute in ((table, "column_names"), (table, "columns"), (getattr(table, "dtype", None), "names")):
+        names = getattr(holder, attribute, None)
+        if names is not None:
+            return [str(name) for name in names]
+    return None
 
 
 def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -> tuple[int, str] | None:
@@ -299,7 +319,8 @@ def _floats(column: ArrayLike, name: str) -> Floats:
 def _sides(column: Sequence[str | int] | ArrayLike) -> NDArray[np.int8]:
     """Return sides, as names or as signs, as signs."""
     values = np.array(column, dtype=object).ravel().tolist()
-    signs = [SIDES.get(value) if isinstance(value, str) else value for value in values]
+    missing: dict[Any, int] = {None: 0, **SIDES}  # frames have nulls where a file has nothing, or NaN
+    signs = [0 if value != value else missing.get(value, value) for value in values]  # noqa: PLR0124 - NaN
     for row, (value, sign) in enumerate(zip(values, signs, strict=True), 1):
         if sign not in SIDE_NAMES:
             raise DataError(f"points row {row}: side is {value!r}; give bid or 1, ask or -1, '' or 0 for unknown")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 PER_TICK = {"mid": 2, "micro": 8, "best": 1}  # steps of distance in one tick, by reference
+AUTO = "auto"  # the one that predicts best, of whole days
 BLOCK_S = 300.0  # points of one block may depend on each other
 BLOCK_US = round(BLOCK_S * US_PER_S)
 CLOSED = -1  # in place of a distance: no valid book
@@ -40,6 +41,11 @@ class Top(Protocol):
 
 def check_reference(reference: str) -> str:
     """Return *reference*; raises UsageError where it is none of ``PER_TICK``."""
+    if reference == AUTO:
+        raise UsageError(
+            f"CALIB_REFERENCE (--calib-reference) is {AUTO}, which mm calibrate chooses on whole days; for windows "
+            f"choose one of {', '.join(PER_TICK)}"
+        )
     if reference not in PER_TICK:
         raise UsageError(f"CALIB_REFERENCE (--calib-reference) is {reference!r}; choose one of {', '.join(PER_TICK)}")
     return reference

@@ -9,7 +9,8 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.fit_result import PoissonFit
+from mm.calibration.fit_result import Line, PoissonFit
+from mm.calibration.state_space import forecast
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowFitter, WindowPlan
 from mm.clock import US_PER_S
 from mm.errors import BrokenFile, FitError, Mismatch, UsageError
@@ -245,10 +246,17 @@ def build_schedule(
 def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fits: Sequence[WindowFit]) -> Schedule:
     """Return the schedule that the *fits* of the plan's windows over the calibrator's days make."""
 
+    windows = plan.over(calibrator.days)
+    decays = {window: own.k for window, own in zip(windows, fits, strict=True)}
+
     def outlook(window: Window) -> dict[str, float | None]:
         """Return the volatility and the fills of a whole segment after *window*, from its training data alone."""
-        trained = window.train_start_us, window.train_end_us
-        low, high = calibrator.predictive_ci95(*trained, 60 * plan.step_min) or (None, None)
+        trained, horizon_s = (window.train_start_us, window.train_end_us), 60 * plan.step_min
+        low, high = calibrator.predictive_ci95(*trained, horizon_s) or (None, None)
+        k = decays[window]
+        if plan.mode == "state_space" and k is not None:
+            ahead = forecast(calibrator.points(*trained), k, calibrator.length_s(*trained), horizon_s)
+            low, high = (ahead.low, ahead.high) if ahead else (low, high)
         return {"sigma_ticks": calibrator.sigma_ticks(*trained), "predictive_low": low, "predictive_high": high}
 
     return Schedule(
@@ -258,7 +266,7 @@ def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fi
         train_window_min=plan.train_window_min,
         step_min=plan.step_min,
         fallback_policy=fallback.policy,
-        segments=segments_of(plan.over(calibrator.days), fits, fallback, outlook),
+        segments=segments_of(windows, fits, fallback, outlook),
         reference=calibrator.config.reference,
         mode=plan.mode,
         half_life_min=plan.half_life_min if plan.mode in WEIGHING else None,
@@ -333,8 +341,9 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
     """Return λ(δ) over time as a fit or a schedule has it.
 
     Args:
-        fitted: A fit, which holds for all time, or a schedule, which holds where a segment is usable.
-        per_side: Use the sides' own A and k, which a schedule does not have.
+        fitted: A fit, which holds for all time, or a schedule, which holds where a segment is usable. Where a fit chose
+            another shape than the exponential, λ is its curve, and A and k are for the quotes that need them.
+        per_side: Use the sides' own A and k, which a schedule does not have; no curve is of one side alone.
         source: Where it comes from, for messages.
 
     Raises:
@@ -344,7 +353,8 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
     from mm.backtest.fills.intensity import FOREVER, Intensity
 
     if isinstance(fitted, PoissonFit):
-        pieces = [_piece(fitted, (0, FOREVER), *_sides(fitted, per_side, source))]
+        sides = _sides(fitted, per_side, source)
+        pieces = [_piece(fitted, (0, FOREVER), *sides, () if per_side else fitted.line)]
     elif per_side:
         raise UsageError(
             f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; "
@@ -376,9 +386,13 @@ def why_unusable(schedule: Schedule) -> str:
 
 
 def _piece(
-    fitted: PoissonFit | Segment, span: tuple[int, int], bid: tuple[float, float], ask: tuple[float, float]
+    fitted: PoissonFit | Segment,
+    span: tuple[int, int],
+    bid: tuple[float, float],
+    ask: tuple[float, float],
+    curve: Line = (),
 ) -> "IntensityPiece":
-    """Return the intensity of a stretch of time; *bid* and *ask* are A and k of each side."""
+    """Return the intensity of a stretch of time; *bid* and *ask* are A and k of each side, *curve* is of both."""
     from mm.backtest.fills.intensity_piece import IntensityPiece
 
     return IntensityPiece(
@@ -392,6 +406,7 @@ def _piece(
         sigma_ticks=fitted.sigma_ticks,
         min_delta_ticks=fitted.min_delta_ticks,
         max_delta_ticks=fitted.max_delta_ticks,
+        curve=curve,
     )
 
 

@@ -2,7 +2,8 @@
 
 Modes: ``rolling`` (the last stretch), ``expanding`` (everything so far), ``static`` (the first stretch, for
 good), ``ewma`` (everything so far, older data weighing less), ``pooled_k`` (k from everything so far, A from
-everything with older data weighing less: k hardly moves in a day, A does).
+everything with older data weighing less: k hardly moves in a day, A does), ``state_space`` (k as ``ewma``, ln A as a
+state that moves, from everything so far).
 """
 
 import math
@@ -16,6 +17,7 @@ import numpy as np
 
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
+from mm.calibration.state_space import forecast
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
-WEIGHING = ("ewma", "pooled_k")
+MODES = ("rolling", "expanding", "ewma", "pooled_k", "state_space", "static")
+WEIGHING = ("ewma", "pooled_k", "state_space")
 POLICIES = ("carry_forward", "global_default", "skip_segment")
 US_PER_MIN = 60 * US_PER_S
 
@@ -52,7 +54,8 @@ class WindowPlan:
         step_min: Length of a segment.
         latency_us: Training ends so long before its segment starts: an order sent then rests then.
         mode: One of ``MODES``.
-        half_life_min: Age at which data weighs half (``ewma``, ``pooled_k``), in minutes of recording.
+        half_life_min: Age at which data weighs half (``ewma``, ``pooled_k``, k of ``state_space``), in minutes of
+            recording.
     """
 
     train_window_min: float = 120
@@ -145,7 +148,7 @@ class WindowFit:
         k: Decay per tick.
         se_k: Standard error of k.
         se_logA: Standard error of ln A.
-        fit: The whole fit; for ``ewma`` of weighted counts, for ``pooled_k`` of all data so far.
+        fit: The whole fit; for ``ewma`` and ``state_space`` of weighted counts, for ``pooled_k`` of all data so far.
     """
 
     A: float | None
@@ -190,8 +193,13 @@ class WindowFitter:
         age_s = length_s - (points.block + 0.5) * BLOCK_S  # of the middle of each row's block
         half_lives = np.clip(age_s / (self.plan.half_life_min * 60), 0.0, 400.0)  # even its square never weighs nothing
         weights = np.exp2(-half_lives)
-        recent = _recent if self.plan.mode == "ewma" else _pooled
-        return recent(points, weights, self.fit)
+        if self.plan.mode == "pooled_k":
+            return _pooled(points, weights, self.fit)
+        found = _recent(points, weights, self.fit)
+        if self.plan.mode == "ewma" or found.k is None:
+            return found
+        ahead = forecast(points, found.k, length_s, 60 * self.plan.step_min)
+        return found if ahead is None else replace(found, A=ahead.A, se_logA=ahead.se_log)
 
 
 def _recent(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonFit]") -> WindowFit:

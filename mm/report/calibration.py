@@ -10,6 +10,7 @@ import numpy as np
 from mm.calibration.goodness import Residuals, residuals
 from mm.calibration.points import Points
 from mm.numbers import lasting, number, percent, power, short
+from mm.report.curve import curve_card, keys, lines
 from mm.report.frame import (
     About,
     Row,
@@ -64,10 +65,11 @@ def page(
         card(
             "How often trades reach each distance",
             "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its "
-            "95 % band. Distances with no fill are in the fit and have no place on this scale.",
+            "95 % band. Distances with no fill are in the fit and have no place on this scale." + _reference(fit),
             wide(curve_chart(measured.shown, fit)),
-            BOTH,
+            (*BOTH, *keys(fit)),
         ),
+        curve_card(fit),
         pair(
             card(
                 "Residuals",
@@ -102,6 +104,12 @@ def _header(fit: "PoissonFit") -> str:
     reference = f", from the {fit.reference}" if fit.reference else ""
     line = f"λ(δ) = A·exp(−k·δ) by {escape(how)}{escape(reference)}{span}"
     return header(fit.symbol or "points", fit.day or "", line)
+
+
+def _reference(fit: "PoissonFit") -> str:
+    """Return what another reference would change, as a further sentence; nothing where none was compared."""
+    choice = fit.reference_choice
+    return "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
 
 
 def _tiles(fit: "PoissonFit") -> str:
@@ -161,8 +169,9 @@ def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) ->
         (_curves(content.get("alternatives")), _moves(moves)),
         (_volatility(content.get("volatility") or {}), _spreads(content.get("by_spread") or [])),
     ]
-    days = content.get("by_day") or []
-    return [pair(*cards) for cards in pairs] + ([_days(days)] if days else [])
+    days, clusters = content.get("by_day") or [], content.get("clustering")
+    single = ([_clusters(clusters)] if clusters else []) + ([_days(days)] if days else [])
+    return [pair(*cards) for cards in pairs] + single
 
 
 def _curves(compared: Mapping[str, Any] | None) -> str:
@@ -251,6 +260,32 @@ def _spread_range(first: float, last: float | None) -> str:
     return f"{short(first)} to {'more' if last is None else short(last)}"
 
 
+def _clusters(found: Mapping[str, Any]) -> str:
+    """Return what orders excite, by how long it lasts; rows are nothing where there is no fit."""
+    if found["branching_ratio"] is None:
+        return card("Clustering", "", nothing(f"Not fitted: {escape(found['reason'])}."))
+    ks, plain = max(found["ks"].values()), max(found["ks_poisson"].values())
+    hint = (
+        f"Orders that one aggressive order excites on average, by the half-life of its effect. Branching ratio "
+        f"{_excited(found['branching_ratio'], found['se_branching_ratio'])}; Kolmogorov-Smirnov distance of the "
+        f"rescaled waits {number(ks, 2)}, of Poisson flow {number(plain, 2)}."
+    )
+    ways = [(hit, by) for by in ("bid", "ask") for hit in ("bid", "ask")]
+    rows = [
+        (
+            f"{number(kernel['half_life_s'], 3)} s",
+            *(_excited(kernel["branching"][hit][by], kernel["se_branching"][hit][by]) for hit, by in ways),
+        )
+        for kernel in found["kernels"]
+    ]
+    heads = ("half-life", *(f"{hit}s after a hit {by}" for hit, by in ways))
+    return card("Clustering", hint, grid(heads, rows) if rows else nothing("No order excites another."))
+
+
+def _excited(value: float, error: float | None) -> str:
+    return number(value, 2) + ("" if error is None else f" ± {number(error, 2)}")
+
+
 def _days(days: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         (day["day"], number(day["A"]), number(day["k"]), f"{day['n_fills']:,.0f}", escape(day["status"]))
@@ -270,8 +305,7 @@ def curve_chart(points: Points, fit: "PoissonFit") -> str:
     low, high = math.floor(math.log10(rates.min() / 2)), math.ceil(math.log10(rates.max() * 1.1))
     plot = Plot(WIDE, 330, (0.0, far * 1.04), (float(low), float(high)))
     marks = [plot.value_axis(power), plot.number_axis(short)]
-    if fit.A is not None and fit.k is not None:
-        marks += _line(plot, fit, (fit.A, fit.k), far)
+    marks += lines(plot, fit, far)
     for side, kind, name, rows in sides:
         marks += _whiskers(plot, rows, -side * NUDGE * far / 20, kind, name)
     return plot.picture(*marks, title="Fills per second by distance, and the fitted curve")
@@ -314,21 +348,6 @@ def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) 
         title = f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
         marks.append(plot.whisker((start + end) / 2, value, (least, most), "whisker", title))
     return plot.picture(*marks, title=title)
-
-
-def _line(plot: Plot, fit: "PoissonFit", rates: tuple[float, float], far: float) -> list[str]:
-    """Return the line of A and k (*rates*) with the band of its 95 % interval."""
-    A, k = rates
-    x = np.linspace(0.0, far * 1.04, 60)
-    y = (math.log(A) - k * x) / math.log(10)
-    marks = []
-    if fit.se_logA is not None and fit.se_k is not None and fit.cov_logA_k is not None:
-        variance = fit.se_logA**2 - 2 * x * fit.cov_logA_k + (x * fit.se_k) ** 2
-        off = NORMAL_95 * np.sqrt(np.maximum(variance, 0.0)) / math.log(10)
-        low, high = np.clip((y - off, y + off), *plot.y)
-        marks.append(plot.band(x, low, high, "band"))
-    inside = np.where(y >= plot.y[0], y, np.nan)
-    return [*marks, plot.path(x, inside, "line")]
 
 
 def _whiskers(plot: Plot, rows: Residuals, shift: float, kind: str, name: str) -> list[str]:

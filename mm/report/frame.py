@@ -26,11 +26,13 @@ class About:
         command: The exact command, as the words of its line; empty where there was none (a notebook).
         knobs: Name to ``{"value": …, "source": …}``, as in the manifest.
         folder: How a link to a file of the run begins: ``""`` where the page lies among them, else ends with ``/``.
+        excluded: What was left out of the days, and why.
     """
 
     command: Sequence[str] = ()
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     folder: str = ""
+    excluded: Sequence[str] = ()
 
 
 def document(title: str, parts: Sequence[str], script: str = "") -> str:
@@ -150,12 +152,17 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def origin(about: About) -> str:
-    """Return how to get the page again: the exact command, and every knob; nothing where neither is known."""
+    """Return what was left out of the days, and how to get the page again: the exact command, and every knob.
+
+    Nothing where none of it is known.
+    """
+    out = card("Left out", "Stretches of the days that no number here knows.", notes(about.excluded, "notes"))
+    out = out if about.excluded else ""
     if not about.command and not about.knobs:
-        return ""
+        return out
     command = f"<pre>{escape(shlex.join(about.command))}</pre>" if about.command else ""
     knobs = "".join(_knob(name, knob["value"], str(knob["source"])) for name, knob in about.knobs.items())
-    return card(
+    return out + card(
         "How to get this again", "The exact command, and every knob.", f'{command}<div class="knobs">{knobs}</div>'
     )
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import ratio_interval
+from mm.calibration.goodness import Uniformity, uniformity
 from mm.calibration.schedule import Segment
 from mm.calibration.windows import MODES, WindowFit
 from mm.clock import iso
 from mm.errors import BrokenFile
-from mm.walkforward.unseen import Tested, Uniformity, linked, realised, uniformity
+from mm.walkforward.unseen import Tested, linked, realised
 from mm.walkforward.walkforward import Study
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ TESTED = ("test_exposure_s", "test_fills", "test_expected", "test_ratio", "test_
 LIKELIHOOD = ("test_loglik", "test_loglik_per_fill", *(f"test_loglik_{mode}" for mode in MODES))
 CLOCK = ("waits", "mean_wait", "ks_p")
 COLUMNS = (*Segment.__dataclass_fields__, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK)
+NEWER = ("test_loglik_state_space",)  # columns that files of earlier versions lack
 WORDS = ("usable", "status", "source", "reason", "start")  # the columns that are no numbers
 
 
@@ -203,12 +205,12 @@ def read_segments(path: Path) -> SegmentRows:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
+            missing = [name for name in COLUMNS if name not in (*(table.fieldnames or ()), *NEWER)]
             if missing:
                 raise BrokenFile(f"{path}: no column {', '.join(missing)}; make the run again")
             rows = list(table)
         return SegmentRows(
-            {name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS if name not in WORDS},
+            {name: np.array([float(row.get(name) or "nan") for row in rows]) for name in COLUMNS if name not in WORDS},
             {name: [row[name] for row in rows] for name in WORDS},
         )
     except (OSError, UnicodeDecodeError, csv.Error, ValueError, TypeError) as error:

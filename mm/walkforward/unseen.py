@@ -77,23 +77,6 @@ class Waits:
     after: float
 
 
-@dataclass(frozen=True, slots=True)
-class Uniformity:
-    """The Kolmogorov-Smirnov test of 1 - exp(-w).
-
-    Attributes:
-        n: Waiting times.
-        mean_wait: Their mean; 1 where the model holds, less where more is hit than foreseen.
-        ks: Largest distance from the uniform distribution; None without a waiting time.
-        p: Chance of such a distance, were the model right.
-    """
-
-    n: int
-    mean_wait: float | None
-    ks: float | None
-    p: float | None
-
-
 def waits(marks: "DepthCounts", side: int, window: Sequence[int], rates: tuple[float, float]) -> Waits:
     """Return the waiting times of the sweeps that hit the best price of *side* or beyond.
 
@@ -129,19 +112,6 @@ def linked(stretches: Iterable[Waits | None]) -> Floats:
         found.append(between)
         waited += stretch.after
     return np.concatenate(found)
-
-
-def uniformity(between: Floats) -> Uniformity:
-    """Return how uniform 1 - exp(-w) is; p is that of Stephens' approximation, good from four waiting times on."""
-    from scipy.special import kolmogorov
-
-    n = int(between.size)
-    if n == 0:
-        return Uniformity(0, None, None, None)
-    share = -np.expm1(-np.sort(between))
-    ks = float(max((np.arange(1, n + 1) / n - share).max(), (share - np.arange(n) / n).max()))
-    p = float(kolmogorov((math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n)) * ks))
-    return Uniformity(n, float(between.mean()), ks, p)
 
 
 @dataclass(frozen=True)

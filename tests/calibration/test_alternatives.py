@@ -13,7 +13,7 @@ TRUTHS = {
     "power_law": lambda delta: (delta + 2.0) ** -2.0,
     "logistic": lambda delta: 1 / (1 + np.exp(0.5 * delta - 3)),
     "two_exponentials": lambda delta: np.exp(-delta) + 0.08 * np.exp(-0.1 * delta),
-    "isotonic": lambda delta: np.select([delta < 4.5, delta < 9.5, delta < 20.5], [1.0, 0.35, 0.03], 0.003),
+    "monotone": lambda delta: np.select([delta < 4.5, delta < 9.5, delta < 20.5], [1.0, 0.35, 0.03], 0.003),
 }
 FAR = 200.0  # ticks; where the rest of an open cell is taken to be nothing
 
@@ -45,7 +45,7 @@ def test_the_family_that_made_the_fills_is_found(family, cells):
     assert found.best == family
     assert found.sentence.startswith("one exponential" if family == "exponential" else "the exponential does not fit")
     best = next(curve for curve in found.curves if curve.name == family)
-    delta, width = found.shape.delta, found.shape.width
+    delta, width = found.sample.shape.delta, found.sample.shape.width
     truth = TRUTHS[family](delta) - (TRUTHS[family](np.minimum(delta + width, FAR)) if cells else 0)
     scale = points.fills.sum() / (24 * points.exposure_s[0]) / truth.sum()
     many = points.exposure_s[0] * 24 * scale * truth > 100
@@ -84,9 +84,9 @@ def test_the_isotonic_curve_is_the_weighted_regression_that_falls():
 
 def test_without_blocks_the_criterion_decides_alone():
     """There is nothing unseen; a clear case is still told."""
-    points = table(TRUTHS["isotonic"], 2, cells=False)
+    points = table(TRUTHS["monotone"], 2, cells=False)
     found = compare(Points.of(points.delta_ticks, points.exposure_s, points.fills))
-    assert found.best == "isotonic"
+    assert found.best == "monotone"
     assert [curve.unseen for curve in found.curves] == [None] * 5
     assert "has not seen" not in found.sentence
 

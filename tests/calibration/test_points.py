@@ -1,10 +1,13 @@
 """Tables of points: what is read, what is refused, what is written."""
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import Points, as_points, group, read_points, write_points
 from mm.errors import BrokenFile, DataError
 
@@ -167,3 +170,38 @@ def test_groups_are_the_distinct_keys_in_order(keys):
     first, groups = group(pairs[:, 0], pairs[:, 1])
     assert [tuple(pairs[row]) for row in first] == sorted(set(keys))
     assert [tuple(pairs[first[number]]) for number in groups] == keys
+
+
+TABLE = {
+    "side": ["bid", "ask", None, "bid"],
+    "fills": [40, 12, 9, 2],
+    "note": ["a", "b", "c", "d"],
+    "exposure_s": [100.0, 100.0, 200.0, 300.0],
+    "delta_ticks": [1.0, 2.0, 2.0, 4.0],
+}
+
+
+@pytest.mark.parametrize("kind", ["mapping", "polars", "arrow", "structured"])
+def test_a_table_with_column_names_is_read_by_them(kind):
+    """A frame in another order gave a fit that counted fills as distances."""
+    rows = np.rec.fromarrays(
+        [np.array([one or "" for one in TABLE["side"]]), *(np.array(TABLE[name]) for name in list(TABLE)[1:])],
+        names=list(TABLE),
+    )
+    makers = {"mapping": lambda: TABLE, "polars": lambda: pl.DataFrame(TABLE), "structured": lambda: rows}
+    points = as_points(makers.get(kind, lambda: pa.table(TABLE))())
+    assert points.delta_ticks.tolist() == TABLE["delta_ticks"]
+    assert points.exposure_s.tolist() == TABLE["exposure_s"]
+    assert points.fills.tolist() == TABLE["fills"]
+    assert points.side.tolist() == [1, -1, 0, 1]
+
+
+def test_a_written_table_of_points_is_fitted_as_a_frame(tmp_path):
+    """``calibration_points.csv`` by whatever reads CSV; its empty sides are nulls there."""
+    points = Points.of([1, 2, 3], [100, 100, 100], [60, 30, 14])
+    write_points(tmp_path / "points.csv", points)
+    by_frame = fit_poisson(pl.read_csv(tmp_path / "points.csv"))
+    assert by_frame.usable
+    assert (by_frame.A, by_frame.k) == (fit_poisson(points).A, fit_poisson(points).k)
+    with pytest.raises(DataError, match="no column fills among delta_ticks"):
+        fit_poisson(pl.read_csv(tmp_path / "points.csv").drop("fills"))

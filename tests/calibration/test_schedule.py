@@ -14,6 +14,7 @@ from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.schedule import Entry, Schedule, Segment, build_schedule, intensity_of, segments_of
+from mm.calibration.state_space import forecast
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.errors import BrokenFile, Mismatch, UsageError
 from small_tapes import book, poisson_day, tape, trade
@@ -349,3 +350,18 @@ def test_a_value_is_shown_by_its_beginning_only():
     with pytest.raises(BrokenFile) as caught:
         Entry({"key": ["x" * 100] * 100}, "x.json").read("key", str)
     assert len(str(caught.value)) < 150
+
+
+def test_the_interval_of_the_state_is_that_of_its_forecast():
+    """From the training window of each segment; another mode has the interval of the counts."""
+    told = poisson_day(3, 5400, 0.4, 0.5)
+    calibrator = Calibrator(tape(told, 0, 5400 * S), CalibrationConfig())
+    plan = WindowPlan(train_window_min=50, step_min=15, mode="state_space")
+    for segment in build_schedule(calibrator, plan).segments:
+        trained = segment.train_start_us, segment.train_end_us
+        foreseen = forecast(calibrator.points(*trained), segment.k, calibrator.length_s(*trained), 900.0)
+        assert (segment.predictive_low, segment.predictive_high) == (foreseen.low, foreseen.high)
+        assert (segment.A, segment.se_logA) == (foreseen.A, foreseen.se_log)
+    (first, *_) = build_schedule(calibrator, replace(plan, mode="ewma")).segments
+    counted = calibrator.predictive_ci95(first.train_start_us, first.train_end_us, 900.0)
+    assert (first.predictive_low, first.predictive_high) == counted

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import Points
+from mm.calibration.state_space import forecast
 from mm.calibration.windows import MODES, Window, WindowFit, WindowFitter, WindowPlan
 from mm.errors import UsageError
 
@@ -71,7 +72,7 @@ def test_a_day_no_longer_than_the_training_window_has_no_segment():
     assert WindowPlan().windows(START, START + 2 * HOURS) == ()
 
 
-@pytest.mark.parametrize("mode", ["expanding", "ewma", "pooled_k"])
+@pytest.mark.parametrize("mode", ["expanding", "ewma", "pooled_k", "state_space"])
 def test_modes_that_use_everything_so_far_train_from_the_start(mode):
     windows = WindowPlan(mode=mode).windows(START, START + 5 * HOURS)
     assert {window.train_start_us for window in windows} == {START}
@@ -120,7 +121,7 @@ def test_segments_touch_and_never_train_on_what_follows(train_min, step_min, lat
         ("half_life_min", 0, "SCHEDULE_HALF_LIFE_MIN"),
         ("latency_us", -1, "ORDER_LATENCY_MS"),
         ("latency_us", 120 * MIN, "shorter than the training window of 120 minutes"),
-        ("mode", "magic", "choose one of rolling, expanding, ewma, pooled_k, static"),
+        ("mode", "magic", "choose one of rolling, expanding, ewma, pooled_k, state_space, static"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(knob, value, says):
@@ -184,6 +185,17 @@ def test_a_steady_flow_gives_every_mode_the_same_answer(mode):
     points = cells([80, 40, 40, 40, 20, 20])
     found, plain = fitted(mode, points), fit_poisson(points)
     assert (found.A, found.k) == (pytest.approx(plain.A), pytest.approx(plain.k))
+
+
+def test_the_state_takes_k_from_what_is_new_and_a_from_everything():
+    """k is that of ewma to the last bit; A and its error are the forecast of the next segment."""
+    points = cells([80, 40, 40, 40, 20, 20])
+    weighted, found = fitted("ewma", points), fitted("state_space", points)
+    assert (found.k, found.se_k) == (weighted.k, weighted.se_k)
+    fitter = WindowFitter(lambda *_: points, fit_poisson, WindowPlan(mode="state_space", half_life_min=5))
+    length_us = 10 * MIN
+    ahead = forecast(points, weighted.k, 600.0, 900.0)
+    assert (fitter.one(0, length_us).A, fitter.one(0, length_us).se_logA) == (ahead.A, ahead.se_log)
 
 
 def quick_fit(points):

@@ -126,12 +126,12 @@ def test_every_label_of_any_table_can_be_read(chrome, tmp_path, points, pieces):
 
 
 CURVES = {
-    "best": "isotonic",
-    "sentence": "the exponential does not fit: <isotonic>",
+    "best": "monotone",
+    "sentence": "the exponential does not fit: <monotone>",
     "curves": [
         {"name": "exponential", "aic": -100.0, "unseen": 0.0, "unseen_se": 0.0},
         {"name": "power_law", "aic": -120.5, "unseen": None, "unseen_se": None},
-        {"name": "isotonic", "aic": -150.0, "unseen": 0.062, "unseen_se": 0.019},
+        {"name": "monotone", "aic": -150.0, "unseen": 0.062, "unseen_se": 0.019},
     ],
 }
 VOLATILITY = {
@@ -171,8 +171,8 @@ def cells(text):
 def test_curves_are_told_beside_the_best_of_them():
     """AIC is a difference, a gain has its error, and the plain sentence stands above, as text."""
     rows = cells(html({"alternatives": CURVES}))
-    assert rows[1:4] == [["exponential", "50", "0"], ["power law", "29.5", "–"], ["isotonic", "0", "+0.062 ± 0.019"]]
-    assert "The exponential does not fit: &lt;isotonic&gt;" in html({"alternatives": CURVES})
+    assert rows[1:4] == [["exponential", "50", "0"], ["power law", "29.5", "–"], ["monotone", "0", "+0.062 ± 0.019"]]
+    assert "The exponential does not fit: &lt;monotone&gt;" in html({"alternatives": CURVES})
 
 
 def test_spreads_and_days_are_tables():

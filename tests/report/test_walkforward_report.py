@@ -16,7 +16,7 @@ from pages import read
 
 MINUTE = 60_000_000
 SOURCES = ("fitted", "carried", "none", "fitted")
-MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
+MODES = ("rolling", "expanding", "ewma", "pooled_k", "state_space", "static")
 
 
 def rows_of(sources=SOURCES, reason="few <b>fills</b>"):

@@ -47,8 +47,15 @@ def test_a_gain_has_the_error_of_its_segments(studied):
 def test_a_person_reads_a_small_table(studied):
     told = list(lines(out_of_sample(studied)))
     assert told[0].startswith("out of sample: ")
-    assert [line.split()[0] for line in told[2:7]] == ["rolling", "expanding", "ewma", "pooled_k", "static"]
-    assert told[8].startswith("1 to 2 ")
+    assert [line.split()[0] for line in told[2:8]] == [
+        "rolling",
+        "expanding",
+        "ewma",
+        "pooled_k",
+        "state_space",
+        "static",
+    ]
+    assert told[9].startswith("1 to 2 ")
     assert "Kolmogorov-Smirnov" in told[-1]
     assert len(told) < 20
 

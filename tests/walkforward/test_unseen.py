@@ -10,8 +10,9 @@ from scipy import stats
 
 from mm.backtest.metrics.arithmetic import ratio_interval
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
+from mm.calibration.goodness import uniformity
 from mm.calibration.points import Points
-from mm.walkforward.unseen import Waits, foreseen, linked, log_likelihood, realised, uniformity, waits
+from mm.walkforward.unseen import Waits, foreseen, linked, log_likelihood, realised, waits
 from small_tapes import book, gap, poisson_day, tape, trade
 
 RATE, DECAY = 0.3, 0.5

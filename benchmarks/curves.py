@@ -1,0 +1,101 @@
+"""``python -m benchmarks.curves CAPTURES``: what each curve of λ gains on recorded markets, on blocks it has not seen.
+
+CAPTURES is the folder of recorded captures (``../shared/data``). Every curve is held against the exponential from the
+mid by the likelihood of the same fills in the same cells (`mm.calibration.references`).
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mm.calibration.alternatives import MONOTONE, gain_of
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.points import Floats
+from mm.calibration.references import EndCells, by_reference
+from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Family
+from mm.numbers import MINUS
+
+BLOCKS = 24  # at least so many, of five minutes or less
+LEAST_FILLS = 100  # of a row of distances
+FAMILY: dict[str, Family | None] = {one.name: one for one in FAMILIES} | {MONOTONE: None}
+METHODS = [(reference, name) for reference in ("mid", "best") for name in FAMILY if name != "logistic"]
+ENDS = ((0, 0), (1, 1), (2, 2), (3, 5), (6, 10), (11, 30), (31, 100), (101, 1 << 40))  # ticks beyond the touch
+
+
+class Capture(NamedTuple):
+    """A recorded market: its folder, its symbol, tick and step as an exchange writes them, and a day of it."""
+
+    folder: str
+    symbol: str
+    tick: str
+    step: str
+    day: str
+
+
+CAPTURES = (
+    Capture("binance-spot-nexousdt-20240723-24", "NEXOUSDT", "0.001", "0.01", "20240723"),
+    Capture("binance-spot-nexousdt-20240723-24", "NEXOUSDT", "0.001", "0.01", "20240724"),
+    Capture("binance-spot-btcusdt-20240808-09", "BTCUSDT", "0.01", "0.00001", "20240809"),
+)
+
+
+def cells_of(root: Path, one: Capture) -> dict[str, EndCells]:
+    """Return the fills of a capture from each reference; it is imported into a folder that is gone afterwards."""
+    from mm.backtest.io import load_day
+    from mm.market_data.import_capture import ImportOptions, import_captures
+
+    options = ImportOptions(tick_size=one.tick, qty_step=one.step)
+    with tempfile.TemporaryDirectory() as folder:
+        import_captures(
+            sorted((root / one.folder).glob("*.gz")), one.symbol, Path(folder), run_id="bench", options=options
+        )
+        tape = load_day(Path(folder) / one.symbol / one.day)
+    calibrator = Calibrator(tape, CalibrationConfig())
+    span_us = calibrator.end_us - calibrator.start_us
+    return by_reference(calibrator, min(300_000_000, span_us // BLOCKS))
+
+
+def gains(cells: dict[str, EndCells]) -> Iterator[str]:
+    """Yield a line for each reference and curve: gain and standard error in nats a fill."""
+    plain, fills = cells["mid"].unseen(EXPONENTIAL), float(cells["mid"].fills.sum())
+    for reference, name in METHODS:
+        gain, error = gain_of(cells[reference].unseen(FAMILY[name]) - plain, fills)
+        yield f"  {reference:<6}{name:<18}{f'{gain:+.3f} ± {error:.3f}'.replace('-', MINUS):>18}"
+
+
+def ratios(cells: dict[str, EndCells]) -> Iterator[str]:
+    """Yield a line for each range of ends beyond the touch: fills, and predicted over seen of two curves."""
+    mid = cells["mid"]
+    yield f"  {'ticks beyond the touch':<24}{'seen':>8}{'mid exponential':>18}{'best monotone':>16}"
+    seen = _by_end(mid, mid.fills.sum(axis=0))
+    one, two = _by_end(mid, mid.predicted(EXPONENTIAL)), _by_end(cells["best"], cells["best"].predicted(None))
+    for (first, last), count, plain, curve in zip(ENDS, seen, one, two, strict=True):
+        if count >= LEAST_FILLS:
+            name = f"{first}" if first == last else f"{first} and more" if last > 1 << 30 else f"{first} to {last}"
+            yield f"  {name:<24}{count:>8,.0f}{plain / count:>18.2f}{curve / count:>16.2f}"
+
+
+def _by_end(cells: EndCells, values: Floats) -> list[float]:
+    """Return the sums of *values*, one a row, by how far beyond the touch a row's cell begins."""
+    first = cells.shape.delta - np.repeat(cells.shape.delta[:: cells.ends], cells.ends)
+    return [float(values[(first >= low) & (first <= high)].sum()) for low, high in ENDS]
+
+
+def main() -> None:
+    """Print the tables of every capture."""
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit("python -m benchmarks.curves CAPTURES: CAPTURES is the folder of recorded captures (../shared/data)")
+    for one in CAPTURES:
+        cells = cells_of(Path(sys.argv[1]), one)
+        mid = cells["mid"]
+        print(f"{one.symbol} {one.day}: {mid.fills.sum():,.0f} fills in {len(mid.fills)} blocks")
+        print(f"  {'from':<6}{'curve':<18}{'nats a fill':>18}")
+        print("\n".join((*gains(cells), *ratios(cells))))
+
+
+if __name__ == "__main__":
+    main()

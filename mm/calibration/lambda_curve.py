@@ -1,0 +1,139 @@
+"""λ as a curve: fills a second at each distance and state of the spread, with intervals, as ``lambda_curve`` has it."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from mm.calibration.alternatives import CurveComparison, fitted_as
+from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, ShapeChoice
+from mm.calibration.intervals import LEVEL, NORMAL, cosines, long_run_error
+from mm.calibration.likelihood import LARGE, Sample
+from mm.calibration.points import Floats, Points, sum_by
+from mm.calibration.shapes import FAMILIES, FittedCurve
+
+LEAST_FILLS = 20  # in a state of the spread, so that it has a curve of its own
+TRUSTED = 2.0  # an interval is trusted that ends within this factor of λ
+
+
+def chosen_curve(
+    compared: CurveComparison, states: Iterable[tuple[str, Points]] = (), pivot: float = 0.0
+) -> tuple[tuple[CurvePoint, ...], ShapeChoice]:
+    """Return the curve of the shape that a comparison chose, and the choice.
+
+    Args:
+        compared: Of all rows.
+        states: States of the spread with the points of each; the same shape is fitted to them.
+        pivot: Distance in ticks around which the exponential is trusted first.
+    """
+    best = compared.chosen
+    curve = _points(ANY_SPREAD, best.fitted, compared.sample)
+    fitted = best.fitted
+    family = next((one for one in FAMILIES if one.name == best.name), None)
+    near, unit = float(fitted.cells.shape.delta[0]), fitted.cells.scale
+    named = {} if family is None else family.named(fitted.log_height, fitted.shape, near, unit)
+    exponential = {
+        one.delta_ticks: one.lambda_per_s for one in _points(ANY_SPREAD, compared.curves[0].fitted, compared.sample)
+    }
+    choice = ShapeChoice(
+        chosen=best.name,
+        formula=best.formula,
+        parameters=named,
+        gain_nats_per_fill=best.unseen,
+        se=best.unseen_se,
+        why=compared.sentence,
+        trusted_ticks=_stretch(curve, [_narrow(one) for one in curve], pivot),
+        exponential_trusted_ticks=_stretch(
+            curve, [_holds(one, exponential.get(one.delta_ticks, 0.0)) for one in curve], pivot
+        ),
+    )
+    for name, points in states:
+        if points.fills.sum() < LEAST_FILLS:
+            continue
+        found = fitted_as(best.name, points)
+        if found is not None:
+            curve += _points(name, *found)
+    return curve, choice
+
+
+@np.errstate(all="ignore")
+def _points(state: str, fitted: FittedCurve, sample: Sample) -> tuple[CurvePoint, ...]:
+    """Return a point for each distance at which a row begins, nearest first."""
+    delta = np.unique(fitted.cells.shape.delta)
+    at = np.searchsorted(fitted.cells.edges, delta)
+    log_rate = np.minimum.accumulate(fitted.at_edges[at])
+    reach = np.nan_to_num(_reach(fitted, sample, fitted.edge_slopes[at]), nan=np.inf)
+    # λ falls, so what bounds it at one distance bounds it from above farther out, and from below nearer
+    high = np.minimum.accumulate(log_rate + reach)
+    low = np.maximum.accumulate((log_rate - reach)[::-1])[::-1]
+    rows = np.stack((delta, log_rate, low, high))[:, np.abs(log_rate) < LARGE]
+    return tuple(
+        CurvePoint(delta_ticks=distance, spread_state=state, lambda_per_s=math.exp(rate), ci95=_ends(*ends))
+        for distance, rate, *ends in rows.T.tolist()
+    )
+
+
+def _ends(low: float, high: float) -> Interval | None:
+    """Return the interval of λ of one of ln λ, to six digits; None where it has no end."""
+    if low < -LARGE or high > LARGE:
+        return None
+    return float(f"{math.exp(low):.6g}"), float(f"{math.exp(high):.6g}")
+
+
+def _reach(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
+    """Return how far the 95 % interval of ln λ reaches to both sides, where its *slopes* are those.
+
+    The estimate's errors are what the scores of the blocks make of it (a sandwich), and the variance of their sum is
+    taken from their slowest cosines, as that of A and k is. Without two blocks, fills are taken for independent.
+    """
+    from scipy.special import stdtrit
+
+    points, rows = sample.points, len(fitted.log_gain)
+    rate = np.exp(fitted.log_gain)
+    expected = sum_by(sample.row, points.exposure_s, rows) * rate
+    information = (fitted.gain_slopes * expected[:, None]).T @ fitted.gain_slopes
+    influence = slopes @ _inverse(information)
+    degrees = cosines(sample.n_blocks)
+    if degrees == 0:
+        variance = (influence * (influence @ information)).sum(axis=1)
+        return np.asarray(NORMAL * np.sqrt(variance))
+    blocks = sample.n_blocks
+    surprise = points.fills - points.exposure_s * rate[sample.row]
+    by_row = sum_by(sample.block * rows + sample.row, surprise, blocks * rows).reshape(blocks, rows)
+    errors = long_run_error(by_row @ (fitted.gain_slopes @ influence.T))
+    reach: Floats = float(stdtrit(degrees, (1 + LEVEL) / 2)) * errors
+    return reach
+
+
+def _inverse(information: Floats) -> Floats:
+    """Return the inverse of an information matrix, along the directions that it knows of."""
+    scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
+    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    known = np.where(values > 1e-10 * values[-1], 1 / values, 0.0)
+    inverse: Floats = (vectors * known) @ vectors.T / np.outer(scale, scale)
+    return inverse
+
+
+def _narrow(point: CurvePoint) -> bool:
+    """Return whether the interval ends within a factor of λ."""
+    if point.ci95 is None:
+        return False
+    return point.ci95[1] <= TRUSTED * point.lambda_per_s and point.ci95[0] >= point.lambda_per_s / TRUSTED
+
+
+def _holds(point: CurvePoint, rate: float) -> bool:
+    """Return whether another rate lies within the interval of a point."""
+    return point.ci95 is not None and point.ci95[0] <= rate <= point.ci95[1]
+
+
+def _stretch(curve: Sequence[CurvePoint], good: Sequence[bool], around: float) -> Interval | None:
+    """Return the first and the last distance of the unbroken stretch of good points nearest to a distance."""
+    places = [place for place, one in enumerate(good) if one]
+    if not places:
+        return None
+    first = last = min(places, key=lambda place: abs(curve[place].delta_ticks - around))
+    while first > 0 and good[first - 1]:
+        first -= 1
+    while last + 1 < len(good) and good[last + 1]:
+        last += 1
+    return curve[first].delta_ticks, curve[last].delta_ticks

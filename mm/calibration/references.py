@@ -1,0 +1,175 @@
+"""Which reference price describes the flow best: curves of each, compared on the same fills, out of sample.
+
+The distances of one aggressive order from the mid, the own best price and the micro-price differ, but where it ended in
+the book does not: so many ticks beyond the best price of the side that it hit. At any instant a curve of a reference
+says how often orders end in each of these cells, λ(t + j) - λ(t + j + w) for a touch at distance t. So all references
+are compared by the likelihood of the same fills in the same cells. As in `alternatives`, blocks of odd and even number
+take turns, and a block's fills count by how they are spread over its states and cells, not by how many they are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.depth_counts import CELLS, REACHED, DepthCounts
+from mm.calibration.fit_result import ReferenceChoice
+from mm.calibration.likelihood import Shape
+from mm.calibration.points import Floats, Ints, group, sum_by
+from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK
+from mm.calibration.shapes import EXPONENTIAL, Cells, Family, monotone, search, shares_loglik
+from mm.clock import US_PER_S
+from mm.numbers import MINUS
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+CLEAR = 1.0  # standard errors by which another reference has to be better than the mid
+
+
+@dataclass(frozen=True)
+class EndCells:
+    """The fills of one reference by block, state and cell.
+
+    Attributes:
+        shape: Of each row, the distance at which its cell begins, and its width; inf for the last cell of a state.
+        exposure_s: By block and row, the seconds in which the touch was where the row has it.
+        fills: By block and row.
+        ends: How many cells a state has; rows stand by state, then by cell.
+    """
+
+    shape: Shape
+    exposure_s: Floats
+    fills: Floats
+    ends: int
+
+    @classmethod
+    def of(cls, days: "Sequence[DepthCounts]", begins: Ints, block_us: int = BLOCK_US) -> "EndCells":
+        """Return the fills of whole *days*; cells begin so many ticks beyond the touch, blocks have a length."""
+        per_tick = days[0].path.per_tick
+        states: list[tuple[Ints, Ints, Floats]] = []
+        ends: list[tuple[Ints, Ints, Ints]] = []
+        first = 0
+        for day in days:
+            for side in day.options.sides:
+                edges, rows, block = day.path.segments(*day.span, block_us)
+                touch = day.path.touch[side][rows]
+                valid = touch != CLOSED
+                states.append((first + block[valid], touch[valid], np.diff(edges)[valid] / US_PER_S))
+                hits, met = day.hits(side, *day.span)
+                cell = np.searchsorted(begins, (hits.depth - met) // per_tick, side="right") - 1
+                ends.append((first + (hits.us - day.span[0]) // block_us, met, cell))
+            first += -(-(day.span[1] - day.span[0]) // block_us)
+        blocks, touches, seconds = (np.concatenate(column) for column in zip(*states, strict=True))
+        hit_blocks, met, cells = (np.concatenate(column) for column in zip(*ends, strict=True))
+        known, state = np.unique(touches, return_inverse=True)
+        count, width = len(known), len(begins)
+        waited = sum_by(blocks * count + state, seconds, first * count).reshape(first, count)
+        place = (hit_blocks * count + np.searchsorted(known, met)) * width + cells
+        fills = sum_by(place, np.ones(len(place)), first * count * width).reshape(first, count * width)
+        near = (known[:, None] / per_tick + begins).ravel()
+        wide = np.tile(np.append(np.diff(begins).astype(np.float64), np.inf), count)
+        return cls(Shape(near, wide), np.repeat(waited, width, axis=1), fills, width)
+
+    def summed(self) -> tuple[Shape, Ints]:
+        """Return the rows of distinct distance and width, and of each row here its number among them."""
+        first, groups = group(self.shape.delta, self.shape.width)
+        return Shape(self.shape.delta[first], self.shape.width[first]), groups
+
+    @np.errstate(all="ignore")
+    def held_out(self, family: Family | None) -> tuple[Floats, Floats]:
+        """Return ln of what each row is reached by, for blocks of even and of odd number.
+
+        The curve of each is fitted to the blocks of the other parity; given its state, its height does not matter.
+
+        Args:
+            family: The kind of curve; None for the falling one with any steps.
+        """
+        shape, groups = self.summed()
+        count = len(shape.delta)
+        found = []
+        for parity in (0, 1):
+            waited, fills = (
+                sum_by(groups, column[1 - parity :: 2].sum(axis=0), count) for column in (self.exposure_s, self.fills)
+            )
+            scale = max(float((fills @ shape.delta) / fills.sum()) - float(shape.delta[0]), 1.0)
+            cells, waited = Cells(shape, scale), np.maximum(waited, 1e-9 * waited.max())
+            curve = monotone(cells, waited, fills) if family is None else search(family, cells, waited, fills)
+            found.append(curve.log_gain[groups])
+        return found[0], found[1]
+
+    @np.errstate(all="ignore")
+    def unseen(self, family: Family | None) -> Floats:
+        """Return the log-likelihood of each block's fills by the curve of `held_out`."""
+        found = np.zeros(len(self.fills))
+        for parity, gain in enumerate(self.held_out(family)):
+            found[parity::2] = shares_loglik(gain, self.exposure_s[parity::2], self.fills[parity::2])
+        return np.where(self.fills.any(axis=1), found, 0.0)
+
+    def predicted(self, family: Family | None) -> Floats:
+        """Return the fills of each row that the curve of `held_out` predicts, given how many each block has."""
+        total = np.zeros(len(self.shape.delta))
+        for parity, gain in enumerate(self.held_out(family)):
+            reached = self.exposure_s[parity::2] * np.exp(gain)
+            fills = self.fills[parity::2].sum(axis=1)
+            total += (reached * (fills / np.maximum(reached.sum(axis=1), 1e-300))[:, None]).sum(axis=0)
+        return total
+
+
+def end_cells(days: "Sequence[DepthCounts]") -> Ints:
+    """Return where the cells begin, in ticks beyond the touch: of a tick each, and wider where there would be many."""
+    hits = [day.hits(side, *day.span) for day in days for side in day.options.sides]
+    ends = np.concatenate([(found.depth - met) // days[0].path.per_tick for found, met in hits])
+    last = max(int(np.ceil(np.quantile(ends, REACHED))), 1) if ends.size else 1
+    if last < CELLS:
+        return np.arange(last + 1)
+    wide = np.unique(np.rint(np.geomspace(1, last, CELLS)).astype(np.int64))
+    return np.concatenate(([0], wide))
+
+
+def by_reference(calibrator: Calibrator, block_us: int = BLOCK_US) -> dict[str, EndCells]:
+    """Return the fills of whole days from each reference, in the same cells, by blocks of a length."""
+    found: Mapping[str, tuple[DepthCounts, ...]] = {
+        name: Calibrator(calibrator.tapes, replace(calibrator.config, method="marks", reference=name)).marks
+        for name in PER_TICK
+    }
+    begins = end_cells(found["mid"])
+    return {name: EndCells.of(days, begins, block_us) for name, days in found.items()}
+
+
+def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
+    """Return the choice among the references; None where there are too few blocks or fills to compare them on.
+
+    Another reference than the mid is chosen where its exponential gains more than one standard error.
+    """
+    cells = by_reference(calibrator)
+    mid = cells["mid"]
+    if len(mid.fills) < LEAST_BLOCKS or not all(mid.fills[parity::2].any() for parity in (0, 1)):
+        return None
+    plain, fills = mid.unseen(EXPONENTIAL), float(mid.fills.sum())
+    gains: dict[str, tuple[float, float]] = {
+        name: gain_of(one.unseen(EXPONENTIAL) - plain, fills) for name, one in cells.items() if name != "mid"
+    }
+    best = max(gains, key=lambda name: gains[name][0])
+    gain, error = gains[best]
+    chosen = best if gain > CLEAR * error else "mid"
+    told = ", ".join(f"{name} {one:+.3f} ± {off:.3f}".replace("-", MINUS) for name, (one, off) in sorted(gains.items()))
+    return ReferenceChoice(
+        chosen=chosen,
+        gain_nats_per_fill={"mid": 0.0, **{name: one for name, (one, _) in sorted(gains.items())}, "sweep": None},
+        se=error,
+        why=f"an exponential from the {chosen} predicts unseen blocks best (nats a fill over the mid: {told})",
+    )
+
+
+def resolved(tapes: "Sequence[Tape]", config: CalibrationConfig) -> tuple[CalibrationConfig, ReferenceChoice | None]:
+    """Return the config with a reference of its own where it is ``auto``, and the choice among the references.
+
+    With ``auto`` and nothing to compare them on, the reference is the mid.
+    """
+    given = config.reference
+    choice = compare_references(Calibrator(tapes, replace(config, method="marks", reference="mid")))
+    return replace(config, reference=(choice.chosen if choice else "mid") if given == AUTO else given), choice

@@ -1,0 +1,108 @@
+"""λ(δ) on the page of a calibration: the lines of its chart, and a card of its numbers by distance and spread."""
+
+import math
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.calibration.fit_result import ANY_SPREAD, EXPONENTIAL
+from mm.numbers import number, short
+from mm.report.frame import card, grid, interval
+from mm.report.svg import NORMAL_95, Plot
+
+if TYPE_CHECKING:
+    from mm.calibration.fit_result import CurvePoint, PoissonFit
+
+MOST_ROWS = 12
+POINTS = 60  # of a drawn exponential
+
+
+def keys(fit: "PoissonFit") -> tuple[tuple[str, str], ...]:
+    """Return the lines of the chart for its legend."""
+    if not _bent(fit):
+        return (("line", "A·exp(−k·δ)"),)
+    assert fit.shape is not None
+    return ("line", escape(fit.shape.chosen.replace("_", " "))), ("fees", "A·exp(−k·δ), dashed")
+
+
+def lines(plot: Plot, fit: "PoissonFit", far: float) -> list[str]:
+    """Return the chosen curve with the band of its 95 % interval, and the exponential beside it; none without a fit."""
+    if fit.A is None or fit.k is None:
+        return []
+    if not _bent(fit):
+        return _exponential(plot, fit, (fit.A, fit.k), far, "line")
+    rows = [one for one in _rows(fit, ANY_SPREAD) if one.delta_ticks <= far]
+    x = np.array([one.delta_ticks for one in rows])
+    y = np.log10([one.lambda_per_s for one in rows])
+    banded = [one for one in rows if one.ci95 is not None and one.ci95[0] > 0]
+    ends = np.log10([one.ci95 for one in banded if one.ci95 is not None]).reshape(-1, 2).T
+    low, high = np.clip(ends, *plot.y)
+    marks = [plot.band(np.array([one.delta_ticks for one in banded]), low, high, "band")]
+    marks += _exponential(plot, fit, (fit.A, fit.k), far, "dash")[-1:]
+    return [*marks, plot.path(x, np.where(y >= plot.y[0], y, np.nan), "line")]
+
+
+def _exponential(plot: Plot, fit: "PoissonFit", rates: tuple[float, float], far: float, kind: str) -> list[str]:
+    """Return the line of A and k (*rates*) after the band of its 95 % interval, where it is known."""
+    A, k = rates
+    x = np.linspace(0.0, far * 1.04, POINTS)
+    y = (math.log(A) - k * x) / math.log(10)
+    marks = []
+    if fit.se_logA is not None and fit.se_k is not None and fit.cov_logA_k is not None:
+        variance = fit.se_logA**2 - 2 * x * fit.cov_logA_k + (x * fit.se_k) ** 2
+        off = NORMAL_95 * np.sqrt(np.maximum(variance, 0.0)) / math.log(10)
+        low, high = np.clip((y - off, y + off), *plot.y)
+        marks.append(plot.band(x, low, high, "band"))
+    return [*marks, plot.path(x, np.where(y >= plot.y[0], y, np.nan), kind)]
+
+
+def curve_card(fit: "PoissonFit") -> str:
+    """Return the card of the curve: the choice, where it may be trusted, and λ by distance and state of the spread."""
+    if fit.shape is None or not fit.lambda_curve:
+        return ""
+    shape = fit.shape
+    states = [name for name in dict.fromkeys(one.spread_state for one in fit.lambda_curve) if name != ANY_SPREAD]
+    hint = (
+        f"{escape(shape.why[:1].upper() + shape.why[1:])}. "
+        f"Numbers: {', '.join(f'{name} {number(value)}' for name, value in shape.parameters.items()) or 'the table'}. "
+        f"The interval of λ ends within a factor of two of it {_stretch(shape.trusted_ticks)}; A·exp(−k·δ) lies within "
+        f"that interval {_stretch(shape.exponential_trusted_ticks)}."
+    )
+    head = ("ticks", "λ, 1/s", "95 %", "A·exp(−k·δ)", *(f"at spread {name}" for name in states))
+    return card("λ by distance and spread", hint, grid(head, list(_table(fit, states))))
+
+
+def _table(fit: "PoissonFit", states: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each distance, nearest first, and beyond the first dozen for ever fewer of them."""
+    by_state = {name: {one.delta_ticks: one for one in _rows(fit, name)} for name in states}
+    rows = _rows(fit, ANY_SPREAD)
+    ahead = np.geomspace(MOST_ROWS, max(len(rows), MOST_ROWS), 9).astype(int) - 1
+    for place in sorted({*range(min(MOST_ROWS, len(rows))), *np.minimum(ahead, len(rows) - 1).tolist()}):
+        one = rows[place]
+        plain = "–" if fit.A is None or fit.k is None else number(fit.A * math.exp(-fit.k * one.delta_ticks))
+        others = (by_state[name].get(one.delta_ticks) for name in states)
+        yield (
+            short(one.delta_ticks),
+            number(one.lambda_per_s),
+            interval(one.ci95).removeprefix("95 %: "),
+            plain,
+            *("" if other is None else number(other.lambda_per_s) for other in others),
+        )
+
+
+def _rows(fit: "PoissonFit", state: str) -> "list[CurvePoint]":
+    return [one for one in fit.lambda_curve if one.spread_state == state]
+
+
+def _bent(fit: "PoissonFit") -> bool:
+    """Return whether another shape than the exponential was chosen."""
+    return fit.shape is not None and fit.shape.chosen != EXPONENTIAL and bool(fit.lambda_curve)
+
+
+def _stretch(ticks: tuple[float, float] | None) -> str:
+    if ticks is None:
+        return "nowhere"
+    near, far = map(short, ticks)
+    return f"at {near} ticks" if near == far else f"from {near} to {far} ticks"

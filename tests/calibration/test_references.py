@@ -1,0 +1,136 @@
+"""References compared: the one that made the flow is found, by the likelihood of a loop over the events."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+
+from mm.calibration.alternatives import compare
+from mm.calibration.calibrate import measure
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.likelihood import Shape
+from mm.calibration.references import by_reference, compare_references, end_cells
+from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, search
+from mm.errors import UsageError
+from small_tapes import book, tape, trade
+
+S = 1_000_000
+BLOCK_S = 300
+
+
+def flow(reference, seed, minutes=40, k=0.8, rate=1.5):
+    """Return a day whose spread is 1, 3 or 6 ticks in turn, and whose orders end by λ of a reference."""
+    chance, events, spread = random.Random(seed), [], 1
+    for second in range(0, minutes * 60, 5):
+        spread = chance.choice([1, 1, 3, 6])
+        lots = chance.choice([(2, 8), (5, 5), (9, 1)])
+        events.append(book(second * S, 1000, 1000 + spread, *lots))
+        centre = {
+            "mid": (spread / 2, spread / 2),
+            "best": (0.0, 0.0),
+            "micro": (spread * lots[0] / sum(lots), spread * lots[1] / sum(lots)),
+        }[reference]
+        for side, touch in ((1, centre[0]), (-1, centre[1])):
+            at = 0.0
+            while True:
+                at += chance.expovariate(rate * math.exp(-k * touch))
+                if at >= 4.9:
+                    break
+                depth = int(chance.expovariate(k))
+                us = int((second + at) * S) + (side > 0)
+                events.append(trade(us, -side, 1000 - depth if side > 0 else 1000 + spread + depth))
+    return tape(sorted(events, key=lambda event: event[1]), 0, minutes * 60 * S)
+
+
+@pytest.mark.parametrize("name", ["mid", "best", "micro"])
+def test_the_reference_that_made_the_flow_is_chosen(name):
+    """Among all three; the largest gain is above 0 where that is another than the mid, and the mid gains none."""
+    for seed in range(3):
+        choice = compare_references(Calibrator(flow(name, seed), CalibrationConfig()))
+        assert choice.chosen == name, (seed, choice)
+        assert choice.gain_nats_per_fill["mid"] == 0
+        assert choice.gain_nats_per_fill["sweep"] is None
+        most = max(choice.gain_nats_per_fill[other] for other in ("best", "micro"))
+        assert (most > choice.se) == (name != "mid")
+
+
+@pytest.mark.parametrize("name", ["mid", "best", "micro"])
+def test_likelihoods_are_those_of_a_loop_over_events(name):
+    """Each fill by ln of λ(t + j) - λ(t + j + w), each block's exposure state by state; λ is fitted as everywhere."""
+    day = flow("best", 7, minutes=25)
+    calibrator = Calibrator(day, CalibrationConfig())
+    cells = by_reference(calibrator)[name]
+    begins = end_cells(calibrator.marks).tolist()
+    blocks = 5
+    waits, ends = [{} for _ in range(blocks)], [[] for _ in range(blocks)]
+    (counts,) = Calibrator(day, CalibrationConfig(reference=name)).marks
+    per_tick = counts.path.per_tick
+    for side in (1, -1):
+        edges, rows, block = counts.path.segments(0, day.end_us, BLOCK_S * S)
+        for begin, end, row, where in zip(edges[:-1].tolist(), edges[1:].tolist(), rows.tolist(), block, strict=True):
+            touch = int(counts.path.touch[side][row])
+            if touch >= 0:
+                waits[where][touch] = waits[where].get(touch, 0.0) + (end - begin) / S
+        hits, met = counts.hits(side, 0, day.end_us)
+        for us, depth, touch in zip(hits.us.tolist(), hits.depth.tolist(), met.tolist(), strict=True):
+            ends[us // (BLOCK_S * S)].append((touch, (depth - touch) // per_tick))
+
+    def cell(j):
+        place = max(i for i, begin in enumerate(begins) if begin <= j)
+        return begins[place], begins[place + 1] if place + 1 < len(begins) else math.inf
+
+    expected = []
+    for block in range(blocks):
+        trained = [other for other in range(blocks) if other % 2 != block % 2]
+        rows = {}
+        for other in trained:
+            for touch, seconds in waits[other].items():
+                for j in begins:
+                    near, far = cell(j)
+                    row = rows.setdefault((touch / per_tick + near, far - near), [0.0, 0.0])
+                    row[0] += seconds
+            for touch, j in ends[other]:
+                near, far = cell(j)
+                rows[touch / per_tick + near, far - near][1] += 1
+        table = sorted(rows.items())
+        shape = Shape(np.array([key[0] for key, _ in table]), np.array([key[1] for key, _ in table]))
+        sums = np.array([value for _, value in table])
+        curve = search(EXPONENTIAL, Cells(shape, 1.0), sums[:, 0], sums[:, 1])
+        k = math.exp(curve.shape[0])
+
+        def gain(touch, near, far, k=k):
+            return math.exp(-k * (touch / per_tick + near)) - math.exp(-k * (touch / per_tick + far))
+
+        logs = sum(math.log(gain(touch, *cell(j))) for touch, j in ends[block])
+        total = sum(seconds * gain(touch, *cell(j)) for touch, seconds in waits[block].items() for j in begins)
+        expected.append(logs - len(ends[block]) * math.log(total))
+    assert cells.unseen(EXPONENTIAL) == pytest.approx(expected, abs=1e-3)
+
+
+def test_from_the_mid_the_gains_of_shapes_are_those_of_the_fit():
+    """Two ways of counting: by cells of each block, and by states and ends."""
+    calibrator = Calibrator(flow("best", 3, k=0.5), CalibrationConfig(max_delta_ticks=400))
+    cells = by_reference(calibrator)["mid"]
+    curves = compare(calibrator.points(calibrator.start_us, calibrator.end_us)).curves
+    plain, fills = cells.unseen(EXPONENTIAL), cells.fills.sum()
+    for family in FAMILIES[1:2]:
+        (curve,) = (one for one in curves if one.name == family.name)
+        assert float((cells.unseen(family) - plain).sum() / fills) == pytest.approx(curve.unseen, abs=2e-3)
+
+
+def test_auto_takes_the_choice_and_windows_refuse_it():
+    """The fit counts from what was chosen; a schedule has no whole day to choose on."""
+    day = flow("best", 1)
+    fit = measure(day, CalibrationConfig(reference="auto")).fit
+    assert fit.reference == fit.reference_choice.chosen == "best"
+    assert measure(day, CalibrationConfig()).fit.reference_choice == fit.reference_choice
+    with pytest.raises(UsageError, match="choose one of mid, micro, best"):
+        Calibrator(day, CalibrationConfig(reference="auto")).points(0, 60 * S)
+
+
+def test_too_few_blocks_are_no_comparison():
+    """Then auto is the mid."""
+    day = flow("best", 1, minutes=10)
+    assert compare_references(Calibrator(day, CalibrationConfig())) is None
+    assert measure(day, CalibrationConfig(reference="auto")).fit.reference == "mid"

@@ -1,0 +1,124 @@
+"""Shapes of λ(δ): their slopes against differences, their tops against a plain search and by their conditions."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from mm.calibration.likelihood import Shape
+from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, monotone, search, shares_loglik
+
+PLACES = {
+    "exponential": (0.2,),
+    "power_law": (0.5, 0.9),
+    "logistic": (-1.0, 0.4),
+    "two_exponentials": (-0.8, 0.7, -1.5),
+}
+FORMULAS = {
+    "exponential": lambda d, A, k: A * math.exp(-k * d),
+    "power_law": lambda d, A, c, p: A * (d + c) ** -p,
+    "logistic": lambda d, A, a, b: A / (1 + math.exp(a + b * d)),
+    "two_exponentials": lambda d, A_1, k_1, A_2, k_2: A_1 * math.exp(-k_1 * d) + A_2 * math.exp(-k_2 * d),
+}
+
+
+def half_tick_cells(rng, fills=4_000):
+    """Return cells of a tick from both half and whole distances, as a mid has them, and counts of two exponentials."""
+    delta = np.arange(0.5, 12.5, 0.5)
+    width = np.where(delta < 11.5, 1.0, np.inf)
+    waited = rng.uniform(50, 500, delta.size)
+    rate = np.exp(-delta) + 0.05 * np.exp(-0.15 * delta)
+    gain = rate - np.where(np.isinf(width), 0.0, np.exp(-delta - 1) + 0.05 * np.exp(-0.15 * (delta + 1)))
+    return Cells(Shape(delta, width), 1.3), waited, rng.poisson(fills / (waited @ gain) * waited * gain).astype(float)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
+def test_slopes_are_those_of_differences(family):
+    """Of ln λ and of ln of what each row is reached by, by the step that loses fewest digits."""
+    cells, x, shape = half_tick_cells(np.random.default_rng(0))[0], None, np.array(PLACES[family.name])
+    x = cells.units(cells.edges)
+    curve, rises = family.curve(shape, x)
+    _, taken = cells.log_gain(curve)
+    slopes = cells.slopes(rises, taken)
+    for place in range(len(shape)):
+        step = 1e-6 * (np.arange(len(shape)) == place)
+        ahead, behind = (family.curve(shape + sign * step, x)[0] for sign in (1, -1))
+        assert rises[:, place] == pytest.approx((ahead - behind) / 2e-6, rel=1e-5, abs=1e-8)
+        gains = (cells.log_gain(one)[0] for one in (ahead, behind))
+        assert slopes[:, place] == pytest.approx(np.subtract(*gains) / 2e-6, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
+def test_the_top_is_no_lower_than_a_plain_search_finds(family):
+    """A simplex, which knows no slopes, on the likelihood as it is written."""
+    cells, waited, fills = half_tick_cells(np.random.default_rng(1))
+    found = search(family, cells, waited, fills)
+
+    def fall(shape):
+        curve, _ = family.curve(np.clip(shape, -20, 20), cells.units(cells.edges))
+        rate = np.append(np.exp(curve), 0.0)
+        begin, end = cells.spans
+        mean = waited * (rate[begin] - rate[end])
+        return -float(fills @ np.log(mean / mean.sum())) + float(fills @ np.log(waited))
+
+    plain = min(
+        minimize(fall, start, method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-8, "maxiter": 5_000}).fun
+        for start in family.starts
+    )
+    assert shares_loglik(found.log_gain, waited, fills) >= -plain - 1e-5
+    assert (waited * np.exp(found.log_gain)).sum() == pytest.approx(fills.sum())
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
+def test_the_formula_with_its_numbers_is_the_curve(family):
+    """In ticks and 1/s, at every edge."""
+    cells, waited, fills = half_tick_cells(np.random.default_rng(2))
+    found = search(family, cells, waited, fills)
+    numbers = family.named(found.log_height, found.shape, float(cells.shape.delta[0]), cells.scale)
+    rates = [FORMULAS[family.name](delta, **numbers) for delta in cells.edges.tolist()]
+    assert np.exp(found.at_edges) == pytest.approx(rates, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_falling_curve_is_at_its_peak(seed):
+    """Karush, Kuhn and Tucker: no step can gain, and one that is there cannot lose; counts as the curve sees them."""
+    cells, waited, fills = half_tick_cells(np.random.default_rng(seed), fills=600)
+    found = monotone(cells, waited, fills)
+    smooth = search(FAMILIES[-1], cells, waited, fills)
+    counts, seconds = fills + 0.5, waited + 0.5 / np.exp(smooth.log_gain)
+    begin, end = cells.spans
+    steps = -np.diff(np.append(np.exp(found.at_edges), 0.0))
+    gain = [sum(steps[a:b]) for a, b in zip(begin, end, strict=True)]
+    assert np.exp(found.log_gain) == pytest.approx(gain, rel=1e-6)
+    scale = counts.sum() / float(seconds @ gain)  # the curve itself expects as many fills as there were
+    slopes = [
+        sum(counts[r] / gain[r] / scale - seconds[r] for r in range(len(gain)) if begin[r] <= step < end[r])
+        for step in range(len(steps))
+    ]
+    reach = sum(seconds)
+    assert max(slopes) < 0.02 * reach
+    assert all(
+        abs(slope) < 0.02 * reach for slope, step in zip(slopes, steps, strict=True) if step > 0.01 * steps.max()
+    )
+    assert (np.diff(found.at_edges) <= 1e-12).all()
+
+
+def test_cells_of_one_parity_need_no_search():
+    """Steps are then the rates of the cells themselves: (fills + ½) over the seconds with the prior's."""
+    rng = np.random.default_rng(3)
+    delta, waited = np.arange(1, 9.0), rng.uniform(100, 900, 8)
+    cells = Cells(Shape(delta, np.where(delta < 8, 1.0, np.inf)), 2.0)
+    fills = rng.poisson(waited * 0.3 * np.exp(-0.5 * delta)) + 1.0
+    smooth = search(FAMILIES[-1], cells, waited, fills)
+    rates = (fills + 0.5) / (waited + 0.5 / np.exp(smooth.log_gain))
+    rates *= fills.sum() / (waited @ rates)
+    found = monotone(cells, waited, fills)
+    assert np.exp(found.at_edges) == pytest.approx(np.cumsum(rates[::-1])[::-1], rel=1e-3)
+
+
+def test_a_search_that_begins_elsewhere_ends_at_the_same_place():
+    """One exponential has one peak."""
+    cells, waited, fills = half_tick_cells(np.random.default_rng(4))
+    places = [search(EXPONENTIAL, cells, waited, fills, [[start]]).shape[0] for start in (-2.0, 0.0, 2.0)]
+    assert places == pytest.approx([places[0]] * 3, abs=1e-6)

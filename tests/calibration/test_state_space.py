@@ -1,0 +1,181 @@
+"""ln A as a state: one filter against plain sums, forecasts against draws, the past alone."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, optimize, stats
+
+from mm.calibration import state_space
+from mm.calibration.points import Points
+from mm.calibration.state_space import counts, filtered, forecast
+
+EXPOSED = 40.0  # fills that a block expects at A = 1
+
+
+def drawn(seed, blocks, half_life_min=40.0, tau=0.5, own=0.3, level=0.0):
+    """Return fills by block of the model itself."""
+    rng = np.random.default_rng(seed)
+    phi = 0.5 ** (5 / half_life_min)
+    z, found = rng.normal() * tau, []
+    for _ in range(blocks):
+        z = phi * z + math.sqrt(1 - phi**2) * tau * rng.normal()
+        found.append(rng.poisson(EXPOSED * math.exp(level + z + own * rng.normal())))
+    return np.array(found, float)
+
+
+def alone(monkeypatch, half_life, tau, own):
+    """Make the grid one filter."""
+    for name, value in (("HALF_LIVES_MIN", half_life), ("TAU", tau), ("OWN", own)):
+        monkeypatch.setattr(state_space, name, (value,))
+
+
+def plain_filter(expected, fills, half_life, tau, own):
+    """The same filter by matrices and a general optimiser, with its evidence."""
+    phi = 0.5 ** (5 / half_life)
+    mean = np.array([math.log(fills.sum() / expected.sum()), 0.0])
+    cov, step = np.diag([1.0, tau**2]), np.diag([1.0, phi])
+    evidence = 0.0
+    for at, count in zip(expected, fills, strict=True):
+        mean, cov = step @ mean, step @ cov @ step + np.diag([0.0, (1 - phi**2) * tau**2])
+        if at == 0:
+            continue
+        see = np.ones(2)
+        centre, prior = see @ mean, see @ cov @ see + own**2
+
+        def loss(u, at=at, count=count, centre=centre, prior=prior):
+            return at * math.exp(u) - count * u + (u - centre) ** 2 / (2 * prior)
+
+        peak = optimize.minimize_scalar(loss, bracket=(centre - 1, centre + 1), tol=1e-12).x
+        curve = at * math.exp(peak) + 1 / prior
+        evidence += -loss(peak) + count * math.log(at) - 0.5 * math.log(prior * curve)
+        # a Gaussian observation y of u with variance v gives this peak and curvature
+        v = 1 / (curve - 1 / prior) + own**2
+        y = peak + (peak - centre) / prior / (curve - 1 / prior)
+        gain = cov @ see / (see @ cov @ see + v)
+        mean, cov = mean + gain * (y - see @ mean), cov - np.outer(gain, see @ cov)
+    return mean, cov, evidence
+
+
+@pytest.mark.parametrize("own", [0.0, 0.4])
+def test_a_filter_is_that_of_plain_matrices(monkeypatch, own):
+    """Also over blocks without exposure and without fills."""
+    alone(monkeypatch, 30.0, 0.6, own)
+    fills = drawn(1, 40)
+    expected = np.full(40, EXPOSED)
+    expected[[0, 10, 11, 39]] = 0.0
+    fills[expected == 0] = 0
+    fills[20] = 0
+    mean, cov, _ = plain_filter(expected, fills, 30.0, 0.6, own)
+    found = filtered(expected, fills)
+    assert found.mean[:, 0] == pytest.approx(mean, abs=1e-6)
+    assert found.cov[:, 0] == pytest.approx([cov[0, 0], cov[0, 1], cov[1, 1]], abs=1e-6)
+
+
+def test_filters_weigh_by_how_they_foresaw(monkeypatch):
+    """The ratio of two is that of their evidences."""
+    monkeypatch.setattr(state_space, "HALF_LIVES_MIN", (30.0,))
+    monkeypatch.setattr(state_space, "TAU", (0.2, 0.7))
+    monkeypatch.setattr(state_space, "OWN", (0.3,))
+    fills, expected = drawn(2, 30), np.full(30, EXPOSED)
+    found = filtered(expected, fills)
+    evidence = [plain_filter(expected, fills, 30.0, tau, 0.3)[2] for tau in (0.2, 0.7)]
+    assert found.weight.sum() == pytest.approx(1.0)
+    assert math.log(found.weight[1] / found.weight[0]) == pytest.approx(evidence[1] - evidence[0], abs=1e-5)
+
+
+def test_the_evidence_of_one_block_is_its_integral(monkeypatch):
+    """Laplace's approximation, where the counts are large, is the integral over the rate."""
+    monkeypatch.setattr(state_space, "HALF_LIVES_MIN", (30.0,))
+    monkeypatch.setattr(state_space, "TAU", (0.2, 1.2))
+    monkeypatch.setattr(state_space, "OWN", (0.0,))
+    fills, expected = np.array([300.0, 20.0]), np.array([EXPOSED, 0.0])
+    found = filtered(expected, fills)
+    centre = math.log(fills.sum() / expected.sum())
+
+    def marginal(tau):
+        def density(u):
+            return stats.poisson.pmf(300, EXPOSED * math.exp(u)) * stats.norm.pdf(u, centre, math.sqrt(1 + tau**2))
+
+        return integrate.quad(density, 1.0, 3.0)[0]
+
+    assert found.weight[1] / found.weight[0] == pytest.approx(marginal(1.2) / marginal(0.2), rel=1e-3)
+
+
+@pytest.mark.parametrize("horizon_s", [300.0, 700.0, 1800.0])
+def test_a_forecast_is_that_of_draws(horizon_s):
+    """ln A and the interval of the fills, from draws of every filter's state, walks and counts."""
+    found = filtered(np.full(60, EXPOSED), drawn(3, 60))
+    gain = EXPOSED / 300.0
+    ahead = found.forecast(horizon_s, gain)
+    rng, count = np.random.default_rng(4), 40_000
+    one = rng.choice(found.weight.size, count, p=found.weight)
+    phi, tau, own = found.phi[one], found.tau[one], found.own[one]
+    sd_level = np.sqrt(found.cov[0, one])
+    first, second = rng.normal(size=(2, count))
+    level = found.mean[0, one] + sd_level * first
+    along = found.cov[1, one] / sd_level
+    z = found.mean[1, one] + along * first + np.sqrt(np.maximum(found.cov[2, one] - along**2, 0)) * second
+    total = np.zeros(count)
+    for begin in np.arange(0.0, horizon_s, 300.0):
+        z = phi * z + np.sqrt(1 - phi**2) * tau * rng.normal(size=count)
+        total += min(300.0, horizon_s - begin) * np.exp(level + z + own * rng.normal(size=count))
+    logs = np.log(total / horizon_s)
+    assert math.log(ahead.A) == pytest.approx(logs.mean(), abs=0.02)
+    assert ahead.se_log == pytest.approx(logs.std(), rel=0.05)
+    low, high = np.quantile(rng.poisson(gain * total), (0.025, 0.975))
+    assert ahead.low == pytest.approx(low, rel=0.05, abs=2)
+    assert ahead.high == pytest.approx(high, rel=0.05, abs=2)
+
+
+def test_the_interval_holds_what_comes():
+    """On days of the model, of constant rate and of rare fills: 95 % of the next quarters of an hour."""
+    held = {}
+    for name, scale, own, tau in (("moving", 1.0, 0.3, 0.5), ("constant", 1.0, 0.0, 0.0), ("rare", 0.02, 0.2, 0.4)):
+        inside = []
+        for seed in range(25):
+            fills = drawn(seed, 51, tau=tau, own=own, level=math.log(scale))
+            state = filtered(np.full(48, EXPOSED), fills[:48])
+            if state is not None:
+                ahead = state.forecast(900.0, EXPOSED / 300.0)
+                inside.append(ahead.low <= fills[48:].sum() <= ahead.high)
+        held[name] = np.mean(inside)
+    assert min(held.values()) >= 0.8, held
+
+
+def points(seed, blocks):
+    """Return cells of orders whose k is .5, by block."""
+    near = np.arange(1.0, 6.0)
+    gain = np.exp(-0.5 * near) - np.where(near < 5, np.exp(-0.5 * (near + 1)), 0.0)
+    rng, exposure = np.random.default_rng(seed), 3000.0
+    fills = rng.poisson(0.1 * exposure * gain, (blocks, 5))
+    return Points.of(
+        np.tile(near, blocks),
+        np.full(5 * blocks, exposure),
+        fills.ravel().astype(float),
+        block=np.repeat(np.arange(blocks), 5),
+        width_ticks=np.tile(np.where(near < 5, 1.0, np.inf), blocks),
+    )
+
+
+def test_counts_are_those_that_a_rate_of_one_expects():
+    """Cells, the open one too, and blocks without a row."""
+    table = points(5, 4)
+    expected, fills = counts(table, 0.5, 6)
+    assert expected == pytest.approx([3000.0 * math.exp(-0.5)] * 4 + [0.0, 0.0])
+    assert fills.tolist() == [*table.fills.reshape(4, 5).sum(axis=1).tolist(), 0.0, 0.0]
+
+
+def test_a_constant_rate_is_found():
+    """Within its error, which is that of the state."""
+    ahead = forecast(points(6, 100), 0.5, 30_000.0, 900.0)
+    assert abs(math.log(ahead.A / 0.1)) < 4 * ahead.se_log
+    assert ahead.se_log < 0.15
+
+
+def test_without_fills_or_blocks_nothing_is_foreseen():
+    """A window in which nothing was hit, and a table that has no blocks."""
+    table = points(7, 3)
+    empty = Points.of(table.delta_ticks, table.exposure_s, np.zeros(len(table)), block=table.block)
+    assert forecast(empty, 0.5, 900.0, 900.0) is None
+    assert forecast(Points.of(table.delta_ticks, table.exposure_s, table.fills), 0.5, 900.0, 900.0) is None

@@ -1,0 +1,78 @@
+"""The curve on the page: what is drawn and written is what the fit holds."""
+
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mm.calibration.alternatives import compare
+from mm.calibration.calibrator import Measured
+from mm.calibration.fit_points import fit_poisson
+from mm.calibration.lambda_curve import chosen_curve
+from mm.calibration.points import Points
+from mm.report.calibration import page
+from mm.report.curve import curve_card
+from pages import read
+
+DELTA = [0.5, 1.5, 2.5, 3.5, 5.5, 8.5, 13.5]
+BLOCKS = 8
+
+
+def fit_of(rate):
+    """Return a fit with its curve, of Poisson counts, and the points."""
+    random = np.random.default_rng(2)
+    fills = random.poisson([1_000 * rate(delta) for delta in DELTA] * BLOCKS).tolist()
+    block = [number for number in range(BLOCKS) for _ in DELTA]
+    points = Points.of(DELTA * BLOCKS, [1_000.0] * len(fills), fills, ["bid"] * len(fills), block)
+    curve, shape = chosen_curve(compare(points), [("1", points)])
+    return replace(fit_poisson(points), lambda_curve=curve, shape=shape), points
+
+
+@pytest.fixture(scope="module")
+def bent():
+    return fit_of(lambda delta: 0.5 * math.exp(-1.5 * delta) + 0.05 * math.exp(-0.1 * delta))
+
+
+def test_a_bent_curve_is_drawn_beside_the_exponential(bent):
+    """One solid line through its points, the exponential dashed, both in the legend."""
+    fit, points = bent
+    assert fit.shape.chosen == "two_exponentials"
+    html = page(fit, Measured(points, points), [])
+    chart = html.split("How often trades reach each distance")[1].split("</section>")[0]
+    (line,) = re.findall(r'<path class="line" d="([^"]*)"', chart)
+    assert len(re.findall("[ML]", line)) == len(DELTA)
+    assert chart.count('class="dash"') == 1
+    assert chart.count('class="band"') == 1
+    words = " ".join(read(html).words)
+    assert "two exponentials" in words
+    assert "A·exp(−k·δ), dashed" in words
+
+
+def test_the_table_has_a_row_for_each_distance(bent):
+    """λ, its interval, the exponential, and λ in each state of the spread."""
+    fit, _ = bent
+    html = curve_card(fit)
+    rows = [re.findall(r"<t[hd]>([^<]*)", row) for row in re.findall("<tr>.*?</tr>", html)]
+    assert [float(row[0]) for row in rows] == DELTA
+    for row, point in zip(rows, fit.lambda_curve, strict=False):
+        assert float(row[1]) == pytest.approx(point.lambda_per_s, rel=1e-3)
+        assert [float(end) for end in row[2].split(" to ")] == pytest.approx(point.ci95, rel=1e-3)
+        assert float(row[3]) == pytest.approx(fit.A * math.exp(-fit.k * point.delta_ticks), rel=1e-3)
+        assert row[4] == row[1]
+    assert "A_1" in html
+    assert fit.shape.formula in read(html).words[2] or fit.shape.formula in html
+
+
+def test_an_exponential_is_one_line_with_its_band():
+    """Nothing is drawn twice."""
+    fit, points = fit_of(lambda delta: 0.5 * math.exp(-0.3 * delta))
+    assert fit.shape.chosen == "exponential"
+    chart = page(fit, Measured(points, points), []).split("How often trades reach each distance")[1]
+    assert chart.split("</section>")[0].count('class="dash"') == 0
+
+
+def test_a_fit_without_a_curve_has_no_card():
+    """As of a table that mm fit read."""
+    assert curve_card(fit_poisson(Points.of([1, 2, 3], [10, 10, 10], [5, 3, 1]))) == ""

@@ -139,9 +139,10 @@ class ModelMaker:
             params |= {"model": inner[0], "steps": [partial(self._step, *one) for one in tree.steps]}
         known = {one.name: one.unit or UNITS.get(one.name) for one in accepted_by(build)[0]}
         refuse_other_units(tree.name, params, known, short_text(self._tape.instrument.tick_e8))
+        needed = [name for name in FITTED if name in known and name not in params and "curve" not in params]
         if declaration_of(build):
-            self._check_reference(tree.name, [name for name in FITTED if name in known and name not in params])
-        if "k" in known and "k" not in params and self._intensity is None:
+            self._check_reference(tree.name, needed)
+        if "k" in needed and self._intensity is None:
             params["k"] = TOUCH if tree.name == "avellaneda_stoikov" else DEFAULT_K
             if self._run is not None and not self._k_assumed:
                 self._k_assumed = True

@@ -156,6 +156,7 @@ def rules_of(chance, unit):
         quote_lots=chance.choice([1, 2, 3, 5]),
         quote_levels=apart.choice([1, 1, 1, 2, 4]),
         level_step_ticks=apart.choice([1, 1, 2]),
+        step_ticks=apart.choice([1, 1, 1, 2]),
         step_lots=chance.choice([1, 1, 1, 1, 2]),
         min_notional_e8=chance.choice([0, 0, 0, 0, 1_010, 2_050]),
         filters=filters_of(chance) if chance.random() < 0.15 else NO_FILTERS,

@@ -24,6 +24,8 @@ QUOTES = st.one_of(ANSWERS.map(tuple), ANSWERS.map(tuple), st.sampled_from([0.5,
 
 # Fills
 
+CURVES = (((0.5, 1.0), (1.5, 0.2), (2.0, 0.2), (6.0, 0.01)), ((-1.0, 5.0), (3.0, 0.05)))  # fills a unit of time
+
 
 @st.composite
 def poisson_pieces(draw, unit):
@@ -31,7 +33,9 @@ def poisson_pieces(draw, unit):
     a = st.sampled_from([0.0, 0.05, 0.2, 1.0, 5.0]).map(lambda per_unit: per_unit * 1e6 / unit)
     k = st.sampled_from([0.01, 0.1, 0.7])
     if draw(st.booleans()):
-        return ((0, FOREVER, draw(a), draw(k), draw(a), draw(k), 0.5),)
+        bend = draw(st.sampled_from([(), *CURVES]))
+        more = (None, None, None, tuple((at, rate * 1e6 / unit) for at, rate in bend)) if bend else ()
+        return ((0, FOREVER, draw(a), draw(k), draw(a), draw(k), 0.5, *more),)
     pieces, us = [], BEGIN_US - unit
     for hole, length in draw(st.lists(st.tuples(st.sampled_from([0, 0, 0, 3]), st.integers(1, 20)), max_size=5)):
         us += hole * unit
@@ -134,6 +138,7 @@ def rules(draw, unit):
         quote_levels=draw(st.sampled_from([1, 1, 1, 2, 3])),
         level_step_ticks=draw(st.sampled_from([1, 1, 2])),
         step_lots=draw(st.sampled_from([1, 1, 1, 2, 3])),
+        step_ticks=draw(st.sampled_from([1, 1, 1, 2, 5])),
         min_notional_e8=draw(st.sampled_from([0, 0, 0, 1_010, 2_050])),
         filters=draw(st.one_of(st.just(NO_FILTERS), st.just(NO_FILTERS), filters())),
         risk=draw(st.one_of(st.none(), risks(unit))),

@@ -236,10 +236,14 @@ class Backtest(Venue):
         order.cancel_effective_us = self.messages.arrives(self.us, order, CANCEL)
         self.note(order, "CANCEL_REQ")
 
+    def on_grid(self, side: int, ticks: int) -> int:
+        """Return a price on the exchange's step, no nearer to the other side than *ticks*."""
+        return ticks // self.rules.step_ticks * self.rules.step_ticks if side == BUY else -self.on_grid(BUY, -ticks)
+
     def draft(self, side: int, ticks: int, lots: int, kind: str) -> Order:
         """Return an order as it might be sent, its quantity cut down to whole steps."""
         lots = lots // self.rules.step_lots * self.rules.step_lots
-        return Order(0, side, 0 if kind == "MARKET" else ticks, lots, lots, "REJECTED", kind)
+        return Order(0, side, 0 if kind == "MARKET" else self.on_grid(side, ticks), lots, lots, "REJECTED", kind)
 
     def send(self, order: Order) -> None:
         self.sent += 1
@@ -285,7 +289,7 @@ class Backtest(Venue):
             quotes = self.quote(self.view()) or Quotes(None, None)
             bid, ask = self.risk.widened((quotes.bid_ticks, quotes.ask_ticks), self)
             for level in range(self.rules.quote_levels):
-                away = level * self.rules.level_step_ticks
+                away = level * -(-self.rules.level_step_ticks // self.rules.step_ticks) * self.rules.step_ticks
                 low, high = (None if price is None else math.floor(price) for price in (bid, ask and -ask))
                 self.want(BUY, level, None if low is None else low - away, quotes.bid_lots, quotes.bid_kind)
                 self.want(SELL, level, None if high is None else -high + away, quotes.ask_lots, quotes.ask_kind)
@@ -319,6 +323,7 @@ class Backtest(Venue):
         ]
         if level and kind not in (QUOTED, "LIMIT"):
             ticks = None
+        ticks = ticks if ticks is None else self.on_grid(side, ticks)
         if own:
             current = own[-1]
             same = ticks is not None and current.kind == kind and (current.ticks == ticks or kind == "MARKET")

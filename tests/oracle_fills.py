@@ -210,7 +210,8 @@ class Hybrid(FillModel):
 class Poisson(FillModel):
     """An order fills with intensity A·exp(−k·delta); a piece is (start_us, end_us, A_bid, k_bid, A_ask, k_ask, k).
 
-    A negative delta counts as 0: inside the spread nothing was measured.
+    A negative delta counts as 0: inside the spread nothing was measured. A piece of eleven fields ends with a curve of
+    both sides, whose points are (delta, intensity): then that is the intensity.
     """
 
     name = "poisson"
@@ -265,11 +266,12 @@ class Poisson(FillModel):
 
     def parts(self, order: Order, until_us: float = math.inf) -> Iterator[tuple[int, int, float]]:
         """Yield the parts of constant intensity of a stretch: begin, end, intensity per µs."""
-        for start, stop, a_bid, k_bid, a_ask, k_ask, _ in self.pieces:
+        for start, stop, a_bid, k_bid, a_ask, k_ask, _, *more in self.pieces:
             begin, end = max(start, order.since_us), min(stop, until_us)
             if begin < end and order.delta is not None:
                 a, k = (a_bid, k_bid) if order.side == BUY else (a_ask, k_ask)
-                yield begin, end, a * math.exp(-k * max(order.delta, 0.0)) * 1e-6
+                rate = along(more[-1], order.delta) if more else a * math.exp(-k * max(order.delta, 0.0))
+                yield begin, end, rate * 1e-6
 
     def due(self, order: Order, left: float) -> int | None:
         """Return the instant at which the integrated intensity reaches *left*, if the stretch lasts so long."""
@@ -279,6 +281,15 @@ class Poisson(FillModel):
                 return begin + int(wait)
             left -= rate * (end - begin)
         return None
+
+
+def along(curve: tuple[tuple[float, float], ...], delta: float) -> float:
+    """Return the intensity of a curve: its logarithm straight between points, flat before, the last line beyond."""
+    if delta <= curve[0][0]:
+        return math.exp(math.log(curve[0][1]))
+    before = max(place for place, (at, _) in enumerate(curve[:-1]) if at <= delta)
+    (d0, r0), (d1, r1) = curve[before : before + 2]
+    return math.exp(math.log(r0) + (math.log(r1) - math.log(r0)) * ((delta - d0) / (d1 - d0)))
 
 
 def unit_exponential(seed: int, *keys: int) -> float:

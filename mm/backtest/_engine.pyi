@@ -43,9 +43,6 @@ class Engine:
     @property
     def best(self) -> tuple[int, int]:
         """Best bid and ask in ticks as of now; 0 where there is none, as both are without a valid book."""
-    @property
-    def quoted(self) -> tuple[int, int]:
-        """Prices in ticks of our best resting bid and ask; 0 where none rests."""
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills since the journal was last handed over, from row *first* on.
 

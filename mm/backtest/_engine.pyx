@@ -112,13 +112,6 @@ cdef class Engine:
             return 0, 0
         return self.venue.touch.top.bid_ticks, self.venue.touch.top.ask_ticks
 
-    @property
-    def quoted(self) -> tuple[int, int]:
-        """Prices in ticks of our best resting bid and ask; 0 where none rests."""
-        cdef OpenOrders* open = &self.venue.orders.open
-        sell = open.nearest[0] if open.resting[0] else 0
-        return open.nearest[1] if open.resting[1] else 0, sell
-
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills since the journal was last handed over, from row *first* on.
 

@@ -21,7 +21,7 @@ cdef class OrderManager:
     # rules
     cdef int64_t requote_us, refresh_us, state_us
     cdef int64_t quote_lots
-    cdef int64_t levels, level_step_ticks
+    cdef int64_t levels, level_step_ticks, step_ticks
     cdef wide min_notional_e16
     cdef int64_t least_lots, most_lots  # of an order that is surely of an allowed size, and its notional
     cdef double least_notional_e16, most_notional_e16
@@ -50,6 +50,7 @@ cdef class OrderManager:
     cdef int requote(self, int64_t us, const Touch* known) except -1 nogil
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil
     cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil
+    cdef int64_t quoted(self, double price, int64_t side) noexcept nogil
     cdef int reconcile(
         self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
     ) except -1 nogil

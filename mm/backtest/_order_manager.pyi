@@ -41,6 +41,11 @@ class OrderManager:
         """Why nothing is sent any more: a limit's knob, or what `kill` was given; None where orders may be sent."""
     def killed(self) -> tuple[int, str] | None:
         """Return since when nothing is sent any more, and why; None where orders may be sent."""
+    def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
+        """Return the breaches of risk limits from row *first* on: instant, knob, found and allowed in 1e-8, side."""
+    @property
+    def quoted(self) -> tuple[int, int]:
+        """Prices in ticks of our best resting bid and ask; 0 where none rests."""
     def place(self, side: int, ticks: int, lots: int, kind: int) -> int:
         """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
     def cancel(self, order_id: int) -> bool:

@@ -12,12 +12,12 @@ from libc.stdlib cimport calloc, free
 from mm.backtest._account cimport notional_e16, wide
 from mm.backtest._order_checks cimport order_count_reason, order_count_sent, refused_again, refused_look
 from mm.backtest._own_orders cimport (
-    OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_current_at, orders_find, slot_of,
+    OpenOrders, OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_current_at, orders_find, slot_of,
 )
 from mm.backtest._records cimport (
     ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
     PLACED_ONE, PRICE_NOT_POSITIVE, PRICE_REJECTED, QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED,
-    QUOTE_WITHDRAWN, REFRESH, SKIP, SKIP_SHIFT, SKIPPED_ONE, record_decision, record_order,
+    QUOTE_WITHDRAWN, REFRESH, SKIP, SKIP_SHIFT, SKIPPED_ONE, Table, record_decision, record_order,
 )
 from mm.backtest._risk cimport KILLED, PULLED, Guard
 from mm.backtest._venue cimport Touch, OrderVenue, covered
@@ -45,6 +45,16 @@ cdef inline int64_t whole_ticks(double price, int64_t side) noexcept nogil:
     return ticks + (<double> ticks < near)
 
 
+cdef inline int64_t on_step(int64_t ticks, int64_t side, int64_t step) noexcept nogil:
+    """Return *ticks* on the exchange's price step: a buy's rounded down to it, a sell's up."""
+    cdef int64_t over = ticks % step
+    if over < 0:
+        over += step
+    if over == 0:
+        return ticks
+    return ticks - over if side > 0 else ticks + step - over
+
+
 cdef class OrderManager:
     """Keeps, sends, cancels and amends our orders at a venue.
 
@@ -62,7 +72,8 @@ cdef class OrderManager:
         self.requote_us, self.refresh_us, self.state_us = rules.requote_us, rules.refresh_us, rules.state_us
         self.quote_lots = rules.quote_lots
         self.decides = rules.decisions
-        self.levels, self.level_step_ticks = rules.quote_levels, rules.level_step_ticks
+        self.levels, self.step_ticks = rules.quote_levels, rules.step_ticks
+        self.level_step_ticks = -(-rules.level_step_ticks // rules.step_ticks) * rules.step_ticks
         self.skipped = <int64_t*> calloc(2 * self.levels, sizeof(int64_t))
         if self.skipped is NULL:
             raise MemoryError(f"no memory for {self.levels} levels of quotes")
@@ -163,11 +174,16 @@ cdef class OrderManager:
         cdef Decision* made = &self.made
         made.us, made.recv_seq = us, self.input_seq
         made.best[1], made.best[0] = top.bid_ticks, top.ask_ticks
-        made.wanted_ticks[1] = 0 if isnan(want.bid_ticks) else whole_ticks(want.bid_ticks, 1)
-        made.wanted_ticks[0] = 0 if isnan(want.ask_ticks) else whole_ticks(want.ask_ticks, -1)
+        made.wanted_ticks[1] = 0 if isnan(want.bid_ticks) else self.quoted(want.bid_ticks, 1)
+        made.wanted_ticks[0] = 0 if isnan(want.ask_ticks) else self.quoted(want.ask_ticks, -1)
         made.wanted_lots[1] = -1 if isnan(want.bid_ticks) else want.bid_lots
         made.wanted_lots[0] = -1 if isnan(want.ask_ticks) else want.ask_lots
         return record_decision(&self.orders.records, made)
+
+    cdef int64_t quoted(self, double price, int64_t side) noexcept nogil:
+        """Return the price of an order for a wanted one, on the exchange's step."""
+        cdef int64_t ticks = whole_ticks(price, side)
+        return ticks if self.step_ticks == 1 else on_step(ticks, side, self.step_ticks)
 
     cdef int reconcile(
         self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
@@ -182,7 +198,7 @@ cdef class OrderManager:
         cdef bint wanted = not isnan(price) and (level == 0 or kind < IOC)
         i = orders_current(&self.orders.open, side) if self.levels == 1 else orders_current_at(&self.orders.open, side, level)
         if wanted and kind != MARKET:
-            ticks = whole_ticks(price, side) - side * level * self.level_step_ticks
+            ticks = self.quoted(price, side) - side * level * self.level_step_ticks
         if i >= 0:
             current = &self.orders.open.orders[i]
             reason = QUOTE_MOVED if wanted else QUOTE_WITHDRAWN
@@ -316,12 +332,32 @@ cdef class OrderManager:
         """Return since when nothing is sent any more, and why; None where orders may be sent."""
         return (self.guard.killed_us, self.killed_for) if self.guard.killed else None
 
+    def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
+        """Return the breaches of risk limits from row *first* on: instant, knob, found and allowed in 1e-8, side."""
+        cdef Table* table = &self.orders.records.breaches
+        cdef int64_t* row
+        cdef int64_t at
+        found = []
+        for at in range(first, table.rows):
+            row = table.cells + at * table.width
+            found.append((row[0], LIMITS[row[1]], row[2], row[3], row[4]))
+        return found
+
     # ------------------------------------------------------------------ orders from outside
+
+    @property
+    def quoted(self) -> tuple[int, int]:
+        """Prices in ticks of our best resting bid and ask; 0 where none rests."""
+        cdef OpenOrders* open = &self.orders.open
+        sell = open.nearest[0] if open.resting[0] else 0
+        return open.nearest[1] if open.resting[1] else 0, sell
+
 
     def place(self, int64_t side, int64_t ticks, int64_t lots, int64_t kind) -> int:
         """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
         self.by_hand = self.orders.open.changed = True
-        reason = self.send(self.venue.now_us, side, 0, 0 if kind == MARKET else ticks, lots, kind, COVERED)
+        ticks = 0 if kind == MARKET else on_step(ticks, side, self.step_ticks)
+        reason = self.send(self.venue.now_us, side, 0, ticks, lots, kind, COVERED)
         self.by_hand = False
         return self.last_id if reason == COVERED else 0
 

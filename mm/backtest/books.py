@@ -33,6 +33,8 @@ class Books:
         honesty: The same strategy under other assumptions; None where nobody asked.
         pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
         lost_lines: Recorded lines that damage took from the days' files, as far as it is known.
+        ended: Why a run in a live market ended: ``reason``, a word, and ``why``, a sentence where it was not in order;
+            None of a replay.
         feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
     """
 
@@ -55,3 +57,4 @@ class Books:
     fit: Mapping[str, Any] | None = None
     fill_bias: str | None = None
     target_lots: int = 0
+    ended: Mapping[str, Any] | None = None

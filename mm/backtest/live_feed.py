@@ -143,6 +143,11 @@ class LiveFeed:
         self._open = False
 
     @property
+    def begun(self) -> bool:
+        """Whether an event has been played."""
+        return self._count > 0
+
+    @property
     def now_us(self) -> int:
         """The instant of the last event, or the one behind that which was advanced to."""
         return self._us

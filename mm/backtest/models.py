@@ -13,6 +13,7 @@ from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAvers
 from mm.backtest.parameters import REQUIRED, Declaration, Parameter, Unit, declaration_of
 from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov, Symmetric, avellaneda_stoikov
 from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant
+from mm.backtest.quotes.optimal_curve import OptimalCurve
 from mm.backtest.quotes.simple import (
     AdaptiveSpread,
     ExpectedValue,
@@ -52,6 +53,7 @@ __all__ = [  # the names of the registries, for Python: fixed_spread(delta_ticks
     "inventory_skew",
     "microprice",
     "mixed",
+    "optimal_curve",
     "parameter_tables",
     "poisson",
     "price_cross",
@@ -93,6 +95,7 @@ QUOTE_MODELS: Registry = _by_name(
     InventorySkew,
     Microprice,
     Mixed,
+    OptimalCurve,
     steps,
     Symmetric,
 )
@@ -112,6 +115,7 @@ adaptive_spread, expected_value, fixed_spread = AdaptiveSpread, ExpectedValue, F
 avellaneda_stoikov_bare, symmetric = AvellanedaStoikov, Symmetric
 cartea_jaimungal, glft, gueant = CarteaJaimungal, Glft, Gueant
 imbalance, inventory_skew, microprice, mixed = Imbalance, InventorySkew, Microprice, Mixed
+optimal_curve = OptimalCurve
 
 
 def parameter_tables() -> Iterator[str]:

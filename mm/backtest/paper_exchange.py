@@ -70,7 +70,7 @@ class PaperExchange:
     @property
     def quoted(self) -> tuple[int, int]:
         """Prices in ticks of our best resting bid and ask; 0 where none rests."""
-        return self._engine.quoted
+        return self._engine.manager.quoted
 
     @property
     def orders_sent(self) -> int:
@@ -78,9 +78,13 @@ class PaperExchange:
         return self._engine.manager.sent
 
     @property
-    def killed_for(self) -> str | None:
-        """The limit, or the reason, that ended all trading; None where orders may be sent."""
-        return self._engine.manager.killed_for
+    def killed(self) -> tuple[int, str] | None:
+        """Since when nothing is sent any more, µs, and why; None where orders may be sent."""
+        return self._engine.manager.killed()
+
+    def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
+        """Return the breaches of risk limits from row *first* on: instant, knob, found and allowed in 1e-8, side."""
+        return self._engine.manager.breaches(first)
 
     @property
     def limits_used(self) -> dict[str, float]:
@@ -230,9 +234,18 @@ class PaperExchange:
         """
         return self._engine.manager.ahead_lots(order_id)
 
-    def run(self, tape: "Tape", step: Callable[[int], None] | None = None) -> None:
-        """Play a whole tape; *step* is told the µs of tape that went by, every hour of it."""
+    def run(self, tape: "Tape", step: Callable[[int], None] | None = None, kill: tuple[int, str] | None = None) -> None:
+        """Play a whole tape.
+
+        Args:
+            tape: The tape.
+            step: Takes the µs of tape that went by, every hour of it.
+            kill: The instant within the tape at which all trading ends, and why; None lets it go on.
+        """
         self.attach(tape)
+        if kill is not None:
+            self.advance(kill[0])
+            self.kill(kill[1])
         us = tape.start_us
         while us < tape.end_us:
             to_us = min(us + STRIDE_US, tape.end_us)

@@ -47,6 +47,7 @@ TICKS_PER_ROOT_S, TICKS_PER_CLIP_S = Unit("ticks/√s", -1), Unit("ticks/(clip·
 ABOVE_0 = Check("be above 0", lambda value: 0.0 < value < math.inf)
 NOT_NEGATIVE = Check("be 0 or more", lambda value: 0.0 <= value < math.inf)
 DISTANCE = Check("be 0 or more", lambda value: 0.0 <= value < LARGEST_TICKS)
+ANY_TICKS = Check("be a number of ticks", lambda value: -LARGEST_TICKS < value < LARGEST_TICKS)
 
 
 def one_of(*options: str) -> Check:
@@ -244,6 +245,18 @@ Q_MAX = Parameter(
 )
 DELTA_TICKS = Parameter("delta_ticks", float, "Half the spread.", REQUIRED, TICKS, DISTANCE)
 SKEW_TICKS = Parameter("skew_ticks", float, "How far both quotes move per clip held.", 0.0, TICKS_PER_CLIP, DISTANCE)
+ADVERSE_TICKS = Parameter("adverse_ticks", float, "What the mid moves against us after a fill.", 0.0, TICKS, ANY_TICKS)
+FEE_TICKS = Parameter(
+    "fee_ticks", float, "The fee on a fill: its rate times the price over the tick.", 0.0, TICKS, ANY_TICKS
+)
+DRIFT = Parameter(
+    "drift",
+    float,
+    "What the mid is believed to move.",
+    0.0,
+    TICKS_PER_S,
+    Check("be a number of ticks per second", lambda value: -math.inf < value < math.inf),
+)
 INTENSITY = Parameter("intensity", "Intensity | None", "The fit or schedule behind k and A.", None, by_run=True)
 SEED = Parameter("seed", int, "Key of every draw.", 0, by_run=True)
 MODELS = Parameter("models", "Iterable[object]", "The models: `[[name, {parameters}], …]`.")

@@ -1,6 +1,6 @@
 """What a backtest gives back: the journal, the grid to read it on, and the files of a run folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,12 @@ import numpy as np
 
 from mm.backtest import _journal_csv
 from mm.backtest.books import Books
-from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
+from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.pnl import AccountSeries, ledger
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.summary_text import describe
 from mm.clock import US_PER_MS
-from mm.instrument import E8
+from mm.instrument import E8, decimal_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Columns = dict[str, NDArray[Any]]
 
+BREACHES_HEAD = "recv_us,limit,side,value,bound\n"
 SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
 
 
@@ -126,7 +127,10 @@ class Result:
         return np.stack([us[begins], ends], axis=1)
 
     def write_tables(self, folder: Path) -> dict[str, int]:
-        """Write orders, fills and state; return the rows of each file. *folder* is created where it does not exist."""
+        """Write orders, fills and state, and the breaches of a run with limits; return the rows of each file.
+
+        *folder* is created where it does not exist.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         journal, grid = self.journal, self.books.instrument
         unit = (grid.tick_e8, grid.lot_e8)
@@ -137,7 +141,12 @@ class Result:
             _journal_csv.write_fills(file, journal.fills, *unit, journal.fill_reasons)
         with (folder / state).open("wb", buffering=0) as file:
             _journal_csv.write_state(file, journal.state, *unit, self.books.initial_cash_e8)
-        return {orders: len(journal.orders), fills: len(journal.fills), state: len(journal.state)}
+        rows = {orders: len(journal.orders), fills: len(journal.fills), state: len(journal.state)}
+        if journal.breaches is not None:
+            name = f"breaches_{grid.symbol}.csv"
+            (folder / name).write_text(BREACHES_HEAD + "".join(_breach_lines(journal.breaches)), encoding="ascii")
+            rows[name] = len(journal.breaches)
+        return rows
 
     def _price(self, ticks: "NDArray[np.int64]") -> "NDArray[np.float64]":
         return ticks * self.books.instrument.tick_e8 / E8
@@ -147,6 +156,12 @@ class Result:
 
     def _mid(self, mid2: "NDArray[np.int64]") -> "NDArray[np.float64]":
         return np.where(mid2 > 0, mid2 * self.books.instrument.tick_e8 / (2 * E8), np.nan)
+
+
+def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
+    """Yield the rows of breaches, what was found and what is allowed in the unit of the limit's knob."""
+    for us, limit, value_e8, bound_e8, side in breaches.tolist():
+        yield f"{us},{BREACHES[limit]},{SIDES[side % 3]},{decimal_text(value_e8)},{decimal_text(bound_e8)}\n"
 
 
 def _quote(account: AccountSeries, units: "NDArray[Any]") -> "NDArray[np.float64]":

@@ -112,6 +112,7 @@ class Rules:
         quote_levels: Orders of each side, the quoted price's and others farther from the mid.
         level_step_ticks: Ticks from one of them to the next.
         step_lots: The exchange's quantity step, in lots of the tape.
+        step_ticks: Its price step, in ticks of the tape: more than one where a grid of the day was finer.
         min_notional_e8: Minimum notional of an order, 1e-8 of the quote asset.
         filters: Further filters of the exchange.
         sigma_method: How the volatility is estimated, one of ``SIGMA_METHODS``; docs/quotes.md.
@@ -145,6 +146,7 @@ class Rules:
     quote_levels: int = 1
     level_step_ticks: int = 1
     step_lots: int = 1
+    step_ticks: int = 1
     min_notional_e8: int = 0
     filters: Filters = NO_FILTERS
     sigma_method: str = "rolling"
@@ -155,7 +157,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         positive = {"tick_e8", "lot_e8", "requote_us", "state_us", "quote_lots", "step_lots", "sigma_window_s"}
-        positive |= {"quote_levels", "level_step_ticks"}
+        positive |= {"quote_levels", "level_step_ticks", "step_ticks"}
         signed = {
             "maker_fee_e8",
             "taker_fee_e8",

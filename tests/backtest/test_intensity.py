@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.fills.intensity import Intensity, py_unit_exponential
+from mm.backtest.fills.intensity import FOREVER, Intensity, py_unit_exponential
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.errors import UsageError
+from oracle_fills import along
 
 WORD = st.integers(0, 2**64 - 1)
 
@@ -83,3 +84,68 @@ def test_draws_are_unit_exponential():
     assert abs(mean - 1) < 4 / math.sqrt(len(draws))
     assert abs(variance - 1) < 4 * math.sqrt(8 / len(draws))
     assert len(set(draws)) == len(draws)
+
+
+CURVE = ((0.5, 0.8), (1.0, 0.8), (2.5, 0.1), (6.0, 0.02))
+
+
+def curved(points=CURVE, start_us=0, end_us=FOREVER):
+    return IntensityPiece(start_us, end_us, 9.0, 9.0, 9.0, 9.0, 9.0, curve=tuple(points))
+
+
+@pytest.mark.parametrize(
+    ("delta", "rate"),
+    [
+        (-3.0, 0.8),  # nearer than the first point nothing was measured
+        (0.5, 0.8),
+        (0.75, 0.8),
+        (1.75, math.sqrt(0.8 * 0.1)),
+        (2.5, 0.1),
+        (6.0, 0.02),
+        (9.5, 0.02 * 0.2),  # as from 2.5 to 6
+    ],
+)
+def test_a_curve_is_straight_in_its_logarithm(delta, rate):
+    """Between two points, and beyond the last; on both sides, whatever A and k are."""
+    intensity = Intensity([curved()])
+    assert intensity.at(5, 1, delta) == pytest.approx(rate, rel=1e-12)
+    assert intensity.at(5, -1, delta) == pytest.approx(rate, rel=1e-12)
+    assert intensity.rows()[0].curve == CURVE
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 5), st.floats(0, 3)), min_size=1, max_size=40), st.floats(-5, 150))
+def test_a_curve_falls_and_is_the_plain_one(steps, delta):
+    """Any curve: equal to a plain interpolation, and never above what is nearer."""
+    points, at, log_rate = [(0.5, 2.0)], 0.5, math.log(2.0)
+    for further, fall in steps:
+        at, log_rate = at + further, log_rate - fall
+        points.append((at, math.exp(log_rate)))
+    points.append((at + 1, math.exp(log_rate - 0.5)))
+    intensity = Intensity([curved(points)])
+    assert intensity.at(0, 1, delta) == pytest.approx(along(tuple(points), delta), rel=1e-9)
+    assert intensity.at(0, 1, delta + 0.25) <= intensity.at(0, 1, delta) * (1 + 1e-12)
+
+
+def test_pieces_may_have_curves_or_none():
+    """A schedule whose shape changes from segment to segment."""
+    intensity = Intensity([curved(end_us=10), (10, 20, 1.0, 0.5, 2.0, 0.25, 0.3)])
+    assert intensity.at(9, 1, 0.5) == pytest.approx(0.8)
+    assert intensity.at(10, 1, 2.0) == pytest.approx(math.exp(-1.0))
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(1.0, 0.5)],
+        [(1.0, 0.5), (1.0, 0.4)],
+        [(1.0, 0.5), (2.0, 0.6)],
+        [(1.0, 0.5), (2.0, 0.5)],
+        [(1.0, 0.5), (2.0, 0.0)],
+        [(1.0, math.inf), (2.0, 0.1)],
+        [(math.nan, 0.5), (2.0, 0.1)],
+    ],
+)
+def test_a_curve_that_does_not_fall_is_refused(points):
+    """The message says what a curve is."""
+    with pytest.raises(UsageError, match=r"piece 1 has a curve of \d points that does not fall"):
+        Intensity([curved(points)])

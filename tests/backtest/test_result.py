@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from journals import START_US, Scribe, books, scribes, seeded
 from mm.backtest._journal_csv import FILL_FILE, ORDER_FILE, STATE_FILE
 from mm.backtest.result import Result
-from mm.instrument import Instrument
+from mm.backtest.risk import LIMITS
+from mm.instrument import E8, Instrument
 from mm.report.backtest import write_run
 from mm.report.frame import About
 from support import run_python
@@ -34,6 +36,18 @@ def test_the_files_are_those_of_the_contract(tmp_path):
         else:
             assert count is None
     assert json.loads((tmp_path / "deep" / "run" / "summary.json").read_text(encoding="utf-8")) == result.summary
+
+
+def test_breaches_of_a_run_with_limits_are_a_file(tmp_path):
+    """In the unit of each knob; a run without limits has no such file."""
+    rows = [(START_US, LIMITS.index("MAX_POSITION"), 3 * E8, 2 * E8 + 1, -1), (START_US + 5, 1, E8, 0, 0)]
+    journal = replace(seeded(60).journal(), breaches=np.array(rows, np.int64))
+    assert Result(journal, books()).write_tables(tmp_path)["breaches_BTCUSDT.csv"] == 2
+    assert (tmp_path / "breaches_BTCUSDT.csv").read_text().splitlines() == [
+        "recv_us,limit,side,value,bound",
+        f"{START_US},MAX_POSITION,SELL,3.00000000,2.00000001",
+        f"{START_US + 5},MAX_DAILY_LOSS,,1.00000000,0.00000000",
+    ]
 
 
 @pytest.mark.parametrize("scribe", [Scribe(), seeded(120)], ids=["empty", "short"])

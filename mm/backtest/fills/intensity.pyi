@@ -1,8 +1,8 @@
 # Generated from mm/backtest/fills/intensity.pyx by `make stubs`; edit that file instead.
 
-"""lambda(delta) = A exp(-k delta) over time and per side, and the fills that are drawn from it."""
+"""lambda(delta) over time and per side, an exponential or any falling curve, and the fills that are drawn from it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from mm.backtest.fills.base import FillModel
@@ -12,8 +12,11 @@ from mm.backtest.parameters import Declaration
 REFERENCES: tuple[str, ...]
 FOREVER: int
 
+def _refuse_other_curves(number: int, curve: Sequence[tuple[float, float]]) -> None:
+    """Refuse points that are no falling curve."""
+
 class Intensity:
-    """A and k, constant or by segments; outside all segments the intensity is 0.
+    """A and k, or a curve, constant or by segments; outside all segments the intensity is 0.
 
     Args:
         pieces: The segments in order of time, not overlapping; A in 1/s per resting order, k in 1/tick.
@@ -36,14 +39,14 @@ def py_unit_exponential(seed: int, a: int, b: int, c: int) -> float:
     """Return the draw of a key, for tests."""
 
 class Poisson(FillModel):
-    """An order fills with intensity lambda(delta) = A exp(-k delta), whole, at its own instant.
+    """An order fills with intensity lambda(delta), A exp(-k delta) or the curve of a fit, whole, at its own instant.
 
     - delta is the distance from the intensity's reference price in ticks, and may be negative
     - one unit exponential draw for each side and stretch of constant intensity, keyed by what began it
     - the fill happens where the integrated intensity reaches the draw, if the stretch lasts that long
 
     Args:
-        intensity: A and k, constant or by segments.
+        intensity: A and k or a curve, constant or by segments.
         seed: Keys every draw.
     """
 

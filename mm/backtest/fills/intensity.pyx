@@ -1,14 +1,16 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""lambda(delta) = A exp(-k delta) over time and per side, and the fills that are drawn from it."""
+"""lambda(delta) over time and per side, an exponential or any falling curve, and the fills that are drawn from it."""
 
 from libc.math cimport NAN, exp, isnan, log
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 
 from mm.backtest._draws cimport uniform
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, FillModel, Order, Top
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.parameters import INTENSITY, PER_S, PER_TICK, SEED, Declaration, Parameter
@@ -28,8 +30,40 @@ cdef double fill_rate(double A, double k, double delta) noexcept nogil:
     return A * exp(-k * delta) if delta > 0.0 else A
 
 
+cdef double curve_rate(const Piece* piece, double delta) noexcept nogil:
+    """Return λ of a piece's curve: ln λ straight between points, flat before the first, and on beyond the last."""
+    cdef int64_t low = 0, high = piece.points - 1, middle
+    if delta <= piece.deltas[0]:
+        return exp(piece.logs[0])
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if piece.deltas[middle] <= delta:
+            low = middle
+        else:
+            high = middle
+    return exp(
+        piece.logs[low]
+        + (piece.logs[high] - piece.logs[low])
+        * ((delta - piece.deltas[low]) / (piece.deltas[high] - piece.deltas[low]))
+    )
+
+
+def _refuse_other_curves(int64_t number, curve: Sequence[tuple[float, float]]) -> None:
+    """Refuse points that are no falling curve."""
+    pairs = list(itertools.pairwise(curve))
+    rising = all(one[0] < two[0] and one[1] >= two[1] for one, two in pairs)
+    bounded = all(math.isfinite(delta) and 0.0 < rate < math.inf for delta, rate in curve)
+    ends = [two[1] < one[1] for one, two in pairs]
+    if not pairs or not rising or not bounded or not ends.pop():
+        raise UsageError(
+            f"intensity: piece {number} has a curve of {len(curve)} points that does not fall; give two points or more "
+            f"(distance in ticks, fills per second above 0) whose distances rise and whose rates do not, the last one "
+            f"lower than the one before it"
+        )
+
+
 cdef class Intensity:
-    """A and k, constant or by segments; outside all segments the intensity is 0.
+    """A and k, or a curve, constant or by segments; outside all segments the intensity is 0.
 
     Args:
         pieces: The segments in order of time, not overlapping; A in 1/s per resting order, k in 1/tick.
@@ -64,10 +98,27 @@ cdef class Intensity:
             self.pieces[i].k_ask = one.k_ask
             self.pieces[i].k = one.k
             self.pieces[i].sigma_ticks = NAN if one.sigma_ticks is None else one.sigma_ticks
+            if one.curve:
+                _refuse_other_curves(i + 1, one.curve)
+                self.keep(i, list(one.curve))
             last_us = one.end_us
         self.given = pieces
 
+    cdef keep(self, int64_t i, list curve):
+        """Keep the points of a piece's curve."""
+        cdef Piece* piece = &self.pieces[i]
+        piece.deltas = <double*> malloc(2 * len(curve) * sizeof(double))
+        if piece.deltas is NULL:
+            raise MemoryError("no memory for the curve of an intensity")
+        piece.logs, piece.points = piece.deltas + len(curve), len(curve)
+        for place, (delta, rate) in enumerate(curve):
+            piece.deltas[place], piece.logs[place] = delta, log(rate)
+
     def __dealloc__(self) -> None:
+        cdef int64_t i
+        if self.pieces is not NULL:
+            for i in range(self.count):
+                free(self.pieces[i].deltas)
         free(self.pieces)
 
     @classmethod
@@ -105,6 +156,8 @@ cdef class Intensity:
         """Return the intensity of a piece in 1/s, whatever the instant."""
         if piece >= self.count:
             return 0.0
+        if self.pieces[piece].points:
+            return curve_rate(&self.pieces[piece], delta)
         if side > 0:
             return fill_rate(self.pieces[piece].A_bid, self.pieces[piece].k_bid, delta)
         return fill_rate(self.pieces[piece].A_ask, self.pieces[piece].k_ask, delta)
@@ -121,14 +174,14 @@ def py_unit_exponential(seed: int, a: int, b: int, c: int) -> float:
 
 
 cdef class Poisson(FillModel):
-    """An order fills with intensity lambda(delta) = A exp(-k delta), whole, at its own instant.
+    """An order fills with intensity lambda(delta), A exp(-k delta) or the curve of a fit, whole, at its own instant.
 
     - delta is the distance from the intensity's reference price in ticks, and may be negative
     - one unit exponential draw for each side and stretch of constant intensity, keyed by what began it
     - the fill happens where the integrated intensity reaches the draw, if the stretch lasts that long
 
     Args:
-        intensity: A and k, constant or by segments.
+        intensity: A and k or a curve, constant or by segments.
         seed: Keys every draw.
     """
 

@@ -1,10 +1,10 @@
-"""One stretch of constant A and k, as Python sees it."""
+"""One stretch of constant λ(δ), as Python sees it."""
 
 from typing import NamedTuple
 
 
 class IntensityPiece(NamedTuple):
-    """λ(δ) = A·exp(-k·δ) in ``[start_us, end_us)``, and what its fit says beside A and k.
+    """λ(δ) in ``[start_us, end_us)``, and what its fit says beside it.
 
     Attributes:
         start_us: First instant.
@@ -17,6 +17,8 @@ class IntensityPiece(NamedTuple):
         sigma_ticks: Volatility in ticks/√s over the calibrated window; None where it is not known.
         min_delta_ticks: Nearest distance of the fit; None where it is not known.
         max_delta_ticks: Farthest distance of the fit; None where it is not known.
+        curve: Points (distance in ticks, fills per second) of λ(δ), on both sides; none where it is A·exp(-k·δ). ln λ
+            runs straight between two points, is flat before the first, and goes on as the last two beyond the last.
     """
 
     start_us: int
@@ -29,3 +31,4 @@ class IntensityPiece(NamedTuple):
     sigma_ticks: float | None = None
     min_delta_ticks: float | None = None
     max_delta_ticks: float | None = None
+    curve: tuple[tuple[float, float], ...] = ()

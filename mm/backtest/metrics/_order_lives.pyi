@@ -5,6 +5,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.backtest.fills.intensity import Intensity
+
 def read_lives(orders: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], int]:
     """Return the id of the first order that was sent, a row for each, and how many cancel requests there were.
 
@@ -18,7 +20,8 @@ def rest(
     lives: NDArray[np.int64],
     cuts: NDArray[np.int64],
     mid2: NDArray[np.int64],
-    rates: NDArray[np.float64],
+    intensity: Intensity,
+    piece: NDArray[np.int64],
     window: NDArray[np.int64],
     last_us: int,
     bins: tuple[int, int, int],
@@ -29,7 +32,8 @@ def rest(
         lives: As ``read_lives`` returns them.
         cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
-        rates: A bid, k bid, A ask, k ask of each stretch; no row where nothing foresees.
+        intensity: What foresees fills.
+        piece: Its piece that each stretch lies in; -1 for none.
         window: The window of each stretch.
         last_us: End of the data.
         bins: The first distance in half ticks, the width of a bin, and how many there are.

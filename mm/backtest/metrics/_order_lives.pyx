@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest.fills.intensity cimport fill_rate
+from mm.backtest.fills.intensity cimport Intensity
 
 import numpy as np
 
@@ -76,7 +76,8 @@ def rest(
     const int64_t[:, ::1] lives,
     const int64_t[::1] cuts,
     const int64_t[::1] mid2,
-    const double[:, ::1] rates,
+    Intensity intensity,
+    const int64_t[::1] piece,
     const int64_t[::1] window,
     int64_t last_us,
     bins: tuple[int, int, int],
@@ -87,7 +88,8 @@ def rest(
         lives: As ``read_lives`` returns them.
         cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
-        rates: A bid, k bid, A ask, k ask of each stretch; no row where nothing foresees.
+        intensity: What foresees fills.
+        piece: Its piece that each stretch lies in; -1 for none.
         window: The window of each stretch.
         last_us: End of the data.
         bins: The first distance in half ticks, the width of a bin, and how many there are.
@@ -98,7 +100,6 @@ def rest(
     """
     cdef int64_t first = bins[0], width = bins[1], i, at, until, half, place, begun = -1
     cdef double seconds, predicted
-    cdef bint foresees = rates.shape[0] > 0
     by_distance, by_window = np.zeros((bins[2], 3)), np.zeros((window[-1] + 1 if len(window) else 0, 2))
     cdef double[:, ::1] near = by_distance, when = by_window
     with nogil:
@@ -111,9 +112,8 @@ def rest(
                     half = lives[2, i] * (mid2[at] - 2 * lives[3, i])
                     seconds = _seconds(cuts, at, lives[1, i], until)
                     predicted = 0.0
-                    if foresees:
-                        place = 0 if lives[2, i] > 0 else 2
-                        predicted = seconds * fill_rate(rates[at, place], rates[at, place + 1], 0.5 * <double> half)
+                    if piece[at] >= 0:
+                        predicted = seconds * intensity.rate(piece[at], lives[2, i], 0.5 * <double> half)
                     place = (half - first) / width
                     near[place, 0] += seconds
                     near[place, 1] += seconds * <double> half

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.fills.intensity import Intensity
 from mm.backtest.metrics._order_lives import outside, reach, read_lives, rest
 from mm.backtest.metrics.arithmetic import mean_interval, quantiles_of_sorted, ratio_interval, standing
 from mm.clock import US_PER_S
@@ -14,7 +15,6 @@ from mm.clock import US_PER_S
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.fills.intensity import Intensity
     from mm.backtest.fills.intensity_piece import IntensityPiece
     from mm.backtest.journal import Journal, Table
 
@@ -186,8 +186,9 @@ def fill_rates(
     width = max(most - least, 0) // FINE + 1
     first_hour = int(cuts[0]) // WINDOW_US if len(cuts) else 0
     bins = (least, width, (most - least) // width + 1)
+    hours = cuts // WINDOW_US - first_hour
     near, when = rest(
-        found.table, cuts, mid2, _rates(pieces, cuts), cuts // WINDOW_US - first_hour, found.last_us, bins
+        found.table, cuts, mid2, intensity or Intensity(()), _pieces_at(pieces, cuts), hours, found.last_us, bins
     )
     fills = journal.fills[journal.fills[:, 7] > 0]
     total = float(near[:, 2].sum()) if pieces else None
@@ -223,11 +224,10 @@ def share_outside_fit(found: "Lives", path: tuple["Column", "Column"], pieces: "
     us, mid2 = path
     if not pieces or len(us) == 0:
         return None
-    piece = np.searchsorted(np.array([one.start_us for one in pieces]), us, side="right") - 1
-    inside = (piece >= 0) & (us < np.array([one.end_us for one in pieces])[piece])
+    piece = _pieces_at(pieces, us)
     ends = [(one.min_delta_ticks, one.max_delta_ticks) for one in pieces]
     ranges = np.array([[np.nan if end is None else end for end in pair] for pair in ends], np.float64)[piece]
-    ranges[~inside] = np.nan
+    ranges[piece < 0] = np.nan
     total, out = outside(found.table, us, mid2, ranges, found.last_us)
     return out / total if total > 0 else None
 
@@ -244,16 +244,12 @@ def _cuts(journal: "Journal", more: list[int]) -> tuple["Column", "Column"]:
     return np.insert(us, row, inside), np.insert(mid2, row, mid2[row - 1])
 
 
-def _rates(pieces: "list[IntensityPiece]", us: "Column") -> "Floats":
-    """Return A and k of both sides from each instant on, A 0 between and outside all *pieces*; no row without any."""
+def _pieces_at(pieces: "list[IntensityPiece]", us: "Column") -> "Column":
+    """Return the number of the piece in force from each instant on; -1 between and outside all *pieces*."""
     if not pieces:
-        return np.empty((0, 4))
+        return np.full(len(us), -1)
     piece = np.searchsorted(np.array([one.start_us for one in pieces]), us, side="right") - 1
-    inside = (piece >= 0) & (us < np.array([one.end_us for one in pieces])[piece])
-    rates = np.array([(one.A_bid, one.k_bid, one.A_ask, one.k_ask) for one in pieces], np.float64)
-    found: Floats = rates[piece]
-    found[~inside, 0] = found[~inside, 2] = 0.0
-    return found
+    return np.where(us < np.array([one.end_us for one in pieces])[piece], piece, -1)
 
 
 def _by_distance(

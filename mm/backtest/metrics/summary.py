@@ -223,7 +223,7 @@ def _scale(books: "Books") -> dict[str, Any]:
 
 def _optional(books: "Books") -> dict[str, Any]:
     """Return what only some runs have."""
-    parts = (("feed", books.feed), ("pnl_band", books.pnl_band), ("honesty", books.honesty))
+    parts = (("feed", books.feed), ("pnl_band", books.pnl_band), ("honesty", books.honesty), ("ended", books.ended))
     return {name: dict(found) for name, found in parts if found}
 
 
@@ -260,7 +260,7 @@ def _missing(key: str, value: object) -> list[str]:
 
 def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
     """Return what a reader must know of the data and the draws before believing the numbers."""
-    cautions = []
+    cautions = [f"it ended before its time: {books.ended['why']}"] if books.ended and books.ended["why"] else []
     if any(word.startswith("poisson") for word in (books.fill_model, *journal.fill_reasons)):
         cautions.append(
             "Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "

@@ -6,7 +6,7 @@ from libc.math cimport INFINITY, NAN, expm1, log, log1p
 from mm.backtest.fills.base cimport BEST_PRICES
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
-from mm.backtest.quotes.distances cimport Distances, Market
+from mm.backtest.quotes.distances cimport Distances, Market, markup
 
 from mm.backtest.parameters import (
     GAMMA,
@@ -23,13 +23,6 @@ from mm.backtest.parameters import (
 )
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.errors import UsageError
-
-
-cdef double markup(double gamma, double k) noexcept nogil:
-    """Return (1/gamma) ln(1 + gamma/k), by its series where gamma/k is tiny."""
-    if gamma < 1e-8 * k:
-        return 1.0 / k - gamma / (2.0 * k * k)
-    return log1p(gamma / k) / gamma
 
 
 cdef class AvellanedaStoikov(Distances):

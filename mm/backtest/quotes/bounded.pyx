@@ -17,6 +17,7 @@ from mm.backtest.quotes.levels cimport InventoryLevels
 from mm.backtest.parameters import (
     ABOVE_0,
     CLIPS,
+    DRIFT,
     GAMMA,
     HORIZON_S,
     INTENSITY,
@@ -29,10 +30,8 @@ from mm.backtest.parameters import (
     TICKS,
     TICKS_PER_CLIP,
     TICKS_PER_CLIP_S,
-    TICKS_PER_S,
     VOLATILITY,
     RATE,
-    Check,
     Declaration,
     Parameter,
     modes,
@@ -41,14 +40,6 @@ from mm.backtest.quotes.levels import MOST_LEVELS
 from mm.errors import UsageError
 
 _Q_MAX = Q_MAX.means("Bound of the inventory in whole orders; without it 30, and in mode `closed_form` none.")
-_DRIFT = Parameter(
-    "drift",
-    float,
-    "What the mid is believed to move.",
-    0.0,
-    TICKS_PER_S,
-    Check("be a number of ticks per second", lambda value: -INFINITY < value < INFINITY),
-)
 _IMPACT = Parameter("impact", float, "How far a fill of ours moves the mid against us.", 0.0, TICKS, NOT_NEGATIVE)
 
 DEFAULT_BOUND = 30.0            # orders, as in the figures of Guéant, Lehalle and Fernandez-Tapia
@@ -277,7 +268,7 @@ cdef class Gueant(Bounded):
             SIGMA,
             HORIZON_S,
             _Q_MAX,
-            _DRIFT,
+            DRIFT,
             _IMPACT,
             INTENSITY,
         ),
@@ -364,7 +355,7 @@ cdef class Glft(Gueant):
             SIGMA,
             HORIZON_S,
             _Q_MAX,
-            _DRIFT,
+            DRIFT,
             _IMPACT,
             INTENSITY,
         ),

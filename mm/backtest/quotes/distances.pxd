@@ -1,9 +1,16 @@
 # Quotes at distances of bid and ask from the mid: the arguments of a formula, and the base of its models.
 
+from libc.math cimport log1p
 from libc.stdint cimport int64_t
 
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
+
+cdef inline double markup(double gamma, double k) noexcept nogil:
+    """Return (1/gamma) ln(1 + gamma/k), by its series where gamma/k is tiny."""
+    if gamma < 1e-8 * k:
+        return 1.0 / k - gamma / (2.0 * k * k)
+    return log1p(gamma / k) / gamma
 
 cdef struct Market:
     double tau_s            # time left
@@ -11,6 +18,7 @@ cdef struct Market:
     double k                # per tick
     double A                # per second and side
     double gamma            # per tick and clip
+    int64_t piece           # of the intensity that the curve is from; -1 where k and A say it all
 
 # A gamma that quotes were made with, and how many.
 cdef struct UsedGamma:
@@ -38,3 +46,4 @@ cdef class Distances(QuoteModel):
     cdef double auto_gamma(self, const Market* market) noexcept nogil
     cdef int choose_gamma(self, double reference_sigma, Market* market) except -1 nogil
     cdef int note_gamma(self, double gamma) except -1 nogil
+    cdef void bend(self, Market* market) noexcept nogil

@@ -98,7 +98,7 @@ cdef class Distances(QuoteModel):
         self.A = number_or(values.get("A"), NAN)
         self.sigma, self.q_max = number_or(values.get("sigma"), NAN), number_or(values.get("q_max"), INFINITY)
         self.horizon_s = values["horizon_s"]
-        self.mode = values["mode"]
+        self.mode = values.get("mode", "rolling")
         self.session = self.mode == "session"
         self.fitted = missing != ""
         self.clips = 1.0
@@ -148,6 +148,7 @@ cdef class Distances(QuoteModel):
             if needed and isnan(value):
                 raise UsageError(f"{self.name}: {name} is not known; give it to the model or to distances()")
         market.gamma = self.gamma
+        market.piece = -1
         if self.auto:
             self.asked = market
             self.asked.tau_s = self.horizon_s
@@ -213,6 +214,9 @@ cdef class Distances(QuoteModel):
         market.gamma = self.asked.gamma if self.auto else self.gamma
         return 0 if isnan(market.gamma) else self.note_gamma(market.gamma)
 
+    cdef void bend(self, Market* market) noexcept nogil:
+        """Take what a model wants of the piece in force beside k and A."""
+
     cdef int note_gamma(self, double gamma) except -1 nogil:
         """Count a quote made with a gamma."""
         if self.used_count and self.used[self.used_count - 1].gamma == gamma:
@@ -242,6 +246,7 @@ cdef class Distances(QuoteModel):
         cdef int64_t piece
         market.sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
         market.k, market.A, market.tau_s = self.k, self.A, self.horizon_s
+        market.piece = -1
         if self.joins:
             market.k = touch_k(view.top.ask_ticks - view.top.bid_ticks)
         if self.fitted:
@@ -254,6 +259,8 @@ cdef class Distances(QuoteModel):
                 market.A = both_sides(&self.intensity.pieces[piece])
             if not isnan(self.intensity.pieces[piece].sigma_ticks):
                 reference_sigma = self.intensity.pieces[piece].sigma_ticks
+            market.piece = piece
+            self.bend(&market)
         self.choose_gamma(reference_sigma, &market)
         if self.needs_sigma and isnan(market.sigma):
             return 0

@@ -11,8 +11,10 @@ from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 from dataclasses import replace
 
 from mm.backtest.parameters import (
+    ADVERSE_TICKS,
     DELTA_TICKS,
     DISTANCE,
+    FEE_TICKS,
     HORIZON_S,
     INTENSITY,
     Q_MAX,
@@ -24,14 +26,11 @@ from mm.backtest.parameters import (
     TICKS,
     VOLATILITY,
     RATE,
-    Check,
     Declaration,
     DECAY,
     Parameter,
 )
 from mm.errors import UsageError
-
-_TICKS = Check("be a number of ticks", lambda value: -1e9 < value < 1e9)
 
 
 cdef inline double mid_of(const Top* top) noexcept nogil:
@@ -216,8 +215,8 @@ cdef class ExpectedValue(QuoteModel):
             RATE,
             DECAY,
             HORIZON_S.by_default(1.0, "How long a quote is given to fill."),
-            Parameter("adverse_ticks", float, "What the mid moves against us after a fill.", 0.0, TICKS, _TICKS),
-            Parameter("fee_ticks", float, "The fee on a fill: its rate times the price over the tick.", 0.0, TICKS, _TICKS),
+            ADVERSE_TICKS,
+            FEE_TICKS,
             SKEW_TICKS.means("How much less one more clip is worth per clip held."),
             Q_MAX,
             INTENSITY,

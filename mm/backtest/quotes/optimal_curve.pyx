@@ -1,0 +1,465 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Optimal quotes for any falling fill intensity, by a numeric solution of the Hamilton-Jacobi-Bellman equation.
+
+- Guéant, Optimal market making, Applied Mathematical Finance 24(2), 112-154 (2017; arXiv 1605.01862), section 3
+- Howard, Dynamic Programming and Markov Processes (1960): policy iteration, which is Newton's method here
+"""
+
+from libc.math cimport INFINITY, NAN, asinh, exp, exp2, expm1, fabs, floor, isfinite, isnan, log, log1p, log2, sqrt
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+
+from mm.backtest.fills.intensity cimport Intensity, Piece
+from mm.backtest.quotes.distances cimport Distances, Market, markup
+
+import itertools
+from typing import Any
+
+from mm.backtest.parameters import (
+    ADVERSE_TICKS,
+    DECAY,
+    DRIFT,
+    FEE_TICKS,
+    GAMMA,
+    HORIZON_S,
+    INTENSITY,
+    LARGEST_TICKS,
+    PER_TICK_CLIP,
+    NOT_NEGATIVE,
+    Q_MAX,
+    RATE,
+    SIGMA,
+    SKEW_SHARE,
+    VOLATILITY,
+    Check,
+    Declaration,
+    Parameter,
+)
+from mm.errors import UsageError
+
+MOST_POINTS = 1_000             # of a curve
+MOST_CLIPS = 500                # of the inventory bound
+
+cdef enum:
+    KEPT = 256                  # solutions that are remembered for values of sigma
+    ROUNDS = 200                # of Newton's method; a dozen are usual
+    MOST_LINES = 1_000          # as MOST_POINTS
+
+cdef double PER_OCTAVE = 32.0   # values of sigma² that are solved for
+cdef double EXACT = 1e-13       # of a step, relative: where Newton's method ends
+
+
+def _is_curve(value: object) -> bool:
+    """Return whether *value* is a list of points (delta, rate) that rise in delta and fall in rate."""
+    if not isinstance(value, (list, tuple)) or not 2 <= len(value) <= MOST_POINTS:
+        return False
+    numbers = all(
+        isinstance(point, (list, tuple)) and len(point) == 2 and all(type(one) in (int, float) for one in point)
+        for point in value
+    )
+    if not numbers or not all(abs(delta) < LARGEST_TICKS and 0.0 < rate < INFINITY for delta, rate in value):
+        return False
+    pairs = list(itertools.pairwise(value))
+    last, end = pairs.pop()
+    return all(one[0] < two[0] and one[1] >= two[1] for one, two in pairs) and last[0] < end[0] and last[1] > end[1]
+
+
+_CURVE = Parameter(
+    "curve",
+    "list[list[float]] | None",
+    "The fill intensity λ, as points `[[distance in ticks, fills per second], …]`; without it the curve of "
+    "FILL_PARAMS_FILE, or A·exp(-k·δ).",
+    None,
+    must=Check(
+        f"be 2 to {MOST_POINTS} points [distance in ticks, fills per second above 0] whose distances rise and whose "
+        "rates do not; the last must be lower than the one before it",
+        _is_curve,
+    ),
+)
+
+
+# ln λ is a straight line from begin to end.
+cdef struct Line:
+    double begin            # ticks
+    double end
+    double at               # a distance, and ln λ there
+    double log_rate
+    double k                # by which ln λ falls, per tick
+    double markup           # what the best order earns where that goes on at both ends, ticks
+
+
+cdef class CurveLevels:
+    """Solves for the values of the inventory levels -Q .. Q of a maker whose fills come at any falling λ(δ).
+
+    With Δ(q) the value of level q, a fill at distance δ that leads from q to r earns
+    u = δ - costs + Δ(r) - Δ(q). The maker who looks infinitely far ahead solves, for all q at once,
+
+        c = drift·q - risk·q² / 2 + Σ over both sides  max over δ of λ(δ)·(1 - exp(-xi·u)) / xi
+
+    for Δ and the gain c per second (xi = 0: λ(δ)·u). Newton's method on the steps Δ(q+1) - Δ(q) is Howard's policy
+    iteration: quotes for given values, then values for given quotes. Each linear system is solved from both ends
+    towards the level that costs least, where no term is a difference of two large ones.
+
+    Args:
+        bound: Q, in clips.
+        xi: Aversion to the risk of fills, 1/(tick·clip).
+        costs: What a fill costs, in ticks.
+    """
+
+    cdef readonly int64_t bound
+    cdef Line* lines
+    cdef int64_t count
+    cdef double xi, costs
+    cdef double* memory
+    cdef double* wrong          # one entry a level each: how far the equation is from holding
+    cdef double* bid_rate       # its derivative by the step above, and by the one below
+    cdef double* ask_rate
+    cdef double* fixed          # what Newton's method adds to a step: fixed + slope · what it adds to c
+    cdef double* slope
+
+    def __cinit__(self, bound: int, xi: float, costs: float) -> None:
+        self.bound, self.xi, self.costs = bound, xi, costs
+        cdef int64_t levels = 2 * bound + 1
+        self.memory = <double*> calloc(5 * levels, sizeof(double))
+        self.lines = <Line*> calloc(MOST_POINTS + 1, sizeof(Line))
+        if self.memory is NULL or self.lines is NULL:
+            raise MemoryError("no memory for the inventory levels")
+        self.wrong, self.bid_rate, self.ask_rate = self.memory, self.memory + levels, self.memory + 2 * levels
+        self.fixed, self.slope = self.memory + 3 * levels, self.memory + 4 * levels
+
+    def __dealloc__(self) -> None:
+        free(self.memory)
+        free(self.lines)
+
+    cdef void set_exponential(self, double A, double k) noexcept nogil:
+        """Let λ be A·exp(-k·δ) at every distance."""
+        self.lines[0] = Line(-INFINITY, INFINITY, 0.0, log(A), k, markup(self.xi, k))
+        self.count = 1
+
+    cdef set_points(self, list points):
+        """Let ln λ run straight between points, be flat before the first, and go on as the last two beyond the last."""
+        cdef int64_t i
+        cdef double delta, rate, next_delta, next_rate, k
+        self.lines[0] = Line(-INFINITY, points[0][0], points[0][0], log(points[0][1]), 0.0, INFINITY)
+        for i in range(len(points) - 1):
+            delta, rate = points[i]
+            next_delta, next_rate = points[i + 1]
+            k = log(rate / next_rate) / (next_delta - delta)
+            self.lines[i + 1] = Line(
+                delta, next_delta, delta, log(rate), k, markup(self.xi, k) if k > 0.0 else INFINITY
+            )
+        self.count = len(points)
+        self.lines[self.count - 1].end = INFINITY
+
+    cdef void set_piece(self, const Piece* piece) noexcept nogil:
+        """Let λ be the curve of a piece of an intensity, likewise."""
+        cdef int64_t i
+        cdef double k
+        self.lines[0] = Line(-INFINITY, piece.deltas[0], piece.deltas[0], piece.logs[0], 0.0, INFINITY)
+        for i in range(piece.points - 1):
+            k = (piece.logs[i] - piece.logs[i + 1]) / (piece.deltas[i + 1] - piece.deltas[i])
+            self.lines[i + 1] = Line(
+                piece.deltas[i],
+                piece.deltas[i + 1],
+                piece.deltas[i],
+                piece.logs[i],
+                k,
+                markup(self.xi, k) if k > 0.0 else INFINITY,
+            )
+        self.count = piece.points
+        self.lines[self.count - 1].end = INFINITY
+
+    cdef double best(self, double price, double* rate, double* distance) noexcept nogil:
+        """Return the most that an order can earn per second, in ticks.
+
+        Args:
+            price: Costs of a fill, and what it takes from the value of the inventory.
+            rate: Set to by how much less that is per tick of *price*: of xi = 0 the fills per second.
+            distance: Set to the order's distance.
+        """
+        cdef double gain, most = -INFINITY, at, rate_at, earned
+        cdef int64_t i
+        for i in range(self.count):
+            at = min(max(price + self.lines[i].markup, self.lines[i].begin), self.lines[i].end)
+            rate_at = exp(self.lines[i].log_rate - self.lines[i].k * (at - self.lines[i].at))
+            earned = at - price
+            gain = rate_at * (-expm1(-self.xi * earned) / self.xi if self.xi > 0.0 else earned)
+            if gain > most:
+                most = gain
+                rate[0] = rate_at * exp(-self.xi * earned)
+                distance[0] = at
+        return most
+
+    cdef double bid_price(self, const double* steps, int64_t level) noexcept nogil:
+        return self.costs - steps[level]
+
+    cdef double ask_price(self, const double* steps, int64_t level) noexcept nogil:
+        return self.costs + steps[level - 1]
+
+    cdef bint solve(self, double risk, double drift, double* steps) noexcept nogil:
+        """Set the steps from each level to the next; return whether that was possible."""
+        cdef int64_t last = 2 * self.bound, pivot = self.bound, i, round
+        cdef double gain = 0.0, change, widest, longest, edge, cap
+        if drift != 0.0:
+            pivot = self.bound + <int64_t> min(max(drift / max(risk, 1e-300), -<double> self.bound), <double> self.bound)
+        edge = self.begin(risk, drift, steps)
+        # Policy iteration always arrives where rates are bounded. An exponential is not: whole steps lead beyond floats.
+        cap = 4.0 * edge if self.lines[0].k > 0.0 else INFINITY
+        for round in range(ROUNDS):
+            self.linearise(risk, drift, gain, steps)
+            change = self.newton(pivot)
+            widest = longest = 0.0
+            for i in range(last):
+                widest = max(widest, fabs(self.step_change(i, pivot, change)))
+                longest = max(longest, fabs(steps[i]))
+            if not isfinite(widest):
+                return False
+            for i in range(last):
+                steps[i] += min(max(self.step_change(i, pivot, change), -cap), cap)
+            gain += change
+            if widest <= EXACT * (edge + longest):
+                return True
+        return False
+
+    cdef double begin(self, double risk, double drift, double* steps) noexcept nogil:
+        """Set steps to begin with, which are right near the level that costs least and far away from it.
+
+        Returns:
+            What a fill earns where the inventory does not matter, in ticks.
+        """
+        cdef double rate, distance, k, bend
+        cdef int64_t i
+        self.best(self.costs, &rate, &distance)
+        k = self.lines[0].k if self.lines[0].k > 0.0 else 1.0 / (distance - self.costs)
+        bend = sqrt(0.125 * risk * k / rate)
+        for i in range(2 * self.bound):
+            steps[i] = 0.0 if risk == 0.0 else -2.0 / k * asinh((<double> (i - self.bound) + 0.5 - drift / risk) * bend)
+        return distance - self.costs
+
+    cdef inline double step_change(self, int64_t i, int64_t pivot, double change) noexcept nogil:
+        return self.fixed[i] + self.slope[i] * change
+
+    cdef void linearise(self, double risk, double drift, double gain, const double* steps) noexcept nogil:
+        """Set how far the equation is from holding at each level, and its derivatives."""
+        cdef int64_t last = 2 * self.bound, level
+        cdef double q, distance
+        for level in range(last + 1):
+            q = <double> (level - self.bound)
+            self.wrong[level] = q * (drift - 0.5 * risk * q) - gain
+            self.bid_rate[level] = self.ask_rate[level] = 0.0
+            if level < last:
+                self.wrong[level] += self.best(self.bid_price(steps, level), &self.bid_rate[level], &distance)
+            if level > 0:
+                self.wrong[level] += self.best(self.ask_price(steps, level), &self.ask_rate[level], &distance)
+
+    cdef double newton(self, int64_t pivot) noexcept nogil:
+        """Set what Newton's method adds to the steps, as lines in what it adds to the gain; return that."""
+        cdef int64_t last = 2 * self.bound, level
+        cdef double above = 0.0, above_slope = 0.0, below = 0.0, below_slope = 0.0
+        for level in range(pivot):
+            below = (self.ask_rate[level] * below - self.wrong[level]) / self.bid_rate[level]
+            below_slope = (self.ask_rate[level] * below_slope + 1.0) / self.bid_rate[level]
+            self.fixed[level], self.slope[level] = below, below_slope
+        for level in range(last, pivot, -1):
+            above = (self.bid_rate[level] * above + self.wrong[level]) / self.ask_rate[level]
+            above_slope = (self.bid_rate[level] * above_slope - 1.0) / self.ask_rate[level]
+            self.fixed[level - 1], self.slope[level - 1] = above, above_slope
+        return (self.wrong[pivot] + self.bid_rate[pivot] * above - self.ask_rate[pivot] * below) / (
+            1.0 - self.bid_rate[pivot] * above_slope + self.ask_rate[pivot] * below_slope
+        )
+
+
+cdef struct Solution:
+    double risk
+    double k
+    double A
+    int64_t piece
+    bint holds
+    double* steps
+
+
+cdef class OptimalCurve(Distances):
+    """Optimal quotes for a measured fill intensity, an infinite horizon and a bounded inventory.
+
+    Maximised is the mean of gains per second less gamma·sigma²·q²/2, and with *xi* above 0 the risk of the fills
+    themselves counts as well; ``CurveLevels`` has the equation. With A·exp(-k·δ) it is ``gueant`` in mode
+    ``stationary`` with the same xi and an impact of twice the costs, solved in another way. A curve is flat below its
+    first point, so no price within the spread is believed to fill more often than was measured; xi is 0 there, because
+    an exponential utility would see nothing but the inventory from which such a maker cannot get away fast enough.
+
+    Distances between two whole levels, after a partial fill, come of values on a straight line between theirs. Where
+    sigma comes from the tape, values of levels are interpolated between solutions for 32 sigma² an octave: off by less
+    than 1e-4 of a step. ``distances`` is exact.
+
+    Without *curve*, k and A of its own, and with xi 0, the curve is that of the fit or of the segment in force where it
+    chose another shape than the exponential.
+
+    A gamma of ``auto`` is that of ``gueant`` for the exponential that touches the curve where a maker without
+    inventory risk quotes; ``k`` and ``A`` are this exponential's.
+    """
+
+    declared = Declaration(
+        "optimal_curve",
+        (
+            _CURVE,
+            GAMMA,
+            SKEW_SHARE,
+            Parameter("xi", float, "Aversion ξ to the risk of fills.", 0.0, PER_TICK_CLIP, NOT_NEGATIVE),
+            DECAY,
+            RATE,
+            SIGMA,
+            HORIZON_S,
+            Q_MAX.by_default(30.0).means("Bound of the inventory in whole clips."),
+            DRIFT,
+            ADVERSE_TICKS,
+            FEE_TICKS,
+            INTENSITY,
+        ),
+        VOLATILITY,
+    )
+    cdef readonly double drift
+    cdef bint exponential           # whether k and A are the curve, and may change
+    cdef int64_t placed             # the piece whose curve the levels have, and the exponential that touches it
+    cdef double touch_k, touch_A
+    cdef CurveLevels levels
+    cdef double* memory
+    cdef Solution own               # of the last problem that was solved by itself
+    cdef Solution* kept             # for values of the risk on a grid
+
+    def __init__(self, **given: Any) -> None:
+        curve = given.get("curve")
+        _CURVE.check(self.name, curve)
+        self.exponential = curve is None
+        if not self.exponential:
+            given = {**given, **self.touching(list(curve), given)}
+        values = self.settle(given, ("A", "sigma"))
+        if not (self.q_max == floor(self.q_max) and self.q_max <= MOST_CLIPS):
+            raise UsageError(f"{self.name}: q_max is {self.q_max:g}; it must be a whole number of clips, 1 to {MOST_CLIPS}")
+        self.drift = values["drift"]
+        costs = values["adverse_ticks"] + values["fee_ticks"]
+        self.levels = CurveLevels(int(self.q_max), values["xi"], costs)
+        if not self.exponential:
+            self.levels.set_points(list(curve))
+        self.placed = -1
+        self.make_room()
+
+    cdef void bend(self, Market* market) noexcept nogil:
+        """Take the curve of the piece in force, and k and A of the exponential that touches it, as of *curve*."""
+        cdef double rate, distance
+        if not (self.exponential and self.levels.xi == 0.0 and isnan(self.k) and isnan(self.A)):
+            market.piece = -1
+        elif self.intensity.pieces[market.piece].points == 0 or self.intensity.pieces[market.piece].points > MOST_LINES:
+            market.piece = -1
+        else:
+            if self.placed != market.piece:
+                self.placed = market.piece
+                self.levels.set_piece(&self.intensity.pieces[market.piece])
+                self.levels.best(self.levels.costs, &rate, &distance)
+                self.touch_k = 1.0 / (distance - self.levels.costs)
+                self.touch_A = rate * exp(self.touch_k * distance)
+            market.k, market.A = self.touch_k, self.touch_A
+
+    cdef dict touching(self, list curve, dict given):
+        """Return k and A of the exponential that touches a *curve* where a maker without inventory risk quotes."""
+        cdef double rate, distance, k
+        for name in ("k", "A"):
+            if given.get(name) is not None:
+                raise UsageError(f"{self.name}: give curve or {name}, not both")
+        values = self.declared.settle(given, self.name)
+        if values["xi"] > 0.0:
+            raise UsageError(f"{self.name}: xi is {values['xi']:g}; with a curve it must be 0")
+        levels = CurveLevels(1, 0.0, values["adverse_ticks"] + values["fee_ticks"])
+        levels.set_points(curve)
+        levels.best(levels.costs, &rate, &distance)
+        k = 1.0 / (distance - levels.costs)
+        return {"k": k, "A": rate * exp(k * distance)}
+
+    cdef make_room(self):
+        """Make room for the solutions."""
+        cdef int64_t steps = 2 * self.levels.bound, i
+        self.memory = <double*> calloc((KEPT + 1) * steps, sizeof(double))
+        self.kept = <Solution*> calloc(KEPT, sizeof(Solution))
+        if self.memory is NULL or self.kept is NULL:
+            raise MemoryError("no memory for the values of the inventory levels")
+        self.own.steps, self.own.risk = self.memory, NAN
+        for i in range(KEPT):
+            self.kept[i].steps, self.kept[i].risk = self.memory + (i + 1) * steps, NAN
+
+    def __dealloc__(self) -> None:
+        free(self.memory)
+        free(self.kept)
+
+    cdef double skew_of(self, const Market* market) noexcept nogil:
+        cdef double rate, distance
+        self.take(market)
+        self.levels.best(self.levels.costs, &rate, &distance)
+        return sqrt(0.5 * market.gamma / (market.k * rate)) * market.sigma / distance
+
+    cdef inline void take(self, const Market* market) noexcept nogil:
+        if self.exponential and market.piece < 0:
+            self.placed = -1
+            self.levels.set_exponential(market.A, market.k)
+
+    cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
+        self.find(&self.own, market.gamma * market.sigma * market.sigma, market)
+        self.set_distances(q, market, &self.own, &self.own, 0.0, bid, ask)
+
+    cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
+        cdef double risk = market.gamma * market.sigma * market.sigma, place
+        cdef int64_t name
+        cdef Solution* below
+        cdef Solution* above
+        if not (isnan(self.sigma) and 0.0 < risk < INFINITY):
+            self.formula(q, market, bid, ask)
+            return
+        place = PER_OCTAVE * log2(risk)
+        name = <int64_t> floor(place)
+        below, above = &self.kept[name & (KEPT - 1)], &self.kept[(name + 1) & (KEPT - 1)]
+        self.find(below, exp2(<double> name / PER_OCTAVE), market)
+        self.find(above, exp2(<double> (name + 1) / PER_OCTAVE), market)
+        self.set_distances(q, market, below, above, place - <double> name, bid, ask)
+
+    cdef void find(self, Solution* solution, double risk, const Market* market) noexcept nogil:
+        """Solve a problem, unless it is the one that was solved last in this place."""
+        if (
+            solution.risk == risk
+            and solution.k == market.k
+            and solution.A == market.A
+            and solution.piece == market.piece
+        ):
+            return
+        self.take(market)
+        solution.risk, solution.k, solution.A, solution.piece = risk, market.k, market.A, market.piece
+        solution.holds = self.levels.solve(risk, self.drift, solution.steps)
+
+    cdef void set_distances(
+        self,
+        double q,
+        const Market* market,
+        const Solution* below,
+        const Solution* above,
+        double share,
+        double* bid,
+        double* ask,
+    ) noexcept nogil:
+        """Set the distances at an inventory, with *share* of the values above and the rest of those below."""
+        cdef double place = q + <double> self.levels.bound, unused
+        bid[0] = ask[0] = INFINITY
+        if not (below.holds and above.holds):
+            return
+        self.take(market)
+        if q < self.q_max:
+            self.levels.best(self.levels.costs - self.step_at(below, above, share, place), &unused, bid)
+        if q > -self.q_max:
+            self.levels.best(self.levels.costs + self.step_at(below, above, share, place - 1.0), &unused, ask)
+
+    cdef double step_at(
+        self, const Solution* below, const Solution* above, double share, double place
+    ) noexcept nogil:
+        """Return the step that begins at a place, on straight lines between those of whole places and of risks."""
+        cdef double inside = min(max(place, 0.0), <double> (2 * self.levels.bound - 1))
+        cdef int64_t low = <int64_t> inside, high = min(low + 1, 2 * self.levels.bound - 1)
+        cdef double past = inside - <double> low
+        return (1.0 - share) * ((1.0 - past) * below.steps[low] + past * below.steps[high]) + share * (
+            (1.0 - past) * above.steps[low] + past * above.steps[high]
+        )

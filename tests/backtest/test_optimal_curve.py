@@ -1,0 +1,249 @@
+"""Optimal quotes on any falling intensity: equal to the closed form, and better than every other policy."""
+
+import json
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from mm.__main__ import main
+from mm.backtest.fills.intensity import FOREVER, Intensity
+from mm.backtest.models import gueant, optimal_curve
+from mm.errors import UsageError
+
+QUICK = settings(max_examples=60, deadline=None)
+MARKET = {"k": 0.4, "A": 2.0, "sigma": 1.0, "gamma": 0.05}
+TWO_EXPONENTIALS = [
+    [0.25 * i, 1.5 * math.exp(-2.0 * 0.25 * i) + 0.05 * math.exp(-0.1 * 0.25 * i)] for i in range(1, 200)
+]
+STAIRS = [[1.0, 0.5], [2.0, 0.5], [2.5, 0.1], [6.0, 0.1], [7.0, 0.001]]
+POWER = [[0.5 * i, 0.3 * (0.5 * i) ** -1.5] for i in range(1, 80)]
+CURVES = [TWO_EXPONENTIALS, STAIRS, POWER]
+
+
+def powers(low, high):
+    return st.floats(low, high).map(lambda power: 10.0**power)
+
+
+def rate_of(curve, delta):
+    """Return λ(δ) as docs/quotes.md says: ln λ straight between points, flat before, the last line beyond."""
+    deltas, logs = np.array(curve)[:, 0], np.log(np.array(curve)[:, 1])
+    beyond = logs[-1] + (logs[-1] - logs[-2]) / (deltas[-1] - deltas[-2]) * (delta - deltas[-1])
+    return np.exp(np.where(delta > deltas[-1], beyond, np.interp(delta, deltas, logs)))
+
+
+def gain_of(curve, risk, bids, asks, costs=0.0):
+    """Return what quotes at fixed distances earn per second in the long run, from the chain of inventories.
+
+    Args:
+        curve: The points of λ.
+        risk: gamma·sigma².
+        bids: The bid's distance at -Q .. Q-1.
+        asks: The ask's distance at -Q+1 .. Q.
+        costs: Of a fill, in ticks.
+    """
+    bound = len(bids) // 2
+    up, down = rate_of(curve, bids), rate_of(curve, asks)
+    log_share = np.concatenate([[0.0], np.cumsum(np.log(up) - np.log(down))])
+    share = np.exp(log_share - log_share.max())
+    share /= share.sum()
+    levels = np.arange(-bound, bound + 1)
+    return (
+        (share[:-1] * up * (bids - costs)).sum()
+        + (share[1:] * down * (asks - costs)).sum()
+        - 0.5 * risk * (share * levels**2).sum()
+    )
+
+
+def policy_of(model, bound):
+    distances = [model.distances(float(q)) for q in range(-bound, bound + 1)]
+    return np.array([bid for bid, _ in distances[:-1]]), np.array([ask for _, ask in distances[1:]])
+
+
+@QUICK
+@given(
+    st.fixed_dictionaries({"k": powers(-3, 1), "A": powers(-3, 2), "sigma": powers(-3, 2)}),
+    powers(-4, 0.3),
+    st.sampled_from([0.0, 1e-3, 1.0]),
+    st.sampled_from([1, 2, 7, 30, 100]),
+    st.tuples(st.floats(0, 2), st.floats(-1, 1), st.floats(-1, 1)),
+)
+def test_an_exponential_gives_the_closed_form(market, aversion, xi_share, q_max, others):
+    """To 1e-9 and better of 1/k, over all markets, inventories and attitudes to risk."""
+    k, (costs, drift, place) = market["k"], others
+    gamma = aversion * k
+    shared = {**market, "gamma": gamma, "q_max": q_max, "xi": xi_share * gamma}
+    shared["drift"] = drift * gamma * market["sigma"] ** 2 * q_max
+    q = round(place * q_max)
+    wanted = gueant(mode="stationary", impact=2.0 * costs / k, **shared).distances(q)
+    found = optimal_curve(adverse_ticks=costs / k, **shared).distances(q)
+    assert found == pytest.approx(wanted, rel=1e-9, abs=1e-9 / k)
+
+
+def test_points_on_an_exponential_are_that_exponential():
+    points = [[0.5 * i, 2.0 * math.exp(-0.4 * 0.5 * i)] for i in range(-40, 100)]
+    market = {"sigma": 1.0, "gamma": 0.05, "q_max": 10}
+    model = optimal_curve(curve=points, **market)
+    assert (model.k, model.A) == pytest.approx((0.4, 2.0), rel=1e-12)
+    for q in (-10, -3, 0.5, 10):
+        wanted = optimal_curve(k=0.4, A=2.0, **market).distances(q)
+        assert model.distances(q) == pytest.approx(wanted, rel=1e-9)
+    auto = optimal_curve(curve=points, sigma=1.0).distances(1.0)
+    assert auto == pytest.approx(optimal_curve(k=0.4, A=2.0, sigma=1.0).distances(1.0), rel=1e-9)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("risk", [1e-4, 0.02, 1.0])
+def test_no_other_policy_earns_more(curve, risk):
+    """The gain of a policy follows from its chain of inventories alone; policy iteration on a grid finds no better."""
+    bound, costs = 6, 0.3
+    model = optimal_curve(curve=curve, gamma=risk, sigma=1.0, q_max=bound, adverse_ticks=0.2, fee_ticks=0.1)
+    bids, asks = policy_of(model, bound)
+    best = gain_of(curve, risk, bids, asks, costs)
+    dice = np.random.default_rng(7)
+    for width in (0.01, 0.3, 3.0):
+        for _ in range(200):
+            others = (side + width * dice.standard_normal(side.size) for side in (bids, asks))
+            assert gain_of(curve, risk, *others, costs) <= best + 1e-12 * (1.0 + abs(best))
+    on_grid = plain_policy(curve, risk, bound, costs)
+    assert best - 1e-3 * (1.0 + abs(best)) < gain_of(curve, risk, *on_grid, costs) <= best + 1e-12 * (1.0 + abs(best))
+
+
+def plain_policy(curve, risk, bound, costs):
+    """Return the best distances out of a grid, by policy iteration with dense linear systems."""
+    grid = np.arange(-5.0, 60.0, 0.01)
+    rates, count = rate_of(curve, grid), 2 * bound + 1
+    values = np.zeros(count)
+    for _ in range(100):
+        bids = [grid[np.argmax(rates * (grid - costs + values[i + 1] - values[i]))] for i in range(count - 1)]
+        asks = [grid[np.argmax(rates * (grid - costs + values[i - 1] - values[i]))] for i in range(1, count)]
+        bids, asks = np.array(bids), np.array(asks)
+        up, down = rate_of(curve, bids), rate_of(curve, asks)
+        system, wanted = np.zeros((count + 1, count + 1)), np.zeros(count + 1)
+        for i in range(count):
+            system[i, count] = -1.0
+            wanted[i] = 0.5 * risk * (i - bound) ** 2
+            if i < count - 1:
+                system[i, i] -= up[i]
+                system[i, i + 1] += up[i]
+                wanted[i] -= up[i] * (bids[i] - costs)
+            if i > 0:
+                system[i, i] -= down[i - 1]
+                system[i, i - 1] += down[i - 1]
+                wanted[i] -= down[i - 1] * (asks[i - 1] - costs)
+        system[count, bound] = 1.0
+        found = np.linalg.solve(system, wanted)[:count]
+        if np.allclose(found, values, rtol=0, atol=1e-12):
+            break
+        values = found
+    return bids, asks
+
+
+@QUICK
+@given(
+    st.lists(st.tuples(st.floats(0.01, 5), st.floats(0, 3)), min_size=1, max_size=30),
+    powers(-3, 1), powers(-6, 2), st.integers(1, 40),
+)  # fmt: skip
+def test_every_falling_curve_has_quotes(moves, rate, risk, q_max):
+    """Finite, moved against the inventory, and mirrored."""
+    points = [[0.5, rate]]
+    for step, fall in moves:
+        points.append([points[-1][0] + step, points[-1][1] * math.exp(-fall)])
+    assume(points[-1][1] < points[-2][1])
+    model = optimal_curve(curve=points, gamma=risk, sigma=1.0, q_max=q_max)
+    before = (-math.inf, math.inf)
+    for q in range(-q_max, q_max + 1):
+        bid, ask = model.distances(q)
+        assert math.isinf(bid) == (q == q_max)
+        assert math.isinf(ask) == (q == -q_max)
+        assert bid >= before[0] - 1e-9 * (1 + abs(bid))
+        assert ask <= before[1] + 1e-9 * (1 + abs(before[1]))
+        assert model.distances(-q)[::-1] == pytest.approx((bid, ask), rel=1e-9, abs=1e-9)
+        before = bid, ask
+
+
+def test_a_curve_is_flat_before_its_first_point():
+    """No price within the spread is believed to fill more often than was measured."""
+    model = optimal_curve(curve=STAIRS, gamma=100.0, sigma=1.0, q_max=3)
+    assert model.distances(3)[1] == STAIRS[1][0]
+    assert optimal_curve(curve=[[1.0, 2.0], [3.0, 0.1]], gamma=100.0, sigma=1.0, q_max=3).distances(3)[1] == 1.0
+
+
+@QUICK
+@given(
+    st.fixed_dictionaries({"gamma": powers(-4, 1), "k": powers(-2, 1), "A": powers(-1, 2)}),
+    st.integers(-9, 9),
+    st.lists(powers(-1, 1), min_size=1, max_size=4),
+)
+def test_a_volatility_from_the_tape_is_interpolated_closely(market, q, sigmas):
+    """At a requote the values of levels are interpolated, and 1e-4 of 1/k is far below a tick."""
+    model = optimal_curve(q_max=10, **market)
+    for sigma in sigmas:
+        answer = model.answer(bid_ticks=1, ask_ticks=1, inventory_lots=q, sigma_ticks=sigma)
+        bid, ask = model.distances(q, sigma=sigma)
+        assert (1 - answer.bid_ticks, answer.ask_ticks - 1) == pytest.approx(
+            (bid, ask), rel=1e-4, abs=1e-4 / market["k"]
+        )
+
+
+def test_what_was_asked_before_makes_no_difference():
+    """To the last digit: whoever plays a part of a tape asks fewer questions."""
+    dice = np.random.default_rng(3)
+    asked = [
+        {"inventory_lots": int(dice.integers(-10, 11)), "sigma_ticks": float(sigma), "us": 0}
+        for sigma in dice.uniform(0.2, 3, 200)
+    ]
+
+    def answers(questions):
+        model = optimal_curve(curve=POWER, gamma=0.05, q_max=10)
+        return [model.answer(bid_ticks=99, ask_ticks=101, **one) for one in questions]
+
+    assert answers(asked[::-1])[::-1] == answers(asked)
+
+
+def test_a_command_plays_a_curve(tmp_path):
+    """JSON in, and the parameters that were played out again."""
+    run = partial(CliRunner().invoke, main)
+    roots = ["--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out")]
+    day = ["--symbol", "SIMUSDT", "--day", "20260105"]
+    made = run(["sim", "day", *day, "--hours", "0.2", *roots[:2]])
+    assert made.exit_code == 0, made.output
+    params = {"curve": POWER, "gamma": 0.05, "q_max": 5}
+    words = ["--quote-model", "optimal_curve", "--quote-params-json", json.dumps(params), "--initial-inventory", "1"]
+    played = run(["backtest", *day, *roots, *words, "--run-id", "R"])
+    assert played.exit_code == 0, played.output
+    summary = json.loads((tmp_path / "out/backtest/SIMUSDT/20260105_R/summary.json").read_text())
+    assert summary["n_fills"] > 0
+    assert summary["models"]["quote"] == "optimal_curve"
+    assert summary["gamma"] == 0.05
+
+
+def test_a_fit_gives_the_exponential_at_each_instant():
+    pieces = Intensity([(0, FOREVER, 2.0, 0.4, 2.0, 0.4, 0.4)])
+    model = optimal_curve(sigma=1.0, gamma=0.05, intensity=pieces, q_max=5)
+    assert model.distances(1, k=0.4, A=2.0) == optimal_curve(**MARKET, q_max=5).distances(1)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"curve": [[1, 1]]}, "be 2 to 1000 points"),
+        ({"curve": [[1, 1], [2, 2]]}, "whose distances rise and whose rates do not"),
+        ({"curve": [[2, 1], [1, 0.5]]}, "whose distances rise"),
+        ({"curve": [[1, 1], [2, 1]]}, "the last must be lower than the one before it"),
+        ({"curve": [[1, 1], [2, 0]]}, "fills per second above 0"),
+        ({"curve": [[1, 1], [2, math.nan]]}, "fills per second above 0"),
+        ({"curve": "fit.json"}, "curve is 'fit.json'"),
+        ({"curve": STAIRS, "k": 1.0}, "give curve or k, not both"),
+        ({"curve": STAIRS, "xi": 0.1}, "xi is 0.1; with a curve it must be 0"),
+        ({"curve": STAIRS, "q_max": 2.5}, "q_max is 2.5; it must be a whole number of clips"),
+        ({}, "k is missing"),
+    ],
+)
+def test_what_is_no_curve_is_refused(params, words):
+    with pytest.raises(UsageError, match="optimal_curve: .*" + words.replace("[", r"\[")):
+        optimal_curve(**{"gamma": 0.1, "sigma": 1.0, **params})
